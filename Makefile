@@ -1,0 +1,46 @@
+# `make demo` and `make test` set up everything they need on a fresh machine; `make help` lists the rest.
+
+PYTHON ?=
+VENV := .venv
+STAMP := $(VENV)/.installed
+# torch's threads and one pytest worker per core get in each other's way.
+PYTEST := OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n auto --maxprocesses=8 --dist=worksteal
+
+.PHONY: help setup icarus demo test nightly lint docs clean distclean
+.DEFAULT_GOAL := help
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+demo: setup  ## train, quantize, lower, simulate, verify on RTL, allocate: writes demo-out/
+	@$(VENV)/bin/bitwright demo
+
+test: setup  ## the test suite
+	@$(PYTEST) -m "not nightly"
+
+nightly: setup  ## the test suite and what takes too long for every change
+	@$(PYTEST)
+
+lint: setup  ## ruff and mypy
+	@$(VENV)/bin/ruff check
+	@$(VENV)/bin/mypy
+
+docs: setup  ## the documentation as HTML, into site/
+	@$(VENV)/bin/mkdocs build --strict --quiet
+
+setup: $(STAMP) icarus  ## the virtual environment and Icarus Verilog, nothing else
+
+icarus:
+	@command -v iverilog >/dev/null && command -v vvp >/dev/null \
+		|| sh scripts/install_debian.sh "simulating the RTL" iverilog
+
+$(STAMP): pyproject.toml constraints.txt scripts/create_venv.sh
+	@PYTHON="$(PYTHON)" sh scripts/create_venv.sh
+	@touch $@
+
+clean:  ## remove what runs leave behind
+	rm -rf demo-out site build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find sim rtl quant bitwright tests benchmarks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
+
+distclean: clean  ## clean, and remove .venv
+	rm -rf $(VENV)
