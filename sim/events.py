@@ -1,0 +1,115 @@
+"""What a Program makes the machine do: exact event counts, equal to the RTL's counters.
+
+Rows without a channel and columns without a pixel are clock-gated and count for nothing.
+"""
+
+from __future__ import annotations
+
+from sim.machine import Machine
+from sim.plan import Plan
+from sim.program import Tensor
+from sim.schedule import ConvSchedule, ConvShape, PoolSchedule, packet_words
+
+__all__ = ["EVENTS", "conv_events", "events", "pool_events"]
+
+EVENTS: dict[str, str] = {
+    "pair_lanes": "one-bit products: lanes of every active element in every plane pair",
+    "narrow_adds": "partial-sum additions: one per active element and plane pair",
+    "wide_adds": "accumulator additions: one per active element and step",
+    "acc_reads": "accumulator words read, by additions and by the requantizer",
+    "acc_writes": "accumulator words written",
+    "requant_terms": "shifted additions in the requantizers",
+    "act_reads": "activation words read: operands, residuals, pooling",
+    "act_writes": "activation words written (under a mask of rows lanes by Convs)",
+    "weight_reads": "weight words read into the row operand registers",
+    "weight_writes": "weight and parameter words written from the stream",
+    "operand_bits": "bits clocked into row and column operand registers",
+    "stream_in_bits": "bits taken from the stream",
+}
+"""Every event and what one of it is."""
+
+
+def events(plan: Plan) -> tuple[dict[str, int], ...]:
+    """Event counts of each record of a planned Program."""
+    counts = []
+    for record, schedule in zip(plan.program.records, plan.schedules, strict=True):
+        if isinstance(schedule, PoolSchedule):
+            source, target = plan.program.tensor(record.input), plan.program.tensor(record.output)
+            counts.append(pool_events(schedule, source, target, plan.machine))
+        else:
+            counts.append(conv_events(schedule, plan.machine))
+    return tuple(counts)
+
+
+def conv_events(schedule: ConvSchedule, machine: Machine) -> dict[str, int]:
+    """Event counts of a Conv.
+
+    With m row tiles, q chunks, B blocks, O channels (plus m reference rows for bipolar weights), H x W outputs on
+    N pixels per column, and w, a plane counts of weights and activations.
+    """
+    shape = schedule.shape
+    outputs = shape.out_height * shape.out_width
+    rows = shape.out_channels + schedule.row_tiles * shape.reference_rows
+    steps = schedule.blocks * rows * outputs
+    pairs = schedule.pair_cycles * steps
+    reads_per_tile = shape.bits_a * schedule.channel_blocks * taps_inside(shape) + outputs * shape.bits_residual
+    weight_writes = schedule.row_tiles * machine.rows * (schedule.weight_words + packet_words(machine))
+    passes = len(schedule.chunks) * schedule.blocks * shape.out_channels
+    return {
+        "pair_lanes": pairs * machine.lanes,
+        "narrow_adds": pairs,
+        "wide_adds": steps,
+        "acc_reads": steps,
+        "acc_writes": steps,
+        "requant_terms": shape.out_channels * outputs * (shape.terms + shape.residual_terms),
+        "act_reads": schedule.row_tiles * reads_per_tile,
+        "act_writes": schedule.row_tiles * outputs * shape.bits_out,
+        "weight_reads": passes * shape.streamed_bits_w,
+        "weight_writes": weight_writes,
+        "operand_bits": operand_bits(schedule, machine),
+        "stream_in_bits": weight_writes * machine.lanes,
+    }
+
+
+def operand_bits(schedule: ConvSchedule, machine: Machine) -> int:
+    """Bits clocked into operand files (segments of present taps, weight planes) and into the select registers.
+
+    The select registers take a word per row and per active column in every pair, whatever the file they read.
+    """
+    shape = schedule.shape
+    outputs = shape.out_height * shape.out_width
+    segments = shape.taps * schedule.channel_blocks
+    activations = schedule.row_tiles * outputs * shape.bits_a * segments * (machine.lanes // schedule.packing)
+    passes = len(schedule.chunks) * schedule.blocks * shape.out_channels
+    weights = passes * shape.bits_w * machine.lanes
+    rows = shape.out_channels + schedule.row_tiles * shape.reference_rows
+    selects = schedule.pair_cycles * schedule.blocks * (schedule.pixels * rows + schedule.row_tiles * outputs)
+    return activations + weights + selects * machine.lanes
+
+
+def pool_events(schedule: PoolSchedule, source: Tensor, target: Tensor, machine: Machine) -> dict[str, int]:
+    """Event counts of a Pool: it reads every tap inside the map and writes every output plane."""
+    pool = schedule.record
+    inside = (_inside(source.height, target.height, pool.kernel[0], pool.stride, 1, pool.pads[0])
+              * _inside(source.width, target.width, pool.kernel[1], pool.stride, 1, pool.pads[1]))
+    counts = dict.fromkeys(EVENTS, 0)
+    counts["act_reads"] = inside * schedule.blocks * schedule.bits
+    counts["act_writes"] = target.height * target.width * schedule.blocks * schedule.bits
+    return counts
+
+
+def taps_inside(shape: ConvShape) -> int:
+    """Pairs (output position, tap) whose input position lies inside the map."""
+    return (_inside(shape.in_height, shape.out_height, shape.kernel[0], shape.stride, shape.dilation, shape.pads[0])
+            * _inside(shape.in_width, shape.out_width, shape.kernel[1], shape.stride, shape.dilation, shape.pads[1]))
+
+
+def _inside(size: int, out: int, kernel: int, stride: int, dilation: int, before: int) -> int:
+    """Pairs (output, tap) along one axis with 0 <= stride*output + dilation*tap - before < size."""
+    total = 0
+    for tap in range(kernel):
+        shift = dilation * tap - before
+        first = max(0, -(shift // stride))
+        last = min(out, -((shift - size) // stride))
+        total += max(0, last - first)
+    return total

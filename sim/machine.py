@@ -1,0 +1,161 @@
+"""The machine: one validated record of parameters from which every engine derives everything."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from sim.errors import InputError
+from sim.program import MAX_REQUANT_BITS, Rounding
+
+__all__ = ["Machine", "builtin_machines", "load_machine"]
+
+Count = Annotated[int, Field(ge=1)]
+Width = Annotated[int, Field(ge=1, le=8)]
+
+
+def _is_power_of_two(value: int) -> bool:
+    return value & (value - 1) == 0
+
+
+class Machine(BaseModel):
+    """A low-bit accelerator: an array of rows x columns processing elements, each `lanes` one-bit products wide.
+
+    Attributes
+    ----------
+    name : str
+    rows : int
+        Output channels worked on at once; a power of two, at most `lanes`.
+    columns : int
+        Output rows worked on at once; odd keeps strides 2 and 4 free of bank conflicts.
+    lanes : int
+        One-bit products per element and cycle; a power of two, at least 4.
+    max_bits_w, max_bits_a : int, 1..8
+        Widest weight and activation code [bits].
+    acc_bits, acc_depth : int
+        Accumulator width [bits] and accumulators per element and bank [words].
+    requantizers : int
+        Per column; divides `rows`.
+    terms, window : int
+        Most digits of a multiplier, and the exponents 0..window - 1 they may have; acc_bits + window <= 51.
+    weight_words : int
+        Words of `lanes` bits per row and slot; a row tile of a layer must fit into one slot.
+    act_regions, region_words : int
+        Macros per column and words of `lanes` bits in each (a power of two). A tensor takes whole regions.
+    stream_bits : int
+        Bits per cycle of the weight stream: a power of two times or a power of two below `lanes`, at most
+        min(rows, columns) words.
+    bipolar : bool
+        Has the reference row that bipolar weights need.
+    roundings : tuple
+        Rounding modes the requantizer has.
+    clock_mhz : float
+    technology : str
+        Name of a built-in technology or path of a technology file.
+
+    Examples
+    --------
+    >>> load_machine("tiny").lanes
+    8
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    rows: Count
+    columns: Count
+    lanes: Annotated[int, Field(ge=4)]
+    max_bits_w: Width = 8
+    max_bits_a: Width = 8
+    acc_bits: Annotated[int, Field(ge=8, le=32)] = 32
+    acc_depth: Count
+    requantizers: Count
+    terms: Annotated[int, Field(ge=1, le=8)]
+    window: Count
+    weight_words: Count
+    act_regions: Annotated[int, Field(ge=2)]
+    region_words: Count
+    stream_bits: Count
+    bipolar: bool = True
+    roundings: tuple[Rounding, ...] = ("half_up", "half_even", "floor")
+    clock_mhz: Annotated[float, Field(gt=0)]
+    technology: str = "generic45"
+
+    @model_validator(mode="after")
+    def _check(self) -> Machine:
+        for what in ("rows", "lanes", "region_words"):
+            value = getattr(self, what)
+            if not _is_power_of_two(value):
+                raise ValueError(f"{what} must be a power of two, not {value}")
+        if self.rows > self.lanes:
+            raise ValueError(f"rows must be at most lanes = {self.lanes}, not {self.rows}")
+        if self.rows % self.requantizers:
+            raise ValueError(f"requantizers must divide rows = {self.rows}, not be {self.requantizers}")
+        if self.acc_bits + self.window + 2 > MAX_REQUANT_BITS:
+            raise ValueError(f"acc_bits + window must be at most {MAX_REQUANT_BITS - 2}, "
+                             f"not {self.acc_bits} + {self.window}")
+        wide, narrow = max(self.stream_bits, self.lanes), min(self.stream_bits, self.lanes)
+        if wide % narrow or not _is_power_of_two(wide // narrow):
+            raise ValueError(f"stream_bits must be lanes = {self.lanes} times or divided by a power of two, "
+                             f"not {self.stream_bits}")
+        if self.stream_bits > self.lanes * min(self.rows, self.columns):
+            raise ValueError(f"stream_bits must be at most {self.lanes * min(self.rows, self.columns)}, "
+                             f"a word for each of min(rows, columns), not {self.stream_bits}")
+        if not self.roundings:
+            raise ValueError("roundings must name at least one mode")
+        return self
+
+    @property
+    def requant_bits(self) -> int:
+        """Width at which no prefix of the requantizer's sum can overflow [bits]."""
+        return self.acc_bits + self.window + 2
+
+    @property
+    def region_count_words(self) -> int:
+        """Words of a whole activation bank."""
+        return self.act_regions * self.region_words
+
+
+def builtin_machines() -> tuple[str, ...]:
+    """Names of the machines that come with Bitwright."""
+    return tuple(sorted(p.name.removesuffix(".yaml") for p in files("sim").joinpath("machines").iterdir()
+                        if p.name.endswith(".yaml")))
+
+
+def load_machine(source: str | Path) -> Machine:
+    """Read a built-in machine by name, or a YAML file.
+
+    Raises
+    ------
+    InputError
+        If there is no such machine, the file is not YAML, or a parameter breaks its rule (the message names it).
+    """
+    if str(source) in builtin_machines():
+        text = files("sim").joinpath("machines", f"{source}.yaml").read_text()
+    else:
+        path = Path(source)
+        if not path.is_file():
+            raise InputError(f"no machine '{source}': give one of {', '.join(builtin_machines())} or a YAML file")
+        text = path.read_text()
+    return parse_machine(text, str(source))
+
+
+def parse_machine(text: str, where: str) -> Machine:
+    """Validate the YAML text of a machine; `where` names its origin in errors."""
+    try:
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"machine {where}: not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(data, dict):
+        raise InputError(f"machine {where}: expected a mapping of parameters, not {type(data).__name__}")
+    try:
+        return Machine(**data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        text = first["msg"].removeprefix("Value error, ")
+        raise InputError(f"machine {where}: {f'{field}: ' if field else ''}{text}") from None

@@ -1,0 +1,145 @@
+"""`plan`: a Program on a machine - where every tensor lies and how every layer runs.
+
+A Program that does not fit is refused here, with the field and both numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import ceil
+
+import numpy as np
+
+from sim.errors import InputError
+from sim.layout import Bits, row_tile_words, tensor_words
+from sim.machine import Machine
+from sim.program import Conv, Pool, Program, reads
+from sim.schedule import ConvSchedule, PoolSchedule, conv_shape, schedule_conv, schedule_pool
+
+__all__ = ["Plan", "plan"]
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A Program placed on a machine.
+
+    Attributes
+    ----------
+    program : Program
+    machine : Machine
+    schedules : tuple of ConvSchedule or PoolSchedule
+        One for each record.
+    bases : dict of str to int
+        First word of every tensor in its bank.
+    """
+
+    program: Program
+    machine: Machine
+    schedules: tuple[ConvSchedule | PoolSchedule, ...]
+    bases: dict[str, int]
+
+    def convs(self) -> Iterator[tuple[Conv, ConvSchedule]]:
+        """The Conv records with their schedules, in order."""
+        for record, schedule in zip(self.program.records, self.schedules, strict=True):
+            if isinstance(record, Conv) and isinstance(schedule, ConvSchedule):
+                yield record, schedule
+
+    def stream(self) -> Iterator[Bits]:
+        """Words of the weight stream, an array (words, rows, lanes) for each row tile of the whole Program."""
+        for conv, schedule in self.convs():
+            for tile in range(schedule.row_tiles):
+                yield row_tile_words(conv, schedule, tile, self.machine)
+
+
+def plan(program: Program, machine: Machine) -> Plan:
+    """Place `program` on `machine`.
+
+    Raises
+    ------
+    InputError
+        If a bit width, digit count, window, rounding, accumulator, row tile or tensor set does not fit.
+    """
+    _check_arithmetic(program, machine)
+    schedules: list[ConvSchedule | PoolSchedule] = []
+    for record in program.records:
+        if isinstance(record, Pool):
+            schedules.append(schedule_pool(program, record, machine))
+            continue
+        schedule = schedule_conv(conv_shape(program, record), machine)
+        _check_conv(record, schedule, machine)
+        schedules.append(schedule)
+    return Plan(program, machine, tuple(schedules), _place(program, machine))
+
+
+def _refusal(what: str, needed: str, machine: Machine, has: object) -> InputError:
+    return InputError(f"{what} needs {needed}; machine '{machine.name}' has {has}")
+
+
+def _check_arithmetic(program: Program, machine: Machine) -> None:
+    if program.rounding not in machine.roundings:
+        raise _refusal("the program", f"rounding {program.rounding}", machine, ", ".join(machine.roundings))
+    if program.window > machine.window:
+        raise _refusal("the program", f"window {program.window}", machine, machine.window)
+    if program.wrap and program.acc_bits != machine.acc_bits:
+        raise _refusal("the program", f"acc_bits {program.acc_bits} exactly, since it wraps", machine,
+                       machine.acc_bits)
+    if program.acc_bits > machine.acc_bits:
+        raise _refusal("the program", f"acc_bits {program.acc_bits}", machine, machine.acc_bits)
+    for record in program.records:
+        for name in reads(record):
+            bits = program.tensor(name).format.bits
+            if bits > machine.max_bits_a:
+                raise _refusal(f"record '{record.name}'", f"{bits} bits for activations '{name}'", machine,
+                               f"max_bits_a {machine.max_bits_a}")
+
+
+def _check_conv(conv: Conv, schedule: ConvSchedule, machine: Machine) -> None:
+    where, fmt = f"record '{conv.name}'", conv.weight_format
+    if fmt.bits > machine.max_bits_w:
+        raise _refusal(where, f"{fmt.bits} bits for weights", machine, f"max_bits_w {machine.max_bits_w}")
+    if fmt.kind == "bipolar" and not machine.bipolar:
+        raise _refusal(where, "a reference row for bipolar weights", machine, "none")
+    terms = max(conv.terms, conv.residual_terms)
+    if terms > machine.terms:
+        raise _refusal(where, f"{terms} digits per multiplier", machine, f"terms {machine.terms}")
+    if schedule.weight_words > machine.weight_words:
+        raise _refusal(where, f"{schedule.weight_words} weight words per row for a row tile", machine,
+                       f"weight_words {machine.weight_words} ({schedule.weight_words - machine.weight_words} too few)")
+
+
+def _place(program: Program, machine: Machine) -> dict[str, int]:
+    """First fit in whole regions; a tensor holds its place from its first write to its last read.
+
+    Inputs are there from the start and outputs stay to the end.
+    """
+    first, last = _lifetimes(program)
+    bases: dict[str, int] = {}
+    regions = {t.name: ceil(tensor_words(t, machine) / machine.region_words) for t in program.tensors}
+    for tensor in sorted(program.tensors, key=lambda t: first[t.name]):
+        taken = np.zeros(machine.act_regions, bool)
+        alive = [n for n in bases if last[n] >= first[tensor.name]]
+        for name in alive:
+            start = bases[name] // machine.region_words
+            taken[start : start + regions[name]] = True
+        need = regions[tensor.name]
+        starts = [s for s in range(machine.act_regions - need + 1) if not taken[s : s + need].any()]
+        if not starts:
+            raise InputError(
+                f"tensor '{tensor.name}' needs {need} consecutive activation regions of {machine.region_words} words "
+                f"while {', '.join(alive) or 'nothing else'} is live; machine '{machine.name}' has "
+                f"{machine.act_regions} regions, {int((~taken).sum())} of them free")
+        bases[tensor.name] = starts[0] * machine.region_words
+    return bases
+
+
+def _lifetimes(program: Program) -> tuple[dict[str, int], dict[str, int]]:
+    """Index of the first record that needs each tensor's place, and of the last."""
+    first = {t.name: 0 for t in program.inputs}
+    last = {t.name: len(program.records) for t in program.outputs}
+    for index, record in enumerate(program.records):
+        first.setdefault(record.output, index)
+        for name in reads(record):
+            if name not in last or last[name] < len(program.records):
+                last[name] = index
+    return first, last

@@ -1,0 +1,244 @@
+"""How one layer runs on a machine: packing, loops and the cycle constants of every step.
+
+Cost and time of a layer depend on its shape and bits only, never on its weights, so this file works on a
+`ConvShape`; `conv_shape` takes it from a Program, and a cost table makes variants of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import ceil, gcd
+
+from sim.formats import Kind
+from sim.machine import Machine
+from sim.program import Conv, Pool, Program
+
+__all__ = ["ConvSchedule", "ConvShape", "PoolSchedule", "conv_shape", "packet_words", "schedule_conv",
+           "schedule_pool"]
+
+DRAIN = 3
+"""D: stages between the last pair of a step and the cycle in which its accumulator can be read [cycles]."""
+POOL_DRAIN = 4
+"""Stages between the last operand read of a Pool and its end [cycles]."""
+
+
+@dataclass(frozen=True)
+class ConvShape:
+    """Everything about a Conv that time and energy depend on. Sizes in elements, bits in bits."""
+
+    in_height: int
+    in_width: int
+    in_parts: tuple[int, ...]
+    out_height: int
+    out_width: int
+    out_channels: int
+    kernel: tuple[int, int]
+    stride: int
+    dilation: int
+    pads: tuple[int, int, int, int]
+    depthwise: bool
+    weight_kind: Kind
+    bits_w: int
+    bits_a: int
+    bits_out: int
+    bits_residual: int
+    terms: int
+    residual_terms: int
+
+    @property
+    def taps(self) -> int:
+        """Kernel positions."""
+        return self.kernel[0] * self.kernel[1]
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one image, padding included."""
+        fan_in = 1 if self.depthwise else sum(self.in_parts)
+        return self.out_height * self.out_width * self.out_channels * fan_in * self.taps
+
+    @property
+    def streamed_bits_w(self) -> int:
+        """Weight planes that are stored and streamed: none for generated `unit` weights."""
+        return 0 if self.weight_kind == "unit" else self.bits_w
+
+    @property
+    def reference_rows(self) -> int:
+        """1 when a reference row accumulates the plain activation sum (bipolar weights)."""
+        return int(self.weight_kind == "bipolar")
+
+
+@dataclass(frozen=True)
+class ConvSchedule:
+    """A Conv on a machine.
+
+    Attributes
+    ----------
+    packing : int
+        P: taps that share a block.
+    phases : int
+        h = gcd(stride, columns): cycles one operand read takes, because h columns want the same bank.
+    channel_blocks, blocks : int
+        Words that hold all input channels of a tap, and B: blocks per output.
+    step_cycles : int
+        S: cycles from step to step.
+    row_tiles : int
+        m: tiles of `rows` output channels.
+    pixels : int
+        N: pixels a column computes per row tile.
+    chunk_pixels : int
+        Pixels of every chunk but the last.
+    requant_cycles : int
+        rho: cycles the requantizer takes per pixel.
+    fill_cycles : int
+        Cycles the weight stream takes per row tile.
+    weight_words : int
+        Words per row that a row tile needs in its weight slot.
+    """
+
+    shape: ConvShape
+    packing: int
+    phases: int
+    channel_blocks: int
+    blocks: int
+    step_cycles: int
+    row_tiles: int
+    pixels: int
+    chunk_pixels: int
+    requant_cycles: int
+    fill_cycles: int
+    weight_words: int
+
+    @property
+    def chunks(self) -> tuple[int, ...]:
+        """Pixels of each chunk, n_0 ... n_{q-1}."""
+        return tuple(min(self.chunk_pixels, self.pixels - start)
+                     for start in range(0, self.pixels, self.chunk_pixels))
+
+    @property
+    def read_cycles(self) -> int:
+        """Cycles in which a step reads activations: P * h * bits_a."""
+        return self.packing * self.phases * self.shape.bits_a
+
+    @property
+    def pair_cycles(self) -> int:
+        """Plane pairs of a step."""
+        return self.shape.bits_w * self.shape.bits_a
+
+    @property
+    def first_pair(self) -> int:
+        """F: cycles from the issue of a step to its first plane pair."""
+        return 2 + max(self.read_cycles, self.shape.bits_w)
+
+    @property
+    def latency(self) -> int:
+        """Cycles from the issue of a tile's last step until the requantizer may start on the tile."""
+        return self.first_pair + self.pair_cycles + DRAIN
+
+    @property
+    def write_back(self) -> int:
+        """V: cycles from the requantizer's last until the last plane is written."""
+        return 3 + self.shape.bits_out
+
+
+@dataclass(frozen=True)
+class PoolSchedule:
+    """A Pool on a machine; attributes as in `ConvSchedule`."""
+
+    record: Pool
+    bits: int
+    phases: int
+    blocks: int
+    pixels: int
+
+    @property
+    def cycles(self) -> int:
+        """Cycles from its start to its end."""
+        taps = self.record.kernel[0] * self.record.kernel[1]
+        return self.pixels * self.blocks * taps * self.bits * self.phases + POOL_DRAIN
+
+
+def packet_bits(machine: Machine) -> int:
+    """Width of a channel's parameters: offset, n, and the digits of M and R [bits]."""
+    wide = machine.acc_bits + machine.window
+    digit = 2 + (machine.window - 1).bit_length()
+    residual_digit = 2 + (wide - 10).bit_length()
+    return wide + (wide - 1).bit_length() + machine.terms * (digit + residual_digit)
+
+
+def packet_words(machine: Machine) -> int:
+    """p: words of `lanes` bits that a channel's parameters take."""
+    return ceil(packet_bits(machine) / machine.lanes)
+
+
+def conv_shape(program: Program, conv: Conv) -> ConvShape:
+    """The shape and bits of a Conv of `program`."""
+    source, target = program.tensor(conv.input), program.tensor(conv.output)
+    return ConvShape(
+        in_height=source.height, in_width=source.width, in_parts=source.parts,
+        out_height=target.height, out_width=target.width, out_channels=conv.channels,
+        kernel=conv.kernel, stride=conv.stride, dilation=conv.dilation, pads=conv.pads,
+        depthwise=conv.depthwise, weight_kind=conv.weight_format.kind, bits_w=conv.weight_format.bits,
+        bits_a=source.format.bits, bits_out=target.format.bits,
+        bits_residual=program.tensor(conv.residual).format.bits if conv.residual else 0,
+        terms=conv.terms, residual_terms=conv.residual_terms,
+    )
+
+
+def legal_packings(shape: ConvShape, machine: Machine) -> Iterator[int]:
+    """The P a layer may use: powers of two for which a segment of lanes/P holds what it must."""
+    packing = 1
+    while packing <= machine.lanes and packing < 2 * shape.taps:
+        segment = machine.lanes // packing
+        dense_fits = not shape.depthwise and len(shape.in_parts) == 1 and shape.in_parts[0] <= segment
+        if packing == 1 or dense_fits or (shape.depthwise and machine.rows <= segment):
+            yield packing
+        packing *= 2
+
+
+def schedule_conv(shape: ConvShape, machine: Machine) -> ConvSchedule:
+    """Choose the packing with the fewest cycles per output (then the smallest) and derive the loops."""
+    phases = gcd(shape.stride, machine.columns)
+    channel_blocks = 1 if shape.depthwise else blocks_of(shape.in_parts, machine.lanes)
+
+    def cost(packing: int) -> tuple[int, int]:
+        blocks = ceil(shape.taps / packing) * channel_blocks
+        return blocks * step_cycles(shape, packing, phases), packing
+
+    packing = min(legal_packings(shape, machine), key=cost)
+    blocks = ceil(shape.taps / packing) * channel_blocks
+    pixels = ceil(shape.out_height / machine.columns) * shape.out_width
+    stored = blocks * shape.streamed_bits_w
+    rows_per_unit = machine.rows // machine.requantizers
+    return ConvSchedule(
+        shape=shape, packing=packing, phases=phases, channel_blocks=channel_blocks, blocks=blocks,
+        step_cycles=step_cycles(shape, packing, phases),
+        row_tiles=ceil(shape.out_channels / machine.rows),
+        pixels=pixels, chunk_pixels=ceil(pixels / ceil(pixels / machine.acc_depth)),
+        requant_cycles=max(rows_per_unit * (shape.terms + shape.residual_terms), shape.bits_out,
+                           shape.bits_residual),
+        fill_cycles=ceil(machine.rows * (stored + packet_words(machine)) * machine.lanes / machine.stream_bits),
+        weight_words=stored,
+    )
+
+
+def step_cycles(shape: ConvShape, packing: int, phases: int) -> int:
+    """S = bits_a * max(bits_w, P*h): pairs of a step, or the reads that feed it if they take longer."""
+    return shape.bits_a * max(shape.bits_w, packing * phases)
+
+
+def blocks_of(parts: tuple[int, ...], lanes: int) -> int:
+    """Words of `lanes` channels that hold a pixel: every part starts a fresh one."""
+    return sum(ceil(part / lanes) for part in parts)
+
+
+def schedule_pool(program: Program, pool: Pool, machine: Machine) -> PoolSchedule:
+    """Derive the loops of a Pool."""
+    target = program.tensor(pool.output)
+    return PoolSchedule(
+        record=pool, bits=target.format.bits, phases=gcd(pool.stride, machine.columns),
+        blocks=blocks_of(target.parts, machine.lanes),
+        pixels=ceil(target.height / machine.columns) * target.width,
+    )
+
+
