@@ -7,16 +7,17 @@ the scale. Everything below the host works on codes alone.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sim.errors import InputError
 
-__all__ = ["Format", "Kind", "check_codes"]
+__all__ = ["Format", "Kind", "Rounding", "check_codes"]
 
 Kind = Literal["unsigned", "signed", "bipolar", "unit"]
+Rounding = Literal["half_up", "half_even", "floor"]
 
 
 @dataclass(frozen=True)
@@ -32,12 +33,12 @@ class Format:
         `unsigned` codes are 0..2**bits - 1, `signed` ones -2**(bits-1)..2**(bits-1) - 1. `bipolar` (dense weights)
         stores one bit s that means 2*s - 1; `unit` (depthwise weights) is always 1 and never stored.
     zero_point : int
-        The code that means 0; inside the code range.
+        The code that means 0; inside the code range. `unit` has no such code and keeps 0 here.
 
     Raises
     ------
     InputError
-        If the width is not positive, a one-bit kind is wider, or the zero point is no code.
+        If the kind is unknown, the width not positive, a one-bit kind wider, or the zero point no code.
 
     Examples
     --------
@@ -52,11 +53,13 @@ class Format:
     zero_point: int = 0
 
     def __post_init__(self) -> None:
+        if self.kind not in get_args(Kind):
+            raise InputError(f"format kind must be unsigned, signed, bipolar or unit, not {self.kind}")
         if self.bits < 1:
             raise InputError(f"format bits must be at least 1, not {self.bits}")
         if self.kind in ("bipolar", "unit") and self.bits != 1:
             raise InputError(f"a {self.kind} format has 1 bit, not {self.bits}")
-        if not self.low <= self.zero_point <= self.high:
+        if self.zero_point and not self.low <= self.zero_point <= self.high:
             raise InputError(f"zero point must be a code in {self.low}..{self.high}, not {self.zero_point}")
 
     @property

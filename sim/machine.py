@@ -82,7 +82,7 @@ class Machine(BaseModel):
     stream_bits: Count
     bipolar: bool = True
     roundings: tuple[Rounding, ...] = ("half_up", "half_even", "floor")
-    clock_mhz: Annotated[float, Field(gt=0)]
+    clock_mhz: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     technology: str = "generic45"
 
     @model_validator(mode="after")
@@ -153,7 +153,7 @@ def parse_machine(text: str, where: str) -> Machine:
     if not isinstance(data, dict):
         raise InputError(f"machine {where}: expected a mapping of parameters, not {type(data).__name__}")
     try:
-        return Machine(**data)
+        return Machine.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])

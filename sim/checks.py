@@ -1,0 +1,174 @@
+"""Every rule that a Program must keep, and the sentence that refuses one that breaks it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, get_args
+
+import numpy as np
+
+from sim.digits import Digits
+from sim.errors import InputError
+from sim.formats import Rounding, check_codes
+from sim.records import Conv, Pads, Pool, Record, Tensor, accumulator_bounds, out_size, reads
+
+if TYPE_CHECKING:
+    from sim.program import Program
+
+__all__ = ["MAX_REQUANT_BITS", "check_program"]
+
+ENGINE_BITS = 8
+"""Widest code that an engine reads [bits]."""
+MAX_REQUANT_BITS = 53
+"""acc_bits + window + 2 may not pass the float64 mantissa, so that float64 reproduces every sum exactly."""
+
+
+def _require(condition: bool, where: str, text: str) -> None:
+    if not condition:
+        raise InputError(f"{where}: {text}")
+
+
+def check_program(program: Program) -> None:
+    """Raise InputError for the first rule that `program` breaks: what, the limit, and what came."""
+    _check_parameters(program)
+    for what, names in (("tensor", [t.name for t in program.tensors]), ("record", [r.name for r in program.records])):
+        for name in names:
+            _require(names.count(name) == 1, f"{what} '{name}'", "the name is used twice")
+    for tensor in program.tensors:
+        where = f"tensor '{tensor.name}'"
+        _require(tensor.format.bits <= program.acc_bits, where,
+                 f"a code has at most acc_bits = {program.acc_bits} bits, not {tensor.format.bits}")
+        _require(tensor.format.high < 1 << 31, where, f"codes must fit 32 signed bits, not {tensor.format}")
+    tensors = {t.name: t for t in program.tensors}
+    written: dict[str, set[int]] = {t.name: set(range(len(t.parts))) for t in program.inputs}
+    for record in program.records:
+        where = f"record '{record.name}'"
+        _check_operands(record, tensors, written, where)
+        if isinstance(record, Conv):
+            _check_conv(program, record, tensors, where)
+            parts = {record.output_part}
+        else:
+            _check_pool(record, tensors, where)
+            parts = set(range(len(tensors[record.output].parts)))
+        done = written.setdefault(record.output, set())
+        _require(not parts & done, where,
+                 f"part {min(parts & done, default=0)} of '{record.output}' is already written")
+        done |= parts
+    for name, done in written.items():
+        missing = set(range(len(tensors[name].parts))) - done
+        _require(not missing, f"tensor '{name}'", f"part {min(missing, default=0)} is never written")
+
+
+def _check_parameters(program: Program) -> None:
+    _require(program.rounding in get_args(Rounding), "program",
+             f"rounding must be half_up, half_even or floor, not {program.rounding}")
+    _require(2 <= program.acc_bits <= 32, "program", f"acc_bits must be in 2..32, not {program.acc_bits}")
+    most = MAX_REQUANT_BITS - 2 - program.acc_bits
+    _require(1 <= program.window <= most, "program",
+             f"window must be in 1..{most} with acc_bits {program.acc_bits}, not {program.window}")
+    _require(program.terms >= 1, "program", f"terms must be at least 1, not {program.terms}")
+
+
+def _check_operands(record: Record, tensors: dict[str, Tensor], written: dict[str, set[int]], where: str) -> None:
+    """Tensors exist, are written before they are read, and are narrow enough for an engine to read."""
+    for role, name in (("input", record.input), ("output", record.output)):
+        _require(name in tensors, where, f"{role} '{name}' is not a tensor of the program")
+    for name in reads(record):
+        _require(name in tensors, where, f"residual '{name}' is not a tensor of the program")
+        missing = set(range(len(tensors[name].parts))) - written.get(name, set())
+        _require(not missing, where, f"reads '{name}' before part {min(missing, default=0)} of it is written")
+        _require(tensors[name].format.bits <= ENGINE_BITS, where,
+                 f"reads '{name}' of {tensors[name].format.bits} bits; engines read at most {ENGINE_BITS}")
+
+
+def _check_window(where: str, source: Tensor, target: Tensor, kernel: tuple[int, int], stride: int, dilation: int,
+                  pads: Pads) -> None:
+    for what, value in (("kernel", min(kernel)), ("stride", stride), ("dilation", dilation)):
+        _require(value >= 1, where, f"{what} must be at least 1, not {value}")
+    _require(len(pads) == 4 and min(pads) >= 0, where, f"pads must be four numbers of at least 0, not {pads}")
+    top, left, bottom, right = pads
+    size = (out_size(source.height, top, bottom, kernel[0], stride, dilation),
+            out_size(source.width, left, right, kernel[1], stride, dilation))
+    _require(size == (target.height, target.width), where,
+             f"output '{target.name}' must be {size[0]} x {size[1]}, not {target.height} x {target.width}")
+
+
+def _check_pool(pool: Pool, tensors: dict[str, Tensor], where: str) -> None:
+    source, target = tensors[pool.input], tensors[pool.output]
+    _require(pool.input != pool.output, where, "input and output must be two tensors")
+    _require(source.parts == target.parts, where, f"output parts must be {source.parts}, not {target.parts}")
+    _require(source.format == target.format, where, f"output format must be {source.format}, not {target.format}")
+    _check_window(where, source, target, pool.kernel, pool.stride, 1, pool.pads)
+    for what, pad, extent in zip(("top", "left", "bottom", "right"), pool.pads, pool.kernel * 2, strict=True):
+        _require(pad < extent, where, f"{what} pad must be below the kernel's {extent}, not {pad}")
+
+
+def _check_conv(program: Program, conv: Conv, tensors: dict[str, Tensor], where: str) -> None:
+    source, target = tensors[conv.input], tensors[conv.output]
+    _require(0 <= conv.output_part < len(target.parts), where,
+             f"output_part must be in 0..{len(target.parts) - 1}, not {conv.output_part}")
+    channels = target.parts[conv.output_part]
+    _check_weights(conv, source, channels, where)
+    _check_window(where, source, target, conv.kernel, conv.stride, conv.dilation, conv.pads)
+    _require(target.format.low <= conv.low <= conv.high <= target.format.high, where,
+             f"low..high must lie in {target.format.low}..{target.format.high}, not {conv.low}..{conv.high}")
+    _check_requantizer(program, conv, channels, where)
+    operands = [name for name in (conv.input, conv.residual, conv.output) if name is not None]
+    _require(len(set(operands)) == len(operands), where, "input, residual and output must be different tensors")
+    if conv.residual is not None:
+        other = tensors[conv.residual]
+        _require(0 <= conv.residual_part < len(other.parts), where,
+                 f"residual_part must be in 0..{len(other.parts) - 1}, not {conv.residual_part}")
+        shape = (other.parts[conv.residual_part], other.height, other.width)
+        _require(shape == (channels, target.height, target.width), where,
+                 f"residual must have shape {(channels, target.height, target.width)}, not {shape}")
+    limit = (1 << (program.acc_bits - 1)) - 1
+    bounds = accumulator_bounds(conv, source.format)
+    worst = int(bounds.argmax())
+    _require(program.wrap or int(bounds[worst]) <= limit, where,
+             f"the accumulator of channel {worst} can reach {int(bounds[worst])}; {program.acc_bits} bits hold {limit}"
+             " (declare wrap, or use a wider accumulator or fewer bits)")
+
+
+def _check_weights(conv: Conv, source: Tensor, channels: int, where: str) -> None:
+    fmt = conv.weight_format
+    _require(conv.weights.ndim == 4 and conv.weights.dtype == np.int8, where,
+             f"weights must be int8 of shape (O, C, kh, kw), not {conv.weights.dtype} {conv.weights.shape}")
+    fan_in = 1 if conv.depthwise else source.channels
+    _require(conv.weights.shape[:2] == (channels, fan_in), where,
+             f"weights must start with shape ({channels}, {fan_in}), not {conv.weights.shape[:2]}")
+    if conv.depthwise:
+        _require(source.parts == (channels,), where,
+                 f"depthwise needs an input of one part with {channels} channels, not {source.parts}")
+    _require(fmt.kind != "unit" or conv.depthwise, where, "unit weights are for depthwise records only")
+    _require(fmt.kind != "bipolar" or not conv.depthwise, where, "bipolar weights are for dense records only")
+    _require(fmt.zero_point == 0, where, f"weights have zero point 0, not {fmt.zero_point}")
+    _require(fmt.bits <= ENGINE_BITS, where, f"weights have at most {ENGINE_BITS} bits, not {fmt.bits}")
+    check_codes(conv.weights, fmt, f"{where}: weights")
+
+
+def _check_requantizer(program: Program, conv: Conv, channels: int, where: str) -> None:
+    bits = program.acc_bits + program.window
+    for what, array in (("shift", conv.shift), ("offset", conv.offset)):
+        _require(array.shape == (channels,) and array.dtype == np.int64, where,
+                 f"{what} must be int64 of shape ({channels},), not {array.dtype} {array.shape}")
+    _check_digits(program, conv.multiplier, channels, program.window, f"{where}: multiplier")
+    if conv.residual is None:
+        _require(conv.residual_multiplier.size == 0, where, "residual_multiplier without a residual")
+    else:
+        _check_digits(program, conv.residual_multiplier, channels, bits - 9, f"{where}: residual_multiplier")
+    _require(bool(np.all((conv.shift >= 0) & (conv.shift < bits))), where,
+             f"shift must be in 0..{bits - 1}, not {conv.shift.min()}..{conv.shift.max()}")
+    limit = 1 << (bits - 1)
+    beyond = conv.offset[(conv.offset <= -limit) | (conv.offset >= limit)]
+    _require(not beyond.size, where, f"offset must stay below {limit} in magnitude, not {beyond[:1].sum()}")
+
+
+def _check_digits(program: Program, digits: Digits, channels: int, window: int, where: str) -> None:
+    _require(digits.ndim == 2 and digits.shape[0] == channels and digits.dtype == np.int8, where,
+             f"must be int8 of shape ({channels}, terms), not {digits.dtype} {digits.shape}")
+    _require(digits.shape[1] <= program.terms, where, f"at most {program.terms} digits, not {digits.shape[1]}")
+    exponents = np.abs(digits.astype(np.int64)) - 1
+    _require(digits.size == 0 or int(exponents.max()) < window, where,
+             f"exponents must be in 0..{window - 1}, not {int(exponents.max(initial=0))}")
+    falling = np.all((exponents[:, 1:] < exponents[:, :-1]) | ((exponents[:, 1:] == -1) & (exponents[:, :-1] == -1)))
+    _require(bool(falling), where, "digits must have falling exponents, absent ones last")

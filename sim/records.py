@@ -1,0 +1,194 @@
+"""What a Program is made of: tensors, and the records that write them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.digits import Digits, digit_counts
+from sim.errors import InputError
+from sim.formats import Format
+
+__all__ = ["Conv", "Pads", "Pool", "Record", "Tensor", "accumulator_bounds", "out_size", "reads"]
+
+Pads = tuple[int, int, int, int]
+"""(top, left, bottom, right)."""
+
+
+def out_size(size: int, before: int, after: int, kernel: int, stride: int, dilation: int = 1) -> int:
+    """Output extent of a sliding window along one axis (floor mode).
+
+    >>> out_size(8, 1, 1, 3, 2)
+    4
+    """
+    return (size + before + after - dilation * (kernel - 1) - 1) // stride + 1
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A map of codes, shape (channels, height, width).
+
+    Parameters
+    ----------
+    name : str
+    height, width : int, at least 1
+    parts : tuple of int
+        Channel counts of the pieces that different records write (concatenation); one piece is the usual case.
+    format : Format
+        Unsigned or signed; every part shares it.
+    """
+
+    name: str
+    height: int
+    width: int
+    parts: tuple[int, ...]
+    format: Format
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            raise InputError("a tensor needs a name")
+        for what, value in (("height", self.height), ("width", self.width), *(("part", p) for p in self.parts)):
+            if value < 1:
+                raise InputError(f"tensor '{self.name}': {what} must be at least 1, not {value}")
+        if not self.parts:
+            raise InputError(f"tensor '{self.name}': needs at least one part")
+        if self.format.kind not in ("unsigned", "signed"):
+            raise InputError(f"tensor '{self.name}': activations are unsigned or signed, not {self.format.kind}")
+
+    @property
+    def channels(self) -> int:
+        """Channels of all parts together."""
+        return sum(self.parts)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(channels, height, width)."""
+        return self.channels, self.height, self.width
+
+    def part_slice(self, part: int) -> slice:
+        """Channels of one part."""
+        start = sum(self.parts[:part])
+        return slice(start, start + self.parts[part])
+
+
+@dataclass(frozen=True, eq=False)
+class Conv:
+    """A convolution with its requantizer; also Linear, average pooling, add and copy (`unit` weights).
+
+    Parameters
+    ----------
+    name : str
+        Layer name; unique in a Program.
+    input, output : str
+        Tensor names. The input is read whole; the record writes `output_part` of the output.
+    weights : int8 array, shape (O, C or 1, kh, kw)
+        Codes of `weight_format`; second axis 1 when depthwise. Bipolar codes are the stored bits 0 and 1.
+    weight_format : Format
+        Zero point 0.
+    multiplier : Digits, shape (O, T)
+        M of the requantizer.
+    shift : int64 array, shape (O,)
+        n of the requantizer [bits].
+    offset : int64 array, shape (O,)
+        Everything constant: bias, zero points, the residual's zero point.
+    low, high : int
+        Clamp, codes of the output format (an activation fused in).
+    depthwise : bool
+        Output channel o reads input channel o alone.
+    stride, dilation : int
+        For both axes.
+    pads : (top, left, bottom, right)
+        Padded positions hold the zero point of the input.
+    residual : str or None
+        Tensor added in the requantizer, part `residual_part` of it, as many channels as the output part.
+    residual_multiplier : Digits, shape (O, Tr)
+        R of the requantizer; no columns without a residual.
+    """
+
+    name: str
+    input: str
+    output: str
+    weights: NDArray[np.int8]
+    weight_format: Format
+    multiplier: Digits
+    shift: NDArray[np.int64]
+    offset: NDArray[np.int64]
+    low: int
+    high: int
+    depthwise: bool = False
+    stride: int = 1
+    dilation: int = 1
+    pads: Pads = (0, 0, 0, 0)
+    output_part: int = 0
+    residual: str | None = None
+    residual_part: int = 0
+    residual_multiplier: Digits = field(default_factory=lambda: np.zeros((0, 0), np.int8))
+
+    @property
+    def channels(self) -> int:
+        """Output channels O."""
+        return int(self.weights.shape[0])
+
+    @property
+    def kernel(self) -> tuple[int, int]:
+        """(kh, kw)."""
+        return int(self.weights.shape[2]), int(self.weights.shape[3])
+
+    @property
+    def weight_values(self) -> NDArray[np.int64]:
+        """What the weight codes mean: bipolar bits become -1 and +1."""
+        codes = self.weights.astype(np.int64)
+        return 2 * codes - 1 if self.weight_format.kind == "bipolar" else codes
+
+    @property
+    def terms(self) -> int:
+        """T: the most digits any channel's M has, at least 1 [cycles per output]."""
+        return max(1, int(digit_counts(self.multiplier).max(initial=0)))
+
+    @property
+    def residual_terms(self) -> int:
+        """Tr: the most digits any channel's R has; 0 without a residual [cycles per output]."""
+        return int(digit_counts(self.residual_multiplier).max(initial=0)) if self.residual else 0
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Max pooling on codes; padded positions never win. Input and output share parts and format.
+
+    Parameters
+    ----------
+    name, input, output : str
+    kernel : (kh, kw)
+    stride : int
+    pads : (top, left, bottom, right)
+        Each smaller than the kernel along its axis.
+    """
+
+    name: str
+    input: str
+    output: str
+    kernel: tuple[int, int]
+    stride: int = 1
+    pads: Pads = (0, 0, 0, 0)
+
+
+Record = Conv | Pool
+
+
+def reads(record: Record) -> Iterator[str]:
+    """Names of the tensors that a record reads."""
+    yield record.input
+    if isinstance(record, Conv) and record.residual is not None:
+        yield record.residual
+
+
+def accumulator_bounds(conv: Conv, input_format: Format) -> NDArray[np.int64]:
+    """Largest |sum| that any order of accumulation can reach, per output channel.
+
+    Sum of |w| * A with A the largest absolute code of the input, padding included; bipolar layers accumulate stored
+    bits beside a reference sum of ones, so there every |w| counts 1.
+    """
+    return np.asarray(np.abs(conv.weight_values).sum(axis=(1, 2, 3)) * input_format.magnitude, np.int64)

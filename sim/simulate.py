@@ -1,0 +1,139 @@
+"""Run a Program on codes, bit for bit as the hardware does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.digits import multipliers
+from sim.errors import InputError
+from sim.formats import check_codes
+from sim.kernels import dense_conv, depthwise_conv, max_pool
+from sim.program import Conv, Pool, Program, Tensor
+from sim.records import Pads
+from sim.requantize import ROUNDING_MODES, requantize_maps
+
+__all__ = ["accumulate", "check_inputs", "simulate"]
+
+Codes = NDArray[np.int32]
+
+BELOW_ALL_CODES = np.iinfo(np.int32).min
+"""Pads max pooling: no code is as small, since codes have at most 8 bits there."""
+
+
+def simulate(program: Program, inputs: Mapping[str, NDArray[np.integer]]) -> dict[str, Codes]:
+    """Codes of every tensor of `program`.
+
+    Parameters
+    ----------
+    program : Program
+    inputs : mapping of name to integer array, shape (N, channels, height, width)
+        Codes of exactly the tensors `program.inputs`; the same N, at least 0, for all.
+
+    Returns
+    -------
+    dict of str to int32 array, shape (N, channels, height, width)
+        Every tensor, inputs included.
+
+    Raises
+    ------
+    InputError
+        If a tensor is missing or unknown, has the wrong shape, or holds a number that is no code of its format.
+    TypeError
+        If an array is not of integers.
+
+    Examples
+    --------
+    A 1x1 convolution that halves and clamps to 0..3:
+
+    >>> from sim.digits import no_digits
+    >>> from sim.formats import Format
+    >>> one = np.ones((1, 1, 1, 1), np.int8)
+    >>> digits, shift, offset = np.array([[1]], np.int8), np.array([1]), np.array([0])
+    >>> halve = Conv("halve", "a", "b", one, Format(2, "signed"), digits, shift, offset, 0, 3)
+    >>> tensors = Tensor("a", 1, 4, (1,), Format(4, "unsigned")), Tensor("b", 1, 4, (1,), Format(2, "unsigned"))
+    >>> simulate(Program(tensors, (halve,)), {"a": np.array([[[[0, 3, 4, 15]]]])})["b"]
+    array([[[[0, 2, 2, 3]]]], dtype=int32)
+    """
+    images = check_inputs(program, inputs)
+    codes = {tensor.name: np.empty((images, *tensor.shape), np.int32) for tensor in program.tensors}
+    for tensor in program.inputs:
+        codes[tensor.name][:] = inputs[tensor.name]
+    for record in program.records:
+        if isinstance(record, Conv):
+            _conv(program, record, codes)
+        else:
+            _pool(record, codes)
+    return codes
+
+
+def check_inputs(program: Program, inputs: Mapping[str, NDArray[np.integer]]) -> int:
+    """Refuse `inputs` that are not codes of the inputs of `program`; the number of images N.
+
+    Raises
+    ------
+    InputError, TypeError
+        As in `simulate`.
+    """
+    names = [tensor.name for tensor in program.inputs]
+    if set(inputs) != set(names):
+        raise InputError(f"inputs must be {_listed(names)}, not {_listed(sorted(inputs))}")
+    images = -1
+    for tensor in program.inputs:
+        shape = inputs[tensor.name].shape
+        if len(shape) != 4 or shape[1:] != tensor.shape:
+            expected = ", ".join(map(str, tensor.shape))
+            raise InputError(f"input '{tensor.name}' must have shape (N, {expected}), not {shape}")
+        if images not in (-1, shape[0]):
+            raise InputError(f"input '{tensor.name}' must have {images} images like the others, not {shape[0]}")
+        images = shape[0]
+        check_codes(inputs[tensor.name], tensor.format, f"input '{tensor.name}'")
+    return max(images, 0)
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names) or "none"
+
+
+def accumulate(conv: Conv, source: Tensor, target: Tensor, codes: Codes) -> NDArray[np.int64]:
+    """Exact sums of a Conv, before wrapping: shape (N, O, height and width of `target`).
+
+    Parameters
+    ----------
+    conv : Conv
+    source, target : Tensor
+        Its input and output.
+    codes : int32 array, shape (N, C, H, W)
+        Of `source`.
+    """
+    padded = _padded(codes, conv.pads, source.format.zero_point)
+    acc = np.zeros((len(codes), conv.channels, target.height, target.width), np.int64)
+    kernel = depthwise_conv if conv.depthwise else dense_conv
+    kernel(padded, conv.weight_values, conv.stride, conv.dilation, acc)
+    return acc
+
+
+def _conv(program: Program, conv: Conv, codes: dict[str, Codes]) -> None:
+    source, target = program.tensor(conv.input), program.tensor(conv.output)
+    if conv.residual is None:
+        residual, residual_multipliers = np.zeros((0, 0, 0, 0), np.int32), np.zeros(conv.channels, np.int64)
+    else:
+        part = program.tensor(conv.residual).part_slice(conv.residual_part)
+        residual, residual_multipliers = codes[conv.residual][:, part], multipliers(conv.residual_multiplier)
+    acc = accumulate(conv, source, target, codes[conv.input])
+    requantized = np.empty(acc.shape, np.int32)
+    requantize_maps(acc, program.acc_bits, np.ascontiguousarray(residual), multipliers(conv.multiplier),
+                    residual_multipliers, conv.offset, conv.shift, ROUNDING_MODES[program.rounding],
+                    target.format.zero_point, conv.low, conv.high, requantized)
+    codes[conv.output][:, target.part_slice(conv.output_part)] = requantized
+
+
+def _pool(pool: Pool, codes: dict[str, Codes]) -> None:
+    max_pool(_padded(codes[pool.input], pool.pads, BELOW_ALL_CODES), *pool.kernel, pool.stride, codes[pool.output])
+
+
+def _padded(codes: Codes, pads: Pads, value: int) -> Codes:
+    top, left, bottom, right = pads
+    return np.pad(codes, ((0, 0), (0, 0), (top, bottom), (left, right)), constant_values=value)
