@@ -12,7 +12,8 @@ from sim.schedule import ConvSchedule, ConvShape, packet_bits, packet_words, sch
 TINY = load_machine("tiny")
 
 
-@pytest.mark.parametrize(("parts", "bits", "kind"), [((3,), 5, "unsigned"), ((9, 2), 3, "signed"), ((8,), 24, "signed")])
+@pytest.mark.parametrize(("parts", "bits", "kind"),
+                         [((3,), 5, "unsigned"), ((9, 2), 3, "signed"), ((8,), 24, "signed")])
 def test_activation_words_follow_the_address_formula(parts: tuple[int, ...], bits: int, kind: str) -> None:
     """Plane j of channel c lies in bank y mod C, lane c mod L, at the word the formula gives; reading inverts it."""
     fmt = Format(bits, kind)  # type: ignore[arg-type]  # parametrized over the literal

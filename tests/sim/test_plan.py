@@ -53,8 +53,8 @@ def test_regions_are_reused_when_a_tensor_is_dead() -> None:
 
 REFUSALS = [
     ({"act_regions": 2, "region_words": 4}, {},
-     "tensor 't0' needs 4 consecutive activation regions of 4 words while nothing else is live; machine 'tiny' has "
-     "2 regions, 2 of them free"),
+     ("tensor 't0' needs 4 consecutive activation regions of 4 words while nothing else is live; machine 'tiny' has "
+      "2 regions, 2 of them free")),
     ({"weight_words": 1}, {},
      "record 'c0' needs 2 weight words per row for a row tile; machine 'tiny' has weight_words 1 (1 too few)"),
     ({"max_bits_w": 1}, {}, "record 'c0' needs 2 bits for weights; machine 'tiny' has max_bits_w 1"),
@@ -62,7 +62,8 @@ REFUSALS = [
     ({"roundings": ("floor",)}, {}, "the program needs rounding half_up; machine 'tiny' has floor"),
     ({"window": 9}, {}, "the program needs window 10; machine 'tiny' has 9"),
     ({"acc_bits": 20}, {}, "the program needs acc_bits 24; machine 'tiny' has 20"),
-    ({}, {"acc_bits": 20, "wrap": True}, "the program needs acc_bits 20 exactly, since it wraps; machine 'tiny' has 24"),
+    ({}, {"acc_bits": 20, "wrap": True},
+     "the program needs acc_bits 20 exactly, since it wraps; machine 'tiny' has 24"),
 ]
 
 

@@ -64,7 +64,7 @@ class SteppedMachine:
                     last = chunk == len(schedule.chunks) - 1
                     tiles.append(Tile(record, len(fills), chunk == 0, last, pixels, schedule))
                 fills.append(schedule.fill_cycles)
-        filled, released, finished = 0, 0, 0
+        filled, released = 0, 0
         fill_left = fills[0]
         tile_index, step, next_issue = 0, 0, 0
         free_banks, requant, requant_left, layer_start = 2, 0, 0, 0
@@ -94,15 +94,14 @@ class SteppedMachine:
                 released = tiles[tile_index - 1].row_tile + 1
             if requant_left == 0 and requant < len(tiles):
                 tile = tiles[requant]
-                residual = layer_start + tile.schedule.shape.bits_residual + 2 if tile.schedule.shape.bits_residual else 0
-                if tile.accumulated is not None and tile.accumulated <= cycle and residual <= cycle:
+                residual = layer_start + tile.schedule.shape.bits_residual + 2
+                if tile.accumulated is not None and max(tile.accumulated, residual) <= cycle:
                     requant_left = tile.pixels * tile.schedule.requant_cycles
             if requant_left:
                 requant_left -= 1
                 if requant_left == 0:
                     free_banks += 1
                     tile, requant = tiles[requant], requant + 1
-                    finished += 1
                     if requant == len(tiles) or tiles[requant].record != tile.record:
                         layer_start = cycle + 1 + tile.schedule.write_back
                         self.ends.append(layer_start)
