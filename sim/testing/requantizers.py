@@ -1,0 +1,106 @@
+"""Random requantizers whose outputs cover their range, with exact ties and both clamps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import log2
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.digits import Digits, multipliers, nearest_digits
+from sim.formats import Format
+
+__all__ = ["Ranges", "random_requantizer"]
+
+
+@dataclass(frozen=True)
+class Ranges:
+    """What a Program allows its requantizers."""
+
+    acc_bits: int
+    window: int
+    terms: int
+
+    @property
+    def bits(self) -> int:
+        """n is below this, |offset| below 2**(bits - 1) [bits]."""
+        return self.acc_bits + self.window
+
+    @property
+    def residual_window(self) -> int:
+        """Exponents of R are below this; at most 0 when R can only be 0."""
+        return self.bits - 9
+
+
+def random_requantizer(rng: np.random.Generator, acc: NDArray[np.int64], residual: NDArray[np.int64] | None,
+                       output: Format, ranges: Ranges) -> tuple[Digits, Digits, NDArray[np.int64], NDArray[np.int64]]:
+    """(M, R, n, offset) for every channel, fitted to the sums that occur.
+
+    Parameters
+    ----------
+    acc, residual : int64 arrays, shape (channels, samples)
+        Sums (wrapped if the Program wraps) and the residual codes beside them.
+    output : Format
+    ranges : Ranges
+    """
+    most = rng.integers(1, ranges.terms + 1, 2)
+    rows: list[list[int]] = []
+    residual_rows: list[list[int]] = []
+    shifts, offsets = [], []
+    for channel, sums in enumerate(acc):
+        row = _random_digits(rng, int(most[0]), ranges.window)
+        scaled = sums * int(multipliers(np.array([row], np.int8))[0])
+        shift = _random_shift(rng, scaled, output, ranges)
+        residual_row: list[int] = []
+        if residual is not None and ranges.residual_window > 0:
+            span = int(np.ptp(residual[channel])) + 1
+            wanted = rng.uniform(-1, 1) * 2.0**shift * (output.high - output.low + 1) / span
+            limit = 2.0 ** (ranges.residual_window - 1)
+            residual_row = nearest_digits(min(max(wanted, -limit), limit), int(most[1]), ranges.residual_window)
+            scaled = scaled + residual[channel] * int(multipliers(np.array([residual_row], np.int8))[0])
+        rows.append(row)
+        residual_rows.append(residual_row)
+        shifts.append(shift)
+        offsets.append(_random_offset(rng, scaled, shift, output, ranges))
+    return (_packed(rows), _packed(residual_rows), np.array(shifts, np.int64), np.array(offsets, np.int64))
+
+
+def _random_digits(rng: np.random.Generator, most: int, window: int) -> list[int]:
+    """Up to `most` digits; none once in ten times."""
+    count = min(int(rng.integers(1, most + 1)), window) if rng.random() < 0.9 else 0
+    top = int(rng.integers(count, window + 1))
+    exponents = sorted(rng.choice(top, count, replace=False).tolist() if count else [], reverse=True)
+    return [int(rng.choice([-1, 1])) * (exponent + 1) for exponent in exponents]
+
+
+def _random_shift(rng: np.random.Generator, scaled: NDArray[np.int64], output: Format, ranges: Ranges) -> int:
+    """A shift that spreads `scaled` over half to three times the output range; sometimes 0 or anything."""
+    if rng.random() < 0.05:
+        return 0
+    if rng.random() < 0.05:
+        return int(rng.integers(0, ranges.bits))
+    span = (output.high - output.low + 1) * 2 ** rng.uniform(-1, 1.5)
+    return min(max(round(log2((int(np.ptp(scaled)) + 1) / span)), 0), ranges.bits - 1)
+
+
+def _random_offset(rng: np.random.Generator, scaled: NDArray[np.int64], shift: int, output: Format,
+                   ranges: Ranges) -> int:
+    """An offset that puts the sums into the output range, usually with one of them on an exact tie."""
+    limit = (1 << (ranges.bits - 1)) - 1
+    if rng.random() < 0.04:
+        return int(rng.choice([-limit, limit]))
+    span = output.high - output.low + 1
+    wanted = (output.high + output.low) // 2 - output.zero_point + round(float(rng.uniform(-0.5, 0.5)) * span)
+    offset = (wanted << shift) - int(np.median(scaled))
+    if shift and rng.random() < 0.8:
+        half = 1 << (shift - 1)
+        offset += (half - offset - int(rng.choice(scaled))) % (1 << shift)
+    return min(max(offset, -limit), limit)
+
+
+def _packed(rows: list[list[int]]) -> Digits:
+    packed = np.zeros((len(rows), max(map(len, rows))), np.int8)
+    for line, row in zip(packed, rows, strict=True):
+        line[: len(row)] = row
+    return packed
