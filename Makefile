@@ -32,7 +32,7 @@ setup: $(STAMP) icarus  ## the virtual environment and Icarus Verilog, nothing e
 
 icarus:
 	@command -v iverilog >/dev/null && command -v vvp >/dev/null \
-		|| sh scripts/install_debian.sh "simulating the RTL" iverilog
+		|| sh scripts/install_debian.sh "The RTL simulation" iverilog
 
 $(STAMP): pyproject.toml constraints.txt scripts/create_venv.sh
 	@PYTHON="$(PYTHON)" sh scripts/create_venv.sh

@@ -4,7 +4,6 @@ set -eu
 cd "$(dirname "$0")/.."
 
 venv=.venv
-here=scripts/install_debian.sh
 torch_index=${TORCH_INDEX:-https://download.pytorch.org/whl/cpu}
 
 # Python 3.11 first: constraints.txt was locked with it.
@@ -17,18 +16,27 @@ find_python() {
     done
 }
 
-if ! "$venv/bin/python" -c 'import pip' 2>/dev/null; then
-    python=$(find_python)
-    if [ -z "$python" ]; then
-        found=$(${PYTHON:-python3} --version 2>/dev/null || echo "no ${PYTHON:-python3}")
-        echo "bitwright: Python 3.11 or newer is needed, found: $found" >&2
-        echo "Install it (Debian 12: sudo apt-get install python3 python3-venv), or name one: make PYTHON=/path/to/python3.11" >&2
-        exit 1
-    fi
-    # Debian's python3 comes without ensurepip; python3.X-venv brings it.
-    version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-    "$python" -c 'import venv, ensurepip' 2>/dev/null \
-        || $here "the virtual environment" "python$version-venv"
+python=$venv/bin/python
+"$python" -c 'import pip' 2>/dev/null || python=$(find_python)
+if [ -z "$python" ]; then
+    found=$(${PYTHON:-python3} --version 2>/dev/null || echo "no ${PYTHON:-python3}")
+    echo "bitwright: Python 3.11 or newer is needed, found: $found" >&2
+    echo "Install it (Debian 12: sudo apt-get install python3 python3-venv), or name one: make PYTHON=/path/to/python3.11" >&2
+    exit 1
+fi
+
+# Everything that is missing is asked for at once. Debian splits its Python: ensurepip lies in python3.X-venv, and
+# libpython3.X holds the shared library that cocotb loads into the simulator.
+version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+missing=
+command -v iverilog >/dev/null && command -v vvp >/dev/null || missing=iverilog
+"$python" -c 'import venv, ensurepip' 2>/dev/null || missing="$missing python$version-venv"
+if "$python" -c 'import sys; sys.exit(sys.base_prefix != "/usr")' && command -v dpkg >/dev/null; then
+    dpkg -s "libpython$version" >/dev/null 2>&1 || missing="$missing libpython$version"
+fi
+[ -z "$missing" ] || sh scripts/install_debian.sh "Bitwright" $missing
+
+if [ "$python" != "$venv/bin/python" ]; then
     echo "Creating $venv with $("$python" --version)"
     "$python" -m venv --clear "$venv"
 fi
@@ -50,8 +58,8 @@ if ! install --no-deps --retries 0 --timeout 15 --index-url "$torch_index" torch
 fi
 install --no-build-isolation -e '.[test]'
 
-# cocotb embeds Python in the simulator: Debian keeps the shared library in a package of its own.
 if ! "$venv/bin/python" -c 'import sys, find_libpython; sys.exit(find_libpython.find_libpython() is None)'; then
-    version=$("$venv/bin/python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-    $here "cocotb" "libpython$version"
+    echo "bitwright: this Python has no shared library (libpython$version), which cocotb loads into the simulator." >&2
+    echo "Install it, or name a Python built with --enable-shared: make distclean setup PYTHON=/path/to/python" >&2
+    exit 1
 fi

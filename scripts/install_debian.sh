@@ -17,7 +17,7 @@ else
 fi
 
 if [ "$as_root" != missing ]; then
-    echo "Installing $* ($purpose) with apt-get"
+    echo "Installing $* with apt-get"
     export DEBIAN_FRONTEND=noninteractive
     lock="-o DPkg::Lock::Timeout=300"
     # A stale package list of some other repository must not stop us: the installation decides.
@@ -29,7 +29,7 @@ fi
 
 cat >&2 <<END
 
-bitwright: $purpose needs what cannot be installed from here. Please run
+$purpose needs Debian packages that cannot be installed from here. Please run
 
     sudo apt-get install $*
 
