@@ -1,0 +1,128 @@
+"""The command line: results on stdout, messages on stderr; exit 0 done, 1 failed or mismatch, 2 misuse."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bitwright.console import message
+from sim.errors import InputError
+
+__all__ = ["main"]
+
+app = typer.Typer(
+    help="Quantize, simulate, verify and cost low-bit networks on a shift-and-accumulate accelerator.",
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+ProgramFile = Annotated[Path, typer.Argument(help="A Program, *.safetensors.")]
+MachineName = Annotated[str, typer.Option("--machine", "-m", help="A built-in machine (tiny, edge, large) or a YAML file.")]
+TechnologyName = Annotated[
+    str | None, typer.Option("--technology", help="A built-in technology or a YAML file; default: the machine's.")]
+InputFile = Annotated[
+    Path | None, typer.Option("--input", "-i", help="Input codes, .npz or .npy of shape (N, C, H, W); default: random.")]
+Images = Annotated[int, typer.Option("--images", "-n", min=1, help="How many images to run.")]
+Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")] = Path("demo-out"),
+    machine: MachineName = "tiny",
+    images: Annotated[int, typer.Option("--images", "-n", min=1, help="Images to run on the RTL.")] = 1,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Train, quantize, lower, run and verify a real network on handwritten digits, under hard budgets."""
+    from bitwright.commands import run_demo
+
+    if not run_demo(out, machine, images, seed, as_json):
+        raise typer.Exit(1)
+
+
+@app.command()
+def simulate(
+    program: ProgramFile,
+    input_file: InputFile = None,
+    images: Images = 1,
+    seed: Seed = 0,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the codes of every tensor, .npz.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run a Program in the bit-exact simulator."""
+    from bitwright.commands import run_simulate
+
+    run_simulate(program, input_file, images, seed, out, as_json)
+
+
+@app.command()
+def verify(
+    program: ProgramFile,
+    machine: MachineName = "tiny",
+    input_file: InputFile = None,
+    images: Images = 1,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Run a Program in torch, in the simulator and on the RTL; compare every code, cycle and event."""
+    from bitwright.commands import run_verify
+
+    if not run_verify(program, machine, input_file, images, seed, as_json):
+        raise typer.Exit(1)
+
+
+@app.command()
+def estimate(
+    program: ProgramFile,
+    machine: MachineName = "edge",
+    technology: TechnologyName = None,
+    as_json: AsJson = False,
+) -> None:
+    """Cycles, utilisation, energy and bytes of every layer of a Program on a machine."""
+    from bitwright.commands import run_estimate
+
+    run_estimate(program, machine, technology, as_json)
+
+
+@app.command()
+def allocate(
+    program: ProgramFile,
+    sensitivities: Annotated[
+        Path, typer.Option("--sensitivities", "-s", help="JSON: expected loss of each layer at each width.")],
+    budget: Annotated[
+        list[str], typer.Option("--budget", "-b", help="NAME=LIMIT; latency_cycles, energy_pj or weight_bytes.")],
+    machine: MachineName = "edge",
+    technology: TechnologyName = None,
+    method: Annotated[str, typer.Option(help="lp (with a certified gap), milp (exact) or convex.")] = "milp",
+    as_json: AsJson = False,
+) -> None:
+    """Choose the bits of every layer so that every budget holds and the loss is least."""
+    from bitwright.commands import run_allocate
+
+    run_allocate(program, sensitivities, budget, machine, technology, method, as_json)
+
+
+@app.command()
+def generate(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the Verilog.")],
+    machine: MachineName = "edge",
+    as_json: AsJson = False,
+) -> None:
+    """Write the accelerator as Verilog."""
+    from bitwright.commands import run_generate
+
+    run_generate(out, machine, as_json)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; the exit status is returned, never raised."""
+    try:
+        app(args=argv, prog_name="bitwright")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except (InputError, OSError) as error:
+        message(f"bitwright: {error}")
+        return 1
+    return 0

@@ -1,0 +1,116 @@
+"""What the commands do. Torch and Amaranth are imported only by those that need them: `estimate` never waits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+
+from bitwright.console import Report, message, progress, show
+from bitwright.estimate import Estimate, estimate
+from bitwright.inputs import load_codes, random_codes
+from sim.files import load_program, save_vectors
+from sim.machine import load_machine
+from sim.plan import plan
+from sim.program import Program
+from sim.simulate import simulate
+from sim.technology import load_technology
+
+__all__ = ["run_allocate", "run_demo", "run_estimate", "run_generate", "run_simulate", "run_verify"]
+
+
+def run_simulate(path: Path, input_file: Path | None, images: int, seed: int, out: Path | None, as_json: bool) -> None:
+    """`bitwright simulate`."""
+    program = load_program(path)
+    inputs = _inputs(program, input_file, images, seed)
+    started = perf_counter()
+    codes = simulate(program, inputs)
+    seconds = perf_counter() - started
+    if out is not None:
+        save_vectors(out, codes)
+        message(f"wrote the codes of {len(codes)} tensors to {out}")
+    rows = []
+    for tensor in program.tensors:
+        values = codes[tensor.name]
+        rows.append({"tensor": tensor.name, "shape": list(tensor.shape), "format": str(tensor.format),
+                     "min": int(values.min()), "max": int(values.max()), "mean": float(values.mean())})
+    count = len(next(iter(inputs.values())))
+    report = Report({"images": count, "seconds": seconds, "tensors": rows})
+    report.table(f"{path} on {count} image{'s' * (count > 1)}", list(rows[0]),
+                 [[" x ".join(map(str, v)) if isinstance(v, list) else v for v in row.values()] for row in rows])
+    show(report, as_json)
+
+
+def run_estimate(path: Path, machine: str, technology: str | None, as_json: bool) -> None:
+    """`bitwright estimate`."""
+    target = load_machine(machine)
+    cost = estimate(plan(load_program(path), target), load_technology(technology or target.technology))
+    report = Report({"machine": target.name, "clock_mhz": target.clock_mhz, **vars(cost)})
+    add_estimate(report, cost, target.name)
+    show(report, as_json)
+
+
+def add_estimate(report: Report, cost: Estimate, machine: str) -> None:
+    """The table of an estimate."""
+    report.table(
+        f"cost of one image on machine '{machine}'",
+        ["layer", "kind", "W/A bits", "MACs", "cycles", "utilisation %", "energy nJ", "low", "high", "weight bytes"],
+        [[layer.name, layer.kind, f"{layer.bits[0]}/{layer.bits[1]}", layer.macs, layer.latency_cycles,
+          100 * layer.utilisation, layer.energy.nominal_pj / 1e3, layer.energy.low_pj / 1e3,
+          layer.energy.high_pj / 1e3, layer.weight_bytes] for layer in cost.layers])
+    total = cost.energy
+    report.lines.append(
+        f"latency {cost.latency_cycles:,} cycles = {cost.latency_us:,.1f} us; energy {total.nominal_pj / 1e3:,.1f} nJ "
+        f"(band {total.low_pj / 1e3:,.1f} to {total.high_pj / 1e3:,.1f}); weights {cost.weight_bytes:,} bytes")
+
+
+def run_verify(path: Path, machine: str, input_file: Path | None, images: int, seed: int, as_json: bool) -> bool:
+    """`bitwright verify`; True when everything is equal."""
+    from bitwright.verify import verify
+
+    program = load_program(path)
+    planned = plan(program, load_machine(machine))
+    inputs = _inputs(program, input_file, images, seed)
+    count = len(next(iter(inputs.values())))
+    with progress() as bars:
+        task = bars.add_task("verify", total=3, note="")
+        result = verify(planned, inputs, count, lambda engine: bars.update(task, advance=1, note=engine))
+    report = Report({"ok": result.ok, "mismatches": result.mismatches, "tensors_compared": result.tensors_compared,
+                     **vars(result)})
+    report.table("codes", ["engines", "tensors", "codes", "mismatches"],
+                 [[" = ".join(c.engines), c.tensors, c.codes, c.mismatches] for c in result.comparisons])
+    report.table("end of every record [cycles]", ["record", "predicted", "counted", "difference"],
+                 [[x.name, x.predicted, x.counted, x.counted - x.predicted] for x in result.layers])
+    report.table("counters of one image", ["counter", "predicted", "counted", "difference"],
+                 [[name, count, result.counted[name], result.counted[name] - count]
+                  for name, count in result.predicted.items()])
+    report.lines += [str(c.first) for c in result.comparisons if c.first]
+    report.lines.append("equal bits, equal cycles" if result.ok else "NOT EQUAL")
+    show(report, as_json)
+    return result.ok
+
+
+def run_generate(out: Path, machine: str, as_json: bool) -> None:
+    """`bitwright generate`."""
+    from rtl.verilog import generate
+
+    target = load_machine(machine)
+    written = generate(target, out)
+    report = Report({"machine": target.name, "files": [str(path) for path in written]})
+    report.table(f"Verilog of machine '{target.name}'", ["file", "bytes"],
+                 [[str(path), path.stat().st_size] for path in written])
+    show(report, as_json)
+
+
+def run_demo(out: Path, machine: str, images: int, seed: int, as_json: bool) -> bool:
+    """`bitwright demo`; True when everything is equal and every budget holds."""
+    from bitwright.demo import demo, demo_report
+
+    summary = demo(out, load_machine(machine), images, seed)
+    show(demo_report(summary, out), as_json)
+    return summary.ok
+
+
+def _inputs(program: Program, path: Path | None, images: int, seed: int) -> dict[str, np.ndarray]:
+    return load_codes(path, program) if path else random_codes(program, images, seed)

@@ -1,0 +1,92 @@
+"""What a Program costs on a machine, layer by layer: cycles, utilisation, energy with its band, bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+
+from sim.energy import Energy, energy
+from sim.events import events
+from sim.plan import Plan
+from sim.program import Conv
+from sim.schedule import ConvSchedule
+from sim.technology import Technology
+from sim.timing import timeline
+
+__all__ = ["Estimate", "LayerEstimate", "estimate"]
+
+
+@dataclass(frozen=True)
+class LayerEstimate:
+    """One record of a planned Program.
+
+    Attributes
+    ----------
+    bits : (int, int)
+        Weight and activation bits.
+    latency_cycles : int
+        Including what it waits for.
+    utilisation : float
+        MACs times both bit widths over the machine's one-bit products in those cycles; 0 for pooling.
+    weight_bytes : int
+        As streamed, without parameters.
+    """
+
+    name: str
+    kind: str
+    bits: tuple[int, int]
+    macs: int
+    latency_cycles: int
+    utilisation: float
+    energy: Energy
+    weight_bytes: int
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A whole Program; latency in cycles and at the machine's clock."""
+
+    layers: tuple[LayerEstimate, ...]
+    latency_cycles: int
+    latency_us: float
+    energy: Energy
+    weight_bytes: int
+    events: dict[str, int]
+    cycles: dict[str, int]
+
+
+def estimate(plan: Plan, technology: Technology) -> Estimate:
+    """Cost every record of a planned Program and the whole; all exact but the energies."""
+    line = timeline(plan)
+    machine = plan.machine
+    products = machine.rows * machine.columns * machine.lanes
+    layers = []
+    totals: dict[str, int] = {}
+    counts = events(plan)
+    for index, (record, schedule) in enumerate(zip(plan.program.records, plan.schedules, strict=True)):
+        cycles = line.ends[index] - line.starts[index]
+        counted = counts[index] | {"cycles": cycles}
+        totals = {name: totals.get(name, 0) + count for name, count in counted.items()}
+        macs = bits_w = stored = 0
+        bits_a = plan.program.tensor(record.input).format.bits
+        if isinstance(record, Conv) and isinstance(schedule, ConvSchedule):
+            macs, bits_w = schedule.shape.macs, schedule.shape.bits_w
+            stored = ceil(record.weights.size * schedule.shape.streamed_bits_w / 8)
+        layers.append(LayerEstimate(
+            name=record.name, kind=_kind(record), bits=(bits_w, bits_a), macs=macs, latency_cycles=cycles,
+            utilisation=macs * bits_w * bits_a / (products * cycles), energy=energy(counted, machine, technology),
+            weight_bytes=stored))
+    return Estimate(
+        layers=tuple(layers), latency_cycles=line.total, latency_us=line.total / machine.clock_mhz,
+        energy=energy(totals, machine, technology), weight_bytes=sum(layer.weight_bytes for layer in layers),
+        events=totals,
+        cycles={"total": line.total, "pairs": line.pairs, "wait_accumulator": line.wait_accumulator,
+                "wait_weights": line.wait_weights, "other": line.other})
+
+
+def _kind(record: object) -> str:
+    if not isinstance(record, Conv):
+        return "pool"
+    if record.weight_format.kind == "unit":
+        return "unit"
+    return "depthwise" if record.depthwise else "dense"
