@@ -116,7 +116,7 @@ def test_other_safetensors_are_refused(tmp_path: Path) -> None:
     """A safetensors file without our metadata is named as such."""
     path = tmp_path / "weights.safetensors"
     path.write_bytes(safetensors.numpy.save({"w": np.zeros(3)}))
-    with pytest.raises(InputError, match="metadata 'graph' is missing; this is no Bitwright program$"):
+    with pytest.raises(InputError, match=r"metadata 'graph' is missing; this is no Bitwright program$"):
         load_program(path)
 
 
