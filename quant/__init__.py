@@ -1,0 +1,1 @@
+"""The PyTorch side: quantizers, bit allocation and the lowering to integer Programs."""

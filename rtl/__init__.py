@@ -1,0 +1,1 @@
+"""The accelerator: Amaranth hardware, its Verilog and its cocotb benches."""
