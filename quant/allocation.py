@@ -1,0 +1,183 @@
+"""Choose bits for every layer: least loss, no budget exceeded.
+
+A layer has one choice of weight bits and one of activation bits (of the tensor that it reads). The loss is a sum of
+one table per side, a budget is a sum of one table per layer over both choices together, so costs may come from a
+simulator and follow no formula. Layers that read the same tensor share its bits.
+
+Costs are compared in exact rational arithmetic: an allocation that is returned keeps every budget, whatever a
+solver's tolerance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import cached_property
+from math import floor, fsum, lcm
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.errors import InputError
+
+__all__ = ["Allocation", "Choice", "ExactCost", "Problem"]
+
+Choice = NDArray[np.intp]
+"""Shape (layers, 2): indices into `weight_bits` and `activation_bits`."""
+
+
+@dataclass(frozen=True)
+class ExactCost:
+    """A cost table in whole multiples of 1 / `unit`, indexed [layer][weight][activation], and its limit, rounded down.
+
+    A binary float is a whole number of some power of two, so nothing is lost.
+    """
+
+    table: list[list[list[int]]]
+    limit: int
+    unit: int
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """What to choose from, what it loses and what it costs.
+
+    Parameters
+    ----------
+    layers : tuple of str
+    weight_bits, activation_bits : tuple of int
+        The choices [bits], rising.
+    weight_loss : float array, shape (layers, len(weight_bits))
+    activation_loss : float array, shape (layers, len(activation_bits))
+        Of a tensor that several layers read: in the row of one of them, zeros in the others.
+    costs : mapping of str to array, shape (layers, len(weight_bits), len(activation_bits))
+    limits : mapping of str to number
+        The budget of each cost.
+    ties : tuple of tuples of int
+        Layers that read the same tensor.
+    fixed_weights, fixed_activations : mapping of int to int
+        Layers whose bits are no choice, and the bits they have.
+
+    Raises
+    ------
+    InputError
+        If shapes, names or indices do not fit together, or a number is not finite.
+    """
+
+    layers: tuple[str, ...]
+    weight_bits: tuple[int, ...]
+    activation_bits: tuple[int, ...]
+    weight_loss: NDArray[np.float64]
+    activation_loss: NDArray[np.float64]
+    costs: Mapping[str, NDArray[np.number]]
+    limits: Mapping[str, float]
+    ties: tuple[tuple[int, ...], ...] = ()
+    fixed_weights: Mapping[int, int] = field(default_factory=dict)
+    fixed_activations: Mapping[int, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        count, weights, activations = len(self.layers), len(self.weight_bits), len(self.activation_bits)
+        _check("weight_loss", self.weight_loss, (count, weights))
+        _check("activation_loss", self.activation_loss, (count, activations))
+        if set(self.costs) != set(self.limits):
+            raise InputError(f"costs and limits must have the same names, not {sorted(self.costs)} "
+                             f"and {sorted(self.limits)}")
+        for name, table in self.costs.items():
+            _check(f"costs of {name}", table, (count, weights, activations))
+            _check(f"limit of {name}", np.asarray(self.limits[name]), ())
+        for what, fixed, options in (("weight", self.fixed_weights, self.weight_bits),
+                                     ("activation", self.fixed_activations, self.activation_bits)):
+            for layer, bits in fixed.items():
+                if bits not in options:
+                    raise InputError(f"layer '{self.layers[layer]}': fixed {what} bits must be one of "
+                                     f"{', '.join(map(str, options))}, not {bits}")
+        for group, layers in enumerate(self.groups):
+            if not self.activation_options(group):
+                names = " and ".join(f"'{self.layers[layer]}'" for layer in layers)
+                raise InputError(f"layers {names} read one tensor, but have different fixed activation bits")
+        members = [layer for tie in self.ties for layer in tie]
+        if len(set(members)) != len(members):
+            raise InputError("a layer reads one tensor, so it can be in one tie only")
+
+    @cached_property
+    def groups(self) -> tuple[tuple[int, ...], ...]:
+        """Every layer once: those that share activation bits together."""
+        tied = {layer for tie in self.ties for layer in tie}
+        return *self.ties, *((layer,) for layer in range(len(self.layers)) if layer not in tied)
+
+    @cached_property
+    def group_of(self) -> tuple[int, ...]:
+        """Index into `groups` of each layer."""
+        found = {layer: index for index, group in enumerate(self.groups) for layer in group}
+        return tuple(found[layer] for layer in range(len(self.layers)))
+
+    def weight_options(self, layer: int) -> list[int]:
+        """Indices of the weight bits that `layer` may have."""
+        bits = self.fixed_weights.get(layer)
+        return list(range(len(self.weight_bits))) if bits is None else [self.weight_bits.index(bits)]
+
+    def activation_options(self, group: int) -> list[int]:
+        """Indices of the activation bits that the layers of a group may have."""
+        fixed = {self.fixed_activations[layer] for layer in self.groups[group] if layer in self.fixed_activations}
+        return [i for i, bits in enumerate(self.activation_bits) if not fixed or fixed == {bits}]
+
+    @cached_property
+    def exact(self) -> dict[str, ExactCost]:
+        """The budgets in whole numbers."""
+        return {name: _exact(table, self.limits[name]) for name, table in self.costs.items()}
+
+    def used(self, name: str, choice: Choice) -> Fraction:
+        """What a choice costs, exactly."""
+        cost = self.exact[name]
+        return Fraction(sum(cost.table[layer][w][a] for layer, (w, a) in enumerate(choice.tolist())), cost.unit)
+
+    def keeps_budgets(self, choice: Choice) -> bool:
+        """Whether a choice keeps every budget, exactly."""
+        return all(self.used(name, choice) <= Fraction(limit) for name, limit in self.limits.items())
+
+    def loss(self, choice: Choice) -> float:
+        """The objective of a choice, summed without rounding in between."""
+        return fsum(self.weight_loss[layer, w] for layer, (w, _) in enumerate(choice.tolist())) + fsum(
+            self.activation_loss[layer, a] for layer, (_, a) in enumerate(choice.tolist()))
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """Bits for every layer, and how good they are.
+
+    Attributes
+    ----------
+    bits : dict of str to (int, int)
+        Weight and activation bits of each layer.
+    used : dict of str to float
+        What the bits cost; never above the limit.
+    objective : float
+        Loss of the bits.
+    lower_bound : float
+        No bits that keep the budgets lose less than this.
+    """
+
+    bits: dict[str, tuple[int, int]]
+    used: dict[str, float]
+    objective: float
+    lower_bound: float
+
+    @property
+    def gap(self) -> float:
+        """At most this much loss could be saved."""
+        return self.objective - self.lower_bound
+
+
+def _exact(table: NDArray[np.number], limit: float) -> ExactCost:
+    rows = [[[Fraction(entry) for entry in row] for row in layer] for layer in table.tolist()]
+    unit = lcm(*(entry.denominator for layer in rows for row in layer for entry in row))
+    return ExactCost([[[int(entry * unit) for entry in row] for row in layer] for layer in rows],
+                     floor(Fraction(limit) * unit), unit)
+
+
+def _check(what: str, table: NDArray[np.number], shape: tuple[int, ...]) -> None:
+    if table.shape != shape:
+        raise InputError(f"{what} must have shape {shape}, not {table.shape}")
+    if not np.all(np.isfinite(table)):
+        raise InputError(f"{what} must be finite")

@@ -1,0 +1,136 @@
+"""From a trained float model to one with quantizers in every place where the chip stores codes."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Literal, cast, get_args
+
+import torch
+from torch import Tensor, fx, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from quant.graph import Stage, module_of, stages, trace
+from quant.layers import QuantConv2d, QuantLinear
+from quant.power_of_two import PowerOfTwoActivation, PowerOfTwoWeight
+from quant.qil import QILActivation, QILWeight
+from quant.quantizers import ActivationQuantizer, Quantizer
+from sim.errors import InputError
+from sim.formats import Format
+
+__all__ = ["Scheme", "quantize"]
+
+Scheme = Literal["qil", "power_of_two"]
+SIGNED_BITS = 8
+"""Width of stored tensors without a ReLU: they feed residual adds, where an error is never clipped away again."""
+
+
+def quantize(model: nn.Module, data: Tensor, *, scheme: Scheme, weight_bits: int = 4, activation_bits: int = 4,
+             input_format: Format, input_exponent: int) -> fx.GraphModule:
+    """A copy of `model` with quantized weights and one quantizer on each tensor that the chip stores.
+
+    A stored tensor ends a convolution or linear layer with everything fused behind it (BatchNorm, residual add, ReLU)
+    or an average; one quantizer feeds all its readers, a shortcut too, because there is one tensor. Tensors without
+    a ReLU get signed 8-bit power-of-two quantizers in both schemes. The model's output stays real.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Traceable by torch.fx; not changed.
+    data : float Tensor, shape (n, C, H, W)
+        Real inputs; every step is initialised on what they become at its place, behind the quantizers before it.
+    scheme : {"qil", "power_of_two"}
+        `qil`: learnt intervals, BatchNorm kept, meant for training afterwards. `power_of_two`: BatchNorm folded into
+        the weights, power-of-two steps per output channel and per tensor.
+    weight_bits, activation_bits : int, 2..8
+        For all layers and tensors; `set_bits` of a quantizer changes one.
+    input_format : Format
+        Unsigned or signed, zero point 0: how the host gives the input.
+    input_exponent : int
+        The value of an input code is code * 2**input_exponent.
+
+    Returns
+    -------
+    fx.GraphModule
+        In eval mode. The weights' quantizers are at `<layer>.weight_quantizer`, that of a tensor at
+        `<layer that makes it>_quantizer`.
+
+    Raises
+    ------
+    InputError
+        If a width is not 2..8, the scheme is unknown, or a part of the model has no counterpart on the chip.
+    """
+    if scheme not in get_args(Scheme):
+        raise InputError(f"scheme must be qil or power_of_two, not {scheme}")
+    graph = trace(deepcopy(model).eval())
+    if scheme == "power_of_two":
+        _fold_norms(graph)
+    for stage in stages(graph):
+        _quantize_weights(graph, stage, scheme, weight_bits)
+        if stage.kind == "input":
+            fixed = PowerOfTwoActivation(input_format.bits, signed=input_format.kind == "signed",
+                                         exponent=input_exponent)
+            _insert(graph, stage, fixed)
+        elif stage.kind != "max" and not _is_output(stage):
+            _insert(graph, stage, _activation_quantizer(stage, scheme, activation_bits))
+    graph.graph.lint()
+    graph.recompile()
+    _initialise_activations(graph, data)
+    return graph
+
+
+def _fold_norms(graph: fx.GraphModule) -> None:
+    for stage in stages(graph):
+        if stage.kind == "conv" and stage.norm is not None:
+            conv, norm = module_of(graph, stage.compute), graph.get_submodule(stage.norm)
+            graph.set_submodule(str(stage.compute.target), fuse_conv_bn_eval(cast(nn.Conv2d, conv),
+                                                                            cast(nn.BatchNorm2d, norm)))
+            for node in graph.graph.find_nodes(op="call_module", target=stage.norm):
+                node.replace_all_uses_with(cast(fx.Node, node.args[0]))
+                graph.graph.erase_node(node)
+            graph.delete_submodule(stage.norm)
+    graph.recompile()
+
+
+def _quantize_weights(graph: fx.GraphModule, stage: Stage, scheme: Scheme, bits: int) -> None:
+    if stage.kind not in ("conv", "linear"):
+        return
+    layer = cast(nn.Conv2d | nn.Linear, module_of(graph, stage.compute))
+    quantizer: Quantizer = (QILWeight(bits) if scheme == "qil"
+                            else PowerOfTwoWeight(bits, channels=layer.weight.shape[0]))
+    quantizer.initialise(layer.weight)
+    quantized = QuantConv2d(layer, quantizer) if isinstance(layer, nn.Conv2d) else QuantLinear(layer, quantizer)
+    graph.set_submodule(str(stage.compute.target), quantized.eval())
+
+
+def _activation_quantizer(stage: Stage, scheme: Scheme, bits: int) -> ActivationQuantizer:
+    if stage.signed:
+        return PowerOfTwoActivation(SIGNED_BITS, signed=True)
+    return QILActivation(bits) if scheme == "qil" else PowerOfTwoActivation(bits, signed=False)
+
+
+def _is_output(stage: Stage) -> bool:
+    return any(user.op == "output" for user in stage.end.users)
+
+
+def _insert(graph: fx.GraphModule, stage: Stage, quantizer: ActivationQuantizer) -> None:
+    path = f"{stage.name}_quantizer"
+    graph.add_submodule(path, quantizer.eval())
+    with graph.graph.inserting_after(stage.end):
+        node = graph.graph.call_module(path, (stage.end,))
+    stage.end.replace_all_uses_with(node, delete_user_cb=lambda user: user is not node)
+
+
+def _initialise_activations(graph: fx.GraphModule, data: Tensor) -> None:
+    """One pass in execution order, so that each quantizer is fitted behind those before it."""
+    def initialise(quantizer: nn.Module, args: tuple[Tensor, ...]) -> None:
+        cast(ActivationQuantizer, quantizer).initialise(args[0])
+
+    fitted = [graph.get_submodule(stage.quantizer) for stage in stages(graph)
+              if stage.quantizer and stage.kind != "input"]
+    hooks = [quantizer.register_forward_pre_hook(initialise) for quantizer in fitted]
+    try:
+        with torch.no_grad():
+            graph(data)
+    finally:
+        for hook in hooks:
+            hook.remove()

@@ -1,0 +1,42 @@
+"""Layers that compute with quantized weights; training updates the real weights behind them."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from quant.quantizers import Quantizer
+
+__all__ = ["QuantConv2d", "QuantLinear"]
+
+
+class QuantConv2d(nn.Conv2d):
+    """`nn.Conv2d` whose weights pass through `weight_quantizer`."""
+
+    def __init__(self, conv: nn.Conv2d, weight_quantizer: Quantizer) -> None:
+        of: Any = conv  # torch declares its options wider than its constructor takes them
+        super().__init__(of.in_channels, of.out_channels, of.kernel_size, of.stride, of.padding, of.dilation, of.groups,
+                         of.bias is not None, of.padding_mode)
+        self.weight, self.bias = conv.weight, conv.bias
+        self.weight_quantizer = weight_quantizer
+
+    def forward(self, input: Tensor) -> Tensor:
+        return self.convolve(input, self.weight_quantizer(self.weight))
+
+    def convolve(self, input: Tensor, weight: Tensor) -> Tensor:
+        """This layer's convolution with another weight."""
+        return cast(Tensor, self._conv_forward(input, weight, self.bias))
+
+
+class QuantLinear(nn.Linear):
+    """`nn.Linear` whose weights pass through `weight_quantizer`."""
+
+    def __init__(self, linear: nn.Linear, weight_quantizer: Quantizer) -> None:
+        super().__init__(linear.in_features, linear.out_features, linear.bias is not None)
+        self.weight, self.bias = linear.weight, linear.bias
+        self.weight_quantizer = weight_quantizer
+
+    def forward(self, input: Tensor) -> Tensor:
+        return functional.linear(input, self.weight_quantizer(self.weight), self.bias)

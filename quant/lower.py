@@ -1,0 +1,224 @@
+"""From a quantized model to a `sim.Program`: the last place where real numbers exist.
+
+Each stage of the traced model becomes one record. Everything real in it - weight step, input step, BatchNorm, bias,
+residual step and the interval of the next quantizer - folds into one scale, one offset and one residual scale per
+output channel, which `sim.fit` turns into the requantizer's integers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, fx, nn
+from torch.fx.passes.shape_prop import ShapeProp
+
+from quant.graph import Stage, module_of, stages, trace, where
+from quant.operators import operator_of, pool_window
+from quant.quantizers import ActivationQuantizer
+from sim.errors import InputError
+from sim.fit import Requantizer, Target, accumulator_range, fit
+from sim.formats import Format, Rounding
+from sim.program import Conv, Pool, Program, Record
+from sim.records import Tensor as Map
+
+__all__ = ["Lowered", "lower", "lower_with_report"]
+
+Reals = NDArray[np.float64]
+Range = tuple[NDArray[np.int64], NDArray[np.int64]]
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """A Program and what was lost on the way.
+
+    Attributes
+    ----------
+    program : Program
+    scales : dict of str to float
+        Value of one code of each tensor; zero points are 0.
+    errors : dict of str to float
+        Of each Conv record: largest distance between the real and the fitted map before rounding [codes].
+    """
+
+    program: Program
+    scales: dict[str, float]
+    errors: dict[str, float]
+
+
+def lower(model: nn.Module, example: Tensor, *, acc_bits: int = 32, window: int = 12, terms: int = 4,
+          rounding: Rounding = "half_up") -> Program:
+    """The integer Program of a quantized model.
+
+    Convolution, BatchNorm, residual add, ReLU and quantizer become one record; averages become depthwise convolutions
+    with `unit` weights, a linear layer on a map a convolution whose kernel is the whole map. The model's real output
+    becomes one signed tensor for the host, with the same scale in all channels, so that the largest code is the
+    largest output.
+
+    Parameters
+    ----------
+    model : nn.Module
+        From `quantize`, or any traceable model with our layers and a quantizer on every tensor that is read; in eval
+        mode.
+    example : float Tensor, shape (N, C, H, W)
+        Fixes the shapes of all tensors.
+    acc_bits, window, terms : int
+        Accumulator width [bits], exponents 0..window - 1 and most digits of a multiplier.
+    rounding : {"half_up", "half_even", "floor"}
+        How the Program rounds. Quantizers round half up; `floor` gets the missing half into its offsets.
+
+    Raises
+    ------
+    InputError
+        If the model is in training mode, a part of it has no counterpart on the chip or lacks a quantizer (the
+        message says where), or the Program breaks its contract.
+    """
+    return lower_with_report(model, example, acc_bits=acc_bits, window=window, terms=terms, rounding=rounding).program
+
+
+def lower_with_report(model: nn.Module, example: Tensor, *, acc_bits: int = 32, window: int = 12, terms: int = 4,
+                      rounding: Rounding = "half_up") -> Lowered:
+    """`lower`, and with the Program the scale of every tensor and the error of every fit."""
+    if model.training:
+        raise InputError("only a model in eval mode can be lowered: call model.eval() first")
+    graph = trace(model)
+    with torch.no_grad():
+        ShapeProp(graph).propagate(example)
+        lowering = _Lowering(graph, acc_bits, window, terms, rounding)
+        for stage in stages(graph):
+            lowering.add(stage)
+    program = Program(tuple(lowering.tensors.values()), tuple(lowering.records), rounding, acc_bits, window, terms)
+    return Lowered(program, lowering.scales, lowering.errors)
+
+
+@dataclass(frozen=True)
+class _Output:
+    """Where a record leads: code = gain * y + bias, with what may come out."""
+
+    gain: float
+    bias: float
+    format: Format
+    scale: float
+
+
+class _Lowering:
+    """Tensors and records so far; `names` maps the end of a stage to its tensor."""
+
+    def __init__(self, graph: fx.GraphModule, acc_bits: int, window: int, terms: int, rounding: Rounding) -> None:
+        self.graph = graph
+        self.acc_bits, self.window, self.terms, self.rounding = acc_bits, window, terms, rounding
+        self.tensors: dict[str, Map] = {}
+        self.records: list[Record] = []
+        self.scales: dict[str, float] = {}
+        self.errors: dict[str, float] = {}
+        self.names: dict[fx.Node, str] = {}
+
+    def add(self, stage: Stage) -> None:
+        if stage.kind == "input":
+            if stage.quantizer is None:
+                raise InputError(f"input '{stage.name}' has no quantizer; nothing says what its codes are")
+            output = self._quantized(stage.quantizer)
+            self._tensor(stage, output.format, output.scale)
+        elif stage.kind == "max":
+            self._max(stage)
+        else:
+            self._conv(stage)
+
+    def _tensor(self, stage: Stage, fmt: Format, scale: float) -> None:
+        shape = tuple(stage.compute.meta["tensor_meta"].shape[1:])
+        if len(shape) not in (1, 3):
+            raise InputError(f"'{stage.name}' puts out shape {shape} per image; maps have three axes and rows one")
+        channels, height, width = (*shape, 1, 1)[:3]
+        self.tensors[stage.name] = Map(stage.name, height, width, (channels,), fmt)
+        self.scales[stage.name] = scale
+        self.names[stage.end] = stage.name
+
+    def _max(self, stage: Stage) -> None:
+        source = self._read(stage.source)
+        pool = cast(nn.MaxPool2d, module_of(self.graph, stage.compute))
+        self._tensor(stage, source.format, self.scales[source.name])
+        self.records.append(Pool(stage.name, source.name, stage.name, *pool_window(pool, where(stage.compute))))
+
+    def _read(self, node: fx.Node | None) -> Map:
+        return self.tensors[self.names[cast(fx.Node, node)]]
+
+    def _conv(self, stage: Stage) -> None:
+        source = self._read(stage.source)
+        residual = None if stage.residual is None else self._read(stage.residual)
+        if residual is source:
+            residual = self._copied(source)
+        operator = operator_of(self.graph, stage, source)
+        scale, bias = operator.step * self.scales[source.name], operator.bias
+        if stage.norm is not None:
+            gain, shift = _norm(cast(nn.BatchNorm2d, self.graph.get_submodule(stage.norm)), stage.norm)
+            scale, bias = scale * gain, bias * gain + shift
+        acc_range = accumulator_range(operator.codes, source.format)
+        if stage.quantizer is not None:
+            output = self._quantized(stage.quantizer)
+        else:
+            output = self._logits(stage, scale, _reach(scale, bias, acc_range) + self._largest(residual))
+        low = max(output.format.low, 0) if stage.relu else output.format.low
+        fitted = self._fit(scale, bias, acc_range, residual, output, low)
+        self._tensor(stage, output.format, output.scale)
+        self.errors[stage.name] = float(fitted.error.max())
+        self.records.append(Conv(
+            stage.name, source.name, stage.name, operator.codes, operator.format, fitted.multiplier, fitted.shift,
+            fitted.offset, low, output.format.high, operator.depthwise, operator.stride, operator.dilation,
+            operator.pads, residual=residual.name if residual else None,
+            residual_multiplier=fitted.residual_multiplier))
+
+    def _fit(self, scale: Reals, bias: Reals, acc_range: Range, residual: Map | None, output: _Output,
+             low: int) -> Requantizer:
+        target = Target(0, low, output.format.high, self.acc_bits, self.window, self.terms)
+        half = 0.5 if self.rounding == "floor" else 0.0
+        return fit(output.gain * scale, output.gain * bias + output.bias + half, acc_range, target,
+                   residual_scale=output.gain * self.scales[residual.name] if residual else 0.0,
+                   residual=residual.format if residual else None)
+
+    def _largest(self, tensor: Map | None) -> float:
+        """Largest magnitude of a tensor's values."""
+        return self.scales[tensor.name] * tensor.format.magnitude if tensor else 0.0
+
+    def _copied(self, tensor: Map) -> Map:
+        """A second tensor of the same codes: a record's input and residual must be two."""
+        copy = replace(tensor, name=f"{tensor.name}.copy")
+        if copy.name not in self.tensors:
+            ones, zeros = np.ones((tensor.channels, 1), np.int8), np.zeros(tensor.channels, np.int64)
+            self.tensors[copy.name], self.scales[copy.name] = copy, self.scales[tensor.name]
+            self.records.append(Conv(copy.name, tensor.name, copy.name, ones[:, :, None, None], Format(1, "unit"), ones,
+                                     zeros, zeros, tensor.format.low, tensor.format.high, depthwise=True))
+        return copy
+
+    def _quantized(self, path: str) -> _Output:
+        quantizer = self.graph.get_submodule(path)
+        if not isinstance(quantizer, ActivationQuantizer):
+            raise InputError(f"'{path}' quantizes a tensor, but {type(quantizer).__name__} is for weights")
+        return _Output(float(quantizer.gain), float(quantizer.bias), quantizer.format, float(quantizer.scale))
+
+    def _logits(self, stage: Stage, scale: Reals, reach: float) -> _Output:
+        """The finest scale at which every channel's real output fits a signed code of at most acc_bits bits."""
+        if any(user.op != "output" for user in stage.end.users):
+            raise InputError(f"what '{stage.name}' puts out is read on the chip, but has no quantizer")
+        steps = np.abs(scale[scale != 0])
+        step = float(steps.min()) if len(steps) else 1.0
+        while reach / step >= (1 << (self.acc_bits - 1)) - 1:
+            step *= 2.0
+        return _Output(1.0 / step, 0.0, Format(int(reach / step + 1).bit_length() + 1, "signed"), step)
+
+
+def _norm(norm: nn.BatchNorm2d, path: str) -> tuple[Reals, Reals]:
+    """(gain, shift) of a BatchNorm in eval mode, per channel."""
+    if norm.running_mean is None or norm.running_var is None:
+        raise InputError(f"BatchNorm2d at '{path}' has no running statistics, so no fixed gain")
+    mean, variance = norm.running_mean.double().numpy(), norm.running_var.double().numpy()
+    ones = torch.ones_like(norm.running_mean)
+    gain = (norm.weight if norm.affine else ones).detach().double().numpy() / np.sqrt(variance + norm.eps)
+    return gain, (norm.bias if norm.affine else 0 * ones).detach().double().numpy() - mean * gain
+
+
+def _reach(scale: Reals, bias: Reals, acc_range: Range) -> float:
+    """Largest magnitude of scale * acc + bias."""
+    return float(np.max(np.abs(scale) * np.maximum(-acc_range[0], acc_range[1]) + np.abs(bias)))

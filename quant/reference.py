@@ -1,0 +1,109 @@
+"""The integer reference: a Program executed with nothing but torch's int64 tensors.
+
+It shares no code with the simulator's kernels: convolutions are one matrix product per kernel tap, multipliers are
+decoded here, pooling and rounding are torch's own operations. Two engines that agree on every code cannot both be
+wrong in the same line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sim.program import Conv, Pool, Program
+from sim.records import Pads
+
+__all__ = ["run_reference"]
+
+
+def run_reference(program: Program, inputs: Mapping[str, NDArray[np.integer]]) -> dict[str, NDArray[np.int32]]:
+    """Codes of every tensor of `program`.
+
+    Parameters
+    ----------
+    program : Program
+    inputs : mapping of str to integer array, shape (N, C, H, W)
+        Codes of the tensors that no record writes.
+
+    Returns
+    -------
+    dict of str to int32 array, shape (N, C, H, W)
+    """
+    codes = {name: torch.from_numpy(np.asarray(inputs[name], np.int64)) for name in (t.name for t in program.inputs)}
+    images = len(next(iter(codes.values())))
+    for tensor in program.tensors:
+        codes.setdefault(tensor.name, torch.zeros((images, *tensor.shape), dtype=torch.int64))
+    for record in program.records:
+        zero = program.tensor(record.input).format.zero_point
+        if isinstance(record, Conv):
+            part = program.tensor(record.output).part_slice(record.output_part)
+            codes[record.output][:, part] = _conv(program, record, codes, zero)
+        else:
+            codes[record.output][:] = _max_pool(record, codes[record.input])
+    return {name: tensor.numpy().astype(np.int32) for name, tensor in codes.items()}
+
+
+def _windows(x: Tensor, kernel: tuple[int, int], stride: int, dilation: int, pads: Pads, fill: int) -> list[Tensor]:
+    """The values under each kernel tap, row by row: kh * kw tensors of shape (N, C, H_out, W_out)."""
+    top, left, bottom, right = pads
+    padded = torch.nn.functional.pad(x, (left, right, top, bottom), value=fill)
+    height = (padded.shape[2] - dilation * (kernel[0] - 1) - 1) // stride + 1
+    width = (padded.shape[3] - dilation * (kernel[1] - 1) - 1) // stride + 1
+    rows = [slice(dilation * tap, dilation * tap + stride * (height - 1) + 1, stride) for tap in range(kernel[0])]
+    columns = [slice(dilation * tap, dilation * tap + stride * (width - 1) + 1, stride) for tap in range(kernel[1])]
+    return [padded[:, :, row, column] for row in rows for column in columns]
+
+
+def _conv(program: Program, conv: Conv, codes: Mapping[str, Tensor], zero: int) -> Tensor:
+    stored = torch.from_numpy(conv.weights.astype(np.int64))
+    weights = 2 * stored - 1 if conv.weight_format.kind == "bipolar" else stored
+    taps = _windows(codes[conv.input], conv.kernel, conv.stride, conv.dilation, conv.pads, zero)
+    columns = weights.flatten(2).unbind(2)
+    if conv.depthwise:
+        acc = sum((tap * column.view(1, -1, 1, 1) for tap, column in zip(taps, columns, strict=True)),
+                  start=torch.zeros((), dtype=torch.int64))
+    else:
+        acc = sum((torch.einsum("oc,nchw->nohw", column, tap) for tap, column in zip(taps, columns, strict=True)),
+                  start=torch.zeros((), dtype=torch.int64))
+    if program.wrap:
+        half = 1 << (program.acc_bits - 1)
+        acc = torch.remainder(acc + half, 2 * half) - half
+    value = _per_channel(conv.offset) + _decode(conv.multiplier) * acc
+    if conv.residual is not None:
+        part = program.tensor(conv.residual).part_slice(conv.residual_part)
+        value = value + _decode(conv.residual_multiplier) * codes[conv.residual][:, part]
+    zero_out = program.tensor(conv.output).format.zero_point
+    rounded = _divide(value, torch.bitwise_left_shift(torch.ones((), dtype=torch.int64), _per_channel(conv.shift)),
+                      program.rounding)
+    return (rounded + zero_out).clamp(conv.low, conv.high)
+
+
+def _divide(value: Tensor, divisor: Tensor, rounding: str) -> Tensor:
+    """value / divisor (a power of two), rounded as named."""
+    quotient = torch.div(value, divisor, rounding_mode="floor")
+    twice_rest = 2 * (value - quotient * divisor)
+    if rounding == "floor":
+        return quotient
+    up = twice_rest >= divisor if rounding == "half_up" else (
+        (twice_rest > divisor) | ((twice_rest == divisor) & (quotient % 2 == 1)))
+    return quotient + up.to(torch.int64)
+
+
+def _decode(digits: NDArray[np.int8]) -> Tensor:
+    """Multipliers of signed digits, shape (channels, 1, 1)."""
+    totals = [sum((1 if digit > 0 else -1) * 2 ** (abs(digit) - 1) for digit in row if digit)
+              for row in digits.tolist()]
+    return _per_channel(np.asarray(totals, np.int64))
+
+
+def _per_channel(values: NDArray[np.int64]) -> Tensor:
+    return torch.from_numpy(values.copy()).view(-1, 1, 1)
+
+
+def _max_pool(pool: Pool, x: Tensor) -> Tensor:
+    lowest = int(torch.iinfo(torch.int64).min)
+    return torch.stack(_windows(x, pool.kernel, pool.stride, 1, pool.pads, lowest)).amax(0)

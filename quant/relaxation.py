@@ -1,0 +1,145 @@
+"""The allocation problem as a linear program: one variable per layer and pair of bits.
+
+x[l, w, a] is 1 for the pair that layer l gets. Each layer gets one pair, layers that share a tensor share the sums
+over w, and every budget is a row. Integer x are exact allocations; the relaxation to 0 <= x <= 1 bounds the loss from
+below and leaves at most as many layers undecided as there are budgets.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from math import inf, nextafter
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import Bounds, LinearConstraint, linprog, milp
+from scipy.sparse import csr_array, lil_array
+
+from quant.allocation import Choice, Problem
+
+__all__ = ["Relaxed", "certified_bound", "solve_exactly", "solve_relaxation"]
+
+ROW_SIZE = 1e3
+"""Rows are scaled to this largest entry, so that the solver's absolute tolerance of 1e-6 is a billionth of it."""
+LOSS_SIZE = 1e4
+"""Likewise for the loss, whose optimum is often a thousandth of its largest entry."""
+
+
+@dataclass(frozen=True)
+class Relaxed:
+    """A fractional solution: `shares` of shape (layers, weights, activations), `prices` of the budgets, at least 0."""
+
+    shares: NDArray[np.float64]
+    prices: dict[str, float]
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The linear program in scaled units."""
+
+    objective: NDArray[np.float64]
+    unit: float
+    equalities: csr_array
+    right_sides: NDArray[np.float64]
+    budgets: NDArray[np.float64]
+    limits: NDArray[np.float64]
+    scales: list[float]
+    upper: NDArray[np.float64]
+
+
+def _rows(problem: Problem) -> _Rows:
+    shape = (len(problem.layers), len(problem.weight_bits), len(problem.activation_bits))
+    upper = np.zeros(shape)
+    for group, layers in enumerate(problem.groups):
+        for layer in layers:
+            upper[np.ix_([layer], problem.weight_options(layer), problem.activation_options(group))] = 1.0
+    loss = problem.weight_loss[:, :, None] + problem.activation_loss[:, None, :]
+    unit = (float(np.ptp(loss)) or 1.0) / LOSS_SIZE
+    scales = [ROW_SIZE / (float(np.abs(table).max()) or 1.0) for table in problem.costs.values()]
+    budgets = np.array([np.ravel(table) * scale for table, scale in
+                        zip(problem.costs.values(), scales, strict=True)]).reshape(len(scales), upper.size)
+    limits = np.array([float(problem.limits[name]) * scale for name, scale in
+                       zip(problem.costs, scales, strict=True)])
+    equalities, right_sides = _equalities(problem, shape)
+    return _Rows(loss.ravel() / unit, unit, equalities, right_sides, budgets, limits, scales, upper.ravel())
+
+
+def _equalities(problem: Problem, shape: tuple[int, int, int]) -> tuple[csr_array, NDArray[np.float64]]:
+    index = np.arange(np.prod(shape)).reshape(shape)
+    ties = [(group[0], other) for group in problem.groups for other in group[1:]]
+    rows = lil_array((shape[0] + len(ties) * shape[2], index.size))
+    for layer in range(shape[0]):
+        rows[[layer], index[layer].ravel()] = 1.0
+    for number, (first, other) in enumerate(ties):
+        for a in range(shape[2]):
+            row = shape[0] + number * shape[2] + a
+            rows[[row], index[first, :, a]] = 1.0
+            rows[[row], index[other, :, a]] = -1.0
+    return csr_array(rows), np.concatenate([np.ones(shape[0]), np.zeros(len(ties) * shape[2])])
+
+
+def solve_relaxation(problem: Problem) -> Relaxed | None:
+    """Solve the linear program by HiGHS; None if even fractions of bits cannot keep the budgets together."""
+    rows = _rows(problem)
+    result = linprog(rows.objective, rows.budgets, rows.limits, rows.equalities, rows.right_sides,
+                     np.stack([np.zeros_like(rows.upper), rows.upper], axis=1), method="highs")
+    if result.status == 2:
+        return None
+    if result.status:
+        raise RuntimeError(f"HiGHS stopped early: {result.message}")
+    prices = np.maximum(-np.asarray(result.ineqlin.marginals), 0.0) * np.array(rows.scales) * rows.unit
+    shape = (len(problem.layers), len(problem.weight_bits), len(problem.activation_bits))
+    return Relaxed(result.x.reshape(shape), dict(zip(problem.costs, prices.tolist(), strict=True)))
+
+
+def solve_exactly(problem: Problem) -> tuple[Choice, float] | None:
+    """The best choice and a lower bound by HiGHS's branch and bound; None if nothing keeps the budgets.
+
+    HiGHS allows a budget to be exceeded by its tolerance. A choice that does so is cut off, and it goes on.
+    """
+    rows = _rows(problem)
+    cuts: list[NDArray[np.float64]] = []
+    while True:
+        constraints = [LinearConstraint(rows.equalities, rows.right_sides, rows.right_sides),
+                       LinearConstraint(rows.budgets, -np.inf, rows.limits)]
+        if cuts:
+            constraints.append(LinearConstraint(np.array(cuts), -np.inf, len(problem.layers) - 1))
+        result = milp(rows.objective, integrality=np.ones_like(rows.upper), bounds=Bounds(0.0, rows.upper),
+                      constraints=constraints, options={"mip_rel_gap": 0.0})
+        if result.status == 2:
+            return None
+        if result.status:
+            raise RuntimeError(f"HiGHS stopped early: {result.message}")
+        choice = _decode(problem, result.x)
+        if problem.keeps_budgets(choice):
+            return choice, min(float(result.mip_dual_bound) * rows.unit, problem.loss(choice))
+        cuts.append(np.round(result.x))
+
+
+def _decode(problem: Problem, x: NDArray[np.float64]) -> Choice:
+    best = x.reshape(len(problem.layers), -1).argmax(axis=1)
+    return np.stack(np.divmod(best, len(problem.activation_bits)), axis=1)
+
+
+def certified_bound(problem: Problem, prices: dict[str, float]) -> float:
+    """A loss that no choice within the budgets undercuts, by Lagrangian duality, in exact arithmetic.
+
+    For any prices of at least 0, loss + sum of price * (cost - limit) is at most the loss wherever the budgets are
+    kept, and its minimum falls apart into one small choice per group. Good prices make it the relaxation's optimum.
+    """
+    price = {name: Fraction(prices[name]) for name in problem.costs}
+    total = -sum((price[name] * Fraction(problem.limits[name]) for name in price), Fraction(0))
+    for group, layers in enumerate(problem.groups):
+        total += min(sum((_cheapest(problem, layer, a, price) for layer in layers), Fraction(0))
+                     for a in problem.activation_options(group))
+    bound = float(total)
+    return bound if Fraction(bound) <= total else nextafter(bound, -inf)
+
+
+def _cheapest(problem: Problem, layer: int, a: int, price: dict[str, Fraction]) -> Fraction:
+    return Fraction(float(problem.activation_loss[layer, a])) + min(
+        Fraction(float(problem.weight_loss[layer, w])) + sum(
+            (price[name] * Fraction(cost.table[layer][w][a], cost.unit) for name, cost in problem.exact.items()),
+            Fraction(0))
+        for w in problem.weight_options(layer))
