@@ -19,7 +19,7 @@ test: setup  ## the test suite
 	@$(PYTEST) -m "not nightly"
 
 nightly: setup  ## the test suite and what takes too long for every change
-	@$(PYTEST)
+	@$(PYTEST) --hypothesis-profile=nightly
 
 lint: setup  ## ruff and mypy
 	@$(VENV)/bin/ruff check
