@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from pathlib import Path
 from typing import Annotated
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from sim.errors import InputError
+from sim.described import built_in, load
 from sim.program import MAX_REQUANT_BITS, Rounding
 
 __all__ = ["Machine", "builtin_machines", "load_machine"]
@@ -122,8 +120,7 @@ class Machine(BaseModel):
 
 def builtin_machines() -> tuple[str, ...]:
     """Names of the machines that come with Bitwright."""
-    return tuple(sorted(p.name.removesuffix(".yaml") for p in files("sim").joinpath("machines").iterdir()
-                        if p.name.endswith(".yaml")))
+    return built_in("machines")
 
 
 def load_machine(source: str | Path) -> Machine:
@@ -134,28 +131,4 @@ def load_machine(source: str | Path) -> Machine:
     InputError
         If there is no such machine, the file is not YAML, or a parameter breaks its rule (the message names it).
     """
-    if str(source) in builtin_machines():
-        text = files("sim").joinpath("machines", f"{source}.yaml").read_text()
-    else:
-        path = Path(source)
-        if not path.is_file():
-            raise InputError(f"no machine '{source}': give one of {', '.join(builtin_machines())} or a YAML file")
-        text = path.read_text()
-    return parse_machine(text, str(source))
-
-
-def parse_machine(text: str, where: str) -> Machine:
-    """Validate the YAML text of a machine; `where` names its origin in errors."""
-    try:
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise InputError(f"machine {where}: not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(data, dict):
-        raise InputError(f"machine {where}: expected a mapping of parameters, not {type(data).__name__}")
-    try:
-        return Machine.model_validate(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        text = first["msg"].removeprefix("Value error, ")
-        raise InputError(f"machine {where}: {f'{field}: ' if field else ''}{text}") from None
+    return load(Machine, "machines", source)
