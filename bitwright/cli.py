@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -17,11 +17,12 @@ app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 ProgramFile = Annotated[Path, typer.Argument(help="A Program, *.safetensors.")]
-MachineName = Annotated[str, typer.Option("--machine", "-m", help="A built-in machine (tiny, edge, large) or a YAML file.")]
+MachineName = Annotated[
+    str, typer.Option("--machine", "-m", help="A built-in machine (tiny, edge, large) or a YAML file.")]
 TechnologyName = Annotated[
     str | None, typer.Option("--technology", help="A built-in technology or a YAML file; default: the machine's.")]
 InputFile = Annotated[
-    Path | None, typer.Option("--input", "-i", help="Input codes, .npz or .npy of shape (N, C, H, W); default: random.")]
+    Path | None, typer.Option("--input", "-i", help="Input codes, .npz or .npy, (N, C, H, W); default: random.")]
 Images = Annotated[int, typer.Option("--images", "-n", min=1, help="How many images to run.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
@@ -95,7 +96,8 @@ def allocate(
         list[str], typer.Option("--budget", "-b", help="NAME=LIMIT; latency_cycles, energy_pj or weight_bytes.")],
     machine: MachineName = "edge",
     technology: TechnologyName = None,
-    method: Annotated[str, typer.Option(help="lp (with a certified gap), milp (exact) or convex.")] = "milp",
+    method: Annotated[
+        Literal["lp", "milp", "convex"], typer.Option(help="Rounded with a certified gap, exact, or convex.")] = "milp",
     as_json: AsJson = False,
 ) -> None:
     """Choose the bits of every layer so that every budget holds and the loss is least."""

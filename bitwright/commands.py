@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 from time import perf_counter
+from typing import Literal
 
 import numpy as np
 
 from bitwright.console import Report, message, progress, show
 from bitwright.estimate import Estimate, estimate
 from bitwright.inputs import load_codes, random_codes
+from sim.cost_table import cost_table
 from sim.files import load_program, save_vectors
 from sim.machine import load_machine
 from sim.plan import plan
@@ -100,6 +102,27 @@ def run_generate(out: Path, machine: str, as_json: bool) -> None:
     report = Report({"machine": target.name, "files": [str(path) for path in written]})
     report.table(f"Verilog of machine '{target.name}'", ["file", "bytes"],
                  [[str(path), path.stat().st_size] for path in written])
+    show(report, as_json)
+
+
+def run_allocate(path: Path, sensitivities: Path, budgets: list[str], machine: str, technology: str | None,
+                 method: Literal["lp", "milp", "convex"], as_json: bool) -> None:
+    """`bitwright allocate`."""
+    from bitwright.budgets import load_losses, parse_budgets, problem_of
+    from quant.allocate import allocate
+
+    program, target = load_program(path), load_machine(machine)
+    losses, limits = load_losses(sensitivities), parse_budgets(budgets)
+    table = cost_table(program, target, load_technology(technology or target.technology))
+    found = allocate(problem_of(program, table, losses, limits), method)
+    report = Report({"machine": target.name, "method": method, **vars(found), "gap": found.gap, "limits": limits})
+    report.table(f"bits on machine '{target.name}'", ["layer", "W bits", "A bits"],
+                 [[name, *bits] for name, bits in found.bits.items()])
+    report.table("budgets", ["budget", "limit", "used", "slack %"],
+                 [[name, limit, found.used[name], 100 * (1 - found.used[name] / limit)]
+                  for name, limit in limits.items()])
+    report.lines.append(f"expected loss {found.objective:.4g}; no allocation within the budgets loses less than "
+                        f"{found.lower_bound:.4g}")
     show(report, as_json)
 
 

@@ -84,9 +84,9 @@ def compare_codes(program: Program, engines: tuple[str, str], left: Codes, right
         count = int(np.count_nonzero(different))
         mismatches += count
         if count and first is None:
-            index = tuple(int(i) for i in np.argwhere(different)[0])
-            values = int(a[index]), int(b[index])
+            image, channel, y, x = (int(i) for i in np.argwhere(different)[0])
+            values = int(a[image, channel, y, x]), int(b[image, channel, y, x])
             changed = values[0] ^ values[1]
             plane = (changed & -changed).bit_length() - 1
-            first = Divergence(engines, name, producers.get(name, "input"), *index, plane=plane, values=values)
+            first = Divergence(engines, name, producers.get(name, "input"), image, channel, y, x, plane, values)
     return Comparison(engines, len(order), codes, mismatches, first)

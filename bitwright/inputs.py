@@ -23,8 +23,9 @@ def load_codes(path: Path, program: Program) -> dict[str, NDArray[np.integer]]:
         If the file is missing, damaged, pickled or does not hold integer arrays.
     """
     try:
-        loaded = np.load(path, allow_pickle=False)
-        arrays = dict(loaded) if isinstance(loaded, np.lib.npyio.NpzFile) else {program.inputs[0].name: loaded}
+        with path.open("rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            arrays = dict(loaded) if isinstance(loaded, np.lib.npyio.NpzFile) else {program.inputs[0].name: loaded}
     except FileNotFoundError:
         raise InputError(f"no file '{path}' with input codes") from None
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:

@@ -1,0 +1,49 @@
+"""The comparison finds every planted difference and names the first in execution order."""
+
+import numpy as np
+import pytest
+
+from bitwright.compare import compare_codes
+from sim.simulate import simulate
+from sim.testing import corner_inputs, random_machine, random_program
+
+
+@pytest.fixture
+def run() -> tuple:
+    rng = np.random.default_rng(3)
+    program = random_program(rng, random_machine(rng), layers=3)
+    return program, simulate(program, corner_inputs(rng, program, 2))
+
+
+def test_equal_codes_have_no_mismatch(run: tuple) -> None:
+    """All tensors are compared, all codes counted, and nothing differs."""
+    program, codes = run
+    result = compare_codes(program, ("a", "b"), codes, {name: array.copy() for name, array in codes.items()})
+    assert (result.tensors, result.mismatches, result.first) == (len(program.tensors), 0, None)
+    assert result.codes == sum(array.size for array in codes.values())
+
+
+def test_the_first_divergence_is_named_with_both_values(run: tuple) -> None:
+    """With differences planted in two tensors, the one written first is reported: pixel, lowest plane and values."""
+    program, codes = run
+    other = {name: array.copy() for name, array in codes.items()}
+    early, late = program.records[0], program.records[-1]
+    other[late.output][0, 0, 0, 0] ^= 1
+    other[early.output][1, 0, 0, 0] ^= 2
+    result = compare_codes(program, ("a", "b"), codes, other)
+    assert result.mismatches == 2
+    assert result.first is not None
+    place = result.first
+    assert (place.record, place.tensor, place.image, place.channel, place.y, place.x) == (
+        early.name, early.output, 1, 0, 0, 0)
+    assert place.plane == 1
+    assert place.values == (codes[early.output][1, 0, 0, 0], other[early.output][1, 0, 0, 0])
+
+
+def test_different_shapes_are_an_error_of_the_engine(run: tuple) -> None:
+    """Engines that do not even agree on shapes are a bug, not a mismatch."""
+    program, codes = run
+    name = program.records[0].output
+    other = dict(codes) | {name: codes[name][:1]}
+    with pytest.raises(ValueError, match=rf"^tensor '{name}': a has shape .*, b \(1, .*\)$"):
+        compare_codes(program, ("a", "b"), codes, other)
