@@ -127,6 +127,11 @@ class Problem:
         """The budgets in whole numbers."""
         return {name: _exact(table, self.limits[name]) for name, table in self.costs.items()}
 
+    def choice(self, bits: Mapping[str, tuple[int, int]]) -> Choice:
+        """Bits of every layer as a choice."""
+        return np.array([(self.weight_bits.index(w), self.activation_bits.index(a))
+                         for w, a in (bits[layer] for layer in self.layers)], np.intp)
+
     def used(self, name: str, choice: Choice) -> Fraction:
         """What a choice costs, exactly."""
         cost = self.exact[name]

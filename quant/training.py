@@ -55,8 +55,8 @@ class Recipe:
 
 FLOAT = Recipe(epochs=40)
 """From random weights to about 98 % on the digits."""
-QAT = Recipe(epochs=15, rate=0.02, decay=1e-4)
-"""From a float network with fresh quantizers."""
+QAT = Recipe(epochs=25, rate=0.03, decay=1e-4)
+"""From a float network with fresh quantizers; follow it by `reestimate_norms`."""
 
 
 def train(model: nn.Module, data: Split, recipe: Recipe, *, progress: Progress | None = None,
