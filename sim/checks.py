@@ -94,7 +94,6 @@ def _check_window(where: str, source: Tensor, target: Tensor, kernel: tuple[int,
 
 def _check_pool(pool: Pool, tensors: dict[str, Tensor], where: str) -> None:
     source, target = tensors[pool.input], tensors[pool.output]
-    _require(pool.input != pool.output, where, "input and output must be two tensors")
     _require(source.parts == target.parts, where, f"output parts must be {source.parts}, not {target.parts}")
     _require(source.format == target.format, where, f"output format must be {source.format}, not {target.format}")
     _check_window(where, source, target, pool.kernel, pool.stride, 1, pool.pads)

@@ -85,6 +85,8 @@ class Price(_Fields):
         if not self.energy_lo <= self.energy <= self.energy_hi:
             raise ValueError("energy must lie in its band energy_lo..energy_hi, "
                              f"not {self.energy} in {self.energy_lo}..{self.energy_hi}")
+        if self.at.kib is not None and not self.name.endswith(("_reads", "_writes")):
+            raise ValueError(f"at.kib is for events that touch a memory, not for {self.name}")
         return self
 
 

@@ -1,0 +1,34 @@
+"""A Program as a graph: its inputs, outputs and names. Its rules are in test_checks."""
+
+import numpy as np
+import pytest
+
+from sim.errors import InputError
+from sim.program import Program
+from sim.testing import random_machine, random_program
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_every_tensor_is_an_input_or_written(seed: int) -> None:
+    """Inputs are what no record writes, outputs what none reads; the last layer's tensor is an output."""
+    rng = np.random.default_rng(seed)
+    program = random_program(rng, random_machine(rng))
+    written = {record.output for record in program.records}
+    assert {t.name for t in program.inputs} | written == {t.name for t in program.tensors}
+    assert {t.name for t in program.inputs} & written == set()
+    assert program.records[-1].output in {t.name for t in program.outputs}
+    assert not {t.name for t in program.outputs} & {record.input for record in program.records}
+
+
+def test_tensors_are_found_by_name() -> None:
+    """A name that does not exist is answered with those that do."""
+    rng = np.random.default_rng(0)
+    program = random_program(rng, random_machine(rng), layers=1, traits=[])
+    assert program.tensor("t1").name == "t1"
+    with pytest.raises(InputError, match=r"^no tensor named 't9'; there are t0, t1$"):
+        program.tensor("t9")
+
+
+def test_an_empty_program_is_legal() -> None:
+    """Nothing to do is no mistake."""
+    assert Program((), ()).outputs == ()
