@@ -129,7 +129,8 @@ class QILWeight(_Interval):
     def transform(self, x: Tensor) -> Tensor:
         """The paper's transformer: x to -1..1, zero inside the pruned part, differentiable in x and all parameters."""
         position = self._position(x.abs(), x)
-        return x.sign() * position.clamp(min=MIN_POSITION) ** self._learnt(self.gamma, x)
+        powered = position.clamp(min=MIN_POSITION) ** self._learnt(self.gamma, x)
+        return x.sign() * torch.where(position > 0, powered, torch.zeros_like(position))
 
     def _round(self, x: Tensor) -> Tensor:
         transformed = self.transform(x)

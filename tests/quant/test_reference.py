@@ -1,0 +1,52 @@
+"""The integer reference and the simulator agree on Programs of every kind."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from quant.reference import run_reference
+from sim.program import Conv, Program
+from sim.simulate import simulate
+from sim.testing import KINDS, TRAITS, corner_inputs, random_machine, random_program
+
+
+def assert_equal_codes(program: Program, rng: np.random.Generator, images: int = 3) -> None:
+    inputs = corner_inputs(rng, program, images)
+    expected, found = simulate(program, inputs), run_reference(program, inputs)
+    assert found.keys() == expected.keys()
+    for name, codes in expected.items():
+        assert found[name].dtype == np.int32
+        np.testing.assert_array_equal(found[name], codes, err_msg=name)
+
+
+@pytest.mark.parametrize("rounding", ["half_up", "half_even", "floor"])
+@pytest.mark.parametrize("seed", range(20))
+def test_equals_the_simulator_on_random_programs(seed: int, rounding: str) -> None:
+    """Every tensor has the same codes: all kinds of records, all roundings, parts, residuals, wrapping, corner codes."""
+    rng = np.random.default_rng(seed)
+    program = random_program(rng, random_machine(rng))
+    assert_equal_codes(replace(program, rounding=rounding), rng)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_equals_the_simulator_on_each_kind(kind: str) -> None:
+    """Each kind of record on its own, so that none is tested by luck alone."""
+    for seed in range(5):
+        rng = np.random.default_rng(100 + seed)
+        assert_equal_codes(random_program(rng, random_machine(rng), layers=1, kinds=[kind]), rng)
+
+
+def test_random_programs_reach_every_trait() -> None:
+    """The Programs above include residuals, several parts, bipolar and unsigned weights, and wrapping."""
+    found: set[str] = set()
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        program = random_program(rng, random_machine(rng))
+        convs = [record for record in program.records if isinstance(record, Conv)]
+        found |= {"wrap"} if program.wrap else set()
+        found |= {"concat"} if any(len(tensor.parts) > 1 for tensor in program.tensors) else set()
+        found |= {"residual"} if any(conv.residual for conv in convs) else set()
+        found |= {conv.weight_format.kind for conv in convs} & {"bipolar", "unsigned"}
+        found |= {"wide"} if any(tensor.format.bits > 8 for tensor in program.tensors) else set()
+    assert found == set(TRAITS)
