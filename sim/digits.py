@@ -70,7 +70,7 @@ def nearest_digits(value: float, terms: int, window: int) -> list[int]:
     rest, below = value, window
     while len(digits) < terms and abs(rest) > 0.5:
         exponent = max(int(np.floor(log2(abs(rest)))), 0)
-        if exponent + 1 < below and abs(rest) - 2.0**exponent > 2.0 ** (exponent + 1) - abs(rest):
+        if abs(rest) - 2.0**exponent > 2.0 ** (exponent + 1) - abs(rest):
             exponent += 1
         exponent = min(exponent, below - 1)
         if exponent < 0:

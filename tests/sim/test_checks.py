@@ -219,6 +219,7 @@ def accumulating(weights: np.ndarray, fmt: Format, bits: int, source: Format) ->
 @pytest.mark.parametrize(("weights", "fmt", "source", "bound"), [
     ([[7, -8, 7]], S4, Format(4, "unsigned"), 22 * 15),
     ([[7, -8, 7]], S4, Format(4, "signed"), 22 * 8),
+    ([[0, -8, 0]], S4, Format(4, "signed"), 8 * 8),
     ([[1, 0, 1]], Format(1, "bipolar"), Format(4, "unsigned"), 3 * 15),
     ([[0, 0, 0]], Format(1, "bipolar"), Format(4, "signed"), 3 * 8),
 ])

@@ -198,6 +198,16 @@ def test_a_failed_save_leaves_the_old_file(saved: Path, tmp_path: Path, monkeypa
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_reader_of_the_old_file_is_not_disturbed(tmp_path: Path) -> None:
+    """Who has the old file open goes on reading it: the new one is another file under the same name."""
+    path = tmp_path / "note.txt"
+    atomic_write_text(path, "old")
+    with path.open() as reader:
+        atomic_write_text(path, "new")
+        assert reader.read() == "old"
+    assert path.read_text() == "new"
+
+
 def test_an_error_while_writing_leaves_the_old_file(tmp_path: Path) -> None:
     """An exception inside the block passes through; the file is as it was."""
     path = tmp_path / "note.txt"

@@ -105,18 +105,27 @@ def test_powers_of_two_take_one_digit(exponents: list[int], bias: float, target:
             assert found.error[channel] <= 2.0 ** -(min(11 - exponent, 43) + 1)
 
 
-@given(st.floats(0.001, 2), st.integers(2, 8), residuals, st.floats(-2, 2))
-@settings(deadline=None, max_examples=50)
-def test_digits_are_the_fewest(scale: float, bits: int, residual: Format, residual_scale: float) -> None:
-    """With one digit less than found, the error would pass the tolerance."""
+@given(st.floats(0.001, 2), st.integers(2, 8))
+@settings(deadline=None)
+def test_digits_are_the_fewest(scale: float, bits: int) -> None:
+    """The digits found keep the tolerance, up to the rounding of the offset; one less would not."""
     def digits_and_error(terms: int) -> tuple[int, float]:
         target = Target(0, 0, (1 << bits) - 1, 32, 12, terms)
         found = fit([scale], 0.0, (0, 1000), target)
         return found.multiplier.shape[1], float(found.error[0])
 
     needed, error = digits_and_error(4)
-    if error <= 0.25 and needed > 1:
-        assert digits_and_error(needed - 1)[1] > 0.24
+    if needed < 4:
+        assert error <= 0.25 + 2.0**-10
+    if 1 < needed < 4:
+        assert digits_and_error(needed - 1)[1] > 0.25
+
+
+def test_offset_stays_below_its_limit() -> None:
+    """A bias whose offset would be exactly the limit costs a bit of shift."""
+    found = fit([0.875], 256.0, (-300, 0), Target(0, 0, 15, acc_bits=8, window=4, terms=4))
+    assert abs(found.offset[0]) < 2**11
+    assert found.shift[0] < 3
 
 
 def test_offset_takes_the_zero_points_out_exactly() -> None:

@@ -89,9 +89,9 @@ def test_maps_are_requantized_channel_by_channel(mode: int) -> None:
     shift = rng.integers(0, 12, 3)
     for other in (residual, np.zeros((0, 0, 0, 0), np.int32)):
         out = np.empty(shape, np.int32)
-        requantize_maps(acc, 16, other, m, r, offset, shift, mode, 3, -100, 100, out)
+        requantize_maps(acc, 16, other, m, r, offset, shift, mode, 3, -(2**21), 2**21, out)
         for n, o, y, x in np.ndindex(shape):
             code = int(other[n, o, y, x]) if other.size else 0
             expected = requantize(wrap(int(acc[n, o, y, x]), 16), code, int(m[o]), int(r[o]), int(offset[o]),
-                                  int(shift[o]), mode, 3, -100, 100)
+                                  int(shift[o]), mode, 3, -(2**21), 2**21)
             assert out[n, o, y, x] == expected
