@@ -1,0 +1,275 @@
+"""The accelerator: a machine's engines, wired together, with plain ports."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from rtl.array import Array
+from rtl.banks import ActivationBank
+from rtl.control import COUNTER_BITS, Control
+from rtl.counters import COUNTERS, Counters
+from rtl.fill import FillEngine
+from rtl.geometry import Geometry
+from rtl.loader import Loader
+from rtl.packer import Packer
+from rtl.pairs import PairEngine
+from rtl.parameters import ParameterStore
+from rtl.pool import PoolEngine
+from rtl.requant_control import RequantControl
+from rtl.requantizer import Requantizer, RequantTerm
+from rtl.residual import ResidualReader
+from rtl.sequencer import Sequencer
+from rtl.walk import PixelWalk, TapWalk
+from rtl.weights import WeightStore
+
+__all__ = ["Accelerator"]
+
+
+class Accelerator(wiring.Component):
+    """Run a table of records; the host only feeds the weight stream meanwhile.
+
+    Members
+    -------
+    host_write, host_read, host_bank, host_address, host_data, host_word : activation memory, while not busy;
+        `host_word` follows `host_read` by a cycle
+    descriptor_write, descriptor_index, descriptor_data : the table of records
+    fill_write, fill_index, fill_data : the fill engine's table
+    start_valid, start_ready : start; cycle 0 is the cycle after both are high
+    busy, cycle, record : a program runs, cycles since its start, index of the running record
+    stream_valid, stream_ready, stream_data : parameters and weights, in the order of `Plan.stream`
+    counter_number, counter_value : performance counters, see `rtl.counters.COUNTERS`
+    """
+
+    def __init__(self, geometry: Geometry) -> None:
+        self.geometry = geometry
+        address, lanes = geometry.address_bits, geometry.lanes
+        super().__init__({
+            "host_write": In(1), "host_read": In(1), "host_bank": In(geometry.column_bits),
+            "host_address": In(address), "host_data": In(lanes), "host_word": Out(lanes),
+            "descriptor_write": In(1), "descriptor_index": In(ceil_log2(geometry.records)),
+            "descriptor_data": In(geometry.descriptor.size),
+            "fill_write": In(1), "fill_index": In(ceil_log2(geometry.records + 1)), "fill_data": In(geometry.fill.size),
+            "start_valid": In(1), "start_ready": Out(1),
+            "busy": Out(1), "cycle": Out(COUNTER_BITS), "record": Out(ceil_log2(geometry.records) + 1),
+            "stream_valid": In(1), "stream_ready": Out(1), "stream_data": In(geometry.machine.stream_bits),
+            "counter_number": In(range(len(COUNTERS))), "counter_value": Out(COUNTER_BITS),
+        })
+        self.control, self.fill = Control(geometry), FillEngine(geometry)
+        self.sequencer, self.taps, self.pixels = Sequencer(geometry), TapWalk(geometry), PixelWalk(geometry)
+        self.loader, self.weights, self.pairs, self.array = (
+            Loader(geometry), WeightStore(geometry), PairEngine(geometry), Array(geometry))
+        self.parameters = ParameterStore(geometry, self.fill.word_bits)
+        self.requant, self.residual = RequantControl(geometry), ResidualReader(geometry)
+        self.packer, self.pool, self.counters = Packer(geometry), PoolEngine(geometry), Counters(geometry)
+        self.banks = [ActivationBank(geometry) for _ in range(geometry.columns)]
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        for name in ("control", "fill", "sequencer", "taps", "pixels", "loader", "weights", "pairs", "array",
+                     "parameters", "requant", "residual", "packer", "pool", "counters"):
+            m.submodules[name] = getattr(self, name)
+        for part in (self.sequencer, self.taps, self.pixels, self.loader, self.weights):
+            m.d.comb += part.descriptor.eq(self.control.head)
+        for part in (self.pairs, self.requant, self.residual, self.packer, self.pool):
+            m.d.comb += part.descriptor.eq(self.control.running)
+        for part in (self.requant, self.residual, self.packer, self.pool):
+            m.d.comb += part.begun.eq(self.control.begun)
+        self._connect_control(m)
+        self._connect_fill(m)
+        self._connect_walks(m)
+        self._connect_loader(m)
+        self._connect_weights(m)
+        self._connect_array(m)
+        self._connect_requantizers(m)
+        self._connect_packer(m)
+        self._connect_banks(m)
+        self._connect_counters(m)
+        return m
+
+    def _connect_control(self, m: Module) -> None:
+        control, sequencer = self.control, self.sequencer
+        m.d.comb += [
+            control.table_write.eq(self.descriptor_write), control.table_index.eq(self.descriptor_index),
+            control.table_data.eq(self.descriptor_data),
+            control.start_valid.eq(self.start_valid), self.start_ready.eq(control.start_ready),
+            self.busy.eq(control.busy), self.cycle.eq(control.cycle), self.record.eq(control.record),
+            control.record_issued.eq(sequencer.record_issued),
+            control.record_done.eq(self.packer.done | self.pool.done),
+            sequencer.init.eq(control.init), sequencer.begin.eq(control.begin),
+            sequencer.bank_freed.eq(self.requant.tile_done), sequencer.tile_filled.eq(self.fill.filled),
+            self.pool.pool_issued.eq(sequencer.record_issued & control.head.pool),
+        ]
+
+    def _connect_fill(self, m: Module) -> None:
+        fill, released = self.fill, Signal()
+        m.d.sync += released.eq(self.sequencer.tile_issued)
+        m.d.comb += [
+            fill.table_write.eq(self.fill_write), fill.table_index.eq(self.fill_index),
+            fill.table_data.eq(self.fill_data), fill.prepare.eq(self.control.prepare),
+            fill.enable.eq(self.control.busy), fill.released.eq(released),
+            fill.stream_valid.eq(self.stream_valid), self.stream_ready.eq(fill.stream_ready),
+            fill.stream_data.eq(self.stream_data),
+            self.weights.write.eq(Mux(fill.weights, fill.rows, 0)), self.weights.write_slot.eq(fill.weight_slot),
+            self.weights.write_address.eq(fill.word),
+            self.parameters.write.eq(Mux(fill.weights, 0, fill.rows)),
+            self.parameters.write_slot.eq(fill.parameter_slot), self.parameters.write_word.eq(fill.word),
+        ]
+        for r in range(self.geometry.rows):
+            m.d.comb += [self.weights.data[r].eq(fill.data[r]), self.parameters.data[r].eq(fill.data[r])]
+
+    def _connect_walks(self, m: Module) -> None:
+        sequencer, taps, pixels = self.sequencer, self.taps, self.pixels
+        m.d.comb += [
+            taps.advance.eq(sequencer.tap_advance), taps.restore.eq(sequencer.tap_restore),
+            taps.commit.eq(sequencer.tap_commit), taps.reset.eq(sequencer.tap_reset),
+            pixels.advance.eq(sequencer.pixel_advance), pixels.restore.eq(sequencer.pixel_restore),
+            pixels.commit.eq(sequencer.pixel_commit), pixels.reset.eq(sequencer.pixel_reset),
+            sequencer.last_group.eq(pixels.last_group),
+        ]
+
+    def _connect_loader(self, m: Module) -> None:
+        loader, sequencer, taps, pixels = self.loader, self.sequencer, self.taps, self.pixels
+        request = loader.request
+        m.d.comb += [
+            loader.running.eq(self.control.running), loader.read.eq(sequencer.read),
+            loader.phase.eq(sequencer.phase), loader.columns.eq(sequencer.columns),
+            loader.slice_lane.eq(sequencer.tile_lane), loader.block_address.eq(sequencer.block_address),
+            request.plane.eq(sequencer.plane), request.set.eq(sequencer.step.file),
+            request.segment_lane.eq(sequencer.segment_lane), request.first_segment.eq(sequencer.first_segment),
+            request.last_segment.eq(sequencer.last_segment), request.pixel_done.eq(sequencer.pixel_done),
+            request.block_done.eq(sequencer.block_done),
+            loader.tap_present.eq(taps.present), loader.tap_column.eq(taps.column),
+            loader.tap_address.eq(taps.address), loader.pixel_row.eq(pixels.row),
+            loader.pixel_column.eq(pixels.column), loader.pixel_address.eq(pixels.address),
+        ]
+        for c in range(self.geometry.columns):
+            m.d.comb += [loader.tap_row[c].eq(taps.row[c]), loader.tap_bank[c].eq(taps.bank[c]),
+                         loader.tap_quotient[c].eq(taps.quotient[c])]
+
+    def _connect_weights(self, m: Module) -> None:
+        weights, sequencer = self.weights, self.sequencer
+        m.d.comb += [
+            weights.read.eq(sequencer.weight_read), weights.first.eq(sequencer.weight_first),
+            weights.slot.eq(sequencer.weight_slot), weights.plane.eq(sequencer.weight_plane),
+            weights.set.eq(sequencer.weight_set), weights.last_tap_group.eq(sequencer.last_tap_group),
+            weights.last_row_tile.eq(sequencer.last_row_tile), weights.part_lanes.eq(sequencer.part_lanes),
+            weights.tile_lane.eq(sequencer.tile_lane),
+        ]
+
+    def _connect_array(self, m: Module) -> None:
+        array, pairs, loader, weights = self.array, self.pairs, self.loader, self.weights
+        convolves = ~self.control.running.pool
+        m.d.comb += [
+            pairs.launch.eq(self.sequencer.launch), pairs.step.eq(self.sequencer.step),
+            array.w_write.eq(weights.out), array.w_set.eq(weights.out_set), array.w_plane.eq(weights.out_plane),
+            array.a_write.eq(Mux(convolves, loader.arrived.strobe, 0)), array.a_set.eq(loader.arrived.set),
+            array.a_plane.eq(loader.arrived.plane), array.a_mask.eq(loader.segment_mask),
+            array.pair_w.eq(pairs.w_plane), array.pair_a.eq(pairs.a_plane),
+            array.select.eq(pairs.select), array.count.eq(pairs.count), array.add.eq(pairs.add),
+            array.accumulate.eq(pairs.accumulate),
+        ]
+        for r in range(self.geometry.rows + 1):
+            m.d.comb += array.w_data[r].eq(weights.word[r])
+        for c in range(self.geometry.columns):
+            m.d.comb += [array.a_data[c].eq(loader.segment_word[c]), self.pool.word[c].eq(loader.word[c])]
+        m.d.comb += self.pool.arrived.eq(loader.arrived)
+
+    def _connect_requantizers(self, m: Module) -> None:
+        requant, array, residual = self.requant, self.array, self.residual
+        m.d.comb += [
+            requant.tile_ready.eq(self.pairs.tile_ready), array.drain.eq(Cat(requant.drain, requant.drain_reference)),
+            array.drain_columns.eq(requant.columns), array.drain_bank.eq(requant.bank),
+            array.drain_address.eq(requant.address), array.acc_bank.eq(requant.acc_bank),
+            self.parameters.read.eq(requant.drain), self.parameters.read_slot.eq(requant.parameter_slot),
+            residual.slot_start.eq(requant.slot_start), residual.set.eq(requant.set),
+            residual.unit_row.eq(requant.unit_row),
+        ]
+        for unit in range(self.geometry.units):
+            term = self._term(m, unit)
+            for c in range(self.geometry.columns):
+                self._requantizer(m, unit, c, term)
+
+    def _term(self, m: Module, unit: int) -> RequantTerm:
+        """The term of a unit: the same digit in all columns."""
+        requant, first_row = self.requant, unit * self.geometry.rows_per_unit
+        m.submodules[f"term_{unit}"] = term = RequantTerm(self.geometry)
+        m.d.comb += [term.rounding.eq(self.control.running.rounding), term.first.eq(requant.first),
+                     term.last.eq(requant.last), term.residual.eq(requant.residual), term.index.eq(requant.index)]
+        with m.Switch(requant.unit_row):
+            for row in range(self.geometry.rows_per_unit):
+                with m.Case(row):
+                    m.d.comb += term.packet.eq(self.parameters.packet[first_row + row])
+        return term
+
+    def _requantizer(self, m: Module, unit: int, c: int, term: RequantTerm) -> None:
+        requant, array, running = self.requant, self.array, self.control.running
+        first_row = unit * self.geometry.rows_per_unit
+        m.submodules[f"requantizer_{unit}_{c}"] = requantizer = Requantizer(self.geometry)
+        m.d.comb += [
+            requantizer.execute.eq(requant.execute[unit] & requant.execute_columns[c]),
+            requantizer.term.eq(term.term), requantizer.bipolar.eq(running.bipolar),
+            requantizer.rounding.eq(running.rounding), requantizer.zero_out.eq(running.zero_out),
+            requantizer.low.eq(running.low), requantizer.high.eq(running.high),
+            requantizer.reference.eq(array.reference[c]), requantizer.residual.eq(self.residual.value[unit][c]),
+            self.packer.code[unit][c].eq(requantizer.code),
+        ]
+        with m.Switch(requant.unit_row):
+            for row in range(self.geometry.rows_per_unit):
+                with m.Case(row):
+                    m.d.comb += requantizer.acc.eq(array.acc[first_row + row][c])
+
+    def _connect_packer(self, m: Module) -> None:
+        packer, requant = self.packer, self.requant
+        m.d.comb += [
+            packer.slot_end.eq(requant.slot_end), packer.capture.eq(requant.capture),
+            packer.capture_row.eq(requant.capture_row), packer.capture_set.eq(requant.capture_set),
+            packer.capture_columns.eq(requant.capture_columns),
+        ]
+
+    def _connect_banks(self, m: Module) -> None:
+        """While the machine is idle, the host has the operand and write ports."""
+        idle, pool = ~self.control.busy, self.control.running.pool
+        packer, host_bank = self.packer, Signal.like(self.host_bank)
+        with m.If(self.host_read):
+            m.d.sync += host_bank.eq(self.host_bank)
+        for c, bank in enumerate(self.banks):
+            m.submodules[f"bank_{c}"] = bank
+            chosen = idle & (self.host_bank == c)
+            m.d.comb += [
+                bank.operand_read.eq(self.loader.bank_read[c] | (chosen & self.host_read)),
+                bank.operand_address.eq(Mux(idle, self.host_address, self.loader.bank_address[c])),
+                self.loader.bank_data[c].eq(bank.operand_data),
+                bank.residual_read.eq(self.residual.bank_read[c]),
+                bank.residual_address.eq(self.residual.bank_address), self.residual.bank_data[c].eq(bank.residual_data),
+                bank.write.eq(packer.write[c] | self.pool.write[c] | (chosen & self.host_write)),
+                bank.write_address.eq(Mux(idle, self.host_address, Mux(pool, self.pool.address, packer.address))),
+                bank.write_data.eq(Mux(idle, self.host_data, Mux(pool, self.pool.data[c], packer.word[c]))),
+                bank.write_groups.eq(Mux(idle | pool, (1 << self.geometry.groups) - 1, packer.groups)),
+            ]
+        with m.Switch(host_bank):
+            for c, bank in enumerate(self.banks):
+                with m.Case(c):
+                    m.d.comb += self.host_word.eq(bank.operand_data)
+
+    def _connect_counters(self, m: Module) -> None:
+        counters, requant, running = self.counters, self.requant, self.control.running
+        m.d.comb += [
+            counters.clear.eq(self.control.started), counters.enable.eq(self.control.busy),
+            counters.wait_accumulator.eq(self.sequencer.wait_accumulator),
+            counters.wait_weights.eq(self.sequencer.wait_weights),
+            counters.select.eq(self.pairs.select), counters.add.eq(self.pairs.add),
+            counters.accumulate.eq(self.pairs.accumulate),
+            counters.drain.eq(requant.drain), counters.drain_columns.eq(requant.columns),
+            counters.drain_reference.eq(requant.drain_reference), counters.execute.eq(requant.execute),
+            counters.execute_columns.eq(requant.execute_columns),
+            counters.operand_read.eq(self.loader.bank_read), counters.residual_read.eq(self.residual.bank_read),
+            counters.write.eq(self.packer.write | self.pool.write),
+            counters.weight_read.eq(self.weights.read_rows), counters.weight_write.eq(self.fill.rows),
+            counters.w_operands.eq(self.weights.out[: self.geometry.rows]),
+            counters.a_operands.eq(self.array.a_write), counters.segment_log2.eq(running.segment_log2),
+            counters.beat.eq(self.stream_valid & self.stream_ready),
+            counters.number.eq(self.counter_number), self.counter_value.eq(counters.value),
+        ]

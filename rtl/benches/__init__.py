@@ -1,0 +1,1 @@
+"""The halves of benches that run inside the simulator."""

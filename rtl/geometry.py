@@ -1,0 +1,166 @@
+"""Widths and record layouts of a machine's hardware, all derived from its `sim.Machine`."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from amaranth.hdl import signed, unsigned
+from amaranth.lib import data
+from amaranth.utils import ceil_log2
+
+from sim.machine import Machine
+from sim.schedule import packet_words
+
+__all__ = ["MAX_PARTS", "Geometry"]
+
+MAX_PARTS = 4
+"""Parts of an input that bipolar weights may read: the reference row must know where each one ends."""
+
+TILE_BITS = 12
+BLOCK_BITS = 12
+TAP_BITS = 12
+PIXEL_BITS = 20
+STEP_BITS = 20
+MAP_BITS = 16
+
+
+class Geometry:
+    """What every component asks about the machine.
+
+    Parameters
+    ----------
+    machine : Machine
+    records : int
+        Records a program may have; the depth of the descriptor memory.
+
+    Attributes
+    ----------
+    rows, columns, lanes, units : int
+        R, C, L and the requantizers per column, Q.
+    groups : int
+        Groups of R lanes in a word: L / R.
+    packet : int
+        Parameter words of a channel.
+    """
+
+    def __init__(self, machine: Machine, records: int = 256) -> None:
+        self.machine, self.records = machine, records
+        self.rows, self.columns, self.lanes = machine.rows, machine.columns, machine.lanes
+        self.units = machine.requantizers
+        self.rows_per_unit = machine.rows // machine.requantizers
+        self.groups = machine.lanes // machine.rows
+        self.packet = packet_words(machine)
+
+    @property
+    def address_bits(self) -> int:
+        """Word address inside an activation bank."""
+        return max(1, ceil_log2(self.machine.act_regions * self.machine.region_words))
+
+    @property
+    def offset_bits(self) -> int:
+        """Word address inside a region."""
+        return ceil_log2(self.machine.region_words)
+
+    @property
+    def accumulator_address_bits(self) -> int:
+        """Address of an accumulator: pixel of a chunk."""
+        return max(1, ceil_log2(self.machine.acc_depth))
+
+    @property
+    def weight_address_bits(self) -> int:
+        """Word of a weight slot."""
+        return max(1, ceil_log2(self.machine.weight_words))
+
+    @property
+    def lane_bits(self) -> int:
+        """Index of a lane."""
+        return ceil_log2(self.lanes)
+
+    @property
+    def column_bits(self) -> int:
+        """Index of a column or bank."""
+        return max(1, ceil_log2(self.columns))
+
+    @property
+    def unit_row_bits(self) -> int:
+        """Index of a row within its requantizer."""
+        return max(1, ceil_log2(self.rows_per_unit))
+
+    @property
+    def partial_bits(self) -> int:
+        """Partial sums: log2 L + b_w + b_a bits are enough at every moment."""
+        return ceil_log2(self.lanes) + self.machine.max_bits_w + self.machine.max_bits_a
+
+    @property
+    def code_bits(self) -> int:
+        """Signed width that holds every output code, also of an unsigned tensor as wide as the accumulator."""
+        return self.machine.acc_bits + 2
+
+    @cached_property
+    def packet_layout(self) -> data.StructLayout:
+        """Parameters of a channel, as `sim.layout` packs them."""
+        wide, terms = self.machine.acc_bits + self.machine.window, self.machine.terms
+        return data.StructLayout({
+            "offset": signed(wide),
+            "shift": (wide - 1).bit_length(),
+            "multiplier": data.ArrayLayout(_digit((self.machine.window - 1).bit_length()), terms),
+            "residual": data.ArrayLayout(_digit((wide - 10).bit_length()), terms),
+        })
+
+    @cached_property
+    def fill(self) -> data.StructLayout:
+        """What the fill engine knows of a record: `tiles` row tiles of `words` weight words; not valid: the end."""
+        return data.StructLayout({"valid": 1, "tiles": TILE_BITS, "words": self.weight_address_bits + 1})
+
+    @cached_property
+    def descriptor(self) -> data.StructLayout:
+        """What the machine knows of a record. Counts are stored less one; addresses are modulo the bank."""
+        return data.StructLayout({**self._loop_fields(), **self._address_fields(), **self._operand_fields(),
+                                  **self._output_fields()})
+
+    def _loop_fields(self) -> dict[str, object]:
+        return {
+            "last": 1, "pool": 1,
+            "row_tiles": TILE_BITS, "chunks": PIXEL_BITS, "chunk_pixels": PIXEL_BITS, "last_chunk_pixels": PIXEL_BITS,
+            "tap_groups": TAP_BITS, "channel_blocks": BLOCK_BITS, "segments": TAP_BITS,
+            "phases": self.column_bits, "step_cycles": STEP_BITS, "weights_from": STEP_BITS, "launch_at": STEP_BITS,
+            "taps": TAP_BITS, "kernel_width": MAP_BITS, "out_width": MAP_BITS, "out_groups": MAP_BITS,
+            "last_group_columns": self.columns, "last_tile_rows": self.rows,
+        }
+
+    def _address_fields(self) -> dict[str, object]:
+        address, columns = unsigned(self.address_bits), self.columns
+        return {
+            "pitch": address, "pixel_step": address, "group_step": address, "tap_step": address,
+            "tap_row_step": address, "tap_start": address,
+            "width": MAP_BITS, "height": MAP_BITS, "stride": MAP_BITS, "group_rows": MAP_BITS, "dilation": MAP_BITS,
+            "left": signed(MAP_BITS), "bank_step": self.column_bits,
+            "bank": data.ArrayLayout(self.column_bits, columns), "row": data.ArrayLayout(signed(MAP_BITS), columns),
+            "quotient": data.ArrayLayout(address, columns), "phase": data.ArrayLayout(self.column_bits, columns),
+            "depthwise": 1, "segment_lanes": max(1, self.lane_bits), "segment_mask": max(1, self.lane_bits),
+            "segment_log2": 4,
+        }
+
+    def _operand_fields(self) -> dict[str, object]:
+        return {
+            "bits_w": 3, "signed_w": 1, "bipolar": 1, "unit": 1,
+            "bits_a": 3, "signed_a": 1, "zero_code": 8,
+            "lane_mask": self.lanes, "last_lane_mask": self.lanes,
+            "part_blocks": data.ArrayLayout(BLOCK_BITS, MAX_PARTS),
+            "part_lanes": data.ArrayLayout(self.lane_bits + 1, MAX_PARTS),
+        }
+
+    def _output_fields(self) -> dict[str, object]:
+        address = unsigned(self.address_bits)
+        return {
+            "terms": 4, "residual_terms": 4, "requant_cycles": STEP_BITS, "pixels": PIXEL_BITS,
+            "last_group_pixel": PIXEL_BITS, "rounding": 2,
+            "zero_out": signed(self.code_bits), "low": signed(self.code_bits), "high": signed(self.code_bits),
+            "bits_out": 6, "out_base": address, "out_step": address, "out_block_step": address,
+            "has_residual": 1, "residual_bits": 3, "residual_signed": 1,
+            "residual_base": address, "residual_step": address, "residual_block_step": address,
+        }
+
+
+def _digit(exponent_bits: int) -> data.StructLayout:
+    return data.StructLayout({"present": 1, "negative": 1, "exponent": exponent_bits})

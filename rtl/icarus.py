@@ -1,0 +1,113 @@
+"""Icarus Verilog through cocotb's runner: build once, run benches, turn failures into exceptions."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import amaranth
+from cocotb_tools.runner import get_results, get_runner
+
+from rtl.verilog import RAM_MODEL
+from sim.errors import InputError
+
+__all__ = ["SimulationError", "build", "cache_directory", "run_bench", "source_key"]
+
+LOG_LINES = 40
+"""Lines of a failed run's log that its exception shows."""
+
+
+class SimulationError(RuntimeError):
+    """The simulator or a bench failed; the message ends with the tail of the log."""
+
+
+def cache_directory() -> Path:
+    """Where builds are kept: `bitwright/rtl` in the user's cache, or in the temporary files if that is not writable."""
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
+    for place in (home / "bitwright" / "rtl", Path(tempfile.gettempdir()) / f"bitwright-{os.getuid()}" / "rtl"):
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            continue
+        if os.access(place, os.W_OK):
+            return place
+    raise InputError(f"no folder to build in: neither {home} nor {tempfile.gettempdir()} can be written")
+
+
+def source_key(what: str) -> str:
+    """Hash of `what` is built, of the hardware's sources and of the tools that turn them into Verilog."""
+    digest = hashlib.sha256(f"{amaranth.__version__} {what}".encode())
+    for folder in (Path(__file__).parent, Path(__file__).parents[1] / "sim"):
+        for path in sorted(folder.glob("*.py")):
+            digest.update(path.read_bytes())
+    digest.update(RAM_MODEL.read_bytes())
+    return digest.hexdigest()[:20]
+
+
+def build(text: str, top: str, place: Path) -> Path:
+    """Compile Verilog with Icarus into the folder `place`; it appears there complete or not at all.
+
+    Raises
+    ------
+    InputError
+        If Icarus Verilog is not installed.
+    SimulationError
+        If it refuses the source.
+    """
+    if shutil.which("iverilog") is None:
+        raise InputError("Icarus Verilog (iverilog) was not found; install it with 'apt-get install iverilog'")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=place.parent, prefix=".building-") as temporary:
+        folder = Path(temporary)
+        source = folder / f"{top}.sv"
+        source.write_text(text)
+        log = folder / "build.log"
+        with _failures("Icarus Verilog refused the source", log):
+            get_runner("icarus").build(sources=[RAM_MODEL, source], hdl_toplevel=top, build_dir=folder,
+                                       timescale=("1ns", "1ps"), log_file=log)
+        if not place.exists():
+            try:
+                folder.rename(place)
+            except OSError:
+                if not place.exists():
+                    raise
+            else:
+                folder.mkdir()
+    return place
+
+
+def run_bench(place: Path, top: str, bench: str, folder: Path, environment: Mapping[str, str]) -> None:
+    """Run the cocotb module `bench` on the build in `place`, in `folder`.
+
+    Raises
+    ------
+    SimulationError
+        If a test of the bench fails or the simulator does; with the tail of the log.
+    """
+    log, results = folder / "run.log", folder / "results.xml"
+    with _failures(f"{bench} failed", log):
+        get_runner("icarus").test(
+            hdl_toplevel=top, hdl_toplevel_lang="verilog", test_module=bench, build_dir=place, test_dir=folder,
+            results_xml=str(results.resolve()), log_file=log,
+            extra_env={"COCOTB_TRUST_INERTIAL_WRITES": "1", "COCOTB_ANSI_OUTPUT": "0", **environment})
+        tests, failed = get_results(results)
+    if failed or not tests:
+        raise SimulationError(f"{bench}: {failed} of {tests} tests failed\n{_tail(log)}")
+
+
+@contextmanager
+def _failures(what: str, log: Path) -> Iterator[None]:
+    """Turn what cocotb's runner raises, and its way out of the process, into a SimulationError."""
+    try:
+        yield
+    except (SystemExit, RuntimeError, OSError) as error:
+        raise SimulationError(f"{what}\n{_tail(log)}") from error
+
+
+def _tail(log: Path) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-LOG_LINES:]) if log.exists() else "(no log)"

