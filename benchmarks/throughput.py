@@ -32,7 +32,7 @@ from quant.data import DIGITS_EXPONENT, DIGITS_FORMAT, digits
 from quant.lower import lower
 from quant.networks import DigitsNet
 from quant.reference import run_reference
-from rtl.simulator import run_rtl
+from rtl.simulator import run as run_rtl
 from sim.files import load_program
 from sim.machine import load_machine
 from sim.plan import plan

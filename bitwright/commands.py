@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from bitwright.console import Report, message, progress, show
+from bitwright.console import Report, message, show, steps
 from bitwright.estimate import Estimate, estimate
 from bitwright.inputs import load_codes, random_codes
 from sim.cost_table import cost_table
@@ -75,18 +75,19 @@ def run_verify(path: Path, machine: str, input_file: Path | None, images: int, s
     planned = plan(program, load_machine(machine))
     inputs = _inputs(program, input_file, images, seed)
     count = len(next(iter(inputs.values())))
-    with progress() as bars:
-        task = bars.add_task("verify", total=3, note="")
-        result = verify(planned, inputs, count, lambda engine: bars.update(task, advance=1, note=engine))
+    with steps("verify", 3) as progress:
+        result = verify(path.name, planned, inputs, count, progress)
     report = Report({"ok": result.ok, "mismatches": result.mismatches, "tensors_compared": result.tensors_compared,
                      **vars(result)})
     report.table("codes", ["engines", "tensors", "codes", "mismatches"],
                  [[" = ".join(c.engines), c.tensors, c.codes, c.mismatches] for c in result.comparisons])
     report.table("end of every record [cycles]", ["record", "predicted", "counted", "difference"],
                  [[x.name, x.predicted, x.counted, x.counted - x.predicted] for x in result.layers])
+    differences = {name: max((counters[name] - right for counters in result.counted), key=abs)
+                   for name, right in result.predicted.items()}
     report.table("counters of one image", ["counter", "predicted", "counted", "difference"],
-                 [[name, count, result.counted[name], result.counted[name] - count]
-                  for name, count in result.predicted.items()])
+                 [[name, right, right + differences[name], differences[name]]
+                  for name, right in result.predicted.items()])
     report.lines += [str(c.first) for c in result.comparisons if c.first]
     report.lines.append("equal bits, equal cycles" if result.ok else "NOT EQUAL")
     show(report, as_json)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import fx
 
-from bitwright.console import Report, progress, to_json
+from bitwright.console import Report, Steps, steps, to_json
 from bitwright.estimate import Estimate, estimate
 from bitwright.verify import Verification, verify
 from quant.convert import Scheme, quantize
@@ -98,8 +98,8 @@ class Summary:
 class _Demo:
     """State that the steps share."""
 
-    def __init__(self, machine: Machine, images: int, seed: int, say: Callable[[str], None]) -> None:
-        self.machine, self.images, self.seed, self.say = machine, images, seed, say
+    def __init__(self, machine: Machine, images: int, seed: int, progress: Steps) -> None:
+        self.machine, self.images, self.seed, self.progress = machine, images, seed, progress
         self.technology: Technology = load_technology(machine.technology)
         self.train_set, self.test_set = digits()
         self.summary = Summary(machine.name, seed)
@@ -118,7 +118,7 @@ class _Demo:
         return program
 
     def epochs(self, what: str, recipe: Recipe) -> Callable[[int, float, float], None]:
-        return lambda epoch, loss, right: self.say(f"{what}: epoch {epoch}/{recipe.epochs}, loss {loss:.3f}, "
+        return lambda epoch, loss, right: self.progress.note(f"{what}: epoch {epoch}/{recipe.epochs}, loss {loss:.3f}, "
                                                    f"training accuracy {100 * right:.1f} %")
 
     def float_network(self) -> DigitsNet:
@@ -137,7 +137,7 @@ class _Demo:
     def power_of_two(self, net: DigitsNet) -> Program:
         model = self.quantized(net, "power_of_two", UNIFORM_BITS)
         reconstruct(model, net, self.train_set.images, seed=self.seed,
-                    progress=lambda layer, before, after: self.say(
+                    progress=lambda layer, before, after: self.progress.note(
                         f"power of two: '{layer}' reconstructed, squared error {before:.2g} to {after:.2g}"))
         return self.lowered("power_of_two", model)
 
@@ -145,7 +145,7 @@ class _Demo:
         cost = self.summary.programs["qil"]
         limits = {"latency_cycles": float(int(BUDGET_SHARE * cost.latency_cycles)),
                   "energy_pj": BUDGET_SHARE * cost.energy.nominal_pj}
-        self.say("cost table of every layer at 2 to 8 bits")
+        self.progress.note("cost table of every layer at 2 to 8 bits")
         table = cost_table(uniform, self.machine, self.technology)
         model = self.quantized(net, "qil", 8)
         until = int(REALLOCATION_SHARE * MIXED.steps(len(self.train_set)))
@@ -167,7 +167,7 @@ class _Demo:
         planned = self.plans[name]
         (source,) = planned.program.inputs
         inputs = {source.name: self.test_set.codes.numpy()}
-        result = verify(planned, inputs, self.images, lambda engine: self.say(f"verify {name}: {engine}"))
+        result = verify(name, planned, inputs, self.images, self.progress)
         self.summary.verifications[name] = result
         self.summary.mismatches += result.mismatches
         self.summary.tensors_compared += result.tensors_compared
@@ -200,32 +200,30 @@ def demo(out: Path, machine: Machine, images: int, seed: int) -> Summary:
     """
     out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
-    with progress() as bars:
-        task = bars.add_task("demo", total=8, note="")
-        run = _Demo(machine, images, seed, lambda text: bars.update(task, note=text))
-
-        def step(name: str) -> None:
-            bars.update(task, advance=1, note=name)
-
+    with steps("demo", 5 + 3 * 3) as progress:
+        run = _Demo(machine, images, seed, progress)
         net = run.float_network()
-        step("float network trained")
+        progress.done("float network trained")
         programs = {"qil": run.qil(net)}
-        step("QIL trained and lowered")
+        progress.done("QIL network trained and lowered")
         programs["power_of_two"] = run.power_of_two(net)
-        step("power-of-two network reconstructed and lowered")
+        progress.done("power-of-two network reconstructed and lowered")
         programs["mixed"], controller = run.mixed(net, programs["qil"])
-        step("mixed network trained within its budgets")
+        progress.done("mixed network trained within its budgets and lowered")
         for name in programs:
             run.verify(name)
-            step(f"{name} verified in torch, simulator and RTL")
-        run.summary.cycles = {"predicted": run.summary.verifications["mixed"].predicted["total"],
-                              "counted": run.summary.verifications["mixed"].counted["total"]}
+        run.summary.cycles = cycles_of(run.summary.verifications["mixed"])
         for name, program in programs.items():
             save_program(program, out / f"{name}.safetensors")
         atomic_write_text(out / "sensitivities.json", to_json(losses_of(controller)))
         atomic_write_text(out / "summary.json", to_json(summary_data(run.summary)))
-        step(f"results in {out}")
+        progress.done(f"results in {out}")
     return run.summary
+
+
+def cycles_of(result: Verification) -> dict[str, int]:
+    """Cycles of one image: by the recurrence, and by the RTL's counter at the end of the last record."""
+    return {"predicted": result.layers[-1].predicted, "counted": result.layers[-1].counted}
 
 
 def losses_of(controller: QBitOpt) -> dict[str, object]:
@@ -247,7 +245,7 @@ def demo_report(summary: Summary, out: Path) -> Report:
     report.table(
         f"networks on machine '{summary.machine}', one image",
         ["network", "accuracy %", "cycles predicted", "cycles counted", "energy nJ", "low", "high", "mismatches"],
-        [[name, 100 * summary.accuracy[name], check.predicted["total"], check.counted["total"],
+        [[name, 100 * summary.accuracy[name], *cycles_of(check).values(),
           *(value / 1e3 for value in (summary.programs[name].energy.nominal_pj, summary.programs[name].energy.low_pj,
                                       summary.programs[name].energy.high_pj)), check.mismatches]
          for name, check in summary.verifications.items()])

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bitwright.compare import Comparison, compare_codes
+from bitwright.console import Steps
 from quant.reference import run_reference
-from rtl.simulator import run_rtl
+from rtl.simulator import run as run_rtl
 from sim.events import events
 from sim.plan import Plan
 from sim.simulate import simulate
@@ -21,7 +22,7 @@ __all__ = ["LayerCycles", "Verification", "verify"]
 
 @dataclass(frozen=True)
 class LayerCycles:
-    """Cycles of one record: from the recurrence, and from the RTL's own counter."""
+    """End of one record: by the recurrence, and by the RTL's own counter on the image that differs most."""
 
     name: str
     predicted: int
@@ -37,14 +38,16 @@ class Verification:
     comparisons : tuple of Comparison
         Torch against the simulator on all images, RTL against the simulator on the first ones.
     layers : tuple of LayerCycles
-    predicted, counted : dict of str to int
-        Cycle and event counters, per image.
+    predicted : dict of str to int
+        Cycle and event counters of one image.
+    counted : tuple of dict of str to int
+        The RTL's, for each of its images.
     """
 
     comparisons: tuple[Comparison, ...]
     layers: tuple[LayerCycles, ...]
     predicted: dict[str, int]
-    counted: dict[str, int]
+    counted: tuple[dict[str, int], ...]
 
     @property
     def mismatches(self) -> int:
@@ -60,7 +63,7 @@ class Verification:
     def ok(self) -> bool:
         """Equal codes, equal cycles for every record, equal counters."""
         cycles = all(layer.predicted == layer.counted for layer in self.layers)
-        return not self.mismatches and cycles and self.predicted == self.counted
+        return not self.mismatches and cycles and all(counters == self.predicted for counters in self.counted)
 
 
 def predicted_counters(plan: Plan) -> dict[str, int]:
@@ -74,30 +77,41 @@ def predicted_counters(plan: Plan) -> dict[str, int]:
     return counts
 
 
-def verify(plan: Plan, inputs: Mapping[str, NDArray[np.integer]], rtl_images: int,
-           step: Callable[[str], None]) -> Verification:
+def verify(name: str, plan: Plan, inputs: Mapping[str, NDArray[np.integer]], rtl_images: int,
+           progress: Steps) -> Verification:
     """Run all `inputs` in torch and the simulator and the first `rtl_images` on the RTL, and compare.
 
     Parameters
     ----------
+    name : str
+        Of the Program, for the progress.
     plan : Plan
     inputs : mapping of name to integer array, shape (N, C, H, W)
     rtl_images : int
         At most N.
-    step : callable
-        Told which engine runs next.
+    progress : Steps
+        Gets three steps.
     """
     program = plan.program
-    step("simulator")
+    progress.note(f"{name}: simulator")
     simulated = simulate(program, inputs)
-    step("torch")
+    progress.done(f"{name}: simulated")
     comparisons = [compare_codes(program, ("torch", "simulator"), run_reference(program, inputs), simulated)]
-    step("RTL")
+    progress.done(f"{name}: compared with torch")
+    progress.note(f"{name}: RTL in Icarus Verilog")
     some = {name: codes[:rtl_images] for name, codes in inputs.items()}
     on_rtl = run_rtl(plan, some)
     comparisons.append(compare_codes(program, ("RTL", "simulator"), on_rtl.codes,
                                      {name: codes[:rtl_images] for name, codes in simulated.items()}))
-    line = timeline(plan)
-    layers = tuple(LayerCycles(record.name, end, counted) for record, end, counted
-                   in zip(program.records, line.ends, on_rtl.ends, strict=True))
-    return Verification(tuple(comparisons), layers, predicted_counters(plan), on_rtl.counters)
+    progress.done(f"{name}: compared with the RTL")
+    counted = tuple({"total": int(ends[-1]), **counters}
+                    for ends, counters in zip(on_rtl.ends, on_rtl.counters, strict=True))
+    return Verification(tuple(comparisons), _layer_cycles(plan, on_rtl.ends), predicted_counters(plan), counted)
+
+
+def _layer_cycles(plan: Plan, ends: NDArray[np.int64]) -> tuple[LayerCycles, ...]:
+    predicted = np.array(timeline(plan).ends)
+    worst = np.abs(ends - predicted).argmax(axis=0)
+    counted = ends[worst, np.arange(len(predicted))]
+    return tuple(LayerCycles(record.name, int(p), int(c))
+                 for record, p, c in zip(plan.program.records, predicted, counted, strict=True))
