@@ -1,7 +1,9 @@
 """Run a whole Program on the accelerator: the host's side of it, inside the simulator.
 
 The job is read from the folder BITWRIGHT_JOB and the result written there. Everything goes through the ports, only
-tensors are looked at in the memories themselves: regions are reused, and the machine is not to be paused.
+tensors that the Program reads again are looked at in the memories themselves: their regions are reused, and the
+machine is not to be paused. The bench acts at falling edges, where the outputs of a cycle have settled and inputs
+can be changed without a race with the rising one.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from typing import Any
 import cocotb
 import numpy as np
 from cocotb.clock import Clock
-from cocotb.triggers import FallingEdge, ReadOnly, RisingEdge, ValueChange
+from cocotb.triggers import FallingEdge, ReadOnly, ValueChange
 
 JOB = Path(os.environ["BITWRIGHT_JOB"])
 START_LIMIT = 20
@@ -44,7 +46,7 @@ class Bench:
         dut.rst.value = 1
         Clock(dut.clk, 10, unit="ns").start()
         for _ in range(2):
-            await RisingEdge(dut.clk)
+            await FallingEdge(dut.clk)
         dut.rst.value = 0
 
     async def write_table(self, name: str) -> None:
@@ -54,7 +56,7 @@ class Bench:
         for index, word in enumerate(self.job[name]):
             getattr(dut, f"{name}_index").value = index
             getattr(dut, f"{name}_data").value = int(word, 16)
-            await RisingEdge(dut.clk)
+            await FallingEdge(dut.clk)
         getattr(dut, f"{name}_write").value = 0
 
     async def load(self, tensor: dict[str, Any]) -> None:
@@ -67,8 +69,20 @@ class Bench:
             for offset, word in enumerate(words):
                 dut.host_address.value = tensor["base"] + offset
                 dut.host_data.value = int.from_bytes(word.tobytes(), "little")
-                await RisingEdge(dut.clk)
+                await FallingEdge(dut.clk)
         dut.host_write.value = 0
+
+    async def start(self) -> None:
+        """Start; returns in cycle 0."""
+        dut = self.dut
+        dut.start_valid.value = 1
+        for _ in range(START_LIMIT):
+            await FallingEdge(dut.clk)
+            if dut.start_ready.value:
+                await FallingEdge(dut.clk)
+                dut.start_valid.value = 0
+                return
+        raise AssertionError(f"not started within {START_LIMIT} cycles")
 
     async def stream(self) -> None:
         """Feed the weight stream, with random gaps if the job wants them."""
@@ -76,12 +90,13 @@ class Bench:
         for beat in self.arrays["stream"]:
             while stall and self.random.random() < stall:
                 dut.stream_valid.value = 0
-                await RisingEdge(dut.clk)
+                await FallingEdge(dut.clk)
             dut.stream_data.value = int.from_bytes(beat.tobytes(), "little")
             dut.stream_valid.value = 1
-            await RisingEdge(dut.clk)
-            while not dut.stream_ready.value:
-                await RisingEdge(dut.clk)
+            taken = False
+            while not taken:
+                taken = bool(dut.stream_ready.value)
+                await FallingEdge(dut.clk)
         dut.stream_valid.value = 0
 
     async def watch(self) -> None:
@@ -116,11 +131,9 @@ class Bench:
             dut.host_bank.value = bank
             for offset in range(tensor["words"]):
                 dut.host_address.value = tensor["base"] + offset
-                await RisingEdge(dut.clk)
-                await ReadOnly()
+                await FallingEdge(dut.clk)
                 text = str(dut.host_word.value)
                 self.words[tensor["name"]][self.image, bank, offset] = np.frombuffer(text.encode(), np.uint8)
-                await FallingEdge(dut.clk)
         dut.host_read.value = 0
 
     async def run(self) -> None:
@@ -153,20 +166,10 @@ class Bench:
         np.savez(JOB / "result.npz", **self.words)
         (JOB / "result.json").write_text(json.dumps(result))
 
-    async def start(self) -> None:
-        """Start; returns at the beginning of cycle 0."""
-        self.dut.start_valid.value = 1
-        for _ in range(START_LIMIT):
-            await RisingEdge(self.dut.clk)
-            if self.dut.start_ready.value:
-                self.dut.start_valid.value = 0
-                return
-        raise AssertionError(f"not started within {START_LIMIT} cycles")
-
     async def finished(self) -> None:
         """Wait until the machine is not busy, at most as long as the job allows."""
         for _ in range(self.job["cycle_limit"]):
-            await RisingEdge(self.dut.clk)
+            await FallingEdge(self.dut.clk)
             if not self.dut.busy.value:
                 return
         raise AssertionError(f"still busy with record {int(self.dut.record.value)} after {self.job['cycle_limit']} cycles")
@@ -176,10 +179,8 @@ class Bench:
         values = {}
         for number, name in enumerate(self.job["counters"]):
             self.dut.counter_number.value = number
-            await RisingEdge(self.dut.clk)
-            await ReadOnly()
+            await FallingEdge(self.dut.clk)
             values[name] = int(self.dut.counter_value.value)
-            await RisingEdge(self.dut.clk)
         return values
 
 
