@@ -17,7 +17,7 @@ from quant.quantizers import ActivationQuantizer, Quantizer
 from sim.errors import InputError
 from sim.formats import Format
 
-__all__ = ["Scheme", "quantize"]
+__all__ = ["Scheme", "quantize", "round_biases"]
 
 Scheme = Literal["qil", "power_of_two"]
 SIGNED_BITS = 8
@@ -75,7 +75,27 @@ def quantize(model: nn.Module, data: Tensor, *, scheme: Scheme, weight_bits: int
     graph.graph.lint()
     graph.recompile()
     _initialise_activations(graph, data)
+    if scheme == "power_of_two":
+        round_biases(graph)
     return graph
+
+
+def round_biases(graph: fx.GraphModule) -> None:
+    """Round every bias to a whole number of accumulator steps (weight step * input step), as integer hardware does.
+
+    With power-of-two steps throughout, the float model then computes exactly what the lowered Program does.
+    """
+    steps: dict[fx.Node, Tensor] = {}
+    for stage in stages(graph):
+        layer = module_of(graph, stage.compute) if stage.compute.op == "call_module" else None
+        if isinstance(layer, QuantConv2d | QuantLinear) and layer.bias is not None and stage.source is not None:
+            step = layer.weight_quantizer.scale * steps[stage.source]
+            with torch.no_grad():
+                layer.bias.copy_(torch.floor(layer.bias / step + 0.5) * step)
+        if stage.quantizer is not None:
+            steps[stage.end] = cast(ActivationQuantizer, graph.get_submodule(stage.quantizer)).scale
+        elif stage.kind == "max" and stage.source is not None:
+            steps[stage.end] = steps[stage.source]
 
 
 def _fold_norms(graph: fx.GraphModule) -> None:

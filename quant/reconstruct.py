@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
+from quant.convert import round_biases
 from quant.graph import Stage, module_of, stages, trace
 from quant.layers import QuantConv2d, QuantLinear
 from quant.power_of_two import PowerOfTwoWeight
@@ -53,9 +54,11 @@ def _record(graph: fx.GraphModule, data: Tensor, *nodes: fx.Node) -> list[Tensor
     return [recorder.values[node] for node in nodes]
 
 
-def reconstruct(quantized: fx.GraphModule, model: nn.Module, data: Tensor, *, iterations: int = 300,
+def reconstruct(quantized: fx.GraphModule, model: nn.Module, data: Tensor, *, iterations: int = 500,
                 batch: int = 128, seed: int = 0, progress: Callable[[str, float, float], None] | None = None) -> None:
     """Learn the rounding of every layer of `quantized` in place; its weights end on their grid.
+
+    A layer whose learnt rounding is no better than rounding to nearest keeps the latter.
 
     Parameters
     ----------
@@ -79,14 +82,18 @@ def reconstruct(quantized: fx.GraphModule, model: nn.Module, data: Tensor, *, it
         layer = cast(QuantConv2d | QuantLinear, module_of(quantized, stage.compute))
         (target,) = _record(float_graph, data, ends[stage.name])
         unit = _Unit(layer, stage, _record(quantized, data, *_operands(stage)), target)
-        before = unit.error()
+        before, nearest = unit.error(), layer.weight_quantizer(layer.weight).detach()
         _learn_rounding(unit, iterations, batch, generator)
+        if unit.error() > before:
+            with torch.no_grad():
+                layer.weight.copy_(nearest)
         if stage.quantizer is not None:
             with torch.no_grad():
                 output = unit.output(layer.weight_quantizer(layer.weight))
             cast(ActivationQuantizer, quantized.get_submodule(stage.quantizer)).initialise(output)
         if progress is not None:
             progress(stage.name, before, unit.error())
+    round_biases(quantized)
 
 
 def _operands(stage: Stage) -> list[fx.Node]:
@@ -105,7 +112,7 @@ class _Unit:
     def output(self, weight: Tensor, images: Tensor | slice = slice(None)) -> Tensor:
         """What the layer puts out with that weight, residual and ReLU included."""
         x, *residual = (operand[images] for operand in self.operands)
-        y = (self.layer._conv_forward(x, weight, self.layer.bias) if isinstance(self.layer, QuantConv2d)
+        y = (self.layer.convolve(x, weight) if isinstance(self.layer, QuantConv2d)
              else functional.linear(x, weight, self.layer.bias))
         y = sum(residual, start=y)
         return functional.relu(y) if self.stage.relu else y

@@ -9,12 +9,12 @@ from torch import Tensor
 from quant.qil import GAMMA_RANGE, QILActivation, QILWeight
 
 
-@pytest.mark.parametrize(("bits", "weight_levels", "activation_levels"), [(2, 3, 4), (3, 7, 8), (4, 15, 16), (5, 31, 32)])
-def test_level_counts(bits: int, weight_levels: int, activation_levels: int) -> None:
+@pytest.mark.parametrize(("bits", "weights", "activations"), [(2, 3, 4), (3, 7, 8), (4, 15, 16), (5, 31, 32)])
+def test_level_counts(bits: int, weights: int, activations: int) -> None:
     """Weights have 2**b - 1 levels, symmetric about 0 (two bits: ternary); activations have 2**b."""
     x = torch.linspace(-2, 2, 4001)
-    assert len(QILWeight(bits)(x).unique()) == weight_levels
-    assert len(QILActivation(bits)(x).unique()) == activation_levels
+    assert len(QILWeight(bits)(x).unique()) == weights
+    assert len(QILActivation(bits)(x).unique()) == activations
 
 
 def qil_weight(bits: int, low: float, high: float, gamma: float, amplitude: float) -> QILWeight:
@@ -56,7 +56,7 @@ def weight_gradients(x: Tensor, upstream: Tensor, low: float, high: float, gamma
 
 @pytest.mark.parametrize("gamma", [0.5, 1.0, 2.0])
 def test_weight_gradients_are_those_of_the_transformer(gamma: float) -> None:
-    """In float64, gradients equal the written-out derivatives to 1e-10; the quantizer's own are divided by sqrt(n q)."""
+    """In float64 they equal the written-out derivatives to 1e-10; the quantizer's own are divided by sqrt(n q)."""
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(400, dtype=torch.float64, generator=generator).requires_grad_()
     upstream = torch.randn(400, dtype=torch.float64, generator=generator)

@@ -23,7 +23,7 @@ def assert_equal_codes(program: Program, rng: np.random.Generator, images: int =
 @pytest.mark.parametrize("rounding", ["half_up", "half_even", "floor"])
 @pytest.mark.parametrize("seed", range(20))
 def test_equals_the_simulator_on_random_programs(seed: int, rounding: str) -> None:
-    """Every tensor has the same codes: all kinds of records, all roundings, parts, residuals, wrapping, corner codes."""
+    """Every tensor has the same codes: all kinds, all roundings, parts, residuals, wrapping, corner codes."""
     rng = np.random.default_rng(seed)
     program = random_program(rng, random_machine(rng))
     assert_equal_codes(replace(program, rounding=rounding), rng)

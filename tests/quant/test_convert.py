@@ -1,0 +1,91 @@
+"""Quantizing a model: where quantizers go, and what they start from."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, fx, nn
+
+from quant.convert import Scheme, quantize
+from quant.data import DIGITS_EXPONENT, DIGITS_FORMAT, Split
+from quant.graph import stages
+from quant.layers import QuantConv2d, QuantLinear
+from quant.power_of_two import PowerOfTwoActivation, PowerOfTwoWeight
+from quant.qil import QILActivation, QILWeight
+from quant.quantizers import Quantizer
+from quant.training import accuracy
+from sim.errors import InputError
+
+Quantize = Callable[[nn.Module, Tensor, Scheme, int], fx.GraphModule]
+
+STORED = ["x", "stem", "block1.conv1", "block1.conv2", "block2.conv1", "block2.shortcut.0", "block2.conv2", "pool"]
+
+
+@pytest.mark.parametrize(("scheme", "weight", "activation"), [
+    ("qil", QILWeight, QILActivation), ("power_of_two", PowerOfTwoWeight, PowerOfTwoActivation)])
+def test_every_stored_tensor_has_one_quantizer(
+        float_net: nn.Module, splits: tuple[Split, Split], as_digits: Quantize, scheme: Scheme,
+        weight: type[Quantizer], activation: type[Quantizer]) -> None:
+    """One per tensor at the width asked for; the input's is fixed, tensors without a ReLU have 8 signed bits."""
+    model = as_digits(float_net, splits[0].images[:64], scheme, 3)
+    found = {stage.name: model.get_submodule(stage.quantizer) for stage in stages(model) if stage.quantizer}
+    assert list(found) == STORED
+    widths = {name: (type(quantizer), quantizer.bits, quantizer.signed) for name, quantizer in found.items()}
+    special = {"x": (PowerOfTwoActivation, 5, False), "block2.shortcut.0": (PowerOfTwoActivation, 8, True)}
+    assert widths == {name: special.get(name, (activation, 3, False)) for name in STORED}
+    layers = [module for module in model.modules() if isinstance(module, QuantConv2d | QuantLinear)]
+    assert [(type(layer.weight_quantizer), layer.weight_quantizer.bits) for layer in layers] == [(weight, 3)] * 7
+    assert not any(type(module) in (nn.Conv2d, nn.Linear) for module in model.modules())
+
+
+def test_the_input_is_not_changed(float_net: nn.Module, splits: tuple[Split, Split], as_digits: Quantize) -> None:
+    """Pixels are codes already: the quantizer of the input returns them exactly."""
+    model = as_digits(float_net, splits[0].images[:64], "qil", 4)
+    assert torch.equal(model.x_quantizer(splits[1].images), splits[1].images)
+    assert torch.equal(model.x_quantizer.codes(splits[1].images), splits[1].codes.long())
+
+
+@pytest.mark.parametrize("scheme", ["qil", "power_of_two"])
+def test_eight_bits_are_nearly_float(
+        float_net: nn.Module, splits: tuple[Split, Split], as_digits: Quantize, scheme: Scheme) -> None:
+    """Without any training, 8 bits predict what float does on 98 % of the images and in sum keep its accuracy."""
+    model = as_digits(float_net, splits[0].images, scheme, 8)
+    images = splits[1].images
+    with torch.no_grad():
+        same = (model(images).argmax(1) == float_net(images).argmax(1)).double().mean()
+    assert float(same) >= 0.98
+    assert accuracy(model, splits[1]) == pytest.approx(accuracy(float_net, splits[1]), abs=0.01)
+
+
+def test_quantize_leaves_the_model_alone(
+        float_net: nn.Module, splits: tuple[Split, Split], as_digits: Quantize) -> None:
+    """Quantizing works on a copy: weights and statistics of the float model stay, and training the copy moves none."""
+    before = {name: value.clone() for name, value in float_net.state_dict().items()}
+    for scheme in ("qil", "power_of_two"):
+        model = as_digits(float_net, splits[0].images[:64], scheme, 4)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(1.0)
+    assert float_net.state_dict().keys() == before.keys()
+    assert all(torch.equal(value, before[name]) for name, value in float_net.state_dict().items())
+
+
+def test_power_of_two_biases_are_whole(
+        float_net: nn.Module, splits: tuple[Split, Split], as_digits: Quantize) -> None:
+    """Every bias is a whole number of weight step * input step, and differs from the folded one by half a step."""
+    model = as_digits(float_net, splits[0].images[:64], "power_of_two", 4)
+    step = model.stem.weight_quantizer.scale * model.x_quantizer.scale
+    steps = model.stem.bias.detach() / step
+    assert torch.equal(steps, steps.round())
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in model.modules())
+    norm, conv = float_net.norm, float_net.stem
+    folded = norm.bias - norm.running_mean * norm.weight / (norm.running_var + norm.eps).sqrt()
+    assert conv.bias is None
+    assert bool(((model.stem.bias - folded).detach().abs() <= step / 2 + 1e-6).all())
+
+
+def test_refuses_unknown_schemes(float_net: nn.Module, splits: tuple[Split, Split]) -> None:
+    """The two schemes are named."""
+    with pytest.raises(InputError, match=r"^scheme must be qil or power_of_two, not binary$"):
+        quantize(float_net, splits[0].images[:8], scheme="binary", input_format=DIGITS_FORMAT,
+                 input_exponent=DIGITS_EXPONENT)

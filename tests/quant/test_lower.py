@@ -1,0 +1,340 @@
+"""Lowering: the integer Program computes what the quantized model says, layer by layer."""
+
+import re
+from copy import deepcopy
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, fx, nn
+
+from quant.convert import Scheme, quantize
+from quant.data import DIGITS_FORMAT, Split
+from quant.graph import stages, trace
+from quant.lower import Lowered, lower, lower_with_report
+from quant.quantizers import ActivationQuantizer
+from quant.reference import run_reference
+from quant.training import accuracy
+from sim.digits import multipliers
+from sim.errors import InputError
+from sim.formats import Format, Rounding
+from sim.program import Conv, Pool, Program
+from sim.simulate import simulate
+
+
+class Zoo(nn.Module):
+    """Every kind of layer and fusion that can be lowered, once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 8, 3, padding=2, dilation=2, bias=True)
+        self.norm = nn.BatchNorm2d(8)
+        self.pool = nn.MaxPool2d(3, 2, padding=1)
+        self.depthwise = nn.Conv2d(8, 8, 3, padding=1, groups=8)
+        self.grouped = nn.Conv2d(8, 8, (1, 3), padding=(0, 1), groups=2)
+        self.average = nn.AvgPool2d(3, 1, padding=1)
+        self.itself = nn.Conv2d(8, 8, 1)
+        self.behind = nn.BatchNorm2d(8)
+        self.strided = nn.Conv2d(8, 6, 3, stride=2, bias=False)
+        self.drop, self.same, self.flat = nn.Dropout(0.3), nn.Identity(), nn.Flatten()
+        self.linear = nn.Linear(6, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.pool(torch.relu(self.norm(self.first(x))))
+        y = torch.relu(self.depthwise(x))
+        z = self.average(self.same(torch.relu(self.grouped(y))))
+        z = torch.relu(y + z)
+        z = torch.relu(z + self.itself(z))
+        z = self.behind(z + x)
+        return self.linear(self.flat(self.drop(torch.relu(self.strided(z)))))
+
+
+class WholeMap(nn.Module):
+    """A linear layer that reads a map, with a ReLU behind it, and one behind that."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.flat = nn.Conv2d(3, 4, 3, stride=2, padding=(1, 0)), nn.Flatten()
+        self.hidden, self.last = nn.Linear(4 * 4 * 3, 7), nn.Linear(7, 3, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.conv(x))
+        return self.last(torch.relu(self.hidden(self.flat(x))))
+
+
+class NormedOutput(nn.Module):
+    """The output comes from a convolution with BatchNorm and a residual, so its channels differ in scale."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 4, 3, padding=1)
+        self.norm = nn.BatchNorm2d(4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.conv1(x))
+        return self.norm(self.conv2(x)) + x
+
+
+def randomised(model: nn.Module, seed: int = 0) -> nn.Module:
+    """`model` with random BatchNorm statistics, of both signs of gain, in eval mode."""
+    generator = torch.Generator().manual_seed(seed)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            for tensor, low, high in ((module.weight, -1.5, 1.5), (module.bias, -0.5, 0.5),
+                                      (module.running_mean, -0.5, 0.5), (module.running_var, 0.25, 2.0)):
+                assert tensor is not None
+                tensor.detach().uniform_(low, high, generator=generator)
+    return model.eval()
+
+
+def as_signed(model: nn.Module, codes: Tensor, scheme: Scheme, bits: int = 4) -> nn.Module:
+    """`model` quantized for inputs of 8 signed bits with 1/32 to a code."""
+    return quantize(model, codes / 32, scheme=scheme, weight_bits=bits, activation_bits=bits,
+                    input_format=Format(8, "signed"), input_exponent=-5)
+
+
+def signed_codes(images: int, height: int = 8, width: int = 7) -> Tensor:
+    """Random 8-bit signed codes with 3 channels, both ends included."""
+    codes = torch.randint(-128, 128, (images, 3, height, width), generator=torch.Generator().manual_seed(1))
+    codes[0, :, :2] = -128
+    codes[0, :, 2:4] = 127
+    return codes
+
+
+class Following(fx.Interpreter):
+    """Runs a quantized model with the Program's codes in place of its own, comparing at every stored tensor.
+
+    So each layer is judged on its own: its integers against the real map of the same operands.
+    """
+
+    def __init__(self, model: nn.Module, lowered: Lowered, codes: dict[str, np.ndarray]) -> None:
+        graph = trace(deepcopy(model).double())
+        super().__init__(graph)
+        self.stages = {stage.end: stage for stage in stages(graph)}
+        self.lowered, self.codes, self.compared = lowered, codes, 0
+
+    def run_node(self, n: fx.Node) -> object:
+        value = super().run_node(n)
+        stage = self.stages.get(n)
+        if stage is None or stage.kind == "max":
+            return value
+        codes = torch.from_numpy(self.codes[stage.name].astype(np.float64))
+        fmt, scale = self.lowered.program.tensor(stage.name).format, self.lowered.scales[stage.name]
+        if stage.quantizer is None:
+            assert isinstance(value, Tensor)
+            wanted = value / scale
+        else:
+            quantizer, x = self.submodules[stage.quantizer], self.map_nodes_to_values(n.args, n)[0]
+            assert isinstance(quantizer, ActivationQuantizer)
+            wanted = quantizer.gain * x + quantizer.bias
+        wanted = wanted.clamp(fmt.low, fmt.high).reshape(codes.shape)
+        error = self.lowered.errors.get(stage.name, 0.0)
+        assert float((codes - wanted).abs().max()) <= 0.5 + error + 1e-5, stage.name
+        self.compared += 1
+        return (codes * scale).reshape(value.shape) if isinstance(value, Tensor) else value
+
+
+def follow(model: nn.Module, lowered: Lowered, codes: dict[str, np.ndarray], images: Tensor) -> int:
+    """Compare layer by layer; how many tensors were compared."""
+    following = Following(model, lowered, codes)
+    with torch.no_grad():
+        following.run(images.double())
+    return following.compared
+
+
+@pytest.mark.parametrize("rounding", ["half_up", "floor"])
+@pytest.mark.parametrize("scheme", ["qil", "power_of_two"])
+@pytest.mark.parametrize("network", [Zoo, WholeMap, NormedOutput])
+def test_each_layer_is_its_real_map_to_half_a_code(network: type[nn.Module], scheme: Scheme, rounding: Rounding) -> None:
+    """Every code is within 1/2 + the reported fit error of the real map of the same operands, and engines agree."""
+    codes = signed_codes(20)
+    torch.manual_seed(0)
+    model = as_signed(randomised(network()), codes, scheme, bits=5)
+    lowered = lower_with_report(model, codes[:1] / 32, rounding=rounding)
+    found = simulate(lowered.program, {"x": codes.numpy()})
+    tensors = [t for t in lowered.program.tensors if not t.name.endswith(".copy")]
+    pools = [record for record in lowered.program.records if isinstance(record, Pool)]
+    assert follow(model, lowered, found, codes / 32) == len(tensors) - len(pools)
+    reference = run_reference(lowered.program, {"x": codes.numpy()})
+    assert all(np.array_equal(found[name], reference[name]) for name in found)
+
+
+def test_digits_by_qil_layer_by_layer(trained_qil: nn.Module, splits: tuple[Split, Split]) -> None:
+    """The trained network too, on real images; predictions agree with the model's on at least 98 % of them."""
+    test = splits[1]
+    lowered = lower_with_report(trained_qil, test.images[:1])
+    found = simulate(lowered.program, {"x": test.codes.numpy()})
+    assert follow(trained_qil, lowered, found, test.images) == 9
+    with torch.no_grad():
+        expected = trained_qil(test.images).argmax(1).numpy()
+    assert np.mean(found["classifier"][:, :, 0, 0].argmax(1) == expected) >= 0.98
+    reference = run_reference(lowered.program, {"x": test.codes.numpy()})
+    assert all(np.array_equal(found[name], reference[name]) for name in found)
+
+
+def test_power_of_two_networks_need_one_shift(reconstructed: nn.Module, splits: tuple[Split, Split]) -> None:
+    """With power-of-two steps and whole biases a multiplier is one power of two, and codes are the model's."""
+    test = splits[1]
+    lowered = lower_with_report(reconstructed, test.images[:1])
+    assert [conv.terms for conv in lowered.program.convs] == [1] * 8
+    assert {conv.residual_terms for conv in lowered.program.convs} == {0, 1}
+    for conv in lowered.program.convs:
+        assert all(abs(m).bit_count() == 1 for m in multipliers(conv.multiplier).tolist())
+    own: dict[str, np.ndarray] = {}
+
+    def keep(name: str, quantizer: ActivationQuantizer, args: tuple[Tensor, ...]) -> None:
+        own[name] = quantizer.codes(args[0]).numpy()
+
+    for stage in stages(trace(reconstructed)):
+        if stage.quantizer is not None:
+            quantizer = reconstructed.get_submodule(stage.quantizer)
+            hook = quantizer.register_forward_pre_hook(lambda q, args, name=stage.name: keep(name, q, args))
+            with torch.no_grad():
+                reconstructed(test.images)
+            hook.remove()
+    found = simulate(lowered.program, {"x": test.codes.numpy()})
+    assert len(own) == 8
+    assert all(np.array_equal(found[name], codes.reshape(found[name].shape)) for name, codes in own.items())
+
+
+@pytest.mark.parametrize("terms", [1, 2, 3, 4])
+def test_digits_are_only_as_many_as_allowed(trained_qil: nn.Module, splits: tuple[Split, Split], terms: int) -> None:
+    """`terms` bounds every multiplier; fewer digits report larger errors."""
+    lowered = lower_with_report(trained_qil, splits[1].images[:1], terms=terms)
+    assert all(conv.terms <= terms and conv.residual_terms <= terms for conv in lowered.program.convs)
+    finest = lower_with_report(trained_qil, splits[1].images[:1], terms=6, window=16)
+    assert max(finest.errors.values()) <= max(lowered.errors.values())
+
+
+def test_layers_and_tensors_are_named_after_modules(trained_qil: nn.Module, splits: tuple[Split, Split]) -> None:
+    """Records and the tensors they write carry the path of the module that computes."""
+    program = lower(trained_qil, splits[1].images[:1])
+    assert [record.name for record in program.records] == [
+        "stem", "block1.conv1", "block1.conv2", "block2.conv1", "block2.shortcut.0", "block2.conv2", "pool",
+        "classifier"]
+    assert [record.output for record in program.records] == [record.name for record in program.records]
+    assert [tensor.name for tensor in program.inputs] == ["x"]
+    assert program.tensor("x").format == DIGITS_FORMAT
+
+
+def test_output_keeps_the_order_of_the_logits(reconstructed: nn.Module, splits: tuple[Split, Split]) -> None:
+    """All channels of the output share one scale: its codes predict what the real logits do, on every image."""
+    test = splits[1]
+    lowered = lower_with_report(reconstructed, test.images[:1])
+    found = simulate(lowered.program, {"x": test.codes.numpy()})["classifier"][:, :, 0, 0]
+    assert np.mean(found.argmax(1) == test.labels.numpy()) == pytest.approx(accuracy(reconstructed, test), abs=0.002)
+    with torch.no_grad():
+        logits = reconstructed(test.images).numpy()
+    assert np.abs(found * lowered.scales["classifier"] - logits).max() <= lowered.scales["classifier"]
+
+
+def test_wide_outputs_are_scaled_into_the_accumulator() -> None:
+    """With a narrow accumulator the logits lose low bits, not high ones: the format fits and nothing clamps."""
+    torch.manual_seed(0)
+    codes = signed_codes(20)
+    model = as_signed(randomised(NormedOutput()), codes, "qil", bits=5)
+    program = lower(model, codes[:1] / 32, acc_bits=16, window=12)
+    fmt = program.tensor("conv2").format
+    assert fmt.bits <= 16
+    found = simulate(program, {"x": codes.numpy()})["conv2"]
+    assert fmt.low < found.min() < found.max() < fmt.high
+
+
+def test_copies_a_tensor_that_is_input_and_residual() -> None:
+    """x + conv(x) reads one tensor twice; the Program gets a second one of the same codes."""
+    codes = signed_codes(4)
+    torch.manual_seed(0)
+    program = lower(as_signed(randomised(Zoo()), codes, "qil"), codes[:1] / 32)
+    (conv,) = (record for record in program.convs if record.name == "itself")
+    assert conv.residual == f"{conv.input}.copy"
+    found = simulate(program, {"x": codes.numpy()})
+    assert np.array_equal(found[conv.input], found[f"{conv.input}.copy"])
+
+
+def small(*layers: nn.Module) -> nn.Module:
+    """Layers behind a convolution from 3 to 4 channels and a ReLU."""
+    return nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), *layers).eval()
+
+
+REFUSED = {
+    "Conv2d at '2' pads by circular; only zeros are supported": nn.Conv2d(4, 4, 3, padding=1, padding_mode="circular"),
+    "Conv2d at '2' has padding 'same'; give numbers": nn.Conv2d(4, 4, 3, padding="same"),
+    "stride at '2' must be the same along both axes, not (1, 2)": nn.Conv2d(4, 4, 3, stride=(1, 2)),
+    "dilation at '2' must be the same along both axes, not (2, 1)": nn.Conv2d(4, 4, 3, dilation=(2, 1)),
+    "AvgPool2d at '2' leaves padding out of its count; only count_include_pad=True is supported":
+        nn.AvgPool2d(3, padding=1, count_include_pad=False),
+    "AvgPool2d at '2' has ceil_mode; pad at the bottom and right instead": nn.AvgPool2d(3, ceil_mode=True),
+    "AdaptiveAvgPool2d at '2' has output size 2; only 1 is supported": nn.AdaptiveAvgPool2d(2),
+    "MaxPool2d at '2' has dilation 2; only 1 is supported": nn.MaxPool2d(2, dilation=2),
+    "MaxPool2d at '2' has ceil_mode; pad at the bottom and right instead": nn.MaxPool2d(3, ceil_mode=True),
+    "BatchNorm2d at '3' has no running statistics, so no fixed gain":
+        nn.Sequential(nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4, track_running_stats=False)),
+    "Linear at '2' reads shape (1, 4, 8, 7); flatten each image to one row first": nn.Linear(7, 3),
+}
+
+
+@pytest.mark.parametrize(("text", "layer"), REFUSED.items(), ids=REFUSED.keys())
+def test_refuses_options_the_chip_has_not(text: str, layer: nn.Module) -> None:
+    """The message names the layer, where it is, and the option."""
+    codes = signed_codes(2)
+    layers = list(layer) if isinstance(layer, nn.Sequential) else [layer]
+    model = as_signed(small(*layers, nn.ReLU()), codes, "qil")
+    with pytest.raises(InputError, match=f"^{re.escape(text)}$"):
+        lower(model, codes[:1] / 32)
+
+
+def test_refuses_means_over_other_axes() -> None:
+    """Only the mean of a whole map is an average pool."""
+    class Mean(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x.mean(1)
+
+    codes = signed_codes(2)
+    model = as_signed(small(Mean()), codes, "qil")
+    with pytest.raises(InputError, match=r"^mean at the top of the model must be over the axes 2 and 3 of a map$"):
+        lower(model, codes[:1] / 32)
+
+
+def test_refuses_models_in_training_mode(trained_qil: nn.Module, splits: tuple[Split, Split]) -> None:
+    """BatchNorm has no fixed gain while it trains."""
+    model = deepcopy(trained_qil).train()
+    with pytest.raises(InputError, match=r"^only a model in eval mode can be lowered: call model.eval\(\) first$"):
+        lower(model, splits[1].images[:1])
+
+
+def test_refuses_models_without_quantizers(float_net: nn.Module, splits: tuple[Split, Split]) -> None:
+    """A float model has no codes: the first place that lacks a quantizer is named."""
+    with pytest.raises(InputError, match=r"^input 'x' has no quantizer; nothing says what its codes are$"):
+        lower(float_net, splits[1].images[:1])
+
+
+def test_refuses_unquantized_weights_and_tensors() -> None:
+    """A plain layer among quantized ones is named, and so is a tensor without a quantizer that is read."""
+    codes = signed_codes(2)
+    model = as_signed(small(nn.Conv2d(4, 4, 1)), codes, "qil")
+    plain = deepcopy(model)
+    plain.set_submodule("2", nn.Conv2d(4, 4, 1).eval())
+    with pytest.raises(InputError, match=r"^the weights of Conv2d at '2' are not quantized$"):
+        lower(plain, codes[:1] / 32)
+    bare = deepcopy(model)
+    bare.set_submodule("0_quantizer", nn.Identity())
+    with pytest.raises(InputError, match=r"^what '0' puts out is read on the chip, but has no quantizer$"):
+        lower(bare, codes[:1] / 32)
+
+
+def test_accumulators_that_could_overflow_are_refused(trained_qil: nn.Module, splits: tuple[Split, Split]) -> None:
+    """The Program's own proof speaks: layer, channel, bound and limit."""
+    text = (r"^record 'stem': the accumulator of channel \d+ can reach \d+; 9 bits hold 255 "
+            r"\(declare wrap, or use a wider accumulator or fewer bits\)$")
+    with pytest.raises(InputError, match=text):
+        lower(trained_qil, splits[1].images[:1], acc_bits=9, window=12)
+
+
+def test_programs_are_machine_free(trained_qil: nn.Module, splits: tuple[Split, Split]) -> None:
+    """The example's batch size is of no consequence."""
+    one, many = (lower(trained_qil, splits[1].images[:n]) for n in (1, 7))
+    assert isinstance(one, Program)
+    for a, b in zip(one.convs, many.convs, strict=True):
+        assert isinstance(a, Conv)
+        assert np.array_equal(a.weights, b.weights)
+        assert np.array_equal(a.offset, b.offset)
