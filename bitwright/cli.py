@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from bitwright.console import message
-from sim.errors import InputError
+from sim.errors import EngineError, InputError
 
 __all__ = ["main"]
 
@@ -124,7 +124,7 @@ def main(argv: list[str] | None = None) -> int:
         app(args=argv, prog_name="bitwright")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
-    except (InputError, OSError) as error:
+    except (InputError, EngineError, OSError) as error:
         message(f"bitwright: {error}")
         return 1
     return 0

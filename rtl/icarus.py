@@ -14,7 +14,7 @@ import amaranth
 from cocotb_tools.runner import get_results, get_runner
 
 from rtl.verilog import RAM_MODEL
-from sim.errors import InputError
+from sim.errors import EngineError, InputError
 
 __all__ = ["SimulationError", "build", "cache_directory", "run_bench", "source_key"]
 
@@ -22,7 +22,7 @@ LOG_LINES = 40
 """Lines of a failed run's log that its exception shows."""
 
 
-class SimulationError(RuntimeError):
+class SimulationError(EngineError):
     """The simulator or a bench failed; the message ends with the tail of the log."""
 
 
@@ -59,8 +59,7 @@ def build(text: str, top: str, place: Path) -> Path:
     SimulationError
         If it refuses the source.
     """
-    if shutil.which("iverilog") is None:
-        raise InputError("Icarus Verilog (iverilog) was not found; install it with 'apt-get install iverilog'")
+    _require_icarus()
     place.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=place.parent, prefix=".building-") as temporary:
         folder = Path(temporary)
@@ -89,6 +88,7 @@ def run_bench(place: Path, top: str, bench: str, folder: Path, environment: Mapp
     SimulationError
         If a test of the bench fails or the simulator does; with the tail of the log.
     """
+    _require_icarus()
     log, results = folder / "run.log", folder / "results.xml"
     with _failures(f"{bench} failed", log):
         get_runner("icarus").test(
@@ -98,6 +98,11 @@ def run_bench(place: Path, top: str, bench: str, folder: Path, environment: Mapp
         tests, failed = get_results(results)
     if failed or not tests:
         raise SimulationError(f"{bench}: {failed} of {tests} tests failed\n{_tail(log)}")
+
+
+def _require_icarus() -> None:
+    if not (shutil.which("iverilog") and shutil.which("vvp")):
+        raise InputError("Icarus Verilog (iverilog) was not found; install it with 'apt-get install iverilog'")
 
 
 @contextmanager

@@ -1,0 +1,155 @@
+"""The command line as a user meets it: what is printed where, and with which exit status."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bitwright.cli import main
+from sim.files import save_program
+from sim.machine import load_machine
+from sim.plan import plan
+from sim.program import Program
+from sim.simulate import simulate
+from sim.testing import random_program
+from sim.timing import timeline
+
+Run = Callable[..., tuple[int, str, str]]
+TINY = load_machine("tiny")
+
+
+@pytest.fixture(scope="module")
+def program() -> Program:
+    """A random Program that `tiny` holds."""
+    return random_program(np.random.default_rng(11), TINY, layers=3, traits=("residual", "bipolar"))
+
+
+@pytest.fixture
+def path(program: Program, tmp_path: Path) -> Path:
+    save_program(program, tmp_path / "p.safetensors")
+    return tmp_path / "p.safetensors"
+
+
+@pytest.fixture
+def run(capfd: pytest.CaptureFixture[str]) -> Run:
+    """Run a command; exit status, stdout and stderr. No exception may come out."""
+    def run(*arguments: object) -> tuple[int, str, str]:
+        status = main([str(argument) for argument in arguments])
+        out, error = capfd.readouterr()
+        assert "Traceback" not in out + error
+        return status, out, error
+    return run
+
+
+def data_of(result: tuple[int, str, str]) -> dict:
+    assert result[0] == 0, result
+    return json.loads(result[1])
+
+
+def test_simulate_writes_the_codes_of_every_tensor(run: Run, path: Path, program: Program, tmp_path: Path) -> None:
+    """Given codes in a file, the archive written holds what `sim.simulate` returns; JSON names every tensor."""
+    inputs = {t.name: np.full((2, *t.shape), t.format.high) for t in program.inputs}
+    np.savez(tmp_path / "in.npz", **inputs)
+    data = data_of(run("simulate", path, "-i", tmp_path / "in.npz", "-o", tmp_path / "out.npz", "--json"))
+    assert data["images"] == 2
+    assert [row["tensor"] for row in data["tensors"]] == [t.name for t in program.tensors]
+    expected = simulate(program, inputs)
+    with np.load(tmp_path / "out.npz") as written:
+        for name, codes in expected.items():
+            np.testing.assert_array_equal(written[name], codes)
+
+
+def test_estimate_gives_the_cycles_of_the_timeline(run: Run, path: Path, program: Program) -> None:
+    """Layers add up to the whole; energies come with a band and in order."""
+    data = data_of(run("estimate", path, "-m", "tiny", "--json"))
+    line = timeline(plan(program, TINY))
+    assert data["latency_cycles"] == line.total == sum(layer["latency_cycles"] for layer in data["layers"])
+    assert 0 < data["energy"]["low_pj"] < data["energy"]["nominal_pj"] < data["energy"]["high_pj"]
+
+
+def test_verify_finds_equal_bits_and_cycles_in_three_engines(run: Run, path: Path, program: Program) -> None:
+    """Exit 0, no mismatch, predicted and counted cycles equal for every record."""
+    data = data_of(run("verify", path, "-m", "tiny", "-n", 2, "--json"))
+    assert data["ok"]
+    assert data["mismatches"] == 0
+    assert data["tensors_compared"] == 2 * len(program.tensors)
+    assert [x["counted"] for x in data["layers"]] == list(timeline(plan(program, TINY)).ends)
+
+
+def test_verify_reports_the_first_difference_and_exits_1(
+    run: Run, path: Path, program: Program, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An engine that is wrong in one code makes the command fail and name the place."""
+    target = program.records[0].output
+
+    def wrong(*arguments: object) -> dict:
+        codes = simulate(*arguments)  # type: ignore[arg-type]  # passes through what it is given
+        codes[target][0, 0, 0, 0] ^= 1
+        return codes
+
+    monkeypatch.setattr("bitwright.verify.run_reference", wrong)
+    status, out, _ = run("verify", path, "-m", "tiny")
+    assert status == 1
+    assert f"torch and simulator part at record '{program.records[0].name}', tensor '{target}', image 0" in out
+    assert out.endswith("NOT EQUAL\n")
+
+
+def test_generate_writes_every_file_it_names(run: Run, tmp_path: Path) -> None:
+    """The Verilog, its memory model, a file list and the parameters."""
+    data = data_of(run("generate", "-m", "tiny", "-o", tmp_path / "v", "--json"))
+    assert {Path(name).name for name in data["files"]} == {f.name for f in (tmp_path / "v").iterdir()}
+    assert "module bitwright" in (tmp_path / "v" / "bitwright.sv").read_text()
+
+
+MISUSE = [
+    ("bogus",), ("simulate",), ("simulate", "p", "--images", "0"), ("estimate", "p", "--color"),
+    ("allocate", "p", "-s", "s", "-b", "energy_pj=1", "--method", "guess"), ("generate",), (),
+]
+
+
+@pytest.mark.parametrize("arguments", MISUSE, ids=" ".join)
+def test_a_command_line_that_makes_no_sense_exits_2(run: Run, arguments: tuple[str, ...]) -> None:
+    """Unknown commands and options, missing arguments and values out of range are explained on stderr."""
+    status, out, error = run(*arguments)
+    assert status == 2
+    assert error if arguments else out
+
+
+@pytest.mark.parametrize("command", ["demo", "simulate", "verify", "estimate", "allocate", "generate"])
+def test_every_command_has_help_and_json(run: Run, command: str) -> None:
+    """--help exits 0 and lists --json."""
+    status, out, _ = run(command, "--help")
+    assert status == 0
+    assert "--json" in out
+
+
+def test_bad_input_is_one_sentence_and_exit_1(run: Run, path: Path, tmp_path: Path) -> None:
+    """A truncated Program, an unknown machine, a code out of range: what, the limit, and what came; no output."""
+    broken = tmp_path / "broken.safetensors"
+    broken.write_bytes(path.read_bytes()[:200])
+    np.savez(tmp_path / "big.npz", wrong=np.zeros((1, 1, 1, 1), np.int8))
+    for arguments, expected in (
+        (("estimate", broken), f"bitwright: program {broken}: "),
+        (("estimate", tmp_path / "none.safetensors"), f"bitwright: cannot read program {tmp_path}/none.safetensors"),
+        (("estimate", path, "-m", "huge"), "bitwright: no machine 'huge': give one of edge, large, tiny or a "),
+        (("simulate", path, "-i", tmp_path / "none.npz"), f"bitwright: no file '{tmp_path}/none.npz' with input codes"),
+        (("simulate", path, "-i", tmp_path / "big.npz"), "bitwright: inputs must be "),
+        (("simulate", path, "-o", tmp_path / "no" / "out.npz"), "bitwright: "),
+        (("generate", "-m", "tiny", "-o", path), "bitwright: "),
+    ):
+        status, out, error = run(*arguments)
+        assert (status, out) == (1, ""), arguments
+        assert error.startswith(expected)
+        assert error.count("\n") == 1
+
+
+def test_a_missing_simulator_is_named(run: Run, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without Icarus Verilog on the path, `verify` says what to install."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    status, out, error = run("verify", path, "-m", "tiny")
+    assert (status, out) == (1, "")
+    assert "Icarus Verilog (iverilog) was not found; install it with 'apt-get install iverilog'" in error
