@@ -7,6 +7,10 @@ below and leaves at most as many layers undecided as there are budgets.
 
 from __future__ import annotations
 
+import ctypes
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from math import inf, nextafter
@@ -105,8 +109,9 @@ def solve_exactly(problem: Problem) -> tuple[Choice, float] | None:
                        LinearConstraint(rows.budgets, -np.inf, rows.limits)]
         if cuts:
             constraints.append(LinearConstraint(np.array(cuts), -np.inf, len(problem.layers) - 1))
-        result = milp(rows.objective, integrality=np.ones_like(rows.upper), bounds=Bounds(0.0, rows.upper),
-                      constraints=constraints, options={"mip_rel_gap": 0.0})
+        with _quiet():
+            result = milp(rows.objective, integrality=np.ones_like(rows.upper), bounds=Bounds(0.0, rows.upper),
+                          constraints=constraints, options={"mip_rel_gap": 0.0})
         if result.status == 2:
             return None
         if result.status:
@@ -115,6 +120,21 @@ def solve_exactly(problem: Problem) -> tuple[Choice, float] | None:
         if problem.keeps_budgets(choice):
             return choice, min(float(result.mip_dual_bound) * rows.unit, problem.loss(choice))
         cuts.append(np.round(result.x))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep compiled code from printing: HiGHS 1.12 has a debug print without a switch, and stdout is for results."""
+    libc, kept = ctypes.CDLL(None), os.dup(1)
+    libc.fflush(None)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+    try:
+        yield
+    finally:
+        libc.fflush(None)
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def _decode(problem: Problem, x: NDArray[np.float64]) -> Choice:

@@ -142,10 +142,11 @@ def follow(model: nn.Module, lowered: Lowered, codes: dict[str, np.ndarray], ima
     return following.compared
 
 
-@pytest.mark.parametrize("rounding", ["half_up", "floor"])
+@pytest.mark.parametrize("rounding", ["half_up", "half_even", "floor"])
 @pytest.mark.parametrize("scheme", ["qil", "power_of_two"])
 @pytest.mark.parametrize("network", [Zoo, WholeMap, NormedOutput])
-def test_each_layer_is_its_real_map_to_half_a_code(network: type[nn.Module], scheme: Scheme, rounding: Rounding) -> None:
+def test_each_layer_is_its_real_map_to_half_a_code(
+        network: type[nn.Module], scheme: Scheme, rounding: Rounding) -> None:
     """Every code is within 1/2 + the reported fit error of the real map of the same operands, and engines agree."""
     codes = signed_codes(20)
     torch.manual_seed(0)

@@ -1,0 +1,202 @@
+"""Reallocation during training: budgets hold at every update, and the bits are where they should be."""
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, fx, nn
+
+from quant.convert import Scheme
+from quant.data import Split
+from quant.fit_sensitivity import Sensitivity, measured_errors
+from quant.lower import lower
+from quant.qbitopt import QBitOpt
+from quant.sites import budget_tables, sites, ties
+from quant.training import Recipe, accuracy, reestimate_norms, train
+from sim.cost_table import CostTable, cost_table
+from sim.errors import InputError
+from sim.machine import Machine, load_machine
+from sim.plan import plan
+from sim.program import Program
+from sim.technology import load_technology
+
+Quantize = Callable[[nn.Module, Tensor, Scheme, int], fx.GraphModule]
+
+
+@pytest.fixture(scope="module")
+def machine() -> Machine:
+    return load_machine("tiny")
+
+
+def lowered(model: nn.Module, machine: Machine, image: Tensor) -> Program:
+    return lower(model, image, acc_bits=machine.acc_bits, window=machine.window, terms=machine.terms)
+
+
+@pytest.fixture
+def wide(float_net: nn.Module, splits: tuple[Split, Split], as_digits: Quantize) -> fx.GraphModule:
+    """The network at 8 bits, from which QBitOpt starts."""
+    return as_digits(float_net, splits[0].images[:256], "qil", 8)
+
+
+@pytest.fixture
+def program(wide: fx.GraphModule, splits: tuple[Split, Split], machine: Machine) -> Program:
+    return lowered(wide, machine, splits[0].images[:1])
+
+
+@pytest.fixture
+def table(program: Program, machine: Machine) -> CostTable:
+    return cost_table(program, machine, load_technology("generic45"))
+
+
+def uniform_limits(table: CostTable, bits: int, share: float) -> dict[str, float]:
+    """That share of what uniform bits cost, by the table."""
+    w, a = table.weight_bits.index(bits), table.activation_bits.index(bits)
+    return {name: share * float(costs[:, w, a].sum()) for name, costs in
+            budget_tables(table, {"latency_cycles": 0, "energy_pj": 0, "weight_bytes": 0}).items()}
+
+
+def test_sites_are_the_layers_and_their_tensors(wide: fx.GraphModule, program: Program) -> None:
+    """In the Program's order; the block's two readers of one tensor are tied, the pool has no weights to choose."""
+    found = sites(wide, program)
+    assert [site.layer for site in found] == [conv.name for conv in program.convs]
+    assert [site.tensor for site in found] == [conv.input for conv in program.convs]
+    assert [site.layer for site in found if site.module is None] == ["pool"]
+    assert [site.layer for site in found if site.is_input] == ["stem"]
+    assert ties(found) == ((3, 4),)
+    assert all(site.activation is wide.get_submodule(f"{site.tensor}_quantizer") for site in found)
+
+
+def test_budget_tables_hold_fixed_costs_once(table: CostTable) -> None:
+    """What pools cost is added to the first layer, whatever its bits, so that sums are of the whole network."""
+    fixed = replace(table, fixed_cycles=100, fixed_energy_pj=7.5)
+    tables = budget_tables(fixed, {"latency_cycles": 1, "energy_pj": 1, "weight_bytes": 1})
+    assert np.array_equal(tables["latency_cycles"][0], table.cycles[0] + 100)
+    assert np.array_equal(tables["latency_cycles"][1:], table.cycles[1:])
+    assert np.array_equal(tables["energy_pj"][0], table.energy_pj[0] + 7.5)
+    assert np.array_equal(tables["weight_bytes"], table.bytes)
+    with pytest.raises(InputError, match=r"^budget must be one of latency_cycles, energy_pj, weight_bytes, not area$"):
+        budget_tables(table, {"area": 1})
+
+
+@pytest.mark.parametrize("method", ["milp", "lp", "convex"])
+def test_budgets_hold_at_every_update(
+        wide: fx.GraphModule, program: Program, table: CostTable, splits: tuple[Split, Split], machine: Machine,
+        method: str) -> None:
+    """From the first step on the bits in the network keep every budget by the table, and the lowered network does."""
+    limits = uniform_limits(table, 4, 0.7)
+    tables = budget_tables(table, limits)
+    train_set = Split(splits[0].codes[:320], splits[0].labels[:320])
+    controller = QBitOpt(wide, program, table, limits, every=4, until=12, method=method)
+    updates: list[int] = []
+
+    def check(step: int) -> None:
+        for name, limit in limits.items():
+            used = sum(costs[table.weight_bits.index(max(w, 2)), table.activation_bits.index(a)]
+                       for costs, (w, a) in zip(tables[name], controller.bits.values(), strict=True))
+            assert used <= limit
+        updates.append(step)
+
+    def after_step(step: int, optimizer: torch.optim.Optimizer) -> None:
+        controller.after_step(step, optimizer)
+        check(step)
+
+    controller.start(train_set.images, train_set.labels)
+    check(0)
+    train(wide, train_set, Recipe(epochs=4, rate=0.02), after_step=after_step)
+    controller.close()
+    assert updates == list(range(21))
+    assert [update.step for update in controller.history] == [0, 4, 8, 12]
+    assert controller.history[0].accepted
+    assert controller.bits["stem"][1] == 5
+    final = plan(lowered(wide, machine, splits[0].images[:1]), machine)
+    bits = {conv.name: (conv.weight_format.bits, final.program.tensor(conv.input).format.bits)
+            for conv in final.program.convs}
+    assert bits == controller.bits
+
+
+def test_mixed_bits_learn_the_digits(
+        wide: fx.GraphModule, program: Program, table: CostTable, splits: tuple[Split, Split]) -> None:
+    """At 70 % of what 4 bits cost, a short training ends above 85 %: the reallocations do not break it."""
+    recipe = Recipe(epochs=6, rate=0.03)
+    controller = QBitOpt(wide, program, table, uniform_limits(table, 4, 0.7), every=20, until=60)
+    controller.start(splits[0].images, splits[0].labels)
+    train(wide, splits[0], recipe, after_step=controller.after_step)
+    controller.close()
+    reestimate_norms(wide, splits[0].images)
+    assert accuracy(wide, splits[1]) > 0.85
+    assert len({bits for bits in controller.bits.values()}) > 2
+
+
+def test_small_gains_change_nothing(
+        wide: fx.GraphModule, program: Program, table: CostTable, splits: tuple[Split, Split]) -> None:
+    """A second allocation on the same sensitivities gains nothing and is not accepted: the bits stay."""
+    controller = QBitOpt(wide, program, table, uniform_limits(table, 4, 0.7), every=1, until=9)
+    controller.start(splits[0].images[:64], splits[0].labels[:64])
+    before, optimizer = controller.bits, torch.optim.SGD(wide.parameters(), lr=0.0)
+    controller.after_step(1, optimizer)
+    controller.after_step(10, optimizer)
+    assert [(update.step, update.accepted) for update in controller.history] == [(0, True), (1, False)]
+    assert controller.bits == before
+
+
+def test_losses_are_traces_times_measured_errors(
+        wide: fx.GraphModule, program: Program, table: CostTable, splits: tuple[Split, Split]) -> None:
+    """Rows of the problem: each weight's own, each tensor's once, nothing for the input and for unit weights."""
+    controller = QBitOpt(wide, program, table, uniform_limits(table, 4, 0.7), until=0)
+    traces: dict[str, float] = {}
+    watching = Sensitivity(wide, {"block2.conv2.weight": wide.get_submodule("block2.conv2").weight_quantizer,
+                                  "block1.conv2": wide.get_submodule("block1.conv2_quantizer")})
+    controller.start(splits[0].images[:256], splits[0].labels[:256])
+    traces.update(watching.traces)
+    watching.close()
+    problem = controller.problem()
+    layer = wide.get_submodule("block2.conv2")
+    errors = measured_errors(layer.weight_quantizer, layer.weight, table.weight_bits)
+    np.testing.assert_array_equal(problem.weight_loss[5], traces["block2.conv2.weight"] * errors)
+    errors = measured_errors(wide.get_submodule("block1.conv2_quantizer"), watching.samples["block1.conv2"],
+                             table.activation_bits)
+    np.testing.assert_array_equal(problem.activation_loss[3], traces["block1.conv2"] * errors)
+    assert not problem.activation_loss[4].any()
+    assert not problem.activation_loss[0].any()
+    assert not problem.weight_loss[6].any()
+    assert (problem.fixed_weights, problem.fixed_activations) == ({6: 2}, {0: 5})
+    assert (problem.weight_loss[:6, 0] > 100 * problem.weight_loss[:6, -1]).all()
+
+
+def test_momentum_of_refitted_steps_is_forgotten(
+        wide: fx.GraphModule, program: Program, table: CostTable, splits: tuple[Split, Split]) -> None:
+    """When a quantizer's bits change, the optimizer's state of its parameters goes; that of weights stays."""
+    controller = QBitOpt(wide, program, table, uniform_limits(table, 4, 0.7), every=1, until=1)
+    optimizer = torch.optim.SGD(wide.parameters(), lr=1e-4, momentum=0.9)
+    torch.nn.functional.cross_entropy(wide(splits[0].images[:64]), splits[0].labels[:64]).backward()
+    optimizer.step()
+    controller.after_step(1, optimizer)
+    changed = wide.get_submodule("block1.conv1")
+    assert changed.weight_quantizer.bits < 8
+    assert changed.weight_quantizer.high not in optimizer.state
+    assert changed.weight in optimizer.state
+
+
+def test_impossible_budgets_are_refused_before_training(
+        wide: fx.GraphModule, program: Program, table: CostTable, splits: tuple[Split, Split]) -> None:
+    """The smallest achievable latency is named."""
+    smallest = int(sum(costs.min() for costs in np.delete(table.cycles, (0, 3, 4), axis=0)))
+    smallest += int(table.cycles[0, :, table.activation_bits.index(5)].min())
+    smallest += int((table.cycles[3].min(axis=0) + table.cycles[4].min(axis=0)).min())
+    controller = QBitOpt(wide, program, table, {"latency_cycles": 10}, until=0)
+    text = f"budget latency_cycles: 10 cannot be met; the smallest achievable is {smallest}"
+    with pytest.raises(InputError, match=f"^{re.escape(text)}$"):
+        controller.start(splits[0].images[:64], splits[0].labels[:64])
+
+
+def test_refuses_the_table_of_another_network(
+        wide: fx.GraphModule, program: Program, table: CostTable) -> None:
+    """Layers must be the Program's own, in its order."""
+    other = replace(table, layers=("conv", *table.layers[1:]))
+    text = (f"the cost table is of the layers {', '.join(other.layers)}, "
+            f"the program's are {', '.join(table.layers)}")
+    with pytest.raises(InputError, match=f"^{re.escape(text)}$"):
+        QBitOpt(wide, program, other, {"latency_cycles": 1e9}, until=0)
