@@ -97,15 +97,15 @@ def requantize(acc: int, residual: int, multiplier: int, residual_multiplier: in
 
 
 @compiled
-def requantize_maps(acc: NDArray[np.int64], acc_bits: int, residual: NDArray[np.int32], multiplier: NDArray[np.int64],
+def requantize_maps(acc: NDArray[np.int32], acc_bits: int, residual: NDArray[np.int32], multiplier: NDArray[np.int64],
                     residual_multiplier: NDArray[np.int64], offset: NDArray[np.int64], shift: NDArray[np.int64],
                     mode: int, zero_out: int, low: int, high: int, out: NDArray[np.int32]) -> None:
     """Requantize whole maps into `out`.
 
     Parameters
     ----------
-    acc : int64 array, shape (N, O, H, W)
-        Exact sums.
+    acc : int32 array, shape (N, O, H, W)
+        Sums modulo 2**32.
     acc_bits : int
         Width to which the sums are wrapped first [bits]; sums that fit stay what they are.
     residual : int32 array, shape (N, O, H, W), or (0, 0, 0, 0) for none

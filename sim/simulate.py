@@ -97,22 +97,19 @@ def _listed(names: list[str]) -> str:
     return ", ".join(f"'{name}'" for name in names) or "none"
 
 
-def accumulate(conv: Conv, source: Tensor, target: Tensor, codes: Codes) -> NDArray[np.int64]:
-    """Exact sums of a Conv, before wrapping: shape (N, O, height and width of `target`).
+def accumulate(conv: Conv, source: Tensor, codes: Codes) -> Codes:
+    """Sums of a Conv modulo 2**32, before wrapping: int32 of shape (N, O, height and width of the output).
 
     Parameters
     ----------
     conv : Conv
-    source, target : Tensor
-        Its input and output.
+    source : Tensor
+        Its input.
     codes : int32 array, shape (N, C, H, W)
         Of `source`.
     """
-    padded = _padded(codes, conv.pads, source.format.zero_point)
-    acc = np.zeros((len(codes), conv.channels, target.height, target.width), np.int64)
     kernel = depthwise_conv if conv.depthwise else dense_conv
-    kernel(padded, conv.weight_values, conv.stride, conv.dilation, acc)
-    return acc
+    return kernel(_padded(codes, conv.pads, source.format.zero_point), conv.weight_values, conv.stride, conv.dilation)
 
 
 def _conv(program: Program, conv: Conv, codes: dict[str, Codes]) -> None:
@@ -122,7 +119,7 @@ def _conv(program: Program, conv: Conv, codes: dict[str, Codes]) -> None:
     else:
         part = program.tensor(conv.residual).part_slice(conv.residual_part)
         residual, residual_multipliers = codes[conv.residual][:, part], multipliers(conv.residual_multiplier)
-    acc = accumulate(conv, source, target, codes[conv.input])
+    acc = accumulate(conv, source, codes[conv.input])
     requantized = np.empty(acc.shape, np.int32)
     requantize_maps(acc, program.acc_bits, np.ascontiguousarray(residual), multipliers(conv.multiplier),
                     residual_multipliers, conv.offset, conv.shift, ROUNDING_MODES[program.rounding],
@@ -131,7 +128,8 @@ def _conv(program: Program, conv: Conv, codes: dict[str, Codes]) -> None:
 
 
 def _pool(pool: Pool, codes: dict[str, Codes]) -> None:
-    max_pool(_padded(codes[pool.input], pool.pads, BELOW_ALL_CODES), *pool.kernel, pool.stride, codes[pool.output])
+    padded = _padded(codes[pool.input], pool.pads, BELOW_ALL_CODES)
+    codes[pool.output][:] = max_pool(padded, pool.kernel, pool.stride)
 
 
 def _padded(codes: Codes, pads: Pads, value: int) -> Codes:

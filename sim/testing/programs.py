@@ -195,7 +195,7 @@ class _Draft:
 
     def requantized(self, conv: Conv, source: Tensor, target: Tensor, wants_residual: bool) -> Conv:
         """`conv` with a requantizer that suits the sums of the samples, and a residual if wanted."""
-        sums = accumulate(conv, source, target, self.samples[source.name])
+        sums = accumulate(conv, source, self.samples[source.name]).astype(np.int64)
         wrapped = np.array([wrap(int(value), self.ranges.acc_bits) for value in sums.flat]).reshape(sums.shape)
         codes = None
         if wants_residual:

@@ -80,7 +80,7 @@ def test_ties_clamps_and_middles_occur() -> None:
     for seed, (program, _) in enumerate(drafted(range(100), layers=1, traits=[], kinds=["dense"])):
         codes = simulate(program, corner_inputs(np.random.default_rng(seed), program, 4))
         (conv,) = program.convs
-        acc = accumulate(conv, program.tensor(conv.input), program.tensor(conv.output), codes[conv.input])
+        acc = accumulate(conv, program.tensor(conv.input), codes[conv.input])
         for o, (m, n) in enumerate(zip(multipliers(conv.multiplier), conv.shift, strict=True)):
             v = conv.offset[o] + m * acc[:, o]
             out = codes[conv.output][:, o]
