@@ -112,9 +112,9 @@ class Accelerator(wiring.Component):
             fill.enable.eq(self.control.busy), fill.released.eq(released),
             fill.stream_valid.eq(self.stream_valid), self.stream_ready.eq(fill.stream_ready),
             fill.stream_data.eq(self.stream_data),
-            self.weights.write.eq(Mux(fill.weights, fill.rows, 0)), self.weights.write_slot.eq(fill.weight_slot),
+            self.weights.write.eq(Mux(fill.to_weights, fill.rows, 0)), self.weights.write_slot.eq(fill.weight_slot),
             self.weights.write_address.eq(fill.word),
-            self.parameters.write.eq(Mux(fill.weights, 0, fill.rows)),
+            self.parameters.write.eq(Mux(fill.to_weights, 0, fill.rows)),
             self.parameters.write_slot.eq(fill.parameter_slot), self.parameters.write_word.eq(fill.word),
         ]
         for r in range(self.geometry.rows):

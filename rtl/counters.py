@@ -42,9 +42,9 @@ class Counters(wiring.Component):
         self.geometry = geometry
         rows, columns, pair = geometry.rows, geometry.columns, pair_layout(geometry)
         super().__init__({
-            **{name: In(1) for name in ("clear", "enable", "wait_accumulator", "wait_weights", "drain_reference", "beat")},
+            "clear": In(1), "enable": In(1), "wait_accumulator": In(1), "wait_weights": In(1), "beat": In(1),
             "select": In(pair), "add": In(pair), "accumulate": In(pair),
-            "drain": In(rows), "drain_columns": In(columns),
+            "drain": In(rows), "drain_columns": In(columns), "drain_reference": In(1),
             "execute": In(geometry.units), "execute_columns": In(columns),
             "operand_read": In(columns), "residual_read": In(columns), "write": In(columns),
             "weight_read": In(rows), "weight_write": In(rows), "w_operands": In(rows),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from math import ceil, gcd
 
 from amaranth.hdl import Shape
@@ -10,10 +10,9 @@ from amaranth.lib import data
 
 from rtl.geometry import MAX_PARTS, Geometry
 from sim.errors import InputError
-from sim.layout import blocks_of
 from sim.plan import Plan
-from sim.records import Conv, Pads, Pool, Record, Tensor
-from sim.schedule import ConvSchedule, PoolSchedule
+from sim.records import Conv, Pool, Record, Tensor
+from sim.schedule import ConvSchedule, PoolSchedule, blocks_of
 
 __all__ = ["ROUNDINGS", "describe", "describe_fill", "pack"]
 
@@ -68,7 +67,8 @@ def pack(fields: Mapping[str, int | list[int]], layout: data.StructLayout, where
         shape, offset = field.shape, field.offset
         element = shape.elem_shape if isinstance(shape, data.ArrayLayout) else shape
         kind = Shape.cast(element)
-        low, high = (-(1 << (kind.width - 1)), (1 << (kind.width - 1)) - 1) if kind.signed else (0, (1 << kind.width) - 1)
+        low = -(1 << (kind.width - 1)) if kind.signed else 0
+        high = low + (1 << kind.width) - 1
         for item in value if isinstance(value, list) else [value]:
             if not low <= item <= high:
                 raise InputError(f"{where}: the hardware's field '{name}' holds {low}..{high}, not {item}")

@@ -28,7 +28,7 @@ class FillEngine(wiring.Component):
     released : a row tile was issued (its slot is free from the next cycle on)
     filled : the last beat of a row tile is being taken
     stream_valid, stream_ready, stream_data : the stream
-    rows, data, word, weights, weight_slot, parameter_slot : a word for each row in the mask `rows`: number `word`
+    rows, data, word, to_weights, weight_slot, parameter_slot : a word for each row in the mask `rows`: number `word`
         of the weights, or else of the parameters, in its slot
     """
 
@@ -43,7 +43,7 @@ class FillEngine(wiring.Component):
             "table_data": In(geometry.fill.size),
             "prepare": In(1), "enable": In(1), "released": In(1), "filled": Out(1),
             "stream_valid": In(1), "stream_ready": Out(1), "stream_data": In(bits),
-            "rows": Out(geometry.rows), "data": Out(lanes).array(geometry.rows), "weights": Out(1),
+            "rows": Out(geometry.rows), "data": Out(lanes).array(geometry.rows), "to_weights": Out(1),
             "word": Out(self.word_bits),
             "weight_slot": Out(1), "parameter_slot": Out(ceil_log2(PARAMETER_SLOTS)),
         })
@@ -93,13 +93,13 @@ class FillEngine(wiring.Component):
         """Count the parameter words, then the weight words, of a row tile."""
         word = self.word
         last_parameter = word == self.geometry.packet - 1
-        m.d.comb += tile_end.eq(word_end & Mux(self.weights, word + 1 == words, last_parameter & (words == 0)))
+        m.d.comb += tile_end.eq(word_end & Mux(self.to_weights, word + 1 == words, last_parameter & (words == 0)))
         with m.If(word_end):
             m.d.sync += word.eq(word + 1)
             with m.If(tile_end):
-                m.d.sync += [word.eq(0), self.weights.eq(0)]
-            with m.Elif(~self.weights & last_parameter):
-                m.d.sync += [word.eq(0), self.weights.eq(1)]
+                m.d.sync += [word.eq(0), self.to_weights.eq(0)]
+            with m.Elif(~self.to_weights & last_parameter):
+                m.d.sync += [word.eq(0), self.to_weights.eq(1)]
 
     def _table(self, m: Module, record_end: Value) -> tuple[data.View, Value]:
         """The next record, read one ahead so that no beat is lost between records; and when to load the first."""

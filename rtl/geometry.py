@@ -6,7 +6,6 @@ from functools import cached_property
 
 from amaranth.hdl import signed, unsigned
 from amaranth.lib import data
-from amaranth.utils import ceil_log2
 
 from sim.machine import Machine
 from sim.schedule import packet_words
@@ -54,42 +53,42 @@ class Geometry:
     @property
     def address_bits(self) -> int:
         """Word address inside an activation bank."""
-        return max(1, ceil_log2(self.machine.act_regions * self.machine.region_words))
+        return _index_bits(self.machine.act_regions * self.machine.region_words)
 
     @property
     def offset_bits(self) -> int:
         """Word address inside a region."""
-        return ceil_log2(self.machine.region_words)
+        return self.machine.region_words.bit_length() - 1
 
     @property
     def accumulator_address_bits(self) -> int:
         """Address of an accumulator: pixel of a chunk."""
-        return max(1, ceil_log2(self.machine.acc_depth))
+        return _index_bits(self.machine.acc_depth)
 
     @property
     def weight_address_bits(self) -> int:
         """Word of a weight slot."""
-        return max(1, ceil_log2(self.machine.weight_words))
+        return _index_bits(self.machine.weight_words)
 
     @property
     def lane_bits(self) -> int:
         """Index of a lane."""
-        return ceil_log2(self.lanes)
+        return self.lanes.bit_length() - 1
 
     @property
     def column_bits(self) -> int:
         """Index of a column or bank."""
-        return max(1, ceil_log2(self.columns))
+        return _index_bits(self.columns)
 
     @property
     def unit_row_bits(self) -> int:
         """Index of a row within its requantizer."""
-        return max(1, ceil_log2(self.rows_per_unit))
+        return _index_bits(self.rows_per_unit)
 
     @property
     def partial_bits(self) -> int:
         """Partial sums: log2 L + b_w + b_a bits are enough at every moment."""
-        return ceil_log2(self.lanes) + self.machine.max_bits_w + self.machine.max_bits_a
+        return self.lanes.bit_length() - 1 + self.machine.max_bits_w + self.machine.max_bits_a
 
     @property
     def code_bits(self) -> int:
@@ -160,6 +159,11 @@ class Geometry:
             "has_residual": 1, "residual_bits": 3, "residual_signed": 1,
             "residual_base": address, "residual_step": address, "residual_block_step": address,
         }
+
+
+def _index_bits(count: int) -> int:
+    """Bits that number `count` things, at least 1."""
+    return max(1, (count - 1).bit_length())
 
 
 def _digit(exponent_bits: int) -> data.StructLayout:

@@ -7,17 +7,21 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import amaranth
-from cocotb_tools.runner import get_results, get_runner
+from cocotb_tools.check_results import get_results
+from cocotb_tools.runner import get_runner
 
+import sim.schedule
 from rtl.verilog import RAM_MODEL
 from sim.errors import EngineError, InputError
 
-__all__ = ["SimulationError", "build", "cache_directory", "run_bench", "source_key"]
+__all__ = ["SimulationError", "build", "cache_directory", "prune", "run_bench", "source_key"]
 
+CACHED_BUILDS = 100
+"""Builds that a cache keeps; one of `tiny` takes 3 MB."""
 LOG_LINES = 40
 """Lines of a failed run's log that its exception shows."""
 
@@ -40,12 +44,10 @@ def cache_directory() -> Path:
 
 
 def source_key(what: str) -> str:
-    """Hash of `what` is built, of the hardware's sources and of the tools that turn them into Verilog."""
+    """Hash of `what` is built, of the hardware's sources and of the tool that elaborates them."""
     digest = hashlib.sha256(f"{amaranth.__version__} {what}".encode())
-    for folder in (Path(__file__).parent, Path(__file__).parents[1] / "sim"):
-        for path in sorted(folder.glob("*.py")):
-            digest.update(path.read_bytes())
-    digest.update(RAM_MODEL.read_bytes())
+    for path in (*sorted(Path(__file__).parent.glob("*.py")), Path(sim.schedule.__file__), RAM_MODEL):
+        digest.update(path.read_bytes())
     return digest.hexdigest()[:20]
 
 
@@ -61,23 +63,27 @@ def build(text: str, top: str, place: Path) -> Path:
     """
     _require_icarus()
     place.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=place.parent, prefix=".building-") as temporary:
-        folder = Path(temporary)
-        source = folder / f"{top}.sv"
+    folder = Path(tempfile.mkdtemp(dir=place.parent, prefix=".building-"))
+    try:
+        source, log = folder / f"{top}.sv", folder / "build.log"
         source.write_text(text)
-        log = folder / "build.log"
         with _failures("Icarus Verilog refused the source", log):
             get_runner("icarus").build(sources=[RAM_MODEL, source], hdl_toplevel=top, build_dir=folder,
                                        timescale=("1ns", "1ps"), log_file=log)
-        if not place.exists():
-            try:
-                folder.rename(place)
-            except OSError:
-                if not place.exists():
-                    raise
-            else:
-                folder.mkdir()
+        with suppress(OSError):
+            folder.rename(place)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    if not place.exists():
+        raise SimulationError(f"the build could not be moved to {place}")
     return place
+
+
+def prune(cache: Path, keep: int = CACHED_BUILDS) -> None:
+    """Remove all but the newest `keep` builds of a cache."""
+    builds = sorted(cache.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
+    for old in builds[keep:]:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def run_bench(place: Path, top: str, bench: str, folder: Path, environment: Mapping[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""Max pooling: bit-serial comparators that follow the planes from the top and know each plane of the maximum at once."""
+"""Max pooling: bit-serial comparators that go through the planes from the top and know each of the maximum at once."""
 
 from __future__ import annotations
 

@@ -112,9 +112,13 @@ class Requantizer(wiring.Component):
     def _round(self, m: Module, total: Value, shift: Value) -> Value:
         """`half_up` has added its half already; `half_even` looks at the bits that drop out."""
         wide = self.geometry.machine.requant_bits
-        floor, unit, dropped, up = Signal(signed(wide)), Signal(wide), Signal(wide), Signal()
+        floor = Signal(signed(wide))
+        m.d.comb += floor.eq(total >> shift)
+        if "half_even" not in self.geometry.machine.roundings:
+            return floor
+        unit, dropped, up = Signal(wide), Signal(wide), Signal()
         m.d.comb += [
-            floor.eq(total >> shift), unit.eq(1 << shift), dropped.eq(total & (unit - 1)),
+            unit.eq(1 << shift), dropped.eq(total & (unit - 1)),
             up.eq((self.rounding == ROUNDINGS["half_even"]) & (shift != 0)
                   & ((dropped > (unit >> 1)) | ((dropped == (unit >> 1)) & floor[0]))),
         ]

@@ -16,7 +16,7 @@ from rtl.accelerator import Accelerator
 from rtl.counters import COUNTERS
 from rtl.descriptor import describe, describe_fill
 from rtl.geometry import Geometry
-from rtl.icarus import SimulationError, build, cache_directory, run_bench, source_key
+from rtl.icarus import SimulationError, build, cache_directory, prune, run_bench, source_key
 from rtl.verilog import TOP, verilog_text
 from sim.formats import Format
 from sim.layout import Bits, activation_image, read_activation_image, tensor_words
@@ -29,6 +29,9 @@ from sim.timing import timeline
 __all__ = ["RtlResult", "build_machine", "run"]
 
 Codes = NDArray[np.int32]
+
+NOT_HARDWARE = {"name", "clock_mhz", "technology"}
+"""Fields of a machine that its Verilog does not depend on."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,12 @@ def build_machine(machine: Machine) -> Path:
     InputError
         If Icarus Verilog is not installed.
     """
-    place = cache_directory() / source_key(machine.model_dump_json())
-    return place if place.exists() else build(verilog_text(Accelerator(Geometry(machine)), TOP), TOP, place)
+    cache = cache_directory()
+    place = cache / source_key(machine.model_dump_json(exclude=NOT_HARDWARE))
+    if not place.exists():
+        build(verilog_text(Accelerator(Geometry(machine)), TOP), TOP, place)
+        prune(cache)
+    return place
 
 
 def run(plan: Plan, inputs: Mapping[str, NDArray[np.integer]], *, stall: float = 0.0, seed: int = 0,
@@ -148,9 +155,10 @@ def _codes(tensor: Tensor, characters: NDArray[np.uint8], machine: Machine) -> C
     for image in undefined.astype(np.uint8):
         holes = np.argwhere(read_activation_image(image, plain, machine))
         if len(holes):
-            raise SimulationError(f"tensor '{tensor.name}' holds undefined bits at (channel, y, x) = {tuple(map(int, holes[0]))}")
-    return np.stack([read_activation_image(image, tensor, machine) for image in ones]) if len(ones) else (
-        np.zeros((0, *tensor.shape), np.int32))
+            place = ", ".join(str(index) for index in holes[0])
+            raise SimulationError(f"tensor '{tensor.name}' holds undefined bits at (channel, y, x) = ({place})")
+    codes = [read_activation_image(image, tensor, machine) for image in ones]
+    return np.array(codes, np.int32).reshape(-1, *tensor.shape)
 
 
 def _events(counters: Mapping[str, int], machine: Machine) -> dict[str, int]:

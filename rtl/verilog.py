@@ -9,11 +9,13 @@ from pathlib import Path
 
 from amaranth.back import rtlil
 from amaranth.hdl import Elaboratable
+from amaranth.lib import data
 
 from rtl.accelerator import Accelerator
 from rtl.counters import COUNTERS
 from rtl.geometry import Geometry
 from sim.atomic import atomic_write_text
+from sim.errors import InputError
 from sim.machine import Machine
 
 __all__ = ["RAM_MODEL", "TOP", "generate", "verilog_text"]
@@ -70,14 +72,23 @@ def generate(machine: Machine, directory: str | Path) -> tuple[Path, ...]:
     geometry, place = Geometry(machine), Path(directory)
     parameters = {
         "top": TOP, "machine": machine.model_dump(), "records": geometry.records,
-        "descriptor_bits": geometry.descriptor.size, "fill_bits": geometry.fill.size,
-        "address_bits": geometry.address_bits, "counters": list(COUNTERS),
+        "address_bits": geometry.address_bits, "counters": COUNTERS,
+        "descriptor": _fields(geometry.descriptor), "fill": _fields(geometry.fill),
+        "packet": _fields(geometry.packet_layout),
     }
     texts = {
         f"{TOP}.sv": verilog_text(Accelerator(geometry), TOP), RAM_MODEL.name: RAM_MODEL.read_text(),
-        f"{TOP}.f": f"{RAM_MODEL.name}\n{TOP}.sv\n", f"{TOP}.json": json.dumps(parameters, indent=2) + "\n",
+        f"{TOP}.f": f"{RAM_MODEL.name}\n{TOP}.sv\n", f"{TOP}.json": json.dumps(parameters, indent=1) + "\n",
     }
-    place.mkdir(parents=True, exist_ok=True)
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot create the folder {place}: {error.strerror}") from error
     for name, text in texts.items():
         atomic_write_text(place / name, text)
     return tuple(place / name for name in texts)
+
+
+def _fields(layout: data.StructLayout) -> dict[str, list[int]]:
+    """Lowest bit and width of every field of a word."""
+    return {name: [field.offset, field.width] for name, field in layout}

@@ -138,9 +138,10 @@ class Bench:
 
     async def run(self) -> None:
         """All images, one after another."""
-        dut, job = self.dut, self.job
+        job = self.job
         for tensor in job["tensors"]:
-            self.words[tensor["name"]] = np.zeros((job["images"], job["columns"], tensor["words"], job["lanes"]), np.uint8)
+            shape = (job["images"], job["columns"], tensor["words"], job["lanes"])
+            self.words[tensor["name"]] = np.zeros(shape, np.uint8)
         await self.reset()
         await self.write_table("descriptor")
         await self.write_table("fill")
@@ -163,16 +164,17 @@ class Bench:
                 if tensor["output"]:
                     await self.fetch(tensor)
         result = {"ends": self.ends, "counters": counters}
-        np.savez(JOB / "result.npz", **self.words)
+        np.savez(JOB / "result.npz", allow_pickle=False, **self.words)
         (JOB / "result.json").write_text(json.dumps(result))
 
     async def finished(self) -> None:
         """Wait until the machine is not busy, at most as long as the job allows."""
-        for _ in range(self.job["cycle_limit"]):
+        limit = self.job["cycle_limit"]
+        for _ in range(limit):
             await FallingEdge(self.dut.clk)
             if not self.dut.busy.value:
                 return
-        raise AssertionError(f"still busy with record {int(self.dut.record.value)} after {self.job['cycle_limit']} cycles")
+        raise AssertionError(f"still busy with record {int(self.dut.record.value)} after {limit} cycles")
 
     async def counters(self) -> dict[str, int]:
         """All counters by name."""
