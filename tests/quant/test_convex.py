@@ -1,10 +1,11 @@
 """The relaxation to real bits."""
 
+import cvxpy as cp
 import numpy as np
 import pytest
 
 from quant.allocation import Problem
-from quant.convex import _real_bits, solve_convex
+from quant.convex import _envelope, _real_bits, solve_convex
 
 
 def two_layers(sensitivities: tuple[float, float], limit: float) -> Problem:
@@ -43,6 +44,20 @@ def test_shares_are_largest_at_the_nearest_bits() -> None:
     shares = solve_convex(problem)
     assert shares.shape == (2, 7, 1)
     assert shares[:, :, 0].argmax(axis=1).tolist() == np.abs(u[:, None] - log_w).argmin(axis=1).tolist()
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_envelopes_are_the_largest_convex_function_below(seed: int) -> None:
+    """At any x the envelope is the least height of all chords between two points that span x, tried one by one."""
+    rng = np.random.default_rng(seed)
+    points, values = np.sort(rng.normal(size=7)), rng.normal(size=7)
+    x = cp.Variable()
+    envelope = _envelope(x, points, values)
+    assert envelope.is_convex()
+    for x.value in np.linspace(points[0], points[-1], 23):
+        chords = [np.interp(x.value, points[[i, j]], values[[i, j]]) for i in range(7) for j in range(i, 7)
+                  if points[i] <= x.value <= points[j]]
+        assert envelope.value == pytest.approx(min(chords))
 
 
 def test_an_unmeetable_fit_still_guides() -> None:

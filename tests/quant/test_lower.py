@@ -12,6 +12,7 @@ from quant.convert import Scheme, quantize
 from quant.data import DIGITS_FORMAT, Split
 from quant.graph import stages, trace
 from quant.lower import Lowered, lower, lower_with_report
+from quant.power_of_two import PowerOfTwoActivation
 from quant.quantizers import ActivationQuantizer
 from quant.reference import run_reference
 from quant.training import accuracy
@@ -250,6 +251,19 @@ def test_copies_a_tensor_that_is_input_and_residual() -> None:
     assert conv.residual == f"{conv.input}.copy"
     found = simulate(program, {"x": codes.numpy()})
     assert np.array_equal(found[conv.input], found[f"{conv.input}.copy"])
+
+
+def test_relu_clamps_in_signed_formats_too() -> None:
+    """Behind a ReLU no code is negative, even where a quantizer could hold one."""
+    codes = signed_codes(8)
+    torch.manual_seed(0)
+    model = as_signed(small(nn.Conv2d(4, 4, 1)), codes, "qil")
+    model.set_submodule("0_quantizer", PowerOfTwoActivation(6, signed=True, exponent=-4).eval())
+    lowered = lower_with_report(model, codes[:1] / 32)
+    found = simulate(lowered.program, {"input_1": codes.numpy()})
+    assert follow(model, lowered, found, codes / 32) == 3
+    assert lowered.program.tensor("0").format == Format(6, "signed")
+    assert found["0"].min() == 0
 
 
 def small(*layers: nn.Module) -> nn.Module:

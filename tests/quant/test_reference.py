@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from quant.reference import run_reference
-from sim.program import Conv, Program
+from sim.formats import Format
+from sim.program import Conv, Program, Tensor
 from sim.simulate import simulate
 from sim.testing import KINDS, TRAITS, corner_inputs, random_machine, random_program
 
@@ -50,3 +51,15 @@ def test_random_programs_reach_every_trait() -> None:
         found |= {conv.weight_format.kind for conv in convs} & {"bipolar", "unsigned"}
         found |= {"wide"} if any(tensor.format.bits > 8 for tensor in program.tensors) else set()
     assert found == set(TRAITS)
+
+
+def test_wraps_modulo_the_accumulator() -> None:
+    """With `wrap` a sum beyond the accumulator comes back from the other end, exactly 2**acc_bits away."""
+    weights, source = np.full((1, 4, 1, 1), 127, np.int8), Tensor("a", 1, 3, (4,), Format(8, "unsigned"))
+    conv = Conv("conv", "a", "b", weights, Format(8, "signed"), np.ones((1, 1), np.int8), np.zeros(1, np.int64),
+                np.zeros(1, np.int64), -512, 511)
+    program = Program((source, Tensor("b", 1, 3, (1,), Format(10, "signed"))), (conv,), acc_bits=10, wrap=True)
+    codes = np.array([[[[255, 1, 2]]] * 4]).reshape(1, 4, 1, 3)
+    sums = codes.sum(axis=1) * 127
+    assert sums.ravel().tolist() == [129540, 508, 1016]
+    assert run_reference(program, {"a": codes})["b"].ravel().tolist() == [129540 % 1024 - 1024, 508, 1016 - 1024]
