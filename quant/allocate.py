@@ -41,7 +41,7 @@ def allocate(problem: Problem, method: Method = "lp") -> Allocation:
     >>> losses = np.array([[4.0, 1.0], [8.0, 2.0]])
     >>> cost = np.array([[[2, 2], [4, 4]], [[2, 2], [4, 4]]])
     >>> found = allocate(Problem(("a", "b"), (2, 4), (8, 8), losses, np.zeros((2, 2)), {"bytes": cost}, {"bytes": 7}))
-    >>> found.bits, found.used, found.objective, found.gap
+    >>> found.bits, found.used, found.objective, round(found.gap, 9)
     ({'a': (2, 8), 'b': (4, 8)}, {'bytes': 6.0}, 6.0, 1.5)
     """
     if method not in get_args(Method):

@@ -47,7 +47,13 @@ class Site:
 
 
 def sites(model: nn.Module, program: Program) -> tuple[Site, ...]:
-    """The sites of a quantized model whose lowering is `program`, in its order."""
+    """The sites of a quantized model whose lowering is `program`, in its order.
+
+    Raises
+    ------
+    InputError
+        If the model lacks a layer or a tensor's quantizer that the Program has.
+    """
     pools = {record.output: record.input for record in program.records if isinstance(record, Pool)}
     inputs = {tensor.name for tensor in program.inputs}
     found = []
@@ -55,12 +61,19 @@ def sites(model: nn.Module, program: Program) -> tuple[Site, ...]:
         tensor = conv.input
         while tensor in pools:
             tensor = pools[tensor]
-        layer = None if conv.weight_format.kind == "unit" else model.get_submodule(conv.name)
-        activation = model.get_submodule(f"{tensor}_quantizer")
-        assert layer is None or isinstance(layer, QuantConv2d | QuantLinear)
-        assert isinstance(activation, ActivationQuantizer)
+        layer = None if conv.weight_format.kind == "unit" else _part(model, conv.name)
+        activation = _part(model, f"{tensor}_quantizer")
+        if not isinstance(layer, QuantConv2d | QuantLinear | None) or not isinstance(activation, ActivationQuantizer):
+            raise InputError(f"the program is not a lowering of this model: they differ at '{conv.name}'")
         found.append(Site(conv.name, layer, tensor, activation, tensor in inputs))
     return tuple(found)
+
+
+def _part(model: nn.Module, path: str) -> nn.Module:
+    try:
+        return model.get_submodule(path)
+    except AttributeError as error:
+        raise InputError(f"the program is not a lowering of this model, which has no '{path}'") from error
 
 
 def ties(found: tuple[Site, ...]) -> tuple[tuple[int, ...], ...]:

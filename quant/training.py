@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import cos, pi
 
 import torch
 from torch import Tensor, nn
@@ -111,7 +112,7 @@ def _groups(model: nn.Module, decay: float) -> list[dict[str, object]]:
 def _rate(step: int, total: int, warmup: float) -> float:
     if step < warmup * total:
         return (step + 1) / (warmup * total + 1)
-    return 0.5 * (1.0 + float(torch.cos(torch.tensor(torch.pi * step / total))))
+    return 0.5 * (1.0 + cos(pi * step / total))
 
 
 def _shifted(images: Tensor, most: int, generator: torch.Generator) -> Tensor:

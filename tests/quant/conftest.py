@@ -9,9 +9,14 @@ from torch import Tensor, fx, nn
 
 from quant.convert import Scheme, quantize
 from quant.data import DIGITS_EXPONENT, DIGITS_FORMAT, Split, digits
+from quant.lower import lower
 from quant.networks import DigitsNet
 from quant.reconstruct import reconstruct
 from quant.training import Recipe, reestimate_norms, train
+from sim.cost_table import CostTable, cost_table
+from sim.machine import Machine, load_machine
+from sim.program import Program
+from sim.technology import load_technology
 
 torch.set_num_threads(1)
 
@@ -61,3 +66,25 @@ def reconstructed(trained: nn.Module, splits: tuple[Split, Split]) -> fx.GraphMo
     model = _as_digits(trained, splits[0].images, "power_of_two", 4)
     reconstruct(model, trained, splits[0].images, iterations=200)
     return model
+
+
+@pytest.fixture
+def wide(float_net: nn.Module, splits: tuple[Split, Split]) -> fx.GraphModule:
+    """The network at 8 bits, from which QBitOpt starts."""
+    return _as_digits(float_net, splits[0].images[:256], "qil", 8)
+
+
+@pytest.fixture(scope="session")
+def machine() -> Machine:
+    return load_machine("tiny")
+
+
+@pytest.fixture
+def program(wide: fx.GraphModule, splits: tuple[Split, Split], machine: Machine) -> Program:
+    """`wide` for that machine."""
+    return lower(wide, splits[0].images[:1], acc_bits=machine.acc_bits, window=machine.window, terms=machine.terms)
+
+
+@pytest.fixture
+def table(program: Program, machine: Machine) -> CostTable:
+    return cost_table(program, machine, load_technology("generic45"))

@@ -1,54 +1,24 @@
 """Reallocation during training: budgets hold at every update, and the bits are where they should be."""
 
 import re
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, fx, nn
+from torch import fx
 
-from quant.convert import Scheme
 from quant.data import Split
 from quant.fit_sensitivity import Sensitivity, measured_errors
 from quant.lower import lower
 from quant.qbitopt import QBitOpt
-from quant.sites import budget_tables, sites, ties
+from quant.sites import budget_tables
 from quant.training import Recipe, accuracy, reestimate_norms, train
-from sim.cost_table import CostTable, cost_table
+from sim.cost_table import CostTable
 from sim.errors import InputError
-from sim.machine import Machine, load_machine
+from sim.machine import Machine
 from sim.plan import plan
 from sim.program import Program
-from sim.technology import load_technology
-
-Quantize = Callable[[nn.Module, Tensor, Scheme, int], fx.GraphModule]
-
-
-@pytest.fixture(scope="module")
-def machine() -> Machine:
-    return load_machine("tiny")
-
-
-def lowered(model: nn.Module, machine: Machine, image: Tensor) -> Program:
-    return lower(model, image, acc_bits=machine.acc_bits, window=machine.window, terms=machine.terms)
-
-
-@pytest.fixture
-def wide(float_net: nn.Module, splits: tuple[Split, Split], as_digits: Quantize) -> fx.GraphModule:
-    """The network at 8 bits, from which QBitOpt starts."""
-    return as_digits(float_net, splits[0].images[:256], "qil", 8)
-
-
-@pytest.fixture
-def program(wide: fx.GraphModule, splits: tuple[Split, Split], machine: Machine) -> Program:
-    return lowered(wide, machine, splits[0].images[:1])
-
-
-@pytest.fixture
-def table(program: Program, machine: Machine) -> CostTable:
-    return cost_table(program, machine, load_technology("generic45"))
 
 
 def uniform_limits(table: CostTable, bits: int, share: float) -> dict[str, float]:
@@ -56,29 +26,6 @@ def uniform_limits(table: CostTable, bits: int, share: float) -> dict[str, float
     w, a = table.weight_bits.index(bits), table.activation_bits.index(bits)
     return {name: share * float(costs[:, w, a].sum()) for name, costs in
             budget_tables(table, {"latency_cycles": 0, "energy_pj": 0, "weight_bytes": 0}).items()}
-
-
-def test_sites_are_the_layers_and_their_tensors(wide: fx.GraphModule, program: Program) -> None:
-    """In the Program's order; the block's two readers of one tensor are tied, the pool has no weights to choose."""
-    found = sites(wide, program)
-    assert [site.layer for site in found] == [conv.name for conv in program.convs]
-    assert [site.tensor for site in found] == [conv.input for conv in program.convs]
-    assert [site.layer for site in found if site.module is None] == ["pool"]
-    assert [site.layer for site in found if site.is_input] == ["stem"]
-    assert ties(found) == ((3, 4),)
-    assert all(site.activation is wide.get_submodule(f"{site.tensor}_quantizer") for site in found)
-
-
-def test_budget_tables_hold_fixed_costs_once(table: CostTable) -> None:
-    """What pools cost is added to the first layer, whatever its bits, so that sums are of the whole network."""
-    fixed = replace(table, fixed_cycles=100, fixed_energy_pj=7.5)
-    tables = budget_tables(fixed, {"latency_cycles": 1, "energy_pj": 1, "weight_bytes": 1})
-    assert np.array_equal(tables["latency_cycles"][0], table.cycles[0] + 100)
-    assert np.array_equal(tables["latency_cycles"][1:], table.cycles[1:])
-    assert np.array_equal(tables["energy_pj"][0], table.energy_pj[0] + 7.5)
-    assert np.array_equal(tables["weight_bytes"], table.bytes)
-    with pytest.raises(InputError, match=r"^budget must be one of latency_cycles, energy_pj, weight_bytes, not area$"):
-        budget_tables(table, {"area": 1})
 
 
 @pytest.mark.parametrize("method", ["milp", "lp", "convex"])
@@ -111,7 +58,7 @@ def test_budgets_hold_at_every_update(
     assert [update.step for update in controller.history] == [0, 4, 8, 12]
     assert controller.history[0].accepted
     assert controller.bits["stem"][1] == 5
-    final = plan(lowered(wide, machine, splits[0].images[:1]), machine)
+    final = plan(lower(wide, splits[0].images[:1], acc_bits=24, window=10, terms=3), machine)
     bits = {conv.name: (conv.weight_format.bits, final.program.tensor(conv.input).format.bits)
             for conv in final.program.convs}
     assert bits == controller.bits
