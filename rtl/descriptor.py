@@ -12,12 +12,10 @@ from rtl.geometry import MAX_PARTS, Geometry
 from sim.errors import InputError
 from sim.plan import Plan
 from sim.records import Conv, Pool, Record, Tensor
+from sim.requantize import ROUNDING_MODES
 from sim.schedule import ConvSchedule, PoolSchedule, blocks_of
 
-__all__ = ["ROUNDINGS", "describe", "describe_fill", "pack"]
-
-ROUNDINGS = {"floor": 0, "half_up": 1, "half_even": 2}
-"""Codes of the rounding modes."""
+__all__ = ["describe", "describe_fill", "pack"]
 
 Fields = dict[str, int | list[int]]
 
@@ -158,7 +156,7 @@ def _output_fields(plan: Plan, conv: Conv, schedule: ConvSchedule, geometry: Geo
     bits = target.format.bits
     fields: Fields = {
         "terms": schedule.shape.terms, "residual_terms": schedule.shape.residual_terms,
-        "requant_cycles": schedule.requant_cycles - 1, "rounding": ROUNDINGS[plan.program.rounding],
+        "requant_cycles": schedule.requant_cycles - 1, "rounding": ROUNDING_MODES[plan.program.rounding],
         "zero_out": target.format.zero_point, "low": conv.low, "high": conv.high, "bits_out": bits - 1,
         "out_base": plan.bases[target.name] + _first_block(target, conv.output_part, geometry) * bits,
         "out_step": _pixel_words(target, geometry), "out_block_step": bits,

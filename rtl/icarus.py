@@ -100,7 +100,8 @@ def run_bench(place: Path, top: str, bench: str, folder: Path, environment: Mapp
         get_runner("icarus").test(
             hdl_toplevel=top, hdl_toplevel_lang="verilog", test_module=bench, build_dir=place, test_dir=folder,
             results_xml=str(results.resolve()), log_file=log,
-            extra_env={"COCOTB_TRUST_INERTIAL_WRITES": "1", "COCOTB_ANSI_OUTPUT": "0", **environment})
+            extra_env={"COCOTB_TRUST_INERTIAL_WRITES": "1", "COCOTB_ANSI_OUTPUT": "0",
+                       "COCOTB_REWRITE_ASSERTION_FILES": "*_bench.py", **environment})
         tests, failed = get_results(results)
     if failed or not tests:
         raise SimulationError(f"{bench}: {failed} of {tests} tests failed\n{_tail(log)}")

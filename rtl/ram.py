@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import ClockSignal, Elaboratable, Instance, Module, Signal
+from amaranth.hdl import ClockSignal, Instance, Module
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 __all__ = ["Ram"]
 
 
-class Ram(Elaboratable):
+class Ram(wiring.Component):
     """A `bitwright_ram` instance with its wires; the model is `rtl/verilog/bitwright_ram.sv`.
 
     Parameters
@@ -31,12 +33,11 @@ class Ram(Elaboratable):
     def __init__(self, width: int, depth: int, *, granule: int | None = None, transparent: bool = False) -> None:
         self.width, self.depth, self.transparent = width, depth, transparent
         self.granule = granule or width
-        masks = width // self.granule
-        self.wen, self.ren = Signal(), Signal()
-        self.waddr = Signal(max(1, ceil_log2(depth)))
-        self.raddr = Signal(max(1, ceil_log2(depth)))
-        self.wdata, self.rdata = Signal(width), Signal(width)
-        self.wmask = Signal(masks, init=(1 << masks) - 1)
+        masks, address = width // self.granule, max(1, ceil_log2(depth))
+        super().__init__({
+            "wen": In(1), "waddr": In(address), "wdata": In(width), "wmask": In(masks, init=(1 << masks) - 1),
+            "ren": In(1), "raddr": In(address), "rdata": Out(width),
+        })
 
     def elaborate(self, platform: object) -> Module:
         """A module that holds nothing but the macro."""

@@ -6,8 +6,8 @@ from amaranth.hdl import Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from rtl.descriptor import ROUNDINGS
 from rtl.geometry import Geometry
+from sim.requantize import HALF_EVEN, HALF_UP
 
 __all__ = ["RequantTerm", "Requantizer"]
 
@@ -42,7 +42,7 @@ class RequantTerm(wiring.Component):
         packet, term = self.packet, self.term
         digits = {0: packet.multiplier[self.index], 1: packet.residual[self.index]}
         half = Signal(self.geometry.machine.requant_bits)
-        with m.If(self.rounding == ROUNDINGS["half_up"]):
+        with m.If(self.rounding == HALF_UP):
             m.d.comb += half.eq((1 << packet.shift) >> 1)
         m.d.comb += [
             term.first.eq(self.first), term.last.eq(self.last), term.residual.eq(self.residual),
@@ -119,7 +119,7 @@ class Requantizer(wiring.Component):
         unit, dropped, up = Signal(wide), Signal(wide), Signal()
         m.d.comb += [
             unit.eq(1 << shift), dropped.eq(total & (unit - 1)),
-            up.eq((self.rounding == ROUNDINGS["half_even"]) & (shift != 0)
+            up.eq((self.rounding == HALF_EVEN) & (shift != 0)
                   & ((dropped > (unit >> 1)) | ((dropped == (unit >> 1)) & floor[0]))),
         ]
         return floor + up

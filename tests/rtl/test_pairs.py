@@ -1,0 +1,11 @@
+"""The plane pair engine."""
+
+from __future__ import annotations
+
+from rtl.geometry import Geometry
+from rtl.pairs import PairEngine
+
+
+def test_pair_engine_walks_over_all_pairs(run_unit, small_machine):
+    """For all widths every plane pair comes once, in the order of the design, with its sign, also from step to step."""
+    run_unit(PairEngine(Geometry(small_machine)), "pairs_bench")
