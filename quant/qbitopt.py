@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -19,10 +18,10 @@ from torch.nn import functional
 from quant.allocate import Method, allocate
 from quant.allocation import Allocation, Problem
 from quant.fit_sensitivity import Sensitivity, measured_errors
+from quant.problem import problem_of
 from quant.quantizers import Quantizer
-from quant.sites import Site, budget_tables, sites, ties
+from quant.sites import Site, sites
 from sim.cost_table import CostTable
-from sim.errors import InputError
 from sim.program import Program
 
 __all__ = ["QBitOpt", "Update"]
@@ -61,7 +60,7 @@ class QBitOpt:
     table : CostTable
         Of that Program on the machine in mind.
     limits : mapping of str to number
-        Budgets by name, of `quant.sites.BUDGETS`.
+        Budgets by name, of `quant.problem.BUDGETS`.
     every : int
         Optimizer steps between reallocations.
     until : int
@@ -77,18 +76,14 @@ class QBitOpt:
     Raises
     ------
     InputError
-        If a budget is unknown or cannot be met, or the table is not of this Program.
+        By `start`, if a budget is unknown or cannot be met, or the table is not of this Program.
     """
 
     def __init__(self, model: nn.Module, program: Program, table: CostTable, limits: Mapping[str, float], *,
                  every: int = 50, until: int, gain: float = 0.01, method: Method = "milp") -> None:
-        self.model, self.table, self.limits = model, table, dict(limits)
+        self.model, self.program, self.table, self.limits = model, program, table, dict(limits)
         self.every, self.until, self.gain, self.method = every, until, gain, method
         self.sites = sites(model, program)
-        if table.layers != tuple(site.layer for site in self.sites):
-            raise InputError(f"the cost table is of the layers {', '.join(table.layers)}, "
-                             f"the program's are {', '.join(site.layer for site in self.sites)}")
-        self.costs = budget_tables(table, limits)
         self.history: list[Update] = []
         self._sensitivity = Sensitivity(model, _watched(self.sites))
 
@@ -117,22 +112,17 @@ class QBitOpt:
 
     def problem(self) -> Problem:
         """The allocation problem as training stands now."""
-        weight_bits, activation_bits = self.table.weight_bits, self.table.activation_bits
-        weight_loss = np.zeros((len(self.sites), len(weight_bits)))
-        activation_loss = np.zeros((len(self.sites), len(activation_bits)))
-        traces, seen = self._sensitivity.traces, set[str]()
-        for row, site in enumerate(self.sites):
+        traces, samples = self._sensitivity.traces, self._sensitivity.samples
+        weight_loss: dict[str, list[float]] = {}
+        activation_loss: dict[str, list[float]] = {}
+        for site in self.sites:
             if site.module is not None:
-                errors = measured_errors(site.module.weight_quantizer, site.module.weight, weight_bits)
-                weight_loss[row] = traces[_weight_name(site)] * errors
-            if site.tensor not in seen and not site.is_input:
-                errors = measured_errors(site.activation, self._sensitivity.samples[site.tensor], activation_bits)
-                activation_loss[row] = traces[site.tensor] * errors
-                seen.add(site.tensor)
-        fixed_weights = {row: weight_bits[0] for row, site in enumerate(self.sites) if site.module is None}
-        fixed_activations = {row: site.activation.bits for row, site in enumerate(self.sites) if site.is_input}
-        return Problem(self.table.layers, weight_bits, activation_bits, weight_loss, activation_loss, self.costs,
-                       self.limits, ties(self.sites), fixed_weights, fixed_activations)
+                errors = measured_errors(site.module.weight_quantizer, site.module.weight, self.table.weight_bits)
+                weight_loss[site.layer] = (traces[_weight_name(site)] * errors).tolist()
+            if site.tensor not in activation_loss and not site.is_input:
+                errors = measured_errors(site.activation, samples[site.tensor], self.table.activation_bits)
+                activation_loss[site.tensor] = (traces[site.tensor] * errors).tolist()
+        return problem_of(self.program, self.table, weight_loss, activation_loss, self.limits)
 
     def _reallocate(self, step: int) -> list[nn.Parameter]:
         """Allocate, and change the bits if that gains enough; gives the parameters that were fitted anew."""

@@ -80,11 +80,11 @@ def machine() -> Machine:
 
 
 @pytest.fixture
-def program(wide: fx.GraphModule, splits: tuple[Split, Split], machine: Machine) -> Program:
+def lowered_digits(wide: fx.GraphModule, splits: tuple[Split, Split], machine: Machine) -> Program:
     """`wide` for that machine."""
     return lower(wide, splits[0].images[:1], acc_bits=machine.acc_bits, window=machine.window, terms=machine.terms)
 
 
 @pytest.fixture
-def table(program: Program, machine: Machine) -> CostTable:
-    return cost_table(program, machine, load_technology("generic45"))
+def table(lowered_digits: Program, machine: Machine) -> CostTable:
+    return cost_table(lowered_digits, machine, load_technology("generic45"))

@@ -12,7 +12,6 @@ from quant.data import Split
 from quant.fit_sensitivity import Sensitivity, measured_errors
 from quant.lower import lower
 from quant.qbitopt import QBitOpt
-from quant.sites import budget_tables
 from quant.training import Recipe, accuracy, reestimate_norms, train
 from sim.cost_table import CostTable
 from sim.errors import InputError
@@ -24,19 +23,19 @@ from sim.program import Program
 def uniform_limits(table: CostTable, bits: int, share: float) -> dict[str, float]:
     """That share of what uniform bits cost, by the table."""
     w, a = table.weight_bits.index(bits), table.activation_bits.index(bits)
-    return {name: share * float(costs[:, w, a].sum()) for name, costs in
-            budget_tables(table, {"latency_cycles": 0, "energy_pj": 0, "weight_bytes": 0}).items()}
+    tables = {"latency_cycles": table.cycles, "energy_pj": table.energy_pj, "weight_bytes": table.bytes}
+    return {name: share * float(costs[:, w, a].sum()) for name, costs in tables.items()}
 
 
 @pytest.mark.parametrize("method", ["milp", "lp", "convex"])
 def test_budgets_hold_at_every_update(
-        wide: fx.GraphModule, program: Program, table: CostTable, splits: tuple[Split, Split], machine: Machine,
+        wide: fx.GraphModule, lowered_digits: Program, table: CostTable, splits: tuple[Split, Split], machine: Machine,
         method: str) -> None:
     """From the first step on the bits in the network keep every budget by the table, and the lowered network does."""
     limits = uniform_limits(table, 4, 0.7)
-    tables = budget_tables(table, limits)
+    tables = {"latency_cycles": table.cycles, "energy_pj": table.energy_pj, "weight_bytes": table.bytes}
     train_set = Split(splits[0].codes[:320], splits[0].labels[:320])
-    controller = QBitOpt(wide, program, table, limits, every=4, until=12, method=method)
+    controller = QBitOpt(wide, lowered_digits, table, limits, every=4, until=12, method=method)
     updates: list[int] = []
 
     def check(step: int) -> None:
@@ -65,10 +64,10 @@ def test_budgets_hold_at_every_update(
 
 
 def test_mixed_bits_learn_the_digits(
-        wide: fx.GraphModule, program: Program, table: CostTable, splits: tuple[Split, Split]) -> None:
+        wide: fx.GraphModule, lowered_digits: Program, table: CostTable, splits: tuple[Split, Split]) -> None:
     """At 70 % of what 4 bits cost, a short training ends above 85 %: the reallocations do not break it."""
     recipe = Recipe(epochs=6, rate=0.03)
-    controller = QBitOpt(wide, program, table, uniform_limits(table, 4, 0.7), every=20, until=60)
+    controller = QBitOpt(wide, lowered_digits, table, uniform_limits(table, 4, 0.7), every=20, until=60)
     controller.start(splits[0].images, splits[0].labels)
     train(wide, splits[0], recipe, after_step=controller.after_step)
     controller.close()
@@ -78,9 +77,9 @@ def test_mixed_bits_learn_the_digits(
 
 
 def test_small_gains_change_nothing(
-        wide: fx.GraphModule, program: Program, table: CostTable, splits: tuple[Split, Split]) -> None:
+        wide: fx.GraphModule, lowered_digits: Program, table: CostTable, splits: tuple[Split, Split]) -> None:
     """A second allocation on the same sensitivities gains nothing and is not accepted: the bits stay."""
-    controller = QBitOpt(wide, program, table, uniform_limits(table, 4, 0.7), every=1, until=9)
+    controller = QBitOpt(wide, lowered_digits, table, uniform_limits(table, 4, 0.7), every=1, until=9)
     controller.start(splits[0].images[:64], splits[0].labels[:64])
     before, optimizer = controller.bits, torch.optim.SGD(wide.parameters(), lr=0.0)
     controller.after_step(1, optimizer)
@@ -90,9 +89,9 @@ def test_small_gains_change_nothing(
 
 
 def test_losses_are_traces_times_measured_errors(
-        wide: fx.GraphModule, program: Program, table: CostTable, splits: tuple[Split, Split]) -> None:
+        wide: fx.GraphModule, lowered_digits: Program, table: CostTable, splits: tuple[Split, Split]) -> None:
     """Rows of the problem: each weight's own, each tensor's once, nothing for the input and for unit weights."""
-    controller = QBitOpt(wide, program, table, uniform_limits(table, 4, 0.7), until=0)
+    controller = QBitOpt(wide, lowered_digits, table, uniform_limits(table, 4, 0.7), until=0)
     traces: dict[str, float] = {}
     watching = Sensitivity(wide, {"block2.conv2.weight": wide.get_submodule("block2.conv2").weight_quantizer,
                                   "block1.conv2": wide.get_submodule("block1.conv2_quantizer")})
@@ -114,9 +113,9 @@ def test_losses_are_traces_times_measured_errors(
 
 
 def test_momentum_of_refitted_steps_is_forgotten(
-        wide: fx.GraphModule, program: Program, table: CostTable, splits: tuple[Split, Split]) -> None:
+        wide: fx.GraphModule, lowered_digits: Program, table: CostTable, splits: tuple[Split, Split]) -> None:
     """When a quantizer's bits change, the optimizer's state of its parameters goes; that of weights stays."""
-    controller = QBitOpt(wide, program, table, uniform_limits(table, 4, 0.7), every=1, until=1)
+    controller = QBitOpt(wide, lowered_digits, table, uniform_limits(table, 4, 0.7), every=1, until=1)
     optimizer = torch.optim.SGD(wide.parameters(), lr=1e-4, momentum=0.9)
     torch.nn.functional.cross_entropy(wide(splits[0].images[:64]), splits[0].labels[:64]).backward()
     optimizer.step()
@@ -128,22 +127,23 @@ def test_momentum_of_refitted_steps_is_forgotten(
 
 
 def test_impossible_budgets_are_refused_before_training(
-        wide: fx.GraphModule, program: Program, table: CostTable, splits: tuple[Split, Split]) -> None:
+        wide: fx.GraphModule, lowered_digits: Program, table: CostTable, splits: tuple[Split, Split]) -> None:
     """The smallest achievable latency is named."""
     smallest = int(sum(costs.min() for costs in np.delete(table.cycles, (0, 3, 4), axis=0)))
     smallest += int(table.cycles[0, :, table.activation_bits.index(5)].min())
     smallest += int((table.cycles[3].min(axis=0) + table.cycles[4].min(axis=0)).min())
-    controller = QBitOpt(wide, program, table, {"latency_cycles": 10}, until=0)
+    controller = QBitOpt(wide, lowered_digits, table, {"latency_cycles": 10}, until=0)
     text = f"budget latency_cycles: 10 cannot be met; the smallest achievable is {smallest}"
     with pytest.raises(InputError, match=f"^{re.escape(text)}$"):
         controller.start(splits[0].images[:64], splits[0].labels[:64])
 
 
 def test_refuses_the_table_of_another_network(
-        wide: fx.GraphModule, program: Program, table: CostTable) -> None:
+        wide: fx.GraphModule, lowered_digits: Program, table: CostTable, splits: tuple[Split, Split]) -> None:
     """Layers must be the Program's own, in its order."""
     other = replace(table, layers=("conv", *table.layers[1:]))
     text = (f"the cost table is of the layers {', '.join(other.layers)}, "
             f"the program's are {', '.join(table.layers)}")
+    controller = QBitOpt(wide, lowered_digits, other, {"latency_cycles": 1e9}, until=0)
     with pytest.raises(InputError, match=f"^{re.escape(text)}$"):
-        QBitOpt(wide, program, other, {"latency_cycles": 1e9}, until=0)
+        controller.start(splits[0].images[:64], splits[0].labels[:64])
