@@ -109,16 +109,18 @@ def run_generate(out: Path, machine: str, as_json: bool) -> None:
 def run_allocate(path: Path, sensitivities: Path, budgets: list[str], machine: str, technology: str | None,
                  method: Literal["lp", "milp", "convex"], as_json: bool) -> None:
     """`bitwright allocate`."""
-    from bitwright.budgets import load_losses, parse_budgets, problem_of
+    from bitwright.budgets import load_losses, parse_budgets
     from quant.allocate import allocate
+    from quant.problem import problem_of
 
     program, target = load_program(path), load_machine(machine)
     losses, limits = load_losses(sensitivities), parse_budgets(budgets)
-    table = cost_table(program, target, load_technology(technology or target.technology))
-    found = allocate(problem_of(program, table, losses, limits), method)
+    table = cost_table(program, target, load_technology(technology or target.technology), losses.bits, losses.bits)
+    found = allocate(problem_of(program, table, losses.weight, losses.activation, limits), method)
     report = Report({"machine": target.name, "method": method, **vars(found), "gap": found.gap, "limits": limits})
     report.table(f"bits on machine '{target.name}'", ["layer", "W bits", "A bits"],
-                 [[name, *bits] for name, bits in found.bits.items()])
+                 [[conv.name, "unit" if conv.weight_format.kind == "unit" else found.bits[conv.name][0],
+                   found.bits[conv.name][1]] for conv in program.convs])
     report.table("budgets", ["budget", "limit", "used", "slack %"],
                  [[name, limit, found.used[name], 100 * (1 - found.used[name] / limit)]
                   for name, limit in limits.items()])

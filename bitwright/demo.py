@@ -227,11 +227,9 @@ def cycles_of(result: Verification) -> dict[str, int]:
 
 
 def losses_of(controller: QBitOpt) -> dict[str, object]:
-    """The losses of the last allocation problem, as `bitwright allocate` reads them."""
-    problem = controller.problem()
-    return {"bits": problem.weight_bits,
-            "weight": dict(zip(problem.layers, problem.weight_loss.tolist(), strict=True)),
-            "activation": dict(zip(problem.layers, problem.activation_loss.tolist(), strict=True))}
+    """The last losses that bits were chosen by, as `bitwright allocate` reads them."""
+    weight, activation = controller.losses()
+    return {"bits": controller.table.weight_bits, "weight": weight, "activation": activation}
 
 
 def summary_data(summary: Summary) -> dict[str, object]:

@@ -110,8 +110,8 @@ class QBitOpt:
         """Stop watching the model."""
         self._sensitivity.close()
 
-    def problem(self) -> Problem:
-        """The allocation problem as training stands now."""
+    def losses(self) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+        """Expected loss at each width of the table, as training stands now: of layers' weights, and of tensors."""
         traces, samples = self._sensitivity.traces, self._sensitivity.samples
         weight_loss: dict[str, list[float]] = {}
         activation_loss: dict[str, list[float]] = {}
@@ -122,7 +122,11 @@ class QBitOpt:
             if site.tensor not in activation_loss and not site.is_input:
                 errors = measured_errors(site.activation, samples[site.tensor], self.table.activation_bits)
                 activation_loss[site.tensor] = (traces[site.tensor] * errors).tolist()
-        return problem_of(self.program, self.table, weight_loss, activation_loss, self.limits)
+        return weight_loss, activation_loss
+
+    def problem(self) -> Problem:
+        """The allocation problem as training stands now."""
+        return problem_of(self.program, self.table, *self.losses(), self.limits)
 
     def _reallocate(self, step: int) -> list[nn.Parameter]:
         """Allocate, and change the bits if that gains enough; gives the parameters that were fitted anew."""
