@@ -33,8 +33,9 @@ async def serves_every_column(dut: Any) -> None:
         packing = 1 << rng.randrange(lanes.bit_length())
         segment = lanes // packing
         slot, plane = rng.randrange(packing), rng.randrange(8)
-        fields: dict[str, int | list[int]] = {"width": WIDTH, "height": HEIGHT, "zero_code": zero, "segment_mask": lanes - segment,
-                  "phase": [c // per_phase for c in range(columns)]}
+        fields: dict[str, int | list[int]] = {
+            "width": WIDTH, "height": HEIGHT, "zero_code": zero, "segment_mask": lanes - segment,
+            "phase": [c // per_phase for c in range(columns)]}
         word = pack(fields, shape.descriptor, "bench")
         rows = [stride * c - top for c in range(columns)]
         group_row, column = columns * stride * rng.randrange(4), rng.randint(-2, WIDTH + 1)

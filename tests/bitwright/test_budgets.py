@@ -9,7 +9,6 @@ import pytest
 from bitwright.budgets import Losses, load_losses, parse_budgets
 from sim.errors import InputError
 
-
 LOSSES = Losses(bits=(2, 3), weight={"a": [2.0, 1.0]}, activation={"x": [0.2, 0.1]})
 
 

@@ -6,12 +6,19 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from amaranth.hdl import Elaboratable
+from numpy.typing import NDArray
 
 from rtl.icarus import build, run_bench
+from rtl.simulator import run
 from rtl.verilog import verilog_text
+from sim.events import EVENTS, events
 from sim.machine import Machine, load_machine
+from sim.plan import Plan
+from sim.simulate import simulate
+from sim.timing import timeline
 
 RunUnit = Callable[..., None]
 
@@ -35,11 +42,37 @@ def small_machine() -> Machine:
 def run_unit(tmp_path: Path, small_machine: Machine) -> RunUnit:
     """Build a component as the top module and run its bench on it."""
 
-    def run(component: Elaboratable, bench: str, machine: Machine = small_machine, **environment: str) -> None:
+    def run_component(component: Elaboratable, bench: str, machine: Machine = small_machine, **environment: str) -> None:
         place = build(verilog_text(component, "unit"), "unit", tmp_path / "build")
         folder = tmp_path / "run"
         folder.mkdir()
         run_bench(place, "unit", f"rtl.benches.{bench}", folder,
                   {"BITWRIGHT_MACHINE": machine.model_dump_json(), **environment})
 
-    return run
+    return run_component
+
+
+def differences(plan: Plan, inputs: dict[str, NDArray[np.int32]], *, stall: float = 0.0,
+                place: Path | None = None) -> list[str]:
+    """What the RTL does otherwise than the simulator: codes of every tensor, cycles of every record, counters.
+
+    A stalling stream may move the cycles and what is waited for, nothing else.
+    """
+    result = run(plan, inputs, stall=stall, place=place)
+    codes, times = simulate(plan.program, inputs), timeline(plan)
+    found = [f"codes of {name}" for name in codes if not np.array_equal(codes[name], result.codes[name])]
+    per_record = events(plan)
+    expected = {name: sum(record[name] for record in per_record) for name in EVENTS} | {"pairs": times.pairs}
+    if not stall:
+        expected |= {"wait_accumulator": times.wait_accumulator, "wait_weights": times.wait_weights}
+        found += [f"ends {list(ends)} not {times.ends}" for ends in result.ends if tuple(ends) != times.ends]
+    for counters in result.counters:
+        found += [f"{name} {counters[name]} not {expected[name]}" for name in expected
+                  if counters[name] != expected[name]]
+    return found
+
+
+@pytest.fixture(scope="session")
+def compare() -> Callable[..., list[str]]:
+    """`differences`, for the tests of whole Programs."""
+    return differences
