@@ -60,7 +60,8 @@ def cost_table(program: Program, machine: Machine, technology: Technology,
     """Tabulate every Conv of `program` over all choices of bits.
 
     Layers with `unit` weights have no choice of weight bits: their entries repeat along that axis. Tensors that only
-    the host reads, and residuals that no engine reads as an input, keep the width they have in `program`.
+    the host reads may be as wide as the accumulator, since sums widen with the bits; residuals that no record reads as
+    an input keep the width they have in `program`.
     """
     convs = program.convs
     shape = (len(convs), len(weight_bits), len(activation_bits))
@@ -87,10 +88,18 @@ def _with_widest_neighbours(program: Program, conv: Conv, machine: Machine, wide
     kind = "signed" if conv.weight_format.kind == "bipolar" else shape.weight_kind
     return replace(
         shape, weight_kind=kind,
-        bits_out=max(widest, shape.bits_out) if conv.output in inputs else shape.bits_out,
+        bits_out=_widest_output(program, conv, inputs, widest),
         bits_residual=max(widest, shape.bits_residual) if conv.residual in inputs else shape.bits_residual,
         terms=machine.terms, residual_terms=machine.terms if conv.residual else 0,
     )
+
+
+def _widest_output(program: Program, conv: Conv, inputs: set[str], widest: int) -> int:
+    if conv.output in inputs:
+        return max(widest, program.tensor(conv.output).format.bits)
+    if any(conv.output == other.residual for other in program.convs):
+        return program.tensor(conv.output).format.bits
+    return program.acc_bits
 
 
 def _fixed_costs(program: Program, machine: Machine, technology: Technology, widest: int) -> tuple[int, float]:

@@ -1,0 +1,64 @@
+"""Kept budgets: whatever bits are chosen, the lowered and simulated network costs no more than the table says."""
+
+from math import fsum
+
+import numpy as np
+import pytest
+import torch
+from torch import fx
+
+from bitwright.estimate import estimate
+from quant.convert import quantize
+from quant.data import DIGITS_EXPONENT, DIGITS_FORMAT, digits
+from quant.layers import QuantConv2d, QuantLinear
+from quant.lower import lower
+from quant.networks import DigitsNet
+from quant.qil import QILActivation
+from sim.cost_table import CostTable, cost_table
+from sim.machine import Machine, load_machine
+from sim.plan import plan
+from sim.program import Program
+from sim.technology import load_technology
+
+TECHNOLOGY = load_technology("generic45")
+
+
+def lowered(model: fx.GraphModule, machine: Machine) -> Program:
+    return lower(model, torch.zeros(1, 1, 8, 8), acc_bits=machine.acc_bits, window=machine.window, terms=machine.terms)
+
+
+def with_random_bits(model: fx.GraphModule, rng: np.random.Generator) -> None:
+    """New widths for all weights and, in execution order, for all stored tensors that have a choice."""
+    for module in model.modules():
+        if isinstance(module, QuantConv2d | QuantLinear):
+            module.weight_quantizer.set_bits(int(rng.integers(2, 9)), module.weight)
+    for quantizer in [module for module in model.modules() if isinstance(module, QILActivation)]:
+        quantizer.set_bits(int(rng.integers(2, 9)), torch.rand(256) * 4)
+
+
+def bound(table: CostTable, program: Program) -> tuple[int, float]:
+    """Cycles and energy of the table at the program's own bits."""
+    choice = []
+    for layer, conv in enumerate(program.convs):
+        bits_w = table.weight_bits[0] if conv.weight_format.kind == "unit" else conv.weight_format.bits
+        bits_a = program.tensor(conv.input).format.bits
+        choice.append((layer, table.weight_bits.index(bits_w), table.activation_bits.index(bits_a)))
+    return (table.fixed_cycles + sum(int(table.cycles[i]) for i in choice),
+            table.fixed_energy_pj + fsum(table.energy_pj[i] for i in choice))
+
+
+@pytest.mark.parametrize("name", ["tiny", "edge"])
+def test_any_choice_of_bits_stays_inside_the_table(name: str) -> None:
+    """A table made at 4 bits bounds the network at 12 random choices of bits between 2 and 8."""
+    machine, rng = load_machine(name), np.random.default_rng(0)
+    torch.manual_seed(0)
+    images = digits()[0].images[:64]
+    model = quantize(DigitsNet(), images, scheme="qil", input_format=DIGITS_FORMAT, input_exponent=DIGITS_EXPONENT)
+    table = cost_table(lowered(model, machine), machine, TECHNOLOGY)
+    for _ in range(12):
+        with_random_bits(model, rng)
+        program = lowered(model, machine)
+        cycles, energy_pj = bound(table, program)
+        cost = estimate(plan(program, machine), TECHNOLOGY)
+        assert cost.latency_cycles <= cycles
+        assert cost.energy.nominal_pj <= energy_pj

@@ -1,0 +1,63 @@
+"""The table bounds every network that its bits can make."""
+
+from dataclasses import replace
+from math import fsum
+
+import numpy as np
+import pytest
+
+from sim.cost_table import cost_table
+from sim.energy import energy
+from sim.events import events
+from sim.formats import Format
+from sim.machine import load_machine
+from sim.plan import plan
+from sim.program import Conv, Program, Tensor
+from sim.technology import load_technology
+from sim.testing import random_machine, random_program
+from sim.timing import timeline
+
+TECHNOLOGY = load_technology("generic45")
+BITS = tuple(range(1, 9))
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_entries_at_a_programs_own_bits_bound_it(seed: int) -> None:
+    """Summed over the layers, cycles and energy of the table are at least those of the simulated Program."""
+    rng = np.random.default_rng(seed)
+    machine = random_machine(rng)
+    program = random_program(rng, machine, layers=4, traits=("residual", "concat", "unsigned", "wrap"))
+    table = cost_table(program, machine, TECHNOLOGY, BITS, BITS)
+    choice = [(layer, BITS.index(c.weight_format.bits), BITS.index(program.tensor(c.input).format.bits))
+              for layer, c in enumerate(program.convs)]
+    planned = plan(program, machine)
+    line = timeline(planned)
+    assert line.total <= table.fixed_cycles + sum(int(table.cycles[i]) for i in choice)
+    used = [energy(counts | {"cycles": end - start}, machine, TECHNOLOGY).nominal_pj
+            for counts, start, end in zip(events(planned), line.starts, line.ends, strict=True)]
+    assert fsum(used) <= table.fixed_energy_pj + fsum(table.energy_pj[i] for i in choice)
+
+
+def test_bytes_are_the_weights_at_each_width() -> None:
+    """3 x 3 weights of 2 x 5 channels at w bits take ceil(90 w / 8) bytes, whatever the activations."""
+    digits = np.ones((5, 1), np.int8)
+    conv = Conv("c", "x", "y", np.zeros((5, 2, 3, 3), np.int8), Format(4, "signed"), digits, np.zeros(5, np.int64),
+                np.zeros(5, np.int64), 0, 3)
+    program = Program((Tensor("x", 3, 3, (2,), Format(4, "unsigned")), Tensor("y", 1, 1, (5,), Format(2, "unsigned"))),
+                      (conv,), acc_bits=24, window=10, terms=3)
+    table = cost_table(program, load_machine("tiny"), TECHNOLOGY)
+    expected = [-(-90 * w // 8) for w in table.weight_bits]
+    np.testing.assert_array_equal(table.bytes[0], np.repeat(expected, 7).reshape(7, 7))
+
+
+def test_wide_logits_are_inside_the_bound() -> None:
+    """A host-read output as wide as the accumulator, on the same weights, still keeps to the entry."""
+    rng = np.random.default_rng(6)
+    machine = load_machine("tiny")
+    program = random_program(rng, machine, layers=1, kinds=("dense",), traits=())
+    table = cost_table(program, machine, TECHNOLOGY, BITS, BITS)
+    conv, target = program.convs[0], program.outputs[0]
+    wide = replace(target, format=Format(program.acc_bits, "signed"))
+    widened = replace(program, tensors=tuple(wide if t.name == target.name else t for t in program.tensors))
+    entry = table.cycles[0, conv.weight_format.bits - 1, program.tensor(conv.input).format.bits - 1]
+    assert timeline(plan(widened, machine)).total <= entry
