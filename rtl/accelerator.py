@@ -154,9 +154,8 @@ class Accelerator(wiring.Component):
         m.d.comb += [
             weights.read.eq(sequencer.weight_read), weights.first.eq(sequencer.weight_first),
             weights.slot.eq(sequencer.weight_slot), weights.plane.eq(sequencer.weight_plane),
-            weights.set.eq(sequencer.weight_set), weights.last_tap_group.eq(sequencer.last_tap_group),
-            weights.last_row_tile.eq(sequencer.last_row_tile), weights.part_lanes.eq(sequencer.part_lanes),
-            weights.tile_lane.eq(sequencer.tile_lane),
+            weights.set.eq(sequencer.weight_set), weights.last_row_tile.eq(sequencer.last_row_tile),
+            weights.part_lanes.eq(sequencer.part_lanes), weights.tile_lane.eq(sequencer.tile_lane),
         ]
 
     def _connect_array(self, m: Module) -> None:

@@ -35,7 +35,7 @@ def describe(plan: Plan, geometry: Geometry) -> list[int]:
     for record, schedule in zip(records, plan.schedules, strict=True):
         fields = _common_fields(plan, record, schedule, geometry)
         if isinstance(record, Conv) and isinstance(schedule, ConvSchedule):
-            fields |= _conv_loops(schedule, geometry) | _operand_fields(plan, record, schedule, geometry)
+            fields |= _conv_loops(schedule, geometry) | _operand_fields(plan, record, geometry)
             fields |= _output_fields(plan, record, schedule, geometry)
         elif isinstance(record, Pool) and isinstance(schedule, PoolSchedule):
             fields |= _pool_fields(plan, record, schedule)
@@ -129,25 +129,19 @@ def _conv_loops(schedule: ConvSchedule, geometry: Geometry) -> Fields:
     }
 
 
-def _operand_fields(plan: Plan, conv: Conv, schedule: ConvSchedule, geometry: Geometry) -> Fields:
+def _operand_fields(plan: Plan, conv: Conv, geometry: Geometry) -> Fields:
     source, lanes = plan.program.tensor(conv.input), geometry.lanes
     if conv.weight_format.kind == "bipolar" and len(source.parts) > MAX_PARTS:
         raise InputError(f"record '{conv.name}': bipolar weights read at most {MAX_PARTS} parts in hardware, "
                          f"not {len(source.parts)}")
-    segment = lanes // schedule.packing
-    present = schedule.shape.taps - (schedule.blocks // schedule.channel_blocks - 1) * schedule.packing
-    used = source.parts[0] if schedule.packing > 1 and not conv.depthwise else segment
-    mask = [sum(_bits_to(used) << (slot * segment) for slot in range(count)) for count in (schedule.packing, present)]
     fields: Fields = {
         "bits_w": conv.weight_format.bits - 1, "signed_w": int(conv.weight_format.kind == "signed"),
         "bipolar": int(conv.weight_format.kind == "bipolar"), "unit": int(conv.weight_format.kind == "unit"),
-        "zero_code": source.format.zero_point & 255, "lane_mask": mask[0], "last_lane_mask": mask[1],
+        "zero_code": source.format.zero_point & 255,
     }
-    if schedule.packing == 1 and conv.weight_format.kind == "bipolar":
+    if conv.weight_format.kind == "bipolar":
         fields["part_blocks"] = [ceil(part / lanes) - 1 for part in source.parts]
         fields["part_lanes"] = [(part - 1) % lanes + 1 for part in source.parts]
-    else:
-        fields["part_lanes"] = [lanes]
     return fields
 
 

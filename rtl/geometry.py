@@ -144,7 +144,6 @@ class Geometry:
         return {
             "bits_w": 3, "signed_w": 1, "bipolar": 1, "unit": 1,
             "bits_a": 3, "signed_a": 1, "zero_code": 8,
-            "lane_mask": self.lanes, "last_lane_mask": self.lanes,
             "part_blocks": data.ArrayLayout(BLOCK_BITS, MAX_PARTS),
             "part_lanes": data.ArrayLayout(self.lane_bits + 1, MAX_PARTS),
         }

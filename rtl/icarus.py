@@ -18,7 +18,8 @@ import sim.schedule
 from rtl.verilog import RAM_MODEL
 from sim.errors import EngineError, InputError
 
-__all__ = ["SimulationError", "build", "cache_directory", "prune", "run_bench", "source_key"]
+__all__ = ["SimulationError", "build", "cache_directory", "prune", "require_icarus", "run_bench",
+           "source_key"]
 
 CACHED_BUILDS = 100
 """Builds that a cache keeps; one of `tiny` takes 3 MB."""
@@ -61,7 +62,7 @@ def build(text: str, top: str, place: Path) -> Path:
     SimulationError
         If it refuses the source.
     """
-    _require_icarus()
+    require_icarus()
     place.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(dir=place.parent, prefix=".building-"))
     try:
@@ -94,7 +95,7 @@ def run_bench(place: Path, top: str, bench: str, folder: Path, environment: Mapp
     SimulationError
         If a test of the bench fails or the simulator does; with the tail of the log.
     """
-    _require_icarus()
+    require_icarus()
     log, results = folder / "run.log", folder / "results.xml"
     with _failures(f"{bench} failed", log):
         get_runner("icarus").test(
@@ -107,7 +108,14 @@ def run_bench(place: Path, top: str, bench: str, folder: Path, environment: Mapp
         raise SimulationError(f"{bench}: {failed} of {tests} tests failed\n{_tail(log)}")
 
 
-def _require_icarus() -> None:
+def require_icarus() -> None:
+    """Refuse to go on without Icarus Verilog.
+
+    Raises
+    ------
+    InputError
+        If it is not installed; the message says what to install.
+    """
     if not (shutil.which("iverilog") and shutil.which("vvp")):
         raise InputError("Icarus Verilog (iverilog) was not found; install it with 'apt-get install iverilog'")
 

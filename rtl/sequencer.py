@@ -30,7 +30,7 @@ class Sequencer(wiring.Component):
     tap_advance, tap_restore, tap_commit, tap_reset, pixel_advance, ... : for the walks
     tile_lane, block_address : lane of the row tile's first channel, address of the channel block
     weight_read, weight_first, weight_plane, weight_set : the weight read; `weight_first` restarts the row tile
-    last_tap_group, last_row_tile, block_ends_part : of the block whose weights are read
+    last_row_tile, part_lanes : of the block whose weights are read; lanes that carry a channel
     launch, step : the step whose operands will be there in time
     pixel_done, block_done : the step's last operand read, of a block's last pixel
     tile_issued : a row tile needs its weights no more; `record_issued`: nothing is left to issue
@@ -42,7 +42,7 @@ class Sequencer(wiring.Component):
         flags = ("init", "begin", "bank_freed", "tile_filled")
         outputs = ("read", "first_segment", "last_segment", "tap_advance", "tap_restore", "tap_commit",
                    "pixel_advance", "pixel_restore", "pixel_commit", "tap_reset", "pixel_reset", "weight_read",
-                   "weight_first", "weight_set", "weight_slot", "last_tap_group", "last_row_tile", "launch",
+                   "weight_first", "weight_set", "weight_slot", "last_row_tile", "launch",
                    "pixel_done", "block_done", "tile_issued", "record_issued", "wait_accumulator", "wait_weights")
         super().__init__({
             "descriptor": In(geometry.descriptor), "last_group": In(1),
@@ -56,7 +56,7 @@ class Sequencer(wiring.Component):
         self.pixel, self.pixels = Signal(PIXEL_BITS), Signal(PIXEL_BITS)
         self.channel_block, self.tap_group = Signal(BLOCK_BITS), Signal(TAP_BITS)
         self.chunk, self.row_tile = Signal(PIXEL_BITS), Signal(TILE_BITS)
-        self.issuing = Signal()
+        self.issuing, self.last_tap_group = Signal(), Signal()
         self.step_end, self.block_end, self.group_end, self.tile_end, self.row_tile_end = (
             Signal(name=name) for name in ("step_end", "block_end", "group_end", "tile_end", "row_tile_end"))
 
@@ -74,14 +74,13 @@ class Sequencer(wiring.Component):
 
     def _ends(self, m: Module) -> None:
         d = self.descriptor
-        last_tap_group = self.tap_group == d.tap_groups
         m.d.comb += [
             self.pixels.eq(Mux(self.chunk == d.chunks, d.last_chunk_pixels, d.chunk_pixels)),
             self.step_end.eq(self.issuing & (self.cycle == d.step_cycles)),
             self.block_end.eq(self.step_end & (self.pixel == self.pixels)),
             self.group_end.eq(self.block_end & (self.channel_block == d.channel_blocks)),
-            self.last_tap_group.eq(last_tap_group),
-            self.tile_end.eq(self.group_end & last_tap_group),
+            self.last_tap_group.eq(self.tap_group == d.tap_groups),
+            self.tile_end.eq(self.group_end & self.last_tap_group),
             self.row_tile_end.eq(self.tile_end & (self.chunk == d.chunks)),
             self.last_row_tile.eq(self.row_tile == d.row_tiles),
             self.record_issued.eq(self.row_tile_end & self.last_row_tile),

@@ -16,7 +16,7 @@ from rtl.accelerator import Accelerator
 from rtl.counters import COUNTERS
 from rtl.descriptor import describe, describe_fill
 from rtl.geometry import Geometry
-from rtl.icarus import SimulationError, build, cache_directory, prune, run_bench, source_key
+from rtl.icarus import SimulationError, build, cache_directory, prune, require_icarus, run_bench, source_key
 from rtl.verilog import TOP, verilog_text
 from sim.formats import Format
 from sim.layout import Bits, activation_image, read_activation_image, tensor_words
@@ -64,6 +64,7 @@ def build_machine(machine: Machine) -> Path:
     cache = cache_directory()
     place = cache / source_key(machine.model_dump_json(exclude=NOT_HARDWARE))
     if not place.exists():
+        require_icarus()
         build(verilog_text(Accelerator(Geometry(machine)), TOP), TOP, place)
         prune(cache)
     return place

@@ -19,7 +19,7 @@ class WeightStore(wiring.Component):
     -------
     write, write_slot, write_address, data : words from the fill engine, for the rows in the mask `write`
     read, first, slot, plane, set : the read, one cycle ahead; the address counts up from `first`, word 0 of the slot
-    last_tap_group, last_row_tile, part_lanes, tile_lane : of the block that is read
+    last_row_tile, part_lanes, tile_lane : of the block that is read
     out, out_set, out_plane, word : the planes, for the rows in the mask `out`; the last entry is the reference row
     read_rows : rows whose bank is read in this cycle
     """
@@ -32,7 +32,7 @@ class WeightStore(wiring.Component):
             "write": In(rows), "write_slot": In(1), "write_address": In(geometry.weight_address_bits),
             "data": In(lanes).array(rows),
             "read": In(1), "first": In(1), "slot": In(1), "plane": In(3), "set": In(1),
-            "last_tap_group": In(1), "last_row_tile": In(1), "part_lanes": In(geometry.lane_bits + 1),
+            "last_row_tile": In(1), "part_lanes": In(geometry.lane_bits + 1),
             "tile_lane": In(max(1, geometry.lane_bits)),
             "out": Out(rows + 1), "out_set": Out(1), "out_plane": Out(3), "word": Out(lanes).array(rows + 1),
             "read_rows": Out(rows),
@@ -76,17 +76,14 @@ class WeightStore(wiring.Component):
         return ram.rdata
 
     def _generated(self, m: Module) -> tuple[Value, Value]:
-        """Lanes with a channel and a tap (the reference row); for `unit` weights only the row tile's own ones."""
-        d, lanes, rows = self.descriptor, self.geometry.lanes, self.geometry.rows
-        present, word, unit = Signal(lanes), Signal(lanes), Signal()
-        m.d.comb += present.eq(Mux(self.last_tap_group, d.last_lane_mask, d.lane_mask))
-        inside = ~d.segment_mask
-        for lane in range(lanes):
-            own = (self.tile_lane & inside) == (lane & -rows & inside)
-            used = Mux(d.unit, own, lane < self.part_lanes)
+        """Lanes with a channel (the reference row), or for `unit` weights the row tile's own lanes.
+
+        Such weights have one bit, so packing taps would only trade blocks for longer steps, and a block is one tap.
+        """
+        d, rows = self.descriptor, self.geometry.rows
+        word, shown, unit = Signal(self.geometry.lanes), Signal(self.geometry.lanes), Signal()
+        for lane in range(self.geometry.lanes):
             with m.If(self.read):
-                m.d.sync += word[lane].eq(present[lane] & used)
-        m.d.sync += unit.eq(d.unit)
-        shown = Signal(lanes)
-        m.d.sync += shown.eq(word)
+                m.d.sync += word[lane].eq(Mux(d.unit, self.tile_lane == (lane & -rows), lane < self.part_lanes))
+        m.d.sync += [unit.eq(d.unit), shown.eq(word)]
         return unit, shown

@@ -42,7 +42,8 @@ def small_machine() -> Machine:
 def run_unit(tmp_path: Path, small_machine: Machine) -> RunUnit:
     """Build a component as the top module and run its bench on it."""
 
-    def run_component(component: Elaboratable, bench: str, machine: Machine = small_machine, **environment: str) -> None:
+    def run_component(component: Elaboratable, bench: str, machine: Machine = small_machine,
+                      **environment: str) -> None:
         place = build(verilog_text(component, "unit"), "unit", tmp_path / "build")
         folder = tmp_path / "run"
         folder.mkdir()

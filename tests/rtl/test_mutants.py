@@ -1,0 +1,130 @@
+"""Faults put into the hardware on purpose: the comparison with the simulator must find every one.
+
+A mutant is a change of one line of source. A suite that lets a mutant live needs a new test.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from rtl.accelerator import Accelerator
+from rtl.geometry import Geometry
+from rtl.icarus import SimulationError, build
+from rtl.verilog import TOP, verilog_text
+from sim.errors import InputError
+from sim.machine import Machine, load_machine
+from sim.plan import Plan, plan
+from sim.testing import corner_inputs, random_program
+
+ATTEMPTS = 8
+"""Programs that may be needed to find a mutant."""
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A fault: `old` becomes `new` in a module; `kinds` of records on a machine with `changes` can show it."""
+
+    name: str
+    module: str
+    old: str
+    new: str
+    kinds: tuple[str, ...] = ("dense",)
+    rounding: str = "half_up"
+    changes: tuple[tuple[str, int], ...] = ()
+
+
+ONE_BIT = (("max_bits_w", 1), ("max_bits_a", 1))
+"""Steps of one cycle: only there an accumulator is read while it is written, and tiles end faster than they drain."""
+
+MUTANTS = [
+    Mutant("ties away from even", "requantizer", "(dropped == (unit >> 1)) & floor[0]", "(dropped == (unit >> 1))",
+           rounding="half_even"),
+    Mutant("a whole unit instead of half", "requantizer", "(1 << packet.shift) >> 1", "(1 << packet.shift)"),
+    Mutant("no clamp below", "requantizer", "Mux(moved < self.low, self.low, ", "Mux(0, self.low, "),
+    Mutant("residual ignored", "requantizer", "Mux(term.residual, self.residual, acc)", "acc", ("add",)),
+    Mutant("reference forgotten", "requantizer", "(self.acc << 1) - self.reference", "self.acc << 1"),
+    Mutant("sign plane added", "pe", "Mux(self.negative, base - ones, base + ones)", "base + ones"),
+    Mutant("significance not doubled", "pe", "Mux(self.double, partial << 1, partial)", "partial"),
+    Mutant("accumulator not write-first", "pe", "transparent=True", "transparent=False", ("linear",),
+           changes=ONE_BIT),
+    Mutant("one pair too few", "pairs", "(w == 0) & (a == 0)", "(w == 0) & (a <= 1)"),
+    Mutant("gated rows work", "pairs", "Mux(current.last_row_tile, d.last_tile_rows, ", "Mux(0, 0, "),
+    Mutant("dilation ignored", "walk", "current.column + d.dilation", "current.column + 1"),
+    Mutant("bank wraps late", "walk", "wrapped.eq(bank >= columns)", "wrapped.eq(bank > columns)"),
+    Mutant("address off by one", "walk", "current.address + d.pixel_step", "current.address + d.pixel_step + 1"),
+    Mutant("zeros outside the map", "loader", "zero.replicate(self.geometry.lanes)", "0"),
+    Mutant("depthwise slice not moved", "loader", "self.slice_lane & d.segment_mask", "0", ("depthwise",)),
+    Mutant("an accumulator bank too many", "sequencer", "free, filled = Signal(2, init=2)",
+           "free, filled = Signal(2, init=3)", changes=ONE_BIT),
+    Mutant("a weight slot too few", "fill", "free = Signal(), Signal(2, init=2)", "free = Signal(), Signal(2, init=1)"),
+    Mutant("parameters of the row tile before", "requant_control", "self.parameter_slot.eq(self.parameter_slot + 1)",
+           "self.parameter_slot.eq(self.parameter_slot)"),
+    Mutant("residual without a sign", "residual", "Mux(d.residual_signed, lanes, 0)", "0", ("add",)),
+    Mutant("planes from one set", "packer", "pixel_set.eq(~pixel_set)", "pixel_set.eq(pixel_set)"),
+    Mutant("maximum of earlier windows", "pool", "Mux(self.first, 0, place)", "place", ("max",)),
+    Mutant("signed codes compared as unsigned", "pool", "flipped.eq(d.signed_a & top)", "flipped.eq(0)", ("max",)),
+    Mutant("unit weights of all row tiles", "weights", "self.tile_lane == (lane & -rows)", "1", ("average",)),
+    Mutant("reference in all lanes", "weights", "lane < self.part_lanes", "1", ("linear",)),
+]
+
+
+def small_machine(mutant: Mutant) -> Machine:
+    """Quick to build, and quick to run out of banks and slots."""
+    return load_machine("tiny").model_copy(update={
+        "name": "mutant", "rows": 2, "columns": 2, "requantizers": 1, "acc_depth": 2, "act_regions": 8,
+        "region_words": 512, "stream_bits": 16, **dict(mutant.changes)})
+
+
+def programs(mutant: Mutant, machine: Machine) -> Iterator[tuple[Plan, dict[str, np.ndarray]]]:
+    """The Programs that a mutant meets, one after another."""
+    rng = np.random.default_rng(11)
+    limited = machine.model_copy(update={"roundings": (mutant.rounding,)})
+    found = 0
+    while found < ATTEMPTS:
+        program = random_program(rng, limited, layers=2, kinds=mutant.kinds)
+        try:
+            planned = plan(program, machine)
+        except InputError:
+            continue
+        found += 1
+        yield planned, corner_inputs(rng, program, 1)
+
+
+def mutate(monkeypatch: pytest.MonkeyPatch, mutant: Mutant) -> None:
+    """Let every module of the hardware use the mutant's module instead of the original."""
+    original = import_module(f"rtl.{mutant.module}")
+    source = Path(str(original.__file__)).read_text()
+    assert source.count(mutant.old) == 1, f"'{mutant.old}' occurs {source.count(mutant.old)} times"
+    changed = ModuleType(original.__name__)
+    exec(compile(source.replace(mutant.old, mutant.new), str(original.__file__), "exec"), changed.__dict__)
+    for user in [module for name, module in sys.modules.items() if name.startswith("rtl.")]:
+        for name, value in vars(user).copy().items():
+            if getattr(value, "__module__", None) == original.__name__ and hasattr(changed, name):
+                monkeypatch.setattr(user, name, getattr(changed, name))
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_mutant_is_found(compare, monkeypatch, tmp_path, mutant):
+    """One of a few random Programs shows the fault in codes, cycles or counters; without the fault it does not."""
+    machine = small_machine(mutant)
+    with monkeypatch.context() as patched:
+        mutate(patched, mutant)
+        text = verilog_text(Accelerator(Geometry(machine)), TOP)
+    place = build(text, TOP, tmp_path / "mutant")
+    for planned, inputs in programs(mutant, machine):
+        try:
+            found = compare(planned, inputs, place=place)
+        except SimulationError:
+            found = ["it does not run"]
+        if found:
+            assert compare(planned, inputs) == []
+            return
+    pytest.fail(f"{ATTEMPTS} Programs did not show it")
