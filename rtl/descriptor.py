@@ -26,11 +26,11 @@ def describe(plan: Plan, geometry: Geometry) -> list[int]:
     Raises
     ------
     InputError
-        If a number is too large for its field, there are too many records, or bipolar weights read too many parts.
+        If a number is too large for its field, there are no or too many records, or bipolar weights read too many parts.
     """
     records = plan.program.records
-    if len(records) > geometry.records:
-        raise InputError(f"the hardware has descriptors for {geometry.records} records, not {len(records)}")
+    if not 1 <= len(records) <= geometry.records:
+        raise InputError(f"the hardware runs 1..{geometry.records} records, not {len(records)}")
     words = []
     for record, schedule in zip(records, plan.schedules, strict=True):
         fields = _common_fields(plan, record, schedule, geometry)

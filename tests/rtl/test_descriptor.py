@@ -1,0 +1,83 @@
+"""Descriptors."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from rtl.descriptor import describe, describe_fill, pack
+from rtl.geometry import Geometry
+from sim.digits import no_digits
+from sim.errors import InputError
+from sim.formats import Format
+from sim.machine import load_machine
+from sim.plan import plan
+from sim.program import Conv, Pool, Program, Tensor
+from sim.schedule import packet_bits
+
+
+def one_conv(parts, kind="signed"):
+    """A linear layer on one pixel of a tensor with `parts`."""
+    weights = np.ones((1, sum(parts), 1, 1), np.int8)
+    conv = Conv("sum", "a", "b", weights, Format(1 if kind == "bipolar" else 2, kind), no_digits(1), np.array([0]),
+                np.array([1]), 0, 1)
+    tensors = Tensor("a", 1, 1, parts, Format(1, "unsigned")), Tensor("b", 1, 1, (1,), Format(1, "unsigned"))
+    return plan(Program(tensors, (conv,), acc_bits=24, window=10, terms=3), load_machine("tiny"))
+
+
+def test_pack_places_fields():
+    """Fields, lists of elements and two's complement lie where the layout says."""
+    layout = Geometry(load_machine("tiny")).descriptor
+    word = pack({"last": 1, "left": -1, "bank": [2, 1, 0]}, layout, "record 'x'")
+    left, bank = layout["left"], layout["bank"]
+    assert word == 1 | ((1 << left.width) - 1) << left.offset | 0b000110 << bank.offset
+
+
+@pytest.mark.parametrize(("field", "value", "limits"), [
+    ("taps", 4096, "0..4095"), ("left", -32769, "-32768..32767"), ("bits_w", -1, "0..7")])
+def test_pack_refuses_what_does_not_fit(field, value, limits):
+    """A number that is too large for its field is refused with the record, the field, its limits and the number."""
+    layout = Geometry(load_machine("tiny")).descriptor
+    message = f"record 'x': the hardware's field '{field}' holds {limits}, not {value}"
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        pack({field: value}, layout, "record 'x'")
+
+
+def test_bipolar_weights_read_few_parts():
+    """The reference row knows the ends of four parts; other weights do not care."""
+    geometry = Geometry(load_machine("tiny"))
+    describe(one_conv((1,) * 4, "bipolar"), geometry)
+    describe(one_conv((1,) * 9), geometry)
+    message = "record 'sum': bipolar weights read at most 4 parts in hardware, not 5"
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        describe(one_conv((1,) * 5, "bipolar"), geometry)
+
+
+def test_descriptor_memory_is_finite():
+    """A program with more records than descriptors, or none at all, is refused."""
+    geometry = Geometry(load_machine("tiny"), records=2)
+    tensors = tuple(Tensor(f"t{i}", 1, 1, (1,), Format(2, "unsigned")) for i in range(4))
+    pools = tuple(Pool(f"p{i}", f"t{i}", f"t{i + 1}", (1, 1)) for i in range(3))
+    for used in (0, 3):
+        planned = plan(Program(tensors[: used + 1], pools[:used]), load_machine("edge"))
+        with pytest.raises(InputError, match=rf"^the hardware runs 1\.\.2 records, not {used}$"):
+            describe(planned, geometry)
+
+
+def test_fill_table_ends():
+    """Pools have no weights; the table ends with a word that is not valid."""
+    tensors = Tensor("a", 2, 2, (1,), Format(2, "unsigned")), Tensor("b", 1, 1, (1,), Format(2, "unsigned"))
+    pool = plan(Program(tensors, (Pool("pool", "a", "b", (2, 2)),)), load_machine("edge"))
+    geometry = Geometry(load_machine("edge"))
+    assert describe_fill(pool, geometry) == [0]
+    valid, end = describe_fill(one_conv((1,)), Geometry(load_machine("tiny")))
+    assert (valid & 1, end) == (1, 0)
+
+
+@pytest.mark.parametrize("name", ["tiny", "edge", "large"])
+def test_packets_are_as_wide_as_the_stream_says(name):
+    """The parameter packet that hardware takes apart has the width of the one that `sim` streams."""
+    machine = load_machine(name)
+    assert Geometry(machine).packet_layout.size == packet_bits(machine)
