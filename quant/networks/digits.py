@@ -1,4 +1,4 @@
-"""Networks to quantize."""
+"""A small network for the handwritten digits."""
 
 from __future__ import annotations
 

@@ -1,0 +1,96 @@
+"""Residual networks of basic blocks for images: ResNet-18 and ResNet-34.
+
+He et al., "Deep Residual Learning for Image Recognition", CVPR 2016, arXiv 1512.03385, table 1. Names and shapes of
+all parameters and buffers are those of torchvision, whose checkpoints load as they are.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+from torch import Tensor, nn
+
+__all__ = ["ResNet", "resnet18", "resnet34"]
+
+WIDTHS = (64, 128, 256, 512)
+"""Channels of the four groups of blocks."""
+
+
+class BasicBlock(nn.Module):
+    """Two 3 x 3 convolutions around a shortcut, which is a strided 1 x 1 convolution where shapes change.
+
+    Parameters
+    ----------
+    channels_in, channels_out : int
+    stride : int
+        Of the first convolution and of the shortcut.
+    """
+
+    def __init__(self, channels_in: int, channels_out: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels_in, channels_out, 3, stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels_out)
+        self.relu = nn.ReLU()
+        self.conv2 = nn.Conv2d(channels_out, channels_out, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(channels_out)
+        self.downsample: nn.Module | None = None
+        if stride != 1 or channels_in != channels_out:
+            self.downsample = nn.Sequential(nn.Conv2d(channels_in, channels_out, 1, stride, bias=False),
+                                            nn.BatchNorm2d(channels_out))
+
+    def forward(self, x: Tensor) -> Tensor:
+        shortcut = x if self.downsample is None else self.downsample(x)
+        inner = self.relu(self.bn1(self.conv1(x)))
+        return cast(Tensor, self.relu(self.bn2(self.conv2(inner)) + shortcut))
+
+
+class ResNet(nn.Module):
+    """A residual network for images of 3 channels.
+
+    Parameters
+    ----------
+    blocks : tuple of 4 int
+        How many blocks each group has.
+    classes : int
+
+    Examples
+    --------
+    >>> import torch
+    >>> resnet18().eval()(torch.zeros(1, 3, 64, 64)).shape
+    torch.Size([1, 1000])
+    """
+
+    def __init__(self, blocks: tuple[int, int, int, int], classes: int = 1000) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, WIDTHS[0], 7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(WIDTHS[0])
+        self.relu = nn.ReLU()
+        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
+        self.layer1 = _group(WIDTHS[0], WIDTHS[0], blocks[0], stride=1)
+        self.layer2 = _group(WIDTHS[0], WIDTHS[1], blocks[1], stride=2)
+        self.layer3 = _group(WIDTHS[1], WIDTHS[2], blocks[2], stride=2)
+        self.layer4 = _group(WIDTHS[2], WIDTHS[3], blocks[3], stride=2)
+        self.avgpool = nn.AdaptiveAvgPool2d((1, 1))
+        self.flatten = nn.Flatten()
+        self.fc = nn.Linear(WIDTHS[3], classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        return cast(Tensor, self.fc(self.flatten(self.avgpool(x))))
+
+
+def resnet18(classes: int = 1000) -> ResNet:
+    """ResNet-18: 11 689 512 parameters, 1.81 G multiplications for an image of 224 x 224."""
+    return ResNet((2, 2, 2, 2), classes)
+
+
+def resnet34(classes: int = 1000) -> ResNet:
+    """ResNet-34: 21 797 672 parameters, 3.66 G multiplications for an image of 224 x 224."""
+    return ResNet((3, 4, 6, 3), classes)
+
+
+def _group(channels_in: int, channels_out: int, blocks: int, stride: int) -> nn.Sequential:
+    """Blocks of one width, the first one with the stride."""
+    first = BasicBlock(channels_in, channels_out, stride)
+    return nn.Sequential(first, *(BasicBlock(channels_out, channels_out, 1) for _ in range(blocks - 1)))
