@@ -26,7 +26,8 @@ def describe(plan: Plan, geometry: Geometry) -> list[int]:
     Raises
     ------
     InputError
-        If a number is too large for its field, there are no or too many records, or bipolar weights read too many parts.
+        If a number is too large for its field, there are no records or too many, or bipolar weights read too many
+        parts.
     """
     records = plan.program.records
     if not 1 <= len(records) <= geometry.records:

@@ -17,9 +17,10 @@ from typing import Any
 import cocotb
 import numpy as np
 from cocotb.clock import Clock
-from cocotb.triggers import FallingEdge, ReadOnly, ValueChange
+from cocotb.triggers import FallingEdge, ReadOnly, RisingEdge, SimTimeoutError, ValueChange, with_timeout
 
 JOB = Path(os.environ["BITWRIGHT_JOB"])
+PERIOD_NS = 10
 START_LIMIT = 20
 """Cycles in which the machine must have prefetched its first record."""
 
@@ -44,7 +45,7 @@ class Bench:
                      "stream_valid", "stream_data", "counter_number"):
             getattr(dut, name).value = 0
         dut.rst.value = 1
-        Clock(dut.clk, 10, unit="ns").start()
+        Clock(dut.clk, PERIOD_NS, unit="ns").start()
         for _ in range(2):
             await FallingEdge(dut.clk)
         dut.rst.value = 0
@@ -93,10 +94,10 @@ class Bench:
                 await FallingEdge(dut.clk)
             dut.stream_data.value = int.from_bytes(beat.tobytes(), "little")
             dut.stream_valid.value = 1
-            taken = False
-            while not taken:
-                taken = bool(dut.stream_ready.value)
+            if not dut.stream_ready.value:
+                await RisingEdge(dut.stream_ready)
                 await FallingEdge(dut.clk)
+            await FallingEdge(dut.clk)
         dut.stream_valid.value = 0
 
     async def watch(self) -> None:
@@ -170,11 +171,11 @@ class Bench:
     async def finished(self) -> None:
         """Wait until the machine is not busy, at most as long as the job allows."""
         limit = self.job["cycle_limit"]
-        for _ in range(limit):
-            await FallingEdge(self.dut.clk)
-            if not self.dut.busy.value:
-                return
-        raise AssertionError(f"still busy with record {int(self.dut.record.value)} after {limit} cycles")
+        try:
+            await with_timeout(FallingEdge(self.dut.busy), limit * PERIOD_NS, "ns")
+        except SimTimeoutError:
+            raise AssertionError(f"busy with record {int(self.dut.record.value)} after {limit} cycles") from None
+        await FallingEdge(self.dut.clk)
 
     async def counters(self) -> dict[str, int]:
         """All counters by name."""

@@ -65,6 +65,7 @@ MUTANTS = [
     Mutant("an accumulator bank too many", "sequencer", "free, filled = Signal(2, init=2)",
            "free, filled = Signal(2, init=3)", changes=ONE_BIT),
     Mutant("a weight slot too few", "fill", "free = Signal(), Signal(2, init=2)", "free = Signal(), Signal(2, init=1)"),
+    Mutant("no weight slot at all", "fill", "free = Signal(), Signal(2, init=2)", "free = Signal(), Signal(2, init=0)"),
     Mutant("parameters of the row tile before", "requant_control", "self.parameter_slot.eq(self.parameter_slot + 1)",
            "self.parameter_slot.eq(self.parameter_slot)"),
     Mutant("residual without a sign", "residual", "Mux(d.residual_signed, lanes, 0)", "0", ("add",)),
