@@ -14,7 +14,7 @@ import numpy as np
 from sim.errors import InputError
 from sim.layout import Bits, row_tile_words, tensor_words
 from sim.machine import Machine
-from sim.program import Conv, Pool, Program, reads
+from sim.program import Conv, Pool, Program, Tensor, reads
 from sim.schedule import ConvSchedule, PoolSchedule, conv_shape, schedule_conv, schedule_pool
 
 __all__ = ["Plan", "plan"]
@@ -111,14 +111,30 @@ def _check_conv(conv: Conv, schedule: ConvSchedule, machine: Machine) -> None:
 def _place(program: Program, machine: Machine) -> dict[str, int]:
     """First fit in whole regions; a tensor holds its place from its first write to its last read.
 
-    Inputs are there from the start and outputs stay to the end.
+    Inputs are there from the start and outputs stay to the end. Tensors are placed in the order of their first use;
+    where gaps then prevent a fit, the largest are placed first (greedy by size: Pisarchyk and Lee, "Efficient Memory
+    Management for Deep Neural Net Inference", 2020, arXiv 2001.03288).
     """
-    first, last = _lifetimes(program)
+    first, _ = lifetimes = _lifetimes(program)
+    in_order = sorted(program.tensors, key=lambda t: first[t.name])
+    try:
+        return _first_fit(in_order, lifetimes, machine)
+    except InputError as refusal:
+        try:
+            return _first_fit(sorted(in_order, key=lambda t: -tensor_words(t, machine)), lifetimes, machine)
+        except InputError:
+            raise refusal from None
+
+
+def _first_fit(tensors: list[Tensor], lifetimes: tuple[dict[str, int], dict[str, int]],
+               machine: Machine) -> dict[str, int]:
+    """Place tensors one after another, each at the lowest gap among those alive at the same time."""
+    first, last = lifetimes
     bases: dict[str, int] = {}
-    regions = {t.name: ceil(tensor_words(t, machine) / machine.region_words) for t in program.tensors}
-    for tensor in sorted(program.tensors, key=lambda t: first[t.name]):
+    regions = {t.name: ceil(tensor_words(t, machine) / machine.region_words) for t in tensors}
+    for tensor in tensors:
         taken = np.zeros(machine.act_regions, bool)
-        alive = [n for n in bases if last[n] >= first[tensor.name]]
+        alive = [n for n in bases if last[n] >= first[tensor.name] and first[n] <= last[tensor.name]]
         for name in alive:
             start = bases[name] // machine.region_words
             taken[start : start + regions[name]] = True

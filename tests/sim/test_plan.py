@@ -51,6 +51,16 @@ def test_regions_are_reused_when_a_tensor_is_dead() -> None:
     assert len(set(plan(chain(9), TINY).bases.values())) <= 3
 
 
+def test_gaps_do_not_keep_a_large_tensor_out() -> None:
+    """When tensors in the order of their use leave only gaps, the largest are placed first and all fit."""
+    program = Program(
+        (tensor("x"), tensor("a"), tensor("wide", channels=16)),
+        (conv("r0", "x", "a", 4, 4), conv("r1", "a", "wide", 16, 4)), acc_bits=24, window=10, terms=3)
+    machine = Machine(**(TINY.model_dump() | {"region_words": 16, "act_regions": 3}))
+    assert [tensor_words(t, machine) for t in program.tensors] == [16, 16, 32]
+    assert plan(program, machine).bases == {"x": 0, "a": 32, "wide": 0}
+
+
 REFUSALS = [
     ({"act_regions": 2, "region_words": 4}, {},
      ("tensor 't0' needs 4 consecutive activation regions of 4 words while nothing else is live; machine 'tiny' has "
