@@ -7,6 +7,8 @@ from typing import Literal, cast, get_args
 
 import torch
 from torch import Tensor, fx, nn
+from torch.fx.passes.shape_prop import ShapeProp
+from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from quant.graph import Stage, module_of, stages, trace
@@ -21,16 +23,17 @@ __all__ = ["Scheme", "quantize", "round_biases"]
 
 Scheme = Literal["qil", "power_of_two"]
 SIGNED_BITS = 8
-"""Width of stored tensors without a ReLU: they feed residual adds, where an error is never clipped away again."""
+"""Width of stored tensors that only adds read: an error there is never clipped away again."""
 
 
 def quantize(model: nn.Module, data: Tensor, *, scheme: Scheme, weight_bits: int = 4, activation_bits: int = 4,
-             input_format: Format, input_exponent: int) -> fx.GraphModule:
+             first_last_bits: int | None = None, input_format: Format, input_exponent: int) -> fx.GraphModule:
     """A copy of `model` with quantized weights and one quantizer on each tensor that the chip stores.
 
     A stored tensor ends a convolution or linear layer with everything fused behind it (BatchNorm, residual add, ReLU)
     or an average; one quantizer feeds all its readers, a shortcut too, because there is one tensor. Tensors without
-    a ReLU get signed 8-bit power-of-two quantizers in both schemes. The model's output stays real.
+    a ReLU get signed power-of-two quantizers in both schemes, 8 bits wide where only adds read them. Adaptive average
+    pools that change nothing on `data` are left out. The model's output stays real.
 
     Parameters
     ----------
@@ -43,6 +46,8 @@ def quantize(model: nn.Module, data: Tensor, *, scheme: Scheme, weight_bits: int
         the weights, power-of-two steps per output channel and per tensor.
     weight_bits, activation_bits : int, 2..8
         For all layers and tensors; `set_bits` of a quantizer changes one.
+    first_last_bits : int, 2..8, optional
+        Instead, for the weights of layers that read the input or write the output, and for what the latter read.
     input_format : Format
         Unsigned or signed, zero point 0: how the host gives the input.
     input_exponent : int
@@ -62,16 +67,20 @@ def quantize(model: nn.Module, data: Tensor, *, scheme: Scheme, weight_bits: int
     if scheme not in get_args(Scheme):
         raise InputError(f"scheme must be qil or power_of_two, not {scheme}")
     graph = trace(deepcopy(model).eval())
+    _drop_identities(graph, data[:1])
     if scheme == "power_of_two":
         _fold_norms(graph)
-    for stage in stages(graph):
-        _quantize_weights(graph, stage, scheme, weight_bits)
+    found = stages(graph)
+    widths = _widths(found, weight_bits, activation_bits, first_last_bits)
+    for stage in found:
+        bits_w, bits_a = widths[stage.end]
+        _quantize_weights(graph, stage, scheme, bits_w)
         if stage.kind == "input":
             fixed = PowerOfTwoActivation(input_format.bits, signed=input_format.kind == "signed",
                                          exponent=input_exponent)
             _insert(graph, stage, fixed)
         elif stage.kind != "max" and not _is_output(stage):
-            _insert(graph, stage, _activation_quantizer(stage, scheme, activation_bits))
+            _insert(graph, stage, _activation_quantizer(stage, scheme, bits_a))
     graph.graph.lint()
     graph.recompile()
     _initialise_activations(graph, data)
@@ -96,6 +105,43 @@ def round_biases(graph: fx.GraphModule) -> None:
             steps[stage.end] = cast(ActivationQuantizer, graph.get_submodule(stage.quantizer)).scale
         elif stage.kind == "max" and stage.source is not None:
             steps[stage.end] = steps[stage.source]
+
+
+def _widths(found: tuple[Stage, ...], weight_bits: int, activation_bits: int,
+            first_last_bits: int | None) -> dict[fx.Node, tuple[int, int]]:
+    """Bits of the weights and of the stored tensor of each stage, by its end."""
+    by_end = {stage.end: stage for stage in found}
+    layers = [stage for stage in found if stage.kind in ("conv", "linear")]
+    special = activation_bits if first_last_bits is None else first_last_bits
+    outer = [stage for stage in layers if _is_output(stage) or _stored(stage, by_end).kind == "input"]
+    before_last = {_stored(stage, by_end).end for stage in layers if _is_output(stage)}
+    read = {_stored(stage, by_end).end for stage in found if stage.kind not in ("input", "copy")}
+    widths = {}
+    for stage in found:
+        bits_a = activation_bits if stage.end in read or not stage.signed else SIGNED_BITS
+        widths[stage.end] = (weight_bits if first_last_bits is None or stage not in outer else first_last_bits,
+                             special if stage.end in before_last else bits_a)
+    return widths
+
+
+def _stored(stage: Stage, by_end: dict[fx.Node, Stage]) -> Stage:
+    """The stage whose quantizer made what `stage` reads: max pools keep the codes of their source."""
+    source = by_end[cast(fx.Node, stage.source)]
+    return _stored(source, by_end) if source.kind == "max" else source
+
+
+def _drop_identities(graph: fx.GraphModule, example: Tensor) -> None:
+    """Take out adaptive average pools whose output is their input: on the chip they would be copies."""
+    with torch.no_grad():
+        ShapeProp(graph).propagate(example)
+    for node in list(graph.graph.nodes):
+        adaptive = (isinstance(module_of(graph, node), nn.AdaptiveAvgPool2d) if node.op == "call_module"
+                    else node.target is functional.adaptive_avg_pool2d)
+        if adaptive and node.meta["tensor_meta"].shape == node.args[0].meta["tensor_meta"].shape:
+            node.replace_all_uses_with(node.args[0])
+            graph.graph.erase_node(node)
+    graph.delete_all_unused_submodules()
+    graph.recompile()
 
 
 def _fold_norms(graph: fx.GraphModule) -> None:
@@ -124,7 +170,7 @@ def _quantize_weights(graph: fx.GraphModule, stage: Stage, scheme: Scheme, bits:
 
 def _activation_quantizer(stage: Stage, scheme: Scheme, bits: int) -> ActivationQuantizer:
     if stage.signed:
-        return PowerOfTwoActivation(SIGNED_BITS, signed=True)
+        return PowerOfTwoActivation(bits, signed=True)
     return QILActivation(bits) if scheme == "qil" else PowerOfTwoActivation(bits, signed=False)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Any, Literal
 
 import torch
@@ -46,6 +47,8 @@ class Stage:
     residual : fx.Node or None
         End of the stage whose tensor is added, before the ReLU.
     relu : bool
+    ceiling : float
+        Largest value that the activation lets through: 6 for ReLU6.
     quantizer : str or None
         Path of the quantizer at the end; a `max` stage keeps its source's codes and needs none.
     signed : bool
@@ -60,6 +63,7 @@ class Stage:
     norm: str | None = None
     residual: fx.Node | None = None
     relu: bool = False
+    ceiling: float = inf
     quantizer: str | None = None
     signed: bool = True
 
@@ -116,14 +120,15 @@ class _Finder:
         self.modules: dict[Any, Callable[[fx.Node], Stage]] = {
             nn.Conv2d: self._start("conv"), nn.Linear: self._start("linear"), nn.MaxPool2d: self._max,
             (nn.AvgPool2d, nn.AdaptiveAvgPool2d): self._start("average"), nn.BatchNorm2d: self._norm,
-            nn.ReLU: self._relu, (nn.Flatten, nn.Identity, nn.Dropout, nn.Dropout2d): self._same,
+            nn.ReLU: self._relu, nn.ReLU6: self._relu6, (nn.Flatten, nn.Identity, nn.Dropout, nn.Dropout2d): self._same,
             Quantizer: self._quantizer,
         }
         self.functions: dict[Any, Callable[[fx.Node], Stage]] = {
             **dict.fromkeys((operator.add, operator.iadd, torch.add, "add"), self._add),
             **dict.fromkeys((torch.relu, functional.relu, "relu"), self._relu),
+            **dict.fromkeys((functional.relu6, "relu6"), self._relu6),
             **dict.fromkeys((torch.flatten, "flatten", functional.dropout), self._same),
-            **dict.fromkeys((torch.mean, "mean"), self._start("average")),
+            **dict.fromkeys((torch.mean, "mean", functional.adaptive_avg_pool2d), self._start("average")),
         }
 
     def find(self) -> tuple[Stage, ...]:
@@ -140,10 +145,10 @@ class _Finder:
 
     def _handler(self, node: fx.Node) -> Callable[[fx.Node], Stage]:
         if node.op == "call_module":
-            if str(node.target) in self.called:
-                raise InputError(f"module '{node.target}' is called twice; every call needs a module of its own")
-            self.called.add(str(node.target))
             module = module_of(self.graph, node)
+            if str(node.target) in self.called and module.state_dict():
+                raise InputError(f"module '{node.target}' is called twice; every call needs parameters of its own")
+            self.called.add(str(node.target))
             for kinds, handler in self.modules.items():
                 if isinstance(module, kinds):
                     return handler
@@ -199,10 +204,13 @@ class _Finder:
         signed = stage.signed or self.values[right].signed
         return self._continue(stage, node, residual=self._store(right), signed=signed)
 
-    def _relu(self, node: fx.Node) -> Stage:
+    def _relu(self, node: fx.Node, ceiling: float = inf) -> Stage:
         source = _operand(node, 0)
         stage = self.values[source] if self._is_open(source) else self._copy(source)
-        return self._continue(stage, node, relu=True, signed=False)
+        return self._continue(stage, node, relu=True, ceiling=min(stage.ceiling, ceiling), signed=False)
+
+    def _relu6(self, node: fx.Node) -> Stage:
+        return self._relu(node, 6.0)
 
     def _quantizer(self, node: fx.Node) -> Stage:
         source = _operand(node, 0)
@@ -222,7 +230,9 @@ class _Finder:
 
 
 def _name(node: fx.Node) -> str:
-    return str(node.target) if node.op == "call_module" else node.name
+    """Path of the module; the graph's name of a function, or of one of several calls of a module."""
+    alone = node.op == "call_module" and len(node.graph.find_nodes(op="call_module", target=str(node.target))) == 1
+    return str(node.target) if alone else node.name
 
 
 def _operand(node: fx.Node, index: int) -> fx.Node:

@@ -8,6 +8,7 @@ output channel, which `sim.fit` turns into the requantizer's integers.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import floor, isinf
 from typing import cast
 
 import numpy as np
@@ -16,6 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor, fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
 
+from quant.fold import Folding
+from quant.fold import fold as fold_program
 from quant.graph import Stage, module_of, stages, trace, where
 from quant.operators import operator_of, pool_window
 from quant.quantizers import ActivationQuantizer
@@ -42,15 +45,18 @@ class Lowered:
         Value of one code of each tensor; zero points are 0.
     errors : dict of str to float
         Of each Conv record: largest distance between the real and the fitted map before rounding [codes].
+    folding : Folding or None
+        How the host folds its images, if the Program is folded.
     """
 
     program: Program
     scales: dict[str, float]
     errors: dict[str, float]
+    folding: Folding | None = None
 
 
 def lower(model: nn.Module, example: Tensor, *, acc_bits: int = 32, window: int = 12, terms: int = 4,
-          rounding: Rounding = "half_up") -> Program:
+          rounding: Rounding = "half_up", fold: bool = False) -> Program:
     """The integer Program of a quantized model.
 
     Convolution, BatchNorm, residual add, ReLU and quantizer become one record; averages become depthwise convolutions
@@ -69,18 +75,22 @@ def lower(model: nn.Module, example: Tensor, *, acc_bits: int = 32, window: int 
         Accumulator width [bits], exponents 0..window - 1 and most digits of a multiplier.
     rounding : {"half_up", "half_even", "floor"}
         How the Program rounds. Quantizers round half up; `floor` gets the missing half into its offsets.
+    fold : bool
+        Fold the first layer (`quant.fold`): same codes, but its input is the image that `fold_image` has folded.
+        Worthwhile for images of few channels under a stride; asked for, because the host has to do its part.
 
     Raises
     ------
     InputError
         If the model is in training mode, a part of it has no counterpart on the chip or lacks a quantizer (the
-        message says where), or the Program breaks its contract.
+        message says where), the first layer cannot be folded as asked, or the Program breaks its contract.
     """
-    return lower_with_report(model, example, acc_bits=acc_bits, window=window, terms=terms, rounding=rounding).program
+    return lower_with_report(model, example, acc_bits=acc_bits, window=window, terms=terms, rounding=rounding,
+                             fold=fold).program
 
 
 def lower_with_report(model: nn.Module, example: Tensor, *, acc_bits: int = 32, window: int = 12, terms: int = 4,
-                      rounding: Rounding = "half_up") -> Lowered:
+                      rounding: Rounding = "half_up", fold: bool = False) -> Lowered:
     """`lower`, and with the Program the scale of every tensor and the error of every fit."""
     if model.training:
         raise InputError("only a model in eval mode can be lowered: call model.eval() first")
@@ -91,7 +101,10 @@ def lower_with_report(model: nn.Module, example: Tensor, *, acc_bits: int = 32, 
         for stage in stages(graph):
             lowering.add(stage)
     program = Program(tuple(lowering.tensors.values()), tuple(lowering.records), rounding, acc_bits, window, terms)
-    return Lowered(program, lowering.scales, lowering.errors)
+    if not fold:
+        return Lowered(program, lowering.scales, lowering.errors)
+    folded, folding = fold_program(program)
+    return Lowered(folded, lowering.scales, lowering.errors, folding)
 
 
 @dataclass(frozen=True)
@@ -102,6 +115,11 @@ class _Output:
     bias: float
     format: Format
     scale: float
+
+    def highest(self, ceiling: float) -> int:
+        """Code of the largest value that an activation lets through: codes rise with values, so it clamps alike."""
+        high = self.format.high
+        return high if isinf(ceiling) else min(high, floor(self.gain * ceiling + self.bias + 0.5))
 
 
 class _Lowering:
@@ -161,18 +179,19 @@ class _Lowering:
         else:
             output = self._logits(stage, scale, _reach(scale, bias, acc_range) + self._largest(residual))
         low = max(output.format.low, 0) if stage.relu else output.format.low
-        fitted = self._fit(scale, bias, acc_range, residual, output, low)
+        high = output.highest(stage.ceiling)
+        fitted = self._fit(scale, bias, acc_range, residual, output, low, high)
         self._tensor(stage, output.format, output.scale)
         self.errors[stage.name] = float(fitted.error.max())
         self.records.append(Conv(
             stage.name, source.name, stage.name, operator.codes, operator.format, fitted.multiplier, fitted.shift,
-            fitted.offset, low, output.format.high, operator.depthwise, operator.stride, operator.dilation,
+            fitted.offset, low, high, operator.depthwise, operator.stride, operator.dilation,
             operator.pads, residual=residual.name if residual else None,
             residual_multiplier=fitted.residual_multiplier))
 
     def _fit(self, scale: Reals, bias: Reals, acc_range: Range, residual: Map | None, output: _Output,
-             low: int) -> Requantizer:
-        target = Target(0, low, output.format.high, self.acc_bits, self.window, self.terms)
+             low: int, high: int) -> Requantizer:
+        target = Target(0, low, high, self.acc_bits, self.window, self.terms)
         half = 0.5 if self.rounding == "floor" else 0.0
         return fit(output.gain * scale, output.gain * bias + output.bias + half, acc_range, target,
                    residual_scale=output.gain * self.scales[residual.name] if residual else 0.0,

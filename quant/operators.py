@@ -8,6 +8,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, fx, nn
+from torch.nn import functional
 
 from quant.graph import Stage, module_of, where
 from quant.layers import QuantConv2d, QuantLinear
@@ -123,15 +124,15 @@ def _dense(codes: NDArray[np.int8], groups: int) -> NDArray[np.int8]:
 
 
 def _average_of(graph: fx.GraphModule, node: fx.Node, source: Map) -> Operator:
-    whole = source.height, source.width
+    at = where(node)
+    if node.target is functional.adaptive_avg_pool2d:
+        return _adaptive_average(_argument(node, 1, "output_size"), source, at)
     if node.op != "call_module":
-        _require(_reduced_axes(node) == [2, 3], f"mean {where(node)} must be over the axes 2 and 3 of a map")
-        return _average(source, whole, 1, whole[0] * whole[1], (0, 0, 0, 0))
-    module, at = module_of(graph, node), where(node)
+        _require(_reduced_axes(node) == [2, 3], f"mean {at} must be over the axes 2 and 3 of a map")
+        return _adaptive_average(1, source, at)
+    module = module_of(graph, node)
     if isinstance(module, nn.AdaptiveAvgPool2d):
-        _require(_pair(module.output_size) == (1, 1),
-                 f"AdaptiveAvgPool2d {at} has output size {module.output_size}; only 1 is supported")
-        return _average(source, whole, 1, whole[0] * whole[1], (0, 0, 0, 0))
+        return _adaptive_average(module.output_size, source, at)
     pool = cast(nn.AvgPool2d, module)
     kernel, pads = _pair(pool.kernel_size), _pads(pool.padding)
     _require(not pool.ceil_mode, f"AvgPool2d {at} has ceil_mode; pad at the bottom and right instead")
@@ -141,6 +142,19 @@ def _average_of(graph: fx.GraphModule, node: fx.Node, source: Map) -> Operator:
                     pads)
 
 
+def _adaptive_average(output_size: Any, source: Map, at: str) -> Operator:
+    """Averages of equal cells that cover the map, output_size of them along each axis (None: as many as there are)."""
+    size = source.height, source.width
+    given = output_size if isinstance(output_size, tuple | list) else (output_size, output_size)
+    cells = [extent if count is None else int(count) for extent, count in zip(size, given, strict=True)]
+    kernel = size[0] // cells[0], size[1] // cells[1]
+    strides = {step for step, count in zip(kernel, cells, strict=True) if count > 1} or {1}
+    _require((kernel[0] * cells[0], kernel[1] * cells[1]) == size and len(strides) == 1,
+             f"adaptive average pool {at} makes {cells[0]} x {cells[1]} of {size[0]} x {size[1]}; only square cells of "
+             "a whole size or one cell along an axis are supported")
+    return _average(source, kernel, strides.pop(), kernel[0] * kernel[1], (0, 0, 0, 0))
+
+
 def _average(source: Map, kernel: tuple[int, int], stride: int, count: int, pads: Pads) -> Operator:
     channels = source.channels
     return Operator(np.ones((channels, 1, *kernel), np.int8), UNIT, np.full(channels, 1.0 / count),
@@ -148,9 +162,13 @@ def _average(source: Map, kernel: tuple[int, int], stride: int, count: int, pads
 
 
 def _reduced_axes(node: fx.Node) -> list[int]:
-    axes = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", ())
+    axes = _argument(node, 1, "dim")
     rank = len(cast(fx.Node, node.args[0]).meta["tensor_meta"].shape)
     return sorted(int(cast(int, axis)) % rank for axis in (axes if isinstance(axes, list | tuple) else [axes]))
+
+
+def _argument(node: fx.Node, index: int, name: str) -> Any:
+    return node.args[index] if len(node.args) > index else node.kwargs.get(name, ())
 
 
 def _pair(value: Any) -> tuple[int, int]:

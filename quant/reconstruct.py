@@ -115,7 +115,7 @@ class _Unit:
         y = (self.layer.convolve(x, weight) if isinstance(self.layer, QuantConv2d)
              else functional.linear(x, weight, self.layer.bias))
         y = sum(residual, start=y)
-        return functional.relu(y) if self.stage.relu else y
+        return functional.relu(y).clamp(max=self.stage.ceiling) if self.stage.relu else y
 
     def error(self) -> float:
         """Mean squared error of the output."""

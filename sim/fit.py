@@ -104,9 +104,10 @@ def accumulator_range(weights: NDArray[np.integer], source: Format) -> tuple[NDA
     >>> accumulator_range(np.array([[3, -2]]), Format(2, "unsigned"))
     (array([-6]), array([9]))
     """
-    flat = weights.reshape(len(weights), -1).astype(np.int64)
-    ends = np.stack([flat * source.low, flat * source.high])
-    return ends.min(axis=0).sum(axis=1), ends.max(axis=0).sum(axis=1)
+    flat = weights.reshape(len(weights), -1)
+    positive = np.maximum(flat, 0).sum(axis=1, dtype=np.int64)
+    negative = flat.sum(axis=1, dtype=np.int64) - positive
+    return positive * source.low + negative * source.high, positive * source.high + negative * source.low
 
 
 def fit(scale: ArrayLike, bias: ArrayLike, acc_range: tuple[ArrayLike, ArrayLike], target: Target, *,
@@ -153,10 +154,7 @@ def fit(scale: ArrayLike, bias: ArrayLike, acc_range: tuple[ArrayLike, ArrayLike
         np.asarray(acc_range[0], np.int64), np.asarray(acc_range[1], np.int64), np.asarray(acc_zero, np.int64))),
         strict=True)
     channels = [_channel(number, row, residual, target) for number, row in enumerate(rows)]
-    for budget in _budgets(target.terms, residual is not None):
-        fitted = [channel.fitted(*budget, target) for channel in channels]
-        if all(one.slope_error <= tolerance for one in fitted):
-            break
+    fitted = _fewest_digits(channels, _budgets(target.terms, residual is not None), target, tolerance)
     return Requantizer(
         _packed([one.digits for one in fitted]), _packed([one.residual_digits for one in fitted]),
         np.array([one.shift for one in fitted], np.int64), np.array([one.offset for one in fitted], np.int64),
@@ -297,6 +295,27 @@ def _value(digits: list[int]) -> int:
 
 def _lowered(digit: int, exponents: int) -> int:
     return digit - exponents if digit > 0 else digit + exponents
+
+
+def _fewest_digits(channels: list[_Channel], budgets: list[tuple[int, int]], target: Target,
+                   tolerance: float) -> list[_Fitted]:
+    """All channels fitted with the first budget that keeps them within `tolerance`, or else with the last.
+
+    A channel that refutes a budget is asked first about the next: most budgets fall at the first question.
+    """
+    hardest = 0
+    for budget in budgets[:-1]:
+        if channels and channels[hardest].fitted(*budget, target).slope_error > tolerance:
+            continue
+        fitted: list[_Fitted] = []
+        for place, channel in enumerate(channels):
+            fitted.append(channel.fitted(*budget, target))
+            if fitted[-1].slope_error > tolerance:
+                hardest = place
+                break
+        else:
+            return fitted
+    return [channel.fitted(*budgets[-1], target) for channel in channels]
 
 
 def _packed(rows: list[list[int]]) -> Digits:

@@ -1,16 +1,19 @@
-"""One trained network and its two quantized versions, made once for all tests of this folder."""
+"""One trained network and its two quantized versions, made once for all tests of this folder; a judge of lowering."""
 
 from collections.abc import Callable
 from copy import deepcopy
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, fx, nn
 
 from quant.convert import Scheme, quantize
 from quant.data import DIGITS_EXPONENT, DIGITS_FORMAT, Split, digits
-from quant.lower import lower
+from quant.graph import stages, trace
+from quant.lower import Lowered, lower
 from quant.networks import DigitsNet
+from quant.quantizers import ActivationQuantizer
 from quant.reconstruct import reconstruct
 from quant.training import Recipe, reestimate_norms, train
 from sim.cost_table import CostTable, cost_table
@@ -88,3 +91,50 @@ def lowered_digits(wide: fx.GraphModule, splits: tuple[Split, Split], machine: M
 @pytest.fixture
 def table(lowered_digits: Program, machine: Machine) -> CostTable:
     return cost_table(lowered_digits, machine, load_technology("generic45"))
+
+
+class Following(fx.Interpreter):
+    """Runs a quantized model with the Program's codes in place of its own, comparing at every stored tensor.
+
+    So each layer is judged on its own: its integers against the real map of the same operands.
+    """
+
+    def __init__(self, model: nn.Module, lowered: Lowered, codes: dict[str, np.ndarray]) -> None:
+        graph = trace(deepcopy(model).double())
+        super().__init__(graph)
+        self.stages = {stage.end: stage for stage in stages(graph)}
+        self.lowered, self.codes, self.compared = lowered, codes, 0
+
+    def run_node(self, n: fx.Node) -> object:
+        value = super().run_node(n)
+        stage = self.stages.get(n)
+        if stage is None or stage.kind == "max":
+            return value
+        codes = torch.from_numpy(self.codes[stage.name].astype(np.float64))
+        fmt, scale = self.lowered.program.tensor(stage.name).format, self.lowered.scales[stage.name]
+        if stage.quantizer is None:
+            assert isinstance(value, Tensor)
+            wanted = value / scale
+        else:
+            quantizer, x = self.submodules[stage.quantizer], self.map_nodes_to_values(n.args, n)[0]
+            assert isinstance(quantizer, ActivationQuantizer)
+            wanted = quantizer.gain * x + quantizer.bias
+        wanted = wanted.clamp(fmt.low, fmt.high).reshape(codes.shape)
+        error = self.lowered.errors.get(stage.name, 0.0)
+        assert float((codes - wanted).abs().max()) <= 0.5 + error + 1e-5, stage.name
+        self.compared += 1
+        return (codes * scale).reshape(value.shape) if isinstance(value, Tensor) else value
+
+
+Follow = Callable[[nn.Module, Lowered, dict[str, np.ndarray], Tensor], int]
+
+
+@pytest.fixture(scope="session")
+def follow() -> Follow:
+    """Compares a model with its Program layer by layer; gives how many tensors were compared."""
+    def run(model: nn.Module, lowered: Lowered, codes: dict[str, np.ndarray], images: Tensor) -> int:
+        following = Following(model, lowered, codes)
+        with torch.no_grad():
+            following.run(images.double())
+        return following.compared
+    return run

@@ -89,3 +89,45 @@ def test_refuses_unknown_schemes(float_net: nn.Module, splits: tuple[Split, Spli
     with pytest.raises(InputError, match=r"^scheme must be qil or power_of_two, not binary$"):
         quantize(float_net, splits[0].images[:8], scheme="binary", input_format=DIGITS_FORMAT,
                  input_exponent=DIGITS_EXPONENT)
+
+
+class Widths(nn.Module):
+    """Two first layers, a signed tensor that a layer reads, one that only an add reads, a pool before the last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.side = nn.Conv2d(1, 2, 3, padding=1), nn.Conv2d(1, 2, 1)
+        self.thin, self.filter = nn.Conv2d(2, 2, 1), nn.Conv2d(2, 2, 3, padding=1)
+        self.keep, self.pool = nn.AdaptiveAvgPool2d(8), nn.MaxPool2d(8)
+        self.last = nn.Linear(2, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        side = self.side(x)
+        thin = self.thin(torch.relu(self.first(x)))
+        return self.last(self.pool(torch.relu(self.filter(self.keep(thin)) + side)).flatten(1))
+
+
+@pytest.mark.parametrize("scheme", ["qil", "power_of_two"])
+def test_first_and_last_layers_may_have_a_width_of_their_own(
+        splits: tuple[Split, Split], as_digits: Quantize, scheme: Scheme) -> None:
+    """Weights that meet the input or make the output, and what the last layer reads through a pool."""
+    images = splits[0].images[:16]
+    widths = []
+    for special in (None, 7):
+        model = quantize(Widths(), images, scheme=scheme, weight_bits=3, activation_bits=4, first_last_bits=special,
+                         input_format=DIGITS_FORMAT, input_exponent=DIGITS_EXPONENT)
+        widths.append({name: (module.bits, module.signed) for name, module in model.named_modules()
+                       if isinstance(module, Quantizer) and name != "x_quantizer"})
+    inner = {"side_quantizer": (8, True), "first_quantizer": (4, False), "thin_quantizer": (4, True),
+             "thin.weight_quantizer": (3, True), "filter.weight_quantizer": (3, True)}
+    ends = ("first.weight_quantizer", "side.weight_quantizer", "last.weight_quantizer")
+    assert widths[0] == inner | dict.fromkeys(ends, (3, True)) | {"filter_quantizer": (4, False)}
+    assert widths[1] == inner | dict.fromkeys(ends, (7, True)) | {"filter_quantizer": (7, False)}
+
+
+def test_pools_that_change_nothing_are_left_out(splits: tuple[Split, Split], as_digits: Quantize) -> None:
+    """An adaptive average onto the size that is there already would be a copy on the chip."""
+    model = as_digits(Widths(), splits[0].images[:16], "qil", 4)
+    assert "keep" not in [stage.name for stage in stages(model)]
+    with pytest.raises(AttributeError):
+        model.get_submodule("keep")

@@ -1,6 +1,7 @@
 """Stages: what is fused, what is stored, and what is refused."""
 
 import re
+from math import inf
 
 import pytest
 import torch
@@ -111,6 +112,26 @@ class Scaled(nn.Module):
         return x + 1
 
 
+class OneReLU(nn.Module):
+    """Calls one ReLU6 wherever it needs one: behind a layer, and on stored values."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.conv2, self.act = conv(), conv(), nn.ReLU6()
+
+    def forward(self, x: Tensor) -> Tensor:
+        raw = self.conv1(x)
+        return self.act(self.conv2(self.act(raw))) + self.act(raw)
+
+
+def test_one_module_without_parameters_may_be_called_often() -> None:
+    """Each call is a stage of its own or part of one, under a name of its own; its ceiling is known."""
+    found = stages(trace(OneReLU()))
+    assert [(s.kind, s.name, s.relu, s.ceiling) for s in found] == [
+        ("input", "x", False, inf), ("conv", "conv1", False, inf), ("copy", "act", True, 6.0),
+        ("conv", "conv2", True, 6.0), ("copy", "act_2", True, 6.0), ("copy", "add", False, inf)]
+
+
 class Pair(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         return x, x
@@ -121,14 +142,14 @@ class Branching(nn.Module):
         return x if x.sum() > 0 else -x
 
 
-shared = nn.ReLU()
+shared = conv()
 
 REFUSED = {
     "unsupported module Sigmoid at '1.module'": nn.Sequential(conv(), Inner(nn.Sigmoid())),
     "unsupported function sigmoid at '1'": nn.Sequential(conv(), Inner()),
     "unsupported operand 1 of add at '1'": nn.Sequential(conv(), Scaled()),
     "unsupported operand 1 of add at the top of the model": Scaled(),
-    "module '1' is called twice; every call needs a module of its own": nn.Sequential(conv(), shared, conv(), shared),
+    "module '0' is called twice; every call needs parameters of its own": nn.Sequential(shared, nn.ReLU(), shared),
     "the model must return one tensor": Pair(),
 }
 

@@ -1,12 +1,14 @@
 """Lowering: the integer Program computes what the quantized model says, layer by layer."""
 
 import re
+from collections.abc import Callable
 from copy import deepcopy
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
+from torch.nn import functional
 
 from quant.convert import Scheme, quantize
 from quant.data import DIGITS_FORMAT, Split
@@ -21,6 +23,8 @@ from sim.errors import InputError
 from sim.formats import Format, Rounding
 from sim.program import Conv, Pool, Program
 from sim.simulate import simulate
+
+Follow = Callable[[nn.Module, Lowered, dict[str, np.ndarray], Tensor], int]
 
 
 class Zoo(nn.Module):
@@ -76,6 +80,39 @@ class NormedOutput(nn.Module):
         return self.norm(self.conv2(x)) + x
 
 
+class Bottlenecks(nn.Module):
+    """Inverted residuals: ReLU6, depthwise filters, tensors of both signs that convolutions and adds read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.act = nn.Conv2d(3, 6, 3, stride=2, padding=1), nn.ReLU6()
+        self.thin = nn.Conv2d(6, 4, 1)
+        self.wide, self.back = nn.Conv2d(4, 9, 1), nn.Conv2d(9, 4, 1)
+        self.filter = nn.Conv2d(9, 9, 3, padding=1, groups=9)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(channels) for channels in (6, 4, 9, 9, 4))
+        self.last = nn.Linear(4, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.norms[1](self.thin(self.act(self.norms[0](self.stem(x)))))
+        inside = functional.relu6(self.norms[3](self.filter(self.act(self.norms[2](self.wide(x))))))
+        x = x + self.norms[4](self.back(inside))
+        return self.last(torch.flatten(functional.adaptive_avg_pool2d(x, (1, 1)), 1))
+
+
+class Pools(nn.Module):
+    """Max pools with and without padding, and adaptive averages that cut, that keep and that reduce."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.max1, self.max2 = nn.Conv2d(3, 4, 1), nn.MaxPool2d(3, 1), nn.MaxPool2d(3, 2, padding=1)
+        self.keep, self.cut = nn.AdaptiveAvgPool2d((None, 3)), nn.AdaptiveAvgPool2d((3, 1))
+        self.last = nn.Linear(12, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.keep(self.max2(self.max1(torch.relu(self.conv(x)))))
+        return self.last(self.cut(x).flatten(1))
+
+
 def randomised(model: nn.Module, seed: int = 0) -> nn.Module:
     """`model` with random BatchNorm statistics, of both signs of gain, in eval mode."""
     generator = torch.Generator().manual_seed(seed)
@@ -102,52 +139,11 @@ def signed_codes(images: int, height: int = 8, width: int = 7) -> Tensor:
     return codes
 
 
-class Following(fx.Interpreter):
-    """Runs a quantized model with the Program's codes in place of its own, comparing at every stored tensor.
-
-    So each layer is judged on its own: its integers against the real map of the same operands.
-    """
-
-    def __init__(self, model: nn.Module, lowered: Lowered, codes: dict[str, np.ndarray]) -> None:
-        graph = trace(deepcopy(model).double())
-        super().__init__(graph)
-        self.stages = {stage.end: stage for stage in stages(graph)}
-        self.lowered, self.codes, self.compared = lowered, codes, 0
-
-    def run_node(self, n: fx.Node) -> object:
-        value = super().run_node(n)
-        stage = self.stages.get(n)
-        if stage is None or stage.kind == "max":
-            return value
-        codes = torch.from_numpy(self.codes[stage.name].astype(np.float64))
-        fmt, scale = self.lowered.program.tensor(stage.name).format, self.lowered.scales[stage.name]
-        if stage.quantizer is None:
-            assert isinstance(value, Tensor)
-            wanted = value / scale
-        else:
-            quantizer, x = self.submodules[stage.quantizer], self.map_nodes_to_values(n.args, n)[0]
-            assert isinstance(quantizer, ActivationQuantizer)
-            wanted = quantizer.gain * x + quantizer.bias
-        wanted = wanted.clamp(fmt.low, fmt.high).reshape(codes.shape)
-        error = self.lowered.errors.get(stage.name, 0.0)
-        assert float((codes - wanted).abs().max()) <= 0.5 + error + 1e-5, stage.name
-        self.compared += 1
-        return (codes * scale).reshape(value.shape) if isinstance(value, Tensor) else value
-
-
-def follow(model: nn.Module, lowered: Lowered, codes: dict[str, np.ndarray], images: Tensor) -> int:
-    """Compare layer by layer; how many tensors were compared."""
-    following = Following(model, lowered, codes)
-    with torch.no_grad():
-        following.run(images.double())
-    return following.compared
-
-
 @pytest.mark.parametrize("rounding", ["half_up", "half_even", "floor"])
 @pytest.mark.parametrize("scheme", ["qil", "power_of_two"])
-@pytest.mark.parametrize("network", [Zoo, WholeMap, NormedOutput])
+@pytest.mark.parametrize("network", [Zoo, WholeMap, NormedOutput, Bottlenecks, Pools])
 def test_each_layer_is_its_real_map_to_half_a_code(
-        network: type[nn.Module], scheme: Scheme, rounding: Rounding) -> None:
+        network: type[nn.Module], scheme: Scheme, rounding: Rounding, follow: Follow) -> None:
     """Every code is within 1/2 + the reported fit error of the real map of the same operands, and engines agree."""
     codes = signed_codes(20)
     torch.manual_seed(0)
@@ -161,7 +157,7 @@ def test_each_layer_is_its_real_map_to_half_a_code(
     assert all(np.array_equal(found[name], reference[name]) for name in found)
 
 
-def test_digits_by_qil_layer_by_layer(trained_qil: nn.Module, splits: tuple[Split, Split]) -> None:
+def test_digits_by_qil_layer_by_layer(trained_qil: nn.Module, splits: tuple[Split, Split], follow: Follow) -> None:
     """The trained network too, on real images; predictions agree with the model's on at least 98 % of them."""
     test = splits[1]
     lowered = lower_with_report(trained_qil, test.images[:1])
@@ -253,7 +249,7 @@ def test_copies_a_tensor_that_is_input_and_residual() -> None:
     assert np.array_equal(found[conv.input], found[f"{conv.input}.copy"])
 
 
-def test_relu_clamps_in_signed_formats_too() -> None:
+def test_relu_clamps_in_signed_formats_too(follow: Follow) -> None:
     """Behind a ReLU no code is negative, even where a quantizer could hold one."""
     codes = signed_codes(8)
     torch.manual_seed(0)
@@ -264,6 +260,23 @@ def test_relu_clamps_in_signed_formats_too() -> None:
     assert follow(model, lowered, found, codes / 32) == 3
     assert lowered.program.tensor("0").format == Format(6, "signed")
     assert found["0"].min() == 0
+
+
+@pytest.mark.parametrize("scheme", ["qil", "power_of_two"])
+def test_relu6_clamps_at_the_code_of_six(scheme: Scheme, follow: Follow) -> None:
+    """Codes rise with values, so the largest code is the quantizer's own code of 6, below the end of its range."""
+    codes = signed_codes(8)
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU6(), nn.Conv2d(4, 2, 1)).eval()
+    nn.init.normal_(network[0].weight)
+    model = as_signed(network, codes, scheme, bits=8)
+    quantizer = model.get_submodule("0_quantizer")
+    assert isinstance(quantizer, ActivationQuantizer)
+    quantizer.initialise(torch.linspace(0.0, 7.9, 200))
+    lowered = lower_with_report(model, codes[:1] / 32)
+    found = simulate(lowered.program, {"input_1": codes.numpy()})
+    assert follow(model, lowered, found, codes / 32) == 3
+    assert found["0"].max() == lowered.program.convs[0].high == int(quantizer.codes(torch.tensor([6.0]))) < 255
 
 
 def small(*layers: nn.Module) -> nn.Module:
@@ -279,7 +292,10 @@ REFUSED = {
     "AvgPool2d at '2' leaves padding out of its count; only count_include_pad=True is supported":
         nn.AvgPool2d(3, padding=1, count_include_pad=False),
     "AvgPool2d at '2' has ceil_mode; pad at the bottom and right instead": nn.AvgPool2d(3, ceil_mode=True),
-    "AdaptiveAvgPool2d at '2' has output size 2; only 1 is supported": nn.AdaptiveAvgPool2d(2),
+    "adaptive average pool at '2' makes 2 x 2 of 8 x 7; only square cells of a whole size or one cell along an axis "
+    "are supported": nn.AdaptiveAvgPool2d(2),
+    "adaptive average pool at '2' makes 2 x 7 of 8 x 7; only square cells of a whole size or one cell along an axis "
+    "are supported": nn.AdaptiveAvgPool2d((2, 7)),
     "MaxPool2d at '2' has dilation 2; only 1 is supported": nn.MaxPool2d(2, dilation=2),
     "MaxPool2d at '2' has ceil_mode; pad at the bottom and right instead": nn.MaxPool2d(3, ceil_mode=True),
     "BatchNorm2d at '3' has no running statistics, so no fixed gain":
