@@ -18,6 +18,10 @@ BUDGETS = ("latency_cycles", "energy_pj", "weight_bytes")
 """Budgets that a cost table can answer for: one image, and the weights of the whole network."""
 
 
+UNFIT = "layers that the machine cannot hold"
+"""A budget of 0 beside the others: pairs of bits that the machine lacks, or whose row tiles overflow a weight slot."""
+
+
 def stored_input(program: Program, conv: Conv) -> str:
     """The tensor whose bits `conv` reads: its input, or the one behind the max pools before it."""
     pools = {record.output: record.input for record in program.records if isinstance(record, Pool)}
@@ -68,8 +72,8 @@ def problem_of(program: Program, table: CostTable, weight_loss: Mapping[str, Seq
         elif readers[tensor] == [row]:
             activation_rows[row] = _losses(activation_loss, tensor, "tensor", len(table.activation_bits))
     return Problem(layers, table.weight_bits, table.activation_bits, weight_rows, activation_rows,
-                   _budget_tables(table, limits), limits,
-                   tuple(tuple(rows) for rows in readers.values() if len(rows) > 1), fixed_weights, fixed_activations)
+                   *_budgets(table, limits), tuple(tuple(rows) for rows in readers.values() if len(rows) > 1),
+                   fixed_weights, fixed_activations)
 
 
 def _losses(given: Mapping[str, Sequence[float]], name: str, what: str, count: int) -> Sequence[float]:
@@ -80,16 +84,19 @@ def _losses(given: Mapping[str, Sequence[float]], name: str, what: str, count: i
     return given[name]
 
 
-def _budget_tables(table: CostTable, limits: Mapping[str, float]) -> dict[str, NDArray[np.number]]:
-    """The cost of each budget, shape (layers, weights, activations); what is fixed is charged to the first layer."""
+def _budgets(table: CostTable, limits: Mapping[str, float]
+             ) -> tuple[dict[str, NDArray[np.number]], dict[str, float]]:
+    """Cost tables of shape (layers, weights, activations) and their limits; what is fixed falls to the first layer."""
     known: dict[str, tuple[NDArray[np.number], float]] = {
         "latency_cycles": (table.cycles, table.fixed_cycles), "energy_pj": (table.energy_pj, table.fixed_energy_pj),
         "weight_bytes": (table.bytes, 0)}
-    tables: dict[str, NDArray[np.number]] = {}
+    costs: dict[str, NDArray[np.number]] = {}
     for name in limits:
         if name not in known:
             raise InputError(f"a budget must be one of {', '.join(BUDGETS)}, not '{name}'")
         per_layer, fixed = known[name]
-        tables[name] = per_layer.copy()
-        tables[name][0] += fixed
-    return tables
+        costs[name] = per_layer.copy()
+        costs[name][0] += fixed
+    if table.fits.all():
+        return costs, dict(limits)
+    return costs | {UNFIT: (~table.fits).astype(np.int64)}, {**limits, UNFIT: 0.0}

@@ -8,16 +8,19 @@ inside a network than alone, the sum over layers bounds the network that is fina
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.checks import ENGINE_BITS
 from sim.energy import energy
+from sim.errors import InputError
 from sim.events import conv_events, pool_events
 from sim.machine import Machine
-from sim.program import Conv, Program
-from sim.schedule import ConvShape, conv_shape, schedule_conv, schedule_pool
+from sim.program import Conv, Program, reads
+from sim.schedule import ConvSchedule, ConvShape, conv_shape, schedule_conv, schedule_pool
 from sim.technology import Technology
 from sim.timing import layer_cycles
 
@@ -40,6 +43,8 @@ class CostTable:
         Nominal energy of one image [pJ].
     bytes : int64 array
         Weights as streamed, without parameters [bytes].
+    fits : bool array
+        Whether the machine has the widths and holds the layer's row tiles; activations are placed by `plan` alone.
     fixed_cycles, fixed_energy_pj
         What layers without a choice (Pool) add to any network.
     """
@@ -50,6 +55,7 @@ class CostTable:
     cycles: NDArray[np.int64]
     energy_pj: NDArray[np.float64]
     bytes: NDArray[np.int64]
+    fits: NDArray[np.bool_]
     fixed_cycles: int
     fixed_energy_pj: float
 
@@ -59,14 +65,21 @@ def cost_table(program: Program, machine: Machine, technology: Technology,
                activation_bits: tuple[int, ...] = tuple(range(2, 9))) -> CostTable:
     """Tabulate every Conv of `program` over all choices of bits.
 
-    Layers with `unit` weights have no choice of weight bits: their entries repeat along that axis. Tensors that only
-    the host reads may be as wide as the accumulator, since sums widen with the bits; residuals that no record reads as
-    an input keep the width they have in `program`.
+    Layers with `unit` weights have no choice of weight bits: their entries repeat along that axis. Of the widths in
+    `program` only those of its inputs count, and those that are wider than any choice: every other tensor is taken as
+    wide as the widest choice, and what the host alone reads as wide as the accumulator, since sums widen with the bits.
+
+    Raises
+    ------
+    InputError
+        If the widths do not rise or are not in 1..8.
     """
+    _check_widths("weight_bits", weight_bits)
+    _check_widths("activation_bits", activation_bits)
     convs = program.convs
     shape = (len(convs), len(weight_bits), len(activation_bits))
     table = CostTable(tuple(c.name for c in convs), weight_bits, activation_bits, np.zeros(shape, np.int64),
-                      np.zeros(shape, np.float64), np.zeros(shape, np.int64),
+                      np.zeros(shape, np.float64), np.zeros(shape, np.int64), np.zeros(shape, np.bool_),
                       *_fixed_costs(program, machine, technology, max(activation_bits)))
     for layer, conv in enumerate(convs):
         widest = _with_widest_neighbours(program, conv, machine, max(activation_bits))
@@ -77,29 +90,34 @@ def cost_table(program: Program, machine: Machine, technology: Technology,
                 counts = conv_events(schedule, machine) | {"cycles": layer_cycles(schedule)}
                 table.cycles[layer, i, j] = counts["cycles"]
                 table.energy_pj[layer, i, j] = energy(counts, machine, technology).nominal_pj
+                table.fits[layer, i, j] = _fits(schedule, machine)
                 table.bytes[layer, i, j] = ceil(conv.weights.size * schedule.shape.streamed_bits_w / 8)
     return table
 
 
+def _check_widths(what: str, widths: tuple[int, ...]) -> None:
+    rising = all(a < b for a, b in pairwise(widths))
+    if not widths or not rising or widths[0] < 1 or widths[-1] > ENGINE_BITS:
+        raise InputError(f"{what} must be rising widths in 1..{ENGINE_BITS}, not {list(widths)}")
+
+
 def _with_widest_neighbours(program: Program, conv: Conv, machine: Machine, widest: int) -> ConvShape:
-    """The layer with every neighbour whose bits are a choice as wide as the choice allows."""
-    inputs = {record.input for record in program.records}
+    """The layer with every neighbouring tensor as wide as any choice of bits makes it."""
     shape = conv_shape(program, conv)
-    kind = "signed" if conv.weight_format.kind == "bipolar" else shape.weight_kind
+    read = {name for record in program.records for name in reads(record)}
+    given = {tensor.name for tensor in program.inputs}
     return replace(
-        shape, weight_kind=kind,
-        bits_out=_widest_output(program, conv, inputs, widest),
-        bits_residual=max(widest, shape.bits_residual) if conv.residual in inputs else shape.bits_residual,
+        shape, weight_kind="signed" if conv.weight_format.kind == "bipolar" else shape.weight_kind,
+        bits_out=max(widest, shape.bits_out) if conv.output in read else program.acc_bits,
+        bits_residual=shape.bits_residual if conv.residual in {None, *given} else max(widest, shape.bits_residual),
         terms=machine.terms, residual_terms=machine.terms if conv.residual else 0,
     )
 
 
-def _widest_output(program: Program, conv: Conv, inputs: set[str], widest: int) -> int:
-    if conv.output in inputs:
-        return max(widest, program.tensor(conv.output).format.bits)
-    if any(conv.output == other.residual for other in program.convs):
-        return program.tensor(conv.output).format.bits
-    return program.acc_bits
+def _fits(schedule: ConvSchedule, machine: Machine) -> bool:
+    shape = schedule.shape
+    return (shape.bits_w <= machine.max_bits_w and shape.bits_a <= machine.max_bits_a
+            and schedule.weight_words <= machine.weight_words)
 
 
 def _fixed_costs(program: Program, machine: Machine, technology: Technology, widest: int) -> tuple[int, float]:
@@ -107,7 +125,8 @@ def _fixed_costs(program: Program, machine: Machine, technology: Technology, wid
     for record in program.records:
         if isinstance(record, Conv):
             continue
-        schedule = replace(schedule_pool(program, record, machine), bits=widest)
+        schedule = schedule_pool(program, record, machine)
+        schedule = replace(schedule, bits=max(widest, schedule.bits))
         source, target = program.tensor(record.input), program.tensor(record.output)
         counts = pool_events(schedule, source, target, machine) | {"cycles": schedule.cycles}
         cycles += schedule.cycles

@@ -14,10 +14,14 @@ from quant.lower import lower
 from quant.qbitopt import QBitOpt
 from quant.training import Recipe, accuracy, reestimate_norms, train
 from sim.cost_table import CostTable
+from sim.energy import energy
 from sim.errors import InputError
+from sim.events import events
 from sim.machine import Machine
 from sim.plan import plan
 from sim.program import Program
+from sim.technology import load_technology
+from sim.timing import timeline
 
 
 def uniform_limits(table: CostTable, bits: int, share: float) -> dict[str, float]:
@@ -61,6 +65,12 @@ def test_budgets_hold_at_every_update(
     bits = {conv.name: (conv.weight_format.bits, final.program.tensor(conv.input).format.bits)
             for conv in final.program.convs}
     assert bits == controller.bits
+    line, technology = timeline(final), load_technology(machine.technology)
+    cycles = [end - start for start, end in zip(line.starts, line.ends, strict=True)]
+    used = [energy(counts | {"cycles": taken}, machine, technology).nominal_pj
+            for counts, taken in zip(events(final), cycles, strict=True)]
+    assert line.total <= limits["latency_cycles"]
+    assert sum(used) <= limits["energy_pj"]
 
 
 def test_mixed_bits_learn_the_digits(

@@ -1,6 +1,8 @@
 """The table bounds every network that its bits can make."""
 
+import re
 from dataclasses import replace
+from itertools import product
 from math import fsum
 
 import numpy as np
@@ -8,11 +10,13 @@ import pytest
 
 from sim.cost_table import cost_table
 from sim.energy import energy
+from sim.errors import InputError
 from sim.events import events
 from sim.formats import Format
-from sim.machine import load_machine
+from sim.machine import Machine, load_machine
 from sim.plan import plan
 from sim.program import Conv, Program, Tensor
+from sim.schedule import conv_shape, schedule_conv
 from sim.technology import load_technology
 from sim.testing import random_machine, random_program
 from sim.timing import timeline
@@ -61,3 +65,26 @@ def test_wide_logits_are_inside_the_bound() -> None:
     widened = replace(program, tensors=tuple(wide if t.name == target.name else t for t in program.tensors))
     entry = table.cycles[0, conv.weight_format.bits - 1, program.tensor(conv.input).format.bits - 1]
     assert timeline(plan(widened, machine)).total <= entry
+
+
+def test_what_the_machine_cannot_hold_is_marked() -> None:
+    """Widths beyond the machine's, and row tiles beyond a weight slot, do not fit; everything else does."""
+    machine = Machine(**load_machine("tiny").model_dump() | {"max_bits_w": 6, "max_bits_a": 5, "weight_words": 40})
+    program = random_program(np.random.default_rng(6), machine, layers=1, kinds=("dense",), traits=())
+    shape = conv_shape(program, program.convs[0])
+    table = cost_table(program, machine, TECHNOLOGY, BITS, BITS)
+    for (i, w), (j, a) in product(enumerate(BITS), enumerate(BITS)):
+        words = schedule_conv(replace(shape, weight_kind="signed", bits_w=w, bits_a=a), machine).weight_words
+        assert table.fits[0, i, j] == (w <= 6 and a <= 5 and words <= 40)
+    assert table.fits.any()
+
+
+@pytest.mark.parametrize("widths", [(), (0, 3), (3, 9), (3, 3), (4, 2)])
+def test_widths_must_rise_within_what_engines_read(widths: tuple[int, ...]) -> None:
+    """Anything else is refused with what came."""
+    machine = load_machine("tiny")
+    program = random_program(np.random.default_rng(6), machine, layers=1)
+    for arguments, what in (((widths, BITS), "weight_bits"), ((BITS, widths), "activation_bits")):
+        message = f"{what} must be rising widths in 1..8, not {list(widths)}"
+        with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+            cost_table(program, machine, TECHNOLOGY, *arguments)
