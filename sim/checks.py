@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
-from sim.digits import Digits
+from sim.digits import Digits, residual_window
 from sim.errors import InputError
 from sim.formats import Rounding, check_codes
 from sim.records import Conv, Pads, Pool, Record, Tensor, accumulator_bounds, out_size, reads
@@ -154,7 +154,8 @@ def _check_requantizer(program: Program, conv: Conv, channels: int, where: str) 
     if conv.residual is None:
         _require(conv.residual_multiplier.size == 0, where, "residual_multiplier without a residual")
     else:
-        _check_digits(program, conv.residual_multiplier, channels, bits - 9, f"{where}: residual_multiplier")
+        _check_digits(program, conv.residual_multiplier, channels, residual_window(program.acc_bits, program.window),
+                      f"{where}: residual_multiplier")
     _require(bool(np.all((conv.shift >= 0) & (conv.shift < bits))), where,
              f"shift must be in 0..{bits - 1}, not {conv.shift.min()}..{conv.shift.max()}")
     limit = 1 << (bits - 1)

@@ -6,12 +6,14 @@ exponent to the smallest, absent digits last.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from math import log2
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Digits", "digit_counts", "multipliers", "nearest_digits", "no_digits"]
+__all__ = ["Digits", "digit_counts", "digits_of", "multiplier", "multipliers", "nearest_digits", "no_digits",
+           "residual_window"]
 
 Digits = NDArray[np.int8]
 """Shape (channels, terms): `+-(e + 1)` for a digit +-2**e, 0 for none."""
@@ -35,6 +37,39 @@ def multipliers(digits: Digits) -> NDArray[np.int64]:
     exponents = np.abs(digits.astype(np.int64)) - 1
     powers = np.where(digits == 0, 0, np.int64(1) << np.maximum(exponents, 0))
     return np.asarray((np.sign(digits) * powers).sum(axis=1), np.int64)
+
+
+def multiplier(digits: Iterable[int]) -> int:
+    """The integer that the digits of one channel stand for.
+
+    >>> multiplier([4, -1])
+    7
+    """
+    return sum((digit > 0) - (digit < 0) << (abs(digit) - 1) for digit in digits if digit)
+
+
+def digits_of(rows: Sequence[Sequence[int]]) -> Digits:
+    """Rows of digits, one for each channel, as one array: as wide as the longest.
+
+    >>> digits_of([[4, -1], [], [2]]).tolist()
+    [[4, -1], [0, 0], [2, 0]]
+    """
+    digits = np.zeros((len(rows), max(map(len, rows), default=0)), np.int8)
+    for line, row in zip(digits, rows, strict=True):
+        line[: len(row)] = row
+    return digits
+
+
+def residual_window(acc_bits: int, window: int) -> int:
+    """Exponents of R are below this; at most 0 where R can only be 0.
+
+    A code of the residual has 8 bits and |R| < 2**residual_window, so |R * r| stays below 2**(acc_bits + window - 1),
+    as |M * acc| and |offset| do.
+
+    >>> residual_window(acc_bits=32, window=12)
+    35
+    """
+    return acc_bits + window - 9
 
 
 def digit_counts(digits: Digits) -> NDArray[np.int64]:

@@ -26,7 +26,7 @@ from math import floor, frexp, isfinite, ldexp
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sim.digits import Digits, nearest_digits
+from sim.digits import Digits, digits_of, multiplier, nearest_digits, residual_window
 from sim.errors import InputError
 from sim.formats import Format
 
@@ -60,7 +60,7 @@ class Target:
     @property
     def residual_window(self) -> int:
         """Exponents of R are below this."""
-        return self.bits - 9
+        return residual_window(self.acc_bits, self.window)
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,7 +156,7 @@ def fit(scale: ArrayLike, bias: ArrayLike, acc_range: tuple[ArrayLike, ArrayLike
     channels = [_channel(number, row, residual, target) for number, row in enumerate(rows)]
     fitted = _fewest_digits(channels, _budgets(target.terms, residual is not None), target, tolerance)
     return Requantizer(
-        _packed([one.digits for one in fitted]), _packed([one.residual_digits for one in fitted]),
+        digits_of([one.digits for one in fitted]), digits_of([one.residual_digits for one in fitted]),
         np.array([one.shift for one in fitted], np.int64), np.array([one.offset for one in fitted], np.int64),
         np.array([float(one.error) for one in fitted]))
 
@@ -232,7 +232,7 @@ class _Channel:
         for shift in range(self.largest_shift(target), -1, -1):
             digits = nearest_digits(ldexp(self.acc.scale, shift), terms, target.window)
             other = nearest_digits(ldexp(self.residual.scale, shift), residual_terms, target.residual_window)
-            m, r = _value(digits), _value(other)
+            m, r = multiplier(digits), multiplier(other)
             acc_error, residual_error = self.acc.slope_error(m, shift), self.residual.slope_error(r, shift)
             wanted = Fraction(self.bias) + acc_error * self.acc.middle + residual_error * self.residual.middle
             beta = floor(wanted * (1 << shift) + Fraction(1, 2))
@@ -289,10 +289,6 @@ def _ceil_log2(value: float) -> int:
     return exponent - 1 if mantissa == 0.5 else exponent
 
 
-def _value(digits: list[int]) -> int:
-    return sum((1 if digit > 0 else -1) << (abs(digit) - 1) for digit in digits)
-
-
 def _lowered(digit: int, exponents: int) -> int:
     return digit - exponents if digit > 0 else digit + exponents
 
@@ -316,11 +312,3 @@ def _fewest_digits(channels: list[_Channel], budgets: list[tuple[int, int]], tar
         else:
             return fitted
     return [channel.fitted(*budgets[-1], target) for channel in channels]
-
-
-def _packed(rows: list[list[int]]) -> Digits:
-    """Rows of digits as one array, as wide as the longest."""
-    packed = np.zeros((len(rows), max(map(len, rows), default=0)), np.int8)
-    for line, row in zip(packed, rows, strict=True):
-        line[: len(row)] = row
-    return packed

@@ -10,6 +10,7 @@ import cocotb
 from rtl.benches.unit import geometry, reset, step, wrap
 from rtl.descriptor import pack
 from rtl.requantizer import term_layout
+from sim.digits import residual_window
 from sim.requantize import HALF_UP, ROUNDING_MODES, requantize
 
 CHANNELS = 500
@@ -60,7 +61,7 @@ def signed(rng: random.Random, bits: int) -> int:
 def random_terms(rng: random.Random, shape: Any) -> list[tuple[int, int, int]]:
     """(0 for M or 1 for R, sign or 0 for none, exponent), at least one of M."""
     machine = shape.machine
-    windows = (machine.window, machine.acc_bits + machine.window - 9)
+    windows = (machine.window, residual_window(machine.acc_bits, machine.window))
     terms = []
     for kind in (0, 1):
         count = rng.randint(1 - kind, machine.terms)

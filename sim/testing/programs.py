@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
-from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sim.digits import no_digits
 from sim.formats import Format, Kind, Rounding
+from sim.layout import tensor_words
 from sim.machine import Machine
 from sim.program import Conv, Pool, Program, Record, Tensor, accumulator_bounds, out_size
 from sim.records import Pads
 from sim.requantize import wrap
+from sim.schedule import blocks_of
 from sim.simulate import accumulate
 from sim.testing.codes import corner_codes
 from sim.testing.requantizers import Ranges, random_requantizer
@@ -121,9 +122,7 @@ class _Draft:
     def holds(self, tensor: Tensor) -> bool:
         """Whether four such tensors fit a column's memory."""
         machine = self.machine
-        blocks = sum(ceil(part / machine.lanes) for part in tensor.parts)
-        words = ceil(tensor.height / machine.columns) * tensor.width * blocks * tensor.format.bits
-        return words <= machine.region_words * (machine.act_regions // 4)
+        return tensor_words(tensor, machine) <= machine.region_words * (machine.act_regions // 4)
 
     def add_layer(self, source: Tensor, last: bool) -> Tensor:
         """Append the records that write the next tensor; the tensor."""
@@ -187,8 +186,8 @@ class _Draft:
         return np.where(self.rng.random(extremes.shape) < 0.2, extremes, codes).astype(np.int8), fmt
 
     def fits(self, conv: Conv, source: Tensor) -> bool:
-        """Whether a row tile fits the weight memory and no sum can overflow."""
-        blocks = 1 if conv.depthwise else sum(ceil(part / self.machine.lanes) for part in source.parts)
+        """Whether a row tile fits the weight memory, however its taps are packed, and no sum can overflow."""
+        blocks = 1 if conv.depthwise else blocks_of(source.parts, self.machine.lanes)
         words = conv.kernel[0] * conv.kernel[1] * blocks * conv.weight_format.bits
         bound = int(accumulator_bounds(conv, source.format).max())
         return words <= self.machine.weight_words and (self.wrap or bound < 1 << (self.ranges.acc_bits - 1))

@@ -8,7 +8,7 @@ from math import log2
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.digits import Digits, multipliers, nearest_digits
+from sim.digits import Digits, digits_of, multiplier, nearest_digits, residual_window
 from sim.formats import Format
 
 __all__ = ["Ranges", "random_requantizer"]
@@ -30,7 +30,7 @@ class Ranges:
     @property
     def residual_window(self) -> int:
         """Exponents of R are below this; at most 0 when R can only be 0."""
-        return self.bits - 9
+        return residual_window(self.acc_bits, self.window)
 
 
 def random_requantizer(rng: np.random.Generator, acc: NDArray[np.int64], residual: NDArray[np.int64] | None,
@@ -50,7 +50,7 @@ def random_requantizer(rng: np.random.Generator, acc: NDArray[np.int64], residua
     shifts, offsets = [], []
     for channel, sums in enumerate(acc):
         row = _random_digits(rng, int(most[0]), ranges.window)
-        scaled = sums * int(multipliers(np.array([row], np.int8))[0])
+        scaled = sums * multiplier(row)
         shift = _random_shift(rng, scaled, output, ranges)
         residual_row: list[int] = []
         if residual is not None and ranges.residual_window > 0:
@@ -58,12 +58,12 @@ def random_requantizer(rng: np.random.Generator, acc: NDArray[np.int64], residua
             wanted = rng.uniform(-1, 1) * 2.0**shift * (output.high - output.low + 1) / span
             limit = 2.0 ** (ranges.residual_window - 1)
             residual_row = nearest_digits(min(max(wanted, -limit), limit), int(most[1]), ranges.residual_window)
-            scaled = scaled + residual[channel] * int(multipliers(np.array([residual_row], np.int8))[0])
+            scaled = scaled + residual[channel] * multiplier(residual_row)
         rows.append(row)
         residual_rows.append(residual_row)
         shifts.append(shift)
         offsets.append(_random_offset(rng, scaled, shift, output, ranges))
-    return (_packed(rows), _packed(residual_rows), np.array(shifts, np.int64), np.array(offsets, np.int64))
+    return (digits_of(rows), digits_of(residual_rows), np.array(shifts, np.int64), np.array(offsets, np.int64))
 
 
 def _random_digits(rng: np.random.Generator, most: int, window: int) -> list[int]:
@@ -97,10 +97,3 @@ def _random_offset(rng: np.random.Generator, scaled: NDArray[np.int64], shift: i
         half = 1 << (shift - 1)
         offset += (half - offset - int(rng.choice(scaled))) % (1 << shift)
     return min(max(offset, -limit), limit)
-
-
-def _packed(rows: list[list[int]]) -> Digits:
-    packed = np.zeros((len(rows), max(map(len, rows))), np.int8)
-    for line, row in zip(packed, rows, strict=True):
-        line[: len(row)] = row
-    return packed

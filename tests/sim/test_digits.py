@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim.digits import digit_counts, multipliers, nearest_digits, no_digits
+from sim.digits import digit_counts, digits_of, multiplier, multipliers, nearest_digits, no_digits, residual_window
 
 
 def value(digits: list[int]) -> int:
@@ -20,12 +20,27 @@ def test_multipliers_and_counts_are_those_of_python(rows: list[list[int]]) -> No
     """A row stands for the sum of its signed powers, zeros for nothing."""
     digits = np.array(rows, np.int8)
     assert multipliers(digits).tolist() == [value([d for d in row if d]) for row in rows]
+    assert [multiplier(row) for row in rows] == multipliers(digits).tolist()
     assert digit_counts(digits).tolist() == [sum(d != 0 for d in row) for row in rows]
 
 
 def test_no_digits_mean_zero() -> None:
     """Rows without columns are multipliers of 0."""
     assert multipliers(no_digits(3)).tolist() == digit_counts(no_digits(3)).tolist() == [0, 0, 0]
+
+
+def test_rows_of_any_length_become_one_array() -> None:
+    """Short rows end in absent digits; no rows make an array of no channels."""
+    assert digits_of([[], [4, -1], [-2]]).tolist() == [[0, 0], [4, -1], [-2, 0]]
+    assert digits_of([[], []]).shape == (2, 0)
+    assert (digits_of([]).shape, digits_of([]).dtype) == ((0, 0), np.int8)
+
+
+@pytest.mark.parametrize(("acc_bits", "window"), [(24, 10), (32, 12), (32, 19), (9, 1)])
+def test_residual_products_are_as_small_as_offsets(acc_bits: int, window: int) -> None:
+    """The largest R times the largest code of 8 bits just stays below the limit of the offset."""
+    largest = sum(2**e for e in range(residual_window(acc_bits, window)))
+    assert largest * 256 < 2 ** (acc_bits + window - 1) <= (2 * largest + 1) * 256
 
 
 @given(st.floats(-4095, 4095), st.integers(1, 4), st.integers(1, 12))
