@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from math import inf
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -46,6 +47,8 @@ def load_losses(path: Path) -> Losses:
         return Losses(**json.loads(path.read_text()))
     except FileNotFoundError:
         raise InputError(f"no sensitivities file '{path}'") from None
+    except OSError as error:
+        raise InputError(f"cannot read sensitivities '{path}': {error.strerror}") from None
     except ValidationError as error:
         first = error.errors()[0]
         raise InputError(f"sensitivities '{path}': {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
@@ -62,10 +65,14 @@ def parse_budgets(texts: Sequence[str]) -> dict[str, float]:
     limits: dict[str, float] = {}
     for text in texts:
         name, _, limit = text.partition("=")
+        if name in limits:
+            raise InputError(f"budget {name} is given twice: {limits[name]:g} and {limit}")
         if name not in BUDGETS:
             raise InputError(f"a budget is NAME=LIMIT with NAME one of {', '.join(BUDGETS)}, not '{text}'")
         try:
             limits[name] = float(limit)
         except ValueError:
             raise InputError(f"budget {name}: the limit must be a number, not '{limit}'") from None
+        if not 0 < limits[name] < inf:
+            raise InputError(f"budget {name}: the limit must be positive and finite, not '{limit}'")
     return limits

@@ -24,7 +24,7 @@ TechnologyName = Annotated[
 InputFile = Annotated[
     Path | None, typer.Option("--input", "-i", help="Input codes, .npz or .npy, (N, C, H, W); default: random.")]
 Images = Annotated[int, typer.Option("--images", "-n", min=1, help="How many images to run.")]
-Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 
 

@@ -131,8 +131,11 @@ def run_allocate(path: Path, sensitivities: Path, budgets: list[str], machine: s
 
 def run_demo(out: Path, machine: str, images: int, seed: int, as_json: bool) -> bool:
     """`bitwright demo`; True when everything is equal and every budget holds."""
+    import torch
+
     from bitwright.demo import demo, demo_report
 
+    torch.set_num_threads(1)
     summary = demo(out, load_machine(machine), images, seed)
     show(demo_report(summary, out), as_json)
     return summary.ok

@@ -84,7 +84,7 @@ class Steps:
 
     def __init__(self, bars: Progress, title: str, total: int) -> None:
         self._bars, self._live = bars, _messages.is_terminal
-        self._task = bars.add_task(title, total=total, note="", visible=self._live)
+        self._task = bars.add_task(title, total=total, note="")
 
     def note(self, text: str) -> None:
         """What is being done now."""
@@ -102,5 +102,5 @@ def steps(title: str, total: int) -> Iterator[Steps]:
     """Show the progress of `total` steps while the block runs."""
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[note]}"),
                TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=_messages, transient=not _messages.is_terminal) as bars:
+    with Progress(*columns, console=_messages, disable=not _messages.is_terminal) as bars:
         yield Steps(bars, title, total)

@@ -23,6 +23,7 @@ from quant.training import FLOAT, QAT, Recipe, accuracy, reestimate_norms, train
 from sim.atomic import atomic_write_text
 from sim.cost_table import cost_table
 from sim.energy import Energy
+from sim.errors import InputError
 from sim.files import save_program
 from sim.machine import Machine
 from sim.plan import Plan, plan
@@ -70,8 +71,8 @@ class Summary:
         Of the mixed network.
     bits : dict of str to (weight bits, activation bits)
         Of the mixed network's layers.
-    energy_pj : Energy
-        Of the mixed network, for one image.
+    energy_pj : dict
+        Of the mixed network, for one image: `low`, `nominal`, `high`.
     verifications : dict of str to Verification
         For each Program.
     """
@@ -109,13 +110,20 @@ class _Demo:
         return quantize(net, self.train_set.images[:CALIBRATION_IMAGES], scheme=scheme, weight_bits=bits,
                         activation_bits=bits, input_format=DIGITS_FORMAT, input_exponent=DIGITS_EXPONENT)
 
+    def program_of(self, model: fx.GraphModule) -> Program:
+        return lower(model, self.test_set.images[:1], acc_bits=self.machine.acc_bits, window=self.machine.window,
+                     terms=self.machine.terms)
+
     def lowered(self, name: str, model: fx.GraphModule) -> Program:
-        program = lower(model, self.test_set.images[:1], acc_bits=self.machine.acc_bits, window=self.machine.window,
-                        terms=self.machine.terms)
+        program = self.program_of(model)
         self.plans[name] = plan(program, self.machine)
         self.summary.programs[name] = estimate(self.plans[name], self.technology)
         self.summary.accuracy[name] = program_accuracy(program, self.test_set)
         return program
+
+    def check_machine(self) -> None:
+        """Refuse a machine that cannot hold the network before anything is trained."""
+        plan(self.program_of(self.quantized(DigitsNet(), "qil", UNIFORM_BITS)), self.machine)
 
     def epochs(self, what: str, recipe: Recipe) -> Callable[[int, float, float], None]:
         return lambda epoch, loss, right: self.progress.note(f"{what}: epoch {epoch}/{recipe.epochs}, loss {loss:.3f}, "
@@ -173,6 +181,13 @@ class _Demo:
         self.summary.tensors_compared += result.tensors_compared
 
 
+def _make_folder(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make the folder '{out}': {error.strerror}") from None
+
+
 def energy_band(energy: Energy) -> dict[str, float]:
     """Energy of one image with its band [pJ]."""
     return {"low": energy.low_pj, "nominal": energy.nominal_pj, "high": energy.high_pj}
@@ -198,10 +213,10 @@ def demo(out: Path, machine: Machine, images: int, seed: int) -> Summary:
     seed : int
         Of the float network's start and of reconstruction.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    torch.set_num_threads(1)
     with steps("demo", 5 + 3 * 3) as progress:
         run = _Demo(machine, images, seed, progress)
+        run.check_machine()
+        _make_folder(out)
         net = run.float_network()
         progress.done("float network trained")
         programs = {"qil": run.qil(net)}

@@ -56,6 +56,8 @@ def problem_of(program: Program, table: CostTable, weight_loss: Mapping[str, Seq
     if table.layers != layers:
         raise InputError(f"the cost table is of the layers {', '.join(table.layers)}, "
                          f"the program's are {', '.join(layers)}")
+    _refuse_strangers(weight_loss, layers, "weights of layer")
+    _refuse_strangers(activation_loss, [tensor.name for tensor in program.tensors], "tensor")
     inputs = {tensor.name: tensor.format.bits for tensor in program.inputs}
     weight_rows = np.zeros((len(layers), len(table.weight_bits)))
     activation_rows = np.zeros((len(layers), len(table.activation_bits)))
@@ -74,6 +76,12 @@ def problem_of(program: Program, table: CostTable, weight_loss: Mapping[str, Seq
     return Problem(layers, table.weight_bits, table.activation_bits, weight_rows, activation_rows,
                    *_budgets(table, limits), tuple(tuple(rows) for rows in readers.values() if len(rows) > 1),
                    fixed_weights, fixed_activations)
+
+
+def _refuse_strangers(given: Mapping[str, Sequence[float]], known: Sequence[str], what: str) -> None:
+    for name in given:
+        if name not in known:
+            raise InputError(f"losses of the {what} '{name}': the program has no such name")
 
 
 def _losses(given: Mapping[str, Sequence[float]], name: str, what: str, count: int) -> Sequence[float]:

@@ -18,12 +18,17 @@ __all__ = ["atomic_write", "atomic_write_text"]
 def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
     """Open a file beside `path` for writing bytes, and rename it to `path` when the block ends well.
 
+    A symbolic link is followed: what it points to is replaced, not the link.
+
     Raises
     ------
     InputError
-        If the place cannot be written; `path` is then as it was, as it is after any other error in the block.
+        If the place cannot be written, or holds a device, a pipe or a folder; `path` is then as it was, as it is after
+        any other error in the block.
     """
-    path = Path(path)
+    path = Path(path).resolve()
+    if path.exists() and not path.is_file():
+        raise InputError(f"cannot write {path}: it is there and not a regular file")
     beside = path.parent / f".{path.name}.{secrets.token_hex(4)}.tmp"
     try:
         with beside.open("xb") as stream:

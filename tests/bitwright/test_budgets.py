@@ -15,11 +15,15 @@ LOSSES = Losses(bits=(2, 3), weight={"a": [2.0, 1.0]}, activation={"x": [0.2, 0.
 @pytest.mark.parametrize(("text", "message"), [
     ("cycles=1", "a budget is NAME=LIMIT with NAME one of latency_cycles, energy_pj, weight_bytes, not 'cycles=1'"),
     ("energy_pj=much", "budget energy_pj: the limit must be a number, not 'much'"),
+    ("energy_pj=nan", "budget energy_pj: the limit must be positive and finite, not 'nan'"),
+    ("energy_pj=inf", "budget energy_pj: the limit must be positive and finite, not 'inf'"),
+    ("weight_bytes=-1", "budget weight_bytes: the limit must be positive and finite, not '-1'"),
+    ("latency_cycles=9", "budget latency_cycles is given twice: 7 and 9"),
 ])
 def test_bad_budgets_are_explained(text: str, message: str) -> None:
     """The form, the names there are, and what came."""
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
-        parse_budgets([text])
+        parse_budgets(["latency_cycles=7", text])
 
 
 @pytest.mark.parametrize("content", ["", "[1]", "{", '{"bits": [2], "weight": {}}', '{"bits": 1}'])

@@ -105,7 +105,7 @@ def test_generate_writes_every_file_it_names(run: Run, tmp_path: Path) -> None:
 
 
 MISUSE = [
-    ("bogus",), ("simulate",), ("simulate", "p", "--images", "0"), ("estimate", "p", "--color"),
+    ("bogus",), ("simulate",), ("simulate", "p", "--images", "0"), ("simulate", "p", "--seed", "-1"), ("estimate", "p", "--color"),
     ("allocate", "p", "-s", "s", "-b", "energy_pj=1", "--method", "guess"), ("generate",), (),
 ]
 
@@ -139,6 +139,8 @@ def test_bad_input_is_one_sentence_and_exit_1(run: Run, path: Path, tmp_path: Pa
         (("simulate", path, "-i", tmp_path / "big.npz"), "bitwright: inputs must be "),
         (("simulate", path, "-o", tmp_path / "no" / "out.npz"), "bitwright: "),
         (("generate", "-m", "tiny", "-o", path), "bitwright: "),
+        (("demo", "-o", path), f"bitwright: cannot make the folder '{path}': "),
+        (("allocate", path, "-s", tmp_path, "-b", "energy_pj=1"), "bitwright: cannot read sensitivities "),
     ):
         status, out, error = run(*arguments)
         assert (status, out) == (1, ""), arguments

@@ -71,3 +71,15 @@ def test_what_the_demo_writes_can_be_used_again(out: Path, capfd: pytest.Capture
     assert main([*arguments, "-b", "latency_cycles=100"]) == 1
     error = capfd.readouterr().err
     assert error.startswith("bitwright: budget latency_cycles: 100 cannot be met; the smallest achievable is ")
+
+
+def test_a_machine_that_is_too_small_is_refused_before_training(
+        tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The layer and both numbers are named at once, and no folder is left behind."""
+    machine = tmp_path / "small.yaml"
+    text = load_machine("tiny").model_copy(update={"weight_words": 16}).model_dump()
+    machine.write_text(json.dumps(text))
+    assert main(["demo", "--out", str(tmp_path / "out"), "--machine", str(machine)]) == 1
+    assert "needs 36 weight words per row for a row tile; machine 'tiny' has weight_words 16 (20 too few)" in (
+        capfd.readouterr().err)
+    assert not (tmp_path / "out").exists()

@@ -27,7 +27,7 @@ def program() -> Program:
     """conv 0 - max pool 2 - conv 3 - average 4 - linear 6."""
     model = nn.Sequential(nn.Conv2d(2, 4, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(4, 4, 3),
                           nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
-    images = torch.randint(0, 4, (8, 2, 6, 6), generator=torch.Generator().manual_seed(0)) / 2
+    images = torch.randint(0, 4, (8, 2, 8, 8), generator=torch.Generator().manual_seed(0)) / 2
     quantized = quantize(model, images, scheme="qil", input_format=Format(2, "unsigned"), input_exponent=-1)
     return lower(quantized, images[:1])
 

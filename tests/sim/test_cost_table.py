@@ -69,14 +69,17 @@ def test_wide_logits_are_inside_the_bound() -> None:
 
 def test_what_the_machine_cannot_hold_is_marked() -> None:
     """Widths beyond the machine's, and row tiles beyond a weight slot, do not fit; everything else does."""
-    machine = Machine(**load_machine("tiny").model_dump() | {"max_bits_w": 6, "max_bits_a": 5, "weight_words": 40})
-    program = random_program(np.random.default_rng(6), machine, layers=1, kinds=("dense",), traits=())
+    program = random_program(np.random.default_rng(6), load_machine("tiny"), layers=1, kinds=("dense",), traits=())
     shape = conv_shape(program, program.convs[0])
+    most = schedule_conv(replace(shape, weight_kind="signed", bits_w=3, bits_a=2), load_machine("tiny")).weight_words
+    limits = {"max_bits_w": 6, "max_bits_a": 5, "weight_words": most}
+    machine = Machine(**load_machine("tiny").model_dump() | limits)
     table = cost_table(program, machine, TECHNOLOGY, BITS, BITS)
     for (i, w), (j, a) in product(enumerate(BITS), enumerate(BITS)):
         words = schedule_conv(replace(shape, weight_kind="signed", bits_w=w, bits_a=a), machine).weight_words
-        assert table.fits[0, i, j] == (w <= 6 and a <= 5 and words <= 40)
-    assert table.fits.any()
+        assert table.fits[0, i, j] == (w <= 6 and a <= 5 and words <= most)
+    assert table.fits[0, 2, 1]
+    assert not table.fits[0, :6, :5].all()
 
 
 @pytest.mark.parametrize("widths", [(), (0, 3), (3, 9), (3, 3), (4, 2)])

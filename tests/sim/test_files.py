@@ -1,6 +1,8 @@
 """Programs and vectors on disk: what is saved comes back, and nothing damaged gets through."""
 
 import json
+import os
+import re
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -225,7 +227,8 @@ def test_an_error_while_writing_leaves_the_old_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("place", "reason"), [
-    ("none/note.txt", "No such file or directory"), ("file/note.txt", "Not a directory"), ("", "Is a directory"),
+    ("none/note.txt", "No such file or directory"), ("file/note.txt", "Not a directory"),
+    ("", "it is there and not a regular file"),
 ])
 def test_places_that_cannot_be_written_are_named(tmp_path: Path, place: str, reason: str) -> None:
     """A missing folder, a file used as a folder and a folder used as a file are refused with the path."""
@@ -244,3 +247,17 @@ def test_vectors_load_without_pickle(tmp_path: Path) -> None:
     with np.load(tmp_path / "v.npz", allow_pickle=False) as loaded:
         assert sorted(loaded) == sorted(codes)
         assert all(np.array_equal(loaded[name], codes[name]) for name in codes)
+
+
+def test_links_are_followed_and_devices_left_alone(tmp_path: Path) -> None:
+    """Writing to a symbolic link changes what it points to; a pipe is refused and stays a pipe."""
+    target, link, pipe = tmp_path / "target", tmp_path / "link", tmp_path / "pipe"
+    target.write_text("old")
+    link.symlink_to(target)
+    os.mkfifo(pipe)
+    atomic_write_text(link, "new")
+    assert link.is_symlink()
+    assert target.read_text() == "new"
+    with pytest.raises(InputError, match=f"^cannot write {re.escape(str(pipe))}: it is there and not a regular file$"):
+        atomic_write_text(pipe, "new")
+    assert pipe.is_fifo()
