@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import inf, nextafter
 from typing import Literal, get_args
@@ -12,13 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quant.allocation import Allocation, Choice, Problem
+from quant.bounds import PricedProblem, at_most, certified_bound, legal
 from quant.convex import solve_convex
-from quant.relaxation import certified_bound, solve_exactly, solve_relaxation
+from quant.relaxation import Relaxed, solve_relaxation, solve_whole
 from sim.errors import InputError
 
 __all__ = ["Method", "allocate"]
 
 Method = Literal["lp", "milp", "convex"]
+
+ROUNDS = 5
+"""Most times that pairs are ruled out; after the first it is usually one or none."""
+STEPS = 5000
+"""Partial choices that the proof of `milp` looks at: well under a second."""
 
 
 def allocate(problem: Problem, method: Method = "lp") -> Allocation:
@@ -28,19 +34,22 @@ def allocate(problem: Problem, method: Method = "lp") -> Allocation:
     ----------
     problem : Problem
     method : {"lp", "milp", "convex"}
-        `lp`: linear relaxation, rounded, repaired and improved; milliseconds. `milp`: exact, by branch and bound.
+        `lp`: linear relaxation, rounded, repaired and improved; milliseconds. `milp`: exact, by branch and bound; a
+        search in exact arithmetic proves the optimum, or, if that would take too long, leaves a `gap`.
         `convex`: the relaxation to real bits that QBitOpt poses, rounded, repaired and improved in the same way.
 
     Raises
     ------
     InputError
         If a budget cannot be met; the message gives its smallest achievable value.
+    EngineError
+        If an outside solver fails.
 
     Examples
     --------
     >>> losses = np.array([[4.0, 1.0], [8.0, 2.0]])
-    >>> cost = np.array([[[2, 2], [4, 4]], [[2, 2], [4, 4]]])
-    >>> found = allocate(Problem(("a", "b"), (2, 4), (8, 8), losses, np.zeros((2, 2)), {"bytes": cost}, {"bytes": 7}))
+    >>> cost = np.array([[[2], [4]], [[2], [4]]])
+    >>> found = allocate(Problem(("a", "b"), (2, 4), (8,), losses, np.zeros((2, 1)), {"bytes": cost}, {"bytes": 7}))
     >>> found.bits, found.used, found.objective, round(found.gap, 9)
     ({'a': (2, 8), 'b': (4, 8)}, {'bytes': 6.0}, 6.0, 1.5)
     """
@@ -48,23 +57,51 @@ def allocate(problem: Problem, method: Method = "lp") -> Allocation:
         raise InputError(f"method must be lp, milp or convex, not {method}")
     for name in problem.costs:
         _check_achievable(problem, name)
-    if method == "milp":
-        return _exactly(problem)
-    relaxed = solve_relaxation(problem)
+    relaxed = solve_relaxation(problem, legal(problem))
     if relaxed is None:
         raise _jointly_impossible(problem)
-    shares = relaxed.shares if method == "lp" else solve_convex(problem)
-    choice = _within_budgets(problem, _rounded(problem, shares))
-    if choice is None:
-        return _exactly(problem)
+    if method == "convex":
+        choice = _within_budgets(problem, _rounded(problem, solve_convex(_clipped(problem, relaxed))))
+    else:
+        choice = _within_budgets(problem, _rounded(problem, relaxed.shares))
+    if method == "milp" or choice is None:
+        return _exactly(problem, relaxed, choice)
     return _result(problem, choice, certified_bound(problem, relaxed.prices))
 
 
-def _exactly(problem: Problem) -> Allocation:
-    found = solve_exactly(problem)
-    if found is None:
+def _clipped(problem: Problem, relaxed: Relaxed) -> Problem:
+    """The problem with no loss above that of a known solution: choices that lose more only spoil the scale."""
+    known = _within_budgets(problem, _rounded(problem, relaxed.shares))
+    most = inf if known is None else problem.loss(known)
+    return replace(problem, weight_loss=np.minimum(problem.weight_loss, most),
+                   activation_loss=np.minimum(problem.activation_loss, most))
+
+
+def _exactly(problem: Problem, relaxed: Relaxed, known: Choice | None) -> Allocation:
+    """Rule out pairs that lose more than a known choice, branch and bound over the rest, and prove the result.
+
+    Without the pairs that are ruled out, losses have the scale at which choices differ: solvers' tolerances are of
+    that scale too.
+    """
+    best = known if known is not None else solve_whole(problem, legal(problem))
+    if best is None:
         raise _jointly_impossible(problem)
-    return _result(problem, *found)
+    priced = PricedProblem(problem, relaxed.prices, legal(problem))
+    for _ in range(ROUNDS):
+        allowed, next_relaxed = priced.below(problem.exact_loss(best)), None
+        if allowed.sum() < priced.allowed.sum():
+            next_relaxed = solve_relaxation(problem, allowed)
+        if next_relaxed is None:
+            break
+        best = _better(problem, best, _within_budgets(problem, _rounded(problem, next_relaxed.shares)))
+        priced = PricedProblem(problem, next_relaxed.prices, allowed)
+    best = _better(problem, best, solve_whole(problem, priced.below(problem.exact_loss(best))))
+    best, bound = priced.search(best, STEPS)
+    return _result(problem, best, at_most(bound) if bound < problem.exact_loss(best) else problem.loss(best))
+
+
+def _better(problem: Problem, best: Choice, other: Choice | None) -> Choice:
+    return best if other is None or problem.exact_loss(other) >= problem.exact_loss(best) else other
 
 
 def _result(problem: Problem, choice: Choice, lower_bound: float) -> Allocation:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
-from math import floor, fsum, lcm
+from math import floor, isfinite, lcm
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,10 +46,10 @@ class Problem:
     Parameters
     ----------
     layers : tuple of str
-    weight_bits, activation_bits : tuple of int
-        The choices [bits], rising.
-    weight_loss : float array, shape (layers, len(weight_bits))
-    activation_loss : float array, shape (layers, len(activation_bits))
+    weight_bits, activation_bits : tuple of int, 1..8
+        The choices [bits], rising; at least one.
+    weight_loss : float array, shape (layers, len(weight_bits)), at least 0
+    activation_loss : float array, shape (layers, len(activation_bits)), at least 0
         Of a tensor that several layers read: in the row of one of them, zeros in the others.
     costs : mapping of str to array, shape (layers, len(weight_bits), len(activation_bits))
     limits : mapping of str to number
@@ -62,7 +62,8 @@ class Problem:
     Raises
     ------
     InputError
-        If shapes, names or indices do not fit together, or a number is not finite.
+        If shapes, names or indices do not fit together, a width is not 1..8, a loss is negative, or a number is not
+        finite.
     """
 
     layers: tuple[str, ...]
@@ -78,14 +79,28 @@ class Problem:
 
     def __post_init__(self) -> None:
         count, weights, activations = len(self.layers), len(self.weight_bits), len(self.activation_bits)
-        _check("weight_loss", self.weight_loss, (count, weights))
-        _check("activation_loss", self.activation_loss, (count, activations))
+        for side in ("weight", "activation"):
+            _check_bits(f"{side}_bits", getattr(self, f"{side}_bits"))
+            self._check_losses(f"{side}_loss", getattr(self, f"{side}_loss"), len(getattr(self, f"{side}_bits")))
         if set(self.costs) != set(self.limits):
             raise InputError(f"costs and limits must have the same names, not {sorted(self.costs)} "
                              f"and {sorted(self.limits)}")
         for name, table in self.costs.items():
-            _check(f"costs of {name}", table, (count, weights, activations))
-            _check(f"limit of {name}", np.asarray(self.limits[name]), ())
+            _check_shape(f"costs of {name}", table, (count, weights, activations))
+            if not np.all(np.isfinite(table)):
+                raise InputError(f"costs of {name} must be finite")
+            if not isfinite(self.limits[name]):
+                raise InputError(f"limit of {name} must be finite, not {self.limits[name]}")
+        self._check_fixed()
+
+    def _check_losses(self, what: str, table: NDArray[np.float64], options: int) -> None:
+        _check_shape(what, table, (len(self.layers), options))
+        for name, row in zip(self.layers, table, strict=True):
+            wrong = row[~(np.isfinite(row) & (row >= 0))]
+            if len(wrong):
+                raise InputError(f"layer '{name}': {what} must be finite and at least 0, not {wrong[0]:g}")
+
+    def _check_fixed(self) -> None:
         for what, fixed, options in (("weight", self.fixed_weights, self.weight_bits),
                                      ("activation", self.fixed_activations, self.activation_bits)):
             for layer, bits in fixed.items():
@@ -142,9 +157,13 @@ class Problem:
         return all(self.used(name, choice) <= Fraction(limit) for name, limit in self.limits.items())
 
     def loss(self, choice: Choice) -> float:
-        """The objective of a choice, summed without rounding in between."""
-        return fsum(self.weight_loss[layer, w] for layer, (w, _) in enumerate(choice.tolist())) + fsum(
-            self.activation_loss[layer, a] for layer, (_, a) in enumerate(choice.tolist()))
+        """The objective of a choice, rounded once."""
+        return float(self.exact_loss(choice))
+
+    def exact_loss(self, choice: Choice) -> Fraction:
+        """The objective of a choice, exactly."""
+        return sum((Fraction(float(self.weight_loss[layer, w])) + Fraction(float(self.activation_loss[layer, a]))
+                    for layer, (w, a) in enumerate(choice.tolist())), Fraction(0))
 
 
 @dataclass(frozen=True)
@@ -160,7 +179,7 @@ class Allocation:
     objective : float
         Loss of the bits.
     lower_bound : float
-        No bits that keep the budgets lose less than this.
+        No bits that keep the budgets lose less than this: proven in exact arithmetic, whatever a solver says.
     """
 
     bits: dict[str, tuple[int, int]]
@@ -181,8 +200,11 @@ def _exact(table: NDArray[np.number], limit: float) -> ExactCost:
                      floor(Fraction(limit) * unit), unit)
 
 
-def _check(what: str, table: NDArray[np.number], shape: tuple[int, ...]) -> None:
+def _check_bits(what: str, bits: tuple[int, ...]) -> None:
+    if not bits or list(bits) != sorted(set(bits)) or bits[0] < 1 or bits[-1] > 8:
+        raise InputError(f"{what} must be one or more rising widths in 1..8, not {bits}")
+
+
+def _check_shape(what: str, table: NDArray[np.number], shape: tuple[int, ...]) -> None:
     if table.shape != shape:
         raise InputError(f"{what} must have shape {shape}, not {table.shape}")
-    if not np.all(np.isfinite(table)):
-        raise InputError(f"{what} must be finite")

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from scipy.optimize import nnls
 
 from quant.allocation import Problem
+from sim.errors import EngineError
 
 __all__ = ["solve_convex"]
 
@@ -36,6 +37,11 @@ def solve_convex(problem: Problem) -> Reals:
     -------
     float array, shape (layers, weights, activations)
         exp(-|log distance of both bits|): largest at the choices nearest to the solution.
+
+    Raises
+    ------
+    EngineError
+        If Clarabel finds no solution.
     """
     log_w, log_a = np.log(problem.weight_bits), np.log(problem.activation_bits)
     u, v = _real_bits(problem, log_w, log_a)
@@ -71,9 +77,12 @@ def _solve(program: cp.Problem) -> None:
     with warnings.catch_warnings():
         # An inaccurate optimum is as good a guide as an accurate one.
         warnings.filterwarnings("ignore", message="Solution may be inaccurate", category=UserWarning)
-        program.solve(solver=cp.CLARABEL)
+        try:
+            program.solve(solver=cp.CLARABEL)
+        except cp.error.SolverError as error:
+            raise EngineError(f"the convex program of the allocation failed: {error}") from error
     if program.status not in (cp.OPTIMAL, cp.OPTIMAL_INACCURATE):
-        raise RuntimeError(f"Clarabel ended with status {program.status}")
+        raise EngineError(f"the convex program of the allocation failed: Clarabel ended with status {program.status}")
 
 
 def _fitted(problem: Problem, table: Reals, u: cp.Variable, v: cp.Variable) -> cp.Expression:

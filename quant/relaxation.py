@@ -12,8 +12,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from fractions import Fraction
-from math import inf, nextafter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +19,13 @@ from scipy.optimize import Bounds, LinearConstraint, linprog, milp
 from scipy.sparse import csr_array, lil_array
 
 from quant.allocation import Choice, Problem
+from quant.bounds import Allowed
+from sim.errors import EngineError
 
-__all__ = ["Relaxed", "certified_bound", "solve_exactly", "solve_relaxation"]
+__all__ = ["Relaxed", "solve_relaxation", "solve_whole"]
+
+TIME_LIMIT = 60.0
+"""Of branch and bound [s]; after it the best choice so far counts."""
 
 ROW_SIZE = 1e3
 """Rows are scaled to this largest entry, so that the solver's absolute tolerance of 1e-6 is a billionth of it."""
@@ -52,24 +55,22 @@ class _Rows:
     upper: NDArray[np.float64]
 
 
-def _rows(problem: Problem) -> _Rows:
-    shape = (len(problem.layers), len(problem.weight_bits), len(problem.activation_bits))
-    upper = np.zeros(shape)
-    for group, layers in enumerate(problem.groups):
-        for layer in layers:
-            upper[np.ix_([layer], problem.weight_options(layer), problem.activation_options(group))] = 1.0
+def _rows(problem: Problem, allowed: Allowed) -> _Rows:
     loss = problem.weight_loss[:, :, None] + problem.activation_loss[:, None, :]
-    unit = (float(np.ptp(loss)) or 1.0) / LOSS_SIZE
+    loss = loss - np.where(allowed, loss, np.inf).min(axis=(1, 2), keepdims=True)
+    loss[~allowed] = 0.0  # a choice that is ruled out must not set the scale
+    unit = (float(loss.max()) or 1.0) / LOSS_SIZE
     scales = [ROW_SIZE / (float(np.abs(table).max()) or 1.0) for table in problem.costs.values()]
     budgets = np.array([np.ravel(table) * scale for table, scale in
-                        zip(problem.costs.values(), scales, strict=True)]).reshape(len(scales), upper.size)
+                        zip(problem.costs.values(), scales, strict=True)]).reshape(len(scales), allowed.size)
     limits = np.array([float(problem.limits[name]) * scale for name, scale in
                        zip(problem.costs, scales, strict=True)])
-    equalities, right_sides = _equalities(problem, shape)
-    return _Rows(loss.ravel() / unit, unit, equalities, right_sides, budgets, limits, scales, upper.ravel())
+    equalities, right_sides = _equalities(problem, allowed.shape)
+    return _Rows(loss.ravel() / unit, unit, equalities, right_sides, budgets, limits, scales,
+                 allowed.ravel().astype(np.float64))
 
 
-def _equalities(problem: Problem, shape: tuple[int, int, int]) -> tuple[csr_array, NDArray[np.float64]]:
+def _equalities(problem: Problem, shape: tuple[int, ...]) -> tuple[csr_array, NDArray[np.float64]]:
     index = np.arange(np.prod(shape)).reshape(shape)
     ties = [(group[0], other) for group in problem.groups for other in group[1:]]
     rows = lil_array((shape[0] + len(ties) * shape[2], index.size))
@@ -83,26 +84,37 @@ def _equalities(problem: Problem, shape: tuple[int, int, int]) -> tuple[csr_arra
     return csr_array(rows), np.concatenate([np.ones(shape[0]), np.zeros(len(ties) * shape[2])])
 
 
-def solve_relaxation(problem: Problem) -> Relaxed | None:
-    """Solve the linear program by HiGHS; None if even fractions of bits cannot keep the budgets together."""
-    rows = _rows(problem)
+def solve_relaxation(problem: Problem, allowed: Allowed) -> Relaxed | None:
+    """Solve the linear program by HiGHS; None if even fractions of bits cannot keep the budgets together.
+
+    Raises
+    ------
+    EngineError
+        If HiGHS gives up.
+    """
+    rows = _rows(problem, allowed)
     result = linprog(rows.objective, rows.budgets, rows.limits, rows.equalities, rows.right_sides,
                      np.stack([np.zeros_like(rows.upper), rows.upper], axis=1), method="highs")
     if result.status == 2:
         return None
     if result.status:
-        raise RuntimeError(f"HiGHS stopped early: {result.message}")
+        raise EngineError(f"the linear program of the allocation failed: {result.message}")
     prices = np.maximum(-np.asarray(result.ineqlin.marginals), 0.0) * np.array(rows.scales) * rows.unit
-    shape = (len(problem.layers), len(problem.weight_bits), len(problem.activation_bits))
-    return Relaxed(result.x.reshape(shape), dict(zip(problem.costs, prices.tolist(), strict=True)))
+    return Relaxed(result.x.reshape(allowed.shape), dict(zip(problem.costs, prices.tolist(), strict=True)))
 
 
-def solve_exactly(problem: Problem) -> tuple[Choice, float] | None:
-    """The best choice and a lower bound by HiGHS's branch and bound; None if nothing keeps the budgets.
+def solve_whole(problem: Problem, allowed: Allowed) -> Choice | None:
+    """The best allowed choice by HiGHS's branch and bound, to its tolerances; None if nothing keeps the budgets.
 
-    HiGHS allows a budget to be exceeded by its tolerance. A choice that does so is cut off, and it goes on.
+    HiGHS allows a budget to be exceeded by its tolerance. A choice that does so is cut off, and it goes on. After
+    `TIME_LIMIT` the best choice so far counts.
+
+    Raises
+    ------
+    EngineError
+        If HiGHS gives up, or finds nothing in time.
     """
-    rows = _rows(problem)
+    rows = _rows(problem, allowed)
     cuts: list[NDArray[np.float64]] = []
     while True:
         constraints = [LinearConstraint(rows.equalities, rows.right_sides, rows.right_sides),
@@ -111,14 +123,14 @@ def solve_exactly(problem: Problem) -> tuple[Choice, float] | None:
             constraints.append(LinearConstraint(np.array(cuts), -np.inf, len(problem.layers) - 1))
         with _quiet():
             result = milp(rows.objective, integrality=np.ones_like(rows.upper), bounds=Bounds(0.0, rows.upper),
-                          constraints=constraints, options={"mip_rel_gap": 0.0})
+                          constraints=constraints, options={"mip_rel_gap": 0.0, "time_limit": TIME_LIMIT})
         if result.status == 2:
             return None
-        if result.status:
-            raise RuntimeError(f"HiGHS stopped early: {result.message}")
+        if result.x is None:
+            raise EngineError(f"branch and bound of the allocation failed: {result.message}")
         choice = _decode(problem, result.x)
         if problem.keeps_budgets(choice):
-            return choice, min(float(result.mip_dual_bound) * rows.unit, problem.loss(choice))
+            return choice
         cuts.append(np.round(result.x))
 
 
@@ -140,26 +152,3 @@ def _quiet() -> Iterator[None]:
 def _decode(problem: Problem, x: NDArray[np.float64]) -> Choice:
     best = x.reshape(len(problem.layers), -1).argmax(axis=1)
     return np.stack(np.divmod(best, len(problem.activation_bits)), axis=1)
-
-
-def certified_bound(problem: Problem, prices: dict[str, float]) -> float:
-    """A loss that no choice within the budgets undercuts, by Lagrangian duality, in exact arithmetic.
-
-    For any prices of at least 0, loss + sum of price * (cost - limit) is at most the loss wherever the budgets are
-    kept, and its minimum falls apart into one small choice per group. Good prices make it the relaxation's optimum.
-    """
-    price = {name: Fraction(prices[name]) for name in problem.costs}
-    total = -sum((price[name] * Fraction(problem.limits[name]) for name in price), Fraction(0))
-    for group, layers in enumerate(problem.groups):
-        total += min(sum((_cheapest(problem, layer, a, price) for layer in layers), Fraction(0))
-                     for a in problem.activation_options(group))
-    bound = float(total)
-    return bound if Fraction(bound) <= total else nextafter(bound, -inf)
-
-
-def _cheapest(problem: Problem, layer: int, a: int, price: dict[str, Fraction]) -> Fraction:
-    return Fraction(float(problem.activation_loss[layer, a])) + min(
-        Fraction(float(problem.weight_loss[layer, w])) + sum(
-            (price[name] * Fraction(cost.table[layer][w][a], cost.unit) for name, cost in problem.exact.items()),
-            Fraction(0))
-        for w in problem.weight_options(layer))

@@ -5,6 +5,7 @@ import re
 from dataclasses import replace
 from fractions import Fraction
 from math import inf
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,8 +14,9 @@ from hypothesis import strategies as st
 
 from quant.allocate import Method, allocate
 from quant.allocation import Allocation, Choice, Problem
-from quant.relaxation import certified_bound, solve_relaxation
-from sim.errors import InputError
+from quant.bounds import certified_bound, legal
+from quant.relaxation import solve_relaxation
+from sim.errors import EngineError, InputError
 
 RISING = ("latency_cycles", "energy_pj")
 COSTS = (*RISING, "balance")
@@ -101,6 +103,70 @@ def test_exact_method_equals_brute_force(seed: int) -> None:
     assert (found is None) == (not losses)
     if found is not None:
         assert found.objective == min(losses)
+
+
+def spread_out(problem: Problem, rng: np.random.Generator, largest: float) -> Problem:
+    """Some losses made enormous: of widths that a sensible choice never takes, or of any."""
+    weight_loss, activation_loss = problem.weight_loss.copy(), problem.activation_loss.copy()
+    for table in (weight_loss, activation_loss):
+        rows = rng.random(len(table)) < 0.5
+        table[rows, 0] += largest * rng.random(rows.sum())
+        table[rng.random(table.shape) < 0.1] += largest
+    return replace(problem, weight_loss=weight_loss, activation_loss=activation_loss)
+
+
+@settings(max_examples=60)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([1e3, 1e6, 1e9, 1e12]), st.sampled_from(METHODS))
+def test_widely_spread_losses_change_no_promise(seed: int, largest: float, method: Method) -> None:
+    """Losses up to 1e12 beside losses of 1: milp is the optimum, and no method's bound is above it."""
+    rng = np.random.default_rng(seed)
+    problem = spread_out(random_problem(rng, 3, options=3), rng, largest)
+    losses = [problem.loss(choice) for choice in all_choices(problem) if problem.keeps_budgets(choice)]
+    found = solve(problem, method)
+    assert (found is None) == (not losses)
+    if found is not None:
+        assert found.lower_bound <= min(losses) <= found.objective
+        assert method != "milp" or found.lower_bound == found.objective == min(losses)
+
+
+@pytest.mark.parametrize("largest", [1e9, 1e12])
+def test_one_irrelevant_loss_spoils_nothing(largest: float) -> None:
+    """Ten layers of ordinary losses and one whose first width loses 1e9 or more: the same bits as without it."""
+    problem = random_problem(np.random.default_rng(5), 10, pinned=False, tightness=0.3, names=RISING)
+    expected = allocate(problem, "milp")
+    (row,) = [row for row, layer in enumerate(problem.layers) if layer == "l4"]
+    assert expected.bits["l4"][0] != problem.weight_bits[0]
+    weight_loss = problem.weight_loss.copy()
+    weight_loss[row, 0] = largest
+    found = allocate(replace(problem, weight_loss=weight_loss), "milp")
+    assert (found.bits, found.objective) == (expected.bits, expected.objective)
+    assert found.gap == pytest.approx(0, abs=0.01 * found.objective)
+
+
+def test_bounds_hold_when_the_proof_is_cut_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With no steps for the proof, or some, the bound of milp stays below the optimum and rises to it."""
+    problem = random_problem(np.random.default_rng(2), 6, pinned=False, tightness=0.3, names=RISING)
+    best, bounds = allocate(problem, "milp").objective, []
+    for steps in (0, 3, 30, 5000):
+        monkeypatch.setattr("quant.allocate.STEPS", steps)
+        found = allocate(problem, "milp")
+        assert found.objective == best
+        bounds.append(found.lower_bound)
+    assert bounds == sorted(bounds)
+    assert bounds[0] < bounds[-1] == best
+
+
+@pytest.mark.parametrize(("solver", "method", "text"), [
+    ("linprog", "lp", "the linear program of the allocation failed: out of luck"),
+    ("milp", "milp", "branch and bound of the allocation failed: out of luck"),
+])
+def test_solvers_that_fail_are_engines_that_fail(
+        solver: str, method: Method, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """HiGHS giving up is an EngineError with its own words, not a traceback."""
+    monkeypatch.setattr(f"quant.relaxation.{solver}",
+                        lambda *_, **__: SimpleNamespace(status=4, x=None, message="out of luck"))
+    with pytest.raises(EngineError, match=f"^{re.escape(text)}$"):
+        allocate(one_cost(10, [1, 20]), method)
 
 
 @pytest.mark.parametrize("method", ["lp", "convex"])
@@ -221,7 +287,7 @@ def test_any_prices_bound_the_loss() -> None:
     rng = np.random.default_rng(7)
     problem = random_problem(rng, 3, options=3, tightness=0.4)
     least = min(problem.loss(choice) for choice in all_choices(problem) if problem.keeps_budgets(choice))
-    relaxed = solve_relaxation(problem)
+    relaxed = solve_relaxation(problem, legal(problem))
     assert relaxed is not None
     best = certified_bound(problem, relaxed.prices)
     assert best <= least

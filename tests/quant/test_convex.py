@@ -6,6 +6,7 @@ import pytest
 
 from quant.allocation import Problem
 from quant.convex import _envelope, _real_bits, solve_convex
+from sim.errors import EngineError
 
 
 def two_layers(sensitivities: tuple[float, float], limit: float) -> Problem:
@@ -64,3 +65,16 @@ def test_an_unmeetable_fit_still_guides() -> None:
     """A budget below what the fit can reach does not stop the relaxation: it goes as low as it can."""
     u, _ = _real_bits(two_layers((1.0, 1.0), 0.5), np.log(np.arange(2, 9)), np.log([8]))
     assert np.exp(u) == pytest.approx([2, 2], rel=1e-3)
+
+
+def test_a_solver_that_fails_is_an_engine_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clarabel giving up is an EngineError, whether it raises or only says so."""
+    def give_up(self: cp.Problem, **_: object) -> None:
+        raise cp.error.SolverError("out of luck")
+
+    monkeypatch.setattr(cp.Problem, "solve", give_up)
+    with pytest.raises(EngineError, match=r"^the convex program of the allocation failed: out of luck$"):
+        solve_convex(two_layers((1.0, 1.0), 20.0))
+    monkeypatch.setattr(cp.Problem, "solve", lambda self, **_: None)
+    with pytest.raises(EngineError, match=r"^the convex program of the allocation failed: Clarabel ended with status"):
+        solve_convex(two_layers((1.0, 1.0), 20.0))
