@@ -8,7 +8,7 @@ from amaranth.hdl import signed, unsigned
 from amaranth.lib import data
 
 from sim.machine import Machine
-from sim.schedule import packet_words
+from sim.packet import packet_words
 
 __all__ = ["MAX_PARTS", "Geometry"]
 

@@ -6,9 +6,10 @@ Rows without a channel and columns without a pixel are clock-gated and count for
 from __future__ import annotations
 
 from sim.machine import Machine
+from sim.packet import packet_words
 from sim.plan import Plan
 from sim.program import Tensor
-from sim.schedule import ConvSchedule, ConvShape, PoolSchedule, packet_words
+from sim.schedule import ConvSchedule, ConvShape, PoolSchedule
 
 __all__ = ["EVENTS", "conv_events", "events", "pool_events"]
 

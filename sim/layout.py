@@ -11,10 +11,10 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.digits import Digits
 from sim.machine import Machine
+from sim.packet import packet_words, packets
 from sim.program import Conv, Tensor
-from sim.schedule import ConvSchedule, blocks_of, packet_words
+from sim.schedule import ConvSchedule, blocks_of
 
 __all__ = ["activation_image", "read_activation_image", "row_tile_words", "tensor_words"]
 
@@ -79,7 +79,7 @@ def row_tile_words(conv: Conv, schedule: ConvSchedule, tile: int, machine: Machi
     first = tile * machine.rows
     last = min(first + machine.rows, conv.channels)
     words = np.zeros((packet_words(machine) + schedule.weight_words, machine.rows, machine.lanes), np.uint8)
-    words[: packet_words(machine), : last - first] = _packets(conv, slice(first, last), machine)
+    words[: packet_words(machine), : last - first] = packets(conv, slice(first, last), machine)
     if schedule.weight_words:
         words[packet_words(machine) :, : last - first] = _weight_words(conv, schedule, first, last, machine)
     return words
@@ -108,36 +108,3 @@ def _lane_of_channel(schedule: ConvSchedule, segment: int) -> NDArray[np.int64]:
         positions.append(start + np.arange(part))
         start += ceil(part / segment) * segment
     return np.concatenate(positions)
-
-
-def _packets(conv: Conv, channels: slice, machine: Machine) -> Bits:
-    """Parameter words of some channels, shape (packet_words, channels, lanes).
-
-    Fields, lowest bit first: offset (acc_bits + window bits, two's complement), n, then the digits of M and of R,
-    most significant first, each as (present, negative, exponent).
-    """
-    wide = machine.acc_bits + machine.window
-    fields = [
-        _bits(conv.offset[channels], wide),
-        _bits(conv.shift[channels], (wide - 1).bit_length()),
-        _digit_bits(conv.multiplier[channels], machine.terms, (machine.window - 1).bit_length()),
-    ]
-    if conv.residual is not None:
-        fields.append(_digit_bits(conv.residual_multiplier[channels], machine.terms, (wide - 10).bit_length()))
-    packet = np.concatenate(fields, axis=1)
-    words = np.zeros((len(packet), packet_words(machine) * machine.lanes), np.uint8)
-    words[:, : packet.shape[1]] = packet
-    return words.reshape(len(packet), -1, machine.lanes).transpose(1, 0, 2)
-
-
-def _bits(values: NDArray[np.int64], width: int) -> Bits:
-    return ((values[:, None] >> np.arange(width)) & 1).astype(np.uint8)
-
-
-def _digit_bits(digits: Digits, terms: int, exponent_bits: int) -> Bits:
-    padded = np.zeros((len(digits), terms), np.int64)
-    padded[:, : digits.shape[1]] = digits
-    exponents = np.maximum(np.abs(padded) - 1, 0)
-    fields = (padded != 0) | ((padded < 0) << 1) | (exponents << 2)
-    planes = (fields[:, :, None] >> np.arange(2 + exponent_bits)) & 1
-    return np.asarray(planes.reshape(len(digits), -1), np.uint8)

@@ -12,10 +12,10 @@ from math import ceil, gcd
 
 from sim.formats import Kind
 from sim.machine import Machine
+from sim.packet import packet_words
 from sim.program import Conv, Pool, Program
 
-__all__ = ["ConvSchedule", "ConvShape", "PoolSchedule", "conv_shape", "packet_words", "schedule_conv",
-           "schedule_pool"]
+__all__ = ["ConvSchedule", "ConvShape", "PoolSchedule", "conv_shape", "schedule_conv", "schedule_pool"]
 
 DRAIN = 3
 """D: stages between the last pair of a step and the cycle in which its accumulator can be read [cycles]."""
@@ -158,19 +158,6 @@ class PoolSchedule:
         return self.pixels * self.blocks * taps * self.bits * self.phases + POOL_DRAIN
 
 
-def packet_bits(machine: Machine) -> int:
-    """Width of a channel's parameters: offset, n, and the digits of M and R [bits]."""
-    wide = machine.acc_bits + machine.window
-    digit = 2 + (machine.window - 1).bit_length()
-    residual_digit = 2 + (wide - 10).bit_length()
-    return wide + (wide - 1).bit_length() + machine.terms * (digit + residual_digit)
-
-
-def packet_words(machine: Machine) -> int:
-    """p: words of `lanes` bits that a channel's parameters take."""
-    return ceil(packet_bits(machine) / machine.lanes)
-
-
 def conv_shape(program: Program, conv: Conv) -> ConvShape:
     """The shape and bits of a Conv of `program`."""
     source, target = program.tensor(conv.input), program.tensor(conv.output)
@@ -240,5 +227,3 @@ def schedule_pool(program: Program, pool: Pool, machine: Machine) -> PoolSchedul
         blocks=blocks_of(target.parts, machine.lanes),
         pixels=ceil(target.height / machine.columns) * target.width,
     )
-
-

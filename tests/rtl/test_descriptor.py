@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 import pytest
+from amaranth.lib import data
 
 from rtl.descriptor import describe, describe_fill, pack
 from rtl.geometry import Geometry
@@ -13,9 +14,12 @@ from sim.digits import no_digits
 from sim.errors import InputError
 from sim.formats import Format
 from sim.machine import load_machine
+from sim.packet import packet_fields
 from sim.plan import plan
 from sim.program import Conv, Pool, Program, Tensor
-from sim.schedule import packet_bits
+from sim.testing import random_machine
+
+MACHINES = *map(load_machine, ("tiny", "edge", "large")), random_machine(np.random.default_rng(5))
 
 
 def one_conv(parts, kind="signed"):
@@ -76,8 +80,18 @@ def test_fill_table_ends():
     assert (valid & 1, end) == (1, 0)
 
 
-@pytest.mark.parametrize("name", ["tiny", "edge", "large"])
-def test_packets_are_as_wide_as_the_stream_says(name):
-    """The parameter packet that hardware takes apart has the width of the one that `sim` streams."""
-    machine = load_machine(name)
-    assert Geometry(machine).packet_layout.size == packet_bits(machine)
+@pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: machine.name)
+def test_packets_are_taken_apart_as_they_are_packed(machine):
+    """Every field of the parameter packet lies where `sim` puts it, and there are no others."""
+    assert leaves(Geometry(machine).packet_layout) == list(packet_fields(machine).items())
+
+
+def leaves(layout, prefix=""):
+    """(path, width) of everything in a layout that is not itself a layout, in order."""
+    found, end = [], 0
+    for key, field in layout:
+        assert field.offset == end
+        end += field.width
+        inner = isinstance(field.shape, data.Layout)
+        found += leaves(field.shape, f"{prefix}{key}.") if inner else [(f"{prefix}{key}", field.width)]
+    return found

@@ -9,8 +9,9 @@ import pytest
 from sim.events import EVENTS, conv_events, pool_events
 from sim.formats import Format
 from sim.machine import Machine
+from sim.packet import packet_words
 from sim.program import Pool, Tensor, out_size
-from sim.schedule import ConvSchedule, ConvShape, PoolSchedule, packet_words, schedule_conv
+from sim.schedule import ConvSchedule, ConvShape, PoolSchedule, schedule_conv
 
 
 def random_machine(rng: random.Random) -> Machine:
