@@ -112,11 +112,6 @@ class Machine(BaseModel):
         """Width at which no prefix of the requantizer's sum can overflow [bits]."""
         return self.acc_bits + self.window + 2
 
-    @property
-    def region_count_words(self) -> int:
-        """Words of a whole activation bank."""
-        return self.act_regions * self.region_words
-
 
 def builtin_machines() -> tuple[str, ...]:
     """Names of the machines that come with Bitwright."""

@@ -78,9 +78,9 @@ class PoolFields(_Fields):
 
 
 class Graph(_Fields):
-    """A Program without its arrays."""
+    """A Program without its arrays; `schema_version` is SCHEMA_VERSION."""
 
-    schema_version: Literal[1]
+    schema_version: int
     rounding: Rounding
     acc_bits: int
     window: int
