@@ -141,7 +141,8 @@ def _check_weights(conv: Conv, source: Tensor, channels: int, where: str) -> Non
     _require(fmt.kind != "unit" or conv.depthwise, where, "unit weights are for depthwise records only")
     _require(fmt.kind != "bipolar" or not conv.depthwise, where, "bipolar weights are for dense records only")
     _require(fmt.zero_point == 0, where, f"weights have zero point 0, not {fmt.zero_point}")
-    _require(fmt.bits <= ENGINE_BITS, where, f"weights have at most {ENGINE_BITS} bits, not {fmt.bits}")
+    most = ENGINE_BITS - 1 if fmt.kind == "unsigned" else ENGINE_BITS
+    _require(fmt.bits <= most, where, f"{fmt.kind} weights have at most {most} bits, not {fmt.bits}")
     check_codes(conv.weights, fmt, f"{where}: weights")
 
 
