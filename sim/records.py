@@ -78,6 +78,8 @@ class Tensor:
 class Conv:
     """A convolution with its requantizer; also Linear, average pooling, add and copy (`unit` weights).
 
+    It keeps contiguous copies of its arrays that nobody can write to, so that what a Program has checked stays true.
+
     Parameters
     ----------
     name : str
@@ -126,6 +128,13 @@ class Conv:
     residual: str | None = None
     residual_part: int = 0
     residual_multiplier: Digits = field(default_factory=lambda: np.zeros((0, 0), np.int8))
+
+    def __post_init__(self) -> None:
+        for name, value in list(vars(self).items()):
+            if isinstance(value, np.ndarray):
+                own = value.copy()
+                own.flags.writeable = False
+                object.__setattr__(self, name, own)
 
     @property
     def channels(self) -> int:

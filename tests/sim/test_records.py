@@ -61,6 +61,26 @@ def test_bipolar_bits_mean_minus_one_and_one() -> None:
     assert accumulator_bounds(conv("signed"), U4).tolist() == [15, 30]
 
 
+@pytest.mark.parametrize("name", ["weights", "multiplier", "shift", "offset", "residual_multiplier"])
+def test_arrays_of_a_record_never_change(name: str) -> None:
+    """A record owns contiguous copies of the same type: neither they nor writes to the originals change it."""
+    original = np.array(getattr(conv(residual="r"), name), order="F")
+    record = replace(conv(residual="r"), **{name: original})
+    kept = getattr(record, name)
+    assert kept.flags.c_contiguous
+    assert (kept.dtype, kept.tolist()) == (original.dtype, original.tolist())
+    with pytest.raises(ValueError, match=r"^assignment destination is read-only$"):
+        kept[0] = 1
+    before = kept.tolist()
+    original[...] = 0
+    assert kept.tolist() == before
+
+
+def test_types_of_arrays_are_not_changed() -> None:
+    """A wrong type stays as it is, for the Program to refuse."""
+    assert replace(conv(), shift=np.zeros(2, np.int32)).shift.dtype == np.int32
+
+
 def test_terms_are_those_of_the_widest_channel() -> None:
     """T is at least 1, even when every M is 0; Tr is 0 without a residual."""
     assert (conv().terms, conv().residual_terms) == (2, 0)
