@@ -1,8 +1,8 @@
 """The integer reference: a Program executed with nothing but torch's int64 tensors.
 
-It shares no code with the simulator's kernels: convolutions are one matrix product per kernel tap, multipliers are
-decoded here, pooling and rounding are torch's own operations. Two engines that agree on every code cannot both be
-wrong in the same line.
+It shares no arithmetic with the simulator, only the check of its inputs: convolutions are one matrix product per
+kernel tap, multipliers are decoded here, pooling and rounding are torch's own operations. Two engines that agree on
+every code cannot both be wrong in the same line.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from sim.program import Conv, Pool, Program
 from sim.records import Pads
+from sim.simulate import check_inputs
 
 __all__ = ["run_reference"]
 
@@ -32,9 +33,19 @@ def run_reference(program: Program, inputs: Mapping[str, NDArray[np.integer]]) -
     Returns
     -------
     dict of str to int32 array, shape (N, C, H, W)
+
+    Raises
+    ------
+    InputError
+        If a tensor is missing or unknown, has the wrong shape, or holds a number that is no code of its format.
+    TypeError
+        If an input is not an array of integers.
     """
+    for name, given in inputs.items():
+        if not isinstance(given, np.ndarray):
+            raise TypeError(f"input '{name}' must be an integer array, not {type(given).__name__}")
+    images = check_inputs(program, inputs)
     codes = {name: torch.from_numpy(np.asarray(inputs[name], np.int64)) for name in (t.name for t in program.inputs)}
-    images = len(next(iter(codes.values())))
     for tensor in program.tensors:
         codes.setdefault(tensor.name, torch.zeros((images, *tensor.shape), dtype=torch.int64))
     for record in program.records:

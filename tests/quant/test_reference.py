@@ -1,11 +1,13 @@
 """The integer reference and the simulator agree on Programs of every kind."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from quant.reference import run_reference
+from sim.errors import InputError
 from sim.formats import Format
 from sim.program import Conv, Program, Tensor
 from sim.simulate import simulate
@@ -63,3 +65,19 @@ def test_wraps_modulo_the_accumulator() -> None:
     sums = codes.sum(axis=1) * 127
     assert sums.ravel().tolist() == [129540, 508, 1016]
     assert run_reference(program, {"a": codes})["b"].ravel().tolist() == [129540 % 1024 - 1024, 508, 1016 - 1024]
+
+
+@pytest.mark.parametrize(("inputs", "error", "text"), [
+    ({"a": [[[[1, 2]]]]}, TypeError, "input 'a' must be an integer array, not list"),
+    ({"a": np.array([[[[1.0, 2.0]]]])}, TypeError, "input 'a': codes must be integers, not float64"),
+    ({"a": np.array([[[[1, 16]]]])}, InputError, "input 'a': code 16 at (0, 0, 0, 1) is outside 0..15 of unsigned4"),
+    ({"a": np.array([[1, 2]])}, InputError, "input 'a' must have shape (N, 1, 1, 2), not (1, 2)"),
+    ({}, InputError, "inputs must be 'a', not none"),
+])
+def test_refuses_what_are_no_codes(inputs: dict[str, np.ndarray], error: type[Exception], text: str) -> None:
+    """The same input as the simulator's, nothing rounded or wrapped in silence."""
+    conv = Conv("conv", "a", "b", np.ones((1, 1, 1, 1), np.int8), Format(2, "signed"), np.ones((1, 1), np.int8),
+                np.zeros(1, np.int64), np.zeros(1, np.int64), 0, 15)
+    program = Program(tuple(Tensor(name, 1, 2, (1,), Format(4, "unsigned")) for name in "ab"), (conv,))
+    with pytest.raises(error, match=f"^{re.escape(text)}$"):
+        run_reference(program, inputs)
