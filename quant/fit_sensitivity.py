@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from quant.quantizers import Quantizer, sample_of
 
-__all__ = ["Sensitivity", "measured_errors"]
+__all__ = ["Sensitivity", "expected_loss", "measured_errors"]
 
 
 class Sensitivity:
@@ -83,6 +83,15 @@ class Sensitivity:
                 output.register_hook(see_gradient)
 
         return see_output
+
+
+def expected_loss(trace: float, errors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """By how much mean squared errors in a tensor raise the loss: half of trace times error, FIT's second-order term.
+
+    >>> expected_loss(10.0, np.array([0.5, 0.125]))
+    array([2.5  , 0.625])
+    """
+    return 0.5 * trace * errors
 
 
 def measured_errors(quantizer: Quantizer, x: Tensor, bits: Sequence[int]) -> NDArray[np.float64]:

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from quant.allocate import Method, allocate
 from quant.allocation import Allocation, Problem
-from quant.fit_sensitivity import Sensitivity, measured_errors
+from quant.fit_sensitivity import Sensitivity, expected_loss, measured_errors
 from quant.problem import problem_of
 from quant.quantizers import Quantizer
 from quant.sites import Site, sites
@@ -111,17 +111,17 @@ class QBitOpt:
         self._sensitivity.close()
 
     def losses(self) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
-        """Expected loss at each width of the table, as training stands now: of layers' weights, and of tensors."""
+        """Expected increase of the loss at each width of the table, now: of layers' weights, and of tensors."""
         traces, samples = self._sensitivity.traces, self._sensitivity.samples
         weight_loss: dict[str, list[float]] = {}
         activation_loss: dict[str, list[float]] = {}
         for site in self.sites:
             if site.module is not None:
                 errors = measured_errors(site.module.weight_quantizer, site.module.weight, self.table.weight_bits)
-                weight_loss[site.layer] = (traces[_weight_name(site)] * errors).tolist()
+                weight_loss[site.layer] = expected_loss(traces[_weight_name(site)], errors).tolist()
             if site.tensor not in activation_loss and not site.is_input:
                 errors = measured_errors(site.activation, samples[site.tensor], self.table.activation_bits)
-                activation_loss[site.tensor] = (traces[site.tensor] * errors).tolist()
+                activation_loss[site.tensor] = expected_loss(traces[site.tensor], errors).tolist()
         return weight_loss, activation_loss
 
     def problem(self) -> Problem:

@@ -98,7 +98,7 @@ def test_small_gains_change_nothing(
     assert controller.bits == before
 
 
-def test_losses_are_traces_times_measured_errors(
+def test_losses_are_half_of_traces_times_measured_errors(
         wide: fx.GraphModule, lowered_digits: Program, table: CostTable, splits: tuple[Split, Split]) -> None:
     """Rows of the problem: each weight's own, each tensor's once, nothing for the input and for unit weights."""
     controller = QBitOpt(wide, lowered_digits, table, uniform_limits(table, 4, 0.7), until=0)
@@ -111,10 +111,10 @@ def test_losses_are_traces_times_measured_errors(
     problem = controller.problem()
     layer = wide.get_submodule("block2.conv2")
     errors = measured_errors(layer.weight_quantizer, layer.weight, table.weight_bits)
-    np.testing.assert_array_equal(problem.weight_loss[5], traces["block2.conv2.weight"] * errors)
+    np.testing.assert_array_equal(problem.weight_loss[5], 0.5 * traces["block2.conv2.weight"] * errors)
     errors = measured_errors(wide.get_submodule("block1.conv2_quantizer"), watching.samples["block1.conv2"],
                              table.activation_bits)
-    np.testing.assert_array_equal(problem.activation_loss[3], traces["block1.conv2"] * errors)
+    np.testing.assert_array_equal(problem.activation_loss[3], 0.5 * traces["block1.conv2"] * errors)
     assert not problem.activation_loss[4].any()
     assert not problem.activation_loss[0].any()
     assert not problem.weight_loss[6].any()
