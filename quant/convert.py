@@ -15,7 +15,7 @@ from quant.graph import Stage, module_of, stages, trace
 from quant.layers import QuantConv2d, QuantLinear
 from quant.power_of_two import PowerOfTwoActivation, PowerOfTwoWeight
 from quant.qil import QILActivation, QILWeight
-from quant.quantizers import ActivationQuantizer, Quantizer
+from quant.quantizers import ActivationQuantizer, Quantizer, round_half_up
 from sim.errors import InputError
 from sim.formats import Format
 
@@ -100,7 +100,7 @@ def round_biases(graph: fx.GraphModule) -> None:
         if isinstance(layer, QuantConv2d | QuantLinear) and layer.bias is not None and stage.source is not None:
             step = layer.weight_quantizer.scale * steps[stage.source]
             with torch.no_grad():
-                layer.bias.copy_(torch.floor(layer.bias / step + 0.5) * step)
+                layer.bias.copy_(round_half_up(layer.bias / step) * step)
         if stage.quantizer is not None:
             steps[stage.end] = cast(ActivationQuantizer, graph.get_submodule(stage.quantizer)).scale
         elif stage.kind == "max" and stage.source is not None:

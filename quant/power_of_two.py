@@ -109,6 +109,6 @@ def _best_exponents(rows: Tensor, fmt: Format) -> tuple[Tensor, Tensor]:
     for octave in range(OCTAVES):
         exponent = top - octave
         step = power_of_two(exponent)[:, None]
-        error = ((rows / step + 0.5).floor().clamp(fmt.low, fmt.high) * step - rows).square().mean(1)
+        error = (round_half_up(rows / step).clamp(fmt.low, fmt.high) * step - rows).square().mean(1)
         best, least = torch.where(error < least, exponent, best), torch.minimum(error, least)
     return best, least

@@ -89,7 +89,7 @@ class _Interval(Quantizer):
         best = (largest, float("inf"))
         for candidate in range(1, CANDIDATES + 1):
             high = largest * candidate / CANDIDATES
-            values = (magnitude / high * steps + 0.5).floor().clamp(0, steps) * (high / steps)
+            values = round_half_up(magnitude / high * steps).clamp(0, steps) * (high / steps)
             best = min(best, (high, float((values - magnitude).square().mean())), key=lambda pair: pair[1])
         return best
 
