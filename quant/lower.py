@@ -9,19 +9,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import floor, isinf
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
+from torch.nn import functional
 
 from quant.fold import Folding
 from quant.fold import fold as fold_program
 from quant.graph import Stage, module_of, stages, trace, where
+from quant.layers import QuantConv2d, QuantLinear
 from quant.operators import operator_of, pool_window
-from quant.quantizers import ActivationQuantizer
+from quant.quantizers import ActivationQuantizer, Quantizer
 from sim.errors import InputError
 from sim.fit import Requantizer, Target, accumulator_range, fit
 from sim.formats import Format, Rounding
@@ -96,7 +98,7 @@ def lower_with_report(model: nn.Module, example: Tensor, *, acc_bits: int = 32, 
         raise InputError("only a model in eval mode can be lowered: call model.eval() first")
     graph = trace(model)
     with torch.no_grad():
-        ShapeProp(graph).propagate(example)
+        _Shapes(graph).propagate(example)
         lowering = _Lowering(graph, acc_bits, window, terms, rounding)
         for stage in stages(graph):
             lowering.add(stage)
@@ -105,6 +107,20 @@ def lower_with_report(model: nn.Module, example: Tensor, *, acc_bits: int = 32, 
         return Lowered(program, lowering.scales, lowering.errors)
     folded, folding = fold_program(program)
     return Lowered(folded, lowering.scales, lowering.errors, folding)
+
+
+class _Shapes(ShapeProp):
+    """Shapes of all values. Quantizers change none, and those of large layers take long: they are passed by."""
+
+    def call_module(self, target: fx.node.Target, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        module = self.fetch_attr(str(target))
+        if isinstance(module, Quantizer):
+            return args[0]
+        if isinstance(module, QuantConv2d):
+            return module.convolve(args[0], module.weight)
+        if isinstance(module, QuantLinear):
+            return functional.linear(args[0], module.weight, module.bias)
+        return super().call_module(target, args, kwargs)
 
 
 @dataclass(frozen=True)
