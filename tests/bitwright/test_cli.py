@@ -105,7 +105,8 @@ def test_generate_writes_every_file_it_names(run: Run, tmp_path: Path) -> None:
 
 
 MISUSE = [
-    ("bogus",), ("simulate",), ("simulate", "p", "--images", "0"), ("simulate", "p", "--seed", "-1"), ("estimate", "p", "--color"),
+    ("bogus",), ("simulate",), ("simulate", "p", "--images", "0"), ("simulate", "p", "--seed", "-1"),
+    ("estimate", "p", "--color"),
     ("allocate", "p", "-s", "s", "-b", "energy_pj=1", "--method", "guess"), ("generate",), (),
 ]
 

@@ -77,7 +77,7 @@ def test_a_machine_that_is_too_small_is_refused_before_training(
         tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """The layer and both numbers are named at once, and no folder is left behind."""
     machine = tmp_path / "small.yaml"
-    text = load_machine("tiny").model_copy(update={"weight_words": 16}).model_dump()
+    text = load_machine("tiny").model_dump() | {"weight_words": 16}
     machine.write_text(json.dumps(text))
     assert main(["demo", "--out", str(tmp_path / "out"), "--machine", str(machine)]) == 1
     assert "needs 36 weight words per row for a row tile; machine 'tiny' has weight_words 16 (20 too few)" in (

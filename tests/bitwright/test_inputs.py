@@ -36,7 +36,13 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         load_codes(tmp_path / "x.npy", PROGRAM)
 
 
-@pytest.mark.parametrize("content", [b"", b"nonsense", b"\x93NUMPY\x01\x00", b"PK\x03\x04broken", b"\x93NUMPY\x01\x00\x0a\x00{'descr': (  "])
+DAMAGED = [
+    b"", b"nonsense", b"\x93NUMPY\x01\x00", b"PK\x03\x04broken",
+    b"\x93NUMPY\x01\x00\x0a\x00{'descr': (  ",
+]
+
+
+@pytest.mark.parametrize("content", DAMAGED)
 def test_a_damaged_file_is_refused(tmp_path: Path, content: bytes) -> None:
     """Whatever is wrong inside, the answer is one sentence with the path."""
     (tmp_path / "x.npy").write_bytes(content)

@@ -33,7 +33,7 @@ def _icarus() -> None:
 @pytest.fixture(scope="session")
 def small_machine() -> Machine:
     """As little as shows everything: two rows per requantizer, two lane groups, columns that stride 2 keeps apart."""
-    return load_machine("tiny").model_copy(update={
+    return Machine(**load_machine("tiny").model_dump() | {
         "name": "small", "rows": 4, "columns": 3, "lanes": 8, "requantizers": 2, "acc_depth": 4, "region_words": 512,
         "act_regions": 8})
 

@@ -59,6 +59,16 @@ def test_old_builds_are_removed(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
 
 
+def test_a_build_in_the_making_is_not_removed(tmp_path):
+    """Another process's unfinished build stays, however old, and one that vanishes meanwhile does not matter."""
+    (tmp_path / ".building-x").mkdir()
+    (tmp_path / "gone").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "a").mkdir()
+    prune(tmp_path, keep=0)
+    assert (tmp_path / ".building-x").is_dir()
+    assert not (tmp_path / "a").exists()
+
+
 def test_keys_tell_machines_apart():
     """Other things to build have other keys; the same thing has the same."""
     assert source_key("a") == source_key("a") != source_key("b")

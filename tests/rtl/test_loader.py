@@ -6,10 +6,11 @@ import pytest
 
 from rtl.geometry import Geometry
 from rtl.loader import Loader
+from sim.machine import Machine
 
 
 @pytest.mark.parametrize("columns", [1, 3, 4])
 def test_loader_serves_every_column(run_unit, small_machine, columns):
     """Strides that share banks with the columns, padding and tap segments: each column gets its own row's word."""
-    machine = small_machine.model_copy(update={"columns": columns, "stream_bits": 8})
+    machine = Machine(**small_machine.model_dump() | {"columns": columns, "stream_bits": 8})
     run_unit(Loader(Geometry(machine)), "loader_bench", machine)

@@ -5,6 +5,7 @@ A mutant is a change of one line of source. A suite that lets a mutant live need
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -89,14 +90,14 @@ MUTANTS = [
 
 def small_machine(mutant: Mutant) -> Machine:
     """Quick to build, and quick to run out of banks and slots."""
-    return load_machine("tiny").model_copy(update={
+    return Machine(**load_machine("tiny").model_dump() | {
         "name": "mutant", "rows": 2, "columns": 2, "requantizers": 1, "acc_depth": 2, "act_regions": 8,
         "region_words": 512, "stream_bits": 16, **dict(mutant.changes)})
 
 
 def programs(mutant: Mutant, machine: Machine) -> Iterator[tuple[Plan, dict[str, np.ndarray]]]:
     """The Programs that a mutant meets, one after another; mutants of the same kinds meet the same ones."""
-    limited = machine.model_copy(update={"roundings": (mutant.rounding,)})
+    limited = Machine(**machine.model_dump() | {"roundings": (mutant.rounding,)})
     for seed in range(mutant.seed, mutant.seed + ATTEMPTS):
         rng = np.random.default_rng(seed)
         program = random_program(rng, limited, layers=2, kinds=mutant.kinds)
@@ -146,7 +147,9 @@ def test_mutant_is_found(compare, is_exact, monkeypatch, tmp_path, mutant):
     for number, (planned, inputs) in enumerate(programs(mutant, machine)):
         try:
             found = compare(planned, inputs, place=place)
-        except SimulationError:
+        except SimulationError as error:
+            if not re.search("AssertionError: |undefined bits", str(error)):
+                raise
             found = ["it does not run"]
         if found:
             assert is_exact(mutant, number)

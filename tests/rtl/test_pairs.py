@@ -7,5 +7,5 @@ from rtl.pairs import PairEngine
 
 
 def test_pair_engine_walks_over_all_pairs(run_unit, small_machine):
-    """For all widths every plane pair comes once, in the order of the design, with its sign, also from step to step."""
+    """For all widths every plane pair comes once, in the contract's order, with its sign, also from step to step."""
     run_unit(PairEngine(Geometry(small_machine)), "pairs_bench")

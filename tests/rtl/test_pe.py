@@ -6,10 +6,11 @@ import pytest
 
 from rtl.geometry import Geometry
 from rtl.pe import ProcessingElement
+from sim.machine import Machine
 
 
 @pytest.mark.parametrize("acc_bits", [14, 24])
 def test_element_accumulates_dot_products(run_unit, small_machine, acc_bits):
     """Sums of w * a are exact modulo the accumulator's width, for all bits and signs and without gaps."""
-    machine = small_machine.model_copy(update={"acc_bits": acc_bits})
+    machine = Machine(**small_machine.model_dump() | {"acc_bits": acc_bits})
     run_unit(ProcessingElement(Geometry(machine)), "element_bench", machine)

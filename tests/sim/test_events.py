@@ -8,7 +8,7 @@ import pytest
 
 from sim.events import EVENTS, conv_events, pool_events
 from sim.formats import Format
-from sim.machine import Machine
+from sim.machine import Machine, load_machine
 from sim.packet import packet_words
 from sim.program import Pool, Tensor, out_size
 from sim.schedule import ConvSchedule, ConvShape, PoolSchedule, schedule_conv
@@ -106,7 +106,7 @@ def test_pool_events_count_taps_inside_the_map_and_every_output_plane() -> None:
     """A 3x3 stride-2 pool with one pad on 5x4: 7 x 5 of its 9 x 6 row and column taps lie inside."""
     source, target = Tensor("a", 5, 4, (9,), Format(3, "signed")), Tensor("b", 3, 2, (9,), Format(3, "signed"))
     pool = Pool("p", "a", "b", (3, 3), 2, (1, 1, 1, 1))
-    machine = random_machine(random.Random(0)).model_copy(update={"lanes": 8})
+    machine = load_machine("tiny")
     schedule = PoolSchedule(pool, bits=3, phases=1, blocks=2, pixels=4)
     counts = pool_events(schedule, source, target, machine)
     assert counts.pop("act_reads") == 7 * 5 * 2 * 3
