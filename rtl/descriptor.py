@@ -8,7 +8,7 @@ from math import ceil, gcd
 from amaranth.hdl import Shape
 from amaranth.lib import data
 
-from rtl.geometry import MAX_PARTS, Geometry
+from rtl.geometry import Geometry
 from sim.errors import InputError
 from sim.plan import Plan
 from sim.records import Conv, Pool, Record, Tensor
@@ -26,12 +26,9 @@ def describe(plan: Plan, geometry: Geometry) -> list[int]:
     Raises
     ------
     InputError
-        If a number is too large for its field, there are no records or too many, or bipolar weights read too many
-        parts.
+        If a number is too large for its field.
     """
     records = plan.program.records
-    if not 1 <= len(records) <= geometry.records:
-        raise InputError(f"the hardware runs 1..{geometry.records} records, not {len(records)}")
     words = []
     for record, schedule in zip(records, plan.schedules, strict=True):
         fields = _common_fields(plan, record, schedule, geometry)
@@ -132,9 +129,6 @@ def _conv_loops(schedule: ConvSchedule, geometry: Geometry) -> Fields:
 
 def _operand_fields(plan: Plan, conv: Conv, geometry: Geometry) -> Fields:
     source, lanes = plan.program.tensor(conv.input), geometry.lanes
-    if conv.weight_format.kind == "bipolar" and len(source.parts) > MAX_PARTS:
-        raise InputError(f"record '{conv.name}': bipolar weights read at most {MAX_PARTS} parts in hardware, "
-                         f"not {len(source.parts)}")
     fields: Fields = {
         "bits_w": conv.weight_format.bits - 1, "signed_w": int(conv.weight_format.kind == "signed"),
         "bipolar": int(conv.weight_format.kind == "bipolar"), "unit": int(conv.weight_format.kind == "unit"),

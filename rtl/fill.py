@@ -7,8 +7,9 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from rtl.geometry import TILE_BITS, Geometry
+from rtl.geometry import Geometry
 from rtl.ram import Ram
+from sim.limits import TILE_BITS
 
 __all__ = ["PARAMETER_SLOTS", "FillEngine"]
 

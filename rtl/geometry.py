@@ -7,20 +7,20 @@ from functools import cached_property
 from amaranth.hdl import signed, unsigned
 from amaranth.lib import data
 
+from sim.limits import (
+    BLOCK_BITS,
+    MAP_BITS,
+    MAX_PARTS,
+    MAX_RECORDS,
+    PIXEL_BITS,
+    STEP_BITS,
+    TAP_BITS,
+    TILE_BITS,
+)
 from sim.machine import Machine
 from sim.packet import packet_words
 
-__all__ = ["MAX_PARTS", "Geometry"]
-
-MAX_PARTS = 4
-"""Parts of an input that bipolar weights may read: the reference row must know where each one ends."""
-
-TILE_BITS = 12
-BLOCK_BITS = 12
-TAP_BITS = 12
-PIXEL_BITS = 20
-STEP_BITS = 20
-MAP_BITS = 16
+__all__ = ["Geometry"]
 
 
 class Geometry:
@@ -29,11 +29,11 @@ class Geometry:
     Parameters
     ----------
     machine : Machine
-    records : int
-        Records a program may have; the depth of the descriptor memory.
 
     Attributes
     ----------
+    records : int
+        Records a program may have; the depth of the descriptor memory.
     rows, columns, lanes, units : int
         R, C, L and the requantizers per column, Q.
     groups : int
@@ -42,8 +42,8 @@ class Geometry:
         Parameter words of a channel.
     """
 
-    def __init__(self, machine: Machine, records: int = 256) -> None:
-        self.machine, self.records = machine, records
+    def __init__(self, machine: Machine) -> None:
+        self.machine, self.records = machine, MAX_RECORDS
         self.rows, self.columns, self.lanes = machine.rows, machine.columns, machine.lanes
         self.units = machine.requantizers
         self.rows_per_unit = machine.rows // machine.requantizers

@@ -6,7 +6,8 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from rtl.geometry import MAP_BITS, Geometry
+from rtl.geometry import Geometry
+from sim.limits import MAP_BITS
 
 __all__ = ["Loader", "rotate_lanes"]
 

@@ -6,7 +6,8 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from rtl.geometry import PIXEL_BITS, TILE_BITS, Geometry
+from rtl.geometry import Geometry
+from sim.limits import PIXEL_BITS, TILE_BITS
 
 __all__ = ["OutputWalk"]
 

@@ -8,7 +8,8 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from rtl.fill import PARAMETER_SLOTS
-from rtl.geometry import PIXEL_BITS, STEP_BITS, TILE_BITS, Geometry
+from rtl.geometry import Geometry
+from sim.limits import PIXEL_BITS, STEP_BITS, TILE_BITS
 
 __all__ = ["RequantControl"]
 

@@ -10,8 +10,9 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from rtl.geometry import BLOCK_BITS, PIXEL_BITS, STEP_BITS, TAP_BITS, TILE_BITS, Geometry
+from rtl.geometry import Geometry
 from rtl.pairs import step_layout
+from sim.limits import BLOCK_BITS, PIXEL_BITS, STEP_BITS, TAP_BITS, TILE_BITS
 
 __all__ = ["Sequencer"]
 

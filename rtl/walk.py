@@ -11,7 +11,8 @@ from amaranth.hdl import Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from rtl.geometry import MAP_BITS, TAP_BITS, Geometry
+from rtl.geometry import Geometry
+from sim.limits import MAP_BITS, TAP_BITS
 
 __all__ = ["PixelWalk", "TapWalk"]
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from sim.errors import InputError
 from sim.layout import Bits, row_tile_words, tensor_words
+from sim.limits import check_limits
 from sim.machine import Machine
 from sim.program import Conv, Pool, Program, Tensor, reads
 from sim.schedule import ConvSchedule, PoolSchedule, conv_shape, schedule_conv, schedule_pool
@@ -58,7 +59,8 @@ def plan(program: Program, machine: Machine) -> Plan:
     Raises
     ------
     InputError
-        If a bit width, digit count, window, rounding, accumulator, row tile or tensor set does not fit.
+        If a bit width, digit count, window, rounding, accumulator, row tile or tensor set does not fit, there are no
+        records, or a size is beyond the hardware on any machine (`sim.limits`).
     """
     _check_arithmetic(program, machine)
     schedules: list[ConvSchedule | PoolSchedule] = []
@@ -69,6 +71,7 @@ def plan(program: Program, machine: Machine) -> Plan:
         schedule = schedule_conv(conv_shape(program, record), machine)
         _check_conv(record, schedule, machine)
         schedules.append(schedule)
+    check_limits(program, schedules, machine)
     return Plan(program, machine, tuple(schedules), _place(program, machine))
 
 

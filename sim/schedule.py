@@ -152,10 +152,14 @@ class PoolSchedule:
     pixels: int
 
     @property
+    def step_cycles(self) -> int:
+        """Cycles in which a step reads all taps of a pixel and block."""
+        return self.record.kernel[0] * self.record.kernel[1] * self.bits * self.phases
+
+    @property
     def cycles(self) -> int:
         """Cycles from its start to its end."""
-        taps = self.record.kernel[0] * self.record.kernel[1]
-        return self.pixels * self.blocks * taps * self.bits * self.phases + POOL_DRAIN
+        return self.pixels * self.blocks * self.step_cycles + POOL_DRAIN
 
 
 def conv_shape(program: Program, conv: Conv) -> ConvShape:

@@ -13,6 +13,7 @@ from rtl.geometry import Geometry
 from sim.digits import no_digits
 from sim.errors import InputError
 from sim.formats import Format
+from sim.limits import MAX_RECORDS
 from sim.machine import load_machine
 from sim.packet import packet_fields
 from sim.plan import plan
@@ -49,27 +50,6 @@ def test_pack_refuses_what_does_not_fit(field, value, limits):
         pack({field: value}, layout, "record 'x'")
 
 
-def test_bipolar_weights_read_few_parts():
-    """The reference row knows the ends of four parts; other weights do not care."""
-    geometry = Geometry(load_machine("tiny"))
-    describe(one_conv((1,) * 4, "bipolar"), geometry)
-    describe(one_conv((1,) * 9), geometry)
-    message = "record 'sum': bipolar weights read at most 4 parts in hardware, not 5"
-    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
-        describe(one_conv((1,) * 5, "bipolar"), geometry)
-
-
-def test_descriptor_memory_is_finite():
-    """A program with more records than descriptors, or none at all, is refused."""
-    geometry = Geometry(load_machine("tiny"), records=2)
-    tensors = tuple(Tensor(f"t{i}", 1, 1, (1,), Format(2, "unsigned")) for i in range(4))
-    pools = tuple(Pool(f"p{i}", f"t{i}", f"t{i + 1}", (1, 1)) for i in range(3))
-    for used in (0, 3):
-        planned = plan(Program(tensors[: used + 1], pools[:used]), load_machine("edge"))
-        with pytest.raises(InputError, match=rf"^the hardware runs 1\.\.2 records, not {used}$"):
-            describe(planned, geometry)
-
-
 def test_fill_table_ends():
     """Pools have no weights; the table ends with a word that is not valid."""
     tensors = Tensor("a", 2, 2, (1,), Format(2, "unsigned")), Tensor("b", 1, 1, (1,), Format(2, "unsigned"))
@@ -78,6 +58,13 @@ def test_fill_table_ends():
     assert describe_fill(pool, geometry) == [0]
     valid, end = describe_fill(one_conv((1,)), Geometry(load_machine("tiny")))
     assert (valid & 1, end) == (1, 0)
+
+
+def test_every_record_has_a_descriptor():
+    """A Program of as many records as `plan` lets through is described whole."""
+    tensors = tuple(Tensor(f"t{i}", 1, 1, (1,), Format(2, "unsigned")) for i in range(MAX_RECORDS + 1))
+    pools = tuple(Pool(f"p{i}", f"t{i}", f"t{i + 1}", (1, 1)) for i in range(MAX_RECORDS))
+    assert len(describe(plan(Program(tensors, pools), load_machine("edge")), Geometry(load_machine("edge")))) == 256
 
 
 @pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: machine.name)
