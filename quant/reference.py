@@ -8,6 +8,7 @@ every code cannot both be wrong in the same line.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import assert_never
 
 import numpy as np
 import torch
@@ -50,11 +51,14 @@ def run_reference(program: Program, inputs: Mapping[str, NDArray[np.integer]]) -
         codes.setdefault(tensor.name, torch.zeros((images, *tensor.shape), dtype=torch.int64))
     for record in program.records:
         zero = program.tensor(record.input).format.zero_point
-        if isinstance(record, Conv):
-            part = program.tensor(record.output).part_slice(record.output_part)
-            codes[record.output][:, part] = _conv(program, record, codes, zero)
-        else:
-            codes[record.output][:] = _max_pool(record, codes[record.input])
+        match record:
+            case Conv():
+                part = program.tensor(record.output).part_slice(record.output_part)
+                codes[record.output][:, part] = _conv(program, record, codes, zero)
+            case Pool():
+                codes[record.output][:] = _max_pool(record, codes[record.input])
+            case _:
+                assert_never(record)
     return {name: tensor.numpy().astype(np.int32) for name, tensor in codes.items()}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, assert_never, get_args
 
 import numpy as np
 
@@ -43,12 +43,15 @@ def check_program(program: Program) -> None:
     for record in program.records:
         where = f"record '{record.name}'"
         _check_operands(record, tensors, written, where)
-        if isinstance(record, Conv):
-            _check_conv(program, record, tensors, where)
-            parts = {record.output_part}
-        else:
-            _check_pool(record, tensors, where)
-            parts = set(range(len(tensors[record.output].parts)))
+        match record:
+            case Conv():
+                _check_conv(program, record, tensors, where)
+                parts = {record.output_part}
+            case Pool():
+                _check_pool(record, tensors, where)
+                parts = set(range(len(tensors[record.output].parts)))
+            case _:
+                assert_never(record)
         done = written.setdefault(record.output, set())
         _require(not parts & done, where,
                  f"part {min(parts & done, default=0)} of '{record.output}' is already written")

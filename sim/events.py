@@ -5,6 +5,8 @@ Rows without a channel and columns without a pixel are clock-gated and count for
 
 from __future__ import annotations
 
+from typing import assert_never
+
 from sim.machine import Machine
 from sim.packet import packet_words
 from sim.plan import Plan
@@ -34,11 +36,14 @@ def events(plan: Plan) -> tuple[dict[str, int], ...]:
     """Event counts of each record of a planned Program."""
     counts = []
     for record, schedule in zip(plan.program.records, plan.schedules, strict=True):
-        if isinstance(schedule, PoolSchedule):
-            source, target = plan.program.tensor(record.input), plan.program.tensor(record.output)
-            counts.append(pool_events(schedule, source, target, plan.machine))
-        else:
-            counts.append(conv_events(schedule, plan.machine))
+        match schedule:
+            case ConvSchedule():
+                counts.append(conv_events(schedule, plan.machine))
+            case PoolSchedule():
+                source, target = plan.program.tensor(record.input), plan.program.tensor(record.output)
+                counts.append(pool_events(schedule, source, target, plan.machine))
+            case _:
+                assert_never(schedule)
     return tuple(counts)
 
 

@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_never
 
 import numpy as np
 import safetensors.numpy
@@ -80,7 +80,7 @@ def save_vectors(path: str | Path, codes: Mapping[str, NDArray[np.int32]]) -> No
 
 def _graph(program: Program) -> str:
     """The JSON of everything but the arrays."""
-    records = [{"record": "conv" if isinstance(record, Conv) else "pool"}
+    records = [{"record": _kind(record)}
                | {f.name: getattr(record, f.name) for f in fields(record) if f.name not in CONV_ARRAYS}
                for record in program.records]
     for record in records:
@@ -90,6 +90,16 @@ def _graph(program: Program) -> str:
              "window": program.window, "terms": program.terms, "wrap": program.wrap,
              "tensors": [asdict(tensor) for tensor in program.tensors], "records": records}
     return json.dumps(graph, default=lambda scalar: scalar.item())
+
+
+def _kind(record: Record) -> str:
+    match record:
+        case Conv():
+            return "conv"
+        case Pool():
+            return "pool"
+        case _:
+            assert_never(record)
 
 
 def _digest(graph: str, arrays: Arrays) -> str:
@@ -153,8 +163,12 @@ def _checked_arrays(graph: Graph, stored: dict[str, Any]) -> Arrays:
 
 def _record(index: int, record: ConvFields | PoolFields, arrays: Arrays) -> Record:
     values = record.model_dump(exclude={"record"})
-    if isinstance(record, PoolFields):
-        return Pool(**values)
-    values["weight_format"] = Format(**record.weight_format.model_dump())
-    values |= {name: arrays[f"records.{index}.{name}"] for name in CONV_ARRAYS}
-    return Conv(**values)
+    match record:
+        case ConvFields():
+            values["weight_format"] = Format(**record.weight_format.model_dump())
+            values |= {name: arrays[f"records.{index}.{name}"] for name in CONV_ARRAYS}
+            return Conv(**values)
+        case PoolFields():
+            return Pool(**values)
+        case _:
+            assert_never(record)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil
+from typing import assert_never
 
 import numpy as np
 
@@ -65,12 +66,15 @@ def plan(program: Program, machine: Machine) -> Plan:
     _check_arithmetic(program, machine)
     schedules: list[ConvSchedule | PoolSchedule] = []
     for record in program.records:
-        if isinstance(record, Pool):
-            schedules.append(schedule_pool(program, record, machine))
-            continue
-        schedule = schedule_conv(conv_shape(program, record), machine)
-        _check_conv(record, schedule, machine)
-        schedules.append(schedule)
+        match record:
+            case Conv():
+                schedule = schedule_conv(conv_shape(program, record), machine)
+                _check_conv(record, schedule, machine)
+                schedules.append(schedule)
+            case Pool():
+                schedules.append(schedule_pool(program, record, machine))
+            case _:
+                assert_never(record)
     check_limits(program, schedules, machine)
     return Plan(program, machine, tuple(schedules), _place(program, machine))
 

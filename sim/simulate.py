@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,10 +63,13 @@ def simulate(program: Program, inputs: Mapping[str, NDArray[np.integer]]) -> dic
     for tensor in program.inputs:
         codes[tensor.name][:] = inputs[tensor.name]
     for record in program.records:
-        if isinstance(record, Conv):
-            _conv(program, record, codes)
-        else:
-            _pool(record, codes)
+        match record:
+            case Conv():
+                _conv(program, record, codes)
+            case Pool():
+                _pool(record, codes)
+            case _:
+                assert_never(record)
     return codes
 
 

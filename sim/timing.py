@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import assert_never
 
 from sim.plan import Plan
 from sim.schedule import ConvSchedule, PoolSchedule
@@ -82,35 +83,60 @@ def closed_form_cycles(schedule: ConvSchedule) -> int | None:
 
 
 def _recurrence(schedules: Iterable[ConvSchedule | PoolSchedule]) -> Timeline:
+    head = _Head()
     starts: list[int] = []
     ends: list[int] = []
-    pairs = wait_accumulator = wait_weights = 0
-    start = filled = 0
-    released = [0, 0]
     for schedule in schedules:
-        starts.append(start)
-        if isinstance(schedule, PoolSchedule):
-            start += schedule.cycles
-            ends.append(start)
-            continue
-        issued = start
-        bank_free = [start, start]
-        requantized = start
-        step, blocks = schedule.step_cycles, schedule.blocks
+        starts.append(head.cycle)
+        match schedule:
+            case ConvSchedule():
+                head.run_conv(schedule)
+            case PoolSchedule():
+                head.cycle += schedule.cycles
+            case _:
+                assert_never(schedule)
+        ends.append(head.cycle)
+    return Timeline(tuple(starts), tuple(ends), head.pairs, head.wait_accumulator, head.wait_weights)
+
+
+@dataclass
+class _Head:
+    """The head of the pipeline between records, and what it has counted.
+
+    Attributes
+    ----------
+    cycle : int
+        First cycle of the next record.
+    filled : int
+        When the weights of the last row tile were in; they run ahead across records.
+    released : (int, int)
+        When the slots of the row tile before last and of the last one became free.
+    """
+
+    cycle: int = 0
+    filled: int = 0
+    released: tuple[int, int] = (0, 0)
+    pairs: int = 0
+    wait_accumulator: int = 0
+    wait_weights: int = 0
+
+    def run_conv(self, schedule: ConvSchedule) -> None:
+        """Advance over a Conv, tile by tile."""
+        start, step, blocks = self.cycle, schedule.step_cycles, schedule.blocks
+        issued = requantized = start
+        bank_free = (start, start)
         residual_ready = start + schedule.shape.bits_residual + 2
         for _ in range(schedule.row_tiles):
-            filled = max(filled, released[0]) + schedule.fill_cycles
+            self.filled = max(self.filled, self.released[0]) + schedule.fill_cycles
             for chunk, pixels in enumerate(schedule.chunks):
                 ready = max(issued, bank_free[0])
-                issue = ready if chunk else max(ready, filled)
-                wait_accumulator += ready - issued
-                wait_weights += issue - ready
+                issue = ready if chunk else max(ready, self.filled)
+                self.wait_accumulator += ready - issued
+                self.wait_weights += issue - ready
                 accumulated = issue + (pixels * blocks - 1) * step + schedule.latency
                 requantized = max(accumulated, requantized, residual_ready) + pixels * schedule.requant_cycles
-                bank_free = [bank_free[1], requantized]
+                bank_free = (bank_free[1], requantized)
                 issued = issue + pixels * blocks * step
-            released = [released[1], issued]
-        pairs += schedule.row_tiles * schedule.pixels * blocks * schedule.pair_cycles
-        start = requantized + schedule.write_back
-        ends.append(start)
-    return Timeline(tuple(starts), tuple(ends), pairs, wait_accumulator, wait_weights)
+            self.released = (self.released[1], issued)
+        self.pairs += schedule.row_tiles * schedule.pixels * blocks * schedule.pair_cycles
+        self.cycle = requantized + schedule.write_back
