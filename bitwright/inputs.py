@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from sim.errors import InputError
 from sim.program import Program
+from sim.simulate import check_inputs
 
 __all__ = ["load_codes", "random_codes"]
 
@@ -19,7 +20,8 @@ def load_codes(path: Path, program: Program) -> dict[str, NDArray[np.integer]]:
     Raises
     ------
     InputError
-        If the file is missing, damaged, pickled or does not hold integer arrays.
+        If the file is missing, damaged, pickled or does not hold integer arrays, or these are not codes of at least
+        one image of exactly the inputs of `program`.
     """
     try:
         with path.open("rb") as file:
@@ -33,6 +35,8 @@ def load_codes(path: Path, program: Program) -> dict[str, NDArray[np.integer]]:
     for name, array in arrays.items():
         if not np.issubdtype(array.dtype, np.integer):
             raise InputError(f"'{path}': codes of '{name}' must be integers, not {array.dtype}")
+    if not check_inputs(program, arrays):
+        raise InputError(f"'{path}' must hold at least one image, not 0")
     return arrays
 
 

@@ -41,7 +41,7 @@ def allocate(problem: Problem, method: Method = "lp") -> Allocation:
     Raises
     ------
     InputError
-        If a budget cannot be met; the message gives its smallest achievable value.
+        If there are no layers, or a budget cannot be met; the message gives its smallest achievable value.
     EngineError
         If an outside solver fails.
 
@@ -55,6 +55,8 @@ def allocate(problem: Problem, method: Method = "lp") -> Allocation:
     """
     if method not in get_args(Method):
         raise InputError(f"method must be lp, milp or convex, not {method}")
+    if not problem.layers:
+        raise InputError("there are no layers to choose bits for")
     for name in problem.costs:
         _check_achievable(problem, name)
     relaxed = solve_relaxation(problem, legal(problem))

@@ -30,6 +30,7 @@ def _require(condition: bool, where: str, text: str) -> None:
 def check_program(program: Program) -> None:
     """Raise InputError for the first rule that `program` breaks: what, the limit, and what came."""
     _check_parameters(program)
+    _require(bool(program.inputs), "program", "needs an input: a tensor that no record writes")
     for what, names in (("tensor", [t.name for t in program.tensors]), ("record", [r.name for r in program.records])):
         for name in names:
             _require(names.count(name) == 1, f"{what} '{name}'", "the name is used twice")

@@ -16,7 +16,7 @@ PROGRAM = Program((Tensor("x", 2, 3, (1,), Format(3, "signed")),), ())
 
 def test_npy_and_npz_hold_the_same_codes(tmp_path: Path) -> None:
     """A single array stands for the only input; an archive names its inputs."""
-    codes = np.arange(6, dtype=np.int8).reshape(1, 1, 2, 3)
+    codes = np.arange(-3, 3, dtype=np.int8).reshape(1, 1, 2, 3)
     np.save(tmp_path / "x.npy", codes)
     np.savez(tmp_path / "x.npz", x=codes)
     for name in ("x.npy", "x.npz"):
@@ -62,3 +62,16 @@ def test_floats_are_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.zeros((1, 1, 2, 3)))
     with pytest.raises(InputError, match=r"codes of 'x' must be integers, not float64$"):
         load_codes(tmp_path / "x.npy", PROGRAM)
+
+
+@pytest.mark.parametrize(("arrays", "message"), [
+    ({"x": np.zeros((0, 1, 2, 3), np.int8)}, "'{path}' must hold at least one image, not 0"),
+    ({"x": np.int8(1)}, "input 'x' must have shape (N, 1, 2, 3), not ()"),
+    ({}, "inputs must be 'x', not none"),
+])
+def test_files_without_an_image_are_refused(tmp_path: Path, arrays: dict[str, np.ndarray], message: str) -> None:
+    """No image, no axis of images, or no array at all: each has its sentence."""
+    path = tmp_path / "x.npz"
+    np.savez(path, **arrays)
+    with pytest.raises(InputError, match=f"^{re.escape(message.format(path=path))}$"):
+        load_codes(path, PROGRAM)

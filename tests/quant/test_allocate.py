@@ -307,3 +307,10 @@ def test_refuses_unknown_methods() -> None:
     """The three methods are named."""
     with pytest.raises(InputError, match=r"^method must be lp, milp or convex, not greedy$"):
         allocate(one_cost(10, [1, 2]), "greedy")
+
+
+def test_refuses_a_problem_without_layers() -> None:
+    """A Program of pools alone has no bits to choose."""
+    none = np.zeros((0, 2))
+    with pytest.raises(InputError, match=r"^there are no layers to choose bits for$"):
+        allocate(Problem((), (2, 4), (2, 4), none, none, {}, {}))

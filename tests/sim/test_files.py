@@ -59,7 +59,7 @@ def test_load_returns_what_save_wrote(tmp_path: Path, seed: int) -> None:
     save_program(program, path)
     loaded = load_program(path)
     assert loaded.tensors == program.tensors
-    assert replace(loaded, tensors=(), records=()).__dict__ == replace(program, tensors=(), records=()).__dict__
+    assert vars(loaded) | {"records": ()} == vars(program) | {"records": ()}
     for ours, theirs in zip(loaded.records, program.records, strict=True):
         assert type(ours) is type(theirs)
         for field in fields(ours):

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from sim.errors import InputError
-from sim.program import Program
+from sim.formats import Format
+from sim.program import Pool, Program, Tensor
+from sim.simulate import simulate
 from sim.testing import random_machine, random_program
 
 
@@ -29,6 +31,18 @@ def test_tensors_are_found_by_name() -> None:
         program.tensor("t9")
 
 
-def test_an_empty_program_is_legal() -> None:
-    """Nothing to do is no mistake."""
-    assert Program((), ()).outputs == ()
+def test_a_program_without_records_is_legal() -> None:
+    """Nothing to do is no mistake: what comes in goes out."""
+    only = Tensor("x", 1, 1, (1,), Format(1, "unsigned"))
+    program = Program((only,), ())
+    assert program.inputs == program.outputs == (only,)
+    codes = simulate(program, {"x": np.ones((2, 1, 1, 1), np.int8)})
+    assert codes["x"].tolist() == [[[[1]]], [[[1]]]]
+
+
+def test_a_program_without_inputs_is_refused() -> None:
+    """Neither an empty Program nor one that reads only what it writes can be run."""
+    only, circle = Tensor("x", 1, 1, (1,), Format(1, "unsigned")), Pool("p", "x", "x", (1, 1))
+    for tensors, records in (((), ()), ((only,), (circle,))):
+        with pytest.raises(InputError, match=r"^program: needs an input: a tensor that no record writes$"):
+            Program(tensors, records)
