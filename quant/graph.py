@@ -11,17 +11,22 @@ import operator
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import inf
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import fx, nn
 from torch.nn import functional
 
+from quant.calls import arguments, is_in_place, where
 from quant.layers import QuantConv2d, QuantLinear
 from quant.quantizers import Quantizer
 from sim.errors import InputError
 
-__all__ = ["Stage", "module_of", "stages", "trace", "where"]
+__all__ = ["Stage", "module_of", "stages", "trace"]
+
+FLATTEN = "; write torch.flatten(x, 1) to make each image one row"
+INSTEAD = dict.fromkeys(("size", "view", "reshape", getattr), FLATTEN)
+"""What to write in place of functions and methods that are not supported."""
 
 Kind = Literal["input", "conv", "linear", "average", "max", "copy"]
 
@@ -103,12 +108,6 @@ def stages(graph: fx.GraphModule) -> tuple[Stage, ...]:
     return _Finder(graph).find()
 
 
-def where(node: fx.Node) -> str:
-    """Which part of the model a node belongs to, for messages."""
-    path = str(node.target) if node.op == "call_module" else next(reversed(node.meta.get("nn_module_stack", {})), "")
-    return f"at '{path}'" if path else "at the top of the model"
-
-
 class _Finder:
     """Walks the graph once. `values` maps a node to the stage it ends or, when passed through, to one stored before."""
 
@@ -117,16 +116,18 @@ class _Finder:
         self.values: dict[fx.Node, Stage] = {}
         self.stored: dict[fx.Node, Stage] = {}
         self.called: set[str] = set()
+        self.order = {node: place for place, node in enumerate(graph.graph.nodes)}
         self.modules: dict[Any, Callable[[fx.Node], Stage]] = {
             nn.Conv2d: self._start("conv"), nn.Linear: self._start("linear"), nn.MaxPool2d: self._max,
             (nn.AvgPool2d, nn.AdaptiveAvgPool2d): self._start("average"), nn.BatchNorm2d: self._norm,
-            nn.ReLU: self._relu, nn.ReLU6: self._relu6, (nn.Flatten, nn.Identity, nn.Dropout, nn.Dropout2d): self._same,
-            Quantizer: self._quantizer,
+            nn.ReLU: self._relu, nn.ReLU6: self._relu6, (nn.Identity, nn.Dropout, nn.Dropout2d): self._same,
+            nn.Flatten: self._flatten, Quantizer: self._quantizer,
         }
         self.functions: dict[Any, Callable[[fx.Node], Stage]] = {
-            **dict.fromkeys((operator.add, operator.iadd, torch.add, "add"), self._add),
-            **dict.fromkeys((torch.relu, functional.relu, "relu"), self._relu),
-            **dict.fromkeys((functional.relu6, "relu6"), self._relu6),
+            **dict.fromkeys((operator.add, operator.iadd, torch.add, "add", "add_"), self._add),
+            **dict.fromkeys((torch.relu, torch.relu_, functional.relu, "relu", "relu_"), self._relu),
+            functional.relu6: self._relu6,
+            **dict.fromkeys((functional.max_pool2d, torch.max_pool2d), self._max),
             **dict.fromkeys((torch.flatten, "flatten", functional.dropout), self._same),
             **dict.fromkeys((torch.mean, "mean", functional.adaptive_avg_pool2d), self._start("average")),
         }
@@ -140,15 +141,14 @@ class _Finder:
             elif node.op == "placeholder":
                 self.values[node] = Stage("input", node.name, node, node)
             else:
-                self.values[node] = self._handler(node)(node)
+                handler = self._handler(node)
+                self._check_call(node)
+                self.values[node] = handler(node)
         return tuple(self.stored.values())
 
     def _handler(self, node: fx.Node) -> Callable[[fx.Node], Stage]:
         if node.op == "call_module":
             module = module_of(self.graph, node)
-            if str(node.target) in self.called and module.state_dict():
-                raise InputError(f"module '{node.target}' is called twice; every call needs parameters of its own")
-            self.called.add(str(node.target))
             for kinds, handler in self.modules.items():
                 if isinstance(module, kinds):
                     return handler
@@ -156,7 +156,48 @@ class _Finder:
         if node.op in ("call_function", "call_method") and node.target in self.functions:
             return self.functions[node.target]
         raise InputError(f"unsupported {node.op.removeprefix('call_')} "
-                         f"{getattr(node.target, '__name__', node.target)} {where(node)}")
+                         f"{getattr(node.target, '__name__', node.target)} {where(node)}"
+                         f"{INSTEAD.get(node.target, '')}")
+
+    def _check_call(self, node: fx.Node) -> None:
+        """Refuse parameters used twice, arguments that are not understood, and values changed under a later reader."""
+        module = self._module(node)
+        if module is None:
+            arguments(node)
+        elif str(node.target) in self.called and module.state_dict():
+            raise InputError(f"module '{node.target}' is called twice; every call needs parameters of its own")
+        self.called.add(str(node.target))
+        if not is_in_place(node, module):
+            return
+        for value in self._same_memory(_operand(node, 0), node):
+            if value.op == "placeholder":
+                raise InputError(f"{_name(node)} {where(node)} changes the model's input in place")
+            for reader in value.users:
+                if self.order[reader] > self.order[node]:
+                    raise InputError(f"{_name(node)} {where(node)} changes '{value.name}' in place, which "
+                                     f"'{reader.name}' reads later")
+
+    def _module(self, node: fx.Node) -> nn.Module | None:
+        return module_of(self.graph, node) if node.op == "call_module" else None
+
+    def _same_memory(self, value: fx.Node, changer: fx.Node) -> set[fx.Node]:
+        """Nodes whose values `changer` changes when it changes `value`: that, what it is a view of, and their views."""
+        while self._is_view(value):
+            value = _operand(value, 0)
+        found, new = set[fx.Node](), [value]
+        while new:
+            node = new.pop()
+            found.add(node)
+            new += [user for user in node.users if user is not changer and user.args[:1] == (node,)
+                    and self.order[user] < self.order[changer] and self._is_view(user)]
+        return found
+
+    def _is_view(self, node: fx.Node) -> bool:
+        """Whether a node's value is its first operand's memory."""
+        if node.op not in ("call_module", "call_function", "call_method"):
+            return False
+        handler = self._handler(node)
+        return handler in (self._same, self._flatten) or is_in_place(node, self._module(node))
 
     def _store(self, node: fx.Node) -> fx.Node:
         """Take a node's value as a tensor of its own; gives the end of its stage."""
@@ -220,6 +261,13 @@ class _Finder:
         stage = stage if fresh_input or self._is_open(source) else self._copy(source)
         self.stored[node] = self._continue(stage, node, quantizer=str(node.target), signed=quantizer.signed)
         return self.stored[node]
+
+    def _flatten(self, node: fx.Node) -> Stage:
+        module = cast(nn.Flatten, module_of(self.graph, node))
+        if (module.start_dim, module.end_dim) != (1, -1):
+            raise InputError(f"Flatten {where(node)} must start at axis 1 and end at -1, not "
+                             f"{module.start_dim} and {module.end_dim}")
+        return self._same(node)
 
     def _same(self, node: fx.Node) -> Stage:
         source = _operand(node, 0)

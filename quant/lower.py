@@ -20,9 +20,9 @@ from torch.nn import functional
 
 from quant.fold import Folding
 from quant.fold import fold as fold_program
-from quant.graph import Stage, module_of, stages, trace, where
+from quant.graph import Stage, stages, trace
 from quant.layers import QuantConv2d, QuantLinear
-from quant.operators import operator_of, pool_window
+from quant.operators import max_pool_window, operator_of
 from quant.quantizers import ActivationQuantizer, Quantizer
 from sim.errors import InputError
 from sim.fit import Requantizer, Target, accumulator_range, fit
@@ -172,9 +172,8 @@ class _Lowering:
 
     def _max(self, stage: Stage) -> None:
         source = self._read(stage.source)
-        pool = cast(nn.MaxPool2d, module_of(self.graph, stage.compute))
         self._tensor(stage, source.format, self.scales[source.name])
-        self.records.append(Pool(stage.name, source.name, stage.name, *pool_window(pool, where(stage.compute))))
+        self.records.append(Pool(stage.name, source.name, stage.name, *max_pool_window(self.graph, stage.compute)))
 
     def _read(self, node: fx.Node | None) -> Map:
         return self.tensors[self.names[cast(fx.Node, node)]]

@@ -10,14 +10,15 @@ from numpy.typing import NDArray
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
-from quant.graph import Stage, module_of, where
+from quant.calls import arguments, where
+from quant.graph import Stage, module_of
 from quant.layers import QuantConv2d, QuantLinear
 from sim.errors import InputError
 from sim.formats import Format
 from sim.records import Pads
 from sim.records import Tensor as Map
 
-__all__ = ["Operator", "operator_of", "pool_window"]
+__all__ = ["Operator", "max_pool_window", "operator_of"]
 
 UNIT = Format(1, "unit")
 
@@ -67,14 +68,17 @@ def operator_of(graph: fx.GraphModule, stage: Stage, source: Map) -> Operator:
     raise InputError(f"the weights of {type(module).__name__} {at} are not quantized")
 
 
-def pool_window(pool: nn.MaxPool2d, at: str) -> tuple[tuple[int, int], int, Pads]:
-    """(kernel, stride, pads) of a max pool.
+def max_pool_window(graph: fx.GraphModule, node: fx.Node) -> tuple[tuple[int, int], int, Pads]:
+    """(kernel, stride, pads) of a max pool, module or function.
 
     Raises
     ------
     InputError
         If it dilates, rounds its size up or returns indices.
     """
+    pool = module_of(graph, node) if node.op == "call_module" else nn.MaxPool2d(**arguments(node))
+    assert isinstance(pool, nn.MaxPool2d)
+    at = where(node)
     _require(_pair(pool.dilation) == (1, 1), f"MaxPool2d {at} has dilation {pool.dilation}; only 1 is supported")
     _require(not pool.ceil_mode, f"MaxPool2d {at} has ceil_mode; pad at the bottom and right instead")
     _require(not pool.return_indices, f"MaxPool2d {at} returns indices, which the chip does not have")
@@ -126,7 +130,7 @@ def _dense(codes: NDArray[np.int8], groups: int) -> NDArray[np.int8]:
 def _average_of(graph: fx.GraphModule, node: fx.Node, source: Map) -> Operator:
     at = where(node)
     if node.target is functional.adaptive_avg_pool2d:
-        return _adaptive_average(_argument(node, 1, "output_size"), source, at)
+        return _adaptive_average(arguments(node)["output_size"], source, at)
     if node.op != "call_module":
         _require(_reduced_axes(node) == [2, 3], f"mean {at} must be over the axes 2 and 3 of a map")
         return _adaptive_average(1, source, at)
@@ -162,17 +166,13 @@ def _average(source: Map, kernel: tuple[int, int], stride: int, count: int, pads
 
 
 def _reduced_axes(node: fx.Node) -> list[int]:
-    axes = _argument(node, 1, "dim")
+    axes = arguments(node).get("dim") or ()
     rank = len(cast(fx.Node, node.args[0]).meta["tensor_meta"].shape)
     return sorted(int(cast(int, axis)) % rank for axis in (axes if isinstance(axes, list | tuple) else [axes]))
 
 
-def _argument(node: fx.Node, index: int, name: str) -> Any:
-    return node.args[index] if len(node.args) > index else node.kwargs.get(name, ())
-
-
 def _pair(value: Any) -> tuple[int, int]:
-    first, second = value if isinstance(value, tuple) else (value, value)
+    first, second = value if isinstance(value, tuple | list) else (value, value)
     return int(first), int(second)
 
 

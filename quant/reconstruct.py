@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, fx, nn
@@ -40,10 +40,10 @@ class _Recorder(fx.Interpreter):
         super().__init__(graph)
         self.wanted, self.values = wanted, dict[fx.Node, Tensor]()
 
-    def run_node(self, n: fx.Node) -> object:
+    def run_node(self, n: fx.Node) -> Any:
         value = super().run_node(n)
         if n in self.wanted:
-            self.values[n] = value
+            self.values[n] = value.clone()  # what follows may change it in place
         return value
 
 

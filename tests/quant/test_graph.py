@@ -1,11 +1,13 @@
 """Stages: what is fused, what is stored, and what is refused."""
 
 import re
+from collections.abc import Callable
 from math import inf
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from quant.graph import stages, trace
 from quant.networks import DigitsNet
@@ -148,7 +150,7 @@ REFUSED = {
     "unsupported module Sigmoid at '1.module'": nn.Sequential(conv(), Inner(nn.Sigmoid())),
     "unsupported function sigmoid at '1'": nn.Sequential(conv(), Inner()),
     "unsupported operand 1 of add at '1'": nn.Sequential(conv(), Scaled()),
-    "unsupported operand 1 of add at the top of the model": Scaled(),
+    "unsupported operand 1 of add at the top of the model (node 'add')": Scaled(),
     "module '0' is called twice; every call needs parameters of its own": nn.Sequential(shared, nn.ReLU(), shared),
     "the model must return one tensor": Pair(),
 }
@@ -165,3 +167,104 @@ def test_refuses_data_dependent_control_flow() -> None:
     """A model without one graph cannot be traced."""
     with pytest.raises(InputError, match=r"^the model cannot be traced: symbolically traced variables cannot be used"):
         trace(Branching())
+
+
+class Call(nn.Module):
+    """A function of a convolution's value, and of another's."""
+
+    def __init__(self, function: Callable[[Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.conv1, self.conv2, self.function = conv(), conv(), function
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv1(x)
+        return self.function(y, self.conv2(y))
+
+
+def late_reader(change: Callable[[Tensor], object]) -> Call:
+    """Something changes a value, or a view of it, and an add reads the value afterwards."""
+    def function(y: Tensor, z: Tensor) -> Tensor:
+        change(z)
+        return y + z
+    return Call(function)
+
+
+TOP = "at the top of the model (node '{}') "
+MEANT = {
+    "argument alpha=3 of add " + TOP.format("add") + "is not supported": Call(lambda y, z: torch.add(y, z, alpha=3)),
+    "argument alpha=2 of add " + TOP.format("add") + "is not supported": Call(lambda y, z: y.add(z, alpha=2)),
+    "argument training=True of dropout " + TOP.format("dropout") + "is not supported":
+        Call(lambda y, z: functional.dropout(y + z, 0.5)),
+    "argument dtype=torch.float64 of mean " + TOP.format("mean") + "is not supported":
+        Call(lambda y, z: torch.mean(y + z, (2, 3), dtype=torch.float64)),
+    "argument axis=(2, 3) of mean " + TOP.format("mean") + "is not supported":
+        Call(lambda y, z: (y + z).mean(axis=(2, 3))),
+    "argument start_dim=0 of flatten " + TOP.format("flatten") + "is not supported":
+        Call(lambda y, z: torch.flatten(y + z)),
+    "argument end_dim=2 of flatten " + TOP.format("flatten") + "is not supported":
+        Call(lambda y, z: (y + z).flatten(1, 2)),
+    "argument out=None of add " + TOP.format("add") + "is not supported": Call(lambda y, z: torch.add(y, z, out=None)),
+    "mean " + TOP.format("mean") + "has 5 arguments; only 4 are supported":
+        Call(lambda y, z: y.mean((2, 3), False, None, None)),
+    "Flatten at '1' must start at axis 1 and end at -1, not 0 and -1": nn.Sequential(conv(), nn.Flatten(0)),
+    "unsupported method size " + TOP.format("size").strip() + "; write torch.flatten(x, 1) to make each image one row":
+        Call(lambda y, z: y.view(y.size(0), -1)),
+    "unsupported method view " + TOP.format("view").strip() + "; write torch.flatten(x, 1) to make each image one row":
+        Call(lambda y, z: y.view(1, -1)),
+    "unsupported function getattr " + TOP.format("getattr_1").strip() + "; write torch.flatten(x, 1) to make each "
+    "image one row": Call(lambda y, z: y.reshape(y.shape[0], -1)),
+    "relu_ " + TOP.format("relu_") + "changes 'conv2' in place, which 'add' reads later": late_reader(torch.relu_),
+    "relu__1 " + TOP.format("relu__1") + "changes 'conv2' in place, which 'add' reads later":
+        late_reader(lambda z: z.relu_().relu_()),
+    "relu " + TOP.format("relu") + "changes 'conv2' in place, which 'add' reads later":
+        late_reader(lambda z: functional.relu(z, inplace=True)),
+    "relu6 " + TOP.format("relu6") + "changes 'conv2' in place, which 'add' reads later":
+        late_reader(lambda z: functional.relu6(torch.flatten(z, 1), inplace=True)),
+    "add_ " + TOP.format("add_") + "changes 'conv2' in place, which 'add' reads later":
+        late_reader(lambda z: z.add_(z)),
+    "function.0 at 'function.0' changes 'conv1' in place, which 'add' reads later": None,
+    "0 at '0' changes the model's input in place": nn.Sequential(nn.ReLU(inplace=True), conv()),
+}
+
+
+class InPlaceModule(nn.Module):
+    """A ReLU module in place on a value that an add reads afterwards."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.function = conv(), nn.Sequential(nn.ReLU(inplace=True), conv())
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv1(x)
+        return self.function(y) + y
+
+
+@pytest.mark.parametrize(("text", "model"), MEANT.items(), ids=MEANT.keys())
+def test_refuses_calls_that_mean_something_else(text: str, model: nn.Module | None) -> None:
+    """An argument that the chip would not follow, or a value that torch reads changed, is named with its place."""
+    with pytest.raises(InputError, match=f"^{re.escape(text)}$"):
+        stages(trace(model or InPlaceModule()))
+
+
+class InPlace(nn.Module):
+    """In-place calls whose old value nobody needs, as published networks write them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.conv2, self.relu = conv(), conv(), nn.ReLU(inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.relu(self.conv1(x))
+        z = self.conv2(y)
+        z += y
+        return functional.max_pool2d(self.relu(z), 2)
+
+
+def test_in_place_calls_without_later_readers_are_fine() -> None:
+    """They mean what their plain forms mean; so does a max pool as a function."""
+    assert summary(InPlace()) == [
+        ("input", "x", None, None, None, False),
+        ("conv", "conv1", "x", None, None, True),
+        ("conv", "conv2", "conv1", "conv1", None, True),
+        ("max", "max_pool2d", "conv2", None, None, False),
+    ]

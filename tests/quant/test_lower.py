@@ -100,7 +100,7 @@ class Bottlenecks(nn.Module):
 
 
 class Pools(nn.Module):
-    """Max pools with and without padding, and adaptive averages that cut, that keep and that reduce."""
+    """Max pools with and without padding, as modules and function; adaptive averages that cut, keep and reduce."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -110,6 +110,7 @@ class Pools(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.keep(self.max2(self.max1(torch.relu(self.conv(x)))))
+        x = functional.max_pool2d(x, 3, stride=1, padding=1)
         return self.last(self.cut(x).flatten(1))
 
 
@@ -322,7 +323,8 @@ def test_refuses_means_over_other_axes() -> None:
 
     codes = signed_codes(2)
     model = as_signed(small(Mean()), codes, "qil")
-    with pytest.raises(InputError, match=r"^mean at the top of the model must be over the axes 2 and 3 of a map$"):
+    text = r"^mean at the top of the model \(node 'mean'\) must be over the axes 2 and 3 of a map$"
+    with pytest.raises(InputError, match=text):
         lower(model, codes[:1] / 32)
 
 

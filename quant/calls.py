@@ -1,0 +1,71 @@
+"""Calls of functions and methods: which of their arguments are understood, and which change a value in place."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import torch
+from torch import fx, nn
+from torch.nn import functional
+
+from sim.errors import InputError
+
+__all__ = ["arguments", "is_in_place", "where"]
+
+ANY: tuple[Any, ...] = ()
+"""Stands for every value: whoever reads the argument checks it."""
+
+_POOL = dict.fromkeys(("kernel_size", "stride", "padding", "dilation", "ceil_mode", "return_indices"), ANY)
+
+UNDERSTOOD: dict[Any, dict[str, tuple[Any, ...]]] = {
+    **{key: {"other": ANY} for key in (operator.add, operator.iadd)},
+    **{key: {"other": ANY, "alpha": (1,)} for key in (torch.add, "add", "add_")},
+    **{key: {} for key in (torch.relu, torch.relu_, "relu", "relu_")},
+    **{key: {"inplace": (False, True)} for key in (functional.relu, functional.relu6)},
+    **{key: {"start_dim": (1,), "end_dim": (-1,)} for key in (torch.flatten, "flatten")},
+    functional.dropout: {"p": ANY, "training": (False,), "inplace": ANY},
+    **{key: {"dim": ANY, "keepdim": (False, True), "dtype": (None,)} for key in (torch.mean, "mean")},
+    functional.adaptive_avg_pool2d: {"output_size": ANY},
+    **dict.fromkeys((functional.max_pool2d, torch.max_pool2d), _POOL),
+}
+"""By function or method: its arguments behind the tensor, in order, and the values that the chip can follow."""
+
+DEFAULTS = {"start_dim": 0, "training": True}
+"""Values that torch takes where nothing is given and that are not among those."""
+
+IN_PLACE = (operator.iadd, torch.relu_, "relu_", "add_")
+
+
+def where(node: fx.Node) -> str:
+    """Which part of the model a node belongs to, for messages."""
+    path = str(node.target) if node.op == "call_module" else next(reversed(node.meta.get("nn_module_stack", {})), "")
+    return f"at '{path}'" if path else f"at the top of the model (node '{node.name}')"
+
+
+def arguments(node: fx.Node) -> dict[str, Any]:
+    """Arguments of a call behind its tensor, by name.
+
+    Raises
+    ------
+    InputError
+        If one is unknown, or has a value that the chip cannot follow; the message names it and where it is.
+    """
+    understood = UNDERSTOOD[node.target]
+    call = f"{getattr(node.target, '__name__', node.target)} {where(node)}"
+    if len(node.args) > 1 + len(understood):
+        raise InputError(f"{call} has {len(node.args)} arguments; only {1 + len(understood)} are supported")
+    given = dict(zip(understood, node.args[1:], strict=False)) | node.kwargs
+    given = {name: DEFAULTS[name] for name in understood if name in DEFAULTS} | given
+    for name, value in given.items():
+        if name not in understood or (understood[name] and value not in understood[name]):
+            raise InputError(f"argument {name}={value} of {call} is not supported")
+    return given
+
+
+def is_in_place(node: fx.Node, module: nn.Module | None) -> bool:
+    """Whether a call changes its first operand; `module` is the one it calls, if any."""
+    if module is not None:
+        return isinstance(module, nn.ReLU | nn.ReLU6) and module.inplace
+    return node.target in IN_PLACE or (node.target in (functional.relu, functional.relu6)
+                                       and bool(arguments(node).get("inplace", False)))
