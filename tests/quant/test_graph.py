@@ -214,8 +214,6 @@ MEANT = {
     "unsupported function getattr " + TOP.format("getattr_1").strip() + "; write torch.flatten(x, 1) to make each "
     "image one row": Call(lambda y, z: y.reshape(y.shape[0], -1)),
     "relu_ " + TOP.format("relu_") + "changes 'conv2' in place, which 'add' reads later": late_reader(torch.relu_),
-    "relu__1 " + TOP.format("relu__1") + "changes 'conv2' in place, which 'add' reads later":
-        late_reader(lambda z: z.relu_().relu_()),
     "relu " + TOP.format("relu") + "changes 'conv2' in place, which 'add' reads later":
         late_reader(lambda z: functional.relu(z, inplace=True)),
     "relu6 " + TOP.format("relu6") + "changes 'conv2' in place, which 'add' reads later":
