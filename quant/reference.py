@@ -15,8 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sim.program import Conv, Pool, Program
-from sim.records import Pads
+from sim.program import Conv, Pads, Pool, Program
 from sim.simulate import check_inputs
 
 __all__ = ["run_reference"]

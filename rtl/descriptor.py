@@ -11,7 +11,7 @@ from amaranth.lib import data
 from rtl.geometry import Geometry
 from sim.errors import InputError
 from sim.plan import Plan
-from sim.records import Conv, Pool, Record, Tensor
+from sim.program import Conv, Pool, Record, Tensor
 from sim.requantize import ROUNDING_MODES
 from sim.schedule import ConvSchedule, PoolSchedule, blocks_of
 

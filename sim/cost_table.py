@@ -19,7 +19,8 @@ from sim.energy import energy
 from sim.errors import InputError
 from sim.events import conv_events, pool_events
 from sim.machine import Machine
-from sim.program import Conv, Program, reads
+from sim.program import Program
+from sim.records import Conv, reads
 from sim.schedule import ConvSchedule, ConvShape, conv_shape, schedule_conv, schedule_pool
 from sim.technology import Technology
 from sim.timing import layer_cycles

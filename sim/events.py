@@ -10,7 +10,7 @@ from typing import assert_never
 from sim.machine import Machine
 from sim.packet import packet_words
 from sim.plan import Plan
-from sim.program import Tensor
+from sim.records import Tensor
 from sim.schedule import ConvSchedule, ConvShape, PoolSchedule
 
 __all__ = ["EVENTS", "conv_events", "events", "pool_events"]

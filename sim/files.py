@@ -23,7 +23,8 @@ from safetensors import SafetensorError, deserialize
 from sim.atomic import atomic_write, atomic_write_text
 from sim.errors import InputError
 from sim.formats import Format
-from sim.program import Conv, Pool, Program, Record, Tensor
+from sim.program import Program
+from sim.records import Conv, Pool, Record, Tensor
 from sim.schema import SCHEMA_VERSION, ConvFields, Graph, PoolFields, Version
 
 __all__ = ["atomic_write", "atomic_write_text", "load_program", "save_program", "save_vectors"]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from sim.machine import Machine
 from sim.packet import packet_words, packets
-from sim.program import Conv, Tensor
+from sim.records import Conv, Tensor
 from sim.schedule import ConvSchedule, blocks_of
 
 __all__ = ["activation_image", "read_activation_image", "row_tile_words", "tensor_words"]

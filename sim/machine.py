@@ -7,8 +7,9 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from sim.checks import MAX_REQUANT_BITS
 from sim.described import built_in, load
-from sim.program import MAX_REQUANT_BITS, Rounding
+from sim.formats import Rounding
 
 __all__ = ["Machine", "builtin_machines", "load_machine"]
 

@@ -16,7 +16,8 @@ from sim.errors import InputError
 from sim.layout import Bits, row_tile_words, tensor_words
 from sim.limits import check_limits
 from sim.machine import Machine
-from sim.program import Conv, Pool, Program, Tensor, reads
+from sim.program import Program
+from sim.records import Conv, Pool, Tensor, reads
 from sim.schedule import ConvSchedule, PoolSchedule, conv_shape, schedule_conv, schedule_pool
 
 __all__ = ["Plan", "plan"]

@@ -2,20 +2,19 @@
 
 A Program is an ordered list of records over named tensors. Nothing in it is a float, and everything that an engine
 could trip over - a shape, a code, a reference, an accumulator that could overflow - is refused here, so that no
-engine checks again.
+engine checks again. Records are part of this module for whoever uses `sim`; inside it they come from `sim.records`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sim.checks import MAX_REQUANT_BITS, check_program
+from sim.checks import check_program
 from sim.errors import InputError
 from sim.formats import Rounding
-from sim.records import Conv, Pool, Record, Tensor, accumulator_bounds, out_size, reads
+from sim.records import Conv, Pads, Pool, Record, Tensor, accumulator_bounds, out_size, reads
 
-__all__ = ["MAX_REQUANT_BITS", "Conv", "Pool", "Program", "Record", "Rounding", "Tensor", "accumulator_bounds",
-           "out_size", "reads"]
+__all__ = ["Conv", "Pads", "Pool", "Program", "Record", "Tensor", "accumulator_bounds", "out_size", "reads"]
 
 
 @dataclass(frozen=True, eq=False)

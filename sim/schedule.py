@@ -13,7 +13,8 @@ from math import ceil, gcd
 from sim.formats import Kind
 from sim.machine import Machine
 from sim.packet import packet_words
-from sim.program import Conv, Pool, Program
+from sim.program import Program
+from sim.records import Conv, Pool
 
 __all__ = ["ConvSchedule", "ConvShape", "PoolSchedule", "conv_shape", "schedule_conv", "schedule_pool"]
 

@@ -12,8 +12,8 @@ from sim.digits import multipliers
 from sim.errors import InputError
 from sim.formats import check_codes
 from sim.kernels import dense_conv, depthwise_conv, max_pool
-from sim.program import Conv, Pool, Program, Tensor
-from sim.records import Pads
+from sim.program import Program
+from sim.records import Conv, Pads, Pool, Tensor
 from sim.requantize import ROUNDING_MODES, requantize_maps
 
 __all__ = ["accumulate", "check_inputs", "simulate"]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.program import Program, Tensor
+from sim.program import Program
+from sim.records import Tensor
 
 __all__ = ["corner_codes", "corner_inputs"]
 

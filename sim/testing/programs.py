@@ -12,8 +12,8 @@ from sim.digits import no_digits
 from sim.formats import Format, Kind, Rounding
 from sim.layout import tensor_words
 from sim.machine import Machine
-from sim.program import Conv, Pool, Program, Record, Tensor, accumulator_bounds, out_size
-from sim.records import Pads
+from sim.program import Program
+from sim.records import Conv, Pads, Pool, Record, Tensor, accumulator_bounds, out_size
 from sim.requantize import wrap
 from sim.schedule import blocks_of
 from sim.simulate import accumulate
