@@ -7,17 +7,31 @@ import torch
 from torch import Tensor, fx, nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from quant.convert import Scheme
+from quant.convert import Scheme, quantize
 from quant.data import Split
 from quant.layers import QuantConv2d, QuantLinear
 from quant.reconstruct import reconstruct
 from quant.training import accuracy
+from sim.formats import Format
 
 Quantize = Callable[[nn.Module, Tensor, Scheme, int], fx.GraphModule]
 
 
 def layers(model: nn.Module) -> list[QuantConv2d | QuantLinear]:
     return [module for module in model.modules() if isinstance(module, QuantConv2d | QuantLinear)]
+
+
+def test_a_relu6_belongs_to_the_output() -> None:
+    """Weights of 1 on inputs of up to 8 are exact behind a ReLU6: there is no error, before or after."""
+    network = nn.Sequential(nn.Conv2d(1, 2, 1, bias=False), nn.ReLU6(), nn.Conv2d(2, 1, 1)).eval()
+    nn.init.ones_(network[0].weight)
+    images = torch.arange(64.0).reshape(1, 1, 8, 8) / 8
+    model = quantize(network, images, scheme="power_of_two", weight_bits=8, activation_bits=8,
+                     input_format=Format(8, "unsigned"), input_exponent=-5)
+    errors: dict[str, tuple[float, float]] = {}
+    reconstruct(model, network, images, iterations=1,
+                progress=lambda name, before, after: errors.update({name: (before, after)}))
+    assert errors["0"] == (0.0, 0.0)
 
 
 @pytest.mark.parametrize(("bits", "points"), [(3, 0.2), (2, 0.3)])

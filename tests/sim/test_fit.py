@@ -121,6 +121,18 @@ def test_digits_are_the_fewest(scale: float, bits: int) -> None:
         assert digits_and_error(needed - 1)[1] > 0.25
 
 
+@pytest.mark.parametrize("hard", range(4))
+def test_the_channel_that_needs_most_digits_decides_wherever_it_stands(hard: int) -> None:
+    """The others keep what they need, and errors stay within the tolerance."""
+    target = Target(0, 0, 15, 32, 12, 4)
+    scales = np.full(4, 0.125)
+    scales[hard], scales[hard - 1] = 0.7, 0.6
+    found, alone = (fit(scale, 0.5, (-1000, 1000), target) for scale in (scales, scales[hard:hard + 1]))
+    assert digit_counts(found.multiplier).max() == digit_counts(alone.multiplier)[0] == 3
+    assert digit_counts(found.multiplier)[hard - 2] == 1
+    assert found.error.max() <= 0.25 + 2.0**-4
+
+
 def test_offset_stays_below_its_limit() -> None:
     """A bias whose offset would be exactly the limit costs a bit of shift."""
     found = fit([0.875], 256.0, (-300, 0), Target(0, 0, 15, acc_bits=8, window=4, terms=4))
