@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil
+from typing import assert_never
 
 from sim.energy import Energy, energy
 from sim.events import events
 from sim.plan import Plan
-from sim.program import Conv
-from sim.schedule import ConvSchedule
+from sim.schedule import ConvSchedule, ConvShape, PoolSchedule
 from sim.technology import Technology
 from sim.timing import timeline
 
@@ -67,14 +66,16 @@ def estimate(plan: Plan, technology: Technology) -> Estimate:
         cycles = line.ends[index] - line.starts[index]
         counted = counts[index] | {"cycles": cycles}
         totals = {name: totals.get(name, 0) + count for name, count in counted.items()}
-        macs = bits_w = stored = 0
-        bits_a = plan.program.tensor(record.input).format.bits
-        if isinstance(record, Conv) and isinstance(schedule, ConvSchedule):
-            macs, bits_w = schedule.shape.macs, schedule.shape.bits_w
-            stored = ceil(record.weights.size * schedule.shape.streamed_bits_w / 8)
+        match schedule:
+            case ConvSchedule(shape=shape):
+                kind, bits, macs, stored = _kind(shape), (shape.bits_w, shape.bits_a), shape.macs, shape.weight_bytes
+            case PoolSchedule():
+                kind, bits, macs, stored = "pool", (0, schedule.bits), 0, 0
+            case _:
+                assert_never(schedule)
         layers.append(LayerEstimate(
-            name=record.name, kind=_kind(record), bits=(bits_w, bits_a), macs=macs, latency_cycles=cycles,
-            utilisation=macs * bits_w * bits_a / (products * cycles), energy=energy(counted, machine, technology),
+            name=record.name, kind=kind, bits=bits, macs=macs, latency_cycles=cycles,
+            utilisation=macs * bits[0] * bits[1] / (products * cycles), energy=energy(counted, machine, technology),
             weight_bytes=stored))
     return Estimate(
         layers=tuple(layers), latency_cycles=line.total, latency_us=line.total / machine.clock_mhz,
@@ -84,9 +85,7 @@ def estimate(plan: Plan, technology: Technology) -> Estimate:
                 "wait_weights": line.wait_weights, "other": line.other})
 
 
-def _kind(record: object) -> str:
-    if not isinstance(record, Conv):
-        return "pool"
-    if record.weight_format.kind == "unit":
+def _kind(shape: ConvShape) -> str:
+    if shape.weight_kind == "unit":
         return "unit"
-    return "depthwise" if record.depthwise else "dense"
+    return "depthwise" if shape.depthwise else "dense"

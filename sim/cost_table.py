@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from math import ceil
+from typing import assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from sim.errors import InputError
 from sim.events import conv_events, pool_events
 from sim.machine import Machine
 from sim.program import Program
-from sim.records import Conv, reads
+from sim.records import Conv, Pool, reads
 from sim.schedule import ConvSchedule, ConvShape, conv_shape, schedule_conv, schedule_pool
 from sim.technology import Technology
 from sim.timing import layer_cycles
@@ -92,7 +92,7 @@ def cost_table(program: Program, machine: Machine, technology: Technology,
                 table.cycles[layer, i, j] = counts["cycles"]
                 table.energy_pj[layer, i, j] = energy(counts, machine, technology).nominal_pj
                 table.fits[layer, i, j] = _fits(schedule, machine)
-                table.bytes[layer, i, j] = ceil(conv.weights.size * schedule.shape.streamed_bits_w / 8)
+                table.bytes[layer, i, j] = schedule.shape.weight_bytes
     return table
 
 
@@ -124,12 +124,16 @@ def _fits(schedule: ConvSchedule, machine: Machine) -> bool:
 def _fixed_costs(program: Program, machine: Machine, technology: Technology, widest: int) -> tuple[int, float]:
     cycles, energy_pj = 0, 0.0
     for record in program.records:
-        if isinstance(record, Conv):
-            continue
-        schedule = schedule_pool(program, record, machine)
-        schedule = replace(schedule, bits=max(widest, schedule.bits))
-        source, target = program.tensor(record.input), program.tensor(record.output)
-        counts = pool_events(schedule, source, target, machine) | {"cycles": schedule.cycles}
-        cycles += schedule.cycles
-        energy_pj += energy(counts, machine, technology).nominal_pj
+        match record:
+            case Conv():
+                continue
+            case Pool():
+                schedule = schedule_pool(program, record, machine)
+                schedule = replace(schedule, bits=max(widest, schedule.bits))
+                source, target = program.tensor(record.input), program.tensor(record.output)
+                counts = pool_events(schedule, source, target, machine) | {"cycles": schedule.cycles}
+                cycles += schedule.cycles
+                energy_pj += energy(counts, machine, technology).nominal_pj
+            case _:
+                assert_never(record)
     return cycles, energy_pj

@@ -55,8 +55,17 @@ class ConvShape:
     @property
     def macs(self) -> int:
         """Multiply-accumulates of one image, padding included."""
-        fan_in = 1 if self.depthwise else sum(self.in_parts)
-        return self.out_height * self.out_width * self.out_channels * fan_in * self.taps
+        return self.out_height * self.out_width * self.weights
+
+    @property
+    def weights(self) -> int:
+        """Weights of the layer."""
+        return self.out_channels * (1 if self.depthwise else sum(self.in_parts)) * self.taps
+
+    @property
+    def weight_bytes(self) -> int:
+        """Weights as streamed, without parameters [bytes]."""
+        return ceil(self.weights * self.streamed_bits_w / 8)
 
     @property
     def streamed_bits_w(self) -> int:
