@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,13 +20,6 @@ from sim.simulate import simulate
 from sim.timing import timeline
 
 RunUnit = Callable[..., None]
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _icarus() -> None:
-    """Everything here runs on Icarus Verilog, except what needs it to be missing."""
-    if shutil.which("iverilog") is None:
-        pytest.skip("Icarus Verilog (iverilog) is not installed")
 
 
 @pytest.fixture(scope="session")
