@@ -110,11 +110,11 @@ def test_an_image_of_224_needs_folding_on_the_edge_machine() -> None:
     class Stem(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.conv, self.relu = nn.Conv2d(3, 64, 7, stride=2, padding=3), nn.ReLU()
+            self.conv, self.relu, self.max = nn.Conv2d(3, 64, 7, stride=2, padding=3), nn.ReLU(), nn.MaxPool2d(4)
             self.pool, self.flat, self.last = nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10)
 
         def forward(self, x: Tensor) -> Tensor:
-            return self.last(self.flat(self.pool(self.relu(self.conv(x)))))
+            return self.last(self.flat(self.pool(self.max(self.relu(self.conv(x))))))
 
     model, example = quantized(Stem, codes, "qil", 8), torch.zeros(1, 3, 224, 224)
     edge = load_machine("edge")
