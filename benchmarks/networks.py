@@ -89,7 +89,7 @@ def measure(name: str, bits: str, scheme: Scheme, size: int, machine: Machine) -
     macs = network_macs(lowered.program, quantized)
     work = sum(macs.get(layer.name, 0) * layer.bits[0] * layer.bits[1] for layer in costs.layers)
     lanes = machine.rows * machine.columns * machine.lanes
-    inner = [error for layer, error in lowered.errors.items() if layer != lowered.program.outputs[0].name]
+    inner = [error.error for layer, error in lowered.errors.items() if layer != lowered.program.outputs[0].name]
     return {
         "network": name, "bits": bits, "scheme": scheme, "cycles": costs.latency_cycles,
         "latency_ms": costs.latency_us / 1e3, "utilisation": work / (lanes * costs.latency_cycles),

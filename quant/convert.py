@@ -11,6 +11,7 @@ from torch.fx.passes.shape_prop import ShapeProp
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from quant.checks import check_data, check_finite, check_input_format, check_plain, check_runs, check_single_input
 from quant.graph import Stage, module_of, stages, trace
 from quant.layers import QuantConv2d, QuantLinear
 from quant.power_of_two import PowerOfTwoActivation, PowerOfTwoWeight
@@ -62,11 +63,20 @@ def quantize(model: nn.Module, data: Tensor, *, scheme: Scheme, weight_bits: int
     Raises
     ------
     InputError
-        If a width is not 2..8, the scheme is unknown, or a part of the model has no counterpart on the chip.
+        If a width is not 2..8, the scheme is unknown, a part of the model has no counterpart on the chip, the model
+        has hooks or parametrized weights or reads several tensors, or data or weights are not finite or do not fit
+        together.
     """
     if scheme not in get_args(Scheme):
         raise InputError(f"scheme must be qil or power_of_two, not {scheme}")
-    graph = trace(deepcopy(model).eval())
+    check_data(data)
+    check_input_format(input_format, input_exponent)
+    check_plain(model)
+    check_finite(model)
+    copy = deepcopy(model).eval()
+    graph = trace(copy)
+    check_single_input(graph)
+    check_runs(copy, data)
     _drop_identities(graph, data[:1])
     if scheme == "power_of_two":
         _fold_norms(graph)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import floor, isinf
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from torch import Tensor, fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
 from torch.nn import functional
 
+from quant.checks import check_finite
 from quant.fold import Folding
 from quant.fold import fold as fold_program
 from quant.graph import Stage, stages, trace
@@ -30,10 +31,17 @@ from sim.formats import Format, Rounding
 from sim.program import Conv, Pool, Program, Record
 from sim.records import Tensor as Map
 
-__all__ = ["Lowered", "lower", "lower_with_report"]
+__all__ = ["FitError", "Lowered", "lower", "lower_with_report"]
 
 Reals = NDArray[np.float64]
 Range = tuple[NDArray[np.int64], NDArray[np.int64]]
+
+
+class FitError(NamedTuple):
+    """Largest distance between the real and the fitted map of a layer before rounding [codes], and in which channel."""
+
+    error: float
+    channel: int
 
 
 @dataclass(frozen=True)
@@ -45,15 +53,15 @@ class Lowered:
     program : Program
     scales : dict of str to float
         Value of one code of each tensor; zero points are 0.
-    errors : dict of str to float
-        Of each Conv record: largest distance between the real and the fitted map before rounding [codes].
+    errors : dict of str to FitError
+        Of each Conv record.
     folding : Folding or None
         How the host folds its images, if the Program is folded.
     """
 
     program: Program
     scales: dict[str, float]
-    errors: dict[str, float]
+    errors: dict[str, FitError]
     folding: Folding | None = None
 
 
@@ -96,6 +104,9 @@ def lower_with_report(model: nn.Module, example: Tensor, *, acc_bits: int = 32, 
     """`lower`, and with the Program the scale of every tensor and the error of every fit."""
     if model.training:
         raise InputError("only a model in eval mode can be lowered: call model.eval() first")
+    if terms < 1:
+        raise InputError(f"terms must be at least 1, not {terms}")
+    check_finite(model)
     graph = trace(model)
     with torch.no_grad():
         _Shapes(graph).propagate(example)
@@ -147,7 +158,7 @@ class _Lowering:
         self.tensors: dict[str, Map] = {}
         self.records: list[Record] = []
         self.scales: dict[str, float] = {}
-        self.errors: dict[str, float] = {}
+        self.errors: dict[str, FitError] = {}
         self.names: dict[fx.Node, str] = {}
 
     def add(self, stage: Stage) -> None:
@@ -197,7 +208,7 @@ class _Lowering:
         high = output.highest(stage.ceiling)
         fitted = self._fit(scale, bias, acc_range, residual, output, low, high)
         self._tensor(stage, output.format, output.scale)
-        self.errors[stage.name] = float(fitted.error.max())
+        self.errors[stage.name] = FitError(float(fitted.error.max()), fitted.worst_channel)
         self.records.append(Conv(
             stage.name, source.name, stage.name, operator.codes, operator.format, fitted.multiplier, fitted.shift,
             fitted.offset, low, high, operator.depthwise, operator.stride, operator.dilation,

@@ -134,7 +134,7 @@ class Following(fx.Interpreter):
             assert isinstance(quantizer, ActivationQuantizer)
             wanted = float(quantizer.gain) * x + float(quantizer.bias)
         wanted = wanted.clamp(fmt.low, fmt.high).reshape(codes.shape)
-        error = self.lowered.errors.get(stage.name, 0.0)
+        error = self.lowered.errors[stage.name].error if stage.name in self.lowered.errors else 0.0
         assert float((codes - wanted).abs().max()) <= 0.5 + error + 1e-6, stage.name
         self.compared += 1
         return (codes * scale).reshape(value.shape) if isinstance(value, Tensor) else value

@@ -1,6 +1,8 @@
 """Quantizing a model: where quantizers go, and what they start from."""
 
+import re
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +17,7 @@ from quant.qil import QILActivation, QILWeight
 from quant.quantizers import Quantizer
 from quant.training import accuracy
 from sim.errors import InputError
+from sim.formats import Format
 
 Quantize = Callable[[nn.Module, Tensor, Scheme, int], fx.GraphModule]
 
@@ -131,3 +134,64 @@ def test_pools_that_change_nothing_are_left_out(splits: tuple[Split, Split], as_
     assert "keep" not in [stage.name for stage in stages(model)]
     with pytest.raises(AttributeError):
         model.get_submodule("keep")
+
+
+class Two(nn.Module):
+    """Reads two images."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = conv()
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return self.conv(x) + self.conv(y)
+
+
+def conv() -> nn.Conv2d:
+    return nn.Conv2d(3, 4, 3)
+
+
+def hooked() -> nn.Module:
+    layer = conv()
+    layer.register_forward_hook(lambda module, args, output: 2 * output)
+    return nn.Sequential(layer)
+
+
+def spoilt(value: float) -> nn.Module:
+    layer = conv()
+    with torch.no_grad():
+        layer.weight[1, 2] = value
+    return nn.Sequential(layer)
+
+
+IMAGES = torch.rand(2, 3, 6, 6, generator=torch.Generator().manual_seed(0))
+BROKEN = IMAGES.index_fill(0, torch.tensor([1]), torch.nan)
+CANNOT = {
+    "data must be a tensor of floats, not list": (nn.Sequential(conv()), {"data": [1.0]}),
+    "data must be a tensor of floats, not torch.int64": (nn.Sequential(conv()), {"data": IMAGES.long()}),
+    "data must have shape (n, C, H, W) without a 0, not (0, 3, 6, 6)": (nn.Sequential(conv()), {"data": IMAGES[:0]}),
+    "data must have shape (n, C, H, W) without a 0, not (3, 6, 6)": (nn.Sequential(conv()), {"data": IMAGES[0]}),
+    "data must be finite, but image 1 is not": (nn.Sequential(conv()), {"data": BROKEN}),
+    "the model does not run on data of shape (2, 1, 6, 6): Given groups=1, weight of size [4, 3, 3, 3], expected "
+    "input[1, 1, 6, 6] to have 3 channels, but got 1 channels instead":
+        (nn.Sequential(conv()), {"data": IMAGES[:, :1]}),
+    "the model must read one tensor, not 2 (x, y)": (Two(), {}),
+    "input_format must be signed or unsigned with zero point 0, not unsigned8 z=3":
+        (nn.Sequential(conv()), {"input_format": Format(8, "unsigned", zero_point=3)}),
+    "input_exponent must be an int, not -8.0": (nn.Sequential(conv()), {"input_exponent": -8.0}),
+    "Conv2d at '0' has forward hooks (weight_norm is one), which a quantized model would lose; remove them first":
+        (hooked(), {}),
+    "ParametrizedConv2d at '0' has parametrized weights; remove the parametrization first":
+        (nn.Sequential(nn.utils.parametrizations.weight_norm(conv())), {}),
+    "'0.weight' must be finite, but holds nan": (spoilt(torch.nan), {}),
+    "'0.weight' must be finite, but holds -inf": (spoilt(-torch.inf), {}),
+}
+
+
+@pytest.mark.parametrize(("text", "given"), CANNOT.items(), ids=CANNOT.keys())
+def test_refuses_what_cannot_be_quantized(text: str, given: tuple[nn.Module, dict[str, Any]]) -> None:
+    """One sentence says what is wrong and where, in place of a traceback from inside torch."""
+    model, changes = given
+    arguments = {"data": IMAGES, "scheme": "qil", "input_format": Format(8, "unsigned"), "input_exponent": -8} | changes
+    with pytest.raises(InputError, match=f"^{re.escape(text)}$"):
+        quantize(model, **arguments)

@@ -371,3 +371,24 @@ def test_programs_are_machine_free(trained_qil: nn.Module, splits: tuple[Split, 
         assert isinstance(a, Conv)
         assert np.array_equal(a.weights, b.weights)
         assert np.array_equal(a.offset, b.offset)
+
+
+def test_refuses_no_digits_and_weights_that_are_not_finite(
+        trained_qil: nn.Module, splits: tuple[Split, Split]) -> None:
+    """`terms` starts at 1; a network whose training diverged is refused by the name of what is not finite."""
+    with pytest.raises(InputError, match=r"^terms must be at least 1, not 0$"):
+        lower(trained_qil, splits[1].images[:1], terms=0)
+    model = deepcopy(trained_qil)
+    with torch.no_grad():
+        model.get_submodule("block1.conv1").weight[0] = torch.nan
+    with pytest.raises(InputError, match=r"^'block1.conv1.weight' must be finite, but holds nan$"):
+        lower(model, splits[1].images[:1])
+
+
+def test_errors_name_their_channel(trained_qil: nn.Module, splits: tuple[Split, Split]) -> None:
+    """With one digit a layer's error comes with the channel that has it: there the multiplier is off most."""
+    lowered = lower_with_report(trained_qil, splits[1].images[:1], terms=1)
+    worst = lowered.errors["stem"]
+    assert worst.error > 0
+    assert 0 <= worst.channel < lowered.program.convs[0].channels
+    assert max(lowered.errors.values()).error == max(error for error, _ in lowered.errors.values())

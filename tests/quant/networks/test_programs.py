@@ -71,7 +71,7 @@ def test_every_code_of_small_images_is_exact(make: Make, scheme: Scheme, bits: i
     if scheme == "power_of_two":
         weighted = [conv for conv in inner if conv.weight_format.kind != "unit"]
         assert {(conv.terms, max(conv.residual_terms, 1)) for conv in weighted} == {(1, 1)}
-    assert max(lowered.errors[conv.name] for conv in inner if conv.residual is None) < 0.75
+    assert max(lowered.errors[conv.name].error for conv in inner if conv.residual is None) < 0.75
     assert last.output == lowered.program.outputs[0].name
 
 
