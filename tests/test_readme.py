@@ -49,6 +49,13 @@ def test_readme_runs_from_top_to_bottom(tmp_path: Path) -> None:
                 run(shlex.split(command) + (["--help"] if command in TOO_LONG else []), tmp_path)
 
 
+@pytest.mark.parametrize("page", PAGES[1:], ids=lambda page: page.name)
+def test_python_blocks_run(page: Path, tmp_path: Path) -> None:
+    """Every Python block of a page is a whole program that ends without an error or a warning."""
+    for _, text in blocks(page, "python"):
+        run([sys.executable, "-W", "error", "-c", text], tmp_path)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_make_targets_exist(page: Path) -> None:
     """Every `make target` that a page names, in a block or in a sentence, is a target of the Makefile."""
