@@ -15,7 +15,7 @@ from bitwright.estimate import Estimate, estimate
 from bitwright.verify import Verification, verify
 from quant.convert import Scheme, quantize
 from quant.data import DIGITS_EXPONENT, DIGITS_FORMAT, Split, digits
-from quant.lower import lower
+from quant.lower import FitError, Lowered, lower_with_report
 from quant.networks import DigitsNet
 from quant.qbitopt import QBitOpt
 from quant.reconstruct import reconstruct
@@ -73,6 +73,8 @@ class Summary:
         Of the mixed network's layers.
     energy_pj : dict
         Of the mixed network, for one image: `low`, `nominal`, `high`.
+    fit_errors : dict of str to dict of str to FitError
+        For each Program and layer: how far its digits are from the real map, and in which channel.
     verifications : dict of str to Verification
         For each Program.
     """
@@ -88,6 +90,7 @@ class Summary:
     energy_pj: dict[str, float] = field(default_factory=dict)
     reallocations: int = 0
     programs: dict[str, Estimate] = field(default_factory=dict)
+    fit_errors: dict[str, dict[str, FitError]] = field(default_factory=dict)
     verifications: dict[str, Verification] = field(default_factory=dict)
 
     @property
@@ -110,12 +113,13 @@ class _Demo:
         return quantize(net, self.train_set.images[:CALIBRATION_IMAGES], scheme=scheme, weight_bits=bits,
                         activation_bits=bits, input_format=DIGITS_FORMAT, input_exponent=DIGITS_EXPONENT)
 
-    def program_of(self, model: fx.GraphModule) -> Program:
-        return lower(model, self.test_set.images[:1], acc_bits=self.machine.acc_bits, window=self.machine.window,
-                     terms=self.machine.terms)
+    def program_of(self, model: fx.GraphModule) -> Lowered:
+        return lower_with_report(model, self.test_set.images[:1], acc_bits=self.machine.acc_bits,
+                                 window=self.machine.window, terms=self.machine.terms)
 
     def lowered(self, name: str, model: fx.GraphModule) -> Program:
-        program = self.program_of(model)
+        lowered = self.program_of(model)
+        program, self.summary.fit_errors[name] = lowered.program, lowered.errors
         self.plans[name] = plan(program, self.machine)
         self.summary.programs[name] = estimate(self.plans[name], self.technology)
         self.summary.accuracy[name] = program_accuracy(program, self.test_set)
@@ -123,7 +127,7 @@ class _Demo:
 
     def check_machine(self) -> None:
         """Refuse a machine that cannot hold the network before anything is trained."""
-        plan(self.program_of(self.quantized(DigitsNet(), "qil", UNIFORM_BITS)), self.machine)
+        plan(self.program_of(self.quantized(DigitsNet(), "qil", UNIFORM_BITS)).program, self.machine)
 
     def epochs(self, what: str, recipe: Recipe) -> Callable[[int, float, float], None]:
         return lambda epoch, loss, right: self.progress.note(f"{what}: epoch {epoch}/{recipe.epochs}, loss {loss:.3f}, "
@@ -271,6 +275,10 @@ def demo_report(summary: Summary, out: Path) -> Report:
     report.lines.append(f"float accuracy {100 * summary.accuracy['float']:.1f} %; {summary.tensors_compared} tensors "
                         f"compared, {summary.mismatches} mismatches; {summary.reallocations} reallocations; "
                         f"results in {out}")
+    for name, errors in summary.fit_errors.items():
+        layer, worst = max(errors.items(), key=lambda item: item[1].error)
+        report.lines.append(f"{name}: digits are at most {worst.error:.2g} codes from the real map, in channel "
+                            f"{worst.channel} of '{layer}'")
     report.lines.append("equal bits, equal cycles, budgets kept" if summary.ok else "FAILED: see above")
     report.lines += [str(c.first) for v in summary.verifications.values() for c in v.comparisons if c.first]
     return report

@@ -52,6 +52,10 @@ class Target:
     window: int
     terms: int
 
+    def __post_init__(self) -> None:
+        if self.terms < 1:
+            raise InputError(f"terms must be at least 1, not {self.terms}")
+
     @property
     def bits(self) -> int:
         """n is below this, |offset| below 2**(bits - 1) [bits]."""

@@ -214,3 +214,9 @@ def test_impossible_maps_are_refused(scale: list[float], bias: float, residual_s
         fit(scale, bias, acc_range, Target(0, 0, 255, 32, 12, 4), residual_scale=residual_scale,
             residual=Format(8, "unsigned"))
     assert str(caught.value) == message
+
+
+def test_a_target_without_digits_is_refused() -> None:
+    """No digit at all could hold no multiplier."""
+    with pytest.raises(InputError, match=r"^terms must be at least 1, not 0$"):
+        Target(0, 0, 15, 32, 12, 0)
