@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -11,7 +13,8 @@ from torch.nn.utils import parametrize
 from sim.errors import InputError
 from sim.formats import Format
 
-__all__ = ["check_data", "check_finite", "check_input_format", "check_plain", "check_runs", "check_single_input"]
+__all__ = ["check_data", "check_finite", "check_input_format", "check_plain", "check_runs", "check_single_input",
+           "running_on"]
 
 
 def check_data(data: Any) -> None:
@@ -59,11 +62,20 @@ def check_single_input(graph: fx.GraphModule) -> None:
         raise InputError(f"the model must read one tensor, not {len(names)} ({', '.join(names)})")
 
 
-def check_runs(model: nn.Module, data: Tensor) -> None:
-    """Refuse data that the model cannot read, with torch's own reason."""
+@contextmanager
+def running_on(data: Tensor) -> Iterator[None]:
+    """Turn what torch raises when a model cannot read `data` into one sentence with torch's own reason."""
     try:
         with torch.no_grad():
-            model(data[:1].clone())
+            yield
+    except InputError:
+        raise
     except (RuntimeError, ValueError, TypeError) as error:
-        reason = str(error).partition("\n")[0]
+        reason = str(error).strip().partition("\n")[0]
         raise InputError(f"the model does not run on data of shape {tuple(data.shape)}: {reason}") from error
+
+
+def check_runs(model: nn.Module, data: Tensor) -> None:
+    """Refuse data that the model cannot read, with torch's own reason."""
+    with running_on(data):
+        model(data[:1].clone())

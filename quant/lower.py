@@ -18,7 +18,7 @@ from torch import Tensor, fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
 from torch.nn import functional
 
-from quant.checks import check_finite
+from quant.checks import check_finite, running_on
 from quant.fold import Folding
 from quant.fold import fold as fold_program
 from quant.graph import Stage, stages, trace
@@ -108,8 +108,9 @@ def lower_with_report(model: nn.Module, example: Tensor, *, acc_bits: int = 32, 
         raise InputError(f"terms must be at least 1, not {terms}")
     check_finite(model)
     graph = trace(model)
-    with torch.no_grad():
+    with running_on(example):
         _Shapes(graph).propagate(example)
+    with torch.no_grad():
         lowering = _Lowering(graph, acc_bits, window, terms, rounding)
         for stage in stages(graph):
             lowering.add(stage)

@@ -392,3 +392,11 @@ def test_errors_name_their_channel(trained_qil: nn.Module, splits: tuple[Split, 
     assert worst.error > 0
     assert 0 <= worst.channel < lowered.program.convs[0].channels
     assert max(lowered.errors.values()).error == max(error for error, _ in lowered.errors.values())
+
+
+def test_an_example_of_the_wrong_shape_is_one_sentence(
+        as_digits: Callable[..., nn.Module], float_net: nn.Module) -> None:
+    """Three channels where the network reads one: the shape that came, and torch's own reason."""
+    model = as_digits(float_net, torch.rand(8, 1, 8, 8), "qil", 4)
+    with pytest.raises(InputError, match=r"^the model does not run on data of shape \(1, 3, 8, 8\): \S.*$"):
+        lower(model, torch.zeros(1, 3, 8, 8))
