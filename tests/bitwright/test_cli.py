@@ -85,8 +85,8 @@ def test_verify_reports_the_first_difference_and_exits_1(
     """An engine that is wrong in one code makes the command fail and name the place."""
     target = program.records[0].output
 
-    def wrong(*arguments: object) -> dict:
-        codes = simulate(*arguments)  # type: ignore[arg-type]  # passes through what it is given
+    def wrong(program: Program, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        codes = simulate(program, inputs)
         codes[target][0, 0, 0, 0] ^= 1
         return codes
 

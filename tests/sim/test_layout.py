@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sim.formats import Format
+from sim.formats import Format, Kind
 from sim.layout import activation_image, read_activation_image, row_tile_words, tensor_words
 from sim.machine import load_machine
 from sim.packet import packet_words, packets
@@ -15,9 +15,9 @@ TINY = load_machine("tiny")
 
 @pytest.mark.parametrize(("parts", "bits", "kind"),
                          [((3,), 5, "unsigned"), ((9, 2), 3, "signed"), ((8,), 24, "signed")])
-def test_activation_words_follow_the_address_formula(parts: tuple[int, ...], bits: int, kind: str) -> None:
+def test_activation_words_follow_the_address_formula(parts: tuple[int, ...], bits: int, kind: Kind) -> None:
     """Plane j of channel c lies in bank y mod C, lane c mod L, at the word the formula gives; reading inverts it."""
-    fmt = Format(bits, kind)  # type: ignore[arg-type]  # parametrized over the literal
+    fmt = Format(bits, kind)
     tensor = Tensor("t", 7, 5, parts, fmt)
     codes = np.random.default_rng(1).integers(fmt.low, fmt.high + 1, tensor.shape)
     image = activation_image(codes, tensor, TINY)
