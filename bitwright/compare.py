@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.program import Program
+from sim.program import Conv, Program, Store, writes
 
 __all__ = ["Comparison", "Divergence", "compare_codes"]
 
@@ -71,8 +71,8 @@ def compare_codes(program: Program, engines: tuple[str, str], left: Codes, right
     >>> print(compare_codes(program, ("a", "b"), codes, {"x": codes["x"] ^ [[[[0, 2]]]]}).first)
     a and b part at record 'input', tensor 'x', image 0, channel 0, pixel (0, 1), plane 1: 6 against 4
     """
-    producers = {record.output: record.name for record in program.records}
-    order = [t.name for t in program.inputs] + list(dict.fromkeys(record.output for record in program.records))
+    written = (writes(record) for record in program.records)
+    order = [t.name for t in program.inputs] + list(dict.fromkeys(name for name in written if name is not None))
     mismatches = codes = 0
     first = None
     for name in order:
@@ -88,5 +88,15 @@ def compare_codes(program: Program, engines: tuple[str, str], left: Codes, right
             values = int(a[image, channel, y, x]), int(b[image, channel, y, x])
             changed = values[0] ^ values[1]
             plane = (changed & -changed).bit_length() - 1
-            first = Divergence(engines, name, producers.get(name, "input"), image, channel, y, x, plane, values)
+            first = Divergence(engines, name, _writer(program, name, channel), image, channel, y, x, plane, values)
     return Comparison(engines, len(order), codes, mismatches, first)
+
+
+def _writer(program: Program, name: str, channel: int) -> str:
+    """The record that writes a channel of a tensor first, or `input`."""
+    for record in program.records:
+        part = record.output_part if isinstance(record, Conv | Store) else None
+        channels = program.tensor(name).part_slice(part) if part is not None and record.output == name else None
+        if writes(record) == name and (channels is None or channels.start <= channel < channels.stop):
+            return record.name
+    return "input"

@@ -11,6 +11,7 @@ from sim.plan import Plan
 from sim.schedule import ConvSchedule, ConvShape, PoolSchedule
 from sim.technology import Technology
 from sim.timing import timeline
+from sim.transfers import TransferSchedule
 
 __all__ = ["Estimate", "LayerEstimate", "estimate"]
 
@@ -71,6 +72,8 @@ def estimate(plan: Plan, technology: Technology) -> Estimate:
                 kind, bits, macs, stored = _kind(shape), (shape.bits_w, shape.bits_a), shape.macs, shape.weight_bytes
             case PoolSchedule():
                 kind, bits, macs, stored = "pool", (0, schedule.bits), 0, 0
+            case TransferSchedule(record=transfer, tensor=tensor):
+                kind, bits, macs, stored = type(transfer).__name__.lower(), (0, tensor.format.bits), 0, 0
             case _:
                 assert_never(schedule)
         layers.append(LayerEstimate(
@@ -82,7 +85,7 @@ def estimate(plan: Plan, technology: Technology) -> Estimate:
         energy=energy(totals, machine, technology), weight_bytes=sum(layer.weight_bytes for layer in layers),
         events=totals,
         cycles={"total": line.total, "pairs": line.pairs, "wait_accumulator": line.wait_accumulator,
-                "wait_weights": line.wait_weights, "other": line.other})
+                "wait_weights": line.wait_weights, "wait_transfers": line.wait_transfers, "other": line.other})
 
 
 def _kind(shape: ConvShape) -> str:

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sim.program import Conv, Pads, Pool, Program
+from sim.program import Conv, Load, Pads, Pool, Program, Store
 from sim.simulate import check_inputs
 
 __all__ = ["run_reference"]
@@ -49,13 +49,19 @@ def run_reference(program: Program, inputs: Mapping[str, NDArray[np.integer]]) -
     for tensor in program.tensors:
         codes.setdefault(tensor.name, torch.zeros((images, *tensor.shape), dtype=torch.int64))
     for record in program.records:
-        zero = program.tensor(record.input).format.zero_point
+        target = program.tensor(record.output)
         match record:
             case Conv():
-                part = program.tensor(record.output).part_slice(record.output_part)
-                codes[record.output][:, part] = _conv(program, record, codes, zero)
+                zero = program.tensor(record.input).format.zero_point
+                codes[target.name][:, target.part_slice(record.output_part)] = _conv(program, record, codes, zero)
             case Pool():
-                codes[record.output][:] = _max_pool(record, codes[record.input])
+                codes[target.name][:] = _max_pool(record, codes[record.input])
+            case Load():
+                codes[target.name] = codes[record.input].narrow(2, record.first_row, target.height).clone()
+            case Store():
+                channels = target.part_slice(record.output_part) if record.output_part is not None else slice(None)
+                rows = codes[target.name].narrow(2, record.first_row, program.tensor(record.input).height)
+                rows[:, channels] = codes[record.input]
             case _:
                 assert_never(record)
     return {name: tensor.numpy().astype(np.int32) for name, tensor in codes.items()}

@@ -11,7 +11,7 @@ from amaranth.lib import data
 from rtl.geometry import Geometry
 from sim.errors import InputError
 from sim.plan import Plan
-from sim.program import Conv, Pool, Record, Tensor
+from sim.program import Conv, Layer, Pool, Tensor
 from sim.requantize import ROUNDING_MODES
 from sim.schedule import ConvSchedule, PoolSchedule, blocks_of
 
@@ -31,6 +31,8 @@ def describe(plan: Plan, geometry: Geometry) -> list[int]:
     records = plan.program.records
     words = []
     for record, schedule in zip(records, plan.schedules, strict=True):
+        if not isinstance(record, Conv | Pool) or not isinstance(schedule, ConvSchedule | PoolSchedule):
+            raise InputError(f"record '{record.name}': the RTL does not run Loads and Stores yet")
         fields = _common_fields(plan, record, schedule, geometry)
         if isinstance(record, Conv) and isinstance(schedule, ConvSchedule):
             fields |= _conv_loops(schedule, geometry) | _operand_fields(plan, record, geometry)
@@ -77,7 +79,7 @@ def _bits_to(limit: int) -> int:
     return (1 << limit) - 1
 
 
-def _common_fields(plan: Plan, record: Record, schedule: ConvSchedule | PoolSchedule, geometry: Geometry) -> Fields:
+def _common_fields(plan: Plan, record: Layer, schedule: ConvSchedule | PoolSchedule, geometry: Geometry) -> Fields:
     """Where a window walks over its input; the same for Conv and Pool."""
     source, target = plan.program.tensor(record.input), plan.program.tensor(record.output)
     kernel, columns = record.kernel, geometry.columns
@@ -92,7 +94,7 @@ def _common_fields(plan: Plan, record: Record, schedule: ConvSchedule | PoolSche
     }
 
 
-def _walk_fields(source: Tensor, base: int, record: Record, geometry: Geometry) -> Fields:
+def _walk_fields(source: Tensor, base: int, record: Layer, geometry: Geometry) -> Fields:
     dilation = record.dilation if isinstance(record, Conv) else 1
     stride, pads, columns = record.stride, record.pads, geometry.columns
     words = blocks_of(source.parts, geometry.lanes) * source.format.bits

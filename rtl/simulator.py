@@ -31,7 +31,7 @@ __all__ = ["RtlResult", "build_machine", "run"]
 
 Codes = NDArray[np.int32]
 
-NOT_HARDWARE = {"name", "clock_mhz", "technology"}
+NOT_HARDWARE = {"name", "clock_mhz", "technology", "memory"}
 """Fields of a machine that its Verilog does not depend on."""
 
 

@@ -9,7 +9,20 @@ import numpy as np
 from sim.digits import Digits, residual_window
 from sim.errors import InputError
 from sim.formats import Rounding, check_codes
-from sim.records import Conv, Pads, Pool, Record, Tensor, accumulator_bounds, out_size, reads
+from sim.places import Places
+from sim.records import (
+    Conv,
+    Layer,
+    Load,
+    Pads,
+    Pool,
+    Store,
+    Tensor,
+    Transfer,
+    accumulator_bounds,
+    out_size,
+    reads,
+)
 
 if TYPE_CHECKING:
     from sim.program import Program
@@ -39,27 +52,34 @@ def check_program(program: Program) -> None:
         _require(tensor.format.bits <= program.acc_bits, where,
                  f"a code has at most acc_bits = {program.acc_bits} bits, not {tensor.format.bits}")
         _require(tensor.format.high < 1 << 31, where, f"codes must fit 32 signed bits, not {tensor.format}")
-    tensors = {t.name: t for t in program.tensors}
-    written: dict[str, set[int]] = {t.name: set(range(len(t.parts))) for t in program.inputs}
+    _check_records(program)
+
+
+def _check_records(program: Program) -> None:
+    """Each record by itself, and what lies where when it runs."""
+    tensors, places = {t.name: t for t in program.tensors}, Places(program)
     for record in program.records:
         where = f"record '{record.name}'"
-        _check_operands(record, tensors, written, where)
+        for role, name in (("input", record.input), ("output", record.output)):
+            _require(name in tensors, where, f"{role} '{name}' is not a tensor of the program")
         match record:
             case Conv():
+                _check_operands(record, tensors, places, where)
                 _check_conv(program, record, tensors, where)
-                parts = {record.output_part}
+                places.compute(record.output, [record.output_part], where)
             case Pool():
+                _check_operands(record, tensors, places, where)
                 _check_pool(record, tensors, where)
-                parts = set(range(len(tensors[record.output].parts)))
+                places.compute(record.output, range(len(tensors[record.output].parts)), where)
+            case Load():
+                _check_transfer(record, tensors[record.output], tensors[record.input], None, where)
+                places.load(record, where)
+            case Store():
+                _check_transfer(record, tensors[record.input], tensors[record.output], record.output_part, where)
+                places.store(record, where)
             case _:
                 assert_never(record)
-        done = written.setdefault(record.output, set())
-        _require(not parts & done, where,
-                 f"part {min(parts & done, default=0)} of '{record.output}' is already written")
-        done |= parts
-    for name, done in written.items():
-        missing = set(range(len(tensors[name].parts))) - done
-        _require(not missing, f"tensor '{name}'", f"part {min(missing, default=0)} is never written")
+    places.finish()
 
 
 def _check_parameters(program: Program) -> None:
@@ -72,16 +92,29 @@ def _check_parameters(program: Program) -> None:
     _require(program.terms >= 1, "program", f"terms must be at least 1, not {program.terms}")
 
 
-def _check_operands(record: Record, tensors: dict[str, Tensor], written: dict[str, set[int]], where: str) -> None:
-    """Tensors exist, are written before they are read, and are narrow enough for an engine to read."""
-    for role, name in (("input", record.input), ("output", record.output)):
-        _require(name in tensors, where, f"{role} '{name}' is not a tensor of the program")
-    for name in reads(record):
+def _check_operands(layer: Layer, tensors: dict[str, Tensor], places: Places, where: str) -> None:
+    """Tensors exist, are on chip before they are read, and are narrow enough for an engine to read."""
+    for name in reads(layer):
         _require(name in tensors, where, f"residual '{name}' is not a tensor of the program")
-        missing = set(range(len(tensors[name].parts))) - written.get(name, set())
-        _require(not missing, where, f"reads '{name}' before part {min(missing, default=0)} of it is written")
+        places.read(name, where)
         _require(tensors[name].format.bits <= ENGINE_BITS, where,
                  f"reads '{name}' of {tensors[name].format.bits} bits; engines read at most {ENGINE_BITS}")
+
+
+def _check_transfer(transfer: Transfer, chip: Tensor, host: Tensor, part: int | None, where: str) -> None:
+    """The tensor on chip is some rows of the one in the host's memory, of all its parts or of `part`."""
+    _require(part is None or 0 <= part < len(host.parts), where,
+             f"output_part must be in 0..{len(host.parts) - 1}, not {part}")
+    parts = host.parts if part is None else (host.parts[part],)
+    _require(chip.parts == parts, where, f"'{chip.name}' must have parts {parts} like '{host.name}', not {chip.parts}")
+    _require(chip.format == host.format, where,
+             f"'{chip.name}' must have format {host.format} like '{host.name}', not {chip.format}")
+    _require(chip.width == host.width, where, f"'{chip.name}' must be {host.width} wide like '{host.name}', "
+                                              f"not {chip.width}")
+    last = host.height - chip.height
+    _require(0 <= transfer.first_row <= last, where,
+             f"first_row must be in 0..{last} for {chip.height} rows of the {host.height} of '{host.name}', "
+             f"not {transfer.first_row}")
 
 
 def _check_window(where: str, source: Tensor, target: Tensor, kernel: tuple[int, int], stride: int, dilation: int,

@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 from sim.checks import ENGINE_BITS
 from sim.energy import energy
 from sim.errors import InputError
-from sim.events import conv_events, pool_events
+from sim.events import conv_events, pool_events, transfer_events
 from sim.machine import Machine
 from sim.program import Program
-from sim.records import Conv, Pool, reads
+from sim.records import Conv, Load, Pool, Store, reads
 from sim.schedule import ConvSchedule, ConvShape, conv_shape, schedule_conv, schedule_pool
 from sim.technology import Technology
-from sim.timing import layer_cycles
+from sim.timing import layer_cycles, transfer_cycles
+from sim.transfers import schedule_transfer
 
 __all__ = ["CostTable", "cost_table"]
 
@@ -88,7 +89,7 @@ def cost_table(program: Program, machine: Machine, technology: Technology,
             for j, bits_a in enumerate(activation_bits):
                 unit = widest.weight_kind == "unit"
                 schedule = schedule_conv(replace(widest, bits_w=1 if unit else bits_w, bits_a=bits_a), machine)
-                counts = conv_events(schedule, machine) | {"cycles": layer_cycles(schedule)}
+                counts = conv_events(schedule, machine) | {"cycles": layer_cycles(schedule, machine.memory)}
                 table.cycles[layer, i, j] = counts["cycles"]
                 table.energy_pj[layer, i, j] = energy(counts, machine, technology).nominal_pj
                 table.fits[layer, i, j] = _fits(schedule, machine)
@@ -127,6 +128,11 @@ def _fixed_costs(program: Program, machine: Machine, technology: Technology, wid
         match record:
             case Conv():
                 continue
+            case Load() | Store():
+                transfer = schedule_transfer(program, record, machine)
+                counts = transfer_events(transfer, machine) | {"cycles": transfer_cycles(transfer, machine.memory)}
+                cycles += counts["cycles"]
+                energy_pj += energy(counts, machine, technology).nominal_pj
             case Pool():
                 schedule = schedule_pool(program, record, machine)
                 schedule = replace(schedule, bits=max(widest, schedule.bits))

@@ -10,10 +10,11 @@ from typing import assert_never
 from sim.machine import Machine
 from sim.packet import packet_words
 from sim.plan import Plan
-from sim.records import Tensor
+from sim.records import Load, Tensor
 from sim.schedule import ConvSchedule, ConvShape, PoolSchedule
+from sim.transfers import TransferSchedule
 
-__all__ = ["EVENTS", "conv_events", "events", "pool_events"]
+__all__ = ["EVENTS", "conv_events", "events", "pool_events", "transfer_events"]
 
 EVENTS: dict[str, str] = {
     "pair_lanes": "one-bit products: lanes of every active element in every plane pair",
@@ -42,6 +43,8 @@ def events(plan: Plan) -> tuple[dict[str, int], ...]:
             case PoolSchedule():
                 source, target = plan.program.tensor(record.input), plan.program.tensor(record.output)
                 counts.append(pool_events(schedule, source, target, plan.machine))
+            case TransferSchedule():
+                counts.append(transfer_events(schedule, plan.machine))
             case _:
                 assert_never(schedule)
     return tuple(counts)
@@ -102,6 +105,14 @@ def pool_events(schedule: PoolSchedule, source: Tensor, target: Tensor, machine:
     counts["act_reads"] = inside * schedule.blocks * schedule.bits
     counts["act_writes"] = target.height * target.width * schedule.blocks * schedule.bits
     return counts
+
+
+def transfer_events(schedule: TransferSchedule, machine: Machine) -> dict[str, int]:
+    """Event counts of a Load or Store: all words of the tensor's place, in whole beats."""
+    words, bits = machine.columns * schedule.words, schedule.beats * machine.stream_bits
+    if isinstance(schedule.record, Load):
+        return {"act_writes": words, "stream_in_bits": bits}
+    return {"act_reads": words, "stream_out_bits": bits}
 
 
 def taps_inside(shape: ConvShape) -> int:

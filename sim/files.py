@@ -24,8 +24,18 @@ from sim.atomic import atomic_write, atomic_write_text
 from sim.errors import InputError
 from sim.formats import Format
 from sim.program import Program
-from sim.records import Conv, Pool, Record, Tensor
-from sim.schema import SCHEMA_VERSION, ConvFields, Graph, PoolFields, Version
+from sim.records import Conv, Load, Pool, Record, Store, Tensor
+from sim.schema import (
+    READABLE_VERSIONS,
+    SCHEMA_VERSION,
+    ConvFields,
+    Graph,
+    LoadFields,
+    PoolFields,
+    RecordFields,
+    StoreFields,
+    Version,
+)
 
 __all__ = ["atomic_write", "atomic_write_text", "load_program", "save_program", "save_vectors"]
 
@@ -99,6 +109,10 @@ def _kind(record: Record) -> str:
             return "conv"
         case Pool():
             return "pool"
+        case Load():
+            return "load"
+        case Store():
+            return "store"
         case _:
             assert_never(record)
 
@@ -135,8 +149,8 @@ def _parsed(data: bytes) -> Program:
 def _checked_graph(text: str) -> Graph:
     try:
         version = Version.model_validate_json(text).schema_version
-        if version != SCHEMA_VERSION:
-            raise InputError(f"schema_version must be {SCHEMA_VERSION}, not {version}")
+        if version not in READABLE_VERSIONS:
+            raise InputError(f"schema_version must be {' or '.join(map(str, READABLE_VERSIONS))}, not {version}")
         return Graph.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
@@ -162,7 +176,7 @@ def _checked_arrays(graph: Graph, stored: dict[str, Any]) -> Arrays:
     return arrays
 
 
-def _record(index: int, record: ConvFields | PoolFields, arrays: Arrays) -> Record:
+def _record(index: int, record: RecordFields, arrays: Arrays) -> Record:
     values = record.model_dump(exclude={"record"})
     match record:
         case ConvFields():
@@ -171,5 +185,9 @@ def _record(index: int, record: ConvFields | PoolFields, arrays: Arrays) -> Reco
             return Conv(**values)
         case PoolFields():
             return Pool(**values)
+        case LoadFields():
+            return Load(**values)
+        case StoreFields():
+            return Store(**values)
         case _:
             assert_never(record)

@@ -8,14 +8,15 @@ from typing import assert_never
 from sim.errors import InputError
 from sim.machine import Machine
 from sim.program import Program
-from sim.records import Conv, Record
+from sim.records import Conv, Layer, Load, Pool, Store
 from sim.schedule import ConvSchedule, PoolSchedule
+from sim.transfers import TransferSchedule
 
 __all__ = ["BLOCK_BITS", "MAP_BITS", "MAX_PARTS", "MAX_RECORDS", "PIXEL_BITS", "STEP_BITS", "TAP_BITS", "TILE_BITS",
            "check_limits"]
 
 MAX_RECORDS = 256
-"""Records of a Program: the depth of the descriptor memory."""
+"""Convs and Pools of a Program, its Loads, and its Stores: the depths of the descriptor memories."""
 MAX_PARTS = 4
 """Parts of an input that bipolar weights may read: the reference row must know where each one ends."""
 TILE_BITS = 12
@@ -32,24 +33,29 @@ MAP_BITS = 16
 """Coordinates in a padded map, signed; strides and dilations."""
 
 
-def check_limits(program: Program, schedules: Sequence[ConvSchedule | PoolSchedule], machine: Machine) -> None:
+def check_limits(program: Program, schedules: Sequence[ConvSchedule | PoolSchedule | TransferSchedule],
+                 machine: Machine) -> None:
     """Refuse a Program that is beyond the hardware on any machine.
 
     Raises
     ------
     InputError
-        If there are no records or too many, bipolar weights read too many parts, or a number does not fit its field;
-        the message names the record, the limit and what came.
+        If there are no Convs and Pools or too many records, bipolar weights read too many parts, or a number does not
+        fit its field; the message names the record, the limit and what came.
     """
-    if not 1 <= len(program.records) <= MAX_RECORDS:
-        raise InputError(f"the hardware runs 1..{MAX_RECORDS} records, not {len(program.records)}")
+    counts = {"Convs and Pools": (Conv, Pool), "Loads": (Load,), "Stores": (Store,)}
+    for what, kinds in counts.items():
+        count, least = sum(isinstance(record, kinds) for record in program.records), int(Conv in kinds)
+        if not least <= count <= MAX_RECORDS:
+            raise InputError(f"the hardware runs {least}..{MAX_RECORDS} {what}, not {count}")
     for record, schedule in zip(program.records, schedules, strict=True):
-        for what, came, most in _sizes(program, record, schedule, machine):
-            if came > most:
-                raise InputError(f"record '{record.name}': the hardware takes at most {most} {what}, not {came}")
+        if isinstance(record, Conv | Pool) and not isinstance(schedule, TransferSchedule):
+            for what, came, most in _sizes(program, record, schedule, machine):
+                if came > most:
+                    raise InputError(f"record '{record.name}': the hardware takes at most {most} {what}, not {came}")
 
 
-def _sizes(program: Program, record: Record, schedule: ConvSchedule | PoolSchedule,
+def _sizes(program: Program, record: Layer, schedule: ConvSchedule | PoolSchedule,
            machine: Machine) -> Iterator[tuple[str, int, int]]:
     """(what, how many, at most) of everything that has a limit."""
     source = program.tensor(record.input)

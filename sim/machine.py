@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sim.checks import MAX_REQUANT_BITS
 from sim.described import built_in, load
 from sim.formats import Rounding
+from sim.memory import IDEAL, Memory
 
 __all__ = ["Machine", "builtin_machines", "load_machine"]
 
@@ -55,6 +56,8 @@ class Machine(BaseModel):
     clock_mhz : float
     technology : str
         Name of a built-in technology or path of a technology file.
+    memory : Memory
+        The host's, behind both streams; not part of the hardware.
 
     Examples
     --------
@@ -83,6 +86,7 @@ class Machine(BaseModel):
     roundings: tuple[Rounding, ...] = ("half_up", "half_even", "floor")
     clock_mhz: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     technology: str = "generic45"
+    memory: Memory = IDEAL
 
     @model_validator(mode="after")
     def _check(self) -> Machine:

@@ -17,10 +17,14 @@ from sim.layout import Bits, row_tile_words, tensor_words
 from sim.limits import check_limits
 from sim.machine import Machine
 from sim.program import Program
-from sim.records import Conv, Pool, Tensor, reads
+from sim.records import Conv, Load, Pool, Store, Tensor, chip_tensors, reads
 from sim.schedule import ConvSchedule, PoolSchedule, conv_shape, schedule_conv, schedule_pool
+from sim.transfers import TransferSchedule, schedule_transfer
+from sim.waits import Waits, record_waits
 
-__all__ = ["Plan", "plan"]
+__all__ = ["Plan", "Schedule", "plan"]
+
+Schedule = ConvSchedule | PoolSchedule | TransferSchedule
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,16 +35,19 @@ class Plan:
     ----------
     program : Program
     machine : Machine
-    schedules : tuple of ConvSchedule or PoolSchedule
+    schedules : tuple of ConvSchedule, PoolSchedule or TransferSchedule
         One for each record.
     bases : dict of str to int
-        First word of every tensor in its bank.
+        First word in its bank of every tensor that is on chip.
+    waits : tuple of Waits
+        What each record waits for.
     """
 
     program: Program
     machine: Machine
-    schedules: tuple[ConvSchedule | PoolSchedule, ...]
+    schedules: tuple[Schedule, ...]
     bases: dict[str, int]
+    waits: tuple[Waits, ...]
 
     def convs(self) -> Iterator[tuple[Conv, ConvSchedule]]:
         """The Conv records with their schedules, in order."""
@@ -65,7 +72,7 @@ def plan(program: Program, machine: Machine) -> Plan:
         records, or a size is beyond the hardware on any machine (`sim.limits`).
     """
     _check_arithmetic(program, machine)
-    schedules: list[ConvSchedule | PoolSchedule] = []
+    schedules: list[Schedule] = []
     for record in program.records:
         match record:
             case Conv():
@@ -74,10 +81,15 @@ def plan(program: Program, machine: Machine) -> Plan:
                 schedules.append(schedule)
             case Pool():
                 schedules.append(schedule_pool(program, record, machine))
+            case Load() | Store():
+                schedules.append(schedule_transfer(program, record, machine))
             case _:
                 assert_never(record)
     check_limits(program, schedules, machine)
-    return Plan(program, machine, tuple(schedules), _place(program, machine))
+    bases = _place(program, machine)
+    regions = {name: range(base // machine.region_words, base // machine.region_words
+                           + _regions_of(program.tensor(name), machine)) for name, base in bases.items()}
+    return Plan(program, machine, tuple(schedules), bases, record_waits(program, regions))
 
 
 def _refusal(what: str, needed: str, machine: Machine, has: object) -> InputError:
@@ -95,7 +107,7 @@ def _check_arithmetic(program: Program, machine: Machine) -> None:
     if program.acc_bits > machine.acc_bits:
         raise _refusal("the program", f"acc_bits {program.acc_bits}", machine, machine.acc_bits)
     for record in program.records:
-        for name in reads(record):
+        for name in reads(record) if isinstance(record, Conv | Pool) else ():
             bits = program.tensor(name).format.bits
             if bits > machine.max_bits_a:
                 raise _refusal(f"record '{record.name}'", f"{bits} bits for activations '{name}'", machine,
@@ -124,7 +136,8 @@ def _place(program: Program, machine: Machine) -> dict[str, int]:
     Management for Deep Neural Net Inference", 2020, arXiv 2001.03288).
     """
     first, _ = lifetimes = _lifetimes(program)
-    in_order = sorted(program.tensors, key=lambda t: first[t.name])
+    on_chip = [t for t in program.tensors if t.name in first]
+    in_order = sorted(on_chip, key=lambda t: first[t.name])
     try:
         return _first_fit(in_order, lifetimes, machine)
     except InputError as refusal:
@@ -134,12 +147,17 @@ def _place(program: Program, machine: Machine) -> dict[str, int]:
             raise refusal from None
 
 
+def _regions_of(tensor: Tensor, machine: Machine) -> int:
+    """Regions that a tensor takes in every bank."""
+    return ceil(tensor_words(tensor, machine) / machine.region_words)
+
+
 def _first_fit(tensors: list[Tensor], lifetimes: tuple[dict[str, int], dict[str, int]],
                machine: Machine) -> dict[str, int]:
     """Place tensors one after another, each at the lowest gap among those alive at the same time."""
     first, last = lifetimes
     bases: dict[str, int] = {}
-    regions = {t.name: ceil(tensor_words(t, machine) / machine.region_words) for t in tensors}
+    regions = {t.name: _regions_of(t, machine) for t in tensors}
     for tensor in tensors:
         taken = np.zeros(machine.act_regions, bool)
         alive = [n for n in bases if last[n] >= first[tensor.name] and first[n] <= last[tensor.name]]
@@ -158,12 +176,14 @@ def _first_fit(tensors: list[Tensor], lifetimes: tuple[dict[str, int], dict[str,
 
 
 def _lifetimes(program: Program) -> tuple[dict[str, int], dict[str, int]]:
-    """Index of the first record that needs each tensor's place, and of the last."""
-    first = {t.name: 0 for t in program.inputs}
-    last = {t.name: len(program.records) for t in program.outputs}
+    """Index of the first record that needs each tensor's place on chip, and of the last."""
+    loaded = {record.output for record in program.records if isinstance(record, Load)}
+    stored = {record.output for record in program.records if isinstance(record, Store)}
+    first = {t.name: 0 for t in program.inputs if t.name not in loaded}
+    last = {t.name: len(program.records) for t in program.outputs if t.name not in stored}
     for index, record in enumerate(program.records):
-        first.setdefault(record.output, index)
-        for name in reads(record):
+        for name in chip_tensors(record):
+            first.setdefault(name, index)
             if name not in last or last[name] < len(program.records):
                 last[name] = index
     return first, last

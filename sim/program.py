@@ -12,9 +12,24 @@ from dataclasses import dataclass
 from sim.checks import check_program
 from sim.errors import InputError
 from sim.formats import Rounding
-from sim.records import Conv, Pads, Pool, Record, Tensor, accumulator_bounds, out_size, reads
+from sim.records import (
+    Conv,
+    Layer,
+    Load,
+    Pads,
+    Pool,
+    Record,
+    Store,
+    Tensor,
+    Transfer,
+    accumulator_bounds,
+    out_size,
+    reads,
+    writes,
+)
 
-__all__ = ["Conv", "Pads", "Pool", "Program", "Record", "Tensor", "accumulator_bounds", "out_size", "reads"]
+__all__ = ["Conv", "Layer", "Load", "Pads", "Pool", "Program", "Record", "Store", "Tensor", "Transfer",
+           "accumulator_bounds", "out_size", "reads", "writes"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,8 +39,8 @@ class Program:
     Parameters
     ----------
     tensors : tuple of Tensor
-    records : tuple of Conv or Pool
-        In execution order.
+    records : tuple of Conv, Pool, Load or Store
+        In execution order. `sim.plan` adds the Loads of inputs and the Stores of outputs that are missing.
     rounding : {"half_up", "half_even", "floor"}
     acc_bits : int
         Accumulator width [bits].
@@ -63,7 +78,7 @@ class Program:
     @property
     def inputs(self) -> tuple[Tensor, ...]:
         """Tensors that no record writes: the host provides them."""
-        written = {record.output for record in self.records}
+        written = {writes(record) for record in self.records}
         return tuple(t for t in self.tensors if t.name not in written)
 
     @property

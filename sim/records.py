@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,8 @@ from sim.digits import Digits, digit_counts
 from sim.errors import InputError
 from sim.formats import Format
 
-__all__ = ["Conv", "Pads", "Pool", "Record", "Tensor", "accumulator_bounds", "out_size", "reads"]
+__all__ = ["Conv", "Layer", "Load", "Pads", "Pool", "Record", "Store", "Tensor", "Transfer", "accumulator_bounds",
+           "chip_tensors", "out_size", "reads", "writes"]
 
 Pads = tuple[int, int, int, int]
 """(top, left, bottom, right)."""
@@ -184,14 +186,99 @@ class Pool:
     pads: Pads = (0, 0, 0, 0)
 
 
-Record = Conv | Pool
+@dataclass(frozen=True)
+class Load:
+    """Rows of a tensor in the host's memory become a tensor on chip, code for code.
+
+    A tensor may have a place in the host's memory, on chip, or both. `Load("l", "x", "x")` gives tensor x, which lies
+    in the host's memory, its place on chip.
+
+    Parameters
+    ----------
+    name : str
+    input : str
+        In the host's memory: an input of the Program, or written by Stores.
+    output : str
+        On chip; parts, width and format of the input.
+    first_row : int
+        Row 0 of the output is this row of the input.
+    """
+
+    name: str
+    input: str
+    output: str
+    first_row: int = 0
+
+
+@dataclass(frozen=True)
+class Store:
+    """A tensor on chip goes to rows of a tensor in the host's memory, code for code.
+
+    Parameters
+    ----------
+    name : str
+    input : str
+        On chip, written by Conv or Pool.
+    output : str
+        In the host's memory; width and format of the input. `Store("s", "x", "x")` gives x its place there.
+    first_row : int
+        Row 0 of the input goes to this row of the output.
+    output_part : int or None
+        The part of the output that is written, by an input of this one part; None: all, by an input of equal parts.
+    """
+
+    name: str
+    input: str
+    output: str
+    first_row: int = 0
+    output_part: int | None = None
+
+
+Layer = Conv | Pool
+"""What computes."""
+Transfer = Load | Store
+"""What moves a tensor between the host's memory and the chip."""
+Record = Layer | Transfer
 
 
 def reads(record: Record) -> Iterator[str]:
-    """Names of the tensors that a record reads."""
-    yield record.input
-    if isinstance(record, Conv) and record.residual is not None:
-        yield record.residual
+    """Names of the tensors that a record reads; a tensor that changes its place alone is neither read nor written."""
+    match record:
+        case Conv():
+            yield record.input
+            if record.residual is not None:
+                yield record.residual
+        case Pool():
+            yield record.input
+        case Load() | Store():
+            if record.input != record.output:
+                yield record.input
+        case _:
+            assert_never(record)
+
+
+def writes(record: Record) -> str | None:
+    """Name of the tensor that a record writes, None for a tensor that changes its place alone."""
+    match record:
+        case Conv() | Pool():
+            return record.output
+        case Load() | Store():
+            return record.output if record.input != record.output else None
+        case _:
+            assert_never(record)
+
+
+def chip_tensors(record: Record) -> tuple[str, ...]:
+    """Names of the tensors whose place on chip a record uses."""
+    match record:
+        case Conv() | Pool():
+            return *reads(record), record.output
+        case Load():
+            return (record.output,)
+        case Store():
+            return (record.input,)
+        case _:
+            assert_never(record)
 
 
 def accumulator_bounds(conv: Conv, input_format: Format) -> NDArray[np.int64]:

@@ -8,10 +8,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from sim.formats import Kind, Rounding
 
-__all__ = ["SCHEMA_VERSION", "ConvFields", "FormatFields", "Graph", "PoolFields", "TensorFields", "Version"]
+__all__ = ["READABLE_VERSIONS", "SCHEMA_VERSION", "ConvFields", "FormatFields", "Graph", "LoadFields", "PoolFields",
+           "RecordFields", "StoreFields", "TensorFields", "Version"]
 
-SCHEMA_VERSION = 1
-"""Raised when a saved Program changes its meaning or its fields."""
+SCHEMA_VERSION = 2
+"""Raised when a saved Program changes its meaning or its fields. Since 2 there are Loads and Stores."""
+READABLE_VERSIONS = (1, 2)
+"""A graph of version 1 means the same in version 2."""
 
 Pads = tuple[int, int, int, int]
 
@@ -77,8 +80,32 @@ class PoolFields(_Fields):
     pads: Pads
 
 
+class LoadFields(_Fields):
+    """Fields of a Load."""
+
+    record: Literal["load"]
+    name: str
+    input: str
+    output: str
+    first_row: int
+
+
+class StoreFields(_Fields):
+    """Fields of a Store."""
+
+    record: Literal["store"]
+    name: str
+    input: str
+    output: str
+    first_row: int
+    output_part: int | None
+
+
+RecordFields = ConvFields | PoolFields | LoadFields | StoreFields
+
+
 class Graph(_Fields):
-    """A Program without its arrays; `schema_version` is SCHEMA_VERSION."""
+    """A Program without its arrays; `schema_version` is one of READABLE_VERSIONS."""
 
     schema_version: int
     rounding: Rounding
@@ -87,4 +114,4 @@ class Graph(_Fields):
     terms: int
     wrap: bool
     tensors: tuple[TensorFields, ...]
-    records: tuple[Annotated[ConvFields | PoolFields, Field(discriminator="record")], ...]
+    records: tuple[Annotated[RecordFields, Field(discriminator="record")], ...]

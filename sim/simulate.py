@@ -13,7 +13,7 @@ from sim.errors import InputError
 from sim.formats import check_codes
 from sim.kernels import dense_conv, depthwise_conv, max_pool
 from sim.program import Program
-from sim.records import Conv, Pads, Pool, Tensor
+from sim.records import Conv, Load, Pads, Pool, Store, Tensor
 from sim.requantize import ROUNDING_MODES, requantize_maps
 
 __all__ = ["accumulate", "check_inputs", "simulate"]
@@ -68,6 +68,11 @@ def simulate(program: Program, inputs: Mapping[str, NDArray[np.integer]]) -> dic
                 _conv(program, record, codes)
             case Pool():
                 _pool(record, codes)
+            case Load():
+                rows = slice(record.first_row, record.first_row + program.tensor(record.output).height)
+                codes[record.output][:] = codes[record.input][:, :, rows]
+            case Store():
+                _store(program, record, codes)
             case _:
                 assert_never(record)
     return codes
@@ -134,6 +139,12 @@ def _conv(program: Program, conv: Conv, codes: dict[str, Codes]) -> None:
 def _pool(pool: Pool, codes: dict[str, Codes]) -> None:
     padded = _padded(codes[pool.input], pool.pads, BELOW_ALL_CODES)
     codes[pool.output][:] = max_pool(padded, pool.kernel, pool.stride)
+
+
+def _store(program: Program, store: Store, codes: dict[str, Codes]) -> None:
+    stored, target = codes[store.input], program.tensor(store.output)
+    part = slice(None) if store.output_part is None else target.part_slice(store.output_part)
+    codes[store.output][:, part, store.first_row : store.first_row + stored.shape[2]] = stored
 
 
 def _padded(codes: Codes, pads: Pads, value: int) -> Codes:

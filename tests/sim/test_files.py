@@ -130,7 +130,7 @@ def test_missing_file_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("field", "value", "message"), [
-    ("schema_version", 2, "schema_version must be 1, not 2"),
+    ("schema_version", 3, "schema_version must be 1 or 2, not 3"),
     ("schema_version", "one", "graph.schema_version: Input should be a valid integer"),
     ("rounding", "up", "graph.rounding: Input should be 'half_up', 'half_even' or 'floor'"),
     ("wrap", 1, "graph.wrap: Input should be a valid boolean"),
@@ -158,7 +158,7 @@ def test_wrong_fields_of_records_are_named(saved: Path, tmp_path: Path) -> None:
         ("groups", 2, f"graph.records.{conv}.conv.groups: Extra inputs are not permitted"),
         ("pads", [0, 0], f"graph.records.{conv}.conv.pads.2: Field required"),
         ("record", "lstm", (f"graph.records.{conv}: Input tag 'lstm' found using 'record' does not match "
-                            "any of the expected tags: 'conv', 'pool'")),
+                            "any of the expected tags: 'conv', 'pool', 'load', 'store'")),
     ]:
         records = [record | {field: value} if i == conv else record for i, record in enumerate(graph["records"])]
         store(path, arrays, graph | {"records": records})

@@ -103,5 +103,5 @@ def test_other_weights_read_any_number_of_parts() -> None:
 def test_number_of_records(records: int) -> None:
     """A Program without records has nothing to run; the descriptor memory holds 256."""
     plan(chain(1), WIDE), plan(chain(MAX_RECORDS), WIDE)
-    with pytest.raises(InputError, match=rf"^the hardware runs 1\.\.256 records, not {records}$"):
+    with pytest.raises(InputError, match=rf"^the hardware runs 1\.\.256 Convs and Pools, not {records}$"):
         plan(chain(records), WIDE)

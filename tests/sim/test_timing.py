@@ -8,6 +8,7 @@ import pytest
 from sim.machine import Machine
 from sim.schedule import ConvSchedule, ConvShape, schedule_conv
 from sim.timing import _recurrence, closed_form_cycles, layer_cycles
+from sim.waits import Waits
 
 
 def random_conv_machine(rng: random.Random) -> Machine:
@@ -128,7 +129,7 @@ def test_recurrence_equals_the_stepped_machine(seed: int) -> None:
     schedules = [schedule_conv(random_shape(rng), machine) for _ in range(rng.randint(1, 3))]
     stepped = SteppedMachine(schedules)
     stepped.run()
-    line = _recurrence(schedules)
+    line = _recurrence(schedules, [Waits()] * len(schedules))
     assert list(line.ends) == stepped.ends
     assert (line.wait_accumulator, line.wait_weights) == (stepped.wait_accumulator, stepped.wait_weights)
 
@@ -140,7 +141,7 @@ def test_closed_form_equals_the_recurrence_when_weights_are_in_time() -> None:
     for _ in range(4000):
         schedule = schedule_conv(random_shape(rng), random_conv_machine(rng))
         closed = closed_form_cycles(schedule)
-        line = _recurrence([schedule])
+        line = _recurrence([schedule], [Waits()])
         if closed is None or line.wait_weights != schedule.fill_cycles:
             continue
         assert line.total - schedule.fill_cycles == closed
@@ -154,6 +155,6 @@ def test_a_layer_never_takes_longer_inside_a_program(seed: int) -> None:
     rng = random.Random(seed)
     machine = random_conv_machine(rng)
     schedules = [schedule_conv(random_shape(rng), machine) for _ in range(4)]
-    line = _recurrence(schedules)
+    line = _recurrence(schedules, [Waits()] * len(schedules))
     for schedule, start, end in zip(schedules, line.starts, line.ends, strict=True):
         assert end - start <= layer_cycles(schedule)

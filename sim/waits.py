@@ -1,0 +1,88 @@
+"""What each record of a placed Program waits for.
+
+There are three queues: Convs and Pools, Loads, and Stores, each in Program order. A region of the activation memories
+serves one record at a time, so a record waits for every earlier one of another queue that uses a region that it uses.
+A Load also waits for the Stores that write the rows it reads in the host's memory. All of them come before it in the
+Program, so records never wait for each other in a ring.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import assert_never
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.program import Program
+from sim.records import Conv, Load, Pool, Record, Store, chip_tensors
+
+__all__ = ["Waits", "record_waits"]
+
+
+@dataclass(frozen=True)
+class Waits:
+    """How many records of each queue must have ended before a record may start; 0 for its own queue.
+
+    Attributes
+    ----------
+    computes, loads, stores : int
+        Convs and Pools, Loads, and Stores, counted from the start of the Program.
+    written : int
+        Of `stores`, those that write the rows that a Load reads: the host can give them only after that.
+    """
+
+    computes: int = 0
+    loads: int = 0
+    stores: int = 0
+    written: int = 0
+
+
+def record_waits(program: Program, regions: Mapping[str, range]) -> tuple[Waits, ...]:
+    """What each record of `program` waits for.
+
+    Parameters
+    ----------
+    program : Program
+    regions : mapping of str to range
+        The regions of every tensor that is on chip.
+    """
+    used: dict[int, list[int]] = {}
+    rows: dict[str, NDArray[np.int64]] = {}
+    ended, found = [0, 0, 0], []
+    for record in program.records:
+        queue, places = _queue(record), [region for name in chip_tensors(record) for region in regions[name]]
+        needs = [max((used[place][q] for place in places if place in used), default=0) for q in range(3)]
+        needs[queue] = 0
+        ended[queue] += 1
+        written = 0
+        if isinstance(record, Store):
+            _note_rows(program, record, rows, ended[queue])
+        elif isinstance(record, Load) and record.input in rows:
+            height = program.tensor(record.output).height
+            written = int(rows[record.input][:, record.first_row : record.first_row + height].max())
+        found.append(Waits(needs[0], needs[1], max(needs[2], written), written))
+        for place in places:
+            used.setdefault(place, [0, 0, 0])[queue] = ended[queue]
+    return tuple(found)
+
+
+def _queue(record: Record) -> int:
+    match record:
+        case Conv() | Pool():
+            return 0
+        case Load():
+            return 1
+        case Store():
+            return 2
+        case _:
+            assert_never(record)
+
+
+def _note_rows(program: Program, store: Store, rows: dict[str, NDArray[np.int64]], number: int) -> None:
+    """Rows of a tensor in the host's memory, shape (parts, height): the Store that writes each, counted from 1."""
+    target, height = program.tensor(store.output), program.tensor(store.input).height
+    held = rows.setdefault(target.name, np.zeros((len(target.parts), target.height), np.int64))
+    part = slice(None) if store.output_part is None else store.output_part
+    held[part, store.first_row : store.first_row + height] = number
