@@ -19,6 +19,7 @@ from sim.machine import Machine
 from sim.program import Program
 from sim.records import Conv, Load, Pool, Store, Tensor, chip_tensors, reads
 from sim.schedule import ConvSchedule, PoolSchedule, conv_shape, schedule_conv, schedule_pool
+from sim.stream import RowTileItem, TensorItem, tensor_item
 from sim.transfers import TransferSchedule, schedule_transfer
 from sim.waits import Waits, record_waits
 
@@ -60,6 +61,21 @@ class Plan:
         for conv, schedule in self.convs():
             for tile in range(schedule.row_tiles):
                 yield row_tile_words(conv, schedule, tile, self.machine)
+
+    def inward(self) -> Iterator[RowTileItem | TensorItem]:
+        """What the host sends while the Program runs, in order: the row tiles of every Conv and every Load."""
+        for index, (record, schedule) in enumerate(zip(self.program.records, self.schedules, strict=True)):
+            if isinstance(record, Load):
+                yield tensor_item(self.program, index, self.waits[index].written)
+            elif isinstance(record, Conv) and isinstance(schedule, ConvSchedule):
+                for tile in range(schedule.row_tiles):
+                    yield RowTileItem(index, row_tile_words(record, schedule, tile, self.machine))
+
+    def outward(self) -> Iterator[TensorItem]:
+        """What the host gets while the Program runs, in order: every Store."""
+        for index, record in enumerate(self.program.records):
+            if isinstance(record, Store):
+                yield tensor_item(self.program, index)
 
 
 def plan(program: Program, machine: Machine) -> Plan:
