@@ -1,0 +1,33 @@
+"""The watchdog: a machine that does not move for too long is given up."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+__all__ = ["Watchdog"]
+
+
+class Watchdog(wiring.Component):
+    """Count the cycles in which nothing moves.
+
+    Members
+    -------
+    enable : something is to move
+    moved : it does
+    limit : cycles; 0: never
+    expired : `limit` cycles in a row have passed without a move
+    """
+
+    def __init__(self) -> None:
+        super().__init__({"enable": In(1), "moved": In(1), "limit": In(32), "expired": Out(1)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        quiet = Signal(32)
+        m.d.comb += self.expired.eq(self.enable & (self.limit != 0) & (quiet >= self.limit))
+        m.d.sync += quiet.eq(quiet + 1)
+        with m.If(self.moved | ~self.enable):
+            m.d.sync += quiet.eq(0)
+        return m
