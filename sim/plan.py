@@ -7,25 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import ceil
-from typing import assert_never
-
-import numpy as np
 
 from sim.errors import InputError
-from sim.layout import Bits, row_tile_words, tensor_words
+from sim.layout import Bits, row_tile_words
 from sim.limits import check_limits
 from sim.machine import Machine
+from sim.placement import place
 from sim.program import Program
-from sim.records import Conv, Load, Pool, Store, Tensor, chip_tensors, reads
-from sim.schedule import ConvSchedule, PoolSchedule, conv_shape, schedule_conv, schedule_pool
+from sim.records import Conv, Load, Pool, Store, reads
+from sim.schedule import ConvSchedule
 from sim.stream import RowTileItem, TensorItem, tensor_item
-from sim.transfers import TransferSchedule, schedule_transfer
+from sim.transfers import Schedule, schedule_record
 from sim.waits import Waits, record_waits
 
-__all__ = ["Plan", "Schedule", "plan"]
-
-Schedule = ConvSchedule | PoolSchedule | TransferSchedule
+__all__ = ["Plan", "plan"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,24 +83,18 @@ def plan(program: Program, machine: Machine) -> Plan:
         records, or a size is beyond the hardware on any machine (`sim.limits`).
     """
     _check_arithmetic(program, machine)
-    schedules: list[Schedule] = []
-    for record in program.records:
-        match record:
-            case Conv():
-                schedule = schedule_conv(conv_shape(program, record), machine)
-                _check_conv(record, schedule, machine)
-                schedules.append(schedule)
-            case Pool():
-                schedules.append(schedule_pool(program, record, machine))
-            case Load() | Store():
-                schedules.append(schedule_transfer(program, record, machine))
-            case _:
-                assert_never(record)
+    schedules = tuple(schedule_record(program, record, machine) for record in program.records)
+    for record, schedule in zip(program.records, schedules, strict=True):
+        if isinstance(record, Conv) and isinstance(schedule, ConvSchedule):
+            _check_conv(record, schedule, machine)
     check_limits(program, schedules, machine)
-    bases = _place(program, machine)
-    regions = {name: range(base // machine.region_words, base // machine.region_words
-                           + _regions_of(program.tensor(name), machine)) for name, base in bases.items()}
-    return Plan(program, machine, tuple(schedules), bases, record_waits(program, regions))
+    tensors = {tensor.name: tensor for tensor in program.tensors}
+    before = [Load("", t.name, t.name) for t in program.inputs]
+    after = [Store("", t.name, t.name) for t in program.outputs]
+    own = any(isinstance(record, Load | Store) for record in program.records)
+    regions = place(tensors, program.records if own else [*before, *program.records, *after], machine)
+    bases = {name: places.start * machine.region_words for name, places in regions.items()}
+    return Plan(program, machine, schedules, bases, record_waits(tensors, program.records, regions))
 
 
 def _refusal(what: str, needed: str, machine: Machine, has: object) -> InputError:
@@ -142,64 +131,3 @@ def _check_conv(conv: Conv, schedule: ConvSchedule, machine: Machine) -> None:
     if schedule.weight_words > machine.weight_words:
         raise _refusal(where, f"{schedule.weight_words} weight words per row for a row tile", machine,
                        f"weight_words {machine.weight_words} ({schedule.weight_words - machine.weight_words} too few)")
-
-
-def _place(program: Program, machine: Machine) -> dict[str, int]:
-    """First fit in whole regions; a tensor holds its place from its first write to its last read.
-
-    Inputs are there from the start and outputs stay to the end. Tensors are placed in the order of their first use;
-    where gaps then prevent a fit, the largest are placed first (greedy by size: Pisarchyk and Lee, "Efficient Memory
-    Management for Deep Neural Net Inference", 2020, arXiv 2001.03288).
-    """
-    first, _ = lifetimes = _lifetimes(program)
-    on_chip = [t for t in program.tensors if t.name in first]
-    in_order = sorted(on_chip, key=lambda t: first[t.name])
-    try:
-        return _first_fit(in_order, lifetimes, machine)
-    except InputError as refusal:
-        try:
-            return _first_fit(sorted(in_order, key=lambda t: -tensor_words(t, machine)), lifetimes, machine)
-        except InputError:
-            raise refusal from None
-
-
-def _regions_of(tensor: Tensor, machine: Machine) -> int:
-    """Regions that a tensor takes in every bank."""
-    return ceil(tensor_words(tensor, machine) / machine.region_words)
-
-
-def _first_fit(tensors: list[Tensor], lifetimes: tuple[dict[str, int], dict[str, int]],
-               machine: Machine) -> dict[str, int]:
-    """Place tensors one after another, each at the lowest gap among those alive at the same time."""
-    first, last = lifetimes
-    bases: dict[str, int] = {}
-    regions = {t.name: _regions_of(t, machine) for t in tensors}
-    for tensor in tensors:
-        taken = np.zeros(machine.act_regions, bool)
-        alive = [n for n in bases if last[n] >= first[tensor.name] and first[n] <= last[tensor.name]]
-        for name in alive:
-            start = bases[name] // machine.region_words
-            taken[start : start + regions[name]] = True
-        need = regions[tensor.name]
-        starts = [s for s in range(machine.act_regions - need + 1) if not taken[s : s + need].any()]
-        if not starts:
-            raise InputError(
-                f"tensor '{tensor.name}' needs {need} consecutive activation regions of {machine.region_words} words "
-                f"while {', '.join(alive) or 'nothing else'} is live; machine '{machine.name}' has "
-                f"{machine.act_regions} regions, {int((~taken).sum())} of them free")
-        bases[tensor.name] = starts[0] * machine.region_words
-    return bases
-
-
-def _lifetimes(program: Program) -> tuple[dict[str, int], dict[str, int]]:
-    """Index of the first record that needs each tensor's place on chip, and of the last."""
-    loaded = {record.output for record in program.records if isinstance(record, Load)}
-    stored = {record.output for record in program.records if isinstance(record, Store)}
-    first = {t.name: 0 for t in program.inputs if t.name not in loaded}
-    last = {t.name: len(program.records) for t in program.outputs if t.name not in stored}
-    for index, record in enumerate(program.records):
-        for name in chip_tensors(record):
-            first.setdefault(name, index)
-            if name not in last or last[name] < len(program.records):
-                last[name] = index
-    return first, last

@@ -1,16 +1,19 @@
-"""What a Load or Store takes on a machine."""
+"""Loads and Stores: what one takes on a machine, and those that a Program lacks."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from math import ceil
+from typing import assert_never
 
 from sim.layout import tensor_words
 from sim.machine import Machine
 from sim.program import Program
-from sim.records import Tensor, Transfer, chip_tensors
+from sim.records import Conv, Load, Pool, Record, Store, Tensor, Transfer, chip_tensors, writes
+from sim.schedule import ConvSchedule, PoolSchedule, conv_shape, schedule_conv, schedule_pool
 
-__all__ = ["TransferSchedule", "schedule_transfer"]
+__all__ = ["Schedule", "TransferSchedule", "schedule_record", "schedule_transfer", "unique_name", "with_transfers"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,9 @@ class TransferSchedule:
     beats: int
 
 
+Schedule = ConvSchedule | PoolSchedule | TransferSchedule
+
+
 def schedule_transfer(program: Program, transfer: Transfer, machine: Machine) -> TransferSchedule:
     """Count the words and beats of a Load or Store."""
     (name,) = chip_tensors(transfer)
@@ -41,3 +47,48 @@ def schedule_transfer(program: Program, transfer: Transfer, machine: Machine) ->
     words = tensor_words(tensor, machine)
     bits = machine.columns * words * machine.lanes
     return TransferSchedule(transfer, tensor, words, ceil(bits / machine.stream_bits))
+
+
+def schedule_record(program: Program, record: Record, machine: Machine) -> Schedule:
+    """How any record of `program` runs on `machine`."""
+    match record:
+        case Conv():
+            return schedule_conv(conv_shape(program, record), machine)
+        case Pool():
+            return schedule_pool(program, record, machine)
+        case Load() | Store():
+            return schedule_transfer(program, record, machine)
+        case _:
+            assert_never(record)
+
+
+def unique_name(wanted: str, taken: Collection[str]) -> str:
+    """`wanted`, with as many primes as it needs to differ from all names taken."""
+    while wanted in taken:
+        wanted += "'"
+    return wanted
+
+
+def with_transfers(program: Program) -> Program:
+    """`program` with the Loads and Stores that it lacks.
+
+    Every input that is read on chip is loaded before its first reader, every output that is computed there is stored
+    when it is complete.
+    """
+    loaded = {record.output for record in program.records if isinstance(record, Load)}
+    stored = {record.output for record in program.records if isinstance(record, Store)}
+    to_load = {tensor.name for tensor in program.inputs} - loaded
+    last_writer = {writes(record): index for index, record in enumerate(program.records)}
+    to_store = {last_writer[tensor.name]: tensor.name for tensor in program.outputs
+                if tensor.name in last_writer and tensor.name not in stored}
+    names = {record.name for record in program.records}
+    records: list[Record] = []
+    for index, record in enumerate(program.records):
+        for name in chip_tensors(record):
+            if name in to_load:
+                records.append(Load(unique_name(f"load {name}", names), name, name))
+                to_load.remove(name)
+        records.append(record)
+        if index in to_store:
+            records.append(Store(unique_name(f"store {to_store[index]}", names), to_store[index], to_store[index]))
+    return replace(program, records=tuple(records)) if len(records) > len(program.records) else program

@@ -8,15 +8,14 @@ Program, so records never wait for each other in a ring.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.program import Program
-from sim.records import Conv, Load, Pool, Record, Store, chip_tensors
+from sim.records import Conv, Load, Pool, Record, Store, Tensor, chip_tensors
 
 __all__ = ["Waits", "record_waits"]
 
@@ -39,28 +38,31 @@ class Waits:
     written: int = 0
 
 
-def record_waits(program: Program, regions: Mapping[str, range]) -> tuple[Waits, ...]:
-    """What each record of `program` waits for.
+def record_waits(tensors: Mapping[str, Tensor], records: Sequence[Record],
+                 regions: Mapping[str, range]) -> tuple[Waits, ...]:
+    """What each record waits for.
 
     Parameters
     ----------
-    program : Program
+    tensors : mapping of str to Tensor
+    records : sequence of Record
+        In Program order.
     regions : mapping of str to range
         The regions of every tensor that is on chip.
     """
     used: dict[int, list[int]] = {}
     rows: dict[str, NDArray[np.int64]] = {}
     ended, found = [0, 0, 0], []
-    for record in program.records:
+    for record in records:
         queue, places = _queue(record), [region for name in chip_tensors(record) for region in regions[name]]
         needs = [max((used[place][q] for place in places if place in used), default=0) for q in range(3)]
         needs[queue] = 0
         ended[queue] += 1
         written = 0
         if isinstance(record, Store):
-            _note_rows(program, record, rows, ended[queue])
+            _note_rows(tensors, record, rows, ended[queue])
         elif isinstance(record, Load) and record.input in rows:
-            height = program.tensor(record.output).height
+            height = tensors[record.output].height
             written = int(rows[record.input][:, record.first_row : record.first_row + height].max())
         found.append(Waits(needs[0], needs[1], max(needs[2], written), written))
         for place in places:
@@ -80,9 +82,9 @@ def _queue(record: Record) -> int:
             assert_never(record)
 
 
-def _note_rows(program: Program, store: Store, rows: dict[str, NDArray[np.int64]], number: int) -> None:
+def _note_rows(tensors: Mapping[str, Tensor], store: Store, rows: dict[str, NDArray[np.int64]], number: int) -> None:
     """Rows of a tensor in the host's memory, shape (parts, height): the Store that writes each, counted from 1."""
-    target, height = program.tensor(store.output), program.tensor(store.input).height
+    target, height = tensors[store.output], tensors[store.input].height
     held = rows.setdefault(target.name, np.zeros((len(target.parts), target.height), np.int64))
     part = slice(None) if store.output_part is None else store.output_part
     held[part, store.first_row : store.first_row + height] = number
