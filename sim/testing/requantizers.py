@@ -1,4 +1,4 @@
-"""Random requantizers whose outputs cover their range, with exact ties and both clamps."""
+"""Requantizers: the plainest, and random ones whose outputs cover their range, with exact ties and both clamps."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 from sim.digits import Digits, digits_of, multiplier, nearest_digits, residual_window
 from sim.formats import Format
 
-__all__ = ["Ranges", "random_requantizer"]
+__all__ = ["Ranges", "Requantizer", "plain_requantizer", "random_requantizer"]
+
+Requantizer = tuple[Digits, Digits, NDArray[np.int64], NDArray[np.int64]]
+"""(M, R, n, offset), a row or number for every channel."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +36,19 @@ class Ranges:
         return residual_window(self.acc_bits, self.window)
 
 
+def plain_requantizer(channels: int, residual: bool) -> Requantizer:
+    """M = 1, and R = 1 with a residual: the sum itself.
+
+    >>> [part.tolist() for part in plain_requantizer(2, residual=False)]
+    [[[1], [1]], [[], []], [0, 0], [0, 0]]
+    """
+    ones, zeros = [[1]] * channels, np.zeros(channels, np.int64)
+    return digits_of(ones), digits_of(ones if residual else [[]] * channels), zeros, zeros
+
+
 def random_requantizer(rng: np.random.Generator, acc: NDArray[np.int64], residual: NDArray[np.int64] | None,
-                       output: Format, ranges: Ranges) -> tuple[Digits, Digits, NDArray[np.int64], NDArray[np.int64]]:
-    """(M, R, n, offset) for every channel, fitted to the sums that occur.
+                       output: Format, ranges: Ranges, most: tuple[int, int]) -> Requantizer:
+    """One fitted to the sums that occur.
 
     Parameters
     ----------
@@ -43,13 +56,14 @@ def random_requantizer(rng: np.random.Generator, acc: NDArray[np.int64], residua
         Sums (wrapped if the Program wraps) and the residual codes beside them.
     output : Format
     ranges : Ranges
+    most : (int, int)
+        Most digits of M and of R.
     """
-    most = rng.integers(1, ranges.terms + 1, 2)
     rows: list[list[int]] = []
     residual_rows: list[list[int]] = []
     shifts, offsets = [], []
     for channel, sums in enumerate(acc):
-        row = _random_digits(rng, int(most[0]), ranges.window)
+        row = _random_digits(rng, most[0], ranges.window)
         scaled = sums * multiplier(row)
         shift = _random_shift(rng, scaled, output, ranges)
         residual_row: list[int] = []
@@ -57,7 +71,7 @@ def random_requantizer(rng: np.random.Generator, acc: NDArray[np.int64], residua
             span = int(np.ptp(residual[channel])) + 1
             wanted = rng.uniform(-1, 1) * 2.0**shift * (output.high - output.low + 1) / span
             limit = 2.0 ** (ranges.residual_window - 1)
-            residual_row = nearest_digits(min(max(wanted, -limit), limit), int(most[1]), ranges.residual_window)
+            residual_row = nearest_digits(min(max(wanted, -limit), limit), most[1], ranges.residual_window)
             scaled = scaled + residual[channel] * multiplier(residual_row)
         rows.append(row)
         residual_rows.append(residual_row)

@@ -1,0 +1,111 @@
+"""Where a generator's decisions come from: random numbers, hypothesis, or hints on the way to something rare.
+
+Every decision has a name and is an integer, simplest first, so that lowering integers makes whatever is generated
+simpler: that is how a failing case shrinks.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
+
+import numpy as np
+
+__all__ = ["Choices", "RandomChoices", "SteeredChoices", "choices_of"]
+
+T = TypeVar("T")
+
+
+class Choices(ABC):
+    """Named decisions.
+
+    Attributes
+    ----------
+    proposals : int
+        How often a generator may try again when what it has chosen does not fit.
+    """
+
+    proposals = 100
+
+    @abstractmethod
+    def integer(self, name: str, low: int, high: int) -> int:
+        """A number in low..high; `low` is the simplest."""
+
+    def choice(self, name: str, options: Sequence[T]) -> T:
+        """One of `options`; the first is the simplest."""
+        return options[self.integer(name, 0, len(options) - 1)]
+
+    def chance(self, name: str, probability: float) -> bool:
+        """True with the given probability; False is simpler."""
+        return self.integer(name, 0, 99) >= 100 - round(100 * probability)
+
+    def values(self, name: str) -> np.random.Generator:
+        """Random numbers for whole arrays, from one decision."""
+        return np.random.default_rng(self.integer(name, 0, (1 << 32) - 1))
+
+
+class RandomChoices(Choices):
+    """Every decision is uniform.
+
+    >>> choices = RandomChoices(np.random.default_rng(0))
+    >>> [choices.integer("bits", 1, 8) for _ in range(4)]
+    [7, 6, 5, 3]
+    """
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self.rng = rng
+
+    def integer(self, name: str, low: int, high: int) -> int:
+        """A uniform number in low..high."""
+        return int(self.rng.integers(low, high + 1))
+
+
+class SteeredChoices(Choices):
+    """Decisions that follow hints where they can: one of the hinted values that are possible.
+
+    Parameters
+    ----------
+    base : Choices
+        Decides what no hint names, and how often a hint is followed.
+    hints : mapping of name to values
+        Wanted numbers, options, or True and False.
+    obedience : float
+        Probability that a hint is followed.
+
+    Examples
+    --------
+    >>> choices = SteeredChoices(RandomChoices(np.random.default_rng(0)), {"bits": [5]}, obedience=1)
+    >>> choices.integer("bits", 1, 8), choices.choice("bits", [5, 6]), choices.integer("bits", 1, 1)
+    (5, 5, 1)
+    """
+
+    def __init__(self, base: Choices, hints: Mapping[str, Sequence[object]], obedience: float = 0.9) -> None:
+        self.base, self.hints, self.obedience = base, hints, obedience
+
+    def integer(self, name: str, low: int, high: int) -> int:
+        """A hinted number in low..high, or any."""
+        wanted = [value for value in self._wanted(name) if isinstance(value, int) and low <= value <= high]
+        return self.base.choice(name, wanted) if wanted else self.base.integer(name, low, high)
+
+    def choice(self, name: str, options: Sequence[T]) -> T:
+        """A hinted option, or any."""
+        wanted = self._wanted(name)
+        return self.base.choice(name, [option for option in options if option in wanted] or options)
+
+    def chance(self, name: str, probability: float) -> bool:
+        """What the hint says, or by chance."""
+        wanted = self._wanted(name)
+        return bool(self.base.choice(name, wanted)) if wanted else self.base.chance(name, probability)
+
+    def values(self, name: str) -> np.random.Generator:
+        """As the base has them."""
+        return self.base.values(name)
+
+    def _wanted(self, name: str) -> Sequence[object]:
+        return self.hints.get(name, ()) if name in self.hints and self.base.chance(name, self.obedience) else ()
+
+
+def choices_of(source: np.random.Generator | Choices) -> Choices:
+    """`source` itself, or decisions by its random numbers."""
+    return source if isinstance(source, Choices) else RandomChoices(source)

@@ -1,0 +1,97 @@
+"""A Program in the making: its settings, its tensors with sample codes, its records."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.formats import Format, Kind, Rounding
+from sim.layout import tensor_words
+from sim.machine import Machine
+from sim.program import Program
+from sim.records import Record, Tensor
+from sim.testing.choices import Choices
+from sim.testing.codes import corner_codes
+from sim.testing.requantizers import Ranges
+
+__all__ = ["Draft"]
+
+SAMPLES = 4
+"""Images by which requantizers are chosen."""
+LEAST_ACC_BITS = 14
+
+
+class Draft:
+    """A Program in the making.
+
+    Attributes
+    ----------
+    choices : Choices
+    machine : Machine
+        Whose widths it has, and whose memories it usually fits.
+    traits : collection of str
+        What it may have (`sim.testing.TRAITS`).
+    tensors, records : list
+    samples : dict of str to int32 array, shape (SAMPLES, channels, height, width)
+        Codes that may occur, of every tensor.
+    wrap, ranges, rounding : the settings of the Program
+    """
+
+    def __init__(self, choices: Choices, machine: Machine, traits: Collection[str]) -> None:
+        self.choices, self.machine, self.traits = choices, machine, traits
+        self.tensors: list[Tensor] = []
+        self.records: list[Record] = []
+        self.samples: dict[str, NDArray[np.int32]] = {}
+        self.wrap = self.has("wrap", 0.15)
+        narrower = not self.wrap and choices.chance("fewer acc_bits", 0.3)
+        self.ranges = Ranges(
+            choices.integer("acc_bits", min(LEAST_ACC_BITS, machine.acc_bits), machine.acc_bits) if narrower
+            else machine.acc_bits,
+            choices.integer("window", min(4, machine.window), machine.window),
+            choices.integer("terms", 1, machine.terms) if choices.chance("fewer terms", 0.3) else machine.terms)
+        self.rounding: Rounding = choices.choice("rounding", machine.roundings)
+
+    def program(self) -> Program:
+        """What it has become."""
+        ranges = self.ranges
+        return Program(tuple(self.tensors), tuple(self.records), self.rounding, ranges.acc_bits, ranges.window,
+                       ranges.terms, self.wrap)
+
+    def has(self, trait: str, probability: float) -> bool:
+        """Whether to use a trait now."""
+        return trait in self.traits and self.choices.chance(trait, probability)
+
+    def record_name(self) -> str:
+        """Name of the next record."""
+        return f"r{len(self.records)}"
+
+    def format(self, name: str) -> Format:
+        """A format that engines can read; `name` is that of the decision on its bits."""
+        kinds: tuple[Kind, ...] = ("unsigned", "signed")
+        plain = Format(self.choices.integer(name, 1, self.machine.max_bits_a), self.choices.choice("codes", kinds))
+        if not self.choices.chance("zero point", 0.6):
+            return plain
+        return Format(plain.bits, plain.kind, self.choices.integer("zero point", plain.low, plain.high))
+
+    def parts(self, most: int, probability: float) -> tuple[int, ...]:
+        """Channel counts of a tensor of one part, or of several with that probability."""
+        count = 1 + self.choices.integer("parts", 1, 2) if self.has("concat", probability) else 1
+        return tuple(self.choices.integer("channels", 1, most) for _ in range(count))
+
+    def tensor(self, height: int, width: int, parts: tuple[int, ...], fmt: Format) -> Tensor:
+        """A tensor that is not yet part of the Program."""
+        return Tensor(f"t{len(self.tensors)}", height, width, parts, fmt)
+
+    def add(self, tensor: Tensor, samples: NDArray[np.int32] | None = None) -> Tensor:
+        """Make `tensor` part of the Program, with sample codes, by default of the corners of its format."""
+        self.tensors.append(tensor)
+        self.samples[tensor.name] = (corner_codes(self.choices.values("samples"), tensor, SAMPLES) if samples is None
+                                     else samples)
+        return tensor
+
+    def holds(self, tensor: Tensor) -> bool:
+        """Whether four such tensors fit a column's memory."""
+        machine = self.machine
+        return tensor_words(tensor, machine) <= machine.region_words * (machine.act_regions // 4)
