@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,8 +15,9 @@ from numpy.typing import NDArray
 from rtl.accelerator import Accelerator
 from rtl.counters import COUNTERS
 from rtl.descriptor import describe, describe_fill
+from rtl.engines import ICARUS, Engine, Progress, SimulationError, cached_build
+from rtl.engines.builds import cached_text
 from rtl.geometry import Geometry
-from rtl.icarus import SimulationError, build, cache_directory, prune, require_icarus, run_bench, source_key
 from rtl.verilog import TOP, verilog_text
 from sim.formats import Format
 from sim.layout import Bits, activation_image, read_activation_image, tensor_words
@@ -27,7 +27,7 @@ from sim.program import Tensor
 from sim.simulate import check_inputs
 from sim.timing import timeline
 
-__all__ = ["RtlResult", "build_machine", "run"]
+__all__ = ["RtlResult", "build_machine", "machine_text", "run"]
 
 Codes = NDArray[np.int32]
 
@@ -54,28 +54,27 @@ class RtlResult:
     counters: tuple[dict[str, int], ...]
 
 
-def build_machine(machine: Machine) -> Path:
+def machine_text(machine: Machine) -> str:
+    """SystemVerilog of the accelerator of `machine`, from the cache where possible."""
+    return cached_text(machine.model_dump_json(exclude=NOT_HARDWARE),
+                       lambda: verilog_text(Accelerator(Geometry(machine)), TOP))
+
+
+def build_machine(machine: Machine, engine: Engine = ICARUS, progress: Progress | None = None) -> Path:
     """Folder with the compiled accelerator of `machine`, from the cache where possible.
 
     Raises
     ------
     InputError
-        If Icarus Verilog is not installed.
+        If the engine is not installed.
     """
-    require_icarus()
-    cache = cache_directory()
-    place = cache / source_key(machine.model_dump_json(exclude=NOT_HARDWARE))
-    if place.exists():
-        os.utime(place)
-    else:
-        build(verilog_text(Accelerator(Geometry(machine)), TOP), TOP, place)
-        prune(cache)
-    return place
+    engine.require()
+    return cached_build(engine, machine_text(machine), TOP, progress)
 
 
 def run(plan: Plan, inputs: Mapping[str, NDArray[np.integer]], *, stall: float = 0.0, seed: int = 0,
-        place: Path | None = None) -> RtlResult:
-    """Run images through the RTL, one after another, in Icarus Verilog.
+        place: Path | None = None, engine: Engine = ICARUS, waves: Path | None = None) -> RtlResult:
+    """Run images through the RTL, one after another.
 
     Parameters
     ----------
@@ -88,11 +87,15 @@ def run(plan: Plan, inputs: Mapping[str, NDArray[np.integer]], *, stall: float =
         Of the gaps and of the lanes that carry no channel.
     place : Path or None
         Build to use; None: `build_machine`.
+    engine : Engine
+        The simulator.
+    waves : Path or None
+        Where to write all signals as FST; only `ICARUS` does.
 
     Raises
     ------
     InputError
-        If the inputs do not fit, a number does not fit into the hardware's fields, or Icarus is not installed.
+        If the inputs do not fit, a number does not fit into the hardware's fields, or the engine is not installed.
     SimulationError
         If the simulation fails, does not end, or leaves an undefined bit in a code.
     """
@@ -102,12 +105,12 @@ def run(plan: Plan, inputs: Mapping[str, NDArray[np.integer]], *, stall: float =
     geometry = Geometry(plan.machine)
     job = _job(plan, geometry, images, stall, seed)
     arrays = _arrays(plan, inputs, seed)
-    place = place or build_machine(plan.machine)
+    place = place or build_machine(plan.machine, engine)
     with tempfile.TemporaryDirectory(prefix="bitwright-") as temporary:
         folder = Path(temporary)
         (folder / "job.json").write_text(json.dumps(job))
         np.savez(folder / "job.npz", allow_pickle=False, **arrays)
-        run_bench(place, TOP, "rtl.benches.program_bench", folder, {"BITWRIGHT_JOB": str(folder)})
+        engine.run_bench(place, TOP, "rtl.benches.program_bench", folder, {"BITWRIGHT_JOB": str(folder)}, waves)
         result = json.loads((folder / "result.json").read_text())
         with np.load(folder / "result.npz") as words:
             codes = {tensor.name: _codes(tensor, words[tensor.name], plan.machine) for tensor in plan.program.tensors}

@@ -14,16 +14,15 @@ from amaranth.lib import data
 from rtl.accelerator import Accelerator
 from rtl.counters import COUNTERS
 from rtl.geometry import Geometry
+from rtl.ram import RAM_MODEL
 from sim.atomic import atomic_write_text
 from sim.errors import EngineError, InputError
 from sim.machine import Machine
 
-__all__ = ["RAM_MODEL", "TOP", "generate", "verilog_text"]
+__all__ = ["TOP", "generate", "verilog_text"]
 
 TOP = "bitwright"
 """Name of the top module."""
-RAM_MODEL = Path(__file__).parent / "verilog" / "bitwright_ram.sv"
-"""The simulation model of the memory macro."""
 
 YOSYS_SCRIPT = """\
 read_rtlil <<rtlil

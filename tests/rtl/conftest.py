@@ -10,7 +10,7 @@ import pytest
 from amaranth.hdl import Elaboratable
 from numpy.typing import NDArray
 
-from rtl.icarus import build, run_bench
+from rtl.engines import ICARUS
 from rtl.simulator import run
 from rtl.verilog import verilog_text
 from sim.events import EVENTS, events
@@ -36,10 +36,10 @@ def run_unit(tmp_path: Path, small_machine: Machine) -> RunUnit:
 
     def run_component(component: Elaboratable, bench: str, machine: Machine = small_machine,
                       **environment: str) -> None:
-        place = build(verilog_text(component, "unit"), "unit", tmp_path / "build")
+        place = ICARUS.build(verilog_text(component, "unit"), "unit", tmp_path / "build")
         folder = tmp_path / "run"
         folder.mkdir()
-        run_bench(place, "unit", f"rtl.benches.{bench}", folder,
+        ICARUS.run_bench(place, "unit", f"rtl.benches.{bench}", folder,
                   {"BITWRIGHT_MACHINE": machine.model_dump_json(), **environment})
 
     return run_component

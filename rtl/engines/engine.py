@@ -1,0 +1,153 @@
+"""What every simulator can do: build Verilog, and run a cocotb bench on the build."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import ClassVar
+
+from cocotb_tools.check_results import get_results
+from cocotb_tools.runner import get_runner
+
+from rtl.engines.cache import made
+from rtl.ram import RAM_MODEL
+from sim.errors import EngineError, InputError
+
+__all__ = ["Engine", "Progress", "SimulationError", "silent"]
+
+Progress = Callable[[str], None]
+"""Takes a line that says what is being done."""
+
+LOG_LINES = 40
+"""Lines of a failed run's log that its exception shows."""
+BUILD_LOG = "build.log"
+
+
+class SimulationError(EngineError):
+    """The simulator or a bench failed; the message ends with the tail of the log."""
+
+
+def silent(_: str) -> None:
+    """Progress that nobody reads."""
+
+
+class Engine(ABC):
+    """A Verilog simulator.
+
+    Attributes
+    ----------
+    name : str
+        For users to choose it, and for cocotb.
+    title : str
+        For messages.
+    plusargs : tuple of str
+        Arguments of every run.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    plusargs: ClassVar[tuple[str, ...]] = ()
+
+    @abstractmethod
+    def missing(self) -> str | None:
+        """What is not here and how to install it, in one sentence; None if the engine can run."""
+
+    @abstractmethod
+    def version(self) -> str:
+        """Of all tools that decide what a build is; only where nothing is missing."""
+
+    @abstractmethod
+    def compile(self, source: Path, top: str, progress: Progress) -> None:
+        """Build `source` and the memory model in the source's folder; on failure the log is in `BUILD_LOG` there.
+
+        Raises
+        ------
+        RuntimeError
+            If a tool fails.
+        """
+
+    def require(self) -> None:
+        """Refuse to go on without this engine.
+
+        Raises
+        ------
+        InputError
+            If something is missing; the message says what to install.
+        """
+        if reason := self.missing():
+            raise InputError(reason)
+
+    def build(self, text: str, top: str, place: Path, progress: Progress = silent) -> Path:
+        """Compile SystemVerilog into the folder `place`; it appears there complete or not at all.
+
+        A build that is there already stays.
+
+        Raises
+        ------
+        InputError
+            If the engine is not installed.
+        SimulationError
+            If it refuses the source.
+        """
+        self.require()
+
+        def make(folder: Path) -> None:
+            source = folder / f"{top}.sv"
+            source.write_text(text)
+            with _failures(f"{self.title} refused the source", folder / BUILD_LOG):
+                self.compile(source, top, progress)
+
+        return made(place, make)
+
+    def run_bench(self, place: Path, top: str, bench: str, folder: Path, environment: Mapping[str, str],
+                  waves: Path | None = None) -> None:
+        """Run the cocotb module `bench` on the build in `place`, in `folder`.
+
+        Parameters
+        ----------
+        waves : Path or None
+            Where to write all signals as FST.
+
+        Raises
+        ------
+        InputError
+            If the engine is not installed, or cannot write waveforms.
+        SimulationError
+            If a test of the bench fails or the simulator does; with the tail of the log.
+        """
+        self.require()
+        log, results = folder / "run.log", folder / "results.xml"
+        with _failures(f"{bench} failed", log):
+            get_runner(self.name).test(
+                hdl_toplevel=top, hdl_toplevel_lang="verilog", test_module=bench, build_dir=place, test_dir=folder,
+                results_xml=str(results.resolve()), log_file=log,
+                plusargs=(*self.plusargs, *(self.wave_arguments(waves) if waves else ())), waves=waves is not None,
+                extra_env={"COCOTB_TRUST_INERTIAL_WRITES": "1", "COCOTB_ANSI_OUTPUT": "0",
+                           "COCOTB_REWRITE_ASSERTION_FILES": "*_bench.py", **environment})
+            tests, failed = get_results(results)
+        if failed or not tests:
+            raise SimulationError(f"{bench}: {failed} of {tests} tests failed\n{_tail(log)}")
+
+    def wave_arguments(self, waves: Path) -> tuple[str, ...]:
+        """Arguments of a run that writes waveforms."""
+        raise InputError(f"{self.title} writes no waveforms here; Icarus Verilog does")
+
+
+def sources_of(source: Path) -> tuple[str, str]:
+    """Everything that a build is made of."""
+    return str(RAM_MODEL), source.name
+
+
+@contextmanager
+def _failures(what: str, log: Path) -> Iterator[None]:
+    """Turn what tools and cocotb's runner raise, and its way out of the process, into a SimulationError."""
+    try:
+        yield
+    except (SystemExit, RuntimeError, OSError) as error:
+        raise SimulationError(f"{what}\n{_tail(log)}") from error
+
+
+def _tail(log: Path) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-LOG_LINES:]) if log.exists() else "(no log)"
