@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.errors import InputError
+from sim.inputs import check_inputs
 from sim.program import Program
-from sim.simulate import check_inputs
 
 __all__ = ["load_codes", "random_codes"]
 

@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sim.inputs import check_inputs
 from sim.program import Conv, Load, Pads, Pool, Program, Store
-from sim.simulate import check_inputs
 
 __all__ = ["run_reference"]
 

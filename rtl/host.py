@@ -17,8 +17,8 @@ from rtl.faults import FAULT_TEXTS, FaultCode
 from rtl.packets import row_tile_bytes, tensor_bytes, tensor_codes, tensor_length
 from rtl.registers import COUNTER_NAMES, ID, counter_offset, register
 from sim.errors import EngineError
+from sim.inputs import check_inputs
 from sim.plan import Plan
-from sim.simulate import check_inputs
 from sim.stream import RowTileItem, TensorItem
 from sim.timing import timeline
 

@@ -9,14 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.digits import multipliers
-from sim.errors import InputError
-from sim.formats import check_codes
+from sim.inputs import check_inputs
 from sim.kernels import dense_conv, depthwise_conv, max_pool
 from sim.program import Program
 from sim.records import Conv, Load, Pads, Pool, Store, Tensor
 from sim.requantize import ROUNDING_MODES, requantize_maps
 
-__all__ = ["accumulate", "check_inputs", "simulate"]
+__all__ = ["accumulate", "simulate"]
 
 Codes = NDArray[np.int32]
 
@@ -76,34 +75,6 @@ def simulate(program: Program, inputs: Mapping[str, NDArray[np.integer]]) -> dic
             case _:
                 assert_never(record)
     return codes
-
-
-def check_inputs(program: Program, inputs: Mapping[str, NDArray[np.integer]]) -> int:
-    """Refuse `inputs` that are not codes of the inputs of `program`; the number of images N.
-
-    Raises
-    ------
-    InputError, TypeError
-        As in `simulate`.
-    """
-    names = [tensor.name for tensor in program.inputs]
-    if set(inputs) != set(names):
-        raise InputError(f"inputs must be {_listed(names)}, not {_listed(sorted(inputs))}")
-    images = -1
-    for tensor in program.inputs:
-        shape = inputs[tensor.name].shape
-        if len(shape) != 4 or shape[1:] != tensor.shape:
-            expected = ", ".join(map(str, tensor.shape))
-            raise InputError(f"input '{tensor.name}' must have shape (N, {expected}), not {shape}")
-        if images not in (-1, shape[0]):
-            raise InputError(f"input '{tensor.name}' must have {images} images like the others, not {shape[0]}")
-        images = shape[0]
-        check_codes(inputs[tensor.name], tensor.format, f"input '{tensor.name}'")
-    return max(images, 0)
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(f"'{name}'" for name in names) or "none"
 
 
 def accumulate(conv: Conv, source: Tensor, codes: Codes) -> Codes:
