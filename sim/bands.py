@@ -1,0 +1,235 @@
+"""Row bands: a Program whose tensors do not fit on chip, rewritten with Loads and Stores so that they do.
+
+A tensor of the Program lives in one of three ways. ON_CHIP: as ever. BOTH: on chip for the records that fit whole, and
+in the host's memory for those that do not. IN_HOST: in the host's memory; every record that reads it loads its own
+copy. A record whose tensors do not fit on chip together is cut over its output rows into the fewest equal bands that
+do, rounded up to whole groups of columns where that fits: each band loads its input rows with their halo and its
+residual rows, has pads at true edges only, and stores its output rows. All tensors of such a record start as BOTH, all
+others as ON_CHIP. While placing still fails, the largest tensor alive there moves to IN_HOST; with all tensors there,
+a record needs room for its own operands alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from enum import Enum
+from itertools import pairwise
+from math import ceil
+
+from sim.errors import InputError
+from sim.machine import Machine
+from sim.placement import NoRoom, place, regions_of
+from sim.prefetch import prefetched
+from sim.program import Program
+from sim.records import Conv, Layer, Load, Pads, Pool, Record, Store, Tensor, reads
+from sim.transfers import unique_name
+
+__all__ = ["cut"]
+
+
+class Home(Enum):
+    """Where a tensor lives."""
+
+    ON_CHIP = 0
+    BOTH = 1
+    IN_HOST = 2
+
+
+@dataclass(frozen=True)
+class Band:
+    """Output rows `first` ... `first + rows - 1` of a record, and what they read.
+
+    Attributes
+    ----------
+    in_first, in_rows : int
+        Rows of the input, halo included.
+    pads : Pads
+        Of the band: those of the record, at top and bottom only where the map ends.
+    """
+
+    first: int
+    rows: int
+    in_first: int
+    in_rows: int
+    pads: Pads
+
+
+def cut(program: Program, machine: Machine) -> Program:
+    """`program` with Loads and Stores, its records cut into row bands where their tensors do not fit on `machine`.
+
+    Every tensor of `program` keeps its name and codes.
+
+    Parameters
+    ----------
+    program : Program
+        Without Loads and Stores.
+
+    Raises
+    ------
+    InputError
+        If `program` has Loads or Stores, or a record does not fit even in bands of a single row.
+    """
+    if not all(isinstance(record, Conv | Pool) for record in program.records):
+        raise InputError("only a Program without Loads and Stores can be cut into bands")
+    layers = [record for record in program.records if isinstance(record, Conv | Pool)]
+    bands = {layer.name: _bands(program, layer, machine) for layer in layers}
+    homes = dict.fromkeys((tensor.name for tensor in program.tensors), Home.ON_CHIP)
+    for layer in layers:
+        if len(bands[layer.name]) > 1:
+            homes |= dict.fromkeys((*reads(layer), layer.output), Home.BOTH)
+    while True:
+        draft = _Draft(program, bands, homes)
+        try:
+            place(draft.tensors, draft.records, machine)
+        except NoRoom as refusal:
+            homes[_victim(refusal, homes, program, machine)] = Home.IN_HOST
+        else:
+            result = replace(program, tensors=tuple(draft.tensors.values()), records=tuple(draft.records))
+            return prefetched(result, [record.name for record in result.records if isinstance(record, Load)], machine)
+
+
+def _victim(refusal: NoRoom, homes: Mapping[str, Home], program: Program, machine: Machine) -> str:
+    """The largest tensor that can still move to the host's memory, among those in the way if there is one."""
+    on_chip = [tensor for tensor in program.tensors if homes[tensor.name] is not Home.IN_HOST]
+    in_the_way = [tensor for tensor in on_chip if tensor.name in refusal.tensors]
+    return max(in_the_way or on_chip, key=lambda tensor: regions_of(tensor, machine)).name
+
+
+def _bands(program: Program, layer: Layer, machine: Machine) -> list[Band]:
+    """The fewest bands of equal rows whose tensors fit on chip together."""
+    height, columns = program.tensor(layer.output).height, machine.columns
+    for count in range(1, height + 1):
+        rows = ceil(height / count)
+        for size in (ceil(rows / columns) * columns, rows):
+            bands = list(_split(program, layer, size))
+            need = max(_regions(program, layer, band, machine) for band in bands)
+            if need <= machine.act_regions:
+                return bands
+    raise InputError(
+        f"record '{layer.name}' needs {need} activation regions of {machine.region_words} words for a band of "
+        f"{max(band.rows for band in bands)} output row{'s' * (max(band.rows for band in bands) > 1)}; "
+        f"machine '{machine.name}' has {machine.act_regions}")
+
+
+def _split(program: Program, layer: Layer, rows: int) -> Iterator[Band]:
+    """Bands of `rows` output rows, the last one shorter; none that reads nothing but padding."""
+    source, height = program.tensor(layer.input), program.tensor(layer.output).height
+    edges = [0]
+    for end in range(rows, height, rows):
+        if _input_rows(source, layer, edges[-1], end) and _input_rows(source, layer, end, height):
+            edges.append(end)
+    if len(edges) == 1:
+        yield Band(0, height, 0, source.height, layer.pads)
+        return
+    for first, end in pairwise((*edges, height)):
+        inside, (start, stop) = _input_rows(source, layer, first, end), _window(layer, first, end)
+        pads = inside.start - start, layer.pads[1], stop - inside.stop, layer.pads[3]
+        yield Band(first, end - first, inside.start, len(inside), pads)
+
+
+def _window(layer: Layer, first: int, end: int) -> tuple[int, int]:
+    """First input row that output rows `first` ... `end - 1` read, and the row after the last; both may be padding."""
+    dilation = layer.dilation if isinstance(layer, Conv) else 1
+    start = first * layer.stride - layer.pads[0]
+    return start, start + (end - 1 - first) * layer.stride + dilation * (layer.kernel[0] - 1) + 1
+
+
+def _input_rows(source: Tensor, layer: Layer, first: int, end: int) -> range:
+    """Rows of the map that output rows `first` ... `end - 1` read."""
+    start, stop = _window(layer, first, end)
+    return range(max(0, start), min(source.height, stop))
+
+
+def _regions(program: Program, layer: Layer, band: Band, machine: Machine) -> int:
+    """Regions that the tensors of a band take together."""
+    return sum(regions_of(tensor, machine) for tensor in _band_tensors(program, layer, band))
+
+
+def _band_tensors(program: Program, layer: Layer, band: Band) -> list[Tensor]:
+    """Input, output and residual of a band, with the names of the whole tensors; the output with its part alone."""
+    source, target = program.tensor(layer.input), program.tensor(layer.output)
+    tensors = [replace(source, height=band.in_rows), replace(_written(layer, target), height=band.rows)]
+    if isinstance(layer, Conv) and layer.residual is not None:
+        tensors.append(replace(program.tensor(layer.residual), height=band.rows))
+    return tensors
+
+
+def _written(layer: Layer, target: Tensor) -> Tensor:
+    """What of `target` a record writes, as a tensor of its own."""
+    return replace(target, parts=(target.parts[layer.output_part],)) if isinstance(layer, Conv) else target
+
+
+class _Draft:
+    """Tensors and records of the rewritten Program; it is complete when made."""
+
+    def __init__(self, program: Program, bands: Mapping[str, list[Band]], homes: Mapping[str, Home]) -> None:
+        self.program, self.homes = program, homes
+        self.tensors = {tensor.name: tensor for tensor in program.tensors}
+        self.records: list[Record] = []
+        self.taken = {record.name for record in program.records}
+        self.loaded: set[str] = set()
+        self.writers = {tensor.name: [r for r in program.records if r.output == tensor.name]
+                        for tensor in program.tensors}
+        self.outputs = {tensor.name for tensor in program.outputs}
+        self.whole = {name for name, writers in self.writers.items() if writers
+                      and all(len(bands[writer.name]) == 1 for writer in writers)
+                      and (homes[name] is not Home.IN_HOST or len(writers) == 1)}
+        for record in program.records:
+            if isinstance(record, Conv | Pool):
+                pieces = bands[record.name]
+                for number, band in enumerate(pieces):
+                    self.add_band(record, band, f".{number}" if len(pieces) > 1 else "")
+
+    def add_band(self, layer: Layer, band: Band, suffix: str) -> None:
+        """Append what runs a band; the suffix is empty for a whole layer."""
+        source = self.operand(layer, layer.input, band.in_first, band.in_rows, suffix)
+        residual = None
+        if isinstance(layer, Conv) and layer.residual is not None:
+            residual = self.operand(layer, layer.residual, band.first, band.rows, suffix)
+        target = self.program.tensor(layer.output)
+        if not suffix and target.name in self.whole:
+            self.append(layer, source, residual, layer.output, band.pads, suffix)
+            stored = target.name in self.outputs or self.homes[target.name] is not Home.ON_CHIP
+            if stored and layer is self.writers[target.name][-1]:
+                self.records.append(Store(self.name(f"store {target.name}"), target.name, target.name))
+            return
+        piece = self.new_tensor(replace(_written(layer, target), height=band.rows), layer, suffix)
+        self.append(layer, source, residual, piece, band.pads, suffix)
+        part = layer.output_part if isinstance(layer, Conv) and len(target.parts) > 1 else None
+        self.records.append(Store(self.name(f"store {piece}"), piece, target.name, band.first, part))
+
+    def operand(self, layer: Layer, name: str, first: int, rows: int, suffix: str) -> str:
+        """The tensor on chip that holds rows of an operand, loaded if need be."""
+        if suffix or self.homes[name] is Home.IN_HOST:
+            copy = self.new_tensor(replace(self.program.tensor(name), height=rows), layer, suffix)
+            self.records.append(Load(self.name(f"load {copy}"), name, copy, first))
+            return copy
+        if name not in self.whole and name not in self.loaded:
+            self.records.append(Load(self.name(f"load {name}"), name, name))
+            self.loaded.add(name)
+        return name
+
+    def append(self, layer: Layer, source: str, residual: str | None, target: str, pads: Pads, suffix: str) -> None:
+        """Append a layer with other operands and pads; a target of its own has one part."""
+        name = self.name(f"{layer.name}{suffix}") if suffix else layer.name
+        if isinstance(layer, Pool):
+            self.records.append(replace(layer, name=name, input=source, output=target, pads=pads))
+        elif (source, residual, target) == (layer.input, layer.residual, layer.output):
+            self.records.append(layer)
+        else:
+            part = layer.output_part if target == layer.output else 0
+            self.records.append(replace(layer, name=name, input=source, residual=residual, output=target, pads=pads,
+                                        output_part=part))
+
+    def new_tensor(self, tensor: Tensor, layer: Layer, suffix: str) -> str:
+        """Add a tensor that `layer` alone uses; its name."""
+        name = unique_name(f"{tensor.name}.{layer.name}{suffix}", self.tensors)
+        self.tensors[name] = replace(tensor, name=name)
+        return name
+
+    def name(self, wanted: str) -> str:
+        """A name that no record has."""
+        name = unique_name(wanted, self.taken)
+        self.taken.add(name)
+        return name
