@@ -18,10 +18,12 @@ from rtl.packer import Packer
 from rtl.pairs import PairEngine
 from rtl.parameters import ParameterStore
 from rtl.pool import PoolEngine
+from rtl.protection import Protection
 from rtl.requant_control import RequantControl
 from rtl.requantizer import Requantizer, RequantTerm
 from rtl.residual import ResidualReader
 from rtl.sequencer import Sequencer
+from rtl.store import StoreEngine
 from rtl.walk import PixelWalk, TapWalk
 from rtl.weights import WeightStore
 
@@ -29,47 +31,60 @@ __all__ = ["Accelerator"]
 
 
 class Accelerator(wiring.Component):
-    """Run a table of records; the host only feeds the weight stream meanwhile.
+    """Run a table of records; tensors, parameters and weights come and go on two streams.
 
     Members
     -------
-    host_write, host_read, host_bank, host_address, host_data, host_word : activation memory, while not busy;
-        `host_word` follows `host_read` by a cycle
-    descriptor_write, descriptor_index, descriptor_data : the table of records
-    fill_write, fill_index, fill_data : the fill engine's table
+    compute_write, compute_index, compute_data : the table of Convs and Pools, written while not busy
+    inward_write, inward_index, inward_data : the table of what comes on the inward stream
+    outward_write, outward_index, outward_data : the table of Stores
     start_valid, start_ready : start; cycle 0 is the cycle after both are high
-    busy, cycle, record : a program runs, cycles since its start, index of the running record
-    stream_valid, stream_ready, stream_data : parameters and weights, in the order of `Plan.stream`
+    busy, cycle : a program runs, cycles since its start
+    computes, loads, stores : how many records have ended: Convs and Pools, Loads, Stores
+    stream_valid, stream_ready, stream_data : inward, in the order of the table
+    stream_item_end, stream_run_end : the beat at hand is the last one of an item, of the run
+    out_valid, out_ready, out_data, out_last : outward; `out_last` is a Store's last beat
     counter_number, counter_value : performance counters, see `rtl.counters.COUNTERS`
+    violation, violation_record : an access would have left its tensor, in which record of the program
+    illegal, illegal_record : an entry of a table breaks a limit of the machine, of which record. After either fault
+        nothing is taken or begun any more; only reset clears it
+    progress : something moved in this cycle
     """
 
     def __init__(self, geometry: Geometry) -> None:
         self.geometry = geometry
-        address, lanes = geometry.address_bits, geometry.lanes
+        stream, count, record = geometry.machine.stream_bits, geometry.count_bits, geometry.record_bits
         super().__init__({
-            "host_write": In(1), "host_read": In(1), "host_bank": In(geometry.column_bits),
-            "host_address": In(address), "host_data": In(lanes), "host_word": Out(lanes),
-            "descriptor_write": In(1), "descriptor_index": In(ceil_log2(geometry.records)),
-            "descriptor_data": In(geometry.descriptor.size),
-            "fill_write": In(1), "fill_index": In(ceil_log2(geometry.records + 1)), "fill_data": In(geometry.fill.size),
+            "compute_write": In(1), "compute_index": In(ceil_log2(geometry.records)),
+            "compute_data": In(geometry.descriptor.size),
+            "inward_write": In(1), "inward_index": In(ceil_log2(geometry.inward_entries)),
+            "inward_data": In(geometry.inward.size),
+            "outward_write": In(1), "outward_index": In(ceil_log2(geometry.outward_entries)),
+            "outward_data": In(geometry.outward.size),
             "start_valid": In(1), "start_ready": Out(1),
-            "busy": Out(1), "cycle": Out(COUNTER_BITS), "record": Out(ceil_log2(geometry.records) + 1),
-            "stream_valid": In(1), "stream_ready": Out(1), "stream_data": In(geometry.machine.stream_bits),
+            "busy": Out(1), "cycle": Out(COUNTER_BITS),
+            "computes": Out(count), "loads": Out(count), "stores": Out(count),
+            "stream_valid": In(1), "stream_ready": Out(1), "stream_data": In(stream),
+            "stream_item_end": Out(1), "stream_run_end": Out(1),
+            "out_valid": Out(1), "out_ready": In(1), "out_data": Out(stream), "out_last": Out(1),
             "counter_number": In(range(len(COUNTERS))), "counter_value": Out(COUNTER_BITS),
+            "violation": Out(1), "violation_record": Out(record), "illegal": Out(1), "illegal_record": Out(record),
+            "progress": Out(1),
         })
-        self.control, self.fill = Control(geometry), FillEngine(geometry)
+        self.control, self.fill, self.store = Control(geometry), FillEngine(geometry), StoreEngine(geometry)
         self.sequencer, self.taps, self.pixels = Sequencer(geometry), TapWalk(geometry), PixelWalk(geometry)
         self.loader, self.weights, self.pairs, self.array = (
             Loader(geometry), WeightStore(geometry), PairEngine(geometry), Array(geometry))
         self.parameters = ParameterStore(geometry, self.fill.word_bits)
         self.requant, self.residual = RequantControl(geometry), ResidualReader(geometry)
         self.packer, self.pool, self.counters = Packer(geometry), PoolEngine(geometry), Counters(geometry)
+        self.protection = Protection(geometry)
         self.banks = [ActivationBank(geometry) for _ in range(geometry.columns)]
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        for name in ("control", "fill", "sequencer", "taps", "pixels", "loader", "weights", "pairs", "array",
-                     "parameters", "requant", "residual", "packer", "pool", "counters"):
+        for name in ("control", "fill", "store", "protection", "sequencer", "taps", "pixels", "loader", "weights",
+                     "pairs", "array", "parameters", "requant", "residual", "packer", "pool", "counters"):
             m.submodules[name] = getattr(self, name)
         for part in (self.sequencer, self.taps, self.pixels, self.loader, self.weights):
             m.d.comb += part.descriptor.eq(self.control.head)
@@ -79,6 +94,8 @@ class Accelerator(wiring.Component):
             m.d.comb += part.begun.eq(self.control.begun)
         self._connect_control(m)
         self._connect_fill(m)
+        self._connect_store(m)
+        self._connect_protection(m)
         self._connect_walks(m)
         self._connect_loader(m)
         self._connect_weights(m)
@@ -90,28 +107,35 @@ class Accelerator(wiring.Component):
         return m
 
     def _connect_control(self, m: Module) -> None:
-        control, sequencer = self.control, self.sequencer
+        control, sequencer, fill, store = self.control, self.sequencer, self.fill, self.store
         m.d.comb += [
-            control.table_write.eq(self.descriptor_write), control.table_index.eq(self.descriptor_index),
-            control.table_data.eq(self.descriptor_data),
+            control.table_write.eq(self.compute_write), control.table_index.eq(self.compute_index),
+            control.table_data.eq(self.compute_data),
             control.start_valid.eq(self.start_valid), self.start_ready.eq(control.start_ready),
-            self.busy.eq(control.busy), self.cycle.eq(control.cycle), self.record.eq(control.record),
-            control.record_issued.eq(sequencer.record_issued),
+            self.busy.eq(control.busy), self.cycle.eq(control.cycle), self.computes.eq(control.computes),
+            self.loads.eq(control.loads), self.stores.eq(control.stores),
+            control.record_issued.eq(sequencer.record_issued), control.halt.eq(self.protection.halt),
             control.record_done.eq(self.packer.done | self.pool.done),
+            control.load_done.eq(fill.loaded), control.inward_over.eq(fill.finishing),
+            control.store_done.eq(store.stored), control.outward_over.eq(store.finishing),
             sequencer.init.eq(control.init), sequencer.begin.eq(control.begin),
-            sequencer.bank_freed.eq(self.requant.tile_done), sequencer.tile_filled.eq(self.fill.filled),
+            sequencer.bank_freed.eq(self.requant.tile_done), sequencer.tile_filled.eq(fill.filled),
             self.pool.pool_issued.eq(sequencer.record_issued & control.head.pool),
+            self.progress.eq(sequencer.issuing | self.requant.active | self.packer.write.any() | self.pool.write.any()
+                             | (self.stream_valid & self.stream_ready) | (self.out_valid & self.out_ready)),
         ]
 
     def _connect_fill(self, m: Module) -> None:
         fill, released = self.fill, Signal()
         m.d.sync += released.eq(self.sequencer.tile_issued)
         m.d.comb += [
-            fill.table_write.eq(self.fill_write), fill.table_index.eq(self.fill_index),
-            fill.table_data.eq(self.fill_data), fill.prepare.eq(self.control.prepare),
-            fill.enable.eq(self.control.busy), fill.released.eq(released),
+            fill.table_write.eq(self.inward_write), fill.table_index.eq(self.inward_index),
+            fill.table_data.eq(self.inward_data), fill.prepare.eq(self.control.prepare),
+            fill.enable.eq(self.control.busy & ~self.protection.halt), fill.released.eq(released),
+            fill.computes.eq(self.control.computes), fill.stores.eq(self.control.stores),
             fill.stream_valid.eq(self.stream_valid), self.stream_ready.eq(fill.stream_ready),
             fill.stream_data.eq(self.stream_data),
+            self.stream_item_end.eq(fill.item_end), self.stream_run_end.eq(fill.run_end),
             self.weights.write.eq(Mux(fill.to_weights, fill.rows, 0)), self.weights.write_slot.eq(fill.weight_slot),
             self.weights.write_address.eq(fill.word),
             self.parameters.write.eq(Mux(fill.to_weights, 0, fill.rows)),
@@ -119,6 +143,32 @@ class Accelerator(wiring.Component):
         ]
         for r in range(self.geometry.rows):
             m.d.comb += [self.weights.data[r].eq(fill.data[r]), self.parameters.data[r].eq(fill.data[r])]
+
+    def _connect_store(self, m: Module) -> None:
+        store = self.store
+        m.d.comb += [
+            store.table_write.eq(self.outward_write), store.table_index.eq(self.outward_index),
+            store.table_data.eq(self.outward_data), store.prepare.eq(self.control.prepare),
+            store.enable.eq(self.control.busy & ~self.protection.halt), store.computes.eq(self.control.computes),
+            self.out_valid.eq(store.valid), store.ready.eq(self.out_ready), self.out_data.eq(store.data),
+            self.out_last.eq(store.last),
+        ]
+
+    def _connect_protection(self, m: Module) -> None:
+        protection, control, running = self.protection, self.control, self.control.running
+        m.d.comb += [
+            protection.head.eq(control.head), protection.fresh.eq(control.init), protection.running.eq(running),
+            protection.operand.eq(self.loader.bank_read), protection.residual.eq(self.residual.bank_read),
+            protection.residual_address.eq(self.residual.bank_address),
+            protection.write.eq(self.packer.write | self.pool.write),
+            protection.write_address.eq(Mux(running.pool, self.pool.address, self.packer.address)),
+            protection.inward_illegal.eq(self.fill.illegal), protection.inward_record.eq(self.fill.record),
+            protection.outward_illegal.eq(self.store.illegal), protection.outward_record.eq(self.store.record),
+        ]
+        m.d.comb += [protection.operand_address[c].eq(self.loader.bank_address[c])
+                     for c in range(self.geometry.columns)]
+        m.d.comb += [getattr(self, port).eq(getattr(protection, port))
+                     for port in ("violation", "violation_record", "illegal", "illegal_record")]
 
     def _connect_walks(self, m: Module) -> None:
         sequencer, taps, pixels = self.sequencer, self.taps, self.pixels
@@ -229,46 +279,41 @@ class Accelerator(wiring.Component):
         ]
 
     def _connect_banks(self, m: Module) -> None:
-        """While the machine is idle, the host has the operand and write ports."""
-        idle, pool = ~self.control.busy, self.control.running.pool
-        packer, host_bank = self.packer, Signal.like(self.host_bank)
-        with m.If(self.host_read):
-            m.d.sync += host_bank.eq(self.host_bank)
+        pool, protection, fill, store = self.control.running.pool, self.protection, self.fill, self.store
         for c, bank in enumerate(self.banks):
             m.submodules[f"bank_{c}"] = bank
-            chosen = idle & (self.host_bank == c)
             m.d.comb += [
-                bank.operand_read.eq(self.loader.bank_read[c] | (chosen & self.host_read)),
-                bank.operand_address.eq(Mux(idle, self.host_address, self.loader.bank_address[c])),
-                self.loader.bank_data[c].eq(bank.operand_data),
-                bank.residual_read.eq(self.residual.bank_read[c]),
+                bank.operand_read.eq(protection.operand_allowed[c]),
+                bank.operand_address.eq(self.loader.bank_address[c]), self.loader.bank_data[c].eq(bank.operand_data),
+                bank.residual_read.eq(protection.residual_allowed[c]),
                 bank.residual_address.eq(self.residual.bank_address), self.residual.bank_data[c].eq(bank.residual_data),
-                bank.write.eq(packer.write[c] | self.pool.write[c] | (chosen & self.host_write)),
-                bank.write_address.eq(Mux(idle, self.host_address, Mux(pool, self.pool.address, packer.address))),
-                bank.write_data.eq(Mux(idle, self.host_data, Mux(pool, self.pool.data[c], packer.word[c]))),
-                bank.write_groups.eq(Mux(idle | pool, (1 << self.geometry.groups) - 1, packer.groups)),
+                bank.store_read.eq(store.bank_read[c]), bank.store_address.eq(store.bank_address[c]),
+                store.bank_data[c].eq(bank.store_data),
+                bank.write.eq(protection.write_allowed[c]), bank.write_address.eq(protection.write_address),
+                bank.write_data.eq(Mux(pool, self.pool.data[c], self.packer.word[c])),
+                bank.write_groups.eq(Mux(pool, (1 << self.geometry.groups) - 1, self.packer.groups)),
+                bank.load_write.eq(fill.bank_write[c]), bank.load_address.eq(fill.bank_address[c]),
+                bank.load_data.eq(fill.bank_data[c]),
             ]
-        with m.Switch(host_bank):
-            for c, bank in enumerate(self.banks):
-                with m.Case(c):
-                    m.d.comb += self.host_word.eq(bank.operand_data)
 
     def _connect_counters(self, m: Module) -> None:
         counters, requant, running = self.counters, self.requant, self.control.running
         m.d.comb += [
             counters.clear.eq(self.control.started), counters.enable.eq(self.control.busy),
             counters.wait_accumulator.eq(self.sequencer.wait_accumulator),
-            counters.wait_weights.eq(self.sequencer.wait_weights),
+            counters.wait_weights.eq(self.sequencer.wait_weights), counters.active.eq(self.control.active),
             counters.select.eq(self.pairs.select), counters.add.eq(self.pairs.add),
             counters.accumulate.eq(self.pairs.accumulate),
             counters.drain.eq(requant.drain), counters.drain_columns.eq(requant.columns),
             counters.drain_reference.eq(requant.drain_reference), counters.execute.eq(requant.execute),
             counters.execute_columns.eq(requant.execute_columns),
             counters.operand_read.eq(self.loader.bank_read), counters.residual_read.eq(self.residual.bank_read),
+            counters.store_read.eq(self.store.bank_read), counters.load_write.eq(self.fill.bank_write),
             counters.write.eq(self.packer.write | self.pool.write),
             counters.weight_read.eq(self.weights.read_rows), counters.weight_write.eq(self.fill.rows),
             counters.w_operands.eq(self.weights.out[: self.geometry.rows]),
             counters.a_operands.eq(self.array.a_write), counters.segment_log2.eq(running.segment_log2),
-            counters.beat.eq(self.stream_valid & self.stream_ready),
+            counters.in_valid.eq(self.stream_valid), counters.in_ready.eq(self.stream_ready),
+            counters.out_valid.eq(self.out_valid), counters.out_ready.eq(self.out_ready),
             counters.number.eq(self.counter_number), self.counter_value.eq(counters.value),
         ]

@@ -14,12 +14,12 @@ from rtl.pe import popcount
 __all__ = ["COUNTERS", "Counters"]
 
 COUNTERS = (
-    "pairs", "wait_accumulator", "wait_weights", "pair_elements", "narrow_adds", "wide_adds", "acc_reads",
-    "acc_writes", "requant_terms", "act_reads", "act_writes", "weight_reads", "weight_writes", "operand_bits",
-    "stream_beats",
+    "pairs", "wait_accumulator", "wait_weights", "wait_transfers", "starved", "blocked", "pair_elements",
+    "narrow_adds", "wide_adds", "acc_reads", "acc_writes", "requant_terms", "act_reads", "act_writes",
+    "weight_reads", "weight_writes", "operand_bits", "stream_in_beats", "stream_out_beats",
 )
-"""Names of the counters by number. `pair_elements` times lanes is `sim.events`' pair_lanes, `stream_beats` times
-stream_bits its stream_in_bits; the others carry its names."""
+"""Names of the counters by number. `pair_elements` times lanes is `sim.events`' pair_lanes, beats times stream_bits
+its stream_in_bits and stream_out_bits; the others carry its names."""
 
 
 class Counters(wiring.Component):
@@ -29,12 +29,13 @@ class Counters(wiring.Component):
     -------
     clear, enable : a program starts; it runs
     wait_accumulator, wait_weights : the sequencer's reasons, one cycle ahead
+    active : a Conv or Pool runs
     select, add, accumulate : plane pairs in three stages
     drain, drain_columns, drain_reference, execute, execute_columns : what the requantizers read and do
-    operand_read, residual_read, write : activation words, by bank
+    operand_read, residual_read, store_read, write, load_write : activation words, by bank
     weight_read, weight_write, w_operands : weight words, by row
     a_operands, segment_log2 : segments written into column registers, by column, and their size
-    beat : a beat of the stream
+    in_valid, in_ready, out_valid, out_ready : handshakes of the two streams
     number, value : a counter
     """
 
@@ -42,11 +43,13 @@ class Counters(wiring.Component):
         self.geometry = geometry
         rows, columns, pair = geometry.rows, geometry.columns, pair_layout(geometry)
         super().__init__({
-            "clear": In(1), "enable": In(1), "wait_accumulator": In(1), "wait_weights": In(1), "beat": In(1),
+            "clear": In(1), "enable": In(1), "wait_accumulator": In(1), "wait_weights": In(1), "active": In(1),
+            "in_valid": In(1), "in_ready": In(1), "out_valid": In(1), "out_ready": In(1),
             "select": In(pair), "add": In(pair), "accumulate": In(pair),
             "drain": In(rows), "drain_columns": In(columns), "drain_reference": In(1),
             "execute": In(geometry.units), "execute_columns": In(columns),
-            "operand_read": In(columns), "residual_read": In(columns), "write": In(columns),
+            "operand_read": In(columns), "residual_read": In(columns), "store_read": In(columns),
+            "write": In(columns), "load_write": In(columns),
             "weight_read": In(rows), "weight_write": In(rows), "w_operands": In(rows),
             "a_operands": In(columns), "segment_log2": In(4),
             "number": In(range(len(COUNTERS))), "value": Out(COUNTER_BITS),
@@ -96,13 +99,16 @@ class Counters(wiring.Component):
         segments = self._count(m, self.a_operands, "a_operands_written")
         return {
             "pairs": self.select.valid, "wait_accumulator": waits[0], "wait_weights": waits[1],
+            "wait_transfers": ~self.active, "starved": self.in_ready & ~self.in_valid,
+            "blocked": self.out_valid & ~self.out_ready,
             "pair_elements": selected, "narrow_adds": added, "wide_adds": wide,
             "acc_reads": added * (self.add.last & ~self.add.step.fresh) + drained, "acc_writes": wide,
             "requant_terms": executed,
             "act_reads": self._count(m, self.operand_read, "operands_read")
-            + self._count(m, self.residual_read, "residuals_read"),
-            "act_writes": self._count(m, self.write, "words_written"),
+            + self._count(m, self.residual_read, "residuals_read") + self._count(m, self.store_read, "words_sent"),
+            "act_writes": self._count(m, self.write, "words_written") + self._count(m, self.load_write, "words_taken"),
             "weight_reads": self._count(m, self.weight_read, "weights_read"),
             "weight_writes": self._count(m, self.weight_write, "weights_written"),
-            "operand_bits": operand_words * lanes + (segments << self.segment_log2), "stream_beats": self.beat,
+            "operand_bits": operand_words * lanes + (segments << self.segment_log2),
+            "stream_in_beats": self.in_valid & self.in_ready, "stream_out_beats": self.out_valid & self.out_ready,
         }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from math import ceil, gcd
 
 from amaranth.hdl import Shape
@@ -10,45 +10,69 @@ from amaranth.lib import data
 
 from rtl.geometry import Geometry
 from sim.errors import InputError
+from sim.layout import tensor_words
 from sim.plan import Plan
-from sim.program import Conv, Layer, Pool, Tensor
+from sim.program import Conv, Layer, Load, Pool, Record, Store, Tensor
 from sim.requantize import ROUNDING_MODES
 from sim.schedule import ConvSchedule, PoolSchedule, blocks_of
+from sim.transfers import Schedule
+from sim.waits import Waits
 
-__all__ = ["describe", "describe_fill", "pack"]
+__all__ = ["describe", "describe_inward", "describe_outward", "pack"]
 
 Fields = dict[str, int | list[int]]
 
 
 def describe(plan: Plan, geometry: Geometry) -> list[int]:
-    """Descriptor words of all records, in order.
+    """Descriptor words of all Convs and Pools, in order.
 
     Raises
     ------
     InputError
         If a number is too large for its field.
     """
-    records = plan.program.records
     words = []
-    for record, schedule in zip(records, plan.schedules, strict=True):
-        if not isinstance(record, Conv | Pool) or not isinstance(schedule, ConvSchedule | PoolSchedule):
-            raise InputError(f"record '{record.name}': the RTL does not run Loads and Stores yet")
-        fields = _common_fields(plan, record, schedule, geometry)
+    items = list(_items(plan, (Conv, Pool)))
+    for index, record, schedule, waits in items:
+        fields: Fields = {"record": index, "after_loads": waits.loads, "after_stores": waits.stores,
+                          "last": int(index == items[-1][0])}
         if isinstance(record, Conv) and isinstance(schedule, ConvSchedule):
-            fields |= _conv_loops(schedule, geometry) | _operand_fields(plan, record, geometry)
-            fields |= _output_fields(plan, record, schedule, geometry)
+            fields |= _common_fields(plan, record, schedule, geometry) | _conv_loops(schedule, geometry)
+            fields |= _operand_fields(plan, record, geometry) | _output_fields(plan, record, schedule, geometry)
         elif isinstance(record, Pool) and isinstance(schedule, PoolSchedule):
-            fields |= _pool_fields(plan, record, schedule)
-        fields["last"] = int(record is records[-1])
+            fields |= _common_fields(plan, record, schedule, geometry) | _pool_fields(plan, record, schedule)
         words.append(pack(fields, geometry.descriptor, f"record '{record.name}'"))
     return words
 
 
-def describe_fill(plan: Plan, geometry: Geometry) -> list[int]:
-    """Words of the fill engine's memory: one for each Conv, then the end mark."""
-    words = [pack({"valid": 1, "tiles": schedule.row_tiles - 1, "words": schedule.weight_words}, geometry.fill,
-                  f"record '{conv.name}'") for conv, schedule in plan.convs()]
+def describe_inward(plan: Plan, geometry: Geometry) -> list[int]:
+    """Words of the table of inward items: one for each Conv and Load in order, then the end mark."""
+    words = []
+    for index, record, schedule, waits in _items(plan, (Conv, Load)):
+        fields: Fields = {"valid": 1, "record": index}
+        if isinstance(schedule, ConvSchedule):
+            fields |= {"tiles": schedule.row_tiles - 1, "words": schedule.weight_words}
+        elif isinstance(record, Load):
+            fields |= {"load": 1, "after_computes": waits.computes, "after_stores": waits.stores}
+            fields |= _place_fields(plan, record.output, "")
+        words.append(pack(fields, geometry.inward, f"record '{record.name}'"))
     return [*words, 0]
+
+
+def describe_outward(plan: Plan, geometry: Geometry) -> list[int]:
+    """Words of the table of outward items: one for each Store in order, then the end mark."""
+    words = [pack({"valid": 1, "record": index, "after_computes": waits.computes,
+                   **_place_fields(plan, record.input, "")}, geometry.outward, f"record '{record.name}'")
+             for index, record, _, waits in _items(plan, (Store,))]
+    return [*words, 0]
+
+
+def _items(plan: Plan, kinds: tuple[type[Record], ...]) -> Iterator[tuple[int, Record, Schedule, Waits]]:
+    """Records of some kinds, with their index in the Program."""
+    for index, (record, schedule, waits) in enumerate(
+            zip(plan.program.records, plan.schedules, plan.waits, strict=True)):
+        if isinstance(record, kinds):
+            yield index, record, schedule, waits
 
 
 def pack(fields: Mapping[str, int | list[int]], layout: data.StructLayout, where: str) -> int:
@@ -79,6 +103,13 @@ def _bits_to(limit: int) -> int:
     return (1 << limit) - 1
 
 
+def _place_fields(plan: Plan, name: str, prefix: str) -> Fields:
+    """First and last word of a tensor in its banks."""
+    base = plan.bases[name]
+    words = tensor_words(plan.program.tensor(name), plan.machine)
+    return {f"{prefix}first": base, f"{prefix}last": base + words - 1}
+
+
 def _common_fields(plan: Plan, record: Layer, schedule: ConvSchedule | PoolSchedule, geometry: Geometry) -> Fields:
     """Where a window walks over its input; the same for Conv and Pool."""
     source, target = plan.program.tensor(record.input), plan.program.tensor(record.output)
@@ -90,6 +121,7 @@ def _common_fields(plan: Plan, record: Layer, schedule: ConvSchedule | PoolSched
         "last_group_columns": _bits_to(target.height - (groups - 1) * columns),
         "bits_a": source.format.bits - 1, "signed_a": int(source.format.kind == "signed"),
         "pixels": schedule.pixels - 1, "last_group_pixel": (groups - 1) * target.width,
+        **_place_fields(plan, source.name, "in_"), **_place_fields(plan, target.name, "out_"),
         **_walk_fields(source, plan.bases[source.name], record, geometry),
     }
 
@@ -159,6 +191,7 @@ def _output_fields(plan: Plan, conv: Conv, schedule: ConvSchedule, geometry: Geo
             "has_residual": 1, "residual_bits": bits - 1, "residual_signed": int(other.format.kind == "signed"),
             "residual_base": plan.bases[other.name] + _first_block(other, conv.residual_part, geometry) * bits,
             "residual_step": _pixel_words(other, geometry), "residual_block_step": bits,
+            **_place_fields(plan, other.name, "residual_"),
         }
     return fields
 

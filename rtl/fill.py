@@ -1,14 +1,15 @@
-"""The fill engine: parameters and weights from the stream into the row memories, ahead of the sequencer."""
+"""The fill engine: everything that comes from the inward stream, in order and ahead of the sequencer."""
 
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
-from amaranth.lib import data, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from rtl.geometry import Geometry
-from rtl.ram import Ram
+from rtl.bank_walk import BankWalk
+from rtl.entries import EntryTable
+from rtl.geometry import Geometry, exceeds
 from sim.limits import TILE_BITS
 
 __all__ = ["PARAMETER_SLOTS", "FillEngine"]
@@ -18,99 +19,132 @@ PARAMETER_SLOTS = 4
 
 
 class FillEngine(wiring.Component):
-    """Take row tile after row tile from the stream: parameter words, then weight words, rows inner.
+    """Take item after item from the stream: the row tiles of Convs, and Loads.
 
-    A row tile may enter its weight slot when the row tile two before it was issued for the last time.
+    A row tile is parameter words, then weight words, rows inner. It may enter its weight slot when the row tile two
+    before it was issued for the last time. A Load is taken when the records that it waits for have ended.
 
     Members
     -------
-    table_write, table_index, table_data : its own table of records, written by the host
-    prepare : start over with the first record; it takes beats two cycles later, while `enable`
+    table_write, table_index, table_data : its table of items, written by the host
+    prepare : start over with the first item; it takes beats three cycles later, while `enable`
+    computes, stores : records that have ended
     released : a row tile was issued (its slot is free from the next cycle on)
-    filled : the last beat of a row tile is being taken
+    filled : the last beat of a row tile is being taken; `loaded`: that of a Load
+    finishing : after this cycle nothing is left to take
     stream_valid, stream_ready, stream_data : the stream
+    item_end, run_end : the beat at hand is the last one of an item, of all items
     rows, data, word, to_weights, weight_slot, parameter_slot : a word for each row in the mask `rows`: number `word`
         of the weights, or else of the parameters, in its slot
+    bank_write, bank_address, bank_data : a word for each activation bank in the mask `bank_write`
+    illegal, record : the item at hand breaks a limit; index of its record
     """
 
     def __init__(self, geometry: Geometry) -> None:
         self.geometry = geometry
-        lanes, bits = geometry.lanes, geometry.machine.stream_bits
+        lanes, bits, columns = geometry.lanes, geometry.machine.stream_bits, geometry.columns
         self.word_bits = max(geometry.weight_address_bits, ceil_log2(geometry.packet + 1))
         self.per_beat = max(1, bits // lanes)
         self.beats_per_word = max(1, lanes // bits)
+        self.table = EntryTable(geometry.inward, geometry.inward_entries)
+        count = geometry.count_bits
         super().__init__({
-            "table_write": In(1), "table_index": In(ceil_log2(geometry.records + 1)),
-            "table_data": In(geometry.fill.size),
-            "prepare": In(1), "enable": In(1), "released": In(1), "filled": Out(1),
+            "table_write": In(1), "table_index": In(ceil_log2(geometry.inward_entries)),
+            "table_data": In(geometry.inward.size),
+            "prepare": In(1), "enable": In(1), "computes": In(count), "stores": In(count),
+            "released": In(1), "filled": Out(1), "loaded": Out(1), "finishing": Out(1),
             "stream_valid": In(1), "stream_ready": Out(1), "stream_data": In(bits),
+            "item_end": Out(1), "run_end": Out(1),
             "rows": Out(geometry.rows), "data": Out(lanes).array(geometry.rows), "to_weights": Out(1),
             "word": Out(self.word_bits),
             "weight_slot": Out(1), "parameter_slot": Out(ceil_log2(PARAMETER_SLOTS)),
+            "bank_write": Out(columns), "bank_address": Out(geometry.address_bits).array(columns),
+            "bank_data": Out(lanes).array(columns),
+            "illegal": Out(1), "record": Out(geometry.record_bits),
         })
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        current, tiles = Signal(self.geometry.fill), Signal(TILE_BITS)
-        beat, tile_end, record_end = Signal(), Signal(), Signal()
-        word_end = self._rows(m, beat)
-        self._words(m, current.words, word_end, tile_end)
-        following, loading = self._table(m, record_end)
-        open_tile, free = Signal(), Signal(2, init=2)
+        m.submodules.table = table = self.table
+        item, beat, words, whole = table.current, Signal(), Signal(self.per_beat * self.geometry.lanes), Signal()
+        self._assemble(m, beat, words, whole)
+        tile_end = self._row_tile(m, beat & ~item.load, words, whole)
+        load_end = self._load(m, beat & item.load, words, whole)
+        tiles, last_tile = Signal(TILE_BITS), Signal()
         m.d.comb += [
-            self.stream_ready.eq(self.enable & current.valid & (open_tile | (free != 0))),
-            beat.eq(self.stream_valid & self.stream_ready), self.filled.eq(tile_end),
-            record_end.eq(tile_end & (tiles == current.tiles)),
+            table.write.eq(self.table_write), table.index.eq(self.table_index), table.data.eq(self.table_data),
+            table.prepare.eq(self.prepare), table.take.eq(beat & self.item_end & (item.load | last_tile)),
+            last_tile.eq(tiles == item.tiles),
+            self.item_end.eq(Mux(item.load, load_end, tile_end)),
+            self.run_end.eq(self.item_end & (item.load | last_tile) & table.ending),
+            self.filled.eq(beat & ~item.load & tile_end), self.loaded.eq(beat & item.load & load_end),
+            self.finishing.eq(table.over | (table.take & table.ending)),
+            beat.eq(self.stream_valid & self.stream_ready),
+            self.stream_ready.eq(self.enable & ~table.over & Mux(item.load, self._load_may(), self._tile_may(m, beat))),
+            self.record.eq(item.record), self.illegal.eq(item.valid & Mux(
+                item.load, (item.first > item.last) | exceeds(item.last, self.geometry.bank_words - 1),
+                exceeds(item.words, self.geometry.machine.weight_words))),
         ]
-        m.d.sync += free.eq(free + self.released - (beat & ~open_tile))
-        with m.If(beat):
-            m.d.sync += open_tile.eq(~tile_end)
-        with m.If(tile_end):
-            m.d.sync += [tiles.eq(Mux(record_end, 0, tiles + 1)), self.weight_slot.eq(~self.weight_slot),
+        with m.If(self.filled):
+            m.d.sync += [tiles.eq(Mux(last_tile, 0, tiles + 1)), self.weight_slot.eq(~self.weight_slot),
                          self.parameter_slot.eq(self.parameter_slot + 1)]
-        with m.If(record_end | loading):
-            m.d.sync += current.eq(following)
         return m
 
-    def _rows(self, m: Module, beat: Value) -> Value:
-        """Which rows a beat completes a word for; the result is high when it is the last row."""
-        lanes, rows, bits = self.geometry.lanes, self.geometry.rows, self.geometry.machine.stream_bits
-        part, group = Signal(range(self.beats_per_word)), Signal(range(rows // self.per_beat))
+    def _load_may(self) -> Value:
+        item = self.table.current
+        return (self.computes >= item.after_computes) & (self.stores >= item.after_stores)
+
+    def _tile_may(self, m: Module, beat: Value) -> Value:
+        """A row tile was begun, or one of the two weight slots is free."""
+        open_tile, free = Signal(), Signal(2, init=2)
+        tile_beat = beat & ~self.table.current.load
+        m.d.sync += free.eq(free + self.released - (tile_beat & ~open_tile))
+        with m.If(tile_beat):
+            m.d.sync += open_tile.eq(~self.filled)
+        return open_tile | (free != 0)
+
+    def _assemble(self, m: Module, beat: Value, words: Signal, whole: Signal) -> None:
+        """Words of the beats so far; `whole` when the beat at hand completes them."""
+        lanes, bits = self.geometry.lanes, self.geometry.machine.stream_bits
+        part = Signal(range(self.beats_per_word))
         earlier = Signal(lanes - bits if bits < lanes else 0, reset_less=True)
-        assembled = Cat(earlier, self.stream_data)
-        complete, last = Signal(), Signal()
-        m.d.comb += [complete.eq(beat & (part == self.beats_per_word - 1)),
-                     last.eq(complete & (group == rows // self.per_beat - 1))]
+        m.d.comb += [words.eq(Cat(earlier, self.stream_data)), whole.eq(part == self.beats_per_word - 1)]
         with m.If(beat):
-            m.d.sync += [part.eq(part + 1), earlier.eq(assembled[bits:])]
+            m.d.sync += [part.eq(part + 1), earlier.eq(words[bits:])]
+
+    def _row_tile(self, m: Module, beat: Value, words: Value, whole: Value) -> Value:
+        """Give words to the rows; the result is high when the beat at hand is the row tile's last."""
+        lanes, rows = self.geometry.lanes, self.geometry.rows
+        group, complete, word_end, last_word = Signal(range(rows // self.per_beat)), Signal(), Signal(), Signal()
+        last_parameter, word = self.word == self.geometry.packet - 1, self.word
+        item = self.table.current
+        m.d.comb += [
+            complete.eq(beat & whole), word_end.eq(whole & (group == rows // self.per_beat - 1)),
+            last_word.eq(Mux(self.to_weights, word + 1 == item.words, last_parameter & (item.words == 0))),
+        ]
         with m.If(complete):
             m.d.sync += group.eq(group + 1)
-        for r in range(rows):
-            m.d.comb += [self.rows[r].eq(complete & (group == r // self.per_beat)),
-                         self.data[r].eq(assembled.word_select(r % self.per_beat, lanes))]
-        return last
-
-    def _words(self, m: Module, words: Value, word_end: Value, tile_end: Signal) -> None:
-        """Count the parameter words, then the weight words, of a row tile."""
-        word = self.word
-        last_parameter = word == self.geometry.packet - 1
-        m.d.comb += tile_end.eq(word_end & Mux(self.to_weights, word + 1 == words, last_parameter & (words == 0)))
-        with m.If(word_end):
+        with m.If(beat & word_end):
             m.d.sync += word.eq(word + 1)
-            with m.If(tile_end):
+            with m.If(last_word):
                 m.d.sync += [word.eq(0), self.to_weights.eq(0)]
             with m.Elif(~self.to_weights & last_parameter):
                 m.d.sync += [word.eq(0), self.to_weights.eq(1)]
+        for r in range(rows):
+            m.d.comb += [self.rows[r].eq(complete & (group == r // self.per_beat)),
+                         self.data[r].eq(words.word_select(r % self.per_beat, lanes))]
+        return word_end & last_word
 
-    def _table(self, m: Module, record_end: Value) -> tuple[data.View, Value]:
-        """The next record, read one ahead so that no beat is lost between records; and when to load the first."""
-        m.submodules.table = table = Ram(self.geometry.fill.size, self.geometry.records + 1)
-        shown, loading = Signal(len(table.raddr)), Signal()
-        m.d.comb += [
-            table.wen.eq(self.table_write), table.waddr.eq(self.table_index), table.wdata.eq(self.table_data),
-            table.ren.eq(self.prepare | loading | record_end), table.raddr.eq(Mux(self.prepare, 0, shown + 1)),
-        ]
-        m.d.sync += loading.eq(self.prepare)
-        with m.If(table.ren):
-            m.d.sync += shown.eq(table.raddr)
-        return data.View(self.geometry.fill, table.rdata), loading
+    def _load(self, m: Module, beat: Value, words: Value, whole: Value) -> Value:
+        """Give words to the banks; the result is high when the beat at hand is the Load's last."""
+        m.submodules.walk = walk = BankWalk(self.geometry, self.per_beat)
+        item, columns, lanes = self.table.current, self.geometry.columns, self.geometry.lanes
+        m.d.comb += [walk.first.eq(item.first), walk.last.eq(item.last), walk.step.eq(beat & whole),
+                     self.bank_write.eq(walk.select)]
+        m.d.comb += [self.bank_address[c].eq(walk.address[c]) for c in range(columns)]
+        with m.Switch(walk.bank):
+            for origin in range(columns):
+                with m.Case(origin):
+                    m.d.comb += [self.bank_data[(origin + word) % columns].eq(words.word_select(word, lanes))
+                                 for word in range(self.per_beat)]
+        return whole & walk.end

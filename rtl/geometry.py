@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from amaranth.hdl import signed, unsigned
+from amaranth.hdl import Const, Value, signed, unsigned
 from amaranth.lib import data
 
 from sim.limits import (
@@ -20,7 +20,7 @@ from sim.limits import (
 from sim.machine import Machine
 from sim.packet import packet_words
 
-__all__ = ["Geometry"]
+__all__ = ["Geometry", "exceeds"]
 
 
 class Geometry:
@@ -33,7 +33,7 @@ class Geometry:
     Attributes
     ----------
     records : int
-        Records a program may have; the depth of the descriptor memory.
+        Convs and Pools a program may have, Loads, and Stores: each so many.
     rows, columns, lanes, units : int
         R, C, L and the requantizers per column, Q.
     groups : int
@@ -53,7 +53,7 @@ class Geometry:
     @property
     def address_bits(self) -> int:
         """Word address inside an activation bank."""
-        return _index_bits(self.machine.act_regions * self.machine.region_words)
+        return _index_bits(self.bank_words)
 
     @property
     def offset_bits(self) -> int:
@@ -69,6 +69,31 @@ class Geometry:
     def weight_address_bits(self) -> int:
         """Word of a weight slot."""
         return _index_bits(self.machine.weight_words)
+
+    @property
+    def bank_words(self) -> int:
+        """Words of an activation bank."""
+        return self.machine.act_regions * self.machine.region_words
+
+    @property
+    def inward_entries(self) -> int:
+        """Depth of the inward table: an entry for each Conv and each Load, and the end mark."""
+        return 2 * self.records + 1
+
+    @property
+    def outward_entries(self) -> int:
+        """Depth of the outward table: an entry for each Store, and the end mark."""
+        return self.records + 1
+
+    @property
+    def count_bits(self) -> int:
+        """How many records of a kind have ended."""
+        return self.records.bit_length()
+
+    @property
+    def record_bits(self) -> int:
+        """Index of a record in its program."""
+        return _index_bits(3 * self.records)
 
     @property
     def lane_bits(self) -> int:
@@ -87,8 +112,13 @@ class Geometry:
 
     @property
     def partial_bits(self) -> int:
-        """Partial sums: log2 L + b_w + b_a bits are enough at every moment."""
-        return self.lanes.bit_length() - 1 + self.machine.max_bits_w + self.machine.max_bits_a
+        """Partial sums: log2 L + b_w + b_a bits, and one more where unsigned weights may be as wide as signed ones.
+
+        Weight codes are int8, so unsigned ones end at 7 bits.
+        """
+        signed_bits = self.lanes.bit_length() - 1 + self.machine.max_bits_w + self.machine.max_bits_a
+        most = self.lanes * ((1 << min(self.machine.max_bits_w, 7)) - 1) * ((1 << self.machine.max_bits_a) - 1)
+        return max(signed_bits, most.bit_length() + 1)
 
     @property
     def code_bits(self) -> int:
@@ -107,19 +137,34 @@ class Geometry:
         })
 
     @cached_property
-    def fill(self) -> data.StructLayout:
-        """What the fill engine knows of a record: `tiles` row tiles of `words` weight words; not valid: the end."""
-        return data.StructLayout({"valid": 1, "tiles": TILE_BITS, "words": self.weight_address_bits + 1})
+    def inward(self) -> data.StructLayout:
+        """An item of the inward stream: `tiles` row tiles of `words` weight words, or a Load; not valid: the end."""
+        return data.StructLayout({"valid": 1, "load": 1, "record": self.record_bits, "tiles": TILE_BITS,
+                                  "words": self.weight_address_bits + 1, **self._place_fields(),
+                                  "after_computes": self.count_bits, "after_stores": self.count_bits})
+
+    @cached_property
+    def outward(self) -> data.StructLayout:
+        """An item of the outward stream: a Store; not valid: the end."""
+        return data.StructLayout({"valid": 1, "record": self.record_bits, **self._place_fields(),
+                                  "after_computes": self.count_bits})
+
+    def _place_fields(self) -> dict[str, object]:
+        """First and last word of a tensor in its banks."""
+        return {"first": self.address_bits, "last": self.address_bits}
 
     @cached_property
     def descriptor(self) -> data.StructLayout:
         """What the machine knows of a record. Counts are stored less one; addresses are modulo the bank."""
-        return data.StructLayout({**self._loop_fields(), **self._address_fields(), **self._operand_fields(),
-                                  **self._output_fields()})
+        return data.StructLayout({**self._order_fields(), **self._loop_fields(), **self._address_fields(),
+                                  **self._operand_fields(), **self._output_fields()})
+
+    def _order_fields(self) -> dict[str, object]:
+        return {"last": 1, "pool": 1, "record": self.record_bits, "after_loads": self.count_bits,
+                "after_stores": self.count_bits}
 
     def _loop_fields(self) -> dict[str, object]:
         return {
-            "last": 1, "pool": 1,
             "row_tiles": TILE_BITS, "chunks": PIXEL_BITS, "chunk_pixels": PIXEL_BITS, "last_chunk_pixels": PIXEL_BITS,
             "tap_groups": TAP_BITS, "channel_blocks": BLOCK_BITS, "segments": TAP_BITS,
             "phases": self.column_bits, "step_cycles": STEP_BITS, "weights_from": STEP_BITS, "launch_at": STEP_BITS,
@@ -144,6 +189,7 @@ class Geometry:
         return {
             "bits_w": 3, "signed_w": 1, "bipolar": 1, "unit": 1,
             "bits_a": 3, "signed_a": 1, "zero_code": 8,
+            "in_first": self.address_bits, "in_last": self.address_bits,
             "part_blocks": data.ArrayLayout(BLOCK_BITS, MAX_PARTS),
             "part_lanes": data.ArrayLayout(self.lane_bits + 1, MAX_PARTS),
         }
@@ -155,9 +201,16 @@ class Geometry:
             "last_group_pixel": PIXEL_BITS, "rounding": 2,
             "zero_out": signed(self.code_bits), "low": signed(self.code_bits), "high": signed(self.code_bits),
             "bits_out": 6, "out_base": address, "out_step": address, "out_block_step": address,
+            "out_first": address, "out_last": address,
             "has_residual": 1, "residual_bits": 3, "residual_signed": 1,
             "residual_base": address, "residual_step": address, "residual_block_step": address,
+            "residual_first": address, "residual_last": address,
         }
+
+
+def exceeds(value: Value, most: int) -> Value:
+    """Whether an unsigned value is above a limit; no comparator where its width already keeps the limit."""
+    return value > most if most < (1 << len(value)) - 1 else Const(0, 1)
 
 
 def _index_bits(count: int) -> int:

@@ -24,6 +24,7 @@ class RequantControl(wiring.Component):
     -------
     begun : first cycle of a record
     tile_ready : a tile's accumulators are complete after this cycle; `tile_done`: last cycle of a tile
+    active : a tile is being requantized
     slot_start, slot_end : first and last cycle of a slot
     drain, drain_reference, bank, address, columns, parameter_slot : what is read in this cycle
     execute : units that take a term, with `first`, `last`, `residual`, `index`, `unit_row`, `set`, `acc_bank` and
@@ -36,7 +37,7 @@ class RequantControl(wiring.Component):
         units, row, columns = geometry.units, geometry.unit_row_bits, geometry.columns
         super().__init__({
             "descriptor": In(geometry.descriptor), "begun": In(1), "tile_ready": In(1),
-            "tile_done": Out(1), "slot_start": Out(1), "slot_end": Out(1),
+            "active": Out(1), "tile_done": Out(1), "slot_start": Out(1), "slot_end": Out(1),
             "drain": Out(geometry.rows), "drain_reference": Out(1), "bank": Out(1),
             "address": Out(geometry.accumulator_address_bits), "columns": Out(columns),
             "parameter_slot": Out(ceil_log2(PARAMETER_SLOTS)),
@@ -44,7 +45,6 @@ class RequantControl(wiring.Component):
             "residual": Out(1), "index": Out(3), "unit_row": Out(row), "set": Out(1), "acc_bank": Out(1),
             "capture": Out(units), "capture_row": Out(row), "capture_set": Out(1), "capture_columns": Out(columns),
         })
-        self.active = Signal()
         self.pixel_set = Signal()
 
     def elaborate(self, platform: object) -> Module:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,18 +14,20 @@ from numpy.typing import NDArray
 
 from rtl.accelerator import Accelerator
 from rtl.counters import COUNTERS
-from rtl.descriptor import describe, describe_fill
+from rtl.descriptor import describe, describe_inward, describe_outward
 from rtl.engines import ICARUS, Engine, Progress, SimulationError, cached_build
 from rtl.engines.builds import cached_text
 from rtl.geometry import Geometry
 from rtl.verilog import TOP, verilog_text
 from sim.formats import Format
-from sim.layout import Bits, activation_image, read_activation_image, tensor_words
+from sim.inputs import check_inputs
+from sim.layout import Bits, read_activation_image, tensor_words
 from sim.machine import Machine
 from sim.plan import Plan
-from sim.program import Tensor
-from sim.simulate import check_inputs
+from sim.program import Conv, Load, Pool, Store, Tensor
+from sim.schedule import ConvSchedule, PoolSchedule
 from sim.timing import timeline
+from sim.transfers import TransferSchedule
 
 __all__ = ["RtlResult", "build_machine", "machine_text", "run"]
 
@@ -44,7 +46,7 @@ class RtlResult:
     codes : dict of str to int32 array, shape (N, channels, height, width)
         Every tensor.
     ends : int64 array, shape (N, records)
-        Cycle in which each record had ended; the last one is the cycle count.
+        Cycle in which each record had ended; the largest is the cycle count.
     counters : tuple of dict
         For each image, `pairs`, `wait_accumulator`, `wait_weights` and the events of `sim.events`.
     """
@@ -82,7 +84,7 @@ def run(plan: Plan, inputs: Mapping[str, NDArray[np.integer]], *, stall: float =
     inputs : mapping of name to integer array, shape (N, channels, height, width)
         Codes of the tensors `plan.program.inputs`.
     stall : float, 0 <= stall < 1
-        Probability that a beat of the weight stream comes a cycle later.
+        Probability that a beat of either stream passes a cycle later.
     seed : int
         Of the gaps and of the lanes that carry no channel.
     place : Path or None
@@ -102,9 +104,9 @@ def run(plan: Plan, inputs: Mapping[str, NDArray[np.integer]], *, stall: float =
     if not 0 <= stall < 1:
         raise ValueError(f"stall must be in 0..1, 1 excluded, not {stall}")
     images = check_inputs(plan.program, inputs)
-    geometry = Geometry(plan.machine)
-    job = _job(plan, geometry, images, stall, seed)
-    arrays = _arrays(plan, inputs, seed)
+    job = _job(plan, images, stall, seed)
+    arrays: dict[str, NDArray[Any]] = {f"input {name}": np.asarray(codes, np.int32) for name, codes in inputs.items()}
+    arrays["tiles"] = _beats(plan)
     place = place or build_machine(plan.machine, engine)
     with tempfile.TemporaryDirectory(prefix="bitwright-") as temporary:
         folder = Path(temporary)
@@ -112,65 +114,100 @@ def run(plan: Plan, inputs: Mapping[str, NDArray[np.integer]], *, stall: float =
         np.savez(folder / "job.npz", allow_pickle=False, **arrays)
         engine.run_bench(place, TOP, "rtl.benches.program_bench", folder, {"BITWRIGHT_JOB": str(folder)}, waves)
         result = json.loads((folder / "result.json").read_text())
-        with np.load(folder / "result.npz") as words:
-            codes = {tensor.name: _codes(tensor, words[tensor.name], plan.machine) for tensor in plan.program.tensors}
+        with np.load(folder / "result.npz") as found:
+            codes = {tensor.name: _codes(tensor, dict(found), plan.machine) for tensor in plan.program.tensors}
     ends = np.array(result["ends"], np.int64).reshape(images, len(plan.program.records))
     return RtlResult(codes, ends, tuple(_events(counters, plan.machine) for counters in result["counters"]))
 
 
-def _job(plan: Plan, geometry: Geometry, images: int, stall: float, seed: int) -> dict[str, Any]:
+def _job(plan: Plan, images: int, stall: float, seed: int) -> dict[str, Any]:
     """What the bench needs besides arrays."""
-    program, machine = plan.program, plan.machine
-    beats = sum(schedule.row_tiles * schedule.fill_cycles for _, schedule in plan.convs())
+    program, machine, geometry = plan.program, plan.machine, Geometry(plan.machine)
+    records = list(enumerate(program.records))
+    loads = [record for _, record in records if isinstance(record, Load)]
+    stores = [record for _, record in records if isinstance(record, Store)]
+    loaded = {load.output for load in loads}
+    tables = {"compute": describe, "inward": describe_inward, "outward": describe_outward}
     return {
         "images": images, "seed": seed, "stall": stall, "columns": machine.columns, "lanes": machine.lanes,
-        "region_words": machine.region_words, "counters": COUNTERS,
-        "cycle_limit": int((2 * timeline(plan).total + beats) / (1 - stall)) + 100,
-        "descriptor": [f"{word:x}" for word in describe(plan, geometry)],
-        "fill": [f"{word:x}" for word in describe_fill(plan, geometry)],
-        "tensors": [{"name": tensor.name, "base": plan.bases[tensor.name], "words": tensor_words(tensor, machine),
-                     "complete_after": _last_writer(plan, tensor), "output": tensor in program.outputs}
-                    for tensor in program.tensors],
+        "region_words": machine.region_words, "machine": machine.model_dump(), "memory": machine.memory.model_dump(),
+        "counters": COUNTERS, "cycle_limit": _cycle_limit(plan, stall), "bases": plan.bases,
+        **{name: [f"{word:x}" for word in words(plan, geometry)] for name, words in tables.items()},
+        "records": {"computes": [i for i, record in records if isinstance(record, Conv | Pool)],
+                    "loads": [i for i, record in records if isinstance(record, Load)],
+                    "stores": [i for i, record in records if isinstance(record, Store)]},
+        "tensors": [[t.name, t.height, t.width, t.parts, [t.format.bits, t.format.kind, t.format.zero_point]]
+                    for t in program.tensors],
+        "maps": sorted({load.input for load in loads} | {store.output for store in stores}),
+        "resident": [t.name for t in program.inputs if t.name in plan.bases and t.name not in loaded],
+        "chip": [[name, _last_writer(plan, name), tensor_words(program.tensor(name), machine)] for name in plan.bases],
+        "loads": [[load.input, load.output, load.first_row] for load in loads],
+        "stores": [[store.input, store.output, store.first_row, store.output_part] for store in stores],
+        "store_beats": [schedule.beats for schedule in plan.schedules
+                        if isinstance(schedule, TransferSchedule) and isinstance(schedule.record, Store)],
+        "inward_items": list(_inward_items(plan)),
     }
 
 
-def _last_writer(plan: Plan, tensor: Tensor) -> int:
-    """Index of the record that completes a tensor, -1 for an input."""
-    return max((i for i, record in enumerate(plan.program.records) if record.output == tensor.name), default=-1)
+def _cycle_limit(plan: Plan, stall: float) -> int:
+    """More cycles than a run takes, unless it hangs."""
+    beats = sum(schedule.beats if isinstance(schedule, TransferSchedule) else schedule.row_tiles * schedule.fill_cycles
+                for schedule in plan.schedules if not isinstance(schedule, PoolSchedule))
+    return int((2 * timeline(plan).total + beats) / (1 - stall)) + 100
 
 
-def _arrays(plan: Plan, inputs: Mapping[str, NDArray[np.integer]], seed: int) -> dict[str, Bits]:
-    """The stream as bytes of beats, and the words of the inputs with random bits wherever no code lies."""
-    rng, machine = np.random.default_rng(seed), plan.machine
-    words = [tile.reshape(-1, machine.stream_bits) for tile in plan.stream()]
-    beats = np.concatenate(words) if words else np.zeros((0, machine.stream_bits), np.uint8)
-    arrays = {"stream": np.packbits(beats, axis=1, bitorder="little")}
-    for tensor in plan.program.inputs:
-        used = activation_image(np.full(tensor.shape, -1), tensor, machine)
-        images = [np.where(used == 1, activation_image(codes, tensor, machine), rng.integers(0, 2, used.shape))
-                  for codes in inputs[tensor.name]]
-        bits = np.stack(images) if images else np.zeros((0, *used.shape), np.uint8)
-        arrays[f"input {tensor.name}"] = np.packbits(bits.astype(np.uint8), axis=-1, bitorder="little")
-    return arrays
+def _inward_items(plan: Plan) -> Iterator[dict[str, int]]:
+    """Beats first ... end - 1 of a Conv's row tiles, or the number of a Load and of the Stores that it reads."""
+    first = loads = 0
+    for schedule, waits in zip(plan.schedules, plan.waits, strict=True):
+        if isinstance(schedule, ConvSchedule):
+            end = first + schedule.row_tiles * schedule.fill_cycles
+            yield {"first": first, "end": end}
+            first = end
+        elif isinstance(schedule, TransferSchedule) and isinstance(schedule.record, Load):
+            yield {"load": loads, "written": waits.written}
+            loads += 1
 
 
-def _codes(tensor: Tensor, characters: NDArray[np.uint8], machine: Machine) -> Codes:
-    """Codes from words as characters, most significant lane first; `x` is allowed where no code lies."""
-    lanes = characters[..., ::-1]
-    undefined, ones = (lanes != ord("0")) & (lanes != ord("1")), (lanes == ord("1")).astype(np.uint8)
-    plain = Tensor(tensor.name, tensor.height, tensor.width, tensor.parts, Format(tensor.format.bits, "unsigned"))
-    for image in undefined.astype(np.uint8):
-        holes = np.argwhere(read_activation_image(image, plain, machine))
-        if len(holes):
-            place = ", ".join(str(index) for index in holes[0])
-            raise SimulationError(f"tensor '{tensor.name}' holds undefined bits at (channel, y, x) = ({place})")
-    codes = [read_activation_image(image, tensor, machine) for image in ones]
-    return np.array(codes, np.int32).reshape(-1, *tensor.shape)
+def _last_writer(plan: Plan, name: str) -> int | None:
+    """Index of the record that completes a tensor on chip, None for an input that is there from the start."""
+    return max((i for i, record in enumerate(plan.program.records)
+                if record.output == name and not isinstance(record, Store)), default=None)
+
+
+def _beats(plan: Plan) -> Bits:
+    """Beats of all row tiles, as rows of bytes."""
+    bits = plan.machine.stream_bits
+    words = [tile.reshape(-1, bits) for tile in plan.stream()]
+    beats = np.concatenate(words) if words else np.zeros((0, bits), np.uint8)
+    return np.packbits(beats, axis=1, bitorder="little")
+
+
+def _codes(tensor: Tensor, found: Mapping[str, NDArray[Any]], machine: Machine) -> Codes:
+    """Codes of a tensor in the host's memory, or else on chip; `x` is allowed where no code lies.
+
+    On chip, words are characters, most significant lane first.
+    """
+    if f"map {tensor.name}" in found:
+        codes, undefined = found[f"map {tensor.name}"], found[f"unknown {tensor.name}"]
+    else:
+        lanes = found[tensor.name][..., ::-1]
+        plain = Tensor(tensor.name, tensor.height, tensor.width, tensor.parts, Format(tensor.format.bits, "unsigned"))
+        unknown = ((lanes != ord("0")) & (lanes != ord("1"))).astype(np.uint8)
+        codes = np.array([read_activation_image(image, tensor, machine)
+                          for image in (lanes == ord("1")).astype(np.uint8)], np.int32)
+        undefined = np.array([read_activation_image(image, plain, machine) for image in unknown])
+    holes = np.argwhere(undefined)
+    if len(holes):
+        place = ", ".join(str(index) for index in holes[0][1:])
+        raise SimulationError(f"tensor '{tensor.name}' holds undefined bits at (channel, y, x) = ({place})")
+    return codes.reshape(-1, *tensor.shape)
 
 
 def _events(counters: Mapping[str, int], machine: Machine) -> dict[str, int]:
     """Counters under the names of `sim.events`."""
     values = dict(counters)
     values["pair_lanes"] = values.pop("pair_elements") * machine.lanes
-    values["stream_in_bits"] = values.pop("stream_beats") * machine.stream_bits
+    for way in ("in", "out"):
+        values[f"stream_{way}_bits"] = values.pop(f"stream_{way}_beats") * machine.stream_bits
     return values

@@ -73,7 +73,8 @@ def generate(machine: Machine, directory: str | Path) -> tuple[Path, ...]:
     parameters = {
         "top": TOP, "machine": machine.model_dump(), "records": geometry.records,
         "address_bits": geometry.address_bits, "counters": COUNTERS,
-        "descriptor": _fields(geometry.descriptor), "fill": _fields(geometry.fill),
+        "descriptor": _fields(geometry.descriptor), "inward": _fields(geometry.inward),
+        "outward": _fields(geometry.outward),
         "packet": _fields(geometry.packet_layout),
     }
     texts = {

@@ -21,6 +21,9 @@ from sim.timing import timeline
 
 RunUnit = Callable[..., None]
 
+WAITS = ("wait_accumulator", "wait_weights", "wait_transfers", "starved", "blocked")
+"""Counters of cycles in which something waits."""
+
 
 @pytest.fixture(scope="session")
 def small_machine() -> Machine:
@@ -55,9 +58,10 @@ def differences(plan: Plan, inputs: dict[str, NDArray[np.int32]], *, stall: floa
     codes, times = simulate(plan.program, inputs), timeline(plan)
     found = [f"codes of {name}" for name in codes if not np.array_equal(codes[name], result.codes[name])]
     per_record = events(plan)
-    expected = {name: sum(record[name] for record in per_record) for name in EVENTS} | {"pairs": times.pairs}
+    expected = {name: sum(record.get(name, 0) for record in per_record) for name in (*EVENTS, "stream_out_bits")}
+    expected |= {"pairs": times.pairs}
     if not stall:
-        expected |= {"wait_accumulator": times.wait_accumulator, "wait_weights": times.wait_weights}
+        expected |= {name: getattr(times, name) for name in WAITS}
         found += [f"ends {list(ends)} not {times.ends}" for ends in result.ends if tuple(ends) != times.ends]
     for counters in result.counters:
         found += [f"{name} {counters[name]} not {expected[name]}" for name in expected

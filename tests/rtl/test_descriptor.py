@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from amaranth.lib import data
 
-from rtl.descriptor import describe, describe_fill, pack
+from rtl.descriptor import describe, describe_inward, describe_outward, pack
 from rtl.geometry import Geometry
 from sim.digits import no_digits
 from sim.errors import InputError
@@ -17,7 +17,7 @@ from sim.limits import MAX_RECORDS
 from sim.machine import load_machine
 from sim.packet import packet_fields
 from sim.plan import plan
-from sim.program import Conv, Pool, Program, Tensor
+from sim.program import Conv, Load, Pool, Program, Store, Tensor
 from sim.testing import random_machine
 
 MACHINES = *map(load_machine, ("tiny", "edge", "large")), random_machine(np.random.default_rng(5))
@@ -50,14 +50,39 @@ def test_pack_refuses_what_does_not_fit(field, value, limits):
         pack({field: value}, layout, "record 'x'")
 
 
-def test_fill_table_ends():
-    """Pools have no weights; the table ends with a word that is not valid."""
+def transferred():
+    """A Pool whose input is loaded and whose output is stored."""
     tensors = Tensor("a", 2, 2, (1,), Format(2, "unsigned")), Tensor("b", 1, 1, (1,), Format(2, "unsigned"))
-    pool = plan(Program(tensors, (Pool("pool", "a", "b", (2, 2)),)), load_machine("edge"))
-    geometry = Geometry(load_machine("edge"))
-    assert describe_fill(pool, geometry) == [0]
-    valid, end = describe_fill(one_conv((1,)), Geometry(load_machine("tiny")))
-    assert (valid & 1, end) == (1, 0)
+    records = Load("load", "a", "a"), Pool("pool", "a", "b", (2, 2)), Store("store", "b", "b")
+    return plan(Program(tensors, records), load_machine("edge"))
+
+
+def test_stream_tables_end():
+    """Pools have no weights; both tables of stream items end with a word that is not valid."""
+    pool, geometry = transferred(), Geometry(load_machine("edge"))
+    load, end = describe_inward(pool, geometry)
+    assert (load & 3, end) == (3, 0)
+    store, end = describe_outward(pool, geometry)
+    assert (store & 1, end) == (1, 0)
+    tiles, end = describe_inward(one_conv((1,)), Geometry(load_machine("tiny")))
+    assert (tiles & 3, end) == (1, 0)
+
+
+def test_entries_name_their_record():
+    """Every entry holds the index of its record in the Program, and what it waits for."""
+    planned, geometry = transferred(), Geometry(load_machine("edge"))
+    (pool,) = describe(planned, geometry)
+    entries = {"descriptor": pool, "inward": describe_inward(planned, geometry)[0],
+               "outward": describe_outward(planned, geometry)[0]}
+    found = {name: {field: view[field] for field in ("record", "after_loads", "after_computes") if field in view}
+             for name, view in ((name, fields(word, getattr(geometry, name))) for name, word in entries.items())}
+    assert found == {"descriptor": {"record": 1, "after_loads": 1}, "inward": {"record": 0, "after_computes": 0},
+                     "outward": {"record": 2, "after_computes": 1}}
+
+
+def fields(word, layout):
+    """Fields of a packed word, as unsigned numbers."""
+    return {name: word >> field.offset & ((1 << field.width) - 1) for name, field in layout}
 
 
 def test_every_record_has_a_descriptor():
