@@ -16,6 +16,10 @@ __all__ = ["Choices", "RandomChoices", "SteeredChoices", "choices_of"]
 
 T = TypeVar("T")
 
+AHEAD = frozenset({"layers", "extent", "concat", "parts", "channels", "activation_bits", "activation_kind",
+                   "zero_point"})
+"""Decisions that are made before the layer that they matter to: those about the tensor that it reads."""
+
 
 class Choices(ABC):
     """Named decisions.
@@ -24,9 +28,16 @@ class Choices(ABC):
     ----------
     proposals : int
         How often a generator may try again when what it has chosen does not fit.
+    layer : int
+        The layer of a Program that decisions are about; -1 before the first.
     """
 
     proposals = 100
+    layer = -1
+
+    def begin_layer(self) -> None:
+        """The next layer of a Program begins."""
+        self.layer += 1
 
     @abstractmethod
     def integer(self, name: str, low: int, high: int) -> int:
@@ -68,19 +79,24 @@ class SteeredChoices(Choices):
     ----------
     base : Choices
         Decides what no hint names, and how often a hint is followed.
-    hints : mapping of name to values
-        Wanted numbers, options, or True and False.
+    hints : sequence of mappings of name to values
+        Wanted numbers, options, or True and False: a mapping for each layer. What is decided about a tensor follows
+        the hints of the layer that reads it.
     obedience : float
         Probability that a hint is followed.
 
     Examples
     --------
-    >>> choices = SteeredChoices(RandomChoices(np.random.default_rng(0)), {"bits": [5]}, obedience=1)
-    >>> choices.integer("bits", 1, 8), choices.choice("bits", [5, 6]), choices.integer("bits", 1, 1)
-    (5, 5, 1)
+    >>> choices = SteeredChoices(RandomChoices(np.random.default_rng(0)), [{"stride": [2]}, {"stride": [3]}], 1)
+    >>> choices.begin_layer()
+    >>> choices.integer("stride", 1, 4), choices.choice("stride", [2, 3]), choices.integer("stride", 1, 1)
+    (2, 2, 1)
+    >>> choices.begin_layer()
+    >>> choices.integer("stride", 1, 4)
+    3
     """
 
-    def __init__(self, base: Choices, hints: Mapping[str, Sequence[object]], obedience: float = 0.9) -> None:
+    def __init__(self, base: Choices, hints: Sequence[Mapping[str, Sequence[object]]], obedience: float = 0.9) -> None:
         self.base, self.hints, self.obedience = base, hints, obedience
 
     def integer(self, name: str, low: int, high: int) -> int:
@@ -103,7 +119,9 @@ class SteeredChoices(Choices):
         return self.base.values(name)
 
     def _wanted(self, name: str) -> Sequence[object]:
-        return self.hints.get(name, ()) if name in self.hints and self.base.chance(name, self.obedience) else ()
+        layer = self.layer + (name in AHEAD)
+        hints = self.hints[layer] if 0 <= layer < len(self.hints) else {}
+        return hints[name] if name in hints and self.base.chance(name, self.obedience) else ()
 
 
 def choices_of(source: np.random.Generator | Choices) -> Choices:

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from sim.digits import no_digits
 from sim.formats import Format, Kind
 from sim.records import Conv, Tensor, accumulator_bounds
-from sim.requantize import wrap
 from sim.schedule import blocks_of
 from sim.simulate import accumulate
 from sim.testing.draft import Draft
@@ -50,7 +49,7 @@ def _draw_weights(draft: Draft, kind: str, shape: tuple[int, int, int, int]) -> 
     elif draft.has("unsigned", 0.15):
         most, weight_kind = min(7, most), "unsigned"
     fmt = Format(choices.integer("weight_bits", 1, most), weight_kind)
-    if not choices.chance("random weights", RANDOM):
+    if not choices.chance("random_weights", RANDOM):
         return np.full(shape, fmt.high or fmt.low, np.int8), fmt
     rng = choices.values("weights")
     codes = rng.integers(fmt.low, fmt.high + 1, shape)
@@ -74,10 +73,11 @@ def requantized(draft: Draft, conv: Conv, source: Tensor, target: Tensor, wants_
         other, part = _residual(draft, conv, source, target)
         conv = replace(conv, residual=other.name, residual_part=part)
         codes = _by_channel(draft.samples[other.name][:, other.part_slice(part)].astype(np.int64))
-    most = choices.integer("digits", 1, ranges.terms), choices.integer("residual digits", 1, ranges.terms)
-    if choices.chance("random requantizer", RANDOM):
+    most = choices.integer("digits", 1, ranges.terms), choices.integer("residual_digits", 1, ranges.terms)
+    if choices.chance("random_requantizer", RANDOM):
         sums = accumulate(conv, source, draft.samples[source.name]).astype(np.int64)
-        wrapped = np.array([wrap(int(value), ranges.acc_bits) for value in sums.flat]).reshape(sums.shape)
+        half = 1 << (ranges.acc_bits - 1)
+        wrapped = (sums + half) % (2 * half) - half
         found = random_requantizer(choices.values("requantizer"), _by_channel(wrapped), codes, target.format, ranges,
                                    most)
     else:
@@ -94,8 +94,8 @@ def _residual(draft: Draft, conv: Conv, source: Tensor, target: Tensor) -> tuple
     found = [(tensor, part) for tensor in draft.tensors if tensor not in (source, target)
              and (tensor.height, tensor.width) == size and tensor.format.bits <= draft.machine.max_bits_a
              for part, channels in enumerate(tensor.parts) if channels == conv.channels]
-    if found and not draft.choices.chance("fresh residual", 0.3):
-        return draft.choices.choice("residual", found)
+    if found and not draft.choices.chance("fresh_residual", 0.3):
+        return draft.choices.choice("residual_tensor", found)
     before = draft.parts(8, 0.2)[1:]
     fmt = draft.format("residual_bits")
     return draft.add(draft.tensor(*size, (*before, conv.channels), fmt)), len(before)

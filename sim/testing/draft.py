@@ -45,12 +45,12 @@ class Draft:
         self.records: list[Record] = []
         self.samples: dict[str, NDArray[np.int32]] = {}
         self.wrap = self.has("wrap", 0.15)
-        narrower = not self.wrap and choices.chance("fewer acc_bits", 0.3)
+        narrower = not self.wrap and choices.chance("fewer_acc_bits", 0.3)
         self.ranges = Ranges(
             choices.integer("acc_bits", min(LEAST_ACC_BITS, machine.acc_bits), machine.acc_bits) if narrower
             else machine.acc_bits,
             choices.integer("window", min(4, machine.window), machine.window),
-            choices.integer("terms", 1, machine.terms) if choices.chance("fewer terms", 0.3) else machine.terms)
+            choices.integer("terms", 1, machine.terms) if choices.chance("fewer_terms", 0.3) else machine.terms)
         self.rounding: Rounding = choices.choice("rounding", machine.roundings)
 
     def program(self) -> Program:
@@ -70,10 +70,11 @@ class Draft:
     def format(self, name: str) -> Format:
         """A format that engines can read; `name` is that of the decision on its bits."""
         kinds: tuple[Kind, ...] = ("unsigned", "signed")
-        plain = Format(self.choices.integer(name, 1, self.machine.max_bits_a), self.choices.choice("codes", kinds))
-        if not self.choices.chance("zero point", 0.6):
+        bits = self.choices.integer(name, 1, self.machine.max_bits_a)
+        plain = Format(bits, self.choices.choice("activation_kind", kinds))
+        if not self.choices.chance("zero_point", 0.6):
             return plain
-        return Format(plain.bits, plain.kind, self.choices.integer("zero point", plain.low, plain.high))
+        return Format(plain.bits, plain.kind, self.choices.integer("zero_point", plain.low, plain.high))
 
     def parts(self, most: int, probability: float) -> tuple[int, ...]:
         """Channel counts of a tensor of one part, or of several with that probability."""

@@ -77,6 +77,7 @@ class _Maker:
     def add_layer(self, source: Tensor, last: bool) -> Tensor:
         """Append the records that write the next tensor; the tensor."""
         draft = self.draft
+        draft.choices.begin_layer()
         legal = [kind for kind in self.kinds if len(source.parts) == 1 or kind in (*DENSE, "max")]
         for _ in range(draft.choices.proposals):
             kind = draft.choices.choice("kind", legal)

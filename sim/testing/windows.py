@@ -35,13 +35,13 @@ class Window:
 def draw_window(choices: Choices, kind: str, source: Tensor) -> Window:
     """A window for a record of this kind (`sim.testing.KINDS`) over `source`."""
     size = source.height, source.width
-    if kind == "linear" or (kind == "average" and choices.chance("whole map", 0.4)):
+    if kind == "linear" or (kind == "average" and choices.chance("whole_map", 0.4)):
         return Window(size)
     if kind == "add":
         return Window()
     height, width = (choices.integer("kernel", 1, MOST) for _ in size)
     stride = choices.integer("stride", 1, MOST_STRIDE)
-    dilation = choices.integer("dilation", 1, MOST) if kind in ("dense", "depthwise") else 1
+    dilation = choices.integer("dilation", 1, MOST) if kind != "max" else 1
     padded = choices.chance("padding", 0.5)
     (top, bottom), (left, right) = (_draw_pads(choices, extent, kernel, dilation, padded, inside=kind == "max")
                                     for extent, kernel in zip(size, (height, width), strict=True))

@@ -1,0 +1,83 @@
+"""The bins that tests of the hardware must meet, and those that nothing can meet, with the reason."""
+
+from __future__ import annotations
+
+from sim.testing import situations as met
+from sim.testing.coverage import Group, Values
+
+__all__ = ["LAYER_GROUPS"]
+
+BITS = range(1, 9)
+DENSE = ("dense", "depthwise")
+CONVS = ("dense", "depthwise", "average", "add", "copy")
+SLIDING = ("dense", "depthwise", "average", "max")
+LAYERS = (*CONVS, "max")
+EDGES = ("one full", "one short", "many full", "many short")
+
+
+def _signs(values: Values) -> str | None:
+    return "bipolar weights are dense" if values[:2] == ("depthwise", "bipolar") else None
+
+
+def _window(values: Values) -> str | None:
+    return "a Pool has no dilation" if values[0] == "max" and values[3] != 1 else None
+
+
+def _kernel(values: Values) -> str | None:
+    return "an average of one pixel is a copy" if values == ("average", "1 x 1") else None
+
+
+def _packing(values: Values) -> str | None:
+    _, taps, phases = values
+    slow = (taps, phases) in ((8, 2), (8, 3), (8, 4), (4, 4))
+    return "reads outlast 8 planes of weights, so half as many taps are never slower" if slow else None
+
+
+def _parts(values: Values) -> str | None:
+    kind, read, written = values
+    return "a Pool writes the parts that it reads" if kind == "max" and read != written else None
+
+
+def _residual(values: Values) -> str | None:
+    return "a copy has no residual" if values[0] == "copy" else None
+
+
+def _residual_time(values: Values) -> str | None:
+    return _residual(values) if values[1] in ("residual planes", "its first residual") else None
+
+
+LAYER_GROUPS = (
+    Group("bits", {"kind": DENSE, "weight_bits": BITS, "activation_bits": BITS}, met.bits),
+    Group("plain bits", {"kind": ("average", "add", "copy", "max"), "activation_bits": BITS}, met.plain_bits),
+    Group("signs", {"kind": DENSE, "weights": ("signed", "unsigned", "bipolar"),
+                    "activation_kind": ("unsigned", "signed")}, met.signs, _signs),
+    Group("bipolar", {"bipolar_activation_bits": BITS}, met.bipolar_bits),
+    Group("window", {"kind": SLIDING, "stride": range(1, 5), "padding": (False, True), "dilation": (1, 2, 3)},
+          met.window, _window),
+    Group("kernel", {"kind": SLIDING, "shape": ("1 x 1", "1 x k", "k x 1", "k x k", "whole map")}, met.kernel, _kernel),
+    Group("pads", {"kind": SLIDING, "side": ("top", "left", "bottom", "right"), "zero_point": (False, True)},
+          met.sides),
+    Group("packing", {"kind": DENSE, "taps": (1, 2, 4, 8), "phases": range(1, 5)}, met.packing, _packing),
+    Group("tap groups", {"kind": DENSE, "packed taps": EDGES}, met.tap_groups),
+    Group("row tiles", {"kind": CONVS, "written channels": EDGES}, met.row_tiles),
+    Group("chunks", {"kind": CONVS, "pixels": ("one", "many full", "many short")}, met.chunks),
+    Group("row groups", {"kind": LAYERS, "rows": EDGES}, met.row_groups),
+    Group("lane blocks", {"kind": LAYERS, "lanes": EDGES}, met.lane_blocks),
+    Group("digits", {"digits": range(1, 5), "residual_digits": range(5)}, met.digits),
+    Group("rounding", {"rounding": ("half_up", "half_even", "floor"), "wrap": (False, True)}, met.rounding),
+    Group("channels", {"channel": ("constant", "no shift", "clamped at the zero point", "clamped", "wide output",
+                                   "output with a zero point")}, met.channels),
+    Group("residuals", {"kind": CONVS, "codes": ("unsigned", "signed"),
+                        "origin": ("the host", "computed", "a later part")}, met.residual, _residual),
+    Group("residual bits", {"than the output": ("narrower", "equal", "wider")}, met.residual_bits),
+    Group("parts", {"kind": ("dense", "max"), "read": (1, 2, 3), "written": (1, 2, 3)}, met.parts, _parts),
+    Group("requantizer", {"kind": CONVS, "busy with": ("digits", "output planes", "residual planes")},
+          met.requantizer, _residual_time),
+    Group("waiting", {"kind": CONVS, "for": ("nothing", "weights", "accumulators", "weights and accumulators")},
+          met.stall),
+    Group("bound", {"kind": CONVS, "by": ("computing", "requantizing", "either", "its first residual")}, met.regime,
+          _residual_time),
+    Group("place", {"role": ("read", "written"), "behind others": (False, True), "in several regions": (False, True)},
+          met.place),
+)
+"""What Convs and Pools can meet."""
