@@ -6,6 +6,7 @@ and shapes of all parameters and buffers are those of torchvision, whose checkpo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
 from torch import Tensor, nn
@@ -44,11 +45,15 @@ class InvertedResidual(nn.Module):
 
 
 class MobileNetV2(nn.Module):
-    """MobileNetV2 of width 1: 3 504 872 parameters, 301 M multiplications for an image of 224 x 224.
+    """MobileNetV2; as it stands of width 1: 3 504 872 parameters, 301 M multiplications for an image of 224 x 224.
 
     Parameters
     ----------
     classes : int
+    groups : sequence of (expansion, channels out, blocks, stride of the first block)
+    head : int
+        Channels of the last convolution.
+    stem_stride : int
 
     Examples
     --------
@@ -57,18 +62,19 @@ class MobileNetV2(nn.Module):
     torch.Size([1, 1000])
     """
 
-    def __init__(self, classes: int = 1000) -> None:
+    def __init__(self, classes: int = 1000, groups: Sequence[tuple[int, int, int, int]] = GROUPS, head: int = HEAD,
+                 stem_stride: int = 2) -> None:
         super().__init__()
-        layers: list[nn.Module] = [_normed(3, STEM, 3, stride=2)]
+        layers: list[nn.Module] = [_normed(3, STEM, 3, stem_stride)]
         channels = STEM
-        for expansion, width, blocks, stride in GROUPS:
+        for expansion, width, blocks, stride in groups:
             for block in range(blocks):
                 layers.append(InvertedResidual(channels, width, 1 if block else stride, expansion))
                 channels = width
-        self.features = nn.Sequential(*layers, _normed(channels, HEAD, 1))
+        self.features = nn.Sequential(*layers, _normed(channels, head, 1))
         self.avgpool = nn.AdaptiveAvgPool2d((1, 1))
         self.flatten = nn.Flatten()
-        self.classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(HEAD, classes))
+        self.classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(head, classes))
 
     def forward(self, x: Tensor) -> Tensor:
         return cast(Tensor, self.classifier(self.flatten(self.avgpool(self.features(x)))))

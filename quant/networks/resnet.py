@@ -10,7 +10,7 @@ from typing import cast
 
 from torch import Tensor, nn
 
-__all__ = ["ResNet", "resnet18", "resnet34"]
+__all__ = ["ResNet", "group_of_blocks", "resnet18", "resnet34"]
 
 WIDTHS = (64, 128, 256, 512)
 """Channels of the four groups of blocks."""
@@ -66,10 +66,10 @@ class ResNet(nn.Module):
         self.bn1 = nn.BatchNorm2d(WIDTHS[0])
         self.relu = nn.ReLU()
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
-        self.layer1 = _group(WIDTHS[0], WIDTHS[0], blocks[0], stride=1)
-        self.layer2 = _group(WIDTHS[0], WIDTHS[1], blocks[1], stride=2)
-        self.layer3 = _group(WIDTHS[1], WIDTHS[2], blocks[2], stride=2)
-        self.layer4 = _group(WIDTHS[2], WIDTHS[3], blocks[3], stride=2)
+        self.layer1 = group_of_blocks(WIDTHS[0], WIDTHS[0], blocks[0], stride=1)
+        self.layer2 = group_of_blocks(WIDTHS[0], WIDTHS[1], blocks[1], stride=2)
+        self.layer3 = group_of_blocks(WIDTHS[1], WIDTHS[2], blocks[2], stride=2)
+        self.layer4 = group_of_blocks(WIDTHS[2], WIDTHS[3], blocks[3], stride=2)
         self.avgpool = nn.AdaptiveAvgPool2d((1, 1))
         self.flatten = nn.Flatten()
         self.fc = nn.Linear(WIDTHS[3], classes)
@@ -90,7 +90,7 @@ def resnet34(classes: int = 1000) -> ResNet:
     return ResNet((3, 4, 6, 3), classes)
 
 
-def _group(channels_in: int, channels_out: int, blocks: int, stride: int) -> nn.Sequential:
+def group_of_blocks(channels_in: int, channels_out: int, blocks: int, stride: int) -> nn.Sequential:
     """Blocks of one width, the first one with the stride."""
     first = BasicBlock(channels_in, channels_out, stride)
     return nn.Sequential(first, *(BasicBlock(channels_out, channels_out, 1) for _ in range(blocks - 1)))

@@ -1,0 +1,67 @@
+"""Relatives of the networks for images of 32 x 32, small enough for a whole run on the RTL."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from torch import Tensor, nn
+
+from quant.networks.mobilenet import MobileNetV2
+from quant.networks.resnet import group_of_blocks
+
+__all__ = ["SmallResNet", "resnet20", "small_mobilenet"]
+
+RESNET_WIDTHS = (16, 32, 64)
+MOBILENET_GROUPS = ((1, 16, 1, 1), (6, 24, 2, 1), (6, 32, 2, 2), (6, 64, 2, 2))
+
+
+class SmallResNet(nn.Module):
+    """A residual network of 3 groups of basic blocks: He et al., arXiv 1512.03385, section 4.2.
+
+    Where shapes change, the shortcut is a strided 1 x 1 convolution (option B of the paper).
+
+    Parameters
+    ----------
+    blocks : int
+        Of each group: 1 makes ResNet-8, 3 make ResNet-20.
+    classes : int
+
+    Examples
+    --------
+    >>> import torch
+    >>> resnet20().eval()(torch.zeros(1, 3, 32, 32)).shape
+    torch.Size([1, 10])
+    """
+
+    def __init__(self, blocks: int, classes: int = 10) -> None:
+        super().__init__()
+        first, second, third = RESNET_WIDTHS
+        self.conv1 = nn.Conv2d(3, first, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(first)
+        self.relu = nn.ReLU()
+        self.layer1 = group_of_blocks(first, first, blocks, stride=1)
+        self.layer2 = group_of_blocks(first, second, blocks, stride=2)
+        self.layer3 = group_of_blocks(second, third, blocks, stride=2)
+        self.avgpool = nn.AdaptiveAvgPool2d((1, 1))
+        self.flatten = nn.Flatten()
+        self.fc = nn.Linear(third, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.relu(self.bn1(self.conv1(x)))
+        x = self.layer3(self.layer2(self.layer1(x)))
+        return cast(Tensor, self.fc(self.flatten(self.avgpool(x))))
+
+
+def resnet20(classes: int = 10) -> SmallResNet:
+    """ResNet-20: 41 M multiplications for an image of 32 x 32."""
+    return SmallResNet(3, classes)
+
+
+def small_mobilenet(classes: int = 10) -> MobileNetV2:
+    """The first inverted residuals of MobileNetV2, without the stem's stride, on 32 x 32.
+
+    >>> import torch
+    >>> small_mobilenet().eval()(torch.zeros(1, 3, 32, 32)).shape
+    torch.Size([1, 10])
+    """
+    return MobileNetV2(classes, MOBILENET_GROUPS, head=256, stem_stride=1)
