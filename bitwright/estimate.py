@@ -25,9 +25,9 @@ class LayerEstimate:
     bits : (int, int)
         Weight and activation bits.
     latency_cycles : int
-        Including what it waits for.
+        Including what it waits for; of a Load or Store, those in which no Conv or Pool runs until its end.
     utilisation : float
-        MACs times both bit widths over the machine's one-bit products in those cycles; 0 for pooling.
+        MACs times both bit widths over the machine's one-bit products in those cycles; 0 where there are none.
     weight_bytes : int
         As streamed, without parameters.
     """
@@ -64,7 +64,7 @@ def estimate(plan: Plan, technology: Technology) -> Estimate:
     totals: dict[str, int] = {}
     counts = events(plan)
     for index, (record, schedule) in enumerate(zip(plan.program.records, plan.schedules, strict=True)):
-        cycles = line.ends[index] - line.starts[index]
+        cycles = line.shares[index]
         counted = counts[index] | {"cycles": cycles}
         totals = {name: totals.get(name, 0) + count for name, count in counted.items()}
         match schedule:
@@ -78,8 +78,8 @@ def estimate(plan: Plan, technology: Technology) -> Estimate:
                 assert_never(schedule)
         layers.append(LayerEstimate(
             name=record.name, kind=kind, bits=bits, macs=macs, latency_cycles=cycles,
-            utilisation=macs * bits[0] * bits[1] / (products * cycles), energy=energy(counted, machine, technology),
-            weight_bytes=stored))
+            utilisation=macs * bits[0] * bits[1] / (products * cycles) if macs else 0.0,
+            energy=energy(counted, machine, technology), weight_bytes=stored))
     return Estimate(
         layers=tuple(layers), latency_cycles=line.total, latency_us=line.total / machine.clock_mhz,
         energy=energy(totals, machine, technology), weight_bytes=sum(layer.weight_bytes for layer in layers),

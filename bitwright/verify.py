@@ -70,7 +70,8 @@ def predicted_counters(plan: Plan) -> dict[str, int]:
     """The counters the RTL must show after one image."""
     line = timeline(plan)
     counts = {"total": line.total, "pairs": line.pairs, "wait_accumulator": line.wait_accumulator,
-              "wait_weights": line.wait_weights}
+              "wait_weights": line.wait_weights, "wait_transfers": line.wait_transfers, "starved": line.starved,
+              "blocked": line.blocked}
     for record in events(plan):
         for name, count in record.items():
             counts[name] = counts.get(name, 0) + count
@@ -104,7 +105,7 @@ def verify(name: str, plan: Plan, inputs: Mapping[str, NDArray[np.integer]], rtl
     comparisons.append(compare_codes(program, ("RTL", "simulator"), on_rtl.codes,
                                      {name: codes[:rtl_images] for name, codes in simulated.items()}))
     progress.done(f"{name}: compared with the RTL")
-    counted = tuple({"total": int(ends[-1]), **counters}
+    counted = tuple({"total": int(ends.max()), **counters}
                     for ends, counters in zip(on_rtl.ends, on_rtl.counters, strict=True))
     return Verification(tuple(comparisons), _layer_cycles(plan, on_rtl.ends), predicted_counters(plan), counted)
 

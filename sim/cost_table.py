@@ -2,13 +2,14 @@
 
 An entry is a safe bound: the layer on its own, its weights streamed from its start, with the widest output and
 residual that the choice of bits allows and as many multiplier digits as the machine has. Since no layer takes longer
-inside a network than alone, the sum over layers bounds the network that is finally simulated.
+inside a network than alone, the sum over layers, Loads and Stores bounds the network that is finally simulated.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from math import fsum
 from typing import assert_never
 
 import numpy as np
@@ -24,7 +25,7 @@ from sim.records import Conv, Load, Pool, Store, reads
 from sim.schedule import ConvSchedule, ConvShape, conv_shape, schedule_conv, schedule_pool
 from sim.technology import Technology
 from sim.timing import layer_cycles, transfer_cycles
-from sim.transfers import schedule_transfer
+from sim.transfers import schedule_transfer, with_transfers
 
 __all__ = ["CostTable", "cost_table"]
 
@@ -48,7 +49,7 @@ class CostTable:
     fits : bool array
         Whether the machine has the widths and holds the layer's row tiles; activations are placed by `plan` alone.
     fixed_cycles, fixed_energy_pj
-        What layers without a choice (Pool) add to any network.
+        What records without a choice add to any network: Pools, the Loads of inputs and the Stores of outputs.
     """
 
     layers: tuple[str, ...]
@@ -74,8 +75,10 @@ def cost_table(program: Program, machine: Machine, technology: Technology,
     Raises
     ------
     InputError
-        If the widths do not rise or are not in 1..8.
+        If the widths do not rise or are not in 1..8, or the Program has Loads or Stores: `sim.plan` adds them.
     """
+    if any(isinstance(record, Load | Store) for record in program.records):
+        raise InputError("a cost table is of a Program without Loads and Stores")
     _check_widths("weight_bits", weight_bits)
     _check_widths("activation_bits", activation_bits)
     convs = program.convs
@@ -123,23 +126,24 @@ def _fits(schedule: ConvSchedule, machine: Machine) -> bool:
 
 
 def _fixed_costs(program: Program, machine: Machine, technology: Technology, widest: int) -> tuple[int, float]:
-    cycles, energy_pj = 0, 0.0
-    for record in program.records:
+    """Cycles and energy of Pools, Loads and Stores as wide as they can become, and of the memory's latency."""
+    costs = [{"cycles": machine.memory.latency_cycles}]
+    given = {tensor.name for tensor in program.inputs}
+    for record in with_transfers(program).records:
         match record:
             case Conv():
                 continue
-            case Load() | Store():
-                transfer = schedule_transfer(program, record, machine)
-                counts = transfer_events(transfer, machine) | {"cycles": transfer_cycles(transfer, machine.memory)}
-                cycles += counts["cycles"]
-                energy_pj += energy(counts, machine, technology).nominal_pj
             case Pool():
-                schedule = schedule_pool(program, record, machine)
-                schedule = replace(schedule, bits=max(widest, schedule.bits))
+                pool = schedule_pool(program, record, machine)
+                pool = replace(pool, bits=max(widest, pool.bits))
                 source, target = program.tensor(record.input), program.tensor(record.output)
-                counts = pool_events(schedule, source, target, machine) | {"cycles": schedule.cycles}
-                cycles += schedule.cycles
-                energy_pj += energy(counts, machine, technology).nominal_pj
+                costs.append(pool_events(pool, source, target, machine) | {"cycles": pool.cycles})
+            case Load() | Store():
+                bits = program.tensor(record.input).format.bits if record.input in given else program.acc_bits
+                transfer = schedule_transfer(program, record, machine, bits)
+                costs.append(transfer_events(transfer, machine)
+                             | {"cycles": transfer_cycles(transfer, machine.memory)})
             case _:
                 assert_never(record)
-    return cycles, energy_pj
+    return (sum(counts["cycles"] for counts in costs),
+            fsum(energy(counts, machine, technology).nominal_pj for counts in costs))

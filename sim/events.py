@@ -23,12 +23,13 @@ EVENTS: dict[str, str] = {
     "acc_reads": "accumulator words read, by additions and by the requantizer",
     "acc_writes": "accumulator words written",
     "requant_terms": "shifted additions in the requantizers",
-    "act_reads": "activation words read: operands, residuals, pooling",
-    "act_writes": "activation words written (under a mask of rows lanes by Convs)",
+    "act_reads": "activation words read: operands, residuals, pooling, Stores",
+    "act_writes": "activation words written (under a mask of rows lanes by Convs), by Loads too",
     "weight_reads": "weight words read into the row operand registers",
     "weight_writes": "weight and parameter words written from the stream",
     "operand_bits": "bits clocked into row and column operand registers",
-    "stream_in_bits": "bits taken from the stream",
+    "stream_in_bits": "bits taken from the inward stream",
+    "stream_out_bits": "bits put on the outward stream",
 }
 """Every event and what one of it is."""
 
@@ -77,6 +78,7 @@ def conv_events(schedule: ConvSchedule, machine: Machine) -> dict[str, int]:
         "weight_writes": weight_writes,
         "operand_bits": operand_bits(schedule, machine),
         "stream_in_bits": weight_writes * machine.lanes,
+        "stream_out_bits": 0,
     }
 
 
@@ -111,8 +113,8 @@ def transfer_events(schedule: TransferSchedule, machine: Machine) -> dict[str, i
     """Event counts of a Load or Store: all words of the tensor's place, in whole beats."""
     words, bits = machine.columns * schedule.words, schedule.beats * machine.stream_bits
     if isinstance(schedule.record, Load):
-        return {"act_writes": words, "stream_in_bits": bits}
-    return {"act_reads": words, "stream_out_bits": bits}
+        return dict.fromkeys(EVENTS, 0) | {"act_writes": words, "stream_in_bits": bits}
+    return dict.fromkeys(EVENTS, 0) | {"act_reads": words, "stream_out_bits": bits}
 
 
 def taps_inside(shape: ConvShape) -> int:

@@ -8,16 +8,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from sim.bands import cut
 from sim.errors import InputError
 from sim.layout import Bits, row_tile_words
 from sim.limits import check_limits
 from sim.machine import Machine
-from sim.placement import place
+from sim.placement import NoRoom, place
+from sim.prefetch import prefetched
 from sim.program import Program
 from sim.records import Conv, Load, Pool, Store, reads
-from sim.schedule import ConvSchedule
+from sim.schedule import ConvSchedule, conv_shape, schedule_conv
 from sim.stream import RowTileItem, TensorItem, tensor_item
-from sim.transfers import Schedule, schedule_record
+from sim.transfers import Schedule, schedule_record, with_transfers
 from sim.waits import Waits, record_waits
 
 __all__ = ["Plan", "plan"]
@@ -30,6 +32,7 @@ class Plan:
     Attributes
     ----------
     program : Program
+        With all its Loads and Stores.
     machine : Machine
     schedules : tuple of ConvSchedule, PoolSchedule or TransferSchedule
         One for each record.
@@ -76,6 +79,9 @@ class Plan:
 def plan(program: Program, machine: Machine) -> Plan:
     """Place `program` on `machine`.
 
+    Loads of inputs and Stores of outputs that it lacks are added, and if its tensors do not fit on chip and it has no
+    Loads and Stores of its own, it is cut into row bands (`sim.bands`).
+
     Raises
     ------
     InputError
@@ -83,18 +89,27 @@ def plan(program: Program, machine: Machine) -> Plan:
         records, or a size is beyond the hardware on any machine (`sim.limits`).
     """
     _check_arithmetic(program, machine)
-    schedules = tuple(schedule_record(program, record, machine) for record in program.records)
-    for record, schedule in zip(program.records, schedules, strict=True):
-        if isinstance(record, Conv) and isinstance(schedule, ConvSchedule):
-            _check_conv(record, schedule, machine)
-    check_limits(program, schedules, machine)
-    tensors = {tensor.name: tensor for tensor in program.tensors}
-    before = [Load("", t.name, t.name) for t in program.inputs]
-    after = [Store("", t.name, t.name) for t in program.outputs]
-    own = any(isinstance(record, Load | Store) for record in program.records)
-    regions = place(tensors, program.records if own else [*before, *program.records, *after], machine)
+    for conv in program.convs:
+        _check_conv(conv, schedule_conv(conv_shape(program, conv), machine), machine)
+    complete = _with_all_transfers(program, machine)
+    schedules = tuple(schedule_record(complete, record, machine) for record in complete.records)
+    check_limits(complete, schedules, machine)
+    tensors = {tensor.name: tensor for tensor in complete.tensors}
+    regions = place(tensors, complete.records, machine)
     bases = {name: places.start * machine.region_words for name, places in regions.items()}
-    return Plan(program, machine, schedules, bases, record_waits(tensors, program.records, regions))
+    return Plan(complete, machine, schedules, bases, record_waits(tensors, complete.records, regions))
+
+
+def _with_all_transfers(program: Program, machine: Machine) -> Program:
+    """`program` with every Load and Store it needs to fit on `machine`; those that are added run ahead."""
+    complete, own = with_transfers(program), {record.name for record in program.records}
+    try:
+        return prefetched(complete, [record.name for record in complete.records
+                                     if isinstance(record, Load) and record.name not in own], machine)
+    except NoRoom:
+        if any(isinstance(record, Load | Store) for record in program.records):
+            raise
+        return cut(program, machine)
 
 
 def _refusal(what: str, needed: str, machine: Machine, has: object) -> InputError:

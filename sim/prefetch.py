@@ -63,4 +63,5 @@ def _cycles(tensors: Mapping[str, Tensor], records: Sequence[Record], schedules:
     """Cycles that the records take in this order."""
     clock = Clock(machine.memory.finish, machine.memory.latency_cycles)
     waits = record_waits(tensors, records, place(tensors, records, machine))
-    return max(clock.run(schedules[record.name], wait)[1] for record, wait in zip(records, waits, strict=True))
+    return max((clock.run(schedules[record.name], wait)[1] for record, wait in zip(records, waits, strict=True)),
+               default=0)

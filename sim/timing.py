@@ -31,6 +31,9 @@ class Timeline:
         Cycles the head waits for an accumulator bank, and beyond that for weights.
     wait_transfers : int
         Cycles in which no Conv or Pool runs, since it waits for Loads or Stores, or only Stores are left.
+    shares : tuple of int
+        Cycles that each record accounts for: its own for a Conv or Pool, and for a Load or Store those of
+        `wait_transfers` that last until its end. They sum to the total.
     starved, blocked : int
         Cycles in which the inward stream is ready and no beat comes, and in which an outward beat is not taken.
     """
@@ -41,6 +44,7 @@ class Timeline:
     wait_accumulator: int
     wait_weights: int
     wait_transfers: int
+    shares: tuple[int, ...]
     starved: int
     blocked: int
 
@@ -102,8 +106,22 @@ def closed_form_cycles(schedule: ConvSchedule) -> int | None:
 def _recurrence(schedules: Sequence[Schedule], waits: Sequence[Waits], memory: Memory = IDEAL) -> Timeline:
     clock = Clock(memory.finish, memory.latency_cycles)
     spans = [clock.run(schedule, wait) for schedule, wait in zip(schedules, waits, strict=True)]
-    starts, ends = [start for start, _ in spans], [end for _, end in spans]
-    computing = sum(end - start for schedule, (start, end) in zip(schedules, spans, strict=True)
-                    if not isinstance(schedule, TransferSchedule))
-    return Timeline(tuple(starts), tuple(ends), clock.pairs, clock.wait_accumulator, clock.wait_weights,
-                    max(ends, default=0) - computing, clock.starved, clock.blocked)
+    shares = _shares(schedules, spans)
+    return Timeline(
+        starts=tuple(start for start, _ in spans), ends=tuple(end for _, end in spans), pairs=clock.pairs,
+        wait_accumulator=clock.wait_accumulator, wait_weights=clock.wait_weights,
+        wait_transfers=sum(share for share, schedule in zip(shares, schedules, strict=True)
+                           if isinstance(schedule, TransferSchedule)),
+        shares=shares, starved=clock.starved, blocked=clock.blocked)
+
+
+def _shares(schedules: Sequence[Schedule], spans: Sequence[tuple[int, int]]) -> tuple[int, ...]:
+    """Cycles of each Conv and Pool, and for the first transfer that ends where it ends, the gap before it."""
+    gaps, before = {}, 0
+    for schedule, (start, end) in zip(schedules, spans, strict=True):
+        if not isinstance(schedule, TransferSchedule):
+            gaps[start], before = start - before, end
+    last = max((end for _, end in spans), default=0)
+    gaps[last] = last - before
+    return tuple(gaps.pop(end, 0) if isinstance(schedule, TransferSchedule) else end - start
+                 for schedule, (start, end) in zip(schedules, spans, strict=True))

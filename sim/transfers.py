@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from math import ceil
 from typing import assert_never
 
+from sim.formats import Format
 from sim.layout import tensor_words
 from sim.machine import Machine
 from sim.program import Program
@@ -40,10 +41,13 @@ class TransferSchedule:
 Schedule = ConvSchedule | PoolSchedule | TransferSchedule
 
 
-def schedule_transfer(program: Program, transfer: Transfer, machine: Machine) -> TransferSchedule:
-    """Count the words and beats of a Load or Store."""
+def schedule_transfer(program: Program, transfer: Transfer, machine: Machine,
+                      bits: int | None = None) -> TransferSchedule:
+    """Count the words and beats of a Load or Store; `bits`, if given, stands for the width of its codes."""
     (name,) = chip_tensors(transfer)
     tensor = program.tensor(name)
+    if bits is not None:
+        tensor = replace(tensor, format=Format(bits, tensor.format.kind))
     words = tensor_words(tensor, machine)
     bits = machine.columns * words * machine.lanes
     return TransferSchedule(transfer, tensor, words, ceil(bits / machine.stream_bits))

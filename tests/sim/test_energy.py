@@ -27,7 +27,7 @@ event_counts = st.dictionaries(st.sampled_from(PRICED), st.integers(0, 10**12))
     ("weight_reads", 6.25 * 1.5, 10 * 1.5, 16 * 1.5),  # 2 x 1152 x 64 bit = 18 KiB
     ("requant_terms", 0.4 * 46 / 32, 0.81 * 46 / 32, 1.6 * 46 / 32),  # 32 + 12 + 2 bits
     ("operand_bits", 0.005, 0.0097, 0.015),
-    ("stream_in_bits", 4, 8, 20),
+    ("stream_in_bits", 4, 8, 20), ("stream_out_bits", 4, 8, 20),
     ("cycles", 0, 0.036 * 112, 0.15 * 112),  # 16 x 7 elements of 64 lanes at 500 MHz
 ])
 def test_prices_on_the_edge_machine(event: str, low: float, nominal: float, high: float) -> None:

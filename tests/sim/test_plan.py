@@ -65,8 +65,7 @@ def test_gaps_do_not_keep_a_large_tensor_out() -> None:
 
 REFUSALS = [
     ({"act_regions": 2, "region_words": 4}, {},
-     ("tensor 't0' needs 4 consecutive activation regions of 4 words while nothing else is live; machine 'tiny' has "
-      "2 regions, 2 of them free")),
+     "record 'c0' needs 4 activation regions of 4 words for a band of 1 output row; machine 'tiny' has 2"),
     ({"weight_words": 1}, {},
      "record 'c0' needs 2 weight words per row for a row tile; machine 'tiny' has weight_words 1 (1 too few)"),
     ({"max_bits_w": 1}, {}, "record 'c0' needs 2 bits for weights; machine 'tiny' has max_bits_w 1"),
