@@ -1,0 +1,129 @@
+"""Run a planned Program on the accelerator: a host at its pins, and a look at what it leaves in its memories.
+
+The job is read from the folder BITWRIGHT_JOB and the result written there. Tensors that stay on chip are looked at in
+the memories themselves: their regions are reused, and the machine is not to be paused.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import cocotb
+import numpy as np
+from cocotb.triggers import ReadOnly, SimTimeoutError, ValueChange, with_timeout
+
+from rtl.benches.pins import PERIOD_NS, Pins
+from rtl.host import Host
+from rtl.packets import tensor_codes
+from sim.formats import Format
+from sim.layout import tensor_words
+from sim.plan import Plan
+from sim.records import Conv, Load, Pool, Store, Tensor
+from sim.stream import TensorItem
+
+JOB = Path(os.environ["BITWRIGHT_JOB"])
+QUEUES = {"computes": (Conv, Pool), "loads": (Load,), "stores": (Store,)}
+
+
+class Bench:
+    """Drive `dut` for the job in JOB."""
+
+    def __init__(self, dut: Any) -> None:
+        job: dict[str, Any] = pickle.loads((JOB / "job.pickle").read_bytes())
+        self.dut, self.job = dut, job
+        self.plan: Plan = job["plan"]
+        self.pins = Pins(dut, self.plan.machine.memory, job["stall"], job["seed"])
+        self.host = Host(self.pins, self.plan, job["image"], timeout_cycles=job["cycle_limit"],
+                         noise=np.random.default_rng(job["seed"]))
+        self.image = 0
+        self.ends = np.zeros((job["images"], len(self.plan.program.records)), np.int64)
+        self.found: dict[str, np.ndarray] = {}
+
+    async def run(self) -> None:
+        """All images, one after another."""
+        await self.pins.reset()
+        for queue in QUEUES:
+            cocotb.start_soon(self.watch(queue))
+        counters = []
+        await self.timed(self.host.load())
+        for image in range(self.job["images"]):
+            self.image = image
+            self.pins.characters.clear()
+            inputs = {name: codes[image] for name, codes in self.job["inputs"].items()}
+            result = await self.timed(self.host.run(inputs))
+            counters.append(result.counters)
+            for name, codes in result.maps.items():
+                self.keep(f"map {name}", codes)
+            for item, characters in zip(self.plan.outward(), self.pins.characters, strict=True):
+                self.note_undefined(item, characters)
+        np.savez(JOB / "result.npz", allow_pickle=False, ends=self.ends, **self.found)
+        (JOB / "result.json").write_text(json.dumps(counters))
+
+    async def timed(self, work: Any) -> Any:
+        """The result of a coroutine that must end within the job's cycles."""
+        limit = self.job["cycle_limit"]
+        try:
+            return await with_timeout(work, 2 * limit * PERIOD_NS, "ns")
+        except SimTimeoutError:
+            done = int(self.dut.trace_computes.value)
+            raise AssertionError(f"still busy after {limit} cycles with {done} layers done") from None
+
+    def keep(self, name: str, array: np.ndarray) -> None:
+        """Put what belongs to the image at hand into the results."""
+        self.found.setdefault(name, np.zeros((self.job["images"], *array.shape), array.dtype))[self.image] = array
+
+    def note_undefined(self, item: TensorItem, characters: str) -> None:
+        """Mark the codes that a received packet holds an undefined bit of."""
+        machine, tensor = self.plan.machine, item.tensor
+        marks = np.frombuffer(characters.encode(), np.uint8)
+        plain = Tensor("bits", tensor.height, tensor.width, tensor.parts, Format(tensor.format.bits, "unsigned"))
+        undefined = np.packbits((marks != ord("0")) & (marks != ord("1")), bitorder="little").tobytes()
+        name, shape = f"unknown {item.host}", self.plan.program.tensor(item.host).shape
+        if name not in self.found:
+            self.found[name] = np.zeros((self.job["images"], *shape), np.bool_)
+        item.view(self.found[name][self.image])[:] = tensor_codes(undefined, plain, machine) != 0
+        used = machine.columns * tensor_words(tensor, machine) * machine.lanes
+        if machine.stream_bits >= 8:
+            assert set(characters[used:]) <= {"0"}, f"the last beat of '{tensor.name}' is not filled up with zeros"
+
+    async def watch(self, queue: str) -> None:
+        """Note the cycle in which each record of a queue has ended, and what is complete on chip then."""
+        count = getattr(self.dut, f"trace_{queue}")
+        numbers = [i for i, record in enumerate(self.plan.program.records) if isinstance(record, QUEUES[queue])]
+        while True:
+            await ValueChange(count)
+            await ReadOnly()
+            if ended := int(count.value):
+                record = numbers[ended - 1]
+                self.ends[self.image, record] = int(self.dut.trace_cycle.value)
+                for tensor in self.plan.program.tensors:
+                    if completed_by(self.plan, tensor.name) == record:
+                        self.snapshot(tensor)
+
+    def snapshot(self, tensor: Tensor) -> None:
+        """Words of a tensor as characters 0, 1, x, most significant lane first."""
+        machine, base = self.plan.machine, self.plan.bases[tensor.name]
+        words = np.zeros((machine.columns, tensor_words(tensor, machine), machine.lanes), np.uint8)
+        for bank, offset in np.ndindex(*words.shape[:2]):
+            region, word = divmod(base + offset, machine.region_words)
+            memory = getattr(getattr(self.dut.core, f"bank_{bank}"), f"region_{region}").macro.mem
+            words[bank, offset] = np.frombuffer(str(memory[word].value).encode(), np.uint8)
+        self.keep(tensor.name, words)
+
+
+def completed_by(plan: Plan, name: str) -> int | None:
+    """Index of the record that completes a tensor on chip, None if Stores write it to the host's memory."""
+    writers = [(i, record) for i, record in enumerate(plan.program.records) if record.output == name]
+    if any(isinstance(record, Store) for _, record in writers):
+        return None
+    return max((i for i, _ in writers), default=None)
+
+
+@cocotb.test()
+async def program(dut: Any) -> None:
+    """Run the job."""
+    await Bench(dut).run()
