@@ -80,7 +80,8 @@ class Requantizer(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         wide = signed(self.geometry.machine.requant_bits)
-        total, rounded = Signal(wide, reset_less=True), Signal(wide, reset_less=True)
+        total = Signal(wide, reset_less=True)
+        rounded = Signal(wide, reset_less=True)
         shift = Signal(len(self.term.shift), reset_less=True)
         summed, complete = Signal(wide), Signal()
         m.d.comb += summed.eq(self._sum(m, total))
