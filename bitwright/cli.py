@@ -65,12 +65,17 @@ def verify(
     input_file: InputFile = None,
     images: Images = 1,
     seed: Seed = 0,
+    simulator: Annotated[
+        Literal["auto", "icarus", "verilator"],
+        typer.Option(help="icarus starts at once, verilator is faster; auto: what will be done first.")] = "auto",
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Simulator processes that share the images.")] = 1,
+    waves: Annotated[Path | None, typer.Option(help="Write the waveforms of the RTL, FST (Icarus Verilog).")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run a Program in torch, in the simulator and on the RTL; compare every code, cycle and event."""
     from bitwright.commands import run_verify
 
-    if not run_verify(program, machine, input_file, images, seed, as_json):
+    if not run_verify(program, machine, input_file, images, seed, simulator, jobs, waves, as_json):
         raise typer.Exit(1)
 
 
@@ -116,6 +121,15 @@ def generate(
     from bitwright.commands import run_generate
 
     run_generate(out, machine, as_json)
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """List the tools that are installed, and how to get those that are missing."""
+    from bitwright.commands import run_doctor
+
+    if not run_doctor(as_json):
+        raise typer.Exit(1)
 
 
 def main(argv: list[str] | None = None) -> int:

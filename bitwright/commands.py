@@ -19,7 +19,7 @@ from sim.program import Program
 from sim.simulate import simulate
 from sim.technology import load_technology
 
-__all__ = ["run_allocate", "run_demo", "run_estimate", "run_generate", "run_simulate", "run_verify"]
+__all__ = ["run_allocate", "run_demo", "run_doctor", "run_estimate", "run_generate", "run_simulate", "run_verify"]
 
 
 def run_simulate(path: Path, input_file: Path | None, images: int, seed: int, out: Path | None, as_json: bool) -> None:
@@ -67,8 +67,10 @@ def add_estimate(report: Report, cost: Estimate, machine: str) -> None:
         f"(band {total.low_pj / 1e3:,.1f} to {total.high_pj / 1e3:,.1f}); weights {cost.weight_bytes:,} bytes")
 
 
-def run_verify(path: Path, machine: str, input_file: Path | None, images: int, seed: int, as_json: bool) -> bool:
+def run_verify(path: Path, machine: str, input_file: Path | None, images: int, seed: int, simulator: str, jobs: int,
+               waves: Path | None, as_json: bool) -> bool:
     """`bitwright verify`; True when everything is equal."""
+    from bitwright.on_rtl import RtlOptions
     from bitwright.verify import verify
 
     program = load_program(path)
@@ -76,7 +78,7 @@ def run_verify(path: Path, machine: str, input_file: Path | None, images: int, s
     inputs = _inputs(program, input_file, images, seed)
     count = len(next(iter(inputs.values())))
     with steps("verify", 3) as progress:
-        result = verify(path.name, planned, inputs, count, progress)
+        result = verify(path.name, planned, inputs, count, progress, RtlOptions(simulator, jobs, waves))
     report = Report({"ok": result.ok, "mismatches": result.mismatches, "tensors_compared": result.tensors_compared,
                      **vars(result)})
     report.table("codes", ["engines", "tensors", "codes", "mismatches"],
@@ -89,7 +91,8 @@ def run_verify(path: Path, machine: str, input_file: Path | None, images: int, s
                  [[name, right, right + differences[name], differences[name]]
                   for name, right in result.predicted.items()])
     report.lines += [str(c.first) for c in result.comparisons if c.first]
-    report.lines.append("equal bits, equal cycles" if result.ok else "NOT EQUAL")
+    report.lines += [f"RTL simulated by {result.simulator}",
+                     "equal bits, equal cycles" if result.ok else "NOT EQUAL"]
     show(report, as_json)
     return result.ok
 
@@ -104,6 +107,20 @@ def run_generate(out: Path, machine: str, as_json: bool) -> None:
     report.table(f"Verilog of machine '{target.name}'", ["file", "bytes"],
                  [[str(path), path.stat().st_size] for path in written])
     show(report, as_json)
+
+
+def run_doctor(as_json: bool) -> bool:
+    """`bitwright doctor`; True when nothing that is needed is missing."""
+    from bitwright.doctor import examine
+
+    findings = examine()
+    ok = all(finding.ok for finding in findings)
+    report = Report({"ok": ok, "findings": findings})
+    report.table("what is installed", ["tool", "version", "purpose"],
+                 [[x.tool, x.version or "missing", x.purpose] for x in findings])
+    report.lines += [x.advice for x in findings if x.advice]
+    show(report, as_json)
+    return ok
 
 
 def run_allocate(path: Path, sensitivities: Path, budgets: list[str], machine: str, technology: str | None,

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from bitwright.compare import Comparison, compare_codes
 from bitwright.console import Steps
+from bitwright.on_rtl import DEFAULTS, RtlOptions, run_on_rtl
 from quant.reference import run_reference
-from rtl.simulator import run as run_rtl
 from sim.events import events
 from sim.plan import Plan
 from sim.simulate import simulate
@@ -35,6 +35,8 @@ class Verification:
 
     Attributes
     ----------
+    simulator : str
+        The engine that ran the RTL.
     comparisons : tuple of Comparison
         Torch against the simulator on all images, RTL against the simulator on the first ones.
     layers : tuple of LayerCycles
@@ -44,6 +46,7 @@ class Verification:
         The RTL's, for each of its images.
     """
 
+    simulator: str
     comparisons: tuple[Comparison, ...]
     layers: tuple[LayerCycles, ...]
     predicted: dict[str, int]
@@ -79,7 +82,7 @@ def predicted_counters(plan: Plan) -> dict[str, int]:
 
 
 def verify(name: str, plan: Plan, inputs: Mapping[str, NDArray[np.integer]], rtl_images: int,
-           progress: Steps) -> Verification:
+           progress: Steps, options: RtlOptions = DEFAULTS) -> Verification:
     """Run all `inputs` in torch and the simulator and the first `rtl_images` on the RTL, and compare.
 
     Parameters
@@ -92,6 +95,8 @@ def verify(name: str, plan: Plan, inputs: Mapping[str, NDArray[np.integer]], rtl
         At most N.
     progress : Steps
         Gets three steps.
+    options : RtlOptions
+        How to run on the RTL.
     """
     program = plan.program
     progress.note(f"{name}: simulator")
@@ -99,15 +104,15 @@ def verify(name: str, plan: Plan, inputs: Mapping[str, NDArray[np.integer]], rtl
     progress.done(f"{name}: simulated")
     comparisons = [compare_codes(program, ("torch", "simulator"), run_reference(program, inputs), simulated)]
     progress.done(f"{name}: compared with torch")
-    progress.note(f"{name}: RTL in Icarus Verilog")
     some = {name: codes[:rtl_images] for name, codes in inputs.items()}
-    on_rtl = run_rtl(plan, some)
+    engine, on_rtl = run_on_rtl(plan, some, options, lambda text: progress.note(f"{name}: {text}"))
     comparisons.append(compare_codes(program, ("RTL", "simulator"), on_rtl.codes,
                                      {name: codes[:rtl_images] for name, codes in simulated.items()}))
     progress.done(f"{name}: compared with the RTL")
     counted = tuple({"total": int(ends.max()), **counters}
                     for ends, counters in zip(on_rtl.ends, on_rtl.counters, strict=True))
-    return Verification(tuple(comparisons), _layer_cycles(plan, on_rtl.ends), predicted_counters(plan), counted)
+    return Verification(engine.name, tuple(comparisons), _layer_cycles(plan, on_rtl.ends), predicted_counters(plan),
+                        counted)
 
 
 def _layer_cycles(plan: Plan, ends: NDArray[np.int64]) -> tuple[LayerCycles, ...]:

@@ -156,3 +156,17 @@ def test_a_missing_simulator_is_named(run: Run, path: Path, tmp_path: Path, monk
     status, out, error = run("verify", path, "-m", "tiny")
     assert (status, out) == (1, "")
     assert "Icarus Verilog (iverilog) was not found; install it with 'apt-get install iverilog'" in error
+
+
+def test_verify_names_its_simulator(run: Run, path: Path) -> None:
+    """The simulator that was asked for is in the result; waveforms and several processes exclude one another."""
+    data = data_of(run("verify", path, "-m", "tiny", "--simulator", "icarus", "--json"))
+    assert data["simulator"] == "icarus"
+    status, _, error = run("verify", path, "-m", "tiny", "-n", 2, "-j", 2, "--waves", "all.fst")
+    assert (status, error.strip().splitlines()[-1]) == (1, "bitwright: waveforms come from one process, not 2")
+
+
+def test_doctor_lists_the_tools(run: Run) -> None:
+    """Exit 0 where the tests run: whatever is needed is there."""
+    tools = {finding["tool"] for finding in data_of(run("doctor", "--json"))["findings"]}
+    assert tools >= {"Python", "torch", "Icarus Verilog"}

@@ -1,0 +1,75 @@
+"""Planned Programs on the RTL: in which simulator, on how many processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtl.engines import ICARUS, Engine, engine_named
+from rtl.engines.choice import choose
+from rtl.parallel import run_parallel
+from rtl.simulator import RtlResult, build_machine, machine_text
+from rtl.verilog import TOP
+from sim.errors import InputError
+from sim.plan import Plan
+from sim.timing import timeline
+
+__all__ = ["AUTO", "DEFAULTS", "RtlOptions", "run_on_rtl"]
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class RtlOptions:
+    """How to run on the RTL.
+
+    Attributes
+    ----------
+    simulator : str
+        An engine's name; `AUTO`: the one that will be done first.
+    jobs : int
+        Processes that share the images.
+    waves : Path or None
+        Where to write all signals as FST: in Icarus Verilog, on one process.
+    """
+
+    simulator: str = AUTO
+    jobs: int = 1
+    waves: Path | None = None
+
+
+DEFAULTS = RtlOptions()
+
+
+def run_on_rtl(plan: Plan, inputs: Mapping[str, NDArray[np.integer]], options: RtlOptions,
+               note: Callable[[str], None]) -> tuple[Engine, RtlResult]:
+    """Run images on the RTL; `note` hears what is being done.
+
+    Raises
+    ------
+    InputError
+        If a simulator or option cannot be had, or the inputs do not fit.
+    SimulationError
+        If the simulation fails.
+    """
+    images = max((len(codes) for codes in inputs.values()), default=0)
+    engine = _engine(plan, images, options)
+    note(f"building for {engine.title}")
+    place = build_machine(plan.machine, engine, note)
+    note(f"RTL in {engine.title}")
+    result = run_parallel(plan, inputs, options.jobs, engine=engine, place=place, waves=options.waves)
+    return engine, result
+
+
+def _engine(plan: Plan, images: int, options: RtlOptions) -> Engine:
+    if options.waves and options.jobs > 1:
+        raise InputError(f"waveforms come from one process, not {options.jobs}")
+    if options.simulator != AUTO:
+        return engine_named(options.simulator)
+    if options.waves:
+        return ICARUS
+    return choose(plan.machine, machine_text(plan.machine), TOP, images * timeline(plan).total)
