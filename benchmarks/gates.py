@@ -18,6 +18,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+if __name__ == "__main__":
+    sys.path.pop(0)  # this folder, where a script is called like the package rtl
+
 from amaranth.back import rtlil
 from amaranth.hdl import Elaboratable
 

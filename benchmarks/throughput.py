@@ -20,13 +20,15 @@ from statistics import median
 from time import perf_counter
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+if __name__ == "__main__":
+    sys.path.pop(0)  # this folder, where a script is called like the package rtl
 
 import numpy as np
 import onnxruntime
 import torch
 from numpy.typing import NDArray
-from onnx_peer import onnx_model
 
+from benchmarks.onnx_peer import onnx_model
 from quant.convert import quantize
 from quant.data import DIGITS_EXPONENT, DIGITS_FORMAT, digits
 from quant.lower import lower

@@ -3,8 +3,8 @@
 import numpy as np
 import onnxruntime
 import pytest
-from onnx_peer import onnx_model
 
+from benchmarks.onnx_peer import onnx_model
 from sim.simulate import simulate
 from sim.testing import corner_inputs, random_machine, random_program
 
