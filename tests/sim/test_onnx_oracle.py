@@ -6,16 +6,16 @@ import pytest
 
 from benchmarks.onnx_peer import onnx_model
 from sim.simulate import simulate
-from sim.testing import corner_inputs, random_machine, random_program
+from sim.testing import TRAITS, corner_inputs, random_machine, random_program
 
 
 @pytest.mark.parametrize("first", range(0, 60, 10))
 def test_onnx_runtime_gives_the_same_codes(first: int) -> None:
-    """Random Programs that neither wrap nor concatenate give equal outputs in ONNX Runtime and in the simulator."""
+    """Random Programs that neither wrap nor concatenate nor move tensors give ONNX Runtime's outputs."""
     compared = 0
     for seed in range(first, first + 10):
         rng = np.random.default_rng(seed)
-        program = random_program(rng, random_machine(rng))
+        program = random_program(rng, random_machine(rng), traits=set(TRAITS) - {"detour"})
         if program.wrap or any(len(tensor.parts) > 1 for tensor in program.tensors):
             continue
         inputs = corner_inputs(rng, program, 3)
