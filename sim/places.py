@@ -33,9 +33,11 @@ class Places:
         loaded = {r.output for r in program.records if isinstance(r, Load) and r.input == r.output}
         self._chip = {t.name: set(range(len(t.parts))) for t in program.inputs if t.name not in loaded}
         self._computed: set[str] = set()
+        self._unread = set[str]()
 
     def read(self, name: str, where: str) -> None:
         """An engine reads a tensor: all parts of it are on chip."""
+        self._unread.discard(name)
         missing = set(range(len(self._tensors[name].parts))) - self._chip.get(name, set())
         if missing and name in self._host:
             raise InputError(f"{where}: reads '{name}', which lies in the host's memory, before it is loaded")
@@ -67,6 +69,7 @@ class Places:
         if target.name in self._host and source is not target:
             raise InputError(f"{where}: '{target.name}' is already written, by a Store")
         self._chip[target.name] = set(range(len(target.parts)))
+        self._unread.add(target.name)
 
     def store(self, store: Store, where: str) -> None:
         """A Store reads a whole tensor that was computed, and its rows in the host's memory are not written yet."""
@@ -86,7 +89,9 @@ class Places:
         rows[:] = True
 
     def finish(self) -> None:
-        """Whatever is written is written wholly, at the end."""
+        """At the end whatever is written is written wholly, and whatever is loaded has been read."""
+        for name in self._unread:
+            raise InputError(f"tensor '{name}' is loaded and never read")
         for name, done in self._chip.items():
             missing = set(range(len(self._tensors[name].parts))) - done
             if missing:
