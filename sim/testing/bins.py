@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from sim.testing import movements
 from sim.testing import situations as met
 from sim.testing.coverage import Group, Values
 
-__all__ = ["LAYER_GROUPS"]
+__all__ = ["GROUPS", "LAYER_GROUPS", "TRANSFER_GROUPS"]
 
 BITS = range(1, 9)
 DENSE = ("dense", "depthwise")
@@ -46,6 +47,15 @@ def _residual_time(values: Values) -> str | None:
     return _residual(values) if values[1] in ("residual planes", "its first residual") else None
 
 
+def _beside(values: Values) -> str | None:
+    return "a stream carries one thing after another" if values[0] == values[1] else None
+
+
+def _padded(values: Values) -> str | None:
+    _, beat, padded = values
+    return "whole words fill such beats" if padded and beat != "several words" else None
+
+
 LAYER_GROUPS = (
     Group("bits", {"kind": DENSE, "weight_bits": BITS, "activation_bits": BITS}, met.bits),
     Group("plain bits", {"kind": ("average", "add", "copy", "max"), "activation_bits": BITS}, met.plain_bits),
@@ -81,3 +91,26 @@ LAYER_GROUPS = (
           met.place),
 )
 """What Convs and Pools can meet."""
+
+ROWS = ("all", "the first", "later ones")
+
+TRANSFER_GROUPS = (
+    Group("loads", {"loaded": ROWS, "written by": ("the host", "Stores")}, movements.loaded),
+    Group("stores", {"stored": ROWS, "of parts": ("all", "the first", "a later one")}, movements.stored),
+    Group("Loads wait", {"load waits for": ("nothing", "a layer on its place", "a Store from its place",
+                                            "a Store of its rows")}, movements.load_waits),
+    Group("layers wait", {"kind": LAYERS, "for Loads": (False, True), "for Stores": (False, True)},
+          movements.layer_waits),
+    Group("beside", {"transfer": ("Load", "Store"), "runs beside": ("Conv", "Pool", "Load", "Store")},
+          movements.beside, _beside),
+    Group("beats", {"transfer": ("Load", "Store"), "beat": ("part of a word", "a word", "several words"),
+                    "padded": (False, True)}, movements.alignment, _padded),
+    Group("memory", {"memory": ("ideal", "late", "slots", "late slots")}, movements.memory),
+    Group("memory waits", {"stream of": ("Conv", "Load", "Store"), "waits": (False, True)}, movements.slots),
+    Group("bands", {"kind": LAYERS, "band": ("first", "inner", "last")}, movements.band),
+    Group("residuals of bands", {"band with residual": (False, True)}, movements.band_residual),
+)
+"""What Loads, Stores and row bands can meet."""
+
+GROUPS = LAYER_GROUPS + TRANSFER_GROUPS
+"""Everything."""

@@ -12,12 +12,14 @@ from typing import TypeVar
 
 import numpy as np
 
-__all__ = ["Choices", "RandomChoices", "SteeredChoices", "choices_of"]
+__all__ = ["OF_PROGRAMS", "Choices", "RandomChoices", "SteeredChoices", "choices_of"]
 
 T = TypeVar("T")
 
-AHEAD = frozenset({"layers", "extent", "concat", "parts", "channels", "activation_bits", "activation_kind",
-                   "zero_point"})
+OF_PROGRAMS = frozenset({"layers", "large", "wrap", "rounding"})
+"""Decisions about a whole Program."""
+AHEAD = OF_PROGRAMS | {"fresh_input", "extent", "detour", "way", "concat", "parts", "channels", "activation_bits",
+                       "activation_kind", "zero_point"}
 """Decisions that are made before the layer that they matter to: those about the tensor that it reads."""
 
 

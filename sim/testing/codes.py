@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sim.program import Program
 from sim.records import Tensor
 
-__all__ = ["corner_codes", "corner_inputs"]
+__all__ = ["corner_codes", "corner_inputs", "plain_inputs"]
 
 
 def corner_codes(rng: np.random.Generator, tensor: Tensor, images: int) -> NDArray[np.int32]:
@@ -37,3 +37,8 @@ def corner_codes(rng: np.random.Generator, tensor: Tensor, images: int) -> NDArr
 def corner_inputs(rng: np.random.Generator, program: Program, images: int) -> dict[str, NDArray[np.int32]]:
     """`corner_codes` for every input of `program`, by name."""
     return {tensor.name: corner_codes(rng, tensor, images) for tensor in program.inputs}
+
+
+def plain_inputs(program: Program) -> dict[str, NDArray[np.int32]]:
+    """One image of the highest code for every input of `program`, by name."""
+    return {tensor.name: np.full((1, *tensor.shape), tensor.format.high, np.int32) for tensor in program.inputs}

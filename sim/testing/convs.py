@@ -91,7 +91,8 @@ def requantized(draft: Draft, conv: Conv, source: Tensor, target: Tensor, wants_
 def _residual(draft: Draft, conv: Conv, source: Tensor, target: Tensor) -> tuple[Tensor, int]:
     """A part that can be added to the output of `conv`: an earlier one, or else one of a new input."""
     size = target.height, target.width
-    found = [(tensor, part) for tensor in draft.tensors if tensor not in (source, target)
+    found = [(tensor, part) for tensor in draft.tensors
+             if tensor not in (source, target) and tensor.name not in draft.remote
              and (tensor.height, tensor.width) == size and tensor.format.bits <= draft.machine.max_bits_a
              for part, channels in enumerate(tensor.parts) if channels == conv.channels]
     if found and not draft.choices.chance("fresh_residual", 0.3):

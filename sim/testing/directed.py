@@ -9,8 +9,9 @@ import numpy as np
 from sim.errors import InputError
 from sim.machine import Machine
 from sim.plan import Plan, plan
-from sim.testing.choices import RandomChoices, SteeredChoices
+from sim.testing.choices import OF_PROGRAMS, RandomChoices, SteeredChoices
 from sim.testing.coverage import Bin, Coverage
+from sim.testing.machines import random_memory
 from sim.testing.programs import random_program
 from sim.timing import timeline
 
@@ -32,6 +33,7 @@ START_CYCLES = 1500
 """What starting a simulator costs, in cycles simulated meanwhile."""
 
 WITH_RESIDUAL: Decisions = {"residual": [True]}
+FRESH: Decisions = {"fresh_input": [True], "extent": [6, 7, 8]}
 HINTS: Mapping[str, Mapping[Hashable, Decisions]] = {
     "kind": {
         "dense": {"kind": ["dense", "linear"]}, "depthwise": {"kind": ["depthwise"]}, "add": {"kind": ["add"]},
@@ -44,7 +46,7 @@ HINTS: Mapping[str, Mapping[Hashable, Decisions]] = {
     "shape": {"1 x 1": {"kernel": [1]}, "k x k": {"kernel": [2, 3]},
               "whole map": {"whole_map": [True], "kernel": [2, 3], "extent": [2, 3]}},
     "dilation": {n: {"dilation": [n], "kernel": [2, 3], "whole_map": [False]} for n in (1, 2, 3)},
-    "padding": {False: {"padding": [False], "extent": [6, 7, 8]}, True: {"padding": [True]}},
+    "padding": {False: {"padding": [False], **FRESH}, True: {"padding": [True]}},
     "side": {side: {"padding": [True]} for side in ("top", "left", "bottom", "right")},
     "taps": {1: {}, 2: {"channels": [1, 2, 3, 4], "concat": [False], "weight_bits": [4, 6, 8]},
              4: {"channels": [1, 2], "concat": [False], "weight_bits": [7, 8]},
@@ -62,9 +64,17 @@ HINTS: Mapping[str, Mapping[Hashable, Decisions]] = {
     "by": {"its first residual": {**WITH_RESIDUAL, "residual_bits": [8], "activation_bits": [1], "weight_bits": [1]}},
     "lanes": {"one full": {"channels": [4, 8]}, "many full": {"channels": [8, 16]},
               "many short": {"channels": [9, 17]}},
-    "pixels": {"many short": {"extent": [5, 6, 7, 8]}},
-    "rows": {"many short": {"extent": [5, 6, 7, 8]}},
-    "in several regions": {True: {"extent": [5, 6, 7, 8], "activation_bits": [6, 7, 8]}},
+    "pixels": {"many short": FRESH},
+    "rows": {"many short": FRESH},
+    "band": {band: {"large": [True], **FRESH, "activation_bits": [6, 7, 8], "channels": [8, 9, 10]}
+             for band in ("first", "inner", "last")},
+    "band with residual": {has: {"large": [True], **FRESH, "activation_bits": [7, 8], "residual": [has]}
+                           for has in (False, True)},
+    "written by": {"Stores": {"detour": [True]}},
+    "loaded": {rows: {"detour": [True]} for rows in ("the first", "later ones")},
+    "of parts": {part: {"detour": [True], "way": ["by parts", "rows of parts"]}
+                 for part in ("the first", "a later one")},
+    "in several regions": {True: {**FRESH, "activation_bits": [6, 7, 8]}},
 }
 """Decisions that lead to a value of an axis; an axis that is not here is taken for the name of a decision."""
 
@@ -76,6 +86,7 @@ def directed_plans(rng: np.random.Generator, machine: Machine, coverage: Coverag
     ----------
     rng : numpy.random.Generator
     machine : Machine
+        The memory behind its streams is drawn anew for each Program.
     coverage : Coverage
         What is already met.
     count : int
@@ -98,11 +109,16 @@ def directed_plans(rng: np.random.Generator, machine: Machine, coverage: Coverag
 def _candidate(rng: np.random.Generator, machine: Machine, coverage: Coverage, aims: Sequence[Bin]) -> Plan | None:
     """A Program steered to some of the bins, a bin for each layer; None if it does not fit."""
     chosen = [aims[index] for index in rng.integers(0, len(aims), LAYERS)] if aims else []
-    hints = [{"layers": [LAYERS], **_hints_to(coverage, aim)} for aim in chosen]
+    hints = [_hints_to(coverage, aim) for aim in chosen]
+    of_program: dict[str, Sequence[object]] = {"layers": [LAYERS]}
+    for hint in hints:
+        of_program |= {name: wanted for name, wanted in hint.items() if name in OF_PROGRAMS}
+    hints = [{**hint, **of_program} for hint in hints]
+    remembering = machine.model_copy(update={"memory": random_memory(rng)})
     try:
         program = random_program(SteeredChoices(RandomChoices(rng), hints), machine, layers=LAYERS, extent=EXTENT,
                                  channels=min(2 * machine.lanes, CHANNELS))
-        return plan(program, machine)
+        return plan(program, remembering)
     except InputError:
         return None
 

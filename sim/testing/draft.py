@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,10 @@ class Draft:
     tensors, records : list
     samples : dict of str to int32 array, shape (SAMPLES, channels, height, width)
         Codes that may occur, of every tensor.
+    remote : set of str
+        Tensors that are never on chip: Stores wrote them.
+    large : bool
+        Whether tensors may be larger than the memories.
     wrap, ranges, rounding : the settings of the Program
     """
 
@@ -44,7 +49,9 @@ class Draft:
         self.tensors: list[Tensor] = []
         self.records: list[Record] = []
         self.samples: dict[str, NDArray[np.int32]] = {}
+        self.remote: set[str] = set()
         self.wrap = self.has("wrap", 0.15)
+        self.large = self.has("large", 0.1)
         narrower = not self.wrap and choices.chance("fewer_acc_bits", 0.3)
         self.ranges = Ranges(
             choices.integer("acc_bits", min(LEAST_ACC_BITS, machine.acc_bits), machine.acc_bits) if narrower
@@ -62,6 +69,11 @@ class Draft:
     def has(self, trait: str, probability: float) -> bool:
         """Whether to use a trait now."""
         return trait in self.traits and self.choices.chance(trait, probability)
+
+    def widen(self, bound: int) -> None:
+        """Let the accumulator hold sums up to `bound`, as far as the machine does."""
+        needed = max(self.ranges.acc_bits, bound.bit_length() + 1)
+        self.ranges = replace(self.ranges, acc_bits=min(needed, self.machine.acc_bits))
 
     def record_name(self) -> str:
         """Name of the next record."""
@@ -93,6 +105,6 @@ class Draft:
         return tensor
 
     def holds(self, tensor: Tensor) -> bool:
-        """Whether four such tensors fit a column's memory."""
+        """Whether four such tensors fit a column's memory, or need not."""
         machine = self.machine
-        return tensor_words(tensor, machine) <= machine.region_words * (machine.act_regions // 4)
+        return self.large or tensor_words(tensor, machine) <= machine.region_words * (machine.act_regions // 4)

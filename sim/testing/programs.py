@@ -9,9 +9,10 @@ import numpy as np
 from sim.formats import Format
 from sim.machine import Machine
 from sim.program import Program
-from sim.records import Pool, Tensor
+from sim.records import Pool, Tensor, accumulator_bounds
 from sim.testing.choices import Choices, choices_of
 from sim.testing.convs import conv_fits, draw_conv, requantized
+from sim.testing.detours import detour
 from sim.testing.draft import Draft
 from sim.testing.windows import Window, draw_window
 
@@ -19,8 +20,9 @@ __all__ = ["KINDS", "TRAITS", "random_program"]
 
 KINDS = ("dense", "linear", "depthwise", "average", "add", "max")
 """Records that `random_program` can make."""
-TRAITS = ("residual", "concat", "bipolar", "unsigned", "wide", "wrap")
-"""What it can add: residuals, tensors of several parts, bipolar and unsigned weights, wide final outputs, wrapping."""
+TRAITS = ("residual", "concat", "bipolar", "unsigned", "wide", "wrap", "detour", "large")
+"""What it can add: residuals, tensors of several parts, bipolar and unsigned weights, wide final outputs, wrapping,
+tensors that the host gets and gives back, tensors that may not fit on chip."""
 DENSE = ("dense", "linear")
 """Kinds that read and write several parts and choose their channels."""
 
@@ -36,7 +38,7 @@ def random_program(source: np.random.Generator | Choices, machine: Machine, laye
         Decides.
     machine : Machine
     layers : int
-        Most layers in a row; a layer that writes several parts has several records.
+        Most layers; a layer that writes several parts has several records.
     kinds, traits : collections of str
         Subsets of KINDS and TRAITS; `concat` needs dense or linear records.
     extent, channels : int
@@ -51,9 +53,13 @@ def random_program(source: np.random.Generator | Choices, machine: Machine, laye
     """
     maker = _Maker(Draft(choices_of(source), machine, traits), kinds, extent, channels)
     count = maker.draft.choices.integer("layers", 1, layers)
-    tensor = maker.new_input()
+    tensor, computed = maker.new_input(), False
     for layer in range(count):
-        tensor = maker.add_layer(tensor, last=layer == count - 1)
+        if layer and maker.draft.choices.chance("fresh_input", 0.1):
+            tensor, computed = maker.new_input(), False
+        if not maker.draft.large and maker.draft.has("detour", 0.15):
+            tensor = detour(maker.draft, tensor, computed)
+        tensor, computed = maker.add_layer(tensor, last=layer == count - 1), True
     return maker.draft.program()
 
 
@@ -64,7 +70,7 @@ class _Maker:
         self.draft, self.kinds, self.extent, self.channels = draft, kinds, extent, channels
 
     def new_input(self) -> Tensor:
-        """Add the first input of the Program."""
+        """Add an input of the Program."""
         draft, choices = self.draft, self.draft.choices
         several = 0.2 if any(kind in DENSE for kind in self.kinds) else 0.0
         for _ in range(choices.proposals):
@@ -89,6 +95,7 @@ class _Maker:
                 break
         draft.add(target)
         for conv in convs:
+            draft.widen(0 if draft.wrap else int(accumulator_bounds(conv, source.format).max()))
             wanted = kind == "add" or draft.has("residual", 0.35)
             draft.records.append(requantized(draft, conv, source, target, wanted))
         if kind == "max":

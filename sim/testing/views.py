@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 from sim.clock import Clock
 from sim.plan import Plan
@@ -25,15 +25,15 @@ class View:
     plan : Plan
     index : int
         Of the record.
-    span : (int, int)
-        First cycle and first cycle after it.
+    spans : tuple of (int, int)
+        First cycle of every record of the Program, and first cycle after it.
     wait_accumulator, wait_weights, starved, blocked : int
         Cycles that the record adds to these counters.
     """
 
     plan: Plan
     index: int
-    span: tuple[int, int]
+    spans: tuple[tuple[int, int], ...]
     wait_accumulator: int
     wait_weights: int
     starved: int
@@ -53,6 +53,18 @@ class View:
     def waits(self) -> Waits:
         """What it waits for."""
         return self.plan.waits[self.index]
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """First cycle of the record, and first cycle after it."""
+        return self.spans[self.index]
+
+    @property
+    def beside(self) -> list[Record]:
+        """Records that run in some of the same cycles."""
+        start, end = self.span
+        return [record for record, (other_start, other_end) in zip(self.plan.program.records, self.spans, strict=True)
+                if record is not self.record and other_start < end and start < other_end]
 
     @cached_property
     def source(self) -> Tensor:
@@ -85,17 +97,16 @@ class View:
         return (record, schedule) if isinstance(record, Conv) and isinstance(schedule, ConvSchedule) else None
 
 
-def views(plan: Plan) -> Iterator[View]:
+def views(plan: Plan) -> list[View]:
     """A view of every record."""
     memory = plan.machine.memory
     clock = Clock(memory.finish, memory.latency_cycles)
-    before = _counted(clock)
-    for index, (schedule, waits) in enumerate(zip(plan.schedules, plan.waits, strict=True)):
-        span = clock.run(schedule, waits)
-        after = _counted(clock)
-        wait_accumulator, wait_weights, starved, blocked = (b - a for a, b in zip(before, after, strict=True))
-        yield View(plan, index, span, wait_accumulator, wait_weights, starved, blocked)
-        before = after
+    spans, counted = [], [_counted(clock)]
+    for schedule, waits in zip(plan.schedules, plan.waits, strict=True):
+        spans.append(clock.run(schedule, waits))
+        counted.append(_counted(clock))
+    return [View(plan, index, tuple(spans), *(b - a for a, b in zip(before, after, strict=True)))
+            for index, (before, after) in enumerate(pairwise(counted))]
 
 
 def _counted(clock: Clock) -> tuple[int, int, int, int]:

@@ -9,7 +9,7 @@ import pytest
 from quant.reference import run_reference
 from sim.errors import InputError
 from sim.formats import Format
-from sim.program import Conv, Program, Tensor
+from sim.program import Conv, Load, Program, Tensor
 from sim.simulate import simulate
 from sim.testing import KINDS, TRAITS, corner_inputs, random_machine, random_program
 
@@ -41,7 +41,7 @@ def test_equals_the_simulator_on_each_kind(kind: str) -> None:
 
 
 def test_random_programs_reach_every_trait() -> None:
-    """The Programs above include residuals, several parts, bipolar and unsigned weights, and wrapping."""
+    """The Programs above include residuals, several parts, bipolar and unsigned weights, wrapping and transfers."""
     found: set[str] = set()
     for seed in range(20):
         rng = np.random.default_rng(seed)
@@ -51,8 +51,9 @@ def test_random_programs_reach_every_trait() -> None:
         found |= {"concat"} if any(len(tensor.parts) > 1 for tensor in program.tensors) else set()
         found |= {"residual"} if any(conv.residual for conv in convs) else set()
         found |= {conv.weight_format.kind for conv in convs} & {"bipolar", "unsigned"}
+        found |= {"detour"} if any(isinstance(record, Load) for record in program.records) else set()
         found |= {"wide"} if any(tensor.format.bits > 8 for tensor in program.tensors) else set()
-    assert found == set(TRAITS)
+    assert found == set(TRAITS) - {"large"}  # too large for a machine, which the reference does not have
 
 
 def test_wraps_modulo_the_accumulator() -> None:

@@ -11,7 +11,7 @@ import pytest
 from sim.digits import no_digits
 from sim.errors import InputError
 from sim.formats import Format
-from sim.program import Conv, Pool, Program, Tensor
+from sim.program import Conv, Load, Pool, Program, Store, Tensor
 from sim.simulate import simulate
 from sim.testing import corner_inputs, random_machine, random_program
 
@@ -61,6 +61,14 @@ def reference(program: Program, inputs: Mapping[str, np.ndarray], images: int) -
     for record in program.records:
         if isinstance(record, Conv):
             reference_conv(program, record, codes)
+        elif isinstance(record, Load):
+            rows = slice(record.first_row, record.first_row + program.tensor(record.output).height)
+            codes[record.output] = codes[record.input][:, :, rows]
+        elif isinstance(record, Store):
+            target = program.tensor(record.output)
+            part = slice(None) if record.output_part is None else target.part_slice(record.output_part)
+            rows = slice(record.first_row, record.first_row + program.tensor(record.input).height)
+            codes[record.output][:, part, rows] = codes[record.input]
         else:
             target = program.tensor(record.output)
             codes[record.output] = np.max(taps(codes[record.input], record, record.kernel, 1, -1000, target.shape[1:]),

@@ -9,7 +9,7 @@ from sim.digits import digit_counts, multipliers
 from sim.errors import InputError
 from sim.formats import Format
 from sim.plan import plan
-from sim.program import Conv, Program, Tensor
+from sim.program import Conv, Pool, Program, Tensor
 from sim.simulate import accumulate, simulate
 from sim.testing import KINDS, TRAITS, corner_codes, corner_inputs, random_machine, random_program
 
@@ -44,7 +44,9 @@ def test_everything_occurs() -> None:
         seen.update(("parts", len(tensor.parts)) for tensor in program.tensors)
         seen.update(("wide", tensor.format.bits > 8) for tensor in program.tensors)
         for record in program.records:
-            seen.update([type(record).__name__, ("stride", record.stride), ("pads", any(record.pads))])
+            seen[type(record).__name__] += 1
+            if isinstance(record, Conv | Pool):
+                seen.update([("stride", record.stride), ("pads", any(record.pads))])
             if isinstance(record, Conv):
                 seen.update([record.weight_format.kind, ("depthwise", record.depthwise), ("T", record.terms),
                              ("Tr", record.residual_terms), ("dilation", record.dilation),
@@ -52,8 +54,9 @@ def test_everything_occurs() -> None:
                 seen.update(("no shift", True) for n in record.shift if n == 0)
                 seen.update(("constant", True) for count in digit_counts(record.multiplier) if count == 0)
                 seen.update(("negative", True) for m in multipliers(record.multiplier) if m < 0)
-    expected = ["half_up", "half_even", "floor", "Conv", "Pool", "signed", "unsigned", "bipolar", "unit",
-                ("wrap", True), ("inputs", True), ("parts", 2), ("wide", True), ("pads", True), ("depthwise", True),
+    expected = ["half_up", "half_even", "floor", "Conv", "Pool", "Load", "Store", "signed", "unsigned", "bipolar",
+                "unit", ("wrap", True), ("inputs", True), ("parts", 2), ("wide", True), ("pads", True),
+                ("depthwise", True),
                 ("part", 1), ("no shift", True), ("constant", True), ("negative", True),
                 *(("stride", s) for s in (1, 2, 3)), *(("dilation", d) for d in (1, 2)),
                 *(("bits", b) for b in range(1, 9)), *(("T", t) for t in (1, 2, 3, 4)),
