@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from functools import partial
 from typing import Any
 
 import cocotb
@@ -93,11 +94,16 @@ async def packets_must_end_with_items(dut: Any) -> None:
     opened = await session(dut)
     lengths, beat = JOB["programs"][0]["segments"][0], opened.beat_bytes
     for cut in {beat, lengths[0] - beat, lengths[0] + beat}:
-        opened.port.split = lambda packet, cut=cut: [packet[:cut], packet[cut:]]
+        opened.port.split = partial(halves, cut)
         await opened.run_fails(FaultCode.LENGTH)
     rest = JOB["programs"][0]["segments"][-1]
     opened.port.split = lambda packet: [packet + bytes(3 * beat) if len(packet) == sum(rest) else packet]
     await opened.run_fails(FaultCode.LENGTH)
+
+
+def halves(cut: int, packet: bytes) -> list[bytes]:
+    """A packet in two."""
+    return [packet[:cut], packet[cut:]]
 
 
 @cocotb.test()
@@ -174,14 +180,14 @@ async def wrong_commands_stop_the_machine(dut: Any) -> None:
         await opened.stopped_with(FaultCode.COMMAND)
     for mask in (START, LOAD):
         await host.load()
-        task = cocotb.start_soon(host.run(inputs))
+        running = cocotb.start_soon(host.run(inputs))
         await RisingEdge(dut.trace_busy)
         await opened.command(mask)
-        await fails(task, FaultCode.COMMAND)
-        task = cocotb.start_soon(host.load())
+        await fails(running, FaultCode.COMMAND)
+        loading = cocotb.start_soon(host.load())
         await RisingEdge(dut.s_axis_tready)
         await opened.command(mask)
-        await fails(task, FaultCode.COMMAND)
+        await fails(loading, FaultCode.COMMAND)
     await host.load()
     await opened.command(CLEAR)
     await opened.run(load=False)

@@ -26,6 +26,8 @@ from sim.records import Conv, Load, Pool, Store, Tensor
 from sim.stream import TensorItem
 
 JOB = Path(os.environ["BITWRIGHT_JOB"])
+REGISTER_CYCLES = 1000
+"""More than the accesses to registers before and after a run take."""
 QUEUES = {"computes": (Conv, Pool), "loads": (Load,), "stores": (Store,)}
 
 
@@ -49,12 +51,12 @@ class Bench:
         for queue in QUEUES:
             cocotb.start_soon(self.watch(queue))
         counters = []
-        await self.timed(self.host.load())
+        await self.timed(self.host.load(), len(self.job["image"]) // self.pins.beat_bytes)
         for image in range(self.job["images"]):
             self.image = image
             self.pins.characters.clear()
             inputs = {name: codes[image] for name, codes in self.job["inputs"].items()}
-            result = await self.timed(self.host.run(inputs))
+            result = await self.timed(self.host.run(inputs), self.job["cycle_limit"])
             counters.append(result.counters)
             for name, codes in result.maps.items():
                 self.keep(f"map {name}", codes)
@@ -63,14 +65,13 @@ class Bench:
         np.savez(JOB / "result.npz", allow_pickle=False, ends=self.ends, **self.found)
         (JOB / "result.json").write_text(json.dumps(counters))
 
-    async def timed(self, work: Any) -> Any:
-        """The result of a coroutine that must end within the job's cycles."""
-        limit = self.job["cycle_limit"]
+    async def timed(self, work: Any, cycles: int) -> Any:
+        """The result of a coroutine that must end within so many cycles and some accesses to registers."""
         try:
-            return await with_timeout(work, 2 * limit * PERIOD_NS, "ns")
+            return await with_timeout(work, (cycles + REGISTER_CYCLES) * PERIOD_NS, "ns")
         except SimTimeoutError:
             done = int(self.dut.trace_computes.value)
-            raise AssertionError(f"still busy after {limit} cycles with {done} layers done") from None
+            raise AssertionError(f"still busy after {cycles} cycles with {done} layers done") from None
 
     def keep(self, name: str, array: np.ndarray) -> None:
         """Put what belongs to the image at hand into the results."""

@@ -183,5 +183,6 @@ def content_of(image: bytes) -> bytes:
 
 def replaced(word: int, field: data.Field, value: int) -> int:
     """A word with another value in a field."""
-    mask = (1 << field.width) - 1 << field.offset
-    return word & ~mask | value << field.offset
+    offset: int = field.offset
+    mask = ((1 << field.width) - 1) << offset
+    return int(word & ~mask) | value << offset

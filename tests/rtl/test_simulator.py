@@ -79,7 +79,7 @@ def test_no_images_give_empty_results():
     """A batch of no images runs, and every tensor has shape (0, ...)."""
     result = run(one_layer(), {"a": np.zeros((0, 4, 3, 2), np.int32)})
     assert {name: codes.shape for name, codes in result.codes.items()} == {"a": (0, 4, 3, 2), "b": (0, 2, 3, 2)}
-    assert result.ends.shape == (0, 1)
+    assert result.ends.shape == (0, 3)
     assert result.counters == ()
 
 
@@ -107,7 +107,7 @@ def test_stall_must_be_a_probability():
 def test_undefined_bits_are_found(monkeypatch):
     """A tensor that was not written completely is an error, not a random code."""
     planned = one_layer()
-    monkeypatch.setattr("rtl.simulator.describe", shortened)
+    monkeypatch.setattr("rtl.image.describe", shortened)
     with pytest.raises(SimulationError, match=r"^tensor 'b' holds undefined bits at \(channel, y, x\) = \(0, 0, 1\)$"):
         run(planned, {"a": np.zeros((1, 4, 3, 2), np.int32)})
 
@@ -123,7 +123,7 @@ def shortened(planned, geometry):
 def test_a_constant_channel_and_no_digits(compare):
     """M = 0, without any digit column, gives the offset everywhere."""
     planned = one_layer()
-    conv = planned.program.records[0]
+    conv, = planned.program.convs
     constant = Conv("constant", "a", "b", conv.weights, conv.weight_format, no_digits(2), np.array([0, 2]),
                     np.array([5, 13]), 0, 15)
     program = Program(planned.program.tensors, (constant,), acc_bits=24, window=10, terms=3)
