@@ -1,4 +1,4 @@
-"""Descriptors: a planned record as the bits that the sequencer reads, every quotient and product worked out here."""
+"""Descriptors: planned records as the bits of `rtl.fields`, every quotient and product worked out here."""
 
 from __future__ import annotations
 

@@ -4,19 +4,11 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from amaranth.hdl import Const, Value, signed, unsigned
+from amaranth.hdl import Const, Value, signed
 from amaranth.lib import data
 
-from sim.limits import (
-    BLOCK_BITS,
-    MAP_BITS,
-    MAX_PARTS,
-    MAX_RECORDS,
-    PIXEL_BITS,
-    STEP_BITS,
-    TAP_BITS,
-    TILE_BITS,
-)
+from rtl.fields import Fields, compute_fields, inward_fields, outward_fields
+from sim.limits import MAX_RECORDS
 from sim.machine import Machine
 from sim.packet import packet_words
 
@@ -138,79 +130,27 @@ class Geometry:
 
     @cached_property
     def inward(self) -> data.StructLayout:
-        """An item of the inward stream: `tiles` row tiles of `words` weight words, or a Load; not valid: the end."""
-        return data.StructLayout({"valid": 1, "load": 1, "record": self.record_bits, "tiles": TILE_BITS,
-                                  "words": self.weight_address_bits + 1, **self._place_fields(),
-                                  "after_computes": self.count_bits, "after_stores": self.count_bits})
+        """An entry of the table of what comes on the inward stream."""
+        return _layout(inward_fields(self))
 
     @cached_property
     def outward(self) -> data.StructLayout:
-        """An item of the outward stream: a Store; not valid: the end."""
-        return data.StructLayout({"valid": 1, "record": self.record_bits, **self._place_fields(),
-                                  "after_computes": self.count_bits})
-
-    def _place_fields(self) -> dict[str, object]:
-        """First and last word of a tensor in its banks."""
-        return {"first": self.address_bits, "last": self.address_bits}
+        """An entry of the table of Stores."""
+        return _layout(outward_fields(self))
 
     @cached_property
     def descriptor(self) -> data.StructLayout:
-        """What the machine knows of a record. Counts are stored less one; addresses are modulo the bank."""
-        return data.StructLayout({**self._order_fields(), **self._loop_fields(), **self._address_fields(),
-                                  **self._operand_fields(), **self._output_fields()})
-
-    def _order_fields(self) -> dict[str, object]:
-        return {"last": 1, "pool": 1, "record": self.record_bits, "after_loads": self.count_bits,
-                "after_stores": self.count_bits}
-
-    def _loop_fields(self) -> dict[str, object]:
-        return {
-            "row_tiles": TILE_BITS, "chunks": PIXEL_BITS, "chunk_pixels": PIXEL_BITS, "last_chunk_pixels": PIXEL_BITS,
-            "tap_groups": TAP_BITS, "channel_blocks": BLOCK_BITS, "segments": TAP_BITS,
-            "phases": self.column_bits, "step_cycles": STEP_BITS, "weights_from": STEP_BITS, "launch_at": STEP_BITS,
-            "taps": TAP_BITS, "kernel_width": MAP_BITS, "out_width": MAP_BITS, "out_groups": MAP_BITS,
-            "last_group_columns": self.columns, "last_tile_rows": self.rows,
-        }
-
-    def _address_fields(self) -> dict[str, object]:
-        address, columns = unsigned(self.address_bits), self.columns
-        return {
-            "pitch": address, "pixel_step": address, "group_step": address, "tap_step": address,
-            "tap_row_step": address, "tap_start": address,
-            "width": MAP_BITS, "height": MAP_BITS, "stride": MAP_BITS, "group_rows": MAP_BITS, "dilation": MAP_BITS,
-            "left": signed(MAP_BITS), "bank_step": self.column_bits,
-            "bank": data.ArrayLayout(self.column_bits, columns), "row": data.ArrayLayout(signed(MAP_BITS), columns),
-            "quotient": data.ArrayLayout(address, columns), "phase": data.ArrayLayout(self.column_bits, columns),
-            "depthwise": 1, "segment_lanes": max(1, self.lane_bits), "segment_mask": max(1, self.lane_bits),
-            "segment_log2": 4,
-        }
-
-    def _operand_fields(self) -> dict[str, object]:
-        return {
-            "bits_w": 3, "signed_w": 1, "bipolar": 1, "unit": 1,
-            "bits_a": 3, "signed_a": 1, "zero_code": 8,
-            "in_first": self.address_bits, "in_last": self.address_bits,
-            "part_blocks": data.ArrayLayout(BLOCK_BITS, MAX_PARTS),
-            "part_lanes": data.ArrayLayout(self.lane_bits + 1, MAX_PARTS),
-        }
-
-    def _output_fields(self) -> dict[str, object]:
-        address = unsigned(self.address_bits)
-        return {
-            "terms": 4, "residual_terms": 4, "requant_cycles": STEP_BITS, "pixels": PIXEL_BITS,
-            "last_group_pixel": PIXEL_BITS, "rounding": 2,
-            "zero_out": signed(self.code_bits), "low": signed(self.code_bits), "high": signed(self.code_bits),
-            "bits_out": 6, "out_base": address, "out_step": address, "out_block_step": address,
-            "out_first": address, "out_last": address,
-            "has_residual": 1, "residual_bits": 3, "residual_signed": 1,
-            "residual_base": address, "residual_step": address, "residual_block_step": address,
-            "residual_first": address, "residual_last": address,
-        }
+        """An entry of the table of Convs and Pools."""
+        return _layout(compute_fields(self))
 
 
 def exceeds(value: Value, most: int) -> Value:
     """Whether an unsigned value is above a limit; no comparator where its width already keeps the limit."""
     return value > most if most < (1 << len(value)) - 1 else Const(0, 1)
+
+
+def _layout(fields: Fields) -> data.StructLayout:
+    return data.StructLayout({name: field.shape for name, field in fields.items()})
 
 
 def _index_bits(count: int) -> int:

@@ -9,6 +9,7 @@ import pytest
 from amaranth.lib import data
 
 from rtl.descriptor import describe, describe_inward, describe_outward, pack
+from rtl.fields import compute_fields, inward_fields, outward_fields
 from rtl.geometry import Geometry
 from sim.digits import no_digits
 from sim.errors import InputError
@@ -64,8 +65,8 @@ def test_stream_tables_end():
     assert (load & 3, end) == (3, 0)
     store, end = describe_outward(pool, geometry)
     assert (store & 1, end) == (1, 0)
-    tiles, end = describe_inward(one_conv((1,)), Geometry(load_machine("tiny")))
-    assert (tiles & 3, end) == (1, 0)
+    load, tiles, end = describe_inward(one_conv((1,)), Geometry(load_machine("tiny")))
+    assert (load & 3, tiles & 3, end) == (3, 1, 0)
 
 
 def test_entries_name_their_record():
@@ -83,6 +84,13 @@ def test_entries_name_their_record():
 def fields(word, layout):
     """Fields of a packed word, as unsigned numbers."""
     return {name: word >> field.offset & ((1 << field.width) - 1) for name, field in layout}
+
+
+@pytest.mark.parametrize("table", [compute_fields, inward_fields, outward_fields])
+def test_every_field_says_what_it_means(table):
+    """No field is without a meaning, and none has more than a line."""
+    meanings = [field.meaning for field in table(Geometry(load_machine("edge"))).values()]
+    assert all(meaning and len(meaning) < 100 for meaning in meanings)
 
 
 def test_every_record_has_a_descriptor():
