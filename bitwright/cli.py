@@ -132,6 +132,31 @@ def doctor(as_json: AsJson = False) -> None:
         raise typer.Exit(1)
 
 
+@app.command()
+def assemble(
+    program: ProgramFile,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the files.")],
+    machine: MachineName = "edge",
+    as_json: AsJson = False,
+) -> None:
+    """Write what a board's host sends to run a Program: image, stream and a list of what passes when."""
+    from bitwright.images import run_assemble
+
+    run_assemble(program, machine, out, as_json)
+
+
+@app.command()
+def disasm(
+    image: Annotated[Path, typer.Argument(help="A program image, program.bin of 'assemble'.")],
+    machine: MachineName = "edge",
+    as_json: AsJson = False,
+) -> None:
+    """Show a program image: every record of every queue, by the names of its fields."""
+    from bitwright.images import run_disasm
+
+    run_disasm(image, machine, as_json)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; the exit status is returned, never raised."""
     try:
