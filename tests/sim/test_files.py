@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from sim.errors import InputError
 from sim.files import _digest, atomic_write, atomic_write_text, load_program, save_program, save_vectors
-from sim.program import Conv, Program
+from sim.program import Conv, Load, Program, Store
 from sim.testing import corner_inputs, random_machine, random_program
+from sim.transfers import with_transfers
 
 ONE_FILE = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -70,6 +71,28 @@ def test_load_returns_what_save_wrote(tmp_path: Path, seed: int) -> None:
             else:
                 assert type(one) is type(other)
                 assert one == other
+
+
+def test_loads_and_stores_survive(tmp_path: Path) -> None:
+    """A Program cut into bands comes back with the places of its tensors."""
+    found = set()
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        machine = random_machine(rng)
+        program, path = with_transfers(random_program(rng, machine, extent=10)), tmp_path / "p.safetensors"
+        save_program(program, path)
+        transfers = [record for record in program.records if isinstance(record, Load | Store)]
+        assert transfers == [record for record in load_program(path).records if isinstance(record, Load | Store)]
+        found |= {type(record) for record in transfers}
+    assert found == {Load, Store}
+
+
+def test_files_of_version_1_are_read(saved: Path, tmp_path: Path) -> None:
+    """They had neither Loads nor Stores; all else means the same."""
+    path = tmp_path / "old.safetensors"
+    arrays, graph, _ = stored(saved)
+    store(path, arrays, graph | {"schema_version": 1})
+    assert load_program(path).tensors == load_program(saved).tensors
 
 
 def test_numpy_scalars_are_saved_as_numbers(tmp_path: Path) -> None:

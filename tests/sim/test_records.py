@@ -8,7 +8,19 @@ import pytest
 from sim.digits import no_digits
 from sim.errors import InputError
 from sim.formats import Format
-from sim.records import Conv, Tensor, accumulator_bounds, out_size, reads
+from sim.records import (
+    Conv,
+    Load,
+    Pool,
+    Record,
+    Store,
+    Tensor,
+    accumulator_bounds,
+    chip_tensors,
+    out_size,
+    reads,
+    writes,
+)
 
 U4 = Format(4, "unsigned")
 
@@ -88,7 +100,15 @@ def test_terms_are_those_of_the_widest_channel() -> None:
     assert replace(conv(), multiplier=no_digits(2)).terms == 1
 
 
-def test_reads_names_input_and_residual() -> None:
-    """What a record reads is its input and, if it has one, its residual."""
-    assert list(reads(conv())) == ["a"]
-    assert list(reads(conv(residual="r"))) == ["a", "r"]
+@pytest.mark.parametrize(("record", "read", "written", "chip"), [
+    (conv(), ["a"], "b", ("a", "b")),
+    (conv(residual="r"), ["a", "r"], "b", ("a", "r", "b")),
+    (Pool("p", "a", "b", (2, 2)), ["a"], "b", ("a", "b")),
+    (Load("l", "a", "b"), ["a"], "b", ("b",)),
+    (Store("s", "a", "b"), ["a"], "b", ("a",)),
+    (Load("l", "a", "a"), [], None, ("a",)),
+    (Store("s", "a", "a"), [], None, ("a",)),
+])
+def test_what_records_read_write_and_hold_on_chip(record: Record, read: list, written: str | None, chip: tuple) -> None:
+    """A residual is read too; a tensor that changes its place alone is neither read nor written."""
+    assert (list(reads(record)), writes(record), chip_tensors(record)) == (read, written, chip)
