@@ -11,11 +11,9 @@ a record needs room for its own operands alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from enum import Enum
-from itertools import pairwise
-from math import ceil
 
 from sim.errors import InputError
 from sim.machine import Machine
@@ -23,6 +21,7 @@ from sim.placement import NoRoom, place, regions_of
 from sim.prefetch import prefetched
 from sim.program import Program
 from sim.records import Conv, Layer, Load, Pads, Pool, Record, Store, Tensor, reads
+from sim.row_bands import Band, fewest_bands, written_part
 from sim.transfers import unique_name
 
 __all__ = ["cut"]
@@ -34,25 +33,6 @@ class Home(Enum):
     ON_CHIP = 0
     BOTH = 1
     IN_HOST = 2
-
-
-@dataclass(frozen=True)
-class Band:
-    """Output rows `first` ... `first + rows - 1` of a record, and what they read.
-
-    Attributes
-    ----------
-    in_first, in_rows : int
-        Rows of the input, halo included.
-    pads : Pads
-        Of the band: those of the record, at top and bottom only where the map ends.
-    """
-
-    first: int
-    rows: int
-    in_first: int
-    in_rows: int
-    pads: Pads
 
 
 def cut(program: Program, machine: Machine) -> Program:
@@ -73,7 +53,8 @@ def cut(program: Program, machine: Machine) -> Program:
     if not all(isinstance(record, Conv | Pool) for record in program.records):
         raise InputError("only a Program without Loads and Stores can be cut into bands")
     layers = [record for record in program.records if isinstance(record, Conv | Pool)]
-    bands = {layer.name: _bands(program, layer, machine) for layer in layers}
+    tensors = {tensor.name: tensor for tensor in program.tensors}
+    bands = {layer.name: fewest_bands(tensors, layer, machine) for layer in layers}
     homes = dict.fromkeys((tensor.name for tensor in program.tensors), Home.ON_CHIP)
     for layer in layers:
         if len(bands[layer.name]) > 1:
@@ -94,70 +75,6 @@ def _victim(refusal: NoRoom, homes: Mapping[str, Home], program: Program, machin
     on_chip = [tensor for tensor in program.tensors if homes[tensor.name] is not Home.IN_HOST]
     in_the_way = [tensor for tensor in on_chip if tensor.name in refusal.tensors]
     return max(in_the_way or on_chip, key=lambda tensor: regions_of(tensor, machine)).name
-
-
-def _bands(program: Program, layer: Layer, machine: Machine) -> list[Band]:
-    """The fewest bands of equal rows whose tensors fit on chip together."""
-    height, columns = program.tensor(layer.output).height, machine.columns
-    for count in range(1, height + 1):
-        rows = ceil(height / count)
-        for size in (ceil(rows / columns) * columns, rows):
-            bands = list(_split(program, layer, size))
-            need = max(_regions(program, layer, band, machine) for band in bands)
-            if need <= machine.act_regions:
-                return bands
-    raise InputError(
-        f"record '{layer.name}' needs {need} activation regions of {machine.region_words} words for a band of "
-        f"{max(band.rows for band in bands)} output row{'s' * (max(band.rows for band in bands) > 1)}; "
-        f"machine '{machine.name}' has {machine.act_regions}")
-
-
-def _split(program: Program, layer: Layer, rows: int) -> Iterator[Band]:
-    """Bands of `rows` output rows, the last one shorter; none that reads nothing but padding."""
-    source, height = program.tensor(layer.input), program.tensor(layer.output).height
-    edges = [0]
-    for end in range(rows, height, rows):
-        if _input_rows(source, layer, edges[-1], end) and _input_rows(source, layer, end, height):
-            edges.append(end)
-    if len(edges) == 1:
-        yield Band(0, height, 0, source.height, layer.pads)
-        return
-    for first, end in pairwise((*edges, height)):
-        inside, (start, stop) = _input_rows(source, layer, first, end), _window(layer, first, end)
-        pads = inside.start - start, layer.pads[1], stop - inside.stop, layer.pads[3]
-        yield Band(first, end - first, inside.start, len(inside), pads)
-
-
-def _window(layer: Layer, first: int, end: int) -> tuple[int, int]:
-    """First input row that output rows `first` ... `end - 1` read, and the row after the last; both may be padding."""
-    dilation = layer.dilation if isinstance(layer, Conv) else 1
-    start = first * layer.stride - layer.pads[0]
-    return start, start + (end - 1 - first) * layer.stride + dilation * (layer.kernel[0] - 1) + 1
-
-
-def _input_rows(source: Tensor, layer: Layer, first: int, end: int) -> range:
-    """Rows of the map that output rows `first` ... `end - 1` read."""
-    start, stop = _window(layer, first, end)
-    return range(max(0, start), min(source.height, stop))
-
-
-def _regions(program: Program, layer: Layer, band: Band, machine: Machine) -> int:
-    """Regions that the tensors of a band take together."""
-    return sum(regions_of(tensor, machine) for tensor in _band_tensors(program, layer, band))
-
-
-def _band_tensors(program: Program, layer: Layer, band: Band) -> list[Tensor]:
-    """Input, output and residual of a band, with the names of the whole tensors; the output with its part alone."""
-    source, target = program.tensor(layer.input), program.tensor(layer.output)
-    tensors = [replace(source, height=band.in_rows), replace(_written(layer, target), height=band.rows)]
-    if isinstance(layer, Conv) and layer.residual is not None:
-        tensors.append(replace(program.tensor(layer.residual), height=band.rows))
-    return tensors
-
-
-def _written(layer: Layer, target: Tensor) -> Tensor:
-    """What of `target` a record writes, as a tensor of its own."""
-    return replace(target, parts=(target.parts[layer.output_part],)) if isinstance(layer, Conv) else target
 
 
 class _Draft:
@@ -194,7 +111,7 @@ class _Draft:
             if stored and layer is self.writers[target.name][-1]:
                 self.records.append(Store(self.name(f"store {target.name}"), target.name, target.name))
             return
-        piece = self.new_tensor(replace(_written(layer, target), height=band.rows), layer, suffix)
+        piece = self.new_tensor(replace(written_part(layer, target), height=band.rows), layer, suffix)
         self.append(layer, source, residual, piece, band.pads, suffix)
         part = layer.output_part if isinstance(layer, Conv) and len(target.parts) > 1 else None
         self.records.append(Store(self.name(f"store {piece}"), piece, target.name, band.first, part))
