@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import sys
 from collections.abc import Coroutine
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,6 +24,7 @@ from sim.program import Conv, Load, Program, Store, Tensor
 from sim.simulate import simulate
 from sim.stream import RowTileItem, TensorItem
 
+PAGE = Path(__file__).parents[2] / "docs" / "interface.md"
 SIGNATURE = 0x1234ABCD
 IMAGE = bytes(8) + SIGNATURE.to_bytes(4, "little") + bytes(20)
 NAMES = {reg.offset: reg.name for reg in REGISTERS}
@@ -226,3 +231,87 @@ def test_noise_beside_codes_changes_no_code(machine, planned, image):
     packet = machine.sent[0][: tensor_length(item.tensor, planned.machine)]
     assert np.array_equal(tensor_codes(packet, item.tensor, planned.machine), item.view(machine.codes["image"]))
     assert packet != tensor_bytes(item.view(machine.codes["image"]), item.tensor, planned.machine)
+
+
+class FakeChannel:
+    """A channel of PYNQ's DMA class, in front of the fake machine."""
+
+    def __init__(self, machine):
+        self.machine, self.transferred = machine, 0
+
+    def transfer(self, buffer):
+        self.buffer = buffer
+
+    def stop(self):
+        self.machine.commands.append("settle")
+
+    def start(self):
+        pass
+
+
+class SendChannel(FakeChannel):
+    async def wait_async(self):
+        await asyncio.sleep(0)
+        await self.machine.send(self.buffer.tobytes())
+
+
+class ReceiveChannel(FakeChannel):
+    async def wait_async(self):
+        await asyncio.sleep(0.01)
+        packet = await self.machine.receive(len(self.buffer))
+        if packet is None:
+            self.machine.irq.set()
+            await asyncio.sleep(1)
+        self.buffer[: len(packet)] = np.frombuffer(packet, np.uint8)
+        self.transferred = len(packet)
+
+
+@pytest.fixture
+def board_port(machine, monkeypatch):
+    """The Port that the documentation shows for PYNQ, on a model of PYNQ's classes."""
+    pynq = ModuleType("pynq")
+    pynq.allocate, pynq.Overlay = lambda count, kind: np.zeros(count, kind), None
+    monkeypatch.setitem(sys.modules, "pynq", pynq)
+    shown = {}
+    exec(re.search(r"```py\n(.*?)```", PAGE.read_text(), re.DOTALL)[1], shown)
+    machine.irq = asyncio.Event()
+
+    def write(offset, value):
+        await_all(machine.write(offset, value))
+        if offset == register("INTERRUPT_ENABLE").offset and not value:
+            machine.irq.clear()
+
+    mmio = SimpleNamespace(read=lambda offset: await_all(machine.read(offset)), write=write)
+    return shown["BoardPort"](SimpleNamespace(
+        bitwright=SimpleNamespace(mmio=mmio, irq=machine.irq),
+        dma=SimpleNamespace(sendchannel=SendChannel(machine), recvchannel=ReceiveChannel(machine))))
+
+
+def test_the_documented_port_works(board_port, machine, planned, image):
+    """Behind asyncio and DMA channels, a load and a run are what they are elsewhere."""
+
+    async def both():
+        host = Host(board_port, planned, IMAGE)
+        loading = asyncio.create_task(host.load())
+        await asyncio.sleep(0.01)
+        machine.irq.set()
+        await loading
+        machine.irq.clear()
+        running = asyncio.create_task(host.run(image))
+        while machine.received < 3:
+            await asyncio.sleep(0.01)
+        machine.irq.set()
+        return await running
+
+    result = asyncio.run(both())
+    assert np.array_equal(result.maps["result"], machine.codes["result"])
+    assert machine.sent[0] == IMAGE
+    assert len(machine.sent) == 3
+
+
+def test_the_documented_port_ends_with_a_fault(board_port, machine, planned, image):
+    """When irq rises instead of a packet, the fault is told and the machine cleared."""
+    machine.fault, machine.fault_after = (FaultCode.TIMEOUT, 0), 1
+    with pytest.raises(MachineFault, match=r"^the machine stopped with TIMEOUT"):
+        asyncio.run(Host(board_port, planned, IMAGE).run(image))
+    assert machine.commands == ["start", "settle", "clear"]

@@ -43,7 +43,7 @@ def test_a_counter_has_two_halves():
 
 
 def test_the_page_is_current():
-    """docs/registers.md is what the table gives; write it anew with `rtl.register_documents.registers_markdown`."""
+    """docs/registers.md is what the table gives; write it anew with `python scripts/write_pages.py`."""
     assert (DOCS / "registers.md").read_text() == registers_markdown()
 
 
