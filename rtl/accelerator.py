@@ -13,6 +13,7 @@ from rtl.control import COUNTER_BITS, Control
 from rtl.counters import COUNTERS, Counters
 from rtl.fill import FillEngine
 from rtl.geometry import Geometry
+from rtl.lanes import LaneEngine
 from rtl.loader import Loader
 from rtl.packer import Packer
 from rtl.pairs import PairEngine
@@ -77,6 +78,7 @@ class Accelerator(wiring.Component):
             Loader(geometry), WeightStore(geometry), PairEngine(geometry), Array(geometry))
         self.parameters = ParameterStore(geometry, self.fill.word_bits)
         self.requant, self.residual = RequantControl(geometry), ResidualReader(geometry)
+        self.lanes = LaneEngine(geometry) if geometry.depthwise_lanes else None
         self.packer, self.pool, self.counters = Packer(geometry), PoolEngine(geometry), Counters(geometry)
         self.protection = Protection(geometry)
         self.banks = [ActivationBank(geometry) for _ in range(geometry.columns)]
@@ -100,6 +102,7 @@ class Accelerator(wiring.Component):
         self._connect_loader(m)
         self._connect_weights(m)
         self._connect_array(m)
+        self._connect_lanes(m)
         self._connect_requantizers(m)
         self._connect_packer(m)
         self._connect_banks(m)
@@ -190,7 +193,7 @@ class Accelerator(wiring.Component):
             request.plane.eq(sequencer.plane), request.set.eq(sequencer.step.file),
             request.segment_lane.eq(sequencer.segment_lane), request.first_segment.eq(sequencer.first_segment),
             request.last_segment.eq(sequencer.last_segment), request.pixel_done.eq(sequencer.pixel_done),
-            request.block_done.eq(sequencer.block_done),
+            request.block_done.eq(sequencer.block_done), request.valid.eq(sequencer.read),
             loader.tap_present.eq(taps.present), loader.tap_column.eq(taps.column),
             loader.tap_address.eq(taps.address), loader.pixel_row.eq(pixels.row),
             loader.pixel_column.eq(pixels.column), loader.pixel_address.eq(pixels.address),
@@ -210,15 +213,14 @@ class Accelerator(wiring.Component):
 
     def _connect_array(self, m: Module) -> None:
         array, pairs, loader, weights = self.array, self.pairs, self.loader, self.weights
-        convolves = ~self.control.running.pool
+        convolves = ~(self.control.running.pool | self.control.running.lanewise)
         m.d.comb += [
-            pairs.launch.eq(self.sequencer.launch), pairs.step.eq(self.sequencer.step),
+            pairs.launch.eq(self.sequencer.launch & ~self.control.head.lanewise), pairs.step.eq(self.sequencer.step),
             array.w_write.eq(weights.out), array.w_set.eq(weights.out_set), array.w_plane.eq(weights.out_plane),
             array.a_write.eq(Mux(convolves, loader.arrived.strobe, 0)), array.a_set.eq(loader.arrived.set),
             array.a_plane.eq(loader.arrived.plane), array.a_mask.eq(loader.segment_mask),
             array.pair_w.eq(pairs.w_plane), array.pair_a.eq(pairs.a_plane),
             array.select.eq(pairs.select), array.count.eq(pairs.count), array.add.eq(pairs.add),
-            array.accumulate.eq(pairs.accumulate),
         ]
         for r in range(self.geometry.rows + 1):
             m.d.comb += array.w_data[r].eq(weights.word[r])
@@ -226,10 +228,32 @@ class Accelerator(wiring.Component):
             m.d.comb += [array.a_data[c].eq(loader.segment_word[c]), self.pool.word[c].eq(loader.word[c])]
         m.d.comb += self.pool.arrived.eq(loader.arrived)
 
+    def _connect_lanes(self, m: Module) -> None:
+        """Pairs and lanes are never at work at once; the accumulators take what either has."""
+        lanes, pairs, loader, array, requant = self.lanes, self.pairs, self.loader, self.array, self.requant
+        if lanes is None:
+            m.d.comb += [array.accumulate.eq(pairs.accumulate), requant.tile_ready.eq(pairs.tile_ready)]
+            return
+        m.submodules.lanes = lanes
+        m.d.comb += [
+            lanes.descriptor.eq(self.control.running),
+            lanes.launch.eq(self.sequencer.launch & self.control.head.lanewise), lanes.step.eq(self.sequencer.step),
+            lanes.loaded.eq(loader.loaded), lanes.arrived.eq(loader.arrived),
+            array.direct.eq(lanes.accumulate.valid),
+            array.accumulate.eq(Mux(lanes.accumulate.valid, lanes.accumulate, pairs.accumulate)),
+            requant.tile_ready.eq(pairs.tile_ready | lanes.tile_ready),
+            self.counters.lanes_active.eq(lanes.active), self.counters.lanes_added.eq(lanes.added),
+        ]
+        for r in range(self.geometry.rows):
+            m.d.comb += lanes.stored[r].eq(self.weights.word[r])
+            m.d.comb += [array.sums[r][c].eq(lanes.sums[r][c]) for c in range(self.geometry.columns)]
+        for c in range(self.geometry.columns):
+            m.d.comb += lanes.word[c].eq(loader.segment_word[c])
+
     def _connect_requantizers(self, m: Module) -> None:
         requant, array, residual = self.requant, self.array, self.residual
         m.d.comb += [
-            requant.tile_ready.eq(self.pairs.tile_ready), array.drain.eq(Cat(requant.drain, requant.drain_reference)),
+            array.drain.eq(Cat(requant.drain, requant.drain_reference)),
             array.drain_columns.eq(requant.columns), array.drain_bank.eq(requant.bank),
             array.drain_address.eq(requant.address), array.acc_bank.eq(requant.acc_bank),
             self.parameters.read.eq(requant.drain), self.parameters.read_slot.eq(requant.parameter_slot),
@@ -303,7 +327,7 @@ class Accelerator(wiring.Component):
             counters.wait_accumulator.eq(self.sequencer.wait_accumulator),
             counters.wait_weights.eq(self.sequencer.wait_weights), counters.active.eq(self.control.active),
             counters.select.eq(self.pairs.select), counters.add.eq(self.pairs.add),
-            counters.accumulate.eq(self.pairs.accumulate),
+            counters.accumulate.eq(self.array.accumulate),
             counters.drain.eq(requant.drain), counters.drain_columns.eq(requant.columns),
             counters.drain_reference.eq(requant.drain_reference), counters.execute.eq(requant.execute),
             counters.execute_columns.eq(requant.execute_columns),

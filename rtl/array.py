@@ -24,6 +24,7 @@ class Array(wiring.Component):
     a_write, a_set, a_plane, a_mask, a_data : a (segment of a) plane for the columns in the mask `a_write`
     pair_w, pair_a : planes of the pair in the select stage
     select, count, add, accumulate : controls of the four stages, see `PairEngine`
+    direct, sums : the accumulators take `sums` of the depthwise lanes, if the machine has such
     drain, drain_columns, drain_bank, drain_address : accumulators that the requantizers read, by row mask
     acc_bank, acc : the words, row by row and column by column; `reference` those of the reference row
     """
@@ -42,6 +43,8 @@ class Array(wiring.Component):
             "drain": In(rows + 1), "drain_columns": In(columns), "drain_bank": In(1),
             "drain_address": In(geometry.accumulator_address_bits), "acc_bank": In(1),
             "acc": Out(acc).array(rows, columns), "reference": Out(acc).array(columns),
+            **({"direct": In(1), "sums": In(signed(geometry.lane_sum_bits)).array(rows, columns)}
+               if geometry.depthwise_lanes else {}),
         })
 
     def elaborate(self, platform: object) -> Module:
@@ -99,4 +102,6 @@ class Array(wiring.Component):
             element.drain.eq(self.drain[r] & self.drain_columns[c]), element.drain_bank.eq(self.drain_bank),
             element.drain_address.eq(self.drain_address), element.acc_bank.eq(self.acc_bank),
         ]
+        if self.geometry.depthwise_lanes and not reference:
+            m.d.comb += [element.direct.eq(self.direct), element.sum.eq(self.sums[r][c])]
         return element

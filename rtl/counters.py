@@ -15,11 +15,12 @@ __all__ = ["COUNTERS", "Counters"]
 
 COUNTERS = (
     "pairs", "wait_accumulator", "wait_weights", "wait_transfers", "starved", "blocked", "pair_elements",
-    "narrow_adds", "wide_adds", "acc_reads", "acc_writes", "requant_terms", "act_reads", "act_writes",
+    "narrow_adds", "lane_steps", "wide_adds", "acc_reads", "acc_writes", "requant_terms", "act_reads", "act_writes",
     "weight_reads", "weight_writes", "operand_bits", "stream_in_beats", "stream_out_beats",
 )
-"""Names of the counters by number. `pair_elements` times lanes is `sim.events`' pair_lanes, beats times stream_bits
-its stream_in_bits and stream_out_bits; the others carry its names."""
+"""Names of the counters by number. `pair_elements` times lanes is `sim.events`' pair_lanes, `lane_steps` times
+depthwise_lanes its lane_adds, beats times stream_bits its stream_in_bits and stream_out_bits; the others carry its
+names."""
 
 
 class Counters(wiring.Component):
@@ -34,6 +35,7 @@ class Counters(wiring.Component):
     drain, drain_columns, drain_reference, execute, execute_columns : what the requantizers read and do
     operand_read, residual_read, store_read, write, load_write : activation words, by bank
     weight_read, weight_write, w_operands : weight words, by row
+    lanes_active, lanes_added : the depthwise lanes are at work, and in which columns they add
     a_operands, segment_log2 : segments written into column registers, by column, and their size
     in_valid, in_ready, out_valid, out_ready : handshakes of the two streams
     number, value : a counter
@@ -51,7 +53,7 @@ class Counters(wiring.Component):
             "operand_read": In(columns), "residual_read": In(columns), "store_read": In(columns),
             "write": In(columns), "load_write": In(columns),
             "weight_read": In(rows), "weight_write": In(rows), "w_operands": In(rows),
-            "a_operands": In(columns), "segment_log2": In(4),
+            "lanes_active": In(1), "lanes_added": In(columns), "a_operands": In(columns), "segment_log2": In(4),
             "number": In(range(len(COUNTERS))), "value": Out(COUNTER_BITS),
         })
 
@@ -97,11 +99,13 @@ class Counters(wiring.Component):
                     * self._count(m, self.execute_columns, "executing_columns"))
         operand_words = (rows + columns) * self.select.valid + self._count(m, self.w_operands, "w_operands_written")
         segments = self._count(m, self.a_operands, "a_operands_written")
+        lanes_added = self._count(m, self.lanes_added, "lanes_added_columns")
+        lane_bits = (lanes_added + self.lanes_active * (2 * self.geometry.product_bits)) * self.geometry.depthwise_lanes
         return {
-            "pairs": self.select.valid, "wait_accumulator": waits[0], "wait_weights": waits[1],
+            "pairs": self.select.valid | self.lanes_active, "wait_accumulator": waits[0], "wait_weights": waits[1],
             "wait_transfers": ~self.active, "starved": self.in_ready & ~self.in_valid,
             "blocked": self.out_valid & ~self.out_ready,
-            "pair_elements": selected, "narrow_adds": added, "wide_adds": wide,
+            "pair_elements": selected, "narrow_adds": added, "lane_steps": lanes_added, "wide_adds": wide,
             "acc_reads": added * (self.add.last & ~self.add.step.fresh) + drained, "acc_writes": wide,
             "requant_terms": executed,
             "act_reads": self._count(m, self.operand_read, "operands_read")
@@ -109,6 +113,6 @@ class Counters(wiring.Component):
             "act_writes": self._count(m, self.write, "words_written") + self._count(m, self.load_write, "words_taken"),
             "weight_reads": self._count(m, self.weight_read, "weights_read"),
             "weight_writes": self._count(m, self.weight_write, "weights_written"),
-            "operand_bits": operand_words * lanes + (segments << self.segment_log2),
+            "operand_bits": operand_words * lanes + (segments << self.segment_log2) + lane_bits,
             "stream_in_beats": self.in_valid & self.in_ready, "stream_out_beats": self.out_valid & self.out_ready,
         }

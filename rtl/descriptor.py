@@ -51,7 +51,7 @@ def describe_inward(plan: Plan, geometry: Geometry) -> list[int]:
     for index, record, schedule, waits in _items(plan, (Conv, Load)):
         fields: Fields = {"valid": 1, "record": index}
         if isinstance(schedule, ConvSchedule):
-            fields |= {"tiles": schedule.row_tiles - 1, "words": schedule.weight_words}
+            fields |= {"tiles": schedule.row_tiles - 1, "words": schedule.weight_words, "groups": schedule.groups - 1}
         elif isinstance(record, Load):
             fields |= {"load": 1, "after_computes": waits.computes, "after_stores": waits.stores}
             fields |= _place_fields(plan, record.output, "")
@@ -147,17 +147,23 @@ def _walk_fields(source: Tensor, base: int, record: Layer, geometry: Geometry) -
 
 def _conv_loops(schedule: ConvSchedule, geometry: Geometry) -> Fields:
     shape, rows = schedule.shape, geometry.rows
-    longest = max(schedule.read_cycles, shape.bits_w)
-    segment = geometry.lanes // schedule.packing
-    return {
+    longest = schedule.read_cycles if schedule.lanewise else max(schedule.read_cycles, shape.bits_w)
+    segment = geometry.depthwise_lanes if schedule.lanewise else geometry.lanes // schedule.packing
+    fields: Fields = {
         "row_tiles": schedule.row_tiles - 1, "chunks": len(schedule.chunks) - 1,
         "chunk_pixels": schedule.chunk_pixels - 1, "last_chunk_pixels": schedule.chunks[-1] - 1,
         "tap_groups": schedule.blocks // schedule.channel_blocks - 1,
         "channel_blocks": schedule.channel_blocks - 1, "segments": schedule.packing - 1,
-        "step_cycles": schedule.step_cycles - 1, "weights_from": longest - shape.bits_w, "launch_at": longest - 1,
-        "last_tile_rows": _bits_to(shape.out_channels - (schedule.row_tiles - 1) * rows),
+        "step_cycles": schedule.step_cycles - 1, "launch_at": longest - 1,
+        "last_tile_rows": _bits_to(shape.out_channels - (schedule.channel_groups - 1) * rows),
         "depthwise": int(shape.depthwise), "segment_lanes": segment % geometry.lanes,
         "segment_mask": geometry.lanes - segment, "segment_log2": segment.bit_length() - 1,
+    }
+    if not schedule.lanewise:
+        return fields | {"weights_from": longest - shape.bits_w}
+    return fields | {
+        "lanewise": 1, "segments": shape.taps - 1, "segment_lanes": 0, "plane_rows": _bits_to(min(shape.bits_w, rows)),
+        "groups": schedule.groups - 1, "last_groups": schedule.last_groups - 1,
     }
 
 

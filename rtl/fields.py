@@ -38,6 +38,7 @@ def inward_fields(geometry: Geometry) -> Fields:
         "record": _record(geometry),
         "tiles": Field(TILE_BITS, "row tiles, less one"),
         "words": Field(geometry.weight_address_bits + 1, "weight words per row of a row tile"),
+        "groups": Field(_group_bits(geometry), "groups of a row tile that have parameters, less one"),
         **_place(geometry, "", "the tensor"),
         "after_computes": _after(geometry, "Convs and Pools"), "after_stores": _after(geometry, "Stores"),
     }
@@ -55,6 +56,7 @@ def compute_fields(geometry: Geometry) -> Fields:
     """A Conv or Pool."""
     return {
         "last": Field(1, "the program's last Conv or Pool"), "pool": Field(1, "a Pool; 0: a Conv"),
+        "lanewise": Field(1, "a Conv that runs on the depthwise lanes"),
         "record": _record(geometry),
         "after_loads": _after(geometry, "Loads"), "after_stores": _after(geometry, "Stores"),
         **_loops(geometry), **_window(geometry), **_operands(geometry), **_requantizer(geometry), **_places(geometry),
@@ -63,6 +65,10 @@ def compute_fields(geometry: Geometry) -> Fields:
 
 def _record(geometry: Geometry) -> Field:
     return Field(geometry.record_bits, "index of the record in its program")
+
+
+def _group_bits(geometry: Geometry) -> int:
+    return max(1, geometry.lane_group_bits)
 
 
 def _after(geometry: Geometry, what: str) -> Field:
@@ -92,7 +98,10 @@ def _loops(geometry: Geometry) -> Fields:
         "out_width": Field(MAP_BITS, "columns of the output, less one"),
         "out_groups": Field(MAP_BITS, "groups of output rows, one for each column, less one"),
         "last_group_columns": Field(geometry.columns, "columns that have a row in the last group, a bit each"),
-        "last_tile_rows": Field(geometry.rows, "rows that have a channel in the last row tile, a bit each"),
+        "last_tile_rows": Field(geometry.rows, "rows with a channel in the last row tile's last group, a bit each"),
+        "groups": Field(_group_bits(geometry), "groups of channels, one for each row, in a row tile, less one"),
+        "last_groups": Field(_group_bits(geometry), "the same of the last row tile"),
+        "plane_rows": Field(geometry.rows, "rows that hold weight planes of the depthwise lanes, a bit each"),
         "pixels": Field(PIXEL_BITS, "pixels of a column in a row tile, less one"),
         "last_group_pixel": Field(PIXEL_BITS, "first pixel of the last group"),
     }

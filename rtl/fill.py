@@ -21,8 +21,9 @@ PARAMETER_SLOTS = 4
 class FillEngine(wiring.Component):
     """Take item after item from the stream: the row tiles of Convs, and Loads.
 
-    A row tile is parameter words, then weight words, rows inner. It may enter its weight slot when the row tile two
-    before it was issued for the last time. A Load is taken when the records that it waits for have ended.
+    A row tile is parameter words for each of its groups of R channels, then weight words, rows inner. It may enter its
+    weight slot when the row tile two before it was issued for the last time. A Load is taken when the records that it
+    waits for have ended.
 
     Members
     -------
@@ -57,7 +58,7 @@ class FillEngine(wiring.Component):
             "item_end": Out(1), "run_end": Out(1),
             "rows": Out(geometry.rows), "data": Out(lanes).array(geometry.rows), "to_weights": Out(1),
             "word": Out(self.word_bits),
-            "weight_slot": Out(1), "parameter_slot": Out(ceil_log2(PARAMETER_SLOTS)),
+            "weight_slot": Out(1), "parameter_slot": Out(ceil_log2(PARAMETER_SLOTS * geometry.lane_groups)),
             "bank_write": Out(columns), "bank_address": Out(geometry.address_bits).array(columns),
             "bank_data": Out(lanes).array(columns),
             "illegal": Out(1), "record": Out(geometry.record_bits),
@@ -68,7 +69,9 @@ class FillEngine(wiring.Component):
         m.submodules.table = table = self.table
         item, beat, words, whole = table.current, Signal(), Signal(self.per_beat * self.geometry.lanes), Signal()
         self._assemble(m, beat, words, whole)
-        tile_end = self._row_tile(m, beat & ~item.load, words, whole)
+        tile_slot, group = Signal(ceil_log2(PARAMETER_SLOTS)), Signal(max(1, self.geometry.lane_group_bits))
+        m.d.comb += self.parameter_slot.eq(Cat(group[: self.geometry.lane_group_bits], tile_slot))
+        tile_end = self._row_tile(m, group, beat & ~item.load, words, whole)
         load_end = self._load(m, beat & item.load, words, whole)
         tiles, last_tile = Signal(TILE_BITS), Signal()
         m.d.comb += [
@@ -83,11 +86,12 @@ class FillEngine(wiring.Component):
             self.stream_ready.eq(self.enable & ~table.over & Mux(item.load, self._load_may(), self._tile_may(m, beat))),
             self.record.eq(item.record), self.illegal.eq(item.valid & Mux(
                 item.load, (item.first > item.last) | exceeds(item.last, self.geometry.bank_words - 1),
-                exceeds(item.words, self.geometry.machine.weight_words))),
+                exceeds(item.words, self.geometry.machine.weight_words)
+                | exceeds(item.groups, self.geometry.lane_groups - 1))),
         ]
         with m.If(self.filled):
             m.d.sync += [tiles.eq(Mux(last_tile, 0, tiles + 1)), self.weight_slot.eq(~self.weight_slot),
-                         self.parameter_slot.eq(self.parameter_slot + 1)]
+                         tile_slot.eq(tile_slot + 1)]
         return m
 
     def _load_may(self) -> Value:
@@ -112,26 +116,27 @@ class FillEngine(wiring.Component):
         with m.If(beat):
             m.d.sync += [part.eq(part + 1), earlier.eq(words[bits:])]
 
-    def _row_tile(self, m: Module, beat: Value, words: Value, whole: Value) -> Value:
+    def _row_tile(self, m: Module, group: Signal, beat: Value, words: Value, whole: Value) -> Value:
         """Give words to the rows; the result is high when the beat at hand is the row tile's last."""
         lanes, rows = self.geometry.lanes, self.geometry.rows
-        group, complete, word_end, last_word = Signal(range(rows // self.per_beat)), Signal(), Signal(), Signal()
-        last_parameter, word = self.word == self.geometry.packet - 1, self.word
-        item = self.table.current
+        turn, complete, word_end, last_word = Signal(range(rows // self.per_beat)), Signal(), Signal(), Signal()
+        item, word = self.table.current, self.word
+        last_of_packet, last_group = word == self.geometry.packet - 1, group == item.groups
+        last_parameter = last_of_packet & last_group
         m.d.comb += [
-            complete.eq(beat & whole), word_end.eq(whole & (group == rows // self.per_beat - 1)),
+            complete.eq(beat & whole), word_end.eq(whole & (turn == rows // self.per_beat - 1)),
             last_word.eq(Mux(self.to_weights, word + 1 == item.words, last_parameter & (item.words == 0))),
         ]
         with m.If(complete):
-            m.d.sync += group.eq(group + 1)
+            m.d.sync += turn.eq(turn + 1)
         with m.If(beat & word_end):
             m.d.sync += word.eq(word + 1)
             with m.If(last_word):
-                m.d.sync += [word.eq(0), self.to_weights.eq(0)]
-            with m.Elif(~self.to_weights & last_parameter):
-                m.d.sync += [word.eq(0), self.to_weights.eq(1)]
+                m.d.sync += [word.eq(0), group.eq(0), self.to_weights.eq(0)]
+            with m.Elif(~self.to_weights & last_of_packet):
+                m.d.sync += [word.eq(0), group.eq(Mux(last_group, 0, group + 1)), self.to_weights.eq(last_group)]
         for r in range(rows):
-            m.d.comb += [self.rows[r].eq(complete & (group == r // self.per_beat)),
+            m.d.comb += [self.rows[r].eq(complete & (turn == r // self.per_beat)),
                          self.data[r].eq(words.word_select(r % self.per_beat, lanes))]
         return word_end & last_word
 

@@ -8,6 +8,7 @@ from amaranth.hdl import Const, Value, signed
 from amaranth.lib import data
 
 from rtl.fields import Fields, compute_fields, inward_fields, outward_fields
+from sim.lanewise import lane_sum_bits, product_bits
 from sim.limits import MAX_RECORDS
 from sim.machine import Machine
 from sim.packet import packet_words
@@ -111,6 +112,31 @@ class Geometry:
         signed_bits = self.lanes.bit_length() - 1 + self.machine.max_bits_w + self.machine.max_bits_a
         most = self.lanes * ((1 << min(self.machine.max_bits_w, 7)) - 1) * ((1 << self.machine.max_bits_a) - 1)
         return max(signed_bits, most.bit_length() + 1)
+
+    @property
+    def depthwise_lanes(self) -> int:
+        """Lanes per column that work on depthwise layers."""
+        return self.machine.depthwise_lanes
+
+    @property
+    def lane_groups(self) -> int:
+        """Groups of R channels that such lanes finish together."""
+        return max(1, self.depthwise_lanes // self.rows)
+
+    @property
+    def lane_group_bits(self) -> int:
+        """Index of such a group."""
+        return self.lane_groups.bit_length() - 1
+
+    @property
+    def product_bits(self) -> int:
+        """Weight of a depthwise lane, shifted to an activation plane."""
+        return product_bits(self.machine)
+
+    @property
+    def lane_sum_bits(self) -> int:
+        """Sums of the depthwise lanes."""
+        return lane_sum_bits(self.machine)
 
     @property
     def code_bits(self) -> int:

@@ -22,10 +22,10 @@ def rotate_lanes(m: Module, word: Value, amount: Value, name: str) -> Value:
 
 
 def read_layout(geometry: Geometry) -> data.StructLayout:
-    """What goes along with an operand read: `strobe` marks the columns that it serves."""
+    """What goes along with an operand read, `valid`; `strobe` marks the columns that it serves."""
     lane = max(1, geometry.lane_bits)
     return data.StructLayout({
-        "strobe": geometry.columns, "inside": geometry.columns,
+        "valid": 1, "strobe": geometry.columns, "inside": geometry.columns,
         "bank": data.ArrayLayout(geometry.column_bits, geometry.columns),
         "plane": 3, "set": 1, "segment_lane": lane, "rotation": lane,
         "first_segment": 1, "last_segment": 1, "pixel_done": 1, "block_done": 1,
@@ -41,6 +41,7 @@ class Loader(wiring.Component):
     read, phase, columns, slice_lane : the read, one cycle ahead, with what goes along in `request`
     block_address, tap_*, pixel_* : where it reads, from sequencer and walks
     bank_read, bank_address, bank_data : the activation banks
+    loaded : reads whose bank words are there
     arrived, word : the words, two cycles after their address; `segment_word`, `segment_mask` the same word moved
         into the segment of its tap
     """
@@ -59,17 +60,17 @@ class Loader(wiring.Component):
             "pixel_row": In(MAP_BITS), "pixel_column": In(MAP_BITS), "pixel_address": In(address),
             "bank_read": Out(columns), "bank_address": Out(address).array(columns),
             "bank_data": In(lanes).array(columns),
-            "arrived": Out(self.layout), "word": Out(lanes).array(columns),
+            "loaded": Out(self.layout), "arrived": Out(self.layout), "word": Out(lanes).array(columns),
             "segment_mask": Out(lanes), "segment_word": Out(lanes).array(columns),
         })
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        ahead, addressed, loaded = (Signal(self.layout, name=name) for name in ("ahead", "addressed", "loaded"))
+        ahead, addressed = (Signal(self.layout, name=name) for name in ("ahead", "addressed"))
         self._columns(m, ahead)
         self._addresses(m, ahead)
-        m.d.sync += [addressed.eq(ahead), loaded.eq(addressed), self.arrived.eq(loaded)]
-        self._switch(m, loaded)
+        m.d.sync += [addressed.eq(ahead), self.loaded.eq(addressed), self.arrived.eq(self.loaded)]
+        self._switch(m, self.loaded)
         self._segments(m)
         return m
 

@@ -13,14 +13,16 @@ __all__ = ["OutputWalk"]
 
 
 class OutputWalk(wiring.Component):
-    """Walk over the pixels of a row tile, then over the row tiles. Output and residual are both walked like this.
+    """Walk over the pixels of a row tile, at each over its groups of R channels, then over the row tiles.
+
+    Output and residual are both walked like this. Only a row tile of depthwise lanes has more groups than one.
 
     Members
     -------
     base, step, block_step : address of the part, words of a pixel, words of a channel block
-    reset, advance : to the first pixel; to the next one
-    address, group : of the pixel's plane 0; the group of R lanes that holds the row tile
-    columns, last : columns that have this pixel; it is the last one of the record
+    reset, advance : to the first pixel and group; to the next
+    address, group : of the pixel's plane 0; the group of R lanes
+    columns, last : columns that have this pixel; its group is the last one of the record
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -38,17 +40,28 @@ class OutputWalk(wiring.Component):
         d = self.descriptor
         pixel, row_tile, block = Signal(PIXEL_BITS), Signal(TILE_BITS), Signal(len(self.address))
         block_after = Signal(len(self.address))
-        last_group, last_pixel = self.group == self.geometry.groups - 1, pixel == d.pixels
+        first_group = Signal(range(max(2, self.geometry.groups)))
+        inner = Signal(max(1, self.geometry.lane_group_bits))
+        group_after = Signal(range(self.geometry.groups + 1))
+        last_row_tile, last_pixel, last_inner = Signal(), Signal(), Signal()
+        wraps = group_after == self.geometry.groups
         m.d.comb += [
-            block_after.eq(Mux(last_group, block + self.block_step, block)),
+            last_row_tile.eq(row_tile == d.row_tiles), last_pixel.eq(pixel == d.pixels),
+            last_inner.eq(inner == Mux(last_row_tile, d.last_groups, d.groups)),
+            self.group.eq(first_group + inner),
+            group_after.eq(first_group + Mux(d.lanewise, self.geometry.lane_groups, 1)),
+            block_after.eq(Mux(wraps, block + self.block_step, block)),
             self.columns.eq(Mux(pixel >= d.last_group_pixel, d.last_group_columns, (1 << self.geometry.columns) - 1)),
-            self.last.eq(last_pixel & (row_tile == d.row_tiles)),
+            self.last.eq(last_pixel & last_inner & last_row_tile),
         ]
         with m.If(self.reset):
-            m.d.sync += [pixel.eq(0), row_tile.eq(0), self.group.eq(0), block.eq(self.base), self.address.eq(self.base)]
+            m.d.sync += [pixel.eq(0), row_tile.eq(0), first_group.eq(0), inner.eq(0), block.eq(self.base),
+                         self.address.eq(self.base)]
+        with m.Elif(self.advance & ~last_inner):
+            m.d.sync += inner.eq(inner + 1)
         with m.Elif(self.advance & last_pixel):
-            m.d.sync += [pixel.eq(0), row_tile.eq(row_tile + 1), self.group.eq(Mux(last_group, 0, self.group + 1)),
-                         block.eq(block_after), self.address.eq(block_after)]
+            m.d.sync += [pixel.eq(0), inner.eq(0), row_tile.eq(row_tile + 1), block.eq(block_after),
+                         first_group.eq(Mux(wraps, 0, group_after)), self.address.eq(block_after)]
         with m.Elif(self.advance):
-            m.d.sync += [pixel.eq(pixel + 1), self.address.eq(self.address + self.step)]
+            m.d.sync += [pixel.eq(pixel + 1), inner.eq(0), self.address.eq(self.address + self.step)]
         return m

@@ -25,7 +25,7 @@ class ParameterStore(wiring.Component):
 
     def __init__(self, geometry: Geometry, word_bits: int) -> None:
         self.geometry = geometry
-        rows, slot = geometry.rows, ceil_log2(PARAMETER_SLOTS)
+        rows, slot = geometry.rows, ceil_log2(PARAMETER_SLOTS * geometry.lane_groups)
         super().__init__({
             "write": In(rows), "write_slot": In(slot), "write_word": In(word_bits),
             "data": In(geometry.lanes).array(rows),
@@ -35,8 +35,9 @@ class ParameterStore(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         packet, lanes = self.geometry.packet, self.geometry.lanes
+        slots = PARAMETER_SLOTS * self.geometry.lane_groups
         for r in range(self.geometry.rows):
-            m.submodules[f"bank_{r}"] = ram = Ram(packet * lanes, PARAMETER_SLOTS, granule=lanes)
+            m.submodules[f"bank_{r}"] = ram = Ram(packet * lanes, slots, granule=lanes)
             m.d.comb += [
                 ram.wen.eq(self.write[r]), ram.waddr.eq(self.write_slot), ram.wdata.eq(self.data[r].replicate(packet)),
                 ram.wmask.eq(1 << self.write_word),

@@ -39,6 +39,7 @@ class ProcessingElement(wiring.Component):
     first, double, negative : of the plane pair in the partial stage: starts from 0, a new significance, its sign
     read, read_bank, read_address : accumulator read of the array, one cycle before `accumulate`
     fresh, bank, address : of the accumulate stage; `fresh` starts from 0
+    direct, sum : with `accumulate`, the accumulator takes `sum` of the depthwise lanes; only machines with such lanes
     drain, drain_bank, drain_address : read for the requantizer, whose word comes on `acc`
     acc_bank : the bank `acc` shows
     """
@@ -53,6 +54,7 @@ class ProcessingElement(wiring.Component):
             "accumulate": In(1), "fresh": In(1), "bank": In(1), "address": In(address),
             "drain": In(1), "drain_bank": In(1), "drain_address": In(address),
             "acc_bank": In(1), "acc": Out(signed(geometry.machine.acc_bits)),
+            **({"direct": In(1), "sum": In(signed(geometry.lane_sum_bits))} if geometry.depthwise_lanes else {}),
         })
 
     def elaborate(self, platform: object) -> Module:
@@ -71,7 +73,8 @@ class ProcessingElement(wiring.Component):
             m.d.sync += partial.eq(Mux(self.negative, base - ones, base + ones))
         banks = [self._bank(m, bank, total) for bank in range(2)]
         old = Mux(self.bank, banks[1].rdata, banks[0].rdata)
-        m.d.comb += total.eq(Mux(self.fresh, 0, old).as_signed() + partial)
+        addend = Mux(self.direct, self.sum, partial) if geometry.depthwise_lanes else partial
+        m.d.comb += total.eq(Mux(self.fresh, 0, old).as_signed() + addend)
         m.d.comb += self.acc.eq(Mux(self.acc_bank, banks[1].rdata, banks[0].rdata))
         return m
 

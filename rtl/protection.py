@@ -74,9 +74,9 @@ class Protection(wiring.Component):
         m.d.comb += [
             always.eq(exceeds(d.bits_a, self.geometry.machine.max_bits_a - 1) | exceeds(d.in_last, most)
                       | exceeds(d.out_last, most)),
-            conv.eq(self._array_limits() | self._step_limits() | self._requantizer_limits(m)),
+            conv.eq(self._array_limits() | self._step_limits() | self._lane_limits() | self._requantizer_limits(m)),
         ]
-        return always | (~d.pool & conv)
+        return always | Mux(d.pool, d.lanewise, conv)
 
     def _array_limits(self) -> Value:
         d, machine = self.head, self.geometry.machine
@@ -84,9 +84,18 @@ class Protection(wiring.Component):
                 | exceeds(d.last_chunk_pixels, machine.acc_depth - 1) | (d.bipolar & (not machine.bipolar)))
 
     def _step_limits(self) -> Value:
-        """A step that ends before it launches would never complete its tile."""
+        """A step that ends before it launches, or before its groups have moved, would never complete its tile."""
         d = self.head
-        return (d.launch_at > d.step_cycles) | (d.weights_from + d.bits_w != d.launch_at)
+        return (d.launch_at + d.groups > d.step_cycles) | (~d.lanewise & (d.weights_from + d.bits_w != d.launch_at))
+
+    def _lane_limits(self) -> Value:
+        """Only the depthwise lanes know groups, and only a machine that has such lanes."""
+        d, groups, depth = self.head, self.geometry.lane_groups, self.geometry.machine.acc_depth
+        if not self.geometry.depthwise_lanes:
+            return d.lanewise | (d.groups != 0) | (d.last_groups != 0)
+        pixels = exceeds(d.chunk_pixels, depth // groups - 1) | exceeds(d.last_chunk_pixels, depth // groups - 1)
+        return Mux(d.lanewise, exceeds(d.groups, groups - 1) | (d.last_groups > d.groups) | pixels,
+                   (d.groups != 0) | (d.last_groups != 0))
 
     def _requantizer_limits(self, m: Module) -> Value:
         """A pixel's slot must have the time to take all terms, to write a pixel and to read a residual."""

@@ -15,7 +15,7 @@ __all__ = ["RequantControl"]
 
 
 class RequantControl(wiring.Component):
-    """Give every pixel of a tile a slot of `requant_cycles`; slots follow one another without a gap.
+    """Give every pixel and group of R channels of a tile a slot of `requant_cycles`, one after another without a gap.
 
     In a slot each unit goes through its rows, and through the terms of each row. A row's accumulator and parameters
     are read with its first term, and every term is executed one cycle later.
@@ -40,7 +40,7 @@ class RequantControl(wiring.Component):
             "active": Out(1), "tile_done": Out(1), "slot_start": Out(1), "slot_end": Out(1),
             "drain": Out(geometry.rows), "drain_reference": Out(1), "bank": Out(1),
             "address": Out(geometry.accumulator_address_bits), "columns": Out(columns),
-            "parameter_slot": Out(ceil_log2(PARAMETER_SLOTS)),
+            "parameter_slot": Out(ceil_log2(PARAMETER_SLOTS * geometry.lane_groups)),
             "execute": Out(units), "execute_columns": Out(columns), "first": Out(1), "last": Out(1),
             "residual": Out(1), "index": Out(3), "unit_row": Out(row), "set": Out(1), "acc_bank": Out(1),
             "capture": Out(units), "capture_row": Out(row), "capture_set": Out(1), "capture_columns": Out(columns),
@@ -51,10 +51,10 @@ class RequantControl(wiring.Component):
         m = Module()
         d = self.descriptor
         cycle = Signal(STEP_BITS)
-        last_row_tile, rows = self._tiles(m), Signal(self.geometry.rows)
+        last_rows, rows = self._tiles(m), Signal(self.geometry.rows)
         m.d.comb += [self.slot_start.eq(self.active & (cycle == 0)),
                      self.slot_end.eq(self.active & (cycle == d.requant_cycles)),
-                     rows.eq(Mux(last_row_tile, d.last_tile_rows, (1 << self.geometry.rows) - 1))]
+                     rows.eq(Mux(last_rows, d.last_tile_rows, (1 << self.geometry.rows) - 1))]
         with m.If(self.active):
             m.d.sync += cycle.eq(Mux(self.slot_end, 0, cycle + 1))
         self._terms(m, rows)
@@ -62,31 +62,37 @@ class RequantControl(wiring.Component):
         return m
 
     def _tiles(self, m: Module) -> Value:
-        """Count ready tiles, and walk over the pixels of the one at hand; the result is high in the last row tile."""
+        """Count ready tiles, and walk over pixels and groups of the one at hand; high in the record's last group."""
         d = self.descriptor
         ready, warm = Signal(2), Signal(4)
         pixel, position, chunk = Signal(PIXEL_BITS), Signal(PIXEL_BITS), Signal(PIXEL_BITS)
         row_tile, start, last_chunk = Signal(TILE_BITS), Signal(), Signal()
+        group, last_group, last_row_tile = Signal(max(1, self.geometry.lane_group_bits)), Signal(), Signal()
+        slot, index = Signal(ceil_log2(PARAMETER_SLOTS)), group[: self.geometry.lane_group_bits]
         m.d.comb += [
-            last_chunk.eq(chunk == d.chunks),
-            self.tile_done.eq(self.slot_end & (pixel == Mux(last_chunk, d.last_chunk_pixels, d.chunk_pixels))),
+            last_chunk.eq(chunk == d.chunks), last_row_tile.eq(row_tile == d.row_tiles),
+            last_group.eq(group == Mux(last_row_tile, d.last_groups, d.groups)),
+            self.tile_done.eq(self.slot_end & last_group
+                              & (pixel == Mux(last_chunk, d.last_chunk_pixels, d.chunk_pixels))),
             start.eq((~self.active | self.tile_done) & ((ready != 0) | self.tile_ready) & (warm == 0)),
             self.columns.eq(Mux(position >= d.last_group_pixel, d.last_group_columns,
                                 (1 << self.geometry.columns) - 1)),
-            self.address.eq(pixel),
+            self.address.eq(Mux(d.lanewise, Cat(index, pixel), pixel)), self.parameter_slot.eq(Cat(index, slot)),
         ]
         m.d.sync += [self.active.eq(start | (self.active & ~self.tile_done)),
                      ready.eq(ready + self.tile_ready - start), warm.eq(Mux(warm == 0, 0, warm - 1))]
         with m.If(self.slot_end):
-            m.d.sync += [pixel.eq(pixel + 1), position.eq(position + 1), self.pixel_set.eq(~self.pixel_set)]
+            m.d.sync += [group.eq(Mux(last_group, 0, group + 1)), self.pixel_set.eq(~self.pixel_set)]
+        with m.If(self.slot_end & last_group):
+            m.d.sync += [pixel.eq(pixel + 1), position.eq(position + 1)]
         with m.If(self.tile_done):
             m.d.sync += [pixel.eq(0), chunk.eq(chunk + 1), self.bank.eq(~self.bank)]
             with m.If(last_chunk):
                 m.d.sync += [chunk.eq(0), position.eq(0), row_tile.eq(row_tile + 1),
-                             self.parameter_slot.eq(self.parameter_slot + 1)]
+                             slot.eq(slot + 1)]
         with m.If(self.begun):
             m.d.sync += [row_tile.eq(0), self.pixel_set.eq(0), warm.eq(Mux(d.has_residual, d.residual_bits + 1, 0))]
-        return row_tile == d.row_tiles
+        return last_row_tile & last_group
 
     def _terms(self, m: Module, rows: Value) -> None:
         d, per_unit = self.descriptor, self.geometry.rows_per_unit

@@ -133,15 +133,18 @@ class Sequencer(wiring.Component):
                                                        self.chunk, self.row_tile)]
 
     def _reads(self, m: Module) -> None:
-        """In the first cycles of a step, its operand reads: taps outer, planes from the top, phases inner."""
+        """In the first cycles of a step, its operand reads: taps outer, planes from the top, phases inner.
+
+        Lanes take the planes from the bottom, and the weights of a tap with its first one.
+        """
         d = self.descriptor
         segment, done = Signal(TAP_BITS), Signal()
         phase_end, segment_end = Signal(), Signal()
-        lowered = Signal(3)
+        passed = Signal(3)
         m.d.comb += [
             self.read.eq(self.issuing & ~done), phase_end.eq(self.phase == d.phases),
-            self.plane.eq(d.bits_a - lowered),
-            segment_end.eq(self.read & phase_end & (self.plane == 0)), self.tap_advance.eq(segment_end),
+            self.plane.eq(Mux(d.lanewise, passed, d.bits_a - passed)),
+            segment_end.eq(self.read & phase_end & (passed == d.bits_a)), self.tap_advance.eq(segment_end),
             self.first_segment.eq(segment == 0), self.last_segment.eq(segment == d.segments),
             self.pixel_done.eq(segment_end & self.last_segment),
             self.block_done.eq(self.pixel_done & (self.pixel == self.pixels)),
@@ -150,24 +153,27 @@ class Sequencer(wiring.Component):
         with m.If(self.read):
             m.d.sync += self.phase.eq(Mux(phase_end, 0, self.phase + 1))
             with m.If(phase_end):
-                m.d.sync += lowered.eq(lowered + 1)
+                m.d.sync += passed.eq(passed + 1)
         with m.If(segment_end):
-            m.d.sync += [lowered.eq(0), segment.eq(segment + 1), done.eq(self.last_segment),
+            m.d.sync += [passed.eq(0), segment.eq(segment + 1), done.eq(self.last_segment),
                          self.segment_lane.eq(self.segment_lane + d.segment_lanes)]
         with m.If(self.step_end | self.init):
             m.d.sync += [done.eq(0), segment.eq(0), self.segment_lane.eq(0)]
         with m.If(self.init):
-            m.d.sync += [self.phase.eq(0), lowered.eq(0)]
+            m.d.sync += [self.phase.eq(0), passed.eq(0)]
 
     def _weight_reads(self, m: Module) -> None:
         """In the first step of a block, weight planes in the cycles that end when the operands are all requested."""
         d = self.descriptor
+        pass_read = Signal()
         m.d.comb += [
-            self.weight_read.eq(self.issuing & ~d.pool & (self.pixel == 0) & (self.cycle >= d.weights_from)
-                                & (self.cycle <= d.launch_at)),
-            self.weight_first.eq((self.tap_group == 0) & (self.channel_block == 0) & (self.weight_plane == 0)),
+            pass_read.eq(self.issuing & ~d.pool & ~d.lanewise & (self.pixel == 0) & (self.cycle >= d.weights_from)
+                         & (self.cycle <= d.launch_at)),
+            self.weight_read.eq(pass_read | (self.read & d.lanewise & (self.plane == 0) & (self.phase == 0))),
+            self.weight_first.eq(Mux(d.lanewise, self.first_segment, (self.tap_group == 0) & (self.channel_block == 0)
+                                     & (self.weight_plane == 0))),
         ]
-        with m.If(self.weight_read):
+        with m.If(pass_read):
             m.d.sync += self.weight_plane.eq(Mux(self.cycle == d.launch_at, 0, self.weight_plane + 1))
         with m.If(self.block_end & ~d.pool):
             m.d.sync += self.weight_set.eq(~self.weight_set)
@@ -182,7 +188,7 @@ class Sequencer(wiring.Component):
         word = Signal(geometry.address_bits)
         lane_after = Signal(geometry.lane_bits + 1)
         step = d.bits_a + 1
-        m.d.comb += lane_after.eq(self.tile_lane + geometry.rows)
+        m.d.comb += lane_after.eq(self.tile_lane + Mux(d.lanewise, geometry.depthwise_lanes, geometry.rows))
         word_after = Mux(lane_after == geometry.lanes, word + step, word)
         with m.If(self.init):
             m.d.sync += [self.tile_lane.eq(0), word.eq(0), self.block_address.eq(0)]

@@ -149,6 +149,7 @@ def _events(counters: Mapping[str, int], machine: Machine) -> dict[str, int]:
     values = dict(counters)
     values["total"] = values.pop("cycles")
     values["pair_lanes"] = values.pop("pair_elements") * machine.lanes
+    values["lane_adds"] = values.pop("lane_steps") * machine.depthwise_lanes
     for way in ("in", "out"):
         values[f"stream_{way}_bits"] = values.pop(f"stream_{way}_beats") * machine.stream_bits
     return values

@@ -42,10 +42,13 @@ class WeightStore(wiring.Component):
         m = Module()
         address, slot = Signal(self.geometry.weight_address_bits), Signal()
         rows, plane, chosen = Signal(self.geometry.rows + 1), Signal(3), Signal()
+        lanewise = Signal()
         d, every = self.descriptor, (1 << self.geometry.rows) - 1
         m.d.sync += [
-            rows.eq(Mux(self.read, Cat(Mux(self.last_row_tile, d.last_tile_rows, every), d.bipolar), 0)),
-            self.out.eq(rows), plane.eq(self.plane), self.out_plane.eq(plane),
+            rows.eq(Mux(self.read, Cat(Mux(d.lanewise, d.plane_rows, Mux(self.last_row_tile, d.last_tile_rows, every)),
+                                       d.bipolar), 0)),
+            lanewise.eq(d.lanewise), self.out.eq(Mux(lanewise, 0, rows)),
+            plane.eq(self.plane), self.out_plane.eq(plane),
             chosen.eq(self.set), self.out_set.eq(chosen),
         ]
         with m.If(self.read):

@@ -98,7 +98,8 @@ class Clock:
         issued = requantized = start
         bank_free = (start, start)
         residual_ready = start + schedule.shape.bits_residual + 2
-        for _ in range(schedule.row_tiles):
+        for tile in range(schedule.row_tiles):
+            groups = schedule.last_groups if tile == schedule.row_tiles - 1 else schedule.groups
             wanted = max(self.filled, self.released[0])
             self.fill(wanted, wanted, schedule.fill_cycles)
             for chunk, pixels in enumerate(schedule.chunks):
@@ -107,9 +108,10 @@ class Clock:
                 self.wait_accumulator += ready - issued
                 self.wait_weights += issue - ready
                 accumulated = issue + (pixels * blocks - 1) * step + schedule.latency
-                requantized = max(accumulated, requantized, residual_ready) + pixels * schedule.requant_cycles
+                requantized = max(accumulated, requantized, residual_ready)
+                requantized += pixels * groups * schedule.requant_cycles
                 bank_free = (bank_free[1], requantized)
                 issued = issue + pixels * blocks * step
             self.released = (self.released[1], issued)
-        self.pairs += schedule.row_tiles * schedule.pixels * blocks * schedule.pair_cycles
+        self.pairs += schedule.row_tiles * schedule.pixels * blocks * schedule.busy_cycles
         return requantized + schedule.write_back

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from math import fsum, log2
 
 from sim.errors import InputError
+from sim.lanewise import lane_sum_bits
 from sim.machine import Machine
 from sim.technology import PRICED, Price, Technology
 
@@ -96,7 +97,7 @@ def event_width(event: str, machine: Machine) -> int:
     words = dict.fromkeys(("act_reads", "act_writes", "weight_reads", "weight_writes"), machine.lanes)
     accumulators = dict.fromkeys(("wide_adds", "acc_reads", "acc_writes"), machine.acc_bits)
     partial = int(log2(machine.lanes)) + machine.max_bits_w + machine.max_bits_a
-    special = {"narrow_adds": partial, "requant_terms": machine.requant_bits,
+    special = {"narrow_adds": partial, "lane_adds": lane_sum_bits(machine), "requant_terms": machine.requant_bits,
                "cycles": machine.rows * machine.columns * machine.lanes}
     return (words | accumulators | special).get(event, 1)
 

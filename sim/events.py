@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import assert_never
 
+from sim.lanewise import product_bits
 from sim.machine import Machine
 from sim.packet import packet_words
 from sim.plan import Plan
@@ -19,6 +20,7 @@ __all__ = ["EVENTS", "conv_events", "events", "pool_events", "transfer_events"]
 EVENTS: dict[str, str] = {
     "pair_lanes": "one-bit products: lanes of every active element in every plane pair",
     "narrow_adds": "partial-sum additions: one per active element and plane pair",
+    "lane_adds": "additions of the depthwise lanes: one per lane of an active column, tap and activation plane",
     "wide_adds": "accumulator additions: one per active element and step",
     "acc_reads": "accumulator words read, by additions and by the requantizer",
     "acc_writes": "accumulator words written",
@@ -62,19 +64,21 @@ def conv_events(schedule: ConvSchedule, machine: Machine) -> dict[str, int]:
     rows = shape.out_channels + schedule.row_tiles * shape.reference_rows
     steps = schedule.blocks * rows * outputs
     pairs = schedule.pair_cycles * steps
-    reads_per_tile = shape.bits_a * schedule.channel_blocks * taps_inside(shape) + outputs * shape.bits_residual
-    weight_writes = schedule.row_tiles * machine.rows * (schedule.weight_words + packet_words(machine))
-    passes = len(schedule.chunks) * schedule.blocks * shape.out_channels
+    operand_reads = shape.bits_a * schedule.channel_blocks * taps_inside(shape)
+    words = schedule.weight_words + schedule.groups * packet_words(machine)
+    weight_writes = schedule.row_tiles * machine.rows * words
+    lane_steps = schedule.row_tiles * outputs * schedule.shape.taps * shape.bits_a if schedule.lanewise else 0
     return {
         "pair_lanes": pairs * machine.lanes,
         "narrow_adds": pairs,
+        "lane_adds": lane_steps * machine.depthwise_lanes,
         "wide_adds": steps,
         "acc_reads": steps,
         "acc_writes": steps,
         "requant_terms": shape.out_channels * outputs * (shape.terms + shape.residual_terms),
-        "act_reads": schedule.row_tiles * reads_per_tile,
-        "act_writes": schedule.row_tiles * outputs * shape.bits_out,
-        "weight_reads": passes * shape.streamed_bits_w,
+        "act_reads": schedule.row_tiles * operand_reads + schedule.channel_groups * outputs * shape.bits_residual,
+        "act_writes": schedule.channel_groups * outputs * shape.bits_out,
+        "weight_reads": weight_reads(schedule, machine),
         "weight_writes": weight_writes,
         "operand_bits": operand_bits(schedule, machine),
         "stream_in_bits": weight_writes * machine.lanes,
@@ -82,12 +86,25 @@ def conv_events(schedule: ConvSchedule, machine: Machine) -> dict[str, int]:
     }
 
 
+def weight_reads(schedule: ConvSchedule, machine: Machine) -> int:
+    """Words read for a block pass by every row with a channel, or for every tap of a step by the lanes."""
+    shape = schedule.shape
+    if schedule.lanewise:
+        return schedule.row_tiles * schedule.pixels * schedule.weight_words * min(shape.bits_w, machine.rows)
+    return len(schedule.chunks) * schedule.blocks * shape.out_channels * shape.streamed_bits_w
+
+
 def operand_bits(schedule: ConvSchedule, machine: Machine) -> int:
     """Bits clocked into operand files (segments of present taps, weight planes) and into the select registers.
 
-    The select registers take a word per row and per active column in every pair, whatever the file they read.
+    The select registers take a word per row and per active column in every pair, whatever the file they read. The
+    lanes have two registers for their weights and one in every column for the plane.
     """
     shape = schedule.shape
+    if schedule.lanewise:
+        planes = schedule.shape.taps * shape.bits_a * shape.out_height * shape.out_width
+        weight_bits = schedule.pixels * schedule.read_cycles * 2 * product_bits(machine)
+        return schedule.row_tiles * (planes + weight_bits) * machine.depthwise_lanes
     outputs = shape.out_height * shape.out_width
     segments = shape.taps * schedule.channel_blocks
     activations = schedule.row_tiles * outputs * shape.bits_a * segments * (machine.lanes // schedule.packing)

@@ -11,6 +11,7 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.lanewise import lane_weight_words
 from sim.machine import Machine
 from sim.packet import packet_words, packets
 from sim.records import Conv, Tensor
@@ -71,17 +72,30 @@ def read_activation_image(image: Bits, tensor: Tensor, machine: Machine) -> NDAr
 
 
 def row_tile_words(conv: Conv, schedule: ConvSchedule, tile: int, machine: Machine) -> Bits:
-    """What is streamed for a row tile, shape (packet_words + weight_words, rows, lanes), in stream order.
+    """What is streamed for a row tile, shape (groups * packet_words + weight_words, rows, lanes), in stream order.
 
-    Parameter words come first, then weight words `(tap group * channel blocks + block) * bits + plane`; rows beyond
-    the last channel are zero words.
+    Parameter words come first, group after group, then weight words `(tap group * channel blocks + block) * bits +
+    plane`, or on depthwise lanes those of `sim.lanewise`; rows beyond the last channel are zero words.
     """
+    parameters = [_parameter_words(conv, tile * schedule.groups + group, machine) for group in range(schedule.groups)]
+    if not schedule.weight_words:
+        return np.concatenate(parameters)
+    if schedule.lanewise:
+        return np.concatenate([*parameters, lane_weight_words(conv, tile, machine)])
     first = tile * machine.rows
     last = min(first + machine.rows, conv.channels)
-    words = np.zeros((packet_words(machine) + schedule.weight_words, machine.rows, machine.lanes), np.uint8)
-    words[: packet_words(machine), : last - first] = packets(conv, slice(first, last), machine)
-    if schedule.weight_words:
-        words[packet_words(machine) :, : last - first] = _weight_words(conv, schedule, first, last, machine)
+    words = np.zeros((schedule.weight_words, machine.rows, machine.lanes), np.uint8)
+    words[:, : last - first] = _weight_words(conv, schedule, first, last, machine)
+    return np.concatenate([*parameters, words])
+
+
+def _parameter_words(conv: Conv, group: int, machine: Machine) -> Bits:
+    """Packets of the `group`-th `rows` channels, shape (packet_words, rows, lanes)."""
+    first = group * machine.rows
+    last = min(first + machine.rows, conv.channels)
+    words = np.zeros((packet_words(machine), machine.rows, machine.lanes), np.uint8)
+    if first < last:
+        words[:, : last - first] = packets(conv, slice(first, last), machine)
     return words
 
 

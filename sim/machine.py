@@ -49,6 +49,9 @@ class Machine(BaseModel):
     stream_bits : int
         Bits per cycle of the weight stream: a power of two times or a power of two below `lanes`, at most
         min(rows, columns) words.
+    depthwise_lanes : int
+        Lanes per column that work on depthwise layers beside the array, `rows` times a power of two, at most `lanes`;
+        0: the array alone does. A row's bank word times `rows` must hold their weights.
     bipolar : bool
         Has the reference row that bipolar weights need.
     roundings : tuple
@@ -82,6 +85,7 @@ class Machine(BaseModel):
     act_regions: Annotated[int, Field(ge=2)]
     region_words: Count
     stream_bits: Count
+    depthwise_lanes: Annotated[int, Field(ge=0)] = 0
     bipolar: bool = True
     roundings: tuple[Rounding, ...] = ("half_up", "half_even", "floor")
     clock_mhz: Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -110,7 +114,21 @@ class Machine(BaseModel):
                              f"a word for each of min(rows, columns), not {self.stream_bits}")
         if not self.roundings:
             raise ValueError("roundings must name at least one mode")
+        if self.depthwise_lanes:
+            self._check_depthwise_lanes()
         return self
+
+    def _check_depthwise_lanes(self) -> None:
+        lanes, most = self.depthwise_lanes, self.rows * self.lanes // self.max_bits_w
+        if lanes % self.rows or not _is_power_of_two(lanes) or lanes > self.lanes:
+            raise ValueError(f"depthwise_lanes must be 0, or rows = {self.rows} times a power of two and at most "
+                             f"lanes = {self.lanes}, not {lanes}")
+        if lanes > most:
+            raise ValueError(f"depthwise_lanes must be at most rows * lanes / max_bits_w = {most}, "
+                             f"a word per row for their weights, not {lanes}")
+        if lanes // self.rows > self.acc_depth:
+            raise ValueError(f"depthwise_lanes must be at most rows * acc_depth = {self.rows * self.acc_depth}, "
+                             f"an accumulator for each, not {lanes}")
 
     @property
     def requant_bits(self) -> int:

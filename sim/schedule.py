@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from math import ceil, gcd
 
 from sim.formats import Kind
+from sim.lanewise import fits_lanes, lane_groups
 from sim.machine import Machine
 from sim.packet import packet_words
 from sim.program import Program
@@ -20,6 +21,8 @@ __all__ = ["ConvSchedule", "ConvShape", "PoolSchedule", "conv_shape", "schedule_
 
 DRAIN = 3
 """D: stages between the last pair of a step and the cycle in which its accumulator can be read [cycles]."""
+LANE_DRAIN = 3
+"""The same for a step on the depthwise lanes, between the last operand read and the move of its last group [cycles]."""
 POOL_DRAIN = 4
 """Stages between the last operand read of a Pool and its end [cycles]."""
 
@@ -104,6 +107,11 @@ class ConvSchedule:
         Cycles the weight stream takes per row tile.
     weight_words : int
         Words per row that a row tile needs in its weight slot.
+    lanewise : bool
+        Runs on the depthwise lanes: a row tile is a tile of `depthwise_lanes` channels, a step reads all taps of a
+        pixel. There are no plane pairs.
+    groups, last_groups : int
+        Groups of `rows` channels in a row tile, and in the last one: 1 unless lanewise.
     """
 
     shape: ConvShape
@@ -118,6 +126,9 @@ class ConvSchedule:
     requant_cycles: int
     fill_cycles: int
     weight_words: int
+    lanewise: bool = False
+    groups: int = 1
+    last_groups: int = 1
 
     @property
     def chunks(self) -> tuple[int, ...]:
@@ -127,13 +138,24 @@ class ConvSchedule:
 
     @property
     def read_cycles(self) -> int:
-        """Cycles in which a step reads activations: P * h * bits_a."""
-        return self.packing * self.phases * self.shape.bits_a
+        """Cycles in which a step reads activations: P * h * bits_a, all taps when lanewise."""
+        taps = self.shape.taps if self.lanewise else self.packing
+        return taps * self.phases * self.shape.bits_a
 
     @property
     def pair_cycles(self) -> int:
         """Plane pairs of a step."""
-        return self.shape.bits_w * self.shape.bits_a
+        return 0 if self.lanewise else self.shape.bits_w * self.shape.bits_a
+
+    @property
+    def channel_groups(self) -> int:
+        """Groups of `rows` channels in all row tiles."""
+        return (self.row_tiles - 1) * self.groups + self.last_groups
+
+    @property
+    def busy_cycles(self) -> int:
+        """Cycles of a step in which plane pairs run or lanes add."""
+        return self.read_cycles if self.lanewise else self.pair_cycles
 
     @property
     def first_pair(self) -> int:
@@ -143,6 +165,8 @@ class ConvSchedule:
     @property
     def latency(self) -> int:
         """Cycles from the issue of a tile's last step until the requantizer may start on the tile."""
+        if self.lanewise:
+            return self.read_cycles + self.groups + LANE_DRAIN
         return self.first_pair + self.pair_cycles + DRAIN
 
     @property
@@ -198,7 +222,12 @@ def legal_packings(shape: ConvShape, machine: Machine) -> Iterator[int]:
 
 
 def schedule_conv(shape: ConvShape, machine: Machine) -> ConvSchedule:
-    """Choose the packing with the fewest cycles per output (then the smallest) and derive the loops."""
+    """Derive the loops of a layer, on the depthwise lanes if it fits them."""
+    return _on_lanes(shape, machine) if fits_lanes(shape, machine) else _on_array(shape, machine)
+
+
+def _on_array(shape: ConvShape, machine: Machine) -> ConvSchedule:
+    """Choose the packing with the fewest cycles per output, then the smallest."""
     phases = gcd(shape.stride, machine.columns)
     channel_blocks = 1 if shape.depthwise else blocks_of(shape.in_parts, machine.lanes)
 
@@ -210,17 +239,43 @@ def schedule_conv(shape: ConvShape, machine: Machine) -> ConvSchedule:
     blocks = ceil(shape.taps / packing) * channel_blocks
     pixels = ceil(shape.out_height / machine.columns) * shape.out_width
     stored = blocks * shape.streamed_bits_w
-    rows_per_unit = machine.rows // machine.requantizers
     return ConvSchedule(
         shape=shape, packing=packing, phases=phases, channel_blocks=channel_blocks, blocks=blocks,
         step_cycles=step_cycles(shape, packing, phases),
         row_tiles=ceil(shape.out_channels / machine.rows),
         pixels=pixels, chunk_pixels=ceil(pixels / ceil(pixels / machine.acc_depth)),
-        requant_cycles=max(rows_per_unit * (shape.terms + shape.residual_terms), shape.bits_out,
-                           shape.bits_residual),
-        fill_cycles=ceil(machine.rows * (stored + packet_words(machine)) * machine.lanes / machine.stream_bits),
+        requant_cycles=requant_cycles(shape, machine), fill_cycles=fill_cycles(stored + packet_words(machine), machine),
         weight_words=stored,
     )
+
+
+def _on_lanes(shape: ConvShape, machine: Machine) -> ConvSchedule:
+    """A step reads every tap and plane of a pixel, then moves its sums away, a group per cycle."""
+    phases, groups = gcd(shape.stride, machine.columns), lane_groups(shape.out_channels, machine)
+    pixels = ceil(shape.out_height / machine.columns) * shape.out_width
+    row_tiles = ceil(shape.out_channels / machine.depthwise_lanes)
+    depth = machine.acc_depth * machine.rows // machine.depthwise_lanes
+    stored = shape.taps if shape.streamed_bits_w else 0
+    return ConvSchedule(
+        shape=shape, packing=1, phases=phases, channel_blocks=1, blocks=1,
+        step_cycles=shape.taps * phases * shape.bits_a + groups - 1,
+        row_tiles=row_tiles, pixels=pixels, chunk_pixels=ceil(pixels / ceil(pixels / depth)),
+        requant_cycles=requant_cycles(shape, machine),
+        fill_cycles=fill_cycles(stored + groups * packet_words(machine), machine), weight_words=stored,
+        lanewise=True, groups=groups,
+        last_groups=ceil(shape.out_channels / machine.rows) - (row_tiles - 1) * groups,
+    )
+
+
+def requant_cycles(shape: ConvShape, machine: Machine) -> int:
+    """rho: terms of the rows that share a unit, or writing and reading a plane per cycle if that takes longer."""
+    terms = machine.rows // machine.requantizers * (shape.terms + shape.residual_terms)
+    return max(terms, shape.bits_out, shape.bits_residual)
+
+
+def fill_cycles(words: int, machine: Machine) -> int:
+    """Cycles the stream takes for `words` words of every row."""
+    return ceil(machine.rows * words * machine.lanes / machine.stream_bits)
 
 
 def step_cycles(shape: ConvShape, packing: int, phases: int) -> int:

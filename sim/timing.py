@@ -94,10 +94,11 @@ def closed_form_cycles(schedule: ConvSchedule) -> int | None:
     requant = schedule.requant_cycles
     if schedule.shape.bits_residual and schedule.shape.bits_residual + 2 > schedule.latency:
         return None
-    if fill + longest * requant <= shortest * compute:
-        work = schedule.row_tiles * schedule.pixels * compute + fill + schedule.chunks[-1] * requant
-    elif fill + longest * compute <= shortest * requant:
-        work = schedule.chunks[0] * compute + fill + schedule.row_tiles * schedule.pixels * requant
+    if fill + longest * schedule.groups * requant <= shortest * compute:
+        work = schedule.row_tiles * schedule.pixels * compute + fill
+        work += schedule.chunks[-1] * schedule.last_groups * requant
+    elif fill + longest * compute <= shortest * schedule.last_groups * requant:
+        work = schedule.chunks[0] * compute + fill + schedule.channel_groups * schedule.pixels * requant
     else:
         return None
     return work + schedule.write_back

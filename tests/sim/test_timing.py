@@ -23,8 +23,11 @@ def random_conv_machine(rng: random.Random) -> Machine:
     rows = rng.choice([r for r in (1, 2, 4, 8) if r <= lanes])
     columns = rng.choice([1, 2, 3, 4, 7])
     words = rng.choice([w for w in (0.25, 0.5, 1, 2, 4) if w <= min(rows, columns)])
+    depth = rng.choice([1, 2, 4, 16])
+    most = min(lanes, rows * depth, rows * lanes // 8)
+    depthwise_lanes = rng.choice([0] + [v for v in (1, 2, 4, 8, 16) if rows <= v <= most])
     return Machine(
-        name="random", rows=rows, columns=columns, lanes=lanes, acc_depth=rng.choice([1, 2, 4, 16]),
+        name="random", rows=rows, columns=columns, lanes=lanes, acc_depth=depth, depthwise_lanes=depthwise_lanes,
         requantizers=rng.choice([q for q in (1, 2, 4, 8) if q <= rows]), terms=4, window=12, acc_bits=24,
         weight_words=4096, act_regions=8, region_words=4096, stream_bits=int(lanes * words), clock_mhz=100,
     )
@@ -74,6 +77,7 @@ def queue_of(schedule: Schedule) -> str:
 class Tile:
     record: int
     row_tile: int
+    groups: int
     first_chunk: bool
     last_chunk: bool
     pixels: int
@@ -128,10 +132,11 @@ class SteppedMachine:
     def add_tiles(self, record: int, schedule: ConvSchedule) -> None:
         row_tile = sum(tile.last_chunk for tile in self.tiles)
         for number in range(schedule.row_tiles):
+            groups = schedule.last_groups if number == schedule.row_tiles - 1 else schedule.groups
             self.inward.append([record, schedule.fill_cycles])
             for chunk, pixels in enumerate(schedule.chunks):
                 last = chunk == len(schedule.chunks) - 1
-                self.tiles.append(Tile(record, row_tile + number, chunk == 0, last, pixels, schedule))
+                self.tiles.append(Tile(record, row_tile + number, groups, chunk == 0, last, pixels, schedule))
 
     def ended(self, queue: str, count: int) -> bool:
         return all(self.ends.get(record, self.cycle + 1) <= self.cycle for record in self.queues[queue][:count])
@@ -225,7 +230,7 @@ class SteppedMachine:
         if self.requant_left == 0 and tile.record == record:
             residual = self.layer_start + tile.schedule.shape.bits_residual + 2
             if tile.accumulated is not None and max(tile.accumulated, residual) <= self.cycle:
-                self.requant_left = tile.pixels * tile.schedule.requant_cycles
+                self.requant_left = tile.pixels * tile.groups * tile.schedule.requant_cycles
         if self.requant_left:
             self.requant_left -= 1
             if self.requant_left == 0:
@@ -237,7 +242,13 @@ class SteppedMachine:
     _sets: list[tuple[int, int]] = field(default_factory=list)
 
     def issue(self, schedule: ConvSchedule, cycle: int, step: int) -> None:
-        """A step's operands are written into one of two sets from cycle + 2 on, and read until its last pair."""
+        """A step's operands are written into one of two sets from cycle + 2 on, and read until its last pair.
+
+        On the lanes its sums are whole three cycles after the last read, and then move away group after group.
+        """
+        if schedule.lanewise:
+            self.issue_lanes(schedule, cycle)
+            return
         last_pair = cycle + schedule.first_pair + schedule.pair_cycles - 1
         if len(self._sets) >= 2:
             assert self._sets[-2][1] < cycle + 2, "an operand set is overwritten while in use"
@@ -245,6 +256,14 @@ class SteppedMachine:
         if self._sets:
             assert self._sets[-1][1] < cycle + schedule.first_pair, "two steps want the pair stage at once"
         self._sets.append((cycle + 2, last_pair))
+
+    _moved: int = 0
+
+    def issue_lanes(self, schedule: ConvSchedule, cycle: int) -> None:
+        first_sum = cycle + 4
+        assert self._moved < first_sum, "a sum is overwritten before its group has moved"
+        self._moved = cycle + schedule.read_cycles + 3 + schedule.groups - 1
+        assert self._moved + 1 == cycle + schedule.latency, "the requantizer starts after the last group"
 
 
 @pytest.mark.parametrize("memory", [IDEAL, None], ids=["ideal memory", "slots and latency"])
