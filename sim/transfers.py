@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from math import ceil
 from typing import assert_never
 
-from sim.formats import Format
 from sim.layout import tensor_words
 from sim.machine import Machine
 from sim.program import Program
@@ -41,13 +40,8 @@ class TransferSchedule:
 Schedule = ConvSchedule | PoolSchedule | TransferSchedule
 
 
-def schedule_transfer(program: Program, transfer: Transfer, machine: Machine,
-                      bits: int | None = None) -> TransferSchedule:
-    """Count the words and beats of a Load or Store; `bits`, if given, stands for the width of its codes."""
-    (name,) = chip_tensors(transfer)
-    tensor = program.tensor(name)
-    if bits is not None:
-        tensor = replace(tensor, format=Format(bits, tensor.format.kind))
+def schedule_transfer(transfer: Transfer, tensor: Tensor, machine: Machine) -> TransferSchedule:
+    """Count the words and beats of a Load or Store of `tensor`, the one on chip."""
     words = tensor_words(tensor, machine)
     bits = machine.columns * words * machine.lanes
     return TransferSchedule(transfer, tensor, words, ceil(bits / machine.stream_bits))
@@ -61,7 +55,8 @@ def schedule_record(program: Program, record: Record, machine: Machine) -> Sched
         case Pool():
             return schedule_pool(program, record, machine)
         case Load() | Store():
-            return schedule_transfer(program, record, machine)
+            (name,) = chip_tensors(record)
+            return schedule_transfer(record, program.tensor(name), machine)
         case _:
             assert_never(record)
 

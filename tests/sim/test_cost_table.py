@@ -14,12 +14,14 @@ from sim.errors import InputError
 from sim.events import events
 from sim.formats import Format
 from sim.machine import Machine, load_machine
+from sim.memory import Memory
 from sim.plan import plan
 from sim.program import Conv, Program, Tensor
 from sim.schedule import conv_shape, schedule_conv
 from sim.technology import load_technology
 from sim.testing import random_machine, random_program
 from sim.timing import timeline
+from sim.transfers import with_transfers
 
 TECHNOLOGY = load_technology("generic45")
 BITS = tuple(range(1, 9))
@@ -40,6 +42,39 @@ def test_entries_at_a_programs_own_bits_bound_it(seed: int) -> None:
     used = [energy(counts | {"cycles": share}, machine, TECHNOLOGY).nominal_pj
             for counts, share in zip(events(planned), line.shares, strict=True)]
     assert fsum(used) <= table.fixed_energy_pj + fsum(table.energy_pj[i] for i in choice)
+
+
+@pytest.mark.parametrize("seed", range(80))
+def test_entries_bound_a_program_that_is_cut_into_bands(seed: int) -> None:
+    """With a slow memory and few regions too: whichever tensors leave the chip, however many bands a layer has."""
+    rng = np.random.default_rng(seed)
+    machine = random_machine(rng)
+    program = random_program(rng, machine, layers=4, traits=("residual", "concat", "unsigned", "wrap"), extent=12)
+    memory = Memory(latency_cycles=int(rng.integers(0, 30)), beats=1, period_cycles=int(rng.integers(1, 4)))
+    small = machine.model_copy(update={"act_regions": int(rng.integers(4, 9)), "region_words": 32, "memory": memory})
+    try:
+        planned = plan(program, small)
+    except InputError:
+        return
+    own = [(c.weight_format.bits, program.tensor(c.input).format.bits) for c in program.convs]
+    widths = [tuple(sorted({*bits, 8})) for bits in zip(*own, strict=True)] or [(8,), (8,)]
+    table = cost_table(program, small, TECHNOLOGY, *widths)
+    line = timeline(planned)
+    choice = [(layer, widths[0].index(w), widths[1].index(a)) for layer, (w, a) in enumerate(own)]
+    assert line.total <= table.fixed_cycles + sum(int(table.cycles[i]) for i in choice)
+    used = [energy(counts | {"cycles": share}, small, TECHNOLOGY).nominal_pj
+            for counts, share in zip(events(planned), line.shares, strict=True)]
+    assert fsum(used) <= table.fixed_energy_pj + fsum(table.energy_pj[i] for i in choice)
+    streamed = sum(schedule.shape.weight_bytes for _, schedule in planned.convs())
+    assert streamed <= sum(int(table.bytes[i]) for i in choice)
+
+
+def test_a_program_with_transfers_has_no_table() -> None:
+    """Bits change what is moved, so a table is made before `plan` adds Loads and Stores."""
+    machine = load_machine("tiny")
+    program = with_transfers(random_program(np.random.default_rng(6), machine, layers=1))
+    with pytest.raises(InputError, match=r"^a cost table is of a Program without Loads and Stores$"):
+        cost_table(program, machine, TECHNOLOGY)
 
 
 def test_bytes_are_the_weights_at_each_width() -> None:

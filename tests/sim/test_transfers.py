@@ -5,12 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from sim.formats import Format
 from sim.layout import activation_image
 from sim.machine import load_machine
-from sim.program import Load, Program, Store
+from sim.program import Load, Program, Store, Tensor
 from sim.simulate import simulate
 from sim.testing import TRAITS, corner_inputs, random_machine, random_program
-from sim.transfers import schedule_transfer, unique_name, with_transfers
+from sim.transfers import TransferSchedule, schedule_record, schedule_transfer, unique_name, with_transfers
 
 
 def some_program(seed: int) -> Program:
@@ -57,16 +58,16 @@ def test_beats_hold_all_words_of_the_tensor(seed: int) -> None:
     program = with_transfers(random_program(rng, machine))
     for record in program.records:
         if isinstance(record, Load | Store):
-            schedule = schedule_transfer(program, record, machine)
+            schedule = schedule_record(program, record, machine)
+            assert isinstance(schedule, TransferSchedule)
             image = activation_image(np.zeros(schedule.tensor.shape, np.int32), schedule.tensor, machine)
             assert image.shape == (machine.columns, schedule.words, machine.lanes)
             assert 0 <= schedule.beats * machine.stream_bits - image.size < machine.stream_bits
 
 
-def test_beats_at_another_width() -> None:
-    """`bits` stands for the width of the codes, of any kind."""
-    program = with_transfers(some_program(0))
-    load = next(record for record in program.records if isinstance(record, Load))
-    one = schedule_transfer(program, load, load_machine("tiny"), 1)
-    for bits in range(2, 9):
-        assert schedule_transfer(program, load, load_machine("tiny"), bits).words == bits * one.words
+def test_beats_grow_with_the_bits() -> None:
+    """A plane is as many words as any other."""
+    tensor, load = Tensor("a", 5, 3, (9,), Format(1, "unsigned")), Load("load", "a", "a")
+    for bits in range(1, 9):
+        wide = replace(tensor, format=Format(bits, "unsigned"))
+        assert schedule_transfer(load, wide, load_machine("tiny")).words == 2 * 3 * 2 * bits
