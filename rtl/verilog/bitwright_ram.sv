@@ -19,17 +19,20 @@ module bitwright_ram #(
     output reg [WIDTH-1:0] rdata
 );
     reg [WIDTH-1:0] mem [0:DEPTH-1];
-    reg [WIDTH-1:0] word;
-    integer granule;
+    wire [WIDTH-1:0] enabled;
+
+    genvar granule;
+    generate
+        for (granule = 0; granule < WIDTH / GRANULE; granule = granule + 1) begin : granules
+            assign enabled[granule*GRANULE +: GRANULE] = {GRANULE{wmask[granule]}};
+        end
+    endgenerate
 
     always @(posedge clk) begin
-        if (ren && !TRANSPARENT) rdata <= mem[raddr];
-        if (wen) begin
-            word = mem[waddr];
-            for (granule = 0; granule < WIDTH / GRANULE; granule = granule + 1)
-                if (wmask[granule]) word[granule*GRANULE +: GRANULE] = wdata[granule*GRANULE +: GRANULE];
-            mem[waddr] = word;
+        if (wen) mem[waddr] <= (mem[waddr] & ~enabled) | (wdata & enabled);
+        if (ren) begin
+            if (TRANSPARENT != 0 && wen && waddr == raddr) rdata <= (mem[raddr] & ~enabled) | (wdata & enabled);
+            else rdata <= mem[raddr];
         end
-        if (ren && TRANSPARENT) rdata <= mem[raddr];
     end
 endmodule

@@ -1,0 +1,74 @@
+"""A folder with everything that is needed to build a machine: Verilog, file list, waivers, registers, parameters."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from amaranth.lib import data
+
+from rtl.counters import COUNTERS
+from rtl.geometry import Geometry
+from rtl.ram import RAM_MODEL
+from rtl.register_documents import registers_markdown, registers_rdl
+from rtl.signature import signature
+from rtl.simulator import machine_text
+from rtl.verilog import TOP
+from sim.atomic import atomic_write_text
+from sim.errors import InputError
+from sim.machine import Machine
+
+__all__ = ["FILE_LIST", "WAIVERS", "generate"]
+
+FILE_LIST = f"{TOP}.f"
+WAIVERS = Path(__file__).parent / "verilog" / "bitwright.vlt"
+"""Lint warnings that are meant, each with its reason."""
+
+MODULE = re.compile(r"^module (\w+).*?^endmodule\n", re.M | re.S)
+
+
+def generate(machine: Machine, directory: str | Path) -> tuple[Path, ...]:
+    """Write the accelerator of `machine` into `directory`.
+
+    Returns
+    -------
+    tuple of Path
+        The files written: one `.sv` for each module and the memory model, `bitwright.f` (their list), `bitwright.vlt`
+        (lint waivers), `bitwright.json` (parameters and layouts), `registers.md` and `registers.rdl`.
+
+    Raises
+    ------
+    InputError
+        If the directory cannot be written.
+    """
+    place = Path(directory)
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot create the folder {place}: {error.strerror}") from error
+    modules = {f"{found[1]}.sv": found[0] for found in MODULE.finditer(machine_text(machine))}
+    sources = {RAM_MODEL.name: RAM_MODEL.read_text(), **modules}
+    texts = {
+        **sources, FILE_LIST: "".join(f"{name}\n" for name in sources), WAIVERS.name: WAIVERS.read_text(),
+        f"{TOP}.json": json.dumps(_parameters(machine), indent=1) + "\n",
+        "registers.md": registers_markdown(), "registers.rdl": registers_rdl(),
+    }
+    for name, text in texts.items():
+        atomic_write_text(place / name, text)
+    return tuple(place / name for name in texts)
+
+
+def _parameters(machine: Machine) -> dict[str, object]:
+    geometry = Geometry(machine)
+    return {
+        "top": TOP, "machine": machine.model_dump(), "signature": signature(geometry), "records": geometry.records,
+        "address_bits": geometry.address_bits, "counters": COUNTERS,
+        "descriptor": _fields(geometry.descriptor), "inward": _fields(geometry.inward),
+        "outward": _fields(geometry.outward), "packet": _fields(geometry.packet_layout),
+    }
+
+
+def _fields(layout: data.StructLayout) -> dict[str, list[int]]:
+    """Lowest bit and width of every field of a word."""
+    return {name: [field.offset, field.width] for name, field in layout}
