@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cocotb.clock import Clock
@@ -14,7 +14,7 @@ from cocotb.triggers import FallingEdge
 from rtl.geometry import Geometry
 from sim.machine import Machine
 
-__all__ = ["geometry", "reset", "step", "wrap"]
+__all__ = ["geometry", "reset", "step", "tensor_beats", "wrap", "write_table"]
 
 
 def geometry() -> Geometry:
@@ -41,6 +41,26 @@ async def step(dut: Any, values: Mapping[str, int]) -> None:
     for name, value in values.items():
         getattr(dut, name).value = value
     await FallingEdge(dut.clk)
+
+
+async def write_table(dut: Any, entries: Sequence[int]) -> None:
+    """Fill the table of an engine and let it read ahead; returns in the first cycle in which it is enabled."""
+    for index, entry in enumerate(entries):
+        await step(dut, {"table_write": 1, "table_index": index, "table_data": entry})
+    await step(dut, {"table_write": 0, "prepare": 1})
+    await step(dut, {"prepare": 0})
+    await step(dut, {})
+    dut.enable.value = 1
+
+
+def tensor_beats(banks: Sequence[Sequence[int]], shape: Geometry) -> list[int]:
+    """Beats of a tensor whose words lie in `banks`: a word of every bank, then the next address; zeros at the end."""
+    bits, stream = 0, shape.machine.stream_bits
+    words = [word for row in zip(*banks, strict=True) for word in row]
+    for position, word in enumerate(words):
+        bits |= word << position * shape.lanes
+    beats = -(-len(words) * shape.lanes // stream)
+    return [bits >> beat * stream & ((1 << stream) - 1) for beat in range(beats)]
 
 
 def wrap(value: int, bits: int) -> int:
