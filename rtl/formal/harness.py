@@ -14,7 +14,7 @@ PROBE = "bitwright_probe"
 
 
 CUT = "bitwright_cut"
-"""Cell type that stands for a new driver of an inner signal."""
+"""Cell type that stands for an inner signal that is cut off from its driver."""
 
 
 def after_reset() -> Module:
@@ -52,15 +52,16 @@ def drive_freely(m: Module, component: wiring.Component, *driven: str) -> None:
 
 def probe(m: Module, path: str, shape: object) -> Signal:
     """An inner signal of the design by its path below the harness: `dut.partial` is `partial` of submodule `dut`."""
-    name = f"probe_{path.replace('.', '_')}"
-    signal = Signal(shape, name=name)
-    m.submodules[f"{name}_cell"] = Instance(PROBE, p_PATH=path, o_value=Value.cast(signal))
+    signal = Signal(shape, name=f"probe_{path.replace('.', '_')}")
+    m.submodules[f"{signal.name}_cell"] = Instance(PROBE, p_PATH=path, o_value=Value.cast(signal))
     return signal
 
 
-def cut(m: Module, path: str, value: Value) -> None:
-    """Replace an inner signal of the design by `value`; what the design would drive it with is lost."""
-    m.submodules[f"cut_{path.replace('.', '_')}"] = Instance(CUT, p_PATH=path, i_value=value)
+def cut(m: Module, path: str, shape: object) -> Signal:
+    """An inner signal as `probe`, but cut off from what drives it: it may have any value in any cycle."""
+    signal = Signal(shape, name=f"cut_{path.replace('.', '_')}")
+    m.submodules[f"{signal.name}_cell"] = Instance(CUT, p_PATH=path, o_value=Value.cast(signal))
+    return signal
 
 
 def past(m: Module, value: Value, *, cleared: bool = False) -> Signal:

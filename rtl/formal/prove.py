@@ -117,13 +117,12 @@ def _script(text: str, memories: bool) -> str:
 
 
 def _connect_probes(text: str) -> list[str]:
-    """Commands that give probes their values, and cut signals their new drivers."""
+    """Commands that connect probes and cut signals to the signals they name."""
     pattern = rf'cell \\({CUT}|{PROBE}) \\(\S+)\n\s+parameter \\PATH "([^"]+)"\n\s+connect \\value (.+)'
     lines = []
     for kind, name, path, wire in re.findall(pattern, text):
-        inner, outer = f"\\{path}", wire.replace(" ", "")
-        left, right = (inner, outer) if kind == CUT else (outer, inner)
-        lines += [f"delete {TOP}/{name}", f"cd {TOP}", f"connect -set {left} {right}", "cd .."]
+        lines += [f"delete {TOP}/{name}", *([f"cutpoint -noscopeinfo {TOP}/w:{path}"] if kind == CUT else []),
+                  f"cd {TOP}", f"connect -set {wire.replace(' ', '')} \\{path}", "cd .."]
     return lines
 
 
