@@ -43,7 +43,7 @@ class Port(Protocol):
         """Queue a packet for the inward stream, with tlast on its last beat; do not wait until it is taken."""
 
     async def receive(self, length: int) -> bytes | None:
-        """The next packet of the outward stream, at most `length` bytes; None if irq rises before one comes."""
+        """The next packet of the outward stream, of at most `length` bytes; None if irq is high and none comes."""
 
     async def interrupt(self) -> None:
         """Wait until irq is high."""
@@ -124,7 +124,7 @@ class Host:
         await self._identify()
         await self._write("TIMEOUT", self._timeout)
         await self._port.send(self._image)
-        await self._command("load", interrupts=("done", "fault"))
+        await self._command("load")
         await self._port.interrupt()
         await self._check()
 
@@ -151,11 +151,14 @@ class Host:
             maps.setdefault(item.host, np.zeros(program.tensor(item.host).shape, np.int32))
         waiting = list(self._segments)
         await self._send(waiting, 0, maps)
-        await self._command("start", interrupts=("fault",))
-        complete = await self._exchange(waiting, maps)
+        await self._command("start")
+        missing = await self._exchange(waiting, maps)
         await self._check()
-        if not complete:
-            raise EngineError("the port gave a packet that is too short, though the machine reports no fault")
+        if missing is not None:
+            await self._write("CONTROL", register("CONTROL").field("abort").mask)
+            await self.clear()
+            raise EngineError(f"tensor '{missing}' did not come whole, though the machine reports no fault; "
+                              "it was aborted")
         return Run(maps, {name: await self._counter(name) for name in COUNTER_NAMES})
 
     async def clear(self) -> None:
@@ -173,17 +176,16 @@ class Host:
     def _length(self, item: TensorItem) -> int:
         return tensor_length(item.tensor, self._plan.machine)
 
-    async def _exchange(self, waiting: list[_Segment], maps: Mapping[str, Codes]) -> bool:
-        """Receive the Stores and send what waits for them, until the machine has ended; False if one is missing."""
+    async def _exchange(self, waiting: list[_Segment], maps: Mapping[str, Codes]) -> str | None:
+        """Receive the Stores and send what waits for them, until the machine has ended; a tensor that is missing."""
         for received, item in enumerate(self._stores, start=1):
             packet = await self._port.receive(self._length(item))
             if packet is None or len(packet) != self._length(item):
-                return False
+                return item.tensor.name
             item.view(maps[item.host])[:] = tensor_codes(packet, item.tensor, self._plan.machine)
             await self._send(waiting, received, maps)
-        await self._enable(("done", "fault"))
         await self._port.interrupt()
-        return True
+        return None
 
     async def _send(self, waiting: list[_Segment], received: int, maps: Mapping[str, Codes]) -> None:
         while waiting and waiting[0].written <= received:
@@ -201,16 +203,11 @@ class Host:
                 raise EngineError(f"not the machine of the program: its register {name} is {found:#010x}, "
                                   f"not {right:#010x}")
 
-    async def _command(self, name: str, interrupts: tuple[str, ...]) -> None:
-        await self._enable(())
-        event = register("INTERRUPT")
-        await self._write("INTERRUPT", sum(field.mask for field in event.fields))
-        await self._enable(interrupts)
+    async def _command(self, name: str) -> None:
+        """Give a command whose end, or fault, raises irq."""
+        for register_name in ("INTERRUPT", "INTERRUPT_ENABLE"):
+            await self._write(register_name, sum(field.mask for field in register(register_name).fields))
         await self._write("CONTROL", register("CONTROL").field(name).mask)
-
-    async def _enable(self, interrupts: tuple[str, ...]) -> None:
-        enable = register("INTERRUPT_ENABLE")
-        await self._write("INTERRUPT_ENABLE", sum(enable.field(name).mask for name in interrupts))
 
     async def _check(self) -> None:
         """Go on if the last command has ended well."""

@@ -88,6 +88,7 @@ def steady_counters(planned):
     """Counters that do not depend on when beats come."""
     records, machine = events(planned), planned.machine
     counts = {name: sum(record[name] for record in records) for name in records[0]}
+    assert not counts.pop("lane_adds"), "no machine here has depthwise lanes"
     counts["pair_elements"] = counts.pop("pair_lanes") // machine.lanes
     for way in ("in", "out"):
         counts[f"stream_{way}_beats"] = counts.pop(f"stream_{way}_bits") // machine.stream_bits
