@@ -1,9 +1,9 @@
 """What each record of a placed Program waits for.
 
 There are three queues: Convs and Pools, Loads, and Stores, each in Program order. A region of the activation memories
-serves one record at a time, so a record waits for every earlier one of another queue that uses a region that it uses.
-A Load also waits for the Stores that write the rows it reads in the host's memory. All of them come before it in the
-Program, so records never wait for each other in a ring.
+serves one record at a time, so a record waits for the last one before it that uses a region that it uses; that one has
+waited for those before. A Load also waits for the Stores that write the rows it reads in the host's memory. All of them
+come before it in the Program, so records never wait for each other in a ring.
 """
 
 from __future__ import annotations
@@ -50,23 +50,23 @@ def record_waits(tensors: Mapping[str, Tensor], records: Sequence[Record],
     regions : mapping of str to range
         The regions of every tensor that is on chip.
     """
-    used: dict[int, list[int]] = {}
+    last: dict[int, tuple[int, int]] = {}
     rows: dict[str, NDArray[np.int64]] = {}
     ended, found = [0, 0, 0], []
     for record in records:
         queue, places = _queue(record), [region for name in chip_tensors(record) for region in regions[name]]
-        needs = [max((used[place][q] for place in places if place in used), default=0) for q in range(3)]
+        needs, written = [0, 0, 0], 0
+        for other, number in (last[place] for place in places if place in last):
+            needs[other] = max(needs[other], number)
         needs[queue] = 0
         ended[queue] += 1
-        written = 0
         if isinstance(record, Store):
             _note_rows(tensors, record, rows, ended[queue])
         elif isinstance(record, Load) and record.input in rows:
             height = tensors[record.output].height
             written = int(rows[record.input][:, record.first_row : record.first_row + height].max())
         found.append(Waits(needs[0], needs[1], max(needs[2], written), written))
-        for place in places:
-            used.setdefault(place, [0, 0, 0])[queue] = ended[queue]
+        last |= dict.fromkeys(places, (queue, ended[queue]))
     return tuple(found)
 
 

@@ -6,12 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from sim.events import EVENTS, conv_events, pool_events
+from sim.events import EVENTS, conv_events, pool_events, transfer_events
 from sim.formats import Format
 from sim.machine import Machine, load_machine
 from sim.packet import packet_words
-from sim.program import Pool, Tensor, out_size
+from sim.program import Load, Pool, Store, Tensor, out_size
 from sim.schedule import ConvSchedule, ConvShape, PoolSchedule, schedule_conv
+from sim.transfers import schedule_transfer
 
 
 def random_machine(rng: random.Random) -> Machine:
@@ -112,3 +113,14 @@ def test_pool_events_count_taps_inside_the_map_and_every_output_plane() -> None:
     assert counts.pop("act_reads") == 7 * 5 * 2 * 3
     assert counts.pop("act_writes") == 3 * 2 * 2 * 3
     assert not any(counts.values())
+
+
+def test_transfers_move_whole_words_in_whole_beats() -> None:
+    """5 rows in 2 groups of 3 banks, 4 pixels of 2 blocks of 3 bits: 144 words of 8 lanes, two to a beat."""
+    tensor, machine = Tensor("a", 5, 4, (9,), Format(3, "signed")), load_machine("tiny")
+    for record, access, way in ((Load("l", "a", "a"), "act_writes", "in"), (Store("s", "a", "a"), "act_reads", "out")):
+        counts = transfer_events(schedule_transfer(record, tensor, machine), machine)
+        assert counts.keys() == EVENTS.keys()
+        assert counts.pop(access) == 3 * 2 * 4 * 2 * 3
+        assert counts.pop(f"stream_{way}_bits") == 144 * 8
+        assert not any(counts.values())

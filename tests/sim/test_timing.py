@@ -49,7 +49,7 @@ def random_shape(rng: random.Random) -> ConvShape:
 
 def random_schedules(rng: random.Random, machine: Machine) -> list[Schedule]:
     """Convs, Pools, Loads and Stores in any order, a Conv or Pool first."""
-    kinds = ["conv", *rng.choices(["conv", "conv", "pool", "load", "store"], k=rng.randint(0, 6))]
+    kinds = ["conv", *rng.choices(["conv", "pool", "pool", "load", "load", "store", "store"], k=rng.randint(0, 8))]
     return [schedule_conv(random_shape(rng), machine) if kind == "conv"
             else PoolSchedule(POOL, rng.randint(1, 4), 1, 1, rng.randint(1, 9)) if kind == "pool"
             else TransferSchedule(LOAD if kind == "load" else STORE, MAP, 1, rng.randint(1, 40)) for kind in kinds]
@@ -61,7 +61,7 @@ def random_waits(rng: random.Random, schedules: list[Schedule]) -> list[Waits]:
     for schedule in schedules:
         queue = queue_of(schedule)
         drawn = {name: rng.randint(0, count) if name != queue else 0 for name, count in counts.items()}
-        written = rng.randint(0, drawn["store"]) if queue == "load" else 0
+        written = rng.choice([0, drawn["store"]]) if queue == "load" else 0
         waits.append(Waits(drawn["compute"], drawn["load"], drawn["store"], written))
         counts[queue] += 1
     return waits
@@ -282,6 +282,15 @@ def test_recurrence_equals_the_stepped_machine(seed: int, memory: Memory | None)
     assert list(line.ends) == [stepped.ends[record] for record in range(len(schedules))]
     for counter in ("wait_accumulator", "wait_weights", "wait_transfers", "starved", "blocked"):
         assert getattr(line, counter) == getattr(stepped, counter), counter
+
+
+def test_two_transfers_that_end_together_share_nothing() -> None:
+    """The cycles of a gap fall to one of them."""
+    pool = PoolSchedule(POOL, 1, 1, 1, 3)
+    schedules = [pool, TransferSchedule(LOAD, MAP, 1, 7), TransferSchedule(STORE, MAP, 1, 5), pool]
+    line = _recurrence(schedules, [Waits(), Waits(computes=1), Waits(computes=1), Waits(loads=1, stores=1)])
+    assert line.ends[1] == line.ends[2] == line.starts[3]
+    assert line.shares == (pool.cycles, 7, 0, pool.cycles)
 
 
 @pytest.mark.parametrize("seed", range(100))
