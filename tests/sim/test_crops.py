@@ -1,0 +1,37 @@
+"""Tiles of layers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sim.errors import InputError
+from sim.program import Conv, Pool
+from sim.simulate import simulate
+from sim.testing import corner_inputs, random_machine, random_program
+from sim.testing.crops import crop
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_tile_gives_its_part_of_the_layer(seed):
+    """Whatever rows and channels: the tile, simulated alone, gives what the whole Program has there."""
+    rng = np.random.default_rng(seed)
+    program = random_program(rng, random_machine(rng))
+    codes = simulate(program, corner_inputs(rng, program, 1))
+    for record in program.records:
+        if not isinstance(record, Conv | Pool):
+            continue
+        target = program.tensor(record.output)
+        rows, channels = target.height, len(record.weights) if isinstance(record, Conv) else target.parts[0]
+        if isinstance(record, Pool) and len(target.parts) > 1:
+            continue
+        y, o = rng.integers(0, rows), rng.integers(0, channels)
+        wanted = range(int(y), int(rng.integers(y, rows)) + 1), range(int(o), int(rng.integers(o, channels)) + 1)
+        try:
+            tile = crop(program, record, codes, *wanted)
+        except InputError as error:
+            assert str(error) == f"tensor '{record.input}': height must be at least 1, not 0"
+            continue
+        found = simulate(tile.program, tile.inputs)
+        np.testing.assert_array_equal(found[target.name][0], tile.output, err_msg=record.name)
+        assert tile.output.shape == (len(wanted[1]), len(wanted[0]), target.width)
