@@ -320,6 +320,16 @@ def test_closed_form_equals_the_recurrence_when_weights_are_in_time() -> None:
     assert min(seen.values()) > 50
 
 
+def test_every_load_of_what_was_stored_pays_the_latency() -> None:
+    """Four times stored and loaded again: the bound holds, and it is met but for the latency before the first beat."""
+    memory, steps = Memory(latency_cycles=100), range(4)
+    schedules = [TransferSchedule(record, MAP, 1, 5) for _ in steps for record in (STORE, LOAD)]
+    waits = [wait for step in steps for wait in (Waits(loads=step), Waits(stores=step + 1, written=step + 1))]
+    alone = sum(transfer_cycles(schedule, memory) for schedule in schedules)
+    assert alone == 4 * (2 + 5 + 100 + 5)
+    assert alone < _recurrence(schedules, waits, memory).total <= alone + 100
+
+
 @pytest.mark.parametrize("seed", range(80))
 def test_a_program_never_takes_longer_than_its_records_alone(seed: int) -> None:
     """Cycles of layers and transfers alone, at the worst moment of the memory, bound any Program: cost tables are safe.
