@@ -14,6 +14,7 @@ from rtl.ram import RAM_MODEL
 from rtl.register_documents import registers_markdown, registers_rdl
 from rtl.signature import signature
 from rtl.simulator import machine_text
+from rtl.smoke import smoke_texts
 from rtl.verilog import TOP
 from sim.atomic import atomic_write_text
 from sim.errors import InputError
@@ -35,7 +36,8 @@ def generate(machine: Machine, directory: str | Path) -> tuple[Path, ...]:
     -------
     tuple of Path
         The files written: one `.sv` for each module and the memory model, `bitwright.f` (their list), `bitwright.vlt`
-        (lint waivers), `bitwright.json` (parameters and layouts), `registers.md` and `registers.rdl`.
+        (lint waivers), `bitwright.json` (parameters and layouts), `registers.md` and `registers.rdl`, and a smoke test:
+        `bitwright_smoke.sv` says how to run it.
 
     Raises
     ------
@@ -52,7 +54,7 @@ def generate(machine: Machine, directory: str | Path) -> tuple[Path, ...]:
     texts = {
         **sources, FILE_LIST: "".join(f"{name}\n" for name in sources), WAIVERS.name: WAIVERS.read_text(),
         f"{TOP}.json": json.dumps(_parameters(machine), indent=1) + "\n",
-        "registers.md": registers_markdown(), "registers.rdl": registers_rdl(),
+        "registers.md": registers_markdown(), "registers.rdl": registers_rdl(), **smoke_texts(machine),
     }
     for name, text in texts.items():
         atomic_write_text(place / name, text)
