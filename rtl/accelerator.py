@@ -129,7 +129,7 @@ class Accelerator(wiring.Component):
         ]
 
     def _connect_fill(self, m: Module) -> None:
-        fill, released = self.fill, Signal()
+        fill, released = self.fill, Signal(name="released")
         m.d.sync += released.eq(self.sequencer.tile_issued)
         m.d.comb += [
             fill.table_write.eq(self.inward_write), fill.table_index.eq(self.inward_index),

@@ -51,7 +51,7 @@ class AxiLiteSlave(wiring.Component):
         return m
 
     def _writes(self, m: Module) -> None:
-        addressed, filled = Signal(), Signal()
+        addressed, filled = Signal(name="addressed"), Signal(name="filled")
         m.d.comb += [
             self.awready.eq(~addressed), self.wready.eq(~filled),
             self.write.eq(addressed & filled & (~self.bvalid | self.bready)),

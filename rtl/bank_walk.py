@@ -36,7 +36,7 @@ class BankWalk(wiring.Component):
         m = Module()
         columns, per_step, bank = self.geometry.columns, self.per_step, self.bank
         offset, here, after = (Signal.like(self.first, name=name) for name in ("offset", "here", "after"))
-        at_last, wraps = Signal(), Signal()
+        at_last, wraps = Signal(name="at_last"), Signal(name="wraps")
         m.d.comb += [
             here.eq(self.first + offset), after.eq(here + 1), at_last.eq(here == self.last),
             wraps.eq(bank >= columns - per_step), self.end.eq(at_last & wraps),

@@ -53,7 +53,10 @@ class Control(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.table = table = Ram(self.geometry.descriptor.size, self.geometry.records)
-        load, shown, waiting, over = Signal(), Signal(len(table.raddr)), Signal(), Signal()
+        load = Signal()
+        shown = Signal(len(table.raddr))
+        waiting = Signal()
+        over = Signal()
         m.d.comb += [
             table.wen.eq(self.table_write), table.waddr.eq(self.table_index), table.wdata.eq(self.table_data),
             table.ren.eq(self.prepare | load), table.raddr.eq(Mux(self.prepare, 0, shown + 1)),

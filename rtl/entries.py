@@ -41,7 +41,7 @@ class EntryTable(wiring.Component):
         m = Module()
         m.submodules.table = table = Ram(self.layout.size, self.depth)
         following = data.View(self.layout, table.rdata)
-        shown, loading = Signal(len(table.raddr)), Signal()
+        shown, loading = Signal(len(table.raddr), name="shown"), Signal(name="loading")
         m.d.comb += [
             table.wen.eq(self.write), table.waddr.eq(self.index), table.wdata.eq(self.data),
             table.ren.eq(self.prepare | loading | self.take), table.raddr.eq(Mux(self.prepare, 0, shown + 1)),

@@ -67,13 +67,17 @@ class FillEngine(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.table = table = self.table
-        item, beat, words, whole = table.current, Signal(), Signal(self.per_beat * self.geometry.lanes), Signal()
+        item = table.current
+        beat = Signal()
+        words = Signal(self.per_beat * self.geometry.lanes)
+        whole = Signal()
         self._assemble(m, beat, words, whole)
-        tile_slot, group = Signal(ceil_log2(PARAMETER_SLOTS)), Signal(max(1, self.geometry.lane_group_bits))
+        tile_slot = Signal(ceil_log2(PARAMETER_SLOTS))
+        group = Signal(max(1, self.geometry.lane_group_bits))
         m.d.comb += self.parameter_slot.eq(Cat(group[: self.geometry.lane_group_bits], tile_slot))
         tile_end = self._row_tile(m, group, beat & ~item.load, words, whole)
         load_end = self._load(m, beat & item.load, words, whole)
-        tiles, last_tile = Signal(TILE_BITS), Signal()
+        tiles, last_tile = Signal(TILE_BITS, name="tiles"), Signal(name="last_tile")
         m.d.comb += [
             table.write.eq(self.table_write), table.index.eq(self.table_index), table.data.eq(self.table_data),
             table.prepare.eq(self.prepare), table.take.eq(beat & self.item_end & (item.load | last_tile)),
@@ -100,7 +104,7 @@ class FillEngine(wiring.Component):
 
     def _tile_may(self, m: Module, beat: Value) -> Value:
         """A row tile was begun, or one of the two weight slots is free."""
-        open_tile, free = Signal(), Signal(2, init=2)
+        open_tile, free = Signal(name="open_tile"), Signal(2, init=2, name="free")
         tile_beat = beat & ~self.table.current.load
         m.d.sync += free.eq(free + self.released - (tile_beat & ~open_tile))
         with m.If(tile_beat):
@@ -119,7 +123,10 @@ class FillEngine(wiring.Component):
     def _row_tile(self, m: Module, group: Signal, beat: Value, words: Value, whole: Value) -> Value:
         """Give words to the rows; the result is high when the beat at hand is the row tile's last."""
         lanes, rows = self.geometry.lanes, self.geometry.rows
-        turn, complete, word_end, last_word = Signal(range(rows // self.per_beat)), Signal(), Signal(), Signal()
+        turn = Signal(range(rows // self.per_beat))
+        complete = Signal()
+        word_end = Signal()
+        last_word = Signal()
         item, word = self.table.current, self.word
         last_of_packet, last_group = word == self.geometry.packet - 1, group == item.groups
         last_parameter = last_of_packet & last_group

@@ -58,7 +58,7 @@ class ImageLoader(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        beat, counts = Signal(), {name: Signal(16, name=f"{name}_words") for name in TABLES}
+        beat, counts = Signal(name="beat"), {name: Signal(16, name=f"{name}_words") for name in TABLES}
         m.d.comb += [self.active.eq(self._phase != Phase.IDLE), beat.eq(self.active & self.valid)]
         word_end = self._assemble(m, beat)
         checksum = self._checksum(m, beat)
@@ -80,8 +80,9 @@ class ImageLoader(wiring.Component):
     def _assemble(self, m: Module, beat: Signal) -> Signal:
         """Words from beats, the earlier ones lower; the result is high when a word is complete."""
         beats = {phase: ceil(size / self.width) for phase, size in self.sizes.items()}
-        longest, word_end = max(beats.values()), Signal()
-        earlier, part = Signal((longest - 1) * self.width, reset_less=True), Signal(range(longest + 1))
+        longest, word_end = max(beats.values()), Signal(name="word_end")
+        earlier = Signal((longest - 1) * self.width, reset_less=True)
+        part = Signal(range(longest + 1))
         assembled = Cat(earlier, self.data)
         with m.Switch(self._phase):
             for phase, count in beats.items():

@@ -158,9 +158,9 @@ class LaneEngine(wiring.Component):
         """After the last plane was added: group after group into the accumulators; the group at hand."""
         d, geometry, out = self.descriptor, self.geometry, self.accumulate
         start, step = self._delayed_launch(m)
-        moving, group = Signal(), Signal(max(1, geometry.lane_group_bits))
-        current, rows = Signal(step_layout(geometry)), Signal(geometry.rows)
-        last, every = Signal(), (1 << geometry.rows) - 1
+        moving, group = Signal(name="moving"), Signal(max(1, geometry.lane_group_bits), name="group")
+        current, rows = Signal(step_layout(geometry), name="current"), Signal(geometry.rows, name="rows")
+        last, every = Signal(name="last"), (1 << geometry.rows) - 1
         m.d.comb += last.eq(group == d.groups)
         with m.If(start):
             m.d.sync += [moving.eq(1), group.eq(0), current.eq(step)]

@@ -77,7 +77,7 @@ class Loader(wiring.Component):
     def _columns(self, m: Module, ahead: data.View) -> None:
         """Which columns this read serves, and which of them look into the map."""
         d = self.descriptor
-        column, inside = Signal(signed(MAP_BITS + 2)), Signal()
+        column, inside = Signal(signed(MAP_BITS + 2), name="column"), Signal(name="inside")
         m.d.comb += [
             ahead.eq(self.request), column.eq(self.tap_column + self.pixel_column),
             inside.eq((column >= 0) & (column < d.width)),

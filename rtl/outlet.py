@@ -34,8 +34,8 @@ class Outlet(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        data, last = Signal(len(self.in_data), reset_less=True), Signal()
-        open_packet, passing = Signal(), Signal()
+        data, last = Signal(len(self.in_data), reset_less=True, name="data"), Signal(name="last")
+        open_packet, passing = Signal(name="open_packet"), Signal(name="passing")
         m.d.comb += [
             passing.eq(~self.cut & ~self.stopped), self.in_ready.eq(self.out_ready & passing),
             self.out_valid.eq(self.cut | (self.in_valid & passing)),

@@ -38,12 +38,16 @@ class OutputWalk(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         d = self.descriptor
-        pixel, row_tile, block = Signal(PIXEL_BITS), Signal(TILE_BITS), Signal(len(self.address))
+        pixel = Signal(PIXEL_BITS)
+        row_tile = Signal(TILE_BITS)
+        block = Signal(len(self.address))
         block_after = Signal(len(self.address))
         first_group = Signal(range(max(2, self.geometry.groups)))
         inner = Signal(max(1, self.geometry.lane_group_bits))
         group_after = Signal(range(self.geometry.groups + 1))
-        last_row_tile, last_pixel, last_inner = Signal(), Signal(), Signal()
+        last_row_tile = Signal()
+        last_pixel = Signal()
+        last_inner = Signal()
         wraps = group_after == self.geometry.groups
         m.d.comb += [
             last_row_tile.eq(row_tile == d.row_tiles), last_pixel.eq(pixel == d.pixels),

@@ -42,7 +42,10 @@ class Packer(wiring.Component):
         d = self.descriptor
         m.submodules.walk = walk = OutputWalk(self.geometry)
         waiting = Signal(START_STAGES)
-        active, plane, pixel_set, last = Signal(), Signal(6), Signal(), Signal()
+        active = Signal()
+        plane = Signal(6)
+        pixel_set = Signal()
+        last = Signal()
         m.d.sync += waiting.eq(Cat(self.slot_end, waiting[:-1]))
         m.d.comb += [
             walk.descriptor.eq(d), walk.base.eq(d.out_base), walk.step.eq(d.out_step),

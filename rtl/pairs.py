@@ -56,7 +56,7 @@ class PairEngine(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         start, step = self._delayed_launch(m)
-        active, first, double = Signal(), Signal(), Signal()
+        active, first, double = Signal(name="active"), Signal(name="first"), Signal(name="double")
         current = Signal(step_layout(self.geometry))
         w, a = self.w_plane, self.a_plane
         d = self.descriptor
@@ -92,7 +92,7 @@ class PairEngine(wiring.Component):
     def _advance(self, m: Module, double: Signal) -> None:
         """Along an antidiagonal w + a = s, then to the top of the next lower one."""
         d, w, a = self.descriptor, self.w_plane, self.a_plane
-        significance, top = Signal(4), Signal(3)
+        significance, top = Signal(4, name="significance"), Signal(3, name="top")
         m.d.comb += [significance.eq(w + a - 1), top.eq(Mux(significance < d.bits_w, significance, d.bits_w))]
         with m.If((w == 0) | (a == d.bits_a)):
             m.d.sync += [double.eq(1), w.eq(top), a.eq(significance - top)]

@@ -63,7 +63,7 @@ class ProcessingElement(wiring.Component):
         products = Signal(geometry.lanes)
         ones = Signal(range(geometry.lanes + 1), reset_less=True)
         partial = Signal(signed(geometry.partial_bits), reset_less=True)
-        base, total = Signal.like(partial), Signal.like(self.acc)
+        base, total = Signal.like(partial, name="base"), Signal.like(self.acc, name="total")
         m.d.comb += products.eq(self.w & self.a)
         counted = popcount(m, products, "counted")
         with m.If(self.count):

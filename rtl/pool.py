@@ -34,7 +34,7 @@ class PoolColumn(wiring.Component):
         m = Module()
         lanes, every = self.lanes, (1 << self.lanes) - 1
         best = Signal(PLANES * lanes, reset_less=True)
-        equal, greater = Signal(lanes, reset_less=True), Signal(lanes, reset_less=True)
+        equal, greater = Signal(lanes, reset_less=True, name="equal"), Signal(lanes, reset_less=True, name="greater")
         equal_before, greater_before, greater_now, old, new = (
             Signal(lanes, name=name) for name in ("equal_before", "greater_before", "greater_now", "old", "new"))
         place = best.word_select(self.plane, lanes)
@@ -74,7 +74,7 @@ class PoolEngine(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         d, arrived = self.descriptor, self.arrived
-        top, flipped = arrived.plane == d.bits_a, Signal()
+        top, flipped = arrived.plane == d.bits_a, Signal(name="flipped")
         compared = Signal.like(arrived)
         show_flip = Signal()
         m.d.comb += flipped.eq(d.signed_a & top)

@@ -43,9 +43,9 @@ class Protection(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        d, violated = self.running, Signal()
+        d, violated = self.running, Signal(name="violated")
         operand_outside = Cat(self._outside(a, d.in_first, d.in_last) for a in self.operand_address)
-        residual_outside, write_outside = Signal(), Signal()
+        residual_outside, write_outside = Signal(name="residual_outside"), Signal(name="write_outside")
         m.d.comb += [
             residual_outside.eq(self._outside(self.residual_address, d.residual_first, d.residual_last)),
             write_outside.eq(self._outside(self.write_address, d.out_first, d.out_last)),
@@ -70,7 +70,7 @@ class Protection(wiring.Component):
     def _illegal(self, m: Module) -> Value:
         """Whether a number of `head` is beyond the machine, or the record could never end."""
         d, most = self.head, self.geometry.bank_words - 1
-        always, conv = Signal(), Signal()
+        always, conv = Signal(name="always"), Signal(name="conv")
         m.d.comb += [
             always.eq(exceeds(d.bits_a, self.geometry.machine.max_bits_a - 1) | exceeds(d.in_last, most)
                       | exceeds(d.out_last, most)),

@@ -92,7 +92,9 @@ class RegisterBank(wiring.Component):
 
     def _read(self, m: Module) -> None:
         """Plain registers, then counters; the high half of a counter is that of the last low half read."""
-        count, high, index = Signal(COUNTER_BITS), Signal(COUNTER_BITS - 32), Signal(range(COUNTER_BASE // 8))
+        count = Signal(COUNTER_BITS)
+        high = Signal(COUNTER_BITS - 32)
+        index = Signal(range(COUNTER_BASE // 8))
         m.d.comb += [
             self.read_error.eq(1), index.eq(self.read_address[3:]), self.counter_number.eq(index - 1),
             count.eq(Mux(index == 0, self.cycle, self.counter_value)),

@@ -51,7 +51,7 @@ class RequantControl(wiring.Component):
         m = Module()
         d = self.descriptor
         cycle = Signal(STEP_BITS)
-        last_rows, rows = self._tiles(m), Signal(self.geometry.rows)
+        last_rows, rows = self._tiles(m), Signal(self.geometry.rows, name="rows")
         m.d.comb += [self.slot_start.eq(self.active & (cycle == 0)),
                      self.slot_end.eq(self.active & (cycle == d.requant_cycles)),
                      rows.eq(Mux(last_rows, d.last_tile_rows, (1 << self.geometry.rows) - 1))]
@@ -64,11 +64,17 @@ class RequantControl(wiring.Component):
     def _tiles(self, m: Module) -> Value:
         """Count ready tiles, and walk over pixels and groups of the one at hand; high in the record's last group."""
         d = self.descriptor
-        ready, warm = Signal(2), Signal(4)
-        pixel, position, chunk = Signal(PIXEL_BITS), Signal(PIXEL_BITS), Signal(PIXEL_BITS)
-        row_tile, start, last_chunk = Signal(TILE_BITS), Signal(), Signal()
-        group, last_group, last_row_tile = Signal(max(1, self.geometry.lane_group_bits)), Signal(), Signal()
-        slot, index = Signal(ceil_log2(PARAMETER_SLOTS)), group[: self.geometry.lane_group_bits]
+        ready, warm = Signal(2, name="ready"), Signal(4, name="warm")
+        pixel = Signal(PIXEL_BITS)
+        position = Signal(PIXEL_BITS)
+        chunk = Signal(PIXEL_BITS)
+        row_tile = Signal(TILE_BITS)
+        start = Signal()
+        last_chunk = Signal()
+        group = Signal(max(1, self.geometry.lane_group_bits))
+        last_group = Signal()
+        last_row_tile = Signal()
+        slot, index = Signal(ceil_log2(PARAMETER_SLOTS), name="slot"), group[: self.geometry.lane_group_bits]
         m.d.comb += [
             last_chunk.eq(chunk == d.chunks), last_row_tile.eq(row_tile == d.row_tiles),
             last_group.eq(group == Mux(last_row_tile, d.last_groups, d.groups)),
@@ -96,8 +102,10 @@ class RequantControl(wiring.Component):
 
     def _terms(self, m: Module, rows: Value) -> None:
         d, per_unit = self.descriptor, self.geometry.rows_per_unit
-        term, unit_row, done = Signal(5), Signal(self.geometry.unit_row_bits), Signal()
-        busy, last, residual = Signal(), Signal(), Signal()
+        term = Signal(5)
+        unit_row = Signal(self.geometry.unit_row_bits)
+        done = Signal()
+        busy, last, residual = Signal(name="busy"), Signal(name="last"), Signal(name="residual")
         valid = Signal(self.geometry.units)
         m.d.comb += [
             busy.eq(self.active & ~done), last.eq(term + 1 == d.terms + d.residual_terms), residual.eq(term >= d.terms),

@@ -83,7 +83,7 @@ class Requantizer(wiring.Component):
         total = Signal(wide, reset_less=True)
         rounded = Signal(wide, reset_less=True)
         shift = Signal(len(self.term.shift), reset_less=True)
-        summed, complete = Signal(wide), Signal()
+        summed, complete = Signal(wide, name="summed"), Signal(name="complete")
         m.d.comb += summed.eq(self._sum(m, total))
         with m.If(self.execute):
             m.d.sync += [total.eq(summed), shift.eq(self.term.shift)]
@@ -100,7 +100,7 @@ class Requantizer(wiring.Component):
     def _sum(self, m: Module, total: Value) -> Value:
         """The sum so far plus or minus the operand, shifted left by the digit's exponent."""
         wide = self.geometry.machine.requant_bits
-        term, acc, operand = self.term, Signal.like(self.acc), Signal(signed(wide), name="operand")
+        term, acc, operand = self.term, Signal.like(self.acc, name="acc"), Signal(signed(wide), name="operand")
         shifted, before = Signal(signed(wide), name="shifted"), Signal(signed(wide), name="before")
         m.d.comb += [
             acc.eq(Mux(self.bipolar, (self.acc << 1) - self.reference, self.acc)),
@@ -117,7 +117,7 @@ class Requantizer(wiring.Component):
         m.d.comb += floor.eq(total >> shift)
         if "half_even" not in self.geometry.machine.roundings:
             return floor
-        unit, dropped, up = Signal(wide), Signal(wide), Signal()
+        unit, dropped, up = Signal(wide, name="unit"), Signal(wide, name="dropped"), Signal(name="up")
         m.d.comb += [
             unit.eq(1 << shift), dropped.eq(total & (unit - 1)),
             up.eq((self.rounding == HALF_EVEN) & (shift != 0)

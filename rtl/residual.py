@@ -40,8 +40,11 @@ class ResidualReader(wiring.Component):
         m = Module()
         d = self.descriptor
         m.submodules.walk = walk = OutputWalk(self.geometry)
-        first, fetching, exhausted, fetch = Signal(), Signal(), Signal(), Signal()
-        plane, pixel_set = Signal(3), Signal()
+        first = Signal()
+        fetching = Signal()
+        exhausted = Signal()
+        fetch = Signal()
+        plane, pixel_set = Signal(3, name="plane"), Signal(name="pixel_set")
         done = fetch & (plane == d.residual_bits)
         m.d.sync += first.eq(self.begun & d.has_residual)
         m.d.comb += [

@@ -55,9 +55,10 @@ class Sequencer(wiring.Component):
             "part_lanes": Out(geometry.lane_bits + 1), "step": Out(step_layout(geometry)),
         })
         self.cycle = Signal(STEP_BITS)
-        self.pixel, self.pixels = Signal(PIXEL_BITS), Signal(PIXEL_BITS)
-        self.channel_block, self.tap_group = Signal(BLOCK_BITS), Signal(TAP_BITS)
-        self.chunk, self.row_tile = Signal(PIXEL_BITS), Signal(TILE_BITS)
+        self.pixel, self.pixels = Signal(PIXEL_BITS, name="pixel"), Signal(PIXEL_BITS, name="pixels")
+        self.channel_block = Signal(BLOCK_BITS)
+        self.tap_group = Signal(TAP_BITS)
+        self.chunk, self.row_tile = Signal(PIXEL_BITS, name="chunk"), Signal(TILE_BITS, name="row_tile")
         self.last_tap_group = Signal()
         self.step_end, self.block_end, self.group_end, self.tile_end, self.row_tile_end = (
             Signal(name=name) for name in ("step_end", "block_end", "group_end", "tile_end", "row_tile_end"))
@@ -95,9 +96,12 @@ class Sequencer(wiring.Component):
 
     def _wait(self, m: Module) -> None:
         """Issue when the record has begun, an accumulator bank is free and the row tile's weights are in."""
-        armed, running = Signal(), Signal()
-        free, filled = Signal(2, init=2), Signal(2)
-        bank_ok, weights_ok, go, open_record = Signal(), Signal(), Signal(), Signal()
+        armed, running = Signal(name="armed"), Signal(name="running")
+        free, filled = Signal(2, init=2, name="free"), Signal(2, name="filled")
+        bank_ok = Signal()
+        weights_ok = Signal()
+        go = Signal()
+        open_record = Signal()
         pool = self.descriptor.pool
         first_chunk = self.chunk == 0
         m.d.comb += [
@@ -138,8 +142,8 @@ class Sequencer(wiring.Component):
         Lanes take the planes from the bottom, and the weights of a tap with its first one.
         """
         d = self.descriptor
-        segment, done = Signal(TAP_BITS), Signal()
-        phase_end, segment_end = Signal(), Signal()
+        segment, done = Signal(TAP_BITS, name="segment"), Signal(name="done")
+        phase_end, segment_end = Signal(name="phase_end"), Signal(name="segment_end")
         passed = Signal(3)
         m.d.comb += [
             self.read.eq(self.issuing & ~done), phase_end.eq(self.phase == d.phases),
@@ -202,7 +206,7 @@ class Sequencer(wiring.Component):
     def _parts(self, m: Module) -> None:
         """Lanes with a channel in the block: all of them, but fewer in the last block of a part."""
         d, geometry = self.descriptor, self.geometry
-        part, block = Signal(2), Signal(BLOCK_BITS)
+        part, block = Signal(2, name="part"), Signal(BLOCK_BITS, name="block")
         ends = block == d.part_blocks[part]
         m.d.comb += self.part_lanes.eq(Mux(ends, d.part_lanes[part], geometry.lanes))
         with m.If(self.block_end):
@@ -213,7 +217,7 @@ class Sequencer(wiring.Component):
     def _launch(self, m: Module) -> None:
         """Steps alternate between the operand sets, tiles between the accumulator banks."""
         d = self.descriptor
-        file, bank = Signal(), Signal()
+        file, bank = Signal(name="file"), Signal(name="bank")
         m.d.comb += [
             self.launch.eq(self.issuing & ~d.pool & (self.cycle == d.launch_at)),
             self.step.file.eq(file), self.step.weights.eq(self.weight_set), self.step.bank.eq(bank),

@@ -52,7 +52,7 @@ class StoreEngine(wiring.Component):
         m = Module()
         m.submodules.table = table = self.table
         m.submodules.walk = walk = BankWalk(self.geometry, self.per_beat)
-        item, requested, free = table.current, Signal(), Signal()
+        item, requested, free = table.current, Signal(name="requested"), Signal(name="free")
         m.d.comb += [
             table.write.eq(self.table_write), table.index.eq(self.table_index), table.data.eq(self.table_data),
             table.prepare.eq(self.prepare), table.take.eq(self.stored),
@@ -74,8 +74,11 @@ class StoreEngine(wiring.Component):
     def _beats(self, m: Module, walk: BankWalk) -> Value:
         """Words that were read become beats; the result is high when there is room for the next words."""
         bits = self.geometry.machine.stream_bits
-        held, origin, ends, part = Signal(), Signal.like(walk.bank), Signal(), Signal(range(self.beats_per_word))
-        move, last_part, words = Signal(), Signal(), self._words(m, origin, ends)
+        held = Signal()
+        origin = Signal.like(walk.bank)
+        ends = Signal()
+        part = Signal(range(self.beats_per_word))
+        move, last_part, words = Signal(name="move"), Signal(name="last_part"), self._words(m, origin, ends)
         m.d.comb += [move.eq(held & (~self.valid | self.ready)), last_part.eq(part == self.beats_per_word - 1)]
         free = ~held | (move & last_part)
         with m.If(walk.step):

@@ -50,9 +50,14 @@ class Top(wiring.Component):
         })
         self.core, self.loader, self.outlet = Accelerator(geometry), ImageLoader(geometry), Outlet(self.width)
         self.bus, self.bank, self.watchdog = AxiLiteSlave(), RegisterBank(), Watchdog()
-        self._running, self._starting, self._stopped = Signal(), Signal(), Signal()
-        self._program, self._cleared = Signal(), Signal()
-        self._stop, self._reason, self._at = Signal(), Signal(FAULT_BITS), Signal(geometry.record_bits)
+        self._running = Signal()
+        self._starting = Signal()
+        self._stopped = Signal()
+        self._program = Signal()
+        self._cleared = Signal()
+        self._stop = Signal()
+        self._reason = Signal(FAULT_BITS)
+        self._at = Signal(geometry.record_bits)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -113,7 +118,8 @@ class Top(wiring.Component):
 
     def _connect_watchdog(self, m: Module) -> None:
         """A beat of a stream and the end of a record are moves."""
-        ended, before = Cat(self.core.computes, self.core.loads, self.core.stores), Signal(3 * self.geometry.count_bits)
+        ended = Cat(self.core.computes, self.core.loads, self.core.stores)
+        before = Signal(3 * self.geometry.count_bits)
         m.d.sync += before.eq(ended)
         m.d.comb += [
             self.watchdog.enable.eq(self._running | self._starting | self.loader.active),

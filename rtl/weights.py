@@ -40,8 +40,10 @@ class WeightStore(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        address, slot = Signal(self.geometry.weight_address_bits), Signal()
-        rows, plane, chosen = Signal(self.geometry.rows + 1), Signal(3), Signal()
+        address, slot = Signal(self.geometry.weight_address_bits, name="address"), Signal(name="slot")
+        rows = Signal(self.geometry.rows + 1)
+        plane = Signal(3)
+        chosen = Signal()
         lanewise = Signal()
         d, every = self.descriptor, (1 << self.geometry.rows) - 1
         m.d.sync += [
@@ -84,7 +86,9 @@ class WeightStore(wiring.Component):
         Such weights have one bit, so packing taps would only trade blocks for longer steps, and a block is one tap.
         """
         d, rows = self.descriptor, self.geometry.rows
-        word, shown, unit = Signal(self.geometry.lanes), Signal(self.geometry.lanes), Signal()
+        word = Signal(self.geometry.lanes)
+        shown = Signal(self.geometry.lanes)
+        unit = Signal()
         for lane in range(self.geometry.lanes):
             with m.If(self.read):
                 m.d.sync += word[lane].eq(Mux(d.unit, self.tile_lane == (lane & -rows), lane < self.part_lanes))
