@@ -1,0 +1,169 @@
+"""Draw docs/timing.svg: one small convolution on the RTL, cycle by cycle, from the waveform of a real run.
+
+    python scripts/draw_timing.py [--check]
+
+Every arrow spans what the waveform shows; it is drawn only if that is what `sim.schedule` says.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pywellen
+import wavedrom
+
+from rtl.geometry import Geometry
+from rtl.pairs import pair_layout
+from rtl.simulator import run
+from sim.atomic import atomic_write_text
+from sim.formats import Format
+from sim.machine import load_machine
+from sim.plan import Plan, plan
+from sim.program import Conv, Program, Tensor
+from sim.schedule import DRAIN
+from sim.timing import timeline
+
+FIGURE = Path(__file__).parents[1] / "docs" / "timing.svg"
+PERIOD = 10_000
+"""Clock period [ps], the unit of time in the waveform."""
+LEAD = 3
+"""Cycles shown before the first step issues."""
+
+
+def example() -> Plan:
+    """A 1x1 convolution of 2-bit weights on 2-bit activations, three pixels per column, on `tiny`."""
+    weights = np.tile(np.array([1, -2, 0, 1], np.int8), 4).reshape(2, 8, 1, 1)
+    conv = Conv("conv", "x", "y", weights, Format(2, "signed"), np.array([[2], [1]], np.int8), np.array([1, 0]),
+                np.array([3, -2]), 0, 3)
+    tensors = Tensor("x", 3, 3, (8,), Format(2, "unsigned")), Tensor("y", 3, 3, (2,), Format(2, "unsigned"))
+    return plan(Program(tensors, (conv,), acc_bits=24, window=10, terms=3), load_machine("tiny"))
+
+
+class Waveform:
+    """Values of signals in the cycles of a run; cycle 0 is the first busy one."""
+
+    def __init__(self, path: Path) -> None:
+        self.signals = {var.full_name: var for var in pywellen.Waveform(str(path)).all_vars()}
+        self.top = next(name for name in self.signals if name.endswith("control.busy")).removesuffix("control.busy")
+        self.start = next(time for time, value in self.signals[f"{self.top}control.busy"].tv if value == 1)
+
+    def values(self, name: str, cycles: range) -> list[int]:
+        """Of signal `name` of the core, in the middle of each cycle."""
+        signal = self.signals[self.top + name].signal
+        return [int(signal.value_at(self.start + cycle * PERIOD + PERIOD // 2)) for cycle in cycles]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="only say whether the figure is current")
+    if parser.parse_args().check:
+        if FIGURE.read_text() != draw():
+            sys.exit(f"{FIGURE.name} is not what the RTL does; run scripts/draw_timing.py")
+    else:
+        atomic_write_text(FIGURE, draw())
+
+
+def draw() -> str:
+    """The figure as SVG."""
+    planned = example()
+    codes = np.arange(72, dtype=np.int32).reshape(1, 8, 3, 3) % 4
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "run.fst"
+        run(planned, {"x": codes}, waves=path)
+        return render(planned, Waveform(path))
+
+
+@dataclass(frozen=True)
+class Arrow:
+    """A constant of `sim.schedule`: cycles from an event in one row of the picture to an event in another."""
+
+    name: str
+    length: int
+    begin: tuple[str, int]
+    end: tuple[str, int]
+
+    def check(self) -> None:
+        """Stop unless the waveform has this length."""
+        measured = self.end[1] - self.begin[1]
+        if measured != self.length:
+            sys.exit(f"{self.name} is {self.length} cycles in the schedule and {measured} in the waveform")
+
+
+def render(planned: Plan, wave: Waveform) -> str:
+    """WaveDrom's picture of the cycles from shortly before the first step to the end of the run."""
+    line = timeline(planned)
+    whole = range(line.total)
+    layout = pair_layout(Geometry(planned.machine))
+
+    def busy(*names: str) -> list[int]:
+        """Cycles in which none of the signals is 0."""
+        values = zip(*(wave.values(name, whole) for name in names), strict=True)
+        return [cycle for cycle, found in enumerate(values) if all(found)]
+
+    def pairs(stage: str, *flags: str) -> list[int]:
+        """Cycles in which a stage of the pair engine has a pair with all these flags."""
+        bits = [layout[flag].offset for flag in ("valid", *flags)]
+        values = enumerate(wave.values(f"pairs.{stage}", whole))
+        return [cycle for cycle, value in values if all(value >> bit & 1 for bit in bits)]
+
+    rows = {
+        "beat in": busy("stream_valid", "stream_ready"), "operand read": busy("loader.bank_read"),
+        "weight read": busy("weights.read_rows"), "plane pair W·A": pairs("select"),
+        "popcount": pairs("count"), "partial sum": pairs("add"),
+        "accumulate": pairs("accumulate", "last"), "read sums": busy("drain"),
+        "requantize": busy("requant.execute"), "write a plane": busy("packer.write"), "beat out": busy("out_valid"),
+    }
+    planes = zip(wave.values("pairs.w_plane", whole), wave.values("pairs.a_plane", whole), strict=True)
+    labels = {cycle: f"{w}·{a}" for cycle, (w, a) in enumerate(planes)}
+    shown = range(rows["operand read"][0] - LEAD, line.total)
+    nodes: dict[tuple[str, int], str] = {}
+    edges = []
+    for arrow in arrows(planned, rows):
+        arrow.check()
+        tail, head = (nodes.setdefault(place, chr(ord("a") + len(nodes))) for place in (arrow.begin, arrow.end))
+        edges.append(f"{tail}<->{head} {arrow.name} = {arrow.length}")
+    signal = [{"name": "cycle", "wave": "=" * len(shown), "data": [str(cycle) for cycle in shown]},
+              *(lane(name, cycles, shown, labels if name == "plane pair W·A" else {}, nodes)
+                for name, cycles in rows.items())]
+    return str(wavedrom.render(json.dumps({"signal": signal, "edge": edges})).tostring()) + "\n"
+
+
+def arrows(planned: Plan, rows: Mapping[str, list[int]]) -> list[Arrow]:
+    """The constants of the pipeline that the example shows."""
+    (_, schedule), = planned.convs()
+    read, pairs, drains = rows["operand read"][0], rows["plane pair W·A"], rows["read sums"]
+    second = rows["operand read"][schedule.read_cycles]
+    end = rows["write a plane"][-1] + 1
+    return [
+        Arrow("F", schedule.first_pair, ("operand read", read), ("plane pair W·A", pairs[0])),
+        Arrow("S", schedule.step_cycles, ("operand read", read), ("operand read", second)),
+        Arrow("D", DRAIN, ("plane pair W·A", pairs[-1] + 1), ("read sums", drains[0])),
+        Arrow("ρ", schedule.requant_cycles, ("read sums", drains[0]),
+              ("read sums", drains[schedule.requant_cycles])),
+        Arrow("V", schedule.write_back, ("write a plane", end - schedule.write_back), ("write a plane", end)),
+    ]
+
+
+def lane(name: str, cycles: list[int], shown: range, labels: Mapping[int, str],
+         nodes: Mapping[tuple[str, int], str]) -> dict[str, Any]:
+    """A row: a box in every cycle in which something happens."""
+    active = set(cycles)
+    wave = "".join("=" if cycle in active else "0" for cycle in shown)
+    return {
+        "name": name, "wave": re.sub("(?<=0)0", ".", wave),
+        "data": [labels.get(cycle, "") for cycle in shown if cycle in active],
+        "node": "".join(nodes.get((name, cycle), ".") for cycle in shown),
+    }
+
+
+if __name__ == "__main__":
+    main()
