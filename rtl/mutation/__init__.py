@@ -1,0 +1,1 @@
+"""Mutation: faults in the emitted netlist, and what finds them."""

@@ -1,0 +1,136 @@
+"""The campaign: every mutant against the scripts; resumable, since a result is written down as soon as it is there."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+
+from rtl.geometry import Geometry
+from rtl.mutation.families import FAMILIES
+from rtl.mutation.netlist import Mutant, mutated_text, sample
+from rtl.mutation.player import Player, build_player
+from rtl.mutation.stimuli import write_scripts
+from rtl.top import Top
+from rtl.verilog import TOP, verilog_text
+from sim.errors import EngineError, InputError
+from sim.machine import Machine
+
+__all__ = ["Campaign", "Result"]
+
+Progress = Callable[[str], None]
+EVERY = 50
+"""Mutants between two lines of progress."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a mutant.
+
+    Attributes
+    ----------
+    key, family, command : str
+        Of the mutant.
+    script : str
+        That found it; empty if none did.
+    reason : str
+        How.
+    """
+
+    key: str
+    family: str
+    command: str
+    script: str
+    reason: str
+
+    @property
+    def mutant(self) -> Mutant:
+        """The mutant."""
+        return Mutant(self.family, self.command)
+
+
+class Campaign:
+    """Mutants of a machine's whole hardware, its buses included, and scripts that it passes without a mutant.
+
+    Parameters
+    ----------
+    machine : Machine
+    folder : Path
+        Of the results; those of other hardware or scripts are not taken for this campaign's.
+    count : int
+        Mutants per family.
+    programs : int
+        Random Programs among the scripts.
+    seed : int
+        Of the sample.
+    """
+
+    def __init__(self, machine: Machine, folder: Path, count: int, programs: int, seed: int) -> None:
+        self.text = verilog_text(Top(Geometry(machine)), TOP)
+        self.count, self.seed = count, seed
+        scripts = write_scripts(machine, programs, folder / "scripts")
+        digest = sha256("".join((self.text, *(script.read_text() for script in scripts))).encode())
+        self.scripts, self.folder = scripts, folder / digest.hexdigest()[:12]
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    @cached_property
+    def mutants(self) -> list[Mutant]:
+        """The sample."""
+        return sample(self.text, TOP, FAMILIES, self.count, self.seed)
+
+    def run(self, families: Collection[str], progress: Progress) -> list[Result]:
+        """Results of all mutants of these families, or of all; those that are known are not run again.
+
+        Raises
+        ------
+        InputError
+            If there is no such family.
+        EngineError
+            If a tool fails, or the hardware without a mutant does not pass.
+        """
+        for family in families:
+            if family not in FAMILIES:
+                raise InputError(f"families are {', '.join(FAMILIES)}, not {family}")
+        wanted = [mutant for mutant in self.mutants if not families or mutant.family in families]
+        place = self.folder / "results.jsonl"
+        known = read_results(place)
+        for family in FAMILIES:
+            missing = [mutant for mutant in wanted if mutant.family == family and mutant.key not in known]
+            for result in self._meet(missing, progress) if missing else ():
+                known[result.key] = result
+                with place.open("a") as stream:
+                    stream.write(json.dumps(asdict(result)) + "\n")
+        return [known[mutant.key] for mutant in wanted]
+
+    def _meet(self, mutants: Sequence[Mutant], progress: Progress) -> Iterator[Result]:
+        """Build mutants into one design and let each meet the scripts, those that found most first."""
+        family = mutants[0].family
+        player = build_player(mutated_text(self.text, TOP, mutants), TOP, self.folder / family)
+        progress(f"{family}: built {len(mutants)} mutants")
+        _check(player, self.scripts)
+        finds: Counter[Path] = Counter()
+        for number, mutant in enumerate(mutants, 1):
+            order = sorted(self.scripts, key=lambda script: -finds[script])
+            outcome = player.play(number, order)
+            script = "" if outcome.script is None else order[outcome.script].name
+            if outcome.script is not None:
+                finds[order[outcome.script]] += 1
+            yield Result(mutant.key, family, mutant.command, script, outcome.reason)
+            if number % EVERY == 0:
+                progress(f"{family}: {number} of {len(mutants)}, {finds.total()} found")
+
+
+def _check(player: Player, scripts: Sequence[Path]) -> None:
+    sound = player.play(0, scripts)
+    if sound.script is not None:
+        raise EngineError(f"without a mutant {scripts[sound.script].name} fails: {sound.reason}")
+
+
+def read_results(path: Path) -> dict[str, Result]:
+    """Results so far, by key of the mutant."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    return {result.key: result for result in (Result(**json.loads(line)) for line in lines)}
