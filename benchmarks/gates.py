@@ -24,8 +24,8 @@ if __name__ == "__main__":
 from amaranth.back import rtlil
 from amaranth.hdl import Elaboratable
 
+from rtl.ram import RAM_MODEL
 from rtl.sharing import share_modules
-from rtl.verilog import RAM_MODEL
 
 SCRIPT = """\
 read_verilog -lib -sv {model}

@@ -36,13 +36,14 @@ class LaneWeights(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        negative = Signal()
-        m.d.comb += negative.eq(self.descriptor.signed_a & (self.arrived.plane == self.descriptor.bits_a))
+        d, negative, stored_planes = self.descriptor, Signal(), Signal(self.geometry.machine.max_bits_w)
+        m.d.comb += [negative.eq(d.signed_a & (self.arrived.plane == d.bits_a)), stored_planes[0].eq(1)]
+        m.d.comb += [stored_planes[i].eq(d.bits_w >= i) for i in range(1, len(stored_planes))]
         for lane in range(self.geometry.depthwise_lanes):
             shifted = Signal(signed(self.geometry.product_bits), name=f"shifted_{lane}", reset_less=True)
             out = Signal.like(shifted, name=f"weight_{lane}")
             with m.If(self.loaded.valid & (self.loaded.plane == 0)):
-                m.d.sync += shifted.eq(self._weight(m, lane))
+                m.d.sync += shifted.eq(self._weight(m, lane, stored_planes))
             with m.Elif(self.loaded.valid & (self.loaded.plane != self.arrived.plane)):
                 m.d.sync += shifted.eq(shifted << 1)
             with m.If(self.arrived.valid):
@@ -50,7 +51,7 @@ class LaneWeights(wiring.Component):
             m.d.comb += self.weights.word_select(lane, self.geometry.product_bits).eq(out)
         return m
 
-    def _weight(self, m: Module, lane: int) -> Value:
+    def _weight(self, m: Module, lane: int, stored_planes: Value) -> Value:
         """A lane's weight from its stored planes; 1 where none are stored."""
         d, geometry = self.descriptor, self.geometry
         planes = Signal(geometry.machine.max_bits_w, name=f"planes_{lane}")
@@ -60,7 +61,7 @@ class LaneWeights(wiring.Component):
             planes.eq(Cat(self.stored[i % geometry.rows][i // geometry.rows * geometry.depthwise_lanes + lane]
                           for i in range(len(planes)))),
             sign.eq(d.signed_w & planes.bit_select(d.bits_w, 1)),
-            weight.eq(Cat(Mux(i <= d.bits_w, planes[i], sign) for i in range(len(planes))) | (sign << len(planes))),
+            weight.eq(Cat(*(Mux(stored_planes[i], planes[i], sign) for i in range(len(planes))), sign)),
         ]
         return Mux(d.unit, 1, weight)
 
