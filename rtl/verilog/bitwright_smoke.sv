@@ -1,8 +1,7 @@
 // A smoke test without any library: loads a small Program, runs it twice, checks every result and the cycle count.
 // Prints PASS or FAIL. From this folder:
-//   iverilog -g2012 -s bitwright_smoke -o smoke -f bitwright.f bitwright_smoke.sv && vvp smoke
-//   verilator --binary --top-module bitwright_smoke -f bitwright.f bitwright_smoke.sv && obj_dir/Vbitwright_smoke
-`timescale 1ns / 1ps
+//   $ iverilog -g2012 -s bitwright_smoke -o smoke -f bitwright.f bitwright_smoke.sv && vvp smoke
+//   $ verilator --binary --top-module bitwright_smoke -f bitwright.f bitwright_smoke.sv && obj_dir/Vbitwright_smoke
 module bitwright_smoke;
     `include "bitwright_smoke.svh"
 
