@@ -33,8 +33,9 @@ async def keeps_offers_and_ends_packets(dut: Any) -> None:
     """Beats pass in the cycle in which they are offered; a stop cuts a packet, which a beat of zeros then ends."""
     rng = await reset(dut, INPUTS)
     source, tail, open_packet, stopped, valid = Source(rng), list[tuple[int, int]](), False, 0, 0
-    for _ in range(CYCLES):
-        ready, stop = int(rng.random() < 0.6), int(not stopped and rng.random() < 0.05)
+    for cycle in range(CYCLES):
+        patience = 0.6 if cycle % 400 < 200 else 0.05
+        ready, stop = int(rng.random() < patience), int(not stopped and rng.random() < 0.05)
         valid = int((valid or rng.random() < 0.7) and not stopped)
         data, last = source.offer()
         await settle(dut, {"in_valid": valid, "in_data": data, "in_last": last, "out_ready": ready, "stop": stop,

@@ -8,14 +8,14 @@ from amaranth.sim import Simulator
 from rtl.watchdog import Watchdog
 
 
-def expired(limit, moves, enable=1):
-    """Cycles in which the watchdog has expired, if something moves in the cycles `moves` of 30."""
+def expired(limit, moves, begin=0):
+    """Cycles in which the watchdog has expired: 30, enabled from `begin` on, with moves in the cycles `moves`."""
     dut, found = Watchdog(), []
 
     async def bench(ctx):
         ctx.set(dut.limit, limit)
-        ctx.set(dut.enable, enable)
         for cycle in range(30):
+            ctx.set(dut.enable, cycle >= begin)
             ctx.set(dut.moved, cycle in moves)
             if ctx.get(dut.expired):
                 found.append(cycle)
@@ -34,8 +34,13 @@ def test_it_expires_after_so_many_quiet_cycles(limit, moves, first):
     assert expired(limit, moves)[0] == first
 
 
+def test_it_counts_from_when_it_is_enabled():
+    """Cycles before that are no waiting."""
+    assert expired(5, set(), begin=10)[0] == 15
+
+
 def test_it_never_expires_without_limit_or_while_nothing_is_to_move():
     """A limit of 0 waits for ever, and so does a machine that has nothing to do."""
     assert expired(0, set()) == []
-    assert expired(5, set(), enable=0) == []
+    assert expired(5, set(), begin=30) == []
     assert expired(5, set(range(0, 30, 5))) == []
