@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # torch's threads and one pytest worker per core get in each other's way.
 PYTEST := OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n auto --maxprocesses=8 --dist=worksteal
 
-.PHONY: help setup icarus demo test nightly lint docs clean distclean
+.PHONY: help setup icarus compiler demo test nightly lint docs clean distclean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -18,7 +18,7 @@ demo: setup  ## train, quantize, lower, simulate, verify on RTL, allocate: write
 test: setup  ## the test suite
 	@$(PYTEST) -m "not nightly"
 
-nightly: setup  ## the test suite and what takes too long for every change
+nightly: setup compiler  ## the test suite and what takes too long for every change
 	@$(PYTEST) --hypothesis-profile=nightly
 
 lint: setup  ## ruff and mypy
@@ -33,6 +33,9 @@ setup: $(STAMP) icarus  ## the virtual environment and Icarus Verilog, nothing e
 icarus:
 	@command -v iverilog >/dev/null && command -v vvp >/dev/null \
 		|| sh scripts/install_debian.sh "The RTL simulation" iverilog
+
+compiler:
+	@command -v g++ >/dev/null || sh scripts/install_debian.sh "The fast RTL simulation" g++
 
 $(STAMP): pyproject.toml constraints.txt scripts/create_venv.sh
 	@PYTHON="$(PYTHON)" sh scripts/create_venv.sh
