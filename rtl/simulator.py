@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,9 +30,10 @@ from sim.schedule import PoolSchedule
 from sim.timing import timeline
 from sim.transfers import TransferSchedule
 
-__all__ = ["RtlResult", "build_machine", "machine_text", "run"]
+__all__ = ["RtlResult", "build_machine", "machine_text", "run", "run_all"]
 
 Codes = NDArray[np.int32]
+
 
 @dataclass(frozen=True)
 class RtlResult:
@@ -98,19 +99,36 @@ def run(plan: Plan, inputs: Mapping[str, NDArray[np.integer]], *, stall: float =
     SimulationError
         If the simulation fails, does not end, or leaves an undefined bit in a code.
     """
+    (result,) = run_all([(plan, inputs)], stall=stall, seed=seed, place=place, engine=engine, waves=waves)
+    return result
+
+
+def run_all(jobs: Sequence[tuple[Plan, Mapping[str, NDArray[np.integer]]]], *, stall: float = 0.0, seed: int = 0,
+            place: Path | None = None, engine: Engine = ICARUS, waves: Path | None = None) -> list[RtlResult]:
+    """Run Programs with their inputs one after another in one simulation: each is loaded when the last has ended.
+
+    All plans are for the same hardware; the memories behind its streams may differ. Otherwise as in `run`.
+    """
     if not 0 <= stall < 1:
         raise ValueError(f"stall must be in 0..1, 1 excluded, not {stall}")
-    job = {"plan": plan, "image": program_image(plan), "images": check_inputs(plan.program, inputs),
-           "inputs": {name: np.asarray(codes, np.int32) for name, codes in inputs.items()},
-           "stall": stall, "seed": seed, "cycle_limit": _cycle_limit(plan, stall)}
-    place = place or build_machine(plan.machine, engine)
+    if len({hardware_json(plan.machine) for plan, _ in jobs}) != 1:
+        raise ValueError("the plans must be for one machine")
+    described = [{"plan": plan, "image": program_image(plan), "images": check_inputs(plan.program, inputs),
+                  "inputs": {name: np.asarray(codes, np.int32) for name, codes in inputs.items()},
+                  "stall": stall, "seed": seed, "cycle_limit": _cycle_limit(plan, stall)} for plan, inputs in jobs]
+    place = place or build_machine(jobs[0][0].machine, engine)
     with tempfile.TemporaryDirectory(prefix="bitwright-") as temporary:
         folder = Path(temporary)
-        (folder / "job.pickle").write_bytes(pickle.dumps(job))
+        (folder / "jobs.pickle").write_bytes(pickle.dumps(described))
         engine.run_bench(place, TOP, "rtl.benches.run_bench", folder, {"BITWRIGHT_JOB": str(folder)}, waves)
-        counters = json.loads((folder / "result.json").read_text())
-        with np.load(folder / "result.npz") as arrays:
-            found = dict(arrays)
+        return [_result(plan, folder, number) for number, (plan, _) in enumerate(jobs)]
+
+
+def _result(plan: Plan, folder: Path, number: int) -> RtlResult:
+    """What the bench has written about a job."""
+    counters = json.loads((folder / f"result{number}.json").read_text())
+    with np.load(folder / f"result{number}.npz") as arrays:
+        found = dict(arrays)
     codes = {tensor.name: _codes(tensor, found, plan.machine) for tensor in plan.program.tensors}
     return RtlResult(codes, found["ends"], tuple(_events(values, plan.machine) for values in counters))
 

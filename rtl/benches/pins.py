@@ -43,14 +43,24 @@ class Pins:
     """
 
     def __init__(self, dut: Any, memory: Memory = IDEAL, stall: float = 0.0, seed: int = 0) -> None:
-        self.dut, self.memory, self.stall = dut, memory, stall
-        self.random = random.Random(seed)
+        self.dut = dut
+        self.use(memory, stall, seed)
         self.beat_bytes = len(dut.s_axis_tdata) // 8
         self.characters: list[str] = []
         self._queue: deque[tuple[bytes, int]] = deque()
         self._packets: deque[tuple[bytes, int]] = deque()
         self._queued, self._sent, self._received = Event(), Event(), Event()
         self._known = 0
+
+    def use(self, memory: Memory, stall: float, seed: int) -> None:
+        """Have another memory behind the streams from now on; the machine is idle."""
+        self.memory, self.stall, self.random = memory, stall, random.Random(seed)
+        self.dut.m_axis_tready.value = int(self.always)
+
+    @property
+    def always(self) -> bool:
+        """Whether outward beats are taken as soon as they are offered."""
+        return self.memory == IDEAL and not self.stall
 
     async def reset(self) -> None:
         """All inputs low, two cycles of reset; then the streams are served."""
@@ -158,14 +168,14 @@ class Pins:
 
     async def _take(self) -> None:
         """Take every beat when the memory lets it pass."""
-        dut, always = self.dut, self.memory == IDEAL and not self.stall
+        dut = self.dut
         beats: list[str] = []
         while True:
-            dut.m_axis_tready.value = int(always)
+            dut.m_axis_tready.value = int(self.always)
             if not dut.m_axis_tvalid.value:
                 await RisingEdge(dut.m_axis_tvalid)
                 await FallingEdge(dut.clk)
-            while not always and dut.trace_busy.value and not self.passes(int(dut.trace_cycle.value)):
+            while not self.always and dut.trace_busy.value and not self.passes(int(dut.trace_cycle.value)):
                 await FallingEdge(dut.clk)
             dut.m_axis_tready.value = 1
             beats.append(str(dut.m_axis_tdata.value)[::-1])

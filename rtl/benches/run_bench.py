@@ -1,6 +1,6 @@
-"""Run a planned Program on the accelerator: a host at its pins, and a look at what it leaves in its memories.
+"""Run planned Programs on the accelerator: a host at its pins, and a look at what they leave in its memories.
 
-The job is read from the folder BITWRIGHT_JOB and the result written there. Tensors that stay on chip are looked at in
+The jobs are read from the folder BITWRIGHT_JOB, the results written there. Tensors that stay on chip are looked at in
 the memories themselves: their regions are reused, and the machine is not to be paused.
 """
 
@@ -15,6 +15,7 @@ from typing import Any
 import cocotb
 import numpy as np
 from cocotb.triggers import ReadOnly, SimTimeoutError, ValueChange, with_timeout
+from cocotb.types import LogicArray
 
 from rtl.benches.pins import PERIOD_NS, Pins
 from rtl.host import Host
@@ -32,24 +33,21 @@ QUEUES = {"computes": (Conv, Pool), "loads": (Load,), "stores": (Store,)}
 
 
 class Bench:
-    """Drive `dut` for the job in JOB."""
+    """Run a job, one of those in JOB, at `pins`."""
 
-    def __init__(self, dut: Any) -> None:
-        job: dict[str, Any] = pickle.loads((JOB / "job.pickle").read_bytes())
-        self.dut, self.job = dut, job
+    def __init__(self, pins: Pins, job: dict[str, Any]) -> None:
+        self.dut, self.pins, self.job = pins.dut, pins, job
         self.plan: Plan = job["plan"]
-        self.pins = Pins(dut, self.plan.machine.memory, job["stall"], job["seed"])
+        pins.use(self.plan.machine.memory, job["stall"], job["seed"])
         self.host = Host(self.pins, self.plan, job["image"], timeout_cycles=job["cycle_limit"],
                          noise=np.random.default_rng(job["seed"]))
         self.image = 0
         self.ends = np.zeros((job["images"], len(self.plan.program.records)), np.int64)
         self.found: dict[str, np.ndarray] = {}
 
-    async def run(self) -> None:
-        """All images, one after another."""
-        await self.pins.reset()
-        for queue in QUEUES:
-            cocotb.start_soon(self.watch(queue))
+    async def run(self, number: int) -> None:
+        """All images, one after another; `number` names the results."""
+        watches = [cocotb.start_soon(self.watch(queue)) for queue in QUEUES]
         counters = []
         await self.timed(self.host.load(), len(self.job["image"]) // self.pins.beat_bytes)
         for image in range(self.job["images"]):
@@ -62,8 +60,20 @@ class Bench:
                 self.keep(f"map {name}", codes)
             for item, characters in zip(self.plan.outward(), self.pins.characters, strict=True):
                 self.note_undefined(item, characters)
-        np.savez(JOB / "result.npz", allow_pickle=False, ends=self.ends, **self.found)
-        (JOB / "result.json").write_text(json.dumps(counters))
+        for watch in watches:
+            watch.cancel()
+        np.savez(JOB / f"result{number}.npz", allow_pickle=False, ends=self.ends, **self.found)
+        (JOB / f"result{number}.json").write_text(json.dumps(counters))
+
+    def forget(self) -> None:
+        """Make every activation word undefined, where the simulator knows undefined bits, so that none is left over."""
+        machine = self.plan.machine
+        for bank, region, word in np.ndindex(machine.columns, machine.act_regions, machine.region_words):
+            self.region(bank, region)[word].value = LogicArray("X" * machine.lanes)
+
+    def region(self, bank: int, number: int) -> Any:
+        """The words of a region."""
+        return getattr(getattr(self.dut.core, f"bank_{bank}"), f"region_{number}").macro.mem
 
     async def timed(self, work: Any, cycles: int) -> Any:
         """The result of a coroutine that must end within so many cycles and some accesses to registers."""
@@ -111,8 +121,7 @@ class Bench:
         words = np.zeros((machine.columns, tensor_words(tensor, machine), machine.lanes), np.uint8)
         for bank, offset in np.ndindex(*words.shape[:2]):
             region, word = divmod(base + offset, machine.region_words)
-            memory = getattr(getattr(self.dut.core, f"bank_{bank}"), f"region_{region}").macro.mem
-            words[bank, offset] = np.frombuffer(str(memory[word].value).encode(), np.uint8)
+            words[bank, offset] = np.frombuffer(str(self.region(bank, region)[word].value).encode(), np.uint8)
         self.keep(tensor.name, words)
 
 
@@ -125,6 +134,12 @@ def completed_by(plan: Plan, name: str) -> int | None:
 
 
 @cocotb.test()
-async def program(dut: Any) -> None:
-    """Run the job."""
-    await Bench(dut).run()
+async def programs(dut: Any) -> None:
+    """Run the jobs, one after another without a reset in between."""
+    pins = Pins(dut)
+    await pins.reset()
+    for number, job in enumerate(pickle.loads((JOB / "jobs.pickle").read_bytes())):
+        bench = Bench(pins, job)
+        if number:
+            bench.forget()
+        await bench.run(number)

@@ -47,6 +47,17 @@ def _residual_time(values: Values) -> str | None:
     return _residual(values) if values[1] in ("residual planes", "its first residual") else None
 
 
+def _lane_bits(values: Values) -> str | None:
+    bits, kind, _ = values
+    if kind == "unit" and bits != 1:
+        return "unit weights have one bit"
+    return "unsigned weights have at most 7 bits" if kind == "unsigned" and bits == 8 else None
+
+
+def _lane_groups(values: Values) -> str | None:
+    return "a tile has at least one group" if values == ("one", True) else None
+
+
 def _beside(values: Values) -> str | None:
     return "a stream carries one thing after another" if values[0] == values[1] else None
 
@@ -87,6 +98,12 @@ LAYER_GROUPS = (
           met.stall),
     Group("bound", {"kind": CONVS, "by": ("computing", "requantizing", "either", "its first residual")}, met.regime,
           _residual_time),
+    Group("engine", {"kind": ("depthwise", "average", "add", "copy"), "on depthwise lanes": (False, True)},
+          met.engine),
+    Group("depthwise lanes", {"lane_weight_bits": BITS, "weights": ("signed", "unsigned", "unit"),
+                              "activation_kind": ("unsigned", "signed")}, met.lane_bits, _lane_bits),
+    Group("lane groups", {"groups": ("one", "many"), "last tile shorter": (False, True)}, met.lane_groups,
+          _lane_groups),
     Group("place", {"role": ("read", "written"), "behind others": (False, True), "in several regions": (False, True)},
           met.place),
 )

@@ -1,4 +1,4 @@
-"""Test cases on disk: a Program, a machine and input codes, in the files that the command line reads."""
+"""Test cases: a Program, a machine and input codes; on disk, in the files that the command line reads."""
 
 from __future__ import annotations
 
@@ -6,21 +6,32 @@ import hashlib
 import json
 import shutil
 import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from sim.errors import InputError
 from sim.files import load_program, save_program, save_vectors
 from sim.machine import Machine, load_machine
 from sim.plan import Plan, plan
 from sim.program import Program
+from sim.testing.choices import Choices, choices_of
+from sim.testing.codes import corner_inputs, plain_inputs
+from sim.testing.machines import random_memory
+from sim.testing.programs import random_program
+from sim.testing.recorded import RecordedChoices, shrink
 
-__all__ = ["Case", "load_case", "save_case"]
+__all__ = ["Case", "draw_case", "load_case", "redraw", "save_case", "shrink_case"]
 
 PROGRAM, MACHINE, INPUTS, NOTES = "program.safetensors", "machine.yaml", "inputs.npz", "notes.json"
+RANDOM = 0.97
+"""Probability of codes that reach all corners instead of the highest everywhere, to which failing cases shrink."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,10 +52,57 @@ class Case:
     inputs: dict[str, NDArray[np.int32]]
     notes: dict[str, object] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def plan(self) -> Plan:
         """The Program placed on the machine."""
         return plan(self.program, self.machine)
+
+
+def draw_case(source: np.random.Generator | Choices, machine: Machine, **options: Any) -> Case:
+    """A Program on `machine` with a memory behind its streams and an image of codes, all decided by `source`.
+
+    Parameters
+    ----------
+    source : numpy.random.Generator or Choices
+    machine : Machine
+    options
+        Of `sim.testing.random_program`.
+
+    Raises
+    ------
+    InputError
+        If the Program does not fit.
+    """
+    choices = choices_of(source)
+    remembering = machine.model_copy(update={"memory": random_memory(choices)})
+    program = random_program(choices, machine, **options)
+    corners = choices.chance("corner codes", RANDOM)
+    inputs = corner_inputs(choices.values("codes"), program, 1) if corners else plain_inputs(program)
+    case = Case(program, remembering, inputs)
+    _ = case.plan
+    return case
+
+
+def redraw(decisions: Sequence[int], machine: Machine, **options: Any) -> tuple[Case, list[int]] | None:
+    """The case that follows from decisions, and those that were used; None if it does not fit."""
+    choices = RecordedChoices(None, decisions)
+    try:
+        return draw_case(choices, machine, **options), choices.decisions
+    except InputError:
+        return None
+
+
+def shrink_case(decisions: Sequence[int], machine: Machine, fails: Callable[[Case], bool], attempts: int,
+                **options: Any) -> Case:
+    """The simplest case near the one of `decisions` that is found to fail, in at most `attempts` runs."""
+
+    def try_out(simpler: Sequence[int]) -> Sequence[int] | None:
+        drawn = redraw(simpler, machine, **options)
+        return drawn[1] if drawn is not None and fails(drawn[0]) else None
+
+    drawn = redraw(shrink(decisions, try_out, attempts), machine, **options)
+    assert drawn is not None, "what failed can be drawn"
+    return drawn[0]
 
 
 def save_case(case: Case, folder: Path) -> Path:

@@ -6,14 +6,11 @@ Bins follow from a Plan alone, so that a search for Programs with missing bins r
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
 
-from sim.atomic import atomic_write_text
 from sim.plan import Plan
 from sim.testing.views import View, views
 
@@ -142,13 +139,12 @@ class Coverage:
             rows.append((group.name, len(counts), sum(map(bool, counts)), sum(counts)))
         return rows
 
-    def save(self, path: Path) -> None:
-        """Write what was met as JSON."""
-        atomic_write_text(path, json.dumps({self.text(found): count for found, count in sorted(
-            self._counts.items(), key=lambda item: self.text(item[0]))}, indent=1))
+    @property
+    def counts(self) -> dict[str, int]:
+        """How often each bin was met, by its text."""
+        return {self.text(found): count for found, count in self._counts.items()}
 
-    def merge(self, path: Path) -> None:
-        """Add what another run has saved; bins that are no longer declared are dropped."""
+    def add_counts(self, counts: Mapping[str, int]) -> None:
+        """Add the `counts` of another run; bins that are not declared here are dropped."""
         by_text = {self.text(found): found for found in self._declared}
-        saved = json.loads(path.read_text())
-        self.add({by_text[text]: count for text, count in saved.items() if text in by_text})
+        self.add({by_text[text]: count for text, count in counts.items() if text in by_text})

@@ -8,14 +8,13 @@ import numpy as np
 
 from sim.errors import InputError
 from sim.machine import Machine
-from sim.plan import Plan, plan
+from sim.testing.cases import Case, draw_case
 from sim.testing.choices import OF_PROGRAMS, RandomChoices, SteeredChoices
 from sim.testing.coverage import Bin, Coverage
-from sim.testing.machines import random_memory
-from sim.testing.programs import random_program
+from sim.testing.recorded import RecordedChoices
 from sim.timing import timeline
 
-__all__ = ["directed_plans"]
+__all__ = ["directed_cases", "directed_options"]
 
 Decisions = Mapping[str, Sequence[object]]
 
@@ -39,8 +38,9 @@ HINTS: Mapping[str, Mapping[Hashable, Decisions]] = {
         "dense": {"kind": ["dense", "linear"]}, "depthwise": {"kind": ["depthwise"]}, "add": {"kind": ["add"]},
         "average": {"kind": ["average"], "kernel": [2, 3]}, "max": {"kind": ["max"]},
         "copy": {"kind": ["average"], "kernel": [1], "whole_map": [False], "residual": [False]}},
+    "lane_weight_bits": {bits: {"kind": ["depthwise"], "weight_bits": [bits]} for bits in range(1, 9)},
     "weights": {"signed": {"bipolar": [False], "unsigned": [False]}, "bipolar": {"bipolar": [True]},
-                "unsigned": {"bipolar": [False], "unsigned": [True]}},
+                "unsigned": {"bipolar": [False], "unsigned": [True]}, "unit": {"kind": ["average", "add"]}},
     "bipolar_activation_bits": {
         bits: {"kind": ["dense"], "bipolar": [True], "activation_bits": [bits]} for bits in range(1, 9)},
     "shape": {"1 x 1": {"kernel": [1]}, "k x k": {"kernel": [2, 3]},
@@ -79,14 +79,15 @@ HINTS: Mapping[str, Mapping[Hashable, Decisions]] = {
 """Decisions that lead to a value of an axis; an axis that is not here is taken for the name of a decision."""
 
 
-def directed_plans(rng: np.random.Generator, machine: Machine, coverage: Coverage, count: int) -> Iterator[Plan]:
-    """At most `count` planned Programs that add to `coverage`; whoever takes one counts its bins.
+def directed_cases(rng: np.random.Generator, machine: Machine, coverage: Coverage,
+                   count: int) -> Iterator[tuple[Case, list[int]]]:
+    """At most `count` cases that add to `coverage`, with their decisions; whoever takes one counts its bins.
 
     Parameters
     ----------
     rng : numpy.random.Generator
     machine : Machine
-        The memory behind its streams is drawn anew for each Program.
+        The memory behind its streams is drawn anew for each case.
     coverage : Coverage
         What is already met.
     count : int
@@ -98,27 +99,29 @@ def directed_plans(rng: np.random.Generator, machine: Machine, coverage: Coverag
             candidate = _candidate(rng, machine, coverage, aims)
             if candidate is None:
                 continue
-            cycles = timeline(candidate).total
-            gained = len(coverage.bins_of(candidate).keys() & set(aims)) / (cycles + START_CYCLES)
+            cycles = timeline(candidate[0].plan).total
+            gained = len(coverage.bins_of(candidate[0].plan).keys() & set(aims)) / (cycles + START_CYCLES)
             if cycles <= MOST_CYCLES and gained > most:
                 best, most = candidate, gained
         if best is not None:
             yield best
 
 
-def _candidate(rng: np.random.Generator, machine: Machine, coverage: Coverage, aims: Sequence[Bin]) -> Plan | None:
-    """A Program steered to some of the bins, a bin for each layer; None if it does not fit."""
-    chosen = [aims[index] for index in rng.integers(0, len(aims), LAYERS)] if aims else []
-    hints = [_hints_to(coverage, aim) for aim in chosen]
+def directed_options(machine: Machine) -> dict[str, int]:
+    """Options of `sim.testing.random_program` for directed cases."""
+    return {"layers": LAYERS, "extent": EXTENT, "channels": min(2 * machine.lanes, CHANNELS)}
+
+
+def _candidate(rng: np.random.Generator, machine: Machine, coverage: Coverage,
+               aims: Sequence[Bin]) -> tuple[Case, list[int]] | None:
+    """A case steered to some of the bins, a bin for each layer; None if it does not fit."""
+    hints = [_hints_to(coverage, aims[index]) for index in rng.integers(0, len(aims), LAYERS)] if aims else []
     of_program: dict[str, Sequence[object]] = {"layers": [LAYERS]}
     for hint in hints:
         of_program |= {name: wanted for name, wanted in hint.items() if name in OF_PROGRAMS}
-    hints = [{**hint, **of_program} for hint in hints]
-    remembering = machine.model_copy(update={"memory": random_memory(rng)})
+    choices = RecordedChoices(SteeredChoices(RandomChoices(rng), [{**hint, **of_program} for hint in hints]))
     try:
-        program = random_program(SteeredChoices(RandomChoices(rng), hints), machine, layers=LAYERS, extent=EXTENT,
-                                 channels=min(2 * machine.lanes, CHANNELS))
-        return plan(program, remembering)
+        return draw_case(choices, machine, **directed_options(machine)), choices.decisions
     except InputError:
         return None
 

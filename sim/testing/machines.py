@@ -26,10 +26,12 @@ def random_machine(source: np.random.Generator | Choices, small: bool = True) ->
     rows = draw.choice("rows", [1, 2, 4] if small else [4, 8, 16])
     columns = draw.integer("columns", 1, 4 if small else 7)
     narrow = [lanes >> k for k in range(lanes.bit_length())]
+    acc_depth = draw.integer("acc_depth", 1, 8 if small else 64)
     wide = [lanes * k for k in (2, 4, 8) if k <= min(rows, columns)]
     return Machine(
         name="random", rows=rows, columns=columns, lanes=lanes,
-        acc_bits=draw.integer("acc_bits", 16, 32), acc_depth=draw.integer("acc_depth", 1, 8 if small else 64),
+        acc_bits=draw.integer("acc_bits", 16, 32), acc_depth=acc_depth,
+        depthwise_lanes=draw.choice("depthwise_lanes", _depthwise_lanes(rows, lanes, acc_depth)),
         requantizers=draw.choice("requantizers", [q for q in (1, 2, 4, 8, 16) if q <= rows]),
         terms=draw.integer("terms", 1, 4), window=draw.integer("window", 4, 12),
         weight_words=draw.choice("weight_words", [128, 256, 512]), act_regions=draw.integer("act_regions", 4, 10),
@@ -37,6 +39,12 @@ def random_machine(source: np.random.Generator | Choices, small: bool = True) ->
         stream_bits=draw.choice("stream_bits", narrow + wide), bipolar=draw.chance("bipolar", 0.75),
         roundings=tuple(mode for mode in MODES if draw.chance("rounding", 0.6)) or MODES[:1], clock_mhz=100,
     )
+
+
+def _depthwise_lanes(rows: int, lanes: int, acc_depth: int) -> list[int]:
+    """The depthwise lanes that a machine with codes of 8 bits may have: none first."""
+    most = min(lanes, rows * lanes // 8, rows * acc_depth)
+    return [0, *(rows << k for k in range(lanes.bit_length()) if rows << k <= most)]
 
 
 def random_memory(source: np.random.Generator | Choices) -> Memory:

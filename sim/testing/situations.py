@@ -10,9 +10,10 @@ from sim.records import Conv, Pads, Pool, Tensor
 from sim.testing.coverage import Values
 from sim.testing.views import View
 
-__all__ = ["bipolar_bits", "bits", "channels", "chunks", "digits", "edge", "kernel", "lane_blocks", "packing", "parts",
-           "place", "plain_bits", "regime", "requantizer", "residual", "residual_bits", "rounding", "row_groups",
-           "row_tiles", "sides", "signs", "stall", "tap_groups", "window"]
+__all__ = ["bipolar_bits", "bits", "channels", "chunks", "digits", "edge", "engine", "kernel", "lane_bits",
+           "lane_blocks", "lane_groups", "packing", "parts", "place", "plain_bits", "regime", "requantizer",
+           "residual", "residual_bits", "rounding", "row_groups", "row_tiles", "sides", "signs", "stall",
+           "tap_groups", "window"]
 
 WIDEST = 8
 """Bits of codes that engines read."""
@@ -93,7 +94,27 @@ def tap_groups(view: View) -> Iterator[Values]:
 def row_tiles(view: View) -> Iterator[Values]:
     """Kind, how the channels fill row tiles."""
     if view.conv:
-        yield view.kind, edge(view.conv[0].channels, view.plan.machine.rows)
+        machine, (conv, schedule) = view.plan.machine, view.conv
+        yield view.kind, edge(conv.channels, machine.depthwise_lanes if schedule.lanewise else machine.rows)
+
+
+def engine(view: View) -> Iterator[Values]:
+    """Kind, whether the depthwise lanes compute it."""
+    if view.conv and view.conv[0].depthwise:
+        yield view.kind, view.conv[1].lanewise
+
+
+def lane_bits(view: View) -> Iterator[Values]:
+    """Weight bits on the depthwise lanes, signs of weights and activations."""
+    if view.conv and view.conv[1].lanewise:
+        yield view.conv[0].weight_format.bits, view.conv[0].weight_format.kind, view.source.format.kind
+
+
+def lane_groups(view: View) -> Iterator[Values]:
+    """Groups of rows in a tile of the depthwise lanes, and in the last one."""
+    if view.conv and view.conv[1].lanewise:
+        schedule = view.conv[1]
+        yield "one" if schedule.groups == 1 else "many", schedule.last_groups < schedule.groups
 
 
 def chunks(view: View) -> Iterator[Values]:

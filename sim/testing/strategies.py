@@ -5,21 +5,18 @@ Only tests import this module: hypothesis is not needed to run Bitwright.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
+from typing import Any
 
-from hypothesis import assume
+from hypothesis import reject
 from hypothesis import strategies as st
 
 from sim.errors import InputError
 from sim.machine import Machine
-from sim.plan import plan
-from sim.testing.cases import Case
+from sim.testing.cases import Case, draw_case
 from sim.testing.choices import Choices
-from sim.testing.codes import corner_inputs, plain_inputs
-from sim.testing.machines import random_machine
-from sim.testing.programs import KINDS, TRAITS, random_program
 
-__all__ = ["cases", "machines"]
+__all__ = ["cases"]
 
 
 class DrawnChoices(Choices):
@@ -36,22 +33,10 @@ class DrawnChoices(Choices):
 
 
 @st.composite
-def machines(draw: st.DrawFn) -> Machine:
-    """Small legal machines."""
-    return random_machine(DrawnChoices(draw))
-
-
-@st.composite
-def cases(draw: st.DrawFn, on: Sequence[Machine], layers: int = 3, kinds: Collection[str] = KINDS,
-          traits: Collection[str] = TRAITS) -> Case:
-    """A Program that fits one of the machines `on`, simplest first, with codes for its inputs."""
+def cases(draw: st.DrawFn, /, on: Sequence[Machine], **options: Any) -> Case:
+    """A case on one of the machines `on`, simplest first; options as for `sim.testing.random_program`."""
     choices = DrawnChoices(draw)
-    machine = choices.choice("machine", on)
-    program = random_program(choices, machine, layers, kinds, traits)
     try:
-        plan(program, machine)
+        return draw_case(choices, choices.choice("machine", on), **options)
     except InputError:
-        assume(False)
-    corners = choices.chance("corner codes", 0.97)
-    inputs = corner_inputs(choices.values("codes"), program, 1) if corners else plain_inputs(program)
-    return Case(program, machine, inputs)
+        reject()

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from amaranth.hdl import Elaboratable
 from numpy.typing import NDArray
 
+from rtl.agreement import differences
 from rtl.engines import ICARUS
 from rtl.simulator import run
 from rtl.verilog import verilog_text
-from sim.events import EVENTS, events
 from sim.machine import Machine, load_machine
 from sim.plan import Plan
-from sim.simulate import simulate
-from sim.timing import timeline
+from sim.testing.coverage import Coverage
 
 RunUnit = Callable[..., None]
-
-WAITS = ("wait_accumulator", "wait_weights", "wait_transfers", "starved", "blocked")
-"""Counters of cycles in which something waits."""
 
 
 @pytest.fixture(scope="session")
@@ -48,28 +45,14 @@ def run_unit(tmp_path: Path, small_machine: Machine) -> RunUnit:
     return run_component
 
 
-def differences(plan: Plan, inputs: dict[str, NDArray[np.int32]], *, stall: float = 0.0,
-                place: Path | None = None) -> list[str]:
-    """What the RTL does otherwise than the simulator: codes of every tensor, cycles of every record, counters.
-
-    A stalling stream may move the cycles and what is waited for, nothing else.
-    """
-    result = run(plan, inputs, stall=stall, place=place)
-    codes, times = simulate(plan.program, inputs), timeline(plan)
-    found = [f"codes of {name}" for name in codes if not np.array_equal(codes[name], result.codes[name])]
-    per_record = events(plan)
-    expected = {name: sum(record.get(name, 0) for record in per_record) for name in (*EVENTS, "stream_out_bits")}
-    expected |= {"pairs": times.pairs}
-    if not stall:
-        expected |= {name: getattr(times, name) for name in WAITS}
-        found += [f"ends {list(ends)} not {times.ends}" for ends in result.ends if tuple(ends) != times.ends]
-    for counters in result.counters:
-        found += [f"{name} {counters[name]} not {expected[name]}" for name in expected
-                  if counters[name] != expected[name]]
-    return found
-
-
 @pytest.fixture(scope="session")
-def compare() -> Callable[..., list[str]]:
-    """`differences`, for the tests of whole Programs."""
-    return differences
+def compare(coverage: Coverage) -> Callable[..., list[str]]:
+    """What the RTL does otherwise than the simulator (`rtl.agreement`), given a plan, inputs and options of `run`."""
+
+    def found(plan: Plan, inputs: dict[str, NDArray[np.int32]], *, stall: float = 0.0, **options: Any) -> list[str]:
+        different = differences(plan, inputs, run(plan, inputs, stall=stall, **options), stalled=stall > 0)
+        if not (different or options.get("place")):
+            coverage.add(coverage.bins_of(plan))
+        return different
+
+    return found

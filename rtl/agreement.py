@@ -1,0 +1,46 @@
+"""The second promise, checked: what a run of the RTL does otherwise than the simulator says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtl.simulator import RtlResult
+from sim.events import EVENTS, events
+from sim.plan import Plan
+from sim.simulate import simulate
+from sim.timing import timeline
+
+__all__ = ["WAITS", "differences"]
+
+WAITS = ("wait_accumulator", "wait_weights", "wait_transfers", "starved", "blocked")
+"""Counters of cycles in which something waits."""
+
+
+def differences(plan: Plan, inputs: Mapping[str, NDArray[np.integer]], result: RtlResult, *,
+                stalled: bool = False) -> list[str]:
+    """What differs, a sentence each: codes of every tensor, the end of every record, every counter of every image.
+
+    Parameters
+    ----------
+    plan : Plan
+    inputs : mapping of name to integer array, shape (N, C, H, W)
+    result : RtlResult
+        Of these inputs.
+    stalled : bool
+        Whether the streams had gaps: these may move the cycles and what is waited for, nothing else.
+    """
+    codes, times = simulate(plan.program, inputs), timeline(plan)
+    found = [f"codes of {name}" for name in codes if not np.array_equal(codes[name], result.codes[name])]
+    per_record = events(plan)
+    expected = {name: sum(record.get(name, 0) for record in per_record) for name in EVENTS}
+    expected |= {"pairs": times.pairs}
+    if not stalled:
+        expected |= {name: getattr(times, name) for name in ("total", *WAITS)}
+        found += [f"ends {ends.tolist()} not {list(times.ends)}" for ends in result.ends if tuple(ends) != times.ends]
+    for counters in result.counters:
+        found += [f"{name} {counters[name]} not {expected[name]}" for name in expected
+                  if counters[name] != expected[name]]
+    return found
