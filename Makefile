@@ -16,10 +16,10 @@ demo: setup  ## train, quantize, lower, simulate, verify on RTL, allocate: write
 	@$(VENV)/bin/bitwright demo
 
 test: setup  ## the test suite
-	@$(PYTEST) -m "not nightly"
+	@$(PYTEST) -m "not nightly" --coverage-goal 90
 
 nightly: setup compiler  ## the test suite and what takes too long for every change
-	@$(PYTEST) --hypothesis-profile=nightly
+	@$(PYTEST) --hypothesis-profile=nightly --coverage-goal 100
 
 lint: setup  ## ruff and mypy
 	@$(VENV)/bin/ruff check
