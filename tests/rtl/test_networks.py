@@ -74,9 +74,10 @@ def mix_bits(model: fx.GraphModule, images: torch.Tensor, seed: int) -> None:
             module.set_bits(int(rng.choice(WIDTHS)), seen[name])
 
 
-def lowered_with_input(model: fx.GraphModule, codes: torch.Tensor) -> tuple[Lowered, dict[str, np.ndarray]]:
+def lowered_with_input(model: fx.GraphModule, codes: torch.Tensor,
+                       fold: bool) -> tuple[Lowered, dict[str, np.ndarray]]:
     """The Program and its input."""
-    lowered = lower_with_report(model, codes[:1] * 2.0**IMAGE_EXPONENT, fold=True)
+    lowered = lower_with_report(model, codes[:1] * 2.0**IMAGE_EXPONENT, fold=fold)
     x = codes.numpy() if lowered.folding is None else fold_image(codes.numpy(), lowered.folding)
     return lowered, {"x": x}
 
@@ -115,7 +116,7 @@ def test_networks_for_small_images_are_exact(make: Make, fast, record_property):
     codes = noise_codes(2, 32, seed=3)
     model = quantized(make, codes, 4)
     mix_bits(model, codes * 2.0**IMAGE_EXPONENT, seed=4)
-    lowered, inputs = lowered_with_input(model, codes)
+    lowered, inputs = lowered_with_input(model, codes, fold=False)
     bits = {conv.weight_format.bits for conv in lowered.program.convs}
     assert len(bits) >= 4, bits
     planned = plan(lowered.program, EDGE)
@@ -155,7 +156,7 @@ def sampled_tile(program: Program, record: Conv | Pool, codes: dict[str, np.ndar
 def test_every_layer_shape_of_published_networks_is_exact(make: Make, bits: int, fast, record_property):
     """A tile of each distinct layer at 224 x 224 gives, on `edge`, what the simulation of the whole network gives."""
     codes = noise_codes(2, 224, seed=7)
-    lowered, inputs = lowered_with_input(quantized(make, codes, bits), codes)
+    lowered, inputs = lowered_with_input(quantized(make, codes, bits), codes, fold=True)
     program = lowered.program
     whole = simulate(program, {name: array[:1] for name, array in inputs.items()})
     records = {shape_of(program, record): record for record in program.records if isinstance(record, Conv | Pool)}
