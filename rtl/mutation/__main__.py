@@ -18,7 +18,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m rtl.mutation", description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path("mutants-out"), help="where results and builds are kept")
     parser.add_argument("--count", type=int, default=200, help="mutants per family")
-    parser.add_argument("--programs", type=int, default=64, help="random Programs that a mutant meets")
+    parser.add_argument("--programs", type=int, default=56, help="random Programs that a mutant meets")
     parser.add_argument("--seed", type=int, default=1, help="of the sample")
     parser.add_argument("--families", nargs="*", default=[], help="only these")
     chosen = parser.parse_args(arguments)

@@ -36,9 +36,9 @@ class Script:
 
     def __init__(self) -> None:
         self.lines = [
-            "source s_axis_tvalid s_axis_tready s_axis_tdata s_axis_tlast",
+            "set rst 1", "step 2", "set rst 0", "source s_axis_tvalid s_axis_tready s_axis_tdata s_axis_tlast",
             "sink m_axis_tvalid m_axis_tready m_axis_tdata m_axis_tlast", "clock trace_busy trace_cycle",
-            "set rst 1", "step 2", "set rst 0", *(f"watch trace_{queue}" for queue in QUEUES)]
+            *(f"watch trace_{queue}" for queue in QUEUES)]
         self.taken = 0
         self.ended = dict.fromkeys(QUEUES, 0)
         self.address_first = True

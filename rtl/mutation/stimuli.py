@@ -17,7 +17,7 @@ from sim.machine import Machine
 from sim.memory import IDEAL, Memory
 from sim.plan import Plan, plan
 from sim.program import Conv, Pool, Program, Tensor
-from sim.testing import KINDS, RandomChoices, SteeredChoices, corner_inputs, random_program
+from sim.testing import RandomChoices, SteeredChoices, corner_inputs, random_program
 from sim.timing import timeline
 
 __all__ = ["trouble_plan", "write_scripts"]
@@ -26,43 +26,61 @@ MOST_CYCLES = 5000
 """Of a run: short Programs find as much."""
 LAYERS, EXTENT, CHANNELS = 3, 9, 17
 """At most: three rows of every column, two blocks and a lane."""
-HEAVY: Mapping[str, Sequence[object]] = {
-    "fresh_input": [True], "extent": [7, 8, 9], "channels": [8, 16, 17], "concat": [False], "activation_bits": [7, 8],
-    "weight_bits": [7, 8], "stride": [1], "detour": [False]}
-"""Decisions for every other Program: all columns, lanes, rows and planes at work for long."""
+BUSY: Mapping[str, Sequence[object]] = {
+    "layers": [1], "fresh_input": [True], "extent": [5, 6, 7, 8, 9], "concat": [False], "detour": [False],
+    "activation_bits": [8], "stride": [1], "random_weights": [True], "random_requantizer": [True], "kernel": [2, 3],
+    "large": [False], "relu": [False], "clamp": [False]}
+"""Decisions for a layer that has all columns and planes at work."""
+HEAVY: tuple[Mapping[str, Sequence[object]], ...] = (
+    {"kind": ["max"], "channels": [8], "activation_kind": ["unsigned"]},
+    {"kind": ["max"], "channels": [8], "activation_kind": ["signed"]},
+    {"kind": ["max"], "channels": [17], "stride": [2, 3], "activation_bits": [4]},
+    {"kind": ["dense"], "channels": [8, 17], "bipolar": [True]},
+    {"kind": ["dense"], "channels": [3, 8], "bipolar": [True], "activation_kind": ["signed"], "residual": [True]},
+    {"kind": ["dense"], "channels": [6, 8], "bipolar": [False], "unsigned": [False], "weight_bits": [8]},
+    {"kind": ["dense"], "channels": [9, 16], "bipolar": [False], "unsigned": [True], "weight_bits": [6, 7]},
+    {"kind": ["dense"], "channels": [8], "kernel": [1], "residual": [True], "digits": [3], "residual_digits": [3]},
+    {"kind": ["dense"], "channels": [8], "kernel": [1], "wide": [True], "digits": [3], "weight_bits": [8]},
+    {"kind": ["depthwise"], "channels": [8, 17], "weight_bits": [8], "activation_bits": [5]},
+    {"kind": ["dense"], "channels": [2], "stride": [2, 3], "weight_bits": [8], "activation_bits": [6]},
+    {"kind": ["add"], "channels": [16, 17], "residual_bits": [8], "activation_bits": [6]},
+    {"kind": ["average"], "channels": [17], "activation_bits": [7]},
+    {"kind": ["linear"], "channels": [17], "weight_bits": [5]},
+)
+"""What it may be."""
+HEAVY_ROUNDS = 3
 IMAGES = 2
 """Runs of a Program one after another: the second one finds what the first one has left."""
 GAPS = 300
 """Per mille of cycles in which the streams pause, in every seventh script."""
 
 
-def write_scripts(machine: Machine, count: int, folder: Path) -> list[Path]:
-    """Scripts of all troubles and of `count` random Programs that `machine` takes."""
+def write_scripts(machine: Machine, count: int, folder: Path) -> tuple[list[Path], list[Path]]:
+    """Scripts of `count` random Programs that `machine` takes, and of all troubles."""
     folder.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for name, text in trouble_scripts(*trouble_plan(machine)):
-        paths.append(folder / f"{name}.txt")
-        paths[-1].write_text(text)
+    programs, troubles = [], []
     for seed, planned in _programs(machine, count):
-        rng = np.random.default_rng(seed)
-        inputs = corner_inputs(rng, planned.program, IMAGES)
+        inputs = corner_inputs(np.random.default_rng(seed), planned.program, IMAGES)
         images = [{name: codes[i : i + 1] for name, codes in inputs.items()} for i in range(IMAGES)]
-        paths.append(folder / f"program_{seed}.txt")
-        paths[-1].write_text(program_script(planned, images, GAPS if seed % 7 == 3 else 0))
-    return paths
+        programs.append(folder / f"program_{seed}.txt")
+        programs[-1].write_text(program_script(planned, images, GAPS if seed % 7 == 3 else 0))
+    for name, text in trouble_scripts(*trouble_plan(machine)):
+        troubles.append(folder / f"{name}.txt")
+        troubles[-1].write_text(text)
+    return programs, troubles
 
 
 def _programs(machine: Machine, count: int) -> Iterator[tuple[int, Plan]]:
+    """First those that every entry of HEAVY leads to, then any."""
     seed = 0
     while count:
         seed += 1
         rng = np.random.default_rng(seed)
-        kind = KINDS[seed % len(KINDS)]
-        hints: list[Mapping[str, Sequence[object]]] = [{"kind": [kind], **HEAVY}, {"kind": [kind]}]
-        choices = SteeredChoices(RandomChoices(rng), hints if seed // len(KINDS) % 2 else [])
+        heavy = seed < HEAVY_ROUNDS * len(HEAVY)
+        hints = [{**BUSY, **HEAVY[seed % len(HEAVY)]}] if heavy else []
+        choices = SteeredChoices(RandomChoices(rng), hints, obedience=1)
         try:
-            program = random_program(choices, machine, layers=LAYERS, kinds=sorted({kind, "dense"}), extent=EXTENT,
-                                     channels=CHANNELS)
+            program = random_program(choices, machine, layers=1 if heavy else LAYERS, extent=EXTENT, channels=CHANNELS)
             planned = plan(program, machine.model_copy(update={"memory": _memory(rng, seed)}))
         except InputError:
             continue

@@ -1,0 +1,62 @@
+"""Mutants of a netlist."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+
+from rtl.mutation.netlist import Mutant, mutated_text, sample
+from sim.errors import EngineError
+
+DESIGN = """\
+module leaf(input clk, input [3:0] a, output reg [3:0] y);
+  always @(posedge clk) y <= a + 4'd3;
+endmodule
+module top(input clk, input [3:0] a, output [3:0] y, output [3:0] z);
+  wire [3:0] w;
+  leaf one(.clk(clk), .a(a), .y(w));
+  leaf two(.clk(clk), .a(w ^ 4'd5), .y(z));
+  assign y = w;
+endmodule
+"""
+FAMILIES = {"leaves": ("top.one", "top.two"), "rest": ("top",)}
+
+
+def test_a_sample_is_spread_and_the_same_again():
+    """Half of a family's mutants are from each of its patterns, none twice, none in the clock; a seed fixes them."""
+    mutants = sample(DESIGN, "top", FAMILIES, 10, 1)
+    assert mutants == sample(DESIGN, "top", FAMILIES, 10, 1)
+    assert mutants != sample(DESIGN, "top", FAMILIES, 10, 2)
+    leaves = [mutant for mutant in mutants if mutant.family == "leaves"]
+    assert (len(mutants), len(leaves)) == (20, 10)
+    assert all(a.option("module") != b.option("module") for a, b in pairwise(leaves))
+    assert len({mutant.key for mutant in mutants}) == 20
+    assert not {mutant.option("port") for mutant in mutants} & {"clk", "CLK"}
+
+
+def test_too_few_mutants_are_an_error():
+    """A family that is smaller than the sample is named."""
+    with pytest.raises(EngineError, match=r"^family rest has only \d+ of 1000 mutants$"):
+        sample(DESIGN, "top", {"rest": ("top",)}, 1000, 1)
+
+
+def test_all_mutants_stand_behind_one_port():
+    """The design with mutants has an input that is wide enough to choose any of them, and copies of shared modules."""
+    mutants = sample(DESIGN, "top", FAMILIES, 10, 1)
+    text = mutated_text(DESIGN, "top", mutants)
+    assert "input [4:0] mutant;" in text
+    assert all(f"5'h{number:02x}" in text for number in range(1, 21))
+    assert r"module \top.one " in text
+
+
+def test_a_mutant_knows_its_cell():
+    """Options and lines are read from Yosys' command."""
+    mutant = Mutant("f", "mutate -mode inv -module m.n -cell $add$design.sv:7$1 -port Y -portbit 3 -src design.sv:7.2-7.9")
+    assert (mutant.option("mode"), mutant.option("port"), mutant.option("wire"), mutant.lines) == ("inv", "Y", "", (7,))
+
+
+def test_a_wrong_design_is_an_error():
+    """What Yosys says comes with it."""
+    with pytest.raises(EngineError, match="^Yosys could not mutate the design: "):
+        mutated_text("module top(; endmodule", "top", [])
