@@ -13,8 +13,7 @@ from rtl.geometry import Geometry
 from rtl.image import program_image
 from rtl.packets import row_tile_bytes, tensor_length
 from rtl.signature import signature
-from sim.atomic import atomic_write, atomic_write_text
-from sim.errors import InputError
+from sim.atomic import atomic_write, atomic_write_text, made_folder
 from sim.plan import Plan
 from sim.records import Tensor
 from sim.stream import RowTileItem, TensorItem
@@ -74,11 +73,7 @@ def write_assembly(plan: Plan, folder: str | Path) -> tuple[Path, ...]:
     InputError
         If the folder cannot be made, or as `assemble`.
     """
-    found, place = assemble(plan), Path(folder)
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot create the folder {place}: {error.strerror}") from error
+    found, place = assemble(plan), made_folder(folder)
     for name, content in ((PROGRAM, found.image), (STREAM, found.stream)):
         with atomic_write(place / name) as file:
             file.write(content)

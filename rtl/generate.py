@@ -16,8 +16,7 @@ from rtl.signature import signature
 from rtl.simulator import machine_text
 from rtl.smoke import smoke_texts
 from rtl.verilog import TOP
-from sim.atomic import atomic_write_text
-from sim.errors import InputError
+from sim.atomic import atomic_write_text, made_folder
 from sim.machine import Machine
 
 __all__ = ["FILE_LIST", "WAIVERS", "generate"]
@@ -44,11 +43,7 @@ def generate(machine: Machine, directory: str | Path) -> tuple[Path, ...]:
     InputError
         If the directory cannot be written.
     """
-    place = Path(directory)
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot create the folder {place}: {error.strerror}") from error
+    place = made_folder(directory)
     modules = {f"{found[1]}.sv": found[0] for found in MODULE.finditer(machine_text(machine))}
     sources = {RAM_MODEL.name: RAM_MODEL.read_text(), **modules}
     texts = {

@@ -11,7 +11,7 @@ from typing import IO
 
 from sim.errors import InputError
 
-__all__ = ["atomic_write", "atomic_write_text"]
+__all__ = ["atomic_write", "atomic_write_text", "made_folder"]
 
 
 @contextmanager
@@ -47,3 +47,19 @@ def atomic_write_text(path: str | Path, text: str) -> None:
     """Write `text` (UTF-8) to `path` by `atomic_write`."""
     with atomic_write(path) as stream:
         stream.write(text.encode())
+
+
+def made_folder(path: str | Path) -> Path:
+    """The folder `path`, made if it is not there.
+
+    Raises
+    ------
+    InputError
+        If it cannot be made.
+    """
+    place = Path(path)
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot create the folder {place}: {error.strerror}") from error
+    return place
