@@ -5,7 +5,7 @@ import pytest
 
 from sim.errors import InputError
 from sim.formats import Format
-from sim.program import Pool, Program, Tensor
+from sim.program import Pool, Program, Tensor, reads, writes
 from sim.simulate import simulate
 from sim.testing import random_machine, random_program
 
@@ -15,17 +15,17 @@ def test_every_tensor_is_an_input_or_written(seed: int) -> None:
     """Inputs are what no record writes, outputs what none reads; the last layer's tensor is an output."""
     rng = np.random.default_rng(seed)
     program = random_program(rng, random_machine(rng))
-    written = {record.output for record in program.records}
+    written = {name for name in map(writes, program.records) if name is not None}
     assert {t.name for t in program.inputs} | written == {t.name for t in program.tensors}
     assert {t.name for t in program.inputs} & written == set()
     assert program.records[-1].output in {t.name for t in program.outputs}
-    assert not {t.name for t in program.outputs} & {record.input for record in program.records}
+    assert not {t.name for t in program.outputs} & {name for record in program.records for name in reads(record)}
 
 
 def test_tensors_are_found_by_name() -> None:
     """A name that does not exist is answered with those that do."""
     rng = np.random.default_rng(0)
-    program = random_program(rng, random_machine(rng), layers=1, traits=[])
+    program = random_program(rng, random_machine(rng), layers=1, kinds=["dense"], traits=[])
     assert program.tensor("t1").name == "t1"
     with pytest.raises(InputError, match=r"^no tensor named 't9'; there are t0, t1$"):
         program.tensor("t9")
