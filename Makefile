@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # torch's threads and one pytest worker per core get in each other's way.
 PYTEST := OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n auto --maxprocesses=8 --dist=worksteal
 
-.PHONY: help setup icarus compiler demo test nightly lint docs clean distclean
+.PHONY: help setup icarus compiler demo test nightly mutants lint docs clean distclean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -20,6 +20,9 @@ test: setup  ## the test suite
 
 nightly: setup compiler  ## the test suite and what takes too long for every change
 	@$(PYTEST) --hypothesis-profile=nightly --coverage-goal 100
+
+mutants: setup compiler  ## faults in the netlist and whether they are found: writes mutants-out/, goes on where it stopped
+	@$(VENV)/bin/python -m rtl.mutation
 
 lint: setup  ## ruff and mypy
 	@$(VENV)/bin/ruff check
@@ -42,7 +45,7 @@ $(STAMP): pyproject.toml constraints.txt scripts/create_venv.sh
 	@touch $@
 
 clean:  ## remove what runs leave behind
-	rm -rf demo-out site build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf demo-out mutants-out site build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find sim rtl quant bitwright tests benchmarks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 
 distclean: clean  ## clean, and remove .venv

@@ -52,7 +52,7 @@ class Mutant:
     @property
     def key(self) -> str:
         """Short name, the same for the same fault in the same netlist."""
-        return sha256(self.command.encode()).hexdigest()[:12]
+        return sha256(f"{self.family} {self.command}".encode()).hexdigest()[:12]
 
     def option(self, name: str) -> str:
         """Option `name` of the command; empty if it has none."""

@@ -52,11 +52,12 @@ def test_all_mutants_stand_behind_one_port():
 
 def test_a_mutant_knows_its_cell():
     """Options and lines are read from Yosys' command."""
-    mutant = Mutant("f", "mutate -mode inv -module m.n -cell $add$design.sv:7$1 -port Y -portbit 3 -src design.sv:7.2-7.9")
+    mutant = Mutant("f", "mutate -mode inv -module m.n -cell $add$design.sv:7$1 -port Y -portbit 3"
+                    " -src design.sv:7.2-7.9")
     assert (mutant.option("mode"), mutant.option("port"), mutant.option("wire"), mutant.lines) == ("inv", "Y", "", (7,))
 
 
 def test_a_wrong_design_is_an_error():
     """What Yosys says comes with it."""
-    with pytest.raises(EngineError, match="^Yosys could not mutate the design: "):
+    with pytest.raises(EngineError, match=r"^Yosys could not mutate the design: "):
         mutated_text("module top(; endmodule", "top", [])

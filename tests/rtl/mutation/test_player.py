@@ -132,6 +132,7 @@ def test_what_is_loose_is_not_compared(play):
 
 def test_an_offer_ends_when_it_is_taken(play):
     """`offer` lowers valid after the cycle in which ready is high."""
-    offered = "set rst 1\nstep 2\nset rst 0\nstep 1\nset in_data 77\noffer in_valid in_ready\nstep 1\nexpect in_valid 0 1\nexpect out_data 77 fff\n"
+    offered = ("set rst 1\nstep 2\nset rst 0\nstep 1\nset in_data 77\noffer in_valid in_ready\nstep 1\n"
+               "expect in_valid 0 1\nexpect out_data 77 fff\n")
     assert play(offered) == ""
     assert play(offered, mutant=2) == "in_valid is not 0 but 01"
