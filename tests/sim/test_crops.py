@@ -12,6 +12,14 @@ from sim.testing import corner_inputs, random_machine, random_program
 from sim.testing.crops import crop
 
 
+def reads_padding_only(program, record, rows):
+    """Whether no row of the input lies under the windows of some output rows."""
+    extent = record.kernel[0] if isinstance(record, Pool) else record.dilation * (record.weights.shape[2] - 1) + 1
+    first = rows.start * record.stride - record.pads[0]
+    read = range(first, first + (len(rows) - 1) * record.stride + extent)
+    return read.stop <= 0 or read.start >= program.tensor(record.input).height
+
+
 @pytest.mark.parametrize("seed", range(40))
 def test_a_tile_gives_its_part_of_the_layer(seed):
     """Whatever rows and channels: the tile, simulated alone, gives what the whole Program has there."""
@@ -27,11 +35,11 @@ def test_a_tile_gives_its_part_of_the_layer(seed):
             continue
         y, o = rng.integers(0, rows), rng.integers(0, channels)
         wanted = range(int(y), int(rng.integers(y, rows)) + 1), range(int(o), int(rng.integers(o, channels)) + 1)
-        try:
-            tile = crop(program, record, codes, *wanted)
-        except InputError as error:
-            assert str(error) == f"tensor '{record.input}': height must be at least 1, not 0"
+        if reads_padding_only(program, record, wanted[0]):
+            with pytest.raises(InputError, match=r"^tensor '\w+': height must be at least 1, not 0$"):
+                crop(program, record, codes, *wanted)
             continue
+        tile = crop(program, record, codes, *wanted)
         found = simulate(tile.program, tile.inputs)
         np.testing.assert_array_equal(found[target.name][0], tile.output, err_msg=record.name)
         assert tile.output.shape == (len(wanted[1]), len(wanted[0]), target.width)
