@@ -60,7 +60,7 @@ def simulate(
 
 @app.command()
 def verify(
-    program: ProgramFile,
+    program: Annotated[Path | None, typer.Argument(help="A Program, *.safetensors.")] = None,
     machine: MachineName = "tiny",
     input_file: InputFile = None,
     images: Images = 1,
@@ -70,12 +70,24 @@ def verify(
         typer.Option(help="icarus starts at once, verilator is faster; auto: what will be done first.")] = "auto",
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Simulator processes that share the images.")] = 1,
     waves: Annotated[Path | None, typer.Option(help="Write the waveforms of the RTL, FST (Icarus Verilog).")] = None,
+    random: Annotated[int | None, typer.Option(min=1, help="Instead of a Program: this many random ones.")] = None,
+    coverage: Annotated[bool, typer.Option("--coverage", help="Name the situations no random Program met.")] = False,
+    keep: Annotated[Path, typer.Option(help="Where a random Program that fails is kept.")] = Path("failures"),
     as_json: AsJson = False,
 ) -> None:
-    """Run a Program in torch, in the simulator and on the RTL; compare every code, cycle and event."""
-    from bitwright.commands import run_verify
+    """Run a Program in torch, in the simulator and on the RTL; compare every code, cycle and event.
 
-    if not run_verify(program, machine, input_file, images, seed, simulator, jobs, waves, as_json):
+    With --random, the RTL runs Programs chosen for the situations they add and is compared with the simulator.
+    """
+    from bitwright.commands import run_verify, run_verify_random
+
+    if (program is None) == (random is None):
+        raise typer.BadParameter("give a Program or --random, one of them")
+    if program is not None:
+        equal = run_verify(program, machine, input_file, images, seed, simulator, jobs, waves, as_json)
+    else:
+        equal = run_verify_random(machine, random or 0, seed, simulator, coverage, keep, as_json)
+    if not equal:
         raise typer.Exit(1)
 
 

@@ -19,7 +19,8 @@ from sim.program import Program
 from sim.simulate import simulate
 from sim.technology import load_technology
 
-__all__ = ["run_allocate", "run_demo", "run_doctor", "run_estimate", "run_generate", "run_simulate", "run_verify"]
+__all__ = ["run_allocate", "run_demo", "run_doctor", "run_estimate", "run_generate", "run_simulate", "run_verify",
+           "run_verify_random"]
 
 
 def run_simulate(path: Path, input_file: Path | None, images: int, seed: int, out: Path | None, as_json: bool) -> None:
@@ -95,6 +96,34 @@ def run_verify(path: Path, machine: str, input_file: Path | None, images: int, s
                      "equal bits, equal cycles" if result.ok else "NOT EQUAL"]
     show(report, as_json)
     return result.ok
+
+
+def run_verify_random(machine: str, count: int, seed: int, simulator: str, coverage: bool, keep: Path,
+                      as_json: bool) -> bool:
+    """`bitwright verify --random`; True when everything is equal."""
+    from bitwright.on_rtl import AUTO
+    from bitwright.random_programs import verify_random
+    from rtl.engines import ICARUS, engine_named
+
+    target, engine = load_machine(machine), ICARUS if simulator == AUTO else engine_named(simulator)
+    with steps("verify", count) as progress:
+        result = verify_random(target, count, seed, engine, keep, progress)
+    met, ok = result.coverage, not result.failure
+    missing = [met.text(bin) for bin in met.missing]
+    report = Report({"ok": ok, "machine": target.name, "programs": result.programs, "records": result.records,
+                     "cycles": result.cycles, "failure": result.failure, "kept": str(result.kept or ""),
+                     "coverage_percent": met.percent, "coverage": [
+                         {"group": group, "bins": bins, "met": covered, "times": times}
+                         for group, bins, covered, times in met.table()], "missing": missing})
+    report.table(f"situations that random Programs met on machine '{target.name}'", ["group", "bins", "met", "times"],
+                 met.table())
+    report.lines += [f"missing {text}" for text in missing] if coverage else []
+    report.lines.append(f"{result.programs} Programs of {result.records} records, {result.cycles:,} cycles: "
+                        f"{met.covered} of {met.declared} bins, {met.percent:.1f} %")
+    report.lines += [f"the case kept in {result.kept} differs: {what}" for what in result.failure]
+    report.lines.append("equal bits, equal cycles" if ok else "NOT EQUAL")
+    show(report, as_json)
+    return ok
 
 
 def run_generate(out: Path, machine: str, as_json: bool) -> None:
