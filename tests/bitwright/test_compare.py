@@ -11,7 +11,10 @@ from sim.testing import corner_inputs, random_machine, random_program
 @pytest.fixture
 def run() -> tuple:
     rng = np.random.default_rng(3)
-    program = random_program(rng, random_machine(rng), layers=3, traits=[])
+    machine = random_machine(rng)
+    program = random_program(rng, machine, layers=3, traits=[])
+    while len(program.records) < 2:
+        program = random_program(rng, machine, layers=3, traits=[])
     return program, simulate(program, corner_inputs(rng, program, 2))
 
 
