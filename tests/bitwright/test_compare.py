@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from bitwright.compare import compare_codes
+from sim.formats import Format
+from sim.program import Conv, Program, Tensor
 from sim.simulate import simulate
 from sim.testing import corner_inputs, random_machine, random_program
 
@@ -50,3 +52,19 @@ def test_different_shapes_are_an_error_of_the_engine(run: tuple) -> None:
     other = dict(codes) | {name: codes[name][:1]}
     with pytest.raises(ValueError, match=rf"^tensor '{name}': a has shape .*, b \(1, .*\)$"):
         compare_codes(program, ("a", "b"), codes, other)
+
+
+def test_the_record_that_writes_the_part_is_named() -> None:
+    """A tensor of two parts has two writers; the difference is in the second one's channel."""
+    def conv(name: str, part: int) -> Conv:
+        one, zeros = np.ones((1, 1, 1, 1), np.int8), np.zeros(1, np.int64)
+        return Conv(name, "x", "y", one, Format(2, "signed"), np.ones((1, 1), np.int8), zeros, zeros, 0, 15,
+                    output_part=part)
+
+    u4 = Format(4, "unsigned")
+    program = Program((Tensor("x", 1, 1, (1,), u4), Tensor("y", 1, 1, (1, 1), u4)), (conv("a", 0), conv("b", 1)))
+    codes = {"x": np.zeros((1, 1, 1, 1), np.int32), "y": np.zeros((1, 2, 1, 1), np.int32)}
+    other = codes | {"y": np.array([[[[0]], [[4]]]], np.int32)}
+    first = compare_codes(program, ("a", "b"), codes, other).first
+    assert first is not None
+    assert (first.record, first.channel, first.plane) == ("b", 1, 2)
