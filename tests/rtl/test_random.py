@@ -45,7 +45,7 @@ MACHINES = (
                   region_words=32),
     small_machine("even", rows=4, columns=4, lanes=8, requantizers=2, acc_depth=1, stream_bits=8, act_regions=6,
                   region_words=128),
-    small_machine("thin", rows=2, columns=2, lanes=4, requantizers=2, acc_depth=7, stream_bits=8, act_regions=5,
+    small_machine("thin", rows=2, columns=2, lanes=8, requantizers=2, acc_depth=7, stream_bits=16, act_regions=5,
                   region_words=64),
     small_machine("slow", rows=1, columns=3, lanes=8, requantizers=1, acc_depth=4, stream_bits=4, act_regions=8,
                   region_words=64),
