@@ -8,18 +8,14 @@ Every arrow spans what the waveform shows; it is drawn only if that is what `sim
 from __future__ import annotations
 
 import argparse
-import json
-import re
 import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pywellen
-import wavedrom
 
 from rtl.geometry import Geometry
 from rtl.pairs import pair_layout
@@ -37,6 +33,17 @@ PERIOD = 10_000
 """Clock period [ps], the unit of time in the waveform."""
 LEAD = 3
 """Cycles shown before the first step issues."""
+LABEL, CYCLE, ROW, BOX = 120, 30, 26, 16
+"""Width of the names, of a cycle, height of a row and of a box in it [px]."""
+PAIR = "plane pair W·A"
+HEAD = """\
+<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="12">
+<title>A convolution on the RTL, cycle by cycle</title>
+<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="6" markerHeight="6" \
+orient="auto-start-reverse"><path d="M0 0L8 4L0 8z" fill="#b3261e"/></marker></defs>
+<style>rect{{fill:#dce9f7;stroke:#335}}.grid{{stroke:#ddd}}.idle{{stroke:#999}}.words{{fill:#222}}
+.span{{fill:none;stroke:#b3261e;marker-start:url(#tip);marker-end:url(#tip)}}.span-name{{fill:#b3261e;stroke:#fff;stroke-width:4;paint-order:stroke}}</style>
+<rect width="{width}" height="{height}" style="fill:#fff;stroke:none"/>"""
 
 
 def example() -> Plan:
@@ -99,7 +106,7 @@ class Arrow:
 
 
 def render(planned: Plan, wave: Waveform) -> str:
-    """WaveDrom's picture of the cycles from shortly before the first step to the end of the run."""
+    """The cycles from shortly before the first step to the end of the run."""
     line = timeline(planned)
     whole = range(line.total)
     layout = pair_layout(Geometry(planned.machine))
@@ -117,52 +124,70 @@ def render(planned: Plan, wave: Waveform) -> str:
 
     rows = {
         "beat in": busy("stream_valid", "stream_ready"), "operand read": busy("loader.bank_read"),
-        "weight read": busy("weights.read_rows"), "plane pair W·A": pairs("select"),
+        "weight read": busy("weights.read_rows"), PAIR: pairs("select"),
         "popcount": pairs("count"), "partial sum": pairs("add"),
         "accumulate": pairs("accumulate", "last"), "read sums": busy("drain"),
         "requantize": busy("requant.execute"), "write a plane": busy("packer.write"), "beat out": busy("out_valid"),
     }
     planes = zip(wave.values("pairs.w_plane", whole), wave.values("pairs.a_plane", whole), strict=True)
     labels = {cycle: f"{w}·{a}" for cycle, (w, a) in enumerate(planes)}
-    shown = range(rows["operand read"][0] - LEAD, line.total)
-    nodes: dict[tuple[str, int], str] = {}
-    edges = []
-    for arrow in arrows(planned, rows):
+    spans = arrows(planned, rows)
+    for arrow in spans:
         arrow.check()
-        tail, head = (nodes.setdefault(place, chr(ord("a") + len(nodes))) for place in (arrow.begin, arrow.end))
-        edges.append(f"{tail}<->{head} {arrow.name} = {arrow.length}")
-    signal = [{"name": "cycle", "wave": "=" * len(shown), "data": [str(cycle) for cycle in shown]},
-              *(lane(name, cycles, shown, labels if name == "plane pair W·A" else {}, nodes)
-                for name, cycles in rows.items())]
-    return str(wavedrom.render(json.dumps({"signal": signal, "edge": edges})).tostring()) + "\n"
+    return picture(rows, labels, range(rows["operand read"][0] - LEAD, line.total), spans)
 
 
 def arrows(planned: Plan, rows: Mapping[str, list[int]]) -> list[Arrow]:
     """The constants of the pipeline that the example shows."""
     (_, schedule), = planned.convs()
-    read, pairs, drains = rows["operand read"][0], rows["plane pair W·A"], rows["read sums"]
+    read, pairs, drains = rows["operand read"][0], rows[PAIR], rows["read sums"]
     second = rows["operand read"][schedule.read_cycles]
     end = rows["write a plane"][-1] + 1
     return [
-        Arrow("F", schedule.first_pair, ("operand read", read), ("plane pair W·A", pairs[0])),
+        Arrow("F", schedule.first_pair, ("operand read", read), (PAIR, pairs[0])),
         Arrow("S", schedule.step_cycles, ("operand read", read), ("operand read", second)),
-        Arrow("D", DRAIN, ("plane pair W·A", pairs[-1] + 1), ("read sums", drains[0])),
+        Arrow("D", DRAIN, (PAIR, pairs[-1] + 1), ("read sums", drains[0])),
         Arrow("ρ", schedule.requant_cycles, ("read sums", drains[0]),
               ("read sums", drains[schedule.requant_cycles])),
         Arrow("V", schedule.write_back, ("write a plane", end - schedule.write_back), ("write a plane", end)),
     ]
 
 
-def lane(name: str, cycles: list[int], shown: range, labels: Mapping[int, str],
-         nodes: Mapping[tuple[str, int], str]) -> dict[str, Any]:
-    """A row: a box in every cycle in which something happens."""
-    active = set(cycles)
-    wave = "".join("=" if cycle in active else "0" for cycle in shown)
-    return {
-        "name": name, "wave": re.sub("(?<=0)0", ".", wave),
-        "data": [labels.get(cycle, "") for cycle in shown if cycle in active],
-        "node": "".join(nodes.get((name, cycle), ".") for cycle in shown),
-    }
+def picture(rows: Mapping[str, list[int]], labels: Mapping[int, str], shown: range, spans: list[Arrow]) -> str:
+    """SVG: a row of boxes for each part, a column for each cycle, and the arrows over them."""
+    places = {name: index for index, name in enumerate(rows, start=1)}
+    width, height = LABEL + CYCLE * len(shown), ROW * (len(rows) + 1)
+
+    def x(cycle: int) -> int:
+        return LABEL + CYCLE * (cycle - shown.start)
+
+    def y(name: str) -> int:
+        return ROW * places[name] + ROW // 2
+
+    parts = [HEAD.format(width=width, height=height)]
+    for cycle in shown:
+        parts.append(f'<path class="grid" d="M{x(cycle)} {ROW}V{height}"/>')
+        parts.append(text(x(cycle) + CYCLE // 2, ROW // 2, str(cycle), "middle"))
+    for name, cycles in rows.items():
+        parts.append(text(LABEL - 8, y(name), name, "end"))
+        parts.append(f'<path class="idle" d="M{LABEL} {y(name) + BOX // 2}H{width}"/>')
+        for cycle in cycles:
+            if cycle in shown:
+                parts.append(f'<rect x="{x(cycle) + 1}" y="{y(name) - BOX // 2}" width="{CYCLE - 2}" height="{BOX}"/>')
+                if name == PAIR:
+                    parts.append(text(x(cycle) + CYCLE // 2, y(name), labels[cycle], "middle"))
+    for arrow in spans:
+        (tail, begin), (head, end) = arrow.begin, arrow.end
+        points = x(begin), y(tail), x(end), y(head)
+        parts.append('<path class="span" d="M{} {}L{} {}"/>'.format(*points))
+        parts.append(text((points[0] + points[2]) // 2, (points[1] + points[3]) // 2 - 7,
+                          f"{arrow.name} = {arrow.length}", "middle", "span-name"))
+    return "\n".join([*parts, "</svg>", ""])
+
+
+def text(x: int, y: int, words: str, anchor: str, kind: str = "words") -> str:
+    """A text whose middle is at height y."""
+    return f'<text class="{kind}" x="{x}" y="{y + 4}" text-anchor="{anchor}">{words}</text>'
 
 
 if __name__ == "__main__":
