@@ -49,7 +49,6 @@ class Accelerator(wiring.Component):
     violation, violation_record : an access would have left its tensor, in which record of the program
     illegal, illegal_record : an entry of a table breaks a limit of the machine, of which record. After either fault
         nothing is taken or begun any more; only reset clears it
-    progress : something moved in this cycle
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -70,7 +69,6 @@ class Accelerator(wiring.Component):
             "out_valid": Out(1), "out_ready": In(1), "out_data": Out(stream), "out_last": Out(1),
             "counter_number": In(range(len(COUNTERS))), "counter_value": Out(COUNTER_BITS),
             "violation": Out(1), "violation_record": Out(record), "illegal": Out(1), "illegal_record": Out(record),
-            "progress": Out(1),
         })
         self.control, self.fill, self.store = Control(geometry), FillEngine(geometry), StoreEngine(geometry)
         self.sequencer, self.taps, self.pixels = Sequencer(geometry), TapWalk(geometry), PixelWalk(geometry)
@@ -124,8 +122,6 @@ class Accelerator(wiring.Component):
             sequencer.init.eq(control.init), sequencer.begin.eq(control.begin),
             sequencer.bank_freed.eq(self.requant.tile_done), sequencer.tile_filled.eq(fill.filled),
             self.pool.pool_issued.eq(sequencer.record_issued & control.head.pool),
-            self.progress.eq(sequencer.issuing | self.requant.active | self.packer.write.any() | self.pool.write.any()
-                             | (self.stream_valid & self.stream_ready) | (self.out_valid & self.out_ready)),
         ]
 
     def _connect_fill(self, m: Module) -> None:

@@ -35,7 +35,7 @@ class Sequencer(wiring.Component):
     launch, step : the step whose operands will be there in time
     pixel_done, block_done : the step's last operand read, of a block's last pixel
     tile_issued : a row tile needs its weights no more; `record_issued`: nothing is left to issue
-    issuing : a step is under way; `wait_accumulator`, `wait_weights`: why nothing is issued
+    wait_accumulator, wait_weights : why nothing is issued
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -44,8 +44,7 @@ class Sequencer(wiring.Component):
         outputs = ("read", "first_segment", "last_segment", "tap_advance", "tap_restore", "tap_commit",
                    "pixel_advance", "pixel_restore", "pixel_commit", "tap_reset", "pixel_reset", "weight_read",
                    "weight_first", "weight_set", "weight_slot", "last_row_tile", "launch",
-                   "pixel_done", "block_done", "tile_issued", "record_issued", "wait_accumulator", "wait_weights",
-                   "issuing")
+                   "pixel_done", "block_done", "tile_issued", "record_issued", "wait_accumulator", "wait_weights")
         super().__init__({
             "descriptor": In(geometry.descriptor), "last_group": In(1),
             **{name: In(1) for name in flags}, **{name: Out(1) for name in outputs},
@@ -59,6 +58,7 @@ class Sequencer(wiring.Component):
         self.channel_block = Signal(BLOCK_BITS)
         self.tap_group = Signal(TAP_BITS)
         self.chunk, self.row_tile = Signal(PIXEL_BITS, name="chunk"), Signal(TILE_BITS, name="row_tile")
+        self.issuing = Signal()
         self.last_tap_group = Signal()
         self.step_end, self.block_end, self.group_end, self.tile_end, self.row_tile_end = (
             Signal(name=name) for name in ("step_end", "block_end", "group_end", "tile_end", "row_tile_end"))
