@@ -8,7 +8,7 @@ from typing import Any
 import cocotb
 from cocotbext.axi import AxiResp
 
-from rtl.benches.session import JOB, session
+from rtl.benches.session import JOB, LIMIT_US, session
 from rtl.image import IMAGE_VERSION
 from rtl.registers import ADDRESS_BITS, ID, REGISTER_VERSION, REGISTERS, counter_offset, register
 from sim.records import Conv, Load, Pool, Store
@@ -17,7 +17,7 @@ PRESSURES = [(0.0, 0.0), (0.3, 0.7), (0.8, 0.5)]
 """Probabilities of a gap on the streams and on the register bus."""
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=LIMIT_US, timeout_unit="us")
 @cocotb.parametrize(pressure=PRESSURES)
 async def results_do_not_depend_on_gaps(dut: Any, pressure: tuple[float, float]) -> None:
     """Maps and events of all programs are right, loaded one after another and run again and again."""
@@ -29,7 +29,7 @@ async def results_do_not_depend_on_gaps(dut: Any, pressure: tuple[float, float])
     await opened.run()
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=LIMIT_US, timeout_unit="us")
 async def packets_may_end_with_any_item(dut: Any) -> None:
     """A tlast at the end of every item changes nothing."""
     opened = await session(dut)
@@ -45,7 +45,7 @@ async def packets_may_end_with_any_item(dut: Any) -> None:
     await opened.run(load=False)
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=LIMIT_US, timeout_unit="us")
 async def registers_say_what_is_there(dut: Any) -> None:
     """Identity and versions; a run's progress and counters stay to be read."""
     opened = await session(dut)
@@ -61,7 +61,7 @@ async def registers_say_what_is_there(dut: Any) -> None:
     assert await read(counter_offset("cycles")) == int(dut.trace_cycle.value)
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=LIMIT_US, timeout_unit="us")
 async def every_address_answers(dut: Any) -> None:
     """Registers read and refuse as their access says; all other and all misaligned addresses answer SLVERR."""
     opened = await session(dut)
@@ -74,7 +74,7 @@ async def every_address_answers(dut: Any) -> None:
             assert response == expected, f"{access} of {offset:#x}: {response.name}"
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=LIMIT_US, timeout_unit="us")
 async def strobes_choose_bytes(dut: Any) -> None:
     """A write changes the strobed bytes of TIMEOUT alone."""
     opened = await session(dut)
@@ -84,7 +84,7 @@ async def strobes_choose_bytes(dut: Any) -> None:
     assert await opened.port.read(offset) == 0x1122BBAA
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=LIMIT_US, timeout_unit="us")
 async def accesses_may_overlap(dut: Any) -> None:
     """Addresses and data that run ahead of the answers, with gaps everywhere: every access is answered, in order."""
     opened = await session(dut)

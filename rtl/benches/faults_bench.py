@@ -13,6 +13,7 @@ from rtl.benches.session import (
     ABORT,
     CLEAR,
     JOB,
+    LIMIT_US,
     LOAD,
     ROUNDS,
     START,
@@ -35,7 +36,7 @@ WRONG_HEADERS = [("magic", 1), ("version", 2), ("signature", 77), ("compute", 0)
                  ("inward", 514), ("outward", 0), ("outward", 258)]
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=LIMIT_US, timeout_unit="us")
 async def wrong_images_are_refused(dut: Any) -> None:
     """Another header, another byte, a beat too few, a beat too many: a fault each, and nothing is loaded."""
     opened = await session(dut)
@@ -52,7 +53,7 @@ async def wrong_images_are_refused(dut: Any) -> None:
     await opened.load_fails(image + bytes(beat), FaultCode.LENGTH)
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=LIMIT_US, timeout_unit="us")
 async def a_refused_image_is_no_program(dut: Any) -> None:
     """After a fault the program that was there before is gone."""
     opened = await session(dut)
@@ -65,7 +66,7 @@ async def a_refused_image_is_no_program(dut: Any) -> None:
     await opened.run()
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=LIMIT_US, timeout_unit="us")
 async def illegal_records_are_named(dut: Any) -> None:
     """A record beyond the machine's limits stops the run, in every table."""
     opened = await session(dut)
@@ -77,7 +78,7 @@ async def illegal_records_are_named(dut: Any) -> None:
         assert f"in record '{opened.record_name(table, index)}'" in str(fault), str(fault)
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=LIMIT_US, timeout_unit="us")
 async def records_stay_in_their_places(dut: Any) -> None:
     """A record whose tensor ends early or begins late stops at the first access beyond it."""
     opened = await session(dut)
@@ -88,7 +89,7 @@ async def records_stay_in_their_places(dut: Any) -> None:
         assert f"in record '{opened.record_name('compute', index)}'" in str(fault), str(fault)
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=LIMIT_US, timeout_unit="us")
 async def packets_must_end_with_items(dut: Any) -> None:
     """A tlast within an item, and none at the end of the run, stop the machine."""
     opened = await session(dut)
@@ -106,7 +107,7 @@ def halves(cut: int, packet: bytes) -> list[bytes]:
     return [packet[:cut], packet[cut:]]
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=LIMIT_US, timeout_unit="us")
 async def streams_that_stall_for_ever(dut: Any) -> None:
     """A load or run whose beats end too early, and results that nobody takes, end by the watchdog."""
     opened = await session(dut)
@@ -129,7 +130,7 @@ async def streams_that_stall_for_ever(dut: Any) -> None:
     await opened.run()
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=LIMIT_US, timeout_unit="us")
 async def a_run_can_be_aborted_at_any_time(dut: Any) -> None:
     """After an abort in a random cycle of a run, with gaps on the streams, the next run is right."""
     opened = await session(dut)
@@ -155,7 +156,7 @@ async def aborted(opened: Session, task: Any) -> None:
         assert fault.code is FaultCode.ABORTED, str(fault)
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=LIMIT_US, timeout_unit="us")
 async def loading_and_doing_nothing_can_be_aborted(dut: Any) -> None:
     """An abort while an image is taken, and while nothing happens."""
     opened = await session(dut)
@@ -170,7 +171,7 @@ async def loading_and_doing_nothing_can_be_aborted(dut: Any) -> None:
     await opened.run()
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=LIMIT_US, timeout_unit="us")
 async def wrong_commands_stop_the_machine(dut: Any) -> None:
     """Start without a program, commands while busy, two at once; clear alone does nothing."""
     opened = await session(dut)
@@ -193,7 +194,7 @@ async def wrong_commands_stop_the_machine(dut: Any) -> None:
     await opened.run(load=False)
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=LIMIT_US, timeout_unit="us")
 async def nothing_else_is_done_while_stopped(dut: Any) -> None:
     """Until it is cleared, a machine that has stopped keeps its first fault and takes no commands."""
     opened = await session(dut)
@@ -205,7 +206,7 @@ async def nothing_else_is_done_while_stopped(dut: Any) -> None:
     await opened.run()
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=LIMIT_US, timeout_unit="us")
 async def flipped_bits_never_hang(dut: Any) -> None:
     """Tables with random bits flipped, their checksum right: the run ends, by itself or by a fault."""
     opened = await session(dut)
@@ -229,7 +230,7 @@ async def flipped_bits_never_hang(dut: Any) -> None:
         await opened.run()
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=LIMIT_US, timeout_unit="us")
 async def noise_is_no_image(dut: Any) -> None:
     """Random beats are refused, with LENGTH if they end within the header."""
     opened = await session(dut)
@@ -239,7 +240,7 @@ async def noise_is_no_image(dut: Any) -> None:
         await opened.load_fails(random.randbytes(size), FaultCode.LENGTH if within else FaultCode.HEADER)
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=LIMIT_US, timeout_unit="us")
 async def interrupts_follow_their_enables(dut: Any) -> None:
     """irq rises for enabled events alone, and falls when they are cleared."""
     opened = await session(dut)

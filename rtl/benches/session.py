@@ -27,6 +27,8 @@ TIMEOUT = 800
 """Cycles without a move after which the watchdog ends a test's run; no right one has as many."""
 ROUNDS = int(os.environ.get("BITWRIGHT_ROUNDS", "4"))
 """How often tests with random faults are repeated."""
+LIMIT_US = 1000 + 200 * ROUNDS
+"""Simulated time after which a test has failed: several times what any of them takes."""
 START, LOAD, ABORT, CLEAR = (register("CONTROL").field(name).mask for name in ("start", "load", "abort", "clear"))
 
 
