@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from rtl.formal import pe, requantizer
+from rtl.formal import buses, memories, pe, requantizer, sequencer, walks
 from rtl.formal.proof import Fault, Proof
 from sim.formats import Rounding
 from sim.machine import Machine, load_machine
@@ -13,6 +13,24 @@ from sim.machine import Machine, load_machine
 __all__ = ["PROOFS"]
 
 TINY, EDGE = load_machine("tiny"), load_machine("edge")
+
+
+SHALLOW = Machine(**TINY.model_dump() | {"name": "shallow", "act_regions": 4, "region_words": 4})
+"""Few address bits: their adders, which wrap at any width alike, are what a solver finds hardest here."""
+CONTROL = Machine(**TINY.model_dump() | {
+    "name": "control", "rows": 2, "columns": 2, "lanes": 4, "requantizers": 1, "stream_bits": 4, "acc_depth": 2,
+    "act_regions": 4, "region_words": 4})
+"""Little data, so that the solver has only control to think of."""
+
+
+def columns_of(columns: int) -> Machine:
+    """Tiny with so many columns."""
+    return Machine(**TINY.model_dump() | {"name": "columns", "columns": columns})
+
+
+def with_beats(bits: int) -> Machine:
+    """Tiny with streams of so many bits per cycle."""
+    return Machine(**TINY.model_dump() | {"name": "beats", "stream_bits": bits})
 
 
 def narrow(bits_w: int, bits_a: int) -> Machine:
@@ -29,7 +47,7 @@ def requantizer_proofs(machine: Machine) -> Iterator[Proof]:
     for name, harness, faults in (("terms", requantizer.terms, TERM_FAULTS),
                                   ("products", requantizer.products, PRODUCT_FAULTS),
                                   ("sums", requantizer.sums, SUM_FAULTS)):
-        yield Proof(f"requantizer, {name}, {machine.name}", sizes, partial(harness, machine), 1, faults, induction=True,
+        yield Proof(f"requantizer, {name}, {machine.name}", sizes, partial(harness, machine), 1, faults, induction=1,
                     nightly=nightly)
     for rounding in machine.roundings:
         yield Proof(f"requantizer, codes, {rounding}, {machine.name}", sizes,
@@ -72,14 +90,65 @@ CODE_FAULTS: dict[Rounding, tuple[Fault, ...]] = {
     "floor": (Fault("requantizer", "(self.rounding == HALF_EVEN) & (shift != 0)", "(shift != 0)"),),
 }
 
+STORE_FAULTS = (
+    Fault("store", "held & (~self.valid | self.ready)", "held"),
+    Fault("store", "with m.Elif(self.ready):", "with m.Else():"),
+)
+ORDER_FAULTS = (
+    Fault("bank_walk", "at_last.eq(here == self.last)", "at_last.eq(here == self.last + 1)"),
+    Fault("store", "Mux(ends, 0, self.bank_data[word - columns])", "self.bank_data[word - columns]"),
+)
+LITE_FAULTS = (
+    Fault("axi_lite", "addressed & filled & (~self.bvalid | self.bready)", "addressed & filled"),
+    Fault("axi_lite", "self.awready.eq(~addressed)", "self.awready.eq(1)"),
+    Fault("axi_lite", "addressed & (~self.rvalid | self.rready)", "addressed"),
+    Fault("axi_lite", "self.rresp.eq(Mux(self.read_error, SLVERR, OKAY))", "self.rresp.eq(OKAY)"),
+)
+OUTLET_FAULTS = (
+    Fault("outlet", "with m.If(self.out_valid & ~self.out_ready):", "with m.If(0):"),
+    Fault("outlet", "| (~self.out_valid & open_packet)", ""),
+    Fault("outlet", "self.cut.eq(~last), data.eq(0)", "self.cut.eq(0), data.eq(0)"),
+)
+TAP_FAULTS = (
+    Fault("walk", "wrapped.eq(bank >= columns)", "wrapped.eq(bank > columns)"),
+    Fault("walk", "current.column + d.dilation", "current.column + 1"),
+    Fault("walk", "+ Mux(wrapped, d.pitch, 0)", ""),
+)
+PIXEL_FAULTS = (
+    Fault("walk", "current.address + d.pixel_step", "current.address + d.pixel_step + 1"),
+    Fault("walk", "current.row + d.group_rows", "current.row + d.stride"),
+)
+LOADER_FAULTS = (
+    Fault("loader", "& (d.phase[c] == self.phase)", ""),
+    Fault("loader", "(column >= 0) & (column < d.width)", "(column >= 0) & (column <= d.width)"),
+    Fault("loader", "Mux(loaded.inside[c], word, ", "Mux(1, word, "),
+    Fault("loader", "m.d.comb += quotient.eq(self.tap_quotient[c])", "m.d.comb += quotient.eq(self.tap_quotient[0])"),
+)
+PORT_FAULTS = (
+    Fault("banks", "ram.ren.eq(operand | residual | store)", "ram.ren.eq(operand | residual)"),
+    Fault("banks", "Mux(load, self.load_data, self.write_data)", "self.write_data"),
+    Fault("banks", "(residual, self.residual_address), (store", "(residual, self.operand_address), (store"),
+)
+BOUND_FAULTS = (
+    Fault("protection", "(address < first) | (address > last)", "(address > last)"),
+    Fault("protection", "Mux(self.halt | write_outside, 0, self.write)", "Mux(self.halt, 0, self.write)"),
+)
+RECORD_FAULTS = (
+    Fault("sequencer", "Signal(2, init=2)", "Signal(2, init=3)"),
+    Fault("sequencer", "& bank_ok & weights_ok)", "& bank_ok)"),
+    Fault("sequencer", "free + self.bank_freed - (go & ~pool)", "free - (go & ~pool)"),
+    Fault("pairs", "done.valid & done.last & done.step.ends_tile", "done.valid & done.last"),
+)
+
+
 PROOFS = (
-    Proof("element, each stage", "tiny: 8 lanes", lambda: pe.stages(TINY), 1, ELEMENT_FAULTS, induction=True),
+    Proof("element, each stage", "tiny: 8 lanes", lambda: pe.stages(TINY), 1, ELEMENT_FAULTS, induction=1),
     Proof("element, each stage, full size", "edge: 64 lanes", lambda: pe.stages(EDGE), 1, ELEMENT_FAULTS[:1],
-          induction=True, nightly=True),
+          induction=1, nightly=True),
     Proof("element, planes", "tiny: 8 lanes, 8 x 8 bits", lambda: pe.weighted_sum(TINY), 4, PLANE_FAULTS,
-          induction=True),
+          induction=4),
     Proof("element, planes, full size", "edge: 64 lanes, 8 x 8 bits", lambda: pe.weighted_sum(EDGE), 4,
-          PLANE_FAULTS[:1], induction=True, nightly=True),
+          PLANE_FAULTS[:1], induction=4, nightly=True),
     Proof("element, products", "1 lane, 1..4 x 1..4 bits", lambda: pe.products(narrow(4, 4), 1), 23, PLANE_FAULTS[:2]),
     Proof("element, sums of products", "2 lanes, 1..2 x 1..2 bits", lambda: pe.products(narrow(2, 2), 2), 11,
           PLANE_FAULTS[:1]),
@@ -88,4 +157,20 @@ PROOFS = (
     Proof("element, wider sums of products", "2 lanes, 1..3 x 1..3 bits", lambda: pe.products(narrow(3, 3), 2), 16,
           PLANE_FAULTS[1:2], nightly=True),
     *(proof for machine in (TINY, EDGE) for proof in requantizer_proofs(machine)),
+    Proof("tap walk", "2 x 2 bits of (ky, kx), 3 columns, 4 address bits", partial(walks.taps, SHALLOW), 1, TAP_FAULTS,
+          induction=1),
+    Proof("pixel walk", "2 x 2 bits of (g, x), 4 address bits", partial(walks.pixels, SHALLOW), 1, PIXEL_FAULTS,
+          induction=1),
+    *(Proof(f"loader, {columns} columns", "strides 1..15", partial(walks.loader, columns_of(columns)), 4, LOADER_FAULTS,
+            nightly=columns > 3) for columns in (3, 4, 6, 7)),
+    Proof("memory ports", "tiny: 6 regions", partial(memories.ports, TINY), 1, PORT_FAULTS, induction=1),
+    Proof("bounds", "tiny: 3 columns", partial(memories.bounds, TINY), 1, BOUND_FAULTS, induction=1),
+    Proof("a record ends", "one or two of everything, at most 12 cycles of work",
+          partial(sequencer.record, CONTROL, 12), 46, RECORD_FAULTS, nightly=True),
+    Proof("AXI4-Lite", "everything", buses.axi_lite, 8, LITE_FAULTS, induction=2),
+    Proof("outlet", "8-bit beats", partial(buses.outlet, 8), 8, OUTLET_FAULTS, induction=2),
+    Proof("stores are offered", "tiny", partial(buses.store_stream, TINY), 8, STORE_FAULTS, induction=2),
+    *(Proof(f"stores in order, {bits}-bit beats, {depth} cycles", "3 banks of 8-bit words, up to 3 addresses",
+            partial(buses.store_order, with_beats(bits)), depth, ORDER_FAULTS[: 1 + (bits > 8)],
+            nightly=depth > 12) for bits, depth in ((16, 12), (16, 20), (8, 20), (4, 20))),
 )

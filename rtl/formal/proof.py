@@ -51,7 +51,7 @@ class Proof:
     harness: Callable[[], Module]
     depth: int
     faults: tuple[Fault, ...]
-    induction: bool = False
+    induction: int = 0
     memories: bool = False
     nightly: bool = False
 

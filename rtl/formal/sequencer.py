@@ -1,0 +1,118 @@
+"""The head of the pipeline: sequencer, pair engine and requantizer control in a closed loop, with any weights."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Mux, ResetSignal, Signal, Value
+from amaranth.lib import data
+
+from rtl.formal.harness import after_reset, assume, check, constant, free, past, probe
+from rtl.geometry import Geometry
+from rtl.pairs import PairEngine
+from rtl.requant_control import RequantControl
+from rtl.sequencer import Sequencer
+from sim.machine import Machine
+
+__all__ = ["record"]
+
+PATIENCE = 2
+"""Cycles after which a row tile's weights have come, once there is room for them."""
+SLOTS = 2
+"""Slots for weights, and accumulator banks."""
+DRAIN = 12
+"""Cycles of the pipeline from the last operand of a tile to its requantizer."""
+
+
+def record(machine: Machine, work: int) -> Module:
+    """A record of any small shape is issued and requantized to its end, and no register set is used twice at once.
+
+    Row tiles, chunks, tap groups and channel blocks number one or two, as do the pixels of a chunk, the bits of weights
+    and activations, the taps of a step, its phases and the terms; residuals have none to two bits. Row tiles times
+    chunks times the cycles of a chunk are at most `work`. Weights come when they like, but within PATIENCE cycles of
+    there being room.
+    """
+    m, geometry = after_reset(), Geometry(machine)
+    m.submodules.sequencer = sequencer = Sequencer(geometry)
+    m.submodules.pairs = pairs = PairEngine(geometry)
+    m.submodules.requant = requant = RequantControl(geometry)
+    d, since = _descriptor(m, geometry), Signal(8)
+    m.d.sync += since.eq(since + ~since.all())
+    for part in (sequencer, pairs, requant):
+        m.d.comb += part.descriptor.eq(d)
+    m.d.comb += [
+        sequencer.init.eq(since == 0), sequencer.begin.eq(since == 1), requant.begun.eq(since == 2),
+        sequencer.last_group.eq(free(m, 1, "last_group")), sequencer.bank_freed.eq(requant.tile_done),
+        pairs.launch.eq(sequencer.launch), pairs.step.eq(sequencer.step), requant.tile_ready.eq(pairs.tile_ready),
+    ]
+    _weights(m, sequencer)
+    _check_semaphores(m, sequencer, requant)
+    _check_sets(m, pairs, requant)
+    tiles, cycles = _size(m, geometry, d)
+    done, work_cycles = Signal(4), Signal(12)
+    m.d.sync += done.eq(done + requant.tile_done)
+    m.d.comb += work_cycles.eq(tiles * cycles)
+    assume(m, work_cycles <= work)
+    check(m, done <= tiles, "no tile is requantized twice")
+    check(m, (since < work_cycles + tiles * (DRAIN + PATIENCE) + 4) | (done == tiles), "the record ends in time")
+    return m
+
+
+def _descriptor(m: Module, geometry: Geometry) -> data.View:
+    """Any legal record of that size."""
+    d = constant(m, geometry.descriptor, "descriptor")
+    ones = ("row_tiles", "chunks", "chunk_pixels", "last_chunk_pixels", "tap_groups", "channel_blocks", "bits_w",
+            "bits_a", "segments", "phases", "bits_out", "residual_bits")
+    for name in ones:
+        assume(m, d[name] <= 1)
+    step, longest, slot = Signal(5), Signal(5), Signal(5)
+    per_step = (d.segments + 1) * (d.phases + 1)
+    reads, terms = per_step * (d.bits_a + 1), d.terms + d.residual_terms
+    m.d.comb += [
+        step.eq((d.bits_a + 1) * Mux(per_step > d.bits_w + 1, per_step, d.bits_w + 1)),
+        longest.eq(Mux(reads > d.bits_w + 1, reads, d.bits_w + 1)),
+        slot.eq(Mux(d.bits_out + 1 > terms * geometry.rows_per_unit, d.bits_out + 1, terms * geometry.rows_per_unit)),
+    ]
+    residual = d.has_residual & (d.residual_bits + 1 > slot)
+    assume(m, (d.terms >= 1) & (d.terms <= 2) & (d.residual_terms <= 1) & ~d.pool & ~d.lanewise)
+    assume(m, (d.groups == 0) & (d.last_groups == 0))
+    assume(m, (d.step_cycles == step - 1) & (d.launch_at == longest - 1) & (d.weights_from == longest - d.bits_w - 1))
+    assume(m, d.requant_cycles == Mux(residual, d.residual_bits + 1, slot) - 1)
+    return d
+
+
+def _size(m: Module, geometry: Geometry, d: data.View) -> tuple[Value, Value]:
+    """Tiles of the record, and at most the cycles of one."""
+    tiles, cycles, pixels = Signal(4), Signal(9), Signal(2)
+    m.d.comb += [
+        tiles.eq((d.row_tiles + 1) * (d.chunks + 1)),
+        pixels.eq(Mux(d.chunk_pixels > d.last_chunk_pixels, d.chunk_pixels, d.last_chunk_pixels) + 1),
+        cycles.eq(pixels * ((d.tap_groups + 1) * (d.channel_blocks + 1) * (d.step_cycles + 1) + d.requant_cycles + 1)),
+    ]
+    return tiles, cycles
+
+
+def _weights(m: Module, sequencer: Sequencer) -> None:
+    """Row tiles come in order, each when the one two before it was issued, sooner or later."""
+    held, came, waited = Signal(2), free(m, 1, "came"), Signal(range(PATIENCE + 1))
+    m.d.comb += sequencer.tile_filled.eq(came)
+    m.d.sync += [held.eq(held + came - past(m, sequencer.tile_issued, cleared=True)),
+                 waited.eq(Mux(came | (held == SLOTS), 0, waited + 1))]
+    assume(m, ~came | (held < SLOTS))
+    assume(m, came | (held == SLOTS) | (waited < PATIENCE))
+
+
+def _check_semaphores(m: Module, sequencer: Sequencer, requant: RequantControl) -> None:
+    """Counts of free banks, of filled slots and of complete tiles stay between none and all."""
+    for name, most in (("sequencer.free", SLOTS), ("sequencer.filled", SLOTS), ("requant.ready", SLOTS)):
+        count = probe(m, name, 2)
+        check(m, count <= most, f"{name} is at most {most}")
+        change = count - past(m, count)
+        check(m, ResetSignal() | past(m, ResetSignal()) | (change <= 1) & (change >= -1), f"{name} does not wrap")
+
+
+def _check_sets(m: Module, pairs: PairEngine, requant: RequantControl) -> None:
+    """Array and requantizer never have the same accumulator bank, and pairs of two steps never overlap."""
+    for name in ("add", "accumulate"):
+        pair = getattr(pairs, name)
+        check(m, ~(pair.valid & requant.active & (pair.step.bank == requant.bank)), f"{name}: the bank is the array's")
+    start = probe(m, "pairs.launch_2", 1)
+    check(m, ~start | ~pairs.select.valid | pairs.select.last, "a step's pairs end before the next step's begin")
