@@ -20,11 +20,14 @@ WIRE = re.compile(r"^  wire width (?P<width>\d+) (?P<name>\$\d+)\n", re.M)
 CHUNK = re.compile(r"(?P<wire>[\\$]\S+) \[(?P<high>\d+)(?::(?P<low>\d+))?\]|\d+'(?P<bits>[01x-]+)|(?P<whole>[\\$]\S+)")
 PLACE = re.compile(r"^  place (\S+)\n", re.M)
 """Where an operation stood."""
+CONSTANT = re.compile(r"\d+'([01]+)")
 READ = re.compile(r"(?<!\S)(?P<wire>\$\d+)(?: \[(?P<high>\d+)(?::\d+)?\])?")
 
 MODULAR = {"add", "sub", "mul", "and", "or", "xor", "not", "neg", "shl"}
 """The low bits of the result come from the low bits of the operands."""
 COMPARING = {"eq", "ne", "lt", "le", "gt", "ge"}
+MIRRORED = {"lt": "gt", "gt": "lt", "le": "ge", "ge": "le"}
+ORDERING = set(MIRRORED)
 RIGHT_SHIFTS = {"shr", "sshr", "shift"}
 SHIFTS = {"shl", *RIGHT_SHIFTS}
 
@@ -122,6 +125,8 @@ class _Module:
         cell = self.cells[wire]
         if not cell.needed:
             return ""
+        if (decided := _decided(cell)) is not None:
+            return f"  connect {cell.signals['Y']} 1'{decided:d}\n"
         return cell.text() if cell.kind == "mux" else _widened(cell)
 
     def _declared(self, found: re.Match[str]) -> str:
@@ -134,6 +139,27 @@ class _Module:
 def _bits(found: re.Match[str], wires: dict[str, int]) -> int:
     """Low bits of a wire that a reference to it needs."""
     return int(found["high"]) + 1 if found["high"] else wires.get(found["wire"], 0)
+
+
+def _decided(cell: _Cell) -> bool | None:
+    """What a comparison of an unsigned signal with a constant always gives, None if that depends.
+
+    On some machines a limit is 0, or more than a signal can hold.
+    """
+    if cell.kind not in ORDERING or cell.values["A_SIGNED"] or cell.values["B_SIGNED"]:
+        return None
+    kind, signal, limit = cell.kind, "A", CONSTANT.fullmatch(cell.signals["B"])
+    if limit is None:
+        kind, signal, limit = MIRRORED[kind], "B", CONSTANT.fullmatch(cell.signals["A"])
+    if limit is None:
+        return None
+    if kind in ("le", "gt"):
+        least, kind = int(limit[1], 2) + 1, {"le": "lt", "gt": "ge"}[kind]
+    else:
+        least = int(limit[1], 2)
+    if least == 0:
+        return kind == "ge"
+    return kind == "lt" if least >= 1 << cell.values[f"{signal}_WIDTH"] else None
 
 
 def _widened(cell: _Cell) -> str:

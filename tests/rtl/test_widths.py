@@ -30,6 +30,7 @@ def expressions(a: Value, b: Value, c: Value, d: Value) -> list[tuple[int, Value
         (3, c.bit_select(b, 3)), (5, Mux(b[0], a, c)), (12, Mux(b[1], d, c)), (1, a < c), (1, d >= b), (1, c == 300),
         (1, a != b), (4, (a & d) | c), (12, a ^ d), (3, carry + b), (1, carry.bool()), (2, Cat(a + b, c)),
         (7, (a + b) << 2), (5, ((a - b) + 1) * 3),
+        *((1, comparison) for k in (0, 3, 7, 8, 12) for comparison in (b < k, b <= k, b > k, b >= k, k < b, k >= b)),
     ]
 
 
@@ -101,6 +102,14 @@ def test_operations_are_as_wide_as_what_is_read():
         assert len(set(re.findall(r"_WIDTH (\d+)", body))) == 1, body
     three = re.search(r"cell \$mul .*?Y_WIDTH 3\n", text, re.S)
     assert three is not None
+
+
+def test_comparisons_that_are_decided_vanish():
+    """A signal of three bits is always at least 0 and at most 7: linters ask why one should compare."""
+    text = exact_widths(rtlil.convert(Mixed(), name="unit", emit_src=False))
+    assert not re.search(r"cell \$(?:ge|lt) .*\n(?:    .*\n)*?    connect \\B \d+'0+\n", text)
+    assert not re.search(r"cell \$(?:le|gt) .*\n(?:    .*\n)*?    connect \\B 3'111\n", text)
+    assert len(re.findall(r"^  connect (?:\$\d+|\\o\d+) 1'[01]$", text, re.M)) >= 10
 
 
 def test_what_nobody_reads_is_dropped():
