@@ -64,9 +64,10 @@ HINTS: Mapping[str, Mapping[Hashable, Decisions]] = {
     "by": {"its first residual": {**WITH_RESIDUAL, "residual_bits": [8], "activation_bits": [1], "weight_bits": [1]}},
     "lanes": {"one full": {"channels": [4, 8]}, "many full": {"channels": [8, 16]},
               "many short": {"channels": [9, 17]}},
-    "pixels": {"many short": FRESH},
+    "pixels": {"many short": {**FRESH, "stride": [1], "weight_bits": [1, 2]}},
     "rows": {"many short": FRESH},
-    "band": {band: {"large": [True], **FRESH, "activation_bits": [6, 7, 8], "channels": [8, 9, 10]}
+    "band": {band: {"large": [True], **FRESH, "activation_bits": [6, 7, 8], "channels": [1, 2, 3, 4], "stride": [1],
+                    "weight_bits": [1, 2]}
              for band in ("first", "inner", "last")},
     "band with residual": {has: {"large": [True], **FRESH, "activation_bits": [7, 8], "residual": [has]}
                            for has in (False, True)},
