@@ -5,7 +5,7 @@ from __future__ import annotations
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 
 from rtl.axi_lite import OKAY, SLVERR, AxiLiteSlave
-from rtl.formal.harness import after_reset, assume, check, drive_freely, free, past
+from rtl.formal.harness import after_reset, assume, check, drive_freely, free, past, probe
 from rtl.geometry import Geometry
 from rtl.outlet import Outlet
 from rtl.store import StoreEngine
@@ -77,6 +77,7 @@ def outlet(width: int) -> Module:
     with m.If(dut.out_valid & dut.out_ready):
         m.d.sync += packet.eq(~dut.out_last)
     check(m, _stays(m, dut.out_valid, dut.out_ready, dut.out_data, dut.out_last), "an offer stays until it is taken")
+    check(m, probe(m, "dut.open_packet", 1) == packet, "the outlet knows whether a packet is open")
     check(m, ~stopped | dut.cut | ~packet, "after a stop no packet is left open")
     check(m, ~(dut.in_valid & dut.in_ready) | (dut.out_valid & dut.out_ready & (dut.out_data == dut.in_data)),
           "what is taken from the core is passed")

@@ -38,11 +38,17 @@ setattr -unset init w:*
 async2sync
 chformal -lower
 memory -nordff -nomap
-opt -full
+opt_expr -full
+opt_merge
+opt_muxtree
+opt_reduce
+opt_merge
+opt_expr -full
 opt_clean
 dffunmap
 write_smt2 -wires harness.smt2
 """
+"""Without `opt`, which takes a register of unknown start for whatever constant suits it."""
 
 
 class Refuted(EngineError):

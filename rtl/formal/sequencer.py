@@ -28,7 +28,8 @@ def record(machine: Machine, work: int) -> Module:
     Row tiles, chunks, tap groups and channel blocks number one or two, as do the pixels of a chunk, the bits of weights
     and activations, the taps of a step, its phases and the terms; residuals have none to two bits. Row tiles times
     chunks times the cycles of a chunk are at most `work`. Weights come when they like, but within PATIENCE cycles of
-    there being room.
+    there being room. Then the record takes no longer than its work, PATIENCE for each tile and, since two tiles are
+    under way at once, DRAIN for every other tile.
     """
     m, geometry = after_reset(), Geometry(machine)
     m.submodules.sequencer = sequencer = Sequencer(geometry)
@@ -52,7 +53,8 @@ def record(machine: Machine, work: int) -> Module:
     m.d.comb += work_cycles.eq(tiles * cycles)
     assume(m, work_cycles <= work)
     check(m, done <= tiles, "no tile is requantized twice")
-    check(m, (since < work_cycles + tiles * (DRAIN + PATIENCE) + 4) | (done == tiles), "the record ends in time")
+    in_time = work_cycles + (tiles + 1)[1:] * DRAIN + tiles * PATIENCE + 4
+    check(m, (since < in_time) | (done == tiles), "the record ends in time")
     return m
 
 
