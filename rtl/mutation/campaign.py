@@ -130,7 +130,8 @@ class Campaign:
         """What the mutants of a family meet: troubles are for those that know of them, and take long."""
         if family == "top":
             return [*self.troubles, *self.programs[:TOP_PROGRAMS]]
-        return [*self.programs, *self.troubles] if family in ("control", "fill") else self.programs
+        aborts = [script for script in self.troubles if script.stem == "aborts"]
+        return [*self.programs, *(self.troubles if family in ("control", "fill") else aborts)]
 
 
 def _check(player: Player, scripts: Sequence[Path]) -> None:

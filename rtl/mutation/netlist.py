@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -11,11 +12,12 @@ from dataclasses import dataclass
 from hashlib import sha256
 from itertools import islice, zip_longest
 from pathlib import Path
+from typing import Any
 
 from rtl.ram import RAM_MODEL
 from sim.errors import EngineError
 
-__all__ = ["PORT", "Mutant", "mutated_text", "sample"]
+__all__ = ["PORT", "Mutant", "mutated_text", "sample", "unread"]
 
 PORT = "mutant"
 """Input that the design with mutants has besides: 0 is the design without a fault."""
@@ -127,6 +129,33 @@ def mutated_text(text: str, top: str, mutants: Sequence[Mutant]) -> str:
         (folder / "faults.ys").write_text("\n".join(faults))
         _yosys(folder, text, top, ["script faults.ys", "write_verilog -sv mutated.sv"])
         return (folder / "mutated.sv").read_text()
+
+
+def unread(text: str, top: str, mutants: Iterable[Mutant]) -> set[str]:
+    """Keys of the mutants that change nothing: of an output bit that nothing in its module reads, of a constant.
+
+    Raises
+    ------
+    EngineError
+        If Yosys fails.
+    """
+    with tempfile.TemporaryDirectory(prefix="bitwright-") as temporary:
+        folder = Path(temporary)
+        _yosys(folder, text, top, ["write_json design.json"])
+        modules = json.loads((folder / "design.json").read_text())["modules"]
+    return {mutant.key for mutant in mutants if _is_unread(mutant, modules[mutant.option("module")])}
+
+
+def _is_unread(mutant: Mutant, module: dict[str, Any]) -> bool:
+    cell = module["cells"][mutant.option("cell")]
+    port = mutant.option("port")
+    bit = cell["connections"][port][int(mutant.option("portbit"))]
+    if cell["port_directions"][port] != "output":
+        return mutant.option("mode") == f"const{bit}"
+    inputs = (other["connections"][name] for other in module["cells"].values()
+              for name, direction in other["port_directions"].items() if direction != "output")
+    outputs = (port["bits"] for port in module["ports"].values() if port["direction"] != "input")
+    return all(bit not in bits for bits in (*inputs, *outputs))
 
 
 def _yosys(folder: Path, text: str, top: str, commands: Sequence[str]) -> None:

@@ -6,10 +6,13 @@ from collections.abc import Sequence
 
 from rtl.mutation.campaign import Result
 from rtl.mutation.families import FAMILIES
+from rtl.mutation.netlist import unread
 from rtl.mutation.survivors import read_rules, reason_of
+from rtl.verilog import TOP
 
 __all__ = ["ENOUGH", "report"]
 
+UNREAD = "nothing reads this bit, or it has this value anyway"
 HEAD = "| family | mutants | found | not findable | missed | found of findable |"
 ENOUGH = 0.95
 """Of the mutants of every family that could be found."""
@@ -25,7 +28,9 @@ def report(results: Sequence[Result], text: str) -> tuple[str, bool]:
         Verilog that the mutants were made from.
     """
     source, rules = text.splitlines(), read_rules()
-    reasons = {result.key: reason_of(result.mutant, source, rules) for result in results if not result.script}
+    survivors = [result.mutant for result in results if not result.script]
+    dead = unread(text, TOP, survivors)
+    reasons = {mutant.key: UNREAD if mutant.key in dead else reason_of(mutant, source, rules) for mutant in survivors}
     rows, good = [HEAD, "|---|--:|--:|--:|--:|--:|"], True
     for family in FAMILIES:
         mine = [result for result in results if result.family == family]

@@ -49,6 +49,21 @@ HEAVY: tuple[Mapping[str, Sequence[object]], ...] = (
 )
 """What it may be."""
 HEAVY_ROUNDS = 3
+ONE_BIT: Mapping[str, Sequence[object]] = {"activation_bits": [1], "weight_bits": [1], "kernel": [1], "channels": [8]}
+QUICK: tuple[Mapping[str, Sequence[object]], ...] = (
+    {"kind": ["dense"], **ONE_BIT, "bipolar": [False], "wide": [True], "digits": [3]},
+    {"kind": ["dense"], **ONE_BIT, "bipolar": [True], "wide": [True], "digits": [3]},
+    {"kind": ["dense"], **ONE_BIT, "residual": [True], "residual_bits": [8], "digits": [1], "residual_digits": [1]},
+    {"kind": ["dense"], "bipolar": [True], "concat": [True], "channels": [1, 9], "extent": [5, 6]},
+    {"kind": ["dense"], "dilation": [2, 3], "padding": [True], "kernel": [3], "channels": [3], "activation_bits": [2]},
+    {"kind": ["depthwise"], "channels": [1, 2, 3], "stride": [2, 3], "kernel": [3], "padding": [True]},
+    {"kind": ["dense"], "extent": [9, 20], "channels": [1], "activation_bits": [1], "weight_bits": [1]},
+    {"kind": ["dense"], "channels": [8], "kernel": [1], "wide": [True], "clamp": [True], "window": [10], "digits": [3]},
+    {"kind": ["dense"], "large": [True], "channels": [8], "extent": [7, 8, 9], "residual": [True], "weight_bits": [2]},
+    {"kind": ["add"], "large": [True], "channels": [8, 16], "extent": [7, 8, 9], "residual_bits": [8]},
+)
+"""Layers that wait for the requantizer or the residual, and rarer shapes."""
+QUICK_SEED, QUICK_ROUNDS, QUICK_EXTENT = 1000, 3, 20
 IMAGES = 2
 """Runs of a Program one after another: the second one finds what the first one has left."""
 GAPS = 300
@@ -71,7 +86,7 @@ def write_scripts(machine: Machine, count: int, folder: Path) -> tuple[list[Path
 
 
 def _programs(machine: Machine, count: int) -> Iterator[tuple[int, Plan]]:
-    """First those that every entry of HEAVY leads to, then any."""
+    """First those that every entry of HEAVY leads to, then any, `count` together; then those of QUICK."""
     seed = 0
     while count:
         seed += 1
@@ -84,9 +99,23 @@ def _programs(machine: Machine, count: int) -> Iterator[tuple[int, Plan]]:
             planned = plan(program, machine.model_copy(update={"memory": _memory(rng, seed)}))
         except InputError:
             continue
-        if timeline(planned).total <= MOST_CYCLES and max(counter_values(planned).values()) < 1 << COUNTER_BITS:
+        if _is_short(planned):
             yield seed, planned
             count -= 1
+    for seed in range(QUICK_SEED, QUICK_SEED + QUICK_ROUNDS * len(QUICK)):
+        rng = np.random.default_rng(seed)
+        choices = SteeredChoices(RandomChoices(rng), [{**BUSY, **QUICK[seed % len(QUICK)]}], obedience=1)
+        try:
+            program = random_program(choices, machine, layers=1, extent=QUICK_EXTENT, channels=CHANNELS)
+            planned = plan(program, machine.model_copy(update={"memory": _memory(rng, seed)}))
+        except InputError:
+            continue
+        if _is_short(planned):
+            yield seed, planned
+
+
+def _is_short(planned: Plan) -> bool:
+    return timeline(planned).total <= MOST_CYCLES and max(counter_values(planned).values()) < 1 << COUNTER_BITS
 
 
 def _memory(rng: np.random.Generator, seed: int) -> Memory:

@@ -30,7 +30,7 @@ class Rule:
         Regular expression that is found in a line of Verilog of the cell or its wire.
     reason : str
     modes, ports : tuple of str
-        Kinds of fault, and patterns of `port[bit]`; empty: all.
+        Kinds of fault, and patterns of `port:bit`; empty: all.
     """
 
     module: str
@@ -45,7 +45,7 @@ class Rule:
         return (fnmatchcase(mutant.option("module"), self.module)
                 and (not self.modes or mutant.option("mode") in self.modes)
                 and (not self.ports or any(fnmatchcase(port, pattern) for pattern in self.ports))
-                and any(re.search(self.line, source[number - 1]) for number in mutant.lines))
+                and any(re.search(self.line, source[number - 1].strip()) for number in mutant.lines))
 
 
 def read_rules() -> tuple[Rule, ...]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import rtl.mutation.report
 from rtl.engines import VERILATOR
 from rtl.mutation import campaign
 from rtl.mutation.campaign import Campaign, Result
@@ -103,8 +104,9 @@ def test_unknown_families_are_named(player, tmp_path):
         new_campaign(tmp_path).run(["pools"], lambda _: None)
 
 
-def test_a_report_counts_what_could_be_found():
+def test_a_report_counts_what_could_be_found(monkeypatch):
     """A survivor with a reason is not counted, one without lowers the share, and below 95 % the report is bad."""
+    monkeypatch.setattr(rtl.mutation.report, "unread", lambda *_: set())
     found = [result(mutant("pool", 2, f"m{number}"), "a.txt") for number in range(19)]
     text, good = report([*found, result(mutant("pool", 3), "")], SOURCE)
     assert "| pool | 20 | 19 | 0 | 1 | 95.0% |" in text

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from rtl.mutation.netlist import Mutant, mutated_text, sample
+from rtl.mutation.netlist import Mutant, mutated_text, sample, unread
 from sim.errors import EngineError
 
 DESIGN = """\
@@ -61,3 +61,18 @@ def test_a_wrong_design_is_an_error():
     """What Yosys says comes with it."""
     with pytest.raises(EngineError, match=r"^Yosys could not mutate the design: "):
         mutated_text("module top(; endmodule", "top", [])
+
+
+def test_bits_that_nothing_reads_are_known():
+    """Of an output that is only used in part, the other bits are unread; inputs never are."""
+    design = """\
+module top(input [3:0] a, input [3:0] b, output [1:0] y);
+  wire [3:0] sum = a + b;
+  assign y = sum[1:0] ^ 2'd1;
+endmodule
+"""
+    mutants = sample(design, "top", {"all": ("top",)}, 30, 1)
+    sums = {mutant for mutant in mutants if "$add" in mutant.option("cell") and mutant.option("port") == "Y"}
+    found = unread(design, "top", mutants)
+    assert found == {mutant.key for mutant in sums if int(mutant.option("portbit")) > 1}
+    assert found
