@@ -143,17 +143,24 @@ def unread(text: str, top: str, mutants: Iterable[Mutant]) -> set[str]:
         folder = Path(temporary)
         _yosys(folder, text, top, ["write_json design.json"])
         modules = json.loads((folder / "design.json").read_text())["modules"]
-    return {mutant.key for mutant in mutants if _is_unread(mutant, modules[mutant.option("module")])}
+    return {mutant.key for mutant in mutants if _changes_nothing(mutant, modules)}
 
 
-def _is_unread(mutant: Mutant, module: dict[str, Any]) -> bool:
-    cell = module["cells"][mutant.option("cell")]
-    port = mutant.option("port")
-    bit = cell["connections"][port][int(mutant.option("portbit"))]
-    if cell["port_directions"][port] != "output":
-        return mutant.option("mode") == f"const{bit}"
-    inputs = (other["connections"][name] for other in module["cells"].values()
-              for name, direction in other["port_directions"].items() if direction != "output")
+def _changes_nothing(mutant: Mutant, modules: dict[str, Any]) -> bool:
+    module, port = modules[mutant.option("module")], mutant.option("port")
+    cell, number = module["cells"][mutant.option("cell")], int(mutant.option("portbit"))
+    bit = cell["connections"][port][number]
+    if cell["port_directions"][port] == "output":
+        return _is_unread(bit, module)
+    below = modules.get(cell["type"], {"cells": {}})
+    if below["cells"]:
+        return _is_unread(below["ports"][port]["bits"][number], below)
+    return mutant.option("mode") == f"const{bit}"
+
+
+def _is_unread(bit: int | str, module: dict[str, Any]) -> bool:
+    inputs = (cell["connections"][name] for cell in module["cells"].values()
+              for name, direction in cell["port_directions"].items() if direction != "output")
     outputs = (port["bits"] for port in module["ports"].values() if port["direction"] != "input")
     return all(bit not in bits for bits in (*inputs, *outputs))
 

@@ -108,7 +108,8 @@ class Script:
         times = timeline(plan)
         self.start(plan, inputs, exact)
         limit = 4 * times.total + 400 if exact else 40 * times.total + 1000
-        self.lines += [f"wait trace_busy 1 {START_LIMIT}", f"wait trace_busy 0 {limit}", "step 2", "quiet"]
+        self.lines += [f"wait trace_busy 1 {START_LIMIT}", f"wait trace_busy 0 {limit}", "step 2", "quiet",
+                       "expect trace_busy 0 1"]
         self.status("program")
         for name, value in counter_values(plan, exact).items():
             self.read(counter_offset(name), value & 0xFFFFFFFF)

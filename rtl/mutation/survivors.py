@@ -30,7 +30,7 @@ class Rule:
         Regular expression that is found in a line of Verilog of the cell or its wire.
     reason : str
     modes, ports : tuple of str
-        Kinds of fault, and patterns of `port:bit`; empty: all.
+        Kinds of fault, and patterns of `port:bit` or `port:bit/controlling bit`; empty: all.
     """
 
     module: str
@@ -42,9 +42,10 @@ class Rule:
     def covers(self, mutant: Mutant, source: Sequence[str]) -> bool:
         """Whether it speaks of a mutant of the Verilog `source`, by lines."""
         port = f"{mutant.option('port')}:{mutant.option('portbit')}"
+        names = port, f"{port}/{mutant.option('ctrlbit')}"
         return (fnmatchcase(mutant.option("module"), self.module)
                 and (not self.modes or mutant.option("mode") in self.modes)
-                and (not self.ports or any(fnmatchcase(port, pattern) for pattern in self.ports))
+                and (not self.ports or any(fnmatchcase(name, pattern) for name in names for pattern in self.ports))
                 and any(re.search(self.line, source[number - 1].strip()) for number in mutant.lines))
 
 
