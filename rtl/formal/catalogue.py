@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from rtl.formal import buses, memories, pe, requantizer, sequencer, walks
+from rtl.formal import buses, memories, pe, requantizer, sequencer, transfers, walks
 from rtl.formal.proof import Fault, Proof
 from sim.formats import Rounding
 from sim.machine import Machine, load_machine
@@ -133,6 +133,18 @@ BOUND_FAULTS = (
     Fault("protection", "(address < first) | (address > last)", "(address > last)"),
     Fault("protection", "Mux(self.halt | write_outside, 0, self.write)", "Mux(self.halt, 0, self.write)"),
 )
+OUTPUT_FAULTS = (
+    Fault("output_walk", "self.address + self.step", "self.address + self.block_step"),
+    Fault("output_walk", "Mux(wraps, block + self.block_step, block)", "block + self.block_step"),
+)
+TRANSFER_FAULTS = (
+    Fault("bank_walk", "at_last.eq(here == self.last)", "at_last.eq(here == self.last + 1)"),
+    Fault("bank_walk", "self.step & ~at_last if beyond else self.step", "self.step"),
+)
+SLOT_FAULTS = (
+    Fault("fill", "return open_tile | (free != 0)", "return open_tile | (free == free)"),
+    Fault("fill", "free + self.released - (tile_beat & ~open_tile)", "free + 1 - (tile_beat & ~open_tile)"),
+)
 RECORD_FAULTS = (
     Fault("sequencer", "Signal(2, init=2, ", "Signal(2, init=3, "),
     Fault("sequencer", "& bank_ok & weights_ok)", "& bank_ok)"),
@@ -161,10 +173,15 @@ PROOFS = (
           induction=1),
     Proof("pixel walk", "2 x 2 bits of (g, x), 4 address bits", partial(walks.pixels, SHALLOW), 1, PIXEL_FAULTS,
           induction=1),
+    Proof("output walk", "2 bits of pixel and row tile, 4 address bits", partial(walks.outputs, SHALLOW), 4,
+          OUTPUT_FAULTS, induction=1),
     *(Proof(f"loader, {columns} columns", "strides 1..15", partial(walks.loader, columns_of(columns)), 4, LOADER_FAULTS,
             nightly=columns > 3) for columns in (3, 4, 6, 7)),
     Proof("memory ports", "tiny: 6 regions", partial(memories.ports, TINY), 1, PORT_FAULTS, induction=1),
     Proof("bounds", "tiny: 3 columns", partial(memories.bounds, TINY), 1, BOUND_FAULTS, induction=1),
+    *(Proof(f"addresses of transfers, {words} words a beat", "tiny: 3 banks",
+            partial(transfers.addresses, TINY, words), 6, TRANSFER_FAULTS[:words], induction=1) for words in (1, 2)),
+    Proof("weight slots", "tiny", partial(transfers.slots, TINY), 3, SLOT_FAULTS, induction=1),
     Proof("a record ends, small", "one or two of everything, at most 6 cycles of work",
           partial(sequencer.record, CONTROL, 6), 26, RECORD_FAULTS[:2]),
     Proof("a record ends", "one or two of everything, at most 12 cycles of work",

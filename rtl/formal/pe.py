@@ -35,9 +35,10 @@ def stages(machine: Machine) -> Module:
             ("wen", 1), ("wdata", machine.acc_bits), ("waddr", len(dut.address))))
         old = probe(m, f"dut.bank_{bank}.rdata", signed(machine.acc_bits))
         total = Signal(machine.acc_bits, name=f"total_{bank}")
-        m.d.comb += total.eq(Mux(dut.fresh, 0, old).as_signed() + partial)
+        addend = Mux(dut.direct, dut.sum, partial) if geometry.depthwise_lanes else partial
+        m.d.comb += total.eq(Mux(dut.fresh, 0, old).as_signed() + addend)
         check(m, written == (dut.accumulate & (dut.bank == bank)), f"bank {bank} is written when it is accumulated in")
-        check(m, ~written | ((word == total) & (address == dut.address)), f"bank {bank} takes old plus partial sum")
+        check(m, ~written | ((word == total) & (address == dut.address)), f"bank {bank} takes its word plus the sum")
     return m
 
 
@@ -83,7 +84,7 @@ def products(machine: Machine, used: int) -> Module:
     m.submodules.dut = dut = ProcessingElement(geometry)
     drive_freely(m, dut, "w", "a", "count", "add", "first", "double", "negative")
     d = pairs.descriptor
-    product = Signal(signed(geometry.partial_bits))
+    product = Signal(signed(geometry.partial_bits + 8))
     weights, activations = ([constant(m, 8, f"{name}_{lane}") for lane in range(used)] for name in "wa")
     m.d.comb += product.eq(sum(
         _code(m, w, d.bits_w, d.signed_w) * _code(m, a, d.bits_a, d.signed_a)

@@ -12,10 +12,12 @@ from amaranth.lib import data
 from rtl.formal.harness import after_reset, assume, check, constant, drive_freely, free, past, probe
 from rtl.geometry import Geometry
 from rtl.loader import Loader
+from rtl.output_walk import OutputWalk
 from rtl.walk import PixelWalk, TapWalk
+from sim.limits import PIXEL_BITS, TILE_BITS
 from sim.machine import Machine
 
-__all__ = ["loader", "pixels", "taps"]
+__all__ = ["loader", "outputs", "pixels", "taps"]
 
 COUNT = 2
 """Bits of the coordinates in a kernel, of an output pixel and of its row group."""
@@ -174,4 +176,38 @@ def loader(machine: Machine) -> Module:
         check(m, ~arrived | (dut.word[c] == past(m, word)), f"column {c} gets its bank's word, or the zero point")
         wanted.append(past(m, Mux(asked & inside, 1 << dut.tap_bank[c], 0)))
     check(m, ResetSignal() | past(m, ResetSignal()) | (dut.bank_read == reduce(or_, wanted)), "nothing else is read")
+    return m
+
+
+def outputs(machine: Machine) -> Module:
+    """The output walk, whatever steps led there, stands at pixel p of row tile t, in the block and lanes of t.
+
+    A block holds G row tiles: t is group t mod G of block t // G, at address `base + t // G * block_step + p * step`.
+    p and t are below 2**COUNT; the record does not run on depthwise lanes.
+    """
+    m, geometry = after_reset(), Geometry(machine)
+    m.submodules.dut = dut = OutputWalk(geometry)
+    drive_freely(m, dut, "descriptor", "base", "step", "block_step")
+    d, address = dut.descriptor, geometry.address_bits
+    m.d.comb += [d.eq(constant(m, geometry.descriptor, "fields")), dut.base.eq(constant(m, address, "base")),
+                 dut.step.eq(constant(m, address, "step")), dut.block_step.eq(constant(m, address, "block_step"))]
+    assume(m, ~d.lanewise & (d.groups == 0) & (d.last_groups == 0) & (d.pixels < 1 << COUNT))
+    begun, pixel, tile = Signal(), Signal(COUNT), Signal(COUNT)
+    m.d.sync += begun.eq(begun | dut.reset)
+    last = pixel == d.pixels
+    assume(m, ~(dut.advance & last & tile.all()))
+    with m.If(dut.reset):
+        m.d.sync += [pixel.eq(0), tile.eq(0)]
+    with m.Elif(dut.advance):
+        m.d.sync += [pixel.eq(Mux(last, 0, pixel + 1)), tile.eq(tile + last)]
+    block = Signal(address, name="block_start")
+    blocks_before = Signal(COUNT)
+    m.d.comb += blocks_before.eq(tile // geometry.groups)
+    m.d.comb += block.eq(_steps(m, dut.base, dut.block_step, blocks_before, "block"))
+    inside = [probe(m, "dut.pixel", PIXEL_BITS) == pixel, probe(m, "dut.row_tile", TILE_BITS) == tile,
+              probe(m, "dut.block", address) == block, probe(m, "dut.inner", 1) == 0, pixel <= d.pixels]
+    check(m, ~begun | Cat(inside).all(), "the counts are those of the loops")
+    check(m, ~begun | (dut.address == _steps(m, block, dut.step, pixel, "pixel")), "the address is the pixel's")
+    check(m, ~begun | (dut.group == tile % geometry.groups), "the group is the row tile's")
+    check(m, ~begun | (dut.last == (last & (tile == d.row_tiles))), "the last pixel is known")
     return m
