@@ -148,18 +148,28 @@ def _decided(cell: _Cell) -> bool | None:
     """
     if cell.kind not in ORDERING or cell.values["A_SIGNED"] or cell.values["B_SIGNED"]:
         return None
-    kind, signal, limit = cell.kind, "A", CONSTANT.fullmatch(cell.signals["B"])
-    if limit is None:
-        kind, signal, limit = MIRRORED[kind], "B", CONSTANT.fullmatch(cell.signals["A"])
-    if limit is None:
+    kind, signal, least = cell.kind, "A", _constant(cell.signals["B"])
+    if least is None:
+        kind, signal, least = MIRRORED[kind], "B", _constant(cell.signals["A"])
+    if least is None:
         return None
     if kind in ("le", "gt"):
-        least, kind = int(limit[1], 2) + 1, {"le": "lt", "gt": "ge"}[kind]
-    else:
-        least = int(limit[1], 2)
+        least, kind = least + 1, {"le": "lt", "gt": "ge"}[kind]
     if least == 0:
         return kind == "ge"
     return kind == "lt" if least >= 1 << cell.values[f"{signal}_WIDTH"] else None
+
+
+def _constant(signal: str) -> int | None:
+    """The number that a signal always is; Amaranth's 0 has no bits.
+
+    >>> _constant("4'0101"), _constant("{  }"), _constant("\\\\a [0]")
+    (5, 0, None)
+    """
+    if not _chunks(signal):
+        return 0
+    found = CONSTANT.fullmatch(signal)
+    return int(found[1], 2) if found else None
 
 
 def _widened(cell: _Cell) -> str:
