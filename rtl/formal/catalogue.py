@@ -147,7 +147,10 @@ SLOT_FAULTS = (
 )
 RECORD_FAULTS = (
     Fault("sequencer", "Signal(2, init=2, ", "Signal(2, init=3, "),
+    Fault("sequencer", "& (passed == d.bits_a))", "& (passed == 0))"),
     Fault("sequencer", "& bank_ok & weights_ok)", "& bank_ok)"),
+    Fault("sequencer", "self.pixel_restore.eq(self.block_end)", "self.pixel_restore.eq(0)"),
+    Fault("sequencer", "self.tap_commit.eq(self.group_end)", "self.tap_commit.eq(self.block_end)"),
     Fault("sequencer", "free + self.bank_freed - (go & ~pool)", "free - (go & ~pool)"),
     Fault("pairs", "done.valid & done.last & done.step.ends_tile", "done.valid & done.last"),
 )
@@ -183,7 +186,7 @@ PROOFS = (
             partial(transfers.addresses, TINY, words), 6, TRANSFER_FAULTS[:words], induction=1) for words in (1, 2)),
     Proof("weight slots", "tiny", partial(transfers.slots, TINY), 3, SLOT_FAULTS, induction=1),
     Proof("a record ends, small", "one or two of everything, at most 6 cycles of work",
-          partial(sequencer.record, CONTROL, 6), 26, RECORD_FAULTS[:2]),
+          partial(sequencer.record, CONTROL, 6), 26, RECORD_FAULTS[:3]),
     Proof("a record ends", "one or two of everything, at most 12 cycles of work",
           partial(sequencer.record, CONTROL, 12), 50, RECORD_FAULTS, nightly=True),
     Proof("AXI4-Lite", "everything", buses.axi_lite, 8, LITE_FAULTS, induction=2),

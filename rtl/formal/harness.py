@@ -53,14 +53,14 @@ def drive_freely(m: Module, component: wiring.Component, *driven: str) -> None:
 def probe(m: Module, path: str, shape: object) -> Signal:
     """An inner signal of the design by its path below the harness: `dut.partial` is `partial` of submodule `dut`."""
     signal = Signal(shape, name=f"probe_{path.replace('.', '_')}")
-    m.submodules[f"{signal.name}_cell"] = Instance(PROBE, p_PATH=path, o_value=Value.cast(signal))
+    m.submodules += Instance(PROBE, p_PATH=path, o_value=Value.cast(signal))
     return signal
 
 
 def cut(m: Module, path: str, shape: object) -> Signal:
     """An inner signal as `probe`, but cut off from what drives it: it may have any value in any cycle."""
     signal = Signal(shape, name=f"cut_{path.replace('.', '_')}")
-    m.submodules[f"{signal.name}_cell"] = Instance(CUT, p_PATH=path, o_value=Value.cast(signal))
+    m.submodules += Instance(CUT, p_PATH=path, o_value=Value.cast(signal))
     return signal
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, ResetSignal, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, ResetSignal, Signal, Value
 from amaranth.lib import data
 
 from rtl.formal.harness import after_reset, assume, check, constant, free, past, probe
@@ -10,6 +10,8 @@ from rtl.geometry import Geometry
 from rtl.pairs import PairEngine
 from rtl.requant_control import RequantControl
 from rtl.sequencer import Sequencer
+from rtl.walk import PixelWalk, TapWalk
+from sim.limits import TAP_BITS
 from sim.machine import Machine
 
 __all__ = ["record"]
@@ -23,7 +25,7 @@ DRAIN = 12
 
 
 def record(machine: Machine, work: int) -> Module:
-    """A record of any small shape is issued and requantized to its end, and no register set is used twice at once.
+    """A record of any small shape is read in the order of its loops and requantized to its end, and sets never clash.
 
     Row tiles, chunks, tap groups and channel blocks number one or two, as do the pixels of a chunk, the bits of weights
     and activations, the taps of a step, its phases and the terms; residuals have none to two bits. Row tiles times
@@ -41,12 +43,14 @@ def record(machine: Machine, work: int) -> Module:
         m.d.comb += part.descriptor.eq(d)
     m.d.comb += [
         sequencer.init.eq(since == 0), sequencer.begin.eq(since == 1), requant.begun.eq(since == 2),
-        sequencer.last_group.eq(free(m, 1, "last_group")), sequencer.bank_freed.eq(requant.tile_done),
+        sequencer.bank_freed.eq(requant.tile_done),
         pairs.launch.eq(sequencer.launch), pairs.step.eq(sequencer.step), requant.tile_ready.eq(pairs.tile_ready),
     ]
     _weights(m, sequencer)
     _check_semaphores(m, sequencer, requant)
     _check_sets(m, pairs, requant)
+    _check_order(m, sequencer)
+    _check_walks(m, sequencer)
     tiles, cycles = _size(m, geometry, d)
     done, work_cycles = Signal(4), Signal(12)
     m.d.sync += done.eq(done + requant.tile_done)
@@ -112,9 +116,55 @@ def _check_semaphores(m: Module, sequencer: Sequencer, requant: RequantControl) 
 
 
 def _check_sets(m: Module, pairs: PairEngine, requant: RequantControl) -> None:
-    """Array and requantizer never have the same accumulator bank, and pairs of two steps never overlap."""
+    """Array and requantizer never have the same accumulator bank, and the pairs of two steps never overlap."""
     for name in ("add", "accumulate"):
         pair = getattr(pairs, name)
         check(m, ~(pair.valid & requant.active & (pair.step.bank == requant.bank)), f"{name}: the bank is the array's")
     start = probe(m, "pairs.launch_2", 1)
     check(m, ~start | ~pairs.select.valid | pairs.select.last, "a step's pairs end before the next step's begin")
+
+
+def _check_order(m: Module, sequencer: Sequencer) -> None:
+    """Reads go through the loops in the contract's order: each is the successor of the one before, the first is 0."""
+    d = sequencer.descriptor
+    loops = ((sequencer.phase, d.phases), (d.bits_a - sequencer.plane, d.bits_a),
+             (probe(m, "sequencer.segment", TAP_BITS), d.segments), (sequencer.pixel, sequencer.pixels),
+             (sequencer.channel_block, d.channel_blocks), (sequencer.tap_group, d.tap_groups),
+             (sequencer.chunk, d.chunks), (sequencer.row_tile, d.row_tiles))
+    expected: list[Signal] = []
+    carry: Value = sequencer.read
+    for i, (index, limit) in enumerate(loops):
+        expected.append(Signal(3, name=f"expected_{i}"))
+        ends = index == limit
+        with m.If(carry):
+            m.d.sync += expected[i].eq(Mux(ends, 0, index + 1))
+        carry = carry & ends
+    over = Signal()
+    with m.If(carry):
+        m.d.sync += over.eq(1)
+    right = Cat(index == following for (index, _), following in zip(loops, expected, strict=True))
+    check(m, ~sequencer.read | right.all(), "reads come in the order of the loops")
+    check(m, ~sequencer.read | ~over, "after the last read there is none")
+    ended = Signal()
+    m.d.sync += ended.eq(ended | sequencer.record_issued)
+    check(m, ~ended | over, "a record that was issued was read to its end")
+
+
+def _check_walks(m: Module, sequencer: Sequencer) -> None:
+    """At every read the walks stand at the tap and at the output pixel of the loops."""
+    d = sequencer.descriptor
+    m.submodules.tap_walk = taps = TapWalk(sequencer.geometry)
+    m.submodules.pixel_walk = pixels = PixelWalk(sequencer.geometry)
+    for walk, name in ((taps, "tap"), (pixels, "pixel")):
+        m.d.comb += [walk.descriptor.eq(d), *(getattr(walk, step).eq(getattr(sequencer, f"{name}_{step}"))
+                                              for step in ("advance", "restore", "commit", "reset"))]
+    m.d.comb += sequencer.last_group.eq(pixels.last_group)
+    tap = data.View(taps.state, probe(m, "tap_walk.current", taps.state.size)).tap
+    place = data.View(pixels.state, probe(m, "pixel_walk.current", pixels.state.size))
+    segment = probe(m, "sequencer.segment", TAP_BITS)
+    assume(m, d.out_width <= 1)
+    at_tap = tap == sequencer.tap_group[:2] * (d.segments[:1] + 1) + segment
+    at_pixel = (place.group[:4] * (d.out_width[:1] + 1) + place.x[:1]
+                == sequencer.chunk[:2] * (d.chunk_pixels[:1] + 1) + sequencer.pixel[:1])
+    check(m, ~sequencer.read | at_tap, "the tap walk stands at the loops' tap")
+    check(m, ~sequencer.read | at_pixel, "the pixel walk stands at the loops' pixel")
