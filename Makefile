@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # torch's threads and one pytest worker per core get in each other's way.
 PYTEST := OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n auto --maxprocesses=8 --dist=worksteal
 
-.PHONY: help setup icarus compiler demo test nightly mutants lint docs clean distclean
+.PHONY: help setup icarus compiler demo test nightly mutants proofs lint docs clean distclean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -20,6 +20,9 @@ test: setup  ## the test suite
 
 nightly: setup compiler  ## the test suite and what takes too long for every change
 	@$(PYTEST) --hypothesis-profile=nightly --coverage-goal 100
+
+proofs: setup  ## the formal proofs and the faults that they must find, as a table with their times
+	@$(VENV)/bin/python -m rtl.formal
 
 mutants: setup compiler  ## faults in the netlist and whether they are found: writes mutants-out/, goes on where it stopped
 	@$(VENV)/bin/python -m rtl.mutation
