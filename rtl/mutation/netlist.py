@@ -151,18 +151,22 @@ def _changes_nothing(mutant: Mutant, modules: dict[str, Any]) -> bool:
     cell, number = module["cells"][mutant.option("cell")], int(mutant.option("portbit"))
     bit = cell["connections"][port][number]
     if cell["port_directions"][port] == "output":
-        return _is_unread(bit, module)
-    below = modules.get(cell["type"], {"cells": {}})
-    if below["cells"]:
-        return _is_unread(below["ports"][port]["bits"][number], below)
-    return mutant.option("mode") == f"const{bit}"
+        return not _is_read(bit, module, modules)
+    return mutant.option("mode") == f"const{bit}" or not _takes(cell, port, number, modules)
 
 
-def _is_unread(bit: int | str, module: dict[str, Any]) -> bool:
-    inputs = (cell["connections"][name] for cell in module["cells"].values()
-              for name, direction in cell["port_directions"].items() if direction != "output")
-    outputs = (port["bits"] for port in module["ports"].values() if port["direction"] != "input")
-    return all(bit not in bits for bits in (*inputs, *outputs))
+def _is_read(bit: int | str, module: dict[str, Any], modules: dict[str, Any]) -> bool:
+    """Whether a port of the module gives a bit, or a cell in it takes it."""
+    return (any(bit in port["bits"] for port in module["ports"].values() if port["direction"] != "input")
+            or any(own == bit and _takes(cell, port, number, modules)
+                   for cell in module["cells"].values() for port, bits in cell["connections"].items()
+                   if cell["port_directions"][port] != "output" for number, own in enumerate(bits)))
+
+
+def _takes(cell: dict[str, Any], port: str, number: int, modules: dict[str, Any]) -> bool:
+    """Whether a cell does something with an input bit: all do but submodules that ignore it."""
+    inside = modules.get(cell["type"], {"cells": {}})
+    return not inside["cells"] or _is_read(inside["ports"][port]["bits"][number], inside, modules)
 
 
 def _yosys(folder: Path, text: str, top: str, commands: Sequence[str]) -> None:

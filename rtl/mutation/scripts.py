@@ -204,9 +204,10 @@ def _beats(bits: Bits, width: int, fill: int = 0) -> list[int]:
 def counter_values(plan: Plan, exact: bool = True) -> dict[str, int]:
     """Values of the counters after a run; without `exact` those that do not depend on when beats come."""
     times, machine, per_record = timeline(plan), plan.machine, events(plan)
-    total = {name: sum(record.get(name, 0) for record in per_record) for name in (*EVENTS, "stream_out_bits")}
+    total = {name: sum(record.get(name, 0) for record in per_record) for name in EVENTS}
     values = {name: total[name] for name in COUNTERS if name in total} | {
         "pairs": times.pairs, "pair_elements": total["pair_lanes"] // machine.lanes,
+        "lane_steps": total["lane_adds"] // max(1, machine.depthwise_lanes),
         "stream_in_beats": total["stream_in_bits"] // machine.stream_bits,
         "stream_out_beats": total["stream_out_bits"] // machine.stream_bits}
     if exact:
