@@ -179,7 +179,7 @@ PROOFS = (
     Proof("output walk", "2 bits of pixel and row tile, 4 address bits", partial(walks.outputs, SHALLOW), 4,
           OUTPUT_FAULTS, induction=1),
     *(Proof(f"loader, {columns} columns", "strides 1..15", partial(walks.loader, columns_of(columns)), 4, LOADER_FAULTS,
-            nightly=columns > 3) for columns in (3, 4, 6, 7)),
+            nightly=columns > 3) for columns in (3, 4)),
     Proof("memory ports", "tiny: 6 regions", partial(memories.ports, TINY), 1, PORT_FAULTS, induction=1),
     Proof("bounds", "tiny: 3 columns", partial(memories.bounds, TINY), 1, BOUND_FAULTS, induction=1),
     *(Proof(f"addresses of transfers, {words} words a beat", "tiny: 3 banks",

@@ -157,7 +157,8 @@ def loader(machine: Machine) -> Module:
     assume(m, (stride != 0) & (first < columns))
     for c in range(columns):
         phase = Array([c // (columns // gcd(s or 1, columns)) for s in range(16)])[stride]
-        m.d.comb += dut.tap_bank[c].eq((stride * c + first) % columns)
+        bank = first + Array([s * c % columns for s in range(16)])[stride]
+        m.d.comb += dut.tap_bank[c].eq(Mux(bank >= columns, bank - columns, bank))
         assume(m, d.phase[c] == phase)
     wanted: list[Value] = []
     for c in range(columns):
