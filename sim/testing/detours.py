@@ -13,7 +13,7 @@ WAYS = ("as it is", "twice", "by parts", "rows of parts")
 """How a tensor comes to lie in the host's memory: alone, or in copies, below each other or as parts of one tensor."""
 
 
-def detour(draft: Draft, source: Tensor, computed: bool) -> Tensor:
+def detour(draft: Draft, source: Tensor, computed: bool, parts: bool) -> Tensor:
     """Store `source`, unless it is an input, and load some rows of it back.
 
     Parameters
@@ -23,13 +23,15 @@ def detour(draft: Draft, source: Tensor, computed: bool) -> Tensor:
         Already part of it.
     computed : bool
         Whether a Conv or Pool has written it; if not, the host has it.
+    parts : bool
+        Whether what comes back may have several parts.
 
     Returns
     -------
     Tensor
         What the next layer may read.
     """
-    host = _stored(draft, source) if computed else source
+    host = _stored(draft, source, parts) if computed else source
     height = draft.choices.integer("loaded_rows", 1, host.height)
     first = draft.choices.integer("first_row", 0, host.height - height)
     target = draft.tensor(height, host.width, host.parts, host.format)
@@ -41,9 +43,9 @@ def detour(draft: Draft, source: Tensor, computed: bool) -> Tensor:
     return target
 
 
-def _stored(draft: Draft, source: Tensor) -> Tensor:
+def _stored(draft: Draft, source: Tensor, several: bool) -> Tensor:
     """Store `source`, as often as the way it goes wants; the tensor in the host's memory."""
-    way = draft.choices.choice("way", WAYS if len(source.parts) == 1 else WAYS[:2])
+    way = draft.choices.choice("way", WAYS if several and len(source.parts) == 1 else WAYS[:2])
     if way == "as it is":
         draft.records.append(Store(draft.record_name(), source.name, source.name))
         return source

@@ -23,6 +23,8 @@ KINDS = ("dense", "linear", "depthwise", "average", "add", "max")
 TRAITS = ("residual", "concat", "bipolar", "unsigned", "wide", "wrap", "detour", "large")
 """What it can add: residuals, tensors of several parts, bipolar and unsigned weights, wide final outputs, wrapping,
 tensors that the host gets and gives back, tensors that may not fit on chip."""
+PARTED = ("dense", "linear", "max")
+"""Kinds that read tensors of several parts."""
 DENSE = ("dense", "linear")
 """Kinds that read and write several parts and choose their channels."""
 
@@ -54,11 +56,12 @@ def random_program(source: np.random.Generator | Choices, machine: Machine, laye
     maker = _Maker(Draft(choices_of(source), machine, traits), kinds, extent, channels)
     count = maker.draft.choices.integer("layers", 1, layers)
     tensor, computed = maker.new_input(), False
+    parted = any(kind in PARTED for kind in kinds)
     for layer in range(count):
         if layer and maker.draft.choices.chance("fresh_input", 0.1):
             tensor, computed = maker.new_input(), False
         if not maker.draft.large and maker.draft.has("detour", 0.15):
-            tensor = detour(maker.draft, tensor, computed)
+            tensor = detour(maker.draft, tensor, computed, parted)
         tensor, computed = maker.add_layer(tensor, last=layer == count - 1), True
     return maker.draft.program()
 
@@ -84,7 +87,7 @@ class _Maker:
         """Append the records that write the next tensor; the tensor."""
         draft = self.draft
         draft.choices.begin_layer()
-        legal = [kind for kind in self.kinds if len(source.parts) == 1 or kind in (*DENSE, "max")]
+        legal = [kind for kind in self.kinds if len(source.parts) == 1 or kind in PARTED]
         for _ in range(draft.choices.proposals):
             kind = draft.choices.choice("kind", legal)
             window = draw_window(draft.choices, kind, source)
