@@ -63,6 +63,7 @@ def player(monkeypatch: pytest.MonkeyPatch) -> FakePlayer:
         return paths[:2], paths[2:]
 
     monkeypatch.setattr(campaign, "verilog_text", lambda *_: SOURCE)
+    monkeypatch.setattr(campaign, "Top", lambda _: None)  # hardware that is never elaborated is a warning
     monkeypatch.setattr(campaign, "write_scripts", write)
     monkeypatch.setattr(campaign, "sample", lambda *_: mutants)
     monkeypatch.setattr(campaign, "mutated_text", lambda *_: "")
