@@ -36,7 +36,7 @@ from torch import nn
 from benchmarks.gates import gate_counts
 from benchmarks.throughput import digits_program
 from quant.convert import quantize
-from quant.data import digits
+from quant.data.digits import digits
 from quant.lower import lower
 from quant.networks import IMAGE_EXPONENT, IMAGE_FORMAT, make_realistic, noise_codes, resnet20, small_mobilenet
 from rtl.engines import ICARUS, VERILATOR, Engine

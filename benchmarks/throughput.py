@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from benchmarks.onnx_peer import onnx_model
 from quant.convert import quantize
-from quant.data import DIGITS_EXPONENT, DIGITS_FORMAT, digits
+from quant.data.digits import DIGITS_EXPONENT, DIGITS_FORMAT, digits
 from quant.lower import lower
 from quant.networks import DigitsNet
 from quant.reference import run_reference

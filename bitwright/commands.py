@@ -156,8 +156,8 @@ def run_allocate(path: Path, sensitivities: Path, budgets: list[str], machine: s
                  method: Literal["lp", "milp", "convex"], as_json: bool) -> None:
     """`bitwright allocate`."""
     from bitwright.budgets import load_losses, parse_budgets
-    from quant.allocate import allocate
-    from quant.problem import problem_of
+    from quant.bits.allocate import allocate
+    from quant.bits.problem import problem_of
 
     program, target = load_program(path), load_machine(machine)
     losses, limits = load_losses(sensitivities), parse_budgets(budgets)

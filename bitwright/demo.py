@@ -13,13 +13,14 @@ from torch import fx
 from bitwright.console import Report, Steps, steps, to_json
 from bitwright.estimate import Estimate, estimate
 from bitwright.verify import Verification, verify
+from quant.bits.qbitopt import QBitOpt
 from quant.convert import Scheme, quantize
-from quant.data import DIGITS_EXPONENT, DIGITS_FORMAT, Split, digits
+from quant.data.digits import DIGITS_EXPONENT, DIGITS_FORMAT, digits
+from quant.data.split import Split
 from quant.lower import FitError, Lowered, lower_with_report
 from quant.networks import DigitsNet
-from quant.qbitopt import QBitOpt
-from quant.reconstruct import reconstruct
-from quant.training import FLOAT, QAT, Recipe, accuracy, reestimate_norms, train
+from quant.ptq.reconstruct import reconstruct
+from quant.training.loop import FLOAT, QAT, Recipe, accuracy, reestimate_norms, train
 from sim.atomic import atomic_write_text
 from sim.cost_table import cost_table
 from sim.energy import Energy

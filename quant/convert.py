@@ -14,9 +14,9 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from quant.checks import check_data, check_finite, check_input_format, check_plain, check_runs, check_single_input
 from quant.graph import Stage, module_of, stages, trace
 from quant.layers import QuantConv2d, QuantLinear
-from quant.power_of_two import PowerOfTwoActivation, PowerOfTwoWeight
-from quant.qil import QILActivation, QILWeight
-from quant.quantizers import ActivationQuantizer, Quantizer, round_half_up
+from quant.quantizers.base import ActivationQuantizer, Quantizer, round_half_up
+from quant.quantizers.power_of_two import PowerOfTwoActivation, PowerOfTwoWeight
+from quant.quantizers.qil import QILActivation, QILWeight
 from sim.errors import InputError
 from sim.formats import Format
 

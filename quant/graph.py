@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from quant.calls import arguments, is_in_place, where
 from quant.layers import QuantConv2d, QuantLinear
-from quant.quantizers import Quantizer
+from quant.quantizers.base import Quantizer
 from sim.errors import InputError
 
 __all__ = ["Stage", "module_of", "stages", "trace"]

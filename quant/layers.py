@@ -7,7 +7,7 @@ from typing import Any, cast
 from torch import Tensor, nn
 from torch.nn import functional
 
-from quant.quantizers import Quantizer
+from quant.quantizers.base import Quantizer
 
 __all__ = ["QuantConv2d", "QuantLinear"]
 

@@ -24,7 +24,7 @@ from quant.fold import fold as fold_program
 from quant.graph import Stage, stages, trace
 from quant.layers import QuantConv2d, QuantLinear
 from quant.operators import max_pool_window, operator_of
-from quant.quantizers import ActivationQuantizer, Quantizer
+from quant.quantizers.base import ActivationQuantizer, Quantizer
 from sim.errors import InputError
 from sim.fit import Requantizer, Target, accumulator_range, fit
 from sim.formats import Format, Rounding

@@ -8,13 +8,13 @@ import torch
 from torch import fx, nn
 
 from bitwright.estimate import estimate
+from quant.bits.problem import stored_input
 from quant.convert import quantize
-from quant.data import DIGITS_EXPONENT, DIGITS_FORMAT, digits
+from quant.data.digits import DIGITS_EXPONENT, DIGITS_FORMAT, digits
 from quant.layers import QuantConv2d, QuantLinear
 from quant.lower import lower
 from quant.networks import DigitsNet
-from quant.problem import stored_input
-from quant.qil import QILActivation
+from quant.quantizers.qil import QILActivation
 from sim.cost_table import CostTable, cost_table
 from sim.machine import Machine, load_machine
 from sim.plan import plan

@@ -9,14 +9,15 @@ import torch
 from torch import Tensor, fx, nn
 
 from quant.convert import Scheme, quantize
-from quant.data import DIGITS_EXPONENT, DIGITS_FORMAT, Split, digits
+from quant.data.digits import DIGITS_EXPONENT, DIGITS_FORMAT, digits
+from quant.data.split import Split
 from quant.graph import stages, trace
 from quant.layers import QuantConv2d, QuantLinear
 from quant.lower import Lowered, lower
 from quant.networks import DigitsNet
-from quant.quantizers import ActivationQuantizer, along_channels
-from quant.reconstruct import reconstruct
-from quant.training import Recipe, reestimate_norms, train
+from quant.ptq.reconstruct import reconstruct
+from quant.quantizers.base import ActivationQuantizer, along_channels
+from quant.training.loop import Recipe, reestimate_norms, train
 from sim.cost_table import CostTable, cost_table
 from sim.machine import Machine, load_machine
 from sim.program import Program

@@ -9,13 +9,14 @@ import torch
 from torch import Tensor, fx, nn
 
 from quant.convert import Scheme, quantize
-from quant.data import DIGITS_EXPONENT, DIGITS_FORMAT, Split
+from quant.data.digits import DIGITS_EXPONENT, DIGITS_FORMAT
+from quant.data.split import Split
 from quant.graph import stages
 from quant.layers import QuantConv2d, QuantLinear
-from quant.power_of_two import PowerOfTwoActivation, PowerOfTwoWeight
-from quant.qil import QILActivation, QILWeight
-from quant.quantizers import Quantizer
-from quant.training import accuracy
+from quant.quantizers.base import Quantizer
+from quant.quantizers.power_of_two import PowerOfTwoActivation, PowerOfTwoWeight
+from quant.quantizers.qil import QILActivation, QILWeight
+from quant.training.loop import accuracy
 from sim.errors import InputError
 from sim.formats import Format
 

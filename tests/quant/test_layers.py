@@ -5,7 +5,7 @@ from torch import nn
 from torch.nn import functional
 
 from quant.layers import QuantConv2d, QuantLinear
-from quant.power_of_two import PowerOfTwoWeight
+from quant.quantizers.power_of_two import PowerOfTwoWeight
 
 
 def test_convolution_uses_quantized_weights_and_every_option() -> None:

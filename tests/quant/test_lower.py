@@ -11,13 +11,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from quant.convert import Scheme, quantize
-from quant.data import DIGITS_FORMAT, Split
+from quant.data.digits import DIGITS_FORMAT
+from quant.data.split import Split
 from quant.graph import stages, trace
 from quant.lower import Lowered, lower, lower_with_report
-from quant.power_of_two import PowerOfTwoActivation
-from quant.quantizers import ActivationQuantizer
+from quant.quantizers.base import ActivationQuantizer
+from quant.quantizers.power_of_two import PowerOfTwoActivation
 from quant.reference import run_reference
-from quant.training import accuracy
+from quant.training.loop import accuracy
 from sim.digits import multipliers
 from sim.errors import InputError
 from sim.formats import Format, Rounding

@@ -1,0 +1,1 @@
+"""Which bits: sensitivities, allocation problems, solvers, and reallocation during training."""

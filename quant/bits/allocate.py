@@ -1,0 +1,207 @@
+"""`allocate`: solve an allocation problem by one of three methods, always within every budget."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from math import inf, nextafter
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quant.bits.allocation import Allocation, Choice, Problem
+from quant.bits.bounds import PricedProblem, at_most, certified_bound, legal
+from quant.bits.convex import solve_convex
+from quant.bits.relaxation import Relaxed, solve_relaxation, solve_whole
+from sim.errors import InputError
+
+__all__ = ["Method", "allocate"]
+
+Method = Literal["lp", "milp", "convex"]
+
+ROUNDS = 5
+"""Most times that pairs are ruled out; after the first it is usually one or none."""
+STEPS = 5000
+"""Partial choices that the proof of `milp` looks at: well under a second."""
+
+
+def allocate(problem: Problem, method: Method = "lp") -> Allocation:
+    """Choose bits of least loss.
+
+    Parameters
+    ----------
+    problem : Problem
+    method : {"lp", "milp", "convex"}
+        `lp`: linear relaxation, rounded, repaired and improved; milliseconds. `milp`: exact, by branch and bound; a
+        search in exact arithmetic proves the optimum, or, if that would take too long, leaves a `gap`.
+        `convex`: the relaxation to real bits that QBitOpt poses, rounded, repaired and improved in the same way.
+
+    Raises
+    ------
+    InputError
+        If there are no layers, or a budget cannot be met; the message gives its smallest achievable value.
+    EngineError
+        If an outside solver fails.
+
+    Examples
+    --------
+    >>> losses = np.array([[4.0, 1.0], [8.0, 2.0]])
+    >>> cost = np.array([[[2], [4]], [[2], [4]]])
+    >>> found = allocate(Problem(("a", "b"), (2, 4), (8,), losses, np.zeros((2, 1)), {"bytes": cost}, {"bytes": 7}))
+    >>> found.bits, found.used, found.objective, round(found.gap, 9)
+    ({'a': (2, 8), 'b': (4, 8)}, {'bytes': 6.0}, 6.0, 1.5)
+    """
+    if method not in get_args(Method):
+        raise InputError(f"method must be lp, milp or convex, not {method}")
+    if not problem.layers:
+        raise InputError("there are no layers to choose bits for")
+    for name in problem.costs:
+        _check_achievable(problem, name)
+    relaxed = solve_relaxation(problem, legal(problem))
+    if relaxed is None:
+        raise _jointly_impossible(problem)
+    if method == "convex":
+        choice = _within_budgets(problem, _rounded(problem, solve_convex(_clipped(problem, relaxed))))
+    else:
+        choice = _within_budgets(problem, _rounded(problem, relaxed.shares))
+    if method == "milp" or choice is None:
+        return _exactly(problem, relaxed, choice)
+    return _result(problem, choice, certified_bound(problem, relaxed.prices))
+
+
+def _clipped(problem: Problem, relaxed: Relaxed) -> Problem:
+    """The problem with no loss above that of a known solution: choices that lose more only spoil the scale."""
+    known = _within_budgets(problem, _rounded(problem, relaxed.shares))
+    most = inf if known is None else problem.loss(known)
+    return replace(problem, weight_loss=np.minimum(problem.weight_loss, most),
+                   activation_loss=np.minimum(problem.activation_loss, most))
+
+
+def _exactly(problem: Problem, relaxed: Relaxed, known: Choice | None) -> Allocation:
+    """Rule out pairs that lose more than a known choice, branch and bound over the rest, and prove the result.
+
+    Without the pairs that are ruled out, losses have the scale at which choices differ: solvers' tolerances are of
+    that scale too.
+    """
+    best = known if known is not None else solve_whole(problem, legal(problem))
+    if best is None:
+        raise _jointly_impossible(problem)
+    priced = PricedProblem(problem, relaxed.prices, legal(problem))
+    for _ in range(ROUNDS):
+        allowed, next_relaxed = priced.below(problem.exact_loss(best)), None
+        if allowed.sum() < priced.allowed.sum():
+            next_relaxed = solve_relaxation(problem, allowed)
+        if next_relaxed is None:
+            break
+        best = _better(problem, best, _within_budgets(problem, _rounded(problem, next_relaxed.shares)))
+        priced = PricedProblem(problem, next_relaxed.prices, allowed)
+    best = _better(problem, best, solve_whole(problem, priced.below(problem.exact_loss(best))))
+    best, bound = priced.search(best, STEPS)
+    return _result(problem, best, at_most(bound) if bound < problem.exact_loss(best) else problem.loss(best))
+
+
+def _better(problem: Problem, best: Choice, other: Choice | None) -> Choice:
+    return best if other is None or problem.exact_loss(other) >= problem.exact_loss(best) else other
+
+
+def _result(problem: Problem, choice: Choice, lower_bound: float) -> Allocation:
+    bits = {name: (problem.weight_bits[w], problem.activation_bits[a])
+            for name, (w, a) in zip(problem.layers, choice.tolist(), strict=True)}
+    return Allocation(bits, {name: float(problem.used(name, choice)) for name in problem.costs},
+                      problem.loss(choice), lower_bound)
+
+
+def _check_achievable(problem: Problem, name: str) -> None:
+    cost = problem.exact[name]
+    smallest = sum(min(sum(min(cost.table[layer][w][a] for w in problem.weight_options(layer)) for layer in layers)
+                       for a in problem.activation_options(group)) for group, layers in enumerate(problem.groups))
+    if smallest > cost.limit:
+        raise InputError(f"budget {name}: {_number(problem.limits[name])} cannot be met; the smallest achievable is "
+                         f"{_number(_at_least(Fraction(smallest, cost.unit)))}")
+
+
+def _jointly_impossible(problem: Problem) -> InputError:
+    limits = " and ".join(f"{name}: {_number(limit)}" for name, limit in problem.limits.items())
+    return InputError(f"budgets {limits} cannot be met together, though each can be met alone")
+
+
+def _at_least(value: Fraction) -> float:
+    nearest = float(value)
+    return nearest if Fraction(nearest) >= value else nextafter(nearest, inf)
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if float(value).is_integer() else repr(float(value))
+
+
+def _rounded(problem: Problem, shares: NDArray[np.float64]) -> Choice:
+    """The pair with the largest share; of a tensor that several layers read, by the sum of their shares."""
+    choice = np.zeros((len(problem.layers), 2), np.intp)
+    for layers in problem.groups:
+        a = int(shares[list(layers)].sum(axis=(0, 1)).argmax())
+        for layer in layers:
+            choice[layer] = int(shares[layer, :, a].argmax()), a
+    return choice
+
+
+@dataclass
+class _Search:
+    """A choice that single moves change; `used` follows it in exact whole numbers."""
+
+    problem: Problem
+    choice: list[list[int]]
+    used: dict[str, int]
+
+    def moves(self) -> Iterator[list[tuple[int, int, int]]]:
+        """Every change of one layer's weight bits or of one tensor's activation bits, as (layer, w, a)."""
+        for layer, (w, a) in enumerate(self.choice):
+            yield from ([(layer, other, a)] for other in self.problem.weight_options(layer) if other != w)
+        for group, layers in enumerate(self.problem.groups):
+            for other in self.problem.activation_options(group):
+                if other != self.choice[layers[0]][1]:
+                    yield [(layer, self.choice[layer][0], other) for layer in layers]
+
+    def used_after(self, move: Sequence[tuple[int, int, int]]) -> dict[str, int]:
+        after = dict(self.used)
+        for name, cost in self.problem.exact.items():
+            for layer, w, a in move:
+                old_w, old_a = self.choice[layer]
+                after[name] += cost.table[layer][w][a] - cost.table[layer][old_w][old_a]
+        return after
+
+    def loss_change(self, move: Sequence[tuple[int, int, int]]) -> float:
+        weight_loss, activation_loss = self.problem.weight_loss, self.problem.activation_loss
+        return float(sum(weight_loss[layer, w] - weight_loss[layer, self.choice[layer][0]]
+                         + activation_loss[layer, a] - activation_loss[layer, self.choice[layer][1]]
+                         for layer, w, a in move))
+
+    def excess(self, used: dict[str, int]) -> float:
+        """By how much budgets are exceeded, each as a share of its limit, summed."""
+        return sum(max(used[name] - cost.limit, 0) / max(abs(cost.limit), 1)
+                   for name, cost in self.problem.exact.items())
+
+    def make(self, move: Sequence[tuple[int, int, int]]) -> None:
+        self.used = self.used_after(move)
+        for layer, w, a in move:
+            self.choice[layer] = [w, a]
+
+
+def _within_budgets(problem: Problem, start: Choice) -> Choice | None:
+    """Repair a choice until it keeps every budget, then improve it while one move gains; None if repair is stuck."""
+    used = {name: int(problem.used(name, start) * cost.unit) for name, cost in problem.exact.items()}
+    search = _Search(problem, start.tolist(), used)
+    while (excess := search.excess(search.used)) > 0:
+        saving = [(move, excess - search.excess(search.used_after(move))) for move in search.moves()]
+        saving = [(move, saved) for move, saved in saving if saved > 0]
+        if not saving:
+            return None
+        search.make(min(saving, key=lambda pair: search.loss_change(pair[0]) / pair[1])[0])
+    while True:
+        gains = [(search.loss_change(move), move) for move in search.moves()]
+        better = sorted((gain for gain in gains if gain[0] < 0), key=lambda pair: pair[0])
+        found = next((move for _, move in better if search.excess(search.used_after(move)) == 0), None)
+        if found is None:
+            return np.array(search.choice, np.intp)
+        search.make(found)

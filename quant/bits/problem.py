@@ -1,0 +1,110 @@
+"""The allocation problem of a Program on a machine: which layers share bits, which have no choice, what all costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quant.bits.allocation import Problem
+from sim.cost_table import CostTable
+from sim.errors import InputError
+from sim.program import Conv, Pool, Program
+
+__all__ = ["BUDGETS", "problem_of", "stored_input"]
+
+BUDGETS = ("latency_cycles", "energy_pj", "weight_bytes")
+"""Budgets that a cost table can answer for: one image, and the weights of the whole network."""
+
+
+UNFIT = "layers that the machine cannot hold"
+"""A budget of 0 beside the others: pairs of bits that the machine lacks, or whose row tiles overflow a weight slot."""
+
+
+def stored_input(program: Program, conv: Conv) -> str:
+    """The tensor whose bits `conv` reads: its input, or the one behind the max pools before it."""
+    pools = {record.output: record.input for record in program.records if isinstance(record, Pool)}
+    tensor = conv.input
+    while tensor in pools:
+        tensor = pools[tensor]
+    return tensor
+
+
+def problem_of(program: Program, table: CostTable, weight_loss: Mapping[str, Sequence[float]],
+               activation_loss: Mapping[str, Sequence[float]], limits: Mapping[str, float]) -> Problem:
+    """The problem of choosing bits for `program`; its own bits do not matter, except those of its inputs.
+
+    Parameters
+    ----------
+    program : Program
+    table : CostTable
+        Of this Program.
+    weight_loss : mapping of layer to losses
+        Expected loss at each of `table.weight_bits`, for every layer but those with `unit` weights.
+    activation_loss : mapping of tensor to losses
+        Expected loss at each of `table.activation_bits`, for every stored tensor that a layer reads, inputs excepted.
+    limits : mapping of str to number
+        Budgets by name, of BUDGETS.
+
+    Raises
+    ------
+    InputError
+        If the table is of other layers, a budget is unknown, an input's width is no choice, or losses are missing.
+    """
+    layers = tuple(conv.name for conv in program.convs)
+    if table.layers != layers:
+        raise InputError(f"the cost table is of the layers {', '.join(table.layers)}, "
+                         f"the program's are {', '.join(layers)}")
+    _refuse_strangers(weight_loss, layers, "weights of layer")
+    _refuse_strangers(activation_loss, [tensor.name for tensor in program.tensors], "tensor")
+    inputs = {tensor.name: tensor.format.bits for tensor in program.inputs}
+    weight_rows = np.zeros((len(layers), len(table.weight_bits)))
+    activation_rows = np.zeros((len(layers), len(table.activation_bits)))
+    fixed_weights, fixed_activations, readers = dict[int, int](), dict[int, int](), dict[str, list[int]]()
+    for row, conv in enumerate(program.convs):
+        tensor = stored_input(program, conv)
+        readers.setdefault(tensor, []).append(row)
+        if conv.weight_format.kind == "unit":
+            fixed_weights[row] = table.weight_bits[0]
+        else:
+            weight_rows[row] = _losses(weight_loss, conv.name, "weights of layer", len(table.weight_bits))
+        if tensor in inputs:
+            fixed_activations[row] = inputs[tensor]
+        elif readers[tensor] == [row]:
+            activation_rows[row] = _losses(activation_loss, tensor, "tensor", len(table.activation_bits))
+    return Problem(layers, table.weight_bits, table.activation_bits, weight_rows, activation_rows,
+                   *_budgets(table, limits), tuple(tuple(rows) for rows in readers.values() if len(rows) > 1),
+                   fixed_weights, fixed_activations)
+
+
+def _refuse_strangers(given: Mapping[str, Sequence[float]], known: Sequence[str], what: str) -> None:
+    for name in given:
+        if name not in known:
+            raise InputError(f"losses of the {what} '{name}': the program has no such name")
+
+
+def _losses(given: Mapping[str, Sequence[float]], name: str, what: str, count: int) -> Sequence[float]:
+    if name not in given:
+        raise InputError(f"losses of the {what} '{name}' are missing")
+    if len(given[name]) != count:
+        raise InputError(f"losses of the {what} '{name}' must be {count}, one for each width, not {len(given[name])}")
+    return given[name]
+
+
+def _budgets(table: CostTable, limits: Mapping[str, float]
+             ) -> tuple[dict[str, NDArray[np.number]], dict[str, float]]:
+    """Cost tables of shape (layers, weights, activations) and their limits; what is fixed falls to the first layer."""
+    known: dict[str, tuple[NDArray[np.number], float]] = {
+        "latency_cycles": (table.cycles, table.fixed_cycles), "energy_pj": (table.energy_pj, table.fixed_energy_pj),
+        "weight_bytes": (table.bytes, 0)}
+    costs: dict[str, NDArray[np.number]] = {}
+    for name in limits:
+        if name not in known:
+            raise InputError(f"a budget must be one of {', '.join(BUDGETS)}, not '{name}'")
+        per_layer, fixed = known[name]
+        costs[name] = per_layer.copy()
+        costs[name][0] += fixed
+    if table.fits.all():
+        return costs, dict(limits)
+    return costs | {UNFIT: (~table.fits).astype(np.int64)}, {**limits, UNFIT: 0.0}

@@ -1,0 +1,163 @@
+"""QBitOpt: choose the bits again and again while the network trains, within every budget at every moment.
+
+Peters et al., "QBitOpt: Fast and Accurate Bitwidth Reallocation during Training", ICCV Workshops 2023, arXiv
+2307.04535. Every `every` steps the sensitivities that training has gathered and the errors measured at every width
+make an allocation problem; its solution becomes the bits of the next steps. The costs are a simulator's tables, so the
+budgets are those of a machine, not an average width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from quant.bits.allocate import Method, allocate
+from quant.bits.allocation import Allocation, Problem
+from quant.bits.fit_sensitivity import Sensitivity, expected_loss, measured_errors
+from quant.bits.problem import problem_of
+from quant.bits.sites import Site, sites
+from quant.quantizers.base import Quantizer
+from sim.cost_table import CostTable
+from sim.program import Program
+
+__all__ = ["QBitOpt", "Update"]
+
+
+@dataclass(frozen=True)
+class Update:
+    """One reallocation.
+
+    Attributes
+    ----------
+    step : int
+        Optimizer steps done; 0 before training.
+    allocation : Allocation
+        What was found.
+    accepted : bool
+        Whether it gained enough to replace the bits before.
+    """
+
+    step: int
+    allocation: Allocation
+    accepted: bool
+
+
+class QBitOpt:
+    """Controls the bits of a quantized model during its training.
+
+    Call `start` once before, give `after_step` to `train`, call `close` at the end.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Quantized, at bits near float (8) so that the first sensitivities are those of the float network.
+    program : Program
+        A lowering of it, at any bits.
+    table : CostTable
+        Of that Program on the machine in mind.
+    limits : mapping of str to number
+        Budgets by name, of `quant.bits.problem.BUDGETS`.
+    every : int
+        Optimizer steps between reallocations.
+    until : int
+        The last step that may reallocate; after it the network settles.
+    gain : float
+        Share of the predicted loss that a reallocation must save, lest the bits oscillate.
+    method : {"milp", "lp", "convex"}
+
+    Attributes
+    ----------
+    history : list of Update
+
+    Raises
+    ------
+    InputError
+        By `start`, if a budget is unknown or cannot be met, or the table is not of this Program.
+    """
+
+    def __init__(self, model: nn.Module, program: Program, table: CostTable, limits: Mapping[str, float], *,
+                 every: int = 50, until: int, gain: float = 0.01, method: Method = "milp") -> None:
+        self.model, self.program, self.table, self.limits = model, program, table, dict(limits)
+        self.every, self.until, self.gain, self.method = every, until, gain, method
+        self.sites = sites(model, program)
+        self.history: list[Update] = []
+        self._sensitivity = Sensitivity(model, _watched(self.sites))
+
+    @property
+    def bits(self) -> dict[str, tuple[int, int]]:
+        """Weight and activation bits of every layer now; `unit` weights count 1."""
+        return {site.layer: (site.module.weight_quantizer.bits if site.module else 1, site.activation.bits)
+                for site in self.sites}
+
+    def start(self, images: Tensor, labels: Tensor, batch: int = 64) -> None:
+        """Gather sensitivities in one pass over labelled images and make the first allocation."""
+        for image_batch, label_batch in zip(images.split(batch), labels.split(batch), strict=True):
+            functional.cross_entropy(self.model(image_batch), label_batch).backward()
+        self.model.zero_grad()
+        self._reallocate(0)
+
+    def after_step(self, step: int, optimizer: torch.optim.Optimizer) -> None:
+        """Reallocate when it is time to; the optimizer forgets the momentum of steps that were fitted anew."""
+        if step % self.every == 0 and step <= self.until:
+            for parameter in self._reallocate(step):
+                optimizer.state.pop(parameter, None)
+
+    def close(self) -> None:
+        """Stop watching the model."""
+        self._sensitivity.close()
+
+    def losses(self) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+        """Expected increase of the loss at each width of the table, now: of layers' weights, and of tensors."""
+        traces, samples = self._sensitivity.traces, self._sensitivity.samples
+        weight_loss: dict[str, list[float]] = {}
+        activation_loss: dict[str, list[float]] = {}
+        for site in self.sites:
+            if site.module is not None:
+                errors = measured_errors(site.module.weight_quantizer, site.module.weight, self.table.weight_bits)
+                weight_loss[site.layer] = expected_loss(traces[_weight_name(site)], errors).tolist()
+            if site.tensor not in activation_loss and not site.is_input:
+                errors = measured_errors(site.activation, samples[site.tensor], self.table.activation_bits)
+                activation_loss[site.tensor] = expected_loss(traces[site.tensor], errors).tolist()
+        return weight_loss, activation_loss
+
+    def problem(self) -> Problem:
+        """The allocation problem as training stands now."""
+        return problem_of(self.program, self.table, *self.losses(), self.limits)
+
+    def _reallocate(self, step: int) -> list[nn.Parameter]:
+        """Allocate, and change the bits if that gains enough; gives the parameters that were fitted anew."""
+        problem = self.problem()
+        found = allocate(problem, self.method)
+        before = next((update.allocation for update in reversed(self.history) if update.accepted), None)
+        accepted = before is None or found.objective < (1.0 - self.gain) * problem.loss(problem.choice(before.bits))
+        self.history.append(Update(step, found, accepted))
+        changed: list[nn.Parameter] = []
+        for site in self.sites if accepted else ():
+            bits_w, bits_a = found.bits[site.layer]
+            if site.module is not None:
+                changed += _set_bits(site.module.weight_quantizer, bits_w, site.module.weight)
+            if not site.is_input:
+                changed += _set_bits(site.activation, bits_a, self._sensitivity.samples[site.tensor])
+        return changed
+
+
+def _set_bits(quantizer: Quantizer, bits: int, x: Tensor) -> list[nn.Parameter]:
+    if quantizer.bits == bits:
+        return []
+    quantizer.set_bits(bits, x)
+    return list(quantizer.parameters())
+
+
+def _weight_name(site: Site) -> str:
+    return f"{site.layer}.weight"
+
+
+def _watched(found: tuple[Site, ...]) -> dict[str, Quantizer]:
+    """Quantizers whose bits are a choice: of tensors by the tensor's name, of weights by the layer's and `.weight`."""
+    watched: dict[str, Quantizer] = {site.tensor: site.activation for site in found if not site.is_input}
+    watched.update({_weight_name(site): site.module.weight_quantizer for site in found if site.module is not None})
+    return watched

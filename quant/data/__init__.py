@@ -1,0 +1,1 @@
+"""Images to train and test with, as codes and labels."""

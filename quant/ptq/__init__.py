@@ -1,0 +1,1 @@
+"""Quantization after training, from a few hundred images without labels."""

@@ -1,0 +1,1 @@
+"""Quantizers: what each is, and the kinds there are."""

@@ -1,0 +1,114 @@
+"""Quantizers whose steps are powers of two, so that every multiplication by a scale is a shift.
+
+The exponents are integers from the start and are never learnt: of all steps 2**k the one of least squared error is
+taken, by trying them. That is the strict form of RAPQ's quantizer (Yao et al., "RAPQ: Rescuing Accuracy for
+Power-of-Two Low-bit Post-training Quantization", IJCAI 2022, arXiv 2204.12322), which adjusts softened exponents
+during reconstruction.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from quant.quantizers.base import ActivationQuantizer, Quantizer, along_channels, round_half_up, sample_of
+from sim.formats import Format
+
+__all__ = ["PowerOfTwoActivation", "PowerOfTwoWeight"]
+
+OCTAVES = 8
+"""Exponents tried, from the one that clips nothing downwards: the best step of 2 bits lies within three octaves."""
+
+
+class _PowerOfTwo(Quantizer):
+    exponent: Tensor
+
+    @property
+    def scale(self) -> Tensor:
+        return power_of_two(self.exponent)
+
+    def _round(self, x: Tensor) -> Tensor:
+        fmt = self.format
+        return round_half_up(x / along_channels(self.scale, x)).clamp(fmt.low, fmt.high)
+
+
+class PowerOfTwoWeight(_PowerOfTwo):
+    """Signed weights with one step 2**exponent per output channel.
+
+    Attributes
+    ----------
+    exponent : int64 Tensor, shape (channels,)
+
+    Examples
+    --------
+    >>> quantizer = PowerOfTwoWeight(4, channels=1)
+    >>> quantizer.initialise(torch.tensor([[0.9, -0.26, 0.1]]))
+    >>> quantizer.scale, quantizer.codes(torch.tensor([[0.9, -0.26, 0.1]]))
+    (tensor([0.1250]), tensor([[ 7, -2,  1]]))
+    """
+
+    def __init__(self, bits: int, *, channels: int) -> None:
+        super().__init__(bits, signed=True)
+        self.register_buffer("exponent", torch.zeros(channels, dtype=torch.int64))
+
+    def initialise(self, x: Tensor) -> None:
+        self.exponent.copy_(_best_exponents(x.detach().flatten(1), self.format)[0])
+
+    def error(self, x: Tensor, bits: int) -> float:
+        return float(_best_exponents(x.detach().flatten(1), Format(bits, "signed"))[1].mean())
+
+
+class PowerOfTwoActivation(_PowerOfTwo, ActivationQuantizer):
+    """Activations with one step 2**exponent per tensor.
+
+    Parameters
+    ----------
+    bits : int, 2..8
+    signed : bool
+        False after a ReLU, True for tensors that can be negative.
+    exponent : int
+        Until `initialise` chooses one.
+
+    Examples
+    --------
+    >>> PowerOfTwoActivation(5, signed=False, exponent=-4)(torch.tensor([-1.0, 0.5, 0.59, 9.0]))
+    tensor([0.0000, 0.5000, 0.5625, 1.9375])
+    """
+
+    def __init__(self, bits: int, *, signed: bool, exponent: int = 0) -> None:
+        super().__init__(bits, signed=signed)
+        self.register_buffer("exponent", torch.tensor(exponent))
+
+    @property
+    def gain(self) -> Tensor:
+        return 1.0 / self.scale
+
+    @property
+    def bias(self) -> Tensor:
+        return torch.zeros(())
+
+    def initialise(self, x: Tensor) -> None:
+        self.exponent.copy_(_best_exponents(sample_of(x)[None], self.format)[0][0])
+
+    def error(self, x: Tensor, bits: int) -> float:
+        fmt = Format(bits, "signed" if self.signed else "unsigned")
+        return float(_best_exponents(sample_of(x)[None], fmt)[1])
+
+
+def power_of_two(exponent: Tensor) -> Tensor:
+    """2**exponent for an int64 tensor, exactly."""
+    return torch.ldexp(torch.ones_like(exponent, dtype=torch.get_default_dtype()), exponent)
+
+
+def _best_exponents(rows: Tensor, fmt: Format) -> tuple[Tensor, Tensor]:
+    """Exponents of least squared error and that error [per element], one for each row of `rows`."""
+    largest = rows.abs().amax(1)
+    floor = max(float(largest.max()) * 2.0**-OCTAVES, 2.0**-30)  # rows of zeros still get an ordinary step
+    top = torch.ceil(torch.log2(largest.clamp(min=floor) / fmt.high)).to(torch.int64)
+    best, least = top, torch.full_like(largest, torch.inf)
+    for octave in range(OCTAVES):
+        exponent = top - octave
+        step = power_of_two(exponent)[:, None]
+        error = (round_half_up(rows / step).clamp(fmt.low, fmt.high) * step - rows).square().mean(1)
+        best, least = torch.where(error < least, exponent, best), torch.minimum(error, least)
+    return best, least

@@ -1,0 +1,1 @@
+"""Training in float and with quantizers."""

@@ -1,0 +1,151 @@
+"""FIT: traces against per-sample Fisher information, errors against what quantizers do."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from quant.bits.fit_sensitivity import Sensitivity, measured_errors
+from quant.layers import QuantLinear
+from quant.quantizers.base import Quantizer
+from quant.quantizers.power_of_two import PowerOfTwoActivation, PowerOfTwoWeight
+from quant.quantizers.qil import QILWeight
+
+CLASSES = 4
+
+
+def quantized(layer: nn.Linear) -> QuantLinear:
+    quantizer = PowerOfTwoWeight(8, channels=len(layer.weight))
+    quantizer.initialise(layer.weight)
+    return QuantLinear(layer, quantizer)
+
+
+class Toy(nn.Module):
+    """Two linear layers with 8-bit quantizers, small enough for every sample's own gradient."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = quantized(nn.Linear(6, 5)), quantized(nn.Linear(5, CLASSES))
+        self.act = PowerOfTwoActivation(8, signed=False, exponent=-5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.second(self.act(torch.relu(self.first(x))))
+
+
+@pytest.fixture
+def toy() -> tuple[Toy, Tensor]:
+    torch.manual_seed(0)
+    return Toy(), torch.randn(32, 6)
+
+
+def watched(model: Toy) -> dict[str, Quantizer]:
+    return {"first.weight": model.first.weight_quantizer, "second.weight": model.second.weight_quantizer,
+            "act": model.act}
+
+
+def weight_traces(model: Toy, x: Tensor, labels: Tensor) -> dict[str, float]:
+    """Mean over samples of the squared norm of each sample's own gradient: the Fisher trace, derived by hand.
+
+    A linear layer's gradient is the outer product of what comes back and what went in, so norms multiply.
+    """
+    with torch.no_grad():
+        inner = model.first(x)
+        hidden = model.act(torch.relu(inner))
+        back = model.second(hidden).softmax(1) - functional.one_hot(labels, CLASSES)
+        passed = (inner > 0) & (model.act.codes(inner) < model.act.format.high)
+        deeper = back @ model.second.weight_quantizer(model.second.weight) * passed
+        return {"first.weight": float((deeper.square().sum(1) * x.square().sum(1)).mean()),
+                "second.weight": float((back.square().sum(1) * hidden.square().sum(1)).mean())}
+
+
+def test_single_samples_give_the_per_sample_fisher(toy: tuple[Toy, Tensor]) -> None:
+    """With batches of one sample the average over steps is the per-sample trace exactly, for weights too."""
+    model, x = toy
+    labels = torch.randint(CLASSES, (len(x),), generator=torch.Generator().manual_seed(1))
+    with Sensitivity(model, watched(model), decay=1 - 1e-9) as sensitivity:
+        for sample, label in zip(x.split(1), labels.split(1), strict=True):
+            functional.cross_entropy(model(sample), label).backward()
+    for name, trace in weight_traces(model, x, labels).items():
+        assert sensitivity.traces[name] == pytest.approx(trace, rel=1e-4)
+
+
+def test_activation_traces_are_exact_for_any_batch(toy: tuple[Toy, Tensor]) -> None:
+    """For activations the batch's gradient contains each sample's own: any batch size gives the same trace."""
+    model, x = toy
+    labels = torch.randint(CLASSES, (len(x),), generator=torch.Generator().manual_seed(1))
+    traces = []
+    for batch in (1, 4, 32):
+        with Sensitivity(model, watched(model), decay=1 - 1e-9) as sensitivity:
+            for part, label in zip(x.split(batch), labels.split(batch), strict=True):
+                functional.cross_entropy(model(part), label).backward()
+        traces.append(sensitivity.traces["act"])
+    assert traces[0] > 0
+    assert traces == pytest.approx([traces[0]] * 3, rel=1e-4)
+
+
+def test_weight_traces_of_batches_are_unbiased(toy: tuple[Toy, Tensor]) -> None:
+    """With labels drawn from the model's own predictions the batch estimate is right on average: here within 10 %."""
+    model, x = toy
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        probabilities = model(x).softmax(1)
+    totals: dict[str, float] = {"first.weight": 0.0, "second.weight": 0.0}
+    draws = 400
+    with Sensitivity(model, watched(model), decay=1 - 1e-9) as sensitivity:
+        for _ in range(draws):
+            labels = torch.multinomial(probabilities, 1, generator=generator)[:, 0]
+            functional.cross_entropy(model(x), labels).backward()
+            for name, trace in weight_traces(model, x, labels).items():
+                totals[name] += trace / draws
+    for name, trace in totals.items():
+        assert sensitivity.traces[name] == pytest.approx(trace, rel=0.1)
+
+
+def test_averages_follow_training_without_a_bias_at_the_start(toy: tuple[Toy, Tensor]) -> None:
+    """Equal steps give their own value from the first on; later steps count more than earlier ones."""
+    model, x = toy
+    labels = torch.zeros(len(x), dtype=torch.int64)
+    with Sensitivity(model, watched(model), decay=0.9) as sensitivity:
+        assert set(sensitivity.traces.values()) == {0.0}
+        seen = []
+        for _ in range(3):
+            functional.cross_entropy(model(x), labels).backward()
+            seen.append(sensitivity.traces["act"])
+        assert seen == pytest.approx([seen[0]] * 3, rel=1e-6)
+        (10 * functional.cross_entropy(model(x), labels)).backward()
+        weights = np.array([0.9**3, 0.9**2, 0.9, 1.0])
+        assert sensitivity.traces["act"] == pytest.approx(
+            seen[0] * float(weights @ [1, 1, 1, 100] / weights.sum()), rel=1e-6)
+
+
+def test_closing_stops_the_watch(toy: tuple[Toy, Tensor]) -> None:
+    """After the `with` block training is not slowed and traces stay."""
+    model, x = toy
+    with Sensitivity(model, watched(model)) as sensitivity:
+        functional.cross_entropy(model(x), torch.zeros(len(x), dtype=torch.int64)).backward()
+    before = dict(sensitivity.traces)
+    functional.cross_entropy(model(x), torch.ones(len(x), dtype=torch.int64)).backward()
+    assert sensitivity.traces == before
+    assert not model.act._forward_hooks
+
+
+def test_samples_are_what_quantizers_read(toy: tuple[Toy, Tensor]) -> None:
+    """They come from the last batch, before quantizing, and are cut off from the graph."""
+    model, x = toy
+    with Sensitivity(model, watched(model)) as sensitivity:
+        model(x)
+    assert torch.equal(sensitivity.samples["act"], torch.relu(model.first(x)).detach().flatten())
+    assert not sensitivity.samples["first.weight"].requires_grad
+
+
+@pytest.mark.parametrize("quantizer", [QILWeight(4), PowerOfTwoWeight(4, channels=6)])
+def test_errors_are_measured(quantizer: Quantizer) -> None:
+    """Each entry is the error the quantizer makes after `set_bits` on that data, and none is above the one before."""
+    x = torch.randn(6, 50, generator=torch.Generator().manual_seed(0))
+    errors = measured_errors(quantizer, x, range(2, 9))
+    assert (np.diff(errors) <= 0).all()
+    for bits in (2, 4, 8):
+        quantizer.set_bits(bits, x)
+        found = float((quantizer(x) - x).detach().square().mean())
+        assert errors[bits - 2] == pytest.approx(found, rel=1e-5)

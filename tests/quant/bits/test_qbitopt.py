@@ -1,0 +1,159 @@
+"""Reallocation during training: budgets hold at every update, and the bits are where they should be."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import fx
+
+from quant.bits.fit_sensitivity import Sensitivity, measured_errors
+from quant.bits.qbitopt import QBitOpt
+from quant.data.split import Split
+from quant.lower import lower
+from quant.training.loop import Recipe, accuracy, reestimate_norms, train
+from sim.cost_table import CostTable
+from sim.energy import energy
+from sim.errors import InputError
+from sim.events import events
+from sim.machine import Machine
+from sim.plan import plan
+from sim.program import Program
+from sim.technology import load_technology
+from sim.timing import timeline
+
+
+def uniform_limits(table: CostTable, bits: int, share: float) -> dict[str, float]:
+    """That share of what uniform bits cost, by the table."""
+    w, a = table.weight_bits.index(bits), table.activation_bits.index(bits)
+    tables = {"latency_cycles": table.cycles, "energy_pj": table.energy_pj, "weight_bytes": table.bytes}
+    return {name: share * float(costs[:, w, a].sum()) for name, costs in tables.items()}
+
+
+@pytest.mark.parametrize("method", ["milp", "lp", "convex"])
+def test_budgets_hold_at_every_update(
+        wide: fx.GraphModule, lowered_digits: Program, table: CostTable, splits: tuple[Split, Split], machine: Machine,
+        method: str) -> None:
+    """From the first step on the bits in the network keep every budget by the table, and the lowered network does."""
+    limits = uniform_limits(table, 4, 0.7)
+    tables = {"latency_cycles": table.cycles, "energy_pj": table.energy_pj, "weight_bytes": table.bytes}
+    train_set = splits[0].first(320)
+    controller = QBitOpt(wide, lowered_digits, table, limits, every=4, until=12, method=method)
+    updates: list[int] = []
+
+    def check(step: int) -> None:
+        for name, limit in limits.items():
+            used = sum(costs[table.weight_bits.index(max(w, 2)), table.activation_bits.index(a)]
+                       for costs, (w, a) in zip(tables[name], controller.bits.values(), strict=True))
+            assert used <= limit
+        updates.append(step)
+
+    def after_step(step: int, optimizer: torch.optim.Optimizer) -> None:
+        controller.after_step(step, optimizer)
+        check(step)
+
+    controller.start(train_set.images, train_set.labels)
+    check(0)
+    train(wide, train_set, Recipe(epochs=4, rate=0.02), after_step=after_step)
+    controller.close()
+    assert updates == list(range(21))
+    assert [update.step for update in controller.history] == [0, 4, 8, 12]
+    assert controller.history[0].accepted
+    assert controller.bits["stem"][1] == 5
+    final = plan(lower(wide, splits[0].images[:1], acc_bits=24, window=10, terms=3), machine)
+    bits = {conv.name: (conv.weight_format.bits, final.program.tensor(conv.input).format.bits)
+            for conv in final.program.convs}
+    assert bits == controller.bits
+    line, technology = timeline(final), load_technology(machine.technology)
+    cycles = [end - start for start, end in zip(line.starts, line.ends, strict=True)]
+    used = [energy(counts | {"cycles": taken}, machine, technology).nominal_pj
+            for counts, taken in zip(events(final), cycles, strict=True)]
+    assert line.total <= limits["latency_cycles"]
+    assert sum(used) <= limits["energy_pj"]
+
+
+def test_mixed_bits_learn_the_digits(
+        wide: fx.GraphModule, lowered_digits: Program, table: CostTable, splits: tuple[Split, Split]) -> None:
+    """At 70 % of what 4 bits cost, a short training ends above 85 %: the reallocations do not break it."""
+    recipe = Recipe(epochs=6, rate=0.03)
+    controller = QBitOpt(wide, lowered_digits, table, uniform_limits(table, 4, 0.7), every=20, until=60)
+    controller.start(splits[0].images, splits[0].labels)
+    train(wide, splits[0], recipe, after_step=controller.after_step)
+    controller.close()
+    reestimate_norms(wide, splits[0].images)
+    assert accuracy(wide, splits[1]) > 0.85
+    assert len({bits for bits in controller.bits.values()}) > 2
+
+
+def test_small_gains_change_nothing(
+        wide: fx.GraphModule, lowered_digits: Program, table: CostTable, splits: tuple[Split, Split]) -> None:
+    """A second allocation on the same sensitivities gains nothing and is not accepted: the bits stay."""
+    controller = QBitOpt(wide, lowered_digits, table, uniform_limits(table, 4, 0.7), every=1, until=9)
+    controller.start(splits[0].images[:64], splits[0].labels[:64])
+    before, optimizer = controller.bits, torch.optim.SGD(wide.parameters(), lr=0.0)
+    controller.after_step(1, optimizer)
+    controller.after_step(10, optimizer)
+    assert [(update.step, update.accepted) for update in controller.history] == [(0, True), (1, False)]
+    assert controller.bits == before
+
+
+def test_losses_are_half_of_traces_times_measured_errors(
+        wide: fx.GraphModule, lowered_digits: Program, table: CostTable, splits: tuple[Split, Split]) -> None:
+    """Rows of the problem: each weight's own, each tensor's once, nothing for the input and for unit weights."""
+    controller = QBitOpt(wide, lowered_digits, table, uniform_limits(table, 4, 0.7), until=0)
+    traces: dict[str, float] = {}
+    watching = Sensitivity(wide, {"block2.conv2.weight": wide.get_submodule("block2.conv2").weight_quantizer,
+                                  "block1.conv2": wide.get_submodule("block1.conv2_quantizer")})
+    controller.start(splits[0].images[:256], splits[0].labels[:256])
+    traces.update(watching.traces)
+    watching.close()
+    problem = controller.problem()
+    layer = wide.get_submodule("block2.conv2")
+    errors = measured_errors(layer.weight_quantizer, layer.weight, table.weight_bits)
+    np.testing.assert_array_equal(problem.weight_loss[5], 0.5 * traces["block2.conv2.weight"] * errors)
+    errors = measured_errors(wide.get_submodule("block1.conv2_quantizer"), watching.samples["block1.conv2"],
+                             table.activation_bits)
+    np.testing.assert_array_equal(problem.activation_loss[3], 0.5 * traces["block1.conv2"] * errors)
+    assert not problem.activation_loss[4].any()
+    assert not problem.activation_loss[0].any()
+    assert not problem.weight_loss[6].any()
+    assert (problem.fixed_weights, problem.fixed_activations) == ({6: 2}, {0: 5})
+    assert (problem.weight_loss[:6, 0] > 100 * problem.weight_loss[:6, -1]).all()
+
+
+def test_momentum_of_refitted_steps_is_forgotten(
+        wide: fx.GraphModule, lowered_digits: Program, table: CostTable, splits: tuple[Split, Split]) -> None:
+    """When a quantizer's bits change, the optimizer's state of its parameters goes; that of weights stays."""
+    controller = QBitOpt(wide, lowered_digits, table, uniform_limits(table, 4, 0.7), every=1, until=1)
+    optimizer = torch.optim.SGD(wide.parameters(), lr=1e-4, momentum=0.9)
+    torch.nn.functional.cross_entropy(wide(splits[0].images[:64]), splits[0].labels[:64]).backward()
+    optimizer.step()
+    controller.after_step(1, optimizer)
+    changed = wide.get_submodule("block1.conv1")
+    assert changed.weight_quantizer.bits < 8
+    assert changed.weight_quantizer.high not in optimizer.state
+    assert changed.weight in optimizer.state
+
+
+def test_impossible_budgets_are_refused_before_training(
+        wide: fx.GraphModule, lowered_digits: Program, table: CostTable, splits: tuple[Split, Split]) -> None:
+    """The smallest achievable latency is named."""
+    smallest = int(sum(costs.min() for costs in np.delete(table.cycles, (0, 3, 4), axis=0)))
+    smallest += int(table.cycles[0, :, table.activation_bits.index(5)].min())
+    smallest += int((table.cycles[3].min(axis=0) + table.cycles[4].min(axis=0)).min()) + table.fixed_cycles
+    controller = QBitOpt(wide, lowered_digits, table, {"latency_cycles": 10}, until=0)
+    text = f"budget latency_cycles: 10 cannot be met; the smallest achievable is {smallest}"
+    with pytest.raises(InputError, match=f"^{re.escape(text)}$"):
+        controller.start(splits[0].images[:64], splits[0].labels[:64])
+
+
+def test_refuses_the_table_of_another_network(
+        wide: fx.GraphModule, lowered_digits: Program, table: CostTable, splits: tuple[Split, Split]) -> None:
+    """Layers must be the Program's own, in its order."""
+    other = replace(table, layers=("conv", *table.layers[1:]))
+    text = (f"the cost table is of the layers {', '.join(other.layers)}, "
+            f"the program's are {', '.join(table.layers)}")
+    controller = QBitOpt(wide, lowered_digits, other, {"latency_cycles": 1e9}, until=0)
+    with pytest.raises(InputError, match=f"^{re.escape(text)}$"):
+        controller.start(splits[0].images[:64], splits[0].labels[:64])

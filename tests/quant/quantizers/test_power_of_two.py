@@ -1,0 +1,56 @@
+"""Power-of-two steps."""
+
+from fractions import Fraction
+
+import pytest
+import torch
+
+from quant.quantizers.power_of_two import PowerOfTwoActivation, PowerOfTwoWeight
+
+
+@pytest.mark.parametrize("bits", [2, 4, 8])
+def test_every_scale_is_exactly_a_power_of_two(bits: int) -> None:
+    """log2 of each stored scale is an integer, over sixty octaves of data, and a channel has at most 2**bits codes."""
+    octaves = torch.arange(-30, 30)
+    x = torch.randn(60, 500, generator=torch.Generator().manual_seed(0)) * torch.ldexp(torch.ones(60), octaves)[:, None]
+    for row in x:
+        quantizer = PowerOfTwoWeight(bits, channels=1)
+        quantizer.initialise(row[None])
+        scale = Fraction(float(quantizer.scale))
+        assert scale == Fraction(2) ** int(quantizer.exponent)
+        assert len(quantizer.codes(row[None]).unique()) <= 1 << bits
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4, 8])
+@pytest.mark.parametrize("signed", [True, False])
+def test_exponents_are_the_best_there_are(bits: int, signed: bool) -> None:
+    """No integer exponent of a wide range has a smaller squared error, computed here in float64 by hand."""
+    for seed in range(20):
+        generator = torch.Generator().manual_seed(seed)
+        x = torch.randn(300, generator=generator) * 10 ** float(torch.rand((), generator=generator) * 4 - 2)
+        x = x if signed else x.clamp(min=0)
+        quantizer = PowerOfTwoActivation(bits, signed=signed)
+        quantizer.initialise(x)
+        low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
+        errors = {}
+        for exponent in range(-20, 12):
+            codes = torch.floor(x.double() / 2.0**exponent + 0.5).clamp(low, high)
+            errors[exponent] = float((codes * 2.0**exponent - x.double()).square().mean())
+        assert int(quantizer.exponent) == min(errors, key=lambda exponent: errors[exponent])
+
+
+def test_gradient_is_one_where_nothing_is_clipped() -> None:
+    """Straight through: 1 for unclipped codes, 0 for clipped ones, whatever the step."""
+    x = torch.tensor([-9.0, -1.01, -0.99, 0.1, 0.8, 0.9, 5.0], requires_grad=True)
+    quantizer = PowerOfTwoActivation(4, signed=True, exponent=-3)
+    quantizer(x).backward(torch.ones(7))
+    assert x.grad is not None
+    assert x.grad.tolist() == [0, 1, 1, 1, 1, 1, 0]
+
+
+def test_gain_and_bias_are_the_map() -> None:
+    """floor(gain * x + bias + 1/2), clamped, is the code."""
+    quantizer = PowerOfTwoActivation(5, signed=True, exponent=-2)
+    x = torch.linspace(-6, 6, 997)
+    codes = torch.floor(quantizer.gain * x + quantizer.bias + 0.5).clamp(-16, 15)
+    assert torch.equal(codes.long(), quantizer.codes(x))

@@ -1,0 +1,137 @@
+"""QIL against its formulas."""
+
+from fractions import Fraction
+
+import pytest
+import torch
+from torch import Tensor
+
+from quant.quantizers.qil import GAMMA_RANGE, QILActivation, QILWeight
+
+
+@pytest.mark.parametrize(("bits", "weights", "activations"), [(2, 3, 4), (3, 7, 8), (4, 15, 16), (5, 31, 32)])
+def test_level_counts(bits: int, weights: int, activations: int) -> None:
+    """Weights have 2**b - 1 levels, symmetric about 0 (two bits: ternary); activations have 2**b."""
+    x = torch.linspace(-2, 2, 4001)
+    assert len(QILWeight(bits)(x).unique()) == weights
+    assert len(QILActivation(bits)(x).unique()) == activations
+
+
+def qil_weight(bits: int, low: float, high: float, gamma: float, amplitude: float) -> QILWeight:
+    quantizer = QILWeight(bits).double()
+    with torch.no_grad():
+        for parameter, value in ((quantizer.low, low), (quantizer.high, high), (quantizer.gamma, gamma),
+                                 (quantizer.amplitude, amplitude)):
+            parameter.fill_(value)
+    return quantizer
+
+
+@pytest.mark.parametrize("gamma", [0.5, 1.0, 2.0])
+@pytest.mark.parametrize("bits", [2, 3, 4])
+def test_decision_points(bits: int, gamma: float) -> None:
+    """The k-th code starts at low + (high - low) * ((k - 1/2) / q) ** (1 / gamma), on both sides of 0."""
+    low, high = 0.125, 0.875
+    quantizer = qil_weight(bits, low, high, gamma, 1.0)
+    q = 2 ** (bits - 1) - 1
+    for k in range(1, q + 1):
+        point = low + (high - low) * ((k - 0.5) / q) ** (1 / gamma)
+        x = torch.tensor([point - 1e-9, point + 1e-9, -point + 1e-9, -point - 1e-9], dtype=torch.float64)
+        assert quantizer.codes(x).tolist() == [k - 1, k, -(k - 1), -k]
+
+
+def weight_gradients(x: Tensor, upstream: Tensor, low: float, high: float, gamma: float) -> dict[str, Tensor]:
+    """The transformer's derivatives, written out: T = t**gamma, t = (|w| - low) / (high - low) inside the interval."""
+    width, magnitude, sign = high - low, x.abs(), x.sign()
+    inside = (magnitude > low) & (magnitude < high)
+    t = ((magnitude - low) / width).clamp(1e-12, 1.0)
+    slope = torch.where(inside, gamma * t ** (gamma - 1), 0.0)
+    g = upstream * sign
+    return {
+        "x": upstream * slope / width,
+        "low": (g * slope * (magnitude - high) / width**2).sum(),
+        "high": (-g * slope * (magnitude - low) / width**2).sum(),
+        "gamma": torch.where(inside, g * t**gamma * t.log(), 0.0).sum(),
+    }
+
+
+@pytest.mark.parametrize("gamma", [0.5, 1.0, 2.0])
+def test_weight_gradients_are_those_of_the_transformer(gamma: float) -> None:
+    """In float64 they equal the written-out derivatives to 1e-10; the quantizer's own are divided by sqrt(n q)."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(400, dtype=torch.float64, generator=generator).requires_grad_()
+    upstream = torch.randn(400, dtype=torch.float64, generator=generator)
+    quantizer = qil_weight(2, 0.2, 1.4, gamma, 0.7)
+    quantizer(x).backward(upstream)
+    expected = weight_gradients(x.detach(), 0.7 * upstream, 0.2, 1.4, gamma)
+    scale = 1 / (400 * quantizer.steps) ** 0.5
+    assert x.grad is not None
+    assert float((x.grad - expected["x"]).abs().max()) < 1e-10
+    for name in ("low", "high", "gamma"):
+        assert abs(float(getattr(quantizer, name).grad) - scale * float(expected[name])) < 1e-10
+    levels = quantizer.codes(x.detach()) / quantizer.steps
+    assert quantizer.amplitude.grad is not None
+    assert abs(float(quantizer.amplitude.grad) - scale * float((upstream * levels).sum())) < 1e-10
+
+
+def test_activation_gradients_are_those_of_the_transformer() -> None:
+    """As for weights, without a sign; the elements that scale the gradients are those of one sample."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(8, 50, dtype=torch.float64, generator=generator).requires_grad_()
+    upstream = torch.randn(8, 50, dtype=torch.float64, generator=generator)
+    quantizer = QILActivation(3).double()
+    with torch.no_grad():
+        quantizer.low.fill_(0.2)
+        quantizer.high.fill_(1.4)
+        quantizer.amplitude.fill_(0.7)
+    quantizer(x).backward(upstream)
+    inside = ((x > 0.2) & (x < 1.4)).detach()
+    g, width, scale = torch.where(inside, 0.7 * upstream, 0.0), 1.2, 1 / (50 * 7) ** 0.5
+    assert x.grad is not None
+    assert quantizer.low.grad is not None
+    assert quantizer.high.grad is not None
+    assert float((x.grad - g / width).abs().max()) < 1e-10
+    values = x.detach()
+    assert abs(float(quantizer.low.grad - scale * (g * (values - 1.4) / width**2).sum())) < 1e-10
+    assert abs(float(quantizer.high.grad - scale * (-g * (values - 0.2) / width**2).sum())) < 1e-10
+
+
+@pytest.mark.parametrize("quantizer", [QILWeight(2), QILActivation(3)])
+def test_constraints_are_enforced(quantizer: QILWeight | QILActivation) -> None:
+    """After `project`, 0 <= low < high and the output scale is positive, whatever the optimizer did."""
+    with torch.no_grad():
+        quantizer.low.fill_(-0.5)
+        quantizer.high.fill_(-1.0)
+        quantizer.amplitude.fill_(-3.0)
+        if isinstance(quantizer, QILWeight):
+            quantizer.gamma.fill_(50.0)
+    quantizer.project()
+    assert float(quantizer.low.detach()) == 0.0
+    assert float((quantizer.high - quantizer.low).detach()) > 0
+    assert float(quantizer.amplitude.detach()) > 0
+    if isinstance(quantizer, QILWeight):
+        assert float(quantizer.gamma.detach()) == GAMMA_RANGE[1]
+
+
+def test_gamma_is_learnt_at_two_bits_alone() -> None:
+    """gamma is 1 and fixed at 3 bits and more, and free again when the bits fall to 2."""
+    x, quantizer = torch.randn(100, generator=torch.Generator().manual_seed(0)), QILWeight(2)
+    assert quantizer.gamma.requires_grad
+    with torch.no_grad():
+        quantizer.gamma.fill_(0.8)
+    quantizer.set_bits(3, x)
+    assert not quantizer.gamma.requires_grad
+    assert float(quantizer.gamma) == 1.0
+    quantizer.set_bits(2, x)
+    assert quantizer.gamma.requires_grad
+
+
+def test_gain_and_bias_are_the_map() -> None:
+    """floor(gain * x + bias + 1/2), clamped, is the code of an activation, with a pruned part too."""
+    quantizer = QILActivation(3)
+    with torch.no_grad():
+        quantizer.low.fill_(0.25)
+        quantizer.high.fill_(1.125)
+    x = torch.linspace(-0.5, 2, 1001)
+    gain, bias = (Fraction(float(value.detach())) for value in (quantizer.gain, quantizer.bias))
+    wanted = [min(max((gain * Fraction(value) + bias + Fraction(1, 2)).__floor__(), 0), 7) for value in x.tolist()]
+    assert sum(int(a != b) for a, b in zip(wanted, quantizer.codes(x).tolist(), strict=True)) <= 1  # a float's tie
