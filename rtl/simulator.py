@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from rtl.engines import ICARUS, Engine, Progress, SimulationError, cached_build
 from rtl.engines.builds import cached_text
 from rtl.geometry import Geometry
 from rtl.image import program_image
+from rtl.jobs import write_job
 from rtl.signature import hardware_json
 from rtl.top import Top
 from rtl.verilog import TOP, verilog_text
@@ -113,15 +113,22 @@ def run_all(jobs: Sequence[tuple[Plan, Mapping[str, NDArray[np.integer]]]], *, s
         raise ValueError(f"stall must be in 0..1, 1 excluded, not {stall}")
     if len({hardware_json(plan.machine) for plan, _ in jobs}) != 1:
         raise ValueError("the plans must be for one machine")
-    described = [{"plan": plan, "image": program_image(plan), "images": check_inputs(plan.program, inputs),
-                  "inputs": {name: np.asarray(codes, np.int32) for name, codes in inputs.items()},
-                  "stall": stall, "seed": seed, "cycle_limit": _cycle_limit(plan, stall)} for plan, inputs in jobs]
+    described = [_describe(plan, inputs, stall, seed) for plan, inputs in jobs]
     place = place or build_machine(jobs[0][0].machine, engine)
     with tempfile.TemporaryDirectory(prefix="bitwright-") as temporary:
         folder = Path(temporary)
-        (folder / "jobs.pickle").write_bytes(pickle.dumps(described))
+        for number, ((plan, _), (arrays, facts)) in enumerate(zip(jobs, described, strict=True)):
+            write_job(folder, number, plan, arrays, facts)
         engine.run_bench(place, TOP, "rtl.benches.run_bench", folder, {"BITWRIGHT_JOB": str(folder)}, waves)
         return [_result(plan, folder, number) for number, (plan, _) in enumerate(jobs)]
+
+
+def _describe(plan: Plan, inputs: Mapping[str, NDArray[np.integer]], stall: float,
+              seed: int) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """What the bench must know besides the plan, as arrays and facts; inputs that do not fit are refused."""
+    facts = {"images": check_inputs(plan.program, inputs), "stall": stall, "seed": seed,
+             "cycle_limit": _cycle_limit(plan, stall), "image": program_image(plan).hex()}
+    return {f"input {name}": np.asarray(codes, np.int32) for name, codes in inputs.items()}, facts
 
 
 def _result(plan: Plan, folder: Path, number: int) -> RtlResult:

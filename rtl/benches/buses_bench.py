@@ -8,7 +8,7 @@ from typing import Any
 import cocotb
 from cocotbext.axi import AxiResp
 
-from rtl.benches.session import JOB, LIMIT_US, session
+from rtl.benches.session import JOBS, LIMIT_US, session
 from rtl.image import IMAGE_VERSION
 from rtl.registers import ADDRESS_BITS, ID, REGISTER_VERSION, REGISTERS, counter_offset, register
 from sim.records import Conv, Load, Pool, Store
@@ -24,7 +24,7 @@ async def results_do_not_depend_on_gaps(dut: Any, pressure: tuple[float, float])
     opened = await session(dut)
     opened.port.pause_streams(pressure[0])
     opened.port.pause_registers(pressure[1])
-    for number in range(len(JOB["programs"])):
+    for number in range(len(JOBS)):
         await opened.run(number, images=2)
     await opened.run()
 
@@ -34,7 +34,7 @@ async def packets_may_end_with_any_item(dut: Any) -> None:
     """A tlast at the end of every item changes nothing."""
     opened = await session(dut)
     await opened.hosts[0].load()
-    segments = cycle(JOB["programs"][0]["segments"])
+    segments = cycle(JOBS[0].facts["segments"])
 
     def items(packet: bytes) -> list[bytes]:
         ends = list(accumulate(next(segments)))
@@ -49,7 +49,7 @@ async def packets_may_end_with_any_item(dut: Any) -> None:
 async def registers_say_what_is_there(dut: Any) -> None:
     """Identity and versions; a run's progress and counters stay to be read."""
     opened = await session(dut)
-    read, plan = opened.port.read, JOB["programs"][0]["plan"]
+    read, plan = opened.port.read, JOBS[0].plan
     assert await read(register("ID").offset) == ID
     assert await read(register("VERSION").offset) == IMAGE_VERSION | REGISTER_VERSION << 16
     assert not await opened.status("program")

@@ -12,7 +12,7 @@ from cocotb.triggers import ClockCycles, First, RisingEdge
 from rtl.benches.session import (
     ABORT,
     CLEAR,
-    JOB,
+    JOBS,
     LIMIT_US,
     LOAD,
     ROUNDS,
@@ -22,6 +22,7 @@ from rtl.benches.session import (
     fails,
     fault_of,
     image_of,
+    inputs_of,
     session,
     with_field,
     with_header,
@@ -40,7 +41,7 @@ WRONG_HEADERS = [("magic", 1), ("version", 2), ("signature", 77), ("compute", 0)
 async def wrong_images_are_refused(dut: Any) -> None:
     """Another header, another byte, a beat too few, a beat too many: a fault each, and nothing is loaded."""
     opened = await session(dut)
-    program = JOB["programs"][0]
+    program = JOBS[0]
     image, beat = image_of(program), opened.beat_bytes
     for name, value in WRONG_HEADERS:
         await opened.load_fails(with_header(name, value), FaultCode.HEADER)
@@ -58,7 +59,7 @@ async def a_refused_image_is_no_program(dut: Any) -> None:
     """After a fault the program that was there before is gone."""
     opened = await session(dut)
     await opened.run()
-    program = JOB["programs"][0]
+    program = JOBS[0]
     await fails(opened.host(program, with_header("magic", 0)).load(), FaultCode.HEADER)
     assert not await opened.status("program")
     await opened.command(START)
@@ -70,7 +71,7 @@ async def a_refused_image_is_no_program(dut: Any) -> None:
 async def illegal_records_are_named(dut: Any) -> None:
     """A record beyond the machine's limits stops the run, in every table."""
     opened = await session(dut)
-    last_word = (1 << Geometry(JOB["programs"][0]["plan"].machine).address_bits) - 1
+    last_word = (1 << Geometry(JOBS[0].plan.machine).address_bits) - 1
     for table, index, name, value in [("compute", 0, "bits_out", 31), ("compute", 1, "terms", 9),
                                       ("compute", 1, "chunk_pixels", 100), ("compute", 0, "rounding", 3),
                                       ("inward", 0, "first", last_word), ("outward", 0, "first", last_word)]:
@@ -93,11 +94,11 @@ async def records_stay_in_their_places(dut: Any) -> None:
 async def packets_must_end_with_items(dut: Any) -> None:
     """A tlast within an item, and none at the end of the run, stop the machine."""
     opened = await session(dut)
-    lengths, beat = JOB["programs"][0]["segments"][0], opened.beat_bytes
+    lengths, beat = JOBS[0].facts["segments"][0], opened.beat_bytes
     for cut in {beat, lengths[0] - beat, lengths[0] + beat}:
         opened.port.split = partial(halves, cut)
         await opened.run_fails(FaultCode.LENGTH)
-    rest = JOB["programs"][0]["segments"][-1]
+    rest = JOBS[0].facts["segments"][-1]
     opened.port.split = lambda packet: [packet + bytes(3 * beat) if len(packet) == sum(rest) else packet]
     await opened.run_fails(FaultCode.LENGTH)
 
@@ -111,8 +112,8 @@ def halves(cut: int, packet: bytes) -> list[bytes]:
 async def streams_that_stall_for_ever(dut: Any) -> None:
     """A load or run whose beats end too early, and results that nobody takes, end by the watchdog."""
     opened = await session(dut)
-    host, inputs, beat = opened.hosts[0], JOB["programs"][0]["inputs"][0], opened.beat_bytes
-    lengths = JOB["programs"][0]["segments"][0]
+    host, inputs, beat = opened.hosts[0], inputs_of(JOBS[0]), opened.beat_bytes
+    lengths = JOBS[0].facts["segments"][0]
     for kept in (0, 1, lengths[0] // beat, sum(lengths) // beat - 2):
         await host.load()
         cocotb.start_soon(opened.port.stall_after(kept))
@@ -135,11 +136,11 @@ async def a_run_can_be_aborted_at_any_time(dut: Any) -> None:
     """After an abort in a random cycle of a run, with gaps on the streams, the next run is right."""
     opened = await session(dut)
     opened.port.pause_streams(0.3)
-    program, host = JOB["programs"][0], opened.hosts[0]
+    program, host = JOBS[0], opened.hosts[0]
     for _ in range(ROUNDS):
         await host.load()
-        task = cocotb.start_soon(host.run(program["inputs"][0]))
-        await ClockCycles(dut.clk, random.randrange(1, program["cycles"] + 60))
+        task = cocotb.start_soon(host.run(inputs_of(program)))
+        await ClockCycles(dut.clk, random.randrange(1, program.facts["cycles"] + 60))
         if task.done():
             break
         await opened.command(ABORT)
@@ -175,7 +176,7 @@ async def loading_and_doing_nothing_can_be_aborted(dut: Any) -> None:
 async def wrong_commands_stop_the_machine(dut: Any) -> None:
     """Start without a program, commands while busy, two at once; clear alone does nothing."""
     opened = await session(dut)
-    host, inputs = opened.hosts[0], JOB["programs"][0]["inputs"][0]
+    host, inputs = opened.hosts[0], inputs_of(JOBS[0])
     for mask in (START, START | LOAD, LOAD | START | CLEAR):
         await opened.command(mask)
         await opened.stopped_with(FaultCode.COMMAND)
@@ -210,17 +211,17 @@ async def nothing_else_is_done_while_stopped(dut: Any) -> None:
 async def flipped_bits_never_hang(dut: Any) -> None:
     """Tables with random bits flipped, their checksum right: the run ends, by itself or by a fault."""
     opened = await session(dut)
-    program = JOB["programs"][0]
-    geometry = Geometry(program["plan"].machine)
+    program = JOBS[0]
+    geometry = Geometry(program.plan.machine)
     for _ in range(ROUNDS):
-        words = {name: list(them) for name, them in program["words"].items()}
+        words = {name: list(them) for name, them in program.facts["words"].items()}
         for _ in range(random.choice([1, 1, 2, 5])):
             table = random.choice([table for table in tables(geometry) for _ in words[table.name]])
             index = random.randrange(len(words[table.name]))
             words[table.name][index] ^= 1 << random.randrange(table.layout.size)
         host = opened.host(program, encode(words, geometry))
         await host.load()
-        task = cocotb.start_soon(host.run(program["inputs"][0]))
+        task = cocotb.start_soon(host.run(inputs_of(program)))
         await First(task.complete, ClockCycles(dut.clk, 40 * TIMEOUT))
         assert task.done(), "neither an end nor a fault"
         if task.exception() is not None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from cocotb.types import LogicArray
 
 from rtl.benches.pins import PERIOD_NS, Pins
 from rtl.host import Host
+from rtl.jobs import Job, read_jobs
 from rtl.packets import tensor_codes
 from sim.formats import Format
 from sim.layout import tensor_words
@@ -26,35 +26,36 @@ from sim.plan import Plan
 from sim.records import Conv, Load, Pool, Store, Tensor
 from sim.stream import TensorItem
 
-JOB = Path(os.environ["BITWRIGHT_JOB"])
+JOBS = Path(os.environ["BITWRIGHT_JOB"])
 REGISTER_CYCLES = 1000
 """More than the accesses to registers before and after a run take."""
 QUEUES = {"computes": (Conv, Pool), "loads": (Load,), "stores": (Store,)}
 
 
 class Bench:
-    """Run a job, one of those in JOB, at `pins`."""
+    """Run a job at `pins`."""
 
-    def __init__(self, pins: Pins, job: dict[str, Any]) -> None:
-        self.dut, self.pins, self.job = pins.dut, pins, job
-        self.plan: Plan = job["plan"]
-        pins.use(self.plan.machine.memory, job["stall"], job["seed"])
-        self.host = Host(self.pins, self.plan, job["image"], timeout_cycles=job["cycle_limit"],
-                         noise=np.random.default_rng(job["seed"]))
+    def __init__(self, pins: Pins, job: Job) -> None:
+        self.dut, self.pins, self.plan = pins.dut, pins, job.plan
+        self.images, self.cycle_limit = job.facts["images"], job.facts["cycle_limit"]
+        self.inputs, self.program_image = job.part("input"), bytes.fromhex(job.facts["image"])
+        pins.use(self.plan.machine.memory, job.facts["stall"], job.facts["seed"])
+        self.host = Host(self.pins, self.plan, self.program_image, timeout_cycles=self.cycle_limit,
+                         noise=np.random.default_rng(job.facts["seed"]))
         self.image = 0
-        self.ends = np.zeros((job["images"], len(self.plan.program.records)), np.int64)
+        self.ends = np.zeros((self.images, len(self.plan.program.records)), np.int64)
         self.found: dict[str, np.ndarray] = {}
 
     async def run(self, number: int) -> None:
         """All images, one after another; `number` names the results."""
         watches = [cocotb.start_soon(self.watch(queue)) for queue in QUEUES]
         counters = []
-        await self.timed(self.host.load(), len(self.job["image"]) // self.pins.beat_bytes)
-        for image in range(self.job["images"]):
+        await self.timed(self.host.load(), len(self.program_image) // self.pins.beat_bytes)
+        for image in range(self.images):
             self.image = image
             self.pins.characters.clear()
-            inputs = {name: codes[image] for name, codes in self.job["inputs"].items()}
-            result = await self.timed(self.host.run(inputs), self.job["cycle_limit"])
+            inputs = {name: codes[image] for name, codes in self.inputs.items()}
+            result = await self.timed(self.host.run(inputs), self.cycle_limit)
             counters.append(result.counters)
             for name, codes in result.maps.items():
                 self.keep(f"map {name}", codes)
@@ -62,8 +63,8 @@ class Bench:
                 self.note_undefined(item, characters)
         for watch in watches:
             watch.cancel()
-        np.savez(JOB / f"result{number}.npz", allow_pickle=False, ends=self.ends, **self.found)
-        (JOB / f"result{number}.json").write_text(json.dumps(counters))
+        np.savez(JOBS / f"result{number}.npz", allow_pickle=False, ends=self.ends, **self.found)
+        (JOBS / f"result{number}.json").write_text(json.dumps(counters))
 
     def forget(self) -> None:
         """Make every activation word undefined, where the simulator knows undefined bits, so that none is left over."""
@@ -85,7 +86,7 @@ class Bench:
 
     def keep(self, name: str, array: np.ndarray) -> None:
         """Put what belongs to the image at hand into the results."""
-        self.found.setdefault(name, np.zeros((self.job["images"], *array.shape), array.dtype))[self.image] = array
+        self.found.setdefault(name, np.zeros((self.images, *array.shape), array.dtype))[self.image] = array
 
     def note_undefined(self, item: TensorItem, characters: str) -> None:
         """Mark the codes that a received packet holds an undefined bit of."""
@@ -95,7 +96,7 @@ class Bench:
         undefined = np.packbits((marks != ord("0")) & (marks != ord("1")), bitorder="little").tobytes()
         name, shape = f"unknown {item.host}", self.plan.program.tensor(item.host).shape
         if name not in self.found:
-            self.found[name] = np.zeros((self.job["images"], *shape), np.bool_)
+            self.found[name] = np.zeros((self.images, *shape), np.bool_)
         item.view(self.found[name][self.image])[:] = tensor_codes(undefined, plain, machine) != 0
         used = machine.columns * tensor_words(tensor, machine) * machine.lanes
         if machine.stream_bits >= 8:
@@ -138,7 +139,7 @@ async def programs(dut: Any) -> None:
     """Run the jobs, one after another without a reset in between."""
     pins = Pins(dut)
     await pins.reset()
-    for number, job in enumerate(pickle.loads((JOB / "jobs.pickle").read_bytes())):
+    for number, job in enumerate(read_jobs(JOBS)):
         bench = Bench(pins, job)
         if number:
             bench.forget()

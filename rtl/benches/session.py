@@ -1,28 +1,29 @@
 """What the benches of the whole machine share: a job's programs behind the buses, and images that are wrong.
 
-The job is read from the folder BITWRIGHT_JOB: `programs`, each with its plan, words (of its tables), inputs, the maps
-that they give and the counters that do not depend on when beats come.
+The jobs are read from the folder BITWRIGHT_JOB: each has a plan, words (of its tables), inputs of several images, the
+maps that they give and the counters that do not depend on when beats come.
 """
 
 from __future__ import annotations
 
 import os
-import pickle
 import random
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from amaranth.lib import data
+from numpy.typing import NDArray
 
 from rtl.benches.axi_port import AxiPort
 from rtl.faults import FaultCode
 from rtl.geometry import Geometry
 from rtl.host import Host, MachineFault
 from rtl.image import CHECKSUM_BITS, HEADER, beat_bits, encode, seal, tables, unpack
+from rtl.jobs import Job, read_jobs
 from rtl.registers import register
 
-JOB: dict[str, Any] = pickle.loads((Path(os.environ["BITWRIGHT_JOB"]) / "job.pickle").read_bytes())
+JOBS = read_jobs(Path(os.environ["BITWRIGHT_JOB"]))
 TIMEOUT = 800
 """Cycles without a move after which the watchdog ends a test's run; no right one has as many."""
 ROUNDS = int(os.environ.get("BITWRIGHT_ROUNDS", "4"))
@@ -37,13 +38,13 @@ class Session:
 
     def __init__(self, dut: Any) -> None:
         self.port = AxiPort(dut)
-        self.hosts = [self.host(program) for program in JOB["programs"]]
+        self.hosts = [self.host(program) for program in JOBS]
 
     async def begin(self) -> None:
         """Reset, and give every activation word some value: drivers of buses know no undefined bits."""
         dut = self.port.dut
         await self.port.reset()
-        machine = JOB["programs"][0]["plan"].machine
+        machine = JOBS[0].plan.machine
         for bank in range(machine.columns):
             for region in range(machine.act_regions):
                 memory = getattr(getattr(dut.core, f"bank_{bank}"), f"region_{region}").macro.mem
@@ -53,33 +54,33 @@ class Session:
     @property
     def beat_bytes(self) -> int:
         """Bytes of a beat."""
-        return beat_bits(JOB["programs"][0]["plan"].machine) // 8
+        return beat_bits(JOBS[0].plan.machine) // 8
 
     def field(self, table: str, index: int, name: str) -> int:
         """A field of a word in the first program's tables."""
-        value = unpack(JOB["programs"][0]["words"][table][index], layout_of(table))[name]
+        value = unpack(JOBS[0].facts["words"][table][index], layout_of(table))[name]
         assert isinstance(value, int)
         return value
 
     def record_name(self, table: str, index: int) -> str:
         """The record that a word in the first program's tables belongs to."""
-        name: str = JOB["programs"][0]["plan"].program.records[self.field(table, index, "record")].name
+        name: str = JOBS[0].plan.program.records[self.field(table, index, "record")].name
         return name
 
-    def host(self, program: dict[str, Any], image: bytes | None = None) -> Host:
+    def host(self, program: Job, image: bytes | None = None) -> Host:
         """A host with another image than the program's, if given."""
-        return Host(self.port, program["plan"], image or image_of(program), timeout_cycles=TIMEOUT)
+        return Host(self.port, program.plan, image or image_of(program), timeout_cycles=TIMEOUT)
 
     async def run(self, number: int = 0, load: bool = True, images: int = 1) -> None:
         """A program runs and gives what it must."""
-        program, host = JOB["programs"][number], self.hosts[number]
+        program, host = JOBS[number], self.hosts[number]
         if load:
             await host.load()
         for image in range(images):
-            result = await host.run(program["inputs"][image])
-            for name, codes in program["maps"][image].items():
-                assert np.array_equal(result.maps[name], codes), f"tensor {name}"
-            for name, value in program["counters"].items():
+            result = await host.run(inputs_of(program, image))
+            for name, codes in program.part("map").items():
+                assert np.array_equal(result.maps[name], codes[image]), f"tensor {name}"
+            for name, value in program.facts["counters"].items():
                 assert result.counters[name] == value, f"{name} is {result.counters[name]}, not {value}"
 
     async def load_fails(self, image: bytes, code: FaultCode) -> None:
@@ -92,12 +93,12 @@ class Session:
 
     async def run_fails(self, code: FaultCode, image: bytes | None = None) -> MachineFault:
         """A program loads and then stops with a fault; what comes next works."""
-        program = JOB["programs"][0]
+        program = JOBS[0]
         host = self.host(program, image)
         split, self.port.split = self.port.split, lambda packet: [packet]
         await host.load()
         self.port.split = split
-        fault = await fails(host.run(program["inputs"][0]), code)
+        fault = await fails(host.run(inputs_of(program)), code)
         self.port.split = lambda packet: [packet]
         await self.run()
         return fault
@@ -151,35 +152,40 @@ async def session(dut: Any) -> Session:
     return opened
 
 
-def image_of(program: dict[str, Any]) -> bytes:
+def inputs_of(program: Job, image: int = 0) -> dict[str, NDArray[np.int32]]:
+    """The inputs of an image."""
+    return {name: codes[image] for name, codes in program.part("input").items()}
+
+
+def image_of(program: Job) -> bytes:
     """The image of a program."""
-    return encode(program["words"], Geometry(program["plan"].machine))
+    return encode(program.facts["words"], Geometry(program.plan.machine))
 
 
 def with_field(table: str, index: int, name: str, value: int) -> bytes:
     """The first program's image with another field in a word of a table."""
-    program = JOB["programs"][0]
-    words = {kind: list(them) for kind, them in program["words"].items()}
+    program = JOBS[0]
+    words = {kind: list(them) for kind, them in program.facts["words"].items()}
     words[table][index] = replaced(words[table][index], layout_of(table)[name], value)
-    return encode(words, Geometry(program["plan"].machine))
+    return encode(words, Geometry(program.plan.machine))
 
 
 def layout_of(table: str) -> data.StructLayout:
     """Layout of the words of a table."""
-    return next(kind.layout for kind in tables(Geometry(JOB["programs"][0]["plan"].machine)) if kind.name == table)
+    return next(kind.layout for kind in tables(Geometry(JOBS[0].plan.machine)) if kind.name == table)
 
 
 def with_header(name: str, value: int) -> bytes:
     """The first program's image with another field in its header."""
-    geometry, size = Geometry(JOB["programs"][0]["plan"].machine), HEADER.size // 8
-    content = content_of(image_of(JOB["programs"][0]))
+    geometry, size = Geometry(JOBS[0].plan.machine), HEADER.size // 8
+    content = content_of(image_of(JOBS[0]))
     header = replaced(int.from_bytes(content[:size], "little"), HEADER[name], value)
     return seal(header.to_bytes(size, "little") + content[size:], geometry)
 
 
 def content_of(image: bytes) -> bytes:
     """An image without its checksum."""
-    beat = beat_bits(JOB["programs"][0]["plan"].machine) // 8
+    beat = beat_bits(JOBS[0].plan.machine) // 8
     return image[: -max(CHECKSUM_BITS // 8, beat)]
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import pickle
-
 import numpy as np
 import pytest
 
 from rtl.engines import ICARUS, cached_build
 from rtl.geometry import Geometry
 from rtl.image import program_words
+from rtl.jobs import write_job
 from rtl.packets import row_tile_bytes, tensor_length
 from rtl.top import Top
 from rtl.verilog import TOP, verilog_text
@@ -74,14 +73,15 @@ def segments(planned):
 
 
 def program_job(planned):
-    """What a bench needs of a program: its plan, tables, inputs of two images, and what they must give."""
+    """What a bench needs besides a plan: inputs of two images and what they must give; tables, counters, lengths."""
     images = corner_inputs(np.random.default_rng(3), planned.program, 2)
     codes = simulate(planned.program, images)
     in_memory = {record.output for record in planned.program.records if isinstance(record, Store)}
-    inputs = [{name: array[i] for name, array in images.items()} for i in range(2)]
-    return {"plan": planned, "words": program_words(planned, Geometry(planned.machine)), "inputs": inputs,
-            "maps": [{name: codes[name][i] for name in in_memory} for i in range(2)],
-            "counters": steady_counters(planned), "segments": segments(planned), "cycles": timeline(planned).total}
+    arrays = {f"input {name}": array for name, array in images.items()}
+    arrays |= {f"map {name}": codes[name] for name in in_memory}
+    facts = {"words": program_words(planned, Geometry(planned.machine)), "counters": steady_counters(planned),
+             "segments": segments(planned), "cycles": timeline(planned).total}
+    return arrays, facts
 
 
 def steady_counters(planned):
@@ -106,7 +106,7 @@ def machine(request, small_machine):
 def test_buses_and_faults(machine, tmp_path, bench, rounds):
     """Results under pressure on all buses, and every fault with the way back: see the benches' own tests."""
     place = cached_build(ICARUS, verilog_text(Top(Geometry(machine)), TOP), TOP)
-    job = {"programs": [program_job(bands(machine)), program_job(pooled(machine))]}
-    (tmp_path / "job.pickle").write_bytes(pickle.dumps(job))
+    for number, planned in enumerate((bands(machine), pooled(machine))):
+        write_job(tmp_path, number, planned, *program_job(planned))
     ICARUS.run_bench(place, TOP, f"rtl.benches.{bench}", tmp_path,
                      {"BITWRIGHT_JOB": str(tmp_path), "COCOTB_RANDOM_SEED": "1", "BITWRIGHT_ROUNDS": str(rounds)})
