@@ -1,8 +1,8 @@
-"""The integer reference: a Program executed with nothing but torch's int64 tensors.
+"""The integer reference: a Program executed by torch's own operations on whole numbers.
 
-It shares no arithmetic with the simulator, only the check of its inputs: convolutions are one matrix product per
-kernel tap, multipliers are decoded here, pooling and rounding are torch's own operations. Two engines that agree on
-every code cannot both be wrong in the same line.
+It shares no arithmetic with the simulator, only the check of its inputs: convolutions are torch's, in float64, where
+sums of whole numbers below 2**53 are exact in any order; multipliers are decoded here, pooling and rounding are torch's
+operations on int64. Two engines that agree on every code cannot both be wrong in the same line.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from sim.inputs import check_inputs
 from sim.program import Conv, Load, Pads, Pool, Program, Store
@@ -70,7 +71,7 @@ def run_reference(program: Program, inputs: Mapping[str, NDArray[np.integer]]) -
 def _windows(x: Tensor, kernel: tuple[int, int], stride: int, dilation: int, pads: Pads, fill: int) -> list[Tensor]:
     """The values under each kernel tap, row by row: kh * kw tensors of shape (N, C, H_out, W_out)."""
     top, left, bottom, right = pads
-    padded = torch.nn.functional.pad(x, (left, right, top, bottom), value=fill)
+    padded = functional.pad(x, (left, right, top, bottom), value=fill)
     height = (padded.shape[2] - dilation * (kernel[0] - 1) - 1) // stride + 1
     width = (padded.shape[3] - dilation * (kernel[1] - 1) - 1) // stride + 1
     rows = [slice(dilation * tap, dilation * tap + stride * (height - 1) + 1, stride) for tap in range(kernel[0])]
@@ -81,14 +82,10 @@ def _windows(x: Tensor, kernel: tuple[int, int], stride: int, dilation: int, pad
 def _conv(program: Program, conv: Conv, codes: Mapping[str, Tensor], zero: int) -> Tensor:
     stored = torch.from_numpy(conv.weights.astype(np.int64))
     weights = 2 * stored - 1 if conv.weight_format.kind == "bipolar" else stored
-    taps = _windows(codes[conv.input], conv.kernel, conv.stride, conv.dilation, conv.pads, zero)
-    columns = weights.flatten(2).unbind(2)
-    if conv.depthwise:
-        acc = sum((tap * column.view(1, -1, 1, 1) for tap, column in zip(taps, columns, strict=True)),
-                  start=torch.zeros((), dtype=torch.int64))
-    else:
-        acc = sum((torch.einsum("oc,nchw->nohw", column, tap) for tap, column in zip(taps, columns, strict=True)),
-                  start=torch.zeros((), dtype=torch.int64))
+    top, left, bottom, right = conv.pads
+    padded = functional.pad(codes[conv.input].double(), (left, right, top, bottom), value=zero)
+    acc = functional.conv2d(padded, weights.double(), stride=conv.stride, dilation=conv.dilation,
+                            groups=len(weights) if conv.depthwise else 1).to(torch.int64)
     if program.wrap:
         half = 1 << (program.acc_bits - 1)
         acc = torch.remainder(acc + half, 2 * half) - half
