@@ -53,7 +53,10 @@ class MobileNetV2(nn.Module):
     groups : sequence of (expansion, channels out, blocks, stride of the first block)
     head : int
         Channels of the last convolution.
-    stem_stride : int
+    stem_stride, stem : int
+        Stride and channels of the first convolution.
+    channels : int
+        Of the image.
 
     Examples
     --------
@@ -63,15 +66,15 @@ class MobileNetV2(nn.Module):
     """
 
     def __init__(self, classes: int = 1000, groups: Sequence[tuple[int, int, int, int]] = GROUPS, head: int = HEAD,
-                 stem_stride: int = 2) -> None:
+                 stem_stride: int = 2, stem: int = STEM, channels: int = 3) -> None:
         super().__init__()
-        layers: list[nn.Module] = [_normed(3, STEM, 3, stem_stride)]
-        channels = STEM
+        layers: list[nn.Module] = [_normed(channels, stem, 3, stem_stride)]
+        inside = stem
         for expansion, width, blocks, stride in groups:
             for block in range(blocks):
-                layers.append(InvertedResidual(channels, width, 1 if block else stride, expansion))
-                channels = width
-        self.features = nn.Sequential(*layers, _normed(channels, head, 1))
+                layers.append(InvertedResidual(inside, width, 1 if block else stride, expansion))
+                inside = width
+        self.features = nn.Sequential(*layers, _normed(inside, head, 1))
         self.avgpool = nn.AdaptiveAvgPool2d((1, 1))
         self.flatten = nn.Flatten()
         self.classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(head, classes))

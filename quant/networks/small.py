@@ -1,4 +1,4 @@
-"""Relatives of the networks for images of 32 x 32, small enough for a whole run on the RTL."""
+"""Relatives of the networks for images of 32 x 32, small enough to train on a CPU and to run whole on the RTL."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from quant.networks.mobilenet import MobileNetV2
 from quant.networks.resnet import group_of_blocks
 
-__all__ = ["SmallResNet", "resnet20", "small_mobilenet"]
+__all__ = ["SmallAlexNet", "SmallResNet", "glyph_mobilenet", "resnet8", "resnet20", "small_alexnet", "small_mobilenet"]
 
 RESNET_WIDTHS = (16, 32, 64)
+GLYPH_GROUPS = ((1, 16, 1, 1), (4, 24, 2, 2), (4, 40, 2, 2))
 MOBILENET_GROUPS = ((1, 16, 1, 1), (6, 24, 2, 1), (6, 32, 2, 2), (6, 64, 2, 2))
 
 
@@ -24,7 +25,10 @@ class SmallResNet(nn.Module):
     ----------
     blocks : int
         Of each group: 1 makes ResNet-8, 3 make ResNet-20.
-    classes : int
+    classes, channels : int
+        Of the output and of the image.
+    stem_stride : int
+        Of the first convolution.
 
     Examples
     --------
@@ -33,10 +37,10 @@ class SmallResNet(nn.Module):
     torch.Size([1, 10])
     """
 
-    def __init__(self, blocks: int, classes: int = 10) -> None:
+    def __init__(self, blocks: int, classes: int = 10, channels: int = 3, stem_stride: int = 1) -> None:
         super().__init__()
         first, second, third = RESNET_WIDTHS
-        self.conv1 = nn.Conv2d(3, first, 3, padding=1, bias=False)
+        self.conv1 = nn.Conv2d(channels, first, 3, stem_stride, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(first)
         self.relu = nn.ReLU()
         self.layer1 = group_of_blocks(first, first, blocks, stride=1)
@@ -52,16 +56,54 @@ class SmallResNet(nn.Module):
         return cast(Tensor, self.fc(self.flatten(self.avgpool(x))))
 
 
-def resnet20(classes: int = 10) -> SmallResNet:
+class SmallAlexNet(nn.Module):
+    """Convolutions without BatchNorm, max pools and linear layers, as in AlexNet.
+
+    Examples
+    --------
+    >>> import torch
+    >>> small_alexnet().eval()(torch.zeros(1, 3, 32, 32)).shape
+    torch.Size([1, 10])
+    """
+
+    def __init__(self, classes: int = 10, channels: int = 3) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv2d(channels, 16, 5, stride=2, padding=2), nn.ReLU(),
+            nn.Conv2d(16, 32, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), nn.Conv2d(64, 64, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2))
+        self.flatten = nn.Flatten()
+        self.classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(64 * 4 * 4, 128), nn.ReLU(), nn.Linear(128, classes))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return cast(Tensor, self.classifier(self.flatten(self.features(x))))
+
+
+def resnet8(classes: int = 10, channels: int = 3) -> SmallResNet:
+    """ResNet-8 whose stem halves the image: 3 M multiplications for 32 x 32."""
+    return SmallResNet(1, classes, channels, stem_stride=2)
+
+
+def resnet20(classes: int = 10, channels: int = 3) -> SmallResNet:
     """ResNet-20: 41 M multiplications for an image of 32 x 32."""
-    return SmallResNet(3, classes)
+    return SmallResNet(3, classes, channels)
 
 
-def small_mobilenet(classes: int = 10) -> MobileNetV2:
+def small_alexnet(classes: int = 10, channels: int = 3) -> SmallAlexNet:
+    """A relative of AlexNet: 5.7 M multiplications for 32 x 32."""
+    return SmallAlexNet(classes, channels)
+
+
+def small_mobilenet(classes: int = 10, channels: int = 3) -> MobileNetV2:
     """The first inverted residuals of MobileNetV2, without the stem's stride, on 32 x 32.
 
     >>> import torch
     >>> small_mobilenet().eval()(torch.zeros(1, 3, 32, 32)).shape
     torch.Size([1, 10])
     """
-    return MobileNetV2(classes, MOBILENET_GROUPS, head=256, stem_stride=1)
+    return MobileNetV2(classes, MOBILENET_GROUPS, head=256, stem_stride=1, channels=channels)
+
+
+def glyph_mobilenet(classes: int = 48, channels: int = 1) -> MobileNetV2:
+    """Five thin inverted residuals of expansion 4: 2 M multiplications for 32 x 32, hard to quantize."""
+    return MobileNetV2(classes, GLYPH_GROUPS, head=128, stem=16, channels=channels)
