@@ -20,7 +20,10 @@ from quant.data.split import Split
 from quant.lower import FitError, Lowered, lower_with_report
 from quant.networks import DigitsNet
 from quant.ptq.reconstruct import reconstruct
-from quant.training.loop import FLOAT, QAT, Recipe, accuracy, reestimate_norms, train
+from quant.training.evaluate import accuracy
+from quant.training.loop import train
+from quant.training.norms import reestimate_norms
+from quant.training.recipe import FLOAT, QAT, Recipe
 from sim.atomic import atomic_write_text
 from sim.cost_table import cost_table
 from sim.energy import Energy

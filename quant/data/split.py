@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from sim.formats import Format
@@ -47,6 +48,10 @@ class Split:
     def values(self, which: Tensor | slice) -> Tensor:
         """Values of some images, float32 of shape (n, C, H, W)."""
         return self.codes[which].float() * 2.0**self.exponent
+
+    def drawn(self, which: Tensor, generator: torch.Generator) -> Tensor:
+        """The same values: nothing is random here."""
+        return self.values(which)
 
     def first(self, count: int) -> Split:
         """The first `count` images."""

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from quant.training.loop import reestimate_norms
+from quant.training.norms import reestimate_norms
 from sim.formats import Format
 
 __all__ = ["IMAGE_EXPONENT", "IMAGE_FORMAT", "make_realistic", "noise_codes"]

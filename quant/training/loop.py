@@ -1,118 +1,212 @@
-"""Training, in float and with quantizers: one loop, one recipe record, everything seeded."""
+"""Training, in float and with quantizers: one loop, everything seeded, resumable, on one device or many."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from math import cos, pi
+from math import isfinite
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from quant.data.split import Split
+from quant.data.images import Images
 from quant.quantizers.base import Quantizer
+from quant.training.checkpoint import describe_run, load_checkpoint, save_checkpoint
+from quant.training.distributed import check_share, is_first, share, spread
+from quant.training.recipe import Recipe
+from sim.errors import InputError
 
-__all__ = ["FLOAT", "QAT", "Progress", "Recipe", "accuracy", "reestimate_norms", "train"]
+__all__ = ["Progress", "Resumable", "StepHook", "train"]
 
 Progress = Callable[[int, float, float], None]
 """Called after each epoch with its number from 1, its mean loss and its accuracy on the training images."""
 
-StepHook = Callable[[int, torch.optim.Optimizer], None]
-"""Called after each optimizer step with its number from 1."""
+
+class StepHook(Protocol):
+    """Called after each optimizer step with its number from 1."""
+
+    def __call__(self, step: int, optimizer: torch.optim.Optimizer, /) -> None: ...
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """How to train: SGD with Nesterov momentum, a linear warm-up and a cosine to 0.
+@runtime_checkable
+class Resumable(Protocol):
+    """A step hook whose state belongs to the training's."""
 
-    Attributes
-    ----------
-    epochs, batch : int
-    rate : float
-        Largest learning rate.
-    decay : float
-        Weight decay, on convolution and linear weights alone.
-    warmup : float
-        Share of the steps in which the rate rises.
-    shift : int
-        Images are shifted by up to so many pixels each way, a new shift for each batch [pixels].
-    seed : int
-        Of the order of images and of the shifts.
-    """
+    def state(self) -> dict[str, Any]:
+        """All that later steps depend on, for JSON."""
 
-    epochs: int
-    batch: int = 64
-    rate: float = 0.1
-    decay: float = 5e-4
-    warmup: float = 0.05
-    shift: int = 1
-    seed: int = 0
-
-    def steps(self, images: int) -> int:
-        """Optimizer steps altogether; the last, incomplete batch of an epoch is left out."""
-        return self.epochs * max(images // self.batch, 1)
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
 
 
-FLOAT = Recipe(epochs=40)
-"""From random weights to about 98 % on the digits."""
-QAT = Recipe(epochs=25, rate=0.03, decay=1e-4)
-"""From a float network with fresh quantizers; follow it by `reestimate_norms`."""
-
-
-def train(model: nn.Module, data: Split, recipe: Recipe, *, progress: Progress | None = None,
+def train(model: nn.Module, data: Images, recipe: Recipe, *, teacher: nn.Module | None = None,
+          checkpoint: Path | None = None, half: bool = False, progress: Progress | None = None,
           after_step: StepHook | None = None) -> None:
     """Train `model` in place on the cross-entropy and leave it in eval mode.
+
+    On one thread of a CPU the same arguments give the same bits, whether or not the training was interrupted.
 
     Parameters
     ----------
     model : nn.Module
-        Gives logits, shape (n, classes); may hold quantizers, whose constraints are enforced after each step.
-    data : Split
+        Gives logits, shape (n, classes); may hold quantizers, whose constraints are enforced after each step. It
+        trains on the device where it is.
+    data : Images
     recipe : Recipe
+    teacher : nn.Module, optional
+        In eval mode; needed for `recipe.distillation`.
+    checkpoint : Path, optional
+        File that is written after each epoch. If it is there, training goes on from it.
+    half : bool
+        Convolutions and matrix products in bfloat16; quantizers round in float32.
     progress, after_step : callable, optional
+        An `after_step` that is `Resumable` is part of the checkpoint.
+
+    Raises
+    ------
+    InputError
+        If the teacher is missing, several processes cannot share a batch, there are fewer images than a batch has, the
+        checkpoint is of another run, or the loss is not finite any more.
     """
-    generator = torch.Generator().manual_seed(recipe.seed)
-    optimizer = torch.optim.SGD(_groups(model, recipe.decay), lr=recipe.rate, momentum=0.9, nesterov=True)
-    total = recipe.steps(len(data))
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, total, recipe.warmup))
-    quantizers = [module for module in model.modules() if isinstance(module, Quantizer)]
-    images, done = data.images, 0
-    model.train()
-    for epoch in range(1, recipe.epochs + 1):
-        order = torch.randperm(len(data), generator=generator)
-        loss_sum, correct = 0.0, 0
-        for batch in order[:total // recipe.epochs * recipe.batch].split(recipe.batch):
-            logits = model(_shifted(images[batch], recipe.shift, generator))
-            loss = functional.cross_entropy(logits, data.labels[batch])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-            for quantizer in quantizers:
-                quantizer.project()
-            done += 1
-            if after_step is not None:
-                after_step(done, optimizer)
-            loss_sum += float(loss.detach()) * len(batch)
-            correct += int((logits.argmax(1) == data.labels[batch]).sum())
-        if progress is not None:
-            seen = min(total // recipe.epochs * recipe.batch, len(data))
-            progress(epoch, loss_sum / seen, correct / seen)
-    model.eval()
+    if recipe.distillation and teacher is None:
+        raise InputError(f"distillation {recipe.distillation} needs a teacher")
+    if len(data) < recipe.batch:
+        raise InputError(f"a batch of {recipe.batch} needs as many images, not {len(data)}")
+    check_share(recipe.batch)
+    with torch.random.fork_rng():
+        torch.manual_seed(recipe.seed)
+        _Training(model, data, recipe, teacher, half, after_step).run(checkpoint, progress)
 
 
-def _groups(model: nn.Module, decay: float) -> list[dict[str, object]]:
-    """Weights decay; biases, BatchNorm and the quantizers' parameters do not."""
+class _Training:
+    """A run: what changes from step to step."""
+
+    def __init__(self, model: nn.Module, data: Images, recipe: Recipe, teacher: nn.Module | None, half: bool,
+                 after_step: StepHook | None) -> None:
+        self.model, self.data, self.recipe, self.teacher = model, data, recipe, teacher
+        self.half, self.after_step = half, after_step
+        hook: object = after_step
+        self.resumable = hook if isinstance(hook, Resumable) else None
+        self.device = next(model.parameters()).device
+        self.generator = torch.Generator().manual_seed(recipe.seed)
+        self.quantizers = [module for module in model.modules() if isinstance(module, Quantizer)]
+        self.groups = _groups(model, self.quantizers, recipe)
+        self.optimizer = torch.optim.SGD(self.groups, lr=recipe.rate, momentum=0.9, nesterov=True)
+        self.total = recipe.steps(len(data))
+        self.labels = data.labels.to(self.device)
+        self.steps = 0
+
+    def run(self, checkpoint: Path | None, progress: Progress | None) -> None:
+        """Train to the end."""
+        described = describe_run(self.model, self.data, self.recipe)
+        done = self._resume(checkpoint, described) if checkpoint is not None and checkpoint.exists() else 0
+        _lay_out(self.model, torch.channels_last)  # convolutions take two thirds of the time then
+        frozen = _freeze(self.model, self.quantizers) if self.recipe.quantizers_only else []
+        parallel = spread(self.model)
+        self.model.train()
+        try:
+            for epoch in range(done + 1, self.recipe.epochs + 1):
+                loss, right = self._epoch(parallel, epoch)
+                if checkpoint is not None and is_first():
+                    save_checkpoint(checkpoint, described, epoch, self.model, self.optimizer, self._generators(),
+                                    None if self.resumable is None else self.resumable.state())
+                if progress is not None and is_first():
+                    progress(epoch, loss, right)
+        finally:
+            for parameter in frozen:
+                parameter.requires_grad_(True)
+            _lay_out(self.model, torch.contiguous_format)
+        self.model.eval()
+
+    def _epoch(self, parallel: nn.Module, epoch: int) -> tuple[float, float]:
+        """Mean loss and accuracy of an epoch's images."""
+        steps = self.total // self.recipe.epochs
+        order = torch.randperm(len(self.data), generator=self.generator)
+        losses, right = torch.zeros(steps), torch.zeros((), dtype=torch.int64)
+        for step, batch in enumerate(order[: steps * self.recipe.batch].split(self.recipe.batch)):
+            which = share(batch)
+            loss, correct = self._step(parallel, which)
+            losses[step] = loss
+            right += correct
+            if self.after_step is not None:
+                self.after_step(self.steps, self.optimizer)
+        mean = float(losses.mean())
+        if not isfinite(mean):
+            raise InputError(f"the loss became {mean} in epoch {epoch}: lower the rate of {self.recipe.rate:g}")
+        seen = steps * len(which)
+        return mean, int(right) / seen
+
+    def _step(self, parallel: nn.Module, which: Tensor) -> tuple[Tensor, Tensor]:
+        """One optimizer step; its loss and how many images were right."""
+        images = _shifted(self.data.drawn(which, self.generator), self.recipe.shift, self.generator).to(
+            self.device, memory_format=torch.channels_last)
+        labels = self.labels[which]
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["rate"] * self.recipe.rate_at(self.steps, self.total)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
+            logits = parallel(images)
+        loss = self._loss(logits.float(), images, labels)
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        for quantizer in self.quantizers:
+            quantizer.project()
+        self.steps += 1
+        return loss.detach().cpu(), (logits.argmax(1) == labels).sum().cpu()
+
+    def _loss(self, logits: Tensor, images: Tensor, labels: Tensor) -> Tensor:
+        loss = functional.cross_entropy(logits, labels)
+        if not self.recipe.distillation or self.teacher is None:
+            return loss
+        with torch.no_grad():
+            taught = self.teacher(images)
+        soft = self.recipe.temperature
+        apart = functional.kl_div((logits / soft).log_softmax(1), (taught / soft).log_softmax(1), reduction="batchmean",
+                                  log_target=True)
+        return (1.0 - self.recipe.distillation) * loss + self.recipe.distillation * soft**2 * apart
+
+    def _generators(self) -> dict[str, Tensor]:
+        states = {"order": self.generator.get_state(), "cpu": torch.get_rng_state()}
+        return states | ({"cuda": torch.cuda.get_rng_state(self.device)} if self.device.type == "cuda" else {})
+
+    def _resume(self, checkpoint: Path, described: dict[str, Any]) -> int:
+        epoch, generators, hook = load_checkpoint(checkpoint, described, self.model, self.optimizer)
+        self.generator.set_state(generators["order"])
+        torch.set_rng_state(generators["cpu"])
+        if self.device.type == "cuda":
+            torch.cuda.set_rng_state(generators["cuda"], self.device)
+        if self.resumable is not None and hook is not None:
+            self.resumable.restore(hook)
+        self.steps = epoch * (self.total // self.recipe.epochs)
+        return epoch
+
+
+def _groups(model: nn.Module, quantizers: list[Quantizer], recipe: Recipe) -> list[dict[str, Any]]:
+    """Weights decay; biases, BatchNorm and quantizers do not, and the latter have a rate of their own."""
+    own = {id(parameter) for quantizer in quantizers for parameter in quantizer.parameters()}
     parameters = list(model.parameters())
-    return [{"params": [p for p in parameters if p.ndim > 1], "weight_decay": decay},
-            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0}]
+    interval, rest = ([p for p in parameters if (id(p) in own) == of_quantizer] for of_quantizer in (True, False))
+    return [{"params": [p for p in rest if p.ndim > 1], "weight_decay": recipe.decay, "rate": recipe.rate},
+            {"params": [p for p in rest if p.ndim <= 1], "weight_decay": 0.0, "rate": recipe.rate},
+            {"params": interval, "weight_decay": 0.0, "rate": recipe.rate * recipe.interval_rate}]
 
 
-def _rate(step: int, total: int, warmup: float) -> float:
-    if step < warmup * total:
-        return (step + 1) / (warmup * total + 1)
-    return 0.5 * (1.0 + cos(pi * step / total))
+def _lay_out(model: nn.Module, order: torch.memory_format) -> None:
+    """Keep the kernels of convolutions in this order of axes."""
+    for parameter in model.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=order)
+
+
+def _freeze(model: nn.Module, quantizers: list[Quantizer]) -> list[nn.Parameter]:
+    """Let only the quantizers' parameters learn; gives those that were frozen."""
+    own = {id(parameter) for quantizer in quantizers for parameter in quantizer.parameters()}
+    frozen = [p for p in model.parameters() if id(p) not in own and p.requires_grad]
+    for parameter in frozen:
+        parameter.requires_grad_(False)
+    return frozen
 
 
 def _shifted(images: Tensor, most: int, generator: torch.Generator) -> Tensor:
@@ -122,32 +216,3 @@ def _shifted(images: Tensor, most: int, generator: torch.Generator) -> Tensor:
     down, right = torch.randint(0, 2 * most + 1, (2,), generator=generator).tolist()
     height, width = images.shape[2:]
     return functional.pad(images, (most, most, most, most))[:, :, down:down + height, right:right + width]
-
-
-def accuracy(model: nn.Module, data: Split) -> float:
-    """Share of images whose largest logit is the label's, in 0..1; `model` in eval mode."""
-    with torch.no_grad():
-        return float((model(data.images).argmax(1) == data.labels).double().mean())
-
-
-def reestimate_norms(model: nn.Module, images: Tensor, batch: int = 64) -> None:
-    """Recompute the statistics of every BatchNorm over `images`, then leave `model` in eval mode.
-
-    They become the average of the batches' own, each by its number of images. During training they lag behind weights
-    and bits that still move.
-    """
-    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.reset_running_stats()
-    model.train()
-    seen = 0
-    with torch.no_grad():
-        for part in images.split(batch):
-            seen += len(part)
-            for norm in norms:
-                norm.momentum = len(part) / seen
-            model(part)
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
-    model.eval()

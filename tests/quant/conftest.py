@@ -17,7 +17,9 @@ from quant.lower import Lowered, lower
 from quant.networks import DigitsNet
 from quant.ptq.reconstruct import reconstruct
 from quant.quantizers.base import ActivationQuantizer, along_channels
-from quant.training.loop import Recipe, reestimate_norms, train
+from quant.training.loop import train
+from quant.training.norms import reestimate_norms
+from quant.training.recipe import Recipe
 from sim.cost_table import CostTable, cost_table
 from sim.machine import Machine, load_machine
 from sim.program import Program

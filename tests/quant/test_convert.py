@@ -16,7 +16,7 @@ from quant.layers import QuantConv2d, QuantLinear
 from quant.quantizers.base import Quantizer
 from quant.quantizers.power_of_two import PowerOfTwoActivation, PowerOfTwoWeight
 from quant.quantizers.qil import QILActivation, QILWeight
-from quant.training.loop import accuracy
+from quant.training.evaluate import accuracy
 from sim.errors import InputError
 from sim.formats import Format
 

@@ -18,7 +18,7 @@ from quant.lower import Lowered, lower, lower_with_report
 from quant.quantizers.base import ActivationQuantizer
 from quant.quantizers.power_of_two import PowerOfTwoActivation
 from quant.reference import run_reference
-from quant.training.loop import accuracy
+from quant.training.evaluate import accuracy
 from sim.digits import multipliers
 from sim.errors import InputError
 from sim.formats import Format, Rounding

@@ -12,7 +12,10 @@ from quant.bits.fit_sensitivity import Sensitivity, measured_errors
 from quant.bits.qbitopt import QBitOpt
 from quant.data.split import Split
 from quant.lower import lower
-from quant.training.loop import Recipe, accuracy, reestimate_norms, train
+from quant.training.evaluate import accuracy
+from quant.training.loop import train
+from quant.training.norms import reestimate_norms
+from quant.training.recipe import Recipe
 from sim.cost_table import CostTable
 from sim.energy import energy
 from sim.errors import InputError

@@ -11,7 +11,7 @@ from quant.convert import Scheme, quantize
 from quant.data.split import Split
 from quant.layers import QuantConv2d, QuantLinear
 from quant.ptq.reconstruct import reconstruct
-from quant.training.loop import accuracy
+from quant.training.evaluate import accuracy
 from sim.formats import Format
 
 Quantize = Callable[[nn.Module, Tensor, Scheme, int], fx.GraphModule]

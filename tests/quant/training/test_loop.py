@@ -2,14 +2,15 @@
 
 from copy import deepcopy
 
-import pytest
 import torch
 from torch import nn
 
 from quant.data.split import Split
 from quant.networks import DigitsNet
 from quant.quantizers.qil import QILActivation, QILWeight
-from quant.training.loop import Recipe, _rate, _shifted, accuracy, reestimate_norms, train
+from quant.training.evaluate import accuracy
+from quant.training.loop import _shifted, train
+from quant.training.recipe import Recipe
 
 
 def weights(model: nn.Module) -> list[float]:
@@ -61,15 +62,6 @@ def test_progress_and_steps_are_reported(splits: tuple[Split, Split]) -> None:
     assert recipe.steps(100) == 9
 
 
-def test_rate_rises_then_falls_to_nothing() -> None:
-    """Linear warm-up to at most 1, then a cosine that ends at 0."""
-    rates = [_rate(step, 200, 0.05) for step in range(201)]
-    assert rates[:10] == sorted(rates[:10])
-    assert rates[10:] == sorted(rates[10:], reverse=True)
-    assert max(rates) <= 1
-    assert rates[-1] == pytest.approx(0, abs=1e-6)
-
-
 def test_shifts_move_whole_images() -> None:
     """A shifted batch is the batch moved by at most one pixel each way with zeros moving in, never another image."""
     images, generator = torch.rand(2, 1, 5, 4, generator=torch.Generator().manual_seed(0)), torch.Generator()
@@ -83,17 +75,3 @@ def test_shifts_move_whole_images() -> None:
         seen.add(matches[0])
     assert len(seen) == 9
     assert _shifted(images, 0, generator) is images
-
-
-def test_reestimated_norms_are_averages_over_images() -> None:
-    """Statistics become the batches' own averaged by their images, the last batch too; the momentum is what it was."""
-    images = torch.randn(8, 2, 4, 4, generator=torch.Generator().manual_seed(0)) * 3 + 1
-    model = nn.Sequential(nn.BatchNorm2d(2, momentum=0.3))
-    reestimate_norms(model, images, batch=3)
-    norm = model[0]
-    assert isinstance(norm, nn.BatchNorm2d)
-    assert norm.momentum == 0.3
-    assert not norm.training
-    torch.testing.assert_close(norm.running_mean, images.mean((0, 2, 3)))
-    parts = [len(part) * part.transpose(0, 1).flatten(1).var(1) for part in images.split(3)]
-    torch.testing.assert_close(norm.running_var, torch.stack(parts).sum(0) / len(images))

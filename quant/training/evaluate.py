@@ -1,0 +1,23 @@
+"""How often a model is right."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from quant.data.images import Images
+
+__all__ = ["accuracy"]
+
+CHUNK = 1000
+"""Images that are looked at together."""
+
+
+def accuracy(model: nn.Module, data: Images) -> float:
+    """Share of images whose largest logit is the label's, in 0..1; `model` in eval mode, on any device."""
+    device = next(model.parameters()).device
+    right = 0
+    with torch.no_grad():
+        for which in torch.arange(len(data)).split(CHUNK):
+            right += int((model(data.values(which).to(device)).argmax(1).cpu() == data.labels[which]).sum())
+    return right / len(data)
