@@ -23,7 +23,7 @@ import torch
 from torch import nn
 
 from bitwright.estimate import estimate
-from quant.convert import Scheme, quantize
+from quant.convert import quantize
 from quant.fold import fold_image
 from quant.lower import lower_with_report
 from quant.networks import (
@@ -62,7 +62,7 @@ class Clock:
         return now - before
 
 
-def measure(name: str, bits: str, scheme: Scheme, size: int, machine: Machine) -> Row:
+def measure(name: str, bits: str, scheme: str, size: int, machine: Machine) -> Row:
     """One row: quantize, lower, plan, simulate one image, compare with the reference."""
     torch.manual_seed(0)
     model, codes = NETWORKS[name](), noise_codes(CALIBRATION_IMAGES, size, seed=0)

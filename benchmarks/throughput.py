@@ -93,7 +93,7 @@ def main() -> None:
     engines: dict[str, Engine] = {
         "simulator": lambda x: simulate(program, x),
         "ONNX Runtime, ConvInteger": onnx_engine(program),
-        "torch int64": lambda x: run_reference(program, x),
+        "torch": lambda x: run_reference(program, x),
     }
     right = simulate(program, inputs)
     seconds: dict[str, list[float]] = {name: [] for name in engines}

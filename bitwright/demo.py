@@ -14,7 +14,7 @@ from bitwright.console import Report, Steps, steps, to_json
 from bitwright.estimate import Estimate, estimate
 from bitwright.verify import Verification, verify
 from quant.bits.qbitopt import QBitOpt
-from quant.convert import Scheme, quantize
+from quant.convert import quantize
 from quant.data.digits import DIGITS_EXPONENT, DIGITS_FORMAT, digits
 from quant.data.split import Split
 from quant.lower import FitError, Lowered, lower_with_report
@@ -113,7 +113,7 @@ class _Demo:
         self.summary = Summary(machine.name, seed)
         self.plans: dict[str, Plan] = {}
 
-    def quantized(self, net: DigitsNet, scheme: Scheme, bits: int) -> fx.GraphModule:
+    def quantized(self, net: DigitsNet, scheme: str, bits: int) -> fx.GraphModule:
         return quantize(net, self.train_set.images[:CALIBRATION_IMAGES], scheme=scheme, weight_bits=bits,
                         activation_bits=bits, input_format=DIGITS_FORMAT, input_exponent=DIGITS_EXPONENT)
 

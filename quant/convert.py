@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from typing import Literal, cast, get_args
+from typing import cast
 
 import torch
 from torch import Tensor, fx, nn
@@ -14,26 +14,24 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from quant.checks import check_data, check_finite, check_input_format, check_plain, check_runs, check_single_input
 from quant.graph import Stage, module_of, stages, trace
 from quant.layers import QuantConv2d, QuantLinear
-from quant.quantizers.base import ActivationQuantizer, Quantizer, round_half_up
-from quant.quantizers.power_of_two import PowerOfTwoActivation, PowerOfTwoWeight
-from quant.quantizers.qil import QILActivation, QILWeight
-from sim.errors import InputError
+from quant.quantizers.base import ActivationQuantizer, round_half_up
+from quant.quantizers.power_of_two import PowerOfTwoActivation
+from quant.schemes import Scheme, scheme_of
 from sim.formats import Format
 
-__all__ = ["Scheme", "quantize", "round_biases"]
+__all__ = ["quantize", "round_biases"]
 
-Scheme = Literal["qil", "power_of_two"]
 SIGNED_BITS = 8
 """Width of stored tensors that only adds read: an error there is never clipped away again."""
 
 
-def quantize(model: nn.Module, data: Tensor, *, scheme: Scheme, weight_bits: int = 4, activation_bits: int = 4,
+def quantize(model: nn.Module, data: Tensor, *, scheme: str | Scheme, weight_bits: int = 4, activation_bits: int = 4,
              first_last_bits: int | None = None, input_format: Format, input_exponent: int) -> fx.GraphModule:
     """A copy of `model` with quantized weights and one quantizer on each tensor that the chip stores.
 
     A stored tensor ends a convolution or linear layer with everything fused behind it (BatchNorm, residual add, ReLU)
     or an average; one quantizer feeds all its readers, a shortcut too, because there is one tensor. Tensors without
-    a ReLU get signed power-of-two quantizers in both schemes, 8 bits wide where only adds read them. Adaptive average
+    a ReLU get signed quantizers, 8 bits wide where only adds read them. Adaptive average
     pools that change nothing on `data` are left out. The model's output stays real.
 
     Parameters
@@ -42,9 +40,10 @@ def quantize(model: nn.Module, data: Tensor, *, scheme: Scheme, weight_bits: int
         Traceable by torch.fx; not changed.
     data : float Tensor, shape (n, C, H, W)
         Real inputs; every step is initialised on what they become at its place, behind the quantizers before it.
-    scheme : {"qil", "power_of_two"}
-        `qil`: learnt intervals, BatchNorm kept, meant for training afterwards. `power_of_two`: BatchNorm folded into
-        the weights, power-of-two steps per output channel and per tensor.
+    scheme : {"qil", "lsq", "power_of_two", "uniform"} or Scheme
+        `qil` and `lsq`: learnt intervals or steps, BatchNorm kept, meant for training afterwards. `power_of_two` and
+        `uniform`: BatchNorm folded into the weights, power-of-two or real steps per output channel and per tensor.
+        `quant.schemes` makes those with other options.
     weight_bits, activation_bits : int, 2..8
         For all layers and tensors; `set_bits` of a quantizer changes one.
     first_last_bits : int, 2..8, optional
@@ -67,8 +66,7 @@ def quantize(model: nn.Module, data: Tensor, *, scheme: Scheme, weight_bits: int
         has hooks or parametrized weights or reads several tensors, or data or weights are not finite or do not fit
         together.
     """
-    if scheme not in get_args(Scheme):
-        raise InputError(f"scheme must be qil or power_of_two, not {scheme}")
+    scheme = scheme_of(scheme)
     check_data(data)
     check_input_format(input_format, input_exponent)
     check_plain(model)
@@ -78,7 +76,7 @@ def quantize(model: nn.Module, data: Tensor, *, scheme: Scheme, weight_bits: int
     check_single_input(graph)
     check_runs(copy, data)
     _drop_identities(graph, data[:1])
-    if scheme == "power_of_two":
+    if scheme.folds:
         _fold_norms(graph)
     found = stages(graph)
     widths = _widths(found, weight_bits, activation_bits, first_last_bits)
@@ -90,11 +88,11 @@ def quantize(model: nn.Module, data: Tensor, *, scheme: Scheme, weight_bits: int
                                          exponent=input_exponent)
             _insert(graph, stage, fixed)
         elif stage.kind != "max" and not _is_output(stage):
-            _insert(graph, stage, _activation_quantizer(stage, scheme, bits_a))
+            _insert(graph, stage, scheme.tensor(bits_a, stage.signed))
     graph.graph.lint()
     graph.recompile()
     _initialise_activations(graph, data)
-    if scheme == "power_of_two":
+    if scheme.strict:
         round_biases(graph)
     return graph
 
@@ -171,17 +169,10 @@ def _quantize_weights(graph: fx.GraphModule, stage: Stage, scheme: Scheme, bits:
     if stage.kind not in ("conv", "linear"):
         return
     layer = cast(nn.Conv2d | nn.Linear, module_of(graph, stage.compute))
-    quantizer: Quantizer = (QILWeight(bits) if scheme == "qil"
-                            else PowerOfTwoWeight(bits, channels=layer.weight.shape[0]))
+    quantizer = scheme.weight(bits, len(layer.weight))
     quantizer.initialise(layer.weight)
     quantized = QuantConv2d(layer, quantizer) if isinstance(layer, nn.Conv2d) else QuantLinear(layer, quantizer)
     graph.set_submodule(str(stage.compute.target), quantized.eval())
-
-
-def _activation_quantizer(stage: Stage, scheme: Scheme, bits: int) -> ActivationQuantizer:
-    if stage.signed:
-        return PowerOfTwoActivation(bits, signed=True)
-    return QILActivation(bits) if scheme == "qil" else PowerOfTwoActivation(bits, signed=False)
 
 
 def _is_output(stage: Stage) -> bool:

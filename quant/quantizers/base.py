@@ -124,7 +124,10 @@ class Quantizer(nn.Module, ABC):
         """Codes of `x` as floats that are whole numbers, with the declared gradients."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Values of the codes of `x`, same shape."""
+        """Values of the codes of `x`, same shape; halves are widened first, since they would round twice."""
+        return self._value(x.float() if x.dtype in (torch.bfloat16, torch.float16) else x)
+
+    def _value(self, x: Tensor) -> Tensor:
         return self._round(x) * along_channels(self.scale, x)
 
     def codes(self, x: Tensor) -> Tensor:

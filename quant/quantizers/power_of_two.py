@@ -1,20 +1,25 @@
 """Quantizers whose steps are powers of two, so that every multiplication by a scale is a shift.
 
-The exponents are integers from the start and are never learnt: of all steps 2**k the one of least squared error is
-taken, by trying them. That is the strict form of RAPQ's quantizer (Yao et al., "RAPQ: Rescuing Accuracy for
-Power-of-Two Low-bit Post-training Quantization", IJCAI 2022, arXiv 2204.12322), which adjusts softened exponents
-during reconstruction.
+The exponents are integers from the start: of all steps 2**k the one of least squared error is taken, by trying them,
+or the one next to the best real step. That is the strict form of RAPQ's quantizer (Yao et al., "RAPQ: Rescuing Accuracy
+for Power-of-Two Low-bit Post-training Quantization", IJCAI 2022, arXiv 2204.12322); `quant.ptq` then moves exponents.
 """
 
 from __future__ import annotations
+
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from quant.quantizers.base import ActivationQuantizer, Quantizer, along_channels, round_half_up, sample_of
+from quant.quantizers.steps import best_steps
 from sim.formats import Format
 
-__all__ = ["PowerOfTwoActivation", "PowerOfTwoWeight"]
+__all__ = ["Exponents", "PowerOfTwoActivation", "PowerOfTwoWeight", "power_of_two"]
+
+Exponents = Literal["best", "nearest"]
+"""How exponents are chosen: of least squared error, or the logarithm of the best real step rounded."""
 
 OCTAVES = 8
 """Exponents tried, from the one that clips nothing downwards: the best step of 2 bits lies within three octaves."""
@@ -22,6 +27,13 @@ OCTAVES = 8
 
 class _PowerOfTwo(Quantizer):
     exponent: Tensor
+    choice: Exponents
+
+    def _exponents(self, rows: Tensor) -> Tensor:
+        fmt = self.format
+        if self.choice == "best":
+            return _best_exponents(rows, fmt)[0]
+        return round_half_up(torch.log2(best_steps(rows, fmt.low, fmt.high)[0])).to(torch.int64)
 
     @property
     def scale(self) -> Tensor:
@@ -35,6 +47,13 @@ class _PowerOfTwo(Quantizer):
 class PowerOfTwoWeight(_PowerOfTwo):
     """Signed weights with one step 2**exponent per output channel.
 
+    Parameters
+    ----------
+    bits : int, 2..8
+    channels : int
+    choice : {"best", "nearest"}
+        How `initialise` chooses exponents.
+
     Attributes
     ----------
     exponent : int64 Tensor, shape (channels,)
@@ -47,12 +66,13 @@ class PowerOfTwoWeight(_PowerOfTwo):
     (tensor([0.1250]), tensor([[ 7, -2,  1]]))
     """
 
-    def __init__(self, bits: int, *, channels: int) -> None:
+    def __init__(self, bits: int, *, channels: int, choice: Exponents = "best") -> None:
         super().__init__(bits, signed=True)
+        self.choice = choice
         self.register_buffer("exponent", torch.zeros(channels, dtype=torch.int64))
 
     def initialise(self, x: Tensor) -> None:
-        self.exponent.copy_(_best_exponents(x.detach().flatten(1), self.format)[0])
+        self.exponent.copy_(self._exponents(x.detach().flatten(1)))
 
     def error(self, x: Tensor, bits: int) -> float:
         return float(_best_exponents(x.detach().flatten(1), Format(bits, "signed"))[1].mean())
@@ -68,6 +88,8 @@ class PowerOfTwoActivation(_PowerOfTwo, ActivationQuantizer):
         False after a ReLU, True for tensors that can be negative.
     exponent : int
         Until `initialise` chooses one.
+    choice : {"best", "nearest"}
+        How it does.
 
     Examples
     --------
@@ -75,8 +97,9 @@ class PowerOfTwoActivation(_PowerOfTwo, ActivationQuantizer):
     tensor([0.0000, 0.5000, 0.5625, 1.9375])
     """
 
-    def __init__(self, bits: int, *, signed: bool, exponent: int = 0) -> None:
+    def __init__(self, bits: int, *, signed: bool, exponent: int = 0, choice: Exponents = "best") -> None:
         super().__init__(bits, signed=signed)
+        self.choice = choice
         self.register_buffer("exponent", torch.tensor(exponent))
 
     @property
@@ -88,7 +111,7 @@ class PowerOfTwoActivation(_PowerOfTwo, ActivationQuantizer):
         return torch.zeros(())
 
     def initialise(self, x: Tensor) -> None:
-        self.exponent.copy_(_best_exponents(sample_of(x)[None], self.format)[0][0])
+        self.exponent.copy_(self._exponents(sample_of(x)[None])[0])
 
     def error(self, x: Tensor, bits: int) -> float:
         fmt = Format(bits, "signed" if self.signed else "unsigned")

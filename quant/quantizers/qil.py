@@ -5,20 +5,23 @@ arXiv 1808.05779. A transformer maps the interval [low, high] of magnitudes to [
 clipped), a discretizer rounds to q steps. The interval is held by its end points, which is the paper's centre and
 half-width in a form that is easier to constrain. Two things stand beside the paper: a learnt output scale, so that
 layers without BatchNorm and residual paths keep their magnitude, and gradients of the quantizer's own parameters
-divided by sqrt(elements * q) as in LSQ (Esser et al., ICLR 2020, arXiv 1902.08153), in place of a hundredfold smaller
-learning rate.
+divided by sqrt(elements * q) as in LSQ (Esser et al., ICLR 2020, arXiv 1902.08153). The alternative to the latter is
+a hundredfold smaller learning rate: `QILOptions(gradients="plain")` with `Recipe(interval_rate=0.01)`.
 """
 
 from __future__ import annotations
 
-from math import sqrt
+from dataclasses import dataclass
+from math import log, sqrt
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from quant.quantizers.base import ActivationQuantizer, Quantizer, round_half_up, sample_of, scale_gradient
+from quant.quantizers.steps import best_steps
 
-__all__ = ["QILActivation", "QILWeight"]
+__all__ = ["QILActivation", "QILOptions", "QILWeight"]
 
 MIN_WIDTH = 1e-3
 """Least width of an interval, and least output scale."""
@@ -26,18 +29,47 @@ MIN_POSITION = 1e-6
 """Positions are kept this far from 0, where the power's derivative is infinite for gamma below 1."""
 GAMMA_RANGE = (0.3, 3.0)
 """Beyond, decision points pile up at one end and learning does not come back."""
-CANDIDATES = 64
-"""Upper ends tried by the fit: finer changes the squared error by less than 1 %."""
+
+
+@dataclass(frozen=True)
+class QILOptions:
+    """What is learnt, and how fast.
+
+    Attributes
+    ----------
+    gamma : bool or None
+        Learn the exponent of the weights' transformer; None: at 2 bits alone, since at more it is reported to gain
+        nothing and not to converge.
+    scale : bool
+        Learn the output scales; else they stay what they were fitted to, and a BatchNorm behind must make up for them.
+    gradients : {"lsq", "plain"}
+        Of the quantizer's parameters: divided by sqrt(elements * q), or as they are.
+    """
+
+    gamma: bool | None = None
+    scale: bool = True
+    gradients: Literal["lsq", "plain"] = "lsq"
 
 
 class _Interval(Quantizer):
     """The parameters that both kinds share: scalars `low`, `high` and `amplitude`."""
 
-    def __init__(self, bits: int, *, signed: bool) -> None:
+    def __init__(self, bits: int, *, signed: bool, options: QILOptions) -> None:
         super().__init__(bits, signed=signed)
+        self.options = options
         self.low = nn.Parameter(torch.zeros(()))
         self.high = nn.Parameter(torch.ones(()))
-        self.amplitude = nn.Parameter(torch.ones(()))
+        self.amplitude = nn.Parameter(torch.ones(()), requires_grad=options.scale)
+
+    @property
+    def centre(self) -> Tensor:
+        """c of the paper: the middle of the interval."""
+        return (self.low + self.high) / 2
+
+    @property
+    def half_width(self) -> Tensor:
+        """d of the paper: half of the interval's width."""
+        return (self.high - self.low) / 2
 
     @property
     def steps(self) -> int:
@@ -68,11 +100,13 @@ class _Interval(Quantizer):
             self.high.clamp_(min=self.low + MIN_WIDTH)
             self.amplitude.clamp_(min=MIN_WIDTH)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def _value(self, x: Tensor) -> Tensor:
         return self._round(x) * (self._learnt(self.amplitude, x) / self.steps)
 
     def _learnt(self, parameter: Tensor, x: Tensor) -> Tensor:
         """A parameter with its gradient scaled; elements are counted per sample for activations."""
+        if self.options.gradients == "plain":
+            return parameter
         elements = x.numel() if self.signed else x[:1].numel()
         return scale_gradient(parameter, 1.0 / sqrt(max(elements, 1) * self.steps))
 
@@ -84,22 +118,16 @@ class _Interval(Quantizer):
     def _best_high(self, x: Tensor, bits: int) -> tuple[float, float]:
         """Upper end of least squared error with a lower end of 0 and values up to `high`, and that error."""
         data, steps = sample_of(x), self._steps(bits)
-        magnitude = data.abs() if self.signed else data
-        largest = max(float(magnitude.max()), MIN_WIDTH)
-        best = (largest, float("inf"))
-        for candidate in range(1, CANDIDATES + 1):
-            high = largest * candidate / CANDIDATES
-            values = round_half_up(magnitude / high * steps).clamp(0, steps) * (high / steps)
-            best = min(best, (high, float((values - magnitude).square().mean())), key=lambda pair: pair[1])
-        return best
+        step, error = best_steps((data.abs() if self.signed else data)[None], 0, steps)
+        return max(float(step) * steps, MIN_WIDTH), float(error)
 
 
 class QILWeight(_Interval):
     """Signed weights, one interval for the whole tensor, codes -q..q with q = 2**(bits-1) - 1 (2 bits: ternary).
 
     code = sign(w) * floor(q * T(|w|) + 0.5) with T(a) = clamp((a - low) / (high - low), 0, 1) ** gamma;
-    value = amplitude / q * code. gamma is learnt at 2 bits and is 1 at more, where learning it is reported not to
-    converge and to gain nothing.
+    value = amplitude / q * code. gamma is held by its logarithm, so that it stays positive, and is 1 where it is not
+    learnt.
 
     Examples
     --------
@@ -108,28 +136,37 @@ class QILWeight(_Interval):
     tensor([-3, -2,  0,  1,  3])
     """
 
-    def __init__(self, bits: int) -> None:
-        super().__init__(bits, signed=True)
-        self.gamma = nn.Parameter(torch.ones(()), requires_grad=bits == 2)
+    def __init__(self, bits: int, options: QILOptions | None = None) -> None:
+        super().__init__(bits, signed=True, options=options or QILOptions())
+        self.log_gamma = nn.Parameter(torch.zeros(()), requires_grad=self._learns_gamma)
+
+    @property
+    def gamma(self) -> Tensor:
+        """Exponent of the transformer."""
+        return self.log_gamma.exp()
+
+    @property
+    def _learns_gamma(self) -> bool:
+        return self.bits == 2 if self.options.gamma is None else self.options.gamma
 
     def set_bits(self, bits: int, x: Tensor) -> None:
         super().set_bits(bits, x)
-        self.gamma.requires_grad_(bits == 2)
+        self.log_gamma.requires_grad_(self._learns_gamma)
 
     def initialise(self, x: Tensor) -> None:
         super().initialise(x)
         with torch.no_grad():
-            self.gamma.fill_(1.0)
+            self.log_gamma.zero_()
 
     def project(self) -> None:
         super().project()
         with torch.no_grad():
-            self.gamma.clamp_(*GAMMA_RANGE)
+            self.log_gamma.clamp_(*(log(end) for end in GAMMA_RANGE))
 
     def transform(self, x: Tensor) -> Tensor:
         """The paper's transformer: x to -1..1, zero inside the pruned part, differentiable in x and all parameters."""
         position = self._position(x.abs(), x)
-        powered = position.clamp(min=MIN_POSITION) ** self._learnt(self.gamma, x)
+        powered = position.clamp(min=MIN_POSITION) ** self._learnt(self.log_gamma, x).exp()
         return x.sign() * torch.where(position > 0, powered, torch.zeros_like(position))
 
     def _round(self, x: Tensor) -> Tensor:
@@ -148,8 +185,8 @@ class QILActivation(_Interval, ActivationQuantizer):
     tensor([0, 0, 2, 2, 3])
     """
 
-    def __init__(self, bits: int) -> None:
-        super().__init__(bits, signed=False)
+    def __init__(self, bits: int, options: QILOptions | None = None) -> None:
+        super().__init__(bits, signed=False, options=options or QILOptions())
 
     @property
     def gain(self) -> Tensor:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, fx, nn
 
-from quant.convert import Scheme, quantize
+from quant.convert import quantize
 from quant.data.digits import DIGITS_EXPONENT, DIGITS_FORMAT, digits
 from quant.data.split import Split
 from quant.graph import stages, trace
@@ -28,10 +28,10 @@ from sim.technology import load_technology
 torch.set_num_threads(1)
 
 
-Quantize = Callable[[nn.Module, Tensor, Scheme, int], fx.GraphModule]
+Quantize = Callable[[nn.Module, Tensor, str, int], fx.GraphModule]
 
 
-def _as_digits(model: nn.Module, data: Tensor, scheme: Scheme, bits: int) -> fx.GraphModule:
+def _as_digits(model: nn.Module, data: Tensor, scheme: str, bits: int) -> fx.GraphModule:
     return quantize(model, data, scheme=scheme, weight_bits=bits, activation_bits=bits, input_format=DIGITS_FORMAT,
                     input_exponent=DIGITS_EXPONENT)
 

@@ -8,34 +8,38 @@ import pytest
 import torch
 from torch import Tensor, fx, nn
 
-from quant.convert import Scheme, quantize
+from quant.convert import quantize
 from quant.data.digits import DIGITS_EXPONENT, DIGITS_FORMAT
 from quant.data.split import Split
 from quant.graph import stages
 from quant.layers import QuantConv2d, QuantLinear
 from quant.quantizers.base import Quantizer
+from quant.quantizers.lsq import LSQActivation, LSQWeight
 from quant.quantizers.power_of_two import PowerOfTwoActivation, PowerOfTwoWeight
 from quant.quantizers.qil import QILActivation, QILWeight
+from quant.quantizers.uniform import UniformWeight
 from quant.training.evaluate import accuracy
 from sim.errors import InputError
 from sim.formats import Format
 
-Quantize = Callable[[nn.Module, Tensor, Scheme, int], fx.GraphModule]
+Quantize = Callable[[nn.Module, Tensor, str, int], fx.GraphModule]
 
 STORED = ["x", "stem", "block1.conv1", "block1.conv2", "block2.conv1", "block2.shortcut.0", "block2.conv2", "pool"]
 
 
-@pytest.mark.parametrize(("scheme", "weight", "activation"), [
-    ("qil", QILWeight, QILActivation), ("power_of_two", PowerOfTwoWeight, PowerOfTwoActivation)])
+@pytest.mark.parametrize(("scheme", "weight", "activation", "signed"), [
+    ("qil", QILWeight, QILActivation, LSQActivation), ("lsq", LSQWeight, LSQActivation, LSQActivation),
+    ("uniform", UniformWeight, LSQActivation, LSQActivation),
+    ("power_of_two", PowerOfTwoWeight, PowerOfTwoActivation, PowerOfTwoActivation)])
 def test_every_stored_tensor_has_one_quantizer(
-        float_net: nn.Module, splits: tuple[Split, Split], as_digits: Quantize, scheme: Scheme,
-        weight: type[Quantizer], activation: type[Quantizer]) -> None:
+        float_net: nn.Module, splits: tuple[Split, Split], as_digits: Quantize, scheme: str,
+        weight: type[Quantizer], activation: type[Quantizer], signed: type[Quantizer]) -> None:
     """One per tensor at the width asked for; the input's is fixed, tensors without a ReLU have 8 signed bits."""
     model = as_digits(float_net, splits[0].images[:64], scheme, 3)
     found = {stage.name: model.get_submodule(stage.quantizer) for stage in stages(model) if stage.quantizer}
     assert list(found) == STORED
     widths = {name: (type(quantizer), quantizer.bits, quantizer.signed) for name, quantizer in found.items()}
-    special = {"x": (PowerOfTwoActivation, 5, False), "block2.shortcut.0": (PowerOfTwoActivation, 8, True)}
+    special = {"x": (PowerOfTwoActivation, 5, False), "block2.shortcut.0": (signed, 8, True)}
     assert widths == {name: special.get(name, (activation, 3, False)) for name in STORED}
     layers = [module for module in model.modules() if isinstance(module, QuantConv2d | QuantLinear)]
     assert [(type(layer.weight_quantizer), layer.weight_quantizer.bits) for layer in layers] == [(weight, 3)] * 7
@@ -49,9 +53,9 @@ def test_the_input_is_not_changed(float_net: nn.Module, splits: tuple[Split, Spl
     assert torch.equal(model.x_quantizer.codes(splits[1].images), splits[1].codes.long())
 
 
-@pytest.mark.parametrize("scheme", ["qil", "power_of_two"])
+@pytest.mark.parametrize("scheme", ["qil", "lsq", "uniform", "power_of_two"])
 def test_eight_bits_are_nearly_float(
-        float_net: nn.Module, splits: tuple[Split, Split], as_digits: Quantize, scheme: Scheme) -> None:
+        float_net: nn.Module, splits: tuple[Split, Split], as_digits: Quantize, scheme: str) -> None:
     """Without any training, 8 bits predict what float does on 98 % of the images and in sum keep its accuracy."""
     model = as_digits(float_net, splits[0].images, scheme, 8)
     images = splits[1].images
@@ -89,8 +93,8 @@ def test_power_of_two_biases_are_whole(
 
 
 def test_refuses_unknown_schemes(float_net: nn.Module, splits: tuple[Split, Split]) -> None:
-    """The two schemes are named."""
-    with pytest.raises(InputError, match=r"^scheme must be qil or power_of_two, not binary$"):
+    """The schemes are named."""
+    with pytest.raises(InputError, match=r"^scheme must be one of qil, lsq, power_of_two, uniform, not binary$"):
         quantize(float_net, splits[0].images[:8], scheme="binary", input_format=DIGITS_FORMAT,
                  input_exponent=DIGITS_EXPONENT)
 
@@ -113,7 +117,7 @@ class Widths(nn.Module):
 
 @pytest.mark.parametrize("scheme", ["qil", "power_of_two"])
 def test_first_and_last_layers_may_have_a_width_of_their_own(
-        splits: tuple[Split, Split], as_digits: Quantize, scheme: Scheme) -> None:
+        splits: tuple[Split, Split], as_digits: Quantize, scheme: str) -> None:
     """Weights that meet the input or make the output, and what the last layer reads through a pool."""
     images = splits[0].images[:16]
     widths = []

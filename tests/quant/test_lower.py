@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from quant.convert import Scheme, quantize
+from quant.convert import quantize
 from quant.data.digits import DIGITS_FORMAT
 from quant.data.split import Split
 from quant.graph import stages, trace
@@ -127,7 +127,7 @@ def randomised(model: nn.Module, seed: int = 0) -> nn.Module:
     return model.eval()
 
 
-def as_signed(model: nn.Module, codes: Tensor, scheme: Scheme, bits: int = 4) -> nn.Module:
+def as_signed(model: nn.Module, codes: Tensor, scheme: str, bits: int = 4) -> nn.Module:
     """`model` quantized for inputs of 8 signed bits with 1/32 to a code."""
     return quantize(model, codes / 32, scheme=scheme, weight_bits=bits, activation_bits=bits,
                     input_format=Format(8, "signed"), input_exponent=-5)
@@ -145,7 +145,7 @@ def signed_codes(images: int, height: int = 8, width: int = 7) -> Tensor:
 @pytest.mark.parametrize("scheme", ["qil", "power_of_two"])
 @pytest.mark.parametrize("network", [Zoo, WholeMap, NormedOutput, Bottlenecks, Pools])
 def test_each_layer_is_its_real_map_to_half_a_code(
-        network: type[nn.Module], scheme: Scheme, rounding: Rounding, follow: Follow) -> None:
+        network: type[nn.Module], scheme: str, rounding: Rounding, follow: Follow) -> None:
     """Every code is within 1/2 + the reported fit error of the real map of the same operands, and engines agree."""
     codes = signed_codes(20)
     torch.manual_seed(0)
@@ -265,7 +265,7 @@ def test_relu_clamps_in_signed_formats_too(follow: Follow) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["qil", "power_of_two"])
-def test_relu6_clamps_at_the_code_of_six(scheme: Scheme, follow: Follow) -> None:
+def test_relu6_clamps_at_the_code_of_six(scheme: str, follow: Follow) -> None:
     """Codes rise with values, so the largest code is the quantizer's own code of 6, below the end of its range."""
     codes = signed_codes(8)
     torch.manual_seed(0)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, fx, nn
 
-from quant.convert import Scheme, quantize
+from quant.convert import quantize
 from quant.fold import fold, fold_image
 from quant.lower import Lowered, lower, lower_with_report
 from quant.networks import (
@@ -31,7 +31,7 @@ Follow = Callable[[nn.Module, Lowered, dict[str, np.ndarray], Tensor], int]
 Make = Callable[[], nn.Module]
 
 
-def quantized(make: Make, codes: Tensor, scheme: Scheme, bits: int) -> fx.GraphModule:
+def quantized(make: Make, codes: Tensor, scheme: str, bits: int) -> fx.GraphModule:
     """A realistic network whose inner layers have `bits` bits, first and last 8."""
     images = codes * 2.0**IMAGE_EXPONENT
     model = make()
@@ -59,7 +59,7 @@ def check(model: fx.GraphModule, codes: Tensor, follow: Follow) -> Lowered:
 
 @pytest.mark.parametrize(("make", "scheme", "bits"), [
     (resnet18, "qil", 4), (resnet18, "power_of_two", 8), (MobileNetV2, "qil", 8), (MobileNetV2, "power_of_two", 4)])
-def test_every_code_of_small_images_is_exact(make: Make, scheme: Scheme, bits: int, follow: Follow) -> None:
+def test_every_code_of_small_images_is_exact(make: Make, scheme: str, bits: int, follow: Follow) -> None:
     """Whole networks on images of 64 x 64, in both schemes; powers of two need one shift in every layer with weights.
 
     Four digits hold a multiplier to 0.58 %: on half the range of 8-bit codes, where no residual widens it, 0.74.

@@ -7,14 +7,14 @@ import torch
 from torch import Tensor, fx, nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from quant.convert import Scheme, quantize
+from quant.convert import quantize
 from quant.data.split import Split
 from quant.layers import QuantConv2d, QuantLinear
 from quant.ptq.reconstruct import reconstruct
 from quant.training.evaluate import accuracy
 from sim.formats import Format
 
-Quantize = Callable[[nn.Module, Tensor, Scheme, int], fx.GraphModule]
+Quantize = Callable[[nn.Module, Tensor, str, int], fx.GraphModule]
 
 
 def layers(model: nn.Module) -> list[QuantConv2d | QuantLinear]:

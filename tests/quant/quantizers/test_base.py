@@ -9,13 +9,20 @@ import torch
 from torch import Tensor
 
 from quant.quantizers.base import Quantizer, round_half_up, sample_of
+from quant.quantizers.lsq import LSQActivation, LSQWeight
 from quant.quantizers.power_of_two import PowerOfTwoActivation, PowerOfTwoWeight
 from quant.quantizers.qil import QILActivation, QILWeight
+from quant.quantizers.uniform import UniformWeight
 from sim.errors import InputError
 
 ALL: dict[str, Callable[[int], Quantizer]] = {
     "qil_weight": QILWeight,
     "qil_activation": QILActivation,
+    "lsq_weight": LSQWeight,
+    "lsq_unsigned": lambda bits: LSQActivation(bits, signed=False),
+    "lsq_signed": lambda bits: LSQActivation(bits, signed=True),
+    "uniform_per_channel": lambda bits: UniformWeight(bits, channels=5),
+    "uniform_per_tensor": lambda bits: UniformWeight(bits, channels=1),
     "power_of_two_weight": lambda bits: PowerOfTwoWeight(bits, channels=5),
     "power_of_two_unsigned": lambda bits: PowerOfTwoActivation(bits, signed=False),
     "power_of_two_signed": lambda bits: PowerOfTwoActivation(bits, signed=True),

@@ -1,12 +1,13 @@
 """QIL against its formulas."""
 
 from fractions import Fraction
+from math import log
 
 import pytest
 import torch
 from torch import Tensor
 
-from quant.quantizers.qil import GAMMA_RANGE, QILActivation, QILWeight
+from quant.quantizers.qil import GAMMA_RANGE, QILActivation, QILOptions, QILWeight
 
 
 @pytest.mark.parametrize(("bits", "weights", "activations"), [(2, 3, 4), (3, 7, 8), (4, 15, 16), (5, 31, 32)])
@@ -20,7 +21,7 @@ def test_level_counts(bits: int, weights: int, activations: int) -> None:
 def qil_weight(bits: int, low: float, high: float, gamma: float, amplitude: float) -> QILWeight:
     quantizer = QILWeight(bits).double()
     with torch.no_grad():
-        for parameter, value in ((quantizer.low, low), (quantizer.high, high), (quantizer.gamma, gamma),
+        for parameter, value in ((quantizer.low, low), (quantizer.high, high), (quantizer.log_gamma, log(gamma)),
                                  (quantizer.amplitude, amplitude)):
             parameter.fill_(value)
     return quantizer
@@ -66,7 +67,8 @@ def test_weight_gradients_are_those_of_the_transformer(gamma: float) -> None:
     scale = 1 / (400 * quantizer.steps) ** 0.5
     assert x.grad is not None
     assert float((x.grad - expected["x"]).abs().max()) < 1e-10
-    for name in ("low", "high", "gamma"):
+    expected["log_gamma"] = gamma * expected["gamma"]
+    for name in ("low", "high", "log_gamma"):
         assert abs(float(getattr(quantizer, name).grad) - scale * float(expected[name])) < 1e-10
     levels = quantizer.codes(x.detach()) / quantizer.steps
     assert quantizer.amplitude.grad is not None
@@ -103,26 +105,62 @@ def test_constraints_are_enforced(quantizer: QILWeight | QILActivation) -> None:
         quantizer.high.fill_(-1.0)
         quantizer.amplitude.fill_(-3.0)
         if isinstance(quantizer, QILWeight):
-            quantizer.gamma.fill_(50.0)
+            quantizer.log_gamma.fill_(50.0)
     quantizer.project()
     assert float(quantizer.low.detach()) == 0.0
     assert float((quantizer.high - quantizer.low).detach()) > 0
     assert float(quantizer.amplitude.detach()) > 0
     if isinstance(quantizer, QILWeight):
-        assert float(quantizer.gamma.detach()) == GAMMA_RANGE[1]
+        assert float(quantizer.gamma.detach()) == pytest.approx(GAMMA_RANGE[1])
 
 
 def test_gamma_is_learnt_at_two_bits_alone() -> None:
-    """gamma is 1 and fixed at 3 bits and more, and free again when the bits fall to 2."""
+    """gamma is 1 and fixed at 3 bits and more, and free again when the bits fall to 2; options overrule that."""
     x, quantizer = torch.randn(100, generator=torch.Generator().manual_seed(0)), QILWeight(2)
-    assert quantizer.gamma.requires_grad
+    assert quantizer.log_gamma.requires_grad
     with torch.no_grad():
-        quantizer.gamma.fill_(0.8)
+        quantizer.log_gamma.fill_(-0.2)
     quantizer.set_bits(3, x)
-    assert not quantizer.gamma.requires_grad
+    assert not quantizer.log_gamma.requires_grad
     assert float(quantizer.gamma) == 1.0
     quantizer.set_bits(2, x)
-    assert quantizer.gamma.requires_grad
+    assert quantizer.log_gamma.requires_grad
+    assert QILWeight(4, QILOptions(gamma=True)).log_gamma.requires_grad
+    assert not QILWeight(2, QILOptions(gamma=False)).log_gamma.requires_grad
+
+
+def test_plain_gradients_are_not_scaled() -> None:
+    """With plain gradients the interval's are sqrt(n q) times those in LSQ's scaling; the input's are the same."""
+    x = torch.randn(50, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    gradients = []
+    for options in (QILOptions(), QILOptions(gradients="plain")):
+        quantizer, values = QILWeight(3, options).double(), x.clone().requires_grad_()
+        quantizer(values).square().sum().backward()
+        assert quantizer.low.grad is not None
+        assert values.grad is not None
+        gradients.append((float(quantizer.low.grad), values.grad))
+    (scaled, first), (plain, second) = gradients
+    assert plain == pytest.approx(scaled * (50 * 3) ** 0.5, rel=1e-12)
+    assert torch.equal(first, second)
+
+
+def test_a_fixed_output_scale_is_not_learnt() -> None:
+    """Without `scale` the amplitude stays what it was fitted to."""
+    quantizer = QILActivation(3, QILOptions(scale=False))
+    quantizer.initialise(torch.linspace(0, 2, 100))
+    quantizer(torch.linspace(0, 2, 100)).sum().backward()
+    assert quantizer.amplitude.grad is None
+    assert quantizer.low.grad is not None
+    assert float(quantizer.amplitude) == float(quantizer.high.detach())
+
+
+def test_centre_and_half_width_are_the_papers() -> None:
+    """low = c - d and high = c + d."""
+    quantizer = QILWeight(3)
+    with torch.no_grad():
+        quantizer.low.fill_(0.25)
+        quantizer.high.fill_(1.0)
+    assert (float(quantizer.centre.detach()), float(quantizer.half_width.detach())) == (0.625, 0.375)
 
 
 def test_gain_and_bias_are_the_map() -> None:

@@ -1,0 +1,37 @@
+"""The gate of strict power-of-two networks: asserted, not hoped for."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from quant.quantizers.base import Quantizer
+from sim.errors import EngineError
+
+__all__ = ["check_powers_of_two", "has_powers_of_two"]
+
+
+def has_powers_of_two(model: nn.Module) -> bool:
+    """Whether every step of every quantizer of `model` is exactly 2**k with a whole number k."""
+    return all(_exact(module) for module in model.modules() if isinstance(module, Quantizer))
+
+
+def check_powers_of_two(model: nn.Module) -> None:
+    """Refuse steps that are no powers of two.
+
+    Zero points are absent by construction, and so are more than 2**bits codes: `Quantizer` has neither.
+
+    Raises
+    ------
+    EngineError
+        With the first quantizer and its steps.
+    """
+    for name, module in model.named_modules():
+        if isinstance(module, Quantizer) and not _exact(module):
+            steps = module.scale.detach().flatten()[:4].tolist()
+            raise EngineError(f"'{name}' has steps that are no powers of two: {steps}")
+
+
+def _exact(quantizer: Quantizer) -> bool:
+    mantissa, _ = torch.frexp(quantizer.scale.detach())
+    return bool((mantissa == 0.5).all())

@@ -1,0 +1,81 @@
+"""Ways to quantize a network: which quantizers its weights and tensors get."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from quant.quantizers.base import ActivationQuantizer, Quantizer
+from quant.quantizers.lsq import LSQActivation, LSQWeight
+from quant.quantizers.power_of_two import Exponents, PowerOfTwoActivation, PowerOfTwoWeight
+from quant.quantizers.qil import QILActivation, QILOptions, QILWeight
+from quant.quantizers.steps import Fit
+from quant.quantizers.uniform import UniformWeight
+from sim.errors import InputError
+
+__all__ = ["SCHEMES", "Scheme", "lsq", "power_of_two", "qil", "scheme_of", "uniform"]
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """The quantizers of a network.
+
+    Attributes
+    ----------
+    weight : callable (bits, output channels) -> Quantizer
+    tensor : callable (bits, signed) -> ActivationQuantizer
+        Of a stored tensor; signed where its values can be negative.
+    folds : bool
+        Whether BatchNorms are folded into the weights first, as without training.
+    strict : bool
+        Whether all steps are powers of two, so that biases can be rounded to whole accumulator steps.
+    """
+
+    weight: Callable[[int, int], Quantizer]
+    tensor: Callable[[int, bool], ActivationQuantizer]
+    folds: bool = False
+    strict: bool = False
+
+
+def qil(options: QILOptions | None = None) -> Scheme:
+    """Learnt intervals; signed tensors, which QIL's transformer cannot represent, get learnt steps."""
+    options = options or QILOptions()
+    return Scheme(lambda bits, channels: QILWeight(bits, options),
+                  lambda bits, signed: LSQActivation(bits, signed=True) if signed else QILActivation(bits, options))
+
+
+def lsq() -> Scheme:
+    """Learnt steps, one per tensor."""
+    return Scheme(lambda bits, channels: LSQWeight(bits), lambda bits, signed: LSQActivation(bits, signed=signed))
+
+
+def power_of_two(exponents: Exponents = "best") -> Scheme:
+    """Steps 2**k per output channel and per tensor, for post-training quantization."""
+    return Scheme(lambda bits, channels: PowerOfTwoWeight(bits, channels=channels, choice=exponents),
+                  lambda bits, signed: PowerOfTwoActivation(bits, signed=signed, choice=exponents),
+                  folds=True, strict=True)
+
+
+def uniform(fit: Fit = "error", *, per_channel: bool = True) -> Scheme:
+    """Real steps per output channel, or per weight tensor, and per stored tensor, for post-training quantization."""
+    return Scheme(lambda bits, channels: UniformWeight(bits, channels=channels if per_channel else 1, fit=fit),
+                  lambda bits, signed: LSQActivation(bits, signed=signed, fit=fit), folds=True)
+
+
+SCHEMES: dict[str, Scheme] = {"qil": qil(), "lsq": lsq(), "power_of_two": power_of_two(), "uniform": uniform()}
+"""Schemes by name, with their usual options."""
+
+
+def scheme_of(scheme: str | Scheme) -> Scheme:
+    """A scheme, or the one of that name.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    if isinstance(scheme, Scheme):
+        return scheme
+    if scheme not in SCHEMES:
+        raise InputError(f"scheme must be one of {', '.join(SCHEMES)}, not {scheme}")
+    return SCHEMES[scheme]

@@ -1,0 +1,74 @@
+"""LSQ against its paper."""
+
+import pytest
+import torch
+
+from quant.quantizers.lsq import LSQActivation, LSQWeight
+
+
+@pytest.mark.parametrize("bits", [2, 3, 8])
+def test_gradients_are_those_of_the_paper(bits: int) -> None:
+    """Equation 3 for the step, divided by sqrt(n Qp), and the identity inside the range for the input, to 1e-10."""
+    generator = torch.Generator().manual_seed(bits)
+    x = torch.randn(400, dtype=torch.float64, generator=generator).requires_grad_()
+    upstream = torch.randn(400, dtype=torch.float64, generator=generator)
+    quantizer = LSQWeight(bits).double()
+    with torch.no_grad():
+        quantizer.step.fill_(0.6)
+    quantizer(x).backward(upstream)
+    low, high, v = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1, x.detach() / 0.6
+    inside = (v > low) & (v < high)
+    of_step = torch.where(inside, torch.floor(v + 0.5) - v, v.clamp(low, high))
+    assert x.grad is not None
+    assert quantizer.step.grad is not None
+    assert float((x.grad - torch.where(inside, upstream, 0.0)).abs().max()) < 1e-10
+    assert abs(float(quantizer.step.grad - (upstream * of_step).sum() / (400 * high) ** 0.5)) < 1e-10
+
+
+def test_elements_of_activations_are_counted_per_image() -> None:
+    """Twice the images give twice the gradient: the scale does not depend on the batch."""
+    x = torch.rand(2, 30, generator=torch.Generator().manual_seed(0))
+    gradients = []
+    for images in (x, torch.cat([x, x])):
+        quantizer = LSQActivation(2, signed=False)
+        quantizer(images).sum().backward()
+        assert quantizer.step.grad is not None
+        gradients.append(float(quantizer.step.grad))
+    assert gradients[1] == pytest.approx(2 * gradients[0], rel=1e-5)
+
+
+def test_a_changed_width_changes_the_gradients_scale() -> None:
+    """After `set_bits` the step's gradient is divided by the new largest code's root."""
+    x = torch.full((100,), 50.0)
+    quantizer = LSQWeight(8)
+    quantizer.set_bits(2, torch.randn(100, generator=torch.Generator().manual_seed(0)))
+    quantizer(x).sum().backward()
+    assert quantizer.step.grad is not None
+    assert float(quantizer.step.grad) == pytest.approx(100 * 1 / (100 * 1) ** 0.5)
+
+
+def test_steps_stay_positive() -> None:
+    """Whatever the optimizer did."""
+    quantizer = LSQActivation(4, signed=True)
+    with torch.no_grad():
+        quantizer.step.fill_(-1.0)
+    quantizer.project()
+    assert float(quantizer.step.detach()) > 0
+
+
+def test_the_range_fit_clips_nothing() -> None:
+    """The largest value is the largest code's, and no smaller step would do."""
+    x = torch.linspace(0, 3.1, 50)
+    quantizer = LSQActivation(3, signed=False, fit="range")
+    quantizer.initialise(x)
+    assert float(quantizer(x).detach().max()) == pytest.approx(3.1)
+    assert int(quantizer.codes(x).max()) == 7
+
+
+def test_halves_are_rounded_in_float32() -> None:
+    """Under autocast activations come as bfloat16; their codes are those of the same values in float32."""
+    x = torch.randn(1000, generator=torch.Generator().manual_seed(0)).bfloat16()
+    quantizer = LSQActivation(8, signed=True)
+    quantizer.initialise(x.float())
+    assert torch.equal(quantizer(x), quantizer(x.float()))
+    assert quantizer(x).dtype == torch.float32
