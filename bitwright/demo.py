@@ -167,7 +167,7 @@ class _Demo:
         until = int(REALLOCATION_SHARE * MIXED.steps(len(self.train_set)))
         controller = QBitOpt(model, uniform, table, limits, until=until)
         controller.start(self.train_set.images, self.train_set.labels)
-        train(model, self.train_set, MIXED, progress=self.epochs("QBitOpt", MIXED), after_step=controller.after_step)
+        train(model, self.train_set, MIXED, progress=self.epochs("QBitOpt", MIXED), after_step=controller)
         controller.close()
         reestimate_norms(model, self.train_set.images)
         program = self.lowered("mixed", model)

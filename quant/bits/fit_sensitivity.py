@@ -56,6 +56,14 @@ class Sensitivity:
         return {name: average / (1.0 - self.decay**self._counts[name]) if self._counts[name] else 0.0
                 for name, average in self._averages.items()}
 
+    def state(self) -> dict[str, Any]:
+        """The averages, for JSON."""
+        return {"averages": dict(self._averages), "counts": dict(self._counts)}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a state."""
+        self._averages, self._counts = dict(state["averages"]), dict(state["counts"])
+
     def close(self) -> None:
         """Stop watching."""
         for hook in self._hooks:

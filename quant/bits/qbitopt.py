@@ -9,7 +9,8 @@ budgets are those of a machine, not an average width.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -49,7 +50,7 @@ class Update:
 class QBitOpt:
     """Controls the bits of a quantized model during its training.
 
-    Call `start` once before, give `after_step` to `train`, call `close` at the end.
+    Call `start` once before, give it to `train` as `after_step`, call `close` at the end.
 
     Parameters
     ----------
@@ -100,11 +101,20 @@ class QBitOpt:
         self.model.zero_grad()
         self._reallocate(0)
 
-    def after_step(self, step: int, optimizer: torch.optim.Optimizer) -> None:
+    def __call__(self, step: int, optimizer: torch.optim.Optimizer) -> None:
         """Reallocate when it is time to; the optimizer forgets the momentum of steps that were fitted anew."""
         if step % self.every == 0 and step <= self.until:
             for parameter in self._reallocate(step):
                 optimizer.state.pop(parameter, None)
+
+    def state(self) -> dict[str, Any]:
+        """Sensitivities and history, for JSON; the bits themselves are in the model's state."""
+        return {"sensitivity": self._sensitivity.state(), "history": [asdict(update) for update in self.history]}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a state, with a model that was restored as well."""
+        self._sensitivity.restore(state["sensitivity"])
+        self.history = [_update(entry) for entry in state["history"]]
 
     def close(self) -> None:
         """Stop watching the model."""
@@ -143,6 +153,12 @@ class QBitOpt:
             if not site.is_input:
                 changed += _set_bits(site.activation, bits_a, self._sensitivity.samples[site.tensor])
         return changed
+
+
+def _update(entry: dict[str, Any]) -> Update:
+    allocation = dict(entry["allocation"])
+    allocation["bits"] = {layer: (bits[0], bits[1]) for layer, bits in allocation["bits"].items()}
+    return Update(entry["step"], Allocation(**allocation), entry["accepted"])
 
 
 def _set_bits(quantizer: Quantizer, bits: int, x: Tensor) -> list[nn.Parameter]:

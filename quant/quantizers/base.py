@@ -9,6 +9,7 @@ exactly. Freezing a quantizer means not updating its parameters: its gradients t
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from math import gcd
 from typing import Any, cast
 
 import torch
@@ -62,9 +63,17 @@ def scale_gradient(x: Tensor, factor: float) -> Tensor:
 
 
 def sample_of(x: Tensor) -> Tensor:
-    """At most `SAMPLE_SIZE` elements of `x`, evenly spread, detached and flat: what activation fits look at."""
+    """At most `SAMPLE_SIZE` elements of `x`, evenly spread, detached and flat: what activation fits look at.
+
+    The distance between them has no divisor in common with the number of elements, so that they fall on all channels
+    and pixels alike.
+    """
     flat = x.detach().flatten()
-    return flat[:: -(-flat.numel() // SAMPLE_SIZE)] if flat.numel() else flat
+    count = flat.numel()
+    distance = max(-(-count // SAMPLE_SIZE), 1)
+    while gcd(distance, count) > 1 and distance < count:
+        distance += 1
+    return flat[::distance]
 
 
 class Quantizer(nn.Module, ABC):

@@ -74,6 +74,10 @@ class PowerOfTwoWeight(_PowerOfTwo):
     def initialise(self, x: Tensor) -> None:
         self.exponent.copy_(self._exponents(x.detach().flatten(1)))
 
+    def real_steps(self, x: Tensor) -> Tensor:
+        """The steps of least squared error that powers of two stand in for, shape (channels,)."""
+        return best_steps(x.detach().flatten(1), self.format.low, self.format.high)[0]
+
     def error(self, x: Tensor, bits: int) -> float:
         return float(_best_exponents(x.detach().flatten(1), Format(bits, "signed"))[1].mean())
 

@@ -142,7 +142,7 @@ def signed_codes(images: int, height: int = 8, width: int = 7) -> Tensor:
 
 
 @pytest.mark.parametrize("rounding", ["half_up", "half_even", "floor"])
-@pytest.mark.parametrize("scheme", ["qil", "power_of_two"])
+@pytest.mark.parametrize("scheme", ["qil", "lsq", "uniform", "power_of_two"])
 @pytest.mark.parametrize("network", [Zoo, WholeMap, NormedOutput, Bottlenecks, Pools])
 def test_each_layer_is_its_real_map_to_half_a_code(
         network: type[nn.Module], scheme: str, rounding: Rounding, follow: Follow) -> None:

@@ -53,7 +53,7 @@ def test_budgets_hold_at_every_update(
         updates.append(step)
 
     def after_step(step: int, optimizer: torch.optim.Optimizer) -> None:
-        controller.after_step(step, optimizer)
+        controller(step, optimizer)
         check(step)
 
     controller.start(train_set.images, train_set.labels)
@@ -82,7 +82,7 @@ def test_mixed_bits_learn_the_digits(
     recipe = Recipe(epochs=6, rate=0.03)
     controller = QBitOpt(wide, lowered_digits, table, uniform_limits(table, 4, 0.7), every=20, until=60)
     controller.start(splits[0].images, splits[0].labels)
-    train(wide, splits[0], recipe, after_step=controller.after_step)
+    train(wide, splits[0], recipe, after_step=controller)
     controller.close()
     reestimate_norms(wide, splits[0].images)
     assert accuracy(wide, splits[1]) > 0.85
@@ -95,8 +95,8 @@ def test_small_gains_change_nothing(
     controller = QBitOpt(wide, lowered_digits, table, uniform_limits(table, 4, 0.7), every=1, until=9)
     controller.start(splits[0].images[:64], splits[0].labels[:64])
     before, optimizer = controller.bits, torch.optim.SGD(wide.parameters(), lr=0.0)
-    controller.after_step(1, optimizer)
-    controller.after_step(10, optimizer)
+    controller(1, optimizer)
+    controller(10, optimizer)
     assert [(update.step, update.accepted) for update in controller.history] == [(0, True), (1, False)]
     assert controller.bits == before
 
@@ -132,7 +132,7 @@ def test_momentum_of_refitted_steps_is_forgotten(
     optimizer = torch.optim.SGD(wide.parameters(), lr=1e-4, momentum=0.9)
     torch.nn.functional.cross_entropy(wide(splits[0].images[:64]), splits[0].labels[:64]).backward()
     optimizer.step()
-    controller.after_step(1, optimizer)
+    controller(1, optimizer)
     changed = wide.get_submodule("block1.conv1")
     assert changed.weight_quantizer.bits < 8
     assert changed.weight_quantizer.high not in optimizer.state
