@@ -1,150 +1,257 @@
-"""Choose how each weight rounds, so that what a layer puts out stays what it was in float.
+"""Choose how each weight rounds, and at which step, so that what a unit puts out stays what it was in float.
 
-AdaRound (Nagel et al., "Up or Down? Adaptive Rounding for Post-Training Quantization", ICML 2020, arXiv 2004.10568),
-layer after layer in execution order: the input comes from the quantized layers before, the target from the float
-model after the residual add and the ReLU, so that a layer also makes up for errors before it. The grid stays as it
-is; only up or down is learnt.
+Unit after unit in execution order: the input comes from the quantized units before, the target from the float model,
+so that a unit also makes up for errors before it. All weights of a unit learn together (BRECQ: Li et al., ICLR 2021,
+arXiv 2102.05426), behind tensors of which a random half of the elements is left unquantized (QDrop: Wei et al., ICLR
+2022, arXiv 2203.05740). Power-of-two steps move while the rounding is learnt (RAPQ: Yao et al., IJCAI 2022, arXiv
+2204.12322) and are whole exponents from then on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, cast
+from math import inf
+from typing import cast
 
 import torch
 from torch import Tensor, fx, nn
-from torch.nn import functional
 
+from quant.checks import check_data, check_runs
 from quant.convert import round_biases
-from quant.graph import Stage, module_of, stages, trace
-from quant.layers import QuantConv2d, QuantLinear
-from quant.quantizers.base import ActivationQuantizer, along_channels
-from quant.quantizers.power_of_two import PowerOfTwoWeight
+from quant.graph import Stage, stages, trace
+from quant.ptq.loss import distance, loss_exponent
+from quant.ptq.prefix import Prefix, between, run_nodes
+from quant.ptq.rounding import SoftRounding
+from quant.ptq.units import Unit, layer_of, units
+from quant.quantizers.base import ActivationQuantizer, Quantizer
+from quant.quantizers.power_of_two import PowerOfTwoActivation
+from quant.quantizers.strict import check_powers_of_two, has_powers_of_two
+from sim.errors import InputError
 
-__all__ = ["reconstruct"]
+__all__ = ["Reconstruction", "reconstruct"]
 
-RATE = 3e-2
-"""Adam's learning rate: thirty times the published one, which is meant for 20 000 iterations."""
-REGULARISER = 0.01
-WARMUP = 0.2
-"""Share of the iterations before the regulariser pushes weights to one side."""
-STRETCH, SHIFT = 1.2, -0.1
-"""The rectified sigmoid reaches 0 and 1 at finite arguments."""
-
-
-class _Recorder(fx.Interpreter):
-    """Runs a graph and keeps the values of chosen nodes."""
-
-    def __init__(self, graph: fx.GraphModule, wanted: set[fx.Node]) -> None:
-        super().__init__(graph)
-        self.wanted, self.values = wanted, dict[fx.Node, Tensor]()
-
-    def run_node(self, n: fx.Node) -> Any:
-        value = super().run_node(n)
-        if n in self.wanted:
-            self.values[n] = value.clone()  # what follows may change it in place
-        return value
+CALIBRATION = 32, 1024
+"""Fewest and most images: with fewer a unit learns them by heart, more change nothing and fill the memory."""
 
 
-def _record(graph: fx.GraphModule, data: Tensor, *nodes: fx.Node) -> list[Tensor]:
-    recorder = _Recorder(graph, set(nodes))
-    with torch.no_grad():
-        recorder.run(data)
-    return [recorder.values[node] for node in nodes]
+@dataclass(frozen=True)
+class Reconstruction:
+    """How to reconstruct.
+
+    Parameters
+    ----------
+    iterations, batch : int, at least 1
+        Steps per unit and images in each.
+    rate, step_rate : float, above 0
+        Adam's learning rates: of the rounding, thirty times the published one, which is meant for 20 000 iterations; of
+        exponents and real steps.
+    drop : float, 0..1
+        Share of the elements that stay unquantized at each step; 0: none.
+    exponents : bool
+        Learn power-of-two steps of weights too, and try the neighbours of those of activations.
+    norm_exponent : bool
+        Take the loss's exponent from the BatchNorm that ends a unit, as RAPQ does, instead of 2.
+    seed : int, at least 0
+    regulariser, warmup, settle : float
+        Weight of the term that pushes roundings to one side; share of the iterations before it does; share in which
+        exponents move.
+
+    Raises
+    ------
+    InputError
+        If a value is out of range.
+    """
+
+    iterations: int = 1000
+    batch: int = 32
+    rate: float = 3e-2
+    step_rate: float = 1e-3
+    drop: float = 0.5
+    exponents: bool = True
+    norm_exponent: bool = False
+    seed: int = 0
+    regulariser: float = 0.01
+    warmup: float = 0.2
+    settle: float = 0.2
+
+    def __post_init__(self) -> None:
+        for name, least in (("iterations", 1), ("batch", 1), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise InputError(f"{name} must be at least {least}, not {getattr(self, name)}")
+        for name in ("rate", "step_rate"):
+            if not 0 < getattr(self, name) < inf:
+                raise InputError(f"{name} must be above 0, not {getattr(self, name)}")
+        for name in ("drop", "warmup", "settle"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(f"{name} must be in 0..1, not {getattr(self, name)}")
 
 
-def reconstruct(quantized: fx.GraphModule, model: nn.Module, data: Tensor, *, iterations: int = 500,
-                batch: int = 128, seed: int = 0, progress: Callable[[str, float, float], None] | None = None) -> None:
+Progress = Callable[[str, float, float], None]
+"""Called after each unit with the name of its last layer and its mean distance from float before and after."""
+
+
+def reconstruct(quantized: fx.GraphModule, model: nn.Module, data: Tensor, how: Reconstruction = Reconstruction(), *,
+                progress: Progress | None = None) -> None:
     """Learn the rounding of every layer of `quantized` in place; its weights end on their grid.
 
-    A layer whose learnt rounding is no better than rounding to nearest keeps the latter.
+    A unit whose learnt rounding is no better than rounding to nearest keeps the latter. The same arguments give the
+    same bits on one thread.
 
     Parameters
     ----------
     quantized : fx.GraphModule
-        From `quantize(model, ..., scheme="power_of_two")`; in eval mode.
+        From `quantize(model, ...)` by a scheme that folds BatchNorms; in eval mode.
     model : nn.Module
         The float model it came from, in eval mode.
     data : float Tensor, shape (n, C, H, W)
-        Inputs; no labels are needed.
-    iterations, batch, seed : int
-        Steps per layer, images in each, and the seed of their choice.
+        32..1024 inputs; no labels are needed.
+    how : Reconstruction
     progress : callable, optional
-        Called after each layer with its name and the mean squared error of its output before and after.
+
+    Raises
+    ------
+    InputError
+        If there are too few or too many images, they are not finite, or the model does not run on them.
+    EngineError
+        If a step of a power-of-two model is no power of two in the end, which would be a fault of this function.
     """
-    generator = torch.Generator().manual_seed(seed)
-    float_graph = trace(model)
-    ends = {stage.name: stage.end for stage in stages(float_graph)}
-    for stage in stages(quantized):
-        if stage.kind not in ("conv", "linear"):
-            continue
-        layer = cast(QuantConv2d | QuantLinear, module_of(quantized, stage.compute))
-        (target,) = _record(float_graph, data, ends[stage.name])
-        unit = _Unit(layer, stage, _record(quantized, data, *_operands(stage)), target)
-        before, nearest = unit.error(), layer.weight_quantizer(layer.weight).detach()
-        _learn_rounding(unit, iterations, batch, generator)
-        if unit.error() > before:
-            with torch.no_grad():
-                layer.weight.copy_(nearest)
-        if stage.quantizer is not None:
-            with torch.no_grad():
-                output = unit.output(layer.weight_quantizer(layer.weight))
-            cast(ActivationQuantizer, quantized.get_submodule(stage.quantizer)).initialise(output)
+    check_data(data)
+    if not CALIBRATION[0] <= len(data) <= CALIBRATION[1]:
+        raise InputError(f"reconstruction takes {CALIBRATION[0]}..{CALIBRATION[1]} images, not {len(data)}")
+    check_runs(model, data)
+    strict = has_powers_of_two(quantized)
+    generator = torch.Generator().manual_seed(how.seed)
+    exact = trace(model)
+    ends = {stage.name: stage for stage in stages(exact)}
+    before, target = Prefix(quantized, data), Prefix(exact, data)
+    for unit in units(quantized):
+        names = {stage.end: stage.name for stage in stages(quantized)}
+        inputs = before.of(unit.inputs)
+        real = target.of([*(ends[names[node]].end for node in unit.inputs), ends[unit.last.name].end])
+        norm = ends[unit.last.name].norm
+        exponent = loss_exponent(cast(nn.BatchNorm2d, exact.get_submodule(norm)) if norm else None)
+        learner = _Learner(quantized, unit, inputs, {node: real[ends[names[node]].end] for node in unit.inputs},
+                           real[ends[unit.last.name].end], exponent if how.norm_exponent else 2.0, how, generator)
+        first, last = learner.learn()
         if progress is not None:
-            progress(stage.name, before, unit.error())
-    round_biases(quantized)
+            progress(unit.last.name, first, last)
+    if strict:
+        round_biases(quantized)
+        check_powers_of_two(quantized)
 
 
-def _operands(stage: Stage) -> list[fx.Node]:
-    return [node for node in (stage.source, stage.residual) if node is not None]
+class _Learner:
+    """One unit: what it reads, quantized and real, and what it should put out."""
 
+    def __init__(self, graph: fx.GraphModule, unit: Unit, inputs: dict[fx.Node, Tensor], real: dict[fx.Node, Tensor],
+                 target: Tensor, exponent: float, how: Reconstruction, generator: torch.Generator) -> None:
+        self.graph, self.unit, self.inputs, self.real, self.target = graph, unit, inputs, real, target
+        self.exponent, self.how, self.generator = exponent, how, generator
+        self.end = _before_quantizer(graph, unit.last)
+        self.nodes = between(graph, inputs, [self.end])
+        self.layers = [layer for stage in unit.stages if (layer := layer_of(graph, stage)) is not None]
+        self.inside = {stage.end: cast(ActivationQuantizer, graph.get_submodule(stage.quantizer))
+                       for stage in unit.stages[:-1] if stage.quantizer is not None}
 
-@dataclass(frozen=True)
-class _Unit:
-    """A layer with what it reads and what it should put out."""
-
-    layer: QuantConv2d | QuantLinear
-    stage: Stage
-    operands: list[Tensor]
-    target: Tensor
-
-    def output(self, weight: Tensor, images: Tensor | slice = slice(None)) -> Tensor:
-        """What the layer puts out with that weight, residual and ReLU included."""
-        x, *residual = (operand[images] for operand in self.operands)
-        y = (self.layer.convolve(x, weight) if isinstance(self.layer, QuantConv2d)
-             else functional.linear(x, weight, self.layer.bias))
-        y = sum(residual, start=y)
-        return functional.relu(y).clamp(max=self.stage.ceiling) if self.stage.relu else y
+    def learn(self) -> tuple[float, float]:
+        """Distances from float before and after."""
+        started = self.error()
+        nearest = [(layer.weight.detach().clone(), layer.weight_quantizer,
+                    {name: value.clone() for name, value in layer.weight_quantizer.state_dict().items()})
+                   for layer in self.layers]
+        self._learn_weights()
+        if self.error() > started:
+            for layer, (weight, quantizer, state) in zip(self.layers, nearest, strict=True):
+                quantizer.load_state_dict(state)
+                with torch.no_grad():
+                    layer.weight.copy_(quantizer(weight))
+        if self.how.exponents:
+            for inner in self.inside.values():
+                self._try_neighbours(inner)
+        ended = self.error()
+        if self.unit.last.quantizer is not None:
+            cast(Quantizer, self.graph.get_submodule(self.unit.last.quantizer)).initialise(self._outputs())
+        return started, ended
 
     def error(self) -> float:
-        """Mean squared error of the output."""
+        """Mean distance of the output from float, over all images."""
+        return float(distance(self._outputs(), self.target, self.exponent))
+
+    def _outputs(self) -> Tensor:
         with torch.no_grad():
-            weight = self.layer.weight_quantizer(self.layer.weight)
-            return float((self.output(weight) - self.target).square().mean())
+            return torch.cat([run_nodes(self.graph, self.nodes, {n: v[at : at + 128] for n, v in self.inputs.items()})
+                              [self.end] for at in range(0, len(self.target), 128)])
+
+    def _learn_weights(self) -> None:
+        how = self.how
+        soft = [SoftRounding(layer.weight_quantizer, layer.weight, move_exponents=how.exponents)
+                for layer in self.layers]
+        quantizers = [layer.weight_quantizer for layer in self.layers]
+        steps = [p for quantizer in self.inside.values() for p in quantizer.parameters()]
+        lifts = [module.lift for module in soft if module.lift is not None]
+        optimizer = torch.optim.Adam([{"params": [module.logit for module in soft], "lr": how.rate},
+                                      {"params": [*lifts, *steps], "lr": how.step_rate}])
+        for layer, module in zip(self.layers, soft, strict=True):
+            layer.weight_quantizer = module  # type: ignore[assignment]
+        settled = int(how.settle * how.iterations) if lifts else 0
+        for step in range(how.iterations):
+            if step == settled:
+                for module in soft:
+                    module.snap()
+            loss = self._loss() + how.regulariser * self._indecision(soft, step)
+            if step < settled:
+                loss = loss + _lift_indecision(soft, step / settled)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            for inner in self.inside.values():
+                inner.project()
+        for layer, quantizer, module in zip(self.layers, quantizers, soft, strict=True):
+            module.snap()
+            layer.weight_quantizer = quantizer
+            with torch.no_grad():
+                layer.weight.copy_(module.rounded())
+
+    def _loss(self) -> Tensor:
+        """Distance from float on a random batch, a random part of all tensors unquantized."""
+        which = torch.randint(len(self.target), (self.how.batch,), generator=self.generator)
+        values = {node: self._dropped(value[which], self.real[node][which]) for node, value in self.inputs.items()}
+        for node in self.nodes:
+            values |= {node: run_nodes(self.graph, [node], values)[node]}
+            if node in self.inside:
+                values[node] = self._dropped(values[node], values[cast(fx.Node, node.args[0])])
+        return distance(values[self.end], self.target[which], self.exponent)
+
+    def _dropped(self, quantized: Tensor, real: Tensor) -> Tensor:
+        if self.how.drop == 0:
+            return quantized
+        return torch.where(torch.rand(quantized.shape, generator=self.generator) < self.how.drop, real, quantized)
+
+    def _indecision(self, soft: list[SoftRounding], step: int) -> Tensor:
+        """How far roundings are from up or down, sharper towards the end; 0 while it does not count yet."""
+        progress = (step / self.how.iterations - self.how.warmup) / max(1.0 - self.how.warmup, 1e-9)
+        if progress <= 0:
+            return torch.zeros(())
+        power = 20.0 - 18.0 * progress
+        return sum((1.0 - (2.0 * module.up - 1.0).abs() ** power).sum() for module in soft) + torch.zeros(())
+
+    def _try_neighbours(self, quantizer: ActivationQuantizer) -> None:
+        """Keep the exponent, of the present one and its neighbours, with the smallest distance from float."""
+        if isinstance(quantizer, PowerOfTwoActivation):
+            errors = {}
+            for exponent in [int(quantizer.exponent) + move for move in (0, -1, 1)]:
+                quantizer.exponent.fill_(exponent)
+                errors[exponent] = self.error()
+            quantizer.exponent.fill_(min(errors, key=lambda exponent: errors[exponent]))
 
 
-def _learn_rounding(unit: _Unit, iterations: int, batch: int, generator: torch.Generator) -> None:
-    layer, quantizer = unit.layer, cast(PowerOfTwoWeight, unit.layer.weight_quantizer)
-    scale, fmt = along_channels(quantizer.scale, layer.weight), quantizer.format
-    below = torch.floor(layer.weight.detach() / scale)
-    rest = layer.weight.detach() / scale - below
-    logit = torch.logit((rest - SHIFT) / STRETCH).requires_grad_()
-    optimizer = torch.optim.Adam([logit], lr=RATE)
-    for step in range(iterations):
-        up = _rectified(logit)
-        images = torch.randint(len(unit.target), (batch,), generator=generator)
-        output = unit.output((below + up).clamp(fmt.low, fmt.high) * scale, images)
-        loss = (output - unit.target[images]).square().flatten(1).sum(1).mean() / output[0, 0].numel()
-        progress = (step / iterations - WARMUP) / (1.0 - WARMUP)
-        if progress > 0:
-            loss = loss + REGULARISER * (1.0 - (2.0 * up - 1.0).abs() ** (20.0 - 18.0 * progress)).sum()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    with torch.no_grad():
-        layer.weight.copy_((below + (logit > 0)).clamp(fmt.low, fmt.high) * scale)
+def _lift_indecision(soft: list[SoftRounding], progress: float) -> Tensor:
+    """How far exponents are from one of the two, sharper towards the end of the time in which they move."""
+    power = 20.0 - 18.0 * progress
+    return 0.1 * sum((1.0 - (2.0 * module.lifted - 1.0).abs() ** power).sum() for module in soft) + torch.zeros(())
 
 
-def _rectified(logit: Tensor) -> Tensor:
-    return (STRETCH * torch.sigmoid(logit) + SHIFT).clamp(0.0, 1.0)
+def _before_quantizer(graph: fx.GraphModule, stage: Stage) -> fx.Node:
+    """The node whose value a stage's quantizer reads, or the stage's end."""
+    return cast(fx.Node, stage.end.args[0]) if stage.quantizer is not None else stage.end
