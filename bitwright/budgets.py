@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from quant.bits.problem import BUDGETS
+from quant.bits.budgets import BUDGETS
 from sim.errors import InputError
 
 __all__ = ["Losses", "load_losses", "parse_budgets"]

@@ -19,7 +19,7 @@ from quant.data.digits import DIGITS_EXPONENT, DIGITS_FORMAT, digits
 from quant.data.split import Split
 from quant.lower import FitError, Lowered, lower_with_report
 from quant.networks import DigitsNet
-from quant.ptq.reconstruct import reconstruct
+from quant.ptq.reconstruct import Reconstruction, reconstruct
 from quant.training.evaluate import accuracy
 from quant.training.loop import train
 from quant.training.norms import reestimate_norms
@@ -152,7 +152,7 @@ class _Demo:
 
     def power_of_two(self, net: DigitsNet) -> Program:
         model = self.quantized(net, "power_of_two", UNIFORM_BITS)
-        reconstruct(model, net, self.train_set.images, seed=self.seed,
+        reconstruct(model, net, self.train_set.first(CALIBRATION_IMAGES).images, Reconstruction(seed=self.seed),
                     progress=lambda layer, before, after: self.progress.note(
                         f"power of two: '{layer}' reconstructed, squared error {before:.2g} to {after:.2g}"))
         return self.lowered("power_of_two", model)

@@ -1,4 +1,4 @@
-"""`allocate`: solve an allocation problem by one of three methods, always within every budget."""
+"""`allocate`: solve an allocation problem by one of four methods, always within every budget."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sim.errors import InputError
 
 __all__ = ["Method", "allocate"]
 
-Method = Literal["lp", "milp", "convex"]
+Method = Literal["lp", "milp", "convex", "greedy"]
 
 ROUNDS = 5
 """Most times that pairs are ruled out; after the first it is usually one or none."""
@@ -33,10 +33,12 @@ def allocate(problem: Problem, method: Method = "lp") -> Allocation:
     Parameters
     ----------
     problem : Problem
-    method : {"lp", "milp", "convex"}
+    method : {"lp", "milp", "convex", "greedy"}
         `lp`: linear relaxation, rounded, repaired and improved; milliseconds. `milp`: exact, by branch and bound; a
         search in exact arithmetic proves the optimum, or, if that would take too long, leaves a `gap`.
         `convex`: the relaxation to real bits that QBitOpt poses, rounded, repaired and improved in the same way.
+        `greedy`: from the bits that cost least, the change that saves most loss for its share of the budgets, again and
+        again. All but `milp` leave a certified `gap`.
 
     Raises
     ------
@@ -54,7 +56,7 @@ def allocate(problem: Problem, method: Method = "lp") -> Allocation:
     ({'a': (2, 8), 'b': (4, 8)}, {'bytes': 6.0}, 6.0, 1.5)
     """
     if method not in get_args(Method):
-        raise InputError(f"method must be lp, milp or convex, not {method}")
+        raise InputError(f"method must be one of {', '.join(get_args(Method))}, not {method}")
     if not problem.layers:
         raise InputError("there are no layers to choose bits for")
     for name in problem.costs:
@@ -62,7 +64,9 @@ def allocate(problem: Problem, method: Method = "lp") -> Allocation:
     relaxed = solve_relaxation(problem, legal(problem))
     if relaxed is None:
         raise _jointly_impossible(problem)
-    if method == "convex":
+    if method == "greedy":
+        choice = _greedily(problem)
+    elif method == "convex":
         choice = _within_budgets(problem, _rounded(problem, solve_convex(_clipped(problem, relaxed))))
     else:
         choice = _within_budgets(problem, _rounded(problem, relaxed.shares))
@@ -109,8 +113,7 @@ def _better(problem: Problem, best: Choice, other: Choice | None) -> Choice:
 def _result(problem: Problem, choice: Choice, lower_bound: float) -> Allocation:
     bits = {name: (problem.weight_bits[w], problem.activation_bits[a])
             for name, (w, a) in zip(problem.layers, choice.tolist(), strict=True)}
-    return Allocation(bits, {name: float(problem.used(name, choice)) for name in problem.costs},
-                      problem.loss(choice), lower_bound)
+    return Allocation(bits, problem.spent(choice), problem.loss(choice), lower_bound)
 
 
 def _check_achievable(problem: Problem, name: str) -> None:
@@ -118,12 +121,14 @@ def _check_achievable(problem: Problem, name: str) -> None:
     smallest = sum(min(sum(min(cost.table[layer][w][a] for w in problem.weight_options(layer)) for layer in layers)
                        for a in problem.activation_options(group)) for group, layers in enumerate(problem.groups))
     if smallest > cost.limit:
-        raise InputError(f"budget {name}: {_number(problem.limits[name])} cannot be met; the smallest achievable is "
-                         f"{_number(_at_least(Fraction(smallest, cost.unit)))}")
+        part = problem.part(name)
+        raise InputError(f"budget {part.budget}: {_number(part.limit)} cannot be met; the smallest achievable is "
+                         f"{_number(_at_least(Fraction(smallest, cost.unit * part.per)))}")
 
 
 def _jointly_impossible(problem: Problem) -> InputError:
-    limits = " and ".join(f"{name}: {_number(limit)}" for name, limit in problem.limits.items())
+    parts = dict.fromkeys((part.budget, part.limit) for part in map(problem.part, problem.limits))
+    limits = " and ".join(f"{name}: {_number(limit)}" for name, limit in parts)
     return InputError(f"budgets {limits} cannot be met together, though each can be met alone")
 
 
@@ -186,6 +191,30 @@ class _Search:
         self.used = self.used_after(move)
         for layer, w, a in move:
             self.choice[layer] = [w, a]
+
+
+def _greedily(problem: Problem) -> Choice | None:
+    """From the fewest bits, buy the best bargain that fits until none does; None if even they are too dear."""
+    start = [[problem.weight_options(layer)[0], 0] for layer in range(len(problem.layers))]
+    for group, layers in enumerate(problem.groups):
+        for layer in layers:
+            start[layer][1] = problem.activation_options(group)[0]
+    first = np.array(start, np.intp)
+    search = _Search(problem, start, {name: int(problem.used(name, first) * cost.unit)
+                                      for name, cost in problem.exact.items()})
+    if search.excess(search.used) > 0:
+        return _within_budgets(problem, first)
+    while True:
+        bargains = []
+        for move in search.moves():
+            gain, after = -search.loss_change(move), search.used_after(move)
+            if gain > 0 and search.excess(after) == 0:
+                price = sum(max(after[name] - search.used[name], 0) / max(abs(cost.limit), 1)
+                            for name, cost in problem.exact.items())
+                bargains.append((gain / price if price else inf, gain, move))
+        if not bargains:
+            return np.array(search.choice, np.intp)
+        search.make(max(bargains, key=lambda bargain: bargain[:2])[2])
 
 
 def _within_budgets(problem: Problem, start: Choice) -> Choice | None:

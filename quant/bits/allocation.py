@@ -21,10 +21,29 @@ from numpy.typing import NDArray
 
 from sim.errors import InputError
 
-__all__ = ["Allocation", "Choice", "ExactCost", "Problem"]
+__all__ = ["Allocation", "Choice", "ExactCost", "Part", "Problem"]
 
 Choice = NDArray[np.intp]
 """Shape (layers, 2): indices into `weight_bits` and `activation_bits`."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """How a cost belongs to a budget that people speak of: the budget is the largest of its parts.
+
+    Attributes
+    ----------
+    budget : str
+        Its name.
+    per : int
+        Units of the cost that are one of the budget's.
+    limit : float
+        In the budget's unit.
+    """
+
+    budget: str
+    per: int
+    limit: float
 
 
 @dataclass(frozen=True)
@@ -58,6 +77,8 @@ class Problem:
         Layers that read the same tensor.
     fixed_weights, fixed_activations : mapping of int to int
         Layers whose bits are no choice, and the bits they have.
+    parts : mapping of str to Part
+        For costs that are not budgets of their own.
 
     Raises
     ------
@@ -76,6 +97,7 @@ class Problem:
     ties: tuple[tuple[int, ...], ...] = ()
     fixed_weights: Mapping[int, int] = field(default_factory=dict)
     fixed_activations: Mapping[int, int] = field(default_factory=dict)
+    parts: Mapping[str, Part] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         count, weights, activations = len(self.layers), len(self.weight_bits), len(self.activation_bits)
@@ -152,6 +174,18 @@ class Problem:
         cost = self.exact[name]
         return Fraction(sum(cost.table[layer][w][a] for layer, (w, a) in enumerate(choice.tolist())), cost.unit)
 
+    def part(self, name: str) -> Part:
+        """What a cost belongs to."""
+        return self.parts.get(name, Part(name, 1, self.limits[name]))
+
+    def spent(self, choice: Choice) -> dict[str, float]:
+        """What a choice costs, by budget and in its unit, rounded once."""
+        found: dict[str, Fraction] = {}
+        for name in self.costs:
+            part, used = self.part(name), self.used(name, choice)
+            found[part.budget] = max(used / part.per, found.get(part.budget, used / part.per))
+        return {budget: float(value) for budget, value in found.items()}
+
     def keeps_budgets(self, choice: Choice) -> bool:
         """Whether a choice keeps every budget, exactly."""
         return all(self.used(name, choice) <= Fraction(limit) for name, limit in self.limits.items())
@@ -175,7 +209,7 @@ class Allocation:
     bits : dict of str to (int, int)
         Weight and activation bits of each layer.
     used : dict of str to float
-        What the bits cost; never above the limit.
+        What the bits cost, by budget; never above the limit.
     objective : float
         Loss of the bits.
     lower_bound : float

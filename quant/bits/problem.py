@@ -5,30 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from quant.bits.allocation import Problem
+from quant.bits.budgets import constraints, stored_input
 from sim.cost_table import CostTable
 from sim.errors import InputError
-from sim.program import Conv, Pool, Program
+from sim.program import Program
 
-__all__ = ["BUDGETS", "problem_of", "stored_input"]
-
-BUDGETS = ("latency_cycles", "energy_pj", "weight_bytes")
-"""Budgets that a cost table can answer for: one image, and the weights of the whole network."""
-
+__all__ = ["problem_of"]
 
 UNFIT = "layers that the machine cannot hold"
 """A budget of 0 beside the others: pairs of bits that the machine lacks, or whose row tiles overflow a weight slot."""
-
-
-def stored_input(program: Program, conv: Conv) -> str:
-    """The tensor whose bits `conv` reads: its input, or the one behind the max pools before it."""
-    pools = {record.output: record.input for record in program.records if isinstance(record, Pool)}
-    tensor = conv.input
-    while tensor in pools:
-        tensor = pools[tensor]
-    return tensor
 
 
 def problem_of(program: Program, table: CostTable, weight_loss: Mapping[str, Sequence[float]],
@@ -45,7 +32,7 @@ def problem_of(program: Program, table: CostTable, weight_loss: Mapping[str, Seq
     activation_loss : mapping of tensor to losses
         Expected loss at each of `table.activation_bits`, for every stored tensor that a layer reads, inputs excepted.
     limits : mapping of str to number
-        Budgets by name, of BUDGETS.
+        Budgets by name, of `quant.bits.budgets.BUDGETS`.
 
     Raises
     ------
@@ -73,9 +60,14 @@ def problem_of(program: Program, table: CostTable, weight_loss: Mapping[str, Seq
             fixed_activations[row] = inputs[tensor]
         elif readers[tensor] == [row]:
             activation_rows[row] = _losses(activation_loss, tensor, "tensor", len(table.activation_bits))
-    return Problem(layers, table.weight_bits, table.activation_bits, weight_rows, activation_rows,
-                   *_budgets(table, limits), tuple(tuple(rows) for rows in readers.values() if len(rows) > 1),
-                   fixed_weights, fixed_activations)
+    found = constraints(program, table, limits)
+    costs, whole = ({name: getattr(constraint, what) for name, constraint in found.items()}
+                    for what in ("costs", "limit"))
+    if not table.fits.all():
+        costs[UNFIT], whole[UNFIT] = (~table.fits).astype(np.int64), 0.0
+    ties = tuple(tuple(rows) for rows in readers.values() if len(rows) > 1)
+    return Problem(layers, table.weight_bits, table.activation_bits, weight_rows, activation_rows, costs, whole, ties,
+                   fixed_weights, fixed_activations, {name: constraint.part for name, constraint in found.items()})
 
 
 def _refuse_strangers(given: Mapping[str, Sequence[float]], known: Sequence[str], what: str) -> None:
@@ -90,21 +82,3 @@ def _losses(given: Mapping[str, Sequence[float]], name: str, what: str, count: i
     if len(given[name]) != count:
         raise InputError(f"losses of the {what} '{name}' must be {count}, one for each width, not {len(given[name])}")
     return given[name]
-
-
-def _budgets(table: CostTable, limits: Mapping[str, float]
-             ) -> tuple[dict[str, NDArray[np.number]], dict[str, float]]:
-    """Cost tables of shape (layers, weights, activations) and their limits; what is fixed falls to the first layer."""
-    known: dict[str, tuple[NDArray[np.number], float]] = {
-        "latency_cycles": (table.cycles, table.fixed_cycles), "energy_pj": (table.energy_pj, table.fixed_energy_pj),
-        "weight_bytes": (table.bytes, 0)}
-    costs: dict[str, NDArray[np.number]] = {}
-    for name in limits:
-        if name not in known:
-            raise InputError(f"a budget must be one of {', '.join(BUDGETS)}, not '{name}'")
-        per_layer, fixed = known[name]
-        costs[name] = per_layer.copy()
-        costs[name][0] += fixed
-    if table.fits.all():
-        return costs, dict(limits)
-    return costs | {UNFIT: (~table.fits).astype(np.int64)}, {**limits, UNFIT: 0.0}

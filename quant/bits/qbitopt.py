@@ -61,14 +61,14 @@ class QBitOpt:
     table : CostTable
         Of that Program on the machine in mind.
     limits : mapping of str to number
-        Budgets by name, of `quant.bits.problem.BUDGETS`.
+        Budgets by name, of `quant.bits.budgets.BUDGETS`.
     every : int
         Optimizer steps between reallocations.
     until : int
         The last step that may reallocate; after it the network settles.
     gain : float
         Share of the predicted loss that a reallocation must save, lest the bits oscillate.
-    method : {"milp", "lp", "convex"}
+    method : {"lp", "milp", "convex", "greedy"}
 
     Attributes
     ----------
@@ -81,7 +81,7 @@ class QBitOpt:
     """
 
     def __init__(self, model: nn.Module, program: Program, table: CostTable, limits: Mapping[str, float], *,
-                 every: int = 50, until: int, gain: float = 0.01, method: Method = "milp") -> None:
+                 every: int = 50, until: int, gain: float = 0.01, method: Method = "lp") -> None:
         self.model, self.program, self.table, self.limits = model, program, table, dict(limits)
         self.every, self.until, self.gain, self.method = every, until, gain, method
         self.sites = sites(model, program)

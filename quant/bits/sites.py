@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from quant.bits.problem import stored_input
+from quant.bits.budgets import stored_input
 from quant.layers import QuantConv2d, QuantLinear
 from quant.quantizers.base import ActivationQuantizer
 from sim.errors import InputError

@@ -43,9 +43,9 @@ class Reconstruction:
     ----------
     iterations, batch : int, at least 1
         Steps per unit and images in each.
-    rate, step_rate : float, above 0
+    rate, exponent_rate, step_rate : float, above 0
         Adam's learning rates: of the rounding, thirty times the published one, which is meant for 20 000 iterations; of
-        exponents and real steps.
+        exponents; of real steps.
     drop : float, 0..1
         Share of the elements that stay unquantized at each step; 0: none.
     exponents : bool
@@ -66,6 +66,7 @@ class Reconstruction:
     iterations: int = 1000
     batch: int = 32
     rate: float = 3e-2
+    exponent_rate: float = 1e-2
     step_rate: float = 1e-3
     drop: float = 0.5
     exponents: bool = True
@@ -79,7 +80,7 @@ class Reconstruction:
         for name, least in (("iterations", 1), ("batch", 1), ("seed", 0)):
             if getattr(self, name) < least:
                 raise InputError(f"{name} must be at least {least}, not {getattr(self, name)}")
-        for name in ("rate", "step_rate"):
+        for name in ("rate", "exponent_rate", "step_rate"):
             if not 0 < getattr(self, name) < inf:
                 raise InputError(f"{name} must be above 0, not {getattr(self, name)}")
         for name in ("drop", "warmup", "settle"):
@@ -191,7 +192,8 @@ class _Learner:
         steps = [p for quantizer in self.inside.values() for p in quantizer.parameters()]
         lifts = [module.lift for module in soft if module.lift is not None]
         optimizer = torch.optim.Adam([{"params": [module.logit for module in soft], "lr": how.rate},
-                                      {"params": [*lifts, *steps], "lr": how.step_rate}])
+                                      {"params": lifts, "lr": how.exponent_rate},
+                                      {"params": steps, "lr": how.step_rate}])
         for layer, module in zip(self.layers, soft, strict=True):
             layer.weight_quantizer = module  # type: ignore[assignment]
         settled = int(how.settle * how.iterations) if lifts else 0

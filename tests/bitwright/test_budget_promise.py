@@ -8,7 +8,7 @@ import torch
 from torch import fx, nn
 
 from bitwright.estimate import estimate
-from quant.bits.problem import stored_input
+from quant.bits.budgets import stored_input
 from quant.convert import quantize
 from quant.data.digits import DIGITS_EXPONENT, DIGITS_FORMAT, digits
 from quant.layers import QuantConv2d, QuantLinear

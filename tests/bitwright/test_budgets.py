@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 
 from bitwright.budgets import Losses, load_losses, parse_budgets
+from quant.bits.budgets import BUDGETS
 from sim.errors import InputError
 
 LOSSES = Losses(bits=(2, 3), weight={"a": [2.0, 1.0]}, activation={"x": [0.2, 0.1]})
 
 
 @pytest.mark.parametrize(("text", "message"), [
-    ("cycles=1", "a budget is NAME=LIMIT with NAME one of latency_cycles, energy_pj, weight_bytes, not 'cycles=1'"),
+    ("cycles=1", f"a budget is NAME=LIMIT with NAME one of {', '.join(BUDGETS)}, not 'cycles=1'"),
     ("energy_pj=much", "budget energy_pj: the limit must be a number, not 'much'"),
     ("energy_pj=nan", "budget energy_pj: the limit must be positive and finite, not 'nan'"),
     ("energy_pj=inf", "budget energy_pj: the limit must be positive and finite, not 'inf'"),

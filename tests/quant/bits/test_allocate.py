@@ -20,7 +20,7 @@ from sim.errors import EngineError, InputError
 
 RISING = ("latency_cycles", "energy_pj")
 COSTS = (*RISING, "balance")
-METHODS: tuple[Method, ...] = ("lp", "milp", "convex")
+METHODS: tuple[Method, ...] = ("lp", "milp", "convex", "greedy")
 
 
 def random_problem(rng: np.random.Generator, layers: int, options: int = 7, *, tied: bool = True, pinned: bool = True,
@@ -304,9 +304,9 @@ def test_solvers_print_nothing(capfd: pytest.CaptureFixture[str]) -> None:
 
 
 def test_refuses_unknown_methods() -> None:
-    """The three methods are named."""
-    with pytest.raises(InputError, match=r"^method must be lp, milp or convex, not greedy$"):
-        allocate(one_cost(10, [1, 2]), "greedy")
+    """The methods are named."""
+    with pytest.raises(InputError, match=r"^method must be one of lp, milp, convex, greedy, not guess$"):
+        allocate(one_cost(10, [1, 2]), "guess")
 
 
 def test_refuses_a_problem_without_layers() -> None:

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from quant.bits.problem import problem_of, stored_input
+from quant.bits.budgets import BUDGETS, stored_input
+from quant.bits.problem import problem_of
 from quant.convert import quantize
 from quant.lower import lower
 from sim.cost_table import CostTable, cost_table
@@ -77,7 +78,7 @@ def test_readers_of_one_tensor_are_tied(lowered_digits: Program) -> None:
     ({"activation_loss": {"0": [1, 2], "3": [1, 2]}}, "losses of the tensor '4' are missing"),
     ({"weight_loss": WEIGHTS | {"6": [1, 2]}},
      "losses of the weights of layer '6' must be 3, one for each width, not 2"),
-    ({"limits": {"area": 3}}, "a budget must be one of latency_cycles, energy_pj, weight_bytes, not 'area'"),
+    ({"limits": {"area": 3}}, f"a budget must be one of {', '.join(BUDGETS)}, not 'area'"),
 ])
 def test_refuses_what_is_missing(program: Program, table: CostTable, changes: dict[str, object], text: str) -> None:
     """The message names the layer, tensor or budget."""

@@ -157,7 +157,7 @@ def test_samples_are_spread_and_bounded() -> None:
 @pytest.mark.parametrize("shape", [(1024, 64, 4, 4), (512, 16, 16, 16), (64, 3, 224, 224), (1297, 8, 8, 8)])
 def test_samples_fall_on_all_channels_and_pixels(shape: tuple[int, ...]) -> None:
     """Powers of two in the shape do not make a sample of one pixel or of one channel."""
-    images, channels, height, width = shape
+    _, channels, height, width = shape
     for place in (torch.arange(channels)[:, None, None], torch.arange(height * width).reshape(1, height, width)):
         sample = sample_of(place.expand(shape)).long()
         counts = torch.bincount(sample, minlength=int(place.max()) + 1)

@@ -1,0 +1,182 @@
+"""Budgets as tables of what each pair of bits adds: exact, whatever the budget's own unit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from math import floor, isfinite, prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quant.bits.allocation import Part
+from sim.cost_table import CostTable
+from sim.errors import InputError
+from sim.program import Conv, Pool, Program
+from sim.records import Tensor, reads
+
+__all__ = ["BUDGETS", "Constraint", "constraints", "stored_input"]
+
+Costs = NDArray[np.number]
+
+
+@dataclass(frozen=True, eq=False)
+class Constraint:
+    """A linear constraint of an allocation problem.
+
+    Attributes
+    ----------
+    costs : array, shape (layers, weight bits, activation bits)
+        What each pair adds; what is fixed falls to the first layer.
+    limit : float
+        Of the sum.
+    part : Part
+        The budget that it belongs to.
+    """
+
+    costs: Costs
+    limit: float
+    part: Part
+
+
+def stored_input(program: Program, conv: Conv) -> str:
+    """The tensor whose bits `conv` reads: its input, or the one behind the max pools before it."""
+    return _stored(program, conv.input)
+
+
+def constraints(program: Program, table: CostTable, limits: Mapping[str, float]) -> dict[str, Constraint]:
+    """The constraints of these budgets, by names of their own.
+
+    Raises
+    ------
+    InputError
+        If a budget is unknown or its limit not finite.
+    """
+    found: dict[str, Constraint] = {}
+    for name, limit in limits.items():
+        if name not in MAKERS:
+            raise InputError(f"a budget must be one of {', '.join(BUDGETS)}, not '{name}'")
+        if not isfinite(limit):
+            raise InputError(f"limit of {name} must be finite, not {limit}")
+        for label, (costs, per) in MAKERS[name](program, table).items():
+            whole = limit if per == 1 else float(floor(Fraction(limit) * per))
+            found[label or name] = Constraint(costs, whole, Part(name, per, limit))
+    return found
+
+
+Made = dict[str, tuple[Costs, int]]
+"""Costs, and how many of their units are one of the budget, by a label where a budget has several."""
+
+
+def _latency(program: Program, table: CostTable) -> Made:
+    return {"": (_with_fixed(table.cycles, table.fixed_cycles), 1)}
+
+
+def _energy(program: Program, table: CostTable) -> Made:
+    return {"": (_with_fixed(table.energy_pj, table.fixed_energy_pj), 1)}
+
+
+def _weight_bytes(program: Program, table: CostTable) -> Made:
+    return {"": (table.bytes, 1)}
+
+
+def _bops(program: Program, table: CostTable) -> Made:
+    """Multiplications times weight bits times activation bits."""
+    costs = _empty(table)
+    for layer, conv in enumerate(program.convs):
+        target = program.tensor(conv.output)
+        macs = conv.weights.size * target.height * target.width
+        costs[layer] = macs * np.outer(_weight_widths(conv, table), np.array(table.activation_bits))
+    return {"": (costs, 1)}
+
+
+def _mean_weight_bits(program: Program, table: CostTable) -> Made:
+    """Over all weights but `unit` ones."""
+    costs, total = _empty(table), 0
+    for layer, conv in enumerate(program.convs):
+        if conv.weight_format.kind != "unit":
+            costs[layer] = (conv.weights.size * np.array(table.weight_bits))[:, None]
+            total += conv.weights.size
+    return {"": (costs, max(total, 1))}
+
+
+def _mean_activation_bits(program: Program, table: CostTable) -> Made:
+    """Over all elements of stored tensors whose bits are a choice, each tensor once."""
+    costs, total = _empty(table), 0
+    for name, layer in _choosers(program).items():
+        elements = _elements(program.tensor(name))
+        costs[layer] += elements * np.array(table.activation_bits)
+        total += elements
+    return {"": (costs, max(total, 1))}
+
+
+def _peak_activation_bytes(program: Program, table: CostTable) -> Made:
+    """For each record, the tensors that are there while it runs, as codes without gaps; an eighth of their bits.
+
+    A tensor is there from the record that writes it, inputs from the first one, to the last record that reads it. What
+    the host alone reads counts as wide as the accumulator, and so bounds any network.
+    """
+    choosers, given = _choosers(program), {tensor.name for tensor in program.inputs}
+    last = {name: index for index, record in enumerate(program.records) for name in reads(record)}
+    first: dict[str, int] = {}
+    for index, record in enumerate(program.records):
+        first.setdefault(record.output, index)
+    found: Made = {}
+    for index, record in enumerate(program.records):
+        costs = _empty(table)
+        for tensor in program.tensors:
+            begins = 0 if tensor.name in given else first[tensor.name]
+            if begins <= index <= last.get(tensor.name, begins):
+                chosen = _stored(program, tensor.name)
+                if chosen in choosers:
+                    costs[choosers[chosen]] += _elements(tensor) * np.array(table.activation_bits)
+                else:
+                    bits = tensor.format.bits if tensor.name in last else program.acc_bits
+                    costs[0] += _elements(tensor) * bits
+        found[f"peak_activation_bytes while '{record.name}' runs"] = (costs, 8)
+    return found
+
+
+MAKERS: dict[str, Callable[[Program, CostTable], Made]] = {
+    "latency_cycles": _latency, "energy_pj": _energy, "weight_bytes": _weight_bytes,
+    "peak_activation_bytes": _peak_activation_bytes, "bops": _bops, "mean_weight_bits": _mean_weight_bits,
+    "mean_activation_bits": _mean_activation_bits}
+BUDGETS = tuple(MAKERS)
+"""Budgets by name: of one image, and of the network's weights."""
+
+
+def _empty(table: CostTable) -> NDArray[np.int64]:
+    return np.zeros(table.cycles.shape, np.int64)
+
+
+def _with_fixed(per_layer: Costs, fixed: float) -> Costs:
+    costs = per_layer.copy()
+    costs[0] += fixed
+    return costs
+
+
+def _weight_widths(conv: Conv, table: CostTable) -> NDArray[np.int64]:
+    return np.array([1 if conv.weight_format.kind == "unit" else bits for bits in table.weight_bits])
+
+
+def _elements(tensor: Tensor) -> int:
+    return prod(tensor.shape)
+
+
+def _stored(program: Program, tensor: str) -> str:
+    """The tensor whose codes a tensor has: max pools keep those of their input."""
+    pools = {record.output: record.input for record in program.records if isinstance(record, Pool)}
+    while tensor in pools:
+        tensor = pools[tensor]
+    return tensor
+
+
+def _choosers(program: Program) -> dict[str, int]:
+    """The first layer that reads each tensor whose bits are a choice."""
+    given, found = {tensor.name for tensor in program.inputs}, dict[str, int]()
+    for layer, conv in enumerate(program.convs):
+        tensor = stored_input(program, conv)
+        if tensor not in given:
+            found.setdefault(tensor, layer)
+    return found
