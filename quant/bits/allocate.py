@@ -11,7 +11,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from quant.bits.allocation import Allocation, Choice, Problem
+from quant.bits.allocation import Allocation, Choice, ExactCost, Problem
 from quant.bits.bounds import PricedProblem, at_most, certified_bound, legal
 from quant.bits.convex import solve_convex
 from quant.bits.relaxation import Relaxed, solve_relaxation, solve_whole
@@ -59,8 +59,7 @@ def allocate(problem: Problem, method: Method = "lp") -> Allocation:
         raise InputError(f"method must be one of {', '.join(get_args(Method))}, not {method}")
     if not problem.layers:
         raise InputError("there are no layers to choose bits for")
-    for name in problem.costs:
-        _check_achievable(problem, name)
+    _check_achievable(problem)
     relaxed = solve_relaxation(problem, legal(problem))
     if relaxed is None:
         raise _jointly_impossible(problem)
@@ -116,14 +115,21 @@ def _result(problem: Problem, choice: Choice, lower_bound: float) -> Allocation:
     return Allocation(bits, problem.spent(choice), problem.loss(choice), lower_bound)
 
 
-def _check_achievable(problem: Problem, name: str) -> None:
-    cost = problem.exact[name]
-    smallest = sum(min(sum(min(cost.table[layer][w][a] for w in problem.weight_options(layer)) for layer in layers)
-                       for a in problem.activation_options(group)) for group, layers in enumerate(problem.groups))
-    if smallest > cost.limit:
-        part = problem.part(name)
-        raise InputError(f"budget {part.budget}: {_number(part.limit)} cannot be met; the smallest achievable is "
-                         f"{_number(_at_least(Fraction(smallest, cost.unit * part.per)))}")
+def _check_achievable(problem: Problem) -> None:
+    """Refuse a budget that the bits of least cost exceed; of several parts the largest says what is achievable."""
+    least = {name: Fraction(_least(problem, cost), cost.unit) for name, cost in problem.exact.items()}
+    for name, value in least.items():
+        if value > Fraction(problem.limits[name]):
+            part = problem.part(name)
+            smallest = max(least[other] / problem.part(other).per for other in least
+                           if problem.part(other).budget == part.budget)
+            raise InputError(f"budget {part.budget}: {_number(part.limit)} cannot be met; the smallest achievable is "
+                             f"{_number(_at_least(smallest))}")
+
+
+def _least(problem: Problem, cost: ExactCost) -> int:
+    return sum(min(sum(min(cost.table[layer][w][a] for w in problem.weight_options(layer)) for layer in layers)
+                   for a in problem.activation_options(group)) for group, layers in enumerate(problem.groups))
 
 
 def _jointly_impossible(problem: Problem) -> InputError:

@@ -165,10 +165,11 @@ def _elements(tensor: Tensor) -> int:
 
 
 def _stored(program: Program, tensor: str) -> str:
-    """The tensor whose codes a tensor has: max pools keep those of their input."""
-    pools = {record.output: record.input for record in program.records if isinstance(record, Pool)}
-    while tensor in pools:
-        tensor = pools[tensor]
+    """The tensor whose width a tensor has: max pools keep codes, and so do the copies that lowering makes."""
+    same = {record.output: record.input for record in program.records
+            if isinstance(record, Pool) or record.output == f"{record.input}.copy"}
+    while tensor in same:
+        tensor = same[tensor]
     return tensor
 
 
