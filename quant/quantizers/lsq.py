@@ -19,6 +19,9 @@ from sim.formats import Format
 __all__ = ["LSQActivation", "LSQWeight"]
 
 MIN_STEP = 1e-6
+MOST_CHANGE = 1.25
+"""Factor by which a step may change between two calls of `project`: at large learning rates the step of a wide tensor,
+which is small, would be thrown to 0 by one batch, and from there to infinity by the next."""
 
 
 class _LearntStep(Quantizer):
@@ -32,10 +35,13 @@ class _LearntStep(Quantizer):
         How `initialise` chooses the step.
     """
 
+    _last: Tensor
+
     def __init__(self, bits: int, *, signed: bool, fit: Fit = "error") -> None:
         super().__init__(bits, signed=signed)
         self.fit = fit
         self.step = nn.Parameter(torch.ones(()))
+        self.register_buffer("_last", torch.ones(()))
 
     @property
     def scale(self) -> Tensor:
@@ -45,6 +51,7 @@ class _LearntStep(Quantizer):
         fmt = self.format
         with torch.no_grad():
             self.step.copy_(fitted_steps(sample_of(x)[None], fmt.low, fmt.high, self.fit)[0])
+            self._last.copy_(self.step)
 
     def error(self, x: Tensor, bits: int) -> float:
         fmt = Format(bits, self.format.kind)
@@ -52,7 +59,8 @@ class _LearntStep(Quantizer):
 
     def project(self) -> None:
         with torch.no_grad():
-            self.step.clamp_(min=MIN_STEP)
+            self.step.clamp_(self._last / MOST_CHANGE, self._last * MOST_CHANGE).clamp_(min=MIN_STEP)
+            self._last.copy_(self.step)
 
     def _value(self, x: Tensor) -> Tensor:
         step = self._learnt(x)
