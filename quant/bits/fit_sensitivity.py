@@ -4,23 +4,27 @@ FIT (Zandonati et al., "FIT: A Metric for Model Sensitivity", ICLR 2023, arXiv 2
 e in every element of a tensor raises the loss by about half of e times the trace of the tensor's Fisher information,
 which is the mean over samples of the summed squared gradient. Here the gradients are those that training computes
 anyway: batch * sum of (gradient of the batch's mean loss)**2, averaged over steps. For activations that is the mean
-over the batch's samples exactly, for weights it is when the samples' gradients are uncorrelated. The errors are
-measured, not modelled: at few bits clipping dominates and the usual uniform-noise law is wrong.
+over the batch's samples exactly, for weights it is when the samples' gradients are uncorrelated and average to 0, as
+those of labels do that are drawn from the network's own predictions. The errors are measured: at few bits clipping
+dominates and the usual uniform-noise law is wrong. That law is there to be compared with.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 from quant.quantizers.base import Quantizer, sample_of
+from quant.training.distributed import same_on_all
 
-__all__ = ["Sensitivity", "expected_loss", "measured_errors"]
+__all__ = ["Sensitivity", "expected_loss", "measured_errors", "uniform_noise_errors"]
 
 
 class Sensitivity:
@@ -34,6 +38,9 @@ class Sensitivity:
         Those to watch. The gradient is taken of what a quantizer puts out, where its error enters the network.
     decay : float, in 0..1
         Of the exponential average over steps; 0.99 looks back about a hundred.
+    scaler : torch.amp.GradScaler, optional
+        That the loss is multiplied by before `backward`: its scale is divided out, and passes whose gradients are not
+        finite, which it does not step by, do not count.
 
     Attributes
     ----------
@@ -41,8 +48,9 @@ class Sensitivity:
         Some elements of what each quantizer last read.
     """
 
-    def __init__(self, model: nn.Module, quantizers: Mapping[str, Quantizer], decay: float = 0.99) -> None:
-        self.decay = decay
+    def __init__(self, model: nn.Module, quantizers: Mapping[str, Quantizer], decay: float = 0.99,
+                 scaler: torch.amp.GradScaler | None = None) -> None:
+        self.decay, self.scaler = decay, scaler
         self.samples: dict[str, Tensor] = {}
         self._batch = 1
         self._averages = dict.fromkeys(quantizers, 0.0)
@@ -64,6 +72,21 @@ class Sensitivity:
         """Go on from a state."""
         self._averages, self._counts = dict(state["averages"]), dict(state["counts"])
 
+    def agree(self) -> None:
+        """Give processes that train together the mean of their averages and the samples of the first.
+
+        Each has seen its own share of the batches; decisions that are to be equal need equal grounds.
+        """
+        if not distributed.is_initialized():
+            return
+        device = next((sample.device for sample in self.samples.values()), None)
+        averages = torch.tensor(list(self._averages.values()), dtype=torch.float64, device=device)
+        distributed.all_reduce(averages)
+        averages /= distributed.get_world_size()
+        self._averages = dict(zip(self._averages, averages.tolist(), strict=True))
+        self.samples = {name: sample.clone() for name, sample in self.samples.items()}
+        same_on_all(*self.samples.values())
+
     def close(self) -> None:
         """Stop watching."""
         for hook in self._hooks:
@@ -81,7 +104,10 @@ class Sensitivity:
 
     def _watcher(self, name: str) -> Any:
         def see_gradient(gradient: Tensor) -> None:
-            value = self._batch * float(gradient.detach().square().sum())
+            scale = self.scaler.get_scale() if self.scaler is not None else 1.0
+            value = self._batch * float((gradient.detach() / scale).square().sum())
+            if self.scaler is not None and not isfinite(value):
+                return
             self._averages[name] = self.decay * self._averages[name] + (1.0 - self.decay) * value
             self._counts[name] += 1
 
@@ -109,3 +135,13 @@ def measured_errors(quantizer: Quantizer, x: Tensor, bits: Sequence[int]) -> NDA
     narrower one. `bits` rise.
     """
     return np.minimum.accumulate([quantizer.error(x, width) for width in bits])
+
+
+def uniform_noise_errors(x: Tensor, bits: Sequence[int]) -> NDArray[np.float64]:
+    """Mean squared error for each width if it were uniform noise: (range of x / (2**bits - 1))**2 / 12, as in FIT.
+
+    >>> uniform_noise_errors(torch.tensor([-1.0, 2.0]), (1, 2))
+    array([0.75      , 0.08333333])
+    """
+    low, high = (float(end) for end in torch.aminmax(x.detach()))
+    return np.array([((high - low) / (2**width - 1)) ** 2 / 12 for width in bits])

@@ -8,24 +8,30 @@ budgets are those of a machine, not an average width.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
 from quant.bits.allocate import Method, allocate
 from quant.bits.allocation import Allocation, Problem
-from quant.bits.fit_sensitivity import Sensitivity, expected_loss, measured_errors
+from quant.bits.fit_sensitivity import Sensitivity, expected_loss, measured_errors, uniform_noise_errors
 from quant.bits.problem import problem_of
 from quant.bits.sites import Site, sites
 from quant.quantizers.base import Quantizer
 from sim.cost_table import CostTable
+from sim.errors import InputError
 from sim.program import Program
 
-__all__ = ["QBitOpt", "Update"]
+__all__ = ["Errors", "QBitOpt", "Update"]
+
+Errors = Literal["measured", "uniform_noise"]
+"""Where the squared errors of each width come from."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,10 @@ class QBitOpt:
     gain : float
         Share of the predicted loss that a reallocation must save, lest the bits oscillate.
     method : {"lp", "milp", "convex", "greedy"}
+    errors : {"measured", "uniform_noise"}
+        Squared errors of each width: those that the quantizer makes, or those of FIT's model, to compare with.
+    scaler : torch.amp.GradScaler, optional
+        Of the training's loss, if it has one. In `start` the loss is not scaled.
 
     Attributes
     ----------
@@ -77,16 +87,19 @@ class QBitOpt:
     Raises
     ------
     InputError
-        By `start`, if a budget is unknown or cannot be met, or the table is not of this Program.
+        If `errors` is unknown; by `start`, if a budget is unknown or cannot be met or the table is not of this Program.
     """
 
     def __init__(self, model: nn.Module, program: Program, table: CostTable, limits: Mapping[str, float], *,
-                 every: int = 50, until: int, gain: float = 0.01, method: Method = "lp") -> None:
+                 every: int = 50, until: int, gain: float = 0.01, method: Method = "lp",
+                 errors: Errors = "measured", scaler: torch.amp.GradScaler | None = None) -> None:
+        if errors not in get_args(Errors):
+            raise InputError(f"errors must be {' or '.join(get_args(Errors))}, not {errors}")
         self.model, self.program, self.table, self.limits = model, program, table, dict(limits)
-        self.every, self.until, self.gain, self.method = every, until, gain, method
+        self.every, self.until, self.gain, self.method, self.errors = every, until, gain, method, errors
         self.sites = sites(model, program)
         self.history: list[Update] = []
-        self._sensitivity = Sensitivity(model, _watched(self.sites))
+        self._sensitivity = Sensitivity(model, _watched(self.sites), scaler=scaler)
 
     @property
     def bits(self) -> dict[str, tuple[int, int]]:
@@ -96,8 +109,10 @@ class QBitOpt:
 
     def start(self, images: Tensor, labels: Tensor, batch: int = 64) -> None:
         """Gather sensitivities in one pass over labelled images and make the first allocation."""
+        scaler, self._sensitivity.scaler = self._sensitivity.scaler, None
         for image_batch, label_batch in zip(images.split(batch), labels.split(batch), strict=True):
             functional.cross_entropy(self.model(image_batch), label_batch).backward()
+        self._sensitivity.scaler = scaler
         self.model.zero_grad()
         self._reallocate(0)
 
@@ -108,11 +123,14 @@ class QBitOpt:
                 optimizer.state.pop(parameter, None)
 
     def state(self) -> dict[str, Any]:
-        """Sensitivities and history, for JSON; the bits themselves are in the model's state."""
+        """Sensitivities and history, for JSON; the bits themselves are in the model's state_dict."""
         return {"sensitivity": self._sensitivity.state(), "history": [asdict(update) for update in self.history]}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a state, with a model that was restored as well."""
+        """Go on from a state, in place of `start`, with a model that was restored as well.
+
+        What quantizers read comes again with the next batch: `losses` has to wait for it.
+        """
         self._sensitivity.restore(state["sensitivity"])
         self.history = [_update(entry) for entry in state["history"]]
 
@@ -127,12 +145,15 @@ class QBitOpt:
         activation_loss: dict[str, list[float]] = {}
         for site in self.sites:
             if site.module is not None:
-                errors = measured_errors(site.module.weight_quantizer, site.module.weight, self.table.weight_bits)
+                errors = self._errors(site.module.weight_quantizer, site.module.weight, self.table.weight_bits)
                 weight_loss[site.layer] = expected_loss(traces[_weight_name(site)], errors).tolist()
             if site.tensor not in activation_loss and not site.is_input:
-                errors = measured_errors(site.activation, samples[site.tensor], self.table.activation_bits)
+                errors = self._errors(site.activation, samples[site.tensor], self.table.activation_bits)
                 activation_loss[site.tensor] = expected_loss(traces[site.tensor], errors).tolist()
         return weight_loss, activation_loss
+
+    def _errors(self, quantizer: Quantizer, x: Tensor, bits: Sequence[int]) -> NDArray[np.float64]:
+        return uniform_noise_errors(x, bits) if self.errors == "uniform_noise" else measured_errors(quantizer, x, bits)
 
     def problem(self) -> Problem:
         """The allocation problem as training stands now."""
@@ -140,6 +161,7 @@ class QBitOpt:
 
     def _reallocate(self, step: int) -> list[nn.Parameter]:
         """Allocate, and change the bits if that gains enough; gives the parameters that were fitted anew."""
+        self._sensitivity.agree()
         problem = self.problem()
         found = allocate(problem, self.method)
         before = next((update.allocation for update in reversed(self.history) if update.accepted), None)

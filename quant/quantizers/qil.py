@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import log, sqrt
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -152,6 +152,10 @@ class QILWeight(_Interval):
     def set_bits(self, bits: int, x: Tensor) -> None:
         super().set_bits(bits, x)
         self.log_gamma.requires_grad_(self._learns_gamma)
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        self.log_gamma.requires_grad_(self._learns_gamma)  # which hangs on the width that was loaded
 
     def initialise(self, x: Tensor) -> None:
         super().initialise(x)

@@ -1,12 +1,15 @@
 """FIT: traces against per-sample Fisher information, errors against what quantizers do."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, multiprocessing, nn
+from torch.func import functional_call, grad, vmap
 from torch.nn import functional
 
-from quant.bits.fit_sensitivity import Sensitivity, measured_errors
+from quant.bits.fit_sensitivity import Sensitivity, measured_errors, uniform_noise_errors
 from quant.layers import QuantLinear
 from quant.quantizers.base import Quantizer
 from quant.quantizers.power_of_two import PowerOfTwoActivation, PowerOfTwoWeight
@@ -68,6 +71,65 @@ def test_single_samples_give_the_per_sample_fisher(toy: tuple[Toy, Tensor]) -> N
             functional.cross_entropy(model(sample), label).backward()
     for name, trace in weight_traces(model, x, labels).items():
         assert sensitivity.traces[name] == pytest.approx(trace, rel=1e-4)
+
+
+def per_sample_fisher(model: nn.Module, x: Tensor, labels: Tensor, weight: str) -> float:
+    """The Fisher trace of a float weight by torch.func: the gradient of every sample's own loss, squared and summed."""
+    fixed = {name: value.detach() for name, value in model.named_parameters()}
+
+    def loss(value: Tensor, sample: Tensor, label: Tensor) -> Tensor:
+        return functional.cross_entropy(functional_call(model, fixed | {weight: value}, sample[None]), label[None])
+
+    gradients = vmap(grad(loss), in_dims=(None, 0, 0))(fixed[weight], x, labels)
+    return float(gradients.square().sum(tuple(range(1, gradients.ndim))).mean())
+
+
+class Passing(Quantizer):
+    """A quantizer that changes nothing, so that torch.func can differentiate the network that is watched."""
+
+    @property
+    def scale(self) -> Tensor:
+        return torch.ones(())
+
+    def initialise(self, x: Tensor) -> None:
+        pass
+
+    def error(self, x: Tensor, bits: int) -> float:
+        return 0.0
+
+    def _round(self, x: Tensor) -> Tensor:
+        return x * 1.0
+
+
+class Small(nn.Module):
+    """A convolution with BatchNorm in eval mode and a linear layer; `extra` is added to what is stored between."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm, self.head = nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.Linear(16, CLASSES)
+        self.of_conv, self.of_head, self.act = (Passing(8, signed=True) for _ in range(3))
+        self.extra = nn.Parameter(torch.zeros(4, 2, 2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = functional.conv2d(x, self.of_conv(self.conv.weight), self.conv.bias)
+        x = self.act(torch.relu(self.norm(x))) + self.extra
+        return functional.linear(x.flatten(1), self.of_head(self.head.weight), self.head.bias)
+
+
+def test_traces_are_the_per_sample_fisher_of_torch_func() -> None:
+    """Weights with batches of one sample, a stored tensor with any batch: what vmap of grad gives, to rounding."""
+    torch.manual_seed(0)
+    model, x, labels = Small().eval(), torch.randn(24, 2, 4, 4), torch.randint(CLASSES, (24,))
+    quantizers = {"conv.weight": model.of_conv, "head.weight": model.of_head, "act": model.act}
+    traces = {}
+    for batch in (1, 8):
+        with Sensitivity(model, quantizers, decay=1 - 1e-9) as sensitivity:
+            for part, label in zip(x.split(batch), labels.split(batch), strict=True):
+                functional.cross_entropy(model(part), label).backward()
+        traces[batch] = sensitivity.traces
+    assert traces[8]["act"] == pytest.approx(traces[1]["act"], rel=1e-5)
+    for name, weight in (("conv.weight", "conv.weight"), ("head.weight", "head.weight"), ("act", "extra")):
+        assert traces[1][name] == pytest.approx(per_sample_fisher(model, x, labels, weight), rel=1e-5)
 
 
 def test_activation_traces_are_exact_for_any_batch(toy: tuple[Toy, Tensor]) -> None:
@@ -149,3 +211,50 @@ def test_errors_are_measured(quantizer: Quantizer) -> None:
         quantizer.set_bits(bits, x)
         found = float((quantizer(x) - x).detach().square().mean())
         assert errors[bits - 2] == pytest.approx(found, rel=1e-5)
+
+
+def test_scaled_losses_give_the_same_traces(toy: tuple[Toy, Tensor]) -> None:
+    """The scale of a GradScaler is divided out; a pass that overflows does not count, without a scaler it shows."""
+    model, x = toy
+    labels, scaler = torch.zeros(len(x), dtype=torch.int64), torch.amp.GradScaler("cpu", init_scale=2.0**10)
+    with Sensitivity(model, watched(model)) as plain:
+        functional.cross_entropy(model(x), labels).backward()
+    with Sensitivity(model, watched(model), scaler=scaler) as scaled:
+        scaler.scale(functional.cross_entropy(model(x), labels)).backward()
+        before = scaled.traces
+        (scaler.scale(functional.cross_entropy(model(x), labels)) * float("inf")).backward()
+    assert before == plain.traces
+    assert scaled.traces == before
+
+
+def in_a_process(rank: int, folder: Path) -> None:
+    """Two samples for each of two processes."""
+    distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
+    torch.manual_seed(0)
+    model, x = Toy(), torch.randn(4, 6)[2 * rank : 2 * rank + 2]
+    with Sensitivity(model, watched(model)) as sensitivity:
+        functional.cross_entropy(model(x), torch.zeros(2, dtype=torch.int64)).backward()
+    own = sensitivity.traces["act"]
+    sensitivity.agree()
+    lines = [own, sensitivity.traces["act"], float(sensitivity.samples["act"].double().sum())]
+    (folder / str(rank)).write_text(" ".join(map(repr, lines)))
+    distributed.destroy_process_group()
+
+
+def test_processes_agree(tmp_path: Path) -> None:
+    """After `agree` two processes that saw different samples have the mean of both traces, and the same samples."""
+    multiprocessing.spawn(in_a_process, (tmp_path,), nprocs=2)
+    (own, agreed, samples), (other, other_agreed, other_samples) = (
+        [float(text) for text in (tmp_path / str(rank)).read_text().split()] for rank in range(2))
+    assert own != other
+    assert agreed == other_agreed == pytest.approx((own + other) / 2, rel=1e-12)
+    assert samples == other_samples
+
+
+def test_uniform_noise_is_the_error_of_uniform_data() -> None:
+    """For data spread evenly over the range the model is right to a few percent; it falls fourfold with each bit."""
+    x = torch.rand(20000, generator=torch.Generator().manual_seed(0))
+    errors = uniform_noise_errors(x, (3, 8))
+    rounded = torch.floor(x * 7 + 0.5) / 7
+    assert errors[0] == pytest.approx(float((rounded - x).square().mean()), rel=0.03)
+    assert errors[0] / errors[1] == pytest.approx((255 / 7) ** 2)

@@ -1,22 +1,26 @@
 """Reallocation during training: budgets hold at every update, and the bits are where they should be."""
 
+import json
 import re
+from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from torch import fx
+from torch import fx, nn
 
-from quant.bits.fit_sensitivity import Sensitivity, measured_errors
-from quant.bits.qbitopt import QBitOpt
+from quant.bits.fit_sensitivity import Sensitivity, measured_errors, uniform_noise_errors
+from quant.bits.qbitopt import QBitOpt, Update
 from quant.data.split import Split
 from quant.lower import lower
 from quant.training.evaluate import accuracy
 from quant.training.loop import train
 from quant.training.norms import reestimate_norms
 from quant.training.recipe import Recipe
-from sim.cost_table import CostTable
+from sim.cost_table import CostTable, cost_table
 from sim.energy import energy
 from sim.errors import InputError
 from sim.events import events
@@ -25,6 +29,8 @@ from sim.plan import plan
 from sim.program import Program
 from sim.technology import load_technology
 from sim.timing import timeline
+
+Quantize = Callable[[nn.Module, torch.Tensor, str, int], fx.GraphModule]
 
 
 def uniform_limits(table: CostTable, bits: int, share: float) -> dict[str, float]:
@@ -160,3 +166,101 @@ def test_refuses_the_table_of_another_network(
     controller = QBitOpt(wide, lowered_digits, other, {"latency_cycles": 1e9}, until=0)
     with pytest.raises(InputError, match=f"^{re.escape(text)}$"):
         controller.start(splits[0].images[:64], splits[0].labels[:64])
+
+
+@pytest.mark.parametrize("scheme", ["qil", "lsq"])
+def test_an_interrupted_training_ends_the_same(
+        float_net: nn.Module, as_digits: Quantize, splits: tuple[Split, Split], machine: Machine, tmp_path: Path,
+        scheme: str) -> None:
+    """Stopped after any epoch and begun again, bits, history and every parameter come out as without a stop."""
+    few = splits[0].first(128)
+    wide = as_digits(float_net, few.images, scheme, 8)
+    program = lower(wide, few.images[:1], acc_bits=machine.acc_bits, window=machine.window, terms=machine.terms)
+    table = cost_table(program, machine, load_technology("generic45"))
+    limits, recipe = uniform_limits(table, 3, 0.9), Recipe(epochs=3, rate=0.02, batch=32)
+
+    def stop(epoch: int, loss: float, right: float) -> None:
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    def trained_by(controller: QBitOpt, **options: object) -> tuple[dict[str, object], list[Update]]:
+        train(controller.model, few, recipe, after_step=controller, **options)
+        controller.close()
+        return {name: value.tolist() for name, value in controller.model.state_dict().items()}, controller.history
+
+    def controlled(start: bool) -> QBitOpt:
+        controller = QBitOpt(deepcopy(wide), program, table, limits, every=3, until=9, gain=-1.0)
+        if start:
+            controller.start(few.images, few.labels)
+        return controller
+
+    expected = trained_by(controlled(start=True))
+    with pytest.raises(KeyboardInterrupt):
+        trained_by(controlled(start=True), checkpoint=tmp_path / "run.safetensors", progress=stop)
+    found = trained_by(controlled(start=False), checkpoint=tmp_path / "run.safetensors")
+    assert [update.step for update in expected[1]] == [0, 3, 6, 9]
+    assert found == expected
+
+
+def test_a_state_survives_json(
+        wide: fx.GraphModule, lowered_digits: Program, table: CostTable, splits: tuple[Split, Split]) -> None:
+    """Written and read, it is the same state, and history holds the same updates."""
+    limits = uniform_limits(table, 4, 0.7)
+    first, second = (QBitOpt(wide, lowered_digits, table, limits, until=0) for _ in range(2))
+    first.start(splits[0].images[:64], splits[0].labels[:64])
+    second.restore(json.loads(json.dumps(first.state())))
+    assert second.state() == first.state()
+    assert second.history == first.history
+
+
+@pytest.mark.parametrize("scheme", ["lsq", "uniform", "power_of_two"])
+def test_every_scheme_can_be_reallocated(
+        float_net: nn.Module, as_digits: Quantize, splits: tuple[Split, Split], machine: Machine, scheme: str) -> None:
+    """Learnt steps, real steps and powers of two: the bits get into the network, keep the budgets and move."""
+    few = splits[0].first(128)
+    wide = as_digits(float_net, few.images, scheme, 8)
+    program = lower(wide, few.images[:1], acc_bits=machine.acc_bits, window=machine.window, terms=machine.terms)
+    limits = {"bops": 3e6, "mean_weight_bits": 3.5, "mean_activation_bits": 5.0, "peak_activation_bytes": 900.0}
+    controller = QBitOpt(wide, program, cost_table(program, machine, load_technology("generic45")), limits, every=2,
+                         until=4)
+    controller.start(few.images, few.labels)
+    train(wide, few, Recipe(epochs=1, rate=0.01, batch=32), after_step=controller)
+    controller.close()
+    final = lower(wide, few.images[:1], acc_bits=machine.acc_bits, window=machine.window, terms=machine.terms)
+    assert {conv.name: (conv.weight_format.bits, final.tensor(conv.input).format.bits)
+            for conv in final.convs} == controller.bits
+    assert len(set(controller.bits.values())) > 2
+    for update in controller.history:
+        assert all(update.allocation.used[name] <= limit for name, limit in limits.items())
+
+
+def test_learnt_steps_follow_their_new_width(
+        float_net: nn.Module, as_digits: Quantize, splits: tuple[Split, Split]) -> None:
+    """The gradient of a step is divided by the root of elements times the new largest code, not the old one."""
+    layer = as_digits(float_net, splits[0].images[:64], "lsq", 8).get_submodule("block1.conv1")
+    layer.weight_quantizer.set_bits(2, layer.weight)
+    step = float(layer.weight_quantizer.step.detach())
+    layer.weight_quantizer(layer.weight.detach()).sum().backward()
+    ratio = layer.weight.detach() / step
+    codes = torch.floor(ratio.clamp(-2, 1) + 0.5)
+    inside = (ratio >= -2) & (ratio <= 1)
+    expected = float((codes - ratio * inside).sum()) / (layer.weight.numel() * 1) ** 0.5
+    assert float(layer.weight_quantizer.step.grad) == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_model_of_uniform_noise_can_be_compared(
+        wide: fx.GraphModule, lowered_digits: Program, table: CostTable, splits: tuple[Split, Split]) -> None:
+    """With `uniform_noise` the losses are half of traces times the model's errors."""
+    controller = QBitOpt(wide, lowered_digits, table, uniform_limits(table, 4, 0.7), until=0, errors="uniform_noise")
+    controller.start(splits[0].images[:64], splits[0].labels[:64])
+    weight_loss, _ = controller.losses()
+    layer = wide.get_submodule("block2.conv2")
+    errors = uniform_noise_errors(layer.weight, table.weight_bits)
+    trace = controller.state()["sensitivity"]["averages"]["block2.conv2.weight"] / (1 - 0.99)
+    assert np.array(weight_loss["block2.conv2"]) == pytest.approx(0.5 * trace * errors, rel=1e-9)
+
+
+def test_refuses_unknown_errors(wide: fx.GraphModule, lowered_digits: Program, table: CostTable) -> None:
+    """Both kinds are named."""
+    with pytest.raises(InputError, match=r"^errors must be measured or uniform_noise, not guessed$"):
+        QBitOpt(wide, lowered_digits, table, {"latency_cycles": 1e9}, until=0, errors="guessed")
