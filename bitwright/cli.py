@@ -110,11 +110,13 @@ def allocate(
     sensitivities: Annotated[
         Path, typer.Option("--sensitivities", "-s", help="JSON: expected loss of each layer at each width.")],
     budget: Annotated[
-        list[str], typer.Option("--budget", "-b", help="NAME=LIMIT; latency_cycles, energy_pj or weight_bytes.")],
+        list[str], typer.Option("--budget", "-b", help="NAME=LIMIT; latency_cycles, energy_pj, weight_bytes, "
+                                "peak_activation_bytes, bops, mean_weight_bits or mean_activation_bits.")],
     machine: MachineName = "edge",
     technology: TechnologyName = None,
     method: Annotated[
-        Literal["lp", "milp", "convex"], typer.Option(help="Rounded with a certified gap, exact, or convex.")] = "milp",
+        Literal["lp", "milp", "convex", "greedy"],
+        typer.Option(help="milp is exact, the others are faster; all give a certified gap.")] = "milp",
     as_json: AsJson = False,
 ) -> None:
     """Choose the bits of every layer so that every budget holds and the loss is least."""

@@ -153,7 +153,7 @@ def run_doctor(as_json: bool) -> bool:
 
 
 def run_allocate(path: Path, sensitivities: Path, budgets: list[str], machine: str, technology: str | None,
-                 method: Literal["lp", "milp", "convex"], as_json: bool) -> None:
+                 method: Literal["lp", "milp", "convex", "greedy"], as_json: bool) -> None:
     """`bitwright allocate`."""
     from bitwright.budgets import load_losses, parse_budgets
     from quant.bits.allocate import allocate
@@ -171,7 +171,7 @@ def run_allocate(path: Path, sensitivities: Path, budgets: list[str], machine: s
                  [[name, limit, found.used[name], 100 * (1 - found.used[name] / limit)]
                   for name, limit in limits.items()])
     report.lines.append(f"expected loss {found.objective:.4g}; no allocation within the budgets loses less than "
-                        f"{found.lower_bound:.4g}")
+                        f"{found.lower_bound:.4g}: a gap of {found.gap:.4g}")
     show(report, as_json)
 
 

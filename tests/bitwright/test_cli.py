@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from bitwright.cli import main
+from quant.bits.budgets import BUDGETS, stored_input
 from sim.files import save_program
 from sim.machine import load_machine
 from sim.plan import plan
@@ -68,6 +69,31 @@ def test_estimate_gives_the_cycles_of_the_timeline(run: Run, path: Path, program
     line = timeline(plan(program, TINY))
     assert data["latency_cycles"] == line.total == sum(layer["latency_cycles"] for layer in data["layers"])
     assert 0 < data["energy"]["low_pj"] < data["energy"]["nominal_pj"] < data["energy"]["high_pj"]
+
+
+@pytest.mark.parametrize("method", ["lp", "milp", "convex", "greedy"])
+def test_allocate_keeps_every_kind_of_budget(run: Run, tmp_path: Path, method: str) -> None:
+    """All seven budgets at once: each is listed within its limit, and loss, bound and gap fit together."""
+    program, path = random_program(np.random.default_rng(17), TINY, layers=3, traits=("residual",)), tmp_path / "p"
+    save_program(program, path)
+    bits = list(range(1, 9))
+    losses = {"bits": bits, "weight": {conv.name: [4.0**-b for b in bits] for conv in program.convs
+                                       if conv.weight_format.kind != "unit"},
+              "activation": {tensor: [4.0**-b for b in bits]
+                             for tensor in {stored_input(program, conv) for conv in program.convs}
+                             - {tensor.name for tensor in program.inputs}}}
+    (tmp_path / "losses.json").write_text(json.dumps(losses))
+    limits = {"latency_cycles": 1e7, "energy_pj": 1e9, "weight_bytes": 1e6, "peak_activation_bytes": 1e6, "bops": 1e9,
+              "mean_weight_bits": 3.5, "mean_activation_bits": 4.5}
+    assert set(limits) == set(BUDGETS)
+    budgets = [text for name, limit in limits.items() for text in ("-b", f"{name}={limit}")]
+    found = data_of(run("allocate", path, "-s", tmp_path / "losses.json", "-m", "tiny", *budgets, "--method", method,
+                        "--json"))
+    assert found["limits"] == limits
+    assert all(found["used"][name] <= limit for name, limit in limits.items())
+    assert 2 < found["used"]["mean_weight_bits"]
+    assert 3 < found["used"]["mean_activation_bits"]
+    assert found["gap"] == found["objective"] - found["lower_bound"] >= 0
 
 
 def test_verify_finds_equal_bits_and_cycles_in_three_engines(run: Run, path: Path, program: Program) -> None:

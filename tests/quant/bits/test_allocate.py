@@ -169,7 +169,7 @@ def test_solvers_that_fail_are_engines_that_fail(
         allocate(one_cost(10, [1, 20]), method)
 
 
-@pytest.mark.parametrize("method", ["lp", "convex"])
+@pytest.mark.parametrize("method", ["lp", "convex", "greedy"])
 @pytest.mark.parametrize("seed", range(15))
 def test_fast_methods_find_something_wherever_there_is_something(seed: int, method: Method) -> None:
     """Feasible problems are solved, with a loss at least the optimum's and a bound at most the optimum."""
@@ -190,9 +190,22 @@ def test_fast_methods_come_close_on_real_sizes() -> None:
         assert best <= allocate(problem, "convex").objective <= 1.25 * best
 
 
-def test_larger_budgets_never_lose_more() -> None:
+@pytest.mark.parametrize("seed", range(6))
+def test_greed_is_right_where_every_bit_costs_the_same(seed: int) -> None:
+    """With losses that fall ever slower and one price for a bit of any tensor, greedy is the optimum."""
+    rng = np.random.default_rng(seed)
+    bits = np.arange(2, 9)
+    losses = rng.lognormal(0, 2, (12, 1)) * 4.0**-bits, rng.lognormal(0, 2, (12, 1)) * 4.0**-bits
+    costs = np.tile(np.add.outer(bits, bits), (12, 1, 1))
+    problem = Problem(tuple("abcdefghijkl"), tuple(bits.tolist()), tuple(bits.tolist()), *losses, {"bits": costs},
+                      {"bits": float(rng.integers(60, 180))})
+    assert allocate(problem, "greedy").objective == pytest.approx(allocate(problem, "milp").objective, rel=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_larger_budgets_never_lose_more(seed: int) -> None:
     """The exact loss falls, or stays, when a limit grows."""
-    problem = random_problem(np.random.default_rng(3), 8, pinned=False, tightness=0.1)
+    problem = random_problem(np.random.default_rng(seed), 8, pinned=False, tightness=0.1)
     losses = [allocate(replace(problem, limits={name: limit + abs(limit) * more for name, limit in
                                                 problem.limits.items()}), "milp").objective
               for more in (0.0, 0.1, 0.2, 0.5, 1.0, 3.0)]

@@ -4,6 +4,7 @@ import cvxpy as cp
 import numpy as np
 import pytest
 
+from quant.bits.allocate import allocate
 from quant.bits.allocation import Problem
 from quant.bits.convex import _envelope, _real_bits, solve_convex
 from sim.errors import EngineError
@@ -35,6 +36,39 @@ def test_real_bits_are_the_best_of_a_fine_grid(sensitivities: tuple[float, float
     best = loss(first[possible], second[possible]).min()
     assert np.exp(u) @ [1, 3] <= limit * (1 + 1e-6)
     assert loss(np.exp(u[:1]), np.exp(u[1:])).item() == pytest.approx(best, rel=1e-3, abs=1e-9)
+
+
+def closed_form(sensitivity: np.ndarray, sizes: np.ndarray, limit: float) -> np.ndarray:
+    """Real bits of least sum F 4**-b under sum n b <= limit, 2 <= b <= 8.
+
+    b = clip(log2(2 ln 2 F / (price n)) / 2, 2, 8), with the price that uses up the limit, by bisection.
+    """
+    low, high = -200.0, 200.0
+    for _ in range(200):
+        price = (low + high) / 2
+        bits = np.clip(0.5 * (np.log2(2 * np.log(2) * sensitivity / sizes) - price), 2, 8)
+        low, high = (price, high) if bits @ sizes > limit else (low, price)
+    return bits
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_real_bits_are_the_closed_form(seed: int) -> None:
+    """Where the closed form comes out whole the tables lose nothing: the relaxation finds it, and milp exactly.
+
+    Sensitivities are made from the bits; those at an end of the range are pushed beyond it, where the clip holds.
+    """
+    rng = np.random.default_rng(seed)
+    sizes, bits = rng.uniform(1, 20, 6), rng.permutation([2, 8, *rng.integers(3, 8, 4)])
+    sensitivity = sizes * 4.0**bits * np.select([bits == 2, bits == 8], [0.2, 5.0], 1.0)
+    limit = float(sizes @ bits) * (1 + 1e-12)
+    assert closed_form(sensitivity, sizes, limit) == pytest.approx(bits, abs=1e-6)
+    widths = np.arange(2, 9)
+    costs = sizes[:, None, None] * widths[None, :, None]
+    problem = Problem(tuple("abcdef"), tuple(widths.tolist()), (8,), sensitivity[:, None] * 4.0**-widths,
+                      np.zeros((6, 1)), {"bytes": costs}, {"bytes": limit})
+    u, _ = _real_bits(problem, np.log(problem.weight_bits), np.log(problem.activation_bits))
+    assert np.exp(u) == pytest.approx(bits, abs=0.02)
+    assert [w for w, _ in allocate(problem, "milp").bits.values()] == bits.tolist()
 
 
 def test_shares_are_largest_at_the_nearest_bits() -> None:
