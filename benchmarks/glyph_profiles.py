@@ -1,0 +1,146 @@
+"""Which runs a profile of `benchmarks/accuracy.py` makes, the ones that decide a question first.
+
+Learning rates are not chosen by the author but by each method's own small sweep on the validation images; runs that
+need the winner appear once the sweep is done. Methods that are compared train for equally many epochs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.glyph_runs import FLOAT, Run
+
+__all__ = ["PROFILES", "Profile", "planned"]
+
+RESNET, MOBILENET = "resnet8", "glyph_mobilenet"
+RATES = {"lsq": (0.03, 0.1, 0.2), "qil": (0.03, 0.1, 0.2)}
+ROUNDING_RATES = (1e-2, 3e-2, 1e-1)
+NAIVE = ({"scheme": "uniform", "fit": "range", "per_channel": False}, {"scheme": "uniform"},
+         {"scheme": "power_of_two", "exponents": "nearest"}, {"scheme": "power_of_two"})
+"""Float steps by range and by error, power-of-two steps next to the best float step and of least error."""
+RECONSTRUCTED = ({"scheme": "uniform"}, {"scheme": "power_of_two", "exponents": "nearest"}, {"scheme": "power_of_two"},
+                 {"scheme": "power_of_two", "learn": "exponents"},
+                 {"scheme": "power_of_two", "learn": "exponents", "network": True})
+"""Float steps; fixed neighbouring exponents, nearest and best; strict RAPQ without and with the network-level pass."""
+NAIVE_BITS = ("2/4", "4/4", "3/4", "8/8")
+DISTILLATION = 0.5
+BUDGETS = (("latency_cycles", "2/3"), ("energy_pj", "2/3"), ("latency_cycles", "3/2"))
+"""A budget and the uniform bits, weights/activations, that spend it."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How much is run.
+
+    Attributes
+    ----------
+    seeds, mobile_seeds : tuple of int
+        Of ResNet-8 and of the MobileNet.
+    iterations, sweep_iterations : int
+        Of reconstruction, per unit.
+    epochs, sweep_epochs, wide_epochs, mixed_epochs : int
+        Of training at 2/2 bits, in sweeps, at 3/3 and 4/4, and under budgets.
+    complete : bool
+        With the MobileNet, progressive training, more bits, distillation and three budgets.
+    """
+
+    seeds: tuple[int, ...]
+    mobile_seeds: tuple[int, ...]
+    iterations: int
+    sweep_iterations: int
+    epochs: int
+    sweep_epochs: int
+    wide_epochs: int
+    mixed_epochs: int
+    complete: bool
+
+
+PROFILES = {
+    "quick": Profile((0,), (), 300, 100, 4, 2, 2, 4, complete=False),
+    "full": Profile((0, 1, 2), (0, 1), 1000, 300, 12, 4, 4, 8, complete=True),
+}
+
+
+def planned(profile: Profile, done: Mapping[str, dict[str, Any]]) -> Iterator[Run]:
+    """Every run of the profile that is known by now, given the outcomes so far; what decides most comes first."""
+    for seed in profile.seeds:
+        yield _run(RESNET, seed, "float", FLOAT[RESNET])
+    rates = {scheme: _Sweep(done, [_trained(RESNET, 0, scheme, "2/2", profile.sweep_epochs, rate)
+                                   for rate in RATES[scheme]]) for scheme in RATES}
+    rounding = _Sweep(done, [_rounding(profile, rate) for rate in ROUNDING_RATES])
+    for sweep in (rounding, *rates.values()):
+        yield from sweep.runs
+    if rounding.best is None or any(sweep.best is None for sweep in rates.values()):
+        return
+    best = {scheme: sweep.best["rate"] for scheme, sweep in rates.items() if sweep.best}
+    for seed in profile.seeds:
+        yield from (_trained(RESNET, seed, scheme, "2/2", profile.epochs, rate) for scheme, rate in best.items())
+        yield from _reconstructions(profile, RESNET, seed, rounding.best["rate"])
+    yield from _under_budgets(profile, best["lsq"])
+    for seed in profile.mobile_seeds:
+        yield _run(MOBILENET, seed, "float", FLOAT[MOBILENET])
+        yield from _reconstructions(profile, MOBILENET, seed, rounding.best["rate"])
+    for network, seeds in ((RESNET, profile.seeds), (MOBILENET, profile.mobile_seeds)):
+        for bits in NAIVE_BITS if seeds else ():
+            yield from (_run(network, 0, "naive", {**settings, "bits": bits}) for settings in NAIVE)
+    if profile.complete:
+        yield from _extras(profile, best)
+
+
+class _Sweep:
+    """Runs of which one is best on the validation images; `best` has its settings once all are done."""
+
+    def __init__(self, done: Mapping[str, dict[str, Any]], runs: list[Run]) -> None:
+        self.runs, self.best = runs, None
+        if all(run.key in done for run in runs):
+            best = max(runs, key=lambda run: done[run.key]["accuracy"]["validation"])
+            self.best: dict[str, Any] | None = dict(best.settings)
+
+
+def _run(network: str, seed: int, method: str, settings: Mapping[str, Any]) -> Run:
+    return Run(network, seed, method, tuple(settings.items()))
+
+
+def _trained(network: str, seed: int, scheme: str, bits: str, epochs: int, rate: float, **more: Any) -> Run:
+    return _run(network, seed, "train", {"scheme": scheme, "bits": bits, "epochs": epochs, "rate": rate, **more})
+
+
+def _rounding(profile: Profile, rate: float) -> Run:
+    return _run(RESNET, 0, "reconstruct", {"scheme": "uniform", "bits": "2/4", "rate": rate,
+                                           "iterations": profile.sweep_iterations})
+
+
+def _reconstructions(profile: Profile, network: str, seed: int, rate: float) -> Iterator[Run]:
+    for settings in RECONSTRUCTED:
+        yield _run(network, seed, "reconstruct", {**settings, "bits": "2/4", "rate": rate,
+                                                  "iterations": profile.iterations})
+
+
+def _extras(profile: Profile, rates: Mapping[str, float]) -> Iterator[Run]:
+    """Distillation, more bits, the way from wide to narrow, quantizers alone, and the MobileNet's training."""
+    for seed in profile.seeds:
+        yield _trained(RESNET, seed, "qil", "2/2", profile.epochs, rates["qil"], distillation=DISTILLATION)
+    for scheme, rate in rates.items():
+        yield _run(RESNET, 0, "progressive", {"scheme": scheme, "epochs": profile.epochs, "rate": rate})
+        for bits in ("3/3", "4/4"):
+            yield _trained(RESNET, 0, scheme, bits, profile.wide_epochs, rate)
+        for bits in ("2/2", "4/4"):
+            yield _trained(MOBILENET, 0, scheme, bits, profile.wide_epochs, rate)
+    yield _trained(RESNET, 0, "qil", "2/2", profile.wide_epochs, rates["qil"], quantizers_only=True)
+    for seed in profile.seeds:
+        yield _trained(RESNET, seed, "lsq", "2/2", profile.epochs, rates["lsq"], distillation=DISTILLATION)
+
+
+def _under_budgets(profile: Profile, rate: float) -> Iterator[Run]:
+    """QBitOpt, and the fixed bits that keep the same budgets, for equally many epochs."""
+    budgets = BUDGETS if profile.complete else BUDGETS[:1]
+    common = {"scheme": "lsq", "epochs": profile.mixed_epochs, "rate": rate}
+    for seed in profile.seeds:
+        for name, uniform in budgets:
+            yield _run(RESNET, seed, "mixed", {**common, "budget": name, "of": uniform, "when": "during"})
+        for bits in dict.fromkeys(["2/2", *(uniform for _, uniform in budgets)]):
+            yield _trained(RESNET, seed, "lsq", bits, profile.mixed_epochs, rate)
+    for seed in profile.seeds if profile.complete else ():
+        yield _run(RESNET, seed, "mixed", {**common, "budget": budgets[0][0], "of": budgets[0][1], "when": "once"})
