@@ -1,0 +1,197 @@
+"""Folders of images, one for each class, as ImageNet is kept: `root/train/<class>/*.jpg`, `root/val/<class>/*.jpg`.
+
+Images are read when they are asked for. What is done to them is what published checkpoints were trained with
+(torchvision's ImageFolder, Resize, CenterCrop, RandomResizedCrop and Normalize), then the values become codes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from itertools import repeat
+from math import exp, log, sqrt
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from quant.networks.realistic import IMAGE_EXPONENT, IMAGE_FORMAT
+from sim.errors import InputError
+from sim.formats import Format
+
+__all__ = ["EXTENSIONS", "FolderImages", "check_same_classes", "image_folder", "random_box"]
+
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of the channels of ImageNet, for pixels of 0..1."""
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+"""Endings of files that are images; others are passed over."""
+CROPPED_AREA, CROPPED_RATIO, CROP_TRIES = (0.08, 1.0), (3 / 4, 4 / 3), 10
+"""Of random crops: share of the image's area, width over height, and how often a place is sought."""
+NAMED = 3
+"""Names that a message lists."""
+Pixels = NDArray[np.uint8]
+Change = Callable[[Image.Image], Image.Image]
+
+
+@dataclass(frozen=True)
+class FolderImages:
+    """Labelled images on disk; they satisfy `quant.data.images.Images`.
+
+    Attributes
+    ----------
+    files : tuple of str
+        Paths of the images.
+    labels : int64 Tensor, shape (n,)
+        Index of each image's class.
+    classes : tuple of str
+        Names of the classes' folders, in order.
+    resize, crop : int
+        Length of the short side before cropping, and height and width of what is cropped [pixels].
+    """
+
+    files: tuple[str, ...]
+    labels: Tensor
+    classes: tuple[str, ...]
+    resize: int = 256
+    crop: int = 224
+
+    @property
+    def format(self) -> Format:
+        """Of the codes."""
+        return IMAGE_FORMAT
+
+    @property
+    def exponent(self) -> int:
+        """The value of a code is code * 2**exponent."""
+        return IMAGE_EXPONENT
+
+    def values(self, which: Tensor | slice) -> Tensor:
+        """Values of some images, resized and cropped in the middle, float32 of shape (n, 3, crop, crop).
+
+        Raises
+        ------
+        InputError
+            If an image cannot be read.
+        """
+        return self._read(torch.arange(len(self))[which].tolist(), repeat(self._middle))
+
+    def drawn(self, which: Tensor, generator: torch.Generator) -> Tensor:
+        """The same images, each cropped at random, and mirrored in half of the cases."""
+        seeds = torch.randint(2**62, (len(which),), generator=generator).tolist()
+        return self._read(which.tolist(), [partial(self._random, random=Random(seed)) for seed in seeds])
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def _read(self, which: list[int], changes: Iterable[Change]) -> Tensor:
+        """Values of these images after each one's change; decoding releases the interpreter, so threads share it."""
+        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+            found = list(pool.map(_pixels, [self.files[index] for index in which], changes))
+        pixels = np.stack(found) if found else np.empty((0, self.crop, self.crop, 3), np.uint8)
+        return _codes(torch.from_numpy(pixels).permute(0, 3, 1, 2)).float() * 2.0**self.exponent
+
+    def _middle(self, image: Image.Image) -> Image.Image:
+        width, height = image.size
+        short = min(width, height)
+        size = int(self.resize * width / short), int(self.resize * height / short)
+        image = image.resize(size, Image.Resampling.BILINEAR)
+        left, top = (round((length - self.crop) / 2.0) for length in size)
+        return image.crop((left, top, left + self.crop, top + self.crop))
+
+    def _random(self, image: Image.Image, random: Random) -> Image.Image:
+        image = image.crop(random_box(*image.size, random)).resize((self.crop, self.crop), Image.Resampling.BILINEAR)
+        return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if random.random() < 0.5 else image
+
+
+def image_folder(root: str | Path, part: str, resize: int = 256, crop: int = 224) -> FolderImages:
+    """The images in `root/part/<class>/`, of any depth, in the order of their names.
+
+    Parameters
+    ----------
+    root : str or Path
+    part : str
+        `train`, `val` or whatever the folder is called.
+    resize, crop : int
+        Length of the short side, and of the square in the middle that is kept, at most as long [pixels].
+
+    Raises
+    ------
+    InputError
+        If there is no such folder, no folder of a class in it, a class has no image, or `crop` is out of range.
+    """
+    if not 1 <= crop <= resize:
+        raise InputError(f"crop must be in 1..{resize}, the length that images are resized to, not {crop}")
+    place = Path(root) / part
+    if not place.is_dir():
+        raise InputError(f"no folder {place}: images are kept as {place}/<class>/<image>.jpg")
+    classes = sorted(entry.name for entry in place.iterdir() if entry.is_dir())
+    if not classes:
+        raise InputError(f"{place} has no folders: images are kept as {place}/<class>/<image>.jpg")
+    found = [_files(place / name) for name in classes]
+    empty = [name for name, files in zip(classes, found, strict=True) if not files]
+    if empty:
+        raise InputError(f"{_named([str(place / name) for name in empty])}: no image, that is, no file with one of the "
+                         f"endings {', '.join(EXTENSIONS)}")
+    labels = torch.tensor([label for label, files in enumerate(found) for _ in files])
+    return FolderImages(tuple(file for files in found for file in files), labels, tuple(classes), resize, crop)
+
+
+def check_same_classes(first: FolderImages, second: FolderImages, names: tuple[str, str]) -> None:
+    """Refuse two parts of a data set whose classes differ: their labels would mean different things."""
+    for one, other, lacking in ((first, second, names[1]), (second, first, names[0])):
+        lost = sorted(set(one.classes) - set(other.classes))
+        if lost:
+            raise InputError(f"{names[0]} and {names[1]} must have the same classes: {lacking} misses {_named(lost)}")
+
+
+def random_box(width: int, height: int, random: Random) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom of a random part of an image.
+
+    As in torchvision's RandomResizedCrop (Szegedy et al., CVPR 2015, arXiv 1409.4842, section 6): 8..100 % of the area,
+    width over height between 3/4 and 4/3; where no such place is found, the largest one in the middle.
+    """
+    for _ in range(CROP_TRIES):
+        area = width * height * random.uniform(*CROPPED_AREA)
+        ratio = exp(random.uniform(log(CROPPED_RATIO[0]), log(CROPPED_RATIO[1])))
+        wide, high = round(sqrt(area * ratio)), round(sqrt(area / ratio))
+        if 0 < wide <= width and 0 < high <= height:
+            left, top = random.randint(0, width - wide), random.randint(0, height - high)
+            return left, top, left + wide, top + high
+    wide = min(width, max(round(height * CROPPED_RATIO[1]), 1))
+    high = min(height, max(round(width / CROPPED_RATIO[0]), 1))
+    left, top = (width - wide) // 2, (height - high) // 2
+    return left, top, left + wide, top + high
+
+
+def _files(folder: Path) -> list[str]:
+    """Paths of the images below `folder`; links are followed."""
+    return sorted(os.path.join(place, name) for place, _, names in os.walk(folder, followlinks=True)
+                  for name in names if name.lower().endswith(EXTENSIONS))
+
+
+def _pixels(file: str, change: Change) -> Pixels:
+    """A changed image, uint8 of shape (height, width, 3)."""
+    try:
+        with Image.open(file) as image:
+            return np.asarray(change(image.convert("RGB")))
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+        raise InputError(f"cannot read the image {file}: {error}") from error
+
+
+def _codes(pixels: Tensor) -> Tensor:
+    """Normalised per channel, to the nearest code of IMAGE_FORMAT; int8 of the same shape."""
+    mean, deviation = (torch.tensor(numbers)[:, None, None] for numbers in (MEAN, DEVIATION))
+    levels = (torch.arange(256.0) / 255 - mean[:, 0]) / deviation[:, 0]
+    table = torch.floor(levels * 2.0**-IMAGE_EXPONENT + 0.5).clamp(IMAGE_FORMAT.low, IMAGE_FORMAT.high).to(torch.int8)
+    return torch.stack([table[channel][pixels[:, channel].long()] for channel in range(3)], 1)
+
+
+def _named(names: list[str]) -> str:
+    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
