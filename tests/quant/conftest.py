@@ -15,7 +15,7 @@ from quant.graph import stages, trace
 from quant.layers import QuantConv2d, QuantLinear
 from quant.lower import Lowered, lower
 from quant.networks import DigitsNet
-from quant.ptq.reconstruct import reconstruct
+from quant.ptq.reconstruct import Reconstruction, reconstruct
 from quant.quantizers.base import ActivationQuantizer, along_channels
 from quant.training.loop import train
 from quant.training.norms import reestimate_norms
@@ -71,7 +71,7 @@ def trained_qil(trained: nn.Module, splits: tuple[Split, Split]) -> fx.GraphModu
 @pytest.fixture(scope="session")
 def reconstructed(trained: nn.Module, splits: tuple[Split, Split]) -> fx.GraphModule:
     model = _as_digits(trained, splits[0].images, "power_of_two", 4)
-    reconstruct(model, trained, splits[0].images, iterations=200)
+    reconstruct(model, trained, splits[0].first(1024).images, Reconstruction(iterations=200))
     return model
 
 
