@@ -2,8 +2,8 @@
 
 Peters et al., "QBitOpt: Fast and Accurate Bitwidth Reallocation during Training", ICCV Workshops 2023, arXiv
 2307.04535. Every `every` steps the sensitivities that training has gathered and the errors measured at every width
-make an allocation problem; its solution becomes the bits of the next steps. The costs are a simulator's tables, so the
-budgets are those of a machine, not an average width.
+make an allocation problem; its solution becomes the bits of the next steps. Costs come from a simulator's tables, so
+that budgets can be those of a machine; the paper's average width is one among them.
 """
 
 from __future__ import annotations
