@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from functools import partial
 from typing import cast
 
 import torch
@@ -17,6 +18,7 @@ from quant.layers import QuantConv2d, QuantLinear
 from quant.quantizers.base import ActivationQuantizer, round_half_up
 from quant.quantizers.power_of_two import PowerOfTwoActivation
 from quant.schemes import Scheme, scheme_of
+from sim.errors import InputError
 from sim.formats import Format
 
 __all__ = ["quantize", "round_biases"]
@@ -63,8 +65,8 @@ def quantize(model: nn.Module, data: Tensor, *, scheme: str | Scheme, weight_bit
     ------
     InputError
         If a width is not 2..8, the scheme is unknown, a part of the model has no counterpart on the chip, the model
-        has hooks or parametrized weights or reads several tensors, or data or weights are not finite or do not fit
-        together.
+        has hooks or parametrized weights or reads several tensors, or data, weights or what becomes of them are not
+        finite or do not fit together.
     """
     scheme = scheme_of(scheme)
     check_data(data)
@@ -169,7 +171,7 @@ def _quantize_weights(graph: fx.GraphModule, stage: Stage, scheme: Scheme, bits:
     if stage.kind not in ("conv", "linear"):
         return
     layer = cast(nn.Conv2d | nn.Linear, module_of(graph, stage.compute))
-    quantizer = scheme.weight(bits, len(layer.weight))
+    quantizer = scheme.weight(bits, len(layer.weight), stage.norm is not None)
     quantizer.initialise(layer.weight)
     quantized = QuantConv2d(layer, quantizer) if isinstance(layer, nn.Conv2d) else QuantLinear(layer, quantizer)
     graph.set_submodule(str(stage.compute.target), quantized.eval())
@@ -189,12 +191,13 @@ def _insert(graph: fx.GraphModule, stage: Stage, quantizer: ActivationQuantizer)
 
 def _initialise_activations(graph: fx.GraphModule, data: Tensor) -> None:
     """One pass in execution order, so that each quantizer is fitted behind those before it."""
-    def initialise(quantizer: nn.Module, args: tuple[Tensor, ...]) -> None:
+    def initialise(stage: Stage, quantizer: nn.Module, args: tuple[Tensor, ...]) -> None:
+        if not bool(torch.isfinite(args[0]).all()):
+            raise InputError(f"what '{stage.name}' puts out on the data must be finite, but is not")
         cast(ActivationQuantizer, quantizer).initialise(args[0])
 
-    fitted = [graph.get_submodule(stage.quantizer) for stage in stages(graph)
-              if stage.quantizer and stage.kind != "input"]
-    hooks = [quantizer.register_forward_pre_hook(initialise) for quantizer in fitted]
+    hooks = [graph.get_submodule(stage.quantizer).register_forward_pre_hook(partial(initialise, stage))
+             for stage in stages(graph) if stage.quantizer and stage.kind != "input"]
     try:
         with torch.no_grad():
             graph(data)

@@ -22,7 +22,8 @@ class Scheme:
 
     Attributes
     ----------
-    weight : callable (bits, output channels) -> Quantizer
+    weight : callable (bits, output channels, normed) -> Quantizer
+        Normed where a BatchNorm follows the layer.
     tensor : callable (bits, signed) -> ActivationQuantizer
         Of a stored tensor; signed where its values can be negative.
     folds : bool
@@ -31,7 +32,7 @@ class Scheme:
         Whether all steps are powers of two, so that biases can be rounded to whole accumulator steps.
     """
 
-    weight: Callable[[int, int], Quantizer]
+    weight: Callable[[int, int, bool], Quantizer]
     tensor: Callable[[int, bool], ActivationQuantizer]
     folds: bool = False
     strict: bool = False
@@ -40,25 +41,26 @@ class Scheme:
 def qil(options: QILOptions | None = None) -> Scheme:
     """Learnt intervals; signed tensors, which QIL's transformer cannot represent, get learnt steps."""
     options = options or QILOptions()
-    return Scheme(lambda bits, channels: QILWeight(bits, options),
+    return Scheme(lambda bits, channels, normed: QILWeight(bits, options, scaled=not normed),
                   lambda bits, signed: LSQActivation(bits, signed=True) if signed else QILActivation(bits, options))
 
 
 def lsq() -> Scheme:
     """Learnt steps, one per tensor."""
-    return Scheme(lambda bits, channels: LSQWeight(bits), lambda bits, signed: LSQActivation(bits, signed=signed))
+    return Scheme(lambda bits, channels, normed: LSQWeight(bits),
+                  lambda bits, signed: LSQActivation(bits, signed=signed))
 
 
 def power_of_two(exponents: Exponents = "best") -> Scheme:
     """Steps 2**k per output channel and per tensor, for post-training quantization."""
-    return Scheme(lambda bits, channels: PowerOfTwoWeight(bits, channels=channels, choice=exponents),
+    return Scheme(lambda bits, channels, normed: PowerOfTwoWeight(bits, channels=channels, choice=exponents),
                   lambda bits, signed: PowerOfTwoActivation(bits, signed=signed, choice=exponents),
                   folds=True, strict=True)
 
 
 def uniform(fit: Fit = "error", *, per_channel: bool = True) -> Scheme:
     """Real steps per output channel, or per weight tensor, and per stored tensor, for post-training quantization."""
-    return Scheme(lambda bits, channels: UniformWeight(bits, channels=channels if per_channel else 1, fit=fit),
+    return Scheme(lambda bits, channels, normed: UniformWeight(bits, channels=channels if per_channel else 1, fit=fit),
                   lambda bits, signed: LSQActivation(bits, signed=signed, fit=fit), folds=True)
 
 

@@ -122,7 +122,13 @@ class Quantizer(nn.Module, ABC):
 
     @abstractmethod
     def initialise(self, x: Tensor) -> None:
-        """Choose the step of least mean squared error on `x` at the present width."""
+        """Choose the step of least mean squared error on `x` at the present width.
+
+        Raises
+        ------
+        InputError
+            If `x` is empty or not finite: nothing says then what a good step is.
+        """
 
     @abstractmethod
     def error(self, x: Tensor, bits: int) -> float:
@@ -140,9 +146,18 @@ class Quantizer(nn.Module, ABC):
         return self._round(x) * along_channels(self.scale, x)
 
     def codes(self, x: Tensor) -> Tensor:
-        """Codes of `x`, int64 of the same shape: exactly what the chip stores."""
+        """Codes of `x`, int64 of the same shape: exactly what the chip stores.
+
+        Raises
+        ------
+        InputError
+            If `x` holds NaN, which no code stands for; infinity is clamped.
+        """
         with torch.no_grad():
-            return self._round(x).to(torch.int64)
+            rounded = self._round(x)
+        if bool(rounded.isnan().any()):
+            raise InputError("NaN has no code")
+        return rounded.to(torch.int64)
 
     def set_bits(self, bits: int, x: Tensor) -> None:
         """Change the width, and the step with it: keeping the range would triple the error at few bits.

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from quant.quantizers.base import ActivationQuantizer, Quantizer, along_channels, round_half_up, sample_of
-from quant.quantizers.steps import best_steps
+from quant.quantizers.steps import best_steps, check_rows
 from sim.formats import Format
 
 __all__ = ["Exponents", "PowerOfTwoActivation", "PowerOfTwoWeight", "power_of_two"]
@@ -129,6 +129,7 @@ def power_of_two(exponent: Tensor) -> Tensor:
 
 def _best_exponents(rows: Tensor, fmt: Format) -> tuple[Tensor, Tensor]:
     """Exponents of least squared error and that error [per element], one for each row of `rows`."""
+    check_rows(rows)
     largest = rows.abs().amax(1)
     floor = max(float(largest.max()) * 2.0**-OCTAVES, 2.0**-30)  # rows of zeros still get an ordinary step
     top = torch.ceil(torch.log2(largest.clamp(min=floor) / fmt.high)).to(torch.int64)

@@ -1,12 +1,13 @@
 """QIL: quantizers that learn the interval they quantize.
 
-Jung et al., "Learning to Quantize Deep Networks by Optimizing Quantization Intervals with Task Loss", CVPR 2019,
-arXiv 1808.05779. A transformer maps the interval [low, high] of magnitudes to [0, 1] (below it is pruned, above it is
+Jung et al., "Learning to Quantize Deep Networks by Optimizing Quantization Intervals with Task Loss", CVPR 2019, arXiv
+1808.05779. A transformer maps the interval [low, high] of magnitudes to [0, 1] (below it is pruned, above it is
 clipped), a discretizer rounds to q steps. The interval is held by its end points, which is the paper's centre and
-half-width in a form that is easier to constrain. Two things stand beside the paper: a learnt output scale, so that
-layers without BatchNorm and residual paths keep their magnitude, and gradients of the quantizer's own parameters
-divided by sqrt(elements * q) as in LSQ (Esser et al., ICLR 2020, arXiv 1902.08153). The alternative to the latter is
-a hundredfold smaller learning rate: `QILOptions(gradients="plain")` with `Recipe(interval_rate=0.01)`.
+half-width in a form that is easier to constrain. Two things stand beside the paper: an output scale, so that layers and
+residual paths keep their magnitude, learnt but for weights in front of a BatchNorm, which makes up for any scale; and
+gradients of the quantizer's own parameters divided by sqrt(elements * q) as in LSQ (Esser et al., ICLR 2020, arXiv
+1902.08153). The alternative to the latter is a hundredfold smaller learning rate: `QILOptions(gradients="plain")` with
+`Recipe(interval_rate=0.01)`.
 """
 
 from __future__ import annotations
@@ -40,14 +41,11 @@ class QILOptions:
     gamma : bool or None
         Learn the exponent of the weights' transformer; None: at 2 bits alone, since at more it is reported to gain
         nothing and not to converge.
-    scale : bool
-        Learn the output scales; else they stay what they were fitted to, and a BatchNorm behind must make up for them.
     gradients : {"lsq", "plain"}
         Of the quantizer's parameters: divided by sqrt(elements * q), or as they are.
     """
 
     gamma: bool | None = None
-    scale: bool = True
     gradients: Literal["lsq", "plain"] = "lsq"
 
 
@@ -59,7 +57,7 @@ class _Interval(Quantizer):
         self.options = options
         self.low = nn.Parameter(torch.zeros(()))
         self.high = nn.Parameter(torch.ones(()))
-        self.amplitude = nn.Parameter(torch.ones(()), requires_grad=options.scale)
+        self.amplitude = nn.Parameter(torch.ones(()))
 
     @property
     def centre(self) -> Tensor:
@@ -129,6 +127,13 @@ class QILWeight(_Interval):
     value = amplitude / q * code. gamma is held by its logarithm, so that it stays positive, and is 1 where it is not
     learnt.
 
+    Parameters
+    ----------
+    bits : int, 2..8
+    options : QILOptions, optional
+    scaled : bool
+        Whether the amplitude is learnt; else it stays what it was fitted to, for layers in front of a BatchNorm.
+
     Examples
     --------
     >>> quantizer = QILWeight(3)
@@ -136,8 +141,9 @@ class QILWeight(_Interval):
     tensor([-3, -2,  0,  1,  3])
     """
 
-    def __init__(self, bits: int, options: QILOptions | None = None) -> None:
+    def __init__(self, bits: int, options: QILOptions | None = None, *, scaled: bool = True) -> None:
         super().__init__(bits, signed=True, options=options or QILOptions())
+        self.amplitude.requires_grad_(scaled)
         self.log_gamma = nn.Parameter(torch.zeros(()), requires_grad=self._learns_gamma)
 
     @property
@@ -171,7 +177,7 @@ class QILWeight(_Interval):
         """The paper's transformer: x to -1..1, zero inside the pruned part, differentiable in x and all parameters."""
         position = self._position(x.abs(), x)
         powered = position.clamp(min=MIN_POSITION) ** self._learnt(self.log_gamma, x).exp()
-        return x.sign() * torch.where(position > 0, powered, torch.zeros_like(position))
+        return x.sign() * torch.where(position <= 0, torch.zeros_like(position), powered)
 
     def _round(self, x: Tensor) -> Tensor:
         transformed = self.transform(x)

@@ -52,7 +52,7 @@ class UniformWeight(Quantizer):
         return float(best_steps(self._rows(x), fmt.low, fmt.high)[1].mean())
 
     def _rows(self, x: Tensor) -> Tensor:
-        return x.detach().reshape(len(self.step), -1)
+        return x.detach().reshape(len(self.step), x.numel() // len(self.step))
 
     def _round(self, x: Tensor) -> Tensor:
         fmt = self.format

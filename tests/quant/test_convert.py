@@ -171,6 +171,15 @@ def spoilt(value: float) -> nn.Module:
 
 IMAGES = torch.rand(2, 3, 6, 6, generator=torch.Generator().manual_seed(0))
 BROKEN = IMAGES.index_fill(0, torch.tensor([1]), torch.nan)
+
+
+def huge() -> nn.Module:
+    """Finite weights whose sums are not."""
+    layer = conv()
+    nn.init.constant_(layer.weight, 3e38)
+    return nn.Sequential(layer, nn.ReLU(), nn.Conv2d(4, 2, 1))
+
+
 CANNOT = {
     "data must be a tensor of floats, not list": (nn.Sequential(conv()), {"data": [1.0]}),
     "data must be a tensor of floats, not torch.int64": (nn.Sequential(conv()), {"data": IMAGES.long()}),
@@ -190,6 +199,7 @@ CANNOT = {
         (nn.Sequential(nn.utils.parametrizations.weight_norm(conv())), {}),
     "'0.weight' must be finite, but holds nan": (spoilt(torch.nan), {}),
     "'0.weight' must be finite, but holds -inf": (spoilt(-torch.inf), {}),
+    "what '0' puts out on the data must be finite, but is not": (huge(), {}),
 }
 
 

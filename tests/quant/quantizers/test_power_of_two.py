@@ -1,6 +1,8 @@
 """Power-of-two steps."""
 
 from fractions import Fraction
+from itertools import product
+from math import log2
 
 import pytest
 import torch
@@ -48,9 +50,16 @@ def test_gradient_is_one_where_nothing_is_clipped() -> None:
     assert x.grad.tolist() == [0, 1, 1, 1, 1, 1, 0]
 
 
-def test_gain_and_bias_are_the_map() -> None:
-    """floor(gain * x + bias + 1/2), clamped, is the code."""
-    quantizer = PowerOfTwoActivation(5, signed=True, exponent=-2)
-    x = torch.linspace(-6, 6, 997)
-    codes = torch.floor(quantizer.gain * x + quantizer.bias + 0.5).clamp(-16, 15)
-    assert torch.equal(codes.long(), quantizer.codes(x))
+def test_the_nearest_exponent_is_that_of_the_best_real_step() -> None:
+    """Its logarithm rounded; never with less error than the best exponent, which is at times another."""
+    differ = 0
+    for bits, seed in product((2, 3, 4), range(20)):
+        x = torch.randn(1, 200, generator=torch.Generator().manual_seed(seed)) * 1.1**seed
+        nearest = PowerOfTwoWeight(bits, channels=1, choice="nearest")
+        best = PowerOfTwoWeight(bits, channels=1)
+        for quantizer in (nearest, best):
+            quantizer.initialise(x)
+        assert abs(int(nearest.exponent) - log2(float(nearest.real_steps(x)))) <= 0.5
+        assert float((nearest(x) - x).square().mean()) >= float((best(x) - x).square().mean())
+        differ += int(nearest.exponent != best.exponent)
+    assert differ > 0

@@ -144,14 +144,23 @@ def test_plain_gradients_are_not_scaled() -> None:
     assert torch.equal(first, second)
 
 
-def test_a_fixed_output_scale_is_not_learnt() -> None:
-    """Without `scale` the amplitude stays what it was fitted to."""
-    quantizer = QILActivation(3, QILOptions(scale=False))
-    quantizer.initialise(torch.linspace(0, 2, 100))
-    quantizer(torch.linspace(0, 2, 100)).sum().backward()
-    assert quantizer.amplitude.grad is None
-    assert quantizer.low.grad is not None
-    assert float(quantizer.amplitude) == float(quantizer.high.detach())
+def test_a_batch_norm_makes_the_amplitude_needless() -> None:
+    """In front of a BatchNorm that trains the amplitude changes nothing, so its gradient is that of `eps` alone: it is
+    not learnt there."""
+    generator = torch.Generator().manual_seed(0)
+    x, weight = torch.randn(64, 6, generator=generator), torch.randn(4, 6, generator=generator)
+    target = torch.randn(64, 4, generator=generator)
+    quantizer = QILWeight(3)
+    quantizer.initialise(weight)
+    norm = torch.nn.BatchNorm1d(4)
+    (norm(x @ quantizer(weight).T) - target).square().sum().backward()
+    assert quantizer.amplitude.grad is not None
+    assert quantizer.high.grad is not None
+    assert abs(float(quantizer.amplitude.grad)) < 1e-3 * abs(float(quantizer.high.grad))
+    fixed = QILWeight(3, scaled=False)
+    fixed(weight).sum().backward()
+    assert fixed.amplitude.grad is None
+    assert fixed.high.grad is not None
 
 
 def test_centre_and_half_width_are_the_papers() -> None:

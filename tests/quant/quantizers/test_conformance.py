@@ -1,0 +1,236 @@
+"""One suite that every quantizer passes; what is special to a kind is tested beside it."""
+
+import math
+import re
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from quant.quantizers.base import ActivationQuantizer, Quantizer
+from quant.quantizers.lsq import LSQActivation, LSQWeight
+from quant.quantizers.power_of_two import PowerOfTwoActivation, PowerOfTwoWeight
+from quant.quantizers.qil import QILActivation, QILWeight
+from quant.quantizers.uniform import UniformWeight
+from sim.errors import InputError
+
+ALL: dict[str, Callable[[int], Quantizer]] = {
+    "qil_weight": QILWeight,
+    "qil_activation": QILActivation,
+    "lsq_weight": LSQWeight,
+    "lsq_unsigned": lambda bits: LSQActivation(bits, signed=False),
+    "lsq_signed": lambda bits: LSQActivation(bits, signed=True),
+    "uniform_per_channel": lambda bits: UniformWeight(bits, channels=5),
+    "uniform_per_tensor": lambda bits: UniformWeight(bits, channels=1),
+    "power_of_two_weight": lambda bits: PowerOfTwoWeight(bits, channels=5),
+    "power_of_two_unsigned": lambda bits: PowerOfTwoActivation(bits, signed=False),
+    "power_of_two_signed": lambda bits: PowerOfTwoActivation(bits, signed=True),
+}
+ACTIVATIONS = {name: make for name, make in ALL.items() if isinstance(make(2), ActivationQuantizer)}
+quantizers = pytest.mark.parametrize("make", ALL.values(), ids=ALL.keys())
+all_bits = pytest.mark.parametrize("bits", range(2, 9))
+
+
+def normal(seed: int = 0) -> Tensor:
+    """Data with 5 channels and channel scales that differ by 16."""
+    x = torch.randn(5, 40, 3, generator=torch.Generator().manual_seed(seed))
+    return x * torch.tensor([0.25, 0.5, 1.0, 2.0, 4.0])[:, None, None]
+
+
+def fitted(make: Callable[[int], Quantizer], bits: int) -> Quantizer:
+    quantizer = make(bits)
+    quantizer.initialise(normal())
+    return quantizer
+
+
+@quantizers
+@all_bits
+def test_codes_are_those_of_the_format(make: Callable[[int], Quantizer], bits: int) -> None:
+    """However large the input, a code lies in the format, and large inputs reach both ends (QIL: symmetric ones)."""
+    quantizer = fitted(make, bits)
+    fmt = quantizer.format
+    x = torch.linspace(-1, 1, 1001).repeat(5, 1) * 1e4
+    codes = quantizer.codes(x)
+    assert (fmt.bits, fmt.zero_point, codes.dtype) == (bits, 0, torch.int64)
+    lowest = -fmt.high if isinstance(quantizer, QILWeight) else fmt.low
+    assert (int(codes.min()), int(codes.max())) == (lowest, fmt.high)
+
+
+@quantizers
+@all_bits
+def test_values_are_scaled_codes(make: Callable[[int], Quantizer], bits: int) -> None:
+    """What training sees is exactly scale * code."""
+    quantizer, x = fitted(make, bits), normal(1)
+    scale = quantizer.scale.reshape(-1, 1, 1)
+    assert torch.equal(quantizer(x), quantizer.codes(x) * scale)
+
+
+@quantizers
+@all_bits
+def test_quantizing_twice_changes_nothing(make: Callable[[int], Quantizer], bits: int) -> None:
+    """A value that is on the grid keeps its code."""
+    quantizer, x = fitted(make, bits), normal(1)
+    assert torch.equal(quantizer.codes(quantizer(x)), quantizer.codes(x))
+
+
+@quantizers
+@all_bits
+def test_codes_never_fall_when_inputs_rise(make: Callable[[int], Quantizer], bits: int) -> None:
+    """The map is monotone, in every channel."""
+    codes = fitted(make, bits).codes(torch.linspace(-9, 9, 2001).repeat(5, 1))
+    assert bool((codes.diff(dim=1) >= 0).all())
+
+
+@quantizers
+def test_more_bits_err_less(make: Callable[[int], Quantizer]) -> None:
+    """The fitted error falls with each bit, and is what the quantizer then makes on that data."""
+    quantizer, x = fitted(make, 4), normal()
+    target = x if quantizer.signed else x.clamp(min=0)
+    errors = [quantizer.error(target, bits) for bits in range(2, 9)]
+    assert errors == sorted(errors, reverse=True)
+    for bits, error in zip(range(2, 9), errors, strict=True):
+        quantizer.set_bits(bits, target)
+        assert quantizer.bits == bits
+        assert float((quantizer(target) - target).detach().square().mean()) == pytest.approx(error, rel=1e-5)
+
+
+@quantizers
+@pytest.mark.parametrize("bits", [1, 9, 0])
+def test_refuses_other_widths(make: Callable[[int], Quantizer], bits: int) -> None:
+    """One bit has no positive signed code and nothing reads nine: both are refused, when made and when changed."""
+    text = re.escape(f"bits must be in 2..8, not {bits}")
+    with pytest.raises(InputError, match=f"^{text}$"):
+        make(bits)
+    with pytest.raises(InputError, match=f"^{text}$"):
+        fitted(make, 4).set_bits(bits, normal())
+
+
+@quantizers
+@pytest.mark.parametrize("bits", [2, 3, 8])
+def test_gradients_pass_straight_through(make: Callable[[int], Quantizer], bits: int) -> None:
+    """In float64, the gradient of x is 1 to 1e-10 between the outermost codes, 0 from half a code beyond them, and one
+    of both in between; also with no parameter learnt."""
+    quantizer = fitted(lambda width: make(width).double(), bits)
+    quantizer.requires_grad_(False)
+    x, fmt = (4 * normal(1).double()).requires_grad_(), quantizer.format
+    quantizer(x).sum().backward()
+    codes = x.detach() / quantizer.scale.reshape(-1, 1, 1)
+    low = -fmt.high if isinstance(quantizer, QILWeight) else fmt.low
+    inside, outside = (codes > low) & (codes < fmt.high), (codes < low - 0.5) | (codes > fmt.high + 0.5)
+    assert x.grad is not None
+    assert min(int(inside.sum()), int(outside.sum())) > 10
+    assert float((x.grad[inside] - 1).abs().max()) < 1e-10
+    assert float(x.grad[outside].abs().max()) == 0
+    assert bool((((x.grad - 1).abs() < 1e-10) | (x.grad == 0)).all())
+
+
+@quantizers
+def test_every_learnt_parameter_gets_a_gradient(make: Callable[[int], Quantizer]) -> None:
+    """Finite and not 0 on ordinary data, at a width where all that can be learnt is."""
+    quantizer = fitted(make, 2)
+    generator = torch.Generator().manual_seed(2)
+    x = normal(1)
+    quantizer(x.requires_grad_()).backward(torch.randn(x.shape, generator=generator))
+    for name, parameter in quantizer.named_parameters():
+        assert parameter.grad is not None, name
+        assert 0 < abs(float(parameter.grad)) < torch.inf, name
+
+
+@quantizers
+@pytest.mark.parametrize("value", [-1e4, -1.0, 0.0, 1e-12, 1e4])
+def test_project_repairs_what_an_optimizer_did(make: Callable[[int], Quantizer], value: float) -> None:
+    """All parameters thrown to one value: afterwards the scale is positive and the codes still rise within the format;
+    and what already keeps the constraints is not moved."""
+    quantizer = fitted(make, 3)
+    before = {name: tensor.clone() for name, tensor in quantizer.state_dict().items()}
+    quantizer.project()
+    assert all(torch.equal(tensor, before[name]) for name, tensor in quantizer.state_dict().items())
+    with torch.no_grad():
+        for parameter in quantizer.parameters():
+            parameter.fill_(value)
+    quantizer.project()
+    fmt, codes = quantizer.format, quantizer.codes(torch.linspace(-9, 9, 501).repeat(5, 1))
+    assert bool((quantizer.scale > 0).all() & quantizer.scale.isfinite().all())
+    assert fmt.low <= int(codes.min()) <= int(codes.max()) <= fmt.high
+    assert bool((codes.diff(dim=1) >= 0).all())
+
+
+@quantizers
+@all_bits
+def test_units_do_not_matter(make: Callable[[int], Quantizer], bits: int) -> None:
+    """Data a power of two larger get steps that much larger, exactly, and the same codes."""
+    quantizer, other = fitted(make, bits), make(bits)
+    for factor in (2.0**-5, 2.0**7):
+        other.initialise(factor * normal())
+        assert torch.equal(other.scale, factor * quantizer.scale)
+        assert torch.equal(other.codes(factor * normal(1)), quantizer.codes(normal(1)))
+
+
+@quantizers
+def test_single_and_double_precision_agree(make: Callable[[int], Quantizer]) -> None:
+    """Codes away from ties are the same; values keep the precision they come in, halves become single."""
+    quantizer, double = fitted(make, 6), fitted(make, 6).double()
+    x = (quantizer(normal(1)) + 0.25 * quantizer.scale.reshape(-1, 1, 1)).detach()
+    assert torch.equal(quantizer.codes(x), double.codes(x.double()))
+    assert (quantizer(x).dtype, double(x.double()).dtype) == (torch.float32, torch.float64)
+    assert quantizer(x.bfloat16()).dtype == torch.float32
+    assert torch.equal(quantizer(x.bfloat16()), quantizer(x.bfloat16().float()))
+
+
+@quantizers
+def test_empty_tensors_pass_and_start_nothing(make: Callable[[int], Quantizer]) -> None:
+    """No elements have no codes; as data to start from they are refused, and the step stays."""
+    quantizer, x = fitted(make, 4), torch.zeros(5, 0)
+    scale = quantizer.scale.detach().clone()
+    assert quantizer(x).shape == quantizer.codes(x).shape == (5, 0)
+    with pytest.raises(InputError, match=r"^a step cannot be fitted to an empty tensor$"):
+        quantizer.initialise(x)
+    assert torch.equal(quantizer.scale, scale)
+
+
+@quantizers
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+def test_values_that_are_not_finite(make: Callable[[int], Quantizer], value: float) -> None:
+    """They start nothing; infinity is clamped to an end, NaN is passed on by values and refused by codes."""
+    quantizer, x = fitted(make, 4), normal(1)
+    x[2, 0, 1] = value
+    with pytest.raises(InputError, match=r"^a step cannot be fitted to values that are not finite$"):
+        quantizer.initialise(x)
+    if math.isnan(value):
+        assert int(quantizer(x).isnan().sum()) == 1
+        with pytest.raises(InputError, match=r"^NaN has no code$"):
+            quantizer.codes(x)
+    else:
+        ends = quantizer.codes(torch.tensor([-1e6, 1e6]).repeat(5, 1))[0]
+        assert int(quantizer.codes(x)[2, 0, 1]) == int(ends[int(value > 0)])
+
+
+@pytest.mark.parametrize("make", ACTIVATIONS.values(), ids=ACTIVATIONS.keys())
+@all_bits
+def test_gain_and_bias_are_the_map(make: Callable[[int], Quantizer], bits: int) -> None:
+    """floor(gain * x + bias + 1/2), clamped, is the code of an activation."""
+    quantizer = fitted(make, bits)
+    assert isinstance(quantizer, ActivationQuantizer)
+    fmt = quantizer.format
+    x = (torch.arange(-300, 301) + 0.25) * quantizer.scale.detach()
+    codes = torch.floor(quantizer.gain.double() * x + quantizer.bias.double() + 0.5).clamp(fmt.low, fmt.high)
+    assert torch.equal(codes.long(), quantizer.codes(x))
+
+
+@quantizers
+def test_state_survives_a_round_trip(make: Callable[[int], Quantizer]) -> None:
+    """Width and steps are state: a fresh quantizer that loads them gives the same values."""
+    quantizer, fresh, x = fitted(make, 6), make(2), normal(1)
+    fresh.load_state_dict(quantizer.state_dict())
+    assert fresh.bits == 6
+    assert torch.equal(fresh(x), quantizer(x))
+
+
+@quantizers
+def test_channels_of_zeros_are_no_trouble(make: Callable[[int], Quantizer]) -> None:
+    """A tensor that is 0 throughout gets code 0 and a finite, positive step."""
+    quantizer, x = make(4), torch.zeros(5, 4, 2)
+    quantizer.initialise(x)
+    assert int(quantizer.codes(x).abs().max()) == 0
+    assert bool((quantizer.scale > 0).all() & quantizer.scale.isfinite().all())
