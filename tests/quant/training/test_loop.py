@@ -1,16 +1,22 @@
 """Training: seeded, scheduled, and with the constraints of quantizers kept."""
 
 from copy import deepcopy
+from dataclasses import replace
 
+import pytest
 import torch
 from torch import nn
 
+from quant.convert import quantize
+from quant.data.digits import DIGITS_EXPONENT, DIGITS_FORMAT
 from quant.data.split import Split
 from quant.networks import DigitsNet
+from quant.quantizers.base import Quantizer
 from quant.quantizers.qil import QILActivation, QILWeight
 from quant.training.evaluate import accuracy
 from quant.training.loop import _shifted, train
 from quant.training.recipe import Recipe
+from sim.errors import InputError
 
 
 def weights(model: nn.Module) -> list[float]:
@@ -75,3 +81,61 @@ def test_shifts_move_whole_images() -> None:
         seen.add(matches[0])
     assert len(seen) == 9
     assert _shifted(images, 0, generator) is images
+
+
+def test_only_quantizers_learn_if_asked(trained: nn.Module, splits: tuple[Split, Split]) -> None:
+    """With `quantizers_only` weights, biases and norms' gains stay; intervals move; afterwards all may learn again."""
+    model = quantize(trained, splits[0].images[:64], scheme="qil", weight_bits=3, activation_bits=3,
+                     input_format=DIGITS_FORMAT, input_exponent=DIGITS_EXPONENT)
+    own = {name for path, module in model.named_modules() if isinstance(module, Quantizer)
+           for name in (f"{path}.{inner}" for inner, _ in module.named_parameters())}
+    before = {name: value.detach().clone() for name, value in model.named_parameters()}
+    learns = {name: value.requires_grad for name, value in model.named_parameters()}
+    train(model, splits[0].first(320), Recipe(epochs=1, batch=32, quantizers_only=True))
+    changed = {name for name, value in model.named_parameters() if not torch.equal(value, before[name])}
+    assert changed
+    assert changed <= own
+    assert {name: value.requires_grad for name, value in model.named_parameters()} == learns
+
+
+def test_the_interval_rate_is_a_factor(splits: tuple[Split, Split]) -> None:
+    """With an interval rate of 0 quantizers stay and weights learn."""
+    model = quantize(DigitsNet(4).eval(), splits[0].images[:64], scheme="lsq", input_format=DIGITS_FORMAT,
+                     input_exponent=DIGITS_EXPONENT)
+    own = {id(p) for module in model.modules() if isinstance(module, Quantizer) for p in module.parameters()}
+    before = {name: value.detach().clone() for name, value in model.named_parameters()}
+    train(model, splits[0].first(128), Recipe(epochs=1, batch=32, interval_rate=0.0))
+    for name, value in model.named_parameters():
+        assert torch.equal(value, before[name]) == (id(value) in own), name
+
+
+def test_a_teacher_teaches(trained: nn.Module, splits: tuple[Split, Split]) -> None:
+    """With nothing but the teacher's outputs, without its labels, a fresh network learns what the teacher knows."""
+    torch.manual_seed(3)
+    model, shuffled = DigitsNet(), splits[0].labels[torch.randperm(len(splits[0]))]
+    data = replace(splits[0], labels=shuffled)
+    train(model, data, Recipe(epochs=6, distillation=1.0), teacher=trained)
+    assert accuracy(model, splits[1]) > 0.8
+    with pytest.raises(InputError, match=r"^distillation 0\.5 needs a teacher$"):
+        train(model, data, Recipe(epochs=1, distillation=0.5))
+
+
+def test_halves_train_too(splits: tuple[Split, Split]) -> None:
+    """In bfloat16 the digits are learnt, and the parameters stay in float32."""
+    torch.manual_seed(0)
+    model = DigitsNet()
+    train(model, splits[0], Recipe(epochs=4), half=True)
+    assert accuracy(model, splits[1]) > 0.8
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+
+
+def test_a_loss_that_explodes_is_named(splits: tuple[Split, Split]) -> None:
+    """Not with NaN weights in the end, but in its epoch and with what to do."""
+    with pytest.raises(InputError, match=r"^the loss became (nan|inf) in epoch 1: lower the rate of 1e\+18$"):
+        train(DigitsNet(4), splits[0].first(320), Recipe(epochs=2, batch=32, rate=1e18, warmup=0.0))
+
+
+def test_too_few_images_are_named(splits: tuple[Split, Split]) -> None:
+    """A batch must be full."""
+    with pytest.raises(InputError, match=r"^a batch of 64 needs as many images, not 63$"):
+        train(DigitsNet(4), splits[0].first(63), Recipe(epochs=1))

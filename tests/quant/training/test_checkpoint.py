@@ -1,0 +1,204 @@
+"""Training that is stopped and goes on; weights on disk."""
+
+import re
+import signal
+import subprocess
+import sys
+import time
+from copy import deepcopy
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from quant.bits.qbitopt import QBitOpt
+from quant.data.split import Split
+from quant.networks import DigitsNet
+from quant.training.checkpoint import load_weights, save_weights
+from quant.training.loop import train
+from quant.training.recipe import Recipe
+from sim.cost_table import CostTable
+from sim.errors import InputError
+from sim.program import Program
+
+
+class Killed(Exception):
+    """Stands for whatever ends a process."""
+
+
+class Stop:
+    """Ends the training at a step."""
+
+    def __init__(self, step: int) -> None:
+        self.at = step
+
+    def __call__(self, step: int, optimizer: torch.optim.Optimizer) -> None:
+        if step == self.at:
+            raise Killed
+
+
+class Noisy(nn.Module):
+    """With BatchNorm and dropout: two kinds of state that are easily forgotten."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net, self.dropout = DigitsNet(4), nn.Dropout(0.3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.net(self.dropout(x))
+
+
+def state(model: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+@pytest.mark.parametrize("stop", [1, 7, 12])
+def test_an_interrupted_training_ends_the_same(splits: tuple[Split, Split], tmp_path: Path, stop: int) -> None:
+    """Stopped in any epoch and started again, it gives every weight and statistic of an unbroken run, bit for bit."""
+    torch.manual_seed(0)
+    start, data, recipe = Noisy(), splits[0].first(160), Recipe(epochs=4, batch=32, seed=3)
+    whole = deepcopy(start)
+    train(whole, data, recipe)
+    broken, place = deepcopy(start), tmp_path / "run.safetensors"
+    with pytest.raises(Killed):
+        train(broken, data, recipe, checkpoint=place, after_step=Stop(stop))
+    fresh = deepcopy(start)
+    torch.manual_seed(99)
+    train(fresh, data, recipe, checkpoint=place)
+    assert all(torch.equal(value, state(whole)[name]) for name, value in state(fresh).items())
+    again = deepcopy(start)
+    train(again, data, recipe, checkpoint=place)
+    assert all(torch.equal(value, state(whole)[name]) for name, value in state(again).items())
+
+
+def test_reallocation_goes_on_as_well(wide: nn.Module, lowered_digits: Program, table: CostTable,
+                                      splits: tuple[Split, Split], tmp_path: Path) -> None:
+    """QBitOpt's averages, history and the bits it has chosen are part of the checkpoint."""
+    data, recipe, place = splits[0].first(160), Recipe(epochs=3, batch=32, rate=0.02), tmp_path / "run.safetensors"
+    limits = {"latency_cycles": 25_000.0}
+
+    def controlled(model: nn.Module) -> QBitOpt:
+        controller = QBitOpt(model, lowered_digits, table, limits, every=2, until=12)
+        controller.start(data.images, data.labels)
+        return controller
+
+    whole = deepcopy(wide)
+    first = controlled(whole)
+    train(whole, data, recipe, after_step=first)
+    broken = deepcopy(wide)
+    controller = controlled(broken)
+
+    class StopAndControl(Stop):
+        def __call__(self, step: int, optimizer: torch.optim.Optimizer) -> None:
+            controller(step, optimizer)
+            super().__call__(step, optimizer)
+
+        state, restore = controller.state, controller.restore
+
+    with pytest.raises(Killed):
+        train(broken, data, recipe, checkpoint=place, after_step=StopAndControl(8))
+    resumed = deepcopy(wide)
+    last = controlled(resumed)
+    train(resumed, data, recipe, checkpoint=place, after_step=last)
+    assert last.bits == first.bits
+    assert [update.step for update in last.history] == [update.step for update in first.history]
+    assert all(torch.equal(value, state(whole)[name]) for name, value in state(resumed).items())
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    ({"rate": 0.05}, r"its rate is 0\.1, not 0\.05"), ({"epochs": 3}, "its epochs is 2, not 3")])
+def test_another_run_does_not_go_on(splits: tuple[Split, Split], tmp_path: Path, change: dict[str, float],
+                                    message: str) -> None:
+    """A checkpoint of another recipe, other images or another model is refused, by what differs."""
+    place, data = tmp_path / "run.safetensors", splits[0].first(64)
+    train(DigitsNet(4), data, Recipe(epochs=2, batch=32), checkpoint=place)
+    with pytest.raises(InputError, match=f"{message}; give another place or remove it$"):
+        train(DigitsNet(4), data, Recipe(**{"epochs": 2, "batch": 32} | change), checkpoint=place)
+    with pytest.raises(InputError, match="its images is 64, not 96"):
+        train(DigitsNet(4), splits[0].first(96), Recipe(epochs=2, batch=32), checkpoint=place)
+    with pytest.raises(InputError, match="is of another run: its model is"):
+        train(DigitsNet(8), data, Recipe(epochs=2, batch=32), checkpoint=place)
+
+
+def test_damaged_checkpoints_are_named(splits: tuple[Split, Split], tmp_path: Path) -> None:
+    """A file that is cut short, and one that is no checkpoint."""
+    place, data, recipe = tmp_path / "run.safetensors", splits[0].first(64), Recipe(epochs=1, batch=32)
+    train(DigitsNet(4), data, recipe, checkpoint=place)
+    place.write_bytes(place.read_bytes()[:-10])
+    with pytest.raises(InputError, match=f"^cannot read {re.escape(str(place))}: "):
+        train(DigitsNet(4), data, recipe, checkpoint=place)
+    save_weights(DigitsNet(4), place)
+    with pytest.raises(InputError, match=r"is no checkpoint of a training$"):
+        train(DigitsNet(4), data, recipe, checkpoint=place)
+
+
+def test_weights_come_back(tmp_path: Path) -> None:
+    """What was saved loads into another network of the same shape, every buffer too."""
+    model, other, place = DigitsNet(4), DigitsNet(4), tmp_path / "w.safetensors"
+    save_weights(model, place)
+    load_weights(other, place)
+    assert all(torch.equal(value, state(other)[name]) for name, value in state(model).items())
+    assert [path.name for path in tmp_path.iterdir()] == ["w.safetensors"]
+
+
+def test_wrong_weights_are_named(tmp_path: Path) -> None:
+    """Missing and surplus keys, other shapes, NaN, a pickle, no file: each says what and where."""
+    place, model = tmp_path / "w.safetensors", DigitsNet(4)
+    good = {name: value.clone() for name, value in model.state_dict().items()}
+
+    def refused(tensors: dict[str, torch.Tensor], message: str) -> None:
+        save_file(tensors, place)
+        with pytest.raises(InputError, match=message):
+            load_weights(model, place)
+
+    refused({name: value for name, value in good.items() if not name.startswith("block1.conv")},
+            r"w\.safetensors misses block1\.conv1\.weight, block1\.conv2\.weight$")
+    refused({name: value for name, value in good.items() if not name.startswith("block")}, r" and \d+ more$")
+    refused(good | {"head.bias": torch.zeros(3)}, r"has a surplus head\.bias$")
+    refused(good | {"classifier.bias": torch.zeros(3)}, r"'classifier\.bias' must have shape \(10,\), not \(3,\)$")
+    refused(good | {"classifier.bias": torch.full((10,), float("nan"))}, r"'classifier\.bias' must be finite$")
+    with pytest.raises(InputError, match="may hold a pickle"):
+        load_weights(model, tmp_path / "model.pth")
+    with pytest.raises(InputError, match=f"^no file {re.escape(str(tmp_path / 'none.safetensors'))}$"):
+        load_weights(model, tmp_path / "none.safetensors")
+
+
+SCRIPT = """\
+import sys
+from pathlib import Path
+import torch
+from quant.data.digits import digits
+from quant.networks import DigitsNet
+from quant.training.checkpoint import save_weights
+from quant.training.loop import train
+from quant.training.recipe import Recipe
+torch.set_num_threads(1)
+torch.manual_seed(0)
+model = DigitsNet()
+train(model, digits()[0], Recipe(epochs=6), checkpoint=Path(sys.argv[1]),
+      progress=lambda *_: print("epoch", flush=True))
+save_weights(model, sys.argv[2])
+"""
+
+
+@pytest.mark.nightly
+def test_a_killed_process_goes_on(tmp_path: Path) -> None:
+    """A process that is killed without warning, twice, ends with the weights of one that never was."""
+    def start(name: str) -> subprocess.Popen[str]:
+        return subprocess.Popen([sys.executable, "-c", SCRIPT, str(tmp_path / f"{name}.checkpoint"),
+                                 str(tmp_path / f"{name}.safetensors")], stdout=subprocess.PIPE, text=True)
+
+    assert start("whole").wait() == 0
+    for epochs in (1, 2):
+        process = start("killed")
+        assert process.stdout is not None
+        for _ in range(epochs):
+            assert process.stdout.readline() == "epoch\n"
+        time.sleep(0.2)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+    assert start("killed").wait() == 0
+    assert (tmp_path / "whole.safetensors").read_bytes() == (tmp_path / "killed.safetensors").read_bytes()
