@@ -20,7 +20,7 @@ ROUNDING_RATES = (1e-2, 3e-2, 1e-1)
 NAIVE = ({"scheme": "uniform", "fit": "range", "per_channel": False}, {"scheme": "uniform"},
          {"scheme": "power_of_two", "exponents": "nearest"}, {"scheme": "power_of_two"})
 """Float steps by range and by error, power-of-two steps next to the best float step and of least error."""
-RECONSTRUCTED = ({"scheme": "uniform"}, {"scheme": "power_of_two", "exponents": "nearest"}, {"scheme": "power_of_two"},
+RECONSTRUCTED: tuple[dict[str, Any], ...] = ({"scheme": "uniform"}, {"scheme": "power_of_two", "exponents": "nearest"}, {"scheme": "power_of_two"},
                  {"scheme": "power_of_two", "learn": "exponents"},
                  {"scheme": "power_of_two", "learn": "exponents", "network": True})
 """Float steps; fixed neighbouring exponents, nearest and best; strict RAPQ without and with the network-level pass."""
@@ -69,19 +69,21 @@ def planned(profile: Profile, done: Mapping[str, dict[str, Any]]) -> Iterator[Ru
         yield _run(RESNET, seed, "float", FLOAT[RESNET])
     rates = {scheme: _Sweep(done, [_trained(RESNET, 0, scheme, "2/2", profile.sweep_epochs, rate)
                                    for rate in RATES[scheme]]) for scheme in RATES}
-    rounding = _Sweep(done, [_rounding(profile, rate) for rate in ROUNDING_RATES])
-    for sweep in (rounding, *rates.values()):
+    rounding = {scheme: _Sweep(done, [_rounding(profile, scheme, rate) for rate in ROUNDING_RATES])
+                for scheme in ("uniform", "power_of_two")}
+    for sweep in (*rounding.values(), *rates.values()):
         yield from sweep.runs
-    if rounding.best is None or any(sweep.best is None for sweep in rates.values()):
+    if any(sweep.best is None for sweep in (*rounding.values(), *rates.values())):
         return
+    best_rounding = {scheme: sweep.best["rate"] for scheme, sweep in rounding.items() if sweep.best}
     best = {scheme: sweep.best["rate"] for scheme, sweep in rates.items() if sweep.best}
     for seed in profile.seeds:
         yield from (_trained(RESNET, seed, scheme, "2/2", profile.epochs, rate) for scheme, rate in best.items())
-        yield from _reconstructions(profile, RESNET, seed, rounding.best["rate"])
+        yield from _reconstructions(profile, RESNET, seed, best_rounding)
     yield from _under_budgets(profile, best["lsq"])
     for seed in profile.mobile_seeds:
         yield _run(MOBILENET, seed, "float", FLOAT[MOBILENET])
-        yield from _reconstructions(profile, MOBILENET, seed, rounding.best["rate"])
+        yield from _reconstructions(profile, MOBILENET, seed, best_rounding)
     for network, seeds in ((RESNET, profile.seeds), (MOBILENET, profile.mobile_seeds)):
         for bits in NAIVE_BITS if seeds else ():
             yield from (_run(network, 0, "naive", {**settings, "bits": bits}) for settings in NAIVE)
@@ -107,14 +109,14 @@ def _trained(network: str, seed: int, scheme: str, bits: str, epochs: int, rate:
     return _run(network, seed, "train", {"scheme": scheme, "bits": bits, "epochs": epochs, "rate": rate, **more})
 
 
-def _rounding(profile: Profile, rate: float) -> Run:
-    return _run(RESNET, 0, "reconstruct", {"scheme": "uniform", "bits": "2/4", "rate": rate,
+def _rounding(profile: Profile, scheme: str, rate: float) -> Run:
+    return _run(RESNET, 0, "reconstruct", {"scheme": scheme, "bits": "2/4", "rate": rate,
                                            "iterations": profile.sweep_iterations})
 
 
-def _reconstructions(profile: Profile, network: str, seed: int, rate: float) -> Iterator[Run]:
+def _reconstructions(profile: Profile, network: str, seed: int, rates: Mapping[str, float]) -> Iterator[Run]:
     for settings in RECONSTRUCTED:
-        yield _run(network, seed, "reconstruct", {**settings, "bits": "2/4", "rate": rate,
+        yield _run(network, seed, "reconstruct", {**settings, "bits": "2/4", "rate": rates[settings["scheme"]],
                                                   "iterations": profile.iterations})
 
 
