@@ -20,9 +20,10 @@ ROUNDING_RATES = (1e-2, 3e-2, 1e-1)
 NAIVE = ({"scheme": "uniform", "fit": "range", "per_channel": False}, {"scheme": "uniform"},
          {"scheme": "power_of_two", "exponents": "nearest"}, {"scheme": "power_of_two"})
 """Float steps by range and by error, power-of-two steps next to the best float step and of least error."""
-RECONSTRUCTED: tuple[dict[str, Any], ...] = ({"scheme": "uniform"}, {"scheme": "power_of_two", "exponents": "nearest"}, {"scheme": "power_of_two"},
-                 {"scheme": "power_of_two", "learn": "exponents"},
-                 {"scheme": "power_of_two", "learn": "exponents", "network": True})
+RECONSTRUCTED: tuple[dict[str, Any], ...] = (
+    {"scheme": "uniform"}, {"scheme": "power_of_two", "exponents": "nearest"}, {"scheme": "power_of_two"},
+    {"scheme": "power_of_two", "learn": "exponents"},
+    {"scheme": "power_of_two", "learn": "exponents", "network": True})
 """Float steps; fixed neighbouring exponents, nearest and best; strict RAPQ without and with the network-level pass."""
 NAIVE_BITS = ("2/4", "4/4", "3/4", "8/8")
 DISTILLATION = 0.5
@@ -95,10 +96,11 @@ class _Sweep:
     """Runs of which one is best on the validation images; `best` has its settings once all are done."""
 
     def __init__(self, done: Mapping[str, dict[str, Any]], runs: list[Run]) -> None:
-        self.runs, self.best = runs, None
+        self.runs = runs
+        self.best: dict[str, Any] | None = None
         if all(run.key in done for run in runs):
             best = max(runs, key=lambda run: done[run.key]["accuracy"]["validation"])
-            self.best: dict[str, Any] | None = dict(best.settings)
+            self.best = dict(best.settings)
 
 
 def _run(network: str, seed: int, method: str, settings: Mapping[str, Any]) -> Run:
@@ -130,7 +132,8 @@ def _extras(profile: Profile, rates: Mapping[str, float]) -> Iterator[Run]:
             yield _trained(RESNET, 0, scheme, bits, profile.wide_epochs, rate)
         for bits in ("2/2", "4/4"):
             yield _trained(MOBILENET, 0, scheme, bits, profile.wide_epochs, rate)
-    yield _trained(RESNET, 0, "qil", "2/2", profile.wide_epochs, rates["qil"], quantizers_only=True)
+    for more in ({}, {"other_images": True}):
+        yield _trained(RESNET, 0, "qil", "4/4", profile.wide_epochs, rates["qil"], quantizers_only=True, **more)
     for seed in profile.seeds:
         yield _trained(RESNET, seed, "lsq", "2/2", profile.epochs, rates["lsq"], distillation=DISTILLATION)
 

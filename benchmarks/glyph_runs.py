@@ -118,6 +118,12 @@ def data() -> Glyphs:
 
 
 @cache
+def other_images() -> Split:
+    """Images of another kind, as when those that a network was trained on are not at hand: clean ones."""
+    return glyphs(validation=1, test=1, held_out=1, difficulty=0.2, seed=7).train
+
+
+@cache
 def machine() -> Machine:
     """The machine that all Programs are for."""
     return load_machine(str(MACHINE))
@@ -154,7 +160,8 @@ def train_quantized(run: Run, settings: Settings, folder: Path) -> Outcome:
     """Quantization-aware training at fixed bits."""
     net = start_of(run, folder)
     model = quantized(net, settings)
-    train(model, data().train, qat_recipe(run, settings), teacher=net if settings.get("distillation") else None)
+    images = other_images() if settings.get("other_images") else data().train
+    train(model, images, qat_recipe(run, settings), teacher=net if settings.get("distillation") else None)
     reestimate_norms(model, calibration())
     return judged(model)
 
