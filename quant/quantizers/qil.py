@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import log, sqrt
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -144,7 +144,7 @@ class QILWeight(_Interval):
     def __init__(self, bits: int, options: QILOptions | None = None, *, scaled: bool = True) -> None:
         super().__init__(bits, signed=True, options=options or QILOptions())
         self.amplitude.requires_grad_(scaled)
-        self.log_gamma = nn.Parameter(torch.zeros(()), requires_grad=self._learns_gamma)
+        self.log_gamma = nn.Parameter(torch.zeros(()), requires_grad=self.options.gamma is not False)
 
     @property
     def gamma(self) -> Tensor:
@@ -154,14 +154,6 @@ class QILWeight(_Interval):
     @property
     def _learns_gamma(self) -> bool:
         return self.bits == 2 if self.options.gamma is None else self.options.gamma
-
-    def set_bits(self, bits: int, x: Tensor) -> None:
-        super().set_bits(bits, x)
-        self.log_gamma.requires_grad_(self._learns_gamma)
-
-    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
-        super()._load_from_state_dict(*args, **kwargs)
-        self.log_gamma.requires_grad_(self._learns_gamma)  # which hangs on the width that was loaded
 
     def initialise(self, x: Tensor) -> None:
         super().initialise(x)
@@ -176,7 +168,9 @@ class QILWeight(_Interval):
     def transform(self, x: Tensor) -> Tensor:
         """The paper's transformer: x to -1..1, zero inside the pruned part, differentiable in x and all parameters."""
         position = self._position(x.abs(), x)
-        powered = position.clamp(min=MIN_POSITION) ** self._learnt(self.log_gamma, x).exp()
+        # Where gamma is not learnt its gradient is 0, not absent: processes that train together expect one of it.
+        log_gamma = self._learnt(self.log_gamma, x) if self._learns_gamma else scale_gradient(self.log_gamma, 0.0)
+        powered = position.clamp(min=MIN_POSITION) ** log_gamma.exp()
         return x.sign() * torch.where(position <= 0, torch.zeros_like(position), powered)
 
     def _round(self, x: Tensor) -> Tensor:

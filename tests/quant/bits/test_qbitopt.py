@@ -12,14 +12,17 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
-from torch import fx, nn
+from torch import distributed, fx, multiprocessing, nn
 
 from quant.bits.allocate import Method
 from quant.bits.budgets import BUDGETS, constraints
 from quant.bits.fit_sensitivity import Sensitivity, measured_errors, uniform_noise_errors
 from quant.bits.qbitopt import QBitOpt, Update
+from quant.convert import quantize
+from quant.data.digits import digits
 from quant.data.split import Split
 from quant.lower import lower
+from quant.networks import DigitsNet
 from quant.training.evaluate import accuracy
 from quant.training.loop import train
 from quant.training.norms import reestimate_norms
@@ -28,7 +31,7 @@ from sim.cost_table import CostTable, cost_table
 from sim.energy import energy
 from sim.errors import InputError
 from sim.events import events
-from sim.machine import Machine
+from sim.machine import Machine, load_machine
 from sim.plan import plan
 from sim.program import Program
 from sim.technology import load_technology
@@ -239,6 +242,35 @@ def test_an_interrupted_training_ends_the_same(
     found = trained_by(controlled(start=False), checkpoint=tmp_path / "run.safetensors")
     assert [update.step for update in expected[1]] == [0, 4, 8]
     assert found == expected
+
+
+def in_a_process(rank: int, folder: Path, scheme: str) -> None:
+    """Train with reallocations in one of two processes and write its bits and a sum of every parameter."""
+    distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    machine, data = load_machine("tiny"), digits()[0].first(64)
+    model = quantize(DigitsNet().eval(), data.images, scheme=scheme, weight_bits=8, activation_bits=8,
+                     input_format=data.format, input_exponent=data.exponent)
+    program = lower(model, data.images[:1], acc_bits=machine.acc_bits, window=machine.window, terms=machine.terms)
+    controller = QBitOpt(model, program, cost_table(program, machine, load_technology(machine.technology)),
+                         {"mean_weight_bits": 2.4, "mean_activation_bits": 4.0}, every=2, until=12, gain=-1.0)
+    controller.start(data.images, data.labels)
+    train(model, data, Recipe(epochs=3, rate=0.05, batch=16), after_step=controller)
+    sums = {name: float(value.detach().double().sum()) for name, value in model.named_parameters()}
+    (folder / f"{rank}.json").write_text(json.dumps([controller.bits, sums, len(controller.history)]))
+    distributed.destroy_process_group()
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("scheme", ["lsq", "qil"])
+def test_processes_choose_the_same_bits(tmp_path: Path, scheme: str) -> None:
+    """Two processes that see half of each batch end with the same bits and the same parameters."""
+    multiprocessing.spawn(in_a_process, (tmp_path, scheme), nprocs=2)
+    first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2))
+    assert first == second
+    assert first[2] == 7
+    assert len({tuple(bits) for bits in first[0].values()}) > 2
 
 
 def test_a_state_survives_json(

@@ -114,19 +114,28 @@ def test_constraints_are_enforced(quantizer: QILWeight | QILActivation) -> None:
         assert float(quantizer.gamma.detach()) == pytest.approx(GAMMA_RANGE[1])
 
 
+def gamma_gradient(quantizer: QILWeight, x: Tensor) -> float | None:
+    quantizer.log_gamma.grad = None
+    quantizer(x).square().sum().backward()
+    return None if quantizer.log_gamma.grad is None else float(quantizer.log_gamma.grad)
+
+
 def test_gamma_is_learnt_at_two_bits_alone() -> None:
-    """gamma is 1 and fixed at 3 bits and more, and free again when the bits fall to 2; options overrule that."""
+    """gamma is 1 with a gradient of 0 at 3 bits and more, and free again at 2, set or loaded; options overrule that."""
     x, quantizer = torch.randn(100, generator=torch.Generator().manual_seed(0)), QILWeight(2)
-    assert quantizer.log_gamma.requires_grad
+    assert gamma_gradient(quantizer, x)
     with torch.no_grad():
         quantizer.log_gamma.fill_(-0.2)
     quantizer.set_bits(3, x)
-    assert not quantizer.log_gamma.requires_grad
-    assert float(quantizer.gamma) == 1.0
+    assert gamma_gradient(quantizer, x) == 0.0
+    assert float(quantizer.gamma.detach()) == 1.0
     quantizer.set_bits(2, x)
-    assert quantizer.log_gamma.requires_grad
-    assert QILWeight(4, QILOptions(gamma=True)).log_gamma.requires_grad
-    assert not QILWeight(2, QILOptions(gamma=False)).log_gamma.requires_grad
+    assert gamma_gradient(quantizer, x)
+    loaded = QILWeight(3)
+    loaded.load_state_dict(quantizer.state_dict())
+    assert gamma_gradient(loaded, x) == gamma_gradient(quantizer, x)
+    assert gamma_gradient(QILWeight(4, QILOptions(gamma=True)), x)
+    assert gamma_gradient(QILWeight(2, QILOptions(gamma=False)), x) is None
 
 
 def test_plain_gradients_are_not_scaled() -> None:
