@@ -25,6 +25,9 @@ InputFile = Annotated[
     Path | None, typer.Option("--input", "-i", help="Input codes, .npz or .npy, (N, C, H, W); default: random.")]
 Images = Annotated[int, typer.Option("--images", "-n", min=1, help="How many images to run.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
+NetworkName = Annotated[str, typer.Argument(help="Its name: resnet8, resnet18, mobilenet_v2, ...; see the docs.")]
+DataName = Annotated[str, typer.Option("--data", "-d", help="glyphs, digits, or a folder with train/ and val/.")]
+FirstLastBits = Annotated[int, typer.Option(help="Bits of the first and the last layer.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 
 
@@ -123,6 +126,60 @@ def allocate(
     from bitwright.commands import run_allocate
 
     run_allocate(program, sensitivities, budget, machine, technology, method, as_json)
+
+
+@app.command()
+def train(
+    network: NetworkName,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for checkpoints and results.")],
+    data: DataName = "glyphs",
+    scheme: Annotated[Literal["float", "qil", "lsq"], typer.Option(help="Which quantizers learn.")] = "float",
+    bits: Annotated[list[str] | None, typer.Option(
+        "--bits", "-b", help="Bits W/A of weights and activations; several: one after another. Default: 4/4.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="Of the float network, *.safetensors.")] = None,
+    first_last_bits: FirstLastBits = 8,
+    epochs: Annotated[int, typer.Option(help="For each width.")] = 12,
+    batch: Annotated[int, typer.Option(help="Images in a batch, of all processes together.")] = 128,
+    rate: Annotated[float | None, typer.Option(help="Largest learning rate; default: 0.1, quantized 0.05.")] = None,
+    interval_rate: Annotated[float, typer.Option(help="Factor on the rate of the quantizers' parameters.")] = 1.0,
+    quantizers_only: Annotated[bool, typer.Option("--quantizers-only", help="Weights stay as they are.")] = False,
+    distillation: Annotated[float, typer.Option(help="Share of the loss that the float network teaches.")] = 0.0,
+    half: Annotated[bool, typer.Option("--half", help="Convolutions in bfloat16.")] = False,
+    machine: MachineName = "edge",
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Train a network, in float or with quantizers; goes on where it was stopped, also by torchrun in processes."""
+    from bitwright.train import Training, run_train
+
+    widths = tuple(bits or ["4/4"]) if scheme != "float" else ()
+    run_train(Training(network, data, scheme, widths, weights, first_last_bits, epochs, batch, rate, seed, interval_rate,
+                       quantizers_only, distillation, half, machine, out), as_json)
+
+
+@app.command()
+def quantize(
+    network: NetworkName,
+    weights: Annotated[Path, typer.Argument(help="Weights of the float network, *.safetensors.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")],
+    data: DataName = "glyphs",
+    scheme: Annotated[Literal["power_of_two", "uniform"], typer.Option(help="Steps 2^k, or any.")] = "power_of_two",
+    bits: Annotated[str, typer.Option("--bits", "-b", help="Bits W/A of weights and activations.")] = "4/4",
+    first_last_bits: FirstLastBits = 8,
+    iterations: Annotated[int, typer.Option(min=0, help="Of reconstruction, for each unit; 0: none.")] = 1000,
+    rate: Annotated[float, typer.Option(help="Learning rate of the rounding.")] = 0.03,
+    fixed_exponents: Annotated[bool, typer.Option("--fixed-exponents", help="Steps stay as fitted.")] = False,
+    machine: MachineName = "edge",
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Quantize a trained network without labels or training."""
+    from bitwright.quantize import run_quantize
+    from quant.ptq.reconstruct import Reconstruction
+
+    how = Reconstruction(iterations=iterations, rate=rate, exponents=not fixed_exponents,
+                         seed=seed) if iterations else None
+    run_quantize(network, weights, data, scheme, bits, first_last_bits, how, machine, out, as_json)
 
 
 @app.command()

@@ -62,10 +62,12 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
 
 
 def describe_run(model: nn.Module, data: Images, recipe: Recipe) -> dict[str, Any]:
-    """What a run is: its recipe, the images' labels, the model's parameters by name and shape."""
-    shapes = {name: list(value.shape) for name, value in model.state_dict().items()}
+    """What a run is: its recipe, the images' labels, the model's parameters by name and shape and as they start."""
+    shapes, start = {name: list(value.shape) for name, value in model.state_dict().items()}, 0
+    for value in model.state_dict().values():
+        start = crc32(value.detach().cpu().contiguous().numpy().tobytes(), start)
     return {**asdict(recipe), "images": len(data), "labels": crc32(data.labels.numpy().tobytes()),
-            "model": crc32(json.dumps(shapes).encode())}
+            "model": crc32(json.dumps(shapes).encode()), "start": start}
 
 
 def save_checkpoint(path: Path, run: Mapping[str, Any], epoch: int, model: nn.Module, optimizer: torch.optim.Optimizer,

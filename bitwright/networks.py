@@ -1,0 +1,74 @@
+"""What the commands that make networks share: how good a Program is, and what is written of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from bitwright.console import to_json
+from quant.data.images import Images
+from quant.data.registry import DataSet
+from quant.lower import Lowered, lower_with_report
+from quant.training.checkpoint import save_weights
+from sim.atomic import atomic_write_text
+from sim.errors import InputError
+from sim.files import save_program
+from sim.machine import Machine
+from sim.simulate import simulate
+
+__all__ = ["calibration_images", "lowered_for", "parse_bits", "program_accuracy", "write_network"]
+
+CALIBRATION_IMAGES = 1024
+CHUNK = 256
+"""Images that are simulated together."""
+
+
+def parse_bits(text: str) -> tuple[int, int]:
+    """`W/A` as widths.
+
+    >>> parse_bits("2/4")
+    (2, 4)
+    """
+    weights, _, activations = text.partition("/")
+    if not (weights.isdecimal() and activations.isdecimal()):
+        raise InputError(f"bits are WEIGHTS/ACTIVATIONS, such as 4/4, not '{text}'")
+    return int(weights), int(activations)
+
+
+def calibration_images(data: Images) -> torch.Tensor:
+    """The first images, without their labels."""
+    return data.values(torch.arange(min(len(data), CALIBRATION_IMAGES)))
+
+
+def lowered_for(model: nn.Module, data: DataSet, machine: Machine) -> Lowered:
+    """The Program of a quantized model for a machine."""
+    return lower_with_report(model, data.test.values(torch.arange(1)), acc_bits=machine.acc_bits,
+                             window=machine.window, terms=machine.terms)
+
+
+def program_accuracy(lowered: Lowered, data: Images) -> float:
+    """Share of images on which the largest output code is the label's, in the simulator."""
+    (source,), (target,) = lowered.program.inputs, lowered.program.outputs
+    right = 0
+    for at in range(0, len(data), CHUNK):
+        which = torch.arange(at, min(at + CHUNK, len(data)))
+        codes = (data.values(which) * 2.0**-data.exponent).to(torch.int32).numpy()
+        logits = simulate(lowered.program, {source.name: codes})[target.name].reshape(len(which), -1)
+        right += int(np.count_nonzero(logits.argmax(axis=1) == data.labels[which].numpy()))
+    return right / len(data)
+
+
+def write_network(out: Path, model: nn.Module, lowered: Lowered | None, summary: Mapping[str, Any]) -> list[Path]:
+    """Write the weights, the Program if there is one, and the summary; gives the files."""
+    files = [out / "model.safetensors", out / "summary.json"]
+    save_weights(model, files[0])
+    if lowered is not None:
+        files.insert(1, out / "program.safetensors")
+        save_program(lowered.program, files[1])
+    atomic_write_text(files[-1], to_json(dict(summary)))
+    return files
