@@ -153,8 +153,8 @@ def train(
     from bitwright.train import Training, run_train
 
     widths = tuple(bits or ["4/4"]) if scheme != "float" else ()
-    run_train(Training(network, data, scheme, widths, weights, first_last_bits, epochs, batch, rate, seed, interval_rate,
-                       quantizers_only, distillation, half, machine, out), as_json)
+    run_train(Training(network, data, scheme, widths, weights, first_last_bits, epochs, batch, rate, seed,
+                       interval_rate, quantizers_only, distillation, half, machine, out), as_json)
 
 
 @app.command()

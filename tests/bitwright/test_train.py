@@ -63,7 +63,8 @@ def test_one_width_after_another(run: Run, weights: Path, tmp_path: Path) -> Non
 
 def test_the_same_command_goes_on(run: Run, weights: Path, tmp_path: Path) -> None:
     """A finished training is not done again and gives the same files; another recipe is refused."""
-    command = ("train", "digits", "-d", "digits", "-o", tmp_path, "--scheme", "lsq", "--weights", weights, "--batch", 64)
+    command = ("train", "digits", "-d", "digits", "-o", tmp_path, "--scheme", "lsq", "--weights", weights, "--batch",
+               64)
     assert run(*command, "--epochs", 1)[0] == 0
     first = (tmp_path / "model.safetensors").read_bytes()
     status, _, stderr = run(*command, "--epochs", 1)

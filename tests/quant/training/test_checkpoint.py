@@ -190,15 +190,15 @@ def test_a_killed_process_goes_on(tmp_path: Path) -> None:
         return subprocess.Popen([sys.executable, "-c", SCRIPT, str(tmp_path / f"{name}.checkpoint"),
                                  str(tmp_path / f"{name}.safetensors")], stdout=subprocess.PIPE, text=True)
 
-    assert start("whole").wait() == 0
     for epochs in (1, 2):
-        process = start("killed")
-        assert process.stdout is not None
-        for _ in range(epochs):
-            assert process.stdout.readline() == "epoch\n"
-        time.sleep(0.2)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        process.stdout.close()
-    assert start("killed").wait() == 0
+        with start("killed") as process:
+            assert process.stdout is not None
+            for _ in range(epochs):
+                assert process.stdout.readline() == "epoch\n"
+            time.sleep(0.2)
+            process.send_signal(signal.SIGKILL)
+    for name in ("whole", "killed"):
+        with start(name) as process:
+            process.communicate()
+        assert process.returncode == 0
     assert (tmp_path / "whole.safetensors").read_bytes() == (tmp_path / "killed.safetensors").read_bytes()
