@@ -114,6 +114,17 @@ def test_constraints_are_enforced(quantizer: QILWeight | QILActivation) -> None:
         assert float(quantizer.gamma.detach()) == pytest.approx(GAMMA_RANGE[1])
 
 
+@pytest.mark.parametrize("quantizer", [QILWeight(2), QILActivation(3)])
+def test_ends_that_have_crossed_are_parted(quantizer: QILWeight | QILActivation) -> None:
+    """A lower end above the upper one stays, and the upper one moves behind it."""
+    with torch.no_grad():
+        quantizer.low.fill_(0.75)
+        quantizer.high.fill_(0.5)
+    quantizer.project()
+    assert float(quantizer.low.detach()) == 0.75
+    assert float(quantizer.high.detach()) > 0.75
+
+
 def gamma_gradient(quantizer: QILWeight, x: Tensor) -> float | None:
     quantizer.log_gamma.grad = None
     quantizer(x).square().sum().backward()
