@@ -46,6 +46,15 @@ def test_every_stored_tensor_has_one_quantizer(
     assert not any(type(module) in (nn.Conv2d, nn.Linear) for module in model.modules())
 
 
+def test_weights_learn_their_scale_where_no_norm_follows(
+        float_net: nn.Module, splits: tuple[Split, Split], as_digits: Quantize) -> None:
+    """All convolutions of the network have a BatchNorm behind them, the classifier has none."""
+    model = as_digits(float_net, splits[0].images[:64], "qil", 3)
+    learnt = [name for name, parameter in model.named_parameters()
+              if name.endswith("weight_quantizer.amplitude") and parameter.requires_grad]
+    assert learnt == ["classifier.weight_quantizer.amplitude"]
+
+
 def test_the_input_is_not_changed(float_net: nn.Module, splits: tuple[Split, Split], as_digits: Quantize) -> None:
     """Pixels are codes already: the quantizer of the input returns them exactly."""
     model = as_digits(float_net, splits[0].images[:64], "qil", 4)
