@@ -7,12 +7,14 @@ only test. At difficulty 0.8 a small residual network reaches about 95 %, and qu
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from quant.data.atlas import CHARACTERS, HELD_OUT_FONTS, TRAINING_FONTS, atlas
+from quant.data.kept import kept
 from quant.data.split import Split
 from sim.errors import InputError
 from sim.formats import Format
@@ -28,6 +30,9 @@ SIZE = 32
 CHUNK = 2000
 """Images that are drawn together."""
 MAX_DIFFICULTY = 2.0
+SOURCES = tuple(Path(__file__).with_name(name) for name in ("atlas.py", "glyphs.py"))
+PACKAGES = ("torch", "numpy", "scipy", "pillow", "matplotlib")
+"""What the pixels depend on, beside the arguments."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,8 @@ def glyphs(train: int = 20_000, validation: int = 2_000, test: int = 10_000, hel
            difficulty: float = 0.8, seed: int = 0) -> Glyphs:
     """Draw the splits, each from a seed of its own: the same arguments give the same images.
 
-    Pixels may differ in the last bit between versions of torch and FreeType.
+    Pixels may differ in the last bit between versions of torch and FreeType. Splits of 2000 images or more are kept in
+    the user's cache.
 
     Parameters
     ----------
@@ -57,12 +63,12 @@ def glyphs(train: int = 20_000, validation: int = 2_000, test: int = 10_000, hel
         Images in each split; characters are as equally frequent as the count allows.
     difficulty : float, 0..2
         Factor on warps, clutter and noise.
-    seed : int
+    seed : int, 0..2**32 - 1
 
     Raises
     ------
     InputError
-        If a count or the difficulty is out of range.
+        If a count, the difficulty or the seed is out of range.
 
     Examples
     --------
@@ -76,18 +82,27 @@ def glyphs(train: int = 20_000, validation: int = 2_000, test: int = 10_000, hel
             raise InputError(f"{name} must be at least 1 image, not {count}")
     if not 0 <= difficulty <= MAX_DIFFICULTY:
         raise InputError(f"difficulty must be in 0..{MAX_DIFFICULTY:g}, not {difficulty}")
-    splits = {name: _split(count, HELD_OUT_FONTS if name == "held_out" else TRAINING_FONTS, difficulty,
-                           torch.Generator().manual_seed(4 * seed + number))
-              for number, (name, count) in enumerate(counts.items())}
-    return Glyphs(**splits)
+    if not 0 <= seed < 2**32:
+        raise InputError(f"seed must be in 0..{2**32 - 1}, not {seed}")
+    fonts = {name: HELD_OUT_FONTS if name == "held_out" else TRAINING_FONTS for name in counts}
+    return Glyphs(**{name: _split(count, fonts[name], difficulty, 4 * seed + number)
+                     for number, (name, count) in enumerate(counts.items())})
 
 
-def _split(count: int, fonts: tuple[str, ...], difficulty: float, generator: torch.Generator) -> Split:
-    fields = atlas(fonts)
+def _split(count: int, fonts: tuple[str, ...], difficulty: float, seed: int) -> Split:
+    """A split, read from the user's cache if it was drawn before and drawing takes longer."""
+    def draw() -> dict[str, Tensor]:
+        return _drawn(count, fonts, difficulty, torch.Generator().manual_seed(seed))
+
+    what = repr((count, fonts, float(difficulty), seed))
+    tensors = draw() if count < CHUNK else kept(what, SOURCES, PACKAGES, draw)
+    return Split(tensors["codes"], tensors["labels"], GLYPHS_FORMAT, GLYPHS_EXPONENT)
+
+
+def _drawn(count: int, fonts: tuple[str, ...], difficulty: float, generator: torch.Generator) -> dict[str, Tensor]:
     labels = (torch.arange(count) % len(CHARACTERS))[torch.randperm(count, generator=generator)]
-    painter = _Painter(fields, difficulty, generator)
-    codes = torch.cat([painter.paint(part) for part in labels.split(CHUNK)])
-    return Split(codes, labels, GLYPHS_FORMAT, GLYPHS_EXPONENT)
+    painter = _Painter(atlas(fonts), difficulty, generator)
+    return {"codes": torch.cat([painter.paint(part) for part in labels.split(CHUNK)]), "labels": labels}
 
 
 class _Painter:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import amaranth
 
 import sim
-from rtl.engines.cache import cache_directory, made, prune
 from rtl.ram import RAM_MODEL
+from sim.cache import cache_directory, made, prune
 
 if TYPE_CHECKING:
     from rtl.engines.engine import Engine, Progress
@@ -50,12 +50,12 @@ def is_cached(engine: Engine, text: str, top: str) -> bool:
 
 def _place(engine: Engine, text: str, top: str) -> Path:
     key = _hash(engine.version(), top, text, RAM_MODEL.read_text())
-    return cache_directory() / engine.name / key
+    return cache_directory("rtl") / engine.name / key
 
 
 def cached_text(what: str, make: Callable[[], str]) -> str:
     """The SystemVerilog that `make` writes for `what`; remembered until a source of the hardware or a tool changes."""
-    folder = cache_directory() / "sources"
+    folder = cache_directory("rtl") / "sources"
 
     def write(place: Path) -> None:
         (place / SOURCE).write_text(make())

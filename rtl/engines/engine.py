@@ -11,8 +11,8 @@ from typing import ClassVar
 from cocotb_tools.check_results import get_results
 from cocotb_tools.runner import get_runner
 
-from rtl.engines.cache import made
 from rtl.ram import RAM_MODEL
+from sim.cache import made
 from sim.errors import EngineError, InputError
 
 __all__ = ["Engine", "Progress", "SimulationError", "silent"]

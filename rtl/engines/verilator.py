@@ -18,9 +18,9 @@ from typing import ClassVar
 
 import cocotb_tools.config
 
-from rtl.engines.cache import cache_directory, made
 from rtl.engines.engine import BUILD_LOG, Engine, Progress
 from rtl.ram import RAM_MODEL
+from sim.cache import cache_directory, made
 
 __all__ = ["Verilator", "run_verilator"]
 
@@ -116,7 +116,7 @@ def _runtime() -> Path:
         sources = [(_root() / "include" / f"{name}.cpp", HOT) for name in RUNTIME]
         _compile_all(sources, folder, lambda _: None)
 
-    return made(cache_directory() / "runtime" / _version().translate(str.maketrans(" ()/", "____")), make)
+    return made(cache_directory("rtl") / "runtime" / _version().translate(str.maketrans(" ()/", "____")), make)
 
 
 def _precompile(folder: Path) -> None:

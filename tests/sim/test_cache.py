@@ -1,4 +1,4 @@
-"""The folder of builds."""
+"""Folders in the user's cache."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ import threading
 
 import pytest
 
-from rtl.engines.cache import cache_directory, made, prune
+from sim.cache import cache_directory, made, prune
 from sim.errors import InputError
 
 
 def test_the_cache_follows_the_environment(monkeypatch, tmp_path):
     """Builds are kept in the user's cache, in the temporary files if that cannot be written, else nowhere."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    assert cache_directory() == tmp_path / "cache" / "bitwright" / "rtl"
+    assert cache_directory("rtl") == tmp_path / "cache" / "bitwright" / "rtl"
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
-    assert cache_directory() == tmp_path / f"bitwright-{os.getuid()}" / "rtl"
+    assert cache_directory("rtl") == tmp_path / f"bitwright-{os.getuid()}" / "rtl"
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path / "file"))
-    message = f"no folder to build in: neither {tmp_path / 'file'} nor {tmp_path / 'file'} can be written"
+    message = f"no folder for a cache: neither {tmp_path / 'file'} nor {tmp_path / 'file'} can be written"
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
-        cache_directory()
+        cache_directory("rtl")
 
 
 def test_a_failed_make_leaves_nothing(tmp_path):

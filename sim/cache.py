@@ -1,4 +1,4 @@
-"""A folder of builds in the user's cache, safe among processes."""
+"""Folders in the user's cache, safe among processes: of builds, of drawn images."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sim.errors import InputError
 __all__ = ["cache_directory", "made", "prune"]
 
 CACHED_BYTES = 1 << 30
-"""That a folder of builds keeps; one of `edge` takes 10 MB."""
+"""That a folder keeps; a build of `edge` takes 10 MB."""
 BUILDING = ".building-"
 """Folders that are not complete."""
 LOCKS = ".locks"
@@ -25,13 +25,18 @@ LOCK_FILES = 64
 """Places share them: a collision costs waiting, nothing else."""
 
 
-def cache_directory() -> Path:
-    """Where builds are kept: `bitwright/rtl` in the user's cache, or in the temporary files if that is not writable.
+def cache_directory(part: str) -> Path:
+    """The folder `bitwright/<part>` in the user's cache, or in the temporary files if that is not writable.
 
     Builds are executed, so a folder of another user is not taken.
+
+    Raises
+    ------
+    InputError
+        If neither place can be written.
     """
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
-    for place in (home / "bitwright" / "rtl", Path(tempfile.gettempdir()) / f"bitwright-{os.getuid()}" / "rtl"):
+    for place in (home / "bitwright" / part, Path(tempfile.gettempdir()) / f"bitwright-{os.getuid()}" / part):
         try:
             place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             place.mkdir(exist_ok=True)
@@ -39,7 +44,7 @@ def cache_directory() -> Path:
             continue
         if os.access(place, os.W_OK) and place.parent.stat().st_uid == os.getuid():
             return place
-    raise InputError(f"no folder to build in: neither {home} nor {tempfile.gettempdir()} can be written")
+    raise InputError(f"no folder for a cache: neither {home} nor {tempfile.gettempdir()} can be written")
 
 
 def made(place: Path, make: Callable[[Path], None]) -> Path:
