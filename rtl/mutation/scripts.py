@@ -24,10 +24,12 @@ __all__ = ["Script", "counter_values", "program_script"]
 
 BUS_LIMIT = 8
 """Cycles in which the bus must answer."""
-START_LIMIT = 30
-"""Cycles between the start command and cycle 0."""
+START_CYCLES = 3
+"""Between the answer to the start command and cycle 0."""
 READ_END = ("step 1", "set s_axil_rready 0")
 QUEUES = ("computes", "loads", "stores")
+QUIET = ("s_axil_bvalid", "s_axil_rvalid", "s_axis_tready", "m_axis_tvalid", "irq", "trace_busy")
+"""Outputs that are low after a reset."""
 WAITS = ("wait_accumulator", "wait_weights", "wait_transfers", "starved", "blocked")
 
 
@@ -38,7 +40,7 @@ class Script:
         self.lines = [
             "set rst 1", "step 2", "set rst 0", "source s_axis_tvalid s_axis_tready s_axis_tdata s_axis_tlast",
             "sink m_axis_tvalid m_axis_tready m_axis_tdata m_axis_tlast", "clock trace_busy trace_cycle",
-            *(f"watch trace_{queue}" for queue in QUEUES)]
+            *(f"watch trace_{queue}" for queue in QUEUES), *(f"expect {pin} 0 1" for pin in QUIET)]
         self.taken = 0
         self.ended = dict.fromkeys(QUEUES, 0)
         self.address_first = True
@@ -108,9 +110,12 @@ class Script:
         times = timeline(plan)
         self.start(plan, inputs, exact)
         limit = 4 * times.total + 400 if exact else 40 * times.total + 1000
-        self.lines += [f"wait trace_busy 1 {START_LIMIT}", f"wait trace_busy 0 {limit}", "step 2", "quiet",
+        self.lines += [f"step {START_CYCLES - 1}", "expect trace_busy 0 1", "step 1", "expect trace_busy 1 1",
+                       f"wait trace_busy 0 {limit}", "step 2", "quiet",
                        "expect trace_busy 0 1"]
         self.status("program")
+        for queue in QUEUES:
+            self.read(register(queue.upper()).offset, self.ended[queue])
         for name, value in counter_values(plan, exact).items():
             self.read(counter_offset(name), value & 0xFFFFFFFF)
             self.read(counter_offset(name) + 4, value >> 32)

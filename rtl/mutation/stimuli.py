@@ -1,13 +1,16 @@
-"""What the mutants meet: scripts of random Programs."""
+"""What the mutants meet: scripts of random and crafted Programs, and of troubles."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rtl.mutation.crafted import crafted_cases
 from rtl.mutation.narrow import COUNTER_BITS
 from rtl.mutation.scripts import counter_values, program_script
 from rtl.mutation.troubles import trouble_scripts
@@ -23,15 +26,17 @@ from sim.timing import timeline
 __all__ = ["trouble_plan", "write_scripts"]
 
 MOST_CYCLES = 5000
-"""Of a run: short Programs find as much."""
+"""Of a random Program's run: short ones find as much."""
 LAYERS, EXTENT, CHANNELS = 3, 9, 17
 """At most: three rows of every column, two blocks and a lane."""
-BUSY: Mapping[str, Sequence[object]] = {
-    "layers": [1], "fresh_input": [True], "extent": [5, 6, 7, 8, 9], "concat": [False], "detour": [False],
-    "activation_bits": [8], "stride": [1], "random_weights": [True], "random_requantizer": [True], "kernel": [2, 3],
-    "large": [False], "relu": [False], "clamp": [False]}
+Hints = Mapping[str, Sequence[object]]
+PLACED: Hints = {"fresh_input": [True], "detour": [False], "large": [False], "random_weights": [True],
+                 "random_requantizer": [True]}
+"""Decisions that leave no layer without a task."""
+BUSY: Hints = {**PLACED, "layers": [1], "extent": [5, 6, 7, 8, 9], "concat": [False], "activation_bits": [8],
+               "stride": [1], "kernel": [2, 3], "relu": [False], "clamp": [False]}
 """Decisions for a layer that has all columns and planes at work."""
-HEAVY: tuple[Mapping[str, Sequence[object]], ...] = (
+HEAVY: tuple[Hints, ...] = (
     {"kind": ["max"], "channels": [8], "activation_kind": ["unsigned"]},
     {"kind": ["max"], "channels": [8], "activation_kind": ["signed"]},
     {"kind": ["max"], "channels": [17], "stride": [2, 3], "activation_bits": [4]},
@@ -49,8 +54,8 @@ HEAVY: tuple[Mapping[str, Sequence[object]], ...] = (
 )
 """What it may be."""
 HEAVY_ROUNDS = 3
-ONE_BIT: Mapping[str, Sequence[object]] = {"activation_bits": [1], "weight_bits": [1], "kernel": [1], "channels": [8]}
-QUICK: tuple[Mapping[str, Sequence[object]], ...] = (
+ONE_BIT: Hints = {"activation_bits": [1], "weight_bits": [1], "kernel": [1], "channels": [8]}
+QUICK: tuple[Hints, ...] = (
     {"kind": ["dense"], **ONE_BIT, "bipolar": [False], "wide": [True], "digits": [3]},
     {"kind": ["dense"], **ONE_BIT, "bipolar": [True], "wide": [True], "digits": [3]},
     {"kind": ["dense"], **ONE_BIT, "residual": [True], "residual_bits": [8], "digits": [1], "residual_digits": [1]},
@@ -63,7 +68,47 @@ QUICK: tuple[Mapping[str, Sequence[object]], ...] = (
     {"kind": ["add"], "large": [True], "channels": [8, 16], "extent": [7, 8, 9], "residual_bits": [8]},
 )
 """Layers that wait for the requantizer or the residual, and rarer shapes."""
-QUICK_SEED, QUICK_ROUNDS, QUICK_EXTENT = 1000, 3, 20
+FULL: Hints = {**PLACED, "extent": [5, 6, 7, 8, 9]}
+PARTS: tuple[Hints, ...] = ({"bipolar": [True], "parts": [2]}, {}, {"residual": [True]})
+KINDS = ("dense", "dense", "dense", "linear", "depthwise", "add", "average", "max")
+
+
+@dataclass(frozen=True)
+class Aim:
+    """Programs that hints lead to.
+
+    Attributes
+    ----------
+    seed, count : int
+        Of the first one; of seeds, each of which gives a Program if it fits.
+    hints : sequence of Hints
+        Seeds take them in turn.
+    layers, extent : int
+        At most.
+    """
+
+    seed: int
+    count: int
+    hints: Sequence[Hints]
+    layers: int = 1
+    extent: int = EXTENT
+
+
+AIMS = (
+    Aim(1000, 30, [{**BUSY, **hints} for hints in QUICK], extent=20),
+    Aim(2000, 120, [{**FULL, "concat": [False], "kind": [kind]} for kind in KINDS]),
+    Aim(3000, 20, [{**FULL, "kind": ["dense"], "concat": [False], "channels": [1, 2, 3, 4], "kernel": [2, 3],
+                    "weight_bits": [2, 3, 4], "activation_bits": [8]}]),
+    Aim(4000, 30, [{**FULL, "kind": ["dense"], "concat": [True], **more} for more in PARTS], extent=6),
+    Aim(5000, 20, [{**FULL, "kind": ["dense", "linear"], "concat": [False], "wide": [True],
+                    "wide_bits": [20, 21, 22, 23], "digits": [2, 3], "clamp": [True], "channels": [1, 2, 3, 4, 8]}],
+        extent=5),
+    Aim(6000, 30, [{"layers": [4, 5, 6]}], layers=6, extent=5),
+    Aim(7000, 30, [{**FULL, "kind": [kind], "concat": [False], "extent": [1, 2, 3, 16, 20, 25, 29],
+                    "channels": [1, 2, 3], "activation_bits": [1, 2, 3]} for kind in KINDS], extent=29),
+    Aim(8000, 60, [{}], layers=LAYERS),
+)
+"""What the first Programs miss: every kind, packed taps, parts, wide outputs, many layers, tall and wide maps."""
 IMAGES = 2
 """Runs of a Program one after another: the second one finds what the first one has left."""
 GAPS = 300
@@ -71,14 +116,20 @@ GAPS = 300
 
 
 def write_scripts(machine: Machine, count: int, folder: Path) -> tuple[list[Path], list[Path]]:
-    """Scripts of `count` random Programs that `machine` takes, and of all troubles."""
+    """Scripts of `count` random Programs that `machine` takes, of aimed and crafted ones, and of all troubles."""
     folder.mkdir(parents=True, exist_ok=True)
     programs, troubles = [], []
+
+    def add(name: str, planned: Plan, codes: Mapping[str, NDArray[np.int32]], gaps: int) -> None:
+        images = [{name: array[i : i + 1] for name, array in codes.items()} for i in range(IMAGES)]
+        programs.append(folder / f"{name}.txt")
+        programs[-1].write_text(program_script(planned, images, gaps))
+
     for seed, planned in _programs(machine, count):
-        inputs = corner_inputs(np.random.default_rng(seed), planned.program, IMAGES)
-        images = [{name: codes[i : i + 1] for name, codes in inputs.items()} for i in range(IMAGES)]
-        programs.append(folder / f"program_{seed}.txt")
-        programs[-1].write_text(program_script(planned, images, GAPS if seed % 7 == 3 else 0))
+        codes = corner_inputs(np.random.default_rng(seed), planned.program, IMAGES)
+        add(f"program_{seed}", planned, codes, GAPS if seed % 7 == 3 else 0)
+    for name, program, memory, codes in crafted_cases(machine):
+        add(name, plan(program, machine.model_copy(update={"memory": memory})), codes, 0)
     for name, text in trouble_scripts(*trouble_plan(machine)):
         troubles.append(folder / f"{name}.txt")
         troubles[-1].write_text(text)
@@ -86,27 +137,21 @@ def write_scripts(machine: Machine, count: int, folder: Path) -> tuple[list[Path
 
 
 def _programs(machine: Machine, count: int) -> Iterator[tuple[int, Plan]]:
-    """First those that every entry of HEAVY leads to, then any, `count` together; then those of QUICK."""
-    seed = 0
-    while count:
-        seed += 1
+    """First those that every entry of HEAVY leads to, then any, `count` together; then those of AIMS."""
+    heavy = Aim(1, HEAVY_ROUNDS * len(HEAVY) - 1, [{**BUSY, **hints} for hints in HEAVY])
+    free = Aim(1 + heavy.count, 1000 * count, [{}], LAYERS)
+    yield from islice(chain(_drawn(machine, heavy), _drawn(machine, free)), count)
+    for aim in AIMS:
+        yield from _drawn(machine, aim)
+
+
+def _drawn(machine: Machine, aim: Aim) -> Iterator[tuple[int, Plan]]:
+    """Seeds and what they lead to, without those that do not fit or take long."""
+    for seed in range(aim.seed, aim.seed + aim.count):
         rng = np.random.default_rng(seed)
-        heavy = seed < HEAVY_ROUNDS * len(HEAVY)
-        hints = [{**BUSY, **HEAVY[seed % len(HEAVY)]}] if heavy else []
-        choices = SteeredChoices(RandomChoices(rng), hints, obedience=1)
+        choices = SteeredChoices(RandomChoices(rng), [aim.hints[seed % len(aim.hints)]], obedience=1)
         try:
-            program = random_program(choices, machine, layers=1 if heavy else LAYERS, extent=EXTENT, channels=CHANNELS)
-            planned = plan(program, machine.model_copy(update={"memory": _memory(rng, seed)}))
-        except InputError:
-            continue
-        if _is_short(planned):
-            yield seed, planned
-            count -= 1
-    for seed in range(QUICK_SEED, QUICK_SEED + QUICK_ROUNDS * len(QUICK)):
-        rng = np.random.default_rng(seed)
-        choices = SteeredChoices(RandomChoices(rng), [{**BUSY, **QUICK[seed % len(QUICK)]}], obedience=1)
-        try:
-            program = random_program(choices, machine, layers=1, extent=QUICK_EXTENT, channels=CHANNELS)
+            program = random_program(choices, machine, layers=aim.layers, extent=aim.extent, channels=CHANNELS)
             planned = plan(program, machine.model_copy(update={"memory": _memory(rng, seed)}))
         except InputError:
             continue
@@ -128,13 +173,13 @@ def _memory(rng: np.random.Generator, seed: int) -> Memory:
 def trouble_plan(machine: Machine) -> tuple[Plan, dict[str, NDArray[np.int32]]]:
     """A small Program that reads all of every tensor: a convolution, an addition, a pool; and its inputs."""
     rng, narrow, wide = np.random.default_rng(0), Format(2, "unsigned"), Format(4, "signed")
-    tensors = (Tensor("a", 4, 2, (5,), narrow), Tensor("b", 4, 2, (6,), wide), Tensor("c", 4, 2, (6,), wide),
-               Tensor("d", 2, 1, (6,), wide), Tensor("e", 4, 2, (6,), wide))
-    empty = np.zeros(6, np.int64)
-    conv = Conv("conv", "a", "b", rng.integers(-4, 4, (6, 5, 3, 3)).astype(np.int8), Format(3, "signed"),
-                np.ones((6, 1), np.int8), empty + 3, empty, -8, 7, pads=(1, 1, 1, 1))
-    add = Conv("add", "b", "c", np.ones((6, 1, 1, 1), np.int8), Format(1, "unit"), np.ones((6, 1), np.int8), empty + 1,
-               empty, -8, 7, depthwise=True, residual="e", residual_multiplier=np.ones((6, 1), np.int8))
+    tensors = (Tensor("a", 4, 2, (5,), narrow), Tensor("b", 4, 2, (11,), wide),
+               Tensor("c", 4, 2, (11,), wide), Tensor("d", 2, 1, (11,), wide), Tensor("e", 4, 2, (11,), wide))
+    empty = np.zeros(11, np.int64)
+    conv = Conv("conv", "a", "b", rng.integers(-4, 4, (11, 5, 3, 3)).astype(np.int8), Format(3, "signed"),
+                np.ones((11, 1), np.int8), empty + 3, empty, -8, 7, pads=(1, 1, 1, 1))
+    add = Conv("add", "b", "c", np.ones((11, 1, 1, 1), np.int8), Format(1, "unit"), np.ones((11, 1), np.int8),
+               empty + 1, empty, -8, 7, depthwise=True, residual="e", residual_multiplier=np.ones((11, 1), np.int8))
     pool = Pool("pool", "c", "d", (2, 2), 2)
     program = Program(tensors, (conv, add, pool), acc_bits=24, window=10, terms=3)
     return plan(program, machine), corner_inputs(rng, program, 1)

@@ -13,7 +13,7 @@ import pytest
 import rtl.mutation.report
 from rtl.engines import VERILATOR
 from rtl.mutation import campaign
-from rtl.mutation.campaign import Campaign, Result
+from rtl.mutation.campaign import Campaign, Result, read_results
 from rtl.mutation.families import FAMILIES
 from rtl.mutation.netlist import Mutant
 from rtl.mutation.player import Outcome
@@ -33,7 +33,7 @@ def mutant(family: str, line: int, mode: str = "inv") -> Mutant:
 
 def result(mutant: Mutant, script: str) -> Result:
     """Found by a script, or by none."""
-    return Result(mutant.key, mutant.family, mutant.command, script, "data" if script else "")
+    return Result(mutant.key, mutant.family, mutant.command, script, "data" if script else "", "")
 
 
 class FakePlayer:
@@ -42,11 +42,14 @@ class FakePlayer:
     def __init__(self) -> None:
         self.asked: list[int] = []
         self.sound = True
+        self.missed: set[int] = set()
+        self.texts: dict[str, str] = {}
 
     def play(self, number: int, scripts: list[Path]) -> Outcome:
         """As `rtl.mutation.player.Player.play`."""
         self.asked.append(number)
-        return Outcome(1, "data", 5) if number or not self.sound else Outcome(None, "", 5)
+        fails = number not in self.missed if number else not self.sound
+        return Outcome(1, "data", 5) if fails else Outcome(None, "", 5)
 
 
 @pytest.fixture
@@ -59,7 +62,7 @@ def player(monkeypatch: pytest.MonkeyPatch) -> FakePlayer:
         folder.mkdir(exist_ok=True)
         paths = [folder / name for name in ("program_1.txt", "program_2.txt", "trouble.txt")]
         for path in paths:
-            path.write_text("")
+            path.write_text(fake.texts.get(path.name, ""))
         return paths[:2], paths[2:]
 
     monkeypatch.setattr(campaign, "verilog_text", lambda *_: SOURCE)
@@ -84,6 +87,19 @@ def test_an_interrupted_campaign_goes_on(player, tmp_path):
     assert [entry for entry in every if entry.family == "pool"] == first
     (lines,) = tmp_path.glob("*/results.jsonl")
     assert {Result(**json.loads(line)) for line in lines.read_text().splitlines()} == set(every)
+
+
+@pytest.mark.parametrize(("changed", "again"), [("program_1.txt", 1), ("program_2.txt", 2), ("trouble.txt", 0)])
+def test_another_script_leaves_what_others_have_found(player, tmp_path, changed, again):
+    """Run again are mutants that the changed script found, and those that survived all scripts of their family."""
+    player.missed = {2}
+    new_campaign(tmp_path).run(["pool"], lambda _: None)
+    player.asked.clear()
+    player.texts[changed] = "step 1"
+    results = new_campaign(tmp_path).run(["pool"], lambda _: None)
+    assert player.asked == list(range(again + 1 if again else 0))
+    assert len(results) == 2
+    assert read_results(next(tmp_path.glob("*/results.jsonl"))).keys() == {result.key for result in results}
 
 
 def test_what_finds_most_comes_first(player, tmp_path):

@@ -63,16 +63,41 @@ def test_a_wrong_design_is_an_error():
         mutated_text("module top(; endmodule", "top", [])
 
 
+def keys(mutants: list[Mutant], *options: str) -> set[str]:
+    """Of the mutants whose command has all of these options."""
+    return {mutant.key for mutant in mutants if all(f"-{option} " in f"{mutant.command} " for option in options)}
+
+
 def test_bits_that_nothing_reads_are_known():
-    """Of an output that is only used in part, the other bits are unread; inputs never are."""
+    """Of an output that is only used in part, the other bits are unread, and inputs that only get there."""
     design = """\
-module top(input [3:0] a, input [3:0] b, output [1:0] y);
-  wire [3:0] sum = a + b;
-  assign y = sum[1:0] ^ 2'd1;
+module leaf(input clk, input s, input [3:0] a, output reg [3:0] y, output [3:0] z);
+  always @(posedge clk) y <= s ? a : y;
+  assign z = a + 4'd3;
+endmodule
+module top(input clk, input s, input [3:0] a, output [1:0] y, output [3:0] z);
+  wire [3:0] w;
+  leaf one(.clk(clk), .s(s), .a(a), .y(w), .z(z));
+  assign y = w[1:0];
 endmodule
 """
-    mutants = sample(design, "top", {"all": ("top",)}, 30, 1)
-    sums = {mutant for mutant in mutants if "$add" in mutant.option("cell") and mutant.option("port") == "Y"}
+    mutants = sample(design, "top", {"all": ("top.one",)}, 80, 1)
+    held = {mutant for mutant in mutants if mutant.option("cell").startswith(("$ternary", "$procdff"))}
     found = unread(design, "top", mutants)
-    assert found == {mutant.key for mutant in sums if int(mutant.option("portbit")) > 1}
+    assert found == {mutant.key for mutant in held
+                     if mutant.option("port") != "S" and int(mutant.option("portbit")) > 1}
     assert found
+
+
+def test_faults_that_a_comparison_hides_are_known():
+    """A bit that is inverted only where another bit already makes the comparison fail; not where it may hold."""
+    design = """\
+module top(input [3:0] a, output y);
+  assign y = a == 4'b0101;
+endmodule
+"""
+    cell = sample(design, "top", {"all": ("top",)}, 1, 1)[0].option("cell")
+    mutants = [Mutant("f", f"mutate -mode {mode} -module top -cell {cell} -port A -portbit 1 -ctrlbit {bit}")
+               for mode in ("cnot0", "cnot1") for bit in (0, 3)]
+    assert unread(design, "top", mutants) == {*keys(mutants, "mode cnot0", "ctrlbit 0"),
+                                              *keys(mutants, "mode cnot1", "ctrlbit 3")}
