@@ -230,16 +230,15 @@ def test_an_interrupted_training_ends_the_same(
         controller.close()
         return {name: value.tolist() for name, value in controller.model.state_dict().items()}, controller.history
 
-    def controlled(start: bool) -> QBitOpt:
+    def controlled() -> QBitOpt:
         controller = QBitOpt(deepcopy(wide), program, table, limits, every=4, until=9, gain=-1.0)
-        if start:
-            controller.start(few.images, few.labels)
+        controller.start(few.images, few.labels)
         return controller
 
-    expected = trained_by(controlled(start=True))
+    expected = trained_by(controlled())
     with pytest.raises(KeyboardInterrupt):
-        trained_by(controlled(start=True), checkpoint=tmp_path / "run.safetensors", progress=stop)
-    found = trained_by(controlled(start=False), checkpoint=tmp_path / "run.safetensors")
+        trained_by(controlled(), checkpoint=tmp_path / "run.safetensors", progress=stop)
+    found = trained_by(controlled(), checkpoint=tmp_path / "run.safetensors")
     assert [update.step for update in expected[1]] == [0, 4, 8]
     assert found == expected
 
