@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import sys
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from importlib.metadata import version
@@ -68,7 +69,10 @@ def run_all(profile: Profile, folder: Path, jobs: int) -> list[Run]:
 
 def environment() -> dict[str, Any]:
     """Where the numbers come from."""
+    listed = Path("/proc/cpuinfo")
+    names = re.findall(r"model name\s*: (.*)", listed.read_text()) if listed.exists() else []
     return {"python": platform.python_version(), "machine": platform.machine(), "cores": os.cpu_count(),
+            "processor": names[0] if names else platform.processor(),
             "versions": {name: version(name) for name in PACKAGES}}
 
 
