@@ -142,14 +142,18 @@ class Finder:
         return next((other for other in self.under_budgets("once") if other[2] == group[2]), None)
 
     def fixed_within(self, group: Group) -> Group | None:
-        """The most accurate fixed bits, trained for as many epochs, whose simulated cost keeps the budget."""
+        """The most accurate fixed bits, trained for as many epochs, that keep the budget.
+
+        So do those that it was made from, whatever training has done to their digits and so to their cost.
+        """
         mine = self.groups[group][0]
         name, limit = mine["settings"]["budget"], min(member["limit"] for member in self.groups[group])
         return self.best([other for other, members in self.groups.items()
                           if other[1] == "train" and self.effort(other) == self.effort(group)
                           and members[0]["settings"]["scheme"] == mine["settings"]["scheme"]
                           and len(members) == len(self.groups[group])
-                          and all(member["cost"][name] <= limit for member in members)])
+                          and (other[2] == mine["settings"]["of"]
+                               or all(member["cost"][name] <= limit for member in members))])
 
 
 def right_of(members: Sequence[Result], seed: int) -> NDArray[np.bool_]:
