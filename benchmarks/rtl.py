@@ -213,14 +213,14 @@ def main() -> None:
 
 def report(cycles: list[dict[str, Any]], engines: list[dict[str, Any]], gates: list[dict[str, Any]]) -> None:
     """The tables."""
-    print(f"{'program':22}{'machine':9}{'record':34}{'predicted end':>14}{'counted end':>15}{'difference':>12}")
+    print(f"{'program':22}{'machine':9}{'record':34}{'predicted end':>14}{'counted end':>13}{'difference':>12}")
     for row in cycles:
         print(f"{row['program']:22}{row['machine']:9}{row['layer']:34}{row['predicted']:14,}{row['counted']:13,}"
               f"{row['counted'] - row['predicted']:12}")
     print(f"\n{'engine':18}{'machine':9}{'cycles/s':>15}{'slowest':>15}{'fastest':>15}{'MAC/s':>15}  exact")
     for row in engines:
-        print(f"{row['engine']:18}{row['machine']:9}{row['cycles_per_s']:13,.0f}{row['slowest_cycles_per_s']:13,.0f}"
-              f"{row['fastest_cycles_per_s']:13,.0f}{row['macs_per_s']:13,.0f}  yes")
+        print(f"{row['engine']:18}{row['machine']:9}{row['cycles_per_s']:15,.0f}{row['slowest_cycles_per_s']:15,.0f}"
+              f"{row['fastest_cycles_per_s']:15,.0f}{row['macs_per_s']:15,.0f}  yes")
     for row in gates:
         print(f"\nmachine '{row['machine']}': {row['cells']:,} cells, {row['flip_flops']:,} of them flip-flops, "
               f"without memories")

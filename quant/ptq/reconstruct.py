@@ -195,7 +195,7 @@ class _Learner:
                                       {"params": lifts, "lr": how.exponent_rate},
                                       {"params": steps, "lr": how.step_rate}])
         for layer, module in zip(self.layers, soft, strict=True):
-            layer.weight_quantizer = module  # type: ignore[assignment]
+            layer.add_module("weight_quantizer", module)
         settled = int(how.settle * how.iterations) if lifts else 0
         for step in range(how.iterations):
             if step == settled:
