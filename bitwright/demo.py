@@ -6,17 +6,16 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import fx
 
 from bitwright.console import Report, Steps, steps, to_json
 from bitwright.estimate import Estimate, estimate
+from bitwright.networks import program_accuracy
 from bitwright.verify import Verification, verify
 from quant.bits.qbitopt import QBitOpt
 from quant.convert import quantize
 from quant.data.digits import DIGITS_EXPONENT, DIGITS_FORMAT, digits
-from quant.data.split import Split
 from quant.lower import FitError, Lowered, lower_with_report
 from quant.networks import DigitsNet
 from quant.ptq.reconstruct import Reconstruction, reconstruct
@@ -24,15 +23,13 @@ from quant.training.evaluate import accuracy
 from quant.training.loop import train
 from quant.training.norms import reestimate_norms
 from quant.training.recipe import FLOAT, QAT, Recipe
-from sim.atomic import atomic_write_text
+from sim.atomic import atomic_write_text, made_folder
 from sim.cost_table import cost_table
 from sim.energy import Energy
-from sim.errors import InputError
 from sim.files import save_program
 from sim.machine import Machine
 from sim.plan import Plan, plan
 from sim.program import Program
-from sim.simulate import simulate
 from sim.technology import Technology, load_technology
 
 __all__ = ["Budget", "Summary", "demo", "demo_report"]
@@ -189,23 +186,9 @@ class _Demo:
         self.summary.tensors_compared += result.tensors_compared
 
 
-def _make_folder(out: Path) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot make the folder '{out}': {error.strerror}") from None
-
-
 def energy_band(energy: Energy) -> dict[str, float]:
     """Energy of one image with its band [pJ]."""
     return {"low": energy.low_pj, "nominal": energy.nominal_pj, "high": energy.high_pj}
-
-
-def program_accuracy(program: Program, data: Split) -> float:
-    """Share of images on which the largest output code is the label's."""
-    (source,), (target,) = program.inputs, program.outputs
-    logits = simulate(program, {source.name: data.codes.numpy()})[target.name].reshape(len(data), -1)
-    return float(np.mean(logits.argmax(axis=1) == data.labels.numpy()))
 
 
 def demo(out: Path, machine: Machine, images: int, seed: int) -> Summary:
@@ -224,7 +207,7 @@ def demo(out: Path, machine: Machine, images: int, seed: int) -> Summary:
     with steps("demo", 5 + 3 * 3) as progress:
         run = _Demo(machine, images, seed, progress)
         run.check_machine()
-        _make_folder(out)
+        made_folder(out)
         net = run.float_network()
         progress.done("float network trained")
         programs = {"qil": run.qil(net)}

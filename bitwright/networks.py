@@ -19,6 +19,7 @@ from sim.atomic import atomic_write_text
 from sim.errors import InputError
 from sim.files import save_program
 from sim.machine import Machine
+from sim.program import Program
 from sim.simulate import simulate
 
 __all__ = ["calibration_images", "lowered_for", "parse_bits", "program_accuracy", "write_network"]
@@ -51,14 +52,14 @@ def lowered_for(model: nn.Module, data: DataSet, machine: Machine) -> Lowered:
                              window=machine.window, terms=machine.terms)
 
 
-def program_accuracy(lowered: Lowered, data: Images) -> float:
+def program_accuracy(program: Program, data: Images) -> float:
     """Share of images on which the largest output code is the label's, in the simulator."""
-    (source,), (target,) = lowered.program.inputs, lowered.program.outputs
+    (source,), (target,) = program.inputs, program.outputs
     right = 0
     for at in range(0, len(data), CHUNK):
         which = torch.arange(at, min(at + CHUNK, len(data)))
         codes = (data.values(which) * 2.0**-data.exponent).to(torch.int32).numpy()
-        logits = simulate(lowered.program, {source.name: codes})[target.name].reshape(len(which), -1)
+        logits = simulate(program, {source.name: codes})[target.name].reshape(len(which), -1)
         right += int(np.count_nonzero(logits.argmax(axis=1) == data.labels[which].numpy()))
     return right / len(data)
 

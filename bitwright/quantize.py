@@ -58,7 +58,7 @@ def run_quantize(network: str, weights: Path, data_name: str, scheme: str, bits:
     lowered = lowered_for(model, data, target)
     message("accuracy of the Program in the simulator")
     sets = {"validation": data.validation, "test": data.test, "held_out": data.held_out}
-    found = {name: program_accuracy(lowered, split) for name, split in sets.items() if split is not None}
+    found = {name: program_accuracy(lowered.program, split) for name, split in sets.items() if split is not None}
     summary = {
         "network": network, "data": data_name, "scheme": scheme, "bits": bits, "accuracy": found,
         "distances": errors, "moved": moves, "fit_error_codes": max(e.error for e in lowered.errors.values()),

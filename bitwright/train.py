@@ -154,7 +154,7 @@ def _finish(asked: Training, recipe: Recipe, data: DataSet, model: nn.Module, ma
     sets = {name: images for name, images in (("validation", data.validation), ("test", data.test),
                                               ("held_out", data.held_out)) if images is not None}
     message("accuracy of the network" if lowered is None else "accuracy of the Program in the simulator")
-    found = {name: accuracy(model, images) if lowered is None else program_accuracy(lowered, images)
+    found = {name: accuracy(model, images) if lowered is None else program_accuracy(lowered.program, images)
              for name, images in sets.items()}
     summary: dict[str, Any] = {
         "network": asked.network, "data": asked.data, "scheme": asked.scheme, "bits": list(asked.bits),

@@ -127,7 +127,7 @@ class QBitOpt:
         return {"sensitivity": self._sensitivity.state(), "history": [asdict(update) for update in self.history]}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a state, in place of `start`, with a model that was restored as well.
+        """Go on from a state, after `start` as the first time, with a model that was restored as well.
 
         What quantizers read comes again with the next batch: `losses` has to wait for it.
         """

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor, fx
 
-__all__ = ["Prefix", "run_nodes"]
+__all__ = ["CHUNK", "Prefix", "between", "run_nodes"]
 
 CHUNK = 128
 """Images that go through the graph together."""

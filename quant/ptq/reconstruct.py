@@ -21,7 +21,7 @@ from quant.checks import check_data, check_runs
 from quant.convert import round_biases
 from quant.graph import Stage, stages, trace
 from quant.ptq.loss import distance, loss_exponent
-from quant.ptq.prefix import Prefix, between, run_nodes
+from quant.ptq.prefix import CHUNK, Prefix, between, run_nodes
 from quant.ptq.rounding import SoftRounding
 from quant.ptq.units import Unit, layer_of, units
 from quant.quantizers.base import ActivationQuantizer, Quantizer
@@ -181,8 +181,8 @@ class _Learner:
 
     def _outputs(self) -> Tensor:
         with torch.no_grad():
-            return torch.cat([run_nodes(self.graph, self.nodes, {n: v[at : at + 128] for n, v in self.inputs.items()})
-                              [self.end] for at in range(0, len(self.target), 128)])
+            return torch.cat([run_nodes(self.graph, self.nodes, {n: v[at : at + CHUNK] for n, v in self.inputs.items()})
+                              [self.end] for at in range(0, len(self.target), CHUNK)])
 
     def _learn_weights(self) -> None:
         how = self.how

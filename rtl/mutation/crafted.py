@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -138,12 +139,13 @@ def _conv(rng: np.random.Generator, name: str, source: Tensor, target: Tensor, *
     channels, fmt = target.parts[0], Format(bits, kind)
     weights = rng.integers(fmt.low, fmt.high + 1, (channels, source.channels, *kernel)).astype(np.int8)
     ones, zeros = [[1]] * channels, np.zeros(channels, np.int64)
-    extra: Mapping[str, object] = {} if residual is None else {
-        "residual": residual.name, "residual_part": residual_part,
-        "residual_multiplier": digits_of(residual_digits or ones)}
-    return Conv(name, source.name, target.name, weights, fmt, digits_of(digits or ones),
+    conv = Conv(name, source.name, target.name, weights, fmt, digits_of(digits or ones),
                 zeros if shift is None else shift, zeros if offset is None else offset, target.format.low,
-                target.format.high, stride=stride, dilation=dilation, pads=pads, **extra)  # type: ignore[arg-type]
+                target.format.high, stride=stride, dilation=dilation, pads=pads)
+    if residual is None:
+        return conv
+    return replace(conv, residual=residual.name, residual_part=residual_part,
+                   residual_multiplier=digits_of(residual_digits or ones))
 
 
 def _program(tensors: Sequence[Tensor], records: Sequence[Conv | Pool], mode: Rounding = "half_up") -> Program:

@@ -166,7 +166,7 @@ def test_bad_input_is_one_sentence_and_exit_1(run: Run, path: Path, tmp_path: Pa
         (("simulate", path, "-i", tmp_path / "big.npz"), "bitwright: inputs must be "),
         (("simulate", path, "-o", tmp_path / "no" / "out.npz"), "bitwright: "),
         (("generate", "-m", "tiny", "-o", path), "bitwright: "),
-        (("demo", "-o", path), f"bitwright: cannot make the folder '{path}': "),
+        (("demo", "-o", path), f"bitwright: cannot create the folder {path}: "),
         (("allocate", path, "-s", tmp_path, "-b", "energy_pj=1"), "bitwright: cannot read sensitivities "),
     ):
         status, out, error = run(*arguments)
