@@ -79,6 +79,39 @@ def test_weights_end_on_a_strict_grid(
     assert exponents or moved > 50
 
 
+def test_a_rounding_that_is_worse_is_not_kept(
+        float_net: nn.Module, splits: tuple[Split, Split], as_digits: Quantize) -> None:
+    """One enormous step throws every weight to one side: the units keep the nearest codes and their steps instead."""
+    images = splits[0].first(64).images
+    model = as_digits(float_net, images, "power_of_two", 4)
+    nearest = [(layer.weight_quantizer(layer.weight).detach(), layer.weight_quantizer.exponent.clone())
+               for layer in layers(model)]
+    errors: dict[str, tuple[float, float]] = {}
+    reconstruct(model, float_net, images, Reconstruction(iterations=1, rate=1e3, exponent_rate=1e3),
+                progress=lambda name, before, after: errors.update({name: (before, after)}))
+    assert all(after <= before for before, after in errors.values())
+    kept = [torch.equal(layer.weight.detach(), weight) and torch.equal(layer.weight_quantizer.exponent, exponent)
+            for layer, (weight, exponent) in zip(layers(model), nearest, strict=True)]
+    assert sum(kept) >= 5
+
+
+def test_biases_are_whole_accumulator_steps(
+        float_net: nn.Module, splits: tuple[Split, Split], as_digits: Quantize) -> None:
+    """However exponents have moved, a bias is a whole number of weight steps times input steps."""
+    model = as_digits(float_net, splits[0].images, "power_of_two", 2)
+    reconstruct(model, float_net, splits[0].first(64).images, Reconstruction(iterations=30))
+    found = stages(model)
+    steps = {stage.end: model.get_submodule(stage.quantizer).scale for stage in found if stage.quantizer}
+    checked = 0
+    for stage in found:
+        if stage.kind in ("conv", "linear"):
+            layer = model.get_submodule(stage.name)
+            whole = layer.bias / (layer.weight_quantizer.scale * steps[stage.source])
+            assert torch.equal(whole, whole.round()), stage.name
+            checked += int((whole != 0).sum())
+    assert checked > 50
+
+
 def test_exponents_are_learnt_by_an_octave_at_most(
         float_net: nn.Module, splits: tuple[Split, Split], as_digits: Quantize) -> None:
     """A learnt exponent is one of the two next to the best real step's, and some differ from the best by error."""

@@ -45,6 +45,20 @@ def test_one_process_is_the_first_and_takes_all() -> None:
     check_share(7)
 
 
+@pytest.mark.parametrize("processes", [2, 3])
+def test_processes_take_disjoint_shares(monkeypatch: pytest.MonkeyPatch, processes: int) -> None:
+    """Together they take every image of a batch, each as many as the others."""
+    monkeypatch.setattr("torch.distributed.is_initialized", lambda: True)
+    monkeypatch.setattr("torch.distributed.get_world_size", lambda: processes)
+    batch, taken = torch.arange(100, 112), []
+    for rank in range(processes):
+        monkeypatch.setattr("torch.distributed.get_rank", lambda rank=rank: rank)
+        assert is_first() == (rank == 0)
+        taken.append(share(batch))
+    assert {len(part) for part in taken} == {12 // processes}
+    assert torch.cat(taken).sort().values.tolist() == batch.tolist()
+
+
 def test_batches_must_be_shared_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
     """An odd batch cannot be shared by two."""
     monkeypatch.setattr("quant.training.distributed.count", lambda: 2)
