@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sim.digits import multipliers
 from sim.inputs import check_inputs
-from sim.kernels import dense_conv, depthwise_conv, max_pool
+from sim.loops import dense_conv, depthwise_conv, max_pool
 from sim.program import Program
 from sim.records import Conv, Load, Pads, Pool, Store, Tensor
 from sim.requantize import ROUNDING_MODES, requantize_maps

@@ -7,7 +7,7 @@ import pytest
 from numpy.lib.stride_tricks import sliding_window_view
 
 from sim.formats import Format, Kind
-from sim.kernels import dense_conv, depthwise_conv, max_pool
+from sim.loops import dense_conv, depthwise_conv, max_pool
 
 
 def windows(maps: np.ndarray, kernel: tuple[int, int], stride: int, dilation: int) -> np.ndarray:

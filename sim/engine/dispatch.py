@@ -1,0 +1,73 @@
+"""Which kernel computes a layer: decided by its formats, its shape and the instructions of the CPU, never by a clock.
+
+`candidates` names every kernel that is exact for a layer; `chosen` is the first of them in the order that measurements on
+real layers gave (docs/simulator.md has them).
+"""
+
+from __future__ import annotations
+
+from sim.engine.buffers import Buffer
+from sim.kernels.words import STEP_BYTES, TILE_CHANNELS, TILE_PIXELS
+from sim.records import Conv
+
+__all__ = ["conv_kernels"]
+
+COPY_CYCLES = 3
+"""To copy 64 bytes of a window; 16 windows times 64 bytes times 16 channels take 16."""
+VECTORS = {"avx512": (4, 3, 2, 1), "avx2": (2,), "portable": (2,)}
+LANES = {"avx512": 16, "avx2": 8, "portable": 8}
+
+
+def conv_kernels(conv: Conv, source: Buffer, output: tuple[int, int], isa: str) -> list[str]:
+    """Kernels that are exact for `conv`, the best first.
+
+    Parameters
+    ----------
+    conv : Conv
+    source : Buffer
+        Of its input.
+    output : (height, width)
+    isa : str
+        Rung of `sim.kernels.isa`.
+    """
+    if conv.depthwise:
+        return _depthwise(conv, isa)
+    vectors = "avx512" if isa == "amx" else isa
+    kernels = [f"multiply.{vectors}_{count}" for count in _by_waste(conv.channels, vectors)]
+    if isa == "amx":
+        kernels = [*_tiles(conv, source, output), *kernels]
+    return kernels
+
+
+def _depthwise(conv: Conv, isa: str) -> list[str]:
+    kernels = ["depthwise.taps"]
+    if isa in ("avx512", "amx"):
+        kernels = ["depthwise.quads", *kernels]
+        height, width = conv.kernel
+        if width == 3 and 2 <= height <= 4 and conv.stride <= 2 and conv.dilation == 1:
+            kernels = [f"depthwise.columns_{conv.stride}", *kernels]
+    return kernels
+
+
+def _by_waste(channels: int, isa: str) -> list[int]:
+    """Vectors of a tile, those that leave the fewest lanes idle first, wide ones before narrow ones."""
+    needed = -(-channels // LANES[isa])
+    return sorted(VECTORS[isa], key=lambda count: (-(-needed // count) * count, -count))
+
+
+def _tiles(conv: Conv, source: Buffer, output: tuple[int, int]) -> list[str]:
+    """Both ways to use tiles, that of fewer cycles first."""
+    (height, width), (kernel_height, kernel_width) = output, conv.kernel
+    channels, dilated = source.geometry.channels, conv.dilation > 1
+    taps, run = (kernel_height * kernel_width, channels) if dilated else (kernel_height, kernel_width * channels)
+    panels = -(-conv.channels // TILE_CHANNELS) * TILE_CHANNELS // 16
+    steps = -(-taps * run // STEP_BYTES)
+    copied = -(-height * width // TILE_PIXELS) * TILE_PIXELS
+    packed = copied * steps * (panels + COPY_CYCLES)
+    if conv.stride > 1:
+        return ["tiles.packed"]
+    virtual = -(-((height - 1) * source.row_pixels + width) // TILE_PIXELS) * TILE_PIXELS
+    direct = virtual * taps * -(-run // STEP_BYTES) * panels
+    return ["tiles.direct", "tiles.packed"] if direct <= packed else ["tiles.packed", "tiles.direct"]
+
+

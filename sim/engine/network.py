@@ -1,0 +1,160 @@
+"""A Program made ready to run: operations in one table, and the memory that a run needs."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Collection, Mapping
+from typing import assert_never
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.engine.buffers import ALIGNMENT, Buffer, lay_out
+from sim.engine.dispatch import conv_kernels
+from sim.engine.operations import (
+    Operation,
+    conv_operation,
+    copy_operation,
+    enter_operation,
+    leave_operation,
+    pool_operation,
+)
+from sim.errors import InputError
+from sim.kernels import words
+from sim.kernels.library import library
+from sim.program import Program
+from sim.records import Conv, Load, Pool, Store, Tensor, writes
+
+__all__ = ["Network", "Worker"]
+
+Bytes = NDArray[np.uint8]
+Words = NDArray[np.int64]
+
+
+class Network:
+    """A Program for one rung of instructions, with the tensors that leave it.
+
+    Parameters
+    ----------
+    program : Program
+    leaving : collection of str
+        Tensors that the host wants.
+    isa : str
+    kernels : mapping of str to str
+        Kernels of layers by name, instead of those that the dispatch chooses.
+
+    Raises
+    ------
+    InputError
+        If a kernel in `kernels` cannot compute its layer, or the layer is unknown.
+    """
+
+    def __init__(self, program: Program, leaving: Collection[str], isa: str, kernels: Mapping[str, str]) -> None:
+        self.program, self.isa = program, isa
+        self.slots = {name: 1 + i for i, name in enumerate((*(t.name for t in program.inputs), *leaving))}
+        self.arena = lay_out(program, 8 * (1 + len(self.slots)), {*leaving, *(t.name for t in program.inputs)})
+        self.operations = self._operations(leaving, kernels)
+        self._constants: list[NDArray[np.generic]] = []
+        scratch = self.arena.reserve(max(operation.scratch_bytes for operation in self.operations) + ALIGNMENT)
+        unwanted = self.arena.reserve(4 * max(tensor.channels for tensor in program.tensors) + ALIGNMENT)
+        self.arena_bytes = self.arena.bytes + self._slack()
+        self._rows = np.zeros((len(self.operations), words.WORDS), np.int64)
+        self._table = np.zeros((len(self.operations), 2), np.int64)
+        for row, entry, operation in zip(self._rows, self._table, self.operations, strict=True):
+            self._fill(row, operation, scratch, unwanted)
+            entry[:] = library().address(operation.kernel), row.ctypes.data
+        self._run = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 5)(library().address("network.run"))
+
+    def run(self, arena_address: int, first: int, last: int) -> None:
+        """Images first .. last - 1, of and into the host's arrays that the arena has; without holding the GIL."""
+        self._run(self._table.ctypes.data, len(self._table), arena_address, first, last)
+
+    def _operations(self, leaving: Collection[str], kernels: Mapping[str, str]) -> list[Operation]:
+        program, buffers = self.program, self.arena.buffers
+        unknown = set(kernels) - {conv.name for conv in program.convs}
+        if unknown:
+            raise InputError(f"no convolution named '{min(unknown)}' in the program")
+        operations = [enter_operation(t.name, buffers[t.name], t.format.low, self.slots[t.name])
+                      for t in program.inputs]
+        for record in program.records:
+            match record:
+                case Conv():
+                    kernel = self._kernel(record, buffers[record.input], kernels.get(record.name))
+                    operations.append(conv_operation(program, record, buffers, kernel))
+                case Pool():
+                    operations.append(pool_operation(record, buffers[record.input], buffers[record.output], self.isa))
+                case Load() | Store():
+                    if writes(record) is not None:
+                        operations.append(self._copy(record))
+                case _:
+                    assert_never(record)
+        return [*operations, *(self._leave(program.tensor(name)) for name in leaving)]
+
+    def _kernel(self, conv: Conv, source: Buffer, wanted: str | None) -> str:
+        target = self.program.tensor(conv.output)
+        possible = conv_kernels(conv, source, (target.height, target.width), self.isa)
+        if wanted is not None and wanted not in possible:
+            raise InputError(f"layer '{conv.name}' can be computed by {', '.join(possible)}, not {wanted}")
+        return wanted or possible[0]
+
+    def _copy(self, record: Load | Store) -> Operation:
+        target = self.program.tensor(record.output)
+        part = record.output_part if isinstance(record, Store) else None
+        channel = 0 if part is None else target.part_slice(part).start
+        return copy_operation(record, self.arena.buffers[record.input], self.arena.buffers[record.output], channel)
+
+    def _leave(self, tensor: Tensor) -> Operation:
+        buffer = self.arena.buffers[tensor.name]
+        lowest = tensor.format.low if buffer.geometry.code_bytes == 1 else 0
+        return leave_operation(tensor.name, buffer, lowest, self.slots[tensor.name])
+
+    def _fill(self, row: Words, operation: Operation, scratch: int, unwanted: int) -> None:
+        for index, value in operation.words.items():
+            row[index] = value
+        for index, array in operation.constants.items():
+            aligned = _aligned(array)
+            self._constants.append(aligned)
+            row[index] = aligned.ctypes.data
+        if operation.requantizer is not None:
+            row[words.REQUANTIZER] = library().address(operation.requantizer)
+        row[words.SCRATCH] = scratch
+        if operation.unwanted:
+            row[words.UNWANTED] = unwanted
+
+    def _slack(self) -> int:
+        """Bytes behind the arena that a kernel may read, though no result depends on them."""
+        pixels = max(buffer.pixel_bytes for buffer in self.arena.all)
+        return words.TILE_PIXELS * pixels + 4 * words.STEP_BYTES
+
+
+class Worker:
+    """Memory of one thread, borders filled, and the host's arrays that it works on."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self._memory = np.zeros(network.arena_bytes + ALIGNMENT, np.uint8)
+        skipped = -self._memory.ctypes.data % ALIGNMENT
+        self._bytes: Bytes = self._memory[skipped : skipped + network.arena_bytes]
+        for buffer in network.arena.all:
+            if buffer.geometry.fill:
+                self._bytes[buffer.start : buffer.start + buffer.bytes] = buffer.geometry.fill
+        self._held: Mapping[str, NDArray[np.generic]] = {}
+
+    def run(self, arrays: Mapping[str, NDArray[np.generic]], first: int, last: int) -> None:
+        """Images first .. last - 1 of `arrays`: uint8 inputs, int32 tensors that leave, all C contiguous."""
+        self._held = arrays
+        header = self._bytes[: 8 * (1 + len(self.network.slots))].view(np.int64)
+        for name, slot in self.network.slots.items():
+            header[slot] = arrays[name].ctypes.data
+        self.network.run(self._bytes.ctypes.data, first, last)
+
+
+def _aligned(array: NDArray[np.generic]) -> NDArray[np.generic]:
+    """A copy that starts at a cache line."""
+    room = np.empty(array.nbytes + 2 * ALIGNMENT, np.uint8)
+    start = -room.ctypes.data % ALIGNMENT
+    copy = room[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+    copy[...] = array
+    return copy
+
+

@@ -1,0 +1,114 @@
+"""Constants of the requantizer of a layer, and the proof that 32 bits are enough for it.
+
+With stored codes s = a - a_low and r' = r - r_low the requantizer of channel o is
+
+    v = offset + M * (S + a_low * sum(w)) + R * (r' + r_low),    S = sum(w * s)
+
+Beyond some S the result is at its clamp whatever the residual is. Clamped to that interval, S gives the same result, and
+M * S + R * r' + constant mostly fits 32 bits; integers modulo 2**32 form a ring, so only v itself has to fit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.digits import multipliers
+from sim.formats import Format
+from sim.kernels.words import LANES, NARROW_FIELDS, WIDE_FIELDS
+from sim.program import Program
+from sim.records import Conv
+
+__all__ = ["Requantizer", "requantizer"]
+
+Ints = NDArray[np.int64]
+INT32 = np.iinfo(np.int32)
+
+
+@dataclass(frozen=True)
+class Requantizer:
+    """`kernel` of `sim.kernels.requantizer`, its table of channels, and its numbers for all channels."""
+
+    kernel: str
+    table: NDArray[np.int32] | NDArray[np.int64]
+    zero: int
+    low: int
+    high: int
+    wrap: int
+
+
+def requantizer(program: Program, conv: Conv) -> Requantizer:
+    """The fastest one that is exact for `conv`."""
+    source, target = program.tensor(conv.input).format, program.tensor(conv.output).format
+    residual = program.tensor(conv.residual).format if conv.residual is not None else None
+    stored = target.bits <= 8
+    lowest = target.low if stored else 0
+    zero, low, high = target.zero_point - lowest, conv.low - lowest, conv.high - lowest
+    base = source.low * conv.weight_values.sum(axis=(1, 2, 3))
+    gain = multipliers(conv.multiplier)
+    residual_gain = multipliers(conv.residual_multiplier) if residual else np.zeros(conv.channels, np.int64)
+    # Half an LSB, less one for ties to even: there the last bit of the quotient is added, which rounds odd ones up.
+    half = np.where(conv.shift > 0, np.int64(1) << np.maximum(conv.shift - 1, 0), 0)
+    even = program.rounding == "half_even"
+    rounding = {"half_up": half, "half_even": np.maximum(half - 1, 0), "floor": 0 * half}[program.rounding]
+    odd = ((conv.shift > 0) & even).astype(np.int64)
+    offset = conv.offset + rounding + (residual_gain * residual.low if residual else 0)
+    suffix = "_residual" if residual else ""
+    if stored and not _wraps(program, conv, source):
+        span = _spans(conv, source)
+        clamp = _interval(span, gain, residual_gain, residual, offset + gain * base, conv.shift, odd, low - zero,
+                          high - zero)
+        if clamp is not None:
+            columns = dict(zip(NARROW_FIELDS, (*clamp, gain, offset + gain * base, conv.shift, odd, residual_gain),
+                               strict=True))
+            return Requantizer(f"narrow{suffix}{'_even' * even}", _table(columns, np.int32), zero, low, high, 0)
+    columns = dict(zip(WIDE_FIELDS, (base, gain, offset, conv.shift, odd, residual_gain), strict=True))
+    return Requantizer(f"wide{suffix}{'' if stored else '_32'}", _table(columns, np.int64), zero, low, high,
+                       64 - program.acc_bits)
+
+
+def _wraps(program: Program, conv: Conv, source: Format) -> bool:
+    """Whether some sum may leave the accumulator."""
+    reach = np.abs(conv.weight_values).sum(axis=(1, 2, 3)) * source.magnitude
+    return program.wrap and int(reach.max()) >= 1 << (program.acc_bits - 1)
+
+
+def _spans(conv: Conv, source: Format) -> tuple[Ints, Ints]:
+    """Smallest and largest S of every channel."""
+    values, most = conv.weight_values, source.high - source.low
+    negative, positive = (part.sum(axis=(1, 2, 3)) for part in (np.minimum(values, 0), np.maximum(values, 0)))
+    return negative * most, positive * most
+
+
+def _interval(span: tuple[Ints, Ints], gain: Ints, residual_gain: Ints, residual: Format | None, offset: Ints,
+              shift: Ints, odd: Ints, low: int, high: int) -> tuple[Ints, Ints] | None:
+    """Clamps of S, exact for every code of the residual, with which v fits 32 bits; None if there are none.
+
+    A result is v >> shift, clamped to low..high, with v = offset + gain * S + residual_gain * r, to which `odd` may be added.
+    """
+    least, most = (np.where(gain < 0, -a, b) for a, b in (span[::-1], span))
+    if np.any(span[0] < INT32.min) or np.any(span[1] > INT32.max) or int(shift.max()) > 31:
+        return None
+    step = np.abs(gain)
+    other = residual_gain * (residual.high - residual.low if residual else 0)
+    other_least, other_most = np.minimum(other, 0), np.maximum(other, 0)
+    # With gain * S up to `bottom` the result is low whatever r is, from `top` on it is high.
+    bottom = ((low + np.int64(1)) << shift) - 1 - odd - offset - other_most
+    top = (np.int64(high) << shift) - offset - other_least
+    divisor = np.maximum(step, 1)
+    first = np.where(step == 0, 0, np.clip(bottom // divisor, least, most))
+    last = np.where(step == 0, 0, np.maximum(np.clip(-(-top // divisor), least, most), first))
+    if (np.any(offset + step * first + other_least < INT32.min)
+            or np.any(offset + step * last + other_most + odd > INT32.max)):
+        return None
+    return np.where(gain < 0, -last, first), np.where(gain < 0, -first, last)
+
+
+def _table(columns: dict[str, Ints], dtype: type[np.int32] | type[np.int64]) -> NDArray[np.int32] | NDArray[np.int64]:
+    """Shape (groups of channels, fields, LANES); channels beyond the last are 0."""
+    channels = len(next(iter(columns.values())))
+    table = np.zeros((-(-channels // LANES) * LANES, len(columns)), np.int64)
+    table[:channels] = np.stack(list(columns.values()), axis=1)
+    return np.ascontiguousarray(table.reshape(-1, LANES, len(columns)).transpose(0, 2, 1)).astype(dtype)

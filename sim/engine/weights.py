@@ -1,0 +1,78 @@
+"""Weights in the order in which a kernel reads them."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.kernels.words import DEPTHWISE_CHANNELS, STEP_BYTES, TILE_CHANNELS
+from sim.records import Conv
+
+__all__ = ["pieces", "quad_panels", "step_panels", "tap_quads", "tap_rows", "window_columns"]
+
+Values = NDArray[np.int64]
+
+
+def pieces(conv: Conv) -> Values:
+    """What the weights mean, shape (O, pieces, bytes): a window is that many pieces of memory, its channels innermost.
+
+    Without dilation a kernel row is one piece.
+    """
+    values = conv.weight_values.transpose(0, 2, 3, 1)
+    outputs, height, width, channels = values.shape
+    if conv.dilation == 1:
+        return values.reshape(outputs, height, width * channels)
+    return values.reshape(outputs, height * width, channels)
+
+
+def quad_panels(values: Values, block: int) -> NDArray[np.int8]:
+    """Pieces as int8 `[panel][piece][quad][channel of the panel][4]`; what is missing is 0."""
+    outputs, count, size = values.shape
+    panels, quads = -(-outputs // block), -(-size // 4)
+    padded = np.zeros((panels * block, count, quads * 4), np.int8)
+    padded[:outputs, :, :size] = values
+    return np.ascontiguousarray(padded.reshape(panels, block, count, quads, 4).transpose(0, 2, 3, 1, 4))
+
+
+def step_panels(values: Values) -> NDArray[np.int8]:
+    """Pieces as int8 `[panel][piece][step][half][16 quads][16 channels][4]`, as tiles want them."""
+    outputs, count, size = values.shape
+    panels, steps = -(-outputs // TILE_CHANNELS), -(-size // STEP_BYTES)
+    padded = np.zeros((panels * TILE_CHANNELS, count, steps * STEP_BYTES), np.int8)
+    padded[:outputs, :, :size] = values
+    return np.ascontiguousarray(padded.reshape(panels, 2, 16, count, steps, 16, 4).transpose(0, 3, 4, 1, 5, 2, 6))
+
+
+def tap_rows(values: Values) -> NDArray[np.int8]:
+    """Depthwise weights (C, kh, kw) as `[group of 16][tap][channel]`."""
+    taps = values.reshape(len(values), -1)
+    groups = -(-len(taps) // 16)
+    padded = np.zeros((groups * 16, taps.shape[1]), np.int8)
+    padded[: len(taps)] = taps
+    return np.ascontiguousarray(padded.reshape(groups, 16, -1).transpose(0, 2, 1))
+
+
+def tap_quads(values: Values) -> NDArray[np.int8]:
+    """Depthwise weights (C, kh, kw) as `[group of 64][quad of taps][interleaved channel][4]`."""
+    taps = values.reshape(len(values), -1)
+    padded = np.zeros((len(taps), -(-taps.shape[1] // 4) * 4), np.int64)
+    padded[:, : taps.shape[1]] = taps
+    return _interleaved(padded.reshape(len(taps), -1, 4))
+
+
+def window_columns(values: Values) -> NDArray[np.int8]:
+    """Depthwise weights (C, up to 4, kw) as `[group of 64][column][interleaved channel][4]`."""
+    channels, height, width = values.shape
+    padded = np.zeros((channels, width, 4), np.int64)
+    padded[:, :, :height] = values.transpose(0, 2, 1)
+    return _interleaved(padded)
+
+
+def _interleaved(quads: Values) -> NDArray[np.int8]:
+    """From (C, quads, 4): vector q of 16 channels has, in 128-bit lane l, channels 16 l + 4 q and the three after it."""
+    channels, count, _ = quads.shape
+    groups = -(-channels // DEPTHWISE_CHANNELS)
+    padded = np.zeros((groups * DEPTHWISE_CHANNELS, count, 4), np.int8)
+    padded[:channels] = quads
+    by_lane = padded.reshape(groups, 4, 4, 4, count, 4)  # group, l, q, j, quad of taps, tap
+    return np.ascontiguousarray(by_lane.transpose(0, 4, 2, 1, 3, 5)).reshape(groups, count, DEPTHWISE_CHANNELS, 4)

@@ -1,0 +1,151 @@
+"""Kernels as machine code: compiled when first asked for, kept in the user's cache, loaded from there.
+
+What lies in the cache is under a key of everything that it was made from: the text of every file of this package, the
+versions of Numba and llvmlite, the CPU and what it can do. So no other code than that of the files before you runs.
+Loading needs llvmlite alone; Numba is imported when there is something to compile.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+import os
+import tempfile
+import warnings
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import llvmlite.binding as llvm
+
+from sim.cache import cache_directory, prune
+from sim.errors import InputError
+
+__all__ = ["Library", "library", "source_key"]
+
+Symbol = tuple[str, bytes]
+"""Name of the entry, and the object file that defines it."""
+
+
+@cache
+def source_key() -> str:
+    """Names what compiled code depends on."""
+    parts = [file.name.encode() + b"\0" + file.read_bytes() for file in sorted(Path(__file__).parent.glob("*.py"))]
+    features = llvm.get_host_cpu_features()
+    parts += [version("numba").encode(), version("llvmlite").encode(), llvm.get_host_cpu_name().encode(),
+              ",".join(sorted(name for name, there in features.items() if there)).encode(),
+              os.environ.get("NUMBA_CPU_NAME", "").encode(), os.environ.get("NUMBA_CPU_FEATURES", "").encode()]
+    return hashlib.sha256(b"\0".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()[:24]
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """Compiled code: `address` of a C function of 64-bit integers."""
+
+    address: int
+    compiled: bool
+    """Whether it had to be compiled, rather than loaded."""
+
+
+class Library:
+    """The kernels of this process.
+
+    Parameters
+    ----------
+    folder : Path or None
+        Where machine code is kept; None keeps none.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder
+        self._kernels: dict[str, Kernel] = {}
+        self._engine: Any = None
+        self._lock = Lock()
+
+    def address(self, name: str) -> int:
+        """Of the kernel `name`, `<module>.<what>`, as the table KERNELS of `sim.kernels.<module>` has it."""
+        return self.kernel(name).address
+
+    def kernel(self, name: str) -> Kernel:
+        """The kernel, and whether it was compiled for this."""
+        with self._lock:
+            if name not in self._kernels:
+                self._kernels[name] = self._get(name)
+            return self._kernels[name]
+
+    def _get(self, name: str) -> Kernel:
+        kept = self._read(name)
+        symbol = kept or _compile(name)
+        if kept is None:
+            self._keep(name, symbol)
+        return Kernel(self._load(symbol), kept is None)
+
+    def _load(self, symbol: Symbol) -> int:
+        if self._engine is None:
+            llvm.initialize_native_target()
+            llvm.initialize_native_asmprinter()
+            machine = llvm.Target.from_default_triple().create_target_machine(jit=True)
+            self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+        name, code = symbol
+        self._engine.add_object_file(llvm.object_file.ObjectFileRef.from_data(code))
+        self._engine.finalize_object()
+        return int(self._engine.get_function_address(name))
+
+    def _read(self, name: str) -> Symbol | None:
+        """What the cache has; None for nothing, or for a file that is not what was written."""
+        if self.folder is None:
+            return None
+        try:
+            head, _, code = (self.folder / name).read_bytes().partition(b"\n")
+            entry = json.loads(head)
+            whole = hashlib.sha256(code).hexdigest() == entry["sha256"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return (str(entry["symbol"]), code) if whole else None
+
+    def _keep(self, name: str, symbol: Symbol) -> None:
+        if self.folder is None:
+            return
+        entry = {"symbol": symbol[0], "sha256": hashlib.sha256(symbol[1]).hexdigest()}
+        try:
+            self.folder.mkdir(exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=self.folder, prefix=".writing-", delete=False) as file:
+                file.write(json.dumps(entry).encode() + b"\n" + symbol[1])
+            os.replace(file.name, self.folder / name)
+        except OSError as error:
+            self.folder = None
+            _warn(error)
+
+
+@cache
+def library() -> Library:
+    """The kernels, with the user's cache behind them; without one that can be written, a warning says so."""
+    try:
+        place = cache_directory("kernels")
+    except InputError as error:
+        _warn(error)
+        return Library(None)
+    folder = place / source_key()
+    if not folder.exists():
+        prune(place)
+    return Library(folder)
+
+
+def _warn(reason: Exception) -> None:
+    warnings.warn(f"kernels are compiled anew by every process: {reason}", RuntimeWarning, stacklevel=2)
+
+
+def _compile(name: str) -> Symbol:
+    """Have Numba compile a kernel; the result needs nothing of Numba or Python."""
+    from numba import cfunc, types  # half a second, which a full cache saves
+
+    module, _, what = name.partition(".")
+    function = importlib.import_module(f"sim.kernels.{module}").KERNELS[what]()
+    count = function.__code__.co_argcount
+    compiled = cfunc(types.void(*[types.int64] * count), error_model="numpy")(function)
+    # Numba has no public name for the object file; the text of inspect_llvm() would have to be compiled twice.
+    return compiled.native_name, compiled._library._get_compiled_object()

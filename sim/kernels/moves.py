@@ -1,0 +1,103 @@
+"""Codes from the host's arrays into the arena, back, and from place to place.
+
+The host's arrays are (N, channels, height, width), those of the arena (height, width, channels) with unsigned codes:
+what is stored is the code less the smallest of its format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sim.kernels.ir import I8, I32, I64, Code, Loop, emitted
+from sim.kernels.op import integer
+from sim.kernels.words import (
+    CHANNELS,
+    HEIGHT,
+    HOST,
+    IMAGE,
+    RUN,
+    SOURCE,
+    SOURCE_PIXEL,
+    SOURCE_ROW,
+    TARGET,
+    TARGET_PIXEL,
+    TARGET_ROW,
+    WIDTH,
+    ZERO,
+)
+
+__all__ = ["KERNELS"]
+
+
+@emitted
+def _byte(code: Code, address):  # type: ignore[no-untyped-def]
+    return code.zext(code.load(I8, address), I64)
+
+
+@emitted
+def _set_byte(code: Code, address, value):  # type: ignore[no-untyped-def]
+    code.store(code.trunc(value, I8), address)
+
+
+@emitted
+def _word(code: Code, address):  # type: ignore[no-untyped-def]
+    return code.sext(code.load(I32, address), I64)
+
+
+@emitted
+def _set_word(code: Code, address, value):  # type: ignore[no-untyped-def]
+    code.store(code.trunc(value, I32), address)
+
+
+@emitted
+def _copy(code: Code, source, target, count):  # type: ignore[no-untyped-def]
+    loop = Loop(code, count, [])
+    code.store(code.load(I8, code.add(source, loop.index)), code.add(target, loop.index))
+    loop.end([])
+
+
+def _enter() -> Callable[..., None]:
+    def enter(op, arena):  # type: ignore[no-untyped-def]
+        channels, height, width = integer(op, CHANNELS), integer(op, HEIGHT), integer(op, WIDTH)
+        source = integer(arena, integer(op, HOST)) + integer(arena, IMAGE) * channels * height * width
+        target, pixel, lowest = arena + integer(op, TARGET), integer(op, TARGET_PIXEL), integer(op, ZERO)
+        for y in range(height):
+            for c in range(channels):
+                row, place = source + (c * height + y) * width, target + y * integer(op, TARGET_ROW) + c
+                for x in range(width):
+                    _set_byte(place + x * pixel, _byte(row + x) - lowest)
+
+    return enter
+
+
+def _leave(wide: bool) -> Callable[[], Callable[..., None]]:
+    size, read = (4, _word) if wide else (1, _byte)
+
+    def build() -> Callable[..., None]:
+        def leave(op, arena):  # type: ignore[no-untyped-def]
+            channels, height, width = integer(op, CHANNELS), integer(op, HEIGHT), integer(op, WIDTH)
+            target = integer(arena, integer(op, HOST)) + integer(arena, IMAGE) * channels * height * width * 4
+            source, pixel, lowest = arena + integer(op, SOURCE), integer(op, SOURCE_PIXEL), integer(op, ZERO)
+            for y in range(height):
+                for c in range(channels):
+                    row, place = source + y * integer(op, SOURCE_ROW) + c * size, target + (c * height + y) * width * 4
+                    for x in range(width):
+                        _set_word(place + 4 * x, read(row + x * pixel) + lowest)
+
+        return leave
+
+    return build
+
+
+def _copy_rows() -> Callable[..., None]:
+    def copy(op, arena):  # type: ignore[no-untyped-def]
+        for y in range(integer(op, HEIGHT)):
+            source = arena + integer(op, SOURCE) + y * integer(op, SOURCE_ROW)
+            target = arena + integer(op, TARGET) + y * integer(op, TARGET_ROW)
+            for x in range(integer(op, WIDTH)):
+                _copy(source + x * integer(op, SOURCE_PIXEL), target + x * integer(op, TARGET_PIXEL), integer(op, RUN))
+
+    return copy
+
+
+KERNELS = {"enter": _enter, "leave_8": _leave(wide=False), "leave_32": _leave(wide=True), "copy": _copy_rows}

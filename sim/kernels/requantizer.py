@@ -1,0 +1,129 @@
+"""From sums to stored codes: the requantizer of `sim.requantize` for a row of channels at once.
+
+A kernel takes (op, sums, row_bytes, rows, first, count, targets, residuals): sums of `count` channels from channel
+`first` on, int32, a row for each of `rows` pixels, and the addresses of the pixels' targets and residuals.
+
+    narrow  32 bits: `sim.engine.parameters` has proved that no sum, clamped where the result no longer changes,
+            leaves them
+    wide    64 bits, accumulators that wrap, results of 8 or 32 bits
+
+Each with and without a residual; narrow ones with and without ties to even.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import product
+
+from llvmlite import ir
+
+from sim.kernels.ir import I8, I32, I64, Code, Loop, emitted, number, vector
+from sim.kernels.op import integer
+from sim.kernels.words import (
+    CHANNELS,
+    HIGH,
+    LANES,
+    LOW,
+    NARROW_FIELDS,
+    PARAMETERS,
+    WIDE_FIELDS,
+    WRAP,
+    ZERO,
+)
+
+__all__ = ["KERNELS"]
+
+
+
+def _constants(code: Code, parameters: ir.Value, fields: tuple[str, ...], element: ir.Type) -> dict[str, ir.Value]:
+    kind = vector(element, LANES)
+    size = LANES * element.width // 8
+    return {name: code.load(kind, parameters, i * size) for i, name in enumerate(fields)}
+
+
+def _narrow(code: Code, sums: ir.Value, residual: ir.Value | None, field: dict[str, ir.Value], even: bool) -> ir.Value:
+    """round_shift(offset + multiplier * sum + residual_multiplier * residual, shift), half an LSB in the offset."""
+    clamped = code.most(code.least(sums, field["most"]), field["least"])
+    value = code.add(code.mul(clamped, field["multiplier"]), field["offset"])
+    if residual is not None:
+        raised = code.zext(residual, value.type)
+        value = code.add(value, code.mul(raised, field["residual_multiplier"]))
+    if even:
+        value = code.add(value, code.and_(code.ashr(value, field["shift"]), field["odd"]))
+    return code.ashr(value, field["shift"])
+
+
+def _wide(code: Code, sums: ir.Value, residual: ir.Value | None, field: dict[str, ir.Value],
+          wrap: ir.Value) -> ir.Value:
+    kind = vector(I64, LANES)
+    above = code.splat(wrap, LANES)
+    whole = code.add(code.sext(sums, kind), field["base"])
+    wrapped = code.ashr(code.shl(whole, above), above)
+    value = code.add(code.mul(wrapped, field["multiplier"]), field["offset"])
+    if residual is not None:
+        value = code.add(value, code.mul(code.zext(residual, kind), field["residual_multiplier"]))
+    value = code.add(value, code.and_(code.ashr(value, field["shift"]), field["odd"]))
+    return code.ashr(value, field["shift"])
+
+
+def _column(element: ir.Type, result: ir.Type, with_residual: bool, even: bool, whole: bool) -> Callable[..., int]:
+    """LANES channels of all rows: parameters stay in registers."""
+    fields = NARROW_FIELDS if element is I32 else WIDE_FIELDS
+
+    @emitted
+    def column(code, parameters, sums, row_bytes, rows, channel, count, targets, residuals, zero, low, high, wrap):  # type: ignore[no-untyped-def]
+        field = _constants(code, parameters, fields, element)
+        raised, least, most = (code.splat(code.trunc(value, element) if element is I32 else value, LANES)
+                               for value in (zero, low, high))
+        bytes_each = number(result.width // 8)
+        loop = Loop(code, rows, [sums])
+        here = code.load(vector(I32, LANES), loop.values[0])
+        residual = None
+        if with_residual:
+            place = code.load(I64, code.add(residuals, code.mul(loop.index, number(8))))
+            residual = code.load(vector(I8, LANES), code.add(place, channel))
+        value = (_narrow(code, here, residual, field, even) if element is I32
+                 else _wide(code, here, residual, field, wrap))
+        value = code.most(code.least(code.add(value, raised), most), least)
+        place = code.load(I64, code.add(targets, code.mul(loop.index, number(8))))
+        place = code.add(place, code.mul(channel, bytes_each))
+        stored = value if value.type.element is result else code.trunc(value, vector(result, LANES))
+        if whole:
+            code.store(stored, place)
+        else:
+            code.store_first(stored, count, place)
+        loop.end([code.add(loop.values[0], row_bytes)])
+
+    return column
+
+
+def _kernel(element: ir.Type, result: ir.Type, with_residual: bool, even: bool) -> Callable[[], Callable[..., None]]:
+    def build() -> Callable[..., None]:
+        whole_column = _column(element, result, with_residual, even, whole=True)
+        part_column = _column(element, result, with_residual, even, whole=False)
+        fields = len(NARROW_FIELDS) * 4 if element is I32 else len(WIDE_FIELDS) * 8
+
+        def requantize(op, sums, row_bytes, rows, first, count, targets, residuals):  # type: ignore[no-untyped-def]
+            zero, low, high, wrap = integer(op, ZERO), integer(op, LOW), integer(op, HIGH), integer(op, WRAP)
+            for channel in range(first, min(first + count, integer(op, CHANNELS)), LANES):
+                left = integer(op, CHANNELS) - channel
+                parameters = integer(op, PARAMETERS) + channel * fields
+                here = sums + 4 * (channel - first)
+                if left >= LANES:
+                    whole_column(parameters, here, row_bytes, rows, channel, left, targets, residuals, zero, low, high,
+                                 wrap)
+                else:
+                    part_column(parameters, here, row_bytes, rows, channel, left, targets, residuals, zero, low, high,
+                                wrap)
+
+        return requantize
+
+    return build
+
+
+KERNELS = {
+    **{f"narrow{'_residual' * residual}{'_even' * even}": _kernel(I32, I8, residual, even)
+       for residual, even in product((False, True), repeat=2)},
+    **{f"wide{'_residual' * residual}{'_32' * (result is I32)}": _kernel(I64, result, residual, even=True)
+       for residual, result in product((False, True), (I8, I32))},
+}

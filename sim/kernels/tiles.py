@@ -1,0 +1,181 @@
+"""Dense convolution with AMX: tiles of 16 windows by 64 bytes, times tiles of 64 bytes by 16 channels.
+
+A tile's windows must lie at equal distances. Where outputs are as far apart as inputs, they do in the memory of the input
+itself if the outputs at the end of a row and the border behind it are computed too, and dropped (`direct`). Otherwise
+windows are copied first, a chunk of pixels at a time (`packed`).
+
+Two by two tiles of sums stay in registers while two tiles of windows and two of weights pass. A panel of weights is 32
+channels, `[panel][piece][step][half][16 quads][16 channels][4]`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from llvmlite import ir
+
+from sim.kernels.call import call_requantizer
+from sim.kernels.ir import I8, I64, Code, Loop, emitted, number, vector
+from sim.kernels.op import integer, locate, set_integer
+from sim.kernels.words import (
+    CHANNELS,
+    CONFIGURATION,
+    GATHER_BYTES,
+    HEIGHT,
+    REQUANTIZER,
+    RESIDUAL,
+    RESIDUAL_PIXEL,
+    RESIDUAL_ROW,
+    ROW_STEPS,
+    RUN,
+    SCRATCH,
+    SOURCE,
+    SOURCE_PIXEL,
+    SOURCE_ROW,
+    SPARE,
+    STEP_BYTES,
+    TAPS,
+    TAP_COUNT,
+    TARGET,
+    TARGET_PIXEL,
+    TARGET_ROW,
+    TILE_CHANNELS,
+    TILE_PIXELS,
+    UNWANTED,
+    VIRTUAL_WIDTH,
+    WEIGHTS,
+    WIDTH,
+)
+
+__all__ = ["KERNELS"]
+
+SUM_BYTES = TILE_PIXELS * TILE_CHANNELS * 4
+
+
+def _amx(code: Code, name: str, *arguments: ir.Value) -> None:
+    code.instruction(f"llvm.x86.{name}", ir.VoidType(), *arguments)
+
+
+def _pointer(code: Code, address: ir.Value) -> ir.Value:
+    return code.inttoptr(address, I8.as_pointer())
+
+
+def _register(index: int) -> ir.Constant:
+    return number(index, I8)
+
+
+@emitted
+def _begin(code: Code, configuration):  # type: ignore[no-untyped-def]
+    _amx(code, "ldtilecfg", _pointer(code, configuration))
+
+
+@emitted
+def _end(code: Code):  # type: ignore[no-untyped-def]
+    _amx(code, "tilerelease")
+
+
+@emitted
+def _tiles(code: Code, windows, distance, second, taps, tap_count, steps, weights, sums):  # type: ignore[no-untyped-def]
+    """Sums of 16 windows from `windows` on and 16 `second` bytes behind, `distance` apart, and 32 channels."""
+    for register in range(4):
+        _amx(code, "tilezero", _register(register))
+    outer = Loop(code, tap_count, [weights])
+    place = code.add(windows, code.load(I64, code.add(taps, code.mul(outer.index, number(8)))))
+    inner = Loop(code, steps, [place, outer.values[0]])
+    here, panel = inner.values
+    _amx(code, "tileloadd64", _register(4), _pointer(code, here), distance)
+    _amx(code, "tileloadd64", _register(6), _pointer(code, panel), number(64))
+    _amx(code, "tileloadd64", _register(7), _pointer(code, code.add(panel, number(1024))), number(64))
+    _amx(code, "tdpbusd", _register(0), _register(4), _register(6))
+    _amx(code, "tdpbusd", _register(1), _register(4), _register(7))
+    _amx(code, "tileloadd64", _register(5), _pointer(code, code.add(here, second)), distance)
+    _amx(code, "tdpbusd", _register(2), _register(5), _register(6))
+    _amx(code, "tdpbusd", _register(3), _register(5), _register(7))
+    carried = inner.end([code.add(here, number(STEP_BYTES)), code.add(panel, number(2048))])
+    outer.end(carried[1:])
+    for register in range(4):
+        corner = code.add(sums, number(register // 2 * 16 * TILE_CHANNELS * 4 + register % 2 * 64))
+        _amx(code, "tilestored64", _register(register), _pointer(code, corner), number(TILE_CHANNELS * 4))
+
+
+@emitted
+def _gather(code: Code, source, target, blocks):  # type: ignore[no-untyped-def]
+    """Copy `blocks` times 64 bytes."""
+    loop = Loop(code, blocks, [])
+    offset = code.mul(loop.index, number(64))
+    code.store(code.load(vector(I8, 64), code.add(source, offset)), code.add(target, offset))
+    loop.end([])
+
+
+def _direct() -> Callable[..., None]:
+    def direct(op, arena):  # type: ignore[no-untyped-def]
+        width, height, channels = integer(op, WIDTH), integer(op, HEIGHT), integer(op, CHANNELS)
+        taps, tap_count, steps = integer(op, TAPS), integer(op, TAP_COUNT), integer(op, RUN)
+        virtual, distance = integer(op, VIRTUAL_WIDTH), integer(op, SOURCE_PIXEL)
+        pixels = (height - 1) * virtual + width
+        targets = arena + integer(op, SCRATCH)
+        residuals = targets + 8 * TILE_PIXELS
+        sums = residuals + 8 * TILE_PIXELS
+        unwanted = arena + integer(op, UNWANTED)
+        target, target_row, target_pixel = integer(op, TARGET), integer(op, TARGET_ROW), integer(op, TARGET_PIXEL)
+        other, other_row, other_pixel = integer(op, RESIDUAL), integer(op, RESIDUAL_ROW), integer(op, RESIDUAL_PIXEL)
+        weights = integer(op, WEIGHTS)
+        _begin(integer(op, CONFIGURATION))
+        for first in range(0, channels, TILE_CHANNELS):
+            x = y = 0
+            for start in range(0, pixels, TILE_PIXELS):
+                for i in range(TILE_PIXELS):
+                    if x < width and y < height:
+                        set_integer(targets, i, arena + target + y * target_row + x * target_pixel)
+                        set_integer(residuals, i, arena + other + y * other_row + x * other_pixel)
+                    else:
+                        set_integer(targets, i, unwanted)
+                        set_integer(residuals, i, unwanted)
+                    x += 1
+                    if x == virtual:
+                        x, y = 0, y + 1
+                windows = arena + integer(op, SOURCE) + start * distance
+                _tiles(windows, distance, 16 * distance, taps, tap_count, steps, weights, sums)
+                call_requantizer(integer(op, REQUANTIZER), op, sums, TILE_CHANNELS * 4, TILE_PIXELS, first, TILE_CHANNELS, targets,
+                                 residuals)
+            weights += tap_count * steps * STEP_BYTES * TILE_CHANNELS
+        _end()
+
+    return direct
+
+
+def _packed() -> Callable[..., None]:
+    def packed(op, arena):  # type: ignore[no-untyped-def]
+        pixels, channels = integer(op, HEIGHT) * integer(op, WIDTH), integer(op, CHANNELS)
+        taps, tap_count, run = integer(op, TAPS), integer(op, TAP_COUNT), integer(op, RUN)
+        row_steps = integer(op, ROW_STEPS)
+        row_bytes = row_steps * STEP_BYTES
+        chunk = max(GATHER_BYTES // row_bytes // TILE_PIXELS, 1) * TILE_PIXELS
+        windows = arena + integer(op, SCRATCH)
+        targets = windows + 8 * chunk
+        residuals = targets + 8 * chunk
+        sums = residuals + 8 * chunk
+        nowhere = sums + SUM_BYTES
+        copies = nowhere + 64
+        set_integer(nowhere, 0, 0)
+        _begin(integer(op, CONFIGURATION))
+        for start in range(0, pixels, chunk):
+            count = min(chunk, pixels - start)
+            locate(op, arena, start, count, windows, targets, residuals)
+            for i in range(count):
+                copy = copies + i * row_bytes
+                for tap in range(tap_count):
+                    _gather(integer(windows, i) + integer(taps, tap), copy + tap * run, (run + 63) // 64)
+            weights = integer(op, WEIGHTS)
+            for first in range(0, channels, TILE_CHANNELS):
+                for row in range(0, count, TILE_PIXELS):
+                    _tiles(copies + row * row_bytes, row_bytes, 16 * row_bytes, nowhere, 1, row_steps, weights, sums)
+                    call_requantizer(integer(op, REQUANTIZER), op, sums, TILE_CHANNELS * 4, min(TILE_PIXELS, count - row),
+                                     first, TILE_CHANNELS, targets + 8 * row, residuals + 8 * row)
+                weights += row_bytes * TILE_CHANNELS
+        _end()
+
+    return packed
+
+
+KERNELS = {"direct": _direct, "packed": _packed}
