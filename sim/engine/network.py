@@ -63,11 +63,13 @@ class Network:
         for row, entry, operation in zip(self._rows, self._table, self.operations, strict=True):
             self._fill(row, operation, scratch, unwanted)
             entry[:] = library().address(operation.kernel), row.ctypes.data
-        self._run = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 5)(library().address("network.run"))
+        self._run = ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_int64] * 7)(library().address("network.run"))
 
     def run(self, arena_address: int, first: int, last: int) -> None:
         """Images first .. last - 1, of and into the host's arrays that the arena has; without holding the GIL."""
-        self._run(self._table.ctypes.data, len(self._table), arena_address, first, last)
+        unused = ctypes.c_int64()
+        place = ctypes.addressof(unused)
+        self._run(place, place, self._table.ctypes.data, len(self._table), arena_address, first, last)
 
     def _operations(self, leaving: Collection[str], kernels: Mapping[str, str]) -> list[Operation]:
         program, buffers = self.program, self.arena.buffers

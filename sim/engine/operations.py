@@ -107,7 +107,7 @@ def _multiply(operation: Operation, conv: Conv, source: Buffer, name: str) -> No
     isa, _, vectors = name.partition("_")
     block = int(vectors) * (16 if isa == "avx512" else 8)
     weights = quad_panels(pieces(conv), block)
-    operation.words |= {words.TAP_COUNT: weights.shape[1], words.RUN: weights.shape[2]}
+    operation.words |= {words.TAP_COUNT: weights.shape[1], words.RUN: weights.shape[2] // words.GROUP_QUADS}
     operation.constants |= {words.WEIGHTS: weights, words.TAPS: _piece_offsets(conv, source)}
     operation.scratch_bytes = (words.CHUNK + words.SPARE_ROWS) * (3 * 8 + block * 4)
 

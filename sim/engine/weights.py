@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.kernels.words import DEPTHWISE_CHANNELS, STEP_BYTES, TILE_CHANNELS
+from sim.kernels.words import DEPTHWISE_CHANNELS, GROUP_QUADS, STEP_BYTES, TILE_CHANNELS
 from sim.records import Conv
 
 __all__ = ["pieces", "quad_panels", "step_panels", "tap_quads", "tap_rows", "window_columns"]
@@ -28,7 +28,7 @@ def pieces(conv: Conv) -> Values:
 def quad_panels(values: Values, block: int) -> NDArray[np.int8]:
     """Pieces as int8 `[panel][piece][quad][channel of the panel][4]`; what is missing is 0."""
     outputs, count, size = values.shape
-    panels, quads = -(-outputs // block), -(-size // 4)
+    panels, quads = -(-outputs // block), -(-size // (4 * GROUP_QUADS)) * GROUP_QUADS
     padded = np.zeros((panels * block, count, quads * 4), np.int8)
     padded[:outputs, :, :size] = values
     return np.ascontiguousarray(padded.reshape(panels, block, count, quads, 4).transpose(0, 2, 3, 1, 4))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from llvmlite import ir
 
-from sim.kernels.ir import I64, emitted
+from sim.kernels.ir import I32, I64, emitted
 
 __all__ = ["call_kernel", "call_requantizer"]
 
@@ -22,6 +22,9 @@ def call_requantizer(code, address, op, sums, row_bytes, rows, first, count, tar
 
 
 def _call(code, address, arguments):
-    """A C function of integers; Numba's return a pointer that means nothing."""
-    kind = ir.FunctionType(ir.VoidType(), [I64] * len(arguments))
-    code.call(code.inttoptr(address, kind.as_pointer()), arguments)
+    """As Numba's functions are called: they write a result and an exception, of which kernels have none."""
+    pointer = I64.as_pointer()
+    kind = ir.FunctionType(I32, [pointer, pointer, *[I64] * len(arguments)])
+    with code.goto_entry_block():
+        unused = code.alloca(I64)
+    code.call(code.inttoptr(address, kind.as_pointer()), [unused, unused, *arguments])

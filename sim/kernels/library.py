@@ -44,7 +44,7 @@ def source_key() -> str:
 
 @dataclass(frozen=True)
 class Kernel:
-    """Compiled code: `address` of a C function of 64-bit integers."""
+    """Compiled code: `address` of a function of 64-bit integers, behind two places for a result and an exception."""
 
     address: int
     compiled: bool
@@ -140,12 +140,18 @@ def _warn(reason: Exception) -> None:
 
 
 def _compile(name: str) -> Symbol:
-    """Have Numba compile a kernel; the result needs nothing of Numba or Python."""
-    from numba import cfunc, types  # half a second, which a full cache saves
+    """Have Numba compile a kernel, without the wrappers that would call Python."""
+    from numba.core import compiler, types  # half a second, which a full cache saves
+    from numba.core.compiler_lock import global_compiler_lock
+    from numba.core.registry import cpu_target
 
     module, _, what = name.partition(".")
     function = importlib.import_module(f"sim.kernels.{module}").KERNELS[what]()
-    count = function.__code__.co_argcount
-    compiled = cfunc(types.void(*[types.int64] * count), error_model="numpy")(function)
-    # Numba has no public name for the object file; the text of inspect_llvm() would have to be compiled twice.
-    return compiled.native_name, compiled._library._get_compiled_object()
+    flags = compiler.Flags()
+    flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
+    flags.error_model = "numpy"
+    arguments = (types.int64,) * function.__code__.co_argcount
+    with global_compiler_lock:
+        compiled = compiler.compile_extra(cpu_target.typing_context, cpu_target.target_context, function, arguments,
+                                          types.none, flags, {})
+        return compiled.fndesc.llvm_func_name, compiled.library._get_compiled_object()

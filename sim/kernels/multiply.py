@@ -1,7 +1,7 @@
 """Dense convolution as an implicit matrix product: no window is ever copied.
 
-A window is `TAP_COUNT` pieces of memory, each RUN groups of four bytes; the weights are panels of as many channels as a
-tile of sums is wide, `[panel][tap][group][channel][4]`. A tile of sums, some pixels by some vectors of channels, stays in
+A window is `TAP_COUNT` pieces of memory, each RUN groups of GROUP_QUADS times four bytes; the weights are panels of as many channels as a
+tile of sums is wide, `[panel][tap][quad][channel][4]`. A tile of sums, some pixels by some vectors of channels, stays in
 registers while all taps are added: from one code in memory come as many products as there are vectors.
 """
 
@@ -16,6 +16,7 @@ from sim.kernels.op import integer, locate, set_integer
 from sim.kernels.words import (
     CHANNELS,
     CHUNK,
+    GROUP_QUADS,
     HEIGHT,
     REQUANTIZER,
     RUN,
@@ -54,13 +55,16 @@ def multiply_tile(dot: Dot, pixels: int, vectors: int) -> Callable[..., int]:
         places = [code.add(base, tap) for base in bases]
         inner = Loop(code, groups, outer.values)
         *totals, place = inner.values
-        across = [dot.weights(code, code.load(kind, place, n * vector_bytes)) for n in range(vectors)]
-        offset = code.mul(inner.index, number(4))
-        for m in range(pixels):
-            codes = dot.codes(code, code.splat(code.load(I32, code.add(places[m], offset)), dot.lanes))
-            for n in range(vectors):
-                totals[m * vectors + n] = dot.add(code, totals[m * vectors + n], codes, across[n])
-        totals = outer.end(inner.end([*totals, code.add(place, number(vectors * vector_bytes))]))
+        offset = code.mul(inner.index, number(4 * GROUP_QUADS))
+        for quad in range(GROUP_QUADS):
+            first = quad * vectors
+            across = [dot.weights(code, code.load(kind, place, (first + n) * vector_bytes)) for n in range(vectors)]
+            for m in range(pixels):
+                four = code.load(I32, code.add(places[m], offset), 4 * quad)
+                codes = dot.codes(code, code.splat(four, dot.lanes))
+                for n in range(vectors):
+                    totals[m * vectors + n] = dot.add(code, totals[m * vectors + n], codes, across[n])
+        totals = outer.end(inner.end([*totals, code.add(place, number(GROUP_QUADS * vectors * vector_bytes))]))
         for i, total in enumerate(totals[:-1]):
             code.store(total, sums, i * vector_bytes)
 
@@ -97,7 +101,7 @@ def _kernel(name: str) -> Callable[[], Callable[..., None]]:
                         row += low
                     call_requantizer(integer(op, REQUANTIZER), op, sums, row_bytes, count, first, block, targets,
                                      residuals)
-                weights += tap_count * groups * 4 * block
+                weights += tap_count * groups * GROUP_QUADS * 4 * block
 
         return multiply
 

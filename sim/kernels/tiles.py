@@ -159,7 +159,8 @@ def _packed() -> Callable[..., None]:
         copies = nowhere + 64
         set_integer(nowhere, 0, 0)
         _begin(integer(op, CONFIGURATION))
-        for start in range(0, pixels, chunk):
+        start = 0
+        while start < pixels:  # a range of a step that is not constant could raise
             count = min(chunk, pixels - start)
             locate(op, arena, start, count, windows, targets, residuals)
             for i in range(count):
@@ -173,6 +174,7 @@ def _packed() -> Callable[..., None]:
                     call_requantizer(integer(op, REQUANTIZER), op, sums, TILE_CHANNELS * 4, min(TILE_PIXELS, count - row),
                                      first, TILE_CHANNELS, targets + 8 * row, residuals + 8 * row)
                 weights += row_bytes * TILE_CHANNELS
+            start += chunk
         _end()
 
     return packed

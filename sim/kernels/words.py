@@ -53,6 +53,8 @@ NARROW_FIELDS = ("least", "most", "multiplier", "offset", "shift", "odd", "resid
 WIDE_FIELDS = ("base", "multiplier", "offset", "shift", "odd", "residual_multiplier")
 """int64, LANES of each in turn."""
 
+GROUP_QUADS = 4
+"""Times four bytes of a window that a turn of the inner loop takes."""
 CHUNK = 48
 """Pixels whose sums wait for the requantizer: a multiple of the heights of all tiles of registers."""
 SPARE_ROWS = 12
