@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sim.engine.buffers import Buffer
 from sim.engine.parameters import requantizer
-from sim.engine.weights import pieces, quad_panels, step_panels, tap_quads, tap_rows, window_columns
+from sim.engine.weights import channel_order, pieces, quad_panels, step_panels, tap_quads, tap_rows, window_columns
 from sim.kernels import words
 from sim.program import Program
 from sim.records import Conv, Load, Pool, Store
@@ -85,7 +85,9 @@ def conv_operation(program: Program, conv: Conv, buffers: dict[str, Buffer], ker
     """A convolution by the kernel of that name, which must be one of `sim.engine.dispatch.conv_kernels`."""
     source, target = buffers[conv.input], buffers[conv.output]
     part = program.tensor(conv.output).part_slice(conv.output_part)
-    constants = requantizer(program, conv)
+    grouped = kernel == "multiply.avx512_4" or kernel.split(".")[0] == "tiles" or (
+        conv.depthwise and kernel != "depthwise.taps")
+    constants = requantizer(program, conv, grouped)
     top, left, _, _ = conv.pads
     common = {
         words.SOURCE: source.at(-top, -left), words.SOURCE_ROW: conv.stride * source.row_bytes,
@@ -106,20 +108,21 @@ def conv_operation(program: Program, conv: Conv, buffers: dict[str, Buffer], ker
 def _multiply(operation: Operation, conv: Conv, source: Buffer, name: str) -> None:
     isa, _, vectors = name.partition("_")
     block = int(vectors) * (16 if isa == "avx512" else 8)
-    weights = quad_panels(pieces(conv), block)
+    values = pieces(conv)
+    weights = quad_panels(values[channel_order(conv.channels)] if block == words.GROUP else values, block)
     operation.words |= {words.TAP_COUNT: weights.shape[1], words.RUN: weights.shape[2] // words.GROUP_QUADS}
     operation.constants |= {words.WEIGHTS: weights, words.TAPS: _piece_offsets(conv, source)}
     operation.scratch_bytes = (words.CHUNK + words.SPARE_ROWS) * (3 * 8 + block * 4)
 
 
 def _tiles(operation: Operation, conv: Conv, source: Buffer, name: str) -> None:
-    values = pieces(conv)
+    values = pieces(conv)[channel_order(conv.channels)]
     configuration = np.zeros(64, np.uint8)
     configuration[0] = 1
     configuration[16:32:2], configuration[48:56] = 64, 16
     operation.constants |= {words.CONFIGURATION: configuration, words.TAPS: _piece_offsets(conv, source)}
     operation.words[words.TAP_COUNT] = values.shape[1]
-    sums = words.TILE_PIXELS * words.TILE_CHANNELS * 4
+    sums = words.TILE_PIXELS * words.GROUP * 4
     if name == "direct":
         weights = step_panels(values)
         operation.words |= {words.RUN: weights.shape[2], words.VIRTUAL_WIDTH: source.row_pixels}
@@ -137,7 +140,7 @@ def _tiles(operation: Operation, conv: Conv, source: Buffer, name: str) -> None:
 def _depthwise(operation: Operation, conv: Conv, source: Buffer, name: str) -> None:
     values, (height, width) = conv.weight_values[:, 0], conv.kernel
     taps = _tap_offsets(conv, source)
-    group = words.DEPTHWISE_CHANNELS
+    group = words.GROUP
     if name == "taps":
         weights, group = tap_rows(values), 16
         operation.words |= {words.RUN: len(taps)}

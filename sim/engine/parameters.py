@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from sim.digits import multipliers
 from sim.formats import Format
-from sim.kernels.words import LANES, NARROW_FIELDS, WIDE_FIELDS
+from sim.engine.weights import channel_order
+from sim.kernels.words import GROUP, LANES, NARROW_FIELDS, WIDE_FIELDS
 from sim.program import Program
 from sim.records import Conv
 
@@ -39,8 +40,8 @@ class Requantizer:
     wrap: int
 
 
-def requantizer(program: Program, conv: Conv) -> Requantizer:
-    """The fastest one that is exact for `conv`."""
+def requantizer(program: Program, conv: Conv, grouped: bool) -> Requantizer:
+    """The fastest one that is exact for `conv`; `grouped` if its kernel gives whole groups of channels interleaved."""
     source, target = program.tensor(conv.input).format, program.tensor(conv.output).format
     residual = program.tensor(conv.residual).format if conv.residual is not None else None
     stored = target.bits <= 8
@@ -63,9 +64,11 @@ def requantizer(program: Program, conv: Conv) -> Requantizer:
         if clamp is not None:
             columns = dict(zip(NARROW_FIELDS, (*clamp, gain, offset + gain * base, conv.shift, odd, residual_gain),
                                strict=True))
-            return Requantizer(f"narrow{suffix}{'_even' * even}", _table(columns, np.int32), zero, low, high, 0)
+            order = channel_order(conv.channels) if grouped else None
+            return Requantizer(f"narrow{suffix}{'_even' * even}{'_grouped' * grouped}",
+                               _table(columns, np.int32, order), zero, low, high, 0)
     columns = dict(zip(WIDE_FIELDS, (base, gain, offset, conv.shift, odd, residual_gain), strict=True))
-    return Requantizer(f"wide{suffix}{'' if stored else '_32'}", _table(columns, np.int64), zero, low, high,
+    return Requantizer(f"wide{suffix}{'' if stored else '_32'}{'_grouped' * grouped}", _table(columns, np.int64), zero, low, high,
                        64 - program.acc_bits)
 
 
@@ -106,9 +109,19 @@ def _interval(span: tuple[Ints, Ints], gain: Ints, residual_gain: Ints, residual
     return np.where(gain < 0, -last, first), np.where(gain < 0, -first, last)
 
 
-def _table(columns: dict[str, Ints], dtype: type[np.int32] | type[np.int64]) -> NDArray[np.int32] | NDArray[np.int64]:
-    """Shape (groups of channels, fields, LANES); channels beyond the last are 0."""
-    channels = len(next(iter(columns.values())))
-    table = np.zeros((-(-channels // LANES) * LANES, len(columns)), np.int64)
-    table[:channels] = np.stack(list(columns.values()), axis=1)
-    return np.ascontiguousarray(table.reshape(-1, LANES, len(columns)).transpose(0, 2, 1)).astype(dtype)
+def _table(columns: dict[str, Ints], dtype: type[np.int32] | type[np.int64],
+           order: Ints | None = None) -> NDArray[np.int32] | NDArray[np.int64]:
+    """For LANES channels at a time all fields, one after the other, LANES of each; channels beyond the last are 0.
+
+    With an order of channels, GROUP instead of LANES where a whole group is left.
+    """
+    fields = np.stack(list(columns.values()), axis=1)
+    channels = len(fields)
+    whole = 0 if order is None else channels // GROUP * GROUP
+    if order is not None:
+        fields = fields[order]
+    rest = np.zeros((-(-(channels - whole) // LANES) * LANES, len(columns)), np.int64)
+    rest[: channels - whole] = fields[whole:]
+    parts = [part.reshape(-1, lanes, len(columns)).transpose(0, 2, 1).reshape(-1)
+             for part, lanes in ((fields[:whole], GROUP), (rest, LANES))]
+    return np.concatenate(parts).astype(dtype)

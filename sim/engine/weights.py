@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.kernels.words import DEPTHWISE_CHANNELS, GROUP_QUADS, STEP_BYTES, TILE_CHANNELS
+from sim.kernels.words import GROUP, GROUP_QUADS, STEP_BYTES, TILE_CHANNELS
 from sim.records import Conv
 
-__all__ = ["pieces", "quad_panels", "step_panels", "tap_quads", "tap_rows", "window_columns"]
+__all__ = ["channel_order", "pieces", "quad_panels", "step_panels", "tap_quads", "tap_rows", "window_columns"]
 
 Values = NDArray[np.int64]
 
@@ -23,6 +23,18 @@ def pieces(conv: Conv) -> Values:
     if conv.dilation == 1:
         return values.reshape(outputs, height, width * channels)
     return values.reshape(outputs, height * width, channels)
+
+
+def channel_order(channels: int) -> Values:
+    """Which channel is the n-th of a kernel whose sums come interleaved (`sim.kernels.interleave`): in whole groups of 64.
+
+    >>> channel_order(66)[[0, 3, 4, 16, 64, 65]]
+    array([ 0,  3, 16,  4, 64, 65])
+    """
+    order = np.arange(channels)
+    whole = channels // GROUP * GROUP
+    order[:whole] = order[:whole].reshape(-1, 4, 4, 4).transpose(0, 2, 1, 3).reshape(-1)
+    return order
 
 
 def quad_panels(values: Values, block: int) -> NDArray[np.int8]:
@@ -53,7 +65,7 @@ def tap_rows(values: Values) -> NDArray[np.int8]:
 
 
 def tap_quads(values: Values) -> NDArray[np.int8]:
-    """Depthwise weights (C, kh, kw) as `[group of 64][quad of taps][interleaved channel][4]`."""
+    """Depthwise weights (C, kh, kw) as `[group][quad of taps][interleaved channel][4]`."""
     taps = values.reshape(len(values), -1)
     padded = np.zeros((len(taps), -(-taps.shape[1] // 4) * 4), np.int64)
     padded[:, : taps.shape[1]] = taps
@@ -61,7 +73,7 @@ def tap_quads(values: Values) -> NDArray[np.int8]:
 
 
 def window_columns(values: Values) -> NDArray[np.int8]:
-    """Depthwise weights (C, up to 4, kw) as `[group of 64][column][interleaved channel][4]`."""
+    """Depthwise weights (C, up to 4, kw) as `[group][column][interleaved channel][4]`."""
     channels, height, width = values.shape
     padded = np.zeros((channels, width, 4), np.int64)
     padded[:, :, :height] = values.transpose(0, 2, 1)
@@ -69,10 +81,14 @@ def window_columns(values: Values) -> NDArray[np.int8]:
 
 
 def _interleaved(quads: Values) -> NDArray[np.int8]:
-    """From (C, quads, 4): vector q of 16 channels has, in 128-bit lane l, channels 16 l + 4 q and the three after it."""
-    channels, count, _ = quads.shape
-    groups = -(-channels // DEPTHWISE_CHANNELS)
-    padded = np.zeros((groups * DEPTHWISE_CHANNELS, count, 4), np.int8)
-    padded[:channels] = quads
-    by_lane = padded.reshape(groups, 4, 4, 4, count, 4)  # group, l, q, j, quad of taps, tap
-    return np.ascontiguousarray(by_lane.transpose(0, 4, 2, 1, 3, 5)).reshape(groups, count, DEPTHWISE_CHANNELS, 4)
+    """From (C, quads, 4), in groups of 64 channels, then 32 and 16 as long as there are more than 16 left."""
+    parts, first, (channels, count, _) = [], 0, quads.shape
+    while first < channels:
+        left = channels - first
+        width = GROUP if left >= GROUP else 32 if left > 16 else 16
+        group = np.zeros((width, count, 4), np.int8)
+        group[: min(width, left)] = quads[first : first + width]
+        by_lane = group.reshape(width // 16, 4, 4, count, 4)  # lane, q, channel, quad of taps, tap
+        parts.append(by_lane.transpose(3, 1, 0, 2, 4).reshape(-1))
+        first += width
+    return np.concatenate(parts)

@@ -1,6 +1,6 @@
 """Depthwise convolution, sums of windows, additions and copies: every channel sees itself alone.
 
-    taps      any window: four taps of 64 channels are interleaved, so that one instruction adds all four; without VNNI, tap
+    taps      any window: four taps of up to 64 channels are interleaved, so that one instruction adds all four; without VNNI, tap
               by tap
     columns   windows three wide and up to four high: a column of the window is interleaved once and serves all the
               outputs that see it, which is why `_2` (stride 2) and `_1` differ
@@ -14,15 +14,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from llvmlite import ir
+from numba import njit
 
 from sim.kernels.call import call_requantizer
-from sim.kernels.dots import DOTS
-from sim.kernels.ir import I8, I16, I32, I64, Code, Loop, emitted, number, vector
+from sim.kernels.dots import Vnni
+from sim.kernels.interleave import in_order, interleaved
+from sim.kernels.ir import I8, I32, I64, Code, Loop, emitted, number, vector
 from sim.kernels.op import integer, locate
 from sim.kernels.words import (
     CHANNELS,
     CHUNK,
-    DEPTHWISE_CHANNELS,
+    GROUP,
     HEIGHT,
     REQUANTIZER,
     RUN,
@@ -34,90 +36,62 @@ from sim.kernels.words import (
 
 __all__ = ["KERNELS"]
 
-QUADS = DEPTHWISE_CHANNELS // 16
-"""Vectors of 16 sums of a group of channels."""
-VNNI = DOTS["avx512"]
-
-
-def _interleaved(code: Code, rows: list[ir.Value]) -> list[ir.Value]:
-    """Byte k of the lane of a channel is the channel's in rows[k]; channels come in the order of `_in_order`."""
-    half = vector(I16, DEPTHWISE_CHANNELS // 2)
-    pairs = [[code.bitcast(_unpacked(code, a, b, 16, high), half) for high in (0, 1)]
-             for a, b in (rows[:2], rows[2:])]
-    return [code.bitcast(_unpacked(code, first, second, 8, high), vector(I32, 16))
-            for first, second in zip(*pairs, strict=True) for high in (0, 1)]
-
-
-def _unpacked(code: Code, a: ir.Value, b: ir.Value, lane: int, high: int) -> ir.Value:
-    """Elements of a and b in turn, of the lower or upper half of every 128 bits, which hold `lane` elements."""
-    count = a.type.count
-    order = [element + which * count for start in range(0, count, lane)
-             for element in range(start + high * lane // 2, start + high * lane // 2 + lane // 2) for which in (0, 1)]
-    return code.pick(a, b, order)
-
-
-def _in_order(code: Code, sums: list[ir.Value]) -> list[ir.Value]:
-    """Sums of 64 channels in order: vector q has, in 128-bit lane l, channels 16 l + 4 q and the three after it."""
-    def halves(a: ir.Value, b: ir.Value, lanes: tuple[int, int]) -> ir.Value:
-        return code.pick(a, b, [4 * lane + i + 16 * which for which in (0, 1) for lane in lanes for i in range(4)])
-
-    low, high = (tuple(halves(sums[q], sums[q + 1], lanes) for q in (0, 2)) for lanes in ((0, 1), (2, 3)))
-    ordered = []
-    for first, second in (low, high):
-        for lane in (0, 1):
-            ordered.append(code.pick(first, second, [4 * (lane + 2 * q) + i + 16 * which
-                                                     for which in (0, 1) for q in (0, 1) for i in range(4)]))
-    return ordered
-
-
-def _loaded(code: Code, kind: ir.Type, address: ir.Value, count: int) -> list[ir.Value]:
-    return [code.load(kind, address, q * 64) for q in range(count)]
-
-
-@emitted
-def _quads_pixel(code: Code, window, taps, quads, weights, sums):  # type: ignore[no-untyped-def]
-    """Sums of 64 channels of one pixel, four taps a turn."""
-    zero = number(0, vector(I32, 16))
-    loop = Loop(code, quads, [zero] * QUADS + [weights, taps])
-    *totals, place, tap = loop.values
-    rows = [code.load(vector(I8, DEPTHWISE_CHANNELS), code.add(window, code.load(I64, tap, 8 * k))) for k in range(4)]
-    across = _loaded(code, zero.type, place, QUADS)
-    totals = [VNNI.add(code, total, [codes], [weight])
-              for total, codes, weight in zip(totals, _interleaved(code, rows), across, strict=True)]
-    *totals, _, _ = loop.end([*totals, code.add(place, number(QUADS * 64)), code.add(tap, number(32))])
-    for i, total in enumerate(_in_order(code, totals)):
+def _finished(code: Code, totals: list[ir.Value], sums: ir.Value) -> None:
+    """Store sums as `GROUP` channels do: interleaved; fewer in order."""
+    if len(totals) * totals[0].type.count < GROUP:
+        code.store(in_order(code, totals), sums)
+        return
+    for i, total in enumerate(totals):
         code.store(total, sums, 64 * i)
 
 
-def _columns_row(stride: int) -> Callable[..., int]:
-    """Sums of 64 channels of a row of outputs, windows of three columns."""
-    kept = 3 - stride
+def _quads_pixel(channels: int) -> Callable[..., int]:
+    """Sums of `channels` channels of one pixel, four taps a turn."""
+    lanes = channels // 4
+    vnni, kind, size = Vnni(lanes), vector(I32, lanes), 4 * lanes
+
+    @emitted
+    def pixel(code, window, taps, quads, weights, sums):  # type: ignore[no-untyped-def]
+        loop = Loop(code, quads, [number(0, kind)] * 4 + [weights, taps])
+        *totals, place, tap = loop.values
+        rows = [code.load(vector(I8, channels), code.add(window, code.load(I64, tap, 8 * k))) for k in range(4)]
+        across = [code.load(kind, place, q * size) for q in range(4)]
+        totals = [vnni.add(code, total, [codes], [weight])
+                  for total, codes, weight in zip(totals, interleaved(code, rows), across, strict=True)]
+        *totals, _, _ = loop.end([*totals, code.add(place, number(4 * size)), code.add(tap, number(32))])
+        _finished(code, totals, sums)
+
+    return pixel
+
+
+def _columns_row(channels: int, stride: int) -> Callable[..., int]:
+    """Sums of `channels` channels of a row of outputs, windows of three columns."""
+    kept, lanes = 3 - stride, channels // 4
+    vnni, kind, size = Vnni(lanes), vector(I32, lanes), 4 * lanes
 
     @emitted
     def row(code, window, taps, pixel, count, weights, sums):  # type: ignore[no-untyped-def]
-        across = _loaded(code, vector(I32, 16), weights, 3 * QUADS)
+        across = [code.load(kind, weights, i * size) for i in range(12)]
         offsets = [code.load(I64, taps, 8 * k) for k in range(4)]
 
-        def column(place: ir.Value) -> list[ir.Value]:
-            return _interleaved(code, [code.load(vector(I8, DEPTHWISE_CHANNELS), code.add(place, offset))
-                                       for offset in offsets])
+        def columns(place: ir.Value, count: int) -> tuple[list[ir.Value], ir.Value]:
+            seen = []
+            for _ in range(count):
+                seen += interleaved(code, [code.load(vector(I8, channels), code.add(place, offset))
+                                           for offset in offsets])
+                place = code.add(place, pixel)
+            return seen, place
 
-        seen = []
-        place = window
-        for _ in range(kept):
-            seen += column(place)
-            place = code.add(place, pixel)
+        seen, place = columns(window, kept)
         loop = Loop(code, count, [*seen, place, sums])
         *seen, place, here = loop.values
-        for _ in range(stride):
-            seen += column(place)
-            place = code.add(place, pixel)
-        totals = [number(0, vector(I32, 16))] * QUADS
+        entering, place = columns(place, stride)
+        seen = [*seen, *entering]
+        totals = [number(0, kind)] * 4
         for i, codes in enumerate(seen):
-            totals[i % QUADS] = VNNI.add(code, totals[i % QUADS], [codes], [across[i]])
-        for i, total in enumerate(_in_order(code, totals)):
-            code.store(total, here, 64 * i)
-        loop.end([*seen[-kept * QUADS:], place, code.add(here, number(4 * DEPTHWISE_CHANNELS))])
+            totals[i % 4] = vnni.add(code, totals[i % 4], [codes], [across[i]])
+        _finished(code, totals, here)
+        loop.end([*seen[-kept * 4:], place, code.add(here, number(4 * channels))])
 
     return row
 
@@ -135,58 +109,96 @@ def _taps_pixel(code: Code, window, taps, tap_count, weights, sums):  # type: ig
     code.store(total, sums)
 
 
-def _by_chunks(pixel: Callable[..., int], group: int, weights_each: int) -> Callable[[], Callable[..., None]]:
-    """A kernel that goes through chunks of pixels for every `group` channels, of `weights_each` bytes a turn."""
+def _taps() -> Callable[..., None]:
+    def taps(op, arena):  # type: ignore[no-untyped-def]
+        pixels, channels, turns = integer(op, HEIGHT) * integer(op, WIDTH), integer(op, CHANNELS), integer(op, RUN)
+        windows = arena + integer(op, SCRATCH)
+        targets = windows + 8 * CHUNK
+        residuals = targets + 8 * CHUNK
+        sums = residuals + 8 * CHUNK
+        for start in range(0, pixels, CHUNK):
+            count = min(CHUNK, pixels - start)
+            locate(op, arena, start, count, windows, targets, residuals)
+            weights = integer(op, WEIGHTS)
+            for first in range(0, channels, 16):
+                for i in range(count):
+                    _taps_pixel(integer(windows, i) + first, integer(op, TAPS), turns, weights, sums + i * 64)
+                call_requantizer(integer(op, REQUANTIZER), op, sums, 64, count, first, 16, targets, residuals)
+                weights += turns * 16
+
+    return taps
+
+
+def _quads() -> Callable[..., None]:
+    pixel_64, pixel_32, pixel_16 = (_quads_pixel(channels) for channels in (64, 32, 16))
+
+    def quads(op, arena):  # type: ignore[no-untyped-def]
+        pixels, channels, turns = integer(op, HEIGHT) * integer(op, WIDTH), integer(op, CHANNELS), integer(op, RUN)
+        taps = integer(op, TAPS)
+        windows = arena + integer(op, SCRATCH)
+        targets = windows + 8 * CHUNK
+        residuals = targets + 8 * CHUNK
+        sums = residuals + 8 * CHUNK
+        for start in range(0, pixels, CHUNK):
+            count = min(CHUNK, pixels - start)
+            locate(op, arena, start, count, windows, targets, residuals)
+            weights, first = integer(op, WEIGHTS), 0
+            while first < channels:
+                width = _width(channels - first)
+                for i in range(count):
+                    window = integer(windows, i) + first
+                    if width == 64:
+                        pixel_64(window, taps, turns, weights, sums + i * 256)
+                    elif width == 32:
+                        pixel_32(window, taps, turns, weights, sums + i * 128)
+                    else:
+                        pixel_16(window, taps, turns, weights, sums + i * 64)
+                call_requantizer(integer(op, REQUANTIZER), op, sums, 4 * width, count, first, width, targets,
+                                 residuals)
+                weights += turns * width * 4
+                first += width
+
+    return quads
+
+
+def _columns(stride: int) -> Callable[[], Callable[..., None]]:
     def build() -> Callable[..., None]:
-        def depthwise(op, arena):  # type: ignore[no-untyped-def]
-            pixels, channels, turns = integer(op, HEIGHT) * integer(op, WIDTH), integer(op, CHANNELS), integer(op, RUN)
-            windows = arena + integer(op, SCRATCH)
-            targets = windows + 8 * CHUNK
-            residuals = targets + 8 * CHUNK
-            sums = residuals + 8 * CHUNK
-            for start in range(0, pixels, CHUNK):
-                count = min(CHUNK, pixels - start)
-                locate(op, arena, start, count, windows, targets, residuals)
-                weights = integer(op, WEIGHTS)
-                for first in range(0, channels, group):
-                    for i in range(count):
-                        pixel(integer(windows, i) + first, integer(op, TAPS), turns, weights, sums + i * group * 4)
-                    call_requantizer(integer(op, REQUANTIZER), op, sums, group * 4, count, first, group, targets,
-                                     residuals)
-                    weights += turns * weights_each
-
-        return depthwise
-
-    return build
-
-
-def _by_rows(stride: int) -> Callable[[], Callable[..., None]]:
-    def build() -> Callable[..., None]:
-        row = _columns_row(stride)
-        group = DEPTHWISE_CHANNELS
+        row_64, row_32, row_16 = (_columns_row(channels, stride) for channels in (64, 32, 16))
 
         def columns(op, arena):  # type: ignore[no-untyped-def]
-            width, channels = integer(op, WIDTH), integer(op, CHANNELS)
+            width, channels, pixel = integer(op, WIDTH), integer(op, CHANNELS), integer(op, RUN)
+            taps = integer(op, TAPS)
             windows = arena + integer(op, SCRATCH)
             targets = windows + 8 * CHUNK
             residuals = targets + 8 * CHUNK
             sums = residuals + 8 * CHUNK
-            pixel = integer(op, RUN)
             for y in range(integer(op, HEIGHT)):
                 for x in range(0, width, CHUNK):
                     count = min(CHUNK, width - x)
                     locate(op, arena, y * width + x, count, windows, targets, residuals)
-                    weights = integer(op, WEIGHTS)
-                    for first in range(0, channels, group):
-                        row(integer(windows, 0) + first, integer(op, TAPS), pixel, count, weights, sums)
-                        call_requantizer(integer(op, REQUANTIZER), op, sums, group * 4, count, first, group, targets,
+                    weights, first = integer(op, WEIGHTS), 0
+                    while first < channels:
+                        group, window = _width(channels - first), integer(windows, 0) + first
+                        if group == 64:
+                            row_64(window, taps, pixel, count, weights, sums)
+                        elif group == 32:
+                            row_32(window, taps, pixel, count, weights, sums)
+                        else:
+                            row_16(window, taps, pixel, count, weights, sums)
+                        call_requantizer(integer(op, REQUANTIZER), op, sums, 4 * group, count, first, group, targets,
                                          residuals)
-                        weights += 3 * group * 4
+                        weights += 12 * group
+                        first += group
 
         return columns
 
     return build
 
 
-KERNELS = {"taps": _by_chunks(_taps_pixel, 16, 16), "quads": _by_chunks(_quads_pixel, DEPTHWISE_CHANNELS, 256),
-           "columns_1": _by_rows(1), "columns_2": _by_rows(2)}
+@njit(error_model="numpy")
+def _width(left):  # type: ignore[no-untyped-def]
+    """Channels that are taken together, of those that are left."""
+    return 64 if left >= 64 else 32 if left > 16 else 16
+
+
+KERNELS = {"taps": _taps, "quads": _quads, "columns_1": _columns(1), "columns_2": _columns(2)}

@@ -7,7 +7,9 @@ A kernel takes (op, sums, row_bytes, rows, first, count, targets, residuals): su
             leaves them
     wide    64 bits, accumulators that wrap, results of 8 or 32 bits
 
-Each with and without a residual; narrow ones with and without ties to even.
+Each with and without a residual; narrow ones with and without ties to even. `grouped` ones take the sums of every whole
+GROUP of channels interleaved (`sim.kernels.interleave`): narrow ones have their parameters in that order too and pack bytes
+without crossing lanes, wide ones put the sums in order first.
 """
 
 from __future__ import annotations
@@ -16,11 +18,14 @@ from collections.abc import Callable
 from itertools import product
 
 from llvmlite import ir
+from numba import njit
 
+from sim.kernels.interleave import in_order, packed, widened
 from sim.kernels.ir import I8, I32, I64, Code, Loop, emitted, number, vector
 from sim.kernels.op import integer
 from sim.kernels.words import (
     CHANNELS,
+    GROUP,
     HIGH,
     LANES,
     LOW,
@@ -97,6 +102,34 @@ def _column(element: ir.Type, result: ir.Type, with_residual: bool, even: bool, 
     return column
 
 
+def _group(with_residual: bool, even: bool) -> Callable[..., int]:
+    """GROUP channels of all rows, sums interleaved."""
+    size = 4 * LANES
+
+    @emitted
+    def group(code, parameters, sums, row_bytes, rows, channel, targets, residuals, zero, low, high):  # type: ignore[no-untyped-def]
+        count = GROUP // LANES
+        kind = vector(I32, LANES)
+        fields = [{name: code.load(kind, parameters, (i * count + q) * size) for i, name in enumerate(NARROW_FIELDS)}
+                  for q in range(count)]
+        raised, least, most = (code.splat(code.trunc(value, I32), LANES) for value in (zero, low, high))
+        loop = Loop(code, rows, [sums])
+        offset = code.mul(loop.index, number(8))
+        others: list[ir.Value | None] = [None] * count
+        if with_residual:
+            place = code.add(code.load(I64, code.add(residuals, offset)), channel)
+            others = widened(code, code.load(vector(I8, GROUP), place))
+        values = []
+        for q, (field, other) in enumerate(zip(fields, others, strict=True)):
+            value = _narrow(code, code.load(kind, loop.values[0], q * size), other, field, even)
+            values.append(code.most(code.least(code.add(value, raised), most), least))
+        place = code.add(code.load(I64, code.add(targets, offset)), channel)
+        code.store(packed(code, values), place)
+        loop.end([code.add(loop.values[0], row_bytes)])
+
+    return group
+
+
 def _kernel(element: ir.Type, result: ir.Type, with_residual: bool, even: bool) -> Callable[[], Callable[..., None]]:
     def build() -> Callable[..., None]:
         whole_column = _column(element, result, with_residual, even, whole=True)
@@ -105,8 +138,9 @@ def _kernel(element: ir.Type, result: ir.Type, with_residual: bool, even: bool) 
 
         def requantize(op, sums, row_bytes, rows, first, count, targets, residuals):  # type: ignore[no-untyped-def]
             zero, low, high, wrap = integer(op, ZERO), integer(op, LOW), integer(op, HIGH), integer(op, WRAP)
-            for channel in range(first, min(first + count, integer(op, CHANNELS)), LANES):
-                left = integer(op, CHANNELS) - channel
+            channels = integer(op, CHANNELS)
+            for channel in range(first, min(first + count, channels), LANES):
+                left = channels - channel
                 parameters = integer(op, PARAMETERS) + channel * fields
                 here = sums + 4 * (channel - first)
                 if left >= LANES:
@@ -121,9 +155,60 @@ def _kernel(element: ir.Type, result: ir.Type, with_residual: bool, even: bool) 
     return build
 
 
+@emitted
+def _put_in_order(code, sums, row_bytes, rows):  # type: ignore[no-untyped-def]
+    """Interleaved sums of a GROUP of channels, in all rows."""
+    loop = Loop(code, rows, [sums])
+    here = loop.values[0]
+    values = [code.load(vector(I32, LANES), here, 4 * LANES * q) for q in range(GROUP // LANES)]
+    code.store(in_order(code, values), here)
+    loop.end([code.add(here, row_bytes)])
+
+
+def _ordering_kernel(result: ir.Type, with_residual: bool) -> Callable[[], Callable[..., None]]:
+    def build() -> Callable[..., None]:
+        ordered = njit(_kernel(I64, result, with_residual, even=True)(), error_model="numpy")
+
+        def requantize(op, sums, row_bytes, rows, first, count, targets, residuals):  # type: ignore[no-untyped-def]
+            channel, end = first, min(first + count, integer(op, CHANNELS))
+            while channel + GROUP <= end:
+                _put_in_order(sums + 4 * (channel - first), row_bytes, rows)
+                channel += GROUP
+            ordered(op, sums, row_bytes, rows, first, count, targets, residuals)
+
+        return requantize
+
+    return build
+
+
+def _grouped_kernel(with_residual: bool, even: bool) -> Callable[[], Callable[..., None]]:
+    def build() -> Callable[..., None]:
+        whole_group = _group(with_residual, even)
+        ordered = njit(_kernel(I32, I8, with_residual, even)(), error_model="numpy")
+        fields = len(NARROW_FIELDS) * 4
+
+        def requantize(op, sums, row_bytes, rows, first, count, targets, residuals):  # type: ignore[no-untyped-def]
+            zero, low, high = integer(op, ZERO), integer(op, LOW), integer(op, HIGH)
+            channel, end = first, min(first + count, integer(op, CHANNELS))
+            while channel + GROUP <= end:
+                whole_group(integer(op, PARAMETERS) + channel * fields, sums + 4 * (channel - first), row_bytes, rows,
+                            channel, targets, residuals, zero, low, high)
+                channel += GROUP
+            if channel < end:
+                ordered(op, sums + 4 * (channel - first), row_bytes, rows, channel, end - channel, targets, residuals)
+
+        return requantize
+
+    return build
+
+
 KERNELS = {
     **{f"narrow{'_residual' * residual}{'_even' * even}": _kernel(I32, I8, residual, even)
        for residual, even in product((False, True), repeat=2)},
+    **{f"narrow{'_residual' * residual}{'_even' * even}_grouped": _grouped_kernel(residual, even)
+       for residual, even in product((False, True), repeat=2)},
     **{f"wide{'_residual' * residual}{'_32' * (result is I32)}": _kernel(I64, result, residual, even=True)
+       for residual, result in product((False, True), (I8, I32))},
+    **{f"wide{'_residual' * residual}{'_32' * (result is I32)}_grouped": _ordering_kernel(result, residual)
        for residual, result in product((False, True), (I8, I32))},
 }

@@ -21,6 +21,7 @@ from sim.kernels.words import (
     CHANNELS,
     CONFIGURATION,
     GATHER_BYTES,
+    GROUP,
     HEIGHT,
     REQUANTIZER,
     RESIDUAL,
@@ -49,7 +50,9 @@ from sim.kernels.words import (
 
 __all__ = ["KERNELS"]
 
-SUM_BYTES = TILE_PIXELS * TILE_CHANNELS * 4
+ROW_BYTES = GROUP * 4
+SUM_BYTES = TILE_PIXELS * ROW_BYTES
+"""Of sums: one group of channels."""
 
 
 def _amx(code: Code, name: str, *arguments: ir.Value) -> None:
@@ -94,8 +97,8 @@ def _tiles(code: Code, windows, distance, second, taps, tap_count, steps, weight
     carried = inner.end([code.add(here, number(STEP_BYTES)), code.add(panel, number(2048))])
     outer.end(carried[1:])
     for register in range(4):
-        corner = code.add(sums, number(register // 2 * 16 * TILE_CHANNELS * 4 + register % 2 * 64))
-        _amx(code, "tilestored64", _register(register), _pointer(code, corner), number(TILE_CHANNELS * 4))
+        corner = code.add(sums, number(register // 2 * 16 * ROW_BYTES + register % 2 * 64))
+        _amx(code, "tilestored64", _register(register), _pointer(code, corner), number(ROW_BYTES))
 
 
 @emitted
@@ -121,7 +124,8 @@ def _direct() -> Callable[..., None]:
         other, other_row, other_pixel = integer(op, RESIDUAL), integer(op, RESIDUAL_ROW), integer(op, RESIDUAL_PIXEL)
         weights = integer(op, WEIGHTS)
         _begin(integer(op, CONFIGURATION))
-        for first in range(0, channels, TILE_CHANNELS):
+        panel_bytes = tap_count * steps * STEP_BYTES * TILE_CHANNELS
+        for first in range(0, channels, GROUP):
             x = y = 0
             for start in range(0, pixels, TILE_PIXELS):
                 for i in range(TILE_PIXELS):
@@ -136,9 +140,12 @@ def _direct() -> Callable[..., None]:
                         x, y = 0, y + 1
                 windows = arena + integer(op, SOURCE) + start * distance
                 _tiles(windows, distance, 16 * distance, taps, tap_count, steps, weights, sums)
-                call_requantizer(integer(op, REQUANTIZER), op, sums, TILE_CHANNELS * 4, TILE_PIXELS, first, TILE_CHANNELS, targets,
+                if channels - first > TILE_CHANNELS:
+                    _tiles(windows, distance, 16 * distance, taps, tap_count, steps, weights + panel_bytes,
+                           sums + 4 * TILE_CHANNELS)
+                call_requantizer(integer(op, REQUANTIZER), op, sums, ROW_BYTES, TILE_PIXELS, first, GROUP, targets,
                                  residuals)
-            weights += tap_count * steps * STEP_BYTES * TILE_CHANNELS
+            weights += 2 * panel_bytes
         _end()
 
     return direct
@@ -168,12 +175,16 @@ def _packed() -> Callable[..., None]:
                 for tap in range(tap_count):
                     _gather(integer(windows, i) + integer(taps, tap), copy + tap * run, (run + 63) // 64)
             weights = integer(op, WEIGHTS)
-            for first in range(0, channels, TILE_CHANNELS):
+            for first in range(0, channels, GROUP):
                 for row in range(0, count, TILE_PIXELS):
-                    _tiles(copies + row * row_bytes, row_bytes, 16 * row_bytes, nowhere, 1, row_steps, weights, sums)
-                    call_requantizer(integer(op, REQUANTIZER), op, sums, TILE_CHANNELS * 4, min(TILE_PIXELS, count - row),
-                                     first, TILE_CHANNELS, targets + 8 * row, residuals + 8 * row)
-                weights += row_bytes * TILE_CHANNELS
+                    copy = copies + row * row_bytes
+                    _tiles(copy, row_bytes, 16 * row_bytes, nowhere, 1, row_steps, weights, sums)
+                    if channels - first > TILE_CHANNELS:
+                        _tiles(copy, row_bytes, 16 * row_bytes, nowhere, 1, row_steps,
+                               weights + row_bytes * TILE_CHANNELS, sums + 4 * TILE_CHANNELS)
+                    call_requantizer(integer(op, REQUANTIZER), op, sums, ROW_BYTES, min(TILE_PIXELS, count - row), first,
+                                     GROUP, targets + 8 * row, residuals + 8 * row)
+                weights += 2 * row_bytes * TILE_CHANNELS
             start += chunk
         _end()
 

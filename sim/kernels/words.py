@@ -62,5 +62,6 @@ TILE_PIXELS, TILE_CHANNELS, STEP_BYTES = 32, 32, 64
 """Of tiles: windows and channels of a block of sums, and bytes of a window in a step."""
 GATHER_BYTES = 1 << 17
 """Windows copied at a time, of tiles."""
-DEPTHWISE_CHANNELS = 64
-"""That depthwise kernels with VNNI interleave at a time."""
+GROUP = 64
+"""Channels whose bytes fill a register: their sums may come interleaved (`sim.kernels.interleave`), what is left of a
+layer's channels never does."""
