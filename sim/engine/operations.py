@@ -126,7 +126,7 @@ def _tiles(operation: Operation, conv: Conv, source: Buffer, name: str) -> None:
     if name == "direct":
         weights = step_panels(values)
         operation.words |= {words.RUN: weights.shape[2], words.VIRTUAL_WIDTH: source.row_pixels}
-        operation.scratch_bytes = words.TILE_PIXELS * 2 * 8 + sums
+        operation.scratch_bytes = words.DIRECT_PIXELS * 2 * 8 + sums
         operation.unwanted = True
     else:
         weights = step_panels(values.reshape(conv.channels, 1, -1))

@@ -10,7 +10,7 @@ M * S + R * r' + constant mostly fits 32 bits; integers modulo 2**32 form a ring
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,19 +56,19 @@ def requantizer(program: Program, conv: Conv, grouped: bool) -> Requantizer:
     rounding = {"half_up": half, "half_even": np.maximum(half - 1, 0), "floor": 0 * half}[program.rounding]
     odd = ((conv.shift > 0) & even).astype(np.int64)
     offset = conv.offset + rounding + (residual_gain * residual.low if residual else 0)
-    suffix = "_residual" if residual else ""
     if stored and not _wraps(program, conv, source):
-        span = _spans(conv, source)
-        clamp = _interval(span, gain, residual_gain, residual, offset + gain * base, conv.shift, odd, low - zero,
-                          high - zero)
-        if clamp is not None:
-            columns = dict(zip(NARROW_FIELDS, (*clamp, gain, offset + gain * base, conv.shift, odd, residual_gain),
-                               strict=True))
+        channels = Channels(gain, residual_gain, residual, offset + gain * base, conv.shift, odd)
+        narrow = None
+        if residual is None and not even:
+            narrow = _plain(_spans(conv, source), channels, zero, low, high)
+        suffix = "_plain" if narrow else "_residual" * (residual is not None) + "_even" * (even and residual is not None)
+        narrow = narrow or _narrow(_spans(conv, source), channels, low - zero, high - zero)
+        if narrow is not None:
             order = channel_order(conv.channels) if grouped else None
-            return Requantizer(f"narrow{suffix}{'_even' * even}{'_grouped' * grouped}",
-                               _table(columns, np.int32, order), zero, low, high, 0)
+            return Requantizer(f"narrow{suffix}{'_grouped' * grouped}", _table(narrow, np.int32, order), zero, low, high,
+                               0)
     columns = dict(zip(WIDE_FIELDS, (base, gain, offset, conv.shift, odd, residual_gain), strict=True))
-    return Requantizer(f"wide{suffix}{'' if stored else '_32'}{'_grouped' * grouped}", _table(columns, np.int64), zero, low, high,
+    return Requantizer(f"wide{'_residual' * (residual is not None)}{'' if stored else '_32'}{'_grouped' * grouped}", _table(columns, np.int64), zero, low, high,
                        64 - program.acc_bits)
 
 
@@ -85,17 +85,26 @@ def _spans(conv: Conv, source: Format) -> tuple[Ints, Ints]:
     return negative * most, positive * most
 
 
-def _interval(span: tuple[Ints, Ints], gain: Ints, residual_gain: Ints, residual: Format | None, offset: Ints,
-              shift: Ints, odd: Ints, low: int, high: int) -> tuple[Ints, Ints] | None:
-    """Clamps of S, exact for every code of the residual, with which v fits 32 bits; None if there are none.
+@dataclass(frozen=True)
+class Channels:
+    """Of every channel: v = offset + gain * S + residual_gain * r, a result (v + odd or 0) >> shift."""
 
-    A result is v >> shift, clamped to low..high, with v = offset + gain * S + residual_gain * r, to which `odd` may be added.
-    """
-    least, most = (np.where(gain < 0, -a, b) for a, b in (span[::-1], span))
+    gain: Ints
+    residual_gain: Ints
+    residual: Format | None
+    offset: Ints
+    shift: Ints
+    odd: Ints
+
+
+def _narrow(span: tuple[Ints, Ints], channels: Channels, low: int, high: int) -> dict[str, Ints] | None:
+    """NARROW_FIELDS with which v fits 32 bits, for results that are clamped to low..high; None if there are none."""
+    gain, offset, shift, odd = channels.gain, channels.offset, channels.shift, channels.odd
     if np.any(span[0] < INT32.min) or np.any(span[1] > INT32.max) or int(shift.max()) > 31:
         return None
+    least, most = (np.where(gain < 0, -a, b) for a, b in (span[::-1], span))
     step = np.abs(gain)
-    other = residual_gain * (residual.high - residual.low if residual else 0)
+    other = channels.residual_gain * (channels.residual.high - channels.residual.low if channels.residual else 0)
     other_least, other_most = np.minimum(other, 0), np.maximum(other, 0)
     # With gain * S up to `bottom` the result is low whatever r is, from `top` on it is high.
     bottom = ((low + np.int64(1)) << shift) - 1 - odd - offset - other_most
@@ -106,7 +115,25 @@ def _interval(span: tuple[Ints, Ints], gain: Ints, residual_gain: Ints, residual
     if (np.any(offset + step * first + other_least < INT32.min)
             or np.any(offset + step * last + other_most + odd > INT32.max)):
         return None
-    return np.where(gain < 0, -last, first), np.where(gain < 0, -first, last)
+    clamp = np.where(gain < 0, -last, first), np.where(gain < 0, -first, last)
+    return dict(zip(NARROW_FIELDS, (*clamp, gain, offset, shift, odd, channels.residual_gain), strict=True))
+
+
+def _plain(span: tuple[Ints, Ints], channels: Channels, zero: int, low: int, high: int) -> dict[str, Ints] | None:
+    """NARROW_FIELDS with which results, without a residual, need neither the zero point nor a clamp; None if there are none.
+
+    A step of S must move v by no more than a step of the code: then clamped sums give low and high themselves. A channel
+    that cannot leave low or high gets that as a constant.
+    """
+    gain, shift = channels.gain, channels.shift
+    if np.any(np.abs(gain) > np.int64(1) << shift):
+        return None
+    offset = channels.offset + (np.int64(zero) << shift)
+    ends = [(offset + gain * s) >> shift for s in span]
+    smallest, largest = np.minimum(*ends), np.maximum(*ends)
+    constant = (smallest >= high) | (largest <= low) | (gain == 0)
+    offset = np.where(constant, np.clip(smallest, low, high) << shift, offset)
+    return _narrow(span, replace(channels, gain=np.where(constant, 0, gain), offset=offset), low, high)
 
 
 def _table(columns: dict[str, Ints], dtype: type[np.int32] | type[np.int64],

@@ -7,7 +7,8 @@ A kernel takes (op, sums, row_bytes, rows, first, count, targets, residuals): su
             leaves them
     wide    64 bits, accumulators that wrap, results of 8 or 32 bits
 
-Each with and without a residual; narrow ones with and without ties to even. `grouped` ones take the sums of every whole
+`narrow_plain` has the zero point in its offset and nothing to clamp at the end: its clamped sums give codes inside the
+clamp. `narrow` serves everything else without a residual. Those with a residual round ties to even or they do not. `grouped` ones take the sums of every whole
 GROUP of channels interleaved (`sim.kernels.interleave`): narrow ones have their parameters in that order too and pack bytes
 without crossing lanes, wide ones put the sums in order first.
 """
@@ -89,7 +90,8 @@ def _column(element: ir.Type, result: ir.Type, with_residual: bool, even: bool, 
             residual = code.load(vector(I8, LANES), code.add(place, channel))
         value = (_narrow(code, here, residual, field, even) if element is I32
                  else _wide(code, here, residual, field, wrap))
-        value = code.most(code.least(code.add(value, raised), most), least)
+        if element is I64 or with_residual or even:
+            value = code.most(code.least(code.add(value, raised), most), least)
         place = code.load(I64, code.add(targets, code.mul(loop.index, number(8))))
         place = code.add(place, code.mul(channel, bytes_each))
         stored = value if value.type.element is result else code.trunc(value, vector(result, LANES))
@@ -122,7 +124,9 @@ def _group(with_residual: bool, even: bool) -> Callable[..., int]:
         values = []
         for q, (field, other) in enumerate(zip(fields, others, strict=True)):
             value = _narrow(code, code.load(kind, loop.values[0], q * size), other, field, even)
-            values.append(code.most(code.least(code.add(value, raised), most), least))
+            if with_residual or even:
+                value = code.most(code.least(code.add(value, raised), most), least)
+            values.append(value)
         place = code.add(code.load(I64, code.add(targets, offset)), channel)
         code.store(packed(code, values), place)
         loop.end([code.add(loop.values[0], row_bytes)])
@@ -202,11 +206,12 @@ def _grouped_kernel(with_residual: bool, even: bool) -> Callable[[], Callable[..
     return build
 
 
+NARROW = {"narrow_plain": (False, False), "narrow": (False, True), "narrow_residual": (True, False),
+          "narrow_residual_even": (True, True)}
+"""With a residual, and with what rounds ties to even."""
 KERNELS = {
-    **{f"narrow{'_residual' * residual}{'_even' * even}": _kernel(I32, I8, residual, even)
-       for residual, even in product((False, True), repeat=2)},
-    **{f"narrow{'_residual' * residual}{'_even' * even}_grouped": _grouped_kernel(residual, even)
-       for residual, even in product((False, True), repeat=2)},
+    **{name: _kernel(I32, I8, *options) for name, options in NARROW.items()},
+    **{f"{name}_grouped": _grouped_kernel(*options) for name, options in NARROW.items()},
     **{f"wide{'_residual' * residual}{'_32' * (result is I32)}": _kernel(I64, result, residual, even=True)
        for residual, result in product((False, True), (I8, I32))},
     **{f"wide{'_residual' * residual}{'_32' * (result is I32)}_grouped": _ordering_kernel(result, residual)

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from llvmlite import ir
+from numba import njit
 
 from sim.kernels.call import call_requantizer
 from sim.kernels.ir import I8, I64, Code, Loop, emitted, number, vector
@@ -20,6 +21,7 @@ from sim.kernels.op import integer, locate, set_integer
 from sim.kernels.words import (
     CHANNELS,
     CONFIGURATION,
+    DIRECT_PIXELS,
     GATHER_BYTES,
     GROUP,
     HEIGHT,
@@ -110,42 +112,49 @@ def _gather(code: Code, source, target, blocks):  # type: ignore[no-untyped-def]
     loop.end([])
 
 
+@njit(error_model="numpy")
+def _locate(op, arena, start, count, targets, residuals):  # type: ignore[no-untyped-def]
+    """Addresses of outputs, and a place for those beyond the map, of `count` from `start` on in virtual rows."""
+    width, height, virtual = integer(op, WIDTH), integer(op, HEIGHT), integer(op, VIRTUAL_WIDTH)
+    y, x = start // virtual, start % virtual
+    target = arena + integer(op, TARGET) + y * integer(op, TARGET_ROW) + x * integer(op, TARGET_PIXEL)
+    other = arena + integer(op, RESIDUAL) + y * integer(op, RESIDUAL_ROW) + x * integer(op, RESIDUAL_PIXEL)
+    unwanted = arena + integer(op, UNWANTED)
+    for i in range(count):
+        wanted = x < width and y < height
+        set_integer(targets, i, target if wanted else unwanted)
+        set_integer(residuals, i, other if wanted else unwanted)
+        x, target, other = x + 1, target + integer(op, TARGET_PIXEL), other + integer(op, RESIDUAL_PIXEL)
+        if x == virtual:
+            x, y = 0, y + 1
+            target += integer(op, TARGET_ROW) - virtual * integer(op, TARGET_PIXEL)
+            other += integer(op, RESIDUAL_ROW) - virtual * integer(op, RESIDUAL_PIXEL)
+
+
 def _direct() -> Callable[..., None]:
     def direct(op, arena):  # type: ignore[no-untyped-def]
-        width, height, channels = integer(op, WIDTH), integer(op, HEIGHT), integer(op, CHANNELS)
+        channels, distance = integer(op, CHANNELS), integer(op, SOURCE_PIXEL)
         taps, tap_count, steps = integer(op, TAPS), integer(op, TAP_COUNT), integer(op, RUN)
-        virtual, distance = integer(op, VIRTUAL_WIDTH), integer(op, SOURCE_PIXEL)
-        pixels = (height - 1) * virtual + width
+        pixels = (integer(op, HEIGHT) - 1) * integer(op, VIRTUAL_WIDTH) + integer(op, WIDTH)
         targets = arena + integer(op, SCRATCH)
-        residuals = targets + 8 * TILE_PIXELS
-        sums = residuals + 8 * TILE_PIXELS
-        unwanted = arena + integer(op, UNWANTED)
-        target, target_row, target_pixel = integer(op, TARGET), integer(op, TARGET_ROW), integer(op, TARGET_PIXEL)
-        other, other_row, other_pixel = integer(op, RESIDUAL), integer(op, RESIDUAL_ROW), integer(op, RESIDUAL_PIXEL)
-        weights = integer(op, WEIGHTS)
-        _begin(integer(op, CONFIGURATION))
+        residuals = targets + 8 * DIRECT_PIXELS
+        sums = residuals + 8 * DIRECT_PIXELS
         panel_bytes = tap_count * steps * STEP_BYTES * TILE_CHANNELS
-        for first in range(0, channels, GROUP):
-            x = y = 0
-            for start in range(0, pixels, TILE_PIXELS):
-                for i in range(TILE_PIXELS):
-                    if x < width and y < height:
-                        set_integer(targets, i, arena + target + y * target_row + x * target_pixel)
-                        set_integer(residuals, i, arena + other + y * other_row + x * other_pixel)
-                    else:
-                        set_integer(targets, i, unwanted)
-                        set_integer(residuals, i, unwanted)
-                    x += 1
-                    if x == virtual:
-                        x, y = 0, y + 1
-                windows = arena + integer(op, SOURCE) + start * distance
-                _tiles(windows, distance, 16 * distance, taps, tap_count, steps, weights, sums)
-                if channels - first > TILE_CHANNELS:
-                    _tiles(windows, distance, 16 * distance, taps, tap_count, steps, weights + panel_bytes,
-                           sums + 4 * TILE_CHANNELS)
-                call_requantizer(integer(op, REQUANTIZER), op, sums, ROW_BYTES, TILE_PIXELS, first, GROUP, targets,
-                                 residuals)
-            weights += 2 * panel_bytes
+        _begin(integer(op, CONFIGURATION))
+        for start in range(0, pixels, DIRECT_PIXELS):
+            count = min(DIRECT_PIXELS, (pixels - start + TILE_PIXELS - 1) // TILE_PIXELS * TILE_PIXELS)
+            _locate(op, arena, start, count, targets, residuals)
+            weights = integer(op, WEIGHTS)
+            for first in range(0, channels, GROUP):
+                for row in range(0, count, TILE_PIXELS):
+                    windows = arena + integer(op, SOURCE) + (start + row) * distance
+                    _tiles(windows, distance, 16 * distance, taps, tap_count, steps, weights, sums)
+                    if channels - first > TILE_CHANNELS:
+                        _tiles(windows, distance, 16 * distance, taps, tap_count, steps, weights + panel_bytes,
+                               sums + 4 * TILE_CHANNELS)
+                    call_requantizer(integer(op, REQUANTIZER), op, sums, ROW_BYTES, TILE_PIXELS, first, GROUP,
+                                     targets + 8 * row, residuals + 8 * row)
+                weights += 2 * panel_bytes
         _end()
 
     return direct

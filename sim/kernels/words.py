@@ -60,6 +60,8 @@ CHUNK = 48
 SPARE_ROWS = 12
 TILE_PIXELS, TILE_CHANNELS, STEP_BYTES = 32, 32, 64
 """Of tiles: windows and channels of a block of sums, and bytes of a window in a step."""
+DIRECT_PIXELS = 128
+"""Windows of tiles that pass while a panel of weights is near."""
 GATHER_BYTES = 1 << 17
 """Windows copied at a time, of tiles."""
 GROUP = 64
