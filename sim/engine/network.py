@@ -54,7 +54,10 @@ class Network:
         self.slots = {name: 1 + i for i, name in enumerate((*(t.name for t in program.inputs), *leaving))}
         self.arena = lay_out(program, 8 * (1 + len(self.slots)), {*leaving, *(t.name for t in program.inputs)})
         self.operations = self._operations(leaving, kernels)
-        self._constants: list[NDArray[np.generic]] = []
+        sizes = [array.nbytes for operation in self.operations for array in operation.constants.values()]
+        # One piece of memory, since NumPy asks for huge pages for large ones.
+        self._constants = aligned_bytes(sum(size + ALIGNMENT for size in sizes))
+        self._constant_bytes = 0
         scratch = self.arena.reserve(max(operation.scratch_bytes for operation in self.operations) + ALIGNMENT)
         unwanted = self.arena.reserve(4 * max(tensor.channels for tensor in program.tensors) + ALIGNMENT)
         self.arena_bytes = self.arena.bytes + self._slack()
@@ -114,9 +117,10 @@ class Network:
         for index, value in operation.words.items():
             row[index] = value
         for index, array in operation.constants.items():
-            aligned = _aligned(array)
-            self._constants.append(aligned)
-            row[index] = aligned.ctypes.data
+            place = self._constants[self._constant_bytes :][: array.nbytes]
+            place[:] = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+            row[index] = place.ctypes.data
+            self._constant_bytes += -(-array.nbytes // ALIGNMENT) * ALIGNMENT
         if operation.requantizer is not None:
             row[words.REQUANTIZER] = library().address(operation.requantizer)
         row[words.SCRATCH] = scratch
@@ -134,9 +138,7 @@ class Worker:
 
     def __init__(self, network: Network) -> None:
         self.network = network
-        self._memory = np.zeros(network.arena_bytes + ALIGNMENT, np.uint8)
-        skipped = -self._memory.ctypes.data % ALIGNMENT
-        self._bytes: Bytes = self._memory[skipped : skipped + network.arena_bytes]
+        self._bytes = aligned_bytes(network.arena_bytes)
         for buffer in network.arena.all:
             if buffer.geometry.fill:
                 self._bytes[buffer.start : buffer.start + buffer.bytes] = buffer.geometry.fill
@@ -151,12 +153,8 @@ class Worker:
         self.network.run(self._bytes.ctypes.data, first, last)
 
 
-def _aligned(array: NDArray[np.generic]) -> NDArray[np.generic]:
-    """A copy that starts at a cache line."""
-    room = np.empty(array.nbytes + 2 * ALIGNMENT, np.uint8)
+def aligned_bytes(size: int) -> Bytes:
+    """Zeros that start at a cache line."""
+    room = np.zeros(size + ALIGNMENT, np.uint8)
     start = -room.ctypes.data % ALIGNMENT
-    copy = room[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
-    copy[...] = array
-    return copy
-
-
+    return room[start : start + size]
