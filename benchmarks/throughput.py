@@ -35,6 +35,7 @@ from quant.lower import lower
 from quant.networks import DigitsNet
 from quant.reference import run_reference
 from rtl.simulator import run as run_rtl
+from sim.engine.simulator import Simulator
 from sim.files import load_program
 from sim.machine import load_machine
 from sim.plan import plan
@@ -91,7 +92,8 @@ def main() -> None:
     codes = np.resize(digits()[1].codes.numpy(), (arguments.images, *source.shape)).astype(np.int32)
     inputs = {source.name: codes}
     engines: dict[str, Engine] = {
-        "simulator": lambda x: simulate(program, x),
+        "simulator": Simulator(program).run,
+        "plain loops": lambda x: simulate(program, x),
         "ONNX Runtime, ConvInteger": onnx_engine(program),
         "torch": lambda x: run_reference(program, x),
     }

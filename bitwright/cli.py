@@ -52,13 +52,23 @@ def simulate(
     input_file: InputFile = None,
     images: Images = 1,
     seed: Seed = 0,
+    threads: Annotated[int, typer.Option("--threads", "-t", min=1, help="Images are shared among them.")] = 1,
+    trace: Annotated[bool, typer.Option("--trace", help="Show how often bits are 1, and change.")] = False,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the codes of every tensor, .npz.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run a Program in the bit-exact simulator."""
     from bitwright.commands import run_simulate
 
-    run_simulate(program, input_file, images, seed, out, as_json)
+    run_simulate(program, input_file, images, seed, threads, trace, out, as_json)
+
+
+@app.command()
+def warmup(as_json: AsJson = False) -> None:
+    """Compile the kernels of the simulator that this CPU can run, so that no run waits for them."""
+    from bitwright.commands import run_warmup
+
+    run_warmup(as_json)
 
 
 @app.command()

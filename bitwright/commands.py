@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from time import perf_counter
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -12,23 +12,28 @@ from bitwright.console import Report, message, show, steps
 from bitwright.estimate import Estimate, estimate
 from bitwright.inputs import load_codes, random_codes
 from sim.cost_table import cost_table
+from sim.engine.simulator import Simulator
+from sim.engine.trace import BitStatistics
 from sim.files import load_program, save_vectors
+from sim.kernels.isa import chosen
+from sim.kernels.library import kernel_names, library
 from sim.machine import load_machine
 from sim.plan import plan
 from sim.program import Program
-from sim.simulate import simulate
 from sim.technology import load_technology
 
 __all__ = ["run_allocate", "run_demo", "run_doctor", "run_estimate", "run_generate", "run_simulate", "run_verify",
-           "run_verify_random"]
+           "run_verify_random", "run_warmup"]
 
 
-def run_simulate(path: Path, input_file: Path | None, images: int, seed: int, out: Path | None, as_json: bool) -> None:
+def run_simulate(path: Path, input_file: Path | None, images: int, seed: int, threads: int, trace: bool,
+                 out: Path | None, as_json: bool) -> None:
     """`bitwright simulate`."""
     program = load_program(path)
     inputs = _inputs(program, input_file, images, seed)
+    simulator = Simulator(program, capture=[tensor.name for tensor in program.tensors], threads=threads)
     started = perf_counter()
-    codes = simulate(program, inputs)
+    codes = simulator.run(inputs)
     seconds = perf_counter() - started
     if out is not None:
         save_vectors(out, codes)
@@ -36,12 +41,43 @@ def run_simulate(path: Path, input_file: Path | None, images: int, seed: int, ou
     rows = []
     for tensor in program.tensors:
         values = codes[tensor.name]
-        rows.append({"tensor": tensor.name, "shape": list(tensor.shape), "format": str(tensor.format),
-                     "min": int(values.min()), "max": int(values.max()), "mean": float(values.mean())})
+        row: dict[str, Any] = {
+            "tensor": tensor.name, "shape": list(tensor.shape), "format": str(tensor.format),
+            "min": int(values.min()), "max": int(values.max()), "mean": float(values.mean())}
+        if trace:
+            bits = BitStatistics(tensor.format)
+            bits.add(values)
+            row |= {"ones": bits.density.tolist(), "toggles": bits.toggle_rate.tolist()}
+        rows.append(row)
     count = len(next(iter(inputs.values())))
     report = Report({"images": count, "seconds": seconds, "tensors": rows})
     report.table(f"{path} on {count} image{'s' * (count > 1)}", list(rows[0]),
-                 [[" x ".join(map(str, v)) if isinstance(v, list) else v for v in row.values()] for row in rows])
+                 [[_listed(value) if isinstance(value, list) else value for value in row.values()] for row in rows])
+    show(report, as_json)
+
+
+def _listed(values: list[int] | list[float]) -> str:
+    """A shape, or shares of bits, the highest bit first."""
+    if all(isinstance(value, int) for value in values):
+        return " x ".join(map(str, values))
+    return " ".join(f"{value:.2f}" for value in reversed(values))
+
+
+def run_warmup(as_json: bool) -> None:
+    """`bitwright warmup`."""
+    kernels, isa = library(), chosen()
+    rows, started = [], perf_counter()
+    names = kernel_names(isa)
+    with steps("kernels", len(names)) as progress:
+        for name in names:
+            before = perf_counter()
+            compiled, seconds = kernels.kernel(name).compiled, perf_counter() - before
+            rows.append({"kernel": name, "compiled": compiled, "seconds": seconds})
+            progress.done(f"{name}: {f'compiled in {seconds:.2f} s' if compiled else 'there'}")
+    folder = str(kernels.folder) if kernels.folder else None
+    report = Report({"isa": isa, "folder": folder, "seconds": perf_counter() - started, "kernels": rows})
+    count = sum(bool(row["compiled"]) for row in rows)
+    report.lines.append(f"{len(rows)} kernels for {isa}, {count} of them compiled now, in {folder or 'no folder'}")
     show(report, as_json)
 
 

@@ -16,11 +16,11 @@ from quant.data.registry import DataSet
 from quant.lower import Lowered, lower_with_report
 from quant.training.checkpoint import save_weights
 from sim.atomic import atomic_write_text
+from sim.engine.simulator import Simulator
 from sim.errors import InputError
 from sim.files import save_program
 from sim.machine import Machine
 from sim.program import Program
-from sim.simulate import simulate
 
 __all__ = ["calibration_images", "lowered_for", "parse_bits", "program_accuracy", "write_network"]
 
@@ -55,11 +55,11 @@ def lowered_for(model: nn.Module, data: DataSet, machine: Machine) -> Lowered:
 def program_accuracy(program: Program, data: Images) -> float:
     """Share of images on which the largest output code is the label's, in the simulator."""
     (source,), (target,) = program.inputs, program.outputs
-    right = 0
+    simulator, right = Simulator(program), 0
     for at in range(0, len(data), CHUNK):
         which = torch.arange(at, min(at + CHUNK, len(data)))
         codes = (data.values(which) * 2.0**-data.exponent).to(torch.int32).numpy()
-        logits = simulate(program, {source.name: codes})[target.name].reshape(len(which), -1)
+        logits = simulator.run({source.name: codes})[target.name].reshape(len(which), -1)
         right += int(np.count_nonzero(logits.argmax(axis=1) == data.labels[which].numpy()))
     return right / len(data)
 

@@ -1,9 +1,9 @@
 """Where tensors lie while a network runs.
 
 Codes are stored unsigned, less the smallest of their format, pixel by pixel with their channels side by side. Around a
-tensor lies the border that its readers pad it with, filled with its zero point when the memory is made and never written
-again: so a layer writes straight into what its readers read, and nobody pads. Memory passes from a tensor that nobody
-reads any more to one of the same size and border, whose border is in place already.
+tensor lies the border that its readers pad it with, filled with its zero point when the memory is made and never
+written again: so a layer writes straight into what its readers read, and nobody pads. Memory passes from a tensor that
+nobody reads any more to one of the same size and border, whose border is in place already.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Which kernel computes a layer: decided by its formats, its shape and the instructions of the CPU, never by a clock.
+"""Which kernel computes a layer: decided by its formats, its shape and the CPU's instructions, never by a clock.
 
-`candidates` names every kernel that is exact for a layer; `chosen` is the first of them in the order that measurements on
-real layers gave (docs/simulator.md has them).
+Every kernel that is exact for a layer is named, in the order that measurements on real layers gave (docs/simulator.md);
+the first one is taken.
 """
 
 from __future__ import annotations

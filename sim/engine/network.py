@@ -84,7 +84,7 @@ class Network:
         for record in program.records:
             match record:
                 case Conv():
-                    kernel = self._kernel(record, buffers[record.input], kernels.get(record.name))
+                    kernel = self._kernel(record, kernels.get(record.name))
                     operations.append(conv_operation(program, record, buffers, kernel))
                 case Pool():
                     operations.append(pool_operation(record, buffers[record.input], buffers[record.output], self.isa))
@@ -95,9 +95,13 @@ class Network:
                     assert_never(record)
         return [*operations, *(self._leave(program.tensor(name)) for name in leaving)]
 
-    def _kernel(self, conv: Conv, source: Buffer, wanted: str | None) -> str:
+    def possible_kernels(self, conv: Conv) -> list[str]:
+        """Every kernel that is exact for a layer, the best first."""
         target = self.program.tensor(conv.output)
-        possible = conv_kernels(conv, source, (target.height, target.width), self.isa)
+        return conv_kernels(conv, self.arena.buffers[conv.input], (target.height, target.width), self.isa)
+
+    def _kernel(self, conv: Conv, wanted: str | None) -> str:
+        possible = self.possible_kernels(conv)
         if wanted is not None and wanted not in possible:
             raise InputError(f"layer '{conv.name}' can be computed by {', '.join(possible)}, not {wanted}")
         return wanted or possible[0]

@@ -138,7 +138,7 @@ def _tiles(operation: Operation, conv: Conv, source: Buffer, name: str) -> None:
 
 
 def _depthwise(operation: Operation, conv: Conv, source: Buffer, name: str) -> None:
-    values, (height, width) = conv.weight_values[:, 0], conv.kernel
+    values, (height, _) = conv.weight_values[:, 0], conv.kernel
     taps = _tap_offsets(conv, source)
     group = words.GROUP
     if name == "taps":

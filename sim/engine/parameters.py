@@ -4,8 +4,8 @@ With stored codes s = a - a_low and r' = r - r_low the requantizer of channel o 
 
     v = offset + M * (S + a_low * sum(w)) + R * (r' + r_low),    S = sum(w * s)
 
-Beyond some S the result is at its clamp whatever the residual is. Clamped to that interval, S gives the same result, and
-M * S + R * r' + constant mostly fits 32 bits; integers modulo 2**32 form a ring, so only v itself has to fit.
+Beyond some S the result is at its clamp whatever the residual is. Clamped to that interval, S gives the same result,
+and M * S + R * r' + constant mostly fits 32 bits; integers modulo 2**32 form a ring, so only v itself has to fit.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.digits import multipliers
-from sim.formats import Format
 from sim.engine.weights import channel_order
+from sim.formats import Format
 from sim.kernels.words import GROUP, LANES, NARROW_FIELDS, WIDE_FIELDS
 from sim.program import Program
 from sim.records import Conv
@@ -33,7 +33,7 @@ class Requantizer:
     """`kernel` of `sim.kernels.requantizer`, its table of channels, and its numbers for all channels."""
 
     kernel: str
-    table: NDArray[np.int32] | NDArray[np.int64]
+    table: NDArray[np.integer]
     zero: int
     low: int
     high: int
@@ -56,20 +56,20 @@ def requantizer(program: Program, conv: Conv, grouped: bool) -> Requantizer:
     rounding = {"half_up": half, "half_even": np.maximum(half - 1, 0), "floor": 0 * half}[program.rounding]
     odd = ((conv.shift > 0) & even).astype(np.int64)
     offset = conv.offset + rounding + (residual_gain * residual.low if residual else 0)
+    grouping, with_residual = "_grouped" * grouped, "_residual" * (residual is not None)
     if stored and not _wraps(program, conv, source):
         channels = Channels(gain, residual_gain, residual, offset + gain * base, conv.shift, odd)
-        narrow = None
+        span, narrow = _spans(conv, source), None
         if residual is None and not even:
-            narrow = _plain(_spans(conv, source), channels, zero, low, high)
-        suffix = "_plain" if narrow else "_residual" * (residual is not None) + "_even" * (even and residual is not None)
-        narrow = narrow or _narrow(_spans(conv, source), channels, low - zero, high - zero)
+            narrow = _plain(span, channels, zero, low, high)
+        suffix = "_plain" if narrow else with_residual + "_even" * bool(even and residual)
+        narrow = narrow or _narrow(span, channels, low - zero, high - zero)
         if narrow is not None:
-            order = channel_order(conv.channels) if grouped else None
-            return Requantizer(f"narrow{suffix}{'_grouped' * grouped}", _table(narrow, np.int32, order), zero, low, high,
-                               0)
-    columns = dict(zip(WIDE_FIELDS, (base, gain, offset, conv.shift, odd, residual_gain), strict=True))
-    return Requantizer(f"wide{'_residual' * (residual is not None)}{'' if stored else '_32'}{'_grouped' * grouped}", _table(columns, np.int64), zero, low, high,
-                       64 - program.acc_bits)
+            table = _table(narrow, np.int32, channel_order(conv.channels) if grouped else None)
+            return Requantizer(f"narrow{suffix}{grouping}", table, zero, low, high, 0)
+    wide = dict(zip(WIDE_FIELDS, (base, gain, offset, conv.shift, odd, residual_gain), strict=True))
+    return Requantizer(f"wide{with_residual}{'' if stored else '_32'}{grouping}", _table(wide, np.int64), zero, low,
+                       high, 64 - program.acc_bits)
 
 
 def _wraps(program: Program, conv: Conv, source: Format) -> bool:
@@ -120,10 +120,10 @@ def _narrow(span: tuple[Ints, Ints], channels: Channels, low: int, high: int) ->
 
 
 def _plain(span: tuple[Ints, Ints], channels: Channels, zero: int, low: int, high: int) -> dict[str, Ints] | None:
-    """NARROW_FIELDS with which results, without a residual, need neither the zero point nor a clamp; None if there are none.
+    """NARROW_FIELDS with which results without a residual need neither the zero point nor a clamp; None for none.
 
-    A step of S must move v by no more than a step of the code: then clamped sums give low and high themselves. A channel
-    that cannot leave low or high gets that as a constant.
+    A step of S must move v by no more than a step of the code: then clamped sums give low and high themselves. A
+    channel that cannot leave low or high gets that as a constant.
     """
     gain, shift = channels.gain, channels.shift
     if np.any(np.abs(gain) > np.int64(1) << shift):
@@ -136,8 +136,7 @@ def _plain(span: tuple[Ints, Ints], channels: Channels, zero: int, low: int, hig
     return _narrow(span, replace(channels, gain=np.where(constant, 0, gain), offset=offset), low, high)
 
 
-def _table(columns: dict[str, Ints], dtype: type[np.int32] | type[np.int64],
-           order: Ints | None = None) -> NDArray[np.int32] | NDArray[np.int64]:
+def _table(columns: dict[str, Ints], dtype: type[np.integer], order: Ints | None = None) -> NDArray[np.integer]:
     """For LANES channels at a time all fields, one after the other, LANES of each; channels beyond the last are 0.
 
     With an order of channels, GROUP instead of LANES where a whole group is left.
@@ -151,4 +150,4 @@ def _table(columns: dict[str, Ints], dtype: type[np.int32] | type[np.int64],
     rest[: channels - whole] = fields[whole:]
     parts = [part.reshape(-1, lanes, len(columns)).transpose(0, 2, 1).reshape(-1)
              for part, lanes in ((fields[:whole], GROUP), (rest, LANES))]
-    return np.concatenate(parts).astype(dtype)
+    return np.asarray(np.concatenate(parts), np.int64).astype(dtype)

@@ -47,7 +47,8 @@ class Simulator:
         self.program, self.threads = program, threads
         captured = [program.tensor(name).name for name in capture]
         outputs = [tensor.name for tensor in program.outputs]
-        inputs = {tensor.name for tensor in program.inputs}
+        inputs = [tensor.name for tensor in program.inputs]
+        self._given = [name for name in inputs if name in captured]
         self._leaving = [name for name in dict.fromkeys((*outputs, *captured)) if name not in inputs]
         self._network = Network(program, self._leaving, chosen(isa), kernels or {})
         self._workers = [Worker(self._network) for _ in range(threads)]
@@ -58,6 +59,17 @@ class Simulator:
         convs = {conv.name for conv in self.program.convs}
         return {operation.record: operation.kernel for operation in self._network.operations
                 if operation.record in convs}
+
+    @property
+    def possible_kernels(self) -> dict[str, list[str]]:
+        """Every kernel that is exact for each layer on this rung, by name, the one that the dispatch takes first."""
+        return {conv.name: self._network.possible_kernels(conv) for conv in self.program.convs}
+
+    @property
+    def requantizers(self) -> dict[str, str]:
+        """Which kernel requantizes each layer, by name."""
+        return {operation.record: operation.requantizer for operation in self._network.operations
+                if operation.requantizer is not None}
 
     def run(self, inputs: Mapping[str, NDArray[np.integer]]) -> dict[str, Codes]:
         """Codes of the outputs and of what is captured.
@@ -77,19 +89,23 @@ class Simulator:
         arrays |= results
         share = -(-images // (4 * self.threads)) if self.threads > 1 else images
         spans = [(first, min(first + share, images)) for first in range(0, images, max(share, 1))]
-        if self.threads == 1 or len(spans) < 2:
-            for span in spans:
-                self._workers[0].run(arrays, *span)
-            return results
+        self._share(arrays, spans)
+        return {name: inputs[name].astype(np.int32) for name in self._given} | results
+
+    def _share(self, arrays: Mapping[str, NDArray[np.generic]], spans: list[tuple[int, int]]) -> None:
+        """Every thread takes the next span of images until there is none."""
         remaining = iter(spans)
 
         def work(worker: Worker) -> None:
             for span in remaining:
                 worker.run(arrays, *span)
 
-        with ThreadPoolExecutor(self.threads) as pool:
-            list(pool.map(work, self._workers))
-        return results
+        workers = self._workers[: max(len(spans), 1)]
+        if len(workers) == 1:
+            work(workers[0])
+            return
+        with ThreadPoolExecutor(len(workers)) as pool:
+            list(pool.map(work, workers))
 
     def stream(self, batches: Iterable[Mapping[str, NDArray[np.integer]]]) -> Iterator[dict[str, Codes]]:
         """`run` on one batch after the other; the memory in use is that of a batch."""

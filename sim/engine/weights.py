@@ -26,7 +26,9 @@ def pieces(conv: Conv) -> Values:
 
 
 def channel_order(channels: int) -> Values:
-    """Which channel is the n-th of a kernel whose sums come interleaved (`sim.kernels.interleave`): in whole groups of 64.
+    """Which channel is the n-th of a kernel whose sums come interleaved, in whole groups of 64.
+
+    The order is that of `sim.kernels.interleave`.
 
     >>> channel_order(66)[[0, 3, 4, 16, 64, 65]]
     array([ 0,  3, 16,  4, 64, 65])

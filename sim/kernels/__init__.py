@@ -1,1 +1,1 @@
-"""Fast kernels: machine code for the inner loops of a Program, each bit for bit what `sim.loops` and `sim.requantize` give."""
+"""Fast kernels: machine code for the loops of a Program, bit for bit what `sim.loops` and `sim.requantize` give."""

@@ -1,7 +1,7 @@
 """Depthwise convolution, sums of windows, additions and copies: every channel sees itself alone.
 
-    taps      any window: four taps of up to 64 channels are interleaved, so that one instruction adds all four; without VNNI, tap
-              by tap
+    taps      any window, tap by tap: any CPU
+    quads     any window: four taps of up to 64 channels are interleaved, so that one instruction adds all four
     columns   windows three wide and up to four high: a column of the window is interleaved once and serves all the
               outputs that see it, which is why `_2` (stride 2) and `_1` differ
 
@@ -51,7 +51,7 @@ def _quads_pixel(channels: int) -> Callable[..., int]:
     vnni, kind, size = Vnni(lanes), vector(I32, lanes), 4 * lanes
 
     @emitted
-    def pixel(code, window, taps, quads, weights, sums):  # type: ignore[no-untyped-def]
+    def pixel(code, window, taps, quads, weights, sums):
         loop = Loop(code, quads, [number(0, kind)] * 4 + [weights, taps])
         *totals, place, tap = loop.values
         rows = [code.load(vector(I8, channels), code.add(window, code.load(I64, tap, 8 * k))) for k in range(4)]
@@ -70,7 +70,7 @@ def _columns_row(channels: int, stride: int) -> Callable[..., int]:
     vnni, kind, size = Vnni(lanes), vector(I32, lanes), 4 * lanes
 
     @emitted
-    def row(code, window, taps, pixel, count, weights, sums):  # type: ignore[no-untyped-def]
+    def row(code, window, taps, pixel, count, weights, sums):
         across = [code.load(kind, weights, i * size) for i in range(12)]
         offsets = [code.load(I64, taps, 8 * k) for k in range(4)]
 
@@ -97,7 +97,7 @@ def _columns_row(channels: int, stride: int) -> Callable[..., int]:
 
 
 @emitted
-def _taps_pixel(code: Code, window, taps, tap_count, weights, sums):  # type: ignore[no-untyped-def]
+def _taps_pixel(code: Code, window, taps, tap_count, weights, sums):
     """Sums of 16 channels of one pixel, tap by tap."""
     wide = vector(I32, 16)
     loop = Loop(code, tap_count, [number(0, wide), weights])
@@ -110,7 +110,7 @@ def _taps_pixel(code: Code, window, taps, tap_count, weights, sums):  # type: ig
 
 
 def _taps() -> Callable[..., None]:
-    def taps(op, arena):  # type: ignore[no-untyped-def]
+    def taps(op, arena):
         pixels, channels, turns = integer(op, HEIGHT) * integer(op, WIDTH), integer(op, CHANNELS), integer(op, RUN)
         windows = arena + integer(op, SCRATCH)
         targets = windows + 8 * CHUNK
@@ -132,7 +132,7 @@ def _taps() -> Callable[..., None]:
 def _quads() -> Callable[..., None]:
     pixel_64, pixel_32, pixel_16 = (_quads_pixel(channels) for channels in (64, 32, 16))
 
-    def quads(op, arena):  # type: ignore[no-untyped-def]
+    def quads(op, arena):
         pixels, channels, turns = integer(op, HEIGHT) * integer(op, WIDTH), integer(op, CHANNELS), integer(op, RUN)
         taps = integer(op, TAPS)
         windows = arena + integer(op, SCRATCH)
@@ -165,7 +165,7 @@ def _columns(stride: int) -> Callable[[], Callable[..., None]]:
     def build() -> Callable[..., None]:
         row_64, row_32, row_16 = (_columns_row(channels, stride) for channels in (64, 32, 16))
 
-        def columns(op, arena):  # type: ignore[no-untyped-def]
+        def columns(op, arena):
             width, channels, pixel = integer(op, WIDTH), integer(op, CHANNELS), integer(op, RUN)
             taps = integer(op, TAPS)
             windows = arena + integer(op, SCRATCH)
@@ -196,9 +196,10 @@ def _columns(stride: int) -> Callable[[], Callable[..., None]]:
 
 
 @njit(error_model="numpy")
-def _width(left):  # type: ignore[no-untyped-def]
+def _width(left):
     """Channels that are taken together, of those that are left."""
     return 64 if left >= 64 else 32 if left > 16 else 16
 
 
 KERNELS = {"taps": _taps, "quads": _quads, "columns_1": _columns(1), "columns_2": _columns(2)}
+NEEDS = dict.fromkeys(("quads", "columns_1", "columns_2"), "avx512")

@@ -1,7 +1,7 @@
 """What the inner loops are written with: LLVM IR, where Numba would not find the instructions.
 
-A function marked `emitted` takes a `Code` and addresses and numbers as 64-bit integers, and emits instructions; compiled
-functions call it as if it were written in Python. Vectors are wider than a register at times: LLVM splits them.
+A function marked `emitted` takes a `Code` and addresses and numbers as 64-bit integers, and emits instructions;
+compiled functions call it as if it were written in Python. Vectors may be wider than a register: LLVM splits them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
-from numba.core.typing import signature as typed
+from numba.core.typing.templates import signature as typed
 from numba.extending import intrinsic
 
 __all__ = ["I8", "I16", "I32", "I64", "Code", "Loop", "emitted", "number", "vector"]
@@ -30,7 +30,7 @@ def number(value: int, kind: ir.Type = I64) -> ir.Constant:
     return ir.Constant(kind, [value] * kind.count if isinstance(kind, ir.VectorType) else value)
 
 
-class Code(ir.IRBuilder):  # type: ignore[misc]  # llvmlite has no types
+class Code(ir.IRBuilder):
     """LLVM's builder, with memory by address and instructions by name."""
 
     def load(self, kind: ir.Type, address: ir.Value, offset: int = 0) -> ir.Value:
@@ -127,7 +127,7 @@ class Loop:
 
 
 def emitted(emit: Callable[..., ir.Value | None]) -> Any:
-    """What compiled functions call to have `emit(code, *integers)` emitted there; its result is an integer, 0 for none."""
+    """What compiled functions call to have `emit(code, *integers)` emitted there; it gives an integer, 0 for none."""
     names = list(inspect.signature(emit).parameters)[1:]
 
     def typing(context: object, *arguments: object) -> tuple[Any, Callable[..., ir.Value]]:

@@ -24,8 +24,12 @@ import llvmlite.binding as llvm
 
 from sim.cache import cache_directory, prune
 from sim.errors import InputError
+from sim.kernels.isa import LADDER
 
-__all__ = ["Library", "library", "source_key"]
+__all__ = ["Kernel", "Library", "kernel_names", "library", "source_key"]
+
+MODULES = ("network", "moves", "requantizer", "multiply", "tiles", "depthwise", "pool")
+"""Of this package, with a table KERNELS, and NEEDS: the rung of those that not every CPU can run."""
 
 Symbol = tuple[str, bytes]
 """Name of the entry, and the object file that defines it."""
@@ -121,6 +125,17 @@ class Library:
             _warn(error)
 
 
+def kernel_names(isa: str) -> list[str]:
+    """Every kernel that the rung `isa` and those below it can run; imports Numba."""
+    names = []
+    for module in MODULES:
+        found = importlib.import_module(f"sim.kernels.{module}")
+        needs: dict[str, str] = getattr(found, "NEEDS", {})
+        names += [f"{module}.{what}" for what in found.KERNELS
+                  if LADDER.index(needs.get(what, LADDER[0])) <= LADDER.index(isa)]
+    return names
+
+
 @cache
 def library() -> Library:
     """The kernels, with the user's cache behind them; without one that can be written, a warning says so."""
@@ -147,7 +162,7 @@ def _compile(name: str) -> Symbol:
 
     module, _, what = name.partition(".")
     function = importlib.import_module(f"sim.kernels.{module}").KERNELS[what]()
-    flags = compiler.Flags()
+    flags: Any = compiler.Flags()
     flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
     flags.error_model = "numpy"
     arguments = (types.int64,) * function.__code__.co_argcount

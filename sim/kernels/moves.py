@@ -30,34 +30,34 @@ __all__ = ["KERNELS"]
 
 
 @emitted
-def _byte(code: Code, address):  # type: ignore[no-untyped-def]
+def _byte(code: Code, address):
     return code.zext(code.load(I8, address), I64)
 
 
 @emitted
-def _set_byte(code: Code, address, value):  # type: ignore[no-untyped-def]
+def _set_byte(code: Code, address, value):
     code.store(code.trunc(value, I8), address)
 
 
 @emitted
-def _word(code: Code, address):  # type: ignore[no-untyped-def]
+def _word(code: Code, address):
     return code.sext(code.load(I32, address), I64)
 
 
 @emitted
-def _set_word(code: Code, address, value):  # type: ignore[no-untyped-def]
+def _set_word(code: Code, address, value):
     code.store(code.trunc(value, I32), address)
 
 
 @emitted
-def _copy(code: Code, source, target, count):  # type: ignore[no-untyped-def]
+def _copy(code: Code, source, target, count):
     loop = Loop(code, count, [])
     code.store(code.load(I8, code.add(source, loop.index)), code.add(target, loop.index))
     loop.end([])
 
 
 def _enter() -> Callable[..., None]:
-    def enter(op, arena):  # type: ignore[no-untyped-def]
+    def enter(op, arena):
         channels, height, width = integer(op, CHANNELS), integer(op, HEIGHT), integer(op, WIDTH)
         source = integer(arena, integer(op, HOST)) + integer(arena, IMAGE) * channels * height * width
         target, pixel, lowest = arena + integer(op, TARGET), integer(op, TARGET_PIXEL), integer(op, ZERO)
@@ -74,7 +74,7 @@ def _leave(wide: bool) -> Callable[[], Callable[..., None]]:
     size, read = (4, _word) if wide else (1, _byte)
 
     def build() -> Callable[..., None]:
-        def leave(op, arena):  # type: ignore[no-untyped-def]
+        def leave(op, arena):
             channels, height, width = integer(op, CHANNELS), integer(op, HEIGHT), integer(op, WIDTH)
             target = integer(arena, integer(op, HOST)) + integer(arena, IMAGE) * channels * height * width * 4
             source, pixel, lowest = arena + integer(op, SOURCE), integer(op, SOURCE_PIXEL), integer(op, ZERO)
@@ -90,7 +90,7 @@ def _leave(wide: bool) -> Callable[[], Callable[..., None]]:
 
 
 def _copy_rows() -> Callable[..., None]:
-    def copy(op, arena):  # type: ignore[no-untyped-def]
+    def copy(op, arena):
         for y in range(integer(op, HEIGHT)):
             source = arena + integer(op, SOURCE) + y * integer(op, SOURCE_ROW)
             target = arena + integer(op, TARGET) + y * integer(op, TARGET_ROW)

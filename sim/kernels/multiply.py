@@ -1,8 +1,8 @@
 """Dense convolution as an implicit matrix product: no window is ever copied.
 
-A window is `TAP_COUNT` pieces of memory, each RUN groups of GROUP_QUADS times four bytes; the weights are panels of as many channels as a
-tile of sums is wide, `[panel][tap][quad][channel][4]`. A tile of sums, some pixels by some vectors of channels, stays in
-registers while all taps are added: from one code in memory come as many products as there are vectors.
+A window is TAP_COUNT pieces of memory, each RUN times GROUP_QUADS times four bytes; the weights are panels of as many
+channels as a tile of sums is wide, `[panel][piece][quad][channel][4]`. A tile of sums, some pixels by some vectors of
+channels, stays in registers while all pieces are added: four codes in memory are read once for all those vectors.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from sim.kernels.words import (
     RUN,
     SCRATCH,
     SPARE_ROWS,
-    TAPS,
     TAP_COUNT,
+    TAPS,
     WEIGHTS,
     WIDTH,
 )
@@ -48,7 +48,7 @@ def multiply_tile(dot: Dot, pixels: int, vectors: int) -> Callable[..., int]:
     vector_bytes = 4 * dot.lanes
 
     @emitted
-    def tile(code, windows, taps, tap_count, groups, weights, sums):  # type: ignore[no-untyped-def]
+    def tile(code, windows, taps, tap_count, groups, weights, sums):
         bases = [code.load(I64, windows, 8 * m) for m in range(pixels)]
         outer = Loop(code, tap_count, [number(0, kind)] * (pixels * vectors) + [weights])
         tap = code.load(I64, code.add(taps, code.mul(outer.index, number(8))))
@@ -78,7 +78,7 @@ def _kernel(name: str) -> Callable[[], Callable[..., None]]:
         block = vectors * dot.lanes
         row_bytes = 4 * block
 
-        def multiply(op, arena):  # type: ignore[no-untyped-def]
+        def multiply(op, arena):
             pixels, channels = integer(op, HEIGHT) * integer(op, WIDTH), integer(op, CHANNELS)
             taps, tap_count, groups = integer(op, TAPS), integer(op, TAP_COUNT), integer(op, RUN)
             windows = arena + integer(op, SCRATCH)
@@ -109,3 +109,4 @@ def _kernel(name: str) -> Callable[[], Callable[..., None]]:
 
 
 KERNELS = {f"{isa}_{vectors}": _kernel(f"{isa}_{vectors}") for isa, shapes in SHAPES.items() for vectors in shapes}
+NEEDS = {name: name.partition("_")[0] for name in KERNELS}

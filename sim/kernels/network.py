@@ -15,7 +15,7 @@ __all__ = ["KERNELS"]
 
 
 def _run() -> Callable[..., None]:
-    def run(table, count, arena, first, last):  # type: ignore[no-untyped-def]
+    def run(table, count, arena, first, last):
         for image in range(first, last):
             set_integer(arena, IMAGE, image)
             for i in range(count):

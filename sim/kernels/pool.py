@@ -30,7 +30,7 @@ __all__ = ["KERNELS"]
 
 def _largest(lanes: int) -> Callable[..., int]:
     @emitted
-    def largest(code: Code, window, rows, row_bytes, columns, pixel_bytes, target, count):  # type: ignore[no-untyped-def]
+    def largest(code: Code, window, rows, row_bytes, columns, pixel_bytes, target, count):
         """The largest of rows * columns pixels, for `count` channels, at most `lanes`."""
         outer = Loop(code, rows, [number(0, vector(I8, lanes)), window])
         inner = Loop(code, columns, outer.values)
@@ -51,9 +51,9 @@ def _kernel(lanes: int) -> Callable[[], Callable[..., None]]:
     def build() -> Callable[..., None]:
         largest = _largest(lanes)
 
-        def pool(op, arena):  # type: ignore[no-untyped-def]
-            source_row, source_pixel, stride = integer(op, SOURCE_ROW), integer(op, SOURCE_PIXEL), integer(op, POOL_STRIDE)
-            channels = integer(op, CHANNELS)
+        def pool(op, arena):
+            source_row, source_pixel = integer(op, SOURCE_ROW), integer(op, SOURCE_PIXEL)
+            channels, stride = integer(op, CHANNELS), integer(op, POOL_STRIDE)
             for y in range(integer(op, HEIGHT)):
                 top = y * stride - integer(op, POOL_TOP)
                 rows = min(top + integer(op, POOL_HEIGHT), integer(op, POOL_BOTTOM)) - max(top, 0)
@@ -63,7 +63,8 @@ def _kernel(lanes: int) -> Callable[[], Callable[..., None]]:
                     window = arena + integer(op, SOURCE) + max(top, 0) * source_row + max(left, 0) * source_pixel
                     target = arena + integer(op, TARGET) + y * integer(op, TARGET_ROW) + x * integer(op, TARGET_PIXEL)
                     for first in range(0, channels, lanes):
-                        largest(window + first, rows, source_row, columns, source_pixel, target + first, channels - first)
+                        largest(window + first, rows, source_row, columns, source_pixel, target + first,
+                                channels - first)
 
         return pool
 
@@ -71,3 +72,4 @@ def _kernel(lanes: int) -> Callable[[], Callable[..., None]]:
 
 
 KERNELS = {"lanes_64": _kernel(64), "lanes_32": _kernel(32)}
+NEEDS = {"lanes_64": "avx512"}

@@ -7,10 +7,11 @@ A kernel takes (op, sums, row_bytes, rows, first, count, targets, residuals): su
             leaves them
     wide    64 bits, accumulators that wrap, results of 8 or 32 bits
 
-`narrow_plain` has the zero point in its offset and nothing to clamp at the end: its clamped sums give codes inside the
-clamp. `narrow` serves everything else without a residual. Those with a residual round ties to even or they do not. `grouped` ones take the sums of every whole
-GROUP of channels interleaved (`sim.kernels.interleave`): narrow ones have their parameters in that order too and pack bytes
-without crossing lanes, wide ones put the sums in order first.
+`narrow_plain` has the zero point in its offset and nothing to clamp at the end: its clamped sums give codes inside
+the clamp. `narrow` serves everything else without a residual. Those with a residual round ties to even or do not.
+
+`grouped` ones take the sums of every whole GROUP of channels interleaved (`sim.kernels.interleave`): narrow ones have
+their parameters in that order too and pack bytes without crossing lanes, wide ones put the sums in order first.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ def _column(element: ir.Type, result: ir.Type, with_residual: bool, even: bool, 
     fields = NARROW_FIELDS if element is I32 else WIDE_FIELDS
 
     @emitted
-    def column(code, parameters, sums, row_bytes, rows, channel, count, targets, residuals, zero, low, high, wrap):  # type: ignore[no-untyped-def]
+    def column(code, parameters, sums, row_bytes, rows, channel, count, targets, residuals, zero, low, high, wrap):
         field = _constants(code, parameters, fields, element)
         raised, least, most = (code.splat(code.trunc(value, element) if element is I32 else value, LANES)
                                for value in (zero, low, high))
@@ -109,7 +110,7 @@ def _group(with_residual: bool, even: bool) -> Callable[..., int]:
     size = 4 * LANES
 
     @emitted
-    def group(code, parameters, sums, row_bytes, rows, channel, targets, residuals, zero, low, high):  # type: ignore[no-untyped-def]
+    def group(code, parameters, sums, row_bytes, rows, channel, targets, residuals, zero, low, high):
         count = GROUP // LANES
         kind = vector(I32, LANES)
         fields = [{name: code.load(kind, parameters, (i * count + q) * size) for i, name in enumerate(NARROW_FIELDS)}
@@ -140,7 +141,7 @@ def _kernel(element: ir.Type, result: ir.Type, with_residual: bool, even: bool) 
         part_column = _column(element, result, with_residual, even, whole=False)
         fields = len(NARROW_FIELDS) * 4 if element is I32 else len(WIDE_FIELDS) * 8
 
-        def requantize(op, sums, row_bytes, rows, first, count, targets, residuals):  # type: ignore[no-untyped-def]
+        def requantize(op, sums, row_bytes, rows, first, count, targets, residuals):
             zero, low, high, wrap = integer(op, ZERO), integer(op, LOW), integer(op, HIGH), integer(op, WRAP)
             channels = integer(op, CHANNELS)
             for channel in range(first, min(first + count, channels), LANES):
@@ -160,7 +161,7 @@ def _kernel(element: ir.Type, result: ir.Type, with_residual: bool, even: bool) 
 
 
 @emitted
-def _put_in_order(code, sums, row_bytes, rows):  # type: ignore[no-untyped-def]
+def _put_in_order(code, sums, row_bytes, rows):
     """Interleaved sums of a GROUP of channels, in all rows."""
     loop = Loop(code, rows, [sums])
     here = loop.values[0]
@@ -173,7 +174,7 @@ def _ordering_kernel(result: ir.Type, with_residual: bool) -> Callable[[], Calla
     def build() -> Callable[..., None]:
         ordered = njit(_kernel(I64, result, with_residual, even=True)(), error_model="numpy")
 
-        def requantize(op, sums, row_bytes, rows, first, count, targets, residuals):  # type: ignore[no-untyped-def]
+        def requantize(op, sums, row_bytes, rows, first, count, targets, residuals):
             channel, end = first, min(first + count, integer(op, CHANNELS))
             while channel + GROUP <= end:
                 _put_in_order(sums + 4 * (channel - first), row_bytes, rows)
@@ -191,7 +192,7 @@ def _grouped_kernel(with_residual: bool, even: bool) -> Callable[[], Callable[..
         ordered = njit(_kernel(I32, I8, with_residual, even)(), error_model="numpy")
         fields = len(NARROW_FIELDS) * 4
 
-        def requantize(op, sums, row_bytes, rows, first, count, targets, residuals):  # type: ignore[no-untyped-def]
+        def requantize(op, sums, row_bytes, rows, first, count, targets, residuals):
             zero, low, high = integer(op, ZERO), integer(op, LOW), integer(op, HIGH)
             channel, end = first, min(first + count, integer(op, CHANNELS))
             while channel + GROUP <= end:
@@ -217,3 +218,4 @@ KERNELS = {
     **{f"wide{'_residual' * residual}{'_32' * (result is I32)}_grouped": _ordering_kernel(result, residual)
        for residual, result in product((False, True), (I8, I32))},
 }
+NEEDS = {name: "avx512" for name in KERNELS if name.endswith("_grouped")}

@@ -1,8 +1,8 @@
 """Dense convolution with AMX: tiles of 16 windows by 64 bytes, times tiles of 64 bytes by 16 channels.
 
-A tile's windows must lie at equal distances. Where outputs are as far apart as inputs, they do in the memory of the input
-itself if the outputs at the end of a row and the border behind it are computed too, and dropped (`direct`). Otherwise
-windows are copied first, a chunk of pixels at a time (`packed`).
+A tile's windows must lie at equal distances. Where outputs are as far apart as inputs, they do so in the memory of the
+input itself, if the outputs at the end of a row and in the border behind it are computed too, and dropped (`direct`).
+Otherwise windows are copied first, a chunk of pixels at a time (`packed`).
 
 Two by two tiles of sums stay in registers while two tiles of windows and two of weights pass. A panel of weights is 32
 channels, `[panel][piece][step][half][16 quads][16 channels][4]`.
@@ -34,11 +34,9 @@ from sim.kernels.words import (
     SCRATCH,
     SOURCE,
     SOURCE_PIXEL,
-    SOURCE_ROW,
-    SPARE,
     STEP_BYTES,
-    TAPS,
     TAP_COUNT,
+    TAPS,
     TARGET,
     TARGET_PIXEL,
     TARGET_ROW,
@@ -70,17 +68,17 @@ def _register(index: int) -> ir.Constant:
 
 
 @emitted
-def _begin(code: Code, configuration):  # type: ignore[no-untyped-def]
+def _begin(code: Code, configuration):
     _amx(code, "ldtilecfg", _pointer(code, configuration))
 
 
 @emitted
-def _end(code: Code):  # type: ignore[no-untyped-def]
+def _end(code: Code):
     _amx(code, "tilerelease")
 
 
 @emitted
-def _tiles(code: Code, windows, distance, second, taps, tap_count, steps, weights, sums):  # type: ignore[no-untyped-def]
+def _tiles(code: Code, windows, distance, second, taps, tap_count, steps, weights, sums):
     """Sums of 16 windows from `windows` on and 16 `second` bytes behind, `distance` apart, and 32 channels."""
     for register in range(4):
         _amx(code, "tilezero", _register(register))
@@ -104,7 +102,7 @@ def _tiles(code: Code, windows, distance, second, taps, tap_count, steps, weight
 
 
 @emitted
-def _gather(code: Code, source, target, blocks):  # type: ignore[no-untyped-def]
+def _gather(code: Code, source, target, blocks):
     """Copy `blocks` times 64 bytes."""
     loop = Loop(code, blocks, [])
     offset = code.mul(loop.index, number(64))
@@ -113,7 +111,7 @@ def _gather(code: Code, source, target, blocks):  # type: ignore[no-untyped-def]
 
 
 @njit(error_model="numpy")
-def _locate(op, arena, start, count, targets, residuals):  # type: ignore[no-untyped-def]
+def _locate(op, arena, start, count, targets, residuals):
     """Addresses of outputs, and a place for those beyond the map, of `count` from `start` on in virtual rows."""
     width, height, virtual = integer(op, WIDTH), integer(op, HEIGHT), integer(op, VIRTUAL_WIDTH)
     y, x = start // virtual, start % virtual
@@ -132,7 +130,7 @@ def _locate(op, arena, start, count, targets, residuals):  # type: ignore[no-unt
 
 
 def _direct() -> Callable[..., None]:
-    def direct(op, arena):  # type: ignore[no-untyped-def]
+    def direct(op, arena):
         channels, distance = integer(op, CHANNELS), integer(op, SOURCE_PIXEL)
         taps, tap_count, steps = integer(op, TAPS), integer(op, TAP_COUNT), integer(op, RUN)
         pixels = (integer(op, HEIGHT) - 1) * integer(op, VIRTUAL_WIDTH) + integer(op, WIDTH)
@@ -161,7 +159,7 @@ def _direct() -> Callable[..., None]:
 
 
 def _packed() -> Callable[..., None]:
-    def packed(op, arena):  # type: ignore[no-untyped-def]
+    def packed(op, arena):
         pixels, channels = integer(op, HEIGHT) * integer(op, WIDTH), integer(op, CHANNELS)
         taps, tap_count, run = integer(op, TAPS), integer(op, TAP_COUNT), integer(op, RUN)
         row_steps = integer(op, ROW_STEPS)
@@ -191,8 +189,9 @@ def _packed() -> Callable[..., None]:
                     if channels - first > TILE_CHANNELS:
                         _tiles(copy, row_bytes, 16 * row_bytes, nowhere, 1, row_steps,
                                weights + row_bytes * TILE_CHANNELS, sums + 4 * TILE_CHANNELS)
-                    call_requantizer(integer(op, REQUANTIZER), op, sums, ROW_BYTES, min(TILE_PIXELS, count - row), first,
-                                     GROUP, targets + 8 * row, residuals + 8 * row)
+                    rows = min(TILE_PIXELS, count - row)
+                    call_requantizer(integer(op, REQUANTIZER), op, sums, ROW_BYTES, rows, first, GROUP,
+                                     targets + 8 * row, residuals + 8 * row)
                 weights += 2 * row_bytes * TILE_CHANNELS
             start += chunk
         _end()
@@ -201,3 +200,4 @@ def _packed() -> Callable[..., None]:
 
 
 KERNELS = {"direct": _direct, "packed": _packed}
+NEEDS = dict.fromkeys(KERNELS, "amx")

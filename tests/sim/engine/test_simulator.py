@@ -1,0 +1,231 @@
+"""The fast simulator against the plain loops, on every rung of instructions that this CPU has."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sim.digits import digits_of, no_digits
+from sim.engine.simulator import Simulator
+from sim.errors import InputError
+from sim.formats import Format
+from sim.kernels.isa import available
+from sim.machine import load_machine
+from sim.program import Conv, Load, Program, Store, Tensor
+from sim.simulate import simulate
+from sim.testing import random_program
+
+ISAS = available()
+
+
+def random_codes(program: Program, images: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    return {t.name: rng.integers(t.format.low, t.format.high + 1, (images, *t.shape)) for t in program.inputs}
+
+
+def assert_equal_everywhere(program: Program, inputs: dict[str, np.ndarray], simulator: Simulator) -> None:
+    right, found = simulate(program, inputs), simulator.run(inputs)
+    assert set(found) == set(right)
+    for name, codes in right.items():
+        np.testing.assert_array_equal(found[name], codes, f"tensor '{name}' by {simulator.kernels}")
+
+
+def names(program: Program) -> list[str]:
+    return [tensor.name for tensor in program.tensors]
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@given(seed=st.integers(0, 2**32 - 1), channels=st.sampled_from([3, 10, 80, 140]), machine=st.sampled_from(["tiny", "edge"]))
+def test_random_programs_equal_the_plain_loops(isa: str, seed: int, channels: int, machine: str) -> None:
+    """Every tensor: residuals, parts, wraps, wide outputs, all kinds, roundings, zero points, loads and stores."""
+    rng = np.random.default_rng(seed)
+    program = random_program(rng, load_machine(machine), channels=channels)
+    assert_equal_everywhere(program, random_codes(program, 2, rng), Simulator(program, capture=names(program), isa=isa))
+
+
+def single(outputs: int, channels: int, size: tuple[int, int], kernel: tuple[int, int], stride: int, pads: int, dilation: int,
+           bits: tuple[int, int], kind: str, signed: bool, extreme: bool, seed: int, depthwise: bool = False) -> tuple[Program, dict[str, np.ndarray]]:
+    """One layer whose outputs are its sums, and codes for it."""
+    rng = np.random.default_rng(seed)
+    fmt = Format(bits[0], kind)
+    shape = (outputs, 1 if depthwise else channels, *kernel)
+    weights = rng.integers(fmt.low, fmt.high + 1, shape)
+    source = Format(bits[1], "signed" if signed else "unsigned", int(rng.integers(0, 2)) if bits[1] > 1 else 0)
+    if extreme:
+        weights = rng.choice([fmt.low, fmt.high], (outputs, 1, 1, 1)) * np.ones(shape, int)
+    height, width = ((size[i] + 2 * pads - dilation * (kernel[i] - 1) - 1) // stride + 1 for i in (0, 1))
+    tensors = Tensor("x", *size, (channels,), source), Tensor("y", height, width, (outputs,), Format(31, "signed"))
+    digits = digits_of([[1]] * outputs)
+    conv = Conv("conv", "x", "y", weights.astype(np.int8), fmt, digits, np.zeros(outputs, np.int64),
+                np.zeros(outputs, np.int64), -(2**30), 2**30 - 1, depthwise=depthwise, stride=stride,
+                dilation=dilation, pads=(pads, pads, pads, pads))
+    program = Program(tensors, (conv,), wrap=True)
+    codes = rng.integers(source.low, source.high + 1, (2, channels, *size))
+    if extreme:
+        codes[0], codes[1] = source.low, source.high
+    return program, {"x": codes}
+
+
+CHANNELS = (1, 3, 17, 33, 64, 130)
+SHAPES = [((5, 7), (1, 1), 1, 0, 1), ((1, 1), (1, 1), 1, 0, 1), ((1, 1), (3, 3), 1, 1, 1), ((9, 8), (3, 3), 1, 1, 1),
+          ((9, 9), (3, 3), 2, 1, 1), ((11, 13), (11, 11), 4, 2, 1), ((8, 9), (5, 5), 1, 2, 1), ((9, 8), (3, 3), 1, 2, 2),
+          ((12, 11), (7, 3), 2, 3, 1), ((6, 6), (2, 4), 1, 5, 1), ((13, 9), (3, 3), 4, 0, 2)]
+
+
+def every_kernel(program: Program, inputs: dict[str, np.ndarray], isa: str) -> int:
+    """Run each kernel that can compute the layer; how many there were."""
+    possible = Simulator(program, isa=isa).possible_kernels["conv"]
+    for kernel in possible:
+        assert_equal_everywhere(program, inputs,
+                                Simulator(program, isa=isa, capture=["x"], kernels={"conv": kernel}))
+    return len(possible)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("kind", ["signed", "unsigned", "bipolar"])
+def test_every_kernel_and_pair_of_bits(isa: str, kind: str) -> None:
+    """Sums of dense layers, with every pair of bits, at the ends of the formats and at random."""
+    rng = np.random.default_rng(7)
+    for bits_w in range(1, {"signed": 9, "unsigned": 8, "bipolar": 2}[kind]):
+        for bits_a in range(1, 9):
+            outputs, channels = rng.choice(CHANNELS, 2)
+            size, *window = SHAPES[rng.integers(len(SHAPES))]
+            case = single(outputs, channels, size, *window, (bits_w, bits_a), kind, bool(rng.integers(2)),
+                          bool(rng.integers(2)), bits_w * 8 + bits_a)
+            assert every_kernel(*case, isa)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_every_kernel_and_shape(isa: str, shape: tuple) -> None:
+    """Sums of dense layers of odd channels, windows, strides, pads and dilations, at 8, 4 and 2 bits."""
+    size, *window = shape
+    for i, outputs in enumerate(CHANNELS):
+        bits = [(8, 8), (4, 4), (2, 2)][i % 3]
+        case = single(outputs, CHANNELS[(i * 5 + 2) % 6], size, *window, bits, "signed", bool(i % 2), i % 4 == 0, i)
+        assert every_kernel(*case, isa)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("kind", ["signed", "unsigned", "unit"])
+def test_every_depthwise_kernel(isa: str, kind: str) -> None:
+    """Sums of depthwise layers of all shapes and widths, sums of windows included."""
+    for i, (size, *window) in enumerate(SHAPES * 2):
+        channels = CHANNELS[i % 6]
+        bits = 1 if kind == "unit" else i % 7 + 1
+        case = single(channels, channels, size, *window, (bits, i % 8 + 1), kind, bool(i % 2), i % 3 == 0, i,
+                      depthwise=True)
+        assert every_kernel(*case, isa)
+
+
+def test_sums_beyond_32_bits_wrap() -> None:
+    """A window of 4 704 000 000 in magnitude is that modulo 2**32, on every rung."""
+    weights = np.full((2, 150_000, 1, 1), 127, np.int8)
+    tensors = Tensor("x", 1, 1, (150_000,), Format(8, "unsigned")), Tensor("y", 1, 1, (2,), Format(32, "signed"))
+    conv = Conv("conv", "x", "y", weights, Format(8, "signed"), digits_of([[1]] * 2), np.zeros(2, np.int64),
+                np.zeros(2, np.int64), -(2**31), 2**31 - 1)
+    program = Program(tensors, (conv,), wrap=True)
+    inputs = {"x": np.full((1, 150_000, 1, 1), 255)}
+    assert 150_000 * 127 * 255 > 2**32
+    for isa in ISAS:
+        assert_equal_everywhere(program, inputs, Simulator(program, isa=isa, capture=["x"]))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+@pytest.mark.parametrize("images", [0, 1, 3, 17])
+def test_threads_change_nothing(threads: int, images: int) -> None:
+    """The images are those of one thread, whatever their number; none is an empty result."""
+    rng = np.random.default_rng(5)
+    program = random_program(rng, load_machine("tiny"), channels=20)
+    inputs = random_codes(program, images, rng)
+    assert_equal_everywhere(program, inputs, Simulator(program, capture=names(program), threads=threads))
+
+
+def test_a_stream_is_its_batches() -> None:
+    """Batches of a generator are taken one at a time, and memory is used again without a trace of the last."""
+    rng = np.random.default_rng(6)
+    program = random_program(rng, load_machine("tiny"), channels=20)
+    batches = [random_codes(program, count, rng) for count in (3, 1, 4)]
+    taken = []
+    results = Simulator(program).stream(taken.append(i) or batch for i, batch in enumerate(batches))
+    for i, (found, batch) in enumerate(zip(results, batches, strict=True)):
+        assert taken == list(range(i + 1))
+        right = simulate(program, batch)
+        for name, codes in found.items():
+            np.testing.assert_array_equal(codes, right[name])
+
+
+def test_byte_inputs_are_taken_as_they_are() -> None:
+    """int8, uint8 and int64 arrays of the same codes, contiguous or not, give the same."""
+    program, inputs = single(5, 3, (4, 4), (3, 3), 1, 1, 1, (4, 7), "signed", False, False, 1)
+    simulator, right = Simulator(program), simulate(program, inputs)["y"]
+    for dtype in (np.int8, np.uint8, np.int16, np.int64):
+        np.testing.assert_array_equal(simulator.run({"x": inputs["x"].astype(dtype)})["y"], right)
+    strided = np.repeat(inputs["x"].astype(np.uint8), 2, axis=3)[..., ::2]
+    np.testing.assert_array_equal(simulator.run({"x": strided})["y"], right)
+
+
+def test_tensors_of_the_host_are_moved() -> None:
+    """Rows loaded from, and stored to, parts of a tensor of the host's."""
+    fmt = Format(3, "signed", 1)
+    tensors = (Tensor("x", 5, 3, (2,), fmt), Tensor("rows", 2, 3, (2,), fmt), Tensor("y", 2, 3, (70,), fmt),
+               Tensor("out", 4, 3, (4, 70), fmt), Tensor("z", 2, 3, (4,), fmt))
+    rng = np.random.default_rng(3)
+
+    def conv(name: str, target: str, channels: int) -> Conv:
+        return Conv(name, "rows", target, rng.integers(-4, 4, (channels, 2, 1, 1)).astype(np.int8), Format(3, "signed"),
+                    digits_of([[2]] * channels), np.ones(channels, np.int64), np.zeros(channels, np.int64), -4, 3)
+
+    records = (Load("load", "x", "rows", 2), conv("a", "y", 70), conv("b", "z", 4),
+               *(Store(f"y{row}", "y", "out", row, 1) for row in (0, 2)),
+               *(Store(f"z{row}", "z", "out", row, 0) for row in (0, 2)))
+    program = Program(tensors, records)
+    assert_equal_everywhere(program, random_codes(program, 3, rng), Simulator(program, capture=names(program)))
+
+
+def test_impossible_wishes_are_refused() -> None:
+    """Unknown tensors, layers, kernels and rungs, and no threads: one sentence each."""
+    program, inputs = single(5, 3, (4, 4), (3, 3), 1, 1, 1, (4, 7), "signed", False, False, 1)
+    for wish, text in (
+        ({"capture": ["z"]}, "no tensor named 'z'; there are x, y"),
+        ({"threads": 0}, "threads must be at least 1, not 0"),
+        ({"isa": "mmx"}, f"isa must be one of {', '.join(ISAS)} on this CPU, not 'mmx'"),
+        ({"kernels": {"c": "pool.lanes_64"}}, "no convolution named 'c' in the program"),
+        ({"kernels": {"conv": "pool.lanes_64"}, "isa": "portable"},
+         "layer 'conv' can be computed by multiply.portable_2, not pool.lanes_64"),
+    ):
+        with pytest.raises(InputError, match=f"^{re.escape(text)}$"):
+            Simulator(program, **wish)
+    with pytest.raises(InputError, match=r"^input 'x': code 128 at \(0, 0, 0, 0\) is outside 0\.\.127 of unsigned7"):
+        Simulator(program).run({"x": np.full_like(inputs["x"], 128)})
+
+
+def test_a_residual_of_all_roundings_is_exact_at_ties() -> None:
+    """Sums that lie on ties and beside them, with residuals, zero points and every rounding, narrow and wide."""
+    rng = np.random.default_rng(11)
+    seen = set()
+    for rounding in ("half_up", "half_even", "floor"):
+        for shift in (0, 1, 3, 18, 30):
+            for residual in (False, True):
+                channels = 67
+                fmt = Format(4, "unsigned", 3)
+                tensors = [Tensor("x", 6, 5, (8,), Format(4, "unsigned", 2)), Tensor("y", 6, 5, (channels,), fmt)]
+                if residual:
+                    tensors.append(Tensor("r", 6, 5, (channels,), Format(5, "signed", -1)))
+                power = min(max(shift - 2, 0), 11)
+                gains = digits_of([[sign * (power + 1)] for sign in rng.choice([-1, 1], channels)])
+                conv = Conv("conv", "x", "y", rng.integers(-8, 8, (channels, 8, 1, 1)).astype(np.int8),
+                            Format(4, "signed"), gains, np.full(channels, shift),
+                            rng.integers(-4, 5, channels) << max(shift - 1, 0), 1, 14,
+                            residual="r" if residual else None,
+                            residual_multiplier=digits_of([[shift + 1 if shift < 30 else 4]] * channels) if residual
+                            else no_digits(0))
+                program = Program(tuple(tensors), (conv,), rounding=rounding)
+                simulator = Simulator(program, capture=names(program))
+                seen.add(simulator.requantizers["conv"].removesuffix("_grouped"))
+                assert_equal_everywhere(program, random_codes(program, 2, rng), simulator)
+    assert {"requantizer.narrow", "requantizer.narrow_plain", "requantizer.narrow_residual",
+            "requantizer.narrow_residual_even"} <= seen
