@@ -26,7 +26,7 @@ from sim.cache import cache_directory, prune
 from sim.errors import InputError
 from sim.kernels.isa import LADDER
 
-__all__ = ["Kernel", "Library", "kernel_names", "library", "source_key"]
+__all__ = ["Kernel", "Library", "compiled", "kernel_names", "library", "source_key"]
 
 MODULES = ("network", "moves", "requantizer", "multiply", "tiles", "depthwise", "pool")
 """Of this package, with a table KERNELS, and NEEDS: the rung of those that not every CPU can run."""
@@ -36,9 +36,9 @@ Symbol = tuple[str, bytes]
 
 
 @cache
-def source_key() -> str:
-    """Names what compiled code depends on."""
-    parts = [file.name.encode() + b"\0" + file.read_bytes() for file in sorted(Path(__file__).parent.glob("*.py"))]
+def source_key(sources: Path = Path(__file__).parent) -> str:
+    """Names what the machine code of the kernels in `sources` depends on."""
+    parts = [file.name.encode() + b"\0" + file.read_bytes() for file in sorted(sources.glob("*.py"))]
     features = llvm.get_host_cpu_features()
     parts += [version("numba").encode(), version("llvmlite").encode(), llvm.get_host_cpu_name().encode(),
               ",".join(sorted(name for name, there in features.items() if there)).encode(),
@@ -154,8 +154,8 @@ def _warn(reason: Exception) -> None:
     warnings.warn(f"kernels are compiled anew by every process: {reason}", RuntimeWarning, stacklevel=2)
 
 
-def _compile(name: str) -> Symbol:
-    """Have Numba compile a kernel, without the wrappers that would call Python."""
+def compiled(name: str) -> Any:
+    """What Numba makes of a kernel, without the wrappers that would call Python."""
     from numba.core import compiler, types  # half a second, which a full cache saves
     from numba.core.compiler_lock import global_compiler_lock
     from numba.core.registry import cpu_target
@@ -167,6 +167,10 @@ def _compile(name: str) -> Symbol:
     flags.error_model = "numpy"
     arguments = (types.int64,) * function.__code__.co_argcount
     with global_compiler_lock:
-        compiled = compiler.compile_extra(cpu_target.typing_context, cpu_target.target_context, function, arguments,
-                                          types.none, flags, {})
-        return compiled.fndesc.llvm_func_name, compiled.library._get_compiled_object()
+        return compiler.compile_extra(cpu_target.typing_context, cpu_target.target_context, function, arguments,
+                                      types.none, flags, {})
+
+
+def _compile(name: str) -> Symbol:
+    result = compiled(name)
+    return result.fndesc.llvm_func_name, result.library._get_compiled_object()

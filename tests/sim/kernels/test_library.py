@@ -1,0 +1,126 @@
+"""Machine code that is kept: never stale, never half, never in the way."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import llvmlite.binding as llvm
+import pytest
+
+import sim.kernels
+from sim.errors import InputError
+from sim.kernels import library as module
+from sim.kernels.isa import LADDER, available, chosen
+from sim.kernels.library import Library, compiled, kernel_names, library, source_key
+
+SOURCES = Path(sim.kernels.__file__).parent
+KERNEL = "moves.copy"
+
+
+def test_any_edit_of_a_source_is_another_key(tmp_path: Path) -> None:
+    """One byte more in any file of the package, or one file more, and nothing that was compiled before is found."""
+    keys = {source_key()}
+    for file in (*sorted(SOURCES.glob("*.py")), None):
+        copy = tmp_path / (file.stem if file else "new")
+        shutil.copytree(SOURCES, copy, ignore=shutil.ignore_patterns("__pycache__"))
+        assert source_key(copy) == source_key()
+        source_key.cache_clear()
+        target = copy / (file.name if file else "new.py")
+        target.write_text((target.read_text() if target.exists() else "") + "#")
+        keys.add(source_key(copy))
+    assert len(keys) == 2 + len(list(SOURCES.glob("*.py")))
+
+
+def test_code_is_compiled_once_and_kept(tmp_path: Path) -> None:
+    """The second library loads what the first compiled; nothing but the kernels lies in the folder."""
+    assert Library(tmp_path / "key").kernel(KERNEL).compiled
+    assert not Library(tmp_path / "key").kernel(KERNEL).compiled
+    assert [file.name for file in (tmp_path / "key").iterdir()] == [KERNEL]
+
+
+@pytest.mark.parametrize("damage", ["shorter", "changed", "empty", "no header"])
+def test_damaged_code_is_never_loaded(tmp_path: Path, damage: str) -> None:
+    """A file that is not what was written is compiled again, and replaced."""
+    Library(tmp_path).kernel(KERNEL)
+    file = tmp_path / KERNEL
+    whole = file.read_bytes()
+    file.write_bytes({"shorter": whole[:-9], "changed": whole[:-9] + bytes(9), "empty": b"",
+                      "no header": whole.partition(b"\n")[2]}[damage])
+    assert Library(tmp_path).kernel(KERNEL).compiled
+    assert not Library(tmp_path).kernel(KERNEL).compiled
+
+
+def test_a_folder_that_cannot_be_written_costs_a_warning(tmp_path: Path) -> None:
+    """The kernel works, and the user reads that the next process compiles again."""
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.warns(RuntimeWarning, match=r"^kernels are compiled anew by every process: .*Not a directory"):
+        kernels = Library(file / "key")
+        assert kernels.address(KERNEL)
+    assert kernels.folder is None
+
+
+def test_no_cache_at_all_costs_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the user's cache nor the temporary files can be written."""
+    def refuse(part: str) -> Path:
+        raise InputError(f"no folder for {part}")
+
+    monkeypatch.setattr(module, "cache_directory", refuse)
+    with pytest.warns(RuntimeWarning, match=r"^kernels are compiled anew by every process: no folder for kernels$"):
+        assert library.__wrapped__().folder is None
+
+
+def test_loading_needs_no_numba() -> None:
+    """Every kernel of this CPU comes from a full cache without Numba, which would take half a second to import."""
+    names = kernel_names(available()[-1])
+    for name in names:
+        library().kernel(name)
+    script = ("import sys\nfrom sim.kernels.library import library\nfrom sim.kernels.isa import available\navailable()\n"
+              "assert not any(library().kernel(name).compiled for name in sys.argv[1:])\n"
+              "assert 'numba' not in sys.modules")
+    subprocess.run([sys.executable, "-c", script, *names], check=True)
+
+
+def test_portable_kernels_compile_for_aarch64() -> None:
+    """Their LLVM IR names no instruction of x86, and LLVM makes machine code of another architecture from it."""
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    machine = llvm.Target.from_triple("aarch64-unknown-linux-gnu").create_target_machine()
+    for name in kernel_names("portable"):
+        text = compiled(name).library.get_llvm_str()
+        assert "llvm.x86" not in text, name
+        code = llvm.parse_assembly(text)
+        code.triple, code.data_layout = machine.triple, str(machine.target_data)
+        assert machine.emit_object(code)[:4] == b"\x7fELF"
+
+
+def test_the_rung_of_the_environment_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """BITWRIGHT_ISA picks a lower rung, and one that the CPU lacks is refused."""
+    assert available() == LADDER[: len(available())]
+    for rung in available():
+        monkeypatch.setenv("BITWRIGHT_ISA", rung)
+        assert chosen() == rung
+    monkeypatch.setenv("BITWRIGHT_ISA", "sse9")
+    with pytest.raises(InputError, match=rf"^BITWRIGHT_ISA must be one of {', '.join(available())} on this CPU, not"):
+        chosen()
+    monkeypatch.delenv("BITWRIGHT_ISA")
+    assert chosen() == available()[-1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cpu", ["x86-64", "haswell"])
+def test_code_for_lesser_cpus_is_exact(cpu: str) -> None:
+    """A network by machine code for an old CPU equals the plain loops: the lower rungs, as they really are compiled."""
+    if available()[-1] == "portable":
+        pytest.skip("this CPU has no lower rungs")
+    rung = {"x86-64": "portable", "haswell": "avx2"}[cpu]
+    tests = Path(__file__).parents[1] / "engine" / "test_simulator.py"
+    environment = os.environ | {"NUMBA_CPU_NAME": cpu, "NUMBA_CPU_FEATURES": "", "BITWRIGHT_ISA": rung}
+    run = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", "-p", "no:cacheprovider", "-k",
+                          f"{rung} and (shape or depthwise)", str(tests)],
+                         env=environment, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout[-3000:]
