@@ -9,7 +9,7 @@ from typing import assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.engine.buffers import ALIGNMENT, Buffer, lay_out
+from sim.engine.buffers import ALIGNMENT, lay_out
 from sim.engine.dispatch import conv_kernels
 from sim.engine.operations import (
     Operation,
@@ -125,6 +125,7 @@ class Network:
             place[:] = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
             row[index] = place.ctypes.data
             self._constant_bytes += -(-array.nbytes // ALIGNMENT) * ALIGNMENT
+        operation.constants.clear()
         if operation.requantizer is not None:
             row[words.REQUANTIZER] = library().address(operation.requantizer)
         row[words.SCRATCH] = scratch

@@ -153,7 +153,7 @@ def _depthwise(operation: Operation, conv: Conv, source: Buffer, name: str) -> N
         taps = np.minimum(np.arange(4), height - 1) * source.row_bytes
         operation.words |= {words.RUN: source.pixel_bytes}
     operation.constants |= {words.WEIGHTS: weights, words.TAPS: taps}
-    operation.scratch_bytes = words.CHUNK * (3 * 8 + group * 4)
+    operation.scratch_bytes = words.ROW_CHUNK * (3 * 8 + group * 4)
 
 
 PREPARED: dict[str, Callable[[Operation, Conv, Buffer, str], None]] = {

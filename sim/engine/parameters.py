@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.digits import multipliers
-from sim.engine.weights import channel_order
+from sim.engine.weights import channel_order, group_widths
 from sim.formats import Format
-from sim.kernels.words import GROUP, LANES, NARROW_FIELDS, WIDE_FIELDS
+from sim.kernels.words import LANES, NARROW_FIELDS, WIDE_FIELDS
 from sim.program import Program
 from sim.records import Conv
 
@@ -139,15 +139,12 @@ def _plain(span: tuple[Ints, Ints], channels: Channels, zero: int, low: int, hig
 def _table(columns: dict[str, Ints], dtype: type[np.integer], order: Ints | None = None) -> NDArray[np.integer]:
     """For LANES channels at a time all fields, one after the other, LANES of each; channels beyond the last are 0.
 
-    With an order of channels, GROUP instead of LANES where a whole group is left.
+    With an order of channels, as many at a time as `group_widths` says.
     """
     fields = np.stack(list(columns.values()), axis=1)
     channels = len(fields)
-    whole = 0 if order is None else channels // GROUP * GROUP
-    if order is not None:
-        fields = fields[order]
-    rest = np.zeros((-(-(channels - whole) // LANES) * LANES, len(columns)), np.int64)
-    rest[: channels - whole] = fields[whole:]
-    parts = [part.reshape(-1, lanes, len(columns)).transpose(0, 2, 1).reshape(-1)
-             for part, lanes in ((fields[:whole], GROUP), (rest, LANES))]
+    widths = group_widths(channels) if order is not None else [LANES] * -(-channels // LANES)
+    padded = np.zeros((sum(widths), len(columns)), np.int64)
+    padded[:channels] = fields if order is None else fields[order]
+    parts = [part.T.reshape(-1) for part in np.split(padded, np.cumsum(widths)[:-1])]
     return np.asarray(np.concatenate(parts), np.int64).astype(dtype)

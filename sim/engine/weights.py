@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.kernels.words import GROUP, GROUP_QUADS, STEP_BYTES, TILE_CHANNELS
+from sim.kernels.words import GROUP, GROUP_QUADS, HALF_GROUP, LANES, STEP_BYTES, TILE_CHANNELS
 from sim.records import Conv
 
-__all__ = ["channel_order", "pieces", "quad_panels", "step_panels", "tap_quads", "tap_rows", "window_columns"]
+__all__ = ["channel_order", "group_widths", "pieces", "quad_panels", "step_panels", "tap_quads", "tap_rows", "window_columns"]
 
 Values = NDArray[np.int64]
 
@@ -26,17 +26,29 @@ def pieces(conv: Conv) -> Values:
 
 
 def channel_order(channels: int) -> Values:
-    """Which channel is the n-th of a kernel whose sums come interleaved, in whole groups of 64.
+    """Which channel is the n-th of a kernel whose sums come interleaved, as `sim.kernels.interleave` says.
 
-    The order is that of `sim.kernels.interleave`.
-
-    >>> channel_order(66)[[0, 3, 4, 16, 64, 65]]
-    array([ 0,  3, 16,  4, 64, 65])
+    >>> channel_order(98)[[0, 3, 4, 16, 64, 68, 72, 97]]
+    array([ 0,  3, 16,  4, 64, 80, 68, 97])
     """
-    order = np.arange(channels)
-    whole = channels // GROUP * GROUP
-    order[:whole] = order[:whole].reshape(-1, 4, 4, 4).transpose(0, 2, 1, 3).reshape(-1)
+    order, first = np.arange(channels), 0
+    for width in group_widths(channels):
+        if width >= HALF_GROUP:
+            group = order[first : first + width]
+            group[:] = group.reshape(-1, 4, 4).transpose(1, 0, 2).reshape(-1)
+        first += width
     return order
+
+
+def group_widths(channels: int) -> list[int]:
+    """Groups, a half group, and then 16 channels at a time, the last ones perhaps not all there.
+
+    >>> group_widths(64 + 64 + 32 + 16 + 1)
+    [64, 64, 32, 16, 16]
+    """
+    rest = channels % GROUP
+    half = rest // HALF_GROUP
+    return [GROUP] * (channels // GROUP) + [HALF_GROUP] * half + [LANES] * -(-(rest - half * HALF_GROUP) // LANES)
 
 
 def quad_panels(values: Values, block: int) -> NDArray[np.int8]:
@@ -83,13 +95,11 @@ def window_columns(values: Values) -> NDArray[np.int8]:
 
 
 def _interleaved(quads: Values) -> NDArray[np.int8]:
-    """From (C, quads, 4), in groups of 64 channels, then 32 and 16 as long as there are more than 16 left."""
+    """From (C, quads, 4), in the groups of `group_widths`."""
     parts, first, (channels, count, _) = [], 0, quads.shape
-    while first < channels:
-        left = channels - first
-        width = GROUP if left >= GROUP else 32 if left > 16 else 16
+    for width in group_widths(channels):
         group = np.zeros((width, count, 4), np.int8)
-        group[: min(width, left)] = quads[first : first + width]
+        group[: channels - first] = quads[first : first + width]
         by_lane = group.reshape(width // 16, 4, 4, count, 4)  # lane, q, channel, quad of taps, tap
         parts.append(by_lane.transpose(3, 1, 0, 2, 4).reshape(-1))
         first += width

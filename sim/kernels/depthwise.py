@@ -18,15 +18,15 @@ from numba import njit
 
 from sim.kernels.call import call_requantizer
 from sim.kernels.dots import Vnni
-from sim.kernels.interleave import in_order, interleaved
+from sim.kernels.interleave import interleaved
 from sim.kernels.ir import I8, I32, I64, Code, Loop, emitted, number, vector
 from sim.kernels.op import integer, locate
 from sim.kernels.words import (
     CHANNELS,
     CHUNK,
-    GROUP,
     HEIGHT,
     REQUANTIZER,
+    ROW_CHUNK,
     RUN,
     SCRATCH,
     TAPS,
@@ -35,15 +35,6 @@ from sim.kernels.words import (
 )
 
 __all__ = ["KERNELS"]
-
-def _finished(code: Code, totals: list[ir.Value], sums: ir.Value) -> None:
-    """Store sums as `GROUP` channels do: interleaved; fewer in order."""
-    if len(totals) * totals[0].type.count < GROUP:
-        code.store(in_order(code, totals), sums)
-        return
-    for i, total in enumerate(totals):
-        code.store(total, sums, 64 * i)
-
 
 def _quads_pixel(channels: int) -> Callable[..., int]:
     """Sums of `channels` channels of one pixel, four taps a turn."""
@@ -59,7 +50,8 @@ def _quads_pixel(channels: int) -> Callable[..., int]:
         totals = [vnni.add(code, total, [codes], [weight])
                   for total, codes, weight in zip(totals, interleaved(code, rows), across, strict=True)]
         *totals, _, _ = loop.end([*totals, code.add(place, number(4 * size)), code.add(tap, number(32))])
-        _finished(code, totals, sums)
+        for q, total in enumerate(totals):
+            code.store(total, sums, q * size)
 
     return pixel
 
@@ -90,7 +82,8 @@ def _columns_row(channels: int, stride: int) -> Callable[..., int]:
         totals = [number(0, kind)] * 4
         for i, codes in enumerate(seen):
             totals[i % 4] = vnni.add(code, totals[i % 4], [codes], [across[i]])
-        _finished(code, totals, here)
+        for q, total in enumerate(totals):
+            code.store(total, here, q * size)
         loop.end([*seen[-kept * 4:], place, code.add(here, number(4 * channels))])
 
     return row
@@ -169,12 +162,12 @@ def _columns(stride: int) -> Callable[[], Callable[..., None]]:
             width, channels, pixel = integer(op, WIDTH), integer(op, CHANNELS), integer(op, RUN)
             taps = integer(op, TAPS)
             windows = arena + integer(op, SCRATCH)
-            targets = windows + 8 * CHUNK
-            residuals = targets + 8 * CHUNK
-            sums = residuals + 8 * CHUNK
+            targets = windows + 8 * ROW_CHUNK
+            residuals = targets + 8 * ROW_CHUNK
+            sums = residuals + 8 * ROW_CHUNK
             for y in range(integer(op, HEIGHT)):
-                for x in range(0, width, CHUNK):
-                    count = min(CHUNK, width - x)
+                for x in range(0, width, ROW_CHUNK):
+                    count = min(ROW_CHUNK, width - x)
                     locate(op, arena, y * width + x, count, windows, targets, residuals)
                     weights, first = integer(op, WEIGHTS), 0
                     while first < channels:
@@ -198,7 +191,7 @@ def _columns(stride: int) -> Callable[[], Callable[..., None]]:
 @njit(error_model="numpy")
 def _width(left):
     """Channels that are taken together, of those that are left."""
-    return 64 if left >= 64 else 32 if left > 16 else 16
+    return 64 if left >= 64 else 32 if left >= 32 else 16
 
 
 KERNELS = {"taps": _taps, "quads": _quads, "columns_1": _columns(1), "columns_2": _columns(2)}

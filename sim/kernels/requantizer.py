@@ -10,7 +10,8 @@ A kernel takes (op, sums, row_bytes, rows, first, count, targets, residuals): su
 `narrow_plain` has the zero point in its offset and nothing to clamp at the end: its clamped sums give codes inside
 the clamp. `narrow` serves everything else without a residual. Those with a residual round ties to even or do not.
 
-`grouped` ones take the sums of every whole GROUP of channels interleaved (`sim.kernels.interleave`): narrow ones have
+`grouped` ones take the sums of every whole GROUP of channels, and of a HALF_GROUP that is left, interleaved
+(`sim.kernels.interleave`): narrow ones have
 their parameters in that order too and pack bytes without crossing lanes, wide ones put the sums in order first.
 """
 
@@ -28,6 +29,7 @@ from sim.kernels.op import integer
 from sim.kernels.words import (
     CHANNELS,
     GROUP,
+    HALF_GROUP,
     HIGH,
     LANES,
     LOW,
@@ -105,23 +107,21 @@ def _column(element: ir.Type, result: ir.Type, with_residual: bool, even: bool, 
     return column
 
 
-def _group(with_residual: bool, even: bool) -> Callable[..., int]:
-    """GROUP channels of all rows, sums interleaved."""
-    size = 4 * LANES
+def _group(channels: int, with_residual: bool, even: bool) -> Callable[..., int]:
+    """A group of `channels` channels of all rows, sums interleaved."""
+    kind, size = vector(I32, channels // 4), channels
 
     @emitted
     def group(code, parameters, sums, row_bytes, rows, channel, targets, residuals, zero, low, high):
-        count = GROUP // LANES
-        kind = vector(I32, LANES)
-        fields = [{name: code.load(kind, parameters, (i * count + q) * size) for i, name in enumerate(NARROW_FIELDS)}
-                  for q in range(count)]
-        raised, least, most = (code.splat(code.trunc(value, I32), LANES) for value in (zero, low, high))
+        fields = [{name: code.load(kind, parameters, (4 * i + q) * size) for i, name in enumerate(NARROW_FIELDS)}
+                  for q in range(4)]
+        raised, least, most = (code.splat(code.trunc(value, I32), kind.count) for value in (zero, low, high))
         loop = Loop(code, rows, [sums])
         offset = code.mul(loop.index, number(8))
-        others: list[ir.Value | None] = [None] * count
+        others: list[ir.Value | None] = [None] * 4
         if with_residual:
             place = code.add(code.load(I64, code.add(residuals, offset)), channel)
-            others = widened(code, code.load(vector(I8, GROUP), place))
+            others = widened(code, code.load(vector(I8, channels), place))
         values = []
         for q, (field, other) in enumerate(zip(fields, others, strict=True)):
             value = _narrow(code, code.load(kind, loop.values[0], q * size), other, field, even)
@@ -160,25 +160,31 @@ def _kernel(element: ir.Type, result: ir.Type, with_residual: bool, even: bool) 
     return build
 
 
-@emitted
-def _put_in_order(code, sums, row_bytes, rows):
-    """Interleaved sums of a GROUP of channels, in all rows."""
-    loop = Loop(code, rows, [sums])
-    here = loop.values[0]
-    values = [code.load(vector(I32, LANES), here, 4 * LANES * q) for q in range(GROUP // LANES)]
-    code.store(in_order(code, values), here)
-    loop.end([code.add(here, row_bytes)])
+def _ordered(channels: int) -> Callable[..., int]:
+    @emitted
+    def put_in_order(code, sums, row_bytes, rows):
+        """Interleaved sums of a group of channels, in all rows."""
+        kind = vector(I32, channels // 4)
+        loop = Loop(code, rows, [sums])
+        here = loop.values[0]
+        code.store(in_order(code, [code.load(kind, here, channels * q) for q in range(4)]), here)
+        loop.end([code.add(here, row_bytes)])
+
+    return put_in_order
 
 
 def _ordering_kernel(result: ir.Type, with_residual: bool) -> Callable[[], Callable[..., None]]:
     def build() -> Callable[..., None]:
         ordered = njit(_kernel(I64, result, with_residual, even=True)(), error_model="numpy")
+        order_group, order_half = _ordered(GROUP), _ordered(HALF_GROUP)
 
         def requantize(op, sums, row_bytes, rows, first, count, targets, residuals):
             channel, end = first, min(first + count, integer(op, CHANNELS))
             while channel + GROUP <= end:
-                _put_in_order(sums + 4 * (channel - first), row_bytes, rows)
+                order_group(sums + 4 * (channel - first), row_bytes, rows)
                 channel += GROUP
+            if channel + HALF_GROUP <= end:
+                order_half(sums + 4 * (channel - first), row_bytes, rows)
             ordered(op, sums, row_bytes, rows, first, count, targets, residuals)
 
         return requantize
@@ -188,7 +194,7 @@ def _ordering_kernel(result: ir.Type, with_residual: bool) -> Callable[[], Calla
 
 def _grouped_kernel(with_residual: bool, even: bool) -> Callable[[], Callable[..., None]]:
     def build() -> Callable[..., None]:
-        whole_group = _group(with_residual, even)
+        group, half = _group(GROUP, with_residual, even), _group(HALF_GROUP, with_residual, even)
         ordered = njit(_kernel(I32, I8, with_residual, even)(), error_model="numpy")
         fields = len(NARROW_FIELDS) * 4
 
@@ -196,9 +202,13 @@ def _grouped_kernel(with_residual: bool, even: bool) -> Callable[[], Callable[..
             zero, low, high = integer(op, ZERO), integer(op, LOW), integer(op, HIGH)
             channel, end = first, min(first + count, integer(op, CHANNELS))
             while channel + GROUP <= end:
-                whole_group(integer(op, PARAMETERS) + channel * fields, sums + 4 * (channel - first), row_bytes, rows,
-                            channel, targets, residuals, zero, low, high)
+                group(integer(op, PARAMETERS) + channel * fields, sums + 4 * (channel - first), row_bytes, rows, channel,
+                      targets, residuals, zero, low, high)
                 channel += GROUP
+            if channel + HALF_GROUP <= end:
+                half(integer(op, PARAMETERS) + channel * fields, sums + 4 * (channel - first), row_bytes, rows, channel,
+                     targets, residuals, zero, low, high)
+                channel += HALF_GROUP
             if channel < end:
                 ordered(op, sums + 4 * (channel - first), row_bytes, rows, channel, end - channel, targets, residuals)
 

@@ -55,6 +55,8 @@ WIDE_FIELDS = ("base", "multiplier", "offset", "shift", "odd", "residual_multipl
 
 GROUP_QUADS = 4
 """Times four bytes of a window that a turn of the inner loop takes."""
+ROW_CHUNK = 56
+"""Outputs of a row that a depthwise kernel computes at a time; it divides the rows of networks for 224 x 224."""
 CHUNK = 48
 """Pixels whose sums wait for the requantizer: a multiple of the heights of all tiles of registers."""
 SPARE_ROWS = 12
@@ -64,6 +66,6 @@ DIRECT_PIXELS = 128
 """Windows of tiles that pass while a panel of weights is near."""
 GATHER_BYTES = 1 << 17
 """Windows copied at a time, of tiles."""
-GROUP = 64
-"""Channels whose bytes fill a register: their sums may come interleaved (`sim.kernels.interleave`), what is left of a
-layer's channels never does."""
+GROUP, HALF_GROUP = 64, 32
+"""Channels whose bytes fill a register, or half of one: their sums may come interleaved (`sim.kernels.interleave`). Of a
+layer's channels that is as many whole groups as there are, then a half one if that many are left; the rest never is."""
