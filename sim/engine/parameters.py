@@ -10,7 +10,7 @@ and M * S + R * r' + constant mostly fits 32 bits; integers modulo 2**32 form a 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,8 @@ __all__ = ["Requantizer", "requantizer"]
 
 Ints = NDArray[np.int64]
 INT32 = np.iinfo(np.int32)
+CODES = 256
+"""What the zero point may add to a rounded v."""
 
 
 @dataclass(frozen=True)
@@ -58,15 +60,16 @@ def requantizer(program: Program, conv: Conv, grouped: bool) -> Requantizer:
     offset = conv.offset + rounding + (residual_gain * residual.low if residual else 0)
     grouping, with_residual = "_grouped" * grouped, "_residual" * (residual is not None)
     if stored and not _wraps(program, conv, source):
-        channels = Channels(gain, residual_gain, residual, offset + gain * base, conv.shift, odd)
-        span, narrow = _spans(conv, source), None
-        if residual is None and not even:
-            narrow = _plain(span, channels, zero, low, high)
-        suffix = "_plain" if narrow else with_residual + "_even" * bool(even and residual)
-        narrow = narrow or _narrow(span, channels, low - zero, high - zero)
+        # The zero point counts as part of the offset, but for ties to even, which depend on the last bit.
+        raised = 0 if even else zero
+        constant = offset + gain * base + (np.int64(raised) << conv.shift)
+        channels = Channels(gain, residual_gain, residual, constant, conv.shift, odd)
+        narrow = _narrow(_spans(conv, source), channels, low - zero + raised, high - zero + raised)
         if narrow is not None:
-            table = _table(narrow, np.int32, channel_order(conv.channels) if grouped else None)
-            return Requantizer(f"narrow{suffix}{grouping}", table, zero, low, high, 0)
+            fields, free = narrow
+            suffix = "_even" if even else "_free" * free
+            table = _table(fields, np.int32, channel_order(conv.channels) if grouped else None)
+            return Requantizer(f"narrow{with_residual}{suffix}{grouping}", table, zero - raised, low, high, 0)
     wide = dict(zip(WIDE_FIELDS, (base, gain, offset, conv.shift, odd, residual_gain), strict=True))
     return Requantizer(f"wide{with_residual}{'' if stored else '_32'}{grouping}", _table(wide, np.int64), zero, low,
                        high, 64 - program.acc_bits)
@@ -97,8 +100,11 @@ class Channels:
     odd: Ints
 
 
-def _narrow(span: tuple[Ints, Ints], channels: Channels, low: int, high: int) -> dict[str, Ints] | None:
-    """NARROW_FIELDS with which v fits 32 bits, for results that are clamped to low..high; None if there are none."""
+def _narrow(span: tuple[Ints, Ints], channels: Channels, low: int, high: int) -> tuple[dict[str, Ints], bool] | None:
+    """NARROW_FIELDS with which v fits 32 bits, for results that are clamped to low..high, None if there are none.
+
+    Also whether v fits whatever S is, so that S need not be clamped.
+    """
     gain, offset, shift, odd = channels.gain, channels.offset, channels.shift, channels.odd
     if np.any(span[0] < INT32.min) or np.any(span[1] > INT32.max) or int(shift.max()) > 31:
         return None
@@ -106,34 +112,22 @@ def _narrow(span: tuple[Ints, Ints], channels: Channels, low: int, high: int) ->
     step = np.abs(gain)
     other = channels.residual_gain * (channels.residual.high - channels.residual.low if channels.residual else 0)
     other_least, other_most = np.minimum(other, 0), np.maximum(other, 0)
+
+    def fits(first: Ints, last: Ints) -> bool:
+        return bool(np.all(offset + step * first + other_least >= INT32.min)
+                    and np.all(offset + step * last + other_most + odd <= INT32.max - CODES))
+
     # With gain * S up to `bottom` the result is low whatever r is, from `top` on it is high.
     bottom = ((low + np.int64(1)) << shift) - 1 - odd - offset - other_most
     top = (np.int64(high) << shift) - offset - other_least
     divisor = np.maximum(step, 1)
     first = np.where(step == 0, 0, np.clip(bottom // divisor, least, most))
     last = np.where(step == 0, 0, np.maximum(np.clip(-(-top // divisor), least, most), first))
-    if (np.any(offset + step * first + other_least < INT32.min)
-            or np.any(offset + step * last + other_most + odd > INT32.max)):
+    if not fits(first, last):
         return None
     clamp = np.where(gain < 0, -last, first), np.where(gain < 0, -first, last)
-    return dict(zip(NARROW_FIELDS, (*clamp, gain, offset, shift, odd, channels.residual_gain), strict=True))
-
-
-def _plain(span: tuple[Ints, Ints], channels: Channels, zero: int, low: int, high: int) -> dict[str, Ints] | None:
-    """NARROW_FIELDS with which results without a residual need neither the zero point nor a clamp; None for none.
-
-    A step of S must move v by no more than a step of the code: then clamped sums give low and high themselves. A
-    channel that cannot leave low or high gets that as a constant.
-    """
-    gain, shift = channels.gain, channels.shift
-    if np.any(np.abs(gain) > np.int64(1) << shift):
-        return None
-    offset = channels.offset + (np.int64(zero) << shift)
-    ends = [(offset + gain * s) >> shift for s in span]
-    smallest, largest = np.minimum(*ends), np.maximum(*ends)
-    constant = (smallest >= high) | (largest <= low) | (gain == 0)
-    offset = np.where(constant, np.clip(smallest, low, high) << shift, offset)
-    return _narrow(span, replace(channels, gain=np.where(constant, 0, gain), offset=offset), low, high)
+    fields = dict(zip(NARROW_FIELDS, (*clamp, gain, offset, shift, odd, channels.residual_gain), strict=True))
+    return fields, fits(least, most)
 
 
 def _table(columns: dict[str, Ints], dtype: type[np.integer], order: Ints | None = None) -> NDArray[np.integer]:

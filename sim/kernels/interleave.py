@@ -30,9 +30,9 @@ def widened(code: Code, codes: ir.Value) -> list[ir.Value]:
 
 
 def packed(code: Code, values: list[ir.Value]) -> ir.Value:
-    """The counterpart of `widened`: bytes of channels in order, of values in 0..255; 64 channels or 32."""
+    """The counterpart of `widened`: bytes of channels in order, values beyond 0..255 clamped; 64 channels or 32."""
     lanes = values[0].type.count
-    words, codes = {16: ("avx512.packusdw.512", "avx512.packuswb.512"), 8: ("avx2.packusdw", "avx2.packuswb")}[lanes]
+    words, codes = {16: ("avx512.packssdw.512", "avx512.packuswb.512"), 8: ("avx2.packssdw", "avx2.packuswb")}[lanes]
     halves = [code.instruction(f"llvm.x86.{words}", vector(I16, 2 * lanes), *pair) for pair in (values[:2], values[2:])]
     return code.instruction(f"llvm.x86.{codes}", vector(I8, 4 * lanes), *halves)
 

@@ -82,6 +82,10 @@ class Code(ir.IRBuilder):
         """max(a, b) of unsigned lanes."""
         return self._lanewise("umax", a, b)
 
+    def least_unsigned(self, a: ir.Value, b: ir.Value) -> ir.Value:
+        """min(a, b) of unsigned lanes."""
+        return self._lanewise("umin", a, b)
+
     def ones(self, a: ir.Value) -> ir.Value:
         """How many bits of every lane are set."""
         return self._lanewise("ctpop", a)

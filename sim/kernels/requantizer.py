@@ -4,20 +4,18 @@ A kernel takes (op, sums, row_bytes, rows, first, count, targets, residuals): su
 `first` on, int32, a row for each of `rows` pixels, and the addresses of the pixels' targets and residuals.
 
     narrow  32 bits: `sim.engine.parameters` has proved that no sum, clamped where the result no longer changes,
-            leaves them
+            leaves them; `free` ones need not even be clamped; `even` ones round ties to even
     wide    64 bits, accumulators that wrap, results of 8 or 32 bits
 
-`narrow_plain` has the zero point in its offset and nothing to clamp at the end: its clamped sums give codes inside
-the clamp. `narrow` serves everything else without a residual. Those with a residual round ties to even or do not.
-
 `grouped` ones take the sums of every whole GROUP of channels, and of a HALF_GROUP that is left, interleaved
-(`sim.kernels.interleave`): narrow ones have
-their parameters in that order too and pack bytes without crossing lanes, wide ones put the sums in order first.
+(`sim.kernels.interleave`): narrow ones have their parameters in that order too and pack bytes without crossing lanes,
+wide ones put the sums in order first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import product
 
 from llvmlite import ir
@@ -50,14 +48,25 @@ def _constants(code: Code, parameters: ir.Value, fields: tuple[str, ...], elemen
     return {name: code.load(kind, parameters, i * size) for i, name in enumerate(fields)}
 
 
-def _narrow(code: Code, sums: ir.Value, residual: ir.Value | None, field: dict[str, ir.Value], even: bool) -> ir.Value:
+@dataclass(frozen=True)
+class Narrow:
+    """What a kernel of 32 bits does beside multiplying, adding and shifting."""
+
+    residual: bool
+    even: bool = False
+    free: bool = False
+
+
+def _narrow(code: Code, sums: ir.Value, residual: ir.Value | None, field: dict[str, ir.Value],
+            what: Narrow) -> ir.Value:
     """round_shift(offset + multiplier * sum + residual_multiplier * residual, shift), half an LSB in the offset."""
-    clamped = code.most(code.least(sums, field["most"]), field["least"])
-    value = code.add(code.mul(clamped, field["multiplier"]), field["offset"])
+    if not what.free:
+        sums = code.most(code.least(sums, field["most"]), field["least"])
+    value = code.add(code.mul(sums, field["multiplier"]), field["offset"])
     if residual is not None:
         raised = code.zext(residual, value.type)
         value = code.add(value, code.mul(raised, field["residual_multiplier"]))
-    if even:
+    if what.even:
         value = code.add(value, code.and_(code.ashr(value, field["shift"]), field["odd"]))
     return code.ashr(value, field["shift"])
 
@@ -75,9 +84,9 @@ def _wide(code: Code, sums: ir.Value, residual: ir.Value | None, field: dict[str
     return code.ashr(value, field["shift"])
 
 
-def _column(element: ir.Type, result: ir.Type, with_residual: bool, even: bool, whole: bool) -> Callable[..., int]:
+def _column(result: ir.Type, with_residual: bool, narrow: Narrow | None, whole: bool) -> Callable[..., int]:
     """LANES channels of all rows: parameters stay in registers."""
-    fields = NARROW_FIELDS if element is I32 else WIDE_FIELDS
+    element, fields = (I64, WIDE_FIELDS) if narrow is None else (I32, NARROW_FIELDS)
 
     @emitted
     def column(code, parameters, sums, row_bytes, rows, channel, count, targets, residuals, zero, low, high, wrap):
@@ -91,13 +100,14 @@ def _column(element: ir.Type, result: ir.Type, with_residual: bool, even: bool, 
         if with_residual:
             place = code.load(I64, code.add(residuals, code.mul(loop.index, number(8))))
             residual = code.load(vector(I8, LANES), code.add(place, channel))
-        value = (_narrow(code, here, residual, field, even) if element is I32
-                 else _wide(code, here, residual, field, wrap))
-        if element is I64 or with_residual or even:
-            value = code.most(code.least(code.add(value, raised), most), least)
+        if narrow is None:
+            value = _wide(code, here, residual, field, wrap)
+        else:
+            value = _narrow(code, here, residual, field, narrow)
+        value = code.most(code.least(code.add(value, raised), most), least)
         place = code.load(I64, code.add(targets, code.mul(loop.index, number(8))))
         place = code.add(place, code.mul(channel, bytes_each))
-        stored = value if value.type.element is result else code.trunc(value, vector(result, LANES))
+        stored = code.trunc(value, vector(result, LANES)) if element is not result else value
         if whole:
             code.store(stored, place)
         else:
@@ -107,7 +117,7 @@ def _column(element: ir.Type, result: ir.Type, with_residual: bool, even: bool, 
     return column
 
 
-def _group(channels: int, with_residual: bool, even: bool) -> Callable[..., int]:
+def _group(channels: int, narrow: Narrow) -> Callable[..., int]:
     """A group of `channels` channels of all rows, sums interleaved."""
     kind, size = vector(I32, channels // 4), channels
 
@@ -115,31 +125,30 @@ def _group(channels: int, with_residual: bool, even: bool) -> Callable[..., int]
     def group(code, parameters, sums, row_bytes, rows, channel, targets, residuals, zero, low, high):
         fields = [{name: code.load(kind, parameters, (4 * i + q) * size) for i, name in enumerate(NARROW_FIELDS)}
                   for q in range(4)]
-        raised, least, most = (code.splat(code.trunc(value, I32), kind.count) for value in (zero, low, high))
+        raised = code.splat(code.trunc(zero, I32), kind.count)
+        least, most = (code.splat(code.trunc(value, I8), channels) for value in (low, high))
         loop = Loop(code, rows, [sums])
         offset = code.mul(loop.index, number(8))
         others: list[ir.Value | None] = [None] * 4
-        if with_residual:
+        if narrow.residual:
             place = code.add(code.load(I64, code.add(residuals, offset)), channel)
             others = widened(code, code.load(vector(I8, channels), place))
         values = []
         for q, (field, other) in enumerate(zip(fields, others, strict=True)):
-            value = _narrow(code, code.load(kind, loop.values[0], q * size), other, field, even)
-            if with_residual or even:
-                value = code.most(code.least(code.add(value, raised), most), least)
-            values.append(value)
-        place = code.add(code.load(I64, code.add(targets, offset)), channel)
-        code.store(packed(code, values), place)
+            value = _narrow(code, code.load(kind, loop.values[0], q * size), other, field, narrow)
+            values.append(code.add(value, raised) if narrow.even else value)
+        codes = code.most_unsigned(code.least_unsigned(packed(code, values), most), least)
+        code.store(codes, code.add(code.load(I64, code.add(targets, offset)), channel))
         loop.end([code.add(loop.values[0], row_bytes)])
 
     return group
 
 
-def _kernel(element: ir.Type, result: ir.Type, with_residual: bool, even: bool) -> Callable[[], Callable[..., None]]:
+def _kernel(result: ir.Type, with_residual: bool, narrow: Narrow | None = None) -> Callable[[], Callable[..., None]]:
     def build() -> Callable[..., None]:
-        whole_column = _column(element, result, with_residual, even, whole=True)
-        part_column = _column(element, result, with_residual, even, whole=False)
-        fields = len(NARROW_FIELDS) * 4 if element is I32 else len(WIDE_FIELDS) * 8
+        whole_column = _column(result, with_residual, narrow, whole=True)
+        part_column = _column(result, with_residual, narrow, whole=False)
+        fields = len(WIDE_FIELDS) * 8 if narrow is None else len(NARROW_FIELDS) * 4
 
         def requantize(op, sums, row_bytes, rows, first, count, targets, residuals):
             zero, low, high, wrap = integer(op, ZERO), integer(op, LOW), integer(op, HIGH), integer(op, WRAP)
@@ -175,7 +184,7 @@ def _ordered(channels: int) -> Callable[..., int]:
 
 def _ordering_kernel(result: ir.Type, with_residual: bool) -> Callable[[], Callable[..., None]]:
     def build() -> Callable[..., None]:
-        ordered = njit(_kernel(I64, result, with_residual, even=True)(), error_model="numpy")
+        ordered = njit(_kernel(result, with_residual)(), error_model="numpy")
         order_group, order_half = _ordered(GROUP), _ordered(HALF_GROUP)
 
         def requantize(op, sums, row_bytes, rows, first, count, targets, residuals):
@@ -192,22 +201,22 @@ def _ordering_kernel(result: ir.Type, with_residual: bool) -> Callable[[], Calla
     return build
 
 
-def _grouped_kernel(with_residual: bool, even: bool) -> Callable[[], Callable[..., None]]:
+def _grouped_kernel(narrow: Narrow) -> Callable[[], Callable[..., None]]:
     def build() -> Callable[..., None]:
-        group, half = _group(GROUP, with_residual, even), _group(HALF_GROUP, with_residual, even)
-        ordered = njit(_kernel(I32, I8, with_residual, even)(), error_model="numpy")
+        group, half = _group(GROUP, narrow), _group(HALF_GROUP, narrow)
+        ordered = njit(_kernel(I8, narrow.residual, narrow)(), error_model="numpy")
         fields = len(NARROW_FIELDS) * 4
 
         def requantize(op, sums, row_bytes, rows, first, count, targets, residuals):
             zero, low, high = integer(op, ZERO), integer(op, LOW), integer(op, HIGH)
             channel, end = first, min(first + count, integer(op, CHANNELS))
             while channel + GROUP <= end:
-                group(integer(op, PARAMETERS) + channel * fields, sums + 4 * (channel - first), row_bytes, rows, channel,
-                      targets, residuals, zero, low, high)
+                group(integer(op, PARAMETERS) + channel * fields, sums + 4 * (channel - first), row_bytes, rows,
+                      channel, targets, residuals, zero, low, high)
                 channel += GROUP
             if channel + HALF_GROUP <= end:
-                half(integer(op, PARAMETERS) + channel * fields, sums + 4 * (channel - first), row_bytes, rows, channel,
-                     targets, residuals, zero, low, high)
+                half(integer(op, PARAMETERS) + channel * fields, sums + 4 * (channel - first), row_bytes, rows,
+                     channel, targets, residuals, zero, low, high)
                 channel += HALF_GROUP
             if channel < end:
                 ordered(op, sums + 4 * (channel - first), row_bytes, rows, channel, end - channel, targets, residuals)
@@ -217,15 +226,14 @@ def _grouped_kernel(with_residual: bool, even: bool) -> Callable[[], Callable[..
     return build
 
 
-NARROW = {"narrow_plain": (False, False), "narrow": (False, True), "narrow_residual": (True, False),
-          "narrow_residual_even": (True, True)}
-"""With a residual, and with what rounds ties to even."""
-KERNELS = {
-    **{name: _kernel(I32, I8, *options) for name, options in NARROW.items()},
-    **{f"{name}_grouped": _grouped_kernel(*options) for name, options in NARROW.items()},
-    **{f"wide{'_residual' * residual}{'_32' * (result is I32)}": _kernel(I64, result, residual, even=True)
-       for residual, result in product((False, True), (I8, I32))},
-    **{f"wide{'_residual' * residual}{'_32' * (result is I32)}_grouped": _ordering_kernel(result, residual)
-       for residual, result in product((False, True), (I8, I32))},
-}
-NEEDS = {name: "avx512" for name in KERNELS if name.endswith("_grouped")}
+NARROW = {"narrow": Narrow(residual=False), "narrow_even": Narrow(residual=False, even=True),
+          "narrow_free": Narrow(residual=False, free=True), "narrow_residual": Narrow(residual=True),
+          "narrow_residual_even": Narrow(residual=True, even=True),
+          "narrow_residual_free": Narrow(residual=True, free=True)}
+WIDE = {f"wide{'_residual' * residual}{'_32' * (result is I32)}": (result, residual)
+        for residual, result in product((False, True), (I8, I32))}
+GROUPED = {**{f"{name}_grouped": _grouped_kernel(narrow) for name, narrow in NARROW.items()},
+           **{f"{name}_grouped": _ordering_kernel(*wide) for name, wide in WIDE.items()}}
+KERNELS = {**{name: _kernel(I8, narrow.residual, narrow) for name, narrow in NARROW.items()},
+           **{name: _kernel(*wide) for name, wide in WIDE.items()}, **GROUPED}
+NEEDS = dict.fromkeys(GROUPED, "avx512")

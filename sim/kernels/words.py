@@ -67,5 +67,7 @@ DIRECT_PIXELS = 128
 GATHER_BYTES = 1 << 17
 """Windows copied at a time, of tiles."""
 GROUP, HALF_GROUP = 64, 32
-"""Channels whose bytes fill a register, or half of one: their sums may come interleaved (`sim.kernels.interleave`). Of a
-layer's channels that is as many whole groups as there are, then a half one if that many are left; the rest never is."""
+"""Channels whose bytes fill a register, or half of one: their sums may come interleaved (`sim.kernels.interleave`).
+
+Those are as many whole groups as a layer's channels have, then a half one if that many are left; the rest never is.
+"""

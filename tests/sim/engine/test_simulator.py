@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import product
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from sim.digits import digits_of, no_digits
 from sim.engine.simulator import Simulator
 from sim.errors import InputError
-from sim.formats import Format
+from sim.formats import Format, Kind, Rounding
 from sim.kernels.isa import available
 from sim.machine import load_machine
 from sim.program import Conv, Load, Program, Store, Tensor
@@ -38,7 +39,8 @@ def names(program: Program) -> list[str]:
 
 
 @pytest.mark.parametrize("isa", ISAS)
-@given(seed=st.integers(0, 2**32 - 1), channels=st.sampled_from([3, 10, 80, 140]), machine=st.sampled_from(["tiny", "edge"]))
+@given(seed=st.integers(0, 2**32 - 1), channels=st.sampled_from([3, 10, 80, 140]),
+       machine=st.sampled_from(["tiny", "edge"]))
 def test_random_programs_equal_the_plain_loops(isa: str, seed: int, channels: int, machine: str) -> None:
     """Every tensor: residuals, parts, wraps, wide outputs, all kinds, roundings, zero points, loads and stores."""
     rng = np.random.default_rng(seed)
@@ -46,8 +48,9 @@ def test_random_programs_equal_the_plain_loops(isa: str, seed: int, channels: in
     assert_equal_everywhere(program, random_codes(program, 2, rng), Simulator(program, capture=names(program), isa=isa))
 
 
-def single(outputs: int, channels: int, size: tuple[int, int], kernel: tuple[int, int], stride: int, pads: int, dilation: int,
-           bits: tuple[int, int], kind: str, signed: bool, extreme: bool, seed: int, depthwise: bool = False) -> tuple[Program, dict[str, np.ndarray]]:
+def single(outputs: int, channels: int, size: tuple[int, int], kernel: tuple[int, int], stride: int, pads: int,
+           dilation: int, bits: tuple[int, int], kind: Kind, signed: bool, extreme: bool, seed: int,
+           depthwise: bool = False) -> tuple[Program, dict[str, np.ndarray]]:
     """One layer whose outputs are its sums, and codes for it."""
     rng = np.random.default_rng(seed)
     fmt = Format(bits[0], kind)
@@ -71,7 +74,8 @@ def single(outputs: int, channels: int, size: tuple[int, int], kernel: tuple[int
 
 CHANNELS = (1, 3, 17, 33, 64, 130)
 SHAPES = [((5, 7), (1, 1), 1, 0, 1), ((1, 1), (1, 1), 1, 0, 1), ((1, 1), (3, 3), 1, 1, 1), ((9, 8), (3, 3), 1, 1, 1),
-          ((9, 9), (3, 3), 2, 1, 1), ((11, 13), (11, 11), 4, 2, 1), ((8, 9), (5, 5), 1, 2, 1), ((9, 8), (3, 3), 1, 2, 2),
+          ((9, 9), (3, 3), 2, 1, 1), ((11, 13), (11, 11), 4, 2, 1), ((8, 9), (5, 5), 1, 2, 1),
+          ((9, 8), (3, 3), 1, 2, 2),
           ((12, 11), (7, 3), 2, 3, 1), ((6, 6), (2, 4), 1, 5, 1), ((13, 9), (3, 3), 4, 0, 2)]
 
 
@@ -203,29 +207,33 @@ def test_impossible_wishes_are_refused() -> None:
         Simulator(program).run({"x": np.full_like(inputs["x"], 128)})
 
 
-def test_a_residual_of_all_roundings_is_exact_at_ties() -> None:
-    """Sums that lie on ties and beside them, with residuals, zero points and every rounding, narrow and wide."""
+def with_ties(rng: np.random.Generator, rounding: Rounding, shift: int, residual: bool, bits: int) -> Program:
+    """A layer of 2**bits inputs and 99 outputs, many of whose sums lie half way between two codes."""
+    channels, inputs = 99, 1 << bits
+    tensors = [Tensor("x", 6, 5, (inputs,), Format(bits, "unsigned", 2)),
+               Tensor("y", 6, 5, (channels,), Format(4, "unsigned", 3))]
+    if residual:
+        tensors.append(Tensor("r", 6, 5, (channels,), Format(5, "signed", -1)))
+    power = min(max(shift - 2, 0), 11)
+    conv = Conv(
+        "conv", "x", "y", rng.integers(-(1 << bits - 1), 1 << bits - 1, (channels, inputs, 1, 1)).astype(np.int8),
+        Format(bits, "signed"), digits_of([[sign * (power + 1)] for sign in rng.choice([-1, 1], channels)]),
+        np.full(channels, shift), rng.integers(-4, 5, channels) << max(shift - 1, 0), 1, 14,
+        residual="r" if residual else None,
+        residual_multiplier=digits_of([[shift + 1 if shift < 30 else 4]] * channels) if residual else no_digits(0))
+    return Program(tuple(tensors), (conv,), rounding=rounding)
+
+
+def test_requantizers_are_exact_at_ties() -> None:
+    """With residuals, zero points and every rounding: all kernels of 32 bits, and those of 64."""
     rng = np.random.default_rng(11)
     seen = set()
-    for rounding in ("half_up", "half_even", "floor"):
-        for shift in (0, 1, 3, 18, 30):
-            for residual in (False, True):
-                channels = 67
-                fmt = Format(4, "unsigned", 3)
-                tensors = [Tensor("x", 6, 5, (8,), Format(4, "unsigned", 2)), Tensor("y", 6, 5, (channels,), fmt)]
-                if residual:
-                    tensors.append(Tensor("r", 6, 5, (channels,), Format(5, "signed", -1)))
-                power = min(max(shift - 2, 0), 11)
-                gains = digits_of([[sign * (power + 1)] for sign in rng.choice([-1, 1], channels)])
-                conv = Conv("conv", "x", "y", rng.integers(-8, 8, (channels, 8, 1, 1)).astype(np.int8),
-                            Format(4, "signed"), gains, np.full(channels, shift),
-                            rng.integers(-4, 5, channels) << max(shift - 1, 0), 1, 14,
-                            residual="r" if residual else None,
-                            residual_multiplier=digits_of([[shift + 1 if shift < 30 else 4]] * channels) if residual
-                            else no_digits(0))
-                program = Program(tuple(tensors), (conv,), rounding=rounding)
-                simulator = Simulator(program, capture=names(program))
-                seen.add(simulator.requantizers["conv"].removesuffix("_grouped"))
-                assert_equal_everywhere(program, random_codes(program, 2, rng), simulator)
-    assert {"requantizer.narrow", "requantizer.narrow_plain", "requantizer.narrow_residual",
-            "requantizer.narrow_residual_even"} <= seen
+    for rounding, shift, residual, bits in product(("half_up", "half_even", "floor"), (0, 1, 3, 18, 30), (False, True),
+                                                   (4, 8)):
+        program = with_ties(rng, rounding, shift, residual, bits)
+        simulator = Simulator(program, capture=names(program))
+        seen.add(simulator.requantizers["conv"].removesuffix("_grouped"))
+        assert_equal_everywhere(program, random_codes(program, 2, rng), simulator)
+    assert {f"requantizer.{kind}" for kind in (
+        "narrow", "narrow_even", "narrow_free", "narrow_residual", "narrow_residual_even", "narrow_residual_free",
+        "wide", "wide_residual")} == seen
