@@ -36,7 +36,22 @@ def conv_kernels(conv: Conv, source: Buffer, output: tuple[int, int], isa: str) 
     kernels = [f"multiply.{vectors}_{count}" for count in _by_waste(conv.channels, vectors)]
     if isa == "amx":
         kernels = [*_tiles(conv, source, output), *kernels]
+    if isa in ("amx", "avx512") and _is_linear(conv, source, output) and _fits_nibbles(conv):
+        kernels = ["nibbles.linear", *kernels]
     return kernels
+
+
+def _fits_nibbles(conv: Conv) -> bool:
+    """Whether its weights and 0 are no more than 15 apart."""
+    values = conv.weight_values
+    return int(values.max(initial=0)) - int(values.min(initial=0)) < 16
+
+
+def _is_linear(conv: Conv, source: Buffer, output: tuple[int, int]) -> bool:
+    """Whether there is one window, and it is the whole input as it lies in memory."""
+    geometry = source.geometry
+    return (output == (1, 1) and conv.kernel == (geometry.height, geometry.width) and conv.dilation == 1
+            and not any(geometry.pads))
 
 
 def _depthwise(conv: Conv, isa: str) -> list[str]:

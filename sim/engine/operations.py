@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sim.engine.buffers import Buffer
 from sim.engine.parameters import requantizer
-from sim.engine.weights import channel_order, pieces, quad_panels, step_panels, tap_quads, tap_rows, window_columns
+from sim.engine.weights import channel_order, nibble_panels, pieces, quad_panels, step_panels, tap_quads, tap_rows, window_columns
 from sim.kernels import words
 from sim.program import Program
 from sim.records import Conv, Load, Pool, Store
@@ -85,7 +85,7 @@ def conv_operation(program: Program, conv: Conv, buffers: dict[str, Buffer], ker
     """A convolution by the kernel of that name, which must be one of `sim.engine.dispatch.conv_kernels`."""
     source, target = buffers[conv.input], buffers[conv.output]
     part = program.tensor(conv.output).part_slice(conv.output_part)
-    grouped = kernel == "multiply.avx512_4" or kernel.split(".")[0] == "tiles" or (
+    grouped = kernel == "multiply.avx512_4" or kernel.split(".")[0] in ("tiles", "nibbles") or (
         conv.depthwise and kernel != "depthwise.taps")
     constants = requantizer(program, conv, grouped)
     top, left, _, _ = conv.pads
@@ -137,6 +137,16 @@ def _tiles(operation: Operation, conv: Conv, source: Buffer, name: str) -> None:
     operation.constants[words.WEIGHTS] = weights
 
 
+def _nibbles(operation: Operation, conv: Conv, source: Buffer, name: str) -> None:
+    del source, name
+    values = pieces(conv)[channel_order(conv.channels)].reshape(conv.channels, -1)
+    lowest = min(int(values.min()), 0)
+    weights = nibble_panels(values, lowest)
+    operation.words |= {words.RUN: weights.shape[1], words.LOWEST: lowest}
+    operation.constants[words.WEIGHTS] = weights
+    operation.scratch_bytes = 64 + 4 * words.GROUP
+
+
 def _depthwise(operation: Operation, conv: Conv, source: Buffer, name: str) -> None:
     values, (height, _) = conv.weight_values[:, 0], conv.kernel
     taps = _tap_offsets(conv, source)
@@ -157,7 +167,7 @@ def _depthwise(operation: Operation, conv: Conv, source: Buffer, name: str) -> N
 
 
 PREPARED: dict[str, Callable[[Operation, Conv, Buffer, str], None]] = {
-    "multiply": _multiply, "tiles": _tiles, "depthwise": _depthwise}
+    "multiply": _multiply, "tiles": _tiles, "nibbles": _nibbles, "depthwise": _depthwise}
 """What else the kernels of a module need."""
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sim.kernels.words import GROUP, GROUP_QUADS, HALF_GROUP, LANES, STEP_BYTES, TILE_CHANNELS
 from sim.records import Conv
 
-__all__ = ["channel_order", "group_widths", "pieces", "quad_panels", "step_panels", "tap_quads", "tap_rows",
+__all__ = ["channel_order", "group_widths", "nibble_panels", "pieces", "quad_panels", "step_panels", "tap_quads", "tap_rows",
            "window_columns"]
 
 Values = NDArray[np.int64]
@@ -68,6 +68,16 @@ def step_panels(values: Values) -> NDArray[np.int8]:
     padded = np.zeros((panels * TILE_CHANNELS, count, steps * STEP_BYTES), np.int8)
     padded[:outputs, :, :size] = values
     return np.ascontiguousarray(padded.reshape(panels, 2, 16, count, steps, 16, 4).transpose(0, 3, 4, 1, 5, 2, 6))
+
+
+def nibble_panels(values: Values, lowest: int) -> NDArray[np.uint8]:
+    """Linear weights (O, inputs) less `lowest`, 0..15, as `[panel][quad][half][channel of 16][4]`, two in a byte."""
+    outputs, inputs = values.shape
+    panels, quads = -(-outputs // GROUP), -(-inputs // 4)
+    padded = np.full((panels * GROUP, quads * 4), -lowest, np.uint8)
+    padded[:outputs, :inputs] = values - lowest
+    vectors = padded.reshape(panels, 2, 2, 16, quads, 4).transpose(2, 0, 4, 1, 3, 5)
+    return np.ascontiguousarray(vectors[0] | vectors[1] << 4)
 
 
 def tap_rows(values: Values) -> NDArray[np.int8]:

@@ -40,6 +40,8 @@ CONFIGURATION, VIRTUAL_WIDTH, ROW_STEPS, UNWANTED = range(SPARE, SPARE + 4)
 """Of tiles: address of their configuration; outputs of a row with those that are dropped (direct); steps of a copied
 window (packed); a place for what is dropped (direct)."""
 
+LOWEST = SPARE
+"""Of weights of four bits: what each is less than it stands for."""
 POOL_TOP, POOL_LEFT, POOL_BOTTOM, POOL_RIGHT, POOL_HEIGHT, POOL_WIDTH, POOL_STRIDE = range(SPARE, SPARE + 7)
 """Of pooling: pads before the map, rows and columns of the map, and the window."""
 
