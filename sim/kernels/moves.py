@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sim.kernels.ir import I8, I32, I64, Code, Loop, emitted
+from sim.kernels.interleave import interleaved
+from sim.kernels.ir import I8, I32, I64, Code, Loop, emitted, number, vector
 from sim.kernels.op import integer
 from sim.kernels.words import (
     CHANNELS,
@@ -56,15 +57,32 @@ def _copy(code: Code, source, target, count):
     loop.end([])
 
 
+@emitted
+def _set_tile(code: Code, source, plane, target, pixel, lowest):
+    """16 pixels of four channels, whose planes are `plane` bytes apart."""
+    rows = [code.load(vector(I8, 16), code.add(source, code.mul(plane, number(k)))) for k in range(4)]
+    less = code.splat(code.trunc(lowest, I8), 16)
+    for q, four in enumerate(interleaved(code, [code.sub(row, less) for row in rows])):
+        for i in range(4):
+            code.store(code.extract_element(four, number(i, I32)), code.add(target, code.mul(pixel, number(4 * q + i))))
+
+
 def _enter() -> Callable[..., None]:
     def enter(op, arena):
         channels, height, width = integer(op, CHANNELS), integer(op, HEIGHT), integer(op, WIDTH)
         source = integer(arena, integer(op, HOST)) + integer(arena, IMAGE) * channels * height * width
         target, pixel, lowest = arena + integer(op, TARGET), integer(op, TARGET_PIXEL), integer(op, ZERO)
+        plane = height * width
         for y in range(height):
             for c in range(channels):
-                row, place = source + (c * height + y) * width, target + y * integer(op, TARGET_ROW) + c
-                for x in range(width):
+                row, place = source + c * plane + y * width, target + y * integer(op, TARGET_ROW) + c
+                first = 0
+                if c < channels // 4 * 4:
+                    first = width // 16 * 16
+                    if c % 4 == 0:
+                        for x in range(0, first, 16):
+                            _set_tile(row + x, plane, place + x * pixel, pixel, lowest)
+                for x in range(first, width):
                     _set_byte(place + x * pixel, _byte(row + x) - lowest)
 
     return enter
