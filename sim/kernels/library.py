@@ -66,7 +66,7 @@ class Library:
 
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
-        self._kernels: dict[str, Kernel] = {}
+        self._addresses: dict[str, int] = {}
         self._engine: Any = None
         self._lock = Lock()
 
@@ -75,11 +75,13 @@ class Library:
         return self.kernel(name).address
 
     def kernel(self, name: str) -> Kernel:
-        """The kernel, and whether it was compiled for this."""
+        """The kernel, and whether it was compiled for this call."""
         with self._lock:
-            if name not in self._kernels:
-                self._kernels[name] = self._get(name)
-            return self._kernels[name]
+            if name in self._addresses:
+                return Kernel(self._addresses[name], compiled=False)
+            kernel = self._get(name)
+            self._addresses[name] = kernel.address
+            return kernel
 
     def _get(self, name: str) -> Kernel:
         kept = self._read(name)

@@ -11,6 +11,8 @@ import pytest
 from bitwright.cli import main
 from quant.bits.budgets import BUDGETS, stored_input
 from sim.files import save_program
+from sim.kernels.isa import available
+from sim.kernels.library import kernel_names
 from sim.machine import load_machine
 from sim.plan import plan
 from sim.program import Program
@@ -61,6 +63,33 @@ def test_simulate_writes_the_codes_of_every_tensor(run: Run, path: Path, program
     with np.load(tmp_path / "out.npz") as written:
         for name, codes in expected.items():
             np.testing.assert_array_equal(written[name], codes)
+
+
+def test_simulate_shares_images_and_shows_bits(run: Run, path: Path, program: Program) -> None:
+    """Threads change no code; a trace has shares of ones and changes for every bit of every tensor."""
+    one, two = (data_of(run("simulate", path, "-n", "5", "--threads", threads, "--trace", "--json"))
+                for threads in ("1", "2"))
+    assert one["tensors"] == two["tensors"]
+    for tensor, row in zip(program.tensors, one["tensors"], strict=True):
+        assert len(row["ones"]) == len(row["toggles"]) == tensor.format.bits
+        assert all(0 <= share <= 1 for share in row["ones"] + row["toggles"])
+
+
+def test_warmup_compiles_once(run: Run) -> None:
+    """Afterwards every kernel of this CPU is there, and nothing is compiled a second time."""
+    first = data_of(run("warmup", "--json"))
+    second = data_of(run("warmup", "--json"))
+    assert first["isa"] == second["isa"] == available()[-1]
+    assert {row["kernel"] for row in second["kernels"]} == set(kernel_names(available()[-1]))
+    assert not any(row["compiled"] for row in second["kernels"])
+
+
+def test_an_unknown_rung_is_one_sentence(run: Run, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """BITWRIGHT_ISA of a CPU that is not there: status 1, and what there is."""
+    monkeypatch.setenv("BITWRIGHT_ISA", "neon")
+    status, _, error = run("simulate", path)
+    assert status == 1
+    assert error == f"bitwright: BITWRIGHT_ISA must be one of {', '.join(available())} on this CPU, not 'neon'\n"
 
 
 def test_estimate_gives_the_cycles_of_the_timeline(run: Run, path: Path, program: Program) -> None:
@@ -145,7 +174,7 @@ def test_a_command_line_that_makes_no_sense_exits_2(run: Run, arguments: tuple[s
     assert error if arguments else out
 
 
-@pytest.mark.parametrize("command", ["demo", "simulate", "verify", "estimate", "allocate", "generate"])
+@pytest.mark.parametrize("command", ["demo", "simulate", "warmup", "verify", "estimate", "allocate", "generate"])
 def test_every_command_has_help_and_json(run: Run, command: str) -> None:
     """--help exits 0 and lists --json."""
     status, out, _ = run(command, "--help")
