@@ -7,6 +7,10 @@ the first one is taken.
 from __future__ import annotations
 
 from sim.engine.buffers import Buffer
+from sim.engine.planes import planes_kernels
+from sim.engine.winograd import winograd_kernels
+from sim.formats import Format
+from sim.kernels.winograd import SHAPES
 from sim.kernels.words import STEP_BYTES, TILE_CHANNELS, TILE_PIXELS
 from sim.records import Conv
 
@@ -16,14 +20,21 @@ COPY_CYCLES = 3
 """To copy 64 bytes of a window; 16 windows times 64 bytes times 16 channels take 16."""
 VECTORS = {"avx512": (4, 3, 2, 1), "avx2": (2,), "portable": (2,)}
 LANES = {"avx512": 16, "avx2": 8, "portable": 8}
+FEW_PAIRS = 2
+"""Pairs of a bit of a code and one of a weight that planes do faster than bytes."""
+LEAST_TILES = {"winograd.rows_2": 25, "winograd.rows_4": 64}
+LEAST_CHANNELS = 64
+"""Below, reading the larger weights of Winograd, or its sums of codes, costs what its fewer products save."""
 
 
-def conv_kernels(conv: Conv, source: Buffer, output: tuple[int, int], isa: str) -> list[str]:
+def conv_kernels(conv: Conv, codes: Format, source: Buffer, output: tuple[int, int], isa: str) -> list[str]:
     """Kernels that are exact for `conv`, the best first.
 
     Parameters
     ----------
     conv : Conv
+    codes : Format
+        Of its input.
     source : Buffer
         Of its input.
     output : (height, width)
@@ -34,11 +45,25 @@ def conv_kernels(conv: Conv, source: Buffer, output: tuple[int, int], isa: str) 
         return _depthwise(conv, isa)
     vectors = "avx512" if isa == "amx" else isa
     kernels = [f"multiply.{vectors}_{count}" for count in _by_waste(conv.channels, vectors)]
+    if vectors == "avx512":
+        kernels = [*_of_few_bits(conv, codes, source, output), *kernels]
     if isa == "amx":
         kernels = [*_tiles(conv, source, output), *kernels]
     if isa in ("amx", "avx512") and _is_linear(conv, source, output) and _fits_nibbles(conv):
         kernels = ["nibbles.linear", *kernels]
-    return kernels
+    if vectors == "avx512":
+        kernels += [*winograd_kernels(conv, codes), *planes_kernels(conv, codes)]
+    return list(dict.fromkeys(kernels))
+
+
+def _of_few_bits(conv: Conv, codes: Format, source: Buffer, output: tuple[int, int]) -> list[str]:
+    """Kernels for few bits that are faster than products of bytes."""
+    few = conv.weight_format.bits * codes.bits <= FEW_PAIRS
+    kernels = planes_kernels(conv, codes) if few else []
+    if min(conv.channels, source.geometry.channels) < LEAST_CHANNELS:
+        return kernels
+    return kernels + [kernel for kernel in winograd_kernels(conv, codes)
+                      if SHAPES[kernel.partition(".")[2]].tiles(*output) >= LEAST_TILES[kernel]]
 
 
 def _fits_nibbles(conv: Conv) -> bool:

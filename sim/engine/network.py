@@ -97,8 +97,8 @@ class Network:
 
     def possible_kernels(self, conv: Conv) -> list[str]:
         """Every kernel that is exact for a layer, the best first."""
-        target = self.program.tensor(conv.output)
-        return conv_kernels(conv, self.arena.buffers[conv.input], (target.height, target.width), self.isa)
+        codes, target = self.program.tensor(conv.input).format, self.program.tensor(conv.output)
+        return conv_kernels(conv, codes, self.arena.buffers[conv.input], (target.height, target.width), self.isa)
 
     def _kernel(self, conv: Conv, wanted: str | None) -> str:
         possible = self.possible_kernels(conv)

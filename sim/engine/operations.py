@@ -8,9 +8,19 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.engine import planes, winograd
 from sim.engine.buffers import Buffer
 from sim.engine.parameters import requantizer
-from sim.engine.weights import channel_order, nibble_panels, pieces, quad_panels, step_panels, tap_quads, tap_rows, window_columns
+from sim.engine.weights import (
+    channel_order,
+    nibble_panels,
+    pieces,
+    quad_panels,
+    step_panels,
+    tap_quads,
+    tap_rows,
+    window_columns,
+)
 from sim.kernels import words
 from sim.program import Program
 from sim.records import Conv, Load, Pool, Store
@@ -85,7 +95,7 @@ def conv_operation(program: Program, conv: Conv, buffers: dict[str, Buffer], ker
     """A convolution by the kernel of that name, which must be one of `sim.engine.dispatch.conv_kernels`."""
     source, target = buffers[conv.input], buffers[conv.output]
     part = program.tensor(conv.output).part_slice(conv.output_part)
-    grouped = kernel == "multiply.avx512_4" or kernel.split(".")[0] in ("tiles", "nibbles") or (
+    grouped = kernel == "multiply.avx512_4" or kernel.split(".")[0] in INTERLEAVED or (
         conv.depthwise and kernel != "depthwise.taps")
     constants = requantizer(program, conv, grouped)
     top, left, _, _ = conv.pads
@@ -167,8 +177,11 @@ def _depthwise(operation: Operation, conv: Conv, source: Buffer, name: str) -> N
 
 
 PREPARED: dict[str, Callable[[Operation, Conv, Buffer, str], None]] = {
-    "multiply": _multiply, "tiles": _tiles, "nibbles": _nibbles, "depthwise": _depthwise}
+    "multiply": _multiply, "tiles": _tiles, "nibbles": _nibbles, "depthwise": _depthwise, "planes": planes.prepare,
+    "winograd": winograd.prepare}
 """What else the kernels of a module need."""
+INTERLEAVED = {"tiles", "nibbles", "planes", "winograd"}
+"""Modules whose sums come interleaved."""
 
 
 def _tap_offsets(conv: Conv, source: Buffer) -> NDArray[np.int64]:

@@ -49,7 +49,7 @@ def winograd_kernels(conv: Conv, source_format: Format) -> list[str]:
 def _weight_sums(values: Values, name: str) -> Values:
     """Weights (O, C, 3, 3) as (O, places, C)."""
     shape = winograd.SHAPES[name]
-    sums = np.einsum("iy,ocyx,jx->oijc", WEIGHTS[shape.height], values, WEIGHTS[shape.width])
+    sums: Values = np.einsum("iy,ocyx,jx->oijc", WEIGHTS[shape.height], values, WEIGHTS[shape.width])
     return sums.reshape(len(values), shape.places, -1)
 
 
@@ -74,8 +74,7 @@ def prepare(operation: Operation, conv: Conv, source: Buffer, name: str) -> None
     weights = quad_panels(sums, words.GROUP)
     groups = weights.shape[2] // words.GROUP_QUADS
     run = groups * words.GROUP_QUADS * 4
-    height, width = operation.words[words.HEIGHT], operation.words[words.WIDTH]
-    count = -(-height // shape.height) * -(-width // shape.width)
+    count = shape.tiles(operation.words[words.HEIGHT], operation.words[words.WIDTH])
     share = -(-count // -(-count // CHUNK))
     tiles = -(-share // winograd.TALL) * winograd.TALL
     operation.words |= {words.RUN: groups, winograd.TILES: tiles}

@@ -28,7 +28,7 @@ from sim.kernels.isa import LADDER
 
 __all__ = ["Kernel", "Library", "compiled", "kernel_names", "library", "source_key"]
 
-MODULES = ("network", "moves", "requantizer", "multiply", "tiles", "nibbles", "depthwise", "pool")
+MODULES = ("network", "moves", "requantizer", "multiply", "tiles", "nibbles", "planes", "winograd", "depthwise", "pool")
 """Of this package, with a table KERNELS, and NEEDS: the rung of those that not every CPU can run."""
 
 Symbol = tuple[str, bytes]

@@ -36,8 +36,8 @@ from sim.kernels.words import (
     WIDTH,
 )
 
-__all__ = ["INPUT", "INPUT_CHANNELS", "INPUT_PIXELS", "KERNELS", "RAISE", "REFERENCE", "STEPS", "STEP_COUNT",
-           "STEP_WORDS", "plane_bytes", "scratch_bytes"]
+__all__ = ["INPUT", "INPUT_CHANNELS", "INPUT_PIXELS", "KERNELS", "NEEDS", "RAISE", "REFERENCE", "STEPS",
+           "STEP_COUNT", "STEP_WORDS", "plane_bytes", "scratch_bytes"]
 
 INPUT, INPUT_PIXELS, INPUT_CHANNELS, STEPS, STEP_COUNT, RAISE, REFERENCE = range(SPARE, SPARE + 7)
 """First byte of the input, its pixels with their border, its channels; address of the steps (how far to shift the
@@ -191,3 +191,4 @@ def _kernel(planes: int) -> Callable[[], Callable[..., None]]:
 
 
 KERNELS = {f"avx512_{planes}": _kernel(planes) for planes in range(1, 9)}
+NEEDS = dict.fromkeys(KERNELS, "avx512")

@@ -5,8 +5,8 @@
 
 The sums of codes are bytes, raised by 128 where they can be negative, and those of weights are signed bytes:
 `sim.engine.winograd` has proved that all fit. Each of the 16 or 24 places is a matrix product over the channels of the
-input, weights being `[panel][place][quad][channel][4]`; from the products of a tile come its outputs times 4 or 48, less
-what raising the codes added, `[panel][output][channel]`, which divide without a rest.
+input, weights being `[panel][place][quad][channel][4]`; from the products of a tile come its outputs times 4 or 48,
+less what raising the codes added, `[panel][output][channel]`, which divide without a rest.
 
 Tiles go beyond the map where it ends in one. Codes there are replaced by others of the map, as no output that is kept
 depends on them, and outputs there are dropped.
@@ -50,7 +50,7 @@ from sim.kernels.words import (
     WIDTH,
 )
 
-__all__ = ["CORRECTIONS", "KERNELS", "RAISED", "SHAPES", "TILES", "Shape", "place_bytes", "scratch_bytes"]
+__all__ = ["CORRECTIONS", "KERNELS", "NEEDS", "RAISED", "SHAPES", "TILES", "Shape", "place_bytes", "scratch_bytes"]
 
 CORRECTIONS, TILES = SPARE, SPARE + 1
 """Address of what outputs are raised by; tiles that pass while a panel of weights is near, a multiple of TALL."""
@@ -78,6 +78,10 @@ class Shape:
     def outputs(self) -> int:
         """Pixels of a tile."""
         return self.height * self.width
+
+    def tiles(self, height: int, width: int) -> int:
+        """That cover so many outputs."""
+        return -(-height // self.height) * -(-width // self.width)
 
 
 SHAPES = {"rows_2": Shape(2, 2, 4), "rows_4": Shape(2, 4, 48)}
@@ -264,3 +268,4 @@ def _locate(shape: Shape) -> Callable[..., None]:
 
 
 KERNELS = {name: _kernel(shape) for name, shape in SHAPES.items()}
+NEEDS = dict.fromkeys(KERNELS, "avx512")
