@@ -6,6 +6,8 @@ the first one is taken.
 
 from __future__ import annotations
 
+import numpy as np
+
 from sim.engine.buffers import Buffer
 from sim.engine.planes import planes_kernels
 from sim.engine.winograd import winograd_kernels
@@ -47,6 +49,8 @@ def conv_kernels(conv: Conv, codes: Format, source: Buffer, output: tuple[int, i
     kernels = [f"multiply.{vectors}_{count}" for count in _by_waste(conv.channels, vectors)]
     if vectors == "avx512":
         kernels = [*_of_few_bits(conv, codes, source, output), *kernels]
+    if isa == "avx2" and _pairs_fit(conv, codes):
+        kernels = ["multiply.maddubs_2", *kernels]
     if isa == "amx":
         kernels = [*_tiles(conv, source, output), *kernels]
     if isa in ("amx", "avx512") and _is_linear(conv, source, output) and _fits_nibbles(conv):
@@ -64,6 +68,11 @@ def _of_few_bits(conv: Conv, codes: Format, source: Buffer, output: tuple[int, i
         return kernels
     return kernels + [kernel for kernel in winograd_kernels(conv, codes)
                       if SHAPES[kernel.partition(".")[2]].tiles(*output) >= LEAST_TILES[kernel]]
+
+
+def _pairs_fit(conv: Conv, codes: Format) -> bool:
+    """Whether no sum of two products of a stored code and a weight leaves 16 signed bits."""
+    return 2 * (codes.high - codes.low) * int(np.abs(conv.weight_values).max(initial=0)) < 1 << 15
 
 
 def _fits_nibbles(conv: Conv) -> bool:

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from sim.kernels.words import GROUP, GROUP_QUADS, HALF_GROUP, LANES, STEP_BYTES, TILE_CHANNELS
 from sim.records import Conv
 
-__all__ = ["channel_order", "group_widths", "nibble_panels", "pieces", "quad_panels", "step_panels", "tap_quads", "tap_rows",
-           "window_columns"]
+__all__ = ["channel_order", "group_widths", "nibble_panels", "pieces", "quad_panels", "step_panels", "tap_quads",
+           "tap_rows", "window_columns"]
 
 Values = NDArray[np.int64]
 

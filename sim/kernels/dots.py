@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from llvmlite import ir
 
-from sim.kernels.ir import I16, Code, number, vector
+from sim.kernels.ir import I8, I16, Code, number, vector
 
-__all__ = ["DOTS", "Dot", "Maddwd", "Portable", "Vnni"]
+__all__ = ["DOTS", "Dot", "Maddubs", "Maddwd", "Portable", "Vnni"]
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Vnni(Dot):
 
 
 class Maddwd(Dot):
-    """vpmaddwd: bytes 0 and 2, then 1 and 3, widened to 16 bits; vpmaddubsw would saturate."""
+    """vpmaddwd: bytes 0 and 2, then 1 and 3, widened to 16 bits."""
 
     def codes(self, code: Code, packed: ir.Value) -> list[ir.Value]:
         halves = code.bitcast(packed, vector(I16, 2 * self.lanes))
@@ -62,6 +62,16 @@ class Maddwd(Dot):
         for pair in zip(codes, weights, strict=True):
             sums = code.add(sums, code.instruction("llvm.x86.avx2.pmadd.wd", sums.type, *pair))
         return sums
+
+
+class Maddubs(Dot):
+    """vpmaddubsw, then vpmaddwd with ones: exact if no sum of two products leaves 16 bits."""
+
+    def add(self, code: Code, sums: ir.Value, codes: list[ir.Value], weights: list[ir.Value]) -> ir.Value:
+        as_bytes = (code.bitcast(*operands, vector(I8, 4 * self.lanes)) for operands in (codes, weights))
+        pairs = code.instruction("llvm.x86.avx2.pmadd.ub.sw", vector(I16, 2 * self.lanes), *as_bytes)
+        ones = number(1, pairs.type)
+        return code.add(sums, code.instruction("llvm.x86.avx2.pmadd.wd", sums.type, pairs, ones))
 
 
 class Portable(Dot):
@@ -81,6 +91,6 @@ class Portable(Dot):
         return sums
 
 
-DOTS: dict[str, Dot] = {"portable": Portable(8), "avx2": Maddwd(8), "avx512": Vnni(16), "amx": Vnni(16)}
-"""Of each rung; that of `amx` is for what tiles do not do."""
+DOTS: dict[str, Dot] = {"portable": Portable(8), "avx2": Maddwd(8), "maddubs": Maddubs(8), "avx512": Vnni(16)}
+"""By rung; `maddubs` is that of avx2 where no pair of products leaves 16 bits."""
 

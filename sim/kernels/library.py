@@ -1,7 +1,8 @@
 """Kernels as machine code: compiled when first asked for, kept in the user's cache, loaded from there.
 
 What lies in the cache is under a key of everything that it was made from: the text of every file of this package, the
-versions of Numba and llvmlite, the CPU and what it can do. So no other code than that of the files before you runs.
+versions of Numba and llvmlite, the CPU and what it can do. So no other code than that of the files before you runs;
+what is compiled while files are being edited is not kept.
 Loading needs llvmlite alone; Numba is imported when there is something to compile.
 """
 
@@ -25,8 +26,9 @@ import llvmlite.binding as llvm
 from sim.cache import cache_directory, prune
 from sim.errors import InputError
 from sim.kernels.isa import LADDER
+from sim.kernels.sources import AT_IMPORT, digest
 
-__all__ = ["Kernel", "Library", "compiled", "kernel_names", "library", "source_key"]
+__all__ = ["Kernel", "Library", "cache_key", "compiled", "kernel_names", "library"]
 
 MODULES = ("network", "moves", "requantizer", "multiply", "tiles", "nibbles", "planes", "winograd", "depthwise", "pool")
 """Of this package, with a table KERNELS, and NEEDS: the rung of those that not every CPU can run."""
@@ -35,15 +37,13 @@ Symbol = tuple[str, bytes]
 """Name of the entry, and the object file that defines it."""
 
 
-@cache
-def source_key(sources: Path = Path(__file__).parent) -> str:
-    """Names what the machine code of the kernels in `sources` depends on."""
-    parts = [file.name.encode() + b"\0" + file.read_bytes() for file in sorted(sources.glob("*.py"))]
+def cache_key() -> str:
+    """Names what the machine code of this process depends on."""
     features = llvm.get_host_cpu_features()
-    parts += [version("numba").encode(), version("llvmlite").encode(), llvm.get_host_cpu_name().encode(),
-              ",".join(sorted(name for name, there in features.items() if there)).encode(),
-              os.environ.get("NUMBA_CPU_NAME", "").encode(), os.environ.get("NUMBA_CPU_FEATURES", "").encode()]
-    return hashlib.sha256(b"\0".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()[:24]
+    parts = (AT_IMPORT, version("numba"), version("llvmlite"), llvm.get_host_cpu_name(),
+             ",".join(sorted(name for name, there in features.items() if there)),
+             os.environ.get("NUMBA_CPU_NAME", ""), os.environ.get("NUMBA_CPU_FEATURES", ""))
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class Library:
         return (str(entry["symbol"]), code) if whole else None
 
     def _keep(self, name: str, symbol: Symbol) -> None:
-        if self.folder is None:
+        if self.folder is None or digest() != AT_IMPORT:
             return
         entry = {"symbol": symbol[0], "sha256": hashlib.sha256(symbol[1]).hexdigest()}
         try:
@@ -146,7 +146,7 @@ def library() -> Library:
     except InputError as error:
         _warn(error)
         return Library(None)
-    folder = place / source_key()
+    folder = place / cache_key()
     if not folder.exists():
         prune(place)
     return Library(folder)

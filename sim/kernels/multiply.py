@@ -30,7 +30,7 @@ from sim.kernels.words import (
 
 __all__ = ["KERNELS"]
 
-SHAPES = {"avx512": {4: (6, 2), 3: (8, 2), 2: (12, 2), 1: (12, 2)}, "avx2": {2: (4, 1)},
+SHAPES = {"avx512": {4: (6, 2), 3: (8, 2), 2: (12, 2), 1: (12, 2)}, "avx2": {2: (4, 1)}, "maddubs": {2: (4, 1)},
           "portable": {2: (4, 1)}}
 """Vectors of a tile: its pixels, and those of the tile for the rest, as the registers allow."""
 SCRATCH_BYTES = (CHUNK + SPARE_ROWS) * (3 * 8 + 64 * 4)
@@ -109,4 +109,4 @@ def _kernel(name: str) -> Callable[[], Callable[..., None]]:
 
 
 KERNELS = {f"{isa}_{vectors}": _kernel(f"{isa}_{vectors}") for isa, shapes in SHAPES.items() for vectors in shapes}
-NEEDS = {name: name.partition("_")[0] for name in KERNELS}
+NEEDS = {name: "avx2" if name.startswith("maddubs") else name.partition("_")[0] for name in KERNELS}

@@ -6,33 +6,55 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import llvmlite.binding as llvm
 import pytest
 
-import sim.kernels
 from sim.errors import InputError
 from sim.kernels import library as module
 from sim.kernels.isa import LADDER, available, chosen
-from sim.kernels.library import Library, compiled, kernel_names, library, source_key
+from sim.kernels.library import Library, cache_key, compiled, kernel_names, library
+from sim.kernels.sources import AT_IMPORT, SOURCES, digest
 
-SOURCES = Path(sim.kernels.__file__).parent
 KERNEL = "moves.copy"
 
 
 def test_any_edit_of_a_source_is_another_key(tmp_path: Path) -> None:
     """One byte more in any file of the package, or one file more, and nothing that was compiled before is found."""
-    keys = {source_key()}
+    digests = {AT_IMPORT}
     for file in (*sorted(SOURCES.glob("*.py")), None):
         copy = tmp_path / (file.stem if file else "new")
         shutil.copytree(SOURCES, copy, ignore=shutil.ignore_patterns("__pycache__"))
-        assert source_key(copy) == source_key()
-        source_key.cache_clear()
+        assert digest(copy) == AT_IMPORT
         target = copy / (file.name if file else "new.py")
         target.write_text((target.read_text() if target.exists() else "") + "#")
-        keys.add(source_key(copy))
-    assert len(keys) == 2 + len(list(SOURCES.glob("*.py")))
+        digests.add(digest(copy))
+    assert len(digests) == 2 + len(list(SOURCES.glob("*.py")))
+
+
+def test_the_cpu_and_the_versions_are_in_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another CPU, or another Numba, finds nothing of this one's."""
+    keys = {cache_key()}
+    for name, value in (("NUMBA_CPU_NAME", "haswell"), ("NUMBA_CPU_FEATURES", "+avx")):
+        monkeypatch.setenv(name, value)
+        keys.add(cache_key())
+    for package in ("numba", "llvmlite"):
+        monkeypatch.setattr(module, "version", lambda name, package=package: "0" if name == package else version(name))
+        keys.add(cache_key())
+    monkeypatch.setattr(llvm, "get_host_cpu_name", lambda: "z80")
+    keys.add(cache_key())
+    monkeypatch.setattr(llvm, "get_host_cpu_features", dict)
+    keys.add(cache_key())
+    assert len(keys) == 7
+
+
+def test_what_is_compiled_during_an_edit_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file may have been read before the edit or after it: the code runs, but no other process finds it."""
+    monkeypatch.setattr(module, "digest", lambda: "edited")
+    assert Library(tmp_path / "key").kernel(KERNEL).compiled
+    assert not (tmp_path / "key").exists()
 
 
 def test_code_is_compiled_once_and_kept(tmp_path: Path) -> None:
@@ -58,8 +80,8 @@ def test_a_folder_that_cannot_be_written_costs_a_warning(tmp_path: Path) -> None
     """The kernel works, and the user reads that the next process compiles again."""
     file = tmp_path / "file"
     file.touch()
+    kernels = Library(file / "key")
     with pytest.warns(RuntimeWarning, match=r"^kernels are compiled anew by every process: .*Not a directory"):
-        kernels = Library(file / "key")
         assert kernels.address(KERNEL)
     assert kernels.folder is None
 
@@ -79,8 +101,8 @@ def test_loading_needs_no_numba() -> None:
     names = kernel_names(available()[-1])
     for name in names:
         library().kernel(name)
-    script = ("import sys\nfrom sim.kernels.library import library\nfrom sim.kernels.isa import available\navailable()\n"
-              "assert not any(library().kernel(name).compiled for name in sys.argv[1:])\n"
+    script = ("import sys\nfrom sim.kernels.library import library\nfrom sim.kernels.isa import available\n"
+              "available()\nassert not any(library().kernel(name).compiled for name in sys.argv[1:])\n"
               "assert 'numba' not in sys.modules")
     subprocess.run([sys.executable, "-c", script, *names], check=True)
 
