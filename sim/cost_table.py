@@ -16,13 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.checks import ENGINE_BITS
-from sim.energy import energy
+from sim.elementwise import as_int
+from sim.energy import prices
 from sim.errors import InputError
+from sim.layer_costs import LayerCosts, layer_costs
 from sim.machine import Machine
 from sim.program import Program
 from sim.records import Load, Store
-from sim.schedule import ConvSchedule
-from sim.technology import Technology
+from sim.row_bands import Band
+from sim.schedule import ConvShape
+from sim.technology import PRICED, Technology
 from sim.widest import Widest
 
 __all__ = ["CostTable", "cost_table"]
@@ -82,21 +85,25 @@ def cost_table(program: Program, machine: Machine, technology: Technology,
     convs = program.convs
     shape = (len(convs), len(weight_bits), len(activation_bits))
     network = Widest(program, machine, max(activation_bits))
-    fixed = network.fixed_events()
+    fixed, price_of = network.fixed_events(), prices(machine, technology)
+    nominal = np.array([price_of[event].nominal_pj for event in PRICED])
     table = CostTable(tuple(c.name for c in convs), weight_bits, activation_bits, np.zeros(shape, np.int64),
                       np.zeros(shape, np.float64), np.zeros(shape, np.int64), np.zeros(shape, np.bool_),
                       sum(counts["cycles"] for counts in fixed),
-                      fsum(energy(counts, machine, technology).nominal_pj for counts in fixed))
+                      fsum(fsum(count * price_of[event].nominal_pj for event, count in counts.items())
+                           for counts in fixed))
+    known: dict[tuple[ConvShape, tuple[frozenset[tuple[Band, int]], ...]], LayerCosts] = {}
     for layer, conv in enumerate(convs):
-        unit = conv.weight_format.kind == "unit"
-        for i, bits_w in enumerate(weight_bits):
-            for j, bits_a in enumerate(activation_bits):
-                cost = network.conv_cost(conv, 1 if unit else bits_w, bits_a)
-                table.cycles[layer, i, j] = max(counts["cycles"] for counts in cost.ways)
-                table.energy_pj[layer, i, j] = max(energy(counts, machine, technology).nominal_pj
-                                                   for counts in cost.ways)
-                table.fits[layer, i, j] = _fits(cost.schedule, machine)
-                table.bytes[layer, i, j] = cost.schedule.shape.weight_bytes * cost.bands
+        ways = network.ways(conv)
+        alike = network.network.shapes[conv.name], tuple(frozenset(way.items()) for way in ways)
+        if alike not in known:
+            unit = conv.weight_format.kind == "unit"
+            choices = network.conv_shape(conv, as_int(np.array((1,) if unit else weight_bits)[:, None]),
+                                         as_int(np.array(activation_bits)))
+            known[alike] = layer_costs(choices, ways, machine, nominal)
+        costs = known[alike]
+        table.cycles[layer], table.energy_pj[layer] = costs.cycles, costs.energy_pj
+        table.bytes[layer], table.fits[layer] = costs.bytes, costs.fits
     return table
 
 
@@ -104,9 +111,3 @@ def _check_widths(what: str, widths: tuple[int, ...]) -> None:
     rising = all(a < b for a, b in pairwise(widths))
     if not widths or not rising or widths[0] < 1 or widths[-1] > ENGINE_BITS:
         raise InputError(f"{what} must be rising widths in 1..{ENGINE_BITS}, not {list(widths)}")
-
-
-def _fits(schedule: ConvSchedule, machine: Machine) -> bool:
-    shape = schedule.shape
-    return (shape.bits_w <= machine.max_bits_w and shape.bits_a <= machine.max_bits_a
-            and schedule.weight_words <= machine.weight_words)

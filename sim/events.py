@@ -5,14 +5,15 @@ Rows without a channel and columns without a pixel are clock-gated and count for
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import assert_never
 
+from sim.elementwise import arrays, larger, smaller
 from sim.lanewise import product_bits
 from sim.machine import Machine
-from sim.packet import packet_words
 from sim.plan import Plan
 from sim.records import Load, Tensor
-from sim.schedule import ConvSchedule, ConvShape, PoolSchedule
+from sim.schedule import ConvSchedule, ConvShape, PoolSchedule, packet_words
 from sim.transfers import TransferSchedule
 
 __all__ = ["EVENTS", "conv_events", "events", "pool_events", "transfer_events"]
@@ -90,8 +91,8 @@ def weight_reads(schedule: ConvSchedule, machine: Machine) -> int:
     """Words read for a block pass by every row with a channel, or for every tap of a step by the lanes."""
     shape = schedule.shape
     if schedule.lanewise:
-        return schedule.row_tiles * schedule.pixels * schedule.weight_words * min(shape.bits_w, machine.rows)
-    return len(schedule.chunks) * schedule.blocks * shape.out_channels * shape.streamed_bits_w
+        return schedule.row_tiles * schedule.pixels * schedule.weight_words * smaller(shape.bits_w, machine.rows)
+    return schedule.chunk_count * schedule.blocks * shape.out_channels * shape.streamed_bits_w
 
 
 def operand_bits(schedule: ConvSchedule, machine: Machine) -> int:
@@ -108,7 +109,7 @@ def operand_bits(schedule: ConvSchedule, machine: Machine) -> int:
     outputs = shape.out_height * shape.out_width
     segments = shape.taps * schedule.channel_blocks
     activations = schedule.row_tiles * outputs * shape.bits_a * segments * (machine.lanes // schedule.packing)
-    passes = len(schedule.chunks) * schedule.blocks * shape.out_channels
+    passes = schedule.chunk_count * schedule.blocks * shape.out_channels
     weights = passes * shape.bits_w * machine.lanes
     rows = shape.out_channels + schedule.row_tiles * shape.reference_rows
     selects = schedule.pair_cycles * schedule.blocks * (schedule.pixels * rows + schedule.row_tiles * outputs)
@@ -142,10 +143,18 @@ def taps_inside(shape: ConvShape) -> int:
 
 def _inside(size: int, out: int, kernel: int, stride: int, dilation: int, before: int) -> int:
     """Pairs (output, tap) along one axis with 0 <= stride*output + dilation*tap - before < size."""
+    count = _count_inside if arrays(size, out, before) else _known_inside
+    return count(size, out, kernel, stride, dilation, before)
+
+
+def _count_inside(size: int, out: int, kernel: int, stride: int, dilation: int, before: int) -> int:
     total = 0
     for tap in range(kernel):
         shift = dilation * tap - before
-        first = max(0, -(shift // stride))
-        last = min(out, -((shift - size) // stride))
-        total += max(0, last - first)
+        first = larger(0, -(shift // stride))
+        last = smaller(out, -((shift - size) // stride))
+        total += larger(0, last - first)
     return total
+
+
+_known_inside = lru_cache(maxsize=1024)(_count_inside)

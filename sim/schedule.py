@@ -1,23 +1,30 @@
 """How one layer runs on a machine: packing, loops and the cycle constants of every step.
 
 Cost and time of a layer depend on its shape and bits only, never on its weights, so this file works on a
-`ConvShape`; `conv_shape` takes it from a Program, and a cost table makes variants of it.
+`ConvShape`; `conv_shape` takes it from a Program, and a cost table makes variants of it. The bits of weights and
+activations, the heights and the top pad of such a variant may be arrays that broadcast (see `sim.elementwise`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from math import ceil, gcd
 
+from sim.elementwise import ceil_div, choose, larger, smaller
 from sim.formats import Kind
 from sim.lanewise import fits_lanes, lane_groups
 from sim.machine import Machine
-from sim.packet import packet_words
+from sim.packet import packet_words as count_packet_words
 from sim.program import Program
 from sim.records import Conv, Pool
 
-__all__ = ["ConvSchedule", "ConvShape", "PoolSchedule", "conv_shape", "schedule_conv", "schedule_pool"]
+__all__ = ["ConvSchedule", "ConvShape", "PoolSchedule", "conv_shape", "packet_words", "schedule_conv",
+           "schedule_on_array", "schedule_on_lanes", "schedule_pool"]
+
+packet_words = lru_cache(maxsize=64)(count_packet_words)
+"""`sim.packet.packet_words`, which every schedule of a machine asks for."""
 
 DRAIN = 3
 """D: stages between the last pair of a step and the cycle in which its accumulator can be read [cycles]."""
@@ -68,7 +75,7 @@ class ConvShape:
     @property
     def weight_bytes(self) -> int:
         """Weights as streamed, without parameters [bytes]."""
-        return ceil(self.weights * self.streamed_bits_w / 8)
+        return ceil_div(self.weights * self.streamed_bits_w, 8)
 
     @property
     def streamed_bits_w(self) -> int:
@@ -137,6 +144,11 @@ class ConvSchedule:
                      for start in range(0, self.pixels, self.chunk_pixels))
 
     @property
+    def chunk_count(self) -> int:
+        """q: chunks of a row tile."""
+        return ceil_div(self.pixels, self.chunk_pixels)
+
+    @property
     def read_cycles(self) -> int:
         """Cycles in which a step reads activations: P * h * bits_a, all taps when lanewise."""
         taps = self.shape.taps if self.lanewise else self.packing
@@ -160,7 +172,7 @@ class ConvSchedule:
     @property
     def first_pair(self) -> int:
         """F: cycles from the issue of a step to its first plane pair."""
-        return 2 + max(self.read_cycles, self.shape.bits_w)
+        return 2 + larger(self.read_cycles, self.shape.bits_w)
 
     @property
     def latency(self) -> int:
@@ -223,48 +235,53 @@ def legal_packings(shape: ConvShape, machine: Machine) -> Iterator[int]:
 
 def schedule_conv(shape: ConvShape, machine: Machine) -> ConvSchedule:
     """Derive the loops of a layer, on the depthwise lanes if it fits them."""
-    return _on_lanes(shape, machine) if fits_lanes(shape, machine) else _on_array(shape, machine)
+    return schedule_on_lanes(shape, machine) if fits_lanes(shape, machine) else schedule_on_array(shape, machine)
 
 
-def _on_array(shape: ConvShape, machine: Machine) -> ConvSchedule:
+def schedule_on_array(shape: ConvShape, machine: Machine) -> ConvSchedule:
     """Choose the packing with the fewest cycles per output, then the smallest."""
     phases = gcd(shape.stride, machine.columns)
     channel_blocks = 1 if shape.depthwise else blocks_of(shape.in_parts, machine.lanes)
 
-    def cost(packing: int) -> tuple[int, int]:
-        blocks = ceil(shape.taps / packing) * channel_blocks
-        return blocks * step_cycles(shape, packing, phases), packing
-
-    packing = min(legal_packings(shape, machine), key=cost)
-    blocks = ceil(shape.taps / packing) * channel_blocks
-    pixels = ceil(shape.out_height / machine.columns) * shape.out_width
+    packing, *others = legal_packings(shape, machine)
+    cycles = _cycles_per_output(shape, packing, phases)
+    for other in others:
+        fewer = (other_cycles := _cycles_per_output(shape, other, phases)) < cycles
+        packing, cycles = choose(fewer, other, packing), smaller(other_cycles, cycles)
+    blocks = ceil_div(shape.taps, packing) * channel_blocks
+    pixels = ceil_div(shape.out_height, machine.columns) * shape.out_width
     stored = blocks * shape.streamed_bits_w
     return ConvSchedule(
         shape=shape, packing=packing, phases=phases, channel_blocks=channel_blocks, blocks=blocks,
         step_cycles=step_cycles(shape, packing, phases),
         row_tiles=ceil(shape.out_channels / machine.rows),
-        pixels=pixels, chunk_pixels=ceil(pixels / ceil(pixels / machine.acc_depth)),
+        pixels=pixels, chunk_pixels=ceil_div(pixels, ceil_div(pixels, machine.acc_depth)),
         requant_cycles=requant_cycles(shape, machine), fill_cycles=fill_cycles(stored + packet_words(machine), machine),
         weight_words=stored,
     )
 
 
-def _on_lanes(shape: ConvShape, machine: Machine) -> ConvSchedule:
+def schedule_on_lanes(shape: ConvShape, machine: Machine) -> ConvSchedule:
     """A step reads every tap and plane of a pixel, then moves its sums away, a group per cycle."""
     phases, groups = gcd(shape.stride, machine.columns), lane_groups(shape.out_channels, machine)
-    pixels = ceil(shape.out_height / machine.columns) * shape.out_width
+    pixels = ceil_div(shape.out_height, machine.columns) * shape.out_width
     row_tiles = ceil(shape.out_channels / machine.depthwise_lanes)
     depth = machine.acc_depth * machine.rows // machine.depthwise_lanes
-    stored = shape.taps if shape.streamed_bits_w else 0
+    stored = 0 if shape.weight_kind == "unit" else shape.taps
     return ConvSchedule(
         shape=shape, packing=1, phases=phases, channel_blocks=1, blocks=1,
         step_cycles=shape.taps * phases * shape.bits_a + groups - 1,
-        row_tiles=row_tiles, pixels=pixels, chunk_pixels=ceil(pixels / ceil(pixels / depth)),
+        row_tiles=row_tiles, pixels=pixels, chunk_pixels=ceil_div(pixels, ceil_div(pixels, depth)),
         requant_cycles=requant_cycles(shape, machine),
         fill_cycles=fill_cycles(stored + groups * packet_words(machine), machine), weight_words=stored,
         lanewise=True, groups=groups,
         last_groups=ceil(shape.out_channels / machine.rows) - (row_tiles - 1) * groups,
     )
+
+
+def _cycles_per_output(shape: ConvShape, packing: int, phases: int) -> int:
+    """Of a block of channels: only these steps depend on the packing."""
+    return ceil_div(shape.taps, packing) * step_cycles(shape, packing, phases)
 
 
 def requant_cycles(shape: ConvShape, machine: Machine) -> int:
@@ -275,12 +292,12 @@ def requant_cycles(shape: ConvShape, machine: Machine) -> int:
 
 def fill_cycles(words: int, machine: Machine) -> int:
     """Cycles the stream takes for `words` words of every row."""
-    return ceil(machine.rows * words * machine.lanes / machine.stream_bits)
+    return ceil_div(machine.rows * words * machine.lanes, machine.stream_bits)
 
 
 def step_cycles(shape: ConvShape, packing: int, phases: int) -> int:
     """S = bits_a * max(bits_w, P*h): pairs of a step, or the reads that feed it if they take longer."""
-    return shape.bits_a * max(shape.bits_w, packing * phases)
+    return shape.bits_a * larger(shape.bits_w, packing * phases)
 
 
 def blocks_of(parts: tuple[int, ...], lanes: int) -> int:

@@ -8,7 +8,8 @@ from math import fsum
 import numpy as np
 import pytest
 
-from sim.cost_table import cost_table
+from sim.alone import cycles_alone
+from sim.cost_table import CostTable, cost_table
 from sim.energy import energy
 from sim.errors import InputError
 from sim.events import events
@@ -16,15 +17,135 @@ from sim.formats import Format
 from sim.machine import Machine, load_machine
 from sim.memory import Memory
 from sim.plan import plan
-from sim.program import Conv, Program, Tensor
-from sim.schedule import conv_shape, schedule_conv
+from sim.program import Conv, Pool, Program, Tensor
+from sim.schedule import ConvSchedule, conv_shape, schedule_conv
 from sim.technology import load_technology
-from sim.testing import random_machine, random_program
-from sim.timing import timeline
+from sim.testing import TRAITS, random_machine, random_program
+from sim.testing.machines import random_memory
+from sim.testing.plain_costs import plain_cost_table
+from sim.timing import layer_cycles, timeline
 from sim.transfers import with_transfers
+from sim.widest import Widest
 
 TECHNOLOGY = load_technology("generic45")
 BITS = tuple(range(1, 9))
+UNSIGNED = Format(4, "unsigned")
+TINY = load_machine("tiny")
+
+
+def assert_same(found: CostTable, expected: CostTable) -> None:
+    """All entries are equal, not nearly so."""
+    for what in ("cycles", "energy_pj", "bytes", "fits"):
+        np.testing.assert_array_equal(getattr(found, what), getattr(expected, what), err_msg=what)
+    for what in ("layers", "weight_bits", "activation_bits", "fixed_cycles", "fixed_energy_pj"):
+        assert getattr(found, what) == getattr(expected, what)
+
+
+class ResNetLike:
+    """The layers of ResNet-18 on images of `size` x `size`, with `width` channels in its first stage."""
+
+    def __init__(self, size: int, width: int) -> None:
+        self.tensors = [Tensor("x", size, size, (3,), Format(8, "unsigned"))]
+        self.records: list[Conv | Pool] = []
+        name = self.add("stem", "x", width, kernel=7, stride=2, bits=8)
+        half = self.tensors[-1].height
+        self.tensors.append(Tensor("pool", (half + 1) // 2, (half + 1) // 2, (width,), UNSIGNED))
+        self.records.append(Pool("pool", name, "pool", (3, 3), 2, (1, 1, 1, 1)))
+        name = "pool"
+        for stage in range(4):
+            for block in range(2):
+                label, channels, stride = f"{stage}.{block}", width << stage, 2 if stage and not block else 1
+                inner = self.add(f"{label}.a", name, channels, 3, stride)
+                shortcut = self.add(f"{label}.s", name, channels, 1, 2) if stride == 2 else name
+                name = self.add(f"{label}.b", inner, channels, 3, residual=shortcut)
+        name = self.add("average", name, 8 * width, self.tensors[-1].height, unit=True)
+        self.add("fc", name, 10, bits=8)
+
+    def add(self, name: str, source: str, channels: int, kernel: int = 1, stride: int = 1, bits: int = 4,
+            residual: str | None = None, unit: bool = False) -> str:
+        """Append a Conv and its output, of the same name."""
+        given = next(t for t in self.tensors if t.name == source)
+        pad = 0 if unit else kernel // 2
+        size, zeros = (given.height + 2 * pad - kernel) // stride + 1, np.zeros(channels, np.int64)
+        weights = np.full((channels, 1 if unit else given.channels, kernel, kernel), int(unit), np.int8)
+        digits = np.ones((channels, 1), np.int8)
+        self.tensors.append(Tensor(name, size, size, (channels,), UNSIGNED))
+        self.records.append(Conv(
+            name, source, name, weights, Format(1, "unit") if unit else Format(bits, "signed"), digits, zeros, zeros,
+            UNSIGNED.low, UNSIGNED.high, depthwise=unit, stride=stride, pads=(pad,) * 4, residual=residual,
+            residual_multiplier=digits if residual else np.zeros((0, 0), np.int8)))
+        return name
+
+    def program(self) -> Program:
+        """What has been added."""
+        return Program(tuple(self.tensors), tuple(self.records), acc_bits=24, window=10, terms=3)
+
+
+SMALL = ResNetLike(size=8, width=4).program()
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_entries_are_those_of_single_layers(seed: int) -> None:
+    """All choices at once give what each gives by itself: any kind of layer, machine and memory, whole or in bands."""
+    rng = np.random.default_rng(seed)
+    machine = random_machine(rng, small=seed % 2 == 0).model_copy(update={"memory": random_memory(rng)})
+    program = random_program(rng, machine, layers=4, traits=set(TRAITS) - {"detour"}, extent=16,
+                             channels=int(rng.choice([10, 80])))
+    if seed % 3 == 0:
+        machine = machine.model_copy(update={"act_regions": int(rng.integers(4, 9)), "region_words": 32})
+    assert_same(cost_table(program, machine, TECHNOLOGY, BITS, BITS),
+                plain_cost_table(program, machine, TECHNOLOGY, BITS, BITS))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_depthwise_layers_leave_the_lanes_where_their_sums_overflow(seed: int) -> None:
+    """A window of more than 64 taps runs on the lanes at few bits and on the array at many: one table has both."""
+    rng = np.random.default_rng(seed)
+    lanes = {"depthwise_lanes": 32, "memory": random_memory(rng), "acc_depth": int(rng.integers(2, 64))}
+    machine = load_machine("edge").model_copy(update=lanes)
+    channels, size = int(rng.integers(1, 100)), int(rng.integers(13, 30))
+    codes = np.zeros((channels, 1, 13, 13), np.int8)
+    conv = Conv("c", "x", "y", codes, Format(4, "signed"), np.ones((channels, 1), np.int8),
+                np.zeros(channels, np.int64), np.zeros(channels, np.int64), 0, 3, depthwise=True)
+    maps = Tensor("x", size, size, (channels,), UNSIGNED), Tensor("y", size - 12, size - 12, (channels,), UNSIGNED)
+    program = Program(maps, (conv,), acc_bits=24, window=10, terms=3)
+    shape = conv_shape(program, conv)
+    on_lanes = {schedule_conv(replace(shape, bits_w=w, bits_a=a), machine).lanewise for w, a in product(BITS, BITS)}
+    assert on_lanes == {True, False}
+    assert_same(cost_table(program, machine, TECHNOLOGY, BITS, BITS),
+                plain_cost_table(program, machine, TECHNOLOGY, BITS, BITS))
+
+
+@pytest.mark.parametrize("name", ["tiny", "edge", "large"])
+def test_entries_of_a_residual_network_are_those_of_single_layers(name: str) -> None:
+    """On the machines that come with Bitwright: `tiny` cuts it into bands, the others hold it whole."""
+    program, machine = ResNetLike(size=48, width=32).program(), load_machine(name)
+    assert Widest(program, machine, 8).whole == (name != "tiny")
+    assert_same(cost_table(program, machine, TECHNOLOGY, (2, 5, 8), (2, 3, 8)),
+                plain_cost_table(program, machine, TECHNOLOGY, (2, 5, 8), (2, 3, 8)))
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_skipped_chunks_and_tiles_take_what_the_clock_takes(seed: int) -> None:
+    """Many tiles and chunks, bound by pairs, requantizers or streams, or by turns: cycles alone equal the clock's."""
+    rng = np.random.default_rng(seed)
+    schedules = [random_schedule(rng) for _ in range(20)]
+    memory = random_memory(rng)
+    for schedule in schedules:
+        assert cycles_alone(schedule, memory, (1,)).tolist() == [layer_cycles(schedule, memory)]
+
+
+def random_schedule(rng: np.random.Generator) -> ConvSchedule:
+    """A schedule whose times depend on everything that they can depend on, also what no layer would have."""
+    shape = replace(conv_shape(SMALL, SMALL.convs[0]), bits_w=int(rng.integers(1, 9)), bits_a=int(rng.integers(1, 9)),
+                    bits_residual=int(rng.choice([0, 8, 200])))
+    schedule, pixels = schedule_conv(shape, TINY), int(rng.integers(1, 40))
+    groups = int(rng.integers(1, 4))
+    return replace(
+        schedule, row_tiles=int(rng.integers(1, 9)), pixels=pixels, chunk_pixels=int(rng.integers(1, pixels + 1)),
+        blocks=int(rng.integers(1, 4)), requant_cycles=int(rng.integers(1, int(rng.choice([4, 60])))),
+        fill_cycles=int(rng.choice([1, 9, 50, 900])), groups=groups, last_groups=int(rng.integers(1, groups + 1)),
+        lanewise=groups > 1)
 
 
 @pytest.mark.parametrize("seed", range(60))
