@@ -67,7 +67,8 @@ def network_rows(name: str, bits: str, arguments: argparse.Namespace) -> list[Ro
                     sides |= {peer: Side(peer, *files, threads) for peer in arguments.against} if exact else {}
                     times = take_turns(sides, arguments.seconds) if exact else {}
                     here = {"network": name, "bits": "W{}A{}".format(*bits.split("/")), "threads": threads,
-                            "isa": sides["ours"].isa, "images_per_call": len(images), "exact": exact}
+                            "isa": sides["ours"].isa, "images_per_call": len(images), "exact": exact,
+                            "load": os.getloadavg()[0]}
                 finally:
                     for side in sides.values():
                         side.close()
@@ -95,9 +96,10 @@ def cpu_name() -> str:
 
 
 def report(rows: list[Row]) -> None:
-    print(f"times of an image; on 1 thread a call is 1 image, on more {IMAGES_PER_THREAD} images a thread")
+    print(f"times of an image; on 1 thread a call is 1 image, on more {IMAGES_PER_THREAD} images a thread; load: tasks "
+          f"that wanted a CPU in the last minute, {os.cpu_count()} there are")
     print(f"{'network':13}{'bits':>6}{'threads':>9}{'isa':>9}{'ours ms':>9}  {'against':12}{'theirs ms':>10}"
-          f"{'ratio':>8}{'10..90 %':>15}")
+          f"{'ratio':>8}{'10..90 %':>15}{'load':>6}")
     for row in rows:
         head = f"{row['network']:13}{row['bits']:>6}{row['threads']:9}{row['isa']:>9}"
         if not row["exact"]:
@@ -105,7 +107,7 @@ def report(rows: list[Row]) -> None:
             continue
         low, high = row["spread"]
         print(f"{head}{row['ours_ms']:9.2f}  {row['against']:12}{row['theirs_ms']:10.2f}{row['ratio']:8.2f}"
-              f"{f'{low:.2f}..{high:.2f}':>15}")
+              f"{f'{low:.2f}..{high:.2f}':>15}{row['load']:6.1f}")
 
 
 def main() -> None:
@@ -122,7 +124,6 @@ def main() -> None:
     parser.add_argument("--layers", action="store_true")
     parser.add_argument("--start", action="store_true")
     arguments = parser.parse_args()
-    print(f"load of the machine before: {os.getloadavg()[0]:.2f}", file=sys.stderr)
     result: dict[str, Any]
     if arguments.start:
         result = {"start": start_times(arguments.size)}
