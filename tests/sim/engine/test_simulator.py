@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -50,8 +51,8 @@ def test_random_programs_equal_the_plain_loops(isa: str, seed: int, channels: in
 
 def single(outputs: int, channels: int, size: tuple[int, int], kernel: tuple[int, int], stride: int, pads: int,
            dilation: int, bits: tuple[int, int], kind: Kind, signed: bool, extreme: bool, seed: int,
-           depthwise: bool = False) -> tuple[Program, dict[str, np.ndarray]]:
-    """One layer whose outputs are its sums, and codes for it."""
+           depthwise: bool = False, acc_bits: int = 32) -> tuple[Program, dict[str, np.ndarray]]:
+    """One layer whose outputs are its sums, modulo 2**acc_bits, and codes for it."""
     rng = np.random.default_rng(seed)
     fmt = Format(bits[0], kind)
     shape = (outputs, 1 if depthwise else channels, *kernel)
@@ -60,12 +61,13 @@ def single(outputs: int, channels: int, size: tuple[int, int], kernel: tuple[int
     if extreme:
         weights = rng.choice([fmt.low, fmt.high], (outputs, 1, 1, 1)) * np.ones(shape, int)
     height, width = ((size[i] + 2 * pads - dilation * (kernel[i] - 1) - 1) // stride + 1 for i in (0, 1))
-    tensors = Tensor("x", *size, (channels,), source), Tensor("y", height, width, (outputs,), Format(31, "signed"))
+    target = Format(acc_bits, "signed")
+    tensors = Tensor("x", *size, (channels,), source), Tensor("y", height, width, (outputs,), target)
     digits = digits_of([[1]] * outputs)
     conv = Conv("conv", "x", "y", weights.astype(np.int8), fmt, digits, np.zeros(outputs, np.int64),
-                np.zeros(outputs, np.int64), -(2**30), 2**30 - 1, depthwise=depthwise, stride=stride,
+                np.zeros(outputs, np.int64), target.low, target.high, depthwise=depthwise, stride=stride,
                 dilation=dilation, pads=(pads, pads, pads, pads))
-    program = Program(tensors, (conv,), wrap=True)
+    program = Program(tensors, (conv,), wrap=True, acc_bits=acc_bits)
     codes = rng.integers(source.low, source.high + 1, (2, channels, *size))
     if extreme:
         codes[0], codes[1] = source.low, source.high
@@ -136,6 +138,32 @@ def test_sums_beyond_32_bits_wrap() -> None:
     assert 150_000 * 127 * 255 > 2**32
     for isa in ISAS:
         assert_equal_everywhere(program, inputs, Simulator(program, isa=isa, capture=["x"]))
+
+
+@pytest.mark.parametrize(("lowest", "highest"), [(-8, 7), (0, 15), (-15, 0), (3, 14), (-9, 6), (-8, 8), (5, 16)])
+def test_two_weights_share_a_byte_where_they_fit(lowest: int, highest: int) -> None:
+    """Linear layers of 16 values of weights with 0 among them, and no others, may be read by four bits."""
+    rng = np.random.default_rng(8)
+    program, inputs = single(70, 19, (2, 3), (2, 3), 1, 0, 1, (8, 8), "signed", True, False, 3)
+    weights = rng.integers(lowest, highest + 1, program.convs[0].weights.shape)
+    weights.reshape(-1)[:2] = lowest, highest
+    program = replace(program, records=(replace(program.convs[0], weights=weights.astype(np.int8)),))
+    for isa in ISAS:
+        possible = Simulator(program, isa=isa).possible_kernels["conv"]
+        fits = isa in ("avx512", "amx") and max(highest, 0) - min(lowest, 0) < 16
+        assert ("nibbles.linear" in possible) == fits
+        assert every_kernel(program, inputs, isa)
+
+
+@pytest.mark.parametrize("acc_bits", [2, 7, 8, 9, 15, 19])
+def test_accumulators_wrap_at_their_width(acc_bits: int) -> None:
+    """Sums that leave an accumulator of few bits many times over, in results of 8 bits and in wide ones."""
+    bits = min(8, acc_bits)
+    for outputs in (5, 67):
+        program, inputs = single(outputs, 17, (6, 5), (3, 3), 1, 1, 1, (bits, bits), "signed", True, False, acc_bits,
+                                 acc_bits=acc_bits)
+        for isa in ISAS:
+            assert every_kernel(program, inputs, isa)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
