@@ -24,6 +24,8 @@ VECTORS = {"avx512": (4, 3, 2, 1), "avx2": (2,), "portable": (2,)}
 LANES = {"avx512": 16, "avx2": 8, "portable": 8}
 FEW_PAIRS = 2
 """Pairs of a bit of a code and one of a weight that planes do faster than bytes."""
+CACHED_WEIGHTS = 1 << 20
+"""Weights that a second-level cache keeps beside the codes."""
 LEAST_TILES = {"winograd.rows_2": 25, "winograd.rows_4": 64}
 LEAST_CHANNELS = 64
 """Below, reading the larger weights of Winograd, or its sums of codes, costs what its fewer products save."""
@@ -51,10 +53,12 @@ def conv_kernels(conv: Conv, codes: Format, source: Buffer, output: tuple[int, i
         kernels = [*_of_few_bits(conv, codes, source, output), *kernels]
     if isa == "avx2" and _pairs_fit(conv, codes):
         kernels = ["multiply.maddubs_2", *kernels]
-    if isa == "amx":
+    if isa == "amx" and not _streams_bits(conv, codes):
         kernels = [*_tiles(conv, source, output), *kernels]
     if isa in ("amx", "avx512") and _is_linear(conv, source, output) and _fits_nibbles(conv):
         kernels = ["nibbles.linear", *kernels]
+    if isa == "amx":
+        kernels += _tiles(conv, source, output)
     if vectors == "avx512":
         kernels += [*winograd_kernels(conv, codes), *planes_kernels(conv, codes)]
     return list(dict.fromkeys(kernels))
@@ -68,6 +72,11 @@ def _of_few_bits(conv: Conv, codes: Format, source: Buffer, output: tuple[int, i
         return kernels
     return kernels + [kernel for kernel in winograd_kernels(conv, codes)
                       if SHAPES[kernel.partition(".")[2]].tiles(*output) >= LEAST_TILES[kernel]]
+
+
+def _streams_bits(conv: Conv, codes: Format) -> bool:
+    """Whether bytes of weights would come from beyond the second-level cache, and planes have a single pair of bits."""
+    return conv.weight_format.bits * codes.bits == 1 and conv.weights.size > CACHED_WEIGHTS
 
 
 def _pairs_fit(conv: Conv, codes: Format) -> bool:
