@@ -12,7 +12,7 @@ from sim.engine.buffers import Buffer
 from sim.engine.planes import planes_kernels
 from sim.engine.winograd import winograd_kernels
 from sim.formats import Format
-from sim.kernels.winograd import SHAPES
+from sim.kernels.winograd_layout import SHAPES
 from sim.kernels.words import STEP_BYTES, TILE_CHANNELS, TILE_PIXELS
 from sim.records import Conv
 

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from sim.engine.buffers import Buffer
 from sim.engine.weights import channel_order, quad_panels
 from sim.formats import Format
-from sim.kernels import winograd, words
+from sim.kernels import winograd_layout as winograd
+from sim.kernels import words
 from sim.records import Conv
 
 if TYPE_CHECKING:

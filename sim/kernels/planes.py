@@ -19,6 +19,17 @@ from llvmlite import ir
 from sim.kernels.call import call_requantizer
 from sim.kernels.ir import I8, I32, I64, Code, Loop, emitted, number, vector
 from sim.kernels.op import integer, locate, set_integer
+from sim.kernels.planes_layout import (
+    INPUT,
+    INPUT_CHANNELS,
+    INPUT_PIXELS,
+    RAISE,
+    REFERENCE,
+    ROW_BYTES,
+    STEP_COUNT,
+    STEP_WORDS,
+    STEPS,
+)
 from sim.kernels.words import (
     CHANNELS,
     CHUNK,
@@ -28,7 +39,6 @@ from sim.kernels.words import (
     REQUANTIZER,
     RUN,
     SCRATCH,
-    SPARE,
     SPARE_ROWS,
     TAP_COUNT,
     TAPS,
@@ -36,26 +46,9 @@ from sim.kernels.words import (
     WIDTH,
 )
 
-__all__ = ["INPUT", "INPUT_CHANNELS", "INPUT_PIXELS", "KERNELS", "NEEDS", "RAISE", "REFERENCE", "STEPS",
-           "STEP_COUNT", "STEP_WORDS", "plane_bytes", "scratch_bytes"]
+__all__ = ["KERNELS", "NEEDS"]
 
-INPUT, INPUT_PIXELS, INPUT_CHANNELS, STEPS, STEP_COUNT, RAISE, REFERENCE = range(SPARE, SPARE + 7)
-"""First byte of the input, its pixels with their border, its channels; address of the steps (how far to shift the
-counts, bytes to the plane of the input, bytes to that of the weights) and their number; the constants above."""
-
-STEP_WORDS = 3
 TALL, LOW_ROWS, VECTORS = 6, 2, GROUP // LANES
-ROW_BYTES = 4 * GROUP
-
-
-def plane_bytes(pixels: int, channels: int) -> int:
-    """Of a plane of a packed input; the planes of a pixel do not share a set of the cache."""
-    return pixels * -(-channels // 32) * 4 + 64
-
-
-def scratch_bytes(pixels: int, channels: int, planes: int) -> int:
-    """For a packed input, and a chunk of outputs."""
-    return (CHUNK + SPARE_ROWS) * (4 * 8 + ROW_BYTES) + (planes + 1) * plane_bytes(pixels, channels)
 
 
 def _pack(channels: int, planes: int) -> Callable[..., int]:

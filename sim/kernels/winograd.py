@@ -15,7 +15,6 @@ depends on them, and outputs there are dropped.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from llvmlite import ir
 from numba import njit
@@ -25,6 +24,17 @@ from sim.kernels.dots import Vnni
 from sim.kernels.ir import I8, I32, Code, emitted, number, vector
 from sim.kernels.multiply import multiply_tile
 from sim.kernels.op import integer, set_integer
+from sim.kernels.winograd_layout import (
+    CORRECTIONS,
+    LOW_ROWS,
+    RAISED,
+    ROW_BYTES,
+    SHAPES,
+    TALL,
+    TILES,
+    VECTORS,
+    Shape,
+)
 from sim.kernels.words import (
     CHANNELS,
     GROUP,
@@ -40,7 +50,6 @@ from sim.kernels.words import (
     SOURCE,
     SOURCE_PIXEL,
     SOURCE_ROW,
-    SPARE,
     TAPS,
     TARGET,
     TARGET_PIXEL,
@@ -50,53 +59,10 @@ from sim.kernels.words import (
     WIDTH,
 )
 
-__all__ = ["CORRECTIONS", "KERNELS", "NEEDS", "RAISED", "SHAPES", "TILES", "Shape", "place_bytes", "scratch_bytes"]
+__all__ = ["KERNELS", "NEEDS"]
 
-CORRECTIONS, TILES = SPARE, SPARE + 1
-"""Address of what outputs are raised by; tiles that pass while a panel of weights is near, a multiple of TALL."""
-TALL, LOW_ROWS, VECTORS = 6, 2, GROUP // LANES
-ROW_BYTES = 4 * GROUP
-RAISED = 128
 THIRD = -1431655765
 """1 / 3 modulo 2**32."""
-
-
-@dataclass(frozen=True)
-class Shape:
-    """A tile: its outputs, and what they are divided by."""
-
-    height: int
-    width: int
-    divisor: int
-
-    @property
-    def places(self) -> int:
-        """Products of a tile, for each pair of channels."""
-        return (self.height + 2) * (self.width + 2)
-
-    @property
-    def outputs(self) -> int:
-        """Pixels of a tile."""
-        return self.height * self.width
-
-    def tiles(self, height: int, width: int) -> int:
-        """That cover so many outputs."""
-        return -(-height // self.height) * -(-width // self.width)
-
-
-SHAPES = {"rows_2": Shape(2, 2, 4), "rows_4": Shape(2, 4, 48)}
-
-
-def place_bytes(tiles: int, run: int) -> int:
-    """From the sums of codes of a place to those of the next, not in the same set of the cache; `run` bytes a tile."""
-    return tiles * run + 64
-
-
-def scratch_bytes(shape: Shape, tiles: int, run: int) -> int:
-    """For a chunk of tiles."""
-    products = shape.places * (tiles * ROW_BYTES + 64) + TALL * ROW_BYTES
-    pixels = shape.outputs * tiles
-    return (tiles + TALL) * 8 + pixels * (2 * 8 + ROW_BYTES) + shape.places * place_bytes(tiles, run) + products + 64
 
 
 def _codes_2(code: Code, a: list[ir.Value]) -> list[ir.Value]:

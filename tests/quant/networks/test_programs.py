@@ -21,6 +21,8 @@ from quant.networks import (
     resnet34,
 )
 from quant.reference import run_reference
+from sim.engine.simulator import Simulator
+from sim.kernels.isa import available
 from sim.machine import load_machine
 from sim.plan import plan
 from sim.program import Load, Pool
@@ -48,6 +50,9 @@ def check(model: fx.GraphModule, codes: Tensor, follow: Follow) -> Lowered:
     folded = {"x": fold_image(codes.numpy(), lowered.folding)}
     found, right = simulate(lowered.program, folded), run_reference(lowered.program, folded)
     assert [name for name in right if not np.array_equal(found[name], right[name])] == []
+    for isa in available():
+        fast = Simulator(lowered.program, capture=list(right), isa=isa).run(folded)
+        assert [name for name in right if not np.array_equal(fast[name], right[name])] == [], isa
     pools = [record for record in lowered.program.records if isinstance(record, Pool)]
     compared = follow(model, lowered, found | {"x": codes.numpy()}, images)
     assert compared == len(lowered.program.tensors) - len(pools)
