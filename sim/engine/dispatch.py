@@ -24,6 +24,8 @@ VECTORS = {"avx512": (4, 3, 2, 1), "avx2": (2,), "portable": (2,)}
 LANES = {"avx512": 16, "avx2": 8, "portable": 8}
 FEW_PAIRS = 2
 """Pairs of a bit of a code and one of a weight that planes do faster than bytes."""
+LEAST_WINDOWS = 4
+"""Below, most of a tile would be empty."""
 CACHED_WEIGHTS = 1 << 20
 """Weights that a second-level cache keeps beside the codes."""
 LEAST_TILES = {"winograd.rows_2": 25, "winograd.rows_4": 64}
@@ -53,7 +55,8 @@ def conv_kernels(conv: Conv, codes: Format, source: Buffer, output: tuple[int, i
         kernels = [*_of_few_bits(conv, codes, source, output), *kernels]
     if isa == "avx2" and _pairs_fit(conv, codes):
         kernels = ["multiply.maddubs_2", *kernels]
-    if isa == "amx" and not _streams_bits(conv, codes):
+    few_windows = output[0] * output[1] < LEAST_WINDOWS
+    if isa == "amx" and not few_windows and not _streams_bits(conv, codes):
         kernels = [*_tiles(conv, source, output), *kernels]
     if isa in ("amx", "avx512") and _is_linear(conv, source, output) and _fits_nibbles(conv):
         kernels = ["nibbles.linear", *kernels]

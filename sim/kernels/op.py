@@ -38,13 +38,19 @@ def locate(op, arena, start, count, windows, targets, residuals):
     """Addresses of the windows, targets and residuals of outputs start .. start + count - 1, in order of rows."""
     width = integer(op, WIDTH)
     y, x = start // width, start % width
+    source_row, source_pixel = integer(op, SOURCE_ROW), integer(op, SOURCE_PIXEL)
+    target_row, target_pixel = integer(op, TARGET_ROW), integer(op, TARGET_PIXEL)
+    other_row, other_pixel = integer(op, RESIDUAL_ROW), integer(op, RESIDUAL_PIXEL)
+    source = arena + integer(op, SOURCE) + y * source_row + x * source_pixel
+    target = arena + integer(op, TARGET) + y * target_row + x * target_pixel
+    other = arena + integer(op, RESIDUAL) + y * other_row + x * other_pixel
     for i in range(count):
-        set_integer(windows, i, arena + integer(op, SOURCE) + y * integer(op, SOURCE_ROW)
-                    + x * integer(op, SOURCE_PIXEL))
-        set_integer(targets, i, arena + integer(op, TARGET) + y * integer(op, TARGET_ROW)
-                    + x * integer(op, TARGET_PIXEL))
-        set_integer(residuals, i, arena + integer(op, RESIDUAL) + y * integer(op, RESIDUAL_ROW)
-                    + x * integer(op, RESIDUAL_PIXEL))
-        x += 1
+        set_integer(windows, i, source)
+        set_integer(targets, i, target)
+        set_integer(residuals, i, other)
+        x, source, target, other = x + 1, source + source_pixel, target + target_pixel, other + other_pixel
         if x == width:
-            x, y = 0, y + 1
+            x = 0
+            source += source_row - width * source_pixel
+            target += target_row - width * target_pixel
+            other += other_row - width * other_pixel

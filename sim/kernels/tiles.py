@@ -115,18 +115,20 @@ def _locate(op, arena, start, count, targets, residuals):
     """Addresses of outputs, and a place for those beyond the map, of `count` from `start` on in virtual rows."""
     width, height, virtual = integer(op, WIDTH), integer(op, HEIGHT), integer(op, VIRTUAL_WIDTH)
     y, x = start // virtual, start % virtual
-    target = arena + integer(op, TARGET) + y * integer(op, TARGET_ROW) + x * integer(op, TARGET_PIXEL)
-    other = arena + integer(op, RESIDUAL) + y * integer(op, RESIDUAL_ROW) + x * integer(op, RESIDUAL_PIXEL)
+    target_row, target_pixel = integer(op, TARGET_ROW), integer(op, TARGET_PIXEL)
+    other_row, other_pixel = integer(op, RESIDUAL_ROW), integer(op, RESIDUAL_PIXEL)
+    target = arena + integer(op, TARGET) + y * target_row + x * target_pixel
+    other = arena + integer(op, RESIDUAL) + y * other_row + x * other_pixel
     unwanted = arena + integer(op, UNWANTED)
     for i in range(count):
         wanted = x < width and y < height
         set_integer(targets, i, target if wanted else unwanted)
         set_integer(residuals, i, other if wanted else unwanted)
-        x, target, other = x + 1, target + integer(op, TARGET_PIXEL), other + integer(op, RESIDUAL_PIXEL)
+        x, target, other = x + 1, target + target_pixel, other + other_pixel
         if x == virtual:
             x, y = 0, y + 1
-            target += integer(op, TARGET_ROW) - virtual * integer(op, TARGET_PIXEL)
-            other += integer(op, RESIDUAL_ROW) - virtual * integer(op, RESIDUAL_PIXEL)
+            target += target_row - virtual * target_pixel
+            other += other_row - virtual * other_pixel
 
 
 def _direct() -> Callable[..., None]:
