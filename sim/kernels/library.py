@@ -67,7 +67,7 @@ class Library:
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
         self._addresses: dict[str, int] = {}
-        self._engine: Any = None
+        self._engines: list[Any] = []
         self._lock = Lock()
 
     def address(self, name: str) -> int:
@@ -91,15 +91,16 @@ class Library:
         return Kernel(self._load(symbol), kept is None)
 
     def _load(self, symbol: Symbol) -> int:
-        if self._engine is None:
-            llvm.initialize_native_target()
-            llvm.initialize_native_asmprinter()
-            machine = llvm.Target.from_default_triple().create_target_machine(jit=True)
-            self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+        """Address of the entry. Every object has an engine of its own: Numba's names are unique in a process alone."""
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+        machine = llvm.Target.from_default_triple().create_target_machine(jit=True)
+        engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
         name, code = symbol
-        self._engine.add_object_file(llvm.object_file.ObjectFileRef.from_data(code))
-        self._engine.finalize_object()
-        return int(self._engine.get_function_address(name))
+        engine.add_object_file(llvm.object_file.ObjectFileRef.from_data(code))
+        engine.finalize_object()
+        self._engines.append(engine)
+        return int(engine.get_function_address(name))
 
     def _read(self, name: str) -> Symbol | None:
         """What the cache has; None for nothing, or for a file that is not what was written."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -10,13 +11,20 @@ from importlib.metadata import version
 from pathlib import Path
 
 import llvmlite.binding as llvm
+import numpy as np
 import pytest
 
+from sim.digits import digits_of, no_digits
+from sim.engine import network
+from sim.engine.simulator import Simulator
 from sim.errors import InputError
+from sim.formats import Format
 from sim.kernels import library as module
 from sim.kernels.isa import LADDER, available, chosen
 from sim.kernels.library import Library, cache_key, compiled, kernel_names, library
 from sim.kernels.sources import AT_IMPORT, SOURCES, digest
+from sim.program import Conv, Program, Tensor
+from sim.simulate import simulate
 
 KERNEL = "moves.copy"
 
@@ -94,6 +102,34 @@ def test_no_cache_at_all_costs_a_warning(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(module, "cache_directory", refuse)
     with pytest.warns(RuntimeWarning, match=r"^kernels are compiled anew by every process: no folder for kernels$"):
         assert library.__wrapped__().folder is None
+
+
+def test_kernels_of_several_processes_do_not_mix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numba numbers functions anew in every process, so objects define the same names; each kernel keeps its own."""
+    grouped = "_grouped" * ("avx512" in available())
+    names = [f"requantizer.{kind}{grouped}" for kind in ("narrow", "narrow_free", "wide", "wide_residual")]
+    script = """import sys; from pathlib import Path; from sim.kernels.library import Library
+Library(Path(sys.argv[1])).kernel(sys.argv[2])"""
+    for name in names:
+        subprocess.run([sys.executable, "-c", script, tmp_path, name], check=True)
+    heads = [json.loads((tmp_path / name).read_bytes().partition(b"\n")[0]) for name in names]
+    assert len({head["symbol"] for head in heads}) < len(names)
+    kernels = Library(tmp_path)
+    for name in names:
+        assert not kernels.kernel(name).compiled
+    monkeypatch.setattr(network, "library", lambda: kernels)
+    rng, fmt = np.random.default_rng(0), Format(8, "signed")
+    for residual in (None, "r"):
+        conv = Conv("conv", "x", "y", rng.integers(-128, 128, (64, 9, 1, 1)).astype(np.int8), fmt,
+                    digits_of([[12]] * 64), np.full(64, 33), np.zeros(64, np.int64), -128, 127, residual=residual,
+                    residual_multiplier=digits_of([[34]] * 64) if residual else no_digits(0))
+        tensors = tuple(Tensor(name, 3, 3, (channels,), fmt) for name, channels in
+                        (("x", 9), ("y", 64), *((("r", 64),) if residual else ())))
+        program = Program(tensors, (conv,))
+        inputs = {t.name: rng.integers(-128, 128, (1, *t.shape)) for t in program.inputs}
+        simulator = Simulator(program)
+        assert simulator.requantizers["conv"] in names
+        np.testing.assert_array_equal(simulator.run(inputs)["y"], simulate(program, inputs)["y"])
 
 
 def test_loading_needs_no_numba() -> None:
