@@ -265,3 +265,11 @@ def test_requantizers_are_exact_at_ties() -> None:
     assert {f"requantizer.{kind}" for kind in (
         "narrow", "narrow_even", "narrow_free", "narrow_residual", "narrow_residual_even", "narrow_residual_free",
         "wide", "wide_residual")} == seen
+
+
+def test_wide_images_of_several_channels_come_in_whole() -> None:
+    """Rows of more than 16 pixels, of channels in fours and of those that are left over."""
+    for channels in (3, 4, 11, 12):
+        program, inputs = single(5, channels, (3, 35), (1, 1), 1, 0, 1, (4, 8), "signed", True, False, channels)
+        for isa in ISAS:
+            assert_equal_everywhere(program, inputs, Simulator(program, capture=["x"], isa=isa))
