@@ -160,7 +160,7 @@ def _peak() -> Call:
     kind = vector(I32, 16)
 
     @emitted
-    def products(code: Code, turns):  # type: ignore[no-untyped-def]
+    def products(code: Code, turns: ir.Value) -> ir.Value:
         operand = code.splat(code.trunc(turns, I32), 16)
         loop = Loop(code, turns, [ir.Constant(kind, None)] * PEAK_ACCUMULATORS)
         sums = loop.end([code.instruction("llvm.x86.avx512.vpdpbusd.512", kind, value, operand, operand)
@@ -203,7 +203,7 @@ def _save(program: Program, inputs: dict[str, NDArray[np.integer]], arguments: a
     outputs = simulator.run(inputs)
     captured = Simulator(program, capture=[tensor.name for tensor in program.tensors], isa=arguments.isa)
     first = captured.run({name: codes[:1] for name, codes in inputs.items()})
-    np.savez(path, **outputs, **{f"all:{name}": codes for name, codes in first.items()})  # type: ignore[arg-type]
+    np.savez(path, **outputs, **{f"all:{name}": codes for name, codes in first.items()})  # type: ignore[arg-type]  # arrays, not its option
 
 
 def main() -> None:

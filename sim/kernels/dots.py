@@ -5,6 +5,7 @@ Codes are unsigned, weights signed, and the sum is exact modulo 2**32.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from llvmlite import ir
@@ -15,7 +16,7 @@ __all__ = ["DOTS", "Dot", "Maddubs", "Maddwd", "Portable", "Vnni"]
 
 
 @dataclass(frozen=True)
-class Dot:
+class Dot(ABC):
     """How one rung does it.
 
     `codes` and `weights` unpack a vector once; `add` uses what they give for as many sums as there are.
@@ -33,9 +34,9 @@ class Dot:
         del code
         return [packed]
 
+    @abstractmethod
     def add(self, code: Code, sums: ir.Value, codes: list[ir.Value], weights: list[ir.Value]) -> ir.Value:
         """`sums` and the four products of each lane."""
-        raise NotImplementedError
 
 
 class Vnni(Dot):
