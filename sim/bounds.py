@@ -1,0 +1,105 @@
+"""Bounds on what files and users may say: names, extents, counts; and how a message shows what came instead."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sim.errors import InputError
+
+__all__ = ["MAX_CODES", "MAX_EXTENT", "MAX_NAME", "check_name", "check_range", "name_fault", "shown"]
+
+MAX_NAME = 200
+"""Longest name [characters]."""
+MAX_EXTENT = 1 << 24
+"""Largest height, width, number of channels, kernel, stride, dilation and pad."""
+MAX_CODES = 1 << 31
+"""Most codes in a tensor with the pads of any of its readers."""
+
+SHOWN_LETTERS = 80
+SHOWN_ITEMS = 8
+SHOWN_BITS = 128
+
+
+def shown(value: object) -> str:
+    r"""A value as a message shows it: one line of printable characters, cut where it is long.
+
+    >>> shown("a\x1b[2J\n"), shown(3), shown(10**5000), shown((1, 2))
+    ('a\\x1b[2J\\n', '3', 'a number of 16610 bits', '(1, 2)')
+    >>> shown([0] * 100)
+    '[0, 0, 0, 0, 0, 0, 0, 0, ... (100 in all)]'
+    """
+    match value:
+        case int() if value.bit_length() > SHOWN_BITS:
+            return f"a number of {value.bit_length()} bits"
+        case tuple() | list():
+            return _shown_items(value)
+        case _:
+            text = str(value)
+    if len(text) > SHOWN_LETTERS:
+        return f"{_printable(text[:SHOWN_LETTERS])}... ({len(text)} characters)"
+    return _printable(text)
+
+
+def name_fault(name: str) -> str | None:
+    r"""What is wrong with a name, None if nothing is.
+
+    Names are shown, are members of archives and become parts of paths; so a name has 1 to 200 printable characters (no
+    control, formatting or unassigned ones, no white space but the space), no backslash, and no part between slashes is
+    empty, `.` or `..`.
+
+    >>> name_fault("layer1.0.conv1/größe"), name_fault("a/../b")
+    (None, "must have no part '..' between slashes")
+    >>> name_fault("a\u202eb")
+    "must be printable, and has '\\u202e'"
+    """
+    if not name:
+        return "must not be empty"
+    if len(name) > MAX_NAME:
+        return f"must have at most {MAX_NAME} characters, not {len(name)}"
+    if not name.isprintable():
+        return f"must be printable, and has {next(letter for letter in name if not letter.isprintable())!a}"
+    if "\\" in name:
+        return "must have no backslash"
+    for part in name.split("/"):
+        if part in ("", ".", ".."):
+            return f"must have no part '{part}' between slashes"
+    return None
+
+
+def check_name(name: str, what: str) -> None:
+    """Refuse a name that breaks the rules of `name_fault`; `what` begins the sentence: "a tensor's name".
+
+    Raises
+    ------
+    InputError
+        With the rule that is broken.
+    """
+    fault = name_fault(name)
+    if fault:
+        raise InputError(f"{what} {fault}: '{shown(name)}'" if name else f"{what} {fault}")
+
+
+def check_range(value: int, low: int, high: int, what: str) -> None:
+    """Refuse an integer outside low..high; `what` begins the sentence: "record 'a': stride".
+
+    Raises
+    ------
+    InputError
+        With the range and what came.
+    """
+    if not low <= value <= high:
+        raise InputError(f"{what} must be in {low}..{high}, not {shown(value)}")
+
+
+def _shown_items(items: Sequence[object]) -> str:
+    opening, closing = ("(", ")") if isinstance(items, tuple) else ("[", "]")
+    texts = [shown(item) for item in items[:SHOWN_ITEMS]]
+    if len(items) > SHOWN_ITEMS:
+        texts.append(f"... ({len(items)} in all)")
+    comma = "," if isinstance(items, tuple) and len(items) == 1 else ""
+    return f"{opening}{', '.join(texts)}{comma}{closing}"
+
+
+def _printable(text: str) -> str:
+    """`text` with escapes for what a terminal would not show as it is."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
