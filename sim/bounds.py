@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from sim.errors import InputError
 
-__all__ = ["MAX_CODES", "MAX_EXTENT", "MAX_NAME", "check_name", "check_range", "name_fault", "shown"]
+__all__ = ["MAX_CODES", "MAX_EXTENT", "MAX_NAME", "check_name", "check_range", "name_fault", "shown", "shown_path"]
 
 MAX_NAME = 200
 """Longest name [characters]."""
@@ -16,6 +17,7 @@ MAX_CODES = 1 << 31
 """Most codes in a tensor with the pads of any of its readers."""
 
 SHOWN_LETTERS = 80
+SHOWN_PATH_LETTERS = 1000
 SHOWN_ITEMS = 8
 SHOWN_BITS = 128
 
@@ -36,6 +38,18 @@ def shown(value: object) -> str:
         case _:
             text = str(value)
     if len(text) > SHOWN_LETTERS:
+        return f"{_printable(text[:SHOWN_LETTERS])}... ({len(text)} characters)"
+    return _printable(text)
+
+
+def shown_path(path: str | Path) -> str:
+    r"""A path as a message shows it: printable, and whole unless no file system would take it.
+
+    >>> shown_path("models/net\n.safetensors")
+    'models/net\\n.safetensors'
+    """
+    text = str(path)
+    if len(text) > SHOWN_PATH_LETTERS:
         return f"{_printable(text[:SHOWN_LETTERS])}... ({len(text)} characters)"
     return _printable(text)
 

@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
-from sim.bounds import shown
+from sim.bounds import shown_path
 from sim.errors import InputError
 
 __all__ = ["MIB", "open_regular", "read_regular", "read_text"]
@@ -40,16 +40,16 @@ def open_regular(path: str | Path, what: str, most_bytes: int) -> BinaryIO:
     try:
         number = os.open(path, FLAGS)
     except FileNotFoundError:
-        raise InputError(f"no {what} '{shown(path)}'") from None
+        raise InputError(f"no {what} '{shown_path(path)}'") from None
     except ValueError:
-        raise InputError(f"cannot read {what} '{shown(path)}': no file can have such a name") from None
+        raise InputError(f"cannot read {what} '{shown_path(path)}': no file can have such a name") from None
     except OSError as error:
         reason = "it is not a regular file" if error.errno == errno.ENXIO else error.strerror
-        raise InputError(f"cannot read {what} '{shown(path)}': {reason}") from None
+        raise InputError(f"cannot read {what} '{shown_path(path)}': {reason}") from None
     try:
         status = os.fstat(number)
         if not stat.S_ISREG(status.st_mode):
-            raise InputError(f"cannot read {what} '{shown(path)}': it is not a regular file")
+            raise InputError(f"cannot read {what} '{shown_path(path)}': it is not a regular file")
         _check_size(path, what, status.st_size, most_bytes)
         return os.fdopen(number, "rb")
     except InputError:
@@ -63,7 +63,7 @@ def read_regular(path: str | Path, what: str, most_bytes: int) -> bytes:
         try:
             data = file.read(most_bytes + 1)
         except OSError as error:
-            raise InputError(f"cannot read {what} '{shown(path)}': {error.strerror}") from None
+            raise InputError(f"cannot read {what} '{shown_path(path)}': {error.strerror}") from None
     _check_size(path, what, len(data), most_bytes)
     return data
 
@@ -79,10 +79,10 @@ def read_text(path: str | Path, what: str, most_bytes: int) -> str:
     try:
         return read_regular(path, what, most_bytes).decode()
     except UnicodeDecodeError as error:
-        raise InputError(f"cannot read {what} '{shown(path)}': it is not UTF-8, byte {error.start} is "
+        raise InputError(f"cannot read {what} '{shown_path(path)}': it is not UTF-8, byte {error.start} is "
                          f"{error.object[error.start]:#04x}") from None
 
 
 def _check_size(path: str | Path, what: str, size: int, most_bytes: int) -> None:
     if size > most_bytes:
-        raise InputError(f"cannot read {what} '{shown(path)}': it is larger than {most_bytes:,} bytes")
+        raise InputError(f"cannot read {what} '{shown_path(path)}': it is larger than {most_bytes:,} bytes")

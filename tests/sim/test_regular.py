@@ -72,6 +72,13 @@ def test_a_path_that_leads_nowhere_is_shown_on_one_line(path: str, message: str)
     assert str(caught.value).isprintable()
 
 
+def test_a_long_path_that_can_exist_is_shown_whole() -> None:
+    """The end of a path tells files apart, so it is not cut off."""
+    path = "/".join(["folder"] * 100) + "/program.safetensors"
+    with pytest.raises(InputError, match=f"^no thing '{path}'$"):
+        read_regular(path, "thing", 1000)
+
+
 def test_text_that_is_not_utf8_is_refused_with_the_byte(tmp_path: Path) -> None:
     """The first byte at fault is named; the text of a right file comes whatever the locale is."""
     file = tmp_path / "text"
