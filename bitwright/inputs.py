@@ -35,9 +35,10 @@ def load_codes(path: Path, program: Program) -> dict[str, NDArray[np.integer]]:
     for name, array in arrays.items():
         if not np.issubdtype(array.dtype, np.integer):
             raise InputError(f"'{path}': codes of '{name}' must be integers, not {array.dtype}")
-    if not check_inputs(program, arrays):
+    checked = check_inputs(program, arrays)
+    if not len(checked[program.inputs[0].name]):
         raise InputError(f"'{path}' must hold at least one image, not 0")
-    return arrays
+    return checked
 
 
 def random_codes(program: Program, images: int, seed: int) -> dict[str, NDArray[np.integer]]:

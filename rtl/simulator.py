@@ -126,9 +126,10 @@ def run_all(jobs: Sequence[tuple[Plan, Mapping[str, NDArray[np.integer]]]], *, s
 def _describe(plan: Plan, inputs: Mapping[str, NDArray[np.integer]], stall: float,
               seed: int) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     """What the bench must know besides the plan, as arrays and facts; inputs that do not fit are refused."""
-    facts = {"images": check_inputs(plan.program, inputs), "stall": stall, "seed": seed,
+    arrays = check_inputs(plan.program, inputs)
+    facts = {"images": len(arrays[plan.program.inputs[0].name]), "stall": stall, "seed": seed,
              "cycle_limit": _cycle_limit(plan, stall), "image": program_image(plan).hex()}
-    return {f"input {name}": np.asarray(codes, np.int32) for name, codes in inputs.items()}, facts
+    return {f"input {name}": np.asarray(codes, np.int32) for name, codes in arrays.items()}, facts
 
 
 def _result(plan: Plan, folder: Path, number: int) -> RtlResult:

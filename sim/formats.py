@@ -94,7 +94,7 @@ def check_codes(codes: NDArray[np.integer], fmt: Format, what: str) -> None:
     InputError
         If a code lies outside the format; the message names the first one and its index.
     """
-    if not np.issubdtype(codes.dtype, np.integer):
+    if codes.dtype.kind not in "iu":
         raise TypeError(f"{what}: codes must be integers, not {codes.dtype}")
     if codes.size and (codes.min() < fmt.low or codes.max() > fmt.high):
         index = tuple(int(i) for i in np.argwhere((codes < fmt.low) | (codes > fmt.high))[0])

@@ -14,28 +14,38 @@ from sim.program import Program
 __all__ = ["check_inputs"]
 
 
-def check_inputs(program: Program, inputs: Mapping[str, NDArray[np.integer]]) -> int:
-    """Refuse `inputs` that are not codes of the inputs of `program`; the number of images N.
+def check_inputs(program: Program, inputs: Mapping[str, NDArray[np.integer]]) -> dict[str, NDArray[np.integer]]:
+    """Refuse `inputs` that are not codes of the inputs of `program`; the arrays, in the order of `program.inputs`.
+
+    The dict is the caller's own: whoever changes `inputs` later does not change what was checked.
 
     Raises
     ------
     InputError, TypeError
         As in `sim.simulate.simulate`.
     """
-    names = [tensor.name for tensor in program.inputs]
-    if set(inputs) != set(names):
-        raise InputError(f"inputs must be {_listed(names)}, not {_listed(sorted(inputs))}")
+    if not isinstance(inputs, Mapping):
+        raise TypeError(f"inputs must be a mapping of names to integer arrays, not {type(inputs).__name__}")
+    given, names = dict(inputs), [tensor.name for tensor in program.inputs]
+    if set(given) != set(names):
+        raise InputError(f"inputs must be {_listed(names)}, not {_listed(sorted(map(str, given)))}")
+    arrays: dict[str, NDArray[np.integer]] = {}
     images = -1
     for tensor in program.inputs:
-        shape = inputs[tensor.name].shape
+        what, codes = f"input '{tensor.name}'", given[tensor.name]
+        if not isinstance(codes, np.ndarray):
+            raise TypeError(f"{what} must be an integer array, not {type(codes).__name__}")
+        codes = np.asarray(codes)  # of a subclass, what it holds
+        shape = codes.shape
         if len(shape) != 4 or shape[1:] != tensor.shape:
             expected = ", ".join(map(str, tensor.shape))
-            raise InputError(f"input '{tensor.name}' must have shape (N, {expected}), not {shape}")
+            raise InputError(f"{what} must have shape (N, {expected}), not {shape}")
         if images not in (-1, shape[0]):
-            raise InputError(f"input '{tensor.name}' must have {images} images like the others, not {shape[0]}")
+            raise InputError(f"{what} must have {images} images like the others, not {shape[0]}")
         images = shape[0]
-        check_codes(inputs[tensor.name], tensor.format, f"input '{tensor.name}'")
-    return max(images, 0)
+        check_codes(codes, tensor.format, what)
+        arrays[tensor.name] = codes
+    return arrays
 
 
 def _listed(names: list[str]) -> str:

@@ -7,7 +7,8 @@ engine checks again. Records are part of this module for whoever uses `sim`; ins
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 from sim.checks import check_program
 from sim.errors import InputError
@@ -67,6 +68,10 @@ class Program:
 
     def __post_init__(self) -> None:
         check_program(self)
+
+    def __reduce__(self) -> tuple[type[Program], tuple[Any, ...]]:
+        """Pickled or copied, it is made anew, and so checked anew."""
+        return Program, tuple(getattr(self, item.name) for item in fields(self))
 
     def tensor(self, name: str) -> Tensor:
         """The tensor of that name."""

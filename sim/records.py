@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import assert_never
+from dataclasses import dataclass, field, fields
+from typing import Any, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -137,6 +137,10 @@ class Conv:
                 own = value.copy()
                 own.flags.writeable = False
                 object.__setattr__(self, name, own)
+
+    def __reduce__(self) -> tuple[type[Conv], tuple[Any, ...]]:
+        """Pickled or copied, it is made anew, so that its arrays stay unwritable."""
+        return Conv, tuple(getattr(self, item.name) for item in fields(self))
 
     @property
     def channels(self) -> int:

@@ -57,10 +57,11 @@ def simulate(program: Program, inputs: Mapping[str, NDArray[np.integer]]) -> dic
     >>> simulate(Program(tensors, (halve,)), {"a": np.array([[[[0, 3, 4, 15]]]])})["b"]
     array([[[[0, 2, 2, 3]]]], dtype=int32)
     """
-    images = check_inputs(program, inputs)
+    arrays = check_inputs(program, inputs)
+    images = len(arrays[program.inputs[0].name])
     codes = {tensor.name: np.empty((images, *tensor.shape), np.int32) for tensor in program.tensors}
-    for tensor in program.inputs:
-        codes[tensor.name][:] = inputs[tensor.name]
+    for name, array in arrays.items():
+        codes[name][:] = array
     for record in program.records:
         match record:
             case Conv():

@@ -25,7 +25,7 @@ from sim.kernels.library import library
 from sim.program import Program
 from sim.records import Conv, Load, Pool, Store, Tensor, writes
 
-__all__ = ["Network", "Worker"]
+__all__ = ["Network", "aligned_bytes"]
 
 Bytes = NDArray[np.uint8]
 Words = NDArray[np.int64]
@@ -136,26 +136,6 @@ class Network:
         """Bytes behind the arena that a kernel may read, though no result depends on them."""
         pixels = max(buffer.pixel_bytes for buffer in self.arena.all)
         return words.TILE_PIXELS * pixels + 4 * words.STEP_BYTES
-
-
-class Worker:
-    """Memory of one thread, borders filled, and the host's arrays that it works on."""
-
-    def __init__(self, network: Network) -> None:
-        self.network = network
-        self._bytes = aligned_bytes(network.arena_bytes)
-        for buffer in network.arena.all:
-            if buffer.geometry.fill:
-                self._bytes[buffer.start : buffer.start + buffer.bytes] = buffer.geometry.fill
-        self._held: Mapping[str, NDArray[np.generic]] = {}
-
-    def run(self, arrays: Mapping[str, NDArray[np.generic]], first: int, last: int) -> None:
-        """Images first .. last - 1 of `arrays`: uint8 inputs, int32 tensors that leave, all C contiguous."""
-        self._held = arrays
-        header = self._bytes[: 8 * (1 + len(self.network.slots))].view(np.int64)
-        for name, slot in self.network.slots.items():
-            header[slot] = arrays[name].ctypes.data
-        self.network.run(self._bytes.ctypes.data, first, last)
 
 
 def aligned_bytes(size: int) -> Bytes:

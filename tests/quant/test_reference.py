@@ -68,6 +68,18 @@ def test_wraps_modulo_the_accumulator() -> None:
     assert run_reference(program, {"a": codes})["b"].ravel().tolist() == [129540 % 1024 - 1024, 508, 1016 - 1024]
 
 
+def test_codes_may_lie_anyhow() -> None:
+    """Arrays that run backwards, are read only, big-endian or of 64 unsigned bits are those codes."""
+    conv = Conv("conv", "a", "b", np.ones((1, 1, 1, 1), np.int8), Format(2, "signed"), np.ones((1, 1), np.int8),
+                np.zeros(1, np.int64), np.zeros(1, np.int64), 0, 15)
+    program = Program(tuple(Tensor(name, 1, 2, (1,), Format(4, "unsigned")) for name in "ab"), (conv,))
+    codes = np.array([[[[3, 7]]]])
+    fixed = codes.copy()
+    fixed.flags.writeable = False
+    for array in (codes[..., ::-1].copy()[..., ::-1], fixed, codes.astype(">i2"), codes.astype(np.uint64)):
+        assert run_reference(program, {"a": array})["b"].tolist() == codes.tolist()
+
+
 @pytest.mark.parametrize(("inputs", "error", "text"), [
     ({"a": [[[[1, 2]]]]}, TypeError, "input 'a' must be an integer array, not list"),
     ({"a": np.array([[[[1.0, 2.0]]]])}, TypeError, "input 'a': codes must be integers, not float64"),

@@ -1,11 +1,15 @@
 """A Program as a graph: its inputs, outputs and names. Its rules are in test_checks."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
+from sim.engine.simulator import Simulator
 from sim.errors import InputError
 from sim.formats import Format
-from sim.program import Pool, Program, Tensor, reads, writes
+from sim.program import Conv, Pool, Program, Tensor, reads, writes
 from sim.simulate import simulate
 from sim.testing import random_machine, random_program
 
@@ -38,6 +42,34 @@ def test_a_program_without_records_is_legal() -> None:
     assert program.inputs == program.outputs == (only,)
     codes = simulate(program, {"x": np.ones((2, 1, 1, 1), np.int8)})
     assert codes["x"].tolist() == [[[[1]]], [[[1]]]]
+    assert Simulator(program).run({"x": np.ones((2, 1, 1, 1), np.int8)}) == {}
+
+
+def test_a_copy_is_a_program_like_it() -> None:
+    """Pickled, copied and deeply copied it computes the same, and nobody can write to its arrays."""
+    rng = np.random.default_rng(3)
+    program = random_program(rng, random_machine(rng))
+    inputs = {t.name: rng.integers(t.format.low, t.format.high + 1, (2, *t.shape)) for t in program.inputs}
+    right = simulate(program, inputs)
+    for again in (pickle.loads(pickle.dumps(program)), copy.copy(program), copy.deepcopy(program)):
+        for conv in again.convs:
+            arrays = [value for value in vars(conv).values() if isinstance(value, np.ndarray)]
+            assert len(arrays) == 5
+            assert not any(array.flags.writeable for array in arrays)
+        for name, codes in simulate(again, inputs).items():
+            np.testing.assert_array_equal(codes, right[name])
+
+
+def test_a_forged_copy_is_refused() -> None:
+    """What was pickled is checked again: a pickle whose shifts were changed is no Program."""
+    conv = Conv("conv", "x", "y", np.ones((1, 1, 1, 1), np.int8), Format(2, "signed"), np.ones((1, 1), np.int8),
+                np.full(1, 7), np.zeros(1, np.int64), 0, 1)
+    program = Program(tuple(Tensor(name, 1, 1, (1,), Format(1, "unsigned")) for name in "xy"), (conv,))
+    stored = pickle.dumps(program)
+    assert stored.count(np.full(1, 7).tobytes()) == 1
+    forged = stored.replace(np.full(1, 7).tobytes(), np.full(1, -7).tobytes())
+    with pytest.raises(InputError, match=r"^record 'conv': shift must be in 0\.\.43, not -7\.\.-7$"):
+        pickle.loads(forged)
 
 
 def test_a_program_without_inputs_is_refused() -> None:

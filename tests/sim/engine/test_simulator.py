@@ -219,11 +219,13 @@ def test_tensors_of_the_host_are_moved() -> None:
 
 
 def test_impossible_wishes_are_refused() -> None:
-    """Unknown tensors, layers, kernels and rungs, and no threads: one sentence each."""
+    """Unknown tensors, layers, kernels and rungs, no or endless threads: one sentence each."""
     program, inputs = single(5, 3, (4, 4), (3, 3), 1, 1, 1, (4, 7), "signed", False, False, 1)
     for wish, text in (
         ({"capture": ["z"]}, "no tensor named 'z'; there are x, y"),
-        ({"threads": 0}, "threads must be at least 1, not 0"),
+        ({"threads": 0}, "threads must be in 1..1024, not 0"),
+        ({"threads": 1025}, "threads must be in 1..1024, not 1025"),
+        ({"threads": 1.5}, "threads must be in 1..1024, not 1.5"),
         ({"isa": "mmx"}, f"isa must be one of {', '.join(ISAS)} on this CPU, not 'mmx'"),
         ({"kernels": {"c": "pool.lanes_64"}}, "no convolution named 'c' in the program"),
         ({"kernels": {"conv": "pool.lanes_64"}, "isa": "portable"},
