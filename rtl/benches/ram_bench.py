@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 import cocotb
+from cocotb.types import LogicArray
 
 from rtl.benches.unit import reset, step
 
@@ -35,3 +36,14 @@ async def reads_what_was_written(dut: Any) -> None:
         await step(dut, values)
         if held is not None:
             assert int(dut.rdata.value) == held, f"{values}: {int(dut.rdata.value):x} instead of {held:x}"
+
+
+@cocotb.test()
+async def undefined_masks_are_not_hidden(dut: Any) -> None:
+    """A granule whose mask bit is undefined holds undefined bits; its neighbours are written or kept as they must."""
+    await reset(dut, ("wen", "waddr", "wdata", "wmask", "ren", "raddr"))
+    await step(dut, {"wen": 1, "waddr": 3, "wdata": 0xABC, "wmask": 7})
+    dut.wmask.value = LogicArray("0X1")
+    await step(dut, {"wdata": 0x123})
+    await step(dut, {"wen": 0, "ren": 1, "raddr": 3})
+    assert str(dut.rdata.value) == f"{0xA:04b}XXXX{0x3:04b}"

@@ -1,7 +1,7 @@
 // One-read, one-write synchronous memory, read latency 1; `rdata` holds its value while `ren` is low.
 // TRANSPARENT = 1: reading the word that is being written gives the new one, else the old one.
 // A word is written in granules of GRANULE bits, each with its own mask bit. There are no initial contents.
-// This is the simulation model; put the foundry's or the FPGA's macro in its place.
+// Simulators run it, and FPGA tools infer block RAM from it; for a chip, put the foundry's macro in its place.
 module bitwright_ram #(
     parameter WIDTH = 8,
     parameter DEPTH = 16,
@@ -19,20 +19,21 @@ module bitwright_ram #(
     output reg [WIDTH-1:0] rdata
 );
     reg [WIDTH-1:0] mem [0:DEPTH-1];
-    wire [WIDTH-1:0] enabled;
+    integer granule;
 
-    genvar granule;
-    generate
-        for (granule = 0; granule < WIDTH / GRANULE; granule = granule + 1) begin : granules
-            assign enabled[granule*GRANULE +: GRANULE] = {GRANULE{wmask[granule]}};
-        end
-    endgenerate
-
+    // An undefined mask bit makes its granule undefined.
     always @(posedge clk) begin
-        if (wen) mem[waddr] <= (mem[waddr] & ~enabled) | (wdata & enabled);
+        if (wen)
+            for (granule = 0; granule < WIDTH / GRANULE; granule = granule + 1)
+                if (wmask[granule] !== 1'b0)
+                    mem[waddr][granule*GRANULE +: GRANULE]
+                        <= wmask[granule] ? wdata[granule*GRANULE +: GRANULE] : {GRANULE{1'bx}};
         if (ren) begin
-            if (TRANSPARENT != 0 && wen && waddr == raddr) rdata <= (mem[raddr] & ~enabled) | (wdata & enabled);
-            else rdata <= mem[raddr];
+            rdata <= mem[raddr];
+            for (granule = 0; granule < WIDTH / GRANULE; granule = granule + 1)
+                if (TRANSPARENT != 0 && wen && waddr == raddr && wmask[granule] !== 1'b0)
+                    rdata[granule*GRANULE +: GRANULE]
+                        <= wmask[granule] ? wdata[granule*GRANULE +: GRANULE] : {GRANULE{1'bx}};
         end
     end
 endmodule
