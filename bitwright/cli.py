@@ -1,13 +1,15 @@
-"""The command line: results on stdout, messages on stderr; exit 0 done, 1 failed or mismatch, 2 misuse."""
+"""The command line: results on stdout, messages on stderr; exit 0 done, 1 failed or mismatch, 2 misuse, 130 Ctrl-C."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from bitwright.console import message
+from bitwright.arguments import decimal, file_argument, integer, path_option
+from bitwright.console import finish, message, prepare
 from sim.errors import EngineError, InputError
 
 __all__ = ["main"]
@@ -16,26 +18,33 @@ app = typer.Typer(
     help="Quantize, simulate, verify and cost low-bit networks on a shift-and-accumulate accelerator.",
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
-ProgramFile = Annotated[Path, typer.Argument(help="A Program, *.safetensors.")]
+MOST_COUNT, MOST_WORKERS, MOST_RATE, MOST_SEED = 10**9, 1024, 1e6, 2**32 - 1
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells give it."""
+OUT_OF_MEMORY = "can't allocate memory"
+"""In what torch says where it runs out; the exception is a RuntimeError like any other."""
+FAILURES = InputError, EngineError, OSError, MemoryError, OverflowError, RecursionError, UnicodeError
+
+ProgramFile = Annotated[Path, file_argument("A Program, *.safetensors.")]
 MachineName = Annotated[
     str, typer.Option("--machine", "-m", help="A built-in machine (tiny, edge, large) or a YAML file.")]
 TechnologyName = Annotated[
     str | None, typer.Option("--technology", help="A built-in technology or a YAML file; default: the machine's.")]
 InputFile = Annotated[
-    Path | None, typer.Option("--input", "-i", help="Input codes, .npz or .npy, (N, C, H, W); default: random.")]
-Images = Annotated[int, typer.Option("--images", "-n", min=1, help="How many images to run.")]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
+    Path | None, path_option("Input codes, .npz or .npy, (N, C, H, W); default: random.", "--input", "-i")]
+Images = Annotated[int, integer(1, MOST_COUNT, "How many images to run.", "--images", "-n")]
+Seed = Annotated[int, integer(0, MOST_SEED, "Seed of everything random.", "--seed")]
 NetworkName = Annotated[str, typer.Argument(help="Its name: resnet8, resnet18, mobilenet_v2, ...; see the docs.")]
 DataName = Annotated[str, typer.Option("--data", "-d", help="glyphs, digits, or a folder with train/ and val/.")]
-FirstLastBits = Annotated[int, typer.Option(help="Bits of the first and the last layer.")]
+FirstLastBits = Annotated[int, integer(1, 8, "Bits of the first and the last layer.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")] = Path("demo-out"),
+    out: Annotated[Path, path_option("Folder for the results.", "--out", "-o")] = Path("demo-out"),
     machine: MachineName = "tiny",
-    images: Annotated[int, typer.Option("--images", "-n", min=1, help="Images to run on the RTL.")] = 1,
+    images: Annotated[int, integer(1, MOST_COUNT, "Images to run on the RTL.", "--images", "-n")] = 1,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -52,9 +61,9 @@ def simulate(
     input_file: InputFile = None,
     images: Images = 1,
     seed: Seed = 0,
-    threads: Annotated[int, typer.Option("--threads", "-t", min=1, help="Images are shared among them.")] = 1,
+    threads: Annotated[int, integer(1, MOST_WORKERS, "Images are shared among them.", "--threads", "-t")] = 1,
     trace: Annotated[bool, typer.Option("--trace", help="Show how often bits are 1, and change.")] = False,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the codes of every tensor, .npz.")] = None,
+    out: Annotated[Path | None, path_option("Write the codes of every tensor, .npz.", "--out", "-o")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run a Program in the bit-exact simulator."""
@@ -73,7 +82,7 @@ def warmup(as_json: AsJson = False) -> None:
 
 @app.command()
 def verify(
-    program: Annotated[Path | None, typer.Argument(help="A Program, *.safetensors.")] = None,
+    program: Annotated[Path | None, file_argument("A Program, *.safetensors.")] = None,
     machine: MachineName = "tiny",
     input_file: InputFile = None,
     images: Images = 1,
@@ -81,11 +90,11 @@ def verify(
     simulator: Annotated[
         Literal["auto", "icarus", "verilator"],
         typer.Option(help="icarus starts at once, verilator is faster; auto: what will be done first.")] = "auto",
-    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Simulator processes that share the images.")] = 1,
-    waves: Annotated[Path | None, typer.Option(help="Write the waveforms of the RTL, FST (Icarus Verilog).")] = None,
-    random: Annotated[int | None, typer.Option(min=1, help="Instead of a Program: this many random ones.")] = None,
+    jobs: Annotated[int, integer(1, MOST_WORKERS, "Simulator processes that share the images.", "--jobs", "-j")] = 1,
+    waves: Annotated[Path | None, path_option("Write the waveforms of the RTL, FST (Icarus Verilog).")] = None,
+    random: Annotated[int | None, integer(1, MOST_COUNT, "Instead of a Program: this many random ones.")] = None,
     coverage: Annotated[bool, typer.Option("--coverage", help="Name the situations no random Program met.")] = False,
-    keep: Annotated[Path, typer.Option(help="Where a random Program that fails is kept.")] = Path("failures"),
+    keep: Annotated[Path, path_option("Where a random Program that fails is kept.")] = Path("failures"),
     as_json: AsJson = False,
 ) -> None:
     """Run a Program in torch, in the simulator and on the RTL; compare every code, cycle and event.
@@ -121,7 +130,7 @@ def estimate(
 def allocate(
     program: ProgramFile,
     sensitivities: Annotated[
-        Path, typer.Option("--sensitivities", "-s", help="JSON: expected loss of each layer at each width.")],
+        Path, path_option("JSON: expected loss of each layer at each width.", "--sensitivities", "-s")],
     budget: Annotated[
         list[str], typer.Option("--budget", "-b", help="NAME=LIMIT; latency_cycles, energy_pj, weight_bytes, "
                                 "peak_activation_bytes, bops, mean_weight_bits or mean_activation_bits.")],
@@ -141,19 +150,19 @@ def allocate(
 @app.command()
 def train(
     network: NetworkName,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for checkpoints and results.")],
+    out: Annotated[Path, path_option("Folder for checkpoints and results.", "--out", "-o")],
     data: DataName = "glyphs",
     scheme: Annotated[Literal["float", "qil", "lsq"], typer.Option(help="Which quantizers learn.")] = "float",
     bits: Annotated[list[str] | None, typer.Option(
         "--bits", "-b", help="Bits W/A of weights and activations; several: one after another. Default: 4/4.")] = None,
-    weights: Annotated[Path | None, typer.Option(help="Of the float network, *.safetensors.")] = None,
+    weights: Annotated[Path | None, path_option("Of the float network, *.safetensors.")] = None,
     first_last_bits: FirstLastBits = 8,
-    epochs: Annotated[int, typer.Option(help="For each width.")] = 12,
-    batch: Annotated[int, typer.Option(help="Images in a batch, of all processes together.")] = 128,
-    rate: Annotated[float | None, typer.Option(help="Largest learning rate; default: 0.1, quantized 0.05.")] = None,
-    interval_rate: Annotated[float, typer.Option(help="Factor on the rate of the quantizers' parameters.")] = 1.0,
+    epochs: Annotated[int, integer(1, MOST_COUNT, "For each width.")] = 12,
+    batch: Annotated[int, integer(1, MOST_COUNT, "Images in a batch, of all processes together.")] = 128,
+    rate: Annotated[float | None, decimal(0, MOST_RATE, "Largest learning rate; default: 0.1, quantized 0.05.")] = None,
+    interval_rate: Annotated[float, decimal(0, MOST_RATE, "Factor on the rate of the quantizers' parameters.")] = 1.0,
     quantizers_only: Annotated[bool, typer.Option("--quantizers-only", help="Weights stay as they are.")] = False,
-    distillation: Annotated[float, typer.Option(help="Share of the loss that the float network teaches.")] = 0.0,
+    distillation: Annotated[float, decimal(0, 1, "Share of the loss that the float network teaches.")] = 0.0,
     half: Annotated[bool, typer.Option("--half", help="Convolutions in bfloat16.")] = False,
     machine: MachineName = "edge",
     seed: Seed = 0,
@@ -170,14 +179,14 @@ def train(
 @app.command()
 def quantize(
     network: NetworkName,
-    weights: Annotated[Path, typer.Argument(help="Weights of the float network, *.safetensors.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")],
+    weights: Annotated[Path, file_argument("Weights of the float network, *.safetensors.")],
+    out: Annotated[Path, path_option("Folder for the results.", "--out", "-o")],
     data: DataName = "glyphs",
     scheme: Annotated[Literal["power_of_two", "uniform"], typer.Option(help="Steps 2^k, or any.")] = "power_of_two",
     bits: Annotated[str, typer.Option("--bits", "-b", help="Bits W/A of weights and activations.")] = "4/4",
     first_last_bits: FirstLastBits = 8,
-    iterations: Annotated[int, typer.Option(min=0, help="Of reconstruction, for each unit; 0: none.")] = 1000,
-    rate: Annotated[float, typer.Option(help="Learning rate of the rounding.")] = 0.03,
+    iterations: Annotated[int, integer(0, 10**9, "Of reconstruction, for each unit; 0: none.")] = 1000,
+    rate: Annotated[float, decimal(0, MOST_RATE, "Learning rate of the rounding.")] = 0.03,
     fixed_exponents: Annotated[bool, typer.Option("--fixed-exponents", help="Steps stay as fitted.")] = False,
     machine: MachineName = "edge",
     seed: Seed = 0,
@@ -194,7 +203,7 @@ def quantize(
 
 @app.command()
 def generate(
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the Verilog.")],
+    out: Annotated[Path, path_option("Folder for the Verilog.", "--out", "-o")],
     machine: MachineName = "edge",
     as_json: AsJson = False,
 ) -> None:
@@ -216,7 +225,7 @@ def doctor(as_json: AsJson = False) -> None:
 @app.command()
 def assemble(
     program: ProgramFile,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the files.")],
+    out: Annotated[Path, path_option("Folder for the files.", "--out", "-o")],
     machine: MachineName = "edge",
     as_json: AsJson = False,
 ) -> None:
@@ -228,7 +237,7 @@ def assemble(
 
 @app.command()
 def disasm(
-    image: Annotated[Path, typer.Argument(help="A program image, program.bin of 'assemble'.")],
+    image: Annotated[Path, file_argument("A program image, program.bin of 'assemble'.")],
     machine: MachineName = "edge",
     as_json: AsJson = False,
 ) -> None:
@@ -240,11 +249,50 @@ def disasm(
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; the exit status is returned, never raised."""
+    prepare()
+    try:
+        status = _run(argv)
+        finish()
+        return status
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except KeyboardInterrupt:
+        status, text = INTERRUPTED, "interrupted"
+    except FAILURES as error:
+        status, text = 1, _said(error)
+    except RuntimeError as error:
+        if OUT_OF_MEMORY not in str(error):
+            raise
+        status, text = 1, f"not enough memory: {error}"
+    message(f"bitwright: {text}")
+    return status
+
+
+def _run(argv: list[str] | None) -> int:
+    """What typer makes of the words; KeyboardInterrupt comes back out of its exit status."""
+    if sys.stdout is None:
+        raise InputError("stdout is closed: the result would be lost")
     try:
         app(args=argv, prog_name="bitwright")
     except SystemExit as end:
-        return end.code if isinstance(end.code, int) else int(end.code is not None)
-    except (InputError, EngineError, OSError) as error:
-        message(f"bitwright: {error}")
-        return 1
+        if end.code == INTERRUPTED:
+            raise KeyboardInterrupt from None
+        raise
     return 0
+
+
+def _said(error: BaseException) -> str:
+    """A failure as a sentence."""
+    match error:
+        case OSError(filename=str(name), strerror=str(reason)):
+            return f"'{name}': {reason}"
+        case OSError(strerror=str(reason)):
+            return reason
+        case MemoryError():
+            return f"not enough memory: {error}" if str(error) else "not enough memory"
+        case OverflowError():
+            return f"a number is too large: {error}"
+        case RecursionError():
+            return f"something is nested too deeply: {error}"
+        case _:
+            return str(error)

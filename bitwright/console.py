@@ -1,11 +1,17 @@
-"""Results on stdout, messages and progress on stderr."""
+"""Results on stdout, messages and progress on stderr; this is the one place where text reaches a terminal.
+
+Names come from files: they are shown as they are, never as markup, and with escapes for all that is not printable.
+"""
 
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, is_dataclass
+from io import TextIOWrapper
 from typing import Any
 
 import numpy as np
@@ -13,13 +19,31 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
-__all__ = ["Report", "Steps", "message", "show", "steps", "to_json"]
+from sim.errors import InputError
+
+__all__ = ["Report", "Steps", "finish", "message", "prepare", "show", "steps", "to_json"]
 
 MAX_WIDTH = 1000
 """A table is never cut: it may be wider than the terminal, up to this [characters]."""
 
 _messages = Console(stderr=True, highlight=False)
+
+
+def prepare() -> None:
+    """Make the standard streams take any text, and keep files from getting their numbers where they are closed.
+
+    A letter that the encoding of a stream lacks is written as an escape.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 class Report:
@@ -32,13 +56,18 @@ class Report:
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """Add a table; numbers are set flush right."""
-        table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
+        table = Table(title=Text(_printable(title)), title_justify="left", title_style="bold", box=SIMPLE_HEAD)
         for index, column in enumerate(columns):
             numeric = all(isinstance(row[index], int | float) for row in rows)
-            table.add_column(column, justify="right" if numeric else "left", no_wrap=True)
+            table.add_column(Text(column), justify="right" if numeric else "left", no_wrap=True)
         for row in rows:
-            table.add_row(*(_cell(value) for value in row))
+            table.add_row(*(Text(_printable(_cell(value))) for value in row))
         self.tables.append(table)
+
+
+def _printable(text: str) -> str:
+    """`text` with escapes for what a terminal does not show as it is."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 def _cell(value: object) -> str:
@@ -48,7 +77,38 @@ def _cell(value: object) -> str:
 
 
 def show(report: Report, as_json: bool) -> None:
-    """Print a report on stdout."""
+    """Print a report on stdout; errors as for `finish`."""
+    with _writing():
+        _print(report, as_json)
+
+
+def finish() -> None:
+    """Write what stdout holds back.
+
+    Raises
+    ------
+    InputError
+        If stdout cannot be written: the result is lost.
+    SystemExit
+        With status 1 and no word if whoever reads stdout has gone, as `head` does when it has enough.
+    """
+    with _writing():
+        pass
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    try:
+        yield
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is held back would fail again at the end
+        if isinstance(error, BrokenPipeError):
+            raise SystemExit(1) from None
+        raise InputError(f"cannot write the result to stdout: {error.strerror}") from error
+
+
+def _print(report: Report, as_json: bool) -> None:
     if as_json:
         print(to_json(report.data))
         return
@@ -56,7 +116,7 @@ def show(report: Report, as_json: bool) -> None:
         needed = Console(width=MAX_WIDTH).measure(table).maximum
         Console(highlight=False, width=max(needed, Console().width)).print(table)
     for line in report.lines:
-        print(line)
+        print(_printable(line))
 
 
 def to_json(data: object) -> str:
@@ -75,8 +135,9 @@ def _plain(value: Any) -> object:
 
 
 def message(text: str) -> None:
-    """A line for people on stderr."""
-    _messages.print(text, markup=False, soft_wrap=True)
+    """A line for people on stderr; a stderr that cannot be written loses it, nothing else."""
+    with suppress(OSError):
+        _messages.print(Text(_printable(text)), soft_wrap=True)
 
 
 class Steps:
@@ -88,11 +149,11 @@ class Steps:
 
     def note(self, text: str) -> None:
         """What is being done now."""
-        self._bars.update(self._task, note=text)
+        self._bars.update(self._task, note=_printable(text))
 
     def done(self, text: str) -> None:
         """A step is finished."""
-        self._bars.update(self._task, advance=1, note=text)
+        self._bars.update(self._task, advance=1, note=_printable(text))
         if not self._live:
             message(text)
 
@@ -100,7 +161,7 @@ class Steps:
 @contextmanager
 def steps(title: str, total: int) -> Iterator[Steps]:
     """Show the progress of `total` steps while the block runs."""
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[note]}"),
-               TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=24),
+               TextColumn("{task.fields[note]}", markup=False), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=_messages, disable=not _messages.is_terminal) as bars:
         yield Steps(bars, title, total)

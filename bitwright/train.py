@@ -73,7 +73,8 @@ class Training:
     def recipe(self) -> Recipe:
         """How to train, for each width."""
         quantized = self.scheme != "float"
-        rate = self.rate or (QUANTIZED_RATE if quantized else FLOAT_RATE)
+        usual = QUANTIZED_RATE if quantized else FLOAT_RATE
+        rate = usual if self.rate is None else self.rate
         return Recipe(self.epochs, self.batch, rate, QUANTIZED_DECAY if quantized else FLOAT_DECAY, seed=self.seed,
                       interval_rate=self.interval_rate, quantizers_only=self.quantizers_only,
                       distillation=self.distillation)
