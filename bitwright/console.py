@@ -21,6 +21,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 from rich.text import Text
 
+from sim.bounds import printable
 from sim.errors import InputError
 
 __all__ = ["Report", "Steps", "finish", "message", "prepare", "show", "steps", "to_json"]
@@ -51,23 +52,18 @@ class Report:
 
     def __init__(self, data: object) -> None:
         self.data = data
-        self.tables: list[Table] = []
+        self.tables: list[tuple[str, Table]] = []
         self.lines: list[str] = []
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """Add a table; numbers are set flush right."""
-        table = Table(title=Text(_printable(title)), title_justify="left", title_style="bold", box=SIMPLE_HEAD)
+        table = Table(box=SIMPLE_HEAD)
         for index, column in enumerate(columns):
             numeric = all(isinstance(row[index], int | float) for row in rows)
-            table.add_column(Text(column), justify="right" if numeric else "left", no_wrap=True)
+            table.add_column(Text(printable(column)), justify="right" if numeric else "left", no_wrap=True)
         for row in rows:
-            table.add_row(*(Text(_printable(_cell(value))) for value in row))
-        self.tables.append(table)
-
-
-def _printable(text: str) -> str:
-    """`text` with escapes for what a terminal does not show as it is."""
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+            table.add_row(*(Text(printable(_cell(value))) for value in row))
+        self.tables.append((printable(title), table))
 
 
 def _cell(value: object) -> str:
@@ -112,11 +108,13 @@ def _print(report: Report, as_json: bool) -> None:
     if as_json:
         print(to_json(report.data))
         return
-    for table in report.tables:
+    for title, table in report.tables:
         needed = Console(width=MAX_WIDTH).measure(table).maximum
-        Console(highlight=False, width=max(needed, Console().width)).print(table)
+        wide = Console(highlight=False, width=max(needed, Console().width))
+        wide.print(Text(title, style="bold"), soft_wrap=True)
+        wide.print(table)
     for line in report.lines:
-        print(_printable(line))
+        print(printable(line))
 
 
 def to_json(data: object) -> str:
@@ -137,7 +135,7 @@ def _plain(value: Any) -> object:
 def message(text: str) -> None:
     """A line for people on stderr; a stderr that cannot be written loses it, nothing else."""
     with suppress(OSError):
-        _messages.print(Text(_printable(text)), soft_wrap=True)
+        _messages.print(Text(printable(text)), soft_wrap=True)
 
 
 class Steps:
@@ -145,15 +143,15 @@ class Steps:
 
     def __init__(self, bars: Progress, title: str, total: int) -> None:
         self._bars, self._live = bars, _messages.is_terminal
-        self._task = bars.add_task(title, total=total, note="")
+        self._task = bars.add_task(printable(title), total=total, note="")
 
     def note(self, text: str) -> None:
         """What is being done now."""
-        self._bars.update(self._task, note=_printable(text))
+        self._bars.update(self._task, note=printable(text))
 
     def done(self, text: str) -> None:
         """A step is finished."""
-        self._bars.update(self._task, advance=1, note=_printable(text))
+        self._bars.update(self._task, advance=1, note=printable(text))
         if not self._live:
             message(text)
 
@@ -161,7 +159,7 @@ class Steps:
 @contextmanager
 def steps(title: str, total: int) -> Iterator[Steps]:
     """Show the progress of `total` steps while the block runs."""
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=24),
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(bar_width=24),
                TextColumn("{task.fields[note]}", markup=False), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=_messages, disable=not _messages.is_terminal) as bars:
         yield Steps(bars, title, total)

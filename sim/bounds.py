@@ -7,7 +7,8 @@ from pathlib import Path
 
 from sim.errors import InputError
 
-__all__ = ["MAX_CODES", "MAX_EXTENT", "MAX_NAME", "check_name", "check_range", "name_fault", "shown", "shown_path"]
+__all__ = ["MAX_CODES", "MAX_EXTENT", "MAX_NAME", "check_name", "check_range", "name_fault", "printable", "shown",
+           "shown_path"]
 
 MAX_NAME = 200
 """Longest name [characters]."""
@@ -20,6 +21,15 @@ SHOWN_LETTERS = 80
 SHOWN_PATH_LETTERS = 1000
 SHOWN_ITEMS = 8
 SHOWN_BITS = 128
+
+
+def printable(text: str) -> str:
+    r"""`text` with escapes for what a terminal would not show as it is.
+
+    >>> printable("größe\x1b[2J\u202e\n")
+    'größe\\x1b[2J\\u202e\\n'
+    """
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 def shown(value: object) -> str:
@@ -38,8 +48,8 @@ def shown(value: object) -> str:
         case _:
             text = str(value)
     if len(text) > SHOWN_LETTERS:
-        return f"{_printable(text[:SHOWN_LETTERS])}... ({len(text)} characters)"
-    return _printable(text)
+        return f"{printable(text[:SHOWN_LETTERS])}... ({len(text)} characters)"
+    return printable(text)
 
 
 def shown_path(path: str | Path) -> str:
@@ -50,8 +60,8 @@ def shown_path(path: str | Path) -> str:
     """
     text = str(path)
     if len(text) > SHOWN_PATH_LETTERS:
-        return f"{_printable(text[:SHOWN_LETTERS])}... ({len(text)} characters)"
-    return _printable(text)
+        return f"{printable(text[:SHOWN_LETTERS])}... ({len(text)} characters)"
+    return printable(text)
 
 
 def name_fault(name: str) -> str | None:
@@ -112,8 +122,3 @@ def _shown_items(items: Sequence[object]) -> str:
         texts.append(f"... ({len(items)} in all)")
     comma = "," if isinstance(items, tuple) and len(items) == 1 else ""
     return f"{opening}{', '.join(texts)}{comma}{closing}"
-
-
-def _printable(text: str) -> str:
-    """`text` with escapes for what a terminal would not show as it is."""
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
