@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
 
 from cocotb_tools.check_results import get_results
-from cocotb_tools.runner import get_runner
 
+from rtl.engines.environment import bench_environment
 from rtl.ram import RAM_MODEL
+from sim.atomic import atomic_write
 from sim.cache import made
 from sim.errors import EngineError, InputError
 
@@ -22,7 +25,9 @@ Progress = Callable[[str], None]
 
 LOG_LINES = 40
 """Lines of a failed run's log that its exception shows."""
-BUILD_LOG = "build.log"
+BUILD_LOG, RUN_LOG = "build.log", "run.log"
+WAVES = "waves.fst"
+"""In the folder of a run: simulators do not take every letter in a path."""
 
 
 class SimulationError(EngineError):
@@ -39,7 +44,7 @@ class Engine(ABC):
     Attributes
     ----------
     name : str
-        For users to choose it, and for cocotb.
+        For users to choose it, and for cocotb's library.
     title : str
         For messages.
     plusargs : tuple of str
@@ -105,33 +110,63 @@ class Engine(ABC):
                   waves: Path | None = None) -> None:
         """Run the cocotb module `bench` on the build in `place`, in `folder`.
 
+        Nothing of the user's environment reaches it but what says where things are (`rtl.engines.environment`).
+
         Parameters
         ----------
         waves : Path or None
-            Where to write all signals as FST.
+            Where to write all signals as FST, also those of a run that fails.
 
         Raises
         ------
         InputError
-            If the engine is not installed, or cannot write waveforms.
+            If the engine is not installed, writes no waveforms, or they cannot be written there.
         SimulationError
-            If a test of the bench fails or the simulator does; with the tail of the log.
+            If a test of the bench fails or the simulator does, with the tail of the log; if there are no waveforms.
         """
         self.require()
-        log, results = folder / "run.log", folder / "results.xml"
+        if waves is None:
+            self._run(place, top, bench, folder, environment, ())
+            return
+        arguments, failure, recorded = self.wave_arguments(WAVES), None, folder / WAVES
+        with atomic_write(waves) as stream:
+            try:
+                self._run(place, top, bench, folder, environment, arguments)
+            except SimulationError as error:
+                failure = error
+            if not (recorded.exists() and recorded.stat().st_size):
+                raise failure or SimulationError(f"{self.title} has written no waveforms\n{_tail(folder / RUN_LOG)}")
+            with recorded.open("rb") as file:
+                shutil.copyfileobj(file, stream)
+        if failure:
+            raise failure
+
+    def _run(self, place: Path, top: str, bench: str, folder: Path, environment: Mapping[str, str],
+             arguments: Sequence[str]) -> None:
+        log, results = folder / RUN_LOG, folder / "results.xml"
         with _failures(f"{bench} failed", log):
-            get_runner(self.name).test(
-                hdl_toplevel=top, hdl_toplevel_lang="verilog", test_module=bench, build_dir=place, test_dir=folder,
-                results_xml=str(results.resolve()), log_file=log,
-                plusargs=(*self.plusargs, *(self.wave_arguments(waves) if waves else ())), waves=waves is not None,
-                extra_env={"COCOTB_TRUST_INERTIAL_WRITES": "1", "COCOTB_ANSI_OUTPUT": "0",
-                           "COCOTB_REWRITE_ASSERTION_FILES": "*_bench.py", **environment})
+            variables = bench_environment(top, bench, results.resolve(), environment)
+            with log.open("w") as stream:
+                done = subprocess.run([*self.command(place, top), *self.plusargs, *arguments], cwd=folder,
+                                      env=variables, stdout=stream, stderr=subprocess.STDOUT, check=False)
             tests, failed = get_results(results)
         if failed or not tests:
             raise SimulationError(f"{bench}: {failed} of {tests} tests failed\n{_tail(log)}")
+        if done.returncode:
+            raise SimulationError(f"{bench}: {self.title} ended with status {done.returncode}\n{_tail(log)}")
 
-    def wave_arguments(self, waves: Path) -> tuple[str, ...]:
-        """Arguments of a run that writes waveforms."""
+    @abstractmethod
+    def command(self, place: Path, top: str) -> list[str]:
+        """What starts the build in `place`."""
+
+    def wave_arguments(self, waves: str) -> tuple[str, ...]:
+        """Arguments of a run that writes waveforms into a file of its folder.
+
+        Raises
+        ------
+        InputError
+            If the engine writes none.
+        """
         raise InputError(f"{self.title} writes no waveforms here; Icarus Verilog does")
 
 
@@ -142,10 +177,10 @@ def sources_of(source: Path) -> tuple[str, str]:
 
 @contextmanager
 def _failures(what: str, log: Path) -> Iterator[None]:
-    """Turn what tools and cocotb's runner raise, and its way out of the process, into a SimulationError."""
+    """Turn what tools raise into a SimulationError."""
     try:
         yield
-    except (SystemExit, RuntimeError, OSError) as error:
+    except (RuntimeError, OSError) as error:
         raise SimulationError(f"{what}\n{_tail(log)}") from error
 
 

@@ -8,7 +8,10 @@ from functools import cache
 from pathlib import Path
 from typing import ClassVar
 
+import cocotb_tools.config
+
 from rtl.engines.engine import BUILD_LOG, Engine, Progress
+from rtl.engines.environment import tool_environment
 from rtl.ram import RAM_MODEL
 
 __all__ = ["Icarus"]
@@ -46,12 +49,16 @@ class Icarus(Engine):
         command = ["iverilog", "-g2012", "-o", "sim.vvp", "-s", top, "-s", "bitwright_waves", "-f", "options.f",
                    str(RAM_MODEL), source.name, "waves.sv"]
         with (folder / BUILD_LOG).open("w") as log:
-            done = subprocess.run(command, cwd=folder, stdout=log, stderr=subprocess.STDOUT, check=False)
+            done = subprocess.run(command, cwd=folder, env=tool_environment(), stdout=log, stderr=subprocess.STDOUT,
+                                  check=False)
         if done.returncode:
             raise RuntimeError("iverilog failed")
 
-    def wave_arguments(self, waves: Path) -> tuple[str, ...]:
-        return f"+bitwright_waves={waves.resolve()}",
+    def command(self, place: Path, top: str) -> list[str]:
+        return ["vvp", "-m", cocotb_tools.config.lib_entry("vpi", self.name), str(place / "sim.vvp")]
+
+    def wave_arguments(self, waves: str) -> tuple[str, ...]:
+        return f"+bitwright_waves={waves}", "-fst"
 
 
 @cache

