@@ -109,6 +109,7 @@ def run_verify(path: Path, machine: str, input_file: Path | None, images: int, s
     """`bitwright verify`; True when everything is equal."""
     from bitwright.on_rtl import RtlOptions
     from bitwright.verify import verify
+    from bitwright.verify_report import verify_report
 
     program = load_program(path)
     planned = plan(program, load_machine(machine))
@@ -116,20 +117,9 @@ def run_verify(path: Path, machine: str, input_file: Path | None, images: int, s
     count = len(next(iter(inputs.values())))
     with steps("verify", 3) as progress:
         result = verify(path.name, planned, inputs, count, progress, RtlOptions(simulator, jobs, waves))
-    report = Report({"ok": result.ok, "mismatches": result.mismatches, "tensors_compared": result.tensors_compared,
-                     **vars(result)})
-    report.table("codes", ["engines", "tensors", "codes", "mismatches"],
-                 [[" = ".join(c.engines), c.tensors, c.codes, c.mismatches] for c in result.comparisons])
-    report.table("end of every record [cycles]", ["record", "predicted", "counted", "difference"],
-                 [[x.name, x.predicted, x.counted, x.counted - x.predicted] for x in result.layers])
-    differences = {name: max((counters[name] - right for counters in result.counted), key=abs)
-                   for name, right in result.predicted.items()}
-    report.table("counters of one image", ["counter", "predicted", "counted", "difference"],
-                 [[name, right, right + differences[name], differences[name]]
-                  for name, right in result.predicted.items()])
-    report.lines += [str(c.first) for c in result.comparisons if c.first]
-    report.lines += [f"RTL simulated by {result.simulator}",
-                     "equal bits, equal cycles" if result.ok else "NOT EQUAL"]
+    if waves is not None and result.failure is None:
+        message(f"wrote the waveforms to {waves}")
+    report = verify_report(result)
     show(report, as_json)
     return result.ok
 

@@ -8,16 +8,29 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from rtl.simulator import UNDEFINED
 from sim.program import Conv, Program, Store, writes
 
-__all__ = ["Comparison", "Divergence", "compare_codes"]
+__all__ = ["Comparison", "Divergence", "TensorComparison", "compare_codes"]
 
 Codes = Mapping[str, NDArray[np.int32]]
 
 
 @dataclass(frozen=True)
 class Divergence:
-    """The first code on which two engines differ, in execution order."""
+    """The first code on which two engines differ, in execution order.
+
+    Attributes
+    ----------
+    engines : (str, str)
+    tensor, record : str
+        The record is the one that writes this code, or `input`.
+    image, channel, y, x : int
+    plane : int or None
+        The lowest bit that differs; None if a value has undefined bits.
+    values : (int or None, int or None)
+        None for a code with undefined bits.
+    """
 
     engines: tuple[str, str]
     tensor: str
@@ -26,14 +39,36 @@ class Divergence:
     channel: int
     y: int
     x: int
-    plane: int
-    values: tuple[int, int]
+    plane: int | None
+    values: tuple[int | None, int | None]
 
     def __str__(self) -> str:
         first, second = self.engines
+        plane = "" if self.plane is None else f", plane {self.plane}"
+        values = " against ".join("undefined bits" if value is None else str(value) for value in self.values)
         return (f"{first} and {second} part at record '{self.record}', tensor '{self.tensor}', image {self.image}, "
-                f"channel {self.channel}, pixel ({self.y}, {self.x}), plane {self.plane}: "
-                f"{self.values[0]} against {self.values[1]}")
+                f"channel {self.channel}, pixel ({self.y}, {self.x}){plane}: {values}")
+
+
+@dataclass(frozen=True)
+class TensorComparison:
+    """Codes of one tensor in two engines.
+
+    Attributes
+    ----------
+    name : str
+    codes : int
+        Codes compared.
+    mismatches : int
+        Codes that differ.
+    undefined : int
+        Of these, codes with undefined bits.
+    """
+
+    name: str
+    codes: int
+    mismatches: int
+    undefined: int
 
 
 @dataclass(frozen=True)
@@ -48,7 +83,9 @@ class Comparison:
     codes : int
         Codes compared.
     mismatches : int
-        Codes that differ.
+        Codes that differ, those with undefined bits among them.
+    by_tensor : tuple of TensorComparison
+        In execution order.
     first : Divergence or None
     """
 
@@ -56,11 +93,14 @@ class Comparison:
     tensors: int
     codes: int
     mismatches: int
+    by_tensor: tuple[TensorComparison, ...]
     first: Divergence | None
 
 
 def compare_codes(program: Program, engines: tuple[str, str], left: Codes, right: Codes) -> Comparison:
     """Compare every tensor of two engines; each maps tensor names to codes of shape (N, C, H, W).
+
+    A code with undefined bits (`rtl.simulator.UNDEFINED`) equals none.
 
     Examples
     --------
@@ -73,23 +113,29 @@ def compare_codes(program: Program, engines: tuple[str, str], left: Codes, right
     """
     written = (writes(record) for record in program.records)
     order = [t.name for t in program.inputs] + list(dict.fromkeys(name for name in written if name is not None))
-    mismatches = codes = 0
-    first = None
+    found, first = [], None
     for name in order:
         a, b = left[name], right[name]
         if a.shape != b.shape:
             raise ValueError(f"tensor '{name}': {engines[0]} has shape {a.shape}, {engines[1]} {b.shape}")
-        different = a != b
-        codes += a.size
-        count = int(np.count_nonzero(different))
-        mismatches += count
-        if count and first is None:
-            image, channel, y, x = (int(i) for i in np.argwhere(different)[0])
-            values = int(a[image, channel, y, x]), int(b[image, channel, y, x])
-            changed = values[0] ^ values[1]
-            plane = (changed & -changed).bit_length() - 1
-            first = Divergence(engines, name, _writer(program, name, channel), image, channel, y, x, plane, values)
-    return Comparison(engines, len(order), codes, mismatches, first)
+        different = (a != b) | (a == UNDEFINED)
+        undefined = (a == UNDEFINED) | (b == UNDEFINED)
+        found.append(TensorComparison(name, a.size, int(np.count_nonzero(different)), int(np.count_nonzero(undefined))))
+        if first is None and different.any():
+            first = _divergence(program, engines, name, tuple(int(i) for i in np.argwhere(different)[0]), a, b)
+    return Comparison(engines, len(order), sum(one.codes for one in found), sum(one.mismatches for one in found),
+                      tuple(found), first)
+
+
+def _divergence(program: Program, engines: tuple[str, str], name: str, place: tuple[int, ...],
+                left: NDArray[np.int32], right: NDArray[np.int32]) -> Divergence:
+    """What differs at (image, channel, y, x)."""
+    image, channel, y, x = place
+    a, b = int(left[place]), int(right[place])
+    plane = None if UNDEFINED in (a, b) else ((a ^ b) & -(a ^ b)).bit_length() - 1
+    values = tuple(None if value == UNDEFINED else value for value in (a, b))
+    return Divergence(engines, name, _writer(program, name, channel), image, channel, y, x, plane,
+                      (values[0], values[1]))
 
 
 def _writer(program: Program, name: str, channel: int) -> str:

@@ -18,7 +18,7 @@ from sim.errors import InputError
 from sim.plan import Plan
 from sim.timing import timeline
 
-__all__ = ["AUTO", "DEFAULTS", "RtlOptions", "run_on_rtl"]
+__all__ = ["AUTO", "DEFAULTS", "RtlOptions", "chosen_engine", "run_on_rtl"]
 
 AUTO = "auto"
 
@@ -45,27 +45,14 @@ class RtlOptions:
 DEFAULTS = RtlOptions()
 
 
-def run_on_rtl(plan: Plan, inputs: Mapping[str, NDArray[np.integer]], options: RtlOptions,
-               note: Callable[[str], None]) -> tuple[Engine, RtlResult]:
-    """Run images on the RTL; `note` hears what is being done.
+def chosen_engine(plan: Plan, images: int, options: RtlOptions) -> Engine:
+    """The simulator for so many images.
 
     Raises
     ------
     InputError
-        If a simulator or option cannot be had, or the inputs do not fit.
-    SimulationError
-        If the simulation fails.
+        If a simulator or option cannot be had.
     """
-    images = max((len(codes) for codes in inputs.values()), default=0)
-    engine = _engine(plan, images, options)
-    note(f"building for {engine.title}")
-    place = build_machine(plan.machine, engine, note)
-    note(f"RTL in {engine.title}")
-    result = run_parallel(plan, inputs, options.jobs, engine=engine, place=place, waves=options.waves)
-    return engine, result
-
-
-def _engine(plan: Plan, images: int, options: RtlOptions) -> Engine:
     if options.waves and options.jobs > 1:
         raise InputError(f"waveforms come from one process, not {options.jobs}")
     if options.simulator != AUTO:
@@ -73,3 +60,20 @@ def _engine(plan: Plan, images: int, options: RtlOptions) -> Engine:
     if options.waves:
         return ICARUS
     return choose(plan.machine, machine_text(plan.machine), TOP, images * timeline(plan).total)
+
+
+def run_on_rtl(engine: Engine, plan: Plan, inputs: Mapping[str, NDArray[np.integer]], options: RtlOptions,
+               note: Callable[[str], None]) -> RtlResult:
+    """Run images on the RTL; `note` hears what is being done.
+
+    Raises
+    ------
+    InputError
+        If the simulator is not installed, waveforms cannot be had, or the inputs do not fit.
+    SimulationError
+        If the simulation fails.
+    """
+    note(f"building for {engine.title}")
+    place = build_machine(plan.machine, engine, note)
+    note(f"RTL in {engine.title}")
+    return run_parallel(plan, inputs, options.jobs, engine=engine, place=place, waves=options.waves)

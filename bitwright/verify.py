@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from bitwright.compare import Comparison, compare_codes
 from bitwright.console import Steps
-from bitwright.on_rtl import DEFAULTS, RtlOptions, run_on_rtl
+from bitwright.on_rtl import DEFAULTS, RtlOptions, chosen_engine, run_on_rtl
 from quant.reference import run_reference
+from rtl.engines import SimulationError
 from sim.events import events
 from sim.plan import Plan
 from sim.simulate import simulate
@@ -37,6 +38,8 @@ class Verification:
     ----------
     simulator : str
         The engine that ran the RTL.
+    failure : str or None
+        Why the RTL did not run to its end; then there is nothing else of it.
     comparisons : tuple of Comparison
         Torch against the simulator on all images, RTL against the simulator on the first ones.
     layers : tuple of LayerCycles
@@ -47,6 +50,7 @@ class Verification:
     """
 
     simulator: str
+    failure: str | None
     comparisons: tuple[Comparison, ...]
     layers: tuple[LayerCycles, ...]
     predicted: dict[str, int]
@@ -66,7 +70,8 @@ class Verification:
     def ok(self) -> bool:
         """Equal codes, equal cycles for every record, equal counters."""
         cycles = all(layer.predicted == layer.counted for layer in self.layers)
-        return not self.mismatches and cycles and all(counters == self.predicted for counters in self.counted)
+        counters = all(counters == self.predicted for counters in self.counted)
+        return self.failure is None and not self.mismatches and cycles and counters
 
 
 def predicted_counters(plan: Plan) -> dict[str, int]:
@@ -105,14 +110,17 @@ def verify(name: str, plan: Plan, inputs: Mapping[str, NDArray[np.integer]], rtl
     comparisons = [compare_codes(program, ("torch", "simulator"), run_reference(program, inputs), simulated)]
     progress.done(f"{name}: compared with torch")
     some = {name: codes[:rtl_images] for name, codes in inputs.items()}
-    engine, on_rtl = run_on_rtl(plan, some, options, lambda text: progress.note(f"{name}: {text}"))
+    engine, predicted = chosen_engine(plan, rtl_images, options), predicted_counters(plan)
+    try:
+        on_rtl = run_on_rtl(engine, plan, some, options, lambda text: progress.note(f"{name}: {text}"))
+    except SimulationError as error:
+        return Verification(engine.name, str(error), tuple(comparisons), (), predicted, ())
     comparisons.append(compare_codes(program, ("RTL", "simulator"), on_rtl.codes,
                                      {name: codes[:rtl_images] for name, codes in simulated.items()}))
     progress.done(f"{name}: compared with the RTL")
     counted = tuple({"total": int(ends.max()), **counters}
                     for ends, counters in zip(on_rtl.ends, on_rtl.counters, strict=True))
-    return Verification(engine.name, tuple(comparisons), _layer_cycles(plan, on_rtl.ends), predicted_counters(plan),
-                        counted)
+    return Verification(engine.name, None, tuple(comparisons), _layer_cycles(plan, on_rtl.ends), predicted, counted)
 
 
 def _layer_cycles(plan: Plan, ends: NDArray[np.int64]) -> tuple[LayerCycles, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from rtl.simulator import RtlResult
+from rtl.simulator import UNDEFINED, RtlResult
 from sim.events import EVENTS, events
 from sim.plan import Plan
 from sim.simulate import simulate
@@ -33,7 +33,7 @@ def differences(plan: Plan, inputs: Mapping[str, NDArray[np.integer]], result: R
         Whether the streams had gaps: these may move the cycles and what is waited for, nothing else.
     """
     codes, times = simulate(plan.program, inputs), timeline(plan)
-    found = [f"codes of {name}" for name in codes if not np.array_equal(codes[name], result.codes[name])]
+    found = [_codes(name, result.codes[name]) for name in codes if not np.array_equal(codes[name], result.codes[name])]
     per_record = events(plan)
     expected = {name: sum(record.get(name, 0) for record in per_record) for name in EVENTS}
     expected |= {"pairs": times.pairs}
@@ -44,3 +44,12 @@ def differences(plan: Plan, inputs: Mapping[str, NDArray[np.integer]], result: R
         found += [f"{name} {counters[name]} not {expected[name]}" for name in expected
                   if counters[name] != expected[name]]
     return found
+
+
+def _codes(name: str, found: NDArray[np.int32]) -> str:
+    """What a tensor that differs is called, with the first code that has an undefined bit."""
+    holes = np.argwhere(found == UNDEFINED)
+    if not len(holes):
+        return f"codes of {name}"
+    image, *place = (int(index) for index in holes[0])
+    return f"codes of {name}: undefined bits at (channel, y, x) = {tuple(place)} of image {image}"

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rtl.engines import ICARUS, Engine, Progress, SimulationError, cached_build
+from rtl.engines import ICARUS, Engine, Progress, cached_build
 from rtl.engines.builds import cached_text
 from rtl.geometry import Geometry
 from rtl.image import program_image
@@ -30,9 +30,12 @@ from sim.schedule import PoolSchedule
 from sim.timing import timeline
 from sim.transfers import TransferSchedule
 
-__all__ = ["RtlResult", "build_machine", "machine_text", "run", "run_all"]
+__all__ = ["UNDEFINED", "RtlResult", "build_machine", "machine_text", "run", "run_all"]
 
 Codes = NDArray[np.int32]
+
+UNDEFINED = int(np.iinfo(np.int32).min)
+"""Stands for a code of which the simulator does not know every bit: no tensor has such a code, so it equals none."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class RtlResult:
     Attributes
     ----------
     codes : dict of str to int32 array, shape (N, channels, height, width)
-        Every tensor.
+        Every tensor; `UNDEFINED` where a bit is neither 0 nor 1.
     ends : int64 array, shape (N, records)
         Cycle in which each record had ended; the largest is the cycle count.
     counters : tuple of dict
@@ -97,7 +100,7 @@ def run(plan: Plan, inputs: Mapping[str, NDArray[np.integer]], *, stall: float =
     InputError
         If the inputs do not fit, a number does not fit into the hardware's fields, or the engine is not installed.
     SimulationError
-        If the simulation fails, does not end, or leaves an undefined bit in a code.
+        If the simulation fails or does not end.
     """
     (result,) = run_all([(plan, inputs)], stall=stall, seed=seed, place=place, engine=engine, waves=waves)
     return result
@@ -149,7 +152,7 @@ def _cycle_limit(plan: Plan, stall: float) -> int:
 
 
 def _codes(tensor: Tensor, found: Mapping[str, NDArray[Any]], machine: Machine) -> Codes:
-    """Codes of a tensor on chip, or else in the host's memory; `x` is allowed where no code lies.
+    """Codes of a tensor on chip, or else in the host's memory; `x` does not matter where no code lies.
 
     On chip, words are characters, most significant lane first.
     """
@@ -163,11 +166,7 @@ def _codes(tensor: Tensor, found: Mapping[str, NDArray[Any]], machine: Machine) 
     else:
         codes = found.get(f"map {tensor.name}", np.zeros((0, *tensor.shape), np.int32))
         undefined = found.get(f"unknown {tensor.name}", np.zeros_like(codes))
-    holes = np.argwhere(undefined)
-    if len(holes):
-        place = ", ".join(str(index) for index in holes[0][1:])
-        raise SimulationError(f"tensor '{tensor.name}' holds undefined bits at (channel, y, x) = ({place})")
-    return codes.reshape(-1, *tensor.shape)
+    return np.where(undefined.astype(np.bool_), UNDEFINED, codes).astype(np.int32).reshape(-1, *tensor.shape)
 
 
 def _events(counters: Mapping[str, int], machine: Machine) -> dict[str, int]:

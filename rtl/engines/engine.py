@@ -139,7 +139,7 @@ class Engine(ABC):
             with recorded.open("rb") as file:
                 shutil.copyfileobj(file, stream)
         if failure:
-            raise failure
+            raise SimulationError(f"{failure}\nwaveforms up to there: {waves}") from failure
 
     def _run(self, place: Path, top: str, bench: str, folder: Path, environment: Mapping[str, str],
              arguments: Sequence[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bitwright.on_rtl import RtlOptions, run_on_rtl
+from bitwright.on_rtl import RtlOptions, chosen_engine, run_on_rtl
 from rtl.engines import ICARUS, VERILATOR
 from sim.errors import InputError
 from sim.machine import load_machine
@@ -26,7 +26,9 @@ def run(planned, images, **options):
     """Engine and what it was said to do; the codes are right."""
     notes = []
     inputs = corner_inputs(np.random.default_rng(2), planned.program, images)
-    engine, result = run_on_rtl(planned, inputs, RtlOptions(**options), notes.append)
+    wanted = RtlOptions(**options)
+    engine = chosen_engine(planned, images, wanted)
+    result = run_on_rtl(engine, planned, inputs, wanted, notes.append)
     for name, codes in simulate(planned.program, inputs).items():
         np.testing.assert_array_equal(codes, result.codes[name])
     return engine, notes
