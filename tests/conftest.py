@@ -1,7 +1,10 @@
-"""How hypothesis searches, and what the tests of the hardware have covered together."""
+"""How hypothesis searches, which tests train and how, and what the tests of the hardware have covered together."""
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,6 +19,16 @@ settings.register_profile("steady", deadline=None, derandomize=True)
 settings.register_profile("nightly", deadline=None, max_examples=1000)
 settings.load_profile("steady")
 
+THREADS = int(os.environ.get("OMP_NUM_THREADS", "1"))
+"""Of torch; `make portability` sets two."""
+SEED_SHIFT = int(os.environ.get("BITWRIGHT_TEST_SEED_SHIFT", "0"))
+"""Added to every seed of torch in tests that train, by `make portability`: their verdict is not a seed's luck."""
+
+THREADS = int(os.environ.get("OMP_NUM_THREADS", "1"))
+"""Of torch; `make portability` sets two."""
+SEED_SHIFT = int(os.environ.get("BITWRIGHT_TEST_SEED_SHIFT", "0"))
+"""Added to every seed of torch: `make portability` sees whether a verdict is a seed's luck."""
+
 COVERAGE = pytest.StashKey[Coverage]()
 SHOWN = 40
 """Missing bins that the summary names."""
@@ -28,6 +41,52 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[COVERAGE] = Coverage(GROUPS)
+    if SEED_SHIFT:
+        _shift_seeds()
+
+
+def _shift_seeds() -> None:
+    import torch
+
+    class ShiftedGenerator(torch.Generator):
+        def manual_seed(self, seed: int) -> torch.Generator:
+            return super().manual_seed(seed + SEED_SHIFT)
+
+    seed_all = torch.manual_seed
+    torch.manual_seed = lambda seed: seed_all(seed + SEED_SHIFT)
+    torch.Generator = ShiftedGenerator
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Let only tests that are marked `trains` train, or `make portability` would miss them."""
+    if "torch" not in sys.modules:
+        return (yield)
+    import torch
+    from torch.optim.optimizer import register_optimizer_step_pre_hook
+
+    torch.set_num_threads(THREADS)
+    if item.get_closest_marker("trains"):
+        return (yield)
+    hook = register_optimizer_step_pre_hook(_refuse_to_train)
+    try:
+        return (yield)
+    finally:
+        hook.remove()
+
+
+def _refuse_to_train(*_: object) -> None:
+    raise AssertionError("a test that trains must be marked so: @pytest.mark.trains")
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """For promises that hold on one thread of torch."""
+    import torch
+
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(THREADS)
 
 
 @pytest.fixture(scope="session")

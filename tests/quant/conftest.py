@@ -1,7 +1,8 @@
-"""One trained network and its two quantized versions, made once for all tests of this folder; a judge of lowering."""
+"""One trained network and its two quantized versions, the same on every machine; a judge of lowering."""
 
 from collections.abc import Callable
 from copy import deepcopy
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,16 +18,14 @@ from quant.lower import Lowered, lower
 from quant.networks import DigitsNet
 from quant.ptq.reconstruct import Reconstruction, reconstruct
 from quant.quantizers.base import ActivationQuantizer, along_channels
-from quant.training.loop import train
-from quant.training.norms import reestimate_norms
-from quant.training.recipe import Recipe
+from quant.training.checkpoint import load_weights
 from sim.cost_table import CostTable, cost_table
 from sim.machine import Machine, load_machine
 from sim.program import Program
 from sim.technology import load_technology
 
-torch.set_num_threads(1)
-
+WEIGHTS = Path(__file__).parent / "weights"
+"""Of networks that `train.py` there has trained."""
 
 Quantize = Callable[[nn.Module, Tensor, str, int], fx.GraphModule]
 
@@ -48,10 +47,9 @@ def splits() -> tuple[Split, Split]:
 
 
 @pytest.fixture(scope="session")
-def trained(splits: tuple[Split, Split]) -> nn.Module:
-    torch.manual_seed(0)
-    model = DigitsNet()
-    train(model, splits[0], Recipe(epochs=12))
+def trained() -> nn.Module:
+    model = DigitsNet().eval()
+    load_weights(model, WEIGHTS / "float.safetensors")
     return model
 
 
@@ -62,16 +60,15 @@ def float_net(trained: nn.Module) -> nn.Module:
 
 @pytest.fixture(scope="session")
 def trained_qil(trained: nn.Module, splits: tuple[Split, Split]) -> fx.GraphModule:
-    model = _as_digits(trained, splits[0].images, "qil", 4)
-    train(model, splits[0], Recipe(epochs=8, rate=0.03))
-    reestimate_norms(model, splits[0].images)
+    model = _as_digits(trained, splits[0].images[:64], "qil", 4)
+    load_weights(model, WEIGHTS / "qil.safetensors")
     return model
 
 
 @pytest.fixture(scope="session")
 def reconstructed(trained: nn.Module, splits: tuple[Split, Split]) -> fx.GraphModule:
     model = _as_digits(trained, splits[0].images, "power_of_two", 4)
-    reconstruct(model, trained, splits[0].first(1024).images, Reconstruction(iterations=200))
+    reconstruct(model, trained, splits[0].first(64).images, Reconstruction(iterations=20))
     return model
 
 

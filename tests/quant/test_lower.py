@@ -172,6 +172,7 @@ def test_digits_by_qil_layer_by_layer(trained_qil: nn.Module, splits: tuple[Spli
     assert all(np.array_equal(found[name], reference[name]) for name in found)
 
 
+@pytest.mark.trains
 def test_power_of_two_networks_need_one_shift(reconstructed: nn.Module, splits: tuple[Split, Split]) -> None:
     """With power-of-two steps and whole biases a multiplier is one power of two, and codes are the model's."""
     test = splits[1]
@@ -217,6 +218,7 @@ def test_layers_and_tensors_are_named_after_modules(trained_qil: nn.Module, spli
     assert program.tensor("x").format == DIGITS_FORMAT
 
 
+@pytest.mark.trains
 def test_output_keeps_the_order_of_the_logits(reconstructed: nn.Module, splits: tuple[Split, Split]) -> None:
     """All channels of the output share one scale: its codes predict what the real logits do, on every image."""
     test = splits[1]

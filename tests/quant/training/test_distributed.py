@@ -67,6 +67,7 @@ def test_batches_must_be_shared_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
         check_share(7)
 
 
+@pytest.mark.trains
 @pytest.mark.slow
 def test_two_processes_train_one_network(tmp_path: Path) -> None:
     """By torchrun over gloo: both end with the same parameters, which are those of one process but for rounding; only

@@ -1,0 +1,27 @@
+"""`make nightly`: everything that is too long for every change, in parts; within 8 hours on two cores."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from parts import PYTEST, Part, run_parts
+
+TESTS = (*PYTEST, "--hypothesis-profile=nightly")
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}
+PARTS = [
+    Part("lint", ("make", "lint")),
+    Part("docs", ("make", "docs")),
+    Part("tests-sim", (*TESTS, "tests/sim", "sim"), ONE_THREAD),
+    Part("tests-quant", (*TESTS, "tests/quant", "quant"), ONE_THREAD),
+    Part("tests-bitwright", (*TESTS, "tests/bitwright", "bitwright", "tests/scripts", *(
+        f"tests/test_{name}.py" for name in ("figures", "packaging", "readme"))), ONE_THREAD),
+    Part("tests-rtl", (*TESTS, "tests/rtl", "rtl", "--ignore=tests/rtl/formal", "--ignore=tests/rtl/mutation",
+                       "--coverage-goal=100"), ONE_THREAD),
+    Part("tests-proofs", (*TESTS, "tests/rtl/formal"), ONE_THREAD),
+    Part("tests-mutants", (*TESTS, "tests/rtl/mutation"), ONE_THREAD),
+    Part("portability", ("make", "portability")),
+]
+
+if __name__ == "__main__":
+    sys.exit(run_parts("Everything that is too long for every change.", PARTS, Path("nightly-out")))
