@@ -1,7 +1,8 @@
 """Folders of images, one for each class, as ImageNet is kept: `root/train/<class>/*.jpg`, `root/val/<class>/*.jpg`.
 
 Images are read when they are asked for. What is done to them is what published checkpoints were trained with
-(torchvision's ImageFolder, Resize, CenterCrop, RandomResizedCrop and Normalize), then the values become codes.
+(torchvision's ImageFolder, Resize, CenterCrop, RandomResizedCrop and Normalize), then the values become codes. Unlike
+there, images are upright as their EXIF data says, grey of 16 bits is scaled, and hidden files and folders are none.
 """
 
 from __future__ import annotations
@@ -22,16 +23,20 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from quant.data.pictures import EXTENSIONS, read_picture
 from quant.networks.realistic import IMAGE_EXPONENT, IMAGE_FORMAT
+from sim.bounds import shown_path
 from sim.errors import InputError
 from sim.formats import Format
 
-__all__ = ["EXTENSIONS", "FolderImages", "check_same_classes", "image_folder", "random_box"]
+__all__ = ["FolderImages", "check_same_classes", "image_folder", "random_box"]
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of the channels of ImageNet, for pixels of 0..1."""
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
-"""Endings of files that are images; others are passed over."""
+HIDDEN = ("__MACOSX", "@eaDir", "$RECYCLE.BIN")
+"""Folders that archivers and file servers leave behind, with copies of images; so are all that begin with a dot."""
+MOST_RESIZED = 1 << 22
+"""Largest image that is resized whole [pixels]: of a long strip only the middle is."""
 CROPPED_AREA, CROPPED_RATIO, CROP_TRIES = (0.08, 1.0), (3 / 4, 4 / 3), 10
 """Of random crops: share of the image's area, width over height, and how often a place is sought."""
 NAMED = 3
@@ -101,9 +106,13 @@ class FolderImages:
         width, height = image.size
         short = min(width, height)
         size = int(self.resize * width / short), int(self.resize * height / short)
-        image = image.resize(size, Image.Resampling.BILINEAR)
         left, top = (round((length - self.crop) / 2.0) for length in size)
-        return image.crop((left, top, left + self.crop, top + self.crop))
+        right, bottom = left + self.crop, top + self.crop
+        if size[0] * size[1] > MOST_RESIZED:
+            across, down = width / size[0], height / size[1]
+            return image.resize((self.crop, self.crop), Image.Resampling.BILINEAR,
+                                (left * across, top * down, right * across, bottom * down))
+        return image.resize(size, Image.Resampling.BILINEAR).crop((left, top, right, bottom))
 
     def _random(self, image: Image.Image, random: Random) -> Image.Image:
         image = image.crop(random_box(*image.size, random)).resize((self.crop, self.crop), Image.Resampling.BILINEAR)
@@ -124,17 +133,22 @@ def image_folder(root: str | Path, part: str, resize: int = 256, crop: int = 224
     Raises
     ------
     InputError
-        If there is no such folder, no folder of a class in it, a class has no image, or `crop` is out of range.
+        If there is no such folder, no folder of a class in it, a class has no image, `crop` is out of range, a folder
+        cannot be read, or what is called like an image is no file.
     """
     if not 1 <= crop <= resize:
         raise InputError(f"crop must be in 1..{resize}, the length that images are resized to, not {crop}")
     place = Path(root) / part
-    if not place.is_dir():
-        raise InputError(f"no folder {place}: images are kept as {place}/<class>/<image>.jpg")
-    classes = sorted(entry.name for entry in place.iterdir() if entry.is_dir())
+    kept = f"images are kept as {shown_path(place)}/<class>/<image>.jpg"
+    if not os.path.isdir(place):
+        raise InputError(f"no folder {shown_path(place)}: {kept}")
+    try:
+        classes = sorted(entry.name for entry in place.iterdir() if not _hidden(entry.name) and entry.is_dir())
+        found = [_files(place / name) for name in classes]
+    except OSError as error:
+        raise InputError(f"cannot read folder '{shown_path(error.filename)}': {error.strerror}") from None
     if not classes:
-        raise InputError(f"{place} has no folders: images are kept as {place}/<class>/<image>.jpg")
-    found = [_files(place / name) for name in classes]
+        raise InputError(f"{shown_path(place)} has no folders: {kept}")
     empty = [name for name, files in zip(classes, found, strict=True) if not files]
     if empty:
         raise InputError(f"{_named([str(place / name) for name in empty])}: no image, that is, no file with one of the "
@@ -170,19 +184,42 @@ def random_box(width: int, height: int, random: Random) -> tuple[int, int, int, 
     return left, top, left + wide, top + high
 
 
+def _hidden(name: str) -> bool:
+    return name.startswith(".") or name in HIDDEN
+
+
 def _files(folder: Path) -> list[str]:
-    """Paths of the images below `folder`; links are followed."""
-    return sorted(os.path.join(place, name) for place, _, names in os.walk(folder, followlinks=True)
-                  for name in names if name.lower().endswith(EXTENSIONS))
+    """Paths of the images below `folder`; links are followed, and a folder that is met again is passed over.
+
+    Raises
+    ------
+    InputError
+        If what is called like an image is no file: a link to nowhere, a pipe.
+    OSError
+        If a folder cannot be read.
+    """
+    found, met, pending = [], set(), [str(folder)]
+    while pending:
+        place = pending.pop()
+        status = os.stat(place)
+        if (status.st_dev, status.st_ino) in met:
+            continue
+        met.add((status.st_dev, status.st_ino))
+        with os.scandir(place) as entries:
+            shown = sorted((entry for entry in entries if not _hidden(entry.name)), key=lambda entry: entry.name)
+        for entry in shown:
+            if entry.is_dir():
+                pending.append(entry.path)
+            elif entry.name.lower().endswith(EXTENSIONS):
+                if not entry.is_file():
+                    raise InputError(f"image '{shown_path(entry.path)}' is not a regular file")
+                found.append(entry.path)
+    return sorted(found)
 
 
 def _pixels(file: str, change: Change) -> Pixels:
     """A changed image, uint8 of shape (height, width, 3)."""
-    try:
-        with Image.open(file) as image:
-            return np.asarray(change(image.convert("RGB")))
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        raise InputError(f"cannot read the image {file}: {error}") from error
+    return np.asarray(change(read_picture(file)))
 
 
 def _codes(pixels: Tensor) -> Tensor:
@@ -194,4 +231,4 @@ def _codes(pixels: Tensor) -> Tensor:
 
 
 def _named(names: list[str]) -> str:
-    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
+    return ", ".join(map(shown_path, names[:NAMED])) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from os.path import isdir
 from pathlib import Path
 
 from quant.data.digits import digits
@@ -10,6 +11,7 @@ from quant.data.folder import check_same_classes, image_folder
 from quant.data.glyphs import glyphs
 from quant.data.images import Images
 from quant.data.split import Split
+from sim.bounds import shown, shown_path
 from sim.errors import InputError
 
 __all__ = ["DATA", "DataSet", "load_data"]
@@ -18,6 +20,9 @@ DATA = ("digits", "glyphs")
 """Names of data sets that need no files."""
 DIGITS_VALIDATION = 200
 """Images of the digits' training split that are kept for validation."""
+
+MAX_SIZE = 4096
+"""Largest height and width of images of a folder [pixels]."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,7 @@ def load_data(name: str, *, size: int = 224, difficulty: float = 0.8, seed: int 
     ----------
     name : str
         One of DATA, or the path of a folder.
-    size : int
+    size : int, 1..4096
         Height and width of an image of a folder [pixels].
     difficulty, seed
         Of the glyphs (`quant.data.glyphs.glyphs`).
@@ -73,10 +78,11 @@ def load_data(name: str, *, size: int = 224, difficulty: float = 0.8, seed: int 
     if name == "glyphs":
         drawn = glyphs(difficulty=difficulty, seed=seed)
         return DataSet(drawn.train, drawn.validation, drawn.test, drawn.held_out, drawn.classes, 1, 32)
-    if size < 1:
-        raise InputError(f"size must be at least 1 pixel, not {size}")
-    if not Path(name).is_dir():
-        raise InputError(f"no data '{name}': give one of {', '.join(DATA)}, or a folder with train/ and val/")
+    if not 1 <= size <= MAX_SIZE:
+        raise InputError(f"size must be in 1..{MAX_SIZE} pixels, not {shown(size)}")
+    if not isdir(name):
+        raise InputError(f"no data '{shown_path(name)}': give one of {', '.join(DATA)}, or a folder with train/ and "
+                         "val/")
     return _folder(Path(name), size)
 
 

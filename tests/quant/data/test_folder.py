@@ -1,6 +1,9 @@
 """Folders of images."""
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from quant.data.folder import check_same_classes, image_folder, random_box
+from quant.data.folder import FolderImages, check_same_classes, image_folder, random_box
 from quant.data.images import Images
 from quant.data.registry import load_data
 from sim.errors import InputError
@@ -89,3 +92,121 @@ def test_a_folder_is_a_data_set(tmp_path: Path) -> None:
     assert (data.classes, data.channels, data.size) == (2, 3, 28)
     assert (len(data.train), len(data.validation), len(data.test), data.held_out) == (8, 4, 4, None)
     assert data.train.values(torch.tensor([1])).shape == (1, 3, 28, 28)
+
+
+MEASURE = """\
+import resource, sys
+import torch
+from quant.data.folder import image_folder
+data = image_folder(sys.argv[1], "train")
+data.values(torch.tensor([0]))
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+for index in range(1, len(data)):
+    data.values(torch.tensor([index]))
+    data.drawn(torch.tensor([index]), torch.Generator().manual_seed(0))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+def test_a_strip_takes_no_more_memory_than_its_pixels(tmp_path: Path) -> None:
+    """Of a long, thin image only what stays is enlarged: one of 92 bytes took a gigabyte."""
+    write(tmp_path, "train", 1, ("a",))
+    (tmp_path / "train" / "b").mkdir()
+    for width, height in ((4000, 1), (1, 4000), (65_000, 1), (3, 65_000)):
+        Image.new("RGB", (width, height)).save(tmp_path / "train" / "b" / f"{width}.png")
+    kib = subprocess.check_output([sys.executable, "-c", MEASURE, str(tmp_path)], text=True)
+    assert int(kib) < 64 << 10
+
+
+@pytest.mark.parametrize("size", [(900, 90), (90, 900), (300, 301)])
+def test_the_middle_of_a_strip_is_that_of_the_enlarged_whole(size: tuple[int, int],
+                                                             monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways to the same square differ by no more than the rounding of a level."""
+    pixels = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), np.uint8)
+    data = FolderImages((), torch.empty(0, dtype=torch.int64), (), 256, 224)
+    whole = np.asarray(data._middle(Image.fromarray(pixels))).astype(int)
+    monkeypatch.setattr("quant.data.folder.MOST_RESIZED", 0)
+    assert abs(np.asarray(data._middle(Image.fromarray(pixels))) - whole).max() <= 1
+
+
+HIDDEN_FOLDERS = [".ipynb_checkpoints", "__MACOSX", ".git", "@eaDir", "$RECYCLE.BIN"]
+
+
+@pytest.mark.parametrize("name", HIDDEN_FOLDERS)
+def test_hidden_folders_are_no_classes(tmp_path: Path, name: str) -> None:
+    """Copies of images that tools leave behind, beside the classes and in them, are passed over."""
+    write(tmp_path, "train", 2)
+    for place in (tmp_path / "train" / name, tmp_path / "train" / "cat" / name):
+        place.mkdir()
+        Image.new("RGB", (40, 30)).save(place / "0.png")
+    data = image_folder(tmp_path, "train", 24, 20)
+    assert (data.classes, data.labels.tolist()) == (("cat", "dog"), [0, 0, 1, 1])
+
+
+@pytest.mark.parametrize("name", ["._0.png", ".hidden.jpg", ".DS_Store", "Thumbs.db", "desktop.ini", "notes.txt"])
+def test_hidden_files_are_no_images(tmp_path: Path, name: str) -> None:
+    """What a system keeps beside images is passed over, in a class and beside the classes."""
+    write(tmp_path, "train", 2)
+    for place in (tmp_path / "train", tmp_path / "train" / "cat"):
+        (place / name).write_bytes(b"no image")
+    assert len(image_folder(tmp_path, "train", 24, 20)) == 4
+
+
+def test_endings_may_be_large_letters(tmp_path: Path) -> None:
+    """Cameras write .JPG and .PNG."""
+    write(tmp_path, "train", 1)
+    (tmp_path / "train" / "cat" / "0.png").rename(tmp_path / "train" / "cat" / "0.PnG")
+    assert len(image_folder(tmp_path, "train", 24, 20)) == 2
+
+
+def test_links_that_lead_back_end(tmp_path: Path) -> None:
+    """Each folder is read once, however often links lead to it; a link to another place is followed."""
+    write(tmp_path, "train", 2)
+    write(tmp_path, "elsewhere", 3, ("more",))
+    cat, dog = tmp_path / "train" / "cat", tmp_path / "train" / "dog"
+    (cat / "back").symlink_to(tmp_path / "train" / "cat")
+    (cat / "up").symlink_to(tmp_path / "train")
+    (dog / "linked").symlink_to(tmp_path / "elsewhere" / "more")
+    data = image_folder(tmp_path, "train", 24, 20)
+    assert data.labels.bincount().tolist() == [2 + 2 + 3, 2 + 3]
+
+
+@pytest.mark.parametrize("kind", ["link to nowhere", "pipe"])
+def test_what_is_called_like_an_image_is_one(tmp_path: Path, kind: str) -> None:
+    """An image that is not there is no smaller data set but an error."""
+    write(tmp_path, "train")
+    odd = tmp_path / "train" / "cat" / "x.png"
+    if kind == "pipe":
+        os.mkfifo(odd)
+    else:
+        odd.symlink_to(tmp_path / "none")
+    with pytest.raises(InputError, match=f"^image '{re.escape(str(odd))}' is not a regular file$"):
+        image_folder(tmp_path, "train", 24, 20)
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its images are not left out in silence."""
+    write(tmp_path, "train")
+
+    def refuse(place: str) -> None:
+        raise PermissionError(13, "Permission denied", place)
+
+    monkeypatch.setattr("os.scandir", refuse)
+    with pytest.raises(InputError, match=f"^cannot read folder '{re.escape(str(tmp_path))}.*': Permission denied$"):
+        image_folder(tmp_path, "train", 24, 20)
+
+
+@pytest.mark.parametrize("name", ["", "none", "a\nb", "n" * 5000, "a\0b", "/dev/zero"])
+def test_data_that_is_not_there_is_named(name: str) -> None:
+    """Whatever was given for a folder, the answer is one printable line."""
+    with pytest.raises(InputError, match=r"^no data '.*': give one of digits, glyphs, or a folder with train/ and val/$"
+                       ) as caught:
+        load_data(name)
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("size", [0, -1, 4097, 10**400])
+def test_sizes_have_bounds(tmp_path: Path, size: int) -> None:
+    """Before anything is allocated."""
+    with pytest.raises(InputError, match=r"^size must be in 1\.\.4096 pixels, not .+$"):
+        load_data(str(tmp_path), size=size)
