@@ -16,6 +16,7 @@ from dataclasses import replace
 from enum import Enum
 
 from sim.errors import InputError
+from sim.limits import check_counts
 from sim.machine import Machine
 from sim.placement import NoRoom, place, regions_of
 from sim.prefetch import prefetched
@@ -48,7 +49,8 @@ def cut(program: Program, machine: Machine) -> Program:
     Raises
     ------
     InputError
-        If `program` has Loads or Stores, or a record does not fit even in bands of a single row.
+        If `program` has Loads or Stores, a record does not fit even in bands of a single row, or there are more bands,
+        Loads or Stores than the hardware runs.
     """
     if not all(isinstance(record, Conv | Pool) for record in program.records):
         raise InputError("only a Program without Loads and Stores can be cut into bands")
@@ -61,6 +63,7 @@ def cut(program: Program, machine: Machine) -> Program:
             homes |= dict.fromkeys((*reads(layer), layer.output), Home.BOTH)
     while True:
         draft = _Draft(program, bands, homes)
+        check_counts(draft.records)
         try:
             place(draft.tensors, draft.records, machine)
         except NoRoom as refusal:

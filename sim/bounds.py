@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
+from itertools import islice
 from pathlib import Path
 
 from sim.errors import InputError
 
-__all__ = ["MAX_CODES", "MAX_EXTENT", "MAX_NAME", "check_name", "check_range", "name_fault", "printable", "shown",
-           "shown_path"]
+__all__ = ["MAX_CODES", "MAX_EXTENT", "MAX_NAME", "check_name", "check_range", "listed", "name_fault", "printable",
+           "shown", "shown_path"]
 
 MAX_NAME = 200
 """Longest name [characters]."""
 MAX_EXTENT = 1 << 24
 """Largest height, width, number of channels, kernel, stride, dilation and pad."""
-MAX_CODES = 1 << 31
-"""Most codes in a tensor with the pads of any of its readers."""
+MAX_CODES = 1 << 28
+"""Most codes in a tensor, with the pads of any record that reads it."""
 
-SHOWN_LETTERS = 80
+SHOWN_LETTERS = 200
 SHOWN_PATH_LETTERS = 1000
 SHOWN_ITEMS = 8
 SHOWN_BITS = 128
@@ -29,6 +30,8 @@ def printable(text: str) -> str:
     >>> printable("größe\x1b[2J\u202e\n")
     'größe\\x1b[2J\\u202e\\n'
     """
+    if text.isprintable():
+        return text
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
@@ -40,16 +43,27 @@ def shown(value: object) -> str:
     >>> shown([0] * 100)
     '[0, 0, 0, 0, 0, 0, 0, 0, ... (100 in all)]'
     """
-    match value:
-        case int() if value.bit_length() > SHOWN_BITS:
-            return f"a number of {value.bit_length()} bits"
-        case tuple() | list():
-            return _shown_items(value)
-        case _:
-            text = str(value)
-    if len(text) > SHOWN_LETTERS:
-        return f"{printable(text[:SHOWN_LETTERS])}... ({len(text)} characters)"
-    return printable(text)
+    if isinstance(value, tuple):
+        return f"({listed(value)}{',' * (len(value) == 1)})"
+    if isinstance(value, list):
+        return f"[{listed(value)}]"
+    if isinstance(value, int) and value.bit_length() > SHOWN_BITS:
+        return f"a number of {value.bit_length()} bits"
+    text = str(value)
+    cut = f"{text[:SHOWN_LETTERS]}... ({len(text)} characters)" if len(text) > SHOWN_LETTERS else text
+    return printable(cut)
+
+
+def listed(items: Collection[object]) -> str:
+    """The first few of some items as a message lists them, and how many there are.
+
+    >>> listed(["a", "b"]), listed(range(100))
+    ('a, b', '0, 1, 2, 3, 4, 5, 6, 7, ... (100 in all)')
+    """
+    texts = [shown(item) for item in islice(items, SHOWN_ITEMS)]
+    if len(items) > SHOWN_ITEMS:
+        texts.append(f"... ({len(items)} in all)")
+    return ", ".join(texts)
 
 
 def shown_path(path: str | Path) -> str:
@@ -59,9 +73,7 @@ def shown_path(path: str | Path) -> str:
     'models/net\\n.safetensors'
     """
     text = str(path)
-    if len(text) > SHOWN_PATH_LETTERS:
-        return f"{printable(text[:SHOWN_LETTERS])}... ({len(text)} characters)"
-    return printable(text)
+    return shown(text) if len(text) > SHOWN_PATH_LETTERS else printable(text)
 
 
 def name_fault(name: str) -> str | None:
@@ -113,12 +125,3 @@ def check_range(value: int, low: int, high: int, what: str) -> None:
     """
     if not low <= value <= high:
         raise InputError(f"{what} must be in {low}..{high}, not {shown(value)}")
-
-
-def _shown_items(items: Sequence[object]) -> str:
-    opening, closing = ("(", ")") if isinstance(items, tuple) else ("[", "]")
-    texts = [shown(item) for item in items[:SHOWN_ITEMS]]
-    if len(items) > SHOWN_ITEMS:
-        texts.append(f"... ({len(items)} in all)")
-    comma = "," if isinstance(items, tuple) and len(items) == 1 else ""
-    return f"{opening}{', '.join(texts)}{comma}{closing}"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING, assert_never, get_args
 
 import numpy as np
 
+from sim.bounds import MAX_CODES, MAX_EXTENT, check_name, check_range, shown
 from sim.digits import Digits, residual_window
 from sim.errors import InputError
 from sim.formats import Rounding, check_codes
@@ -33,6 +35,8 @@ ENGINE_BITS = 8
 """Widest code that an engine reads [bits]."""
 MAX_REQUANT_BITS = 53
 """acc_bits + window + 2 may not pass the float64 mantissa, so that float64 reproduces every sum exactly."""
+MAX_TERMS = 64
+"""Most digits that a Program may allow a multiplier: more than there are exponents."""
 
 
 def _require(condition: bool, where: str, text: str) -> None:
@@ -44,9 +48,7 @@ def check_program(program: Program) -> None:
     """Raise InputError for the first rule that `program` breaks: what, the limit, and what came."""
     _check_parameters(program)
     _require(bool(program.inputs), "program", "needs an input: a tensor that no record writes")
-    for what, names in (("tensor", [t.name for t in program.tensors]), ("record", [r.name for r in program.records])):
-        for name in names:
-            _require(names.count(name) == 1, f"{what} '{name}'", "the name is used twice")
+    _check_names(program)
     for tensor in program.tensors:
         where = f"tensor '{tensor.name}'"
         _require(tensor.format.bits <= program.acc_bits, where,
@@ -55,13 +57,23 @@ def check_program(program: Program) -> None:
     _check_records(program)
 
 
+def _check_names(program: Program) -> None:
+    for record in program.records:
+        check_name(record.name, "a record's name")
+    for what, names in (("tensor", [t.name for t in program.tensors]), ("record", [r.name for r in program.records])):
+        seen = set[str]()
+        for name in names:
+            _require(name not in seen, f"{what} '{name}'", "the name is used twice")
+            seen.add(name)
+
+
 def _check_records(program: Program) -> None:
     """Each record by itself, and what lies where when it runs."""
     tensors, places = {t.name: t for t in program.tensors}, Places(program)
     for record in program.records:
         where = f"record '{record.name}'"
         for role, name in (("input", record.input), ("output", record.output)):
-            _require(name in tensors, where, f"{role} '{name}' is not a tensor of the program")
+            _require(name in tensors, where, f"{role} '{shown(name)}' is not a tensor of the program")
         match record:
             case Conv():
                 _check_operands(record, tensors, places, where)
@@ -85,17 +97,17 @@ def _check_records(program: Program) -> None:
 def _check_parameters(program: Program) -> None:
     _require(program.rounding in get_args(Rounding), "program",
              f"rounding must be half_up, half_even or floor, not {program.rounding}")
-    _require(2 <= program.acc_bits <= 32, "program", f"acc_bits must be in 2..32, not {program.acc_bits}")
+    check_range(program.acc_bits, 2, 32, "program: acc_bits")
     most = MAX_REQUANT_BITS - 2 - program.acc_bits
     _require(1 <= program.window <= most, "program",
-             f"window must be in 1..{most} with acc_bits {program.acc_bits}, not {program.window}")
-    _require(program.terms >= 1, "program", f"terms must be at least 1, not {program.terms}")
+             f"window must be in 1..{most} with acc_bits {program.acc_bits}, not {shown(program.window)}")
+    check_range(program.terms, 1, MAX_TERMS, "program: terms")
 
 
 def _check_operands(layer: Layer, tensors: dict[str, Tensor], places: Places, where: str) -> None:
     """Tensors exist, are on chip before they are read, and are narrow enough for an engine to read."""
     for name in reads(layer):
-        _require(name in tensors, where, f"residual '{name}' is not a tensor of the program")
+        _require(name in tensors, where, f"residual '{shown(name)}' is not a tensor of the program")
         places.read(name, where)
         _require(tensors[name].format.bits <= ENGINE_BITS, where,
                  f"reads '{name}' of {tensors[name].format.bits} bits; engines read at most {ENGINE_BITS}")
@@ -104,9 +116,10 @@ def _check_operands(layer: Layer, tensors: dict[str, Tensor], places: Places, wh
 def _check_transfer(transfer: Transfer, chip: Tensor, host: Tensor, part: int | None, where: str) -> None:
     """The tensor on chip is some rows of the one in the host's memory, of all its parts or of `part`."""
     _require(part is None or 0 <= part < len(host.parts), where,
-             f"output_part must be in 0..{len(host.parts) - 1}, not {part}")
+             f"output_part must be in 0..{len(host.parts) - 1}, not {shown(part)}")
     parts = host.parts if part is None else (host.parts[part],)
-    _require(chip.parts == parts, where, f"'{chip.name}' must have parts {parts} like '{host.name}', not {chip.parts}")
+    _require(chip.parts == parts, where, f"'{chip.name}' must have parts {shown(parts)} like '{host.name}', "
+                                         f"not {shown(chip.parts)}")
     _require(chip.format == host.format, where,
              f"'{chip.name}' must have format {host.format} like '{host.name}', not {chip.format}")
     _require(chip.width == host.width, where, f"'{chip.name}' must be {host.width} wide like '{host.name}', "
@@ -114,15 +127,22 @@ def _check_transfer(transfer: Transfer, chip: Tensor, host: Tensor, part: int | 
     last = host.height - chip.height
     _require(0 <= transfer.first_row <= last, where,
              f"first_row must be in 0..{last} for {chip.height} rows of the {host.height} of '{host.name}', "
-             f"not {transfer.first_row}")
+             f"not {shown(transfer.first_row)}")
 
 
 def _check_window(where: str, source: Tensor, target: Tensor, kernel: tuple[int, int], stride: int, dilation: int,
                   pads: Pads) -> None:
-    for what, value in (("kernel", min(kernel)), ("stride", stride), ("dilation", dilation)):
-        _require(value >= 1, where, f"{what} must be at least 1, not {value}")
-    _require(len(pads) == 4 and min(pads) >= 0, where, f"pads must be four numbers of at least 0, not {pads}")
+    for what, values in (("kernel", kernel), ("stride", (stride,)), ("dilation", (dilation,))):
+        for value in values:
+            check_range(value, 1, MAX_EXTENT, f"{where}: {what}")
+    _require(len(pads) == 4, where, "pads must be four numbers, top, left, bottom and right")
+    for pad in pads:
+        check_range(pad, 0, MAX_EXTENT, f"{where}: a pad")
     top, left, bottom, right = pads
+    padded = source.channels, source.height + top + bottom, source.width + left + right
+    codes = prod(map(int, padded))
+    _require(codes <= MAX_CODES, where,
+             f"'{source.name}' with its pads must have at most {MAX_CODES} codes, not {codes} in {padded}")
     size = (out_size(source.height, top, bottom, kernel[0], stride, dilation),
             out_size(source.width, left, right, kernel[1], stride, dilation))
     _require(size == (target.height, target.width), where,
@@ -131,7 +151,8 @@ def _check_window(where: str, source: Tensor, target: Tensor, kernel: tuple[int,
 
 def _check_pool(pool: Pool, tensors: dict[str, Tensor], where: str) -> None:
     source, target = tensors[pool.input], tensors[pool.output]
-    _require(source.parts == target.parts, where, f"output parts must be {source.parts}, not {target.parts}")
+    if source.parts != target.parts:
+        raise InputError(f"{where}: output parts must be {shown(source.parts)}, not {shown(target.parts)}")
     _require(source.format == target.format, where, f"output format must be {source.format}, not {target.format}")
     _check_window(where, source, target, pool.kernel, pool.stride, 1, pool.pads)
     for what, pad, extent in zip(("top", "left", "bottom", "right"), pool.pads, pool.kernel * 2, strict=True):
@@ -141,19 +162,22 @@ def _check_pool(pool: Pool, tensors: dict[str, Tensor], where: str) -> None:
 def _check_conv(program: Program, conv: Conv, tensors: dict[str, Tensor], where: str) -> None:
     source, target = tensors[conv.input], tensors[conv.output]
     _require(0 <= conv.output_part < len(target.parts), where,
-             f"output_part must be in 0..{len(target.parts) - 1}, not {conv.output_part}")
+             f"output_part must be in 0..{len(target.parts) - 1}, not {shown(conv.output_part)}")
     channels = target.parts[conv.output_part]
     _check_weights(conv, source, channels, where)
     _check_window(where, source, target, conv.kernel, conv.stride, conv.dilation, conv.pads)
     _require(target.format.low <= conv.low <= conv.high <= target.format.high, where,
-             f"low..high must lie in {target.format.low}..{target.format.high}, not {conv.low}..{conv.high}")
+             f"low..high must lie in {target.format.low}..{target.format.high}, "
+             f"not {shown(conv.low)}..{shown(conv.high)}")
     _check_requantizer(program, conv, channels, where)
     operands = [name for name in (conv.input, conv.residual, conv.output) if name is not None]
     _require(len(set(operands)) == len(operands), where, "input, residual and output must be different tensors")
-    if conv.residual is not None:
+    if conv.residual is None:
+        check_range(conv.residual_part, 0, 0, f"{where}: without a residual, residual_part")
+    else:
         other = tensors[conv.residual]
         _require(0 <= conv.residual_part < len(other.parts), where,
-                 f"residual_part must be in 0..{len(other.parts) - 1}, not {conv.residual_part}")
+                 f"residual_part must be in 0..{len(other.parts) - 1}, not {shown(conv.residual_part)}")
         shape = (other.parts[conv.residual_part], other.height, other.width)
         _require(shape == (channels, target.height, target.width), where,
                  f"residual must have shape {(channels, target.height, target.width)}, not {shape}")
@@ -174,7 +198,7 @@ def _check_weights(conv: Conv, source: Tensor, channels: int, where: str) -> Non
              f"weights must start with shape ({channels}, {fan_in}), not {conv.weights.shape[:2]}")
     if conv.depthwise:
         _require(source.parts == (channels,), where,
-                 f"depthwise needs an input of one part with {channels} channels, not {source.parts}")
+                 f"depthwise needs an input of one part with {channels} channels, not {shown(source.parts)}")
     _require(fmt.kind != "unit" or conv.depthwise, where, "unit weights are for depthwise records only")
     _require(fmt.kind != "bipolar" or not conv.depthwise, where, "bipolar weights are for dense records only")
     _require(fmt.zero_point == 0, where, f"weights have zero point 0, not {fmt.zero_point}")

@@ -21,14 +21,17 @@ from pydantic import ValidationError
 from safetensors import SafetensorError, deserialize
 
 from sim.atomic import atomic_write, atomic_write_text
+from sim.bounds import MAX_EXTENT, check_name, check_range, shown, shown_path
 from sim.errors import InputError
 from sim.formats import Format
 from sim.program import Program
 from sim.records import Conv, Load, Pool, Record, Store, Tensor
+from sim.regular import MIB, read_regular
 from sim.schema import (
     READABLE_VERSIONS,
     SCHEMA_VERSION,
     ConvFields,
+    FormatFields,
     Graph,
     LoadFields,
     PoolFields,
@@ -39,8 +42,11 @@ from sim.schema import (
 
 __all__ = ["atomic_write", "atomic_write_text", "load_program", "save_program", "save_vectors"]
 
+MAX_PROGRAM_BYTES = 1024 * MIB
+"""Largest Program file [bytes]."""
 CONV_ARRAYS = {"weights": "I8", "multiplier": "I8", "residual_multiplier": "I8", "shift": "I64", "offset": "I64"}
 """Arrays of a Conv and their types in safetensors' words."""
+DIMENSIONS = {"weights": 4, "multiplier": 2, "residual_multiplier": 2, "shift": 1, "offset": 1}
 DTYPES: dict[str, np.dtype[Any]] = {"I8": np.dtype(np.int8), "I64": np.dtype(np.int64)}
 
 Arrays = dict[str, NDArray[Any]]
@@ -70,22 +76,32 @@ def load_program(path: str | Path) -> Program:
     Raises
     ------
     InputError
-        If the file cannot be read, is damaged, has another schema version, lacks or adds a field or an array, or
-        holds a Program that breaks the contract; the message names the file and the field.
+        If there is no regular file of at most MAX_PROGRAM_BYTES, or it is damaged, has another schema version, lacks or
+        adds a field or an array, or holds a Program that breaks the contract; the message names the file and the field.
     """
+    data = read_regular(path, "program", MAX_PROGRAM_BYTES)
     try:
-        return _parsed(Path(path).read_bytes())
-    except OSError as error:
-        raise InputError(f"cannot read program {path}: {error.strerror}") from error
+        return _parsed(data)
     except InputError as error:
-        raise InputError(f"program {path}: {error}") from error
+        raise InputError(f"program {shown_path(path)}: {error}") from error
 
 
 def save_vectors(path: str | Path, codes: Mapping[str, NDArray[np.int32]]) -> None:
-    """Write golden vectors, an array per tensor, as an `.npz` that `numpy.load` reads without pickle."""
+    """Write golden vectors, an array per tensor, as an `.npz` that `numpy.load` reads without pickle.
+
+    Raises
+    ------
+    InputError
+        If the place cannot be written, a name is none that a tensor may have, or one is another with `.npy` behind it:
+        `numpy.load` takes them for one.
+    """
+    for name in codes:
+        check_name(name, "a tensor's name")
+        if f"{name}.npy" in codes:
+            raise InputError(f"an .npz cannot tell tensor '{name}' from '{name}.npy'")
     with atomic_write(path) as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, array in codes.items():
-            with archive.open(f"{name}.npy", "w") as member:
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, array, allow_pickle=False)
 
 
@@ -122,7 +138,7 @@ def _digest(graph: str, arrays: Arrays) -> str:
     digest = hashlib.sha256(graph.encode())
     for name, array in sorted(arrays.items()):
         digest.update(f"{name}{array.shape}".encode())
-        digest.update(array.tobytes())
+        digest.update(array)
     return digest.hexdigest()
 
 
@@ -130,9 +146,9 @@ def _parsed(data: bytes) -> Program:
     try:
         stored = dict(_deserialize(data))
     except SafetensorError as error:
-        raise InputError(f"not a whole safetensors file ({error})") from error
+        raise InputError(f"not a whole safetensors file ({shown(error)})") from error
     length = int.from_bytes(data[:8], "little")
-    metadata = json.loads(data[8 : 8 + length]).get("__metadata__", {})
+    metadata = json.loads(data[8 : 8 + length]).get("__metadata__") or {}
     for field in ("graph", "sha256"):
         if field not in metadata:
             raise InputError(f"metadata '{field}' is missing; this is no Bitwright program")
@@ -140,47 +156,59 @@ def _parsed(data: bytes) -> Program:
     arrays = _checked_arrays(graph, stored)
     if _digest(metadata["graph"], arrays) != metadata["sha256"]:
         raise InputError("graph and arrays do not match their sha256; the file is damaged")
-    tensors = tuple(Tensor(**tensor.model_dump() | {"format": Format(**tensor.format.model_dump())})
+    tensors = tuple(Tensor(tensor.name, tensor.height, tensor.width, tensor.parts, _format(tensor.format))
                     for tensor in graph.tensors)
     records = tuple(_record(i, record, arrays) for i, record in enumerate(graph.records))
     return Program(tensors, records, graph.rounding, graph.acc_bits, graph.window, graph.terms, graph.wrap)
+
+
+def _format(fields: FormatFields) -> Format:
+    return Format(fields.bits, fields.kind, fields.zero_point)
 
 
 def _checked_graph(text: str) -> Graph:
     try:
         version = Version.model_validate_json(text).schema_version
         if version not in READABLE_VERSIONS:
-            raise InputError(f"schema_version must be {' or '.join(map(str, READABLE_VERSIONS))}, not {version}")
+            raise InputError(f"schema_version must be {' or '.join(map(str, READABLE_VERSIONS))}, not {shown(version)}")
         return Graph.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in ("graph", *first["loc"]))
+        where = ".".join(shown(part) for part in ("graph", *first["loc"]))
         raise InputError(f"{where}: {first['msg']}") from error
 
 
 def _checked_arrays(graph: Graph, stored: dict[str, Any]) -> Arrays:
     """The arrays that the graph asks for, and no others."""
-    expected = {f"records.{i}.{name}": dtype for i, record in enumerate(graph.records)
-                if isinstance(record, ConvFields) for name, dtype in CONV_ARRAYS.items()}
+    expected = {f"records.{i}.{name}": name for i, record in enumerate(graph.records)
+                if isinstance(record, ConvFields) for name in CONV_ARRAYS}
     for name in stored:
         if name not in expected:
-            raise InputError(f"array '{name}' belongs to no record")
+            raise InputError(f"array '{shown(name)}' belongs to no record")
     arrays = {}
-    for name, dtype in expected.items():
+    for name, field in expected.items():
         if name not in stored:
             raise InputError(f"array '{name}' is missing")
-        if stored[name]["dtype"] != dtype:
-            raise InputError(f"array '{name}' must have type {dtype}, not {stored[name]['dtype']}")
-        flat = np.frombuffer(stored[name]["data"], DTYPES[dtype])
-        arrays[name] = flat.reshape(stored[name]["shape"])
+        arrays[name] = _checked_array(stored[name], field, f"array '{name}'")
     return arrays
+
+
+def _checked_array(stored: dict[str, Any], field: str, where: str) -> NDArray[Any]:
+    dtype, shape = stored["dtype"], stored["shape"]
+    if dtype != CONV_ARRAYS[field]:
+        raise InputError(f"{where} must have type {CONV_ARRAYS[field]}, not {dtype}")
+    if len(shape) != DIMENSIONS[field]:
+        raise InputError(f"{where} must have {DIMENSIONS[field]} dimensions, not {len(shape)}")
+    for extent in shape:
+        check_range(extent, 0, MAX_EXTENT, f"{where}: an extent")
+    return np.frombuffer(stored["data"], DTYPES[dtype]).reshape(shape)
 
 
 def _record(index: int, record: RecordFields, arrays: Arrays) -> Record:
     values = record.model_dump(exclude={"record"})
     match record:
         case ConvFields():
-            values["weight_format"] = Format(**record.weight_format.model_dump())
+            values["weight_format"] = _format(record.weight_format)
             values |= {name: arrays[f"records.{index}.{name}"] for name in CONV_ARRAYS}
             return Conv(**values)
         case PoolFields():

@@ -12,12 +12,16 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.bounds import check_range, shown
 from sim.errors import InputError
 
 __all__ = ["Format", "Kind", "Rounding", "check_codes"]
 
 Kind = Literal["unsigned", "signed", "bipolar", "unit"]
 Rounding = Literal["half_up", "half_even", "floor"]
+
+MAX_BITS = 32
+"""Widest code: the widest accumulator [bits]."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,7 @@ class Format:
 
     Parameters
     ----------
-    bits : int, at least 1
+    bits : int, 1..32
         Width of a code [bits]. Tensors that engines read have 1..8; a tensor that only the host reads may be as
         wide as the accumulator.
     kind : {"unsigned", "signed", "bipolar", "unit"}
@@ -38,7 +42,7 @@ class Format:
     Raises
     ------
     InputError
-        If the kind is unknown, the width not positive, a one-bit kind wider, or the zero point no code.
+        If the kind is unknown, the width not in 1..32, a one-bit kind wider, or the zero point no code.
 
     Examples
     --------
@@ -55,12 +59,11 @@ class Format:
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
             raise InputError(f"format kind must be unsigned, signed, bipolar or unit, not {self.kind}")
-        if self.bits < 1:
-            raise InputError(f"format bits must be at least 1, not {self.bits}")
+        check_range(self.bits, 1, MAX_BITS, "format bits")
         if self.kind in ("bipolar", "unit") and self.bits != 1:
             raise InputError(f"a {self.kind} format has 1 bit, not {self.bits}")
         if self.zero_point and not self.low <= self.zero_point <= self.high:
-            raise InputError(f"zero point must be a code in {self.low}..{self.high}, not {self.zero_point}")
+            raise InputError(f"zero point must be a code in {self.low}..{self.high}, not {shown(self.zero_point)}")
 
     @property
     def low(self) -> int:

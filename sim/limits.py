@@ -8,12 +8,12 @@ from typing import assert_never
 from sim.errors import InputError
 from sim.machine import Machine
 from sim.program import Program
-from sim.records import Conv, Layer, Load, Pool, Store
+from sim.records import Conv, Layer, Load, Pool, Record, Store
 from sim.schedule import ConvSchedule, PoolSchedule
 from sim.transfers import TransferSchedule
 
 __all__ = ["BLOCK_BITS", "MAP_BITS", "MAX_PARTS", "MAX_RECORDS", "PIXEL_BITS", "STEP_BITS", "TAP_BITS", "TILE_BITS",
-           "check_limits"]
+           "check_counts", "check_limits"]
 
 MAX_RECORDS = 256
 """Convs and Pools of a Program, its Loads, and its Stores: the depths of the descriptor memories."""
@@ -33,6 +33,21 @@ MAP_BITS = 16
 """Coordinates in a padded map, signed; strides and dilations."""
 
 
+def check_counts(records: Sequence[Record]) -> None:
+    """Refuse more records than the descriptor memories hold; what is added to a Program later only makes them more.
+
+    Raises
+    ------
+    InputError
+        If there are no Convs and Pools, or too many records of a queue.
+    """
+    counts = {"Convs and Pools": (Conv, Pool), "Loads": (Load,), "Stores": (Store,)}
+    for what, kinds in counts.items():
+        count, least = sum(isinstance(record, kinds) for record in records), int(Conv in kinds)
+        if not least <= count <= MAX_RECORDS:
+            raise InputError(f"the hardware runs {least}..{MAX_RECORDS} {what}, not {count}")
+
+
 def check_limits(program: Program, schedules: Sequence[ConvSchedule | PoolSchedule | TransferSchedule],
                  machine: Machine) -> None:
     """Refuse a Program that is beyond the hardware on any machine.
@@ -43,11 +58,7 @@ def check_limits(program: Program, schedules: Sequence[ConvSchedule | PoolSchedu
         If there are no Convs and Pools or too many records, bipolar weights read too many parts, or a number does not
         fit its field; the message names the record, the limit and what came.
     """
-    counts = {"Convs and Pools": (Conv, Pool), "Loads": (Load,), "Stores": (Store,)}
-    for what, kinds in counts.items():
-        count, least = sum(isinstance(record, kinds) for record in program.records), int(Conv in kinds)
-        if not least <= count <= MAX_RECORDS:
-            raise InputError(f"the hardware runs {least}..{MAX_RECORDS} {what}, not {count}")
+    check_counts(program.records)
     for record, schedule in zip(program.records, schedules, strict=True):
         if isinstance(record, Conv | Pool) and not isinstance(schedule, TransferSchedule):
             for what, came, most in _sizes(program, record, schedule, machine):

@@ -6,22 +6,17 @@ in the host's memory from the start. Nothing is written twice and nothing is rea
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
 from sim.errors import InputError
-from sim.records import Load, Store, Tensor
+from sim.records import Load, Store
+from sim.rows import Rows
 
 if TYPE_CHECKING:
     from sim.program import Program
 
 __all__ = ["Places"]
-
-Rows = NDArray[np.bool_]
-"""Rows of a tensor in the host's memory that hold codes, shape (parts, height)."""
 
 
 class Places:
@@ -29,7 +24,8 @@ class Places:
 
     def __init__(self, program: Program) -> None:
         self._tensors = {t.name: t for t in program.tensors}
-        self._host: dict[str, Rows] = {t.name: _rows(t, True) for t in program.inputs}
+        self._inputs = {t.name for t in program.inputs}
+        self._stored: dict[str, Rows] = {}
         loaded = {r.output for r in program.records if isinstance(r, Load) and r.input == r.output}
         self._chip = {t.name: set(range(len(t.parts))) for t in program.inputs if t.name not in loaded}
         self._computed: set[str] = set()
@@ -38,35 +34,36 @@ class Places:
     def read(self, name: str, where: str) -> None:
         """An engine reads a tensor: all parts of it are on chip."""
         self._unread.discard(name)
-        missing = set(range(len(self._tensors[name].parts))) - self._chip.get(name, set())
-        if missing and name in self._host:
+        missing = self._missing_part(name)
+        if missing is not None and self._in_host(name):
             raise InputError(f"{where}: reads '{name}', which lies in the host's memory, before it is loaded")
-        if missing:
-            raise InputError(f"{where}: reads '{name}' before part {min(missing)} of it is written")
+        if missing is not None:
+            raise InputError(f"{where}: reads '{name}' before part {missing} of it is written")
 
-    def compute(self, name: str, parts: Iterable[int], where: str) -> None:
+    def compute(self, name: str, parts: Sequence[int], where: str) -> None:
         """A Conv or Pool writes parts of a tensor on chip."""
         done = self._chip.setdefault(name, set())
-        again = done & set(parts)
-        if name in self._host:
+        if self._in_host(name):
             raise InputError(f"{where}: '{name}' is already written, by a Store")
-        if again:
-            raise InputError(f"{where}: part {min(again)} of '{name}' is already written")
-        done |= set(parts)
+        for part in parts:
+            if part in done:
+                raise InputError(f"{where}: part {part} of '{name}' is already written")
+        done.update(parts)
         self._computed.add(name)
 
     def load(self, load: Load, where: str) -> None:
         """The rows that a Load reads are in the host's memory, and its output is not written yet."""
         source, target = self._tensors[load.input], self._tensors[load.output]
-        held = self._host.get(source.name, _rows(source, False))
-        rows = held[:, load.first_row : load.first_row + target.height]
-        if not rows.all():
-            part, row = (int(index) for index in np.argwhere(~rows)[0])
-            raise InputError(f"{where}: reads '{source.name}' in the host's memory before row {load.first_row + row} "
-                             f"of part {part} is there")
+        if source.name not in self._inputs:
+            rows, held = range(load.first_row, load.first_row + target.height), self._rows(source.name)
+            for part in held.parts:
+                row = held.missing(part, rows)
+                if row is not None:
+                    raise InputError(f"{where}: reads '{source.name}' in the host's memory before row {row} of part "
+                                     f"{part} is there")
         if target.name in self._chip:
             raise InputError(f"{where}: '{target.name}' is already on chip")
-        if target.name in self._host and source is not target:
+        if self._in_host(target.name) and source is not target:
             raise InputError(f"{where}: '{target.name}' is already written, by a Store")
         self._chip[target.name] = set(range(len(target.parts)))
         self._unread.add(target.name)
@@ -79,28 +76,38 @@ class Places:
             raise InputError(f"{where}: stores '{source.name}', which no Conv or Pool has written")
         if target.name in self._chip and source is not target:
             raise InputError(f"{where}: '{target.name}' is already on chip")
-        held = self._host.setdefault(target.name, _rows(target, False))
-        parts = slice(None) if store.output_part is None else slice(store.output_part, store.output_part + 1)
-        rows = held[parts, store.first_row : store.first_row + source.height]
-        if rows.any():
-            part, row = (int(index) for index in np.argwhere(rows)[0])
-            raise InputError(f"{where}: row {store.first_row + row} of part {part + (store.output_part or 0)} of "
-                             f"'{target.name}' is already in the host's memory")
-        rows[:] = True
+        rows, held = range(store.first_row, store.first_row + source.height), self._rows(target.name)
+        for part in held.parts if store.output_part is None else (store.output_part,):
+            row = held.add(part, rows)
+            if row is not None:
+                raise InputError(f"{where}: row {row} of part {part} of '{target.name}' is already in the host's "
+                                 "memory")
 
     def finish(self) -> None:
         """At the end whatever is written is written wholly, and whatever is loaded has been read."""
         for name in self._unread:
             raise InputError(f"tensor '{name}' is loaded and never read")
-        for name, done in self._chip.items():
-            missing = set(range(len(self._tensors[name].parts))) - done
-            if missing:
-                raise InputError(f"tensor '{name}': part {min(missing)} is never written")
-        for name, rows in self._host.items():
-            if not rows.all():
-                part, row = (int(index) for index in np.argwhere(~rows)[0])
-                raise InputError(f"tensor '{name}': row {row} of part {part} is never written")
+        for name in self._chip:
+            missing = self._missing_part(name)
+            if missing is not None:
+                raise InputError(f"tensor '{name}': part {missing} is never written")
+        for name, rows in self._stored.items():
+            place = rows.first_missing()
+            if place is not None:
+                raise InputError(f"tensor '{name}': row {place[1]} of part {place[0]} is never written")
 
+    def _in_host(self, name: str) -> bool:
+        """Whether a tensor has a place in the host's memory, so far."""
+        return name in self._inputs or name in self._stored
 
-def _rows(tensor: Tensor, held: bool) -> Rows:
-    return np.full((len(tensor.parts), tensor.height), held)
+    def _rows(self, name: str) -> Rows:
+        """Rows of a tensor in the host's memory that Stores have written."""
+        if name not in self._stored:
+            tensor = self._tensors[name]
+            self._stored[name] = Rows(len(tensor.parts), tensor.height)
+        return self._stored[name]
+
+    def _missing_part(self, name: str) -> int | None:
+        """The first part of a tensor that is not on chip, None if all are."""
+        done, count = self._chip.get(name, set()), len(self._tensors[name].parts)
+        return None if len(done) == count else min(set(range(count)) - done)

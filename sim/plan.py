@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from sim.bands import cut
 from sim.errors import InputError
 from sim.layout import Bits, row_tile_words
-from sim.limits import check_limits
+from sim.limits import check_counts, check_limits
 from sim.machine import Machine
 from sim.placement import NoRoom, place
 from sim.prefetch import prefetched
@@ -88,6 +88,7 @@ def plan(program: Program, machine: Machine) -> Plan:
         If a bit width, digit count, window, rounding, accumulator, row tile or tensor set does not fit, there are no
         records, or a size is beyond the hardware on any machine (`sim.limits`).
     """
+    check_counts(program.records)
     _check_arithmetic(program, machine)
     for conv in program.convs:
         _check_conv(conv, schedule_conv(conv_shape(program, conv), machine), machine)

@@ -8,8 +8,10 @@ engine checks again. Records are part of this module for whoever uses `sim`; ins
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 
+from sim.bounds import listed, shown
 from sim.checks import check_program
 from sim.errors import InputError
 from sim.formats import Rounding
@@ -43,11 +45,11 @@ class Program:
     records : tuple of Conv, Pool, Load or Store
         In execution order. `sim.plan` adds the Loads of inputs and the Stores of outputs that are missing.
     rounding : {"half_up", "half_even", "floor"}
-    acc_bits : int
+    acc_bits : int, 2..32
         Accumulator width [bits].
-    window : int
+    window : int, at least 1
         Exponents of M are 0..window - 1; acc_bits + window <= 51.
-    terms : int
+    terms : int, 1..64
         Most digits a multiplier may have.
     wrap : bool
         Accumulate modulo 2**acc_bits instead of proving that no sum overflows.
@@ -75,24 +77,27 @@ class Program:
 
     def tensor(self, name: str) -> Tensor:
         """The tensor of that name."""
-        for tensor in self.tensors:
-            if tensor.name == name:
-                return tensor
-        raise InputError(f"no tensor named '{name}'; there are {', '.join(t.name for t in self.tensors)}")
+        if name not in self._tensors:
+            raise InputError(f"no tensor named '{shown(name)}'; there are {listed(self._tensors)}")
+        return self._tensors[name]
 
-    @property
+    @cached_property
+    def _tensors(self) -> dict[str, Tensor]:
+        return {tensor.name: tensor for tensor in self.tensors}
+
+    @cached_property
     def inputs(self) -> tuple[Tensor, ...]:
         """Tensors that no record writes: the host provides them."""
         written = {writes(record) for record in self.records}
         return tuple(t for t in self.tensors if t.name not in written)
 
-    @property
+    @cached_property
     def outputs(self) -> tuple[Tensor, ...]:
         """Tensors that no record reads: the host takes them."""
         read = {name for record in self.records for name in reads(record)}
         return tuple(t for t in self.tensors if t.name not in read)
 
-    @property
+    @cached_property
     def convs(self) -> tuple[Conv, ...]:
         """The Conv records, in order."""
         return tuple(record for record in self.records if isinstance(record, Conv))

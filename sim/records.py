@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
+from functools import cached_property
+from itertools import accumulate
+from math import prod
 from typing import Any, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.bounds import MAX_CODES, MAX_EXTENT, check_name, check_range, shown
 from sim.digits import Digits, digit_counts
 from sim.errors import InputError
 from sim.formats import Format
@@ -36,11 +40,18 @@ class Tensor:
     Parameters
     ----------
     name : str
-    height, width : int, at least 1
+        As `sim.bounds.name_fault` allows.
+    height, width : int, 1..MAX_EXTENT
     parts : tuple of int
-        Channel counts of the pieces that different records write (concatenation); one piece is the usual case.
+        Channel counts of the pieces that different records write (concatenation), 1..MAX_EXTENT together; one piece is
+        the usual case.
     format : Format
         Unsigned or signed; every part shares it.
+
+    Raises
+    ------
+    InputError
+        If one of these is not so, or there are more than MAX_CODES codes (`sim.bounds`).
     """
 
     name: str
@@ -50,17 +61,20 @@ class Tensor:
     format: Format
 
     def __post_init__(self) -> None:
-        if not self.name:
-            raise InputError("a tensor needs a name")
+        check_name(self.name, "a tensor's name")
+        where = f"tensor '{self.name}'"
         for what, value in (("height", self.height), ("width", self.width), *(("part", p) for p in self.parts)):
-            if value < 1:
-                raise InputError(f"tensor '{self.name}': {what} must be at least 1, not {value}")
+            check_range(value, 1, MAX_EXTENT, f"{where}: {what}")
         if not self.parts:
-            raise InputError(f"tensor '{self.name}': needs at least one part")
+            raise InputError(f"{where}: needs at least one part")
+        check_range(self.channels, 1, MAX_EXTENT, f"{where}: channels of all parts together")
         if self.format.kind not in ("unsigned", "signed"):
-            raise InputError(f"tensor '{self.name}': activations are unsigned or signed, not {self.format.kind}")
+            raise InputError(f"{where}: activations are unsigned or signed, not {self.format.kind}")
+        codes = prod(map(int, self.shape))
+        if codes > MAX_CODES:
+            raise InputError(f"{where}: must have at most {MAX_CODES} codes, not {codes} in {shown(self.shape)}")
 
-    @property
+    @cached_property
     def channels(self) -> int:
         """Channels of all parts together."""
         return sum(self.parts)
@@ -70,10 +84,14 @@ class Tensor:
         """(channels, height, width)."""
         return self.channels, self.height, self.width
 
+    @cached_property
+    def _starts(self) -> tuple[int, ...]:
+        """First channel of every part."""
+        return 0, *accumulate(self.parts)
+
     def part_slice(self, part: int) -> slice:
         """Channels of one part."""
-        start = sum(self.parts[:part])
-        return slice(start, start + self.parts[part])
+        return slice(self._starts[part], self._starts[part] + self.parts[part])
 
 
 @dataclass(frozen=True, eq=False)
@@ -291,4 +309,8 @@ def accumulator_bounds(conv: Conv, input_format: Format) -> NDArray[np.int64]:
     Sum of |w| * A with A the largest absolute code of the input, padding included; bipolar layers accumulate stored
     bits beside a reference sum of ones, so there every |w| counts 1.
     """
-    return np.asarray(np.abs(conv.weight_values).sum(axis=(1, 2, 3)) * input_format.magnitude, np.int64)
+    if conv.weight_format.kind == "bipolar":
+        sums = np.full(conv.channels, prod(conv.weights.shape[1:]), np.int64)
+    else:
+        sums = np.abs(conv.weights, dtype=np.int16).sum(axis=(1, 2, 3), dtype=np.int64)
+    return np.asarray(sums * input_format.magnitude, np.int64)

@@ -13,6 +13,8 @@ from sim.errors import InputError
 
 __all__ = ["MIB", "open_regular", "read_regular", "read_text"]
 
+CHUNK = 1 << 16
+"""Read at a time beyond what a file says it has [bytes]."""
 MIB = 1 << 20
 """A mebibyte [bytes]."""
 
@@ -61,7 +63,10 @@ def read_regular(path: str | Path, what: str, most_bytes: int) -> bytes:
     """The bytes of a file; parameters and errors as for `open_regular`."""
     with open_regular(path, what, most_bytes) as file:
         try:
-            data = file.read(most_bytes + 1)
+            # A size larger than the file's own would be allocated whole; files of the kernel and growing ones say less.
+            data = file.read(os.fstat(file.fileno()).st_size + 1)
+            while len(data) <= most_bytes and (more := file.read(CHUNK)):
+                data += more
         except OSError as error:
             raise InputError(f"cannot read {what} '{shown_path(path)}': {error.strerror}") from None
     _check_size(path, what, len(data), most_bytes)

@@ -8,6 +8,7 @@ from itertools import pairwise
 from math import ceil
 
 from sim.errors import InputError
+from sim.limits import MAX_RECORDS
 from sim.machine import Machine
 from sim.placement import regions_of
 from sim.records import Conv, Layer, Pads, Tensor
@@ -40,25 +41,27 @@ def fewest_bands(tensors: Mapping[str, Tensor], layer: Layer, machine: Machine) 
     Raises
     ------
     InputError
-        If even bands of a single row do not fit.
+        If even bands of a single row do not fit, or more bands are needed than the hardware runs.
     """
     for bands in band_choices(tensors, layer, machine):
         need = _need(tensors, layer, bands, machine)
         if need <= machine.act_regions:
             return bands
     rows = max(band.rows for band in bands)
+    most = f", one of {len(bands)}, and no more run" if tensors[layer.output].height > MAX_RECORDS else ""
     raise InputError(
         f"record '{layer.name}' needs {need} activation regions of {machine.region_words} words for a band of {rows} "
-        f"output row{'s' * (rows > 1)}; machine '{machine.name}' has {machine.act_regions}")
+        f"output row{'s' * (rows > 1)}{most}; machine '{machine.name}' has {machine.act_regions}")
 
 
 def band_choices(tensors: Mapping[str, Tensor], layer: Layer, machine: Machine) -> Iterator[list[Band]]:
-    """Ways to cut a layer in the order in which they are tried, up to the first that fits on `machine`, or to all.
+    """Ways to cut a layer in the order in which they are tried, up to the first that fits on `machine`, or to all of at
+    most MAX_RECORDS bands.
 
     Narrower tensors of the same shapes end at the same one or before.
     """
     height, columns = tensors[layer.output].height, machine.columns
-    for count in range(1, height + 1):
+    for count in range(1, min(height, MAX_RECORDS) + 1):
         rows = ceil(height / count)
         for size in dict.fromkeys((ceil(rows / columns) * columns, rows)):
             bands = list(_split(tensors[layer.input], layer, height, size))
@@ -69,7 +72,8 @@ def band_choices(tensors: Mapping[str, Tensor], layer: Layer, machine: Machine) 
 
 def _need(tensors: Mapping[str, Tensor], layer: Layer, bands: list[Band], machine: Machine) -> int:
     """Regions that the tensors of the largest band take together."""
-    return max(sum(regions_of(tensor, machine) for tensor in band_tensors(tensors, layer, band)) for band in bands)
+    different = {(band.in_rows, band.rows): band for band in bands}.values()
+    return max(sum(regions_of(tensor, machine) for tensor in band_tensors(tensors, layer, band)) for band in different)
 
 
 def band_tensors(tensors: Mapping[str, Tensor], layer: Layer, band: Band) -> list[Tensor]:

@@ -189,7 +189,7 @@ def test_bad_input_is_one_sentence_and_exit_1(run: Run, path: Path, tmp_path: Pa
     np.savez(tmp_path / "big.npz", wrong=np.zeros((1, 1, 1, 1), np.int8))
     for arguments, expected in (
         (("estimate", broken), f"bitwright: program {broken}: "),
-        (("estimate", tmp_path / "none.safetensors"), f"bitwright: cannot read program {tmp_path}/none.safetensors"),
+        (("estimate", tmp_path / "none.safetensors"), f"bitwright: no program '{tmp_path}/none.safetensors'"),
         (("estimate", path, "-m", "huge"), "bitwright: no machine 'huge': give one of edge, large, tiny or a "),
         (("simulate", path, "-i", tmp_path / "none.npz"), f"bitwright: no file '{tmp_path}/none.npz' with input codes"),
         (("simulate", path, "-i", tmp_path / "big.npz"), "bitwright: inputs must be "),

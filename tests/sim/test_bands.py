@@ -143,3 +143,13 @@ def test_pools_are_cut_like_convs() -> None:
     assert (pools[0].pads[0], pools[-1].pads[2]) == (1, 1)
     inputs = corner_inputs(np.random.default_rng(0), program, 3)
     np.testing.assert_array_equal(simulate(banded, inputs)["y"], simulate(program, inputs)["y"])
+
+
+def test_no_more_bands_are_tried_than_the_hardware_runs() -> None:
+    """A map of a million rows is refused after 256 ways to cut it, with what a band of the last one needs."""
+    tall = Tensor("a", 1 << 20, 1, (1,), Format(8, "unsigned"))
+    program = Program((tall, replace(tall, name="b")), (Pool("p", "a", "b", (1, 1)),), acc_bits=24, window=10)
+    message = ("record 'p' needs 86 activation regions of 256 words for a band of 4096 output rows, one of 256, and no "
+               "more run; machine 'tiny' has 6")
+    with pytest.raises(InputError, match=f"^{message}$"):
+        plan(program, TINY)

@@ -56,7 +56,7 @@ def test_the_program_that_the_others_break_is_legal() -> None:
     ({"acc_bits": 33}, "program: acc_bits must be in 2..32, not 33"),
     ({"window": 0}, "program: window must be in 1..35 with acc_bits 16, not 0"),
     ({"window": 36}, "program: window must be in 1..35 with acc_bits 16, not 36"),
-    ({"terms": 0}, "program: terms must be at least 1, not 0"),
+    ({"terms": 0}, "program: terms must be in 1..64, not 0"),
 ])
 def test_parameters(fields: dict[str, object], message: str) -> None:
     """Rounding, widths and terms have their ranges."""
@@ -135,7 +135,7 @@ ONES = np.ones((3, 2, 3, 3), np.int8)
     ({"weights": ONES[:2]}, "weights must start with shape (3, 2), not (2, 2)"),
     ({"weights": ONES[:, :1]}, "weights must start with shape (3, 2), not (3, 1)"),
     ({"weights": ONES, "depthwise": True}, "weights must start with shape (3, 1), not (3, 2)"),
-    ({"weights": ONES[:, :, :0]}, "kernel must be at least 1, not 0"),
+    ({"weights": ONES[:, :, :0]}, "kernel must be in 1..16777216, not 0"),
     ({"weights": ONES * 8}, "weights: code 8 at (0, 0, 0, 0) is outside -8..7 of signed4"),
     ({"weight_format": Format(1, "unit")}, "unit weights are for depthwise records only"),
     ({"weight_format": Format(1, "bipolar"), "depthwise": True, "weights": ONES[:, :1], "input": "one"},
@@ -143,10 +143,10 @@ ONES = np.ones((3, 2, 3, 3), np.int8)
     ({"weight_format": Format(4, "signed", 1)}, "weights have zero point 0, not 1"),
     ({"weight_format": Format(9, "signed")}, "signed weights have at most 8 bits, not 9"),
     ({"weight_format": Format(8, "unsigned")}, "unsigned weights have at most 7 bits, not 8"),
-    ({"stride": 0}, "stride must be at least 1, not 0"),
-    ({"dilation": 0}, "dilation must be at least 1, not 0"),
-    ({"pads": (1, 1, -1, 1)}, "pads must be four numbers of at least 0, not (1, 1, -1, 1)"),
-    ({"pads": (1, 1)}, "pads must be four numbers of at least 0, not (1, 1)"),
+    ({"stride": 0}, "stride must be in 1..16777216, not 0"),
+    ({"dilation": 0}, "dilation must be in 1..16777216, not 0"),
+    ({"pads": (1, 1, -1, 1)}, "a pad must be in 0..16777216, not -1"),
+    ({"pads": (1, 1)}, "pads must be four numbers, top, left, bottom and right"),
     ({"pads": (1, 1, 2, 1)}, "output 'both' must be 7 x 5, not 6 x 5"),
     ({"stride": 2}, "output 'both' must be 3 x 3, not 6 x 5"),
     ({"dilation": 3}, "output 'both' must be 2 x 1, not 6 x 5"),
@@ -184,8 +184,8 @@ def test_convolutions(fields: dict[str, object], message: str) -> None:
 
 
 @pytest.mark.parametrize(("fields", "message"), [
-    ({"kernel": (0, 2)}, "kernel must be at least 1, not 0"),
-    ({"stride": 0}, "stride must be at least 1, not 0"),
+    ({"kernel": (0, 2)}, "kernel must be in 1..16777216, not 0"),
+    ({"stride": 0}, "stride must be in 1..16777216, not 0"),
     ({"pads": (0, 0, 0, 0)}, "output 'small' must be 3 x 2, not 3 x 3"),
     ({"pads": (0, 2, 0, 0)}, "left pad must be below the kernel's 2, not 2"),
     ({"kernel": (1, 2), "stride": 2, "pads": (1, 1, 0, 0)}, "output 'small' must be 4 x 3, not 3 x 3"),

@@ -60,7 +60,8 @@ def test_load_returns_what_save_wrote(tmp_path: Path, seed: int) -> None:
     save_program(program, path)
     loaded = load_program(path)
     assert loaded.tensors == program.tensors
-    assert vars(loaded) | {"records": ()} == vars(program) | {"records": ()}
+    for field in fields(program):
+        assert field.name == "records" or getattr(loaded, field.name) == getattr(program, field.name)
     for ours, theirs in zip(loaded.records, program.records, strict=True):
         assert type(ours) is type(theirs)
         for field in fields(ours):
@@ -148,7 +149,7 @@ def test_other_safetensors_are_refused(tmp_path: Path) -> None:
 def test_missing_file_is_refused(tmp_path: Path) -> None:
     """A path that does not exist is named."""
     path = tmp_path / "none"
-    with pytest.raises(InputError, match=f"^cannot read program {path}: No such file or directory$"):
+    with pytest.raises(InputError, match=f"^no program '{path}'$"):
         load_program(path)
 
 

@@ -27,7 +27,7 @@ def test_text(fmt: Format, text: str) -> None:
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    ((0, "signed"), "format bits must be at least 1, not 0"),
+    ((0, "signed"), "format bits must be in 1..32, not 0"),
     ((8, "float"), "format kind must be unsigned, signed, bipolar or unit, not float"),
     ((2, "bipolar"), "a bipolar format has 1 bit, not 2"),
     ((2, "unit"), "a unit format has 1 bit, not 2"),

@@ -26,10 +26,10 @@ U4 = Format(4, "unsigned")
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    (("", 1, 1, (1,), U4), "a tensor needs a name"),
-    (("a", 0, 1, (1,), U4), "tensor 'a': height must be at least 1, not 0"),
-    (("a", 1, -1, (1,), U4), "tensor 'a': width must be at least 1, not -1"),
-    (("a", 1, 1, (1, 0), U4), "tensor 'a': part must be at least 1, not 0"),
+    (("", 1, 1, (1,), U4), "a tensor's name must not be empty"),
+    (("a", 0, 1, (1,), U4), "tensor 'a': height must be in 1..16777216, not 0"),
+    (("a", 1, -1, (1,), U4), "tensor 'a': width must be in 1..16777216, not -1"),
+    (("a", 1, 1, (1, 0), U4), "tensor 'a': part must be in 1..16777216, not 0"),
     (("a", 1, 1, (), U4), "tensor 'a': needs at least one part"),
     (("a", 1, 1, (1,), Format(1, "bipolar")), "tensor 'a': activations are unsigned or signed, not bipolar"),
 ])
