@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from importlib.resources import files
 from pathlib import Path
 from typing import TypeVar
 
-import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
+from sim.bounds import shown, shown_path
 from sim.errors import InputError
+from sim.plain_yaml import PlainYamlError, parse_plain
+from sim.regular import read_text
 
 __all__ = ["built_in", "load", "parse"]
 
 Model = TypeVar("Model", bound=BaseModel)
+
+MAX_DESCRIPTION_BYTES = 1 << 18
+"""Largest description [bytes]."""
 
 
 def built_in(folder: str) -> tuple[str, ...]:
@@ -41,14 +48,11 @@ def load(model: type[Model], folder: str, source: str | Path) -> Model:
     """
     what = model.__name__.lower()
     if str(source) in built_in(folder):
-        return parse(model, files("sim").joinpath(folder, f"{source}.yaml").read_text(), str(source))
-    if not Path(source).is_file():
-        raise InputError(f"no {what} '{source}': give one of {', '.join(built_in(folder))} or a YAML file")
-    try:
-        text = Path(source).read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read {what} {source}: {error}") from error
-    return parse(model, text, str(source))
+        return parse(model, files("sim").joinpath(folder, f"{source}.yaml").read_text("utf-8"), str(source))
+    if not os.path.lexists(source):
+        raise InputError(f"no {what} '{shown(source)}': give one of {', '.join(built_in(folder))} or a YAML file")
+    text = read_text(source, what, MAX_DESCRIPTION_BYTES)
+    return parse(model, text, shown_path(source))
 
 
 def parse(model: type[Model], text: str, where: str) -> Model:
@@ -61,15 +65,28 @@ def parse(model: type[Model], text: str, where: str) -> Model:
     """
     where = f"{model.__name__.lower()} {where}"
     try:
-        data = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InputError(f"{where}: not YAML: {' '.join(str(error).split())}") from error
+        data = parse_plain(text)
+    except PlainYamlError as error:
+        raise InputError(f"{where}: {error}") from None
     if not isinstance(data, dict):
-        raise InputError(f"{where}: expected a mapping of parameters, not {type(data).__name__}")
+        raise InputError(f"{where}: expected a mapping of parameters, not {_came(data)}")
     try:
-        return model.model_validate(data)
+        return model.model_validate(data, strict=True)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
-        raise InputError(f"{where}: {f'{field}: ' if field else ''}{message}") from error
+        raise InputError(f"{where}: {_sentence(error.errors()[0])}") from error
+
+
+def _sentence(error: ErrorDetails) -> str:
+    """What pydantic found, with what came where that is short."""
+    field = ".".join(shown(part) for part in error["loc"])
+    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] not in ("value_error", "missing", "extra_forbidden"):
+        came = error["input"]
+        message += f", not '{shown(came)}'" if isinstance(came, str) else f", not {_came(came)}"
+    return f"{field}: {message}" if field else message
+
+
+def _came(value: object) -> str:
+    if isinstance(value, dict | tuple):
+        return "a mapping" if isinstance(value, dict) else "a sequence"
+    return "nothing" if value is None else shown(value)

@@ -138,7 +138,7 @@ def _digest(graph: str, arrays: Arrays) -> str:
     digest = hashlib.sha256(graph.encode())
     for name, array in sorted(arrays.items()):
         digest.update(f"{name}{array.shape}".encode())
-        digest.update(array)
+        digest.update(array.data)
     return digest.hexdigest()
 
 

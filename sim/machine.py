@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from sim.bounds import name_fault, shown
 from sim.checks import MAX_REQUANT_BITS
 from sim.described import built_in, load
 from sim.formats import Rounding
 from sim.memory import IDEAL, Memory
+from sim.ranges import MAX_CLOCK_MHZ, RANGES
 
 __all__ = ["Machine", "builtin_machines", "load_machine"]
 
-Count = Annotated[int, Field(ge=1)]
-Width = Annotated[int, Field(ge=1, le=8)]
+def _name(name: str) -> str:
+    fault = name_fault(name)
+    if fault:
+        raise ValueError(f"{fault}: '{shown(name)}'" if name else fault)
+    return name
+
+
+def _range(name: str) -> Any:
+    low, high = RANGES[name]
+    return Field(ge=low, le=high)
 
 
 def _is_power_of_two(value: int) -> bool:
@@ -25,9 +35,12 @@ def _is_power_of_two(value: int) -> bool:
 class Machine(BaseModel):
     """A low-bit accelerator: an array of rows x columns processing elements, each `lanes` one-bit products wide.
 
+    Integers lie in the ranges of `sim.ranges`.
+
     Attributes
     ----------
     name : str
+        As `sim.bounds.name_fault` allows.
     rows : int
         Output channels worked on at once; a power of two, at most `lanes`.
     columns : int
@@ -68,28 +81,28 @@ class Machine(BaseModel):
     8
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    name: str
-    rows: Count
-    columns: Count
-    lanes: Annotated[int, Field(ge=4)]
-    max_bits_w: Width = 8
-    max_bits_a: Width = 8
-    acc_bits: Annotated[int, Field(ge=8, le=32)] = 32
-    acc_depth: Count
-    requantizers: Count
-    terms: Annotated[int, Field(ge=1, le=8)]
-    window: Count
-    weight_words: Count
-    act_regions: Annotated[int, Field(ge=2)]
-    region_words: Count
-    stream_bits: Count
-    depthwise_lanes: Annotated[int, Field(ge=0)] = 0
+    name: Annotated[str, AfterValidator(_name)]
+    rows: Annotated[int, _range("rows")]
+    columns: Annotated[int, _range("columns")]
+    lanes: Annotated[int, _range("lanes")]
+    max_bits_w: Annotated[int, _range("max_bits_w")] = 8
+    max_bits_a: Annotated[int, _range("max_bits_a")] = 8
+    acc_bits: Annotated[int, _range("acc_bits")] = 32
+    acc_depth: Annotated[int, _range("acc_depth")]
+    requantizers: Annotated[int, _range("requantizers")]
+    terms: Annotated[int, _range("terms")]
+    window: Annotated[int, _range("window")]
+    weight_words: Annotated[int, _range("weight_words")]
+    act_regions: Annotated[int, _range("act_regions")]
+    region_words: Annotated[int, _range("region_words")]
+    stream_bits: Annotated[int, _range("stream_bits")]
+    depthwise_lanes: Annotated[int, _range("depthwise_lanes")] = 0
     bipolar: bool = True
-    roundings: tuple[Rounding, ...] = ("half_up", "half_even", "floor")
-    clock_mhz: Annotated[float, Field(gt=0, allow_inf_nan=False)]
-    technology: str = "generic45"
+    roundings: Annotated[tuple[Rounding, ...], Field(max_length=3, strict=False)] = ("half_up", "half_even", "floor")
+    clock_mhz: Annotated[float, Field(gt=0, le=MAX_CLOCK_MHZ, allow_inf_nan=False)]
+    technology: Annotated[str, Field(min_length=1, max_length=4096)] = "generic45"
     memory: Memory = IDEAL
 
     @model_validator(mode="after")
@@ -112,8 +125,8 @@ class Machine(BaseModel):
         if self.stream_bits > self.lanes * min(self.rows, self.columns):
             raise ValueError(f"stream_bits must be at most {self.lanes * min(self.rows, self.columns)}, "
                              f"a word for each of min(rows, columns), not {self.stream_bits}")
-        if not self.roundings:
-            raise ValueError("roundings must name at least one mode")
+        if not self.roundings or len(set(self.roundings)) < len(self.roundings):
+            raise ValueError(f"roundings must name at least one mode and each once, not {shown(self.roundings)}")
         if self.depthwise_lanes:
             self._check_depthwise_lanes()
         return self

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from sim.ranges import MEMORY_RANGES
+
 __all__ = ["IDEAL", "Memory"]
 
-Count = Annotated[int, Field(ge=1)]
+
+def _range(name: str) -> Any:
+    low, high = MEMORY_RANGES[name]
+    return Field(ge=low, le=high)
 
 
 class Memory(BaseModel):
@@ -19,10 +24,10 @@ class Memory(BaseModel):
 
     Attributes
     ----------
-    latency_cycles : int, at least 0
+    latency_cycles : int, 0..2**24
     beats : int, 1..period_cycles
         Beats per period, at its start.
-    period_cycles : int, at least 1
+    period_cycles : int, 1..2**24
 
     Examples
     --------
@@ -35,11 +40,11 @@ class Memory(BaseModel):
     14
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    latency_cycles: Annotated[int, Field(ge=0)] = 0
-    beats: Count = 1
-    period_cycles: Count = 1
+    latency_cycles: Annotated[int, _range("latency_cycles")] = 0
+    beats: Annotated[int, _range("beats")] = 1
+    period_cycles: Annotated[int, _range("period_cycles")] = 1
 
     @model_validator(mode="after")
     def _check(self) -> Memory:

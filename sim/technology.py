@@ -3,7 +3,8 @@
 A table is a YAML file in the style of Accelergy's energy reference tables (ERT 0.4): every action has a `name` (an
 event of `sim.events`, or `cycles`) and an `energy` [pJ]. Added to that are the band `energy_lo`..`energy_hi`, the
 `basis` and the `source`, without which a row is refused, and the point `at` which the energy holds, from which it is
-scaled to another machine.
+scaled to another machine. Energies lie in 0..1e9, all other quantities in 1e-9..1e9 of their units; a text has at most
+10,000 characters.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from sim.bounds import shown
 from sim.described import built_in, load
 from sim.events import EVENTS
 
@@ -21,13 +23,14 @@ __all__ = ["PRICED", "Point", "Price", "Technology", "builtin_technologies", "lo
 PRICED = (*EVENTS, "cycles")
 """What a table must price, each once."""
 
-Energy = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Text = Annotated[str, Field(min_length=1)]
+Energy = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
+Positive = Annotated[float, Field(ge=1e-9, le=1e9, allow_inf_nan=False)]
+Exponent = Annotated[float, Field(ge=0, le=4, allow_inf_nan=False)]
+Text = Annotated[str, Field(min_length=1, max_length=10_000)]
 
 
 class _Fields(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 class Point(_Fields):
@@ -39,7 +42,7 @@ class Point(_Fields):
         Width of what the event moves or clocks [bits]; None: the energy does not depend on it.
     kib : float or None
         Capacity of the memory [KiB]; None: it does not depend on it.
-    exponent : float
+    exponent : float, 0..4
         0.5 is the square-root law of memories.
     mhz : float or None
         Clock; the energy of a cycle that only leaks is inversely proportional to it. None: not.
@@ -47,7 +50,7 @@ class Point(_Fields):
 
     width: Positive | None = None
     kib: Positive | None = None
-    exponent: Energy = 0.5
+    exponent: Exponent = 0.5
     mhz: Positive | None = None
 
 
@@ -81,7 +84,7 @@ class Price(_Fields):
     @model_validator(mode="after")
     def _check(self) -> Price:
         if self.name not in PRICED:
-            raise ValueError(f"no event is called '{self.name}'; there are {', '.join(PRICED)}")
+            raise ValueError(f"no event is called '{shown(self.name)}'; there are {', '.join(PRICED)}")
         if not self.energy_lo <= self.energy <= self.energy_hi:
             raise ValueError("energy must lie in its band energy_lo..energy_hi, "
                              f"not {self.energy} in {self.energy_lo}..{self.energy_hi}")

@@ -51,14 +51,16 @@ def test_tables_keep_accelergys_form() -> None:
 
 @pytest.mark.parametrize(("fields", "message"), [
     ({"source": None}, "ERT.tables.0.actions.0.source: Field required"),
-    ({"source": ""}, "ERT.tables.0.actions.0.source: String should have at least 1 character"),
+    ({"source": ""}, "ERT.tables.0.actions.0.source: String should have at least 1 character, not ''"),
     ({"energy_hi": None}, "ERT.tables.0.actions.0.energy_hi: Field required"),
-    ({"basis": "guessed"}, "ERT.tables.0.actions.0.basis: Input should be 'measured', 'published' or 'inferred'"),
+    ({"basis": "guessed"}, ("ERT.tables.0.actions.0.basis: Input should be 'measured', 'published' or 'inferred', "
+                            "not 'guessed'")),
     ({"energy": 0.02}, ("ERT.tables.0.actions.0: energy must lie in its band energy_lo..energy_hi, "
                         "not 0.02 in 0.004..0.012")),
-    ({"energy_lo": -1}, "ERT.tables.0.actions.0.energy_lo: Input should be greater than or equal to 0"),
-    ({"energy": float("inf")}, "ERT.tables.0.actions.0.energy: Input should be a finite number"),
-    ({"at": {"width": 0}}, "ERT.tables.0.actions.0.at.width: Input should be greater than 0"),
+    ({"energy_lo": -1}, "ERT.tables.0.actions.0.energy_lo: Input should be greater than or equal to 0, not -1"),
+    ({"energy": float("inf")}, "ERT.tables.0.actions.0.energy: Input should be a finite number, not inf"),
+    ({"at": {"width": 0}}, ("ERT.tables.0.actions.0.at.width: Input should be greater than or equal to 0.000000001, "
+                            "not 0")),
     ({"at": {"kib": 8}}, "ERT.tables.0.actions.0: at.kib is for events that touch a memory, not for pair_lanes"),
     ({"at": {"depth": 3}}, "ERT.tables.0.actions.0.at.depth: Extra inputs are not permitted"),
     ({"name": "lane_op"}, (f"ERT.tables.0.actions.0: no event is called 'lane_op'; there are {', '.join(PRICED)}")),
@@ -73,4 +75,4 @@ def test_other_versions_are_refused() -> None:
     """A table of another form is not guessed at."""
     data = deepcopy(LEGAL)
     data["ERT"]["version"] = "0.3"
-    assert refusal(data) == "ERT.version: Input should be '0.4'"
+    assert refusal(data) == "ERT.version: Input should be '0.4', not '0.3'"
