@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.bounds import shown
 from sim.errors import InputError
 from sim.formats import check_codes
 from sim.program import Program
+from sim.records import Tensor
 
-__all__ = ["check_inputs"]
+__all__ = ["check_inputs", "check_names", "check_shape"]
 
 
 def check_inputs(program: Program, inputs: Mapping[str, NDArray[np.integer]]) -> dict[str, NDArray[np.integer]]:
@@ -26,9 +28,8 @@ def check_inputs(program: Program, inputs: Mapping[str, NDArray[np.integer]]) ->
     """
     if not isinstance(inputs, Mapping):
         raise TypeError(f"inputs must be a mapping of names to integer arrays, not {type(inputs).__name__}")
-    given, names = dict(inputs), [tensor.name for tensor in program.inputs]
-    if set(given) != set(names):
-        raise InputError(f"inputs must be {_listed(names)}, not {_listed(sorted(map(str, given)))}")
+    given = dict(inputs)
+    check_names(program, given)
     arrays: dict[str, NDArray[np.integer]] = {}
     images = -1
     for tensor in program.inputs:
@@ -36,16 +37,27 @@ def check_inputs(program: Program, inputs: Mapping[str, NDArray[np.integer]]) ->
         if not isinstance(codes, np.ndarray):
             raise TypeError(f"{what} must be an integer array, not {type(codes).__name__}")
         codes = np.asarray(codes)  # of a subclass, what it holds
-        shape = codes.shape
-        if len(shape) != 4 or shape[1:] != tensor.shape:
-            expected = ", ".join(map(str, tensor.shape))
-            raise InputError(f"{what} must have shape (N, {expected}), not {shape}")
-        if images not in (-1, shape[0]):
-            raise InputError(f"{what} must have {images} images like the others, not {shape[0]}")
-        images = shape[0]
+        check_shape(tensor, codes.shape)
+        if images not in (-1, len(codes)):
+            raise InputError(f"{what} must have {images} images like the others, not {len(codes)}")
+        images = len(codes)
         check_codes(codes, tensor.format, what)
         arrays[tensor.name] = codes
     return arrays
+
+
+def check_names(program: Program, names: Iterable[object]) -> None:
+    """Refuse `names` that are not those of the inputs of `program`."""
+    given, expected = {*names}, [tensor.name for tensor in program.inputs]
+    if given != {*expected}:
+        raise InputError(f"inputs must be {_listed(expected)}, not {_listed(sorted(map(shown, given)))}")
+
+
+def check_shape(tensor: Tensor, shape: tuple[int, ...]) -> None:
+    """Refuse a shape that is not that of codes of `tensor` for any number of images."""
+    if len(shape) != 4 or shape[1:] != tensor.shape:
+        expected = ", ".join(map(str, tensor.shape))
+        raise InputError(f"input '{tensor.name}' must have shape (N, {expected}), not {shown(shape)}")
 
 
 def _listed(names: list[str]) -> str:
