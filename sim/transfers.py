@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from math import ceil
 from typing import assert_never
 
+from sim.bounds import MAX_NAME
 from sim.layout import tensor_words
 from sim.machine import Machine
 from sim.program import Program
@@ -14,6 +15,10 @@ from sim.records import Conv, Load, Pool, Record, Store, Tensor, Transfer, chip_
 from sim.schedule import ConvSchedule, PoolSchedule, conv_shape, schedule_conv, schedule_pool
 
 __all__ = ["Schedule", "TransferSchedule", "schedule_record", "schedule_transfer", "unique_name", "with_transfers"]
+
+ELLIPSIS = "...."
+ROOM_FOR_PRIMES = 16
+"""Of the longest name [characters]."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,16 @@ def schedule_record(program: Program, record: Record, machine: Machine) -> Sched
 
 
 def unique_name(wanted: str, taken: Collection[str]) -> str:
-    """`wanted`, with as many primes as it needs to differ from all names taken."""
+    """`wanted`, its middle left out where it is too long, with as many primes as it needs to differ from all taken.
+
+    >>> unique_name("load x", {"load x"})
+    "load x'"
+    >>> len(unique_name("x" * 400, {}))
+    184
+    """
+    if len(wanted) > MAX_NAME - ROOM_FOR_PRIMES:
+        half = (MAX_NAME - ROOM_FOR_PRIMES - len(ELLIPSIS)) // 2
+        wanted = f"{wanted[:half]}{ELLIPSIS}{wanted[-half:]}"
     while wanted in taken:
         wanted += "'"
     return wanted

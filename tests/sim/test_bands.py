@@ -153,3 +153,15 @@ def test_no_more_bands_are_tried_than_the_hardware_runs() -> None:
                "more run; machine 'tiny' has 6")
     with pytest.raises(InputError, match=f"^{message}$"):
         plan(program, TINY)
+
+
+def test_the_longest_names_are_cut_into_bands_too() -> None:
+    """Names that are made from names of 200 characters, slashes at their ends or not, are names again."""
+    for letter in ("x", "/y", "/.z"):
+        name = f"t{letter * 200}"[:199].rstrip("/.") + "t"
+        rows = Tensor(name, 40, 40, (4,), Format(8, "unsigned"))
+        program = Program((rows, replace(rows, name=f"{name[:-1]}u")), (Pool(name, name, f"{name[:-1]}u", (1, 1)),),
+                          acc_bits=24, window=10)
+        planned = plan(program, TINY).program
+        assert len(planned.records) > 9
+        assert replace(planned) is not planned
