@@ -9,8 +9,7 @@ from bitwright.console import Report, show
 from rtl.assembly import write_assembly
 from rtl.fields import Fields, compute_fields, inward_fields, outward_fields
 from rtl.geometry import Geometry
-from rtl.image import TABLES, decode
-from sim.errors import InputError
+from rtl.image import TABLES, load_image
 from sim.files import load_program
 from sim.machine import load_machine
 from sim.plan import plan
@@ -34,10 +33,7 @@ def run_disasm(path: Path, machine: str, as_json: bool) -> None:
     """`bitwright disasm`."""
     target = load_machine(machine)
     geometry = Geometry(target)
-    try:
-        image = decode(path.read_bytes(), geometry)
-    except FileNotFoundError:
-        raise InputError(f"no program image '{path}'") from None
+    image = load_image(path, geometry)
     tables = {name: [dict(word) for word in getattr(image, name)] for name in TABLES}
     report = Report({"machine": target.name, "header": dict(image.header), **tables, "meanings": _meanings(geometry)})
     report.lines += [f"{table} {index}: {_kind(table, word)}, record {word['record']}, after {_waits(word)}: "

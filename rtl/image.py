@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
+from pathlib import Path
 from zlib import crc32
 
 from amaranth.hdl import Shape
@@ -20,9 +21,10 @@ from rtl.signature import signature
 from sim.errors import InputError
 from sim.machine import Machine
 from sim.plan import Plan
+from sim.regular import read_regular
 
 __all__ = ["CHECKSUM_BITS", "HEADER", "IMAGE_VERSION", "MAGIC", "TABLES", "Fields", "Image", "Table", "beat_bits",
-           "decode", "encode", "program_image", "program_words", "seal", "tables", "unpack"]
+           "decode", "encode", "load_image", "program_image", "program_words", "seal", "tables", "unpack"]
 
 MAGIC = int.from_bytes(b"BWPI", "little")
 IMAGE_VERSION = 1
@@ -120,6 +122,19 @@ def program_words(plan: Plan, geometry: Geometry) -> dict[str, list[int]]:
     """The words of every table; the queues end with their end marks."""
     return {"compute": describe(plan, geometry), "inward": describe_inward(plan, geometry),
             "outward": describe_outward(plan, geometry)}
+
+
+def load_image(path: str | Path, geometry: Geometry) -> Image:
+    """Read a file that holds an image.
+
+    Raises
+    ------
+    InputError
+        If there is no regular file, it is larger than any image for the machine, or as `decode`.
+    """
+    beats = sum(_beats(bits, geometry) * count for bits, count in (
+        (HEADER.size, 1), (CHECKSUM_BITS, 1), *((table.layout.size, table.depth) for table in tables(geometry))))
+    return decode(read_regular(path, "program image", beats * beat_bits(geometry.machine) // 8), geometry)
 
 
 def decode(image: bytes, geometry: Geometry) -> Image:

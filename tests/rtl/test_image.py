@@ -16,6 +16,7 @@ from rtl.image import (
     beat_bits,
     decode,
     encode,
+    load_image,
     program_image,
     program_words,
     seal,
@@ -147,3 +148,15 @@ def test_what_was_altered_is_refused(planned, geometry):
     found, stored = crc32(altered[:-4]), int.from_bytes(image[-4:], "little")
     refused(bytes(altered), geometry,
             f"the program image was altered: its checksum is {found:08x}, not {stored:08x}")
+
+
+def test_a_file_is_read_up_to_the_largest_image(geometry, tmp_path):
+    """Full tables are decoded; a byte more is refused before it is read."""
+    path, depths = tmp_path / "program.bin", {table.name: table.depth for table in tables(geometry)}
+    content = encode({name: [1] * depth for name, depth in depths.items()}, geometry)
+    path.write_bytes(content)
+    assert len(load_image(path, geometry).compute) == depths["compute"]
+    path.write_bytes(content + b"x")
+    message = f"cannot read program image '{path}': it is larger than {len(content):,} bytes"
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        load_image(path, geometry)
