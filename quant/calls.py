@@ -1,8 +1,9 @@
-"""Calls of functions and methods: which of their arguments are understood, and which change a value in place."""
+"""Calls of functions and methods: which of their arguments are understood, which change a value, which give numbers."""
 
 from __future__ import annotations
 
 import operator
+from collections.abc import Container
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from torch.nn import functional
 
 from sim.errors import InputError
 
-__all__ = ["arguments", "is_in_place", "where"]
+__all__ = ["arguments", "gives_numbers", "is_in_place", "make_positional", "where"]
 
 ANY: tuple[Any, ...] = ()
 """Stands for every value: whoever reads the argument checks it."""
@@ -33,6 +34,10 @@ UNDERSTOOD: dict[Any, dict[str, tuple[Any, ...]]] = {
 
 DEFAULTS = {"start_dim": 0, "training": True}
 """Values that torch takes where nothing is given and that are not among those."""
+
+PROPERTIES = ("shape", "ndim", "dtype", "device", "is_cuda", "layout", "requires_grad",
+              "size", "dim", "ndimension", "numel", "nelement", "get_device")
+"""Attributes and methods of tensors that give no tensor."""
 
 IN_PLACE = (operator.iadd, torch.relu_, "relu_", "add_")
 
@@ -58,6 +63,8 @@ def arguments(node: fx.Node) -> dict[str, Any]:
     given = dict(zip(understood, node.args[1:], strict=False)) | node.kwargs
     given = {name: DEFAULTS[name] for name in understood if name in DEFAULTS} | given
     for name, value in given.items():
+        if name != "other" and _holds_node(value):
+            raise InputError(f"argument {name} of {call} is computed while the model runs; write the number")
         if name not in understood or (understood[name] and value not in understood[name]):
             raise InputError(f"argument {name}={value} of {call} is not supported")
     return given
@@ -69,3 +76,32 @@ def is_in_place(node: fx.Node, module: nn.Module | None) -> bool:
         return isinstance(module, nn.ReLU | nn.ReLU6) and module.inplace
     return node.target in IN_PLACE or (node.target in (functional.relu, functional.relu6)
                                        and bool(arguments(node).get("inplace", False)))
+
+
+def make_positional(node: fx.Node) -> None:
+    """Move tensors that a call got by keyword to where they are without: `conv(input=x)` becomes `conv(x)`."""
+    if node.op == "call_module" or node.target in UNDERSTOOD:
+        kwargs = dict(node.kwargs)
+        first = (kwargs.pop("input"),) if not node.args and "input" in kwargs else ()
+        args = (*first, *node.args)
+        if len(args) == 1 and isinstance(kwargs.get("other"), fx.Node):
+            args = (*args, kwargs.pop("other"))
+        node.args, node.kwargs = args, kwargs
+
+
+def gives_numbers(node: fx.Node, numbers: Container[fx.Node]) -> bool:
+    """Whether a call gives numbers about a tensor, or computes with `numbers`, so that it is no computation of its own.
+
+    Whoever needs the numbers is refused, for what it does with them.
+    """
+    if node.op == "call_method":
+        return node.target in PROPERTIES
+    if node.op != "call_function":
+        return False
+    operands = node.all_input_nodes
+    return (node.target is getattr and node.args[1] in PROPERTIES) or (
+        bool(operands) and all(operand in numbers for operand in operands))
+
+
+def _holds_node(value: Any) -> bool:
+    return isinstance(value, fx.Node) or (isinstance(value, tuple | list) and any(map(_holds_node, value)))

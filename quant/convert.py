@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from functools import partial
 from typing import cast
 
 import torch
 from torch import Tensor, fx, nn
-from torch.fx.passes.shape_prop import ShapeProp
-from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from quant.checks import check_data, check_finite, check_input_format, check_plain, check_runs, check_single_input
-from quant.graph import Stage, module_of, stages, trace
+from quant.checks import check_data, check_input_format
+from quant.frontend import as_floats, read_model
+from quant.graph import Stage, module_of, stages
 from quant.layers import QuantConv2d, QuantLinear
+from quant.naming import quantizer_path
 from quant.quantizers.base import ActivationQuantizer, round_half_up
 from quant.quantizers.power_of_two import PowerOfTwoActivation
 from quant.schemes import Scheme, scheme_of
@@ -27,6 +26,7 @@ SIGNED_BITS = 8
 """Width of stored tensors that only adds read: an error there is never clipped away again."""
 
 
+@torch.inference_mode(False)  # what learns later must not be made of inference tensors
 def quantize(model: nn.Module, data: Tensor, *, scheme: str | Scheme, weight_bits: int = 4, activation_bits: int = 4,
              first_last_bits: int | None = None, input_format: Format, input_exponent: int) -> fx.GraphModule:
     """A copy of `model` with quantized weights and one quantizer on each tensor that the chip stores.
@@ -71,13 +71,8 @@ def quantize(model: nn.Module, data: Tensor, *, scheme: str | Scheme, weight_bit
     scheme = scheme_of(scheme)
     check_data(data)
     check_input_format(input_format, input_exponent)
-    check_plain(model)
-    check_finite(model)
-    copy = deepcopy(model).eval()
-    graph = trace(copy)
-    check_single_input(graph)
-    check_runs(copy, data)
-    _drop_identities(graph, data[:1])
+    graph = read_model(model, data)
+    data = as_floats(data, graph)
     if scheme.folds:
         _fold_norms(graph)
     found = stages(graph)
@@ -88,9 +83,9 @@ def quantize(model: nn.Module, data: Tensor, *, scheme: str | Scheme, weight_bit
         if stage.kind == "input":
             fixed = PowerOfTwoActivation(input_format.bits, signed=input_format.kind == "signed",
                                          exponent=input_exponent)
-            _insert(graph, stage, fixed)
+            _insert(graph, stage, fixed.to(data))
         elif stage.kind != "max" and not _is_output(stage):
-            _insert(graph, stage, scheme.tensor(bits_a, stage.signed))
+            _insert(graph, stage, scheme.tensor(bits_a, stage.signed).to(data))
     graph.graph.lint()
     graph.recompile()
     _initialise_activations(graph, data)
@@ -140,20 +135,6 @@ def _stored(stage: Stage, by_end: dict[fx.Node, Stage]) -> Stage:
     return _stored(source, by_end) if source.kind == "max" else source
 
 
-def _drop_identities(graph: fx.GraphModule, example: Tensor) -> None:
-    """Take out adaptive average pools whose output is their input: on the chip they would be copies."""
-    with torch.no_grad():
-        ShapeProp(graph).propagate(example)
-    for node in list(graph.graph.nodes):
-        adaptive = (isinstance(module_of(graph, node), nn.AdaptiveAvgPool2d) if node.op == "call_module"
-                    else node.target is functional.adaptive_avg_pool2d)
-        if adaptive and node.meta["tensor_meta"].shape == node.args[0].meta["tensor_meta"].shape:
-            node.replace_all_uses_with(node.args[0])
-            graph.graph.erase_node(node)
-    graph.delete_all_unused_submodules()
-    graph.recompile()
-
-
 def _fold_norms(graph: fx.GraphModule) -> None:
     for stage in stages(graph):
         if stage.kind == "conv" and stage.norm is not None:
@@ -171,7 +152,7 @@ def _quantize_weights(graph: fx.GraphModule, stage: Stage, scheme: Scheme, bits:
     if stage.kind not in ("conv", "linear"):
         return
     layer = cast(nn.Conv2d | nn.Linear, module_of(graph, stage.compute))
-    quantizer = scheme.weight(bits, len(layer.weight), stage.norm is not None)
+    quantizer = scheme.weight(bits, len(layer.weight), stage.norm is not None).to(layer.weight)
     quantizer.initialise(layer.weight)
     quantized = QuantConv2d(layer, quantizer) if isinstance(layer, nn.Conv2d) else QuantLinear(layer, quantizer)
     graph.set_submodule(str(stage.compute.target), quantized.eval())
@@ -182,7 +163,7 @@ def _is_output(stage: Stage) -> bool:
 
 
 def _insert(graph: fx.GraphModule, stage: Stage, quantizer: ActivationQuantizer) -> None:
-    path = f"{stage.name}_quantizer"
+    path = quantizer_path(graph, stage.name)
     graph.add_submodule(path, quantizer.eval())
     with graph.graph.inserting_after(stage.end):
         node = graph.graph.call_module(path, (stage.end,))

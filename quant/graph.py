@@ -8,25 +8,26 @@ the end of each, lowering turns each into a record.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from math import inf
-from typing import Any, Literal, cast
+from math import inf, prod
+from typing import Any, Literal, NamedTuple, cast
 
 import torch
 from torch import fx, nn
 from torch.nn import functional
 
-from quant.calls import arguments, is_in_place, where
+from quant.calls import arguments, gives_numbers, is_in_place, where
 from quant.layers import QuantConv2d, QuantLinear
+from quant.naming import free_name, name_of_quantizer
 from quant.quantizers.base import Quantizer
+from quant.refusals import refuse
+from quant.shapes import shape_of
 from sim.errors import InputError
 
-__all__ = ["Stage", "module_of", "stages", "trace"]
+__all__ = ["Refusal", "Stage", "inspect", "module_of", "stages"]
 
 FLATTEN = "; write torch.flatten(x, 1) to make each image one row"
-INSTEAD = dict.fromkeys(("size", "view", "reshape", getattr), FLATTEN)
-"""What to write in place of functions and methods that are not supported."""
 
 Kind = Literal["input", "conv", "linear", "average", "max", "copy"]
 
@@ -40,7 +41,7 @@ class Stage:
     kind : {"input", "conv", "linear", "average", "max", "copy"}
         `copy` reads a stored tensor again, to add to it or to change its format.
     name : str
-        Path of the module that computes, or the graph's name of the function; names record and tensor.
+        Path of the module that computes, or a free name like that of the function; names record and tensor, once.
     compute : fx.Node
         The node that computes.
     end : fx.Node
@@ -73,28 +74,16 @@ class Stage:
     signed: bool = True
 
 
-class _Tracer(fx.Tracer):
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, Quantizer | QuantConv2d | QuantLinear) or super().is_leaf_module(m, module_qualified_name)
-
-
-def trace(model: nn.Module) -> fx.GraphModule:
-    """`model` as a graph whose leaves are torch's own layers and ours; parameters are shared, not copied.
-
-    Raises
-    ------
-    InputError
-        If the model's control flow depends on data, so that there is no one graph.
-    """
-    try:
-        return fx.GraphModule(model, _Tracer().trace(model))
-    except fx.proxy.TraceError as error:
-        raise InputError(f"the model cannot be traced: {error}") from error
-
-
 def module_of(graph: fx.GraphModule, node: fx.Node) -> nn.Module:
     """The module that a `call_module` node calls."""
     return graph.get_submodule(str(node.target))
+
+
+class Refusal(NamedTuple):
+    """Why a node has no counterpart on the chip."""
+
+    node: fx.Node
+    reason: str
 
 
 def stages(graph: fx.GraphModule) -> tuple[Stage, ...]:
@@ -103,9 +92,18 @@ def stages(graph: fx.GraphModule) -> tuple[Stage, ...]:
     Raises
     ------
     InputError
-        If a module or function has no counterpart on the chip; the message names it and where it is.
+        If modules or functions have no counterpart on the chip; the message names each and where it is.
     """
-    return _Finder(graph).find()
+    found, refusals = inspect(graph)
+    refuse(refusal.reason for refusal in refusals)
+    return found
+
+
+def inspect(graph: fx.GraphModule) -> tuple[tuple[Stage, ...], tuple[Refusal, ...]]:
+    """The stages of a traced model as far as there are any, and what has no counterpart on the chip, in order."""
+    finder = _Finder(graph)
+    finder.find()
+    return _named(tuple(finder.stored.values())), tuple(finder.refusals)
 
 
 class _Finder:
@@ -115,13 +113,16 @@ class _Finder:
         self.graph = graph
         self.values: dict[fx.Node, Stage] = {}
         self.stored: dict[fx.Node, Stage] = {}
+        self.numbers: set[fx.Node] = set()
+        self.refusals: list[Refusal] = []
         self.called: set[str] = set()
         self.order = {node: place for place, node in enumerate(graph.graph.nodes)}
         self.modules: dict[Any, Callable[[fx.Node], Stage]] = {
-            nn.Conv2d: self._start("conv"), nn.Linear: self._start("linear"), nn.MaxPool2d: self._max,
-            (nn.AvgPool2d, nn.AdaptiveAvgPool2d): self._start("average"), nn.BatchNorm2d: self._norm,
-            nn.ReLU: self._relu, nn.ReLU6: self._relu6, (nn.Identity, nn.Dropout, nn.Dropout2d): self._same,
-            nn.Flatten: self._flatten, Quantizer: self._quantizer,
+            **dict.fromkeys((nn.Conv2d, QuantConv2d), self._start("conv")),
+            **dict.fromkeys((nn.Linear, QuantLinear), self._start("linear")),
+            **dict.fromkeys((nn.AvgPool2d, nn.AdaptiveAvgPool2d), self._start("average")), nn.MaxPool2d: self._max,
+            **dict.fromkeys((nn.Identity, nn.Dropout, nn.Dropout2d), self._same), nn.BatchNorm2d: self._norm,
+            nn.ReLU: self._relu, nn.ReLU6: self._relu6, nn.Flatten: self._flatten, Quantizer: self._quantizer,
         }
         self.functions: dict[Any, Callable[[fx.Node], Stage]] = {
             **dict.fromkeys((operator.add, operator.iadd, torch.add, "add", "add_"), self._add),
@@ -132,32 +133,51 @@ class _Finder:
             **dict.fromkeys((torch.mean, "mean", functional.adaptive_avg_pool2d), self._start("average")),
         }
 
-    def find(self) -> tuple[Stage, ...]:
+    def find(self) -> None:
         for node in self.graph.graph.nodes:
-            if node.op == "output":
-                if not isinstance(node.args[0], fx.Node):
-                    raise InputError("the model must return one tensor")
-                self._store(node.args[0])
-            elif node.op == "placeholder":
+            if node.op == "placeholder":
                 self.values[node] = Stage("input", node.name, node, node)
+            elif node.op == "get_attr" or gives_numbers(node, self.numbers):
+                self.numbers.add(node)
             else:
-                handler = self._handler(node)
-                self._check_call(node)
-                self.values[node] = handler(node)
-        return tuple(self.stored.values())
+                try:
+                    self._take(node)
+                except InputError as error:
+                    if not self._is_part_of_refused(node):
+                        self.refusals.append(Refusal(node, str(error)))
+                    self.values[node] = Stage("input", node.name, node, node)  # what follows is judged by itself
+
+    def _take(self, node: fx.Node) -> None:
+        if node.op == "output":
+            value = node.args[0]
+            if not isinstance(value, fx.Node):
+                raise InputError("the model must return one tensor")
+            if value not in self.values:
+                raise InputError(f"the model must return a tensor that it computes from its input, not '{value.name}'")
+            self._store(value)
+        else:
+            handler = self._handler(node)
+            self._check_call(node)
+            self.values[node] = handler(node)
+
+    def _is_part_of_refused(self, node: fx.Node) -> bool:
+        """Whether a node takes one of several values of a call that is refused already."""
+        if node.target is not operator.getitem or not isinstance(node.args[0], fx.Node):
+            return False
+        return shape_of(node.args[0]) is None and any(refusal.node is node.args[0] for refusal in self.refusals)
 
     def _handler(self, node: fx.Node) -> Callable[[fx.Node], Stage]:
         if node.op == "call_module":
             module = module_of(self.graph, node)
-            for kinds, handler in self.modules.items():
-                if isinstance(module, kinds):
-                    return handler
-            raise InputError(f"unsupported module {type(module).__name__} {where(node)}")
+            kind = Quantizer if isinstance(module, Quantizer) else type(module)  # a subclass may compute otherwise
+            if kind in self.modules:
+                return self.modules[kind]
+            raise InputError(f"unsupported module {_type_name(kind)} {where(node)}")
         if node.op in ("call_function", "call_method") and node.target in self.functions:
             return self.functions[node.target]
         raise InputError(f"unsupported {node.op.removeprefix('call_')} "
                          f"{getattr(node.target, '__name__', node.target)} {where(node)}"
-                         f"{INSTEAD.get(node.target, '')}")
+                         f"{FLATTEN if _is_flattening(node) else ''}")
 
     def _check_call(self, node: fx.Node) -> None:
         """Refuse parameters used twice, arguments that are not understood, and values changed under a later reader."""
@@ -169,7 +189,7 @@ class _Finder:
         self.called.add(str(node.target))
         if not is_in_place(node, module):
             return
-        for value in self._same_memory(_operand(node, 0), node):
+        for value in self._same_memory(self._operand(node, 0), node):
             if value.op == "placeholder":
                 raise InputError(f"{_name(node)} {where(node)} changes the model's input in place")
             for reader in value.users:
@@ -183,7 +203,7 @@ class _Finder:
     def _same_memory(self, value: fx.Node, changer: fx.Node) -> set[fx.Node]:
         """Nodes whose values `changer` changes when it changes `value`: that, what it is a view of, and their views."""
         while self._is_view(value):
-            value = _operand(value, 0)
+            value = self._operand(value, 0)
         found, new = set[fx.Node](), [value]
         while new:
             node = new.pop()
@@ -196,7 +216,10 @@ class _Finder:
         """Whether a node's value is its first operand's memory."""
         if node.op not in ("call_module", "call_function", "call_method"):
             return False
-        handler = self._handler(node)
+        try:
+            handler = self._handler(node)
+        except InputError:
+            return False  # refused where it stands
         return handler in (self._same, self._flatten) or is_in_place(node, self._module(node))
 
     def _store(self, node: fx.Node) -> fx.Node:
@@ -205,10 +228,16 @@ class _Finder:
         self.stored.setdefault(stage.end, stage)
         return stage.end
 
+    def _operand(self, node: fx.Node, index: int) -> fx.Node:
+        operand = node.args[index] if index < len(node.args) else None
+        if not isinstance(operand, fx.Node) or operand not in self.values:
+            raise InputError(f"unsupported operand {operand} of {_name(node)} {where(node)}")
+        return operand
+
     def _is_open(self, node: fx.Node) -> bool:
         """Whether the stage of `node` can go on: nothing else needs its value as it stands."""
         stage = self.values[node]
-        return stage.end not in self.stored and stage.kind != "input" and len(node.users) == 1
+        return stage.end not in self.stored and stage.kind != "input" and _uses(node) == 1
 
     def _copy(self, node: fx.Node) -> Stage:
         return Stage("copy", "", node, node, source=self._store(node), signed=self.values[node].signed)
@@ -218,18 +247,22 @@ class _Finder:
 
     def _start(self, kind: Kind) -> Callable[[fx.Node], Stage]:
         def handler(node: fx.Node) -> Stage:
-            source = _operand(node, 0)
+            source = self._operand(node, 0)
             signed = kind in ("conv", "linear") or self.values[source].signed
             return Stage(kind, _name(node), node, node, source=self._store(source), signed=signed)
         return handler
 
     def _max(self, node: fx.Node) -> Stage:
+        if node.op == "call_module" and cast(nn.MaxPool2d, module_of(self.graph, node)).return_indices:
+            raise InputError(f"MaxPool2d {where(node)} returns indices, which the chip does not have")
         self.stored[node] = self._start("max")(node)
         return self.stored[node]
 
     def _norm(self, node: fx.Node) -> Stage:
-        source = _operand(node, 0)
-        stage = self.values[source]
+        source = self._operand(node, 0)
+        stage, norm = self.values[source], cast(nn.BatchNorm2d, module_of(self.graph, node))
+        if norm.running_mean is None or norm.running_var is None:
+            raise InputError(f"BatchNorm2d {where(node)} has no running statistics, so no fixed gain")
         can = self._is_open(source) and not (stage.norm or stage.residual or stage.relu)
         return self._continue(stage if can else self._copy(source), node, norm=str(node.target), signed=True)
 
@@ -238,7 +271,11 @@ class _Finder:
         return self._is_open(node) and not (stage.residual or stage.relu)
 
     def _add(self, node: fx.Node) -> Stage:
-        left, right = _operand(node, 0), _operand(node, 1)
+        left, right = self._operand(node, 0), self._operand(node, 1)
+        shapes = [shape[1:] for operand in (left, right) if (shape := shape_of(operand)) is not None]
+        if len(set(shapes)) > 1:
+            raise InputError(f"{_name(node)} {where(node)} adds shapes {shapes[0]} and {shapes[1]} per image; the chip "
+                             "adds tensors of one shape")
         if self._can_add(right) and not self._can_add(left):
             left, right = right, left
         stage = self.values[left] if self._can_add(left) else self._copy(left)
@@ -246,7 +283,7 @@ class _Finder:
         return self._continue(stage, node, residual=self._store(right), signed=signed)
 
     def _relu(self, node: fx.Node, ceiling: float = inf) -> Stage:
-        source = _operand(node, 0)
+        source = self._operand(node, 0)
         stage = self.values[source] if self._is_open(source) else self._copy(source)
         return self._continue(stage, node, relu=True, ceiling=min(stage.ceiling, ceiling), signed=False)
 
@@ -254,7 +291,7 @@ class _Finder:
         return self._relu(node, 6.0)
 
     def _quantizer(self, node: fx.Node) -> Stage:
-        source = _operand(node, 0)
+        source = self._operand(node, 0)
         stage, quantizer = self.values[source], module_of(self.graph, node)
         assert isinstance(quantizer, Quantizer)
         fresh_input = stage.kind == "input" and stage.end not in self.stored
@@ -270,7 +307,7 @@ class _Finder:
         return self._same(node)
 
     def _same(self, node: fx.Node) -> Stage:
-        source = _operand(node, 0)
+        source = self._operand(node, 0)
         if self._is_open(source):
             return self._continue(self.values[source], node)
         self._store(source)
@@ -283,8 +320,36 @@ def _name(node: fx.Node) -> str:
     return str(node.target) if alone else node.name
 
 
-def _operand(node: fx.Node, index: int) -> fx.Node:
-    operand = node.args[index] if index < len(node.args) else None
-    if not isinstance(operand, fx.Node):
-        raise InputError(f"unsupported operand {operand} of {_name(node)} {where(node)}")
-    return operand
+def _uses(node: fx.Node) -> int:
+    """How often a value is read: `y + y` reads y twice."""
+    return sum(user.args.count(node) + list(user.kwargs.values()).count(node) for user in node.users)
+
+
+def _type_name(kind: type) -> str:
+    """A type's name, with its module where it is not one of torch's own layers."""
+    own = kind.__module__.startswith("torch.nn.modules")
+    return kind.__name__ if own else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _is_flattening(node: fx.Node) -> bool:
+    """Whether a reshape only makes each image one row, by its shapes or, where they are unknown, its arguments."""
+    if node.target not in ("view", "reshape", torch.reshape) or not isinstance(node.args[0], fx.Node):
+        return False
+    before, after = shape_of(node.args[0]), shape_of(node)
+    if before is not None and after is not None:
+        return len(before) > 2 and after == (before[0], prod(before[1:]))
+    sizes = node.args[1] if isinstance(node.args[1], tuple | list) else node.args[1:]
+    return len(sizes) == 2
+
+
+def _named(found: Sequence[Stage]) -> tuple[Stage, ...]:
+    """Stages with a name each: layers and quantized tensors keep theirs, functions and inputs get a free one."""
+    names: dict[int, str] = {}
+    for place, stage in enumerate(found):
+        if stage.quantizer is not None and (name := name_of_quantizer(stage.quantizer)) is not None:
+            names[place] = name
+        elif stage.compute.op == "call_module" and stage.name == str(stage.compute.target):
+            names[place] = stage.name
+    for place, stage in enumerate(found):
+        names.setdefault(place, free_name(stage.name, set(names.values())))
+    return tuple(replace(stage, name=names[place]) for place, stage in enumerate(found))

@@ -7,34 +7,45 @@ output channel, which `sim.fit` turns into the requantizer's integers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from math import floor, isinf
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import floor, isinf, prod
 from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, fx, nn
-from torch.fx.passes.shape_prop import ShapeProp
 from torch.nn import functional
 
-from quant.checks import check_finite, running_on
+from quant.agreement import check_agreement
+from quant.checks import check_data, check_finite, running_on
 from quant.fold import Folding
 from quant.fold import fold as fold_program
-from quant.graph import Stage, stages, trace
+from quant.frontend import as_floats, checked_stages
+from quant.graph import Stage
 from quant.layers import QuantConv2d, QuantLinear
+from quant.naming import free_name
 from quant.operators import max_pool_window, operator_of
 from quant.quantizers.base import ActivationQuantizer, Quantizer
+from quant.shapes import Shapes, shape_of
+from quant.tracing import trace
 from sim.errors import InputError
 from sim.fit import Requantizer, Target, accumulator_range, fit
 from sim.formats import Format, Rounding
-from sim.program import Conv, Pool, Program, Record
+from sim.program import Conv, Pads, Pool, Program, Record
 from sim.records import Tensor as Map
 
 __all__ = ["FitError", "Lowered", "lower", "lower_with_report"]
 
+Shape = tuple[int, int, int]
 Reals = NDArray[np.float64]
 Range = tuple[NDArray[np.int64], NDArray[np.int64]]
+
+
+LONGEST_ROW = 1 << 12
+"""Most codes that a convolution moves between a row and a map: it has this many squared weights."""
 
 
 class FitError(NamedTuple):
@@ -106,14 +117,20 @@ def lower_with_report(model: nn.Module, example: Tensor, *, acc_bits: int = 32, 
         raise InputError("only a model in eval mode can be lowered: call model.eval() first")
     if terms < 1:
         raise InputError(f"terms must be at least 1, not {terms}")
-    check_finite(model)
+    check_data(example, "example")
     graph = trace(model)
+    check_finite(graph)
+    example = as_floats(example, graph)
     with running_on(example):
-        _Shapes(graph).propagate(example)
+        _Shapes(graph).run(example)
+    found = checked_stages(graph)
+    if not isinstance(model, fx.GraphModule):
+        check_agreement(model, graph, example)
     with torch.no_grad():
-        lowering = _Lowering(graph, acc_bits, window, terms, rounding)
-        for stage in stages(graph):
-            lowering.add(stage)
+        lowering = _Lowering(graph, found, acc_bits, window, terms, rounding)
+        for stage in found:
+            with _naming(stage.name):
+                lowering.add(stage)
     program = Program(tuple(lowering.tensors.values()), tuple(lowering.records), rounding, acc_bits, window, terms)
     if not fold:
         return Lowered(program, lowering.scales, lowering.errors)
@@ -121,7 +138,18 @@ def lower_with_report(model: nn.Module, example: Tensor, *, acc_bits: int = 32, 
     return Lowered(folded, lowering.scales, lowering.errors, folding)
 
 
-class _Shapes(ShapeProp):
+@contextmanager
+def _naming(name: str) -> Iterator[None]:
+    """Errors about a record say which it is."""
+    try:
+        yield
+    except InputError as error:
+        if f"'{name}'" in str(error):
+            raise
+        raise InputError(f"record '{name}': {error}") from error
+
+
+class _Shapes(Shapes):
     """Shapes of all values. Quantizers change none, and those of large layers take long: they are passed by."""
 
     def call_module(self, target: fx.node.Target, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -153,8 +181,11 @@ class _Output:
 class _Lowering:
     """Tensors and records so far; `names` maps the end of a stage to its tensor."""
 
-    def __init__(self, graph: fx.GraphModule, acc_bits: int, window: int, terms: int, rounding: Rounding) -> None:
+    def __init__(self, graph: fx.GraphModule, found: tuple[Stage, ...], acc_bits: int, window: int, terms: int,
+                 rounding: Rounding) -> None:
         self.graph = graph
+        self.taken = {stage.name for stage in found}
+        self.moved: dict[tuple[str, str], Map] = {}
         self.acc_bits, self.window, self.terms, self.rounding = acc_bits, window, terms, rounding
         self.tensors: dict[str, Map] = {}
         self.records: list[Record] = []
@@ -167,24 +198,21 @@ class _Lowering:
             if stage.quantizer is None:
                 raise InputError(f"input '{stage.name}' has no quantizer; nothing says what its codes are")
             output = self._quantized(stage.quantizer)
-            self._tensor(stage, output.format, output.scale)
+            self._tensor(stage, _map_shape(stage.compute), output.format, output.scale)
         elif stage.kind == "max":
             self._max(stage)
         else:
             self._conv(stage)
 
-    def _tensor(self, stage: Stage, fmt: Format, scale: float) -> None:
-        shape = tuple(stage.compute.meta["tensor_meta"].shape[1:])
-        if len(shape) not in (1, 3):
-            raise InputError(f"'{stage.name}' puts out shape {shape} per image; maps have three axes and rows one")
-        channels, height, width = (*shape, 1, 1)[:3]
+    def _tensor(self, stage: Stage, shape: Shape, fmt: Format, scale: float) -> None:
+        channels, height, width = shape
         self.tensors[stage.name] = Map(stage.name, height, width, (channels,), fmt)
         self.scales[stage.name] = scale
         self.names[stage.end] = stage.name
 
     def _max(self, stage: Stage) -> None:
         source = self._read(stage.source)
-        self._tensor(stage, source.format, self.scales[source.name])
+        self._tensor(stage, _map_shape(stage.compute), source.format, self.scales[source.name])
         self.records.append(Pool(stage.name, source.name, stage.name, *max_pool_window(self.graph, stage.compute)))
 
     def _read(self, node: fx.Node | None) -> Map:
@@ -192,13 +220,14 @@ class _Lowering:
 
     def _conv(self, stage: Stage) -> None:
         source = self._read(stage.source)
-        residual = None if stage.residual is None else self._read(stage.residual)
+        shape = source.shape if stage.kind == "copy" else _map_shape(stage.compute)
+        residual = None if stage.residual is None else self._shaped(self._read(stage.residual), shape)
         if residual is source:
             residual = self._copied(source)
         operator = operator_of(self.graph, stage, source)
         scale, bias = operator.step * self.scales[source.name], operator.bias
         if stage.norm is not None:
-            gain, shift = _norm(cast(nn.BatchNorm2d, self.graph.get_submodule(stage.norm)), stage.norm)
+            gain, shift = _norm(cast(nn.BatchNorm2d, self.graph.get_submodule(stage.norm)))
             scale, bias = scale * gain, bias * gain + shift
         acc_range = accumulator_range(operator.codes, source.format)
         if stage.quantizer is not None:
@@ -208,7 +237,7 @@ class _Lowering:
         low = max(output.format.low, 0) if stage.relu else output.format.low
         high = output.highest(stage.ceiling)
         fitted = self._fit(scale, bias, acc_range, residual, output, low, high)
-        self._tensor(stage, output.format, output.scale)
+        self._tensor(stage, shape, output.format, output.scale)
         self.errors[stage.name] = FitError(float(fitted.error.max()), fitted.worst_channel)
         self.records.append(Conv(
             stage.name, source.name, stage.name, operator.codes, operator.format, fitted.multiplier, fitted.shift,
@@ -230,13 +259,43 @@ class _Lowering:
 
     def _copied(self, tensor: Map) -> Map:
         """A second tensor of the same codes: a record's input and residual must be two."""
-        copy = replace(tensor, name=f"{tensor.name}.copy")
-        if copy.name not in self.tensors:
-            ones, zeros = np.ones((tensor.channels, 1), np.int8), np.zeros(tensor.channels, np.int64)
-            self.tensors[copy.name], self.scales[copy.name] = copy, self.scales[tensor.name]
-            self.records.append(Conv(copy.name, tensor.name, copy.name, ones[:, :, None, None], Format(1, "unit"), ones,
-                                     zeros, zeros, tensor.format.low, tensor.format.high, depthwise=True))
-        return copy
+        ones = np.ones((tensor.channels, 1, 1, 1), np.int8)
+        return self._moved(tensor, "copy", tensor.shape, ones, Format(1, "unit"), (0, 0, 0, 0), depthwise=True)
+
+    def _shaped(self, tensor: Map, shape: Shape) -> Map:
+        """The same codes in another shape: what lies on the other side of a flatten is added in this one's.
+
+        Weights are 1 for one code each: the kernel that makes a map a row is the map, that which makes a row a map
+        reaches from the row's only place to each of the map's.
+        """
+        if tensor.shape == shape:
+            return tensor
+        count = prod(shape)
+        if count > LONGEST_ROW:
+            raise InputError(f"'{tensor.name}' of shape {tensor.shape} is added in shape {shape}; the chip moves at "
+                             f"most {LONGEST_ROW} codes to other places, not {count}")
+        if tensor.shape != (count, 1, 1):
+            ones = np.eye(count, dtype=np.int8).reshape(count, *tensor.shape)
+            tensor = self._moved(tensor, "row", (count, 1, 1), ones, Format(2, "signed"), (0, 0, 0, 0))
+        if shape == (count, 1, 1):
+            return tensor
+        ones = np.eye(count, dtype=np.int8).reshape(*shape, count)[:, ::-1, ::-1].transpose(0, 3, 1, 2)
+        around = shape[1] - 1, shape[2] - 1
+        return self._moved(tensor, "map", shape, ones, Format(2, "signed"), (*around, *around))
+
+    def _moved(self, tensor: Map, what: str, shape: Shape, weights: NDArray[np.int8], fmt: Format, pads: Pads, *,
+               depthwise: bool = False) -> Map:
+        """A tensor of the same codes, made once by a convolution that adds nothing to them."""
+        key = tensor.name, f"{what} {shape}"
+        if key not in self.moved:
+            name = free_name(f"{tensor.name}.{what}", self.taken)
+            self.taken.add(name)
+            self.moved[key] = self.tensors[name] = Map(name, *shape[1:], shape[:1], tensor.format)
+            self.scales[name] = self.scales[tensor.name]
+            zeros = np.zeros(shape[0], np.int64)
+            self.records.append(Conv(name, tensor.name, name, weights, fmt, np.ones((shape[0], 1), np.int8), zeros,
+                                     zeros, tensor.format.low, tensor.format.high, depthwise, pads=pads))
+        return self.moved[key]
 
     def _quantized(self, path: str) -> _Output:
         quantizer = self.graph.get_submodule(path)
@@ -255,10 +314,10 @@ class _Lowering:
         return _Output(1.0 / step, 0.0, Format(int(reach / step + 1).bit_length() + 1, "signed"), step)
 
 
-def _norm(norm: nn.BatchNorm2d, path: str) -> tuple[Reals, Reals]:
+def _norm(norm: nn.BatchNorm2d) -> tuple[Reals, Reals]:
     """(gain, shift) of a BatchNorm in eval mode, per channel."""
-    if norm.running_mean is None or norm.running_var is None:
-        raise InputError(f"BatchNorm2d at '{path}' has no running statistics, so no fixed gain")
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
     mean, variance = norm.running_mean.double().numpy(), norm.running_var.double().numpy()
     ones = torch.ones_like(norm.running_mean)
     gain = (norm.weight if norm.affine else ones).detach().double().numpy() / np.sqrt(variance + norm.eps)
@@ -268,3 +327,12 @@ def _norm(norm: nn.BatchNorm2d, path: str) -> tuple[Reals, Reals]:
 def _reach(scale: Reals, bias: Reals, acc_range: Range) -> float:
     """Largest magnitude of scale * acc + bias."""
     return float(np.max(np.abs(scale) * np.maximum(-acc_range[0], acc_range[1]) + np.abs(bias)))
+
+
+def _map_shape(node: fx.Node) -> Shape:
+    """(channels, height, width) of a node's images; rows are maps of one pixel."""
+    shape = shape_of(node)
+    assert shape is not None
+    assert len(shape) in (2, 4)
+    channels, height, width = (*shape[1:], 1, 1)[:3]
+    return channels, height, width

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, fx, nn
 from torch.nn import functional
@@ -13,12 +15,13 @@ from torch.nn import functional
 from quant.calls import arguments, where
 from quant.graph import Stage, module_of
 from quant.layers import QuantConv2d, QuantLinear
+from quant.shapes import shape_of
 from sim.errors import InputError
 from sim.formats import Format
-from sim.records import Pads
+from sim.records import Pads, out_size
 from sim.records import Tensor as Map
 
-__all__ = ["Operator", "max_pool_window", "operator_of"]
+__all__ = ["Operator", "max_pool_window", "operator_of", "problems"]
 
 UNIT = Format(1, "unit")
 
@@ -48,13 +51,32 @@ class Operator:
     pads: Pads = (0, 0, 0, 0)
 
 
+def problems(graph: fx.GraphModule, stage: Stage) -> Iterator[str]:
+    """Every option of a stage's layer that has no counterpart on the chip, as far as shapes are known."""
+    node, at = stage.compute, where(stage.compute)
+    if stage.kind == "conv":
+        yield from _conv_problems(cast(nn.Conv2d, module_of(graph, node)), at)
+    elif stage.kind == "linear":
+        shape = _read_shape(node)
+        if shape is not None and len(shape) != 2:
+            yield f"Linear {at} reads shape {shape}; flatten each image to one row first"
+    elif stage.kind in ("average", "max"):
+        pool = _pool_of(graph, node)
+        if isinstance(pool, _Cells):
+            yield from _cell_problems(pool, node, at)
+        elif pool is None:
+            yield f"mean {at} must be over the axes 2 and 3 of a map"
+        else:
+            yield from _window_problems(pool, node, at)
+
+
 def operator_of(graph: fx.GraphModule, stage: Stage, source: Map) -> Operator:
-    """The operator of a conv, linear, average or copy stage that reads a tensor like `source`.
+    """The operator of a conv, linear, average or copy stage that reads a tensor like `source` and has no `problems`.
 
     Raises
     ------
     InputError
-        If weights are not quantized, or an option of the layer has no counterpart on the chip.
+        If weights are not quantized.
     """
     if stage.kind == "copy":
         return _average(source, (1, 1), 1, 1, (0, 0, 0, 0))
@@ -62,45 +84,62 @@ def operator_of(graph: fx.GraphModule, stage: Stage, source: Map) -> Operator:
         return _average_of(graph, stage.compute, source)
     module, at = module_of(graph, stage.compute), where(stage.compute)
     if isinstance(module, QuantConv2d):
-        return _conv(module, at)
+        return _conv(module)
     if isinstance(module, QuantLinear):
-        return _linear(module, stage.compute, source, at)
+        codes, fmt, step = _weights(module)
+        return Operator(codes.reshape(len(codes), *source.shape), fmt, step, _bias(module))
     raise InputError(f"the weights of {type(module).__name__} {at} are not quantized")
 
 
 def max_pool_window(graph: fx.GraphModule, node: fx.Node) -> tuple[tuple[int, int], int, Pads]:
-    """(kernel, stride, pads) of a max pool, module or function.
-
-    Raises
-    ------
-    InputError
-        If it dilates, rounds its size up or returns indices.
-    """
-    pool = module_of(graph, node) if node.op == "call_module" else nn.MaxPool2d(**arguments(node))
-    assert isinstance(pool, nn.MaxPool2d)
-    at = where(node)
-    _require(_pair(pool.dilation) == (1, 1), f"MaxPool2d {at} has dilation {pool.dilation}; only 1 is supported")
-    _require(not pool.ceil_mode, f"MaxPool2d {at} has ceil_mode; pad at the bottom and right instead")
-    _require(not pool.return_indices, f"MaxPool2d {at} returns indices, which the chip does not have")
-    return _pair(pool.kernel_size), _one(pool.stride, "stride", at), _pads(pool.padding)
+    """(kernel, stride, pads) of a max pool, module or function, that has no `problems`."""
+    pool = cast(nn.MaxPool2d, _pool_of(graph, node))
+    return _pair(pool.kernel_size), _pair(pool.stride)[0], _pads(pool.padding)
 
 
-def _conv(conv: QuantConv2d, at: str) -> Operator:
-    _require(conv.padding_mode == "zeros", f"Conv2d {at} pads by {conv.padding_mode}; only zeros are supported")
-    _require(not isinstance(conv.padding, str), f"Conv2d {at} has padding '{conv.padding}'; give numbers")
+def _conv_problems(conv: nn.Conv2d, at: str) -> Iterator[str]:
+    if conv.padding_mode != "zeros":
+        yield f"Conv2d {at} pads by {conv.padding_mode}; only zeros are supported"
+    if isinstance(conv.padding, str):
+        yield f"Conv2d {at} has padding '{conv.padding}'; give numbers"
+    yield from _unequal(conv.stride, "stride", at)
+    yield from _unequal(conv.dilation, "dilation", at)
+
+
+def _window_problems(pool: nn.MaxPool2d | nn.AvgPool2d, node: fx.Node, at: str) -> Iterator[str]:
+    name = type(pool).__name__
+    if isinstance(pool, nn.MaxPool2d):
+        if _pair(pool.dilation) != (1, 1):
+            yield f"MaxPool2d {at} has dilation {pool.dilation}; only 1 is supported"
+    elif not pool.count_include_pad and any(_pads(pool.padding)):
+        yield f"AvgPool2d {at} leaves padding out of its count; only count_include_pad=True is supported"
+    yield from _unequal(pool.stride, "stride", at)
+    shape = _read_shape(node)
+    if pool.ceil_mode and shape is not None and shape_of(node) != _floor_shape(pool, shape):
+        yield (f"{name} {at} has ceil_mode, which adds windows that reach beyond a map of {shape[2]} x {shape[3]}; "
+               "only sizes where it changes nothing are supported")
+
+
+def _floor_shape(pool: nn.MaxPool2d | nn.AvgPool2d, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Shape that a pool would give without ceil_mode."""
+    sizes = zip(shape[2:], _pair(pool.padding), _pair(pool.kernel_size), _pair(pool.stride), strict=True)
+    return (*shape[:2], *(out_size(size, pad, pad, kernel, stride) for size, pad, kernel, stride in sizes))
+
+
+def _cell_problems(cells: _Cells, node: fx.Node, at: str) -> Iterator[str]:
+    shape = _read_shape(node)
+    if shape is not None and cells.kernel_stride(shape[2:]) is None:
+        counts = cells.counts(shape[2:])
+        yield (f"adaptive average pool {at} makes {counts[0]} x {counts[1]} of {shape[2]} x {shape[3]}; only square "
+               "cells of a whole size or one cell along an axis are supported")
+
+
+def _conv(conv: QuantConv2d) -> Operator:
     codes, fmt, step = _weights(conv)
     depthwise = conv.groups == conv.in_channels == conv.out_channels and conv.groups > 1
     if conv.groups > 1 and not depthwise:
         codes = _dense(codes, conv.groups)
-    return Operator(codes, fmt, step, _bias(conv), depthwise, _one(conv.stride, "stride", at),
-                    _one(conv.dilation, "dilation", at), _pads(cast(tuple[int, int], conv.padding)))
-
-
-def _linear(linear: QuantLinear, node: fx.Node, source: Map, at: str) -> Operator:
-    shape = tuple(cast(fx.Node, node.args[0]).meta["tensor_meta"].shape)
-    _require(len(shape) == 2, f"Linear {at} reads shape {shape}; flatten each image to one row first")
-    codes, fmt, step = _weights(linear)
-    return Operator(codes.reshape(len(codes), *source.shape), fmt, step, _bias(linear))
+    return Operator(codes, fmt, step, _bias(conv), depthwise, conv.stride[0], conv.dilation[0], _pads(conv.padding))
 
 
 def _weights(layer: QuantConv2d | QuantLinear) -> tuple[NDArray[np.int8], Format, NDArray[np.float64]]:
@@ -127,36 +166,52 @@ def _dense(codes: NDArray[np.int8], groups: int) -> NDArray[np.int8]:
     return dense
 
 
-def _average_of(graph: fx.GraphModule, node: fx.Node, source: Map) -> Operator:
-    at = where(node)
+@dataclass(frozen=True)
+class _Cells:
+    """An adaptive average: `output_size` cells cover the map along both axes, or one each; None: as many as it has."""
+
+    output_size: Any
+
+    def counts(self, size: tuple[int, ...]) -> tuple[int, int]:
+        """How many cells there are along the two axes of a map of this size."""
+        given = self.output_size if isinstance(self.output_size, tuple | list) else (self.output_size,) * 2
+        first, second = (extent if count is None else int(count) for extent, count in zip(size, given, strict=True))
+        return first, second
+
+    def kernel_stride(self, size: tuple[int, ...]) -> tuple[tuple[int, int], int] | None:
+        """Kernel and stride of the average that does the same; None if there is none."""
+        counts = self.counts(size)
+        if 0 in counts:
+            return None
+        kernel = size[0] // counts[0], size[1] // counts[1]
+        strides = {step for step, count in zip(kernel, counts, strict=True) if count > 1} or {1}
+        whole = (kernel[0] * counts[0], kernel[1] * counts[1]) == tuple(size)
+        return (kernel, strides.pop()) if whole and len(strides) == 1 else None
+
+
+def _pool_of(graph: fx.GraphModule, node: fx.Node) -> nn.MaxPool2d | nn.AvgPool2d | _Cells | None:
+    """What a pool does, whether module or function; None for a mean of something else than maps."""
+    if node.op == "call_module":
+        module = module_of(graph, node)
+        return _Cells(module.output_size) if isinstance(module, nn.AdaptiveAvgPool2d) else cast(nn.MaxPool2d, module)
     if node.target is functional.adaptive_avg_pool2d:
-        return _adaptive_average(arguments(node)["output_size"], source, at)
-    if node.op != "call_module":
-        _require(_reduced_axes(node) == [2, 3], f"mean {at} must be over the axes 2 and 3 of a map")
-        return _adaptive_average(1, source, at)
-    module = module_of(graph, node)
-    if isinstance(module, nn.AdaptiveAvgPool2d):
-        return _adaptive_average(module.output_size, source, at)
-    pool = cast(nn.AvgPool2d, module)
-    kernel, pads = _pair(pool.kernel_size), _pads(pool.padding)
-    _require(not pool.ceil_mode, f"AvgPool2d {at} has ceil_mode; pad at the bottom and right instead")
-    _require(pool.count_include_pad or not any(pads),
-             f"AvgPool2d {at} leaves padding out of its count; only count_include_pad=True is supported")
-    return _average(source, kernel, _one(pool.stride, "stride", at), pool.divisor_override or kernel[0] * kernel[1],
-                    pads)
+        return _Cells(arguments(node)["output_size"])
+    if node.target in (torch.mean, "mean"):
+        return _Cells(1) if _is_mean_of_maps(node) else None
+    return nn.MaxPool2d(**arguments(node))
 
 
-def _adaptive_average(output_size: Any, source: Map, at: str) -> Operator:
-    """Averages of equal cells that cover the map, output_size of them along each axis (None: as many as there are)."""
-    size = source.height, source.width
-    given = output_size if isinstance(output_size, tuple | list) else (output_size, output_size)
-    cells = [extent if count is None else int(count) for extent, count in zip(size, given, strict=True)]
-    kernel = size[0] // cells[0], size[1] // cells[1]
-    strides = {step for step, count in zip(kernel, cells, strict=True) if count > 1} or {1}
-    _require((kernel[0] * cells[0], kernel[1] * cells[1]) == size and len(strides) == 1,
-             f"adaptive average pool {at} makes {cells[0]} x {cells[1]} of {size[0]} x {size[1]}; only square cells of "
-             "a whole size or one cell along an axis are supported")
-    return _average(source, kernel, strides.pop(), kernel[0] * kernel[1], (0, 0, 0, 0))
+def _average_of(graph: fx.GraphModule, node: fx.Node, source: Map) -> Operator:
+    pool = _pool_of(graph, node)
+    if isinstance(pool, _Cells):
+        cells = pool.kernel_stride((source.height, source.width))
+        assert cells is not None
+        kernel, stride = cells
+        return _average(source, kernel, stride, kernel[0] * kernel[1], (0, 0, 0, 0))
+    window = cast(nn.AvgPool2d, pool)
+    kernel = _pair(window.kernel_size)
+    return _average(source, kernel, _pair(window.stride)[0], window.divisor_override or kernel[0] * kernel[1],
+                    _pads(window.padding))
 
 
 def _average(source: Map, kernel: tuple[int, int], stride: int, count: int, pads: Pads) -> Operator:
@@ -165,10 +220,16 @@ def _average(source: Map, kernel: tuple[int, int], stride: int, count: int, pads
                     np.zeros(channels), depthwise=True, stride=stride, pads=pads)
 
 
-def _reduced_axes(node: fx.Node) -> list[int]:
+def _is_mean_of_maps(node: fx.Node) -> bool:
+    """Whether a mean reduces the last two of four axes; without a shape it has four."""
+    rank = len(_read_shape(node) or (0,) * 4)
     axes = arguments(node).get("dim") or ()
-    rank = len(cast(fx.Node, node.args[0]).meta["tensor_meta"].shape)
-    return sorted(int(cast(int, axis)) % rank for axis in (axes if isinstance(axes, list | tuple) else [axes]))
+    counted = axes if isinstance(axes, list | tuple) else [axes]
+    return rank == 4 and sorted(int(axis) % rank for axis in counted) == [2, 3]
+
+
+def _read_shape(node: fx.Node) -> tuple[int, ...] | None:
+    return shape_of(cast(fx.Node, node.args[0]))
 
 
 def _pair(value: Any) -> tuple[int, int]:
@@ -176,17 +237,12 @@ def _pair(value: Any) -> tuple[int, int]:
     return int(first), int(second)
 
 
-def _one(value: Any, what: str, at: str) -> int:
+def _unequal(value: Any, what: str, at: str) -> Iterator[str]:
     vertical, horizontal = _pair(value)
-    _require(vertical == horizontal, f"{what} {at} must be the same along both axes, not {(vertical, horizontal)}")
-    return vertical
+    if vertical != horizontal:
+        yield f"{what} {at} must be the same along both axes, not {(vertical, horizontal)}"
 
 
 def _pads(value: Any) -> Pads:
     vertical, horizontal = _pair(value)
     return vertical, horizontal, vertical, horizontal
-
-
-def _require(condition: bool, text: str) -> None:
-    if not condition:
-        raise InputError(text)

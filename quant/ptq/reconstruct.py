@@ -17,9 +17,10 @@ from typing import cast
 import torch
 from torch import Tensor, fx, nn
 
-from quant.checks import check_data, check_runs
+from quant.checks import check_data
 from quant.convert import round_biases
-from quant.graph import Stage, stages, trace
+from quant.frontend import as_floats, read_model
+from quant.graph import Stage, stages
 from quant.ptq.loss import distance, loss_exponent
 from quant.ptq.prefix import CHUNK, Prefix, between, run_nodes
 from quant.ptq.rounding import SoftRounding
@@ -120,10 +121,10 @@ def reconstruct(quantized: fx.GraphModule, model: nn.Module, data: Tensor, how: 
     check_data(data)
     if not CALIBRATION[0] <= len(data) <= CALIBRATION[1]:
         raise InputError(f"reconstruction takes {CALIBRATION[0]}..{CALIBRATION[1]} images, not {len(data)}")
-    check_runs(model, data)
     strict = has_powers_of_two(quantized)
     generator = torch.Generator().manual_seed(how.seed)
-    exact = trace(model)
+    exact = read_model(model, data)
+    data = as_floats(data, exact)
     ends = {stage.name: stage for stage in stages(exact)}
     before, target = Prefix(quantized, data), Prefix(exact, data)
     for unit in units(quantized):

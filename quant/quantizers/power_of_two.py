@@ -123,8 +123,8 @@ class PowerOfTwoActivation(_PowerOfTwo, ActivationQuantizer):
 
 
 def power_of_two(exponent: Tensor) -> Tensor:
-    """2**exponent for an int64 tensor, exactly."""
-    return torch.ldexp(torch.ones_like(exponent, dtype=torch.get_default_dtype()), exponent)
+    """2**exponent for an int64 tensor, exactly, in single precision."""
+    return torch.ldexp(torch.ones_like(exponent, dtype=torch.float32), exponent)
 
 
 def _best_exponents(rows: Tensor, fmt: Format) -> tuple[Tensor, Tensor]:

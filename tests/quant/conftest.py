@@ -12,12 +12,13 @@ from torch import Tensor, fx, nn
 from quant.convert import quantize
 from quant.data.digits import DIGITS_EXPONENT, DIGITS_FORMAT, digits
 from quant.data.split import Split
-from quant.graph import stages, trace
+from quant.graph import stages
 from quant.layers import QuantConv2d, QuantLinear
 from quant.lower import Lowered, lower
 from quant.networks import DigitsNet
 from quant.ptq.reconstruct import Reconstruction, reconstruct
 from quant.quantizers.base import ActivationQuantizer, along_channels
+from quant.tracing import trace
 from quant.training.checkpoint import load_weights
 from sim.cost_table import CostTable, cost_table
 from sim.machine import Machine, load_machine

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from quant.graph import stages, trace
+from quant.graph import stages
 from quant.networks import DigitsNet
+from quant.tracing import trace
 from sim.errors import InputError
 
 
@@ -207,12 +208,19 @@ MEANT = {
     "mean " + TOP.format("mean") + "has 5 arguments; only 4 are supported":
         Call(lambda y, z: y.mean((2, 3), False, None, None)),
     "Flatten at '1' must start at axis 1 and end at -1, not 0 and -1": nn.Sequential(conv(), nn.Flatten(0)),
-    "unsupported method size " + TOP.format("size").strip() + "; write torch.flatten(x, 1) to make each image one row":
-        Call(lambda y, z: y.view(y.size(0), -1)),
     "unsupported method view " + TOP.format("view").strip() + "; write torch.flatten(x, 1) to make each image one row":
-        Call(lambda y, z: y.view(1, -1)),
-    "unsupported function getattr " + TOP.format("getattr_1").strip() + "; write torch.flatten(x, 1) to make each "
-    "image one row": Call(lambda y, z: y.reshape(y.shape[0], -1)),
+        Call(lambda y, z: y.view(y.size(0), -1)),
+    "unsupported method reshape " + TOP.format("reshape").strip() + "; write torch.flatten(x, 1) to make each image "
+    "one row": Call(lambda y, z: y.reshape(y.shape[0], -1)),
+    "unsupported function reshape " + TOP.format("reshape").strip() + "; write torch.flatten(x, 1) to make each image "
+    "one row": Call(lambda y, z: torch.reshape(y, (-1, 32))),
+    "unsupported method view " + TOP.format("view").strip():
+        Call(lambda y, z: y.view(y.shape[0], 2, y.shape[1] // 2, 4, 4)),
+    "argument output_size of adaptive_avg_pool2d " + TOP.format("adaptive_avg_pool2d") + "is computed "
+    "while the model runs; write the number":
+        Call(lambda y, z: functional.adaptive_avg_pool2d(y, y.shape[2] // 2)),
+    "unsupported operand size of add " + TOP.format("add").strip(): Call(lambda y, z: y + y.size(1)),
+    "the model must return a tensor that it computes from its input, not 'size'": Call(lambda y, z: y.size(1)),
     "relu_ " + TOP.format("relu_") + "changes 'conv2' in place, which 'add' reads later": late_reader(torch.relu_),
     "relu " + TOP.format("relu") + "changes 'conv2' in place, which 'add' reads later":
         late_reader(lambda z: functional.relu(z, inplace=True)),

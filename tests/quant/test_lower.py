@@ -13,11 +13,12 @@ from torch.nn import functional
 from quant.convert import quantize
 from quant.data.digits import DIGITS_FORMAT
 from quant.data.split import Split
-from quant.graph import stages, trace
+from quant.graph import stages
 from quant.lower import Lowered, lower, lower_with_report
 from quant.quantizers.base import ActivationQuantizer
 from quant.quantizers.power_of_two import PowerOfTwoActivation
 from quant.reference import run_reference
+from quant.tracing import trace
 from quant.training.evaluate import accuracy
 from sim.digits import multipliers
 from sim.errors import InputError
@@ -288,6 +289,24 @@ def small(*layers: nn.Module) -> nn.Module:
     return nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), *layers).eval()
 
 
+class Mean(nn.Module):
+    """A mean over the channels."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean(1)
+
+
+class Indices(nn.Module):
+    """A max pool that is asked for indices too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pool = nn.MaxPool2d(2, return_indices=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.pool(x)[0]
+
+
 REFUSED = {
     "Conv2d at '2' pads by circular; only zeros are supported": nn.Conv2d(4, 4, 3, padding=1, padding_mode="circular"),
     "Conv2d at '2' has padding 'same'; give numbers": nn.Conv2d(4, 4, 3, padding="same"),
@@ -295,40 +314,30 @@ REFUSED = {
     "dilation at '2' must be the same along both axes, not (2, 1)": nn.Conv2d(4, 4, 3, dilation=(2, 1)),
     "AvgPool2d at '2' leaves padding out of its count; only count_include_pad=True is supported":
         nn.AvgPool2d(3, padding=1, count_include_pad=False),
-    "AvgPool2d at '2' has ceil_mode; pad at the bottom and right instead": nn.AvgPool2d(3, ceil_mode=True),
+    "AvgPool2d at '2' has ceil_mode, which adds windows that reach beyond a map of 8 x 7; only sizes where it changes "
+    "nothing are supported": nn.AvgPool2d(3, ceil_mode=True),
     "adaptive average pool at '2' makes 2 x 2 of 8 x 7; only square cells of a whole size or one cell along an axis "
     "are supported": nn.AdaptiveAvgPool2d(2),
     "adaptive average pool at '2' makes 2 x 7 of 8 x 7; only square cells of a whole size or one cell along an axis "
     "are supported": nn.AdaptiveAvgPool2d((2, 7)),
     "MaxPool2d at '2' has dilation 2; only 1 is supported": nn.MaxPool2d(2, dilation=2),
-    "MaxPool2d at '2' has ceil_mode; pad at the bottom and right instead": nn.MaxPool2d(3, ceil_mode=True),
+    "MaxPool2d at '2' has ceil_mode, which adds windows that reach beyond a map of 8 x 7; only sizes where it changes "
+    "nothing are supported": nn.MaxPool2d((3, 2), ceil_mode=True, stride=2),
+    "MaxPool2d at '2.pool' returns indices, which the chip does not have": Indices(),
     "BatchNorm2d at '3' has no running statistics, so no fixed gain":
         nn.Sequential(nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4, track_running_stats=False)),
-    "Linear at '2' reads shape (1, 4, 8, 7); flatten each image to one row first": nn.Linear(7, 3),
+    "Linear at '2' reads shape (2, 4, 8, 7); flatten each image to one row first": nn.Linear(7, 3),
+    "mean at '2' must be over the axes 2 and 3 of a map": Mean(),
 }
 
 
 @pytest.mark.parametrize(("text", "layer"), REFUSED.items(), ids=REFUSED.keys())
-def test_refuses_options_the_chip_has_not(text: str, layer: nn.Module) -> None:
-    """The message names the layer, where it is, and the option."""
-    codes = signed_codes(2)
+@pytest.mark.parametrize("scheme", ["qil", "power_of_two"])
+def test_refuses_options_the_chip_has_not(scheme: str, text: str, layer: nn.Module) -> None:
+    """Whatever the scheme, quantizing already says the layer, where it is, and the option."""
     layers = list(layer) if isinstance(layer, nn.Sequential) else [layer]
-    model = as_signed(small(*layers, nn.ReLU()), codes, "qil")
     with pytest.raises(InputError, match=f"^{re.escape(text)}$"):
-        lower(model, codes[:1] / 32)
-
-
-def test_refuses_means_over_other_axes() -> None:
-    """Only the mean of a whole map is an average pool."""
-    class Mean(nn.Module):
-        def forward(self, x: Tensor) -> Tensor:
-            return x.mean(1)
-
-    codes = signed_codes(2)
-    model = as_signed(small(Mean()), codes, "qil")
-    text = r"^mean at the top of the model \(node 'mean'\) must be over the axes 2 and 3 of a map$"
-    with pytest.raises(InputError, match=text):
-        lower(model, codes[:1] / 32)
+        as_signed(small(*layers, nn.ReLU()), signed_codes(2), scheme)
 
 
 def test_refuses_models_in_training_mode(trained_qil: nn.Module, splits: tuple[Split, Split]) -> None:

@@ -2,9 +2,10 @@
 
 import torch
 
-from quant.graph import stages, trace
+from quant.graph import stages
 from quant.networks.registry import make_network
 from quant.ptq.prefix import Prefix, between, run_nodes
+from quant.tracing import trace
 
 
 def test_values_are_those_of_the_whole_network() -> None:

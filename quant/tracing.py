@@ -1,0 +1,94 @@
+"""A model as a graph of torch's own layers and ours, or one sentence that says why it has no such graph."""
+
+from __future__ import annotations
+
+import operator
+import traceback
+from pathlib import Path
+
+import torch
+from torch import fx, nn
+
+from quant.calls import make_positional
+from quant.checks import check_kind
+from quant.layers import QuantConv2d, QuantLinear
+from quant.naming import path_fault
+from quant.quantizers.base import Quantizer
+from quant.refusals import refuse
+from sim.errors import InputError
+
+__all__ = ["is_leaf", "trace"]
+
+REMEDY = "; forward must not branch on a tensor or its shape, loop over them or count with them: write the numbers out"
+
+CHANGERS = frozenset(getattr(operator, name) for name in (
+    "iadd", "iand", "iconcat", "ifloordiv", "ilshift", "imatmul", "imod", "imul", "ior", "ipow", "irshift", "isub",
+    "itruediv", "ixor", "setitem", "delitem"))
+
+
+class _Tracer(fx.Tracer):
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return isinstance(m, Quantizer | QuantConv2d | QuantLinear) or super().is_leaf_module(m, module_qualified_name)
+
+
+def is_leaf(module: nn.Module) -> bool:
+    """Whether tracing stops at a module instead of looking into it."""
+    return _Tracer().is_leaf_module(module, "")
+
+
+def trace(model: nn.Module) -> fx.GraphModule:
+    """`model` as a graph whose leaves are torch's own layers and ours; parameters are shared, not copied.
+
+    What nobody reads is left out, and operands come by position, as `quant.graph.stages` reads them.
+
+    Raises
+    ------
+    InputError
+        If the model is no plain module, its forward cannot be followed without data (the message says where it stops),
+        or a layer has a name that a graph cannot have.
+    """
+    check_kind(model)
+    try:
+        found = _Tracer().trace(model)
+    except Exception as error:  # forward is the user's code: whatever it raises is why there is no graph
+        raise InputError(f"the model cannot be traced: {_reason(error)}") from error
+    refuse(f"{fault}; rename what has it" for node in found.nodes if node.op in ("call_module", "get_attr")
+           if (fault := path_fault(str(node.target))))
+    graph = fx.GraphModule(model, found)
+    for node in graph.graph.nodes:
+        make_positional(node)
+    _drop_unread(graph)
+    graph.recompile()
+    return graph
+
+
+def _reason(error: Exception) -> str:
+    """The first sentence of an error, where in the user's code it arose, and what to write instead."""
+    text = str(error).strip().partition("\n")[0].partition(". ")[0].rstrip(".")
+    inside = str(Path(torch.__file__).parent)
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__)
+              if not frame.filename.startswith(inside) and frame.filename != __file__]
+    place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    if "Proxy" in text or "symbolic" in text:
+        return f"{text}{place}{REMEDY}"
+    remedy = REMEDY if isinstance(error, TypeError) else ""  # such as functions raise that get no numbers
+    return f"{type(error).__name__}: {text}{place}{remedy}"
+
+
+def _drop_unread(graph: fx.GraphModule) -> None:
+    """Take out calls whose value nobody reads, with their layers, unless they change something else."""
+    for node in reversed(list(graph.graph.nodes)):
+        if not node.users and not _has_effects(graph, node):
+            graph.graph.erase_node(node)
+    graph.delete_all_unused_submodules()
+
+
+def _has_effects(graph: fx.GraphModule, node: fx.Node) -> bool:
+    """Whether a call may do more than give its value: where it is not sure, it may."""
+    if node.is_impure():
+        return True
+    if node.op == "call_module":
+        return bool(getattr(graph.get_submodule(str(node.target)), "inplace", False))
+    name = str(getattr(node.target, "__name__", node.target))
+    asked = any(value is True for value in (*node.args, *node.kwargs.values())) or "out" in node.kwargs
+    return node.op != "get_attr" and (name.endswith("_") or node.target in CHANGERS or asked)
