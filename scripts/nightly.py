@@ -9,13 +9,15 @@ from parts import PYTEST, Part, run_parts
 
 TESTS = (*PYTEST, "--hypothesis-profile=nightly")
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
+FOLDERS = ("tests", "sim", "rtl", "quant", "bitwright")
+"""In which tests are, doctests too: each file is in one part."""
 PARTS = [
     Part("lint", ("make", "lint")),
     Part("docs", ("make", "docs")),
     Part("tests-sim", (*TESTS, "tests/sim", "sim"), ONE_THREAD),
     Part("tests-quant", (*TESTS, "tests/quant", "quant"), ONE_THREAD),
-    Part("tests-bitwright", (*TESTS, "tests/bitwright", "bitwright", "tests/scripts", *(
-        f"tests/test_{name}.py" for name in ("figures", "packaging", "readme"))), ONE_THREAD),
+    Part("tests-others", (*TESTS, "tests", "bitwright", *(
+        f"--ignore=tests/{folder}" for folder in ("sim", "rtl", "quant"))), ONE_THREAD),
     Part("tests-rtl", (*TESTS, "tests/rtl", "rtl", "--ignore=tests/rtl/formal", "--ignore=tests/rtl/mutation",
                        "--coverage-goal=100"), ONE_THREAD),
     Part("tests-proofs", (*TESTS, "tests/rtl/formal"), ONE_THREAD),

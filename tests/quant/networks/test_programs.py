@@ -1,6 +1,8 @@
 """Published networks become Programs: the same codes in every engine, within the memory and time of a machine."""
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -90,21 +92,27 @@ def test_folding_changes_no_code_of_a_network() -> None:
     assert [name for name in before if name != "x" and not np.array_equal(before[name], after[name])] == []
 
 
-EDGE_CYCLES = {
-    (resnet18, 8): 17.07e6, (resnet18, 4): 5.69e6, (resnet34, 8): 33.60e6, (resnet34, 4): 9.83e6,
-    (AlexNet, 8): 10.26e6, (AlexNet, 4): 4.38e6, (MobileNetV2, 8): 4.88e6, (MobileNetV2, 4): 1.72e6}
-"""Cycles on machine `edge` in docs/networks.md; the digits that real fits need move them by little."""
+NETWORKS = {"ResNet-18": resnet18, "ResNet-34": resnet34, "AlexNet": AlexNet, "MobileNetV2": MobileNetV2}
+
+
+def documented_cycles(network: str, bits: int) -> float:
+    """Millions of cycles on machine `edge` in the table of docs/networks.md."""
+    page = (Path(__file__).parents[3] / "docs" / "networks.md").read_text()
+    (found,) = re.findall(rf"^\| {network} \| {bits}/{bits} \| ([\d.]+) \|", page, re.MULTILINE)
+    return float(found)
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize(("make", "bits"), EDGE_CYCLES.keys(), ids=lambda value: getattr(value, "__name__", value))
-def test_images_of_224_are_exact_and_fit_the_edge_machine(make: Make, bits: int, follow: Follow) -> None:
-    """The published sizes: every code exact, on chip, in the cycles that the documentation gives."""
+@pytest.mark.parametrize("bits", [8, 4])
+@pytest.mark.parametrize("network", NETWORKS)
+def test_images_of_224_are_exact_and_fit_the_edge_machine(network: str, bits: int, follow: Follow) -> None:
+    """The published sizes: every code exact, on chip, in the cycles of the documentation, but for the digits that a
+    layer's multipliers happen to need: a layer of 3 instead of 4 moved MobileNetV2 by 0.03 %, and 2 % are allowed."""
     codes = noise_codes(2, 224, seed=7)
-    model = quantized(make, codes, "qil", bits)
+    model = quantized(NETWORKS[network], codes, "qil", bits)
     lowered = check(model, codes[:1], follow)
     cycles = timeline(plan(lowered.program, load_machine("edge"))).total
-    assert cycles == pytest.approx(EDGE_CYCLES[make, bits], rel=0.02)
+    assert cycles == pytest.approx(1e6 * documented_cycles(network, bits), rel=0.02)
 
 
 def test_an_image_of_224_wants_folding_on_the_edge_machine() -> None:
