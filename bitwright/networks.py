@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from quant.data.registry import DataSet
 from quant.lower import Lowered, lower_with_report
 from quant.training.checkpoint import save_weights
 from sim.atomic import atomic_write_text
+from sim.bounds import shown
 from sim.engine.simulator import Simulator
 from sim.errors import InputError
 from sim.files import save_program
@@ -35,10 +37,10 @@ def parse_bits(text: str) -> tuple[int, int]:
     >>> parse_bits("2/4")
     (2, 4)
     """
-    weights, _, activations = text.partition("/")
-    if not (weights.isdecimal() and activations.isdecimal()):
-        raise InputError(f"bits are WEIGHTS/ACTIVATIONS, such as 4/4, not '{text}'")
-    return int(weights), int(activations)
+    found = re.fullmatch(r"([0-9]{1,2})/([0-9]{1,2})", text)
+    if found is None:
+        raise InputError(f"bits are WEIGHTS/ACTIVATIONS, such as 4/4, not '{shown(text)}'")
+    return int(found[1]), int(found[2])
 
 
 def calibration_images(data: Images) -> torch.Tensor:

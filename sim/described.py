@@ -15,7 +15,7 @@ from sim.errors import InputError
 from sim.plain_yaml import PlainYamlError, parse_plain
 from sim.regular import read_text
 
-__all__ = ["built_in", "load", "parse"]
+__all__ = ["built_in", "load", "parse", "sentence"]
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -73,10 +73,10 @@ def parse(model: type[Model], text: str, where: str) -> Model:
     try:
         return model.model_validate(data, strict=True)
     except ValidationError as error:
-        raise InputError(f"{where}: {_sentence(error.errors()[0])}") from error
+        raise InputError(f"{where}: {sentence(error.errors()[0])}") from error
 
 
-def _sentence(error: ErrorDetails) -> str:
+def sentence(error: ErrorDetails) -> str:
     """What pydantic found, with what came where that is short."""
     field = ".".join(shown(part) for part in error["loc"])
     message = error["msg"].removeprefix("Value error, ")

@@ -46,7 +46,7 @@ def kept(what: str, sources: Sequence[Path], packages: Sequence[str], make: Call
         save_file(tensors, folder / FILE)
 
     versions = [f"{name} {version(name)}" for name in packages]
-    key = sha256("\n".join([what, *versions, *(path.read_text() for path in sources)]).encode()).hexdigest()[:32]
+    key = sha256("\n".join([what, *versions, *(path.read_text('utf-8') for path in sources)]).encode()).hexdigest()[:32]
     with suppress(InputError, OSError, SafetensorError):
         folder = cache_directory("data")
         place = made(folder / key, write)
