@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -13,7 +14,8 @@ import amaranth
 
 import sim
 from rtl.ram import RAM_MODEL
-from sim.cache import cache_directory, made, prune
+from sim.cache import cache_directory, is_made, made, prune
+from sim.errors import InputError
 
 if TYPE_CHECKING:
     from rtl.engines.engine import Engine, Progress
@@ -36,8 +38,6 @@ def cached_build(engine: Engine, text: str, top: str, progress: Progress | None 
     """
     engine.require()
     place = _place(engine, text, top)
-    if place.exists():
-        return made(place, lambda _: None)
     engine.build(text, top, place, *([progress] if progress else []))
     prune(place.parent)
     return place
@@ -45,24 +45,28 @@ def cached_build(engine: Engine, text: str, top: str, progress: Progress | None 
 
 def is_cached(engine: Engine, text: str, top: str) -> bool:
     """Whether `cached_build` would find it."""
-    return _place(engine, text, top).exists()
+    return is_made(_place(engine, text, top))
 
 
 def _place(engine: Engine, text: str, top: str) -> Path:
     key = _hash(engine.version(), top, text, RAM_MODEL.read_text())
-    return cache_directory("rtl") / engine.name / key
+    return cache_directory(f"rtl/{engine.name}") / key
 
 
 def cached_text(what: str, make: Callable[[], str]) -> str:
-    """The SystemVerilog that `make` writes for `what`; remembered until a source of the hardware or a tool changes."""
-    folder = cache_directory("rtl") / "sources"
+    """The SystemVerilog that `make` writes for `what`; remembered until a source of the hardware or a tool changes.
 
+    A cache that cannot be used costs time, nothing else.
+    """
     def write(place: Path) -> None:
         (place / SOURCE).write_text(make())
 
-    place = made(folder / _source_key(what), write)
-    prune(folder)
-    return (place / SOURCE).read_text()
+    with suppress(InputError, OSError):
+        folder = cache_directory("rtl/sources")
+        place = made(folder / _source_key(what), write)
+        prune(folder)
+        return (place / SOURCE).read_text()
+    return make()
 
 
 def _source_key(what: str) -> str:

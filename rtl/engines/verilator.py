@@ -121,7 +121,7 @@ def _runtime() -> Path:
         sources = [(_root() / "include" / f"{name}.cpp", HOT) for name in RUNTIME]
         _compile_all(sources, folder, lambda _: None)
 
-    return made(cache_directory("rtl") / "runtime" / _version().translate(str.maketrans(" ()/", "____")), make)
+    return made(cache_directory("rtl/runtime") / _version().translate(str.maketrans(" ()/", "____")), make)
 
 
 def _precompile(folder: Path) -> None:

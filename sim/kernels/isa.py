@@ -15,9 +15,8 @@ import os
 import platform
 from functools import cache
 
-import llvmlite.binding as llvm
-
 from sim.errors import InputError
+from sim.numba_settings import cpu_features
 
 __all__ = ["LADDER", "available", "chosen"]
 
@@ -36,11 +35,11 @@ XFEATURE_XTILEDATA = 18
 
 @cache
 def available() -> tuple[str, ...]:
-    """The rungs that this CPU has, the lowest first."""
-    features = llvm.get_host_cpu_features()
+    """The rungs that this CPU has and Numba compiles for, the lowest first."""
+    features = cpu_features()
     rungs = ["portable"]
     for rung in LADDER[1:]:
-        if not all(features.get(name, False) for name in FEATURES[rung]) or (rung == "amx" and not _tiles_allowed()):
+        if not features.issuperset(FEATURES[rung]) or (rung == "amx" and not _tiles_allowed()):
             break
         rungs.append(rung)
     return tuple(rungs)

@@ -10,10 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import json
 import os
-import tempfile
-import warnings
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -23,26 +20,21 @@ from typing import Any
 
 import llvmlite.binding as llvm
 
-from sim.cache import cache_directory, prune
-from sim.errors import InputError
+from sim.entries import Entries, opened
 from sim.kernels.isa import LADDER
 from sim.kernels.sources import AT_IMPORT, digest
+from sim.numba_settings import compiling, settings
 
 __all__ = ["Kernel", "Library", "cache_key", "compiled", "kernel_names", "library"]
 
 MODULES = ("network", "moves", "requantizer", "multiply", "tiles", "nibbles", "planes", "winograd", "depthwise", "pool")
 """Of this package, with a table KERNELS, and NEEDS: the rung of those that not every CPU can run."""
 
-Symbol = tuple[str, bytes]
-"""Name of the entry, and the object file that defines it."""
-
-
 def cache_key() -> str:
     """Names what the machine code of this process depends on."""
     features = llvm.get_host_cpu_features()
     parts = (AT_IMPORT, version("numba"), version("llvmlite"), llvm.get_host_cpu_name(),
-             ",".join(sorted(name for name, there in features.items() if there)),
-             os.environ.get("NUMBA_CPU_NAME", ""), os.environ.get("NUMBA_CPU_FEATURES", ""))
+             ",".join(sorted(name for name, there in features.items() if there)), settings())
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
 
 
@@ -60,15 +52,20 @@ class Library:
 
     Parameters
     ----------
-    folder : Path or None
-        Where machine code is kept; None keeps none.
+    entries : Entries
+        Where machine code is kept.
     """
 
-    def __init__(self, folder: Path | None) -> None:
-        self.folder = folder
+    def __init__(self, entries: Entries) -> None:
+        self._entries = entries
         self._addresses: dict[str, int] = {}
         self._engines: list[Any] = []
-        self._lock = Lock()
+        self.lock = Lock()
+
+    @property
+    def folder(self) -> Path | None:
+        """Where machine code is kept, None if nowhere."""
+        return self._entries.folder
 
     def address(self, name: str) -> int:
         """Of the kernel `name`, `<module>.<what>`, as the table KERNELS of `sim.kernels.<module>` has it."""
@@ -76,7 +73,7 @@ class Library:
 
     def kernel(self, name: str) -> Kernel:
         """The kernel, and whether it was compiled for this call."""
-        with self._lock:
+        with self.lock:
             if name in self._addresses:
                 return Kernel(self._addresses[name], compiled=False)
             kernel = self._get(name)
@@ -84,55 +81,33 @@ class Library:
             return kernel
 
     def _get(self, name: str) -> Kernel:
-        kept = self._read(name)
-        symbol = kept or _compile(name)
-        if kept is None:
-            self._keep(name, symbol)
-        return Kernel(self._load(symbol), kept is None)
+        kept = self._entries.read(name)
+        if kept is not None:
+            symbol, _, code = kept.partition(b"\n")
+            return Kernel(self._load(symbol.decode(), code), compiled=False)
+        symbol, code = _compile(name)
+        if digest() == AT_IMPORT:
+            self._entries.write(name, symbol.encode() + b"\n" + code)
+        return Kernel(self._load(symbol, code), compiled=True)
 
-    def _load(self, symbol: Symbol) -> int:
+    def _load(self, symbol: str, code: bytes) -> int:
         """Address of the entry. Every object has an engine of its own: Numba's names are unique in a process alone."""
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
         machine = llvm.Target.from_default_triple().create_target_machine(jit=True)
         engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
-        name, code = symbol
         engine.add_object_file(llvm.object_file.ObjectFileRef.from_data(code))
         engine.finalize_object()
         self._engines.append(engine)
-        return int(engine.get_function_address(name))
-
-    def _read(self, name: str) -> Symbol | None:
-        """What the cache has; None for nothing, or for a file that is not what was written."""
-        if self.folder is None:
-            return None
-        try:
-            head, _, code = (self.folder / name).read_bytes().partition(b"\n")
-            entry = json.loads(head)
-            whole = hashlib.sha256(code).hexdigest() == entry["sha256"]
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-        return (str(entry["symbol"]), code) if whole else None
-
-    def _keep(self, name: str, symbol: Symbol) -> None:
-        if self.folder is None or digest() != AT_IMPORT:
-            return
-        entry = {"symbol": symbol[0], "sha256": hashlib.sha256(symbol[1]).hexdigest()}
-        try:
-            self.folder.mkdir(exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=self.folder, prefix=".writing-", delete=False) as file:
-                file.write(json.dumps(entry).encode() + b"\n" + symbol[1])
-            os.replace(file.name, self.folder / name)
-        except OSError as error:
-            self.folder = None
-            _warn(error)
+        return int(engine.get_function_address(symbol))
 
 
 def kernel_names(isa: str) -> list[str]:
     """Every kernel that the rung `isa` and those below it can run; imports Numba."""
     names = []
     for module in MODULES:
-        found = importlib.import_module(f"sim.kernels.{module}")
+        with compiling():
+            found = importlib.import_module(f"sim.kernels.{module}")
         needs: dict[str, str] = getattr(found, "NEEDS", {})
         names += [f"{module}.{what}" for what in found.KERNELS
                   if LADDER.index(needs.get(what, LADDER[0])) <= LADDER.index(isa)]
@@ -141,20 +116,12 @@ def kernel_names(isa: str) -> list[str]:
 
 @cache
 def library() -> Library:
-    """The kernels, with the user's cache behind them; without one that can be written, a warning says so."""
-    try:
-        place = cache_directory("kernels")
-    except InputError as error:
-        _warn(error)
-        return Library(None)
-    folder = place / cache_key()
-    if not folder.exists():
-        prune(place)
-    return Library(folder)
-
-
-def _warn(reason: Exception) -> None:
-    warnings.warn(f"kernels are compiled anew by every process: {reason}", RuntimeWarning, stacklevel=2)
+    """The kernels, with the user's cache behind them; without one that can be used, a warning says so."""
+    kernels = Library(opened("kernels", cache_key()))
+    # A process is not forked while a kernel is compiled: in the child nobody would ever be done with it.
+    os.register_at_fork(before=kernels.lock.acquire, after_in_parent=kernels.lock.release,
+                        after_in_child=kernels.lock.release)
+    return kernels
 
 
 def compiled(name: str) -> Any:
@@ -164,16 +131,17 @@ def compiled(name: str) -> Any:
     from numba.core.registry import cpu_target
 
     module, _, what = name.partition(".")
-    function = importlib.import_module(f"sim.kernels.{module}").KERNELS[what]()
-    flags: Any = compiler.Flags()
-    flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
-    flags.error_model = "numpy"
-    arguments = (types.int64,) * function.__code__.co_argcount
-    with global_compiler_lock:
+    with compiling(), global_compiler_lock:
+        function = importlib.import_module(f"sim.kernels.{module}").KERNELS[what]()
+        flags: Any = compiler.Flags()
+        flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
+        flags.error_model = "numpy"
+        arguments = (types.int64,) * function.__code__.co_argcount
         return compiler.compile_extra(cpu_target.typing_context, cpu_target.target_context, function, arguments,
                                       types.none, flags, {})
 
 
-def _compile(name: str) -> Symbol:
+def _compile(name: str) -> tuple[str, bytes]:
+    """Name of the entry, and the object file that defines it."""
     result = compiled(name)
     return result.fndesc.llvm_func_name, result.library._get_compiled_object()

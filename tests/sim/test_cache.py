@@ -4,26 +4,144 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 
-from sim.cache import cache_directory, made, prune
+from sim.cache import cache_directory, is_made, made, prune
 from sim.errors import InputError
 
 
 def test_the_cache_follows_the_environment(monkeypatch, tmp_path):
-    """Builds are kept in the user's cache, in the temporary files if that cannot be written, else nowhere."""
+    """Builds are kept in the user's cache, else in the temporary files with a warning, else nowhere."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     assert cache_directory("rtl") == tmp_path / "cache" / "bitwright" / "rtl"
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    file = tmp_path / "file"
+    file.write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(file))
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
-    assert cache_directory("rtl") == tmp_path / f"bitwright-{os.getuid()}" / "rtl"
-    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path / "file"))
-    message = f"no folder for a cache: neither {tmp_path / 'file'} nor {tmp_path / 'file'} can be written"
+    place = tmp_path / f"bitwright-{os.geteuid()}"
+    reason = f"{file / 'bitwright'}: Not a directory"
+    with pytest.warns(RuntimeWarning, match=f"^the cache is kept in {re.escape(f'{place}: {reason}')}$"):
+        assert cache_directory("rtl") == place / "rtl"
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(file))
+    message = f"no folder for a cache: {reason}; {file / place.name}: Not a directory"
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
         cache_directory("rtl")
+
+
+def test_folders_are_made_for_the_user_alone(monkeypatch, tmp_path):
+    """Whatever the umask is, and those above them as well: nobody can ever exchange one."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "a" / "b"))
+    before = os.umask(0)
+    try:
+        folder = cache_directory("rtl/icarus")
+        made(folder / "key", lambda place: (place / "deep").mkdir(0o777) or (place / "deep" / "file").write_text("x"))
+    finally:
+        os.umask(before)
+    for path in (tmp_path / "a", *(tmp_path / "a").rglob("*")):
+        assert not path.stat().st_mode & 0o022
+    assert is_made(folder / "key")
+
+
+@pytest.mark.parametrize("home", ["relative/cache", "", "."])
+def test_a_relative_cache_is_none(monkeypatch, tmp_path, home):
+    """The specification of XDG ignores it: every folder in which a command runs would have a cache of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", home)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert cache_directory("rtl") == tmp_path / "home" / ".cache" / "bitwright" / "rtl"
+    monkeypatch.setenv("HOME", "home")
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path / "tmp"))
+    with pytest.warns(RuntimeWarning, match=r": the home folder home is not absolute$"):
+        assert cache_directory("rtl").is_relative_to(tmp_path / "tmp")
+
+
+@pytest.mark.parametrize("part", ["", "bitwright", "bitwright/rtl", "bitwright/rtl/icarus"])
+def test_a_cache_that_others_can_write_is_not_taken(monkeypatch, tmp_path, part):
+    """Not one of its folders, from the first on."""
+    home, other = tmp_path / "cache", tmp_path / "tmp"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(home))
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(other))
+    assert cache_directory("rtl/icarus") == home / "bitwright" / "rtl" / "icarus"
+    (home / part).chmod(0o777)
+    with pytest.warns(RuntimeWarning, match=f": {re.escape(str(home / part))} can be written by others"):
+        assert cache_directory("rtl/icarus").is_relative_to(other)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_temporary_files_of_another_are_not_taken(monkeypatch, tmp_path):
+    """Somebody may wait there with a folder of our name, or a link to a place that he can exchange."""
+    (tmp_path / "file").write_text("")
+    (tmp_path / "ours").mkdir()
+    tmp_path.chmod(0o1777)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+    place = tmp_path / f"bitwright-{os.geteuid()}"
+    for lay in (place.mkdir, lambda: place.symlink_to(tmp_path / "ours")):
+        lay()
+        os.lchown(place, 65534, -1)
+        with pytest.raises(InputError, match=f"; {re.escape(str(place))} belongs to user 65534$"):
+            cache_directory("rtl")
+        assert not list((tmp_path / "ours").iterdir())
+        place.unlink() if place.is_symlink() else shutil.rmtree(place)
+
+
+def test_a_full_disk_is_not_taken(monkeypatch, tmp_path):
+    """A build needs room; it is looked for in the temporary files."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+    facts = os.statvfs(tmp_path)
+
+    def full(path):
+        taken = list(facts)
+        taken[4] = 100 if Path(path).is_relative_to(tmp_path / "cache") else taken[4]
+        return os.statvfs_result(taken)
+
+    monkeypatch.setattr("sim.cache.os.statvfs", full)
+    with pytest.warns(RuntimeWarning, match=r"cache/bitwright/rtl has less than 64 MB of room$"):
+        assert cache_directory("rtl") == tmp_path / f"bitwright-{os.geteuid()}" / "rtl"
+
+
+@pytest.mark.parametrize("spoil", [
+    lambda place: (place / "file").chmod(0o666),
+    lambda place: place.chmod(0o777),
+    lambda place: ((place / "file").unlink(), os.mkfifo(place / "file")),
+    lambda place: ((place / "file").unlink(), (place / "file").symlink_to("/etc/hostname")),
+    lambda place: (shutil.rmtree(place), place.symlink_to("/etc")),
+    lambda place: (shutil.rmtree(place), os.mkfifo(place)),
+    lambda place: (shutil.rmtree(place), place.write_text("")),
+], ids=["file", "folder", "pipe inside", "link inside", "link", "pipe", "no folder"])
+def test_what_others_may_have_changed_is_made_anew(tmp_path, spoil):
+    """A place in which not all is the user's own is as good as none."""
+    place = tmp_path / "place"
+    made(place, lambda folder: (folder / "file").write_text("old"))
+    assert is_made(place)
+    spoil(place)
+    assert not is_made(place)
+    made(place, lambda folder: (folder / "file").write_text("new"))
+    assert is_made(place)
+    assert (place / "file").read_text() == "new"
+
+
+def test_a_killed_maker_leaves_nothing_that_stays(tmp_path):
+    """The half made folder of a process that was killed goes when its place is made, or anything else is pruned."""
+    script = ("import sys, time; from pathlib import Path; from sim.cache import made\n"
+              "def make(folder):\n    (folder / 'half').touch(); print('making', flush=True); time.sleep(99)\n"
+              "made(Path(sys.argv[1]), make)")
+    for later in (lambda: made(tmp_path / "place", lambda folder: None), lambda: prune(tmp_path)):
+        shutil.rmtree(tmp_path / "place", ignore_errors=True)
+        with subprocess.Popen([sys.executable, "-c", script, tmp_path / "place"], stdout=subprocess.PIPE) as process:
+            process.stdout.readline()
+            prune(tmp_path)
+            assert len(list(tmp_path.glob(".building-*"))) == 1
+            process.kill()
+        later()
+        assert not list(tmp_path.glob(".building-*"))
 
 
 def test_a_failed_make_leaves_nothing(tmp_path):
@@ -66,12 +184,15 @@ def test_what_was_used_last_stays(tmp_path):
     assert sorted(path.name for path in tmp_path.glob("?")) == ["a", "d"]
 
 
-def test_a_build_in_the_making_is_not_removed(tmp_path):
-    """Another process's unfinished build stays, however old, and one that vanishes meanwhile does not matter."""
-    (tmp_path / ".building-x").mkdir()
-    (tmp_path / "gone").symlink_to(tmp_path / "nowhere")
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a" / "file").write_text("x")
-    prune(tmp_path, keep_bytes=0)
-    assert (tmp_path / ".building-x").is_dir()
-    assert not (tmp_path / "a").exists()
+def test_what_vanishes_meanwhile_does_not_matter(tmp_path):
+    """Links that lead nowhere neither, and what they lead to stays."""
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "file").write_text("x")
+    folder = tmp_path / "folder"
+    (folder / "a").mkdir(parents=True)
+    (folder / "a" / "file").write_text("x")
+    (folder / "gone").symlink_to(tmp_path / "nowhere")
+    (folder / "b").symlink_to(tmp_path / "other")
+    prune(folder, keep_bytes=0)
+    assert not (folder / "a").exists()
+    assert (tmp_path / "other" / "file").exists()

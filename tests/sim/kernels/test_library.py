@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -17,6 +16,7 @@ import pytest
 from sim.digits import digits_of, no_digits
 from sim.engine import network
 from sim.engine.simulator import Simulator
+from sim.entries import Entries
 from sim.errors import InputError
 from sim.formats import Format
 from sim.kernels import library as module
@@ -45,7 +45,8 @@ def test_any_edit_of_a_source_is_another_key(tmp_path: Path) -> None:
 def test_the_cpu_and_the_versions_are_in_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     """Another CPU, or another Numba, finds nothing of this one's."""
     keys = {cache_key()}
-    for name, value in (("NUMBA_CPU_NAME", "haswell"), ("NUMBA_CPU_FEATURES", "+avx")):
+    told = {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx", "NUMBA_OPT": "1", "NUMBA_ENABLE_AVX": "0"}
+    for name, value in told.items():
         monkeypatch.setenv(name, value)
         keys.add(cache_key())
     for package in ("numba", "llvmlite"):
@@ -55,66 +56,55 @@ def test_the_cpu_and_the_versions_are_in_the_key(monkeypatch: pytest.MonkeyPatch
     keys.add(cache_key())
     monkeypatch.setattr(llvm, "get_host_cpu_features", dict)
     keys.add(cache_key())
-    assert len(keys) == 7
+    assert len(keys) == 9
 
 
 def test_what_is_compiled_during_an_edit_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file may have been read before the edit or after it: the code runs, but no other process finds it."""
     monkeypatch.setattr(module, "digest", lambda: "edited")
-    assert Library(tmp_path / "key").kernel(KERNEL).compiled
+    assert Library(Entries(tmp_path / "key")).kernel(KERNEL).compiled
     assert not (tmp_path / "key").exists()
 
 
 def test_code_is_compiled_once_and_kept(tmp_path: Path) -> None:
     """The second library loads what the first compiled; nothing but the kernels lies in the folder."""
-    assert Library(tmp_path / "key").kernel(KERNEL).compiled
-    assert not Library(tmp_path / "key").kernel(KERNEL).compiled
+    assert Library(Entries(tmp_path / "key")).kernel(KERNEL).compiled
+    assert not Library(Entries(tmp_path / "key")).kernel(KERNEL).compiled
     assert [file.name for file in (tmp_path / "key").iterdir()] == [KERNEL]
 
 
 @pytest.mark.parametrize("damage", ["shorter", "changed", "empty", "no header"])
 def test_damaged_code_is_never_loaded(tmp_path: Path, damage: str) -> None:
     """A file that is not what was written is compiled again, and replaced."""
-    Library(tmp_path).kernel(KERNEL)
+    Library(Entries(tmp_path)).kernel(KERNEL)
     file = tmp_path / KERNEL
     whole = file.read_bytes()
     file.write_bytes({"shorter": whole[:-9], "changed": whole[:-9] + bytes(9), "empty": b"",
                       "no header": whole.partition(b"\n")[2]}[damage])
-    assert Library(tmp_path).kernel(KERNEL).compiled
-    assert not Library(tmp_path).kernel(KERNEL).compiled
+    assert Library(Entries(tmp_path)).kernel(KERNEL).compiled
+    assert not Library(Entries(tmp_path)).kernel(KERNEL).compiled
 
 
-def test_a_folder_that_cannot_be_written_costs_a_warning(tmp_path: Path) -> None:
+def test_a_cache_that_cannot_be_written_costs_a_warning(tmp_path: Path) -> None:
     """The kernel works, and the user reads that the next process compiles again."""
-    file = tmp_path / "file"
-    file.touch()
-    kernels = Library(file / "key")
-    with pytest.warns(RuntimeWarning, match=r"^kernels are compiled anew by every process: .*Not a directory"):
+    (tmp_path / "key").touch()
+    kernels = Library(Entries(tmp_path / "key"))
+    with pytest.warns(RuntimeWarning, match=r"^machine code is compiled anew by every process: .*File exists"):
         assert kernels.address(KERNEL)
     assert kernels.folder is None
-
-
-def test_no_cache_at_all_costs_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither the user's cache nor the temporary files can be written."""
-    def refuse(part: str) -> Path:
-        raise InputError(f"no folder for {part}")
-
-    monkeypatch.setattr(module, "cache_directory", refuse)
-    with pytest.warns(RuntimeWarning, match=r"^kernels are compiled anew by every process: no folder for kernels$"):
-        assert library.__wrapped__().folder is None
 
 
 def test_kernels_of_several_processes_do_not_mix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Numba numbers functions anew in every process, so objects define the same names; each kernel keeps its own."""
     grouped = "_grouped" * ("avx512" in available())
     names = [f"requantizer.{kind}{grouped}" for kind in ("narrow", "narrow_free", "wide", "wide_residual")]
-    script = """import sys; from pathlib import Path; from sim.kernels.library import Library
-Library(Path(sys.argv[1])).kernel(sys.argv[2])"""
+    script = """import sys; from pathlib import Path; from sim.entries import Entries
+from sim.kernels.library import Library
+Library(Entries(Path(sys.argv[1]))).kernel(sys.argv[2])"""
     for name in names:
         subprocess.run([sys.executable, "-c", script, tmp_path, name], check=True)
-    heads = [json.loads((tmp_path / name).read_bytes().partition(b"\n")[0]) for name in names]
-    assert len({head["symbol"] for head in heads}) < len(names)
-    kernels = Library(tmp_path)
+    assert len({(tmp_path / name).read_bytes().split(b"\n", 2)[1] for name in names}) < len(names)
+    kernels = Library(Entries(tmp_path))
     for name in names:
         assert not kernels.kernel(name).compiled
     monkeypatch.setattr(network, "library", lambda: kernels)
@@ -175,9 +165,9 @@ def test_code_for_lesser_cpus_is_exact(cpu: str) -> None:
     """A network by machine code for an old CPU equals the plain loops: the lower rungs, as they really are compiled."""
     if available()[-1] == "portable":
         pytest.skip("this CPU has no lower rungs")
-    rung = {"x86-64": "portable", "haswell": "avx2"}[cpu]
+    rung, features = {"x86-64": ("portable", ""), "haswell": ("avx2", "+avx2")}[cpu]
     tests = Path(__file__).parents[1] / "engine" / "test_simulator.py"
-    environment = os.environ | {"NUMBA_CPU_NAME": cpu, "NUMBA_CPU_FEATURES": "", "BITWRIGHT_ISA": rung}
+    environment = os.environ | {"NUMBA_CPU_NAME": cpu, "NUMBA_CPU_FEATURES": features, "BITWRIGHT_ISA": rung}
     run = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", "-p", "no:cacheprovider", "-k",
                           f"{rung} and (shape or depthwise)", str(tests)],
                          env=environment, capture_output=True, text=True, check=False)
