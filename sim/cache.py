@@ -10,12 +10,13 @@ import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 from sim.errors import InputError
 from sim.trust import OTHERS, doubt, doubt_inside
 
-__all__ = ["cache_directory", "is_made", "locked", "made", "prune"]
+__all__ = ["cache_directory", "is_made", "locked", "made", "prune", "warn_once"]
 
 CACHED_BYTES = 1 << 30
 """That a folder keeps; a build of `edge` takes 10 MB."""
@@ -49,8 +50,14 @@ def cache_directory(part: str) -> Path:
         folder = _usable(place, part)
     except OSError as error:
         raise InputError(f"no folder for a cache: {reason}; {_reason(error)}") from None
-    warnings.warn(f"the cache is kept in {place}: {reason}", RuntimeWarning, stacklevel=2)
+    warn_once(f"the cache is kept in {place}: {reason}")
     return folder
+
+
+@cache
+def warn_once(text: str) -> None:
+    """Say it the first time that it is so in this process."""
+    warnings.warn(text, RuntimeWarning, stacklevel=2)
 
 
 def _home() -> Path:

@@ -17,9 +17,8 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 import llvmlite
 import numba
+from numba.core import compiler, serialize
 from numba.core.caching import NullCache
-from numba.core.compiler import CompileResult
-from numba.core.serialize import dumps
 
 from sim.entries import Entries, opened
 from sim.numba_settings import compiling, settings
@@ -28,13 +27,16 @@ __all__ = ["compiled"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
+RESULT: Any = compiler.CompileResult
+DUMPS: Any = serialize.dumps
+"""Numba's; it has no types."""
 KEY_DIGITS = 24
 
 
 def compiled(function: Callable[P, T]) -> Callable[P, T]:
     """Compile `function` to machine code at its first call."""
     with compiling():
-        dispatcher = numba.njit(nogil=True)(function)
+        dispatcher: Any = numba.njit(nogil=True)(function)
     dispatcher._cache = _Kept(function)
     compile_it = dispatcher.compile
 
@@ -46,21 +48,21 @@ def compiled(function: Callable[P, T]) -> Callable[P, T]:
     return cast("Callable[P, T]", dispatcher)
 
 
-class _Kept(NullCache):  # type: ignore[misc]  # Numba has no types
+class _Kept(NullCache):
     """What Numba asks before it compiles a function: its own cache trusts folders that others can write."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._name, self._file = function.__name__, Path(inspect.getfile(function))
 
-    def load_overload(self, signature: Any, target: Any) -> CompileResult | None:
+    def load_overload(self, signature: Any, target: Any) -> Any:
         kept = _entries(self._file).read(self._entry(signature, target.codegen()))
         if kept is None:
             return None
         target.refresh()
-        return CompileResult._rebuild(target, *pickle.loads(kept))
+        return RESULT._rebuild(target, *pickle.loads(kept))
 
-    def save_overload(self, signature: Any, result: CompileResult) -> None:
-        _entries(self._file).write(self._entry(signature, result.codegen), dumps(result._reduce()))
+    def save_overload(self, signature: Any, result: Any) -> None:
+        _entries(self._file).write(self._entry(signature, result.codegen), DUMPS(result._reduce()))
 
     def _entry(self, signature: Any, codegen: Any) -> str:
         return f"{self._name}-{_hash(str(signature), str(codegen.magic_tuple()))}"

@@ -6,10 +6,9 @@ import hashlib
 import os
 import shutil
 import tempfile
-import warnings
 from pathlib import Path
 
-from sim.cache import cache_directory, locked, prune
+from sim.cache import cache_directory, locked, prune, warn_once
 from sim.errors import InputError
 from sim.trust import doubt, read_own
 
@@ -95,4 +94,4 @@ def _sweep(folder: Path) -> None:
 
 
 def _warn(reason: Exception) -> None:
-    warnings.warn(f"machine code is compiled anew by every process: {reason}", RuntimeWarning, stacklevel=2)
+    warn_once(f"machine code is compiled anew by every process: {reason}")

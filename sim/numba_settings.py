@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import llvmlite.binding as llvm
 import yaml
@@ -82,8 +83,9 @@ def _told() -> dict[str, str]:
 @contextmanager
 def compiling() -> Iterator[None]:
     """Numba compiles, though NUMBA_DISABLE_JIT may forbid it: loops of Python would overflow NumPy's integers."""
-    from numba import config
+    import numba
 
+    config: Any = numba.config
     forbidden, config.DISABLE_JIT = config.DISABLE_JIT, 0
     try:
         yield

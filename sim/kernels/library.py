@@ -83,8 +83,8 @@ class Library:
     def _get(self, name: str) -> Kernel:
         kept = self._entries.read(name)
         if kept is not None:
-            symbol, _, code = kept.partition(b"\n")
-            return Kernel(self._load(symbol.decode(), code), compiled=False)
+            known, _, code = kept.partition(b"\n")
+            return Kernel(self._load(known.decode(), code), compiled=False)
         symbol, code = _compile(name)
         if digest() == AT_IMPORT:
             self._entries.write(name, symbol.encode() + b"\n" + code)
