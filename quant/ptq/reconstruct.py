@@ -97,8 +97,8 @@ def reconstruct(quantized: fx.GraphModule, model: nn.Module, data: Tensor, how: 
                 progress: Progress | None = None) -> None:
     """Learn the rounding of every layer of `quantized` in place; its weights end on their grid.
 
-    A unit whose learnt rounding is no better than rounding to nearest keeps the latter. The same arguments give the
-    same bits on one thread.
+    A unit whose learnt rounding is no better than rounding to nearest keeps the latter. On one machine
+    and one thread the same arguments give the same bits.
 
     Parameters
     ----------

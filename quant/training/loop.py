@@ -46,7 +46,8 @@ def train(model: nn.Module, data: Images, recipe: Recipe, *, teacher: nn.Module 
           after_step: StepHook | None = None) -> None:
     """Train `model` in place on the cross-entropy and leave it in eval mode.
 
-    On one thread of a CPU the same arguments give the same bits, whether or not the training was interrupted.
+    On one machine and one thread of its CPU the same arguments give the same bits, whether or not the training was
+    interrupted. Another CPU, or other versions of torch, give other weights, which are as good.
 
     Parameters
     ----------

@@ -92,7 +92,7 @@ def test_the_same_command_goes_on(run: Run, tmp_path: Path) -> None:
 def test_quantizing_without_training(run: Run, tmp_path: Path, scheme: str) -> None:
     """Two-bit weights from a few iterations; strict steps are powers of two, the others are not."""
     status, stdout, stderr = run("quantize", "digits", WEIGHTS, "-d", "digits", "-o", tmp_path, "-b", "2/4", "--scheme",
-                                 scheme, "--iterations", 60, "--json")
+                                 scheme, "--iterations", 10, "--json")
     assert status == 0, stderr
     told = json.loads(stdout)
     assert told["accuracy"]["test"] == accuracy_of(tmp_path)

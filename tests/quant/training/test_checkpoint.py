@@ -13,15 +13,12 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from quant.bits.qbitopt import QBitOpt
 from quant.data.split import Split
 from quant.networks import DigitsNet
 from quant.training.checkpoint import load_weights, save_weights
 from quant.training.loop import train
 from quant.training.recipe import Recipe
-from sim.cost_table import CostTable
 from sim.errors import InputError
-from sim.program import Program
 
 pytestmark = [pytest.mark.trains, pytest.mark.usefixtures("one_thread")]
 
@@ -74,40 +71,6 @@ def test_an_interrupted_training_ends_the_same(splits: tuple[Split, Split], tmp_
     again = deepcopy(start)
     train(again, data, recipe, checkpoint=place)
     assert all(torch.equal(value, state(whole)[name]) for name, value in state(again).items())
-
-
-def test_reallocation_goes_on_as_well(wide: nn.Module, lowered_digits: Program, table: CostTable,
-                                      splits: tuple[Split, Split], tmp_path: Path) -> None:
-    """QBitOpt's averages, history and the bits it has chosen are part of the checkpoint."""
-    data, recipe, place = splits[0].first(160), Recipe(epochs=3, batch=32, rate=0.02), tmp_path / "run.safetensors"
-    limits = {"latency_cycles": 25_000.0}
-
-    def controlled(model: nn.Module) -> QBitOpt:
-        controller = QBitOpt(model, lowered_digits, table, limits, every=2, until=12)
-        controller.start(data.images, data.labels)
-        return controller
-
-    whole = deepcopy(wide)
-    first = controlled(whole)
-    train(whole, data, recipe, after_step=first)
-    broken = deepcopy(wide)
-    controller = controlled(broken)
-
-    class StopAndControl(Stop):
-        def __call__(self, step: int, optimizer: torch.optim.Optimizer) -> None:
-            controller(step, optimizer)
-            super().__call__(step, optimizer)
-
-        state, restore = controller.state, controller.restore
-
-    with pytest.raises(Killed):
-        train(broken, data, recipe, checkpoint=place, after_step=StopAndControl(8))
-    resumed = deepcopy(wide)
-    last = controlled(resumed)
-    train(resumed, data, recipe, checkpoint=place, after_step=last)
-    assert last.bits == first.bits
-    assert [update.step for update in last.history] == [update.step for update in first.history]
-    assert all(torch.equal(value, state(whole)[name]) for name, value in state(resumed).items())
 
 
 @pytest.mark.parametrize(("change", "message"), [
