@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import re
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
+from sim.bounds import shown_path
 from sim.errors import InputError
 
 __all__ = ["atomic_write", "atomic_write_text", "made_folder"]
+
+UNFINISHED = re.compile(r"\.bitwright-[0-9a-f]{16}\.tmp")
+"""Names of files that are being written. Who writes one holds a lock on it, which ends with the process."""
 
 
 @contextmanager
 def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
     """Open a file beside `path` for writing bytes, and rename it to `path` when the block ends well.
 
-    A symbolic link is followed: what it points to is replaced, not the link.
+    A symbolic link is followed: what it points to is replaced, not the link. What killed processes left unfinished in
+    the same folder is removed first.
 
     Raises
     ------
@@ -26,21 +34,21 @@ def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
         If the place cannot be written, or holds a device, a pipe or a folder; `path` is then as it was, as it is after
         any other error in the block.
     """
-    path = Path(path).resolve()
-    if path.exists() and not path.is_file():
-        raise InputError(f"cannot write {path}: it is there and not a regular file")
-    beside = path.parent / f".{path.name}.{secrets.token_hex(4)}.tmp"
+    place = _place(path)
     try:
-        with beside.open("xb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        beside.replace(path)
+        _remove_unfinished(place.parent)
+        stream, beside = _begun(place.parent)
+        try:
+            with stream:
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())
+                beside.replace(place)  # while the lock is held
+        finally:
+            with suppress(OSError):
+                beside.unlink()
     except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}") from error
-    finally:
-        with suppress(OSError):
-            beside.unlink()
+        raise InputError(f"cannot write {shown_path(place)}: {error.strerror}") from error
 
 
 def atomic_write_text(path: str | Path, text: str) -> None:
@@ -60,6 +68,56 @@ def made_folder(path: str | Path) -> Path:
     place = Path(path)
     try:
         place.mkdir(parents=True, exist_ok=True)
+    except ValueError:
+        raise InputError(f"cannot create the folder {shown_path(place)}: none can have such a name") from None
     except OSError as error:
-        raise InputError(f"cannot create the folder {place}: {error.strerror}") from error
+        raise InputError(f"cannot create the folder {shown_path(place)}: {error.strerror}") from error
     return place
+
+
+def _place(path: str | Path) -> Path:
+    """Where `path` leads, if a file may be there."""
+    try:
+        place = Path(os.path.realpath(path))
+        if not stat.S_ISREG(place.stat().st_mode):
+            raise InputError(f"cannot write {shown_path(place)}: it is there and not a regular file")
+    except FileNotFoundError:
+        return place
+    except InputError:
+        raise
+    except ValueError:
+        raise InputError(f"cannot write {shown_path(path)}: no file can have such a name") from None
+    except OSError as error:
+        raise InputError(f"cannot write {shown_path(path)}: {error.strerror}") from None
+    return place
+
+
+def _begun(folder: Path) -> tuple[IO[bytes], Path]:
+    """A new file that is locked, and its path."""
+    while True:
+        beside = folder / f".bitwright-{secrets.token_hex(8)}.tmp"
+        stream = beside.open("xb")
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.lexists(beside):
+                return stream, beside
+        except BlockingIOError:
+            pass
+        except OSError:  # a file system without locks: nobody can take the file for one that was left behind
+            return stream, beside
+        stream.close()  # somebody took it for one that was left behind, before it was locked
+
+
+def _remove_unfinished(folder: Path) -> None:
+    """Remove what nobody writes any more; what is not ours to remove stays."""
+    names: list[str] = []
+    with suppress(OSError), os.scandir(folder) as entries:
+        names += (entry.path for entry in entries if UNFINISHED.fullmatch(entry.name))
+    for name in names:
+        with suppress(OSError):
+            number = os.open(name, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+            try:
+                fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.unlink(name)
+            finally:
+                os.close(number)
