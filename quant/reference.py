@@ -8,6 +8,7 @@ operations on int64. Two engines that agree on every code cannot both be wrong i
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import reduce
 from typing import assert_never
 
 import numpy as np
@@ -17,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from sim.inputs import check_inputs
-from sim.program import Conv, Load, Pads, Pool, Program, Store
+from sim.program import Conv, Load, Pool, Program, Store
 
 __all__ = ["run_reference"]
 
@@ -66,17 +67,6 @@ def run_reference(program: Program, inputs: Mapping[str, NDArray[np.integer]]) -
     return {name: tensor.numpy().astype(np.int32) for name, tensor in codes.items()}
 
 
-def _windows(x: Tensor, kernel: tuple[int, int], stride: int, dilation: int, pads: Pads, fill: int) -> list[Tensor]:
-    """The values under each kernel tap, row by row: kh * kw tensors of shape (N, C, H_out, W_out)."""
-    top, left, bottom, right = pads
-    padded = functional.pad(x, (left, right, top, bottom), value=fill)
-    height = (padded.shape[2] - dilation * (kernel[0] - 1) - 1) // stride + 1
-    width = (padded.shape[3] - dilation * (kernel[1] - 1) - 1) // stride + 1
-    rows = [slice(dilation * tap, dilation * tap + stride * (height - 1) + 1, stride) for tap in range(kernel[0])]
-    columns = [slice(dilation * tap, dilation * tap + stride * (width - 1) + 1, stride) for tap in range(kernel[1])]
-    return [padded[:, :, row, column] for row in rows for column in columns]
-
-
 def _conv(program: Program, conv: Conv, codes: Mapping[str, Tensor], zero: int) -> Tensor:
     stored = torch.from_numpy(conv.weights.astype(np.int64))
     weights = 2 * stored - 1 if conv.weight_format.kind == "bipolar" else stored
@@ -120,5 +110,11 @@ def _per_channel(values: NDArray[np.int64]) -> Tensor:
 
 
 def _max_pool(pool: Pool, x: Tensor) -> Tensor:
-    lowest = int(torch.iinfo(torch.int64).min)
-    return torch.stack(_windows(x, pool.kernel, pool.stride, 1, pool.pads, lowest)).amax(0)
+    """Largest of every window: of its columns first, then of what they leave in its rows."""
+    top, left, bottom, right = pool.pads
+    found = functional.pad(x, (left, right, top, bottom), value=int(torch.iinfo(torch.int64).min))
+    for axis, kernel in ((2, pool.kernel[0]), (3, pool.kernel[1])):
+        last = (found.shape[axis] - kernel) // pool.stride * pool.stride
+        index = torch.arange(0, last + 1, pool.stride)
+        found = reduce(torch.maximum, (found.index_select(axis, index + tap) for tap in range(kernel)))
+    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,11 @@ from sim.formats import check_codes
 from sim.program import Program
 from sim.records import Tensor
 
-__all__ = ["check_inputs", "check_names", "check_shape"]
+__all__ = ["MAX_IMAGE_CODES", "check_inputs", "check_names", "check_shape"]
+
+MAX_IMAGE_CODES = 1 << 30
+"""Of all tensors of a Program together: an engine that keeps every tensor, as the plain loops do, takes 4 GiB for an
+image at most."""
 
 
 def check_inputs(program: Program, inputs: Mapping[str, NDArray[np.integer]]) -> dict[str, NDArray[np.integer]]:
@@ -28,6 +33,10 @@ def check_inputs(program: Program, inputs: Mapping[str, NDArray[np.integer]]) ->
     """
     if not isinstance(inputs, Mapping):
         raise TypeError(f"inputs must be a mapping of names to integer arrays, not {type(inputs).__name__}")
+    codes_of_image = sum(prod(tensor.shape) for tensor in program.tensors)
+    if codes_of_image > MAX_IMAGE_CODES:
+        raise InputError(f"engines take at most {MAX_IMAGE_CODES} codes an image in all tensors together, "
+                         f"not {codes_of_image}")
     given = dict(inputs)
     check_names(program, given)
     arrays: dict[str, NDArray[np.integer]] = {}

@@ -22,7 +22,7 @@ BLOCK = 1024
 """Sums that stay in the first-level cache while all taps are added to them."""
 
 Codes = NDArray[np.int32]
-Loops = Callable[[Codes, Codes, int, int, int, Codes], None]
+Loops = Callable[[Codes, Codes, int, int, int, int, Codes], None]
 
 
 def dense_conv(codes: Codes, weights: NDArray[np.int64], stride: int, dilation: int) -> Codes:
@@ -69,7 +69,8 @@ def max_pool(codes: Codes, kernel: tuple[int, int], stride: int) -> Codes:
     images, channels, height, width = codes.shape
     size = out_size(height, 0, 0, kernel[0], stride), out_size(width, 0, 0, kernel[1], stride)
     out = np.full((channels, size[0], size[1] * images), np.iinfo(np.int32).min, np.int32)
-    _max_loops(_runs(codes, stride), *kernel, stride, images, out)
+    step = _step(stride, width)
+    _max_loops(_runs(codes, step), *kernel, stride, step, images, out)
     return _by_image(out, size[1], images)
 
 
@@ -78,8 +79,14 @@ def _conv(codes: Codes, weights: NDArray[np.int64], stride: int, dilation: int, 
     outputs, _, *kernel = weights.shape
     size = (out_size(height, 0, 0, kernel[0], stride, dilation), out_size(width, 0, 0, kernel[1], stride, dilation))
     acc = np.zeros((outputs, size[0], size[1] * images), np.int32)
-    loops(_runs(codes, stride), weights.astype(np.int32), stride, dilation, images, acc)
+    step = _step(stride, width)
+    loops(_runs(codes, step), weights.astype(np.int32), stride, step, dilation, images, acc)
     return _by_image(acc, size[1], images)
+
+
+def _step(stride: int, width: int) -> int:
+    """Columns between windows: a stride beyond the width leaves one window in a row, as the width does."""
+    return min(stride, width)
 
 
 def _runs(codes: Codes, stride: int) -> Codes:
@@ -98,7 +105,8 @@ def _by_image(maps: Codes, width: int, images: int) -> Codes:
 
 
 @compiled
-def _dense_loops(runs: Codes, weights: Codes, stride: int, dilation: int, images: int, acc: Codes) -> None:
+def _dense_loops(runs: Codes, weights: Codes, stride: int, step: int, dilation: int, images: int,
+                 acc: Codes) -> None:
     outputs, height, run = acc.shape
     _, channels, kernel_height, kernel_width = weights.shape
     for o in range(outputs):
@@ -109,14 +117,15 @@ def _dense_loops(runs: Codes, weights: Codes, stride: int, dilation: int, images
                     for i in range(kernel_height):
                         for j in range(kernel_width):
                             weight = weights[o, c, i, j]
-                            first = j * dilation // stride * images + start
-                            row = runs[j * dilation % stride, c, y * stride + i * dilation, first : first + len(sums)]
+                            first = j * dilation // step * images + start
+                            row = runs[j * dilation % step, c, y * stride + i * dilation, first : first + len(sums)]
                             for k in range(len(sums)):
                                 sums[k] += weight * row[k]
 
 
 @compiled
-def _depthwise_loops(runs: Codes, weights: Codes, stride: int, dilation: int, images: int, acc: Codes) -> None:
+def _depthwise_loops(runs: Codes, weights: Codes, stride: int, step: int, dilation: int, images: int,
+                     acc: Codes) -> None:
     outputs, height, run = acc.shape
     _, _, kernel_height, kernel_width = weights.shape
     for o in range(outputs):
@@ -125,21 +134,22 @@ def _depthwise_loops(runs: Codes, weights: Codes, stride: int, dilation: int, im
             for i in range(kernel_height):
                 for j in range(kernel_width):
                     weight = weights[o, 0, i, j]
-                    first = j * dilation // stride * images
-                    row = runs[j * dilation % stride, o, y * stride + i * dilation, first : first + run]
+                    first = j * dilation // step * images
+                    row = runs[j * dilation % step, o, y * stride + i * dilation, first : first + run]
                     for k in range(run):
                         sums[k] += weight * row[k]
 
 
 @compiled
-def _max_loops(runs: Codes, kernel_height: int, kernel_width: int, stride: int, images: int, out: Codes) -> None:
+def _max_loops(runs: Codes, kernel_height: int, kernel_width: int, stride: int, step: int, images: int,
+               out: Codes) -> None:
     channels, height, run = out.shape
     for c in range(channels):
         for y in range(height):
             largest = out[c, y]
             for i in range(kernel_height):
                 for j in range(kernel_width):
-                    first = j // stride * images
-                    row = runs[j % stride, c, y * stride + i, first : first + run]
+                    first = j // step * images
+                    row = runs[j % step, c, y * stride + i, first : first + run]
                     for k in range(run):
                         largest[k] = max(largest[k], row[k])

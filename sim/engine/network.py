@@ -27,6 +27,9 @@ from sim.records import Conv, Load, Pool, Store, Tensor, writes
 
 __all__ = ["Network", "aligned_bytes"]
 
+MAX_ARENA_BYTES = 1 << 32
+"""Memory of a thread; ResNet-18 at 224 x 224 takes 3 MB."""
+
 Bytes = NDArray[np.uint8]
 Words = NDArray[np.int64]
 
@@ -46,13 +49,15 @@ class Network:
     Raises
     ------
     InputError
-        If a kernel in `kernels` cannot compute its layer, or the layer is unknown.
+        If a kernel in `kernels` cannot compute its layer, the layer is unknown, or a thread would need more than
+        MAX_ARENA_BYTES.
     """
 
     def __init__(self, program: Program, leaving: Collection[str], isa: str, kernels: Mapping[str, str]) -> None:
         self.program, self.isa = program, isa
         self.slots = {name: 1 + i for i, name in enumerate((*(t.name for t in program.inputs), *leaving))}
         self.arena = lay_out(program, 8 * (1 + len(self.slots)), {*leaving, *(t.name for t in program.inputs)})
+        self._check_memory()
         self.operations = self._operations(leaving, kernels)
         sizes = [array.nbytes for operation in self.operations for array in operation.constants.values()]
         # One piece of memory, since NumPy asks for huge pages for large ones.
@@ -60,7 +65,7 @@ class Network:
         self._constant_bytes = 0
         scratch = self.arena.reserve(max(operation.scratch_bytes for operation in self.operations) + ALIGNMENT)
         unwanted = self.arena.reserve(4 * max(tensor.channels for tensor in program.tensors) + ALIGNMENT)
-        self.arena_bytes = self.arena.bytes + self._slack()
+        self.arena_bytes = self._check_memory()
         self._rows = np.zeros((len(self.operations), words.WORDS), np.int64)
         self._table = np.zeros((len(self.operations), 2), np.int64)
         for row, entry, operation in zip(self._rows, self._table, self.operations, strict=True):
@@ -132,10 +137,17 @@ class Network:
         if operation.unwanted:
             row[words.UNWANTED] = unwanted
 
-    def _slack(self) -> int:
-        """Bytes behind the arena that a kernel may read, though no result depends on them."""
+    def _check_memory(self) -> int:
+        """All bytes of a thread, also those behind the arena that a kernel may read, though no result depends on them.
+
+        They are counted before any are taken.
+        """
         pixels = max(buffer.pixel_bytes for buffer in self.arena.all)
-        return words.TILE_PIXELS * pixels + 4 * words.STEP_BYTES
+        needed = self.arena.bytes + words.TILE_PIXELS * pixels + 4 * words.STEP_BYTES
+        if needed > MAX_ARENA_BYTES:
+            raise InputError(f"a thread of the simulator takes at most {MAX_ARENA_BYTES} bytes for the tensors of an "
+                             f"image and their borders, not {needed}")
+        return needed
 
 
 def aligned_bytes(size: int) -> Bytes:

@@ -9,7 +9,7 @@ import pytest
 from quant.reference import run_reference
 from sim.errors import InputError
 from sim.formats import Format
-from sim.program import Conv, Load, Program, Tensor
+from sim.program import Conv, Load, Pool, Program, Tensor
 from sim.simulate import simulate
 from sim.testing import KINDS, TRAITS, corner_inputs, random_machine, random_program
 
@@ -66,6 +66,15 @@ def test_wraps_modulo_the_accumulator() -> None:
     sums = codes.sum(axis=1) * 127
     assert sums.ravel().tolist() == [129540, 508, 1016]
     assert run_reference(program, {"a": codes})["b"].ravel().tolist() == [129540 % 1024 - 1024, 508, 1016 - 1024]
+
+
+def test_pools_of_large_windows_take_little_memory() -> None:
+    """A window of four million positions, nearly all of them pads, is the largest code of the map."""
+    fmt, size = Format(4, "signed"), 2000
+    pads = (size // 2, size // 2, size // 2 - 1, size // 2 - 2)
+    program = Program((Tensor("a", 2, 1, (1,), fmt), Tensor("b", 2, 1, (1,), fmt)),
+                      (Pool("pool", "a", "b", (size, size - 1), 1, pads),))
+    assert run_reference(program, {"a": np.array([[[[-5], [-3]]]])})["b"].ravel().tolist() == [-3, -3]
 
 
 def test_codes_may_lie_anyhow() -> None:
