@@ -23,6 +23,7 @@ from quant.bits.allocation import Allocation, Problem
 from quant.bits.fit_sensitivity import Sensitivity, expected_loss, measured_errors, uniform_noise_errors
 from quant.bits.problem import problem_of
 from quant.bits.sites import Site, sites
+from quant.layout import safe_for_gradients
 from quant.quantizers.base import Quantizer
 from sim.cost_table import CostTable
 from sim.errors import InputError
@@ -110,6 +111,7 @@ class QBitOpt:
     def start(self, images: Tensor, labels: Tensor, batch: int = 64) -> None:
         """Gather sensitivities in one pass over labelled images and make the first allocation."""
         scaler, self._sensitivity.scaler = self._sensitivity.scaler, None
+        images = safe_for_gradients(self.model, images)
         for image_batch, label_batch in zip(images.split(batch), labels.split(batch), strict=True):
             functional.cross_entropy(self.model(image_batch), label_batch).backward()
         self._sensitivity.scaler = scaler

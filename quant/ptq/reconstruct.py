@@ -21,6 +21,7 @@ from quant.checks import check_data
 from quant.convert import round_biases
 from quant.frontend import as_floats, read_model
 from quant.graph import Stage, stages
+from quant.layout import safe_for_gradients
 from quant.ptq.loss import distance, loss_exponent
 from quant.ptq.prefix import CHUNK, Prefix, between, run_nodes
 from quant.ptq.rounding import SoftRounding
@@ -148,7 +149,9 @@ class _Learner:
 
     def __init__(self, graph: fx.GraphModule, unit: Unit, inputs: dict[fx.Node, Tensor], real: dict[fx.Node, Tensor],
                  target: Tensor, exponent: float, how: Reconstruction, generator: torch.Generator) -> None:
-        self.graph, self.unit, self.inputs, self.real, self.target = graph, unit, inputs, real, target
+        self.graph, self.unit, self.target = graph, unit, target
+        self.inputs, self.real = ({node: safe_for_gradients(graph, value) for node, value in values.items()}
+                                  for values in (inputs, real))
         self.exponent, self.how, self.generator = exponent, how, generator
         self.end = _before_quantizer(graph, unit.last)
         self.nodes = between(graph, inputs, [self.end])

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from quant.data.images import Images
+from quant.layout import arranged, lay_out, training_order
 from quant.quantizers.base import Quantizer
 from quant.training.checkpoint import describe_run, load_checkpoint, save_checkpoint
 from quant.training.distributed import check_share, is_first, share, spread
@@ -95,6 +96,7 @@ class _Training:
         self.quantizers = [module for module in model.modules() if isinstance(module, Quantizer)]
         self.groups = _groups(model, self.quantizers, recipe)
         self.optimizer = torch.optim.SGD(self.groups, lr=recipe.rate, momentum=0.9, nesterov=True)
+        self.order = training_order(model)
         self.total = recipe.steps(len(data))
         self.labels = data.labels.to(self.device)
         self.steps = 0
@@ -103,7 +105,7 @@ class _Training:
         """Train to the end."""
         described = describe_run(self.model, self.data, self.recipe)
         done = self._resume(checkpoint, described) if checkpoint is not None and checkpoint.exists() else 0
-        _lay_out(self.model, torch.channels_last)  # convolutions take two thirds of the time then
+        lay_out(self.model, self.order)
         frozen = _freeze(self.model, self.quantizers) if self.recipe.quantizers_only else []
         parallel = spread(self.model)
         self.model.train()
@@ -118,7 +120,7 @@ class _Training:
         finally:
             for parameter in frozen:
                 parameter.requires_grad_(True)
-            _lay_out(self.model, torch.contiguous_format)
+            lay_out(self.model, torch.contiguous_format)
         self.model.eval()
 
     def _epoch(self, parallel: nn.Module, epoch: int) -> tuple[float, float]:
@@ -141,8 +143,8 @@ class _Training:
 
     def _step(self, parallel: nn.Module, which: Tensor) -> tuple[Tensor, Tensor]:
         """One optimizer step; its loss and how many images were right."""
-        images = _shifted(self.data.drawn(which, self.generator), self.recipe.shift, self.generator).to(
-            self.device, memory_format=torch.channels_last)
+        images = _shifted(self.data.drawn(which, self.generator), self.recipe.shift, self.generator)
+        images = arranged(images.to(self.device), self.order)
         labels = self.labels[which]
         for group in self.optimizer.param_groups:
             group["lr"] = group["rate"] * self.recipe.rate_at(self.steps, self.total)
@@ -192,13 +194,6 @@ def _groups(model: nn.Module, quantizers: list[Quantizer], recipe: Recipe) -> li
     return [{"params": [p for p in rest if p.ndim > 1], "weight_decay": recipe.decay, "rate": recipe.rate},
             {"params": [p for p in rest if p.ndim <= 1], "weight_decay": 0.0, "rate": recipe.rate},
             {"params": interval, "weight_decay": 0.0, "rate": recipe.rate * recipe.interval_rate}]
-
-
-def _lay_out(model: nn.Module, order: torch.memory_format) -> None:
-    """Keep the kernels of convolutions in this order of axes."""
-    for parameter in model.parameters():
-        if parameter.ndim == 4:
-            parameter.data = parameter.data.contiguous(memory_format=order)
 
 
 def _freeze(model: nn.Module, quantizers: list[Quantizer]) -> list[nn.Parameter]:
