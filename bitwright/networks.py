@@ -14,6 +14,7 @@ from torch import nn
 from bitwright.console import to_json
 from quant.data.images import Images
 from quant.data.registry import DataSet
+from quant.data.sample import mixed_sample
 from quant.lower import Lowered, lower_with_report
 from quant.training.checkpoint import save_weights
 from sim.atomic import atomic_write_text
@@ -24,9 +25,12 @@ from sim.files import save_program
 from sim.machine import Machine
 from sim.program import Program
 
-__all__ = ["calibration_images", "lowered_for", "parse_bits", "program_accuracy", "write_network"]
+__all__ = ["calibration_images", "few_pixels", "lowered_for", "parse_bits", "program_accuracy", "write_network"]
 
 CALIBRATION_IMAGES = 1024
+CALIBRATION_PIXELS, FEWEST = 1 << 22, 64
+"""Pixels of the images that go through a network at once or are kept between its layers, and how many images at least:
+83 images of 224 x 224, which take about 2.5 GB in EfficientNet."""
 CHUNK = 256
 """Images that are simulated together."""
 
@@ -44,8 +48,13 @@ def parse_bits(text: str) -> tuple[int, int]:
 
 
 def calibration_images(data: Images) -> torch.Tensor:
-    """The first images, without their labels."""
-    return data.values(torch.arange(min(len(data), CALIBRATION_IMAGES)))
+    """Images of all classes, always the same ones, without their labels."""
+    return data.values(mixed_sample(data.labels, CALIBRATION_IMAGES))
+
+
+def few_pixels(images: torch.Tensor) -> torch.Tensor:
+    """The first images, as many as memory has room for: all of them where they are small."""
+    return images[:max(CALIBRATION_PIXELS // (images.shape[2] * images.shape[3]), FEWEST)]
 
 
 def lowered_for(model: nn.Module, data: DataSet, machine: Machine) -> Lowered:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bitwright.console import Report, message, show, steps
-from bitwright.networks import calibration_images, lowered_for, parse_bits, program_accuracy, write_network
+from bitwright.networks import calibration_images, few_pixels, lowered_for, parse_bits, program_accuracy, write_network
 from quant.convert import quantize
 from quant.data.registry import load_data
 from quant.networks.registry import make_network
@@ -39,7 +39,7 @@ def run_quantize(network: str, weights: Path, data_name: str, scheme: str, bits:
     load_weights(net, weights)
     net.eval()
     made_folder(out)
-    images = calibration_images(data.train)
+    images = few_pixels(calibration_images(data.train))
     model = quantize(net, images, scheme=scheme, weight_bits=bits_w, activation_bits=bits_a,
                      first_last_bits=first_last_bits, input_format=data.train.format,
                      input_exponent=data.train.exponent)

@@ -10,7 +10,7 @@ import torch
 from torch import fx, nn
 
 from bitwright.console import Report, Steps, message, show, steps
-from bitwright.networks import calibration_images, lowered_for, parse_bits, program_accuracy, write_network
+from bitwright.networks import calibration_images, few_pixels, lowered_for, parse_bits, program_accuracy, write_network
 from quant.convert import quantize
 from quant.data.registry import DataSet, load_data
 from quant.networks.registry import make_network
@@ -127,13 +127,14 @@ class _Work:
     def quantized(self, net: nn.Module, widths: list[tuple[int, int]]) -> fx.GraphModule:
         """Train at one width after another."""
         images, (bits_w, bits_a) = calibration_images(self.data.train), widths[0]
-        model = quantize(net, images, scheme=self.asked.scheme, weight_bits=bits_w, activation_bits=bits_a,
+        few = few_pixels(images)
+        model = quantize(net, few, scheme=self.asked.scheme, weight_bits=bits_w, activation_bits=bits_a,
                          first_last_bits=self.asked.first_last_bits, input_format=self.data.train.format,
                          input_exponent=self.data.train.exponent)
         teacher = net.to(self.device).eval() if self.asked.distillation else None
         for number, bits in enumerate(widths):
             if number:
-                narrow(model.cpu(), images, widths[number - 1], bits)
+                narrow(model.cpu(), few, widths[number - 1], bits)
             self._train(model, f"{bits[0]}+{bits[1]}", teacher)
         reestimate_norms(model.cpu(), images)
         return model

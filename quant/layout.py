@@ -34,7 +34,10 @@ def lay_out(model: nn.Module, order: torch.memory_format) -> None:
 
 
 def safe_for_gradients(model: nn.Module, tensor: Tensor) -> Tensor:
-    """`tensor`, and in place the kernels of `model`, in an order in which gradients are right; as they are if any is."""
+    """`tensor`, and the kernels of `model` in place, in an order in which gradients are right.
+
+    Both stay as they are where every order is.
+    """
     order = training_order(model)
     if order is torch.channels_last:
         return tensor
