@@ -82,12 +82,17 @@ def _told() -> dict[str, str]:
 
 @contextmanager
 def compiling() -> Iterator[None]:
-    """Numba compiles, though NUMBA_DISABLE_JIT may forbid it: loops of Python would overflow NumPy's integers."""
+    """Numba compiles, though NUMBA_DISABLE_JIT may forbid it: loops of Python would overflow NumPy's integers.
+
+    One thread at a time is here.
+    """
     import numba
+    from numba.core.compiler_lock import global_compiler_lock
 
     config: Any = numba.config
-    forbidden, config.DISABLE_JIT = config.DISABLE_JIT, 0
-    try:
-        yield
-    finally:
-        config.DISABLE_JIT = forbidden
+    with global_compiler_lock:
+        forbidden, config.DISABLE_JIT = config.DISABLE_JIT, 0
+        try:
+            yield
+        finally:
+            config.DISABLE_JIT = forbidden

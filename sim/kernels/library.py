@@ -29,6 +29,8 @@ __all__ = ["Kernel", "Library", "cache_key", "compiled", "kernel_names", "librar
 
 MODULES = ("network", "moves", "requantizer", "multiply", "tiles", "nibbles", "planes", "winograd", "depthwise", "pool")
 """Of this package, with a table KERNELS, and NEEDS: the rung of those that not every CPU can run."""
+_ONE_AT_A_TIME = Lock()
+
 
 def cache_key() -> str:
     """Names what the machine code of this process depends on."""
@@ -114,9 +116,15 @@ def kernel_names(isa: str) -> list[str]:
     return names
 
 
-@cache
 def library() -> Library:
     """The kernels, with the user's cache behind them; without one that can be used, a warning says so."""
+    with _ONE_AT_A_TIME:
+        return _library()
+
+
+@cache
+def _library() -> Library:
+    """The same one for ever: networks have addresses of its machine code, which goes when it goes."""
     kernels = Library(opened("kernels", cache_key()))
     # A process is not forked while a kernel is compiled: in the child nobody would ever be done with it.
     os.register_at_fork(before=kernels.lock.acquire, after_in_parent=kernels.lock.release,
@@ -127,11 +135,10 @@ def library() -> Library:
 def compiled(name: str) -> Any:
     """What Numba makes of a kernel, without the wrappers that would call Python."""
     from numba.core import compiler, types  # half a second, which a full cache saves
-    from numba.core.compiler_lock import global_compiler_lock
     from numba.core.registry import cpu_target
 
     module, _, what = name.partition(".")
-    with compiling(), global_compiler_lock:
+    with compiling():
         function = importlib.import_module(f"sim.kernels.{module}").KERNELS[what]()
         flags: Any = compiler.Flags()
         flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True

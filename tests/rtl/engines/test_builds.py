@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from rtl.engines import ICARUS, cached_build
 from rtl.engines.builds import cached_text, is_cached
+from sim.errors import InputError
 
 TEXT = "module unit(input wire clk); endmodule\n"
 
@@ -39,3 +43,40 @@ def test_a_changed_tool_is_another_text(monkeypatch):
     assert cached_text("a", lambda: "first") == "first"
     monkeypatch.setattr("rtl.engines.builds._tool_versions", lambda: ("99",))
     assert cached_text("a", lambda: "second") == "second"
+
+
+def test_a_build_that_others_may_have_changed_is_built_anew():
+    """What a simulator executes, nobody else has written."""
+    place = cached_build(ICARUS, TEXT, "unit")
+    (place / "sim.vvp").write_text("evil")
+    (place / "sim.vvp").chmod(0o666)
+    assert not is_cached(ICARUS, TEXT, "unit")
+    assert cached_build(ICARUS, TEXT, "unit") == place
+    assert (place / "sim.vvp").read_text().startswith("#!")
+    assert is_cached(ICARUS, TEXT, "unit")
+
+
+@pytest.mark.parametrize("error", [InputError("no folder"), OSError(28, "No space left on device")],
+                         ids=["none", "full"])
+def test_a_cache_that_fails_costs_time_alone(monkeypatch, error):
+    """The text is made, every time."""
+    def fail(part):
+        raise error
+
+    monkeypatch.setattr("rtl.engines.builds.cache_directory", fail)
+    assert cached_text("a", lambda: "first") == "first"
+    assert cached_text("a", lambda: "second") == "second"
+
+
+def test_threads_that_want_the_same_build_share_one():
+    """Of several at once one builds it, and all get it whole; of a text as well."""
+    start, made = threading.Barrier(4), []
+
+    def want(_):
+        start.wait()
+        place = cached_build(ICARUS, TEXT, "unit")
+        return (place / "sim.vvp").read_bytes(), cached_text("a", lambda: made.append(1) or "text")
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(want, range(4)))
+    assert len(set(found)) == len(made) == 1

@@ -6,6 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
+import time
 from importlib.metadata import version
 from pathlib import Path
 
@@ -172,3 +174,39 @@ def test_code_for_lesser_cpus_is_exact(cpu: str) -> None:
                           f"{rung} and (shape or depthwise)", str(tests)],
                          env=environment, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout[-3000:]
+
+
+def test_threads_share_the_first_library() -> None:
+    """However many ask for it at first and at once: a second one would take its machine code away with it."""
+    script = """
+import threading, time
+from concurrent.futures import ThreadPoolExecutor
+from sim.kernels import library
+opened, start = library.opened, threading.Barrier(8)
+library.opened = lambda *place: (time.sleep(0.1), opened(*place))[1]
+with ThreadPoolExecutor(8) as pool:
+    found = list(pool.map(lambda _: (start.wait(), library.library())[1], range(8)))
+raise SystemExit(len(set(map(id, found))) - 1)"""
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_a_fork_waits_for_a_kernel_that_is_compiled() -> None:
+    """The child finds the library free: what another thread was doing there has been done."""
+    kernels, held, done = library(), threading.Event(), []
+
+    def hold() -> None:
+        with kernels.lock:
+            held.set()
+            time.sleep(0.2)
+            done.append(True)
+
+    other = threading.Thread(target=hold)
+    other.start()
+    held.wait()
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if done and kernels.lock.acquire(timeout=10) else 1)
+    other.join()
+    assert os.waitpid(child, 0)[1] == 0
+    assert not kernels.lock.locked()
