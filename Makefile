@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # torch's threads and one pytest worker per core get in each other's way.
 PYTEST := OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n auto --maxprocesses=8 --dist=worksteal
 
-.PHONY: help setup icarus compiler demo test nightly portability mutants proofs lint docs clean distclean
+.PHONY: help setup icarus compiler demo test fuzz nightly portability mutants proofs lint docs clean distclean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -17,6 +17,9 @@ demo: setup  ## train, quantize, lower, simulate, verify on RTL, allocate: write
 
 test: setup  ## the test suite
 	@$(PYTEST) -m "not nightly" --coverage-goal 90
+
+fuzz: setup  ## damaged and hostile files for all loaders: writes fuzz-out/, goes on where it stopped; ARGS="--minutes 10"
+	@OMP_NUM_THREADS=1 $(VENV)/bin/python -m bitwright.fuzz $(ARGS)
 
 nightly: setup compiler  ## all that is too long for every change: writes nightly-out/, goes on where it stopped; PARTS="..."
 	@$(VENV)/bin/python scripts/nightly.py $(if $(PARTS),--only $(PARTS))
@@ -51,7 +54,7 @@ $(STAMP): pyproject.toml constraints.txt scripts/create_venv.sh
 	@touch $@
 
 clean:  ## remove what runs leave behind
-	rm -rf demo-out mutants-out nightly-out portability-out site build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf demo-out fuzz-out mutants-out nightly-out portability-out site build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find sim rtl quant bitwright tests benchmarks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 
 distclean: clean  ## clean, and remove .venv

@@ -175,7 +175,7 @@ def _checked_graph(text: str) -> Graph:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(shown(part) for part in ("graph", *first["loc"]))
-        raise InputError(f"{where}: {first['msg']}") from error
+        raise InputError(f"{where}: {shown(first['msg'])}") from error
 
 
 def _checked_arrays(graph: Graph, stored: dict[str, Any]) -> Arrays:

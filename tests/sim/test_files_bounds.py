@@ -153,6 +153,14 @@ def test_unknown_fields_are_shown_escaped(tmp_path: Path) -> None:
     assert refusal(write(tmp_path / "p", graph, arrays)) == "graph.\\x1b[2J: Extra inputs are not permitted"
 
 
+def test_unknown_kinds_of_records_are_shown_escaped(tmp_path: Path) -> None:
+    """So is a value that pydantic puts into its own message, however long it is."""
+    for name, text in (("a\x1b", "a\\x1b' found using 'record' does not"), ("n" * 10**5, "n" * 100)):
+        graph, arrays = network()
+        graph["records"][0]["record"] = name
+        assert refusal(write(tmp_path / "p", graph, arrays)).startswith(f"graph.records.0: Input tag '{text}")
+
+
 @pytest.mark.parametrize(("changes", "message"), [
     ({"pads": [10**5] * 4, "stride": 10**6},
      "'a' with its pads must have at most 268435456 codes, not 40001200009 in (1, 200003, 200003)"),

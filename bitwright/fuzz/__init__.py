@@ -1,0 +1,1 @@
+"""Damaged and hostile files for every loader: `python -m bitwright.fuzz`."""
