@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -98,9 +98,9 @@ def run_parts(title: str, parts: Sequence[Part], folder: Path, arguments: Sequen
     place.mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        for number, part in enumerate(asked, 1):
+        for part in asked:
             if chosen.again or commit is None or not _is_green(_result(place, part)):
-                _run(part, place, lambda text, n=number: _say(f"{n}/{len(asked)} {text}"))
+                _run(part, place)
     except KeyboardInterrupt:
         _say("stopped; the same command goes on from here")
         return 130
@@ -125,11 +125,11 @@ def _commit() -> str | None:
     return f"{commit}-{sha256(changed).hexdigest()[:8]}" if changed else commit
 
 
-def _run(part: Part, place: Path, say: Callable[[str], None]) -> None:
+def _run(part: Part, place: Path) -> None:
     """Run it and keep its result; a part that is stopped has none."""
     log, kept = place / f"{part.name}.log", place / f"{part.name}.json"
     kept.unlink(missing_ok=True)
-    say(f"{part.name}: {log.relative_to(ROOT)}")
+    _say(f"{part.name}: {log.relative_to(ROOT)}")
     started = time.monotonic()
     with log.open("w") as file:
         file.write(f"$ {part.text}\n")
@@ -143,7 +143,7 @@ def _run(part: Part, place: Path, say: Callable[[str], None]) -> None:
                 raise
     result = Result(part.text, status, round(time.monotonic() - started, 1))
     atomic_write_text(kept, json.dumps(vars(result)))
-    say(f"{part.name}: {_verdict(result)}, {_time(result.seconds)}")
+    _say(f"{part.name}: {_verdict(result)}, {_time(result.seconds)}")
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

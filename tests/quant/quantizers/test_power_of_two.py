@@ -38,7 +38,7 @@ def test_exponents_are_the_best_there_are(bits: int, signed: bool) -> None:
         for exponent in range(-20, 12):
             codes = torch.floor(x.double() / 2.0**exponent + 0.5).clamp(low, high)
             errors[exponent] = float((codes * 2.0**exponent - x.double()).square().mean())
-        assert int(quantizer.exponent) == min(errors, key=lambda exponent: errors[exponent])
+        assert errors[int(quantizer.exponent)] <= (1 + 1e-5) * min(errors.values())  # of two that tie, either
 
 
 def test_gradient_is_one_where_nothing_is_clipped() -> None:
@@ -60,6 +60,6 @@ def test_the_nearest_exponent_is_that_of_the_best_real_step() -> None:
         for quantizer in (nearest, best):
             quantizer.initialise(x)
         assert abs(int(nearest.exponent) - log2(float(nearest.real_steps(x)))) <= 0.5
-        assert float((nearest(x) - x).square().mean()) >= float((best(x) - x).square().mean())
+        assert float((nearest(x) - x).square().mean()) >= (1 - 1e-5) * float((best(x) - x).square().mean())
         differ += int(nearest.exponent != best.exponent)
     assert differ > 0
