@@ -30,7 +30,7 @@ from quant.lower import Lowered, lower_with_report
 from quant.networks.registry import make_network
 from quant.ptq.network import move_exponents
 from quant.ptq.reconstruct import Reconstruction, reconstruct
-from quant.quantizers.strict import has_powers_of_two
+from quant.quantizers.strict import has_power_of_two_steps
 from quant.reference import run_reference
 from quant.schemes import Scheme, power_of_two, scheme_of, uniform
 from quant.training.checkpoint import load_weights, save_weights
@@ -302,7 +302,7 @@ def agreement(model: nn.Module, found: Lowered) -> Outcome:
         If any output differs.
     """
     split, program = data().test, found.program
-    exact = has_powers_of_two(model)
+    exact = has_power_of_two_steps(model)
     (source,), (target,) = program.inputs, program.outputs
     judge = deepcopy(model).double()
     for at in range(0, len(split), CHUNK):

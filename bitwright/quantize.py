@@ -14,6 +14,7 @@ from quant.ptq.reconstruct import Reconstruction, reconstruct
 from quant.ptq.units import units
 from quant.quantizers.base import Quantizer
 from quant.schemes import scheme_of
+from quant.strict import beyond_one_shift
 from quant.training.checkpoint import load_weights
 from sim.atomic import made_folder
 from sim.errors import InputError
@@ -56,12 +57,16 @@ def run_quantize(network: str, weights: Path, data_name: str, scheme: str, bits:
                 moves = move_exponents(model, net, images)
             progress.done(f"{len(moves)} exponents moved by the whole network's output")
     lowered = lowered_for(model, data, target)
+    wider = beyond_one_shift(lowered) if scheme_of(scheme).strict else []
+    if wider:
+        message(f"not every multiplication is one exact shift: {', '.join(wider)}")
     message("accuracy of the Program in the simulator")
     sets = {"validation": data.validation, "test": data.test, "held_out": data.held_out}
     found = {name: program_accuracy(lowered.program, split) for name, split in sets.items() if split is not None}
     summary = {
         "network": network, "data": data_name, "scheme": scheme, "bits": bits, "accuracy": found,
         "distances": errors, "moved": moves, "fit_error_codes": max(e.error for e in lowered.errors.values()),
+        "digits": lowered.digits,
         "steps": {name: module.scale.detach().flatten().tolist() for name, module in model.named_modules()
                   if isinstance(module, Quantizer)}}
     files = write_network(out, model, lowered, summary)

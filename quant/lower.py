@@ -75,6 +75,11 @@ class Lowered:
     errors: dict[str, FitError]
     folding: Folding | None = None
 
+    @property
+    def digits(self) -> dict[str, int]:
+        """Most digits of a channel's multiplier, or residual multiplier, in each Conv record: 1 is a single shift."""
+        return {conv.name: max(conv.terms, conv.residual_terms) for conv in self.program.convs}
+
 
 def lower(model: nn.Module, example: Tensor, *, acc_bits: int = 32, window: int = 12, terms: int = 4,
           rounding: Rounding = "half_up", fold: bool = False) -> Program:

@@ -19,7 +19,7 @@ from quant.convert import round_biases
 from quant.layers import QuantConv2d, QuantLinear
 from quant.quantizers.base import round_half_up
 from quant.quantizers.power_of_two import PowerOfTwoActivation, PowerOfTwoWeight
-from quant.quantizers.strict import check_powers_of_two
+from quant.quantizers.strict import check_steps
 from sim.errors import InputError
 
 __all__ = ["Move", "move_exponents"]
@@ -84,7 +84,7 @@ def move_exponents(quantized: fx.GraphModule, model: nn.Module, data: Tensor, *,
         If a step of `quantized` is no power of two.
     """
     check_data(data)
-    check_powers_of_two(quantized)
+    check_steps(quantized)
     if len(data) < FEWEST:
         raise InputError(f"moving exponents takes at least {FEWEST} images, not {len(data)}")
     if trials < 0:

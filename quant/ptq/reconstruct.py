@@ -28,7 +28,7 @@ from quant.ptq.rounding import SoftRounding
 from quant.ptq.units import Unit, layer_of, units
 from quant.quantizers.base import ActivationQuantizer, Quantizer
 from quant.quantizers.power_of_two import PowerOfTwoActivation
-from quant.quantizers.strict import check_powers_of_two, has_powers_of_two
+from quant.quantizers.strict import check_steps, has_power_of_two_steps
 from sim.errors import InputError
 
 __all__ = ["Reconstruction", "reconstruct"]
@@ -122,7 +122,7 @@ def reconstruct(quantized: fx.GraphModule, model: nn.Module, data: Tensor, how: 
     check_data(data)
     if not CALIBRATION[0] <= len(data) <= CALIBRATION[1]:
         raise InputError(f"reconstruction takes {CALIBRATION[0]}..{CALIBRATION[1]} images, not {len(data)}")
-    strict = has_powers_of_two(quantized)
+    strict = has_power_of_two_steps(quantized)
     generator = torch.Generator().manual_seed(how.seed)
     exact = read_model(model, data)
     data = as_floats(data, exact)
@@ -141,7 +141,7 @@ def reconstruct(quantized: fx.GraphModule, model: nn.Module, data: Tensor, how: 
             progress(unit.last.name, first, last)
     if strict:
         round_biases(quantized)
-        check_powers_of_two(quantized)
+        check_steps(quantized)
 
 
 class _Learner:

@@ -1,4 +1,4 @@
-"""The gate of strict power-of-two networks: asserted, not hoped for."""
+"""Whether the steps of all quantizers are powers of two, as a strict network needs; `quant.strict` is the gate."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from torch import nn
 from quant.quantizers.base import Quantizer
 from sim.errors import EngineError
 
-__all__ = ["check_powers_of_two", "has_powers_of_two"]
+__all__ = ["check_steps", "has_power_of_two_steps"]
 
 
-def has_powers_of_two(model: nn.Module) -> bool:
+def has_power_of_two_steps(model: nn.Module) -> bool:
     """Whether every step of every quantizer of `model` is exactly 2**k with a whole number k."""
     return all(_exact(module) for module in model.modules() if isinstance(module, Quantizer))
 
 
-def check_powers_of_two(model: nn.Module) -> None:
+def check_steps(model: nn.Module) -> None:
     """Refuse steps that are no powers of two.
 
     Zero points are absent by construction, and so are more than 2**bits codes: `Quantizer` has neither.

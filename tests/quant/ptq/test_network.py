@@ -13,7 +13,7 @@ from quant.data.split import Split
 from quant.layers import QuantConv2d, QuantLinear
 from quant.ptq.network import move_exponents
 from quant.quantizers.power_of_two import PowerOfTwoActivation
-from quant.quantizers.strict import check_powers_of_two
+from quant.quantizers.strict import check_steps
 from sim.errors import EngineError, InputError
 from sim.formats import Format
 
@@ -59,7 +59,7 @@ def test_a_misplaced_exponent_is_put_right(by: int) -> None:
     assert [(move.quantizer, move.by) for move in moves] == [("conv_quantizer", -1 if by > 0 else 1)] * abs(by)
     assert all(move.after < move.before / 2 for move in moves)
     assert (int(quantizer.exponent), divergence(model, net, images)) == (-4, 0.0)
-    check_powers_of_two(model)
+    check_steps(model)
 
 
 def test_no_half_of_the_images_gets_worse(

@@ -15,7 +15,7 @@ from quant.graph import stages
 from quant.layers import QuantConv2d, QuantLinear
 from quant.lower import lower_with_report
 from quant.ptq.reconstruct import Reconstruction, reconstruct
-from quant.quantizers.strict import check_powers_of_two
+from quant.quantizers.strict import check_steps
 from sim.errors import InputError
 from sim.formats import Format
 from sim.simulate import simulate
@@ -80,7 +80,7 @@ def test_weights_end_on_a_strict_grid(
     model = as_digits(float_net, splits[0].images, "power_of_two", 3)
     before = [(layer.weight.detach().clone(), layer.weight_quantizer.scale.clone()) for layer in layers(model)]
     reconstruct(model, float_net, splits[0].first(64).images, Reconstruction(iterations=40, exponents=exponents))
-    check_powers_of_two(model)
+    check_steps(model)
     moved = 0
     for layer, (weight, scale) in zip(layers(model), before, strict=True):
         quantizer = layer.weight_quantizer

@@ -1,4 +1,4 @@
-"""The gate of strict power-of-two networks."""
+"""Steps of strict power-of-two networks."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ from torch import nn
 
 from quant.quantizers.lsq import LSQActivation
 from quant.quantizers.power_of_two import PowerOfTwoActivation, PowerOfTwoWeight
-from quant.quantizers.strict import check_powers_of_two, has_powers_of_two
+from quant.quantizers.strict import check_steps, has_power_of_two_steps
 from sim.errors import EngineError
 
 
@@ -15,16 +15,16 @@ def test_powers_of_two_pass() -> None:
     weight = PowerOfTwoWeight(2, channels=3)
     weight.exponent.copy_(torch.tensor([-30, 0, 12]))
     model = nn.Sequential(weight, PowerOfTwoActivation(4, signed=False, exponent=-7))
-    check_powers_of_two(model)
-    assert has_powers_of_two(model)
+    check_steps(model)
+    assert has_power_of_two_steps(model)
 
 
 def test_anything_else_is_named() -> None:
     """A step that is off by its last bit is refused, with its place and value."""
     model = nn.Sequential(PowerOfTwoActivation(4, signed=False), LSQActivation(4, signed=True))
-    check_powers_of_two(model)
+    check_steps(model)
     with torch.no_grad():
         model[1].step.copy_(torch.nextafter(torch.tensor(0.5), torch.tensor(1.0)))
-    assert not has_powers_of_two(model)
+    assert not has_power_of_two_steps(model)
     with pytest.raises(EngineError, match=r"^'1' has steps that are no powers of two: \[0\.5000000\d+\]$"):
-        check_powers_of_two(model)
+        check_steps(model)
