@@ -16,8 +16,8 @@ from quant.quantizers.base import Quantizer
 from sim.errors import InputError
 from sim.formats import Format
 
-__all__ = ["check_data", "check_finite", "check_float", "check_input_format", "check_kind", "check_runs",
-           "check_single_input", "lost_by_copying", "running_on"]
+__all__ = ["check_data", "check_finite", "check_float", "check_input_format", "check_kind", "check_on_cpu",
+           "check_runs", "check_single_input", "lost_by_copying", "running_on"]
 
 
 def check_data(data: Any, what: str = "data") -> None:
@@ -102,6 +102,14 @@ def check_finite(model: nn.Module) -> None:
         wrong = values.detach()[~torch.isfinite(values.detach())]
         if len(wrong):
             raise InputError(f"'{name}' must be finite, but holds {float(wrong[0])}")
+
+
+def check_on_cpu(model: nn.Module) -> None:
+    """Refuse a model whose values are elsewhere: lowering reads them."""
+    for name, tensor in model.state_dict().items():
+        if tensor.device.type != "cpu":
+            raise InputError(f"only a model on the CPU can be lowered, and '{name}' is on {tensor.device}: call "
+                             "model.cpu() first")
 
 
 def check_single_input(graph: fx.GraphModule) -> None:

@@ -155,6 +155,8 @@ def _quantize_weights(graph: fx.GraphModule, stage: Stage, scheme: Scheme, bits:
     quantizer = scheme.weight(bits, len(layer.weight), stage.norm is not None).to(layer.weight)
     quantizer.initialise(layer.weight)
     quantized = QuantConv2d(layer, quantizer) if isinstance(layer, nn.Conv2d) else QuantLinear(layer, quantizer)
+    for name, child in layer.named_children():  # a layer may have others beside its own computation
+        quantized.add_module(name, child)
     graph.set_submodule(str(stage.compute.target), quantized.eval())
 
 

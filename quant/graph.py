@@ -145,6 +145,9 @@ class _Finder:
                 except InputError as error:
                     if not self._is_part_of_refused(node):
                         self.refusals.append(Refusal(node, str(error)))
+                    for operand in node.all_input_nodes:
+                        if operand in self.values:
+                            self._store(operand)
                     self.values[node] = Stage("input", node.name, node, node)  # what follows is judged by itself
 
     def _take(self, node: fx.Node) -> None:
@@ -175,9 +178,9 @@ class _Finder:
             raise InputError(f"unsupported module {_type_name(kind)} {where(node)}")
         if node.op in ("call_function", "call_method") and node.target in self.functions:
             return self.functions[node.target]
-        raise InputError(f"unsupported {node.op.removeprefix('call_')} "
-                         f"{getattr(node.target, '__name__', node.target)} {where(node)}"
-                         f"{FLATTEN if _is_flattening(node) else ''}")
+        what = (f"attribute {node.args[1]}" if node.target is getattr else
+                f"{node.op.removeprefix('call_')} {getattr(node.target, '__name__', node.target)}")
+        raise InputError(f"unsupported {what} {where(node)}{FLATTEN if _is_flattening(node) else ''}")
 
     def _check_call(self, node: fx.Node) -> None:
         """Refuse parameters used twice, arguments that are not understood, and values changed under a later reader."""
@@ -263,6 +266,8 @@ class _Finder:
         stage, norm = self.values[source], cast(nn.BatchNorm2d, module_of(self.graph, node))
         if norm.running_mean is None or norm.running_var is None:
             raise InputError(f"BatchNorm2d {where(node)} has no running statistics, so no fixed gain")
+        if norm.training and not self.graph.training:
+            raise InputError(f"BatchNorm2d {where(node)} stays in training mode when the model is in eval mode")
         can = self._is_open(source) and not (stage.norm or stage.residual or stage.relu)
         return self._continue(stage if can else self._copy(source), node, norm=str(node.target), signed=True)
 

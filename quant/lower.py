@@ -20,7 +20,7 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 
 from quant.agreement import check_agreement
-from quant.checks import check_data, check_finite, running_on
+from quant.checks import check_data, check_finite, check_kind, check_on_cpu, running_on
 from quant.fold import Folding
 from quant.fold import fold as fold_program
 from quant.frontend import as_floats, checked_stages
@@ -31,6 +31,7 @@ from quant.operators import max_pool_window, operator_of
 from quant.quantizers.base import ActivationQuantizer, Quantizer
 from quant.shapes import Shapes, shape_of
 from quant.tracing import trace
+from sim.digits import residual_window
 from sim.errors import InputError
 from sim.fit import Requantizer, Target, accumulator_range, fit
 from sim.formats import Format, Rounding
@@ -118,12 +119,14 @@ def lower(model: nn.Module, example: Tensor, *, acc_bits: int = 32, window: int 
 def lower_with_report(model: nn.Module, example: Tensor, *, acc_bits: int = 32, window: int = 12, terms: int = 4,
                       rounding: Rounding = "half_up", fold: bool = False) -> Lowered:
     """`lower`, and with the Program the scale of every tensor and the error of every fit."""
+    check_kind(model)
     if model.training:
         raise InputError("only a model in eval mode can be lowered: call model.eval() first")
     if terms < 1:
         raise InputError(f"terms must be at least 1, not {terms}")
     check_data(example, "example")
     graph = trace(model)
+    check_on_cpu(graph)
     check_finite(graph)
     example = as_floats(example, graph)
     with running_on(example):
@@ -238,7 +241,7 @@ class _Lowering:
         if stage.quantizer is not None:
             output = self._quantized(stage.quantizer)
         else:
-            output = self._logits(stage, scale, _reach(scale, bias, acc_range) + self._largest(residual))
+            output = self._logits(stage, scale, _reach(scale, bias, acc_range), residual)
         low = max(output.format.low, 0) if stage.relu else output.format.low
         high = output.highest(stage.ceiling)
         fitted = self._fit(scale, bias, acc_range, residual, output, low, high)
@@ -308,13 +311,20 @@ class _Lowering:
             raise InputError(f"'{path}' quantizes a tensor, but {type(quantizer).__name__} is for weights")
         return _Output(float(quantizer.gain), float(quantizer.bias), quantizer.format, float(quantizer.scale))
 
-    def _logits(self, stage: Stage, scale: Reals, reach: float) -> _Output:
-        """The finest scale at which every channel's real output fits a signed code of at most acc_bits bits."""
+    def _logits(self, stage: Stage, scale: Reals, reach: float, residual: Map | None) -> _Output:
+        """The finest scale at which every channel's real output fits a signed code of at most acc_bits bits.
+
+        Channels may differ so much that the finest of them has to be coarser, for the multipliers of the others.
+        """
         if any(user.op != "output" for user in stage.end.users):
             raise InputError(f"what '{stage.name}' puts out is read on the chip, but has no quantizer")
         steps = np.abs(scale[scale != 0])
         step = float(steps.min()) if len(steps) else 1.0
-        while reach / step >= (1 << (self.acc_bits - 1)) - 1:
+        reach += self._largest(residual)
+        least = max(float(steps.max(initial=0.0)) / (1 << (self.window - 1)),
+                    self.scales[residual.name] / (1 << (residual_window(self.acc_bits, self.window) - 1)) if residual
+                    else 0.0)
+        while step < least or reach / step >= (1 << (self.acc_bits - 1)) - 1:
             step *= 2.0
         return _Output(1.0 / step, 0.0, Format(int(reach / step + 1).bit_length() + 1, "signed"), step)
 

@@ -69,6 +69,8 @@ def _reason(error: Exception) -> str:
     frames = [frame for frame in traceback.extract_tb(error.__traceback__)
               if not frame.filename.startswith(inside) and frame.filename != __file__]
     place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    if isinstance(error, NameError) and "not installed as a submodule" in text:
+        return f"forward makes a layer{place}, of which a slice of an nn.Sequential is one; make it in __init__"
     if "Proxy" in text or "symbolic" in text:
         return f"{text}{place}{REMEDY}"
     remedy = REMEDY if isinstance(error, TypeError) else ""  # such as functions raise that get no numbers
@@ -76,9 +78,11 @@ def _reason(error: Exception) -> str:
 
 
 def _drop_unread(graph: fx.GraphModule) -> None:
-    """Take out calls whose value nobody reads, with their layers, unless they change something else."""
+    """Take out calls and arguments whose value nobody reads, with their layers, unless they change something else."""
+    first = next(iter(graph.graph.nodes))
     for node in reversed(list(graph.graph.nodes)):
-        if not node.users and not _has_effects(graph, node):
+        argument = node.op == "placeholder" and node is not first
+        if not node.users and (argument or not _has_effects(graph, node)):
             graph.graph.erase_node(node)
     graph.delete_all_unused_submodules()
 

@@ -8,6 +8,7 @@ from torch import nn
 
 from quant.bits.budgets import stored_input
 from quant.layers import QuantConv2d, QuantLinear
+from quant.naming import quantizer_of
 from quant.quantizers.base import ActivationQuantizer
 from sim.errors import InputError
 from sim.program import Program
@@ -52,9 +53,14 @@ def sites(model: nn.Module, program: Program) -> tuple[Site, ...]:
     found = []
     for conv in program.convs:
         tensor = stored_input(program, conv)
+        if conv.name.startswith((f"{conv.input}.row", f"{conv.input}.map")):
+            raise InputError(f"'{conv.name}' moves codes of '{conv.input}' across a flatten; the bits of such a "
+                             "network cannot be allocated")
         layer = None if conv.weight_format.kind == "unit" else _part(model, conv.name)
-        activation = _part(model, f"{tensor}_quantizer")
-        if not isinstance(layer, QuantConv2d | QuantLinear | None) or not isinstance(activation, ActivationQuantizer):
+        activation = quantizer_of(model, tensor)
+        if activation is None:
+            raise InputError(f"the program is not a lowering of this model, which has no '{tensor}_quantizer'")
+        if not isinstance(layer, QuantConv2d | QuantLinear | None):
             raise InputError(f"the program is not a lowering of this model: they differ at '{conv.name}'")
         found.append(Site(conv.name, layer, tensor, activation, tensor in inputs))
     return tuple(found)

@@ -219,6 +219,7 @@ MEANT = {
     "argument output_size of adaptive_avg_pool2d " + TOP.format("adaptive_avg_pool2d") + "is computed "
     "while the model runs; write the number":
         Call(lambda y, z: functional.adaptive_avg_pool2d(y, y.shape[2] // 2)),
+    "unsupported attribute T " + TOP.format("getattr_1").strip(): Call(lambda y, z: y.T + z),
     "unsupported operand size of add " + TOP.format("add").strip(): Call(lambda y, z: y + y.size(1)),
     "the model must return a tensor that it computes from its input, not 'size'": Call(lambda y, z: y.size(1)),
     "relu_ " + TOP.format("relu_") + "changes 'conv2' in place, which 'add' reads later": late_reader(torch.relu_),

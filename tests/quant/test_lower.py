@@ -415,3 +415,113 @@ def test_an_example_of_the_wrong_shape_is_one_sentence(
     model = as_digits(float_net, torch.rand(8, 1, 8, 8), "qil", 4)
     with pytest.raises(InputError, match=r"^the model does not run on data of shape \(1, 3, 8, 8\): \S.*$"):
         lower(model, torch.zeros(1, 3, 8, 8))
+
+
+def test_only_models_on_the_cpu_are_lowered(as_digits: Callable[..., nn.Module], float_net: nn.Module) -> None:
+    """Lowering reads values; the message names one that is elsewhere."""
+    model = as_digits(float_net, torch.rand(8, 1, 8, 8), "qil", 4).to("meta")
+    text = r"^only a model on the CPU can be lowered, and '[^']*' is on meta: call model.cpu\(\) first$"
+    with pytest.raises(InputError, match=text):
+        lower(model, torch.zeros(1, 1, 8, 8))
+
+
+@pytest.mark.parametrize(("example", "text"), [
+    ([1.0], "example must be a tensor of floats, not list"),
+    (torch.zeros(1, 1, 8, 8, dtype=torch.uint8), "example must be a tensor of floats, not torch.uint8"),
+    (torch.zeros(1, 8, 8), "example must have shape (n, C, H, W) without a 0, not (1, 8, 8)")])
+def test_refuses_what_is_no_example(
+        as_digits: Callable[..., nn.Module], float_net: nn.Module, example: object, text: str) -> None:
+    """The same words as for data to quantize with."""
+    model = as_digits(float_net, torch.rand(8, 1, 8, 8), "qil", 4)
+    with pytest.raises(InputError, match=f"^{re.escape(text)}$"):
+        lower(model, example)  # type: ignore[arg-type]
+
+
+def test_examples_may_be_in_another_precision(as_digits: Callable[..., nn.Module], float_net: nn.Module) -> None:
+    """Only their shape counts."""
+    model = as_digits(float_net, torch.rand(8, 1, 8, 8), "qil", 4)
+    kinds = torch.float32, torch.float64, torch.half
+    programs = [lower(model, torch.zeros(1, 1, 8, 8, dtype=kind)) for kind in kinds]
+    for program in programs[1:]:
+        assert program.tensors == programs[0].tensors
+
+
+class Wrapped(nn.Module):
+    """A quantized model that a class of its own calls, or does not."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.model(x)
+        return y if isinstance(x, Tensor) else torch.relu(y)
+
+
+def test_graphs_of_models_written_by_hand_are_compared_too(
+        as_digits: Callable[..., nn.Module], float_net: nn.Module) -> None:
+    """A decision that tracing takes otherwise is refused, not lowered."""
+    images = torch.rand(8, 1, 8, 8)
+    model = Wrapped(as_digits(float_net, images, "qil", 4)).eval()
+    text = r"^the traced graph does not compute what the model does: they differ in the output; forward must not decide"
+    with pytest.raises(InputError, match=text):
+        lower(model, images[:1])
+
+
+FAILING: dict[str, Callable[[nn.Module], object]] = {
+    r"record '2': channel \d: scale must be at most 2\*\*11 in magnitude, not \S+":
+        lambda model: model.get_submodule("2_quantizer").exponent.fill_(-120),
+    r"record '2': channel 0: scale must be finite, not inf":
+        lambda model: model.get_submodule("2.weight_quantizer").exponent.fill_(5000),
+    r"what '2' puts out is read on the chip, but has no quantizer":
+        lambda model: model.set_submodule("2_quantizer", nn.Identity()),
+}
+
+
+@pytest.mark.parametrize(("text", "spoil"), FAILING.items(), ids=FAILING.keys())
+def test_errors_of_lowering_name_the_layer(text: str, spoil: Callable[[nn.Module], object]) -> None:
+    """Whatever part of it fails says which record it was, once."""
+    codes = signed_codes(2)
+    model = as_signed(small(nn.Conv2d(4, 4, 1), nn.ReLU(), nn.Conv2d(4, 4, 1)), codes, "power_of_two")
+    spoil(model)
+    with pytest.raises(InputError, match=f"^{text}$"):
+        lower(model, codes[:1] / 32)
+
+
+@pytest.mark.parametrize("size", [63, 65])
+def test_what_crosses_a_flatten_is_bounded(size: int) -> None:
+    """A row is added to a flattened map by weights that grow with its square; beyond a limit that is refused."""
+    class Crossing(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.thin, self.row = nn.Conv2d(3, 1, 1), nn.Linear(size * size, 1), nn.Linear(1, size * size)
+
+        def forward(self, x: Tensor) -> Tensor:
+            flat = torch.flatten(torch.relu(self.conv(x)), 1)
+            return self.row(self.thin(flat)) + flat
+
+    codes = signed_codes(1, size, size)
+    model = as_signed(Crossing().eval(), codes, "power_of_two")
+    if size * size <= 4096:
+        assert "conv.row" in [record.name for record in lower(model, codes / 32).records]
+    else:
+        text = (r"^record 'row': 'conv' of shape \(1, 65, 65\) is added in shape \(4225, 1, 1\); the chip moves at "
+                r"most 4096 codes to other places, not 4225$")
+        with pytest.raises(InputError, match=text):
+            lower(model, codes / 32)
+
+
+@pytest.mark.parametrize("scheme", ["qil", "lsq", "uniform", "power_of_two"])
+def test_outputs_may_differ_much_in_size(scheme: str) -> None:
+    """Where a channel's weights are 2**-20 of another's all have one scale still, as fine as multipliers allow."""
+    codes = signed_codes(8)
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU(), nn.Conv2d(4, 3, 1)).eval()
+    with torch.no_grad():
+        network[2].weight[1] *= 2.0**-20
+    model = as_signed(network, codes, scheme, bits=8)
+    lowered = lower_with_report(model, codes[:1] / 32)
+    found = simulate(lowered.program, {"input_1": codes.numpy()})["2"] * lowered.scales["2"]
+    with torch.no_grad():
+        wanted = model(codes / 32).double().numpy()
+    assert np.abs(found - wanted).max() <= 2.0**-6 * np.abs(wanted).max()

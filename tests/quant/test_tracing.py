@@ -84,6 +84,22 @@ def test_errors_of_forward_itself_are_named() -> None:
         trace(Written(broken))
 
 
+def test_layers_made_in_forward_are_refused_with_where() -> None:
+    """A slice of a Sequential is a new module, which the model does not have."""
+    class Sliced(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = nn.Sequential(nn.Conv2d(3, 3, 1), nn.ReLU(), nn.Conv2d(3, 3, 1))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.layers[:2](x)
+
+    text = (r"^the model cannot be traced: forward makes a layer \(test_tracing\.py, line \d+\), of which a slice of "
+            r"an nn\.Sequential is one; make it in __init__$")
+    with pytest.raises(InputError, match=text):
+        trace(Sliced())
+
+
 def scripted() -> nn.Module:
     return nn.Sequential(nn.Conv2d(3, 3, 1), torch.jit.trace(nn.ReLU(), torch.rand(1, 3, 4, 4)))
 
@@ -143,6 +159,17 @@ def after(unread: Forward) -> Forward:
 def test_what_nobody_reads_is_left_out(unread: Forward) -> None:
     """A chain of calls without a reader, supported or not, is no part of the graph."""
     assert kept(after(unread)) == ["conv" if "conv" not in kept(unread) else "conv_1"]
+
+
+def test_arguments_that_nobody_reads_are_left_out() -> None:
+    """A forward that takes more than it uses, as wrappers do, reads one tensor."""
+    class Taking(Written):
+        def forward(self, x: Tensor, mask: Tensor | None = None, *more: Tensor, **named: Tensor) -> Tensor:
+            return self.conv(x)
+
+    graph = trace(Taking(looping))
+    assert [node.name for node in graph.graph.nodes] == ["x", "conv", "output"]
+    assert graph(torch.zeros(1, 3, 4, 4)).shape == (1, 3, 4, 4)
 
 
 @pytest.mark.parametrize(("unread", "name"), [
