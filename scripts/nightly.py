@@ -22,7 +22,8 @@ PARTS = [
                        "--coverage-goal=100"), ONE_THREAD),
     Part("tests-proofs", (*TESTS, "tests/rtl/formal"), ONE_THREAD),
     Part("tests-mutants", (*TESTS, "tests/rtl/mutation"), ONE_THREAD),
-    Part("portability", ("make", "portability")),
+    Part("portability", (sys.executable, "scripts/portability.py")),
+    Part("fuzz", ("make", "fuzz", "ARGS=--minutes 10")),
 ]
 
 if __name__ == "__main__":

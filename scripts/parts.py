@@ -96,16 +96,17 @@ def run_parts(title: str, parts: Sequence[Part], folder: Path, arguments: Sequen
     commit = _commit()
     place = ROOT / folder / (commit or "no-commit")
     place.mkdir(parents=True, exist_ok=True)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        for part in asked:
-            if chosen.again or commit is None or not _is_green(_result(place, part)):
-                _run(part, place)
-    except KeyboardInterrupt:
+    stops: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # An exception could come while a process starts and is nobody's yet.
+        signal.signal(number, lambda number, frame: stops.append(number))
+    for part in asked:
+        if not stops and (chosen.again or commit is None or not _is_green(_result(place, part))):
+            _run(part, place, stops)
+    print(_table(place, asked), flush=True)
+    if stops:
         _say("stopped; the same command goes on from here")
-        return 130
-    finally:
-        print(_table(place, asked), flush=True)
+        return 128 + stops[0]
     return 0 if all(_is_green(_result(place, part)) for part in asked) else 1
 
 
@@ -125,25 +126,32 @@ def _commit() -> str | None:
     return f"{commit}-{sha256(changed).hexdigest()[:8]}" if changed else commit
 
 
-def _run(part: Part, place: Path) -> None:
+def _run(part: Part, place: Path, stops: Sequence[int]) -> None:
     """Run it and keep its result; a part that is stopped has none."""
     log, kept = place / f"{part.name}.log", place / f"{part.name}.json"
     kept.unlink(missing_ok=True)
     _say(f"{part.name}: {log.relative_to(ROOT)}")
+    # What `make nightly PARTS=...` was told is not for the parts that are targets too.
+    environment = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "PARTS")}
     started = time.monotonic()
     with log.open("w") as file:
         file.write(f"$ {part.text}\n")
         file.flush()
-        with subprocess.Popen(part.command, cwd=ROOT, env=os.environ | part.environment, stdin=subprocess.DEVNULL,
+        with subprocess.Popen(part.command, cwd=ROOT, env=environment | part.environment, stdin=subprocess.DEVNULL,
                               stdout=file, stderr=subprocess.STDOUT, start_new_session=True) as process:
-            try:
-                status = process.wait()
-            except BaseException:
-                _stop(process)
-                raise
+            while (status := _wait(process)) is None:
+                if stops:
+                    return _stop(process)
     result = Result(part.text, status, round(time.monotonic() - started, 1))
     atomic_write_text(kept, json.dumps(vars(result)))
     _say(f"{part.name}: {_verdict(result)}, {_time(result.seconds)}")
+
+
+def _wait(process: subprocess.Popen[bytes]) -> int | None:
+    """The exit status, if it comes soon."""
+    with suppress(subprocess.TimeoutExpired):
+        return process.wait(0.2)
+    return None
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -21,6 +21,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Three parts, each of which adds its letter to a file; b is red if a file `red` is there."""
     monkeypatch.setattr(parts, "ROOT", tmp_path)
     monkeypatch.setattr(parts, "_commit", lambda: "c0ffee")
+    monkeypatch.setattr("signal.signal", lambda number, handler: None)
     three = [Part(name, ("sh", "-c", f"echo said; printf {name}$LETTER >> ran; ! [ {name} = b -a -e red ]"),
                   {"LETTER": "."}) for name in "abc"]
     return lambda *arguments: run_parts("Three.", three, Path("out"), arguments)
@@ -64,6 +65,17 @@ def test_some_parts_alone(run: Run, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert stopped.value.code == 2
 
 
+def test_parts_see_nothing_of_the_make_that_runs_them(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`make nightly PARTS=portability` asks for that part, not for parts of it."""
+    monkeypatch.setattr(parts, "ROOT", tmp_path)
+    monkeypatch.setattr(parts, "_commit", lambda: "c0ffee")
+    monkeypatch.setattr("signal.signal", lambda number, handler: None)
+    monkeypatch.setenv("PARTS", "portability")
+    monkeypatch.setenv("MAKEFLAGS", " -- PARTS=portability")
+    assert run_parts("One.", [Part("a", ("sh", "-c", "test -z \"$PARTS$MAKEFLAGS\""))], Path("out"), []) == 0
+
+
 def git(place: Path, *arguments: str) -> None:
     subprocess.run(["git", "-c", "user.name=x", "-c", "user.email=x@x", *arguments], cwd=place, check=True,
                    capture_output=True)
@@ -103,7 +115,7 @@ sys.exit(parts.run_parts("Waits.", [waiting], Path("out"), []))
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_part_that_is_stopped_ends_with_all_it_started(tmp_path: Path, number: signal.Signals) -> None:
-    """Status 130, nothing goes on running, and the part has no result."""
+    """The status of that signal, nothing goes on running, and the part has no result."""
     with subprocess.Popen([sys.executable, "-c", STOPPED, str(tmp_path)], stdout=subprocess.PIPE, text=True,
                           cwd=Path(parts.__file__).parent, env=os.environ | {"PYTHONPATH": str(parts.ROOT)}) as process:
         while not (tmp_path / "child").exists() or not (tmp_path / "child").read_text().endswith("\n"):
@@ -111,7 +123,7 @@ def test_a_part_that_is_stopped_ends_with_all_it_started(tmp_path: Path, number:
             time.sleep(0.05)
         process.send_signal(number)
         table, _ = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 128 + number
     assert "wait  not run" in table
     assert [name for name in ("shell", "child") if runs(int((tmp_path / name).read_text()))] == []
 
