@@ -81,7 +81,7 @@ def _usable(place: Path, part: str) -> Path:
     if not os.access(folder, os.W_OK | os.X_OK):
         raise PermissionError(f"{folder} cannot be written")
     facts = os.statvfs(folder)
-    if facts.f_bavail * facts.f_frsize < FREE_BYTES:
+    if facts.f_blocks and facts.f_bavail * facts.f_frsize < FREE_BYTES:
         raise PermissionError(f"the disk of {folder} has less than {FREE_BYTES >> 20} MB of room")
     return folder
 

@@ -74,7 +74,7 @@ class Arena:
 
     buffers: dict[str, Buffer] = field(default_factory=dict)
     bytes: int = 0
-    free: list[Buffer] = field(default_factory=list)
+    free: dict[Geometry, list[Buffer]] = field(default_factory=dict)
     all: list[Buffer] = field(default_factory=list)
 
     def reserve(self, size: int) -> int:
@@ -85,19 +85,17 @@ class Arena:
 
     def place(self, name: str, geometry: Geometry) -> None:
         """Give a tensor its memory: that of one that is done with, or new."""
-        for buffer in self.free:
-            if buffer.geometry == geometry:
-                self.free.remove(buffer)
-                break
+        if spare := self.free.get(geometry):
+            buffer = spare.pop()
         else:
-            buffer = Buffer(0, geometry)
-            buffer = Buffer(self.reserve(buffer.bytes), geometry)
+            buffer = Buffer(self.reserve(Buffer(0, geometry).bytes), geometry)
             self.all.append(buffer)
         self.buffers[name] = buffer
 
     def release(self, name: str) -> None:
         """Nobody reads this tensor any more."""
-        self.free.append(self.buffers[name])
+        buffer = self.buffers[name]
+        self.free.setdefault(buffer.geometry, []).append(buffer)
 
 
 def lay_out(program: Program, header_bytes: int, kept: Collection[str]) -> Arena:

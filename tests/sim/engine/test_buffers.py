@@ -7,10 +7,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from sim.engine.buffers import ALIGNMENT, lay_out
+from sim.engine.buffers import ALIGNMENT, Geometry, lay_out
 from sim.formats import Format
 from sim.machine import load_machine
-from sim.program import Program
+from sim.program import Pool, Program, Tensor
 from sim.records import reads, writes
 from sim.testing import random_program
 
@@ -53,3 +53,14 @@ def test_no_tensor_lies_where_another_is_still_needed(keep: bool) -> None:
             later = {name for following in program.records[i + 1:] for name in (*reads(following), writes(following))}
             needed = {name for name in needed if name in later or name in kept}
     assert again > 0
+
+
+def test_tensors_are_placed_without_looking_at_all_that_are_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a long chain, whose tensors all differ, work grows with its length and not with its square."""
+    count, fmt, compared = 500, Format(4, "unsigned"), []
+    equal = Geometry.__eq__
+    monkeypatch.setattr(Geometry, "__eq__", lambda one, other: compared.append(1) or equal(one, other))
+    tensors = tuple(Tensor(f"t{i}", 1, 1 + count - i, (1,), fmt) for i in range(count))
+    program = Program(tensors, tuple(Pool(f"p{i}", f"t{i}", f"t{i + 1}", (1, 2)) for i in range(count - 1)))
+    assert len(lay_out(program, 64, set()).all) == count
+    assert len(compared) < 4 * count
