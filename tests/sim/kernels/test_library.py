@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,7 +19,7 @@ import pytest
 from sim.digits import digits_of, no_digits
 from sim.engine import network
 from sim.engine.simulator import Simulator
-from sim.entries import Entries
+from sim.entries import Entries, opened
 from sim.errors import InputError
 from sim.formats import Format
 from sim.kernels import library as module
@@ -210,3 +211,24 @@ def test_a_fork_waits_for_a_kernel_that_is_compiled() -> None:
     other.join()
     assert os.waitpid(child, 0)[1] == 0
     assert not kernels.lock.locked()
+
+
+@pytest.mark.filterwarnings("ignore:the cache is kept in:RuntimeWarning")
+@pytest.mark.parametrize("spoil", [
+    lambda path: path.chmod(path.stat().st_mode | 0o022),
+    pytest.param(lambda path: os.chown(path, 65534, -1),
+                 marks=pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")),
+    lambda path: (path.rename(path.with_name("elsewhere")), path.symlink_to("elsewhere"), path.parent.chmod(0o777)),
+], ids=["writable", "another's", "link"])
+@pytest.mark.parametrize("part", ["bitwright", "bitwright/kernels", "bitwright/kernels/key",
+                                  f"bitwright/kernels/key/{KERNEL}"])
+def test_machine_code_of_others_is_never_run(part: str, spoil: Callable[[Path], object], tmp_path: Path,
+                                             monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever on the way to a kernel somebody else can write, it is compiled anew, also where its digest is right."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path / "tmp"))
+    assert Library(opened("kernels", "key")).kernel(KERNEL).compiled
+    assert not Library(opened("kernels", "key")).kernel(KERNEL).compiled
+    spoil(tmp_path / "cache" / part)
+    assert Library(opened("kernels", "key")).kernel(KERNEL).compiled
+    assert not Library(opened("kernels", "key")).kernel(KERNEL).compiled
