@@ -62,7 +62,7 @@ class Counters(wiring.Component):
         increments = self._increments(m)
         values = []
         for name in COUNTERS:
-            count = Signal(COUNTER_BITS, name=name)
+            count = Signal(COUNTER_BITS, name=f"{name}_count")
             with m.If(self.clear):
                 m.d.sync += count.eq(0)
             with m.Elif(self.enable):

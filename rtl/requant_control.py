@@ -103,7 +103,7 @@ class RequantControl(wiring.Component):
     def _terms(self, m: Module, rows: Value) -> None:
         d, per_unit = self.descriptor, self.geometry.rows_per_unit
         term = Signal(5)
-        unit_row = Signal(self.geometry.unit_row_bits)
+        unit_row = Signal(self.geometry.unit_row_bits, name="row")
         done = Signal()
         busy, last, residual = Signal(name="busy"), Signal(name="last"), Signal(name="residual")
         valid = Signal(self.geometry.units)

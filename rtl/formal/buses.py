@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Mux, Signal, Value
 
 from rtl.axi_lite import OKAY, SLVERR, AxiLiteSlave
-from rtl.formal.harness import after_reset, assume, check, drive_freely, free, past, probe
+from rtl.formal.harness import Harness, after_reset, assume, check, drive_freely, free, past, probe
 from rtl.geometry import Geometry
 from rtl.outlet import Outlet
 from rtl.store import StoreEngine
@@ -14,13 +14,13 @@ from sim.machine import Machine
 __all__ = ["axi_lite", "outlet", "store_order", "store_stream"]
 
 
-def _stays(m: Module, valid: Value, ready: Value, *payload: Value) -> Value:
+def _stays(m: Harness, valid: Value, ready: Value, *payload: Value) -> Value:
     """What was offered and not taken in the cycle before is offered again, unchanged."""
     held = past(m, valid & ~ready, cleared=True)
     return ~held | (valid & (Cat(payload) == past(m, Cat(payload))))
 
 
-def axi_lite() -> Module:
+def axi_lite() -> Harness:
     """The AXI4-Lite slave answers every request once and in order, and keeps its answers until they are taken.
 
     The master and the registers behind the slave do what they like.
@@ -41,7 +41,7 @@ def axi_lite() -> Module:
     return m
 
 
-def _check_accesses(m: Module, bus: AxiLiteSlave) -> None:
+def _check_accesses(m: Harness, bus: AxiLiteSlave) -> None:
     """An access is what the request said, and the response what the access gave, one cycle later."""
     for channel, port, used in (("aw", "awaddr", bus.write_address), ("w", "wdata", bus.write_data),
                                 ("w", "wstrb", bus.write_strobe), ("ar", "araddr", bus.read_address)):
@@ -58,7 +58,7 @@ def _check_accesses(m: Module, bus: AxiLiteSlave) -> None:
     check(m, bus.read == (~bus.arready & (~bus.rvalid | bus.rready)), "a read does not wait")
 
 
-def outlet(width: int) -> Module:
+def outlet(width: int) -> Harness:
     """Results stay offered until they are taken, and packets are ended, also when the core is stopped in their midst.
 
     Until it is stopped the core keeps the stream's rules; then it does what it likes, until a reset after which it
@@ -74,9 +74,13 @@ def outlet(width: int) -> Module:
     assume(m, ~past(m, stopped & clear, cleared=True) | ~dut.in_valid)
     waits = past(m, dut.in_valid & ~dut.in_ready & ~dut.stop & ~stopped, cleared=True)
     assume(m, ~waits | (dut.in_valid & (Cat(dut.in_data, dut.in_last) == past(m, Cat(dut.in_data, dut.in_last)))))
+    kept = Signal()
     with m.If(dut.out_valid & dut.out_ready):
-        m.d.sync += packet.eq(~dut.out_last)
+        m.d.sync += [packet.eq(~dut.out_last), kept.eq(0)]
+    with m.If(dut.stop & ~dut.cut):
+        m.d.sync += kept.eq(dut.out_valid & ~dut.out_ready)
     check(m, _stays(m, dut.out_valid, dut.out_ready, dut.out_data, dut.out_last), "an offer stays until it is taken")
+    check(m, ~dut.cut | kept | (dut.out_last & (dut.out_data == 0)), "the beat that ends a cut packet holds zeros")
     check(m, probe(m, "dut.open_packet", 1) == packet, "the outlet knows whether a packet is open")
     check(m, ~stopped | dut.cut | ~packet, "after a stop no packet is left open")
     check(m, ~(dut.in_valid & dut.in_ready) | (dut.out_valid & dut.out_ready & (dut.out_data == dut.in_data)),
@@ -84,7 +88,7 @@ def outlet(width: int) -> Module:
     return m
 
 
-def store_stream(machine: Machine) -> Module:
+def store_stream(machine: Machine) -> Harness:
     """What the Store engine offers stays until it is taken; its table, the banks and the reader are arbitrary."""
     m = after_reset()
     m.submodules.dut = dut = StoreEngine(Geometry(machine))
@@ -93,7 +97,7 @@ def store_stream(machine: Machine) -> Module:
     return m
 
 
-def store_order(machine: Machine) -> Module:
+def store_order(machine: Machine) -> Harness:
     """A Store sends a word of every bank, then the next address, fills up its last beat with zeros and marks it.
 
     Items of one to three addresses follow one another; the reader stalls as it likes. A word of a bank shows its bank

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from rtl.formal import buses, memories, pe, requantizer, sequencer, transfers, walks
+from rtl.formal import buses, counts, memories, pe, requantizer, sequencer, steps, transfers, walks
 from rtl.formal.proof import Fault, Proof
 from sim.formats import Rounding
 from sim.machine import Machine, load_machine
@@ -21,6 +21,16 @@ CONTROL = Machine(**TINY.model_dump() | {
     "name": "control", "rows": 2, "columns": 2, "lanes": 4, "requantizers": 1, "stream_bits": 4, "acc_depth": 2,
     "act_regions": 4, "region_words": 4})
 """Little data, so that the solver has only control to think of."""
+
+
+LANES = Machine(**TINY.model_dump() | {
+    "name": "lanes", "lanes": 16, "depthwise_lanes": 16, "max_bits_w": 4, "acc_bits": 32, "acc_depth": 16,
+    "stream_bits": 2})
+"""Four groups of lanes, eight beats a word, codes of up to 32 bits."""
+
+
+THIN = Machine(**TINY.model_dump() | {"name": "thin", "lanes": 128, "stream_bits": 4})
+"""As many beats a word as a machine can have: 32."""
 
 
 def columns_of(columns: int) -> Machine:
@@ -108,6 +118,8 @@ OUTLET_FAULTS = (
     Fault("outlet", "with m.If(self.out_valid & ~self.out_ready):", "with m.If(0):"),
     Fault("outlet", "| (~self.out_valid & open_packet)", ""),
     Fault("outlet", "self.cut.eq(~last), data.eq(0)", "self.cut.eq(0), data.eq(0)"),
+    Fault("outlet", "self.cut.eq(~last), data.eq(0)", "self.cut.eq(~last)"),
+    Fault("outlet", "self.cut.eq(1), data.eq(0)", "self.cut.eq(1)"),
 )
 TAP_FAULTS = (
     Fault("walk", "wrapped.eq(bank >= columns)", "wrapped.eq(bank > columns)"),
@@ -154,6 +166,65 @@ RECORD_FAULTS = (
     Fault("sequencer", "free + self.bank_freed - (go & ~pool)", "free - (go & ~pool)"),
     Fault("pairs", "done.valid & done.last & done.step.ends_tile", "done.valid & done.last"),
 )
+TAP_STEP_FAULTS = (
+    Fault("walk", "after.tap.eq(current.tap + 1)", "after.tap.eq((current.tap + 1)[:7])"),
+    Fault("walk", "current.kernel_column + 1", "(current.kernel_column + 1)[:8]"),
+    Fault("walk", "current.row[c] + d.dilation", "current.row[c] + d.dilation[:8]"),
+)
+PIXEL_STEP_FAULTS = (
+    Fault("walk", "after.group.eq(current.group + 1)", "after.group.eq((current.group + 1)[:8])"),
+    Fault("walk", "after.x.eq(current.x + 1)", "after.x.eq((current.x + 1)[:10])"),
+)
+OUTPUT_STEP_FAULTS = (
+    Fault("output_walk", "pixel >= d.last_group_pixel", "pixel > d.last_group_pixel"),
+    Fault("output_walk", "last_pixel & last_inner & last_row_tile", "last_pixel & last_row_tile"),
+    Fault("output_walk", "self.group.eq(first_group + inner)", "self.group.eq(first_group)"),
+    Fault("output_walk", "row_tile.eq(row_tile + 1)", "row_tile.eq((row_tile + 1)[:8])"),
+)
+SEQUENCER_STEP_FAULTS = (
+    Fault("sequencer", "self.channel_block.eq(self.channel_block + 1)",
+          "self.channel_block.eq((self.channel_block + 1)[:5])"),
+    Fault("sequencer", "part.eq(part + ends)", "part.eq(Mux(part == 2, part, part + ends))"),
+    Fault("sequencer", "segment.eq(segment + 1)", "segment.eq((segment + 1)[:7])"),
+    Fault("sequencer", "self.row_tile.eq(self.row_tile + 1)", "self.row_tile.eq((self.row_tile + 1)[:6])"),
+    Fault("sequencer", "self.cycle.eq(self.cycle + 1)", "self.cycle.eq((self.cycle + 1)[:16])"),
+)
+REQUANT_STEP_FAULTS = (
+    Fault("requant_control", "row_tile.eq(row_tile + 1)", "row_tile.eq((row_tile + 1)[:6])"),
+    Fault("requant_control", "position.eq(position + 1)", "position.eq((position + 1)[:16])"),
+    Fault("requant_control", "Mux(last, 0, term + 1)", "Mux(last, 0, (term + 1)[:3])"),
+)
+FILL_STEP_FAULTS = (
+    Fault("fill", "tiles + 1)", "(tiles + 1)[:9])"),
+    Fault("fill", "turn.eq(turn + 1)", "turn.eq((turn + 1)[:1])"),
+    Fault("fill", "last_parameter & (item.words == 0)", "last_parameter"),
+)
+BANK_STEP_FAULTS = (
+    Fault("bank_walk", "offset.eq(offset + wraps)", "offset.eq((offset + wraps)[:9])"),
+    Fault("bank_walk", "at_last.eq(here == self.last)", "at_last.eq(here == self.last + 1)"),
+)
+BEAT_FAULTS = (
+    Fault("store", "self.last.eq(ends & last_part)", "self.last.eq(ends & (part >= self.beats_per_word - 2))"),
+    Fault("store", "part.eq(part + 1)", "part.eq((part + 1)[:2])"),
+)
+CONTROL_FAULTS = (
+    Fault("control", "Mux(self.prepare, 0, after[name])", "Mux(self.prepare, 0, after[name][:8])"),
+    Fault("control", "Mux(self.prepare, 0, shown + 1)", "Mux(self.prepare, 0, (shown + 1)[:7])"),
+    Fault("control", "(after[\"stores\"] >= self.head.after_stores)", "(self.stores >= self.head.after_stores)"),
+)
+IMAGE_FAULTS = (
+    Fault("image_loader", "self.index.eq(self.index + 1)", "self.index.eq((self.index + 1)[:8])"),
+    Fault("image_loader", "header[table.name] <= table.depth", "header[table.name] <= table.depth + 1"),
+)
+COUNTER_FAULTS = (
+    Fault("counters", "count.eq(count + increments[name])", "count.eq((count + increments[name])[:32])"),
+    Fault("counters", "Cat(pair.rows, pair.reference)", "pair.rows"),
+)
+WEIGHT_FAULTS = (
+    Fault("weights", "Mux(slot, words, 0)", "Mux(slot, words - 1, 0)"),
+    Fault("weights", "Mux(self.first, 0, address + 1)", "Mux(self.first, 0, (address + 1)[:8])"),
+)
+LANE_GROUP_FAULTS = (Fault("lanes", "group.eq(group + 1)", "group.eq((group + 1)[:1])"),)
 
 
 PROOFS = (
@@ -178,20 +249,53 @@ PROOFS = (
           induction=1),
     Proof("output walk", "2 bits of pixel and row tile, 4 address bits", partial(walks.outputs, SHALLOW), 4,
           OUTPUT_FAULTS, induction=1),
+    Proof("tap walk, each step", "lanes: full width, 3 columns", partial(steps.taps, LANES), 1, TAP_STEP_FAULTS,
+          induction=1),
+    Proof("tap walk, each step, edge", "edge: full width, 7 columns", partial(steps.taps, EDGE), 1,
+          TAP_STEP_FAULTS[:1], induction=1, nightly=True),
+    Proof("pixel walk, each step", "lanes: full width", partial(steps.pixels, LANES), 1, PIXEL_STEP_FAULTS,
+          induction=1),
+    Proof("output walk, each step", "lanes: full width", partial(steps.outputs, LANES), 1, OUTPUT_STEP_FAULTS,
+          induction=1),
     *(Proof(f"loader, {columns} columns", "strides 1..15", partial(walks.loader, columns_of(columns)), 4, LOADER_FAULTS,
             nightly=columns > 3) for columns in (3, 4)),
     Proof("memory ports", "tiny: 6 regions", partial(memories.ports, TINY), 1, PORT_FAULTS, induction=1),
     Proof("bounds", "tiny: 3 columns", partial(memories.bounds, TINY), 1, BOUND_FAULTS, induction=1),
     *(Proof(f"addresses of transfers, {words} words a beat", "tiny: 3 banks",
             partial(transfers.addresses, TINY, words), 6, TRANSFER_FAULTS[:words], induction=1) for words in (1, 2)),
+    *(Proof(f"transfers, each step, {words} words", "tiny: full width, 3 banks",
+            partial(counts.bank_walk, TINY, words), 1, BANK_STEP_FAULTS, induction=1) for words in (1, 2)),
     Proof("weight slots", "tiny", partial(transfers.slots, TINY), 3, SLOT_FAULTS, induction=1),
     Proof("a record ends, small", "one or two of everything, at most 6 cycles of work",
           partial(sequencer.record, CONTROL, 6), 26, RECORD_FAULTS[:3]),
     Proof("a record ends", "one or two of everything, at most 12 cycles of work",
           partial(sequencer.record, CONTROL, 12), 50, RECORD_FAULTS, nightly=True),
+    Proof("sequencer, each step", "lanes: full width", partial(steps.sequencer, LANES), 1, SEQUENCER_STEP_FAULTS,
+          induction=1),
+    Proof("requantizer control, each step", "lanes: full width", partial(steps.requantizer, LANES), 1,
+          REQUANT_STEP_FAULTS, induction=1),
+    Proof("fill engine, each step", "lanes: full width", partial(counts.fill, LANES), 1, FILL_STEP_FAULTS,
+          induction=1),
+    Proof("record control, each step", "tiny: full width", partial(counts.control, TINY), 1, CONTROL_FAULTS,
+          induction=1),
+    Proof("image loader, each step", "tiny: full width", partial(counts.image_loader, TINY), 1, IMAGE_FAULTS,
+          induction=1),
+    Proof("counters", "lanes: full width, 4 rows, 3 columns", partial(counts.counters, LANES), 1, COUNTER_FAULTS,
+          induction=1),
+    Proof("watchdog", "everything", counts.watchdog, 1, (Fault("watchdog", "quiet + 1", "(quiet + 1)[:20]"),),
+          induction=1),
+    Proof("weights, each step", "lanes: full width", partial(counts.weights, LANES), 1, WEIGHT_FAULTS, induction=1),
+    Proof("packer, each step", "lanes: 32 planes", partial(counts.packer, LANES), 1,
+          (Fault("packer", "plane + 1, 0)", "(plane + 1)[:4], 0)"),), induction=1),
+    Proof("residuals, each step", "lanes: 8 planes", partial(counts.residual, LANES), 1,
+          (Fault("residual", "plane + 1, 0)", "(plane + 1)[:2], 0)"),), induction=1),
+    Proof("groups of lanes", "lanes: 4 groups", partial(counts.lane_groups, LANES), 1, LANE_GROUP_FAULTS, induction=1),
     Proof("AXI4-Lite", "everything", buses.axi_lite, 8, LITE_FAULTS, induction=2),
     Proof("outlet", "8-bit beats", partial(buses.outlet, 8), 8, OUTLET_FAULTS, induction=2),
     Proof("stores are offered", "tiny", partial(buses.store_stream, TINY), 8, STORE_FAULTS, induction=2),
+    *(Proof(f"beats of stores, {machine.name}", f"{machine.lanes}-bit words, {machine.stream_bits}-bit beats",
+            partial(counts.store_beats, machine), 1, BEAT_FAULTS[: 2 * (machine is not TINY)] or ORDER_FAULTS[1:],
+            induction=1) for machine in (TINY, LANES, THIN)),
     *(Proof(f"stores in order, {bits}-bit beats, {depth} cycles", "3 banks of 8-bit words, up to 3 addresses",
             partial(buses.store_order, with_beats(bits)), depth, ORDER_FAULTS[: 1 + (bits > 8)],
             nightly=depth > 12) for bits, depth in ((16, 12), (16, 20), (8, 20), (4, 20))),

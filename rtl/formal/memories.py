@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Value
+from amaranth.hdl import Cat, Value
 
 from rtl.banks import ActivationBank
-from rtl.formal.harness import after_reset, assume, check, drive_freely, past, probe
+from rtl.formal.harness import Harness, after_reset, assume, check, drive_freely, past, probe
 from rtl.geometry import Geometry
 from rtl.protection import Protection
 from sim.machine import Machine
@@ -15,7 +15,7 @@ __all__ = ["bounds", "ports"]
 READERS, WRITERS = ("operand", "residual", "store"), ("write", "load")
 
 
-def ports(machine: Machine) -> Module:
+def ports(machine: Machine) -> Harness:
     """Each macro of a bank sees the one access that is meant for it, if no two that touch a region come at once.
 
     The plan keeps the tensors of records that run at the same time in regions of their own; addresses, data and all
@@ -50,7 +50,7 @@ def ports(machine: Machine) -> Module:
     return m
 
 
-def bounds(machine: Machine) -> Module:
+def bounds(machine: Machine) -> Harness:
     """An access passes when it lies in its tensor's place and nothing has failed before; one outside stops the core."""
     m, geometry = after_reset(), Geometry(machine)
     m.submodules.dut = dut = Protection(geometry)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Mux, Signal, Value, signed
 
-from rtl.formal.harness import after_reset, assume, check, constant, drive_freely, past, probe
+from rtl.formal.harness import Harness, after_reset, assume, check, constant, drive_freely, past, probe
 from rtl.geometry import Geometry
 from rtl.pairs import PairEngine
 from rtl.pe import ProcessingElement
@@ -13,7 +13,7 @@ from sim.machine import Machine
 __all__ = ["products", "stages", "weighted_sum"]
 
 
-def stages(machine: Machine) -> Module:
+def stages(machine: Machine) -> Harness:
     """One step of each stage: population count, partial sum, accumulator, as the contract of `ProcessingElement` says.
 
     Inputs, registers and words read from the accumulator banks are arbitrary.
@@ -42,7 +42,7 @@ def stages(machine: Machine) -> Module:
     return m
 
 
-def weighted_sum(machine: Machine) -> Module:
+def weighted_sum(machine: Machine) -> Harness:
     """Every pair of planes is added once, and with the weight 2**(i + j) of its planes i and j.
 
     With s the significance of the pair added last, `partial * 2**s` is the sum of all counts so far times +-2**(i + j).
@@ -71,7 +71,7 @@ def weighted_sum(machine: Machine) -> Module:
     return m
 
 
-def products(machine: Machine, used: int) -> Module:
+def products(machine: Machine, used: int) -> Harness:
     """A step's partial sum is the dot product of its codes, for all codes of all widths and kinds of the machine.
 
     The step is launched in the first cycle after reset. Lanes from `used` on carry zeros.
@@ -99,7 +99,7 @@ def products(machine: Machine, used: int) -> Module:
     return m
 
 
-def _code(m: Module, planes: Value, top: Value, is_signed: Value) -> Signal:
+def _code(m: Harness, planes: Value, top: Value, is_signed: Value) -> Signal:
     """The number that planes 0..`top` stand for; the planes above are ignored."""
     code = Signal(signed(9), name=f"{planes.name}_code")
     with m.Switch(top):
@@ -109,7 +109,7 @@ def _code(m: Module, planes: Value, top: Value, is_signed: Value) -> Signal:
     return code
 
 
-def _pairs(m: Module, geometry: Geometry, *driven: str) -> PairEngine:
+def _pairs(m: Harness, geometry: Geometry, *driven: str) -> PairEngine:
     """A pair engine under any descriptor; no launch reaches it before the last pair of the step before."""
     machine = geometry.machine
     m.submodules.pairs = pairs = PairEngine(geometry)
@@ -122,7 +122,7 @@ def _pairs(m: Module, geometry: Geometry, *driven: str) -> PairEngine:
     return pairs
 
 
-def _check_order(m: Module, pairs: PairEngine) -> None:
+def _check_order(m: Harness, pairs: PairEngine) -> None:
     """Before pair (i, j) come exactly those of a higher sum of planes, and those of the same sum and a higher i."""
     d, select, i, j = pairs.descriptor, pairs.select, pairs.w_plane, pairs.a_plane
     taken = Signal(64, reset_less=True)

@@ -11,11 +11,14 @@ from pathlib import Path
 from types import ModuleType
 from unittest.mock import patch
 
-from amaranth.hdl import Module
+from amaranth.hdl import Cat, Fragment
 
-from rtl.formal.prove import Result, prove
+from rtl.formal.harness import Harness, check
+from rtl.formal.prove import Refuted, Result, prove
 
 __all__ = ["Fault", "Proof"]
+
+BELOW = "some quantity is below its upper end"
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class Proof:
 
     name: str
     sizes: str
-    harness: Callable[[], Module]
+    harness: Callable[[], Harness]
     depth: int
     faults: tuple[Fault, ...]
     induction: int = 0
@@ -60,6 +63,23 @@ class Proof:
         with planted(fault) if fault else ExitStack():
             harness = self.harness()
             return prove(harness, self.depth, induction=self.induction, memories=self.memories)
+
+    @property
+    def upper_ends(self) -> dict[str, int]:
+        """Quantities that the proof is about up to their largest legal values."""
+        harness = self.harness()
+        Fragment.get(harness, None)
+        return {name: most for name, (_, most) in harness.upper_ends.items()}
+
+    def reaches_upper_ends(self) -> bool:
+        """Whether among the states that the proof looks at is one with all these quantities at their upper ends."""
+        harness = self.harness()
+        check(harness, ~Cat(value == most for value, most in harness.upper_ends.values()).all(), BELOW)
+        try:
+            prove(harness, self.depth, induction=self.induction, memories=self.memories)
+        except Refuted as refuted:
+            return BELOW in str(refuted).splitlines()[0]
+        return False
 
 
 @contextmanager

@@ -127,7 +127,7 @@ def _connect_probes(text: str) -> list[str]:
     lines = []
     for kind, name, path, wire in re.findall(pattern, text):
         lines += [f"delete {TOP}/{name}", *([f"cutpoint -noscopeinfo {TOP}/w:{path}"] if kind == CUT else []),
-                  f"cd {TOP}", f"connect -set {wire.replace(' ', '')} \\{path}", "cd .."]
+                  f"cd {TOP}", f"connect -nomap -nounset -set {wire.replace(' ', '')} \\{path}", "cd .."]
     return lines
 
 

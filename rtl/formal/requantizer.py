@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Mux, Signal, Value, signed
 
-from rtl.formal.harness import after_reset, assume, check, constant, cut, drive_freely, past, probe
+from rtl.formal.harness import Harness, after_reset, assume, check, constant, cut, drive_freely, past, probe
 from rtl.geometry import Geometry
 from rtl.requantizer import Requantizer, RequantTerm
 from sim.digits import residual_window
@@ -15,7 +15,7 @@ from sim.requantize import FLOOR, HALF_UP, ROUNDING_MODES
 __all__ = ["codes", "products", "sums", "terms"]
 
 
-def terms(machine: Machine) -> Module:
+def terms(machine: Machine) -> Harness:
     """The term of a channel is the digit that was asked for, and its sum starts from the offset, rounded up if need be.
 
     Everything is arbitrary but the digit's number, which exists.
@@ -39,7 +39,7 @@ def terms(machine: Machine) -> Module:
     return m
 
 
-def products(machine: Machine) -> Module:
+def products(machine: Machine) -> Harness:
     """The product of operand and digit is exact, and at most 2**exponent times the largest operand.
 
     The exponent is any below its window; the operand is the residual code, or the accumulator, which bipolar weights
@@ -63,7 +63,7 @@ def products(machine: Machine) -> Module:
     return m
 
 
-def sums(machine: Machine) -> Module:
+def sums(machine: Machine) -> Harness:
     """The sum is exact at every moment: offset + M * acc + R * r, digit by digit, never wraps in `requant_bits`.
 
     A sum takes digits of M, then of R, each with a lower exponent than the one before, as many as it likes and with
@@ -105,7 +105,7 @@ def _largest(machine: Machine, residual: Value, exponent: Value) -> Value:
     return Mux(residual, 1 << exponent << 8, 1 << exponent << (machine.acc_bits - 1))
 
 
-def codes(machine: Machine, rounding: Rounding) -> Module:
+def codes(machine: Machine, rounding: Rounding) -> Harness:
     """The code is the one that the contract defines, for every sum v, shift n, zero point and limits.
 
     With the remainder f = v - q * 2**n, q is v / 2**n rounded down when 0 <= f < 2**n; rounded to the nearest with ties
@@ -135,7 +135,7 @@ def codes(machine: Machine, rounding: Rounding) -> Module:
     return m
 
 
-def _is_rounded(m: Module, mode: int, value: Value, rounded: Value, shift: Value) -> Value:
+def _is_rounded(m: Harness, mode: int, value: Value, rounded: Value, shift: Value) -> Value:
     """Whether `rounded` is `value` / 2**shift in that mode, from the remainder."""
     wide = signed(2 * len(value))
     twice, unit = Signal(wide, name="twice_the_remainder"), Signal(wide, name="unit")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, ResetSignal, Signal, Value
+from amaranth.hdl import Cat, Mux, ResetSignal, Signal, Value
 from amaranth.lib import data
 
-from rtl.formal.harness import after_reset, assume, check, constant, free, past, probe
+from rtl.formal.harness import Harness, after_reset, assume, check, constant, free, past, probe
 from rtl.geometry import Geometry
 from rtl.pairs import PairEngine
 from rtl.requant_control import RequantControl
@@ -24,7 +24,7 @@ DRAIN = 12
 """Cycles of the pipeline from the last operand of a tile to its requantizer."""
 
 
-def record(machine: Machine, work: int) -> Module:
+def record(machine: Machine, work: int) -> Harness:
     """A record of any small shape is read in the order of its loops and requantized to its end, and sets never clash.
 
     Row tiles, chunks, tap groups and channel blocks number one or two, as do the pixels of a chunk, the bits of weights
@@ -62,7 +62,7 @@ def record(machine: Machine, work: int) -> Module:
     return m
 
 
-def _descriptor(m: Module, geometry: Geometry) -> data.View:
+def _descriptor(m: Harness, geometry: Geometry) -> data.View:
     """Any legal record of that size."""
     d = constant(m, geometry.descriptor, "descriptor")
     ones = ("row_tiles", "chunks", "chunk_pixels", "last_chunk_pixels", "tap_groups", "channel_blocks", "bits_w",
@@ -85,7 +85,7 @@ def _descriptor(m: Module, geometry: Geometry) -> data.View:
     return d
 
 
-def _size(m: Module, geometry: Geometry, d: data.View) -> tuple[Value, Value]:
+def _size(m: Harness, geometry: Geometry, d: data.View) -> tuple[Value, Value]:
     """Tiles of the record, and at most the cycles of one."""
     tiles, cycles, pixels = Signal(4), Signal(9), Signal(2)
     m.d.comb += [
@@ -96,7 +96,7 @@ def _size(m: Module, geometry: Geometry, d: data.View) -> tuple[Value, Value]:
     return tiles, cycles
 
 
-def _weights(m: Module, sequencer: Sequencer) -> None:
+def _weights(m: Harness, sequencer: Sequencer) -> None:
     """Row tiles come in order, each when the one two before it was issued, sooner or later."""
     held, came, waited = Signal(2), free(m, 1, "came"), Signal(range(PATIENCE + 1))
     m.d.comb += sequencer.tile_filled.eq(came)
@@ -106,7 +106,7 @@ def _weights(m: Module, sequencer: Sequencer) -> None:
     assume(m, came | (held == SLOTS) | (waited < PATIENCE))
 
 
-def _check_semaphores(m: Module, sequencer: Sequencer, requant: RequantControl) -> None:
+def _check_semaphores(m: Harness, sequencer: Sequencer, requant: RequantControl) -> None:
     """Counts of free banks, of filled slots and of complete tiles stay between none and all."""
     for name, most in (("sequencer.free", SLOTS), ("sequencer.filled", SLOTS), ("requant.ready", SLOTS)):
         count = probe(m, name, 2)
@@ -115,7 +115,7 @@ def _check_semaphores(m: Module, sequencer: Sequencer, requant: RequantControl) 
         check(m, ResetSignal() | past(m, ResetSignal()) | (change <= 1) & (change >= -1), f"{name} does not wrap")
 
 
-def _check_sets(m: Module, pairs: PairEngine, requant: RequantControl) -> None:
+def _check_sets(m: Harness, pairs: PairEngine, requant: RequantControl) -> None:
     """Array and requantizer never have the same accumulator bank, and the pairs of two steps never overlap."""
     for name in ("add", "accumulate"):
         pair = getattr(pairs, name)
@@ -124,7 +124,7 @@ def _check_sets(m: Module, pairs: PairEngine, requant: RequantControl) -> None:
     check(m, ~start | ~pairs.select.valid | pairs.select.last, "a step's pairs end before the next step's begin")
 
 
-def _check_order(m: Module, sequencer: Sequencer) -> None:
+def _check_order(m: Harness, sequencer: Sequencer) -> None:
     """Reads go through the loops in the contract's order: each is the successor of the one before, the first is 0."""
     d = sequencer.descriptor
     loops = ((sequencer.phase, d.phases), (d.bits_a - sequencer.plane, d.bits_a),
@@ -150,7 +150,7 @@ def _check_order(m: Module, sequencer: Sequencer) -> None:
     check(m, ~ended | over, "a record that was issued was read to its end")
 
 
-def _check_walks(m: Module, sequencer: Sequencer) -> None:
+def _check_walks(m: Harness, sequencer: Sequencer) -> None:
     """At every read the walks stand at the tap and at the output pixel of the loops."""
     d = sequencer.descriptor
     m.submodules.tap_walk = taps = TapWalk(sequencer.geometry)

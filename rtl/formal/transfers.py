@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Signal
 
 from rtl.bank_walk import BankWalk
 from rtl.fill import FillEngine
-from rtl.formal.harness import after_reset, assume, check, constant, drive_freely, past, probe
+from rtl.formal.harness import Harness, after_reset, assume, check, constant, drive_freely, past, probe
 from rtl.geometry import Geometry
 from sim.machine import Machine
 
 __all__ = ["addresses", "slots"]
 
 
-def addresses(machine: Machine, per_step: int) -> Module:
+def addresses(machine: Machine, per_step: int) -> Harness:
     """Loads and Stores stay between the first and the last address of their tensor, whatever these are."""
     m, geometry = after_reset(), Geometry(machine)
     m.submodules.dut = dut = BankWalk(geometry, per_step)
@@ -30,7 +30,7 @@ def addresses(machine: Machine, per_step: int) -> Module:
     return m
 
 
-def slots(machine: Machine) -> Module:
+def slots(machine: Machine) -> Harness:
     """Row tiles come in order, and never into a weight slot whose row tile is still to be issued.
 
     A row tile is issued after it came; its slot is free from the next cycle on. Table and stream are arbitrary.

@@ -6,10 +6,10 @@ from functools import reduce
 from math import gcd
 from operator import or_
 
-from amaranth.hdl import Array, Cat, Module, Mux, ResetSignal, Signal, Value
+from amaranth.hdl import Array, Cat, Mux, ResetSignal, Signal, Value
 from amaranth.lib import data
 
-from rtl.formal.harness import after_reset, assume, check, constant, drive_freely, free, past, probe
+from rtl.formal.harness import Harness, after_reset, assume, check, constant, drive_freely, free, past, probe
 from rtl.geometry import Geometry
 from rtl.loader import Loader
 from rtl.output_walk import OutputWalk
@@ -23,7 +23,7 @@ COUNT = 2
 """Bits of the coordinates in a kernel, of an output pixel and of its row group."""
 
 
-def _steps(m: Module, start: Value, step: Value, count: Value, name: str) -> Value:
+def _steps(m: Harness, start: Value, step: Value, count: Value, name: str) -> Value:
     """`start + count * step`, modulo the width of `start`, by repeated addition: products are hard on a solver."""
     multiples = [start]
     for k in range(1, 1 << len(count)):
@@ -32,7 +32,7 @@ def _steps(m: Module, start: Value, step: Value, count: Value, name: str) -> Val
     return Array(multiples)[count]
 
 
-def taps(machine: Machine) -> Module:
+def taps(machine: Machine) -> Harness:
     """The tap walk stands at tap (ky, kx), whatever steps led there.
 
     For all columns it gives map column `left + kx*dilation` and address `tap_start + kx*tap_step`; for column c it
@@ -58,7 +58,7 @@ def taps(machine: Machine) -> Module:
     return m
 
 
-def _tap_claims(m: Module, d: data.View, state: data.View, place: data.View, geometry: Geometry,
+def _tap_claims(m: Harness, d: data.View, state: data.View, place: data.View, geometry: Geometry,
                 name: str) -> list[Value]:
     """Everything that the walk must say about a tap."""
     claims = [state.tap == place.tap, state.kernel_column == place.kx, place.kx <= d.kernel_width,
@@ -74,7 +74,7 @@ def _tap_claims(m: Module, d: data.View, state: data.View, place: data.View, geo
     return claims
 
 
-def _tap_places(m: Module, dut: TapWalk, standing: data.View, quotient: Value) -> dict[str, data.View]:
+def _tap_places(m: Harness, dut: TapWalk, standing: data.View, quotient: Value) -> dict[str, data.View]:
     """Where the walk should stand, and where its tap group began; `passed` counts, by column, rows of banks."""
     d, columns = dut.descriptor, dut.geometry.columns
     layout = data.StructLayout({"ky": COUNT, "kx": COUNT, "tap": 2 * COUNT,
@@ -98,7 +98,7 @@ def _tap_places(m: Module, dut: TapWalk, standing: data.View, quotient: Value) -
     return {"current": current, "group": group}
 
 
-def pixels(machine: Machine) -> Module:
+def pixels(machine: Machine) -> Harness:
     """The pixel walk stands at pixel (g, x), whatever steps led there.
 
     It adds `g*group_rows` to rows, `x*stride` to columns and `g*group_step + x*pixel_step` to addresses. g and x are
@@ -131,7 +131,7 @@ def pixels(machine: Machine) -> Module:
     return m
 
 
-def _pixel_claims(m: Module, d: data.View, state: data.View, place: data.View, name: str) -> list[Value]:
+def _pixel_claims(m: Harness, d: data.View, state: data.View, place: data.View, name: str) -> list[Value]:
     """Everything that the walk must say about a pixel."""
     zeros = {field: Signal.like(state[field], name=f"{name}_{field}_0") for field in ("row", "column", "group_address")}
     group = Signal.like(state.group_address, name=f"{name}_group_start")
@@ -142,7 +142,7 @@ def _pixel_claims(m: Module, d: data.View, state: data.View, place: data.View, n
             state.address == _steps(m, group, d.pixel_step, place.x, f"{name}_address")]
 
 
-def loader(machine: Machine) -> Module:
+def loader(machine: Machine) -> Harness:
     """Every column gets the word at its own address from its own bank, or the zero point's plane; no two want one bank.
 
     Column c reads row `stride*c + r` of the map, for any stride below 16 and any r, in the phase that its index gives
@@ -180,7 +180,7 @@ def loader(machine: Machine) -> Module:
     return m
 
 
-def outputs(machine: Machine) -> Module:
+def outputs(machine: Machine) -> Harness:
     """The output walk, whatever steps led there, stands at pixel p of row tile t, in the block and lanes of t.
 
     A block holds G row tiles: t is group t mod G of block t // G, at address `base + t // G * block_step + p * step`.

@@ -84,6 +84,19 @@ def test_inner_signals_can_be_seen():
     prove(inner(), 2, induction=1)
 
 
+def test_an_inner_bit_is_seen_under_all_its_names():
+    """What Yosys takes for another name of a bit that is probed, a comparison with 1, shows the bit, too."""
+    m = after_reset()
+    m.submodules.dut = dut = Module()
+    given, held, go = free(m, 1, "given"), Signal(name="held"), free(m, 1, "go")
+    dut.d.sync += held.eq(given)
+    seen = probe(m, "dut.held", 1)
+    check(m, (go & (seen == 1)) == (go & seen), "a bit is 1 when it equals 1")
+    check(m, ~(go & (seen == 1)), "never 1")
+    with pytest.raises(Refuted, match=r"^refuted: never 1\n"):
+        prove(m, 2)
+
+
 def test_inner_signals_can_be_cut_off():
     """A cut signal may have any value, whatever drives it."""
     m = after_reset()

@@ -1,0 +1,333 @@
+"""Counters of the engines at full width: what follows a state, whatever the state is."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Mux, Signal, Value
+from amaranth.lib import wiring
+
+from rtl.bank_walk import BankWalk
+from rtl.control import COUNTER_BITS, Control
+from rtl.counters import COUNTERS, Counters
+from rtl.fill import FillEngine
+from rtl.formal.harness import (
+    Harness,
+    after_reset,
+    assume,
+    check,
+    constant,
+    drive_freely,
+    follows,
+    largest,
+    odometer,
+    probe,
+    reach,
+)
+from rtl.geometry import Geometry
+from rtl.image import HEADER, TABLES, tables
+from rtl.image_loader import ImageLoader, Phase
+from rtl.lanes import STEP_STAGES, LaneEngine
+from rtl.packer import Packer
+from rtl.residual import PLANES, ResidualReader
+from rtl.store import StoreEngine
+from rtl.watchdog import Watchdog
+from rtl.weights import WeightStore
+from sim.limits import TILE_BITS
+from sim.machine import Machine
+
+__all__ = ["bank_walk", "control", "counters", "fill", "image_loader", "lane_groups",
+           "packer", "residual", "store_beats", "watchdog", "weights"]
+
+
+def _component(m: Harness, dut: wiring.Component, *driven: str) -> None:
+    m.submodules.dut = dut
+    drive_freely(m, dut, *driven)
+
+
+def fill(machine: Machine) -> Harness:
+    """Beats of a word, words of the rows, words of a packet or of the weights, groups and row tiles follow one another.
+
+    A row tile has its packets first, group after group, and then its weights, if it has any.
+    """
+    m, geometry = after_reset(), Geometry(machine)
+    dut = FillEngine(geometry)
+    _component(m, dut)
+    item, beat = dut.table.current, dut.stream_valid & dut.stream_ready
+    turns = geometry.rows // dut.per_beat
+    part, turn, group, tiles = (probe(m, f"dut.{name}", bits) for name, bits in (
+        ("part", range(dut.beats_per_word)), ("turn", range(turns)), ("group", max(1, geometry.lane_group_bits)),
+        ("tiles", TILE_BITS)))
+    never = Signal(name="never")
+    whole = odometer(m, beat, (("beats", part, dut.beats_per_word - 1),), never)
+    word_end = odometer(m, whole & ~item.load, (("rows", turn, turns - 1),), never)
+    weights_end, packet_end = dut.word + 1 == item.words, dut.word == geometry.packet - 1
+    groups_end = packet_end & (group == item.groups)
+    last = word_end & Mux(dut.to_weights, weights_end, groups_end & (item.words == 0))
+    ends = Mux(dut.to_weights, weights_end, packet_end)
+    follows(m, dut.word, Mux(word_end, Mux(ends, 0, dut.word + 1), dut.word), "words count")
+    next_group = Mux(group == item.groups, 0, group + 1)
+    follows(m, group, Mux(last, 0, Mux(word_end & ~dut.to_weights & packet_end, next_group, group)), "groups count")
+    follows(m, dut.to_weights, Mux(word_end, Mux(dut.to_weights, ~weights_end, groups_end & (item.words != 0)),
+                                   dut.to_weights), "weights come behind all packets")
+    check(m, dut.filled == last, "a row tile is filled with its last word")
+    odometer(m, last, (("row tiles", tiles, item.tiles),), never)
+    reach(m, {
+        "FillEngine.part": (part, dut.beats_per_word - 1), "FillEngine.turn": (turn, turns - 1),
+        "FillEngine.word": (dut.word, machine.weight_words - 1), "inward.words": (item.words, machine.weight_words),
+        "FillEngine.group": (group, geometry.lane_groups - 1), "inward.groups": (item.groups, geometry.lane_groups - 1),
+        "FillEngine.tiles": (tiles, largest(TILE_BITS)), "inward.tiles": (item.tiles, largest(TILE_BITS)),
+    })
+    return m
+
+
+def bank_walk(machine: Machine, per_step: int) -> Harness:
+    """A step moves on by `per_step` words, a word of every bank before the next address, and starts over at the end."""
+    m, geometry = after_reset(), Geometry(machine)
+    dut, columns, address = BankWalk(geometry, per_step), geometry.columns, geometry.address_bits
+    _component(m, dut, "first", "last")
+    m.d.comb += [dut.first.eq(constant(m, address, "at_first")), dut.last.eq(constant(m, address, "at_last"))]
+    offset, after, here = probe(m, "dut.offset", address), Signal(range(2 * columns)), Signal(address)
+    m.d.comb += [after.eq(dut.bank + per_step), here.eq(dut.first + offset)]
+    end = (here == dut.last) & (after >= columns)
+    check(m, dut.bank < columns, "the bank exists")
+    follows(m, dut.bank, Mux(dut.step, Mux(end, 0, after % columns), dut.bank), "banks follow one another")
+    follows(m, offset, Mux(dut.step, Mux(end, 0, offset + after // columns), offset), "addresses count")
+    check(m, dut.end == end, "the end is known")
+    for c in range(columns):
+        ahead = Signal(range(2 * columns), name=f"ahead_{c}")
+        m.d.comb += ahead.eq(Mux(dut.bank <= c, c - dut.bank, c + columns - dut.bank))
+        wraps = dut.bank > c
+        check(m, dut.select[c] == (dut.step & (ahead < per_step) & ~(wraps & (here == dut.last))),
+              f"bank {c} is touched by the words that exist")
+        check(m, ~dut.select[c] | (dut.address[c] == (here + wraps)[:address]), f"bank {c} is touched at the address")
+    reach(m, {"BankWalk.offset": (offset, largest(address)), "BankWalk.bank": (dut.bank, columns - 1),
+              "inward.last": (dut.last, largest(address)), "outward.last": (dut.last, largest(address))})
+    return m
+
+
+def store_beats(machine: Machine) -> Harness:
+    """A word's beats come lowest first, all of them; the last one of the last words, and no other, is marked."""
+    m, geometry = after_reset(), Geometry(machine)
+    dut, bits = StoreEngine(geometry), machine.stream_bits
+    _component(m, dut)
+    columns, lanes = geometry.columns, geometry.lanes
+    part, held, origin, ends = (probe(m, f"dut.{name}", bits_) for name, bits_ in (
+        ("part", range(dut.beats_per_word)), ("held", 1), ("origin", geometry.column_bits), ("ends", 1)))
+    assume(m, origin < columns)
+    moves = held & (~dut.valid | dut.ready)
+    odometer(m, moves, (("beats", part, dut.beats_per_word - 1),), Signal(name="never"))
+    words = Signal(dut.per_beat * lanes, name="sent")
+    with m.Switch(origin):
+        for first in range(columns):
+            with m.Case(first):
+                m.d.comb += words.eq(Cat(Mux(ends & (first + w >= columns), 0, dut.bank_data[(first + w) % columns])
+                                         for w in range(dut.per_beat)))
+    follows(m, dut.valid, moves | (dut.valid & ~dut.ready), "an offer follows a move, and stays")
+    follows(m, dut.data, Mux(moves, words.word_select(part, bits), dut.data), "beats come lowest first")
+    follows(m, dut.last, Mux(moves, ends & (part == dut.beats_per_word - 1), dut.last), "the last beat is marked")
+    check(m, dut.stored == (dut.valid & dut.ready & dut.last), "a Store has ended with its last beat")
+    reach(m, {"StoreEngine.part": (part, dut.beats_per_word - 1)})
+    return m
+
+
+def control(machine: Machine) -> Harness:
+    """Ended records, the record that is shown and the cycles of a run count; a record waits for those before it."""
+    m, geometry = after_reset(), Geometry(machine)
+    dut = Control(geometry)
+    _component(m, dut)
+    shown = probe(m, "dut.shown", (geometry.records - 1).bit_length())
+    reads, waiting = probe(m, "dut.table.ren", 1), probe(m, "dut.waiting", 1)
+    at = probe(m, "dut.table.raddr", (geometry.records - 1).bit_length())
+    ended = {}
+    for name, done in (("computes", dut.record_done), ("loads", dut.load_done), ("stores", dut.store_done)):
+        count = getattr(dut, name)
+        ended[name] = (count + done)[: len(count)]
+        follows(m, count, Mux(dut.prepare, 0, count + done), f"{name} count")
+    follows(m, shown, Mux(reads, at, shown), "the record that is shown is the one that was read")
+    check(m, ~reads | (at == Mux(dut.prepare, 0, (shown + 1)[: len(shown)])), "records are read in order")
+    follows(m, dut.cycle, Mux(dut.started, 0, dut.cycle + (probe(m, "dut.fsm_state", 2) == 3)), "cycles count")
+    free = dut.started | (dut.busy & (~dut.active | dut.record_done))
+    came = (ended["loads"] >= dut.head.after_loads) & (ended["stores"] >= dut.head.after_stores)
+    check(m, dut.begin == (waiting & ~dut.halt & free & came), "a record begins when all has ended that it waits for")
+    records = geometry.records
+    reach(m, {
+        "Control.shown": (shown, records - 1), "Control.cycle": (dut.cycle, largest(COUNTER_BITS)),
+        **{f"Control.{name}": (getattr(dut, name), records) for name in ("computes", "loads", "stores")},
+        "compute.after_loads": (dut.head.after_loads, records),
+        "compute.after_stores": (dut.head.after_stores, records),
+    })
+    return m
+
+
+def image_loader(machine: Machine) -> Harness:
+    """Beats of a word and words of a table follow one another, table after table, as many as the header says."""
+    m, geometry = after_reset(), Geometry(machine)
+    dut = ImageLoader(geometry)
+    _component(m, dut)
+    beats = {phase: -(-size // dut.width) for phase, size in dut.sizes.items()}
+    phase, part = probe(m, "dut._phase", range(len(Phase))), probe(m, "dut.part", range(max(beats.values()) + 1))
+    counts = {name: probe(m, f"dut.{name}_words", 16) for name in TABLES}
+    beat, last_part = dut.active & dut.valid, Signal.like(part, name="last_part")
+    in_table = {name: phase == Phase[name.upper()] for name in TABLES}
+    for kind, count in beats.items():
+        with m.If(phase == kind):
+            m.d.comb += last_part.eq(count - 1)
+    assume(m, phase <= max(Phase))
+    word_end = beat & (part == last_part)
+    follows(m, part, Mux(~dut.active | word_end, 0, part + beat), "beats of a word count")
+    count = Mux(in_table["compute"], counts["compute"], Mux(in_table["inward"], counts["inward"], counts["outward"]))
+    tabled, table_ends = Cat(in_table.values()).any(), dut.index + 1 == count
+    starts = (phase == Phase.HEADER) & word_end
+    follows(m, dut.index, Mux(starts | (tabled & word_end & table_ends), 0, dut.index + (tabled & word_end)),
+            "words of a table count")
+    follows(m, phase, Mux(dut.failed, Phase.IDLE, Mux(
+        (phase == Phase.IDLE) & dut.begin, Phase.HEADER, Mux((phase == Phase.CHECKSUM) & word_end, Phase.IDLE, phase + (
+            starts | (tabled & word_end & table_ends))))), "tables follow one another")
+    header = HEADER(dut.word[: HEADER.size])
+    for table in tables(geometry):
+        name = table.name
+        check(m, getattr(dut, f"write_{name}") == (in_table[name] & word_end), f"a word of '{name}' is written whole")
+        check(m, ~starts | dut.failed | (header[name] != 0) & (header[name] <= table.depth), f"{name}: words fit")
+        follows(m, counts[name], Mux(starts, header[name], counts[name]), f"{name}: as many words as the header says")
+    check(m, ~dut.done | ((phase == Phase.CHECKSUM) & word_end & dut.last), "an image ends with its checksum")
+    reach(m, {
+        "ImageLoader.part": (part, beats[Phase.COMPUTE] - 1), "ImageLoader.index": (dut.index, geometry.records - 1),
+        "ImageLoader.compute_words": (counts["compute"], geometry.records),
+        "ImageLoader.inward_words": (counts["inward"], geometry.inward_entries),
+        "ImageLoader.outward_words": (counts["outward"], geometry.outward_entries),
+        "ImageLoader._phase": (phase, Phase.COMPUTE),
+    })
+    return m
+
+
+def counters(machine: Machine) -> Harness:
+    """While a program runs every counter grows by what its name says, to its full width; a start clears all."""
+    m, geometry = after_reset(), Geometry(machine)
+    dut = Counters(geometry)
+    _component(m, dut)
+    waits = {name: probe(m, f"dut.waits_for_{name}", 1) for name in ("accumulator", "weights")}
+    for name, wait in waits.items():
+        follows(m, wait, getattr(dut, f"wait_{name}"), f"a wait for {name} is seen a cycle later")
+    counts, grown = {}, _increments(dut, geometry, waits)
+    for name in COUNTERS:
+        counts[name] = probe(m, f"dut.{name}_count", COUNTER_BITS)
+        follows(m, counts[name], Mux(dut.clear, 0, counts[name] + Mux(dut.enable, grown[name], 0)), f"{name} counts")
+        check(m, (dut.number != COUNTERS.index(name)) | (dut.value == counts[name]), f"{name} is shown")
+    reach(m, {f"Counters.{name}": (count, largest(COUNTER_BITS)) for name, count in counts.items()})
+    return m
+
+
+def _ones(bits: Value) -> Value:
+    return sum(bits[i] for i in range(len(bits)))
+
+
+def _increments(dut: Counters, geometry: Geometry, waits: dict[str, Value]) -> dict[str, Value]:
+    """What each counter counts in a cycle."""
+    def elements(pair: Value) -> Value:
+        return sum(Mux(pair.valid & column, _ones(Cat(pair.rows, pair.reference)), 0) for column in pair.step.columns)
+
+    def crossed(rows: Value, columns: Value) -> Value:
+        return sum(Mux(column, _ones(rows), 0) for column in columns)
+
+    select, added, wide = dut.select, elements(dut.add), Mux(dut.accumulate.last, elements(dut.accumulate), 0)
+    drained = crossed(Cat(dut.drain, dut.drain_reference), dut.drain_columns)
+    words = Mux(select.valid, _ones(Cat(select.rows, select.reference)) + _ones(select.step.columns), 0)
+    lane_bits = geometry.depthwise_lanes * (
+        _ones(dut.lanes_added) + Mux(dut.lanes_active, 2 * geometry.product_bits, 0))
+    return {
+        "pairs": select.valid | dut.lanes_active, "wait_accumulator": waits["accumulator"],
+        "wait_weights": waits["weights"], "wait_transfers": ~dut.active, "starved": dut.in_ready & ~dut.in_valid,
+        "blocked": dut.out_valid & ~dut.out_ready, "pair_elements": elements(select), "narrow_adds": added,
+        "lane_steps": _ones(dut.lanes_added), "wide_adds": wide, "acc_writes": wide,
+        "acc_reads": Mux(dut.add.last & ~dut.add.step.fresh, added, 0) + drained,
+        "requant_terms": crossed(dut.execute, dut.execute_columns),
+        "act_reads": _ones(Cat(dut.operand_read, dut.residual_read, dut.store_read)),
+        "act_writes": _ones(Cat(dut.write, dut.load_write)), "weight_reads": _ones(dut.weight_read),
+        "weight_writes": _ones(dut.weight_write),
+        "operand_bits": (words + _ones(dut.w_operands)) * geometry.lanes
+        + (_ones(dut.a_operands) << dut.segment_log2) + lane_bits,
+        "stream_in_beats": dut.in_valid & dut.in_ready, "stream_out_beats": dut.out_valid & dut.out_ready,
+    }
+
+
+def watchdog() -> Harness:
+    """So many cycles in a row are counted as the 32 bits of the limit can say, and no other."""
+    m = after_reset()
+    dut = Watchdog()
+    _component(m, dut)
+    quiet = probe(m, "dut.quiet", 32)
+    follows(m, quiet, Mux(dut.enable & ~dut.moved, quiet + 1, 0), "quiet cycles count")
+    check(m, dut.expired == (dut.enable & (dut.limit != 0) & (dut.limit <= quiet)), "the limit counts")
+    reach(m, {"Watchdog.quiet": (quiet, largest(32)), "TIMEOUT.cycles": (dut.limit, largest(32))})
+    return m
+
+
+def weights(machine: Machine) -> Harness:
+    """Weight words are read one behind another from the first of their slot on, and written where they were sent."""
+    m, geometry = after_reset(), Geometry(machine)
+    dut, words = WeightStore(geometry), machine.weight_words
+    _component(m, dut)
+    address, slot = probe(m, "dut.address", geometry.weight_address_bits), probe(m, "dut.slot", 1)
+    follows(m, address, Mux(dut.read, Mux(dut.first, 0, address + 1), address), "words follow one another")
+    follows(m, slot, Mux(dut.read, dut.slot, slot), "the slot is that of the read")
+    assume(m, (address < words) & (dut.write_address < words))
+    bits = (2 * words - 1).bit_length()
+    for r in range(geometry.rows):
+        read, write = (probe(m, f"dut.bank_{r}.{port}addr", bits) for port in "rw")
+        check(m, (read == address + Mux(slot, words, 0)) & (write == dut.write_address + Mux(dut.write_slot, words, 0)),
+              f"row {r}: slot 1 lies behind slot 0")
+    reach(m, {"WeightStore.address": (address, words - 1)})
+    return m
+
+
+def packer(machine: Machine) -> Harness:
+    """Planes of a pixel are written lowest first, each at its own address, up to the output's last one."""
+    m, geometry = after_reset(), Geometry(machine)
+    dut = Packer(geometry)
+    _component(m, dut, "descriptor")
+    d = dut.descriptor
+    m.d.comb += d.eq(constant(m, geometry.descriptor, "fields"))
+    plane, active = probe(m, "dut.plane", 6), probe(m, "dut.active", 1)
+    start, at = probe(m, "dut.waiting", 3)[-1], probe(m, "dut.walk.address", geometry.address_bits)
+    last = active & (plane == d.bits_out)
+    follows(m, plane, Mux(active & ~last, plane + 1, 0), "planes count")
+    follows(m, active, start | (active & ~last), "a pixel is written to its last plane")
+    check(m, dut.address == (at + plane)[: geometry.address_bits], "a plane has its address")
+    check(m, dut.write == Mux(active, probe(m, "dut.walk.columns", geometry.columns), 0), "columns have the pixel")
+    reach(m, {"Packer.plane": (plane, machine.acc_bits - 1), "compute.bits_out": (d.bits_out, machine.acc_bits - 1)})
+    return m
+
+
+def residual(machine: Machine) -> Harness:
+    """Planes of a residual are read lowest first, up to its last one, each at its own address."""
+    m, geometry = after_reset(), Geometry(machine)
+    dut = ResidualReader(geometry)
+    _component(m, dut, "descriptor")
+    d = dut.descriptor
+    m.d.comb += d.eq(constant(m, geometry.descriptor, "fields"))
+    plane, fetch = probe(m, "dut.plane", 3), probe(m, "dut.fetch", 1)
+    at, columns = probe(m, "dut.walk.address", geometry.address_bits), probe(m, "dut.walk.columns", geometry.columns)
+    done = fetch & (plane == d.residual_bits)
+    follows(m, plane, Mux(fetch & ~done, plane + 1, 0), "planes count")
+    follows(m, dut.bank_address, Mux(fetch, at + plane, dut.bank_address), "a plane has its address")
+    follows(m, dut.bank_read, Mux(fetch, columns, 0), "columns have the pixel")
+    reach(m, {"ResidualReader.plane": (plane, PLANES - 1), "compute.residual_bits": (d.residual_bits, PLANES - 1)})
+    return m
+
+
+def lane_groups(machine: Machine) -> Harness:
+    """After a step's last operand its sums move group after group, each to an accumulator of its own."""
+    m, geometry = after_reset(), Geometry(machine)
+    dut = LaneEngine(geometry)
+    _component(m, dut, "descriptor")
+    d = dut.descriptor
+    m.d.comb += d.eq(constant(m, geometry.descriptor, "fields"))
+    group, moving, start = (probe(m, f"dut.{name}", bits) for name, bits in (
+        ("group", max(1, geometry.lane_group_bits)), ("moving", 1), (f"launch_{STEP_STAGES - 1}", 1)))
+    last = group == d.groups
+    follows(m, group, Mux(start, 0, group + moving), "groups count")
+    follows(m, moving, start | (moving & ~last), "a step moves to its last group")
+    out, bits = dut.accumulate, geometry.lane_group_bits
+    check(m, (out.valid == moving) & (out.step.address[:bits] == group[:bits]), "a group has its accumulator")
+    check(m, dut.tile_ready == (moving & last & out.step.ends_tile), "a tile is ready with its last group")
+    reach(m, {"LaneEngine.group": (group, geometry.lane_groups - 1)})
+    return m
