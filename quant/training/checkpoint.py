@@ -1,7 +1,8 @@
 """Training that was stopped goes on where it was: everything it depends on, in one file.
 
 A checkpoint is a safetensors file with the model, the optimizer's momenta and the state of the random numbers, written
-whole after an epoch or not at all. It carries a description of the run, so that no other run goes on from it.
+whole after an epoch or not at all, under a checksum. It carries a description of the run, so that no other run goes on
+from it.
 """
 
 from __future__ import annotations
@@ -14,24 +15,25 @@ from typing import Any
 from zlib import crc32
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from quant.data.images import Images
 from quant.training.recipe import Recipe
-from sim.atomic import atomic_write
+from quant.training.stored import CHECKSUM, check_tensors, most_bytes, read_tensors, write_tensors
+from sim.bounds import shown, shown_path
 from sim.errors import InputError
 
 __all__ = ["describe_run", "load_checkpoint", "load_weights", "save_checkpoint", "save_weights"]
 
-NAMED = 3
-"""Names that a message lists."""
+VERSION = "1"
+FIELDS = ("run", "epoch", "hook")
+"""Of the metadata, as JSON."""
+AGAIN = "remove it to train from the start"
 
 
 def save_weights(model: nn.Module, path: str | Path, metadata: Mapping[str, str] | None = None) -> None:
-    """Write all parameters and buffers of `model`, whole or not at all."""
-    _write({name: value for name, value in model.state_dict().items()}, dict(metadata or {}), Path(path))
+    """Write all parameters and buffers of `model`, whole or not at all, under a checksum."""
+    write_tensors(Path(path), model.state_dict(), metadata or {})
 
 
 def load_weights(model: nn.Module, path: str | Path) -> None:
@@ -40,24 +42,12 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
     Raises
     ------
     InputError
-        If the file is missing or none, or keys or shapes are not those of the model; the message names the first ones.
+        If the file is missing, none or damaged, or keys, shapes or types are not those of the model; the message names
+        the first ones.
     """
-    path = Path(path)
-    if path.suffix in (".pt", ".pth", ".bin"):
-        raise InputError(f"{path} may hold a pickle, which can run any code: convert it where you trust it, by "
-                         "safetensors.torch.save_file(torch.load(file, weights_only=True), 'model.safetensors')")
-    stored, _ = _read(path)
     expected = model.state_dict()
-    missing, surplus = sorted(expected.keys() - stored.keys()), sorted(stored.keys() - expected.keys())
-    for what, names in (("misses", missing), ("has a surplus", surplus)):
-        if names:
-            more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-            raise InputError(f"{path} {what} {', '.join(names[:NAMED])}{more}")
-    for name, value in expected.items():
-        if stored[name].shape != value.shape:
-            raise InputError(f"{path}: '{name}' must have shape {tuple(value.shape)}, not {tuple(stored[name].shape)}")
-        if stored[name].is_floating_point() and not bool(torch.isfinite(stored[name]).all()):
-            raise InputError(f"{path}: '{name}' must be finite")
+    stored, _ = read_tensors(Path(path), "weights", most_bytes(expected))
+    check_tensors(f"weights '{shown_path(path)}'", stored, expected)
     model.load_state_dict(stored)
 
 
@@ -92,12 +82,22 @@ def save_checkpoint(path: Path, run: Mapping[str, Any], epoch: int, model: nn.Mo
                 for index, parameter in enumerate(_parameters(optimizer))
                 if optimizer.state.get(parameter, {}).get("momentum_buffer") is not None}
     tensors |= {f"generator.{name}": state for name, state in generators.items()}
-    _write(tensors, {"run": json.dumps(run), "epoch": json.dumps(epoch), "hook": json.dumps(hook)}, path)
+    fields = zip(FIELDS, map(json.dumps, (run, epoch, hook)), strict=True)
+    write_tensors(path, tensors, {"version": VERSION, **dict(fields)})
 
 
-def load_checkpoint(path: Path, run: Mapping[str, Any], model: nn.Module, optimizer: torch.optim.Optimizer
-                    ) -> tuple[int, dict[str, Tensor], dict[str, Any] | None]:
-    """Put a run back to where its checkpoint is.
+def load_checkpoint(path: Path, run: Mapping[str, Any], model: nn.Module, optimizer: torch.optim.Optimizer,
+                    generators: Mapping[str, Tensor]) -> tuple[int, dict[str, Tensor], dict[str, Any] | None]:
+    """Put a run back to where its checkpoint is; nothing is changed before all of the file is checked.
+
+    Parameters
+    ----------
+    path : Path
+    run : mapping
+        From `describe_run`.
+    model, optimizer
+    generators : mapping of str to uint8 Tensor
+        States of random numbers as they would be stored.
 
     Returns
     -------
@@ -109,22 +109,61 @@ def load_checkpoint(path: Path, run: Mapping[str, Any], model: nn.Module, optimi
     Raises
     ------
     InputError
-        If the file is damaged or of another run; the message names what differs.
+        If the file is damaged, of another version or of another run; the message names what differs.
     """
-    stored, metadata = _read(path)
-    if not {"run", "epoch", "hook"} <= metadata.keys():
-        raise InputError(f"{path} is no checkpoint of a training")
-    found = json.loads(metadata["run"])
-    for name, value in run.items():
-        if found.get(name) != value:
-            raise InputError(f"{path} is of another run: its {name} is {found.get(name)}, not {value}; "
-                             "give another place or remove it")
-    model.load_state_dict(_part(stored, "model."))
+    state, parameters = model.state_dict(), _parameters(optimizer)
+    momenta = {str(index): parameter.detach() for index, parameter in enumerate(parameters)}
+    limit = sum(map(most_bytes, (state, momenta, generators)))
+    stored, metadata = read_tensors(path, "checkpoint", limit)
+    where = f"checkpoint '{shown_path(path)}'"
+    epoch, hook = _checked(where, metadata, run)
+    parts = {name: _part(stored, f"{name}.") for name in ("model", "momentum", "generator")}
+    if sum(map(len, parts.values())) != len(stored):
+        raise InputError(f"{where} holds tensors of no kind; {AGAIN}")
+    check_tensors(where, parts["model"], state)
+    check_tensors(where, parts["momentum"], {index: momenta[index] for index in parts["momentum"] if index in momenta})
+    check_tensors(where, parts["generator"], generators)
+    _check_generators(where, parts["generator"])
+    model.load_state_dict(parts["model"])
     device = next(model.parameters()).device
-    parameters = _parameters(optimizer)
-    for index, momentum in _part(stored, "momentum.").items():
+    for index, momentum in parts["momentum"].items():
         optimizer.state[parameters[int(index)]]["momentum_buffer"] = momentum.to(device)
-    return int(json.loads(metadata["epoch"])), _part(stored, "generator."), json.loads(metadata["hook"])
+    return epoch, parts["generator"], hook
+
+
+def _checked(where: str, metadata: Mapping[str, str], run: Mapping[str, Any]) -> tuple[int, dict[str, Any] | None]:
+    """The number of epochs and the state of the hook, if the metadata is that of a checkpoint of this run."""
+    if not {*FIELDS} <= metadata.keys():
+        raise InputError(f"{where} is no checkpoint of a training")
+    if CHECKSUM not in metadata:
+        raise InputError(f"{where} is of an older version, without a checksum that would tell damage; {AGAIN}")
+    if metadata.get("version") != VERSION:
+        raise InputError(f"{where} is of version {shown(metadata.get('version'))}, not {VERSION}; {AGAIN}")
+    try:
+        found, epoch, hook = (json.loads(metadata[field]) for field in FIELDS)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where}: its metadata is no JSON ({shown(error)})") from None
+    if not isinstance(found, dict):
+        raise InputError(f"{where}: its run must be a mapping, not {shown(found)}")
+    for name, value in run.items():
+        if type(found.get(name)) is not type(value) or found[name] != value:
+            raise InputError(f"{where} is of another run: its {name} is {shown(found.get(name))}, not {shown(value)}; "
+                             "give another place or remove it")
+    if type(epoch) is not int or not 0 <= epoch <= run["epochs"]:
+        raise InputError(f"{where}: its epoch must be in 0..{run['epochs']}, not {shown(epoch)}")
+    if not isinstance(hook, dict | None):
+        raise InputError(f"{where}: the state of its hook must be a mapping or none, not {shown(hook)}")
+    return epoch, hook
+
+
+def _check_generators(where: str, states: Mapping[str, Tensor]) -> None:
+    """Refuse states that no generator takes."""
+    for name, state in states.items():
+        try:
+            if name != "cuda":
+                torch.Generator().set_state(state)
+        except RuntimeError:
+            raise InputError(f"{where}: 'generator.{name}' is no state of a generator of random numbers") from None
 
 
 def _parameters(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
@@ -133,19 +172,3 @@ def _parameters(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
 
 def _part(stored: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in stored.items() if name.startswith(prefix)}
-
-
-def _write(tensors: Mapping[str, Tensor], metadata: dict[str, str], path: Path) -> None:
-    content = save({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, metadata)
-    with atomic_write(path) as stream:
-        stream.write(content)
-
-
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
-    except FileNotFoundError:
-        raise InputError(f"no file {path}") from None
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"cannot read {path}: {error}") from error

@@ -17,6 +17,7 @@ from quant.quantizers.base import Quantizer
 from quant.training.checkpoint import describe_run, load_checkpoint, save_checkpoint
 from quant.training.distributed import check_share, is_first, share, spread
 from quant.training.recipe import Recipe
+from sim.bounds import shown, shown_path
 from sim.errors import InputError
 
 __all__ = ["Progress", "Resumable", "StepHook", "train"]
@@ -175,15 +176,29 @@ class _Training:
         return states | ({"cuda": torch.cuda.get_rng_state(self.device)} if self.device.type == "cuda" else {})
 
     def _resume(self, checkpoint: Path, described: dict[str, Any]) -> int:
-        epoch, generators, hook = load_checkpoint(checkpoint, described, self.model, self.optimizer)
+        epoch, generators, hook = load_checkpoint(checkpoint, described, self.model, self.optimizer,
+                                                 self._generators())
         self.generator.set_state(generators["order"])
         torch.set_rng_state(generators["cpu"])
         if self.device.type == "cuda":
             torch.cuda.set_rng_state(generators["cuda"], self.device)
-        if self.resumable is not None and hook is not None:
-            self.resumable.restore(hook)
+        self._restore(f"checkpoint '{shown_path(checkpoint)}'", hook)
         self.steps = epoch * (self.total // self.recipe.epochs)
         return epoch
+
+    def _restore(self, where: str, hook: dict[str, Any] | None) -> None:
+        """Give what is called after each step its state back; `where` begins errors."""
+        if (self.resumable is None) != (hook is None):
+            which = "without a state of" if hook is None else "with a state of"
+            raise InputError(f"{where} is of another run, {which} what is called after each step; give another place "
+                             "or remove it")
+        if self.resumable is None or hook is None:
+            return
+        try:
+            self.resumable.restore(hook)
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(f"{where}: the state of what is called after each step is not understood "
+                             f"({shown(error)})") from None
 
 
 def _groups(model: nn.Module, quantizers: list[Quantizer], recipe: Recipe) -> list[dict[str, Any]]:
