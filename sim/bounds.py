@@ -22,6 +22,8 @@ SHOWN_LETTERS = 200
 SHOWN_PATH_LETTERS = 1000
 SHOWN_ITEMS = 8
 SHOWN_BITS = 128
+NESTED: dict[type, str] = {list: "[...]", tuple: "(...)"}
+"""Instead of what lies in what is listed: it may lie as deep as a file is long."""
 
 
 def printable(text: str) -> str:
@@ -40,9 +42,11 @@ def shown(value: object) -> str:
 
     >>> shown("a\x1b[2J\n"), shown(3), shown(10**5000), shown((1, 2))
     ('a\\x1b[2J\\n', '3', 'a number of 16610 bits', '(1, 2)')
-    >>> shown([0] * 100)
-    '[0, 0, 0, 0, 0, 0, 0, 0, ... (100 in all)]'
+    >>> shown([0] * 100), shown([[1], 2]), shown({"a": 1})
+    ('[0, 0, 0, 0, 0, 0, 0, 0, ... (100 in all)]', '[[...], 2]', '{...}')
     """
+    if isinstance(value, dict):
+        return "{...}"
     if isinstance(value, tuple):
         return f"({listed(value)}{',' * (len(value) == 1)})"
     if isinstance(value, list):
@@ -60,7 +64,7 @@ def listed(items: Collection[object]) -> str:
     >>> listed(["a", "b"]), listed(range(100))
     ('a, b', '0, 1, 2, 3, 4, 5, 6, 7, ... (100 in all)')
     """
-    texts = [shown(item) for item in islice(items, SHOWN_ITEMS)]
+    texts = [NESTED.get(type(item)) or shown(item) for item in islice(items, SHOWN_ITEMS)]
     if len(items) > SHOWN_ITEMS:
         texts.append(f"... ({len(items)} in all)")
     return ", ".join(texts)

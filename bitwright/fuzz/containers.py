@@ -10,13 +10,16 @@ from typing import Any
 
 from bitwright.fuzz.mutations import changed_bytes, changed_tree
 
-__all__ = ["Parts", "changed_parts", "packed", "program_digest", "unpacked"]
+__all__ = ["Parts", "changed_parts", "packed", "program_digest", "tensors_digest", "unpacked"]
 
 Parts = tuple[dict[str, Any], dict[str, bytes]]
 """Header of a safetensors file, `__metadata__` included and offsets left out, and the bytes of every tensor."""
 SIZES = {"I8": 1, "U8": 1, "I64": 8, "F32": 4, "BF16": 2}
 NUMBERS = (0, 1, 2, 3, 5, 0x7F, 0x80, 0xFF, -1, -2, -128, 2**31, -2**31, 2**63, 2**63 - 1, 0x7F800000, 0x7FC00000)
 """Ends of ranges, and an infinity and a nan of float32."""
+TORCH = {"I8": "int8", "U8": "uint8", "I64": "int64", "F32": "float32", "F64": "float64", "BF16": "bfloat16",
+         "F16": "float16", "BOOL": "bool"}
+"""What torch calls types."""
 TYPES = ("I8", "I64", "U8", "F32", "F16", "BF16", "BOOL", "F64", "I4", "x")
 
 
@@ -57,6 +60,17 @@ def program_digest(graph: str, parts: Parts) -> str:
     digest = hashlib.sha256(graph.encode("utf-8", "surrogatepass"))
     for name in sorted(parts[1]):
         digest.update(f"{name}{_shape(_entry(parts[0], name).get('shape'))}".encode() + parts[1][name])
+    return digest.hexdigest()
+
+
+def tensors_digest(parts: Parts) -> str:
+    """The sha256 that weights and checkpoints must carry."""
+    texts = [(name, text) for name, text in parts[0]["__metadata__"].items() if name != "sha256"]
+    digest = hashlib.sha256(json.dumps(sorted(texts)).encode())
+    for name in sorted(parts[1]):
+        entry = _entry(parts[0], name)
+        dtype = f"torch.{TORCH.get(entry['dtype'])}"
+        digest.update(json.dumps([name, dtype, entry["shape"]]).encode() + parts[1][name])
     return digest.hexdigest()
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import nn
 
 from bitwright.budgets import load_losses, parse_budgets
-from bitwright.fuzz.containers import Parts, changed_parts, packed, unpacked
+from bitwright.fuzz.containers import Parts, changed_parts, packed, tensors_digest, unpacked
 from bitwright.fuzz.mutations import EXTREMES, NAMES, changed_bytes, changed_text, changed_tree
 from bitwright.fuzz.target import Target
 from bitwright.inputs import load_codes
@@ -54,7 +54,7 @@ class Weights(Target):
     def make(self, random: Random) -> bytes:
         if random.random() < 0.2:
             return changed_bytes(random, self._corpus)
-        return changed_parts(random, unpacked(self._corpus), lambda parts: None)
+        return changed_parts(random, unpacked(self._corpus), _sealed)
 
     def read(self, path: Path) -> None:
         load_weights(self._model, path)
@@ -64,6 +64,7 @@ class Checkpoints(Target):
     """Checkpoints of a training after one epoch."""
 
     name = "checkpoint"
+
     def prepare(self, folder: Path) -> None:
         torch.manual_seed(0)
         self._model, self._run = Network(), {"epochs": 3, "rate": 0.1, "images": 8, "labels": 1, "model": 2, "start": 3}
@@ -71,8 +72,8 @@ class Checkpoints(Target):
         for parameter in self._model.parameters():
             parameter.grad = torch.ones_like(parameter)
         self._optimizer.step()
-        generators = {"order": torch.Generator().get_state(), "cpu": torch.get_rng_state()}
-        save_checkpoint(folder / "seed", self._run, 1, self._model, self._optimizer, generators, {"bits": [4, 4]})
+        self._generators = {"order": torch.Generator().get_state(), "cpu": torch.get_rng_state()}
+        save_checkpoint(folder / "seed", self._run, 1, self._model, self._optimizer, self._generators, {"bits": [4, 4]})
         self._corpus = (folder / "seed").read_bytes()
 
     def make(self, random: Random) -> bytes:
@@ -80,18 +81,18 @@ class Checkpoints(Target):
         if random.random() < 0.1:
             return changed_bytes(random, self._corpus)
         if random.random() < 0.5:
-            return changed_parts(random, parts, _sealed_checkpoint)
+            return changed_parts(random, parts, _sealed)
         metadata = parts[0]["__metadata__"]
-        field = random.choice(("run", "epoch", "hook"))
+        field = random.choice(("run", "epoch", "hook", "version"))
         if random.random() < 0.7:
             metadata[field] = json.dumps(changed_tree(random, [json.loads(metadata[field])])[:1][0:1] or [None])[1:-1]
         else:
             metadata[field] = changed_text(random, metadata[field])
-        _sealed_checkpoint(parts)
+        _sealed(parts)
         return packed(parts)
 
     def read(self, path: Path) -> None:
-        _, generators, _ = load_checkpoint(path, self._run, self._model, self._optimizer)
+        _, generators, _ = load_checkpoint(path, self._run, self._model, self._optimizer, self._generators)
         torch.Generator().set_state(generators["order"])
         torch.Generator().set_state(generators["cpu"])
 
@@ -214,9 +215,9 @@ def _as_text(value: object) -> str:
     return str(value)
 
 
-def _sealed_checkpoint(parts: Parts) -> None:
-    """The checksum that a checkpoint must carry."""
-    del parts
+def _sealed(parts: Parts) -> None:
+    """Give a file of tensors the checksum that it must carry."""
+    parts[0]["__metadata__"]["sha256"] = tensors_digest(parts)
 
 
 def _npy(array: np.ndarray) -> bytes:

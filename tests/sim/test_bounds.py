@@ -65,3 +65,12 @@ def test_a_range_includes_its_ends_and_shows_what_came(value: int, text: str) ->
         check_range(inside, 6, 8, "x")
     with pytest.raises(InputError, match=f"^x must be in 6..8, not {text}$"):
         check_range(value, 6, 8, "x")
+
+
+@pytest.mark.parametrize("kind", [list, tuple, dict])
+def test_what_is_nested_is_not_followed(kind: type) -> None:
+    """However deep a value is, showing it takes no stack, and no text that grows with its depth."""
+    value: object = 1
+    for _ in range(100_000):
+        value = {"a": value} if kind is dict else kind([value] * 8)
+    assert len(shown(value)) < 100
