@@ -45,8 +45,8 @@ def cache_directory(part: str) -> Path:
         return _usable(_home() / "bitwright", part)
     except (OSError, RuntimeError) as error:
         reason = _reason(error)
-    place = Path(tempfile.gettempdir()).absolute() / f"bitwright-{os.geteuid()}"
     try:
+        place = Path(tempfile.gettempdir()).absolute() / f"bitwright-{os.geteuid()}"
         folder = _usable(place, part)
     except OSError as error:
         raise InputError(f"no folder for a cache: {reason}; {_reason(error)}") from None

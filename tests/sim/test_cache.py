@@ -61,6 +61,31 @@ def test_a_relative_cache_is_none(monkeypatch, tmp_path, home):
         assert cache_directory("rtl").is_relative_to(tmp_path / "tmp")
 
 
+def test_a_user_without_a_home_has_a_cache(monkeypatch, tmp_path):
+    """Containers run as users that no list of users holds."""
+    def unknown(user):
+        raise KeyError(user)
+
+    for variable in ("XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+    with pytest.warns(RuntimeWarning, match=r": Could not determine home directory\.$"):
+        assert cache_directory("rtl") == tmp_path / f"bitwright-{os.geteuid()}" / "rtl"
+
+
+def test_without_any_temporary_folder_there_is_no_cache(monkeypatch, tmp_path):
+    """A system on which nothing can be written says so in one sentence."""
+    def nowhere():
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    monkeypatch.setattr("tempfile.gettempdir", nowhere)
+    with pytest.raises(InputError, match=r"^no folder for a cache: .*Not a directory; .*No usable temporary directory"):
+        cache_directory("rtl")
+
+
 @pytest.mark.parametrize("part", ["", "bitwright", "bitwright/rtl", "bitwright/rtl/icarus"])
 def test_a_cache_that_others_can_write_is_not_taken(monkeypatch, tmp_path, part):
     """Not one of its folders, from the first on."""
