@@ -137,7 +137,10 @@ def _changes(layer: QuantConv2d | QuantLinear, by: int) -> list[float]:
     quantizer = layer.weight_quantizer
     step = quantizer.scale[:, None] * 2.0**by
     moved = round_half_up(weight / step).clamp(quantizer.format.low, quantizer.format.high) * step
-    return ((moved - weight).square().sum(1) / weight.square().sum(1).clamp(min=1e-30)).tolist()
+    largest = weight.abs().amax(1, keepdim=True)
+    unit = torch.where(largest > 0, largest, 1.0)
+    share = ((moved - weight) / unit).square().sum(1) / (weight / unit).square().sum(1)
+    return share.nan_to_num(nan=0.0).tolist()
 
 
 def _apply(quantized: fx.GraphModule, name: str, channel: int | None, by: int) -> Callable[[], None]:

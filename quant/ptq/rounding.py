@@ -52,7 +52,7 @@ class SoftRounding(nn.Module):
     @property
     def scale(self) -> Tensor:
         """Steps, shaped to multiply the weights."""
-        steps = self.quantizer.scale if self.lift is None else torch.exp2(self.lower + rectified(self.lift))
+        steps = self.quantizer.scale if self.lift is None else torch.ldexp(torch.exp2(rectified(self.lift)), self.lower)
         return along_channels(steps, self.weight)
 
     @property
@@ -103,6 +103,5 @@ def _logit(share: Tensor) -> Tensor:
 
 def _between(quantizer: PowerOfTwoWeight, weight: Tensor) -> tuple[Tensor, Tensor]:
     """The exponents below the best real steps, and how far above them these are, 0..1, per channel."""
-    best = torch.log2(quantizer.real_steps(weight))
-    lower = torch.floor(best)
-    return lower.to(torch.int64), best - lower
+    mantissa, exponent = torch.frexp(quantizer.real_steps(weight))
+    return exponent.to(torch.int64) - 1, torch.log2(mantissa) + 1.0

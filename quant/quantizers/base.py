@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from sim.errors import InputError
 from sim.formats import Format
 
-__all__ = ["ActivationQuantizer", "Quantizer", "round_half_up", "sample_of", "scale_gradient"]
+__all__ = ["ActivationQuantizer", "Quantizer", "round_half_up", "sample_of", "scale_gradient", "widened"]
 
 BITS = range(2, 9)
 """Widths that can be chosen [bits]: below 2 a signed code has no positive value, above 8 no engine reads it."""
@@ -62,13 +62,18 @@ def scale_gradient(x: Tensor, factor: float) -> Tensor:
     return cast(Tensor, _ScaleGradient.apply(x, factor))
 
 
+def widened(x: Tensor) -> Tensor:
+    """`x`, halves in single precision, in which codes and steps are computed."""
+    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+
+
 def sample_of(x: Tensor) -> Tensor:
     """At most `SAMPLE_SIZE` elements of `x`, evenly spread, detached and flat: what activation fits look at.
 
     The distance between them has no divisor in common with the number of elements, so that they fall on all channels
     and pixels alike.
     """
-    flat = x.detach().flatten()
+    flat = widened(x.detach()).flatten()
     count = flat.numel()
     distance = max(-(-count // SAMPLE_SIZE), 1)
     while gcd(distance, count) > 1 and distance < count:
@@ -140,7 +145,7 @@ class Quantizer(nn.Module, ABC):
 
     def forward(self, x: Tensor) -> Tensor:
         """Values of the codes of `x`, same shape; halves are widened first, since they would round twice."""
-        return self._value(x.float() if x.dtype in (torch.bfloat16, torch.float16) else x)
+        return self._value(widened(x))
 
     def _value(self, x: Tensor) -> Tensor:
         return self._round(x) * along_channels(self.scale, x)
@@ -154,7 +159,7 @@ class Quantizer(nn.Module, ABC):
             If `x` holds NaN, which no code stands for; infinity is clamped.
         """
         with torch.no_grad():
-            rounded = self._round(x)
+            rounded = self._round(widened(x))
         if bool(rounded.isnan().any()):
             raise InputError("NaN has no code")
         return rounded.to(torch.int64)

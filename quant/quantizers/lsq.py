@@ -13,12 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from quant.quantizers.base import ActivationQuantizer, Quantizer, round_half_up, sample_of, scale_gradient
-from quant.quantizers.steps import Fit, best_steps, fitted_steps
+from quant.quantizers.steps import SMALLEST_STEP, Fit, best_steps, fitted_steps
 from sim.formats import Format
 
 __all__ = ["LSQActivation", "LSQWeight"]
 
-MIN_STEP = 1e-6
 MOST_CHANGE = 1.25
 """Factor by which a step may change between two calls of `project`: at large learning rates the step of a wide tensor,
 which is small, would be thrown to 0 by one batch, and from there to infinity by the next."""
@@ -40,8 +39,8 @@ class _LearntStep(Quantizer):
     def __init__(self, bits: int, *, signed: bool, fit: Fit = "error") -> None:
         super().__init__(bits, signed=signed)
         self.fit = fit
-        self.step = nn.Parameter(torch.ones(()))
-        self.register_buffer("_last", torch.ones(()))
+        self.step = nn.Parameter(torch.ones((), dtype=torch.float32))
+        self.register_buffer("_last", torch.ones((), dtype=torch.float32))
 
     @property
     def scale(self) -> Tensor:
@@ -59,7 +58,7 @@ class _LearntStep(Quantizer):
 
     def project(self) -> None:
         with torch.no_grad():
-            self.step.clamp_(self._last / MOST_CHANGE, self._last * MOST_CHANGE).clamp_(min=MIN_STEP)
+            self.step.clamp_(self._last / MOST_CHANGE, self._last * MOST_CHANGE).clamp_(min=SMALLEST_STEP)
             self._last.copy_(self.step)
 
     def _value(self, x: Tensor) -> Tensor:

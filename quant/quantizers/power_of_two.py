@@ -7,13 +7,14 @@ for Power-of-Two Low-bit Post-training Quantization", IJCAI 2022, arXiv 2204.123
 
 from __future__ import annotations
 
+from math import sqrt
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from quant.quantizers.base import ActivationQuantizer, Quantizer, along_channels, round_half_up, sample_of
-from quant.quantizers.steps import best_steps, check_rows
+from quant.quantizers.base import ActivationQuantizer, Quantizer, along_channels, round_half_up, sample_of, widened
+from quant.quantizers.steps import SMALLEST_STEP, best_steps, check_rows, largest_magnitudes, octaves
 from sim.formats import Format
 
 __all__ = ["Exponents", "PowerOfTwoActivation", "PowerOfTwoWeight", "power_of_two"]
@@ -33,7 +34,8 @@ class _PowerOfTwo(Quantizer):
         fmt = self.format
         if self.choice == "best":
             return _best_exponents(rows, fmt)[0]
-        return round_half_up(torch.log2(best_steps(rows, fmt.low, fmt.high)[0])).to(torch.int64)
+        mantissa, exponent = torch.frexp(best_steps(rows, fmt.low, fmt.high)[0])
+        return exponent.to(torch.int64) - (mantissa < sqrt(0.5)).to(torch.int64)
 
     @property
     def scale(self) -> Tensor:
@@ -72,14 +74,14 @@ class PowerOfTwoWeight(_PowerOfTwo):
         self.register_buffer("exponent", torch.zeros(channels, dtype=torch.int64))
 
     def initialise(self, x: Tensor) -> None:
-        self.exponent.copy_(self._exponents(x.detach().flatten(1)))
+        self.exponent.copy_(self._exponents(widened(x.detach()).flatten(1)))
 
     def real_steps(self, x: Tensor) -> Tensor:
         """The steps of least squared error that powers of two stand in for, shape (channels,)."""
-        return best_steps(x.detach().flatten(1), self.format.low, self.format.high)[0]
+        return best_steps(widened(x.detach()).flatten(1), self.format.low, self.format.high)[0]
 
     def error(self, x: Tensor, bits: int) -> float:
-        return float(_best_exponents(x.detach().flatten(1), Format(bits, "signed"))[1].mean())
+        return float(_best_exponents(widened(x.detach()).flatten(1), Format(bits, "signed"))[1].mean())
 
 
 class PowerOfTwoActivation(_PowerOfTwo, ActivationQuantizer):
@@ -112,7 +114,7 @@ class PowerOfTwoActivation(_PowerOfTwo, ActivationQuantizer):
 
     @property
     def bias(self) -> Tensor:
-        return torch.zeros(())
+        return torch.zeros((), dtype=torch.float32)
 
     def initialise(self, x: Tensor) -> None:
         self.exponent.copy_(self._exponents(sample_of(x)[None])[0])
@@ -123,20 +125,21 @@ class PowerOfTwoActivation(_PowerOfTwo, ActivationQuantizer):
 
 
 def power_of_two(exponent: Tensor) -> Tensor:
-    """2**exponent for an int64 tensor, exactly, in single precision."""
+    """2**exponent for an int64 tensor, exactly, in float32."""
     return torch.ldexp(torch.ones_like(exponent, dtype=torch.float32), exponent)
 
 
 def _best_exponents(rows: Tensor, fmt: Format) -> tuple[Tensor, Tensor]:
     """Exponents of least squared error and that error [per element], one for each row of `rows`."""
     check_rows(rows)
-    largest = rows.abs().amax(1)
-    floor = max(float(largest.max()) * 2.0**-OCTAVES, 2.0**-30)  # rows of zeros still get an ordinary step
-    top = torch.ceil(torch.log2(largest.clamp(min=floor) / fmt.high)).to(torch.int64)
+    largest = largest_magnitudes(rows).clamp(min=SMALLEST_STEP)
+    unit = octaves(largest.max())
+    rows, largest = torch.ldexp(rows, -unit), torch.ldexp(largest, -unit).clamp(min=2.0**-OCTAVES)
+    top = torch.ceil(torch.log2(largest / fmt.high)).to(torch.int64)
     best, least = top, torch.full_like(largest, torch.inf)
     for octave in range(OCTAVES):
         exponent = top - octave
         step = power_of_two(exponent)[:, None]
         error = (round_half_up(rows / step).clamp(fmt.low, fmt.high) * step - rows).square().mean(1)
         best, least = torch.where(error < least, exponent, best), torch.minimum(error, least)
-    return best, least
+    return best + unit, torch.ldexp(least, 2 * unit)

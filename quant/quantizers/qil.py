@@ -20,12 +20,12 @@ import torch
 from torch import Tensor, nn
 
 from quant.quantizers.base import ActivationQuantizer, Quantizer, round_half_up, sample_of, scale_gradient
-from quant.quantizers.steps import best_steps
+from quant.quantizers.steps import SMALLEST_STEP, best_steps
 
 __all__ = ["QILActivation", "QILOptions", "QILWeight"]
 
-MIN_WIDTH = 1e-3
-"""Least width of an interval, and least output scale."""
+LEAST_SHARE = 1e-3
+"""Least width of an interval, and least output scale, as shares of the largest of its ends and the scale."""
 MIN_POSITION = 1e-6
 """Positions are kept this far from 0, where the power's derivative is infinite for gamma below 1."""
 GAMMA_RANGE = (0.3, 3.0)
@@ -55,9 +55,9 @@ class _Interval(Quantizer):
     def __init__(self, bits: int, *, signed: bool, options: QILOptions) -> None:
         super().__init__(bits, signed=signed)
         self.options = options
-        self.low = nn.Parameter(torch.zeros(()))
-        self.high = nn.Parameter(torch.ones(()))
-        self.amplitude = nn.Parameter(torch.ones(()))
+        self.low = nn.Parameter(torch.zeros((), dtype=torch.float32))
+        self.high = nn.Parameter(torch.ones((), dtype=torch.float32))
+        self.amplitude = nn.Parameter(torch.ones((), dtype=torch.float32))
 
     @property
     def centre(self) -> Tensor:
@@ -94,9 +94,11 @@ class _Interval(Quantizer):
 
     def project(self) -> None:
         with torch.no_grad():
+            reach = torch.stack([self.low, self.high, self.amplitude]).abs().max()
+            least = (LEAST_SHARE * reach).clamp(min=SMALLEST_STEP)
             self.low.clamp_(min=0.0)
-            self.high.clamp_(min=self.low + MIN_WIDTH)
-            self.amplitude.clamp_(min=MIN_WIDTH)
+            self.high.clamp_(min=self.low + least)
+            self.amplitude.clamp_(min=least)
 
     def _value(self, x: Tensor) -> Tensor:
         return self._round(x) * (self._learnt(self.amplitude, x) / self.steps)
@@ -117,7 +119,7 @@ class _Interval(Quantizer):
         """Upper end of least squared error with a lower end of 0 and values up to `high`, and that error."""
         data, steps = sample_of(x), self._steps(bits)
         step, error = best_steps((data.abs() if self.signed else data)[None], 0, steps)
-        return max(float(step) * steps, MIN_WIDTH), float(error)
+        return float(step) * steps, float(error)
 
 
 class QILWeight(_Interval):
@@ -144,7 +146,8 @@ class QILWeight(_Interval):
     def __init__(self, bits: int, options: QILOptions | None = None, *, scaled: bool = True) -> None:
         super().__init__(bits, signed=True, options=options or QILOptions())
         self.amplitude.requires_grad_(scaled)
-        self.log_gamma = nn.Parameter(torch.zeros(()), requires_grad=self.options.gamma is not False)
+        self.log_gamma = nn.Parameter(torch.zeros((), dtype=torch.float32),
+                                      requires_grad=self.options.gamma is not False)
 
     @property
     def gamma(self) -> Tensor:

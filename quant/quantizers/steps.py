@@ -1,4 +1,8 @@
-"""Steps of least squared error, by trying them."""
+"""Steps of least squared error, by trying them.
+
+All searches run in units of a power of two near the data's largest magnitude, so that data 2**k times as large gets
+steps 2**k times as large, to the bit, wherever both are ordinary floats.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +14,17 @@ from torch import Tensor
 from quant.quantizers.base import round_half_up
 from sim.errors import InputError
 
-__all__ = ["Fit", "best_steps", "check_rows", "fitted_steps", "range_steps"]
+__all__ = ["SMALLEST_STEP", "Fit", "best_steps", "check_rows", "fitted_steps", "largest_magnitudes", "octaves",
+           "range_steps"]
 
 Fit = Literal["error", "range"]
 """How a step is chosen: by the squared error, or so that nothing is clipped."""
 CANDIDATES = 64
 """Steps tried: finer ones change the squared error by less than 1 % at 2 to 4 bits, by 8 % at 8 bits."""
-LEAST_STEP = 1e-6
-"""Of tensors that are zero everywhere."""
+SMALLEST_STEP = 2.0**-110
+"""Where float32 ends: what smaller steps divide, and their 64 candidates, would lose bits."""
+SMALLEST_SHARE = 2.0**-8
+"""Of the data's largest magnitude: what rows of zeros are taken to reach."""
 
 
 def fitted_steps(rows: Tensor, low: int, high: int, fit: Fit) -> Tensor:
@@ -33,6 +40,28 @@ def check_rows(rows: Tensor) -> None:
         raise InputError("a step cannot be fitted to values that are not finite")
 
 
+def largest_magnitudes(rows: Tensor) -> Tensor:
+    """Of each row; rows of zeros get a share of the largest row's, and all of them 1 if everything is 0.
+
+    >>> largest_magnitudes(torch.tensor([[3.0, -4.0], [0.0, 0.0]])), largest_magnitudes(torch.zeros(1, 2))
+    (tensor([4.0000, 0.0156]), tensor([1.]))
+    """
+    largest = rows.abs().amax(1)
+    most = largest.max()
+    if float(most) == 0:
+        return torch.ones_like(largest)
+    return torch.where(largest == 0, most * SMALLEST_SHARE, largest)
+
+
+def octaves(magnitudes: Tensor) -> Tensor:
+    """The exponents k, int64, with 2**(k - 1) <= magnitude < 2**k.
+
+    >>> octaves(torch.tensor([0.25, 1.0, 1.5, 3.0]))
+    tensor([-1,  1,  1,  2])
+    """
+    return torch.frexp(magnitudes).exponent.to(torch.int64)
+
+
 def range_steps(rows: Tensor, low: int, high: int) -> Tensor:
     """The smallest step at which no element of a row is clipped, for each row.
 
@@ -44,7 +73,7 @@ def range_steps(rows: Tensor, low: int, high: int) -> Tensor:
     check_rows(rows)
     largest, smallest = rows.amax(1), rows.amin(1)
     steps = largest / high if low == 0 else torch.maximum(largest / high, smallest / low)
-    return steps.clamp(min=LEAST_STEP)
+    return torch.where(steps <= 0, largest_magnitudes(rows) / high, steps).clamp(min=SMALLEST_STEP)
 
 
 def best_steps(rows: Tensor, low: int, high: int) -> tuple[Tensor, Tensor]:
@@ -57,11 +86,13 @@ def best_steps(rows: Tensor, low: int, high: int) -> tuple[Tensor, Tensor]:
     (tensor([2.]), tensor([0.]))
     """
     check_rows(rows)
-    widest = (rows.abs().amax(1) / high).clamp(min=LEAST_STEP)
+    largest = largest_magnitudes(rows).clamp(min=SMALLEST_STEP * CANDIDATES * high)
+    unit = octaves(largest)
+    rows, widest = torch.ldexp(rows, -unit[:, None]), torch.ldexp(largest, -unit) / high
     best, least = widest, torch.full_like(widest, torch.inf)
     for candidate in range(CANDIDATES, 0, -1):
         steps = widest * (candidate / CANDIDATES)
         values = round_half_up(rows / steps[:, None]).clamp(low, high) * steps[:, None]
         errors = (values - rows).square().mean(1)
         best, least = torch.where(errors < least, steps, best), torch.minimum(errors, least)
-    return best, least
+    return torch.ldexp(best, unit), torch.ldexp(least, 2 * unit)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from quant.quantizers.base import Quantizer, along_channels, round_half_up
+from quant.quantizers.base import Quantizer, along_channels, round_half_up, widened
 from quant.quantizers.steps import Fit, best_steps, fitted_steps
 from sim.formats import Format
 
@@ -37,7 +37,7 @@ class UniformWeight(Quantizer):
     def __init__(self, bits: int, *, channels: int, fit: Fit = "error") -> None:
         super().__init__(bits, signed=True)
         self.fit = fit
-        self.register_buffer("step", torch.ones(channels))
+        self.register_buffer("step", torch.ones(channels, dtype=torch.float32))
 
     @property
     def scale(self) -> Tensor:
@@ -52,7 +52,7 @@ class UniformWeight(Quantizer):
         return float(best_steps(self._rows(x), fmt.low, fmt.high)[1].mean())
 
     def _rows(self, x: Tensor) -> Tensor:
-        return x.detach().reshape(len(self.step), x.numel() // len(self.step))
+        return widened(x.detach()).reshape(len(self.step), x.numel() // len(self.step))
 
     def _round(self, x: Tensor) -> Tensor:
         fmt = self.format
