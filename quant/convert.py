@@ -39,7 +39,7 @@ def quantize(model: nn.Module, data: Tensor, *, scheme: str | Scheme, weight_bit
     Parameters
     ----------
     model : nn.Module
-        Traceable by torch.fx; not changed.
+        Traceable by torch.fx; a copy is taken, in eval mode, at least in single precision, without tied parameters.
     data : float Tensor, shape (n, C, H, W)
         Real inputs; every step is initialised on what they become at its place, behind the quantizers before it.
     scheme : {"qil", "lsq", "power_of_two", "uniform"} or Scheme
@@ -64,9 +64,9 @@ def quantize(model: nn.Module, data: Tensor, *, scheme: str | Scheme, weight_bit
     Raises
     ------
     InputError
-        If a width is not 2..8, the scheme is unknown, a part of the model has no counterpart on the chip, the model
-        has hooks or parametrized weights or reads several tensors, or data, weights or what becomes of them are not
-        finite or do not fit together.
+        If a width is not 2..8, the scheme is unknown, parts of the model have no counterpart on the chip or would get
+        lost (all of them are named), its graph computes something else than the model or the model something else each
+        time, it reads several tensors, or data, weights or what becomes of them are not finite or do not fit together.
     """
     scheme = scheme_of(scheme)
     check_data(data)
