@@ -244,7 +244,10 @@ class _Lowering:
             output = self._logits(stage, scale, _reach(scale, bias, acc_range), residual)
         low = max(output.format.low, 0) if stage.relu else output.format.low
         high = output.highest(stage.ceiling)
-        fitted = self._fit(scale, bias, acc_range, residual, output, low, high)
+        try:
+            fitted = self._fit(scale, bias, acc_range, residual, output, low, high)
+        except InputError as error:
+            raise InputError(f"'{stage.name}' does not fit the requantizer [codes of its output]: {error}") from None
         self._tensor(stage, shape, output.format, output.scale)
         self.errors[stage.name] = FitError(float(fitted.error.max()), fitted.worst_channel)
         self.records.append(Conv(

@@ -270,6 +270,8 @@ def _channel(number: int, row: tuple[float, float, float, int, int, int], residu
             raise InputError(f"channel {number}: {what} must be finite, not {value}")
     if acc_low > acc_high:
         raise InputError(f"channel {number}: accumulator range must not be empty, not {acc_low}..{acc_high}")
+    if acc_low == acc_high == acc_zero:
+        scale = 0.0  # a channel of zeros: whatever its scale is, it need not fit
     ends = (residual.low, residual.high, residual.zero_point) if residual else (0, 0, 0)
     other = _Operand(residual_scale if residual else 0.0, ends[2], Fraction(ends[0]), Fraction(ends[1]))
     reach = sorted(Fraction(other.scale) * (end - other.zero) for end in (other.low, other.high))
