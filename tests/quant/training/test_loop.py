@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import Tensor, fx, nn
+from torch.nn import functional
 
 from quant.convert import quantize
 from quant.data.digits import DIGITS_EXPONENT, DIGITS_FORMAT
@@ -16,6 +17,7 @@ from quant.quantizers.base import Quantizer
 from quant.quantizers.qil import QILActivation, QILWeight
 from quant.training.evaluate import accuracy
 from quant.training.loop import _shifted, train
+from quant.training.norms import reestimate_norms
 from quant.training.recipe import Recipe
 from sim.errors import InputError
 
@@ -29,6 +31,12 @@ MARGIN = 0.3
 
 def weights(model: nn.Module) -> list[float]:
     return torch.cat([p.detach().flatten() for p in model.parameters()]).tolist()
+
+
+def mean_loss(model: nn.Module, data: Split) -> float:
+    """Cross-entropy on all images [nats]."""
+    with torch.no_grad():
+        return float(functional.cross_entropy(model(data.images), data.labels))
 
 
 @pytest.mark.parametrize("half", [False, True])
@@ -45,12 +53,14 @@ def test_training_learns_the_digits(splits: tuple[Split, Split], half: bool) -> 
 
 def test_quantized_training_repairs_what_quantizing_broke(
         trained: nn.Module, splits: tuple[Split, Split], as_digits: Quantize) -> None:
-    """At 2 bits most of what the network knew is lost and comes back; no interval is empty or below 0 afterwards, no
-    output scale negative."""
+    """At 2 bits two epochs halve the loss that right statistics alone leave (seen: a quarter); no interval is empty or
+    below 0 afterwards, no output scale negative."""
     model = as_digits(trained, splits[0].images, "qil", 2)
-    before = accuracy(model, splits[1])
+    reestimate_norms(model, splits[0].images)
+    before = mean_loss(model, splits[0])
     train(model, splits[0], Recipe(epochs=2, rate=0.03))
-    assert accuracy(model, splits[1]) > before + MARGIN
+    reestimate_norms(model, splits[0].images)
+    assert mean_loss(model, splits[0]) < before / 2
     for quantizer in model.modules():
         if isinstance(quantizer, QILWeight | QILActivation):
             low, high, amplitude = (float(p.detach()) for p in (quantizer.low, quantizer.high, quantizer.amplitude))
