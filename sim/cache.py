@@ -48,17 +48,22 @@ def cache_directory(part: str) -> Path:
     except (OSError, RuntimeError) as error:
         reason = _reason(error)
     try:
-        place = Path(tempfile.gettempdir()).absolute() / f"bitwright-{os.geteuid()}"
-        folder = _usable(place, part)
-        warn_once(f"the cache is kept in {place}: {reason}")
+        return _among_temporary_files(part, reason)
     except OSError as error:
         reason += f"; {_reason(error)}"
-        try:
-            folder = _of_this_process() / part
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError:
-            raise InputError(f"no folder for a cache: {reason}") from None
-        warn_once(f"the cache goes with this process: {reason}")
+    try:
+        folder = _of_this_process() / part
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        raise InputError(f"no folder for a cache: {reason}") from None
+    warn_once(f"the cache goes with this process: {reason}")
+    return folder
+
+
+def _among_temporary_files(part: str, reason: str) -> Path:
+    place = Path(tempfile.gettempdir()).absolute() / f"bitwright-{os.geteuid()}"
+    folder = _usable(place, part)
+    warn_once(f"the cache is kept in {place}: {reason}")
     return folder
 
 

@@ -33,10 +33,7 @@ def check_inputs(program: Program, inputs: Mapping[str, NDArray[np.integer]]) ->
     """
     if not isinstance(inputs, Mapping):
         raise TypeError(f"inputs must be a mapping of names to integer arrays, not {type(inputs).__name__}")
-    codes_of_image = sum(prod(tensor.shape) for tensor in program.tensors)
-    if codes_of_image > MAX_IMAGE_CODES:
-        raise InputError(f"engines take at most {MAX_IMAGE_CODES} codes an image in all tensors together, "
-                         f"not {codes_of_image}")
+    _check_memory(program)
     given = dict(inputs)
     check_names(program, given)
     arrays: dict[str, NDArray[np.integer]] = {}
@@ -53,6 +50,12 @@ def check_inputs(program: Program, inputs: Mapping[str, NDArray[np.integer]]) ->
         check_codes(codes, tensor.format, what)
         arrays[tensor.name] = codes
     return arrays
+
+
+def _check_memory(program: Program) -> None:
+    codes = sum(prod(tensor.shape) for tensor in program.tensors)
+    if codes > MAX_IMAGE_CODES:
+        raise InputError(f"engines take at most {MAX_IMAGE_CODES} codes an image in all tensors together, not {codes}")
 
 
 def check_names(program: Program, names: Iterable[object]) -> None:
