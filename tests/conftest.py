@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import settings
 
 from sim.testing.bins import GROUPS
@@ -29,6 +31,7 @@ THREADS = int(os.environ.get("OMP_NUM_THREADS", "1"))
 SEED_SHIFT = int(os.environ.get("BITWRIGHT_TEST_SEED_SHIFT", "0"))
 """Added to every seed of torch: `make portability` sees whether a verdict is a seed's luck."""
 
+UPPER_ENDS = Path(__file__).parent / "upper_ends.yaml"
 COVERAGE = pytest.StashKey[Coverage]()
 SHOWN = 40
 """Missing bins that the summary names."""
@@ -93,6 +96,23 @@ def one_thread() -> Iterator[None]:
 def coverage(pytestconfig: pytest.Config) -> Coverage:
     """What runs of the RTL that agreed with the simulator have met."""
     return pytestconfig.stash[COVERAGE]
+
+
+@pytest.fixture(scope="session")
+def upper_ends() -> dict[str, dict[str, int]]:
+    """Largest legal values of quantities, by the test or proof that reaches them."""
+    table: dict[str, dict[str, int]] = yaml.safe_load(UPPER_ENDS.read_text())
+    return table
+
+
+@pytest.fixture
+def reaches(request: pytest.FixtureRequest,
+            upper_ends: dict[str, dict[str, int]]) -> Iterator[Callable[[str, int], None]]:
+    """Say that a quantity has had a value; in the end these are the rows of `upper_ends.yaml` that name the test."""
+    had: dict[str, int] = {}
+    yield had.__setitem__
+    path = request.path.relative_to(UPPER_ENDS.parent.parent).as_posix()
+    assert had == upper_ends.get(f"{path}::{request.node.name}", {})
 
 
 @pytest.hookimpl(optionalhook=True)

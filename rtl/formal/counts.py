@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Mux, Signal, Value
-from amaranth.lib import wiring
+from amaranth.lib import data, wiring
 
 from rtl.bank_walk import BankWalk
 from rtl.control import COUNTER_BITS, Control
 from rtl.counters import COUNTERS, Counters
-from rtl.fill import FillEngine
+from rtl.entries import EntryTable
+from rtl.fill import PARAMETER_SLOTS, FillEngine
 from rtl.formal.harness import (
     Harness,
     after_reset,
@@ -26,7 +27,10 @@ from rtl.geometry import Geometry
 from rtl.image import HEADER, TABLES, tables
 from rtl.image_loader import ImageLoader, Phase
 from rtl.lanes import STEP_STAGES, LaneEngine
+from rtl.loader import Loader, read_layout
 from rtl.packer import Packer
+from rtl.pool import PoolEngine
+from rtl.register_bank import PLAIN, RegisterBank, port_name
 from rtl.residual import PLANES, ResidualReader
 from rtl.store import StoreEngine
 from rtl.watchdog import Watchdog
@@ -34,8 +38,8 @@ from rtl.weights import WeightStore
 from sim.limits import TILE_BITS
 from sim.machine import Machine
 
-__all__ = ["bank_walk", "control", "counters", "fill", "image_loader", "lane_groups",
-           "packer", "residual", "store_beats", "watchdog", "weights"]
+__all__ = ["bank_walk", "control", "counters", "entries", "fill", "image_loader", "lane_groups",
+           "packer", "pool", "registers", "residual", "segments", "store_beats", "watchdog", "weights"]
 
 
 def _component(m: Harness, dut: wiring.Component, *driven: str) -> None:
@@ -70,6 +74,19 @@ def fill(machine: Machine) -> Harness:
                                    dut.to_weights), "weights come behind all packets")
     check(m, dut.filled == last, "a row tile is filled with its last word")
     odometer(m, last, (("row tiles", tiles, item.tiles),), never)
+    free, open_tile, slot = (probe(m, f"dut.{name}", bits) for name, bits in (
+        ("free", 2), ("open_tile", 1), ("tile_slot", 2)))
+    follows(m, free, free + dut.released - (beat & ~item.load & ~open_tile), "free weight slots count")
+    follows(m, slot, slot + last, "slots of parameters follow one another")
+    came = (dut.computes >= item.after_computes) & (dut.stores >= item.after_stores)
+    check(m, ~beat | Mux(item.load, came, open_tile | (free != 0)), "a beat comes when all has ended that it waits for")
+    check(m, dut.record == item.record, "the record at hand is known")
+    records = geometry.records
+    reach(m, {
+        "FillEngine.free": (free, 2), "FillEngine.tile_slot": (slot, PARAMETER_SLOTS - 1),
+        "inward.after_computes": (item.after_computes, records), "inward.after_stores": (item.after_stores, records),
+        "inward.record": (item.record, 3 * records - 1),
+    })
     reach(m, {
         "FillEngine.part": (part, dut.beats_per_word - 1), "FillEngine.turn": (turn, turns - 1),
         "FillEngine.word": (dut.word, machine.weight_words - 1), "inward.words": (item.words, machine.weight_words),
@@ -100,7 +117,8 @@ def bank_walk(machine: Machine, per_step: int) -> Harness:
               f"bank {c} is touched by the words that exist")
         check(m, ~dut.select[c] | (dut.address[c] == (here + wraps)[:address]), f"bank {c} is touched at the address")
     reach(m, {"BankWalk.offset": (offset, largest(address)), "BankWalk.bank": (dut.bank, columns - 1),
-              "inward.last": (dut.last, largest(address)), "outward.last": (dut.last, largest(address))})
+              **{f"{table}.{end}": (getattr(dut, end), largest(address))
+                 for table in ("inward", "outward") for end in ("first", "last")}})
     return m
 
 
@@ -125,7 +143,13 @@ def store_beats(machine: Machine) -> Harness:
     follows(m, dut.data, Mux(moves, words.word_select(part, bits), dut.data), "beats come lowest first")
     follows(m, dut.last, Mux(moves, ends & (part == dut.beats_per_word - 1), dut.last), "the last beat is marked")
     check(m, dut.stored == (dut.valid & dut.ready & dut.last), "a Store has ended with its last beat")
-    reach(m, {"StoreEngine.part": (part, dut.beats_per_word - 1)})
+    item, step, records = dut.table.current, probe(m, "dut.walk.step", 1), geometry.records
+    check(m, ~step | (item.valid & dut.enable & (dut.computes >= item.after_computes)),
+          "a Store begins when all has ended that it waits for")
+    check(m, dut.record == item.record, "the record at hand is known")
+    reach(m, {"StoreEngine.part": (part, dut.beats_per_word - 1),
+              "outward.after_computes": (item.after_computes, records),
+              "outward.record": (item.record, 3 * records - 1)})
     return m
 
 
@@ -212,7 +236,8 @@ def counters(machine: Machine) -> Harness:
         counts[name] = probe(m, f"dut.{name}_count", COUNTER_BITS)
         follows(m, counts[name], Mux(dut.clear, 0, counts[name] + Mux(dut.enable, grown[name], 0)), f"{name} counts")
         check(m, (dut.number != COUNTERS.index(name)) | (dut.value == counts[name]), f"{name} is shown")
-    reach(m, {f"Counters.{name}": (count, largest(COUNTER_BITS)) for name, count in counts.items()})
+    reach(m, {f"Counters.{name}_count": (count, largest(COUNTER_BITS)) for name, count in counts.items()})
+    reach(m, {"compute.segment_log2": (dut.segment_log2, geometry.lane_bits)})
     return m
 
 
@@ -261,6 +286,87 @@ def watchdog() -> Harness:
     return m
 
 
+def entries(machine: Machine) -> Harness:
+    """Entries of a table are read in order, one ahead of the one at hand; the longest table is that of inward items."""
+    m, geometry = after_reset(), Geometry(machine)
+    dut = EntryTable(geometry.inward, geometry.inward_entries)
+    _component(m, dut)
+    bits = (geometry.inward_entries - 1).bit_length()
+    shown, reads, loading = probe(m, "dut.shown", bits), probe(m, "dut.table.ren", 1), probe(m, "dut.loading", 1)
+    at, word = probe(m, "dut.table.raddr", bits), probe(m, "dut.table.rdata", geometry.inward.size)
+    follows(m, shown, Mux(reads, Mux(dut.prepare, 0, shown + 1), shown), "entries count")
+    check(m, reads == (dut.prepare | loading | dut.take), "an entry is read when the one before is taken")
+    check(m, ~reads | (at == Mux(dut.prepare, 0, shown + 1)[:bits]), "entries are read in order")
+    current = dut.current.as_value()
+    follows(m, current, Mux(dut.take | loading, word, current), "the entry that was read ahead follows")
+    reach(m, {"EntryTable.shown": (shown, geometry.inward_entries - 1)})
+    return m
+
+
+def pool(machine: Machine) -> Harness:
+    """Pixels of a channel block lie one step apart, and the next block's behind its base."""
+    m, geometry = after_reset(), Geometry(machine)
+    dut, bits = PoolEngine(geometry), geometry.address_bits
+    _component(m, dut, "descriptor")
+    d = dut.descriptor
+    m.d.comb += d.eq(constant(m, geometry.descriptor, "fields"))
+    pixel, block = probe(m, "dut.pixel", bits), probe(m, "dut.block", bits)
+    compared = data.View(read_layout(geometry), probe(m, "dut.compared", read_layout(geometry).size))
+    ends = compared.pixel_done & compared.block_done
+    follows(m, block, Mux(dut.begun, d.out_base, block + Mux(ends, d.out_block_step, 0)), "blocks follow one another")
+    follows(m, pixel, Mux(dut.begun, d.out_base, Mux(ends, block + d.out_block_step, Mux(
+        compared.pixel_done, pixel + d.out_step, pixel))), "pixels follow one another")
+    follows(m, dut.address, pixel + compared.plane, "a plane has its address")
+    reach(m, {"PoolEngine.pixel": (pixel, largest(bits)), "PoolEngine.block": (block, largest(bits))})
+    return m
+
+
+def segments(machine: Machine) -> Harness:
+    """A word is moved to the lanes of its tap's segment, and those lanes are the ones that take it.
+
+    Lanes are those whose number has the segment's in the bits of `segment_mask`.
+    """
+    m, geometry = after_reset(), Geometry(machine)
+    dut = Loader(geometry)
+    _component(m, dut, "descriptor", "running")
+    d, lanes = dut.running, geometry.lanes
+    for port in (dut.descriptor, dut.running):
+        m.d.comb += port.eq(constant(m, geometry.descriptor, "fields"))
+    arrived = dut.arrived
+    for lane in range(lanes):
+        check(m, dut.segment_mask[lane] == ((d.segment_mask & lane) == arrived.segment_lane), f"lane {lane} is chosen")
+        for c in range(geometry.columns):
+            source = Signal(geometry.lane_bits, name=f"source_{c}_{lane}")
+            m.d.comb += source.eq(lane - arrived.rotation)
+            right = dut.segment_word[c][lane] == dut.word[c].bit_select(source, 1)
+            check(m, right, f"column {c}, lane {lane}: the word is rotated")
+    reach(m, {"compute.segment_mask": (d.segment_mask, lanes - 1)})
+    return m
+
+
+def registers() -> Harness:
+    """A register reads as what its fields are; a writable field takes what is written under the strobes."""
+    m = after_reset()
+    dut = RegisterBank()
+    _component(m, dut)
+    ends: dict[str, tuple[Value, int]] = {}
+    mask = Cat(strobe.replicate(8) for strobe in dut.write_strobe)
+    for register in PLAIN:
+        for field in register.fields:
+            port, bits = getattr(dut, port_name(register, field)), slice(field.low, field.low + field.width)
+            asked = dut.read_address == register.offset
+            if register.access in ("read", "read-write"):
+                check(m, ~asked | (dut.read_data[bits] == port), f"{register.name} shows {field.name}")
+            if register.access == "read-write":
+                written = dut.write & (dut.write_address == register.offset)
+                new = (dut.write_data & mask)[bits] | (port & ~mask[bits])
+                follows(m, port, Mux(written, new, port), f"{register.name} takes {field.name}")
+            if field.width > 1:
+                ends[f"{register.name}.{field.name}"] = (port, largest(field.width))
+    reach(m, ends)
+    return m
+
+
 def weights(machine: Machine) -> Harness:
     """Weight words are read one behind another from the first of their slot on, and written where they were sent."""
     m, geometry = after_reset(), Geometry(machine)
@@ -275,8 +381,20 @@ def weights(machine: Machine) -> Harness:
         read, write = (probe(m, f"dut.bank_{r}.{port}addr", bits) for port in "rw")
         check(m, (read == address + Mux(slot, words, 0)) & (write == dut.write_address + Mux(dut.write_slot, words, 0)),
               f"row {r}: slot 1 lies behind slot 0")
-    reach(m, {"WeightStore.address": (address, words - 1)})
+    d, every = dut.descriptor, largest(geometry.rows)
+    rows = Mux(d.lanewise, d.plane_rows, Mux(dut.last_row_tile, d.last_tile_rows, every))
+    follows(m, probe(m, "dut.rows", geometry.rows + 1), Mux(dut.read, Cat(rows, d.bipolar), 0), "rows with a channel")
+    reach(m, {"WeightStore.address": (address, words - 1), "compute.plane_rows": (d.plane_rows, every),
+              "compute.last_tile_rows": (d.last_tile_rows, every)})
     return m
+
+
+def _places(m: Harness, d: data.View, prefix: str, geometry: Geometry) -> dict[str, tuple[Value, int]]:
+    """The walk of a packer or residual reader goes where the descriptor says."""
+    names = ("base", "step", "block_step")
+    for name in names:
+        check(m, probe(m, f"dut.walk.{name}", geometry.address_bits) == d[f"{prefix}_{name}"], f"the walk's {name}")
+    return {f"compute.{prefix}_{name}": (d[f"{prefix}_{name}"], largest(geometry.address_bits)) for name in names}
 
 
 def packer(machine: Machine) -> Harness:
@@ -292,6 +410,7 @@ def packer(machine: Machine) -> Harness:
     follows(m, plane, Mux(active & ~last, plane + 1, 0), "planes count")
     follows(m, active, start | (active & ~last), "a pixel is written to its last plane")
     check(m, dut.address == (at + plane)[: geometry.address_bits], "a plane has its address")
+    reach(m, _places(m, d, "out", geometry))
     check(m, dut.write == Mux(active, probe(m, "dut.walk.columns", geometry.columns), 0), "columns have the pixel")
     reach(m, {"Packer.plane": (plane, machine.acc_bits - 1), "compute.bits_out": (d.bits_out, machine.acc_bits - 1)})
     return m
@@ -310,6 +429,7 @@ def residual(machine: Machine) -> Harness:
     follows(m, plane, Mux(fetch & ~done, plane + 1, 0), "planes count")
     follows(m, dut.bank_address, Mux(fetch, at + plane, dut.bank_address), "a plane has its address")
     follows(m, dut.bank_read, Mux(fetch, columns, 0), "columns have the pixel")
+    reach(m, _places(m, d, "residual", geometry))
     reach(m, {"ResidualReader.plane": (plane, PLANES - 1), "compute.residual_bits": (d.residual_bits, PLANES - 1)})
     return m
 

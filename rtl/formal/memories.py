@@ -5,7 +5,7 @@ from __future__ import annotations
 from amaranth.hdl import Cat, Value
 
 from rtl.banks import ActivationBank
-from rtl.formal.harness import Harness, after_reset, assume, check, drive_freely, past, probe
+from rtl.formal.harness import Harness, after_reset, assume, check, drive_freely, past, probe, reach
 from rtl.geometry import Geometry
 from rtl.protection import Protection
 from sim.machine import Machine
@@ -65,7 +65,12 @@ def bounds(machine: Machine) -> Harness:
             inside = (first <= at) & (at <= last)
             outside.append(asked[c] & ~inside)
             check(m, allowed[c] == (asked[c] & inside & ~dut.halt), f"{name} of column {c} passes when it is inside")
+    most = geometry.bank_words - 1
+    reach(m, {f"compute.{name}_{end}": (d[f"{name}_{end}"], most)
+              for name in ("in", "residual", "out") for end in ("first", "last")})
+    reach(m, {"compute.record": (d.record, 3 * geometry.records - 1)})
     strayed = past(m, Cat(outside).any() & ~dut.halt, cleared=True)
-    check(m, ~strayed | (dut.violation & dut.halt), "an access outside stops the core")
+    check(m, ~strayed | (dut.violation & dut.halt & (dut.violation_record == past(m, d.record))),
+          "an access outside stops the core, with its record")
     check(m, ~past(m, dut.halt, cleared=True) | dut.halt, "the core stays stopped")
     return m

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from amaranth.hdl import Cat, Mux, Signal, Value, signed
 
-from rtl.formal.harness import Harness, after_reset, assume, check, constant, drive_freely, past, probe
+from rtl.formal.harness import Harness, after_reset, assume, check, constant, drive_freely, past, probe, reach
 from rtl.geometry import Geometry
 from rtl.pairs import PairEngine
 from rtl.pe import ProcessingElement
@@ -67,6 +67,9 @@ def weighted_sum(machine: Machine) -> Harness:
         before = Mux(pairs.add.first, 0, total)
         m.d.sync += total.eq(Mux(pairs.add.negative, before - change, before + change))
     added = past(m, pairs.add.valid, cleared=True)
+    d, most = pairs.descriptor, (machine.max_bits_w - 1, machine.max_bits_a - 1)
+    reach(m, {"PairEngine.w_plane": (pairs.w_plane, most[0]), "PairEngine.a_plane": (pairs.a_plane, most[1]),
+              "compute.bits_w": (d.bits_w, most[0])})
     check(m, ~added | ((total | beyond) == (scaled | beyond)), "the partial sum is that of the pairs so far")
     return m
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from amaranth.hdl import Cat, Mux, Signal, Value, signed
 
-from rtl.formal.harness import Harness, after_reset, assume, check, constant, cut, drive_freely, past, probe
+from rtl.formal.harness import Harness, after_reset, assume, check, constant, cut, drive_freely, past, probe, reach
 from rtl.geometry import Geometry
 from rtl.requantizer import Requantizer, RequantTerm
 from sim.digits import residual_window
@@ -123,7 +123,10 @@ def codes(machine: Machine, rounding: Rounding) -> Harness:
                  half.eq(Mux((mode == HALF_UP) & (shift != 0), 1 << (shift - 1)[: len(shift)], 0)),
                  dut.execute.eq(~started), dut.term.first.eq(1), dut.term.last.eq(1), dut.term.start.eq(value + half),
                  dut.term.shift.eq(shift)]
-    limit = 1 << (machine.requant_bits - 1)
+    limit, most = 1 << (machine.requant_bits - 1), (1 << (geometry.code_bits - 1)) - 1
+    reach(m, {f"compute.{name}": (value_, most) for name, value_ in (
+        ("zero_out", zero), ("low", low), ("high", high))} if rounding == "half_up" else {
+            "compute.rounding": (dut.rounding, max(ROUNDING_MODES.values()))} if rounding == "floor" else {})
     assume(m, (low <= high) & (shift < machine.acc_bits + machine.window) & (value + half < limit))
     ready = past(m, past(m, dut.execute, cleared=True), cleared=True)
     rounded = probe(m, "dut.rounded", signed(machine.requant_bits))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from amaranth.hdl import Array, Cat, Const, Mux, Signal, Value
 from amaranth.lib import data
 
+from rtl.fill import PARAMETER_SLOTS
 from rtl.formal.harness import (
     Harness,
     after_reset,
@@ -195,6 +196,8 @@ def sequencer(machine: Machine) -> Harness:
     step_end = issuing & (cycle == d.step_cycles)
     block_end = step_end & (pixel == pixels_)
     _segments(m, dut, step_end)
+    _waits(m, dut)
+    _addresses(m, dut, block_end)
     _planes_and_parts(m, dut, issuing, cycle, pixel, block_end, block_end & (block == d.channel_blocks))
     reach(m, {
         **{f"Sequencer.{name}": (value, largest(len(value))) for name, value in (
@@ -205,6 +208,39 @@ def sequencer(machine: Machine) -> Harness:
             "row_tiles")},
     })
     return m
+
+
+def _waits(m: Harness, dut: Sequencer) -> None:
+    """Free accumulator banks and filled weight slots; a tile takes a bank, and a row tile's first one a slot."""
+    d, go, chunk = dut.descriptor, probe(m, "dut.go", 1), probe(m, "dut.chunk", PIXEL_BITS)
+    free, filled = probe(m, "dut.free", 2), probe(m, "dut.filled", 2)
+    takes = go & ~d.pool
+    follows(m, free, free + dut.bank_freed - takes, "free accumulator banks count")
+    follows(m, filled, filled + dut.tile_filled - (takes & (chunk == 0)), "filled weight slots count")
+    check(m, ~takes | (free != 0) | dut.bank_freed, "a tile begins in a free bank")
+    check(m, ~takes | (chunk != 0) | (filled != 0) | dut.tile_filled, "a row tile begins with its weights")
+    reach(m, {"Sequencer.free": (free, 2), "Sequencer.filled": (filled, 2)})
+
+
+def _addresses(m: Harness, dut: Sequencer, block_end: Value) -> None:
+    """Blocks of channels lie behind one another; a depthwise row tile stays in the block that holds its channels."""
+    d, geometry = dut.descriptor, dut.geometry
+    word, lane, step = probe(m, "dut.word", geometry.address_bits), dut.tile_lane, d.bits_a + 1
+    group_end, after = probe(m, "dut.group_end", 1), Signal(geometry.lane_bits + 1, name="lane_after")
+    m.d.comb += after.eq(lane + Mux(d.lanewise, geometry.depthwise_lanes, geometry.rows))
+    moves = probe(m, "dut.row_tile_end", 1) & d.depthwise
+    next_word = Mux(moves & (after == geometry.lanes), word + step, word)
+    follows(m, word, Mux(dut.init, 0, next_word), "a block holds all its lanes")
+    follows(m, lane, Mux(dut.init, 0, Mux(moves, after, lane)), "lanes of row tiles follow one another")
+    follows(m, dut.block_address, Mux(dut.init, 0, Mux(moves, next_word, Mux(group_end, word, Mux(
+        block_end, dut.block_address + step, dut.block_address)))), "blocks lie behind one another")
+    reach(m, {
+        "Sequencer.word": (word, largest(geometry.address_bits)),
+        "Sequencer.block_address": (dut.block_address, largest(geometry.address_bits)),
+        "Sequencer.tile_lane": (lane, geometry.lanes - geometry.rows),
+        "Sequencer.segment_lane": (dut.segment_lane, geometry.lanes - 1),
+        "compute.segment_lanes": (d.segment_lanes, geometry.lanes // 2),
+    })
 
 
 def _segments(m: Harness, dut: Sequencer, step_end: Value) -> None:
@@ -271,6 +307,10 @@ def requantizer(machine: Machine) -> Harness:
     row_tiles = odometer(m, tiles, (("chunk", chunk, d.chunks),), never)
     odometer(m, row_tiles, (("row tile", tile, None),), dut.begun)
     follows(m, position, Mux(row_tiles, 0, position + done), "pixels of a row tile count")
+    ready, start, slot = (probe(m, f"dut.{name}", bits) for name, bits in (("ready", 2), ("start", 1), ("slot", 2)))
+    follows(m, ready, ready + dut.tile_ready - start, "tiles that are ready count")
+    follows(m, slot, slot + row_tiles, "slots of parameters follow one another")
+    check(m, ~start | (ready != 0) | dut.tile_ready, "a tile begins when it is ready")
     check(m, dut.tile_done == tiles, "a tile is done with its last pixel")
     check(m, dut.columns == Mux(position < d.last_group_pixel, largest(geometry.columns), d.last_group_columns),
           "columns without a row in the last group are left out, and no others")
@@ -281,6 +321,7 @@ def requantizer(machine: Machine) -> Harness:
         **{f"RequantControl.{name}": (value, largest(len(value))) for name, value in (
             ("pixel", pixel), ("position", position), ("chunk", chunk), ("row_tile", tile))},
         "RequantControl.group": (group, geometry.lane_groups - 1),
+        "RequantControl.ready": (ready, 2), "RequantControl.slot": (slot, PARAMETER_SLOTS - 1),
     })
     return m
 

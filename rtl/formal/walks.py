@@ -9,12 +9,12 @@ from operator import or_
 from amaranth.hdl import Array, Cat, Mux, ResetSignal, Signal, Value
 from amaranth.lib import data
 
-from rtl.formal.harness import Harness, after_reset, assume, check, constant, drive_freely, free, past, probe
+from rtl.formal.harness import Harness, after_reset, assume, check, constant, drive_freely, free, past, probe, reach
 from rtl.geometry import Geometry
 from rtl.loader import Loader
 from rtl.output_walk import OutputWalk
 from rtl.walk import PixelWalk, TapWalk
-from sim.limits import PIXEL_BITS, TILE_BITS
+from sim.limits import MAP_BITS, PIXEL_BITS, TILE_BITS
 from sim.machine import Machine
 
 __all__ = ["loader", "outputs", "pixels", "taps"]
@@ -176,6 +176,9 @@ def loader(machine: Machine) -> Harness:
         arrived = past(m, past(m, reads, cleared=True), cleared=True)
         check(m, ~arrived | (dut.word[c] == past(m, word)), f"column {c} gets its bank's word, or the zero point")
         wanted.append(past(m, Mux(asked & inside, 1 << dut.tap_bank[c], 0)))
+    most = (1 << (MAP_BITS - 1)) - 1
+    reach(m, {"compute.width": (d.width, most), "compute.height": (d.height, most),
+              "compute.zero_code": (dut.running.zero_code, 255), "compute.phase": (d.phase[columns - 1], columns - 1)})
     check(m, ResetSignal() | past(m, ResetSignal()) | (dut.bank_read == reduce(or_, wanted)), "nothing else is read")
     return m
 

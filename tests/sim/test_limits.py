@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -75,11 +76,18 @@ CASES = {
 }
 
 
+LIMITS = {"rows": "MAP_BITS", "taps": "TAP_BITS", "pixels": "PIXEL_BITS", "steps": "STEP_BITS", "blocks": "BLOCK_BITS",
+          "tiles": "TILE_BITS", "parts": "MAX_PARTS"}
+"""What each case is the upper end of."""
+
+
 @pytest.mark.parametrize("name", CASES)
-def test_sizes_of_a_record(name: str) -> None:
+def test_sizes_of_a_record(name: str, reaches: Callable[[str, int], None]) -> None:
     """The largest size passes, the next one is refused."""
     make, machine, message = CASES[name]
     checked(make(0), machine)
+    if name in LIMITS:
+        reaches(f"limits.{LIMITS[name]}", int(message.split()[0]))
     message = f"record 'r': the hardware takes at most {message}"
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
         plan(make(1), machine)
@@ -101,8 +109,10 @@ def test_other_weights_read_any_number_of_parts() -> None:
 
 
 @pytest.mark.parametrize("records", [0, MAX_RECORDS + 1])
-def test_number_of_records(records: int) -> None:
+def test_number_of_records(records: int, reaches: Callable[[str, int], None]) -> None:
     """A Program without records has nothing to run; the descriptor memory holds 256."""
     plan(chain(1), WIDE), plan(chain(MAX_RECORDS), WIDE)
+    if records > MAX_RECORDS:
+        reaches("limits.MAX_RECORDS", records - 1)
     with pytest.raises(InputError, match=rf"^the hardware runs 1\.\.256 Convs and Pools, not {records}$"):
         plan(chain(records), WIDE)

@@ -1,5 +1,7 @@
 """Machines: every rule of the parameters, and the files that come along."""
 
+from collections.abc import Callable
+
 import pytest
 
 from sim.described import parse
@@ -87,6 +89,22 @@ def test_every_number_has_a_range(field: str, number: int) -> None:
     low, high = RANGES[field]
     if not low <= number <= high:
         assert refusal(**{field: number}).startswith(f"{field}: Input should be ")
+
+
+SMALL = LEGAL | {"rows": 1, "columns": 1, "requantizers": 1, "lanes": 4, "stream_bits": 4, "acc_bits": 8}
+NEEDS: dict[str, dict[str, int]] = {
+    "rows": {"lanes": 128, "stream_bits": 128}, "lanes": {"stream_bits": 1024},
+    "requantizers": {"rows": 128, "lanes": 128, "stream_bits": 128},
+    "stream_bits": {"rows": 32, "columns": 32, "lanes": 1024},
+    "depthwise_lanes": {"rows": 8, "lanes": 1024, "stream_bits": 1024, "acc_depth": 128}}
+"""What a parameter at its upper end needs of others."""
+
+
+@pytest.mark.parametrize("field", RANGES)
+def test_upper_ends_are_legal(field: str, reaches: Callable[[str, int], None]) -> None:
+    """The largest value of every range is that of some machine."""
+    machine = Machine.model_validate(SMALL | NEEDS.get(field, {}) | {field: RANGES[field][1]})
+    reaches(f"machine.{field}", getattr(machine, field))
 
 
 @pytest.mark.parametrize("field", RANGES)
