@@ -154,9 +154,12 @@ def run_verify_random(machine: str, count: int, seed: int, simulator: str, cover
 
 def run_generate(out: Path, machine: str, as_json: bool) -> None:
     """`bitwright generate`."""
-    from rtl.generate import generate
+    from rtl.generate import generate, size_warning
 
     target = load_machine(machine)
+    warning = size_warning(target)
+    if warning is not None:
+        message(warning)
     written = generate(target, out)
     report = Report({"machine": target.name, "files": [str(path) for path in written]})
     report.table(f"Verilog of machine '{target.name}'", ["file", "bytes"],

@@ -19,13 +19,30 @@ from rtl.verilog import TOP
 from sim.atomic import atomic_write_text, made_folder
 from sim.machine import Machine
 
-__all__ = ["FILE_LIST", "WAIVERS", "generate"]
+__all__ = ["FILE_LIST", "WAIVERS", "generate", "size_warning"]
 
 FILE_LIST = f"{TOP}.f"
 WAIVERS = Path(__file__).parent / "verilog" / "bitwright.vlt"
 """Lint warnings that are meant, each with its reason."""
+LARGE_PRODUCTS = 32 * 7 * 128
+"""rows x columns x lanes of the machine `large`."""
 
 MODULE = re.compile(r"^module (\w+).*?^endmodule\n", re.M | re.S)
+
+
+def size_warning(machine: Machine) -> str | None:
+    """What to say before work on a machine whose Verilog takes long to write; None for one that takes minutes at most.
+
+    >>> from sim.machine import load_machine
+    >>> size_warning(load_machine("large"))
+    >>> size_warning(load_machine("large").model_copy(update={"columns": 64}))
+    "machine 'large' has 262,144 one-bit products, 9.1 times those of the largest built-in one: its Verilog takes long"
+    """
+    products = machine.rows * machine.columns * machine.lanes
+    if products <= LARGE_PRODUCTS:
+        return None
+    return (f"machine '{machine.name}' has {products:,} one-bit products, {products / LARGE_PRODUCTS:.1f} times those "
+            "of the largest built-in one: its Verilog takes long")
 
 
 def generate(machine: Machine, directory: str | Path) -> tuple[Path, ...]:

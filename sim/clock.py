@@ -23,6 +23,39 @@ STORE_LATENCY = 2
 
 
 @dataclass
+class _Head:
+    """Where the pipeline of a Conv stands between tiles.
+
+    Attributes
+    ----------
+    issued, requantized : int
+        When the last step was issued, and when the requantizer is done.
+    bank_free : (int, int)
+        When the accumulator bank of the tile before last and of the last one become free.
+    """
+
+    issued: int
+    requantized: int
+    bank_free: tuple[int, int]
+
+    @property
+    def ready(self) -> int:
+        """When the next tile can be issued, if weights are there."""
+        return max(self.issued, self.bank_free[0])
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """All times, seen from `issued`."""
+        return self.requantized - self.issued, self.bank_free[0] - self.issued, self.bank_free[1] - self.issued
+
+    def move(self, cycles: int) -> None:
+        """Make everything later."""
+        self.issued += cycles
+        self.requantized += cycles
+        self.bank_free = (self.bank_free[0] + cycles, self.bank_free[1] + cycles)
+
+
+@dataclass
 class Clock:
     """Where the three queues stand between records, and what they have counted.
 
@@ -94,24 +127,39 @@ class Clock:
 
     def conv(self, schedule: ConvSchedule, start: int) -> int:
         """Advance over a Conv, tile by tile; its end."""
-        step, blocks = schedule.step_cycles, schedule.blocks
-        issued = requantized = start
-        bank_free = (start, start)
+        head = _Head(start, start, (start, start))
         residual_ready = start + schedule.shape.bits_residual + 2
         for tile in range(schedule.row_tiles):
             groups = schedule.last_groups if tile == schedule.row_tiles - 1 else schedule.groups
             wanted = max(self.filled, self.released[0])
             self.fill(wanted, wanted, schedule.fill_cycles)
-            for chunk, pixels in enumerate(schedule.chunks):
-                ready = max(issued, bank_free[0])
-                issue = ready if chunk else max(ready, self.filled)
-                self.wait_accumulator += ready - issued
-                self.wait_weights += issue - ready
-                accumulated = issue + (pixels * blocks - 1) * step + schedule.latency
-                requantized = max(accumulated, requantized, residual_ready)
-                requantized += pixels * groups * schedule.requant_cycles
-                bank_free = (bank_free[1], requantized)
-                issued = issue + pixels * blocks * step
-            self.released = (self.released[1], issued)
-        self.pairs += schedule.row_tiles * schedule.pixels * blocks * schedule.busy_cycles
-        return requantized + schedule.write_back
+            ready = head.ready
+            self.wait_weights += max(ready, self.filled) - ready
+            self.row_tile(schedule, head, groups, residual_ready)
+            self.released = (self.released[1], head.issued)
+        self.pairs += schedule.row_tiles * schedule.pixels * schedule.blocks * schedule.busy_cycles
+        return head.requantized + schedule.write_back
+
+    def row_tile(self, schedule: ConvSchedule, head: _Head, groups: int, residual_ready: int) -> None:
+        """Advance the head over the chunks of a row tile.
+
+        A chunk moves all times by what their differences say. So where it leaves the differences as they were, each of
+        the equal chunks that follow moves them as far, and they are taken together: a map of any size takes few steps.
+        """
+        left, weights = schedule.pixels, self.filled
+        while left:
+            pixels = min(schedule.chunk_pixels, left)
+            before, shape = head.issued, head.shape
+            ready = head.ready
+            issue = max(ready, weights)
+            waited = ready - before
+            accumulated = issue + (pixels * schedule.blocks - 1) * schedule.step_cycles + schedule.latency
+            head.requantized = (max(accumulated, head.requantized, residual_ready)
+                                + pixels * groups * schedule.requant_cycles)
+            head.bank_free = (head.bank_free[1], head.requantized)
+            head.issued = issue + pixels * schedule.blocks * schedule.step_cycles
+            left -= pixels
+            same = left // pixels if head.shape == shape and weights <= before else 0
+            self.wait_accumulator += waited * (1 + same)
+            head.move(same * (head.issued - before))
+            left -= same * pixels

@@ -235,3 +235,15 @@ def test_doctor_lists_the_tools(run: Run) -> None:
     """Exit 0 where the tests run: whatever is needed is there."""
     tools = {finding["tool"] for finding in data_of(run("doctor", "--json"))["findings"]}
     assert tools >= {"Python", "torch", "Icarus Verilog"}
+
+
+def test_a_huge_machine_is_announced(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before any work on Verilog that takes long, `generate` says so; for a machine of usual size it says nothing."""
+    monkeypatch.setattr("rtl.generate.generate", lambda machine, out: ())
+    fields = load_machine("large").model_dump(mode="json") | {"columns": 64}
+    (tmp_path / "huge.yaml").write_text(json.dumps(fields))
+    status, _, error = run("generate", "-m", tmp_path / "huge.yaml", "-o", tmp_path)
+    assert status == 0
+    assert error == ("machine 'large' has 262,144 one-bit products, 9.1 times those of the largest built-in one: its "
+                     "Verilog takes long\n")
+    assert run("generate", "-m", "large", "-o", tmp_path)[2] == ""
