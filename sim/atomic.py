@@ -1,4 +1,4 @@
-"""Writing files so that a reader sees the old file or the new one, never a half."""
+"""Writing files and folders so that a reader sees the old one or the new one, never a half."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import fcntl
 import os
 import re
 import secrets
+import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
@@ -15,10 +16,10 @@ from typing import IO
 from sim.bounds import shown_path
 from sim.errors import InputError
 
-__all__ = ["atomic_write", "atomic_write_text", "made_folder"]
+__all__ = ["atomic_folder", "atomic_write", "atomic_write_text", "made_folder"]
 
 UNFINISHED = re.compile(r"\.bitwright-[0-9a-f]{16}\.tmp")
-"""Names of files that are being written. Who writes one holds a lock on it, which ends with the process."""
+"""Names of files and folders that are being written. Who writes one holds a lock on it, which ends with the process."""
 
 
 @contextmanager
@@ -37,9 +38,9 @@ def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
     place = _place(path)
     try:
         _remove_unfinished(place.parent)
-        stream, beside = _begun(place.parent)
+        number, beside = _begun(place.parent, _new_file)
         try:
-            with stream:
+            with os.fdopen(number, "wb") as stream:
                 yield stream
                 stream.flush()
                 os.fsync(stream.fileno())
@@ -49,6 +50,23 @@ def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
                 beside.unlink()
     except OSError as error:
         raise InputError(f"cannot write {shown_path(place)}: {error.strerror}") from error
+
+
+@contextmanager
+def atomic_folder(place: Path) -> Iterator[Path]:
+    """Make a folder beside `place`, and rename it to `place` when the block ends well; one that is there stays.
+
+    What killed processes left unfinished beside it is removed first.
+    """
+    _remove_unfinished(place.parent)
+    number, beside = _begun(place.parent, _new_folder)
+    try:
+        yield beside
+        if not place.exists():
+            beside.rename(place)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+        os.close(number)
 
 
 def atomic_write_text(path: str | Path, text: str) -> None:
@@ -92,32 +110,51 @@ def _place(path: str | Path) -> Path:
     return place
 
 
-def _begun(folder: Path) -> tuple[IO[bytes], Path]:
-    """A new file that is locked, and its path."""
+def _new_file(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+
+
+def _new_folder(path: Path) -> int | None:
+    """None if somebody has removed it already."""
+    path.mkdir()
+    with suppress(FileNotFoundError):
+        return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    return None
+
+
+def _begun(folder: Path, begin: Callable[[Path], int | None]) -> tuple[int, Path]:
+    """The number of a new file or folder that is locked, and its path."""
     while True:
         beside = folder / f".bitwright-{secrets.token_hex(8)}.tmp"
-        stream = beside.open("xb")
+        number = begin(beside)
+        if number is None:
+            continue
         try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.path.lexists(beside):
-                return stream, beside
+                return number, beside
         except BlockingIOError:
             pass
-        except OSError:  # a file system without locks: nobody can take the file for one that was left behind
-            return stream, beside
-        stream.close()  # somebody took it for one that was left behind, before it was locked
+        except OSError:  # a file system without locks: nobody can take it for something that was left behind
+            return number, beside
+        os.close(number)  # somebody took it for something that was left behind, before it was locked
 
 
 def _remove_unfinished(folder: Path) -> None:
     """Remove what nobody writes any more; what is not ours to remove stays."""
-    names: list[str] = []
+    found: list[tuple[str, bool]] = []
     with suppress(OSError), os.scandir(folder) as entries:
-        names += (entry.path for entry in entries if UNFINISHED.fullmatch(entry.name))
-    for name in names:
+        found += ((entry.path, entry.is_dir(follow_symlinks=False)) for entry in entries
+                  if UNFINISHED.fullmatch(entry.name))
+    for name, is_folder in found:
         with suppress(OSError):
-            number = os.open(name, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+            kind = os.O_RDONLY | os.O_DIRECTORY if is_folder else os.O_RDWR | os.O_NONBLOCK
+            number = os.open(name, kind | os.O_CLOEXEC | os.O_NOFOLLOW)
             try:
                 fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                os.unlink(name)
+                if is_folder:
+                    shutil.rmtree(name)
+                else:
+                    os.unlink(name)
             finally:
                 os.close(number)

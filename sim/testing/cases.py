@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,6 +14,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from sim.atomic import atomic_folder, made_folder
 from sim.errors import InputError
 from sim.files import load_program, save_program, save_vectors
 from sim.machine import Machine, load_machine
@@ -110,18 +109,12 @@ def save_case(case: Case, folder: Path) -> Path:
 
     A case that is already there is left alone.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(dir=folder, prefix=".case-"))
-    try:
+    place = made_folder(folder) / _digest(case)
+    with atomic_folder(place) as beside:
         save_program(case.program, beside / PROGRAM)
         (beside / MACHINE).write_text(yaml.safe_dump(case.machine.model_dump(mode="json"), sort_keys=False))
         save_vectors(beside / INPUTS, case.inputs)
-        place = folder / _digest(case)
         (beside / NOTES).write_text(json.dumps(case.notes, indent=1) + "\n")
-        if not place.exists():
-            beside.rename(place)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
     return place
 
 

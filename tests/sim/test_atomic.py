@@ -10,24 +10,35 @@ from pathlib import Path
 
 import pytest
 
-from sim.atomic import atomic_write, atomic_write_text, made_folder
+from sim.atomic import atomic_folder, atomic_write, atomic_write_text, made_folder
 from sim.errors import InputError
 
 WRITER = """\
 import sys
-from sim.atomic import atomic_write
-with atomic_write(sys.argv[1]) as stream:
-    stream.write(b"new")
-    stream.flush()
+from pathlib import Path
+from sim.atomic import atomic_folder, atomic_write
+place, kind = Path(sys.argv[1]), sys.argv[2]
+with atomic_write(place) if kind == "file" else atomic_folder(place) as made:
+    if kind == "file":
+        made.write(b"new")
+        made.flush()
+    else:
+        (made / "part").write_text("new")
     print("begun", flush=True)
     sys.stdin.readline()
 """
 
 
+@pytest.fixture(params=["file", "folder"])
+def kind(request: pytest.FixtureRequest) -> str:
+    """What is written."""
+    return str(request.param)
+
+
 @pytest.fixture
-def writer(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """A process that has begun to write `tmp_path / "file"` and waits for a line."""
-    with subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path / "file")], stdin=subprocess.PIPE,
+def writer(tmp_path: Path, kind: str) -> Iterator[subprocess.Popen[str]]:
+    """A process that has begun to write `tmp_path / kind` and waits for a line."""
+    with subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path / kind), kind], stdin=subprocess.PIPE,
                           stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "begun\n"
@@ -41,36 +52,45 @@ def names(folder: Path) -> list[str]:
 
 def test_what_a_killed_process_left_is_removed(tmp_path: Path, writer: subprocess.Popen[str]) -> None:
     """After a real SIGKILL the old file is whole, and the next write to any file of the folder removes the rest."""
-    atomic_write_text(tmp_path / "file", "old")
+    atomic_write_text(tmp_path / "old", "old")
     writer.kill()
     writer.wait()
-    assert (tmp_path / "file").read_text() == "old"
+    assert (tmp_path / "old").read_text() == "old"
     assert len(names(tmp_path)) == 2
     atomic_write_text(tmp_path / "other", "text")
-    assert names(tmp_path) == ["file", "other"]
+    assert names(tmp_path) == ["old", "other"]
 
 
-def test_a_file_that_is_being_written_stays(tmp_path: Path, writer: subprocess.Popen[str]) -> None:
-    """Another process writes to the same place and folder; the first one still ends well, and last."""
-    for name in ("file", "other"):
-        atomic_write_text(tmp_path / name, "old")
-    assert len(names(tmp_path)) == 3
+def test_what_is_being_written_stays(tmp_path: Path, writer: subprocess.Popen[str], kind: str) -> None:
+    """Others write to the same folder, one of them to the same file; the first one still ends well, and last."""
+    atomic_write_text(tmp_path / "other", "old")
+    if kind == "file":
+        atomic_write_text(tmp_path / "file", "old")
+    assert len(names(tmp_path)) == (3 if kind == "file" else 2)
     writer.communicate("go on\n")
     assert writer.returncode == 0
-    assert names(tmp_path) == ["file", "other"]
-    assert (tmp_path / "file").read_text() == "new"
+    assert names(tmp_path) == [kind, "other"]
+    assert (tmp_path / kind / ("" if kind == "file" else "part")).read_text() == "new"
+
+
+def test_a_folder_that_is_there_stays(tmp_path: Path) -> None:
+    """The second of two equal ones is given up."""
+    for text in ("first", "second"):
+        with atomic_folder(tmp_path / "folder") as beside:
+            (beside / "part").write_text(text)
+    assert names(tmp_path) == ["folder"]
+    assert (tmp_path / "folder" / "part").read_text() == "first"
 
 
 def test_only_what_was_left_unfinished_is_removed(tmp_path: Path) -> None:
-    """Other hidden files, folders and links of a similar name stay."""
+    """Other hidden files, and links whatever they are called, stay."""
     kept = [".bitwright-0123456789abcdef.tm", "bitwright-0123456789abcdef.tmp", ".bitwright-0123456789abcdeg.tmp",
             ".a.npz.01234567.tmp", ".bitwright-.tmp"]
     for name in kept:
         (tmp_path / name).write_text("mine")
     (tmp_path / ".bitwright-0123456789abcdef.tmp").symlink_to(tmp_path / kept[0])
-    (tmp_path / ".bitwright-1123456789abcdef.tmp").mkdir()
     atomic_write_text(tmp_path / "file", "text")
-    assert {*names(tmp_path)} == {*kept, ".bitwright-0123456789abcdef.tmp", ".bitwright-1123456789abcdef.tmp", "file"}
+    assert {*names(tmp_path)} == {*kept, ".bitwright-0123456789abcdef.tmp", "file"}
 
 
 def test_many_writers_do_not_disturb_one_another(tmp_path: Path) -> None:
