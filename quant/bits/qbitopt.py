@@ -23,8 +23,10 @@ from quant.bits.allocation import Allocation, Problem
 from quant.bits.fit_sensitivity import Sensitivity, expected_loss, measured_errors, uniform_noise_errors
 from quant.bits.problem import problem_of
 from quant.bits.sites import Site, sites
+from quant.checks import check_data
 from quant.layout import safe_for_gradients
 from quant.quantizers.base import Quantizer
+from quant.training.rehearsal import checked_labels
 from sim.cost_table import CostTable
 from sim.errors import InputError
 from sim.program import Program
@@ -109,7 +111,15 @@ class QBitOpt:
                 for site in self.sites}
 
     def start(self, images: Tensor, labels: Tensor, batch: int = 64) -> None:
-        """Gather sensitivities in one pass over labelled images and make the first allocation."""
+        """Gather sensitivities in one pass over labelled images, all classes mixed, and make the first allocation.
+
+        Raises
+        ------
+        InputError
+            If labels do not fit the images or the model's output.
+        """
+        check_data(images, "images")
+        labels = checked_labels(labels, len(images), self.program.outputs[0].channels)
         scaler, self._sensitivity.scaler = self._sensitivity.scaler, None
         images = safe_for_gradients(self.model, images)
         for image_batch, label_batch in zip(images.split(batch), labels.split(batch), strict=True):

@@ -16,7 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from sim.errors import InputError
 
-__all__ = ["check_share", "is_first", "processes", "same_on_all", "share", "spread"]
+__all__ = ["check_share", "count", "is_first", "processes", "same_on_all", "share", "spread"]
 
 
 @contextmanager

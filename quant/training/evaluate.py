@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from quant.data.images import Images
+from sim.errors import InputError
 
 __all__ = ["accuracy"]
 
@@ -14,10 +15,19 @@ CHUNK = 1000
 
 
 def accuracy(model: nn.Module, data: Images) -> float:
-    """Share of images whose largest logit is the label's, in 0..1; `model` in eval mode, on any device."""
-    device = next(model.parameters()).device
+    """Share of images whose largest logit is the label's, in 0..1; `model` in eval mode, on any device.
+
+    Raises
+    ------
+    InputError
+        If there are no images.
+    """
+    if not len(data):
+        raise InputError("accuracy takes at least 1 image, not 0")
+    first = next(model.parameters())
     right = 0
     with torch.no_grad():
         for which in torch.arange(len(data)).split(CHUNK):
-            right += int((model(data.values(which).to(device)).argmax(1).cpu() == data.labels[which]).sum())
+            images = data.values(which).to(first.device, first.dtype)
+            right += int((model(images).argmax(1).cpu() == data.labels[which]).sum())
     return right / len(data)

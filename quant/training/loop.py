@@ -15,8 +15,9 @@ from quant.data.images import Images
 from quant.layout import arranged, lay_out, training_order
 from quant.quantizers.base import Quantizer
 from quant.training.checkpoint import describe_run, load_checkpoint, save_checkpoint
-from quant.training.distributed import check_share, is_first, share, spread
+from quant.training.distributed import check_share, count, is_first, share, spread
 from quant.training.recipe import Recipe
+from quant.training.rehearsal import rehearse, trained_dtype
 from sim.bounds import shown, shown_path
 from sim.errors import InputError
 
@@ -70,24 +71,26 @@ def train(model: nn.Module, data: Images, recipe: Recipe, *, teacher: nn.Module 
     Raises
     ------
     InputError
-        If the teacher is missing, several processes cannot share a batch, there are fewer images than a batch has, the
-        checkpoint is of another run, or the loss is not finite any more.
+        If the teacher is missing, several processes cannot share a batch, there are fewer images than a batch has, an
+        image or labels do not fit the model, a batch is too small for a BatchNorm, or the checkpoint is of another run:
+        all before the first step. After any step, if the loss is not finite any more.
     """
     if recipe.distillation and teacher is None:
         raise InputError(f"distillation {recipe.distillation} needs a teacher")
     if len(data) < recipe.batch:
         raise InputError(f"a batch of {recipe.batch} needs as many images, not {len(data)}")
     check_share(recipe.batch)
+    labels = rehearse(model, data, recipe.batch // count(), teacher)
     with torch.random.fork_rng():
         torch.manual_seed(recipe.seed)
-        _Training(model, data, recipe, teacher, half, after_step).run(checkpoint, progress)
+        _Training(model, data, labels, recipe, teacher, half, after_step).run(checkpoint, progress)
 
 
 class _Training:
     """A run: what changes from step to step."""
 
-    def __init__(self, model: nn.Module, data: Images, recipe: Recipe, teacher: nn.Module | None, half: bool,
-                 after_step: StepHook | None) -> None:
+    def __init__(self, model: nn.Module, data: Images, labels: Tensor, recipe: Recipe, teacher: nn.Module | None,
+                 half: bool, after_step: StepHook | None) -> None:
         self.model, self.data, self.recipe, self.teacher = model, data, recipe, teacher
         self.half, self.after_step = half, after_step
         hook: object = after_step
@@ -99,7 +102,7 @@ class _Training:
         self.optimizer = torch.optim.SGD(self.groups, lr=recipe.rate, momentum=0.9, nesterov=True)
         self.order = training_order(model)
         self.total = recipe.steps(len(data))
-        self.labels = data.labels.to(self.device)
+        self.labels, self.dtype = labels.to(self.device), trained_dtype(model)
         self.steps = 0
 
     def run(self, checkpoint: Path | None, progress: Progress | None) -> None:
@@ -134,24 +137,26 @@ class _Training:
             loss, correct = self._step(parallel, which)
             losses[step] = loss
             right += correct
+            if not isfinite(float(loss)):
+                raise InputError(f"the loss became {float(loss)} in epoch {epoch}: lower the rate of "
+                                 f"{self.recipe.rate:g}")
             if self.after_step is not None:
                 self.after_step(self.steps, self.optimizer)
-        mean = float(losses.mean())
-        if not isfinite(mean):
-            raise InputError(f"the loss became {mean} in epoch {epoch}: lower the rate of {self.recipe.rate:g}")
+        if not all(bool(parameter.isfinite().all()) for parameter in self.model.parameters()):
+            raise InputError(f"weights became infinite in epoch {epoch}: lower the rate of {self.recipe.rate:g}")
         seen = steps * len(which)
-        return mean, int(right) / seen
+        return float(losses.mean()), int(right) / seen
 
     def _step(self, parallel: nn.Module, which: Tensor) -> tuple[Tensor, Tensor]:
         """One optimizer step; its loss and how many images were right."""
         images = _shifted(self.data.drawn(which, self.generator), self.recipe.shift, self.generator)
-        images = arranged(images.to(self.device), self.order)
+        images = arranged(images.to(self.device, self.dtype), self.order)
         labels = self.labels[which]
         for group in self.optimizer.param_groups:
             group["lr"] = group["rate"] * self.recipe.rate_at(self.steps, self.total)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
             logits = parallel(images)
-        loss = self._loss(logits.float(), images, labels)
+        loss = self._loss(logits.to(self.dtype), images, labels)
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
