@@ -134,17 +134,19 @@ def mean_loss(model: nn.Module, data: Split) -> float:
 @pytest.mark.trains
 def test_mixed_bits_learn_the_digits(
         wide: fx.GraphModule, lowered_digits: Program, table: CostTable, splits: tuple[Split, Split]) -> None:
-    """At 70 % of what 4 bits cost two epochs lower the loss that right statistics alone leave (seen: by half), though
-    bits go on moving: reallocations do not break a training."""
-    controller = QBitOpt(wide, lowered_digits, table, uniform_limits(table, 4, 0.7), every=10, until=20)
-    controller.start(splits[0].images, splits[0].labels)
-    reestimate_norms(wide, splits[0].images)
-    before = mean_loss(wide, splits[0])
-    train(wide, splits[0], Recipe(epochs=2, rate=0.03), after_step=controller)
-    controller.close()
-    reestimate_norms(wide, splits[0].images)
-    assert mean_loss(wide, splits[0]) < before
-    assert [update.step for update in controller.history] == [0, 10, 20]
+    """At 70 % of what 4 bits cost, two epochs in which bits go on moving lower the loss by 15 % at least, compared with
+    the same reallocations of weights that stand still (seen: by 40 to 50 %): they do not break a training."""
+    losses = []
+    for rate in (1e-6, 0.03):
+        model = deepcopy(wide)
+        controller = QBitOpt(model, lowered_digits, table, uniform_limits(table, 4, 0.7), every=10, until=20)
+        controller.start(splits[0].images, splits[0].labels)
+        train(model, splits[0], Recipe(epochs=2, rate=rate), after_step=controller)
+        controller.close()
+        reestimate_norms(model, splits[0].images)
+        losses.append(mean_loss(model, splits[0]))
+        assert [update.step for update in controller.history] == [0, 10, 20]
+    assert losses[1] < 0.85 * losses[0]
 
 
 def test_small_gains_change_nothing(
