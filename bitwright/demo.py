@@ -26,6 +26,7 @@ from quant.training.recipe import FLOAT, QAT, Recipe
 from sim.atomic import atomic_write_text, made_folder
 from sim.cost_table import cost_table
 from sim.energy import Energy
+from sim.errors import InputError
 from sim.files import save_program
 from sim.machine import Machine
 from sim.plan import Plan, plan
@@ -107,6 +108,8 @@ class _Demo:
         self.machine, self.images, self.seed, self.progress = machine, images, seed, progress
         self.technology: Technology = load_technology(machine.technology)
         self.train_set, self.test_set = digits()
+        if not 1 <= images <= len(self.test_set):
+            raise InputError(f"images must be in 1..{len(self.test_set)}, the digits to test with, not {images}")
         self.summary = Summary(machine.name, seed)
         self.plans: dict[str, Plan] = {}
 
@@ -199,10 +202,15 @@ def demo(out: Path, machine: Machine, images: int, seed: int) -> Summary:
     out : Path
         Folder; made if missing.
     machine : Machine
-    images : int
+    images : int, 1..500
         How many test images run on the RTL, for each Program.
     seed : int
         Of the float network's start and of reconstruction.
+
+    Raises
+    ------
+    InputError
+        If `images` is out of range or the machine cannot hold the network: before anything is trained.
     """
     with steps("demo", 5 + 3 * 3) as progress:
         run = _Demo(machine, images, seed, progress)

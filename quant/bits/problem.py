@@ -71,9 +71,9 @@ def problem_of(program: Program, table: CostTable, weight_loss: Mapping[str, Seq
 
 
 def _refuse_strangers(given: Mapping[str, Sequence[float]], known: Sequence[str], what: str) -> None:
-    for name in given:
-        if name not in known:
-            raise InputError(f"losses of the {what} '{name}': the program has no such name")
+    strangers = given.keys() - {*known}
+    if strangers:
+        raise InputError(f"losses of the {what} '{min(strangers)}': the program has no such name")
 
 
 def _losses(given: Mapping[str, Sequence[float]], name: str, what: str, count: int) -> Sequence[float]:

@@ -86,3 +86,10 @@ def test_a_machine_that_is_too_small_is_refused_before_training(
     assert "needs 36 weight words per row for a row tile; machine 'tiny' has weight_words 16 (20 too few)" in (
         capfd.readouterr().err)
     assert not (tmp_path / "out").exists()
+
+
+def test_more_images_than_there_are_is_one_sentence(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Before anything is trained, and no folder is left."""
+    assert main(["demo", "-n", "501", "-o", str(tmp_path / "out")]) == 1
+    assert capfd.readouterr() == ("", "bitwright: images must be in 1..500, the digits to test with, not 501\n")
+    assert not (tmp_path / "out").exists()
