@@ -24,7 +24,8 @@ def distance(output: Tensor, target: Tensor, exponent: float) -> Tensor:
 def loss_exponent(norm: nn.BatchNorm2d | None) -> float:
     """RAPQ's exponent for a unit that ends with this BatchNorm: 1 + 0.9 * sigmoid(mean gain - 1), to one decimal.
 
-    2 for units without one. The released code of the paper takes (sum of the gains - 1) / channels for the mean.
+    2 for units without one. The released code of the paper has (sum of the gains - 1) / channels where this has the
+    mean gain - 1.
 
     >>> loss_exponent(nn.BatchNorm2d(4)), loss_exponent(None)
     (1.4, 2.0)

@@ -75,7 +75,7 @@ class SoftRounding(nn.Module):
         return (below + self.up).clamp(fmt.low, fmt.high) * scale
 
     def snap(self) -> None:
-        """Decide the exponents; weights of channels whose step changes start their rounding anew."""
+        """Decide the exponents, if that is still open; all weights start their rounding anew."""
         if self.lift is None:
             return
         assert isinstance(self.quantizer, PowerOfTwoWeight)

@@ -40,7 +40,8 @@ class QILOptions:
     ----------
     gamma : bool or None
         Learn the exponent of the weights' transformer; None: at 2 bits alone, since at more it is reported to gain
-        nothing and not to converge.
+        nothing and not to converge. At 2 bits there is one decision point, which `low` and `high` alone can put
+        anywhere: there it adds no codes, and only shapes gradients.
     gradients : {"lsq", "plain"}
         Of the quantizer's parameters: divided by sqrt(elements * q), or as they are.
     """

@@ -30,7 +30,8 @@ class Recipe:
         Of the order of images, of the shifts and of dropout.
     interval_rate : float, at least 0
         Factor on the rate of the quantizers' own parameters: 1 where their gradients are scaled as in LSQ; QIL's
-        authors are reported to have taken 0.01.
+        authors are reported to have taken 0.01, of an interval's centre and half-width, which a step of its
+        end points moves half as far.
     quantizers_only : bool
         Train the quantizers' parameters and nothing else (QIL, table 3); statistics of BatchNorms still follow.
     distillation : float, 0..1
