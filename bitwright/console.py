@@ -28,6 +28,8 @@ __all__ = ["Report", "Steps", "finish", "message", "prepare", "show", "steps", "
 
 MAX_WIDTH = 1000
 """A table is never cut: it may be wider than the terminal, up to this [characters]."""
+MAX_ROWS = 1000
+"""Rows of a table that are shown: laying out each takes milliseconds. JSON has all."""
 
 _messages = Console(stderr=True, highlight=False)
 
@@ -56,14 +58,16 @@ class Report:
         self.lines: list[str] = []
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-        """Add a table; numbers are set flush right."""
+        """Add a table; numbers are set flush right. Of more than MAX_ROWS rows the first are shown; a line says so."""
         table = Table(box=SIMPLE_HEAD)
         for index, column in enumerate(columns):
             numeric = all(isinstance(row[index], int | float) for row in rows)
             table.add_column(Text(printable(column)), justify="right" if numeric else "left", no_wrap=True)
-        for row in rows:
+        for row in rows[:MAX_ROWS]:
             table.add_row(*(Text(printable(_cell(value))) for value in row))
         self.tables.append((printable(title), table))
+        if len(rows) > MAX_ROWS:
+            self.lines.append(f"{title}: the first {MAX_ROWS:,} of {len(rows):,} rows; --json has all")
 
 
 def _cell(value: object) -> str:

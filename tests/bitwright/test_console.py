@@ -53,3 +53,13 @@ def test_any_letter_fits_any_encoding(encoding: str, as_json: bool, monkeypatch:
         assert json.loads(text) == {"name": "größe 表"}
     else:
         assert text.count("größe 表".encode(encoding, "backslashreplace").decode(encoding)) == 2
+
+
+def test_a_long_table_shows_its_first_rows_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    """A Program of 10^5 tensors is no wait: a thousand rows are laid out, and a line tells how many there are."""
+    report = Report({})
+    report.table("numbers", ["number"], [[f"row {index}"] for index in range(100_000)])
+    show(report, False)
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert [line for line in lines if line.startswith("row ")] == [f"row {index}" for index in range(1000)]
+    assert lines[-1] == "numbers: the first 1,000 of 100,000 rows; --json has all"

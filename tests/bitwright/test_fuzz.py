@@ -11,10 +11,10 @@ import pytest
 from bitwright.fuzz.__main__ import main
 from bitwright.fuzz.campaign import Outcome, Stand, fuzz
 from bitwright.fuzz.planted import FAULTS
-from bitwright.fuzz.worker import Finding, Limits, examine, input_of, target_named
+from bitwright.fuzz.worker import TARGETS, Finding, Limits, examine, input_of, target_named
 
 LIMITS = Limits(seconds=0.5, waiting_seconds=4.0)
-WITHOUT_KERNELS = ["program", "machine", "technology", "image", "codes", "picture"]
+WITHOUT_KERNELS = [name for name in TARGETS if name != "run"]
 
 
 def silent(outcome: Outcome) -> None:
