@@ -70,8 +70,7 @@ class Checkpoints(Target):
         self._model, self._run = Network(), {"epochs": 3, "rate": 0.1, "images": 8, "labels": 1, "model": 2, "start": 3}
         self._optimizer = torch.optim.SGD(self._model.parameters(), 0.1, momentum=0.9)
         for parameter in self._model.parameters():
-            parameter.grad = torch.ones_like(parameter)
-        self._optimizer.step()
+            self._optimizer.state[parameter]["momentum_buffer"] = torch.ones_like(parameter)
         self._generators = {"order": torch.Generator().get_state(), "cpu": torch.get_rng_state()}
         save_checkpoint(folder / "seed", self._run, 1, self._model, self._optimizer, self._generators, {"bits": [4, 4]})
         self._corpus = (folder / "seed").read_bytes()
