@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # torch's threads and one pytest worker per core get in each other's way.
 PYTEST := OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n auto --maxprocesses=8 --dist=worksteal
 
-.PHONY: help setup icarus compiler demo test fuzz nightly portability mutants proofs lint docs clean distclean
+.PHONY: help setup icarus compiler demo test fuzz nightly portability campaign mutants proofs lint docs clean distclean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -26,6 +26,9 @@ nightly: setup compiler  ## all that is too long for every change: writes nightl
 
 portability: setup  ## tests that train, with kernels of other CPUs, two threads, other seeds; goes on where it stopped
 	@$(VENV)/bin/python scripts/portability.py $(if $(PARTS),--only $(PARTS))
+
+campaign: setup compiler  ## random machines with random Programs on the RTL: writes campaign-out/, goes on where it stopped; ARGS=...
+	@OMP_NUM_THREADS=1 $(VENV)/bin/python -m bitwright.campaign $(ARGS)
 
 proofs: setup  ## the formal proofs and the faults that they must find, as a table with their times
 	@$(VENV)/bin/python -m rtl.formal
@@ -54,7 +57,7 @@ $(STAMP): pyproject.toml constraints.txt scripts/create_venv.sh
 	@touch $@
 
 clean:  ## remove what runs leave behind
-	rm -rf demo-out fuzz-out mutants-out nightly-out portability-out site build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf demo-out campaign-out fuzz-out mutants-out nightly-out portability-out site build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find sim rtl quant bitwright tests benchmarks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 
 distclean: clean  ## clean, and remove .venv

@@ -8,13 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
+from bitwright.cases import compared, keep_simplest
 from bitwright.console import Steps
-from rtl.agreement import differences
-from rtl.engines import Engine, SimulationError
-from rtl.simulator import run_all
+from rtl.engines import Engine
 from sim.machine import Machine
 from sim.testing.bins import GROUPS
-from sim.testing.cases import Case, save_case, shrink_case
+from sim.testing.cases import Case
 from sim.testing.coverage import Coverage
 from sim.testing.directed import directed_cases, directed_options
 from sim.timing import timeline
@@ -23,8 +22,6 @@ __all__ = ["RandomVerification", "verify_random"]
 
 BATCH = 8
 """Programs of one simulation."""
-ATTEMPTS = 100
-"""Runs that shrinking may take."""
 
 
 @dataclass(frozen=True)
@@ -73,46 +70,18 @@ def verify_random(machine: Machine, count: int, seed: int, engine: Engine, keep:
     while len(equal) < count:
         drawn = []
         for case, decisions in directed_cases(rng, machine, aimed, min(BATCH, count - len(equal))):
-            aimed.add(aimed.bins_of(case.plan))
+            aimed.add(aimed.bins_of(case.plan, case.codes))
             drawn.append((case, decisions))
         if not drawn:
             break
-        for case, decisions, found in _compared(drawn, engine):
+        for (case, decisions), found in zip(drawn, compared([case for case, _ in drawn], engine), strict=True):
             if found:
-                return _summary(equal, coverage, *_kept(case, decisions, machine, engine, keep))
-            coverage.add(coverage.bins_of(case.plan))
+                return _summary(equal, coverage, *keep_simplest(decisions, machine, engine, keep,
+                                                                **directed_options(machine)))
+            coverage.add(coverage.bins_of(case.plan, case.codes))
             equal.append(case)
         progress.done(f"{len(equal)} Programs are equal, {coverage.percent:.1f} % of the bins met")
     return _summary(equal, coverage, (), None)
-
-
-def _compared(drawn: Sequence[tuple[Case, list[int]]],
-              engine: Engine) -> list[tuple[Case, list[int], tuple[str, ...]]]:
-    """The cases, their decisions and what differs: run behind one another, or alone if they do not all end."""
-    try:
-        results = run_all([(case.plan, case.inputs) for case, _ in drawn], engine=engine)
-    except SimulationError:
-        return [(case, decisions, _faults(case, engine)) for case, decisions in drawn]
-    return [(case, decisions, tuple(differences(case.plan, case.inputs, result)))
-            for (case, decisions), result in zip(drawn, results, strict=True)]
-
-
-def _faults(case: Case, engine: Engine) -> tuple[str, ...]:
-    """What differs; that a case does not run to its end is one more thing."""
-    try:
-        (result,) = run_all([(case.plan, case.inputs)], engine=engine)
-    except SimulationError as error:
-        return (str(error).splitlines()[0],)
-    return tuple(differences(case.plan, case.inputs, result))
-
-
-def _kept(case: Case, decisions: Sequence[int], machine: Machine, engine: Engine,
-          keep: Path) -> tuple[tuple[str, ...], Path]:
-    """The faults of a failing case made simple, and where it is kept."""
-    minimal = shrink_case(decisions, machine, lambda simpler: bool(_faults(simpler, engine)), ATTEMPTS,
-                          **directed_options(machine))
-    found = _faults(minimal, engine)
-    return found, save_case(Case(minimal.program, minimal.machine, minimal.inputs, {"found": list(found)}), keep)
 
 
 def _summary(equal: Sequence[Case], coverage: Coverage, failure: tuple[str, ...],

@@ -24,6 +24,7 @@ PARTS = [
     Part("tests-mutants", (*TESTS, "tests/rtl/mutation"), ONE_THREAD),
     Part("portability", (sys.executable, "scripts/portability.py")),
     Part("fuzz", ("make", "fuzz", "ARGS=--minutes 10")),
+    Part("campaign", ("make", "campaign", "ARGS=--minutes 90")),
 ]
 
 if __name__ == "__main__":

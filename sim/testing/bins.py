@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from sim.testing import movements
+from sim.limits import MAX_PARTS
+from sim.testing import movements, numbers
 from sim.testing import situations as met
 from sim.testing.coverage import Group, Values
 
@@ -13,6 +14,7 @@ DENSE = ("dense", "depthwise")
 CONVS = ("dense", "depthwise", "average", "add", "copy")
 SLIDING = ("dense", "depthwise", "average", "max")
 LAYERS = (*CONVS, "max")
+PARTS = range(1, MAX_PARTS + 1)
 EDGES = ("one full", "one short", "many full", "many short")
 
 
@@ -47,6 +49,14 @@ def _residual_time(values: Values) -> str | None:
     return _residual(values) if values[1] in ("residual planes", "its first residual") else None
 
 
+def _clamp(values: Values) -> str | None:
+    return "a ReLU cuts below" if values == ("above", "the zero point") else None
+
+
+def _wrap(values: Values) -> str | None:
+    return "one code is at least -128" if values in (("add", "bottom"), ("copy", "bottom")) else None
+
+
 def _lane_bits(values: Values) -> str | None:
     bits, kind, _ = values
     if kind == "unit" and bits != 1:
@@ -68,11 +78,14 @@ def _padded(values: Values) -> str | None:
 
 
 LAYER_GROUPS = (
-    Group("bits", {"kind": DENSE, "weight_bits": BITS, "activation_bits": BITS}, met.bits),
-    Group("plain bits", {"kind": ("average", "add", "copy", "max"), "activation_bits": BITS}, met.plain_bits),
+    Group("bits", {"kind": DENSE, "weight_bits": BITS, "activation_bits": BITS}, numbers.bits,
+          declared=numbers.declared_bits),
+    Group("plain bits", {"kind": ("average", "add", "copy", "max"), "activation_bits": BITS},
+          numbers.plain_bits, declared=numbers.declared_plain_bits),
     Group("signs", {"kind": DENSE, "weights": ("signed", "unsigned", "bipolar"),
-                    "activation_kind": ("unsigned", "signed")}, met.signs, _signs),
-    Group("bipolar", {"bipolar_activation_bits": BITS}, met.bipolar_bits),
+                    "activation_kind": ("unsigned", "signed")}, numbers.signs, _signs, numbers.declared_signs),
+    Group("bipolar", {"bipolar_activation_bits": BITS}, numbers.bipolar_bits, declared=numbers.declared_bipolar_bits),
+    Group("bipolar parts", {"bipolar_parts": PARTS}, met.bipolar_parts),
     Group("window", {"kind": SLIDING, "stride": range(1, 5), "padding": (False, True), "dilation": (1, 2, 3)},
           met.window, _window),
     Group("kernel", {"kind": SLIDING, "shape": ("1 x 1", "1 x k", "k x 1", "k x k", "whole map")}, met.kernel, _kernel),
@@ -84,14 +97,22 @@ LAYER_GROUPS = (
     Group("chunks", {"kind": CONVS, "pixels": ("one", "many full", "many short")}, met.chunks),
     Group("row groups", {"kind": LAYERS, "rows": EDGES}, met.row_groups),
     Group("lane blocks", {"kind": LAYERS, "lanes": EDGES}, met.lane_blocks),
-    Group("digits", {"digits": range(1, 5), "residual_digits": range(5)}, met.digits),
-    Group("rounding", {"rounding": ("half_up", "half_even", "floor"), "wrap": (False, True)}, met.rounding),
-    Group("channels", {"channel": ("constant", "no shift", "clamped at the zero point", "clamped", "wide output",
-                                   "output with a zero point")}, met.channels),
+    Group("digits", {"digits": range(1, 5), "residual_digits": range(5)}, numbers.digits,
+          declared=numbers.declared_digits),
+    Group("ties", {"rounding": ("half_up", "half_even", "floor"), "tie": numbers.SIDES}, numbers.ties,
+          declared=numbers.declared_ties),
+    Group("wraps", {"kind": CONVS, "wraps at the": ("top", "bottom")}, numbers.wraps, _wrap,
+          numbers.declared_wraps),
+    Group("clamps", {"clamp": ("below", "above"), "at": ("the format's end", "the zero point", "a limit")},
+          numbers.clamps, _clamp, numbers.declared_clamps),
+    Group("channels", {"channel": ("constant", "no shift", "wide output", "output with a zero point")},
+          numbers.channels, declared=numbers.declared_channels),
     Group("residuals", {"kind": CONVS, "codes": ("unsigned", "signed"),
-                        "origin": ("the host", "computed", "a later part")}, met.residual, _residual),
-    Group("residual bits", {"than the output": ("narrower", "equal", "wider")}, met.residual_bits),
-    Group("parts", {"kind": ("dense", "max"), "read": (1, 2, 3), "written": (1, 2, 3)}, met.parts, _parts),
+                        "origin": ("the host", "computed", "a later part")}, numbers.residual, _residual,
+          numbers.declared_residual),
+    Group("residual bits", {"than the output": ("narrower", "equal", "wider")}, numbers.residual_bits,
+          declared=numbers.declared_residual_bits),
+    Group("parts", {"kind": ("dense", "max"), "read": PARTS, "written": PARTS}, met.parts, _parts),
     Group("requantizer", {"kind": CONVS, "busy with": ("digits", "output planes", "residual planes")},
           met.requantizer, _residual_time),
     Group("waiting", {"kind": CONVS, "for": ("nothing", "weights", "accumulators", "weights and accumulators")},
@@ -101,7 +122,8 @@ LAYER_GROUPS = (
     Group("engine", {"kind": ("depthwise", "average", "add", "copy"), "on depthwise lanes": (False, True)},
           met.engine),
     Group("depthwise lanes", {"lane_weight_bits": BITS, "weights": ("signed", "unsigned", "unit"),
-                              "activation_kind": ("unsigned", "signed")}, met.lane_bits, _lane_bits),
+                              "activation_kind": ("unsigned", "signed")}, numbers.lane_bits, _lane_bits,
+          numbers.declared_lane_bits),
     Group("lane groups", {"groups": ("one", "many"), "last tile shorter": (False, True)}, met.lane_groups,
           _lane_groups),
     Group("place", {"role": ("read", "written"), "behind others": (False, True), "in several regions": (False, True)},
@@ -115,9 +137,10 @@ TRANSFER_GROUPS = (
     Group("loads", {"loaded": ROWS, "written by": ("the host", "Stores")}, movements.loaded),
     Group("stores", {"stored": ROWS, "of parts": ("all", "the first", "a later one")}, movements.stored),
     Group("Loads wait", {"load waits for": ("nothing", "a layer on its place", "a Store from its place",
-                                            "a Store of its rows")}, movements.load_waits),
-    Group("layers wait", {"kind": LAYERS, "for Loads": (False, True), "for Stores": (False, True)},
-          movements.layer_waits),
+                                            "a Store of its rows")}, movements.load_waits,
+          declared=movements.load_may_wait),
+    Group("layers wait", {"kind": LAYERS, "layer waits for": ("nothing", "loads", "stores")}, movements.layer_waits,
+          declared=movements.layer_may_wait),
     Group("beside", {"transfer": ("Load", "Store"), "runs beside": ("Conv", "Pool", "Load", "Store")},
           movements.beside, _beside),
     Group("beats", {"transfer": ("Load", "Store"), "beat": ("part of a word", "a word", "several words"),

@@ -20,6 +20,7 @@ from sim.files import load_program, save_program, save_vectors
 from sim.machine import Machine, load_machine
 from sim.plan import Plan, plan
 from sim.program import Program
+from sim.simulate import simulate
 from sim.testing.choices import Choices, choices_of
 from sim.testing.codes import corner_inputs, plain_inputs
 from sim.testing.machines import random_memory
@@ -55,6 +56,11 @@ class Case:
     def plan(self) -> Plan:
         """The Program placed on the machine."""
         return plan(self.program, self.machine)
+
+    @cached_property
+    def codes(self) -> dict[str, NDArray[np.int32]]:
+        """What the simulator makes of the inputs: every tensor of the Plan."""
+        return simulate(self.plan.program, self.inputs)
 
 
 def draw_case(source: np.random.Generator | Choices, machine: Machine, **options: Any) -> Case:

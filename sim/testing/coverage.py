@@ -1,7 +1,8 @@
 """Functional coverage: which of the situations that the hardware must master a set of Programs has met.
 
 A group is a cross of axes; each combination of their values is a bin, unless a reason is given why it cannot happen.
-Bins follow from a Plan alone, so that a search for Programs with missing bins runs no hardware.
+A bin counts what happened: it follows from a Plan and the codes of a run, which the simulator gives, so that a search
+for Programs with missing bins runs no hardware. What a record is only declared to do, such as to wrap, meets nothing.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from sim.plan import Plan
-from sim.testing.views import View, views
+from sim.testing.views import Codes, View, views
 
 __all__ = ["Bin", "Coverage", "Group"]
 
@@ -35,7 +36,9 @@ class Group:
     name : str
     axes : mapping of str to values
     sample : function of View to combinations of values
-        What a record meets; combinations that are not declared are of no interest.
+        What a record has met; combinations that are not declared are of no interest.
+    declared : function of View to combinations of values, or None
+        What it might have met with other codes, or with another memory; None: what it meets follows from its shape.
     impossible : function of a combination to a reason or None
         Why it cannot happen.
     """
@@ -44,6 +47,7 @@ class Group:
     axes: Mapping[str, Sequence[Hashable]]
     sample: Callable[[View], Iterable[Values]]
     impossible: Callable[[Values], str | None] = _never
+    declared: Callable[[View], Iterable[Values]] | None = None
 
     @property
     def bins(self) -> Iterator[Values]:
@@ -77,8 +81,14 @@ class Coverage:
         self._declared: frozenset[Bin] = frozenset((group.name, values) for group in groups for values in group.bins)
         self._excluded = {(group.name, values): reason for group in groups for values, reason in group.excluded}
 
-    def bins_of(self, plan: Plan) -> Counter[Bin]:
-        """The declared bins that a Plan meets, and how often.
+    def bins_of(self, plan: Plan, codes: Mapping[str, Codes]) -> Counter[Bin]:
+        """The declared bins that a run meets, and how often.
+
+        Parameters
+        ----------
+        plan : Plan
+        codes : mapping of str to int32 array, shape (N, channels, height, width)
+            Of every tensor in the run.
 
         Raises
         ------
@@ -86,12 +96,21 @@ class Coverage:
             If it meets one that was said to be impossible.
         """
         met: Counter[Bin] = Counter()
-        for view in views(plan):
+        for view in views(plan, codes):
             for group in self.groups:
                 met.update((group.name, values) for values in group.sample(view))
         for found in met.keys() & self._excluded.keys():
             raise ValueError(f"{self.text(found)} was met, but was declared impossible: {self._excluded[found]}")
         return Counter({found: count for found, count in met.items() if found in self._declared})
+
+    def unmet(self, plan: Plan, codes: Mapping[str, Codes]) -> list[Bin]:
+        """Bins that this Plan can meet with the right codes and that this run has not met, in declaration's order."""
+        seen = views(plan, codes)
+        might = {(group.name, values) for group in self.groups if group.declared is not None
+                 for view in seen for values in group.declared(view)}
+        open_bins = (might & self._declared) - self.bins_of(plan, codes).keys()
+        return [(group.name, values) for group in self.groups for values in group.bins
+                if (group.name, values) in open_bins]
 
     def add(self, met: Mapping[Bin, int]) -> None:
         """Count bins that were met."""

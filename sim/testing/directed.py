@@ -59,7 +59,11 @@ HINTS: Mapping[str, Mapping[Hashable, Decisions]] = {
     "origin": {"the host": {**WITH_RESIDUAL, "fresh_residual": [True]},
                "computed": {**WITH_RESIDUAL, "fresh_residual": [False]},
                "a later part": {**WITH_RESIDUAL, "fresh_residual": [True], "concat": [True]}},
-    "read": {1: {"concat": [False]}, **{n: {"concat": [True], "parts": [n - 1]} for n in (2, 3)}},
+    "read": {1: {"concat": [False]}, **{n: {"concat": [True], "parts": [n - 1]} for n in (2, 3, 4)}},
+    "bipolar_parts": {1: {"bipolar": [True]},
+                      **{n: {"bipolar": [True], "concat": [True], "parts": [n - 1]} for n in (2, 3, 4)}},
+    "wraps at the": {end: {"wrap": [True], "weight_bits": [6, 7, 8], "activation_bits": [7, 8]}
+                     for end in ("top", "bottom")},
     "busy with": {"residual planes": {**WITH_RESIDUAL, "residual_bits": [7, 8], "digits": [1], "residual_digits": [1]}},
     "by": {"its first residual": {**WITH_RESIDUAL, "residual_bits": [8], "activation_bits": [1], "weight_bits": [1]}},
     "lanes": {"one full": {"channels": [4, 8]}, "many full": {"channels": [8, 16]},
@@ -101,8 +105,11 @@ def directed_cases(rng: np.random.Generator, machine: Machine, coverage: Coverag
             if candidate is None:
                 continue
             cycles = timeline(candidate[0].plan).total
-            gained = len(coverage.bins_of(candidate[0].plan).keys() & set(aims)) / (cycles + START_CYCLES)
-            if cycles <= MOST_CYCLES and gained > most:
+            if cycles > MOST_CYCLES:
+                continue
+            met = coverage.bins_of(candidate[0].plan, candidate[0].codes).keys()
+            gained = len(met & set(aims)) / (cycles + START_CYCLES)
+            if gained > most:
                 best, most = candidate, gained
         if best is not None:
             yield best

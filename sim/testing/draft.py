@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from sim.formats import Format, Kind, Rounding
 from sim.layout import tensor_words
+from sim.limits import MAX_PARTS
 from sim.machine import Machine
 from sim.program import Program
 from sim.records import Record, Tensor
@@ -90,7 +91,7 @@ class Draft:
 
     def parts(self, most: int, probability: float) -> tuple[int, ...]:
         """Channel counts of a tensor of one part, or of several with that probability."""
-        count = 1 + self.choices.integer("parts", 1, 2) if self.has("concat", probability) else 1
+        count = 1 + self.choices.integer("parts", 1, MAX_PARTS - 1) if self.has("concat", probability) else 1
         return tuple(self.choices.integer("channels", 1, most) for _ in range(count))
 
     def tensor(self, height: int, width: int, parts: tuple[int, ...], fmt: Format) -> Tensor:

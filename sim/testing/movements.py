@@ -10,8 +10,8 @@ from sim.testing.coverage import Values
 from sim.testing.views import View
 from sim.transfers import TransferSchedule
 
-__all__ = ["alignment", "band", "band_residual", "beside", "layer_waits", "load_waits", "loaded", "memory", "slots",
-           "stored"]
+__all__ = ["alignment", "band", "band_residual", "beside", "layer_may_wait", "layer_waits", "load_may_wait",
+           "load_waits", "loaded", "memory", "slots", "stored"]
 
 
 def loaded(view: View) -> Iterator[Values]:
@@ -33,24 +33,39 @@ def stored(view: View) -> Iterator[Values]:
         yield rows, "all" if part is None else "the first" if part == 0 else "a later one"
 
 
+HOLDS = {"computes": "a layer on its place", "stores": "a Store from its place", "written": "a Store of its rows"}
+
+
 def load_waits(view: View) -> Iterator[Values]:
-    """What a Load waits for."""
+    """What has held a Load back."""
+    if isinstance(view.record, Load):
+        yield from ((text,) for what, text in HOLDS.items() if what in view.held_by)
+        if not view.held_by:
+            yield ("nothing",)
+
+
+def load_may_wait(view: View) -> Iterator[Values]:
+    """What may hold a Load back."""
     if isinstance(view.record, Load):
         waits = view.waits
-        if not (waits.computes or waits.stores):
-            yield ("nothing",)
-        if waits.computes:
-            yield ("a layer on its place",)
-        if waits.stores > waits.written:
-            yield ("a Store from its place",)
-        if waits.written:
-            yield ("a Store of its rows",)
+        yield from ((HOLDS[what],) for what, may in (("computes", waits.computes > 0),
+                                                     ("stores", waits.stores > waits.written),
+                                                     ("written", waits.written > 0)) if may)
 
 
 def layer_waits(view: View) -> Iterator[Values]:
-    """What the start of a layer waits for."""
+    """What has held the start of a layer back."""
     if isinstance(view.record, Conv | Pool):
-        yield view.kind, view.waits.loads > 0, view.waits.stores > 0
+        yield from ((view.kind, what) for what in ("loads", "stores") if what in view.held_by)
+        if not view.held_by:
+            yield view.kind, "nothing"
+
+
+def layer_may_wait(view: View) -> Iterator[Values]:
+    """What may hold the start of a layer back."""
+    if isinstance(view.record, Conv | Pool):
+        yield from ((view.kind, what) for what, count in (("loads", view.waits.loads), ("stores", view.waits.stores))
+                    if count)
 
 
 def beside(view: View) -> Iterator[Values]:
@@ -72,10 +87,11 @@ def alignment(view: View) -> Iterator[Values]:
 
 
 def memory(view: View) -> Iterator[Values]:
-    """The model of the host's memory."""
-    model = view.plan.machine.memory
-    yield "ideal" if model == IDEAL else "late" if model.beats == model.period_cycles else (
-        "slots" if model.latency_cycles == 0 else "late slots"),
+    """What of the host's memory a record's end shows."""
+    if view.late or view.slotted:
+        yield ("late slots" if view.late and view.slotted else "late" if view.late else "slots",)
+    elif view.plan.machine.memory == IDEAL:
+        yield ("ideal",)
 
 
 def slots(view: View) -> Iterator[Values]:

@@ -25,13 +25,15 @@ TRAITS = ("residual", "concat", "bipolar", "unsigned", "wide", "wrap", "detour",
 tensors that the host gets and gives back, tensors that may not fit on chip."""
 PARTED = ("dense", "linear", "max")
 """Kinds that read tensors of several parts."""
+WIDEST = 8
+"""Bits of codes that engines read."""
 DENSE = ("dense", "linear")
 """Kinds that read and write several parts and choose their channels."""
 
 
 def random_program(source: np.random.Generator | Choices, machine: Machine, layers: int = 3,
                    kinds: Collection[str] = KINDS, traits: Collection[str] = TRAITS, extent: int = 6,
-                   channels: int = 10) -> Program:
+                   channels: int = 10, kernel: int = 3) -> Program:
     """A Program whose widths `machine` has and whose tensors and row tiles usually fit its memories.
 
     Parameters
@@ -45,6 +47,8 @@ def random_program(source: np.random.Generator | Choices, machine: Machine, laye
         Subsets of KINDS and TRAITS; `concat` needs dense or linear records.
     extent, channels : int
         Largest height and width of an input, and most channels of a part.
+    kernel : int
+        Largest height and width of a window, but of one over a whole map.
 
     Examples
     --------
@@ -53,7 +57,7 @@ def random_program(source: np.random.Generator | Choices, machine: Machine, laye
     >>> {type(record).__name__ for record in program.records}
     {'Conv'}
     """
-    maker = _Maker(Draft(choices_of(source), machine, traits), kinds, extent, channels)
+    maker = _Maker(Draft(choices_of(source), machine, traits), kinds, extent, channels, kernel)
     count = maker.draft.choices.integer("layers", 1, layers)
     tensor, computed = maker.new_input(), False
     parted = any(kind in PARTED for kind in kinds)
@@ -69,8 +73,8 @@ def random_program(source: np.random.Generator | Choices, machine: Machine, laye
 class _Maker:
     """Puts layers behind each other."""
 
-    def __init__(self, draft: Draft, kinds: Collection[str], extent: int, channels: int) -> None:
-        self.draft, self.kinds, self.extent, self.channels = draft, kinds, extent, channels
+    def __init__(self, draft: Draft, kinds: Collection[str], extent: int, channels: int, kernel: int) -> None:
+        self.draft, self.kinds, self.extent, self.channels, self.kernel = draft, kinds, extent, channels, kernel
 
     def new_input(self) -> Tensor:
         """Add an input of the Program."""
@@ -90,7 +94,7 @@ class _Maker:
         legal = [kind for kind in self.kinds if len(source.parts) == 1 or kind in PARTED]
         for _ in range(draft.choices.proposals):
             kind = draft.choices.choice("kind", legal)
-            window = draw_window(draft.choices, kind, source)
+            window = draw_window(draft.choices, kind, source, self.kernel)
             target = self.new_target(kind, window, source, last)
             convs = [] if kind == "max" else [draw_conv(draft, kind, window, source, target, part)
                                               for part in range(len(target.parts))]
@@ -111,6 +115,7 @@ class _Maker:
         draft = self.draft
         parts = draft.parts(self.channels, 0.25) if kind in DENSE else source.parts
         fmt = source.format if kind == "max" else draft.format("activation_bits")
-        if kind != "max" and last and draft.has("wide", 0.3):
-            fmt = Format(draft.choices.integer("wide_bits", 9, draft.ranges.acc_bits - 1), fmt.kind)
+        widest = draft.ranges.acc_bits - 1
+        if kind != "max" and last and widest > WIDEST and draft.has("wide", 0.3):
+            fmt = Format(draft.choices.integer("wide_bits", WIDEST + 1, widest), fmt.kind)
         return draft.tensor(*window.output(source), parts, fmt)

@@ -1,61 +1,52 @@
-"""What a record meets on its machine, as values of the axes of coverage groups."""
+"""What a record meets on its machine by its shape, as values of the axes of coverage groups."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from math import ceil
 
-from sim.digits import digit_counts
-from sim.records import Conv, Pads, Pool, Tensor
+from sim.records import Conv, Pool
 from sim.testing.coverage import Values
 from sim.testing.views import View
 
-__all__ = ["bipolar_bits", "bits", "channels", "chunks", "digits", "edge", "engine", "kernel", "lane_bits",
-           "lane_blocks", "lane_groups", "packing", "parts", "place", "plain_bits", "regime", "requantizer",
-           "residual", "residual_bits", "rounding", "row_groups", "row_tiles", "sides", "signs", "stall",
+__all__ = ["bipolar_parts", "chunks", "edge", "engine", "kernel", "lane_blocks", "lane_groups", "packing",
+           "padded_sides", "parts", "place", "regime", "requantizer", "row_groups", "row_tiles", "sides", "stall",
            "tap_groups", "window"]
-
-WIDEST = 8
-"""Bits of codes that engines read."""
-
 
 def edge(count: int, size: int) -> str:
     """How `count` things fill tiles of `size`: one or many, the last one full or short."""
     return ("one " if count <= size else "many ") + ("short" if count % size else "full")
 
 
-def _pads(view: View) -> Pads:
-    return view.record.pads if isinstance(view.record, Conv | Pool) else (0, 0, 0, 0)
-
-
-def bits(view: View) -> Iterator[Values]:
-    """Kind, weight bits, activation bits."""
-    if view.conv:
-        yield view.kind, view.conv[0].weight_format.bits, view.source.format.bits
-
-
-def plain_bits(view: View) -> Iterator[Values]:
-    """Kind, activation bits."""
-    yield view.kind, view.source.format.bits
-
-
-def signs(view: View) -> Iterator[Values]:
-    """Kind, kinds of weights and activations."""
-    if view.conv:
-        yield view.kind, view.conv[0].weight_format.kind, view.source.format.kind
-
-
-def bipolar_bits(view: View) -> Iterator[Values]:
-    """Activation bits under bipolar weights."""
-    if view.conv and view.conv[0].weight_format.kind == "bipolar":
-        yield (view.source.format.bits,)
-
-
 def window(view: View) -> Iterator[Values]:
-    """Kind, stride, padded or not, dilation, of windows with several taps."""
+    """Kind, stride, whether pads are read, dilation, of windows with several taps at several pixels."""
     record = view.record
-    if isinstance(record, Conv | Pool) and record.kernel != (1, 1):
-        yield view.kind, record.stride, any(record.pads), record.dilation if isinstance(record, Conv) else 1
+    several = isinstance(record, Conv | Pool) and view.target.height * view.target.width > 1
+    if several and isinstance(record, Conv | Pool) and record.kernel != (1, 1):
+        dilation = record.dilation if isinstance(record, Conv) else 1
+        yield view.kind, record.stride, bool(padded_sides(view)), dilation
+
+
+def padded_sides(view: View) -> list[str]:
+    """Sides on which a window reads a pad."""
+    record = view.record
+    if not isinstance(record, Conv | Pool):
+        return []
+    top, left, _, _ = record.pads
+    dilation = record.dilation if isinstance(record, Conv) else 1
+    read = []
+    for extent, count, before, kernel, sides in (
+            (view.source.height, view.target.height, top, record.kernel[0], ("top", "bottom")),
+            (view.source.width, view.target.width, left, record.kernel[1], ("left", "right"))):
+        last = (count - 1) * record.stride - before + dilation * (kernel - 1)
+        read += [side for side, reached in zip(sides, (before > 0, last >= extent), strict=True) if reached]
+    return read
+
+
+def sides(view: View) -> Iterator[Values]:
+    """Kind, side on which pads are read, whether a pad is a zero point other than 0."""
+    for side in padded_sides(view):
+        yield view.kind, side, bool(view.source.format.zero_point)
 
 
 def kernel(view: View) -> Iterator[Values]:
@@ -70,13 +61,6 @@ def kernel(view: View) -> Iterator[Values]:
         yield view.kind, "1 x 1" if height == width else "1 x k" if height == 1 else "k x 1"
     else:
         yield view.kind, "k x k"
-
-
-def sides(view: View) -> Iterator[Values]:
-    """Kind, padded side, whether a pad is a zero point other than 0."""
-    for side, pad in zip(("top", "left", "bottom", "right"), _pads(view), strict=True):
-        if pad:
-            yield view.kind, side, bool(view.source.format.zero_point)
 
 
 def packing(view: View) -> Iterator[Values]:
@@ -102,12 +86,6 @@ def engine(view: View) -> Iterator[Values]:
     """Kind, whether the depthwise lanes compute it."""
     if view.conv and view.conv[0].depthwise:
         yield view.kind, view.conv[1].lanewise
-
-
-def lane_bits(view: View) -> Iterator[Values]:
-    """Weight bits on the depthwise lanes, signs of weights and activations."""
-    if view.conv and view.conv[1].lanewise:
-        yield view.conv[0].weight_format.bits, view.conv[0].weight_format.kind, view.source.format.kind
 
 
 def lane_groups(view: View) -> Iterator[Values]:
@@ -137,64 +115,17 @@ def lane_blocks(view: View) -> Iterator[Values]:
             yield view.kind, edge(part, view.plan.machine.lanes)
 
 
-def digits(view: View) -> Iterator[Values]:
-    """Longest multiplier, longest one of a residual."""
-    if view.conv:
-        yield view.conv[0].terms, view.conv[0].residual_terms
-
-
-def rounding(view: View) -> Iterator[Values]:
-    """Rounding, whether sums wrap."""
-    if view.conv:
-        yield view.plan.program.rounding, view.plan.program.wrap
-
-
-def channels(view: View) -> Iterator[Values]:
-    """What is special about a requantizer."""
-    if view.conv:
-        conv = view.conv[0]
-        if (digit_counts(conv.multiplier) == 0).any():
-            yield ("constant",)
-        if (conv.shift == 0).any():
-            yield ("no shift",)
-        if conv.low == view.target.format.zero_point > view.target.format.low:
-            yield ("clamped at the zero point",)
-        elif conv.low > view.target.format.low or conv.high < view.target.format.high:
-            yield ("clamped",)
-        if view.target.format.bits > WIDEST:
-            yield ("wide output",)
-        if view.target.format.zero_point:
-            yield ("output with a zero point",)
-
-
-def residual(view: View) -> Iterator[Values]:
-    """Kind, signs of the residual, where it comes from."""
-    if view.conv and view.conv[0].residual:
-        conv = view.conv[0]
-        other = view.plan.program.tensor(conv.residual or "")
-        yield view.kind, other.format.kind, _origin(view, other, conv.residual_part)
-
-
-def _origin(view: View, other: Tensor, part: int) -> str:
-    if part:
-        return "a later part"
-    computed = any(isinstance(r, Conv | Pool) and r.output == other.name for r in view.plan.program.records)
-    return "computed" if computed else "the host"
-
-
-def residual_bits(view: View) -> Iterator[Values]:
-    """How wide the residual is."""
-    if view.conv and view.conv[0].residual:
-        shape = view.conv[1].shape
-        wider = (shape.bits_residual > shape.bits_out) - (shape.bits_residual < shape.bits_out)
-        yield (("narrower", "equal", "wider")[1 + wider],)
-
-
 def parts(view: View) -> Iterator[Values]:
-    """Kind, parts read and written; 3 is 3 or more."""
+    """Kind, parts read and written."""
     record = view.record
     if isinstance(record, Conv | Pool):
-        yield view.kind, min(3, len(view.source.parts)), min(3, len(view.target.parts))
+        yield view.kind, len(view.source.parts), len(view.target.parts)
+
+
+def bipolar_parts(view: View) -> Iterator[Values]:
+    """Parts of an input that bipolar weights read."""
+    if view.conv and view.conv[0].weight_format.kind == "bipolar":
+        yield (len(view.source.parts),)
 
 
 def requantizer(view: View) -> Iterator[Values]:

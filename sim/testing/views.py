@@ -1,19 +1,27 @@
-"""What each record of a planned Program makes the machine do, in the words of the coverage bins."""
+"""What each record of a planned Program made the machine do in a run, in the words of the coverage bins."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
+import numpy as np
+from numpy.typing import NDArray
+
 from sim.clock import Clock
+from sim.memory import Memory
 from sim.plan import Plan
-from sim.records import Conv, Record, Tensor
+from sim.records import Conv, Load, Record, Tensor
 from sim.schedule import ConvSchedule, PoolSchedule
-from sim.transfers import Schedule
+from sim.testing.arithmetic import Arithmetic, arithmetic
+from sim.transfers import Schedule, TransferSchedule
 from sim.waits import Waits
 
-__all__ = ["View", "views"]
+__all__ = ["Codes", "View", "views"]
+
+Codes = NDArray[np.int32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +35,13 @@ class View:
         Of the record.
     spans : tuple of (int, int)
         First cycle of every record of the Program, and first cycle after it.
+    codes : mapping of str to int32 array, shape (N, channels, height, width)
+        Of every tensor.
+    held_by : frozenset of str
+        What ended only when the record's own queue was free, so that the record waited for it: "computes", "loads",
+        "stores" (on its place), "written" (the Stores of its rows).
+    late, slotted : bool
+        Whether the record would have ended at another time if the host's memory had no latency, or no slots.
     wait_accumulator, wait_weights, starved, blocked : int
         Cycles that the record adds to these counters.
     """
@@ -34,6 +49,10 @@ class View:
     plan: Plan
     index: int
     spans: tuple[tuple[int, int], ...]
+    codes: Mapping[str, Codes]
+    held_by: frozenset[str]
+    late: bool
+    slotted: bool
     wait_accumulator: int
     wait_weights: int
     starved: int
@@ -51,7 +70,7 @@ class View:
 
     @property
     def waits(self) -> Waits:
-        """What it waits for."""
+        """What must have ended before it starts."""
         return self.plan.waits[self.index]
 
     @property
@@ -90,6 +109,12 @@ class View:
             return "average"
         return "add" if record.residual else "copy"
 
+    @cached_property
+    def arithmetic(self) -> Arithmetic:
+        """The numbers of the run, of a Conv."""
+        assert isinstance(self.record, Conv)
+        return arithmetic(self.plan.program, self.record, self.codes)
+
     @property
     def conv(self) -> tuple[Conv, ConvSchedule] | None:
         """The record and its schedule, if it is a Conv."""
@@ -97,16 +122,39 @@ class View:
         return (record, schedule) if isinstance(record, Conv) and isinstance(schedule, ConvSchedule) else None
 
 
-def views(plan: Plan) -> list[View]:
-    """A view of every record."""
+def views(plan: Plan, codes: Mapping[str, Codes]) -> list[View]:
+    """A view of every record, given the codes of every tensor in a run."""
     memory = plan.machine.memory
     clock = Clock(memory.finish, memory.latency_cycles)
-    spans, counted = [], [_counted(clock)]
+    spans, counted, held = [], [_counted(clock)], []
     for schedule, waits in zip(plan.schedules, plan.waits, strict=True):
+        held.append(_held_by(clock, schedule, waits))
         spans.append(clock.run(schedule, waits))
         counted.append(_counted(clock))
-    return [View(plan, index, tuple(spans), *(b - a for a, b in zip(before, after, strict=True)))
-            for index, (before, after) in enumerate(pairwise(counted))]
+    prompt = _ends(plan, memory.model_copy(update={"latency_cycles": 0}))
+    steady = _ends(plan, memory.model_copy(update={"beats": 1, "period_cycles": 1}))
+    return [View(plan, index, tuple(spans), codes, held[index], end != prompt[index], end != steady[index],
+                 *(b - a for a, b in zip(before, after, strict=True)))
+            for index, ((_, end), (before, after)) in enumerate(zip(spans, pairwise(counted), strict=True))]
+
+
+def _held_by(clock: Clock, schedule: Schedule, waits: Waits) -> frozenset[str]:
+    """What the next record waits for, by when its own queue is free."""
+    if isinstance(schedule, TransferSchedule):
+        free = clock.filled if isinstance(schedule.record, Load) else clock.stored
+    else:
+        free = clock.computed
+    ends = {"computes": clock.computes[waits.computes - 1] if waits.computes else 0,
+            "loads": clock.loads[waits.loads - 1] if waits.loads else 0,
+            "stores": clock.stores[waits.stores - 1] if waits.stores > waits.written else 0,
+            "written": clock.stores[waits.written - 1] + clock.latency if waits.written else 0}
+    return frozenset(what for what, end in ends.items() if end > free)
+
+
+def _ends(plan: Plan, memory: Memory) -> list[int]:
+    """Ends of all records with another memory behind the streams."""
+    clock = Clock(memory.finish, memory.latency_cycles)
+    return [clock.run(schedule, waits)[1] for schedule, waits in zip(plan.schedules, plan.waits, strict=True)]
 
 
 def _counted(clock: Clock) -> tuple[int, int, int, int]:

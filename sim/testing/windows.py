@@ -10,7 +10,7 @@ from sim.testing.choices import Choices
 __all__ = ["Window", "draw_window"]
 
 MOST = 3
-"""Largest kernel and dilation."""
+"""Largest dilation, and largest kernel by default."""
 MOST_STRIDE = 4
 MOST_PAD = 2
 """Of a Conv, unless its window needs more."""
@@ -32,19 +32,19 @@ class Window:
                 out_size(source.width, left, right, self.kernel[1], self.stride, self.dilation))
 
 
-def draw_window(choices: Choices, kind: str, source: Tensor) -> Window:
-    """A window for a record of this kind (`sim.testing.KINDS`) over `source`."""
+def draw_window(choices: Choices, kind: str, source: Tensor, kernel: int = MOST) -> Window:
+    """A window of kernels up to `kernel` for a record of this kind (`sim.testing.KINDS`) over `source`."""
     size = source.height, source.width
     if kind == "linear" or (kind == "average" and choices.chance("whole_map", 0.4)):
         return Window(size)
     if kind == "add":
         return Window()
-    height, width = (choices.integer("kernel", 1, MOST) for _ in size)
+    height, width = (choices.integer("kernel", 1, kernel) for _ in size)
     stride = choices.integer("stride", 1, MOST_STRIDE)
     dilation = choices.integer("dilation", 1, MOST) if kind != "max" else 1
     padded = choices.chance("padding", 0.5)
-    (top, bottom), (left, right) = (_draw_pads(choices, extent, kernel, dilation, padded, inside=kind == "max")
-                                    for extent, kernel in zip(size, (height, width), strict=True))
+    (top, bottom), (left, right) = (_draw_pads(choices, extent, taps, dilation, padded, inside=kind == "max")
+                                    for extent, taps in zip(size, (height, width), strict=True))
     return Window((height, width), stride, dilation, (top, left, bottom, right))
 
 

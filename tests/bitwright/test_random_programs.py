@@ -2,44 +2,32 @@
 
 import json
 
-import numpy as np
 import pytest
 
 from bitwright.cli import main
 from bitwright.console import steps
 from bitwright.random_programs import verify_random
-from rtl.agreement import WAITS
 from rtl.engines import ICARUS, SimulationError
-from rtl.simulator import RtlResult
-from sim.events import EVENTS, events
 from sim.machine import load_machine
 from sim.records import Conv
-from sim.simulate import simulate
 from sim.testing.cases import load_case
-from sim.timing import timeline
 
 
-def simulated(jobs, engine=None):
-    """What the RTL gives when it is right."""
-    results = []
-    for plan, inputs in jobs:
-        times, per_record = timeline(plan), events(plan)
-        counters = {name: sum(record.get(name, 0) for record in per_record) for name in EVENTS}
-        counters |= {name: getattr(times, name) for name in ("total", "pairs", *WAITS)}
-        results.append(RtlResult(simulate(plan.program, inputs), np.array([times.ends]), (counters,)))
-    return results
-
-
-def wrong_for_bipolar(jobs, engine=None):
+@pytest.fixture
+def wrong_for_bipolar(simulated):
     """As `simulated`, but machines stop at bipolar weights."""
-    if any(conv.weight_format.kind == "bipolar" for plan, _ in jobs for conv in plan.program.convs):
-        raise SimulationError("stopped\nlog")
-    return simulated(jobs)
+
+    def run_all(jobs, engine=None):
+        if any(conv.weight_format.kind == "bipolar" for plan, _ in jobs for conv in plan.program.convs):
+            raise SimulationError("stopped\nlog")
+        return simulated(jobs)
+
+    return run_all
 
 
-def test_what_is_equal_is_counted(monkeypatch, tmp_path):
+def test_what_is_equal_is_counted(monkeypatch, tmp_path, simulated):
     """All Programs are run and counted, with their records and bins; nothing is kept."""
-    monkeypatch.setattr("bitwright.random_programs.run_all", simulated)
+    monkeypatch.setattr("bitwright.cases.run_all", simulated)
     with steps("verify", 2) as progress:
         result = verify_random(load_machine("tiny"), 10, 1, ICARUS, tmp_path / "kept", progress)
     assert (result.programs, result.failure, result.kept) == (10, (), None)
@@ -48,9 +36,9 @@ def test_what_is_equal_is_counted(monkeypatch, tmp_path):
     assert not (tmp_path / "kept").exists()
 
 
-def test_what_fails_is_made_simple_and_kept(monkeypatch, tmp_path):
+def test_what_fails_is_made_simple_and_kept(monkeypatch, tmp_path, capsys, wrong_for_bipolar):
     """The case that is kept has a single layer with a single weight, the kind that fails."""
-    monkeypatch.setattr("bitwright.random_programs.run_all", wrong_for_bipolar)
+    monkeypatch.setattr("bitwright.cases.run_all", wrong_for_bipolar)
     with steps("verify", 2) as progress:
         result = verify_random(load_machine("tiny"), 40, 1, ICARUS, tmp_path, progress)
     assert result.failure == ("stopped",)
@@ -58,6 +46,7 @@ def test_what_fails_is_made_simple_and_kept(monkeypatch, tmp_path):
     (layer,) = [record for record in case.plan.program.records if isinstance(record, Conv)]
     assert (layer.weight_format.kind, layer.weights.size) == ("bipolar", 1)
     assert case.notes == {"found": ["stopped"]}
+    assert "a case differs and is made simple: 1 of at most 150 runs, 0.0 s each" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [[], ["program.safetensors", "--random", "3"]])
@@ -67,9 +56,9 @@ def test_a_program_or_random_ones(capsys, arguments):
     assert "give a Program or --random, one of them" in capsys.readouterr().err
 
 
-def test_the_command_reports_coverage(monkeypatch, capsys, tmp_path):
+def test_the_command_reports_coverage(monkeypatch, capsys, tmp_path, simulated):
     """JSON holds the table of groups and the bins that are missing."""
-    monkeypatch.setattr("bitwright.random_programs.run_all", simulated)
+    monkeypatch.setattr("bitwright.cases.run_all", simulated)
     assert main(["verify", "--random", "2", "--keep", str(tmp_path), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["programs"] == 2

@@ -17,6 +17,7 @@ from rtl.simulator import run
 from rtl.verilog import verilog_text
 from sim.machine import Machine, load_machine
 from sim.plan import Plan
+from sim.simulate import simulate
 from sim.testing.coverage import Coverage
 
 RunUnit = Callable[..., None]
@@ -52,7 +53,7 @@ def compare(coverage: Coverage) -> Callable[..., list[str]]:
     def found(plan: Plan, inputs: dict[str, NDArray[np.int32]], *, stall: float = 0.0, **options: Any) -> list[str]:
         different = differences(plan, inputs, run(plan, inputs, stall=stall, **options), stalled=stall > 0)
         if not (different or options.get("place")):
-            coverage.add(coverage.bins_of(plan))
+            coverage.add(coverage.bins_of(plan, simulate(plan.program, inputs)))
         return different
 
     return found

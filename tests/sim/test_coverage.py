@@ -1,22 +1,28 @@
-"""Coverage bins follow from Plans; failing cases shrink and survive on disk."""
+"""Coverage bins count what happened in a run; failing cases shrink and survive on disk."""
 
 import re
+from collections import Counter
 from itertools import count
 
 import numpy as np
 import pytest
 from hypothesis import find, settings
 
+from sim.digits import digits_of
 from sim.errors import InputError
+from sim.formats import Format
 from sim.machine import load_machine
 from sim.memory import Memory
 from sim.plan import plan
-from sim.records import Conv, Pool
-from sim.testing import RandomChoices, random_machine, random_program
+from sim.program import Program
+from sim.records import Conv, Pool, Tensor, reads
+from sim.simulate import simulate
+from sim.testing import RandomChoices, corner_inputs, random_machine, random_program
 from sim.testing.bins import GROUPS
 from sim.testing.cases import draw_case, load_case, redraw, save_case, shrink_case
 from sim.testing.coverage import Coverage, Group
 from sim.testing.directed import directed_cases
+from sim.testing.numbers import SIDES
 from sim.testing.recorded import RecordedChoices
 from sim.testing.situations import edge
 from sim.testing.strategies import cases
@@ -33,11 +39,16 @@ def planned(seed: int):
     return plan(random_program(rng, machine), machine)
 
 
+def codes_of(one):
+    """Codes of a run of corners."""
+    return simulate(one.program, corner_inputs(np.random.default_rng(0), one.program, 1))
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_views_add_up_to_the_timeline(seed: int) -> None:
     """Spans are the timeline's starts and ends, and what the records wait sums to its counters."""
     one = planned(seed)
-    seen, times = views(one), timeline(one)
+    seen, times = views(one, codes_of(one)), timeline(one)
     assert [view.span for view in seen] == list(zip(times.starts, times.ends, strict=True))
     for counter in ("wait_accumulator", "wait_weights", "starved", "blocked"):
         assert sum(getattr(view, counter) for view in seen) == getattr(times, counter)
@@ -49,11 +60,10 @@ def test_edges() -> None:
 
 
 def test_bins_are_met_by_records_that_have_them() -> None:
-    """A Conv of known bits meets that bin of `bits` and no other; counting is by record."""
-    case = draw_case(RandomChoices(np.random.default_rng(3)), TINY, layers=1, kinds=["dense"], traits=[])
-    (conv,) = case.plan.program.convs
-    met = {values: count for (name, values), count in Coverage(GROUPS).bins_of(case.plan).items() if name == "bits"}
-    assert met == {("dense", conv.weight_format.bits, case.program.tensor(conv.input).format.bits): 1}
+    """An add that waits for its weights alone meets that bin of `waiting` and no other; counting is by record."""
+    case = draw_case(RandomChoices(np.random.default_rng(3)), TINY, layers=1, kinds=["add"], traits=[])
+    met = Coverage(GROUPS).bins_of(case.plan, case.codes)
+    assert {values: times for (name, values), times in met.items() if name == "waiting"} == {("add", "weights"): 1}
 
 
 def test_what_is_said_to_be_impossible_must_not_happen() -> None:
@@ -65,14 +75,14 @@ def test_what_is_said_to_be_impossible_must_not_happen() -> None:
     case = draw_case(RandomChoices(np.random.default_rng(3)), TINY, layers=1, kinds=["dense"], traits=[])
     message = "kinds: kind dense was met, but was declared impossible: nobody multiplies"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        coverage.bins_of(case.plan)
+        coverage.bins_of(case.plan, case.codes)
 
 
 def test_counts_of_several_processes_add_up() -> None:
     """What one process has met is added to another's by its text; unknown texts are dropped."""
     one, other = Coverage(GROUPS), Coverage(GROUPS)
-    one.add(one.bins_of(planned(1)))
-    other.add(other.bins_of(planned(2)))
+    one.add(one.bins_of(planned(1), codes_of(planned(1))))
+    other.add(other.bins_of(planned(2), codes_of(planned(2))))
     both = len(one.counts.keys() | other.counts.keys())
     one.add_counts({**other.counts, "gone: kind dense": 3})
     assert one.covered == both
@@ -85,7 +95,7 @@ def test_aimed_cases_add_bins_each_time() -> None:
     coverage = Coverage(GROUPS)
     for case, decisions in directed_cases(np.random.default_rng(0), TINY, coverage, 8):
         before = coverage.covered
-        coverage.add(coverage.bins_of(case.plan))
+        coverage.add(coverage.bins_of(case.plan, case.codes))
         assert coverage.covered > before
         assert decisions
     assert coverage.percent > 33
@@ -155,3 +165,89 @@ def test_decisions_that_do_not_fit_give_no_case(monkeypatch) -> None:
 
     monkeypatch.setattr("sim.testing.cases.plan", refuse)
     assert redraw([], TINY) is None
+
+
+COUNTING = tuple(group for group in GROUPS if group.declared is not None)
+"""Groups whose bins a Program can declare without meeting them."""
+
+
+def met_by(group: Group, view) -> set:
+    return set(group.sample(view)) & set(group.bins)
+
+
+def declared_by(group: Group, view) -> set:
+    assert group.declared is not None
+    return set(group.declared(view)) & set(group.bins)
+
+
+@pytest.fixture(scope="module")
+def runs():
+    """Views of runs on machines of narrow accumulators: each Program with codes of corners, and with zeros alone.
+
+    """
+    found = []
+    for seed in range(150):
+        rng = np.random.default_rng(seed)
+        machine = random_machine(rng).model_copy(update={"acc_bits": 8 + seed % 9})
+        try:
+            case = draw_case(rng, machine, layers=4)
+        except InputError:
+            continue
+        dull = {tensor.name: np.zeros((1, *tensor.shape), np.int32) for tensor in case.program.inputs}
+        codes = case.codes, simulate(case.plan.program, dull)
+        found += [view for one in codes for view in views(case.plan, one)]
+    return found
+
+
+@pytest.mark.parametrize("group", COUNTING, ids=lambda group: group.name)
+def test_a_flag_without_the_event_covers_nothing(runs, group) -> None:
+    """What is met is declared, or is to wait for nothing; some bin is met by some, not all, that declare it."""
+    declared, met = Counter(), Counter()
+    for view in runs:
+        assert met_by(group, view) <= declared_by(group, view) | {("nothing",), (view.kind, "nothing")}
+        declared.update(declared_by(group, view))
+        met.update(met_by(group, view) & declared_by(group, view))
+    assert any(0 < met[values] < times for values, times in declared.items())
+
+
+@pytest.mark.parametrize("name", ["bits", "plain bits", "signs", "bipolar", "depthwise lanes", "residuals"])
+def test_codes_of_zero_reach_no_high_plane(runs, name) -> None:
+    """Whatever bits a format has: a layer that reads and adds nothing but zeros meets no bin of them."""
+    (group,) = (group for group in GROUPS if group.name == name)
+    dull = [view for view in runs if declared_by(group, view) and all(
+        not view.codes[one].any() for one in reads(view.record))]
+    assert dull
+    assert not any(met_by(group, view) for view in dull)
+
+
+def test_no_sum_of_a_wide_accumulator_wraps() -> None:
+    """A Program that may wrap and whose sums all fit meets no bin of wraps; narrow its accumulator and it does."""
+    for acc_bits, wraps in ((24, False), (9, True)):
+        machine = TINY.model_copy(update={"acc_bits": acc_bits})
+        source = Tensor("a", 1, 2, (1,), Format(8, "signed"))
+        target = Tensor("b", 1, 2, (1,), Format(8, "signed"))
+        conv = Conv("c", "a", "b", np.full((1, 1, 1, 1), 7, np.int8), Format(4, "signed"), digits_of([[1]]),
+                    np.zeros(1, np.int64), np.zeros(1, np.int64), -128, 127)
+        program = Program((source, target), (conv,), acc_bits=acc_bits, window=10, terms=3, wrap=True)
+        planned = plan(program, machine)
+        codes = simulate(planned.program, {"a": np.array([[[[127, -128]]]])})
+        met = {values for name, values in Coverage(GROUPS).bins_of(planned, codes) if name == "wraps"}
+        assert met == ({("dense", "top"), ("dense", "bottom")} if wraps else set())
+
+
+@pytest.mark.parametrize(("offset", "code"), [(-3, "negative even"), (-1, "negative odd"), (1, "positive even"),
+                                              (3, "positive odd")])
+@pytest.mark.parametrize("rounding", ["half_up", "half_even", "floor"])
+def test_ties_are_told_apart(rounding, offset, code) -> None:
+    """v / 2 of an odd v lies between two codes: its sign and the parity of the code below are the bin, and no other."""
+    fmt = Format(4, "signed")
+    conv = Conv("c", "a", "b", np.zeros((1, 1, 1, 1), np.int8), fmt, digits_of([[1]]), np.ones(1, np.int64),
+                np.array([offset]), -8, 7)
+    program = Program((Tensor("a", 1, 1, (1,), fmt), Tensor("b", 1, 1, (1,), fmt)), (conv,), rounding, acc_bits=24,
+                      window=10, terms=3)
+    planned = plan(program, TINY)
+    codes = simulate(planned.program, {"a": np.zeros((1, 1, 1, 1), np.int32)})
+    met = {values for name, values in Coverage(GROUPS).bins_of(planned, codes) if name == "ties"}
+    assert met == {(rounding, code)}
+    unmet = {values for name, values in Coverage(GROUPS).unmet(planned, codes) if name == "ties"}
+    assert unmet == {(rounding, side) for side in SIDES} - met

@@ -1,0 +1,28 @@
+"""The simulator in place of the RTL."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from rtl.agreement import WAITS
+from rtl.simulator import RtlResult
+from sim.events import EVENTS, events
+from sim.simulate import simulate
+from sim.timing import timeline
+
+
+@pytest.fixture
+def simulated():
+    """What `rtl.simulator.run_all` gives when the RTL is right."""
+
+    def run_all(jobs, engine=None):
+        results = []
+        for plan, inputs in jobs:
+            times, per_record = timeline(plan), events(plan)
+            counters = {name: sum(record.get(name, 0) for record in per_record) for name in EVENTS}
+            counters |= {name: getattr(times, name) for name in ("total", "pairs", *WAITS)}
+            results.append(RtlResult(simulate(plan.program, inputs), np.array([times.ends]), (counters,)))
+        return results
+
+    return run_all
