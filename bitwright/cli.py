@@ -93,7 +93,7 @@ def verify(
     jobs: Annotated[int, integer(1, MOST_WORKERS, "Simulator processes that share the images.", "--jobs", "-j")] = 1,
     waves: Annotated[Path | None, path_option("Write the waveforms of the RTL, FST (Icarus Verilog).")] = None,
     random: Annotated[int | None, integer(1, MOST_COUNT, "Instead of a Program: this many random ones.")] = None,
-    coverage: Annotated[bool, typer.Option("--coverage", help="Name the situations no random Program met.")] = False,
+    coverage: Annotated[bool, typer.Option("--coverage", help="Name the situations that nothing met.")] = False,
     keep: Annotated[Path, path_option("Where a random Program that fails is kept.")] = Path("failures"),
     as_json: AsJson = False,
 ) -> None:
@@ -106,7 +106,7 @@ def verify(
     if (program is None) == (random is None):
         raise typer.BadParameter("give a Program or --random, one of them")
     if program is not None:
-        equal = run_verify(program, machine, input_file, images, seed, simulator, jobs, waves, as_json)
+        equal = run_verify(program, machine, input_file, images, seed, simulator, jobs, waves, coverage, as_json)
     else:
         equal = run_verify_random(machine, random or 0, seed, simulator, coverage, keep, as_json)
     if not equal:

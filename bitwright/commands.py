@@ -105,7 +105,7 @@ def add_estimate(report: Report, cost: Estimate, machine: str) -> None:
 
 
 def run_verify(path: Path, machine: str, input_file: Path | None, images: int, seed: int, simulator: str, jobs: int,
-               waves: Path | None, as_json: bool) -> bool:
+               waves: Path | None, coverage: bool, as_json: bool) -> bool:
     """`bitwright verify`; True when everything is equal."""
     from bitwright.on_rtl import RtlOptions
     from bitwright.verify import verify
@@ -119,8 +119,7 @@ def run_verify(path: Path, machine: str, input_file: Path | None, images: int, s
         result = verify(path.name, planned, inputs, count, progress, RtlOptions(simulator, jobs, waves))
     if waves is not None and result.failure is None:
         message(f"wrote the waveforms to {waves}")
-    report = verify_report(result)
-    show(report, as_json)
+    show(verify_report(result, coverage), as_json)
     return result.ok
 
 

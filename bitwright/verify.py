@@ -16,6 +16,8 @@ from rtl.engines import SimulationError
 from sim.events import events
 from sim.plan import Plan
 from sim.simulate import simulate
+from sim.testing.bins import GROUPS
+from sim.testing.coverage import Coverage
 from sim.timing import timeline
 
 __all__ = ["LayerCycles", "Verification", "verify"]
@@ -47,6 +49,8 @@ class Verification:
         Cycle and event counters of one image.
     counted : tuple of dict of str to int
         The RTL's, for each of its images.
+    unmet : tuple of str
+        Situations that the Program's records can meet and the RTL's images did not.
     """
 
     simulator: str
@@ -55,6 +59,7 @@ class Verification:
     layers: tuple[LayerCycles, ...]
     predicted: dict[str, int]
     counted: tuple[dict[str, int], ...]
+    unmet: tuple[str, ...]
 
     @property
     def mismatches(self) -> int:
@@ -114,13 +119,16 @@ def verify(name: str, plan: Plan, inputs: Mapping[str, NDArray[np.integer]], rtl
     try:
         on_rtl = run_on_rtl(engine, plan, some, options, lambda text: progress.note(f"{name}: {text}"))
     except SimulationError as error:
-        return Verification(engine.name, str(error), tuple(comparisons), (), predicted, ())
-    comparisons.append(compare_codes(program, ("RTL", "simulator"), on_rtl.codes,
-                                     {name: codes[:rtl_images] for name, codes in simulated.items()}))
+        return Verification(engine.name, str(error), tuple(comparisons), (), predicted, (), ())
+    first = {name: codes[:rtl_images] for name, codes in simulated.items()}
+    comparisons.append(compare_codes(program, ("RTL", "simulator"), on_rtl.codes, first))
     progress.done(f"{name}: compared with the RTL")
     counted = tuple({"total": int(ends.max()), **counters}
                     for ends, counters in zip(on_rtl.ends, on_rtl.counters, strict=True))
-    return Verification(engine.name, None, tuple(comparisons), _layer_cycles(plan, on_rtl.ends), predicted, counted)
+    coverage = Coverage(GROUPS)
+    unmet = tuple(coverage.text(one) for one in coverage.unmet(plan, first))
+    return Verification(engine.name, None, tuple(comparisons), _layer_cycles(plan, on_rtl.ends), predicted, counted,
+                        unmet)
 
 
 def _layer_cycles(plan: Plan, ends: NDArray[np.int64]) -> tuple[LayerCycles, ...]:

@@ -8,8 +8,8 @@ from bitwright.verify import Verification
 __all__ = ["verify_report"]
 
 
-def verify_report(result: Verification) -> Report:
-    """The tables of a verification, with the first difference of every two engines."""
+def verify_report(result: Verification, coverage: bool) -> Report:
+    """The tables of a verification, the first difference of every two engines, what was not met by name if wanted."""
     report = Report({"ok": result.ok, "mismatches": result.mismatches, "tensors_compared": result.tensors_compared,
                      **vars(result)})
     report.table("codes", ["engines", "tensor", "codes", "mismatches", "undefined"],
@@ -26,7 +26,11 @@ def verify_report(result: Verification) -> Report:
     report.lines += [f"{' = '.join(x.engines)}: {x.tensors} tensors, {x.codes:,} codes, {x.mismatches:,} mismatches"
                      for x in result.comparisons]
     report.lines += [str(x.first) for x in result.comparisons if x.first]
-    report.lines += [f"the RTL did not end: {result.failure}"] if result.failure else []
+    report.lines += f"the RTL did not end: {result.failure}".splitlines() if result.failure else []
+    report.lines += [f"no image met {text}" for text in result.unmet] if coverage else []
+    if result.unmet and not coverage:
+        report.lines.append(f"{len(result.unmet)} situations that this Program can meet were met by no image: "
+                            "--coverage names them")
     report.lines += [f"RTL simulated by {result.simulator}",
                      "equal bits, equal cycles" if result.ok else "NOT EQUAL"]
     return report

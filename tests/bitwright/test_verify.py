@@ -76,7 +76,7 @@ def test_undefined_bits_are_reported_with_all_comparisons(verify, program):
     assert (f"RTL and simulator part at record '{program.records[0].name}', tensor '{first}', image 0, channel 0, "
             "pixel (0, 0): undefined bits against ") in out
     for title in ("codes", "end of every record", "counters of one image"):
-        assert f"{title} " in out
+        assert title in out
     assert out.endswith("NOT EQUAL\n")
     report = json.loads(verify(undefined, "--json")[1])
     rows = {one["name"]: (one["mismatches"], one["undefined"]) for one in report["comparisons"][1]["by_tensor"]}
@@ -106,6 +106,21 @@ def test_what_was_compared_before_the_rtl_failed_is_shown(verify, program, monke
     assert out.endswith("NOT EQUAL\n")
     report = json.loads(verify(fails, "--json")[1])
     assert (report["ok"], report["failure"], report["layers"]) == (False, "still busy after 9 cycles\nlog", [])
+
+
+def test_what_no_image_met_is_told(verify, program, tmp_path):
+    """An image of zeros reaches no high bit: that is counted, said by name with --coverage, and listed in JSON."""
+    conv = program.convs[0]
+    source = program.tensor(conv.input)
+    np.savez(tmp_path / "zeros.npz", **{one.name: np.zeros((1, *one.shape), np.int32) for one in program.inputs})
+    zeros = "-i", str(tmp_path / "zeros.npz")
+    unmet = json.loads(verify(lambda codes: None, *zeros, "--json")[1])["unmet"]
+    assert f"bits: kind dense, weight_bits {conv.weight_format.bits}, activation_bits {source.format.bits}" in unmet
+    _, out, _ = verify(lambda codes: None, *zeros)
+    assert f"{len(unmet)} situations that this Program can meet were met by no image: --coverage names them\n" in out
+    _, out, _ = verify(lambda codes: None, *zeros, "--coverage")
+    assert [line for line in out.splitlines() if line.startswith("no image met ")] == [
+        f"no image met {text}" for text in unmet]
 
 
 def test_waveforms_are_announced(program, tmp_path, capsys):
