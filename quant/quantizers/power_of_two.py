@@ -15,6 +15,8 @@ from torch import Tensor
 
 from quant.quantizers.base import ActivationQuantizer, Quantizer, along_channels, round_half_up, sample_of, widened
 from quant.quantizers.steps import SMALLEST_STEP, best_steps, check_rows, largest_magnitudes, octaves
+from sim.bounds import shown
+from sim.errors import InputError
 from sim.formats import Format
 
 __all__ = ["Exponents", "PowerOfTwoActivation", "PowerOfTwoWeight", "power_of_two"]
@@ -22,6 +24,8 @@ __all__ = ["Exponents", "PowerOfTwoActivation", "PowerOfTwoWeight", "power_of_tw
 Exponents = Literal["best", "nearest"]
 """How exponents are chosen: of least squared error, or the logarithm of the best real step rounded."""
 
+EXPONENTS = range(-126, 128)
+"""Of steps that float32 holds, and whose inverse it holds too."""
 OCTAVES = 8
 """Exponents tried, from the one that clips nothing downwards: the best step of 2 bits lies within three octaves."""
 
@@ -35,7 +39,7 @@ class _PowerOfTwo(Quantizer):
         if self.choice == "best":
             return _best_exponents(rows, fmt)[0]
         mantissa, exponent = torch.frexp(best_steps(rows, fmt.low, fmt.high)[0])
-        return exponent.to(torch.int64) - (mantissa < sqrt(0.5)).to(torch.int64)
+        return (exponent.to(torch.int64) - (mantissa < sqrt(0.5)).to(torch.int64)).clamp(max=EXPONENTS[-1])
 
     @property
     def scale(self) -> Tensor:
@@ -92,10 +96,15 @@ class PowerOfTwoActivation(_PowerOfTwo, ActivationQuantizer):
     bits : int, 2..8
     signed : bool
         False after a ReLU, True for tensors that can be negative.
-    exponent : int
+    exponent : int, -126..127
         Until `initialise` chooses one.
     choice : {"best", "nearest"}
         How it does.
+
+    Raises
+    ------
+    InputError
+        If the width or the exponent is out of range.
 
     Examples
     --------
@@ -105,6 +114,9 @@ class PowerOfTwoActivation(_PowerOfTwo, ActivationQuantizer):
 
     def __init__(self, bits: int, *, signed: bool, exponent: int = 0, choice: Exponents = "best") -> None:
         super().__init__(bits, signed=signed)
+        if exponent not in EXPONENTS:
+            raise InputError(f"the exponent of a step must be in {EXPONENTS[0]}..{EXPONENTS[-1]}, "
+                             f"not {shown(exponent)}")
         self.choice = choice
         self.register_buffer("exponent", torch.tensor(exponent))
 
@@ -135,7 +147,7 @@ def _best_exponents(rows: Tensor, fmt: Format) -> tuple[Tensor, Tensor]:
     largest = largest_magnitudes(rows).clamp(min=SMALLEST_STEP)
     unit = octaves(largest.max())
     rows, largest = torch.ldexp(rows, -unit), torch.ldexp(largest, -unit).clamp(min=2.0**-OCTAVES)
-    top = torch.ceil(torch.log2(largest / fmt.high)).to(torch.int64)
+    top = torch.ceil(torch.log2(largest / fmt.high)).to(torch.int64).clamp(max=EXPONENTS[-1] - unit)
     best, least = top, torch.full_like(largest, torch.inf)
     for octave in range(OCTAVES):
         exponent = top - octave

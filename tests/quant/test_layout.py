@@ -79,5 +79,5 @@ def test_kernels_change_their_order_in_place() -> None:
     before = dict(model.named_parameters())
     lay_out(model, torch.channels_last)
     assert all(before[name] is value for name, value in model.named_parameters())
-    assert model[0].weight.stride() == (27, 1, 9, 3)
-    assert model[1].weight.is_contiguous()
+    assert model.get_parameter("0.weight").stride() == (27, 1, 9, 3)
+    assert model.get_parameter("1.weight").is_contiguous()

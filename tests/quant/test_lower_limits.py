@@ -38,8 +38,8 @@ def test_a_layer_of_zeros_puts_out_its_bias(scheme: str, bias: float) -> None:
     """Weights that are 0 have any scale: the Program gives the biases' codes, small or large."""
     model = two_layers()
     with torch.no_grad():
-        model[0].weight.zero_()
-        model[0].bias.copy_(torch.tensor([1.0, 0.5, -1.0]) * bias)
+        model.get_parameter("0.weight").zero_()
+        model.get_parameter("0.bias").copy_(torch.tensor([1.0, 0.5, -1.0]) * bias)
     quant = quantized(model, scheme)
     lowered = lower_with_report(quant, torch.zeros(1, 2, 4, 4))
     name = lowered.program.inputs[0].name

@@ -1,5 +1,7 @@
 """The gate of strict power-of-two networks, at what is lowered."""
 
+from typing import cast
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -23,7 +25,7 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         start = self.first(x).relu()
-        return self.last(self.pool(self.norm((self.second(start) + start).relu())).flatten(1))
+        return cast(Tensor, self.last(self.pool(self.norm((self.second(start) + start).relu())).flatten(1)))
 
 
 def strict(model: nn.Module, size: int, terms: int = 4) -> tuple[Lowered, bool]:
@@ -65,7 +67,7 @@ def test_a_batchnorm_of_its_own_is_named() -> None:
     torch.manual_seed(0)
     model = Residual(7, norm=True)
     with torch.no_grad():
-        model.norm.weight.copy_(torch.tensor([0.3, 0.7, 1.1, 1.9]))  # type: ignore[union-attr, operator]
+        model.get_parameter("norm.weight").copy_(torch.tensor([0.3, 0.7, 1.1, 1.9]))
     lowered, _ = strict(model, 7)
     digits = lowered.digits
     assert min(digits["norm"], digits["pool"]) > 1

@@ -11,10 +11,11 @@ from quant.lower import lower_with_report
 from quant.ptq.rounding import SoftRounding
 from quant.quantizers.base import Quantizer
 from quant.quantizers.lsq import LSQActivation, LSQWeight
-from quant.quantizers.power_of_two import PowerOfTwoActivation, PowerOfTwoWeight
+from quant.quantizers.power_of_two import Exponents, PowerOfTwoActivation, PowerOfTwoWeight
 from quant.quantizers.qil import QILActivation, QILOptions, QILWeight
 from quant.quantizers.uniform import UniformWeight
 from quant.reference import run_reference
+from sim.errors import InputError
 from sim.formats import Format
 
 ALL: dict[str, Callable[[int], Quantizer]] = {
@@ -121,6 +122,24 @@ def test_halves_are_fitted_in_single_precision(make: Callable[[int], Quantizer],
     assert half.error(x, 3) == single.error(x.float(), 3)
 
 
+@pytest.mark.parametrize("exponent", [-127, 128, -(10**30)])
+def test_exponents_beyond_float32_are_refused(exponent: int) -> None:
+    """A step that is 0 or infinite in float32 is no step; the last ones at both ends are."""
+    with pytest.raises(InputError, match=r"^the exponent of a step must be in -126\.\.127, not -?\d.*$"):
+        PowerOfTwoActivation(4, signed=False, exponent=exponent)
+    for last in (-126, 127):
+        assert float(PowerOfTwoActivation(4, signed=False, exponent=last).scale) == 2.0**last
+
+
+@pytest.mark.parametrize("choice", ["best", "nearest"])
+def test_the_largest_float_has_a_power_of_two(choice: Exponents) -> None:
+    """Its step is finite at every width."""
+    for bits in range(2, 9):
+        quantizer = PowerOfTwoWeight(bits, channels=1, choice=choice)
+        quantizer.initialise(torch.full((1, 3), torch.finfo(torch.float32).max))
+        assert bool(quantizer.scale.isfinite().all())
+
+
 @pytest.mark.parametrize("k", EXPONENTS)
 def test_soft_rounding_scales(k: int) -> None:
     """Where reconstruction starts, between which exponents and at which shares, does not depend on the magnitude."""
@@ -144,9 +163,9 @@ def test_a_network_in_other_units_is_the_same_program(scheme: str) -> None:
         model = nn.Sequential(nn.Conv2d(2, 6, 3), nn.ReLU(), nn.Conv2d(6, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
                               nn.Linear(4, 3)).eval()
         with torch.no_grad():
-            model[0].weight.mul_(2.0**k)
-            model[0].bias.mul_(2.0**k)
-            model[2].weight.mul_(2.0**-k)
+            model.get_parameter("0.weight").mul_(2.0**k)
+            model.get_parameter("0.bias").mul_(2.0**k)
+            model.get_parameter("2.weight").mul_(2.0**-k)
         quantized = quantize(model, images, scheme=scheme, input_format=Format(4, "unsigned"), input_exponent=-4)
         lowered = lower_with_report(quantized, images[:1])
         name = lowered.program.inputs[0].name
