@@ -12,10 +12,6 @@ __all__ = ["Shapes", "shape_of"]
 class Shapes(fx.Interpreter):
     """Runs a graph and notes the shape of every tensor at the node that makes it."""
 
-    def __init__(self, graph: fx.GraphModule) -> None:
-        super().__init__(graph)
-        self.extra_traceback = False  # torch's own would write into the error
-
     def run_node(self, n: fx.Node) -> Any:
         value = super().run_node(n)
         if isinstance(value, Tensor):

@@ -111,6 +111,15 @@ def test_models_with_a_state_are_refused(period: int) -> None:
         read_model(Choosing(lambda model, x: model.calls % period == 0), IMAGES)
 
 
+def test_a_second_run_that_differs_is_said_with_its_layer() -> None:
+    """A model that alternates gives something else at once."""
+    text = ("the model gives something else when it runs again on the same data: where the first run calls "
+            "'(one|other)', the second calls '(one|other)'; a network whose state changes while it runs cannot be "
+            "quantized")
+    with pytest.raises(InputError, match=f"^{text}$"):
+        read_model(Choosing(lambda model, x: model.calls % 2), IMAGES)
+
+
 @pytest.mark.parametrize("choice", [
     lambda model, x: not model.training, lambda model, x: hasattr(model, "one"),
     lambda model, x: len(list(model.children())) == 3])
@@ -123,14 +132,15 @@ def test_decisions_that_come_out_the_same_are_fine(choice: Choice) -> None:
         assert torch.equal(graph(IMAGES), model.eval()(IMAGES))
 
 
-def test_a_cache_that_the_first_call_fills_is_no_state() -> None:
-    """Tracing works on a copy of its own: nothing of it stays in what the model is compared by."""
+def test_what_tracing_leaves_behind_is_not_in_the_way() -> None:
+    """It works on a copy of its own: nothing of it stays in what the model is compared by."""
     class Cached(Choosing):
         cache: Tensor | None = None
 
         def forward(self, x: Tensor) -> Tensor:
-            if self.cache is None:
-                self.cache = x.mean()
+            if self.cache is not None:
+                float(self.cache)
+            self.cache = x.mean()
             return self.last(self.one(x))
 
     model = Cached(lambda model, x: True)
