@@ -58,9 +58,9 @@ class Simulator:
         self.program, self.threads = program, int(threads)
         self._again = partial(Simulator, program, capture=tuple(capture), threads=threads, isa=isa,
                               kernels=None if kernels is None else dict(kernels))
-        captured = [program.tensor(name).name for name in capture]
+        captured = dict.fromkeys(program.tensor(name).name for name in capture)
         outputs = [tensor.name for tensor in program.outputs]
-        inputs = [tensor.name for tensor in program.inputs]
+        inputs = dict.fromkeys(tensor.name for tensor in program.inputs)
         self._given = [name for name in inputs if name in captured]
         self._leaving = [name for name in dict.fromkeys((*outputs, *captured)) if name not in inputs]
         self._network = Network(program, self._leaving, chosen(isa), kernels or {})

@@ -17,7 +17,7 @@ from sim.errors import InputError
 from sim.formats import Format, Kind, Rounding
 from sim.kernels.isa import available
 from sim.machine import load_machine
-from sim.program import Conv, Load, Program, Store, Tensor
+from sim.program import Conv, Load, Pool, Program, Store, Tensor
 from sim.simulate import simulate
 from sim.testing import random_program
 
@@ -275,3 +275,24 @@ def test_wide_images_of_several_channels_come_in_whole() -> None:
         program, inputs = single(5, channels, (3, 35), (1, 1), 1, 0, 1, (4, 8), "signed", True, False, channels)
         for isa in ISAS:
             assert_equal_everywhere(program, inputs, Simulator(program, capture=["x"], isa=isa))
+
+
+def test_many_tensors_are_found_by_their_names_and_not_by_looking_at_all() -> None:
+    """A Simulator of many tensors, all of them captured, compares names in proportion to their number."""
+    comparisons = 0
+
+    class Name(str):
+        __slots__ = ()
+        __hash__ = str.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            nonlocal comparisons
+            comparisons += 1
+            return str.__eq__(self, other)
+
+    count = 150
+    tensors = tuple(Tensor(Name(f"t{index}"), 1, 1, (1,), Format(4, "unsigned")) for index in range(count))
+    program = Program(tensors, (Pool("p", Name("t0"), Name("t1"), (1, 1)),))
+    comparisons = 0
+    Simulator(program, capture=[Name(f"t{index}") for index in range(count)])
+    assert comparisons < 20 * count
