@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, is_dataclass
@@ -37,8 +38,10 @@ _messages = Console(stderr=True, highlight=False)
 def prepare() -> None:
     """Make the standard streams take any text, and keep files from getting their numbers where they are closed.
 
-    A letter that the encoding of a stream lacks is written as an escape.
+    A letter that the encoding of a stream lacks is written as an escape. Warnings of Pillow are not shown: what
+    they are about is refused in a sentence, or harmless.
     """
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     for number in range(3):
         try:
             os.fstat(number)

@@ -208,13 +208,21 @@ def _files(folder: Path) -> list[str]:
         with os.scandir(place) as entries:
             shown = sorted((entry for entry in entries if not _hidden(entry.name)), key=lambda entry: entry.name)
         for entry in shown:
-            if entry.is_dir():
+            is_folder, is_file = _kind(entry)
+            if is_folder:
                 pending.append(entry.path)
             elif entry.name.lower().endswith(EXTENSIONS):
-                if not entry.is_file():
+                if not is_file:
                     raise InputError(f"image '{shown_path(entry.path)}' is not a regular file")
                 found.append(entry.path)
     return sorted(found)
+
+
+def _kind(entry: os.DirEntry[str]) -> tuple[bool, bool]:
+    """Whether it is, or leads to, a folder or a file; a link that leads nowhere or to itself is neither."""
+    if entry.is_symlink():
+        return os.path.isdir(entry.path), os.path.isfile(entry.path)
+    return entry.is_dir(), entry.is_file()
 
 
 def _pixels(file: str, change: Change) -> Pixels:

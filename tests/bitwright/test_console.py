@@ -2,11 +2,17 @@
 
 import io
 import json
+import struct
 import sys
+import zlib
+from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from bitwright.console import Report, message, prepare, show, steps
+from quant.data.pictures import read_picture
+from sim.errors import InputError
 
 HOSTILE = ["[/]", "[x]", "[link=http://a]b[/link]", "[bold red]", "\x1b]0;owned\x07", "\x1b[2J", "a\nb", "a\rb",
            "\u202eb", "\u2066b", "\x9b2J", "a\x00b", "\udcff", "\u200bzero", "\ufeff", ":smile:", "größe", "表"]
@@ -63,3 +69,15 @@ def test_a_long_table_shows_its_first_rows_and_says_so(capsys: pytest.CaptureFix
     lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
     assert [line for line in lines if line.startswith("row ")] == [f"row {index}" for index in range(1000)]
     assert lines[-1] == "numbers: the first 1,000 of 100,000 rows; --json has all"
+
+
+def test_an_image_that_pillow_warns_of_is_one_sentence(tmp_path: Path) -> None:
+    """Of 90 million pixels: the warning would be lines between ours, and here an error."""
+    stream = io.BytesIO()
+    Image.new("L", (1, 1)).save(stream, "PNG")
+    head = struct.pack(">4sIIBBBBB", b"IHDR", 9500, 9500, 8, 0, 0, 0, 0)
+    content = stream.getvalue()
+    (tmp_path / "a.png").write_bytes(content[:12] + head + struct.pack(">I", zlib.crc32(head)) + content[33:])
+    prepare()
+    with pytest.raises(InputError, match=r"^cannot read image '.*/a\.png': it has more than 67,108,864 pixels$"):
+        read_picture(str(tmp_path / "a.png"))

@@ -167,11 +167,13 @@ def test_links_that_lead_back_end(tmp_path: Path) -> None:
     (cat / "back").symlink_to(tmp_path / "train" / "cat")
     (cat / "up").symlink_to(tmp_path / "train")
     (dog / "linked").symlink_to(tmp_path / "elsewhere" / "more")
+    (dog / "itself").symlink_to(dog / "itself")
+    (dog / "nowhere").symlink_to(tmp_path / "none")
     data = image_folder(tmp_path, "train", 24, 20)
     assert data.labels.bincount().tolist() == [2 + 2 + 3, 2 + 3]
 
 
-@pytest.mark.parametrize("kind", ["link to nowhere", "pipe"])
+@pytest.mark.parametrize("kind", ["link to nowhere", "link to itself", "pipe"])
 def test_what_is_called_like_an_image_is_one(tmp_path: Path, kind: str) -> None:
     """An image that is not there is no smaller data set but an error."""
     write(tmp_path, "train")
@@ -179,7 +181,7 @@ def test_what_is_called_like_an_image_is_one(tmp_path: Path, kind: str) -> None:
     if kind == "pipe":
         os.mkfifo(odd)
     else:
-        odd.symlink_to(tmp_path / "none")
+        odd.symlink_to(odd if kind == "link to itself" else tmp_path / "none")
     with pytest.raises(InputError, match=f"^image '{re.escape(str(odd))}' is not a regular file$"):
         image_folder(tmp_path, "train", 24, 20)
 
