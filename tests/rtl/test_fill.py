@@ -9,9 +9,11 @@ from rtl.geometry import Geometry
 from sim.machine import Machine
 
 
-@pytest.mark.parametrize(("columns", "stream_bits"), [(3, 16), (3, 2), (4, 32), (1, 8)],
-                         ids=["two words a beat", "four beats a word", "all banks a beat", "one bank"])
-def test_items_are_taken_and_placed(run_unit, small_machine, columns, stream_bits):
+@pytest.mark.parametrize(("columns", "stream_bits", "lanes"), [
+    (3, 16, 8), (3, 2, 8), (4, 32, 8), (1, 8, 8), (3, 1, 8)],
+    ids=["two words a beat", "four beats a word", "all banks a beat", "one bank", "eight beats a word"])
+def test_items_are_taken_and_placed(run_unit, small_machine, columns, stream_bits, lanes):
     """Row tiles and Loads in any order: taken when they may, every word in its place, no word beside it."""
-    machine = Machine(**small_machine.model_dump() | {"columns": columns, "stream_bits": stream_bits})
+    machine = Machine(**small_machine.model_dump() | {
+        "columns": columns, "stream_bits": stream_bits, "lanes": lanes})
     run_unit(FillEngine(Geometry(machine)), "fill_bench", machine)
