@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from rtl.formal import buses, counts, memories, pe, requantizer, sequencer, steps, transfers, walks
+from rtl.formal import buses, counts, memories, pe, requantizer, sequencer, steps, transfers, units, walks
 from rtl.formal.proof import Fault, Proof
 from sim.formats import Rounding
 from sim.machine import Machine, load_machine
@@ -188,6 +188,7 @@ SEQUENCER_STEP_FAULTS = (
     Fault("sequencer", "segment.eq(segment + 1)", "segment.eq((segment + 1)[:7])"),
     Fault("sequencer", "self.row_tile.eq(self.row_tile + 1)", "self.row_tile.eq((self.row_tile + 1)[:6])"),
     Fault("sequencer", "self.cycle.eq(self.cycle + 1)", "self.cycle.eq((self.cycle + 1)[:16])"),
+    Fault("sequencer", "(free != 0) | self.bank_freed | pool", "(free == 2) | self.bank_freed | pool"),
 )
 REQUANT_STEP_FAULTS = (
     Fault("requant_control", "row_tile.eq(row_tile + 1)", "row_tile.eq((row_tile + 1)[:6])"),
@@ -198,6 +199,7 @@ FILL_STEP_FAULTS = (
     Fault("fill", "tiles + 1)", "(tiles + 1)[:9])"),
     Fault("fill", "turn.eq(turn + 1)", "turn.eq((turn + 1)[:1])"),
     Fault("fill", "last_parameter & (item.words == 0)", "last_parameter"),
+    Fault("fill", "(self.stores >= item.after_stores)", "(self.stores[:8] >= item.after_stores)"),
 )
 BANK_STEP_FAULTS = (
     Fault("bank_walk", "offset.eq(offset + wraps)", "offset.eq((offset + wraps)[:9])"),
@@ -206,6 +208,7 @@ BANK_STEP_FAULTS = (
 BEAT_FAULTS = (
     Fault("store", "self.last.eq(ends & last_part)", "self.last.eq(ends & (part >= self.beats_per_word - 2))"),
     Fault("store", "part.eq(part + 1)", "part.eq((part + 1)[:2])"),
+    Fault("store", "(self.computes >= item.after_computes)", "(self.computes[:8] >= item.after_computes)"),
 )
 CONTROL_FAULTS = (
     Fault("control", "Mux(self.prepare, 0, after[name])", "Mux(self.prepare, 0, after[name][:8])"),
@@ -224,7 +227,10 @@ WEIGHT_FAULTS = (
     Fault("weights", "Mux(slot, words, 0)", "Mux(slot, words - 1, 0)"),
     Fault("weights", "Mux(self.first, 0, address + 1)", "Mux(self.first, 0, (address + 1)[:8])"),
 )
-LANE_GROUP_FAULTS = (Fault("lanes", "group.eq(group + 1)", "group.eq((group + 1)[:1])"),)
+LANE_GROUP_FAULTS = (
+    Fault("lanes", "group.eq(group + 1)", "group.eq((group + 1)[:1])"),
+    Fault("lanes", "Cat(index, current.address)", "Cat(index, current.address + 1)"),
+)
 
 
 PROOFS = (
@@ -286,28 +292,28 @@ PROOFS = (
           COUNTER_FAULTS[:1], induction=1, nightly=True),
     Proof("watchdog", "everything", counts.watchdog, 1, (Fault("watchdog", "quiet + 1", "(quiet + 1)[:20]"),),
           induction=1),
-    Proof("weights, each step", "lanes: full width", partial(counts.weights, LANES), 1, WEIGHT_FAULTS, induction=1),
+    Proof("weights, each step", "lanes: full width", partial(units.weights, LANES), 1, WEIGHT_FAULTS, induction=1),
     Proof("tables of the engines", "tiny: full width", partial(counts.entries, TINY), 1,
           (Fault("entries", "Mux(self.prepare, 0, shown + 1)", "Mux(self.prepare, 0, (shown + 1)[:9])"),
            Fault("entries", "self.prepare | loading | self.take", "self.prepare | self.take")), induction=1),
-    Proof("pools, addresses", "lanes: full width", partial(counts.pool, LANES), 1,
+    Proof("pools, addresses", "lanes: full width", partial(units.pool, LANES), 1,
           (Fault("pool", "block_after.eq(block + d.out_block_step)", "block_after.eq(pixel + d.out_block_step)"),
            Fault("pool", "pixel.eq(pixel + d.out_step)", "pixel.eq((pixel + d.out_step)[:8])")), induction=1),
-    Proof("segments of taps", "tiny: 8 lanes", partial(counts.segments, TINY), 1,
+    Proof("segments of taps", "tiny: 8 lanes", partial(units.segments, TINY), 1,
           (Fault("loader", "(self.running.segment_mask & lane)", "(lane)"),
            Fault("loader", "word.rotate_left(1 << stage)", "word.rotate_left(stage + 1)")), induction=1),
     Proof("registers", "everything", counts.registers, 1,
           (Fault("register_bank", "ones[bits] | (port & ~mask[bits])", "ones[bits]"),), induction=1),
-    Proof("packer, each step", "lanes: 32 planes", partial(counts.packer, LANES), 1,
+    Proof("packer, each step", "lanes: 32 planes", partial(units.packer, LANES), 1,
           (Fault("packer", "plane + 1, 0)", "(plane + 1)[:4], 0)"),), induction=1),
-    Proof("residuals, each step", "lanes: 8 planes", partial(counts.residual, LANES), 1,
+    Proof("residuals, each step", "lanes: 8 planes", partial(units.residual, LANES), 1,
           (Fault("residual", "plane + 1, 0)", "(plane + 1)[:2], 0)"),), induction=1),
-    Proof("groups of lanes", "lanes: 4 groups", partial(counts.lane_groups, LANES), 1, LANE_GROUP_FAULTS, induction=1),
+    Proof("groups of lanes", "lanes: 4 groups", partial(units.lane_groups, LANES), 1, LANE_GROUP_FAULTS, induction=1),
     Proof("AXI4-Lite", "everything", buses.axi_lite, 8, LITE_FAULTS, induction=2),
     Proof("outlet", "8-bit beats", partial(buses.outlet, 8), 8, OUTLET_FAULTS, induction=2),
     Proof("stores are offered", "tiny", partial(buses.store_stream, TINY), 8, STORE_FAULTS, induction=2),
     *(Proof(f"beats of stores, {machine.name}", f"{machine.lanes}-bit words, {machine.stream_bits}-bit beats",
-            partial(counts.store_beats, machine), 1, BEAT_FAULTS[: 2 * (machine is not TINY)] or ORDER_FAULTS[1:],
+            partial(counts.store_beats, machine), 1, BEAT_FAULTS[2 * (machine is TINY) :],
             induction=1) for machine in (TINY, LANES, THIN)),
     *(Proof(f"stores in order, {bits}-bit beats, {depth} cycles", "3 banks of 8-bit words, up to 3 addresses",
             partial(buses.store_order, with_beats(bits)), depth, ORDER_FAULTS[: 1 + (bits > 8)],

@@ -1,9 +1,8 @@
-"""Counters of the engines at full width: what follows a state, whatever the state is."""
+"""Counters of the engines and of control at full width: what follows a state, whatever the state is."""
 
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Mux, Signal, Value
-from amaranth.lib import data, wiring
 
 from rtl.bank_walk import BankWalk
 from rtl.control import COUNTER_BITS, Control
@@ -16,35 +15,24 @@ from rtl.formal.harness import (
     assume,
     check,
     constant,
-    drive_freely,
     follows,
     largest,
     odometer,
+    place,
     probe,
     reach,
 )
 from rtl.geometry import Geometry
 from rtl.image import HEADER, TABLES, tables
 from rtl.image_loader import ImageLoader, Phase
-from rtl.lanes import STEP_STAGES, LaneEngine
-from rtl.loader import Loader, read_layout
-from rtl.packer import Packer
-from rtl.pool import PoolEngine
 from rtl.register_bank import PLAIN, RegisterBank, port_name
-from rtl.residual import PLANES, ResidualReader
 from rtl.store import StoreEngine
 from rtl.watchdog import Watchdog
-from rtl.weights import WeightStore
 from sim.limits import TILE_BITS
 from sim.machine import Machine
 
-__all__ = ["bank_walk", "control", "counters", "entries", "fill", "image_loader", "lane_groups",
-           "packer", "pool", "registers", "residual", "segments", "store_beats", "watchdog", "weights"]
-
-
-def _component(m: Harness, dut: wiring.Component, *driven: str) -> None:
-    m.submodules.dut = dut
-    drive_freely(m, dut, *driven)
+__all__ = ["bank_walk", "control", "counters", "entries", "fill", "image_loader", "registers", "store_beats",
+           "watchdog"]
 
 
 def fill(machine: Machine) -> Harness:
@@ -54,7 +42,7 @@ def fill(machine: Machine) -> Harness:
     """
     m, geometry = after_reset(), Geometry(machine)
     dut = FillEngine(geometry)
-    _component(m, dut)
+    place(m, dut)
     item, beat = dut.table.current, dut.stream_valid & dut.stream_ready
     turns = geometry.rows // dut.per_beat
     part, turn, group, tiles = (probe(m, f"dut.{name}", bits) for name, bits in (
@@ -79,7 +67,8 @@ def fill(machine: Machine) -> Harness:
     follows(m, free, free + dut.released - (beat & ~item.load & ~open_tile), "free weight slots count")
     follows(m, slot, slot + last, "slots of parameters follow one another")
     came = (dut.computes >= item.after_computes) & (dut.stores >= item.after_stores)
-    check(m, ~beat | Mux(item.load, came, open_tile | (free != 0)), "a beat comes when all has ended that it waits for")
+    may = dut.enable & item.valid & Mux(item.load, came, open_tile | (free != 0))
+    check(m, dut.stream_ready == may, "a beat is taken as soon as all has ended that it waits for")
     check(m, dut.record == item.record, "the record at hand is known")
     records = geometry.records
     reach(m, {
@@ -100,7 +89,7 @@ def bank_walk(machine: Machine, per_step: int) -> Harness:
     """A step moves on by `per_step` words, a word of every bank before the next address, and starts over at the end."""
     m, geometry = after_reset(), Geometry(machine)
     dut, columns, address = BankWalk(geometry, per_step), geometry.columns, geometry.address_bits
-    _component(m, dut, "first", "last")
+    place(m, dut, "first", "last")
     m.d.comb += [dut.first.eq(constant(m, address, "at_first")), dut.last.eq(constant(m, address, "at_last"))]
     offset, after, here = probe(m, "dut.offset", address), Signal(range(2 * columns)), Signal(address)
     m.d.comb += [after.eq(dut.bank + per_step), here.eq(dut.first + offset)]
@@ -126,7 +115,7 @@ def store_beats(machine: Machine) -> Harness:
     """A word's beats come lowest first, all of them; the last one of the last words, and no other, is marked."""
     m, geometry = after_reset(), Geometry(machine)
     dut, bits = StoreEngine(geometry), machine.stream_bits
-    _component(m, dut)
+    place(m, dut)
     columns, lanes = geometry.columns, geometry.lanes
     part, held, origin, ends = (probe(m, f"dut.{name}", bits_) for name, bits_ in (
         ("part", range(dut.beats_per_word)), ("held", 1), ("origin", geometry.column_bits), ("ends", 1)))
@@ -144,8 +133,8 @@ def store_beats(machine: Machine) -> Harness:
     follows(m, dut.last, Mux(moves, ends & (part == dut.beats_per_word - 1), dut.last), "the last beat is marked")
     check(m, dut.stored == (dut.valid & dut.ready & dut.last), "a Store has ended with its last beat")
     item, step, records = dut.table.current, probe(m, "dut.walk.step", 1), geometry.records
-    check(m, ~step | (item.valid & dut.enable & (dut.computes >= item.after_computes)),
-          "a Store begins when all has ended that it waits for")
+    may = item.valid & dut.enable & (dut.computes >= item.after_computes) & ~probe(m, "dut.requested", 1)
+    check(m, step == (may & probe(m, "dut.free", 1)), "words are read as soon as all has ended that they wait for")
     check(m, dut.record == item.record, "the record at hand is known")
     reach(m, {"StoreEngine.part": (part, dut.beats_per_word - 1),
               "outward.after_computes": (item.after_computes, records),
@@ -157,7 +146,7 @@ def control(machine: Machine) -> Harness:
     """Ended records, the record that is shown and the cycles of a run count; a record waits for those before it."""
     m, geometry = after_reset(), Geometry(machine)
     dut = Control(geometry)
-    _component(m, dut)
+    place(m, dut)
     shown = probe(m, "dut.shown", (geometry.records - 1).bit_length())
     reads, waiting = probe(m, "dut.table.ren", 1), probe(m, "dut.waiting", 1)
     at = probe(m, "dut.table.raddr", (geometry.records - 1).bit_length())
@@ -186,7 +175,7 @@ def image_loader(machine: Machine) -> Harness:
     """Beats of a word and words of a table follow one another, table after table, as many as the header says."""
     m, geometry = after_reset(), Geometry(machine)
     dut = ImageLoader(geometry)
-    _component(m, dut)
+    place(m, dut)
     beats = {phase: -(-size // dut.width) for phase, size in dut.sizes.items()}
     phase, part = probe(m, "dut._phase", range(len(Phase))), probe(m, "dut.part", range(max(beats.values()) + 1))
     counts = {name: probe(m, f"dut.{name}_words", 16) for name in TABLES}
@@ -227,7 +216,7 @@ def counters(machine: Machine) -> Harness:
     """While a program runs every counter grows by what its name says, to its full width; a start clears all."""
     m, geometry = after_reset(), Geometry(machine)
     dut = Counters(geometry)
-    _component(m, dut)
+    place(m, dut)
     waits = {name: probe(m, f"dut.waits_for_{name}", 1) for name in ("accumulator", "weights")}
     for name, wait in waits.items():
         follows(m, wait, getattr(dut, f"wait_{name}"), f"a wait for {name} is seen a cycle later")
@@ -278,7 +267,7 @@ def watchdog() -> Harness:
     """So many cycles in a row are counted as the 32 bits of the limit can say, and no other."""
     m = after_reset()
     dut = Watchdog()
-    _component(m, dut)
+    place(m, dut)
     quiet = probe(m, "dut.quiet", 32)
     follows(m, quiet, Mux(dut.enable & ~dut.moved, quiet + 1, 0), "quiet cycles count")
     check(m, dut.expired == (dut.enable & (dut.limit != 0) & (dut.limit <= quiet)), "the limit counts")
@@ -290,7 +279,7 @@ def entries(machine: Machine) -> Harness:
     """Entries of a table are read in order, one ahead of the one at hand; the longest table is that of inward items."""
     m, geometry = after_reset(), Geometry(machine)
     dut = EntryTable(geometry.inward, geometry.inward_entries)
-    _component(m, dut)
+    place(m, dut)
     bits = (geometry.inward_entries - 1).bit_length()
     shown, reads, loading = probe(m, "dut.shown", bits), probe(m, "dut.table.ren", 1), probe(m, "dut.loading", 1)
     at, word = probe(m, "dut.table.raddr", bits), probe(m, "dut.table.rdata", geometry.inward.size)
@@ -303,52 +292,11 @@ def entries(machine: Machine) -> Harness:
     return m
 
 
-def pool(machine: Machine) -> Harness:
-    """Pixels of a channel block lie one step apart, and the next block's behind its base."""
-    m, geometry = after_reset(), Geometry(machine)
-    dut, bits = PoolEngine(geometry), geometry.address_bits
-    _component(m, dut, "descriptor")
-    d = dut.descriptor
-    m.d.comb += d.eq(constant(m, geometry.descriptor, "fields"))
-    pixel, block = probe(m, "dut.pixel", bits), probe(m, "dut.block", bits)
-    compared = data.View(read_layout(geometry), probe(m, "dut.compared", read_layout(geometry).size))
-    ends = compared.pixel_done & compared.block_done
-    follows(m, block, Mux(dut.begun, d.out_base, block + Mux(ends, d.out_block_step, 0)), "blocks follow one another")
-    follows(m, pixel, Mux(dut.begun, d.out_base, Mux(ends, block + d.out_block_step, Mux(
-        compared.pixel_done, pixel + d.out_step, pixel))), "pixels follow one another")
-    follows(m, dut.address, pixel + compared.plane, "a plane has its address")
-    reach(m, {"PoolEngine.pixel": (pixel, largest(bits)), "PoolEngine.block": (block, largest(bits))})
-    return m
-
-
-def segments(machine: Machine) -> Harness:
-    """A word is moved to the lanes of its tap's segment, and those lanes are the ones that take it.
-
-    Lanes are those whose number has the segment's in the bits of `segment_mask`.
-    """
-    m, geometry = after_reset(), Geometry(machine)
-    dut = Loader(geometry)
-    _component(m, dut, "descriptor", "running")
-    d, lanes = dut.running, geometry.lanes
-    for port in (dut.descriptor, dut.running):
-        m.d.comb += port.eq(constant(m, geometry.descriptor, "fields"))
-    arrived = dut.arrived
-    for lane in range(lanes):
-        check(m, dut.segment_mask[lane] == ((d.segment_mask & lane) == arrived.segment_lane), f"lane {lane} is chosen")
-        for c in range(geometry.columns):
-            source = Signal(geometry.lane_bits, name=f"source_{c}_{lane}")
-            m.d.comb += source.eq(lane - arrived.rotation)
-            right = dut.segment_word[c][lane] == dut.word[c].bit_select(source, 1)
-            check(m, right, f"column {c}, lane {lane}: the word is rotated")
-    reach(m, {"compute.segment_mask": (d.segment_mask, lanes - 1)})
-    return m
-
-
 def registers() -> Harness:
     """A register reads as what its fields are; a writable field takes what is written under the strobes."""
     m = after_reset()
     dut = RegisterBank()
-    _component(m, dut)
+    place(m, dut)
     ends: dict[str, tuple[Value, int]] = {}
     mask = Cat(strobe.replicate(8) for strobe in dut.write_strobe)
     for register in PLAIN:
@@ -364,90 +312,4 @@ def registers() -> Harness:
             if field.width > 1:
                 ends[f"{register.name}.{field.name}"] = (port, largest(field.width))
     reach(m, ends)
-    return m
-
-
-def weights(machine: Machine) -> Harness:
-    """Weight words are read one behind another from the first of their slot on, and written where they were sent."""
-    m, geometry = after_reset(), Geometry(machine)
-    dut, words = WeightStore(geometry), machine.weight_words
-    _component(m, dut)
-    address, slot = probe(m, "dut.address", geometry.weight_address_bits), probe(m, "dut.slot", 1)
-    follows(m, address, Mux(dut.read, Mux(dut.first, 0, address + 1), address), "words follow one another")
-    follows(m, slot, Mux(dut.read, dut.slot, slot), "the slot is that of the read")
-    assume(m, (address < words) & (dut.write_address < words))
-    bits = (2 * words - 1).bit_length()
-    for r in range(geometry.rows):
-        read, write = (probe(m, f"dut.bank_{r}.{port}addr", bits) for port in "rw")
-        check(m, (read == address + Mux(slot, words, 0)) & (write == dut.write_address + Mux(dut.write_slot, words, 0)),
-              f"row {r}: slot 1 lies behind slot 0")
-    d, every = dut.descriptor, largest(geometry.rows)
-    rows = Mux(d.lanewise, d.plane_rows, Mux(dut.last_row_tile, d.last_tile_rows, every))
-    follows(m, probe(m, "dut.rows", geometry.rows + 1), Mux(dut.read, Cat(rows, d.bipolar), 0), "rows with a channel")
-    reach(m, {"WeightStore.address": (address, words - 1), "compute.plane_rows": (d.plane_rows, every),
-              "compute.last_tile_rows": (d.last_tile_rows, every)})
-    return m
-
-
-def _places(m: Harness, d: data.View, prefix: str, geometry: Geometry) -> dict[str, tuple[Value, int]]:
-    """The walk of a packer or residual reader goes where the descriptor says."""
-    names = ("base", "step", "block_step")
-    for name in names:
-        check(m, probe(m, f"dut.walk.{name}", geometry.address_bits) == d[f"{prefix}_{name}"], f"the walk's {name}")
-    return {f"compute.{prefix}_{name}": (d[f"{prefix}_{name}"], largest(geometry.address_bits)) for name in names}
-
-
-def packer(machine: Machine) -> Harness:
-    """Planes of a pixel are written lowest first, each at its own address, up to the output's last one."""
-    m, geometry = after_reset(), Geometry(machine)
-    dut = Packer(geometry)
-    _component(m, dut, "descriptor")
-    d = dut.descriptor
-    m.d.comb += d.eq(constant(m, geometry.descriptor, "fields"))
-    plane, active = probe(m, "dut.plane", 6), probe(m, "dut.active", 1)
-    start, at = probe(m, "dut.waiting", 3)[-1], probe(m, "dut.walk.address", geometry.address_bits)
-    last = active & (plane == d.bits_out)
-    follows(m, plane, Mux(active & ~last, plane + 1, 0), "planes count")
-    follows(m, active, start | (active & ~last), "a pixel is written to its last plane")
-    check(m, dut.address == (at + plane)[: geometry.address_bits], "a plane has its address")
-    reach(m, _places(m, d, "out", geometry))
-    check(m, dut.write == Mux(active, probe(m, "dut.walk.columns", geometry.columns), 0), "columns have the pixel")
-    reach(m, {"Packer.plane": (plane, machine.acc_bits - 1), "compute.bits_out": (d.bits_out, machine.acc_bits - 1)})
-    return m
-
-
-def residual(machine: Machine) -> Harness:
-    """Planes of a residual are read lowest first, up to its last one, each at its own address."""
-    m, geometry = after_reset(), Geometry(machine)
-    dut = ResidualReader(geometry)
-    _component(m, dut, "descriptor")
-    d = dut.descriptor
-    m.d.comb += d.eq(constant(m, geometry.descriptor, "fields"))
-    plane, fetch = probe(m, "dut.plane", 3), probe(m, "dut.fetch", 1)
-    at, columns = probe(m, "dut.walk.address", geometry.address_bits), probe(m, "dut.walk.columns", geometry.columns)
-    done = fetch & (plane == d.residual_bits)
-    follows(m, plane, Mux(fetch & ~done, plane + 1, 0), "planes count")
-    follows(m, dut.bank_address, Mux(fetch, at + plane, dut.bank_address), "a plane has its address")
-    follows(m, dut.bank_read, Mux(fetch, columns, 0), "columns have the pixel")
-    reach(m, _places(m, d, "residual", geometry))
-    reach(m, {"ResidualReader.plane": (plane, PLANES - 1), "compute.residual_bits": (d.residual_bits, PLANES - 1)})
-    return m
-
-
-def lane_groups(machine: Machine) -> Harness:
-    """After a step's last operand its sums move group after group, each to an accumulator of its own."""
-    m, geometry = after_reset(), Geometry(machine)
-    dut = LaneEngine(geometry)
-    _component(m, dut, "descriptor")
-    d = dut.descriptor
-    m.d.comb += d.eq(constant(m, geometry.descriptor, "fields"))
-    group, moving, start = (probe(m, f"dut.{name}", bits) for name, bits in (
-        ("group", max(1, geometry.lane_group_bits)), ("moving", 1), (f"launch_{STEP_STAGES - 1}", 1)))
-    last = group == d.groups
-    follows(m, group, Mux(start, 0, group + moving), "groups count")
-    follows(m, moving, start | (moving & ~last), "a step moves to its last group")
-    out, bits = dut.accumulate, geometry.lane_group_bits
-    check(m, (out.valid == moving) & (out.step.address[:bits] == group[:bits]), "a group has its accumulator")
-    check(m, dut.tile_ready == (moving & last & out.step.ends_tile), "a tile is ready with its last group")
-    reach(m, {"LaneEngine.group": (group, geometry.lane_groups - 1)})
     return m

@@ -10,7 +10,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
 __all__ = ["CUT", "PROBE", "Harness", "after_reset", "assume", "check", "constant", "cut", "drive_freely", "follows",
-           "free", "largest", "odometer", "past", "probe", "reach"]
+           "free", "largest", "odometer", "past", "place", "probe", "reach"]
 
 PROBE = "bitwright_probe"
 """Cell type that stands for an inner signal until the runner has flattened the design."""
@@ -75,6 +75,12 @@ def drive_freely(m: Harness, component: wiring.Component, *driven: str) -> None:
             ports = [port[i] for port in ports for i in range(dimension)]
         for i, port in enumerate(ports):
             m.d.comb += Value.cast(port).eq(free(m, member.shape, f"{name}_{i}" if member.dimensions else name))
+
+
+def place(m: Harness, dut: wiring.Component, *driven: str) -> None:
+    """Put the component `dut` into the harness; all inputs but those that the harness drives are free."""
+    m.submodules.dut = dut
+    drive_freely(m, dut, *driven)
 
 
 def probe(m: Harness, path: str, shape: object) -> Signal:

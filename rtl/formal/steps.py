@@ -216,9 +216,10 @@ def _waits(m: Harness, dut: Sequencer) -> None:
     free, filled = probe(m, "dut.free", 2), probe(m, "dut.filled", 2)
     takes = go & ~d.pool
     follows(m, free, free + dut.bank_freed - takes, "free accumulator banks count")
-    follows(m, filled, filled + dut.tile_filled - (takes & (chunk == 0)), "filled weight slots count")
-    check(m, ~takes | (free != 0) | dut.bank_freed, "a tile begins in a free bank")
-    check(m, ~takes | (chunk != 0) | (filled != 0) | dut.tile_filled, "a row tile begins with its weights")
+    running, first = probe(m, "dut.running", 1), chunk == 0
+    may = ((free != 0) | dut.bank_freed | d.pool) & ((filled != 0) | dut.tile_filled | ~first | d.pool)
+    check(m, go == (probe(m, "dut.open_record", 1) & ~running & may), "a tile begins as soon as it may")
+    follows(m, filled, filled + dut.tile_filled - (takes & first), "filled weight slots count")
     reach(m, {"Sequencer.free": (free, 2), "Sequencer.filled": (filled, 2)})
 
 
