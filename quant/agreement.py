@@ -22,7 +22,7 @@ TOLERANCE = 2.0**-12
 """Of the largest output: above what the order of sums makes in single precision, below what another layer makes."""
 
 UNDECIDED = ("forward must not decide by types, modes or a state (isinstance, torch.is_tensor, "
-             "torch.is_grad_enabled, counters)")
+             "torch.is_grad_enabled, torch.autocast, counters)")
 """What such a model has to be told."""
 
 WAYS: dict[str, type[AbstractContextManager[Any]]] = {

@@ -16,8 +16,12 @@ from quant.quantizers.base import Quantizer
 from sim.errors import InputError
 from sim.formats import Format
 
-__all__ = ["check_data", "check_finite", "check_float", "check_input_format", "check_kind", "check_on_cpu",
-           "check_runs", "check_single_input", "lost_by_copying", "running_on"]
+__all__ = ["check_data", "check_finite", "check_float", "check_input_format", "check_kind", "check_magnitude",
+           "check_on_cpu", "check_runs", "check_single_input", "lost_by_copying", "running_on"]
+
+LARGEST = 2.0**100
+"""Largest magnitude of weights and values, and the inverse of the smallest: what a step of 8 bits of them times such a
+step of another layer's is, single precision holds."""
 
 
 def check_data(data: Any, what: str = "data") -> None:
@@ -71,6 +75,8 @@ def lost_by_copying(model: nn.Module) -> dict[str, str]:
     found = {}
     for name, module in model.named_modules():
         reason = _not_plain(module)
+        if module is model and not isinstance(model, fx.GraphModule) and type(model).__call__ is not nn.Module.__call__:
+            reason = "has a __call__ of its own, which a quantized model would lose; write its forward instead"
         if reason is not None:
             found[name] = f"{_at(name, module)} {reason}"
     return found
@@ -97,11 +103,25 @@ def _at(name: str, module: nn.Module) -> str:
 
 
 def check_finite(model: nn.Module) -> None:
-    """Refuse NaN and infinity among parameters and statistics."""
+    """Refuse NaN and infinity among parameters and statistics, and variances that a BatchNorm2d makes such of."""
     for name, values in (*model.named_parameters(), *model.named_buffers()):
         wrong = values.detach()[~torch.isfinite(values.detach())]
         if len(wrong):
             raise InputError(f"'{name}' must be finite, but holds {float(wrong[0])}")
+    for name, module in model.named_modules():
+        if isinstance(module, nn.BatchNorm2d) and module.running_var is not None:
+            least = float(module.running_var.min()) + module.eps
+            if least <= 0:
+                raise InputError(f"'{name}.running_var' + eps must be above 0, but is {least:g}")
+
+
+def check_magnitude(values: Tensor, what: str) -> None:
+    """Refuse values to which no step of single precision can be fitted, or whose products would leave it."""
+    if not bool(torch.isfinite(values).all()):
+        raise InputError(f"{what} must be finite, but is not")
+    largest = float(values.detach().abs().max())
+    if largest and not 1 / LARGEST <= largest <= LARGEST:
+        raise InputError(f"the largest magnitude of {what} must be 0 or in 2**-100..2**100, not {largest:g}")
 
 
 def check_on_cpu(model: nn.Module) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from quant.checks import check_data, check_input_format
+from quant.checks import check_data, check_input_format, check_magnitude
 from quant.frontend import as_floats, read_model
 from quant.graph import Stage, module_of, stages
 from quant.layers import QuantConv2d, QuantLinear
@@ -17,7 +17,6 @@ from quant.naming import quantizer_path
 from quant.quantizers.base import ActivationQuantizer, round_half_up
 from quant.quantizers.power_of_two import PowerOfTwoActivation
 from quant.schemes import Scheme, scheme_of
-from sim.errors import InputError
 from sim.formats import Format
 
 __all__ = ["quantize", "round_biases"]
@@ -152,6 +151,7 @@ def _quantize_weights(graph: fx.GraphModule, stage: Stage, scheme: Scheme, bits:
     if stage.kind not in ("conv", "linear"):
         return
     layer = cast(nn.Conv2d | nn.Linear, module_of(graph, stage.compute))
+    check_magnitude(layer.weight, f"'{stage.compute.target}.weight'")
     quantizer = scheme.weight(bits, len(layer.weight), stage.norm is not None).to(layer.weight)
     quantizer.initialise(layer.weight)
     quantized = QuantConv2d(layer, quantizer) if isinstance(layer, nn.Conv2d) else QuantLinear(layer, quantizer)
@@ -175,15 +175,17 @@ def _insert(graph: fx.GraphModule, stage: Stage, quantizer: ActivationQuantizer)
 def _initialise_activations(graph: fx.GraphModule, data: Tensor) -> None:
     """One pass in execution order, so that each quantizer is fitted behind those before it."""
     def initialise(stage: Stage, quantizer: nn.Module, args: tuple[Tensor, ...]) -> None:
-        if not bool(torch.isfinite(args[0]).all()):
-            raise InputError(f"what '{stage.name}' puts out on the data must be finite, but is not")
+        check_magnitude(args[0], f"what '{stage.name}' puts out on the data")
         cast(ActivationQuantizer, quantizer).initialise(args[0])
 
+    found = stages(graph)
     hooks = [graph.get_submodule(stage.quantizer).register_forward_pre_hook(partial(initialise, stage))
-             for stage in stages(graph) if stage.quantizer and stage.kind != "input"]
+             for stage in found if stage.quantizer and stage.kind != "input"]
     try:
         with torch.no_grad():
-            graph(data)
+            output = graph(data)
+        last = next(stage.name for stage in found if _is_output(stage))
+        check_magnitude(output, f"what '{last}' puts out on the data")
     finally:
         for hook in hooks:
             hook.remove()

@@ -22,7 +22,7 @@ from quant.graph import Refusal, Stage, inspect, module_of
 from quant.operators import problems
 from quant.refusals import refuse
 from quant.shapes import Shapes, shape_of
-from quant.tracing import trace
+from quant.tracing import is_leaf, trace
 from sim.errors import InputError
 
 __all__ = ["as_floats", "checked_stages", "read_model"]
@@ -54,13 +54,16 @@ def read_model(model: nn.Module, data: Tensor) -> fx.GraphModule:
     check_float(model)
     with keeping_random_states(), torch.inference_mode(False):
         _refuse_lost(model)
+        if is_leaf(model):
+            raise InputError(f"the model is one {type(model).__name__} by itself; put it into an nn.Sequential")
         own = _own(model)
         graph = trace(deepcopy(own))
         check_single_input(graph)
         images = as_floats(data[:COMPARED_IMAGES], own)
         cannot_run = _run(own, graph, data, images)
-        _, reasons = _inspected(graph)
+        found, reasons = _inspected(graph)
         refuse([*reasons, *cannot_run])
+        _check_any(found)
         check_finite(graph)
         check_repeatable(own, images)
         check_agreement(own, graph, images)
@@ -78,6 +81,7 @@ def checked_stages(graph: fx.GraphModule) -> tuple[Stage, ...]:
     """
     found, reasons = _inspected(graph)
     refuse(reasons)
+    _check_any(found)
     return found
 
 
@@ -152,6 +156,12 @@ def _inspected(graph: fx.GraphModule) -> tuple[tuple[Stage, ...], list[str]]:
     order = {node: place for place, node in enumerate(graph.graph.nodes)}
     wrong = [*refusals, *(Refusal(stage.compute, text) for stage in found for text in problems(graph, stage))]
     return found, [reason for _, reason in sorted(wrong, key=lambda refusal: order[refusal.node])]
+
+
+def _check_any(found: tuple[Stage, ...]) -> None:
+    """Refuse a model that only passes on what it reads."""
+    if all(stage.kind == "input" for stage in found):
+        raise InputError("the model must compute something; its output is its input")
 
 
 def _drop_identities(graph: fx.GraphModule) -> None:

@@ -113,6 +113,8 @@ def _window_problems(pool: nn.MaxPool2d | nn.AvgPool2d, node: fx.Node, at: str) 
             yield f"MaxPool2d {at} has dilation {pool.dilation}; only 1 is supported"
     elif not pool.count_include_pad and any(_pads(pool.padding)):
         yield f"AvgPool2d {at} leaves padding out of its count; only count_include_pad=True is supported"
+    elif pool.divisor_override is not None and pool.divisor_override < 1:
+        yield f"AvgPool2d {at} has divisor_override {pool.divisor_override}; only positive ones are supported"
     yield from _unequal(pool.stride, "stride", at)
     shape = _read_shape(node)
     if pool.ceil_mode and shape is not None and shape_of(node) != _floor_shape(pool, shape):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import operator
 import traceback
+from inspect import Parameter, signature, unwrap
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import fx, nn
@@ -29,6 +31,15 @@ CHANGERS = frozenset(getattr(operator, name) for name in (
 class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return isinstance(m, Quantizer | QuantConv2d | QuantLinear) or super().is_leaf_module(m, module_qualified_name)
+
+    def create_args_for_root(self, root_fn: Any, is_module: bool, concrete_args: Any = None) -> tuple[Any, list[Any]]:
+        """Arguments behind the first that have a default keep it: the model is run on the images alone."""
+        function, args = super().create_args_for_root(root_fn, is_module, concrete_args)
+        inner = unwrap(root_fn)
+        defaults = {name: parameter.default for name, parameter in signature(inner).parameters.items()
+                    if parameter.default is not Parameter.empty}
+        names = inner.__code__.co_varnames[2:len(args)]
+        return function, [*args[:2], *(defaults.get(name, arg) for name, arg in zip(names, args[2:], strict=True))]
 
 
 def is_leaf(module: nn.Module) -> bool:

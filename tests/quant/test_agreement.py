@@ -16,7 +16,7 @@ from sim.errors import InputError
 IMAGES = torch.rand(3, 3, 6, 6, generator=torch.Generator().manual_seed(0))
 
 UNDECIDED = ("forward must not decide by types, modes or a state (isinstance, torch.is_tensor, torch.is_grad_enabled, "
-             "counters)")
+             "torch.autocast, counters)")
 
 Choice = Callable[["Choosing", Tensor], object]
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -182,9 +182,31 @@ BROKEN = IMAGES.index_fill(0, torch.tensor([1]), torch.nan)
 
 def huge() -> nn.Module:
     """Finite weights whose sums are not."""
-    layer = conv()
-    nn.init.constant_(layer.weight, 3e38)
-    return nn.Sequential(layer, nn.ReLU(), nn.Conv2d(4, 2, 1))
+    model = nn.Sequential(conv(), nn.ReLU(), nn.Conv2d(4, 2, 1))
+    for layer in model[0], model[2]:
+        nn.init.constant_(layer.weight, 1e28)
+    return model
+
+
+def times(power: float, dtype: torch.dtype = torch.float32) -> nn.Module:
+    """A first layer whose largest weight is the power and whose bias is 0."""
+    model = nn.Sequential(conv(), nn.ReLU(), nn.Conv2d(4, 2, 1)).to(dtype)
+    nn.init.constant_(model[0].weight, power)
+    nn.init.zeros_(model[0].bias)
+    return model
+
+
+def with_variance(variance: float, eps: float) -> nn.Module:
+    norm = nn.BatchNorm2d(4, eps=eps)
+    norm.running_var[2] = variance
+    return nn.Sequential(conv(), norm, nn.ReLU(), nn.Conv2d(4, 2, 1))
+
+
+class Doubled(nn.Sequential):
+    """Gives twice what its forward does to everybody who calls it."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return cast(Tensor, 2 * super().__call__(x))
 
 
 CANNOT = {
@@ -206,7 +228,22 @@ CANNOT = {
         (nn.Sequential(nn.utils.parametrizations.weight_norm(conv())), {}),
     "'0.weight' must be finite, but holds nan": (spoilt(torch.nan), {}),
     "'0.weight' must be finite, but holds -inf": (spoilt(-torch.inf), {}),
-    "what '0' puts out on the data must be finite, but is not": (huge(), {}),
+    "what '2' puts out on the data must be finite, but is not": (huge(), {}),
+    "the largest magnitude of '0.weight' must be 0 or in 2**-100..2**100, not 1e+36": (times(1e36), {}),
+    "the largest magnitude of '0.weight' must be 0 or in 2**-100..2**100, not 1e-38": (times(1e-38), {}),
+    "the largest magnitude of '0.weight' must be 0 or in 2**-100..2**100, not 1e+45": (times(1e45, torch.float64), {}),
+    "the largest magnitude of '0.weight' must be 0 or in 2**-100..2**100, not 1e-45": (times(1e-45, torch.float64), {}),
+    "the largest magnitude of what '0' puts out on the data must be 0 or in 2**-100..2**100, not 1.70464e+31":
+        (times(2.0**99), {"data": IMAGES * 0 + 1}),
+    "'1.running_var' + eps must be above 0, but is 0": (with_variance(0.0, 0.0), {}),
+    "'1.running_var' + eps must be above 0, but is -0.5": (with_variance(-1.0, 0.5), {}),
+    "the model has a __call__ of its own, which a quantized model would lose; write its forward instead":
+        (Doubled(conv()), {}),
+    "the model is one Conv2d by itself; put it into an nn.Sequential": (conv(), {}),
+    "the model is one BatchNorm2d by itself; put it into an nn.Sequential": (nn.BatchNorm2d(3), {}),
+    "the model must compute something; its output is its input": (nn.Sequential(nn.Identity(), nn.Dropout()), {}),
+    "AvgPool2d at '1' has divisor_override -3; only positive ones are supported":
+        (nn.Sequential(conv(), nn.AvgPool2d(2, divisor_override=-3)), {}),
 }
 
 

@@ -172,6 +172,17 @@ def test_arguments_that_nobody_reads_are_left_out() -> None:
     assert graph(torch.zeros(1, 3, 4, 4)).shape == (1, 3, 4, 4)
 
 
+def test_arguments_with_a_default_keep_it() -> None:
+    """A forward that decides by options, in order or by name, is traced as it runs on the images alone."""
+    class Optional(Written):
+        def forward(self, x: Tensor, mask: Tensor | None = None, plain: bool = False, *more: Tensor,
+                    deep: bool = True, **named: Tensor) -> Tensor:
+            x = self.conv(x) if plain else self.relu(self.conv(x))
+            return self.relu(x) if deep and mask is None else x
+
+    assert kept(Optional.forward) == ["conv", "relu", "relu_1"]
+
+
 @pytest.mark.parametrize(("unread", "name"), [
     (lambda model, x: x.add_(1), "add_"), (lambda model, x: torch.sigmoid_(x), "sigmoid_"),
     (lambda model, x: model.relu(x), "relu"), (lambda model, x: functional.hardtanh(x, 0.0, 6.0, True), "hardtanh"),
