@@ -84,7 +84,7 @@ def test_the_same_command_goes_on(run: Run, tmp_path: Path) -> None:
     assert (tmp_path / "model.safetensors").read_bytes() == first
     status, _, stderr = run(*command, "--epochs", 2)
     assert status == 1
-    assert re.search(r"4\+4\.checkpoint is of another run: its epochs is 1, not 2", stderr)
+    assert re.search(r"4\+4\.checkpoint' is of another run: its epochs is 1, not 2", stderr)
 
 
 @pytest.mark.trains
