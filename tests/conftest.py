@@ -26,11 +26,6 @@ THREADS = int(os.environ.get("OMP_NUM_THREADS", "1"))
 SEED_SHIFT = int(os.environ.get("BITWRIGHT_TEST_SEED_SHIFT", "0"))
 """Added to every seed of torch in tests that train, by `make portability`: their verdict is not a seed's luck."""
 
-THREADS = int(os.environ.get("OMP_NUM_THREADS", "1"))
-"""Of torch; `make portability` sets two."""
-SEED_SHIFT = int(os.environ.get("BITWRIGHT_TEST_SEED_SHIFT", "0"))
-"""Added to every seed of torch: `make portability` sees whether a verdict is a seed's luck."""
-
 UPPER_ENDS = Path(__file__).parent / "upper_ends.yaml"
 COVERAGE = pytest.StashKey[Coverage]()
 SHOWN = 40

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from quant.data.pictures import EXTENSIONS, read_picture
 from quant.networks.realistic import IMAGE_EXPONENT, IMAGE_FORMAT
-from sim.bounds import shown_path
+from sim.bounds import listed, shown_path
 from sim.errors import InputError
 from sim.formats import Format
 
@@ -39,8 +39,6 @@ MOST_RESIZED = 1 << 22
 """Largest image that is resized whole [pixels]: of a long strip only the middle is."""
 CROPPED_AREA, CROPPED_RATIO, CROP_TRIES = (0.08, 1.0), (3 / 4, 4 / 3), 10
 """Of random crops: share of the image's area, width over height, and how often a place is sought."""
-NAMED = 3
-"""Names that a message lists."""
 Pixels = NDArray[np.uint8]
 Change = Callable[[Image.Image], Image.Image]
 
@@ -151,8 +149,8 @@ def image_folder(root: str | Path, part: str, resize: int = 256, crop: int = 224
         raise InputError(f"{shown_path(place)} has no folders: {kept}")
     empty = [name for name, files in zip(classes, found, strict=True) if not files]
     if empty:
-        raise InputError(f"{_named([str(place / name) for name in empty])}: no image, that is, no file with one of the "
-                         f"endings {', '.join(EXTENSIONS)}")
+        raise InputError(f"{shown_path(place)}: no image in {listed(empty)}, that is, no file with one of the endings "
+                         f"{', '.join(EXTENSIONS)}")
     labels = torch.tensor([label for label, files in enumerate(found) for _ in files])
     return FolderImages(tuple(file for files in found for file in files), labels, tuple(classes), resize, crop)
 
@@ -162,7 +160,7 @@ def check_same_classes(first: FolderImages, second: FolderImages, names: tuple[s
     for one, other, lacking in ((first, second, names[1]), (second, first, names[0])):
         lost = sorted(set(one.classes) - set(other.classes))
         if lost:
-            raise InputError(f"{names[0]} and {names[1]} must have the same classes: {lacking} misses {_named(lost)}")
+            raise InputError(f"{names[0]} and {names[1]} must have the same classes: {lacking} misses {listed(lost)}")
 
 
 def random_box(width: int, height: int, random: Random) -> tuple[int, int, int, int]:
@@ -236,7 +234,3 @@ def _codes(pixels: Tensor) -> Tensor:
     levels = (torch.arange(256.0) / 255 - mean[:, 0]) / deviation[:, 0]
     table = torch.floor(levels * 2.0**-IMAGE_EXPONENT + 0.5).clamp(IMAGE_FORMAT.low, IMAGE_FORMAT.high).to(torch.int8)
     return torch.stack([table[channel][pixels[:, channel].long()] for channel in range(3)], 1)
-
-
-def _named(names: list[str]) -> str:
-    return ", ".join(map(shown_path, names[:NAMED])) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")

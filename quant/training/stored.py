@@ -13,7 +13,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from sim.atomic import atomic_write
-from sim.bounds import shown, shown_path
+from sim.bounds import listed, shown, shown_path
 from sim.errors import InputError
 from sim.regular import MIB, read_regular
 
@@ -25,8 +25,6 @@ HEADER_BYTES = 64 * MIB
 WIDEST = 8
 """Bytes of the widest number that a file may hold in place of a narrower one."""
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-NAMED = 3
-"""Names that a message lists."""
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
@@ -87,8 +85,7 @@ def check_tensors(where: str, stored: Mapping[str, Tensor], expected: Mapping[st
     missing, surplus = sorted(expected.keys() - stored.keys()), sorted(stored.keys() - expected.keys())
     for what, names in (("misses", missing), ("has a surplus", surplus)):
         if names:
-            more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-            raise InputError(f"{where} {what} {', '.join(map(shown, names[:NAMED]))}{more}")
+            raise InputError(f"{where} {what} {listed(names)}")
     for name, value in expected.items():
         found = stored[name]
         if found.shape != value.shape:

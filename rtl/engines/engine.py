@@ -13,7 +13,6 @@ from typing import ClassVar
 from cocotb_tools.check_results import get_results
 
 from rtl.engines.environment import bench_environment
-from rtl.ram import RAM_MODEL
 from sim.atomic import atomic_write
 from sim.cache import made
 from sim.errors import EngineError, InputError
@@ -168,11 +167,6 @@ class Engine(ABC):
             If the engine writes none.
         """
         raise InputError(f"{self.title} writes no waveforms here; Icarus Verilog does")
-
-
-def sources_of(source: Path) -> tuple[str, str]:
-    """Everything that a build is made of."""
-    return str(RAM_MODEL), source.name
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 import json
 import os
 import re
-import socket
+import stat
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,14 +65,13 @@ def file(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
     if kind.startswith("/"):
         yield kind
         return
-    server = socket.socket(socket.AF_UNIX)
     match kind:
         case "folder":
             path.mkdir()
         case "pipe":
             os.mkfifo(path)
         case "socket":
-            server.bind(str(path))
+            os.mknod(path, stat.S_IFSOCK | 0o600)
         case "link loop":
             path.symlink_to(path)
         case "sparse":
@@ -92,7 +91,6 @@ def file(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
             path.write_bytes({"empty": b"", "text": b"words: [of, text]\n", "zeros": bytes(1 << 16),
                               "not UTF-8": b"\xff\xfe\0", "png": b"\x89PNG\r\n\x1a\n" + bytes(100)}[kind])
     yield str(path)
-    server.close()
 
 
 def _refuse(monkeypatch: pytest.MonkeyPatch, path: str) -> None:

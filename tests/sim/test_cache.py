@@ -231,8 +231,9 @@ def test_a_place_is_made_once(tmp_path):
 def test_what_was_used_last_stays(tmp_path):
     """Pruning keeps as many bytes as asked for, of what was used last; using a place counts."""
     for age, name in enumerate("abcd"):
-        (tmp_path / name).mkdir()
+        (tmp_path / name).mkdir(mode=0o700)
         (tmp_path / name / "file").write_text("x" * 100)
+        (tmp_path / name / "file").chmod(0o600)
         os.utime(tmp_path / name, (1000 - age, 1000 - age))
     used = tmp_path / "d"
     made(used, lambda _: None)

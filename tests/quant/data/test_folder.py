@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from PIL import Image
 
 from quant.data.folder import FolderImages, check_same_classes, image_folder, random_box
 from quant.data.images import Images
+from quant.data.pictures import EXTENSIONS
 from quant.data.registry import load_data
 from sim.errors import InputError
 
@@ -67,21 +69,34 @@ def test_random_boxes_lie_inside() -> None:
 
 def test_wrong_folders_are_named(tmp_path: Path) -> None:
     """No folder, no classes, no images, an image that is none, classes that differ."""
-    with pytest.raises(InputError, match=re.escape(str(tmp_path / "train"))):
+    place = tmp_path / "train"
+
+    def refused(message: str) -> Any:
+        return pytest.raises(InputError, match=f"^{re.escape(message)}$")
+
+    kept = f"images are kept as {place}/<class>/<image>.jpg"
+    with refused(f"no folder {place}: {kept}"):
         image_folder(tmp_path, "train", 24, 20)
-    (tmp_path / "train").mkdir()
-    with pytest.raises(InputError, match=re.escape(str(tmp_path / "train"))):
+    place.mkdir()
+    with refused(f"{place} has no folders: {kept}"):
         image_folder(tmp_path, "train", 24, 20)
-    (tmp_path / "train" / "cat").mkdir()
-    with pytest.raises(InputError, match=r"cat"):
+    for number in range(10):
+        (place / f"cat{number}").mkdir()
+    shown = ", ".join(f"cat{number}" for number in range(8))
+    with refused(f"{place}: no image in {shown}, ... (10 in all), that is, no file with one of the endings "
+                 f"{', '.join(EXTENSIONS)}"):
         image_folder(tmp_path, "train", 24, 20)
-    (tmp_path / "train" / "cat" / "0.png").write_bytes(b"no image")
-    with pytest.raises(InputError, match=r"0\.png"):
+    for number in range(10):
+        (place / f"cat{number}" / "0.png").write_bytes(b"no image")
+    with pytest.raises(InputError, match=r"^cannot read image '.*/cat0/0\.png': it is none of JPEG, "):
         image_folder(tmp_path, "train", 24, 20).values(torch.tensor([0]))
-    write(tmp_path, "val", classes=("cat", "cow"))
+    write(tmp_path, "val", classes=("cat0", "cow"))
     train, val = (image_folder(tmp_path, part, 24, 20) for part in ("train", "val"))
-    with pytest.raises(InputError, match="cow"):
+    with refused("train and val must have the same classes: val misses cat1, cat2, cat3, cat4, cat5, cat6, cat7, cat8, "
+                 "... (9 in all)"):
         check_same_classes(train, val, ("train", "val"))
+    with refused("val and train must have the same classes: train misses cow"):
+        check_same_classes(val, image_folder(tmp_path, "train", 24, 20), ("val", "train"))
 
 
 def test_a_folder_is_a_data_set(tmp_path: Path) -> None:
