@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from bitwright.apart import check_apart
 from bitwright.console import Report, message, show, steps
 from bitwright.estimate import Estimate, estimate
 from bitwright.inputs import load_codes, random_codes
@@ -29,6 +30,7 @@ __all__ = ["run_allocate", "run_demo", "run_doctor", "run_estimate", "run_genera
 def run_simulate(path: Path, input_file: Path | None, images: int, seed: int, threads: int, trace: bool,
                  out: Path | None, as_json: bool) -> None:
     """`bitwright simulate`."""
+    check_apart([out], [path, input_file])
     program = load_program(path)
     inputs = _inputs(program, input_file, images, seed)
     simulator = Simulator(program, capture=[tensor.name for tensor in program.tensors], threads=threads)
@@ -111,6 +113,7 @@ def run_verify(path: Path, machine: str, input_file: Path | None, images: int, s
     from bitwright.verify import verify
     from bitwright.verify_report import verify_report
 
+    check_apart([waves], [path, input_file, machine])
     program = load_program(path)
     planned = plan(program, load_machine(machine))
     inputs = _inputs(program, input_file, images, seed)

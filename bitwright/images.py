@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from bitwright.apart import check_apart
 from bitwright.console import Report, show
-from rtl.assembly import write_assembly
+from rtl.assembly import MANIFEST, PROGRAM, STREAM, write_assembly
 from rtl.fields import Fields, compute_fields, inward_fields, outward_fields
 from rtl.geometry import Geometry
 from rtl.image import TABLES, load_image
@@ -21,6 +22,7 @@ Words = dict[str, int | list[int]]
 
 def run_assemble(path: Path, machine: str, out: Path, as_json: bool) -> None:
     """`bitwright assemble`."""
+    check_apart([out / name for name in (PROGRAM, STREAM, MANIFEST)], [path, machine])
     target = load_machine(machine)
     written = write_assembly(plan(load_program(path), target), out)
     report = Report({"machine": target.name, "files": [str(file) for file in written]})

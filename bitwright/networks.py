@@ -25,7 +25,8 @@ from sim.files import save_program
 from sim.machine import Machine
 from sim.program import Program
 
-__all__ = ["calibration_images", "few_pixels", "lowered_for", "parse_bits", "program_accuracy", "write_network"]
+__all__ = ["calibration_images", "few_pixels", "lowered_for", "network_files", "parse_bits", "program_accuracy",
+           "write_network"]
 
 CALIBRATION_IMAGES = 1024
 CALIBRATION_PIXELS, FEWEST = 1 << 22, 64
@@ -77,10 +78,14 @@ def program_accuracy(program: Program, data: Images) -> float:
 
 def write_network(out: Path, model: nn.Module, lowered: Lowered | None, summary: Mapping[str, Any]) -> list[Path]:
     """Write the weights, the Program if there is one, and the summary; gives the files."""
-    files = [out / "model.safetensors", out / "summary.json"]
-    save_weights(model, files[0])
+    weights, program, report = network_files(out)
+    save_weights(model, weights)
     if lowered is not None:
-        files.insert(1, out / "program.safetensors")
-        save_program(lowered.program, files[1])
-    atomic_write_text(files[-1], to_json(dict(summary)))
-    return files
+        save_program(lowered.program, program)
+    atomic_write_text(report, to_json(dict(summary)))
+    return [weights, program, report] if lowered is not None else [weights, report]
+
+
+def network_files(out: Path) -> tuple[Path, Path, Path]:
+    """Where `write_network` puts weights, Program and summary."""
+    return out / "model.safetensors", out / "program.safetensors", out / "summary.json"

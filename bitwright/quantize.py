@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from bitwright.apart import check_apart
 from bitwright.console import Report, message, show, steps
-from bitwright.networks import calibration_images, few_pixels, lowered_for, parse_bits, program_accuracy, write_network
+from bitwright.networks import (
+    calibration_images,
+    few_pixels,
+    lowered_for,
+    network_files,
+    parse_bits,
+    program_accuracy,
+    write_network,
+)
 from quant.convert import quantize
 from quant.data.registry import load_data
 from quant.networks.registry import make_network
@@ -35,6 +44,7 @@ def run_quantize(network: str, weights: Path, data_name: str, scheme: str, bits:
     bits_w, bits_a = parse_bits(bits)
     if not scheme_of(scheme).folds:
         raise InputError(f"scheme {scheme} needs training: see 'bitwright train'")
+    check_apart(network_files(out), [weights, machine])
     target, data = load_machine(machine), load_data(data_name)
     net = make_network(network, data.classes, data.channels)
     load_weights(net, weights)

@@ -9,8 +9,17 @@ from typing import Any
 import torch
 from torch import fx, nn
 
+from bitwright.apart import check_apart
 from bitwright.console import Report, Steps, message, show, steps
-from bitwright.networks import calibration_images, few_pixels, lowered_for, parse_bits, program_accuracy, write_network
+from bitwright.networks import (
+    calibration_images,
+    few_pixels,
+    lowered_for,
+    network_files,
+    parse_bits,
+    program_accuracy,
+    write_network,
+)
 from quant.convert import quantize
 from quant.data.registry import DataSet, load_data
 from quant.networks.registry import make_network
@@ -90,6 +99,7 @@ def run_train(asked: Training, as_json: bool) -> None:
     InputError
         If names, widths or numbers are not understood, weights do not fit, or data is not there: before any work.
     """
+    check_apart(network_files(asked.out), [asked.weights, asked.machine])
     widths = [parse_bits(text) for text in asked.bits]
     recipe, machine = asked.recipe(), load_machine(asked.machine)
     if asked.scheme == "float":

@@ -214,6 +214,31 @@ def test_bad_input_is_one_sentence_and_exit_1(run: Run, path: Path, tmp_path: Pa
         assert error.count("\n") == 1
 
 
+@pytest.mark.parametrize("link", [None, Path.symlink_to, Path.hardlink_to])
+@pytest.mark.parametrize(("name", "command"), [
+    ("p.safetensors", ("simulate", "{}", "-o", "{}")), ("p.safetensors", ("verify", "{}", "--waves", "{}")),
+    ("in.npz", ("simulate", "p.safetensors", "-i", "{}", "-o", "{}")),
+    ("m.yaml", ("verify", "p.safetensors", "-m", "{}", "--waves", "{}")),
+    ("program.bin", ("assemble", "{}", "-o", ".")), ("model.safetensors", ("quantize", "resnet8", "{}", "-o", ".")),
+    ("program.safetensors", ("train", "resnet8", "-o", ".", "--weights", "{}")),
+    ("summary.json", ("train", "resnet8", "-o", ".", "-m", "{}"))])
+def test_no_command_writes_over_what_it_reads(run: Run, path: Path, monkeypatch: pytest.MonkeyPatch, name: str,
+                                              command: tuple[str, ...], link: Callable[..., None] | None) -> None:
+    """Whichever name or link leads to it: what is read stays as it was, and the message names what would be lost."""
+    monkeypatch.chdir(path.parent)
+    target, source = Path(name), Path("elsewhere" if link else name)
+    if not target.exists():
+        target.write_bytes(b"precious")
+    before = target.read_bytes()
+    if link is not None:
+        link(source, target)
+    words = [source if word == "{}" and command[at - 1] not in ("-o", "--waves") else
+             target if word == "{}" else word for at, word in enumerate(command)]
+    text = f"bitwright: '{name}' is read by this command and would be written over: write somewhere else\n"
+    assert run(*words) == (1, "", text)
+    assert target.read_bytes() == before
+
+
 def test_a_missing_simulator_is_named(run: Run, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without Icarus Verilog on the path, `verify` says what to install."""
     monkeypatch.setenv("PATH", str(tmp_path))
