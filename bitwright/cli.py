@@ -36,7 +36,7 @@ Images = Annotated[int, integer(1, MOST_COUNT, "How many images to run.", "--ima
 Seed = Annotated[int, integer(0, MOST_SEED, "Seed of everything random.", "--seed")]
 NetworkName = Annotated[str, typer.Argument(help="Its name: resnet8, resnet18, mobilenet_v2, ...; see the docs.")]
 DataName = Annotated[str, typer.Option("--data", "-d", help="glyphs, digits, or a folder with train/ and val/.")]
-FirstLastBits = Annotated[int, integer(1, 8, "Bits of the first and the last layer.")]
+FirstLastBits = Annotated[int, integer(2, 8, "Bits of the first and the last layer.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 
 

@@ -167,7 +167,8 @@ MISUSE = [
     ("simulate", "p", "-t", "1025"), ("quantize", "digits", "w", "-o", "x", "--iterations", "-1"),
     *(("train", "digits", "-o", "x", *words) for words in (
         ("--epochs", "0"), ("--batch", "0"), ("--rate", "-1"), ("--rate", "nan"), ("--rate", "1e999"),
-        ("--rate", "1_0"), ("--distillation", "1.1"), ("--interval-rate", "inf"), ("--first-last-bits", "9"))),
+        ("--rate", "1_0"), ("--distillation", "1.1"), ("--interval-rate", "inf"), ("--first-last-bits", "9"),
+        ("--first-last-bits", "1"))),
     *((*words, path) for path in ("", "a\0b") for words in (
         ("simulate", "p", "-o"), ("simulate", "p", "-i"), ("simulate",), ("demo", "-o"), ("generate", "-o"),
         ("assemble", "p", "-o"), ("train", "digits", "-o"), ("quantize", "digits", "w", "-o"), ("disasm",),
