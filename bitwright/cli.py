@@ -185,7 +185,7 @@ def quantize(
     scheme: Annotated[Literal["power_of_two", "uniform"], typer.Option(help="Steps 2^k, or any.")] = "power_of_two",
     bits: Annotated[str, typer.Option("--bits", "-b", help="Bits W/A of weights and activations.")] = "4/4",
     first_last_bits: FirstLastBits = 8,
-    iterations: Annotated[int, integer(0, 10**9, "Of reconstruction, for each unit; 0: none.")] = 1000,
+    iterations: Annotated[int, integer(0, MOST_COUNT, "Of reconstruction, for each unit; 0: none.")] = 1000,
     rate: Annotated[float, decimal(0, MOST_RATE, "Learning rate of the rounding.")] = 0.03,
     fixed_exponents: Annotated[bool, typer.Option("--fixed-exponents", help="Steps stay as fitted.")] = False,
     machine: MachineName = "edge",

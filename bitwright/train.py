@@ -50,7 +50,7 @@ class Training:
     network, data : str
         Names, or a folder of images.
     scheme : {"float", "qil", "lsq"}
-    bits : list of str
+    bits : tuple of str
         Widths W/A, one after another, each from the network before.
     weights : Path or None
         Weights of the float network.

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from safetensors import SafetensorError, deserialize
 
-from sim.atomic import atomic_write, atomic_write_text
+from sim.atomic import atomic_write
 from sim.bounds import MAX_EXTENT, check_name, check_range, shown, shown_path
 from sim.errors import InputError
 from sim.formats import Format
@@ -40,7 +40,7 @@ from sim.schema import (
     Version,
 )
 
-__all__ = ["atomic_write", "atomic_write_text", "load_program", "save_program", "save_vectors"]
+__all__ = ["load_program", "metadata_of", "save_program", "save_vectors"]
 
 MAX_PROGRAM_BYTES = 1024 * MIB
 """Largest Program file [bytes]."""
@@ -105,6 +105,12 @@ def save_vectors(path: str | Path, codes: Mapping[str, NDArray[np.int32]]) -> No
                 np.lib.format.write_array(member, array, allow_pickle=False)
 
 
+def metadata_of(data: bytes) -> dict[str, str]:
+    """The metadata of a safetensors file that safetensors itself has taken, empty if it has none."""
+    length = int.from_bytes(data[:8], "little")
+    return json.loads(data[8 : 8 + length]).get("__metadata__") or {}
+
+
 def _graph(program: Program) -> str:
     """The JSON of everything but the arrays."""
     records = [{"record": _kind(record)}
@@ -147,8 +153,7 @@ def _parsed(data: bytes) -> Program:
         stored = dict(_deserialize(data))
     except SafetensorError as error:
         raise InputError(f"not a whole safetensors file ({shown(error)})") from error
-    length = int.from_bytes(data[:8], "little")
-    metadata = json.loads(data[8 : 8 + length]).get("__metadata__") or {}
+    metadata = metadata_of(data)
     for field in ("graph", "sha256"):
         if field not in metadata:
             raise InputError(f"metadata '{field}' is missing; this is no Bitwright program")

@@ -15,6 +15,7 @@ from torch import Tensor
 from sim.atomic import atomic_write
 from sim.bounds import listed, shown, shown_path
 from sim.errors import InputError
+from sim.files import metadata_of
 from sim.regular import MIB, read_regular
 
 __all__ = ["CHECKSUM", "check_tensors", "most_bytes", "read_tensors", "write_tensors"]
@@ -60,7 +61,7 @@ def read_tensors(path: Path, what: str, limit_bytes: int) -> tuple[dict[str, Ten
         tensors = load(data)
     except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise InputError(f"{where}: not a whole safetensors file ({shown(error)})") from None
-    metadata = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__") or {}
+    metadata = metadata_of(data)
     others = {name: text for name, text in metadata.items() if name != CHECKSUM}
     if CHECKSUM in metadata and metadata[CHECKSUM] != _digest(tensors, others):
         raise InputError(f"{where}: its content does not match its checksum; the file is damaged")

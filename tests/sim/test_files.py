@@ -12,8 +12,9 @@ import safetensors.numpy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from sim.atomic import atomic_write, atomic_write_text
 from sim.errors import InputError
-from sim.files import _digest, atomic_write, atomic_write_text, load_program, save_program, save_vectors
+from sim.files import _digest, load_program, save_program, save_vectors
 from sim.program import Conv, Load, Program, Store
 from sim.testing import corner_inputs, random_machine, random_program
 from sim.transfers import with_transfers
