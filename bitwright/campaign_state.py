@@ -69,14 +69,17 @@ def load_state(place: Path, machine: Machine, engine: str) -> MachineState:
     Raises
     ------
     InputError
-        If the file is of another machine, which an older Bitwright has drawn.
+        If the file is damaged, or of another machine, which an older Bitwright has drawn.
     """
     fresh = MachineState(machine.model_dump(mode="json"), engine)
     if not place.exists():
         return fresh
-    data = json.loads(place.read_text())
-    pairs = tuple(PairState(**{**pair, "found": tuple(pair["found"])}) for pair in data.pop("pairs"))
-    state = MachineState(pairs=pairs, **data)
+    try:
+        data = json.loads(place.read_text())
+        pairs = tuple(PairState(**{**pair, "found": tuple(pair["found"])}) for pair in data.pop("pairs"))
+        state = MachineState(pairs=pairs, **data)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise InputError(f"{place} does not hold what a campaign has done; remove it, or use another folder") from None
     if (state.machine, state.engine) != (fresh.machine, fresh.engine):
         raise InputError(f"{place} is of another machine than this campaign draws; remove it, or use another folder")
     return state

@@ -168,7 +168,10 @@ def _result(place: Path, part: Part) -> Result | None:
     kept = place / f"{part.name}.json"
     if not kept.exists():
         return None
-    result = Result(**json.loads(kept.read_text()))
+    try:
+        result = Result(**json.loads(kept.read_text()))
+    except (ValueError, TypeError):  # damaged
+        return None
     return result if result.text == part.text else None
 
 

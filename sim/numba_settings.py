@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import llvmlite.binding as llvm
-import yaml
 
 from sim.errors import InputError
+from sim.plain_yaml import PlainYamlError, parse_plain
+from sim.regular import read_text
 
 __all__ = ["compiling", "cpu_features", "settings"]
 
@@ -31,6 +32,7 @@ machine.emit_object(llvm.parse_assembly("define i64 @f(i64 %a) { ret i64 %a }"))
 """
 FILE = Path(".numba_config.yaml")
 """In the working folder; holds what no variable says."""
+MAX_FILE_BYTES = 1 << 16
 
 
 def settings() -> str:
@@ -74,10 +76,20 @@ def _told() -> dict[str, str]:
     """VARIABLES that are set, as Numba reads them: by a file in the working folder, or the environment, which wins."""
     told: dict[str, str] = {}
     if FILE.is_file():
-        written = yaml.safe_load(FILE.read_text())
-        told = {f"NUMBA_{name.upper()}": str(value) for name, value in (written or {}).items()}
+        told = {f"NUMBA_{name.upper()}": str(value) for name, value in _written().items()}
     told |= os.environ
     return {name: told[name] for name in VARIABLES if name in told}
+
+
+def _written() -> dict[str, Any]:
+    """What the file in the working folder says; Numba itself would end in a traceback where that is no mapping."""
+    try:
+        written = parse_plain(read_text(FILE, "Numba's configuration", MAX_FILE_BYTES))
+    except PlainYamlError as error:
+        raise InputError(f"Numba's configuration {FILE.absolute()}: {error}") from None
+    if not isinstance(written, dict | None):
+        raise InputError(f"Numba's configuration {FILE.absolute()} must be a mapping of names to values")
+    return written or {}
 
 
 @contextmanager

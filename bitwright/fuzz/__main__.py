@@ -12,6 +12,7 @@ from pathlib import Path
 from bitwright.console import Report, message, show
 from bitwright.fuzz.campaign import Outcome, fuzz
 from bitwright.fuzz.worker import TARGETS, Finding, Limits, examine, target_named
+from sim.errors import InputError
 
 INPUTS = 100_000
 REPORT_SECONDS = 10.0
@@ -26,8 +27,11 @@ def main(argv: list[str] | None = None) -> int:
         return _again(arguments.loader[0], arguments.again)
     names = arguments.loader or list(TARGETS)
     seconds = None if arguments.minutes is None else 60 * arguments.minutes / len(names)
-    outcomes = [fuzz(name, arguments.seed, arguments.out, arguments.jobs, arguments.inputs, seconds, _Progress())
-                for name in names]
+    try:
+        outcomes = [fuzz(name, arguments.seed, arguments.out, arguments.jobs, arguments.inputs, seconds, _Progress())
+                    for name in names]
+    except InputError as error:
+        raise SystemExit(f"fuzz: {error}") from None
     report = Report({"seed": arguments.seed, "loaders": [
         {"loader": outcome.name, "inputs": outcome.inputs, "accepted": outcome.accepted, "seconds": outcome.seconds,
          "findings": dict(outcome.signatures)} for outcome in outcomes]})

@@ -18,6 +18,7 @@ from typing import cast
 
 from bitwright.fuzz.worker import Finding, Limits, Result, input_of, target_named, work
 from sim.atomic import atomic_write, atomic_write_text, made_folder
+from sim.errors import InputError
 
 __all__ = ["Outcome", "Stand", "fuzz"]
 
@@ -49,7 +50,7 @@ class Stand:
 
     def __init__(self, folder: Path, seed: int) -> None:
         self._file, self._seed = folder / "stand.json", str(seed)
-        self._read: dict[str, dict[str, int]] = json.loads(self._file.read_text()) if self._file.exists() else {}
+        self._read = _read_stand(self._file) if self._file.exists() else {}
 
     def of(self, name: str) -> int:
         """The first input that the loader has not read."""
@@ -59,6 +60,17 @@ class Stand:
         """Everything before `index` is read."""
         self._read.setdefault(self._seed, {})[name] = index
         atomic_write_text(self._file, json.dumps(self._read, indent=1) + "\n")
+
+
+def _read_stand(file: Path) -> dict[str, dict[str, int]]:
+    """What a file of a `Stand` holds: by seed and loader the first input that is not read."""
+    try:
+        read: dict[str, dict[str, int]] = json.loads(file.read_text())
+        if all(type(index) is int for stand in read.values() for index in stand.values()):
+            return read
+    except (ValueError, AttributeError):
+        pass
+    raise InputError(f"{file} does not hold what was read before; remove it, or use another folder")
 
 
 class _Worker:

@@ -134,6 +134,17 @@ def test_another_campaigns_folder_is_refused(without_rtl, tmp_path):
         run_campaign(Campaign(tmp_path, machines=1, pairs=3), 1)
 
 
+@pytest.mark.parametrize("damaged", ["", "{", "[]", "{}", '{"pairs": [1]}', '{"pairs": [{"found": 1}]}', "\xff"])
+def test_a_damaged_state_is_refused(damaged, without_rtl, tmp_path):
+    """A file that is not what a campaign wrote ends in one sentence."""
+    run_campaign(Campaign(tmp_path, machines=1, pairs=2), 1)
+    (place,) = tmp_path.glob("*.json")
+    place.write_bytes(damaged.encode("latin-1"))
+    message = f"{place} does not hold what a campaign has done; remove it, or use another folder"
+    with pytest.raises(InputError, match=f"^{message}$"):
+        run_campaign(Campaign(tmp_path, machines=1, pairs=3), 1)
+
+
 @pytest.mark.parametrize("arguments", [["--pairs", "0"], ["--machines", "0"], ["--jobs", "0"], ["--seed", "-1"]])
 def test_impossible_campaigns_are_refused(arguments, capsys):
     """Exit 2, and what the limits are."""

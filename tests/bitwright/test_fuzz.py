@@ -51,6 +51,15 @@ def test_a_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert Stand(tmp_path, 4).of("image") == 0
 
 
+@pytest.mark.parametrize("damaged", ["", "[]", '{"0": 1}', '{"0": {"image": "x"}}', "\xff"])
+def test_a_damaged_stand_is_refused(damaged: str, tmp_path: Path) -> None:
+    """A file that no run wrote ends in one sentence."""
+    (tmp_path / "stand.json").write_bytes(damaged.encode("latin-1"))
+    message = f"{tmp_path / 'stand.json'} does not hold what was read before; remove it, or use another folder"
+    with pytest.raises(SystemExit, match=f"^fuzz: {message}$"):
+        main(["--loader", "image", "--inputs", "1", "--out", str(tmp_path)])
+
+
 def test_findings_are_the_exit_status(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """1 with a finding, which the table names; 0 without."""
     seed = next(seed for seed in range(100) if [

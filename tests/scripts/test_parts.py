@@ -43,6 +43,15 @@ def test_green_parts_run_once_and_red_ones_again(run: Run, tmp_path: Path, capsy
     assert log == "$ LETTER=. sh -c echo said; printf a$LETTER >> ran; ! [ a = b -a -e red ]\nsaid\n"
 
 
+@pytest.mark.parametrize("damaged", ["", "[]", "{}", "7"])
+def test_a_part_of_which_the_result_is_damaged_runs_again(damaged: str, run: Run, tmp_path: Path) -> None:
+    """What cannot be read is no verdict."""
+    assert run() == 0
+    (tmp_path / "out" / "c0ffee" / "b.json").write_text(damaged)
+    assert run() == 0
+    assert (tmp_path / "ran").read_text() == "a.b.c.b."
+
+
 def test_another_state_of_the_sources_begins_anew(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Results of one commit say nothing of the next; without git nothing says what they are of."""
     assert run() == 0

@@ -76,6 +76,17 @@ def test_a_cpu_that_does_not_exist_is_refused(told: dict[str, str], monkeypatch:
         settings()
 
 
+@pytest.mark.parametrize(("text", "message"), [
+    ("- 1", "must be a mapping of names to values"), ("a: 1\na: 2", ": line 2: key 'a' is there twice"),
+    ("{", ": ")])
+def test_a_configuration_that_is_none_is_refused(text: str, message: str) -> None:
+    """Numba itself would end in a traceback."""
+    Path(".numba_config.yaml").write_text(text)
+    start = re.escape(f"Numba's configuration {Path('.numba_config.yaml').absolute()}")
+    with pytest.raises(InputError, match=f"^{start} ?{re.escape(message)}"):
+        settings()
+
+
 def test_compiling_is_allowed_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     """What NUMBA_DISABLE_JIT says about other code stays as it is."""
     monkeypatch.setattr(numba.config, "DISABLE_JIT", 1)
