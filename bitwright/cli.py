@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from bitwright.arguments import decimal, file_argument, integer, path_option
-from bitwright.console import finish, message, prepare
+from bitwright.console import finish, message, prepare, settle
 from sim.errors import EngineError, InputError
 
 __all__ = ["main"]
@@ -251,9 +251,15 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command line; the exit status is returned, never raised."""
     prepare()
     try:
-        status = _run(argv)
-        finish()
-        return status
+        return _status(argv)
+    finally:
+        settle()
+
+
+def _status(argv: list[str] | None) -> int:
+    """The exit status, after a sentence on stderr where something failed."""
+    try:
+        return _run(argv)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except KeyboardInterrupt:
@@ -277,7 +283,9 @@ def _run(argv: list[str] | None) -> int:
     except SystemExit as end:
         if end.code == INTERRUPTED:
             raise KeyboardInterrupt from None
-        raise
+        if end.code:
+            raise
+    finish()
     return 0
 
 

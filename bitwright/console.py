@@ -25,7 +25,7 @@ from rich.text import Text
 from sim.bounds import printable
 from sim.errors import InputError
 
-__all__ = ["Report", "Steps", "finish", "message", "prepare", "show", "steps", "to_json"]
+__all__ = ["Report", "Steps", "finish", "message", "prepare", "settle", "show", "steps", "to_json"]
 
 MAX_WIDTH = 1000
 """A table is never cut: it may be wider than the terminal, up to this [characters]."""
@@ -99,13 +99,22 @@ def finish() -> None:
         pass
 
 
+def settle() -> None:
+    """Give up what the standard streams hold back and cannot write: the end of Python would fail on it again."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
 @contextmanager
 def _writing() -> Iterator[None]:
     try:
         yield
         sys.stdout.flush()
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is held back would fail again at the end
         if isinstance(error, BrokenPipeError):
             raise SystemExit(1) from None
         raise InputError(f"cannot write the result to stdout: {error.strerror}") from error

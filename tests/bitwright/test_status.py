@@ -23,6 +23,12 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
+@pytest.fixture(params=["held back", "unbuffered"])
+def streams(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python holds back what it prints, unless it is told not to: then it fails at another moment."""
+    monkeypatch.setenv("PYTHONUNBUFFERED", "" if request.param == "held back" else "1")
+
+
 def shell(line: str, *arguments: object) -> tuple[int, str, str]:
     """Run the command line in a shell; `$@` of `line` is the command with these arguments."""
     command = [sys.executable, "-m", "bitwright", *map(str, arguments)]
@@ -30,6 +36,7 @@ def shell(line: str, *arguments: object) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
+@pytest.mark.usefixtures("streams")
 @pytest.mark.parametrize(("line", "options", "message"), [
     ('"$@" >&-', [], "stdout is closed: the result would be lost"),
     ('"$@" >/dev/full', [], "cannot write the result to stdout: No space left on device"),
@@ -40,6 +47,7 @@ def test_a_lost_result_is_an_error(path: Path, line: str, options: list[str], me
     assert shell(line, "estimate", path, *options) == (1, "", f"bitwright: {message}\n")
 
 
+@pytest.mark.usefixtures("streams")
 @pytest.mark.parametrize("options", [[], ["--json"]])
 def test_a_reader_that_has_gone_is_no_success(path: Path, options: list[str]) -> None:
     """Status 1 without a word, for the reader chose to go."""
@@ -47,6 +55,7 @@ def test_a_reader_that_has_gone_is_no_success(path: Path, options: list[str]) ->
     assert (status, error) == (1, "")
 
 
+@pytest.mark.usefixtures("streams")
 @pytest.mark.parametrize("line", ['"$@" 2>/dev/full', '"$@" <&- 2>&-'])
 def test_messages_that_are_lost_cost_nothing_else(path: Path, tmp_path: Path, line: str) -> None:
     """Where messages cannot be written the result still comes, and no file gets the number of a closed stream."""
