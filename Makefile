@@ -41,7 +41,7 @@ lint: setup  ## ruff and mypy
 	@$(VENV)/bin/mypy
 
 docs: setup  ## the documentation as HTML, into site/
-	@$(VENV)/bin/mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
 
 setup: $(STAMP) icarus  ## the virtual environment and Icarus Verilog, nothing else
 

@@ -85,3 +85,11 @@ def test_documentation_builds_without_a_warning(tmp_path: Path) -> None:
     """`make docs` is strict; a broken link or anchor stops it."""
     run([sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")], ROOT)
     assert (tmp_path / "site" / "contract.html").is_file()
+    assert (tmp_path / "site" / "search" / "search_index.js").is_file()
+    fetched = {
+        address
+        for page in (tmp_path / "site").glob("*.html")
+        for tag in re.findall(r"<(?:script|link|img|iframe)\b[^>]*>", page.read_text())
+        for address in re.findall(r"(?:src|href)=[\"']?((?:https?:)?//[^\"'\s>]*)", tag)
+    }
+    assert fetched == set(), "pages fetch nothing from the network"
