@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import amaranth
 
+import rtl
 import sim
 from rtl.ram import RAM_MODEL
 from sim.cache import cache_directory, is_made, made, prune
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["cached_build", "cached_text", "is_cached"]
 
 SOURCE = "source.sv"
+SOURCE_FOLDERS = tuple(Path(str(package.__file__)).parent for package in (rtl, sim))
+"""Every module that may decide what the hardware is lies somewhere in these folders."""
 KEY_DIGITS = 20
 
 
@@ -70,10 +73,10 @@ def cached_text(what: str, make: Callable[[], str]) -> str:
 
 
 def _source_key(what: str) -> str:
-    """Hash of `what` is built, of all sources of the hardware and of the tools that turn them into Verilog."""
-    sources = Path(__file__).parents[1], Path(sim.__file__).parent
-    files = [path.read_text() for folder in sources for path in sorted(folder.glob("*.py"))]
-    return _hash(what, *_tool_versions(), *files)
+    """Hash `what` is built, every source of `rtl` and `sim` with its place, and the tools that write the Verilog."""
+    texts = [f"{path.relative_to(folder)}\0{path.read_text()}"
+             for folder in SOURCE_FOLDERS for path in sorted(folder.rglob("*.py"))]
+    return _hash(what, *_tool_versions(), *texts)
 
 
 @cache

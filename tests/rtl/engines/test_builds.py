@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from rtl.engines import ICARUS, cached_build
-from rtl.engines.builds import cached_text, is_cached
+from rtl.engines.builds import SOURCE_FOLDERS, cached_text, is_cached
 from sim.errors import InputError
 
 TEXT = "module unit(input wire clk); endmodule\n"
@@ -43,6 +43,25 @@ def test_a_changed_tool_is_another_text(monkeypatch):
     assert cached_text("a", lambda: "first") == "first"
     monkeypatch.setattr("rtl.engines.builds._tool_versions", lambda: ("99",))
     assert cached_text("a", lambda: "second") == "second"
+
+
+def test_a_change_in_any_folder_is_another_text(monkeypatch, tmp_path):
+    """A source counts wherever it lies below the folders of the hardware, and so does its place."""
+    monkeypatch.setattr("rtl.engines.builds.SOURCE_FOLDERS", (tmp_path / "sources",))
+    module = tmp_path / "sources" / "core" / "datapath" / "pe.py"
+    module.parent.mkdir(parents=True)
+    module.write_text("WIDTH = 1")
+    assert cached_text("a", lambda: "first") == "first"
+    module.write_text("WIDTH = 2")
+    assert cached_text("a", lambda: "second") == "second"
+    module.rename(module.with_name("array.py"))
+    assert cached_text("a", lambda: "third") == "third"
+    assert cached_text("a", lambda: "fourth") == "third"
+
+
+def test_the_sources_of_the_hardware_are_those_of_both_packages():
+    """Amaranth's half of the accelerator lies in `rtl`, the numbers that both sides share in `sim`."""
+    assert [folder.name for folder in SOURCE_FOLDERS] == ["rtl", "sim"]
 
 
 def test_a_build_that_others_may_have_changed_is_built_anew():
