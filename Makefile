@@ -31,10 +31,10 @@ campaign: setup compiler  ## random machines with random Programs on the RTL: wr
 	@OMP_NUM_THREADS=1 $(VENV)/bin/python -m bitwright.campaign $(ARGS)
 
 proofs: setup  ## the formal proofs and the faults that they must find, as a table with their times
-	@$(VENV)/bin/python -m rtl.formal
+	@$(VENV)/bin/python -m rtl.verification.formal
 
 mutants: setup compiler  ## faults in the netlist and whether they are found: writes mutants-out/, goes on where it stopped
-	@$(VENV)/bin/python -m rtl.mutation
+	@$(VENV)/bin/python -m rtl.verification.mutation
 
 lint: setup  ## ruff and mypy
 	@$(VENV)/bin/ruff check

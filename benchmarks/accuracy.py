@@ -33,7 +33,7 @@ from benchmarks.glyph_profiles import PROFILES, Profile, planned
 from benchmarks.glyph_runs import Run, perform
 from benchmarks.glyph_tables import tables
 from bitwright.console import Report, show
-from sim.atomic import atomic_write_text
+from sim.io.atomic_write import atomic_write_text
 
 PACKAGES = ("torch", "numpy", "numba", "matplotlib")
 

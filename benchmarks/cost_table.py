@@ -5,7 +5,7 @@
 Times are of one thread and of the processor, so that other work on the computer counts little. The one machine is
 visited again and again, every machine of the sweep once, after the code is warm. Machines that hold all tensors of the
 network on chip are told apart from those that do not: there a table covers every way to cut a layer into bands. The
-table of the one machine and of `--checks` more must equal what `sim.testing.plain_costs` computes choice by choice, in
+table of the one machine and of `--checks` more must equal what `sim.testing.scalar_costs` computes choice by choice, in
 every number.
 """
 
@@ -24,14 +24,14 @@ import numpy as np
 import torch
 
 from quant.convert import quantize
-from quant.lower import lower
+from quant.lowering.lower import lower
 from quant.networks import IMAGE_EXPONENT, IMAGE_FORMAT, make_realistic, noise_codes, resnet18
-from sim.cost_table import CostTable, cost_table
-from sim.machine import Machine, load_machine
-from sim.program import Program
-from sim.technology import load_technology
-from sim.testing.plain_costs import plain_cost_table
-from sim.widest import Widest
+from sim.arch.machine import Machine, load_machine
+from sim.cost.table import CostTable, cost_table
+from sim.cost.worst_case import Widest
+from sim.energy.technology import load_technology
+from sim.ir.program import Program
+from sim.testing.scalar_costs import plain_cost_table
 
 ROUNDS = 100
 """Visits of the one machine."""

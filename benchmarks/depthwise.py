@@ -20,16 +20,16 @@ if __name__ == "__main__":
 import torch
 
 from benchmarks.gates import gate_counts
-from bitwright.estimate import estimate
 from quant.convert import quantize
-from quant.lower import lower_with_report
+from quant.lowering.lower import lower_with_report
 from quant.networks import IMAGE_EXPONENT, IMAGE_FORMAT, MobileNetV2, make_realistic, noise_codes
-from rtl.geometry import Geometry
-from rtl.top import Top
-from sim.machine import Machine, load_machine
-from sim.plan import plan
-from sim.program import Program
-from sim.technology import load_technology
+from rtl.encoding.geometry import Geometry
+from rtl.shell.top import Top
+from sim.arch.machine import Machine, load_machine
+from sim.cost.estimate import estimate
+from sim.energy.technology import load_technology
+from sim.ir.program import Program
+from sim.plan.plan import plan
 
 Row = dict[str, str | int | float]
 

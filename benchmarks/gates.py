@@ -24,8 +24,8 @@ if __name__ == "__main__":
 from amaranth.back import rtlil
 from amaranth.hdl import Elaboratable
 
-from rtl.ram import RAM_MODEL
-from rtl.sharing import share_modules
+from rtl.core.memory.sram import RAM_MODEL
+from rtl.verilog.share_modules import share_modules
 
 SCRIPT = """\
 read_verilog -lib -sv {model}
@@ -104,9 +104,9 @@ def _count(modules: Mapping[str, Any]) -> tuple[ModuleGates, ...]:
 
 
 def main() -> None:
-    from rtl.accelerator import Accelerator
-    from rtl.geometry import Geometry
-    from sim.machine import load_machine
+    from rtl.core.accelerator import Accelerator
+    from rtl.encoding.geometry import Geometry
+    from sim.arch.machine import load_machine
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true")

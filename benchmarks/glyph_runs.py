@@ -21,12 +21,11 @@ import torch
 from numpy.typing import NDArray
 from torch import fx, nn
 
-from bitwright.estimate import estimate
 from quant.bits.qbitopt import QBitOpt
 from quant.convert import quantize
 from quant.data.glyphs import Glyphs, glyphs
 from quant.data.split import Split
-from quant.lower import Lowered, lower_with_report
+from quant.lowering.lower import Lowered, lower_with_report
 from quant.networks.registry import make_network
 from quant.ptq.network import move_exponents
 from quant.ptq.reconstruct import Reconstruction, reconstruct
@@ -38,13 +37,14 @@ from quant.training.loop import train
 from quant.training.norms import reestimate_norms
 from quant.training.progressive import narrow
 from quant.training.recipe import Recipe
-from sim.atomic import atomic_write_text
-from sim.cost_table import cost_table
-from sim.machine import Machine, load_machine
-from sim.plan import plan
-from sim.program import Program
-from sim.simulate import simulate
-from sim.technology import load_technology
+from sim.arch.machine import Machine, load_machine
+from sim.cost.estimate import estimate
+from sim.cost.table import cost_table
+from sim.energy.technology import load_technology
+from sim.functional.reference import simulate
+from sim.io.atomic_write import atomic_write_text
+from sim.ir.program import Program
+from sim.plan.plan import plan
 
 __all__ = ["Run", "perform"]
 

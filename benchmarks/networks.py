@@ -22,10 +22,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from bitwright.estimate import estimate
 from quant.convert import quantize
-from quant.fold import fold_image
-from quant.lower import lower_with_report
+from quant.lowering.lower import lower_with_report
+from quant.lowering.space_to_depth import fold_image
 from quant.networks import (
     IMAGE_EXPONENT,
     IMAGE_FORMAT,
@@ -37,11 +36,12 @@ from quant.networks import (
     resnet34,
 )
 from quant.reference import run_reference
-from sim.machine import Machine, load_machine
-from sim.plan import plan
-from sim.program import Program
-from sim.simulate import simulate
-from sim.technology import load_technology
+from sim.arch.machine import Machine, load_machine
+from sim.cost.estimate import estimate
+from sim.energy.technology import load_technology
+from sim.functional.reference import simulate
+from sim.ir.program import Program
+from sim.plan.plan import plan
 
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "ResNet-18": resnet18, "ResNet-34": resnet34, "AlexNet": AlexNet, "MobileNetV2": MobileNetV2}

@@ -15,8 +15,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from sim.digits import multipliers
-from sim.program import Conv, Load, Pool, Program, Store, Tensor
+from sim.ir.program import Conv, Load, Pool, Program, Store, Tensor
+from sim.ir.signed_digits import multipliers
 
 __all__ = ["codes_of", "qlinear_model", "stored"]
 

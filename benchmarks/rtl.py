@@ -2,7 +2,8 @@
 
     python benchmarks/rtl.py [--json] [--quick] [--rounds 5]
 
-* cycles: every record of whole networks on machines of all kinds, as `sim.timing` predicts and as the hardware counts.
+* cycles: every record of whole networks on machines of all kinds, as `sim.timing.timeline` predicts and as the hardware
+  counts.
 * engines: simulated cycles and multiplications a second of Icarus Verilog, Verilator and the Numba simulator on the
   same layer, with the spread over the rounds; starting the simulator's process is not counted.
 * gates: two-input gates of three machines by Yosys, memories excluded (`benchmarks/gates.py` lists the modules).
@@ -37,20 +38,20 @@ from benchmarks.gates import gate_counts
 from benchmarks.throughput import digits_program
 from quant.convert import quantize
 from quant.data.digits import digits
-from quant.lower import lower
+from quant.lowering.lower import lower
 from quant.networks import IMAGE_EXPONENT, IMAGE_FORMAT, make_realistic, noise_codes, resnet20, small_mobilenet
-from rtl.engines import ICARUS, VERILATOR, Engine
-from rtl.geometry import Geometry
-from rtl.simulator import RtlResult, run
-from rtl.top import Top
-from sim.events import EVENTS, events
-from sim.formats import Format
-from sim.machine import Machine, load_machine
-from sim.memory import Memory
-from sim.plan import Plan, plan
-from sim.program import Conv, Program, Tensor
-from sim.simulate import simulate
-from sim.timing import timeline
+from rtl.cosim.run import RtlResult, run
+from rtl.cosim.simulators import ICARUS, VERILATOR, Engine
+from rtl.encoding.geometry import Geometry
+from rtl.shell.top import Top
+from sim.arch.host_memory import Memory
+from sim.arch.machine import Machine, load_machine
+from sim.energy.events import EVENTS, events
+from sim.functional.reference import simulate
+from sim.ir.formats import Format
+from sim.ir.program import Conv, Program, Tensor
+from sim.plan.plan import Plan, plan
+from sim.timing.timeline import timeline
 
 Inputs = dict[str, NDArray[np.int32]]
 

@@ -37,7 +37,7 @@ from benchmarks.simulator_programs import NETWORKS, Case, network_case
 from benchmarks.simulator_rounds import Expected, prepare, ratio_of, take_turns
 from benchmarks.simulator_sides import PEERS, Side
 from benchmarks.simulator_start import report_start, start_times
-from sim.kernels.isa import LADDER, available
+from sim.functional.kernels.isa import LADDER, available
 
 DISTINCT_IMAGES = 2
 IMAGES_PER_THREAD = 4

@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks.simulator_programs import layer_case
 from benchmarks.simulator_rounds import Expected, prepare, ratio_of, take_turns
 from benchmarks.simulator_sides import PEAK_MACS, Side
-from sim.kernels.isa import available
+from sim.functional.kernels.isa import available
 
 __all__ = ["layer_rows", "report_layers"]
 

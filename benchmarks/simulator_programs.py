@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from quant.convert import quantize
-from quant.fold import fold_image
-from quant.lower import lower_with_report
+from quant.lowering.lower import lower_with_report
+from quant.lowering.space_to_depth import fold_image
 from quant.networks import (
     IMAGE_EXPONENT,
     IMAGE_FORMAT,
@@ -26,11 +26,11 @@ from quant.networks import (
     resnet18,
     resnet34,
 )
-from sim.digits import digits_of, multiplier, nearest_digits, no_digits
-from sim.formats import Format
-from sim.machine import load_machine
-from sim.program import Conv, Pool, Program, Tensor
-from sim.simulate import accumulate, simulate
+from sim.arch.machine import load_machine
+from sim.functional.reference import accumulate, simulate
+from sim.ir.formats import Format
+from sim.ir.program import Conv, Pool, Program, Tensor
+from sim.ir.signed_digits import digits_of, multiplier, nearest_digits, no_digits
 
 __all__ = ["NETWORKS", "Case", "layer_case", "network_case"]
 

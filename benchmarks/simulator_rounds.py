@@ -11,8 +11,8 @@ import numpy as np
 
 from benchmarks.simulator_programs import Case
 from benchmarks.simulator_sides import Side
-from sim.files import save_program
-from sim.simulate import simulate
+from sim.functional.reference import simulate
+from sim.ir.serialize import save_program
 
 __all__ = ["Expected", "prepare", "ratio_of", "take_turns"]
 

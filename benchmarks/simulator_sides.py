@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.digits import multipliers
-from sim.files import load_program
-from sim.program import Conv, Pool, Program
+from sim.ir.program import Conv, Pool, Program
+from sim.ir.serialize import load_program
+from sim.ir.signed_digits import multipliers
 
 __all__ = ["PEAK_MACS", "PEERS", "Side"]
 
@@ -155,7 +155,7 @@ def _peak() -> Call:
     from llvmlite import ir
     from numba import njit
 
-    from sim.kernels.ir import I32, I64, Code, Loop, emitted, vector
+    from sim.functional.kernels.llvm_builder import I32, I64, Code, Loop, emitted, vector
 
     kind = vector(I32, 16)
 
@@ -197,7 +197,7 @@ def _turn(call: Call, seconds: float) -> list[float]:
 
 
 def _save(program: Program, inputs: dict[str, NDArray[np.integer]], arguments: argparse.Namespace, path: str) -> None:
-    from sim.engine.simulator import Simulator
+    from sim.functional.engine.simulator import Simulator
 
     simulator = Simulator(program, threads=arguments.threads, isa=arguments.isa)
     outputs = simulator.run(inputs)
@@ -217,8 +217,8 @@ def main() -> None:
     program, codes = load_program(arguments.program), np.load(arguments.codes)
     narrow, isa = _narrow(program, codes), ""
     if arguments.side == "ours":
-        from sim.engine.simulator import Simulator
-        from sim.kernels.isa import chosen
+        from sim.functional.engine.simulator import Simulator
+        from sim.functional.kernels.isa import chosen
 
         simulator, isa = Simulator(program, threads=arguments.threads, isa=arguments.isa), chosen(arguments.isa)
 

@@ -23,20 +23,20 @@ NUMPY_ALONE = "import numpy; print()"
 FIRST_RESULT = """
 import sys
 import numpy as np
-from sim.files import load_program
-from sim.engine.simulator import Simulator
+from sim.ir.serialize import load_program
+from sim.functional.engine.simulator import Simulator
 program = load_program(sys.argv[1])
 Simulator(program).run({program.inputs[0].name: np.load(sys.argv[2])})
 print()
 """
 ALL_KERNELS = """
 import importlib, pkgutil
-import sim.kernels
-from sim.kernels.isa import LADDER, available
-from sim.kernels.library import library
+import sim.functional.kernels
+from sim.functional.kernels.isa import LADDER, available
+from sim.functional.kernels.kernel_cache import library
 count = 0
-for module in pkgutil.iter_modules(sim.kernels.__path__):
-    for name in getattr(importlib.import_module(f"sim.kernels.{module.name}"), "KERNELS", {}):
+for module in pkgutil.iter_modules(sim.functional.kernels.__path__):
+    for name in getattr(importlib.import_module(f"sim.functional.kernels.{module.name}"), "KERNELS", {}):
         wide = "avx512" if module.name == "depthwise" and name != "taps" else "portable"
         rung = "amx" if module.name == "tiles" else next((r for r in LADDER if name.startswith(r)), wide)
         if rung in available():

@@ -31,17 +31,17 @@ from numpy.typing import NDArray
 from benchmarks.onnx_peer import onnx_model
 from quant.convert import quantize
 from quant.data.digits import DIGITS_EXPONENT, DIGITS_FORMAT, digits
-from quant.lower import lower
+from quant.lowering.lower import lower
 from quant.networks import DigitsNet
 from quant.reference import run_reference
-from rtl.simulator import run as run_rtl
-from sim.engine.simulator import Simulator
-from sim.files import load_program
-from sim.machine import load_machine
-from sim.plan import plan
-from sim.program import Program
-from sim.simulate import simulate
-from sim.timing import timeline
+from rtl.cosim.run import run as run_rtl
+from sim.arch.machine import load_machine
+from sim.functional.engine.simulator import Simulator
+from sim.functional.reference import simulate
+from sim.ir.program import Program
+from sim.ir.serialize import load_program
+from sim.plan.plan import plan
+from sim.timing.timeline import timeline
 
 Engine = Callable[[dict[str, NDArray[np.int32]]], dict[str, NDArray[np.int32]]]
 

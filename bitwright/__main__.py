@@ -2,7 +2,7 @@
 
 import sys
 
-from bitwright.cli import main
+from bitwright.cli.app import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -22,8 +22,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 from rich.text import Text
 
-from sim.bounds import printable
 from sim.errors import InputError
+from sim.io.bounds import printable
 
 __all__ = ["Report", "Steps", "finish", "message", "prepare", "settle", "show", "steps", "to_json"]
 

@@ -9,15 +9,15 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from quant.checks import check_data, check_input_format, check_magnitude
-from quant.frontend import as_floats, read_model
-from quant.graph import Stage, module_of, stages
-from quant.layers import QuantConv2d, QuantLinear
-from quant.naming import quantizer_path
 from quant.quantizers.base import ActivationQuantizer, round_half_up
 from quant.quantizers.power_of_two import PowerOfTwoActivation
 from quant.schemes import Scheme, scheme_of
-from sim.formats import Format
+from quant.trace.checks import check_data, check_input_format, check_magnitude
+from quant.trace.frontend import as_floats, read_model
+from quant.trace.layers import QuantConv2d, QuantLinear
+from quant.trace.naming import quantizer_path
+from quant.trace.stages import Stage, module_of, stages
+from sim.ir.formats import Format
 
 __all__ = ["quantize", "round_biases"]
 

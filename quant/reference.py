@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from sim.inputs import check_inputs
-from sim.program import Conv, Load, Pool, Program, Store
+from sim.ir.inputs import check_inputs
+from sim.ir.program import Conv, Load, Pool, Program, Store
 
 __all__ = ["run_reference"]
 

@@ -2,7 +2,7 @@
 
     python scripts/draw_timing.py [--check]
 
-Every arrow spans what the waveform shows; it is drawn only if that is what `sim.schedule` says.
+Every arrow spans what the waveform shows; it is drawn only if that is what `sim.mapping.schedule` says.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from pathlib import Path
 import numpy as np
 import pywellen
 
-from rtl.geometry import Geometry
-from rtl.pairs import pair_layout
-from rtl.simulator import run
-from sim.atomic import atomic_write_text
-from sim.formats import Format
-from sim.machine import load_machine
-from sim.plan import Plan, plan
-from sim.program import Conv, Program, Tensor
-from sim.schedule import DRAIN
-from sim.timing import timeline
+from rtl.core.datapath.plane_sequencer import pair_layout
+from rtl.cosim.run import run
+from rtl.encoding.geometry import Geometry
+from sim.arch.machine import load_machine
+from sim.io.atomic_write import atomic_write_text
+from sim.ir.formats import Format
+from sim.ir.program import Conv, Program, Tensor
+from sim.mapping.schedule import DRAIN
+from sim.plan.plan import Plan, plan
+from sim.timing.timeline import timeline
 
 FIGURE = Path(__file__).parents[1] / "docs" / "timing.svg"
 PERIOD = 10_000
@@ -91,7 +91,7 @@ def draw() -> str:
 
 @dataclass(frozen=True)
 class Arrow:
-    """A constant of `sim.schedule`: cycles from an event in one row of the picture to an event in another."""
+    """A constant of `sim.mapping.schedule`: cycles from an event in one row of the picture to an event in another."""
 
     name: str
     length: int

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
-from sim.atomic import atomic_write_text
+from sim.io.atomic_write import atomic_write_text
 
 __all__ = ["PYTEST", "ROOT", "Part", "run_parts"]
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rtl.field_documents import encoding_markdown
-from rtl.geometry import Geometry
-from rtl.register_documents import registers_markdown
-from sim.atomic import atomic_write_text
-from sim.machine import load_machine
+from rtl.encoding.docs import encoding_markdown
+from rtl.encoding.geometry import Geometry
+from rtl.shell.csr_docs import registers_markdown
+from sim.arch.machine import load_machine
+from sim.io.atomic_write import atomic_write_text
 
 DOCS = Path(__file__).parents[1] / "docs"
 MACHINES = ("tiny", "edge", "large")

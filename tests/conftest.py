@@ -12,8 +12,8 @@ import pytest
 import yaml
 from hypothesis import settings
 
-from sim.testing.bins import GROUPS
-from sim.testing.coverage import Coverage
+from sim.testing.coverage.bins import GROUPS
+from sim.testing.coverage.coverage import Coverage
 
 # The same examples in every run, so that a red test is about the change. No deadline: a first call compiles.
 settings.register_profile("steady", deadline=None, derandomize=True)

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from rtl.formal import quantities
-from rtl.formal.catalogue import LANES, PROOFS, TINY
-from rtl.formal.proof import Proof
-from sim import limits
-from sim.ranges import RANGES
+from rtl.verification.formal import quantities
+from rtl.verification.formal.proof import Proof
+from rtl.verification.formal.proofs import LANES, PROOFS, TINY
+from sim.arch import limits
+from sim.arch.ranges import RANGES
 
 ROOT = Path(__file__).parent.parent
 REACHING = [proof for proof in PROOFS if proof.upper_ends]

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import cast
 
 from bitwright.fuzz.worker import Finding, Limits, Result, input_of, target_named, work
-from sim.atomic import atomic_write, atomic_write_text, made_folder
 from sim.errors import InputError
+from sim.io.atomic_write import atomic_write, atomic_write_text, made_folder
 
 __all__ = ["Outcome", "Stand", "fuzz"]
 

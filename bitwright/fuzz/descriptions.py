@@ -10,19 +10,19 @@ from typing import Any
 import numpy as np
 import yaml
 
-from bitwright.estimate import estimate
 from bitwright.fuzz.mutations import changed_bytes, changed_text, changed_tree
 from bitwright.fuzz.target import Target
-from rtl.geometry import Geometry
+from rtl.encoding.geometry import Geometry
+from sim.arch.machine import load_machine
+from sim.cost.estimate import estimate
+from sim.energy.technology import load_technology
 from sim.errors import InputError
-from sim.machine import load_machine
-from sim.plan import plan
-from sim.technology import load_technology
+from sim.plan.plan import plan
 from sim.testing import random_machine, random_program
 
 __all__ = ["Machines", "Technologies"]
 
-SIM = Path(load_machine.__code__.co_filename).parent
+SIM = Path(load_machine.__code__.co_filename).parents[1]
 
 
 class _Descriptions(Target):
@@ -57,7 +57,7 @@ class _Descriptions(Target):
 class Machines(_Descriptions):
     """Machine files; what was taken plans a Program and has a geometry."""
 
-    name, folder = "machine", "machines"
+    name, folder = "machine", "arch/machines"
 
     def read(self, path: Path) -> None:
         machine = load_machine(path)
@@ -76,7 +76,7 @@ class Machines(_Descriptions):
 class Technologies(_Descriptions):
     """Technology files; what was taken prices a Program."""
 
-    name, folder = "technology", "technologies"
+    name, folder = "technology", "energy/technologies"
 
     def read(self, path: Path) -> None:
         estimate(self._plan, load_technology(path))

@@ -15,17 +15,17 @@ import torch
 from PIL import Image
 from torch import nn
 
-from bitwright.budgets import load_losses, parse_budgets
+from bitwright.cli.parse_budgets import load_losses, parse_budgets
+from bitwright.cli.parse_inputs import load_codes
 from bitwright.fuzz.containers import Parts, changed_parts, packed, tensors_digest, unpacked
 from bitwright.fuzz.mutations import EXTREMES, NAMES, changed_bytes, changed_text, changed_tree
 from bitwright.fuzz.target import Target
-from bitwright.inputs import load_codes
 from quant.bits.budgets import BUDGETS
 from quant.data.folder import FolderImages
 from quant.training.checkpoint import load_checkpoint, load_weights, save_checkpoint, save_weights
-from sim.formats import Format
-from sim.program import Program, Tensor
-from sim.records import Pool
+from sim.ir.formats import Format
+from sim.ir.ops import Pool
+from sim.ir.program import Program, Tensor
 
 __all__ = ["Budgets", "Checkpoints", "Codes", "Losses", "Pictures", "Weights"]
 

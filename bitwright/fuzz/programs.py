@@ -9,26 +9,26 @@ from typing import Any
 
 import numpy as np
 
-from bitwright.estimate import estimate
+from bitwright.cli.parse_inputs import random_codes
 from bitwright.fuzz.containers import Parts, changed_parts, packed, program_digest, unpacked
 from bitwright.fuzz.mutations import changed_bytes, changed_tree
 from bitwright.fuzz.target import Target
-from bitwright.inputs import random_codes
-from rtl.geometry import Geometry
-from rtl.image import load_image, program_image, seal
-from sim.engine.simulator import Simulator
+from rtl.encoding.geometry import Geometry
+from rtl.encoding.program_image import load_image, program_image, seal
+from sim.arch.machine import load_machine
+from sim.cost.estimate import estimate
+from sim.energy.technology import load_technology
 from sim.errors import InputError
-from sim.files import load_program, save_program
-from sim.kernels.isa import chosen
-from sim.kernels.library import kernel_names, library
-from sim.machine import load_machine
-from sim.plan import plan
-from sim.program import Program
-from sim.records import Conv
-from sim.simulate import simulate
-from sim.technology import load_technology
+from sim.functional.engine.simulator import Simulator
+from sim.functional.kernels.isa import chosen
+from sim.functional.kernels.kernel_cache import kernel_names, library
+from sim.functional.reference import simulate
+from sim.ir.ops import Conv
+from sim.ir.program import Program
+from sim.ir.serialize import load_program, save_program
+from sim.mapping.transfers import with_transfers
+from sim.plan.plan import plan
 from sim.testing import random_machine, random_program
-from sim.transfers import with_transfers
 
 __all__ = ["Images", "Programs", "Runs", "some_programs"]
 

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quant.bits.allocation import Part
-from sim.cost_table import CostTable
+from sim.cost.table import CostTable
 from sim.errors import InputError
-from sim.program import Conv, Pool, Program
-from sim.records import Tensor, reads
+from sim.ir.ops import Tensor, reads
+from sim.ir.program import Conv, Pool, Program
 
 __all__ = ["BUDGETS", "Constraint", "constraints", "stored_input"]
 

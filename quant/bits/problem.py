@@ -8,9 +8,9 @@ import numpy as np
 
 from quant.bits.allocation import Problem
 from quant.bits.budgets import constraints, stored_input
-from sim.cost_table import CostTable
+from sim.cost.table import CostTable
 from sim.errors import InputError
-from sim.program import Program
+from sim.ir.program import Program
 
 __all__ = ["problem_of"]
 

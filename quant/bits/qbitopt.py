@@ -23,13 +23,13 @@ from quant.bits.allocation import Allocation, Problem
 from quant.bits.fit_sensitivity import Sensitivity, expected_loss, measured_errors, uniform_noise_errors
 from quant.bits.problem import problem_of
 from quant.bits.sites import Site, sites
-from quant.checks import check_data
-from quant.layout import safe_for_gradients
 from quant.quantizers.base import Quantizer
+from quant.trace.checks import check_data
+from quant.training.memory_format import safe_for_gradients
 from quant.training.rehearsal import checked_labels
-from sim.cost_table import CostTable
+from sim.cost.table import CostTable
 from sim.errors import InputError
-from sim.program import Program
+from sim.ir.program import Program
 
 __all__ = ["Errors", "QBitOpt", "Update"]
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from torch import nn
 
 from quant.bits.budgets import stored_input
-from quant.layers import QuantConv2d, QuantLinear
-from quant.naming import quantizer_of
 from quant.quantizers.base import ActivationQuantizer
+from quant.trace.layers import QuantConv2d, QuantLinear
+from quant.trace.naming import quantizer_of
 from sim.errors import InputError
-from sim.program import Program
+from sim.ir.program import Program
 
 __all__ = ["Site", "sites"]
 

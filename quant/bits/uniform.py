@@ -9,8 +9,8 @@ import numpy as np
 
 from quant.bits.budgets import stored_input
 from quant.bits.problem import problem_of
-from sim.cost_table import CostTable
-from sim.program import Program
+from sim.cost.table import CostTable
+from sim.ir.program import Program
 
 __all__ = ["UniformChoice", "uniform_choices"]
 

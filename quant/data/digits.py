@@ -12,7 +12,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 from quant.data.split import Split
-from sim.formats import Format
+from sim.ir.formats import Format
 
 __all__ = ["DIGITS_EXPONENT", "DIGITS_FORMAT", "digits"]
 

@@ -25,9 +25,9 @@ from torch import Tensor
 
 from quant.data.pictures import EXTENSIONS, read_picture
 from quant.networks.realistic import IMAGE_EXPONENT, IMAGE_FORMAT
-from sim.bounds import listed, shown_path
 from sim.errors import InputError
-from sim.formats import Format
+from sim.io.bounds import listed, shown_path
+from sim.ir.formats import Format
 
 __all__ = ["FolderImages", "check_same_classes", "image_folder", "random_box"]
 

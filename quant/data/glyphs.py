@@ -14,10 +14,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from quant.data.atlas import CHARACTERS, HELD_OUT_FONTS, TRAINING_FONTS, atlas
-from quant.data.kept import kept
 from quant.data.split import Split
+from quant.data.tensor_cache import kept
 from sim.errors import InputError
-from sim.formats import Format
+from sim.ir.formats import Format
 
 __all__ = ["GLYPHS_EXPONENT", "GLYPHS_FORMAT", "Glyphs", "glyphs"]
 

@@ -7,9 +7,9 @@ from contextlib import suppress
 import numpy as np
 from PIL import ExifTags, Image, TiffImagePlugin, UnidentifiedImageError
 
-from sim.bounds import shown, shown_path
 from sim.errors import InputError
-from sim.regular import MIB, open_regular
+from sim.io.bounds import shown, shown_path
+from sim.io.regular_file import MIB, open_regular
 
 __all__ = ["EXTENSIONS", "read_picture"]
 

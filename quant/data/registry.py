@@ -11,8 +11,8 @@ from quant.data.folder import check_same_classes, image_folder
 from quant.data.glyphs import glyphs
 from quant.data.images import Images
 from quant.data.split import Split
-from sim.bounds import shown, shown_path
 from sim.errors import InputError
+from sim.io.bounds import shown, shown_path
 
 __all__ = ["DATA", "DataSet", "load_data"]
 

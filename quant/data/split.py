@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sim.formats import Format
+from sim.ir.formats import Format
 
 __all__ = ["Split"]
 

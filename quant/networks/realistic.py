@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from quant.training.norms import reestimate_norms
-from sim.formats import Format
+from sim.ir.formats import Format
 
 __all__ = ["IMAGE_EXPONENT", "IMAGE_FORMAT", "make_realistic", "noise_codes"]
 

@@ -14,12 +14,12 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
-from quant.checks import check_data
 from quant.convert import round_biases
-from quant.layers import QuantConv2d, QuantLinear
 from quant.quantizers.base import round_half_up
 from quant.quantizers.power_of_two import PowerOfTwoActivation, PowerOfTwoWeight
 from quant.quantizers.strict import check_steps
+from quant.trace.checks import check_data
+from quant.trace.layers import QuantConv2d, QuantLinear
 from sim.errors import InputError
 
 __all__ = ["Move", "move_exponents"]

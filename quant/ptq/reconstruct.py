@@ -17,11 +17,7 @@ from typing import cast
 import torch
 from torch import Tensor, fx, nn
 
-from quant.checks import check_data
 from quant.convert import round_biases
-from quant.frontend import as_floats, read_model
-from quant.graph import Stage, stages
-from quant.layout import safe_for_gradients
 from quant.ptq.loss import distance, loss_exponent
 from quant.ptq.prefix import CHUNK, Prefix, between, run_nodes
 from quant.ptq.rounding import SoftRounding
@@ -29,6 +25,10 @@ from quant.ptq.units import Unit, layer_of, units
 from quant.quantizers.base import ActivationQuantizer, Quantizer
 from quant.quantizers.power_of_two import PowerOfTwoActivation
 from quant.quantizers.strict import check_steps, has_power_of_two_steps
+from quant.trace.checks import check_data
+from quant.trace.frontend import as_floats, read_model
+from quant.trace.stages import Stage, stages
+from quant.training.memory_format import safe_for_gradients
 from sim.errors import InputError
 
 __all__ = ["Reconstruction", "reconstruct"]

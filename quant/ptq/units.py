@@ -13,8 +13,8 @@ from typing import cast
 
 from torch import fx, nn
 
-from quant.graph import Stage, module_of, stages
-from quant.layers import QuantConv2d, QuantLinear
+from quant.trace.layers import QuantConv2d, QuantLinear
+from quant.trace.stages import Stage, module_of, stages
 
 __all__ = ["Unit", "layer_of", "units"]
 

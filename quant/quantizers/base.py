@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from sim.errors import InputError
-from sim.formats import Format
+from sim.ir.formats import Format
 
 __all__ = ["ActivationQuantizer", "Quantizer", "round_half_up", "sample_of", "scale_gradient", "widened"]
 
@@ -94,7 +94,7 @@ class Quantizer(nn.Module, ABC):
     ----------
     bits : int
         Change it with `set_bits`.
-    format : sim.formats.Format
+    format : sim.ir.formats.Format
         Which codes can come out; zero point 0.
     scale : Tensor
         Value of one code, shape () or (channels,).

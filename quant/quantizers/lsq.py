@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from quant.quantizers.base import ActivationQuantizer, Quantizer, round_half_up, sample_of, scale_gradient
 from quant.quantizers.steps import SMALLEST_STEP, Fit, best_steps, fitted_steps
-from sim.formats import Format
+from sim.ir.formats import Format
 
 __all__ = ["LSQActivation", "LSQWeight"]
 

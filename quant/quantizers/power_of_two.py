@@ -15,9 +15,9 @@ from torch import Tensor
 
 from quant.quantizers.base import ActivationQuantizer, Quantizer, along_channels, round_half_up, sample_of, widened
 from quant.quantizers.steps import SMALLEST_STEP, best_steps, check_rows, largest_magnitudes, octaves
-from sim.bounds import shown
 from sim.errors import InputError
-from sim.formats import Format
+from sim.io.bounds import shown
+from sim.ir.formats import Format
 
 __all__ = ["Exponents", "PowerOfTwoActivation", "PowerOfTwoWeight", "power_of_two"]
 

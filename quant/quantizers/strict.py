@@ -1,4 +1,4 @@
-"""Whether the steps of all quantizers are powers of two, as a strict network needs; `quant.strict` is the gate."""
+"""Check that the steps of all quantizers are powers of two; `quant.lowering.strict` checks whole networks."""
 
 from __future__ import annotations
 

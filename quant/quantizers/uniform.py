@@ -7,7 +7,7 @@ from torch import Tensor
 
 from quant.quantizers.base import Quantizer, along_channels, round_half_up, widened
 from quant.quantizers.steps import Fit, best_steps, fitted_steps
-from sim.formats import Format
+from sim.ir.formats import Format
 
 __all__ = ["UniformWeight"]
 

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from quant.data.images import Images
 from quant.training.recipe import Recipe
 from quant.training.stored import CHECKSUM, check_tensors, most_bytes, read_tensors, write_tensors
-from sim.bounds import shown, shown_path
 from sim.errors import InputError
+from sim.io.bounds import shown, shown_path
 
 __all__ = ["describe_run", "load_checkpoint", "load_weights", "save_checkpoint", "save_weights"]
 

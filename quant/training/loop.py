@@ -12,14 +12,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from quant.data.images import Images
-from quant.layout import arranged, lay_out, training_order
 from quant.quantizers.base import Quantizer
 from quant.training.checkpoint import describe_run, load_checkpoint, save_checkpoint
 from quant.training.distributed import check_share, count, is_first, share, spread
+from quant.training.memory_format import arranged, lay_out, training_order
 from quant.training.recipe import Recipe
 from quant.training.rehearsal import rehearse, trained_dtype
-from sim.bounds import shown, shown_path
 from sim.errors import InputError
+from sim.io.bounds import shown, shown_path
 
 __all__ = ["Progress", "Resumable", "StepHook", "train"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from quant.checks import check_data
+from quant.trace.checks import check_data
 from sim.errors import InputError
 
 __all__ = ["reestimate_norms"]

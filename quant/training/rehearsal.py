@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from quant.checks import running_on
 from quant.data.images import Images
+from quant.trace.checks import running_on
 from sim.errors import InputError
 
 __all__ = ["checked_labels", "rehearse", "trained_dtype"]

@@ -12,11 +12,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from sim.atomic import atomic_write
-from sim.bounds import listed, shown, shown_path
 from sim.errors import InputError
-from sim.files import metadata_of
-from sim.regular import MIB, read_regular
+from sim.io.atomic_write import atomic_write
+from sim.io.bounds import listed, shown, shown_path
+from sim.io.regular_file import MIB, read_regular
+from sim.ir.serialize import metadata_of
 
 __all__ = ["CHECKSUM", "check_tensors", "most_bytes", "read_tensors", "write_tensors"]
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rtl.agreement import WAITS
-from rtl.simulator import RtlResult
-from sim.events import EVENTS, events
-from sim.simulate import simulate
-from sim.timing import timeline
+from rtl.cosim.run import RtlResult
+from rtl.cosim.scoreboard import WAITS
+from sim.energy.events import EVENTS, events
+from sim.functional.reference import simulate
+from sim.timing.timeline import timeline
 
 
 @pytest.fixture
 def simulated():
-    """What `rtl.simulator.run_all` gives when the RTL is right."""
+    """What `rtl.cosim.run.run_all` gives when the RTL is right."""
 
     def run_all(jobs, engine=None):
         results = []

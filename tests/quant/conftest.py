@@ -12,18 +12,18 @@ from torch import Tensor, fx, nn
 from quant.convert import quantize
 from quant.data.digits import DIGITS_EXPONENT, DIGITS_FORMAT, digits
 from quant.data.split import Split
-from quant.graph import stages
-from quant.layers import QuantConv2d, QuantLinear
-from quant.lower import Lowered, lower
+from quant.lowering.lower import Lowered, lower
 from quant.networks import DigitsNet
 from quant.ptq.reconstruct import Reconstruction, reconstruct
 from quant.quantizers.base import ActivationQuantizer, along_channels
-from quant.tracing import trace
+from quant.trace.layers import QuantConv2d, QuantLinear
+from quant.trace.stages import stages
+from quant.trace.tracer import trace
 from quant.training.checkpoint import load_weights
-from sim.cost_table import CostTable, cost_table
-from sim.machine import Machine, load_machine
-from sim.program import Program
-from sim.technology import load_technology
+from sim.arch.machine import Machine, load_machine
+from sim.cost.table import CostTable, cost_table
+from sim.energy.technology import load_technology
+from sim.ir.program import Program
 
 WEIGHTS = Path(__file__).parent / "weights"
 """Of networks that `train.py` there has trained."""

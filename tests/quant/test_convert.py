@@ -11,15 +11,15 @@ from torch import Tensor, fx, nn
 from quant.convert import quantize
 from quant.data.digits import DIGITS_EXPONENT, DIGITS_FORMAT
 from quant.data.split import Split
-from quant.graph import stages
-from quant.layers import QuantConv2d, QuantLinear
 from quant.quantizers.base import Quantizer
 from quant.quantizers.lsq import LSQActivation, LSQWeight
 from quant.quantizers.power_of_two import PowerOfTwoActivation, PowerOfTwoWeight
 from quant.quantizers.qil import QILActivation, QILWeight
 from quant.quantizers.uniform import UniformWeight
+from quant.trace.layers import QuantConv2d, QuantLinear
+from quant.trace.stages import stages
 from sim.errors import InputError
-from sim.formats import Format
+from sim.ir.formats import Format
 
 Quantize = Callable[[nn.Module, Tensor, str, int], fx.GraphModule]
 

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from quant.convert import quantize
-from quant.lower import Lowered, lower_with_report
+from quant.lowering.lower import Lowered, lower_with_report
 from quant.reference import run_reference
-from sim.engine.simulator import Simulator
-from sim.formats import Format
-from sim.program import Pool, Program
-from sim.simulate import simulate
+from sim.functional.engine.simulator import Simulator
+from sim.functional.reference import simulate
+from sim.ir.formats import Format
+from sim.ir.program import Pool, Program
 
 Follow = Callable[[nn.Module, Lowered, dict[str, np.ndarray], Tensor], int]
 Value = Callable[["Parts", Tensor], Tensor]

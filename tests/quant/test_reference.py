@@ -8,9 +8,9 @@ import pytest
 
 from quant.reference import run_reference
 from sim.errors import InputError
-from sim.formats import Format
-from sim.program import Conv, Load, Pool, Program, Tensor
-from sim.simulate import simulate
+from sim.functional.reference import simulate
+from sim.ir.formats import Format
+from sim.ir.program import Conv, Load, Pool, Program, Tensor
 from sim.testing import KINDS, TRAITS, corner_inputs, random_machine, random_program
 
 

@@ -11,14 +11,14 @@ import pytest
 from amaranth.hdl import Elaboratable
 from numpy.typing import NDArray
 
-from rtl.agreement import differences
-from rtl.engines import ICARUS
-from rtl.simulator import run
-from rtl.verilog import verilog_text
-from sim.machine import Machine, load_machine
-from sim.plan import Plan
-from sim.simulate import simulate
-from sim.testing.coverage import Coverage
+from rtl.cosim.run import run
+from rtl.cosim.scoreboard import differences
+from rtl.cosim.simulators import ICARUS
+from rtl.verilog.emit import verilog_text
+from sim.arch.machine import Machine, load_machine
+from sim.functional.reference import simulate
+from sim.plan.plan import Plan
+from sim.testing.coverage.coverage import Coverage
 
 RunUnit = Callable[..., None]
 
@@ -40,7 +40,7 @@ def run_unit(tmp_path: Path, small_machine: Machine) -> RunUnit:
         place = ICARUS.build(verilog_text(component, "unit"), "unit", tmp_path / "build")
         folder = tmp_path / "run"
         folder.mkdir()
-        ICARUS.run_bench(place, "unit", f"rtl.benches.{bench}", folder,
+        ICARUS.run_bench(place, "unit", f"rtl.verification.benches.{bench}", folder,
                   {"BITWRIGHT_MACHINE": machine.model_dump_json(), **environment})
 
     return run_component
@@ -48,7 +48,7 @@ def run_unit(tmp_path: Path, small_machine: Machine) -> RunUnit:
 
 @pytest.fixture(scope="session")
 def compare(coverage: Coverage) -> Callable[..., list[str]]:
-    """What the RTL does otherwise than the simulator (`rtl.agreement`), given a plan, inputs and options of `run`."""
+    """Return the differences of the RTL from the simulator, given a plan, inputs and options of `run`."""
 
     def found(plan: Plan, inputs: dict[str, NDArray[np.int32]], *, stall: float = 0.0, **options: Any) -> list[str]:
         different = differences(plan, inputs, run(plan, inputs, stall=stall, **options), stalled=stall > 0)

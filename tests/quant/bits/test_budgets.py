@@ -16,15 +16,15 @@ from quant.bits.budgets import constraints, stored_input
 from quant.bits.problem import problem_of
 from quant.convert import quantize
 from quant.data.digits import DIGITS_EXPONENT, DIGITS_FORMAT
-from quant.layers import QuantConv2d, QuantLinear
-from quant.lower import lower
+from quant.lowering.lower import lower
 from quant.networks import DigitsNet
 from quant.quantizers.base import ActivationQuantizer
-from sim.cost_table import CostTable, cost_table
+from quant.trace.layers import QuantConv2d, QuantLinear
+from sim.arch.machine import load_machine
+from sim.cost.table import CostTable, cost_table
+from sim.energy.technology import load_technology
 from sim.errors import InputError
-from sim.machine import load_machine
-from sim.program import Conv, Pool, Program
-from sim.technology import load_technology
+from sim.ir.program import Conv, Pool, Program
 
 COUNTED = ("bops", "mean_weight_bits", "mean_activation_bits", "peak_activation_bytes")
 

@@ -11,13 +11,13 @@ from torch import nn
 from quant.bits.budgets import BUDGETS, stored_input
 from quant.bits.problem import problem_of
 from quant.convert import quantize
-from quant.lower import lower
-from sim.cost_table import CostTable, cost_table
+from quant.lowering.lower import lower
+from sim.arch.machine import load_machine
+from sim.cost.table import CostTable, cost_table
+from sim.energy.technology import load_technology
 from sim.errors import InputError
-from sim.formats import Format
-from sim.machine import load_machine
-from sim.program import Program
-from sim.technology import load_technology
+from sim.ir.formats import Format
+from sim.ir.program import Program
 
 WEIGHTS = {"0": [9.0, 4.0, 1.0], "3": [8.0, 3.0, 2.0], "6": [7.0, 5.0, 0.5]}
 TENSORS = {"0": [90.0, 40.0], "3": [80.0, 30.0], "4": [70.0, 20.0]}

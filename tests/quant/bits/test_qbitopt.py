@@ -21,21 +21,21 @@ from quant.bits.qbitopt import QBitOpt, Update
 from quant.convert import quantize
 from quant.data.digits import digits
 from quant.data.split import Split
-from quant.layers import QuantConv2d, QuantLinear
-from quant.lower import lower
+from quant.lowering.lower import lower
 from quant.networks import DigitsNet
+from quant.trace.layers import QuantConv2d, QuantLinear
 from quant.training.loop import train
 from quant.training.norms import reestimate_norms
 from quant.training.recipe import Recipe
-from sim.cost_table import CostTable, cost_table
-from sim.energy import energy
+from sim.arch.machine import Machine, load_machine
+from sim.cost.table import CostTable, cost_table
+from sim.energy.events import events
+from sim.energy.model import energy
+from sim.energy.technology import load_technology
 from sim.errors import InputError
-from sim.events import events
-from sim.machine import Machine, load_machine
-from sim.plan import plan
-from sim.program import Program
-from sim.technology import load_technology
-from sim.timing import timeline
+from sim.ir.program import Program
+from sim.plan.plan import plan
+from sim.timing.timeline import timeline
 
 Quantize = Callable[[nn.Module, torch.Tensor, str, int], fx.GraphModule]
 

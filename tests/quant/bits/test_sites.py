@@ -5,7 +5,7 @@ from torch import fx, nn
 
 from quant.bits.sites import sites
 from sim.errors import InputError
-from sim.program import Program
+from sim.ir.program import Program
 
 
 def test_sites_are_the_layers_and_their_tensors(wide: fx.GraphModule, lowered_digits: Program) -> None:

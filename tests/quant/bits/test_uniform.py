@@ -8,17 +8,17 @@ import pytest
 import torch
 from torch import fx, nn
 
-from bitwright.estimate import estimate
 from quant.bits.uniform import uniform_choices
-from quant.layers import QuantConv2d, QuantLinear
-from quant.lower import lower
+from quant.lowering.lower import lower
 from quant.quantizers.base import ActivationQuantizer
-from sim.cost_table import CostTable
+from quant.trace.layers import QuantConv2d, QuantLinear
+from sim.arch.machine import Machine
+from sim.cost.estimate import estimate
+from sim.cost.table import CostTable
+from sim.energy.technology import load_technology
 from sim.errors import InputError
-from sim.machine import Machine
-from sim.plan import plan
-from sim.program import Program
-from sim.technology import load_technology
+from sim.ir.program import Program
+from sim.plan.plan import plan
 
 PAIRS = [(w, a) for w in range(2, 9) for a in range(2, 9)]
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, fx, nn
 
 from quant.convert import quantize
-from quant.fold import fold, fold_image
-from quant.lower import Lowered, lower, lower_with_report
+from quant.lowering.lower import Lowered, lower, lower_with_report
+from quant.lowering.space_to_depth import fold, fold_image
 from quant.networks import (
     IMAGE_EXPONENT,
     IMAGE_FORMAT,
@@ -23,13 +23,13 @@ from quant.networks import (
     resnet34,
 )
 from quant.reference import run_reference
-from sim.engine.simulator import Simulator
-from sim.kernels.isa import available
-from sim.machine import load_machine
-from sim.plan import plan
-from sim.program import Load, Pool
-from sim.simulate import simulate
-from sim.timing import timeline
+from sim.arch.machine import load_machine
+from sim.functional.engine.simulator import Simulator
+from sim.functional.kernels.isa import available
+from sim.functional.reference import simulate
+from sim.ir.program import Load, Pool
+from sim.plan.plan import plan
+from sim.timing.timeline import timeline
 
 Follow = Callable[[nn.Module, Lowered, dict[str, np.ndarray], Tensor], int]
 Make = Callable[[], nn.Module]

@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 
 from quant.convert import quantize
-from quant.fold import fold_image
-from quant.lower import lower_with_report
+from quant.lowering.lower import lower_with_report
+from quant.lowering.space_to_depth import fold_image
 from quant.networks import IMAGE_EXPONENT, IMAGE_FORMAT, make_realistic, noise_codes, resnet18
-from sim.files import save_program
+from sim.ir.serialize import save_program
 
 SCRIPT = """
 import json, sys
 from pathlib import Path
 import numpy as np
-from sim.engine.simulator import Simulator
-from sim.files import load_program
+from sim.functional.engine.simulator import Simulator
+from sim.ir.serialize import load_program
 
 def resident_mb():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6

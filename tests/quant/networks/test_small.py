@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from quant.convert import quantize
-from quant.lower import lower
+from quant.lowering.lower import lower
 from quant.networks import IMAGE_EXPONENT, IMAGE_FORMAT, make_realistic, noise_codes, resnet20, small_mobilenet
 from quant.reference import run_reference
-from sim.machine import load_machine
-from sim.plan import plan
-from sim.simulate import simulate
+from sim.arch.machine import load_machine
+from sim.functional.reference import simulate
+from sim.plan.plan import plan
 
 MULTIPLICATIONS = {resnet20: 40_813_184, small_mobilenet: 30_452_224}
 """Counted by hand from the sizes of the layers."""

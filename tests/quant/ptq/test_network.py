@@ -10,12 +10,12 @@ from torch.nn import functional
 
 from quant.convert import quantize
 from quant.data.split import Split
-from quant.layers import QuantConv2d, QuantLinear
 from quant.ptq.network import move_exponents
 from quant.quantizers.power_of_two import PowerOfTwoActivation
 from quant.quantizers.strict import check_steps
+from quant.trace.layers import QuantConv2d, QuantLinear
 from sim.errors import EngineError, InputError
-from sim.formats import Format
+from sim.ir.formats import Format
 
 Quantize = Callable[[nn.Module, Tensor, str, int], fx.GraphModule]
 

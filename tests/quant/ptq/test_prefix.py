@@ -2,10 +2,10 @@
 
 import torch
 
-from quant.graph import stages
 from quant.networks.registry import make_network
 from quant.ptq.prefix import Prefix, between, run_nodes
-from quant.tracing import trace
+from quant.trace.stages import stages
+from quant.trace.tracer import trace
 
 
 def test_values_are_those_of_the_whole_network() -> None:

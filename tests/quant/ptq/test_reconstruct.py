@@ -11,14 +11,14 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from quant.convert import quantize
 from quant.data.split import Split
-from quant.graph import stages
-from quant.layers import QuantConv2d, QuantLinear
-from quant.lower import lower_with_report
+from quant.lowering.lower import lower_with_report
 from quant.ptq.reconstruct import Reconstruction, reconstruct
 from quant.quantizers.strict import check_steps
+from quant.trace.layers import QuantConv2d, QuantLinear
+from quant.trace.stages import stages
 from sim.errors import InputError
-from sim.formats import Format
-from sim.simulate import simulate
+from sim.functional.reference import simulate
+from sim.ir.formats import Format
 
 Quantize = Callable[[nn.Module, Tensor, str, int], fx.GraphModule]
 

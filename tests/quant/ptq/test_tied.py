@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from quant.convert import quantize
-from quant.layers import QuantConv2d
 from quant.ptq.reconstruct import Reconstruction, reconstruct
-from sim.formats import Format
+from quant.trace.layers import QuantConv2d
+from sim.ir.formats import Format
 
 
 @pytest.mark.trains

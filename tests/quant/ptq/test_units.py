@@ -11,7 +11,7 @@ from quant.convert import quantize
 from quant.networks import DigitsNet
 from quant.networks.registry import make_network
 from quant.ptq.units import units
-from sim.formats import Format
+from sim.ir.formats import Format
 
 
 def names(model: nn.Module, size: int = 32, channels: int = 1) -> list[list[str]]:

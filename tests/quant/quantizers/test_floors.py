@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from quant.convert import quantize
-from quant.lower import lower_with_report
+from quant.lowering.lower import lower_with_report
 from quant.ptq.rounding import SoftRounding
 from quant.quantizers.base import Quantizer
 from quant.quantizers.lsq import LSQActivation, LSQWeight
@@ -16,7 +16,7 @@ from quant.quantizers.qil import QILActivation, QILOptions, QILWeight
 from quant.quantizers.uniform import UniformWeight
 from quant.reference import run_reference
 from sim.errors import InputError
-from sim.formats import Format
+from sim.ir.formats import Format
 
 ALL: dict[str, Callable[[int], Quantizer]] = {
     "qil_weight": QILWeight,

@@ -7,9 +7,9 @@ import torch
 from torch import fx
 
 from quant.data.split import Split
-from quant.graph import stages
-from quant.layers import QuantConv2d, QuantLinear
 from quant.quantizers.base import ActivationQuantizer
+from quant.trace.layers import QuantConv2d, QuantLinear
+from quant.trace.stages import stages
 from quant.training.evaluate import accuracy
 from quant.training.progressive import narrow
 from sim.errors import InputError

@@ -13,7 +13,7 @@ from quant.training.loop import train
 from quant.training.norms import reestimate_norms
 from quant.training.recipe import Recipe
 from sim.errors import InputError
-from sim.formats import Format
+from sim.ir.formats import Format
 
 CODES = torch.randint(0, 16, (9, 2, 4, 4), generator=torch.Generator().manual_seed(0))
 LABELS = torch.arange(9) % 3

@@ -1,0 +1,69 @@
+"""What a word of the command line may be: numbers in plain digits and within bounds, and paths."""
+
+from __future__ import annotations
+
+import re
+from math import inf
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from sim.io.bounds import shown
+
+__all__ = ["decimal", "file_argument", "integer", "parse_number", "path_option"]
+
+WHOLE = re.compile(r"[+-]?[0-9]{1,30}")
+REAL = re.compile(r"[+-]?([0-9]{1,30}(\.[0-9]{0,30})?|\.[0-9]{1,30})([eE][+-]?[0-9]{1,4})?")
+
+
+def integer(low: int, high: int, help: str, *names: str) -> Any:
+    """An option that is an integer in low..high."""
+    def parse(word: object) -> int:
+        text = str(word)
+        if not WHOLE.fullmatch(text) or not low <= int(text) <= high:
+            raise typer.BadParameter(f"must be an integer in {low}..{high}, not '{shown(text)}'")
+        return int(text)
+
+    return typer.Option(*names, parser=parse, metavar="INTEGER", help=help)
+
+
+def decimal(low: float, high: float, help: str, *names: str) -> Any:
+    """An option that is a decimal number in low..high."""
+    def parse(word: object) -> float:
+        number = parse_number(str(word))
+        if number is None or not low <= number <= high:
+            raise typer.BadParameter(f"must be a number in {low:g}..{high:g}, not '{shown(word)}'")
+        return number
+
+    return typer.Option(*names, parser=parse, metavar="NUMBER", help=help)
+
+
+def path_option(help: str, *names: str) -> Any:
+    """An option that is a path."""
+    return typer.Option(*names, parser=_path, metavar="PATH", help=help)
+
+
+def file_argument(help: str) -> Any:
+    """An argument that is the path of a file."""
+    return typer.Argument(parser=_path, metavar="FILE", help=help)
+
+
+def parse_number(text: str) -> float | None:
+    """The decimal number that `text` is, in digits 0 to 9; None if it is none or too large.
+
+    >>> parse_number("2.5e3"), parse_number("1_000"), parse_number("٣"), parse_number("nan"), parse_number("1e999")
+    (2500.0, None, None, None, None)
+    """
+    if not REAL.fullmatch(text):
+        return None
+    number = float(text)
+    return number if abs(number) < inf else None
+
+
+def _path(word: object) -> Path:
+    """Not empty, which pathlib takes for the present folder, and without NUL, which no path has."""
+    text = str(word)
+    if not text or "\0" in text:
+        raise typer.BadParameter(f"must be a path, not '{shown(text)}'")
+    return Path(text)

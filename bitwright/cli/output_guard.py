@@ -1,0 +1,34 @@
+"""What a command writes is no file that it reads: a slip of the fingers must not cost anybody's Program or weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from os.path import samefile
+from pathlib import Path
+
+from sim.errors import InputError
+from sim.io.bounds import shown_path
+
+__all__ = ["check_apart"]
+
+
+def check_apart(written: Iterable[Path | None], read: Iterable[str | Path | None]) -> None:
+    """Refuse to write over a file that the same command reads, by whatever name; to be called before any work.
+
+    Raises
+    ------
+    InputError
+        If one of `written` is one of `read`; those that are None or not there are neither.
+    """
+    sources = [path for path in read if path is not None]
+    for target in written:
+        if target is not None and any(_same(target, source) for source in sources):
+            raise InputError(f"'{shown_path(target)}' is read by this command and would be written over: write "
+                             "somewhere else")
+
+
+def _same(one: Path, other: str | Path) -> bool:
+    try:
+        return samefile(one, other)
+    except (OSError, ValueError):
+        return False

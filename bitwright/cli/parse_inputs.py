@@ -1,0 +1,125 @@
+"""Codes that a command runs on: from a file, or random ones."""
+
+from __future__ import annotations
+
+import zipfile
+from io import BytesIO
+from math import prod
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.errors import InputError
+from sim.io.bounds import shown, shown_path
+from sim.io.regular_file import open_regular
+from sim.ir.inputs import check_inputs, check_names, check_shape
+from sim.ir.ops import Tensor
+from sim.ir.program import Program
+
+__all__ = ["MAX_HELD_CODES", "load_codes", "random_codes"]
+
+MAX_HELD_CODES = 1 << 30
+"""Most codes that a command holds at a time: those of all images in all tensors."""
+MAX_BYTES = 8 * MAX_HELD_CODES + (1 << 20)
+"""Of a file: codes of the widest type that there is, and headers."""
+HEADER_BYTES = 1 << 16
+READ_HEADER = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+
+Codes = NDArray[np.integer[Any]]
+
+
+def load_codes(path: Path, program: Program) -> dict[str, Codes]:
+    """Input codes of `program` from a `.npz` (an array for each input) or a `.npy` (the only input).
+
+    Names, types and shapes are looked at before any code is read.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, damaged, pickled or does not hold integer arrays, or these are not codes of at least
+        one image of exactly the inputs of `program`, or of too many images.
+    """
+    with open_regular(path, "input codes", MAX_BYTES) as file:
+        try:
+            archive = file.read(2) == b"PK"
+            file.seek(0)
+            arrays = _members(file, program) if archive else _only(file, program)
+            reason = ""
+        except InputError as error:
+            reason = str(error)
+        except Exception as error:  # a damaged header can make NumPy's parser raise anything
+            what = shown(" ".join(str(error).split()) or type(error).__name__)
+            reason = f"it is no .npz or .npy file of integer arrays: {what}"
+    if reason:
+        raise InputError(f"cannot read input codes '{shown_path(path)}': {reason}")
+    return check_inputs(program, arrays)
+
+
+def random_codes(program: Program, images: int, seed: int) -> dict[str, Codes]:
+    """Uniform codes of every input, shape (images, C, H, W); the same for the same seed.
+
+    Raises
+    ------
+    InputError
+        If the images have more than MAX_HELD_CODES codes in all tensors.
+    """
+    _check_amount(program, images)
+    rng = np.random.default_rng(seed)
+    return {t.name: rng.integers(t.format.low, t.format.high, (images, *t.shape), np.int32, endpoint=True)
+            for t in program.inputs}
+
+
+def _only(file: IO[bytes], program: Program) -> dict[str, Codes]:
+    """The array of a .npy."""
+    check_names(program, [program.inputs[0].name])
+    return {program.inputs[0].name: _array(file, program, program.inputs[0])}
+
+
+def _members(file: IO[bytes], program: Program) -> dict[str, Codes]:
+    """The arrays of a .npz."""
+    with zipfile.ZipFile(file) as archive:
+        members = {}
+        for member in archive.namelist():
+            name = member.removesuffix(".npy")
+            if name == member:
+                raise InputError(f"member '{shown(member)}' is no array")
+            if name in members:
+                raise InputError(f"member '{shown(member)}' is there twice")
+            members[name] = member
+        check_names(program, members)
+        arrays = {}
+        for tensor in program.inputs:
+            with archive.open(members[tensor.name]) as stream:
+                arrays[tensor.name] = _array(stream, program, tensor)
+    return arrays
+
+
+def _array(stream: IO[bytes], program: Program, tensor: Tensor) -> Codes:
+    """The array at the start of a stream that can go back there, looked at before it is read."""
+    head = BytesIO(stream.read(HEADER_BYTES))
+    version = np.lib.format.read_magic(head)
+    if version not in READ_HEADER:
+        raise ValueError(f"version {version[0]}.{version[1]} of the format is for other arrays")
+    shape, _, dtype = READ_HEADER[version](head)
+    if dtype.kind not in "iu":
+        raise InputError(f"codes of '{tensor.name}' must be integers, not {shown(dtype)}")
+    check_shape(tensor, shape)
+    if shape[0] < 1:
+        raise InputError(f"it must hold at least one image, not {shape[0]}")
+    _check_amount(program, shape[0])
+    stream.seek(0)
+    array: Codes = np.lib.format.read_array(stream, allow_pickle=False)
+    if stream.read(1):
+        raise ValueError("there is something behind the array")
+    return array
+
+
+def _check_amount(program: Program, images: int) -> None:
+    """Refuse more images than are held at a time."""
+    codes = images * sum(prod(tensor.shape) for tensor in program.tensors)
+    if codes > MAX_HELD_CODES:
+        took = "image takes" if images == 1 else "images take"
+        raise InputError(f"{images} {took} {codes} codes in all tensors, and at most {MAX_HELD_CODES} are held at a "
+                         "time")

@@ -1,0 +1,148 @@
+"""Where two engines part: the first layer, channel, pixel and bit plane, with both values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtl.cosim.run import UNDEFINED
+from sim.ir.program import Conv, Program, Store, writes
+
+__all__ = ["Comparison", "Divergence", "TensorComparison", "compare_codes"]
+
+Codes = Mapping[str, NDArray[np.int32]]
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """The first code on which two engines differ, in execution order.
+
+    Attributes
+    ----------
+    engines : (str, str)
+    tensor, record : str
+        The record is the one that writes this code, or `input`.
+    image, channel, y, x : int
+    plane : int or None
+        The lowest bit that differs; None if a value has undefined bits.
+    values : (int or None, int or None)
+        None for a code with undefined bits.
+    """
+
+    engines: tuple[str, str]
+    tensor: str
+    record: str
+    image: int
+    channel: int
+    y: int
+    x: int
+    plane: int | None
+    values: tuple[int | None, int | None]
+
+    def __str__(self) -> str:
+        first, second = self.engines
+        plane = "" if self.plane is None else f", plane {self.plane}"
+        values = " against ".join("undefined bits" if value is None else str(value) for value in self.values)
+        return (f"{first} and {second} part at record '{self.record}', tensor '{self.tensor}', image {self.image}, "
+                f"channel {self.channel}, pixel ({self.y}, {self.x}){plane}: {values}")
+
+
+@dataclass(frozen=True)
+class TensorComparison:
+    """Codes of one tensor in two engines.
+
+    Attributes
+    ----------
+    name : str
+    codes : int
+        Codes compared.
+    mismatches : int
+        Codes that differ.
+    undefined : int
+        Of these, codes with undefined bits.
+    """
+
+    name: str
+    codes: int
+    mismatches: int
+    undefined: int
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Codes of two engines held against each other.
+
+    Attributes
+    ----------
+    engines : (str, str)
+    tensors : int
+        Tensors compared.
+    codes : int
+        Codes compared.
+    mismatches : int
+        Codes that differ, those with undefined bits among them.
+    by_tensor : tuple of TensorComparison
+        In execution order.
+    first : Divergence or None
+    """
+
+    engines: tuple[str, str]
+    tensors: int
+    codes: int
+    mismatches: int
+    by_tensor: tuple[TensorComparison, ...]
+    first: Divergence | None
+
+
+def compare_codes(program: Program, engines: tuple[str, str], left: Codes, right: Codes) -> Comparison:
+    """Compare every tensor of two engines; each maps tensor names to codes of shape (N, C, H, W).
+
+    A code with undefined bits (`rtl.cosim.run.UNDEFINED`) equals none.
+
+    Examples
+    --------
+    >>> from sim.ir.formats import Format
+    >>> from sim.ir.program import Tensor
+    >>> program = Program((Tensor("x", 1, 2, (1,), Format(4, "unsigned")),), ())
+    >>> codes = {"x": np.array([[[[5, 6]]]], np.int32)}
+    >>> print(compare_codes(program, ("a", "b"), codes, {"x": codes["x"] ^ [[[[0, 2]]]]}).first)
+    a and b part at record 'input', tensor 'x', image 0, channel 0, pixel (0, 1), plane 1: 6 against 4
+    """
+    written = (writes(record) for record in program.records)
+    order = [t.name for t in program.inputs] + list(dict.fromkeys(name for name in written if name is not None))
+    found, first = [], None
+    for name in order:
+        a, b = left[name], right[name]
+        if a.shape != b.shape:
+            raise ValueError(f"tensor '{name}': {engines[0]} has shape {a.shape}, {engines[1]} {b.shape}")
+        different = (a != b) | (a == UNDEFINED)
+        undefined = (a == UNDEFINED) | (b == UNDEFINED)
+        found.append(TensorComparison(name, a.size, int(np.count_nonzero(different)), int(np.count_nonzero(undefined))))
+        if first is None and different.any():
+            first = _divergence(program, engines, name, tuple(int(i) for i in np.argwhere(different)[0]), a, b)
+    return Comparison(engines, len(order), sum(one.codes for one in found), sum(one.mismatches for one in found),
+                      tuple(found), first)
+
+
+def _divergence(program: Program, engines: tuple[str, str], name: str, place: tuple[int, ...],
+                left: NDArray[np.int32], right: NDArray[np.int32]) -> Divergence:
+    """What differs at (image, channel, y, x)."""
+    image, channel, y, x = place
+    a, b = int(left[place]), int(right[place])
+    plane = None if UNDEFINED in (a, b) else ((a ^ b) & -(a ^ b)).bit_length() - 1
+    values = tuple(None if value == UNDEFINED else value for value in (a, b))
+    return Divergence(engines, name, _writer(program, name, channel), image, channel, y, x, plane,
+                      (values[0], values[1]))
+
+
+def _writer(program: Program, name: str, channel: int) -> str:
+    """The record that writes a channel of a tensor first, or `input`."""
+    for record in program.records:
+        part = record.output_part if isinstance(record, Conv | Store) else None
+        channels = program.tensor(name).part_slice(part) if part is not None and record.output == name else None
+        if writes(record) == name and (channels is None or channels.start <= channel < channels.stop):
+            return record.name
+    return "input"

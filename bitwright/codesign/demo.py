@@ -1,0 +1,282 @@
+"""The whole loop once, on real data: train, quantize, lower, run in three engines, and re-train under hard budgets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from torch import fx
+
+from bitwright.codesign.networks import program_accuracy
+from bitwright.codesign.verify import Verification, verify
+from bitwright.console import Report, Steps, steps, to_json
+from quant.bits.qbitopt import QBitOpt
+from quant.convert import quantize
+from quant.data.digits import DIGITS_EXPONENT, DIGITS_FORMAT, digits
+from quant.lowering.lower import FitError, Lowered, lower_with_report
+from quant.networks import DigitsNet
+from quant.ptq.reconstruct import Reconstruction, reconstruct
+from quant.training.evaluate import accuracy
+from quant.training.loop import train
+from quant.training.norms import reestimate_norms
+from quant.training.recipe import FLOAT, QAT, Recipe
+from sim.arch.machine import Machine
+from sim.cost.estimate import Estimate, estimate
+from sim.cost.table import cost_table
+from sim.energy.model import Energy
+from sim.energy.technology import Technology, load_technology
+from sim.errors import InputError
+from sim.io.atomic_write import atomic_write_text, made_folder
+from sim.ir.program import Program
+from sim.ir.serialize import save_program
+from sim.plan.plan import Plan, plan
+
+__all__ = ["Budget", "Summary", "demo", "demo_report"]
+
+UNIFORM_BITS = 4
+BUDGET_SHARE = 0.65
+"""Both budgets are this share of what uniform 4-bit weights and activations cost."""
+MIXED = Recipe(epochs=30, rate=0.02, decay=1e-4)
+REALLOCATION_SHARE = 0.6
+"""Bits may move in this share of the mixed training; then the network settles."""
+CALIBRATION_IMAGES = 512
+
+
+@dataclass(frozen=True)
+class Budget:
+    """A limit and what the final, simulated network uses of it."""
+
+    limit: float
+    used: float
+
+    @property
+    def holds(self) -> bool:
+        """Never over, not by a unit."""
+        return self.used <= self.limit
+
+
+@dataclass
+class Summary:
+    """What the demo found; `summary.json` is this record.
+
+    Attributes
+    ----------
+    mismatches, tensors_compared : int
+        Over all engines, tensors and programs.
+    cycles : dict
+        Of the mixed network, for one image: `predicted` by the simulator, `counted` by the RTL.
+    accuracy : dict
+        Fraction of the test images that are right: the float network and the integer Programs.
+    budgets : dict of str to Budget
+        Of the mixed network.
+    bits : dict of str to (weight bits, activation bits)
+        Of the mixed network's layers.
+    energy_pj : dict
+        Of the mixed network, for one image: `low`, `nominal`, `high`.
+    fit_errors : dict of str to dict of str to FitError
+        For each Program and layer: how far its digits are from the real map, and in which channel.
+    verifications : dict of str to Verification
+        For each Program.
+    """
+
+    machine: str
+    seed: int
+    mismatches: int = 0
+    tensors_compared: int = 0
+    cycles: dict[str, int] = field(default_factory=dict)
+    accuracy: dict[str, float] = field(default_factory=dict)
+    budgets: dict[str, Budget] = field(default_factory=dict)
+    bits: dict[str, tuple[int, int]] = field(default_factory=dict)
+    energy_pj: dict[str, float] = field(default_factory=dict)
+    reallocations: int = 0
+    programs: dict[str, Estimate] = field(default_factory=dict)
+    fit_errors: dict[str, dict[str, FitError]] = field(default_factory=dict)
+    verifications: dict[str, Verification] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        """Equal bits and cycles everywhere, and every budget kept."""
+        return (all(v.ok for v in self.verifications.values()) and all(b.holds for b in self.budgets.values()))
+
+
+class _Demo:
+    """State that the steps share."""
+
+    def __init__(self, machine: Machine, images: int, seed: int, progress: Steps) -> None:
+        self.machine, self.images, self.seed, self.progress = machine, images, seed, progress
+        self.technology: Technology = load_technology(machine.technology)
+        self.train_set, self.test_set = digits()
+        if not 1 <= images <= len(self.test_set):
+            raise InputError(f"images must be in 1..{len(self.test_set)}, the digits to test with, not {images}")
+        self.summary = Summary(machine.name, seed)
+        self.plans: dict[str, Plan] = {}
+
+    def quantized(self, net: DigitsNet, scheme: str, bits: int) -> fx.GraphModule:
+        return quantize(net, self.train_set.images[:CALIBRATION_IMAGES], scheme=scheme, weight_bits=bits,
+                        activation_bits=bits, input_format=DIGITS_FORMAT, input_exponent=DIGITS_EXPONENT)
+
+    def program_of(self, model: fx.GraphModule) -> Lowered:
+        return lower_with_report(model, self.test_set.images[:1], acc_bits=self.machine.acc_bits,
+                                 window=self.machine.window, terms=self.machine.terms)
+
+    def lowered(self, name: str, model: fx.GraphModule) -> Program:
+        lowered = self.program_of(model)
+        program, self.summary.fit_errors[name] = lowered.program, lowered.errors
+        self.plans[name] = plan(program, self.machine)
+        self.summary.programs[name] = estimate(self.plans[name], self.technology)
+        self.summary.accuracy[name] = program_accuracy(program, self.test_set)
+        return program
+
+    def check_machine(self) -> None:
+        """Refuse a machine that cannot hold the network before anything is trained."""
+        plan(self.program_of(self.quantized(DigitsNet(), "qil", UNIFORM_BITS)).program, self.machine)
+
+    def epochs(self, what: str, recipe: Recipe) -> Callable[[int, float, float], None]:
+        return lambda epoch, loss, right: self.progress.note(f"{what}: epoch {epoch}/{recipe.epochs}, loss {loss:.3f}, "
+                                                   f"training accuracy {100 * right:.1f} %")
+
+    def float_network(self) -> DigitsNet:
+        torch.manual_seed(self.seed)
+        net = DigitsNet()
+        train(net, self.train_set, FLOAT, progress=self.epochs("float", FLOAT))
+        self.summary.accuracy["float"] = accuracy(net, self.test_set)
+        return net
+
+    def qil(self, net: DigitsNet) -> Program:
+        model = self.quantized(net, "qil", UNIFORM_BITS)
+        train(model, self.train_set, QAT, progress=self.epochs("QIL", QAT))
+        reestimate_norms(model, self.train_set.images)
+        return self.lowered("qil", model)
+
+    def power_of_two(self, net: DigitsNet) -> Program:
+        model = self.quantized(net, "power_of_two", UNIFORM_BITS)
+        reconstruct(model, net, self.train_set.first(CALIBRATION_IMAGES).images, Reconstruction(seed=self.seed),
+                    progress=lambda layer, before, after: self.progress.note(
+                        f"power of two: '{layer}' reconstructed, squared error {before:.2g} to {after:.2g}"))
+        return self.lowered("power_of_two", model)
+
+    def mixed(self, net: DigitsNet, uniform: Program) -> tuple[Program, QBitOpt]:
+        cost = self.summary.programs["qil"]
+        limits = {"latency_cycles": float(int(BUDGET_SHARE * cost.latency_cycles)),
+                  "energy_pj": BUDGET_SHARE * cost.energy.nominal_pj}
+        self.progress.note("cost table of every layer at 2 to 8 bits")
+        table = cost_table(uniform, self.machine, self.technology)
+        model = self.quantized(net, "qil", 8)
+        until = int(REALLOCATION_SHARE * MIXED.steps(len(self.train_set)))
+        controller = QBitOpt(model, uniform, table, limits, until=until)
+        controller.start(self.train_set.images, self.train_set.labels)
+        train(model, self.train_set, MIXED, progress=self.epochs("QBitOpt", MIXED), after_step=controller)
+        controller.close()
+        reestimate_norms(model, self.train_set.images)
+        program = self.lowered("mixed", model)
+        used = self.summary.programs["mixed"]
+        self.summary.budgets = {"latency_cycles": Budget(limits["latency_cycles"], used.latency_cycles),
+                                "energy_pj": Budget(limits["energy_pj"], used.energy.nominal_pj)}
+        self.summary.bits = {layer.name: layer.bits for layer in used.layers}
+        self.summary.energy_pj = energy_band(used.energy)
+        self.summary.reallocations = sum(update.accepted for update in controller.history)
+        return program, controller
+
+    def verify(self, name: str) -> None:
+        planned = self.plans[name]
+        (source,) = planned.program.inputs
+        inputs = {source.name: self.test_set.codes.numpy()}
+        result = verify(name, planned, inputs, self.images, self.progress)
+        self.summary.verifications[name] = result
+        self.summary.mismatches += result.mismatches
+        self.summary.tensors_compared += result.tensors_compared
+
+
+def energy_band(energy: Energy) -> dict[str, float]:
+    """Energy of one image with its band [pJ]."""
+    return {"low": energy.low_pj, "nominal": energy.nominal_pj, "high": energy.high_pj}
+
+
+def demo(out: Path, machine: Machine, images: int, seed: int) -> Summary:
+    """Run the loop and write Programs, losses and `summary.json` into `out`.
+
+    Parameters
+    ----------
+    out : Path
+        Folder; made if missing.
+    machine : Machine
+    images : int, 1..500
+        How many test images run on the RTL, for each Program.
+    seed : int
+        Of the float network's start and of reconstruction.
+
+    Raises
+    ------
+    InputError
+        If `images` is out of range or the machine cannot hold the network: before anything is trained.
+    """
+    with steps("demo", 5 + 3 * 3) as progress:
+        run = _Demo(machine, images, seed, progress)
+        run.check_machine()
+        made_folder(out)
+        net = run.float_network()
+        progress.done("float network trained")
+        programs = {"qil": run.qil(net)}
+        progress.done("QIL network trained and lowered")
+        programs["power_of_two"] = run.power_of_two(net)
+        progress.done("power-of-two network reconstructed and lowered")
+        programs["mixed"], controller = run.mixed(net, programs["qil"])
+        progress.done("mixed network trained within its budgets and lowered")
+        for name in programs:
+            run.verify(name)
+        run.summary.cycles = cycles_of(run.summary.verifications["mixed"])
+        for name, program in programs.items():
+            save_program(program, out / f"{name}.safetensors")
+        atomic_write_text(out / "sensitivities.json", to_json(losses_of(controller)))
+        atomic_write_text(out / "summary.json", to_json(summary_data(run.summary)))
+        progress.done(f"results in {out}")
+    return run.summary
+
+
+def cycles_of(result: Verification) -> dict[str, int]:
+    """Cycles of one image: by the recurrence, and by the RTL's counter at the end of the record that ends last."""
+    return {"predicted": max(layer.predicted for layer in result.layers),
+            "counted": max(layer.counted for layer in result.layers)}
+
+
+def losses_of(controller: QBitOpt) -> dict[str, object]:
+    """The last losses that bits were chosen by, as `bitwright allocate` reads them."""
+    weight, activation = controller.losses()
+    return {"bits": controller.table.weight_bits, "weight": weight, "activation": activation}
+
+
+def summary_data(summary: Summary) -> dict[str, object]:
+    """A summary as plain data."""
+    return {"ok": summary.ok, **asdict(summary)}
+
+
+def demo_report(summary: Summary, out: Path) -> Report:
+    """Tables of a summary."""
+    report = Report(summary_data(summary))
+    report.table(
+        f"networks on machine '{summary.machine}', one image",
+        ["network", "accuracy %", "cycles predicted", "cycles counted", "energy nJ", "low", "high", "mismatches"],
+        [[name, 100 * summary.accuracy[name], *cycles_of(check).values(),
+          *(value / 1e3 for value in (summary.programs[name].energy.nominal_pj, summary.programs[name].energy.low_pj,
+                                      summary.programs[name].energy.high_pj)), check.mismatches]
+         for name, check in summary.verifications.items()])
+    mixed = summary.verifications["mixed"]
+    report.table("mixed network, layer by layer", ["layer", "W bits", "A bits", "end predicted", "end counted"],
+                 [[layer.name, *summary.bits[layer.name], layer.predicted, layer.counted] for layer in mixed.layers])
+    report.table("budgets of the mixed network", ["budget", "limit", "used", "slack %", "holds"],
+                 [[name, budget.limit, float(budget.used), 100 * (1 - budget.used / budget.limit),
+                   "yes" if budget.holds else "NO"] for name, budget in summary.budgets.items()])
+    report.lines.append(f"float accuracy {100 * summary.accuracy['float']:.1f} %; {summary.tensors_compared} tensors "
+                        f"compared, {summary.mismatches} mismatches; {summary.reallocations} reallocations; "
+                        f"results in {out}")
+    for name, errors in summary.fit_errors.items():
+        layer, worst = max(errors.items(), key=lambda item: item[1].error)
+        report.lines.append(f"{name}: digits are at most {worst.error:.2g} codes from the real map, in channel "
+                            f"{worst.channel} of '{layer}'")
+    report.lines.append("equal bits, equal cycles, budgets kept" if summary.ok else "FAILED: see above")
+    report.lines += [str(c.first) for v in summary.verifications.values() for c in v.comparisons if c.first]
+    return report
+
+

@@ -1,0 +1,79 @@
+"""Planned Programs on the RTL: in which simulator, on how many processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtl.cosim.parallel import run_parallel
+from rtl.cosim.run import RtlResult, build_machine, machine_text
+from rtl.cosim.simulators import ICARUS, Engine, engine_named
+from rtl.cosim.simulators.choice import choose
+from rtl.verilog.emit import TOP
+from sim.errors import InputError
+from sim.plan.plan import Plan
+from sim.timing.timeline import timeline
+
+__all__ = ["AUTO", "DEFAULTS", "RtlOptions", "chosen_engine", "run_on_rtl"]
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class RtlOptions:
+    """How to run on the RTL.
+
+    Attributes
+    ----------
+    simulator : str
+        An engine's name; `AUTO`: the one that will be done first.
+    jobs : int
+        Processes that share the images.
+    waves : Path or None
+        Where to write all signals as FST: in Icarus Verilog, on one process.
+    """
+
+    simulator: str = AUTO
+    jobs: int = 1
+    waves: Path | None = None
+
+
+DEFAULTS = RtlOptions()
+
+
+def chosen_engine(plan: Plan, images: int, options: RtlOptions) -> Engine:
+    """The simulator for so many images.
+
+    Raises
+    ------
+    InputError
+        If a simulator or option cannot be had.
+    """
+    if options.waves and options.jobs > 1:
+        raise InputError(f"waveforms come from one process, not {options.jobs}")
+    if options.simulator != AUTO:
+        return engine_named(options.simulator)
+    if options.waves:
+        return ICARUS
+    return choose(plan.machine, machine_text(plan.machine), TOP, images * timeline(plan).total)
+
+
+def run_on_rtl(engine: Engine, plan: Plan, inputs: Mapping[str, NDArray[np.integer]], options: RtlOptions,
+               note: Callable[[str], None]) -> RtlResult:
+    """Run images on the RTL; `note` hears what is being done.
+
+    Raises
+    ------
+    InputError
+        If the simulator is not installed, waveforms cannot be had, or the inputs do not fit.
+    SimulationError
+        If the simulation fails.
+    """
+    note(f"building for {engine.title}")
+    place = build_machine(plan.machine, engine, note)
+    note(f"RTL in {engine.title}")
+    return run_parallel(plan, inputs, options.jobs, engine=engine, place=place, waves=options.waves)

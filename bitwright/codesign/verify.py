@@ -1,0 +1,139 @@
+"""The same Program in three engines that share no code: torch, the simulator and the RTL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitwright.codesign.compare import Comparison, compare_codes
+from bitwright.codesign.rtl_run import DEFAULTS, RtlOptions, chosen_engine, run_on_rtl
+from bitwright.console import Steps
+from quant.reference import run_reference
+from rtl.cosim.simulators import SimulationError
+from sim.energy.events import events
+from sim.functional.reference import simulate
+from sim.plan.plan import Plan
+from sim.testing.coverage.bins import GROUPS
+from sim.testing.coverage.coverage import Coverage
+from sim.timing.timeline import timeline
+
+__all__ = ["LayerCycles", "Verification", "verify"]
+
+
+@dataclass(frozen=True)
+class LayerCycles:
+    """End of one record: by the recurrence, and by the RTL's own counter on the image that differs most."""
+
+    name: str
+    predicted: int
+    counted: int
+
+
+@dataclass(frozen=True)
+class Verification:
+    """Outcome of running one Program everywhere.
+
+    Attributes
+    ----------
+    simulator : str
+        The engine that ran the RTL.
+    failure : str or None
+        Why the RTL did not run to its end; then there is nothing else of it.
+    comparisons : tuple of Comparison
+        Torch against the simulator on all images, RTL against the simulator on the first ones.
+    layers : tuple of LayerCycles
+    predicted : dict of str to int
+        Cycle and event counters of one image.
+    counted : tuple of dict of str to int
+        The RTL's, for each of its images.
+    unmet : tuple of str
+        Situations that the Program's records can meet and the RTL's images did not.
+    """
+
+    simulator: str
+    failure: str | None
+    comparisons: tuple[Comparison, ...]
+    layers: tuple[LayerCycles, ...]
+    predicted: dict[str, int]
+    counted: tuple[dict[str, int], ...]
+    unmet: tuple[str, ...]
+
+    @property
+    def mismatches(self) -> int:
+        """Codes that differ, over all engines and tensors."""
+        return sum(c.mismatches for c in self.comparisons)
+
+    @property
+    def tensors_compared(self) -> int:
+        """Tensors compared, over all engines."""
+        return sum(c.tensors for c in self.comparisons)
+
+    @property
+    def ok(self) -> bool:
+        """Equal codes, equal cycles for every record, equal counters."""
+        cycles = all(layer.predicted == layer.counted for layer in self.layers)
+        counters = all(counters == self.predicted for counters in self.counted)
+        return self.failure is None and not self.mismatches and cycles and counters
+
+
+def predicted_counters(plan: Plan) -> dict[str, int]:
+    """The counters the RTL must show after one image."""
+    line = timeline(plan)
+    counts = {"total": line.total, "pairs": line.pairs, "wait_accumulator": line.wait_accumulator,
+              "wait_weights": line.wait_weights, "wait_transfers": line.wait_transfers, "starved": line.starved,
+              "blocked": line.blocked}
+    for record in events(plan):
+        for name, count in record.items():
+            counts[name] = counts.get(name, 0) + count
+    return counts
+
+
+def verify(name: str, plan: Plan, inputs: Mapping[str, NDArray[np.integer]], rtl_images: int,
+           progress: Steps, options: RtlOptions = DEFAULTS) -> Verification:
+    """Run all `inputs` in torch and the simulator and the first `rtl_images` on the RTL, and compare.
+
+    Parameters
+    ----------
+    name : str
+        Of the Program, for the progress.
+    plan : Plan
+    inputs : mapping of name to integer array, shape (N, C, H, W)
+    rtl_images : int
+        At most N.
+    progress : Steps
+        Gets three steps.
+    options : RtlOptions
+        How to run on the RTL.
+    """
+    program = plan.program
+    progress.note(f"{name}: simulator")
+    simulated = simulate(program, inputs)
+    progress.done(f"{name}: simulated")
+    comparisons = [compare_codes(program, ("torch", "simulator"), run_reference(program, inputs), simulated)]
+    progress.done(f"{name}: compared with torch")
+    some = {name: codes[:rtl_images] for name, codes in inputs.items()}
+    engine, predicted = chosen_engine(plan, rtl_images, options), predicted_counters(plan)
+    try:
+        on_rtl = run_on_rtl(engine, plan, some, options, lambda text: progress.note(f"{name}: {text}"))
+    except SimulationError as error:
+        return Verification(engine.name, str(error), tuple(comparisons), (), predicted, (), ())
+    first = {name: codes[:rtl_images] for name, codes in simulated.items()}
+    comparisons.append(compare_codes(program, ("RTL", "simulator"), on_rtl.codes, first))
+    progress.done(f"{name}: compared with the RTL")
+    counted = tuple({"total": int(ends.max()), **counters}
+                    for ends, counters in zip(on_rtl.ends, on_rtl.counters, strict=True))
+    coverage = Coverage(GROUPS)
+    unmet = tuple(coverage.text(one) for one in coverage.unmet(plan, first))
+    return Verification(engine.name, None, tuple(comparisons), _layer_cycles(plan, on_rtl.ends), predicted, counted,
+                        unmet)
+
+
+def _layer_cycles(plan: Plan, ends: NDArray[np.int64]) -> tuple[LayerCycles, ...]:
+    predicted = np.array(timeline(plan).ends)
+    worst = np.abs(ends - predicted).argmax(axis=0)
+    counted = ends[worst, np.arange(len(predicted))]
+    return tuple(LayerCycles(record.name, int(p), int(c))
+                 for record, p, c in zip(plan.program.records, predicted, counted, strict=True))

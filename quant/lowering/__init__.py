@@ -1,0 +1,1 @@
+"""From stages in real numbers to ops in integers."""

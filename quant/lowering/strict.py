@@ -1,0 +1,44 @@
+"""The gate of strict power-of-two networks: looked up in what the chip executes, not hoped for."""
+
+from __future__ import annotations
+
+from quant.lowering.lower import Lowered
+from sim.errors import InputError
+
+__all__ = ["beyond_one_shift", "check_powers_of_two"]
+
+
+def check_powers_of_two(lowered: Lowered) -> None:
+    """Refuse a network of which a multiplication is more than one exact shift.
+
+    Steps that are powers of two do not suffice: an average over 49 pixels and a BatchNorm that follows no convolution
+    multiply by other numbers. A network that passes computes on the chip exactly what its model does.
+
+    Parameters
+    ----------
+    lowered : Lowered
+        From `lower_with_report`.
+
+    Raises
+    ------
+    InputError
+        With every record whose multipliers take several digits, or are not exact.
+    """
+    found = beyond_one_shift(lowered)
+    if found:
+        raise InputError(f"strict powers of two take one exact shift for each multiplication, but {', '.join(found)}")
+
+
+def beyond_one_shift(lowered: Lowered) -> list[str]:
+    """The records that take more than one exact shift, in words, in the order in which they run.
+
+    The errors of other records are 0, so that no code differs from the model's.
+    """
+    found = []
+    for name, digits in lowered.digits.items():
+        error = lowered.errors[name].error if name in lowered.errors else 0.0
+        if digits > 1:
+            found.append(f"'{name}' takes {digits} digits")
+        elif error > 0:
+            found.append(f"'{name}' is up to {error:.3g} codes off")
+    return found

@@ -1,0 +1,1 @@
+"""A model as a graph of stages, or all the reasons why it has none."""

@@ -1,0 +1,159 @@
+"""What `quantize` and `lower` refuse before they touch a model, each in one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.nn.modules.lazy import LazyModuleMixin
+from torch.nn.utils import parametrize, prune
+
+from quant.quantizers.base import Quantizer
+from quant.trace.layers import QuantConv2d, QuantLinear
+from sim.errors import InputError
+from sim.ir.formats import Format
+
+__all__ = ["check_data", "check_finite", "check_float", "check_input_format", "check_kind", "check_magnitude",
+           "check_on_cpu", "check_runs", "check_single_input", "lost_by_copying", "running_on"]
+
+LARGEST = 2.0**100
+"""Largest magnitude of weights and values, and the inverse of the smallest: what a step of 8 bits of them times such a
+step of another layer's is, single precision holds."""
+
+
+def check_data(data: Any, what: str = "data") -> None:
+    """Refuse calibration data, or what the sentence shall call it, that is not a batch of finite images."""
+    if not isinstance(data, Tensor) or not data.is_floating_point():
+        came = data.dtype if isinstance(data, Tensor) else type(data).__name__
+        raise InputError(f"{what} must be a tensor of floats, not {came}")
+    if data.ndim != 4 or not data.numel():
+        raise InputError(f"{what} must have shape (n, C, H, W) without a 0, not {tuple(data.shape)}")
+    if data.is_meta:
+        raise InputError(f"{what} must have values, not be on the meta device")
+    wrong = ~torch.isfinite(data).flatten(1).all(1)
+    if bool(wrong.any()):
+        raise InputError(f"{what} must be finite, but image {int(wrong.nonzero()[0])} is not")
+
+
+def check_input_format(fmt: Format, exponent: Any) -> None:
+    """Refuse an input whose value is not code * 2**exponent."""
+    if fmt.zero_point or fmt.kind not in ("signed", "unsigned"):
+        raise InputError(f"input_format must be signed or unsigned with zero point 0, not {fmt}")
+    if not isinstance(exponent, int) or isinstance(exponent, bool):
+        raise InputError(f"input_exponent must be an int, not {exponent!r}")
+
+
+def check_kind(model: Any) -> None:
+    """Refuse what is no plain module: something that another tool has made of one, whose layers cannot be read."""
+    if not isinstance(model, nn.Module):
+        raise InputError(f"the model must be a torch.nn.Module, not {type(model).__name__}")
+    for name, module in model.named_modules():
+        at = _at(name, module)
+        if hasattr(module, "_orig_mod") and type(module).__module__.startswith("torch._dynamo"):
+            raise InputError(f"{at} is compiled by torch.compile; give the model that was compiled (_orig_mod)")
+        if isinstance(module, torch.jit.ScriptModule):
+            raise InputError(f"{at} is made by torch.jit; give the model that was scripted or traced")
+        if isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
+            raise InputError(f"{at} is a {type(module).__name__} around a model; give the model inside (module)")
+        if isinstance(module, fx.GraphModule) and any(
+                isinstance(node.target, torch._ops.OpOverload) for node in module.graph.nodes):
+            raise InputError(f"{at} is made by torch.export, which leaves no layers; give the model that was exported")
+
+
+def check_float(model: nn.Module) -> None:
+    """Refuse a model that is quantized already."""
+    for name, module in model.named_modules():
+        if isinstance(module, Quantizer | QuantConv2d | QuantLinear):
+            raise InputError(f"the model is quantized already: {_at(name, module)}; give the float model")
+
+
+def lost_by_copying(model: nn.Module) -> dict[str, str]:
+    """By path of a layer, why a quantized model would not compute what it does: hooks, parametrizations, no weights."""
+    found = {}
+    for name, module in model.named_modules():
+        reason = _not_plain(module)
+        if module is model and not isinstance(model, fx.GraphModule) and type(model).__call__ is not nn.Module.__call__:
+            reason = "has a __call__ of its own, which a quantized model would lose; write its forward instead"
+        if reason is not None:
+            found[name] = f"{_at(name, module)} {reason}"
+    return found
+
+
+def _not_plain(module: nn.Module) -> str | None:
+    if isinstance(module, LazyModuleMixin) and module.has_uninitialized_params():
+        return "is lazy and has no weights yet; run the model once on an image first"
+    if any(tensor.is_meta for tensor in (*module.parameters(recurse=False), *module.buffers(recurse=False))):
+        return "is on the meta device and has no values; load its weights first"
+    if parametrize.is_parametrized(module):
+        return "has parametrized weights; remove the parametrization first"
+    if any(isinstance(hook, prune.BasePruningMethod) for hook in module._forward_pre_hooks.values()):
+        return "is pruned by a hook; make that permanent by torch.nn.utils.prune.remove first"
+    if module._forward_hooks or module._forward_pre_hooks:
+        return "has forward hooks (weight_norm is one), which a quantized model would lose; remove them first"
+    own = [name for name, value in vars(module).items()
+           if callable(value) and hasattr(type(module), name) and name != "_compiled_call_impl"]  # copies lose that
+    return f"has a {own[0]} of its own in place of its class's; write a class that has it" if own else None
+
+
+def _at(name: str, module: nn.Module) -> str:
+    return f"{type(module).__name__} at '{name}'" if name else "the model"
+
+
+def check_finite(model: nn.Module) -> None:
+    """Refuse NaN and infinity among parameters and statistics, and variances that a BatchNorm2d makes such of."""
+    for name, values in (*model.named_parameters(), *model.named_buffers()):
+        wrong = values.detach()[~torch.isfinite(values.detach())]
+        if len(wrong):
+            raise InputError(f"'{name}' must be finite, but holds {float(wrong[0])}")
+    for name, module in model.named_modules():
+        if isinstance(module, nn.BatchNorm2d) and module.running_var is not None:
+            least = float(module.running_var.min()) + module.eps
+            if least <= 0:
+                raise InputError(f"'{name}.running_var' + eps must be above 0, but is {least:g}")
+
+
+def check_magnitude(values: Tensor, what: str) -> None:
+    """Refuse values to which no step of single precision can be fitted, or whose products would leave it."""
+    if not bool(torch.isfinite(values).all()):
+        raise InputError(f"{what} must be finite, but is not")
+    largest = float(values.detach().abs().max())
+    if largest and not 1 / LARGEST <= largest <= LARGEST:
+        raise InputError(f"the largest magnitude of {what} must be 0 or in 2**-100..2**100, not {largest:g}")
+
+
+def check_on_cpu(model: nn.Module) -> None:
+    """Refuse a model whose values are elsewhere: lowering reads them."""
+    for name, tensor in model.state_dict().items():
+        if tensor.device.type != "cpu":
+            raise InputError(f"only a model on the CPU can be lowered, and '{name}' is on {tensor.device}: call "
+                             "model.cpu() first")
+
+
+def check_single_input(graph: fx.GraphModule) -> None:
+    """Refuse models that read several tensors."""
+    names = [node.name for node in graph.graph.nodes if node.op == "placeholder"]
+    if len(names) != 1:
+        listed = f" ({', '.join(names)})" if names else ""
+        raise InputError(f"the model must read one tensor, not {len(names)}{listed}")
+
+
+@contextmanager
+def running_on(data: Tensor) -> Iterator[None]:
+    """Turn what torch raises when a model cannot read `data` into one sentence with torch's own reason."""
+    try:
+        with torch.no_grad():
+            yield
+    except InputError:
+        raise
+    except Exception as error:  # forward may be the user's code, with errors of any kind
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise InputError(f"the model does not run on data of shape {tuple(data.shape)}: {reason}") from error
+
+
+def check_runs(model: nn.Module, data: Tensor) -> None:
+    """Refuse data that the model cannot read, with torch's own reason."""
+    with running_on(data):
+        model.forward(data[:1].clone())  # a traced model that is called would print a traceback of its own

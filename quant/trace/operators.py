@@ -1,0 +1,250 @@
+"""What each kind of stage is on the chip: a convolution of integer weights, or a max pool."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, fx, nn
+from torch.nn import functional
+
+from quant.trace.calls import arguments, where
+from quant.trace.layers import QuantConv2d, QuantLinear
+from quant.trace.shapes import shape_of
+from quant.trace.stages import Stage, module_of
+from sim.errors import InputError
+from sim.ir.formats import Format
+from sim.ir.ops import Pads, out_size
+from sim.ir.ops import Tensor as Map
+
+__all__ = ["Operator", "max_pool_window", "operator_of", "problems"]
+
+UNIT = Format(1, "unit")
+
+
+@dataclass(frozen=True, eq=False)
+class Operator:
+    """y = step * (sum of codes * input) + bias, all per output channel.
+
+    Attributes
+    ----------
+    codes : int8 array, shape (O, C or 1, kh, kw)
+    format : Format
+        Of the codes.
+    step, bias : float64 arrays, shape (O,)
+        Value of one weight code, and what is added behind.
+    depthwise, stride, dilation, pads
+        As in `sim.ir.program.Conv`.
+    """
+
+    codes: NDArray[np.int8]
+    format: Format
+    step: NDArray[np.float64]
+    bias: NDArray[np.float64]
+    depthwise: bool = False
+    stride: int = 1
+    dilation: int = 1
+    pads: Pads = (0, 0, 0, 0)
+
+
+def problems(graph: fx.GraphModule, stage: Stage) -> Iterator[str]:
+    """Every option of a stage's layer that has no counterpart on the chip, as far as shapes are known."""
+    node, at = stage.compute, where(stage.compute)
+    if stage.kind == "conv":
+        yield from _conv_problems(cast(nn.Conv2d, module_of(graph, node)), at)
+    elif stage.kind == "linear":
+        shape = _read_shape(node)
+        if shape is not None and len(shape) != 2:
+            yield f"Linear {at} reads shape {shape}; flatten each image to one row first"
+    elif stage.kind in ("average", "max"):
+        pool = _pool_of(graph, node)
+        if isinstance(pool, _Cells):
+            yield from _cell_problems(pool, node, at)
+        elif pool is None:
+            yield f"mean {at} must be over the axes 2 and 3 of a map"
+        else:
+            yield from _window_problems(pool, node, at)
+
+
+def operator_of(graph: fx.GraphModule, stage: Stage, source: Map) -> Operator:
+    """The operator of a conv, linear, average or copy stage that reads a tensor like `source` and has no `problems`.
+
+    Raises
+    ------
+    InputError
+        If weights are not quantized.
+    """
+    if stage.kind == "copy":
+        return _average(source, (1, 1), 1, 1, (0, 0, 0, 0))
+    if stage.kind == "average":
+        return _average_of(graph, stage.compute, source)
+    module, at = module_of(graph, stage.compute), where(stage.compute)
+    if isinstance(module, QuantConv2d):
+        return _conv(module)
+    if isinstance(module, QuantLinear):
+        codes, fmt, step = _weights(module)
+        return Operator(codes.reshape(len(codes), *source.shape), fmt, step, _bias(module))
+    raise InputError(f"the weights of {type(module).__name__} {at} are not quantized")
+
+
+def max_pool_window(graph: fx.GraphModule, node: fx.Node) -> tuple[tuple[int, int], int, Pads]:
+    """(kernel, stride, pads) of a max pool, module or function, that has no `problems`."""
+    pool = cast(nn.MaxPool2d, _pool_of(graph, node))
+    return _pair(pool.kernel_size), _pair(pool.stride)[0], _pads(pool.padding)
+
+
+def _conv_problems(conv: nn.Conv2d, at: str) -> Iterator[str]:
+    if conv.padding_mode != "zeros":
+        yield f"Conv2d {at} pads by {conv.padding_mode}; only zeros are supported"
+    if isinstance(conv.padding, str):
+        yield f"Conv2d {at} has padding '{conv.padding}'; give numbers"
+    yield from _unequal(conv.stride, "stride", at)
+    yield from _unequal(conv.dilation, "dilation", at)
+
+
+def _window_problems(pool: nn.MaxPool2d | nn.AvgPool2d, node: fx.Node, at: str) -> Iterator[str]:
+    name = type(pool).__name__
+    if isinstance(pool, nn.MaxPool2d):
+        if _pair(pool.dilation) != (1, 1):
+            yield f"MaxPool2d {at} has dilation {pool.dilation}; only 1 is supported"
+    elif not pool.count_include_pad and any(_pads(pool.padding)):
+        yield f"AvgPool2d {at} leaves padding out of its count; only count_include_pad=True is supported"
+    elif pool.divisor_override is not None and pool.divisor_override < 1:
+        yield f"AvgPool2d {at} has divisor_override {pool.divisor_override}; only positive ones are supported"
+    yield from _unequal(pool.stride, "stride", at)
+    shape = _read_shape(node)
+    if pool.ceil_mode and shape is not None and shape_of(node) != _floor_shape(pool, shape):
+        yield (f"{name} {at} has ceil_mode, which adds windows that reach beyond a map of {shape[2]} x {shape[3]}; "
+               "only sizes where it changes nothing are supported")
+
+
+def _floor_shape(pool: nn.MaxPool2d | nn.AvgPool2d, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Shape that a pool would give without ceil_mode."""
+    sizes = zip(shape[2:], _pair(pool.padding), _pair(pool.kernel_size), _pair(pool.stride), strict=True)
+    return (*shape[:2], *(out_size(size, pad, pad, kernel, stride) for size, pad, kernel, stride in sizes))
+
+
+def _cell_problems(cells: _Cells, node: fx.Node, at: str) -> Iterator[str]:
+    shape = _read_shape(node)
+    if shape is not None and cells.kernel_stride(shape[2:]) is None:
+        counts = cells.counts(shape[2:])
+        yield (f"adaptive average pool {at} makes {counts[0]} x {counts[1]} of {shape[2]} x {shape[3]}; only square "
+               "cells of a whole size or one cell along an axis are supported")
+
+
+def _conv(conv: QuantConv2d) -> Operator:
+    codes, fmt, step = _weights(conv)
+    depthwise = conv.groups == conv.in_channels == conv.out_channels and conv.groups > 1
+    if conv.groups > 1 and not depthwise:
+        codes = _dense(codes, conv.groups)
+    return Operator(codes, fmt, step, _bias(conv), depthwise, conv.stride[0], conv.dilation[0], _pads(conv.padding))
+
+
+def _weights(layer: QuantConv2d | QuantLinear) -> tuple[NDArray[np.int8], Format, NDArray[np.float64]]:
+    quantizer = layer.weight_quantizer
+    codes = quantizer.codes(layer.weight).numpy().astype(np.int8)
+    return codes, quantizer.format, np.broadcast_to(_reals(quantizer.scale), len(codes)).copy()
+
+
+def _bias(layer: nn.Conv2d | nn.Linear) -> NDArray[np.float64]:
+    return np.zeros(len(layer.weight)) if layer.bias is None else _reals(layer.bias)
+
+
+def _reals(tensor: Tensor) -> NDArray[np.float64]:
+    return tensor.detach().double().numpy()
+
+
+def _dense(codes: NDArray[np.int8], groups: int) -> NDArray[np.int8]:
+    """Grouped weights as dense ones: zeros between channels of different groups."""
+    outputs, inputs = len(codes) // groups, codes.shape[1]
+    dense = np.zeros((len(codes), inputs * groups, *codes.shape[2:]), np.int8)
+    for group in range(groups):
+        rows = slice(group * outputs, (group + 1) * outputs)
+        dense[rows, group * inputs:(group + 1) * inputs] = codes[rows]
+    return dense
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """An adaptive average: `output_size` cells cover the map along both axes, or one each; None: as many as it has."""
+
+    output_size: Any
+
+    def counts(self, size: tuple[int, ...]) -> tuple[int, int]:
+        """How many cells there are along the two axes of a map of this size."""
+        given = self.output_size if isinstance(self.output_size, tuple | list) else (self.output_size,) * 2
+        first, second = (extent if count is None else int(count) for extent, count in zip(size, given, strict=True))
+        return first, second
+
+    def kernel_stride(self, size: tuple[int, ...]) -> tuple[tuple[int, int], int] | None:
+        """Kernel and stride of the average that does the same; None if there is none."""
+        counts = self.counts(size)
+        if 0 in counts:
+            return None
+        kernel = size[0] // counts[0], size[1] // counts[1]
+        strides = {step for step, count in zip(kernel, counts, strict=True) if count > 1} or {1}
+        whole = (kernel[0] * counts[0], kernel[1] * counts[1]) == tuple(size)
+        return (kernel, strides.pop()) if whole and len(strides) == 1 else None
+
+
+def _pool_of(graph: fx.GraphModule, node: fx.Node) -> nn.MaxPool2d | nn.AvgPool2d | _Cells | None:
+    """What a pool does, whether module or function; None for a mean of something else than maps."""
+    if node.op == "call_module":
+        module = module_of(graph, node)
+        return _Cells(module.output_size) if isinstance(module, nn.AdaptiveAvgPool2d) else cast(nn.MaxPool2d, module)
+    if node.target is functional.adaptive_avg_pool2d:
+        return _Cells(arguments(node)["output_size"])
+    if node.target in (torch.mean, "mean"):
+        return _Cells(1) if _is_mean_of_maps(node) else None
+    return nn.MaxPool2d(**arguments(node))
+
+
+def _average_of(graph: fx.GraphModule, node: fx.Node, source: Map) -> Operator:
+    pool = _pool_of(graph, node)
+    if isinstance(pool, _Cells):
+        cells = pool.kernel_stride((source.height, source.width))
+        assert cells is not None
+        kernel, stride = cells
+        return _average(source, kernel, stride, kernel[0] * kernel[1], (0, 0, 0, 0))
+    window = cast(nn.AvgPool2d, pool)
+    kernel = _pair(window.kernel_size)
+    return _average(source, kernel, _pair(window.stride)[0], window.divisor_override or kernel[0] * kernel[1],
+                    _pads(window.padding))
+
+
+def _average(source: Map, kernel: tuple[int, int], stride: int, count: int, pads: Pads) -> Operator:
+    channels = source.channels
+    return Operator(np.ones((channels, 1, *kernel), np.int8), UNIT, np.full(channels, 1.0 / count),
+                    np.zeros(channels), depthwise=True, stride=stride, pads=pads)
+
+
+def _is_mean_of_maps(node: fx.Node) -> bool:
+    """Whether a mean reduces the last two of four axes; without a shape it has four."""
+    rank = len(_read_shape(node) or (0,) * 4)
+    axes = arguments(node).get("dim") or ()
+    counted = axes if isinstance(axes, list | tuple) else [axes]
+    return rank == 4 and sorted(int(axis) % rank for axis in counted) == [2, 3]
+
+
+def _read_shape(node: fx.Node) -> tuple[int, ...] | None:
+    return shape_of(cast(fx.Node, node.args[0]))
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    first, second = value if isinstance(value, tuple | list) else (value, value)
+    return int(first), int(second)
+
+
+def _unequal(value: Any, what: str, at: str) -> Iterator[str]:
+    vertical, horizontal = _pair(value)
+    if vertical != horizontal:
+        yield f"{what} {at} must be the same along both axes, not {(vertical, horizontal)}"
+
+
+def _pads(value: Any) -> Pads:
+    vertical, horizontal = _pair(value)
+    return vertical, horizontal, vertical, horizontal

@@ -1,0 +1,360 @@
+"""A traced model as stages: what happens between one stored tensor and the next.
+
+The chip computes a convolution, its BatchNorm, a residual add and a ReLU in one record, and stores one tensor of
+codes at the end of it. `stages` finds these groups in the graph that torch.fx traces; quantizing puts a quantizer at
+the end of each, lowering turns each into a record.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from math import inf, prod
+from typing import Any, Literal, NamedTuple, cast
+
+import torch
+from torch import fx, nn
+from torch.nn import functional
+
+from quant.quantizers.base import Quantizer
+from quant.trace.calls import arguments, gives_numbers, is_in_place, where
+from quant.trace.layers import QuantConv2d, QuantLinear
+from quant.trace.naming import free_name, name_of_quantizer
+from quant.trace.refusals import refuse
+from quant.trace.shapes import shape_of
+from sim.errors import InputError
+
+__all__ = ["Refusal", "Stage", "inspect", "module_of", "stages"]
+
+FLATTEN = "; write torch.flatten(x, 1) to make each image one row"
+
+Kind = Literal["input", "conv", "linear", "average", "max", "copy"]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What one record computes, or the graph's input.
+
+    Attributes
+    ----------
+    kind : {"input", "conv", "linear", "average", "max", "copy"}
+        `copy` reads a stored tensor again, to add to it or to change its format.
+    name : str
+        Path of the module that computes, or a free name like that of the function; names record and tensor, once.
+    compute : fx.Node
+        The node that computes.
+    end : fx.Node
+        The last node; its value is stored.
+    source : fx.Node or None
+        End of the stage whose tensor is read; None for an input.
+    norm : str or None
+        Path of the BatchNorm2d that follows.
+    residual : fx.Node or None
+        End of the stage whose tensor is added, before the ReLU.
+    relu : bool
+    ceiling : float
+        Largest value that the activation lets through: 6 for ReLU6.
+    quantizer : str or None
+        Path of the quantizer at the end; a `max` stage keeps its source's codes and needs none.
+    signed : bool
+        Whether the stored values can be negative.
+    """
+
+    kind: Kind
+    name: str
+    compute: fx.Node
+    end: fx.Node
+    source: fx.Node | None = None
+    norm: str | None = None
+    residual: fx.Node | None = None
+    relu: bool = False
+    ceiling: float = inf
+    quantizer: str | None = None
+    signed: bool = True
+
+
+def module_of(graph: fx.GraphModule, node: fx.Node) -> nn.Module:
+    """The module that a `call_module` node calls."""
+    return graph.get_submodule(str(node.target))
+
+
+class Refusal(NamedTuple):
+    """Why a node has no counterpart on the chip."""
+
+    node: fx.Node
+    reason: str
+
+
+def stages(graph: fx.GraphModule) -> tuple[Stage, ...]:
+    """The stages of a traced model, in an order in which they can run.
+
+    Raises
+    ------
+    InputError
+        If modules or functions have no counterpart on the chip; the message names each and where it is.
+    """
+    found, refusals = inspect(graph)
+    refuse(refusal.reason for refusal in refusals)
+    return found
+
+
+def inspect(graph: fx.GraphModule) -> tuple[tuple[Stage, ...], tuple[Refusal, ...]]:
+    """The stages of a traced model as far as there are any, and what has no counterpart on the chip, in order."""
+    finder = _Finder(graph)
+    finder.find()
+    return _named(tuple(finder.stored.values())), tuple(finder.refusals)
+
+
+class _Finder:
+    """Walks the graph once. `values` maps a node to the stage it ends or, when passed through, to one stored before."""
+
+    def __init__(self, graph: fx.GraphModule) -> None:
+        self.graph = graph
+        self.values: dict[fx.Node, Stage] = {}
+        self.stored: dict[fx.Node, Stage] = {}
+        self.numbers: set[fx.Node] = set()
+        self.refusals: list[Refusal] = []
+        self.called: set[str] = set()
+        self.order = {node: place for place, node in enumerate(graph.graph.nodes)}
+        self.modules: dict[Any, Callable[[fx.Node], Stage]] = {
+            **dict.fromkeys((nn.Conv2d, QuantConv2d), self._start("conv")),
+            **dict.fromkeys((nn.Linear, QuantLinear), self._start("linear")),
+            **dict.fromkeys((nn.AvgPool2d, nn.AdaptiveAvgPool2d), self._start("average")), nn.MaxPool2d: self._max,
+            **dict.fromkeys((nn.Identity, nn.Dropout, nn.Dropout2d), self._same), nn.BatchNorm2d: self._norm,
+            nn.ReLU: self._relu, nn.ReLU6: self._relu6, nn.Flatten: self._flatten, Quantizer: self._quantizer,
+        }
+        self.functions: dict[Any, Callable[[fx.Node], Stage]] = {
+            **dict.fromkeys((operator.add, operator.iadd, torch.add, "add", "add_"), self._add),
+            **dict.fromkeys((torch.relu, torch.relu_, functional.relu, "relu", "relu_"), self._relu),
+            functional.relu6: self._relu6,
+            **dict.fromkeys((functional.max_pool2d, torch.max_pool2d), self._max),
+            **dict.fromkeys((torch.flatten, "flatten", functional.dropout), self._same),
+            **dict.fromkeys((torch.mean, "mean", functional.adaptive_avg_pool2d), self._start("average")),
+        }
+
+    def find(self) -> None:
+        for node in self.graph.graph.nodes:
+            if node.op == "placeholder":
+                self.values[node] = Stage("input", node.name, node, node)
+            elif node.op == "get_attr" or gives_numbers(node, self.numbers):
+                self.numbers.add(node)
+            else:
+                try:
+                    self._take(node)
+                except InputError as error:
+                    if not self._is_part_of_refused(node):
+                        self.refusals.append(Refusal(node, str(error)))
+                    for operand in node.all_input_nodes:
+                        if operand in self.values:
+                            self._store(operand)
+                    self.values[node] = Stage("input", node.name, node, node)  # what follows is judged by itself
+
+    def _take(self, node: fx.Node) -> None:
+        if node.op == "output":
+            value = node.args[0]
+            if not isinstance(value, fx.Node):
+                raise InputError("the model must return one tensor")
+            if value not in self.values:
+                raise InputError(f"the model must return a tensor that it computes from its input, not '{value.name}'")
+            self._store(value)
+        else:
+            handler = self._handler(node)
+            self._check_call(node)
+            self.values[node] = handler(node)
+
+    def _is_part_of_refused(self, node: fx.Node) -> bool:
+        """Whether a node takes one of several values of a call that is refused already."""
+        if node.target is not operator.getitem or not isinstance(node.args[0], fx.Node):
+            return False
+        return shape_of(node.args[0]) is None and any(refusal.node is node.args[0] for refusal in self.refusals)
+
+    def _handler(self, node: fx.Node) -> Callable[[fx.Node], Stage]:
+        if node.op == "call_module":
+            module = module_of(self.graph, node)
+            kind = Quantizer if isinstance(module, Quantizer) else type(module)  # a subclass may compute otherwise
+            if kind in self.modules:
+                return self.modules[kind]
+            raise InputError(f"unsupported module {_type_name(kind)} {where(node)}")
+        if node.op in ("call_function", "call_method") and node.target in self.functions:
+            return self.functions[node.target]
+        what = (f"attribute {node.args[1]}" if node.target is getattr else
+                f"{node.op.removeprefix('call_')} {getattr(node.target, '__name__', node.target)}")
+        raise InputError(f"unsupported {what} {where(node)}{FLATTEN if _is_flattening(node) else ''}")
+
+    def _check_call(self, node: fx.Node) -> None:
+        """Refuse parameters used twice, arguments that are not understood, and values changed under a later reader."""
+        module = self._module(node)
+        if module is None:
+            arguments(node)
+        elif str(node.target) in self.called and module.state_dict():
+            raise InputError(f"module '{node.target}' is called twice; every call needs parameters of its own")
+        self.called.add(str(node.target))
+        if not is_in_place(node, module):
+            return
+        for value in self._same_memory(self._operand(node, 0), node):
+            if value.op == "placeholder":
+                raise InputError(f"{_name(node)} {where(node)} changes the model's input in place")
+            for reader in value.users:
+                if self.order[reader] > self.order[node]:
+                    raise InputError(f"{_name(node)} {where(node)} changes '{value.name}' in place, which "
+                                     f"'{reader.name}' reads later")
+
+    def _module(self, node: fx.Node) -> nn.Module | None:
+        return module_of(self.graph, node) if node.op == "call_module" else None
+
+    def _same_memory(self, value: fx.Node, changer: fx.Node) -> set[fx.Node]:
+        """Nodes whose values `changer` changes when it changes `value`: that, what it is a view of, and their views."""
+        while self._is_view(value):
+            value = self._operand(value, 0)
+        found, new = set[fx.Node](), [value]
+        while new:
+            node = new.pop()
+            found.add(node)
+            new += [user for user in node.users if user is not changer and user.args[:1] == (node,)
+                    and self.order[user] < self.order[changer] and self._is_view(user)]
+        return found
+
+    def _is_view(self, node: fx.Node) -> bool:
+        """Whether a node's value is its first operand's memory."""
+        if node.op not in ("call_module", "call_function", "call_method"):
+            return False
+        try:
+            handler = self._handler(node)
+        except InputError:
+            return False  # refused where it stands
+        return handler in (self._same, self._flatten) or is_in_place(node, self._module(node))
+
+    def _store(self, node: fx.Node) -> fx.Node:
+        """Take a node's value as a tensor of its own; gives the end of its stage."""
+        stage = self.values[node]
+        self.stored.setdefault(stage.end, stage)
+        return stage.end
+
+    def _operand(self, node: fx.Node, index: int) -> fx.Node:
+        operand = node.args[index] if index < len(node.args) else None
+        if not isinstance(operand, fx.Node) or operand not in self.values:
+            raise InputError(f"unsupported operand {operand} of {_name(node)} {where(node)}")
+        return operand
+
+    def _is_open(self, node: fx.Node) -> bool:
+        """Whether the stage of `node` can go on: nothing else needs its value as it stands."""
+        stage = self.values[node]
+        return stage.end not in self.stored and stage.kind != "input" and _uses(node) == 1
+
+    def _copy(self, node: fx.Node) -> Stage:
+        return Stage("copy", "", node, node, source=self._store(node), signed=self.values[node].signed)
+
+    def _continue(self, stage: Stage, node: fx.Node, **changes: Any) -> Stage:
+        return replace(stage, name=stage.name or _name(node), end=node, **changes)
+
+    def _start(self, kind: Kind) -> Callable[[fx.Node], Stage]:
+        def handler(node: fx.Node) -> Stage:
+            source = self._operand(node, 0)
+            signed = kind in ("conv", "linear") or self.values[source].signed
+            return Stage(kind, _name(node), node, node, source=self._store(source), signed=signed)
+        return handler
+
+    def _max(self, node: fx.Node) -> Stage:
+        if node.op == "call_module" and cast(nn.MaxPool2d, module_of(self.graph, node)).return_indices:
+            raise InputError(f"MaxPool2d {where(node)} returns indices, which the chip does not have")
+        self.stored[node] = self._start("max")(node)
+        return self.stored[node]
+
+    def _norm(self, node: fx.Node) -> Stage:
+        source = self._operand(node, 0)
+        stage, norm = self.values[source], cast(nn.BatchNorm2d, module_of(self.graph, node))
+        if norm.running_mean is None or norm.running_var is None:
+            raise InputError(f"BatchNorm2d {where(node)} has no running statistics, so no fixed gain")
+        if norm.training and not self.graph.training:
+            raise InputError(f"BatchNorm2d {where(node)} stays in training mode when the model is in eval mode")
+        can = self._is_open(source) and not (stage.norm or stage.residual or stage.relu)
+        return self._continue(stage if can else self._copy(source), node, norm=str(node.target), signed=True)
+
+    def _can_add(self, node: fx.Node) -> bool:
+        stage = self.values[node]
+        return self._is_open(node) and not (stage.residual or stage.relu)
+
+    def _add(self, node: fx.Node) -> Stage:
+        left, right = self._operand(node, 0), self._operand(node, 1)
+        shapes = [shape[1:] for operand in (left, right) if (shape := shape_of(operand)) is not None]
+        if len(set(shapes)) > 1:
+            raise InputError(f"{_name(node)} {where(node)} adds shapes {shapes[0]} and {shapes[1]} per image; the chip "
+                             "adds tensors of one shape")
+        if self._can_add(right) and not self._can_add(left):
+            left, right = right, left
+        stage = self.values[left] if self._can_add(left) else self._copy(left)
+        signed = stage.signed or self.values[right].signed
+        return self._continue(stage, node, residual=self._store(right), signed=signed)
+
+    def _relu(self, node: fx.Node, ceiling: float = inf) -> Stage:
+        source = self._operand(node, 0)
+        stage = self.values[source] if self._is_open(source) else self._copy(source)
+        return self._continue(stage, node, relu=True, ceiling=min(stage.ceiling, ceiling), signed=False)
+
+    def _relu6(self, node: fx.Node) -> Stage:
+        return self._relu(node, 6.0)
+
+    def _quantizer(self, node: fx.Node) -> Stage:
+        source = self._operand(node, 0)
+        stage, quantizer = self.values[source], module_of(self.graph, node)
+        assert isinstance(quantizer, Quantizer)
+        fresh_input = stage.kind == "input" and stage.end not in self.stored
+        stage = stage if fresh_input or self._is_open(source) else self._copy(source)
+        self.stored[node] = self._continue(stage, node, quantizer=str(node.target), signed=quantizer.signed)
+        return self.stored[node]
+
+    def _flatten(self, node: fx.Node) -> Stage:
+        module = cast(nn.Flatten, module_of(self.graph, node))
+        if (module.start_dim, module.end_dim) != (1, -1):
+            raise InputError(f"Flatten {where(node)} must start at axis 1 and end at -1, not "
+                             f"{module.start_dim} and {module.end_dim}")
+        return self._same(node)
+
+    def _same(self, node: fx.Node) -> Stage:
+        source = self._operand(node, 0)
+        if self._is_open(source):
+            return self._continue(self.values[source], node)
+        self._store(source)
+        return self.values[source]
+
+
+def _name(node: fx.Node) -> str:
+    """Path of the module; the graph's name of a function, or of one of several calls of a module."""
+    alone = node.op == "call_module" and len(node.graph.find_nodes(op="call_module", target=str(node.target))) == 1
+    return str(node.target) if alone else node.name
+
+
+def _uses(node: fx.Node) -> int:
+    """How often a value is read: `y + y` reads y twice."""
+    return sum(user.args.count(node) + list(user.kwargs.values()).count(node) for user in node.users)
+
+
+def _type_name(kind: type) -> str:
+    """A type's name, with its module where it is not one of torch's own layers."""
+    own = kind.__module__.startswith("torch.nn.modules")
+    return kind.__name__ if own else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _is_flattening(node: fx.Node) -> bool:
+    """Whether a reshape only makes each image one row, by its shapes or, where they are unknown, its arguments."""
+    if node.target not in ("view", "reshape", torch.reshape) or not isinstance(node.args[0], fx.Node):
+        return False
+    before, after = shape_of(node.args[0]), shape_of(node)
+    if before is not None and after is not None:
+        return len(before) > 2 and after == (before[0], prod(before[1:]))
+    sizes = node.args[1] if isinstance(node.args[1], tuple | list) else node.args[1:]
+    return len(sizes) == 2
+
+
+def _named(found: Sequence[Stage]) -> tuple[Stage, ...]:
+    """Stages with a name each: layers and quantized tensors keep theirs, functions and inputs get a free one."""
+    names: dict[int, str] = {}
+    for place, stage in enumerate(found):
+        if stage.quantizer is not None and (name := name_of_quantizer(stage.quantizer)) is not None:
+            names[place] = name
+        elif stage.compute.op == "call_module" and stage.name == str(stage.compute.target):
+            names[place] = stage.name
+    for place, stage in enumerate(found):
+        names.setdefault(place, free_name(stage.name, set(names.values())))
+    return tuple(replace(stage, name=names[place]) for place, stage in enumerate(found))

@@ -1,0 +1,55 @@
+"""The order of a tensor's words on a stream: a word of every bank, then the next address."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from rtl.encoding.geometry import Geometry
+
+__all__ = ["BankWalk"]
+
+
+class BankWalk(wiring.Component):
+    """Walk over the words of a tensor, `per_step` at once: no more than there are banks, so of one or two addresses.
+
+    What a step covers behind the last address does not exist.
+
+    Members
+    -------
+    first, last : addresses of the tensor's words, the same in every bank
+    step : take the next words; behind the last ones the walk starts over
+    bank : that of the next step's first word, the others follow; `end`: the next step is the last one
+    select, address : the banks in the mask `select` have a word in this step
+    """
+
+    def __init__(self, geometry: Geometry, per_step: int) -> None:
+        self.geometry, self.per_step = geometry, per_step
+        columns, address = geometry.columns, geometry.address_bits
+        super().__init__({
+            "first": In(address), "last": In(address), "step": In(1), "bank": Out(geometry.column_bits),
+            "end": Out(1), "select": Out(columns), "address": Out(address).array(columns),
+        })
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        columns, per_step, bank = self.geometry.columns, self.per_step, self.bank
+        offset, here, after = (Signal.like(self.first, name=name) for name in ("offset", "here", "after"))
+        at_last, wraps = Signal(name="at_last"), Signal(name="wraps")
+        m.d.comb += [
+            here.eq(self.first + offset), after.eq(here + 1), at_last.eq(here == self.last),
+            wraps.eq(bank >= columns - per_step), self.end.eq(at_last & wraps),
+        ]
+        with m.If(self.step):
+            m.d.sync += [bank.eq(Mux(wraps, bank - (columns - per_step), bank + per_step)), offset.eq(offset + wraps)]
+            with m.If(self.end):
+                m.d.sync += [bank.eq(0), offset.eq(0)]
+        with m.Switch(bank):
+            for origin in range(columns):
+                with m.Case(origin):
+                    for word in range(origin, origin + per_step):
+                        c, beyond = word % columns, word >= columns
+                        m.d.comb += [self.select[c].eq(self.step & ~at_last if beyond else self.step),
+                                     self.address[c].eq(after if beyond else here)]
+        return m

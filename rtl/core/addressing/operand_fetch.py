@@ -1,0 +1,130 @@
+"""The operand loader: addresses for the banks, the switch from banks to columns, padding and tap segments."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from rtl.encoding.geometry import Geometry
+from sim.arch.limits import MAP_BITS
+
+__all__ = ["Loader", "rotate_lanes"]
+
+
+def rotate_lanes(m: Module, word: Value, amount: Value, name: str) -> Value:
+    """`word` with every lane moved up by `amount`, modulo its width (a power of two)."""
+    for stage in range(len(amount)):
+        rotated = Signal(len(word), name=f"{name}_{stage}")
+        m.d.comb += rotated.eq(Mux(amount[stage], word.rotate_left(1 << stage), word))
+        word = rotated
+    return word
+
+
+def read_layout(geometry: Geometry) -> data.StructLayout:
+    """What goes along with an operand read, `valid`; `strobe` marks the columns that it serves."""
+    lane = max(1, geometry.lane_bits)
+    return data.StructLayout({
+        "valid": 1, "strobe": geometry.columns, "inside": geometry.columns,
+        "bank": data.ArrayLayout(geometry.column_bits, geometry.columns),
+        "plane": 3, "set": 1, "segment_lane": lane, "rotation": lane,
+        "first_segment": 1, "last_segment": 1, "pixel_done": 1, "block_done": 1,
+    })
+
+
+class Loader(wiring.Component):
+    """Three stages: bank addresses, words through the switch, words in the segment of their tap.
+
+    Members
+    -------
+    descriptor : of the record that issues; `running`: of the record whose words come back
+    read, phase, columns, slice_lane : the read, one cycle ahead, with what goes along in `request`
+    block_address, tap_*, pixel_* : where it reads, from sequencer and walks
+    bank_read, bank_address, bank_data : the activation banks
+    loaded : reads whose bank words are there
+    arrived, word : the words, two cycles after their address; `segment_word`, `segment_mask` the same word moved
+        into the segment of its tap
+    """
+
+    def __init__(self, geometry: Geometry) -> None:
+        self.geometry = geometry
+        columns, address, lanes = geometry.columns, geometry.address_bits, geometry.lanes
+        self.layout = read_layout(geometry)
+        super().__init__({
+            "descriptor": In(geometry.descriptor), "running": In(geometry.descriptor),
+            "read": In(1), "phase": In(geometry.column_bits), "columns": In(columns),
+            "slice_lane": In(max(1, geometry.lane_bits)), "request": In(self.layout), "block_address": In(address),
+            "tap_present": In(1), "tap_column": In(signed(MAP_BITS)), "tap_address": In(address),
+            "tap_row": In(signed(MAP_BITS)).array(columns), "tap_bank": In(geometry.column_bits).array(columns),
+            "tap_quotient": In(address).array(columns),
+            "pixel_row": In(MAP_BITS), "pixel_column": In(MAP_BITS), "pixel_address": In(address),
+            "bank_read": Out(columns), "bank_address": Out(address).array(columns),
+            "bank_data": In(lanes).array(columns),
+            "loaded": Out(self.layout), "arrived": Out(self.layout), "word": Out(lanes).array(columns),
+            "segment_mask": Out(lanes), "segment_word": Out(lanes).array(columns),
+        })
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        ahead, addressed = (Signal(self.layout, name=name) for name in ("ahead", "addressed"))
+        self._columns(m, ahead)
+        self._addresses(m, ahead)
+        m.d.sync += [addressed.eq(ahead), self.loaded.eq(addressed), self.arrived.eq(self.loaded)]
+        self._switch(m, self.loaded)
+        self._segments(m)
+        return m
+
+    def _columns(self, m: Module, ahead: data.View) -> None:
+        """Which columns this read serves, and which of them look into the map."""
+        d = self.descriptor
+        column, inside = Signal(signed(MAP_BITS + 2), name="column"), Signal(name="inside")
+        m.d.comb += [
+            ahead.eq(self.request), column.eq(self.tap_column + self.pixel_column),
+            inside.eq((column >= 0) & (column < d.width)),
+            ahead.rotation.eq(self.request.segment_lane - (self.slice_lane & d.segment_mask)),
+        ]
+        for c in range(self.geometry.columns):
+            row = Signal(signed(MAP_BITS + 2), name=f"row_{c}")
+            m.d.comb += [
+                row.eq(self.tap_row[c] + self.pixel_row),
+                ahead.strobe[c].eq(self.read & self.tap_present & self.columns[c] & (d.phase[c] == self.phase)),
+                ahead.inside[c].eq(inside & (row >= 0) & (row < d.height)),
+                ahead.bank[c].eq(self.tap_bank[c]),
+            ]
+
+    def _addresses(self, m: Module, ahead: data.View) -> None:
+        """The bank address is the served column's; no two columns of a phase want the same bank."""
+        shared = Signal(self.geometry.address_bits)
+        m.d.comb += shared.eq(self.tap_address + self.pixel_address + self.block_address + self.request.plane)
+        for b in range(self.geometry.columns):
+            wanted = [ahead.strobe[c] & ahead.inside[c] & (ahead.bank[c] == b) for c in range(self.geometry.columns)]
+            quotient = Signal(self.geometry.address_bits, name=f"quotient_{b}")
+            read = Signal(name=f"read_{b}")
+            m.d.comb += read.eq(Cat(wanted).any())
+            for c, want in enumerate(wanted):
+                with m.If(want):
+                    m.d.comb += quotient.eq(self.tap_quotient[c])
+            m.d.sync += self.bank_read[b].eq(read)
+            with m.If(read):
+                m.d.sync += self.bank_address[b].eq(shared + quotient)
+
+    def _switch(self, m: Module, loaded: data.View) -> None:
+        """Every column takes its bank's word, or planes of the zero point outside the map."""
+        zero = self.running.zero_code.bit_select(loaded.plane, 1)
+        for c in range(self.geometry.columns):
+            word = Signal(self.geometry.lanes, name=f"from_bank_{c}")
+            with m.Switch(loaded.bank[c]):
+                for b in range(self.geometry.columns):
+                    with m.Case(b):
+                        m.d.comb += word.eq(self.bank_data[b])
+            with m.If(loaded.strobe[c]):
+                m.d.sync += self.word[c].eq(Mux(loaded.inside[c], word, zero.replicate(self.geometry.lanes)))
+
+    def _segments(self, m: Module) -> None:
+        lanes = self.geometry.lanes
+        for lane in range(lanes):
+            m.d.comb += self.segment_mask[lane].eq(
+                (self.running.segment_mask & lane) == self.arrived.segment_lane)
+        for c in range(self.geometry.columns):
+            m.d.comb += self.segment_word[c].eq(
+                rotate_lanes(m, self.word[c], self.arrived.rotation, f"rotated_{c}"))

@@ -1,0 +1,71 @@
+"""Where outputs lie: the pixels of a part in a column's own bank, row tile after row tile."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from rtl.encoding.geometry import Geometry
+from sim.arch.limits import PIXEL_BITS, TILE_BITS
+
+__all__ = ["OutputWalk"]
+
+
+class OutputWalk(wiring.Component):
+    """Walk over the pixels of a row tile, at each over its groups of R channels, then over the row tiles.
+
+    Output and residual are both walked like this. Only a row tile of depthwise lanes has more groups than one.
+
+    Members
+    -------
+    base, step, block_step : address of the part, words of a pixel, words of a channel block
+    reset, advance : to the first pixel and group; to the next
+    address, group : of the pixel's plane 0; the group of R lanes
+    columns, last : columns that have this pixel; its group is the last one of the record
+    """
+
+    def __init__(self, geometry: Geometry) -> None:
+        self.geometry = geometry
+        address = geometry.address_bits
+        super().__init__({
+            "descriptor": In(geometry.descriptor),
+            "base": In(address), "step": In(address), "block_step": In(address), "reset": In(1), "advance": In(1),
+            "address": Out(address), "group": Out(range(max(2, geometry.groups))),
+            "columns": Out(geometry.columns), "last": Out(1),
+        })
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        d = self.descriptor
+        pixel = Signal(PIXEL_BITS)
+        row_tile = Signal(TILE_BITS)
+        block = Signal(len(self.address))
+        block_after = Signal(len(self.address))
+        first_group = Signal(range(max(2, self.geometry.groups)))
+        inner = Signal(max(1, self.geometry.lane_group_bits))
+        group_after = Signal(range(self.geometry.groups + 1))
+        last_row_tile = Signal()
+        last_pixel = Signal()
+        last_inner = Signal()
+        wraps = group_after == self.geometry.groups
+        m.d.comb += [
+            last_row_tile.eq(row_tile == d.row_tiles), last_pixel.eq(pixel == d.pixels),
+            last_inner.eq(inner == Mux(last_row_tile, d.last_groups, d.groups)),
+            self.group.eq(first_group + inner),
+            group_after.eq(first_group + Mux(d.lanewise, self.geometry.lane_groups, 1)),
+            block_after.eq(Mux(wraps, block + self.block_step, block)),
+            self.columns.eq(Mux(pixel >= d.last_group_pixel, d.last_group_columns, (1 << self.geometry.columns) - 1)),
+            self.last.eq(last_pixel & last_inner & last_row_tile),
+        ]
+        with m.If(self.reset):
+            m.d.sync += [pixel.eq(0), row_tile.eq(0), first_group.eq(0), inner.eq(0), block.eq(self.base),
+                         self.address.eq(self.base)]
+        with m.Elif(self.advance & ~last_inner):
+            m.d.sync += inner.eq(inner + 1)
+        with m.Elif(self.advance & last_pixel):
+            m.d.sync += [pixel.eq(0), inner.eq(0), row_tile.eq(row_tile + 1), block.eq(block_after),
+                         first_group.eq(Mux(wraps, 0, group_after)), self.address.eq(block_after)]
+        with m.Elif(self.advance):
+            m.d.sync += [pixel.eq(pixel + 1), inner.eq(0), self.address.eq(self.address + self.step)]
+        return m

@@ -1,0 +1,148 @@
+"""Where a window reads: a walk over its taps and a walk over the output pixels, without a multiplier or divider.
+
+The input row of output row `g*C + c` and tap row ky is `stride*C*g + (stride*c + dilation*ky - top)`. The first
+term belongs to the pixel and is the same for all columns; the second belongs to tap and column, and is kept as a
+bank (its remainder modulo C) and an address (its quotient times the words of a row).
+"""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Mux, Signal, signed, unsigned
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from rtl.encoding.geometry import Geometry
+from sim.arch.limits import MAP_BITS, TAP_BITS
+
+__all__ = ["PixelWalk", "TapWalk"]
+
+
+class TapWalk(wiring.Component):
+    """Position of the current tap; `restore` goes back to the first tap of the group.
+
+    Members
+    -------
+    advance : the tap was read; `restore`: a step ended; `commit`: the tap group ended; `reset`: back to tap 0
+    present : the tap exists (the last group may be short)
+    column, address : map column of the tap, and its address at output pixel 0 without the row part
+    row, bank, quotient : for each column, map row, bank, and address of the row
+    """
+
+    def __init__(self, geometry: Geometry) -> None:
+        self.geometry = geometry
+        columns, address = geometry.columns, geometry.address_bits
+        self.state = data.StructLayout({
+            "tap": TAP_BITS, "kernel_column": MAP_BITS, "column": signed(MAP_BITS), "address": address,
+            "row": data.ArrayLayout(signed(MAP_BITS), columns),
+            "bank": data.ArrayLayout(geometry.column_bits, columns),
+            "quotient": data.ArrayLayout(address, columns),
+        })
+        super().__init__({
+            "descriptor": In(geometry.descriptor),
+            "advance": In(1), "restore": In(1), "commit": In(1), "reset": In(1),
+            "present": Out(1), "column": Out(signed(MAP_BITS)), "address": Out(address),
+            "row": Out(signed(MAP_BITS)).array(columns), "bank": Out(geometry.column_bits).array(columns),
+            "quotient": Out(address).array(columns),
+        })
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        current, group, start, after, following = (
+            Signal(self.state, name=name) for name in ("current", "group", "start", "after", "following"))
+        self._start(m, start)
+        self._after(m, current, after)
+        m.d.comb += following.eq(Mux(self.advance, after, current))
+        with m.If(self.reset):
+            m.d.sync += [current.eq(start), group.eq(start)]
+        with m.Elif(self.commit):
+            m.d.sync += [current.eq(following), group.eq(following)]
+        with m.Elif(self.restore):
+            m.d.sync += current.eq(group)
+        with m.Elif(self.advance):
+            m.d.sync += current.eq(after)
+        m.d.comb += [
+            self.present.eq(current.tap <= self.descriptor.taps),
+            self.column.eq(current.column), self.address.eq(current.address),
+        ]
+        for c in range(self.geometry.columns):
+            m.d.comb += [self.row[c].eq(current.row[c]), self.bank[c].eq(current.bank[c]),
+                         self.quotient[c].eq(current.quotient[c])]
+        return m
+
+    def _start(self, m: Module, start: data.View) -> None:
+        d = self.descriptor
+        m.d.comb += [start.column.eq(d.left), start.address.eq(d.tap_start), start.row.eq(d.row),
+                     start.bank.eq(d.bank), start.quotient.eq(d.quotient)]
+
+    def _after(self, m: Module, current: data.View, after: data.View) -> None:
+        d, columns = self.descriptor, self.geometry.columns
+        m.d.comb += [after.eq(current), after.tap.eq(current.tap + 1)]
+        with m.If(current.kernel_column != d.kernel_width):
+            m.d.comb += [after.kernel_column.eq(current.kernel_column + 1),
+                         after.column.eq(current.column + d.dilation),
+                         after.address.eq(current.address + d.tap_step)]
+        with m.Else():
+            m.d.comb += [after.kernel_column.eq(0), after.column.eq(d.left), after.address.eq(d.tap_start)]
+            for c in range(columns):
+                bank, wrapped = Signal(range(2 * columns), name=f"bank_{c}"), Signal(name=f"wrapped_{c}")
+                m.d.comb += [
+                    bank.eq(current.bank[c] + d.bank_step), wrapped.eq(bank >= columns),
+                    after.bank[c].eq(Mux(wrapped, bank - columns, bank)),
+                    after.quotient[c].eq(current.quotient[c] + d.tap_row_step + Mux(wrapped, d.pitch, 0)),
+                    after.row[c].eq(current.row[c] + d.dilation),
+                ]
+
+
+class PixelWalk(wiring.Component):
+    """Position of the current output pixel in raster order of (row group, output column).
+
+    Members
+    -------
+    advance : to the next pixel; `restore`: back to the first pixel of the chunk; `commit`: the next pixel starts a
+        chunk; `reset`: back to pixel 0
+    row, column, address : what the pixel adds to map row, map column and address of a tap
+    last_group : the last row group, in which some columns may have no pixel
+    """
+
+    def __init__(self, geometry: Geometry) -> None:
+        address = geometry.address_bits
+        self.state = data.StructLayout({
+            "x": MAP_BITS, "group": MAP_BITS, "row": MAP_BITS, "column": MAP_BITS,
+            "group_address": unsigned(address), "address": unsigned(address),
+        })
+        super().__init__({
+            "descriptor": In(geometry.descriptor),
+            "advance": In(1), "restore": In(1), "commit": In(1), "reset": In(1),
+            "row": Out(MAP_BITS), "column": Out(MAP_BITS), "address": Out(address), "last_group": Out(1),
+        })
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        current, origin, after = (Signal(self.state, name=name) for name in ("current", "origin", "after"))
+        self._after(m, current, after)
+        with m.If(self.reset):
+            m.d.sync += [current.eq(0), origin.eq(0)]
+        with m.Elif(self.commit):
+            m.d.sync += [current.eq(after), origin.eq(after)]
+        with m.Elif(self.restore):
+            m.d.sync += current.eq(origin)
+        with m.Elif(self.advance):
+            m.d.sync += current.eq(after)
+        m.d.comb += [
+            self.row.eq(current.row), self.column.eq(current.column), self.address.eq(current.address),
+            self.last_group.eq(current.group == self.descriptor.out_groups),
+        ]
+        return m
+
+    def _after(self, m: Module, current: data.View, after: data.View) -> None:
+        d = self.descriptor
+        m.d.comb += after.eq(current)
+        with m.If(current.x != d.out_width):
+            m.d.comb += [after.x.eq(current.x + 1), after.column.eq(current.column + d.stride),
+                         after.address.eq(current.address + d.pixel_step)]
+        with m.Else():
+            address = Signal(len(current.address), name="next_group_address")
+            m.d.comb += [address.eq(current.group_address + d.group_step),
+                         after.x.eq(0), after.column.eq(0), after.group.eq(current.group + 1),
+                         after.row.eq(current.row + d.group_rows),
+                         after.group_address.eq(address), after.address.eq(address)]

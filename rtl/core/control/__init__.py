@@ -1,0 +1,1 @@
+"""Which op runs, which step comes next, and what is counted or refused on the way."""

@@ -1,0 +1,118 @@
+"""Performance counters: where the cycles go, and every event that energy is charged for."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Array, Cat, Module, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from rtl.core.control.dispatcher import COUNTER_BITS
+from rtl.core.datapath.pe import popcount
+from rtl.core.datapath.plane_sequencer import pair_layout
+from rtl.encoding.geometry import Geometry
+
+__all__ = ["COUNTERS", "Counters"]
+
+COUNTERS = (
+    "pairs", "wait_accumulator", "wait_weights", "wait_transfers", "starved", "blocked", "pair_elements",
+    "narrow_adds", "lane_steps", "wide_adds", "acc_reads", "acc_writes", "requant_terms", "act_reads", "act_writes",
+    "weight_reads", "weight_writes", "operand_bits", "stream_in_beats", "stream_out_beats",
+)
+"""Names of the counters by number. `pair_elements` times lanes is `sim.energy.events`' pair_lanes, `lane_steps` times
+depthwise_lanes its lane_adds, beats times stream_bits its stream_in_bits and stream_out_bits; the others carry its
+names."""
+
+
+class Counters(wiring.Component):
+    """Count what the other parts report in each cycle.
+
+    Members
+    -------
+    clear, enable : a program starts; it runs
+    wait_accumulator, wait_weights : the sequencer's reasons, one cycle ahead
+    active : a Conv or Pool runs
+    select, add, accumulate : plane pairs in three stages
+    drain, drain_columns, drain_reference, execute, execute_columns : what the requantizers read and do
+    operand_read, residual_read, store_read, write, load_write : activation words, by bank
+    weight_read, weight_write, w_operands : weight words, by row
+    lanes_active, lanes_added : the depthwise lanes are at work, and in which columns they add
+    a_operands, segment_log2 : segments written into column registers, by column, and their size
+    in_valid, in_ready, out_valid, out_ready : handshakes of the two streams
+    number, value : a counter
+    """
+
+    def __init__(self, geometry: Geometry) -> None:
+        self.geometry = geometry
+        rows, columns, pair = geometry.rows, geometry.columns, pair_layout(geometry)
+        super().__init__({
+            "clear": In(1), "enable": In(1), "wait_accumulator": In(1), "wait_weights": In(1), "active": In(1),
+            "in_valid": In(1), "in_ready": In(1), "out_valid": In(1), "out_ready": In(1),
+            "select": In(pair), "add": In(pair), "accumulate": In(pair),
+            "drain": In(rows), "drain_columns": In(columns), "drain_reference": In(1),
+            "execute": In(geometry.units), "execute_columns": In(columns),
+            "operand_read": In(columns), "residual_read": In(columns), "store_read": In(columns),
+            "write": In(columns), "load_write": In(columns),
+            "weight_read": In(rows), "weight_write": In(rows), "w_operands": In(rows),
+            "lanes_active": In(1), "lanes_added": In(columns), "a_operands": In(columns), "segment_log2": In(4),
+            "number": In(range(len(COUNTERS))), "value": Out(COUNTER_BITS),
+        })
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        increments = self._increments(m)
+        values = []
+        for name in COUNTERS:
+            count = Signal(COUNTER_BITS, name=f"{name}_count")
+            with m.If(self.clear):
+                m.d.sync += count.eq(0)
+            with m.Elif(self.enable):
+                m.d.sync += count.eq(count + increments[name])
+            values.append(count)
+        m.d.comb += self.value.eq(Array(values)[self.number])
+        return m
+
+    def _count(self, m: Module, bits: Value, name: str) -> Signal:
+        total = Signal(range(len(bits) + 1), name=name)
+        m.d.comb += total.eq(popcount(m, bits, name))
+        return total
+
+    def _elements(self, m: Module, pair: Value, name: str) -> tuple[Signal, Signal, Signal]:
+        """Rows, columns, and elements that work on a pair."""
+        rows = self._count(m, Cat(pair.rows, pair.reference), f"{name}_rows")
+        columns = self._count(m, pair.step.columns, f"{name}_columns")
+        elements = Signal(range((self.geometry.rows + 1) * self.geometry.columns + 1), name=f"{name}_elements")
+        with m.If(pair.valid):
+            m.d.comb += elements.eq(rows * columns)
+        return rows, columns, elements
+
+    def _increments(self, m: Module) -> dict[str, Value]:
+        lanes = self.geometry.lanes
+        waits = [Signal(name="waits_for_accumulator"), Signal(name="waits_for_weights")]
+        m.d.sync += [waits[0].eq(self.wait_accumulator), waits[1].eq(self.wait_weights)]
+        rows, columns, selected = self._elements(m, self.select, "select")
+        added, accumulated = (self._elements(m, pair, name)[2]
+                              for pair, name in ((self.add, "add"), (self.accumulate, "accumulate")))
+        wide = accumulated * self.accumulate.last
+        drained = (self._count(m, Cat(self.drain, self.drain_reference), "drained_rows")
+                   * self._count(m, self.drain_columns, "drained_columns"))
+        executed = (self._count(m, self.execute, "executing_units")
+                    * self._count(m, self.execute_columns, "executing_columns"))
+        operand_words = (rows + columns) * self.select.valid + self._count(m, self.w_operands, "w_operands_written")
+        segments = self._count(m, self.a_operands, "a_operands_written")
+        lanes_added = self._count(m, self.lanes_added, "lanes_added_columns")
+        lane_bits = (lanes_added + self.lanes_active * (2 * self.geometry.product_bits)) * self.geometry.depthwise_lanes
+        return {
+            "pairs": self.select.valid | self.lanes_active, "wait_accumulator": waits[0], "wait_weights": waits[1],
+            "wait_transfers": ~self.active, "starved": self.in_ready & ~self.in_valid,
+            "blocked": self.out_valid & ~self.out_ready,
+            "pair_elements": selected, "narrow_adds": added, "lane_steps": lanes_added, "wide_adds": wide,
+            "acc_reads": added * (self.add.last & ~self.add.step.fresh) + drained, "acc_writes": wide,
+            "requant_terms": executed,
+            "act_reads": self._count(m, self.operand_read, "operands_read")
+            + self._count(m, self.residual_read, "residuals_read") + self._count(m, self.store_read, "words_sent"),
+            "act_writes": self._count(m, self.write, "words_written") + self._count(m, self.load_write, "words_taken"),
+            "weight_reads": self._count(m, self.weight_read, "weights_read"),
+            "weight_writes": self._count(m, self.weight_write, "weights_written"),
+            "operand_bits": operand_words * lanes + (segments << self.segment_log2) + lane_bits,
+            "stream_in_beats": self.in_valid & self.in_ready, "stream_out_beats": self.out_valid & self.out_ready,
+        }

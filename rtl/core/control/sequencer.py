@@ -1,0 +1,233 @@
+"""The sequencer: the loops of a record, and the only place where the pipeline waits.
+
+It works one cycle ahead. What it puts out in cycle t - the operand read, the weight read, the launch of a step - is
+what the machine does in cycle t+1, when it stands in the address registers.
+"""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from rtl.core.datapath.plane_sequencer import step_layout
+from rtl.encoding.geometry import Geometry
+from sim.arch.limits import BLOCK_BITS, PIXEL_BITS, STEP_BITS, TAP_BITS, TILE_BITS
+
+__all__ = ["Sequencer"]
+
+
+class Sequencer(wiring.Component):
+    """Loops over row tile, chunk, tap group, channel block, pixel, and within a step over tap, plane and phase.
+
+    A Pool is one tile of which a step reads all taps of a pixel.
+
+    Members
+    -------
+    descriptor : the record; `init` puts all loops to their start
+    begin : the record may issue from now on (in this cycle already)
+    bank_freed : the requantizer is done with a tile; `tile_filled`: a row tile's weights are in
+    read, plane, phase, first_segment, last_segment, segment_lane : the operand read
+    tap_advance, tap_restore, tap_commit, tap_reset, pixel_advance, ... : for the walks
+    tile_lane, block_address : lane of the row tile's first channel, address of the channel block
+    weight_read, weight_first, weight_plane, weight_set : the weight read; `weight_first` restarts the row tile
+    last_row_tile, part_lanes : of the block whose weights are read; lanes that carry a channel
+    launch, step : the step whose operands will be there in time
+    pixel_done, block_done : the step's last operand read, of a block's last pixel
+    tile_issued : a row tile needs its weights no more; `record_issued`: nothing is left to issue
+    wait_accumulator, wait_weights : why nothing is issued
+    """
+
+    def __init__(self, geometry: Geometry) -> None:
+        self.geometry = geometry
+        flags = ("init", "begin", "bank_freed", "tile_filled")
+        outputs = ("read", "first_segment", "last_segment", "tap_advance", "tap_restore", "tap_commit",
+                   "pixel_advance", "pixel_restore", "pixel_commit", "tap_reset", "pixel_reset", "weight_read",
+                   "weight_first", "weight_set", "weight_slot", "last_row_tile", "launch",
+                   "pixel_done", "block_done", "tile_issued", "record_issued", "wait_accumulator", "wait_weights")
+        super().__init__({
+            "descriptor": In(geometry.descriptor), "last_group": In(1),
+            **{name: In(1) for name in flags}, **{name: Out(1) for name in outputs},
+            "plane": Out(3), "phase": Out(geometry.column_bits), "weight_plane": Out(3),
+            "segment_lane": Out(max(1, geometry.lane_bits)), "tile_lane": Out(max(1, geometry.lane_bits)),
+            "block_address": Out(geometry.address_bits), "columns": Out(geometry.columns),
+            "part_lanes": Out(geometry.lane_bits + 1), "step": Out(step_layout(geometry)),
+        })
+        self.cycle = Signal(STEP_BITS)
+        self.pixel, self.pixels = Signal(PIXEL_BITS, name="pixel"), Signal(PIXEL_BITS, name="pixels")
+        self.channel_block = Signal(BLOCK_BITS)
+        self.tap_group = Signal(TAP_BITS)
+        self.chunk, self.row_tile = Signal(PIXEL_BITS, name="chunk"), Signal(TILE_BITS, name="row_tile")
+        self.issuing = Signal()
+        self.last_tap_group = Signal()
+        self.step_end, self.block_end, self.group_end, self.tile_end, self.row_tile_end = (
+            Signal(name=name) for name in ("step_end", "block_end", "group_end", "tile_end", "row_tile_end"))
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        self._ends(m)
+        self._wait(m)
+        self._loops(m)
+        self._reads(m)
+        self._weight_reads(m)
+        self._blocks(m)
+        self._parts(m)
+        self._launch(m)
+        return m
+
+    def _ends(self, m: Module) -> None:
+        d = self.descriptor
+        m.d.comb += [
+            self.pixels.eq(Mux(self.chunk == d.chunks, d.last_chunk_pixels, d.chunk_pixels)),
+            self.step_end.eq(self.issuing & (self.cycle == d.step_cycles)),
+            self.block_end.eq(self.step_end & (self.pixel == self.pixels)),
+            self.group_end.eq(self.block_end & (self.channel_block == d.channel_blocks)),
+            self.last_tap_group.eq(self.tap_group == d.tap_groups),
+            self.tile_end.eq(self.group_end & self.last_tap_group),
+            self.row_tile_end.eq(self.tile_end & (self.chunk == d.chunks)),
+            self.last_row_tile.eq(self.row_tile == d.row_tiles),
+            self.record_issued.eq(self.row_tile_end & self.last_row_tile),
+            self.tile_issued.eq(self.row_tile_end & ~d.pool),
+            self.tap_restore.eq(self.step_end), self.tap_commit.eq(self.group_end),
+            self.pixel_advance.eq(self.step_end), self.pixel_restore.eq(self.block_end),
+            self.pixel_commit.eq(self.tile_end), self.tap_reset.eq(self.init | self.tile_end),
+            self.pixel_reset.eq(self.init | self.row_tile_end),
+        ]
+
+    def _wait(self, m: Module) -> None:
+        """Issue when the record has begun, an accumulator bank is free and the row tile's weights are in."""
+        armed, running = Signal(name="armed"), Signal(name="running")
+        free, filled = Signal(2, init=2, name="free"), Signal(2, name="filled")
+        bank_ok = Signal()
+        weights_ok = Signal()
+        go = Signal()
+        open_record = Signal()
+        pool = self.descriptor.pool
+        first_chunk = self.chunk == 0
+        m.d.comb += [
+            open_record.eq(armed | self.begin),
+            bank_ok.eq((free != 0) | self.bank_freed | pool),
+            weights_ok.eq((filled != 0) | self.tile_filled | ~first_chunk | pool),
+            go.eq(open_record & ~running & bank_ok & weights_ok),
+            self.issuing.eq(running | go),
+            self.wait_accumulator.eq(open_record & ~running & ~bank_ok),
+            self.wait_weights.eq(open_record & ~running & bank_ok & ~weights_ok),
+        ]
+        m.d.sync += [
+            armed.eq(open_record & ~self.record_issued), running.eq(self.issuing & ~self.tile_end),
+            free.eq(free + self.bank_freed - (go & ~pool)),
+            filled.eq(filled + self.tile_filled - (go & ~pool & first_chunk)),
+        ]
+
+    def _loops(self, m: Module) -> None:
+        with m.If(self.issuing):
+            m.d.sync += self.cycle.eq(self.cycle + 1)
+        with m.If(self.step_end):
+            m.d.sync += [self.cycle.eq(0), self.pixel.eq(self.pixel + 1)]
+        with m.If(self.block_end):
+            m.d.sync += [self.pixel.eq(0), self.channel_block.eq(self.channel_block + 1)]
+        with m.If(self.group_end):
+            m.d.sync += [self.channel_block.eq(0), self.tap_group.eq(self.tap_group + 1)]
+        with m.If(self.tile_end):
+            m.d.sync += [self.tap_group.eq(0), self.chunk.eq(self.chunk + 1)]
+        with m.If(self.row_tile_end):
+            m.d.sync += [self.chunk.eq(0), self.row_tile.eq(self.row_tile + 1)]
+        with m.If(self.init):
+            m.d.sync += [counter.eq(0) for counter in (self.cycle, self.pixel, self.channel_block, self.tap_group,
+                                                       self.chunk, self.row_tile)]
+
+    def _reads(self, m: Module) -> None:
+        """In the first cycles of a step, its operand reads: taps outer, planes from the top, phases inner.
+
+        Lanes take the planes from the bottom, and the weights of a tap with its first one.
+        """
+        d = self.descriptor
+        segment, done = Signal(TAP_BITS, name="segment"), Signal(name="done")
+        phase_end, segment_end = Signal(name="phase_end"), Signal(name="segment_end")
+        passed = Signal(3)
+        m.d.comb += [
+            self.read.eq(self.issuing & ~done), phase_end.eq(self.phase == d.phases),
+            self.plane.eq(Mux(d.lanewise, passed, d.bits_a - passed)),
+            segment_end.eq(self.read & phase_end & (passed == d.bits_a)), self.tap_advance.eq(segment_end),
+            self.first_segment.eq(segment == 0), self.last_segment.eq(segment == d.segments),
+            self.pixel_done.eq(segment_end & self.last_segment),
+            self.block_done.eq(self.pixel_done & (self.pixel == self.pixels)),
+            self.columns.eq(Mux(self.last_group, d.last_group_columns, (1 << self.geometry.columns) - 1)),
+        ]
+        with m.If(self.read):
+            m.d.sync += self.phase.eq(Mux(phase_end, 0, self.phase + 1))
+            with m.If(phase_end):
+                m.d.sync += passed.eq(passed + 1)
+        with m.If(segment_end):
+            m.d.sync += [passed.eq(0), segment.eq(segment + 1), done.eq(self.last_segment),
+                         self.segment_lane.eq(self.segment_lane + d.segment_lanes)]
+        with m.If(self.step_end | self.init):
+            m.d.sync += [done.eq(0), segment.eq(0), self.segment_lane.eq(0)]
+        with m.If(self.init):
+            m.d.sync += [self.phase.eq(0), passed.eq(0)]
+
+    def _weight_reads(self, m: Module) -> None:
+        """In the first step of a block, weight planes in the cycles that end when the operands are all requested."""
+        d = self.descriptor
+        pass_read = Signal()
+        m.d.comb += [
+            pass_read.eq(self.issuing & ~d.pool & ~d.lanewise & (self.pixel == 0) & (self.cycle >= d.weights_from)
+                         & (self.cycle <= d.launch_at)),
+            self.weight_read.eq(pass_read | (self.read & d.lanewise & (self.plane == 0) & (self.phase == 0))),
+            self.weight_first.eq(Mux(d.lanewise, self.first_segment, (self.tap_group == 0) & (self.channel_block == 0)
+                                     & (self.weight_plane == 0))),
+        ]
+        with m.If(pass_read):
+            m.d.sync += self.weight_plane.eq(Mux(self.cycle == d.launch_at, 0, self.weight_plane + 1))
+        with m.If(self.block_end & ~d.pool):
+            m.d.sync += self.weight_set.eq(~self.weight_set)
+        with m.If(self.tile_issued):
+            m.d.sync += self.weight_slot.eq(~self.weight_slot)
+        with m.If(self.init):
+            m.d.sync += self.weight_plane.eq(0)
+
+    def _blocks(self, m: Module) -> None:
+        """Address of the channel block; a depthwise row tile stays in the block that holds its channels."""
+        d, geometry = self.descriptor, self.geometry
+        word = Signal(geometry.address_bits)
+        lane_after = Signal(geometry.lane_bits + 1)
+        step = d.bits_a + 1
+        m.d.comb += lane_after.eq(self.tile_lane + Mux(d.lanewise, geometry.depthwise_lanes, geometry.rows))
+        word_after = Mux(lane_after == geometry.lanes, word + step, word)
+        with m.If(self.init):
+            m.d.sync += [self.tile_lane.eq(0), word.eq(0), self.block_address.eq(0)]
+        with m.Elif(self.row_tile_end & d.depthwise):
+            m.d.sync += [self.tile_lane.eq(lane_after), word.eq(word_after), self.block_address.eq(word_after)]
+        with m.Elif(self.group_end):
+            m.d.sync += self.block_address.eq(word)
+        with m.Elif(self.block_end):
+            m.d.sync += self.block_address.eq(self.block_address + step)
+
+    def _parts(self, m: Module) -> None:
+        """Lanes with a channel in the block: all of them, but fewer in the last block of a part."""
+        d, geometry = self.descriptor, self.geometry
+        part, block = Signal(2, name="part"), Signal(BLOCK_BITS, name="block")
+        ends = block == d.part_blocks[part]
+        m.d.comb += self.part_lanes.eq(Mux(ends, d.part_lanes[part], geometry.lanes))
+        with m.If(self.block_end):
+            m.d.sync += [block.eq(Mux(ends, 0, block + 1)), part.eq(part + ends)]
+        with m.If(self.group_end | self.init):
+            m.d.sync += [block.eq(0), part.eq(0)]
+
+    def _launch(self, m: Module) -> None:
+        """Steps alternate between the operand sets, tiles between the accumulator banks."""
+        d = self.descriptor
+        file, bank = Signal(name="file"), Signal(name="bank")
+        m.d.comb += [
+            self.launch.eq(self.issuing & ~d.pool & (self.cycle == d.launch_at)),
+            self.step.file.eq(file), self.step.weights.eq(self.weight_set), self.step.bank.eq(bank),
+            self.step.fresh.eq((self.tap_group == 0) & (self.channel_block == 0)),
+            self.step.address.eq(self.pixel), self.step.columns.eq(self.columns),
+            self.step.last_row_tile.eq(self.last_row_tile),
+            self.step.ends_tile.eq((self.pixel == self.pixels) & (self.channel_block == d.channel_blocks)
+                                   & self.last_tap_group),
+        ]
+        with m.If(self.step_end):
+            m.d.sync += file.eq(~file)
+        with m.If(self.tile_end & ~d.pool):
+            m.d.sync += bank.eq(~bank)

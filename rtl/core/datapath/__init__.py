@@ -1,0 +1,1 @@
+"""From operands to codes: the array of processing elements, requantizers, pooling, packing."""

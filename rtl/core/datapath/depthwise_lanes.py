@@ -1,0 +1,189 @@
+"""Depthwise lanes: beside the array, a multiplier of weights by activation planes for every channel of a word."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from rtl.core.addressing.operand_fetch import read_layout
+from rtl.core.datapath.plane_sequencer import pair_layout, step_layout
+from rtl.encoding.geometry import Geometry
+
+__all__ = ["LaneColumn", "LaneEngine", "LaneWeights"]
+
+STEP_STAGES = 4
+"""Registers that a step goes through on its way from the sequencer to the accumulators."""
+
+
+class LaneWeights(wiring.Component):
+    """The weights of all lanes, shifted left by the activation plane at hand; shared by the columns.
+
+    Members
+    -------
+    descriptor : of the record that runs
+    loaded, stored : a read whose weights the row banks show now: plane i in bank i mod rows
+    arrived : the read before, whose `weights` are out in the next cycle, lane after lane
+    """
+
+    def __init__(self, geometry: Geometry) -> None:
+        self.geometry = geometry
+        super().__init__({
+            "descriptor": In(geometry.descriptor), "loaded": In(read_layout(geometry)),
+            "arrived": In(read_layout(geometry)), "stored": In(geometry.lanes).array(geometry.rows),
+            "weights": Out(geometry.depthwise_lanes * geometry.product_bits),
+        })
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        d, negative, stored_planes = self.descriptor, Signal(), Signal(self.geometry.machine.max_bits_w)
+        m.d.comb += [negative.eq(d.signed_a & (self.arrived.plane == d.bits_a)), stored_planes[0].eq(1)]
+        m.d.comb += [stored_planes[i].eq(d.bits_w >= i) for i in range(1, len(stored_planes))]
+        for lane in range(self.geometry.depthwise_lanes):
+            shifted = Signal(signed(self.geometry.product_bits), name=f"shifted_{lane}", reset_less=True)
+            out = Signal.like(shifted, name=f"weight_{lane}")
+            with m.If(self.loaded.valid & (self.loaded.plane == 0)):
+                m.d.sync += shifted.eq(self._weight(m, lane, stored_planes))
+            with m.Elif(self.loaded.valid & (self.loaded.plane != self.arrived.plane)):
+                m.d.sync += shifted.eq(shifted << 1)
+            with m.If(self.arrived.valid):
+                m.d.sync += out.eq(Mux(negative, -shifted, shifted))
+            m.d.comb += self.weights.word_select(lane, self.geometry.product_bits).eq(out)
+        return m
+
+    def _weight(self, m: Module, lane: int, stored_planes: Value) -> Value:
+        """A lane's weight from its stored planes; 1 where none are stored."""
+        d, geometry = self.descriptor, self.geometry
+        planes = Signal(geometry.machine.max_bits_w, name=f"planes_{lane}")
+        weight = Signal(signed(geometry.machine.max_bits_w + 1), name=f"value_{lane}")
+        sign = Signal(name=f"sign_{lane}")
+        m.d.comb += [
+            planes.eq(Cat(self.stored[i % geometry.rows][i // geometry.rows * geometry.depthwise_lanes + lane]
+                          for i in range(len(planes)))),
+            sign.eq(d.signed_w & planes.bit_select(d.bits_w, 1)),
+            weight.eq(Cat(*(Mux(stored_planes[i], planes[i], sign) for i in range(len(planes))), sign)),
+        ]
+        return Mux(d.unit, 1, weight)
+
+
+class LaneColumn(wiring.Component):
+    """Sums of one column: a lane adds its weight wherever the activation plane has a one.
+
+    Members
+    -------
+    add, word, weights : a plane of the next tap, and the weights shifted to it
+    first : the plane is the first one of a pixel, whose sums start from 0
+    group, sums : `rows` neighbouring lanes
+    """
+
+    def __init__(self, geometry: Geometry) -> None:
+        self.geometry = geometry
+        lanes = geometry.depthwise_lanes
+        super().__init__({
+            "add": In(1), "word": In(lanes), "weights": In(lanes * geometry.product_bits), "first": In(1),
+            "group": In(max(1, geometry.lane_group_bits)),
+            "sums": Out(signed(geometry.lane_sum_bits)).array(geometry.rows),
+        })
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        geometry = self.geometry
+        totals = []
+        for lane in range(geometry.depthwise_lanes):
+            total = Signal(signed(geometry.lane_sum_bits), name=f"total_{lane}", reset_less=True)
+            addend = Signal(signed(geometry.product_bits), name=f"addend_{lane}")
+            m.d.comb += addend.eq(Mux(self.word[lane], self.weights.word_select(lane, geometry.product_bits), 0))
+            with m.If(self.add):
+                m.d.sync += total.eq(Mux(self.first, 0, total) + addend)
+            totals.append(total)
+        with m.Switch(self.group):
+            for group in range(geometry.depthwise_lanes // geometry.rows):
+                with m.Case(group):
+                    m.d.comb += [self.sums[r].eq(totals[group * geometry.rows + r]) for r in range(geometry.rows)]
+        return m
+
+
+class LaneEngine(wiring.Component):
+    """Lanes of all columns, and the move of a pixel's sums into the accumulators of the array.
+
+    A read of the sequencer in cycle t is added in t+4; the first group of R sums moves in the fifth cycle after the
+    step's last read, and one more in each of the next.
+
+    Members
+    -------
+    descriptor : of the record that runs
+    launch, step : in the cycle of a step's last read, as for `PairEngine`
+    loaded, stored, arrived, word : operand words and the weights that the row banks show, see `LaneWeights`
+    accumulate, sums : what the array's accumulators take, row by row and column by column
+    tile_ready : the accumulators of a tile are complete after this cycle
+    active : the lanes of some column may add; `added`: columns that do
+    """
+
+    def __init__(self, geometry: Geometry) -> None:
+        self.geometry = geometry
+        rows, columns, lanes = geometry.rows, geometry.columns, geometry.lanes
+        super().__init__({
+            "descriptor": In(geometry.descriptor), "launch": In(1), "step": In(step_layout(geometry)),
+            "loaded": In(read_layout(geometry)), "stored": In(lanes).array(rows),
+            "arrived": In(read_layout(geometry)), "word": In(lanes).array(columns),
+            "accumulate": Out(pair_layout(geometry)),
+            "sums": Out(signed(geometry.lane_sum_bits)).array(rows, columns),
+            "tile_ready": Out(1), "active": Out(1), "added": Out(columns),
+        })
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        geometry, lanes = self.geometry, self.geometry.depthwise_lanes
+        m.submodules.weights = weights = LaneWeights(geometry)
+        first = Signal()
+        m.d.comb += [weights.descriptor.eq(self.descriptor), weights.loaded.eq(self.loaded),
+                     weights.arrived.eq(self.arrived)]
+        m.d.comb += [weights.stored[r].eq(self.stored[r]) for r in range(geometry.rows)]
+        m.d.sync += [
+            self.active.eq(self.arrived.valid & self.descriptor.lanewise),
+            self.added.eq(Mux(self.descriptor.lanewise, self.arrived.strobe, 0)),
+            first.eq(self.arrived.first_segment & (self.arrived.plane == 0)),
+        ]
+        group = self._move(m)
+        for c in range(geometry.columns):
+            m.submodules[f"column_{c}"] = column = LaneColumn(geometry)
+            word = Signal(lanes, name=f"word_{c}", reset_less=True)
+            with m.If(self.descriptor.lanewise & self.arrived.strobe[c]):
+                m.d.sync += word.eq(self.word[c])
+            m.d.comb += [column.add.eq(self.added[c]), column.word.eq(word), column.first.eq(first),
+                         column.weights.eq(weights.weights), column.group.eq(group)]
+            m.d.comb += [self.sums[r][c].eq(column.sums[r]) for r in range(geometry.rows)]
+        return m
+
+    def _move(self, m: Module) -> Value:
+        """After the last plane was added: group after group into the accumulators; the group at hand."""
+        d, geometry, out = self.descriptor, self.geometry, self.accumulate
+        start, step = self._delayed_launch(m)
+        moving, group = Signal(name="moving"), Signal(max(1, geometry.lane_group_bits), name="group")
+        current, rows = Signal(step_layout(geometry), name="current"), Signal(geometry.rows, name="rows")
+        last, every = Signal(name="last"), (1 << geometry.rows) - 1
+        m.d.comb += last.eq(group == d.groups)
+        with m.If(start):
+            m.d.sync += [moving.eq(1), group.eq(0), current.eq(step)]
+        with m.Elif(moving):
+            m.d.sync += [moving.eq(~last), group.eq(group + 1)]
+        with m.If(~current.last_row_tile | (group < d.last_groups)):
+            m.d.comb += rows.eq(every)
+        with m.Elif(group == d.last_groups):
+            m.d.comb += rows.eq(d.last_tile_rows)
+        index = group[: geometry.lane_group_bits]
+        m.d.comb += [
+            out.step.eq(current), out.step.fresh.eq(1), out.step.address.eq(Cat(index, current.address)),
+            out.valid.eq(moving), out.last.eq(1), out.rows.eq(rows),
+            self.tile_ready.eq(moving & last & current.ends_tile),
+        ]
+        return group
+
+    def _delayed_launch(self, m: Module) -> tuple[Value, data.View]:
+        valid, step = self.launch, self.step
+        for stage in range(STEP_STAGES):
+            valid_after = Signal(name=f"launch_{stage}")
+            step_after = Signal(step_layout(self.geometry), name=f"step_{stage}")
+            m.d.sync += [valid_after.eq(valid), step_after.eq(step)]
+            valid, step = valid_after, step_after
+        return valid, step

@@ -1,0 +1,121 @@
+"""Max pooling: bit-serial comparators that go through the planes from the top and know each of the maximum at once."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from rtl.core.addressing.operand_fetch import read_layout
+from rtl.encoding.geometry import Geometry
+
+__all__ = ["PoolColumn", "PoolEngine"]
+
+PLANES = 8
+
+
+class PoolColumn(wiring.Component):
+    """Comparators of one column, a lane each. Codes are offset binary, so the smallest is all zeros.
+
+    Members
+    -------
+    take, word : a plane of the next tap arrived
+    plane, top : its number, and that it is the highest one
+    first : of the window's first tap, which replaces the maximum
+    show, maximum : a plane of the maximum
+    """
+
+    def __init__(self, lanes: int) -> None:
+        self.lanes = lanes
+        super().__init__({"take": In(1), "word": In(lanes), "plane": In(3), "top": In(1), "first": In(1),
+                          "show": In(3), "maximum": Out(lanes)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        lanes, every = self.lanes, (1 << self.lanes) - 1
+        best = Signal(PLANES * lanes, reset_less=True)
+        equal, greater = Signal(lanes, reset_less=True, name="equal"), Signal(lanes, reset_less=True, name="greater")
+        equal_before, greater_before, greater_now, old, new = (
+            Signal(lanes, name=name) for name in ("equal_before", "greater_before", "greater_now", "old", "new"))
+        place = best.word_select(self.plane, lanes)
+        m.d.comb += [
+            old.eq(Mux(self.first, 0, place)),
+            equal_before.eq(Mux(self.top, every, equal)), greater_before.eq(Mux(self.top, 0, greater)),
+            greater_now.eq(greater_before | (equal_before & self.word & ~old)),
+            new.eq((greater_now & self.word) | (~greater_now & old)),
+            self.maximum.eq(best.word_select(self.show, lanes)),
+        ]
+        with m.If(self.take):
+            m.d.sync += [place.eq(new), greater.eq(greater_now), equal.eq(equal_before & ~(self.word ^ old))]
+        return m
+
+
+class PoolEngine(wiring.Component):
+    """Comparators of all columns, and the write of a plane as soon as the last tap's was compared.
+
+    Members
+    -------
+    begun : first cycle of a record; `pool_issued`: the next cycle reads a Pool's last operand
+    arrived, word : operand words as they come from the loader
+    write, address, data : a plane for the columns in the mask `write`
+    done : the record's last plane is being written
+    """
+
+    def __init__(self, geometry: Geometry) -> None:
+        self.geometry = geometry
+        columns, lanes = geometry.columns, geometry.lanes
+        super().__init__({
+            "descriptor": In(geometry.descriptor), "begun": In(1), "pool_issued": In(1),
+            "arrived": In(read_layout(geometry)), "word": In(lanes).array(columns),
+            "write": Out(columns), "address": Out(geometry.address_bits), "data": Out(lanes).array(columns),
+            "done": Out(1),
+        })
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        d, arrived = self.descriptor, self.arrived
+        top, flipped = arrived.plane == d.bits_a, Signal(name="flipped")
+        compared = Signal.like(arrived)
+        show_flip = Signal()
+        m.d.comb += flipped.eq(d.signed_a & top)
+        m.d.sync += [compared.eq(arrived), show_flip.eq(flipped),
+                     self.write.eq(Mux(d.pool & compared.last_segment, compared.strobe, 0))]
+        for c in range(self.geometry.columns):
+            m.submodules[f"column_{c}"] = column = PoolColumn(self.geometry.lanes)
+            m.d.comb += [
+                column.take.eq(d.pool & arrived.strobe[c]), column.plane.eq(arrived.plane), column.top.eq(top),
+                column.word.eq(self._flip(self.word[c], flipped)), column.first.eq(arrived.first_segment),
+                column.show.eq(compared.plane),
+            ]
+            with m.If(compared.strobe[c]):
+                m.d.sync += self.data[c].eq(self._flip(column.maximum, show_flip))
+        self._addresses(m, compared)
+        self._finish(m)
+        return m
+
+    def _flip(self, word: Value, flip: Value) -> Value:
+        """The sign plane inverted: two's complement to offset binary and back."""
+        return word ^ flip.replicate(self.geometry.lanes)
+
+    def _addresses(self, m: Module, compared: Value) -> None:
+        """Pixels of a channel block, then the next block."""
+        d = self.descriptor
+        pixel, block, plane = (Signal(self.geometry.address_bits, name=name) for name in ("pixel", "block", "plane"))
+        block_after = Signal.like(block)
+        m.d.comb += [block_after.eq(block + d.out_block_step), self.address.eq(plane)]
+        m.d.sync += plane.eq(pixel + compared.plane)
+        with m.If(self.begun):
+            m.d.sync += [pixel.eq(d.out_base), block.eq(d.out_base)]
+        with m.Elif(compared.pixel_done & compared.block_done):
+            m.d.sync += [pixel.eq(block_after), block.eq(block_after)]
+        with m.Elif(compared.pixel_done):
+            m.d.sync += pixel.eq(pixel + d.out_step)
+
+    def _finish(self, m: Module) -> None:
+        """The last write follows the last issue by five cycles."""
+        issued = self.pool_issued
+        for stage in range(5):
+            after = Signal(name=f"issued_{stage}")
+            m.d.sync += after.eq(issued)
+            issued = after
+        m.d.comb += self.done.eq(issued)

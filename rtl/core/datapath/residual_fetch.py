@@ -1,0 +1,92 @@
+"""The residual reader: the codes that the requantizer adds, a pixel ahead of it."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from rtl.core.addressing.output_agu import OutputWalk
+from rtl.encoding.geometry import Geometry
+
+__all__ = ["ResidualReader"]
+
+PLANES = 8
+
+
+class ResidualReader(wiring.Component):
+    """Fetch a plane per cycle into one of two register sets while the requantizer uses the other.
+
+    Members
+    -------
+    begun : first cycle of a record, when its first pixel is fetched; `slot_start`: fetch the next one
+    bank_read, bank_address, bank_data : the residual ports of the activation banks
+    set, unit_row : which pixel and rows the requantizers work on
+    value : their codes, unit by unit and column by column
+    """
+
+    def __init__(self, geometry: Geometry) -> None:
+        self.geometry = geometry
+        columns = geometry.columns
+        super().__init__({
+            "descriptor": In(geometry.descriptor), "begun": In(1), "slot_start": In(1),
+            "bank_read": Out(columns), "bank_address": Out(geometry.address_bits),
+            "bank_data": In(geometry.lanes).array(columns),
+            "set": In(1), "unit_row": In(geometry.unit_row_bits),
+            "value": Out(signed(PLANES + 1)).array(geometry.units, columns),
+        })
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        d = self.descriptor
+        m.submodules.walk = walk = OutputWalk(self.geometry)
+        first = Signal()
+        fetching = Signal()
+        exhausted = Signal()
+        fetch = Signal()
+        plane, pixel_set = Signal(3, name="plane"), Signal(name="pixel_set")
+        done = fetch & (plane == d.residual_bits)
+        m.d.sync += first.eq(self.begun & d.has_residual)
+        m.d.comb += [
+            walk.descriptor.eq(d), walk.base.eq(d.residual_base), walk.step.eq(d.residual_step),
+            walk.block_step.eq(d.residual_block_step), walk.reset.eq(self.begun), walk.advance.eq(done),
+            fetch.eq(fetching | first | (self.slot_start & d.has_residual & ~exhausted)),
+        ]
+        m.d.sync += [fetching.eq(fetch & ~done), plane.eq(Mux(fetch & ~done, plane + 1, 0)),
+                     self.bank_read.eq(Mux(fetch, walk.columns, 0))]
+        with m.If(fetch):
+            m.d.sync += self.bank_address.eq(walk.address + plane)
+        with m.If(done):
+            m.d.sync += [exhausted.eq(walk.last), pixel_set.eq(~pixel_set)]
+        with m.If(self.begun):
+            m.d.sync += [exhausted.eq(0), pixel_set.eq(0)]
+        self._store(m, plane, pixel_set, walk.group)
+        return m
+
+    def _store(self, m: Module, plane: Signal, pixel_set: Signal, group: Signal) -> None:
+        """Two cycles after its address the plane is in the set, and its copies stand for the planes above it."""
+        d, rows = self.descriptor, self.geometry.rows
+        columns = self.bank_read
+        planes, sets, groups = [plane], [pixel_set], [group]
+        for _ in range(2):
+            for chain in (planes, sets, groups):
+                chain.append(Signal.like(chain[-1]))
+                m.d.sync += chain[-1].eq(chain[-2])
+        arrived = Signal(self.geometry.columns)
+        m.d.sync += arrived.eq(columns)
+        for c in range(self.geometry.columns):
+            lanes = Signal(rows, name=f"lanes_{c}")
+            m.d.comb += lanes.eq(self.bank_data[c].word_select(groups[-1], rows))
+            stored = [[Signal(rows, name=f"plane_{c}_{s}_{j}", reset_less=True) for j in range(PLANES + 1)]
+                      for s in range(2)]
+            for s in range(2):
+                for j in range(PLANES + 1):
+                    reached = planes[-1] <= j if j < (1 << len(plane)) - 1 else Const(1)
+                    with m.If(arrived[c] & (sets[-1] == s) & reached):
+                        above = Mux(d.residual_signed, lanes, 0)
+                        m.d.sync += stored[s][j].eq(Mux(planes[-1] == j, lanes, above))
+            per_unit = self.geometry.rows_per_unit
+            for u in range(self.geometry.units):
+                first, second = (Array([Cat(bits[u * per_unit + i] for bits in planes_of) for i in range(per_unit)])
+                                 for planes_of in stored)
+                m.d.comb += self.value[u][c].eq(Mux(self.set, second[self.unit_row], first[self.unit_row]))

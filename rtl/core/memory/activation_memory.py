@@ -1,0 +1,75 @@
+"""Activation memory: one bank per column, each of equal regions that are read and written independently."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Array, Const, Module, Mux, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from rtl.core.memory.sram import Ram
+from rtl.encoding.geometry import Geometry
+
+__all__ = ["ActivationBank"]
+
+
+class ActivationBank(wiring.Component):
+    """Three readers and two writers over `act_regions` macros; a plan never lets two of a kind meet in one macro.
+
+    Members
+    -------
+    operand_read, operand_address, operand_data : operands of convolutions and pools
+    residual_read, residual_address, residual_data : residuals
+    store_read, store_address, store_data : words for the outward stream
+    write, write_address, write_data, write_groups : lanes of the groups in the mask `write_groups`
+    load_write, load_address, load_data : words from the inward stream
+    """
+
+    def __init__(self, geometry: Geometry) -> None:
+        self.geometry = geometry
+        address, lanes = geometry.address_bits, geometry.lanes
+        super().__init__({
+            "operand_read": In(1), "operand_address": In(address), "operand_data": Out(lanes),
+            "residual_read": In(1), "residual_address": In(address), "residual_data": Out(lanes),
+            "store_read": In(1), "store_address": In(address), "store_data": Out(lanes),
+            "write": In(1), "write_address": In(address), "write_data": In(lanes),
+            "write_groups": In(geometry.groups),
+            "load_write": In(1), "load_address": In(address), "load_data": In(lanes),
+        })
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        regions = [self._region(m, index) for index in range(self.geometry.machine.act_regions)]
+        words = Array([ram.rdata for ram in regions])
+        for data, read, address in ((self.operand_data, self.operand_read, self.operand_address),
+                                    (self.residual_data, self.residual_read, self.residual_address),
+                                    (self.store_data, self.store_read, self.store_address)):
+            shown = Signal(max(1, len(address) - self.geometry.offset_bits))
+            with m.If(read):
+                m.d.sync += shown.eq(self._region_of(address))
+            m.d.comb += data.eq(words[shown])
+        return m
+
+    def _region_of(self, address: Value) -> Value:
+        above = address[self.geometry.offset_bits :]
+        return above if len(above) else Const(0, 1)
+
+    def _region(self, m: Module, index: int) -> Ram:
+        machine, offset_bits = self.geometry.machine, self.geometry.offset_bits
+        ram = Ram(self.geometry.lanes, machine.region_words, granule=self.geometry.rows)
+        m.submodules[f"region_{index}"] = ram
+        operand, residual, store, write, load = (
+            request & (self._region_of(address) == index)
+            for request, address in ((self.operand_read, self.operand_address),
+                                     (self.residual_read, self.residual_address),
+                                     (self.store_read, self.store_address), (self.write, self.write_address),
+                                     (self.load_write, self.load_address)))
+        m.d.comb += [
+            ram.ren.eq(operand | residual | store), ram.raddr.eq(self.operand_address[:offset_bits]),
+            ram.wen.eq(write | load), ram.waddr.eq(Mux(load, self.load_address, self.write_address)[:offset_bits]),
+            ram.wdata.eq(Mux(load, self.load_data, self.write_data)),
+            ram.wmask.eq(Mux(load, (1 << self.geometry.groups) - 1, self.write_groups)),
+        ]
+        for chosen, address in ((residual, self.residual_address), (store, self.store_address)):
+            with m.If(chosen):
+                m.d.comb += ram.raddr.eq(address[:offset_bits])
+        return ram

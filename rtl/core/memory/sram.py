@@ -1,0 +1,57 @@
+"""The memory macro: one read port, one write port, read latency 1."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from amaranth.hdl import ClockSignal, Instance, Module
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+__all__ = ["RAM_MODEL", "Ram"]
+
+RAM_MODEL = Path(__file__).parents[2] / "verilog" / "bitwright_ram.sv"
+"""The simulation model of the memory macro."""
+
+
+class Ram(wiring.Component):
+    """A `bitwright_ram` instance with its wires; the model is `RAM_MODEL`.
+
+    Parameters
+    ----------
+    width : int
+        Word [bits].
+    depth : int
+        Words.
+    granule : int or None
+        Bits written together under one bit of `wmask`; None: the whole word.
+    transparent : bool
+        Reading the word that is being written gives the new one.
+
+    Members
+    -------
+    wen, waddr, wdata, wmask : write port; `wmask` is all ones unless driven
+    ren, raddr, rdata : read port; `rdata` is valid one cycle after `ren` and holds
+    """
+
+    def __init__(self, width: int, depth: int, *, granule: int | None = None, transparent: bool = False) -> None:
+        self.width, self.depth, self.transparent = width, depth, transparent
+        self.granule = granule or width
+        masks, address = width // self.granule, max(1, ceil_log2(depth))
+        super().__init__({
+            "wen": In(1), "waddr": In(address), "wdata": In(width), "wmask": In(masks, init=(1 << masks) - 1),
+            "ren": In(1), "raddr": In(address), "rdata": Out(width),
+        })
+
+    def elaborate(self, platform: object) -> Module:
+        """A module that holds nothing but the macro."""
+        m = Module()
+        m.submodules.macro = Instance(
+            "bitwright_ram",
+            p_WIDTH=self.width, p_DEPTH=self.depth, p_GRANULE=self.granule,
+            p_TRANSPARENT=int(self.transparent),
+            i_clk=ClockSignal(), i_wen=self.wen, i_waddr=self.waddr, i_wdata=self.wdata, i_wmask=self.wmask,
+            i_ren=self.ren, i_raddr=self.raddr, o_rdata=self.rdata,
+        )
+        return m

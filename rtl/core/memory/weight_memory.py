@@ -1,0 +1,96 @@
+"""Weight memory: a bank per row with two slots, and the words that are generated instead of stored."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from rtl.core.memory.sram import Ram
+from rtl.encoding.geometry import Geometry
+
+__all__ = ["WeightStore"]
+
+
+class WeightStore(wiring.Component):
+    """Weight planes for the row operand registers, one cycle after their address.
+
+    Members
+    -------
+    write, write_slot, write_address, data : words from the fill engine, for the rows in the mask `write`
+    read, first, slot, plane, set : the read, one cycle ahead; the address counts up from `first`, word 0 of the slot
+    last_row_tile, part_lanes, tile_lane : of the block that is read
+    out, out_set, out_plane, word : the planes, for the rows in the mask `out`; the last entry is the reference row
+    read_rows : rows whose bank is read in this cycle
+    """
+
+    def __init__(self, geometry: Geometry) -> None:
+        self.geometry = geometry
+        rows, lanes = geometry.rows, geometry.lanes
+        super().__init__({
+            "descriptor": In(geometry.descriptor),
+            "write": In(rows), "write_slot": In(1), "write_address": In(geometry.weight_address_bits),
+            "data": In(lanes).array(rows),
+            "read": In(1), "first": In(1), "slot": In(1), "plane": In(3), "set": In(1),
+            "last_row_tile": In(1), "part_lanes": In(geometry.lane_bits + 1),
+            "tile_lane": In(max(1, geometry.lane_bits)),
+            "out": Out(rows + 1), "out_set": Out(1), "out_plane": Out(3), "word": Out(lanes).array(rows + 1),
+            "read_rows": Out(rows),
+        })
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        address, slot = Signal(self.geometry.weight_address_bits, name="address"), Signal(name="slot")
+        rows = Signal(self.geometry.rows + 1)
+        plane = Signal(3)
+        chosen = Signal()
+        lanewise = Signal()
+        d, every = self.descriptor, (1 << self.geometry.rows) - 1
+        m.d.sync += [
+            rows.eq(Mux(self.read, Cat(Mux(d.lanewise, d.plane_rows, Mux(self.last_row_tile, d.last_tile_rows, every)),
+                                       d.bipolar), 0)),
+            lanewise.eq(d.lanewise), self.out.eq(Mux(lanewise, 0, rows)),
+            plane.eq(self.plane), self.out_plane.eq(plane),
+            chosen.eq(self.set), self.out_set.eq(chosen),
+        ]
+        with m.If(self.read):
+            m.d.sync += [address.eq(Mux(self.first, 0, address + 1)), slot.eq(self.slot)]
+        unit, generated = self._generated(m)
+        m.d.comb += self.read_rows.eq(Mux(unit, 0, rows))
+        shown = Signal()
+        m.d.sync += shown.eq(unit)
+        for r in range(self.geometry.rows):
+            stored = self._bank(m, r, slot, address)
+            own = Cat(lane for group in range(self.geometry.groups)
+                      for lane in (generated[group * self.geometry.rows + r] if r == i else Const(0, 1)
+                                   for i in range(self.geometry.rows)))
+            m.d.comb += self.word[r].eq(Mux(shown, own, stored))
+        m.d.comb += self.word[self.geometry.rows].eq(generated)
+        return m
+
+    def _bank(self, m: Module, r: int, slot: Value, address: Value) -> Value:
+        """Bank of a row, slot 1 behind slot 0."""
+        words = self.geometry.machine.weight_words
+        ram = Ram(self.geometry.lanes, 2 * words)
+        m.submodules[f"bank_{r}"] = ram
+        m.d.comb += [
+            ram.wen.eq(self.write[r]), ram.wdata.eq(self.data[r]),
+            ram.waddr.eq(self.write_address + Mux(self.write_slot, words, 0)),
+            ram.ren.eq(self.read_rows[r]), ram.raddr.eq(address + Mux(slot, words, 0)),
+        ]
+        return ram.rdata
+
+    def _generated(self, m: Module) -> tuple[Value, Value]:
+        """Lanes with a channel (the reference row), or for `unit` weights the row tile's own lanes.
+
+        Such weights have one bit, so packing taps would only trade blocks for longer steps, and a block is one tap.
+        """
+        d, rows = self.descriptor, self.geometry.rows
+        word = Signal(self.geometry.lanes)
+        shown = Signal(self.geometry.lanes)
+        unit = Signal()
+        for lane in range(self.geometry.lanes):
+            with m.If(self.read):
+                m.d.sync += word[lane].eq(Mux(d.unit, self.tile_lane == (lane & -rows), lane < self.part_lanes))
+        m.d.sync += [unit.eq(d.unit), shown.eq(word)]
+        return unit, shown

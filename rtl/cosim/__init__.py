@@ -1,0 +1,1 @@
+"""Programs on the RTL in a simulator, compared with what `sim` says."""

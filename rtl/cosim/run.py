@@ -1,0 +1,180 @@
+"""Run planned Programs on the accelerator's RTL: codes of every tensor, cycles of every record, all counters."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtl.cosim.jobs import write_job
+from rtl.cosim.simulators import ICARUS, Engine, Progress, cached_build
+from rtl.cosim.simulators.builds import cached_text
+from rtl.encoding.geometry import Geometry
+from rtl.encoding.hardware_id import hardware_json
+from rtl.encoding.program_image import program_image
+from rtl.shell.top import Top
+from rtl.verilog.emit import TOP, verilog_text
+from sim.arch.machine import Machine
+from sim.ir.formats import Format
+from sim.ir.inputs import check_inputs
+from sim.ir.ops import Tensor
+from sim.mapping.layout import read_activation_image
+from sim.mapping.schedule import PoolSchedule
+from sim.mapping.transfers import TransferSchedule
+from sim.plan.plan import Plan
+from sim.timing.timeline import timeline
+
+__all__ = ["UNDEFINED", "RtlResult", "build_machine", "machine_text", "run", "run_all"]
+
+Codes = NDArray[np.int32]
+
+UNDEFINED = int(np.iinfo(np.int32).min)
+"""Stands for a code of which the simulator does not know every bit: no tensor has such a code, so it equals none."""
+
+
+@dataclass(frozen=True)
+class RtlResult:
+    """What the hardware made of some images.
+
+    Attributes
+    ----------
+    codes : dict of str to int32 array, shape (N, channels, height, width)
+        Every tensor; `UNDEFINED` where a bit is neither 0 nor 1.
+    ends : int64 array, shape (N, records)
+        Cycle in which each record had ended; the largest is the cycle count.
+    counters : tuple of dict
+        For each image, the hardware's own: `total` cycles, how they were spent (as in `sim.timing.timeline.Timeline`),
+        and the events of `sim.energy.events`.
+    """
+
+    codes: dict[str, Codes]
+    ends: NDArray[np.int64]
+    counters: tuple[dict[str, int], ...]
+
+
+def machine_text(machine: Machine) -> str:
+    """SystemVerilog of the accelerator of `machine`, from the cache where possible."""
+    return cached_text(hardware_json(machine), lambda: verilog_text(Top(Geometry(machine)), TOP))
+
+
+def build_machine(machine: Machine, engine: Engine = ICARUS, progress: Progress | None = None) -> Path:
+    """Folder with the compiled accelerator of `machine`, from the cache where possible.
+
+    Raises
+    ------
+    InputError
+        If the engine is not installed.
+    """
+    engine.require()
+    return cached_build(engine, machine_text(machine), TOP, progress)
+
+
+def run(plan: Plan, inputs: Mapping[str, NDArray[np.integer]], *, stall: float = 0.0, seed: int = 0,
+        place: Path | None = None, engine: Engine = ICARUS, waves: Path | None = None) -> RtlResult:
+    """Run images through the RTL, one after another.
+
+    Parameters
+    ----------
+    plan : Plan
+    inputs : mapping of name to integer array, shape (N, channels, height, width)
+        Codes of the tensors `plan.program.inputs`.
+    stall : float, 0 <= stall < 1
+        Probability that a beat of either stream passes a cycle later.
+    seed : int
+        Of the gaps and of the lanes that carry no channel.
+    place : Path or None
+        Build to use; None: `build_machine`.
+    engine : Engine
+        The simulator.
+    waves : Path or None
+        Where to write all signals as FST; only `ICARUS` does.
+
+    Raises
+    ------
+    InputError
+        If the inputs do not fit, a number does not fit into the hardware's fields, or the engine is not installed.
+    SimulationError
+        If the simulation fails or does not end.
+    """
+    (result,) = run_all([(plan, inputs)], stall=stall, seed=seed, place=place, engine=engine, waves=waves)
+    return result
+
+
+def run_all(jobs: Sequence[tuple[Plan, Mapping[str, NDArray[np.integer]]]], *, stall: float = 0.0, seed: int = 0,
+            place: Path | None = None, engine: Engine = ICARUS, waves: Path | None = None) -> list[RtlResult]:
+    """Run Programs with their inputs one after another in one simulation: each is loaded when the last has ended.
+
+    All plans are for the same hardware; the memories behind its streams may differ. Otherwise as in `run`.
+    """
+    if not 0 <= stall < 1:
+        raise ValueError(f"stall must be in 0..1, 1 excluded, not {stall}")
+    if len({hardware_json(plan.machine) for plan, _ in jobs}) != 1:
+        raise ValueError("the plans must be for one machine")
+    described = [_describe(plan, inputs, stall, seed) for plan, inputs in jobs]
+    place = place or build_machine(jobs[0][0].machine, engine)
+    with tempfile.TemporaryDirectory(prefix="bitwright-") as temporary:
+        folder = Path(temporary)
+        for number, ((plan, _), (arrays, facts)) in enumerate(zip(jobs, described, strict=True)):
+            write_job(folder, number, plan, arrays, facts)
+        engine.run_bench(place, TOP, "rtl.cosim.program_bench", folder, {"BITWRIGHT_JOB": str(folder)}, waves)
+        return [_result(plan, folder, number) for number, (plan, _) in enumerate(jobs)]
+
+
+def _describe(plan: Plan, inputs: Mapping[str, NDArray[np.integer]], stall: float,
+              seed: int) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """What the bench must know besides the plan, as arrays and facts; inputs that do not fit are refused."""
+    arrays = check_inputs(plan.program, inputs)
+    facts = {"images": len(arrays[plan.program.inputs[0].name]), "stall": stall, "seed": seed,
+             "cycle_limit": _cycle_limit(plan, stall), "image": program_image(plan).hex()}
+    return {f"input {name}": np.asarray(codes, np.int32) for name, codes in arrays.items()}, facts
+
+
+def _result(plan: Plan, folder: Path, number: int) -> RtlResult:
+    """What the bench has written about a job."""
+    counters = json.loads((folder / f"result{number}.json").read_text())
+    with np.load(folder / f"result{number}.npz") as arrays:
+        found = dict(arrays)
+    codes = {tensor.name: _codes(tensor, found, plan.machine) for tensor in plan.program.tensors}
+    return RtlResult(codes, found["ends"], tuple(_events(values, plan.machine) for values in counters))
+
+
+def _cycle_limit(plan: Plan, stall: float) -> int:
+    """More cycles than a run takes, unless it hangs."""
+    beats = sum(schedule.beats if isinstance(schedule, TransferSchedule) else schedule.row_tiles * schedule.fill_cycles
+                for schedule in plan.schedules if not isinstance(schedule, PoolSchedule))
+    return int((2 * timeline(plan).total + beats) / (1 - stall)) + 100
+
+
+def _codes(tensor: Tensor, found: Mapping[str, NDArray[Any]], machine: Machine) -> Codes:
+    """Codes of a tensor on chip, or else in the host's memory; `x` does not matter where no code lies.
+
+    On chip, words are characters, most significant lane first.
+    """
+    if tensor.name in found:
+        lanes = found[tensor.name][..., ::-1]
+        plain = Tensor(tensor.name, tensor.height, tensor.width, tensor.parts, Format(tensor.format.bits, "unsigned"))
+        unknown = ((lanes != ord("0")) & (lanes != ord("1"))).astype(np.uint8)
+        codes = np.array([read_activation_image(image, tensor, machine)
+                          for image in (lanes == ord("1")).astype(np.uint8)], np.int32)
+        undefined = np.array([read_activation_image(image, plain, machine) for image in unknown])
+    else:
+        codes = found.get(f"map {tensor.name}", np.zeros((0, *tensor.shape), np.int32))
+        undefined = found.get(f"unknown {tensor.name}", np.zeros_like(codes))
+    return np.where(undefined.astype(np.bool_), UNDEFINED, codes).astype(np.int32).reshape(-1, *tensor.shape)
+
+
+def _events(counters: Mapping[str, int], machine: Machine) -> dict[str, int]:
+    """Counters under the names of `sim.energy.events`."""
+    values = dict(counters)
+    values["total"] = values.pop("cycles")
+    values["pair_lanes"] = values.pop("pair_elements") * machine.lanes
+    values["lane_adds"] = values.pop("lane_steps") * machine.depthwise_lanes
+    for way in ("in", "out"):
+        values[f"stream_{way}_bits"] = values.pop(f"stream_{way}_beats") * machine.stream_bits
+    return values

@@ -1,0 +1,222 @@
+"""Descriptors: planned records as the bits of `rtl.encoding.fields`, every quotient and product worked out here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from math import ceil, gcd
+
+from amaranth.hdl import Shape
+from amaranth.lib import data
+
+from rtl.encoding.geometry import Geometry
+from sim.errors import InputError
+from sim.functional.requantize import ROUNDING_MODES
+from sim.ir.program import Conv, Layer, Load, Pool, Record, Store, Tensor
+from sim.mapping.layout import tensor_words
+from sim.mapping.schedule import ConvSchedule, PoolSchedule, blocks_of
+from sim.mapping.transfers import Schedule
+from sim.plan.plan import Plan
+from sim.timing.dependencies import Waits
+
+__all__ = ["describe", "describe_inward", "describe_outward", "pack"]
+
+Fields = dict[str, int | list[int]]
+
+
+def describe(plan: Plan, geometry: Geometry) -> list[int]:
+    """Descriptor words of all Convs and Pools, in order.
+
+    Raises
+    ------
+    InputError
+        If a number is too large for its field.
+    """
+    words = []
+    items = list(_items(plan, (Conv, Pool)))
+    for index, record, schedule, waits in items:
+        fields: Fields = {"record": index, "after_loads": waits.loads, "after_stores": waits.stores,
+                          "last": int(index == items[-1][0])}
+        if isinstance(record, Conv) and isinstance(schedule, ConvSchedule):
+            fields |= _common_fields(plan, record, schedule, geometry) | _conv_loops(schedule, geometry)
+            fields |= _operand_fields(plan, record, geometry) | _output_fields(plan, record, schedule, geometry)
+        elif isinstance(record, Pool) and isinstance(schedule, PoolSchedule):
+            fields |= _common_fields(plan, record, schedule, geometry) | _pool_fields(plan, record, schedule)
+        words.append(pack(fields, geometry.descriptor, f"record '{record.name}'"))
+    return words
+
+
+def describe_inward(plan: Plan, geometry: Geometry) -> list[int]:
+    """Words of the table of inward items: one for each Conv and Load in order, then the end mark."""
+    words = []
+    for index, record, schedule, waits in _items(plan, (Conv, Load)):
+        fields: Fields = {"valid": 1, "record": index}
+        if isinstance(schedule, ConvSchedule):
+            fields |= {"tiles": schedule.row_tiles - 1, "words": schedule.weight_words, "groups": schedule.groups - 1}
+        elif isinstance(record, Load):
+            fields |= {"load": 1, "after_computes": waits.computes, "after_stores": waits.stores}
+            fields |= _place_fields(plan, record.output, "")
+        words.append(pack(fields, geometry.inward, f"record '{record.name}'"))
+    return [*words, 0]
+
+
+def describe_outward(plan: Plan, geometry: Geometry) -> list[int]:
+    """Words of the table of outward items: one for each Store in order, then the end mark."""
+    words = [pack({"valid": 1, "record": index, "after_computes": waits.computes,
+                   **_place_fields(plan, record.input, "")}, geometry.outward, f"record '{record.name}'")
+             for index, record, _, waits in _items(plan, (Store,))]
+    return [*words, 0]
+
+
+def _items(plan: Plan, kinds: tuple[type[Record], ...]) -> Iterator[tuple[int, Record, Schedule, Waits]]:
+    """Records of some kinds, with their index in the Program."""
+    for index, (record, schedule, waits) in enumerate(
+            zip(plan.program.records, plan.schedules, plan.waits, strict=True)):
+        if isinstance(record, kinds):
+            yield index, record, schedule, waits
+
+
+def pack(fields: Mapping[str, int | list[int]], layout: data.StructLayout, where: str) -> int:
+    """Bits of a structure; absent fields are 0.
+
+    Raises
+    ------
+    InputError
+        If a value does not fit into its field.
+    """
+    word = 0
+    for name, value in fields.items():
+        field = layout[name]
+        shape, offset = field.shape, field.offset
+        element = shape.elem_shape if isinstance(shape, data.ArrayLayout) else shape
+        kind = Shape.cast(element)
+        low = -(1 << (kind.width - 1)) if kind.signed else 0
+        high = low + (1 << kind.width) - 1
+        for item in value if isinstance(value, list) else [value]:
+            if not low <= item <= high:
+                raise InputError(f"{where}: the hardware's field '{name}' holds {low}..{high}, not {item}")
+            word |= (item & ((1 << kind.width) - 1)) << offset
+            offset += kind.width
+    return word
+
+
+def _bits_to(limit: int) -> int:
+    return (1 << limit) - 1
+
+
+def _place_fields(plan: Plan, name: str, prefix: str) -> Fields:
+    """First and last word of a tensor in its banks."""
+    base = plan.bases[name]
+    words = tensor_words(plan.program.tensor(name), plan.machine)
+    return {f"{prefix}first": base, f"{prefix}last": base + words - 1}
+
+
+def _common_fields(plan: Plan, record: Layer, schedule: ConvSchedule | PoolSchedule, geometry: Geometry) -> Fields:
+    """Where a window walks over its input; the same for Conv and Pool."""
+    source, target = plan.program.tensor(record.input), plan.program.tensor(record.output)
+    kernel, columns = record.kernel, geometry.columns
+    groups = ceil(target.height / columns)
+    return {
+        "phases": schedule.phases - 1, "taps": kernel[0] * kernel[1] - 1, "kernel_width": kernel[1] - 1,
+        "out_width": target.width - 1, "out_groups": groups - 1,
+        "last_group_columns": _bits_to(target.height - (groups - 1) * columns),
+        "bits_a": source.format.bits - 1, "signed_a": int(source.format.kind == "signed"),
+        "pixels": schedule.pixels - 1, "last_group_pixel": (groups - 1) * target.width,
+        **_place_fields(plan, source.name, "in_"), **_place_fields(plan, target.name, "out_"),
+        **_walk_fields(source, plan.bases[source.name], record, geometry),
+    }
+
+
+def _walk_fields(source: Tensor, base: int, record: Layer, geometry: Geometry) -> Fields:
+    dilation = record.dilation if isinstance(record, Conv) else 1
+    stride, pads, columns = record.stride, record.pads, geometry.columns
+    words = blocks_of(source.parts, geometry.lanes) * source.format.bits
+    pitch, size = source.width * words, 1 << geometry.address_bits
+    rows = [stride * column - pads[0] for column in range(columns)]
+    per_phase = columns // gcd(stride, columns)
+    return {
+        "pitch": pitch % size, "pixel_step": stride * words % size, "group_step": stride * pitch % size,
+        "tap_step": dilation * words % size, "tap_row_step": dilation // columns * pitch % size,
+        "tap_start": (base - pads[1] * words) % size,
+        "width": source.width, "height": source.height, "stride": stride, "group_rows": stride * columns,
+        "dilation": dilation, "left": -pads[1], "bank_step": dilation % columns,
+        "bank": [row % columns for row in rows], "row": rows,
+        "quotient": [row // columns * pitch % size for row in rows],
+        "phase": [column // per_phase for column in range(columns)],
+    }
+
+
+def _conv_loops(schedule: ConvSchedule, geometry: Geometry) -> Fields:
+    shape, rows = schedule.shape, geometry.rows
+    longest = schedule.read_cycles if schedule.lanewise else max(schedule.read_cycles, shape.bits_w)
+    segment = geometry.depthwise_lanes if schedule.lanewise else geometry.lanes // schedule.packing
+    fields: Fields = {
+        "row_tiles": schedule.row_tiles - 1, "chunks": len(schedule.chunks) - 1,
+        "chunk_pixels": schedule.chunk_pixels - 1, "last_chunk_pixels": schedule.chunks[-1] - 1,
+        "tap_groups": schedule.blocks // schedule.channel_blocks - 1,
+        "channel_blocks": schedule.channel_blocks - 1, "segments": schedule.packing - 1,
+        "step_cycles": schedule.step_cycles - 1, "launch_at": longest - 1,
+        "last_tile_rows": _bits_to(shape.out_channels - (schedule.channel_groups - 1) * rows),
+        "depthwise": int(shape.depthwise), "segment_lanes": segment % geometry.lanes,
+        "segment_mask": geometry.lanes - segment, "segment_log2": segment.bit_length() - 1,
+    }
+    if not schedule.lanewise:
+        return fields | {"weights_from": longest - shape.bits_w}
+    return fields | {
+        "lanewise": 1, "segments": shape.taps - 1, "segment_lanes": 0, "plane_rows": _bits_to(min(shape.bits_w, rows)),
+        "groups": schedule.groups - 1, "last_groups": schedule.last_groups - 1,
+    }
+
+
+def _operand_fields(plan: Plan, conv: Conv, geometry: Geometry) -> Fields:
+    source, lanes = plan.program.tensor(conv.input), geometry.lanes
+    fields: Fields = {
+        "bits_w": conv.weight_format.bits - 1, "signed_w": int(conv.weight_format.kind == "signed"),
+        "bipolar": int(conv.weight_format.kind == "bipolar"), "unit": int(conv.weight_format.kind == "unit"),
+        "zero_code": source.format.zero_point & 255,
+    }
+    if conv.weight_format.kind == "bipolar":
+        fields["part_blocks"] = [ceil(part / lanes) - 1 for part in source.parts]
+        fields["part_lanes"] = [(part - 1) % lanes + 1 for part in source.parts]
+    return fields
+
+
+def _output_fields(plan: Plan, conv: Conv, schedule: ConvSchedule, geometry: Geometry) -> Fields:
+    target = plan.program.tensor(conv.output)
+    bits = target.format.bits
+    fields: Fields = {
+        "terms": schedule.shape.terms, "residual_terms": schedule.shape.residual_terms,
+        "requant_cycles": schedule.requant_cycles - 1, "rounding": ROUNDING_MODES[plan.program.rounding],
+        "zero_out": target.format.zero_point, "low": conv.low, "high": conv.high, "bits_out": bits - 1,
+        "out_base": plan.bases[target.name] + _first_block(target, conv.output_part, geometry) * bits,
+        "out_step": _pixel_words(target, geometry), "out_block_step": bits,
+    }
+    if conv.residual is not None:
+        other = plan.program.tensor(conv.residual)
+        bits = other.format.bits
+        fields |= {
+            "has_residual": 1, "residual_bits": bits - 1, "residual_signed": int(other.format.kind == "signed"),
+            "residual_base": plan.bases[other.name] + _first_block(other, conv.residual_part, geometry) * bits,
+            "residual_step": _pixel_words(other, geometry), "residual_block_step": bits,
+            **_place_fields(plan, other.name, "residual_"),
+        }
+    return fields
+
+
+def _pool_fields(plan: Plan, pool: Pool, schedule: PoolSchedule) -> Fields:
+    """A Pool is one tile whose step reads all taps of a pixel and block; padding reads the smallest code."""
+    target, taps = plan.program.tensor(pool.output), pool.kernel[0] * pool.kernel[1]
+    return {
+        "pool": 1, "chunk_pixels": schedule.pixels - 1, "last_chunk_pixels": schedule.pixels - 1,
+        "channel_blocks": schedule.blocks - 1, "segments": taps - 1,
+        "step_cycles": taps * schedule.bits * schedule.phases - 1, "zero_code": target.format.low & 255,
+        "out_base": plan.bases[target.name], "out_step": schedule.blocks * schedule.bits,
+        "out_block_step": schedule.bits, "bits_out": schedule.bits - 1,
+    }
+
+
+def _first_block(tensor: Tensor, part: int, geometry: Geometry) -> int:
+    return blocks_of(tensor.parts[:part], geometry.lanes)
+
+
+def _pixel_words(tensor: Tensor, geometry: Geometry) -> int:
+    return blocks_of(tensor.parts, geometry.lanes) * tensor.format.bits

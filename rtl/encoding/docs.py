@@ -1,0 +1,65 @@
+"""The tables of a program for people: every field, its bits and its meaning, as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from amaranth.hdl import Shape
+from amaranth.lib import data
+
+from rtl.encoding.fields import Field, Fields, compute_fields, inward_fields, outward_fields
+from rtl.encoding.geometry import Geometry
+from rtl.encoding.program_image import HEADER
+
+__all__ = ["encoding_markdown"]
+
+HEAD = """\
+# Encoding of programs
+
+A program image is a header, the words of three tables, and a checksum: see [interface](interface.md#program-image).
+Here is every field of every word, lowest bits first. Counts are stored less one where it says so, addresses are words
+of an activation bank, modulo its size, and what a record does not use is 0. Widths that depend on the machine are given
+for the built-in ones. `bitwright generate` writes the offsets for a machine as JSON, `bitwright disasm` shows an image
+by these names. The page is made from `rtl.encoding.fields`, like the hardware.
+"""
+TABLES = {
+    "Compute table": ("A word for every Conv and Pool, in order.", compute_fields),
+    "Inward table": ("A word for every Conv and Load, in the order of the Program, and a word of zeros as end mark.",
+                     inward_fields),
+    "Outward table": ("A word for every Store, in order, and a word of zeros as end mark.", outward_fields),
+}
+
+
+def encoding_markdown(geometries: Sequence[Geometry]) -> str:
+    """A page with the fields of every table, their widths on some machines.
+
+    Parameters
+    ----------
+    geometries : sequence of Geometry
+        A column each.
+    """
+    lines = [HEAD, "## Header", "", "| field | bits |", "|---|---|"]
+    lines += [f"| `{name}` | {field.width} |" for name, field in HEADER]
+    names = [geometry.machine.name for geometry in geometries]
+    for title, (text, fields) in TABLES.items():
+        lines += ["", f"## {title}", "", text, "", f"| field | bits: {', '.join(names)} | meaning |", "|---|---|---|"]
+        lines += _rows([fields(geometry) for geometry in geometries])
+    return "\n".join(lines) + "\n"
+
+
+def _rows(machines: list[Fields]) -> list[str]:
+    return [f"| `{name}` | {_widths([fields[name] for fields in machines])} | {field.meaning} |"
+            for name, field in machines[0].items()]
+
+
+def _widths(fields: list[Field]) -> str:
+    """One width if it is the same everywhere, else one for each machine; arrays as count × width."""
+    widths = [_width(field) for field in fields]
+    return widths[0] if len(set(widths)) == 1 else ", ".join(widths)
+
+
+def _width(field: Field) -> str:
+    shape = field.shape
+    if isinstance(shape, data.ArrayLayout):
+        return f"{shape.length} × {Shape.cast(shape.elem_shape).width}"
+    return str(Shape.cast(shape).width)

@@ -1,0 +1,66 @@
+"""Row tiles and tensors as bytes of the streams, and back. A beat takes whole bytes, its bits lowest first."""
+
+from __future__ import annotations
+
+from math import ceil
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.arch.machine import Machine
+from sim.ir.ops import Tensor
+from sim.mapping.layout import Bits, activation_image, read_activation_image, tensor_words
+
+__all__ = ["row_tile_bytes", "tensor_bytes", "tensor_codes", "tensor_length"]
+
+
+def row_tile_bytes(words: Bits, machine: Machine) -> bytes:
+    """Bytes of a row tile, whose words `sim.plan.plan.Plan.stream` gives."""
+    return _beats(words.reshape(-1), machine)
+
+
+def tensor_bytes(codes: NDArray[np.integer], tensor: Tensor, machine: Machine,
+                 noise: np.random.Generator | None = None) -> bytes:
+    """Bytes of a tensor on its way into the machine: words address outer, bank inner, zeros to the end of the beat.
+
+    Parameters
+    ----------
+    codes : integer array, shape (channels, height, width)
+    tensor : Tensor
+    machine : Machine
+    noise : Generator or None
+        Of random bits for the lanes without a code; None: zeros.
+    """
+    image = activation_image(codes, tensor, machine)
+    if noise is not None:
+        used = activation_image(np.full(tensor.shape, -1), tensor, machine)
+        image = np.where(used == 1, image, noise.integers(0, 2, image.shape, np.uint8))
+    return _beats(image.transpose(1, 0, 2).reshape(-1), machine)
+
+
+def tensor_codes(packet: bytes, tensor: Tensor, machine: Machine) -> NDArray[np.int32]:
+    """Codes of a tensor on its way out, shape (channels, height, width): the inverse of `tensor_bytes`.
+
+    >>> from sim.ir.formats import Format
+    >>> from sim.arch.machine import load_machine
+    >>> tensor, machine = Tensor("t", 1, 2, (1,), Format(4, "signed")), load_machine("tiny")
+    >>> tensor_codes(tensor_bytes(np.array([[[-8, 5]]]), tensor, machine), tensor, machine)
+    array([[[-8,  5]]], dtype=int32)
+    """
+    beats = np.frombuffer(packet, np.uint8).reshape(-1, ceil(machine.stream_bits / 8))
+    bits = np.unpackbits(beats, axis=1, count=machine.stream_bits, bitorder="little").reshape(-1)
+    words, columns, lanes = tensor_words(tensor, machine), machine.columns, machine.lanes
+    image = bits[: words * columns * lanes].reshape(words, columns, lanes).transpose(1, 0, 2)
+    return read_activation_image(image, tensor, machine)
+
+
+def tensor_length(tensor: Tensor, machine: Machine) -> int:
+    """Bytes of a tensor on the streams."""
+    beats = ceil(machine.columns * tensor_words(tensor, machine) * machine.lanes / machine.stream_bits)
+    return beats * ceil(machine.stream_bits / 8)
+
+
+def _beats(bits: Bits, machine: Machine) -> bytes:
+    padded = np.zeros(-len(bits) % machine.stream_bits + len(bits), np.uint8)
+    padded[: len(bits)] = bits
+    return np.packbits(padded.reshape(-1, machine.stream_bits), axis=1, bitorder="little").tobytes()

@@ -1,0 +1,1 @@
+"""The software beside the machine: the driver of its registers, and the assembler of its programs."""

@@ -1,0 +1,78 @@
+"""An AXI4-Lite slave: two transactions at most under way, one of each direction."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from rtl.shell.csr_map import ADDRESS_BITS
+
+__all__ = ["AXI_LITE_PORTS", "OKAY", "SLVERR", "AxiLiteSlave"]
+
+OKAY, SLVERR = 0, 2
+
+AXI_LITE_PORTS = {
+    "awaddr": In(ADDRESS_BITS), "awvalid": In(1), "awready": Out(1),
+    "wdata": In(32), "wstrb": In(4), "wvalid": In(1), "wready": Out(1),
+    "bresp": Out(2), "bvalid": Out(1), "bready": In(1),
+    "araddr": In(ADDRESS_BITS), "arvalid": In(1), "arready": Out(1),
+    "rdata": Out(32), "rresp": Out(2), "rvalid": Out(1), "rready": In(1),
+}
+"""Signals of the bus, seen from the slave."""
+
+
+class AxiLiteSlave(wiring.Component):
+    """Turn the five channels into accesses of a cycle.
+
+    Address and data of a write may come in any order; every ready and every valid is a register.
+
+    Members
+    -------
+    awaddr ... rready : the bus, see `AXI_LITE_PORTS`
+    write, write_address, write_data, write_strobe : write the strobed bytes of a word in this cycle
+    write_error : in the same cycle, the write is refused: answered with SLVERR
+    read, read_address : read in this cycle
+    read_data, read_error : in the same cycle, what is read, or that nothing is: SLVERR
+    """
+
+    def __init__(self) -> None:
+        super().__init__({
+            **AXI_LITE_PORTS,
+            "write": Out(1), "write_address": Out(ADDRESS_BITS), "write_data": Out(32), "write_strobe": Out(4),
+            "write_error": In(1),
+            "read": Out(1), "read_address": Out(ADDRESS_BITS), "read_data": In(32), "read_error": In(1),
+        })
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        self._writes(m)
+        self._reads(m)
+        return m
+
+    def _writes(self, m: Module) -> None:
+        addressed, filled = Signal(name="addressed"), Signal(name="filled")
+        m.d.comb += [
+            self.awready.eq(~addressed), self.wready.eq(~filled),
+            self.write.eq(addressed & filled & (~self.bvalid | self.bready)),
+        ]
+        with m.If(self.bready):
+            m.d.sync += self.bvalid.eq(0)
+        with m.If(self.write):
+            m.d.sync += [addressed.eq(0), filled.eq(0), self.bvalid.eq(1),
+                         self.bresp.eq(Mux(self.write_error, SLVERR, OKAY))]
+        with m.If(self.awvalid & self.awready):
+            m.d.sync += [addressed.eq(1), self.write_address.eq(self.awaddr)]
+        with m.If(self.wvalid & self.wready):
+            m.d.sync += [filled.eq(1), self.write_data.eq(self.wdata), self.write_strobe.eq(self.wstrb)]
+
+    def _reads(self, m: Module) -> None:
+        addressed = Signal()
+        m.d.comb += [self.arready.eq(~addressed), self.read.eq(addressed & (~self.rvalid | self.rready))]
+        with m.If(self.rready):
+            m.d.sync += self.rvalid.eq(0)
+        with m.If(self.read):
+            m.d.sync += [addressed.eq(0), self.rvalid.eq(1), self.rdata.eq(Mux(self.read_error, 0, self.read_data)),
+                         self.rresp.eq(Mux(self.read_error, SLVERR, OKAY))]
+        with m.If(self.arvalid & self.arready):
+            m.d.sync += [addressed.eq(1), self.read_address.eq(self.araddr)]

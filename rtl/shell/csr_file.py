@@ -1,0 +1,121 @@
+"""The registers behind the AXI4-Lite slave."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from rtl.core.control.dispatcher import COUNTER_BITS
+from rtl.core.control.perf_counters import COUNTERS
+from rtl.shell.csr_map import ADDRESS_BITS, COUNTER_BASE, COUNTER_NAMES, REGISTERS, Field, Register, register
+
+__all__ = ["RegisterBank", "port_name"]
+
+PLAIN = tuple(r for r in REGISTERS if r.offset < COUNTER_BASE)
+"""Registers that are not counters."""
+
+
+def port_name(register: Register, field: Field) -> str:
+    """Name of a field's port: `status_running`."""
+    return f"{register.name}_{field.name}".lower()
+
+
+class RegisterBank(wiring.Component):
+    """All registers of `rtl.shell.csr_map`.
+
+    Members
+    -------
+    A port for every field that is not a counter's, named by `port_name`. Of `read` registers it is the value, an input;
+    of `read-write` ones the value, an output; of `write` ones a pulse, an output; of `event` ones an input that sets
+    it.
+
+    write, write_address, write_data, write_strobe, write_error, read, read_address, read_data, read_error
+        as in `AxiLiteSlave`
+    cycle, counter_number, counter_value : the counters
+    irq : an enabled event stands
+    """
+
+    def __init__(self) -> None:
+        ports: dict[str, object] = {}
+        for reg in PLAIN:
+            direction = Out if reg.access in ("read-write", "write") else In
+            ports |= {port_name(reg, field): direction(field.width) for field in reg.fields}
+        super().__init__({
+            **ports,
+            "write": In(1), "write_address": In(ADDRESS_BITS), "write_data": In(32), "write_strobe": In(4),
+            "write_error": Out(1),
+            "read": In(1), "read_address": In(ADDRESS_BITS), "read_data": Out(32), "read_error": Out(1),
+            "cycle": In(COUNTER_BITS), "counter_number": Out(range(len(COUNTERS))), "counter_value": In(COUNTER_BITS),
+            "irq": Out(1),
+        })
+        self._events = {port_name(reg, field): Signal(field.width, name=f"{port_name(reg, field)}_flag")
+                        for reg in PLAIN if reg.access == "event" for field in reg.fields}
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        self._write(m)
+        self._read(m)
+        enable, event = register("INTERRUPT_ENABLE"), register("INTERRUPT")
+        m.d.comb += self.irq.eq(Cat(
+            getattr(self, port_name(enable, field)) & self._events[port_name(event, field)]
+            for field in enable.fields).any())
+        return m
+
+    def _write(self, m: Module) -> None:
+        """Field by field under the mask of the strobes; events are set by the machine also while they are cleared."""
+        mask = Cat(strobe.replicate(8) for strobe in self.write_strobe)
+        ones = Signal(32)
+        m.d.comb += [self.write_error.eq(1), ones.eq(self.write_data & mask)]
+        with m.Switch(self.write_address):
+            for reg in PLAIN:
+                if reg.access != "read":
+                    with m.Case(reg.offset):
+                        m.d.comb += self.write_error.eq(0)
+                        with m.If(self.write):
+                            self._write_fields(m, reg, ones, mask)
+        for name, flag in self._events.items():
+            with m.If(getattr(self, name)):
+                m.d.sync += flag.eq(1)
+
+    def _write_fields(self, m: Module, reg: Register, ones: Signal, mask: Value) -> None:
+        for field in reg.fields:
+            port, bits = getattr(self, port_name(reg, field)), slice(field.low, field.low + field.width)
+            match reg.access:
+                case "write":
+                    m.d.comb += port.eq(ones[bits])
+                case "event":
+                    flag = self._events[port_name(reg, field)]
+                    m.d.sync += flag.eq(flag & ~ones[bits])
+                case _:
+                    m.d.sync += port.eq(ones[bits] | (port & ~mask[bits]))
+
+    def _read(self, m: Module) -> None:
+        """Plain registers, then counters; the high half of a counter is that of the last low half read."""
+        count = Signal(COUNTER_BITS)
+        high = Signal(COUNTER_BITS - 32)
+        index = Signal(range(COUNTER_BASE // 8))
+        m.d.comb += [
+            self.read_error.eq(1), index.eq(self.read_address[3:]), self.counter_number.eq(index - 1),
+            count.eq(Mux(index == 0, self.cycle, self.counter_value)),
+        ]
+        with m.Switch(self.read_address):
+            for reg in PLAIN:
+                with m.Case(reg.offset):
+                    m.d.comb += [self.read_error.eq(0), self.read_data.eq(self._value(reg))]
+        counters = self.read_address[COUNTER_BASE.bit_length() - 1 :] == 1
+        with m.If(counters & (index < len(COUNTER_NAMES)) & (self.read_address[:2] == 0)):
+            m.d.comb += [self.read_error.eq(0), self.read_data.eq(Mux(self.read_address[2], high, count[:32]))]
+            with m.If(self.read & ~self.read_address[2]):
+                m.d.sync += high.eq(count[32:])
+
+    def _value(self, reg: Register) -> Value:
+        """What a register reads as."""
+        if reg.access == "write":
+            return Const(0, 32)
+        parts, position = [], 0
+        for field in reg.fields:
+            name = port_name(reg, field)
+            parts += [Const(0, field.low - position), self._events.get(name, getattr(self, name))]
+            position = field.low + field.width
+        return Cat(*parts)

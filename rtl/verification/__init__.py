@@ -1,0 +1,1 @@
+"""Benches of single blocks, proofs, and mutants of the netlist."""

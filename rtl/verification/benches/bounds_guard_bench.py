@@ -1,0 +1,155 @@
+"""The protection: which accesses pass, what counts as a fault, and what is remembered."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import cocotb
+from cocotb.triggers import Timer
+
+from rtl.encoding.descriptors import pack
+from rtl.encoding.geometry import Geometry
+from rtl.verification.benches.unit_harness import geometry, reset, step
+from sim.functional.requantize import ROUNDING_MODES
+
+INPUTS = ("head", "fresh", "running", "operand", "residual", "residual_address", "write", "write_address",
+          "inward_illegal", "inward_record", "outward_illegal", "outward_record")
+PORTS = ("operand", "residual", "write")
+RECORD = 77
+
+
+@cocotb.test()
+async def lets_accesses_inside_pass(dut: Any) -> None:
+    """Accesses pass from the first to the last word of their tensor; the first one beside it stops everything."""
+    shape = geometry()
+    rng = await reset(dut, (*INPUTS, *(f"operand_address__{c}" for c in range(shape.columns))))
+    for _ in range(300):
+        places = {port: sorted(rng.choices(range(shape.bank_words), k=2)) for port in PORTS}
+        dut.running.value = pack({"record": RECORD, **place_fields(places)}, shape.descriptor, "bench")
+        outside = rng.choice([None, *PORTS])
+        addresses = {port: near(rng, places[port], port == outside, shape) for port in PORTS}
+        masks = {port: rng.getrandbits(shape.columns) for port in PORTS}
+        odd = rng.randrange(shape.columns)
+        for c in range(shape.columns):
+            inside = c != odd and outside == "operand"
+            address = near(rng, places["operand"], False, shape) if inside else addresses["operand"]
+            getattr(dut, f"operand_address__{c}").value = address
+        for port in PORTS:
+            getattr(dut, port).value = masks[port]
+        dut.residual_address.value, dut.write_address.value = addresses["residual"], addresses["write"]
+        await Timer(1, "ns")
+        beside = {port: 0 for port in PORTS} | ({outside: (1 << shape.columns) - 1} if outside else {})
+        beside["operand"] &= 1 << odd
+        passed = {port: masks[port] & ~beside[port] for port in PORTS}
+        assert {port: int(getattr(dut, f"{port}_allowed").value) for port in PORTS} == passed
+        violated = any(masks[port] & beside[port] for port in PORTS)
+        await step(dut, {})
+        assert (int(dut.violation.value), int(dut.halt.value), int(dut.illegal.value)) == (violated, violated, 0)
+        if violated:
+            await stays(dut, shape, {"violation_record": RECORD})
+
+
+def place_fields(places: dict[str, list[int]]) -> dict[str, int]:
+    """Fields of a descriptor for the places of its tensors."""
+    prefixes = {"operand": "in_", "residual": "residual_", "write": "out_"}
+    return {f"{prefixes[port]}{end}": value for port, place in places.items()
+            for end, value in zip(("first", "last"), place, strict=True)}
+
+
+def near(rng: random.Random, place: list[int], outside: bool, shape: Geometry) -> int:
+    """An address at an end of a place or between, or beside it where there is something beside it."""
+    beside = [address for address in (place[0] - 1, place[1] + 1) if 0 <= address < 1 << shape.address_bits]
+    return rng.choice(beside) if outside else rng.choice([*place, rng.randint(*place)])
+
+
+async def stays(dut: Any, shape: Geometry, records: dict[str, int]) -> None:
+    """A fault stays whatever follows, and lets nothing pass, until reset."""
+    dut.running.value = pack({"record": RECORD + 1, "in_first": 1, "out_first": 1}, shape.descriptor, "bench")
+    for port in PORTS:
+        getattr(dut, port).value = 1
+    await step(dut, {"inward_illegal": 1, "inward_record": RECORD + 1})
+    for name, record in records.items():
+        assert int(getattr(dut, name).value) == record
+    assert int(dut.halt.value) == 1
+    assert [int(getattr(dut, f"{port}_allowed").value) for port in PORTS] == [0, 0, 0]
+    await step(dut, {"rst": 1, "inward_illegal": 0, **dict.fromkeys(PORTS, 0)})
+    await step(dut, {"rst": 0})
+    assert int(dut.halt.value) == 0
+
+
+@cocotb.test()
+async def refuses_what_cannot_run(dut: Any) -> None:
+    """A descriptor at every limit is legal; one beyond a single limit is not, and the record is named."""
+    shape = geometry()
+    await reset(dut, (*INPUTS, *(f"operand_address__{c}" for c in range(shape.columns))))
+    for pool in (0, 1):
+        legal = limits(shape, pool)
+        for fields in (legal, *tight_slots(shape, legal), legal | {"has_residual": 0, "residual_bits": 7}):
+            assert not await refused(dut, shape, fields)
+        for change, matters in beyond(shape, legal):
+            assert await refused(dut, shape, legal | change) == (matters or not pool), (change, pool)
+    for engine in ("inward", "outward"):
+        await step(dut, {f"{engine}_illegal": 1, f"{engine}_record": RECORD})
+        assert (int(dut.illegal.value), int(dut.illegal_record.value)) == (1, RECORD)
+        await step(dut, {f"{engine}_illegal": 0})
+        await stays(dut, shape, {"illegal_record": RECORD})
+
+
+def limits(shape: Geometry, pool: int) -> dict[str, int]:
+    """A descriptor whose numbers are as large as they may be."""
+    machine = shape.machine
+    terms, last = machine.terms, shape.bank_words - 1
+    return {"record": RECORD, "pool": pool, "bits_a": machine.max_bits_a - 1, "bits_w": machine.max_bits_w - 1,
+            "in_last": last, "out_last": last, "residual_last": last, "has_residual": 1,
+            "chunk_pixels": machine.acc_depth - 1, "last_chunk_pixels": machine.acc_depth - 1,
+            "bipolar": int(machine.bipolar), "launch_at": 20, "step_cycles": 20,
+            "weights_from": 20 - (machine.max_bits_w - 1), "terms": terms, "residual_terms": terms,
+            "requant_cycles": 99, "bits_out": machine.acc_bits - 1, "residual_bits": machine.max_bits_a - 1,
+            "rounding": max(ROUNDING_MODES[mode] for mode in machine.roundings)}
+
+
+def tight_slots(shape: Geometry, legal: dict[str, int]) -> list[dict[str, int]]:
+    """Descriptors whose slots have just the cycles for all terms, for the output, and for the residual."""
+    narrow = legal | {"terms": 1, "residual_terms": 0, "residual_bits": 0, "bits_out": 0}
+    terms = legal["terms"] + legal["residual_terms"]
+    longest = max(shape.rows_per_unit - 1, legal["residual_bits"])
+    return [narrow | {"terms": legal["terms"], "residual_terms": legal["residual_terms"],
+                      "requant_cycles": terms * shape.rows_per_unit - 1},
+            narrow | {"bits_out": legal["bits_out"], "requant_cycles": legal["bits_out"]},
+            narrow | {"residual_bits": longest, "requant_cycles": longest}]
+
+
+def beyond(shape: Geometry, legal: dict[str, int]) -> Iterator[tuple[dict[str, int], bool]]:
+    """Changes that break a single limit, and whether a Pool has the limit too."""
+    machine = shape.machine
+    for field, value, matters in [
+            ("bits_a", machine.max_bits_a, True), ("in_last", shape.bank_words, True),
+            ("out_last", shape.bank_words, True), ("residual_last", shape.bank_words, False),
+            ("bits_w", machine.max_bits_w, False), ("chunk_pixels", machine.acc_depth, False),
+            ("last_chunk_pixels", machine.acc_depth, False), ("launch_at", 21, False), ("step_cycles", 19, False),
+            ("weights_from", legal["weights_from"] + 1, False), ("weights_from", legal["weights_from"] - 1, False),
+            ("terms", 0, False), ("terms", machine.terms + 1, False), ("residual_terms", machine.terms + 1, False),
+            ("bits_out", machine.acc_bits, False), ("residual_bits", machine.max_bits_a, False),
+            ("rounding", 3, False)]:
+        if value < 1 << shape.descriptor[field].width:
+            yield {field: value}, matters
+    if not machine.bipolar:
+        yield {"bipolar": 1}, False
+    for slot in tight_slots(shape, legal):
+        yield slot | {"requant_cycles": slot["requant_cycles"] - 1}, False
+
+
+async def refused(dut: Any, shape: Geometry, fields: dict[str, int]) -> bool:
+    """Whether a fresh descriptor is a fault; the machine is reset after it."""
+    dut.head.value = pack(fields, shape.descriptor, "bench")
+    await step(dut, {"fresh": 0})
+    assert int(dut.illegal.value) == 0
+    await step(dut, {"fresh": 1})
+    found = bool(dut.illegal.value)
+    assert int(dut.violation.value) == 0
+    assert not found or int(dut.illegal_record.value) == RECORD
+    await step(dut, {"fresh": 0, "rst": 1})
+    await step(dut, {"rst": 0})
+    return found

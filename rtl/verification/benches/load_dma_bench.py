@@ -1,0 +1,121 @@
+"""The fill engine: every word of random row tiles and Loads, and the cycles in which it takes beats."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import cocotb
+from cocotb.triggers import FallingEdge, Timer
+
+from rtl.encoding.descriptors import pack
+from rtl.encoding.geometry import Geometry
+from rtl.verification.benches.unit_harness import geometry, reset, step, tensor_beats, write_table
+
+INPUTS = ("table_write", "table_index", "table_data", "prepare", "enable", "computes", "stores", "released",
+          "stream_valid", "stream_data")
+Writes = dict[tuple[str, int, int], int]
+"""Words by memory, bank or row, and address."""
+
+
+@dataclass
+class Item:
+    """A row tile, or a Load that waits for so many records; its words by memory, bank or row, and address."""
+
+    writes: Writes
+    beats: list[int]
+    load: bool = False
+    computes: int = 0
+    stores: int = 0
+
+
+def entries(rng: random.Random, shape: Geometry) -> Iterator[tuple[dict[str, int], list[Item]]]:
+    """Random entries of the table with their items."""
+    computes = stores = 0
+    for _ in range(8):
+        if rng.random() < 0.5:
+            first = rng.randrange(shape.bank_words)
+            last = min(shape.bank_words - 1, first + rng.randrange(12))
+            computes, stores = min(3, computes + rng.randrange(2)), min(3, stores + rng.randrange(2))
+            banks = [[rng.getrandbits(shape.lanes) for _ in range(first, last + 1)] for _ in range(shape.columns)]
+            writes = {("bank", c, first + i): word for c, words in enumerate(banks) for i, word in enumerate(words)}
+            yield ({"load": 1, "first": first, "last": last, "after_computes": computes, "after_stores": stores},
+                   [Item(writes, tensor_beats(banks, shape), True, computes, stores)])
+        else:
+            tiles, words = rng.randint(1, 3), rng.randrange(6)
+            yield {"tiles": tiles - 1, "words": words}, [row_tile(rng, shape, words) for _ in range(tiles)]
+
+
+def row_tile(rng: random.Random, shape: Geometry, words: int) -> Item:
+    """A row tile with random bits."""
+    rows = [[rng.getrandbits(shape.lanes) for _ in range(shape.packet + words)] for _ in range(shape.rows)]
+    writes = {("parameters" if i < shape.packet else "weights", r, i % shape.packet if i < shape.packet
+               else i - shape.packet): word for r, held in enumerate(rows) for i, word in enumerate(held)}
+    return Item(writes, tensor_beats(rows, shape))
+
+
+@cocotb.test()
+async def takes_items(dut: Any) -> None:
+    """Beats are taken as soon as their item may, all words go to their places, and ends are told with the last beat."""
+    shape = geometry()
+    rng = await reset(dut, INPUTS)
+    outstanding = 0
+    for flow in (1.0, 0.6, 0.2):
+        table, items = [], []
+        for index, (fields, found) in enumerate(entries(rng, shape)):
+            table.append(pack({"valid": 1, "record": index, **fields}, shape.inward, "bench"))
+            items += found
+        await write_table(dut, [*table, 0])
+        outstanding = await follow(dut, rng, shape, items, flow, outstanding)
+        await step(dut, {"enable": 0, "stream_valid": 0, "computes": 0, "stores": 0, "released": 0})
+
+
+async def follow(dut: Any, rng: random.Random, shape: Geometry, items: list[Item], flow: float,
+                 outstanding: int) -> int:
+    """Feed all items, a beat with probability `flow` in a cycle; the row tiles that still hold a slot."""
+    computes = stores = 0
+    for number, item in enumerate(items):
+        seen: Writes = {}
+        taken, opened = 0, False
+        while taken < len(item.beats):
+            may = (computes >= item.computes and stores >= item.stores) if item.load else (opened or outstanding < 2)
+            valid = rng.random() < flow
+            dut.stream_valid.value = valid
+            dut.stream_data.value = item.beats[taken] if valid else rng.getrandbits(shape.machine.stream_bits)
+            released = rng.random() < 0.1 and outstanding - opened > 0
+            dut.released.value = released
+            await Timer(1, "ns")
+            assert int(dut.stream_ready.value) == may, f"item {number}, beat {taken}"
+            last = taken == len(item.beats) - 1
+            assert not may or int(dut.item_end.value) == last
+            assert not may or int(dut.run_end.value) == (last and number == len(items) - 1)
+            beat = may and valid
+            assert int(dut.filled.value) == (beat and last and not item.load)
+            assert int(dut.loaded.value) == (beat and last and item.load)
+            seen |= writes(dut, shape)
+            outstanding += (beat and not item.load and not opened) - released
+            opened |= beat and not item.load
+            taken += beat
+            computes, stores = min(3, computes + (rng.random() < 0.1)), min(3, stores + (rng.random() < 0.1))
+            await FallingEdge(dut.clk)
+            dut.computes.value, dut.stores.value = computes, stores
+            await Timer(1, "ns")
+        assert seen == item.writes, f"item {number}"
+    assert int(dut.finishing.value) == 1
+    return outstanding
+
+
+def writes(dut: Any, shape: Geometry) -> Writes:
+    """What is written in this cycle."""
+    rows, banks, found = int(dut.rows.value), int(dut.bank_write.value), {}
+    for r in range(shape.rows):
+        if rows >> r & 1:
+            memory = "weights" if dut.to_weights.value else "parameters"
+            found[memory, r, int(dut.word.value)] = int(getattr(dut, f"data__{r}").value)
+    for c in range(shape.columns):
+        if banks >> c & 1:
+            address = int(getattr(dut, f"bank_address__{c}").value)
+            found["bank", c, address] = int(getattr(dut, f"bank_data__{c}").value)
+    return found

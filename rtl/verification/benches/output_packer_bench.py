@@ -1,0 +1,58 @@
+"""The packer against the planes of the codes that it took."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cocotb
+
+from rtl.encoding.descriptors import pack
+from rtl.verification.benches.unit_harness import geometry, reset, step
+
+
+@cocotb.test()
+async def writes_planes(dut: Any) -> None:
+    """Three cycles after a pixel's slot its planes come out one per cycle, lowest first, into the row tile's lanes."""
+    shape = geometry()
+    rows, columns, groups = shape.rows, shape.columns, shape.groups
+    rng = await reset(dut, ("descriptor", "begun", "slot_end", "capture", "capture_row", "capture_set",
+                            "capture_columns"))
+    for _ in range(10):
+        bits, pixels, tiles = rng.randint(1, shape.machine.acc_bits), rng.randint(1, 4), rng.randint(1, 2 * groups)
+        base, partial = rng.randrange(16), rng.randrange(1, 1 << columns)
+        last_group = rng.randrange(pixels)
+        fields = {"pixels": pixels - 1, "row_tiles": tiles - 1, "bits_out": bits - 1, "out_base": base,
+                  "out_step": 5, "out_block_step": bits, "last_group_pixel": last_group, "last_group_columns": partial}
+        dut.descriptor.value = pack(fields, shape.descriptor, "bench")
+        await step(dut, {"begun": 1})
+        await step(dut, {"begun": 0})
+        for index in range(tiles * pixels):
+            tile, pixel = divmod(index, pixels)
+            codes = [[rng.getrandbits(bits) for _ in range(columns)] for _ in range(rows)]
+            await capture(dut, shape, codes, index % 2)
+            enabled = partial if pixel >= last_group else (1 << columns) - 1
+            for plane in range(bits):
+                await step(dut, {})
+                address = base + tile // groups * bits + pixel * 5 + plane
+                seen = int(dut.write.value), int(dut.address.value), int(dut.groups.value)
+                assert seen == (enabled, address % (1 << shape.address_bits), 1 << tile % groups)
+                for c in range(columns):
+                    lanes = sum((codes[r][c] >> plane & 1) << r for r in range(rows))
+                    assert int(getattr(dut, f"word__{c}").value) >> (tile % groups * rows) & ((1 << rows) - 1) == lanes
+            assert int(dut.done.value) == int(index == tiles * pixels - 1)
+            await step(dut, {})
+            assert int(dut.write.value) == 0
+
+
+async def capture(dut: Any, shape: Any, codes: list[list[int]], pixel_set: int) -> None:
+    """Hand over the codes of a pixel row by row; the slot has ended two cycles before the last of them."""
+    for row in range(shape.rows_per_unit):
+        values = {"capture": (1 << shape.units) - 1, "capture_row": row, "capture_set": pixel_set,
+                  "capture_columns": (1 << shape.columns) - 1}
+        for unit in range(shape.units):
+            for c in range(shape.columns):
+                values[f"code__{unit}__{c}"] = codes[unit * shape.rows_per_unit + row][c]
+        await step(dut, values)
+    await step(dut, {"capture": 0, "slot_end": 1})
+    await step(dut, {"slot_end": 0})
+    await step(dut, {})

@@ -1,0 +1,228 @@
+"""Addresses: walks are at the contract's multiples after any number of steps, and columns never meet in a bank."""
+
+from __future__ import annotations
+
+from functools import reduce
+from math import gcd
+from operator import or_
+
+from amaranth.hdl import Array, Cat, Mux, ResetSignal, Signal, Value
+from amaranth.lib import data
+
+from rtl.core.addressing.operand_fetch import Loader
+from rtl.core.addressing.output_agu import OutputWalk
+from rtl.core.addressing.window_agu import PixelWalk, TapWalk
+from rtl.encoding.geometry import Geometry
+from rtl.verification.formal.harness import (
+    Harness,
+    after_reset,
+    assume,
+    check,
+    constant,
+    drive_freely,
+    free,
+    past,
+    probe,
+    reach,
+)
+from sim.arch.limits import MAP_BITS, PIXEL_BITS, TILE_BITS
+from sim.arch.machine import Machine
+
+__all__ = ["loader", "outputs", "pixels", "taps"]
+
+COUNT = 2
+"""Bits of the coordinates in a kernel, of an output pixel and of its row group."""
+
+
+def _steps(m: Harness, start: Value, step: Value, count: Value, name: str) -> Value:
+    """`start + count * step`, modulo the width of `start`, by repeated addition: products are hard on a solver."""
+    multiples = [start]
+    for k in range(1, 1 << len(count)):
+        multiples.append(Signal.like(start, name=f"{name}_{k}"))
+        m.d.comb += multiples[k].eq(multiples[k - 1] + step)
+    return Array(multiples)[count]
+
+
+def taps(machine: Machine) -> Harness:
+    """The tap walk stands at tap (ky, kx), whatever steps led there.
+
+    For all columns it gives map column `left + kx*dilation` and address `tap_start + kx*tap_step`; for column c it
+    gives row `row_0 + ky*dilation` and, with r rows of C banks passed since the first row, address
+    `quotient_0 + r*pitch` and the bank with `bank_0 + ky*dilation = r*C + bank`. ky and kx are below 2**COUNT and
+    dilations below 2*C; the descriptor is otherwise arbitrary.
+    """
+    m, geometry = after_reset(), Geometry(machine)
+    m.submodules.dut = dut = TapWalk(geometry)
+    drive_freely(m, dut, "descriptor")
+    d, columns, quotient = dut.descriptor, geometry.columns, constant(m, 1, "dilation_quotient")
+    m.d.comb += d.eq(constant(m, geometry.descriptor, "fields"))
+    assume(m, (d.bank_step < columns) & (d.dilation == quotient * columns + d.bank_step))
+    assume(m, (d.tap_row_step == Mux(quotient, d.pitch, 0)) & (d.kernel_width < 1 << COUNT))
+    assume(m, Cat(d.bank[c] < columns for c in range(columns)).all())
+    begun = Signal()
+    m.d.sync += begun.eq(begun | dut.reset)
+    states = {name: data.View(dut.state, probe(m, f"dut.{name}", dut.state.size)) for name in ("current", "group")}
+    places = _tap_places(m, dut, states["current"], quotient)
+    for name, state in states.items():
+        claims = _tap_claims(m, d, state, places[name], geometry, name)
+        check(m, ~begun | Cat(claims).all(), f"{name}: where the tap lies")
+    return m
+
+
+def _tap_claims(m: Harness, d: data.View, state: data.View, place: data.View, geometry: Geometry,
+                name: str) -> list[Value]:
+    """Everything that the walk must say about a tap."""
+    claims = [state.tap == place.tap, state.kernel_column == place.kx, place.kx <= d.kernel_width,
+              state.column == _steps(m, d.left, d.dilation, place.kx, f"{name}_column"),
+              state.address == _steps(m, d.tap_start, d.tap_step, place.kx, f"{name}_address")]
+    for c in range(geometry.columns):
+        first = Signal(COUNT + 4, name=f"{name}_first_{c}")
+        m.d.comb += first.eq(d.bank[c])
+        claims += [state.row[c] == _steps(m, d.row[c], d.dilation, place.ky, f"{name}_row_{c}"),
+                   state.quotient[c] == _steps(m, d.quotient[c], d.pitch, place.passed[c], f"{name}_quotient_{c}"),
+                   _steps(m, first, d.dilation[:4], place.ky, f"{name}_rows_{c}")
+                   == place.passed[c] * geometry.columns + state.bank[c], state.bank[c] < geometry.columns]
+    return claims
+
+
+def _tap_places(m: Harness, dut: TapWalk, standing: data.View, quotient: Value) -> dict[str, data.View]:
+    """Where the walk should stand, and where its tap group began; `passed` counts, by column, rows of banks."""
+    d, columns = dut.descriptor, dut.geometry.columns
+    layout = data.StructLayout({"ky": COUNT, "kx": COUNT, "tap": 2 * COUNT,
+                                "passed": data.ArrayLayout(COUNT + 1, columns)})
+    current, group, after = (Signal(layout, name=name) for name in ("place", "group_place", "place_after"))
+    row_ends = current.kx == d.kernel_width
+    m.d.comb += [after.kx.eq(Mux(row_ends, 0, current.kx + 1)), after.ky.eq(current.ky + row_ends),
+                 after.tap.eq(current.tap + 1)]
+    for c in range(columns):
+        wraps = standing.bank[c] + d.bank_step >= columns
+        m.d.comb += after.passed[c].eq(current.passed[c] + Mux(row_ends, quotient + wraps, 0))
+    assume(m, ~dut.advance | ~(current.tap.all() | (current.ky.all() & row_ends)))
+    with m.If(dut.reset):
+        m.d.sync += [current.eq(0), group.eq(0)]
+    with m.Elif(dut.restore & ~dut.commit):
+        m.d.sync += current.eq(group)
+    with m.Elif(dut.advance):
+        m.d.sync += current.eq(after)
+    with m.If(dut.commit & ~dut.reset):
+        m.d.sync += group.eq(Mux(dut.advance, after, current))
+    return {"current": current, "group": group}
+
+
+def pixels(machine: Machine) -> Harness:
+    """The pixel walk stands at pixel (g, x), whatever steps led there.
+
+    It adds `g*group_rows` to rows, `x*stride` to columns and `g*group_step + x*pixel_step` to addresses. g and x are
+    below 2**COUNT; the descriptor is otherwise arbitrary.
+    """
+    m, geometry = after_reset(), Geometry(machine)
+    m.submodules.dut = dut = PixelWalk(geometry)
+    drive_freely(m, dut, "descriptor")
+    d, layout = dut.descriptor, data.StructLayout({"g": COUNT, "x": COUNT})
+    m.d.comb += d.eq(constant(m, geometry.descriptor, "fields"))
+    assume(m, d.out_width < 1 << COUNT)
+    current, origin, after = (Signal(layout, name=name) for name in ("place", "origin_place", "place_after"))
+    row_ends = current.x == d.out_width
+    m.d.comb += [after.x.eq(Mux(row_ends, 0, current.x + 1)), after.g.eq(current.g + row_ends)]
+    assume(m, ~((dut.advance | dut.commit) & row_ends & current.g.all()))
+    with m.If(dut.reset):
+        m.d.sync += [current.eq(0), origin.eq(0)]
+    with m.Elif(dut.commit):
+        m.d.sync += [current.eq(after), origin.eq(after)]
+    with m.Elif(dut.restore):
+        m.d.sync += current.eq(origin)
+    with m.Elif(dut.advance):
+        m.d.sync += current.eq(after)
+    begun = Signal()
+    m.d.sync += begun.eq(begun | dut.reset)
+    for name, place in {"current": current, "origin": origin}.items():
+        state = data.View(dut.state, probe(m, f"dut.{name}", dut.state.size))
+        check(m, ~begun | Cat(_pixel_claims(m, d, state, place, name)).all(), f"{name}: where the pixel lies")
+    check(m, ~begun | (dut.last_group == (current.g == d.out_groups)), "the last row group is known")
+    return m
+
+
+def _pixel_claims(m: Harness, d: data.View, state: data.View, place: data.View, name: str) -> list[Value]:
+    """Everything that the walk must say about a pixel."""
+    zeros = {field: Signal.like(state[field], name=f"{name}_{field}_0") for field in ("row", "column", "group_address")}
+    group = Signal.like(state.group_address, name=f"{name}_group_start")
+    m.d.comb += group.eq(_steps(m, zeros["group_address"], d.group_step, place.g, f"{name}_group"))
+    return [state.x == place.x, state.group == place.g, place.x <= d.out_width, state.group_address == group,
+            state.row == _steps(m, zeros["row"], d.group_rows, place.g, f"{name}_row"),
+            state.column == _steps(m, zeros["column"], d.stride, place.x, f"{name}_column"),
+            state.address == _steps(m, group, d.pixel_step, place.x, f"{name}_address")]
+
+
+def loader(machine: Machine) -> Harness:
+    """Every column gets the word at its own address from its own bank, or the zero point's plane; no two want one bank.
+
+    Column c reads row `stride*c + r` of the map, for any stride below 16 and any r, in the phase that its index gives
+    it; walks, descriptor and banks are otherwise arbitrary. Outside the map nothing is read.
+    """
+    m, geometry = after_reset(), Geometry(machine)
+    m.submodules.dut = dut = Loader(geometry)
+    drive_freely(m, dut, "tap_bank", "running")
+    d, columns = dut.descriptor, geometry.columns
+    m.d.comb += dut.running.eq(constant(m, geometry.descriptor, "running"))
+    stride, first = constant(m, 4, "stride"), free(m, 4, "first_row")
+    assume(m, (stride != 0) & (first < columns))
+    for c in range(columns):
+        phase = Array([c // (columns // gcd(s or 1, columns)) for s in range(16)])[stride]
+        bank = first + Array([s * c % columns for s in range(16)])[stride]
+        m.d.comb += dut.tap_bank[c].eq(Mux(bank >= columns, bank - columns, bank))
+        assume(m, d.phase[c] == phase)
+    wanted: list[Value] = []
+    for c in range(columns):
+        column, row = dut.tap_column + dut.pixel_column, dut.tap_row[c] + dut.pixel_row
+        asked = dut.read & dut.tap_present & dut.columns[c] & (d.phase[c] == dut.phase)
+        inside = (column >= 0) & (column < d.width) & (row >= 0) & (row < d.height)
+        address = Signal(geometry.address_bits, name=f"address_{c}")
+        m.d.comb += address.eq(dut.tap_address + dut.pixel_address + dut.block_address + dut.request.plane
+                               + dut.tap_quotient[c])
+        bank, was_inside, reads = past(m, dut.tap_bank[c]), past(m, inside), past(m, asked, cleared=True)
+        reading, at = Array(list(dut.bank_read))[bank], Array(list(dut.bank_address))[bank]
+        check(m, ~(reads & was_inside) | (reading & (at == past(m, address))), f"column {c} reads its word in its bank")
+        outside = dut.running.zero_code.bit_select(past(m, past(m, dut.request.plane)), 1).replicate(geometry.lanes)
+        word = Mux(past(m, was_inside), Array(list(dut.bank_data))[past(m, bank)], outside)
+        arrived = past(m, past(m, reads, cleared=True), cleared=True)
+        check(m, ~arrived | (dut.word[c] == past(m, word)), f"column {c} gets its bank's word, or the zero point")
+        wanted.append(past(m, Mux(asked & inside, 1 << dut.tap_bank[c], 0)))
+    most = (1 << (MAP_BITS - 1)) - 1
+    reach(m, {"compute.width": (d.width, most), "compute.height": (d.height, most),
+              "compute.zero_code": (dut.running.zero_code, 255), "compute.phase": (d.phase[columns - 1], columns - 1)})
+    check(m, ResetSignal() | past(m, ResetSignal()) | (dut.bank_read == reduce(or_, wanted)), "nothing else is read")
+    return m
+
+
+def outputs(machine: Machine) -> Harness:
+    """The output walk, whatever steps led there, stands at pixel p of row tile t, in the block and lanes of t.
+
+    A block holds G row tiles: t is group t mod G of block t // G, at address `base + t // G * block_step + p * step`.
+    p and t are below 2**COUNT; the record does not run on depthwise lanes.
+    """
+    m, geometry = after_reset(), Geometry(machine)
+    m.submodules.dut = dut = OutputWalk(geometry)
+    drive_freely(m, dut, "descriptor", "base", "step", "block_step")
+    d, address = dut.descriptor, geometry.address_bits
+    m.d.comb += [d.eq(constant(m, geometry.descriptor, "fields")), dut.base.eq(constant(m, address, "base")),
+                 dut.step.eq(constant(m, address, "step")), dut.block_step.eq(constant(m, address, "block_step"))]
+    assume(m, ~d.lanewise & (d.groups == 0) & (d.last_groups == 0) & (d.pixels < 1 << COUNT))
+    begun, pixel, tile = Signal(), Signal(COUNT), Signal(COUNT)
+    m.d.sync += begun.eq(begun | dut.reset)
+    last = pixel == d.pixels
+    assume(m, ~(dut.advance & last & tile.all()))
+    with m.If(dut.reset):
+        m.d.sync += [pixel.eq(0), tile.eq(0)]
+    with m.Elif(dut.advance):
+        m.d.sync += [pixel.eq(Mux(last, 0, pixel + 1)), tile.eq(tile + last)]
+    block = Signal(address, name="block_start")
+    blocks_before = Signal(COUNT)
+    m.d.comb += blocks_before.eq(tile // geometry.groups)
+    m.d.comb += block.eq(_steps(m, dut.base, dut.block_step, blocks_before, "block"))
+    inside = [probe(m, "dut.pixel", PIXEL_BITS) == pixel, probe(m, "dut.row_tile", TILE_BITS) == tile,
+              probe(m, "dut.block", address) == block, probe(m, "dut.inner", 1) == 0, pixel <= d.pixels]
+    check(m, ~begun | Cat(inside).all(), "the counts are those of the loops")
+    check(m, ~begun | (dut.address == _steps(m, block, dut.step, pixel, "pixel")), "the address is the pixel's")
+    check(m, ~begun | (dut.group == tile % geometry.groups), "the group is the row tile's")
+    check(m, ~begun | (dut.last == (last & (tile == d.row_tiles))), "the last pixel is known")
+    return m

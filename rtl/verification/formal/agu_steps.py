@@ -1,0 +1,344 @@
+"""Steps of walks and loops at full width: what follows a state, whatever the state is.
+
+The closed forms of `rtl.verification.formal.addressing` and the orders of `rtl.verification.formal.sequencer` are
+proved for few taps and pixels. These proofs carry them on: a walk that starts right and makes each step right is right
+after any number of steps.
+"""
+
+from __future__ import annotations
+
+from amaranth.hdl import Array, Cat, Const, Mux, Signal, Value
+from amaranth.lib import data
+
+from rtl.core.addressing.output_agu import OutputWalk
+from rtl.core.addressing.window_agu import PixelWalk, TapWalk
+from rtl.core.control.requant_sequencer import RequantControl
+from rtl.core.control.sequencer import Sequencer
+from rtl.core.dma.load_dma import PARAMETER_SLOTS
+from rtl.encoding.geometry import Geometry
+from rtl.verification.formal.harness import (
+    Harness,
+    after_reset,
+    assume,
+    check,
+    constant,
+    drive_freely,
+    follows,
+    largest,
+    odometer,
+    probe,
+    reach,
+)
+from sim.arch.limits import BLOCK_BITS, MAP_BITS, MAX_PARTS, PIXEL_BITS, STEP_BITS, TAP_BITS, TILE_BITS
+from sim.arch.machine import Machine
+
+__all__ = ["outputs", "pixels", "requantizer", "sequencer", "taps"]
+
+LARGEST = (1 << (MAP_BITS - 1)) - 1
+"""Rows and columns of a padded map."""
+
+
+def _descriptor(m: Harness, geometry: Geometry, *parts: object) -> data.View:
+    """Any record, the same one in all cycles, for all components."""
+    d = constant(m, geometry.descriptor, "descriptor")
+    for part in parts:
+        m.d.comb += part.descriptor.eq(d)  # type: ignore[attr-defined]
+    return d
+
+
+def _walk(m: Harness, dut: TapWalk | PixelWalk, start: Value, after: Value, kept: str) -> None:
+    """Registers `current` and `kept` under the four commands of a walk."""
+    current, saved = (probe(m, f"dut.{name}", dut.state.size) for name in ("current", kept))
+    advanced = after if kept == "origin" else Mux(dut.advance, after, current)
+    follows(m, current, Mux(dut.reset, start, Mux(dut.commit, advanced, Mux(dut.restore, saved, Mux(
+        dut.advance, after, current)))), "the walk obeys its commands")
+    follows(m, saved, Mux(dut.reset, start, Mux(dut.commit, advanced, saved)), "only a commit moves the way back")
+
+
+def taps(machine: Machine) -> Harness:
+    """The next tap is the next column of the kernel's row, or the first of its next row, from any state on.
+
+    Then rows move by the dilation, banks by its remainder modulo C, and addresses by its quotient and by the banks that
+    were passed. Banks stay below C.
+    """
+    m, geometry = after_reset(), Geometry(machine)
+    m.submodules.dut = dut = TapWalk(geometry)
+    drive_freely(m, dut, "descriptor")
+    d, columns = _descriptor(m, geometry, dut), geometry.columns
+    start, after = Signal(dut.state, name="at_start"), Signal(dut.state, name="after_step")
+    state = data.View(dut.state, probe(m, "dut.current", dut.state.size))
+    assume(m, (d.bank_step < columns) & Cat(d.bank[c] < columns for c in range(columns)).all())
+    m.d.comb += [start.column.eq(d.left), start.address.eq(d.tap_start), start.row.eq(d.row), start.bank.eq(d.bank),
+                 start.quotient.eq(d.quotient)]
+    ends = state.kernel_column == d.kernel_width
+    m.d.comb += [after.tap.eq(state.tap + 1), after.kernel_column.eq(Mux(ends, 0, state.kernel_column + 1)),
+                 after.column.eq(Mux(ends, d.left, state.column + d.dilation)),
+                 after.address.eq(Mux(ends, d.tap_start, state.address + d.tap_step))]
+    for c in range(columns):
+        rows = Signal(range(2 * columns), name=f"rows_{c}")
+        m.d.comb += [
+            rows.eq(state.bank[c] + d.bank_step), after.bank[c].eq(Mux(ends, rows % columns, state.bank[c])),
+            after.row[c].eq(state.row[c] + Mux(ends, d.dilation, 0)),
+            after.quotient[c].eq(state.quotient[c] + Mux(ends, d.tap_row_step + rows // columns * d.pitch, 0)),
+        ]
+        for name in ("current", "group"):
+            held = data.View(dut.state, probe(m, f"dut.{name}", dut.state.size))
+            check(m, held.bank[c] < columns, f"{name}: column {c} has a bank")
+    _walk(m, dut, start.as_value(), after.as_value(), "group")
+    check(m, dut.present == (state.tap <= d.taps), "a tap is there up to the last one")
+    reach(m, {
+        "TapWalk.current.tap": (state.tap, largest(TAP_BITS)), "compute.taps": (d.taps, largest(TAP_BITS)),
+        "TapWalk.current.kernel_column": (state.kernel_column, largest(TAP_BITS)),
+        "compute.kernel_width": (d.kernel_width, largest(TAP_BITS)),
+        "TapWalk.current.column": (state.column, LARGEST - 1), "TapWalk.current.row": (state.row[0], LARGEST - 1),
+        "compute.dilation": (d.dilation, LARGEST), "compute.bank_step": (d.bank_step, columns - 1),
+        "compute.bank": (d.bank[0], columns - 1), "TapWalk.current.bank": (state.bank[0], columns - 1),
+        **{f"TapWalk.current.{name}": (value, largest(geometry.address_bits)) for name, value in (
+            ("address", state.address), ("quotient", state.quotient[0]))},
+        **{f"compute.{name}": (value, largest(geometry.address_bits)) for name, value in (
+            ("tap_step", d.tap_step), ("tap_row_step", d.tap_row_step), ("pitch", d.pitch),
+            ("tap_start", d.tap_start), ("quotient", d.quotient[0]))},
+        "compute.left": (d.left, 0), "compute.row": (d.row[0], LARGEST - 1),
+    })
+    return m
+
+
+def pixels(machine: Machine) -> Harness:
+    """The next pixel is the next column, or the first of the next row group, from any state on."""
+    m, geometry = after_reset(), Geometry(machine)
+    m.submodules.dut = dut = PixelWalk(geometry)
+    drive_freely(m, dut, "descriptor")
+    d, after = _descriptor(m, geometry, dut), Signal(dut.state, name="after_step")
+    state = data.View(dut.state, probe(m, "dut.current", dut.state.size))
+    ends, address = state.x == d.out_width, Signal(geometry.address_bits, name="group_address")
+    m.d.comb += [
+        address.eq(state.group_address + Mux(ends, d.group_step, 0)), after.group_address.eq(address),
+        after.x.eq(Mux(ends, 0, state.x + 1)), after.group.eq(state.group + ends),
+        after.row.eq(state.row + Mux(ends, d.group_rows, 0)), after.column.eq(Mux(ends, 0, state.column + d.stride)),
+        after.address.eq(Mux(ends, address, state.address + d.pixel_step)),
+    ]
+    _walk(m, dut, Const(0, dut.state.size), after.as_value(), "origin")
+    check(m, Cat(dut.row == state.row, dut.column == state.column, dut.address == state.address,
+                 dut.last_group == (state.group == d.out_groups)).all(), "it shows where it stands")
+    reach(m, {
+        **{f"PixelWalk.current.{name}": (state[name], LARGEST - 1) for name in ("x", "group", "row", "column")},
+        **{f"PixelWalk.current.{name}": (state[name], largest(geometry.address_bits))
+           for name in ("group_address", "address")},
+        "compute.out_width": (d.out_width, LARGEST - 1), "compute.out_groups": (d.out_groups, LARGEST - 1),
+        "compute.stride": (d.stride, LARGEST), "compute.group_rows": (d.group_rows, LARGEST),
+        "compute.pixel_step": (d.pixel_step, largest(geometry.address_bits)),
+        "compute.group_step": (d.group_step, largest(geometry.address_bits)),
+    })
+    return m
+
+
+def outputs(machine: Machine) -> Harness:
+    """Groups of R lanes, pixels and row tiles follow one another from any state on, also on depthwise lanes.
+
+    A pixel is that of all columns, from `last_group_pixel` on that of the last row group's; it is the record's last one
+    with the last group of the last pixel of the last row tile.
+    """
+    m, geometry = after_reset(), Geometry(machine)
+    m.submodules.dut = dut = OutputWalk(geometry)
+    drive_freely(m, dut, "descriptor")
+    d, groups, address = _descriptor(m, geometry, dut), geometry.groups, geometry.address_bits
+    pixel, tile, block = (probe(m, f"dut.{name}", bits) for name, bits in (
+        ("pixel", PIXEL_BITS), ("row_tile", TILE_BITS), ("block", address)))
+    inner, first = probe(m, "dut.inner", max(1, geometry.lane_group_bits)), probe(m, "dut.first_group", len(dut.group))
+    last_tile, moved = tile == d.row_tiles, Signal(range(2 * groups), name="moved")
+    m.d.comb += moved.eq(first + Mux(d.lanewise, geometry.lane_groups, 1))
+    over = odometer(m, dut.advance, (("inner", inner, Mux(last_tile, d.last_groups, d.groups)),
+                                     ("pixel", pixel, d.pixels)), dut.reset)
+    odometer(m, over, (("row tile", tile, None),), dut.reset)
+    next_block = Signal(address, name="next_block")
+    m.d.comb += next_block.eq(block + Mux(moved == groups, dut.block_step, 0))
+    follows(m, block, Mux(dut.reset, dut.base, Mux(over, next_block, block)), "a block holds all groups")
+    follows(m, first, Mux(dut.reset, 0, Mux(over, Mux(moved == groups, 0, moved), first)), "groups follow one another")
+    inner_ends = inner == Mux(last_tile, d.last_groups, d.groups)
+    follows(m, dut.address, Mux(dut.reset, dut.base, Mux(over, next_block, dut.address + Mux(
+        dut.advance & inner_ends, dut.step, 0))), "the address is the pixel's")
+    check(m, dut.group == (first + inner)[: len(dut.group)], "the group is the lanes'")
+    check(m, dut.columns == Mux(pixel < d.last_group_pixel, largest(geometry.columns), d.last_group_columns),
+          "columns without a row in the last group are left out, and no others")
+    check(m, dut.last == (inner_ends & (pixel == d.pixels) & last_tile), "the last pixel is known")
+    reach(m, {
+        "OutputWalk.pixel": (pixel, largest(PIXEL_BITS)), "compute.pixels": (d.pixels, largest(PIXEL_BITS)),
+        "compute.last_group_pixel": (d.last_group_pixel, largest(PIXEL_BITS)),
+        "OutputWalk.row_tile": (tile, largest(TILE_BITS)), "OutputWalk.first_group": (first, groups - 1),
+        "OutputWalk.block": (block, largest(address)), "OutputWalk.address": (dut.address, largest(address)),
+        "compute.last_group_columns": (d.last_group_columns, largest(geometry.columns)),
+        "OutputWalk.inner": (inner, geometry.lane_groups - 1),
+        "compute.groups": (d.groups, geometry.lane_groups - 1),
+        "compute.last_groups": (d.last_groups, geometry.lane_groups - 1),
+    })
+    return m
+
+
+def sequencer(machine: Machine) -> Harness:
+    """The loops of a record, of its reads, its weight planes and its parts follow one another from any state on."""
+    m, geometry = after_reset(), Geometry(machine)
+    m.submodules.dut = dut = Sequencer(geometry)
+    drive_freely(m, dut, "descriptor")
+    d = _descriptor(m, geometry, dut)
+    issuing, last_chunk = probe(m, "dut.issuing", 1), Signal(name="last_chunk")
+    cycle, pixel, block, taps_, chunk, tile = (probe(m, f"dut.{name}", bits) for name, bits in (
+        ("cycle", STEP_BITS), ("pixel", PIXEL_BITS), ("channel_block", BLOCK_BITS), ("tap_group", TAP_BITS),
+        ("chunk", PIXEL_BITS), ("row_tile", TILE_BITS)))
+    m.d.comb += last_chunk.eq(chunk == d.chunks)
+    pixels_ = Mux(last_chunk, d.last_chunk_pixels, d.chunk_pixels)
+    carry: Value = issuing
+    for name, index, last in (("cycle", cycle, d.step_cycles), ("pixel", pixel, pixels_),
+                              ("channel block", block, d.channel_blocks), ("tap group", taps_, d.tap_groups),
+                              ("chunk", chunk, d.chunks)):
+        carry = odometer(m, carry, ((name, index, last),), dut.init)
+    odometer(m, carry, (("row tile", tile, None),), dut.init)
+    check(m, dut.record_issued == (carry & (tile == d.row_tiles)), "a record is issued with its last row tile")
+    check(m, dut.last_row_tile == (tile == d.row_tiles), "the last row tile is known")
+    step_end = issuing & (cycle == d.step_cycles)
+    block_end = step_end & (pixel == pixels_)
+    _segments(m, dut, step_end)
+    _waits(m, dut)
+    _addresses(m, dut, block_end)
+    _planes_and_parts(m, dut, issuing, cycle, pixel, block_end, block_end & (block == d.channel_blocks))
+    reach(m, {
+        **{f"Sequencer.{name}": (value, largest(len(value))) for name, value in (
+            ("cycle", cycle), ("pixel", pixel), ("channel_block", block), ("tap_group", taps_), ("chunk", chunk),
+            ("row_tile", tile))},
+        **{f"compute.{name}": (d[name], largest(len(d[name]))) for name in (
+            "step_cycles", "chunk_pixels", "last_chunk_pixels", "channel_blocks", "tap_groups", "chunks",
+            "row_tiles")},
+    })
+    return m
+
+
+def _waits(m: Harness, dut: Sequencer) -> None:
+    """Free accumulator banks and filled weight slots; a tile takes a bank, and a row tile's first one a slot."""
+    d, go, chunk = dut.descriptor, probe(m, "dut.go", 1), probe(m, "dut.chunk", PIXEL_BITS)
+    free, filled = probe(m, "dut.free", 2), probe(m, "dut.filled", 2)
+    takes = go & ~d.pool
+    follows(m, free, free + dut.bank_freed - takes, "free accumulator banks count")
+    running, first = probe(m, "dut.running", 1), chunk == 0
+    may = ((free != 0) | dut.bank_freed | d.pool) & ((filled != 0) | dut.tile_filled | ~first | d.pool)
+    check(m, go == (probe(m, "dut.open_record", 1) & ~running & may), "a tile begins as soon as it may")
+    follows(m, filled, filled + dut.tile_filled - (takes & first), "filled weight slots count")
+    reach(m, {"Sequencer.free": (free, 2), "Sequencer.filled": (filled, 2)})
+
+
+def _addresses(m: Harness, dut: Sequencer, block_end: Value) -> None:
+    """Blocks of channels lie behind one another; a depthwise row tile stays in the block that holds its channels."""
+    d, geometry = dut.descriptor, dut.geometry
+    word, lane, step = probe(m, "dut.word", geometry.address_bits), dut.tile_lane, d.bits_a + 1
+    group_end, after = probe(m, "dut.group_end", 1), Signal(geometry.lane_bits + 1, name="lane_after")
+    m.d.comb += after.eq(lane + Mux(d.lanewise, geometry.depthwise_lanes, geometry.rows))
+    moves = probe(m, "dut.row_tile_end", 1) & d.depthwise
+    next_word = Mux(moves & (after == geometry.lanes), word + step, word)
+    follows(m, word, Mux(dut.init, 0, next_word), "a block holds all its lanes")
+    follows(m, lane, Mux(dut.init, 0, Mux(moves, after, lane)), "lanes of row tiles follow one another")
+    follows(m, dut.block_address, Mux(dut.init, 0, Mux(moves, next_word, Mux(group_end, word, Mux(
+        block_end, dut.block_address + step, dut.block_address)))), "blocks lie behind one another")
+    reach(m, {
+        "Sequencer.word": (word, largest(geometry.address_bits)),
+        "Sequencer.block_address": (dut.block_address, largest(geometry.address_bits)),
+        "Sequencer.tile_lane": (lane, geometry.lanes - geometry.rows),
+        "Sequencer.segment_lane": (dut.segment_lane, geometry.lanes - 1),
+        "compute.segment_lanes": (d.segment_lanes, geometry.lanes // 2),
+    })
+
+
+def _segments(m: Harness, dut: Sequencer, step_end: Value) -> None:
+    """Phases, planes and segments of a step's reads; after the last one there are none until the next step."""
+    d, geometry = dut.descriptor, dut.geometry
+    segment, passed, done = (probe(m, f"dut.{name}", bits) for name, bits in (
+        ("segment", TAP_BITS), ("passed", 3), ("done", 1)))
+    cleared = step_end | dut.init
+    inner = odometer(m, dut.read, (("phase", dut.phase, d.phases),), dut.init)
+    over = inner & (passed == d.bits_a)
+    follows(m, passed, Mux(dut.init | over, 0, passed + inner), "planes count")
+    follows(m, segment, Mux(cleared, 0, segment + over), "segments count")
+    follows(m, done, ~cleared & (done | (over & (segment == d.segments))) & ~(over & (segment != d.segments)),
+            "a step has been read with its last segment")
+    follows(m, dut.segment_lane, Mux(cleared, 0, dut.segment_lane + Mux(over, d.segment_lanes, 0)),
+            "a segment begins at its lane")
+    check(m, dut.read == (probe(m, "dut.issuing", 1) & ~done), "a step reads until it has read all")
+    check(m, dut.plane == Mux(d.lanewise, passed, d.bits_a - passed)[:3], "planes come from the top, on lanes from 0")
+    check(m, (dut.first_segment == (segment == 0)) & (dut.last_segment == (segment == d.segments)),
+          "the first and the last segment are known")
+    reach(m, {"Sequencer.segment": (segment, largest(TAP_BITS)), "compute.segments": (d.segments, largest(TAP_BITS)),
+              "Sequencer.passed": (passed, 7), "compute.bits_a": (d.bits_a, 7),
+              "Sequencer.phase": (dut.phase, geometry.columns - 1), "compute.phases": (d.phases, geometry.columns - 1)})
+
+
+def _planes_and_parts(m: Harness, dut: Sequencer, issuing: Value, cycle: Value, pixel: Value, block_end: Value,
+                      group_end: Value) -> None:
+    """Weight planes are read at the beginning of a block; blocks are those of part after part."""
+    d, geometry = dut.descriptor, dut.geometry
+    reads = (issuing & ~d.pool & ~d.lanewise & (pixel == 0) & (cycle >= d.weights_from) & (cycle <= d.launch_at))
+    follows(m, dut.weight_plane, Mux(dut.init | (reads & (cycle == d.launch_at)), 0, dut.weight_plane + reads),
+            "weight planes count")
+    part, block = probe(m, "dut.part", 2), probe(m, "dut.block", BLOCK_BITS)
+    ends, cleared = block == Array(list(d.part_blocks))[part], group_end | dut.init
+    follows(m, block, Mux(cleared | (block_end & ends), 0, block + block_end), "blocks of a part count")
+    follows(m, part, Mux(cleared, 0, part + (block_end & ends)), "parts count")
+    check(m, dut.part_lanes == Mux(ends, Array(list(d.part_lanes))[part], geometry.lanes),
+          "a part's last block has its lanes, others have all")
+    reach(m, {
+        "Sequencer.part": (part, MAX_PARTS - 1), "Sequencer.block": (block, largest(BLOCK_BITS)),
+        "compute.part_blocks": (d.part_blocks[MAX_PARTS - 1], largest(BLOCK_BITS)),
+        "compute.part_lanes": (d.part_lanes[MAX_PARTS - 1], geometry.lanes),
+        **{f"compute.{name}": (d[name], largest(STEP_BITS)) for name in ("launch_at", "weights_from")},
+        "Sequencer.weight_plane": (dut.weight_plane, 7),
+    })
+
+
+def requantizer(machine: Machine) -> Harness:
+    """Slots, groups, pixels, chunks and row tiles of the requantizers follow one another from any state on.
+
+    In a slot its units go through their rows, and through the terms of each.
+    """
+    m, geometry = after_reset(), Geometry(machine)
+    m.submodules.dut = dut = RequantControl(geometry)
+    drive_freely(m, dut, "descriptor")
+    d, groups = _descriptor(m, geometry, dut), max(1, geometry.lane_group_bits)
+    cycle, pixel, position, chunk, tile, group = (probe(m, f"dut.{name}", bits) for name, bits in (
+        ("cycle", STEP_BITS), ("pixel", PIXEL_BITS), ("position", PIXEL_BITS), ("chunk", PIXEL_BITS),
+        ("row_tile", TILE_BITS), ("group", groups)))
+    last_chunk, never = chunk == d.chunks, Const(0, 1)
+    slots = odometer(m, dut.active, (("cycle", cycle, d.requant_cycles),), never)
+    done = odometer(m, slots, (("group", group, Mux(tile == d.row_tiles, d.last_groups, d.groups)),), never)
+    tiles = odometer(m, done, (("pixel", pixel, Mux(last_chunk, d.last_chunk_pixels, d.chunk_pixels)),), never)
+    row_tiles = odometer(m, tiles, (("chunk", chunk, d.chunks),), never)
+    odometer(m, row_tiles, (("row tile", tile, None),), dut.begun)
+    follows(m, position, Mux(row_tiles, 0, position + done), "pixels of a row tile count")
+    ready, start, slot = (probe(m, f"dut.{name}", bits) for name, bits in (("ready", 2), ("start", 1), ("slot", 2)))
+    follows(m, ready, ready + dut.tile_ready - start, "tiles that are ready count")
+    follows(m, slot, slot + row_tiles, "slots of parameters follow one another")
+    check(m, ~start | (ready != 0) | dut.tile_ready, "a tile begins when it is ready")
+    check(m, dut.tile_done == tiles, "a tile is done with its last pixel")
+    check(m, dut.columns == Mux(position < d.last_group_pixel, largest(geometry.columns), d.last_group_columns),
+          "columns without a row in the last group are left out, and no others")
+    _terms(m, dut, slots)
+    reach(m, {
+        "RequantControl.cycle": (cycle, largest(STEP_BITS)),
+        "compute.requant_cycles": (d.requant_cycles, largest(STEP_BITS)),
+        **{f"RequantControl.{name}": (value, largest(len(value))) for name, value in (
+            ("pixel", pixel), ("position", position), ("chunk", chunk), ("row_tile", tile))},
+        "RequantControl.group": (group, geometry.lane_groups - 1),
+        "RequantControl.ready": (ready, 2), "RequantControl.slot": (slot, PARAMETER_SLOTS - 1),
+    })
+    return m
+
+
+def _terms(m: Harness, dut: RequantControl, slot_end: Value) -> None:
+    """Terms of a row, then the next row; after the last one nothing until the next slot."""
+    d, geometry = dut.descriptor, dut.geometry
+    term, row, done = (probe(m, f"dut.{name}", bits) for name, bits in (
+        ("term", 5), ("row", geometry.unit_row_bits), ("done", 1)))
+    busy, last = dut.active & ~done, term + 1 == d.terms + d.residual_terms
+    follows(m, term, Mux(slot_end | (busy & last), 0, term + busy), "terms count")
+    follows(m, row, Mux(slot_end, 0, row + (busy & last)), "rows of a unit count")
+    follows(m, done, Mux(slot_end, 0, done | (busy & last & (row == geometry.rows_per_unit - 1))),
+            "a slot takes each row once")
+    follows(m, dut.index, Mux(term >= d.terms, term - d.terms, term), "digits of M, then of R")
+    reach(m, {"RequantControl.term": (term, 15), "compute.terms": (d.terms, 8),
+              "compute.residual_terms": (d.residual_terms, 8), "RequantControl.row": (
+                  row, geometry.rows_per_unit - 1)})

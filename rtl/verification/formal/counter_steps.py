@@ -1,0 +1,315 @@
+"""Counters of the engines and of control at full width: what follows a state, whatever the state is."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Mux, Signal, Value
+
+from rtl.core.addressing.bank_interleave import BankWalk
+from rtl.core.control.dispatcher import COUNTER_BITS, Control
+from rtl.core.control.perf_counters import COUNTERS, Counters
+from rtl.core.dma.descriptor_queue import EntryTable
+from rtl.core.dma.load_dma import PARAMETER_SLOTS, FillEngine
+from rtl.core.dma.store_dma import StoreEngine
+from rtl.encoding.geometry import Geometry
+from rtl.encoding.program_image import HEADER, TABLES, tables
+from rtl.shell.csr_file import PLAIN, RegisterBank, port_name
+from rtl.shell.program_loader import ImageLoader, Phase
+from rtl.shell.watchdog import Watchdog
+from rtl.verification.formal.harness import (
+    Harness,
+    after_reset,
+    assume,
+    check,
+    constant,
+    follows,
+    largest,
+    odometer,
+    place,
+    probe,
+    reach,
+)
+from sim.arch.limits import TILE_BITS
+from sim.arch.machine import Machine
+
+__all__ = ["bank_walk", "control", "counters", "entries", "fill", "image_loader", "registers", "store_beats",
+           "watchdog"]
+
+
+def fill(machine: Machine) -> Harness:
+    """Beats of a word, words of the rows, words of a packet or of the weights, groups and row tiles follow one another.
+
+    A row tile has its packets first, group after group, and then its weights, if it has any.
+    """
+    m, geometry = after_reset(), Geometry(machine)
+    dut = FillEngine(geometry)
+    place(m, dut)
+    item, beat = dut.table.current, dut.stream_valid & dut.stream_ready
+    turns = geometry.rows // dut.per_beat
+    part, turn, group, tiles = (probe(m, f"dut.{name}", bits) for name, bits in (
+        ("part", range(dut.beats_per_word)), ("turn", range(turns)), ("group", max(1, geometry.lane_group_bits)),
+        ("tiles", TILE_BITS)))
+    never = Signal(name="never")
+    whole = odometer(m, beat, (("beats", part, dut.beats_per_word - 1),), never)
+    word_end = odometer(m, whole & ~item.load, (("rows", turn, turns - 1),), never)
+    weights_end, packet_end = dut.word + 1 == item.words, dut.word == geometry.packet - 1
+    groups_end = packet_end & (group == item.groups)
+    last = word_end & Mux(dut.to_weights, weights_end, groups_end & (item.words == 0))
+    ends = Mux(dut.to_weights, weights_end, packet_end)
+    follows(m, dut.word, Mux(word_end, Mux(ends, 0, dut.word + 1), dut.word), "words count")
+    next_group = Mux(group == item.groups, 0, group + 1)
+    follows(m, group, Mux(last, 0, Mux(word_end & ~dut.to_weights & packet_end, next_group, group)), "groups count")
+    follows(m, dut.to_weights, Mux(word_end, Mux(dut.to_weights, ~weights_end, groups_end & (item.words != 0)),
+                                   dut.to_weights), "weights come behind all packets")
+    check(m, dut.filled == last, "a row tile is filled with its last word")
+    odometer(m, last, (("row tiles", tiles, item.tiles),), never)
+    free, open_tile, slot = (probe(m, f"dut.{name}", bits) for name, bits in (
+        ("free", 2), ("open_tile", 1), ("tile_slot", 2)))
+    follows(m, free, free + dut.released - (beat & ~item.load & ~open_tile), "free weight slots count")
+    follows(m, slot, slot + last, "slots of parameters follow one another")
+    came = (dut.computes >= item.after_computes) & (dut.stores >= item.after_stores)
+    may = dut.enable & item.valid & Mux(item.load, came, open_tile | (free != 0))
+    check(m, dut.stream_ready == may, "a beat is taken as soon as all has ended that it waits for")
+    check(m, dut.record == item.record, "the record at hand is known")
+    records = geometry.records
+    reach(m, {
+        "FillEngine.free": (free, 2), "FillEngine.tile_slot": (slot, PARAMETER_SLOTS - 1),
+        "inward.after_computes": (item.after_computes, records), "inward.after_stores": (item.after_stores, records),
+        "inward.record": (item.record, 3 * records - 1),
+    })
+    reach(m, {
+        "FillEngine.part": (part, dut.beats_per_word - 1), "FillEngine.turn": (turn, turns - 1),
+        "FillEngine.word": (dut.word, machine.weight_words - 1), "inward.words": (item.words, machine.weight_words),
+        "FillEngine.group": (group, geometry.lane_groups - 1), "inward.groups": (item.groups, geometry.lane_groups - 1),
+        "FillEngine.tiles": (tiles, largest(TILE_BITS)), "inward.tiles": (item.tiles, largest(TILE_BITS)),
+    })
+    return m
+
+
+def bank_walk(machine: Machine, per_step: int) -> Harness:
+    """A step moves on by `per_step` words, a word of every bank before the next address, and starts over at the end."""
+    m, geometry = after_reset(), Geometry(machine)
+    dut, columns, address = BankWalk(geometry, per_step), geometry.columns, geometry.address_bits
+    place(m, dut, "first", "last")
+    m.d.comb += [dut.first.eq(constant(m, address, "at_first")), dut.last.eq(constant(m, address, "at_last"))]
+    offset, after, here = probe(m, "dut.offset", address), Signal(range(2 * columns)), Signal(address)
+    m.d.comb += [after.eq(dut.bank + per_step), here.eq(dut.first + offset)]
+    end = (here == dut.last) & (after >= columns)
+    check(m, dut.bank < columns, "the bank exists")
+    follows(m, dut.bank, Mux(dut.step, Mux(end, 0, after % columns), dut.bank), "banks follow one another")
+    follows(m, offset, Mux(dut.step, Mux(end, 0, offset + after // columns), offset), "addresses count")
+    check(m, dut.end == end, "the end is known")
+    for c in range(columns):
+        ahead = Signal(range(2 * columns), name=f"ahead_{c}")
+        m.d.comb += ahead.eq(Mux(dut.bank <= c, c - dut.bank, c + columns - dut.bank))
+        wraps = dut.bank > c
+        check(m, dut.select[c] == (dut.step & (ahead < per_step) & ~(wraps & (here == dut.last))),
+              f"bank {c} is touched by the words that exist")
+        check(m, ~dut.select[c] | (dut.address[c] == (here + wraps)[:address]), f"bank {c} is touched at the address")
+    reach(m, {"BankWalk.offset": (offset, largest(address)), "BankWalk.bank": (dut.bank, columns - 1),
+              **{f"{table}.{end}": (getattr(dut, end), largest(address))
+                 for table in ("inward", "outward") for end in ("first", "last")}})
+    return m
+
+
+def store_beats(machine: Machine) -> Harness:
+    """A word's beats come lowest first, all of them; the last one of the last words, and no other, is marked."""
+    m, geometry = after_reset(), Geometry(machine)
+    dut, bits = StoreEngine(geometry), machine.stream_bits
+    place(m, dut)
+    columns, lanes = geometry.columns, geometry.lanes
+    part, held, origin, ends = (probe(m, f"dut.{name}", bits_) for name, bits_ in (
+        ("part", range(dut.beats_per_word)), ("held", 1), ("origin", geometry.column_bits), ("ends", 1)))
+    assume(m, origin < columns)
+    moves = held & (~dut.valid | dut.ready)
+    odometer(m, moves, (("beats", part, dut.beats_per_word - 1),), Signal(name="never"))
+    words = Signal(dut.per_beat * lanes, name="sent")
+    with m.Switch(origin):
+        for first in range(columns):
+            with m.Case(first):
+                m.d.comb += words.eq(Cat(Mux(ends & (first + w >= columns), 0, dut.bank_data[(first + w) % columns])
+                                         for w in range(dut.per_beat)))
+    follows(m, dut.valid, moves | (dut.valid & ~dut.ready), "an offer follows a move, and stays")
+    follows(m, dut.data, Mux(moves, words.word_select(part, bits), dut.data), "beats come lowest first")
+    follows(m, dut.last, Mux(moves, ends & (part == dut.beats_per_word - 1), dut.last), "the last beat is marked")
+    check(m, dut.stored == (dut.valid & dut.ready & dut.last), "a Store has ended with its last beat")
+    item, step, records = dut.table.current, probe(m, "dut.walk.step", 1), geometry.records
+    may = item.valid & dut.enable & (dut.computes >= item.after_computes) & ~probe(m, "dut.requested", 1)
+    check(m, step == (may & probe(m, "dut.free", 1)), "words are read as soon as all has ended that they wait for")
+    check(m, dut.record == item.record, "the record at hand is known")
+    reach(m, {"StoreEngine.part": (part, dut.beats_per_word - 1),
+              "outward.after_computes": (item.after_computes, records),
+              "outward.record": (item.record, 3 * records - 1)})
+    return m
+
+
+def control(machine: Machine) -> Harness:
+    """Ended records, the record that is shown and the cycles of a run count; a record waits for those before it."""
+    m, geometry = after_reset(), Geometry(machine)
+    dut = Control(geometry)
+    place(m, dut)
+    shown = probe(m, "dut.shown", (geometry.records - 1).bit_length())
+    reads, waiting = probe(m, "dut.table.ren", 1), probe(m, "dut.waiting", 1)
+    at = probe(m, "dut.table.raddr", (geometry.records - 1).bit_length())
+    ended = {}
+    for name, done in (("computes", dut.record_done), ("loads", dut.load_done), ("stores", dut.store_done)):
+        count = getattr(dut, name)
+        ended[name] = (count + done)[: len(count)]
+        follows(m, count, Mux(dut.prepare, 0, count + done), f"{name} count")
+    follows(m, shown, Mux(reads, at, shown), "the record that is shown is the one that was read")
+    check(m, ~reads | (at == Mux(dut.prepare, 0, (shown + 1)[: len(shown)])), "records are read in order")
+    follows(m, dut.cycle, Mux(dut.started, 0, dut.cycle + (probe(m, "dut.fsm_state", 2) == 3)), "cycles count")
+    free = dut.started | (dut.busy & (~dut.active | dut.record_done))
+    came = (ended["loads"] >= dut.head.after_loads) & (ended["stores"] >= dut.head.after_stores)
+    check(m, dut.begin == (waiting & ~dut.halt & free & came), "a record begins when all has ended that it waits for")
+    records = geometry.records
+    reach(m, {
+        "Control.shown": (shown, records - 1), "Control.cycle": (dut.cycle, largest(COUNTER_BITS)),
+        **{f"Control.{name}": (getattr(dut, name), records) for name in ("computes", "loads", "stores")},
+        "compute.after_loads": (dut.head.after_loads, records),
+        "compute.after_stores": (dut.head.after_stores, records),
+    })
+    return m
+
+
+def image_loader(machine: Machine) -> Harness:
+    """Beats of a word and words of a table follow one another, table after table, as many as the header says."""
+    m, geometry = after_reset(), Geometry(machine)
+    dut = ImageLoader(geometry)
+    place(m, dut)
+    beats = {phase: -(-size // dut.width) for phase, size in dut.sizes.items()}
+    phase, part = probe(m, "dut._phase", range(len(Phase))), probe(m, "dut.part", range(max(beats.values()) + 1))
+    counts = {name: probe(m, f"dut.{name}_words", 16) for name in TABLES}
+    beat, last_part = dut.active & dut.valid, Signal.like(part, name="last_part")
+    in_table = {name: phase == Phase[name.upper()] for name in TABLES}
+    for kind, count in beats.items():
+        with m.If(phase == kind):
+            m.d.comb += last_part.eq(count - 1)
+    assume(m, phase <= max(Phase))
+    word_end = beat & (part == last_part)
+    follows(m, part, Mux(~dut.active | word_end, 0, part + beat), "beats of a word count")
+    count = Mux(in_table["compute"], counts["compute"], Mux(in_table["inward"], counts["inward"], counts["outward"]))
+    tabled, table_ends = Cat(in_table.values()).any(), dut.index + 1 == count
+    starts = (phase == Phase.HEADER) & word_end
+    follows(m, dut.index, Mux(starts | (tabled & word_end & table_ends), 0, dut.index + (tabled & word_end)),
+            "words of a table count")
+    follows(m, phase, Mux(dut.failed, Phase.IDLE, Mux(
+        (phase == Phase.IDLE) & dut.begin, Phase.HEADER, Mux((phase == Phase.CHECKSUM) & word_end, Phase.IDLE, phase + (
+            starts | (tabled & word_end & table_ends))))), "tables follow one another")
+    header = HEADER(dut.word[: HEADER.size])
+    for table in tables(geometry):
+        name = table.name
+        check(m, getattr(dut, f"write_{name}") == (in_table[name] & word_end), f"a word of '{name}' is written whole")
+        check(m, ~starts | dut.failed | (header[name] != 0) & (header[name] <= table.depth), f"{name}: words fit")
+        follows(m, counts[name], Mux(starts, header[name], counts[name]), f"{name}: as many words as the header says")
+    check(m, ~dut.done | ((phase == Phase.CHECKSUM) & word_end & dut.last), "an image ends with its checksum")
+    reach(m, {
+        "ImageLoader.part": (part, beats[Phase.COMPUTE] - 1), "ImageLoader.index": (dut.index, geometry.records - 1),
+        "ImageLoader.compute_words": (counts["compute"], geometry.records),
+        "ImageLoader.inward_words": (counts["inward"], geometry.inward_entries),
+        "ImageLoader.outward_words": (counts["outward"], geometry.outward_entries),
+        "ImageLoader._phase": (phase, Phase.COMPUTE),
+    })
+    return m
+
+
+def counters(machine: Machine) -> Harness:
+    """While a program runs every counter grows by what its name says, to its full width; a start clears all."""
+    m, geometry = after_reset(), Geometry(machine)
+    dut = Counters(geometry)
+    place(m, dut)
+    waits = {name: probe(m, f"dut.waits_for_{name}", 1) for name in ("accumulator", "weights")}
+    for name, wait in waits.items():
+        follows(m, wait, getattr(dut, f"wait_{name}"), f"a wait for {name} is seen a cycle later")
+    counts, grown = {}, _increments(dut, geometry, waits)
+    for name in COUNTERS:
+        counts[name] = probe(m, f"dut.{name}_count", COUNTER_BITS)
+        follows(m, counts[name], Mux(dut.clear, 0, counts[name] + Mux(dut.enable, grown[name], 0)), f"{name} counts")
+        check(m, (dut.number != COUNTERS.index(name)) | (dut.value == counts[name]), f"{name} is shown")
+    reach(m, {f"Counters.{name}_count": (count, largest(COUNTER_BITS)) for name, count in counts.items()})
+    reach(m, {"compute.segment_log2": (dut.segment_log2, geometry.lane_bits)})
+    return m
+
+
+def _ones(bits: Value) -> Value:
+    return sum(bits[i] for i in range(len(bits)))
+
+
+def _increments(dut: Counters, geometry: Geometry, waits: dict[str, Value]) -> dict[str, Value]:
+    """What each counter counts in a cycle."""
+    def elements(pair: Value) -> Value:
+        return sum(Mux(pair.valid & column, _ones(Cat(pair.rows, pair.reference)), 0) for column in pair.step.columns)
+
+    def crossed(rows: Value, columns: Value) -> Value:
+        return sum(Mux(column, _ones(rows), 0) for column in columns)
+
+    select, added, wide = dut.select, elements(dut.add), Mux(dut.accumulate.last, elements(dut.accumulate), 0)
+    drained = crossed(Cat(dut.drain, dut.drain_reference), dut.drain_columns)
+    words = Mux(select.valid, _ones(Cat(select.rows, select.reference)) + _ones(select.step.columns), 0)
+    lane_bits = geometry.depthwise_lanes * (
+        _ones(dut.lanes_added) + Mux(dut.lanes_active, 2 * geometry.product_bits, 0))
+    return {
+        "pairs": select.valid | dut.lanes_active, "wait_accumulator": waits["accumulator"],
+        "wait_weights": waits["weights"], "wait_transfers": ~dut.active, "starved": dut.in_ready & ~dut.in_valid,
+        "blocked": dut.out_valid & ~dut.out_ready, "pair_elements": elements(select), "narrow_adds": added,
+        "lane_steps": _ones(dut.lanes_added), "wide_adds": wide, "acc_writes": wide,
+        "acc_reads": Mux(dut.add.last & ~dut.add.step.fresh, added, 0) + drained,
+        "requant_terms": crossed(dut.execute, dut.execute_columns),
+        "act_reads": _ones(Cat(dut.operand_read, dut.residual_read, dut.store_read)),
+        "act_writes": _ones(Cat(dut.write, dut.load_write)), "weight_reads": _ones(dut.weight_read),
+        "weight_writes": _ones(dut.weight_write),
+        "operand_bits": (words + _ones(dut.w_operands)) * geometry.lanes
+        + (_ones(dut.a_operands) << dut.segment_log2) + lane_bits,
+        "stream_in_beats": dut.in_valid & dut.in_ready, "stream_out_beats": dut.out_valid & dut.out_ready,
+    }
+
+
+def watchdog() -> Harness:
+    """So many cycles in a row are counted as the 32 bits of the limit can say, and no other."""
+    m = after_reset()
+    dut = Watchdog()
+    place(m, dut)
+    quiet = probe(m, "dut.quiet", 32)
+    follows(m, quiet, Mux(dut.enable & ~dut.moved, quiet + 1, 0), "quiet cycles count")
+    check(m, dut.expired == (dut.enable & (dut.limit != 0) & (dut.limit <= quiet)), "the limit counts")
+    reach(m, {"Watchdog.quiet": (quiet, largest(32)), "TIMEOUT.cycles": (dut.limit, largest(32))})
+    return m
+
+
+def entries(machine: Machine) -> Harness:
+    """Entries of a table are read in order, one ahead of the one at hand; the longest table is that of inward items."""
+    m, geometry = after_reset(), Geometry(machine)
+    dut = EntryTable(geometry.inward, geometry.inward_entries)
+    place(m, dut)
+    bits = (geometry.inward_entries - 1).bit_length()
+    shown, reads, loading = probe(m, "dut.shown", bits), probe(m, "dut.table.ren", 1), probe(m, "dut.loading", 1)
+    at, word = probe(m, "dut.table.raddr", bits), probe(m, "dut.table.rdata", geometry.inward.size)
+    follows(m, shown, Mux(reads, Mux(dut.prepare, 0, shown + 1), shown), "entries count")
+    check(m, reads == (dut.prepare | loading | dut.take), "an entry is read when the one before is taken")
+    check(m, ~reads | (at == Mux(dut.prepare, 0, shown + 1)[:bits]), "entries are read in order")
+    current = dut.current.as_value()
+    follows(m, current, Mux(dut.take | loading, word, current), "the entry that was read ahead follows")
+    reach(m, {"EntryTable.shown": (shown, geometry.inward_entries - 1)})
+    return m
+
+
+def registers() -> Harness:
+    """A register reads as what its fields are; a writable field takes what is written under the strobes."""
+    m = after_reset()
+    dut = RegisterBank()
+    place(m, dut)
+    ends: dict[str, tuple[Value, int]] = {}
+    mask = Cat(strobe.replicate(8) for strobe in dut.write_strobe)
+    for register in PLAIN:
+        for field in register.fields:
+            port, bits = getattr(dut, port_name(register, field)), slice(field.low, field.low + field.width)
+            asked = dut.read_address == register.offset
+            if register.access in ("read", "read-write"):
+                check(m, ~asked | (dut.read_data[bits] == port), f"{register.name} shows {field.name}")
+            if register.access == "read-write":
+                written = dut.write & (dut.write_address == register.offset)
+                new = (dut.write_data & mask)[bits] | (port & ~mask[bits])
+                follows(m, port, Mux(written, new, port), f"{register.name} takes {field.name}")
+            if field.width > 1:
+                ends[f"{register.name}.{field.name}"] = (port, largest(field.width))
+    reach(m, ends)
+    return m

@@ -1,0 +1,161 @@
+"""Addresses and planes of the units of the datapath at full width: what follows a state, whatever the state is."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Mux, Signal, Value
+from amaranth.lib import data
+
+from rtl.core.addressing.operand_fetch import Loader, read_layout
+from rtl.core.datapath.depthwise_lanes import STEP_STAGES, LaneEngine
+from rtl.core.datapath.max_pool import PoolEngine
+from rtl.core.datapath.output_packer import Packer
+from rtl.core.datapath.plane_sequencer import step_layout
+from rtl.core.datapath.residual_fetch import PLANES, ResidualReader
+from rtl.core.memory.weight_memory import WeightStore
+from rtl.encoding.geometry import Geometry
+from rtl.verification.formal.harness import (
+    Harness,
+    after_reset,
+    assume,
+    check,
+    constant,
+    follows,
+    largest,
+    place,
+    probe,
+    reach,
+)
+from sim.arch.machine import Machine
+
+__all__ = ["lane_groups", "packer", "pool", "residual", "segments", "weights"]
+
+
+def pool(machine: Machine) -> Harness:
+    """Pixels of a channel block lie one step apart, and the next block's behind its base."""
+    m, geometry = after_reset(), Geometry(machine)
+    dut, bits = PoolEngine(geometry), geometry.address_bits
+    place(m, dut, "descriptor")
+    d = dut.descriptor
+    m.d.comb += d.eq(constant(m, geometry.descriptor, "fields"))
+    pixel, block = probe(m, "dut.pixel", bits), probe(m, "dut.block", bits)
+    compared = data.View(read_layout(geometry), probe(m, "dut.compared", read_layout(geometry).size))
+    ends = compared.pixel_done & compared.block_done
+    follows(m, block, Mux(dut.begun, d.out_base, block + Mux(ends, d.out_block_step, 0)), "blocks follow one another")
+    follows(m, pixel, Mux(dut.begun, d.out_base, Mux(ends, block + d.out_block_step, Mux(
+        compared.pixel_done, pixel + d.out_step, pixel))), "pixels follow one another")
+    follows(m, dut.address, pixel + compared.plane, "a plane has its address")
+    reach(m, {"PoolEngine.pixel": (pixel, largest(bits)), "PoolEngine.block": (block, largest(bits))})
+    return m
+
+
+def segments(machine: Machine) -> Harness:
+    """A word is moved to the lanes of its tap's segment, and those lanes are the ones that take it.
+
+    Lanes are those whose number has the segment's in the bits of `segment_mask`.
+    """
+    m, geometry = after_reset(), Geometry(machine)
+    dut = Loader(geometry)
+    place(m, dut, "descriptor", "running")
+    d, lanes = dut.running, geometry.lanes
+    for port in (dut.descriptor, dut.running):
+        m.d.comb += port.eq(constant(m, geometry.descriptor, "fields"))
+    arrived = dut.arrived
+    for lane in range(lanes):
+        check(m, dut.segment_mask[lane] == ((d.segment_mask & lane) == arrived.segment_lane), f"lane {lane} is chosen")
+        for c in range(geometry.columns):
+            source = Signal(geometry.lane_bits, name=f"source_{c}_{lane}")
+            m.d.comb += source.eq(lane - arrived.rotation)
+            right = dut.segment_word[c][lane] == dut.word[c].bit_select(source, 1)
+            check(m, right, f"column {c}, lane {lane}: the word is rotated")
+    reach(m, {"compute.segment_mask": (d.segment_mask, lanes - 1)})
+    return m
+
+
+def weights(machine: Machine) -> Harness:
+    """Weight words are read one behind another from the first of their slot on, and written where they were sent."""
+    m, geometry = after_reset(), Geometry(machine)
+    dut, words = WeightStore(geometry), machine.weight_words
+    place(m, dut)
+    address, slot = probe(m, "dut.address", geometry.weight_address_bits), probe(m, "dut.slot", 1)
+    follows(m, address, Mux(dut.read, Mux(dut.first, 0, address + 1), address), "words follow one another")
+    follows(m, slot, Mux(dut.read, dut.slot, slot), "the slot is that of the read")
+    assume(m, (address < words) & (dut.write_address < words))
+    bits = (2 * words - 1).bit_length()
+    for r in range(geometry.rows):
+        read, write = (probe(m, f"dut.bank_{r}.{port}addr", bits) for port in "rw")
+        check(m, (read == address + Mux(slot, words, 0)) & (write == dut.write_address + Mux(dut.write_slot, words, 0)),
+              f"row {r}: slot 1 lies behind slot 0")
+    d, every = dut.descriptor, largest(geometry.rows)
+    rows = Mux(d.lanewise, d.plane_rows, Mux(dut.last_row_tile, d.last_tile_rows, every))
+    follows(m, probe(m, "dut.rows", geometry.rows + 1), Mux(dut.read, Cat(rows, d.bipolar), 0), "rows with a channel")
+    reach(m, {"WeightStore.address": (address, words - 1), "compute.plane_rows": (d.plane_rows, every),
+              "compute.last_tile_rows": (d.last_tile_rows, every)})
+    return m
+
+
+def _places(m: Harness, d: data.View, prefix: str, geometry: Geometry) -> dict[str, tuple[Value, int]]:
+    """The walk of a packer or residual reader goes where the descriptor says."""
+    names = ("base", "step", "block_step")
+    for name in names:
+        check(m, probe(m, f"dut.walk.{name}", geometry.address_bits) == d[f"{prefix}_{name}"], f"the walk's {name}")
+    return {f"compute.{prefix}_{name}": (d[f"{prefix}_{name}"], largest(geometry.address_bits)) for name in names}
+
+
+def packer(machine: Machine) -> Harness:
+    """Planes of a pixel are written lowest first, each at its own address, up to the output's last one."""
+    m, geometry = after_reset(), Geometry(machine)
+    dut = Packer(geometry)
+    place(m, dut, "descriptor")
+    d = dut.descriptor
+    m.d.comb += d.eq(constant(m, geometry.descriptor, "fields"))
+    plane, active = probe(m, "dut.plane", 6), probe(m, "dut.active", 1)
+    start, at = probe(m, "dut.waiting", 3)[-1], probe(m, "dut.walk.address", geometry.address_bits)
+    last = active & (plane == d.bits_out)
+    follows(m, plane, Mux(active & ~last, plane + 1, 0), "planes count")
+    follows(m, active, start | (active & ~last), "a pixel is written to its last plane")
+    check(m, dut.address == (at + plane)[: geometry.address_bits], "a plane has its address")
+    reach(m, _places(m, d, "out", geometry))
+    check(m, dut.write == Mux(active, probe(m, "dut.walk.columns", geometry.columns), 0), "columns have the pixel")
+    reach(m, {"Packer.plane": (plane, machine.acc_bits - 1), "compute.bits_out": (d.bits_out, machine.acc_bits - 1)})
+    return m
+
+
+def residual(machine: Machine) -> Harness:
+    """Planes of a residual are read lowest first, up to its last one, each at its own address."""
+    m, geometry = after_reset(), Geometry(machine)
+    dut = ResidualReader(geometry)
+    place(m, dut, "descriptor")
+    d = dut.descriptor
+    m.d.comb += d.eq(constant(m, geometry.descriptor, "fields"))
+    plane, fetch = probe(m, "dut.plane", 3), probe(m, "dut.fetch", 1)
+    at, columns = probe(m, "dut.walk.address", geometry.address_bits), probe(m, "dut.walk.columns", geometry.columns)
+    done = fetch & (plane == d.residual_bits)
+    follows(m, plane, Mux(fetch & ~done, plane + 1, 0), "planes count")
+    follows(m, dut.bank_address, Mux(fetch, at + plane, dut.bank_address), "a plane has its address")
+    follows(m, dut.bank_read, Mux(fetch, columns, 0), "columns have the pixel")
+    reach(m, _places(m, d, "residual", geometry))
+    reach(m, {"ResidualReader.plane": (plane, PLANES - 1), "compute.residual_bits": (d.residual_bits, PLANES - 1)})
+    return m
+
+
+def lane_groups(machine: Machine) -> Harness:
+    """After a step's last operand its sums move group after group, each to an accumulator of its own."""
+    m, geometry = after_reset(), Geometry(machine)
+    dut = LaneEngine(geometry)
+    place(m, dut, "descriptor")
+    d = dut.descriptor
+    m.d.comb += d.eq(constant(m, geometry.descriptor, "fields"))
+    group, moving, start = (probe(m, f"dut.{name}", bits) for name, bits in (
+        ("group", max(1, geometry.lane_group_bits)), ("moving", 1), (f"launch_{STEP_STAGES - 1}", 1)))
+    last = group == d.groups
+    follows(m, group, Mux(start, 0, group + moving), "groups count")
+    follows(m, moving, start | (moving & ~last), "a step moves to its last group")
+    layout, out = step_layout(geometry), dut.accumulate
+    current, launched = (data.View(layout, probe(m, f"dut.{name}", layout.size))
+                         for name in ("current", f"step_{STEP_STAGES - 1}"))
+    follows(m, current.as_value(), Mux(start, launched.as_value(), current.as_value()), "a step stays while it moves")
+    right = Cat(group[: geometry.lane_group_bits], current.address)[: len(out.step.address)]
+    check(m, (out.valid == moving) & (out.step.address == right), "a group has its accumulator")
+    check(m, dut.tile_ready == (moving & last & out.step.ends_tile), "a tile is ready with its last group")
+    reach(m, {"LaneEngine.group": (group, geometry.lane_groups - 1)})
+    return m

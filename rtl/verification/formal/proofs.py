@@ -1,0 +1,335 @@
+"""All proofs, in the order of the data's way through the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+from rtl.verification.formal import (
+    addressing,
+    agu_steps,
+    buses,
+    counter_steps,
+    datapath_steps,
+    memories,
+    pe,
+    requantizer,
+    sequencer,
+    transfers,
+)
+from rtl.verification.formal.proof import Fault, Proof
+from sim.arch.machine import Machine, load_machine
+from sim.ir.formats import Rounding
+
+__all__ = ["PROOFS"]
+
+TINY, EDGE = load_machine("tiny"), load_machine("edge")
+
+
+SHALLOW = Machine(**TINY.model_dump() | {"name": "shallow", "act_regions": 4, "region_words": 4})
+"""Few address bits: their adders, which wrap at any width alike, are what a solver finds hardest here."""
+CONTROL = Machine(**TINY.model_dump() | {
+    "name": "control", "rows": 2, "columns": 2, "lanes": 4, "requantizers": 1, "stream_bits": 4, "acc_depth": 2,
+    "act_regions": 4, "region_words": 4})
+"""Little data, so that the solver has only control to think of."""
+
+
+LANES = Machine(**TINY.model_dump() | {
+    "name": "lanes", "lanes": 16, "depthwise_lanes": 16, "max_bits_w": 4, "acc_bits": 32, "acc_depth": 16,
+    "stream_bits": 2})
+"""Four groups of lanes, eight beats a word, codes of up to 32 bits."""
+
+
+THIN = Machine(**TINY.model_dump() | {"name": "thin", "lanes": 128, "stream_bits": 4})
+"""As many beats a word as a machine can have: 32."""
+
+
+def columns_of(columns: int) -> Machine:
+    """Tiny with so many columns."""
+    return Machine(**TINY.model_dump() | {"name": "columns", "columns": columns})
+
+
+def with_beats(bits: int) -> Machine:
+    """Tiny with streams of so many bits per cycle."""
+    return Machine(**TINY.model_dump() | {"name": "beats", "stream_bits": bits})
+
+
+def narrow(bits_w: int, bits_a: int) -> Machine:
+    """A single element of four lanes for codes of few bits."""
+    return Machine(**TINY.model_dump() | {
+        "name": "narrow", "rows": 1, "columns": 1, "lanes": 4, "requantizers": 1, "stream_bits": 4, "acc_depth": 1,
+        "max_bits_w": bits_w, "max_bits_a": bits_a})
+
+
+def requantizer_proofs(machine: Machine) -> Iterator[Proof]:
+    """The requantizer of `machine`, in full width."""
+    sizes = f"{machine.name}: {machine.acc_bits} + {machine.window} + 2 bits, {machine.terms} + {machine.terms} digits"
+    nightly = machine is not TINY
+    for name, harness, faults in (("terms", requantizer.terms, TERM_FAULTS),
+                                  ("products", requantizer.products, PRODUCT_FAULTS),
+                                  ("sums", requantizer.sums, SUM_FAULTS)):
+        yield Proof(f"requantizer, {name}, {machine.name}", sizes, partial(harness, machine), 1, faults, induction=1,
+                    nightly=nightly)
+    for rounding in machine.roundings:
+        yield Proof(f"requantizer, codes, {rounding}, {machine.name}", sizes,
+                    partial(requantizer.codes, machine, rounding), 3, CODE_FAULTS[rounding], nightly=nightly)
+
+
+ELEMENT_FAULTS = (
+    Fault("pe", "m.d.comb += total.eq(level[i] + level[i + 1])", "m.d.comb += total.eq(level[i] | level[i + 1])"),
+    Fault("pe", "Mux(self.negative, base - ones, base + ones)", "base + ones"),
+    Fault("pe", "Mux(self.fresh, 0, old)", "old"),
+)
+PLANE_FAULTS = (
+    Fault("pe", "Mux(self.double, partial << 1, partial)", "partial"),
+    Fault("plane_sequencer", "(w == 0) & (a == 0)", "(w == 0) & (a <= 1)"),
+    Fault("plane_sequencer", "(d.signed_w & (w == d.bits_w)) ^", "(d.signed_w & (w == d.bits_w)) |"),
+    Fault("plane_sequencer", "with m.If((w == 0) | (a == d.bits_a))", "with m.If(w == 0)"),
+)
+WIDTH_FAULT = Fault("geometry", "return max(signed_bits, most.bit_length() + 1)", "return signed_bits")
+
+SUM_FAULTS = (
+    Fault("requantizer", 'Signal(wide, name="summed")', 'Signal(signed(wide.width - 1), name="summed")'),
+    Fault("requantizer", "Mux(term.negative, before - shifted, before + shifted)", "before + shifted"),
+    Fault("requantizer", "Mux(term.first, term.start, total)", "total"),
+)
+PRODUCT_FAULTS = (
+    Fault("requantizer", "(self.acc << 1) - self.reference", "self.acc << 1"),
+    Fault("requantizer", "Mux(term.present, operand << term.exponent, 0)", "operand << term.exponent"),
+    Fault("requantizer", "Mux(term.residual, self.residual, acc)", "acc"),
+)
+TERM_FAULTS = (
+    Fault("requantizer", "(1 << packet.shift) >> 1", "1 << packet.shift"),
+    Fault("requantizer", "term.negative.eq(digit.negative)", "term.negative.eq(digit.present)"),
+)
+CODE_FAULTS: dict[Rounding, tuple[Fault, ...]] = {
+    "half_up": (Fault("requantizer", "Mux(moved < self.low, self.low, ", "Mux(0, self.low, "),
+                Fault("requantizer", "moved.eq(rounded + self.zero_out)", "moved.eq(rounded)")),
+    "half_even": (Fault("requantizer", "(dropped == (unit >> 1)) & floor[0]", "(dropped == (unit >> 1))"),
+                  Fault("requantizer", "dropped > (unit >> 1)", "dropped >= (unit >> 1)"),
+                  Fault("requantizer", "& (shift != 0)", "")),
+    "floor": (Fault("requantizer", "(self.rounding == HALF_EVEN) & (shift != 0)", "(shift != 0)"),),
+}
+
+STORE_FAULTS = (
+    Fault("store_dma", "held & (~self.valid | self.ready)", "held"),
+    Fault("store_dma", "with m.Elif(self.ready):", "with m.Else():"),
+)
+ORDER_FAULTS = (
+    Fault("bank_interleave", "at_last.eq(here == self.last)", "at_last.eq(here == self.last + 1)"),
+    Fault("store_dma", "Mux(ends, 0, self.bank_data[word - columns])", "self.bank_data[word - columns]"),
+)
+LITE_FAULTS = (
+    Fault("axi_lite", "addressed & filled & (~self.bvalid | self.bready)", "addressed & filled"),
+    Fault("axi_lite", "self.awready.eq(~addressed)", "self.awready.eq(1)"),
+    Fault("axi_lite", "addressed & (~self.rvalid | self.rready)", "addressed"),
+    Fault("axi_lite", "self.rresp.eq(Mux(self.read_error, SLVERR, OKAY))", "self.rresp.eq(OKAY)"),
+)
+OUTLET_FAULTS = (
+    Fault("stream_guard", "with m.If(self.out_valid & ~self.out_ready):", "with m.If(0):"),
+    Fault("stream_guard", "| (~self.out_valid & open_packet)", ""),
+    Fault("stream_guard", "self.cut.eq(~last), data.eq(0)", "self.cut.eq(0), data.eq(0)"),
+    Fault("stream_guard", "self.cut.eq(~last), data.eq(0)", "self.cut.eq(~last)"),
+    Fault("stream_guard", "self.cut.eq(1), data.eq(0)", "self.cut.eq(1)"),
+)
+TAP_FAULTS = (
+    Fault("window_agu", "wrapped.eq(bank >= columns)", "wrapped.eq(bank > columns)"),
+    Fault("window_agu", "current.column + d.dilation", "current.column + 1"),
+    Fault("window_agu", "+ Mux(wrapped, d.pitch, 0)", ""),
+)
+PIXEL_FAULTS = (
+    Fault("window_agu", "current.address + d.pixel_step", "current.address + d.pixel_step + 1"),
+    Fault("window_agu", "current.row + d.group_rows", "current.row + d.stride"),
+)
+LOADER_FAULTS = (
+    Fault("operand_fetch", "& (d.phase[c] == self.phase)", ""),
+    Fault("operand_fetch", "(column >= 0) & (column < d.width)", "(column >= 0) & (column <= d.width)"),
+    Fault("operand_fetch", "Mux(loaded.inside[c], word, ", "Mux(1, word, "),
+    Fault("operand_fetch", "m.d.comb += quotient.eq(self.tap_quotient[c])",
+          "m.d.comb += quotient.eq(self.tap_quotient[0])"),
+)
+PORT_FAULTS = (
+    Fault("activation_memory", "ram.ren.eq(operand | residual | store)", "ram.ren.eq(operand | residual)"),
+    Fault("activation_memory", "Mux(load, self.load_data, self.write_data)", "self.write_data"),
+    Fault("activation_memory", "(residual, self.residual_address), (store", "(residual, self.operand_address), (store"),
+)
+BOUND_FAULTS = (
+    Fault("bounds_guard", "(address < first) | (address > last)", "(address > last)"),
+    Fault("bounds_guard", "Mux(self.halt | write_outside, 0, self.write)", "Mux(self.halt, 0, self.write)"),
+)
+OUTPUT_FAULTS = (
+    Fault("output_agu", "self.address + self.step", "self.address + self.block_step"),
+    Fault("output_agu", "Mux(wraps, block + self.block_step, block)", "block + self.block_step"),
+)
+TRANSFER_FAULTS = (
+    Fault("bank_interleave", "at_last.eq(here == self.last)", "at_last.eq(here == self.last + 1)"),
+    Fault("bank_interleave", "self.step & ~at_last if beyond else self.step", "self.step"),
+)
+SLOT_FAULTS = (
+    Fault("load_dma", "return open_tile | (free != 0)", "return open_tile | (free == free)"),
+    Fault("load_dma", "free + self.released - (tile_beat & ~open_tile)", "free + 1 - (tile_beat & ~open_tile)"),
+)
+RECORD_FAULTS = (
+    Fault("sequencer", "Signal(2, init=2, ", "Signal(2, init=3, "),
+    Fault("sequencer", "& (passed == d.bits_a))", "& (passed == 0))"),
+    Fault("sequencer", "& bank_ok & weights_ok)", "& bank_ok)"),
+    Fault("sequencer", "self.pixel_restore.eq(self.block_end)", "self.pixel_restore.eq(0)"),
+    Fault("sequencer", "self.tap_commit.eq(self.group_end)", "self.tap_commit.eq(self.block_end)"),
+    Fault("sequencer", "free + self.bank_freed - (go & ~pool)", "free - (go & ~pool)"),
+    Fault("plane_sequencer", "done.valid & done.last & done.step.ends_tile", "done.valid & done.last"),
+)
+TAP_STEP_FAULTS = (
+    Fault("window_agu", "after.tap.eq(current.tap + 1)", "after.tap.eq((current.tap + 1)[:7])"),
+    Fault("window_agu", "current.kernel_column + 1", "(current.kernel_column + 1)[:8]"),
+    Fault("window_agu", "current.row[c] + d.dilation", "current.row[c] + d.dilation[:8]"),
+)
+PIXEL_STEP_FAULTS = (
+    Fault("window_agu", "after.group.eq(current.group + 1)", "after.group.eq((current.group + 1)[:8])"),
+    Fault("window_agu", "after.x.eq(current.x + 1)", "after.x.eq((current.x + 1)[:10])"),
+)
+OUTPUT_STEP_FAULTS = (
+    Fault("output_agu", "pixel >= d.last_group_pixel", "pixel > d.last_group_pixel"),
+    Fault("output_agu", "last_pixel & last_inner & last_row_tile", "last_pixel & last_row_tile"),
+    Fault("output_agu", "self.group.eq(first_group + inner)", "self.group.eq(first_group)"),
+    Fault("output_agu", "row_tile.eq(row_tile + 1)", "row_tile.eq((row_tile + 1)[:8])"),
+)
+SEQUENCER_STEP_FAULTS = (
+    Fault("sequencer", "self.channel_block.eq(self.channel_block + 1)",
+          "self.channel_block.eq((self.channel_block + 1)[:5])"),
+    Fault("sequencer", "part.eq(part + ends)", "part.eq(Mux(part == 2, part, part + ends))"),
+    Fault("sequencer", "segment.eq(segment + 1)", "segment.eq((segment + 1)[:7])"),
+    Fault("sequencer", "self.row_tile.eq(self.row_tile + 1)", "self.row_tile.eq((self.row_tile + 1)[:6])"),
+    Fault("sequencer", "self.cycle.eq(self.cycle + 1)", "self.cycle.eq((self.cycle + 1)[:16])"),
+    Fault("sequencer", "(free != 0) | self.bank_freed | pool", "(free == 2) | self.bank_freed | pool"),
+)
+REQUANT_STEP_FAULTS = (
+    Fault("requant_sequencer", "row_tile.eq(row_tile + 1)", "row_tile.eq((row_tile + 1)[:6])"),
+    Fault("requant_sequencer", "position.eq(position + 1)", "position.eq((position + 1)[:16])"),
+    Fault("requant_sequencer", "Mux(last, 0, term + 1)", "Mux(last, 0, (term + 1)[:3])"),
+)
+FILL_STEP_FAULTS = (
+    Fault("load_dma", "tiles + 1)", "(tiles + 1)[:9])"),
+    Fault("load_dma", "turn.eq(turn + 1)", "turn.eq((turn + 1)[:1])"),
+    Fault("load_dma", "last_parameter & (item.words == 0)", "last_parameter"),
+    Fault("load_dma", "(self.stores >= item.after_stores)", "(self.stores[:8] >= item.after_stores)"),
+)
+BANK_STEP_FAULTS = (
+    Fault("bank_interleave", "offset.eq(offset + wraps)", "offset.eq((offset + wraps)[:9])"),
+    Fault("bank_interleave", "at_last.eq(here == self.last)", "at_last.eq(here == self.last + 1)"),
+)
+BEAT_FAULTS = (
+    Fault("store_dma", "self.last.eq(ends & last_part)", "self.last.eq(ends & (part >= self.beats_per_word - 2))"),
+    Fault("store_dma", "part.eq(part + 1)", "part.eq((part + 1)[:2])"),
+    Fault("store_dma", "(self.computes >= item.after_computes)", "(self.computes[:8] >= item.after_computes)"),
+)
+CONTROL_FAULTS = (
+    Fault("dispatcher", "Mux(self.prepare, 0, after[name])", "Mux(self.prepare, 0, after[name][:8])"),
+    Fault("dispatcher", "Mux(self.prepare, 0, shown + 1)", "Mux(self.prepare, 0, (shown + 1)[:7])"),
+    Fault("dispatcher", "(after[\"stores\"] >= self.head.after_stores)", "(self.stores >= self.head.after_stores)"),
+)
+IMAGE_FAULTS = (
+    Fault("program_loader", "self.index.eq(self.index + 1)", "self.index.eq((self.index + 1)[:8])"),
+    Fault("program_loader", "header[table.name] <= table.depth", "header[table.name] <= table.depth + 1"),
+)
+COUNTER_FAULTS = (
+    Fault("perf_counters", "count.eq(count + increments[name])", "count.eq((count + increments[name])[:32])"),
+    Fault("perf_counters", "Cat(pair.rows, pair.reference)", "pair.rows"),
+)
+WEIGHT_FAULTS = (
+    Fault("weight_memory", "Mux(slot, words, 0)", "Mux(slot, words - 1, 0)"),
+    Fault("weight_memory", "Mux(self.first, 0, address + 1)", "Mux(self.first, 0, (address + 1)[:8])"),
+)
+LANE_GROUP_FAULTS = (
+    Fault("depthwise_lanes", "group.eq(group + 1)", "group.eq((group + 1)[:1])"),
+    Fault("depthwise_lanes", "Cat(index, current.address)", "Cat(index, current.address + 1)"),
+)
+
+
+PROOFS = (
+    Proof("element, each stage", "tiny: 8 lanes", lambda: pe.stages(TINY), 1, ELEMENT_FAULTS, induction=1),
+    Proof("element, each stage, full size", "edge: 64 lanes", lambda: pe.stages(EDGE), 1, ELEMENT_FAULTS[:1],
+          induction=1, nightly=True),
+    Proof("element, planes", "tiny: 8 lanes, 8 x 8 bits", lambda: pe.weighted_sum(TINY), 4, PLANE_FAULTS,
+          induction=4),
+    Proof("element, planes, full size", "edge: 64 lanes, 8 x 8 bits", lambda: pe.weighted_sum(EDGE), 4,
+          PLANE_FAULTS[:1], induction=4, nightly=True),
+    Proof("element, products", "1 lane, 1..4 x 1..4 bits", lambda: pe.products(narrow(4, 4), 1), 23, PLANE_FAULTS[:2]),
+    Proof("element, sums of products", "2 lanes, 1..2 x 1..2 bits", lambda: pe.products(narrow(2, 2), 2), 11,
+          PLANE_FAULTS[:1]),
+    Proof("element, sums of products, larger", "4 lanes, 1..2 x 1..2 bits", lambda: pe.products(narrow(2, 2), 4), 11,
+          (WIDTH_FAULT,), nightly=True),
+    Proof("element, wider sums of products", "2 lanes, 1..3 x 1..3 bits", lambda: pe.products(narrow(3, 3), 2), 16,
+          PLANE_FAULTS[1:2], nightly=True),
+    *(proof for machine in (TINY, EDGE) for proof in requantizer_proofs(machine)),
+    Proof("tap walk", "2 x 2 bits of (ky, kx), 3 columns, 4 address bits", partial(addressing.taps, SHALLOW), 1,
+          TAP_FAULTS, induction=1),
+    Proof("pixel walk", "2 x 2 bits of (g, x), 4 address bits", partial(addressing.pixels, SHALLOW), 1, PIXEL_FAULTS,
+          induction=1),
+    Proof("output walk", "2 bits of pixel and row tile, 4 address bits", partial(addressing.outputs, SHALLOW), 4,
+          OUTPUT_FAULTS, induction=1),
+    Proof("tap walk, each step", "lanes: full width, 3 columns", partial(agu_steps.taps, LANES), 1, TAP_STEP_FAULTS,
+          induction=1),
+    Proof("tap walk, each step, edge", "edge: full width, 7 columns", partial(agu_steps.taps, EDGE), 1,
+          TAP_STEP_FAULTS[:1], induction=1, nightly=True),
+    Proof("pixel walk, each step", "lanes: full width", partial(agu_steps.pixels, LANES), 1, PIXEL_STEP_FAULTS,
+          induction=1),
+    Proof("output walk, each step", "lanes: full width", partial(agu_steps.outputs, LANES), 1, OUTPUT_STEP_FAULTS,
+          induction=1),
+    *(Proof(f"loader, {columns} columns", "strides 1..15", partial(addressing.loader, columns_of(columns)), 4,
+            LOADER_FAULTS, nightly=columns > 3) for columns in (3, 4)),
+    Proof("memory ports", "tiny: 6 regions", partial(memories.ports, TINY), 1, PORT_FAULTS, induction=1),
+    Proof("bounds", "tiny: 3 columns", partial(memories.bounds, TINY), 1, BOUND_FAULTS, induction=1),
+    *(Proof(f"addresses of transfers, {words} words a beat", "tiny: 3 banks",
+            partial(transfers.addresses, TINY, words), 6, TRANSFER_FAULTS[:words], induction=1) for words in (1, 2)),
+    *(Proof(f"transfers, each step, {words} words", "tiny: full width, 3 banks",
+            partial(counter_steps.bank_walk, TINY, words), 1, BANK_STEP_FAULTS, induction=1) for words in (1, 2)),
+    Proof("weight slots", "tiny", partial(transfers.slots, TINY), 3, SLOT_FAULTS, induction=1),
+    Proof("a record ends, small", "one or two of everything, at most 6 cycles of work",
+          partial(sequencer.record, CONTROL, 6), 26, RECORD_FAULTS[:3]),
+    Proof("a record ends", "one or two of everything, at most 12 cycles of work",
+          partial(sequencer.record, CONTROL, 12), 50, RECORD_FAULTS, nightly=True),
+    Proof("sequencer, each step", "lanes: full width", partial(agu_steps.sequencer, LANES), 1, SEQUENCER_STEP_FAULTS,
+          induction=1),
+    Proof("requantizer control, each step", "lanes: full width", partial(agu_steps.requantizer, LANES), 1,
+          REQUANT_STEP_FAULTS, induction=1),
+    Proof("fill engine, each step", "lanes: full width", partial(counter_steps.fill, LANES), 1, FILL_STEP_FAULTS,
+          induction=1),
+    Proof("record control, each step", "tiny: full width", partial(counter_steps.control, TINY), 1, CONTROL_FAULTS,
+          induction=1),
+    Proof("image loader, each step", "tiny: full width", partial(counter_steps.image_loader, TINY), 1, IMAGE_FAULTS,
+          induction=1),
+    Proof("counters", "2 rows, 2 columns: full width", partial(counter_steps.counters, CONTROL), 1, COUNTER_FAULTS,
+          induction=1),
+    Proof("counters, with lanes", "lanes: full width, 4 rows, 3 columns", partial(counter_steps.counters, LANES), 1,
+          COUNTER_FAULTS[:1], induction=1, nightly=True),
+    Proof("watchdog", "everything", counter_steps.watchdog, 1, (Fault("watchdog", "quiet + 1", "(quiet + 1)[:20]"),),
+          induction=1),
+    Proof("weights, each step", "lanes: full width", partial(datapath_steps.weights, LANES), 1, WEIGHT_FAULTS,
+          induction=1),
+    Proof("tables of the engines", "tiny: full width", partial(counter_steps.entries, TINY), 1,
+          (Fault("descriptor_queue", "Mux(self.prepare, 0, shown + 1)", "Mux(self.prepare, 0, (shown + 1)[:9])"),
+           Fault("descriptor_queue", "self.prepare | loading | self.take", "self.prepare | self.take")), induction=1),
+    Proof("pools, addresses", "lanes: full width", partial(datapath_steps.pool, LANES), 1,
+          (Fault("max_pool", "block_after.eq(block + d.out_block_step)", "block_after.eq(pixel + d.out_block_step)"),
+           Fault("max_pool", "pixel.eq(pixel + d.out_step)", "pixel.eq((pixel + d.out_step)[:8])")), induction=1),
+    Proof("segments of taps", "tiny: 8 lanes", partial(datapath_steps.segments, TINY), 1,
+          (Fault("operand_fetch", "(self.running.segment_mask & lane)", "(lane)"),
+           Fault("operand_fetch", "word.rotate_left(1 << stage)", "word.rotate_left(stage + 1)")), induction=1),
+    Proof("registers", "everything", counter_steps.registers, 1,
+          (Fault("csr_file", "ones[bits] | (port & ~mask[bits])", "ones[bits]"),), induction=1),
+    Proof("packer, each step", "lanes: 32 planes", partial(datapath_steps.packer, LANES), 1,
+          (Fault("output_packer", "plane + 1, 0)", "(plane + 1)[:4], 0)"),), induction=1),
+    Proof("residuals, each step", "lanes: 8 planes", partial(datapath_steps.residual, LANES), 1,
+          (Fault("residual_fetch", "plane + 1, 0)", "(plane + 1)[:2], 0)"),), induction=1),
+    Proof("groups of lanes", "lanes: 4 groups", partial(datapath_steps.lane_groups, LANES), 1, LANE_GROUP_FAULTS,
+          induction=1),
+    Proof("AXI4-Lite", "everything", buses.axi_lite, 8, LITE_FAULTS, induction=2),
+    Proof("outlet", "8-bit beats", partial(buses.outlet, 8), 8, OUTLET_FAULTS, induction=2),
+    Proof("stores are offered", "tiny", partial(buses.store_stream, TINY), 8, STORE_FAULTS, induction=2),
+    *(Proof(f"beats of stores, {machine.name}", f"{machine.lanes}-bit words, {machine.stream_bits}-bit beats",
+            partial(counter_steps.store_beats, machine), 1, BEAT_FAULTS[2 * (machine is TINY) :],
+            induction=1) for machine in (TINY, LANES, THIN)),
+    *(Proof(f"stores in order, {bits}-bit beats, {depth} cycles", "3 banks of 8-bit words, up to 3 addresses",
+            partial(buses.store_order, with_beats(bits)), depth, ORDER_FAULTS[: 1 + (bits > 8)],
+            nightly=depth > 12) for bits, depth in ((16, 12), (16, 20), (8, 20), (4, 20))),
+)

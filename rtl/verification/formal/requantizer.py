@@ -1,0 +1,161 @@
+"""The requantizer: its sum is exact at every moment, and its code is the one that the contract defines."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Mux, Signal, Value, signed
+
+from rtl.core.datapath.requantizer import Requantizer, RequantTerm
+from rtl.encoding.geometry import Geometry
+from rtl.verification.formal.harness import (
+    Harness,
+    after_reset,
+    assume,
+    check,
+    constant,
+    cut,
+    drive_freely,
+    past,
+    probe,
+    reach,
+)
+from sim.arch.machine import Machine
+from sim.functional.requantize import FLOOR, HALF_UP, ROUNDING_MODES
+from sim.ir.formats import Rounding
+from sim.ir.signed_digits import residual_window
+
+__all__ = ["codes", "products", "sums", "terms"]
+
+
+def terms(machine: Machine) -> Harness:
+    """The term of a channel is the digit that was asked for, and its sum starts from the offset, rounded up if need be.
+
+    Everything is arbitrary but the digit's number, which exists.
+    """
+    m, geometry = after_reset(), Geometry(machine)
+    m.submodules.dut = dut = RequantTerm(geometry)
+    drive_freely(m, dut)
+    packet, term = dut.packet, dut.term
+    assume(m, (dut.index < machine.terms) & (packet.shift < machine.acc_bits + machine.window))
+    for residual, name in enumerate(("multiplier", "residual")):
+        for i in range(machine.terms):
+            asked, digit = (dut.residual == residual) & (dut.index == i), packet[name][i]
+            same = Cat(term.present == digit.present, term.negative == digit.negative, term.exponent == digit.exponent)
+            check(m, ~asked | same.all(), f"digit {i} of the {name}")
+    doubled = Signal(signed(machine.requant_bits + 1))
+    m.d.comb += doubled.eq((packet.offset << 1) + (1 << packet.shift))
+    rounds_up = (dut.rounding == HALF_UP) & (packet.shift != 0)
+    check(m, Mux(rounds_up, (term.start << 1) == doubled, term.start == packet.offset), "what the sum starts from")
+    check(m, Cat(term.first == dut.first, term.last == dut.last, term.residual == dut.residual,
+                 term.shift == packet.shift).all(), "what goes through unchanged")
+    return m
+
+
+def products(machine: Machine) -> Harness:
+    """The product of operand and digit is exact, and at most 2**exponent times the largest operand.
+
+    The exponent is any below its window; the operand is the residual code, or the accumulator, which bipolar weights
+    make 2 * acc - reference modulo 2**acc_bits.
+    """
+    m, geometry = after_reset(), Geometry(machine)
+    m.submodules.dut = dut = Requantizer(geometry)
+    drive_freely(m, dut)
+    term, wide = dut.term, signed(machine.requant_bits + 8)
+    window = Mux(term.residual, residual_window(machine.acc_bits, machine.window), machine.window)
+    assume(m, (dut.residual >= -128) & (term.exponent < window))
+    weighted, product, largest = Signal.like(dut.acc), Signal(wide), Signal(wide)
+    m.d.comb += [
+        weighted.eq(Mux(dut.bipolar, 2 * dut.acc - dut.reference, dut.acc)),
+        product.eq(Mux(term.present, Mux(term.residual, dut.residual, weighted) << term.exponent, 0)),
+        largest.eq(_largest(machine, term.residual, term.exponent)),
+    ]
+    shifted = probe(m, "dut.shifted", signed(machine.requant_bits))
+    check(m, shifted == product, "the product is exact")
+    check(m, (shifted <= largest) & (shifted >= -largest), "the product is at most that of the largest operand")
+    return m
+
+
+def sums(machine: Machine) -> Harness:
+    """The sum is exact at every moment: offset + M * acc + R * r, digit by digit, never wraps in `requant_bits`.
+
+    A sum takes digits of M, then of R, each with a lower exponent than the one before, as many as it likes and with
+    gaps. The products are arbitrary within the bounds that `products` proves. With `lowest` the last exponent, those of
+    M so far lie within +-(2**window - 2**lowest) * 2**(acc_bits - 1), which leaves room for all lower digits; those of
+    R add no more.
+    """
+    m, geometry = after_reset(), Geometry(machine)
+    m.submodules.dut = dut = Requantizer(geometry)
+    drive_freely(m, dut)
+    term, wide = dut.term, signed(machine.requant_bits + 8)
+    product = cut(m, "dut.shifted", signed(machine.requant_bits))
+    digits, offset = Signal(wide, reset_less=True), Signal(wide, reset_less=True)
+    lowest, of_residual, summing = Signal(6, reset_less=True), Signal(reset_less=True), Signal()
+    windows, room = (machine.window, residual_window(machine.acc_bits, machine.window)), Signal(6)
+    fresh = term.first | (term.residual != of_residual)
+    m.d.comb += room.eq(Mux(fresh, Mux(term.residual, windows[1], windows[0]), lowest))
+    limit, largest = 1 << (machine.acc_bits + machine.window - 1), _largest(machine, term.residual, term.exponent)
+    assume(m, (term.start > -limit) & (term.start < limit + limit // 2))
+    assume(m, ~dut.execute | term.first | (summing & (term.residual | ~of_residual)))
+    assume(m, ~dut.execute | Mux(term.present, (term.exponent < room) & (product <= largest) & (product >= -largest),
+                                 product == 0))
+    with m.If(dut.execute):
+        m.d.sync += [summing.eq(1), of_residual.eq(term.residual), lowest.eq(Mux(term.present, term.exponent, room)),
+                     digits.eq(Mux(term.first, 0, digits) + Mux(term.negative, -product, product)),
+                     offset.eq(Mux(term.first, term.start, offset))]
+    bound = Signal(wide)
+    m.d.comb += bound.eq(Mux(of_residual, 2 * limit, limit) - _largest(machine, of_residual, lowest))
+    total = probe(m, "dut.total", signed(machine.requant_bits))
+    check(m, ~summing | ((digits <= bound) & (digits >= -bound)), "the products so far leave room for smaller digits")
+    check(m, ~summing | ((offset > -limit) & (offset < limit + limit // 2)), "the offset is in its range")
+    check(m, ~summing | (lowest <= Mux(of_residual, windows[1], windows[0])), "exponents are in their windows")
+    check(m, ~summing | (total == offset + digits), "the sum so far is exact")
+    return m
+
+
+def _largest(machine: Machine, residual: Value, exponent: Value) -> Value:
+    """The largest product with a digit of that exponent; residual codes are below 2**8."""
+    return Mux(residual, 1 << exponent << 8, 1 << exponent << (machine.acc_bits - 1))
+
+
+def codes(machine: Machine, rounding: Rounding) -> Harness:
+    """The code is the one that the contract defines, for every sum v, shift n, zero point and limits.
+
+    With the remainder f = v - q * 2**n, q is v / 2**n rounded down when 0 <= f < 2**n; rounded to the nearest with ties
+    up when -2**n <= 2 * f < 2**n; with ties to even when |2 * f| <= 2**n, and q is even where both are equal.
+    The code is q + zero_out, or the limit that lies between.
+    """
+    m, geometry, mode = after_reset(), Geometry(machine), ROUNDING_MODES[rounding]
+    m.submodules.dut = dut = Requantizer(geometry)
+    value = constant(m, signed(machine.requant_bits), "value")
+    zero, low, high = (constant(m, signed(geometry.code_bits), name) for name in ("zero_out", "low", "high"))
+    shift, started = constant(m, dut.term.shift.shape(), "shift"), Signal()
+    half = Signal(machine.requant_bits)
+    m.d.sync += started.eq(1)
+    m.d.comb += [dut.zero_out.eq(zero), dut.low.eq(low), dut.high.eq(high), dut.rounding.eq(mode),
+                 half.eq(Mux((mode == HALF_UP) & (shift != 0), 1 << (shift - 1)[: len(shift)], 0)),
+                 dut.execute.eq(~started), dut.term.first.eq(1), dut.term.last.eq(1), dut.term.start.eq(value + half),
+                 dut.term.shift.eq(shift)]
+    limit, most = 1 << (machine.requant_bits - 1), (1 << (geometry.code_bits - 1)) - 1
+    reach(m, {f"compute.{name}": (value_, most) for name, value_ in (
+        ("zero_out", zero), ("low", low), ("high", high))} if rounding == "half_up" else {
+            "compute.rounding": (dut.rounding, max(ROUNDING_MODES.values()))} if rounding == "floor" else {})
+    assume(m, (low <= high) & (shift < machine.acc_bits + machine.window) & (value + half < limit))
+    ready = past(m, past(m, dut.execute, cleared=True), cleared=True)
+    rounded = probe(m, "dut.rounded", signed(machine.requant_bits))
+    check(m, ~ready | _is_rounded(m, mode, value, rounded, shift), "the sum is rounded")
+    moved = rounded + zero
+    check(m, ~ready | ((low <= dut.code) & (dut.code <= high)), "the code is within its limits")
+    check(m, ~ready | (dut.code == moved) | ((dut.code == low) & (moved < low)) | ((dut.code == high) & (moved > high)),
+          "the code is moved to the zero point, or the limit")
+    return m
+
+
+def _is_rounded(m: Harness, mode: int, value: Value, rounded: Value, shift: Value) -> Value:
+    """Whether `rounded` is `value` / 2**shift in that mode, from the remainder."""
+    wide = signed(2 * len(value))
+    twice, unit = Signal(wide, name="twice_the_remainder"), Signal(wide, name="unit")
+    m.d.comb += [twice.eq((value - (rounded << shift)) << 1), unit.eq(1 << shift)]
+    if mode == FLOOR:
+        return (0 <= twice) & (twice < 2 * unit)
+    if mode == HALF_UP:
+        return (-unit <= twice) & (twice < unit)
+    return (-unit <= twice) & (twice <= unit) & (~rounded[0] | ((twice != unit) & (twice != -unit)))

@@ -1,0 +1,96 @@
+"""A script around one Program, and how a run of it breaks off."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtl.encoding.geometry import Geometry
+from rtl.encoding.program_image import beat_bits, program_image
+from rtl.shell.csr_map import register
+from rtl.shell.fault_codes import FaultCode
+from rtl.verification.mutation.pin_script import Script
+from sim.plan.plan import Plan
+from sim.timing.timeline import timeline
+
+__all__ = ["Inputs", "Trouble"]
+
+Inputs = Mapping[str, NDArray[np.int32]]
+
+
+class Trouble(Script):
+    """A script around one Program."""
+
+    def __init__(self, plan: Plan, inputs: Inputs) -> None:
+        super().__init__()
+        self.plan, self.inputs, self.geometry = plan, inputs, Geometry(plan.machine)
+        self.width = beat_bits(plan.machine) // 8
+
+    def right(self) -> None:
+        """The Program runs right."""
+        self.load(self.plan)
+        self.run(self.plan, self.inputs)
+
+    def fault(self, code: FaultCode, *, record: int = 0) -> None:
+        """The machine has stopped; throw beats at it, which it must take, clear it."""
+        self.status("fault")
+        self.read(register("FAULT").offset, code | record << 16)
+        self.lines += ["beat 1234 0 0", "beat ffff 1 0", "beat 0 0 0", "step 4", "quiet"]
+        self.status("fault")
+        self.read(register("FAULT").offset, code | record << 16)
+        self.lines.append("loose 1")
+        self.command("clear")
+        self.forget()
+        self.lines.append("loose 0")
+        self.status()
+        self.read(register("FAULT").offset, 0)
+        for queue in ("COMPUTES", "LOADS", "STORES"):
+            self.read(register(queue).offset, 0)
+
+    def refused(self, image: bytes, code: FaultCode) -> None:
+        """An image that does not load."""
+        self.image(image, self.width)
+        self.fault(code)
+
+    @property
+    def until_irq(self) -> str:
+        """Wait for the interrupt."""
+        return f"wait irq 1 {4 * timeline(self.plan).total + 400}"
+
+    def after_start(self) -> list[str]:
+        """Lines that `start` adds."""
+        other = Trouble(self.plan, self.inputs)
+        before = len(other.lines)
+        other.start(self.plan, self.inputs)
+        return other.lines[before:]
+
+    def breaks(self, code: FaultCode, wait: str, *, image: bytes | None = None, record: int = 0,
+               edit: Callable[[list[str]], list[str]] = list, before: Sequence[str] = (), then: str = "") -> None:
+        """A run that breaks off; what it still gives is not compared.
+
+        Parameters
+        ----------
+        code : FaultCode
+        wait : str
+            Line after the start, when it runs.
+        image : bytes or None
+            Other than the Program's.
+        record : int
+            That is to blame.
+        edit : function
+            Of the lines that feed and start the run.
+        before : sequence of str
+            Lines before the start.
+        then : str
+            Command after `wait`.
+        """
+        self.image(image or program_image(self.plan), self.width)
+        self.status("program")
+        self.lines += ["loose 1", *before, *edit(self.after_start()), wait]
+        if then:
+            self.command(then)
+        self.lines += ["gaps 0 0", "step 4", "forget", "step 8"]
+        self.fault(code, record=record)
+        self.write("INTERRUPT", 3)

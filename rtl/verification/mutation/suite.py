@@ -1,0 +1,185 @@
+"""What the mutants meet: scripts of random and crafted Programs, and of troubles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtl.verification.mutation.directed_programs import crafted_cases
+from rtl.verification.mutation.fault_scenarios import trouble_scripts
+from rtl.verification.mutation.pin_script import counter_values, program_script
+from rtl.verification.mutation.small_limits import COUNTER_BITS
+from sim.arch.host_memory import IDEAL, Memory
+from sim.arch.machine import Machine
+from sim.errors import InputError
+from sim.ir.formats import Format
+from sim.ir.program import Conv, Pool, Program, Tensor
+from sim.plan.plan import Plan, plan
+from sim.testing import RandomChoices, SteeredChoices, corner_inputs, random_program
+from sim.timing.timeline import timeline
+
+__all__ = ["trouble_plan", "write_scripts"]
+
+MOST_CYCLES = 5000
+"""Of a random Program's run: short ones find as much."""
+LAYERS, EXTENT, CHANNELS = 3, 9, 17
+"""At most: three rows of every column, two blocks and a lane."""
+Hints = Mapping[str, Sequence[object]]
+PLACED: Hints = {"fresh_input": [True], "detour": [False], "large": [False], "random_weights": [True],
+                 "random_requantizer": [True]}
+"""Decisions that leave no layer without a task."""
+BUSY: Hints = {**PLACED, "layers": [1], "extent": [5, 6, 7, 8, 9], "concat": [False], "activation_bits": [8],
+               "stride": [1], "kernel": [2, 3], "relu": [False], "clamp": [False]}
+"""Decisions for a layer that has all columns and planes at work."""
+HEAVY: tuple[Hints, ...] = (
+    {"kind": ["max"], "channels": [8], "activation_kind": ["unsigned"]},
+    {"kind": ["max"], "channels": [8], "activation_kind": ["signed"]},
+    {"kind": ["max"], "channels": [17], "stride": [2, 3], "activation_bits": [4]},
+    {"kind": ["dense"], "channels": [8, 17], "bipolar": [True]},
+    {"kind": ["dense"], "channels": [3, 8], "bipolar": [True], "activation_kind": ["signed"], "residual": [True]},
+    {"kind": ["dense"], "channels": [6, 8], "bipolar": [False], "unsigned": [False], "weight_bits": [8]},
+    {"kind": ["dense"], "channels": [9, 16], "bipolar": [False], "unsigned": [True], "weight_bits": [6, 7]},
+    {"kind": ["dense"], "channels": [8], "kernel": [1], "residual": [True], "digits": [3], "residual_digits": [3]},
+    {"kind": ["dense"], "channels": [8], "kernel": [1], "wide": [True], "digits": [3], "weight_bits": [8]},
+    {"kind": ["depthwise"], "channels": [8, 17], "weight_bits": [8], "activation_bits": [5]},
+    {"kind": ["dense"], "channels": [2], "stride": [2, 3], "weight_bits": [8], "activation_bits": [6]},
+    {"kind": ["add"], "channels": [16, 17], "residual_bits": [8], "activation_bits": [6]},
+    {"kind": ["average"], "channels": [17], "activation_bits": [7]},
+    {"kind": ["linear"], "channels": [17], "weight_bits": [5]},
+)
+"""What it may be."""
+HEAVY_ROUNDS = 3
+ONE_BIT: Hints = {"activation_bits": [1], "weight_bits": [1], "kernel": [1], "channels": [8]}
+QUICK: tuple[Hints, ...] = (
+    {"kind": ["dense"], **ONE_BIT, "bipolar": [False], "wide": [True], "digits": [3]},
+    {"kind": ["dense"], **ONE_BIT, "bipolar": [True], "wide": [True], "digits": [3]},
+    {"kind": ["dense"], **ONE_BIT, "residual": [True], "residual_bits": [8], "digits": [1], "residual_digits": [1]},
+    {"kind": ["dense"], "bipolar": [True], "concat": [True], "channels": [1, 9], "extent": [5, 6]},
+    {"kind": ["dense"], "dilation": [2, 3], "padding": [True], "kernel": [3], "channels": [3], "activation_bits": [2]},
+    {"kind": ["depthwise"], "channels": [1, 2, 3], "stride": [2, 3], "kernel": [3], "padding": [True]},
+    {"kind": ["dense"], "extent": [9, 20], "channels": [1], "activation_bits": [1], "weight_bits": [1]},
+    {"kind": ["dense"], "channels": [8], "kernel": [1], "wide": [True], "clamp": [True], "window": [10], "digits": [3]},
+    {"kind": ["dense"], "large": [True], "channels": [8], "extent": [7, 8, 9], "residual": [True], "weight_bits": [2]},
+    {"kind": ["add"], "large": [True], "channels": [8, 16], "extent": [7, 8, 9], "residual_bits": [8]},
+)
+"""Layers that wait for the requantizer or the residual, and rarer shapes."""
+FULL: Hints = {**PLACED, "extent": [5, 6, 7, 8, 9]}
+PARTS: tuple[Hints, ...] = ({"bipolar": [True], "parts": [2]}, {}, {"residual": [True]})
+KINDS = ("dense", "dense", "dense", "linear", "depthwise", "add", "average", "max")
+
+
+@dataclass(frozen=True)
+class Aim:
+    """Programs that hints lead to.
+
+    Attributes
+    ----------
+    seed, count : int
+        Of the first one; of seeds, each of which gives a Program if it fits.
+    hints : sequence of Hints
+        Seeds take them in turn.
+    layers, extent : int
+        At most.
+    """
+
+    seed: int
+    count: int
+    hints: Sequence[Hints]
+    layers: int = 1
+    extent: int = EXTENT
+
+
+AIMS = (
+    Aim(1000, 30, [{**BUSY, **hints} for hints in QUICK], extent=20),
+    Aim(2000, 120, [{**FULL, "concat": [False], "kind": [kind]} for kind in KINDS]),
+    Aim(3000, 20, [{**FULL, "kind": ["dense"], "concat": [False], "channels": [1, 2, 3, 4], "kernel": [2, 3],
+                    "weight_bits": [2, 3, 4], "activation_bits": [8]}]),
+    Aim(4000, 30, [{**FULL, "kind": ["dense"], "concat": [True], **more} for more in PARTS], extent=6),
+    Aim(5000, 20, [{**FULL, "kind": ["dense", "linear"], "concat": [False], "wide": [True],
+                    "wide_bits": [20, 21, 22, 23], "digits": [2, 3], "clamp": [True], "channels": [1, 2, 3, 4, 8]}],
+        extent=5),
+    Aim(6000, 30, [{"layers": [4, 5, 6]}], layers=6, extent=5),
+    Aim(7000, 30, [{**FULL, "kind": [kind], "concat": [False], "extent": [1, 2, 3, 16, 20, 25, 29],
+                    "channels": [1, 2, 3], "activation_bits": [1, 2, 3]} for kind in KINDS], extent=29),
+    Aim(8000, 60, [{}], layers=LAYERS),
+)
+"""What the first Programs miss: every kind, packed taps, parts, wide outputs, many layers, tall and wide maps."""
+IMAGES = 2
+"""Runs of a Program one after another: the second one finds what the first one has left."""
+GAPS = 300
+"""Per mille of cycles in which the streams pause, in every seventh script."""
+
+
+def write_scripts(machine: Machine, count: int, folder: Path) -> tuple[list[Path], list[Path]]:
+    """Scripts of `count` random Programs that `machine` takes, of aimed and crafted ones, and of all troubles."""
+    folder.mkdir(parents=True, exist_ok=True)
+    programs, troubles = [], []
+
+    def add(name: str, planned: Plan, codes: Mapping[str, NDArray[np.int32]], gaps: int) -> None:
+        images = [{name: array[i : i + 1] for name, array in codes.items()} for i in range(IMAGES)]
+        programs.append(folder / f"{name}.txt")
+        programs[-1].write_text(program_script(planned, images, gaps))
+
+    for seed, planned in _programs(machine, count):
+        codes = corner_inputs(np.random.default_rng(seed), planned.program, IMAGES)
+        add(f"program_{seed}", planned, codes, GAPS if seed % 7 == 3 else 0)
+    for name, program, memory, codes in crafted_cases(machine):
+        add(name, plan(program, machine.model_copy(update={"memory": memory})), codes, 0)
+    for name, text in trouble_scripts(*trouble_plan(machine)):
+        troubles.append(folder / f"{name}.txt")
+        troubles[-1].write_text(text)
+    return programs, troubles
+
+
+def _programs(machine: Machine, count: int) -> Iterator[tuple[int, Plan]]:
+    """First those that every entry of HEAVY leads to, then any, `count` together; then those of AIMS."""
+    heavy = Aim(1, HEAVY_ROUNDS * len(HEAVY) - 1, [{**BUSY, **hints} for hints in HEAVY])
+    free = Aim(1 + heavy.count, 1000 * count, [{}], LAYERS)
+    yield from islice(chain(_drawn(machine, heavy), _drawn(machine, free)), count)
+    for aim in AIMS:
+        yield from _drawn(machine, aim)
+
+
+def _drawn(machine: Machine, aim: Aim) -> Iterator[tuple[int, Plan]]:
+    """Seeds and what they lead to, without those that do not fit or take long."""
+    for seed in range(aim.seed, aim.seed + aim.count):
+        rng = np.random.default_rng(seed)
+        choices = SteeredChoices(RandomChoices(rng), [aim.hints[seed % len(aim.hints)]], obedience=1)
+        try:
+            program = random_program(choices, machine, layers=aim.layers, extent=aim.extent, channels=CHANNELS)
+            planned = plan(program, machine.model_copy(update={"memory": _memory(rng, seed)}))
+        except InputError:
+            continue
+        if _is_short(planned):
+            yield seed, planned
+
+
+def _is_short(planned: Plan) -> bool:
+    return timeline(planned).total <= MOST_CYCLES and max(counter_values(planned).values()) < 1 << COUNTER_BITS
+
+
+def _memory(rng: np.random.Generator, seed: int) -> Memory:
+    """Ideal in every other script."""
+    period = int(rng.integers(1, 5))
+    return IDEAL if seed % 2 else Memory(latency_cycles=int(rng.integers(0, 20)), period_cycles=period,
+                                         beats=int(rng.integers(1, period + 1)))
+
+
+def trouble_plan(machine: Machine) -> tuple[Plan, dict[str, NDArray[np.int32]]]:
+    """A small Program that reads all of every tensor: a convolution, an addition, a pool; and its inputs."""
+    rng, narrow, wide = np.random.default_rng(0), Format(2, "unsigned"), Format(4, "signed")
+    tensors = (Tensor("a", 4, 2, (5,), narrow), Tensor("b", 4, 2, (11,), wide),
+               Tensor("c", 4, 2, (11,), wide), Tensor("d", 2, 1, (11,), wide), Tensor("e", 4, 2, (11,), wide))
+    empty = np.zeros(11, np.int64)
+    conv = Conv("conv", "a", "b", rng.integers(-4, 4, (11, 5, 3, 3)).astype(np.int8), Format(3, "signed"),
+                np.ones((11, 1), np.int8), empty + 3, empty, -8, 7, pads=(1, 1, 1, 1))
+    add = Conv("add", "b", "c", np.ones((11, 1, 1, 1), np.int8), Format(1, "unit"), np.ones((11, 1), np.int8),
+               empty + 1, empty, -8, 7, depthwise=True, residual="e", residual_multiplier=np.ones((11, 1), np.int8))
+    pool = Pool("pool", "c", "d", (2, 2), 2)
+    program = Program(tensors, (conv, add, pool), acc_bits=24, window=10, terms=3)
+    return plan(program, machine), corner_inputs(rng, program, 1)

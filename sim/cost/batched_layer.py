@@ -1,0 +1,96 @@
+"""What a layer costs at every choice of bits, all choices and bands at once: the table's fast path.
+
+Schedules, events and bytes come from the rules that plan a single layer, applied to arrays of bits and heights (see
+`sim.mapping.broadcast`); cycles come from the compiled recurrence. `Widest.conv_cost` gives the same numbers one by
+one.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import fsum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.arch.machine import Machine
+from sim.energy.events import EVENTS, conv_events
+from sim.energy.technology import PRICED
+from sim.mapping.broadcast import as_int
+from sim.mapping.depthwise_lanes import fits_lanes
+from sim.mapping.schedule import ConvSchedule, ConvShape, schedule_on_array, schedule_on_lanes
+from sim.plan.row_bands import Band
+from sim.timing.batched import cycles_alone
+
+__all__ = ["LayerCosts", "layer_costs"]
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class LayerCosts:
+    """Entries of a `CostTable` for one layer; arrays broadcast to (weights, activations)."""
+
+    cycles: Ints
+    energy_pj: NDArray[np.float64]
+    bytes: Ints
+    fits: NDArray[np.bool_]
+
+
+def layer_costs(shape: ConvShape, ways: Sequence[Counter[Band]], machine: Machine,
+                prices: NDArray[np.float64]) -> LayerCosts:
+    """Cost of a layer: the most of all ways in which it may be cut into bands.
+
+    Parameters
+    ----------
+    shape : ConvShape
+        Of the whole layer; `bits_w` and `bits_a` are arrays of shape (weights, 1) and (activations,).
+    ways : sequence of Counter of Band
+        How many of which bands each way has.
+    machine : Machine
+    prices : float64 array
+        Energy of one event of each kind, in the order of PRICED [pJ].
+    """
+    bands = list(dict.fromkeys(band for way in ways for band in way))
+    times = np.array([[way[band] for band in bands] for way in ways])
+    pieces, choices = _pieces(shape, bands), np.broadcast(shape.bits_w, shape.bits_a).shape
+    full = len(bands), *choices
+    on_lanes = np.asarray(fits_lanes(shape, machine))
+    if on_lanes.all() or not on_lanes.any():
+        schedule = schedule_on_lanes(pieces, machine) if on_lanes.all() else schedule_on_array(pieces, machine)
+        weight_words, counts = schedule.weight_words, _counts(schedule, machine, full)
+    else:
+        lanes, array = schedule_on_lanes(pieces, machine), schedule_on_array(pieces, machine)
+        weight_words = as_int(np.where(on_lanes, lanes.weight_words, array.weight_words))
+        counts = np.where(on_lanes, _counts(lanes, machine, full), _counts(array, machine, full))
+    totals = np.einsum("wb,ebij->weij", times, counts) if times.size > 1 or times[0, 0] > 1 else counts[None, :, 0]
+    used = totals * prices[:, None, None]
+    energies = np.array([fsum(entry) for entry in used.transpose(0, 2, 3, 1).reshape(-1, len(PRICED)).tolist()])
+    return LayerCosts(
+        cycles=totals[:, -1].max(axis=0),
+        energy_pj=energies.reshape(len(ways), *choices).max(axis=0),
+        bytes=np.asarray(shape.weight_bytes * max(way.total() for way in ways)),
+        fits=((shape.bits_w <= machine.max_bits_w) & np.asarray(shape.bits_a <= machine.max_bits_a)
+              & (weight_words <= machine.weight_words)))
+
+
+def _pieces(shape: ConvShape, bands: Sequence[Band]) -> ConvShape:
+    """The layer on each of `bands`, along an axis before the choices of bits."""
+    if len(bands) == 1:
+        return replace(shape, in_height=bands[0].in_rows, out_height=bands[0].rows, pads=bands[0].pads)
+    in_rows, rows, above, below = (
+        as_int(np.array(values)[:, None, None])
+        for values in zip(*((b.in_rows, b.rows, b.pads[0], b.pads[2]) for b in bands), strict=True))
+    return replace(shape, in_height=in_rows, out_height=rows, pads=(above, shape.pads[1], below, shape.pads[3]))
+
+
+def _counts(schedule: ConvSchedule, machine: Machine, shape: tuple[int, ...]) -> Ints:
+    """Events and cycles, in the order of PRICED, of shape (event, bands, weights, activations)."""
+    found = conv_events(schedule, machine)
+    counts = np.empty((len(PRICED), *shape), np.int64)
+    for row, event in enumerate(EVENTS):
+        counts[row] = found[event]
+    counts[-1] = cycles_alone(schedule, machine.memory, shape)
+    return counts

@@ -1,0 +1,211 @@
+"""A network at its widest: what its layers and transfers cost at most, whichever bits are chosen."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from math import ceil
+from typing import assert_never
+from weakref import WeakKeyDictionary
+
+from sim.arch.machine import Machine
+from sim.energy.events import conv_events, pool_events, transfer_events
+from sim.ir.formats import Format
+from sim.ir.ops import Conv, Layer, Load, Pool, Record, Store, Tensor, Transfer, reads
+from sim.ir.program import Program
+from sim.mapping.schedule import ConvSchedule, ConvShape, conv_shape, schedule_conv, schedule_pool
+from sim.mapping.transfers import schedule_transfer, with_transfers
+from sim.plan.allocator import NoRoom, place, regions_of
+from sim.plan.row_bands import Band, band_choices, band_tensors
+from sim.timing.timeline import layer_cycles, transfer_cycles
+
+__all__ = ["ConvCost", "Widest"]
+
+Counts = dict[str, int]
+"""Events and `cycles`."""
+
+
+@dataclass(frozen=True)
+class ConvCost:
+    """A Conv at a choice of bits.
+
+    Attributes
+    ----------
+    schedule : ConvSchedule
+        Of the whole layer.
+    ways : list of dict
+        Events and `cycles` for each different way in which it may be cut into bands, the whole layer first.
+    bands : int
+        Most bands of any way.
+    """
+
+    schedule: ConvSchedule
+    ways: list[Counts]
+    bands: int
+
+
+@dataclass(frozen=True, eq=False)
+class _Network:
+    """What of a network at its widest depends on no machine.
+
+    Attributes
+    ----------
+    tensors : dict of str to Tensor
+        As wide as any choice of bits makes them.
+    records : tuple of Record
+        With Loads and Stores.
+    shapes : dict of str to ConvShape
+        Of every Conv, with residual and output at their widest and 1 bit for the rest; `terms` are a machine's.
+    placed : dict
+        Answers of `fits`.
+    uncut : dict
+        Answers of `Widest.ways` when all tensors are on chip: every layer runs whole, on any machine.
+    """
+
+    tensors: dict[str, Tensor]
+    records: tuple[Record, ...]
+    shapes: dict[str, ConvShape]
+    placed: dict[tuple[int, ...], bool] = field(default_factory=dict)
+    uncut: dict[str, list[Counter[Band]]] = field(default_factory=dict)
+
+    def fits(self, machine: Machine) -> bool:
+        """Whether all tensors find a place on chip; a question of the regions that each takes alone."""
+        regions = machine.act_regions, *(regions_of(tensor, machine) for tensor in self.tensors.values())
+        if regions not in self.placed:
+            try:
+                place(self.tensors, self.records, machine)
+                self.placed[regions] = True
+            except NoRoom:
+                self.placed[regions] = False
+        return self.placed[regions]
+
+
+_networks: WeakKeyDictionary[Program, dict[int, _Network]] = WeakKeyDictionary()
+"""By Program and widest choice, while the Program is alive."""
+
+
+class Widest:
+    """A Program with all tensors as wide as any choice of bits makes them.
+
+    Inputs have their own width. Every other tensor that is read is taken as wide as the widest choice or as it is; what
+    the host alone reads is as wide as the accumulator; the output of a Pool is as wide as its input.
+
+    Parameters
+    ----------
+    program : Program
+        Without Loads and Stores.
+    machine : Machine
+    widest : int
+        Widest choice for activations [bits].
+    """
+
+    def __init__(self, program: Program, machine: Machine, widest: int) -> None:
+        self.program, self.machine = program, machine
+        networks = _networks.setdefault(program, {})
+        if widest not in networks:
+            networks[widest] = _network(program, widest)
+        self.network = networks[widest]
+        self.tensors = self.network.tensors
+        self.whole = self.network.fits(machine)
+        self._known_ways = self.network.uncut if self.whole else {}
+
+    def conv_cost(self, conv: Conv, bits_w: int, bits_a: int) -> ConvCost:
+        """Cost of a Conv at a choice of bits, with as many digits as the machine has."""
+        shape, ways = self.conv_shape(conv, bits_w, bits_a), self.ways(conv)
+        costs = [_total((self._conv_events(shape, band), count) for band, count in bands.items()) for bands in ways]
+        return ConvCost(schedule_conv(shape, self.machine), costs, max(bands.total() for bands in ways))
+
+    def conv_shape(self, conv: Conv, bits_w: int, bits_a: int) -> ConvShape:
+        """Shape of a Conv at a choice of bits, its other tensors at their widest."""
+        terms = self.machine.terms
+        return replace(self.network.shapes[conv.name], bits_w=bits_w, bits_a=bits_a, terms=terms,
+                       residual_terms=terms if conv.residual else 0)
+
+    def ways(self, layer: Layer) -> list[Counter[Band]]:
+        """Different bands in which a layer may run at these widths or narrower ones, wherever they begin."""
+        if layer.name not in self._known_ways:
+            choices = islice(band_choices(self.tensors, layer, self.machine), 1 if self.whole else None)
+            ways = [Counter(replace(band, first=0, in_first=0) for band in bands) for bands in choices]
+            self._known_ways[layer.name] = list({frozenset(way.items()): way for way in ways}.values())
+        return self._known_ways[layer.name]
+
+    def fixed_events(self) -> list[Counts]:
+        """Events of all Pools and transfers, each at its most, and the memory's latency."""
+        costs = [{"cycles": self.machine.memory.latency_cycles}]
+        for record in self.network.records:
+            match record:
+                case Conv():
+                    pass
+                case Pool():
+                    costs.append(_most([_total((self._pool_events(record, band), count)
+                                               for band, count in bands.items()) for bands in self.ways(record)]))
+                case Load() | Store():
+                    if self.whole:
+                        costs.append(self._transfer_events(record, self.tensors[record.input]))
+                case _:
+                    assert_never(record)
+            if isinstance(record, Conv | Pool) and not self.whole:
+                costs.append(_most([_total((self._moved_events(record, band), count)
+                                           for band, count in bands.items()) for bands in self.ways(record)]))
+        return costs
+
+    def _conv_events(self, shape: ConvShape, band: Band) -> Counts:
+        piece = replace(shape, in_height=band.in_rows, out_height=band.rows, pads=band.pads)
+        schedule = schedule_conv(piece, self.machine)
+        return conv_events(schedule, self.machine) | {"cycles": layer_cycles(schedule, self.machine.memory)}
+
+    def _pool_events(self, pool: Pool, band: Band) -> Counts:
+        source, target = band_tensors(self.tensors, pool, band)
+        schedule = schedule_pool(self.program, replace(pool, pads=band.pads), self.machine)
+        pixels = ceil(band.rows / self.machine.columns) * target.width
+        schedule = replace(schedule, bits=target.format.bits, pixels=pixels)
+        return pool_events(schedule, source, target, self.machine) | {"cycles": schedule.cycles}
+
+    def _moved_events(self, layer: Layer, band: Band) -> Counts:
+        """Of the Loads and the Store of a band whose tensors are all in the host's memory."""
+        *operands, target = band_tensors(self.tensors, layer, band)
+        moved: list[tuple[Transfer, Tensor]] = [(Load("", t.name, t.name), t) for t in operands]
+        moved.append((Store("", target.name, target.name), target))
+        return _total((self._transfer_events(transfer, tensor), 1) for transfer, tensor in moved)
+
+    def _transfer_events(self, transfer: Transfer, tensor: Tensor) -> Counts:
+        schedule = schedule_transfer(transfer, tensor, self.machine)
+        cycles = transfer_cycles(schedule, self.machine.memory)
+        return transfer_events(schedule, self.machine) | {"cycles": cycles}
+
+
+def _network(program: Program, widest: int) -> _Network:
+    given = {tensor.name for tensor in program.inputs}
+    read = {name for record in program.records for name in reads(record)}
+    tensors = {t.name: t if t.name in given else _with_bits(
+        t, max(widest, t.format.bits) if t.name in read else program.acc_bits) for t in program.tensors}
+    for record in program.records:
+        if isinstance(record, Pool):
+            tensors[record.output] = _with_bits(tensors[record.output], tensors[record.input].format.bits)
+    shapes = {conv.name: replace(
+        conv_shape(program, conv), bits_out=tensors[conv.output].format.bits,
+        bits_residual=tensors[conv.residual].format.bits if conv.residual else 0,
+        bits_w=1, bits_a=1, terms=0, residual_terms=0,
+        weight_kind="signed" if conv.weight_format.kind == "bipolar" else conv.weight_format.kind)
+        for conv in program.convs}
+    return _Network(tensors, with_transfers(program).records, shapes)
+
+
+def _with_bits(tensor: Tensor, bits: int) -> Tensor:
+    return replace(tensor, format=Format(bits, tensor.format.kind))
+
+
+def _total(costs: Iterable[tuple[Counts, int]]) -> Counts:
+    """Counts, each so many times, added up."""
+    total: Counter[str] = Counter()
+    for counts, times in costs:
+        for event, count in counts.items():
+            total[event] += count * times
+    return dict(total)
+
+
+def _most(costs: Sequence[Counts]) -> Counts:
+    """The largest count of every event."""
+    return {event: max(counts[event] for counts in costs) for event in costs[0]}

@@ -1,0 +1,1 @@
+"""Energy: counts of events times what a technology charges for each."""

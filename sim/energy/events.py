@@ -1,0 +1,160 @@
+"""What a Program makes the machine do: exact event counts, equal to the RTL's counters.
+
+Rows without a channel and columns without a pixel are clock-gated and count for nothing.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import assert_never
+
+from sim.arch.machine import Machine
+from sim.ir.ops import Load, Tensor
+from sim.mapping.broadcast import arrays, larger, smaller
+from sim.mapping.depthwise_lanes import product_bits
+from sim.mapping.schedule import ConvSchedule, ConvShape, PoolSchedule, packet_words
+from sim.mapping.transfers import TransferSchedule
+from sim.plan.plan import Plan
+
+__all__ = ["EVENTS", "conv_events", "events", "pool_events", "transfer_events"]
+
+EVENTS: dict[str, str] = {
+    "pair_lanes": "one-bit products: lanes of every active element in every plane pair",
+    "narrow_adds": "partial-sum additions: one per active element and plane pair",
+    "lane_adds": "additions of the depthwise lanes: one per lane of an active column, tap and activation plane",
+    "wide_adds": "accumulator additions: one per active element and step",
+    "acc_reads": "accumulator words read, by additions and by the requantizer",
+    "acc_writes": "accumulator words written",
+    "requant_terms": "shifted additions in the requantizers",
+    "act_reads": "activation words read: operands, residuals, pooling, Stores",
+    "act_writes": "activation words written (under a mask of rows lanes by Convs), by Loads too",
+    "weight_reads": "weight words read into the row operand registers",
+    "weight_writes": "weight and parameter words written from the stream",
+    "operand_bits": "bits clocked into row and column operand registers",
+    "stream_in_bits": "bits taken from the inward stream",
+    "stream_out_bits": "bits put on the outward stream",
+}
+"""Every event and what one of it is."""
+
+
+def events(plan: Plan) -> tuple[dict[str, int], ...]:
+    """Event counts of each record of a planned Program."""
+    counts = []
+    for record, schedule in zip(plan.program.records, plan.schedules, strict=True):
+        match schedule:
+            case ConvSchedule():
+                counts.append(conv_events(schedule, plan.machine))
+            case PoolSchedule():
+                source, target = plan.program.tensor(record.input), plan.program.tensor(record.output)
+                counts.append(pool_events(schedule, source, target, plan.machine))
+            case TransferSchedule():
+                counts.append(transfer_events(schedule, plan.machine))
+            case _:
+                assert_never(schedule)
+    return tuple(counts)
+
+
+def conv_events(schedule: ConvSchedule, machine: Machine) -> dict[str, int]:
+    """Event counts of a Conv.
+
+    With m row tiles, q chunks, B blocks, O channels (plus m reference rows for bipolar weights), H x W outputs on
+    N pixels per column, and w, a plane counts of weights and activations.
+    """
+    shape = schedule.shape
+    outputs = shape.out_height * shape.out_width
+    rows = shape.out_channels + schedule.row_tiles * shape.reference_rows
+    steps = schedule.blocks * rows * outputs
+    pairs = schedule.pair_cycles * steps
+    operand_reads = shape.bits_a * schedule.channel_blocks * taps_inside(shape)
+    words = schedule.weight_words + schedule.groups * packet_words(machine)
+    weight_writes = schedule.row_tiles * machine.rows * words
+    lane_steps = schedule.row_tiles * outputs * schedule.shape.taps * shape.bits_a if schedule.lanewise else 0
+    return {
+        "pair_lanes": pairs * machine.lanes,
+        "narrow_adds": pairs,
+        "lane_adds": lane_steps * machine.depthwise_lanes,
+        "wide_adds": steps,
+        "acc_reads": steps,
+        "acc_writes": steps,
+        "requant_terms": shape.out_channels * outputs * (shape.terms + shape.residual_terms),
+        "act_reads": schedule.row_tiles * operand_reads + schedule.channel_groups * outputs * shape.bits_residual,
+        "act_writes": schedule.channel_groups * outputs * shape.bits_out,
+        "weight_reads": weight_reads(schedule, machine),
+        "weight_writes": weight_writes,
+        "operand_bits": operand_bits(schedule, machine),
+        "stream_in_bits": weight_writes * machine.lanes,
+        "stream_out_bits": 0,
+    }
+
+
+def weight_reads(schedule: ConvSchedule, machine: Machine) -> int:
+    """Words read for a block pass by every row with a channel, or for every tap of a step by the lanes."""
+    shape = schedule.shape
+    if schedule.lanewise:
+        return schedule.row_tiles * schedule.pixels * schedule.weight_words * smaller(shape.bits_w, machine.rows)
+    return schedule.chunk_count * schedule.blocks * shape.out_channels * shape.streamed_bits_w
+
+
+def operand_bits(schedule: ConvSchedule, machine: Machine) -> int:
+    """Bits clocked into operand files (segments of present taps, weight planes) and into the select registers.
+
+    The select registers take a word per row and per active column in every pair, whatever the file they read. The
+    lanes have two registers for their weights and one in every column for the plane.
+    """
+    shape = schedule.shape
+    if schedule.lanewise:
+        planes = schedule.shape.taps * shape.bits_a * shape.out_height * shape.out_width
+        weight_bits = schedule.pixels * schedule.read_cycles * 2 * product_bits(machine)
+        return schedule.row_tiles * (planes + weight_bits) * machine.depthwise_lanes
+    outputs = shape.out_height * shape.out_width
+    segments = shape.taps * schedule.channel_blocks
+    activations = schedule.row_tiles * outputs * shape.bits_a * segments * (machine.lanes // schedule.packing)
+    passes = schedule.chunk_count * schedule.blocks * shape.out_channels
+    weights = passes * shape.bits_w * machine.lanes
+    rows = shape.out_channels + schedule.row_tiles * shape.reference_rows
+    selects = schedule.pair_cycles * schedule.blocks * (schedule.pixels * rows + schedule.row_tiles * outputs)
+    return activations + weights + selects * machine.lanes
+
+
+def pool_events(schedule: PoolSchedule, source: Tensor, target: Tensor, machine: Machine) -> dict[str, int]:
+    """Event counts of a Pool: it reads every tap inside the map and writes every output plane."""
+    pool = schedule.record
+    inside = (_inside(source.height, target.height, pool.kernel[0], pool.stride, 1, pool.pads[0])
+              * _inside(source.width, target.width, pool.kernel[1], pool.stride, 1, pool.pads[1]))
+    counts = dict.fromkeys(EVENTS, 0)
+    counts["act_reads"] = inside * schedule.blocks * schedule.bits
+    counts["act_writes"] = target.height * target.width * schedule.blocks * schedule.bits
+    return counts
+
+
+def transfer_events(schedule: TransferSchedule, machine: Machine) -> dict[str, int]:
+    """Event counts of a Load or Store: all words of the tensor's place, in whole beats."""
+    words, bits = machine.columns * schedule.words, schedule.beats * machine.stream_bits
+    if isinstance(schedule.record, Load):
+        return dict.fromkeys(EVENTS, 0) | {"act_writes": words, "stream_in_bits": bits}
+    return dict.fromkeys(EVENTS, 0) | {"act_reads": words, "stream_out_bits": bits}
+
+
+def taps_inside(shape: ConvShape) -> int:
+    """Pairs (output position, tap) whose input position lies inside the map."""
+    return (_inside(shape.in_height, shape.out_height, shape.kernel[0], shape.stride, shape.dilation, shape.pads[0])
+            * _inside(shape.in_width, shape.out_width, shape.kernel[1], shape.stride, shape.dilation, shape.pads[1]))
+
+
+def _inside(size: int, out: int, kernel: int, stride: int, dilation: int, before: int) -> int:
+    """Pairs (output, tap) along one axis with 0 <= stride*output + dilation*tap - before < size."""
+    count = _count_inside if arrays(size, out, before) else _known_inside
+    return count(size, out, kernel, stride, dilation, before)
+
+
+def _count_inside(size: int, out: int, kernel: int, stride: int, dilation: int, before: int) -> int:
+    total = 0
+    for tap in range(kernel):
+        shift = dilation * tap - before
+        first = larger(0, -(shift // stride))
+        last = smaller(out, -((shift - size) // stride))
+        total += larger(0, last - first)
+    return total
+
+
+_known_inside = lru_cache(maxsize=1024)(_count_inside)

@@ -1,0 +1,132 @@
+"""Where tensors lie while a network runs.
+
+Codes are stored unsigned, less the smallest of their format, pixel by pixel with their channels side by side. Around a
+tensor lies the border that its readers pad it with, filled with its zero point when the memory is made and never
+written again: so a layer writes straight into what its readers read, and nobody pads. Memory passes from a tensor that
+nobody reads any more to one of the same size and border, whose border is in place already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+from sim.ir.ops import Conv, Pads, Tensor, reads, writes
+from sim.ir.program import Program
+
+__all__ = ["ALIGNMENT", "Arena", "Buffer", "lay_out"]
+
+ALIGNMENT = 64
+"""Of every buffer: a cache line, and the widest vector [bytes]."""
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """All that decides whether two tensors may have the same memory."""
+
+    height: int
+    width: int
+    channels: int
+    pads: Pads
+    code_bytes: int
+    fill: int
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """Memory of one tensor: `start` is its first byte in the arena, border included."""
+
+    start: int
+    geometry: Geometry
+
+    @property
+    def pixel_bytes(self) -> int:
+        """From a pixel to its right neighbour."""
+        return self.geometry.channels * self.geometry.code_bytes
+
+    @property
+    def row_pixels(self) -> int:
+        """Pixels of a row, border included."""
+        _, left, _, right = self.geometry.pads
+        return left + self.geometry.width + right
+
+    @property
+    def row_bytes(self) -> int:
+        """From a pixel to the one below."""
+        return self.row_pixels * self.pixel_bytes
+
+    @property
+    def bytes(self) -> int:
+        """All of it."""
+        top, _, bottom, _ = self.geometry.pads
+        return (top + self.geometry.height + bottom) * self.row_bytes
+
+    def at(self, y: int, x: int, channel: int = 0) -> int:
+        """Byte of the arena that holds a code; the border has negative rows and columns, and ones beyond the map."""
+        top, left, _, _ = self.geometry.pads
+        return (self.start + (y + top) * self.row_bytes + (x + left) * self.pixel_bytes
+                + channel * self.geometry.code_bytes)
+
+
+@dataclass
+class Arena:
+    """The memory of one run: `header` words first, then the buffers."""
+
+    buffers: dict[str, Buffer] = field(default_factory=dict)
+    bytes: int = 0
+    free: dict[Geometry, list[Buffer]] = field(default_factory=dict)
+    all: list[Buffer] = field(default_factory=list)
+
+    def reserve(self, size: int) -> int:
+        """Start of `size` more bytes."""
+        start = -(-self.bytes // ALIGNMENT) * ALIGNMENT
+        self.bytes = start + size
+        return start
+
+    def place(self, name: str, geometry: Geometry) -> None:
+        """Give a tensor its memory: that of one that is done with, or new."""
+        if spare := self.free.get(geometry):
+            buffer = spare.pop()
+        else:
+            buffer = Buffer(self.reserve(Buffer(0, geometry).bytes), geometry)
+            self.all.append(buffer)
+        self.buffers[name] = buffer
+
+    def release(self, name: str) -> None:
+        """Nobody reads this tensor any more."""
+        buffer = self.buffers[name]
+        self.free.setdefault(buffer.geometry, []).append(buffer)
+
+
+def lay_out(program: Program, header_bytes: int, kept: Collection[str]) -> Arena:
+    """Memory for every tensor of `program`; that of the tensors `kept` is not passed on."""
+    tensors = {tensor.name: tensor for tensor in program.tensors}
+    pads = {name: (0, 0, 0, 0) for name in tensors}
+    last_use = {}
+    for i, record in enumerate(program.records):
+        if isinstance(record, Conv):
+            before = pads[record.input]
+            pads[record.input] = (max(before[0], record.pads[0]), max(before[1], record.pads[1]),
+                                  max(before[2], record.pads[2]), max(before[3], record.pads[3]))
+        for name in (*reads(record), writes(record)):
+            if name is not None:
+                last_use[name] = i
+    arena = Arena()
+    arena.reserve(header_bytes)
+    for tensor in program.inputs:
+        arena.place(tensor.name, _geometry(tensor, pads[tensor.name]))
+    for i, record in enumerate(program.records):
+        target = writes(record)
+        if target is not None and target not in arena.buffers:
+            arena.place(target, _geometry(tensors[target], pads[target]))
+        for name in {*reads(record), target}:
+            if name is not None and last_use[name] == i and name not in kept:
+                arena.release(name)
+    return arena
+
+
+def _geometry(tensor: Tensor, pads: Pads) -> Geometry:
+    fmt = tensor.format
+    code_bytes = 1 if fmt.bits <= 8 else 4
+    return Geometry(tensor.height, tensor.width, tensor.channels, pads, code_bytes,
+                    fmt.zero_point - fmt.low if code_bytes == 1 else 0)

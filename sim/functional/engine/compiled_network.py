@@ -1,0 +1,157 @@
+"""A Program made ready to run: operations in one table, and the memory that a run needs."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Collection, Mapping
+from typing import assert_never
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.errors import InputError
+from sim.functional.engine.buffers import ALIGNMENT, lay_out
+from sim.functional.engine.kernel_selection import conv_kernels
+from sim.functional.engine.lowering import (
+    Operation,
+    conv_operation,
+    copy_operation,
+    enter_operation,
+    leave_operation,
+    pool_operation,
+)
+from sim.functional.kernels import abi
+from sim.functional.kernels.kernel_cache import library
+from sim.ir.ops import Conv, Load, Pool, Store, Tensor, writes
+from sim.ir.program import Program
+
+__all__ = ["Network", "aligned_bytes"]
+
+MAX_ARENA_BYTES = 1 << 32
+"""Memory of a thread; ResNet-18 at 224 x 224 takes 3 MB."""
+
+Bytes = NDArray[np.uint8]
+Words = NDArray[np.int64]
+
+
+class Network:
+    """A Program for one rung of instructions, with the tensors that leave it.
+
+    Parameters
+    ----------
+    program : Program
+    leaving : collection of str
+        Tensors that the host wants.
+    isa : str
+    kernels : mapping of str to str
+        Kernels of layers by name, instead of those that the dispatch chooses.
+
+    Raises
+    ------
+    InputError
+        If a kernel in `kernels` cannot compute its layer, the layer is unknown, or a thread would need more than
+        MAX_ARENA_BYTES.
+    """
+
+    def __init__(self, program: Program, leaving: Collection[str], isa: str, kernels: Mapping[str, str]) -> None:
+        self.program, self.isa = program, isa
+        self.slots = {name: 1 + i for i, name in enumerate((*(t.name for t in program.inputs), *leaving))}
+        self.arena = lay_out(program, 8 * (1 + len(self.slots)), {*leaving, *(t.name for t in program.inputs)})
+        self._check_memory()
+        self.operations = self._operations(leaving, kernels)
+        sizes = [array.nbytes for operation in self.operations for array in operation.constants.values()]
+        # One piece of memory, since NumPy asks for huge pages for large ones.
+        self._constants = aligned_bytes(sum(size + ALIGNMENT for size in sizes))
+        self._constant_bytes = 0
+        scratch = self.arena.reserve(max(operation.scratch_bytes for operation in self.operations) + ALIGNMENT)
+        unwanted = self.arena.reserve(4 * max(tensor.channels for tensor in program.tensors) + ALIGNMENT)
+        self.arena_bytes = self._check_memory()
+        self._rows = np.zeros((len(self.operations), abi.WORDS), np.int64)
+        self._table = np.zeros((len(self.operations), 2), np.int64)
+        for row, entry, operation in zip(self._rows, self._table, self.operations, strict=True):
+            self._fill(row, operation, scratch, unwanted)
+            entry[:] = library().address(operation.kernel), row.ctypes.data
+        self._run = ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_int64] * 7)(library().address("executor.run"))
+
+    def run(self, arena_address: int, first: int, last: int) -> None:
+        """Images first .. last - 1, of and into the host's arrays that the arena has; without holding the GIL."""
+        unused = ctypes.c_int64()
+        place = ctypes.addressof(unused)
+        self._run(place, place, self._table.ctypes.data, len(self._table), arena_address, first, last)
+
+    def _operations(self, leaving: Collection[str], kernels: Mapping[str, str]) -> list[Operation]:
+        program, buffers = self.program, self.arena.buffers
+        unknown = set(kernels) - {conv.name for conv in program.convs}
+        if unknown:
+            raise InputError(f"no convolution named '{min(unknown)}' in the program")
+        operations = [enter_operation(t.name, buffers[t.name], t.format.low, self.slots[t.name])
+                      for t in program.inputs]
+        for record in program.records:
+            match record:
+                case Conv():
+                    kernel = self._kernel(record, kernels.get(record.name))
+                    operations.append(conv_operation(program, record, buffers, kernel))
+                case Pool():
+                    operations.append(pool_operation(record, buffers[record.input], buffers[record.output], self.isa))
+                case Load() | Store():
+                    if writes(record) is not None:
+                        operations.append(self._copy(record))
+                case _:
+                    assert_never(record)
+        return [*operations, *(self._leave(program.tensor(name)) for name in leaving)]
+
+    def possible_kernels(self, conv: Conv) -> list[str]:
+        """Every kernel that is exact for a layer, the best first."""
+        codes, target = self.program.tensor(conv.input).format, self.program.tensor(conv.output)
+        return conv_kernels(conv, codes, self.arena.buffers[conv.input], (target.height, target.width), self.isa)
+
+    def _kernel(self, conv: Conv, wanted: str | None) -> str:
+        possible = self.possible_kernels(conv)
+        if wanted is not None and wanted not in possible:
+            raise InputError(f"layer '{conv.name}' can be computed by {', '.join(possible)}, not {wanted}")
+        return wanted or possible[0]
+
+    def _copy(self, record: Load | Store) -> Operation:
+        target = self.program.tensor(record.output)
+        part = record.output_part if isinstance(record, Store) else None
+        channel = 0 if part is None else target.part_slice(part).start
+        return copy_operation(record, self.arena.buffers[record.input], self.arena.buffers[record.output], channel)
+
+    def _leave(self, tensor: Tensor) -> Operation:
+        buffer = self.arena.buffers[tensor.name]
+        lowest = tensor.format.low if buffer.geometry.code_bytes == 1 else 0
+        return leave_operation(tensor.name, buffer, lowest, self.slots[tensor.name])
+
+    def _fill(self, row: Words, operation: Operation, scratch: int, unwanted: int) -> None:
+        for index, value in operation.words.items():
+            row[index] = value
+        for index, array in operation.constants.items():
+            place = self._constants[self._constant_bytes :][: array.nbytes]
+            place[:] = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+            row[index] = place.ctypes.data
+            self._constant_bytes += -(-array.nbytes // ALIGNMENT) * ALIGNMENT
+        operation.constants.clear()
+        if operation.requantizer is not None:
+            row[abi.REQUANTIZER] = library().address(operation.requantizer)
+        row[abi.SCRATCH] = scratch
+        if operation.unwanted:
+            row[abi.UNWANTED] = unwanted
+
+    def _check_memory(self) -> int:
+        """All bytes of a thread, also those behind the arena that a kernel may read, though no result depends on them.
+
+        They are counted before any are taken.
+        """
+        pixels = max(buffer.pixel_bytes for buffer in self.arena.all)
+        needed = self.arena.bytes + abi.TILE_PIXELS * pixels + 4 * abi.STEP_BYTES
+        if needed > MAX_ARENA_BYTES:
+            raise InputError(f"a thread of the simulator takes at most {MAX_ARENA_BYTES} bytes for the tensors of an "
+                             f"image and their borders, not {needed}")
+        return needed
+
+
+def aligned_bytes(size: int) -> Bytes:
+    """Zeros that start at a cache line."""
+    room = np.zeros(size + ALIGNMENT, np.uint8)
+    start = -room.ctypes.data % ALIGNMENT
+    return room[start : start + size]

@@ -1,0 +1,144 @@
+"""Constants of the requantizer of a layer, and the proof that 32 bits are enough for it.
+
+With stored codes s = a - a_low and r' = r - r_low the requantizer of channel o is
+
+    v = offset + M * (S + a_low * sum(w)) + R * (r' + r_low),    S = sum(w * s)
+
+Beyond some S the result is at its clamp whatever the residual is. Clamped to that interval, S gives the same result,
+and M * S + R * r' + constant mostly fits 32 bits; integers modulo 2**32 form a ring, so only v itself has to fit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.functional.engine.weights import channel_order, group_widths
+from sim.functional.kernels.abi import LANES, NARROW_FIELDS, WIDE_FIELDS
+from sim.ir.formats import Format
+from sim.ir.ops import Conv
+from sim.ir.program import Program
+from sim.ir.signed_digits import multipliers
+
+__all__ = ["Requantizer", "requantizer"]
+
+Ints = NDArray[np.int64]
+INT32 = np.iinfo(np.int32)
+CODES = 256
+"""What the zero point may add to a rounded v."""
+
+
+@dataclass(frozen=True)
+class Requantizer:
+    """`kernel` of `sim.functional.kernels.requantizer`, its table of channels, and its numbers for all channels."""
+
+    kernel: str
+    table: NDArray[np.integer]
+    zero: int
+    low: int
+    high: int
+    wrap: int
+
+
+def requantizer(program: Program, conv: Conv, grouped: bool) -> Requantizer:
+    """The fastest one that is exact for `conv`; `grouped` if its kernel gives whole groups of channels interleaved."""
+    source, target = program.tensor(conv.input).format, program.tensor(conv.output).format
+    residual = program.tensor(conv.residual).format if conv.residual is not None else None
+    stored = target.bits <= 8
+    lowest = target.low if stored else 0
+    zero, low, high = target.zero_point - lowest, conv.low - lowest, conv.high - lowest
+    base = source.low * conv.weight_values.sum(axis=(1, 2, 3))
+    gain = multipliers(conv.multiplier)
+    residual_gain = multipliers(conv.residual_multiplier) if residual else np.zeros(conv.channels, np.int64)
+    # Half an LSB, less one for ties to even: there the last bit of the quotient is added, which rounds odd ones up.
+    half = np.where(conv.shift > 0, np.int64(1) << np.maximum(conv.shift - 1, 0), 0)
+    even = program.rounding == "half_even"
+    rounding = {"half_up": half, "half_even": np.maximum(half - 1, 0), "floor": 0 * half}[program.rounding]
+    odd = ((conv.shift > 0) & even).astype(np.int64)
+    offset = conv.offset + rounding + (residual_gain * residual.low if residual else 0)
+    grouping, with_residual = "_grouped" * grouped, "_residual" * (residual is not None)
+    if stored and not _wraps(program, conv, source):
+        # The zero point counts as part of the offset, but for ties to even, which depend on the last bit.
+        raised = 0 if even else zero
+        constant = offset + gain * base + (np.int64(raised) << conv.shift)
+        channels = Channels(gain, residual_gain, residual, constant, conv.shift, odd)
+        narrow = _narrow(_spans(conv, source), channels, low - zero + raised, high - zero + raised)
+        if narrow is not None:
+            fields, free = narrow
+            suffix = "_even" if even else "_free" * free
+            table = _table(fields, np.int32, channel_order(conv.channels) if grouped else None)
+            return Requantizer(f"narrow{with_residual}{suffix}{grouping}", table, zero - raised, low, high, 0)
+    wide = dict(zip(WIDE_FIELDS, (base, gain, offset, conv.shift, odd, residual_gain), strict=True))
+    return Requantizer(f"wide{with_residual}{'' if stored else '_32'}{grouping}", _table(wide, np.int64), zero, low,
+                       high, 64 - program.acc_bits)
+
+
+def _wraps(program: Program, conv: Conv, source: Format) -> bool:
+    """Whether some sum may leave the accumulator."""
+    reach = np.abs(conv.weight_values).sum(axis=(1, 2, 3)) * source.magnitude
+    return program.wrap and int(reach.max()) >= 1 << (program.acc_bits - 1)
+
+
+def _spans(conv: Conv, source: Format) -> tuple[Ints, Ints]:
+    """Smallest and largest S of every channel."""
+    values, most = conv.weight_values, source.high - source.low
+    negative, positive = (part.sum(axis=(1, 2, 3)) for part in (np.minimum(values, 0), np.maximum(values, 0)))
+    return negative * most, positive * most
+
+
+@dataclass(frozen=True)
+class Channels:
+    """Of every channel: v = offset + gain * S + residual_gain * r, a result (v + odd or 0) >> shift."""
+
+    gain: Ints
+    residual_gain: Ints
+    residual: Format | None
+    offset: Ints
+    shift: Ints
+    odd: Ints
+
+
+def _narrow(span: tuple[Ints, Ints], channels: Channels, low: int, high: int) -> tuple[dict[str, Ints], bool] | None:
+    """NARROW_FIELDS with which v fits 32 bits, for results that are clamped to low..high, None if there are none.
+
+    Also whether v fits whatever S is, so that S need not be clamped.
+    """
+    gain, offset, shift, odd = channels.gain, channels.offset, channels.shift, channels.odd
+    if np.any(span[0] < INT32.min) or np.any(span[1] > INT32.max) or int(shift.max()) > 31:
+        return None
+    least, most = (np.where(gain < 0, -a, b) for a, b in (span[::-1], span))
+    step = np.abs(gain)
+    other = channels.residual_gain * (channels.residual.high - channels.residual.low if channels.residual else 0)
+    other_least, other_most = np.minimum(other, 0), np.maximum(other, 0)
+
+    def fits(first: Ints, last: Ints) -> bool:
+        return bool(np.all(offset + step * first + other_least >= INT32.min)
+                    and np.all(offset + step * last + other_most + odd <= INT32.max - CODES))
+
+    # With gain * S up to `bottom` the result is low whatever r is, from `top` on it is high.
+    bottom = ((low + np.int64(1)) << shift) - 1 - odd - offset - other_most
+    top = (np.int64(high) << shift) - offset - other_least
+    divisor = np.maximum(step, 1)
+    first = np.where(step == 0, 0, np.clip(bottom // divisor, least, most))
+    last = np.where(step == 0, 0, np.maximum(np.clip(-(-top // divisor), least, most), first))
+    if not fits(first, last):
+        return None
+    clamp = np.where(gain < 0, -last, first), np.where(gain < 0, -first, last)
+    fields = dict(zip(NARROW_FIELDS, (*clamp, gain, offset, shift, odd, channels.residual_gain), strict=True))
+    return fields, fits(least, most)
+
+
+def _table(columns: dict[str, Ints], dtype: type[np.integer], order: Ints | None = None) -> NDArray[np.integer]:
+    """For LANES channels at a time all fields, one after the other, LANES of each; channels beyond the last are 0.
+
+    With an order of channels, as many at a time as `group_widths` says.
+    """
+    fields = np.stack(list(columns.values()), axis=1)
+    channels = len(fields)
+    widths = group_widths(channels) if order is not None else [LANES] * -(-channels // LANES)
+    padded = np.zeros((sum(widths), len(columns)), np.int64)
+    padded[:channels] = fields if order is None else fields[order]
+    parts = [part.T.reshape(-1) for part in np.split(padded, np.cumsum(widths)[:-1])]
+    return np.asarray(np.concatenate(parts), np.int64).astype(dtype)

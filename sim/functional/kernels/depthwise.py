@@ -1,0 +1,198 @@
+"""Depthwise convolution, sums of windows, additions and copies: every channel sees itself alone.
+
+    taps      any window, tap by tap: any CPU
+    quads     any window: four taps of up to 64 channels are interleaved, so that one instruction adds all four
+    columns   windows three wide and up to four high: a column of the window is interleaved once and serves all the
+              outputs that see it, which is why `_2` (stride 2) and `_1` differ
+
+Weights are `[group of channels][quad][channel][4]` with quads of taps, or of the rows of a column, in the order of the
+interleaved channels; tap by tap `[tap][channel]`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from llvmlite import ir
+from numba import njit
+
+from sim.functional.kernels.abi import (
+    CHANNELS,
+    CHUNK,
+    HEIGHT,
+    REQUANTIZER,
+    ROW_CHUNK,
+    RUN,
+    SCRATCH,
+    TAPS,
+    WEIGHTS,
+    WIDTH,
+)
+from sim.functional.kernels.dot_product import Vnni
+from sim.functional.kernels.interleave import interleaved
+from sim.functional.kernels.llvm_builder import I8, I32, I64, Code, Loop, emitted, number, vector
+from sim.functional.kernels.op_call import call_requantizer
+from sim.functional.kernels.op_view import integer, locate
+
+__all__ = ["KERNELS"]
+
+def _quads_pixel(channels: int) -> Callable[..., int]:
+    """Sums of `channels` channels of one pixel, four taps a turn."""
+    lanes = channels // 4
+    vnni, kind, size = Vnni(lanes), vector(I32, lanes), 4 * lanes
+
+    @emitted
+    def pixel(code, window, taps, quads, weights, sums):
+        loop = Loop(code, quads, [number(0, kind)] * 4 + [weights, taps])
+        *totals, place, tap = loop.values
+        rows = [code.load(vector(I8, channels), code.add(window, code.load(I64, tap, 8 * k))) for k in range(4)]
+        across = [code.load(kind, place, q * size) for q in range(4)]
+        totals = [vnni.add(code, total, [codes], [weight])
+                  for total, codes, weight in zip(totals, interleaved(code, rows), across, strict=True)]
+        *totals, _, _ = loop.end([*totals, code.add(place, number(4 * size)), code.add(tap, number(32))])
+        for q, total in enumerate(totals):
+            code.store(total, sums, q * size)
+
+    return pixel
+
+
+def _columns_row(channels: int, stride: int) -> Callable[..., int]:
+    """Sums of `channels` channels of a row of outputs, windows of three columns."""
+    kept, lanes = 3 - stride, channels // 4
+    vnni, kind, size = Vnni(lanes), vector(I32, lanes), 4 * lanes
+
+    @emitted
+    def row(code, window, taps, pixel, count, weights, sums):
+        across = [code.load(kind, weights, i * size) for i in range(12)]
+        offsets = [code.load(I64, taps, 8 * k) for k in range(4)]
+
+        def columns(place: ir.Value, count: int) -> tuple[list[ir.Value], ir.Value]:
+            seen = []
+            for _ in range(count):
+                seen += interleaved(code, [code.load(vector(I8, channels), code.add(place, offset))
+                                           for offset in offsets])
+                place = code.add(place, pixel)
+            return seen, place
+
+        seen, place = columns(window, kept)
+        loop = Loop(code, count, [*seen, place, sums])
+        *seen, place, here = loop.values
+        entering, place = columns(place, stride)
+        seen = [*seen, *entering]
+        totals = [number(0, kind)] * 4
+        for i, codes in enumerate(seen):
+            totals[i % 4] = vnni.add(code, totals[i % 4], [codes], [across[i]])
+        for q, total in enumerate(totals):
+            code.store(total, here, q * size)
+        loop.end([*seen[-kept * 4:], place, code.add(here, number(4 * channels))])
+
+    return row
+
+
+@emitted
+def _taps_pixel(code: Code, window, taps, tap_count, weights, sums):
+    """Sums of 16 channels of one pixel, tap by tap."""
+    wide = vector(I32, 16)
+    loop = Loop(code, tap_count, [number(0, wide), weights])
+    total, place = loop.values
+    tap = code.load(I64, code.add(taps, code.mul(loop.index, number(8))))
+    codes = code.zext(code.load(vector(I8, 16), code.add(window, tap)), wide)
+    weight = code.sext(code.load(vector(I8, 16), place), wide)
+    total, _ = loop.end([code.add(total, code.mul(codes, weight)), code.add(place, number(16))])
+    code.store(total, sums)
+
+
+def _taps() -> Callable[..., None]:
+    def taps(op, arena):
+        pixels, channels, turns = integer(op, HEIGHT) * integer(op, WIDTH), integer(op, CHANNELS), integer(op, RUN)
+        windows = arena + integer(op, SCRATCH)
+        targets = windows + 8 * CHUNK
+        residuals = targets + 8 * CHUNK
+        sums = residuals + 8 * CHUNK
+        for start in range(0, pixels, CHUNK):
+            count = min(CHUNK, pixels - start)
+            locate(op, arena, start, count, windows, targets, residuals)
+            weights = integer(op, WEIGHTS)
+            for first in range(0, channels, 16):
+                for i in range(count):
+                    _taps_pixel(integer(windows, i) + first, integer(op, TAPS), turns, weights, sums + i * 64)
+                call_requantizer(integer(op, REQUANTIZER), op, sums, 64, count, first, 16, targets, residuals)
+                weights += turns * 16
+
+    return taps
+
+
+def _quads() -> Callable[..., None]:
+    pixel_64, pixel_32, pixel_16 = (_quads_pixel(channels) for channels in (64, 32, 16))
+
+    def quads(op, arena):
+        pixels, channels, turns = integer(op, HEIGHT) * integer(op, WIDTH), integer(op, CHANNELS), integer(op, RUN)
+        taps = integer(op, TAPS)
+        windows = arena + integer(op, SCRATCH)
+        targets = windows + 8 * CHUNK
+        residuals = targets + 8 * CHUNK
+        sums = residuals + 8 * CHUNK
+        for start in range(0, pixels, CHUNK):
+            count = min(CHUNK, pixels - start)
+            locate(op, arena, start, count, windows, targets, residuals)
+            weights, first = integer(op, WEIGHTS), 0
+            while first < channels:
+                width = _width(channels - first)
+                for i in range(count):
+                    window = integer(windows, i) + first
+                    if width == 64:
+                        pixel_64(window, taps, turns, weights, sums + i * 256)
+                    elif width == 32:
+                        pixel_32(window, taps, turns, weights, sums + i * 128)
+                    else:
+                        pixel_16(window, taps, turns, weights, sums + i * 64)
+                call_requantizer(integer(op, REQUANTIZER), op, sums, 4 * width, count, first, width, targets,
+                                 residuals)
+                weights += turns * width * 4
+                first += width
+
+    return quads
+
+
+def _columns(stride: int) -> Callable[[], Callable[..., None]]:
+    def build() -> Callable[..., None]:
+        row_64, row_32, row_16 = (_columns_row(channels, stride) for channels in (64, 32, 16))
+
+        def columns(op, arena):
+            width, channels, pixel = integer(op, WIDTH), integer(op, CHANNELS), integer(op, RUN)
+            taps = integer(op, TAPS)
+            windows = arena + integer(op, SCRATCH)
+            targets = windows + 8 * ROW_CHUNK
+            residuals = targets + 8 * ROW_CHUNK
+            sums = residuals + 8 * ROW_CHUNK
+            for y in range(integer(op, HEIGHT)):
+                for x in range(0, width, ROW_CHUNK):
+                    count = min(ROW_CHUNK, width - x)
+                    locate(op, arena, y * width + x, count, windows, targets, residuals)
+                    weights, first = integer(op, WEIGHTS), 0
+                    while first < channels:
+                        group, window = _width(channels - first), integer(windows, 0) + first
+                        if group == 64:
+                            row_64(window, taps, pixel, count, weights, sums)
+                        elif group == 32:
+                            row_32(window, taps, pixel, count, weights, sums)
+                        else:
+                            row_16(window, taps, pixel, count, weights, sums)
+                        call_requantizer(integer(op, REQUANTIZER), op, sums, 4 * group, count, first, group, targets,
+                                         residuals)
+                        weights += 12 * group
+                        first += group
+
+        return columns
+
+    return build
+
+
+@njit(error_model="numpy")
+def _width(left):
+    """Channels that are taken together, of those that are left."""
+    return 64 if left >= 64 else 32 if left >= 32 else 16
+
+
+KERNELS = {"taps": _taps, "quads": _quads, "columns_1": _columns(1), "columns_2": _columns(2)}
+NEEDS = dict.fromkeys(("quads", "columns_1", "columns_2"), "avx512")

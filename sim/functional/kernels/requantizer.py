@@ -1,0 +1,240 @@
+"""From sums to stored codes: the requantizer of `sim.functional.requantize` for a row of channels at once.
+
+A kernel takes (op, sums, row_bytes, rows, first, count, targets, residuals): sums of `count` channels from channel
+`first` on, int32, a row for each of `rows` pixels, and the addresses of the pixels' targets and residuals.
+
+    narrow  32 bits: `sim.functional.engine.requant_table` has proved that no sum, clamped where the result no longer
+    changes,
+            leaves them; `free` ones need not even be clamped; `even` ones round ties to even
+    wide    64 bits, accumulators that wrap, results of 8 or 32 bits
+
+`grouped` ones take the sums of every whole GROUP of channels, and of a HALF_GROUP that is left, interleaved
+(`sim.functional.kernels.interleave`): narrow ones have their parameters in that order too and pack bytes without
+crossing lanes, wide ones put the sums in order first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import product
+
+from llvmlite import ir
+from numba import njit
+
+from sim.functional.kernels.abi import (
+    CHANNELS,
+    GROUP,
+    HALF_GROUP,
+    HIGH,
+    LANES,
+    LOW,
+    NARROW_FIELDS,
+    PARAMETERS,
+    WIDE_FIELDS,
+    WRAP,
+    ZERO,
+)
+from sim.functional.kernels.interleave import in_order, packed, widened
+from sim.functional.kernels.llvm_builder import I8, I32, I64, Code, Loop, emitted, number, vector
+from sim.functional.kernels.op_view import integer
+
+__all__ = ["KERNELS"]
+
+
+
+def _constants(code: Code, parameters: ir.Value, fields: tuple[str, ...], element: ir.Type) -> dict[str, ir.Value]:
+    kind = vector(element, LANES)
+    size = LANES * element.width // 8
+    return {name: code.load(kind, parameters, i * size) for i, name in enumerate(fields)}
+
+
+@dataclass(frozen=True)
+class Narrow:
+    """What a kernel of 32 bits does beside multiplying, adding and shifting."""
+
+    residual: bool
+    even: bool = False
+    free: bool = False
+
+
+def _narrow(code: Code, sums: ir.Value, residual: ir.Value | None, field: dict[str, ir.Value],
+            what: Narrow) -> ir.Value:
+    """round_shift(offset + multiplier * sum + residual_multiplier * residual, shift), half an LSB in the offset."""
+    if not what.free:
+        sums = code.most(code.least(sums, field["most"]), field["least"])
+    value = code.add(code.mul(sums, field["multiplier"]), field["offset"])
+    if residual is not None:
+        raised = code.zext(residual, value.type)
+        value = code.add(value, code.mul(raised, field["residual_multiplier"]))
+    if what.even:
+        value = code.add(value, code.and_(code.ashr(value, field["shift"]), field["odd"]))
+    return code.ashr(value, field["shift"])
+
+
+def _wide(code: Code, sums: ir.Value, residual: ir.Value | None, field: dict[str, ir.Value],
+          wrap: ir.Value) -> ir.Value:
+    kind = vector(I64, LANES)
+    above = code.splat(wrap, LANES)
+    whole = code.add(code.sext(sums, kind), field["base"])
+    wrapped = code.ashr(code.shl(whole, above), above)
+    value = code.add(code.mul(wrapped, field["multiplier"]), field["offset"])
+    if residual is not None:
+        value = code.add(value, code.mul(code.zext(residual, kind), field["residual_multiplier"]))
+    value = code.add(value, code.and_(code.ashr(value, field["shift"]), field["odd"]))
+    return code.ashr(value, field["shift"])
+
+
+def _column(result: ir.Type, with_residual: bool, narrow: Narrow | None, whole: bool) -> Callable[..., int]:
+    """LANES channels of all rows: parameters stay in registers."""
+    element, fields = (I64, WIDE_FIELDS) if narrow is None else (I32, NARROW_FIELDS)
+
+    @emitted
+    def column(code, parameters, sums, row_bytes, rows, channel, count, targets, residuals, zero, low, high, wrap):
+        field = _constants(code, parameters, fields, element)
+        raised, least, most = (code.splat(code.trunc(value, element) if element is I32 else value, LANES)
+                               for value in (zero, low, high))
+        bytes_each = number(result.width // 8)
+        loop = Loop(code, rows, [sums])
+        here = code.load(vector(I32, LANES), loop.values[0])
+        residual = None
+        if with_residual:
+            place = code.load(I64, code.add(residuals, code.mul(loop.index, number(8))))
+            residual = code.load(vector(I8, LANES), code.add(place, channel))
+        if narrow is None:
+            value = _wide(code, here, residual, field, wrap)
+        else:
+            value = _narrow(code, here, residual, field, narrow)
+        value = code.most(code.least(code.add(value, raised), most), least)
+        place = code.load(I64, code.add(targets, code.mul(loop.index, number(8))))
+        place = code.add(place, code.mul(channel, bytes_each))
+        stored = code.trunc(value, vector(result, LANES)) if element is not result else value
+        if whole:
+            code.store(stored, place)
+        else:
+            code.store_first(stored, count, place)
+        loop.end([code.add(loop.values[0], row_bytes)])
+
+    return column
+
+
+def _group(channels: int, narrow: Narrow) -> Callable[..., int]:
+    """A group of `channels` channels of all rows, sums interleaved."""
+    kind, size = vector(I32, channels // 4), channels
+
+    @emitted
+    def group(code, parameters, sums, row_bytes, rows, channel, targets, residuals, zero, low, high):
+        fields = [{name: code.load(kind, parameters, (4 * i + q) * size) for i, name in enumerate(NARROW_FIELDS)}
+                  for q in range(4)]
+        raised = code.splat(code.trunc(zero, I32), kind.count)
+        least, most = (code.splat(code.trunc(value, I8), channels) for value in (low, high))
+        loop = Loop(code, rows, [sums])
+        offset = code.mul(loop.index, number(8))
+        others: list[ir.Value | None] = [None] * 4
+        if narrow.residual:
+            place = code.add(code.load(I64, code.add(residuals, offset)), channel)
+            others = widened(code, code.load(vector(I8, channels), place))
+        values = []
+        for q, (field, other) in enumerate(zip(fields, others, strict=True)):
+            value = _narrow(code, code.load(kind, loop.values[0], q * size), other, field, narrow)
+            values.append(code.add(value, raised) if narrow.even else value)
+        codes = code.most_unsigned(code.least_unsigned(packed(code, values), most), least)
+        code.store(codes, code.add(code.load(I64, code.add(targets, offset)), channel))
+        loop.end([code.add(loop.values[0], row_bytes)])
+
+    return group
+
+
+def _kernel(result: ir.Type, with_residual: bool, narrow: Narrow | None = None) -> Callable[[], Callable[..., None]]:
+    def build() -> Callable[..., None]:
+        whole_column = _column(result, with_residual, narrow, whole=True)
+        part_column = _column(result, with_residual, narrow, whole=False)
+        fields = len(WIDE_FIELDS) * 8 if narrow is None else len(NARROW_FIELDS) * 4
+
+        def requantize(op, sums, row_bytes, rows, first, count, targets, residuals):
+            zero, low, high, wrap = integer(op, ZERO), integer(op, LOW), integer(op, HIGH), integer(op, WRAP)
+            channels = integer(op, CHANNELS)
+            for channel in range(first, min(first + count, channels), LANES):
+                left = channels - channel
+                parameters = integer(op, PARAMETERS) + channel * fields
+                here = sums + 4 * (channel - first)
+                if left >= LANES:
+                    whole_column(parameters, here, row_bytes, rows, channel, left, targets, residuals, zero, low, high,
+                                 wrap)
+                else:
+                    part_column(parameters, here, row_bytes, rows, channel, left, targets, residuals, zero, low, high,
+                                wrap)
+
+        return requantize
+
+    return build
+
+
+def _ordered(channels: int) -> Callable[..., int]:
+    @emitted
+    def put_in_order(code, sums, row_bytes, rows):
+        """Interleaved sums of a group of channels, in all rows."""
+        kind = vector(I32, channels // 4)
+        loop = Loop(code, rows, [sums])
+        here = loop.values[0]
+        code.store(in_order(code, [code.load(kind, here, channels * q) for q in range(4)]), here)
+        loop.end([code.add(here, row_bytes)])
+
+    return put_in_order
+
+
+def _ordering_kernel(result: ir.Type, with_residual: bool) -> Callable[[], Callable[..., None]]:
+    def build() -> Callable[..., None]:
+        ordered = njit(_kernel(result, with_residual)(), error_model="numpy")
+        order_group, order_half = _ordered(GROUP), _ordered(HALF_GROUP)
+
+        def requantize(op, sums, row_bytes, rows, first, count, targets, residuals):
+            channel, end = first, min(first + count, integer(op, CHANNELS))
+            while channel + GROUP <= end:
+                order_group(sums + 4 * (channel - first), row_bytes, rows)
+                channel += GROUP
+            if channel + HALF_GROUP <= end:
+                order_half(sums + 4 * (channel - first), row_bytes, rows)
+            ordered(op, sums, row_bytes, rows, first, count, targets, residuals)
+
+        return requantize
+
+    return build
+
+
+def _grouped_kernel(narrow: Narrow) -> Callable[[], Callable[..., None]]:
+    def build() -> Callable[..., None]:
+        group, half = _group(GROUP, narrow), _group(HALF_GROUP, narrow)
+        ordered = njit(_kernel(I8, narrow.residual, narrow)(), error_model="numpy")
+        fields = len(NARROW_FIELDS) * 4
+
+        def requantize(op, sums, row_bytes, rows, first, count, targets, residuals):
+            zero, low, high = integer(op, ZERO), integer(op, LOW), integer(op, HIGH)
+            channel, end = first, min(first + count, integer(op, CHANNELS))
+            while channel + GROUP <= end:
+                group(integer(op, PARAMETERS) + channel * fields, sums + 4 * (channel - first), row_bytes, rows,
+                      channel, targets, residuals, zero, low, high)
+                channel += GROUP
+            if channel + HALF_GROUP <= end:
+                half(integer(op, PARAMETERS) + channel * fields, sums + 4 * (channel - first), row_bytes, rows,
+                     channel, targets, residuals, zero, low, high)
+                channel += HALF_GROUP
+            if channel < end:
+                ordered(op, sums + 4 * (channel - first), row_bytes, rows, channel, end - channel, targets, residuals)
+
+        return requantize
+
+    return build
+
+
+NARROW = {"narrow": Narrow(residual=False), "narrow_even": Narrow(residual=False, even=True),
+          "narrow_free": Narrow(residual=False, free=True), "narrow_residual": Narrow(residual=True),
+          "narrow_residual_even": Narrow(residual=True, even=True),
+          "narrow_residual_free": Narrow(residual=True, free=True)}
+WIDE = {f"wide{'_residual' * residual}{'_32' * (result is I32)}": (result, residual)
+        for residual, result in product((False, True), (I8, I32))}
+GROUPED = {**{f"{name}_grouped": _grouped_kernel(narrow) for name, narrow in NARROW.items()},
+           **{f"{name}_grouped": _ordering_kernel(*wide) for name, wide in WIDE.items()}}
+KERNELS = {**{name: _kernel(I8, narrow.residual, narrow) for name, narrow in NARROW.items()},
+           **{name: _kernel(*wide) for name, wide in WIDE.items()}, **GROUPED}
+NEEDS = dict.fromkeys(GROUPED, "avx512")

@@ -1,0 +1,124 @@
+"""Run a Program on codes, bit for bit as the hardware does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import assert_never
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.functional.loops import dense_conv, depthwise_conv, max_pool
+from sim.functional.requantize import ROUNDING_MODES, requantize_maps
+from sim.ir.inputs import check_inputs
+from sim.ir.ops import Conv, Load, Pads, Pool, Store, Tensor
+from sim.ir.program import Program
+from sim.ir.signed_digits import multipliers
+
+__all__ = ["accumulate", "simulate"]
+
+Codes = NDArray[np.int32]
+
+BELOW_ALL_CODES = np.iinfo(np.int32).min
+"""Pads max pooling: no code is as small, since codes have at most 8 bits there."""
+
+
+def simulate(program: Program, inputs: Mapping[str, NDArray[np.integer]]) -> dict[str, Codes]:
+    """Codes of every tensor of `program`.
+
+    Parameters
+    ----------
+    program : Program
+    inputs : mapping of name to integer array, shape (N, channels, height, width)
+        Codes of exactly the tensors `program.inputs`; the same N, at least 0, for all.
+
+    Returns
+    -------
+    dict of str to int32 array, shape (N, channels, height, width)
+        Every tensor, inputs included.
+
+    Raises
+    ------
+    InputError
+        If a tensor is missing or unknown, has the wrong shape, or holds a number that is no code of its format.
+    TypeError
+        If an array is not of integers.
+
+    Examples
+    --------
+    A 1x1 convolution that halves and clamps to 0..3:
+
+    >>> from sim.ir.signed_digits import no_digits
+    >>> from sim.ir.formats import Format
+    >>> one = np.ones((1, 1, 1, 1), np.int8)
+    >>> digits, shift, offset = np.array([[1]], np.int8), np.array([1]), np.array([0])
+    >>> halve = Conv("halve", "a", "b", one, Format(2, "signed"), digits, shift, offset, 0, 3)
+    >>> tensors = Tensor("a", 1, 4, (1,), Format(4, "unsigned")), Tensor("b", 1, 4, (1,), Format(2, "unsigned"))
+    >>> simulate(Program(tensors, (halve,)), {"a": np.array([[[[0, 3, 4, 15]]]])})["b"]
+    array([[[[0, 2, 2, 3]]]], dtype=int32)
+    """
+    arrays = check_inputs(program, inputs)
+    images = len(arrays[program.inputs[0].name])
+    codes = {tensor.name: np.empty((images, *tensor.shape), np.int32) for tensor in program.tensors}
+    for name, array in arrays.items():
+        codes[name][:] = array
+    for record in program.records:
+        match record:
+            case Conv():
+                _conv(program, record, codes)
+            case Pool():
+                _pool(record, codes)
+            case Load():
+                rows = slice(record.first_row, record.first_row + program.tensor(record.output).height)
+                codes[record.output][:] = codes[record.input][:, :, rows]
+            case Store():
+                _store(program, record, codes)
+            case _:
+                assert_never(record)
+    return codes
+
+
+def accumulate(conv: Conv, source: Tensor, codes: Codes) -> Codes:
+    """Sums of a Conv modulo 2**32, before wrapping: int32 of shape (N, O, height and width of the output).
+
+    Parameters
+    ----------
+    conv : Conv
+    source : Tensor
+        Its input.
+    codes : int32 array, shape (N, C, H, W)
+        Of `source`.
+    """
+    kernel = depthwise_conv if conv.depthwise else dense_conv
+    return kernel(_padded(codes, conv.pads, source.format.zero_point), conv.weight_values, conv.stride, conv.dilation)
+
+
+def _conv(program: Program, conv: Conv, codes: dict[str, Codes]) -> None:
+    source, target = program.tensor(conv.input), program.tensor(conv.output)
+    if conv.residual is None:
+        residual, residual_multipliers = np.zeros((0, 0, 0, 0), np.int32), np.zeros(conv.channels, np.int64)
+    else:
+        part = program.tensor(conv.residual).part_slice(conv.residual_part)
+        residual, residual_multipliers = codes[conv.residual][:, part], multipliers(conv.residual_multiplier)
+    acc = accumulate(conv, source, codes[conv.input])
+    requantized = np.empty(acc.shape, np.int32)
+    requantize_maps(acc, program.acc_bits, np.ascontiguousarray(residual), multipliers(conv.multiplier),
+                    residual_multipliers, conv.offset, conv.shift, ROUNDING_MODES[program.rounding],
+                    target.format.zero_point, conv.low, conv.high, requantized)
+    codes[conv.output][:, target.part_slice(conv.output_part)] = requantized
+
+
+def _pool(pool: Pool, codes: dict[str, Codes]) -> None:
+    padded = _padded(codes[pool.input], pool.pads, BELOW_ALL_CODES)
+    codes[pool.output][:] = max_pool(padded, pool.kernel, pool.stride)
+
+
+def _store(program: Program, store: Store, codes: dict[str, Codes]) -> None:
+    stored, target = codes[store.input], program.tensor(store.output)
+    part = slice(None) if store.output_part is None else target.part_slice(store.output_part)
+    codes[store.output][:, part, store.first_row : store.first_row + stored.shape[2]] = stored
+
+
+def _padded(codes: Codes, pads: Pads, value: int) -> Codes:
+    top, left, bottom, right = pads
+    return np.pad(codes, ((0, 0), (0, 0), (top, bottom), (left, right)), constant_values=value)

@@ -1,0 +1,103 @@
+"""`Program`: an integer network, free of any machine, checked once when it is made.
+
+A Program is an ordered list of records over named tensors. Nothing in it is a float, and everything that an engine
+could trip over - a shape, a code, a reference, an accumulator that could overflow - is refused here, so that no
+engine checks again. Records are part of this module for whoever uses `sim`; inside it they come from `sim.ir.ops`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any
+
+from sim.errors import InputError
+from sim.io.bounds import listed, shown
+from sim.ir.formats import Rounding
+from sim.ir.ops import (
+    Conv,
+    Layer,
+    Load,
+    Pads,
+    Pool,
+    Record,
+    Store,
+    Tensor,
+    Transfer,
+    accumulator_bounds,
+    out_size,
+    reads,
+    writes,
+)
+from sim.ir.validate import check_program
+
+__all__ = ["Conv", "Layer", "Load", "Pads", "Pool", "Program", "Record", "Store", "Tensor", "Transfer",
+           "accumulator_bounds", "out_size", "reads", "writes"]
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """An integer network.
+
+    Parameters
+    ----------
+    tensors : tuple of Tensor
+    records : tuple of Conv, Pool, Load or Store
+        In execution order. `sim.plan.plan` adds the Loads of inputs and the Stores of outputs that are missing.
+    rounding : {"half_up", "half_even", "floor"}
+    acc_bits : int, 2..32
+        Accumulator width [bits].
+    window : int, at least 1
+        Exponents of M are 0..window - 1; acc_bits + window <= 51.
+    terms : int, 1..64
+        Most digits a multiplier may have.
+    wrap : bool
+        Accumulate modulo 2**acc_bits instead of proving that no sum overflows.
+
+    Raises
+    ------
+    InputError
+        If anything breaks the contract; the message names the record or tensor, the limit and what came.
+    """
+
+    tensors: tuple[Tensor, ...]
+    records: tuple[Record, ...]
+    rounding: Rounding = "half_up"
+    acc_bits: int = 32
+    window: int = 12
+    terms: int = 4
+    wrap: bool = False
+
+    def __post_init__(self) -> None:
+        check_program(self)
+
+    def __reduce__(self) -> tuple[type[Program], tuple[Any, ...]]:
+        """Pickled or copied, it is made anew, and so checked anew."""
+        return Program, tuple(getattr(self, item.name) for item in fields(self))
+
+    def tensor(self, name: str) -> Tensor:
+        """The tensor of that name."""
+        if name not in self._tensors:
+            raise InputError(f"no tensor named '{shown(name)}'; there are {listed(self._tensors)}")
+        return self._tensors[name]
+
+    @cached_property
+    def _tensors(self) -> dict[str, Tensor]:
+        return {tensor.name: tensor for tensor in self.tensors}
+
+    @cached_property
+    def inputs(self) -> tuple[Tensor, ...]:
+        """Tensors that no record writes: the host provides them."""
+        written = {writes(record) for record in self.records}
+        return tuple(t for t in self.tensors if t.name not in written)
+
+    @cached_property
+    def outputs(self) -> tuple[Tensor, ...]:
+        """Tensors that no record reads: the host takes them."""
+        read = {name for record in self.records for name in reads(record)}
+        return tuple(t for t in self.tensors if t.name not in read)
+
+    @cached_property
+    def convs(self) -> tuple[Conv, ...]:
+        """The Conv records, in order."""
+        return tuple(record for record in self.records if isinstance(record, Conv))

@@ -1,0 +1,226 @@
+"""Programs and golden vectors on disk.
+
+A Program is one safetensors file: its arrays under `records.<i>.<field>`, and as metadata the `graph` (JSON, see
+`sim.ir.schema`) and a `sha256` over graph and arrays. Nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any, assert_never
+
+import numpy as np
+import safetensors.numpy
+from numpy.typing import NDArray
+from pydantic import ValidationError
+from safetensors import SafetensorError, deserialize
+
+from sim.errors import InputError
+from sim.io.atomic_write import atomic_write
+from sim.io.bounds import MAX_EXTENT, check_name, check_range, shown, shown_path
+from sim.io.regular_file import MIB, read_regular
+from sim.ir.formats import Format
+from sim.ir.ops import Conv, Load, Pool, Record, Store, Tensor
+from sim.ir.program import Program
+from sim.ir.schema import (
+    READABLE_VERSIONS,
+    SCHEMA_VERSION,
+    ConvFields,
+    FormatFields,
+    Graph,
+    LoadFields,
+    PoolFields,
+    RecordFields,
+    StoreFields,
+    Version,
+)
+
+__all__ = ["load_program", "metadata_of", "save_program", "save_vectors"]
+
+MAX_PROGRAM_BYTES = 1024 * MIB
+"""Largest Program file [bytes]."""
+CONV_ARRAYS = {"weights": "I8", "multiplier": "I8", "residual_multiplier": "I8", "shift": "I64", "offset": "I64"}
+"""Arrays of a Conv and their types in safetensors' words."""
+DIMENSIONS = {"weights": 4, "multiplier": 2, "residual_multiplier": 2, "shift": 1, "offset": 1}
+DTYPES: dict[str, np.dtype[Any]] = {"I8": np.dtype(np.int8), "I64": np.dtype(np.int64)}
+
+Arrays = dict[str, NDArray[Any]]
+
+_deserialize: Callable[[bytes], list[tuple[str, dict[str, Any]]]] = deserialize
+
+
+def save_program(program: Program, path: str | Path) -> None:
+    """Write `program` to `path`, whole or not at all.
+
+    Raises
+    ------
+    InputError
+        If the place cannot be written; an old file is then still there.
+    """
+    arrays = {f"records.{i}.{name}": np.ascontiguousarray(getattr(record, name))
+              for i, record in enumerate(program.records) if isinstance(record, Conv) for name in CONV_ARRAYS}
+    graph = _graph(program)
+    metadata = {"graph": graph, "sha256": _digest(graph, arrays)}
+    with atomic_write(path) as stream:
+        stream.write(safetensors.numpy.save(arrays, metadata))
+
+
+def load_program(path: str | Path) -> Program:
+    """Read a Program that `save_program` wrote.
+
+    Raises
+    ------
+    InputError
+        If there is no regular file of at most MAX_PROGRAM_BYTES, or it is damaged, has another schema version, lacks or
+        adds a field or an array, or holds a Program that breaks the contract; the message names the file and the field.
+    """
+    data = read_regular(path, "program", MAX_PROGRAM_BYTES)
+    try:
+        return _parsed(data)
+    except InputError as error:
+        raise InputError(f"program {shown_path(path)}: {error}") from error
+
+
+def save_vectors(path: str | Path, codes: Mapping[str, NDArray[np.int32]]) -> None:
+    """Write golden vectors, an array per tensor, as an `.npz` that `numpy.load` reads without pickle.
+
+    Raises
+    ------
+    InputError
+        If the place cannot be written, a name is none that a tensor may have, or one is another with `.npy` behind it:
+        `numpy.load` takes them for one.
+    """
+    for name in codes:
+        check_name(name, "a tensor's name")
+        if f"{name}.npy" in codes:
+            raise InputError(f"an .npz cannot tell tensor '{name}' from '{name}.npy'")
+    with atomic_write(path) as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in codes.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
+
+
+def metadata_of(data: bytes) -> dict[str, str]:
+    """The metadata of a safetensors file that safetensors itself has taken, empty if it has none."""
+    length = int.from_bytes(data[:8], "little")
+    return json.loads(data[8 : 8 + length]).get("__metadata__") or {}
+
+
+def _graph(program: Program) -> str:
+    """The JSON of everything but the arrays."""
+    records = [{"record": _kind(record)}
+               | {f.name: getattr(record, f.name) for f in fields(record) if f.name not in CONV_ARRAYS}
+               for record in program.records]
+    for record in records:
+        if "weight_format" in record:
+            record["weight_format"] = asdict(record["weight_format"])
+    graph = {"schema_version": SCHEMA_VERSION, "rounding": program.rounding, "acc_bits": program.acc_bits,
+             "window": program.window, "terms": program.terms, "wrap": program.wrap,
+             "tensors": [asdict(tensor) for tensor in program.tensors], "records": records}
+    return json.dumps(graph, default=lambda scalar: scalar.item())
+
+
+def _kind(record: Record) -> str:
+    match record:
+        case Conv():
+            return "conv"
+        case Pool():
+            return "pool"
+        case Load():
+            return "load"
+        case Store():
+            return "store"
+        case _:
+            assert_never(record)
+
+
+def _digest(graph: str, arrays: Arrays) -> str:
+    """SHA-256 of the graph and of every array's name, shape and bytes."""
+    digest = hashlib.sha256(graph.encode())
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name}{array.shape}".encode())
+        digest.update(array.data)
+    return digest.hexdigest()
+
+
+def _parsed(data: bytes) -> Program:
+    try:
+        stored = dict(_deserialize(data))
+    except SafetensorError as error:
+        raise InputError(f"not a whole safetensors file ({shown(error)})") from error
+    metadata = metadata_of(data)
+    for field in ("graph", "sha256"):
+        if field not in metadata:
+            raise InputError(f"metadata '{field}' is missing; this is no Bitwright program")
+    graph = _checked_graph(metadata["graph"])
+    arrays = _checked_arrays(graph, stored)
+    if _digest(metadata["graph"], arrays) != metadata["sha256"]:
+        raise InputError("graph and arrays do not match their sha256; the file is damaged")
+    tensors = tuple(Tensor(tensor.name, tensor.height, tensor.width, tensor.parts, _format(tensor.format))
+                    for tensor in graph.tensors)
+    records = tuple(_record(i, record, arrays) for i, record in enumerate(graph.records))
+    return Program(tensors, records, graph.rounding, graph.acc_bits, graph.window, graph.terms, graph.wrap)
+
+
+def _format(fields: FormatFields) -> Format:
+    return Format(fields.bits, fields.kind, fields.zero_point)
+
+
+def _checked_graph(text: str) -> Graph:
+    try:
+        version = Version.model_validate_json(text).schema_version
+        if version not in READABLE_VERSIONS:
+            raise InputError(f"schema_version must be {' or '.join(map(str, READABLE_VERSIONS))}, not {shown(version)}")
+        return Graph.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(shown(part) for part in ("graph", *first["loc"]))
+        raise InputError(f"{where}: {shown(first['msg'])}") from error
+
+
+def _checked_arrays(graph: Graph, stored: dict[str, Any]) -> Arrays:
+    """The arrays that the graph asks for, and no others."""
+    expected = {f"records.{i}.{name}": name for i, record in enumerate(graph.records)
+                if isinstance(record, ConvFields) for name in CONV_ARRAYS}
+    for name in stored:
+        if name not in expected:
+            raise InputError(f"array '{shown(name)}' belongs to no record")
+    arrays = {}
+    for name, field in expected.items():
+        if name not in stored:
+            raise InputError(f"array '{name}' is missing")
+        arrays[name] = _checked_array(stored[name], field, f"array '{name}'")
+    return arrays
+
+
+def _checked_array(stored: dict[str, Any], field: str, where: str) -> NDArray[Any]:
+    dtype, shape = stored["dtype"], stored["shape"]
+    if dtype != CONV_ARRAYS[field]:
+        raise InputError(f"{where} must have type {CONV_ARRAYS[field]}, not {dtype}")
+    if len(shape) != DIMENSIONS[field]:
+        raise InputError(f"{where} must have {DIMENSIONS[field]} dimensions, not {len(shape)}")
+    for extent in shape:
+        check_range(extent, 0, MAX_EXTENT, f"{where}: an extent")
+    return np.frombuffer(stored["data"], DTYPES[dtype]).reshape(shape)
+
+
+def _record(index: int, record: RecordFields, arrays: Arrays) -> Record:
+    values = record.model_dump(exclude={"record"})
+    match record:
+        case ConvFields():
+            values["weight_format"] = _format(record.weight_format)
+            values |= {name: arrays[f"records.{index}.{name}"] for name in CONV_ARRAYS}
+            return Conv(**values)
+        case PoolFields():
+            return Pool(**values)
+        case LoadFields():
+            return Load(**values)
+        case StoreFields():
+            return Store(**values)
+        case _:
+            assert_never(record)

@@ -1,0 +1,1 @@
+"""How the numeric loops of `sim` are compiled, and which settings of Numba matter."""

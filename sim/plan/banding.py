@@ -1,0 +1,155 @@
+"""Row bands: a Program whose tensors do not fit on chip, rewritten with Loads and Stores so that they do.
+
+A tensor of the Program lives in one of three ways. ON_CHIP: as ever. BOTH: on chip for the records that fit whole, and
+in the host's memory for those that do not. IN_HOST: in the host's memory; every record that reads it loads its own
+copy. A record whose tensors do not fit on chip together is cut over its output rows into the fewest equal bands that
+do, rounded up to whole groups of columns where that fits: each band loads its input rows with their halo and its
+residual rows, has pads at true edges only, and stores its output rows. All tensors of such a record start as BOTH, all
+others as ON_CHIP. While placing still fails, the largest tensor alive there moves to IN_HOST; with all tensors there,
+a record needs room for its own operands alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from enum import Enum
+
+from sim.arch.limits import check_counts
+from sim.arch.machine import Machine
+from sim.errors import InputError
+from sim.ir.ops import Conv, Layer, Load, Pads, Pool, Record, Store, Tensor, reads
+from sim.ir.program import Program
+from sim.mapping.transfers import unique_name
+from sim.plan.allocator import NoRoom, place, regions_of
+from sim.plan.prefetch import prefetched
+from sim.plan.row_bands import Band, fewest_bands, written_part
+
+__all__ = ["cut"]
+
+
+class Home(Enum):
+    """Where a tensor lives."""
+
+    ON_CHIP = 0
+    BOTH = 1
+    IN_HOST = 2
+
+
+def cut(program: Program, machine: Machine) -> Program:
+    """`program` with Loads and Stores, its records cut into row bands where their tensors do not fit on `machine`.
+
+    Every tensor of `program` keeps its name and codes.
+
+    Parameters
+    ----------
+    program : Program
+        Without Loads and Stores.
+
+    Raises
+    ------
+    InputError
+        If `program` has Loads or Stores, a record does not fit even in bands of a single row, or there are more bands,
+        Loads or Stores than the hardware runs.
+    """
+    if not all(isinstance(record, Conv | Pool) for record in program.records):
+        raise InputError("only a Program without Loads and Stores can be cut into bands")
+    layers = [record for record in program.records if isinstance(record, Conv | Pool)]
+    tensors = {tensor.name: tensor for tensor in program.tensors}
+    bands = {layer.name: fewest_bands(tensors, layer, machine) for layer in layers}
+    homes = dict.fromkeys((tensor.name for tensor in program.tensors), Home.ON_CHIP)
+    for layer in layers:
+        if len(bands[layer.name]) > 1:
+            homes |= dict.fromkeys((*reads(layer), layer.output), Home.BOTH)
+    while True:
+        draft = _Draft(program, bands, homes)
+        check_counts(draft.records)
+        try:
+            place(draft.tensors, draft.records, machine)
+        except NoRoom as refusal:
+            homes[_victim(refusal, homes, program, machine)] = Home.IN_HOST
+        else:
+            result = replace(program, tensors=tuple(draft.tensors.values()), records=tuple(draft.records))
+            return prefetched(result, [record.name for record in result.records if isinstance(record, Load)], machine)
+
+
+def _victim(refusal: NoRoom, homes: Mapping[str, Home], program: Program, machine: Machine) -> str:
+    """The largest tensor that can still move to the host's memory, among those in the way if there is one."""
+    on_chip = [tensor for tensor in program.tensors if homes[tensor.name] is not Home.IN_HOST]
+    in_the_way = [tensor for tensor in on_chip if tensor.name in refusal.tensors]
+    return max(in_the_way or on_chip, key=lambda tensor: regions_of(tensor, machine)).name
+
+
+class _Draft:
+    """Tensors and records of the rewritten Program; it is complete when made."""
+
+    def __init__(self, program: Program, bands: Mapping[str, list[Band]], homes: Mapping[str, Home]) -> None:
+        self.program, self.homes = program, homes
+        self.tensors = {tensor.name: tensor for tensor in program.tensors}
+        self.records: list[Record] = []
+        self.taken = {record.name for record in program.records}
+        self.loaded: set[str] = set()
+        self.writers = {tensor.name: [r for r in program.records if r.output == tensor.name]
+                        for tensor in program.tensors}
+        self.outputs = {tensor.name for tensor in program.outputs}
+        self.whole = {name for name, writers in self.writers.items() if writers
+                      and all(len(bands[writer.name]) == 1 for writer in writers)
+                      and (homes[name] is not Home.IN_HOST or len(writers) == 1)}
+        for record in program.records:
+            if isinstance(record, Conv | Pool):
+                pieces = bands[record.name]
+                for number, band in enumerate(pieces):
+                    self.add_band(record, band, f".{number}" if len(pieces) > 1 else "")
+
+    def add_band(self, layer: Layer, band: Band, suffix: str) -> None:
+        """Append what runs a band; the suffix is empty for a whole layer."""
+        source = self.operand(layer, layer.input, band.in_first, band.in_rows, suffix)
+        residual = None
+        if isinstance(layer, Conv) and layer.residual is not None:
+            residual = self.operand(layer, layer.residual, band.first, band.rows, suffix)
+        target = self.program.tensor(layer.output)
+        if not suffix and target.name in self.whole:
+            self.append(layer, source, residual, layer.output, band.pads, suffix)
+            stored = target.name in self.outputs or self.homes[target.name] is not Home.ON_CHIP
+            if stored and layer is self.writers[target.name][-1]:
+                self.records.append(Store(self.name(f"store {target.name}"), target.name, target.name))
+            return
+        piece = self.new_tensor(replace(written_part(layer, target), height=band.rows), layer, suffix)
+        self.append(layer, source, residual, piece, band.pads, suffix)
+        part = layer.output_part if isinstance(layer, Conv) and len(target.parts) > 1 else None
+        self.records.append(Store(self.name(f"store {piece}"), piece, target.name, band.first, part))
+
+    def operand(self, layer: Layer, name: str, first: int, rows: int, suffix: str) -> str:
+        """The tensor on chip that holds rows of an operand, loaded if need be."""
+        if suffix or self.homes[name] is Home.IN_HOST:
+            copy = self.new_tensor(replace(self.program.tensor(name), height=rows), layer, suffix)
+            self.records.append(Load(self.name(f"load {copy}"), name, copy, first))
+            return copy
+        if name not in self.whole and name not in self.loaded:
+            self.records.append(Load(self.name(f"load {name}"), name, name))
+            self.loaded.add(name)
+        return name
+
+    def append(self, layer: Layer, source: str, residual: str | None, target: str, pads: Pads, suffix: str) -> None:
+        """Append a layer with other operands and pads; a target of its own has one part."""
+        name = self.name(f"{layer.name}{suffix}") if suffix else layer.name
+        if isinstance(layer, Pool):
+            self.records.append(replace(layer, name=name, input=source, output=target, pads=pads))
+        elif (source, residual, target) == (layer.input, layer.residual, layer.output):
+            self.records.append(layer)
+        else:
+            part = layer.output_part if target == layer.output else 0
+            self.records.append(replace(layer, name=name, input=source, residual=residual, output=target, pads=pads,
+                                        output_part=part))
+
+    def new_tensor(self, tensor: Tensor, layer: Layer, suffix: str) -> str:
+        """Add a tensor that `layer` alone uses; its name."""
+        name = unique_name(f"{tensor.name}.{layer.name}{suffix}", self.tensors)
+        self.tensors[name] = replace(tensor, name=name)
+        return name
+
+    def name(self, wanted: str) -> str:
+        """A name that no record has."""
+        name = unique_name(wanted, self.taken)
+        self.taken.add(name)
+        return name

@@ -1,0 +1,74 @@
+"""What passes over the two streams while a planned Program runs, item by item, for whoever plays the host."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.ir.ops import Load, Store, Tensor
+from sim.ir.program import Program
+from sim.mapping.layout import Bits
+
+__all__ = ["RowTileItem", "TensorItem", "tensor_item"]
+
+
+@dataclass(frozen=True, eq=False)
+class RowTileItem:
+    """Parameters and weights of a row tile.
+
+    Attributes
+    ----------
+    record : int
+        Index of the Conv in the planned Program.
+    words : uint8 array of bits, shape (words, rows, lanes)
+        In the order of the stream.
+    """
+
+    record: int
+    words: Bits
+
+
+@dataclass(frozen=True)
+class TensorItem:
+    """A tensor that is loaded or stored.
+
+    Attributes
+    ----------
+    record : int
+        Index of the Load or Store in the planned Program.
+    tensor : Tensor
+        As it lies on chip: what passes is `sim.mapping.layout.activation_image` of it, address outer, bank inner.
+    host : str
+        The tensor in the host's memory.
+    channels, rows : slice
+        What of `host` it is.
+    written : int
+        Stores that must have ended before the host has a Load's rows; 0 for a Store.
+    """
+
+    record: int
+    tensor: Tensor
+    host: str
+    channels: slice
+    rows: slice
+    written: int
+
+    def view(self, codes: NDArray[np.int32]) -> NDArray[np.int32]:
+        """The part of `codes`, an array (..., channels, height, width) of the host's tensor, that passes."""
+        return codes[..., self.channels, self.rows, :]
+
+
+def tensor_item(program: Program, record: int, written: int = 0) -> TensorItem:
+    """The item of a Load or Store of `program`."""
+    transfer = program.records[record]
+    if isinstance(transfer, Load):
+        host, chip, part = program.tensor(transfer.input), program.tensor(transfer.output), None
+    elif isinstance(transfer, Store):
+        host, chip, part = program.tensor(transfer.output), program.tensor(transfer.input), transfer.output_part
+    else:
+        raise TypeError(f"record '{transfer.name}' is a {type(transfer).__name__}, neither a Load nor a Store")
+    channels = slice(0, host.channels) if part is None else host.part_slice(part)
+    rows = slice(transfer.first_row, transfer.first_row + chip.height)
+    return TensorItem(record, chip, host.name, channels, rows, written)

@@ -1,0 +1,120 @@
+"""How a layer is cut over its output rows: bands, what each of them reads, and how many are needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from math import ceil
+
+from sim.arch.limits import MAX_RECORDS
+from sim.arch.machine import Machine
+from sim.errors import InputError
+from sim.ir.ops import Conv, Layer, Pads, Tensor
+from sim.plan.allocator import regions_of
+
+__all__ = ["Band", "band_choices", "band_tensors", "fewest_bands", "written_part"]
+
+
+@dataclass(frozen=True)
+class Band:
+    """Output rows `first` ... `first + rows - 1` of a record, and what they read.
+
+    Attributes
+    ----------
+    in_first, in_rows : int
+        Rows of the input, halo included.
+    pads : Pads
+        Of the band: those of the record, at top and bottom only where the map ends.
+    """
+
+    first: int
+    rows: int
+    in_first: int
+    in_rows: int
+    pads: Pads
+
+
+def fewest_bands(tensors: Mapping[str, Tensor], layer: Layer, machine: Machine) -> list[Band]:
+    """The fewest bands of equal rows whose tensors fit on chip together.
+
+    Raises
+    ------
+    InputError
+        If even bands of a single row do not fit, or more bands are needed than the hardware runs.
+    """
+    for bands in band_choices(tensors, layer, machine):
+        need = _need(tensors, layer, bands, machine)
+        if need <= machine.act_regions:
+            return bands
+    rows = max(band.rows for band in bands)
+    most = f", one of {len(bands)}, and no more run" if tensors[layer.output].height > MAX_RECORDS else ""
+    raise InputError(
+        f"record '{layer.name}' needs {need} activation regions of {machine.region_words} words for a band of {rows} "
+        f"output row{'s' * (rows > 1)}{most}; machine '{machine.name}' has {machine.act_regions}")
+
+
+def band_choices(tensors: Mapping[str, Tensor], layer: Layer, machine: Machine) -> Iterator[list[Band]]:
+    """Ways to cut a layer in the order in which they are tried, up to the first that fits on `machine`, or to all of at
+    most MAX_RECORDS bands.
+
+    Narrower tensors of the same shapes end at the same one or before.
+    """
+    height, columns = tensors[layer.output].height, machine.columns
+    for count in range(1, min(height, MAX_RECORDS) + 1):
+        rows = ceil(height / count)
+        for size in dict.fromkeys((ceil(rows / columns) * columns, rows)):
+            bands = list(_split(tensors[layer.input], layer, height, size))
+            yield bands
+            if _need(tensors, layer, bands, machine) <= machine.act_regions:
+                return
+
+
+def _need(tensors: Mapping[str, Tensor], layer: Layer, bands: list[Band], machine: Machine) -> int:
+    """Regions that the tensors of the largest band take together."""
+    different = {(band.in_rows, band.rows): band for band in bands}.values()
+    return max(sum(regions_of(tensor, machine) for tensor in band_tensors(tensors, layer, band)) for band in different)
+
+
+def band_tensors(tensors: Mapping[str, Tensor], layer: Layer, band: Band) -> list[Tensor]:
+    """What a band reads and writes, with the names of the whole tensors: input, residual if any, and output.
+
+    The output has no parts but the one that the layer writes.
+    """
+    operands = [replace(tensors[layer.input], height=band.in_rows)]
+    if isinstance(layer, Conv) and layer.residual is not None:
+        operands.append(replace(tensors[layer.residual], height=band.rows))
+    return [*operands, replace(written_part(layer, tensors[layer.output]), height=band.rows)]
+
+
+def written_part(layer: Layer, target: Tensor) -> Tensor:
+    """What of `target` a record writes, as a tensor of its own."""
+    return replace(target, parts=(target.parts[layer.output_part],)) if isinstance(layer, Conv) else target
+
+
+def _split(source: Tensor, layer: Layer, height: int, rows: int) -> Iterator[Band]:
+    """Bands of `rows` of `height` output rows, the last one shorter; none that reads nothing but padding."""
+    edges = [0]
+    for end in range(rows, height, rows):
+        if _input_rows(source, layer, edges[-1], end) and _input_rows(source, layer, end, height):
+            edges.append(end)
+    if len(edges) == 1:
+        yield Band(0, height, 0, source.height, layer.pads)
+        return
+    for first, end in pairwise((*edges, height)):
+        inside, (start, stop) = _input_rows(source, layer, first, end), _window(layer, first, end)
+        pads = inside.start - start, layer.pads[1], stop - inside.stop, layer.pads[3]
+        yield Band(first, end - first, inside.start, len(inside), pads)
+
+
+def _window(layer: Layer, first: int, end: int) -> tuple[int, int]:
+    """First input row that output rows `first` ... `end - 1` read, and the row after the last; both may be padding."""
+    dilation = layer.dilation if isinstance(layer, Conv) else 1
+    start = first * layer.stride - layer.pads[0]
+    return start, start + (end - 1 - first) * layer.stride + dilation * (layer.kernel[0] - 1) + 1
+
+
+def _input_rows(source: Tensor, layer: Layer, first: int, end: int) -> range:
+    """Rows of the map that output rows `first` ... `end - 1` read."""
+    start, stop = _window(layer, first, end)
+    return range(max(0, start), min(source.height, stop))

@@ -1,0 +1,1 @@
+"""Functional coverage: which situations a set of Programs has met."""

@@ -1,0 +1,157 @@
+"""The bins that tests of the hardware must meet, and those that nothing can meet, with the reason."""
+
+from __future__ import annotations
+
+from sim.arch.limits import MAX_PARTS
+from sim.testing.coverage import layer_bins as met
+from sim.testing.coverage import transfer_bins as movements
+from sim.testing.coverage import value_bins as numbers
+from sim.testing.coverage.coverage import Group, Values
+
+__all__ = ["GROUPS", "LAYER_GROUPS", "TRANSFER_GROUPS"]
+
+BITS = range(1, 9)
+DENSE = ("dense", "depthwise")
+CONVS = ("dense", "depthwise", "average", "add", "copy")
+SLIDING = ("dense", "depthwise", "average", "max")
+LAYERS = (*CONVS, "max")
+PARTS = range(1, MAX_PARTS + 1)
+EDGES = ("one full", "one short", "many full", "many short")
+
+
+def _signs(values: Values) -> str | None:
+    return "bipolar weights are dense" if values[:2] == ("depthwise", "bipolar") else None
+
+
+def _window(values: Values) -> str | None:
+    return "a Pool has no dilation" if values[0] == "max" and values[3] != 1 else None
+
+
+def _kernel(values: Values) -> str | None:
+    return "an average of one pixel is a copy" if values == ("average", "1 x 1") else None
+
+
+def _packing(values: Values) -> str | None:
+    _, taps, phases = values
+    slow = (taps, phases) in ((8, 2), (8, 3), (8, 4), (4, 4))
+    return "reads outlast 8 planes of weights, so half as many taps are never slower" if slow else None
+
+
+def _parts(values: Values) -> str | None:
+    kind, read, written = values
+    return "a Pool writes the parts that it reads" if kind == "max" and read != written else None
+
+
+def _residual(values: Values) -> str | None:
+    return "a copy has no residual" if values[0] == "copy" else None
+
+
+def _residual_time(values: Values) -> str | None:
+    return _residual(values) if values[1] in ("residual planes", "its first residual") else None
+
+
+def _clamp(values: Values) -> str | None:
+    return "a ReLU cuts below" if values == ("above", "the zero point") else None
+
+
+def _wrap(values: Values) -> str | None:
+    return "one code is at least -128" if values in (("add", "bottom"), ("copy", "bottom")) else None
+
+
+def _lane_bits(values: Values) -> str | None:
+    bits, kind, _ = values
+    if kind == "unit" and bits != 1:
+        return "unit weights have one bit"
+    return "unsigned weights have at most 7 bits" if kind == "unsigned" and bits == 8 else None
+
+
+def _lane_groups(values: Values) -> str | None:
+    return "a tile has at least one group" if values == ("one", True) else None
+
+
+def _beside(values: Values) -> str | None:
+    return "a stream carries one thing after another" if values[0] == values[1] else None
+
+
+def _padded(values: Values) -> str | None:
+    _, beat, padded = values
+    return "whole words fill such beats" if padded and beat != "several words" else None
+
+
+LAYER_GROUPS = (
+    Group("bits", {"kind": DENSE, "weight_bits": BITS, "activation_bits": BITS}, numbers.bits,
+          declared=numbers.declared_bits),
+    Group("plain bits", {"kind": ("average", "add", "copy", "max"), "activation_bits": BITS},
+          numbers.plain_bits, declared=numbers.declared_plain_bits),
+    Group("signs", {"kind": DENSE, "weights": ("signed", "unsigned", "bipolar"),
+                    "activation_kind": ("unsigned", "signed")}, numbers.signs, _signs, numbers.declared_signs),
+    Group("bipolar", {"bipolar_activation_bits": BITS}, numbers.bipolar_bits, declared=numbers.declared_bipolar_bits),
+    Group("bipolar parts", {"bipolar_parts": PARTS}, met.bipolar_parts),
+    Group("window", {"kind": SLIDING, "stride": range(1, 5), "padding": (False, True), "dilation": (1, 2, 3)},
+          met.window, _window),
+    Group("kernel", {"kind": SLIDING, "shape": ("1 x 1", "1 x k", "k x 1", "k x k", "whole map")}, met.kernel, _kernel),
+    Group("pads", {"kind": SLIDING, "side": ("top", "left", "bottom", "right"), "zero_point": (False, True)},
+          met.sides),
+    Group("packing", {"kind": DENSE, "taps": (1, 2, 4, 8), "phases": range(1, 5)}, met.packing, _packing),
+    Group("tap groups", {"kind": DENSE, "packed taps": EDGES}, met.tap_groups),
+    Group("row tiles", {"kind": CONVS, "written channels": EDGES}, met.row_tiles),
+    Group("chunks", {"kind": CONVS, "pixels": ("one", "many full", "many short")}, met.chunks),
+    Group("row groups", {"kind": LAYERS, "rows": EDGES}, met.row_groups),
+    Group("lane blocks", {"kind": LAYERS, "lanes": EDGES}, met.lane_blocks),
+    Group("digits", {"digits": range(1, 5), "residual_digits": range(5)}, numbers.digits,
+          declared=numbers.declared_digits),
+    Group("ties", {"rounding": ("half_up", "half_even", "floor"), "tie": numbers.SIDES}, numbers.ties,
+          declared=numbers.declared_ties),
+    Group("wraps", {"kind": CONVS, "wraps at the": ("top", "bottom")}, numbers.wraps, _wrap,
+          numbers.declared_wraps),
+    Group("clamps", {"clamp": ("below", "above"), "at": ("the format's end", "the zero point", "a limit")},
+          numbers.clamps, _clamp, numbers.declared_clamps),
+    Group("channels", {"channel": ("constant", "no shift", "wide output", "output with a zero point")},
+          numbers.channels, declared=numbers.declared_channels),
+    Group("residuals", {"kind": CONVS, "codes": ("unsigned", "signed"),
+                        "origin": ("the host", "computed", "a later part")}, numbers.residual, _residual,
+          numbers.declared_residual),
+    Group("residual bits", {"than the output": ("narrower", "equal", "wider")}, numbers.residual_bits,
+          declared=numbers.declared_residual_bits),
+    Group("parts", {"kind": ("dense", "max"), "read": PARTS, "written": PARTS}, met.parts, _parts),
+    Group("requantizer", {"kind": CONVS, "busy with": ("digits", "output planes", "residual planes")},
+          met.requantizer, _residual_time),
+    Group("waiting", {"kind": CONVS, "for": ("nothing", "weights", "accumulators", "weights and accumulators")},
+          met.stall),
+    Group("bound", {"kind": CONVS, "by": ("computing", "requantizing", "either", "its first residual")}, met.regime,
+          _residual_time),
+    Group("engine", {"kind": ("depthwise", "average", "add", "copy"), "on depthwise lanes": (False, True)},
+          met.engine),
+    Group("depthwise lanes", {"lane_weight_bits": BITS, "weights": ("signed", "unsigned", "unit"),
+                              "activation_kind": ("unsigned", "signed")}, numbers.lane_bits, _lane_bits,
+          numbers.declared_lane_bits),
+    Group("lane groups", {"groups": ("one", "many"), "last tile shorter": (False, True)}, met.lane_groups,
+          _lane_groups),
+    Group("place", {"role": ("read", "written"), "behind others": (False, True), "in several regions": (False, True)},
+          met.place),
+)
+"""What Convs and Pools can meet."""
+
+ROWS = ("all", "the first", "later ones")
+
+TRANSFER_GROUPS = (
+    Group("loads", {"loaded": ROWS, "written by": ("the host", "Stores")}, movements.loaded),
+    Group("stores", {"stored": ROWS, "of parts": ("all", "the first", "a later one")}, movements.stored),
+    Group("Loads wait", {"load waits for": ("nothing", "a layer on its place", "a Store from its place",
+                                            "a Store of its rows")}, movements.load_waits,
+          declared=movements.load_may_wait),
+    Group("layers wait", {"kind": LAYERS, "layer waits for": ("nothing", "loads", "stores")}, movements.layer_waits,
+          declared=movements.layer_may_wait),
+    Group("beside", {"transfer": ("Load", "Store"), "runs beside": ("Conv", "Pool", "Load", "Store")},
+          movements.beside, _beside),
+    Group("beats", {"transfer": ("Load", "Store"), "beat": ("part of a word", "a word", "several words"),
+                    "padded": (False, True)}, movements.alignment, _padded),
+    Group("memory", {"memory": ("ideal", "late", "slots", "late slots")}, movements.memory),
+    Group("memory waits", {"stream of": ("Conv", "Load", "Store"), "waits": (False, True)}, movements.slots),
+    Group("bands", {"kind": LAYERS, "band": ("first", "inner", "last")}, movements.band),
+    Group("residuals of bands", {"band with residual": (False, True)}, movements.band_residual),
+)
+"""What Loads, Stores and row bands can meet."""
+
+GROUPS = LAYER_GROUPS + TRANSFER_GROUPS
+"""Everything."""

@@ -1,0 +1,123 @@
+"""The numbers that a Conv makes of the codes of a run, step by step: sums, requantizer, clamp."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.functional.reference import accumulate
+from sim.ir.formats import Format
+from sim.ir.ops import Conv, accumulator_bounds
+from sim.ir.program import Program
+from sim.ir.signed_digits import multipliers
+
+__all__ = ["Arithmetic", "arithmetic", "top_plane"]
+
+Integers = NDArray[np.int64]
+
+EXACT = 1 << 31
+"""Sums below this in magnitude are known exactly."""
+
+
+def top_plane(codes: NDArray[np.integer], fmt: Format) -> NDArray[np.bool_]:
+    """Where the highest bit of a code is 1: the sign of signed ones.
+
+    >>> top_plane(np.array([0, 3, 4, 7]), Format(3, "unsigned")), top_plane(np.array([-4, 3]), Format(3, "signed"))
+    (array([False, False,  True,  True]), array([ True, False]))
+    """
+    return np.asarray(codes < 0 if fmt.kind == "signed" else codes >> (fmt.bits - 1) != 0)
+
+
+@dataclass(frozen=True, eq=False)
+class Arithmetic:
+    """What a Conv computed.
+
+    Attributes
+    ----------
+    program : Program
+    conv : Conv
+    codes : int32 array, shape (N, C, H, W)
+        It read.
+    residual : int64 array, shape (N, O, height, width of the output)
+        Codes that were added; zeros without one.
+    """
+
+    program: Program
+    conv: Conv
+    codes: NDArray[np.int32]
+    residual: Integers
+
+    @cached_property
+    def sums(self) -> Integers:
+        """Sums before they wrap, shape (N, O, height, width); modulo 2**32 where they may be beyond 32 bits."""
+        source = self.program.tensor(self.conv.input)
+        return accumulate(self.conv, source, self.codes).astype(np.int64)
+
+    @cached_property
+    def wrapped(self) -> Integers:
+        """What the accumulators held."""
+        half = 1 << (self.program.acc_bits - 1)
+        return np.asarray((self.sums + half) % (2 * half) - half, np.int64)
+
+    @property
+    def exact(self) -> bool:
+        """Whether `sums` are the sums themselves."""
+        return int(accumulator_bounds(self.conv, self.program.tensor(self.conv.input).format).max()) < EXACT
+
+    @cached_property
+    def values(self) -> Integers:
+        """v = offset + M * sum + R * r."""
+        conv = self.conv
+        return np.asarray(_by_channel(conv.offset) + _by_channel(multipliers(conv.multiplier)) * self.wrapped
+                          + _by_channel(self.residual_multipliers) * self.residual, np.int64)
+
+    @cached_property
+    def residual_multipliers(self) -> Integers:
+        """R of every channel."""
+        if self.conv.residual is None:
+            return np.zeros(self.conv.channels, np.int64)
+        return multipliers(self.conv.residual_multiplier)
+
+    @cached_property
+    def ties(self) -> NDArray[np.bool_]:
+        """Where v lies in the middle of two codes."""
+        shift = _by_channel(self.conv.shift)
+        return np.asarray((shift > 0) & (self.values % (1 << shift) == (1 << shift) >> 1))
+
+    @cached_property
+    def floors(self) -> Integers:
+        """v / 2**n, rounded down."""
+        return self.values >> _by_channel(self.conv.shift)
+
+    @cached_property
+    def below(self) -> NDArray[np.bool_]:
+        """Where the clamp certainly raised a code, however v was rounded."""
+        return self.floors + self._zero + 1 < self.conv.low
+
+    @cached_property
+    def above(self) -> NDArray[np.bool_]:
+        """Where the clamp certainly lowered a code."""
+        return self.floors + self._zero > self.conv.high
+
+    @property
+    def _zero(self) -> int:
+        return self.program.tensor(self.conv.output).format.zero_point
+
+
+def arithmetic(program: Program, conv: Conv, codes: Mapping[str, NDArray[np.int32]]) -> Arithmetic:
+    """What a Conv computed of the codes of all tensors."""
+    read, target = codes[conv.input], program.tensor(conv.output)
+    if conv.residual is None:
+        residual = np.zeros((len(read), conv.channels, target.height, target.width), np.int64)
+    else:
+        part = program.tensor(conv.residual).part_slice(conv.residual_part)
+        residual = codes[conv.residual][:, part].astype(np.int64)
+    return Arithmetic(program, conv, read, residual)
+
+
+def _by_channel(values: NDArray[np.int64]) -> Integers:
+    return values[:, None, None]

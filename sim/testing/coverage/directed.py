@@ -1,0 +1,143 @@
+"""Programs that meet bins which others have missed: drawn with hints, chosen by what they add per cycle."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+
+import numpy as np
+
+from sim.arch.machine import Machine
+from sim.errors import InputError
+from sim.testing.coverage.coverage import Bin, Coverage
+from sim.testing.stimulus.cases import Case, draw_case
+from sim.testing.stimulus.choices import OF_PROGRAMS, RandomChoices, SteeredChoices
+from sim.testing.stimulus.recorded_choices import RecordedChoices
+from sim.timing.timeline import timeline
+
+__all__ = ["directed_cases", "directed_options"]
+
+Decisions = Mapping[str, Sequence[object]]
+
+CANDIDATES = 12
+"""Programs drawn for each that is chosen."""
+LAYERS = 6
+"""Of a Program."""
+CHANNELS = 17
+"""Most channels of a part, unless twice the machine's lanes are fewer."""
+EXTENT = 8
+"""Largest height and width of its input."""
+MOST_CYCLES = 3000
+"""Of a Program."""
+START_CYCLES = 1500
+"""What starting a simulator costs, in cycles simulated meanwhile."""
+
+WITH_RESIDUAL: Decisions = {"residual": [True]}
+FRESH: Decisions = {"fresh_input": [True], "extent": [6, 7, 8]}
+HINTS: Mapping[str, Mapping[Hashable, Decisions]] = {
+    "kind": {
+        "dense": {"kind": ["dense", "linear"]}, "depthwise": {"kind": ["depthwise"]}, "add": {"kind": ["add"]},
+        "average": {"kind": ["average"], "kernel": [2, 3]}, "max": {"kind": ["max"]},
+        "copy": {"kind": ["average"], "kernel": [1], "whole_map": [False], "residual": [False]}},
+    "lane_weight_bits": {bits: {"kind": ["depthwise"], "weight_bits": [bits]} for bits in range(1, 9)},
+    "weights": {"signed": {"bipolar": [False], "unsigned": [False]}, "bipolar": {"bipolar": [True]},
+                "unsigned": {"bipolar": [False], "unsigned": [True]}, "unit": {"kind": ["average", "add"]}},
+    "bipolar_activation_bits": {
+        bits: {"kind": ["dense"], "bipolar": [True], "activation_bits": [bits]} for bits in range(1, 9)},
+    "shape": {"1 x 1": {"kernel": [1]}, "k x k": {"kernel": [2, 3]},
+              "whole map": {"whole_map": [True], "kernel": [2, 3], "extent": [2, 3]}},
+    "dilation": {n: {"dilation": [n], "kernel": [2, 3], "whole_map": [False]} for n in (1, 2, 3)},
+    "padding": {False: {"padding": [False], **FRESH}, True: {"padding": [True]}},
+    "side": {side: {"padding": [True]} for side in ("top", "left", "bottom", "right")},
+    "taps": {1: {}, 2: {"channels": [1, 2, 3, 4], "concat": [False], "weight_bits": [4, 6, 8]},
+             4: {"channels": [1, 2], "concat": [False], "weight_bits": [7, 8]},
+             8: {"channels": [1], "concat": [False], "weight_bits": [8], "kernel": [3]}},
+    "phases": {phases: {"stride": [phases]} for phases in range(1, 5)},
+    "packed taps": {edge: {"channels": [1, 2], "concat": [False], "kernel": [2, 3]}
+                    for edge in ("one full", "one short", "many full", "many short")},
+    "residual_digits": {0: {"residual": [False]},
+                        **{n: {**WITH_RESIDUAL, "residual_digits": [n]} for n in range(1, 5)}},
+    "origin": {"the host": {**WITH_RESIDUAL, "fresh_residual": [True]},
+               "computed": {**WITH_RESIDUAL, "fresh_residual": [False]},
+               "a later part": {**WITH_RESIDUAL, "fresh_residual": [True], "concat": [True]}},
+    "read": {1: {"concat": [False]}, **{n: {"concat": [True], "parts": [n - 1]} for n in (2, 3, 4)}},
+    "bipolar_parts": {1: {"bipolar": [True]},
+                      **{n: {"bipolar": [True], "concat": [True], "parts": [n - 1]} for n in (2, 3, 4)}},
+    "wraps at the": {end: {"wrap": [True], "weight_bits": [6, 7, 8], "activation_bits": [7, 8]}
+                     for end in ("top", "bottom")},
+    "busy with": {"residual planes": {**WITH_RESIDUAL, "residual_bits": [7, 8], "digits": [1], "residual_digits": [1]}},
+    "by": {"its first residual": {**WITH_RESIDUAL, "residual_bits": [8], "activation_bits": [1], "weight_bits": [1]}},
+    "lanes": {"one full": {"channels": [4, 8]}, "many full": {"channels": [8, 16]},
+              "many short": {"channels": [9, 17]}},
+    "pixels": {"many short": {**FRESH, "stride": [1], "weight_bits": [1, 2]}},
+    "rows": {"many short": FRESH},
+    "band": {band: {"large": [True], **FRESH, "activation_bits": [6, 7, 8], "channels": [1, 2, 3, 4], "stride": [1],
+                    "weight_bits": [1, 2]}
+             for band in ("first", "inner", "last")},
+    "band with residual": {has: {"large": [True], **FRESH, "activation_bits": [7, 8], "residual": [has]}
+                           for has in (False, True)},
+    "written by": {"Stores": {"detour": [True]}},
+    "loaded": {rows: {"detour": [True]} for rows in ("the first", "later ones")},
+    "of parts": {part: {"detour": [True], "way": ["by parts", "rows of parts"]}
+                 for part in ("the first", "a later one")},
+    "in several regions": {True: {**FRESH, "activation_bits": [6, 7, 8]}},
+}
+"""Decisions that lead to a value of an axis; an axis that is not here is taken for the name of a decision."""
+
+
+def directed_cases(rng: np.random.Generator, machine: Machine, coverage: Coverage,
+                   count: int) -> Iterator[tuple[Case, list[int]]]:
+    """At most `count` cases that add to `coverage`, with their decisions; whoever takes one counts its bins.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    machine : Machine
+        The memory behind its streams is drawn anew for each case.
+    coverage : Coverage
+        What is already met.
+    count : int
+    """
+    for _ in range(count):
+        aims = coverage.missing
+        best, most = None, 0.0
+        for _ in range(CANDIDATES):
+            candidate = _candidate(rng, machine, coverage, aims)
+            if candidate is None:
+                continue
+            cycles = timeline(candidate[0].plan).total
+            if cycles > MOST_CYCLES:
+                continue
+            met = coverage.bins_of(candidate[0].plan, candidate[0].codes).keys()
+            gained = len(met & set(aims)) / (cycles + START_CYCLES)
+            if gained > most:
+                best, most = candidate, gained
+        if best is not None:
+            yield best
+
+
+def directed_options(machine: Machine) -> dict[str, int]:
+    """Options of `sim.testing.random_program` for directed cases."""
+    return {"layers": LAYERS, "extent": EXTENT, "channels": min(2 * machine.lanes, CHANNELS)}
+
+
+def _candidate(rng: np.random.Generator, machine: Machine, coverage: Coverage,
+               aims: Sequence[Bin]) -> tuple[Case, list[int]] | None:
+    """A case steered to some of the bins, a bin for each layer; None if it does not fit."""
+    hints = [_hints_to(coverage, aims[index]) for index in rng.integers(0, len(aims), LAYERS)] if aims else []
+    of_program: dict[str, Sequence[object]] = {"layers": [LAYERS]}
+    for hint in hints:
+        of_program |= {name: wanted for name, wanted in hint.items() if name in OF_PROGRAMS}
+    choices = RecordedChoices(SteeredChoices(RandomChoices(rng), [{**hint, **of_program} for hint in hints]))
+    try:
+        return draw_case(choices, machine, **directed_options(machine)), choices.decisions
+    except InputError:
+        return None
+
+
+def _hints_to(coverage: Coverage, aim: Bin) -> dict[str, Sequence[object]]:
+    """Decisions that lead to a bin."""
+    found: dict[str, Sequence[object]] = {}
+    name, values = aim
+    for axis, value in zip(coverage.group(name).axes, values, strict=True):
+        found |= HINTS[axis].get(value, {}) if axis in HINTS else {axis: [value]}
+    return found

@@ -1,0 +1,174 @@
+"""What a record meets on its machine by its shape, as values of the axes of coverage groups."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import ceil
+
+from sim.ir.ops import Conv, Pool
+from sim.testing.coverage.coverage import Values
+from sim.testing.coverage.op_view import View
+
+__all__ = ["bipolar_parts", "chunks", "edge", "engine", "kernel", "lane_blocks", "lane_groups", "packing",
+           "padded_sides", "parts", "place", "regime", "requantizer", "row_groups", "row_tiles", "sides", "stall",
+           "tap_groups", "window"]
+
+def edge(count: int, size: int) -> str:
+    """How `count` things fill tiles of `size`: one or many, the last one full or short."""
+    return ("one " if count <= size else "many ") + ("short" if count % size else "full")
+
+
+def window(view: View) -> Iterator[Values]:
+    """Kind, stride, whether pads are read, dilation, of windows with several taps at several pixels."""
+    record = view.record
+    several = isinstance(record, Conv | Pool) and view.target.height * view.target.width > 1
+    if several and isinstance(record, Conv | Pool) and record.kernel != (1, 1):
+        dilation = record.dilation if isinstance(record, Conv) else 1
+        yield view.kind, record.stride, bool(padded_sides(view)), dilation
+
+
+def padded_sides(view: View) -> list[str]:
+    """Sides on which a window reads a pad."""
+    record = view.record
+    if not isinstance(record, Conv | Pool):
+        return []
+    top, left, _, _ = record.pads
+    dilation = record.dilation if isinstance(record, Conv) else 1
+    read = []
+    for extent, count, before, kernel, sides in (
+            (view.source.height, view.target.height, top, record.kernel[0], ("top", "bottom")),
+            (view.source.width, view.target.width, left, record.kernel[1], ("left", "right"))):
+        last = (count - 1) * record.stride - before + dilation * (kernel - 1)
+        read += [side for side, reached in zip(sides, (before > 0, last >= extent), strict=True) if reached]
+    return read
+
+
+def sides(view: View) -> Iterator[Values]:
+    """Kind, side on which pads are read, whether a pad is a zero point other than 0."""
+    for side in padded_sides(view):
+        yield view.kind, side, bool(view.source.format.zero_point)
+
+
+def kernel(view: View) -> Iterator[Values]:
+    """Kind, shape of the kernel."""
+    record = view.record
+    if not isinstance(record, Conv | Pool):
+        return
+    height, width = record.kernel
+    if (height, width) == (view.source.height, view.source.width) and height * width > 1:
+        yield view.kind, "whole map"
+    elif height == 1 or width == 1:
+        yield view.kind, "1 x 1" if height == width else "1 x k" if height == 1 else "k x 1"
+    else:
+        yield view.kind, "k x k"
+
+
+def packing(view: View) -> Iterator[Values]:
+    """Kind, taps in a block, cycles of a read."""
+    if view.conv:
+        yield view.kind, view.conv[1].packing, view.conv[1].phases
+
+
+def tap_groups(view: View) -> Iterator[Values]:
+    """Kind, how packed taps fill their blocks."""
+    if view.conv and view.conv[1].packing > 1:
+        yield view.kind, edge(view.conv[1].shape.taps, view.conv[1].packing)
+
+
+def row_tiles(view: View) -> Iterator[Values]:
+    """Kind, how the channels fill row tiles."""
+    if view.conv:
+        machine, (conv, schedule) = view.plan.machine, view.conv
+        yield view.kind, edge(conv.channels, machine.depthwise_lanes if schedule.lanewise else machine.rows)
+
+
+def engine(view: View) -> Iterator[Values]:
+    """Kind, whether the depthwise lanes compute it."""
+    if view.conv and view.conv[0].depthwise:
+        yield view.kind, view.conv[1].lanewise
+
+
+def lane_groups(view: View) -> Iterator[Values]:
+    """Groups of rows in a tile of the depthwise lanes, and in the last one."""
+    if view.conv and view.conv[1].lanewise:
+        schedule = view.conv[1]
+        yield "one" if schedule.groups == 1 else "many", schedule.last_groups < schedule.groups
+
+
+def chunks(view: View) -> Iterator[Values]:
+    """Kind, how the pixels of a column fill the accumulators."""
+    if view.conv:
+        chunks = view.conv[1].chunks
+        yield view.kind, "one" if len(chunks) == 1 else "many full" if chunks[-1] == chunks[0] else "many short"
+
+
+def row_groups(view: View) -> Iterator[Values]:
+    """Kind, how the output's rows fill the columns."""
+    if isinstance(view.record, Conv | Pool):
+        yield view.kind, edge(view.target.height, view.plan.machine.columns)
+
+
+def lane_blocks(view: View) -> Iterator[Values]:
+    """Kind, how the channels of a part fill the lanes."""
+    if isinstance(view.record, Conv | Pool):
+        for part in view.source.parts:
+            yield view.kind, edge(part, view.plan.machine.lanes)
+
+
+def parts(view: View) -> Iterator[Values]:
+    """Kind, parts read and written."""
+    record = view.record
+    if isinstance(record, Conv | Pool):
+        yield view.kind, len(view.source.parts), len(view.target.parts)
+
+
+def bipolar_parts(view: View) -> Iterator[Values]:
+    """Parts of an input that bipolar weights read."""
+    if view.conv and view.conv[0].weight_format.kind == "bipolar":
+        yield (len(view.source.parts),)
+
+
+def requantizer(view: View) -> Iterator[Values]:
+    """What the time per pixel comes from: adding digits, writing planes or reading those of the residual."""
+    if view.conv:
+        shape, schedule = view.conv[1].shape, view.conv[1]
+        machine = view.plan.machine
+        adding = machine.rows // machine.requantizers * (shape.terms + shape.residual_terms)
+        for what, cycles in (("digits", adding), ("output planes", shape.bits_out),
+                             ("residual planes", shape.bits_residual)):
+            if cycles == schedule.requant_cycles:
+                yield view.kind, what
+
+
+def stall(view: View) -> Iterator[Values]:
+    """Kind, what the head of the pipeline waits for."""
+    if view.conv:
+        weights, accumulator = view.wait_weights > 0, view.wait_accumulator > 0
+        yield view.kind, "weights and accumulators" if weights and accumulator else (
+            "weights" if weights else "accumulators" if accumulator else "nothing")
+
+
+def regime(view: View) -> Iterator[Values]:
+    """Kind, what determines the time of the layer."""
+    if view.conv:
+        schedule = view.conv[1]
+        compute, fill = schedule.blocks * schedule.step_cycles, schedule.latency - schedule.step_cycles
+        longest, shortest = schedule.chunks[0], schedule.chunks[-1]
+        if schedule.shape.bits_residual + 2 > schedule.latency and schedule.shape.bits_residual:
+            yield view.kind, "its first residual"
+        elif fill + longest * schedule.requant_cycles <= shortest * compute:
+            yield view.kind, "computing"
+        elif fill + longest * compute <= shortest * schedule.requant_cycles:
+            yield view.kind, "requantizing"
+        else:
+            yield view.kind, "either"
+
+
+def place(view: View) -> Iterator[Values]:
+    """Role of a tensor, whether it lies behind another, and in several regions."""
+    machine, plan = view.plan.machine, view.plan
+    for role, tensor in (("read", view.source), ("written", view.target)):
+        if tensor.name in plan.bases:
+            blocks = sum(ceil(part / machine.lanes) for part in tensor.parts)
+            words = ceil(tensor.height / machine.columns) * tensor.width * blocks * tensor.format.bits
+            yield role, plan.bases[tensor.name] > 0, words > machine.region_words

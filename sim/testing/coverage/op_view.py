@@ -1,0 +1,161 @@
+"""What each record of a planned Program made the machine do in a run, in the words of the coverage bins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.arch.host_memory import Memory
+from sim.ir.ops import Conv, Load, Record, Tensor
+from sim.mapping.schedule import ConvSchedule, PoolSchedule
+from sim.mapping.transfers import Schedule, TransferSchedule
+from sim.plan.plan import Plan
+from sim.testing.coverage.conv_values import Arithmetic, arithmetic
+from sim.timing.dependencies import Waits
+from sim.timing.recurrence import Clock
+
+__all__ = ["Codes", "View", "views"]
+
+Codes = NDArray[np.int32]
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """A record in its Program.
+
+    Attributes
+    ----------
+    plan : Plan
+    index : int
+        Of the record.
+    spans : tuple of (int, int)
+        First cycle of every record of the Program, and first cycle after it.
+    codes : mapping of str to int32 array, shape (N, channels, height, width)
+        Of every tensor.
+    held_by : frozenset of str
+        What ended only when the record's own queue was free, so that the record waited for it: "computes", "loads",
+        "stores" (on its place), "written" (the Stores of its rows).
+    late, slotted : bool
+        Whether the record would have ended at another time if the host's memory had no latency, or no slots.
+    wait_accumulator, wait_weights, starved, blocked : int
+        Cycles that the record adds to these counters.
+    """
+
+    plan: Plan
+    index: int
+    spans: tuple[tuple[int, int], ...]
+    codes: Mapping[str, Codes]
+    held_by: frozenset[str]
+    late: bool
+    slotted: bool
+    wait_accumulator: int
+    wait_weights: int
+    starved: int
+    blocked: int
+
+    @property
+    def record(self) -> Record:
+        """The record."""
+        return self.plan.program.records[self.index]
+
+    @property
+    def schedule(self) -> Schedule:
+        """How it runs."""
+        return self.plan.schedules[self.index]
+
+    @property
+    def waits(self) -> Waits:
+        """What must have ended before it starts."""
+        return self.plan.waits[self.index]
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """First cycle of the record, and first cycle after it."""
+        return self.spans[self.index]
+
+    @property
+    def beside(self) -> list[Record]:
+        """Records that run in some of the same cycles."""
+        start, end = self.span
+        return [record for record, (other_start, other_end) in zip(self.plan.program.records, self.spans, strict=True)
+                if record is not self.record and other_start < end and start < other_end]
+
+    @cached_property
+    def source(self) -> Tensor:
+        """Its input."""
+        return self.plan.program.tensor(self.record.input)
+
+    @cached_property
+    def target(self) -> Tensor:
+        """Its output."""
+        return self.plan.program.tensor(self.record.output)
+
+    @property
+    def kind(self) -> str:
+        """dense, depthwise, average, add, copy, max, Load or Store."""
+        record = self.record
+        if isinstance(self.schedule, PoolSchedule):
+            return "max"
+        if not isinstance(record, Conv):
+            return type(record).__name__
+        if record.weight_format.kind != "unit":
+            return "depthwise" if record.depthwise else "dense"
+        if record.kernel != (1, 1):
+            return "average"
+        return "add" if record.residual else "copy"
+
+    @cached_property
+    def arithmetic(self) -> Arithmetic:
+        """The numbers of the run, of a Conv."""
+        assert isinstance(self.record, Conv)
+        return arithmetic(self.plan.program, self.record, self.codes)
+
+    @property
+    def conv(self) -> tuple[Conv, ConvSchedule] | None:
+        """The record and its schedule, if it is a Conv."""
+        record, schedule = self.record, self.schedule
+        return (record, schedule) if isinstance(record, Conv) and isinstance(schedule, ConvSchedule) else None
+
+
+def views(plan: Plan, codes: Mapping[str, Codes]) -> list[View]:
+    """A view of every record, given the codes of every tensor in a run."""
+    memory = plan.machine.memory
+    clock = Clock(memory.finish, memory.latency_cycles)
+    spans, counted, held = [], [_counted(clock)], []
+    for schedule, waits in zip(plan.schedules, plan.waits, strict=True):
+        held.append(_held_by(clock, schedule, waits))
+        spans.append(clock.run(schedule, waits))
+        counted.append(_counted(clock))
+    prompt = _ends(plan, memory.model_copy(update={"latency_cycles": 0}))
+    steady = _ends(plan, memory.model_copy(update={"beats": 1, "period_cycles": 1}))
+    return [View(plan, index, tuple(spans), codes, held[index], end != prompt[index], end != steady[index],
+                 *(b - a for a, b in zip(before, after, strict=True)))
+            for index, ((_, end), (before, after)) in enumerate(zip(spans, pairwise(counted), strict=True))]
+
+
+def _held_by(clock: Clock, schedule: Schedule, waits: Waits) -> frozenset[str]:
+    """What the next record waits for, by when its own queue is free."""
+    if isinstance(schedule, TransferSchedule):
+        free = clock.filled if isinstance(schedule.record, Load) else clock.stored
+    else:
+        free = clock.computed
+    ends = {"computes": clock.computes[waits.computes - 1] if waits.computes else 0,
+            "loads": clock.loads[waits.loads - 1] if waits.loads else 0,
+            "stores": clock.stores[waits.stores - 1] if waits.stores > waits.written else 0,
+            "written": clock.stores[waits.written - 1] + clock.latency if waits.written else 0}
+    return frozenset(what for what, end in ends.items() if end > free)
+
+
+def _ends(plan: Plan, memory: Memory) -> list[int]:
+    """Ends of all records with another memory behind the streams."""
+    clock = Clock(memory.finish, memory.latency_cycles)
+    return [clock.run(schedule, waits)[1] for schedule, waits in zip(plan.schedules, plan.waits, strict=True)]
+
+
+def _counted(clock: Clock) -> tuple[int, int, int, int]:
+    return clock.wait_accumulator, clock.wait_weights, clock.starved, clock.blocked

@@ -1,0 +1,131 @@
+"""What Loads, Stores and row bands meet, as values of the axes of coverage groups."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sim.arch.host_memory import IDEAL
+from sim.ir.ops import Conv, Load, Pool, Store
+from sim.mapping.transfers import TransferSchedule
+from sim.testing.coverage.coverage import Values
+from sim.testing.coverage.op_view import View
+
+__all__ = ["alignment", "band", "band_residual", "beside", "layer_may_wait", "layer_waits", "load_may_wait",
+           "load_waits", "loaded", "memory", "slots", "stored"]
+
+
+def loaded(view: View) -> Iterator[Values]:
+    """Rows of a Load, and who wrote them."""
+    if isinstance(view.record, Load):
+        whole = view.source.height == view.target.height
+        stored = any(isinstance(record, Store) and record.output == view.source.name
+                     for record in view.plan.program.records)
+        rows = "all" if whole else "the first" if view.record.first_row == 0 else "later ones"
+        yield rows, "Stores" if stored else "the host"
+
+
+def stored(view: View) -> Iterator[Values]:
+    """What of a tensor in the host's memory a Store writes."""
+    if isinstance(view.record, Store):
+        whole = view.source.height == view.target.height
+        rows = "all" if whole else "the first" if view.record.first_row == 0 else "later ones"
+        part = view.record.output_part
+        yield rows, "all" if part is None else "the first" if part == 0 else "a later one"
+
+
+HOLDS = {"computes": "a layer on its place", "stores": "a Store from its place", "written": "a Store of its rows"}
+
+
+def load_waits(view: View) -> Iterator[Values]:
+    """What has held a Load back."""
+    if isinstance(view.record, Load):
+        yield from ((text,) for what, text in HOLDS.items() if what in view.held_by)
+        if not view.held_by:
+            yield ("nothing",)
+
+
+def load_may_wait(view: View) -> Iterator[Values]:
+    """What may hold a Load back."""
+    if isinstance(view.record, Load):
+        waits = view.waits
+        yield from ((HOLDS[what],) for what, may in (("computes", waits.computes > 0),
+                                                     ("stores", waits.stores > waits.written),
+                                                     ("written", waits.written > 0)) if may)
+
+
+def layer_waits(view: View) -> Iterator[Values]:
+    """What has held the start of a layer back."""
+    if isinstance(view.record, Conv | Pool):
+        yield from ((view.kind, what) for what in ("loads", "stores") if what in view.held_by)
+        if not view.held_by:
+            yield view.kind, "nothing"
+
+
+def layer_may_wait(view: View) -> Iterator[Values]:
+    """What may hold the start of a layer back."""
+    if isinstance(view.record, Conv | Pool):
+        yield from ((view.kind, what) for what, count in (("loads", view.waits.loads), ("stores", view.waits.stores))
+                    if count)
+
+
+def beside(view: View) -> Iterator[Values]:
+    """What runs while a Load or Store does."""
+    if isinstance(view.record, Load | Store):
+        for record in view.beside:
+            if isinstance(record, Conv | Pool | Load | Store):
+                yield view.kind, type(record).__name__
+
+
+def alignment(view: View) -> Iterator[Values]:
+    """Beats of a transfer against words and against the whole of it."""
+    if isinstance(view.schedule, TransferSchedule):
+        machine = view.plan.machine
+        width = "several words" if machine.stream_bits > machine.lanes else (
+            "a word" if machine.stream_bits == machine.lanes else "part of a word")
+        bits = machine.columns * view.schedule.words * machine.lanes
+        yield view.kind, width, bits % machine.stream_bits > 0
+
+
+def memory(view: View) -> Iterator[Values]:
+    """What of the host's memory a record's end shows."""
+    if view.late or view.slotted:
+        yield ("late slots" if view.late and view.slotted else "late" if view.late else "slots",)
+    elif view.plan.machine.memory == IDEAL:
+        yield ("ideal",)
+
+
+def slots(view: View) -> Iterator[Values]:
+    """Kind, whether its stream waits for the memory."""
+    if not isinstance(view.record, Pool):
+        waits = view.blocked if isinstance(view.record, Store) else view.starved
+        yield type(view.record).__name__, waits > 0
+
+
+def band(view: View) -> Iterator[Values]:
+    """Kind and place of a layer that reads rows of one tensor in the host's memory and writes rows of another."""
+    position = _position(view)
+    if position is not None:
+        yield view.kind, position
+
+
+def band_residual(view: View) -> Iterator[Values]:
+    """Whether a band has a residual."""
+    if isinstance(view.record, Conv) and _position(view) is not None:
+        yield (view.record.residual is not None,)
+
+
+def _position(view: View) -> str | None:
+    """Which band of its layer a record is; None for a whole layer."""
+    program, record = view.plan.program, view.record
+    if not isinstance(record, Conv | Pool):
+        return None
+    loads = [r for r in program.records if isinstance(r, Load) and r.output == record.input]
+    stores = [r for r in program.records if isinstance(r, Store) and r.input == record.output]
+    if len(loads) != 1 or len(stores) != 1:
+        return None
+    source, target = program.tensor(loads[0].input), program.tensor(stores[0].output)
+    if source.height == view.source.height or target.height == view.target.height:
+        return None
+    if stores[0].first_row == 0:
+        return "first"
+    return "last" if stores[0].first_row + view.target.height == target.height else "inner"

@@ -1,0 +1,1 @@
+"""Random machines, Programs and codes that reach the corners."""

@@ -1,0 +1,106 @@
+"""Tiles of layers that are too large to run whole: some rows and channels of a record, as a Program of its own.
+
+What a tile computes is a part of what the record computes, code for code, so one simulation of the whole network tells
+what every tile must give.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.ir.ops import Conv, Pads, Pool, Tensor
+from sim.ir.program import Program
+
+__all__ = ["Tile", "crop"]
+
+
+@dataclass(frozen=True)
+class Tile:
+    """Part of a record.
+
+    Attributes
+    ----------
+    program : Program
+        One record, named after the whole one.
+    inputs : dict of str to int32 array, shape (1, channels, height, width)
+    output : int32 array, shape (channels, height, width)
+        What it must give.
+    """
+
+    program: Program
+    inputs: dict[str, NDArray[np.int32]]
+    output: NDArray[np.int32]
+
+
+def crop(program: Program, record: Conv | Pool, codes: Mapping[str, NDArray[np.int32]], rows: range,
+         channels: range) -> Tile:
+    """The tile of a record that makes some rows and channels of its output.
+
+    Parameters
+    ----------
+    program : Program
+    record : Conv or Pool
+        Of the Program.
+    codes : mapping of str to int32 array, shape (1, channels, height, width)
+        All tensors.
+    rows, channels : range
+        Of the output, channels counted in the record's output part; a pool has one part.
+
+    Raises
+    ------
+    InputError
+        If the rows read nothing but padding: a tensor has at least one row.
+    """
+    source, target = program.tensor(record.input), program.tensor(record.output)
+    first, pads = _rows_read(record, rows, source.height)
+    of_input, of_output = slice(0, source.channels), slice(channels.start, channels.stop)
+    tensors = {}
+    if isinstance(record, Pool):
+        of_input = of_output
+        part: Conv | Pool = replace(record, pads=pads)
+    else:
+        shift = target.part_slice(record.output_part).start
+        of_output = slice(shift + channels.start, shift + channels.stop)
+        if record.depthwise:
+            of_input = slice(channels.start, channels.stop)
+        part = _channels(record, channels, pads)
+        if record.residual is not None:
+            residual = program.tensor(record.residual)
+            begin = residual.part_slice(record.residual_part).start
+            tensors[residual.name] = _tensor(residual, rows, (len(channels),)), slice(
+                begin + channels.start, begin + channels.stop), rows
+    whole = of_input == slice(0, source.channels)
+    tensors[source.name] = _tensor(source, first, source.parts if whole else (len(channels),)), of_input, first
+    inputs = {name: codes[name][:, part_of, y.start:y.stop] for name, (_, part_of, y) in tensors.items()}
+    output = _tensor(target, rows, (len(channels),))
+    tile = replace(program, tensors=(*(tensor for tensor, _, _ in tensors.values()), output), records=(part,))
+    return Tile(tile, inputs, codes[target.name][0, of_output, rows.start:rows.stop])
+
+
+def _rows_read(record: Conv | Pool, rows: range, height: int) -> tuple[range, Pads]:
+    """Rows of the input that some rows of the output need, and what is padded around them."""
+    if isinstance(record, Pool):
+        extent = record.kernel[0]
+    else:
+        extent = record.dilation * (record.weights.shape[2] - 1) + 1
+    top, left, _, right = record.pads
+    first = rows.start * record.stride - top
+    stop = (rows.stop - 1) * record.stride - top + extent
+    inside = range(max(first, 0), min(stop, height))
+    return inside, (inside.start - first, left, stop - inside.stop, right)
+
+
+def _channels(conv: Conv, channels: range, pads: Pads) -> Conv:
+    kept = slice(channels.start, channels.stop)
+    return replace(
+        conv, weights=conv.weights[kept], multiplier=conv.multiplier[kept], shift=conv.shift[kept],
+        offset=conv.offset[kept], residual_multiplier=conv.residual_multiplier[kept], pads=pads, output_part=0,
+        residual_part=0)
+
+
+def _tensor(tensor: Tensor, rows: range, parts: tuple[int, ...]) -> Tensor:
+    return replace(tensor, height=len(rows), parts=parts)

@@ -1,0 +1,111 @@
+"""A Program in the making: its settings, its tensors with sample codes, its records."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.arch.limits import MAX_PARTS
+from sim.arch.machine import Machine
+from sim.ir.formats import Format, Kind, Rounding
+from sim.ir.ops import Record, Tensor
+from sim.ir.program import Program
+from sim.mapping.layout import tensor_words
+from sim.testing.stimulus.choices import Choices
+from sim.testing.stimulus.corner_codes import corner_codes
+from sim.testing.stimulus.requantizers import Ranges
+
+__all__ = ["Draft"]
+
+SAMPLES = 4
+"""Images by which requantizers are chosen."""
+LEAST_ACC_BITS = 14
+
+
+class Draft:
+    """A Program in the making.
+
+    Attributes
+    ----------
+    choices : Choices
+    machine : Machine
+        Whose widths it has, and whose memories it usually fits.
+    traits : collection of str
+        What it may have (`sim.testing.TRAITS`).
+    tensors, records : list
+    samples : dict of str to int32 array, shape (SAMPLES, channels, height, width)
+        Codes that may occur, of every tensor.
+    remote : set of str
+        Tensors that are never on chip: Stores wrote them.
+    large : bool
+        Whether tensors may be larger than the memories.
+    wrap, ranges, rounding : the settings of the Program
+    """
+
+    def __init__(self, choices: Choices, machine: Machine, traits: Collection[str]) -> None:
+        self.choices, self.machine, self.traits = choices, machine, traits
+        self.tensors: list[Tensor] = []
+        self.records: list[Record] = []
+        self.samples: dict[str, NDArray[np.int32]] = {}
+        self.remote: set[str] = set()
+        self.wrap = self.has("wrap", 0.15)
+        self.large = self.has("large", 0.1)
+        narrower = not self.wrap and choices.chance("fewer_acc_bits", 0.3)
+        self.ranges = Ranges(
+            choices.integer("acc_bits", min(LEAST_ACC_BITS, machine.acc_bits), machine.acc_bits) if narrower
+            else machine.acc_bits,
+            choices.integer("window", min(4, machine.window), machine.window),
+            choices.integer("terms", 1, machine.terms) if choices.chance("fewer_terms", 0.3) else machine.terms)
+        self.rounding: Rounding = choices.choice("rounding", machine.roundings)
+
+    def program(self) -> Program:
+        """What it has become."""
+        ranges = self.ranges
+        return Program(tuple(self.tensors), tuple(self.records), self.rounding, ranges.acc_bits, ranges.window,
+                       ranges.terms, self.wrap)
+
+    def has(self, trait: str, probability: float) -> bool:
+        """Whether to use a trait now."""
+        return trait in self.traits and self.choices.chance(trait, probability)
+
+    def widen(self, bound: int) -> None:
+        """Let the accumulator hold sums up to `bound`, as far as the machine does."""
+        needed = max(self.ranges.acc_bits, bound.bit_length() + 1)
+        self.ranges = replace(self.ranges, acc_bits=min(needed, self.machine.acc_bits))
+
+    def record_name(self) -> str:
+        """Name of the next record."""
+        return f"r{len(self.records)}"
+
+    def format(self, name: str) -> Format:
+        """A format that engines can read; `name` is that of the decision on its bits."""
+        kinds: tuple[Kind, ...] = ("unsigned", "signed")
+        bits = self.choices.integer(name, 1, self.machine.max_bits_a)
+        plain = Format(bits, self.choices.choice("activation_kind", kinds))
+        if not self.choices.chance("zero_point", 0.6):
+            return plain
+        return Format(plain.bits, plain.kind, self.choices.integer("zero_point", plain.low, plain.high))
+
+    def parts(self, most: int, probability: float) -> tuple[int, ...]:
+        """Channel counts of a tensor of one part, or of several with that probability."""
+        count = 1 + self.choices.integer("parts", 1, MAX_PARTS - 1) if self.has("concat", probability) else 1
+        return tuple(self.choices.integer("channels", 1, most) for _ in range(count))
+
+    def tensor(self, height: int, width: int, parts: tuple[int, ...], fmt: Format) -> Tensor:
+        """A tensor that is not yet part of the Program."""
+        return Tensor(f"t{len(self.tensors)}", height, width, parts, fmt)
+
+    def add(self, tensor: Tensor, samples: NDArray[np.int32] | None = None) -> Tensor:
+        """Make `tensor` part of the Program, with sample codes, by default of the corners of its format."""
+        self.tensors.append(tensor)
+        self.samples[tensor.name] = (corner_codes(self.choices.values("samples"), tensor, SAMPLES) if samples is None
+                                     else samples)
+        return tensor
+
+    def holds(self, tensor: Tensor) -> bool:
+        """Whether four such tensors fit a column's memory, or need not."""
+        machine = self.machine
+        return self.large or tensor_words(tensor, machine) <= machine.region_words * (machine.act_regions // 4)

@@ -1,0 +1,121 @@
+"""Random Programs of every kind of record."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+
+from sim.arch.machine import Machine
+from sim.ir.formats import Format
+from sim.ir.ops import Pool, Tensor, accumulator_bounds
+from sim.ir.program import Program
+from sim.testing.stimulus.choices import Choices, choices_of
+from sim.testing.stimulus.conv_layers import conv_fits, draw_conv, requantized
+from sim.testing.stimulus.program_builder import Draft
+from sim.testing.stimulus.sliding_windows import Window, draw_window
+from sim.testing.stimulus.spills import detour
+
+__all__ = ["KINDS", "TRAITS", "random_program"]
+
+KINDS = ("dense", "linear", "depthwise", "average", "add", "max")
+"""Records that `random_program` can make."""
+TRAITS = ("residual", "concat", "bipolar", "unsigned", "wide", "wrap", "detour", "large")
+"""What it can add: residuals, tensors of several parts, bipolar and unsigned weights, wide final outputs, wrapping,
+tensors that the host gets and gives back, tensors that may not fit on chip."""
+PARTED = ("dense", "linear", "max")
+"""Kinds that read tensors of several parts."""
+WIDEST = 8
+"""Bits of codes that engines read."""
+DENSE = ("dense", "linear")
+"""Kinds that read and write several parts and choose their channels."""
+
+
+def random_program(source: np.random.Generator | Choices, machine: Machine, layers: int = 3,
+                   kinds: Collection[str] = KINDS, traits: Collection[str] = TRAITS, extent: int = 6,
+                   channels: int = 10, kernel: int = 3) -> Program:
+    """A Program whose widths `machine` has and whose tensors and row tiles usually fit its memories.
+
+    Parameters
+    ----------
+    source : numpy.random.Generator or Choices
+        Decides.
+    machine : Machine
+    layers : int
+        Most layers; a layer that writes several parts has several records.
+    kinds, traits : collections of str
+        Subsets of KINDS and TRAITS; `concat` needs dense or linear records.
+    extent, channels : int
+        Largest height and width of an input, and most channels of a part.
+    kernel : int
+        Largest height and width of a window, but of one over a whole map.
+
+    Examples
+    --------
+    >>> from sim.arch.machine import load_machine
+    >>> program = random_program(np.random.default_rng(0), load_machine("tiny"), kinds=["dense"], traits=[])
+    >>> {type(record).__name__ for record in program.records}
+    {'Conv'}
+    """
+    maker = _Maker(Draft(choices_of(source), machine, traits), kinds, extent, channels, kernel)
+    count = maker.draft.choices.integer("layers", 1, layers)
+    tensor, computed = maker.new_input(), False
+    parted = any(kind in PARTED for kind in kinds)
+    for layer in range(count):
+        if layer and maker.draft.choices.chance("fresh_input", 0.1):
+            tensor, computed = maker.new_input(), False
+        if not maker.draft.large and maker.draft.has("detour", 0.15):
+            tensor = detour(maker.draft, tensor, computed, parted)
+        tensor, computed = maker.add_layer(tensor, last=layer == count - 1), True
+    return maker.draft.program()
+
+
+class _Maker:
+    """Puts layers behind each other."""
+
+    def __init__(self, draft: Draft, kinds: Collection[str], extent: int, channels: int, kernel: int) -> None:
+        self.draft, self.kinds, self.extent, self.channels, self.kernel = draft, kinds, extent, channels, kernel
+
+    def new_input(self) -> Tensor:
+        """Add an input of the Program."""
+        draft, choices = self.draft, self.draft.choices
+        several = 0.2 if any(kind in DENSE for kind in self.kinds) else 0.0
+        for _ in range(choices.proposals):
+            height, width = (choices.integer("extent", 1, self.extent) for _ in range(2))
+            tensor = draft.tensor(height, width, draft.parts(self.channels, several), draft.format("activation_bits"))
+            if draft.holds(tensor):
+                break
+        return draft.add(tensor)
+
+    def add_layer(self, source: Tensor, last: bool) -> Tensor:
+        """Append the records that write the next tensor; the tensor."""
+        draft = self.draft
+        draft.choices.begin_layer()
+        legal = [kind for kind in self.kinds if len(source.parts) == 1 or kind in PARTED]
+        for _ in range(draft.choices.proposals):
+            kind = draft.choices.choice("kind", legal)
+            window = draw_window(draft.choices, kind, source, self.kernel)
+            target = self.new_target(kind, window, source, last)
+            convs = [] if kind == "max" else [draw_conv(draft, kind, window, source, target, part)
+                                              for part in range(len(target.parts))]
+            if draft.holds(target) and all(conv_fits(draft, conv, source) for conv in convs):
+                break
+        draft.add(target)
+        for conv in convs:
+            draft.widen(0 if draft.wrap else int(accumulator_bounds(conv, source.format).max()))
+            wanted = kind == "add" or draft.has("residual", 0.35)
+            draft.records.append(requantized(draft, conv, source, target, wanted))
+        if kind == "max":
+            draft.records.append(Pool(draft.record_name(), source.name, target.name, window.kernel, window.stride,
+                                      window.pads))
+        return target
+
+    def new_target(self, kind: str, window: Window, source: Tensor, last: bool) -> Tensor:
+        """The output of a record of this kind."""
+        draft = self.draft
+        parts = draft.parts(self.channels, 0.25) if kind in DENSE else source.parts
+        fmt = source.format if kind == "max" else draft.format("activation_bits")
+        widest = draft.ranges.acc_bits - 1
+        if kind != "max" and last and widest > WIDEST and draft.has("wide", 0.3):
+            fmt = Format(draft.choices.integer("wide_bits", WIDEST + 1, widest), fmt.kind)
+        return draft.tensor(*window.output(source), parts, fmt)

@@ -1,0 +1,1 @@
+"""The cycle recurrence: when each op starts and ends."""

@@ -1,0 +1,90 @@
+"""What each record of a placed Program waits for.
+
+There are three queues: Convs and Pools, Loads, and Stores, each in Program order. A region of the activation memories
+serves one record at a time, so a record waits for the last one before it that uses a region that it uses; that one has
+waited for those before. A Load also waits for the Stores that write the rows it reads in the host's memory. All of them
+come before it in the Program, so records never wait for each other in a ring.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import assert_never
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.ir.ops import Conv, Load, Pool, Record, Store, Tensor, chip_tensors
+
+__all__ = ["Waits", "record_waits"]
+
+
+@dataclass(frozen=True)
+class Waits:
+    """How many records of each queue must have ended before a record may start; 0 for its own queue.
+
+    Attributes
+    ----------
+    computes, loads, stores : int
+        Convs and Pools, Loads, and Stores, counted from the start of the Program.
+    written : int
+        Of `stores`, those that write the rows that a Load reads: the host can give them only after that.
+    """
+
+    computes: int = 0
+    loads: int = 0
+    stores: int = 0
+    written: int = 0
+
+
+def record_waits(tensors: Mapping[str, Tensor], records: Sequence[Record],
+                 regions: Mapping[str, range]) -> tuple[Waits, ...]:
+    """What each record waits for.
+
+    Parameters
+    ----------
+    tensors : mapping of str to Tensor
+    records : sequence of Record
+        In Program order.
+    regions : mapping of str to range
+        The regions of every tensor that is on chip.
+    """
+    last: dict[int, tuple[int, int]] = {}
+    rows: dict[str, NDArray[np.int64]] = {}
+    ended, found = [0, 0, 0], []
+    for record in records:
+        queue, places = _queue(record), [region for name in chip_tensors(record) for region in regions[name]]
+        needs, written = [0, 0, 0], 0
+        for other, number in (last[place] for place in places if place in last):
+            needs[other] = max(needs[other], number)
+        needs[queue] = 0
+        ended[queue] += 1
+        if isinstance(record, Store):
+            _note_rows(tensors, record, rows, ended[queue])
+        elif isinstance(record, Load) and record.input in rows:
+            height = tensors[record.output].height
+            written = int(rows[record.input][:, record.first_row : record.first_row + height].max())
+        found.append(Waits(needs[0], needs[1], max(needs[2], written), written))
+        last |= dict.fromkeys(places, (queue, ended[queue]))
+    return tuple(found)
+
+
+def _queue(record: Record) -> int:
+    match record:
+        case Conv() | Pool():
+            return 0
+        case Load():
+            return 1
+        case Store():
+            return 2
+        case _:
+            assert_never(record)
+
+
+def _note_rows(tensors: Mapping[str, Tensor], store: Store, rows: dict[str, NDArray[np.int64]], number: int) -> None:
+    """Rows of a tensor in the host's memory, shape (parts, height): the Store that writes each, counted from 1."""
+    target, height = tensors[store.output], tensors[store.input].height
+    held = rows.setdefault(target.name, np.zeros((len(target.parts), target.height), np.int64))
+    part = slice(None) if store.output_part is None else store.output_part
+    held[part, store.first_row : store.first_row + height] = number

@@ -1,0 +1,275 @@
+"""The command line as a user meets it: what is printed where, and with which exit status."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bitwright.cli.app import main
+from quant.bits.budgets import BUDGETS, stored_input
+from sim.arch.machine import load_machine
+from sim.functional.kernels.isa import available
+from sim.functional.kernels.kernel_cache import kernel_names
+from sim.functional.reference import simulate
+from sim.ir.program import Program
+from sim.ir.serialize import save_program
+from sim.plan.plan import plan
+from sim.testing import random_program
+from sim.timing.timeline import timeline
+
+Run = Callable[..., tuple[int, str, str]]
+TINY = load_machine("tiny")
+
+
+@pytest.fixture(scope="module")
+def program() -> Program:
+    """A random Program that `tiny` holds."""
+    return random_program(np.random.default_rng(11), TINY, layers=3, traits=("residual", "bipolar"))
+
+
+@pytest.fixture
+def path(program: Program, tmp_path: Path) -> Path:
+    save_program(program, tmp_path / "p.safetensors")
+    return tmp_path / "p.safetensors"
+
+
+@pytest.fixture
+def run(capfd: pytest.CaptureFixture[str]) -> Run:
+    """Run a command; exit status, stdout and stderr. No exception may come out."""
+    def run(*arguments: object) -> tuple[int, str, str]:
+        status = main([str(argument) for argument in arguments])
+        out, error = capfd.readouterr()
+        assert "Traceback" not in out + error
+        return status, out, error
+    return run
+
+
+def data_of(result: tuple[int, str, str]) -> dict:
+    assert result[0] == 0, result
+    return json.loads(result[1])
+
+
+def test_simulate_writes_the_codes_of_every_tensor(run: Run, path: Path, program: Program, tmp_path: Path) -> None:
+    """Given codes in a file, the archive written holds what the reference returns; JSON names every tensor."""
+    inputs = {t.name: np.full((2, *t.shape), t.format.high) for t in program.inputs}
+    np.savez(tmp_path / "in.npz", **inputs)
+    data = data_of(run("simulate", path, "-i", tmp_path / "in.npz", "-o", tmp_path / "out.npz", "--json"))
+    assert data["images"] == 2
+    assert [row["tensor"] for row in data["tensors"]] == [t.name for t in program.tensors]
+    expected = simulate(program, inputs)
+    with np.load(tmp_path / "out.npz") as written:
+        for name, codes in expected.items():
+            np.testing.assert_array_equal(written[name], codes)
+
+
+def test_simulate_shares_images_and_shows_bits(run: Run, path: Path, program: Program) -> None:
+    """Threads change no code; a trace has shares of ones and changes for every bit of every tensor."""
+    one, two = (data_of(run("simulate", path, "-n", "5", "--threads", threads, "--trace", "--json"))
+                for threads in ("1", "2"))
+    assert one["tensors"] == two["tensors"]
+    for tensor, row in zip(program.tensors, one["tensors"], strict=True):
+        assert len(row["ones"]) == len(row["toggles"]) == tensor.format.bits
+        assert all(0 <= share <= 1 for share in row["ones"] + row["toggles"])
+
+
+def test_warmup_compiles_once(run: Run) -> None:
+    """Afterwards every kernel of this CPU is there, and nothing is compiled a second time."""
+    first = data_of(run("warmup", "--json"))
+    second = data_of(run("warmup", "--json"))
+    assert first["isa"] == second["isa"] == available()[-1]
+    assert {row["kernel"] for row in second["kernels"]} == set(kernel_names(available()[-1]))
+    assert not any(row["compiled"] for row in second["kernels"])
+
+
+def test_an_unknown_rung_is_one_sentence(run: Run, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """BITWRIGHT_ISA of a CPU that is not there: status 1, and what there is."""
+    monkeypatch.setenv("BITWRIGHT_ISA", "neon")
+    status, _, error = run("simulate", path)
+    assert status == 1
+    assert error == f"bitwright: BITWRIGHT_ISA must be one of {', '.join(available())} on this CPU, not 'neon'\n"
+
+
+def test_estimate_gives_the_cycles_of_the_timeline(run: Run, path: Path, program: Program) -> None:
+    """Layers add up to the whole; energies come with a band and in order."""
+    data = data_of(run("estimate", path, "-m", "tiny", "--json"))
+    line = timeline(plan(program, TINY))
+    assert data["latency_cycles"] == line.total == sum(layer["latency_cycles"] for layer in data["layers"])
+    assert 0 < data["energy"]["low_pj"] < data["energy"]["nominal_pj"] < data["energy"]["high_pj"]
+
+
+@pytest.mark.parametrize("method", ["lp", "milp", "convex", "greedy"])
+def test_allocate_keeps_every_kind_of_budget(run: Run, tmp_path: Path, method: str) -> None:
+    """All seven budgets at once: each is listed within its limit, and loss, bound and gap fit together."""
+    program, path = random_program(np.random.default_rng(17), TINY, layers=3, traits=("residual",)), tmp_path / "p"
+    save_program(program, path)
+    bits = list(range(1, 9))
+    losses = {"bits": bits, "weight": {conv.name: [4.0**-b for b in bits] for conv in program.convs
+                                       if conv.weight_format.kind != "unit"},
+              "activation": {tensor: [4.0**-b for b in bits]
+                             for tensor in {stored_input(program, conv) for conv in program.convs}
+                             - {tensor.name for tensor in program.inputs}}}
+    (tmp_path / "losses.json").write_text(json.dumps(losses))
+    limits = {"latency_cycles": 1e7, "energy_pj": 1e9, "weight_bytes": 1e6, "peak_activation_bytes": 1e6, "bops": 1e9,
+              "mean_weight_bits": 3.5, "mean_activation_bits": 4.5}
+    assert set(limits) == set(BUDGETS)
+    budgets = [text for name, limit in limits.items() for text in ("-b", f"{name}={limit}")]
+    found = data_of(run("allocate", path, "-s", tmp_path / "losses.json", "-m", "tiny", *budgets, "--method", method,
+                        "--json"))
+    assert found["limits"] == limits
+    assert all(found["used"][name] <= limit for name, limit in limits.items())
+    assert 2 < found["used"]["mean_weight_bits"]
+    assert 3 < found["used"]["mean_activation_bits"]
+    assert found["gap"] == found["objective"] - found["lower_bound"] >= 0
+
+
+def test_verify_finds_equal_bits_and_cycles_in_three_engines(run: Run, path: Path, program: Program) -> None:
+    """Exit 0, no mismatch, predicted and counted cycles equal for every record."""
+    data = data_of(run("verify", path, "-m", "tiny", "-n", 2, "--json"))
+    assert data["ok"]
+    assert data["mismatches"] == 0
+    assert data["tensors_compared"] == 2 * len(program.tensors)
+    assert [x["counted"] for x in data["layers"]] == list(timeline(plan(program, TINY)).ends)
+
+
+def test_verify_reports_the_first_difference_and_exits_1(
+    run: Run, path: Path, program: Program, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An engine that is wrong in one code makes the command fail and name the place."""
+    target = program.records[0].output
+
+    def wrong(program: Program, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        codes = simulate(program, inputs)
+        codes[target][0, 0, 0, 0] ^= 1
+        return codes
+
+    monkeypatch.setattr("bitwright.codesign.verify.run_reference", wrong)
+    status, out, _ = run("verify", path, "-m", "tiny")
+    assert status == 1
+    assert f"torch and simulator part at record '{program.records[0].name}', tensor '{target}', image 0" in out
+    assert out.endswith("NOT EQUAL\n")
+
+
+def test_generate_writes_every_file_it_names(run: Run, tmp_path: Path) -> None:
+    """The Verilog, its memory model, a file list and the parameters."""
+    data = data_of(run("generate", "-m", "tiny", "-o", tmp_path / "v", "--json"))
+    assert {Path(name).name for name in data["files"]} == {f.name for f in (tmp_path / "v").iterdir()}
+    assert "module bitwright" in (tmp_path / "v" / "bitwright.sv").read_text()
+
+
+MISUSE = [
+    (), ("bogus",), ("simulate",), ("generate",), ("verify",), ("verify", "p", "--random", "1"),
+    ("estimate", "p", "--color"), ("allocate", "p", "-s", "s", "-b", "energy_pj=1", "--method", "guess"),
+    *(("simulate", "p", "-n", word) for word in ("0", "-1", "1.5", "1e3", "1_0", "٣", "", "1000000001", "9" * 5000)),
+    *(("simulate", "p", "--seed", word) for word in ("-1", str(2**32), str(2**70), "0x1", " 1")),
+    ("simulate", "p", "-t", "1025"), ("quantize", "digits", "w", "-o", "x", "--iterations", "-1"),
+    *(("train", "digits", "-o", "x", *words) for words in (
+        ("--epochs", "0"), ("--batch", "0"), ("--rate", "-1"), ("--rate", "nan"), ("--rate", "1e999"),
+        ("--rate", "1_0"), ("--distillation", "1.1"), ("--interval-rate", "inf"), ("--first-last-bits", "9"),
+        ("--first-last-bits", "1"))),
+    *((*words, path) for path in ("", "a\0b") for words in (
+        ("simulate", "p", "-o"), ("simulate", "p", "-i"), ("simulate",), ("demo", "-o"), ("generate", "-o"),
+        ("assemble", "p", "-o"), ("train", "digits", "-o"), ("quantize", "digits", "w", "-o"), ("disasm",),
+        ("verify", "p", "--waves"), ("verify", "--random", "1", "--keep"),
+        ("allocate", "p", "-b", "energy_pj=1", "-s"))),
+]
+
+
+@pytest.mark.parametrize("arguments", MISUSE, ids=range(len(MISUSE)))
+def test_a_command_line_that_makes_no_sense_exits_2(run: Run, arguments: tuple[str, ...]) -> None:
+    """Unknown commands and options, missing arguments and values out of range are explained on stderr."""
+    status, out, error = run(*arguments)
+    assert status == 2
+    assert error if arguments else out
+
+
+@pytest.mark.parametrize("command", ["demo", "simulate", "warmup", "verify", "estimate", "allocate", "generate"])
+def test_every_command_has_help_and_json(run: Run, command: str) -> None:
+    """--help exits 0 and lists --json."""
+    status, out, _ = run(command, "--help")
+    assert status == 0
+    assert "--json" in out
+
+
+def test_bad_input_is_one_sentence_and_exit_1(run: Run, path: Path, tmp_path: Path) -> None:
+    """A truncated Program, an unknown machine, a code out of range: what, the limit, and what came; no output."""
+    broken = tmp_path / "broken.safetensors"
+    broken.write_bytes(path.read_bytes()[:200])
+    np.savez(tmp_path / "big.npz", wrong=np.zeros((1, 1, 1, 1), np.int8))
+    for arguments, expected in (
+        (("estimate", broken), f"bitwright: program {broken}: "),
+        (("estimate", tmp_path / "none.safetensors"), f"bitwright: no program '{tmp_path}/none.safetensors'"),
+        (("estimate", path, "-m", "huge"), "bitwright: no machine 'huge': give one of edge, large, tiny or a "),
+        (("simulate", path, "-i", tmp_path / "none.npz"), f"bitwright: no input codes '{tmp_path}/none.npz'"),
+        (("simulate", path, "-i", tmp_path / "big.npz"), f"bitwright: cannot read input codes '{tmp_path}/big.npz': "),
+        (("simulate", path, "-o", tmp_path / "no" / "out.npz"), "bitwright: "),
+        (("generate", "-m", "tiny", "-o", path), "bitwright: "),
+        (("demo", "-o", path), f"bitwright: cannot create the folder {path}: "),
+        (("allocate", path, "-s", tmp_path, "-b", "energy_pj=1"), "bitwright: cannot read sensitivities "),
+    ):
+        status, out, error = run(*arguments)
+        assert (status, out) == (1, ""), arguments
+        assert error.startswith(expected)
+        assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("link", [None, Path.symlink_to, Path.hardlink_to])
+@pytest.mark.parametrize(("name", "command"), [
+    ("p.safetensors", ("simulate", "{}", "-o", "{}")), ("p.safetensors", ("verify", "{}", "--waves", "{}")),
+    ("in.npz", ("simulate", "p.safetensors", "-i", "{}", "-o", "{}")),
+    ("m.yaml", ("verify", "p.safetensors", "-m", "{}", "--waves", "{}")),
+    ("program.bin", ("assemble", "{}", "-o", ".")), ("model.safetensors", ("quantize", "resnet8", "{}", "-o", ".")),
+    ("program.safetensors", ("train", "resnet8", "-o", ".", "--weights", "{}")),
+    ("summary.json", ("train", "resnet8", "-o", ".", "-m", "{}"))])
+def test_no_command_writes_over_what_it_reads(run: Run, path: Path, monkeypatch: pytest.MonkeyPatch, name: str,
+                                              command: tuple[str, ...], link: Callable[..., None] | None) -> None:
+    """Whichever name or link leads to it: what is read stays as it was, and the message names what would be lost."""
+    monkeypatch.chdir(path.parent)
+    target, source = Path(name), Path("elsewhere" if link else name)
+    if not target.exists():
+        target.write_bytes(b"precious")
+    before = target.read_bytes()
+    if link is not None:
+        link(source, target)
+    words = [source if word == "{}" and command[at - 1] not in ("-o", "--waves") else
+             target if word == "{}" else word for at, word in enumerate(command)]
+    text = f"bitwright: '{name}' is read by this command and would be written over: write somewhere else\n"
+    assert run(*words) == (1, "", text)
+    assert target.read_bytes() == before
+
+
+def test_a_missing_simulator_is_named(run: Run, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without Icarus Verilog on the path, `verify` says what to install."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    status, out, error = run("verify", path, "-m", "tiny")
+    assert (status, out) == (1, "")
+    assert "Icarus Verilog (iverilog) was not found; install it with 'apt-get install iverilog'" in error
+
+
+def test_verify_names_its_simulator(run: Run, path: Path) -> None:
+    """The simulator that was asked for is in the result; waveforms and several processes exclude one another."""
+    data = data_of(run("verify", path, "-m", "tiny", "--simulator", "icarus", "--json"))
+    assert data["simulator"] == "icarus"
+    status, _, error = run("verify", path, "-m", "tiny", "-n", 2, "-j", 2, "--waves", "all.fst")
+    assert (status, error.strip().splitlines()[-1]) == (1, "bitwright: waveforms come from one process, not 2")
+
+
+def test_doctor_lists_the_tools(run: Run) -> None:
+    """Exit 0 where the tests run: whatever is needed is there."""
+    tools = {finding["tool"] for finding in data_of(run("doctor", "--json"))["findings"]}
+    assert tools >= {"Python", "torch", "Icarus Verilog"}
+
+
+def test_a_huge_machine_is_announced(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before any work on Verilog that takes long, `generate` says so; for a machine of usual size it says nothing."""
+    monkeypatch.setattr("rtl.verilog.export.generate", lambda machine, out: ())
+    fields = load_machine("large").model_dump(mode="json") | {"columns": 64}
+    (tmp_path / "huge.yaml").write_text(json.dumps(fields))
+    status, _, error = run("generate", "-m", tmp_path / "huge.yaml", "-o", tmp_path)
+    assert status == 0
+    assert error == ("machine 'large' has 262,144 one-bit products, 9.1 times those of the largest built-in one: its "
+                     "Verilog takes long\n")
+    assert run("generate", "-m", "large", "-o", tmp_path)[2] == ""

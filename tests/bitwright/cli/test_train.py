@@ -1,0 +1,141 @@
+"""`bitwright train` and `bitwright quantize`: from nothing to a Program, as a user goes."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.torch import load_file
+
+from bitwright.cli.app import main
+from quant.data.registry import load_data
+from sim.functional.reference import simulate
+from sim.ir.serialize import load_program
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+WEIGHTS = Path(__file__).parents[2] / "quant" / "weights" / "float.safetensors"
+"""A float network of the digits, the same on every machine."""
+
+CHANCE = 0.1
+"""Of ten digits; what training gains on it is far from any luck."""
+
+
+@pytest.fixture
+def run(capfd: pytest.CaptureFixture[str]) -> Run:
+    def run(*arguments: object) -> tuple[int, str, str]:
+        status = main([str(argument) for argument in arguments])
+        return status, *capfd.readouterr()
+    return run
+
+
+def accuracy_of(folder: Path) -> float:
+    """Accuracy of the Program on the test images, computed here."""
+    program, data = load_program(folder / "program.safetensors"), load_data("digits").test
+    (source,), (target,) = program.inputs, program.outputs
+    codes = (data.values(slice(None)) * 2.0**-data.exponent).numpy().astype(np.int32)
+    logits = simulate(program, {source.name: codes})[target.name].reshape(len(data), -1)
+    return float(np.mean(logits.argmax(1) == data.labels.numpy()))
+
+
+@pytest.mark.trains
+def test_a_float_network(run: Run, tmp_path: Path) -> None:
+    """Trained from nothing: its weights and its accuracy, and no Program, since there are no codes."""
+    status, stdout, stderr = run("train", "digits", "-d", "digits", "-o", tmp_path, "--epochs", 3, "--batch", 64,
+                                 "--json")
+    assert status == 0, stderr
+    assert json.loads(stdout)["accuracy"]["test"] > CHANCE + 0.3
+    assert "epoch 3/3, loss " in stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["float.checkpoint", "model.safetensors", "summary.json"]
+    assert load_file(tmp_path / "model.safetensors").keys() == load_file(WEIGHTS).keys()
+
+
+@pytest.mark.trains
+def test_one_width_after_another(run: Run, tmp_path: Path) -> None:
+    """QIL by way of 4/4 to 3/3: a Program whose accuracy is the one that is told, and progress on stderr."""
+    status, stdout, stderr = run("train", "digits", "-d", "digits", "-o", tmp_path, "--scheme", "qil", "-b", "4/4",
+                                 "-b", "3/3", "--weights", WEIGHTS, "--epochs", 2, "--batch", 64, "--json")
+    assert status == 0, stderr
+    told = json.loads(stdout)
+    assert told["bits"] == ["4/4", "3/3"]
+    assert told["accuracy"]["test"] == accuracy_of(tmp_path) > CHANCE + 0.3
+    assert json.loads((tmp_path / "summary.json").read_text())["accuracy"] == told["accuracy"]
+    assert "3+3: epoch 2/2, loss " in stderr
+    widths = {conv.weight_format.bits for conv in load_program(tmp_path / "program.safetensors").convs}
+    assert widths == {1, 3, 8}
+
+
+@pytest.mark.trains
+@pytest.mark.usefixtures("one_thread")
+def test_the_same_command_goes_on(run: Run, tmp_path: Path) -> None:
+    """A finished training is not done again and gives the same files; another recipe is refused."""
+    command = ("train", "digits", "-d", "digits", "-o", tmp_path, "--scheme", "lsq", "--weights", WEIGHTS, "--batch",
+               64)
+    assert run(*command, "--epochs", 1)[0] == 0
+    first = (tmp_path / "model.safetensors").read_bytes()
+    status, _, stderr = run(*command, "--epochs", 1)
+    assert (status, "epoch" in stderr) == (0, False)
+    assert (tmp_path / "model.safetensors").read_bytes() == first
+    status, _, stderr = run(*command, "--epochs", 2)
+    assert status == 1
+    assert re.search(r"4\+4\.checkpoint' is of another run: its epochs is 1, not 2", stderr)
+
+
+@pytest.mark.trains
+@pytest.mark.parametrize("scheme", ["power_of_two", "uniform"])
+def test_quantizing_without_training(run: Run, tmp_path: Path, scheme: str) -> None:
+    """Two-bit weights from a few iterations; strict steps are powers of two, the others are not."""
+    status, stdout, stderr = run("quantize", "digits", WEIGHTS, "-d", "digits", "-o", tmp_path, "-b", "2/4", "--scheme",
+                                 scheme, "--iterations", 10, "--json")
+    assert status == 0, stderr
+    told = json.loads(stdout)
+    assert told["accuracy"]["test"] == accuracy_of(tmp_path)
+    assert all(after <= before for before, after in told["distances"].values())
+    steps = [step for name, them in told["steps"].items() if name != "x_quantizer" for step in them]
+    assert all(np.frexp(step)[0] == 0.5 for step in steps) == (scheme == "power_of_two")
+    assert "'block1.conv2' reconstructed, distance from float " in stderr
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (("train", "resnet9", "-o", "x"), r"no network 'resnet9': give one of digits, resnet8, "),
+    (("train", "digits", "-d", "digits", "-o", "x", "--scheme", "lsq"), "quantizing starts from a float network"),
+    (("train", "digits", "-d", "digits", "-o", "x", "--distillation", "0.5"), "a float network has no quantizers"),
+    (("train", "digits", "-d", "digits", "-o", "x", "--scheme", "lsq", "-b", "4", "--weights", "w"),
+     "bits are WEIGHTS/ACTIVATIONS, such as 4/4, not '4'"),
+    (("train", "digits", "-d", "digits", "-o", "x", "--rate", "0"), r"rate must be above 0, not 0\.0"),
+    (("train", "resnet18", "-d", "digits", "-o", "x"), "network 'resnet18' reads images of 3 channels"),
+    (("train", "resnet8", "-d", "none", "-o", "x"), "no data 'none': give one of digits, glyphs, or a folder"),
+    (("train", "digits", "-d", "digits", "-o", "x", "--scheme", "lsq", "--weights", "w.pth"), r"no weights 'w\.pth'"),
+    (("quantize", "digits", "none.safetensors", "-d", "digits", "-o", "x"), r"no weights 'none\.safetensors'"),
+    (("quantize", "digits", "w", "-d", "digits", "-o", "x", "-b", "2/4/8"), "bits are WEIGHTS/ACTIVATIONS"),
+    (("quantize", "digits", "w", "-d", "digits", "-o", "x", "--rate", "0"), r"rate must be above 0, not 0\.0")])
+def test_wrong_input_is_named_before_any_work(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                              arguments: tuple[str, ...], message: str) -> None:
+    """One sentence, status 1, and no folder is left behind."""
+    monkeypatch.chdir(tmp_path)
+    status, stdout, stderr = run(*arguments)
+    assert (status, stdout) == (1, "")
+    assert re.search(f"^bitwright: .*{message}", stderr), stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.trains
+@pytest.mark.nightly
+def test_two_processes_by_torchrun(tmp_path: Path) -> None:
+    """The command under torchrun: one report, one set of files, the accuracy of one process."""
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = ["-m", "bitwright", "train", "digits", "-d", "digits", "--scheme", "lsq", "--weights", str(WEIGHTS),
+               "--epochs", "2", "--batch", "64", "--json", "-o", str(tmp_path)]
+    done = subprocess.run([*torchrun, *command], capture_output=True, text=True, check=False,
+                          env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["accuracy"]["test"] == accuracy_of(tmp_path) > CHANCE + 0.3
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "4+4.checkpoint", "model.safetensors", "program.safetensors", "summary.json"]
+    assert load_file(tmp_path / "model.safetensors")

@@ -1,0 +1,135 @@
+"""What `bitwright verify` says of a Program whose RTL is right, is wrong, leaves bits undefined or does not end."""
+
+import json
+
+import numpy as np
+import pytest
+
+from bitwright.cli.app import main
+from bitwright.codesign.verify import predicted_counters
+from rtl.cosim.run import UNDEFINED, RtlResult
+from rtl.cosim.simulators import SimulationError
+from sim.arch.machine import load_machine
+from sim.functional.reference import simulate
+from sim.ir.serialize import save_program
+from sim.testing import random_program
+from sim.timing.timeline import timeline
+
+TINY = load_machine("tiny")
+
+
+@pytest.fixture(scope="module")
+def program():
+    """Three layers on `tiny`."""
+    for seed in range(100):
+        drawn = random_program(np.random.default_rng(seed), TINY, layers=3, kinds=["dense"], traits=[])
+        if len(drawn.records) == 3:
+            return drawn
+    raise AssertionError("no seed gives three layers")
+
+
+@pytest.fixture
+def verify(program, tmp_path, monkeypatch, capsys):
+    """Exit status, stdout and stderr of `bitwright verify` where the RTL's codes are changed by a function."""
+    path = tmp_path / "program.safetensors"
+    save_program(program, path)
+
+    def run(change, *options):
+        def on_rtl(engine, planned, inputs, wanted, note):
+            codes = simulate(planned.program, inputs)
+            change(codes)
+            images = len(next(iter(inputs.values())))
+            counters = predicted_counters(planned)
+            counters.pop("total")
+            ends = np.array([timeline(planned).ends] * images)
+            return RtlResult(codes, ends, (counters,) * images)
+
+        monkeypatch.setattr("bitwright.codesign.verify.run_on_rtl", on_rtl)
+        status = main(["verify", str(path), "-m", "tiny", "--simulator", "icarus", *options])
+        out, error = capsys.readouterr()
+        return status, out, error
+
+    return run
+
+
+def test_every_tensor_is_shown_with_its_mismatches(verify, program):
+    """Equal: a row for every tensor and every two engines, no mismatch, exit 0."""
+    status, out, _ = verify(lambda codes: None, "--json")
+    report = json.loads(out)
+    assert (status, report["ok"], report["failure"]) == (0, True, None)
+    for comparison in report["comparisons"]:
+        assert {one["name"] for one in comparison["by_tensor"]} == {tensor.name for tensor in program.tensors}
+        assert comparison["codes"] == sum(one["codes"] for one in comparison["by_tensor"])
+        assert {(one["mismatches"], one["undefined"]) for one in comparison["by_tensor"]} == {(0, 0)}
+
+
+def test_undefined_bits_are_reported_with_all_comparisons(verify, program):
+    """The first tensor with an undefined bit is named, before a later one that differs; every table is there."""
+    first, second = program.records[0].output, program.records[1].output
+
+    def undefined(codes):
+        codes[first][0, 0, 0, 0] = UNDEFINED
+        codes[second][0, 0, 0, 0] ^= 1
+
+    status, out, _ = verify(undefined)
+    assert status == 1
+    assert (f"RTL and simulator part at record '{program.records[0].name}', tensor '{first}', image 0, channel 0, "
+            "pixel (0, 0): undefined bits against ") in out
+    for title in ("codes", "end of every record", "counters of one image"):
+        assert title in out
+    assert out.endswith("NOT EQUAL\n")
+    report = json.loads(verify(undefined, "--json")[1])
+    rows = {one["name"]: (one["mismatches"], one["undefined"]) for one in report["comparisons"][1]["by_tensor"]}
+    assert rows == {tensor.name: (0, 0) for tensor in program.tensors} | {first: (1, 1), second: (1, 0)}
+    assert report["mismatches"] == 2
+
+
+def test_undefined_bits_on_both_sides_are_no_agreement(verify, program):
+    """What is undefined equals nothing, not even itself."""
+    from bitwright.codesign.compare import compare_codes
+
+    codes = {tensor.name: np.full((1, *tensor.shape), UNDEFINED, np.int32) for tensor in program.tensors}
+    compared = compare_codes(program, ("a", "b"), codes, codes)
+    assert compared.mismatches == compared.codes
+
+
+def test_what_was_compared_before_the_rtl_failed_is_shown(verify, program, monkeypatch):
+    """A run that does not end costs the RTL's comparison, not torch's; its log is told; exit 1."""
+
+    def fails(codes):
+        raise SimulationError("still busy after 9 cycles\nlog")
+
+    status, out, _ = verify(fails)
+    assert status == 1
+    assert f"torch = simulator: {len(program.tensors)} tensors" in out
+    assert "the RTL did not end: still busy after 9 cycles\nlog\n" in out
+    assert out.endswith("NOT EQUAL\n")
+    report = json.loads(verify(fails, "--json")[1])
+    assert (report["ok"], report["failure"], report["layers"]) == (False, "still busy after 9 cycles\nlog", [])
+
+
+def test_what_no_image_met_is_told(verify, program, tmp_path):
+    """An image of zeros reaches no high bit: that is counted, said by name with --coverage, and listed in JSON."""
+    conv = program.convs[0]
+    source = program.tensor(conv.input)
+    np.savez(tmp_path / "zeros.npz", **{one.name: np.zeros((1, *one.shape), np.int32) for one in program.inputs})
+    zeros = "-i", str(tmp_path / "zeros.npz")
+    unmet = json.loads(verify(lambda codes: None, *zeros, "--json")[1])["unmet"]
+    assert f"bits: kind dense, weight_bits {conv.weight_format.bits}, activation_bits {source.format.bits}" in unmet
+    _, out, _ = verify(lambda codes: None, *zeros)
+    assert f"{len(unmet)} situations that this Program can meet were met by no image: --coverage names them\n" in out
+    _, out, _ = verify(lambda codes: None, *zeros, "--coverage")
+    assert [line for line in out.splitlines() if line.startswith("no image met ")] == [
+        f"no image met {text}" for text in unmet]
+
+
+def test_waveforms_are_announced(program, tmp_path, capsys):
+    """Where they lie is said on stderr, in any language; where they cannot lie, nothing is run and the exit is 1."""
+    path, place = tmp_path / "program.safetensors", tmp_path / "Wellenförmig"
+    save_program(program, path)
+    place.mkdir()
+    assert main(["verify", str(path), "-m", "tiny", "--waves", str(place / "all.fst")]) == 0
+    assert f"wrote the waveforms to {place / 'all.fst'}" in capsys.readouterr().err
+    assert (place / "all.fst").stat().st_size > 1000
+    assert main(["verify", str(path), "-m", "tiny", "--waves", str(tmp_path / "no" / "all.fst")]) == 1
+    assert capsys.readouterr().err.endswith("all.fst: No such file or directory\n")

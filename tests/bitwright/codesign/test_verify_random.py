@@ -1,0 +1,66 @@
+"""Random verification finds what differs, makes it simple and keeps it; what is equal counts as covered."""
+
+import json
+
+import pytest
+
+from bitwright.cli.app import main
+from bitwright.codesign.verify_random import verify_random
+from bitwright.console import steps
+from rtl.cosim.simulators import ICARUS, SimulationError
+from sim.arch.machine import load_machine
+from sim.ir.ops import Conv
+from sim.testing.stimulus.cases import load_case
+
+
+@pytest.fixture
+def wrong_for_bipolar(simulated):
+    """As `simulated`, but machines stop at bipolar weights."""
+
+    def run_all(jobs, engine=None):
+        if any(conv.weight_format.kind == "bipolar" for plan, _ in jobs for conv in plan.program.convs):
+            raise SimulationError("stopped\nlog")
+        return simulated(jobs)
+
+    return run_all
+
+
+def test_what_is_equal_is_counted(monkeypatch, tmp_path, simulated):
+    """All Programs are run and counted, with their records and bins; nothing is kept."""
+    monkeypatch.setattr("bitwright.codesign.random_cases.run_all", simulated)
+    with steps("verify", 2) as progress:
+        result = verify_random(load_machine("tiny"), 10, 1, ICARUS, tmp_path / "kept", progress)
+    assert (result.programs, result.failure, result.kept) == (10, (), None)
+    assert result.records >= 10
+    assert result.coverage.covered > 200
+    assert not (tmp_path / "kept").exists()
+
+
+def test_what_fails_is_made_simple_and_kept(monkeypatch, tmp_path, capsys, wrong_for_bipolar):
+    """The case that is kept has a single layer with a single weight, the kind that fails."""
+    monkeypatch.setattr("bitwright.codesign.random_cases.run_all", wrong_for_bipolar)
+    with steps("verify", 2) as progress:
+        result = verify_random(load_machine("tiny"), 40, 1, ICARUS, tmp_path, progress)
+    assert result.failure == ("stopped",)
+    case = load_case(result.kept)
+    (layer,) = [record for record in case.plan.program.records if isinstance(record, Conv)]
+    assert (layer.weight_format.kind, layer.weights.size) == ("bipolar", 1)
+    assert case.notes == {"found": ["stopped"]}
+    assert "a case differs and is made simple: 1 of at most 150 runs, 0.0 s each" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [[], ["program.safetensors", "--random", "3"]])
+def test_a_program_or_random_ones(capsys, arguments):
+    """Neither and both are misuse."""
+    assert main(["verify", *arguments]) == 2
+    assert "give a Program or --random, one of them" in capsys.readouterr().err
+
+
+def test_the_command_reports_coverage(monkeypatch, capsys, tmp_path, simulated):
+    """JSON holds the table of groups and the bins that are missing."""
+    monkeypatch.setattr("bitwright.codesign.random_cases.run_all", simulated)
+    assert main(["verify", "--random", "2", "--keep", str(tmp_path), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["programs"] == 2
+    assert sum(row["met"] for row in report["coverage"]) + len(report["missing"]) == sum(
+        row["bins"] for row in report["coverage"])

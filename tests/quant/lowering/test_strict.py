@@ -1,0 +1,84 @@
+"""The gate of strict power-of-two networks, at what is lowered."""
+
+from typing import cast
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from quant.convert import quantize
+from quant.lowering.lower import Lowered, lower_with_report
+from quant.lowering.strict import beyond_one_shift, check_powers_of_two
+from quant.reference import run_reference
+from sim.errors import InputError
+from sim.ir.formats import Format
+
+
+class Residual(nn.Module):
+    """A residual block behind a convolution, then an average over `pool` x `pool` pixels."""
+
+    def __init__(self, pool: int, *, norm: bool = False) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(2, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
+        self.norm = nn.BatchNorm2d(4) if norm else nn.Identity()
+        self.pool, self.last = nn.AvgPool2d(pool), nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        start = self.first(x).relu()
+        return cast(Tensor, self.last(self.pool(self.norm((self.second(start) + start).relu())).flatten(1)))
+
+
+def strict(model: nn.Module, size: int, terms: int = 4) -> tuple[Lowered, bool]:
+    """The lowered network, and whether all its codes and logits are the model's on 32 images."""
+    codes = torch.randint(0, 16, (32, 2, size, size))
+    images = codes * 2.0**-4
+    quantized = quantize(model.eval(), images, scheme="power_of_two", weight_bits=4, activation_bits=6,
+                         input_format=Format(4, "unsigned"), input_exponent=-4)
+    lowered = lower_with_report(quantized, images[:1], terms=terms)
+    name = lowered.program.outputs[0].name
+    found = run_reference(lowered.program, {"x": codes.numpy()})[name][:, :, 0, 0] * lowered.scales[name]
+    return lowered, torch.equal(torch.from_numpy(found).double(), quantized.double()(images.double()).detach())
+
+
+@pytest.mark.parametrize("size", [1, 2, 4, 8])
+def test_one_shift_everywhere_is_exact(size: int) -> None:
+    """A residual network with an average over a power of two passes, and computes what its model does."""
+    torch.manual_seed(size)
+    lowered, same = strict(Residual(size), size)
+    check_powers_of_two(lowered)
+    assert same
+    assert set(lowered.digits.values()) == {1}
+
+
+@pytest.mark.parametrize("size", [3, 5, 6, 7])
+def test_other_averages_are_named_with_their_digits(size: int) -> None:
+    """1 / 49 is no shift: the gate names the average, lowering goes on."""
+    torch.manual_seed(size)
+    lowered, _ = strict(Residual(size), size)
+    assert lowered.digits["pool"] > 1
+    assert beyond_one_shift(lowered) == [f"'pool' takes {lowered.digits['pool']} digits"]
+    with pytest.raises(InputError, match=r"^strict powers of two take one exact shift for each multiplication, but "
+                                         rf"'pool' takes {lowered.digits['pool']} digits$"):
+        check_powers_of_two(lowered)
+
+
+def test_a_batchnorm_of_its_own_is_named() -> None:
+    """Its gains are real numbers; the convolution before it, the residual pass. All are told at once."""
+    torch.manual_seed(0)
+    model = Residual(7, norm=True)
+    with torch.no_grad():
+        model.get_parameter("norm.weight").copy_(torch.tensor([0.3, 0.7, 1.1, 1.9]))
+    lowered, _ = strict(model, 7)
+    digits = lowered.digits
+    assert min(digits["norm"], digits["pool"]) > 1
+    assert beyond_one_shift(lowered) == [f"'{name}' takes {digits[name]} digits" for name in ("norm", "pool")]
+
+
+def test_one_digit_that_is_not_exact_does_not_pass() -> None:
+    """Where a multiplier may have one digit alone, an average over 49 pixels is refused for its error."""
+    torch.manual_seed(0)
+    lowered, same = strict(Residual(7), 7, terms=1)
+    assert not same
+    assert set(lowered.digits.values()) == {1}
+    with pytest.raises(InputError, match=r"^strict powers of two take .*, but 'pool' is up to \d+(\.\d+)? codes off$"):
+        check_powers_of_two(lowered)

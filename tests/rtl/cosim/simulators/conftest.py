@@ -1,0 +1,16 @@
+"""Engines that are installed."""
+
+from __future__ import annotations
+
+import pytest
+
+from rtl.cosim.simulators import ENGINES, ICARUS
+
+
+@pytest.fixture(scope="module", params=ENGINES, ids=lambda engine: engine.name)
+def engine(request):
+    """Every engine; the optional ones are skipped, with the reason, where they are missing."""
+    reason = request.param.missing()
+    if reason and request.param is not ICARUS:
+        pytest.skip(reason)
+    return request.param

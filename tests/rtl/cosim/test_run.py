@@ -1,0 +1,127 @@
+"""Whole Programs on the whole machine: the second promise, the same bits and the same cycles."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from rtl.cosim.run import UNDEFINED, run
+from rtl.cosim.scoreboard import differences
+from rtl.encoding.descriptors import describe
+from sim.arch.machine import load_machine
+from sim.errors import InputError
+from sim.functional.reference import simulate
+from sim.ir.formats import Format
+from sim.ir.program import Conv, Program, Tensor
+from sim.ir.signed_digits import no_digits
+from sim.plan.plan import plan
+from sim.testing import KINDS, corner_inputs, random_program
+
+
+def fitting_programs(rng, machine, count, **options):
+    """Random Programs that fit the machine, with their plans."""
+    plans = []
+    while len(plans) < count:
+        try:
+            plans.append(plan(random_program(rng, machine, **options), machine))
+        except InputError:
+            continue
+    return plans
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_record_is_exact(compare, kind):
+    """On `tiny`, records of every kind give the simulator's codes, cycles and counters."""
+    rng, machine = np.random.default_rng(7), load_machine("tiny")
+    for planned in fitting_programs(rng, machine, 2, kinds=[kind], layers=2):
+        assert compare(planned, corner_inputs(rng, planned.program, 2)) == []
+
+
+@pytest.mark.parametrize("stall", [0.2, 0.8])
+def test_a_stalling_stream_costs_time_only(compare, stall):
+    """With gaps in both streams codes and events stay what they are."""
+    rng, machine = np.random.default_rng(3), load_machine("tiny")
+    for planned in fitting_programs(rng, machine, 2, kinds=["dense", "linear"], layers=2):
+        assert compare(planned, corner_inputs(rng, planned.program, 2), stall=stall) == []
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", ["edge", "large"])
+def test_a_wide_machine_is_exact(compare, name):
+    """The machines that are meant to be built run random Programs exactly."""
+    rng, machine = np.random.default_rng(5), load_machine(name)
+    for planned in fitting_programs(rng, machine, 4, extent=9, channels=90):
+        assert compare(planned, corner_inputs(rng, planned.program, 1)) == []
+
+
+def one_layer(bits_out=4):
+    """A 1x1 convolution on `tiny`."""
+    weights = np.arange(-4, 4, dtype=np.int8).reshape(2, 4, 1, 1)
+    conv = Conv("double", "a", "b", weights, Format(3, "signed"), np.array([[2], [1]], np.int8), np.array([1, 0]),
+                np.array([3, -2]), 0, 15)
+    tensors = Tensor("a", 3, 2, (4,), Format(4, "unsigned")), Tensor("b", 3, 2, (2,), Format(bits_out, "unsigned"))
+    return plan(Program(tensors, (conv,), acc_bits=24, window=10, terms=3), load_machine("tiny"))
+
+
+def test_no_images_give_empty_results():
+    """A batch of no images runs, and every tensor has shape (0, ...)."""
+    result = run(one_layer(), {"a": np.zeros((0, 4, 3, 2), np.int32)})
+    assert {name: codes.shape for name, codes in result.codes.items()} == {"a": (0, 4, 3, 2), "b": (0, 2, 3, 2)}
+    assert result.ends.shape == (0, 3)
+    assert result.counters == ()
+
+
+def test_a_missing_simulator_is_named(monkeypatch, tmp_path):
+    """Without Icarus Verilog the error says what to install."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    message = "Icarus Verilog (iverilog) was not found; install it with 'apt-get install iverilog'"
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        run(one_layer(), {"a": np.zeros((1, 4, 3, 2), np.int32)})
+
+
+def test_wrong_inputs_are_refused():
+    """A code that the input's format does not have is refused before anything runs."""
+    with pytest.raises(InputError, match="code 16 at"):
+        run(one_layer(), {"a": np.full((1, 4, 3, 2), 16)})
+
+
+def test_stall_must_be_a_probability():
+    """A stream that never delivers is refused."""
+    with pytest.raises(ValueError, match=r"^stall must be in 0\.\.1, 1 excluded, not 1\.0$"):
+        run(one_layer(), {"a": np.zeros((1, 4, 3, 2), np.int32)}, stall=1.0)
+
+
+def test_undefined_bits_are_found(monkeypatch):
+    """Codes that were not written are no codes, and a sentence says where."""
+    planned = one_layer()
+    monkeypatch.setattr("rtl.encoding.program_image.describe", shortened)
+    inputs = {"a": np.zeros((1, 4, 3, 2), np.int32)}
+    result = run(planned, inputs)
+    holes = {tuple(place) for place in np.argwhere(result.codes["b"] == UNDEFINED).tolist()}
+    assert holes >= {(0, 0, 0, 1), (0, 1, 0, 1)}
+    assert not holes & {(0, channel, 0, 0) for channel in range(2)}
+    what = "codes of b: undefined bits at (channel, y, x) = (0, 0, 1) of image 0"
+    assert what in differences(planned, inputs, result)
+
+
+def shortened(planned, geometry):
+    """Descriptors of the plan, with one pixel less."""
+    word, = describe(planned, geometry)
+    for name in ("chunk_pixels", "last_chunk_pixels", "pixels"):
+        word -= 1 << geometry.descriptor[name].offset
+    return [word]
+
+
+def test_a_constant_channel_and_no_digits(compare):
+    """M = 0, without any digit column, gives the offset everywhere."""
+    planned = one_layer()
+    conv, = planned.program.convs
+    constant = Conv("constant", "a", "b", conv.weights, conv.weight_format, no_digits(2), np.array([0, 2]),
+                    np.array([5, 13]), 0, 15)
+    program = Program(planned.program.tensors, (constant,), acc_bits=24, window=10, terms=3)
+    inputs = {"a": np.full((1, 4, 3, 2), 9, np.int32)}
+    assert compare(plan(program, load_machine("tiny")), inputs) == []
+    assert set(simulate(program, inputs)["b"].ravel().tolist()) == {3, 5}

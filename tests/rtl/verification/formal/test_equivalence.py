@@ -1,0 +1,54 @@
+"""The emitted Verilog against its source."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from amaranth.lib import wiring
+
+from rtl.core.addressing.operand_fetch import Loader
+from rtl.core.addressing.window_agu import PixelWalk, TapWalk
+from rtl.core.control.dispatcher import Control
+from rtl.core.control.perf_counters import Counters
+from rtl.core.control.requant_sequencer import RequantControl
+from rtl.core.control.sequencer import Sequencer
+from rtl.core.datapath.max_pool import PoolEngine
+from rtl.core.datapath.output_packer import Packer
+from rtl.core.datapath.pe_array import Array
+from rtl.core.datapath.requantizer import Requantizer
+from rtl.core.datapath.residual_fetch import ResidualReader
+from rtl.core.dma.load_dma import FillEngine
+from rtl.core.dma.store_dma import StoreEngine
+from rtl.encoding.geometry import Geometry
+from rtl.shell.axi_lite import AxiLiteSlave
+from rtl.shell.top import Top
+from rtl.verification.formal.equivalence import check_equivalence
+from rtl.verification.formal.prove import Refuted
+from rtl.verilog.emit import verilog_text
+from sim.arch.machine import Machine, load_machine
+
+MACHINE = Machine(**load_machine("tiny").model_dump() | {
+    "name": "small", "rows": 2, "columns": 2, "lanes": 4, "requantizers": 1, "stream_bits": 4, "acc_depth": 2,
+    "act_regions": 2, "region_words": 8, "max_bits_w": 2, "max_bits_a": 2})
+EVERY_DAY = (Requantizer, Sequencer, Loader)
+BY_NIGHT = (Array, Control, Counters, FillEngine, Packer, PoolEngine, RequantControl, ResidualReader, StoreEngine,
+            TapWalk, PixelWalk, Top)
+
+
+@pytest.mark.parametrize("component", [
+    *EVERY_DAY, *(pytest.param(component, marks=pytest.mark.nightly) for component in BY_NIGHT)])
+def test_verilog_does_what_the_source_does(component: Callable[[Geometry], wiring.Component]):
+    """Every signal that has the same name on both sides has the same value, for all inputs and all time."""
+    geometry = Geometry(MACHINE)
+    assert check_equivalence(component(geometry), verilog_text(component(geometry), "component")) > 50
+
+
+def test_other_verilog_is_refuted():
+    """A slave whose write response is wrong is told from the source."""
+    text = verilog_text(AxiLiteSlave(), "component")
+    assert check_equivalence(AxiLiteSlave(), text) > 0
+    wrong = text.replace("assign awready = ", "assign awready = ~", 1)
+    assert wrong != text
+    with pytest.raises(Refuted, match=r"^the Verilog may differ in "):
+        check_equivalence(AxiLiteSlave(), wrong)

@@ -1,0 +1,124 @@
+"""The Verilog that users get."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rtl.core.control.perf_counters import COUNTERS
+from rtl.cosim.simulators import VERILATOR
+from rtl.cosim.simulators.verilator import run_verilator
+from rtl.encoding.geometry import Geometry
+from rtl.verilog.emit import TOP
+from rtl.verilog.export import FILE_LIST, WAIVERS, generate
+from rtl.verilog.smoke_test import TESTBENCH
+from sim.arch.machine import load_machine
+from sim.errors import InputError
+from sim.testing import random_machine
+
+NIGHTLY = pytest.mark.nightly
+
+
+@pytest.fixture(scope="module")
+def folder(small_machine, tmp_path_factory):
+    """The files of a small machine."""
+    place = tmp_path_factory.mktemp("verilog") / "out"
+    generate(small_machine, place)
+    return place
+
+
+def text_of(folder: Path) -> str:
+    return "".join((folder / name).read_text() for name in (folder / FILE_LIST).read_text().split())
+
+
+def lint(folder: Path) -> str:
+    """What Verilator says with -Wall and the waivers."""
+    if reason := VERILATOR.missing():
+        pytest.skip(reason)
+    log = folder / "lint.log"
+    clean = run_verilator(["--lint-only", "-Wall", "--quiet", "--top-module", TOP, WAIVERS.name, "-f", FILE_LIST],
+                          folder, log)
+    assert clean == (not re.search("%(Warning|Error)", log.read_text()))
+    return "" if clean else log.read_text()
+
+
+def test_the_file_list_compiles(small_machine, folder):
+    """Every module has a file of its name, and the list of them compiles."""
+    listed = (folder / FILE_LIST).read_text().split()
+    assert sorted([*listed, TESTBENCH.name]) == sorted(path.name for path in folder.glob("*.sv"))
+    assert all(f"module {name.removesuffix('.sv')}" in (folder / name).read_text() for name in listed)
+    subprocess.run(["iverilog", "-g2012", "-s", TOP, "-o", "out.vvp", "-f", FILE_LIST], cwd=folder,
+                   capture_output=True, check=True)
+
+
+def test_facts_and_registers_come_along(small_machine, folder):
+    """The JSON beside it tells the fields of every word; the registers are there for people and for tools."""
+    facts = json.loads((folder / f"{TOP}.json").read_text())
+    assert facts["counters"] == list(COUNTERS)
+    assert facts["machine"]["lanes"] == small_machine.lanes
+    assert sum(width for _, width in facts["descriptor"].values()) == Geometry(small_machine).descriptor.size
+    assert (folder / "registers.md").read_text().startswith("# Registers")
+    assert "addrmap bitwright" in (folder / "registers.rdl").read_text()
+
+
+def test_the_ports_are_those_of_the_buses(folder):
+    """The top module's ports are named as in the documents."""
+    ports = re.search(rf"module {TOP}\((.*?)\);", (folder / f"{TOP}.sv").read_text(), re.S)[1]
+    names = {name.strip() for name in ports.split(",")}
+    assert {"clk", "rst", "irq", "s_axis_tdata", "m_axis_tlast", "s_axil_awaddr"} <= names
+    assert all(re.fullmatch(r"[a-z]\w*", name) for name in names)
+
+
+def test_combinational_logic_is_continuous(folder):
+    """Blocks would wake one another without end in Icarus Verilog."""
+    assert not re.search(r"always_comb|always @\*", text_of(folder))
+
+
+def test_the_reset_does_without_initial_values(folder):
+    """No register is given a value where it is declared: a chip could not do that."""
+    assert not re.search(r"^ *(reg|logic)\b[^;]*=", text_of(folder), re.M)
+
+
+def test_built_in_machines_are_free_of_lint(tmp_path):
+    """Nothing beyond the waivers, on `tiny`."""
+    generate(load_machine("tiny"), tmp_path)
+    assert lint(tmp_path) == ""
+
+
+@NIGHTLY
+@pytest.mark.parametrize("name", ["edge", "large"])
+def test_large_machines_are_free_of_lint(name, tmp_path):
+    """Nothing beyond the waivers, on the machines that are built."""
+    generate(load_machine(name), tmp_path)
+    assert lint(tmp_path) == ""
+
+
+@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=NIGHTLY) for seed in range(2, 20))])
+def test_random_machines_are_free_of_lint(seed, tmp_path):
+    """Nothing beyond the waivers, whatever the parameters."""
+    machine = random_machine(np.random.default_rng(seed))
+    generate(machine, tmp_path)
+    assert lint(tmp_path) == "", machine
+
+
+def test_lint_would_be_found(folder, tmp_path):
+    """A sum that is cut off without saying so is not waived."""
+    for path in folder.iterdir():
+        (tmp_path / path.name).write_text(path.read_text())
+    outlet = tmp_path / "bitwright_outlet.sv"
+    fault = "wire [3:0] sum;\nassign sum = 5'h1f + 5'h01;\nendmodule"
+    outlet.write_text(outlet.read_text().replace("endmodule", fault))
+    assert "WIDTHTRUNC" in lint(tmp_path)
+
+
+def test_a_folder_that_cannot_be_made_is_refused(small_machine, tmp_path):
+    """A file where the folder should be is the user's mistake, with the path in the message."""
+    (tmp_path / "out").write_text("")
+    message = f"cannot create the folder {tmp_path / 'out'}: File exists"
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        generate(small_machine, tmp_path / "out")

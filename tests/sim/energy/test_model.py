@@ -1,0 +1,90 @@
+"""Energies against arithmetic done by hand, and the laws that budgets lean on."""
+
+from math import isclose
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sim.arch.machine import load_machine
+from sim.energy.events import EVENTS
+from sim.energy.model import energy, event_capacity_kib, event_width, prices
+from sim.energy.technology import PRICED, load_technology
+from sim.errors import InputError
+
+TABLE = load_technology("generic45")
+EDGE = load_machine("edge")
+
+event_counts = st.dictionaries(st.sampled_from(PRICED), st.integers(0, 10**12))
+
+
+@pytest.mark.parametrize(("event", "low", "nominal", "high"), [
+    ("pair_lanes", 0.004, 0.006, 0.012),
+    ("narrow_adds", 22 * 0.25 / 32, 22 * 0.5 / 32, 22 * 0.9 / 32),  # 22 = log2(64) + 8 + 8 bits
+    ("wide_adds", 0.25, 0.5, 0.9),
+    ("acc_reads", 3.1 * 32**-0.5, 5.0 * 32**-0.5, 8.0 * 32**-0.5),  # 64 x 32 bit = 8 KiB / 32
+    ("act_reads", 6.25 * 2**0.5, 10 * 2**0.5, 16 * 2**0.5),  # 2048 x 64 bit = 16 KiB
+    ("weight_reads", 6.25 * 1.5, 10 * 1.5, 16 * 1.5),  # 2 x 1152 x 64 bit = 18 KiB
+    ("requant_terms", 0.4 * 46 / 32, 0.81 * 46 / 32, 1.6 * 46 / 32),  # 32 + 12 + 2 bits
+    ("operand_bits", 0.005, 0.0097, 0.015),
+    ("stream_in_bits", 4, 8, 20), ("stream_out_bits", 4, 8, 20),
+    ("cycles", 0, 0.036 * 112, 0.15 * 112),  # 16 x 7 elements of 64 lanes at 500 MHz
+])
+def test_prices_on_the_edge_machine(event: str, low: float, nominal: float, high: float) -> None:
+    """Every price is its row, scaled by hand to the widths and capacities of `edge`."""
+    band = prices(EDGE, TABLE)[event]
+    for found, expected in zip((band.low_pj, band.nominal_pj, band.high_pj), (low, nominal, high), strict=True):
+        assert isclose(found, expected, rel_tol=1e-12)
+
+
+def test_an_element_in_a_busy_cycle_is_near_gate_level_simulation() -> None:
+    """64 lanes and their partial sum cost 0.73 pJ; gate level (21.1 fJ per lane at 1.1 V) says 0.90 pJ at 0.9 V."""
+    found = energy({"pair_lanes": 64, "narrow_adds": 1}, EDGE, TABLE)
+    assert isclose(found.nominal_pj, 64 * 0.006 + 22 * 0.5 / 32, rel_tol=1e-12)
+    assert found.low_pj < 64 * 0.0211 * (0.9 / 1.1) ** 2 < found.high_pj
+
+
+@pytest.mark.parametrize(("event", "width", "kib"), [
+    ("narrow_adds", 3 + 16, None), ("wide_adds", 24, None), ("acc_writes", 24, 8 * 24 / 8192),
+    ("act_writes", 8, 256 * 8 / 8192), ("weight_writes", 8, 2 * 512 * 8 / 8192), ("requant_terms", 36, None),
+    ("cycles", 4 * 3 * 8, None), ("operand_bits", 1, None), ("stream_in_bits", 1, None), ("pair_lanes", 1, None),
+])
+def test_widths_and_capacities_of_the_tiny_machine(event: str, width: int, kib: float | None) -> None:
+    """What an event moves, and out of which memory, follows from the machine's parameters."""
+    tiny = load_machine("tiny")
+    assert (event_width(event, tiny), event_capacity_kib(event, tiny)) == (width, kib)
+
+
+def test_leakage_grows_with_cycle_time() -> None:
+    """At half the clock a cycle leaks twice as much; nothing else changes."""
+    slow = prices(EDGE.model_copy(update={"clock_mhz": 250}), TABLE)
+    fast = prices(EDGE, TABLE)
+    assert isclose(slow["cycles"].nominal_pj, 2 * fast["cycles"].nominal_pj, rel_tol=1e-12)
+    assert all(slow[event] == fast[event] for event in EVENTS)
+
+
+@given(event_counts)
+def test_bands_are_ordered_and_add_up(counts: dict[str, int]) -> None:
+    """Low <= nominal <= high, for every event and in total; the total is the sum of the events."""
+    found = energy(counts, EDGE, TABLE)
+    assert list(found.by_event) == list(counts)
+    for band in (found, *found.by_event.values()):
+        assert band.low_pj <= band.nominal_pj <= band.high_pj
+    assert isclose(found.nominal_pj, sum(b.nominal_pj for b in found.by_event.values()), rel_tol=1e-12)
+
+
+@given(event_counts, event_counts, st.integers(0, 1000))
+def test_energy_is_linear(one: dict[str, int], other: dict[str, int], times: int) -> None:
+    """The energy of a sum of counts is the sum of the energies, so that budgets add up over layers."""
+    both = {event: one.get(event, 0) + times * other.get(event, 0) for event in PRICED}
+    expected = energy(one, EDGE, TABLE).nominal_pj + times * energy(other, EDGE, TABLE).nominal_pj
+    assert isclose(energy(both, EDGE, TABLE).nominal_pj, expected, rel_tol=1e-12)
+
+
+def test_wrong_counts_are_refused() -> None:
+    """An unknown event is answered with the known ones; nothing happens a negative number of times."""
+    with pytest.raises(InputError) as caught:
+        energy({"lane_op": 3}, EDGE, TABLE)
+    assert str(caught.value) == f"no event is called 'lane_op'; there are {', '.join(PRICED)}"
+    with pytest.raises(InputError, match=r"^event 'cycles' must be counted from 0 up, not -1$"):
+        energy({"cycles": -1}, EDGE, TABLE)

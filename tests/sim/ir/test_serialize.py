@@ -1,0 +1,288 @@
+"""Programs and vectors on disk: what is saved comes back, and nothing damaged gets through."""
+
+import json
+import os
+import re
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.numpy
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sim.errors import InputError
+from sim.io.atomic_write import atomic_write, atomic_write_text
+from sim.ir.program import Conv, Load, Program, Store
+from sim.ir.serialize import _digest, load_program, save_program, save_vectors
+from sim.mapping.transfers import with_transfers
+from sim.testing import corner_inputs, random_machine, random_program
+
+ONE_FILE = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def some_program(seed: int) -> Program:
+    rng = np.random.default_rng(seed)
+    return random_program(rng, random_machine(rng))
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A saved Program with a Conv and a Pool."""
+    path = tmp_path_factory.mktemp("saved") / "network.safetensors"
+    rng = np.random.default_rng(3)
+    machine = random_machine(rng)
+    program = random_program(rng, machine)
+    while {type(record).__name__ for record in program.records} != {"Conv", "Pool"}:
+        program = random_program(rng, machine)
+    save_program(program, path)
+    return path
+
+
+def stored(path: Path) -> tuple[dict[str, np.ndarray], dict, str]:
+    """Arrays, graph and sha256 of a saved Program."""
+    data = path.read_bytes()
+    metadata = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
+    return safetensors.numpy.load(data), json.loads(metadata["graph"]), metadata["sha256"]
+
+
+def store(path: Path, arrays: dict[str, np.ndarray], graph: object, sha256: str | None = None) -> None:
+    """Write a file with these contents; the right sha256 unless one is given."""
+    text = json.dumps(graph)
+    metadata = {"graph": text, "sha256": sha256 or _digest(text, arrays)}
+    path.write_bytes(safetensors.numpy.save(arrays, metadata))
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_load_returns_what_save_wrote(tmp_path: Path, seed: int) -> None:
+    """Every field of every record and tensor survives, arrays with their dtype and shape."""
+    program, path = some_program(seed), tmp_path / "p.safetensors"
+    save_program(program, path)
+    loaded = load_program(path)
+    assert loaded.tensors == program.tensors
+    for field in fields(program):
+        assert field.name == "records" or getattr(loaded, field.name) == getattr(program, field.name)
+    for ours, theirs in zip(loaded.records, program.records, strict=True):
+        assert type(ours) is type(theirs)
+        for field in fields(ours):
+            one, other = getattr(ours, field.name), getattr(theirs, field.name)
+            if isinstance(one, np.ndarray):
+                assert (one.dtype, one.shape) == (other.dtype, other.shape)
+                assert np.array_equal(one, other)
+            else:
+                assert type(one) is type(other)
+                assert one == other
+
+
+def test_loads_and_stores_survive(tmp_path: Path) -> None:
+    """A Program cut into bands comes back with the places of its tensors."""
+    found = set()
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        machine = random_machine(rng)
+        program, path = with_transfers(random_program(rng, machine, extent=10)), tmp_path / "p.safetensors"
+        save_program(program, path)
+        transfers = [record for record in program.records if isinstance(record, Load | Store)]
+        assert transfers == [record for record in load_program(path).records if isinstance(record, Load | Store)]
+        found |= {type(record) for record in transfers}
+    assert found == {Load, Store}
+
+
+def test_files_of_version_1_are_read(saved: Path, tmp_path: Path) -> None:
+    """They had neither Loads nor Stores; all else means the same."""
+    path = tmp_path / "old.safetensors"
+    arrays, graph, _ = stored(saved)
+    store(path, arrays, graph | {"schema_version": 1})
+    assert load_program(path).tensors == load_program(saved).tensors
+
+
+def test_numpy_scalars_are_saved_as_numbers(tmp_path: Path) -> None:
+    """A Program built with NumPy's integers and booleans loads again with plain ones."""
+    program, path = some_program(0), tmp_path / "p.safetensors"
+    record = next(r for r in program.records if isinstance(r, Conv))
+    changed = replace(record, stride=np.int64(record.stride), depthwise=np.bool_(record.depthwise))
+    records = tuple(changed if r is record else r for r in program.records)
+    save_program(replace(program, records=records), path)
+    assert [type(getattr(r, "stride", 0)) for r in load_program(path).records] == [int] * len(records)
+
+
+def test_every_truncation_is_refused(saved: Path, tmp_path: Path) -> None:
+    """A file cut anywhere gives an InputError with its path."""
+    data, path = saved.read_bytes(), tmp_path / "cut.safetensors"
+    for length in range(0, len(data), 7):
+        path.write_bytes(data[:length])
+        with pytest.raises(InputError, match=f"^program {path}: not a whole safetensors file"):
+            load_program(path)
+
+
+@given(st.data())
+@ONE_FILE
+def test_every_changed_byte_is_refused(saved: Path, tmp_path: Path, data: st.DataObject) -> None:
+    """A byte changed anywhere, header or arrays, gives an InputError, never another exception or a Program."""
+    content, path = bytearray(saved.read_bytes()), tmp_path / "flipped.safetensors"
+    header = 8 + int.from_bytes(content[:8], "little")
+    place = data.draw(st.one_of(st.integers(0, header - 1), st.integers(0, len(content) - 1)))
+    content[place] ^= data.draw(st.integers(1, 255))
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=f"^program {path}: "):
+        load_program(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"\x80\x04K*.", b"x" * 100],
+                         ids=["empty", "zip", "pickle", "text"])
+def test_other_files_are_refused(tmp_path: Path, content: bytes) -> None:
+    """A file of another kind is refused before anything in it is interpreted."""
+    path = tmp_path / "other"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=f"^program {path}: not a whole safetensors file"):
+        load_program(path)
+
+
+def test_other_safetensors_are_refused(tmp_path: Path) -> None:
+    """A safetensors file without our metadata is named as such."""
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(safetensors.numpy.save({"w": np.zeros(3)}))
+    with pytest.raises(InputError, match=r"metadata 'graph' is missing; this is no Bitwright program$"):
+        load_program(path)
+
+
+def test_missing_file_is_refused(tmp_path: Path) -> None:
+    """A path that does not exist is named."""
+    path = tmp_path / "none"
+    with pytest.raises(InputError, match=f"^no program '{path}'$"):
+        load_program(path)
+
+
+@pytest.mark.parametrize(("field", "value", "message"), [
+    ("schema_version", 3, "schema_version must be 1 or 2, not 3"),
+    ("schema_version", "one", "graph.schema_version: Input should be a valid integer"),
+    ("rounding", "up", "graph.rounding: Input should be 'half_up', 'half_even' or 'floor'"),
+    ("wrap", 1, "graph.wrap: Input should be a valid boolean"),
+    ("acc_bits", 16.0, "graph.acc_bits: Input should be a valid integer"),
+    ("acc_bits", 40, "program: acc_bits must be in 2..32, not 40"),
+    ("colour", "red", "graph.colour: Extra inputs are not permitted"),
+])
+def test_wrong_fields_are_named(saved: Path, tmp_path: Path, field: str, value: object, message: str) -> None:
+    """A field of the wrong type or value, or an unknown one, is named."""
+    path = tmp_path / "p.safetensors"
+    arrays, graph, _ = stored(saved)
+    store(path, arrays, graph | {field: value})
+    with pytest.raises(InputError) as caught:
+        load_program(path)
+    assert str(caught.value) == f"program {path}: {message}"
+
+
+def test_wrong_fields_of_records_are_named(saved: Path, tmp_path: Path) -> None:
+    """Missing, unknown and ill-typed fields inside the lists are named with their place."""
+    path = tmp_path / "p.safetensors"
+    arrays, graph, _ = stored(saved)
+    conv = next(i for i, record in enumerate(graph["records"]) if record["record"] == "conv")
+    for field, value, message in [
+        ("stride", "1", f"graph.records.{conv}.conv.stride: Input should be a valid integer"),
+        ("groups", 2, f"graph.records.{conv}.conv.groups: Extra inputs are not permitted"),
+        ("pads", [0, 0], f"graph.records.{conv}.conv.pads.2: Field required"),
+        ("record", "lstm", (f"graph.records.{conv}: Input tag 'lstm' found using 'record' does not match "
+                            "any of the expected tags: 'conv', 'pool', 'load', 'store'")),
+    ]:
+        records = [record | {field: value} if i == conv else record for i, record in enumerate(graph["records"])]
+        store(path, arrays, graph | {"records": records})
+        with pytest.raises(InputError) as caught:
+            load_program(path)
+        assert str(caught.value) == f"program {path}: {message}"
+
+
+def test_wrong_arrays_are_named(saved: Path, tmp_path: Path) -> None:
+    """Missing, surplus and ill-typed arrays are named, and so are arrays that were changed."""
+    path = tmp_path / "p.safetensors"
+    arrays, graph, sha256 = stored(saved)
+    name = next(name for name in arrays if name.endswith(".offset"))
+    without = {key: array for key, array in arrays.items() if key != name}
+    for changed, checksum, message in [
+        (without, None, f"array '{name}' is missing"),
+        (arrays | {"extra": np.zeros(1)}, None, "array 'extra' belongs to no record"),
+        (arrays | {name: arrays[name].astype(np.float64)}, None, f"array '{name}' must have type I64, not F64"),
+        (arrays | {name: arrays[name] + 1}, sha256, "graph and arrays do not match their sha256; the file is damaged"),
+    ]:
+        store(path, changed, graph, checksum)
+        with pytest.raises(InputError) as caught:
+            load_program(path)
+        assert str(caught.value) == f"program {path}: {message}"
+
+
+def test_a_failed_save_leaves_the_old_file(saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When writing fails half-way, the old Program is whole and nothing is left beside it."""
+    path = tmp_path / "p.safetensors"
+    path.write_bytes(saved.read_bytes())
+
+    def full_disk(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("sim.io.atomic_write.os.fsync", full_disk)
+    with pytest.raises(InputError, match=f"^cannot write {path}: No space left on device$"):
+        save_program(some_program(1), path)
+    assert path.read_bytes() == saved.read_bytes()
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_reader_of_the_old_file_is_not_disturbed(tmp_path: Path) -> None:
+    """Who has the old file open goes on reading it: the new one is another file under the same name."""
+    path = tmp_path / "note.txt"
+    atomic_write_text(path, "old")
+    with path.open() as reader:
+        atomic_write_text(path, "new")
+        assert reader.read() == "old"
+    assert path.read_text() == "new"
+
+
+def test_an_error_while_writing_leaves_the_old_file(tmp_path: Path) -> None:
+    """An exception inside the block passes through; the file is as it was."""
+    path = tmp_path / "note.txt"
+    atomic_write_text(path, "old")
+
+    def interrupted() -> None:
+        with atomic_write(path) as stream:
+            stream.write(b"ne")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(("place", "reason"), [
+    ("none/note.txt", "No such file or directory"), ("file/note.txt", "Not a directory"),
+    ("", "it is there and not a regular file"),
+])
+def test_places_that_cannot_be_written_are_named(tmp_path: Path, place: str, reason: str) -> None:
+    """A missing folder, a file used as a folder and a folder used as a file are refused with the path."""
+    (tmp_path / "file").write_text("")
+    path = tmp_path / place
+    with pytest.raises(InputError, match=f"^cannot write {path}: {reason}$"):
+        atomic_write_text(path, "text")
+
+
+def test_vectors_load_without_pickle(tmp_path: Path) -> None:
+    """Golden vectors come back equal by name, whatever the names are, from a file that needs no pickle."""
+    rng = np.random.default_rng(0)
+    program = random_program(rng, random_machine(rng))
+    codes = corner_inputs(rng, program, 2) | {"file": np.arange(3, dtype=np.int32)}
+    save_vectors(tmp_path / "v.npz", codes)
+    with np.load(tmp_path / "v.npz", allow_pickle=False) as loaded:
+        assert sorted(loaded) == sorted(codes)
+        assert all(np.array_equal(loaded[name], codes[name]) for name in codes)
+
+
+def test_links_are_followed_and_devices_left_alone(tmp_path: Path) -> None:
+    """Writing to a symbolic link changes what it points to; a pipe is refused and stays a pipe."""
+    target, link, pipe = tmp_path / "target", tmp_path / "link", tmp_path / "pipe"
+    target.write_text("old")
+    link.symlink_to(target)
+    os.mkfifo(pipe)
+    atomic_write_text(link, "new")
+    assert link.is_symlink()
+    assert target.read_text() == "new"
+    with pytest.raises(InputError, match=f"^cannot write {re.escape(str(pipe))}: it is there and not a regular file$"):
+        atomic_write_text(pipe, "new")
+    assert pipe.is_fifo()
