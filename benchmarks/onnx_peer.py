@@ -31,8 +31,8 @@ def onnx_model(program: Program) -> onnx.ModelProto:
     graph = _Graph(program)
     for tensor in program.inputs:
         graph.cast(tensor.name, tensor)
-    for record in program.records:
-        graph.conv(record) if isinstance(record, Conv) else graph.pool(record)
+    for op in program.ops:
+        graph.conv(op) if isinstance(op, Conv) else graph.pool(op)
     for tensor in program.outputs:
         raised = graph.node("Cast", [f"{tensor.name}.codes"], f"{tensor.name}.int32", to=TensorProto.INT32)
         graph.node("Sub", [raised, graph.constant(f"{tensor.name}.by", np.int32(_raise(tensor)))], tensor.name)

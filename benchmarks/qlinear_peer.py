@@ -33,15 +33,15 @@ def qlinear_model(program: Program) -> onnx.ModelProto:
     ValueError
         If the Program wraps, concatenates or moves tensors, which this peer does not do.
     """
-    moves = any(isinstance(record, Load | Store) for record in program.records)
+    moves = any(isinstance(op, Load | Store) for op in program.ops)
     if program.wrap or moves or any(len(tensor.parts) > 1 for tensor in program.tensors):
         raise ValueError("the int8 peer needs a Program that neither wraps nor concatenates nor moves tensors")
     graph = _Graph(program)
-    for record in program.records:
-        if isinstance(record, Conv):
-            graph.conv(record)
-        elif isinstance(record, Pool):
-            graph.pool(record)
+    for op in program.ops:
+        if isinstance(op, Conv):
+            graph.conv(op)
+        elif isinstance(op, Pool):
+            graph.pool(op)
     made = helper.make_graph(graph.nodes, "program", [_value(t) for t in program.inputs],
                              [_value(t) for t in program.outputs], graph.constants)
     model = helper.make_model(made, opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid(MICROSOFT, 1)],

@@ -2,7 +2,7 @@
 
     python benchmarks/rtl.py [--json] [--quick] [--rounds 5]
 
-* cycles: every record of whole networks on machines of all kinds, as `sim.timing.timeline` predicts and as the hardware
+* cycles: every op of whole networks on machines of all kinds, as `sim.timing.timeline` predicts and as the hardware
   counts.
 * engines: simulated cycles and multiplications a second of Icarus Verilog, Verilator and the Numba simulator on the
   same layer, with the spread over the rounds; starting the simulator's process is not counted.
@@ -102,8 +102,8 @@ def check(case: Case, found: RtlResult) -> None:
     program, line = case.planned.program, timeline(case.planned)
     right = simulate(program, case.inputs)
     wrong = [name for name in right if not np.array_equal(right[name], found.codes[name])]
-    per_record = events(case.planned)
-    expected = {name: sum(record[name] for record in per_record) for name in EVENTS}
+    per_op = events(case.planned)
+    expected = {name: sum(op[name] for op in per_op) for name in EVENTS}
     expected |= {name: getattr(line, name) for name in ("pairs", "wait_accumulator", "wait_weights", "wait_transfers",
                                                         "starved", "blocked")}
     wrong += [name for counters in found.counters for name in expected if counters[name] != expected[name]]
@@ -112,11 +112,11 @@ def check(case: Case, found: RtlResult) -> None:
 
 
 def cycle_rows(case: Case) -> list[dict[str, Any]]:
-    """Predicted and counted end of every record."""
+    """Predicted and counted end of every op."""
     engine = ICARUS if VERILATOR.missing() else VERILATOR
     found = run(case.planned, case.inputs, engine=engine)
     check(case, found)
-    names = [record.name for record in case.planned.program.records]
+    names = [op.name for op in case.planned.program.ops]
     return [{"program": case.network, "layer": name, "machine": case.planned.machine.name, "predicted": int(predicted),
              "counted": int(counted)}
             for name, predicted, counted in zip(names, timeline(case.planned).ends, found.ends[0], strict=True)]
@@ -214,7 +214,7 @@ def main() -> None:
 
 def report(cycles: list[dict[str, Any]], engines: list[dict[str, Any]], gates: list[dict[str, Any]]) -> None:
     """The tables."""
-    print(f"{'program':22}{'machine':9}{'record':34}{'predicted end':>14}{'counted end':>13}{'difference':>12}")
+    print(f"{'program':22}{'machine':9}{'op':34}{'predicted end':>14}{'counted end':>13}{'difference':>12}")
     for row in cycles:
         print(f"{row['program']:22}{row['machine']:9}{row['layer']:34}{row['predicted']:14,}{row['counted']:13,}"
               f"{row['counted'] - row['predicted']:12}")

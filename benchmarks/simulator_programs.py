@@ -75,17 +75,17 @@ def _one_bit(program: Program, codes: Codes) -> Program:
     last = program.convs[-1]
     kept = {tensor.name for tensor in (*program.inputs, *program.outputs)} | {last.input}
     tensors = {t.name: t if t.name in kept else replace(t, format=BIT) for t in program.tensors}
-    found, records = {program.inputs[0].name: codes}, []
-    for record in program.records:
-        made = record
-        if isinstance(record, Conv) and record is not last:
-            made, found[record.output] = _recast(record, program, tensors, found)
-        elif isinstance(record, Pool):
-            part = tuple(tensors[name] for name in (record.input, record.output))
-            pooled = simulate(Program(part, (record,)), {record.input: found[record.input]})
-            found[record.output] = pooled[record.output]
-        records.append(made)
-    return replace(program, tensors=tuple(tensors.values()), records=tuple(records))
+    found, ops = {program.inputs[0].name: codes}, []
+    for op in program.ops:
+        made = op
+        if isinstance(op, Conv) and op is not last:
+            made, found[op.output] = _recast(op, program, tensors, found)
+        elif isinstance(op, Pool):
+            part = tuple(tensors[name] for name in (op.input, op.output))
+            pooled = simulate(Program(part, (op,)), {op.input: found[op.input]})
+            found[op.output] = pooled[op.output]
+        ops.append(made)
+    return replace(program, tensors=tuple(tensors.values()), ops=tuple(ops))
 
 
 def _recast(conv: Conv, program: Program, tensors: dict[str, Tensor], found: dict[str, Codes]) -> tuple[Conv, Codes]:
@@ -128,13 +128,13 @@ def layer_case(channels: int, size: int, stride: int, depthwise: bool, count: in
     fan_in = 1 if depthwise else channels
     shift = int(np.ceil(np.log2(np.sqrt(9 * fan_in) * 74 * 147 / 64)))
     byte = Format(8, "unsigned")
-    tensors, records = [Tensor("x", size, size, (channels,), byte)], []
+    tensors, ops = [Tensor("x", size, size, (channels,), byte)], []
     for i in range(count):
         size = -(-size // stride)
         weights = rng.integers(-128, 128, (channels, fan_in, 3, 3)).astype(np.int8)
         tensors.append(Tensor(f"y{i}", size, size, (channels,), byte))
-        records.append(Conv(f"conv{i}", tensors[i].name, f"y{i}", weights, Format(8, "signed"),
+        ops.append(Conv(f"conv{i}", tensors[i].name, f"y{i}", weights, Format(8, "signed"),
                             digits_of([[1]] * channels), np.full(channels, shift), np.full(channels, 64 << shift),
                             0, 255, depthwise=depthwise, stride=stride, pads=(1, 1, 1, 1)))
     codes = rng.integers(0, 256, (1, *tensors[0].shape)).astype(np.int32)
-    return Case(Program(tuple(tensors), tuple(records)), codes)
+    return Case(Program(tuple(tensors), tuple(ops)), codes)

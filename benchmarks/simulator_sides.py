@@ -139,13 +139,13 @@ def _torch(program: Program, codes: NDArray[np.integer], threads: int) -> Call:
     def run() -> object:
         values = {source.name: images}
         with torch.inference_mode():
-            for record in program.records:
-                if isinstance(record, Conv):
-                    values[record.output] = conv_value(record, values)
-                elif isinstance(record, Pool):
-                    assert record.pads[:2] == record.pads[2:]
-                    values[record.output] = functional.max_pool2d(values[record.input], record.kernel, record.stride,
-                                                                  record.pads[:2])
+            for op in program.ops:
+                if isinstance(op, Conv):
+                    values[op.output] = conv_value(op, values)
+                elif isinstance(op, Pool):
+                    assert op.pads[:2] == op.pads[2:]
+                    values[op.output] = functional.max_pool2d(values[op.input], op.kernel, op.stride,
+                                                                  op.pads[:2])
         return [values[tensor.name] for tensor in program.outputs]
     return run
 

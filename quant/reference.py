@@ -30,7 +30,7 @@ def run_reference(program: Program, inputs: Mapping[str, NDArray[np.integer]]) -
     ----------
     program : Program
     inputs : mapping of str to integer array, shape (N, C, H, W)
-        Codes of the tensors that no record writes.
+        Codes of the tensors that no op writes.
 
     Returns
     -------
@@ -48,22 +48,22 @@ def run_reference(program: Program, inputs: Mapping[str, NDArray[np.integer]]) -
     codes = {name: torch.from_numpy(array.astype(np.int64, order="C")) for name, array in arrays.items()}
     for tensor in program.tensors:
         codes.setdefault(tensor.name, torch.zeros((images, *tensor.shape), dtype=torch.int64))
-    for record in program.records:
-        target = program.tensor(record.output)
-        match record:
+    for op in program.ops:
+        target = program.tensor(op.output)
+        match op:
             case Conv():
-                zero = program.tensor(record.input).format.zero_point
-                codes[target.name][:, target.part_slice(record.output_part)] = _conv(program, record, codes, zero)
+                zero = program.tensor(op.input).format.zero_point
+                codes[target.name][:, target.part_slice(op.output_part)] = _conv(program, op, codes, zero)
             case Pool():
-                codes[target.name][:] = _max_pool(record, codes[record.input])
+                codes[target.name][:] = _max_pool(op, codes[op.input])
             case Load():
-                codes[target.name] = codes[record.input].narrow(2, record.first_row, target.height).clone()
+                codes[target.name] = codes[op.input].narrow(2, op.first_row, target.height).clone()
             case Store():
-                channels = target.part_slice(record.output_part) if record.output_part is not None else slice(None)
-                rows = codes[target.name].narrow(2, record.first_row, program.tensor(record.input).height)
-                rows[:, channels] = codes[record.input]
+                channels = target.part_slice(op.output_part) if op.output_part is not None else slice(None)
+                rows = codes[target.name].narrow(2, op.first_row, program.tensor(op.input).height)
+                rows[:, channels] = codes[op.input]
             case _:
-                assert_never(record)
+                assert_never(op)
     return {name: tensor.numpy().astype(np.int32) for name, tensor in codes.items()}
 
 

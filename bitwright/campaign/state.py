@@ -24,7 +24,7 @@ class PairState:
         Of the Program among those of the machine.
     cycles : int
     extents : dict of str to int
-        Of the largest record, by `sim.testing.coverage.extremes.extents_of`.
+        Of the largest op, by `sim.testing.coverage.extremes.extents_of`.
     found : tuple of str
         What differs from the simulator.
     command : str

@@ -241,7 +241,7 @@ def disasm(
     machine: MachineName = "edge",
     as_json: AsJson = False,
 ) -> None:
-    """Show a program image: every record of every queue, by the names of its fields."""
+    """Show a program image: every op of every queue, by the names of its fields."""
     from bitwright.cli.assemble import run_disasm
 
     run_disasm(image, machine, as_json)

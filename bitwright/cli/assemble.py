@@ -38,7 +38,7 @@ def run_disasm(path: Path, machine: str, as_json: bool) -> None:
     image = load_image(path, geometry)
     tables = {name: [dict(word) for word in getattr(image, name)] for name in TABLES}
     report = Report({"machine": target.name, "header": dict(image.header), **tables, "meanings": _meanings(geometry)})
-    report.lines += [f"{table} {index}: {_kind(table, word)}, record {word['record']}, after {_waits(word)}: "
+    report.lines += [f"{table} {index}: {_kind(table, word)}, op {word['op']}, after {_waits(word)}: "
                      f"{_others(word)}" for table, words in tables.items() for index, word in enumerate(words)]
     report.lines.append("fields that are 0 are left out; --json has all, and what they mean")
     show(report, as_json)
@@ -67,7 +67,7 @@ def _waits(word: Words) -> str:
 
 
 def _others(word: Words) -> str:
-    shown = {name: value for name, value in word.items() if name not in ("valid", "load", "pool", "record")}
+    shown = {name: value for name, value in word.items() if name not in ("valid", "load", "pool", "op")}
     return " ".join(f"{name}={_text(value)}" for name, value in shown.items()
                     if not name.startswith("after_") and _text(value) != "0")
 

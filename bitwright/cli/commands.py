@@ -138,7 +138,7 @@ def run_verify_random(machine: str, count: int, seed: int, simulator: str, cover
         result = verify_random(target, count, seed, engine, keep, progress)
     met, ok = result.coverage, not result.failure
     missing = [met.text(bin) for bin in met.missing]
-    report = Report({"ok": ok, "machine": target.name, "programs": result.programs, "records": result.records,
+    report = Report({"ok": ok, "machine": target.name, "programs": result.programs, "ops": result.ops,
                      "cycles": result.cycles, "failure": result.failure, "kept": str(result.kept or ""),
                      "coverage_percent": met.percent, "coverage": [
                          {"group": group, "bins": bins, "met": covered, "times": times}
@@ -146,7 +146,7 @@ def run_verify_random(machine: str, count: int, seed: int, simulator: str, cover
     report.table(f"situations that random Programs met on machine '{target.name}'", ["group", "bins", "met", "times"],
                  met.table())
     report.lines += [f"missing {text}" for text in missing] if coverage else []
-    report.lines.append(f"{result.programs} Programs of {result.records} records, {result.cycles:,} cycles: "
+    report.lines.append(f"{result.programs} Programs of {result.ops} ops, {result.cycles:,} cycles: "
                         f"{met.covered} of {met.declared} bins, {met.percent:.1f} %")
     report.lines += [f"the case kept in {result.kept} differs: {what}" for what in result.failure]
     report.lines.append("equal bits, equal cycles" if ok else "NOT EQUAL")

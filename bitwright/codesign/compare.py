@@ -23,8 +23,8 @@ class Divergence:
     Attributes
     ----------
     engines : (str, str)
-    tensor, record : str
-        The record is the one that writes this code, or `input`.
+    tensor, op : str
+        The op is the one that writes this code, or `input`.
     image, channel, y, x : int
     plane : int or None
         The lowest bit that differs; None if a value has undefined bits.
@@ -34,7 +34,7 @@ class Divergence:
 
     engines: tuple[str, str]
     tensor: str
-    record: str
+    op: str
     image: int
     channel: int
     y: int
@@ -46,7 +46,7 @@ class Divergence:
         first, second = self.engines
         plane = "" if self.plane is None else f", plane {self.plane}"
         values = " against ".join("undefined bits" if value is None else str(value) for value in self.values)
-        return (f"{first} and {second} part at record '{self.record}', tensor '{self.tensor}', image {self.image}, "
+        return (f"{first} and {second} part at op '{self.op}', tensor '{self.tensor}', image {self.image}, "
                 f"channel {self.channel}, pixel ({self.y}, {self.x}){plane}: {values}")
 
 
@@ -109,9 +109,9 @@ def compare_codes(program: Program, engines: tuple[str, str], left: Codes, right
     >>> program = Program((Tensor("x", 1, 2, (1,), Format(4, "unsigned")),), ())
     >>> codes = {"x": np.array([[[[5, 6]]]], np.int32)}
     >>> print(compare_codes(program, ("a", "b"), codes, {"x": codes["x"] ^ [[[[0, 2]]]]}).first)
-    a and b part at record 'input', tensor 'x', image 0, channel 0, pixel (0, 1), plane 1: 6 against 4
+    a and b part at op 'input', tensor 'x', image 0, channel 0, pixel (0, 1), plane 1: 6 against 4
     """
-    written = (writes(record) for record in program.records)
+    written = (writes(op) for op in program.ops)
     order = [t.name for t in program.inputs] + list(dict.fromkeys(name for name in written if name is not None))
     found, first = [], None
     for name in order:
@@ -139,10 +139,10 @@ def _divergence(program: Program, engines: tuple[str, str], name: str, place: tu
 
 
 def _writer(program: Program, name: str, channel: int) -> str:
-    """The record that writes a channel of a tensor first, or `input`."""
-    for record in program.records:
-        part = record.output_part if isinstance(record, Conv | Store) else None
-        channels = program.tensor(name).part_slice(part) if part is not None and record.output == name else None
-        if writes(record) == name and (channels is None or channels.start <= channel < channels.stop):
-            return record.name
+    """The op that writes a channel of a tensor first, or `input`."""
+    for op in program.ops:
+        part = op.output_part if isinstance(op, Conv | Store) else None
+        channels = program.tensor(name).part_slice(part) if part is not None and op.output == name else None
+        if writes(op) == name and (channels is None or channels.start <= channel < channels.stop):
+            return op.name
     return "input"

@@ -59,7 +59,7 @@ class Budget:
 
 @dataclass
 class Summary:
-    """What the demo found; `summary.json` is this record.
+    """What the demo found; `summary.json` is this op.
 
     Attributes
     ----------
@@ -236,7 +236,7 @@ def demo(out: Path, machine: Machine, images: int, seed: int) -> Summary:
 
 
 def cycles_of(result: Verification) -> dict[str, int]:
-    """Cycles of one image: by the recurrence, and by the RTL's counter at the end of the record that ends last."""
+    """Cycles of one image: by the recurrence, and by the RTL's counter at the end of the op that ends last."""
     return {"predicted": max(layer.predicted for layer in result.layers),
             "counted": max(layer.counted for layer in result.layers)}
 

@@ -25,7 +25,7 @@ __all__ = ["LayerCycles", "Verification", "verify"]
 
 @dataclass(frozen=True)
 class LayerCycles:
-    """End of one record: by the recurrence, and by the RTL's own counter on the image that differs most."""
+    """End of one op: by the recurrence, and by the RTL's own counter on the image that differs most."""
 
     name: str
     predicted: int
@@ -50,7 +50,7 @@ class Verification:
     counted : tuple of dict of str to int
         The RTL's, for each of its images.
     unmet : tuple of str
-        Situations that the Program's records can meet and the RTL's images did not.
+        Situations that the Program's ops can meet and the RTL's images did not.
     """
 
     simulator: str
@@ -73,7 +73,7 @@ class Verification:
 
     @property
     def ok(self) -> bool:
-        """Equal codes, equal cycles for every record, equal counters."""
+        """Equal codes, equal cycles for every op, equal counters."""
         cycles = all(layer.predicted == layer.counted for layer in self.layers)
         counters = all(counters == self.predicted for counters in self.counted)
         return self.failure is None and not self.mismatches and cycles and counters
@@ -85,8 +85,8 @@ def predicted_counters(plan: Plan) -> dict[str, int]:
     counts = {"total": line.total, "pairs": line.pairs, "wait_accumulator": line.wait_accumulator,
               "wait_weights": line.wait_weights, "wait_transfers": line.wait_transfers, "starved": line.starved,
               "blocked": line.blocked}
-    for record in events(plan):
-        for name, count in record.items():
+    for op in events(plan):
+        for name, count in op.items():
             counts[name] = counts.get(name, 0) + count
     return counts
 
@@ -135,5 +135,5 @@ def _layer_cycles(plan: Plan, ends: NDArray[np.int64]) -> tuple[LayerCycles, ...
     predicted = np.array(timeline(plan).ends)
     worst = np.abs(ends - predicted).argmax(axis=0)
     counted = ends[worst, np.arange(len(predicted))]
-    return tuple(LayerCycles(record.name, int(p), int(c))
-                 for record, p, c in zip(plan.program.records, predicted, counted, strict=True))
+    return tuple(LayerCycles(op.name, int(p), int(c))
+                 for op, p, c in zip(plan.program.ops, predicted, counted, strict=True))

@@ -30,7 +30,7 @@ class RandomVerification:
 
     Attributes
     ----------
-    programs, records, cycles : int
+    programs, ops, cycles : int
         How many were run and equal, and their simulated cycles.
     failure : tuple of str
         What the first case that failed does otherwise than the simulator, after shrinking; empty if none did.
@@ -41,7 +41,7 @@ class RandomVerification:
     """
 
     programs: int
-    records: int
+    ops: int
     cycles: int
     failure: tuple[str, ...]
     kept: Path | None
@@ -86,5 +86,5 @@ def verify_random(machine: Machine, count: int, seed: int, engine: Engine, keep:
 
 def _summary(equal: Sequence[Case], coverage: Coverage, failure: tuple[str, ...],
              kept: Path | None) -> RandomVerification:
-    return RandomVerification(len(equal), sum(len(case.plan.program.records) for case in equal),
+    return RandomVerification(len(equal), sum(len(case.plan.program.ops) for case in equal),
                               sum(timeline(case.plan).total for case in equal), failure, kept, coverage)

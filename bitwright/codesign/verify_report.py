@@ -1,4 +1,4 @@
-"""What `bitwright verify` shows of a Program: every tensor, every record, every counter, and where engines part."""
+"""What `bitwright verify` shows of a Program: every tensor, every op, every counter, and where engines part."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def verify_report(result: Verification, coverage: bool) -> Report:
                  [[" = ".join(compared.engines), tensor.name, tensor.codes, tensor.mismatches, tensor.undefined]
                   for compared in result.comparisons for tensor in compared.by_tensor])
     if result.failure is None:
-        report.table("end of every record [cycles]", ["record", "predicted", "counted", "difference"],
+        report.table("end of every op [cycles]", ["op", "predicted", "counted", "difference"],
                      [[x.name, x.predicted, x.counted, x.counted - x.predicted] for x in result.layers])
         differences = {name: max((counters[name] - right for counters in result.counted), key=abs)
                        for name, right in result.predicted.items()}

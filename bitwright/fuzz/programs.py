@@ -38,7 +38,7 @@ SMALL_PRODUCTS = 5_000_000
 
 
 def some_programs() -> list[Program]:
-    """Small Programs with all kinds of records, the same each time."""
+    """Small Programs with all kinds of ops, the same each time."""
     programs = []
     for seed in range(CORPUS):
         rng = np.random.default_rng(seed)
@@ -140,11 +140,11 @@ class Images(Target):
 def _small(program: Program) -> bool:
     """Whether a run takes moments."""
     codes = 0
-    for record in program.records:
-        source, target = program.tensor(record.input), program.tensor(record.output)
-        pads = getattr(record, "pads", (0, 0, 0, 0))
+    for op in program.ops:
+        source, target = program.tensor(op.input), program.tensor(op.output)
+        pads = getattr(op, "pads", (0, 0, 0, 0))
         codes += source.channels * (source.height + pads[0] + pads[2]) * (source.width + pads[1] + pads[3])
-        if isinstance(record, Conv) and record.weights.size * target.height * target.width > SMALL_PRODUCTS:
+        if isinstance(op, Conv) and op.weights.size * target.height * target.width > SMALL_PRODUCTS:
             return False
     return codes + sum(tensor.channels * tensor.height * tensor.width for tensor in program.tensors) < SMALL_CODES
 

@@ -112,18 +112,18 @@ def _mean_activation_bits(program: Program, table: CostTable) -> Made:
 
 
 def _peak_activation_bytes(program: Program, table: CostTable) -> Made:
-    """For each record, the tensors that are there while it runs, as codes without gaps; an eighth of their bits.
+    """For each op, the tensors that are there while it runs, as codes without gaps; an eighth of their bits.
 
-    A tensor is there from the record that writes it, inputs from the first one, to the last record that reads it. What
+    A tensor is there from the op that writes it, inputs from the first one, to the last op that reads it. What
     the host alone reads counts as wide as the accumulator, and so bounds any network.
     """
     choosers, given = _choosers(program), {tensor.name for tensor in program.inputs}
-    last = {name: index for index, record in enumerate(program.records) for name in reads(record)}
+    last = {name: index for index, op in enumerate(program.ops) for name in reads(op)}
     first: dict[str, int] = {}
-    for index, record in enumerate(program.records):
-        first.setdefault(record.output, index)
+    for index, op in enumerate(program.ops):
+        first.setdefault(op.output, index)
     found: Made = {}
-    for index, record in enumerate(program.records):
+    for index, op in enumerate(program.ops):
         costs = _empty(table)
         for tensor in program.tensors:
             begins = 0 if tensor.name in given else first[tensor.name]
@@ -134,7 +134,7 @@ def _peak_activation_bytes(program: Program, table: CostTable) -> Made:
                 else:
                     bits = tensor.format.bits if tensor.name in last else program.acc_bits
                     costs[0] += _elements(tensor) * bits
-        found[f"peak_activation_bytes while '{record.name}' runs"] = (costs, 8)
+        found[f"peak_activation_bytes while '{op.name}' runs"] = (costs, 8)
     return found
 
 
@@ -166,8 +166,8 @@ def _elements(tensor: Tensor) -> int:
 
 def _stored(program: Program, tensor: str) -> str:
     """The tensor whose width a tensor has: max pools keep codes, and so do the copies that lowering makes."""
-    same = {record.output: record.input for record in program.records
-            if isinstance(record, Pool) or record.output == f"{record.input}.copy"}
+    same = {op.output: op.input for op in program.ops
+            if isinstance(op, Pool) or op.output == f"{op.input}.copy"}
     while tensor in same:
         tensor = same[tensor]
     return tensor

@@ -23,7 +23,7 @@ class Site:
     Attributes
     ----------
     layer : str
-        Name of the Conv record.
+        Name of the Conv op.
     module : QuantConv2d, QuantLinear or None
         Whose weights they are; None for `unit` weights, which have no choice.
     tensor : str

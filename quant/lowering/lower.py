@@ -1,6 +1,6 @@
 """From a quantized model to a `sim.Program`: the last place where real numbers exist.
 
-Each stage of the traced model becomes one record. Everything real in it - weight step, input step, BatchNorm, bias,
+Each stage of the traced model becomes one op. Everything real in it - weight step, input step, BatchNorm, bias,
 residual step and the interval of the next quantizer - folds into one scale, one offset and one residual scale per
 output channel, which `quant.lowering.requantizer_fit` turns into the requantizer's integers.
 """
@@ -35,7 +35,7 @@ from quant.trace.tracer import trace
 from sim.errors import InputError
 from sim.ir.formats import Format, Rounding
 from sim.ir.ops import Tensor as Map
-from sim.ir.program import Conv, Pads, Pool, Program, Record
+from sim.ir.program import Conv, Op, Pads, Pool, Program
 from sim.ir.signed_digits import residual_window
 
 __all__ = ["FitError", "Lowered", "lower", "lower_with_report"]
@@ -66,7 +66,7 @@ class Lowered:
     scales : dict of str to float
         Value of one code of each tensor; zero points are 0.
     errors : dict of str to FitError
-        Of each Conv record.
+        Of each Conv op.
     folding : Folding or None
         How the host folds its images, if the Program is folded.
     """
@@ -78,7 +78,7 @@ class Lowered:
 
     @property
     def digits(self) -> dict[str, int]:
-        """Most digits of a channel's multiplier, or residual multiplier, in each Conv record: 1 is a single shift."""
+        """Most digits of a channel's multiplier, or residual multiplier, in each Conv op: 1 is a single shift."""
         return {conv.name: max(conv.terms, conv.residual_terms) for conv in self.program.convs}
 
 
@@ -86,7 +86,7 @@ def lower(model: nn.Module, example: Tensor, *, acc_bits: int = 32, window: int 
           rounding: Rounding = "half_up", fold: bool = False) -> Program:
     """The integer Program of a quantized model.
 
-    Convolution, BatchNorm, residual add, ReLU and quantizer become one record; averages become depthwise convolutions
+    Convolution, BatchNorm, residual add, ReLU and quantizer become one op; averages become depthwise convolutions
     with `unit` weights, a linear layer on a map a convolution whose kernel is the whole map. The model's real output
     becomes one signed tensor for the host, with the same scale in all channels, so that the largest code is the
     largest output.
@@ -140,7 +140,7 @@ def lower_with_report(model: nn.Module, example: Tensor, *, acc_bits: int = 32, 
         for stage in found:
             with _naming(stage.name):
                 lowering.add(stage)
-    program = Program(tuple(lowering.tensors.values()), tuple(lowering.records), rounding, acc_bits, window, terms)
+    program = Program(tuple(lowering.tensors.values()), tuple(lowering.ops), rounding, acc_bits, window, terms)
     if not fold:
         return Lowered(program, lowering.scales, lowering.errors)
     folded, folding = fold_program(program)
@@ -149,13 +149,13 @@ def lower_with_report(model: nn.Module, example: Tensor, *, acc_bits: int = 32, 
 
 @contextmanager
 def _naming(name: str) -> Iterator[None]:
-    """Errors about a record say which it is."""
+    """Errors about an op say which it is."""
     try:
         yield
     except InputError as error:
         if f"'{name}'" in str(error):
             raise
-        raise InputError(f"record '{name}': {error}") from error
+        raise InputError(f"op '{name}': {error}") from error
 
 
 class _Shapes(Shapes):
@@ -174,7 +174,7 @@ class _Shapes(Shapes):
 
 @dataclass(frozen=True)
 class _Output:
-    """Where a record leads: code = gain * y + bias, with what may come out."""
+    """Where an op leads: code = gain * y + bias, with what may come out."""
 
     gain: float
     bias: float
@@ -188,7 +188,7 @@ class _Output:
 
 
 class _Lowering:
-    """Tensors and records so far; `names` maps the end of a stage to its tensor."""
+    """Tensors and ops so far; `names` maps the end of a stage to its tensor."""
 
     def __init__(self, graph: fx.GraphModule, found: tuple[Stage, ...], acc_bits: int, window: int, terms: int,
                  rounding: Rounding) -> None:
@@ -197,7 +197,7 @@ class _Lowering:
         self.moved: dict[tuple[str, str], Map] = {}
         self.acc_bits, self.window, self.terms, self.rounding = acc_bits, window, terms, rounding
         self.tensors: dict[str, Map] = {}
-        self.records: list[Record] = []
+        self.ops: list[Op] = []
         self.scales: dict[str, float] = {}
         self.errors: dict[str, FitError] = {}
         self.names: dict[fx.Node, str] = {}
@@ -222,7 +222,7 @@ class _Lowering:
     def _max(self, stage: Stage) -> None:
         source = self._read(stage.source)
         self._tensor(stage, _map_shape(stage.compute), source.format, self.scales[source.name])
-        self.records.append(Pool(stage.name, source.name, stage.name, *max_pool_window(self.graph, stage.compute)))
+        self.ops.append(Pool(stage.name, source.name, stage.name, *max_pool_window(self.graph, stage.compute)))
 
     def _read(self, node: fx.Node | None) -> Map:
         return self.tensors[self.names[cast(fx.Node, node)]]
@@ -251,7 +251,7 @@ class _Lowering:
             raise InputError(f"'{stage.name}' does not fit the requantizer [codes of its output]: {error}") from None
         self._tensor(stage, shape, output.format, output.scale)
         self.errors[stage.name] = FitError(float(fitted.error.max()), fitted.worst_channel)
-        self.records.append(Conv(
+        self.ops.append(Conv(
             stage.name, source.name, stage.name, operator.codes, operator.format, fitted.multiplier, fitted.shift,
             fitted.offset, low, high, operator.depthwise, operator.stride, operator.dilation,
             operator.pads, residual=residual.name if residual else None,
@@ -270,7 +270,7 @@ class _Lowering:
         return self.scales[tensor.name] * tensor.format.magnitude if tensor else 0.0
 
     def _copied(self, tensor: Map) -> Map:
-        """A second tensor of the same codes: a record's input and residual must be two."""
+        """A second tensor of the same codes: an op's input and residual must be two."""
         ones = np.ones((tensor.channels, 1, 1, 1), np.int8)
         return self._moved(tensor, "copy", tensor.shape, ones, Format(1, "unit"), (0, 0, 0, 0), depthwise=True)
 
@@ -305,7 +305,7 @@ class _Lowering:
             self.moved[key] = self.tensors[name] = Map(name, *shape[1:], shape[:1], tensor.format)
             self.scales[name] = self.scales[tensor.name]
             zeros = np.zeros(shape[0], np.int64)
-            self.records.append(Conv(name, tensor.name, name, weights, fmt, np.ones((shape[0], 1), np.int8), zeros,
+            self.ops.append(Conv(name, tensor.name, name, weights, fmt, np.ones((shape[0], 1), np.int8), zeros,
                                      zeros, tensor.format.low, tensor.format.high, depthwise, pads=pads))
         return self.moved[key]
 

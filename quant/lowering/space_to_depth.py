@@ -122,12 +122,12 @@ def fold(program: Program) -> tuple[Program, Folding]:
                      pads=(0, 0, 0, 0))
     return replace(program,
                    tensors=tuple(folding.folded if tensor is source else tensor for tensor in program.tensors),
-                   records=tuple(folded if record is conv else record for record in program.records)), folding
+                   ops=tuple(folded if op is conv else op for op in program.ops)), folding
 
 
 def _first_layer(program: Program) -> Conv:
     names = [tensor.name for tensor in program.inputs]
-    readers = [record for record in program.records for name in reads(record) if name in names]
+    readers = [op for op in program.ops for name in reads(op) if name in names]
     if len(names) != 1 or len(readers) != 1:
         raise InputError(f"folding needs one input with one reader, not {len(names)} with {len(readers)}")
     conv = readers[0]

@@ -22,7 +22,7 @@ def check_powers_of_two(lowered: Lowered) -> None:
     Raises
     ------
     InputError
-        With every record whose multipliers take several digits, or are not exact.
+        With every op whose multipliers take several digits, or are not exact.
     """
     found = beyond_one_shift(lowered)
     if found:
@@ -30,9 +30,9 @@ def check_powers_of_two(lowered: Lowered) -> None:
 
 
 def beyond_one_shift(lowered: Lowered) -> list[str]:
-    """The records that take more than one exact shift, in words, in the order in which they run.
+    """The ops that take more than one exact shift, in words, in the order in which they run.
 
-    The errors of other records are 0, so that no code differs from the model's.
+    The errors of other ops are 0, so that no code differs from the model's.
     """
     found = []
     for name, digits in lowered.digits.items():

@@ -1,8 +1,8 @@
 """A traced model as stages: what happens between one stored tensor and the next.
 
-The chip computes a convolution, its BatchNorm, a residual add and a ReLU in one record, and stores one tensor of
+The chip computes a convolution, its BatchNorm, a residual add and a ReLU in one op, and stores one tensor of
 codes at the end of it. `stages` finds these groups in the graph that torch.fx traces; quantizing puts a quantizer at
-the end of each, lowering turns each into a record.
+the end of each, lowering turns each into an op.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ Kind = Literal["input", "conv", "linear", "average", "max", "copy"]
 
 @dataclass(frozen=True)
 class Stage:
-    """What one record computes, or the graph's input.
+    """What one op computes, or the graph's input.
 
     Attributes
     ----------
     kind : {"input", "conv", "linear", "average", "max", "copy"}
         `copy` reads a stored tensor again, to add to it or to change its format.
     name : str
-        Path of the module that computes, or a free name like that of the function; names record and tensor, once.
+        Path of the module that computes, or a free name like that of the function; names op and tensor, once.
     compute : fx.Node
         The node that computes.
     end : fx.Node

@@ -1,4 +1,4 @@
-"""How to train, as a record that is checked when it is made."""
+"""How to train: a set of options that is checked when it is made."""
 
 from __future__ import annotations
 

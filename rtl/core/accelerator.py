@@ -32,7 +32,7 @@ __all__ = ["Accelerator"]
 
 
 class Accelerator(wiring.Component):
-    """Run a table of records; tensors, parameters and weights come and go on two streams.
+    """Run a table of ops; tensors, parameters and weights come and go on two streams.
 
     Members
     -------
@@ -41,21 +41,21 @@ class Accelerator(wiring.Component):
     outward_write, outward_index, outward_data : the table of Stores
     start_valid, start_ready : start; cycle 0 is the cycle after both are high
     busy, cycle : a program runs, cycles since its start
-    computes, loads, stores : how many records have ended: Convs and Pools, Loads, Stores
+    computes, loads, stores : how many ops have ended: Convs and Pools, Loads, Stores
     stream_valid, stream_ready, stream_data : inward, in the order of the table
     stream_item_end, stream_run_end : the beat at hand is the last one of an item, of the run
     out_valid, out_ready, out_data, out_last : outward; `out_last` is a Store's last beat
     counter_number, counter_value : performance counters, see `rtl.core.control.perf_counters.COUNTERS`
-    violation, violation_record : an access would have left its tensor, in which record of the program
-    illegal, illegal_record : an entry of a table breaks a limit of the machine, of which record. After either fault
+    violation, violation_op : an access would have left its tensor, in which op of the program
+    illegal, illegal_op : an entry of a table breaks a limit of the machine, of which op. After either fault
         nothing is taken or begun any more; only reset clears it
     """
 
     def __init__(self, geometry: Geometry) -> None:
         self.geometry = geometry
-        stream, count, record = geometry.machine.stream_bits, geometry.count_bits, geometry.record_bits
+        stream, count, op = geometry.machine.stream_bits, geometry.count_bits, geometry.op_bits
         super().__init__({
-            "compute_write": In(1), "compute_index": In(ceil_log2(geometry.records)),
+            "compute_write": In(1), "compute_index": In(ceil_log2(geometry.ops)),
             "compute_data": In(geometry.descriptor.size),
             "inward_write": In(1), "inward_index": In(ceil_log2(geometry.inward_entries)),
             "inward_data": In(geometry.inward.size),
@@ -68,7 +68,7 @@ class Accelerator(wiring.Component):
             "stream_item_end": Out(1), "stream_run_end": Out(1),
             "out_valid": Out(1), "out_ready": In(1), "out_data": Out(stream), "out_last": Out(1),
             "counter_number": In(range(len(COUNTERS))), "counter_value": Out(COUNTER_BITS),
-            "violation": Out(1), "violation_record": Out(record), "illegal": Out(1), "illegal_record": Out(record),
+            "violation": Out(1), "violation_op": Out(op), "illegal": Out(1), "illegal_op": Out(op),
         })
         self.control, self.fill, self.store = Control(geometry), FillEngine(geometry), StoreEngine(geometry)
         self.sequencer, self.taps, self.pixels = Sequencer(geometry), TapWalk(geometry), PixelWalk(geometry)
@@ -115,13 +115,13 @@ class Accelerator(wiring.Component):
             control.start_valid.eq(self.start_valid), self.start_ready.eq(control.start_ready),
             self.busy.eq(control.busy), self.cycle.eq(control.cycle), self.computes.eq(control.computes),
             self.loads.eq(control.loads), self.stores.eq(control.stores),
-            control.record_issued.eq(sequencer.record_issued), control.halt.eq(self.protection.halt),
-            control.record_done.eq(self.packer.done | self.pool.done),
+            control.op_issued.eq(sequencer.op_issued), control.halt.eq(self.protection.halt),
+            control.op_done.eq(self.packer.done | self.pool.done),
             control.load_done.eq(fill.loaded), control.inward_over.eq(fill.finishing),
             control.store_done.eq(store.stored), control.outward_over.eq(store.finishing),
             sequencer.init.eq(control.init), sequencer.begin.eq(control.begin),
             sequencer.bank_freed.eq(self.requant.tile_done), sequencer.tile_filled.eq(fill.filled),
-            self.pool.pool_issued.eq(sequencer.record_issued & control.head.pool),
+            self.pool.pool_issued.eq(sequencer.op_issued & control.head.pool),
         ]
 
     def _connect_fill(self, m: Module) -> None:
@@ -161,13 +161,13 @@ class Accelerator(wiring.Component):
             protection.residual_address.eq(self.residual.bank_address),
             protection.write.eq(self.packer.write | self.pool.write),
             protection.write_address.eq(Mux(running.pool, self.pool.address, self.packer.address)),
-            protection.inward_illegal.eq(self.fill.illegal), protection.inward_record.eq(self.fill.record),
-            protection.outward_illegal.eq(self.store.illegal), protection.outward_record.eq(self.store.record),
+            protection.inward_illegal.eq(self.fill.illegal), protection.inward_op.eq(self.fill.op),
+            protection.outward_illegal.eq(self.store.illegal), protection.outward_op.eq(self.store.op),
         ]
         m.d.comb += [protection.operand_address[c].eq(self.loader.bank_address[c])
                      for c in range(self.geometry.columns)]
         m.d.comb += [getattr(self, port).eq(getattr(protection, port))
-                     for port in ("violation", "violation_record", "illegal", "illegal_record")]
+                     for port in ("violation", "violation_op", "illegal", "illegal_op")]
 
     def _connect_walks(self, m: Module) -> None:
         sequencer, taps, pixels = self.sequencer, self.taps, self.pixels

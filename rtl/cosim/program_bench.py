@@ -43,7 +43,7 @@ class Bench:
         self.host = Host(self.pins, self.plan, self.program_image, timeout_cycles=self.cycle_limit,
                          noise=np.random.default_rng(job.facts["seed"]))
         self.image = 0
-        self.ends = np.zeros((self.images, len(self.plan.program.records)), np.int64)
+        self.ends = np.zeros((self.images, len(self.plan.program.ops)), np.int64)
         self.found: dict[str, np.ndarray] = {}
 
     async def run(self, number: int) -> None:
@@ -103,17 +103,17 @@ class Bench:
             assert set(characters[used:]) <= {"0"}, f"the last beat of '{tensor.name}' is not filled up with zeros"
 
     async def watch(self, queue: str) -> None:
-        """Note the cycle in which each record of a queue has ended, and what is complete on chip then."""
+        """Note the cycle in which each op of a queue has ended, and what is complete on chip then."""
         count = getattr(self.dut, f"trace_{queue}")
-        numbers = [i for i, record in enumerate(self.plan.program.records) if isinstance(record, QUEUES[queue])]
+        numbers = [i for i, op in enumerate(self.plan.program.ops) if isinstance(op, QUEUES[queue])]
         while True:
             await ValueChange(count)
             await ReadOnly()
             if ended := int(count.value):
-                record = numbers[ended - 1]
-                self.ends[self.image, record] = int(self.dut.trace_cycle.value)
+                op = numbers[ended - 1]
+                self.ends[self.image, op] = int(self.dut.trace_cycle.value)
                 for tensor in self.plan.program.tensors:
-                    if completed_by(self.plan, tensor.name) == record:
+                    if completed_by(self.plan, tensor.name) == op:
                         self.snapshot(tensor)
 
     def snapshot(self, tensor: Tensor) -> None:
@@ -127,9 +127,9 @@ class Bench:
 
 
 def completed_by(plan: Plan, name: str) -> int | None:
-    """Index of the record that completes a tensor on chip, None if Stores write it to the host's memory."""
-    writers = [(i, record) for i, record in enumerate(plan.program.records) if record.output == name]
-    if any(isinstance(record, Store) for _, record in writers):
+    """Index of the op that completes a tensor on chip, None if Stores write it to the host's memory."""
+    writers = [(i, op) for i, op in enumerate(plan.program.ops) if op.output == name]
+    if any(isinstance(op, Store) for _, op in writers):
         return None
     return max((i for i, _ in writers), default=None)
 

@@ -1,4 +1,4 @@
-"""Run planned Programs on the accelerator's RTL: codes of every tensor, cycles of every record, all counters."""
+"""Run planned Programs on the accelerator's RTL: codes of every tensor, cycles of every op, all counters."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ class RtlResult:
     ----------
     codes : dict of str to int32 array, shape (N, channels, height, width)
         Every tensor; `UNDEFINED` where a bit is neither 0 nor 1.
-    ends : int64 array, shape (N, records)
-        Cycle in which each record had ended; the largest is the cycle count.
+    ends : int64 array, shape (N, ops)
+        Cycle in which each op had ended; the largest is the cycle count.
     counters : tuple of dict
         For each image, the hardware's own: `total` cycles, how they were spent (as in `sim.timing.timeline.Timeline`),
         and the events of `sim.energy.events`.

@@ -21,7 +21,7 @@ WAITS = ("wait_accumulator", "wait_weights", "wait_transfers", "starved", "block
 
 def differences(plan: Plan, inputs: Mapping[str, NDArray[np.integer]], result: RtlResult, *,
                 stalled: bool = False) -> list[str]:
-    """What differs, a sentence each: codes of every tensor, the end of every record, every counter of every image.
+    """What differs, a sentence each: codes of every tensor, the end of every op, every counter of every image.
 
     Parameters
     ----------
@@ -34,8 +34,8 @@ def differences(plan: Plan, inputs: Mapping[str, NDArray[np.integer]], result: R
     """
     codes, times = simulate(plan.program, inputs), timeline(plan)
     found = [_codes(name, result.codes[name]) for name in codes if not np.array_equal(codes[name], result.codes[name])]
-    per_record = events(plan)
-    expected = {name: sum(record.get(name, 0) for record in per_record) for name in EVENTS}
+    per_op = events(plan)
+    expected = {name: sum(op.get(name, 0) for op in per_op) for name in EVENTS}
     expected |= {"pairs": times.pairs}
     if not stalled:
         expected |= {name: getattr(times, name) for name in ("total", *WAITS)}

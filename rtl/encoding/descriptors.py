@@ -1,4 +1,4 @@
-"""Descriptors: planned records as the bits of `rtl.encoding.fields`, every quotient and product worked out here."""
+"""Descriptors: planned ops as the bits of `rtl.encoding.fields`, every quotient and product worked out here."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from amaranth.lib import data
 from rtl.encoding.geometry import Geometry
 from sim.errors import InputError
 from sim.functional.requantize import ROUNDING_MODES
-from sim.ir.program import Conv, Layer, Load, Pool, Record, Store, Tensor
+from sim.ir.program import Conv, Layer, Load, Op, Pool, Store, Tensor
 from sim.mapping.layout import tensor_words
 from sim.mapping.schedule import ConvSchedule, PoolSchedule, blocks_of
 from sim.mapping.transfers import Schedule
@@ -33,46 +33,46 @@ def describe(plan: Plan, geometry: Geometry) -> list[int]:
     """
     words = []
     items = list(_items(plan, (Conv, Pool)))
-    for index, record, schedule, waits in items:
-        fields: Fields = {"record": index, "after_loads": waits.loads, "after_stores": waits.stores,
+    for index, op, schedule, waits in items:
+        fields: Fields = {"op": index, "after_loads": waits.loads, "after_stores": waits.stores,
                           "last": int(index == items[-1][0])}
-        if isinstance(record, Conv) and isinstance(schedule, ConvSchedule):
-            fields |= _common_fields(plan, record, schedule, geometry) | _conv_loops(schedule, geometry)
-            fields |= _operand_fields(plan, record, geometry) | _output_fields(plan, record, schedule, geometry)
-        elif isinstance(record, Pool) and isinstance(schedule, PoolSchedule):
-            fields |= _common_fields(plan, record, schedule, geometry) | _pool_fields(plan, record, schedule)
-        words.append(pack(fields, geometry.descriptor, f"record '{record.name}'"))
+        if isinstance(op, Conv) and isinstance(schedule, ConvSchedule):
+            fields |= _common_fields(plan, op, schedule, geometry) | _conv_loops(schedule, geometry)
+            fields |= _operand_fields(plan, op, geometry) | _output_fields(plan, op, schedule, geometry)
+        elif isinstance(op, Pool) and isinstance(schedule, PoolSchedule):
+            fields |= _common_fields(plan, op, schedule, geometry) | _pool_fields(plan, op, schedule)
+        words.append(pack(fields, geometry.descriptor, f"op '{op.name}'"))
     return words
 
 
 def describe_inward(plan: Plan, geometry: Geometry) -> list[int]:
     """Words of the table of inward items: one for each Conv and Load in order, then the end mark."""
     words = []
-    for index, record, schedule, waits in _items(plan, (Conv, Load)):
-        fields: Fields = {"valid": 1, "record": index}
+    for index, op, schedule, waits in _items(plan, (Conv, Load)):
+        fields: Fields = {"valid": 1, "op": index}
         if isinstance(schedule, ConvSchedule):
             fields |= {"tiles": schedule.row_tiles - 1, "words": schedule.weight_words, "groups": schedule.groups - 1}
-        elif isinstance(record, Load):
+        elif isinstance(op, Load):
             fields |= {"load": 1, "after_computes": waits.computes, "after_stores": waits.stores}
-            fields |= _place_fields(plan, record.output, "")
-        words.append(pack(fields, geometry.inward, f"record '{record.name}'"))
+            fields |= _place_fields(plan, op.output, "")
+        words.append(pack(fields, geometry.inward, f"op '{op.name}'"))
     return [*words, 0]
 
 
 def describe_outward(plan: Plan, geometry: Geometry) -> list[int]:
     """Words of the table of outward items: one for each Store in order, then the end mark."""
-    words = [pack({"valid": 1, "record": index, "after_computes": waits.computes,
-                   **_place_fields(plan, record.input, "")}, geometry.outward, f"record '{record.name}'")
-             for index, record, _, waits in _items(plan, (Store,))]
+    words = [pack({"valid": 1, "op": index, "after_computes": waits.computes,
+                   **_place_fields(plan, op.input, "")}, geometry.outward, f"op '{op.name}'")
+             for index, op, _, waits in _items(plan, (Store,))]
     return [*words, 0]
 
 
-def _items(plan: Plan, kinds: tuple[type[Record], ...]) -> Iterator[tuple[int, Record, Schedule, Waits]]:
-    """Records of some kinds, with their index in the Program."""
-    for index, (record, schedule, waits) in enumerate(
-            zip(plan.program.records, plan.schedules, plan.waits, strict=True)):
-        if isinstance(record, kinds):
-            yield index, record, schedule, waits
+def _items(plan: Plan, kinds: tuple[type[Op], ...]) -> Iterator[tuple[int, Op, Schedule, Waits]]:
+    """Ops of some kinds, with their index in the Program."""
+    for index, (op, schedule, waits) in enumerate(
+            zip(plan.program.ops, plan.schedules, plan.waits, strict=True)):
+        if isinstance(op, kinds):
+            yield index, op, schedule, waits
 
 
 def pack(fields: Mapping[str, int | list[int]], layout: data.StructLayout, where: str) -> int:
@@ -110,10 +110,10 @@ def _place_fields(plan: Plan, name: str, prefix: str) -> Fields:
     return {f"{prefix}first": base, f"{prefix}last": base + words - 1}
 
 
-def _common_fields(plan: Plan, record: Layer, schedule: ConvSchedule | PoolSchedule, geometry: Geometry) -> Fields:
+def _common_fields(plan: Plan, op: Layer, schedule: ConvSchedule | PoolSchedule, geometry: Geometry) -> Fields:
     """Where a window walks over its input; the same for Conv and Pool."""
-    source, target = plan.program.tensor(record.input), plan.program.tensor(record.output)
-    kernel, columns = record.kernel, geometry.columns
+    source, target = plan.program.tensor(op.input), plan.program.tensor(op.output)
+    kernel, columns = op.kernel, geometry.columns
     groups = ceil(target.height / columns)
     return {
         "phases": schedule.phases - 1, "taps": kernel[0] * kernel[1] - 1, "kernel_width": kernel[1] - 1,
@@ -122,13 +122,13 @@ def _common_fields(plan: Plan, record: Layer, schedule: ConvSchedule | PoolSched
         "bits_a": source.format.bits - 1, "signed_a": int(source.format.kind == "signed"),
         "pixels": schedule.pixels - 1, "last_group_pixel": (groups - 1) * target.width,
         **_place_fields(plan, source.name, "in_"), **_place_fields(plan, target.name, "out_"),
-        **_walk_fields(source, plan.bases[source.name], record, geometry),
+        **_walk_fields(source, plan.bases[source.name], op, geometry),
     }
 
 
-def _walk_fields(source: Tensor, base: int, record: Layer, geometry: Geometry) -> Fields:
-    dilation = record.dilation if isinstance(record, Conv) else 1
-    stride, pads, columns = record.stride, record.pads, geometry.columns
+def _walk_fields(source: Tensor, base: int, op: Layer, geometry: Geometry) -> Fields:
+    dilation = op.dilation if isinstance(op, Conv) else 1
+    stride, pads, columns = op.stride, op.pads, geometry.columns
     words = blocks_of(source.parts, geometry.lanes) * source.format.bits
     pitch, size = source.width * words, 1 << geometry.address_bits
     rows = [stride * column - pads[0] for column in range(columns)]

@@ -1,6 +1,6 @@
 """Every field of the three tables that a program consists of: its bits and what it means.
 
-Counts are stored less one, addresses are words of a bank and calculated modulo its size, and what a record does not
+Counts are stored less one, addresses are words of a bank and calculated modulo its size, and what an op does not
 use is 0.
 """
 
@@ -35,7 +35,7 @@ def inward_fields(geometry: Geometry) -> Fields:
     return {
         "valid": Field(1, "0: the end of the table"),
         "load": Field(1, "a Load; 0: the row tiles of a Conv"),
-        "record": _record(geometry),
+        "op": _op(geometry),
         "tiles": Field(TILE_BITS, "row tiles, less one"),
         "words": Field(geometry.weight_address_bits + 1, "weight words per row of a row tile"),
         "groups": Field(_group_bits(geometry), "groups of a row tile that have parameters, less one"),
@@ -47,7 +47,7 @@ def inward_fields(geometry: Geometry) -> Fields:
 def outward_fields(geometry: Geometry) -> Fields:
     """An item of the outward stream: a Store."""
     return {
-        "valid": Field(1, "0: the end of the table"), "record": _record(geometry),
+        "valid": Field(1, "0: the end of the table"), "op": _op(geometry),
         **_place(geometry, "", "the tensor"), "after_computes": _after(geometry, "Convs and Pools"),
     }
 
@@ -57,14 +57,14 @@ def compute_fields(geometry: Geometry) -> Fields:
     return {
         "last": Field(1, "the program's last Conv or Pool"), "pool": Field(1, "a Pool; 0: a Conv"),
         "lanewise": Field(1, "a Conv that runs on the depthwise lanes"),
-        "record": _record(geometry),
+        "op": _op(geometry),
         "after_loads": _after(geometry, "Loads"), "after_stores": _after(geometry, "Stores"),
         **_loops(geometry), **_window(geometry), **_operands(geometry), **_requantizer(geometry), **_places(geometry),
     }
 
 
-def _record(geometry: Geometry) -> Field:
-    return Field(geometry.record_bits, "index of the record in its program")
+def _op(geometry: Geometry) -> Field:
+    return Field(geometry.op_bits, "index of the op in its program")
 
 
 def _group_bits(geometry: Geometry) -> int:

@@ -1,4 +1,4 @@
-"""Widths and record layouts of a machine's hardware, all derived from its `sim.Machine`."""
+"""Widths and op layouts of a machine's hardware, all derived from its `sim.Machine`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from amaranth.hdl import Const, Value, signed
 from amaranth.lib import data
 
 from rtl.encoding.fields import Fields, compute_fields, inward_fields, outward_fields
-from sim.arch.limits import MAX_RECORDS
+from sim.arch.limits import MAX_OPS
 from sim.arch.machine import Machine
 from sim.mapping.depthwise_lanes import lane_sum_bits, product_bits
 from sim.mapping.parameter_packet import packet_words
@@ -25,7 +25,7 @@ class Geometry:
 
     Attributes
     ----------
-    records : int
+    ops : int
         Convs and Pools a program may have, Loads, and Stores: each so many.
     rows, columns, lanes, units : int
         R, C, L and the requantizers per column, Q.
@@ -36,7 +36,7 @@ class Geometry:
     """
 
     def __init__(self, machine: Machine) -> None:
-        self.machine, self.records = machine, MAX_RECORDS
+        self.machine, self.ops = machine, MAX_OPS
         self.rows, self.columns, self.lanes = machine.rows, machine.columns, machine.lanes
         self.units = machine.requantizers
         self.rows_per_unit = machine.rows // machine.requantizers
@@ -71,22 +71,22 @@ class Geometry:
     @property
     def inward_entries(self) -> int:
         """Depth of the inward table: an entry for each Conv and each Load, and the end mark."""
-        return 2 * self.records + 1
+        return 2 * self.ops + 1
 
     @property
     def outward_entries(self) -> int:
         """Depth of the outward table: an entry for each Store, and the end mark."""
-        return self.records + 1
+        return self.ops + 1
 
     @property
     def count_bits(self) -> int:
-        """How many records of a kind have ended."""
-        return self.records.bit_length()
+        """How many ops of a kind have ended."""
+        return self.ops.bit_length()
 
     @property
-    def record_bits(self) -> int:
-        """Index of a record in its program."""
-        return _index_bits(3 * self.records)
+    def op_bits(self) -> int:
+        """Index of an op in its program."""
+        return _index_bits(3 * self.ops)
 
     @property
     def lane_bits(self) -> int:

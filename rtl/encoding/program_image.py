@@ -78,7 +78,7 @@ def beat_bits(machine: Machine) -> int:
 
 def tables(geometry: Geometry) -> tuple[Table, ...]:
     """The tables of a machine, in the order of `TABLES`."""
-    return (Table("compute", geometry.descriptor, geometry.records),
+    return (Table("compute", geometry.descriptor, geometry.ops),
             Table("inward", geometry.inward, geometry.inward_entries),
             Table("outward", geometry.outward, geometry.outward_entries))
 

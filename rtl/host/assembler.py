@@ -88,7 +88,7 @@ def _sent(plan: Plan, pieces: list[bytes]) -> Iterator[dict[str, Any]]:
         match item:
             case RowTileItem():
                 piece = row_tile_bytes(item.words, plan.machine)
-                entry: dict[str, Any] = {"record": plan.program.records[item.record].name}
+                entry: dict[str, Any] = {"op": plan.program.ops[item.op].name}
             case TensorItem():
                 piece = bytes(tensor_length(item.tensor, plan.machine))
                 entry = _transfer(plan, item) | {"after_stores": item.written}
@@ -98,7 +98,7 @@ def _sent(plan: Plan, pieces: list[bytes]) -> Iterator[dict[str, Any]]:
 
 
 def _transfer(plan: Plan, item: TensorItem) -> dict[str, Any]:
-    return {"record": plan.program.records[item.record].name, "tensor": item.tensor.name, "host": item.host,
+    return {"op": plan.program.ops[item.op].name, "tensor": item.tensor.name, "host": item.host,
             "channels": [item.channels.start, item.channels.stop], "rows": [item.rows.start, item.rows.stop],
             "bytes": tensor_length(item.tensor, plan.machine)}
 

@@ -60,8 +60,8 @@ class MachineFault(EngineError):
     code : FaultCode
     """
 
-    def __init__(self, code: FaultCode, record: str | None) -> None:
-        where = f" in record '{record}'" if record else ""
+    def __init__(self, code: FaultCode, op: str | None) -> None:
+        where = f" in op '{op}'" if op else ""
         super().__init__(f"the machine stopped with {code.name}{where}: {FAULT_TEXTS[code]}")
         self.code = code
 
@@ -216,10 +216,10 @@ class Host:
         if code is FaultCode.NONE:
             return
         await self.clear()
-        index = register("FAULT").field("record").of(fault)
-        records = self._plan.program.records
-        known = code in (FaultCode.ILLEGAL, FaultCode.ADDRESS) and index < len(records)
-        raise MachineFault(code, records[index].name if known else None)
+        index = register("FAULT").field("op").of(fault)
+        ops = self._plan.program.ops
+        known = code in (FaultCode.ILLEGAL, FaultCode.ADDRESS) and index < len(ops)
+        raise MachineFault(code, ops[index].name if known else None)
 
     async def _counter(self, name: str) -> int:
         low = await self._port.read(counter_offset(name))

@@ -144,10 +144,10 @@ REGISTERS: tuple[Register, ...] = (
         "What the machine is doing."),
     Register("FAULT", 0x14, "read", (
         Field("code", 0, FAULT_BITS, "the reason, see Faults", FaultCode),
-        Field("record", 16, 16, "index of the record in the planned Program, with ILLEGAL and ADDRESS")),
+        Field("op", 16, 16, "index of the op in the planned Program, with ILLEGAL and ADDRESS")),
         "Why the machine has stopped."),
     Register("TIMEOUT", 0x18, "read-write",
-             _word("cycles", "cycles without a beat and without the end of a record; 0: wait for ever"),
+             _word("cycles", "cycles without a beat and without the end of an op; 0: wait for ever"),
              "When a load or a run is given up."),
     Register("INTERRUPT_ENABLE", 0x1C, "read-write", _interrupts("raise irq when"), "What raises irq."),
     Register("INTERRUPT", 0x20, "event", _interrupts("since it was cleared,"),

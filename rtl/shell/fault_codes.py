@@ -27,10 +27,10 @@ class FaultCode(IntEnum):
 FAULT_TEXTS = {
     FaultCode.NONE: "no fault",
     FaultCode.HEADER: "what was loaded is not a program image of this version for this machine",
-    FaultCode.ILLEGAL: "a record breaks a limit of the machine",
-    FaultCode.ADDRESS: "a record left the place of its tensor; the access was not made",
+    FaultCode.ILLEGAL: "an op breaks a limit of the machine",
+    FaultCode.ADDRESS: "an op left the place of its tensor; the access was not made",
     FaultCode.LENGTH: "the inward stream had its tlast too early, or not where it must be",
-    FaultCode.TIMEOUT: "no beat passed and no record ended for TIMEOUT cycles",
+    FaultCode.TIMEOUT: "no beat passed and no op ended for TIMEOUT cycles",
     FaultCode.COMMAND: "start without a program, or load or start while busy, or two commands at once",
     FaultCode.CHECKSUM: "the program image was altered on its way",
     FaultCode.ABORTED: "the host wrote CONTROL.abort",

@@ -33,7 +33,7 @@ class Top(wiring.Component):
     m_axis_tvalid, m_axis_tready, m_axis_tdata, m_axis_tlast : results
     s_axil_* : registers
     irq : interrupt, high until it is cleared
-    trace_busy, trace_cycle, trace_computes, trace_loads, trace_stores : a program runs, cycles since its start, records
+    trace_busy, trace_cycle, trace_computes, trace_loads, trace_stores : a program runs, cycles since its start, ops
         that have ended; for observation
     """
 
@@ -57,7 +57,7 @@ class Top(wiring.Component):
         self._cleared = Signal()
         self._stop = Signal()
         self._reason = Signal(FAULT_BITS)
-        self._at = Signal(geometry.record_bits)
+        self._at = Signal(geometry.op_bits)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -117,7 +117,7 @@ class Top(wiring.Component):
             ]
 
     def _connect_watchdog(self, m: Module) -> None:
-        """A beat of a stream and the end of a record are moves."""
+        """A beat of a stream and the end of an op are moves."""
         ended = Cat(self.core.computes, self.core.loads, self.core.stores)
         before = Signal(3 * self.geometry.count_bits)
         m.d.sync += before.eq(ended)
@@ -173,11 +173,11 @@ class Top(wiring.Component):
         with m.If(loader.failed):
             m.d.comb += [self._stop.eq(~self._stopped), self._reason.eq(loader.fault)]
         with m.If(self._reason == FaultCode.ADDRESS):
-            m.d.comb += self._at.eq(core.violation_record)
+            m.d.comb += self._at.eq(core.violation_op)
         with m.If(self._reason == FaultCode.ILLEGAL):
-            m.d.comb += self._at.eq(core.illegal_record)
+            m.d.comb += self._at.eq(core.illegal_op)
         m.d.comb += bank.interrupt_fault.eq(self._stop)
         with m.If(self._stop):
-            m.d.sync += [bank.fault_code.eq(self._reason), bank.fault_record.eq(self._at)]
+            m.d.sync += [bank.fault_code.eq(self._reason), bank.fault_op.eq(self._at)]
         with m.If(self._cleared):
-            m.d.sync += [bank.fault_code.eq(FaultCode.NONE), bank.fault_record.eq(0)]
+            m.d.sync += [bank.fault_code.eq(FaultCode.NONE), bank.fault_op.eq(0)]

@@ -1,4 +1,4 @@
-"""The machine: one validated record of parameters from which every engine derives everything."""
+"""The machine: one validated set of parameters from which every engine derives everything."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ __all__ = ["Estimate", "LayerEstimate", "estimate"]
 
 @dataclass(frozen=True)
 class LayerEstimate:
-    """One record of a planned Program.
+    """One op of a planned Program.
 
     Attributes
     ----------
@@ -56,14 +56,14 @@ class Estimate:
 
 
 def estimate(plan: Plan, technology: Technology) -> Estimate:
-    """Cost every record of a planned Program and the whole; all exact but the energies."""
+    """Cost every op of a planned Program and the whole; all exact but the energies."""
     line = timeline(plan)
     machine = plan.machine
     products = machine.rows * machine.columns * machine.lanes
     layers = []
     totals: dict[str, int] = {}
     counts = events(plan)
-    for index, (record, schedule) in enumerate(zip(plan.program.records, plan.schedules, strict=True)):
+    for index, (op, schedule) in enumerate(zip(plan.program.ops, plan.schedules, strict=True)):
         cycles = line.shares[index]
         counted = counts[index] | {"cycles": cycles}
         totals = {name: totals.get(name, 0) + count for name, count in counted.items()}
@@ -72,12 +72,12 @@ def estimate(plan: Plan, technology: Technology) -> Estimate:
                 kind, bits, macs, stored = _kind(shape), (shape.bits_w, shape.bits_a), shape.macs, shape.weight_bytes
             case PoolSchedule():
                 kind, bits, macs, stored = "pool", (0, schedule.bits), 0, 0
-            case TransferSchedule(record=transfer, tensor=tensor):
+            case TransferSchedule(op=transfer, tensor=tensor):
                 kind, bits, macs, stored = type(transfer).__name__.lower(), (0, tensor.format.bits), 0, 0
             case _:
                 assert_never(schedule)
         layers.append(LayerEstimate(
-            name=record.name, kind=kind, bits=bits, macs=macs, latency_cycles=cycles,
+            name=op.name, kind=kind, bits=bits, macs=macs, latency_cycles=cycles,
             utilisation=macs * bits[0] * bits[1] / (products * cycles) if macs else 0.0,
             energy=energy(counted, machine, technology), weight_bytes=stored))
     return Estimate(

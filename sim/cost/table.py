@@ -38,7 +38,7 @@ class CostTable:
     Attributes
     ----------
     layers : tuple of str
-        Names of the Conv records.
+        Names of the Conv ops.
     weight_bits, activation_bits : tuple of int
         The choices along the second and third axis [bits].
     cycles : int64 array
@@ -50,7 +50,7 @@ class CostTable:
     fits : bool array
         Whether the machine has the widths and holds the layer's row tiles; activations are placed by `plan` alone.
     fixed_cycles, fixed_energy_pj
-        What records without a choice add to any network: Pools, Loads and Stores.
+        What ops without a choice add to any network: Pools, Loads and Stores.
     """
 
     layers: tuple[str, ...]
@@ -78,7 +78,7 @@ def cost_table(program: Program, machine: Machine, technology: Technology,
     InputError
         If the widths do not rise or are not in 1..8, or the Program has Loads or Stores: `sim.plan.plan` adds them.
     """
-    if any(isinstance(record, Load | Store) for record in program.records):
+    if any(isinstance(op, Load | Store) for op in program.ops):
         raise InputError("a cost table is of a Program without Loads and Stores")
     _check_widths("weight_bits", weight_bits)
     _check_widths("activation_bits", activation_bits)

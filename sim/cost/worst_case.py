@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 from sim.arch.machine import Machine
 from sim.energy.events import conv_events, pool_events, transfer_events
 from sim.ir.formats import Format
-from sim.ir.ops import Conv, Layer, Load, Pool, Record, Store, Tensor, Transfer, reads
+from sim.ir.ops import Conv, Layer, Load, Op, Pool, Store, Tensor, Transfer, reads
 from sim.ir.program import Program
 from sim.mapping.schedule import ConvSchedule, ConvShape, conv_shape, schedule_conv, schedule_pool
 from sim.mapping.transfers import schedule_transfer, with_transfers
@@ -54,7 +54,7 @@ class _Network:
     ----------
     tensors : dict of str to Tensor
         As wide as any choice of bits makes them.
-    records : tuple of Record
+    ops : tuple of Op
         With Loads and Stores.
     shapes : dict of str to ConvShape
         Of every Conv, with residual and output at their widest and 1 bit for the rest; `terms` are a machine's.
@@ -65,7 +65,7 @@ class _Network:
     """
 
     tensors: dict[str, Tensor]
-    records: tuple[Record, ...]
+    ops: tuple[Op, ...]
     shapes: dict[str, ConvShape]
     placed: dict[tuple[int, ...], bool] = field(default_factory=dict)
     uncut: dict[str, list[Counter[Band]]] = field(default_factory=dict)
@@ -75,7 +75,7 @@ class _Network:
         regions = machine.act_regions, *(regions_of(tensor, machine) for tensor in self.tensors.values())
         if regions not in self.placed:
             try:
-                place(self.tensors, self.records, machine)
+                place(self.tensors, self.ops, machine)
                 self.placed[regions] = True
             except NoRoom:
                 self.placed[regions] = False
@@ -134,21 +134,21 @@ class Widest:
     def fixed_events(self) -> list[Counts]:
         """Events of all Pools and transfers, each at its most, and the memory's latency."""
         costs = [{"cycles": self.machine.memory.latency_cycles}]
-        for record in self.network.records:
-            match record:
+        for op in self.network.ops:
+            match op:
                 case Conv():
                     pass
                 case Pool():
-                    costs.append(_most([_total((self._pool_events(record, band), count)
-                                               for band, count in bands.items()) for bands in self.ways(record)]))
+                    costs.append(_most([_total((self._pool_events(op, band), count)
+                                               for band, count in bands.items()) for bands in self.ways(op)]))
                 case Load() | Store():
                     if self.whole:
-                        costs.append(self._transfer_events(record, self.tensors[record.input]))
+                        costs.append(self._transfer_events(op, self.tensors[op.input]))
                 case _:
-                    assert_never(record)
-            if isinstance(record, Conv | Pool) and not self.whole:
-                costs.append(_most([_total((self._moved_events(record, band), count)
-                                           for band, count in bands.items()) for bands in self.ways(record)]))
+                    assert_never(op)
+            if isinstance(op, Conv | Pool) and not self.whole:
+                costs.append(_most([_total((self._moved_events(op, band), count)
+                                           for band, count in bands.items()) for bands in self.ways(op)]))
         return costs
 
     def _conv_events(self, shape: ConvShape, band: Band) -> Counts:
@@ -178,19 +178,19 @@ class Widest:
 
 def _network(program: Program, widest: int) -> _Network:
     given = {tensor.name for tensor in program.inputs}
-    read = {name for record in program.records for name in reads(record)}
+    read = {name for op in program.ops for name in reads(op)}
     tensors = {t.name: t if t.name in given else _with_bits(
         t, max(widest, t.format.bits) if t.name in read else program.acc_bits) for t in program.tensors}
-    for record in program.records:
-        if isinstance(record, Pool):
-            tensors[record.output] = _with_bits(tensors[record.output], tensors[record.input].format.bits)
+    for op in program.ops:
+        if isinstance(op, Pool):
+            tensors[op.output] = _with_bits(tensors[op.output], tensors[op.input].format.bits)
     shapes = {conv.name: replace(
         conv_shape(program, conv), bits_out=tensors[conv.output].format.bits,
         bits_residual=tensors[conv.residual].format.bits if conv.residual else 0,
         bits_w=1, bits_a=1, terms=0, residual_terms=0,
         weight_kind="signed" if conv.weight_format.kind == "bipolar" else conv.weight_format.kind)
         for conv in program.convs}
-    return _Network(tensors, with_transfers(program).records, shapes)
+    return _Network(tensors, with_transfers(program).ops, shapes)
 
 
 def _with_bits(tensor: Tensor, bits: int) -> Tensor:

@@ -38,14 +38,14 @@ EVENTS: dict[str, str] = {
 
 
 def events(plan: Plan) -> tuple[dict[str, int], ...]:
-    """Event counts of each record of a planned Program."""
+    """Event counts of each op of a planned Program."""
     counts = []
-    for record, schedule in zip(plan.program.records, plan.schedules, strict=True):
+    for op, schedule in zip(plan.program.ops, plan.schedules, strict=True):
         match schedule:
             case ConvSchedule():
                 counts.append(conv_events(schedule, plan.machine))
             case PoolSchedule():
-                source, target = plan.program.tensor(record.input), plan.program.tensor(record.output)
+                source, target = plan.program.tensor(op.input), plan.program.tensor(op.output)
                 counts.append(pool_events(schedule, source, target, plan.machine))
             case TransferSchedule():
                 counts.append(transfer_events(schedule, plan.machine))
@@ -118,7 +118,7 @@ def operand_bits(schedule: ConvSchedule, machine: Machine) -> int:
 
 def pool_events(schedule: PoolSchedule, source: Tensor, target: Tensor, machine: Machine) -> dict[str, int]:
     """Event counts of a Pool: it reads every tap inside the map and writes every output plane."""
-    pool = schedule.record
+    pool = schedule.op
     inside = (_inside(source.height, target.height, pool.kernel[0], pool.stride, 1, pool.pads[0])
               * _inside(source.width, target.width, pool.kernel[1], pool.stride, 1, pool.pads[1]))
     counts = dict.fromkeys(EVENTS, 0)
@@ -130,7 +130,7 @@ def pool_events(schedule: PoolSchedule, source: Tensor, target: Tensor, machine:
 def transfer_events(schedule: TransferSchedule, machine: Machine) -> dict[str, int]:
     """Event counts of a Load or Store: all words of the tensor's place, in whole beats."""
     words, bits = machine.columns * schedule.words, schedule.beats * machine.stream_bits
-    if isinstance(schedule.record, Load):
+    if isinstance(schedule.op, Load):
         return dict.fromkeys(EVENTS, 0) | {"act_writes": words, "stream_in_bits": bits}
     return dict.fromkeys(EVENTS, 0) | {"act_reads": words, "stream_out_bits": bits}
 

@@ -1,4 +1,4 @@
-"""The loops that define what a record computes, in the plainest form that is still quick: the oracle of all others.
+"""The loops that define what an op computes, in the plainest form that is still quick: the oracle of all others.
 
 Codes are int32 of shape (N, channels, height, width) and come padded, so that a kernel knows neither zero points nor
 borders. Sums are int32: integers modulo 2**32 form a ring, accumulators have at most 32 bits, so whatever a Program

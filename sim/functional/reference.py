@@ -62,19 +62,19 @@ def simulate(program: Program, inputs: Mapping[str, NDArray[np.integer]]) -> dic
     codes = {tensor.name: np.empty((images, *tensor.shape), np.int32) for tensor in program.tensors}
     for name, array in arrays.items():
         codes[name][:] = array
-    for record in program.records:
-        match record:
+    for op in program.ops:
+        match op:
             case Conv():
-                _conv(program, record, codes)
+                _conv(program, op, codes)
             case Pool():
-                _pool(record, codes)
+                _pool(op, codes)
             case Load():
-                rows = slice(record.first_row, record.first_row + program.tensor(record.output).height)
-                codes[record.output][:] = codes[record.input][:, :, rows]
+                rows = slice(op.first_row, op.first_row + program.tensor(op.output).height)
+                codes[op.output][:] = codes[op.input][:, :, rows]
             case Store():
-                _store(program, record, codes)
+                _store(program, op, codes)
             case _:
-                assert_never(record)
+                assert_never(op)
     return codes
 
 

@@ -16,7 +16,7 @@ MAX_NAME = 200
 MAX_EXTENT = 1 << 24
 """Largest height, width, number of channels, kernel, stride, dilation and pad."""
 MAX_CODES = 1 << 28
-"""Most codes in a tensor, with the pads of any record that reads it."""
+"""Most codes in a tensor, with the pads of any op that reads it."""
 
 SHOWN_LETTERS = 200
 SHOWN_PATH_LETTERS = 1000
@@ -120,7 +120,7 @@ def check_name(name: str, what: str) -> None:
 
 
 def check_range(value: int, low: int, high: int, what: str) -> None:
-    """Refuse an integer outside low..high; `what` begins the sentence: "record 'a': stride".
+    """Refuse an integer outside low..high; `what` begins the sentence: "op 'a': stride".
 
     Raises
     ------

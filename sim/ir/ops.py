@@ -1,4 +1,4 @@
-"""What a Program is made of: tensors, and the records that write them."""
+"""What a Program is made of: tensors, and the ops that write them."""
 
 from __future__ import annotations
 
@@ -17,8 +17,22 @@ from sim.io.bounds import MAX_CODES, MAX_EXTENT, check_name, check_range, shown
 from sim.ir.formats import Format
 from sim.ir.signed_digits import Digits, digit_counts
 
-__all__ = ["Conv", "Layer", "Load", "Pads", "Pool", "Record", "Store", "Tensor", "Transfer", "accumulator_bounds",
-           "chip_tensors", "out_size", "reads", "writes"]
+__all__ = [
+    "Conv",
+    "Layer",
+    "Load",
+    "Op",
+    "Pads",
+    "Pool",
+    "Store",
+    "Tensor",
+    "Transfer",
+    "accumulator_bounds",
+    "chip_tensors",
+    "out_size",
+    "reads",
+    "writes",
+]
 
 Pads = tuple[int, int, int, int]
 """(top, left, bottom, right)."""
@@ -43,7 +57,7 @@ class Tensor:
         As `sim.io.bounds.name_fault` allows.
     height, width : int, 1..MAX_EXTENT
     parts : tuple of int
-        Channel counts of the pieces that different records write (concatenation), 1..MAX_EXTENT together; one piece is
+        Channel counts of the pieces that different ops write (concatenation), 1..MAX_EXTENT together; one piece is
         the usual case.
     format : Format
         Unsigned or signed; every part shares it.
@@ -105,7 +119,7 @@ class Conv:
     name : str
         Layer name; unique in a Program.
     input, output : str
-        Tensor names. The input is read whole; the record writes `output_part` of the output.
+        Tensor names. The input is read whole; the op writes `output_part` of the output.
     weights : int8 array, shape (O, C or 1, kh, kw)
         Codes of `weight_format`; second axis 1 when depthwise. Bipolar codes are the stored bits 0 and 1.
     weight_format : Format
@@ -260,47 +274,47 @@ Layer = Conv | Pool
 """What computes."""
 Transfer = Load | Store
 """What moves a tensor between the host's memory and the chip."""
-Record = Layer | Transfer
+Op = Layer | Transfer
 
 
-def reads(record: Record) -> Iterator[str]:
-    """Names of the tensors that a record reads; a tensor that changes its place alone is neither read nor written."""
-    match record:
+def reads(op: Op) -> Iterator[str]:
+    """Names of the tensors that an op reads; a tensor that changes its place alone is neither read nor written."""
+    match op:
         case Conv():
-            yield record.input
-            if record.residual is not None:
-                yield record.residual
+            yield op.input
+            if op.residual is not None:
+                yield op.residual
         case Pool():
-            yield record.input
+            yield op.input
         case Load() | Store():
-            if record.input != record.output:
-                yield record.input
+            if op.input != op.output:
+                yield op.input
         case _:
-            assert_never(record)
+            assert_never(op)
 
 
-def writes(record: Record) -> str | None:
-    """Name of the tensor that a record writes, None for a tensor that changes its place alone."""
-    match record:
+def writes(op: Op) -> str | None:
+    """Name of the tensor that an op writes, None for a tensor that changes its place alone."""
+    match op:
         case Conv() | Pool():
-            return record.output
+            return op.output
         case Load() | Store():
-            return record.output if record.input != record.output else None
+            return op.output if op.input != op.output else None
         case _:
-            assert_never(record)
+            assert_never(op)
 
 
-def chip_tensors(record: Record) -> tuple[str, ...]:
-    """Names of the tensors whose place on chip a record uses."""
-    match record:
+def chip_tensors(op: Op) -> tuple[str, ...]:
+    """Names of the tensors whose place on chip an op uses."""
+    match op:
         case Conv() | Pool():
-            return *reads(record), record.output
+            return *reads(op), op.output
         case Load():
-            return (record.output,)
+            return (op.output,)
         case Store():
-            return (record.input,)
+            return (op.input,)
         case _:
-            assert_never(record)
+            assert_never(op)
 
 
 def accumulator_bounds(conv: Conv, input_format: Format) -> NDArray[np.int64]:

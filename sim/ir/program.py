@@ -1,8 +1,8 @@
 """`Program`: an integer network, free of any machine, checked once when it is made.
 
-A Program is an ordered list of records over named tensors. Nothing in it is a float, and everything that an engine
+A Program is an ordered list of ops over named tensors. Nothing in it is a float, and everything that an engine
 could trip over - a shape, a code, a reference, an accumulator that could overflow - is refused here, so that no
-engine checks again. Records are part of this module for whoever uses `sim`; inside it they come from `sim.ir.ops`.
+engine checks again. Ops are part of this module for whoever uses `sim`; inside it they come from `sim.ir.ops`.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from sim.ir.ops import (
     Conv,
     Layer,
     Load,
+    Op,
     Pads,
     Pool,
-    Record,
     Store,
     Tensor,
     Transfer,
@@ -31,8 +31,22 @@ from sim.ir.ops import (
 )
 from sim.ir.validate import check_program
 
-__all__ = ["Conv", "Layer", "Load", "Pads", "Pool", "Program", "Record", "Store", "Tensor", "Transfer",
-           "accumulator_bounds", "out_size", "reads", "writes"]
+__all__ = [
+    "Conv",
+    "Layer",
+    "Load",
+    "Op",
+    "Pads",
+    "Pool",
+    "Program",
+    "Store",
+    "Tensor",
+    "Transfer",
+    "accumulator_bounds",
+    "out_size",
+    "reads",
+    "writes",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +56,7 @@ class Program:
     Parameters
     ----------
     tensors : tuple of Tensor
-    records : tuple of Conv, Pool, Load or Store
+    ops : tuple of Conv, Pool, Load or Store
         In execution order. `sim.plan.plan` adds the Loads of inputs and the Stores of outputs that are missing.
     rounding : {"half_up", "half_even", "floor"}
     acc_bits : int, 2..32
@@ -57,11 +71,11 @@ class Program:
     Raises
     ------
     InputError
-        If anything breaks the contract; the message names the record or tensor, the limit and what came.
+        If anything breaks the contract; the message names the op or tensor, the limit and what came.
     """
 
     tensors: tuple[Tensor, ...]
-    records: tuple[Record, ...]
+    ops: tuple[Op, ...]
     rounding: Rounding = "half_up"
     acc_bits: int = 32
     window: int = 12
@@ -87,17 +101,17 @@ class Program:
 
     @cached_property
     def inputs(self) -> tuple[Tensor, ...]:
-        """Tensors that no record writes: the host provides them."""
-        written = {writes(record) for record in self.records}
+        """Tensors that no op writes: the host provides them."""
+        written = {writes(op) for op in self.ops}
         return tuple(t for t in self.tensors if t.name not in written)
 
     @cached_property
     def outputs(self) -> tuple[Tensor, ...]:
-        """Tensors that no record reads: the host takes them."""
-        read = {name for record in self.records for name in reads(record)}
+        """Tensors that no op reads: the host takes them."""
+        read = {name for op in self.ops for name in reads(op)}
         return tuple(t for t in self.tensors if t.name not in read)
 
     @cached_property
     def convs(self) -> tuple[Conv, ...]:
-        """The Conv records, in order."""
-        return tuple(record for record in self.records if isinstance(record, Conv))
+        """The Conv ops, in order."""
+        return tuple(op for op in self.ops if isinstance(op, Conv))

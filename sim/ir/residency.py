@@ -1,6 +1,6 @@
-"""What lies on chip and in the host's memory, followed from record to record while a Program is checked.
+"""What lies on chip and in the host's memory, followed from op to op while a Program is checked.
 
-A tensor is written by Conv and Pool records, by one Load of another tensor, or by Stores of other tensors; inputs are
+A tensor is written by Conv and Pool ops, by one Load of another tensor, or by Stores of other tensors; inputs are
 in the host's memory from the start. Nothing is written twice and nothing is read before it is written.
 """
 
@@ -26,7 +26,7 @@ class Places:
         self._tensors = {t.name: t for t in program.tensors}
         self._inputs = {t.name for t in program.inputs}
         self._stored: dict[str, Rows] = {}
-        loaded = {r.output for r in program.records if isinstance(r, Load) and r.input == r.output}
+        loaded = {r.output for r in program.ops if isinstance(r, Load) and r.input == r.output}
         self._chip = {t.name: set(range(len(t.parts))) for t in program.inputs if t.name not in loaded}
         self._computed: set[str] = set()
         self._unread = set[str]()

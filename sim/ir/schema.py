@@ -1,4 +1,7 @@
-"""The graph of a saved Program as JSON: which fields it has, of which type. Unknown fields are refused."""
+"""The graph of a saved Program as JSON: which fields it has, of which type. Unknown fields are refused.
+
+Files keep the words of their first version, in which an op is a `record`.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,19 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from sim.ir.formats import Kind, Rounding
 
-__all__ = ["READABLE_VERSIONS", "SCHEMA_VERSION", "ConvFields", "FormatFields", "Graph", "LoadFields", "PoolFields",
-           "RecordFields", "StoreFields", "TensorFields", "Version"]
+__all__ = [
+    "READABLE_VERSIONS",
+    "SCHEMA_VERSION",
+    "ConvFields",
+    "FormatFields",
+    "Graph",
+    "LoadFields",
+    "OpFields",
+    "PoolFields",
+    "StoreFields",
+    "TensorFields",
+    "Version",
+]
 
 SCHEMA_VERSION = 2
 """Raised when a saved Program changes its meaning or its fields. Since 2 there are Loads and Stores."""
@@ -101,7 +115,7 @@ class StoreFields(_Fields):
     output_part: int | None
 
 
-RecordFields = ConvFields | PoolFields | LoadFields | StoreFields
+OpFields = ConvFields | PoolFields | LoadFields | StoreFields
 
 
 class Graph(_Fields):
@@ -114,4 +128,4 @@ class Graph(_Fields):
     terms: int
     wrap: bool
     tensors: tuple[TensorFields, ...]
-    records: tuple[Annotated[RecordFields, Field(discriminator="record")], ...]
+    records: tuple[Annotated[OpFields, Field(discriminator="record")], ...]

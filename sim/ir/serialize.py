@@ -25,7 +25,7 @@ from sim.io.atomic_write import atomic_write
 from sim.io.bounds import MAX_EXTENT, check_name, check_range, shown, shown_path
 from sim.io.regular_file import MIB, read_regular
 from sim.ir.formats import Format
-from sim.ir.ops import Conv, Load, Pool, Record, Store, Tensor
+from sim.ir.ops import Conv, Load, Op, Pool, Store, Tensor
 from sim.ir.program import Program
 from sim.ir.schema import (
     READABLE_VERSIONS,
@@ -34,8 +34,8 @@ from sim.ir.schema import (
     FormatFields,
     Graph,
     LoadFields,
+    OpFields,
     PoolFields,
-    RecordFields,
     StoreFields,
     Version,
 )
@@ -62,8 +62,8 @@ def save_program(program: Program, path: str | Path) -> None:
     InputError
         If the place cannot be written; an old file is then still there.
     """
-    arrays = {f"records.{i}.{name}": np.ascontiguousarray(getattr(record, name))
-              for i, record in enumerate(program.records) if isinstance(record, Conv) for name in CONV_ARRAYS}
+    arrays = {f"records.{i}.{name}": np.ascontiguousarray(getattr(op, name))
+              for i, op in enumerate(program.ops) if isinstance(op, Conv) for name in CONV_ARRAYS}
     graph = _graph(program)
     metadata = {"graph": graph, "sha256": _digest(graph, arrays)}
     with atomic_write(path) as stream:
@@ -113,20 +113,20 @@ def metadata_of(data: bytes) -> dict[str, str]:
 
 def _graph(program: Program) -> str:
     """The JSON of everything but the arrays."""
-    records = [{"record": _kind(record)}
-               | {f.name: getattr(record, f.name) for f in fields(record) if f.name not in CONV_ARRAYS}
-               for record in program.records]
-    for record in records:
-        if "weight_format" in record:
-            record["weight_format"] = asdict(record["weight_format"])
+    ops = [{"record": _kind(op)}
+               | {f.name: getattr(op, f.name) for f in fields(op) if f.name not in CONV_ARRAYS}
+               for op in program.ops]
+    for op in ops:
+        if "weight_format" in op:
+            op["weight_format"] = asdict(op["weight_format"])
     graph = {"schema_version": SCHEMA_VERSION, "rounding": program.rounding, "acc_bits": program.acc_bits,
              "window": program.window, "terms": program.terms, "wrap": program.wrap,
-             "tensors": [asdict(tensor) for tensor in program.tensors], "records": records}
+             "tensors": [asdict(tensor) for tensor in program.tensors], "records": ops}
     return json.dumps(graph, default=lambda scalar: scalar.item())
 
 
-def _kind(record: Record) -> str:
-    match record:
+def _kind(op: Op) -> str:
+    match op:
         case Conv():
             return "conv"
         case Pool():
@@ -136,7 +136,7 @@ def _kind(record: Record) -> str:
         case Store():
             return "store"
         case _:
-            assert_never(record)
+            assert_never(op)
 
 
 def _digest(graph: str, arrays: Arrays) -> str:
@@ -163,8 +163,8 @@ def _parsed(data: bytes) -> Program:
         raise InputError("graph and arrays do not match their sha256; the file is damaged")
     tensors = tuple(Tensor(tensor.name, tensor.height, tensor.width, tensor.parts, _format(tensor.format))
                     for tensor in graph.tensors)
-    records = tuple(_record(i, record, arrays) for i, record in enumerate(graph.records))
-    return Program(tensors, records, graph.rounding, graph.acc_bits, graph.window, graph.terms, graph.wrap)
+    ops = tuple(_op(i, op, arrays) for i, op in enumerate(graph.records))
+    return Program(tensors, ops, graph.rounding, graph.acc_bits, graph.window, graph.terms, graph.wrap)
 
 
 def _format(fields: FormatFields) -> Format:
@@ -185,11 +185,11 @@ def _checked_graph(text: str) -> Graph:
 
 def _checked_arrays(graph: Graph, stored: dict[str, Any]) -> Arrays:
     """The arrays that the graph asks for, and no others."""
-    expected = {f"records.{i}.{name}": name for i, record in enumerate(graph.records)
-                if isinstance(record, ConvFields) for name in CONV_ARRAYS}
+    expected = {f"records.{i}.{name}": name for i, op in enumerate(graph.records)
+                if isinstance(op, ConvFields) for name in CONV_ARRAYS}
     for name in stored:
         if name not in expected:
-            raise InputError(f"array '{shown(name)}' belongs to no record")
+            raise InputError(f"array '{shown(name)}' belongs to no op")
     arrays = {}
     for name, field in expected.items():
         if name not in stored:
@@ -209,11 +209,11 @@ def _checked_array(stored: dict[str, Any], field: str, where: str) -> NDArray[An
     return np.frombuffer(stored["data"], DTYPES[dtype]).reshape(shape)
 
 
-def _record(index: int, record: RecordFields, arrays: Arrays) -> Record:
-    values = record.model_dump(exclude={"record"})
-    match record:
+def _op(index: int, op: OpFields, arrays: Arrays) -> Op:
+    values = op.model_dump(exclude={"record"})
+    match op:
         case ConvFields():
-            values["weight_format"] = _format(record.weight_format)
+            values["weight_format"] = _format(op.weight_format)
             values |= {name: arrays[f"records.{index}.{name}"] for name in CONV_ARRAYS}
             return Conv(**values)
         case PoolFields():
@@ -223,4 +223,4 @@ def _record(index: int, record: RecordFields, arrays: Arrays) -> Record:
         case StoreFields():
             return Store(**values)
         case _:
-            assert_never(record)
+            assert_never(op)

@@ -47,50 +47,50 @@ def _require(condition: bool, where: str, text: str) -> None:
 def check_program(program: Program) -> None:
     """Raise InputError for the first rule that `program` breaks: what, the limit, and what came."""
     _check_parameters(program)
-    _require(bool(program.inputs), "program", "needs an input: a tensor that no record writes")
+    _require(bool(program.inputs), "program", "needs an input: a tensor that no op writes")
     _check_names(program)
     for tensor in program.tensors:
         where = f"tensor '{tensor.name}'"
         _require(tensor.format.bits <= program.acc_bits, where,
                  f"a code has at most acc_bits = {program.acc_bits} bits, not {tensor.format.bits}")
         _require(tensor.format.high < 1 << 31, where, f"codes must fit 32 signed bits, not {tensor.format}")
-    _check_records(program)
+    _check_ops(program)
 
 
 def _check_names(program: Program) -> None:
-    for record in program.records:
-        check_name(record.name, "a record's name")
-    for what, names in (("tensor", [t.name for t in program.tensors]), ("record", [r.name for r in program.records])):
+    for op in program.ops:
+        check_name(op.name, "an op's name")
+    for what, names in (("tensor", [t.name for t in program.tensors]), ("op", [r.name for r in program.ops])):
         seen = set[str]()
         for name in names:
             _require(name not in seen, f"{what} '{name}'", "the name is used twice")
             seen.add(name)
 
 
-def _check_records(program: Program) -> None:
-    """Each record by itself, and what lies where when it runs."""
+def _check_ops(program: Program) -> None:
+    """Each op by itself, and what lies where when it runs."""
     tensors, places = {t.name: t for t in program.tensors}, Places(program)
-    for record in program.records:
-        where = f"record '{record.name}'"
-        for role, name in (("input", record.input), ("output", record.output)):
+    for op in program.ops:
+        where = f"op '{op.name}'"
+        for role, name in (("input", op.input), ("output", op.output)):
             _require(name in tensors, where, f"{role} '{shown(name)}' is not a tensor of the program")
-        match record:
+        match op:
             case Conv():
-                _check_operands(record, tensors, places, where)
-                _check_conv(program, record, tensors, where)
-                places.compute(record.output, [record.output_part], where)
+                _check_operands(op, tensors, places, where)
+                _check_conv(program, op, tensors, where)
+                places.compute(op.output, [op.output_part], where)
             case Pool():
-                _check_operands(record, tensors, places, where)
-                _check_pool(record, tensors, where)
-                places.compute(record.output, range(len(tensors[record.output].parts)), where)
+                _check_operands(op, tensors, places, where)
+                _check_pool(op, tensors, where)
+                places.compute(op.output, range(len(tensors[op.output].parts)), where)
             case Load():
-                _check_transfer(record, tensors[record.output], tensors[record.input], None, where)
-                places.load(record, where)
+                _check_transfer(op, tensors[op.output], tensors[op.input], None, where)
+                places.load(op, where)
             case Store():
-                _check_transfer(record, tensors[record.input], tensors[record.output], record.output_part, where)
-                places.store(record, where)
+                _check_transfer(op, tensors[op.input], tensors[op.output], op.output_part, where)
+                places.store(op, where)
             case _:
-                assert_never(record)
+                assert_never(op)
     places.finish()
 
 
@@ -199,8 +199,8 @@ def _check_weights(conv: Conv, source: Tensor, channels: int, where: str) -> Non
     if conv.depthwise:
         _require(source.parts == (channels,), where,
                  f"depthwise needs an input of one part with {channels} channels, not {shown(source.parts)}")
-    _require(fmt.kind != "unit" or conv.depthwise, where, "unit weights are for depthwise records only")
-    _require(fmt.kind != "bipolar" or not conv.depthwise, where, "bipolar weights are for dense records only")
+    _require(fmt.kind != "unit" or conv.depthwise, where, "unit weights are for depthwise ops only")
+    _require(fmt.kind != "bipolar" or not conv.depthwise, where, "bipolar weights are for dense ops only")
     _require(fmt.zero_point == 0, where, f"weights have zero point 0, not {fmt.zero_point}")
     most = ENGINE_BITS - 1 if fmt.kind == "unsigned" else ENGINE_BITS
     _require(fmt.bits <= most, where, f"{fmt.kind} weights have at most {most} bits, not {fmt.bits}")

@@ -191,7 +191,7 @@ class ConvSchedule:
 class PoolSchedule:
     """A Pool on a machine; attributes as in `ConvSchedule`."""
 
-    record: Pool
+    op: Pool
     bits: int
     phases: int
     blocks: int
@@ -200,7 +200,7 @@ class PoolSchedule:
     @property
     def step_cycles(self) -> int:
         """Cycles in which a step reads all taps of a pixel and block."""
-        return self.record.kernel[0] * self.record.kernel[1] * self.bits * self.phases
+        return self.op.kernel[0] * self.op.kernel[1] * self.bits * self.phases
 
     @property
     def cycles(self) -> int:
@@ -309,7 +309,7 @@ def schedule_pool(program: Program, pool: Pool, machine: Machine) -> PoolSchedul
     """Derive the loops of a Pool."""
     target = program.tensor(pool.output)
     return PoolSchedule(
-        record=pool, bits=target.format.bits, phases=gcd(pool.stride, machine.columns),
+        op=pool, bits=target.format.bits, phases=gcd(pool.stride, machine.columns),
         blocks=blocks_of(target.parts, machine.lanes),
         pixels=ceil(target.height / machine.columns) * target.width,
     )

@@ -9,12 +9,12 @@ from typing import assert_never
 
 from sim.arch.machine import Machine
 from sim.io.bounds import MAX_NAME
-from sim.ir.ops import Conv, Load, Pool, Record, Store, Tensor, Transfer, chip_tensors, writes
+from sim.ir.ops import Conv, Load, Op, Pool, Store, Tensor, Transfer, chip_tensors, writes
 from sim.ir.program import Program
 from sim.mapping.layout import tensor_words
 from sim.mapping.schedule import ConvSchedule, PoolSchedule, conv_shape, schedule_conv, schedule_pool
 
-__all__ = ["Schedule", "TransferSchedule", "schedule_record", "schedule_transfer", "unique_name", "with_transfers"]
+__all__ = ["Schedule", "TransferSchedule", "schedule_op", "schedule_transfer", "unique_name", "with_transfers"]
 
 ELLIPSIS = "...."
 ROOM_FOR_PRIMES = 16
@@ -27,7 +27,7 @@ class TransferSchedule:
 
     Attributes
     ----------
-    record : Load or Store
+    op : Load or Store
     tensor : Tensor
         The one on chip, all of which is moved.
     words : int
@@ -36,7 +36,7 @@ class TransferSchedule:
         Beats of `stream_bits`: words address outer, bank inner; the last beat is padded with zeros.
     """
 
-    record: Transfer
+    op: Transfer
     tensor: Tensor
     words: int
     beats: int
@@ -52,18 +52,18 @@ def schedule_transfer(transfer: Transfer, tensor: Tensor, machine: Machine) -> T
     return TransferSchedule(transfer, tensor, words, ceil(bits / machine.stream_bits))
 
 
-def schedule_record(program: Program, record: Record, machine: Machine) -> Schedule:
-    """How any record of `program` runs on `machine`."""
-    match record:
+def schedule_op(program: Program, op: Op, machine: Machine) -> Schedule:
+    """How any op of `program` runs on `machine`."""
+    match op:
         case Conv():
-            return schedule_conv(conv_shape(program, record), machine)
+            return schedule_conv(conv_shape(program, op), machine)
         case Pool():
-            return schedule_pool(program, record, machine)
+            return schedule_pool(program, op, machine)
         case Load() | Store():
-            (name,) = chip_tensors(record)
-            return schedule_transfer(record, program.tensor(name), machine)
+            (name,) = chip_tensors(op)
+            return schedule_transfer(op, program.tensor(name), machine)
         case _:
-            assert_never(record)
+            assert_never(op)
 
 
 def unique_name(wanted: str, taken: Collection[str]) -> str:
@@ -88,20 +88,20 @@ def with_transfers(program: Program) -> Program:
     Every input that is read on chip is loaded before its first reader, every output that is computed there is stored
     when it is complete.
     """
-    loaded = {record.output for record in program.records if isinstance(record, Load)}
-    stored = {record.output for record in program.records if isinstance(record, Store)}
+    loaded = {op.output for op in program.ops if isinstance(op, Load)}
+    stored = {op.output for op in program.ops if isinstance(op, Store)}
     to_load = {tensor.name for tensor in program.inputs} - loaded
-    last_writer = {writes(record): index for index, record in enumerate(program.records)}
+    last_writer = {writes(op): index for index, op in enumerate(program.ops)}
     to_store = {last_writer[tensor.name]: tensor.name for tensor in program.outputs
                 if tensor.name in last_writer and tensor.name not in stored}
-    names = {record.name for record in program.records}
-    records: list[Record] = []
-    for index, record in enumerate(program.records):
-        for name in chip_tensors(record):
+    names = {op.name for op in program.ops}
+    ops: list[Op] = []
+    for index, op in enumerate(program.ops):
+        for name in chip_tensors(op):
             if name in to_load:
-                records.append(Load(unique_name(f"load {name}", names), name, name))
+                ops.append(Load(unique_name(f"load {name}", names), name, name))
                 to_load.remove(name)
-        records.append(record)
+        ops.append(op)
         if index in to_store:
-            records.append(Store(unique_name(f"store {to_store[index]}", names), to_store[index], to_store[index]))
-    return replace(program, records=tuple(records)) if len(records) > len(program.records) else program
+            ops.append(Store(unique_name(f"store {to_store[index]}", names), to_store[index], to_store[index]))
+    return replace(program, ops=tuple(ops)) if len(ops) > len(program.ops) else program

@@ -9,13 +9,13 @@ import numpy as np
 
 from sim.arch.machine import Machine
 from sim.errors import InputError
-from sim.ir.ops import Record, Tensor, chip_tensors
+from sim.ir.ops import Op, Tensor, chip_tensors
 from sim.mapping.layout import tensor_words
 
 __all__ = ["NoRoom", "lifetimes", "place", "regions_of"]
 
 Lifetimes = Mapping[str, tuple[int, int]]
-"""Indices of the first and the last record that use each tensor's place on chip."""
+"""Indices of the first and the last op that use each tensor's place on chip."""
 
 
 class NoRoom(InputError):
@@ -37,19 +37,19 @@ def regions_of(tensor: Tensor, machine: Machine) -> int:
     return ceil(tensor_words(tensor, machine) / machine.region_words)
 
 
-def lifetimes(records: Sequence[Record]) -> dict[str, tuple[int, int]]:
-    """First and last record that use each tensor's place on chip, in the order of first use."""
+def lifetimes(ops: Sequence[Op]) -> dict[str, tuple[int, int]]:
+    """First and last op that use each tensor's place on chip, in the order of first use."""
     lives: dict[str, tuple[int, int]] = {}
-    for index, record in enumerate(records):
-        for name in chip_tensors(record):
+    for index, op in enumerate(ops):
+        for name in chip_tensors(op):
             lives[name] = (lives.get(name, (index, index))[0], index)
     return lives
 
 
-def place(tensors: Mapping[str, Tensor], records: Sequence[Record], machine: Machine) -> dict[str, range]:
+def place(tensors: Mapping[str, Tensor], ops: Sequence[Op], machine: Machine) -> dict[str, range]:
     """The regions of every tensor that is on chip.
 
-    Tensors are placed in the order of their first use, each where the last user was longest ago, so that records wait
+    Tensors are placed in the order of their first use, each where the last user was longest ago, so that ops wait
     little for each other; else at the lowest gap; else the largest first (greedy by size: Pisarchyk and Lee, "Efficient
     Memory Management for Deep Neural Net Inference", 2020, arXiv 2001.03288).
 
@@ -58,7 +58,7 @@ def place(tensors: Mapping[str, Tensor], records: Sequence[Record], machine: Mac
     NoRoom
         If a tensor finds no place in any of these ways.
     """
-    lives = lifetimes(records)
+    lives = lifetimes(ops)
     sizes = {name: regions_of(tensors[name], machine) for name in lives}
     in_order = list(lives)
     try:

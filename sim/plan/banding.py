@@ -1,12 +1,12 @@
 """Row bands: a Program whose tensors do not fit on chip, rewritten with Loads and Stores so that they do.
 
-A tensor of the Program lives in one of three ways. ON_CHIP: as ever. BOTH: on chip for the records that fit whole, and
-in the host's memory for those that do not. IN_HOST: in the host's memory; every record that reads it loads its own
-copy. A record whose tensors do not fit on chip together is cut over its output rows into the fewest equal bands that
+A tensor of the Program lives in one of three ways. ON_CHIP: as ever. BOTH: on chip for the ops that fit whole, and
+in the host's memory for those that do not. IN_HOST: in the host's memory; every op that reads it loads its own
+copy. An op whose tensors do not fit on chip together is cut over its output rows into the fewest equal bands that
 do, rounded up to whole groups of columns where that fits: each band loads its input rows with their halo and its
-residual rows, has pads at true edges only, and stores its output rows. All tensors of such a record start as BOTH, all
+residual rows, has pads at true edges only, and stores its output rows. All tensors of such an op start as BOTH, all
 others as ON_CHIP. While placing still fails, the largest tensor alive there moves to IN_HOST; with all tensors there,
-a record needs room for its own operands alone.
+an op needs room for its own operands alone.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from enum import Enum
 from sim.arch.limits import check_counts
 from sim.arch.machine import Machine
 from sim.errors import InputError
-from sim.ir.ops import Conv, Layer, Load, Pads, Pool, Record, Store, Tensor, reads
+from sim.ir.ops import Conv, Layer, Load, Op, Pads, Pool, Store, Tensor, reads
 from sim.ir.program import Program
 from sim.mapping.transfers import unique_name
 from sim.plan.allocator import NoRoom, place, regions_of
@@ -37,7 +37,7 @@ class Home(Enum):
 
 
 def cut(program: Program, machine: Machine) -> Program:
-    """`program` with Loads and Stores, its records cut into row bands where their tensors do not fit on `machine`.
+    """`program` with Loads and Stores, its ops cut into row bands where their tensors do not fit on `machine`.
 
     Every tensor of `program` keeps its name and codes.
 
@@ -49,12 +49,12 @@ def cut(program: Program, machine: Machine) -> Program:
     Raises
     ------
     InputError
-        If `program` has Loads or Stores, a record does not fit even in bands of a single row, or there are more bands,
+        If `program` has Loads or Stores, an op does not fit even in bands of a single row, or there are more bands,
         Loads or Stores than the hardware runs.
     """
-    if not all(isinstance(record, Conv | Pool) for record in program.records):
+    if not all(isinstance(op, Conv | Pool) for op in program.ops):
         raise InputError("only a Program without Loads and Stores can be cut into bands")
-    layers = [record for record in program.records if isinstance(record, Conv | Pool)]
+    layers = [op for op in program.ops if isinstance(op, Conv | Pool)]
     tensors = {tensor.name: tensor for tensor in program.tensors}
     bands = {layer.name: fewest_bands(tensors, layer, machine) for layer in layers}
     homes = dict.fromkeys((tensor.name for tensor in program.tensors), Home.ON_CHIP)
@@ -63,14 +63,14 @@ def cut(program: Program, machine: Machine) -> Program:
             homes |= dict.fromkeys((*reads(layer), layer.output), Home.BOTH)
     while True:
         draft = _Draft(program, bands, homes)
-        check_counts(draft.records)
+        check_counts(draft.ops)
         try:
-            place(draft.tensors, draft.records, machine)
+            place(draft.tensors, draft.ops, machine)
         except NoRoom as refusal:
             homes[_victim(refusal, homes, program, machine)] = Home.IN_HOST
         else:
-            result = replace(program, tensors=tuple(draft.tensors.values()), records=tuple(draft.records))
-            return prefetched(result, [record.name for record in result.records if isinstance(record, Load)], machine)
+            result = replace(program, tensors=tuple(draft.tensors.values()), ops=tuple(draft.ops))
+            return prefetched(result, [op.name for op in result.ops if isinstance(op, Load)], machine)
 
 
 def _victim(refusal: NoRoom, homes: Mapping[str, Home], program: Program, machine: Machine) -> str:
@@ -81,25 +81,25 @@ def _victim(refusal: NoRoom, homes: Mapping[str, Home], program: Program, machin
 
 
 class _Draft:
-    """Tensors and records of the rewritten Program; it is complete when made."""
+    """Tensors and ops of the rewritten Program; it is complete when made."""
 
     def __init__(self, program: Program, bands: Mapping[str, list[Band]], homes: Mapping[str, Home]) -> None:
         self.program, self.homes = program, homes
         self.tensors = {tensor.name: tensor for tensor in program.tensors}
-        self.records: list[Record] = []
-        self.taken = {record.name for record in program.records}
+        self.ops: list[Op] = []
+        self.taken = {op.name for op in program.ops}
         self.loaded: set[str] = set()
-        self.writers = {tensor.name: [r for r in program.records if r.output == tensor.name]
+        self.writers = {tensor.name: [r for r in program.ops if r.output == tensor.name]
                         for tensor in program.tensors}
         self.outputs = {tensor.name for tensor in program.outputs}
         self.whole = {name for name, writers in self.writers.items() if writers
                       and all(len(bands[writer.name]) == 1 for writer in writers)
                       and (homes[name] is not Home.IN_HOST or len(writers) == 1)}
-        for record in program.records:
-            if isinstance(record, Conv | Pool):
-                pieces = bands[record.name]
+        for op in program.ops:
+            if isinstance(op, Conv | Pool):
+                pieces = bands[op.name]
                 for number, band in enumerate(pieces):
-                    self.add_band(record, band, f".{number}" if len(pieces) > 1 else "")
+                    self.add_band(op, band, f".{number}" if len(pieces) > 1 else "")
 
     def add_band(self, layer: Layer, band: Band, suffix: str) -> None:
         """Append what runs a band; the suffix is empty for a whole layer."""
@@ -112,21 +112,21 @@ class _Draft:
             self.append(layer, source, residual, layer.output, band.pads, suffix)
             stored = target.name in self.outputs or self.homes[target.name] is not Home.ON_CHIP
             if stored and layer is self.writers[target.name][-1]:
-                self.records.append(Store(self.name(f"store {target.name}"), target.name, target.name))
+                self.ops.append(Store(self.name(f"store {target.name}"), target.name, target.name))
             return
         piece = self.new_tensor(replace(written_part(layer, target), height=band.rows), layer, suffix)
         self.append(layer, source, residual, piece, band.pads, suffix)
         part = layer.output_part if isinstance(layer, Conv) and len(target.parts) > 1 else None
-        self.records.append(Store(self.name(f"store {piece}"), piece, target.name, band.first, part))
+        self.ops.append(Store(self.name(f"store {piece}"), piece, target.name, band.first, part))
 
     def operand(self, layer: Layer, name: str, first: int, rows: int, suffix: str) -> str:
         """The tensor on chip that holds rows of an operand, loaded if need be."""
         if suffix or self.homes[name] is Home.IN_HOST:
             copy = self.new_tensor(replace(self.program.tensor(name), height=rows), layer, suffix)
-            self.records.append(Load(self.name(f"load {copy}"), name, copy, first))
+            self.ops.append(Load(self.name(f"load {copy}"), name, copy, first))
             return copy
         if name not in self.whole and name not in self.loaded:
-            self.records.append(Load(self.name(f"load {name}"), name, name))
+            self.ops.append(Load(self.name(f"load {name}"), name, name))
             self.loaded.add(name)
         return name
 
@@ -134,12 +134,12 @@ class _Draft:
         """Append a layer with other operands and pads; a target of its own has one part."""
         name = self.name(f"{layer.name}{suffix}") if suffix else layer.name
         if isinstance(layer, Pool):
-            self.records.append(replace(layer, name=name, input=source, output=target, pads=pads))
+            self.ops.append(replace(layer, name=name, input=source, output=target, pads=pads))
         elif (source, residual, target) == (layer.input, layer.residual, layer.output):
-            self.records.append(layer)
+            self.ops.append(layer)
         else:
             part = layer.output_part if target == layer.output else 0
-            self.records.append(replace(layer, name=name, input=source, residual=residual, output=target, pads=pads,
+            self.ops.append(replace(layer, name=name, input=source, residual=residual, output=target, pads=pads,
                                         output_part=part))
 
     def new_tensor(self, tensor: Tensor, layer: Layer, suffix: str) -> str:
@@ -149,7 +149,7 @@ class _Draft:
         return name
 
     def name(self, wanted: str) -> str:
-        """A name that no record has."""
+        """A name that no op has."""
         name = unique_name(wanted, self.taken)
         self.taken.add(name)
         return name

@@ -20,13 +20,13 @@ class RowTileItem:
 
     Attributes
     ----------
-    record : int
+    op : int
         Index of the Conv in the planned Program.
     words : uint8 array of bits, shape (words, rows, lanes)
         In the order of the stream.
     """
 
-    record: int
+    op: int
     words: Bits
 
 
@@ -36,7 +36,7 @@ class TensorItem:
 
     Attributes
     ----------
-    record : int
+    op : int
         Index of the Load or Store in the planned Program.
     tensor : Tensor
         As it lies on chip: what passes is `sim.mapping.layout.activation_image` of it, address outer, bank inner.
@@ -48,7 +48,7 @@ class TensorItem:
         Stores that must have ended before the host has a Load's rows; 0 for a Store.
     """
 
-    record: int
+    op: int
     tensor: Tensor
     host: str
     channels: slice
@@ -60,15 +60,15 @@ class TensorItem:
         return codes[..., self.channels, self.rows, :]
 
 
-def tensor_item(program: Program, record: int, written: int = 0) -> TensorItem:
+def tensor_item(program: Program, op: int, written: int = 0) -> TensorItem:
     """The item of a Load or Store of `program`."""
-    transfer = program.records[record]
+    transfer = program.ops[op]
     if isinstance(transfer, Load):
         host, chip, part = program.tensor(transfer.input), program.tensor(transfer.output), None
     elif isinstance(transfer, Store):
         host, chip, part = program.tensor(transfer.output), program.tensor(transfer.input), transfer.output_part
     else:
-        raise TypeError(f"record '{transfer.name}' is a {type(transfer).__name__}, neither a Load nor a Store")
+        raise TypeError(f"op '{transfer.name}' is a {type(transfer).__name__}, neither a Load nor a Store")
     channels = slice(0, host.channels) if part is None else host.part_slice(part)
     rows = slice(transfer.first_row, transfer.first_row + chip.height)
-    return TensorItem(record, chip, host.name, channels, rows, written)
+    return TensorItem(op, chip, host.name, channels, rows, written)

@@ -15,12 +15,12 @@ from sim.ir.ops import Conv, Load, Pool, Store, reads
 from sim.ir.program import Program
 from sim.mapping.layout import Bits, row_tile_words
 from sim.mapping.schedule import ConvSchedule, conv_shape, schedule_conv
-from sim.mapping.transfers import Schedule, schedule_record, with_transfers
+from sim.mapping.transfers import Schedule, schedule_op, with_transfers
 from sim.plan.allocator import NoRoom, place
 from sim.plan.banding import cut
 from sim.plan.host_stream import RowTileItem, TensorItem, tensor_item
 from sim.plan.prefetch import prefetched
-from sim.timing.dependencies import Waits, record_waits
+from sim.timing.dependencies import Waits, op_waits
 
 __all__ = ["Plan", "plan"]
 
@@ -35,11 +35,11 @@ class Plan:
         With all its Loads and Stores.
     machine : Machine
     schedules : tuple of ConvSchedule, PoolSchedule or TransferSchedule
-        One for each record.
+        One for each op.
     bases : dict of str to int
         First word in its bank of every tensor that is on chip.
     waits : tuple of Waits
-        What each record waits for.
+        What each op waits for.
     """
 
     program: Program
@@ -49,10 +49,10 @@ class Plan:
     waits: tuple[Waits, ...]
 
     def convs(self) -> Iterator[tuple[Conv, ConvSchedule]]:
-        """The Conv records with their schedules, in order."""
-        for record, schedule in zip(self.program.records, self.schedules, strict=True):
-            if isinstance(record, Conv) and isinstance(schedule, ConvSchedule):
-                yield record, schedule
+        """The Conv ops with their schedules, in order."""
+        for op, schedule in zip(self.program.ops, self.schedules, strict=True):
+            if isinstance(op, Conv) and isinstance(schedule, ConvSchedule):
+                yield op, schedule
 
     def stream(self) -> Iterator[Bits]:
         """Words of the weight stream, an array (words, rows, lanes) for each row tile of the whole Program."""
@@ -62,17 +62,17 @@ class Plan:
 
     def inward(self) -> Iterator[RowTileItem | TensorItem]:
         """What the host sends while the Program runs, in order: the row tiles of every Conv and every Load."""
-        for index, (record, schedule) in enumerate(zip(self.program.records, self.schedules, strict=True)):
-            if isinstance(record, Load):
+        for index, (op, schedule) in enumerate(zip(self.program.ops, self.schedules, strict=True)):
+            if isinstance(op, Load):
                 yield tensor_item(self.program, index, self.waits[index].written)
-            elif isinstance(record, Conv) and isinstance(schedule, ConvSchedule):
+            elif isinstance(op, Conv) and isinstance(schedule, ConvSchedule):
                 for tile in range(schedule.row_tiles):
-                    yield RowTileItem(index, row_tile_words(record, schedule, tile, self.machine))
+                    yield RowTileItem(index, row_tile_words(op, schedule, tile, self.machine))
 
     def outward(self) -> Iterator[TensorItem]:
         """What the host gets while the Program runs, in order: every Store."""
-        for index, record in enumerate(self.program.records):
-            if isinstance(record, Store):
+        for index, op in enumerate(self.program.ops):
+            if isinstance(op, Store):
                 yield tensor_item(self.program, index)
 
 
@@ -86,29 +86,29 @@ def plan(program: Program, machine: Machine) -> Plan:
     ------
     InputError
         If a bit width, digit count, window, rounding, accumulator, row tile or tensor set does not fit, there are no
-        records, or a size is beyond the hardware on any machine (`sim.arch.limits`).
+        ops, or a size is beyond the hardware on any machine (`sim.arch.limits`).
     """
-    check_counts(program.records)
+    check_counts(program.ops)
     _check_arithmetic(program, machine)
     for conv in program.convs:
         _check_conv(conv, schedule_conv(conv_shape(program, conv), machine), machine)
     complete = _with_all_transfers(program, machine)
-    schedules = tuple(schedule_record(complete, record, machine) for record in complete.records)
+    schedules = tuple(schedule_op(complete, op, machine) for op in complete.ops)
     check_limits(complete, schedules, machine)
     tensors = {tensor.name: tensor for tensor in complete.tensors}
-    regions = place(tensors, complete.records, machine)
+    regions = place(tensors, complete.ops, machine)
     bases = {name: places.start * machine.region_words for name, places in regions.items()}
-    return Plan(complete, machine, schedules, bases, record_waits(tensors, complete.records, regions))
+    return Plan(complete, machine, schedules, bases, op_waits(tensors, complete.ops, regions))
 
 
 def _with_all_transfers(program: Program, machine: Machine) -> Program:
     """`program` with every Load and Store it needs to fit on `machine`; those that are added run ahead."""
-    complete, own = with_transfers(program), {record.name for record in program.records}
+    complete, own = with_transfers(program), {op.name for op in program.ops}
     try:
-        return prefetched(complete, [record.name for record in complete.records
-                                     if isinstance(record, Load) and record.name not in own], machine)
+        return prefetched(complete, [op.name for op in complete.ops
+                                     if isinstance(op, Load) and op.name not in own], machine)
     except NoRoom:
-        if any(isinstance(record, Load | Store) for record in program.records):
+        if any(isinstance(op, Load | Store) for op in program.ops):
             raise
         return cut(program, machine)
 
@@ -127,16 +127,16 @@ def _check_arithmetic(program: Program, machine: Machine) -> None:
                        machine.acc_bits)
     if program.acc_bits > machine.acc_bits:
         raise _refusal("the program", f"acc_bits {program.acc_bits}", machine, machine.acc_bits)
-    for record in program.records:
-        for name in reads(record) if isinstance(record, Conv | Pool) else ():
+    for op in program.ops:
+        for name in reads(op) if isinstance(op, Conv | Pool) else ():
             bits = program.tensor(name).format.bits
             if bits > machine.max_bits_a:
-                raise _refusal(f"record '{record.name}'", f"{bits} bits for activations '{name}'", machine,
+                raise _refusal(f"op '{op.name}'", f"{bits} bits for activations '{name}'", machine,
                                f"max_bits_a {machine.max_bits_a}")
 
 
 def _check_conv(conv: Conv, schedule: ConvSchedule, machine: Machine) -> None:
-    where, fmt = f"record '{conv.name}'", conv.weight_format
+    where, fmt = f"op '{conv.name}'", conv.weight_format
     if fmt.bits > machine.max_bits_w:
         raise _refusal(where, f"{fmt.bits} bits for weights", machine, f"max_bits_w {machine.max_bits_w}")
     if fmt.kind == "bipolar" and not machine.bipolar:

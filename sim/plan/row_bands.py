@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import ceil
 
-from sim.arch.limits import MAX_RECORDS
+from sim.arch.limits import MAX_OPS
 from sim.arch.machine import Machine
 from sim.errors import InputError
 from sim.ir.ops import Conv, Layer, Pads, Tensor
@@ -18,14 +18,14 @@ __all__ = ["Band", "band_choices", "band_tensors", "fewest_bands", "written_part
 
 @dataclass(frozen=True)
 class Band:
-    """Output rows `first` ... `first + rows - 1` of a record, and what they read.
+    """Output rows `first` ... `first + rows - 1` of an op, and what they read.
 
     Attributes
     ----------
     in_first, in_rows : int
         Rows of the input, halo included.
     pads : Pads
-        Of the band: those of the record, at top and bottom only where the map ends.
+        Of the band: those of the op, at top and bottom only where the map ends.
     """
 
     first: int
@@ -48,20 +48,20 @@ def fewest_bands(tensors: Mapping[str, Tensor], layer: Layer, machine: Machine) 
         if need <= machine.act_regions:
             return bands
     rows = max(band.rows for band in bands)
-    most = f", one of {len(bands)}, and no more run" if tensors[layer.output].height > MAX_RECORDS else ""
+    most = f", one of {len(bands)}, and no more run" if tensors[layer.output].height > MAX_OPS else ""
     raise InputError(
-        f"record '{layer.name}' needs {need} activation regions of {machine.region_words} words for a band of {rows} "
+        f"op '{layer.name}' needs {need} activation regions of {machine.region_words} words for a band of {rows} "
         f"output row{'s' * (rows > 1)}{most}; machine '{machine.name}' has {machine.act_regions}")
 
 
 def band_choices(tensors: Mapping[str, Tensor], layer: Layer, machine: Machine) -> Iterator[list[Band]]:
     """Ways to cut a layer in the order in which they are tried, up to the first that fits on `machine`, or to all of at
-    most MAX_RECORDS bands.
+    most MAX_OPS bands.
 
     Narrower tensors of the same shapes end at the same one or before.
     """
     height, columns = tensors[layer.output].height, machine.columns
-    for count in range(1, min(height, MAX_RECORDS) + 1):
+    for count in range(1, min(height, MAX_OPS) + 1):
         rows = ceil(height / count)
         for size in dict.fromkeys((ceil(rows / columns) * columns, rows)):
             bands = list(_split(tensors[layer.input], layer, height, size))
@@ -88,7 +88,7 @@ def band_tensors(tensors: Mapping[str, Tensor], layer: Layer, band: Band) -> lis
 
 
 def written_part(layer: Layer, target: Tensor) -> Tensor:
-    """What of `target` a record writes, as a tensor of its own."""
+    """What of `target` an op writes, as a tensor of its own."""
     return replace(target, parts=(target.parts[layer.output_part],)) if isinstance(layer, Conv) else target
 
 

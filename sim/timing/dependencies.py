@@ -1,9 +1,9 @@
-"""What each record of a placed Program waits for.
+"""What each op of a placed Program waits for.
 
 There are three queues: Convs and Pools, Loads, and Stores, each in Program order. A region of the activation memories
-serves one record at a time, so a record waits for the last one before it that uses a region that it uses; that one has
+serves one op at a time, so an op waits for the last one before it that uses a region that it uses; that one has
 waited for those before. A Load also waits for the Stores that write the rows it reads in the host's memory. All of them
-come before it in the Program, so records never wait for each other in a ring.
+come before it in the Program, so ops never wait for each other in a ring.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from typing import assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.ir.ops import Conv, Load, Pool, Record, Store, Tensor, chip_tensors
+from sim.ir.ops import Conv, Load, Op, Pool, Store, Tensor, chip_tensors
 
-__all__ = ["Waits", "record_waits"]
+__all__ = ["Waits", "op_waits"]
 
 
 @dataclass(frozen=True)
 class Waits:
-    """How many records of each queue must have ended before a record may start; 0 for its own queue.
+    """How many ops of each queue must have ended before an op may start; 0 for its own queue.
 
     Attributes
     ----------
@@ -38,14 +38,14 @@ class Waits:
     written: int = 0
 
 
-def record_waits(tensors: Mapping[str, Tensor], records: Sequence[Record],
+def op_waits(tensors: Mapping[str, Tensor], ops: Sequence[Op],
                  regions: Mapping[str, range]) -> tuple[Waits, ...]:
-    """What each record waits for.
+    """What each op waits for.
 
     Parameters
     ----------
     tensors : mapping of str to Tensor
-    records : sequence of Record
+    ops : sequence of Op
         In Program order.
     regions : mapping of str to range
         The regions of every tensor that is on chip.
@@ -53,25 +53,25 @@ def record_waits(tensors: Mapping[str, Tensor], records: Sequence[Record],
     last: dict[int, tuple[int, int]] = {}
     rows: dict[str, NDArray[np.int64]] = {}
     ended, found = [0, 0, 0], []
-    for record in records:
-        queue, places = _queue(record), [region for name in chip_tensors(record) for region in regions[name]]
+    for op in ops:
+        queue, places = _queue(op), [region for name in chip_tensors(op) for region in regions[name]]
         needs, written = [0, 0, 0], 0
         for other, number in (last[place] for place in places if place in last):
             needs[other] = max(needs[other], number)
         needs[queue] = 0
         ended[queue] += 1
-        if isinstance(record, Store):
-            _note_rows(tensors, record, rows, ended[queue])
-        elif isinstance(record, Load) and record.input in rows:
-            height = tensors[record.output].height
-            written = int(rows[record.input][:, record.first_row : record.first_row + height].max())
+        if isinstance(op, Store):
+            _note_rows(tensors, op, rows, ended[queue])
+        elif isinstance(op, Load) and op.input in rows:
+            height = tensors[op.output].height
+            written = int(rows[op.input][:, op.first_row : op.first_row + height].max())
         found.append(Waits(needs[0], needs[1], max(needs[2], written), written))
         last |= dict.fromkeys(places, (queue, ended[queue]))
     return tuple(found)
 
 
-def _queue(record: Record) -> int:
-    match record:
+def _queue(op: Op) -> int:
+    match op:
         case Conv() | Pool():
             return 0
         case Load():
@@ -79,7 +79,7 @@ def _queue(record: Record) -> int:
         case Store():
             return 2
         case _:
-            assert_never(record)
+            assert_never(op)
 
 
 def _note_rows(tensors: Mapping[str, Tensor], store: Store, rows: dict[str, NDArray[np.int64]], number: int) -> None:

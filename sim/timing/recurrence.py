@@ -1,4 +1,4 @@
-"""The cycle recurrence: three queues that run side by side, each in order, advanced from record to record.
+"""The cycle recurrence: three queues that run side by side, each in order, advanced from op to op.
 
 The queues are Convs and Pools, the inward stream (row tiles and Loads), and the outward stream (Stores). Inside a Conv
 the pipeline is rigid; only its head waits, for a free accumulator bank or for weights. Cycle 0 is the first busy cycle
@@ -57,7 +57,7 @@ class _Head:
 
 @dataclass
 class Clock:
-    """Where the three queues stand between records, and what they have counted.
+    """Where the three queues stand between ops, and what they have counted.
 
     Attributes
     ----------
@@ -66,12 +66,12 @@ class Clock:
     latency : int
         Cycles from the end of a Store until its rows can be read.
     computed, filled, stored : int
-        First free cycle of Convs and Pools, of the inward stream, which runs ahead across records, and of the outward
+        First free cycle of Convs and Pools, of the inward stream, which runs ahead across ops, and of the outward
         one.
     released : (int, int)
         When the slots of the row tile before last and of the last one became free.
     computes, loads, stores : list of int
-        Ends of the records of each queue.
+        Ends of the ops of each queue.
     """
 
     finish: Callable[[int, int], int]
@@ -90,7 +90,7 @@ class Clock:
     blocked: int = 0
 
     def run(self, schedule: Schedule, waits: Waits) -> tuple[int, int]:
-        """Advance over a record; its start and end."""
+        """Advance over an op; its start and end."""
         ready = max((ends[count - 1] for ends, count in ((self.computes, waits.computes), (self.loads, waits.loads),
                                                          (self.stores, waits.stores)) if count), default=0)
         match schedule:
@@ -104,7 +104,7 @@ class Clock:
                 self.computed = start + schedule.cycles
                 self.computes.append(self.computed)
                 return start, self.computed
-            case TransferSchedule(record=Load()):
+            case TransferSchedule(op=Load()):
                 start = max(self.filled, ready)
                 there = self.stores[waits.written - 1] + self.latency if waits.written else start
                 self.fill(start, max(start, there), schedule.beats)

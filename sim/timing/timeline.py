@@ -23,7 +23,7 @@ class Timeline:
     Attributes
     ----------
     starts, ends : tuple of int
-        First cycle of each record and the first cycle after it. A Load starts when the inward stream turns to it and
+        First cycle of each op and the first cycle after it. A Load starts when the inward stream turns to it and
         what it waits for has ended.
     pairs : int
         Cycles in which plane pairs run.
@@ -32,7 +32,7 @@ class Timeline:
     wait_transfers : int
         Cycles in which no Conv or Pool runs, since it waits for Loads or Stores, or only Stores are left.
     shares : tuple of int
-        Cycles that each record accounts for: its own for a Conv or Pool, and for a Load or Store those of
+        Cycles that each op accounts for: its own for a Conv or Pool, and for a Load or Store those of
         `wait_transfers` that last until its end. They sum to the total.
     starved, blocked : int
         Cycles in which the inward stream is ready and no beat comes, and in which an outward beat is not taken.
@@ -79,7 +79,7 @@ def layer_cycles(schedule: ConvSchedule | PoolSchedule, memory: Memory = IDEAL) 
 def transfer_cycles(schedule: TransferSchedule, memory: Memory = IDEAL) -> int:
     """Most cycles of a Load or Store on its own, from the moment that the rows a Load reads are written."""
     longest = memory.longest(schedule.beats)
-    return longest + (memory.latency_cycles if isinstance(schedule.record, Load) else STORE_LATENCY)
+    return longest + (memory.latency_cycles if isinstance(schedule.op, Load) else STORE_LATENCY)
 
 
 def closed_form_cycles(schedule: ConvSchedule) -> int | None:

@@ -34,12 +34,12 @@ def test_onnx_runtime_comes_within_a_code() -> None:
     small, pooled, added = (Tensor(name, 6, 6, (16,), UNSIGNED) for name in ("small", "pooled", "added"))
     four, mean = Tensor("four", 6, 6, (16,), FOUR), Tensor("mean", 1, 1, (16,), UNSIGNED)
     linear = Tensor("linear", 1, 1, (10,), Format(16, "signed"))
-    records = (
+    ops = (
         _conv("first", x, wide, 3, 11), Pool("pool", "wide", "pooled", (3, 3), 2, (1, 1, 1, 1)),
         _conv("depthwise", wide, four, 3, 15, depthwise=True, stride=2), _conv("second", wide, small, 1, 11, stride=2),
         _conv("third", small, added, 1, 11, pooled),
         _conv("average", pooled, mean, 6, 8, depthwise=True, unit=True), _conv("linear", mean, linear, 1, 9))
-    program = Program((x, wide, four, small, pooled, added, mean, linear), records)
+    program = Program((x, wide, four, small, pooled, added, mean, linear), ops)
     codes = np.random.default_rng(0).integers(-128, 128, (4, *x.shape))
     session = onnxruntime.InferenceSession(qlinear_model(program).SerializeToString(),
                                            providers=["CPUExecutionProvider"])

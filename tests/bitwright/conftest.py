@@ -19,8 +19,8 @@ def simulated():
     def run_all(jobs, engine=None):
         results = []
         for plan, inputs in jobs:
-            times, per_record = timeline(plan), events(plan)
-            counters = {name: sum(record.get(name, 0) for record in per_record) for name in EVENTS}
+            times, per_op = timeline(plan), events(plan)
+            counters = {name: sum(op.get(name, 0) for op in per_op) for name in EVENTS}
             counters |= {name: getattr(times, name) for name in ("total", "pairs", *WAITS)}
             results.append(RtlResult(simulate(plan.program, inputs), np.array([times.ends]), (counters,)))
         return results

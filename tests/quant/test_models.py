@@ -83,7 +83,7 @@ def closed(parts: Parts, flat: Tensor) -> Tensor:
 
 
 def judge(model: nn.Module, scheme: str, follow: Follow, codes: Tensor = CODES) -> None:
-    """Quantized in 8 bits a model stays near itself, each of its records is its real map, and engines agree."""
+    """Quantized in 8 bits a model stays near itself, each of its ops is its real map, and engines agree."""
     images = codes * 2.0**-8
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -107,7 +107,7 @@ def judge(model: nn.Module, scheme: str, follow: Follow, codes: Tensor = CODES) 
 
 def is_judged(program: Program, name: str) -> bool:
     """Whether a tensor's codes are its own: not those of another tensor, at other places or the largest of them."""
-    pooled = any(isinstance(record, Pool) and record.output == name for record in program.records)
+    pooled = any(isinstance(op, Pool) and op.output == name for op in program.ops)
     return not pooled and not name.endswith((".copy", ".row", ".map"))
 
 

@@ -34,7 +34,7 @@ def test_equals_the_simulator_on_random_programs(seed: int, rounding: str) -> No
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_equals_the_simulator_on_each_kind(kind: str) -> None:
-    """Each kind of record on its own, so that none is tested by luck alone."""
+    """Each kind of op on its own, so that none is tested by luck alone."""
     for seed in range(5):
         rng = np.random.default_rng(100 + seed)
         assert_equal_codes(random_program(rng, random_machine(rng), layers=1, kinds=[kind]), rng)
@@ -46,12 +46,12 @@ def test_random_programs_reach_every_trait() -> None:
     for seed in range(20):
         rng = np.random.default_rng(seed)
         program = random_program(rng, random_machine(rng))
-        convs = [record for record in program.records if isinstance(record, Conv)]
+        convs = [op for op in program.ops if isinstance(op, Conv)]
         found |= {"wrap"} if program.wrap else set()
         found |= {"concat"} if any(len(tensor.parts) > 1 for tensor in program.tensors) else set()
         found |= {"residual"} if any(conv.residual for conv in convs) else set()
         found |= {conv.weight_format.kind for conv in convs} & {"bipolar", "unsigned"}
-        found |= {"detour"} if any(isinstance(record, Load) for record in program.records) else set()
+        found |= {"detour"} if any(isinstance(op, Load) for op in program.ops) else set()
         found |= {"wide"} if any(tensor.format.bits > 8 for tensor in program.tensors) else set()
     assert found == set(TRAITS) - {"large"}  # too large for a machine, which the reference does not have
 

@@ -37,7 +37,7 @@ class Loader(wiring.Component):
 
     Members
     -------
-    descriptor : of the record that issues; `running`: of the record whose words come back
+    descriptor : of the op that issues; `running`: of the op whose words come back
     read, phase, columns, slice_lane : the read, one cycle ahead, with what goes along in `request`
     block_address, tap_*, pixel_* : where it reads, from sequencer and walks
     bank_read, bank_address, bank_data : the activation banks

@@ -22,7 +22,7 @@ class OutputWalk(wiring.Component):
     base, step, block_step : address of the part, words of a pixel, words of a channel block
     reset, advance : to the first pixel and group; to the next
     address, group : of the pixel's plane 0; the group of R lanes
-    columns, last : columns that have this pixel; its group is the last one of the record
+    columns, last : columns that have this pixel; its group is the last one of the op
     """
 
     def __init__(self, geometry: Geometry) -> None:

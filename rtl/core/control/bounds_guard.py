@@ -18,26 +18,26 @@ class Protection(wiring.Component):
     Members
     -------
     head, fresh : the descriptor that was just read
-    running : that of the record whose accesses these are
+    running : that of the op whose accesses these are
     operand, operand_address, residual, residual_address, write, write_address : accesses, by bank
     operand_allowed, residual_allowed, write_allowed : those that pass
-    inward_illegal, inward_record, outward_illegal, outward_record : faults that the stream engines found
-    violation, violation_record : an access would have left its tensor; in which record
-    illegal, illegal_record : an entry breaks a limit; of which record
+    inward_illegal, inward_op, outward_illegal, outward_op : faults that the stream engines found
+    violation, violation_op : an access would have left its tensor; in which op
+    illegal, illegal_op : an entry breaks a limit; of which op
     halt : either of them
     """
 
     def __init__(self, geometry: Geometry) -> None:
         self.geometry = geometry
-        columns, address, record = geometry.columns, geometry.address_bits, geometry.record_bits
+        columns, address, op = geometry.columns, geometry.address_bits, geometry.op_bits
         super().__init__({
             "head": In(geometry.descriptor), "fresh": In(1), "running": In(geometry.descriptor),
             "operand": In(columns), "operand_address": In(address).array(columns), "operand_allowed": Out(columns),
             "residual": In(columns), "residual_address": In(address), "residual_allowed": Out(columns),
             "write": In(columns), "write_address": In(address), "write_allowed": Out(columns),
-            "inward_illegal": In(1), "inward_record": In(record),
-            "outward_illegal": In(1), "outward_record": In(record),
-            "violation": Out(1), "violation_record": Out(record), "illegal": Out(1), "illegal_record": Out(record),
+            "inward_illegal": In(1), "inward_op": In(op),
+            "outward_illegal": In(1), "outward_op": In(op),
+            "violation": Out(1), "violation_op": Out(op), "illegal": Out(1), "illegal_op": Out(op),
             "halt": Out(1),
         })
 
@@ -57,18 +57,18 @@ class Protection(wiring.Component):
                         | (self.write.any() & write_outside)),
         ]
         with m.If(violated & ~self.halt):
-            m.d.sync += [self.violation.eq(1), self.violation_record.eq(d.record)]
-        for found, record in ((self.fresh & self._illegal(m), self.head.record),
-                              (self.inward_illegal, self.inward_record), (self.outward_illegal, self.outward_record)):
+            m.d.sync += [self.violation.eq(1), self.violation_op.eq(d.op)]
+        for found, op in ((self.fresh & self._illegal(m), self.head.op),
+                              (self.inward_illegal, self.inward_op), (self.outward_illegal, self.outward_op)):
             with m.If(found & ~self.halt):
-                m.d.sync += [self.illegal.eq(1), self.illegal_record.eq(record)]
+                m.d.sync += [self.illegal.eq(1), self.illegal_op.eq(op)]
         return m
 
     def _outside(self, address: Value, first: Value, last: Value) -> Value:
         return (address < first) | (address > last)
 
     def _illegal(self, m: Module) -> Value:
-        """Whether a number of `head` is beyond the machine, or the record could never end."""
+        """Whether a number of `head` is beyond the machine, or the op could never end."""
         d, most = self.head, self.geometry.bank_words - 1
         always, conv = Signal(name="always"), Signal(name="conv")
         m.d.comb += [

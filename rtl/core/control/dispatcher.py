@@ -1,4 +1,4 @@
-"""Record control: descriptors in, records started one after another."""
+"""Op control: descriptors in, ops started one after another."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ COUNTER_BITS = 40
 
 
 class Control(wiring.Component):
-    """Hold the descriptor of the record that issues and of the record that runs.
+    """Hold the descriptor of the op that issues and of the op that runs.
 
-    The sequencer takes the next descriptor as soon as it has issued a record; everything behind it keeps the old one
-    until the record has ended. A record starts in the cycle after its predecessor's last write, or after the end of the
+    The sequencer takes the next descriptor as soon as it has issued an op; everything behind it keeps the old one
+    until the op has ended. An op starts in the cycle after its predecessor's last write, or after the end of the
     last Load or Store that it waits for.
 
     Members
     -------
     table_write, table_index, table_data : descriptors, written by the host
     start_valid, start_ready : run the table; hold `start_valid` until `start_ready`
-    halt : begin no record any more
-    record_issued, record_done : nothing is left to issue of a record; its last word is being written
+    halt : begin no op any more
+    op_issued, op_done : nothing is left to issue of an op; its last word is being written
     load_done, store_done : a Load, a Store ends; `inward_over`, `outward_over`: after this cycle none is left
     head, running : descriptors for the sequencer, and for everything behind it
     prepare : of the engines with a table; `init`: of the sequencer, `head` is new
-    begin : the record may issue (for the next cycle); `begun`: first cycle of a record
+    begin : the op may issue (for the next cycle); `begun`: first cycle of an op
     started : the next cycle is cycle 0
-    busy, cycle, active : a program runs, cycles since its start; a record runs
-    computes, loads, stores : records that have ended
+    busy, cycle, active : a program runs, cycles since its start; an op runs
+    computes, loads, stores : ops that have ended
     """
 
     def __init__(self, geometry: Geometry) -> None:
         self.geometry = geometry
-        index, count = ceil_log2(geometry.records), geometry.count_bits
-        flags = {name: In(1) for name in ("table_write", "start_valid", "halt", "record_issued", "record_done",
+        index, count = ceil_log2(geometry.ops), geometry.count_bits
+        flags = {name: In(1) for name in ("table_write", "start_valid", "halt", "op_issued", "op_done",
                                           "load_done", "store_done", "inward_over", "outward_over")}
         pulses = {name: Out(1) for name in ("start_ready", "prepare", "init", "begin", "begun", "started", "busy",
                                             "active")}
@@ -52,7 +52,7 @@ class Control(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.table = table = Ram(self.geometry.descriptor.size, self.geometry.records)
+        m.submodules.table = table = Ram(self.geometry.descriptor.size, self.geometry.ops)
         load = Signal()
         shown = Signal(len(table.raddr))
         waiting = Signal()
@@ -63,37 +63,37 @@ class Control(wiring.Component):
         ]
         self._states(m, load, waiting, over)
         self._counts(m, waiting)
-        with m.If(self.record_issued & ~self.head.last):
+        with m.If(self.op_issued & ~self.head.last):
             m.d.comb += load.eq(1)
         with m.If(table.ren):
             m.d.sync += shown.eq(table.raddr)
         with m.If(load):
             m.d.sync += self.head.eq(table.rdata)
         m.d.sync += [self.init.eq(load), self.begun.eq(self.begin), waiting.eq(self.init | (waiting & ~self.begin)),
-                     self.active.eq(self.begin | (self.active & ~self.record_done))]
+                     self.active.eq(self.begin | (self.active & ~self.op_done))]
         with m.If(self.begin):
             m.d.sync += self.running.eq(self.head)
-        with m.If(self.record_done & self.running.last):
+        with m.If(self.op_done & self.running.last):
             m.d.sync += over.eq(1)
         with m.If(self.prepare):
             m.d.sync += over.eq(0)
         return m
 
     def _counts(self, m: Module, waiting: Value) -> None:
-        """Count ended records; the next one begins when nothing runs and all that it waits for has ended."""
+        """Count ended ops; the next one begins when nothing runs and all that it waits for has ended."""
         after = {}
-        for name, done in (("computes", self.record_done), ("loads", self.load_done), ("stores", self.store_done)):
+        for name, done in (("computes", self.op_done), ("loads", self.load_done), ("stores", self.store_done)):
             count = getattr(self, name)
             after[name] = Signal.like(count, name=f"{name}_after")
             m.d.comb += after[name].eq(count + done)
             m.d.sync += count.eq(Mux(self.prepare, 0, after[name]))
         m.d.comb += self.begin.eq(
-            waiting & ~self.halt & (self.started | (self.busy & (~self.active | self.record_done)))
+            waiting & ~self.halt & (self.started | (self.busy & (~self.active | self.op_done)))
             & (after["loads"] >= self.head.after_loads) & (after["stores"] >= self.head.after_stores))
 
     def _states(self, m: Module, load: Signal, waiting: Value, over: Value) -> None:
         finished = Signal()
-        m.d.comb += finished.eq((over | (self.record_done & self.running.last)) & self.inward_over & self.outward_over)
+        m.d.comb += finished.eq((over | (self.op_done & self.running.last)) & self.inward_over & self.outward_over)
         with m.FSM():
             with m.State("IDLE"), m.If(self.start_valid):
                 m.d.comb += self.prepare.eq(1)

@@ -22,7 +22,7 @@ class RequantControl(wiring.Component):
 
     Members
     -------
-    begun : first cycle of a record
+    begun : first cycle of an op
     tile_ready : a tile's accumulators are complete after this cycle; `tile_done`: last cycle of a tile
     active : a tile is being requantized
     slot_start, slot_end : first and last cycle of a slot
@@ -62,7 +62,7 @@ class RequantControl(wiring.Component):
         return m
 
     def _tiles(self, m: Module) -> Value:
-        """Count ready tiles, and walk over pixels and groups of the one at hand; high in the record's last group."""
+        """Count ready tiles, and walk over pixels and groups of the one at hand; high in the op's last group."""
         d = self.descriptor
         ready, warm = Signal(2, name="ready"), Signal(4, name="warm")
         pixel = Signal(PIXEL_BITS)

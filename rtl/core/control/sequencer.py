@@ -1,4 +1,4 @@
-"""The sequencer: the loops of a record, and the only place where the pipeline waits.
+"""The sequencer: the loops of an op, and the only place where the pipeline waits.
 
 It works one cycle ahead. What it puts out in cycle t - the operand read, the weight read, the launch of a step - is
 what the machine does in cycle t+1, when it stands in the address registers.
@@ -24,8 +24,8 @@ class Sequencer(wiring.Component):
 
     Members
     -------
-    descriptor : the record; `init` puts all loops to their start
-    begin : the record may issue from now on (in this cycle already)
+    descriptor : the op; `init` puts all loops to their start
+    begin : the op may issue from now on (in this cycle already)
     bank_freed : the requantizer is done with a tile; `tile_filled`: a row tile's weights are in
     read, plane, phase, first_segment, last_segment, segment_lane : the operand read
     tap_advance, tap_restore, tap_commit, tap_reset, pixel_advance, ... : for the walks
@@ -34,7 +34,7 @@ class Sequencer(wiring.Component):
     last_row_tile, part_lanes : of the block whose weights are read; lanes that carry a channel
     launch, step : the step whose operands will be there in time
     pixel_done, block_done : the step's last operand read, of a block's last pixel
-    tile_issued : a row tile needs its weights no more; `record_issued`: nothing is left to issue
+    tile_issued : a row tile needs its weights no more; `op_issued`: nothing is left to issue
     wait_accumulator, wait_weights : why nothing is issued
     """
 
@@ -44,7 +44,7 @@ class Sequencer(wiring.Component):
         outputs = ("read", "first_segment", "last_segment", "tap_advance", "tap_restore", "tap_commit",
                    "pixel_advance", "pixel_restore", "pixel_commit", "tap_reset", "pixel_reset", "weight_read",
                    "weight_first", "weight_set", "weight_slot", "last_row_tile", "launch",
-                   "pixel_done", "block_done", "tile_issued", "record_issued", "wait_accumulator", "wait_weights")
+                   "pixel_done", "block_done", "tile_issued", "op_issued", "wait_accumulator", "wait_weights")
         super().__init__({
             "descriptor": In(geometry.descriptor), "last_group": In(1),
             **{name: In(1) for name in flags}, **{name: Out(1) for name in outputs},
@@ -86,7 +86,7 @@ class Sequencer(wiring.Component):
             self.tile_end.eq(self.group_end & self.last_tap_group),
             self.row_tile_end.eq(self.tile_end & (self.chunk == d.chunks)),
             self.last_row_tile.eq(self.row_tile == d.row_tiles),
-            self.record_issued.eq(self.row_tile_end & self.last_row_tile),
+            self.op_issued.eq(self.row_tile_end & self.last_row_tile),
             self.tile_issued.eq(self.row_tile_end & ~d.pool),
             self.tap_restore.eq(self.step_end), self.tap_commit.eq(self.group_end),
             self.pixel_advance.eq(self.step_end), self.pixel_restore.eq(self.block_end),
@@ -95,26 +95,26 @@ class Sequencer(wiring.Component):
         ]
 
     def _wait(self, m: Module) -> None:
-        """Issue when the record has begun, an accumulator bank is free and the row tile's weights are in."""
+        """Issue when the op has begun, an accumulator bank is free and the row tile's weights are in."""
         armed, running = Signal(name="armed"), Signal(name="running")
         free, filled = Signal(2, init=2, name="free"), Signal(2, name="filled")
         bank_ok = Signal()
         weights_ok = Signal()
         go = Signal()
-        open_record = Signal()
+        open_op = Signal()
         pool = self.descriptor.pool
         first_chunk = self.chunk == 0
         m.d.comb += [
-            open_record.eq(armed | self.begin),
+            open_op.eq(armed | self.begin),
             bank_ok.eq((free != 0) | self.bank_freed | pool),
             weights_ok.eq((filled != 0) | self.tile_filled | ~first_chunk | pool),
-            go.eq(open_record & ~running & bank_ok & weights_ok),
+            go.eq(open_op & ~running & bank_ok & weights_ok),
             self.issuing.eq(running | go),
-            self.wait_accumulator.eq(open_record & ~running & ~bank_ok),
-            self.wait_weights.eq(open_record & ~running & bank_ok & ~weights_ok),
+            self.wait_accumulator.eq(open_op & ~running & ~bank_ok),
+            self.wait_weights.eq(open_op & ~running & bank_ok & ~weights_ok),
         ]
         m.d.sync += [
-            armed.eq(open_record & ~self.record_issued), running.eq(self.issuing & ~self.tile_end),
+            armed.eq(open_op & ~self.op_issued), running.eq(self.issuing & ~self.tile_end),
             free.eq(free + self.bank_freed - (go & ~pool)),
             filled.eq(filled + self.tile_filled - (go & ~pool & first_chunk)),
         ]

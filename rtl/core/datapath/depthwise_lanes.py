@@ -21,7 +21,7 @@ class LaneWeights(wiring.Component):
 
     Members
     -------
-    descriptor : of the record that runs
+    descriptor : of the op that runs
     loaded, stored : a read whose weights the row banks show now: plane i in bank i mod rows
     arrived : the read before, whose `weights` are out in the next cycle, lane after lane
     """
@@ -111,7 +111,7 @@ class LaneEngine(wiring.Component):
 
     Members
     -------
-    descriptor : of the record that runs
+    descriptor : of the op that runs
     launch, step : in the cycle of a step's last read, as for `PairEngine`
     loaded, stored, arrived, word : operand words and the weights that the row banks show, see `LaneWeights`
     accumulate, sums : what the array's accumulators take, row by row and column by column

@@ -55,10 +55,10 @@ class PoolEngine(wiring.Component):
 
     Members
     -------
-    begun : first cycle of a record; `pool_issued`: the next cycle reads a Pool's last operand
+    begun : first cycle of an op; `pool_issued`: the next cycle reads a Pool's last operand
     arrived, word : operand words as they come from the loader
     write, address, data : a plane for the columns in the mask `write`
-    done : the record's last plane is being written
+    done : the op's last plane is being written
     """
 
     def __init__(self, geometry: Geometry) -> None:

@@ -20,10 +20,10 @@ class Packer(wiring.Component):
 
     Members
     -------
-    begun : first cycle of a record; `slot_end`: last cycle of a pixel in the requantizer
+    begun : first cycle of an op; `slot_end`: last cycle of a pixel in the requantizer
     capture, capture_row, capture_set, capture_columns, code : codes from the requantizers, unit by unit
     write : columns that are written; `address`, `groups` the same for all, `word` for each
-    done : the record's last plane is being written
+    done : the op's last plane is being written
     """
 
     def __init__(self, geometry: Geometry) -> None:

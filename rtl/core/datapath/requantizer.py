@@ -64,7 +64,7 @@ class Requantizer(wiring.Component):
     Members
     -------
     execute, term : take a term
-    bipolar, rounding, zero_out, low, high : of the record
+    bipolar, rounding, zero_out, low, high : of the op
     acc, reference, residual : operands; bipolar weights make the operand 2*acc - reference
     """
 

@@ -19,7 +19,7 @@ class ResidualReader(wiring.Component):
 
     Members
     -------
-    begun : first cycle of a record, when its first pixel is fetched; `slot_start`: fetch the next one
+    begun : first cycle of an op, when its first pixel is fetched; `slot_start`: fetch the next one
     bank_read, bank_address, bank_data : the residual ports of the activation banks
     set, unit_row : which pixel and rows the requantizers work on
     value : their codes, unit by unit and column by column

@@ -22,14 +22,14 @@ class FillEngine(wiring.Component):
     """Take item after item from the stream: the row tiles of Convs, and Loads.
 
     A row tile is parameter words for each of its groups of R channels, then weight words, rows inner. It may enter its
-    weight slot when the row tile two before it was issued for the last time. A Load is taken when the records that it
+    weight slot when the row tile two before it was issued for the last time. A Load is taken when the ops that it
     waits for have ended.
 
     Members
     -------
     table_write, table_index, table_data : its table of items, written by the host
     prepare : start over with the first item; it takes beats three cycles later, while `enable`
-    computes, stores : records that have ended
+    computes, stores : ops that have ended
     released : a row tile was issued (its slot is free from the next cycle on)
     filled : the last beat of a row tile is being taken; `loaded`: that of a Load
     finishing : after this cycle nothing is left to take
@@ -38,7 +38,7 @@ class FillEngine(wiring.Component):
     rows, data, word, to_weights, weight_slot, parameter_slot : a word for each row in the mask `rows`: number `word`
         of the weights, or else of the parameters, in its slot
     bank_write, bank_address, bank_data : a word for each activation bank in the mask `bank_write`
-    illegal, record : the item at hand breaks a limit; index of its record
+    illegal, op : the item at hand breaks a limit; index of its op
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -61,7 +61,7 @@ class FillEngine(wiring.Component):
             "weight_slot": Out(1), "parameter_slot": Out(ceil_log2(PARAMETER_SLOTS * geometry.lane_groups)),
             "bank_write": Out(columns), "bank_address": Out(geometry.address_bits).array(columns),
             "bank_data": Out(lanes).array(columns),
-            "illegal": Out(1), "record": Out(geometry.record_bits),
+            "illegal": Out(1), "op": Out(geometry.op_bits),
         })
 
     def elaborate(self, platform: object) -> Module:
@@ -88,7 +88,7 @@ class FillEngine(wiring.Component):
             self.finishing.eq(table.over | (table.take & table.ending)),
             beat.eq(self.stream_valid & self.stream_ready),
             self.stream_ready.eq(self.enable & ~table.over & Mux(item.load, self._load_may(), self._tile_may(m, beat))),
-            self.record.eq(item.record), self.illegal.eq(item.valid & Mux(
+            self.op.eq(item.op), self.illegal.eq(item.valid & Mux(
                 item.load, (item.first > item.last) | exceeds(item.last, self.geometry.bank_words - 1),
                 exceeds(item.words, self.geometry.machine.weight_words)
                 | exceeds(item.groups, self.geometry.lane_groups - 1))),

@@ -17,18 +17,18 @@ __all__ = ["StoreEngine"]
 class StoreEngine(wiring.Component):
     """Send Store after Store: a word of every bank, then the next address; the last beat is filled up with zeros.
 
-    A Store begins when the records that it waits for have ended; its first beat is offered two cycles later, and then
+    A Store begins when the ops that it waits for have ended; its first beat is offered two cycles later, and then
     one in each cycle. What is offered stays until it is taken.
 
     Members
     -------
     table_write, table_index, table_data : its table of items, written by the host
     prepare : start over with the first item, three cycles before `enable`
-    computes : records that have ended
+    computes : ops that have ended
     stored : the last beat of a Store is being taken; `finishing`: after this cycle none is left
     bank_read, bank_address, bank_data : the store ports of the activation banks
     valid, ready, data, last : the stream; `last` is a Store's last beat
-    illegal, record : the item at hand breaks a limit; index of its record
+    illegal, op : the item at hand breaks a limit; index of its op
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -45,7 +45,7 @@ class StoreEngine(wiring.Component):
             "bank_read": Out(columns), "bank_address": Out(geometry.address_bits).array(columns),
             "bank_data": In(lanes).array(columns),
             "valid": Out(1), "ready": In(1), "data": Out(bits), "last": Out(1),
-            "illegal": Out(1), "record": Out(geometry.record_bits),
+            "illegal": Out(1), "op": Out(geometry.op_bits),
         })
 
     def elaborate(self, platform: object) -> Module:
@@ -60,7 +60,7 @@ class StoreEngine(wiring.Component):
             walk.step.eq(self.enable & ~table.over & (self.computes >= item.after_computes) & ~requested & free),
             self.stored.eq(self.valid & self.ready & self.last),
             self.finishing.eq(table.over | (self.stored & table.ending)),
-            self.record.eq(item.record), self.illegal.eq(
+            self.op.eq(item.op), self.illegal.eq(
                 item.valid & ((item.first > item.last) | exceeds(item.last, self.geometry.bank_words - 1))),
         ]
         m.d.comb += [self.bank_address[c].eq(walk.address[c]) for c in range(self.geometry.columns)]

@@ -15,9 +15,9 @@ from rtl.verification.benches.unit_harness import geometry, reset, step
 from sim.functional.requantize import ROUNDING_MODES
 
 INPUTS = ("head", "fresh", "running", "operand", "residual", "residual_address", "write", "write_address",
-          "inward_illegal", "inward_record", "outward_illegal", "outward_record")
+          "inward_illegal", "inward_op", "outward_illegal", "outward_op")
 PORTS = ("operand", "residual", "write")
-RECORD = 77
+OP = 77
 
 
 @cocotb.test()
@@ -27,7 +27,7 @@ async def lets_accesses_inside_pass(dut: Any) -> None:
     rng = await reset(dut, (*INPUTS, *(f"operand_address__{c}" for c in range(shape.columns))))
     for _ in range(300):
         places = {port: sorted(rng.choices(range(shape.bank_words), k=2)) for port in PORTS}
-        dut.running.value = pack({"record": RECORD, **place_fields(places)}, shape.descriptor, "bench")
+        dut.running.value = pack({"op": OP, **place_fields(places)}, shape.descriptor, "bench")
         outside = rng.choice([None, *PORTS])
         addresses = {port: near(rng, places[port], port == outside, shape) for port in PORTS}
         masks = {port: rng.getrandbits(shape.columns) for port in PORTS}
@@ -48,7 +48,7 @@ async def lets_accesses_inside_pass(dut: Any) -> None:
         await step(dut, {})
         assert (int(dut.violation.value), int(dut.halt.value), int(dut.illegal.value)) == (violated, violated, 0)
         if violated:
-            await stays(dut, shape, {"violation_record": RECORD})
+            await stays(dut, shape, {"violation_op": OP})
 
 
 def place_fields(places: dict[str, list[int]]) -> dict[str, int]:
@@ -64,14 +64,14 @@ def near(rng: random.Random, place: list[int], outside: bool, shape: Geometry) -
     return rng.choice(beside) if outside else rng.choice([*place, rng.randint(*place)])
 
 
-async def stays(dut: Any, shape: Geometry, records: dict[str, int]) -> None:
+async def stays(dut: Any, shape: Geometry, ops: dict[str, int]) -> None:
     """A fault stays whatever follows, and lets nothing pass, until reset."""
-    dut.running.value = pack({"record": RECORD + 1, "in_first": 1, "out_first": 1}, shape.descriptor, "bench")
+    dut.running.value = pack({"op": OP + 1, "in_first": 1, "out_first": 1}, shape.descriptor, "bench")
     for port in PORTS:
         getattr(dut, port).value = 1
-    await step(dut, {"inward_illegal": 1, "inward_record": RECORD + 1})
-    for name, record in records.items():
-        assert int(getattr(dut, name).value) == record
+    await step(dut, {"inward_illegal": 1, "inward_op": OP + 1})
+    for name, op in ops.items():
+        assert int(getattr(dut, name).value) == op
     assert int(dut.halt.value) == 1
     assert [int(getattr(dut, f"{port}_allowed").value) for port in PORTS] == [0, 0, 0]
     await step(dut, {"rst": 1, "inward_illegal": 0, **dict.fromkeys(PORTS, 0)})
@@ -81,7 +81,7 @@ async def stays(dut: Any, shape: Geometry, records: dict[str, int]) -> None:
 
 @cocotb.test()
 async def refuses_what_cannot_run(dut: Any) -> None:
-    """A descriptor at every limit is legal; one beyond a single limit is not, and the record is named."""
+    """A descriptor at every limit is legal; one beyond a single limit is not, and the op is named."""
     shape = geometry()
     await reset(dut, (*INPUTS, *(f"operand_address__{c}" for c in range(shape.columns))))
     for pool in (0, 1):
@@ -91,17 +91,17 @@ async def refuses_what_cannot_run(dut: Any) -> None:
         for change, matters in beyond(shape, legal):
             assert await refused(dut, shape, legal | change) == (matters or not pool), (change, pool)
     for engine in ("inward", "outward"):
-        await step(dut, {f"{engine}_illegal": 1, f"{engine}_record": RECORD})
-        assert (int(dut.illegal.value), int(dut.illegal_record.value)) == (1, RECORD)
+        await step(dut, {f"{engine}_illegal": 1, f"{engine}_op": OP})
+        assert (int(dut.illegal.value), int(dut.illegal_op.value)) == (1, OP)
         await step(dut, {f"{engine}_illegal": 0})
-        await stays(dut, shape, {"illegal_record": RECORD})
+        await stays(dut, shape, {"illegal_op": OP})
 
 
 def limits(shape: Geometry, pool: int) -> dict[str, int]:
     """A descriptor whose numbers are as large as they may be."""
     machine = shape.machine
     terms, last = machine.terms, shape.bank_words - 1
-    return {"record": RECORD, "pool": pool, "bits_a": machine.max_bits_a - 1, "bits_w": machine.max_bits_w - 1,
+    return {"op": OP, "pool": pool, "bits_a": machine.max_bits_a - 1, "bits_w": machine.max_bits_w - 1,
             "in_last": last, "out_last": last, "residual_last": last, "has_residual": 1,
             "chunk_pixels": machine.acc_depth - 1, "last_chunk_pixels": machine.acc_depth - 1,
             "bipolar": int(machine.bipolar), "launch_at": 20, "step_cycles": 20,
@@ -149,7 +149,7 @@ async def refused(dut: Any, shape: Geometry, fields: dict[str, int]) -> bool:
     await step(dut, {"fresh": 1})
     found = bool(dut.illegal.value)
     assert int(dut.violation.value) == 0
-    assert not found or int(dut.illegal_record.value) == RECORD
+    assert not found or int(dut.illegal_op.value) == OP
     await step(dut, {"fresh": 0, "rst": 1})
     await step(dut, {"rst": 0})
     return found

@@ -57,7 +57,7 @@ async def registers_say_what_is_there(dut: Any) -> None:
     assert await opened.status("program")
     assert not await opened.status("running")
     for name, kinds in (("COMPUTES", (Conv, Pool)), ("LOADS", (Load,)), ("STORES", (Store,))):
-        assert await read(register(name).offset) == sum(isinstance(r, kinds) for r in plan.program.records), name
+        assert await read(register(name).offset) == sum(isinstance(r, kinds) for r in plan.program.ops), name
     assert await read(counter_offset("cycles")) == int(dut.trace_cycle.value)
 
 

@@ -68,26 +68,26 @@ async def a_refused_image_is_no_program(dut: Any) -> None:
 
 
 @cocotb.test(timeout_time=LIMIT_US, timeout_unit="us")
-async def illegal_records_are_named(dut: Any) -> None:
-    """A record beyond the machine's limits stops the run, in every table."""
+async def illegal_ops_are_named(dut: Any) -> None:
+    """An op beyond the machine's limits stops the run, in every table."""
     opened = await session(dut)
     last_word = (1 << Geometry(JOBS[0].plan.machine).address_bits) - 1
     for table, index, name, value in [("compute", 0, "bits_out", 31), ("compute", 1, "terms", 9),
                                       ("compute", 1, "chunk_pixels", 100), ("compute", 0, "rounding", 3),
                                       ("inward", 0, "first", last_word), ("outward", 0, "first", last_word)]:
         fault = await opened.run_fails(FaultCode.ILLEGAL, with_field(table, index, name, value))
-        assert f"in record '{opened.record_name(table, index)}'" in str(fault), str(fault)
+        assert f"in op '{opened.op_name(table, index)}'" in str(fault), str(fault)
 
 
 @cocotb.test(timeout_time=LIMIT_US, timeout_unit="us")
-async def records_stay_in_their_places(dut: Any) -> None:
-    """A record whose tensor ends early or begins late stops at the first access beyond it."""
+async def ops_stay_in_their_places(dut: Any) -> None:
+    """An op whose tensor ends early or begins late stops at the first access beyond it."""
     opened = await session(dut)
     for name, index in [("in_last", 0), ("out_last", 0), ("in_last", 1), ("out_last", 1), ("residual_last", 2)]:
         field = opened.field("compute", index, name)
         first = opened.field("compute", index, name.replace("last", "first"))
         fault = await opened.run_fails(FaultCode.ADDRESS, with_field("compute", index, name, max(first, field - 1)))
-        assert f"in record '{opened.record_name('compute', index)}'" in str(fault), str(fault)
+        assert f"in op '{opened.op_name('compute', index)}'" in str(fault), str(fault)
 
 
 @cocotb.test(timeout_time=LIMIT_US, timeout_unit="us")

@@ -22,7 +22,7 @@ Writes = dict[tuple[str, int, int], int]
 
 @dataclass
 class Item:
-    """A row tile, or a Load that waits for so many records; its words by memory, bank or row, and address."""
+    """A row tile, or a Load that waits for so many ops; its words by memory, bank or row, and address."""
 
     writes: Writes
     beats: list[int]
@@ -65,7 +65,7 @@ async def takes_items(dut: Any) -> None:
     for flow in (1.0, 0.6, 0.2):
         table, items = [], []
         for index, (fields, found) in enumerate(entries(rng, shape)):
-            table.append(pack({"valid": 1, "record": index, **fields}, shape.inward, "bench"))
+            table.append(pack({"valid": 1, "op": index, **fields}, shape.inward, "bench"))
             items += found
         await write_table(dut, [*table, 0])
         outstanding = await follow(dut, rng, shape, items, flow, outstanding)

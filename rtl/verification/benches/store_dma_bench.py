@@ -42,7 +42,7 @@ async def sends_stores(dut: Any) -> None:
     for patience in (1.0, 0.6, 0.2):
         places = [random_place(rng, shape) for _ in range(5)] + [(shape.bank_words - 1, shape.bank_words - 1)]
         after = sorted(rng.choices(range(4), k=len(places)))
-        table = [pack({"valid": 1, "record": index, "first": place[0], "last": place[1], "after_computes": count},
+        table = [pack({"valid": 1, "op": index, "first": place[0], "last": place[1], "after_computes": count},
                       shape.outward, "bench") for index, (place, count) in enumerate(zip(places, after, strict=True))]
         await write_table(dut, [*table, 0])
         await follow(dut, rng, banks, shape, places, after, patience)

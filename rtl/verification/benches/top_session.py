@@ -62,9 +62,9 @@ class Session:
         assert isinstance(value, int)
         return value
 
-    def record_name(self, table: str, index: int) -> str:
-        """The record that a word in the first program's tables belongs to."""
-        name: str = JOBS[0].plan.program.records[self.field(table, index, "record")].name
+    def op_name(self, table: str, index: int) -> str:
+        """The op that a word in the first program's tables belongs to."""
+        name: str = JOBS[0].plan.program.ops[self.field(table, index, "op")].name
         return name
 
     def host(self, program: Job, image: bytes | None = None) -> Host:

@@ -198,7 +198,7 @@ def outputs(machine: Machine) -> Harness:
     """The output walk, whatever steps led there, stands at pixel p of row tile t, in the block and lanes of t.
 
     A block holds G row tiles: t is group t mod G of block t // G, at address `base + t // G * block_step + p * step`.
-    p and t are below 2**COUNT; the record does not run on depthwise lanes.
+    p and t are below 2**COUNT; the op does not run on depthwise lanes.
     """
     m, geometry = after_reset(), Geometry(machine)
     m.submodules.dut = dut = OutputWalk(geometry)

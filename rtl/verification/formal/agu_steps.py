@@ -39,7 +39,7 @@ LARGEST = (1 << (MAP_BITS - 1)) - 1
 
 
 def _descriptor(m: Harness, geometry: Geometry, *parts: object) -> data.View:
-    """Any record, the same one in all cycles, for all components."""
+    """Any op, the same one in all cycles, for all components."""
     d = constant(m, geometry.descriptor, "descriptor")
     for part in parts:
         m.d.comb += part.descriptor.eq(d)  # type: ignore[attr-defined]
@@ -135,7 +135,7 @@ def pixels(machine: Machine) -> Harness:
 def outputs(machine: Machine) -> Harness:
     """Groups of R lanes, pixels and row tiles follow one another from any state on, also on depthwise lanes.
 
-    A pixel is that of all columns, from `last_group_pixel` on that of the last row group's; it is the record's last one
+    A pixel is that of all columns, from `last_group_pixel` on that of the last row group's; it is the op's last one
     with the last group of the last pixel of the last row tile.
     """
     m, geometry = after_reset(), Geometry(machine)
@@ -175,7 +175,7 @@ def outputs(machine: Machine) -> Harness:
 
 
 def sequencer(machine: Machine) -> Harness:
-    """The loops of a record, of its reads, its weight planes and its parts follow one another from any state on."""
+    """The loops of an op, of its reads, its weight planes and its parts follow one another from any state on."""
     m, geometry = after_reset(), Geometry(machine)
     m.submodules.dut = dut = Sequencer(geometry)
     drive_freely(m, dut, "descriptor")
@@ -192,7 +192,7 @@ def sequencer(machine: Machine) -> Harness:
                               ("chunk", chunk, d.chunks)):
         carry = odometer(m, carry, ((name, index, last),), dut.init)
     odometer(m, carry, (("row tile", tile, None),), dut.init)
-    check(m, dut.record_issued == (carry & (tile == d.row_tiles)), "a record is issued with its last row tile")
+    check(m, dut.op_issued == (carry & (tile == d.row_tiles)), "an op is issued with its last row tile")
     check(m, dut.last_row_tile == (tile == d.row_tiles), "the last row tile is known")
     step_end = issuing & (cycle == d.step_cycles)
     block_end = step_end & (pixel == pixels_)
@@ -219,7 +219,7 @@ def _waits(m: Harness, dut: Sequencer) -> None:
     follows(m, free, free + dut.bank_freed - takes, "free accumulator banks count")
     running, first = probe(m, "dut.running", 1), chunk == 0
     may = ((free != 0) | dut.bank_freed | d.pool) & ((filled != 0) | dut.tile_filled | ~first | d.pool)
-    check(m, go == (probe(m, "dut.open_record", 1) & ~running & may), "a tile begins as soon as it may")
+    check(m, go == (probe(m, "dut.open_op", 1) & ~running & may), "a tile begins as soon as it may")
     follows(m, filled, filled + dut.tile_filled - (takes & first), "filled weight slots count")
     reach(m, {"Sequencer.free": (free, 2), "Sequencer.filled": (filled, 2)})
 

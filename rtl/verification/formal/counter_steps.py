@@ -69,12 +69,12 @@ def fill(machine: Machine) -> Harness:
     came = (dut.computes >= item.after_computes) & (dut.stores >= item.after_stores)
     may = dut.enable & item.valid & Mux(item.load, came, open_tile | (free != 0))
     check(m, dut.stream_ready == may, "a beat is taken as soon as all has ended that it waits for")
-    check(m, dut.record == item.record, "the record at hand is known")
-    records = geometry.records
+    check(m, dut.op == item.op, "the op at hand is known")
+    ops = geometry.ops
     reach(m, {
         "FillEngine.free": (free, 2), "FillEngine.tile_slot": (slot, PARAMETER_SLOTS - 1),
-        "inward.after_computes": (item.after_computes, records), "inward.after_stores": (item.after_stores, records),
-        "inward.record": (item.record, 3 * records - 1),
+        "inward.after_computes": (item.after_computes, ops), "inward.after_stores": (item.after_stores, ops),
+        "inward.op": (item.op, 3 * ops - 1),
     })
     reach(m, {
         "FillEngine.part": (part, dut.beats_per_word - 1), "FillEngine.turn": (turn, turns - 1),
@@ -132,41 +132,41 @@ def store_beats(machine: Machine) -> Harness:
     follows(m, dut.data, Mux(moves, words.word_select(part, bits), dut.data), "beats come lowest first")
     follows(m, dut.last, Mux(moves, ends & (part == dut.beats_per_word - 1), dut.last), "the last beat is marked")
     check(m, dut.stored == (dut.valid & dut.ready & dut.last), "a Store has ended with its last beat")
-    item, step, records = dut.table.current, probe(m, "dut.walk.step", 1), geometry.records
+    item, step, ops = dut.table.current, probe(m, "dut.walk.step", 1), geometry.ops
     may = item.valid & dut.enable & (dut.computes >= item.after_computes) & ~probe(m, "dut.requested", 1)
     check(m, step == (may & probe(m, "dut.free", 1)), "words are read as soon as all has ended that they wait for")
-    check(m, dut.record == item.record, "the record at hand is known")
+    check(m, dut.op == item.op, "the op at hand is known")
     reach(m, {"StoreEngine.part": (part, dut.beats_per_word - 1),
-              "outward.after_computes": (item.after_computes, records),
-              "outward.record": (item.record, 3 * records - 1)})
+              "outward.after_computes": (item.after_computes, ops),
+              "outward.op": (item.op, 3 * ops - 1)})
     return m
 
 
 def control(machine: Machine) -> Harness:
-    """Ended records, the record that is shown and the cycles of a run count; a record waits for those before it."""
+    """Ended ops, the op that is shown and the cycles of a run count; an op waits for those before it."""
     m, geometry = after_reset(), Geometry(machine)
     dut = Control(geometry)
     place(m, dut)
-    shown = probe(m, "dut.shown", (geometry.records - 1).bit_length())
+    shown = probe(m, "dut.shown", (geometry.ops - 1).bit_length())
     reads, waiting = probe(m, "dut.table.ren", 1), probe(m, "dut.waiting", 1)
-    at = probe(m, "dut.table.raddr", (geometry.records - 1).bit_length())
+    at = probe(m, "dut.table.raddr", (geometry.ops - 1).bit_length())
     ended = {}
-    for name, done in (("computes", dut.record_done), ("loads", dut.load_done), ("stores", dut.store_done)):
+    for name, done in (("computes", dut.op_done), ("loads", dut.load_done), ("stores", dut.store_done)):
         count = getattr(dut, name)
         ended[name] = (count + done)[: len(count)]
         follows(m, count, Mux(dut.prepare, 0, count + done), f"{name} count")
-    follows(m, shown, Mux(reads, at, shown), "the record that is shown is the one that was read")
-    check(m, ~reads | (at == Mux(dut.prepare, 0, (shown + 1)[: len(shown)])), "records are read in order")
+    follows(m, shown, Mux(reads, at, shown), "the op that is shown is the one that was read")
+    check(m, ~reads | (at == Mux(dut.prepare, 0, (shown + 1)[: len(shown)])), "ops are read in order")
     follows(m, dut.cycle, Mux(dut.started, 0, dut.cycle + (probe(m, "dut.fsm_state", 2) == 3)), "cycles count")
-    free = dut.started | (dut.busy & (~dut.active | dut.record_done))
+    free = dut.started | (dut.busy & (~dut.active | dut.op_done))
     came = (ended["loads"] >= dut.head.after_loads) & (ended["stores"] >= dut.head.after_stores)
-    check(m, dut.begin == (waiting & ~dut.halt & free & came), "a record begins when all has ended that it waits for")
-    records = geometry.records
+    check(m, dut.begin == (waiting & ~dut.halt & free & came), "an op begins when all has ended that it waits for")
+    ops = geometry.ops
     reach(m, {
-        "Control.shown": (shown, records - 1), "Control.cycle": (dut.cycle, largest(COUNTER_BITS)),
-        **{f"Control.{name}": (getattr(dut, name), records) for name in ("computes", "loads", "stores")},
-        "compute.after_loads": (dut.head.after_loads, records),
-        "compute.after_stores": (dut.head.after_stores, records),
+        "Control.shown": (shown, ops - 1), "Control.cycle": (dut.cycle, largest(COUNTER_BITS)),
+        **{f"Control.{name}": (getattr(dut, name), ops) for name in ("computes", "loads", "stores")},
+        "compute.after_loads": (dut.head.after_loads, ops),
+        "compute.after_stores": (dut.head.after_stores, ops),
     })
     return m
 
@@ -203,8 +203,8 @@ def image_loader(machine: Machine) -> Harness:
         follows(m, counts[name], Mux(starts, header[name], counts[name]), f"{name}: as many words as the header says")
     check(m, ~dut.done | ((phase == Phase.CHECKSUM) & word_end & dut.last), "an image ends with its checksum")
     reach(m, {
-        "ImageLoader.part": (part, beats[Phase.COMPUTE] - 1), "ImageLoader.index": (dut.index, geometry.records - 1),
-        "ImageLoader.compute_words": (counts["compute"], geometry.records),
+        "ImageLoader.part": (part, beats[Phase.COMPUTE] - 1), "ImageLoader.index": (dut.index, geometry.ops - 1),
+        "ImageLoader.compute_words": (counts["compute"], geometry.ops),
         "ImageLoader.inward_words": (counts["inward"], geometry.inward_entries),
         "ImageLoader.outward_words": (counts["outward"], geometry.outward_entries),
         "ImageLoader._phase": (phase, Phase.COMPUTE),

@@ -18,7 +18,7 @@ READERS, WRITERS = ("operand", "residual", "store"), ("write", "load")
 def ports(machine: Machine) -> Harness:
     """Each macro of a bank sees the one access that is meant for it, if no two that touch a region come at once.
 
-    The plan keeps the tensors of records that run at the same time in regions of their own; addresses, data and all
+    The plan keeps the tensors of ops that run at the same time in regions of their own; addresses, data and all
     else are arbitrary.
     """
     m, geometry = after_reset(), Geometry(machine)
@@ -68,9 +68,9 @@ def bounds(machine: Machine) -> Harness:
     most = geometry.bank_words - 1
     reach(m, {f"compute.{name}_{end}": (d[f"{name}_{end}"], most)
               for name in ("in", "residual", "out") for end in ("first", "last")})
-    reach(m, {"compute.record": (d.record, 3 * geometry.records - 1)})
+    reach(m, {"compute.op": (d.op, 3 * geometry.ops - 1)})
     strayed = past(m, Cat(outside).any() & ~dut.halt, cleared=True)
-    check(m, ~strayed | (dut.violation & dut.halt & (dut.violation_record == past(m, d.record))),
-          "an access outside stops the core, with its record")
+    check(m, ~strayed | (dut.violation & dut.halt & (dut.violation_op == past(m, d.op))),
+          "an access outside stops the core, with its op")
     check(m, ~past(m, dut.halt, cleared=True) | dut.halt, "the core stays stopped")
     return m

@@ -14,7 +14,7 @@ from rtl.verification.formal.harness import Harness, after_reset, assume, check,
 from sim.arch.limits import TAP_BITS
 from sim.arch.machine import Machine
 
-__all__ = ["record"]
+__all__ = ["op"]
 
 PATIENCE = 2
 """Cycles after which a row tile's weights have come, once there is room for them."""
@@ -24,13 +24,13 @@ DRAIN = 12
 """Cycles of the pipeline from the last operand of a tile to its requantizer."""
 
 
-def record(machine: Machine, work: int) -> Harness:
-    """A record of any small shape is read in the order of its loops and requantized to its end, and sets never clash.
+def op(machine: Machine, work: int) -> Harness:
+    """An op of any small shape is read in the order of its loops and requantized to its end, and sets never clash.
 
     Row tiles, chunks, tap groups and channel blocks number one or two, as do the pixels of a chunk, the bits of weights
     and activations, the taps of a step, its phases and the terms; residuals have none to two bits. Row tiles times
     chunks times the cycles of a chunk are at most `work`. Weights come when they like, but within PATIENCE cycles of
-    there being room. Then the record takes no longer than its work, PATIENCE for each tile and, since two tiles are
+    there being room. Then the op takes no longer than its work, PATIENCE for each tile and, since two tiles are
     under way at once, DRAIN for every other tile.
     """
     m, geometry = after_reset(), Geometry(machine)
@@ -58,12 +58,12 @@ def record(machine: Machine, work: int) -> Harness:
     assume(m, work_cycles <= work)
     check(m, done <= tiles, "no tile is requantized twice")
     in_time = work_cycles + (tiles + 1)[1:] * DRAIN + tiles * PATIENCE + 4
-    check(m, (since < in_time) | (done == tiles), "the record ends in time")
+    check(m, (since < in_time) | (done == tiles), "the op ends in time")
     return m
 
 
 def _descriptor(m: Harness, geometry: Geometry) -> data.View:
-    """Any legal record of that size."""
+    """Any legal op of that size."""
     d = constant(m, geometry.descriptor, "descriptor")
     ones = ("row_tiles", "chunks", "chunk_pixels", "last_chunk_pixels", "tap_groups", "channel_blocks", "bits_w",
             "bits_a", "segments", "phases", "bits_out", "residual_bits")
@@ -86,7 +86,7 @@ def _descriptor(m: Harness, geometry: Geometry) -> data.View:
 
 
 def _size(m: Harness, geometry: Geometry, d: data.View) -> tuple[Value, Value]:
-    """Tiles of the record, and at most the cycles of one."""
+    """Tiles of the op, and at most the cycles of one."""
     tiles, cycles, pixels = Signal(4), Signal(9), Signal(2)
     m.d.comb += [
         tiles.eq((d.row_tiles + 1) * (d.chunks + 1)),
@@ -146,8 +146,8 @@ def _check_order(m: Harness, sequencer: Sequencer) -> None:
     check(m, ~sequencer.read | right.all(), "reads come in the order of the loops")
     check(m, ~sequencer.read | ~over, "after the last read there is none")
     ended = Signal()
-    m.d.sync += ended.eq(ended | sequencer.record_issued)
-    check(m, ~ended | over, "a record that was issued was read to its end")
+    m.d.sync += ended.eq(ended | sequencer.op_issued)
+    check(m, ~ended | over, "an op that was issued was read to its end")
 
 
 def _check_walks(m: Harness, sequencer: Sequencer) -> None:

@@ -12,13 +12,13 @@ from rtl.encoding.descriptors import pack
 from rtl.encoding.program_image import encode, program_image, program_words, unpack
 from rtl.shell.csr_map import register
 from rtl.shell.fault_codes import FaultCode
-from rtl.verification.mutation.directed_programs import many_records, single_word
+from rtl.verification.mutation.directed_programs import many_ops, single_word
 from rtl.verification.mutation.fault_script import Trouble
 from sim.plan.plan import plan
 from sim.testing import corner_inputs
 from sim.timing.timeline import timeline
 
-__all__ = ["aborts", "commands", "cut_packet", "interrupts", "late_record", "places", "timeouts"]
+__all__ = ["aborts", "commands", "cut_packet", "interrupts", "late_op", "places", "timeouts"]
 
 ABORTS = 12
 """Cycles of a run in which it is aborted."""
@@ -151,7 +151,7 @@ def _cut_before_a_run(script: Trouble, first: Sequence[str], total: int) -> None
     script.lines += [f"step {total}", "gaps 0 0", "wait trace_busy 0 4000", "step 2", "quiet"]
     script.status("program")
     script.lines.append("forget")
-    script.taken, script.ended = 0, dict.fromkeys(script.ended, len(script.plan.program.records))
+    script.taken, script.ended = 0, dict.fromkeys(script.ended, len(script.plan.program.ops))
 
 
 def commands(script: Trouble) -> None:
@@ -230,25 +230,25 @@ def places(script: Trouble) -> None:
                 if 0 <= value < script.geometry.bank_words:
                     altered = pack({**entry, name: value}, script.geometry.descriptor, name)
                     _run_altered(script, encode({**words, "compute": [words["compute"][0], altered]}, script.geometry),
-                                 code, entry["record"])
+                                 code, entry["op"])
 
 
-def _run_altered(script: Trouble, image: bytes, code: FaultCode, record: int) -> None:
+def _run_altered(script: Trouble, image: bytes, code: FaultCode, op: int) -> None:
     """An image with another place than the Program's: a fault, or right all the same."""
     if code:
-        script.breaks(code, f"step {2 * timeline(script.plan).total}", image=image, record=record)
+        script.breaks(code, f"step {2 * timeline(script.plan).total}", image=image, op=op)
     else:
         script.image(image, script.width)
         script.run(script.plan, script.inputs)
 
 
-def late_record(script: Trouble) -> None:
-    """The index of the last of as many records as the hardware takes."""
-    program = many_records(np.random.default_rng(0))
+def late_op(script: Trouble) -> None:
+    """The index of the last of as many ops as the hardware takes."""
+    program = many_ops(np.random.default_rng(0))
     script.plan = plan(program, script.plan.machine)
     script.inputs = corner_inputs(np.random.default_rng(0), program, 1)
     words = program_words(script.plan, script.geometry)
     entry: dict[str, Any] = unpack(words["outward"][-2], script.geometry.outward)
     words["outward"][-2] = pack({**entry, "first": entry["last"] + 1}, script.geometry.outward, "late")
     script.breaks(FaultCode.ILLEGAL, f"step {2 * timeline(script.plan).total}", image=encode(words, script.geometry),
-                  record=entry["record"])
+                  op=entry["op"])

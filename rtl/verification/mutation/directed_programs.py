@@ -1,4 +1,4 @@
-"""Programs that random decisions seldom lead to: the ends of every counter, every shift, late records."""
+"""Programs that random decisions seldom lead to: the ends of every counter, every shift, late ops."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sim.ir.program import Conv, Pads, Pool, Program, Tensor
 from sim.ir.signed_digits import digits_of, residual_window
 from sim.testing import corner_inputs
 
-__all__ = ["Case", "crafted_cases", "many_records", "single_word"]
+__all__ = ["Case", "crafted_cases", "many_ops", "single_word"]
 
 Images = dict[str, NDArray[np.int32]]
 Case = tuple[str, Program, Memory, Images]
@@ -36,20 +36,20 @@ def crafted_cases(machine: Machine) -> Iterator[Case]:
     for mode in machine.roundings:
         for number in range(SHIFT_ROUNDS):
             yield _shifts(rng, mode, number)
-    program = many_records(rng)
+    program = many_ops(rng)
     yield "many", program, IDEAL, corner_inputs(rng, program, 2)
     yield "slow", program, SLOW, corner_inputs(rng, program, 2)
 
 
-def many_records(rng: np.random.Generator) -> Program:
+def many_ops(rng: np.random.Generator) -> Program:
     """As many Convs, Loads and Stores as the narrowed hardware takes."""
     narrow = Format(1, "unsigned")
-    tensors, records = [Tensor("a", 3, 1, (2,), narrow)], []
+    tensors, ops = [Tensor("a", 3, 1, (2,), narrow)], []
     for index in range(8):
         residual = Tensor(f"r{index}", 3, 1, (3,), narrow) if index else None
         tensors += [*([residual] if residual else ()), Tensor(f"o{index}", 3, 1, (3,), narrow)]
-        records.append(_conv(rng, f"conv{index}", tensors[0], tensors[-1], residual=residual))
-    return _program(tensors, records)
+        ops.append(_conv(rng, f"conv{index}", tensors[0], tensors[-1], residual=residual))
+    return _program(tensors, ops)
 
 
 def single_word(column: int, word: int) -> Program:
@@ -148,5 +148,5 @@ def _conv(rng: np.random.Generator, name: str, source: Tensor, target: Tensor, *
                    residual_multiplier=digits_of(residual_digits or ones))
 
 
-def _program(tensors: Sequence[Tensor], records: Sequence[Conv | Pool], mode: Rounding = "half_up") -> Program:
-    return Program(tuple(tensors), tuple(records), mode, ACC_BITS, WINDOW, TERMS)
+def _program(tensors: Sequence[Tensor], ops: Sequence[Conv | Pool], mode: Rounding = "half_up") -> Program:
+    return Program(tuple(tensors), tuple(ops), mode, ACC_BITS, WINDOW, TERMS)

@@ -32,7 +32,7 @@ from sim.plan.plan import Plan
 __all__ = ["trouble_scripts"]
 
 def trouble_scripts(plan: Plan, inputs: Inputs) -> Iterator[tuple[str, str]]:
-    """Names and texts of scripts around a Program with residuals, several records and beats."""
+    """Names and texts of scripts around a Program with residuals, several ops and beats."""
     for name, make in SCRIPTS.items():
         script = Trouble(plan, inputs)
         make(script)
@@ -136,7 +136,7 @@ def _images(script: Trouble) -> None:
     script.right()
 
 
-def _records(script: Trouble) -> None:
+def _ops(script: Trouble) -> None:
     """Fields that break a limit of the machine, and places that are too small for their tensors."""
     words = program_words(script.plan, script.geometry)
     script.right()
@@ -149,7 +149,7 @@ def _records(script: Trouble) -> None:
             for fields, code in chain(one, several):
                 altered = {kind: list(them) for kind, them in words.items()}
                 altered[table.name][index] = pack({**entry, **fields}, table.layout, table.name)
-                script.breaks(code, script.until_irq, image=encode(altered, script.geometry), record=entry["record"])
+                script.breaks(code, script.until_irq, image=encode(altered, script.geometry), op=entry["op"])
     script.write("INTERRUPT_ENABLE", 0)
     script.right()
 
@@ -225,7 +225,7 @@ def _with_last(place: int, last: str, lines: list[str]) -> list[str]:
 
 
 SCRIPTS: Mapping[str, Callable[[Trouble], None]] = {
-    "registers": _registers, "bus": _waits_on_the_bus, "images": _images, "records": _records, "packets": _packets,
+    "registers": _registers, "bus": _waits_on_the_bus, "images": _images, "ops": _ops, "packets": _packets,
     "timeouts": abort_scenarios.timeouts, "aborts": abort_scenarios.aborts, "cut": abort_scenarios.cut_packet,
     "commands": abort_scenarios.commands, "interrupts": abort_scenarios.interrupts, "places": abort_scenarios.places,
-    "late": abort_scenarios.late_record}
+    "late": abort_scenarios.late_op}

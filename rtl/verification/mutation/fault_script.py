@@ -33,13 +33,13 @@ class Trouble(Script):
         self.load(self.plan)
         self.run(self.plan, self.inputs)
 
-    def fault(self, code: FaultCode, *, record: int = 0) -> None:
+    def fault(self, code: FaultCode, *, op: int = 0) -> None:
         """The machine has stopped; throw beats at it, which it must take, clear it."""
         self.status("fault")
-        self.read(register("FAULT").offset, code | record << 16)
+        self.read(register("FAULT").offset, code | op << 16)
         self.lines += ["beat 1234 0 0", "beat ffff 1 0", "beat 0 0 0", "step 4", "quiet"]
         self.status("fault")
-        self.read(register("FAULT").offset, code | record << 16)
+        self.read(register("FAULT").offset, code | op << 16)
         self.lines.append("loose 1")
         self.command("clear")
         self.forget()
@@ -66,7 +66,7 @@ class Trouble(Script):
         other.start(self.plan, self.inputs)
         return other.lines[before:]
 
-    def breaks(self, code: FaultCode, wait: str, *, image: bytes | None = None, record: int = 0,
+    def breaks(self, code: FaultCode, wait: str, *, image: bytes | None = None, op: int = 0,
                edit: Callable[[list[str]], list[str]] = list, before: Sequence[str] = (), then: str = "") -> None:
         """A run that breaks off; what it still gives is not compared.
 
@@ -77,7 +77,7 @@ class Trouble(Script):
             Line after the start, when it runs.
         image : bytes or None
             Other than the Program's.
-        record : int
+        op : int
             That is to blame.
         edit : function
             Of the lines that feed and start the run.
@@ -92,5 +92,5 @@ class Trouble(Script):
         if then:
             self.command(then)
         self.lines += ["gaps 0 0", "step 4", "forget", "step 8"]
-        self.fault(code, record=record)
+        self.fault(code, op=op)
         self.write("INTERRUPT", 3)

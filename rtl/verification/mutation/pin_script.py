@@ -136,7 +136,7 @@ class Script:
     def _inward(self, plan: Plan, codes: Mapping[str, NDArray[np.int32]]) -> None:
         items, width = list(plan.inward()), plan.machine.stream_bits
         beats_of_stores = [schedule.beats for schedule in plan.schedules
-                           if isinstance(schedule, TransferSchedule) and isinstance(schedule.record, Store)]
+                           if isinstance(schedule, TransferSchedule) and isinstance(schedule.op, Store)]
         for index, item in enumerate(items):
             match item:
                 case RowTileItem():
@@ -159,8 +159,8 @@ class Script:
         for queue in QUEUES:
             if self.ended[queue]:
                 self.lines.append(f"change trace_{queue} 0 -")
-        for index, record in enumerate(plan.program.records):
-            queue = "loads" if isinstance(record, Load) else "stores" if isinstance(record, Store) else "computes"
+        for index, op in enumerate(plan.program.ops):
+            queue = "loads" if isinstance(op, Load) else "stores" if isinstance(op, Store) else "computes"
             count[queue] += 1
             self.lines.append(f"change trace_{queue} {count[queue]:x} {ends[index] if ends else '-'}")
         self.ended = count
@@ -208,8 +208,8 @@ def _beats(bits: Bits, width: int, fill: int = 0) -> list[int]:
 
 def counter_values(plan: Plan, exact: bool = True) -> dict[str, int]:
     """Values of the counters after a run; without `exact` those that do not depend on when beats come."""
-    times, machine, per_record = timeline(plan), plan.machine, events(plan)
-    total = {name: sum(record.get(name, 0) for record in per_record) for name in EVENTS}
+    times, machine, per_op = timeline(plan), plan.machine, events(plan)
+    total = {name: sum(op.get(name, 0) for op in per_op) for name in EVENTS}
     values = {name: total[name] for name in COUNTERS if name in total} | {
         "pairs": times.pairs, "pair_elements": total["pair_lanes"] // machine.lanes,
         "lane_steps": total["lane_adds"] // max(1, machine.depthwise_lanes),

@@ -15,7 +15,7 @@ from sim.arch.machine import Machine, load_machine
 
 __all__ = ["COUNTER_BITS", "LIMITS", "narrow", "narrow_machine"]
 
-LIMITS = {"MAX_RECORDS": 8, "TILE_BITS": 3, "BLOCK_BITS": 3, "TAP_BITS": 5, "PIXEL_BITS": 6, "STEP_BITS": 8,
+LIMITS = {"MAX_OPS": 8, "TILE_BITS": 3, "BLOCK_BITS": 3, "TAP_BITS": 5, "PIXEL_BITS": 6, "STEP_BITS": 8,
           "MAP_BITS": 6}
 """Instead of those in `sim.arch.limits`."""
 COUNTER_BITS = 18

@@ -1,1 +1,1 @@
-"""What runs a Program fast: where its tensors lie, which kernel computes a record, and the call that does it."""
+"""What runs a Program fast: where its tensors lie, which kernel computes an op, and the call that does it."""

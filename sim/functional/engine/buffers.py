@@ -103,23 +103,23 @@ def lay_out(program: Program, header_bytes: int, kept: Collection[str]) -> Arena
     tensors = {tensor.name: tensor for tensor in program.tensors}
     pads = {name: (0, 0, 0, 0) for name in tensors}
     last_use = {}
-    for i, record in enumerate(program.records):
-        if isinstance(record, Conv):
-            before = pads[record.input]
-            pads[record.input] = (max(before[0], record.pads[0]), max(before[1], record.pads[1]),
-                                  max(before[2], record.pads[2]), max(before[3], record.pads[3]))
-        for name in (*reads(record), writes(record)):
+    for i, op in enumerate(program.ops):
+        if isinstance(op, Conv):
+            before = pads[op.input]
+            pads[op.input] = (max(before[0], op.pads[0]), max(before[1], op.pads[1]),
+                                  max(before[2], op.pads[2]), max(before[3], op.pads[3]))
+        for name in (*reads(op), writes(op)):
             if name is not None:
                 last_use[name] = i
     arena = Arena()
     arena.reserve(header_bytes)
     for tensor in program.inputs:
         arena.place(tensor.name, _geometry(tensor, pads[tensor.name]))
-    for i, record in enumerate(program.records):
-        target = writes(record)
+    for i, op in enumerate(program.ops):
+        target = writes(op)
         if target is not None and target not in arena.buffers:
             arena.place(target, _geometry(tensors[target], pads[target]))
-        for name in {*reads(record), target}:
+        for name in {*reads(op), target}:
             if name is not None and last_use[name] == i and name not in kept:
                 arena.release(name)
     return arena

@@ -86,18 +86,18 @@ class Network:
             raise InputError(f"no convolution named '{min(unknown)}' in the program")
         operations = [enter_operation(t.name, buffers[t.name], t.format.low, self.slots[t.name])
                       for t in program.inputs]
-        for record in program.records:
-            match record:
+        for op in program.ops:
+            match op:
                 case Conv():
-                    kernel = self._kernel(record, kernels.get(record.name))
-                    operations.append(conv_operation(program, record, buffers, kernel))
+                    kernel = self._kernel(op, kernels.get(op.name))
+                    operations.append(conv_operation(program, op, buffers, kernel))
                 case Pool():
-                    operations.append(pool_operation(record, buffers[record.input], buffers[record.output], self.isa))
+                    operations.append(pool_operation(op, buffers[op.input], buffers[op.output], self.isa))
                 case Load() | Store():
-                    if writes(record) is not None:
-                        operations.append(self._copy(record))
+                    if writes(op) is not None:
+                        operations.append(self._copy(op))
                 case _:
-                    assert_never(record)
+                    assert_never(op)
         return [*operations, *(self._leave(program.tensor(name)) for name in leaving)]
 
     def possible_kernels(self, conv: Conv) -> list[str]:
@@ -111,11 +111,11 @@ class Network:
             raise InputError(f"layer '{conv.name}' can be computed by {', '.join(possible)}, not {wanted}")
         return wanted or possible[0]
 
-    def _copy(self, record: Load | Store) -> Operation:
-        target = self.program.tensor(record.output)
-        part = record.output_part if isinstance(record, Store) else None
+    def _copy(self, op: Load | Store) -> Operation:
+        target = self.program.tensor(op.output)
+        part = op.output_part if isinstance(op, Store) else None
         channel = 0 if part is None else target.part_slice(part).start
-        return copy_operation(record, self.arena.buffers[record.input], self.arena.buffers[record.output], channel)
+        return copy_operation(op, self.arena.buffers[op.input], self.arena.buffers[op.output], channel)
 
     def _leave(self, tensor: Tensor) -> Operation:
         buffer = self.arena.buffers[tensor.name]

@@ -1,4 +1,4 @@
-"""A record as an operation of compiled code: its kernel, its words, and the arrays that they point to."""
+"""An op as an operation of compiled code: its kernel, its words, and the arrays that they point to."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class Operation:
     ----------
     kernel : str
         Of `sim.functional.kernels`, `<module>.<name>`.
-    record : str
-        Name of the record, or of the tensor that is moved.
+    op : str
+        Name of the op, or of the tensor that is moved.
     words : dict of int to int
         By their names in `sim.functional.kernels.abi`.
     constants : dict of int to array
@@ -52,7 +52,7 @@ class Operation:
     """
 
     kernel: str
-    record: str
+    op: str
     words: dict[int, int]
     constants: dict[int, Constant] = field(default_factory=dict)
     requantizer: str | None = None
@@ -73,11 +73,11 @@ def leave_operation(name: str, buffer: Buffer, lowest: int, slot: int) -> Operat
         **_source(buffer), **_extent(buffer), abi.ZERO: lowest, abi.HOST: slot})
 
 
-def copy_operation(record: Load | Store, source: Buffer, target: Buffer, channel: int) -> Operation:
+def copy_operation(op: Load | Store, source: Buffer, target: Buffer, channel: int) -> Operation:
     """Rows of a tensor: of the source for a Load, of the target for a Store, whose channels start at `channel`."""
-    source_row, target_row = (record.first_row, 0) if isinstance(record, Load) else (0, record.first_row)
+    source_row, target_row = (op.first_row, 0) if isinstance(op, Load) else (0, op.first_row)
     height = min(source.geometry.height, target.geometry.height)
-    return Operation("copy.copy", record.name, {
+    return Operation("copy.copy", op.name, {
         **_source(source, source_row), **_target(target, channel, target_row), abi.HEIGHT: height,
         abi.WIDTH: source.geometry.width, abi.RUN: source.pixel_bytes})
 

@@ -73,8 +73,8 @@ class Simulator:
     def kernels(self) -> dict[str, str]:
         """Which kernel computes each layer, by name."""
         convs = {conv.name for conv in self.program.convs}
-        return {operation.record: operation.kernel for operation in self._network.operations
-                if operation.record in convs}
+        return {operation.op: operation.kernel for operation in self._network.operations
+                if operation.op in convs}
 
     @property
     def possible_kernels(self) -> dict[str, list[str]]:
@@ -84,7 +84,7 @@ class Simulator:
     @property
     def requantizers(self) -> dict[str, str]:
         """Which kernel requantizes each layer, by name."""
-        return {operation.record: operation.requantizer for operation in self._network.operations
+        return {operation.op: operation.requantizer for operation in self._network.operations
                 if operation.requantizer is not None}
 
     def run(self, inputs: Batch) -> dict[str, Codes]:

@@ -2,7 +2,7 @@
 
 A group is a cross of axes; each combination of their values is a bin, unless a reason is given why it cannot happen.
 A bin counts what happened: it follows from a Plan and the codes of a run, which the simulator gives, so that a search
-for Programs with missing bins runs no hardware. What a record is only declared to do, such as to wrap, meets nothing.
+for Programs with missing bins runs no hardware. What an op is only declared to do, such as to wrap, meets nothing.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Group:
     name : str
     axes : mapping of str to values
     sample : function of View to combinations of values
-        What a record has met; combinations that are not declared are of no interest.
+        What an op has met; combinations that are not declared are of no interest.
     declared : function of View to combinations of values, or None
         What it might have met with other codes, or with another memory; None: what it meets follows from its shape.
     impossible : function of a combination to a reason or None

@@ -137,18 +137,18 @@ def _fitting(rng: np.random.Generator, machine: Machine, hints: Hints, options: 
 
 
 def extents_of(case: Case) -> dict[str, int]:
-    """How large the records of a case are, each by its largest; and how many sums have wrapped."""
+    """How large the ops of a case are, each by its largest; and how many sums have wrapped."""
     found = dict.fromkeys(EXTENTS, 0)
     for view in views(case.plan, case.codes):
-        record, schedule = view.record, view.schedule
-        if not isinstance(record, Conv | Pool):
+        op, schedule = view.op, view.schedule
+        if not isinstance(op, Conv | Pool):
             continue
-        bipolar = isinstance(record, Conv) and record.weight_format.kind == "bipolar"
-        here = [view.source.height, view.source.width, view.source.channels, record.kernel[0] * record.kernel[1],
+        bipolar = isinstance(op, Conv) and op.weight_format.kind == "bipolar"
+        here = [view.source.height, view.source.width, view.source.channels, op.kernel[0] * op.kernel[1],
                 len(view.source.parts), len(view.source.parts) if bipolar else 0]
         if isinstance(schedule, ConvSchedule):
             here += [schedule.row_tiles, schedule.channel_blocks, len(schedule.chunks)]
         found |= {name: max(found[name], size) for name, size in zip(EXTENTS, here, strict=False)}
         if view.conv and view.arithmetic.exact:
             found["wrapped sums"] += int((view.arithmetic.sums != view.arithmetic.wrapped).sum())
-    return found | {"records": len(case.plan.program.records)}
+    return found | {"ops": len(case.plan.program.ops)}

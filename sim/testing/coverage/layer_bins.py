@@ -1,4 +1,4 @@
-"""What a record meets on its machine by its shape, as values of the axes of coverage groups."""
+"""What an op meets on its machine by its shape, as values of the axes of coverage groups."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ def edge(count: int, size: int) -> str:
 
 def window(view: View) -> Iterator[Values]:
     """Kind, stride, whether pads are read, dilation, of windows with several taps at several pixels."""
-    record = view.record
-    several = isinstance(record, Conv | Pool) and view.target.height * view.target.width > 1
-    if several and isinstance(record, Conv | Pool) and record.kernel != (1, 1):
-        dilation = record.dilation if isinstance(record, Conv) else 1
-        yield view.kind, record.stride, bool(padded_sides(view)), dilation
+    op = view.op
+    several = isinstance(op, Conv | Pool) and view.target.height * view.target.width > 1
+    if several and isinstance(op, Conv | Pool) and op.kernel != (1, 1):
+        dilation = op.dilation if isinstance(op, Conv) else 1
+        yield view.kind, op.stride, bool(padded_sides(view)), dilation
 
 
 def padded_sides(view: View) -> list[str]:
     """Sides on which a window reads a pad."""
-    record = view.record
-    if not isinstance(record, Conv | Pool):
+    op = view.op
+    if not isinstance(op, Conv | Pool):
         return []
-    top, left, _, _ = record.pads
-    dilation = record.dilation if isinstance(record, Conv) else 1
+    top, left, _, _ = op.pads
+    dilation = op.dilation if isinstance(op, Conv) else 1
     read = []
     for extent, count, before, kernel, sides in (
-            (view.source.height, view.target.height, top, record.kernel[0], ("top", "bottom")),
-            (view.source.width, view.target.width, left, record.kernel[1], ("left", "right"))):
-        last = (count - 1) * record.stride - before + dilation * (kernel - 1)
+            (view.source.height, view.target.height, top, op.kernel[0], ("top", "bottom")),
+            (view.source.width, view.target.width, left, op.kernel[1], ("left", "right"))):
+        last = (count - 1) * op.stride - before + dilation * (kernel - 1)
         read += [side for side, reached in zip(sides, (before > 0, last >= extent), strict=True) if reached]
     return read
 
@@ -51,10 +51,10 @@ def sides(view: View) -> Iterator[Values]:
 
 def kernel(view: View) -> Iterator[Values]:
     """Kind, shape of the kernel."""
-    record = view.record
-    if not isinstance(record, Conv | Pool):
+    op = view.op
+    if not isinstance(op, Conv | Pool):
         return
-    height, width = record.kernel
+    height, width = op.kernel
     if (height, width) == (view.source.height, view.source.width) and height * width > 1:
         yield view.kind, "whole map"
     elif height == 1 or width == 1:
@@ -104,21 +104,21 @@ def chunks(view: View) -> Iterator[Values]:
 
 def row_groups(view: View) -> Iterator[Values]:
     """Kind, how the output's rows fill the columns."""
-    if isinstance(view.record, Conv | Pool):
+    if isinstance(view.op, Conv | Pool):
         yield view.kind, edge(view.target.height, view.plan.machine.columns)
 
 
 def lane_blocks(view: View) -> Iterator[Values]:
     """Kind, how the channels of a part fill the lanes."""
-    if isinstance(view.record, Conv | Pool):
+    if isinstance(view.op, Conv | Pool):
         for part in view.source.parts:
             yield view.kind, edge(part, view.plan.machine.lanes)
 
 
 def parts(view: View) -> Iterator[Values]:
     """Kind, parts read and written."""
-    record = view.record
-    if isinstance(record, Conv | Pool):
+    op = view.op
+    if isinstance(op, Conv | Pool):
         yield view.kind, len(view.source.parts), len(view.target.parts)
 
 

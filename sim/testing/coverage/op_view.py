@@ -1,4 +1,4 @@
-"""What each record of a planned Program made the machine do in a run, in the words of the coverage bins."""
+"""What each op of a planned Program made the machine do in a run, in the words of the coverage bins."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.arch.host_memory import Memory
-from sim.ir.ops import Conv, Load, Record, Tensor
+from sim.ir.ops import Conv, Load, Op, Tensor
 from sim.mapping.schedule import ConvSchedule, PoolSchedule
 from sim.mapping.transfers import Schedule, TransferSchedule
 from sim.plan.plan import Plan
@@ -26,24 +26,24 @@ Codes = NDArray[np.int32]
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """A record in its Program.
+    """An op in its Program.
 
     Attributes
     ----------
     plan : Plan
     index : int
-        Of the record.
+        Of the op.
     spans : tuple of (int, int)
-        First cycle of every record of the Program, and first cycle after it.
+        First cycle of every op of the Program, and first cycle after it.
     codes : mapping of str to int32 array, shape (N, channels, height, width)
         Of every tensor.
     held_by : frozenset of str
-        What ended only when the record's own queue was free, so that the record waited for it: "computes", "loads",
+        What ended only when the op's own queue was free, so that the op waited for it: "computes", "loads",
         "stores" (on its place), "written" (the Stores of its rows).
     late, slotted : bool
-        Whether the record would have ended at another time if the host's memory had no latency, or no slots.
+        Whether the op would have ended at another time if the host's memory had no latency, or no slots.
     wait_accumulator, wait_weights, starved, blocked : int
-        Cycles that the record adds to these counters.
+        Cycles that the op adds to these counters.
     """
 
     plan: Plan
@@ -59,9 +59,9 @@ class View:
     blocked: int
 
     @property
-    def record(self) -> Record:
-        """The record."""
-        return self.plan.program.records[self.index]
+    def op(self) -> Op:
+        """The op."""
+        return self.plan.program.ops[self.index]
 
     @property
     def schedule(self) -> Schedule:
@@ -75,55 +75,55 @@ class View:
 
     @property
     def span(self) -> tuple[int, int]:
-        """First cycle of the record, and first cycle after it."""
+        """First cycle of the op, and first cycle after it."""
         return self.spans[self.index]
 
     @property
-    def beside(self) -> list[Record]:
-        """Records that run in some of the same cycles."""
+    def beside(self) -> list[Op]:
+        """Ops that run in some of the same cycles."""
         start, end = self.span
-        return [record for record, (other_start, other_end) in zip(self.plan.program.records, self.spans, strict=True)
-                if record is not self.record and other_start < end and start < other_end]
+        return [op for op, (other_start, other_end) in zip(self.plan.program.ops, self.spans, strict=True)
+                if op is not self.op and other_start < end and start < other_end]
 
     @cached_property
     def source(self) -> Tensor:
         """Its input."""
-        return self.plan.program.tensor(self.record.input)
+        return self.plan.program.tensor(self.op.input)
 
     @cached_property
     def target(self) -> Tensor:
         """Its output."""
-        return self.plan.program.tensor(self.record.output)
+        return self.plan.program.tensor(self.op.output)
 
     @property
     def kind(self) -> str:
         """dense, depthwise, average, add, copy, max, Load or Store."""
-        record = self.record
+        op = self.op
         if isinstance(self.schedule, PoolSchedule):
             return "max"
-        if not isinstance(record, Conv):
-            return type(record).__name__
-        if record.weight_format.kind != "unit":
-            return "depthwise" if record.depthwise else "dense"
-        if record.kernel != (1, 1):
+        if not isinstance(op, Conv):
+            return type(op).__name__
+        if op.weight_format.kind != "unit":
+            return "depthwise" if op.depthwise else "dense"
+        if op.kernel != (1, 1):
             return "average"
-        return "add" if record.residual else "copy"
+        return "add" if op.residual else "copy"
 
     @cached_property
     def arithmetic(self) -> Arithmetic:
         """The numbers of the run, of a Conv."""
-        assert isinstance(self.record, Conv)
-        return arithmetic(self.plan.program, self.record, self.codes)
+        assert isinstance(self.op, Conv)
+        return arithmetic(self.plan.program, self.op, self.codes)
 
     @property
     def conv(self) -> tuple[Conv, ConvSchedule] | None:
-        """The record and its schedule, if it is a Conv."""
-        record, schedule = self.record, self.schedule
-        return (record, schedule) if isinstance(record, Conv) and isinstance(schedule, ConvSchedule) else None
+        """The op and its schedule, if it is a Conv."""
+        op, schedule = self.op, self.schedule
+        return (op, schedule) if isinstance(op, Conv) and isinstance(schedule, ConvSchedule) else None
 
 
 def views(plan: Plan, codes: Mapping[str, Codes]) -> list[View]:
-    """A view of every record, given the codes of every tensor in a run."""
+    """A view of every op, given the codes of every tensor in a run."""
     memory = plan.machine.memory
     clock = Clock(memory.finish, memory.latency_cycles)
     spans, counted, held = [], [_counted(clock)], []
@@ -139,9 +139,9 @@ def views(plan: Plan, codes: Mapping[str, Codes]) -> list[View]:
 
 
 def _held_by(clock: Clock, schedule: Schedule, waits: Waits) -> frozenset[str]:
-    """What the next record waits for, by when its own queue is free."""
+    """What the next op waits for, by when its own queue is free."""
     if isinstance(schedule, TransferSchedule):
-        free = clock.filled if isinstance(schedule.record, Load) else clock.stored
+        free = clock.filled if isinstance(schedule.op, Load) else clock.stored
     else:
         free = clock.computed
     ends = {"computes": clock.computes[waits.computes - 1] if waits.computes else 0,
@@ -152,7 +152,7 @@ def _held_by(clock: Clock, schedule: Schedule, waits: Waits) -> frozenset[str]:
 
 
 def _ends(plan: Plan, memory: Memory) -> list[int]:
-    """Ends of all records with another memory behind the streams."""
+    """Ends of all ops with another memory behind the streams."""
     clock = Clock(memory.finish, memory.latency_cycles)
     return [clock.run(schedule, waits)[1] for schedule, waits in zip(plan.schedules, plan.waits, strict=True)]
 

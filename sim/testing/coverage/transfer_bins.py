@@ -16,20 +16,20 @@ __all__ = ["alignment", "band", "band_residual", "beside", "layer_may_wait", "la
 
 def loaded(view: View) -> Iterator[Values]:
     """Rows of a Load, and who wrote them."""
-    if isinstance(view.record, Load):
+    if isinstance(view.op, Load):
         whole = view.source.height == view.target.height
-        stored = any(isinstance(record, Store) and record.output == view.source.name
-                     for record in view.plan.program.records)
-        rows = "all" if whole else "the first" if view.record.first_row == 0 else "later ones"
+        stored = any(isinstance(op, Store) and op.output == view.source.name
+                     for op in view.plan.program.ops)
+        rows = "all" if whole else "the first" if view.op.first_row == 0 else "later ones"
         yield rows, "Stores" if stored else "the host"
 
 
 def stored(view: View) -> Iterator[Values]:
     """What of a tensor in the host's memory a Store writes."""
-    if isinstance(view.record, Store):
+    if isinstance(view.op, Store):
         whole = view.source.height == view.target.height
-        rows = "all" if whole else "the first" if view.record.first_row == 0 else "later ones"
-        part = view.record.output_part
+        rows = "all" if whole else "the first" if view.op.first_row == 0 else "later ones"
+        part = view.op.output_part
         yield rows, "all" if part is None else "the first" if part == 0 else "a later one"
 
 
@@ -38,7 +38,7 @@ HOLDS = {"computes": "a layer on its place", "stores": "a Store from its place",
 
 def load_waits(view: View) -> Iterator[Values]:
     """What has held a Load back."""
-    if isinstance(view.record, Load):
+    if isinstance(view.op, Load):
         yield from ((text,) for what, text in HOLDS.items() if what in view.held_by)
         if not view.held_by:
             yield ("nothing",)
@@ -46,7 +46,7 @@ def load_waits(view: View) -> Iterator[Values]:
 
 def load_may_wait(view: View) -> Iterator[Values]:
     """What may hold a Load back."""
-    if isinstance(view.record, Load):
+    if isinstance(view.op, Load):
         waits = view.waits
         yield from ((HOLDS[what],) for what, may in (("computes", waits.computes > 0),
                                                      ("stores", waits.stores > waits.written),
@@ -55,7 +55,7 @@ def load_may_wait(view: View) -> Iterator[Values]:
 
 def layer_waits(view: View) -> Iterator[Values]:
     """What has held the start of a layer back."""
-    if isinstance(view.record, Conv | Pool):
+    if isinstance(view.op, Conv | Pool):
         yield from ((view.kind, what) for what in ("loads", "stores") if what in view.held_by)
         if not view.held_by:
             yield view.kind, "nothing"
@@ -63,17 +63,17 @@ def layer_waits(view: View) -> Iterator[Values]:
 
 def layer_may_wait(view: View) -> Iterator[Values]:
     """What may hold the start of a layer back."""
-    if isinstance(view.record, Conv | Pool):
+    if isinstance(view.op, Conv | Pool):
         yield from ((view.kind, what) for what, count in (("loads", view.waits.loads), ("stores", view.waits.stores))
                     if count)
 
 
 def beside(view: View) -> Iterator[Values]:
     """What runs while a Load or Store does."""
-    if isinstance(view.record, Load | Store):
-        for record in view.beside:
-            if isinstance(record, Conv | Pool | Load | Store):
-                yield view.kind, type(record).__name__
+    if isinstance(view.op, Load | Store):
+        for op in view.beside:
+            if isinstance(op, Conv | Pool | Load | Store):
+                yield view.kind, type(op).__name__
 
 
 def alignment(view: View) -> Iterator[Values]:
@@ -87,7 +87,7 @@ def alignment(view: View) -> Iterator[Values]:
 
 
 def memory(view: View) -> Iterator[Values]:
-    """What of the host's memory a record's end shows."""
+    """What of the host's memory an op's end shows."""
     if view.late or view.slotted:
         yield ("late slots" if view.late and view.slotted else "late" if view.late else "slots",)
     elif view.plan.machine.memory == IDEAL:
@@ -96,9 +96,9 @@ def memory(view: View) -> Iterator[Values]:
 
 def slots(view: View) -> Iterator[Values]:
     """Kind, whether its stream waits for the memory."""
-    if not isinstance(view.record, Pool):
-        waits = view.blocked if isinstance(view.record, Store) else view.starved
-        yield type(view.record).__name__, waits > 0
+    if not isinstance(view.op, Pool):
+        waits = view.blocked if isinstance(view.op, Store) else view.starved
+        yield type(view.op).__name__, waits > 0
 
 
 def band(view: View) -> Iterator[Values]:
@@ -110,17 +110,17 @@ def band(view: View) -> Iterator[Values]:
 
 def band_residual(view: View) -> Iterator[Values]:
     """Whether a band has a residual."""
-    if isinstance(view.record, Conv) and _position(view) is not None:
-        yield (view.record.residual is not None,)
+    if isinstance(view.op, Conv) and _position(view) is not None:
+        yield (view.op.residual is not None,)
 
 
 def _position(view: View) -> str | None:
-    """Which band of its layer a record is; None for a whole layer."""
-    program, record = view.plan.program, view.record
-    if not isinstance(record, Conv | Pool):
+    """Which band of its layer an op is; None for a whole layer."""
+    program, op = view.plan.program, view.op
+    if not isinstance(op, Conv | Pool):
         return None
-    loads = [r for r in program.records if isinstance(r, Load) and r.output == record.input]
-    stores = [r for r in program.records if isinstance(r, Store) and r.input == record.output]
+    loads = [r for r in program.ops if isinstance(r, Load) and r.output == op.input]
+    stores = [r for r in program.ops if isinstance(r, Store) and r.input == op.output]
     if len(loads) != 1 or len(stores) != 1:
         return None
     source, target = program.tensor(loads[0].input), program.tensor(stores[0].output)

@@ -1,6 +1,6 @@
-"""What the codes of a run make a record meet, as values of the axes of coverage groups.
+"""What the codes of a run make an op meet, as values of the axes of coverage groups.
 
-Each sampler comes with what the record was declared to do, which by itself meets nothing: bits of a format whose
+Each sampler comes with what the op was declared to do, which by itself meets nothing: bits of a format whose
 highest plane stays 0, a Program that may wrap and does not, a rounding without a tie.
 """
 
@@ -233,5 +233,5 @@ def _residual_counts(view: View) -> bool:
 def _origin(view: View, other: Tensor, part: int) -> str:
     if part:
         return "a later part"
-    computed = any(isinstance(r, Conv | Pool) and r.output == other.name for r in view.plan.program.records)
+    computed = any(isinstance(r, Conv | Pool) and r.output == other.name for r in view.plan.program.ops)
     return "computed" if computed else "the host"

@@ -129,8 +129,8 @@ def _digest(case: Case) -> str:
     program = case.program
     digest = hashlib.sha256(repr((case.machine, program.tensors, program.rounding, program.acc_bits, program.window,
                                   program.terms, program.wrap)).encode())
-    for record in program.records:
-        for name, value in (("record", type(record).__name__), *vars(record).items()):
+    for op in program.ops:
+        for name, value in (("op", type(op).__name__), *vars(op).items()):
             digest.update(f"{name} {value.shape if isinstance(value, np.ndarray) else value}".encode())
             digest.update(value.tobytes() if isinstance(value, np.ndarray) else b"")
     for name, codes in sorted(case.inputs.items()):

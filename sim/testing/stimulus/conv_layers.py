@@ -32,7 +32,7 @@ def draw_conv(draft: Draft, kind: str, window: Window, source: Tensor, target: T
         low = choices.integer("low", low, high)
         high = choices.integer("high", low, high)
     empty = np.zeros(outputs, np.int64)
-    return Conv(f"r{len(draft.records) + part}", source.name, target.name, weights, fmt, no_digits(outputs), empty,
+    return Conv(f"r{len(draft.ops) + part}", source.name, target.name, weights, fmt, no_digits(outputs), empty,
                 empty, low, high, kind not in ("dense", "linear"), window.stride, window.dilation, window.pads, part)
 
 

@@ -1,6 +1,6 @@
-"""Tiles of layers that are too large to run whole: some rows and channels of a record, as a Program of its own.
+"""Tiles of layers that are too large to run whole: some rows and channels of an op, as a Program of its own.
 
-What a tile computes is a part of what the record computes, code for code, so one simulation of the whole network tells
+What a tile computes is a part of what the op computes, code for code, so one simulation of the whole network tells
 what every tile must give.
 """
 
@@ -20,12 +20,12 @@ __all__ = ["Tile", "crop"]
 
 @dataclass(frozen=True)
 class Tile:
-    """Part of a record.
+    """Part of an op.
 
     Attributes
     ----------
     program : Program
-        One record, named after the whole one.
+        One op, named after the whole one.
     inputs : dict of str to int32 array, shape (1, channels, height, width)
     output : int32 array, shape (channels, height, width)
         What it must give.
@@ -36,60 +36,60 @@ class Tile:
     output: NDArray[np.int32]
 
 
-def crop(program: Program, record: Conv | Pool, codes: Mapping[str, NDArray[np.int32]], rows: range,
+def crop(program: Program, op: Conv | Pool, codes: Mapping[str, NDArray[np.int32]], rows: range,
          channels: range) -> Tile:
-    """The tile of a record that makes some rows and channels of its output.
+    """The tile of an op that makes some rows and channels of its output.
 
     Parameters
     ----------
     program : Program
-    record : Conv or Pool
+    op : Conv or Pool
         Of the Program.
     codes : mapping of str to int32 array, shape (1, channels, height, width)
         All tensors.
     rows, channels : range
-        Of the output, channels counted in the record's output part; a pool has one part.
+        Of the output, channels counted in the op's output part; a pool has one part.
 
     Raises
     ------
     InputError
         If the rows read nothing but padding: a tensor has at least one row.
     """
-    source, target = program.tensor(record.input), program.tensor(record.output)
-    first, pads = _rows_read(record, rows, source.height)
+    source, target = program.tensor(op.input), program.tensor(op.output)
+    first, pads = _rows_read(op, rows, source.height)
     of_input, of_output = slice(0, source.channels), slice(channels.start, channels.stop)
     tensors = {}
-    if isinstance(record, Pool):
+    if isinstance(op, Pool):
         of_input = of_output
-        part: Conv | Pool = replace(record, pads=pads)
+        part: Conv | Pool = replace(op, pads=pads)
     else:
-        shift = target.part_slice(record.output_part).start
+        shift = target.part_slice(op.output_part).start
         of_output = slice(shift + channels.start, shift + channels.stop)
-        if record.depthwise:
+        if op.depthwise:
             of_input = slice(channels.start, channels.stop)
-        part = _channels(record, channels, pads)
-        if record.residual is not None:
-            residual = program.tensor(record.residual)
-            begin = residual.part_slice(record.residual_part).start
+        part = _channels(op, channels, pads)
+        if op.residual is not None:
+            residual = program.tensor(op.residual)
+            begin = residual.part_slice(op.residual_part).start
             tensors[residual.name] = _tensor(residual, rows, (len(channels),)), slice(
                 begin + channels.start, begin + channels.stop), rows
     whole = of_input == slice(0, source.channels)
     tensors[source.name] = _tensor(source, first, source.parts if whole else (len(channels),)), of_input, first
     inputs = {name: codes[name][:, part_of, y.start:y.stop] for name, (_, part_of, y) in tensors.items()}
     output = _tensor(target, rows, (len(channels),))
-    tile = replace(program, tensors=(*(tensor for tensor, _, _ in tensors.values()), output), records=(part,))
+    tile = replace(program, tensors=(*(tensor for tensor, _, _ in tensors.values()), output), ops=(part,))
     return Tile(tile, inputs, codes[target.name][0, of_output, rows.start:rows.stop])
 
 
-def _rows_read(record: Conv | Pool, rows: range, height: int) -> tuple[range, Pads]:
+def _rows_read(op: Conv | Pool, rows: range, height: int) -> tuple[range, Pads]:
     """Rows of the input that some rows of the output need, and what is padded around them."""
-    if isinstance(record, Pool):
-        extent = record.kernel[0]
+    if isinstance(op, Pool):
+        extent = op.kernel[0]
     else:
-        extent = record.dilation * (record.weights.shape[2] - 1) + 1
-    top, left, _, right = record.pads
-    first = rows.start * record.stride - top
-    stop = (rows.stop - 1) * record.stride - top + extent
+        extent = op.dilation * (op.weights.shape[2] - 1) + 1
+    top, left, _, right = op.pads
+    first = rows.start * op.stride - top
+    stop = (rows.stop - 1) * op.stride - top + extent
     inside = range(max(first, 0), min(stop, height))
     return inside, (inside.start - first, left, stop - inside.stop, right)
 

@@ -1,4 +1,4 @@
-"""A Program in the making: its settings, its tensors with sample codes, its records."""
+"""A Program in the making: its settings, its tensors with sample codes, its ops."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sim.arch.limits import MAX_PARTS
 from sim.arch.machine import Machine
 from sim.ir.formats import Format, Kind, Rounding
-from sim.ir.ops import Record, Tensor
+from sim.ir.ops import Op, Tensor
 from sim.ir.program import Program
 from sim.mapping.layout import tensor_words
 from sim.testing.stimulus.choices import Choices
@@ -35,7 +35,7 @@ class Draft:
         Whose widths it has, and whose memories it usually fits.
     traits : collection of str
         What it may have (`sim.testing.TRAITS`).
-    tensors, records : list
+    tensors, ops : list
     samples : dict of str to int32 array, shape (SAMPLES, channels, height, width)
         Codes that may occur, of every tensor.
     remote : set of str
@@ -48,7 +48,7 @@ class Draft:
     def __init__(self, choices: Choices, machine: Machine, traits: Collection[str]) -> None:
         self.choices, self.machine, self.traits = choices, machine, traits
         self.tensors: list[Tensor] = []
-        self.records: list[Record] = []
+        self.ops: list[Op] = []
         self.samples: dict[str, NDArray[np.int32]] = {}
         self.remote: set[str] = set()
         self.wrap = self.has("wrap", 0.15)
@@ -64,7 +64,7 @@ class Draft:
     def program(self) -> Program:
         """What it has become."""
         ranges = self.ranges
-        return Program(tuple(self.tensors), tuple(self.records), self.rounding, ranges.acc_bits, ranges.window,
+        return Program(tuple(self.tensors), tuple(self.ops), self.rounding, ranges.acc_bits, ranges.window,
                        ranges.terms, self.wrap)
 
     def has(self, trait: str, probability: float) -> bool:
@@ -76,9 +76,9 @@ class Draft:
         needed = max(self.ranges.acc_bits, bound.bit_length() + 1)
         self.ranges = replace(self.ranges, acc_bits=min(needed, self.machine.acc_bits))
 
-    def record_name(self) -> str:
-        """Name of the next record."""
-        return f"r{len(self.records)}"
+    def op_name(self) -> str:
+        """Name of the next op."""
+        return f"r{len(self.ops)}"
 
     def format(self, name: str) -> Format:
         """A format that engines can read; `name` is that of the decision on its bits."""

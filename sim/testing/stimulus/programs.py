@@ -1,4 +1,4 @@
-"""Random Programs of every kind of record."""
+"""Random Programs of every kind of op."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sim.testing.stimulus.spills import detour
 __all__ = ["KINDS", "TRAITS", "random_program"]
 
 KINDS = ("dense", "linear", "depthwise", "average", "add", "max")
-"""Records that `random_program` can make."""
+"""Ops that `random_program` can make."""
 TRAITS = ("residual", "concat", "bipolar", "unsigned", "wide", "wrap", "detour", "large")
 """What it can add: residuals, tensors of several parts, bipolar and unsigned weights, wide final outputs, wrapping,
 tensors that the host gets and gives back, tensors that may not fit on chip."""
@@ -42,9 +42,9 @@ def random_program(source: np.random.Generator | Choices, machine: Machine, laye
         Decides.
     machine : Machine
     layers : int
-        Most layers; a layer that writes several parts has several records.
+        Most layers; a layer that writes several parts has several ops.
     kinds, traits : collections of str
-        Subsets of KINDS and TRAITS; `concat` needs dense or linear records.
+        Subsets of KINDS and TRAITS; `concat` needs dense or linear ops.
     extent, channels : int
         Largest height and width of an input, and most channels of a part.
     kernel : int
@@ -54,7 +54,7 @@ def random_program(source: np.random.Generator | Choices, machine: Machine, laye
     --------
     >>> from sim.arch.machine import load_machine
     >>> program = random_program(np.random.default_rng(0), load_machine("tiny"), kinds=["dense"], traits=[])
-    >>> {type(record).__name__ for record in program.records}
+    >>> {type(op).__name__ for op in program.ops}
     {'Conv'}
     """
     maker = _Maker(Draft(choices_of(source), machine, traits), kinds, extent, channels, kernel)
@@ -88,7 +88,7 @@ class _Maker:
         return draft.add(tensor)
 
     def add_layer(self, source: Tensor, last: bool) -> Tensor:
-        """Append the records that write the next tensor; the tensor."""
+        """Append the ops that write the next tensor; the tensor."""
         draft = self.draft
         draft.choices.begin_layer()
         legal = [kind for kind in self.kinds if len(source.parts) == 1 or kind in PARTED]
@@ -104,14 +104,14 @@ class _Maker:
         for conv in convs:
             draft.widen(0 if draft.wrap else int(accumulator_bounds(conv, source.format).max()))
             wanted = kind == "add" or draft.has("residual", 0.35)
-            draft.records.append(requantized(draft, conv, source, target, wanted))
+            draft.ops.append(requantized(draft, conv, source, target, wanted))
         if kind == "max":
-            draft.records.append(Pool(draft.record_name(), source.name, target.name, window.kernel, window.stride,
+            draft.ops.append(Pool(draft.op_name(), source.name, target.name, window.kernel, window.stride,
                                       window.pads))
         return target
 
     def new_target(self, kind: str, window: Window, source: Tensor, last: bool) -> Tensor:
-        """The output of a record of this kind."""
+        """The output of an op of this kind."""
         draft = self.draft
         parts = draft.parts(self.channels, 0.25) if kind in DENSE else source.parts
         fmt = source.format if kind == "max" else draft.format("activation_bits")

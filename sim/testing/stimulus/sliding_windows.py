@@ -18,7 +18,7 @@ MOST_PAD = 2
 
 @dataclass(frozen=True)
 class Window:
-    """How a record slides over its input."""
+    """How an op slides over its input."""
 
     kernel: tuple[int, int] = (1, 1)
     stride: int = 1
@@ -33,7 +33,7 @@ class Window:
 
 
 def draw_window(choices: Choices, kind: str, source: Tensor, kernel: int = MOST) -> Window:
-    """A window of kernels up to `kernel` for a record of this kind (`sim.testing.KINDS`) over `source`."""
+    """A window of kernels up to `kernel` for an op of this kind (`sim.testing.KINDS`) over `source`."""
     size = source.height, source.width
     if kind == "linear" or (kind == "average" and choices.chance("whole_map", 0.4)):
         return Window(size)

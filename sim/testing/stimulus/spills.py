@@ -39,7 +39,7 @@ def detour(draft: Draft, source: Tensor, computed: bool, parts: bool) -> Tensor:
         height = (height + 1) // 2
         target = draft.tensor(height, host.width, host.parts, host.format)
     draft.add(target, draft.samples[host.name][:, :, first : first + height])
-    draft.records.append(Load(draft.record_name(), host.name, target.name, first))
+    draft.ops.append(Load(draft.op_name(), host.name, target.name, first))
     return target
 
 
@@ -47,7 +47,7 @@ def _stored(draft: Draft, source: Tensor, several: bool) -> Tensor:
     """Store `source`, as often as the way it goes wants; the tensor in the host's memory."""
     way = draft.choices.choice("way", WAYS if several and len(source.parts) == 1 else WAYS[:2])
     if way == "as it is":
-        draft.records.append(Store(draft.record_name(), source.name, source.name))
+        draft.ops.append(Store(draft.op_name(), source.name, source.name))
         return source
     copies, parts = (2 if way in ("twice", "rows of parts") else 1), (2 if "parts" in way else 1)
     samples = np.tile(draft.samples[source.name], (1, parts, copies, 1))
@@ -55,5 +55,5 @@ def _stored(draft: Draft, source: Tensor, several: bool) -> Tensor:
     draft.remote.add(host.name)
     places = [(copy * source.height, part) for copy in range(copies) for part in range(parts)]
     for row, part in reversed(places) if draft.choices.chance("last place first", 0.5) else places:
-        draft.records.append(Store(draft.record_name(), source.name, host.name, row, part if parts > 1 else None))
+        draft.ops.append(Store(draft.op_name(), source.name, host.name, row, part if parts > 1 else None))
     return host

@@ -126,7 +126,7 @@ def test_allocate_keeps_every_kind_of_budget(run: Run, tmp_path: Path, method: s
 
 
 def test_verify_finds_equal_bits_and_cycles_in_three_engines(run: Run, path: Path, program: Program) -> None:
-    """Exit 0, no mismatch, predicted and counted cycles equal for every record."""
+    """Exit 0, no mismatch, predicted and counted cycles equal for every op."""
     data = data_of(run("verify", path, "-m", "tiny", "-n", 2, "--json"))
     assert data["ok"]
     assert data["mismatches"] == 0
@@ -138,7 +138,7 @@ def test_verify_reports_the_first_difference_and_exits_1(
     run: Run, path: Path, program: Program, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """An engine that is wrong in one code makes the command fail and name the place."""
-    target = program.records[0].output
+    target = program.ops[0].output
 
     def wrong(program: Program, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         codes = simulate(program, inputs)
@@ -148,7 +148,7 @@ def test_verify_reports_the_first_difference_and_exits_1(
     monkeypatch.setattr("bitwright.codesign.verify.run_reference", wrong)
     status, out, _ = run("verify", path, "-m", "tiny")
     assert status == 1
-    assert f"torch and simulator part at record '{program.records[0].name}', tensor '{target}', image 0" in out
+    assert f"torch and simulator part at op '{program.ops[0].name}', tensor '{target}', image 0" in out
     assert out.endswith("NOT EQUAL\n")
 
 

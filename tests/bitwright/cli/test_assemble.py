@@ -34,17 +34,17 @@ def test_assembled_files_are_named(assembled, capsys):
 
 
 def test_an_image_is_shown_by_names(assembled, capsys):
-    """A line for every record of every queue, with its fields; zeros are left out."""
+    """A line for every op of every queue, with its fields; zeros are left out."""
     capsys.readouterr()
     assert main(["disasm", str(assembled / "program.bin"), "-m", "tiny"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("compute 0: Conv, record 1, after 1 loads: last=1 ")
+    assert lines[0].startswith("compute 0: Conv, op 1, after 1 loads: last=1 ")
     assert " bits_w=1 signed_w=1 bits_a=2 " in lines[0]
     assert " low=-8 high=7 " in lines[0]
     assert [line.partition(":")[0] for line in lines[1:-1]] == ["inward 0", "inward 1", "outward 0"]
-    assert lines[1].startswith("inward 0: Load, record 0, after nothing: last=5")
-    assert lines[2].startswith("inward 1: row tiles, record 1, after nothing: words=2")
-    assert lines[3].startswith("outward 0: Store, record 2, after 1 computes: first=")
+    assert lines[1].startswith("inward 0: Load, op 0, after nothing: last=5")
+    assert lines[2].startswith("inward 1: row tiles, op 1, after nothing: words=2")
+    assert lines[3].startswith("outward 0: Store, op 2, after 1 computes: first=")
 
 
 def test_json_has_every_field_and_its_meaning(assembled, capsys):

@@ -15,7 +15,7 @@ def run() -> tuple:
     rng = np.random.default_rng(3)
     machine = random_machine(rng)
     program = random_program(rng, machine, layers=3, traits=[])
-    while len(program.records) < 2:
+    while len(program.ops) < 2:
         program = random_program(rng, machine, layers=3, traits=[])
     return program, simulate(program, corner_inputs(rng, program, 2))
 
@@ -32,14 +32,14 @@ def test_the_first_divergence_is_named_with_both_values(run: tuple) -> None:
     """With differences planted in two tensors, the one written first is reported: pixel, lowest plane and values."""
     program, codes = run
     other = {name: array.copy() for name, array in codes.items()}
-    early, late = program.records[0], program.records[-1]
+    early, late = program.ops[0], program.ops[-1]
     other[late.output][0, 0, 0, 0] ^= 1
     other[early.output][1, 0, 0, 0] ^= 2
     result = compare_codes(program, ("a", "b"), codes, other)
     assert result.mismatches == 2
     assert result.first is not None
     place = result.first
-    assert (place.record, place.tensor, place.image, place.channel, place.y, place.x) == (
+    assert (place.op, place.tensor, place.image, place.channel, place.y, place.x) == (
         early.name, early.output, 1, 0, 0, 0)
     assert place.plane == 1
     assert place.values == (codes[early.output][1, 0, 0, 0], other[early.output][1, 0, 0, 0])
@@ -48,13 +48,13 @@ def test_the_first_divergence_is_named_with_both_values(run: tuple) -> None:
 def test_different_shapes_are_an_error_of_the_engine(run: tuple) -> None:
     """Engines that do not even agree on shapes are a bug, not a mismatch."""
     program, codes = run
-    name = program.records[0].output
+    name = program.ops[0].output
     other = dict(codes) | {name: codes[name][:1]}
     with pytest.raises(ValueError, match=rf"^tensor '{name}': a has shape .*, b \(1, .*\)$"):
         compare_codes(program, ("a", "b"), codes, other)
 
 
-def test_the_record_that_writes_the_part_is_named() -> None:
+def test_the_op_that_writes_the_part_is_named() -> None:
     """A tensor of two parts has two writers; the difference is in the second one's channel."""
     def conv(name: str, part: int) -> Conv:
         one, zeros = np.ones((1, 1, 1, 1), np.int8), np.zeros(1, np.int64)
@@ -67,4 +67,4 @@ def test_the_record_that_writes_the_part_is_named() -> None:
     other = codes | {"y": np.array([[[[0]], [[4]]]], np.int32)}
     first = compare_codes(program, ("a", "b"), codes, other).first
     assert first is not None
-    assert (first.record, first.channel, first.plane) == ("b", 1, 2)
+    assert (first.op, first.channel, first.plane) == ("b", 1, 2)

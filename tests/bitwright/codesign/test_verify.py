@@ -23,7 +23,7 @@ def program():
     """Three layers on `tiny`."""
     for seed in range(100):
         drawn = random_program(np.random.default_rng(seed), TINY, layers=3, kinds=["dense"], traits=[])
-        if len(drawn.records) == 3:
+        if len(drawn.ops) == 3:
             return drawn
     raise AssertionError("no seed gives three layers")
 
@@ -65,7 +65,7 @@ def test_every_tensor_is_shown_with_its_mismatches(verify, program):
 
 def test_undefined_bits_are_reported_with_all_comparisons(verify, program):
     """The first tensor with an undefined bit is named, before a later one that differs; every table is there."""
-    first, second = program.records[0].output, program.records[1].output
+    first, second = program.ops[0].output, program.ops[1].output
 
     def undefined(codes):
         codes[first][0, 0, 0, 0] = UNDEFINED
@@ -73,9 +73,9 @@ def test_undefined_bits_are_reported_with_all_comparisons(verify, program):
 
     status, out, _ = verify(undefined)
     assert status == 1
-    assert (f"RTL and simulator part at record '{program.records[0].name}', tensor '{first}', image 0, channel 0, "
+    assert (f"RTL and simulator part at op '{program.ops[0].name}', tensor '{first}', image 0, channel 0, "
             "pixel (0, 0): undefined bits against ") in out
-    for title in ("codes", "end of every record", "counters of one image"):
+    for title in ("codes", "end of every op", "counters of one image"):
         assert title in out
     assert out.endswith("NOT EQUAL\n")
     report = json.loads(verify(undefined, "--json")[1])

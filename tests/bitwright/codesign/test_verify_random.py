@@ -26,12 +26,12 @@ def wrong_for_bipolar(simulated):
 
 
 def test_what_is_equal_is_counted(monkeypatch, tmp_path, simulated):
-    """All Programs are run and counted, with their records and bins; nothing is kept."""
+    """All Programs are run and counted, with their ops and bins; nothing is kept."""
     monkeypatch.setattr("bitwright.codesign.random_cases.run_all", simulated)
     with steps("verify", 2) as progress:
         result = verify_random(load_machine("tiny"), 10, 1, ICARUS, tmp_path / "kept", progress)
     assert (result.programs, result.failure, result.kept) == (10, (), None)
-    assert result.records >= 10
+    assert result.ops >= 10
     assert result.coverage.covered > 200
     assert not (tmp_path / "kept").exists()
 
@@ -43,7 +43,7 @@ def test_what_fails_is_made_simple_and_kept(monkeypatch, tmp_path, capsys, wrong
         result = verify_random(load_machine("tiny"), 40, 1, ICARUS, tmp_path, progress)
     assert result.failure == ("stopped",)
     case = load_case(result.kept)
-    (layer,) = [record for record in case.plan.program.records if isinstance(record, Conv)]
+    (layer,) = [op for op in case.plan.program.ops if isinstance(op, Conv)]
     assert (layer.weight_format.kind, layer.weights.size) == ("bipolar", 1)
     assert case.notes == {"found": ["stopped"]}
     assert "a case differs and is made simple: 1 of at most 150 runs, 0.0 s each" in capsys.readouterr().err

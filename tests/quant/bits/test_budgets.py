@@ -126,14 +126,14 @@ def _mean(sizes: list[tuple[int, int]]) -> Fraction:
 
 
 def _peak_bits(program: Program) -> int:
-    """Backwards through the records: what is read later, or now, and what is being written."""
+    """Backwards through the ops: what is read later, or now, and what is being written."""
     needed, most = set[str](), 0
-    for record in reversed(program.records):
-        assert isinstance(record, Conv | Pool)
-        operands = {record.input} | ({record.residual} if isinstance(record, Conv) and record.residual else set())
-        there = {program.tensor(name) for name in needed | operands | {record.output}}
+    for op in reversed(program.ops):
+        assert isinstance(op, Conv | Pool)
+        operands = {op.input} | ({op.residual} if isinstance(op, Conv) and op.residual else set())
+        there = {program.tensor(name) for name in needed | operands | {op.output}}
         most = max(most, sum(np.prod(t.shape).item() * t.format.bits for t in there))
-        needed = (needed | operands) - {record.output}
+        needed = (needed | operands) - {op.output}
     return most
 
 
@@ -187,7 +187,7 @@ def _random_losses(program: Program, table: CostTable, rng: np.random.Generator
 
 @pytest.mark.parametrize("name", COUNTED)
 def test_the_smallest_achievable_value_is_achievable(made: Made, name: str) -> None:
-    """The number in the refusal of a tiny limit can be met; that of a peak is the peak of all records."""
+    """The number in the refusal of a tiny limit can be met; that of a peak is the peak of all ops."""
     _, program, table = made
     losses = _random_losses(program, table, np.random.default_rng(0))
     with pytest.raises(InputError, match=rf"^budget {name}: 0\.5 cannot be met; the smallest achievable is ") as caught:

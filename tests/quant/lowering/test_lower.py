@@ -150,7 +150,7 @@ def test_each_layer_is_its_real_map_to_half_a_code(
     lowered = lower_with_report(model, codes[:1] / 32, rounding=rounding)
     found = simulate(lowered.program, {"x": codes.numpy()})
     tensors = [t for t in lowered.program.tensors if not t.name.endswith(".copy")]
-    pools = [record for record in lowered.program.records if isinstance(record, Pool)]
+    pools = [op for op in lowered.program.ops if isinstance(op, Pool)]
     assert follow(model, lowered, found, codes / 32) == len(tensors) - len(pools)
     reference = run_reference(lowered.program, {"x": codes.numpy()})
     assert all(np.array_equal(found[name], reference[name]) for name in found)
@@ -205,12 +205,12 @@ def test_digits_are_only_as_many_as_allowed(trained_qil: nn.Module, splits: tupl
 
 
 def test_layers_and_tensors_are_named_after_modules(trained_qil: nn.Module, splits: tuple[Split, Split]) -> None:
-    """Records and the tensors they write carry the path of the module that computes."""
+    """Ops and the tensors they write carry the path of the module that computes."""
     program = lower(trained_qil, splits[1].images[:1])
-    assert [record.name for record in program.records] == [
+    assert [op.name for op in program.ops] == [
         "stem", "block1.conv1", "block1.conv2", "block2.conv1", "block2.shortcut.0", "block2.conv2", "pool",
         "classifier"]
-    assert [record.output for record in program.records] == [record.name for record in program.records]
+    assert [op.output for op in program.ops] == [op.name for op in program.ops]
     assert [tensor.name for tensor in program.inputs] == ["x"]
     assert program.tensor("x").format == DIGITS_FORMAT
 
@@ -248,7 +248,7 @@ def test_copies_a_tensor_that_is_input_and_residual() -> None:
     codes = signed_codes(4)
     torch.manual_seed(0)
     program = lower(as_signed(randomised(Zoo()), codes, "qil"), codes[:1] / 32)
-    (conv,) = (record for record in program.convs if record.name == "itself")
+    (conv,) = (op for op in program.convs if op.name == "itself")
     assert conv.residual == f"{conv.input}.copy"
     found = simulate(program, {"x": codes.numpy()})
     assert np.array_equal(found[conv.input], found[f"{conv.input}.copy"])

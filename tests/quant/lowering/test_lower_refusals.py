@@ -110,7 +110,7 @@ def test_refuses_unquantized_weights_and_tensors() -> None:
 
 def test_accumulators_that_could_overflow_are_refused(trained_qil: nn.Module, splits: tuple[Split, Split]) -> None:
     """The Program's own proof speaks: layer, channel, bound and limit."""
-    text = (r"^record 'stem': the accumulator of channel \d+ can reach \d+; 9 bits hold 255 "
+    text = (r"^op 'stem': the accumulator of channel \d+ can reach \d+; 9 bits hold 255 "
             r"\(declare wrap, or use a wider accumulator or fewer bits\)$")
     with pytest.raises(InputError, match=text):
         lower(trained_qil, splits[1].images[:1], acc_bits=9, window=12)
@@ -200,7 +200,7 @@ FAILING: dict[str, Callable[[nn.Module], object]] = {
 
 @pytest.mark.parametrize(("text", "spoil"), FAILING.items(), ids=FAILING.keys())
 def test_errors_of_lowering_name_the_layer(text: str, spoil: Callable[[nn.Module], object]) -> None:
-    """Whatever part of it fails says which record it was, once."""
+    """Whatever part of it fails says which op it was, once."""
     codes = signed_codes(2)
     model = as_signed(small(nn.Conv2d(4, 4, 1), nn.ReLU(), nn.Conv2d(4, 4, 1)), codes, "power_of_two")
     spoil(model)
@@ -223,9 +223,9 @@ def test_what_crosses_a_flatten_is_bounded(size: int) -> None:
     codes = signed_codes(1, size, size)
     model = as_signed(Crossing().eval(), codes, "power_of_two")
     if size * size <= 4096:
-        assert "conv.row" in [record.name for record in lower(model, codes / 32).records]
+        assert "conv.row" in [op.name for op in lower(model, codes / 32).ops]
     else:
-        text = (r"^record 'row': 'conv' of shape \(1, 65, 65\) is added in shape \(4225, 1, 1\); the chip moves at "
+        text = (r"^op 'row': 'conv' of shape \(1, 65, 65\) is added in shape \(4225, 1, 1\); the chip moves at "
                 r"most 4096 codes to other places, not 4225$")
         with pytest.raises(InputError, match=text):
             lower(model, codes / 32)

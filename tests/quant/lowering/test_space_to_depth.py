@@ -80,7 +80,7 @@ IMAGE = Tensor("image", 6, 6, (1,), Format(8, "signed"))
 def altered(**options: object) -> Program:
     """A network whose first layer has other options."""
     program = network(replace(IMAGE, parts=(4,)), (2, 2), 2, (0, 0, 0, 0), 4, seed=0)
-    return replace(program, records=(replace(program.records[0], **options), program.records[1]))
+    return replace(program, ops=(replace(program.ops[0], **options), program.ops[1]))
 
 
 def pooled() -> Program:
@@ -93,7 +93,7 @@ def twice() -> Program:
     """A network whose image is read twice."""
     program = network(IMAGE, (2, 2), 2, (0, 0, 0, 0), 4, seed=0)
     return replace(program, tensors=(*program.tensors, replace(program.tensors[1], name="again")),
-                   records=(*program.records, replace(program.records[0], name="again", output="again")))
+                   ops=(*program.ops, replace(program.ops[0], name="again", output="again")))
 
 
 FORM = "folding needs a dense convolution with a stride of at least 2 and no dilation as the first layer; "

@@ -55,7 +55,7 @@ def check(model: fx.GraphModule, codes: Tensor, follow: Follow) -> Lowered:
     for isa in available():
         fast = Simulator(lowered.program, capture=list(right), isa=isa).run(folded)
         assert [name for name in right if not np.array_equal(fast[name], right[name])] == [], isa
-    pools = [record for record in lowered.program.records if isinstance(record, Pool)]
+    pools = [op for op in lowered.program.ops if isinstance(op, Pool)]
     compared = follow(model, lowered, found | {"x": codes.numpy()}, images)
     assert compared == len(lowered.program.tensors) - len(pools)
     assert (lowered.program.acc_bits, lowered.program.wrap) == (32, False)
@@ -131,6 +131,6 @@ def test_an_image_of_224_wants_folding_on_the_edge_machine() -> None:
     model, example = quantized(Stem, codes, "qil", 8), torch.zeros(1, 3, 224, 224)
     edge = load_machine("edge")
     folded, unfolded = plan(lower(model, example, fold=True), edge), plan(lower(model, example), edge)
-    loads = [sum(isinstance(record, Load) for record in planned.program.records) for planned in (folded, unfolded)]
+    loads = [sum(isinstance(op, Load) for op in planned.program.ops) for planned in (folded, unfolded)]
     assert loads[0] == 1 < loads[1]
     assert timeline(folded).total < timeline(unfolded).total

@@ -361,4 +361,4 @@ def test_values_of_dead_layers_do_not_matter() -> None:
             return torch.relu(y)
 
     near = quantized(Headed().eval())
-    assert [record.name for record in lower(near, IMAGES[:1]).records] == ["conv"]
+    assert [op.name for op in lower(near, IMAGES[:1]).ops] == ["conv"]

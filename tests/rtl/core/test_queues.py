@@ -36,7 +36,7 @@ def interleaved():
     tensors = [Tensor(name, 7, 6, (4,), codes) for name in "abcdf"]
     tensors += [Tensor("rows", 4, 6, (4,), codes), Tensor("small", 3, 5, (4,), codes)]
     residual = {"residual": "c", "residual_multiplier": np.full((4, 1), 7, np.int8)}
-    records = (
+    ops = (
         Load("load a", "a", "a"), Load("load b", "b", "b"),
         conv("first", "a", "c", 1), Store("store c", "c", "c"),
         conv("second", "b", "d", 2), Store("store d", "d", "d"),
@@ -45,11 +45,11 @@ def interleaved():
         Pool("fourth", "rows", "small", (2, 2)),
         Store("store f", "f", "f"), Store("store small", "small", "small"),
     )
-    return Program(tuple(tensors), records, acc_bits=24, window=10, terms=3)
+    return Program(tuple(tensors), ops, acc_bits=24, window=10, terms=3)
 
 
 def overlap(spans, first, second):
-    """Whether two records run at the same time."""
+    """Whether two ops run at the same time."""
     return spans[first][0] < spans[second][1] and spans[second][0] < spans[first][1]
 
 
@@ -59,8 +59,8 @@ def test_queues_run_beside_one_another(compare, memory):
     machine = Machine(**load_machine("tiny").model_dump() | {"act_regions": 10, "memory": MEMORIES[memory]})
     planned = plan(interleaved(), machine)
     times = timeline(planned)
-    spans = {record.name: span for record, span in
-             zip(planned.program.records, zip(times.starts, times.ends, strict=True), strict=True)}
+    spans = {op.name: span for op, span in
+             zip(planned.program.ops, zip(times.starts, times.ends, strict=True), strict=True)}
     assert overlap(spans, "load b", "first")
     assert overlap(spans, "store c", "second")
     assert overlap(spans, "read c back", "second")

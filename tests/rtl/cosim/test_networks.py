@@ -1,4 +1,4 @@
-"""Whole networks on the whole RTL, end to end: the bits of every tensor, the cycles of every record."""
+"""Whole networks on the whole RTL, end to end: the bits of every tensor, the cycles of every op."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_a_digits_network_is_exact():
 
 @pytest.mark.nightly
 def test_trained_digits_networks_are_exact(fast, tmp_path, record_property):
-    """The three networks of the demo, trained, on 100 images each: every tensor, every record, every counter."""
+    """The three networks of the demo, trained, on 100 images each: every tensor, every op, every counter."""
     summary = demo(tmp_path / "demo", load_machine("tiny"), images=100, seed=0)
     assert summary.mismatches == 0
     assert len(summary.verifications) == 3
@@ -126,27 +126,27 @@ def test_networks_for_small_images_are_exact(make: Make, fast, record_property):
     record_property("cycles", timeline(planned).total)
 
 
-def shape_of(program: Program, record: Conv | Pool) -> tuple[object, ...]:
+def shape_of(program: Program, op: Conv | Pool) -> tuple[object, ...]:
     """What tells layers apart."""
-    source, target = program.tensor(record.input), program.tensor(record.output)
-    common = type(record), source.parts, source.height, source.width, source.format.bits, target.height, target.format
-    if isinstance(record, Pool):
-        return *common, record.kernel, record.stride, record.pads
-    return (*common, record.weights.shape, record.weight_format, record.depthwise, record.stride, record.dilation,
-            record.pads, record.residual is not None)
+    source, target = program.tensor(op.input), program.tensor(op.output)
+    common = type(op), source.parts, source.height, source.width, source.format.bits, target.height, target.format
+    if isinstance(op, Pool):
+        return *common, op.kernel, op.stride, op.pads
+    return (*common, op.weights.shape, op.weight_format, op.depthwise, op.stride, op.dilation,
+            op.pads, op.residual is not None)
 
 
-def sampled_tile(program: Program, record: Conv | Pool, codes: dict[str, np.ndarray], seed: int) -> Tile:
+def sampled_tile(program: Program, op: Conv | Pool, codes: dict[str, np.ndarray], seed: int) -> Tile:
     """As many rows as the machine has columns, somewhere, and a row tile of channels, the last one every other time."""
     rng = np.random.default_rng(seed)
-    target = program.tensor(record.output)
+    target = program.tensor(op.output)
     height, available = min(target.height, EDGE.columns), target.channels
-    if isinstance(record, Conv):
-        available = len(record.weights)
+    if isinstance(op, Conv):
+        available = len(op.weights)
     first_row = int(rng.integers(0, target.height - height + 1))
     tiles = -(-available // EDGE.rows)
     first = EDGE.rows * (tiles - 1 if seed % 2 else int(rng.integers(0, tiles)))
-    return crop(program, record, codes, range(first_row, first_row + height),
+    return crop(program, op, codes, range(first_row, first_row + height),
                 range(first, min(first + EDGE.rows, available)))
 
 
@@ -159,15 +159,15 @@ def test_every_layer_shape_of_published_networks_is_exact(make: Make, bits: int,
     lowered, inputs = lowered_with_input(quantized(make, codes, bits), codes, fold=True)
     program = lowered.program
     whole = simulate(program, {name: array[:1] for name, array in inputs.items()})
-    records = {shape_of(program, record): record for record in program.records if isinstance(record, Conv | Pool)}
-    tiles = [sampled_tile(program, record, whole, seed) for seed, record in enumerate(records.values())]
+    ops = {shape_of(program, op): op for op in program.ops if isinstance(op, Conv | Pool)}
+    tiles = [sampled_tile(program, op, whole, seed) for seed, op in enumerate(ops.values())]
     plans = [plan(tile.program, EDGE) for tile in tiles]
     place = build_machine(EDGE, fast)
     results = run_all([(planned, tile.inputs) for planned, tile in zip(plans, tiles, strict=True)], place=place,
                       engine=fast)
     for planned, tile, result in zip(plans, tiles, results, strict=True):
-        (record,) = tile.program.records
-        assert np.array_equal(result.codes[record.output][0], tile.output), record.name
-        assert tuple(result.ends[0]) == timeline(planned).ends, record.name
+        (op,) = tile.program.ops
+        assert np.array_equal(result.codes[op.output][0], tile.output), op.name
+        assert tuple(result.ends[0]) == timeline(planned).ends, op.name
     record_property("layers", len(tiles))
     record_property("cycles", sum(timeline(planned).total for planned in plans))

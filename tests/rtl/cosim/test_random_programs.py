@@ -95,7 +95,7 @@ def test_what_failed_once_passes(place: Path) -> None:
 
 @pytest.mark.parametrize("goal", [91, pytest.param(100, marks=pytest.mark.nightly)])
 def test_programs_aimed_at_missing_bins_are_exact(coverage: Coverage, goal: float) -> None:
-    """Programs chosen for the bins they add agree: codes of all tensors, ends of all records, all counters.
+    """Programs chosen for the bins they add agree: codes of all tensors, ends of all ops, all counters.
 
     Together they meet so many percent of the bins.
     """
@@ -139,7 +139,7 @@ def test_a_planted_fault_shrinks_to_a_plain_program(monkeypatch: pytest.MonkeyPa
         keep(minimal, tmp_path)
         (kept,) = map(load_case, tmp_path.iterdir())
         assert faults(kept) != []
-    layers = [record for record in kept.program.records if isinstance(record, Conv | Pool)]
+    layers = [op for op in kept.program.ops if isinstance(op, Conv | Pool)]
     assert len(layers) == 1
     assert kept.program.tensor(layers[0].output).shape[1:] == (1, 1)
     assert faults(kept) == []

@@ -32,8 +32,8 @@ def fitting_programs(rng, machine, count, **options):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_of_record_is_exact(compare, kind):
-    """On `tiny`, records of every kind give the simulator's codes, cycles and counters."""
+def test_every_kind_of_op_is_exact(compare, kind):
+    """On `tiny`, ops of every kind give the simulator's codes, cycles and counters."""
     rng, machine = np.random.default_rng(7), load_machine("tiny")
     for planned in fitting_programs(rng, machine, 2, kinds=[kind], layers=2):
         assert compare(planned, corner_inputs(rng, planned.program, 2)) == []

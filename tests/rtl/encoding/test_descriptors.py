@@ -11,7 +11,7 @@ from amaranth.lib import data
 from rtl.encoding.descriptors import describe, describe_inward, describe_outward, pack
 from rtl.encoding.fields import compute_fields, inward_fields, outward_fields
 from rtl.encoding.geometry import Geometry
-from sim.arch.limits import MAX_RECORDS
+from sim.arch.limits import MAX_OPS
 from sim.arch.machine import load_machine
 from sim.errors import InputError
 from sim.ir.formats import Format
@@ -36,7 +36,7 @@ def one_conv(parts, kind="signed"):
 def test_pack_places_fields():
     """Fields, lists of elements and two's complement lie where the layout says."""
     layout = Geometry(load_machine("tiny")).descriptor
-    word = pack({"last": 1, "left": -1, "bank": [2, 1, 0]}, layout, "record 'x'")
+    word = pack({"last": 1, "left": -1, "bank": [2, 1, 0]}, layout, "op 'x'")
     left, bank = layout["left"], layout["bank"]
     assert word == 1 | ((1 << left.width) - 1) << left.offset | 0b000110 << bank.offset
 
@@ -44,18 +44,18 @@ def test_pack_places_fields():
 @pytest.mark.parametrize(("field", "value", "limits"), [
     ("taps", 4096, "0..4095"), ("left", -32769, "-32768..32767"), ("bits_w", -1, "0..7")])
 def test_pack_refuses_what_does_not_fit(field, value, limits):
-    """A number that is too large for its field is refused with the record, the field, its limits and the number."""
+    """A number that is too large for its field is refused with the op, the field, its limits and the number."""
     layout = Geometry(load_machine("tiny")).descriptor
-    message = f"record 'x': the hardware's field '{field}' holds {limits}, not {value}"
+    message = f"op 'x': the hardware's field '{field}' holds {limits}, not {value}"
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
-        pack({field: value}, layout, "record 'x'")
+        pack({field: value}, layout, "op 'x'")
 
 
 def transferred():
     """A Pool whose input is loaded and whose output is stored."""
     tensors = Tensor("a", 2, 2, (1,), Format(2, "unsigned")), Tensor("b", 1, 1, (1,), Format(2, "unsigned"))
-    records = Load("load", "a", "a"), Pool("pool", "a", "b", (2, 2)), Store("store", "b", "b")
-    return plan(Program(tensors, records), load_machine("edge"))
+    ops = Load("load", "a", "a"), Pool("pool", "a", "b", (2, 2)), Store("store", "b", "b")
+    return plan(Program(tensors, ops), load_machine("edge"))
 
 
 def test_stream_tables_end():
@@ -69,16 +69,16 @@ def test_stream_tables_end():
     assert (load & 3, tiles & 3, end) == (3, 1, 0)
 
 
-def test_entries_name_their_record():
-    """Every entry holds the index of its record in the Program, and what it waits for."""
+def test_entries_name_their_op():
+    """Every entry holds the index of its op in the Program, and what it waits for."""
     planned, geometry = transferred(), Geometry(load_machine("edge"))
     (pool,) = describe(planned, geometry)
     entries = {"descriptor": pool, "inward": describe_inward(planned, geometry)[0],
                "outward": describe_outward(planned, geometry)[0]}
-    found = {name: {field: view[field] for field in ("record", "after_loads", "after_computes") if field in view}
+    found = {name: {field: view[field] for field in ("op", "after_loads", "after_computes") if field in view}
              for name, view in ((name, fields(word, getattr(geometry, name))) for name, word in entries.items())}
-    assert found == {"descriptor": {"record": 1, "after_loads": 1}, "inward": {"record": 0, "after_computes": 0},
-                     "outward": {"record": 2, "after_computes": 1}}
+    assert found == {"descriptor": {"op": 1, "after_loads": 1}, "inward": {"op": 0, "after_computes": 0},
+                     "outward": {"op": 2, "after_computes": 1}}
 
 
 def fields(word, layout):
@@ -93,10 +93,10 @@ def test_every_field_says_what_it_means(table):
     assert all(meaning and len(meaning) < 100 for meaning in meanings)
 
 
-def test_every_record_has_a_descriptor():
-    """A Program of as many records as `plan` lets through is described whole."""
-    tensors = tuple(Tensor(f"t{i}", 1, 1, (1,), Format(2, "unsigned")) for i in range(MAX_RECORDS + 1))
-    pools = tuple(Pool(f"p{i}", f"t{i}", f"t{i + 1}", (1, 1)) for i in range(MAX_RECORDS))
+def test_every_op_has_a_descriptor():
+    """A Program of as many ops as `plan` lets through is described whole."""
+    tensors = tuple(Tensor(f"t{i}", 1, 1, (1,), Format(2, "unsigned")) for i in range(MAX_OPS + 1))
+    pools = tuple(Pool(f"p{i}", f"t{i}", f"t{i + 1}", (1, 1)) for i in range(MAX_OPS))
     assert len(describe(plan(Program(tensors, pools), load_machine("edge")), Geometry(load_machine("edge")))) == 256
 
 

@@ -70,8 +70,8 @@ def test_words_survive_the_bytes(seed):
         marks = 0 if table.name == "compute" else 1
         assert list(found) == [unpack(word, table.layout) for word in words[table.name][: len(found)]]
         assert len(found) == len(words[table.name]) - marks
-    assert [word["record"] for word in image.compute] == [
-        i for i, record in enumerate(planned.program.records) if type(record).__name__ in ("Conv", "Pool")]
+    assert [word["op"] for word in image.compute] == [
+        i for i, op in enumerate(planned.program.ops) if type(op).__name__ in ("Conv", "Pool")]
 
 
 def test_an_image_is_its_header_words_and_checksum(geometry):

@@ -69,10 +69,10 @@ def test_the_manifest_tells_a_whole_run(planned):
 
 def test_loads_say_what_they_wait_for(planned):
     """`after_stores` of a Load is what the plan says."""
-    waits = {record.name: wait.written for record, wait in zip(planned.program.records, planned.waits, strict=True)}
+    waits = {op.name: wait.written for op, wait in zip(planned.program.ops, planned.waits, strict=True)}
     loads = [entry for entry in assemble(planned).manifest["send"] if "tensor" in entry]
     assert loads
-    assert all(entry["after_stores"] == waits[entry["record"]] for entry in loads)
+    assert all(entry["after_stores"] == waits[entry["op"]] for entry in loads)
 
 
 def test_files_hold_the_same(planned, tmp_path):

@@ -71,8 +71,8 @@ class FakeMachine:
                 self.stop()
 
     def stop(self):
-        code, record = self.fault
-        self.registers["FAULT"] = code | record << 16
+        code, op = self.fault
+        self.registers["FAULT"] = code | op << 16
         self.registers["STATUS"] = register("STATUS").field("cut").mask
         self.fault = None
 
@@ -110,12 +110,12 @@ def two_bands():
         return Conv(name, source, target, np.eye(4, dtype=np.int8).reshape(4, 4, 1, 1), Format(2, "signed"),
                     np.full((4, 1), 2, np.int8), np.zeros(4, np.int64), np.zeros(4, np.int64), 0, 15)
 
-    records = (
+    ops = (
         Load("load top", "image", "top"), layer("top", "top", "top out"), Store("store top", "top out", "host"),
         Load("load bottom", "image", "bottom", 2), layer("bottom", "bottom", "bottom out"),
         Store("store bottom", "bottom out", "host", 2), Load("load all", "host", "all"),
         layer("again", "all", "result"), Store("store result", "result", "result"))
-    return plan(Program(tensors, records, acc_bits=24, window=10, terms=3), machine)
+    return plan(Program(tensors, ops, acc_bits=24, window=10, terms=3), machine)
 
 
 @pytest.fixture
@@ -194,9 +194,9 @@ def test_wrong_inputs_are_refused(host, machine):
 
 @pytest.mark.parametrize("after", [0, 1])
 def test_a_fault_is_told_and_cleared(host, machine, image, after):
-    """The exception names the fault and its record; before it, packets are let out and the machine is cleared."""
+    """The exception names the fault and its op; before it, packets are let out and the machine is cleared."""
     machine.fault, machine.fault_after = (FaultCode.ADDRESS, 4), after
-    message = ("the machine stopped with ADDRESS in record 'bottom': a record left the place of its tensor; "
+    message = ("the machine stopped with ADDRESS in op 'bottom': an op left the place of its tensor; "
                "the access was not made")
     with pytest.raises(MachineFault, match=f"^{re.escape(message)}$") as caught:
         await_all(host.run(image))
@@ -205,7 +205,7 @@ def test_a_fault_is_told_and_cleared(host, machine, image, after):
 
 
 def test_a_refused_image_is_told(host, machine):
-    """A fault without a record names none."""
+    """A fault without an op names none."""
     machine.fault = FaultCode.HEADER, 3
     with pytest.raises(MachineFault, match=r"^the machine stopped with HEADER: what was loaded is not a program"):
         await_all(host.load())

@@ -39,23 +39,23 @@ def bands(machine):
     tensors = tuple(Tensor(name, height, 2, (4,), FOUR) for name, height in [
         ("image", 4), ("top", 2), ("bottom", 2), ("top out", 2), ("bottom out", 2), ("host", 4), ("all", 4),
         ("result", 4)])
-    records = (
+    ops = (
         Load("load top", "image", "top"), layer("top", "top", "top out"), Store("store top", "top out", "host"),
         Load("load bottom", "image", "bottom", 2), layer("bottom", "bottom", "bottom out"),
         Store("store bottom", "bottom out", "host", 2), Load("load image", "image", "image"),
         Load("load all", "host", "all"), layer("again", "all", "result", "image"),
         Store("store result", "result", "result"))
-    return plan(Program(tensors, records, acc_bits=24, window=10, terms=3), machine)
+    return plan(Program(tensors, ops, acc_bits=24, window=10, terms=3), machine)
 
 
 def pooled(machine):
     """A maximum and a layer behind it; both are stored."""
     tensors = (Tensor("image", 4, 4, (4,), FOUR), Tensor("maximum", 2, 2, (4,), FOUR),
                Tensor("result", 2, 2, (4,), FOUR))
-    records = (Load("load image", "image", "image"), Pool("maximum", "image", "maximum", (2, 2), 2),
+    ops = (Load("load image", "image", "image"), Pool("maximum", "image", "maximum", (2, 2), 2),
                Store("store maximum", "maximum", "maximum"), layer("double", "maximum", "result"),
                Store("store result", "result", "result"))
-    return plan(Program(tensors, records, acc_bits=24, window=10, terms=3), machine)
+    return plan(Program(tensors, ops, acc_bits=24, window=10, terms=3), machine)
 
 
 def segments(planned):
@@ -76,7 +76,7 @@ def program_job(planned):
     """What a bench needs besides a plan: inputs of two images and what they must give; tables, counters, lengths."""
     images = corner_inputs(np.random.default_rng(3), planned.program, 2)
     codes = simulate(planned.program, images)
-    in_memory = {record.output for record in planned.program.records if isinstance(record, Store)}
+    in_memory = {op.output for op in planned.program.ops if isinstance(op, Store)}
     arrays = {f"input {name}": array for name, array in images.items()}
     arrays |= {f"map {name}": codes[name] for name in in_memory}
     facts = {"words": program_words(planned, Geometry(planned.machine)), "counters": steady_counters(planned),
@@ -86,8 +86,8 @@ def program_job(planned):
 
 def steady_counters(planned):
     """Counters that do not depend on when beats come."""
-    records, machine = events(planned), planned.machine
-    counts = {name: sum(record[name] for record in records) for name in records[0]}
+    ops, machine = events(planned), planned.machine
+    counts = {name: sum(op[name] for op in ops) for name in ops[0]}
     assert not counts.pop("lane_adds"), "no machine here has depthwise lanes"
     counts["pair_elements"] = counts.pop("pair_lanes") // machine.lanes
     for way in ("in", "out"):

@@ -39,7 +39,7 @@ MOST_CYCLES = 1500
 class Mutant:
     """A fault: `old` becomes `new` in a module.
 
-    `kinds` of records on a machine with `changes` can show it; the Program of `seed` is known to, so it is tried first.
+    `kinds` of ops on a machine with `changes` can show it; the Program of `seed` is known to, so it is tried first.
     """
 
     name: str

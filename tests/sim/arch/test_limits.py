@@ -1,4 +1,4 @@
-"""What no machine can run is refused by `plan`, with the record, the limit and what came."""
+"""What no machine can run is refused by `plan`, with the op, the limit and what came."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sim.arch.limits import MAX_RECORDS, check_limits
+from sim.arch.limits import MAX_OPS, check_limits
 from sim.arch.machine import Machine
 from sim.errors import InputError
 from sim.ir.formats import Format
@@ -23,10 +23,10 @@ WIDE = Machine(name="wide", rows=1, columns=1, lanes=4, acc_bits=32, acc_depth=6
 U1 = Format(1, "unsigned")
 
 
-def chain(records: int) -> Program:
+def chain(ops: int) -> Program:
     """So many pools of one pixel."""
-    tensors = tuple(Tensor(f"t{i}", 1, 1, (1,), U1) for i in range(records + 1))
-    return Program(tensors, tuple(Pool(f"p{i}", f"t{i}", f"t{i + 1}", (1, 1)) for i in range(records)))
+    tensors = tuple(Tensor(f"t{i}", 1, 1, (1,), U1) for i in range(ops + 1))
+    return Program(tensors, tuple(Pool(f"p{i}", f"t{i}", f"t{i + 1}", (1, 1)) for i in range(ops)))
 
 
 def pool(height: int, width: int, kernel: tuple[int, int] = (1, 1), stride: int = 1, channels: int = 1,
@@ -39,16 +39,16 @@ def pool(height: int, width: int, kernel: tuple[int, int] = (1, 1), stride: int 
 def conv(outputs: int = 1, inputs: tuple[int, ...] = (1,), kind: str = "signed", **fields: object) -> Program:
     """A 1 x 1 convolution of one pixel."""
     zeros = np.zeros(outputs, np.int64)
-    record = Conv("r", "x", "y", np.zeros((outputs, sum(inputs), 1, 1), np.int8), Format(1, kind), no_digits(outputs),
+    op = Conv("r", "x", "y", np.zeros((outputs, sum(inputs), 1, 1), np.int8), Format(1, kind), no_digits(outputs),
                   zeros, zeros, 0, 1, **fields)
-    return Program((Tensor("x", 1, 1, inputs, U1), Tensor("y", 1, 1, (outputs,), U1)), (record,))
+    return Program((Tensor("x", 1, 1, inputs, U1), Tensor("y", 1, 1, (outputs,), U1)), (op,))
 
 
 def digits(count: int) -> Program:
     """A convolution with multipliers of so many digits."""
     program = replace(conv(), terms=8)
     row = np.arange(count, 0, -1, dtype=np.int8)[None]
-    return replace(program, records=(replace(program.records[0], multiplier=row),))
+    return replace(program, ops=(replace(program.ops[0], multiplier=row),))
 
 
 def changed(**fields: object) -> Machine:
@@ -82,13 +82,13 @@ LIMITS = {"rows": "MAP_BITS", "taps": "TAP_BITS", "pixels": "PIXEL_BITS", "steps
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_sizes_of_a_record(name: str, reaches: Callable[[str, int], None]) -> None:
+def test_sizes_of_a_op(name: str, reaches: Callable[[str, int], None]) -> None:
     """The largest size passes, the next one is refused."""
     make, machine, message = CASES[name]
     checked(make(0), machine)
     if name in LIMITS:
         reaches(f"limits.{LIMITS[name]}", int(message.split()[0]))
-    message = f"record 'r': the hardware takes at most {message}"
+    message = f"op 'r': the hardware takes at most {message}"
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
         plan(make(1), machine)
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
@@ -98,8 +98,8 @@ def test_sizes_of_a_record(name: str, reaches: Callable[[str, int], None]) -> No
 def checked(program: Program, machine: Machine) -> None:
     """Check the limits alone, whether or not the tensors have a place."""
     schedules: list[ConvSchedule | PoolSchedule] = [
-        schedule_conv(conv_shape(program, record), machine) if isinstance(record, Conv)
-        else schedule_pool(program, record, machine) for record in program.records]
+        schedule_conv(conv_shape(program, op), machine) if isinstance(op, Conv)
+        else schedule_pool(program, op, machine) for op in program.ops]
     check_limits(program, schedules, machine)
 
 
@@ -108,11 +108,11 @@ def test_other_weights_read_any_number_of_parts() -> None:
     assert plan(conv(inputs=(1,) * 9), WIDE).schedules[1].blocks == 9
 
 
-@pytest.mark.parametrize("records", [0, MAX_RECORDS + 1])
-def test_number_of_records(records: int, reaches: Callable[[str, int], None]) -> None:
-    """A Program without records has nothing to run; the descriptor memory holds 256."""
-    plan(chain(1), WIDE), plan(chain(MAX_RECORDS), WIDE)
-    if records > MAX_RECORDS:
-        reaches("limits.MAX_RECORDS", records - 1)
-    with pytest.raises(InputError, match=rf"^the hardware runs 1\.\.256 Convs and Pools, not {records}$"):
-        plan(chain(records), WIDE)
+@pytest.mark.parametrize("ops", [0, MAX_OPS + 1])
+def test_number_of_ops(ops: int, reaches: Callable[[str, int], None]) -> None:
+    """A Program without ops has nothing to run; the descriptor memory holds 256."""
+    plan(chain(1), WIDE), plan(chain(MAX_OPS), WIDE)
+    if ops > MAX_OPS:
+        reaches("limits.MAX_OPS", ops - 1)
+    with pytest.raises(InputError, match=rf"^the hardware runs 1\.\.256 Convs and Pools, not {ops}$"):
+        plan(chain(ops), WIDE)

@@ -46,11 +46,11 @@ class ResNetLike:
 
     def __init__(self, size: int, width: int) -> None:
         self.tensors = [Tensor("x", size, size, (3,), Format(8, "unsigned"))]
-        self.records: list[Conv | Pool] = []
+        self.ops: list[Conv | Pool] = []
         name = self.add("stem", "x", width, kernel=7, stride=2, bits=8)
         half = self.tensors[-1].height
         self.tensors.append(Tensor("pool", (half + 1) // 2, (half + 1) // 2, (width,), UNSIGNED))
-        self.records.append(Pool("pool", name, "pool", (3, 3), 2, (1, 1, 1, 1)))
+        self.ops.append(Pool("pool", name, "pool", (3, 3), 2, (1, 1, 1, 1)))
         name = "pool"
         for stage in range(4):
             for block in range(2):
@@ -70,7 +70,7 @@ class ResNetLike:
         weights = np.full((channels, 1 if unit else given.channels, kernel, kernel), int(unit), np.int8)
         digits = np.ones((channels, 1), np.int8)
         self.tensors.append(Tensor(name, size, size, (channels,), UNSIGNED))
-        self.records.append(Conv(
+        self.ops.append(Conv(
             name, source, name, weights, Format(1, "unit") if unit else Format(bits, "signed"), digits, zeros, zeros,
             UNSIGNED.low, UNSIGNED.high, depthwise=unit, stride=stride, pads=(pad,) * 4, residual=residual,
             residual_multiplier=digits if residual else np.zeros((0, 0), np.int8)))
@@ -78,7 +78,7 @@ class ResNetLike:
 
     def program(self) -> Program:
         """What has been added."""
-        return Program(tuple(self.tensors), tuple(self.records), acc_bits=24, window=10, terms=3)
+        return Program(tuple(self.tensors), tuple(self.ops), acc_bits=24, window=10, terms=3)
 
 
 SMALL = ResNetLike(size=8, width=4).program()

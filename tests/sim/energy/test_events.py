@@ -118,8 +118,8 @@ def test_pool_events_count_taps_inside_the_map_and_every_output_plane() -> None:
 def test_transfers_move_whole_words_in_whole_beats() -> None:
     """5 rows in 2 groups of 3 banks, 4 pixels of 2 blocks of 3 bits: 144 words of 8 lanes, two to a beat."""
     tensor, machine = Tensor("a", 5, 4, (9,), Format(3, "signed")), load_machine("tiny")
-    for record, access, way in ((Load("l", "a", "a"), "act_writes", "in"), (Store("s", "a", "a"), "act_reads", "out")):
-        counts = transfer_events(schedule_transfer(record, tensor, machine), machine)
+    for op, access, way in ((Load("l", "a", "a"), "act_writes", "in"), (Store("s", "a", "a"), "act_reads", "out")):
+        counts = transfer_events(schedule_transfer(op, tensor, machine), machine)
         assert counts.keys() == EVENTS.keys()
         assert counts.pop(access) == 3 * 2 * 4 * 2 * 3
         assert counts.pop(f"stream_{way}_bits") == 144 * 8

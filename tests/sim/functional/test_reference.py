@@ -23,13 +23,13 @@ def powers(digits: np.ndarray) -> list[int]:
     return [sum((1 if d > 0 else -1) * 2 ** (abs(int(d)) - 1) for d in row if d) for row in digits]
 
 
-def taps(maps: np.ndarray, record: Conv | Pool, kernel: tuple[int, int], dilation: int, value: int,
+def taps(maps: np.ndarray, op: Conv | Pool, kernel: tuple[int, int], dilation: int, value: int,
          size: tuple[int, int]) -> list[np.ndarray]:
     """The shifted maps, one per tap, as the outputs see them; borders hold `value`."""
-    top, left, bottom, right = record.pads
+    top, left, bottom, right = op.pads
     padded = np.pad(maps.astype(np.int64), ((0, 0), (0, 0), (top, bottom), (left, right)), constant_values=value)
     shifted = [padded[:, :, i * dilation :, j * dilation :] for i in range(kernel[0]) for j in range(kernel[1])]
-    return [s[:, :, :: record.stride, :: record.stride][:, :, : size[0], : size[1]] for s in shifted]
+    return [s[:, :, :: op.stride, :: op.stride][:, :, : size[0], : size[1]] for s in shifted]
 
 
 def reference_conv(program: Program, conv: Conv, codes: dict[str, np.ndarray]) -> None:
@@ -58,27 +58,27 @@ def reference_conv(program: Program, conv: Conv, codes: dict[str, np.ndarray]) -
 def reference(program: Program, inputs: Mapping[str, np.ndarray], images: int) -> dict[str, np.ndarray]:
     """Codes of every tensor, slowly."""
     codes = {t.name: np.zeros((images, *t.shape), np.int64) for t in program.tensors} | dict(inputs)
-    for record in program.records:
-        if isinstance(record, Conv):
-            reference_conv(program, record, codes)
-        elif isinstance(record, Load):
-            rows = slice(record.first_row, record.first_row + program.tensor(record.output).height)
-            codes[record.output] = codes[record.input][:, :, rows]
-        elif isinstance(record, Store):
-            target = program.tensor(record.output)
-            part = slice(None) if record.output_part is None else target.part_slice(record.output_part)
-            rows = slice(record.first_row, record.first_row + program.tensor(record.input).height)
-            codes[record.output][:, part, rows] = codes[record.input]
+    for op in program.ops:
+        if isinstance(op, Conv):
+            reference_conv(program, op, codes)
+        elif isinstance(op, Load):
+            rows = slice(op.first_row, op.first_row + program.tensor(op.output).height)
+            codes[op.output] = codes[op.input][:, :, rows]
+        elif isinstance(op, Store):
+            target = program.tensor(op.output)
+            part = slice(None) if op.output_part is None else target.part_slice(op.output_part)
+            rows = slice(op.first_row, op.first_row + program.tensor(op.input).height)
+            codes[op.output][:, part, rows] = codes[op.input]
         else:
-            target = program.tensor(record.output)
-            codes[record.output] = np.max(taps(codes[record.input], record, record.kernel, 1, -1000, target.shape[1:]),
+            target = program.tensor(op.output)
+            codes[op.output] = np.max(taps(codes[op.input], op, op.kernel, 1, -1000, target.shape[1:]),
                                           axis=0)
     return codes
 
 
 @pytest.mark.parametrize("first", range(0, 240, 40))
 def test_random_programs_equal_the_reference(first: int) -> None:
-    """Every kind of record, format, rounding, residual, part and wrap: all codes of all tensors are equal."""
+    """Every kind of op, format, rounding, residual, part and wrap: all codes of all tensors are equal."""
     for seed in range(first, first + 40):
         rng = np.random.default_rng(seed)
         program = random_program(rng, random_machine(rng, small=bool(seed % 4)))
@@ -134,12 +134,12 @@ def test_wrap_is_visible() -> None:
     """An accumulator of 4 bits turns 3 + 6 into -7 when it wraps; the same Program is refused when it must not."""
     program = small_program()
     weights = np.array([1, 2], np.int8).reshape(1, 2, 1, 1)
-    conv = replace(program.records[0], residual=None, residual_multiplier=no_digits(0), weights=weights,
+    conv = replace(program.ops[0], residual=None, residual_multiplier=no_digits(0), weights=weights,
                    weight_format=Format(3, "signed"), low=-8, high=7)
     tensors = (program.tensors[0], replace(program.tensors[2], format=Format(4, "signed")))
     wrapping = Program(tensors, (conv,), acc_bits=4, wrap=True)
     assert np.all(simulate(wrapping, {"a": np.full((1, 2, 2, 3), 3)})["b"] == -7)
-    with pytest.raises(InputError, match=r"^record 'c': the accumulator of channel 0 can reach 24; 4 bits hold 7"):
+    with pytest.raises(InputError, match=r"^op 'c': the accumulator of channel 0 can reach 24; 4 bits hold 7"):
         replace(wrapping, wrap=False)
 
 

@@ -1,4 +1,4 @@
-"""Tensors and records on their own."""
+"""Tensors and ops on their own."""
 
 from dataclasses import replace
 
@@ -10,8 +10,8 @@ from sim.ir.formats import Format
 from sim.ir.ops import (
     Conv,
     Load,
+    Op,
     Pool,
-    Record,
     Store,
     Tensor,
     accumulator_bounds,
@@ -74,11 +74,11 @@ def test_bipolar_bits_mean_minus_one_and_one() -> None:
 
 
 @pytest.mark.parametrize("name", ["weights", "multiplier", "shift", "offset", "residual_multiplier"])
-def test_arrays_of_a_record_never_change(name: str) -> None:
-    """A record owns contiguous copies of the same type: neither they nor writes to the originals change it."""
+def test_arrays_of_a_op_never_change(name: str) -> None:
+    """An op owns contiguous copies of the same type: neither they nor writes to the originals change it."""
     original = np.array(getattr(conv(residual="r"), name), order="F")
-    record = replace(conv(residual="r"), **{name: original})
-    kept = getattr(record, name)
+    op = replace(conv(residual="r"), **{name: original})
+    kept = getattr(op, name)
     assert kept.flags.c_contiguous
     assert (kept.dtype, kept.tolist()) == (original.dtype, original.tolist())
     with pytest.raises(ValueError, match=r"^assignment destination is read-only$"):
@@ -100,7 +100,7 @@ def test_terms_are_those_of_the_widest_channel() -> None:
     assert replace(conv(), multiplier=no_digits(2)).terms == 1
 
 
-@pytest.mark.parametrize(("record", "read", "written", "chip"), [
+@pytest.mark.parametrize(("op", "read", "written", "chip"), [
     (conv(), ["a"], "b", ("a", "b")),
     (conv(residual="r"), ["a", "r"], "b", ("a", "r", "b")),
     (Pool("p", "a", "b", (2, 2)), ["a"], "b", ("a", "b")),
@@ -109,6 +109,6 @@ def test_terms_are_those_of_the_widest_channel() -> None:
     (Load("l", "a", "a"), [], None, ("a",)),
     (Store("s", "a", "a"), [], None, ("a",)),
 ])
-def test_what_records_read_write_and_hold_on_chip(record: Record, read: list, written: str | None, chip: tuple) -> None:
+def test_what_ops_read_write_and_hold_on_chip(op: Op, read: list, written: str | None, chip: tuple) -> None:
     """A residual is read too; a tensor that changes its place alone is neither read nor written."""
-    assert (list(reads(record)), writes(record), chip_tensors(record)) == (read, written, chip)
+    assert (list(reads(op)), writes(op), chip_tensors(op)) == (read, written, chip)

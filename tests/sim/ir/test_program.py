@@ -16,14 +16,14 @@ from sim.testing import random_machine, random_program
 
 @pytest.mark.parametrize("seed", range(20))
 def test_every_tensor_is_an_input_or_written(seed: int) -> None:
-    """Inputs are what no record writes, outputs what none reads; the last layer's tensor is an output."""
+    """Inputs are what no op writes, outputs what none reads; the last layer's tensor is an output."""
     rng = np.random.default_rng(seed)
     program = random_program(rng, random_machine(rng))
-    written = {name for name in map(writes, program.records) if name is not None}
+    written = {name for name in map(writes, program.ops) if name is not None}
     assert {t.name for t in program.inputs} | written == {t.name for t in program.tensors}
     assert {t.name for t in program.inputs} & written == set()
-    assert program.records[-1].output in {t.name for t in program.outputs}
-    assert not {t.name for t in program.outputs} & {name for record in program.records for name in reads(record)}
+    assert program.ops[-1].output in {t.name for t in program.outputs}
+    assert not {t.name for t in program.outputs} & {name for op in program.ops for name in reads(op)}
 
 
 def test_tensors_are_found_by_name() -> None:
@@ -35,7 +35,7 @@ def test_tensors_are_found_by_name() -> None:
         program.tensor("t9")
 
 
-def test_a_program_without_records_is_legal() -> None:
+def test_a_program_without_ops_is_legal() -> None:
     """Nothing to do is no mistake: what comes in goes out."""
     only = Tensor("x", 1, 1, (1,), Format(1, "unsigned"))
     program = Program((only,), ())
@@ -68,13 +68,13 @@ def test_a_forged_copy_is_refused() -> None:
     stored = pickle.dumps(program)
     assert stored.count(np.full(1, 7).tobytes()) == 1
     forged = stored.replace(np.full(1, 7).tobytes(), np.full(1, -7).tobytes())
-    with pytest.raises(InputError, match=r"^record 'conv': shift must be in 0\.\.43, not -7\.\.-7$"):
+    with pytest.raises(InputError, match=r"^op 'conv': shift must be in 0\.\.43, not -7\.\.-7$"):
         pickle.loads(forged)
 
 
 def test_a_program_without_inputs_is_refused() -> None:
     """Neither an empty Program nor one that reads only what it writes can be run."""
     only, circle = Tensor("x", 1, 1, (1,), Format(1, "unsigned")), Pool("p", "x", "x", (1, 1))
-    for tensors, records in (((), ()), ((only,), (circle,))):
-        with pytest.raises(InputError, match=r"^program: needs an input: a tensor that no record writes$"):
-            Program(tensors, records)
+    for tensors, ops in (((), ()), ((only,), (circle,))):
+        with pytest.raises(InputError, match=r"^program: needs an input: a tensor that no op writes$"):
+            Program(tensors, ops)

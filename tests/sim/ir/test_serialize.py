@@ -34,7 +34,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rng = np.random.default_rng(3)
     machine = random_machine(rng)
     program = random_program(rng, machine)
-    while {type(record).__name__ for record in program.records} != {"Conv", "Pool"}:
+    while {type(op).__name__ for op in program.ops} != {"Conv", "Pool"}:
         program = random_program(rng, machine)
     save_program(program, path)
     return path
@@ -56,14 +56,14 @@ def store(path: Path, arrays: dict[str, np.ndarray], graph: object, sha256: str 
 
 @pytest.mark.parametrize("seed", range(30))
 def test_load_returns_what_save_wrote(tmp_path: Path, seed: int) -> None:
-    """Every field of every record and tensor survives, arrays with their dtype and shape."""
+    """Every field of every op and tensor survives, arrays with their dtype and shape."""
     program, path = some_program(seed), tmp_path / "p.safetensors"
     save_program(program, path)
     loaded = load_program(path)
     assert loaded.tensors == program.tensors
     for field in fields(program):
-        assert field.name == "records" or getattr(loaded, field.name) == getattr(program, field.name)
-    for ours, theirs in zip(loaded.records, program.records, strict=True):
+        assert field.name == "ops" or getattr(loaded, field.name) == getattr(program, field.name)
+    for ours, theirs in zip(loaded.ops, program.ops, strict=True):
         assert type(ours) is type(theirs)
         for field in fields(ours):
             one, other = getattr(ours, field.name), getattr(theirs, field.name)
@@ -83,9 +83,9 @@ def test_loads_and_stores_survive(tmp_path: Path) -> None:
         machine = random_machine(rng)
         program, path = with_transfers(random_program(rng, machine, extent=10)), tmp_path / "p.safetensors"
         save_program(program, path)
-        transfers = [record for record in program.records if isinstance(record, Load | Store)]
-        assert transfers == [record for record in load_program(path).records if isinstance(record, Load | Store)]
-        found |= {type(record) for record in transfers}
+        transfers = [op for op in program.ops if isinstance(op, Load | Store)]
+        assert transfers == [op for op in load_program(path).ops if isinstance(op, Load | Store)]
+        found |= {type(op) for op in transfers}
     assert found == {Load, Store}
 
 
@@ -100,11 +100,11 @@ def test_files_of_version_1_are_read(saved: Path, tmp_path: Path) -> None:
 def test_numpy_scalars_are_saved_as_numbers(tmp_path: Path) -> None:
     """A Program built with NumPy's integers and booleans loads again with plain ones."""
     program, path = some_program(0), tmp_path / "p.safetensors"
-    record = next(r for r in program.records if isinstance(r, Conv))
-    changed = replace(record, stride=np.int64(record.stride), depthwise=np.bool_(record.depthwise))
-    records = tuple(changed if r is record else r for r in program.records)
-    save_program(replace(program, records=records), path)
-    assert [type(getattr(r, "stride", 0)) for r in load_program(path).records] == [int] * len(records)
+    op = next(r for r in program.ops if isinstance(r, Conv))
+    changed = replace(op, stride=np.int64(op.stride), depthwise=np.bool_(op.depthwise))
+    ops = tuple(changed if r is op else r for r in program.ops)
+    save_program(replace(program, ops=ops), path)
+    assert [type(getattr(r, "stride", 0)) for r in load_program(path).ops] == [int] * len(ops)
 
 
 def test_every_truncation_is_refused(saved: Path, tmp_path: Path) -> None:
@@ -173,11 +173,11 @@ def test_wrong_fields_are_named(saved: Path, tmp_path: Path, field: str, value: 
     assert str(caught.value) == f"program {path}: {message}"
 
 
-def test_wrong_fields_of_records_are_named(saved: Path, tmp_path: Path) -> None:
+def test_wrong_fields_of_ops_are_named(saved: Path, tmp_path: Path) -> None:
     """Missing, unknown and ill-typed fields inside the lists are named with their place."""
     path = tmp_path / "p.safetensors"
     arrays, graph, _ = stored(saved)
-    conv = next(i for i, record in enumerate(graph["records"]) if record["record"] == "conv")
+    conv = next(i for i, op in enumerate(graph["records"]) if op["record"] == "conv")
     for field, value, message in [
         ("stride", "1", f"graph.records.{conv}.conv.stride: Input should be a valid integer"),
         ("groups", 2, f"graph.records.{conv}.conv.groups: Extra inputs are not permitted"),
@@ -185,8 +185,8 @@ def test_wrong_fields_of_records_are_named(saved: Path, tmp_path: Path) -> None:
         ("record", "lstm", (f"graph.records.{conv}: Input tag 'lstm' found using 'record' does not match "
                             "any of the expected tags: 'conv', 'pool', 'load', 'store'")),
     ]:
-        records = [record | {field: value} if i == conv else record for i, record in enumerate(graph["records"])]
-        store(path, arrays, graph | {"records": records})
+        ops = [op | {field: value} if i == conv else op for i, op in enumerate(graph["records"])]
+        store(path, arrays, graph | {"records": ops})
         with pytest.raises(InputError) as caught:
             load_program(path)
         assert str(caught.value) == f"program {path}: {message}"
@@ -200,7 +200,7 @@ def test_wrong_arrays_are_named(saved: Path, tmp_path: Path) -> None:
     without = {key: array for key, array in arrays.items() if key != name}
     for changed, checksum, message in [
         (without, None, f"array '{name}' is missing"),
-        (arrays | {"extra": np.zeros(1)}, None, "array 'extra' belongs to no record"),
+        (arrays | {"extra": np.zeros(1)}, None, "array 'extra' belongs to no op"),
         (arrays | {name: arrays[name].astype(np.float64)}, None, f"array '{name}' must have type I64, not F64"),
         (arrays | {name: arrays[name] + 1}, sha256, "graph and arrays do not match their sha256; the file is damaged"),
     ]:

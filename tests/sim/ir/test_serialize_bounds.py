@@ -40,9 +40,9 @@ def transfer(kind: str, name: str, source: str, target: str, row: int) -> Graph:
     return {"record": kind, "name": name, "input": source, "output": target, "first_row": row, **part}
 
 
-def graph_of(tensors: list[Graph], records: list[Graph]) -> Graph:
+def graph_of(tensors: list[Graph], ops: list[Graph]) -> Graph:
     return {"schema_version": 2, "rounding": "half_up", "acc_bits": 24, "window": 10, "terms": 4, "wrap": False,
-            "tensors": tensors, "records": records}
+            "tensors": tensors, "records": ops}
 
 
 def network() -> tuple[Graph, Arrays]:
@@ -104,7 +104,7 @@ def refusal(path: Path) -> str:
 
 def test_the_network_that_the_others_break_is_legal(tmp_path: Path) -> None:
     """What follows is refused for the number or name that was changed."""
-    assert [record.name for record in load_program(write(tmp_path / "p", *network())).records] == ["c", "p"]
+    assert [op.name for op in load_program(write(tmp_path / "p", *network())).ops] == ["c", "p"]
 
 
 @pytest.mark.parametrize("place", numbers(network()[0]), ids=lambda place: ".".join(map(str, place)))
@@ -136,14 +136,14 @@ def test_metadata_without_a_graph_is_no_program(metadata: object, tmp_path: Path
 
 
 @pytest.mark.parametrize("name", ["", "a\x1b[2J", "a\nb", "\u202ea", "a\0b", "..", "/a", "a/../b", "a\\b", "n" * 10**6])
-def test_names_of_tensors_and_records_have_a_grammar(name: str, tmp_path: Path) -> None:
+def test_names_of_tensors_and_ops_have_a_grammar(name: str, tmp_path: Path) -> None:
     """What a terminal obeys, what hides and what leads out of a folder is no name."""
     graph, arrays = network()
     graph["tensors"][0]["name"] = graph["records"][0]["input"] = name
     assert refusal(write(tmp_path / "p", graph, arrays)).startswith("a tensor's name must ")
     graph, arrays = network()
     graph["records"][0]["name"] = name
-    assert refusal(write(tmp_path / "p", graph, arrays)).startswith("a record's name must ")
+    assert refusal(write(tmp_path / "p", graph, arrays)).startswith("an op's name must ")
 
 
 def test_unknown_fields_are_shown_escaped(tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_unknown_fields_are_shown_escaped(tmp_path: Path) -> None:
     assert refusal(write(tmp_path / "p", graph, arrays)) == "graph.\\x1b[2J: Extra inputs are not permitted"
 
 
-def test_unknown_kinds_of_records_are_shown_escaped(tmp_path: Path) -> None:
+def test_unknown_kinds_of_ops_are_shown_escaped(tmp_path: Path) -> None:
     """So is a value that pydantic puts into its own message, however long it is."""
     for name, text in (("a\x1b", "a\\x1b' found using 'record' does not"), ("n" * 10**5, "n" * 100)):
         graph, arrays = network()
@@ -170,7 +170,7 @@ def test_pads_count_as_codes(changes: Graph, message: str, tmp_path: Path) -> No
     """A small map with large pads is a large map."""
     graph, arrays = network()
     graph["records"][0] |= changes
-    assert refusal(write(tmp_path / "p", graph, arrays)) == f"record 'c': {message}"
+    assert refusal(write(tmp_path / "p", graph, arrays)) == f"op 'c': {message}"
 
 
 def test_a_tensor_has_a_largest_size(tmp_path: Path) -> None:
@@ -190,16 +190,16 @@ def chain(count: int) -> Graph:
 
 
 def many_parts(count: int) -> Graph:
-    """All parts of a tensor, written one by one, then read by as many records."""
+    """All parts of a tensor, written one by one, then read by as many ops."""
     tensors = [tensor("h", count), tensor("a")]
-    records: list[Graph] = []
+    ops: list[Graph] = []
     for i in range(count):
         tensors.append(tensor(f"s{i}"))
-        records += [pool(f"p{i}", "a", f"s{i}"), transfer("store", f"store{i}", f"s{i}", "h", count - 1 - i)]
+        ops += [pool(f"p{i}", "a", f"s{i}"), transfer("store", f"store{i}", f"s{i}", "h", count - 1 - i)]
     for i in range(count):
         tensors += [tensor(f"l{i}"), tensor(f"o{i}")]
-        records += [transfer("load", f"load{i}", "h", f"l{i}", i), pool(f"q{i}", f"l{i}", f"o{i}")]
-    return graph_of(tensors, records)
+        ops += [transfer("load", f"load{i}", "h", f"l{i}", i), pool(f"q{i}", f"l{i}", f"o{i}")]
+    return graph_of(tensors, ops)
 
 
 @pytest.mark.parametrize("make", [chain, many_parts])
@@ -243,9 +243,9 @@ def test_a_map_that_nothing_reads_takes_no_memory(tmp_path: Path) -> None:
     """A million rows that Loads and Stores move are followed as ranges."""
     rows = 1 << 20
     tensors = [tensor("x", rows), tensor("y", rows), tensor("h", rows), tensor("z", rows)]
-    records = [transfer("load", "l", "x", "x", 0), pool("p", "x", "y"), transfer("store", "s", "y", "h", 0),
+    ops = [transfer("load", "l", "x", "x", 0), pool("p", "x", "y"), transfer("store", "s", "y", "h", 0),
                transfer("load", "m", "h", "z", 0), pool("q", "z", "w")]
-    path = write(tmp_path / "p", graph_of([*tensors, tensor("w", rows)], records), {})
+    path = write(tmp_path / "p", graph_of([*tensors, tensor("w", rows)], ops), {})
     load_program(path)
     tracemalloc.start()
     load_program(path)

@@ -22,7 +22,7 @@ TENSORS = {
     "deep": Tensor("deep", 6, 5, (3,), S4),
     "small": Tensor("small", 3, 3, (3,), S4),
 }
-RECORDS = {
+OPS = {
     "first": Conv("first", "image", "both", np.ones((3, 2, 3, 3), np.int8), S4, DIGIT, ZEROS, ZEROS, -8, 7,
                   pads=(1, 1, 1, 1), residual="old", residual_part=1, residual_multiplier=DIGIT),
     "second": Conv("second", "image", "both", np.ones((3, 2, 1, 1), np.int8), S4, DIGIT, ZEROS, ZEROS, -8, 7,
@@ -33,9 +33,9 @@ RECORDS = {
 LIMITS = {"acc_bits": 16, "window": 8, "terms": 2}
 
 
-def program(tensors: dict[str, Tensor] = TENSORS, records: dict[str, Conv | Pool] = RECORDS,
+def program(tensors: dict[str, Tensor] = TENSORS, ops: dict[str, Conv | Pool] = OPS,
             **fields: object) -> Program:
-    return Program(tuple(tensors.values()), tuple(records.values()), **(LIMITS | fields))
+    return Program(tuple(tensors.values()), tuple(ops.values()), **(LIMITS | fields))
 
 
 def refusal(make: Callable[[], object]) -> str:
@@ -67,16 +67,16 @@ def test_parameters(fields: dict[str, object], message: str) -> None:
     ("image", {"name": "deep"}, "tensor 'deep': the name is used twice"),
     ("small", {"format": Format(17, "signed")}, "tensor 'small': a code has at most acc_bits = 16 bits, not 17"),
     ("deep", {"format": Format(9, "signed")},
-     "record 'pool': reads 'deep' of 9 bits; engines read at most 8"),
-    ("both", {"parts": (3, 3, 3)}, "record 'third': reads 'both' before part 2 of it is written"),
-    ("small", {"parts": (2, 1)}, "record 'pool': output parts must be (3,), not (2, 1)"),
-    ("small", {"format": U4}, "record 'pool': output format must be signed4, not unsigned4"),
-    ("small", {"width": 2}, "record 'pool': output 'small' must be 3 x 3, not 3 x 2"),
-    ("old", {"height": 5}, "record 'first': residual must have shape (3, 6, 5), not (3, 5, 5)"),
-    ("old", {"parts": (1, 4)}, "record 'first': residual must have shape (3, 6, 5), not (4, 6, 5)"),
+     "op 'pool': reads 'deep' of 9 bits; engines read at most 8"),
+    ("both", {"parts": (3, 3, 3)}, "op 'third': reads 'both' before part 2 of it is written"),
+    ("small", {"parts": (2, 1)}, "op 'pool': output parts must be (3,), not (2, 1)"),
+    ("small", {"format": U4}, "op 'pool': output format must be signed4, not unsigned4"),
+    ("small", {"width": 2}, "op 'pool': output 'small' must be 3 x 3, not 3 x 2"),
+    ("old", {"height": 5}, "op 'first': residual must have shape (3, 6, 5), not (3, 5, 5)"),
+    ("old", {"parts": (1, 4)}, "op 'first': residual must have shape (3, 6, 5), not (4, 6, 5)"),
 ])
 def test_tensors(name: str, fields: dict[str, object], message: str) -> None:
-    """Tensors suit the records that write and read them."""
+    """Tensors suit the ops that write and read them."""
     assert refusal(lambda: program(TENSORS | {name: replace(TENSORS[name], **fields)})) == message
 
 
@@ -89,41 +89,41 @@ def test_unsigned_codes_of_32_bits_are_refused() -> None:
 
 def test_parts_that_are_never_written() -> None:
     """A part without a writer is refused even when nothing reads it."""
-    records = {name: RECORDS[name] for name in ("first",)}
+    ops = {name: OPS[name] for name in ("first",)}
     tensors = {name: TENSORS[name] for name in ("image", "old", "both")}
-    assert refusal(lambda: program(tensors, records)) == "tensor 'both': part 1 is never written"
+    assert refusal(lambda: program(tensors, ops)) == "tensor 'both': part 1 is never written"
 
 
 def test_parts_that_are_written_twice() -> None:
-    """Two records cannot write the same part."""
-    records = RECORDS | {"second": replace(RECORDS["second"], output_part=0)}
-    assert refusal(lambda: program(records=records)) == "record 'second': part 0 of 'both' is already written"
+    """Two ops cannot write the same part."""
+    ops = OPS | {"second": replace(OPS["second"], output_part=0)}
+    assert refusal(lambda: program(ops=ops)) == "op 'second': part 0 of 'both' is already written"
 
 
-def test_records_in_the_wrong_order() -> None:
-    """A record cannot read what a later one writes."""
-    records = dict(reversed(RECORDS.items()))
-    assert refusal(lambda: program(records=records)) == "record 'pool': reads 'deep' before part 0 of it is written"
+def test_ops_in_the_wrong_order() -> None:
+    """An op cannot read what a later one writes."""
+    ops = dict(reversed(OPS.items()))
+    assert refusal(lambda: program(ops=ops)) == "op 'pool': reads 'deep' before part 0 of it is written"
 
 
-@pytest.mark.parametrize(("record", "fields", "message"), [
-    ("second", {"name": "first"}, "record 'first': the name is used twice"),
-    ("first", {"input": "nil"}, "record 'first': input 'nil' is not a tensor of the program"),
-    ("first", {"output": "nil"}, "record 'first': output 'nil' is not a tensor of the program"),
-    ("first", {"residual": "nil"}, "record 'first': residual 'nil' is not a tensor of the program"),
-    ("first", {"residual": "image"}, "record 'first': input, residual and output must be different tensors"),
-    ("first", {"residual_part": 2}, "record 'first': residual_part must be in 0..1, not 2"),
-    ("first", {"residual_part": -1}, "record 'first': residual_part must be in 0..1, not -1"),
-    ("first", {"residual_part": 0}, "record 'first': residual must have shape (3, 6, 5), not (1, 6, 5)"),
-    ("first", {"residual": None}, "record 'first': residual_multiplier without a residual"),
-    ("second", {"output_part": 2}, "record 'second': output_part must be in 0..1, not 2"),
-    ("second", {"output_part": -1}, "record 'second': output_part must be in 0..1, not -1"),
+@pytest.mark.parametrize(("op", "fields", "message"), [
+    ("second", {"name": "first"}, "op 'first': the name is used twice"),
+    ("first", {"input": "nil"}, "op 'first': input 'nil' is not a tensor of the program"),
+    ("first", {"output": "nil"}, "op 'first': output 'nil' is not a tensor of the program"),
+    ("first", {"residual": "nil"}, "op 'first': residual 'nil' is not a tensor of the program"),
+    ("first", {"residual": "image"}, "op 'first': input, residual and output must be different tensors"),
+    ("first", {"residual_part": 2}, "op 'first': residual_part must be in 0..1, not 2"),
+    ("first", {"residual_part": -1}, "op 'first': residual_part must be in 0..1, not -1"),
+    ("first", {"residual_part": 0}, "op 'first': residual must have shape (3, 6, 5), not (1, 6, 5)"),
+    ("first", {"residual": None}, "op 'first': residual_multiplier without a residual"),
+    ("second", {"output_part": 2}, "op 'second': output_part must be in 0..1, not 2"),
+    ("second", {"output_part": -1}, "op 'second': output_part must be in 0..1, not -1"),
     ("third", {"depthwise": True, "weights": np.ones((3, 1, 1, 1), np.int8)},
-     "record 'third': depthwise needs an input of one part with 3 channels, not (3, 3)"),
+     "op 'third': depthwise needs an input of one part with 3 channels, not (3, 3)"),
 ])
-def test_references(record: str, fields: dict[str, object], message: str) -> None:
+def test_references(op: str, fields: dict[str, object], message: str) -> None:
     """Names and parts lead to tensors that suit."""
-    assert refusal(lambda: program(records=RECORDS | {record: replace(RECORDS[record], **fields)})) == message
+    assert refusal(lambda: program(ops=OPS | {op: replace(OPS[op], **fields)})) == message
 
 
 ONES = np.ones((3, 2, 3, 3), np.int8)
@@ -137,9 +137,9 @@ ONES = np.ones((3, 2, 3, 3), np.int8)
     ({"weights": ONES, "depthwise": True}, "weights must start with shape (3, 1), not (3, 2)"),
     ({"weights": ONES[:, :, :0]}, "kernel must be in 1..16777216, not 0"),
     ({"weights": ONES * 8}, "weights: code 8 at (0, 0, 0, 0) is outside -8..7 of signed4"),
-    ({"weight_format": Format(1, "unit")}, "unit weights are for depthwise records only"),
+    ({"weight_format": Format(1, "unit")}, "unit weights are for depthwise ops only"),
     ({"weight_format": Format(1, "bipolar"), "depthwise": True, "weights": ONES[:, :1], "input": "one"},
-     "bipolar weights are for dense records only"),
+     "bipolar weights are for dense ops only"),
     ({"weight_format": Format(4, "signed", 1)}, "weights have zero point 0, not 1"),
     ({"weight_format": Format(9, "signed")}, "signed weights have at most 8 bits, not 9"),
     ({"weight_format": Format(8, "unsigned")}, "unsigned weights have at most 7 bits, not 8"),
@@ -179,8 +179,8 @@ ONES = np.ones((3, 2, 3, 3), np.int8)
 def test_convolutions(fields: dict[str, object], message: str) -> None:
     """Weights, window, clamp and requantizer have their shapes, types and ranges."""
     tensors = TENSORS | {"one": Tensor("one", 6, 5, (3,), U4)}
-    conv = replace(RECORDS["first"], **fields)
-    assert refusal(lambda: program(tensors, RECORDS | {"first": conv})) == f"record 'first': {message}"
+    conv = replace(OPS["first"], **fields)
+    assert refusal(lambda: program(tensors, OPS | {"first": conv})) == f"op 'first': {message}"
 
 
 @pytest.mark.parametrize(("fields", "message"), [
@@ -196,16 +196,16 @@ def test_pools(fields: dict[str, object], message: str) -> None:
     tensors = TENSORS
     if fields.get("stride") == 3:
         tensors = TENSORS | {"small": replace(TENSORS["small"], height=3, width=2)}
-    pool = replace(RECORDS["pool"], **fields)
-    assert refusal(lambda: program(tensors, RECORDS | {"pool": pool})) == f"record 'pool': {message}"
+    pool = replace(OPS["pool"], **fields)
+    assert refusal(lambda: program(tensors, OPS | {"pool": pool})) == f"op 'pool': {message}"
 
 
 def test_limits_themselves_are_legal() -> None:
     """The largest offset, shift, exponents and number of digits that the messages allow are accepted."""
-    conv = replace(RECORDS["first"], offset=np.array([(1 << 23) - 1, 1 - (1 << 23), 0]), shift=np.array([23, 0, 1]),
+    conv = replace(OPS["first"], offset=np.array([(1 << 23) - 1, 1 - (1 << 23), 0]), shift=np.array([23, 0, 1]),
                    multiplier=np.array([[8, -1], [-8, 0], [0, 0]], np.int8), residual_multiplier=DIGIT * 15,
                    low=7, high=7)
-    assert program(records=RECORDS | {"first": conv}).convs[0] is conv
+    assert program(ops=OPS | {"first": conv}).convs[0] is conv
 
 
 def accumulating(weights: np.ndarray, fmt: Format, bits: int, source: Format) -> Program:
@@ -230,5 +230,5 @@ def test_accumulators_that_could_overflow(weights: list[list[int]], fmt: Format,
     table = np.array([[0] * 3, *weights] if fmt.kind != "bipolar" else weights)
     accumulating(table, fmt, enough, source)
     assert refusal(lambda: accumulating(table, fmt, enough - 1, source)) == (
-        f"record 'c': the accumulator of channel {len(table) - 1} can reach {bound}; {enough - 1} bits hold "
+        f"op 'c': the accumulator of channel {len(table) - 1} can reach {bound}; {enough - 1} bits hold "
         f"{2 ** (enough - 2) - 1} (declare wrap, or use a wider accumulator or fewer bits)")

@@ -10,7 +10,7 @@ from sim.functional.reference import simulate
 from sim.ir.formats import Format
 from sim.ir.program import Load, Program, Store, Tensor
 from sim.mapping.layout import activation_image
-from sim.mapping.transfers import TransferSchedule, schedule_record, schedule_transfer, unique_name, with_transfers
+from sim.mapping.transfers import TransferSchedule, schedule_op, schedule_transfer, unique_name, with_transfers
 from sim.testing import TRAITS, corner_inputs, random_machine, random_program
 
 
@@ -24,10 +24,10 @@ def test_every_input_is_loaded_and_every_output_stored(seed: int) -> None:
     """Each once, inputs before their first reader, outputs after their last writer; nothing else changes."""
     program = some_program(seed)
     complete = with_transfers(program)
-    assert [r for r in complete.records if not isinstance(r, Load | Store)] == list(program.records)
-    assert sorted(r.output for r in complete.records if isinstance(r, Load)) == sorted(
+    assert [r for r in complete.ops if not isinstance(r, Load | Store)] == list(program.ops)
+    assert sorted(r.output for r in complete.ops if isinstance(r, Load)) == sorted(
         t.name for t in program.inputs)
-    assert sorted(r.input for r in complete.records if isinstance(r, Store)) == sorted(
+    assert sorted(r.input for r in complete.ops if isinstance(r, Store)) == sorted(
         t.name for t in program.outputs)
     assert (complete.inputs, complete.outputs) == (program.inputs, program.outputs)
     inputs = corner_inputs(np.random.default_rng(seed), program, 2)
@@ -41,12 +41,12 @@ def test_a_complete_program_stays_as_it_is() -> None:
     assert with_transfers(complete) is complete
 
 
-def test_added_records_take_names_that_are_free() -> None:
-    """A record that is already called like the Load keeps its name."""
+def test_added_ops_take_names_that_are_free() -> None:
+    """An op that is already called like the Load keeps its name."""
     program = some_program(0)
-    (source, *_), first = program.inputs, program.records[0]
-    renamed = replace(program, records=(replace(first, name=f"load {source.name}"), *program.records[1:]))
-    assert with_transfers(renamed).records[0].name == f"load {source.name}'"
+    (source, *_), first = program.inputs, program.ops[0]
+    renamed = replace(program, ops=(replace(first, name=f"load {source.name}"), *program.ops[1:]))
+    assert with_transfers(renamed).ops[0].name == f"load {source.name}'"
     assert unique_name("a", {"a", "a'"}) == "a''"
 
 
@@ -56,9 +56,9 @@ def test_beats_hold_all_words_of_the_tensor(seed: int) -> None:
     rng = np.random.default_rng(seed)
     machine = random_machine(rng)
     program = with_transfers(random_program(rng, machine))
-    for record in program.records:
-        if isinstance(record, Load | Store):
-            schedule = schedule_record(program, record, machine)
+    for op in program.ops:
+        if isinstance(op, Load | Store):
+            schedule = schedule_op(program, op, machine)
             assert isinstance(schedule, TransferSchedule)
             image = activation_image(np.zeros(schedule.tensor.shape, np.int32), schedule.tensor, machine)
             assert image.shape == (machine.columns, schedule.words, machine.lanes)

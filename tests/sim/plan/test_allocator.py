@@ -16,11 +16,11 @@ def test_live_tensors_share_no_region(seed: int) -> None:
     machine = random_machine(rng)
     program = with_transfers(random_program(rng, machine, layers=5))
     tensors = {tensor.name: tensor for tensor in program.tensors}
-    lives, found = lifetimes(program.records), 0
+    lives, found = lifetimes(program.ops), 0
     for regions in (2, 3, 4, 5, 6, 40):
         fewer = machine.model_copy(update={"act_regions": regions, "region_words": 32})
         try:
-            places = place(tensors, program.records, fewer)
+            places = place(tensors, program.ops, fewer)
         except NoRoom:
             continue
         found += 1
@@ -43,7 +43,7 @@ def test_no_room_names_the_tensor_and_those_that_are_alive() -> None:
     small = machine.model_copy(update={"act_regions": 2, "region_words": 1})
     need = regions_of(tensors["t0"], small)
     with pytest.raises(NoRoom) as caught:
-        place(tensors, program.records, small)
+        place(tensors, program.ops, small)
     assert caught.value.tensors == ("t0",)
     assert str(caught.value) == (f"tensor 't0' needs {need} consecutive activation regions of 1 words while nothing "
                                  f"else is live; machine 'random' has 2 regions, 2 of them free")

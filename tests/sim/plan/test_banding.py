@@ -47,7 +47,7 @@ def test_a_cut_program_has_the_same_codes_and_fits(seed: int) -> None:
     program, banded, machine = found
     assert ({t.name for t in banded.inputs}, {t.name for t in banded.outputs}) == (
         {t.name for t in program.inputs}, {t.name for t in program.outputs})
-    place({tensor.name: tensor for tensor in banded.tensors}, banded.records, machine)
+    place({tensor.name: tensor for tensor in banded.tensors}, banded.ops, machine)
     inputs = corner_inputs(np.random.default_rng(seed), program, 2)
     right, codes, reference = simulate(program, inputs), simulate(banded, inputs), run_reference(banded, inputs)
     for name in right:
@@ -62,13 +62,13 @@ def test_the_random_programs_are_cut() -> None:
     for found in filter(None, map(random_cut, range(150))):
         program, banded, _ = found
         own = {tensor.name for tensor in program.tensors}
-        for record in banded.records:
-            seen.add((type(record).__name__, "whole" if {record.input, record.output} <= own else "band"))
-            if isinstance(record, Conv) and record.residual is not None and record.residual not in own:
+        for op in banded.ops:
+            seen.add((type(op).__name__, "whole" if {op.input, op.output} <= own else "band"))
+            if isinstance(op, Conv) and op.residual is not None and op.residual not in own:
                 seen.add("residual")
-            if isinstance(record, Store) and record.output_part:
+            if isinstance(op, Store) and op.output_part:
                 seen.add("part")
-            if isinstance(record, Load) and record.input != record.output and record.first_row:
+            if isinstance(op, Load) and op.input != op.output and op.first_row:
                 seen.add("rows")
     assert seen == {(kind, how) for kind in ("Conv", "Pool", "Load", "Store") for how in ("band", "whole")} | {
         "residual", "part", "rows"}
@@ -90,9 +90,9 @@ def test_bands_are_few_and_equal_with_pads_at_true_edges() -> None:
     convs = banded.convs
     assert [(conv.name, conv.pads) for conv in convs] == [
         ("conv.0", (1, 0, 0, 0)), ("conv.1", (0, 0, 0, 0)), ("conv.2", (0, 0, 1, 0))]
-    loads = [record for record in banded.records if isinstance(record, Load)]
+    loads = [op for op in banded.ops if isinstance(op, Load)]
     assert [(load.first_row, banded.tensor(load.output).height) for load in loads] == [(0, 10), (8, 11), (17, 7)]
-    stores = [record for record in banded.records if isinstance(record, Store)]
+    stores = [op for op in banded.ops if isinstance(op, Store)]
     assert [(store.first_row, banded.tensor(store.input).height) for store in stores] == [(0, 9), (9, 9), (18, 6)]
 
 
@@ -111,14 +111,14 @@ def test_the_next_band_is_loaded_while_the_present_one_computes_where_there_is_r
         regions: int, overlap: bool) -> None:
     """Two bands of 4 + 6 regions: only with 4 more is the second input loaded before the first Conv has ended."""
     planned = plan(tall(height=36, channels=16), small_machine(TINY, regions, 16))
-    names, line = [record.name for record in planned.program.records], timeline(planned)
+    names, line = [op.name for op in planned.program.ops], timeline(planned)
     assert names == ["load x.conv.0", "conv.0", "store y.conv.0", "load x.conv.1", "conv.1", "store y.conv.1"]
     assert (line.starts[3] < line.ends[1]) == overlap
 
 
 def test_what_does_not_fit_in_bands_of_a_row_is_refused() -> None:
     """With both numbers, the need of the narrowest band and what the machine has."""
-    message = "record 'conv' needs 8 activation regions of 4 words for a band of 1 output row; machine 'tiny' has 7"
+    message = "op 'conv' needs 8 activation regions of 4 words for a band of 1 output row; machine 'tiny' has 7"
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
         cut(tall(kernel=7), small_machine(TINY, 7, 4))
 
@@ -138,7 +138,7 @@ def test_pools_are_cut_like_convs() -> None:
     program = Program((source, Tensor("y", 11, 2, (4,), Format(2, "unsigned"))),
                       (Pool("pool", "x", "y", (3, 3), 2, (1, 0, 1, 1)),), acc_bits=24, window=10, terms=3)
     banded = cut(program, small_machine(TINY, 4, 16))
-    pools = [record for record in banded.records if isinstance(record, Pool)]
+    pools = [op for op in banded.ops if isinstance(op, Pool)]
     assert len(pools) > 1
     assert (pools[0].pads[0], pools[-1].pads[2]) == (1, 1)
     inputs = corner_inputs(np.random.default_rng(0), program, 3)
@@ -149,7 +149,7 @@ def test_no_more_bands_are_tried_than_the_hardware_runs() -> None:
     """A map of a million rows is refused after 256 ways to cut it, with what a band of the last one needs."""
     tall = Tensor("a", 1 << 20, 1, (1,), Format(8, "unsigned"))
     program = Program((tall, replace(tall, name="b")), (Pool("p", "a", "b", (1, 1)),), acc_bits=24, window=10)
-    message = ("record 'p' needs 86 activation regions of 256 words for a band of 4096 output rows, one of 256, and no "
+    message = ("op 'p' needs 86 activation regions of 256 words for a band of 4096 output rows, one of 256, and no "
                "more run; machine 'tiny' has 6")
     with pytest.raises(InputError, match=f"^{message}$"):
         plan(program, TINY)
@@ -163,5 +163,5 @@ def test_the_longest_names_are_cut_into_bands_too() -> None:
         program = Program((rows, replace(rows, name=f"{name[:-1]}u")), (Pool(name, name, f"{name[:-1]}u", (1, 1)),),
                           acc_bits=24, window=10)
         planned = plan(program, TINY).program
-        assert len(planned.records) > 9
+        assert len(planned.ops) > 9
         assert replace(planned) is not planned

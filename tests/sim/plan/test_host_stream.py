@@ -32,13 +32,13 @@ def test_items_come_in_program_order_with_all_their_words() -> None:
     """Row tiles and Loads inward, Stores outward; their bits fill the beats that are counted."""
     assert len(PLANS) > 10
     for planned in PLANS:
-        machine, records = planned.machine, planned.program.records
+        machine, ops = planned.machine, planned.program.ops
         inward = list(planned.inward())
-        assert [item.record for item in inward] == sorted(item.record for item in inward)
-        assert {item.record for item in inward} == {i for i, r in enumerate(records) if isinstance(r, Conv | Load)}
-        assert [item.record for item in planned.outward()] == [i for i, r in enumerate(records) if isinstance(r, Store)]
+        assert [item.op for item in inward] == sorted(item.op for item in inward)
+        assert {item.op for item in inward} == {i for i, r in enumerate(ops) if isinstance(r, Conv | Load)}
+        assert [item.op for item in planned.outward()] == [i for i, r in enumerate(ops) if isinstance(r, Store)]
         for item in (*inward, *planned.outward()):
-            schedule = planned.schedules[item.record]
+            schedule = planned.schedules[item.op]
             if isinstance(item, RowTileItem):
                 assert isinstance(schedule, ConvSchedule)
                 assert -(-item.words.size // machine.stream_bits) == schedule.fill_cycles
@@ -75,6 +75,6 @@ def test_a_host_that_follows_the_items_gives_and_gets_the_right_codes() -> None:
 def test_convs_have_no_tensor_item() -> None:
     """Only Loads and Stores move tensors."""
     planned = PLANS[0]
-    index = next(i for i, record in enumerate(planned.program.records) if isinstance(record, Conv))
-    with pytest.raises(TypeError, match=r"^record '.*' is a Conv, neither a Load nor a Store$"):
+    index = next(i for i, op in enumerate(planned.program.ops) if isinstance(op, Conv))
+    with pytest.raises(TypeError, match=r"^op '.*' is a Conv, neither a Load nor a Store$"):
         tensor_item(planned.program, index)

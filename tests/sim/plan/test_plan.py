@@ -35,7 +35,7 @@ def chain(length: int, size: int = 4) -> Program:
 
 
 def test_places_of_live_tensors_never_overlap() -> None:
-    """In a chain with a long residual, tensors alive at the same record lie in different regions."""
+    """In a chain with a long residual, tensors alive at the same op lie in different regions."""
     program = Program(
         (tensor("x"), tensor("a"), tensor("b"), tensor("c"), tensor("d")),
         (conv("r0", "x", "a", 4, 4), conv("r1", "a", "b", 4, 4), conv("r2", "b", "c", 4, 4),
@@ -65,11 +65,11 @@ def test_gaps_do_not_keep_a_large_tensor_out() -> None:
 
 REFUSALS = [
     ({"act_regions": 2, "region_words": 4}, {},
-     "record 'c0' needs 4 activation regions of 4 words for a band of 1 output row; machine 'tiny' has 2"),
+     "op 'c0' needs 4 activation regions of 4 words for a band of 1 output row; machine 'tiny' has 2"),
     ({"weight_words": 1}, {},
-     "record 'c0' needs 2 weight words per row for a row tile; machine 'tiny' has weight_words 1 (1 too few)"),
-    ({"max_bits_w": 1}, {}, "record 'c0' needs 2 bits for weights; machine 'tiny' has max_bits_w 1"),
-    ({"max_bits_a": 1}, {}, "record 'c0' needs 2 bits for activations 't0'; machine 'tiny' has max_bits_a 1"),
+     "op 'c0' needs 2 weight words per row for a row tile; machine 'tiny' has weight_words 1 (1 too few)"),
+    ({"max_bits_w": 1}, {}, "op 'c0' needs 2 bits for weights; machine 'tiny' has max_bits_w 1"),
+    ({"max_bits_a": 1}, {}, "op 'c0' needs 2 bits for activations 't0'; machine 'tiny' has max_bits_a 1"),
     ({"roundings": ("floor",)}, {}, "the program needs rounding half_up; machine 'tiny' has floor"),
     ({"window": 9}, {}, "the program needs window 10; machine 'tiny' has 9"),
     ({"acc_bits": 20}, {}, "the program needs acc_bits 24; machine 'tiny' has 20"),

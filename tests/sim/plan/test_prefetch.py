@@ -38,10 +38,10 @@ def late_input(first: int = 1, last: int = 8) -> Program:
 def test_a_load_moves_before_the_layer_that_would_hide_it_worse() -> None:
     """The short layer cannot hide the second Load, the long one before it can: the Program gets faster."""
     complete = with_transfers(late_input())
-    names = [record.name for record in complete.records]
+    names = [op.name for op in complete.ops]
     assert names == ["load x", "long", "short", "load y", "last", "store c"]
     moved = prefetched(complete, ["load x", "load y"], SLOW)
-    assert [record.name for record in moved.records] == ["load x", "long", "load y", "short", "last", "store c"]
+    assert [op.name for op in moved.ops] == ["load x", "long", "load y", "short", "last", "store c"]
     assert timeline(plan(moved, SLOW)).total < timeline(plan(complete, SLOW)).total
 
 
@@ -56,9 +56,9 @@ def test_a_load_stays_where_there_is_no_room() -> None:
 def test_a_load_stays_behind_the_store_of_its_rows() -> None:
     """What is stored and loaded again is loaded after it was stored, however much time that costs."""
     maps = [Tensor(name, 6, 6, (8,), Format(8, "unsigned")) for name in ("x", "a", "again", "b")]
-    records = (conv("first", "x", "a", 5), Store("store a", "a", "a"), Load("load again", "a", "again"),
+    ops = (conv("first", "x", "a", 5), Store("store a", "a", "a"), Load("load again", "a", "again"),
                conv("second", "again", "b", 1))
-    complete = with_transfers(Program(tuple(maps), records, acc_bits=24, window=10, terms=3))
+    complete = with_transfers(Program(tuple(maps), ops, acc_bits=24, window=10, terms=3))
     assert prefetched(complete, ["load again"], SLOW) is complete
 
 
@@ -68,6 +68,6 @@ def test_programs_never_get_slower(seed: int) -> None:
     rng = np.random.default_rng(seed)
     machine = random_machine(rng)
     complete = with_transfers(random_program(rng, machine, layers=5, traits=("residual",)))
-    moved = prefetched(complete, [r.name for r in complete.records if isinstance(r, Load)], machine)
-    place({tensor.name: tensor for tensor in moved.tensors}, moved.records, machine)
+    moved = prefetched(complete, [r.name for r in complete.ops if isinstance(r, Load)], machine)
+    place({tensor.name: tensor for tensor in moved.tensors}, moved.ops, machine)
     assert timeline(plan(moved, machine)).total <= timeline(plan(complete, machine)).total

@@ -43,17 +43,17 @@ def test_everything_occurs() -> None:
         seen.update([program.rounding, ("wrap", program.wrap), ("inputs", len(program.inputs) > 1)])
         seen.update(("parts", len(tensor.parts)) for tensor in program.tensors)
         seen.update(("wide", tensor.format.bits > 8) for tensor in program.tensors)
-        for record in program.records:
-            seen[type(record).__name__] += 1
-            if isinstance(record, Conv | Pool):
-                seen.update([("stride", record.stride), ("pads", any(record.pads))])
-            if isinstance(record, Conv):
-                seen.update([record.weight_format.kind, ("depthwise", record.depthwise), ("T", record.terms),
-                             ("Tr", record.residual_terms), ("dilation", record.dilation),
-                             ("bits", record.weight_format.bits), ("part", record.residual_part)])
-                seen.update(("no shift", True) for n in record.shift if n == 0)
-                seen.update(("constant", True) for count in digit_counts(record.multiplier) if count == 0)
-                seen.update(("negative", True) for m in multipliers(record.multiplier) if m < 0)
+        for op in program.ops:
+            seen[type(op).__name__] += 1
+            if isinstance(op, Conv | Pool):
+                seen.update([("stride", op.stride), ("pads", any(op.pads))])
+            if isinstance(op, Conv):
+                seen.update([op.weight_format.kind, ("depthwise", op.depthwise), ("T", op.terms),
+                             ("Tr", op.residual_terms), ("dilation", op.dilation),
+                             ("bits", op.weight_format.bits), ("part", op.residual_part)])
+                seen.update(("no shift", True) for n in op.shift if n == 0)
+                seen.update(("constant", True) for count in digit_counts(op.multiplier) if count == 0)
+                seen.update(("negative", True) for m in multipliers(op.multiplier) if m < 0)
     expected = ["half_up", "half_even", "floor", "Conv", "Pool", "Load", "Store", "signed", "unsigned", "bipolar",
                 "unit", ("wrap", True), ("inputs", True), ("parts", 2), ("wide", True), ("pads", True),
                 ("depthwise", True),
@@ -68,12 +68,12 @@ def test_everything_occurs() -> None:
 def test_kinds_can_be_chosen(kind: str) -> None:
     """Without traits, a Program holds only the kind that was asked for; an add always has its residual."""
     for program, _ in drafted(range(10), kinds=[kind], traits=[]):
-        for record in program.records:
-            assert isinstance(record, Conv) == (kind != "max")
-            if isinstance(record, Conv):
-                assert record.depthwise == (kind in ("depthwise", "average", "add"))
-                assert (record.residual is not None) == (kind == "add")
-                assert (record.weight_format.kind == "unit") == (kind in ("average", "add"))
+        for op in program.ops:
+            assert isinstance(op, Conv) == (kind != "max")
+            if isinstance(op, Conv):
+                assert op.depthwise == (kind in ("depthwise", "average", "add"))
+                assert (op.residual is not None) == (kind == "add")
+                assert (op.weight_format.kind == "unit") == (kind in ("average", "add"))
     assert "wrap" in TRAITS
 
 

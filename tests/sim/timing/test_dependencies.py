@@ -1,4 +1,4 @@
-"""What records wait for keeps every region to one record at a time, and every Load behind the Stores that it reads."""
+"""What ops wait for keeps every region to one op at a time, and every Load behind the Stores that it reads."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from sim.mapping.layout import tensor_words
 from sim.mapping.transfers import with_transfers
 from sim.plan.plan import Plan, plan
 from sim.testing import TRAITS, random_machine, random_program
-from sim.timing.dependencies import Waits, record_waits
+from sim.timing.dependencies import Waits, op_waits
 from sim.timing.timeline import timeline
 
 
@@ -35,15 +35,15 @@ def some_plans(seeds: range) -> list[Plan]:
 PLANS = some_plans(range(80))
 
 
-def test_no_two_records_use_a_region_at_once() -> None:
-    """In the timeline, records that share a region follow each other, in Program order."""
+def test_no_two_ops_use_a_region_at_once() -> None:
+    """In the timeline, ops that share a region follow each other, in Program order."""
     assert len(PLANS) > 20
     for planned in PLANS:
         line, size = timeline(planned), planned.machine.region_words
         sizes = {name: tensor_words(planned.program.tensor(name), planned.machine) for name in planned.bases}
-        regions = [{place // size for name in chip_tensors(record)
+        regions = [{place // size for name in chip_tensors(op)
                     for place in range(planned.bases[name], planned.bases[name] + sizes[name])}
-                   for record in planned.program.records]
+                   for op in planned.program.ops]
         for later in range(len(regions)):
             for earlier in range(later):
                 if regions[earlier] & regions[later]:
@@ -54,11 +54,11 @@ def test_rows_are_in_the_hosts_memory_before_a_load_takes_them() -> None:
     """A Load ends at least the memory's latency, and its own beats, after the Stores that write its rows."""
     seen = 0
     for planned in PLANS:
-        line, records, latency = timeline(planned), planned.program.records, planned.machine.memory.latency_cycles
-        for later, load in enumerate(records):
+        line, ops, latency = timeline(planned), planned.program.ops, planned.machine.memory.latency_cycles
+        for later, load in enumerate(ops):
             if isinstance(load, Load):
                 rows = range(load.first_row, load.first_row + planned.program.tensor(load.output).height)
-                for earlier, store in enumerate(records[:later]):
+                for earlier, store in enumerate(ops[:later]):
                     if isinstance(store, Store) and store.output == load.input and set(rows) & set(
                             range(store.first_row, store.first_row + planned.program.tensor(store.input).height)):
                         seen += 1
@@ -66,16 +66,16 @@ def test_rows_are_in_the_hosts_memory_before_a_load_takes_them() -> None:
     assert seen > 10
 
 
-def test_records_wait_for_nothing_else() -> None:
+def test_ops_wait_for_nothing_else() -> None:
     """With a region for every tensor, a Conv waits for the Loads of its inputs alone, a Store for its writers."""
     rng = np.random.default_rng(0)
     program = with_transfers(random_program(rng, random_machine(rng), layers=1, kinds=("dense",), traits=()))
     places = {tensor.name: range(i, i + 1) for i, tensor in enumerate(program.tensors)}
     tensors = {tensor.name: tensor for tensor in program.tensors}
-    assert record_waits(tensors, program.records, places) == (Waits(), Waits(loads=1), Waits(computes=1))
+    assert op_waits(tensors, program.ops, places) == (Waits(), Waits(loads=1), Waits(computes=1))
 
 
 def test_programs_were_cut() -> None:
     """The plans above move rows; otherwise they would show nothing."""
-    assert sum(any(isinstance(record, Load) and record.input != record.output for record in planned.program.records)
+    assert sum(any(isinstance(op, Load) and op.input != op.output for op in planned.program.ops)
                for planned in PLANS) > 10

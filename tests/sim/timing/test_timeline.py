@@ -56,7 +56,7 @@ def random_schedules(rng: random.Random, machine: Machine) -> list[Schedule]:
 
 
 def random_waits(rng: random.Random, schedules: list[Schedule]) -> list[Waits]:
-    """Waits for any number of the earlier records of the other queues."""
+    """Waits for any number of the earlier ops of the other queues."""
     counts, waits = {"compute": 0, "load": 0, "store": 0}, []
     for schedule in schedules:
         queue = queue_of(schedule)
@@ -69,13 +69,13 @@ def random_waits(rng: random.Random, schedules: list[Schedule]) -> list[Waits]:
 
 def queue_of(schedule: Schedule) -> str:
     if isinstance(schedule, TransferSchedule):
-        return "load" if isinstance(schedule.record, Load) else "store"
+        return "load" if isinstance(schedule.op, Load) else "store"
     return "compute"
 
 
 @dataclass
 class Tile:
-    record: int
+    op: int
     row_tile: int
     groups: int
     first_chunk: bool
@@ -115,13 +115,13 @@ class SteppedMachine:
         self.queues: dict[str, list[int]] = {"compute": [], "load": [], "store": []}
         self.tiles: list[Tile] = []
         self.inward: list[list[int]] = []
-        for record, schedule in enumerate(self.schedules):
-            self.queues[queue_of(schedule)].append(record)
+        for op, schedule in enumerate(self.schedules):
+            self.queues[queue_of(schedule)].append(op)
             if isinstance(schedule, ConvSchedule):
-                self.add_tiles(record, schedule)
-            elif isinstance(schedule, TransferSchedule) and isinstance(schedule.record, Load):
-                self.inward.append([record, schedule.beats])
-        self.outward = [[record, self.schedules[record].beats] for record in self.queues["store"]]
+                self.add_tiles(op, schedule)
+            elif isinstance(schedule, TransferSchedule) and isinstance(schedule.op, Load):
+                self.inward.append([op, schedule.beats])
+        self.outward = [[op, self.schedules[op].beats] for op in self.queues["store"]]
         while len(self.ends) < len(self.schedules) or self.cycle < max(self.ends.values()):
             released = self.released
             self.compute()
@@ -129,20 +129,20 @@ class SteppedMachine:
             self.receive()
             self.cycle += 1
 
-    def add_tiles(self, record: int, schedule: ConvSchedule) -> None:
+    def add_tiles(self, op: int, schedule: ConvSchedule) -> None:
         row_tile = sum(tile.last_chunk for tile in self.tiles)
         for number in range(schedule.row_tiles):
             groups = schedule.last_groups if number == schedule.row_tiles - 1 else schedule.groups
-            self.inward.append([record, schedule.fill_cycles])
+            self.inward.append([op, schedule.fill_cycles])
             for chunk, pixels in enumerate(schedule.chunks):
                 last = chunk == len(schedule.chunks) - 1
-                self.tiles.append(Tile(record, row_tile + number, groups, chunk == 0, last, pixels, schedule))
+                self.tiles.append(Tile(op, row_tile + number, groups, chunk == 0, last, pixels, schedule))
 
     def ended(self, queue: str, count: int) -> bool:
-        return all(self.ends.get(record, self.cycle + 1) <= self.cycle for record in self.queues[queue][:count])
+        return all(self.ends.get(op, self.cycle + 1) <= self.cycle for op in self.queues[queue][:count])
 
-    def may_start(self, record: int) -> bool:
-        waits = self.waits[record]
+    def may_start(self, op: int) -> bool:
+        waits = self.waits[op]
         return (self.ended("compute", waits.computes) and self.ended("load", waits.loads)
                 and self.ended("store", waits.stores))
 
@@ -150,11 +150,11 @@ class SteppedMachine:
         """The host offers a beat of the inward item if the memory lets it pass; the machine may want none."""
         if not self.inward:
             return
-        record, _ = item = self.inward[0]
-        if isinstance(self.schedules[record], ConvSchedule):
+        op, _ = item = self.inward[0]
+        if isinstance(self.schedules[op], ConvSchedule):
             wanted, there = self.filled < 2 or released > self.filled - 2, True
         else:
-            wanted, written = self.may_start(record), self.waits[record].written
+            wanted, written = self.may_start(op), self.waits[op].written
             stores = self.queues["store"]
             there = not written or self.ends.get(stores[written - 1], self.cycle + 1) <= (
                 self.cycle - self.memory.latency_cycles)
@@ -162,10 +162,10 @@ class SteppedMachine:
             item[1] -= 1
             if item[1] == 0:
                 self.inward.pop(0)
-                if isinstance(self.schedules[record], ConvSchedule):
+                if isinstance(self.schedules[op], ConvSchedule):
                     self.filled += 1
                 else:
-                    self.ends[record] = self.cycle + 1
+                    self.ends[op] = self.cycle + 1
         elif wanted:
             self.starved += 1
 
@@ -173,8 +173,8 @@ class SteppedMachine:
         """Two cycles after it starts a Store offers its first beat."""
         if not self.outward:
             return
-        record, _ = item = self.outward[0]
-        if self.store_start is None and self.may_start(record):
+        op, _ = item = self.outward[0]
+        if self.store_start is None and self.may_start(op):
             self.store_start = self.cycle
         if self.store_start is None or self.cycle < self.store_start + 2:
             return
@@ -182,34 +182,34 @@ class SteppedMachine:
             item[1] -= 1
             if item[1] == 0:
                 self.outward.pop(0)
-                self.ends[record], self.store_start = self.cycle + 1, None
+                self.ends[op], self.store_start = self.cycle + 1, None
         else:
             self.blocked += 1
 
     def compute(self) -> None:
         """A cycle of the Conv or Pool whose turn it is."""
-        done = [record for record in self.queues["compute"] if record in self.ends]
+        done = [op for op in self.queues["compute"] if op in self.ends]
         if done and self.ends[done[-1]] > self.cycle:
             return
         if len(done) == len(self.queues["compute"]):
             self.wait_transfers += 1
             return
-        record = self.queues["compute"][len(done)]
-        if self.started != record:
-            if not self.may_start(record):
+        op = self.queues["compute"][len(done)]
+        if self.started != op:
+            if not self.may_start(op):
                 self.wait_transfers += 1
                 return
-            self.started, self.layer_start, self.next_issue = record, self.cycle, self.cycle
-        schedule = self.schedules[record]
+            self.started, self.layer_start, self.next_issue = op, self.cycle, self.cycle
+        schedule = self.schedules[op]
         if isinstance(schedule, PoolSchedule):
-            self.ends[record] = self.cycle + schedule.cycles
+            self.ends[op] = self.cycle + schedule.cycles
         else:
             self.head()
-            self.requantize(record)
+            self.requantize(op)
 
     def head(self) -> None:
         tile = self.tiles[self.tile_index] if self.tile_index < len(self.tiles) else None
-        if tile is not None and tile.record == self.started and self.cycle >= self.next_issue:
+        if tile is not None and tile.op == self.started and self.cycle >= self.next_issue:
             if self.step == 0 and not self.free_banks:
                 self.wait_accumulator += 1
             elif self.step == 0 and tile.first_chunk and self.filled <= tile.row_tile:
@@ -225,9 +225,9 @@ class SteppedMachine:
         if self.cycle + 1 == self.next_issue and self.step == 0 and self.tiles[self.tile_index - 1].last_chunk:
             self.released = self.tiles[self.tile_index - 1].row_tile + 1
 
-    def requantize(self, record: int) -> None:
+    def requantize(self, op: int) -> None:
         tile = self.tiles[self.requant]
-        if self.requant_left == 0 and tile.record == record:
+        if self.requant_left == 0 and tile.op == op:
             residual = self.layer_start + tile.schedule.shape.bits_residual + 2
             if tile.accumulated is not None and max(tile.accumulated, residual) <= self.cycle:
                 self.requant_left = tile.pixels * tile.groups * tile.schedule.requant_cycles
@@ -236,8 +236,8 @@ class SteppedMachine:
             if self.requant_left == 0:
                 self.free_banks += 1
                 self.requant += 1
-                if self.requant == len(self.tiles) or self.tiles[self.requant].record != record:
-                    self.ends[record] = self.cycle + 1 + tile.schedule.write_back
+                if self.requant == len(self.tiles) or self.tiles[self.requant].op != op:
+                    self.ends[op] = self.cycle + 1 + tile.schedule.write_back
 
     _sets: list[tuple[int, int]] = field(default_factory=list)
 
@@ -269,7 +269,7 @@ class SteppedMachine:
 @pytest.mark.parametrize("memory", [IDEAL, None], ids=["ideal memory", "slots and latency"])
 @pytest.mark.parametrize("seed", range(80))
 def test_recurrence_equals_the_stepped_machine(seed: int, memory: Memory | None) -> None:
-    """Ends of all records and every kind of waiting are equal to a cycle-by-cycle run, whatever waits for what."""
+    """Ends of all ops and every kind of waiting are equal to a cycle-by-cycle run, whatever waits for what."""
     rng = random.Random(seed)
     machine = random_conv_machine(rng)
     period = rng.randint(1, 7)
@@ -279,7 +279,7 @@ def test_recurrence_equals_the_stepped_machine(seed: int, memory: Memory | None)
     stepped = SteppedMachine(schedules, waits, memory)
     stepped.run()
     line = _recurrence(schedules, waits, memory)
-    assert list(line.ends) == [stepped.ends[record] for record in range(len(schedules))]
+    assert list(line.ends) == [stepped.ends[op] for op in range(len(schedules))]
     for counter in ("wait_accumulator", "wait_weights", "wait_transfers", "starved", "blocked"):
         assert getattr(line, counter) == getattr(stepped, counter), counter
 
@@ -323,7 +323,7 @@ def test_closed_form_equals_the_recurrence_when_weights_are_in_time() -> None:
 def test_every_load_of_what_was_stored_pays_the_latency() -> None:
     """Four times stored and loaded again: the bound holds, and it is met but for the latency before the first beat."""
     memory, steps = Memory(latency_cycles=100), range(4)
-    schedules = [TransferSchedule(record, MAP, 1, 5) for _ in steps for record in (STORE, LOAD)]
+    schedules = [TransferSchedule(op, MAP, 1, 5) for _ in steps for op in (STORE, LOAD)]
     waits = [wait for step in steps for wait in (Waits(loads=step), Waits(stores=step + 1, written=step + 1))]
     alone = sum(transfer_cycles(schedule, memory) for schedule in schedules)
     assert alone == 4 * (2 + 5 + 100 + 5)
@@ -331,7 +331,7 @@ def test_every_load_of_what_was_stored_pays_the_latency() -> None:
 
 
 @pytest.mark.parametrize("seed", range(80))
-def test_a_program_never_takes_longer_than_its_records_alone(seed: int) -> None:
+def test_a_program_never_takes_longer_than_its_ops_alone(seed: int) -> None:
     """Cycles of layers and transfers alone, at the worst moment of the memory, bound any Program: cost tables are safe.
 
     The memory's latency comes on top once. Among layers alone, each bounds its own cycles.

@@ -45,12 +45,12 @@ def test_no_tensor_lies_where_another_is_still_needed(keep: bool) -> None:
         arena = lay_out(program, 64, kept)
         again += len(program.tensors) - len(arena.all)
         needed = {t.name for t in program.inputs}
-        for i, record in enumerate(program.records):
-            needed |= {writes(record) or record.output}
+        for i, op in enumerate(program.ops):
+            needed |= {writes(op) or op.output}
             spans = sorted((buffer.start, buffer.start + buffer.bytes) for buffer in map(arena.buffers.get, needed))
             assert all(end <= start for (_, end), (start, _) in pairwise(spans))
             assert all(start % ALIGNMENT == 0 for start, _ in spans)
-            later = {name for following in program.records[i + 1:] for name in (*reads(following), writes(following))}
+            later = {name for following in program.ops[i + 1:] for name in (*reads(following), writes(following))}
             needed = {name for name in needed if name in later or name in kept}
     assert again > 0
 

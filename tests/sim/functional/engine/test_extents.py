@@ -79,14 +79,14 @@ def test_pools_with_large_numbers_are_exact(extents: Extents) -> None:
 def test_memory_is_counted_before_it_is_taken() -> None:
     """Borders that two layers ask for are wide both ways; each alone is legal, and the plain loops take each alone."""
     tensors = tuple(Tensor(name, 1, 1, (1,), FORMAT) for name in "xyz")
-    records = tuple(Conv(f"to {name}", "x", name, np.ones((1, 1, 1, 1), np.int8), Format(2, "signed"),
+    ops = tuple(Conv(f"to {name}", "x", name, np.ones((1, 1, 1, 1), np.int8), Format(2, "signed"),
                          np.ones((1, 1), np.int8), np.zeros(1, np.int64), np.zeros(1, np.int64), 0, 15,
                          stride=MAX_EXTENT, pads=pads)
                     for name, pads in (("y", (MAX_EXTENT - 1, 0, 0, 0)), ("z", (0, MAX_EXTENT - 1, 0, 0))))
     text = (f"a thread of the simulator takes at most {MAX_ARENA_BYTES} bytes for the tensors of an image and their "
             f"borders, not ")
     with pytest.raises(InputError, match=f"^{text}[0-9]{{15}}$"):
-        Simulator(Program(tensors, records))
+        Simulator(Program(tensors, ops))
 
 
 def test_images_of_more_codes_than_engines_take_are_refused() -> None:

@@ -147,7 +147,7 @@ def test_two_weights_share_a_byte_where_they_fit(lowest: int, highest: int) -> N
     program, inputs = single(70, 19, (2, 3), (2, 3), 1, 0, 1, (8, 8), "signed", True, False, 3)
     weights = rng.integers(lowest, highest + 1, program.convs[0].weights.shape)
     weights.reshape(-1)[:2] = lowest, highest
-    program = replace(program, records=(replace(program.convs[0], weights=weights.astype(np.int8)),))
+    program = replace(program, ops=(replace(program.convs[0], weights=weights.astype(np.int8)),))
     for isa in ISAS:
         possible = Simulator(program, isa=isa).possible_kernels["conv"]
         fits = isa in ("avx512", "amx") and max(highest, 0) - min(lowest, 0) < 16
@@ -211,10 +211,10 @@ def test_tensors_of_the_host_are_moved() -> None:
         return Conv(name, "rows", target, rng.integers(-4, 4, (channels, 2, 1, 1)).astype(np.int8), Format(3, "signed"),
                     digits_of([[2]] * channels), np.ones(channels, np.int64), np.zeros(channels, np.int64), -4, 3)
 
-    records = (Load("load", "x", "rows", 2), conv("a", "y", 70), conv("b", "z", 4),
+    ops = (Load("load", "x", "rows", 2), conv("a", "y", 70), conv("b", "z", 4),
                *(Store(f"y{row}", "y", "out", row, 1) for row in (0, 2)),
                *(Store(f"z{row}", "z", "out", row, 0) for row in (0, 2)))
-    program = Program(tensors, records)
+    program = Program(tensors, ops)
     assert_equal_everywhere(program, random_codes(program, 3, rng), Simulator(program, capture=names(program)))
 
 

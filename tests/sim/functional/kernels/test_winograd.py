@@ -43,7 +43,7 @@ def layer(weights: np.ndarray, fmt: Format, source: Format, size: tuple[int, int
 
 
 def assert_exact(program: Program, codes: np.ndarray, name: str) -> None:
-    kernels = {record.name: f"winograd.{name}" for record in program.convs}
+    kernels = {op.name: f"winograd.{name}" for op in program.convs}
     found = Simulator(program, isa="avx512", kernels=kernels).run({"x": codes})
     for tensor, right in simulate(program, {"x": codes}).items():
         if tensor in found:

@@ -46,7 +46,7 @@ def codes_of(one):
 
 @pytest.mark.parametrize("seed", range(8))
 def test_views_add_up_to_the_timeline(seed: int) -> None:
-    """Spans are the timeline's starts and ends, and what the records wait sums to its counters."""
+    """Spans are the timeline's starts and ends, and what the ops wait sums to its counters."""
     one = planned(seed)
     seen, times = views(one, codes_of(one)), timeline(one)
     assert [view.span for view in seen] == list(zip(times.starts, times.ends, strict=True))
@@ -59,8 +59,8 @@ def test_edges() -> None:
     assert [edge(count, 4) for count in (3, 4, 7, 8)] == ["one short", "one full", "many short", "many full"]
 
 
-def test_bins_are_met_by_records_that_have_them() -> None:
-    """An add that waits for its weights alone meets that bin of `waiting` and no other; counting is by record."""
+def test_bins_are_met_by_ops_that_have_them() -> None:
+    """An add that waits for its weights alone meets that bin of `waiting` and no other; counting is by op."""
     case = draw_case(RandomChoices(np.random.default_rng(3)), TINY, layers=1, kinds=["add"], traits=[])
     met = Coverage(GROUPS).bins_of(case.plan, case.codes)
     assert {values: times for (name, values), times in met.items() if name == "waiting"} == {("add", "weights"): 1}
@@ -116,7 +116,7 @@ def test_recorded_decisions_give_the_same_case(seed: int) -> None:
 
 def pools(case) -> bool:
     """A stand-in for a fault of the hardware: it shows on any Pool."""
-    return any(isinstance(record, Pool) for record in case.plan.program.records)
+    return any(isinstance(op, Pool) for op in case.plan.program.ops)
 
 
 def test_recorded_cases_shrink_to_the_least_that_fails() -> None:
@@ -124,7 +124,7 @@ def test_recorded_cases_shrink_to_the_least_that_fails() -> None:
     for seed in count():
         choices = RecordedChoices(RandomChoices(np.random.default_rng(seed)))
         case = draw_case(choices, TINY, layers=6)
-        if pools(case) and len(case.program.records) > 4:
+        if pools(case) and len(case.program.ops) > 4:
             break
     assert_plain(shrink_case(choices.decisions, TINY, pools, 400, layers=6))
 
@@ -136,7 +136,7 @@ def test_hypothesis_shrinks_to_the_least_that_fails() -> None:
 
 
 def assert_plain(case) -> None:
-    (pool,) = case.program.records
+    (pool,) = case.program.ops
     assert isinstance(pool, Pool)
     assert pool.kernel == (1, 1)
     assert {(tensor.height, tensor.width, tensor.format.bits) for tensor in case.program.tensors} == {(1, 1, 1)}
@@ -151,7 +151,7 @@ def test_cases_survive_on_disk(tmp_path) -> None:
     again = load_case(place)
     assert again.machine == case.machine
     assert again.program.tensors == case.program.tensors
-    for one, other in zip(again.program.records, case.program.records, strict=True):
+    for one, other in zip(again.program.ops, case.program.ops, strict=True):
         if isinstance(one, Conv) and isinstance(other, Conv):
             assert np.array_equal(one.weights, other.weights)
     assert all(np.array_equal(again.inputs[name], codes) for name, codes in case.inputs.items())
@@ -215,7 +215,7 @@ def test_codes_of_zero_reach_no_high_plane(runs, name) -> None:
     """Whatever bits a format has: a layer that reads and adds nothing but zeros meets no bin of them."""
     (group,) = (group for group in GROUPS if group.name == name)
     dull = [view for view in runs if declared_by(group, view) and all(
-        not view.codes[one].any() for one in reads(view.record))]
+        not view.codes[one].any() for one in reads(view.op))]
     assert dull
     assert not any(met_by(group, view) for view in dull)
 

@@ -12,12 +12,12 @@ from sim.testing import corner_inputs, random_machine, random_program
 from sim.testing.stimulus.layer_tiles import crop
 
 
-def reads_padding_only(program, record, rows):
+def reads_padding_only(program, op, rows):
     """Whether no row of the input lies under the windows of some output rows."""
-    extent = record.kernel[0] if isinstance(record, Pool) else record.dilation * (record.weights.shape[2] - 1) + 1
-    first = rows.start * record.stride - record.pads[0]
-    read = range(first, first + (len(rows) - 1) * record.stride + extent)
-    return read.stop <= 0 or read.start >= program.tensor(record.input).height
+    extent = op.kernel[0] if isinstance(op, Pool) else op.dilation * (op.weights.shape[2] - 1) + 1
+    first = rows.start * op.stride - op.pads[0]
+    read = range(first, first + (len(rows) - 1) * op.stride + extent)
+    return read.stop <= 0 or read.start >= program.tensor(op.input).height
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -26,20 +26,20 @@ def test_a_tile_gives_its_part_of_the_layer(seed):
     rng = np.random.default_rng(seed)
     program = random_program(rng, random_machine(rng))
     codes = simulate(program, corner_inputs(rng, program, 1))
-    for record in program.records:
-        if not isinstance(record, Conv | Pool):
+    for op in program.ops:
+        if not isinstance(op, Conv | Pool):
             continue
-        target = program.tensor(record.output)
-        rows, channels = target.height, len(record.weights) if isinstance(record, Conv) else target.parts[0]
-        if isinstance(record, Pool) and len(target.parts) > 1:
+        target = program.tensor(op.output)
+        rows, channels = target.height, len(op.weights) if isinstance(op, Conv) else target.parts[0]
+        if isinstance(op, Pool) and len(target.parts) > 1:
             continue
         y, o = rng.integers(0, rows), rng.integers(0, channels)
         wanted = range(int(y), int(rng.integers(y, rows)) + 1), range(int(o), int(rng.integers(o, channels)) + 1)
-        if reads_padding_only(program, record, wanted[0]):
+        if reads_padding_only(program, op, wanted[0]):
             with pytest.raises(InputError, match=r"^tensor '\w+': height must be in 1..16777216, not 0$"):
-                crop(program, record, codes, *wanted)
+                crop(program, op, codes, *wanted)
             continue
-        tile = crop(program, record, codes, *wanted)
+        tile = crop(program, op, codes, *wanted)
         found = simulate(tile.program, tile.inputs)
-        np.testing.assert_array_equal(found[target.name][0], tile.output, err_msg=record.name)
+        np.testing.assert_array_equal(found[target.name][0], tile.output, err_msg=op.name)
         assert tile.output.shape == (len(wanted[1]), len(wanted[0]), target.width)
