@@ -6,10 +6,14 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from sim.testing.coverage.bins import GROUPS
+from sim.testing.coverage.coverage import Coverage
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -30,11 +34,13 @@ def commands(page: Path) -> Iterator[str]:
         yield from (line.removeprefix("$ ") for line in text.splitlines() if line.startswith("$ "))
 
 
-def run(command: list[str], directory: Path) -> None:
-    """Run a command in `directory` with the programs of this environment first; it must succeed."""
+def run(command: list[str], directory: Path, **variables: str) -> str:
+    """Run a command in `directory` with the programs of this environment first; it must succeed. Return its stdout."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(command, cwd=directory, env=os.environ | {"PATH": path}, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=directory, env=os.environ | {"PATH": path} | variables, capture_output=True,
+                          text=True)
     assert done.returncode == 0, f"{shlex.join(command)} exits {done.returncode}:\n{done.stdout}{done.stderr}"
+    return done.stdout
 
 
 def test_readme_runs_from_top_to_bottom(tmp_path: Path) -> None:
@@ -68,7 +74,7 @@ def test_make_targets_exist(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
     """Every relative link names a file of the checkout."""
-    targets = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text())
+    targets = re.findall(r"(?:\]\(|\bsrc=\")(?!https?:)([^)#\"]+)", page.read_text())
     assert {target for target in targets if not (page.parent / target).exists()} == set()
 
 
@@ -79,6 +85,38 @@ def test_examples_print_what_they_show(page: Path) -> None:
     session = doctest.DocTestParser().get_doctest(text, {}, page.name, str(page), 0)
     results = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(session)
     assert results.failed == 0
+
+
+def test_badges_say_what_the_package_says() -> None:
+    """The licence and the Python versions on the badges and in their texts are those of pyproject.toml."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    pythons = re.findall(r"Python :: (3\.\d+)", "\n".join(project["classifiers"]))
+    named = {"licence": f"licence: {project['license']}", "python": f"Python: {' | '.join(pythons)}"}
+    for badge, label in named.items():
+        drawing = (ROOT / "docs" / "badges" / f"{badge}.svg").read_text()
+        assert f'aria-label="{label}"' in drawing
+        assert re.findall(r">([^<>\n]+)</text>", drawing) == label.split(": ")
+        assert f"![{label}]".replace(" | ", ", ").lower() in README.read_text().lower()
+
+
+def test_readme_lists_every_command(tmp_path: Path) -> None:
+    """The table has a row for each command that `bitwright --help` lists, and for no other."""
+    text = run(["bitwright", "--help"], tmp_path, COLUMNS="200", NO_COLOR="1")
+    listed = re.findall(r"^│ (\w+) ", text.partition("Commands")[2], re.MULTILINE)
+    table = README.read_text().partition("| command | purpose |")[2].partition("\n\n")[0]
+    rows = re.findall(r"^\| (`.*?`) \|", table, re.MULTILINE)
+    assert listed
+    assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == set(listed)
+
+
+def test_readme_shows_the_coverage_of_make_test() -> None:
+    """The bins and the goal are today's, the share is that of the bins, and it reaches the goal."""
+    (found,) = re.findall(r"^(\d+) of (\d+) bins, ([\d.]+) %; the goal is (\d+) %$", README.read_text(), re.MULTILINE)
+    covered, declared, percent, goal = map(float, found)
+    assert declared == Coverage(GROUPS).declared
+    assert f"{100 * covered / declared:.1f}" == f"{percent:.1f}"
+    assert f"--coverage-goal {goal:g}" in (ROOT / "Makefile").read_text()
+    assert percent >= goal
 
 
 def test_documentation_builds_without_a_warning(tmp_path: Path) -> None:

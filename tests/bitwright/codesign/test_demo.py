@@ -1,6 +1,9 @@
 """The main job, whole: a real network, three engines, hard budgets."""
 
+import io
 import json
+import re
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -11,12 +14,21 @@ from sim.ir.serialize import load_program
 from sim.plan.plan import plan
 from sim.timing.timeline import timeline
 
+README = Path(__file__).parents[3] / "README.md"
+
 
 @pytest.fixture(scope="module")
-def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def printed() -> io.StringIO:
+    """What one run prints, once `out` has made it."""
+    return io.StringIO()
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory, printed: io.StringIO) -> Path:
     """Results of one run."""
-    folder = tmp_path_factory.mktemp("demo") / "out"
-    assert main(["demo", "--out", str(folder)]) == 0
+    folder = tmp_path_factory.mktemp("demo") / "demo-out"
+    with redirect_stdout(printed):
+        assert main(["demo", "--out", str(folder)]) == 0
     return folder
 
 
@@ -49,6 +61,20 @@ def test_budgets_hold_in_the_final_program(out: Path, summary: dict) -> None:
     for conv in program.convs:
         bits = [conv.weight_format.bits, program.tensor(conv.input).format.bits]
         assert summary["bits"][conv.name] == bits
+
+
+@pytest.mark.trains
+@pytest.mark.slow
+def test_the_readme_shows_what_the_demo_prints(out: Path, printed: io.StringIO) -> None:
+    """Every line in the README is printed, in the same order; numbers differ where training is not reproducible."""
+    (shown,) = re.findall(r"^\$ make demo\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
+    lines = iter(masked(printed.getvalue().replace(str(out), out.name)))
+    assert [line for line in masked(shown) if line not in lines] == []
+
+
+def masked(text: str) -> list[str]:
+    """Return the lines without their numbers and the width of their columns."""
+    return [re.sub(r"─+", "─", " ".join(re.sub(r"\d[\d.,]*", "#", line).split())) for line in text.splitlines()]
 
 
 @pytest.mark.trains
