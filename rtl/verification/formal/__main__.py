@@ -48,7 +48,7 @@ def _missed(proof: Proof) -> Iterator[str]:
             proof.run(fault)
         except Refuted:
             continue
-        yield f"'{fault.new}' in rtl.{fault.module}"
+        yield f"'{fault.new}' in {fault.module}"
 
 
 def _row(cells: Iterable[str]) -> str:

@@ -1,36 +1,20 @@
-"""What a proof is, and faults on purpose that it must find."""
+"""A proof about the hardware, and the faults that refute it."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
-from importlib import import_module
-from pathlib import Path
-from types import ModuleType
-from unittest.mock import patch
 
 from amaranth.hdl import Cat, Fragment
 
-import rtl
+from rtl.verification.fault import Fault, planted
 from rtl.verification.formal.harness import Harness, check
 from rtl.verification.formal.prove import Refuted, Result, prove
 
-__all__ = ["Fault", "Proof", "hardware_module"]
+__all__ = ["Proof"]
 
-RTL = Path(str(rtl.__file__)).parent
-HARDWARE = ("encoding", "core", "shell")
 BELOW = "some quantity is below its upper end"
-
-
-@dataclass(frozen=True)
-class Fault:
-    """A fault of the hardware: in its module of that name the text `old` becomes `new`."""
-
-    module: str
-    old: str
-    new: str
 
 
 @dataclass(frozen=True)
@@ -83,32 +67,3 @@ class Proof:
         except Refuted as refuted:
             return BELOW in str(refuted).splitlines()[0]
         return False
-
-
-def hardware_module(name: str) -> ModuleType:
-    """Import the module of the hardware that has this name, in whichever folder it lies."""
-    (path,) = (path for folder in HARDWARE for path in (RTL / folder).rglob(f"{name}.py"))
-    return import_module(".".join(("rtl", *path.relative_to(RTL).with_suffix("").parts)))
-
-
-@contextmanager
-def planted(fault: Fault) -> Iterator[None]:
-    """Let all modules of the hardware use the faulty module instead of the original.
-
-    Raises
-    ------
-    ValueError
-        If the text to be replaced does not occur exactly once.
-    """
-    original = hardware_module(fault.module)
-    source = Path(str(original.__file__)).read_text()
-    if source.count(fault.old) != 1:
-        raise ValueError(f"'{fault.old}' occurs {source.count(fault.old)} times in {original.__name__}, not once")
-    faulty = ModuleType(original.__name__)
-    exec(compile(source.replace(fault.old, fault.new), str(original.__file__), "exec"), faulty.__dict__)
-    with ExitStack() as patches:
-        for user in [module for name, module in sys.modules.items() if name.startswith("rtl.")]:
-            for name, value in vars(user).copy().items():
-                if getattr(value, "__module__", None) == original.__name__ and hasattr(faulty, name):
-                    patches.enter_context(patch.object(user, name, getattr(faulty, name)))
-        yield

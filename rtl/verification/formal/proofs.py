@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
+from rtl.verification.fault import Fault
 from rtl.verification.formal import (
     addressing,
     agu_steps,
@@ -17,7 +18,7 @@ from rtl.verification.formal import (
     sequencer,
     transfers,
 )
-from rtl.verification.formal.proof import Fault, Proof
+from rtl.verification.formal.proof import Proof
 from sim.arch.machine import Machine, load_machine
 from sim.ir.formats import Rounding
 
@@ -170,7 +171,7 @@ SLOT_FAULTS = (
     Fault("load_dma", "free + self.released - (tile_beat & ~open_tile)", "free + 1 - (tile_beat & ~open_tile)"),
 )
 OP_FAULTS = (
-    Fault("sequencer", "Signal(2, init=2, ", "Signal(2, init=3, "),
+    Fault("sequencer", "Signal(2, init=2", "Signal(2, init=3"),
     Fault("sequencer", "& (passed == d.bits_a))", "& (passed == 0))"),
     Fault("sequencer", "& bank_ok & weights_ok)", "& bank_ok)"),
     Fault("sequencer", "self.pixel_restore.eq(self.block_end)", "self.pixel_restore.eq(0)"),

@@ -6,13 +6,10 @@ A mutant is a change of one line of source. A suite that lets a mutant live need
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -21,7 +18,7 @@ import pytest
 from rtl.cosim.simulators import ICARUS, SimulationError
 from rtl.encoding.geometry import Geometry
 from rtl.shell.top import Top
-from rtl.verification.formal.proof import hardware_module
+from rtl.verification.fault import Fault, planted
 from rtl.verilog.emit import TOP, verilog_text
 from sim.arch.machine import Machine, load_machine
 from sim.errors import InputError
@@ -37,15 +34,13 @@ MOST_CYCLES = 1500
 
 @dataclass(frozen=True)
 class Mutant:
-    """A fault: `old` becomes `new` in a module.
+    """A fault of the hardware and the Programs that can show it.
 
     `kinds` of ops on a machine with `changes` can show it; the Program of `seed` is known to, so it is tried first.
     """
 
     name: str
-    module: str
-    old: str
-    new: str
+    fault: Fault
     kinds: tuple[str, ...] = ("dense",)
     rounding: str = "half_up"
     changes: tuple[tuple[str, int], ...] = ()
@@ -56,38 +51,41 @@ ONE_BIT = (("max_bits_w", 1), ("max_bits_a", 1))
 """Steps of one cycle: only there an accumulator is read while it is written, and tiles end faster than they drain."""
 
 MUTANTS = [
-    Mutant("ties away from even", "requantizer", "(dropped == (unit >> 1)) & floor[0]", "(dropped == (unit >> 1))",
+    Mutant("ties away from even",
+           Fault("requantizer", "(dropped == (unit >> 1)) & floor[0]", "(dropped == (unit >> 1))"),
            rounding="half_even"),
-    Mutant("a whole unit instead of half", "requantizer", "(1 << packet.shift) >> 1", "(1 << packet.shift)"),
-    Mutant("no clamp below", "requantizer", "Mux(moved < self.low, self.low, ", "Mux(0, self.low, "),
-    Mutant("residual ignored", "requantizer", "Mux(term.residual, self.residual, acc)", "acc", ("add",)),
-    Mutant("reference forgotten", "requantizer", "(self.acc << 1) - self.reference", "self.acc << 1", ("linear",),
-           seed=1),
-    Mutant("sign plane added", "pe", "Mux(self.negative, base - ones, base + ones)", "base + ones"),
-    Mutant("significance not doubled", "pe", "Mux(self.double, partial << 1, partial)", "partial"),
-    Mutant("accumulator not write-first", "pe", "transparent=True", "transparent=False", ("linear",),
-           changes=ONE_BIT),
-    Mutant("one pair too few", "plane_sequencer", "(w == 0) & (a == 0)", "(w == 0) & (a <= 1)"),
-    Mutant("gated rows work", "plane_sequencer", "Mux(current.last_row_tile, d.last_tile_rows, ", "Mux(0, 0, ", seed=1),
-    Mutant("dilation ignored", "window_agu", "current.column + d.dilation", "current.column + 1", seed=1),
-    Mutant("bank wraps late", "window_agu", "wrapped.eq(bank >= columns)", "wrapped.eq(bank > columns)", seed=1),
-    Mutant("address off by one", "window_agu", "current.address + d.pixel_step", "current.address + d.pixel_step + 1"),
-    Mutant("zeros outside the map", "operand_fetch", "zero.replicate(self.geometry.lanes)", "0", seed=1),
-    Mutant("depthwise slice not moved", "operand_fetch", "self.slice_lane & d.segment_mask", "0", ("depthwise",),
-           seed=3),
-    Mutant("an accumulator bank too many", "sequencer", 'Signal(2, init=2, name="free")',
-           'Signal(2, init=3, name="free")', changes=ONE_BIT),
-    Mutant("a weight slot too few", "load_dma", 'Signal(2, init=2, name="free")', 'Signal(2, init=1, name="free")'),
-    Mutant("no weight slot at all", "load_dma", 'Signal(2, init=2, name="free")', 'Signal(2, init=0, name="free")'),
-    Mutant("parameters of the row tile before", "requant_sequencer", "slot.eq(slot + 1)", "slot.eq(slot)"),
-    Mutant("residual without a sign", "residual_fetch", "Mux(d.residual_signed, lanes, 0)", "0", ("add",), seed=5),
-    Mutant("planes from one set", "output_packer", "pixel_set.eq(~pixel_set)", "pixel_set.eq(pixel_set)"),
-    Mutant("maximum of earlier windows", "max_pool", "Mux(self.first, 0, place)", "place", ("max",), seed=1),
-    Mutant("signed codes compared as unsigned", "max_pool", "flipped.eq(d.signed_a & top)", "flipped.eq(0)", ("max",),
-           seed=2),
-    Mutant("unit weights of all row tiles", "weight_memory", "self.tile_lane == (lane & -rows)", "1", ("average",),
-           seed=1),
-    Mutant("reference in all lanes", "weight_memory", "lane < self.part_lanes", "1", ("linear",), seed=1),
+    Mutant("a whole unit instead of half", Fault("requantizer", "(1 << packet.shift) >> 1", "(1 << packet.shift)")),
+    Mutant("no clamp below", Fault("requantizer", "Mux(moved < self.low, self.low, ", "Mux(0, self.low, ")),
+    Mutant("residual ignored", Fault("requantizer", "Mux(term.residual, self.residual, acc)", "acc"), ("add",)),
+    Mutant("reference forgotten",
+           Fault("requantizer", "(self.acc << 1) - self.reference", "self.acc << 1"), ("linear",), seed=1),
+    Mutant("sign plane added", Fault("pe", "Mux(self.negative, base - ones, base + ones)", "base + ones")),
+    Mutant("significance not doubled", Fault("pe", "Mux(self.double, partial << 1, partial)", "partial")),
+    Mutant("accumulator not write-first",
+           Fault("pe", "transparent=True", "transparent=False"), ("linear",), changes=ONE_BIT),
+    Mutant("one pair too few", Fault("plane_sequencer", "(w == 0) & (a == 0)", "(w == 0) & (a <= 1)")),
+    Mutant("gated rows work",
+           Fault("plane_sequencer", "Mux(current.last_row_tile, d.last_tile_rows, ", "Mux(0, 0, "), seed=1),
+    Mutant("dilation ignored", Fault("window_agu", "current.column + d.dilation", "current.column + 1"), seed=1),
+    Mutant("bank wraps late", Fault("window_agu", "wrapped.eq(bank >= columns)", "wrapped.eq(bank > columns)"), seed=1),
+    Mutant("address off by one",
+           Fault("window_agu", "current.address + d.pixel_step", "current.address + d.pixel_step + 1")),
+    Mutant("zeros outside the map", Fault("operand_fetch", "zero.replicate(self.geometry.lanes)", "0"), seed=1),
+    Mutant("depthwise slice not moved",
+           Fault("operand_fetch", "self.slice_lane & d.segment_mask", "0"), ("depthwise",), seed=3),
+    Mutant("an accumulator bank too many", Fault("sequencer", "Signal(2, init=2", "Signal(2, init=3"), changes=ONE_BIT),
+    Mutant("a weight slot too few", Fault("load_dma", "Signal(2, init=2", "Signal(2, init=1")),
+    Mutant("no weight slot at all", Fault("load_dma", "Signal(2, init=2", "Signal(2, init=0")),
+    Mutant("parameters of the row tile before", Fault("requant_sequencer", "slot.eq(slot + 1)", "slot.eq(slot)")),
+    Mutant("residual without a sign",
+           Fault("residual_fetch", "Mux(d.residual_signed, lanes, 0)", "0"), ("add",), seed=5),
+    Mutant("planes from one set", Fault("output_packer", "pixel_set.eq(~pixel_set)", "pixel_set.eq(pixel_set)")),
+    Mutant("maximum of earlier windows", Fault("max_pool", "Mux(self.first, 0, place)", "place"), ("max",), seed=1),
+    Mutant("signed codes compared as unsigned",
+           Fault("max_pool", "flipped.eq(d.signed_a & top)", "flipped.eq(0)"), ("max",), seed=2),
+    Mutant("unit weights of all row tiles",
+           Fault("weight_memory", "self.tile_lane == (lane & -rows)", "1"), ("average",), seed=1),
+    Mutant("reference in all lanes", Fault("weight_memory", "lane < self.part_lanes", "1"), ("linear",), seed=1),
 ]
 
 EVERY_DAY = ("ties away from even", "address off by one", "zeros outside the map", "a weight slot too few",
@@ -120,19 +118,6 @@ def programs(mutant: Mutant, machine: Machine) -> Iterator[tuple[Plan, dict[str,
             yield planned, corner_inputs(rng, program, 1)
 
 
-def mutate(monkeypatch: pytest.MonkeyPatch, mutant: Mutant) -> None:
-    """Let every module of the hardware use the mutant's module instead of the original."""
-    original = hardware_module(mutant.module)
-    source = Path(str(original.__file__)).read_text()
-    assert source.count(mutant.old) == 1, f"'{mutant.old}' occurs {source.count(mutant.old)} times"
-    changed = ModuleType(original.__name__)
-    exec(compile(source.replace(mutant.old, mutant.new), str(original.__file__), "exec"), changed.__dict__)
-    for user in [module for name, module in sys.modules.items() if name.startswith("rtl.")]:
-        for name, value in vars(user).copy().items():
-            if getattr(value, "__module__", None) == original.__name__ and hasattr(changed, name):
-                monkeypatch.setattr(user, name, getattr(changed, name))
-
-
 @pytest.fixture(scope="module")
 def is_exact(compare: Callable[..., list[str]]) -> Callable[[Mutant, int], bool]:
     """Whether the hardware without a fault agrees with the simulator on a Program; mutants share the answers."""
@@ -140,19 +125,25 @@ def is_exact(compare: Callable[..., list[str]]) -> Callable[[Mutant, int], bool]
     @lru_cache
     def exact(kinds: tuple[str, ...], rounding: str, changes: tuple[tuple[str, int], ...], seed: int,
               number: int) -> bool:
-        mutant = Mutant("none", "", "", "", kinds, rounding, changes, seed)
+        mutant = Mutant("none", Fault("", "", ""), kinds, rounding, changes, seed)
         planned, inputs = next(islice(programs(mutant, small_machine(mutant)), number, None))
         return compare(planned, inputs) == []
 
     return lambda mutant, number: exact(mutant.kinds, mutant.rounding, mutant.changes, mutant.seed, number)
 
 
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_mutant_fits(mutant):
+    """The code that the fault replaces occurs once in its module."""
+    with planted(mutant.fault):
+        pass
+
+
 @pytest.mark.parametrize("mutant", [by_name(mutant) for mutant in MUTANTS])
-def test_mutant_is_found(compare, is_exact, monkeypatch, tmp_path, mutant):
+def test_mutant_is_found(compare, is_exact, tmp_path, mutant):
     """One of a few random Programs shows the fault in codes, cycles or counters; without the fault it does not."""
     machine = small_machine(mutant)
-    with monkeypatch.context() as patched:
-        mutate(patched, mutant)
+    with planted(mutant.fault):
         text = verilog_text(Top(Geometry(machine)), TOP)
     place = ICARUS.build(text, TOP, tmp_path / "mutant")
     for number, (planned, inputs) in enumerate(programs(mutant, machine)):

@@ -10,8 +10,8 @@ from rtl.encoding.geometry import Geometry
 from rtl.shell.axi_lite import AXI_LITE_PORTS, AxiLiteSlave
 from rtl.shell.stream_guard import Outlet
 from rtl.shell.top import Top
+from rtl.verification.fault import Fault, planted
 from rtl.verification.formal.comb_paths import combinational_inputs
-from rtl.verification.formal.proof import Fault, planted
 from sim.arch.machine import Machine, load_machine
 
 OFFERS = {name for name in AXI_LITE_PORTS if name.endswith(("valid", "resp", "data")) and name[0] in "br"}

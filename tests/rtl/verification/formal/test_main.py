@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import rtl.verification.formal.__main__ as command
+from rtl.verification.fault import planted
 from rtl.verification.formal.__main__ import main
-from rtl.verification.formal.proof import Proof, planted
+from rtl.verification.formal.proof import Proof
 from rtl.verification.formal.proofs import BOUND_FAULTS, PROOFS
 
 BOUNDS = next(proof for proof in PROOFS if proof.name == "bounds")
@@ -34,4 +35,4 @@ def test_a_fault_that_is_not_found_fails_the_command(capsys, monkeypatch):
     blind = Proof(BOUNDS.name, BOUNDS.sizes, PROOFS[0].harness, PROOFS[0].depth, BOUND_FAULTS[:1])
     monkeypatch.setattr(command, "PROOFS", (blind,))
     assert main([]) == 1
-    assert capsys.readouterr().err == "bounds: holds also with '(address > last)' in rtl.core.control.bounds_guard\n"
+    assert capsys.readouterr().err == "bounds: holds also with '(address > last)' in bounds_guard\n"

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from rtl.verification.formal.proof import Fault, Proof
+from rtl.verification.fault import Fault, planted
+from rtl.verification.formal.proof import Proof
 from rtl.verification.formal.proofs import PROOFS
 from rtl.verification.formal.prove import Refuted
 
@@ -22,6 +23,13 @@ def case(proof: Proof, fault: Fault | None = None) -> Any:
 def test_claims_hold(proof, record_property):
     """The claims of the harness hold for all its inputs."""
     record_property("proof_seconds", round(proof.run().seconds, 1))
+
+
+def test_faults_fit():
+    """The code that each fault replaces occurs once in its module, which can still be imported."""
+    for fault in {fault for proof in PROOFS for fault in proof.faults}:
+        with planted(fault):
+            pass
 
 
 @pytest.mark.parametrize(("proof", "fault"), [case(proof, fault) for proof in PROOFS for fault in proof.faults])
