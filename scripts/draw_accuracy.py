@@ -27,6 +27,8 @@ FIGURE = ROOT / "docs" / "accuracy_cycles.svg"
 NETWORK, SCHEME, EPOCHS = "resnet8", "lsq", 8
 """Runs that are shown have trained this network with this scheme for equally many epochs."""
 PAPER, UNIFORM, MIXED, GREY = "#fdfdfb", "#1f4e8c", "#b3261e", "#666666"
+CROWDED = 1.0
+"""Names of marks and lines that are closer than this [thousands of cycles] get out of each other's way."""
 STYLE = {"svg.fonttype": "none", "svg.hashsalt": "bitwright", "font.size": 11,
          "font.sans-serif": ["Helvetica", "Arial", "DejaVu Sans"]}
 
@@ -78,6 +80,7 @@ def draw() -> str:
         draw_budgets(axes, mixed)
         draw_groups(axes, uniform, "uniform", UNIFORM, "o")
         draw_groups(axes, mixed, "mixed", MIXED, "D")
+        name_points(axes, uniform, mixed)
         decorate(axes)
         text = StringIO()
         figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None, "Title": FIGURE.stem})
@@ -120,30 +123,47 @@ def accuracy_of(runs: Sequence[dict[str, Any]]) -> tuple[float, ...]:
 
 
 def draw_groups(axes: Axes, groups: Sequence[Group], name: str, colour: str, marker: str) -> None:
-    """Draw a large mark for each group's mean, joined by a line, and a small one for each seed."""
-    x, y = zip(*(group.point for group in groups), strict=True)
-    axes.plot(x, y, color=colour, linewidth=1.2, marker=marker, markersize=8, label=f"{name} bits", gid=name)
+    """Draw a large mark for each group's mean and a small one for each seed."""
     for group in groups:
         axes.plot([cycles / 1000 for cycles in group.cycles], group.accuracy, color=colour, linestyle="", marker=marker,
-                  markersize=3, alpha=0.5, gid=f"{name}-{group.bits}")
+                  markersize=3.5, alpha=0.45, gid=f"{name}-{group.bits}")
+    x, y = zip(*(group.point for group in groups), strict=True)
+    axes.plot(x, y, color=colour, linestyle="", marker=marker, markersize=9, label=f"{name} bits", gid=name)
 
 
 def draw_budgets(axes: Axes, mixed: Sequence[Group]) -> None:
-    """Draw each budget as a vertical line."""
-    for index, group in enumerate(mixed):
-        axes.axvline(min(group.limits) / 1000, color=GREY, linewidth=1, linestyle=(0, (4, 3)),
+    """Draw each budget as a vertical line with its name above."""
+    limits = [min(group.limits) / 1000 for group in mixed]
+    for index, (group, limit) in enumerate(zip(mixed, limits, strict=True)):
+        axes.axvline(limit, color=GREY, linewidth=1, linestyle=(0, (4, 3)),
                      label="" if index else "budget: cycles of uniform bits", gid=f"budget-{group.bits}")
+        crowded = any(0 < other - limit < CROWDED for other in limits)
+        axes.annotate(f"of {group.bits}", (limit, 1), (-3 if crowded else 3, 3), color=GREY, textcoords="offset points",
+                      xycoords=("data", "axes fraction"), ha="right" if crowded else "left")
+
+
+def name_points(axes: Axes, uniform: Sequence[Group], mixed: Sequence[Group]) -> None:
+    """Write the bits of uniform groups beside their marks, and beside mixed groups the points that they gain."""
+    accuracy = {group.bits: mean(group.accuracy) for group in uniform}
+    for group in uniform:
+        axes.annotate(group.bits, group.point, (9, -4), color=UNIFORM, textcoords="offset points")
+    for group in mixed:
+        gain = f"{mean(group.accuracy) - accuracy[group.bits]:+.1f} points".replace("-", "\N{MINUS SIGN}")
+        crowded = any(0 < group.point[0] - other.point[0] < CROWDED for other in mixed)
+        axes.annotate(gain, group.point, (0, -29) if crowded else (-9, -4), color=MIXED, textcoords="offset points",
+                      ha="center" if crowded else "right")
 
 
 def decorate(axes: Axes) -> None:
     """Name the axes and what is drawn."""
     axes.set_xlabel("cycles for one image [thousands]")
     axes.set_ylabel("test accuracy [%]")
+    axes.margins(x=0.1, y=0.1)
     axes.grid(axis="y", color="#dddddd", linewidth=0.7)
     axes.set_axisbelow(True)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-    axes.legend(loc="lower right", frameon=False)
+    axes.legend(loc="lower center", frameon=False)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from statistics import mean
 
@@ -64,7 +65,7 @@ def test_the_accuracy_figure_shows_the_results() -> None:
             assert kilocycles(x) == pytest.approx(min(values) / 1000, abs=1e-3)
 
 
-def axis(figure: ElementTree.Element, prefix: str):
+def axis(figure: ElementTree.Element, prefix: str) -> Callable[[float], float]:
     """Return the map from a position along an axis to the value there, from the first and the last label."""
     coordinate = 0 if prefix == "xtick" else 1
     labels = []
