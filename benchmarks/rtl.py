@@ -46,7 +46,7 @@ from rtl.encoding.geometry import Geometry
 from rtl.shell.top import Top
 from sim.arch.host_memory import Memory
 from sim.arch.machine import Machine, load_machine
-from sim.energy.events import EVENTS, events
+from sim.energy.counting import total_events
 from sim.functional.reference import simulate
 from sim.ir.formats import Format
 from sim.ir.program import Conv, Program, Tensor
@@ -102,8 +102,7 @@ def check(case: Case, found: RtlResult) -> None:
     program, line = case.planned.program, timeline(case.planned)
     right = simulate(program, case.inputs)
     wrong = [name for name in right if not np.array_equal(right[name], found.codes[name])]
-    per_op = events(case.planned)
-    expected = {name: sum(op[name] for op in per_op) for name in EVENTS}
+    expected = total_events(case.planned)
     expected |= {name: getattr(line, name) for name in ("pairs", "wait_accumulator", "wait_weights", "wait_transfers",
                                                         "starved", "blocked")}
     wrong += [name for counters in found.counters for name in expected if counters[name] != expected[name]]

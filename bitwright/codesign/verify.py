@@ -13,7 +13,7 @@ from bitwright.codesign.rtl_run import DEFAULTS, RtlOptions, chosen_engine, run_
 from bitwright.console import Steps
 from quant.reference import run_reference
 from rtl.cosim.simulators import SimulationError
-from sim.energy.events import events
+from sim.energy.counting import total_events
 from sim.functional.reference import simulate
 from sim.plan.plan import Plan
 from sim.testing.coverage.bins import GROUPS
@@ -85,10 +85,7 @@ def predicted_counters(plan: Plan) -> dict[str, int]:
     counts = {"total": line.total, "pairs": line.pairs, "wait_accumulator": line.wait_accumulator,
               "wait_weights": line.wait_weights, "wait_transfers": line.wait_transfers, "starved": line.starved,
               "blocked": line.blocked}
-    for op in events(plan):
-        for name, count in op.items():
-            counts[name] = counts.get(name, 0) + count
-    return counts
+    return counts | total_events(plan)
 
 
 def verify(name: str, plan: Plan, inputs: Mapping[str, NDArray[np.integer]], rtl_images: int,

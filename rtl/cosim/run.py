@@ -21,6 +21,7 @@ from rtl.encoding.program_image import program_image
 from rtl.shell.top import Top
 from rtl.verilog.emit import TOP, verilog_text
 from sim.arch.machine import Machine
+from sim.energy.events import EVENTS, events_from_counters
 from sim.ir.formats import Format
 from sim.ir.inputs import check_inputs
 from sim.ir.ops import Tensor
@@ -170,11 +171,7 @@ def _codes(tensor: Tensor, found: Mapping[str, NDArray[Any]], machine: Machine) 
 
 
 def _events(counters: Mapping[str, int], machine: Machine) -> dict[str, int]:
-    """Counters under the names of `sim.energy.events`."""
-    values = dict(counters)
-    values["total"] = values.pop("cycles")
-    values["pair_lanes"] = values.pop("pair_elements") * machine.lanes
-    values["lane_adds"] = values.pop("lane_steps") * machine.depthwise_lanes
-    for way in ("in", "out"):
-        values[f"stream_{way}_bits"] = values.pop(f"stream_{way}_beats") * machine.stream_bits
-    return values
+    """Return the counters of cycles, `cycles` itself as `total`, and the events of `sim.energy.events`."""
+    counted = {event.counter for event in EVENTS.values()}
+    cycles = {name: value for name, value in counters.items() if name not in counted}
+    return {"total": cycles.pop("cycles")} | cycles | events_from_counters(counters, machine)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtl.cosim.run import UNDEFINED, RtlResult
-from sim.energy.events import EVENTS, events
+from sim.energy.counting import total_events
 from sim.functional.reference import simulate
 from sim.plan.plan import Plan
 from sim.timing.timeline import timeline
@@ -34,9 +34,7 @@ def differences(plan: Plan, inputs: Mapping[str, NDArray[np.integer]], result: R
     """
     codes, times = simulate(plan.program, inputs), timeline(plan)
     found = [_codes(name, result.codes[name]) for name in codes if not np.array_equal(codes[name], result.codes[name])]
-    per_op = events(plan)
-    expected = {name: sum(op.get(name, 0) for op in per_op) for name in EVENTS}
-    expected |= {"pairs": times.pairs}
+    expected = total_events(plan) | {"pairs": times.pairs}
     if not stalled:
         expected |= {name: getattr(times, name) for name in ("total", *WAITS)}
         found += [f"ends {ends.tolist()} not {list(times.ends)}" for ends in result.ends if tuple(ends) != times.ends]

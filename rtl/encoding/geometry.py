@@ -10,7 +10,7 @@ from amaranth.lib import data
 from rtl.encoding.fields import Fields, compute_fields, inward_fields, outward_fields
 from sim.arch.limits import MAX_OPS
 from sim.arch.machine import Machine
-from sim.mapping.depthwise_lanes import lane_sum_bits, product_bits
+from sim.arch.widths import lane_sum_bits, partial_sum_bits, product_bits
 from sim.mapping.parameter_packet import packet_words
 
 __all__ = ["Geometry", "exceeds"]
@@ -105,13 +105,8 @@ class Geometry:
 
     @property
     def partial_bits(self) -> int:
-        """Partial sums: log2 L + b_w + b_a bits, and one more where unsigned weights may be as wide as signed ones.
-
-        Weight codes are int8, so unsigned ones end at 7 bits.
-        """
-        signed_bits = self.lanes.bit_length() - 1 + self.machine.max_bits_w + self.machine.max_bits_a
-        most = self.lanes * ((1 << min(self.machine.max_bits_w, 7)) - 1) * ((1 << self.machine.max_bits_a) - 1)
-        return max(signed_bits, most.bit_length() + 1)
+        """Partial sums."""
+        return partial_sum_bits(self.machine)
 
     @property
     def depthwise_lanes(self) -> int:

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.arch.machine import Machine
-from sim.energy.events import EVENTS, conv_events
-from sim.energy.technology import PRICED
+from sim.energy.counting import conv_events
+from sim.energy.events import EVENTS, PRICED
 from sim.mapping.broadcast import as_int
 from sim.mapping.depthwise_lanes import fits_lanes
 from sim.mapping.schedule import ConvSchedule, ConvShape, schedule_on_array, schedule_on_lanes

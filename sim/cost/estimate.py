@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import assert_never
 
-from sim.energy.events import events
+from sim.energy.counting import count_events
 from sim.energy.model import Energy, energy
 from sim.energy.technology import Technology
 from sim.mapping.schedule import ConvSchedule, ConvShape, PoolSchedule
@@ -62,7 +62,7 @@ def estimate(plan: Plan, technology: Technology) -> Estimate:
     products = machine.rows * machine.columns * machine.lanes
     layers = []
     totals: dict[str, int] = {}
-    counts = events(plan)
+    counts = count_events(plan)
     for index, (op, schedule) in enumerate(zip(plan.program.ops, plan.schedules, strict=True)):
         cycles = line.shares[index]
         counted = counts[index] | {"cycles": cycles}

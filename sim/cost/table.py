@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from sim.arch.machine import Machine
 from sim.cost.batched_layer import LayerCosts, layer_costs
 from sim.cost.worst_case import Widest
+from sim.energy.events import PRICED
 from sim.energy.model import prices
-from sim.energy.technology import PRICED, Technology
+from sim.energy.technology import Technology
 from sim.errors import InputError
 from sim.ir.ops import Load, Store
 from sim.ir.program import Program

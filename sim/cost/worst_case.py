@@ -11,7 +11,7 @@ from typing import assert_never
 from weakref import WeakKeyDictionary
 
 from sim.arch.machine import Machine
-from sim.energy.events import conv_events, pool_events, transfer_events
+from sim.energy.counting import conv_events, pool_events, transfer_events
 from sim.ir.formats import Format
 from sim.ir.ops import Conv, Layer, Load, Op, Pool, Store, Tensor, Transfer, reads
 from sim.ir.program import Program

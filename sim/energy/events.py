@@ -1,160 +1,152 @@
-"""What a Program makes the machine do: exact event counts, equal to the RTL's counters.
+"""The table of events: what costs energy, and which performance counter of the RTL counts it.
 
-Rows without a channel and columns without a pixel are clock-gated and count for nothing.
+The order and the names of the RTL's counters, the translation between counts of events and values of counters, the
+scaling of energies to a machine and the page `docs/events.md` all follow from `EVENTS`. `sim.energy.counting` counts
+the events of a planned Program, `rtl.core.control.perf_counters` those of the hardware.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import assert_never
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from operator import attrgetter
 
 from sim.arch.machine import Machine
-from sim.ir.ops import Load, Tensor
-from sim.mapping.broadcast import arrays, larger, smaller
-from sim.mapping.depthwise_lanes import product_bits
-from sim.mapping.schedule import ConvSchedule, ConvShape, PoolSchedule, packet_words
-from sim.mapping.transfers import TransferSchedule
-from sim.plan.plan import Plan
+from sim.arch.widths import lane_sum_bits, partial_sum_bits
 
-__all__ = ["EVENTS", "conv_events", "events", "pool_events", "transfer_events"]
-
-EVENTS: dict[str, str] = {
-    "pair_lanes": "one-bit products: lanes of every active element in every plane pair",
-    "narrow_adds": "partial-sum additions: one per active element and plane pair",
-    "lane_adds": "additions of the depthwise lanes: one per lane of an active column, tap and activation plane",
-    "wide_adds": "accumulator additions: one per active element and step",
-    "acc_reads": "accumulator words read, by additions and by the requantizer",
-    "acc_writes": "accumulator words written",
-    "requant_terms": "shifted additions in the requantizers",
-    "act_reads": "activation words read: operands, residuals, pooling, Stores",
-    "act_writes": "activation words written (under a mask of rows lanes by Convs), by Loads too",
-    "weight_reads": "weight words read into the row operand registers",
-    "weight_writes": "weight and parameter words written from the stream",
-    "operand_bits": "bits clocked into row and column operand registers",
-    "stream_in_bits": "bits taken from the inward stream",
-    "stream_out_bits": "bits put on the outward stream",
-}
-"""Every event and what one of it is."""
+__all__ = ["EVENTS", "PRICED", "Event", "OnChipMemory", "Quantity", "counters_from_events", "events_from_counters"]
 
 
-def events(plan: Plan) -> tuple[dict[str, int], ...]:
-    """Event counts of each op of a planned Program."""
-    counts = []
-    for op, schedule in zip(plan.program.ops, plan.schedules, strict=True):
-        match schedule:
-            case ConvSchedule():
-                counts.append(conv_events(schedule, plan.machine))
-            case PoolSchedule():
-                source, target = plan.program.tensor(op.input), plan.program.tensor(op.output)
-                counts.append(pool_events(schedule, source, target, plan.machine))
-            case TransferSchedule():
-                counts.append(transfer_events(schedule, plan.machine))
-            case _:
-                assert_never(schedule)
-    return tuple(counts)
+@dataclass(frozen=True)
+class Quantity:
+    """A number that follows from the machine.
 
-
-def conv_events(schedule: ConvSchedule, machine: Machine) -> dict[str, int]:
-    """Event counts of a Conv.
-
-    With m row tiles, q chunks, B blocks, O channels (plus m reference rows for bipolar weights), H x W outputs on
-    N pixels per column, and w, a plane counts of weights and activations.
+    Attributes
+    ----------
+    formula : str
+        The number in terms of the machine's parameters, for readers.
+    of : callable
+        Computes the number for a `Machine`.
     """
-    shape = schedule.shape
-    outputs = shape.out_height * shape.out_width
-    rows = shape.out_channels + schedule.row_tiles * shape.reference_rows
-    steps = schedule.blocks * rows * outputs
-    pairs = schedule.pair_cycles * steps
-    operand_reads = shape.bits_a * schedule.channel_blocks * taps_inside(shape)
-    words = schedule.weight_words + schedule.groups * packet_words(machine)
-    weight_writes = schedule.row_tiles * machine.rows * words
-    lane_steps = schedule.row_tiles * outputs * schedule.shape.taps * shape.bits_a if schedule.lanewise else 0
-    return {
-        "pair_lanes": pairs * machine.lanes,
-        "narrow_adds": pairs,
-        "lane_adds": lane_steps * machine.depthwise_lanes,
-        "wide_adds": steps,
-        "acc_reads": steps,
-        "acc_writes": steps,
-        "requant_terms": shape.out_channels * outputs * (shape.terms + shape.residual_terms),
-        "act_reads": schedule.row_tiles * operand_reads + schedule.channel_groups * outputs * shape.bits_residual,
-        "act_writes": schedule.channel_groups * outputs * shape.bits_out,
-        "weight_reads": weight_reads(schedule, machine),
-        "weight_writes": weight_writes,
-        "operand_bits": operand_bits(schedule, machine),
-        "stream_in_bits": weight_writes * machine.lanes,
-        "stream_out_bits": 0,
-    }
+
+    formula: str
+    of: Callable[[Machine], int]
 
 
-def weight_reads(schedule: ConvSchedule, machine: Machine) -> int:
-    """Words read for a block pass by every row with a channel, or for every tap of a step by the lanes."""
-    shape = schedule.shape
-    if schedule.lanewise:
-        return schedule.row_tiles * schedule.pixels * schedule.weight_words * smaller(shape.bits_w, machine.rows)
-    return schedule.chunk_count * schedule.blocks * shape.out_channels * shape.streamed_bits_w
+@dataclass(frozen=True)
+class OnChipMemory:
+    """A memory that is built many times on a chip.
 
-
-def operand_bits(schedule: ConvSchedule, machine: Machine) -> int:
-    """Bits clocked into operand files (segments of present taps, weight planes) and into the select registers.
-
-    The select registers take a word per row and per active column in every pair, whatever the file they read. The
-    lanes have two registers for their weights and one in every column for the plane.
+    Attributes
+    ----------
+    name : str
+    bits : Quantity
+        Capacity of one instance [bits].
     """
-    shape = schedule.shape
-    if schedule.lanewise:
-        planes = schedule.shape.taps * shape.bits_a * shape.out_height * shape.out_width
-        weight_bits = schedule.pixels * schedule.read_cycles * 2 * product_bits(machine)
-        return schedule.row_tiles * (planes + weight_bits) * machine.depthwise_lanes
-    outputs = shape.out_height * shape.out_width
-    segments = shape.taps * schedule.channel_blocks
-    activations = schedule.row_tiles * outputs * shape.bits_a * segments * (machine.lanes // schedule.packing)
-    passes = schedule.chunk_count * schedule.blocks * shape.out_channels
-    weights = passes * shape.bits_w * machine.lanes
-    rows = shape.out_channels + schedule.row_tiles * shape.reference_rows
-    selects = schedule.pair_cycles * schedule.blocks * (schedule.pixels * rows + schedule.row_tiles * outputs)
-    return activations + weights + selects * machine.lanes
+
+    name: str
+    bits: Quantity
+
+    def kib(self, machine: Machine) -> float:
+        """Return the capacity of one instance [KiB]."""
+        return self.bits.of(machine) / 8192
 
 
-def pool_events(schedule: PoolSchedule, source: Tensor, target: Tensor, machine: Machine) -> dict[str, int]:
-    """Event counts of a Pool: it reads every tap inside the map and writes every output plane."""
-    pool = schedule.op
-    inside = (_inside(source.height, target.height, pool.kernel[0], pool.stride, 1, pool.pads[0])
-              * _inside(source.width, target.width, pool.kernel[1], pool.stride, 1, pool.pads[1]))
-    counts = dict.fromkeys(EVENTS, 0)
-    counts["act_reads"] = inside * schedule.blocks * schedule.bits
-    counts["act_writes"] = target.height * target.width * schedule.blocks * schedule.bits
-    return counts
+def _parameter(name: str) -> Quantity:
+    return Quantity(name, attrgetter(name))
 
 
-def transfer_events(schedule: TransferSchedule, machine: Machine) -> dict[str, int]:
-    """Event counts of a Load or Store: all words of the tensor's place, in whole beats."""
-    words, bits = machine.columns * schedule.words, schedule.beats * machine.stream_bits
-    if isinstance(schedule.op, Load):
-        return dict.fromkeys(EVENTS, 0) | {"act_writes": words, "stream_in_bits": bits}
-    return dict.fromkeys(EVENTS, 0) | {"act_reads": words, "stream_out_bits": bits}
+ONE, LANES, ACC_BITS = Quantity("1", lambda machine: 1), _parameter("lanes"), _parameter("acc_bits")
+
+ACCUMULATORS = OnChipMemory("accumulators", Quantity(
+    "acc_depth * acc_bits", lambda machine: machine.acc_depth * machine.acc_bits))
+ACTIVATIONS = OnChipMemory("activations", Quantity(
+    "region_words * lanes", lambda machine: machine.region_words * machine.lanes))
+WEIGHTS = OnChipMemory("weights", Quantity(
+    "2 * weight_words * lanes", lambda machine: 2 * machine.weight_words * machine.lanes))
 
 
-def taps_inside(shape: ConvShape) -> int:
-    """Pairs (output position, tap) whose input position lies inside the map."""
-    return (_inside(shape.in_height, shape.out_height, shape.kernel[0], shape.stride, shape.dilation, shape.pads[0])
-            * _inside(shape.in_width, shape.out_width, shape.kernel[1], shape.stride, shape.dilation, shape.pads[1]))
+@dataclass(frozen=True)
+class Event:
+    """Something that the machine does and that a technology puts a price on.
+
+    Attributes
+    ----------
+    name : str
+    unit : str
+        What one event is.
+    meaning : str
+        Which of these are counted.
+    counter : str
+        The RTL's counter.
+    per_count : Quantity
+        Events for each count of that counter.
+    width : Quantity
+        Width of what one event moves or clocks, to which its energy is proportional [bits].
+    memory : OnChipMemory or None
+        The memory that the event reads or writes, on whose capacity its energy depends.
+    """
+
+    name: str
+    unit: str
+    meaning: str
+    counter: str
+    per_count: Quantity = ONE
+    width: Quantity = ONE
+    memory: OnChipMemory | None = None
 
 
-def _inside(size: int, out: int, kernel: int, stride: int, dilation: int, before: int) -> int:
-    """Pairs (output, tap) along one axis with 0 <= stride*output + dilation*tap - before < size."""
-    count = _count_inside if arrays(size, out, before) else _known_inside
-    return count(size, out, kernel, stride, dilation, before)
+EVENTS = {event.name: event for event in (
+    Event("pair_lanes", "one-bit product", "lanes of every active element in every pair of bit planes",
+          "pair_elements", per_count=LANES),
+    Event("narrow_adds", "addition", "partial sums: one for each active element and pair of bit planes", "narrow_adds",
+          width=Quantity("log2(lanes) + max_bits_w + max_bits_a", partial(partial_sum_bits, unsigned_weights=False))),
+    Event("lane_adds", "addition",
+          "sums of the depthwise lanes: one for each lane of an active column, tap and activation plane", "lane_steps",
+          per_count=_parameter("depthwise_lanes"), width=Quantity("max_bits_w + max_bits_a + 6", lane_sum_bits)),
+    Event("wide_adds", "addition", "accumulators: one for each active element and step", "wide_adds", width=ACC_BITS),
+    Event("acc_reads", "word", "accumulators read, by additions and by the requantizers", "acc_reads",
+          width=ACC_BITS, memory=ACCUMULATORS),
+    Event("acc_writes", "word", "accumulators written", "acc_writes", width=ACC_BITS, memory=ACCUMULATORS),
+    Event("requant_terms", "addition", "shifted additions in the requantizers", "requant_terms",
+          width=Quantity("acc_bits + window + 2", attrgetter("requant_bits"))),
+    Event("act_reads", "word", "activations read: operands, residuals, pooling, Stores", "act_reads",
+          width=LANES, memory=ACTIVATIONS),
+    Event("act_writes", "word", "activations written, by Convs under a mask of `rows` lanes, by Loads too",
+          "act_writes", width=LANES, memory=ACTIVATIONS),
+    Event("weight_reads", "word", "weights read into the operand registers of the rows", "weight_reads",
+          width=LANES, memory=WEIGHTS),
+    Event("weight_writes", "word", "weights and parameters written from the stream", "weight_writes",
+          width=LANES, memory=WEIGHTS),
+    Event("operand_bits", "bit", "bits clocked into the operand registers of rows and columns", "operand_bits"),
+    Event("stream_in_bits", "bit", "bits taken from the inward stream", "stream_in_beats",
+          per_count=_parameter("stream_bits")),
+    Event("stream_out_bits", "bit", "bits put on the outward stream", "stream_out_beats",
+          per_count=_parameter("stream_bits")),
+)}
+"""Every event by name, in the order of the RTL's counters."""
+
+PRICED = EVENTS | {"cycles": Event(
+    "cycles", "clock cycle", "clock cycles, in which the whole array leaks", "cycles",
+    width=Quantity("rows * columns * lanes", lambda machine: machine.rows * machine.columns * machine.lanes))}
+"""What a technology must price, each once: the events, and last the cycles."""
 
 
-def _count_inside(size: int, out: int, kernel: int, stride: int, dilation: int, before: int) -> int:
-    total = 0
-    for tap in range(kernel):
-        shift = dilation * tap - before
-        first = larger(0, -(shift // stride))
-        last = smaller(out, -((shift - size) // stride))
-        total += larger(0, last - first)
-    return total
+def events_from_counters(counters: Mapping[str, int], machine: Machine) -> dict[str, int]:
+    """Return how often each event of EVENTS happened, given at least the counters that the table names.
+
+    >>> from sim.arch.machine import load_machine
+    >>> counters = {event.counter: 2 for event in EVENTS.values()}
+    >>> events_from_counters(counters, load_machine("edge"))["pair_lanes"]
+    128
+    """
+    return {event.name: counters[event.counter] * event.per_count.of(machine) for event in EVENTS.values()}
 
 
-_known_inside = lru_cache(maxsize=1024)(_count_inside)
+def counters_from_events(counts: Mapping[str, int], machine: Machine) -> dict[str, int]:
+    """Return the counters that the table names, given the counts of all events of EVENTS.
+
+    A machine without depthwise lanes has no `lane_adds` and counts no `lane_steps`.
+    """
+    return {event.counter: counts[event.name] // max(1, event.per_count.of(machine)) for event in EVENTS.values()}

@@ -14,16 +14,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from sim.energy.events import EVENTS
+from sim.energy.events import PRICED
 from sim.io.bounds import shown
 from sim.io.yaml_model import built_in, load
 
-__all__ = ["PRICED", "Point", "Price", "Technology", "builtin_technologies", "load_technology"]
+__all__ = ["Point", "Price", "Technology", "builtin_technologies", "load_technology"]
 
-PRICED = (*EVENTS, "cycles")
-"""What a table must price, each once."""
-
-Energy = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
 Positive = Annotated[float, Field(ge=1e-9, le=1e9, allow_inf_nan=False)]
 Exponent = Annotated[float, Field(ge=0, le=4, allow_inf_nan=False)]
 Text = Annotated[str, Field(min_length=1, max_length=10_000)]
@@ -74,9 +71,9 @@ class Price(_Fields):
 
     name: Text
     arguments: dict[str, Any] = {}
-    energy: Energy
-    energy_lo: Energy
-    energy_hi: Energy
+    energy: NonNegative
+    energy_lo: NonNegative
+    energy_hi: NonNegative
     at: Point = Point()
     basis: Literal["measured", "published", "inferred"]
     source: Text
@@ -88,7 +85,7 @@ class Price(_Fields):
         if not self.energy_lo <= self.energy <= self.energy_hi:
             raise ValueError("energy must lie in its band energy_lo..energy_hi, "
                              f"not {self.energy} in {self.energy_lo}..{self.energy_hi}")
-        if self.at.kib is not None and not self.name.endswith(("_reads", "_writes")):
+        if self.at.kib is not None and PRICED[self.name].memory is None:
             raise ValueError(f"at.kib is for events that touch a memory, not for {self.name}")
         return self
 
@@ -138,12 +135,12 @@ class Technology(_Fields):
 
     @property
     def prices(self) -> dict[str, Price]:
-        """The rows by event."""
+        """Return the rows by event."""
         return {action.name: action for table in self.ERT.tables for action in table.actions}
 
 
 def builtin_technologies() -> tuple[str, ...]:
-    """Names of the tables that come with Bitwright."""
+    """Return the names of the tables that come with Bitwright."""
     return built_in("energy/technologies")
 
 

@@ -1,6 +1,6 @@
 """Arithmetic of rules that hold for one number and for arrays of them, entry by entry.
 
-The rules of `sim.mapping.schedule` and `sim.energy.events` are written for ints. With these in place of `max`, `min`
+The rules of `sim.mapping.schedule` and `sim.energy.counting` are written for ints. With these in place of `max`, `min`
 and `ceil` they also take int64 arrays that broadcast against each other as bits and heights, which is how a cost table
 asks for all of its choices at once. Types say int, the meaning of every entry; `as_int` is where an array enters.
 Counts in arrays are exact below 2**63.

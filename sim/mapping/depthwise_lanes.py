@@ -16,28 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.arch.machine import Machine
+from sim.arch.widths import lane_sum_bits
 from sim.ir.ops import Conv
 
 if TYPE_CHECKING:
     from sim.mapping.schedule import ConvShape
 
-__all__ = ["fits_lanes", "lane_groups", "lane_sum_bits", "lane_weight_words",
-           "product_bits"]
-
-
-def lane_sum_bits(machine: Machine) -> int:
-    """Width of a lane's accumulator: windows of 64 taps at full width, larger ones at fewer bits [bits].
-
-    >>> from sim.arch.machine import load_machine
-    >>> lane_sum_bits(load_machine("edge"))
-    22
-    """
-    return machine.max_bits_w + machine.max_bits_a + 6
-
-
-def product_bits(machine: Machine) -> int:
-    """Width of a weight that is shifted to an activation plane, or subtracted for its sign plane [bits]."""
-    return machine.max_bits_w + machine.max_bits_a
+__all__ = ["fits_lanes", "lane_groups", "lane_weight_words"]
 
 
 def lane_groups(channels: int, machine: Machine) -> int:

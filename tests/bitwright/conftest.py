@@ -7,7 +7,7 @@ import pytest
 
 from rtl.cosim.run import RtlResult
 from rtl.cosim.scoreboard import WAITS
-from sim.energy.events import EVENTS, events
+from sim.energy.counting import total_events
 from sim.functional.reference import simulate
 from sim.timing.timeline import timeline
 
@@ -19,9 +19,8 @@ def simulated():
     def run_all(jobs, engine=None):
         results = []
         for plan, inputs in jobs:
-            times, per_op = timeline(plan), events(plan)
-            counters = {name: sum(op.get(name, 0) for op in per_op) for name in EVENTS}
-            counters |= {name: getattr(times, name) for name in ("total", "pairs", *WAITS)}
+            times = timeline(plan)
+            counters = total_events(plan) | {name: getattr(times, name) for name in ("total", "pairs", *WAITS)}
             results.append(RtlResult(simulate(plan.program, inputs), np.array([times.ends]), (counters,)))
         return results
 

@@ -10,17 +10,13 @@ from rtl.core.control.dispatcher import COUNTER_BITS
 from rtl.core.datapath.pe import popcount
 from rtl.core.datapath.plane_sequencer import pair_layout
 from rtl.encoding.geometry import Geometry
+from sim.energy.events import EVENTS
 
 __all__ = ["COUNTERS", "Counters"]
 
-COUNTERS = (
-    "pairs", "wait_accumulator", "wait_weights", "wait_transfers", "starved", "blocked", "pair_elements",
-    "narrow_adds", "lane_steps", "wide_adds", "acc_reads", "acc_writes", "requant_terms", "act_reads", "act_writes",
-    "weight_reads", "weight_writes", "operand_bits", "stream_in_beats", "stream_out_beats",
-)
-"""Names of the counters by number. `pair_elements` times lanes is `sim.energy.events`' pair_lanes, `lane_steps` times
-depthwise_lanes its lane_adds, beats times stream_bits its stream_in_bits and stream_out_bits; the others carry its
-names."""
+COUNTERS = ("pairs", "wait_accumulator", "wait_weights", "wait_transfers", "starved", "blocked",
+            *(event.counter for event in EVENTS.values()))
+"""Names of the counters by number: those of cycles, then one for each event of `sim.energy.events`."""
 
 
 class Counters(wiring.Component):

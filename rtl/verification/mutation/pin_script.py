@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from rtl.core.control.perf_counters import COUNTERS
 from rtl.encoding.program_image import beat_bits, program_image
 from rtl.shell.axi_lite import SLVERR
 from rtl.shell.csr_map import counter_offset, register
-from sim.energy.events import EVENTS, events
+from sim.energy.counting import total_events
+from sim.energy.events import counters_from_events
 from sim.functional.reference import simulate
 from sim.ir.ops import Load, Store
 from sim.mapping.layout import Bits, activation_image
@@ -208,13 +208,8 @@ def _beats(bits: Bits, width: int, fill: int = 0) -> list[int]:
 
 def counter_values(plan: Plan, exact: bool = True) -> dict[str, int]:
     """Values of the counters after a run; without `exact` those that do not depend on when beats come."""
-    times, machine, per_op = timeline(plan), plan.machine, events(plan)
-    total = {name: sum(op.get(name, 0) for op in per_op) for name in EVENTS}
-    values = {name: total[name] for name in COUNTERS if name in total} | {
-        "pairs": times.pairs, "pair_elements": total["pair_lanes"] // machine.lanes,
-        "lane_steps": total["lane_adds"] // max(1, machine.depthwise_lanes),
-        "stream_in_beats": total["stream_in_bits"] // machine.stream_bits,
-        "stream_out_beats": total["stream_out_bits"] // machine.stream_bits}
+    times = timeline(plan)
+    values = counters_from_events(total_events(plan), plan.machine) | {"pairs": times.pairs}
     if exact:
         values |= {name: getattr(times, name) for name in WAITS} | {"cycles": times.total}
     return values

@@ -29,7 +29,7 @@ from quant.training.norms import reestimate_norms
 from quant.training.recipe import Recipe
 from sim.arch.machine import Machine, load_machine
 from sim.cost.table import CostTable, cost_table
-from sim.energy.events import events
+from sim.energy.counting import count_events
 from sim.energy.model import energy
 from sim.energy.technology import load_technology
 from sim.errors import InputError
@@ -85,7 +85,7 @@ def test_budgets_hold_at_every_update(
     line, technology = timeline(final), load_technology(machine.technology)
     cycles = [end - start for start, end in zip(line.starts, line.ends, strict=True)]
     used = [energy(counts | {"cycles": taken}, machine, technology).nominal_pj
-            for counts, taken in zip(events(final), cycles, strict=True)]
+            for counts, taken in zip(count_events(final), cycles, strict=True)]
     assert line.total <= limits["latency_cycles"]
     assert sum(used) <= limits["energy_pj"]
 

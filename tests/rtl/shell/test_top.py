@@ -13,7 +13,8 @@ from rtl.encoding.stream_bytes import row_tile_bytes, tensor_length
 from rtl.shell.top import Top
 from rtl.verilog.emit import TOP, verilog_text
 from sim.arch.machine import Machine
-from sim.energy.events import events
+from sim.energy.counting import total_events
+from sim.energy.events import counters_from_events
 from sim.functional.reference import simulate
 from sim.ir.formats import Format
 from sim.ir.program import Conv, Load, Pool, Program, Store, Tensor
@@ -86,13 +87,7 @@ def program_job(planned):
 
 def steady_counters(planned):
     """Counters that do not depend on when beats come."""
-    ops, machine = events(planned), planned.machine
-    counts = {name: sum(op[name] for op in ops) for name in ops[0]}
-    assert not counts.pop("lane_adds"), "no machine here has depthwise lanes"
-    counts["pair_elements"] = counts.pop("pair_lanes") // machine.lanes
-    for way in ("in", "out"):
-        counts[f"stream_{way}_beats"] = counts.pop(f"stream_{way}_bits") // machine.stream_bits
-    return counts | {"pairs": timeline(planned).pairs}
+    return counters_from_events(total_events(planned), planned.machine) | {"pairs": timeline(planned).pairs}
 
 
 @pytest.fixture(params=["two words a beat", pytest.param("half a word a beat", marks=pytest.mark.nightly)])

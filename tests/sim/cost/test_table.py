@@ -12,7 +12,7 @@ from sim.arch.host_memory import Memory
 from sim.arch.machine import Machine, load_machine
 from sim.cost.table import CostTable, cost_table
 from sim.cost.worst_case import Widest
-from sim.energy.events import events
+from sim.energy.counting import count_events
 from sim.energy.model import energy
 from sim.energy.technology import load_technology
 from sim.errors import InputError
@@ -161,7 +161,7 @@ def test_entries_at_a_programs_own_bits_bound_it(seed: int) -> None:
     line = timeline(planned)
     assert line.total <= table.fixed_cycles + sum(int(table.cycles[i]) for i in choice)
     used = [energy(counts | {"cycles": share}, machine, TECHNOLOGY).nominal_pj
-            for counts, share in zip(events(planned), line.shares, strict=True)]
+            for counts, share in zip(count_events(planned), line.shares, strict=True)]
     assert fsum(used) <= table.fixed_energy_pj + fsum(table.energy_pj[i] for i in choice)
 
 
@@ -184,7 +184,7 @@ def test_entries_bound_a_program_that_is_cut_into_bands(seed: int) -> None:
     choice = [(layer, widths[0].index(w), widths[1].index(a)) for layer, (w, a) in enumerate(own)]
     assert line.total <= table.fixed_cycles + sum(int(table.cycles[i]) for i in choice)
     used = [energy(counts | {"cycles": share}, small, TECHNOLOGY).nominal_pj
-            for counts, share in zip(events(planned), line.shares, strict=True)]
+            for counts, share in zip(count_events(planned), line.shares, strict=True)]
     assert fsum(used) <= table.fixed_energy_pj + fsum(table.energy_pj[i] for i in choice)
     streamed = sum(schedule.shape.weight_bytes for _, schedule in planned.convs())
     assert streamed <= sum(int(table.bytes[i]) for i in choice)

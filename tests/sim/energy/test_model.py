@@ -7,15 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sim.arch.machine import load_machine
-from sim.energy.events import EVENTS
-from sim.energy.model import energy, event_capacity_kib, event_width, prices
-from sim.energy.technology import PRICED, load_technology
+from sim.arch.widths import partial_sum_bits
+from sim.energy.events import EVENTS, PRICED
+from sim.energy.model import energy, prices
+from sim.energy.technology import load_technology
 from sim.errors import InputError
 
 TABLE = load_technology("generic45")
 EDGE = load_machine("edge")
 
-event_counts = st.dictionaries(st.sampled_from(PRICED), st.integers(0, 10**12))
+event_counts = st.dictionaries(st.sampled_from(tuple(PRICED)), st.integers(0, 10**12))
 
 
 @pytest.mark.parametrize(("event", "low", "nominal", "high"), [
@@ -51,8 +52,15 @@ def test_an_element_in_a_busy_cycle_is_near_gate_level_simulation() -> None:
 ])
 def test_widths_and_capacities_of_the_tiny_machine(event: str, width: int, kib: float | None) -> None:
     """What an event moves, and out of which memory, follows from the machine's parameters."""
-    tiny = load_machine("tiny")
-    assert (event_width(event, tiny), event_capacity_kib(event, tiny)) == (width, kib)
+    tiny, row = load_machine("tiny"), PRICED[event]
+    assert (row.width.of(tiny), row.memory and row.memory.kib(tiny)) == (width, kib)
+
+
+def test_the_bit_for_unsigned_weights_costs_nothing() -> None:
+    """On a machine of 4 weight bits a partial sum is charged as 6 + 4 + 8 bits; the hardware has one more."""
+    narrow = EDGE.model_copy(update={"max_bits_w": 4})
+    assert PRICED["narrow_adds"].width.of(narrow) == 18
+    assert partial_sum_bits(narrow) == 19
 
 
 def test_leakage_grows_with_cycle_time() -> None:

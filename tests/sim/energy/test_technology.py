@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
-from sim.energy.technology import PRICED, Technology, builtin_technologies, load_technology
+from sim.energy.events import PRICED
+from sim.energy.technology import Technology, builtin_technologies, load_technology
 from sim.errors import InputError
 from sim.io.yaml_model import parse
 

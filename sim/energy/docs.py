@@ -1,0 +1,36 @@
+"""The page about events, made from their table."""
+
+from __future__ import annotations
+
+from sim.energy.events import PRICED, Event
+
+__all__ = ["events_markdown"]
+
+HEAD = """\
+# Events
+
+The machine counts what costs energy as exact integers: the simulator, the hardware and the estimates agree on every
+count. A technology gives the energy of each event and of a clock cycle. That energy is proportional to the width, and
+where the event touches a memory it grows with the capacity of that memory. The hardware's counters, which
+[Registers](registers.md) lists, count events in the portions of the column "events per count". The page is made from
+`sim.energy.events`, from which the hardware takes its counters and the energy model its widths and capacities.
+
+| event | unit | meaning | counter | events per count | width [bits] | capacity of the memory [bits] |
+|---|---|---|---|---|---|---|
+"""
+
+
+def events_markdown() -> str:
+    """Return a page with a table of all events.
+
+    >>> print(events_markdown().splitlines()[0])
+    # Events
+    """
+    return HEAD + "".join(_row(event) for event in PRICED.values())
+
+
+def _row(event: Event) -> str:
+    memory = f"{event.memory.name}: {event.memory.bits.formula}" if event.memory else "none"
+    cells = (f"`{event.name}`", event.unit, event.meaning, f"`{event.counter}`", event.per_count.formula,
+             event.width.formula, memory)
+    return "| " + " | ".join(cells).replace(" * ", " × ") + " |\n"
