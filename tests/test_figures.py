@@ -88,3 +88,15 @@ def line(figure: ElementTree.Element, name: str) -> list[tuple[float, float]]:
     (group,) = (group for group in figure.iter(f"{SVG}g") if group.get("id") == name)
     (path,) = group.iter(f"{SVG}path")
     return [(float(x), float(y)) for x, y in re.findall(r"[ML] (\S+) (\S+)", path.get("d"))]
+
+
+def test_the_block_diagram_names_files_of_the_hardware() -> None:
+    """Every block names the files that describe it, and each of them is there."""
+    figure = (ROOT / "docs" / "block.svg").read_text()
+    named = {name for text in re.findall(r'class="file"[^>]*>([^<]+)<', figure) for name in re.findall(r"\w+", text)}
+    files = {path.stem for folder in ("core", "shell") for path in (ROOT / "rtl" / folder).rglob("*.py")}
+    assert named
+    assert named - files == set()
+    frames = re.findall(r"\((rtl/[^)]*)\)", figure)
+    assert len(frames) == 2
+    assert all((ROOT / frame).is_file() for frame in frames)
