@@ -47,8 +47,7 @@ def resnet18_program(size: int, machine: Machine) -> Program:
     make_realistic(model, images, seed=0)
     quantized = quantize(model, images, scheme="power_of_two", weight_bits=4, activation_bits=4, first_last_bits=8,
                          input_format=IMAGE_FORMAT, input_exponent=IMAGE_EXPONENT)
-    return lower(quantized, images[:1], acc_bits=machine.acc_bits, window=machine.window, terms=machine.terms,
-                 fold=True)
+    return lower(quantized, images[:1], machine.arithmetic, fold=True)
 
 
 def different_machines(base: Machine, count: int, seed: int) -> list[Machine]:

@@ -57,8 +57,7 @@ def mobilenet(bits: str, size: int, machine: Machine) -> Program:
     weight_bits, activation_bits = map(int, bits.split("/"))
     quantized = quantize(model, images, scheme="qil", weight_bits=weight_bits, activation_bits=activation_bits,
                          first_last_bits=8, input_format=IMAGE_FORMAT, input_exponent=IMAGE_EXPONENT)
-    return lower_with_report(quantized, images[:1], acc_bits=machine.acc_bits, window=machine.window,
-                             terms=machine.terms, fold=True).program
+    return lower_with_report(quantized, images[:1], machine.arithmetic, fold=True).program
 
 
 def measure(program: Program, bits: str, machine: Machine) -> Row:

@@ -254,8 +254,7 @@ def qat_recipe(run: Run, settings: Settings) -> Recipe:
 
 def lowered(model: nn.Module) -> Lowered:
     """The Program for the benchmark's machine."""
-    return lower_with_report(model, data().test.values(slice(1)), acc_bits=machine().acc_bits, window=machine().window,
-                             terms=machine().terms)
+    return lower_with_report(model, data().test.values(slice(1)), machine().arithmetic)
 
 
 def judged(model: nn.Module) -> Outcome:

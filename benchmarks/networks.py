@@ -73,8 +73,7 @@ def measure(name: str, bits: str, scheme: str, size: int, machine: Machine) -> R
     quantized = quantize(model, images, scheme=scheme, weight_bits=weight_bits, activation_bits=activation_bits,
                          first_last_bits=8, input_format=IMAGE_FORMAT, input_exponent=IMAGE_EXPONENT)
     quantize_s = clock()
-    lowered = lower_with_report(quantized, images[:1], acc_bits=machine.acc_bits, window=machine.window,
-                                terms=machine.terms, fold=True)
+    lowered = lower_with_report(quantized, images[:1], machine.arithmetic, fold=True)
     lower_s = clock()
     assert lowered.folding is not None
     costs = estimate(plan(lowered.program, machine), load_technology(machine.technology))

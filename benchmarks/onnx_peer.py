@@ -26,7 +26,7 @@ def onnx_model(program: Program) -> onnx.ModelProto:
     ValueError
         If the Program wraps its accumulators or reads a concatenated tensor, which this peer does not do.
     """
-    if program.wrap or any(len(t.parts) > 1 for t in program.tensors):
+    if program.arithmetic.wrap or any(len(t.parts) > 1 for t in program.tensors):
         raise ValueError("the ONNX peer needs a Program that neither wraps nor concatenates")
     graph = _Graph(program)
     for tensor in program.inputs:
@@ -97,7 +97,7 @@ class _Graph:
 
     def round(self, conv: Conv, value: str, offset: NDArray[np.int64], target: Tensor) -> None:
         """(value + offset) / 2**n, rounded, plus the zero point, clamped."""
-        name, rounding = conv.name, self.program.rounding
+        name, rounding = conv.name, self.program.arithmetic.rounding
         value = self.node("Add", [value, self.constant(f"{name}.offset", _per_channel(offset))], f"{name}.v")
         value = self.node("Mul", [value, self.constant(f"{name}.2^-n", _per_channel(2.0 ** -conv.shift))],
                           f"{name}.shifted")

@@ -34,7 +34,7 @@ def qlinear_model(program: Program) -> onnx.ModelProto:
         If the Program wraps, concatenates or moves tensors, which this peer does not do.
     """
     moves = any(isinstance(op, Load | Store) for op in program.ops)
-    if program.wrap or moves or any(len(tensor.parts) > 1 for tensor in program.tensors):
+    if program.arithmetic.wrap or moves or any(len(tensor.parts) > 1 for tensor in program.tensors):
         raise ValueError("the int8 peer needs a Program that neither wraps nor concatenates nor moves tensors")
     graph = _Graph(program)
     for op in program.ops:

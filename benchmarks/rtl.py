@@ -80,7 +80,7 @@ def network_case(name: str, make: Callable[[], nn.Module], bits: int, machine: M
     make_realistic(model, images, seed=0)
     quantized = quantize(model, images, scheme="qil", weight_bits=bits, activation_bits=bits, first_last_bits=8,
                          input_format=IMAGE_FORMAT, input_exponent=IMAGE_EXPONENT)
-    program = lower(quantized, images[:1], acc_bits=machine.acc_bits, window=machine.window, terms=machine.terms)
+    program = lower(quantized, images[:1], machine.arithmetic)
     return Case(name, plan(program, machine), {program.inputs[0].name: codes[:1].numpy().astype(np.int32)})
 
 
@@ -159,7 +159,7 @@ def layer(machine: Machine) -> Program:
     conv = Conv("conv", "x", "y", weights, Format(4, "signed"), np.full((outputs, 1), 1, np.int8),
                 np.full(outputs, 8), np.zeros(outputs, np.int64), 0, 15, pads=(1, 1, 1, 1))
     tensors = Tensor("x", size, size, (channels,), codes), Tensor("y", size, size, (outputs,), codes)
-    return Program(tensors, (conv,), acc_bits=machine.acc_bits, window=machine.window, terms=machine.terms)
+    return Program(tensors, (conv,), machine.arithmetic)
 
 
 def elapsed(engine: Callable[[Inputs], object], inputs: Inputs) -> float:

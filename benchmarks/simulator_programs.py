@@ -63,8 +63,7 @@ def network_case(name: str, bits: str, size: int, images: int) -> Case:
     weight_bits, activation_bits = (2, 2) if single else map(int, bits.split("/"))
     quantized = quantize(model, values[:2], scheme="qil", weight_bits=weight_bits, activation_bits=activation_bits,
                          first_last_bits=8, input_format=IMAGE_FORMAT, input_exponent=IMAGE_EXPONENT)
-    lowered = lower_with_report(quantized, values[:1], acc_bits=machine.acc_bits, window=machine.window,
-                                terms=machine.terms, fold=True)
+    lowered = lower_with_report(quantized, values[:1], machine.arithmetic, fold=True)
     assert lowered.folding is not None
     folded = fold_image(codes[:images].numpy(), lowered.folding)
     return Case(_one_bit(lowered.program, folded) if single else lowered.program, folded)
@@ -107,7 +106,8 @@ def _recast(conv: Conv, program: Program, tensors: dict[str, Tensor], found: dic
         shift, digits, offset = 0, [1], 1 - _threshold(sums, middle)
     else:
         value = WIDE_DEVIATION / max(float(sums.std()), 1) * 2**WIDE_SHIFT
-        digits = nearest_digits(min(value, 2**program.window - 1), program.terms, program.window)
+        window, terms = program.arithmetic.window, program.arithmetic.terms
+        digits = nearest_digits(min(value, 2**window - 1), terms, window)
         shift, offset = WIDE_SHIFT, -multiplier(digits) * middle
     v = multiplier(digits) * sums + offset.reshape(-1, 1, 1)
     codes = (v + (1 << shift >> 1) >> shift).clip(made.low, made.high).astype(np.int32)

@@ -38,6 +38,7 @@ from rtl.cosim.run import run as run_rtl
 from sim.arch.machine import load_machine
 from sim.functional.engine.simulator import Simulator
 from sim.functional.reference import simulate
+from sim.ir.arithmetic import Arithmetic
 from sim.ir.program import Program
 from sim.ir.serialize import load_program
 from sim.plan.plan import plan
@@ -52,7 +53,7 @@ def digits_program() -> Program:
     train, test = digits()
     quantized = quantize(DigitsNet(), train.images[:256], scheme="power_of_two", input_format=DIGITS_FORMAT,
                          input_exponent=DIGITS_EXPONENT)
-    return lower(quantized, test.images[:1], acc_bits=24, window=10, terms=3)
+    return lower(quantized, test.images[:1], Arithmetic(acc_bits=24, window=10, terms=3))
 
 
 def onnx_engine(program: Program) -> Engine:

@@ -74,8 +74,8 @@ def _conv(program: Program, conv: Conv, codes: Mapping[str, Tensor], zero: int) 
     padded = functional.pad(codes[conv.input].double(), (left, right, top, bottom), value=zero)
     acc = functional.conv2d(padded, weights.double(), stride=conv.stride, dilation=conv.dilation,
                             groups=len(weights) if conv.depthwise else 1).to(torch.int64)
-    if program.wrap:
-        half = 1 << (program.acc_bits - 1)
+    if program.arithmetic.wrap:
+        half = 1 << (program.arithmetic.acc_bits - 1)
         acc = torch.remainder(acc + half, 2 * half) - half
     value = _per_channel(conv.offset) + _decode(conv.multiplier) * acc
     if conv.residual is not None:
@@ -83,7 +83,7 @@ def _conv(program: Program, conv: Conv, codes: Mapping[str, Tensor], zero: int) 
         value = value + _decode(conv.residual_multiplier) * codes[conv.residual][:, part]
     zero_out = program.tensor(conv.output).format.zero_point
     rounded = _divide(value, torch.bitwise_left_shift(torch.ones((), dtype=torch.int64), _per_channel(conv.shift)),
-                      program.rounding)
+                      program.arithmetic.rounding)
     return (rounded + zero_out).clamp(conv.low, conv.high)
 
 

@@ -22,6 +22,7 @@ from rtl.cosim.run import run
 from rtl.encoding.geometry import Geometry
 from sim.arch.machine import load_machine
 from sim.io.atomic_write import atomic_write_text
+from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
 from sim.ir.program import Conv, Program, Tensor
 from sim.mapping.schedule import DRAIN
@@ -52,7 +53,7 @@ def example() -> Plan:
     conv = Conv("conv", "x", "y", weights, Format(2, "signed"), np.array([[2], [1]], np.int8), np.array([1, 0]),
                 np.array([3, -2]), 0, 3)
     tensors = Tensor("x", 3, 3, (8,), Format(2, "unsigned")), Tensor("y", 3, 3, (2,), Format(2, "unsigned"))
-    return plan(Program(tensors, (conv,), acc_bits=24, window=10, terms=3), load_machine("tiny"))
+    return plan(Program(tensors, (conv,), Arithmetic(acc_bits=24, window=10, terms=3)), load_machine("tiny"))
 
 
 class Waveform:

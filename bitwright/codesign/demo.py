@@ -118,8 +118,7 @@ class _Demo:
                         activation_bits=bits, input_format=DIGITS_FORMAT, input_exponent=DIGITS_EXPONENT)
 
     def program_of(self, model: fx.GraphModule) -> Lowered:
-        return lower_with_report(model, self.test_set.images[:1], acc_bits=self.machine.acc_bits,
-                                 window=self.machine.window, terms=self.machine.terms)
+        return lower_with_report(model, self.test_set.images[:1], self.machine.arithmetic)
 
     def lowered(self, name: str, model: fx.GraphModule) -> Program:
         lowered = self.program_of(model)

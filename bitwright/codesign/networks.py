@@ -60,8 +60,7 @@ def few_pixels(images: torch.Tensor) -> torch.Tensor:
 
 def lowered_for(model: nn.Module, data: DataSet, machine: Machine) -> Lowered:
     """The Program of a quantized model for a machine."""
-    return lower_with_report(model, data.test.values(torch.arange(1)), acc_bits=machine.acc_bits,
-                             window=machine.window, terms=machine.terms)
+    return lower_with_report(model, data.test.values(torch.arange(1)), machine.arithmetic)
 
 
 def program_accuracy(program: Program, data: Images) -> float:

@@ -132,7 +132,7 @@ def _peak_activation_bytes(program: Program, table: CostTable) -> Made:
                 if chosen in choosers:
                     costs[choosers[chosen]] += _elements(tensor) * np.array(table.activation_bits)
                 else:
-                    bits = tensor.format.bits if tensor.name in last else program.acc_bits
+                    bits = tensor.format.bits if tensor.name in last else program.arithmetic.acc_bits
                     costs[0] += _elements(tensor) * bits
         found[f"peak_activation_bytes while '{op.name}' runs"] = (costs, 8)
     return found

@@ -33,10 +33,10 @@ from quant.trace.shapes import Shapes, shape_of
 from quant.trace.stages import Stage
 from quant.trace.tracer import trace
 from sim.errors import InputError
-from sim.ir.formats import Format, Rounding
+from sim.ir.arithmetic import Arithmetic
+from sim.ir.formats import Format
 from sim.ir.ops import Tensor as Map
 from sim.ir.program import Conv, Op, Pads, Pool, Program
-from sim.ir.signed_digits import residual_window
 
 __all__ = ["FitError", "Lowered", "lower", "lower_with_report"]
 
@@ -45,6 +45,8 @@ Reals = NDArray[np.float64]
 Range = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
+DEFAULT = Arithmetic()
+"""Of a Program for no machine in particular."""
 LONGEST_ROW = 1 << 12
 """Most codes that a convolution moves between a row and a map: it has this many squared weights."""
 
@@ -82,8 +84,7 @@ class Lowered:
         return {conv.name: max(conv.terms, conv.residual_terms) for conv in self.program.convs}
 
 
-def lower(model: nn.Module, example: Tensor, *, acc_bits: int = 32, window: int = 12, terms: int = 4,
-          rounding: Rounding = "half_up", fold: bool = False) -> Program:
+def lower(model: nn.Module, example: Tensor, arithmetic: Arithmetic = DEFAULT, *, fold: bool = False) -> Program:
     """The integer Program of a quantized model.
 
     Convolution, BatchNorm, residual add, ReLU and quantizer become one op; averages become depthwise convolutions
@@ -98,10 +99,9 @@ def lower(model: nn.Module, example: Tensor, *, acc_bits: int = 32, window: int 
         mode.
     example : float Tensor, shape (N, C, H, W)
         Fixes the shapes of all tensors.
-    acc_bits, window, terms : int
-        Accumulator width [bits], exponents 0..window - 1 and most digits of a multiplier.
-    rounding : {"half_up", "half_even", "floor"}
-        How the Program rounds. Quantizers round half up; `floor` gets the missing half into its offsets.
+    arithmetic : Arithmetic
+        Of the Program, as a machine's `Machine.arithmetic`; without `wrap`. Quantizers round half up; the rounding
+        `floor` gets the missing half into its offsets.
     fold : bool
         Fold the first layer (`quant.lowering.space_to_depth`): same codes, but its input is the image that `fold_image`
         has folded. Worthwhile for images of few channels under a stride; asked for, because the host has to do its
@@ -113,18 +113,17 @@ def lower(model: nn.Module, example: Tensor, *, acc_bits: int = 32, window: int 
         If the model is in training mode, a part of it has no counterpart on the chip or lacks a quantizer (the
         message says where), the first layer cannot be folded as asked, or the Program breaks its contract.
     """
-    return lower_with_report(model, example, acc_bits=acc_bits, window=window, terms=terms, rounding=rounding,
-                             fold=fold).program
+    return lower_with_report(model, example, arithmetic, fold=fold).program
 
 
-def lower_with_report(model: nn.Module, example: Tensor, *, acc_bits: int = 32, window: int = 12, terms: int = 4,
-                      rounding: Rounding = "half_up", fold: bool = False) -> Lowered:
+def lower_with_report(model: nn.Module, example: Tensor, arithmetic: Arithmetic = DEFAULT, *,
+                      fold: bool = False) -> Lowered:
     """`lower`, and with the Program the scale of every tensor and the error of every fit."""
     check_kind(model)
     if model.training:
         raise InputError("only a model in eval mode can be lowered: call model.eval() first")
-    if terms < 1:
-        raise InputError(f"terms must be at least 1, not {terms}")
+    if arithmetic.wrap:
+        raise InputError("the arithmetic of a lowered model must not wrap")
     check_data(example, "example")
     graph = trace(model)
     check_on_cpu(graph)
@@ -136,11 +135,11 @@ def lower_with_report(model: nn.Module, example: Tensor, *, acc_bits: int = 32, 
     if not isinstance(model, fx.GraphModule):
         check_agreement(model, graph, example)
     with torch.no_grad():
-        lowering = _Lowering(graph, found, acc_bits, window, terms, rounding)
+        lowering = _Lowering(graph, found, arithmetic)
         for stage in found:
             with _naming(stage.name):
                 lowering.add(stage)
-    program = Program(tuple(lowering.tensors.values()), tuple(lowering.ops), rounding, acc_bits, window, terms)
+    program = Program(tuple(lowering.tensors.values()), tuple(lowering.ops), arithmetic)
     if not fold:
         return Lowered(program, lowering.scales, lowering.errors)
     folded, folding = fold_program(program)
@@ -190,12 +189,11 @@ class _Output:
 class _Lowering:
     """Tensors and ops so far; `names` maps the end of a stage to its tensor."""
 
-    def __init__(self, graph: fx.GraphModule, found: tuple[Stage, ...], acc_bits: int, window: int, terms: int,
-                 rounding: Rounding) -> None:
+    def __init__(self, graph: fx.GraphModule, found: tuple[Stage, ...], arithmetic: Arithmetic) -> None:
         self.graph = graph
         self.taken = {stage.name for stage in found}
         self.moved: dict[tuple[str, str], Map] = {}
-        self.acc_bits, self.window, self.terms, self.rounding = acc_bits, window, terms, rounding
+        self.arithmetic = arithmetic
         self.tensors: dict[str, Map] = {}
         self.ops: list[Op] = []
         self.scales: dict[str, float] = {}
@@ -259,8 +257,8 @@ class _Lowering:
 
     def _fit(self, scale: Reals, bias: Reals, acc_range: Range, residual: Map | None, output: _Output,
              low: int, high: int) -> Requantizer:
-        target = Target(0, low, high, self.acc_bits, self.window, self.terms)
-        half = 0.5 if self.rounding == "floor" else 0.0
+        target = Target(0, low, high, self.arithmetic)
+        half = 0.5 if self.arithmetic.rounding == "floor" else 0.0
         return fit(output.gain * scale, output.gain * bias + output.bias + half, acc_range, target,
                    residual_scale=output.gain * self.scales[residual.name] if residual else 0.0,
                    residual=residual.format if residual else None)
@@ -325,10 +323,9 @@ class _Lowering:
         steps = np.abs(scale[scale != 0])
         step = float(steps.min()) if len(steps) else 1.0
         reach += self._largest(residual)
-        least = max(float(steps.max(initial=0.0)) / (1 << (self.window - 1)),
-                    self.scales[residual.name] / (1 << (residual_window(self.acc_bits, self.window) - 1)) if residual
-                    else 0.0)
-        while step < least or reach / step >= (1 << (self.acc_bits - 1)) - 1:
+        least = max(float(steps.max(initial=0.0)) / (1 << (self.arithmetic.window - 1)),
+                    self.scales[residual.name] / (1 << (self.arithmetic.residual_window - 1)) if residual else 0.0)
+        while step < least or reach / step >= (1 << (self.arithmetic.acc_bits - 1)) - 1:
             step *= 2.0
         return _Output(1.0 / step, 0.0, Format(int(reach / step + 1).bit_length() + 1, "signed"), step)
 

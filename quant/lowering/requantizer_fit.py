@@ -27,8 +27,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sim.errors import InputError
+from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
-from sim.ir.signed_digits import Digits, digits_of, multiplier, nearest_digits, residual_window
+from sim.ir.signed_digits import Digits, digits_of, multiplier, nearest_digits
 
 __all__ = ["Requantizer", "Target", "accumulator_range", "fit"]
 
@@ -41,30 +42,14 @@ class Target:
     ----------
     zero_point, low, high : int
         Of the output: its zero point and its clamp [codes].
-    acc_bits, window, terms : int
-        Of the Program: they bound n, the offset, the exponents and the number of digits.
+    arithmetic : Arithmetic
+        Of the Program: it bounds n, the offset, the exponents and the number of digits.
     """
 
     zero_point: int
     low: int
     high: int
-    acc_bits: int
-    window: int
-    terms: int
-
-    def __post_init__(self) -> None:
-        if self.terms < 1:
-            raise InputError(f"terms must be at least 1, not {self.terms}")
-
-    @property
-    def bits(self) -> int:
-        """n is below this, |offset| below 2**(bits - 1) [bits]."""
-        return self.acc_bits + self.window
-
-    @property
-    def residual_window(self) -> int:
-        """Exponents of R are below this."""
-        return residual_window(self.acc_bits, self.window)
+    arithmetic: Arithmetic
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +121,7 @@ def fit(scale: ArrayLike, bias: ArrayLike, acc_range: tuple[ArrayLike, ArrayLike
         Of the residual; its zero point is r_zero, taken out exactly.
     tolerance : float
         Error at the ends of the interval that digits must not exceed [codes]. Rounding the offset adds at most
-        2**-(n+1). If no number of digits up to `target.terms` is enough, all are spent and `error` tells.
+        2**-(n+1). If no number of digits up to `target.arithmetic.terms` is enough, all are spent and `error` tells.
 
     Raises
     ------
@@ -148,7 +133,7 @@ def fit(scale: ArrayLike, bias: ArrayLike, acc_range: tuple[ArrayLike, ArrayLike
     For 4-bit codes a scale of 0.7 takes three digits; 1/8 is a power of two and takes one.
 
     >>> from sim.ir.signed_digits import multipliers
-    >>> target = Target(0, 0, 15, acc_bits=32, window=12, terms=4)
+    >>> target = Target(0, 0, 15, Arithmetic(acc_bits=32, window=12, terms=4))
     >>> found = fit([0.7, 0.125], [0.5, 0.5], (-1000, 1000), target)
     >>> multipliers(found.multiplier), found.shift, found.offset, found.worst_channel
     (array([11,  1]), array([4, 3]), array([10,  4]), 0)
@@ -158,7 +143,7 @@ def fit(scale: ArrayLike, bias: ArrayLike, acc_range: tuple[ArrayLike, ArrayLike
         np.asarray(acc_range[0], np.int64), np.asarray(acc_range[1], np.int64), np.asarray(acc_zero, np.int64))),
         strict=True)
     channels = [_channel(number, row, residual, target) for number, row in enumerate(rows)]
-    fitted = _fewest_digits(channels, _budgets(target.terms, residual is not None), target, tolerance)
+    fitted = _fewest_digits(channels, _budgets(target.arithmetic.terms, residual is not None), target, tolerance)
     return Requantizer(
         digits_of([one.digits for one in fitted]), digits_of([one.residual_digits for one in fitted]),
         np.array([one.shift for one in fitted], np.int64), np.array([one.offset for one in fitted], np.int64),
@@ -234,25 +219,25 @@ class _Channel:
         if self.constant is not None:
             return _Fitted([], [], 0, self.constant, Fraction(0), Fraction(0))
         for shift in range(self.largest_shift(target), -1, -1):
-            digits = nearest_digits(ldexp(self.acc.scale, shift), terms, target.window)
-            other = nearest_digits(ldexp(self.residual.scale, shift), residual_terms, target.residual_window)
+            digits = nearest_digits(ldexp(self.acc.scale, shift), terms, target.arithmetic.window)
+            other = nearest_digits(ldexp(self.residual.scale, shift), residual_terms, target.arithmetic.residual_window)
             m, r = multiplier(digits), multiplier(other)
             acc_error, residual_error = self.acc.slope_error(m, shift), self.residual.slope_error(r, shift)
             wanted = Fraction(self.bias) + acc_error * self.acc.middle + residual_error * self.residual.middle
             beta = floor(wanted * (1 << shift) + Fraction(1, 2))
             offset = beta - m * self.acc.zero - r * self.residual.zero
-            if abs(offset) < 1 << (target.bits - 1):
+            if abs(offset) < 1 << (target.arithmetic.offset_bits - 1):
                 slope = abs(acc_error) * self.acc.reach + abs(residual_error) * self.residual.reach
                 error = slope + abs(wanted - Fraction(beta, 1 << shift))
                 return _Fitted(digits, other, shift, offset, slope, error).reduced()
         raise InputError(f"channel {self.number}: the offset for bias {self.bias:g} does not stay below "
-                         f"2**{target.bits - 1}, even without a shift")
+                         f"2**{target.arithmetic.offset_bits - 1}, even without a shift")
 
     def largest_shift(self, target: Target) -> int:
         """The n that puts the first digit of M at the top of the window, less where R or the offset cannot follow."""
-        shift = target.bits - 1
-        for what, operand, window in (("scale", self.acc, target.window),
-                                      ("residual scale", self.residual, target.residual_window)):
+        shift = target.arithmetic.offset_bits - 1
+        for what, operand, window in (("scale", self.acc, target.arithmetic.window),
+                                      ("residual scale", self.residual, target.arithmetic.residual_window)):
             if operand.scale:
                 shift = min(shift, window - 1 - _ceil_log2(operand.scale))
             if shift < 0:

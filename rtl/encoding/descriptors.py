@@ -185,7 +185,7 @@ def _output_fields(plan: Plan, conv: Conv, schedule: ConvSchedule, geometry: Geo
     bits = target.format.bits
     fields: Fields = {
         "terms": schedule.shape.terms, "residual_terms": schedule.shape.residual_terms,
-        "requant_cycles": schedule.requant_cycles - 1, "rounding": ROUNDING_MODES[plan.program.rounding],
+        "requant_cycles": schedule.requant_cycles - 1, "rounding": ROUNDING_MODES[plan.program.arithmetic.rounding],
         "zero_out": target.format.zero_point, "low": conv.low, "high": conv.high, "bits_out": bits - 1,
         "out_base": plan.bases[target.name] + _first_block(target, conv.output_part, geometry) * bits,
         "out_step": _pixel_words(target, geometry), "out_block_step": bits,

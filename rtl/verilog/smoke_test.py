@@ -77,8 +77,7 @@ def _program(machine: Machine, side: int, kernel: int) -> Program:
                 np.ones(3, np.int64), np.array([1, 3, 5]), 0, features.format.high, pads=(pad, pad, pad, pad))
     pool = Pool("pool", "features", "pooled", (window, window), 2,
                 (0, 0, window - 1, window - 1) if side > 1 else (0, 0, 0, 0))
-    return Program((image, features, pooled), (conv, pool), rounding=machine.roundings[0], acc_bits=machine.acc_bits,
-                   window=machine.window, terms=machine.terms)
+    return Program((image, features, pooled), (conv, pool), machine.arithmetic)
 
 
 def _inputs(program: Program) -> dict[str, np.ndarray]:

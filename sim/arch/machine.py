@@ -11,8 +11,8 @@ from sim.arch.host_memory import IDEAL, Memory
 from sim.arch.ranges import MAX_CLOCK_MHZ, RANGES
 from sim.io.bounds import name_fault, shown
 from sim.io.yaml_model import built_in, load
+from sim.ir.arithmetic import MAX_REQUANT_BITS, Arithmetic
 from sim.ir.formats import Rounding
-from sim.ir.validate import MAX_REQUANT_BITS
 
 __all__ = ["Machine", "builtin_machines", "load_machine"]
 
@@ -144,9 +144,15 @@ class Machine(BaseModel):
                              f"an accumulator for each, not {lanes}")
 
     @property
+    def arithmetic(self) -> Arithmetic:
+        """The widest arithmetic that it has; rounds half up, or as it can."""
+        rounding = "half_up" if "half_up" in self.roundings else self.roundings[0]
+        return Arithmetic(self.acc_bits, self.window, self.terms, rounding)
+
+    @property
     def requant_bits(self) -> int:
         """Width at which no prefix of the requantizer's sum can overflow [bits]."""
-        return self.acc_bits + self.window + 2
+        return self.arithmetic.requant_bits
 
 
 def builtin_machines() -> tuple[str, ...]:

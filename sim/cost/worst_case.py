@@ -180,7 +180,7 @@ def _network(program: Program, widest: int) -> _Network:
     given = {tensor.name for tensor in program.inputs}
     read = {name for op in program.ops for name in reads(op)}
     tensors = {t.name: t if t.name in given else _with_bits(
-        t, max(widest, t.format.bits) if t.name in read else program.acc_bits) for t in program.tensors}
+        t, max(widest, t.format.bits) if t.name in read else program.arithmetic.acc_bits) for t in program.tensors}
     for op in program.ops:
         if isinstance(op, Pool):
             tensors[op.output] = _with_bits(tensors[op.output], tensors[op.input].format.bits)

@@ -102,8 +102,8 @@ def _conv(program: Program, conv: Conv, codes: dict[str, Codes]) -> None:
         residual, residual_multipliers = codes[conv.residual][:, part], multipliers(conv.residual_multiplier)
     acc = accumulate(conv, source, codes[conv.input])
     requantized = np.empty(acc.shape, np.int32)
-    requantize_maps(acc, program.acc_bits, np.ascontiguousarray(residual), multipliers(conv.multiplier),
-                    residual_multipliers, conv.offset, conv.shift, ROUNDING_MODES[program.rounding],
+    requantize_maps(acc, program.arithmetic.acc_bits, np.ascontiguousarray(residual), multipliers(conv.multiplier),
+                    residual_multipliers, conv.offset, conv.shift, ROUNDING_MODES[program.arithmetic.rounding],
                     target.format.zero_point, conv.low, conv.high, requantized)
     codes[conv.output][:, target.part_slice(conv.output_part)] = requantized
 

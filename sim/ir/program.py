@@ -7,13 +7,13 @@ engine checks again. Ops are part of this module for whoever uses `sim`; inside 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
 from sim.errors import InputError
 from sim.io.bounds import listed, shown
-from sim.ir.formats import Rounding
+from sim.ir.arithmetic import Arithmetic
 from sim.ir.ops import (
     Conv,
     Layer,
@@ -58,15 +58,8 @@ class Program:
     tensors : tuple of Tensor
     ops : tuple of Conv, Pool, Load or Store
         In execution order. `sim.plan.plan` adds the Loads of inputs and the Stores of outputs that are missing.
-    rounding : {"half_up", "half_even", "floor"}
-    acc_bits : int, 2..32
-        Accumulator width [bits].
-    window : int, at least 1
-        Exponents of M are 0..window - 1; acc_bits + window <= 51.
-    terms : int, 1..64
-        Most digits a multiplier may have.
-    wrap : bool
-        Accumulate modulo 2**acc_bits instead of proving that no sum overflows.
+    arithmetic : Arithmetic
+        Of all ops.
 
     Raises
     ------
@@ -76,11 +69,7 @@ class Program:
 
     tensors: tuple[Tensor, ...]
     ops: tuple[Op, ...]
-    rounding: Rounding = "half_up"
-    acc_bits: int = 32
-    window: int = 12
-    terms: int = 4
-    wrap: bool = False
+    arithmetic: Arithmetic = field(default_factory=Arithmetic)
 
     def __post_init__(self) -> None:
         check_program(self)

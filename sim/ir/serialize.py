@@ -24,6 +24,7 @@ from sim.errors import InputError
 from sim.io.atomic_write import atomic_write
 from sim.io.bounds import MAX_EXTENT, check_name, check_range, shown, shown_path
 from sim.io.regular_file import MIB, read_regular
+from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
 from sim.ir.ops import Conv, Load, Op, Pool, Store, Tensor
 from sim.ir.program import Program
@@ -119,8 +120,9 @@ def _graph(program: Program) -> str:
     for op in ops:
         if "weight_format" in op:
             op["weight_format"] = asdict(op["weight_format"])
-    graph = {"schema_version": SCHEMA_VERSION, "rounding": program.rounding, "acc_bits": program.acc_bits,
-             "window": program.window, "terms": program.terms, "wrap": program.wrap,
+    arithmetic = program.arithmetic
+    graph = {"schema_version": SCHEMA_VERSION, "rounding": arithmetic.rounding, "acc_bits": arithmetic.acc_bits,
+             "window": arithmetic.window, "terms": arithmetic.terms, "wrap": arithmetic.wrap,
              "tensors": [asdict(tensor) for tensor in program.tensors], "records": ops}
     return json.dumps(graph, default=lambda scalar: scalar.item())
 
@@ -164,7 +166,7 @@ def _parsed(data: bytes) -> Program:
     tensors = tuple(Tensor(tensor.name, tensor.height, tensor.width, tensor.parts, _format(tensor.format))
                     for tensor in graph.tensors)
     ops = tuple(_op(i, op, arrays) for i, op in enumerate(graph.records))
-    return Program(tensors, ops, graph.rounding, graph.acc_bits, graph.window, graph.terms, graph.wrap)
+    return Program(tensors, ops, Arithmetic(graph.acc_bits, graph.window, graph.terms, graph.rounding, graph.wrap))
 
 
 def _format(fields: FormatFields) -> Format:

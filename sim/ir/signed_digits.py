@@ -12,8 +12,7 @@ from math import log2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Digits", "digit_counts", "digits_of", "multiplier", "multipliers", "nearest_digits", "no_digits",
-           "residual_window"]
+__all__ = ["Digits", "digit_counts", "digits_of", "multiplier", "multipliers", "nearest_digits", "no_digits"]
 
 Digits = NDArray[np.int8]
 """Shape (channels, terms): `+-(e + 1)` for a digit +-2**e, 0 for none."""
@@ -58,18 +57,6 @@ def digits_of(rows: Sequence[Sequence[int]]) -> Digits:
     for line, row in zip(digits, rows, strict=True):
         line[: len(row)] = row
     return digits
-
-
-def residual_window(acc_bits: int, window: int) -> int:
-    """Exponents of R are below this; at most 0 where R can only be 0.
-
-    A code of the residual has 8 bits and |R| < 2**residual_window, so |R * r| stays below 2**(acc_bits + window - 1),
-    as |M * acc| and |offset| do.
-
-    >>> residual_window(acc_bits=32, window=12)
-    35
-    """
-    return acc_bits + window - 9
 
 
 def digit_counts(digits: Digits) -> NDArray[np.int64]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from math import prod
-from typing import TYPE_CHECKING, assert_never, get_args
+from typing import TYPE_CHECKING, assert_never
 
 import numpy as np
 
 from sim.errors import InputError
 from sim.io.bounds import MAX_CODES, MAX_EXTENT, check_name, check_range, shown
-from sim.ir.formats import Rounding, check_codes
+from sim.ir.arithmetic import Arithmetic
+from sim.ir.formats import check_codes
 from sim.ir.ops import (
     Conv,
     Layer,
@@ -24,19 +25,15 @@ from sim.ir.ops import (
     reads,
 )
 from sim.ir.residency import Places
-from sim.ir.signed_digits import Digits, residual_window
+from sim.ir.signed_digits import Digits
 
 if TYPE_CHECKING:
     from sim.ir.program import Program
 
-__all__ = ["MAX_REQUANT_BITS", "check_program"]
+__all__ = ["check_program"]
 
 ENGINE_BITS = 8
 """Widest code that an engine reads [bits]."""
-MAX_REQUANT_BITS = 53
-"""acc_bits + window + 2 may not pass the float64 mantissa, so that float64 reproduces every sum exactly."""
-MAX_TERMS = 64
-"""Most digits that a Program may allow a multiplier: more than there are exponents."""
 
 
 def _require(condition: bool, where: str, text: str) -> None:
@@ -46,13 +43,12 @@ def _require(condition: bool, where: str, text: str) -> None:
 
 def check_program(program: Program) -> None:
     """Raise InputError for the first rule that `program` breaks: what, the limit, and what came."""
-    _check_parameters(program)
     _require(bool(program.inputs), "program", "needs an input: a tensor that no op writes")
     _check_names(program)
     for tensor in program.tensors:
         where = f"tensor '{tensor.name}'"
-        _require(tensor.format.bits <= program.acc_bits, where,
-                 f"a code has at most acc_bits = {program.acc_bits} bits, not {tensor.format.bits}")
+        _require(tensor.format.bits <= program.arithmetic.acc_bits, where,
+                 f"a code has at most acc_bits = {program.arithmetic.acc_bits} bits, not {tensor.format.bits}")
         _require(tensor.format.high < 1 << 31, where, f"codes must fit 32 signed bits, not {tensor.format}")
     _check_ops(program)
 
@@ -77,7 +73,7 @@ def _check_ops(program: Program) -> None:
         match op:
             case Conv():
                 _check_operands(op, tensors, places, where)
-                _check_conv(program, op, tensors, where)
+                _check_conv(op, tensors, program.arithmetic, where)
                 places.compute(op.output, [op.output_part], where)
             case Pool():
                 _check_operands(op, tensors, places, where)
@@ -92,16 +88,6 @@ def _check_ops(program: Program) -> None:
             case _:
                 assert_never(op)
     places.finish()
-
-
-def _check_parameters(program: Program) -> None:
-    _require(program.rounding in get_args(Rounding), "program",
-             f"rounding must be half_up, half_even or floor, not {program.rounding}")
-    check_range(program.acc_bits, 2, 32, "program: acc_bits")
-    most = MAX_REQUANT_BITS - 2 - program.acc_bits
-    _require(1 <= program.window <= most, "program",
-             f"window must be in 1..{most} with acc_bits {program.acc_bits}, not {shown(program.window)}")
-    check_range(program.terms, 1, MAX_TERMS, "program: terms")
 
 
 def _check_operands(layer: Layer, tensors: dict[str, Tensor], places: Places, where: str) -> None:
@@ -159,7 +145,7 @@ def _check_pool(pool: Pool, tensors: dict[str, Tensor], where: str) -> None:
         _require(pad < extent, where, f"{what} pad must be below the kernel's {extent}, not {pad}")
 
 
-def _check_conv(program: Program, conv: Conv, tensors: dict[str, Tensor], where: str) -> None:
+def _check_conv(conv: Conv, tensors: dict[str, Tensor], arithmetic: Arithmetic, where: str) -> None:
     source, target = tensors[conv.input], tensors[conv.output]
     _require(0 <= conv.output_part < len(target.parts), where,
              f"output_part must be in 0..{len(target.parts) - 1}, not {shown(conv.output_part)}")
@@ -169,7 +155,7 @@ def _check_conv(program: Program, conv: Conv, tensors: dict[str, Tensor], where:
     _require(target.format.low <= conv.low <= conv.high <= target.format.high, where,
              f"low..high must lie in {target.format.low}..{target.format.high}, "
              f"not {shown(conv.low)}..{shown(conv.high)}")
-    _check_requantizer(program, conv, channels, where)
+    _check_requantizer(conv, channels, arithmetic, where)
     operands = [name for name in (conv.input, conv.residual, conv.output) if name is not None]
     _require(len(set(operands)) == len(operands), where, "input, residual and output must be different tensors")
     if conv.residual is None:
@@ -181,12 +167,12 @@ def _check_conv(program: Program, conv: Conv, tensors: dict[str, Tensor], where:
         shape = (other.parts[conv.residual_part], other.height, other.width)
         _require(shape == (channels, target.height, target.width), where,
                  f"residual must have shape {(channels, target.height, target.width)}, not {shape}")
-    limit = (1 << (program.acc_bits - 1)) - 1
+    limit = (1 << (arithmetic.acc_bits - 1)) - 1
     bounds = accumulator_bounds(conv, source.format)
     worst = int(bounds.argmax())
-    _require(program.wrap or int(bounds[worst]) <= limit, where,
-             f"the accumulator of channel {worst} can reach {int(bounds[worst])}; {program.acc_bits} bits hold {limit}"
-             " (declare wrap, or use a wider accumulator or fewer bits)")
+    _require(arithmetic.wrap or int(bounds[worst]) <= limit, where,
+             f"the accumulator of channel {worst} can reach {int(bounds[worst])}; {arithmetic.acc_bits} bits hold "
+             f"{limit} (declare wrap, or use a wider accumulator or fewer bits)")
 
 
 def _check_weights(conv: Conv, source: Tensor, channels: int, where: str) -> None:
@@ -207,16 +193,16 @@ def _check_weights(conv: Conv, source: Tensor, channels: int, where: str) -> Non
     check_codes(conv.weights, fmt, f"{where}: weights")
 
 
-def _check_requantizer(program: Program, conv: Conv, channels: int, where: str) -> None:
-    bits = program.acc_bits + program.window
+def _check_requantizer(conv: Conv, channels: int, arithmetic: Arithmetic, where: str) -> None:
+    bits = arithmetic.offset_bits
     for what, array in (("shift", conv.shift), ("offset", conv.offset)):
         _require(array.shape == (channels,) and array.dtype == np.int64, where,
                  f"{what} must be int64 of shape ({channels},), not {array.dtype} {array.shape}")
-    _check_digits(program, conv.multiplier, channels, program.window, f"{where}: multiplier")
+    _check_digits(conv.multiplier, channels, arithmetic.window, arithmetic.terms, f"{where}: multiplier")
     if conv.residual is None:
         _require(conv.residual_multiplier.size == 0, where, "residual_multiplier without a residual")
     else:
-        _check_digits(program, conv.residual_multiplier, channels, residual_window(program.acc_bits, program.window),
+        _check_digits(conv.residual_multiplier, channels, arithmetic.residual_window, arithmetic.terms,
                       f"{where}: residual_multiplier")
     _require(bool(np.all((conv.shift >= 0) & (conv.shift < bits))), where,
              f"shift must be in 0..{bits - 1}, not {conv.shift.min()}..{conv.shift.max()}")
@@ -225,10 +211,10 @@ def _check_requantizer(program: Program, conv: Conv, channels: int, where: str) 
     _require(not beyond.size, where, f"offset must stay below {limit} in magnitude, not {beyond[:1].sum()}")
 
 
-def _check_digits(program: Program, digits: Digits, channels: int, window: int, where: str) -> None:
+def _check_digits(digits: Digits, channels: int, window: int, terms: int, where: str) -> None:
     _require(digits.ndim == 2 and digits.shape[0] == channels and digits.dtype == np.int8, where,
              f"must be int8 of shape ({channels}, terms), not {digits.dtype} {digits.shape}")
-    _require(digits.shape[1] <= program.terms, where, f"at most {program.terms} digits, not {digits.shape[1]}")
+    _require(digits.shape[1] <= terms, where, f"at most {terms} digits, not {digits.shape[1]}")
     exponents = np.abs(digits.astype(np.int64)) - 1
     _require(digits.size == 0 or int(exponents.max()) < window, where,
              f"exponents must be in 0..{window - 1}, not {int(exponents.max(initial=0))}")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from sim.arch.machine import Machine
 from sim.ir.ops import Conv
-from sim.ir.signed_digits import Digits, residual_window
+from sim.ir.signed_digits import Digits
 
 __all__ = ["packet_bits", "packet_fields", "packet_words", "packets"]
 
@@ -32,8 +32,8 @@ def packet_fields(machine: Machine) -> dict[str, int]:
     [('offset', 34), ('shift', 6), ('multiplier.0.present', 1), ('multiplier.0.negative', 1),
      ('multiplier.0.exponent', 4)]
     """
-    wide = machine.acc_bits + machine.window
-    windows = {"multiplier": machine.window, "residual": residual_window(machine.acc_bits, machine.window)}
+    wide = machine.arithmetic.offset_bits
+    windows = {"multiplier": machine.window, "residual": machine.arithmetic.residual_window}
     fields = {"offset": wide, "shift": _index_bits(wide)}
     for operand, window in windows.items():
         for term in range(machine.terms):

@@ -118,15 +118,15 @@ def _refusal(what: str, needed: str, machine: Machine, has: object) -> InputErro
 
 
 def _check_arithmetic(program: Program, machine: Machine) -> None:
-    if program.rounding not in machine.roundings:
-        raise _refusal("the program", f"rounding {program.rounding}", machine, ", ".join(machine.roundings))
-    if program.window > machine.window:
-        raise _refusal("the program", f"window {program.window}", machine, machine.window)
-    if program.wrap and program.acc_bits != machine.acc_bits:
-        raise _refusal("the program", f"acc_bits {program.acc_bits} exactly, since it wraps", machine,
+    if program.arithmetic.rounding not in machine.roundings:
+        raise _refusal("the program", f"rounding {program.arithmetic.rounding}", machine, ", ".join(machine.roundings))
+    if program.arithmetic.window > machine.window:
+        raise _refusal("the program", f"window {program.arithmetic.window}", machine, machine.window)
+    if program.arithmetic.wrap and program.arithmetic.acc_bits != machine.acc_bits:
+        raise _refusal("the program", f"acc_bits {program.arithmetic.acc_bits} exactly, since it wraps", machine,
                        machine.acc_bits)
-    if program.acc_bits > machine.acc_bits:
-        raise _refusal("the program", f"acc_bits {program.acc_bits}", machine, machine.acc_bits)
+    if program.arithmetic.acc_bits > machine.acc_bits:
+        raise _refusal("the program", f"acc_bits {program.arithmetic.acc_bits}", machine, machine.acc_bits)
     for op in program.ops:
         for name in reads(op) if isinstance(op, Conv | Pool) else ():
             bits = program.tensor(name).format.bits

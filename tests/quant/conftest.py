@@ -87,7 +87,7 @@ def machine() -> Machine:
 @pytest.fixture
 def lowered_digits(wide: fx.GraphModule, splits: tuple[Split, Split], machine: Machine) -> Program:
     """`wide` for that machine."""
-    return lower(wide, splits[0].images[:1], acc_bits=machine.acc_bits, window=machine.window, terms=machine.terms)
+    return lower(wide, splits[0].images[:1], machine.arithmetic)
 
 
 @pytest.fixture

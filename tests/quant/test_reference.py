@@ -9,6 +9,7 @@ import pytest
 from quant.reference import run_reference
 from sim.errors import InputError
 from sim.functional.reference import simulate
+from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
 from sim.ir.program import Conv, Load, Pool, Program, Tensor
 from sim.testing import KINDS, TRAITS, corner_inputs, random_machine, random_program
@@ -29,7 +30,7 @@ def test_equals_the_simulator_on_random_programs(seed: int, rounding: str) -> No
     """Every tensor has the same codes: all kinds, all roundings, parts, residuals, wrapping, corner codes."""
     rng = np.random.default_rng(seed)
     program = random_program(rng, random_machine(rng))
-    assert_equal_codes(replace(program, rounding=rounding), rng)
+    assert_equal_codes(replace(program, arithmetic=replace(program.arithmetic, rounding=rounding)), rng)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -47,7 +48,7 @@ def test_random_programs_reach_every_trait() -> None:
         rng = np.random.default_rng(seed)
         program = random_program(rng, random_machine(rng))
         convs = [op for op in program.ops if isinstance(op, Conv)]
-        found |= {"wrap"} if program.wrap else set()
+        found |= {"wrap"} if program.arithmetic.wrap else set()
         found |= {"concat"} if any(len(tensor.parts) > 1 for tensor in program.tensors) else set()
         found |= {"residual"} if any(conv.residual for conv in convs) else set()
         found |= {conv.weight_format.kind for conv in convs} & {"bipolar", "unsigned"}
@@ -61,7 +62,8 @@ def test_wraps_modulo_the_accumulator() -> None:
     weights, source = np.full((1, 4, 1, 1), 127, np.int8), Tensor("a", 1, 3, (4,), Format(8, "unsigned"))
     conv = Conv("conv", "a", "b", weights, Format(8, "signed"), np.ones((1, 1), np.int8), np.zeros(1, np.int64),
                 np.zeros(1, np.int64), -512, 511)
-    program = Program((source, Tensor("b", 1, 3, (1,), Format(10, "signed"))), (conv,), acc_bits=10, wrap=True)
+    program = Program((source, Tensor("b", 1, 3, (1,), Format(10, "signed"))), (conv,),
+                      Arithmetic(acc_bits=10, wrap=True))
     codes = np.array([[[[255, 1, 2]]] * 4]).reshape(1, 4, 1, 3)
     sums = codes.sum(axis=1) * 127
     assert sums.ravel().tolist() == [129540, 508, 1016]

@@ -11,7 +11,6 @@ from rtl.core.datapath.requantizer import term_layout
 from rtl.encoding.descriptors import pack
 from rtl.verification.benches.unit_harness import geometry, reset, step, wrap
 from sim.functional.requantize import HALF_UP, ROUNDING_MODES, requantize
-from sim.ir.signed_digits import residual_window
 
 CHANNELS = 500
 
@@ -61,7 +60,7 @@ def signed(rng: random.Random, bits: int) -> int:
 def random_terms(rng: random.Random, shape: Any) -> list[tuple[int, int, int]]:
     """(0 for M or 1 for R, sign or 0 for none, exponent), at least one of M."""
     machine = shape.machine
-    windows = (machine.window, residual_window(machine.acc_bits, machine.window))
+    windows = (machine.window, machine.arithmetic.residual_window)
     terms = []
     for kind in (0, 1):
         count = rng.randint(1 - kind, machine.terms)

@@ -21,7 +21,6 @@ from rtl.verification.formal.harness import (
 from sim.arch.machine import Machine
 from sim.functional.requantize import FLOOR, HALF_UP, ROUNDING_MODES
 from sim.ir.formats import Rounding
-from sim.ir.signed_digits import residual_window
 
 __all__ = ["codes", "products", "sums", "terms"]
 
@@ -60,7 +59,7 @@ def products(machine: Machine) -> Harness:
     m.submodules.dut = dut = Requantizer(geometry)
     drive_freely(m, dut)
     term, wide = dut.term, signed(machine.requant_bits + 8)
-    window = Mux(term.residual, residual_window(machine.acc_bits, machine.window), machine.window)
+    window = Mux(term.residual, machine.arithmetic.residual_window, machine.window)
     assume(m, (dut.residual >= -128) & (term.exponent < window))
     weighted, product, largest = Signal.like(dut.acc), Signal(wide), Signal(wide)
     m.d.comb += [
@@ -89,7 +88,7 @@ def sums(machine: Machine) -> Harness:
     product = cut(m, "dut.shifted", signed(machine.requant_bits))
     digits, offset = Signal(wide, reset_less=True), Signal(wide, reset_less=True)
     lowest, of_residual, summing = Signal(6, reset_less=True), Signal(reset_less=True), Signal()
-    windows, room = (machine.window, residual_window(machine.acc_bits, machine.window)), Signal(6)
+    windows, room = (machine.window, machine.arithmetic.residual_window), Signal(6)
     fresh = term.first | (term.residual != of_residual)
     m.d.comb += room.eq(Mux(fresh, Mux(term.residual, windows[1], windows[0]), lowest))
     limit, largest = 1 << (machine.acc_bits + machine.window - 1), _largest(machine, term.residual, term.exponent)

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from sim.arch.host_memory import IDEAL, Memory
 from sim.arch.machine import Machine
+from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format, Kind, Rounding
 from sim.ir.program import Conv, Pads, Pool, Program, Tensor
-from sim.ir.signed_digits import digits_of, residual_window
+from sim.ir.signed_digits import digits_of
 from sim.testing import corner_inputs
 
 __all__ = ["Case", "crafted_cases", "many_ops", "single_word"]
@@ -21,7 +22,7 @@ Images = dict[str, NDArray[np.int32]]
 Case = tuple[str, Program, Memory, Images]
 """Name, Program, the memory behind its streams, codes of its inputs for two images."""
 
-ACC_BITS, WINDOW, TERMS = 24, 10, 3
+ARITHMETIC = Arithmetic(acc_bits=24, window=10, terms=3)
 SHIFT_ROUNDS = 12
 """Programs of 32 random shifts and offsets for each rounding."""
 SLOW = Memory(period_cycles=64)
@@ -101,19 +102,19 @@ def _maps(rng: np.random.Generator) -> Iterator[tuple[str, Program]]:
 
 def _shifts(rng: np.random.Generator, mode: Rounding, number: int) -> Case:
     """Every shift, with ties and what is a bit more or less than a tie in any bit, for outputs of 23 bits."""
-    channels, limit = 32, (1 << (ACC_BITS + WINDOW - 1)) - 1
+    channels, limit = 32, (1 << (ARITHMETIC.offset_bits - 1)) - 1
     source, other = Tensor("a", 3, 2, (3,), Format(4, "signed")), Tensor("e", 3, 2, (channels,), Format(8, "signed"))
     target = Tensor("b", 3, 2, (channels,), Format(23, "signed"))
-    shifts = rng.integers(number % 2 * 18, ACC_BITS + WINDOW, channels)
+    shifts = rng.integers(number % 2 * 18, ARITHMETIC.offset_bits, channels)
     offsets = []
     for channel, shift in enumerate(map(int, shifts)):
         most = min(1 << 22, limit >> shift)
         near = channel // 4 % 2 * int(rng.choice([-1, 1])) << int(rng.integers(0, max(1, shift)))
         offsets.append((int(rng.integers(-most, most + 1)) << shift) + (1 << shift >> 1) + near)
     offset = np.clip(np.array(offsets, np.int64), -limit, limit)
-    rows = [_digits(rng, WINDOW, 1 + number % TERMS) for _ in range(channels)]
-    most = number // TERMS % TERMS
-    residual = [_digits(rng, residual_window(ACC_BITS, WINDOW), 1 + channel // 4 % 2 * most)
+    rows = [_digits(rng, ARITHMETIC.window, 1 + number % ARITHMETIC.terms) for _ in range(channels)]
+    most = number // ARITHMETIC.terms % ARITHMETIC.terms
+    residual = [_digits(rng, ARITHMETIC.residual_window, 1 + channel // 4 % 2 * most)
                 for channel in range(channels)]
     conv = _conv(rng, "conv", source, target, residual=other, digits=rows, residual_digits=residual, shift=shifts,
                  offset=offset)
@@ -149,4 +150,4 @@ def _conv(rng: np.random.Generator, name: str, source: Tensor, target: Tensor, *
 
 
 def _program(tensors: Sequence[Tensor], ops: Sequence[Conv | Pool], mode: Rounding = "half_up") -> Program:
-    return Program(tuple(tensors), tuple(ops), mode, ACC_BITS, WINDOW, TERMS)
+    return Program(tuple(tensors), tuple(ops), replace(ARITHMETIC, rounding=mode))

@@ -17,6 +17,7 @@ from rtl.verification.mutation.small_limits import COUNTER_BITS
 from sim.arch.host_memory import IDEAL, Memory
 from sim.arch.machine import Machine
 from sim.errors import InputError
+from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
 from sim.ir.program import Conv, Pool, Program, Tensor
 from sim.plan.plan import Plan, plan
@@ -181,5 +182,5 @@ def trouble_plan(machine: Machine) -> tuple[Plan, dict[str, NDArray[np.int32]]]:
     add = Conv("add", "b", "c", np.ones((11, 1, 1, 1), np.int8), Format(1, "unit"), np.ones((11, 1), np.int8),
                empty + 1, empty, -8, 7, depthwise=True, residual="e", residual_multiplier=np.ones((11, 1), np.int8))
     pool = Pool("pool", "c", "d", (2, 2), 2)
-    program = Program(tensors, (conv, add, pool), acc_bits=24, window=10, terms=3)
+    program = Program(tensors, (conv, add, pool), Arithmetic(acc_bits=24, window=10, terms=3))
     return plan(program, machine), corner_inputs(rng, program, 1)

@@ -54,8 +54,8 @@ def requantizer(program: Program, conv: Conv, grouped: bool) -> Requantizer:
     residual_gain = multipliers(conv.residual_multiplier) if residual else np.zeros(conv.channels, np.int64)
     # Half an LSB, less one for ties to even: there the last bit of the quotient is added, which rounds odd ones up.
     half = np.where(conv.shift > 0, np.int64(1) << np.maximum(conv.shift - 1, 0), 0)
-    even = program.rounding == "half_even"
-    rounding = {"half_up": half, "half_even": np.maximum(half - 1, 0), "floor": 0 * half}[program.rounding]
+    even = program.arithmetic.rounding == "half_even"
+    rounding = {"half_up": half, "half_even": np.maximum(half - 1, 0), "floor": 0 * half}[program.arithmetic.rounding]
     odd = ((conv.shift > 0) & even).astype(np.int64)
     offset = conv.offset + rounding + (residual_gain * residual.low if residual else 0)
     grouping, with_residual = "_grouped" * grouped, "_residual" * (residual is not None)
@@ -72,13 +72,13 @@ def requantizer(program: Program, conv: Conv, grouped: bool) -> Requantizer:
             return Requantizer(f"narrow{with_residual}{suffix}{grouping}", table, zero - raised, low, high, 0)
     wide = dict(zip(WIDE_FIELDS, (base, gain, offset, conv.shift, odd, residual_gain), strict=True))
     return Requantizer(f"wide{with_residual}{'' if stored else '_32'}{grouping}", _table(wide, np.int64), zero, low,
-                       high, 64 - program.acc_bits)
+                       high, 64 - program.arithmetic.acc_bits)
 
 
 def _wraps(program: Program, conv: Conv, source: Format) -> bool:
     """Whether some sum may leave the accumulator."""
     reach = np.abs(conv.weight_values).sum(axis=(1, 2, 3)) * source.magnitude
-    return program.wrap and int(reach.max()) >= 1 << (program.acc_bits - 1)
+    return program.arithmetic.wrap and int(reach.max()) >= 1 << (program.arithmetic.acc_bits - 1)
 
 
 def _spans(conv: Conv, source: Format) -> tuple[Ints, Ints]:

@@ -60,7 +60,7 @@ class Arithmetic:
     @cached_property
     def wrapped(self) -> Integers:
         """What the accumulators held."""
-        half = 1 << (self.program.acc_bits - 1)
+        half = 1 << (self.program.arithmetic.acc_bits - 1)
         return np.asarray((self.sums + half) % (2 * half) - half, np.int64)
 
     @property

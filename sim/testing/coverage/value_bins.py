@@ -122,7 +122,7 @@ def _occurs(values: NDArray[np.int64], channels: NDArray[np.bool_]) -> bool:
 def declared_ties(view: View) -> Iterator[Values]:
     """Rounding, sign of v and parity of the code below."""
     if view.conv and (view.conv[0].shift > 0).any():
-        yield from ((view.plan.program.rounding, side) for side in SIDES)
+        yield from ((view.plan.program.arithmetic.rounding, side) for side in SIDES)
 
 
 def ties(view: View) -> Iterator[Values]:
@@ -132,12 +132,12 @@ def ties(view: View) -> Iterator[Values]:
         met = numbers.ties & ~numbers.below & ~numbers.above
         for side, negative, odd in zip(SIDES, (True, True, False, False), (0, 1, 0, 1), strict=True):
             if (met & ((numbers.values < 0) == negative) & (numbers.floors % 2 == odd)).any():
-                yield view.plan.program.rounding, side
+                yield view.plan.program.arithmetic.rounding, side
 
 
 def declared_wraps(view: View) -> Iterator[Values]:
     """Kind, end of the accumulator that a sum leaves."""
-    if view.conv and view.plan.program.wrap:
+    if view.conv and view.plan.program.arithmetic.wrap:
         yield from ((view.kind, end) for end in ("top", "bottom"))
 
 

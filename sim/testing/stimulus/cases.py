@@ -127,8 +127,7 @@ def save_case(case: Case, folder: Path) -> Path:
 def _digest(case: Case) -> str:
     """Hash of the machine, the inputs and everything in the Program."""
     program = case.program
-    digest = hashlib.sha256(repr((case.machine, program.tensors, program.rounding, program.acc_bits, program.window,
-                                  program.terms, program.wrap)).encode())
+    digest = hashlib.sha256(repr((case.machine, program.tensors, program.arithmetic)).encode())
     for op in program.ops:
         for name, value in (("op", type(op).__name__), *vars(op).items()):
             digest.update(f"{name} {value.shape if isinstance(value, np.ndarray) else value}".encode())

@@ -59,29 +59,29 @@ def _draw_weights(draft: Draft, kind: str, shape: tuple[int, int, int, int]) -> 
 
 def conv_fits(draft: Draft, conv: Conv, source: Tensor) -> bool:
     """Whether a row tile fits the weight memory, however its taps are packed, and no sum can overflow."""
-    blocks = 1 if conv.depthwise else blocks_of(source.parts, draft.machine.lanes)
+    arithmetic, blocks = draft.arithmetic, 1 if conv.depthwise else blocks_of(source.parts, draft.machine.lanes)
     words = conv.kernel[0] * conv.kernel[1] * blocks * conv.weight_format.bits
     bound = int(accumulator_bounds(conv, source.format).max())
-    return words <= draft.machine.weight_words and (draft.wrap or bound < 1 << (draft.ranges.acc_bits - 1))
+    return words <= draft.machine.weight_words and (arithmetic.wrap or bound < 1 << (arithmetic.acc_bits - 1))
 
 
 def requantized(draft: Draft, conv: Conv, source: Tensor, target: Tensor, wants_residual: bool) -> Conv:
     """`conv` with a requantizer that suits the sums of the samples, and a residual if wanted."""
-    choices, ranges = draft.choices, draft.ranges
+    choices, arithmetic = draft.choices, draft.arithmetic
     codes = None
     if wants_residual:
         other, part = _residual(draft, conv, source, target)
         conv = replace(conv, residual=other.name, residual_part=part)
         codes = _by_channel(draft.samples[other.name][:, other.part_slice(part)].astype(np.int64))
-    most = choices.integer("digits", 1, ranges.terms), choices.integer("residual_digits", 1, ranges.terms)
+    most = choices.integer("digits", 1, arithmetic.terms), choices.integer("residual_digits", 1, arithmetic.terms)
     if choices.chance("random_requantizer", RANDOM):
         sums = accumulate(conv, source, draft.samples[source.name]).astype(np.int64)
-        half = 1 << (ranges.acc_bits - 1)
+        half = 1 << (arithmetic.acc_bits - 1)
         wrapped = (sums + half) % (2 * half) - half
-        found = random_requantizer(choices.values("requantizer"), _by_channel(wrapped), codes, target.format, ranges,
-                                   most)
+        found = random_requantizer(choices.values("requantizer"), _by_channel(wrapped), codes, target.format,
+                                   arithmetic, most)
     else:
-        found = plain_requantizer(conv.channels, codes is not None and ranges.residual_window > 0)
+        found = plain_requantizer(conv.channels, codes is not None and arithmetic.residual_window > 0)
     multiplier, residual_multiplier, shift, offset = found
     if codes is None:
         residual_multiplier = conv.residual_multiplier

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from sim.arch.limits import MAX_PARTS
 from sim.arch.machine import Machine
-from sim.ir.formats import Format, Kind, Rounding
+from sim.ir.arithmetic import Arithmetic
+from sim.ir.formats import Format, Kind
 from sim.ir.ops import Op, Tensor
 from sim.ir.program import Program
 from sim.mapping.layout import tensor_words
 from sim.testing.stimulus.choices import Choices
 from sim.testing.stimulus.corner_codes import corner_codes
-from sim.testing.stimulus.requantizers import Ranges
 
 __all__ = ["Draft"]
 
@@ -42,7 +42,8 @@ class Draft:
         Tensors that are never on chip: Stores wrote them.
     large : bool
         Whether tensors may be larger than the memories.
-    wrap, ranges, rounding : the settings of the Program
+    arithmetic : Arithmetic
+        Of the Program.
     """
 
     def __init__(self, choices: Choices, machine: Machine, traits: Collection[str]) -> None:
@@ -51,21 +52,19 @@ class Draft:
         self.ops: list[Op] = []
         self.samples: dict[str, NDArray[np.int32]] = {}
         self.remote: set[str] = set()
-        self.wrap = self.has("wrap", 0.15)
+        wrap = self.has("wrap", 0.15)
         self.large = self.has("large", 0.1)
-        narrower = not self.wrap and choices.chance("fewer_acc_bits", 0.3)
-        self.ranges = Ranges(
+        narrower = not wrap and choices.chance("fewer_acc_bits", 0.3)
+        self.arithmetic = Arithmetic(
             choices.integer("acc_bits", min(LEAST_ACC_BITS, machine.acc_bits), machine.acc_bits) if narrower
             else machine.acc_bits,
             choices.integer("window", min(4, machine.window), machine.window),
-            choices.integer("terms", 1, machine.terms) if choices.chance("fewer_terms", 0.3) else machine.terms)
-        self.rounding: Rounding = choices.choice("rounding", machine.roundings)
+            choices.integer("terms", 1, machine.terms) if choices.chance("fewer_terms", 0.3) else machine.terms,
+            choices.choice("rounding", machine.roundings), wrap)
 
     def program(self) -> Program:
         """What it has become."""
-        ranges = self.ranges
-        return Program(tuple(self.tensors), tuple(self.ops), self.rounding, ranges.acc_bits, ranges.window,
-                       ranges.terms, self.wrap)
+        return Program(tuple(self.tensors), tuple(self.ops), self.arithmetic)
 
     def has(self, trait: str, probability: float) -> bool:
         """Whether to use a trait now."""
@@ -73,8 +72,8 @@ class Draft:
 
     def widen(self, bound: int) -> None:
         """Let the accumulator hold sums up to `bound`, as far as the machine does."""
-        needed = max(self.ranges.acc_bits, bound.bit_length() + 1)
-        self.ranges = replace(self.ranges, acc_bits=min(needed, self.machine.acc_bits))
+        needed = max(self.arithmetic.acc_bits, bound.bit_length() + 1)
+        self.arithmetic = replace(self.arithmetic, acc_bits=min(needed, self.machine.acc_bits))
 
     def op_name(self) -> str:
         """Name of the next op."""

@@ -102,7 +102,7 @@ class _Maker:
                 break
         draft.add(target)
         for conv in convs:
-            draft.widen(0 if draft.wrap else int(accumulator_bounds(conv, source.format).max()))
+            draft.widen(0 if draft.arithmetic.wrap else int(accumulator_bounds(conv, source.format).max()))
             wanted = kind == "add" or draft.has("residual", 0.35)
             draft.ops.append(requantized(draft, conv, source, target, wanted))
         if kind == "max":
@@ -115,7 +115,7 @@ class _Maker:
         draft = self.draft
         parts = draft.parts(self.channels, 0.25) if kind in DENSE else source.parts
         fmt = source.format if kind == "max" else draft.format("activation_bits")
-        widest = draft.ranges.acc_bits - 1
+        widest = draft.arithmetic.acc_bits - 1
         if kind != "max" and last and widest > WIDEST and draft.has("wide", 0.3):
             fmt = Format(draft.choices.integer("wide_bits", WIDEST + 1, widest), fmt.kind)
         return draft.tensor(*window.output(source), parts, fmt)

@@ -2,38 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import log2
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
-from sim.ir.signed_digits import Digits, digits_of, multiplier, nearest_digits, residual_window
+from sim.ir.signed_digits import Digits, digits_of, multiplier, nearest_digits
 
-__all__ = ["Ranges", "Requantizer", "plain_requantizer", "random_requantizer"]
+__all__ = ["Requantizer", "plain_requantizer", "random_requantizer"]
 
 Requantizer = tuple[Digits, Digits, NDArray[np.int64], NDArray[np.int64]]
 """(M, R, n, offset), a row or number for every channel."""
-
-
-@dataclass(frozen=True)
-class Ranges:
-    """What a Program allows its requantizers."""
-
-    acc_bits: int
-    window: int
-    terms: int
-
-    @property
-    def bits(self) -> int:
-        """n is below this, |offset| below 2**(bits - 1) [bits]."""
-        return self.acc_bits + self.window
-
-    @property
-    def residual_window(self) -> int:
-        """Exponents of R are below this; at most 0 when R can only be 0."""
-        return residual_window(self.acc_bits, self.window)
 
 
 def plain_requantizer(channels: int, residual: bool) -> Requantizer:
@@ -47,7 +28,7 @@ def plain_requantizer(channels: int, residual: bool) -> Requantizer:
 
 
 def random_requantizer(rng: np.random.Generator, acc: NDArray[np.int64], residual: NDArray[np.int64] | None,
-                       output: Format, ranges: Ranges, most: tuple[int, int]) -> Requantizer:
+                       output: Format, arithmetic: Arithmetic, most: tuple[int, int]) -> Requantizer:
     """One fitted to the sums that occur.
 
     Parameters
@@ -55,7 +36,7 @@ def random_requantizer(rng: np.random.Generator, acc: NDArray[np.int64], residua
     acc, residual : int64 arrays, shape (channels, samples)
         Sums (wrapped if the Program wraps) and the residual codes beside them.
     output : Format
-    ranges : Ranges
+    arithmetic : Arithmetic
     most : (int, int)
         Most digits of M and of R.
     """
@@ -63,20 +44,20 @@ def random_requantizer(rng: np.random.Generator, acc: NDArray[np.int64], residua
     residual_rows: list[list[int]] = []
     shifts, offsets = [], []
     for channel, sums in enumerate(acc):
-        row = _random_digits(rng, most[0], ranges.window)
+        row = _random_digits(rng, most[0], arithmetic.window)
         scaled = sums * multiplier(row)
-        shift = _random_shift(rng, scaled, output, ranges)
+        shift = _random_shift(rng, scaled, output, arithmetic)
         residual_row: list[int] = []
-        if residual is not None and ranges.residual_window > 0:
+        if residual is not None and arithmetic.residual_window > 0:
             span = int(np.ptp(residual[channel])) + 1
             wanted = rng.uniform(-1, 1) * 2.0**shift * (output.high - output.low + 1) / span
-            limit = 2.0 ** (ranges.residual_window - 1)
-            residual_row = nearest_digits(min(max(wanted, -limit), limit), most[1], ranges.residual_window)
+            limit = 2.0 ** (arithmetic.residual_window - 1)
+            residual_row = nearest_digits(min(max(wanted, -limit), limit), most[1], arithmetic.residual_window)
             scaled = scaled + residual[channel] * multiplier(residual_row)
         rows.append(row)
         residual_rows.append(residual_row)
         shifts.append(shift)
-        offsets.append(_random_offset(rng, scaled, shift, output, ranges))
+        offsets.append(_random_offset(rng, scaled, shift, output, arithmetic))
     return (digits_of(rows), digits_of(residual_rows), np.array(shifts, np.int64), np.array(offsets, np.int64))
 
 
@@ -88,20 +69,20 @@ def _random_digits(rng: np.random.Generator, most: int, window: int) -> list[int
     return [int(rng.choice([-1, 1])) * (exponent + 1) for exponent in exponents]
 
 
-def _random_shift(rng: np.random.Generator, scaled: NDArray[np.int64], output: Format, ranges: Ranges) -> int:
+def _random_shift(rng: np.random.Generator, scaled: NDArray[np.int64], output: Format, arithmetic: Arithmetic) -> int:
     """A shift that spreads `scaled` over half to three times the output range; sometimes 0 or anything."""
     if rng.random() < 0.05:
         return 0
     if rng.random() < 0.05:
-        return int(rng.integers(0, ranges.bits))
+        return int(rng.integers(0, arithmetic.offset_bits))
     span = (output.high - output.low + 1) * 2 ** rng.uniform(-1, 1.5)
-    return min(max(round(log2((int(np.ptp(scaled)) + 1) / span)), 0), ranges.bits - 1)
+    return min(max(round(log2((int(np.ptp(scaled)) + 1) / span)), 0), arithmetic.offset_bits - 1)
 
 
 def _random_offset(rng: np.random.Generator, scaled: NDArray[np.int64], shift: int, output: Format,
-                   ranges: Ranges) -> int:
+                   arithmetic: Arithmetic) -> int:
     """An offset that puts the sums into the output range, usually with one of them on an exact tie."""
-    limit = (1 << (ranges.bits - 1)) - 1
+    limit = (1 << (arithmetic.offset_bits - 1)) - 1
     if rng.random() < 0.04:
         return int(rng.choice([-limit, limit]))
     span = output.high - output.low + 1

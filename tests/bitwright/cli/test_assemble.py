@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from bitwright.cli.app import main
+from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
 from sim.ir.program import Conv, Program, Tensor
 from sim.ir.serialize import save_program
@@ -19,7 +20,7 @@ def assembled(tmp_path):
     conv = Conv("layer", "image", "out", np.ones((2, 4, 1, 1), np.int8), Format(2, "signed"),
                 np.ones((2, 1), np.int8), np.zeros(2, np.int64), np.zeros(2, np.int64), -8, 7)
     tensors = Tensor("image", 3, 2, (4,), Format(3, "unsigned")), Tensor("out", 3, 2, (2,), Format(4, "signed"))
-    save_program(Program(tensors, (conv,), acc_bits=24, window=10, terms=3), tmp_path / "layer.safetensors")
+    save_program(Program(tensors, (conv,), Arithmetic(acc_bits=24, window=10, terms=3)), tmp_path / "layer.safetensors")
     assert main(["assemble", str(tmp_path / "layer.safetensors"), "-m", "tiny", "-o", str(tmp_path / "out")]) == 0
     return tmp_path / "out"
 

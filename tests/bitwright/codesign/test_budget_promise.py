@@ -25,7 +25,7 @@ TECHNOLOGY = load_technology("generic45")
 
 
 def lowered(model: fx.GraphModule, machine: Machine) -> Program:
-    return lower(model, torch.zeros(1, 1, 8, 8), acc_bits=machine.acc_bits, window=machine.window, terms=machine.terms)
+    return lower(model, torch.zeros(1, 1, 8, 8), machine.arithmetic)
 
 
 class OwnInput(nn.Module):

@@ -33,6 +33,7 @@ from sim.energy.counting import count_events
 from sim.energy.model import energy
 from sim.energy.technology import load_technology
 from sim.errors import InputError
+from sim.ir.arithmetic import Arithmetic
 from sim.ir.program import Program
 from sim.plan.plan import plan
 from sim.timing.timeline import timeline
@@ -78,7 +79,7 @@ def test_budgets_hold_at_every_update(
     assert [update.step for update in controller.history] == [0, 4, 8, 12]
     assert controller.history[0].accepted
     assert controller.bits["stem"][1] == 5
-    final = plan(lower(wide, splits[0].images[:1], acc_bits=24, window=10, terms=3), machine)
+    final = plan(lower(wide, splits[0].images[:1], Arithmetic(acc_bits=24, window=10, terms=3)), machine)
     bits = {conv.name: (conv.weight_format.bits, final.program.tensor(conv.input).format.bits)
             for conv in final.program.convs}
     assert bits == controller.bits
@@ -233,7 +234,7 @@ def test_an_interrupted_training_ends_the_same(
     """Stopped after its first epoch and begun again, bits, history and every parameter come out as without a stop."""
     few = splits[0].first(64)
     wide = as_digits(float_net, few.images, scheme, 8)
-    program = lower(wide, few.images[:1], acc_bits=machine.acc_bits, window=machine.window, terms=machine.terms)
+    program = lower(wide, few.images[:1], machine.arithmetic)
     table = cost_table(program, machine, load_technology("generic45"))
     limits, recipe = uniform_limits(table, 3, 0.9), Recipe(epochs=3, rate=0.02, batch=16)
 
@@ -267,7 +268,7 @@ def in_a_process(rank: int, folder: Path, scheme: str) -> None:
     machine, data = load_machine("tiny"), digits()[0].first(64)
     model = quantize(DigitsNet().eval(), data.images, scheme=scheme, weight_bits=8, activation_bits=8,
                      input_format=data.format, input_exponent=data.exponent)
-    program = lower(model, data.images[:1], acc_bits=machine.acc_bits, window=machine.window, terms=machine.terms)
+    program = lower(model, data.images[:1], machine.arithmetic)
     controller = QBitOpt(model, program, cost_table(program, machine, load_technology(machine.technology)),
                          {"mean_weight_bits": 2.4, "mean_activation_bits": 4.0}, every=2, until=12, gain=-1.0)
     controller.start(data.images, data.labels)
@@ -307,14 +308,14 @@ def test_every_scheme_can_be_reallocated(
     bits do not."""
     few = splits[0].first(128)
     wide = as_digits(float_net, few.images, scheme, 8)
-    program = lower(wide, few.images[:1], acc_bits=machine.acc_bits, window=machine.window, terms=machine.terms)
+    program = lower(wide, few.images[:1], machine.arithmetic)
     limits = {"bops": 3e6, "mean_weight_bits": 3.5, "mean_activation_bits": 5.0, "peak_activation_bytes": 900.0}
     controller = QBitOpt(wide, program, cost_table(program, machine, load_technology("generic45")), limits, every=2,
                          until=4)
     controller.start(few.images, few.labels)
     train(wide, few, Recipe(epochs=1, rate=0.01, batch=32), after_step=controller)
     controller.close()
-    final = lower(wide, few.images[:1], acc_bits=machine.acc_bits, window=machine.window, terms=machine.terms)
+    final = lower(wide, few.images[:1], machine.arithmetic)
     assert {conv.name: (conv.weight_format.bits, final.tensor(conv.input).format.bits)
             for conv in final.convs} == controller.bits
     for update in controller.history:

@@ -64,8 +64,7 @@ def test_the_simulated_network_costs_no_more(
     limits = {"latency_cycles": 1e9, "energy_pj": 1e15}
     for found in uniform_choices(lowered_digits, table, limits)[::4]:
         _set_all(wide, found.weight_bits, found.activation_bits)
-        final = lower(wide, torch.zeros(1, 1, 8, 8), acc_bits=machine.acc_bits, window=machine.window,
-                      terms=machine.terms)
+        final = lower(wide, torch.zeros(1, 1, 8, 8), machine.arithmetic)
         cost = estimate(plan(final, machine), load_technology(machine.technology))
         assert cost.latency_cycles <= found.used["latency_cycles"]
         assert cost.energy.nominal_pj <= found.used["energy_pj"]

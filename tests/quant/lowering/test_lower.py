@@ -18,6 +18,7 @@ from quant.reference import run_reference
 from quant.trace.stages import stages
 from quant.trace.tracer import trace
 from sim.functional.reference import simulate
+from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format, Rounding
 from sim.ir.program import Conv, Pool, Program
 from sim.ir.signed_digits import multipliers
@@ -147,7 +148,7 @@ def test_each_layer_is_its_real_map_to_half_a_code(
     codes = signed_codes(20)
     torch.manual_seed(0)
     model = as_signed(randomised(network()), codes, scheme, bits=5)
-    lowered = lower_with_report(model, codes[:1] / 32, rounding=rounding)
+    lowered = lower_with_report(model, codes[:1] / 32, Arithmetic(rounding=rounding))
     found = simulate(lowered.program, {"x": codes.numpy()})
     tensors = [t for t in lowered.program.tensors if not t.name.endswith(".copy")]
     pools = [op for op in lowered.program.ops if isinstance(op, Pool)]
@@ -198,9 +199,9 @@ def test_power_of_two_networks_need_one_shift(reconstructed: nn.Module, splits: 
 @pytest.mark.parametrize("terms", [1, 2, 3, 4])
 def test_digits_are_only_as_many_as_allowed(trained_qil: nn.Module, splits: tuple[Split, Split], terms: int) -> None:
     """`terms` bounds every multiplier; fewer digits report larger errors."""
-    lowered = lower_with_report(trained_qil, splits[1].images[:1], terms=terms)
+    lowered = lower_with_report(trained_qil, splits[1].images[:1], Arithmetic(terms=terms))
     assert all(conv.terms <= terms and conv.residual_terms <= terms for conv in lowered.program.convs)
-    finest = lower_with_report(trained_qil, splits[1].images[:1], terms=6, window=16)
+    finest = lower_with_report(trained_qil, splits[1].images[:1], Arithmetic(window=16, terms=6))
     assert max(finest.errors.values()) <= max(lowered.errors.values())
 
 
@@ -236,7 +237,7 @@ def test_wide_outputs_are_scaled_into_the_accumulator() -> None:
     torch.manual_seed(0)
     codes = signed_codes(20)
     model = as_signed(randomised(NormedOutput()), codes, "qil", bits=5)
-    program = lower(model, codes[:1] / 32, acc_bits=16, window=12)
+    program = lower(model, codes[:1] / 32, Arithmetic(acc_bits=16, window=12))
     fmt = program.tensor("conv2").format
     assert fmt.bits <= 16
     found = simulate(program, {"x": codes.numpy()})["conv2"]
@@ -301,7 +302,7 @@ def test_programs_are_machine_free(trained_qil: nn.Module, splits: tuple[Split, 
 
 def test_errors_name_their_channel(trained_qil: nn.Module, splits: tuple[Split, Split]) -> None:
     """With one digit a layer's error comes with the channel that has it: there the multiplier is off most."""
-    lowered = lower_with_report(trained_qil, splits[1].images[:1], terms=1)
+    lowered = lower_with_report(trained_qil, splits[1].images[:1], Arithmetic(terms=1))
     worst = lowered.errors["stem"]
     assert worst.error > 0
     assert 0 <= worst.channel < lowered.program.convs[0].channels

@@ -12,6 +12,7 @@ from quant.convert import quantize
 from quant.data.split import Split
 from quant.lowering.lower import lower
 from sim.errors import InputError
+from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
 
 
@@ -113,14 +114,14 @@ def test_accumulators_that_could_overflow_are_refused(trained_qil: nn.Module, sp
     text = (r"^op 'stem': the accumulator of channel \d+ can reach \d+; 9 bits hold 255 "
             r"\(declare wrap, or use a wider accumulator or fewer bits\)$")
     with pytest.raises(InputError, match=text):
-        lower(trained_qil, splits[1].images[:1], acc_bits=9, window=12)
+        lower(trained_qil, splits[1].images[:1], Arithmetic(acc_bits=9, window=12))
 
 
-def test_refuses_no_digits_and_weights_that_are_not_finite(
+def test_refuses_wrapping_sums_and_weights_that_are_not_finite(
         trained_qil: nn.Module, splits: tuple[Split, Split]) -> None:
-    """`terms` starts at 1; a network whose training diverged is refused by the name of what is not finite."""
-    with pytest.raises(InputError, match=r"^terms must be at least 1, not 0$"):
-        lower(trained_qil, splits[1].images[:1], terms=0)
+    """Sums are proved; a network whose training diverged is refused by the name of what is not finite."""
+    with pytest.raises(InputError, match=r"^the arithmetic of a lowered model must not wrap$"):
+        lower(trained_qil, splits[1].images[:1], Arithmetic(wrap=True))
     model = deepcopy(trained_qil)
     with torch.no_grad():
         model.get_submodule("block1.conv1").weight[0] = torch.nan

@@ -1,5 +1,6 @@
 """Fitting real scales: the stated error holds everywhere, and the integers suit a Program."""
 
+from dataclasses import replace
 from fractions import Fraction
 from math import inf, nextafter
 
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from quant.lowering.requantizer_fit import Requantizer, Target, accumulator_range, fit
 from sim.errors import InputError
+from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
 from sim.ir.program import Conv, Program, Tensor
 from sim.ir.signed_digits import digit_counts, multipliers
@@ -35,7 +37,8 @@ def clamped(value: Fraction, target: Target) -> Fraction:
 
 
 targets = st.builds(
-    lambda bits, zero, wide, window, terms: Target(zero % (1 << bits), 0, (1 << bits) - 1, wide, window, terms),
+    lambda bits, zero, wide, window, terms: Target(
+        zero % (1 << bits), 0, (1 << bits) - 1, Arithmetic(wide, window, terms)),
     st.integers(1, 8), st.integers(0, 255), st.integers(12, 32), st.integers(2, 12), st.integers(1, 4))
 scales = st.one_of(st.floats(-0.5, 0.5), st.floats(-20, 20), st.floats(-1e-6, 1e-6),
                    st.integers(-12, 3).map(lambda e: 2.0**e), st.just(0.0))
@@ -88,14 +91,14 @@ def test_a_program_takes_the_result(maps: list[tuple[float, float]], target: Tar
     conv = Conv("c", "a", "b", weights, Format(2, "signed"), found.multiplier, found.shift, found.offset,
                 target.low, target.high, residual="r" if residual else None,
                 residual_multiplier=found.residual_multiplier)
-    Program(tuple(tensors), (conv,), "half_up", target.acc_bits, target.window, target.terms)
+    Program(tuple(tensors), (conv,), target.arithmetic)
 
 
 @given(st.lists(st.integers(-30, 11), min_size=1, max_size=5), st.floats(-100, 100), targets)
 @settings(deadline=None)
 def test_powers_of_two_take_one_digit(exponents: list[int], bias: float, target: Target) -> None:
     """Power-of-two scales have one digit at most, and only the offset is rounded, at the largest n that holds it."""
-    wide = Target(target.zero_point, target.low, target.high, 32, 12, target.terms)
+    wide = replace(target, arithmetic=Arithmetic(terms=target.arithmetic.terms))
     found = fit([2.0**e for e in exponents], bias, (-1000, 1000), wide)
     assert digit_counts(found.multiplier).max(initial=0) <= 1
     for channel, exponent in enumerate(exponents):
@@ -113,7 +116,7 @@ def test_powers_of_two_take_one_digit(exponents: list[int], bias: float, target:
 def test_digits_are_the_fewest(scale: float, bits: int) -> None:
     """The digits found keep the tolerance, up to the rounding of the offset; one less would not."""
     def digits_and_error(terms: int) -> tuple[int, float]:
-        target = Target(0, 0, (1 << bits) - 1, 32, 12, terms)
+        target = Target(0, 0, (1 << bits) - 1, Arithmetic(32, 12, terms))
         found = fit([scale], 0.0, (0, 1000), target)
         return found.multiplier.shape[1], float(found.error[0])
 
@@ -127,7 +130,7 @@ def test_digits_are_the_fewest(scale: float, bits: int) -> None:
 @pytest.mark.parametrize("hard", range(4))
 def test_the_channel_that_needs_most_digits_decides_wherever_it_stands(hard: int) -> None:
     """The others keep what they need, and errors stay within the tolerance."""
-    target = Target(0, 0, 15, 32, 12, 4)
+    target = Target(0, 0, 15, Arithmetic(32, 12, 4))
     scales = np.full(4, 0.125)
     scales[hard], scales[hard - 1] = 0.7, 0.6
     found, alone = (fit(scale, 0.5, (-1000, 1000), target) for scale in (scales, scales[hard:hard + 1]))
@@ -138,14 +141,14 @@ def test_the_channel_that_needs_most_digits_decides_wherever_it_stands(hard: int
 
 def test_offset_stays_below_its_limit() -> None:
     """A bias whose offset would be exactly the limit costs a bit of shift."""
-    found = fit([0.875], 256.0, (-300, 0), Target(0, 0, 15, acc_bits=8, window=4, terms=4))
+    found = fit([0.875], 256.0, (-300, 0), Target(0, 0, 15, Arithmetic(acc_bits=8, window=4, terms=4)))
     assert abs(found.offset[0]) < 2**11
     assert found.shift[0] < 3
 
 
 def test_offset_takes_the_zero_points_out_exactly() -> None:
     """Shifting the zero of accumulator and residual changes the offset by exactly -M * acc_zero - R * r_zero."""
-    target = Target(0, 0, 15, 32, 12, 4)
+    target = Target(0, 0, 15, Arithmetic(32, 12, 4))
     plain = fit([0.3], 0.2, (-50, 50), target, residual_scale=0.7, residual=Format(4, "signed"))
     moved = fit([0.3], 0.2, (-50 + 17, 50 + 17), target, acc_zero=17, residual_scale=0.7,
                 residual=Format(4, "unsigned", 8))
@@ -158,28 +161,28 @@ def test_offset_takes_the_zero_points_out_exactly() -> None:
 @pytest.mark.parametrize(("scale", "bias", "code"), [(0.01, -20.0, 3), (0.01, 40.0, 9), (-0.01, 40.0, 9)])
 def test_channels_that_always_clamp_are_constant(scale: float, bias: float, code: int) -> None:
     """A map that stays outside the clamp becomes that end: no digit, no shift, no error."""
-    found = fit([scale], bias, (-100, 100), Target(2, 3, 9, 32, 12, 4))
+    found = fit([scale], bias, (-100, 100), Target(2, 3, 9, Arithmetic(32, 12, 4)))
     assert found.multiplier.shape == (1, 0)
     assert (found.shift[0], found.offset[0] + 2, found.error[0]) == (0, code, 0.0)
 
 
 def test_scale_zero_keeps_the_bias() -> None:
     """A constant channel inside the clamp keeps its real bias, so that rounding happens where it always does."""
-    found = fit([0.0, 0.0], [2.25, 3.0], (-100, 100), Target(0, 0, 15, 32, 12, 4))
+    found = fit([0.0, 0.0], [2.25, 3.0], (-100, 100), Target(0, 0, 15, Arithmetic(32, 12, 4)))
     assert found.multiplier.shape == (2, 0)
     assert [Fraction(int(o), 1 << int(n)) for o, n in zip(found.offset, found.shift, strict=True)] == [2.25, 3]
 
 
 def test_steep_scales_become_thresholds() -> None:
     """A scale at which no integer accumulator lies between the clamps still switches at the right place."""
-    found = fit([100.0], -250.0, (-10, 10), Target(0, 0, 1, 32, 12, 4))
+    found = fit([100.0], -250.0, (-10, 10), Target(0, 0, 1, Arithmetic(32, 12, 4)))
     codes = [min(max(int(fitted_map(found, 0, acc) + HALF), 0), 1) for acc in (1, 2, 3, 4)]
     assert codes == [0, 0, 1, 1]
 
 
 def test_a_residual_widens_the_interval() -> None:
     """An accumulator far beyond the clamp matters when the residual can bring it back."""
-    target = Target(0, 0, 15, 32, 12, 1)
+    target = Target(0, 0, 15, Arithmetic(32, 12, 1))
     alone = fit([0.7], 0.0, (-1000, 1000), target)
     joined = fit([0.7], 0.0, (-1000, 1000), target, residual_scale=1.0, residual=Format(8, "signed"))
     assert joined.error[0] > 10 * alone.error[0]
@@ -187,7 +190,7 @@ def test_a_residual_widens_the_interval() -> None:
 
 def test_worst_channel_has_the_largest_error() -> None:
     """The report points at the channel that one digit serves worst: 1.5 times a power of two."""
-    found = fit([0.25, 0.375, 0.26], 0.5, (-1000, 1000), Target(0, 0, 15, 32, 12, 1))
+    found = fit([0.25, 0.375, 0.26], 0.5, (-1000, 1000), Target(0, 0, 15, Arithmetic(32, 12, 1)))
     assert found.worst_channel == 1
     assert found.error[0] == 0.0
 
@@ -214,12 +217,6 @@ def test_impossible_maps_are_refused(scale: list[float], bias: float, residual_s
                                      acc_range: tuple[int, int], message: str) -> None:
     """What cannot be fitted is refused with the channel, the limit and the number."""
     with pytest.raises(InputError) as caught:
-        fit(scale, bias, acc_range, Target(0, 0, 255, 32, 12, 4), residual_scale=residual_scale,
+        fit(scale, bias, acc_range, Target(0, 0, 255, Arithmetic(32, 12, 4)), residual_scale=residual_scale,
             residual=Format(8, "unsigned"))
     assert str(caught.value) == message
-
-
-def test_a_target_without_digits_is_refused() -> None:
-    """No digit at all could hold no multiplier."""
-    with pytest.raises(InputError, match=r"^terms must be at least 1, not 0$"):
-        Target(0, 0, 15, 32, 12, 0)

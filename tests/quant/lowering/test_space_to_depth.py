@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from quant.lowering.space_to_depth import Folding, fold, fold_image
 from sim.errors import InputError
 from sim.functional.reference import simulate
+from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
 from sim.ir.ops import Pads, out_size
 from sim.ir.program import Conv, Pool, Program, Tensor
@@ -36,7 +37,8 @@ def network(image: Tensor, kernel: tuple[int, int], stride: int, pads: Pads, out
     first = rng.integers(-8, 8, (outputs, image.channels, *kernel)).astype(np.int8)
     second = rng.integers(-8, 8, (2, outputs, 3, 3)).astype(np.int8)
     return Program((image, middle, last), (conv("first", image, middle, first, stride=stride, pads=pads),
-                                           conv("second", middle, last, second, pads=(1, 1, 1, 1))), acc_bits=24)
+                                           conv("second", middle, last, second, pads=(1, 1, 1, 1))),
+                   Arithmetic(acc_bits=24))
 
 
 @given(st.data())

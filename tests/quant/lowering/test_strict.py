@@ -11,6 +11,7 @@ from quant.lowering.lower import Lowered, lower_with_report
 from quant.lowering.strict import beyond_one_shift, check_powers_of_two
 from quant.reference import run_reference
 from sim.errors import InputError
+from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
 
 
@@ -34,7 +35,7 @@ def strict(model: nn.Module, size: int, terms: int = 4) -> tuple[Lowered, bool]:
     images = codes * 2.0**-4
     quantized = quantize(model.eval(), images, scheme="power_of_two", weight_bits=4, activation_bits=6,
                          input_format=Format(4, "unsigned"), input_exponent=-4)
-    lowered = lower_with_report(quantized, images[:1], terms=terms)
+    lowered = lower_with_report(quantized, images[:1], Arithmetic(terms=terms))
     name = lowered.program.outputs[0].name
     found = run_reference(lowered.program, {"x": codes.numpy()})[name][:, :, 0, 0] * lowered.scales[name]
     return lowered, torch.equal(torch.from_numpy(found).double(), quantized.double()(images.double()).detach())

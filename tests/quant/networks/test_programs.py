@@ -58,7 +58,7 @@ def check(model: fx.GraphModule, codes: Tensor, follow: Follow) -> Lowered:
     pools = [op for op in lowered.program.ops if isinstance(op, Pool)]
     compared = follow(model, lowered, found | {"x": codes.numpy()}, images)
     assert compared == len(lowered.program.tensors) - len(pools)
-    assert (lowered.program.acc_bits, lowered.program.wrap) == (32, False)
+    assert (lowered.program.arithmetic.acc_bits, lowered.program.arithmetic.wrap) == (32, False)
     for tensor in lowered.program.tensors:
         assert len(np.unique(found[tensor.name])) > 2, tensor.name
     return lowered

@@ -7,6 +7,7 @@ import pytest
 
 from sim.arch.host_memory import Memory
 from sim.arch.machine import Machine, load_machine
+from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
 from sim.ir.program import Conv, Load, Pool, Program, Store, Tensor
 from sim.plan.plan import plan
@@ -45,7 +46,7 @@ def interleaved():
         Pool("fourth", "rows", "small", (2, 2)),
         Store("store f", "f", "f"), Store("store small", "small", "small"),
     )
-    return Program(tuple(tensors), ops, acc_bits=24, window=10, terms=3)
+    return Program(tuple(tensors), ops, Arithmetic(acc_bits=24, window=10, terms=3))
 
 
 def overlap(spans, first, second):

@@ -89,8 +89,7 @@ def test_a_digits_network_is_exact():
     model = DigitsNet()
     make_realistic(model, codes / 16, seed=1)
     model = quantize(model, codes / 16, scheme="qil", input_format=IMAGE_FORMAT, input_exponent=-4)
-    program = lower_with_report(model, codes[:1] / 16, acc_bits=machine.acc_bits, window=machine.window,
-                                terms=machine.terms).program
+    program = lower_with_report(model, codes[:1] / 16, machine.arithmetic).program
     planned, inputs = plan(program, machine), {program.inputs[0].name: codes[:1].numpy().astype(np.int32)}
     found, right = run(planned, inputs), simulate(program, inputs)
     assert [name for name in right if not np.array_equal(found.codes[name], right[name])] == []

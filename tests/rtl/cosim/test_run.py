@@ -13,6 +13,7 @@ from rtl.encoding.descriptors import describe
 from sim.arch.machine import load_machine
 from sim.errors import InputError
 from sim.functional.reference import simulate
+from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
 from sim.ir.program import Conv, Program, Tensor
 from sim.ir.signed_digits import no_digits
@@ -62,7 +63,7 @@ def one_layer(bits_out=4):
     conv = Conv("double", "a", "b", weights, Format(3, "signed"), np.array([[2], [1]], np.int8), np.array([1, 0]),
                 np.array([3, -2]), 0, 15)
     tensors = Tensor("a", 3, 2, (4,), Format(4, "unsigned")), Tensor("b", 3, 2, (2,), Format(bits_out, "unsigned"))
-    return plan(Program(tensors, (conv,), acc_bits=24, window=10, terms=3), load_machine("tiny"))
+    return plan(Program(tensors, (conv,), Arithmetic(acc_bits=24, window=10, terms=3)), load_machine("tiny"))
 
 
 def test_no_images_give_empty_results():
@@ -121,7 +122,7 @@ def test_a_constant_channel_and_no_digits(compare):
     conv, = planned.program.convs
     constant = Conv("constant", "a", "b", conv.weights, conv.weight_format, no_digits(2), np.array([0, 2]),
                     np.array([5, 13]), 0, 15)
-    program = Program(planned.program.tensors, (constant,), acc_bits=24, window=10, terms=3)
+    program = Program(planned.program.tensors, (constant,), Arithmetic(acc_bits=24, window=10, terms=3))
     inputs = {"a": np.full((1, 4, 3, 2), 9, np.int32)}
     assert compare(plan(program, load_machine("tiny")), inputs) == []
     assert set(simulate(program, inputs)["b"].ravel().tolist()) == {3, 5}

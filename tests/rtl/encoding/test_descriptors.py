@@ -14,6 +14,7 @@ from rtl.encoding.geometry import Geometry
 from sim.arch.limits import MAX_OPS
 from sim.arch.machine import load_machine
 from sim.errors import InputError
+from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
 from sim.ir.program import Conv, Load, Pool, Program, Store, Tensor
 from sim.ir.signed_digits import no_digits
@@ -30,7 +31,7 @@ def one_conv(parts, kind="signed"):
     conv = Conv("sum", "a", "b", weights, Format(1 if kind == "bipolar" else 2, kind), no_digits(1), np.array([0]),
                 np.array([1]), 0, 1)
     tensors = Tensor("a", 1, 1, parts, Format(1, "unsigned")), Tensor("b", 1, 1, (1,), Format(1, "unsigned"))
-    return plan(Program(tensors, (conv,), acc_bits=24, window=10, terms=3), load_machine("tiny"))
+    return plan(Program(tensors, (conv,), Arithmetic(acc_bits=24, window=10, terms=3)), load_machine("tiny"))
 
 
 def test_pack_places_fields():

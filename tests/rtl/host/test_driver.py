@@ -19,6 +19,7 @@ from rtl.shell.fault_codes import FaultCode
 from sim.arch.machine import load_machine
 from sim.errors import EngineError, InputError
 from sim.functional.reference import simulate
+from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
 from sim.ir.program import Conv, Load, Program, Store, Tensor
 from sim.plan.host_stream import RowTileItem, TensorItem
@@ -115,7 +116,7 @@ def two_bands():
         Load("load bottom", "image", "bottom", 2), layer("bottom", "bottom", "bottom out"),
         Store("store bottom", "bottom out", "host", 2), Load("load all", "host", "all"),
         layer("again", "all", "result"), Store("store result", "result", "result"))
-    return plan(Program(tensors, ops, acc_bits=24, window=10, terms=3), machine)
+    return plan(Program(tensors, ops, Arithmetic(acc_bits=24, window=10, terms=3)), machine)
 
 
 @pytest.fixture

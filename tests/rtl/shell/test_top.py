@@ -16,6 +16,7 @@ from sim.arch.machine import Machine
 from sim.energy.counting import total_events
 from sim.energy.events import counters_from_events
 from sim.functional.reference import simulate
+from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
 from sim.ir.program import Conv, Load, Pool, Program, Store, Tensor
 from sim.ir.signed_digits import no_digits
@@ -46,7 +47,7 @@ def bands(machine):
         Store("store bottom", "bottom out", "host", 2), Load("load image", "image", "image"),
         Load("load all", "host", "all"), layer("again", "all", "result", "image"),
         Store("store result", "result", "result"))
-    return plan(Program(tensors, ops, acc_bits=24, window=10, terms=3), machine)
+    return plan(Program(tensors, ops, Arithmetic(acc_bits=24, window=10, terms=3)), machine)
 
 
 def pooled(machine):
@@ -56,7 +57,7 @@ def pooled(machine):
     ops = (Load("load image", "image", "image"), Pool("maximum", "image", "maximum", (2, 2), 2),
                Store("store maximum", "maximum", "maximum"), layer("double", "maximum", "result"),
                Store("store result", "result", "result"))
-    return plan(Program(tensors, ops, acc_bits=24, window=10, terms=3), machine)
+    return plan(Program(tensors, ops, Arithmetic(acc_bits=24, window=10, terms=3)), machine)
 
 
 def segments(planned):

@@ -12,6 +12,7 @@ import pytest
 from sim.arch.limits import MAX_OPS, check_limits
 from sim.arch.machine import Machine
 from sim.errors import InputError
+from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
 from sim.ir.program import Conv, Pool, Program, Tensor, out_size
 from sim.ir.signed_digits import no_digits
@@ -46,7 +47,7 @@ def conv(outputs: int = 1, inputs: tuple[int, ...] = (1,), kind: str = "signed",
 
 def digits(count: int) -> Program:
     """A convolution with multipliers of so many digits."""
-    program = replace(conv(), terms=8)
+    program = replace(conv(), arithmetic=Arithmetic(terms=8))
     row = np.arange(count, 0, -1, dtype=np.int8)[None]
     return replace(program, ops=(replace(program.ops[0], multiplier=row),))
 

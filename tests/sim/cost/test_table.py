@@ -16,6 +16,7 @@ from sim.energy.counting import count_events
 from sim.energy.model import energy
 from sim.energy.technology import load_technology
 from sim.errors import InputError
+from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
 from sim.ir.program import Conv, Pool, Program, Tensor
 from sim.mapping.schedule import ConvSchedule, conv_shape, schedule_conv
@@ -78,7 +79,7 @@ class ResNetLike:
 
     def program(self) -> Program:
         """What has been added."""
-        return Program(tuple(self.tensors), tuple(self.ops), acc_bits=24, window=10, terms=3)
+        return Program(tuple(self.tensors), tuple(self.ops), Arithmetic(acc_bits=24, window=10, terms=3))
 
 
 SMALL = ResNetLike(size=8, width=4).program()
@@ -108,7 +109,7 @@ def test_depthwise_layers_leave_the_lanes_where_their_sums_overflow(seed: int) -
     conv = Conv("c", "x", "y", codes, Format(4, "signed"), np.ones((channels, 1), np.int8),
                 np.zeros(channels, np.int64), np.zeros(channels, np.int64), 0, 3, depthwise=True)
     maps = Tensor("x", size, size, (channels,), UNSIGNED), Tensor("y", size - 12, size - 12, (channels,), UNSIGNED)
-    program = Program(maps, (conv,), acc_bits=24, window=10, terms=3)
+    program = Program(maps, (conv,), Arithmetic(acc_bits=24, window=10, terms=3))
     shape = conv_shape(program, conv)
     on_lanes = {schedule_conv(replace(shape, bits_w=w, bits_a=a), machine).lanewise for w, a in product(BITS, BITS)}
     assert on_lanes == {True, False}
@@ -204,7 +205,7 @@ def test_bytes_are_the_weights_at_each_width() -> None:
     conv = Conv("c", "x", "y", np.zeros((5, 2, 3, 3), np.int8), Format(4, "signed"), digits, np.zeros(5, np.int64),
                 np.zeros(5, np.int64), 0, 3)
     program = Program((Tensor("x", 3, 3, (2,), Format(4, "unsigned")), Tensor("y", 1, 1, (5,), Format(2, "unsigned"))),
-                      (conv,), acc_bits=24, window=10, terms=3)
+                      (conv,), Arithmetic(acc_bits=24, window=10, terms=3))
     table = cost_table(program, load_machine("tiny"), TECHNOLOGY)
     expected = [-(-90 * w // 8) for w in table.weight_bits]
     np.testing.assert_array_equal(table.bytes[0], np.repeat(expected, 7).reshape(7, 7))
@@ -217,7 +218,7 @@ def test_wide_logits_are_inside_the_bound() -> None:
     program = random_program(rng, machine, layers=1, kinds=("dense",), traits=())
     table = cost_table(program, machine, TECHNOLOGY, BITS, BITS)
     conv, target = program.convs[0], program.outputs[0]
-    wide = replace(target, format=Format(program.acc_bits, "signed"))
+    wide = replace(target, format=Format(program.arithmetic.acc_bits, "signed"))
     widened = replace(program, tensors=tuple(wide if t.name == target.name else t for t in program.tensors))
     entry = table.cycles[0, conv.weight_format.bits - 1, program.tensor(conv.input).format.bits - 1]
     assert timeline(plan(widened, machine)).total <= entry + table.fixed_cycles

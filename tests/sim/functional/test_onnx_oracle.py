@@ -16,7 +16,7 @@ def test_onnx_runtime_gives_the_same_codes(first: int) -> None:
     for seed in range(first, first + 10):
         rng = np.random.default_rng(seed)
         program = random_program(rng, random_machine(rng), traits=set(TRAITS) - {"detour"})
-        if program.wrap or any(len(tensor.parts) > 1 for tensor in program.tensors):
+        if program.arithmetic.wrap or any(len(tensor.parts) > 1 for tensor in program.tensors):
             continue
         inputs = corner_inputs(rng, program, 3)
         session = onnxruntime.InferenceSession(onnx_model(program).SerializeToString(),

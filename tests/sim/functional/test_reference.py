@@ -10,6 +10,7 @@ import pytest
 
 from sim.errors import InputError
 from sim.functional.reference import simulate
+from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
 from sim.ir.program import Conv, Load, Pool, Program, Store, Tensor
 from sim.ir.signed_digits import no_digits
@@ -42,8 +43,9 @@ def reference_conv(program: Program, conv: Conv, codes: dict[str, np.ndarray]) -
     for tap, w in zip(seen, meaning.reshape(*meaning.shape[:2], -1).transpose(2, 0, 1), strict=True):
         summand = np.einsum("nchw,oc->nohw", tap, w) if not conv.depthwise else tap * w[:, 0, None, None]
         acc = acc + summand
-    if program.wrap:
-        acc = (acc + 2 ** (program.acc_bits - 1)) % 2**program.acc_bits - 2 ** (program.acc_bits - 1)
+    if program.arithmetic.wrap:
+        half = 2 ** (program.arithmetic.acc_bits - 1)
+        acc = (acc + half) % (2 * half) - half
     residual, rs = np.zeros_like(acc), [0] * conv.channels
     if conv.residual is not None:
         residual, rs = codes[conv.residual], powers(conv.residual_multiplier)
@@ -51,7 +53,7 @@ def reference_conv(program: Program, conv: Conv, codes: dict[str, np.ndarray]) -
     out = codes[conv.output][:, target.part_slice(conv.output_part)]
     for n, o, y, x in np.ndindex(acc.shape):
         v = int(conv.offset[o]) + powers(conv.multiplier)[o] * int(acc[n, o, y, x]) + rs[o] * int(residual[n, o, y, x])
-        code = ROUND[program.rounding](Fraction(v, 2 ** int(conv.shift[o]))) + target.format.zero_point
+        code = ROUND[program.arithmetic.rounding](Fraction(v, 2 ** int(conv.shift[o]))) + target.format.zero_point
         out[n, o, y, x] = min(max(code, conv.low), conv.high)
 
 
@@ -137,10 +139,10 @@ def test_wrap_is_visible() -> None:
     conv = replace(program.ops[0], residual=None, residual_multiplier=no_digits(0), weights=weights,
                    weight_format=Format(3, "signed"), low=-8, high=7)
     tensors = (program.tensors[0], replace(program.tensors[2], format=Format(4, "signed")))
-    wrapping = Program(tensors, (conv,), acc_bits=4, wrap=True)
+    wrapping = Program(tensors, (conv,), Arithmetic(acc_bits=4, wrap=True))
     assert np.all(simulate(wrapping, {"a": np.full((1, 2, 2, 3), 3)})["b"] == -7)
     with pytest.raises(InputError, match=r"^op 'c': the accumulator of channel 0 can reach 24; 4 bits hold 7"):
-        replace(wrapping, wrap=False)
+        replace(wrapping, arithmetic=Arithmetic(acc_bits=4))
 
 
 @pytest.mark.parametrize(("change", "message"), [

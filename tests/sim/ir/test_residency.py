@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from sim.errors import InputError
+from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
 from sim.ir.program import Conv, Load, Op, Program, Store, Tensor
 
@@ -45,7 +46,7 @@ def program(changes: dict[str, Op | None] | None = None, tensors: dict[str, Tens
     """The Program above with ops changed or left out (None), and tensors changed."""
     ops = OPS | (changes or {})
     return Program(tuple((TENSORS | (tensors or {})).values()),
-                   tuple(op for op in ops.values() if op is not None), acc_bits=16, window=8, terms=2)
+                   tuple(op for op in ops.values() if op is not None), Arithmetic(acc_bits=16, window=8, terms=2))
 
 
 def test_the_program_that_the_others_break_is_legal() -> None:

@@ -160,7 +160,7 @@ def test_missing_file_is_refused(tmp_path: Path) -> None:
     ("rounding", "up", "graph.rounding: Input should be 'half_up', 'half_even' or 'floor'"),
     ("wrap", 1, "graph.wrap: Input should be a valid boolean"),
     ("acc_bits", 16.0, "graph.acc_bits: Input should be a valid integer"),
-    ("acc_bits", 40, "program: acc_bits must be in 2..32, not 40"),
+    ("acc_bits", 40, "arithmetic: acc_bits must be in 2..32, not 40"),
     ("colour", "red", "graph.colour: Extra inputs are not permitted"),
 ])
 def test_wrong_fields_are_named(saved: Path, tmp_path: Path, field: str, value: object, message: str) -> None:

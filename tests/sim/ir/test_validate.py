@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from sim.errors import InputError
+from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
 from sim.ir.program import Conv, Pool, Program, Tensor
 
@@ -30,12 +31,12 @@ OPS = {
     "third": Conv("third", "both", "deep", np.ones((3, 6, 1, 1), np.int8), S4, DIGIT, ZEROS, ZEROS, -8, 7),
     "pool": Pool("pool", "deep", "small", (2, 2), 2, (0, 1, 0, 0)),
 }
-LIMITS = {"acc_bits": 16, "window": 8, "terms": 2}
+ARITHMETIC = Arithmetic(acc_bits=16, window=8, terms=2)
 
 
 def program(tensors: dict[str, Tensor] = TENSORS, ops: dict[str, Conv | Pool] = OPS,
-            **fields: object) -> Program:
-    return Program(tuple(tensors.values()), tuple(ops.values()), **(LIMITS | fields))
+            **arithmetic: object) -> Program:
+    return Program(tuple(tensors.values()), tuple(ops.values()), replace(ARITHMETIC, **arithmetic))
 
 
 def refusal(make: Callable[[], object]) -> str:
@@ -51,12 +52,12 @@ def test_the_program_that_the_others_break_is_legal() -> None:
 
 
 @pytest.mark.parametrize(("fields", "message"), [
-    ({"rounding": "up"}, "program: rounding must be half_up, half_even or floor, not up"),
-    ({"acc_bits": 1}, "program: acc_bits must be in 2..32, not 1"),
-    ({"acc_bits": 33}, "program: acc_bits must be in 2..32, not 33"),
-    ({"window": 0}, "program: window must be in 1..35 with acc_bits 16, not 0"),
-    ({"window": 36}, "program: window must be in 1..35 with acc_bits 16, not 36"),
-    ({"terms": 0}, "program: terms must be in 1..64, not 0"),
+    ({"rounding": "up"}, "arithmetic: rounding must be half_up, half_even or floor, not up"),
+    ({"acc_bits": 1}, "arithmetic: acc_bits must be in 2..32, not 1"),
+    ({"acc_bits": 33}, "arithmetic: acc_bits must be in 2..32, not 33"),
+    ({"window": 0}, "arithmetic: window must be in 1..35 with acc_bits 16, not 0"),
+    ({"window": 36}, "arithmetic: window must be in 1..35 with acc_bits 16, not 36"),
+    ({"terms": 0}, "arithmetic: terms must be in 1..64, not 0"),
 ])
 def test_parameters(fields: dict[str, object], message: str) -> None:
     """Rounding, widths and terms have their ranges."""
@@ -214,7 +215,7 @@ def accumulating(weights: np.ndarray, fmt: Format, bits: int, source: Format) ->
     conv = Conv("c", "a", "b", weights.reshape(outputs, inputs, 1, 1).astype(np.int8), fmt,
                 np.ones((outputs, 1), np.int8), np.zeros(outputs, np.int64), np.zeros(outputs, np.int64), 0, 1)
     tensors = (Tensor("a", 1, 1, (inputs,), source), Tensor("b", 1, 1, (outputs,), Format(1, "unsigned")))
-    return Program(tensors, (conv,), acc_bits=bits)
+    return Program(tensors, (conv,), Arithmetic(acc_bits=bits))
 
 
 @pytest.mark.parametrize(("weights", "fmt", "source", "bound"), [

@@ -10,6 +10,7 @@ from quant.reference import run_reference
 from sim.arch.machine import Machine, load_machine
 from sim.errors import InputError
 from sim.functional.reference import simulate
+from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
 from sim.ir.program import Conv, Load, Pool, Program, Store, Tensor
 from sim.plan.allocator import place
@@ -81,7 +82,7 @@ def tall(kernel: int = 3, pad: int = 1, height: int = 24, channels: int = 4) -> 
     conv = Conv("conv", "x", "y", weights, Format(1, "unsigned"), digits, zeros, zeros, 0, 3, pads=(pad, 0, pad, 0))
     source = Tensor("x", height, 4, (4,), Format(2, "unsigned"))
     target = replace(source, name="y", height=height + 2 * pad - kernel + 1, parts=(channels,))
-    return Program((source, target), (conv,), acc_bits=24, window=10, terms=3)
+    return Program((source, target), (conv,), Arithmetic(acc_bits=24, window=10, terms=3))
 
 
 def test_bands_are_few_and_equal_with_pads_at_true_edges() -> None:
@@ -136,7 +137,7 @@ def test_pools_are_cut_like_convs() -> None:
     """Windows of a pool overlap across bands; pads stay at the ends."""
     source = Tensor("x", 21, 4, (4,), Format(2, "unsigned"))
     program = Program((source, Tensor("y", 11, 2, (4,), Format(2, "unsigned"))),
-                      (Pool("pool", "x", "y", (3, 3), 2, (1, 0, 1, 1)),), acc_bits=24, window=10, terms=3)
+                      (Pool("pool", "x", "y", (3, 3), 2, (1, 0, 1, 1)),), Arithmetic(acc_bits=24, window=10, terms=3))
     banded = cut(program, small_machine(TINY, 4, 16))
     pools = [op for op in banded.ops if isinstance(op, Pool)]
     assert len(pools) > 1
@@ -148,7 +149,8 @@ def test_pools_are_cut_like_convs() -> None:
 def test_no_more_bands_are_tried_than_the_hardware_runs() -> None:
     """A map of a million rows is refused after 256 ways to cut it, with what a band of the last one needs."""
     tall = Tensor("a", 1 << 20, 1, (1,), Format(8, "unsigned"))
-    program = Program((tall, replace(tall, name="b")), (Pool("p", "a", "b", (1, 1)),), acc_bits=24, window=10)
+    program = Program((tall, replace(tall, name="b")), (Pool("p", "a", "b", (1, 1)),),
+                      Arithmetic(acc_bits=24, window=10))
     message = ("op 'p' needs 86 activation regions of 256 words for a band of 4096 output rows, one of 256, and no "
                "more run; machine 'tiny' has 6")
     with pytest.raises(InputError, match=f"^{message}$"):
@@ -161,7 +163,7 @@ def test_the_longest_names_are_cut_into_bands_too() -> None:
         name = f"t{letter * 200}"[:199].rstrip("/.") + "t"
         rows = Tensor(name, 40, 40, (4,), Format(8, "unsigned"))
         program = Program((rows, replace(rows, name=f"{name[:-1]}u")), (Pool(name, name, f"{name[:-1]}u", (1, 1)),),
-                          acc_bits=24, window=10)
+                          Arithmetic(acc_bits=24, window=10))
         planned = plan(program, TINY).program
         assert len(planned.ops) > 9
         assert replace(planned) is not planned

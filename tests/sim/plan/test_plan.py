@@ -8,6 +8,7 @@ import pytest
 
 from sim.arch.machine import Machine, load_machine
 from sim.errors import InputError
+from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
 from sim.ir.program import Conv, Program, Tensor
 from sim.mapping.layout import tensor_words
@@ -30,8 +31,8 @@ def tensor(name: str, size: int = 4, channels: int = 4) -> Tensor:
 
 def chain(length: int, size: int = 4) -> Program:
     tensors = tuple(tensor(f"t{i}", size) for i in range(length + 1))
-    return Program(tensors, tuple(conv(f"c{i}", f"t{i}", f"t{i + 1}", 4, 4) for i in range(length)), acc_bits=24,
-                   window=10, terms=3)
+    return Program(tensors, tuple(conv(f"c{i}", f"t{i}", f"t{i + 1}", 4, 4) for i in range(length)),
+                   Arithmetic(acc_bits=24, window=10, terms=3))
 
 
 def test_places_of_live_tensors_never_overlap() -> None:
@@ -39,7 +40,7 @@ def test_places_of_live_tensors_never_overlap() -> None:
     program = Program(
         (tensor("x"), tensor("a"), tensor("b"), tensor("c"), tensor("d")),
         (conv("r0", "x", "a", 4, 4), conv("r1", "a", "b", 4, 4), conv("r2", "b", "c", 4, 4),
-         conv("r3", "c", "d", 4, 4, residual="a")), acc_bits=24, window=10, terms=3)
+         conv("r3", "c", "d", 4, 4, residual="a")), Arithmetic(acc_bits=24, window=10, terms=3))
     bases = plan(program, TINY).bases
     for alive in (("x", "a"), ("a", "b"), ("a", "b", "c"), ("a", "c", "d")):
         regions = [bases[name] // TINY.region_words for name in alive]
@@ -57,7 +58,7 @@ def test_gaps_do_not_keep_a_large_tensor_out() -> None:
     """When tensors in the order of their use leave only gaps, the largest are placed first and all fit."""
     program = Program(
         (tensor("x"), tensor("a"), tensor("wide", channels=16)),
-        (conv("r0", "x", "a", 4, 4), conv("r1", "a", "wide", 16, 4)), acc_bits=24, window=10, terms=3)
+        (conv("r0", "x", "a", 4, 4), conv("r1", "a", "wide", 16, 4)), Arithmetic(acc_bits=24, window=10, terms=3))
     machine = Machine(**(TINY.model_dump() | {"region_words": 16, "act_regions": 3}))
     assert [tensor_words(t, machine) for t in program.tensors] == [16, 16, 32]
     assert plan(program, machine).bases == {"x": 0, "a": 32, "wide": 0}
@@ -78,12 +79,12 @@ REFUSALS = [
 ]
 
 
-@pytest.mark.parametrize(("machine", "program", "message"), REFUSALS)
-def test_what_does_not_fit_is_refused_with_both_numbers(machine: dict, program: dict, message: str) -> None:
+@pytest.mark.parametrize(("machine", "arithmetic", "message"), REFUSALS)
+def test_what_does_not_fit_is_refused_with_both_numbers(machine: dict, arithmetic: dict, message: str) -> None:
     """Each limit of a machine has its sentence: what needs how much, and what the machine has."""
-    changed = Machine(**(TINY.model_dump() | machine))
+    changed, program = Machine(**(TINY.model_dump() | machine)), chain(1)
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
-        plan(replace(chain(1), **program), changed)
+        plan(replace(program, arithmetic=replace(program.arithmetic, **arithmetic)), changed)
 
 
 def test_a_tensor_takes_whole_regions() -> None:

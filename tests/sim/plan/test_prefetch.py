@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from sim.arch.machine import load_machine
+from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
 from sim.ir.program import Conv, Load, Program, Store, Tensor
 from sim.mapping.transfers import with_transfers
@@ -32,7 +33,7 @@ def late_input(first: int = 1, last: int = 8) -> Program:
             for name, bits in (("x", 8), ("y", 8), ("a", first), ("b", 8), ("c", last))]
     layers = (replace(conv("long", "x", "a", 5), high=1), conv("short", "a", "b", 1),
               replace(conv("last", "b", "c", 1, residual="y"), high=1))
-    return Program(tuple(maps), layers, acc_bits=24, window=10, terms=3)
+    return Program(tuple(maps), layers, Arithmetic(acc_bits=24, window=10, terms=3))
 
 
 def test_a_load_moves_before_the_layer_that_would_hide_it_worse() -> None:
@@ -58,7 +59,7 @@ def test_a_load_stays_behind_the_store_of_its_rows() -> None:
     maps = [Tensor(name, 6, 6, (8,), Format(8, "unsigned")) for name in ("x", "a", "again", "b")]
     ops = (conv("first", "x", "a", 5), Store("store a", "a", "a"), Load("load again", "a", "again"),
                conv("second", "again", "b", 1))
-    complete = with_transfers(Program(tuple(maps), ops, acc_bits=24, window=10, terms=3))
+    complete = with_transfers(Program(tuple(maps), ops, Arithmetic(acc_bits=24, window=10, terms=3)))
     assert prefetched(complete, ["load again"], SLOW) is complete
 
 

@@ -40,7 +40,8 @@ def test_everything_occurs() -> None:
     """Among 300 Programs is every kind, trait, rounding, number of digits, stride and dilation, and M = 0."""
     seen: Counter[object] = Counter()
     for program, _ in drafted(range(300)):
-        seen.update([program.rounding, ("wrap", program.wrap), ("inputs", len(program.inputs) > 1)])
+        arithmetic = program.arithmetic
+        seen.update([arithmetic.rounding, ("wrap", arithmetic.wrap), ("inputs", len(program.inputs) > 1)])
         seen.update(("parts", len(tensor.parts)) for tensor in program.tensors)
         seen.update(("wide", tensor.format.bits > 8) for tensor in program.tensors)
         for op in program.ops:

@@ -7,6 +7,7 @@ import pytest
 
 from sim.arch.machine import Machine, load_machine
 from sim.errors import InputError
+from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
 from sim.ir.program import Conv, Program, Tensor
 from sim.plan.plan import Plan, plan
@@ -75,7 +76,8 @@ def test_sums_are_exact_for_every_kind_of_code(compare, activations):
     """Signs, extremes and padding: the sums themselves, with nothing rounded away."""
     layers = tuple(sum_layer(f"b{index}", weight_format) for index, weight_format in enumerate(WEIGHTS))
     targets = (Tensor(layer.output, 3, 3, (13,), SUMS) for layer in layers)
-    program = Program((Tensor("a", 7, 5, (13,), activations), *targets), layers, acc_bits=24, window=10, terms=3)
+    program = Program((Tensor("a", 7, 5, (13,), activations), *targets), layers,
+                      Arithmetic(acc_bits=24, window=10, terms=3))
     planned = plan(program, lane_machine("half of a word", act_regions=16))
     assert compare(planned, corner_inputs(np.random.default_rng(14), program, 2)) == []
 

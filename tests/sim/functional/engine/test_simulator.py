@@ -16,6 +16,7 @@ from sim.errors import InputError
 from sim.functional.engine.simulator import Simulator
 from sim.functional.kernels.isa import available
 from sim.functional.reference import simulate
+from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format, Kind, Rounding
 from sim.ir.program import Conv, Load, Pool, Program, Store, Tensor
 from sim.ir.signed_digits import digits_of, no_digits
@@ -67,7 +68,7 @@ def single(outputs: int, channels: int, size: tuple[int, int], kernel: tuple[int
     conv = Conv("conv", "x", "y", weights.astype(np.int8), fmt, digits, np.zeros(outputs, np.int64),
                 np.zeros(outputs, np.int64), target.low, target.high, depthwise=depthwise, stride=stride,
                 dilation=dilation, pads=(pads, pads, pads, pads))
-    program = Program(tensors, (conv,), wrap=True, acc_bits=acc_bits)
+    program = Program(tensors, (conv,), Arithmetic(acc_bits=acc_bits, wrap=True))
     codes = rng.integers(source.low, source.high + 1, (2, channels, *size))
     if extreme:
         codes[0], codes[1] = source.low, source.high
@@ -133,7 +134,7 @@ def test_sums_beyond_32_bits_wrap() -> None:
     tensors = Tensor("x", 1, 1, (150_000,), Format(8, "unsigned")), Tensor("y", 1, 1, (2,), Format(32, "signed"))
     conv = Conv("conv", "x", "y", weights, Format(8, "signed"), digits_of([[1]] * 2), np.zeros(2, np.int64),
                 np.zeros(2, np.int64), -(2**31), 2**31 - 1)
-    program = Program(tensors, (conv,), wrap=True)
+    program = Program(tensors, (conv,), Arithmetic(wrap=True))
     inputs = {"x": np.full((1, 150_000, 1, 1), 255)}
     assert 150_000 * 127 * 255 > 2**32
     for isa in ISAS:
@@ -251,7 +252,7 @@ def with_ties(rng: np.random.Generator, rounding: Rounding, shift: int, residual
         np.full(channels, shift), rng.integers(-4, 5, channels) << max(shift - 1, 0), 1, 14,
         residual="r" if residual else None,
         residual_multiplier=digits_of([[shift + 1 if shift < 30 else 4]] * channels) if residual else no_digits(0))
-    return Program(tuple(tensors), (conv,), rounding=rounding)
+    return Program(tuple(tensors), (conv,), Arithmetic(rounding=rounding))
 
 
 def test_requantizers_are_exact_at_ties() -> None:

@@ -9,6 +9,7 @@ from sim.functional.engine.bitplane import planes_kernels
 from sim.functional.engine.simulator import Simulator
 from sim.functional.kernels.isa import available
 from sim.functional.reference import simulate
+from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
 from sim.ir.program import Conv, Program, Tensor
 from sim.ir.signed_digits import digits_of
@@ -28,7 +29,7 @@ def layer(weights: np.ndarray, fmt: Format, source: Format, size: tuple[int, int
     tensors = (Tensor("x", *size, (channels,), source), Tensor("y", height, width, (outputs,), Format(32, "signed")))
     conv = Conv("conv", "x", "y", weights.astype(np.int8), fmt, digits_of([[1]] * outputs), np.zeros(outputs, np.int64),
                 np.zeros(outputs, np.int64), -(2**31), 2**31 - 1, stride=stride, dilation=dilation, pads=pads)
-    return Program(tensors, (conv,), wrap=True)
+    return Program(tensors, (conv,), Arithmetic(wrap=True))
 
 
 def assert_exact(program: Program, codes: np.ndarray) -> None:

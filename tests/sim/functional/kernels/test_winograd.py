@@ -11,6 +11,7 @@ from sim.functional.engine.simulator import Simulator
 from sim.functional.engine.winograd import winograd_kernels
 from sim.functional.kernels.isa import available
 from sim.functional.reference import simulate
+from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
 from sim.ir.program import Conv, Program, Tensor
 from sim.ir.signed_digits import digits_of
@@ -39,7 +40,7 @@ def layer(weights: np.ndarray, fmt: Format, source: Format, size: tuple[int, int
     height, width = (size[i] + pads[i] + pads[i + 2] - 2 for i in (0, 1))
     wide = Format(32, "signed")
     tensors = Tensor("x", *size, (channels,), source), Tensor("y", height, width, (outputs,), wide)
-    return Program(tensors, (conv("conv", "x", "y", weights, fmt, wide, pads=pads),), wrap=True)
+    return Program(tensors, (conv("conv", "x", "y", weights, fmt, wide, pads=pads),), Arithmetic(wrap=True))
 
 
 def assert_exact(program: Program, codes: np.ndarray, name: str) -> None:

@@ -12,6 +12,7 @@ from sim.arch.host_memory import Memory
 from sim.arch.machine import load_machine
 from sim.errors import InputError
 from sim.functional.reference import simulate
+from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
 from sim.ir.ops import Conv, Pool, Tensor, reads
 from sim.ir.program import Program
@@ -228,7 +229,7 @@ def test_no_sum_of_a_wide_accumulator_wraps() -> None:
         target = Tensor("b", 1, 2, (1,), Format(8, "signed"))
         conv = Conv("c", "a", "b", np.full((1, 1, 1, 1), 7, np.int8), Format(4, "signed"), digits_of([[1]]),
                     np.zeros(1, np.int64), np.zeros(1, np.int64), -128, 127)
-        program = Program((source, target), (conv,), acc_bits=acc_bits, window=10, terms=3, wrap=True)
+        program = Program((source, target), (conv,), Arithmetic(acc_bits=acc_bits, window=10, terms=3, wrap=True))
         planned = plan(program, machine)
         codes = simulate(planned.program, {"a": np.array([[[[127, -128]]]])})
         met = {values for name, values in Coverage(GROUPS).bins_of(planned, codes) if name == "wraps"}
@@ -243,8 +244,8 @@ def test_ties_are_told_apart(rounding, offset, code) -> None:
     fmt = Format(4, "signed")
     conv = Conv("c", "a", "b", np.zeros((1, 1, 1, 1), np.int8), fmt, digits_of([[1]]), np.ones(1, np.int64),
                 np.array([offset]), -8, 7)
-    program = Program((Tensor("a", 1, 1, (1,), fmt), Tensor("b", 1, 1, (1,), fmt)), (conv,), rounding, acc_bits=24,
-                      window=10, terms=3)
+    program = Program((Tensor("a", 1, 1, (1,), fmt), Tensor("b", 1, 1, (1,), fmt)), (conv,),
+                      Arithmetic(acc_bits=24, window=10, terms=3, rounding=rounding))
     planned = plan(program, TINY)
     codes = simulate(planned.program, {"a": np.zeros((1, 1, 1, 1), np.int32)})
     met = {values for name, values in Coverage(GROUPS).bins_of(planned, codes) if name == "ties"}
