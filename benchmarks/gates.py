@@ -24,7 +24,7 @@ if __name__ == "__main__":
 from amaranth.back import rtlil
 from amaranth.hdl import Elaboratable
 
-from rtl.core.memory.sram import RAM_MODEL
+from rtl.verilog.ram_model import RAM_MODEL
 from rtl.verilog.share_modules import share_modules
 
 SCRIPT = """\

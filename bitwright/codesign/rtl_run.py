@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtl.cosim.parallel import run_parallel
-from rtl.cosim.run import RtlResult, build_machine, machine_text
+from rtl.cosim.run import RtlResult, build_machine
 from rtl.cosim.simulators import ICARUS, Engine, engine_named
 from rtl.cosim.simulators.choice import choose
+from rtl.verilog.cache import machine_text
 from rtl.verilog.emit import TOP
 from sim.errors import InputError
 from sim.plan.plan import Plan

@@ -14,12 +14,10 @@ from numpy.typing import NDArray
 
 from rtl.cosim.jobs import write_job
 from rtl.cosim.simulators import ICARUS, Engine, Progress, cached_build
-from rtl.cosim.simulators.builds import cached_text
-from rtl.encoding.geometry import Geometry
 from rtl.encoding.hardware_id import hardware_json
 from rtl.encoding.program_image import program_image
-from rtl.shell.top import Top
-from rtl.verilog.emit import TOP, verilog_text
+from rtl.verilog.cache import machine_text
+from rtl.verilog.emit import TOP
 from sim.arch.machine import Machine
 from sim.energy.events import EVENTS, events_from_counters
 from sim.ir.formats import Format
@@ -31,7 +29,7 @@ from sim.mapping.transfers import TransferSchedule
 from sim.plan.plan import Plan
 from sim.timing.timeline import timeline
 
-__all__ = ["UNDEFINED", "RtlResult", "build_machine", "machine_text", "run", "run_all"]
+__all__ = ["UNDEFINED", "RtlResult", "build_machine", "run", "run_all"]
 
 Codes = NDArray[np.int32]
 
@@ -57,11 +55,6 @@ class RtlResult:
     codes: dict[str, Codes]
     ends: NDArray[np.int64]
     counters: tuple[dict[str, int], ...]
-
-
-def machine_text(machine: Machine) -> str:
-    """SystemVerilog of the accelerator of `machine`, from the cache where possible."""
-    return cached_text(hardware_json(machine), lambda: verilog_text(Top(Geometry(machine)), TOP))
 
 
 def build_machine(machine: Machine, engine: Engine = ICARUS, progress: Progress | None = None) -> Path:

@@ -9,12 +9,12 @@ from pathlib import Path
 from amaranth.lib import data
 
 from rtl.core.control.perf_counters import COUNTERS
-from rtl.core.memory.sram import RAM_MODEL
-from rtl.cosim.run import machine_text
 from rtl.encoding.geometry import Geometry
 from rtl.encoding.hardware_id import signature
 from rtl.shell.csr_docs import registers_markdown, registers_rdl
+from rtl.verilog.cache import machine_text
 from rtl.verilog.emit import TOP
+from rtl.verilog.ram_model import RAM_MODEL
 from rtl.verilog.smoke_test import smoke_texts
 from sim.arch.machine import Machine
 from sim.io.atomic_write import atomic_write_text, made_folder

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from amaranth.hdl import ClockSignal, Instance, Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-__all__ = ["RAM_MODEL", "Ram"]
-
-RAM_MODEL = Path(__file__).parents[2] / "verilog" / "bitwright_ram.sv"
-"""The simulation model of the memory macro."""
+__all__ = ["Ram"]
 
 
 class Ram(wiring.Component):
-    """A `bitwright_ram` instance with its wires; the model is `RAM_MODEL`.
+    """A `bitwright_ram` instance with its wires; its model is `rtl/verilog/bitwright_ram.sv`.
 
     Parameters
     ----------

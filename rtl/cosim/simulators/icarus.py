@@ -10,9 +10,9 @@ from typing import ClassVar
 
 import cocotb_tools.config
 
-from rtl.core.memory.sram import RAM_MODEL
 from rtl.cosim.simulators.engine import BUILD_LOG, Engine, Progress
 from rtl.cosim.simulators.environment import tool_environment
+from rtl.verilog.ram_model import RAM_MODEL
 
 __all__ = ["Icarus"]
 

@@ -18,9 +18,9 @@ from typing import ClassVar
 
 import cocotb_tools.config
 
-from rtl.core.memory.sram import RAM_MODEL
 from rtl.cosim.simulators.engine import BUILD_LOG, Engine, Progress
 from rtl.cosim.simulators.environment import tool_environment
+from rtl.verilog.ram_model import RAM_MODEL
 from sim.io.build_cache import cache_directory, made
 
 __all__ = ["Verilator", "run_verilator"]

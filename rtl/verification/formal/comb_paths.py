@@ -9,8 +9,8 @@ from pathlib import Path
 from amaranth.back import rtlil
 from amaranth.lib import wiring
 
-from rtl.core.memory.sram import RAM_MODEL
 from rtl.verification.formal.yosys import run_yosys
+from rtl.verilog.ram_model import RAM_MODEL
 
 __all__ = ["combinational_inputs"]
 

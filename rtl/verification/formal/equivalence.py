@@ -10,10 +10,10 @@ from pathlib import Path
 from amaranth.back import rtlil
 from amaranth.lib import wiring
 
-from rtl.core.memory.sram import RAM_MODEL
 from rtl.verification.formal.prove import Refuted
 from rtl.verification.formal.yosys import run_tool, run_yosys
 from rtl.verilog.legalize_names import plain_names
+from rtl.verilog.ram_model import RAM_MODEL
 
 __all__ = ["check_equivalence"]
 

@@ -16,10 +16,10 @@ from pathlib import Path
 from amaranth.back import rtlil
 from amaranth.hdl import Elaboratable, Fragment, Module
 
-from rtl.core.memory.sram import RAM_MODEL
 from rtl.verification.formal.counterexample import show_trace
 from rtl.verification.formal.harness import CUT, PROBE
 from rtl.verification.formal.yosys import run_tool, run_yosys
+from rtl.verilog.ram_model import RAM_MODEL
 from sim.errors import EngineError
 
 __all__ = ["Refuted", "Result", "prove"]

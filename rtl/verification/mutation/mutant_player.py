@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from rtl.core.memory.sram import RAM_MODEL
 from rtl.cosim.simulators import VERILATOR
 from rtl.cosim.simulators.verilator import run_verilator
+from rtl.verilog.ram_model import RAM_MODEL
 from sim.errors import EngineError
 
 __all__ = ["Outcome", "Player", "build_player"]

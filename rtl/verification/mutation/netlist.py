@@ -14,7 +14,7 @@ from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any
 
-from rtl.core.memory.sram import RAM_MODEL
+from rtl.verilog.ram_model import RAM_MODEL
 from rtl.verilog.wasm import wasm_environment
 from sim.errors import EngineError
 

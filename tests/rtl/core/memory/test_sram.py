@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from rtl.core.memory.sram import RAM_MODEL, Ram
+from rtl.core.memory.sram import Ram
 from rtl.verification.formal.yosys import run_yosys
+from rtl.verilog.ram_model import RAM_MODEL
 from sim.arch.machine import load_machine
 
 
