@@ -180,4 +180,8 @@ def _index_bits(count: int) -> int:
 
 
 def _digit(exponent_bits: int) -> data.StructLayout:
-    return data.StructLayout({"present": 1, "negative": 1, "exponent": exponent_bits})
+    return data.StructLayout({
+        "present": 1,
+        "negative": 1,
+        "exponent": exponent_bits,
+    })

@@ -33,7 +33,13 @@ TABLES = ("compute", "inward", "outward")
 """The tables of a Program, in the order of their words in an image."""
 
 HEADER = data.StructLayout({
-    "magic": 32, "version": 16, "compute": 16, "signature": 32, "inward": 16, "outward": 16})
+    "magic": 32,
+    "version": 16,
+    "compute": 16,
+    "signature": 32,
+    "inward": 16,
+    "outward": 16,
+})
 """What an image begins with; a count of words for each table."""
 
 Fields = Mapping[str, int | list[int]]

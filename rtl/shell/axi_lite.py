@@ -39,9 +39,15 @@ class AxiLiteSlave(wiring.Component):
     def __init__(self) -> None:
         super().__init__({
             **AXI_LITE_PORTS,
-            "write": Out(1), "write_address": Out(ADDRESS_BITS), "write_data": Out(32), "write_strobe": Out(4),
+            "write": Out(1),
+            "write_address": Out(ADDRESS_BITS),
+            "write_data": Out(32),
+            "write_strobe": Out(4),
             "write_error": In(1),
-            "read": Out(1), "read_address": Out(ADDRESS_BITS), "read_data": In(32), "read_error": In(1),
+            "read": Out(1),
+            "read_address": Out(ADDRESS_BITS),
+            "read_data": In(32),
+            "read_error": In(1),
         })
 
     def elaborate(self, platform: object) -> Module:
@@ -51,28 +57,51 @@ class AxiLiteSlave(wiring.Component):
         return m
 
     def _writes(self, m: Module) -> None:
-        addressed, filled = Signal(name="addressed"), Signal(name="filled")
+        addressed = Signal()
+        filled = Signal()
         m.d.comb += [
-            self.awready.eq(~addressed), self.wready.eq(~filled),
+            self.awready.eq(~addressed),
+            self.wready.eq(~filled),
             self.write.eq(addressed & filled & (~self.bvalid | self.bready)),
         ]
         with m.If(self.bready):
             m.d.sync += self.bvalid.eq(0)
         with m.If(self.write):
-            m.d.sync += [addressed.eq(0), filled.eq(0), self.bvalid.eq(1),
-                         self.bresp.eq(Mux(self.write_error, SLVERR, OKAY))]
+            m.d.sync += [
+                addressed.eq(0),
+                filled.eq(0),
+                self.bvalid.eq(1),
+                self.bresp.eq(Mux(self.write_error, SLVERR, OKAY)),
+            ]
         with m.If(self.awvalid & self.awready):
-            m.d.sync += [addressed.eq(1), self.write_address.eq(self.awaddr)]
+            m.d.sync += [
+                addressed.eq(1),
+                self.write_address.eq(self.awaddr),
+            ]
         with m.If(self.wvalid & self.wready):
-            m.d.sync += [filled.eq(1), self.write_data.eq(self.wdata), self.write_strobe.eq(self.wstrb)]
+            m.d.sync += [
+                filled.eq(1),
+                self.write_data.eq(self.wdata),
+                self.write_strobe.eq(self.wstrb),
+            ]
 
     def _reads(self, m: Module) -> None:
         addressed = Signal()
-        m.d.comb += [self.arready.eq(~addressed), self.read.eq(addressed & (~self.rvalid | self.rready))]
+        m.d.comb += [
+            self.arready.eq(~addressed),
+            self.read.eq(addressed & (~self.rvalid | self.rready)),
+        ]
         with m.If(self.rready):
             m.d.sync += self.rvalid.eq(0)
         with m.If(self.read):
-            m.d.sync += [addressed.eq(0), self.rvalid.eq(1), self.rdata.eq(Mux(self.read_error, 0, self.read_data)),
-                         self.rresp.eq(Mux(self.read_error, SLVERR, OKAY))]
+            m.d.sync += [
+                addressed.eq(0),
+                self.rvalid.eq(1),
+                self.rdata.eq(Mux(self.read_error, 0, self.read_data)),
+                self.rresp.eq(Mux(self.read_error, SLVERR, OKAY)),
+            ]
         with m.If(self.arvalid & self.arready):
-            m.d.sync += [addressed.eq(1), self.read_address.eq(self.araddr)]
+            m.d.sync += [
+                addressed.eq(1),
+                self.read_address.eq(self.araddr),
+            ]

@@ -10,7 +10,7 @@ from rtl.core.control.dispatcher import COUNTER_BITS
 from rtl.core.control.perf_counters import COUNTERS
 from rtl.shell.csr_map import ADDRESS_BITS, COUNTER_BASE, COUNTER_NAMES, REGISTERS, Field, Register, register
 
-__all__ = ["RegisterBank", "port_name"]
+__all__ = ["CsrFile", "port_name"]
 
 PLAIN = tuple(r for r in REGISTERS if r.offset < COUNTER_BASE)
 """Registers that are not counters."""
@@ -21,7 +21,7 @@ def port_name(register: Register, field: Field) -> str:
     return f"{register.name}_{field.name}".lower()
 
 
-class RegisterBank(wiring.Component):
+class CsrFile(wiring.Component):
     """All registers of `rtl.shell.csr_map`.
 
     Members
@@ -43,10 +43,18 @@ class RegisterBank(wiring.Component):
             ports |= {port_name(reg, field): direction(field.width) for field in reg.fields}
         super().__init__({
             **ports,
-            "write": In(1), "write_address": In(ADDRESS_BITS), "write_data": In(32), "write_strobe": In(4),
+            "write": In(1),
+            "write_address": In(ADDRESS_BITS),
+            "write_data": In(32),
+            "write_strobe": In(4),
             "write_error": Out(1),
-            "read": In(1), "read_address": In(ADDRESS_BITS), "read_data": Out(32), "read_error": Out(1),
-            "cycle": In(COUNTER_BITS), "counter_number": Out(range(len(COUNTERS))), "counter_value": In(COUNTER_BITS),
+            "read": In(1),
+            "read_address": In(ADDRESS_BITS),
+            "read_data": Out(32),
+            "read_error": Out(1),
+            "cycle": In(COUNTER_BITS),
+            "counter_number": Out(range(len(COUNTERS))),
+            "counter_value": In(COUNTER_BITS),
             "irq": Out(1),
         })
         self._events = {port_name(reg, field): Signal(field.width, name=f"{port_name(reg, field)}_flag")
@@ -66,7 +74,10 @@ class RegisterBank(wiring.Component):
         """Field by field under the mask of the strobes; events are set by the machine also while they are cleared."""
         mask = Cat(strobe.replicate(8) for strobe in self.write_strobe)
         ones = Signal(32)
-        m.d.comb += [self.write_error.eq(1), ones.eq(self.write_data & mask)]
+        m.d.comb += [
+            self.write_error.eq(1),
+            ones.eq(self.write_data & mask),
+        ]
         with m.Switch(self.write_address):
             for reg in PLAIN:
                 if reg.access != "read":
@@ -96,16 +107,24 @@ class RegisterBank(wiring.Component):
         high = Signal(COUNTER_BITS - 32)
         index = Signal(range(COUNTER_BASE // 8))
         m.d.comb += [
-            self.read_error.eq(1), index.eq(self.read_address[3:]), self.counter_number.eq(index - 1),
+            self.read_error.eq(1),
+            index.eq(self.read_address[3:]),
+            self.counter_number.eq(index - 1),
             count.eq(Mux(index == 0, self.cycle, self.counter_value)),
         ]
         with m.Switch(self.read_address):
             for reg in PLAIN:
                 with m.Case(reg.offset):
-                    m.d.comb += [self.read_error.eq(0), self.read_data.eq(self._value(reg))]
+                    m.d.comb += [
+                        self.read_error.eq(0),
+                        self.read_data.eq(self._value(reg)),
+                    ]
         counters = self.read_address[COUNTER_BASE.bit_length() - 1 :] == 1
         with m.If(counters & (index < len(COUNTER_NAMES)) & (self.read_address[:2] == 0)):
-            m.d.comb += [self.read_error.eq(0), self.read_data.eq(Mux(self.read_address[2], high, count[:32]))]
+            m.d.comb += [
+                self.read_error.eq(0),
+                self.read_data.eq(Mux(self.read_address[2], high, count[:32])),
+            ]
             with m.If(self.read & ~self.read_address[2]):
                 m.d.sync += high.eq(count[32:])
 

@@ -16,7 +16,7 @@ from rtl.encoding.hardware_id import signature
 from rtl.encoding.program_image import CHECKSUM_BITS, HEADER, IMAGE_VERSION, MAGIC, TABLES, beat_bits, tables
 from rtl.shell.fault_codes import FAULT_BITS, FaultCode
 
-__all__ = ["ImageLoader"]
+__all__ = ["ProgramLoader"]
 
 
 class Phase(IntEnum):
@@ -30,7 +30,7 @@ class Phase(IntEnum):
     CHECKSUM = 5
 
 
-class ImageLoader(wiring.Component):
+class ProgramLoader(wiring.Component):
     """Take one image, a beat per cycle, and check what can be checked of it.
 
     Members
@@ -48,18 +48,28 @@ class ImageLoader(wiring.Component):
         self.sizes = {Phase.HEADER: HEADER.size, Phase.CHECKSUM: CHECKSUM_BITS,
                       **{Phase[table.name.upper()]: table.layout.size for table in tables(geometry)}}
         super().__init__({
-            "begin": In(1), "active": Out(1), "valid": In(1), "data": In(self.width), "last": In(1),
+            "begin": In(1),
+            "active": Out(1),
+            "valid": In(1),
+            "data": In(self.width),
+            "last": In(1),
             **{f"write_{name}": Out(1) for name in TABLES},
             "index": Out(ceil_log2(max(table.depth for table in tables(geometry)))),
             "word": Out(max(self.sizes.values())),
-            "done": Out(1), "failed": Out(1), "fault": Out(FAULT_BITS),
+            "done": Out(1),
+            "failed": Out(1),
+            "fault": Out(FAULT_BITS),
         })
         self._phase = Signal(range(len(Phase)))
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        beat, counts = Signal(name="beat"), {name: Signal(16, name=f"{name}_words") for name in TABLES}
-        m.d.comb += [self.active.eq(self._phase != Phase.IDLE), beat.eq(self.active & self.valid)]
+        beat = Signal()
+        counts = {name: Signal(16, name=f"{name}_words") for name in TABLES}
+        m.d.comb += [
+            self.active.eq(self._phase != Phase.IDLE),
+            beat.eq(self.active & self.valid),
+        ]
         word_end = self._assemble(m, beat)
         checksum = self._checksum(m, beat)
         with m.Switch(self._phase):
@@ -80,17 +90,23 @@ class ImageLoader(wiring.Component):
     def _assemble(self, m: Module, beat: Signal) -> Signal:
         """Words from beats, the earlier ones lower; the result is high when a word is complete."""
         beats = {phase: ceil(size / self.width) for phase, size in self.sizes.items()}
-        longest, word_end = max(beats.values()), Signal(name="word_end")
+        longest = max(beats.values())
+        word_end = Signal()
         earlier = Signal((longest - 1) * self.width, reset_less=True)
         part = Signal(range(longest + 1))
         assembled = Cat(earlier, self.data)
         with m.Switch(self._phase):
             for phase, count in beats.items():
                 with m.Case(phase):
-                    m.d.comb += [word_end.eq(beat & (part == count - 1)),
-                                 self.word.eq(assembled[(longest - count) * self.width :])]
+                    m.d.comb += [
+                        word_end.eq(beat & (part == count - 1)),
+                        self.word.eq(assembled[(longest - count) * self.width :]),
+                    ]
         with m.If(beat):
-            m.d.sync += [earlier.eq(assembled[self.width :]), part.eq(Mux(word_end, 0, part + 1))]
+            m.d.sync += [
+                earlier.eq(assembled[self.width :]),
+                part.eq(Mux(word_end, 0, part + 1)),
+            ]
         with m.If(~self.active):
             m.d.sync += part.eq(0)
         return word_end
@@ -98,8 +114,11 @@ class ImageLoader(wiring.Component):
     def _checksum(self, m: Module, beat: Signal) -> Value:
         """CRC-32 of all beats before those of the checksum."""
         m.submodules.crc = crc = CRC32_ISO_HDLC(self.width).create()
-        m.d.comb += [crc.start.eq(~self.active), crc.valid.eq(beat & (self._phase != Phase.CHECKSUM)),
-                     crc.data.eq(Mux(crc.valid, self.data, 0))]
+        m.d.comb += [
+            crc.start.eq(~self.active),
+            crc.valid.eq(beat & (self._phase != Phase.CHECKSUM)),
+            crc.data.eq(Mux(crc.valid, self.data, 0)),
+        ]
         return crc.crc
 
     def _header(self, m: Module, counts: dict[str, Signal]) -> None:
@@ -109,7 +128,10 @@ class ImageLoader(wiring.Component):
         for table in tables(self.geometry):
             right += [header[table.name] != 0, header[table.name] <= table.depth]
             m.d.sync += counts[table.name].eq(header[table.name])
-        m.d.sync += [self._phase.eq(Phase.COMPUTE), self.index.eq(0)]
+        m.d.sync += [
+            self._phase.eq(Phase.COMPUTE),
+            self.index.eq(0),
+        ]
         with m.If(~Cat(*right).all()):
             self._fail(m, FaultCode.HEADER)
 
@@ -117,7 +139,10 @@ class ImageLoader(wiring.Component):
         """The word at `index` has come; after `count` words the next table is due."""
         m.d.sync += self.index.eq(self.index + 1)
         with m.If(self.index + 1 == count):
-            m.d.sync += [self.index.eq(0), self._phase.eq(self._phase + 1)]
+            m.d.sync += [
+                self.index.eq(0),
+                self._phase.eq(self._phase + 1),
+            ]
 
     def _end(self, m: Module, checksum: Value) -> None:
         m.d.sync += self._phase.eq(Phase.IDLE)
@@ -129,5 +154,8 @@ class ImageLoader(wiring.Component):
             m.d.comb += self.done.eq(1)
 
     def _fail(self, m: Module, fault: FaultCode) -> None:
-        m.d.comb += [self.failed.eq(1), self.fault.eq(fault)]
+        m.d.comb += [
+            self.failed.eq(1),
+            self.fault.eq(fault),
+        ]
         m.d.sync += self._phase.eq(Phase.IDLE)

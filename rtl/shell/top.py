@@ -12,11 +12,11 @@ from rtl.encoding.geometry import Geometry
 from rtl.encoding.hardware_id import signature
 from rtl.encoding.program_image import IMAGE_VERSION, TABLES, beat_bits
 from rtl.shell.axi_lite import AXI_LITE_PORTS, AxiLiteSlave
-from rtl.shell.csr_file import RegisterBank
+from rtl.shell.csr_file import CsrFile
 from rtl.shell.csr_map import ID, REGISTER_VERSION
 from rtl.shell.fault_codes import FAULT_BITS, FaultCode
-from rtl.shell.program_loader import ImageLoader
-from rtl.shell.stream_guard import Outlet
+from rtl.shell.program_loader import ProgramLoader
+from rtl.shell.stream_guard import StreamGuard
 from rtl.shell.watchdog import Watchdog
 
 __all__ = ["Top"]
@@ -41,15 +41,26 @@ class Top(wiring.Component):
         self.geometry, self.width = geometry, beat_bits(geometry.machine)
         count = geometry.count_bits
         super().__init__({
-            "s_axis_tvalid": In(1), "s_axis_tready": Out(1), "s_axis_tdata": In(self.width), "s_axis_tlast": In(1),
-            "m_axis_tvalid": Out(1), "m_axis_tready": In(1), "m_axis_tdata": Out(self.width), "m_axis_tlast": Out(1),
+            "s_axis_tvalid": In(1),
+            "s_axis_tready": Out(1),
+            "s_axis_tdata": In(self.width),
+            "s_axis_tlast": In(1),
+            "m_axis_tvalid": Out(1),
+            "m_axis_tready": In(1),
+            "m_axis_tdata": Out(self.width),
+            "m_axis_tlast": Out(1),
             **{f"s_axil_{name}": member for name, member in AXI_LITE_PORTS.items()},
             "irq": Out(1),
-            "trace_busy": Out(1), "trace_cycle": Out(COUNTER_BITS),
+            "trace_busy": Out(1),
+            "trace_cycle": Out(COUNTER_BITS),
             **{f"trace_{kind}": Out(count) for kind in ("computes", "loads", "stores")},
         })
-        self.core, self.loader, self.outlet = Accelerator(geometry), ImageLoader(geometry), Outlet(self.width)
-        self.bus, self.bank, self.watchdog = AxiLiteSlave(), RegisterBank(), Watchdog()
+        self.core = Accelerator(geometry)
+        self.program_loader = ProgramLoader(geometry)
+        self.stream_guard = StreamGuard(self.width)
+        self.axi_lite = AxiLiteSlave()
+        self.csr_file = CsrFile()
+        self.watchdog = Watchdog()
         self._running = Signal()
         self._starting = Signal()
         self._stopped = Signal()
@@ -62,9 +73,9 @@ class Top(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.core = ResetInserter(self._cleared)(self.core)
-        m.submodules.loader = ResetInserter(self._stop)(self.loader)
-        m.submodules.outlet, m.submodules.bus = self.outlet, self.bus
-        m.submodules.registers, m.submodules.watchdog = self.bank, self.watchdog
+        m.submodules.program_loader = ResetInserter(self._stop)(self.program_loader)
+        m.submodules.stream_guard, m.submodules.axi_lite = self.stream_guard, self.axi_lite
+        m.submodules.csr_file, m.submodules.watchdog = self.csr_file, self.watchdog
         self._connect_registers(m)
         self._connect_streams(m)
         self._connect_loader(m)
@@ -74,7 +85,7 @@ class Top(wiring.Component):
         return m
 
     def _connect_registers(self, m: Module) -> None:
-        bus, bank, core = self.bus, self.bank, self.core
+        bus, bank, core = self.axi_lite, self.csr_file, self.core
         for name, member in AXI_LITE_PORTS.items():
             pin, port = getattr(self, f"s_axil_{name}"), getattr(bus, name)
             m.d.comb += pin.eq(port) if member.flow is Out else port.eq(pin)
@@ -83,37 +94,57 @@ class Top(wiring.Component):
         for name in ("write_error", "read_data", "read_error"):
             m.d.comb += getattr(bus, name).eq(getattr(bank, name))
         m.d.comb += [
-            bank.id_id.eq(ID), bank.version_image.eq(IMAGE_VERSION), bank.version_registers.eq(REGISTER_VERSION),
+            bank.id_id.eq(ID),
+            bank.version_image.eq(IMAGE_VERSION),
+            bank.version_registers.eq(REGISTER_VERSION),
             bank.machine_signature.eq(signature(self.geometry)),
-            bank.status_loading.eq(self.loader.active), bank.status_running.eq(self._running | self._starting),
-            bank.status_fault.eq(self._stopped), bank.status_program.eq(self._program),
-            bank.status_cut.eq(self.outlet.cut),
-            bank.cycle.eq(core.cycle), core.counter_number.eq(bank.counter_number),
-            bank.counter_value.eq(core.counter_value), self.irq.eq(bank.irq),
-            self.trace_busy.eq(core.busy), self.trace_cycle.eq(core.cycle),
+            bank.status_loading.eq(self.program_loader.active),
+            bank.status_running.eq(self._running | self._starting),
+            bank.status_fault.eq(self._stopped),
+            bank.status_program.eq(self._program),
+            bank.status_cut.eq(self.stream_guard.cut),
+            bank.cycle.eq(core.cycle),
+            core.counter_number.eq(bank.counter_number),
+            bank.counter_value.eq(core.counter_value),
+            self.irq.eq(bank.irq),
+            self.trace_busy.eq(core.busy),
+            self.trace_cycle.eq(core.cycle),
         ]
         for kind in ("computes", "loads", "stores"):
             ended = getattr(core, kind)
-            m.d.comb += [getattr(bank, f"{kind}_ended").eq(ended), getattr(self, f"trace_{kind}").eq(ended)]
+            m.d.comb += [
+                getattr(bank, f"{kind}_ended").eq(ended),
+                getattr(self, f"trace_{kind}").eq(ended),
+            ]
 
     def _connect_streams(self, m: Module) -> None:
-        core, loader, outlet = self.core, self.loader, self.outlet
+        core, loader, outlet = self.core, self.program_loader, self.stream_guard
         m.d.comb += [
-            core.stream_valid.eq(self.s_axis_tvalid & self._running), core.stream_data.eq(self.s_axis_tdata),
-            loader.valid.eq(self.s_axis_tvalid), loader.data.eq(self.s_axis_tdata), loader.last.eq(self.s_axis_tlast),
+            core.stream_valid.eq(self.s_axis_tvalid & self._running),
+            core.stream_data.eq(self.s_axis_tdata),
+            loader.valid.eq(self.s_axis_tvalid),
+            loader.data.eq(self.s_axis_tdata),
+            loader.last.eq(self.s_axis_tlast),
             self.s_axis_tready.eq((self._running & core.stream_ready) | loader.active | self._stopped),
-            outlet.in_valid.eq(core.out_valid), outlet.in_data.eq(core.out_data), outlet.in_last.eq(core.out_last),
-            core.out_ready.eq(outlet.in_ready), outlet.stop.eq(self._stop), outlet.stopped.eq(self._stopped),
-            self.m_axis_tvalid.eq(outlet.out_valid), outlet.out_ready.eq(self.m_axis_tready),
-            self.m_axis_tdata.eq(outlet.out_data), self.m_axis_tlast.eq(outlet.out_last),
+            outlet.in_valid.eq(core.out_valid),
+            outlet.in_data.eq(core.out_data),
+            outlet.in_last.eq(core.out_last),
+            core.out_ready.eq(outlet.in_ready),
+            outlet.stop.eq(self._stop),
+            outlet.stopped.eq(self._stopped),
+            self.m_axis_tvalid.eq(outlet.out_valid),
+            outlet.out_ready.eq(self.m_axis_tready),
+            self.m_axis_tdata.eq(outlet.out_data),
+            self.m_axis_tlast.eq(outlet.out_last),
         ]
 
     def _connect_loader(self, m: Module) -> None:
         for table in TABLES:
             index, words = getattr(self.core, f"{table}_index"), getattr(self.core, f"{table}_data")
             m.d.comb += [
-                getattr(self.core, f"{table}_write").eq(getattr(self.loader, f"write_{table}")),
-                index.eq(self.loader.index), words.eq(self.loader.word),
+                getattr(self.core, f"{table}_write").eq(getattr(self.program_loader, f"write_{table}")),
+                index.eq(self.program_loader.index),
+                words.eq(self.program_loader.word),
             ]
 
     def _connect_watchdog(self, m: Module) -> None:
@@ -122,15 +153,15 @@ class Top(wiring.Component):
         before = Signal(3 * self.geometry.count_bits)
         m.d.sync += before.eq(ended)
         m.d.comb += [
-            self.watchdog.enable.eq(self._running | self._starting | self.loader.active),
-            self.watchdog.limit.eq(self.bank.timeout_cycles),
+            self.watchdog.enable.eq(self._running | self._starting | self.program_loader.active),
+            self.watchdog.limit.eq(self.csr_file.timeout_cycles),
             self.watchdog.moved.eq((self.s_axis_tvalid & self.s_axis_tready) | (self.m_axis_tvalid & self.m_axis_tready)
                                    | (ended != before)),
         ]
 
     def _states(self, m: Module) -> None:
         """What is going on: nothing, a load (the loader knows), a start, a run, or a fault."""
-        bank, core, loader = self.bank, self.core, self.loader
+        bank, core, loader = self.csr_file, self.core, self.program_loader
         idle = ~(self._running | self._starting | self._stopped | loader.active)
         m.d.comb += core.start_valid.eq(self._starting)
         with m.If(idle & bank.control_load):
@@ -139,7 +170,10 @@ class Top(wiring.Component):
         with m.If(idle & bank.control_start & self._program):
             m.d.sync += self._starting.eq(1)
         with m.If(self._starting & core.start_ready):
-            m.d.sync += [self._starting.eq(0), self._running.eq(1)]
+            m.d.sync += [
+                self._starting.eq(0),
+                self._running.eq(1),
+            ]
         with m.If(self._running & ~core.busy):
             m.d.sync += self._running.eq(0)
             m.d.comb += bank.interrupt_done.eq(~self._stop)
@@ -147,14 +181,19 @@ class Top(wiring.Component):
             m.d.sync += self._program.eq(1)
             m.d.comb += bank.interrupt_done.eq(~self._stop)
         with m.If(self._stop):
-            m.d.sync += [self._starting.eq(0), self._running.eq(0), self._stopped.eq(1), self._program.eq(0)]
+            m.d.sync += [
+                self._starting.eq(0),
+                self._running.eq(0),
+                self._stopped.eq(1),
+                self._program.eq(0),
+            ]
         m.d.comb += self._cleared.eq(self._stopped & bank.control_clear)
         with m.If(self._cleared):
             m.d.sync += self._stopped.eq(0)
 
     def _faults(self, m: Module) -> None:
         """The first fault stops the machine; of several in one cycle the last one here is reported."""
-        bank, core, loader = self.bank, self.core, self.loader
+        bank, core, loader = self.csr_file, self.core, self.program_loader
         busy = self._running | self._starting | loader.active
         taken = self._running & core.stream_ready & self.s_axis_tvalid
         commands = Cat(bank.control_load, bank.control_start)
@@ -169,15 +208,27 @@ class Top(wiring.Component):
         ]
         for code, found in reasons:
             with m.If(found):
-                m.d.comb += [self._stop.eq(~self._stopped), self._reason.eq(code)]
+                m.d.comb += [
+                    self._stop.eq(~self._stopped),
+                    self._reason.eq(code),
+                ]
         with m.If(loader.failed):
-            m.d.comb += [self._stop.eq(~self._stopped), self._reason.eq(loader.fault)]
+            m.d.comb += [
+                self._stop.eq(~self._stopped),
+                self._reason.eq(loader.fault),
+            ]
         with m.If(self._reason == FaultCode.ADDRESS):
             m.d.comb += self._at.eq(core.violation_op)
         with m.If(self._reason == FaultCode.ILLEGAL):
             m.d.comb += self._at.eq(core.illegal_op)
         m.d.comb += bank.interrupt_fault.eq(self._stop)
         with m.If(self._stop):
-            m.d.sync += [bank.fault_code.eq(self._reason), bank.fault_op.eq(self._at)]
+            m.d.sync += [
+                bank.fault_code.eq(self._reason),
+                bank.fault_op.eq(self._at),
+            ]
         with m.If(self._cleared):
-            m.d.sync += [bank.fault_code.eq(FaultCode.NONE), bank.fault_op.eq(0)]
+            m.d.sync += [
+                bank.fault_code.eq(FaultCode.NONE),
+                bank.fault_op.eq(0),
+            ]

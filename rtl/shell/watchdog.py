@@ -21,7 +21,12 @@ class Watchdog(wiring.Component):
     """
 
     def __init__(self) -> None:
-        super().__init__({"enable": In(1), "moved": In(1), "limit": In(32), "expired": Out(1)})
+        super().__init__({
+            "enable": In(1),
+            "moved": In(1),
+            "limit": In(32),
+            "expired": Out(1),
+        })
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -8,10 +8,10 @@ from amaranth.lib.wiring import In, Out
 
 from rtl.encoding.geometry import Geometry
 
-__all__ = ["BankWalk"]
+__all__ = ["BankInterleaver"]
 
 
-class BankWalk(wiring.Component):
+class BankInterleaver(wiring.Component):
     """Walk over the words of a tensor, `per_step` at once: no more than there are banks, so of one or two addresses.
 
     What a step covers behind the last address does not exist.
@@ -28,28 +28,47 @@ class BankWalk(wiring.Component):
         self.geometry, self.per_step = geometry, per_step
         columns, address = geometry.columns, geometry.address_bits
         super().__init__({
-            "first": In(address), "last": In(address), "step": In(1), "bank": Out(geometry.column_bits),
-            "end": Out(1), "select": Out(columns), "address": Out(address).array(columns),
+            "first": In(address),
+            "last": In(address),
+            "step": In(1),
+            "bank": Out(geometry.column_bits),
+            "end": Out(1),
+            "select": Out(columns),
+            "address": Out(address).array(columns),
         })
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         columns, per_step, bank = self.geometry.columns, self.per_step, self.bank
-        offset, here, after = (Signal.like(self.first, name=name) for name in ("offset", "here", "after"))
-        at_last, wraps = Signal(name="at_last"), Signal(name="wraps")
+        offset = Signal.like(self.first)
+        here = Signal.like(self.first)
+        after = Signal.like(self.first)
+        at_last = Signal()
+        wraps = Signal()
         m.d.comb += [
-            here.eq(self.first + offset), after.eq(here + 1), at_last.eq(here == self.last),
-            wraps.eq(bank >= columns - per_step), self.end.eq(at_last & wraps),
+            here.eq(self.first + offset),
+            after.eq(here + 1),
+            at_last.eq(here == self.last),
+            wraps.eq(bank >= columns - per_step),
+            self.end.eq(at_last & wraps),
         ]
         with m.If(self.step):
-            m.d.sync += [bank.eq(Mux(wraps, bank - (columns - per_step), bank + per_step)), offset.eq(offset + wraps)]
+            m.d.sync += [
+                bank.eq(Mux(wraps, bank - (columns - per_step), bank + per_step)),
+                offset.eq(offset + wraps),
+            ]
             with m.If(self.end):
-                m.d.sync += [bank.eq(0), offset.eq(0)]
+                m.d.sync += [
+                    bank.eq(0),
+                    offset.eq(0),
+                ]
         with m.Switch(bank):
             for origin in range(columns):
                 with m.Case(origin):
                     for word in range(origin, origin + per_step):
                         c, beyond = word % columns, word >= columns
-                        m.d.comb += [self.select[c].eq(self.step & ~at_last if beyond else self.step),
-                                     self.address[c].eq(after if beyond else here)]
+                        m.d.comb += [
+                            self.select[c].eq(self.step & ~at_last if beyond else self.step),
+                            self.address[c].eq(after if beyond else here),
+                        ]
         return m

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from rtl.encoding.geometry import Geometry
 from sim.arch.limits import MAP_BITS
 
-__all__ = ["Loader", "rotate_lanes"]
+__all__ = ["OperandFetch", "rotate_lanes"]
 
 
 def rotate_lanes(m: Module, word: Value, amount: Value, name: str) -> Value:
@@ -25,14 +25,22 @@ def read_layout(geometry: Geometry) -> data.StructLayout:
     """What goes along with an operand read, `valid`; `strobe` marks the columns that it serves."""
     lane = max(1, geometry.lane_bits)
     return data.StructLayout({
-        "valid": 1, "strobe": geometry.columns, "inside": geometry.columns,
+        "valid": 1,
+        "strobe": geometry.columns,
+        "inside": geometry.columns,
         "bank": data.ArrayLayout(geometry.column_bits, geometry.columns),
-        "plane": 3, "set": 1, "segment_lane": lane, "rotation": lane,
-        "first_segment": 1, "last_segment": 1, "pixel_done": 1, "block_done": 1,
+        "plane": 3,
+        "set": 1,
+        "segment_lane": lane,
+        "rotation": lane,
+        "first_segment": 1,
+        "last_segment": 1,
+        "pixel_done": 1,
+        "block_done": 1,
     })
 
 
-class Loader(wiring.Component):
+class OperandFetch(wiring.Component):
     """Three stages: bank addresses, words through the switch, words in the segment of their tap.
 
     Members
@@ -51,25 +59,44 @@ class Loader(wiring.Component):
         columns, address, lanes = geometry.columns, geometry.address_bits, geometry.lanes
         self.layout = read_layout(geometry)
         super().__init__({
-            "descriptor": In(geometry.descriptor), "running": In(geometry.descriptor),
-            "read": In(1), "phase": In(geometry.column_bits), "columns": In(columns),
-            "slice_lane": In(max(1, geometry.lane_bits)), "request": In(self.layout), "block_address": In(address),
-            "tap_present": In(1), "tap_column": In(signed(MAP_BITS)), "tap_address": In(address),
-            "tap_row": In(signed(MAP_BITS)).array(columns), "tap_bank": In(geometry.column_bits).array(columns),
+            "descriptor": In(geometry.descriptor),
+            "running": In(geometry.descriptor),
+            "read": In(1),
+            "phase": In(geometry.column_bits),
+            "columns": In(columns),
+            "slice_lane": In(max(1, geometry.lane_bits)),
+            "request": In(self.layout),
+            "block_address": In(address),
+            "tap_present": In(1),
+            "tap_column": In(signed(MAP_BITS)),
+            "tap_address": In(address),
+            "tap_row": In(signed(MAP_BITS)).array(columns),
+            "tap_bank": In(geometry.column_bits).array(columns),
             "tap_quotient": In(address).array(columns),
-            "pixel_row": In(MAP_BITS), "pixel_column": In(MAP_BITS), "pixel_address": In(address),
-            "bank_read": Out(columns), "bank_address": Out(address).array(columns),
+            "pixel_row": In(MAP_BITS),
+            "pixel_column": In(MAP_BITS),
+            "pixel_address": In(address),
+            "bank_read": Out(columns),
+            "bank_address": Out(address).array(columns),
             "bank_data": In(lanes).array(columns),
-            "loaded": Out(self.layout), "arrived": Out(self.layout), "word": Out(lanes).array(columns),
-            "segment_mask": Out(lanes), "segment_word": Out(lanes).array(columns),
+            "loaded": Out(self.layout),
+            "arrived": Out(self.layout),
+            "word": Out(lanes).array(columns),
+            "segment_mask": Out(lanes),
+            "segment_word": Out(lanes).array(columns),
         })
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        ahead, addressed = (Signal(self.layout, name=name) for name in ("ahead", "addressed"))
+        ahead = Signal(self.layout)
+        addressed = Signal(self.layout)
         self._columns(m, ahead)
         self._addresses(m, ahead)
-        m.d.sync += [addressed.eq(ahead), self.loaded.eq(addressed), self.arrived.eq(self.loaded)]
+        m.d.sync += [
+            addressed.eq(ahead),
+            self.loaded.eq(addressed),
+            self.arrived.eq(self.loaded),
+        ]
         self._switch(m, self.loaded)
         self._segments(m)
         return m
@@ -77,9 +104,11 @@ class Loader(wiring.Component):
     def _columns(self, m: Module, ahead: data.View) -> None:
         """Which columns this read serves, and which of them look into the map."""
         d = self.descriptor
-        column, inside = Signal(signed(MAP_BITS + 2), name="column"), Signal(name="inside")
+        column = Signal(signed(MAP_BITS + 2))
+        inside = Signal()
         m.d.comb += [
-            ahead.eq(self.request), column.eq(self.tap_column + self.pixel_column),
+            ahead.eq(self.request),
+            column.eq(self.tap_column + self.pixel_column),
             inside.eq((column >= 0) & (column < d.width)),
             ahead.rotation.eq(self.request.segment_lane - (self.slice_lane & d.segment_mask)),
         ]

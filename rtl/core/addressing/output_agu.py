@@ -9,10 +9,10 @@ from amaranth.lib.wiring import In, Out
 from rtl.encoding.geometry import Geometry
 from sim.arch.limits import PIXEL_BITS, TILE_BITS
 
-__all__ = ["OutputWalk"]
+__all__ = ["OutputAgu"]
 
 
-class OutputWalk(wiring.Component):
+class OutputAgu(wiring.Component):
     """Walk over the pixels of a row tile, at each over its groups of R channels, then over the row tiles.
 
     Output and residual are both walked like this. Only a row tile of depthwise lanes has more groups than one.
@@ -30,9 +30,15 @@ class OutputWalk(wiring.Component):
         address = geometry.address_bits
         super().__init__({
             "descriptor": In(geometry.descriptor),
-            "base": In(address), "step": In(address), "block_step": In(address), "reset": In(1), "advance": In(1),
-            "address": Out(address), "group": Out(range(max(2, geometry.groups))),
-            "columns": Out(geometry.columns), "last": Out(1),
+            "base": In(address),
+            "step": In(address),
+            "block_step": In(address),
+            "reset": In(1),
+            "advance": In(1),
+            "address": Out(address),
+            "group": Out(range(max(2, geometry.groups))),
+            "columns": Out(geometry.columns),
+            "last": Out(1),
         })
 
     def elaborate(self, platform: object) -> Module:
@@ -50,7 +56,8 @@ class OutputWalk(wiring.Component):
         last_inner = Signal()
         wraps = group_after == self.geometry.groups
         m.d.comb += [
-            last_row_tile.eq(row_tile == d.row_tiles), last_pixel.eq(pixel == d.pixels),
+            last_row_tile.eq(row_tile == d.row_tiles),
+            last_pixel.eq(pixel == d.pixels),
             last_inner.eq(inner == Mux(last_row_tile, d.last_groups, d.groups)),
             self.group.eq(first_group + inner),
             group_after.eq(first_group + Mux(d.lanewise, self.geometry.lane_groups, 1)),
@@ -59,13 +66,29 @@ class OutputWalk(wiring.Component):
             self.last.eq(last_pixel & last_inner & last_row_tile),
         ]
         with m.If(self.reset):
-            m.d.sync += [pixel.eq(0), row_tile.eq(0), first_group.eq(0), inner.eq(0), block.eq(self.base),
-                         self.address.eq(self.base)]
+            m.d.sync += [
+                pixel.eq(0),
+                row_tile.eq(0),
+                first_group.eq(0),
+                inner.eq(0),
+                block.eq(self.base),
+                self.address.eq(self.base),
+            ]
         with m.Elif(self.advance & ~last_inner):
             m.d.sync += inner.eq(inner + 1)
         with m.Elif(self.advance & last_pixel):
-            m.d.sync += [pixel.eq(0), inner.eq(0), row_tile.eq(row_tile + 1), block.eq(block_after),
-                         first_group.eq(Mux(wraps, 0, group_after)), self.address.eq(block_after)]
+            m.d.sync += [
+                pixel.eq(0),
+                inner.eq(0),
+                row_tile.eq(row_tile + 1),
+                block.eq(block_after),
+                first_group.eq(Mux(wraps, 0, group_after)),
+                self.address.eq(block_after),
+            ]
         with m.Elif(self.advance):
-            m.d.sync += [pixel.eq(pixel + 1), inner.eq(0), self.address.eq(self.address + self.step)]
+            m.d.sync += [
+                pixel.eq(pixel + 1),
+                inner.eq(0),
+                self.address.eq(self.address + self.step),
+            ]
         return m

@@ -14,10 +14,10 @@ from amaranth.lib.wiring import In, Out
 from rtl.encoding.geometry import Geometry
 from sim.arch.limits import MAP_BITS, TAP_BITS
 
-__all__ = ["PixelWalk", "TapWalk"]
+__all__ = ["PixelAgu", "TapAgu"]
 
 
-class TapWalk(wiring.Component):
+class TapAgu(wiring.Component):
     """Position of the current tap; `restore` goes back to the first tap of the group.
 
     Members
@@ -32,68 +32,106 @@ class TapWalk(wiring.Component):
         self.geometry = geometry
         columns, address = geometry.columns, geometry.address_bits
         self.state = data.StructLayout({
-            "tap": TAP_BITS, "kernel_column": MAP_BITS, "column": signed(MAP_BITS), "address": address,
+            "tap": TAP_BITS,
+            "kernel_column": MAP_BITS,
+            "column": signed(MAP_BITS),
+            "address": address,
             "row": data.ArrayLayout(signed(MAP_BITS), columns),
             "bank": data.ArrayLayout(geometry.column_bits, columns),
             "quotient": data.ArrayLayout(address, columns),
         })
         super().__init__({
             "descriptor": In(geometry.descriptor),
-            "advance": In(1), "restore": In(1), "commit": In(1), "reset": In(1),
-            "present": Out(1), "column": Out(signed(MAP_BITS)), "address": Out(address),
-            "row": Out(signed(MAP_BITS)).array(columns), "bank": Out(geometry.column_bits).array(columns),
+            "advance": In(1),
+            "restore": In(1),
+            "commit": In(1),
+            "reset": In(1),
+            "present": Out(1),
+            "column": Out(signed(MAP_BITS)),
+            "address": Out(address),
+            "row": Out(signed(MAP_BITS)).array(columns),
+            "bank": Out(geometry.column_bits).array(columns),
             "quotient": Out(address).array(columns),
         })
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        current, group, start, after, following = (
-            Signal(self.state, name=name) for name in ("current", "group", "start", "after", "following"))
+        current = Signal(self.state)
+        group = Signal(self.state)
+        start = Signal(self.state)
+        after = Signal(self.state)
+        following = Signal(self.state)
         self._start(m, start)
         self._after(m, current, after)
         m.d.comb += following.eq(Mux(self.advance, after, current))
         with m.If(self.reset):
-            m.d.sync += [current.eq(start), group.eq(start)]
+            m.d.sync += [
+                current.eq(start),
+                group.eq(start),
+            ]
         with m.Elif(self.commit):
-            m.d.sync += [current.eq(following), group.eq(following)]
+            m.d.sync += [
+                current.eq(following),
+                group.eq(following),
+            ]
         with m.Elif(self.restore):
             m.d.sync += current.eq(group)
         with m.Elif(self.advance):
             m.d.sync += current.eq(after)
         m.d.comb += [
             self.present.eq(current.tap <= self.descriptor.taps),
-            self.column.eq(current.column), self.address.eq(current.address),
+            self.column.eq(current.column),
+            self.address.eq(current.address),
         ]
         for c in range(self.geometry.columns):
-            m.d.comb += [self.row[c].eq(current.row[c]), self.bank[c].eq(current.bank[c]),
-                         self.quotient[c].eq(current.quotient[c])]
+            m.d.comb += [
+                self.row[c].eq(current.row[c]),
+                self.bank[c].eq(current.bank[c]),
+                self.quotient[c].eq(current.quotient[c]),
+            ]
         return m
 
     def _start(self, m: Module, start: data.View) -> None:
         d = self.descriptor
-        m.d.comb += [start.column.eq(d.left), start.address.eq(d.tap_start), start.row.eq(d.row),
-                     start.bank.eq(d.bank), start.quotient.eq(d.quotient)]
+        m.d.comb += [
+            start.column.eq(d.left),
+            start.address.eq(d.tap_start),
+            start.row.eq(d.row),
+            start.bank.eq(d.bank),
+            start.quotient.eq(d.quotient),
+        ]
 
     def _after(self, m: Module, current: data.View, after: data.View) -> None:
         d, columns = self.descriptor, self.geometry.columns
-        m.d.comb += [after.eq(current), after.tap.eq(current.tap + 1)]
+        m.d.comb += [
+            after.eq(current),
+            after.tap.eq(current.tap + 1),
+        ]
         with m.If(current.kernel_column != d.kernel_width):
-            m.d.comb += [after.kernel_column.eq(current.kernel_column + 1),
-                         after.column.eq(current.column + d.dilation),
-                         after.address.eq(current.address + d.tap_step)]
+            m.d.comb += [
+                after.kernel_column.eq(current.kernel_column + 1),
+                after.column.eq(current.column + d.dilation),
+                after.address.eq(current.address + d.tap_step),
+            ]
         with m.Else():
-            m.d.comb += [after.kernel_column.eq(0), after.column.eq(d.left), after.address.eq(d.tap_start)]
+            m.d.comb += [
+                after.kernel_column.eq(0),
+                after.column.eq(d.left),
+                after.address.eq(d.tap_start),
+            ]
             for c in range(columns):
-                bank, wrapped = Signal(range(2 * columns), name=f"bank_{c}"), Signal(name=f"wrapped_{c}")
+                bank = Signal(range(2 * columns), name=f"bank_{c}")
+                wrapped = Signal(name=f"wrapped_{c}")
                 m.d.comb += [
-                    bank.eq(current.bank[c] + d.bank_step), wrapped.eq(bank >= columns),
+                    bank.eq(current.bank[c] + d.bank_step),
+                    wrapped.eq(bank >= columns),
                     after.bank[c].eq(Mux(wrapped, bank - columns, bank)),
                     after.quotient[c].eq(current.quotient[c] + d.tap_row_step + Mux(wrapped, d.pitch, 0)),
                     after.row[c].eq(current.row[c] + d.dilation),
                 ]
 
 
-class PixelWalk(wiring.Component):
+class PixelAgu(wiring.Component):
     """Position of the current output pixel in raster order of (row group, output column).
 
     Members
@@ -107,29 +145,49 @@ class PixelWalk(wiring.Component):
     def __init__(self, geometry: Geometry) -> None:
         address = geometry.address_bits
         self.state = data.StructLayout({
-            "x": MAP_BITS, "group": MAP_BITS, "row": MAP_BITS, "column": MAP_BITS,
-            "group_address": unsigned(address), "address": unsigned(address),
+            "x": MAP_BITS,
+            "group": MAP_BITS,
+            "row": MAP_BITS,
+            "column": MAP_BITS,
+            "group_address": unsigned(address),
+            "address": unsigned(address),
         })
         super().__init__({
             "descriptor": In(geometry.descriptor),
-            "advance": In(1), "restore": In(1), "commit": In(1), "reset": In(1),
-            "row": Out(MAP_BITS), "column": Out(MAP_BITS), "address": Out(address), "last_group": Out(1),
+            "advance": In(1),
+            "restore": In(1),
+            "commit": In(1),
+            "reset": In(1),
+            "row": Out(MAP_BITS),
+            "column": Out(MAP_BITS),
+            "address": Out(address),
+            "last_group": Out(1),
         })
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        current, origin, after = (Signal(self.state, name=name) for name in ("current", "origin", "after"))
+        current = Signal(self.state)
+        origin = Signal(self.state)
+        after = Signal(self.state)
         self._after(m, current, after)
         with m.If(self.reset):
-            m.d.sync += [current.eq(0), origin.eq(0)]
+            m.d.sync += [
+                current.eq(0),
+                origin.eq(0),
+            ]
         with m.Elif(self.commit):
-            m.d.sync += [current.eq(after), origin.eq(after)]
+            m.d.sync += [
+                current.eq(after),
+                origin.eq(after),
+            ]
         with m.Elif(self.restore):
             m.d.sync += current.eq(origin)
         with m.Elif(self.advance):
             m.d.sync += current.eq(after)
         m.d.comb += [
-            self.row.eq(current.row), self.column.eq(current.column), self.address.eq(current.address),
+            self.row.eq(current.row),
+            self.column.eq(current.column),
+            self.address.eq(current.address),
             self.last_group.eq(current.group == self.descriptor.out_groups),
         ]
         return m
@@ -138,11 +196,19 @@ class PixelWalk(wiring.Component):
         d = self.descriptor
         m.d.comb += after.eq(current)
         with m.If(current.x != d.out_width):
-            m.d.comb += [after.x.eq(current.x + 1), after.column.eq(current.column + d.stride),
-                         after.address.eq(current.address + d.pixel_step)]
+            m.d.comb += [
+                after.x.eq(current.x + 1),
+                after.column.eq(current.column + d.stride),
+                after.address.eq(current.address + d.pixel_step),
+            ]
         with m.Else():
             address = Signal(len(current.address), name="next_group_address")
-            m.d.comb += [address.eq(current.group_address + d.group_step),
-                         after.x.eq(0), after.column.eq(0), after.group.eq(current.group + 1),
-                         after.row.eq(current.row + d.group_rows),
-                         after.group_address.eq(address), after.address.eq(address)]
+            m.d.comb += [
+                address.eq(current.group_address + d.group_step),
+                after.x.eq(0),
+                after.column.eq(0),
+                after.group.eq(current.group + 1),
+                after.row.eq(current.row + d.group_rows),
+                after.group_address.eq(address),
+                after.address.eq(address),
+            ]

@@ -1,4 +1,4 @@
-"""Protection: accesses that would leave their tensor are suppressed, descriptors that no engine can run stop it all."""
+"""The bounds guard: suppress accesses that would leave their tensor, and stop at descriptors that no engine can run."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from amaranth.lib.wiring import In, Out
 from rtl.encoding.geometry import Geometry, exceeds
 from sim.functional.requantize import ROUNDING_MODES
 
-__all__ = ["Protection"]
+__all__ = ["BoundsGuard"]
 
 
-class Protection(wiring.Component):
+class BoundsGuard(wiring.Component):
     """Let accesses inside their tensor pass; remember the first fault of each kind until reset.
 
     Members
@@ -31,21 +31,36 @@ class Protection(wiring.Component):
         self.geometry = geometry
         columns, address, op = geometry.columns, geometry.address_bits, geometry.op_bits
         super().__init__({
-            "head": In(geometry.descriptor), "fresh": In(1), "running": In(geometry.descriptor),
-            "operand": In(columns), "operand_address": In(address).array(columns), "operand_allowed": Out(columns),
-            "residual": In(columns), "residual_address": In(address), "residual_allowed": Out(columns),
-            "write": In(columns), "write_address": In(address), "write_allowed": Out(columns),
-            "inward_illegal": In(1), "inward_op": In(op),
-            "outward_illegal": In(1), "outward_op": In(op),
-            "violation": Out(1), "violation_op": Out(op), "illegal": Out(1), "illegal_op": Out(op),
+            "head": In(geometry.descriptor),
+            "fresh": In(1),
+            "running": In(geometry.descriptor),
+            "operand": In(columns),
+            "operand_address": In(address).array(columns),
+            "operand_allowed": Out(columns),
+            "residual": In(columns),
+            "residual_address": In(address),
+            "residual_allowed": Out(columns),
+            "write": In(columns),
+            "write_address": In(address),
+            "write_allowed": Out(columns),
+            "inward_illegal": In(1),
+            "inward_op": In(op),
+            "outward_illegal": In(1),
+            "outward_op": In(op),
+            "violation": Out(1),
+            "violation_op": Out(op),
+            "illegal": Out(1),
+            "illegal_op": Out(op),
             "halt": Out(1),
         })
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        d, violated = self.running, Signal(name="violated")
+        d = self.running
+        violated = Signal()
         operand_outside = Cat(self._outside(a, d.in_first, d.in_last) for a in self.operand_address)
-        residual_outside, write_outside = Signal(name="residual_outside"), Signal(name="write_outside")
+        residual_outside = Signal()
+        write_outside = Signal()
         m.d.comb += [
             residual_outside.eq(self._outside(self.residual_address, d.residual_first, d.residual_last)),
             write_outside.eq(self._outside(self.write_address, d.out_first, d.out_last)),
@@ -57,11 +72,17 @@ class Protection(wiring.Component):
                         | (self.write.any() & write_outside)),
         ]
         with m.If(violated & ~self.halt):
-            m.d.sync += [self.violation.eq(1), self.violation_op.eq(d.op)]
+            m.d.sync += [
+                self.violation.eq(1),
+                self.violation_op.eq(d.op),
+            ]
         for found, op in ((self.fresh & self._illegal(m), self.head.op),
                               (self.inward_illegal, self.inward_op), (self.outward_illegal, self.outward_op)):
             with m.If(found & ~self.halt):
-                m.d.sync += [self.illegal.eq(1), self.illegal_op.eq(op)]
+                m.d.sync += [
+                    self.illegal.eq(1),
+                    self.illegal_op.eq(op),
+                ]
         return m
 
     def _outside(self, address: Value, first: Value, last: Value) -> Value:
@@ -70,7 +91,8 @@ class Protection(wiring.Component):
     def _illegal(self, m: Module) -> Value:
         """Whether a number of `head` is beyond the machine, or the op could never end."""
         d, most = self.head, self.geometry.bank_words - 1
-        always, conv = Signal(name="always"), Signal(name="conv")
+        always = Signal()
+        conv = Signal()
         m.d.comb += [
             always.eq(exceeds(d.bits_a, self.geometry.machine.max_bits_a - 1) | exceeds(d.in_last, most)
                       | exceeds(d.out_last, most)),

@@ -7,15 +7,15 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from rtl.core.memory.sram import Ram
+from rtl.core.memory.sram import Sram
 from rtl.encoding.geometry import Geometry
 
-__all__ = ["Control"]
+__all__ = ["Dispatcher"]
 
 COUNTER_BITS = 40
 
 
-class Control(wiring.Component):
+class Dispatcher(wiring.Component):
     """Hold the descriptor of the op that issues and of the op that runs.
 
     The sequencer takes the next descriptor as soon as it has issued an op; everything behind it keeps the old one
@@ -45,21 +45,31 @@ class Control(wiring.Component):
         pulses = {name: Out(1) for name in ("start_ready", "prepare", "init", "begin", "begun", "started", "busy",
                                             "active")}
         super().__init__({
-            **flags, **pulses, "table_index": In(index), "table_data": In(geometry.descriptor.size),
-            "head": Out(geometry.descriptor), "running": Out(geometry.descriptor),
-            "cycle": Out(COUNTER_BITS), "computes": Out(count), "loads": Out(count), "stores": Out(count),
+            **flags,
+            **pulses,
+            "table_index": In(index),
+            "table_data": In(geometry.descriptor.size),
+            "head": Out(geometry.descriptor),
+            "running": Out(geometry.descriptor),
+            "cycle": Out(COUNTER_BITS),
+            "computes": Out(count),
+            "loads": Out(count),
+            "stores": Out(count),
         })
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.table = table = Ram(self.geometry.descriptor.size, self.geometry.ops)
+        m.submodules.table = table = Sram(self.geometry.descriptor.size, self.geometry.ops)
         load = Signal()
         shown = Signal(len(table.raddr))
         waiting = Signal()
         over = Signal()
         m.d.comb += [
-            table.wen.eq(self.table_write), table.waddr.eq(self.table_index), table.wdata.eq(self.table_data),
-            table.ren.eq(self.prepare | load), table.raddr.eq(Mux(self.prepare, 0, shown + 1)),
+            table.wen.eq(self.table_write),
+            table.waddr.eq(self.table_index),
+            table.wdata.eq(self.table_data),
+            table.ren.eq(self.prepare | load),
+            table.raddr.eq(Mux(self.prepare, 0, shown + 1)),
         ]
         self._states(m, load, waiting, over)
         self._counts(m, waiting)
@@ -69,8 +79,12 @@ class Control(wiring.Component):
             m.d.sync += shown.eq(table.raddr)
         with m.If(load):
             m.d.sync += self.head.eq(table.rdata)
-        m.d.sync += [self.init.eq(load), self.begun.eq(self.begin), waiting.eq(self.init | (waiting & ~self.begin)),
-                     self.active.eq(self.begin | (self.active & ~self.op_done))]
+        m.d.sync += [
+            self.init.eq(load),
+            self.begun.eq(self.begin),
+            waiting.eq(self.init | (waiting & ~self.begin)),
+            self.active.eq(self.begin | (self.active & ~self.op_done)),
+        ]
         with m.If(self.begin):
             m.d.sync += self.running.eq(self.head)
         with m.If(self.op_done & self.running.last):
@@ -105,7 +119,10 @@ class Control(wiring.Component):
                 m.d.comb += self.start_ready.eq(waiting)
                 with m.If(self.start_valid & self.start_ready):
                     m.d.comb += self.started.eq(1)
-                    m.d.sync += [self.busy.eq(1), self.cycle.eq(0)]
+                    m.d.sync += [
+                        self.busy.eq(1),
+                        self.cycle.eq(0),
+                    ]
                     m.next = "RUN"
             with m.State("RUN"):
                 m.d.sync += self.cycle.eq(self.cycle + 1)

@@ -12,14 +12,14 @@ from rtl.core.datapath.plane_sequencer import pair_layout
 from rtl.encoding.geometry import Geometry
 from sim.energy.events import EVENTS
 
-__all__ = ["COUNTERS", "Counters"]
+__all__ = ["COUNTERS", "PerfCounters"]
 
 COUNTERS = ("pairs", "wait_accumulator", "wait_weights", "wait_transfers", "starved", "blocked",
             *(event.counter for event in EVENTS.values()))
 """Names of the counters by number: those of cycles, then one for each event of `sim.energy.events`."""
 
 
-class Counters(wiring.Component):
+class PerfCounters(wiring.Component):
     """Count what the other parts report in each cycle.
 
     Members
@@ -41,16 +41,37 @@ class Counters(wiring.Component):
         self.geometry = geometry
         rows, columns, pair = geometry.rows, geometry.columns, pair_layout(geometry)
         super().__init__({
-            "clear": In(1), "enable": In(1), "wait_accumulator": In(1), "wait_weights": In(1), "active": In(1),
-            "in_valid": In(1), "in_ready": In(1), "out_valid": In(1), "out_ready": In(1),
-            "select": In(pair), "add": In(pair), "accumulate": In(pair),
-            "drain": In(rows), "drain_columns": In(columns), "drain_reference": In(1),
-            "execute": In(geometry.units), "execute_columns": In(columns),
-            "operand_read": In(columns), "residual_read": In(columns), "store_read": In(columns),
-            "write": In(columns), "load_write": In(columns),
-            "weight_read": In(rows), "weight_write": In(rows), "w_operands": In(rows),
-            "lanes_active": In(1), "lanes_added": In(columns), "a_operands": In(columns), "segment_log2": In(4),
-            "number": In(range(len(COUNTERS))), "value": Out(COUNTER_BITS),
+            "clear": In(1),
+            "enable": In(1),
+            "wait_accumulator": In(1),
+            "wait_weights": In(1),
+            "active": In(1),
+            "in_valid": In(1),
+            "in_ready": In(1),
+            "out_valid": In(1),
+            "out_ready": In(1),
+            "select": In(pair),
+            "add": In(pair),
+            "accumulate": In(pair),
+            "drain": In(rows),
+            "drain_columns": In(columns),
+            "drain_reference": In(1),
+            "execute": In(geometry.units),
+            "execute_columns": In(columns),
+            "operand_read": In(columns),
+            "residual_read": In(columns),
+            "store_read": In(columns),
+            "write": In(columns),
+            "load_write": In(columns),
+            "weight_read": In(rows),
+            "weight_write": In(rows),
+            "w_operands": In(rows),
+            "lanes_active": In(1),
+            "lanes_added": In(columns),
+            "a_operands": In(columns),
+            "segment_log2": In(4),
+            "number": In(range(len(COUNTERS))),
+            "value": Out(COUNTER_BITS),
         })
 
     def elaborate(self, platform: object) -> Module:
@@ -84,7 +105,10 @@ class Counters(wiring.Component):
     def _increments(self, m: Module) -> dict[str, Value]:
         lanes = self.geometry.lanes
         waits = [Signal(name="waits_for_accumulator"), Signal(name="waits_for_weights")]
-        m.d.sync += [waits[0].eq(self.wait_accumulator), waits[1].eq(self.wait_weights)]
+        m.d.sync += [
+            waits[0].eq(self.wait_accumulator),
+            waits[1].eq(self.wait_weights),
+        ]
         rows, columns, selected = self._elements(m, self.select, "select")
         added, accumulated = (self._elements(m, pair, name)[2]
                               for pair, name in ((self.add, "add"), (self.accumulate, "accumulate")))

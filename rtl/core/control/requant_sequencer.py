@@ -11,10 +11,10 @@ from rtl.core.dma.load_dma import PARAMETER_SLOTS
 from rtl.encoding.geometry import Geometry
 from sim.arch.limits import PIXEL_BITS, STEP_BITS, TILE_BITS
 
-__all__ = ["RequantControl"]
+__all__ = ["RequantSequencer"]
 
 
-class RequantControl(wiring.Component):
+class RequantSequencer(wiring.Component):
     """Give every pixel and group of R channels of a tile a slot of `requant_cycles`, one after another without a gap.
 
     In a slot each unit goes through its rows, and through the terms of each row. A row's accumulator and parameters
@@ -36,14 +36,32 @@ class RequantControl(wiring.Component):
         self.geometry = geometry
         units, row, columns = geometry.units, geometry.unit_row_bits, geometry.columns
         super().__init__({
-            "descriptor": In(geometry.descriptor), "begun": In(1), "tile_ready": In(1),
-            "active": Out(1), "tile_done": Out(1), "slot_start": Out(1), "slot_end": Out(1),
-            "drain": Out(geometry.rows), "drain_reference": Out(1), "bank": Out(1),
-            "address": Out(geometry.accumulator_address_bits), "columns": Out(columns),
+            "descriptor": In(geometry.descriptor),
+            "begun": In(1),
+            "tile_ready": In(1),
+            "active": Out(1),
+            "tile_done": Out(1),
+            "slot_start": Out(1),
+            "slot_end": Out(1),
+            "drain": Out(geometry.rows),
+            "drain_reference": Out(1),
+            "bank": Out(1),
+            "address": Out(geometry.accumulator_address_bits),
+            "columns": Out(columns),
             "parameter_slot": Out(ceil_log2(PARAMETER_SLOTS * geometry.lane_groups)),
-            "execute": Out(units), "execute_columns": Out(columns), "first": Out(1), "last": Out(1),
-            "residual": Out(1), "index": Out(3), "unit_row": Out(row), "set": Out(1), "acc_bank": Out(1),
-            "capture": Out(units), "capture_row": Out(row), "capture_set": Out(1), "capture_columns": Out(columns),
+            "execute": Out(units),
+            "execute_columns": Out(columns),
+            "first": Out(1),
+            "last": Out(1),
+            "residual": Out(1),
+            "index": Out(3),
+            "unit_row": Out(row),
+            "set": Out(1),
+            "acc_bank": Out(1),
+            "capture": Out(units),
+            "capture_row": Out(row),
+            "capture_set": Out(1),
+            "capture_columns": Out(columns),
         })
         self.pixel_set = Signal()
 
@@ -51,10 +69,13 @@ class RequantControl(wiring.Component):
         m = Module()
         d = self.descriptor
         cycle = Signal(STEP_BITS)
-        last_rows, rows = self._tiles(m), Signal(self.geometry.rows, name="rows")
-        m.d.comb += [self.slot_start.eq(self.active & (cycle == 0)),
-                     self.slot_end.eq(self.active & (cycle == d.requant_cycles)),
-                     rows.eq(Mux(last_rows, d.last_tile_rows, (1 << self.geometry.rows) - 1))]
+        last_rows = self._tiles(m)
+        rows = Signal(self.geometry.rows)
+        m.d.comb += [
+            self.slot_start.eq(self.active & (cycle == 0)),
+            self.slot_end.eq(self.active & (cycle == d.requant_cycles)),
+            rows.eq(Mux(last_rows, d.last_tile_rows, (1 << self.geometry.rows) - 1)),
+        ]
         with m.If(self.active):
             m.d.sync += cycle.eq(Mux(self.slot_end, 0, cycle + 1))
         self._terms(m, rows)
@@ -64,7 +85,8 @@ class RequantControl(wiring.Component):
     def _tiles(self, m: Module) -> Value:
         """Count ready tiles, and walk over pixels and groups of the one at hand; high in the op's last group."""
         d = self.descriptor
-        ready, warm = Signal(2, name="ready"), Signal(4, name="warm")
+        ready = Signal(2)
+        warm = Signal(4)
         pixel = Signal(PIXEL_BITS)
         position = Signal(PIXEL_BITS)
         chunk = Signal(PIXEL_BITS)
@@ -74,30 +96,54 @@ class RequantControl(wiring.Component):
         group = Signal(max(1, self.geometry.lane_group_bits))
         last_group = Signal()
         last_row_tile = Signal()
-        slot, index = Signal(ceil_log2(PARAMETER_SLOTS), name="slot"), group[: self.geometry.lane_group_bits]
+        slot = Signal(ceil_log2(PARAMETER_SLOTS))
+        index = group[: self.geometry.lane_group_bits]
         m.d.comb += [
-            last_chunk.eq(chunk == d.chunks), last_row_tile.eq(row_tile == d.row_tiles),
+            last_chunk.eq(chunk == d.chunks),
+            last_row_tile.eq(row_tile == d.row_tiles),
             last_group.eq(group == Mux(last_row_tile, d.last_groups, d.groups)),
             self.tile_done.eq(self.slot_end & last_group
                               & (pixel == Mux(last_chunk, d.last_chunk_pixels, d.chunk_pixels))),
             start.eq((~self.active | self.tile_done) & ((ready != 0) | self.tile_ready) & (warm == 0)),
             self.columns.eq(Mux(position >= d.last_group_pixel, d.last_group_columns,
                                 (1 << self.geometry.columns) - 1)),
-            self.address.eq(Mux(d.lanewise, Cat(index, pixel), pixel)), self.parameter_slot.eq(Cat(index, slot)),
+            self.address.eq(Mux(d.lanewise, Cat(index, pixel), pixel)),
+            self.parameter_slot.eq(Cat(index, slot)),
         ]
-        m.d.sync += [self.active.eq(start | (self.active & ~self.tile_done)),
-                     ready.eq(ready + self.tile_ready - start), warm.eq(Mux(warm == 0, 0, warm - 1))]
+        m.d.sync += [
+            self.active.eq(start | (self.active & ~self.tile_done)),
+            ready.eq(ready + self.tile_ready - start),
+            warm.eq(Mux(warm == 0, 0, warm - 1)),
+        ]
         with m.If(self.slot_end):
-            m.d.sync += [group.eq(Mux(last_group, 0, group + 1)), self.pixel_set.eq(~self.pixel_set)]
+            m.d.sync += [
+                group.eq(Mux(last_group, 0, group + 1)),
+                self.pixel_set.eq(~self.pixel_set),
+            ]
         with m.If(self.slot_end & last_group):
-            m.d.sync += [pixel.eq(pixel + 1), position.eq(position + 1)]
+            m.d.sync += [
+                pixel.eq(pixel + 1),
+                position.eq(position + 1),
+            ]
         with m.If(self.tile_done):
-            m.d.sync += [pixel.eq(0), chunk.eq(chunk + 1), self.bank.eq(~self.bank)]
+            m.d.sync += [
+                pixel.eq(0),
+                chunk.eq(chunk + 1),
+                self.bank.eq(~self.bank),
+            ]
             with m.If(last_chunk):
-                m.d.sync += [chunk.eq(0), position.eq(0), row_tile.eq(row_tile + 1),
-                             slot.eq(slot + 1)]
+                m.d.sync += [
+                    chunk.eq(0),
+                    position.eq(0),
+                    row_tile.eq(row_tile + 1),
+                    slot.eq(slot + 1),
+                ]
         with m.If(self.begun):
-            m.d.sync += [row_tile.eq(0), self.pixel_set.eq(0), warm.eq(Mux(d.has_residual, d.residual_bits + 1, 0))]
+            m.d.sync += [
+                row_tile.eq(0),
+                self.pixel_set.eq(0),
+                warm.eq(Mux(d.has_residual, d.residual_bits + 1, 0)),
+            ]
         return last_row_tile & last_group
 
     def _terms(self, m: Module, rows: Value) -> None:
@@ -105,10 +151,14 @@ class RequantControl(wiring.Component):
         term = Signal(5)
         unit_row = Signal(self.geometry.unit_row_bits, name="row")
         done = Signal()
-        busy, last, residual = Signal(name="busy"), Signal(name="last"), Signal(name="residual")
+        busy = Signal()
+        last = Signal()
+        residual = Signal()
         valid = Signal(self.geometry.units)
         m.d.comb += [
-            busy.eq(self.active & ~done), last.eq(term + 1 == d.terms + d.residual_terms), residual.eq(term >= d.terms),
+            busy.eq(self.active & ~done),
+            last.eq(term + 1 == d.terms + d.residual_terms),
+            residual.eq(term >= d.terms),
             valid.eq(Cat(Array(rows[u * per_unit + i] for i in range(per_unit))[unit_row]
                          for u in range(self.geometry.units))),
             self.drain_reference.eq(self.slot_start & d.bipolar),
@@ -116,15 +166,27 @@ class RequantControl(wiring.Component):
                               for r in range(self.geometry.rows))),
         ]
         with m.If(busy):
-            m.d.sync += [term.eq(Mux(last, 0, term + 1)), unit_row.eq(unit_row + last),
-                         done.eq(last & (unit_row == per_unit - 1))]
+            m.d.sync += [
+                term.eq(Mux(last, 0, term + 1)),
+                unit_row.eq(unit_row + last),
+                done.eq(last & (unit_row == per_unit - 1)),
+            ]
         with m.If(self.slot_end):
-            m.d.sync += [term.eq(0), unit_row.eq(0), done.eq(0)]
+            m.d.sync += [
+                term.eq(0),
+                unit_row.eq(0),
+                done.eq(0),
+            ]
         m.d.sync += [
-            self.execute.eq(Mux(busy, valid, 0)), self.execute_columns.eq(self.columns),
-            self.first.eq(term == 0), self.last.eq(last), self.residual.eq(residual),
-            self.index.eq(Mux(residual, term - d.terms, term)), self.unit_row.eq(unit_row),
-            self.set.eq(self.pixel_set), self.acc_bank.eq(self.bank),
+            self.execute.eq(Mux(busy, valid, 0)),
+            self.execute_columns.eq(self.columns),
+            self.first.eq(term == 0),
+            self.last.eq(last),
+            self.residual.eq(residual),
+            self.index.eq(Mux(residual, term - d.terms, term)),
+            self.unit_row.eq(unit_row),
+            self.set.eq(self.pixel_set),
+            self.acc_bank.eq(self.bank),
         ]
 
     def _captures(self, m: Module) -> None:
@@ -133,4 +195,7 @@ class RequantControl(wiring.Component):
         between = [Signal.like(port) for port in after]
         before = (Mux(self.last, self.execute, 0), self.unit_row, self.set, self.execute_columns)
         for i in range(len(after)):
-            m.d.sync += [between[i].eq(before[i]), after[i].eq(between[i])]
+            m.d.sync += [
+                between[i].eq(before[i]),
+                after[i].eq(between[i]),
+            ]

@@ -46,22 +46,34 @@ class Sequencer(wiring.Component):
                    "weight_first", "weight_set", "weight_slot", "last_row_tile", "launch",
                    "pixel_done", "block_done", "tile_issued", "op_issued", "wait_accumulator", "wait_weights")
         super().__init__({
-            "descriptor": In(geometry.descriptor), "last_group": In(1),
-            **{name: In(1) for name in flags}, **{name: Out(1) for name in outputs},
-            "plane": Out(3), "phase": Out(geometry.column_bits), "weight_plane": Out(3),
-            "segment_lane": Out(max(1, geometry.lane_bits)), "tile_lane": Out(max(1, geometry.lane_bits)),
-            "block_address": Out(geometry.address_bits), "columns": Out(geometry.columns),
-            "part_lanes": Out(geometry.lane_bits + 1), "step": Out(step_layout(geometry)),
+            "descriptor": In(geometry.descriptor),
+            "last_group": In(1),
+            **{name: In(1) for name in flags},
+            **{name: Out(1) for name in outputs},
+            "plane": Out(3),
+            "phase": Out(geometry.column_bits),
+            "weight_plane": Out(3),
+            "segment_lane": Out(max(1, geometry.lane_bits)),
+            "tile_lane": Out(max(1, geometry.lane_bits)),
+            "block_address": Out(geometry.address_bits),
+            "columns": Out(geometry.columns),
+            "part_lanes": Out(geometry.lane_bits + 1),
+            "step": Out(step_layout(geometry)),
         })
         self.cycle = Signal(STEP_BITS)
-        self.pixel, self.pixels = Signal(PIXEL_BITS, name="pixel"), Signal(PIXEL_BITS, name="pixels")
+        self.pixel = Signal(PIXEL_BITS)
+        self.pixels = Signal(PIXEL_BITS)
         self.channel_block = Signal(BLOCK_BITS)
         self.tap_group = Signal(TAP_BITS)
-        self.chunk, self.row_tile = Signal(PIXEL_BITS, name="chunk"), Signal(TILE_BITS, name="row_tile")
+        self.chunk = Signal(PIXEL_BITS)
+        self.row_tile = Signal(TILE_BITS)
         self.issuing = Signal()
         self.last_tap_group = Signal()
-        self.step_end, self.block_end, self.group_end, self.tile_end, self.row_tile_end = (
-            Signal(name=name) for name in ("step_end", "block_end", "group_end", "tile_end", "row_tile_end"))
+        self.step_end = Signal()
+        self.block_end = Signal()
+        self.group_end = Signal()
+        self.tile_end = Signal()
+        self.row_tile_end = Signal()
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -88,16 +100,21 @@ class Sequencer(wiring.Component):
             self.last_row_tile.eq(self.row_tile == d.row_tiles),
             self.op_issued.eq(self.row_tile_end & self.last_row_tile),
             self.tile_issued.eq(self.row_tile_end & ~d.pool),
-            self.tap_restore.eq(self.step_end), self.tap_commit.eq(self.group_end),
-            self.pixel_advance.eq(self.step_end), self.pixel_restore.eq(self.block_end),
-            self.pixel_commit.eq(self.tile_end), self.tap_reset.eq(self.init | self.tile_end),
+            self.tap_restore.eq(self.step_end),
+            self.tap_commit.eq(self.group_end),
+            self.pixel_advance.eq(self.step_end),
+            self.pixel_restore.eq(self.block_end),
+            self.pixel_commit.eq(self.tile_end),
+            self.tap_reset.eq(self.init | self.tile_end),
             self.pixel_reset.eq(self.init | self.row_tile_end),
         ]
 
     def _wait(self, m: Module) -> None:
         """Issue when the op has begun, an accumulator bank is free and the row tile's weights are in."""
-        armed, running = Signal(name="armed"), Signal(name="running")
-        free, filled = Signal(2, init=2, name="free"), Signal(2, name="filled")
+        armed = Signal()
+        running = Signal()
+        free = Signal(2, init=2)
+        filled = Signal(2)
         bank_ok = Signal()
         weights_ok = Signal()
         go = Signal()
@@ -114,7 +131,8 @@ class Sequencer(wiring.Component):
             self.wait_weights.eq(open_op & ~running & bank_ok & ~weights_ok),
         ]
         m.d.sync += [
-            armed.eq(open_op & ~self.op_issued), running.eq(self.issuing & ~self.tile_end),
+            armed.eq(open_op & ~self.op_issued),
+            running.eq(self.issuing & ~self.tile_end),
             free.eq(free + self.bank_freed - (go & ~pool)),
             filled.eq(filled + self.tile_filled - (go & ~pool & first_chunk)),
         ]
@@ -123,15 +141,30 @@ class Sequencer(wiring.Component):
         with m.If(self.issuing):
             m.d.sync += self.cycle.eq(self.cycle + 1)
         with m.If(self.step_end):
-            m.d.sync += [self.cycle.eq(0), self.pixel.eq(self.pixel + 1)]
+            m.d.sync += [
+                self.cycle.eq(0),
+                self.pixel.eq(self.pixel + 1),
+            ]
         with m.If(self.block_end):
-            m.d.sync += [self.pixel.eq(0), self.channel_block.eq(self.channel_block + 1)]
+            m.d.sync += [
+                self.pixel.eq(0),
+                self.channel_block.eq(self.channel_block + 1),
+            ]
         with m.If(self.group_end):
-            m.d.sync += [self.channel_block.eq(0), self.tap_group.eq(self.tap_group + 1)]
+            m.d.sync += [
+                self.channel_block.eq(0),
+                self.tap_group.eq(self.tap_group + 1),
+            ]
         with m.If(self.tile_end):
-            m.d.sync += [self.tap_group.eq(0), self.chunk.eq(self.chunk + 1)]
+            m.d.sync += [
+                self.tap_group.eq(0),
+                self.chunk.eq(self.chunk + 1),
+            ]
         with m.If(self.row_tile_end):
-            m.d.sync += [self.chunk.eq(0), self.row_tile.eq(self.row_tile + 1)]
+            m.d.sync += [
+                self.chunk.eq(0),
+                self.row_tile.eq(self.row_tile + 1),
+            ]
         with m.If(self.init):
             m.d.sync += [counter.eq(0) for counter in (self.cycle, self.pixel, self.channel_block, self.tap_group,
                                                        self.chunk, self.row_tile)]
@@ -142,14 +175,19 @@ class Sequencer(wiring.Component):
         Lanes take the planes from the bottom, and the weights of a tap with its first one.
         """
         d = self.descriptor
-        segment, done = Signal(TAP_BITS, name="segment"), Signal(name="done")
-        phase_end, segment_end = Signal(name="phase_end"), Signal(name="segment_end")
+        segment = Signal(TAP_BITS)
+        done = Signal()
+        phase_end = Signal()
+        segment_end = Signal()
         passed = Signal(3)
         m.d.comb += [
-            self.read.eq(self.issuing & ~done), phase_end.eq(self.phase == d.phases),
+            self.read.eq(self.issuing & ~done),
+            phase_end.eq(self.phase == d.phases),
             self.plane.eq(Mux(d.lanewise, passed, d.bits_a - passed)),
-            segment_end.eq(self.read & phase_end & (passed == d.bits_a)), self.tap_advance.eq(segment_end),
-            self.first_segment.eq(segment == 0), self.last_segment.eq(segment == d.segments),
+            segment_end.eq(self.read & phase_end & (passed == d.bits_a)),
+            self.tap_advance.eq(segment_end),
+            self.first_segment.eq(segment == 0),
+            self.last_segment.eq(segment == d.segments),
             self.pixel_done.eq(segment_end & self.last_segment),
             self.block_done.eq(self.pixel_done & (self.pixel == self.pixels)),
             self.columns.eq(Mux(self.last_group, d.last_group_columns, (1 << self.geometry.columns) - 1)),
@@ -159,12 +197,23 @@ class Sequencer(wiring.Component):
             with m.If(phase_end):
                 m.d.sync += passed.eq(passed + 1)
         with m.If(segment_end):
-            m.d.sync += [passed.eq(0), segment.eq(segment + 1), done.eq(self.last_segment),
-                         self.segment_lane.eq(self.segment_lane + d.segment_lanes)]
+            m.d.sync += [
+                passed.eq(0),
+                segment.eq(segment + 1),
+                done.eq(self.last_segment),
+                self.segment_lane.eq(self.segment_lane + d.segment_lanes),
+            ]
         with m.If(self.step_end | self.init):
-            m.d.sync += [done.eq(0), segment.eq(0), self.segment_lane.eq(0)]
+            m.d.sync += [
+                done.eq(0),
+                segment.eq(0),
+                self.segment_lane.eq(0),
+            ]
         with m.If(self.init):
-            m.d.sync += [self.phase.eq(0), passed.eq(0)]
+            m.d.sync += [
+                self.phase.eq(0),
+                passed.eq(0),
+            ]
 
     def _weight_reads(self, m: Module) -> None:
         """In the first step of a block, weight planes in the cycles that end when the operands are all requested."""
@@ -195,9 +244,17 @@ class Sequencer(wiring.Component):
         m.d.comb += lane_after.eq(self.tile_lane + Mux(d.lanewise, geometry.depthwise_lanes, geometry.rows))
         word_after = Mux(lane_after == geometry.lanes, word + step, word)
         with m.If(self.init):
-            m.d.sync += [self.tile_lane.eq(0), word.eq(0), self.block_address.eq(0)]
+            m.d.sync += [
+                self.tile_lane.eq(0),
+                word.eq(0),
+                self.block_address.eq(0),
+            ]
         with m.Elif(self.row_tile_end & d.depthwise):
-            m.d.sync += [self.tile_lane.eq(lane_after), word.eq(word_after), self.block_address.eq(word_after)]
+            m.d.sync += [
+                self.tile_lane.eq(lane_after),
+                word.eq(word_after),
+                self.block_address.eq(word_after),
+            ]
         with m.Elif(self.group_end):
             m.d.sync += self.block_address.eq(word)
         with m.Elif(self.block_end):
@@ -206,23 +263,34 @@ class Sequencer(wiring.Component):
     def _parts(self, m: Module) -> None:
         """Lanes with a channel in the block: all of them, but fewer in the last block of a part."""
         d, geometry = self.descriptor, self.geometry
-        part, block = Signal(2, name="part"), Signal(BLOCK_BITS, name="block")
+        part = Signal(2)
+        block = Signal(BLOCK_BITS)
         ends = block == d.part_blocks[part]
         m.d.comb += self.part_lanes.eq(Mux(ends, d.part_lanes[part], geometry.lanes))
         with m.If(self.block_end):
-            m.d.sync += [block.eq(Mux(ends, 0, block + 1)), part.eq(part + ends)]
+            m.d.sync += [
+                block.eq(Mux(ends, 0, block + 1)),
+                part.eq(part + ends),
+            ]
         with m.If(self.group_end | self.init):
-            m.d.sync += [block.eq(0), part.eq(0)]
+            m.d.sync += [
+                block.eq(0),
+                part.eq(0),
+            ]
 
     def _launch(self, m: Module) -> None:
         """Steps alternate between the operand sets, tiles between the accumulator banks."""
         d = self.descriptor
-        file, bank = Signal(name="file"), Signal(name="bank")
+        file = Signal()
+        bank = Signal()
         m.d.comb += [
             self.launch.eq(self.issuing & ~d.pool & (self.cycle == d.launch_at)),
-            self.step.file.eq(file), self.step.weights.eq(self.weight_set), self.step.bank.eq(bank),
+            self.step.file.eq(file),
+            self.step.weights.eq(self.weight_set),
+            self.step.bank.eq(bank),
             self.step.fresh.eq((self.tap_group == 0) & (self.channel_block == 0)),
-            self.step.address.eq(self.pixel), self.step.columns.eq(self.columns),
+            self.step.address.eq(self.pixel),
+            self.step.columns.eq(self.columns),
             self.step.last_row_tile.eq(self.last_row_tile),
             self.step.ends_tile.eq((self.pixel == self.pixels) & (self.channel_block == d.channel_blocks)
                                    & self.last_tap_group),

@@ -10,13 +10,13 @@ from rtl.core.addressing.operand_fetch import read_layout
 from rtl.core.datapath.plane_sequencer import pair_layout, step_layout
 from rtl.encoding.geometry import Geometry
 
-__all__ = ["LaneColumn", "LaneEngine", "LaneWeights"]
+__all__ = ["DepthwiseColumn", "DepthwiseUnit", "DepthwiseWeights"]
 
 STEP_STAGES = 4
 """Registers that a step goes through on its way from the sequencer to the accumulators."""
 
 
-class LaneWeights(wiring.Component):
+class DepthwiseWeights(wiring.Component):
     """The weights of all lanes, shifted left by the activation plane at hand; shared by the columns.
 
     Members
@@ -29,15 +29,22 @@ class LaneWeights(wiring.Component):
     def __init__(self, geometry: Geometry) -> None:
         self.geometry = geometry
         super().__init__({
-            "descriptor": In(geometry.descriptor), "loaded": In(read_layout(geometry)),
-            "arrived": In(read_layout(geometry)), "stored": In(geometry.lanes).array(geometry.rows),
+            "descriptor": In(geometry.descriptor),
+            "loaded": In(read_layout(geometry)),
+            "arrived": In(read_layout(geometry)),
+            "stored": In(geometry.lanes).array(geometry.rows),
             "weights": Out(geometry.depthwise_lanes * geometry.product_bits),
         })
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        d, negative, stored_planes = self.descriptor, Signal(), Signal(self.geometry.machine.max_bits_w)
-        m.d.comb += [negative.eq(d.signed_a & (self.arrived.plane == d.bits_a)), stored_planes[0].eq(1)]
+        d = self.descriptor
+        negative = Signal()
+        stored_planes = Signal(self.geometry.machine.max_bits_w)
+        m.d.comb += [
+            negative.eq(d.signed_a & (self.arrived.plane == d.bits_a)),
+            stored_planes[0].eq(1),
+        ]
         m.d.comb += [stored_planes[i].eq(d.bits_w >= i) for i in range(1, len(stored_planes))]
         for lane in range(self.geometry.depthwise_lanes):
             shifted = Signal(signed(self.geometry.product_bits), name=f"shifted_{lane}", reset_less=True)
@@ -66,7 +73,7 @@ class LaneWeights(wiring.Component):
         return Mux(d.unit, 1, weight)
 
 
-class LaneColumn(wiring.Component):
+class DepthwiseColumn(wiring.Component):
     """Sums of one column: a lane adds its weight wherever the activation plane has a one.
 
     Members
@@ -80,7 +87,10 @@ class LaneColumn(wiring.Component):
         self.geometry = geometry
         lanes = geometry.depthwise_lanes
         super().__init__({
-            "add": In(1), "word": In(lanes), "weights": In(lanes * geometry.product_bits), "first": In(1),
+            "add": In(1),
+            "word": In(lanes),
+            "weights": In(lanes * geometry.product_bits),
+            "first": In(1),
             "group": In(max(1, geometry.lane_group_bits)),
             "sums": Out(signed(geometry.lane_sum_bits)).array(geometry.rows),
         })
@@ -103,7 +113,7 @@ class LaneColumn(wiring.Component):
         return m
 
 
-class LaneEngine(wiring.Component):
+class DepthwiseUnit(wiring.Component):
     """Lanes of all columns, and the move of a pixel's sums into the accumulators of the array.
 
     A read of the sequencer in cycle t is added in t+4; the first group of R sums moves in the fifth cycle after the
@@ -112,8 +122,8 @@ class LaneEngine(wiring.Component):
     Members
     -------
     descriptor : of the op that runs
-    launch, step : in the cycle of a step's last read, as for `PairEngine`
-    loaded, stored, arrived, word : operand words and the weights that the row banks show, see `LaneWeights`
+    launch, step : in the cycle of a step's last read, as for `PlaneSequencer`
+    loaded, stored, arrived, word : operand words and the weights that the row banks show, see `DepthwiseWeights`
     accumulate, sums : what the array's accumulators take, row by row and column by column
     tile_ready : the accumulators of a tile are complete after this cycle
     active : the lanes of some column may add; `added`: columns that do
@@ -123,21 +133,30 @@ class LaneEngine(wiring.Component):
         self.geometry = geometry
         rows, columns, lanes = geometry.rows, geometry.columns, geometry.lanes
         super().__init__({
-            "descriptor": In(geometry.descriptor), "launch": In(1), "step": In(step_layout(geometry)),
-            "loaded": In(read_layout(geometry)), "stored": In(lanes).array(rows),
-            "arrived": In(read_layout(geometry)), "word": In(lanes).array(columns),
+            "descriptor": In(geometry.descriptor),
+            "launch": In(1),
+            "step": In(step_layout(geometry)),
+            "loaded": In(read_layout(geometry)),
+            "stored": In(lanes).array(rows),
+            "arrived": In(read_layout(geometry)),
+            "word": In(lanes).array(columns),
             "accumulate": Out(pair_layout(geometry)),
             "sums": Out(signed(geometry.lane_sum_bits)).array(rows, columns),
-            "tile_ready": Out(1), "active": Out(1), "added": Out(columns),
+            "tile_ready": Out(1),
+            "active": Out(1),
+            "added": Out(columns),
         })
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         geometry, lanes = self.geometry, self.geometry.depthwise_lanes
-        m.submodules.weights = weights = LaneWeights(geometry)
+        m.submodules.weights = weights = DepthwiseWeights(geometry)
         first = Signal()
-        m.d.comb += [weights.descriptor.eq(self.descriptor), weights.loaded.eq(self.loaded),
-                     weights.arrived.eq(self.arrived)]
+        m.d.comb += [
+            weights.descriptor.eq(self.descriptor),
+            weights.loaded.eq(self.loaded),
+            weights.arrived.eq(self.arrived),
+        ]
         m.d.comb += [weights.stored[r].eq(self.stored[r]) for r in range(geometry.rows)]
         m.d.sync += [
             self.active.eq(self.arrived.valid & self.descriptor.lanewise),
@@ -146,12 +165,17 @@ class LaneEngine(wiring.Component):
         ]
         group = self._move(m)
         for c in range(geometry.columns):
-            m.submodules[f"column_{c}"] = column = LaneColumn(geometry)
+            m.submodules[f"column_{c}"] = column = DepthwiseColumn(geometry)
             word = Signal(lanes, name=f"word_{c}", reset_less=True)
             with m.If(self.descriptor.lanewise & self.arrived.strobe[c]):
                 m.d.sync += word.eq(self.word[c])
-            m.d.comb += [column.add.eq(self.added[c]), column.word.eq(word), column.first.eq(first),
-                         column.weights.eq(weights.weights), column.group.eq(group)]
+            m.d.comb += [
+                column.add.eq(self.added[c]),
+                column.word.eq(word),
+                column.first.eq(first),
+                column.weights.eq(weights.weights),
+                column.group.eq(group),
+            ]
             m.d.comb += [self.sums[r][c].eq(column.sums[r]) for r in range(geometry.rows)]
         return m
 
@@ -159,22 +183,36 @@ class LaneEngine(wiring.Component):
         """After the last plane was added: group after group into the accumulators; the group at hand."""
         d, geometry, out = self.descriptor, self.geometry, self.accumulate
         start, step = self._delayed_launch(m)
-        moving, group = Signal(name="moving"), Signal(max(1, geometry.lane_group_bits), name="group")
-        current, rows = Signal(step_layout(geometry), name="current"), Signal(geometry.rows, name="rows")
-        last, every = Signal(name="last"), (1 << geometry.rows) - 1
+        moving = Signal()
+        group = Signal(max(1, geometry.lane_group_bits))
+        current = Signal(step_layout(geometry))
+        rows = Signal(geometry.rows)
+        last = Signal()
+        every = (1 << geometry.rows) - 1
         m.d.comb += last.eq(group == d.groups)
         with m.If(start):
-            m.d.sync += [moving.eq(1), group.eq(0), current.eq(step)]
+            m.d.sync += [
+                moving.eq(1),
+                group.eq(0),
+                current.eq(step),
+            ]
         with m.Elif(moving):
-            m.d.sync += [moving.eq(~last), group.eq(group + 1)]
+            m.d.sync += [
+                moving.eq(~last),
+                group.eq(group + 1),
+            ]
         with m.If(~current.last_row_tile | (group < d.last_groups)):
             m.d.comb += rows.eq(every)
         with m.Elif(group == d.last_groups):
             m.d.comb += rows.eq(d.last_tile_rows)
         index = group[: geometry.lane_group_bits]
         m.d.comb += [
-            out.step.eq(current), out.step.fresh.eq(1), out.step.address.eq(Cat(index, current.address)),
-            out.valid.eq(moving), out.last.eq(1), out.rows.eq(rows),
+            out.step.eq(current),
+            out.step.fresh.eq(1),
+            out.step.address.eq(Cat(index, current.address)),
+            out.valid.eq(moving),
+            out.last.eq(1),
+            out.rows.eq(rows),
             self.tile_ready.eq(moving & last & current.ends_tile),
         ]
         return group
@@ -184,6 +222,9 @@ class LaneEngine(wiring.Component):
         for stage in range(STEP_STAGES):
             valid_after = Signal(name=f"launch_{stage}")
             step_after = Signal(step_layout(self.geometry), name=f"step_{stage}")
-            m.d.sync += [valid_after.eq(valid), step_after.eq(step)]
+            m.d.sync += [
+                valid_after.eq(valid),
+                step_after.eq(step),
+            ]
             valid, step = valid_after, step_after
         return valid, step

@@ -9,12 +9,12 @@ from amaranth.lib.wiring import In, Out
 from rtl.core.addressing.operand_fetch import read_layout
 from rtl.encoding.geometry import Geometry
 
-__all__ = ["PoolColumn", "PoolEngine"]
+__all__ = ["MaxPool", "MaxPoolColumn"]
 
 PLANES = 8
 
 
-class PoolColumn(wiring.Component):
+class MaxPoolColumn(wiring.Component):
     """Comparators of one column, a lane each. Codes are offset binary, so the smallest is all zeros.
 
     Members
@@ -27,30 +27,46 @@ class PoolColumn(wiring.Component):
 
     def __init__(self, lanes: int) -> None:
         self.lanes = lanes
-        super().__init__({"take": In(1), "word": In(lanes), "plane": In(3), "top": In(1), "first": In(1),
-                          "show": In(3), "maximum": Out(lanes)})
+        super().__init__({
+            "take": In(1),
+            "word": In(lanes),
+            "plane": In(3),
+            "top": In(1),
+            "first": In(1),
+            "show": In(3),
+            "maximum": Out(lanes),
+        })
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         lanes, every = self.lanes, (1 << self.lanes) - 1
         best = Signal(PLANES * lanes, reset_less=True)
-        equal, greater = Signal(lanes, reset_less=True, name="equal"), Signal(lanes, reset_less=True, name="greater")
-        equal_before, greater_before, greater_now, old, new = (
-            Signal(lanes, name=name) for name in ("equal_before", "greater_before", "greater_now", "old", "new"))
+        equal = Signal(lanes, reset_less=True)
+        greater = Signal(lanes, reset_less=True)
+        equal_before = Signal(lanes)
+        greater_before = Signal(lanes)
+        greater_now = Signal(lanes)
+        old = Signal(lanes)
+        new = Signal(lanes)
         place = best.word_select(self.plane, lanes)
         m.d.comb += [
             old.eq(Mux(self.first, 0, place)),
-            equal_before.eq(Mux(self.top, every, equal)), greater_before.eq(Mux(self.top, 0, greater)),
+            equal_before.eq(Mux(self.top, every, equal)),
+            greater_before.eq(Mux(self.top, 0, greater)),
             greater_now.eq(greater_before | (equal_before & self.word & ~old)),
             new.eq((greater_now & self.word) | (~greater_now & old)),
             self.maximum.eq(best.word_select(self.show, lanes)),
         ]
         with m.If(self.take):
-            m.d.sync += [place.eq(new), greater.eq(greater_now), equal.eq(equal_before & ~(self.word ^ old))]
+            m.d.sync += [
+                place.eq(new),
+                greater.eq(greater_now),
+                equal.eq(equal_before & ~(self.word ^ old)),
+            ]
         return m
 
 
-class PoolEngine(wiring.Component):
+class MaxPool(wiring.Component):
     """Comparators of all columns, and the write of a plane as soon as the last tap's was compared.
 
     Members
@@ -65,26 +81,38 @@ class PoolEngine(wiring.Component):
         self.geometry = geometry
         columns, lanes = geometry.columns, geometry.lanes
         super().__init__({
-            "descriptor": In(geometry.descriptor), "begun": In(1), "pool_issued": In(1),
-            "arrived": In(read_layout(geometry)), "word": In(lanes).array(columns),
-            "write": Out(columns), "address": Out(geometry.address_bits), "data": Out(lanes).array(columns),
+            "descriptor": In(geometry.descriptor),
+            "begun": In(1),
+            "pool_issued": In(1),
+            "arrived": In(read_layout(geometry)),
+            "word": In(lanes).array(columns),
+            "write": Out(columns),
+            "address": Out(geometry.address_bits),
+            "data": Out(lanes).array(columns),
             "done": Out(1),
         })
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         d, arrived = self.descriptor, self.arrived
-        top, flipped = arrived.plane == d.bits_a, Signal(name="flipped")
+        top = arrived.plane == d.bits_a
+        flipped = Signal()
         compared = Signal.like(arrived)
         show_flip = Signal()
         m.d.comb += flipped.eq(d.signed_a & top)
-        m.d.sync += [compared.eq(arrived), show_flip.eq(flipped),
-                     self.write.eq(Mux(d.pool & compared.last_segment, compared.strobe, 0))]
+        m.d.sync += [
+            compared.eq(arrived),
+            show_flip.eq(flipped),
+            self.write.eq(Mux(d.pool & compared.last_segment, compared.strobe, 0)),
+        ]
         for c in range(self.geometry.columns):
-            m.submodules[f"column_{c}"] = column = PoolColumn(self.geometry.lanes)
+            m.submodules[f"column_{c}"] = column = MaxPoolColumn(self.geometry.lanes)
             m.d.comb += [
-                column.take.eq(d.pool & arrived.strobe[c]), column.plane.eq(arrived.plane), column.top.eq(top),
-                column.word.eq(self._flip(self.word[c], flipped)), column.first.eq(arrived.first_segment),
+                column.take.eq(d.pool & arrived.strobe[c]),
+                column.plane.eq(arrived.plane),
+                column.top.eq(top),
+                column.word.eq(self._flip(self.word[c], flipped)),
+                column.first.eq(arrived.first_segment),
                 column.show.eq(compared.plane),
             ]
             with m.If(compared.strobe[c]):
@@ -100,14 +128,25 @@ class PoolEngine(wiring.Component):
     def _addresses(self, m: Module, compared: Value) -> None:
         """Pixels of a channel block, then the next block."""
         d = self.descriptor
-        pixel, block, plane = (Signal(self.geometry.address_bits, name=name) for name in ("pixel", "block", "plane"))
+        pixel = Signal(self.geometry.address_bits)
+        block = Signal(self.geometry.address_bits)
+        plane = Signal(self.geometry.address_bits)
         block_after = Signal.like(block)
-        m.d.comb += [block_after.eq(block + d.out_block_step), self.address.eq(plane)]
+        m.d.comb += [
+            block_after.eq(block + d.out_block_step),
+            self.address.eq(plane),
+        ]
         m.d.sync += plane.eq(pixel + compared.plane)
         with m.If(self.begun):
-            m.d.sync += [pixel.eq(d.out_base), block.eq(d.out_base)]
+            m.d.sync += [
+                pixel.eq(d.out_base),
+                block.eq(d.out_base),
+            ]
         with m.Elif(compared.pixel_done & compared.block_done):
-            m.d.sync += [pixel.eq(block_after), block.eq(block_after)]
+            m.d.sync += [
+                pixel.eq(block_after),
+                block.eq(block_after),
+            ]
         with m.Elif(compared.pixel_done):
             m.d.sync += pixel.eq(pixel + d.out_step)
 

@@ -7,10 +7,10 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-__all__ = ["OperandFile"]
+__all__ = ["OperandRegisters"]
 
 
-class OperandFile(wiring.Component):
+class OperandRegisters(wiring.Component):
     """Two sets of planes; one is filled while the other is read.
 
     Parameters
@@ -29,8 +29,15 @@ class OperandFile(wiring.Component):
     def __init__(self, planes: int, lanes: int) -> None:
         self.lanes, self.plane_bits = lanes, ceil_log2(planes)
         super().__init__({
-            "write": In(1), "write_set": In(1), "write_plane": In(3), "write_mask": In(lanes), "data": In(lanes),
-            "select": In(1), "read_set": In(1), "read_plane": In(3), "word": Out(lanes),
+            "write": In(1),
+            "write_set": In(1),
+            "write_plane": In(3),
+            "write_mask": In(lanes),
+            "data": In(lanes),
+            "select": In(1),
+            "read_set": In(1),
+            "read_plane": In(3),
+            "word": Out(lanes),
         })
 
     def elaborate(self, platform: object) -> Module:

@@ -6,16 +6,16 @@ from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from rtl.core.addressing.output_agu import OutputWalk
+from rtl.core.addressing.output_agu import OutputAgu
 from rtl.encoding.geometry import Geometry
 
-__all__ = ["Packer"]
+__all__ = ["OutputPacker"]
 
 START_STAGES = 3
 """Cycles after a slot until its last code is in the set: term, rounding, clamp."""
 
 
-class Packer(wiring.Component):
+class OutputPacker(wiring.Component):
     """Two sets of shift registers per column: one takes codes while the other gives out planes, lowest first.
 
     Members
@@ -30,17 +30,25 @@ class Packer(wiring.Component):
         self.geometry = geometry
         units, columns = geometry.units, geometry.columns
         super().__init__({
-            "descriptor": In(geometry.descriptor), "begun": In(1), "slot_end": In(1),
-            "capture": In(units), "capture_row": In(geometry.unit_row_bits), "capture_set": In(1),
-            "capture_columns": In(columns), "code": In(signed(geometry.code_bits)).array(units, columns),
-            "write": Out(columns), "address": Out(geometry.address_bits), "groups": Out(geometry.groups),
-            "word": Out(geometry.lanes).array(columns), "done": Out(1),
+            "descriptor": In(geometry.descriptor),
+            "begun": In(1),
+            "slot_end": In(1),
+            "capture": In(units),
+            "capture_row": In(geometry.unit_row_bits),
+            "capture_set": In(1),
+            "capture_columns": In(columns),
+            "code": In(signed(geometry.code_bits)).array(units, columns),
+            "write": Out(columns),
+            "address": Out(geometry.address_bits),
+            "groups": Out(geometry.groups),
+            "word": Out(geometry.lanes).array(columns),
+            "done": Out(1),
         })
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         d = self.descriptor
-        m.submodules.walk = walk = OutputWalk(self.geometry)
+        m.submodules.walk = walk = OutputAgu(self.geometry)
         waiting = Signal(START_STAGES)
         active = Signal()
         plane = Signal(6)
@@ -48,13 +56,22 @@ class Packer(wiring.Component):
         last = Signal()
         m.d.sync += waiting.eq(Cat(self.slot_end, waiting[:-1]))
         m.d.comb += [
-            walk.descriptor.eq(d), walk.base.eq(d.out_base), walk.step.eq(d.out_step),
-            walk.block_step.eq(d.out_block_step), walk.reset.eq(self.begun), walk.advance.eq(last),
-            last.eq(active & (plane == d.bits_out)), self.done.eq(last & walk.last),
-            self.write.eq(Mux(active, walk.columns, 0)), self.address.eq(walk.address + plane),
+            walk.descriptor.eq(d),
+            walk.base.eq(d.out_base),
+            walk.step.eq(d.out_step),
+            walk.block_step.eq(d.out_block_step),
+            walk.reset.eq(self.begun),
+            walk.advance.eq(last),
+            last.eq(active & (plane == d.bits_out)),
+            self.done.eq(last & walk.last),
+            self.write.eq(Mux(active, walk.columns, 0)),
+            self.address.eq(walk.address + plane),
             self.groups.eq(1 << walk.group),
         ]
-        m.d.sync += [active.eq(waiting[-1] | (active & ~last)), plane.eq(Mux(active & ~last, plane + 1, 0))]
+        m.d.sync += [
+            active.eq(waiting[-1] | (active & ~last)),
+            plane.eq(Mux(active & ~last, plane + 1, 0)),
+        ]
         with m.If(last):
             m.d.sync += pixel_set.eq(~pixel_set)
         with m.If(self.begun):
@@ -70,8 +87,10 @@ class Packer(wiring.Component):
         for s in range(2):
             shifts = Signal(name=f"shift_{c}_{s}")
             takes = Signal(name=f"take_{c}_{s}")
-            m.d.comb += [shifts.eq(active & (pixel_set == s)),
-                         takes.eq(self.capture_columns[c] & (self.capture_set == s))]
+            m.d.comb += [
+                shifts.eq(active & (pixel_set == s)),
+                takes.eq(self.capture_columns[c] & (self.capture_set == s)),
+            ]
             codes = [Signal(self.geometry.machine.acc_bits, name=f"code_{c}_{s}_{r}", reset_less=True)
                      for r in range(self.geometry.rows)]
             for r, code in enumerate(codes):
@@ -82,5 +101,7 @@ class Packer(wiring.Component):
                     m.d.sync += code.eq(code >> 1)
             bits.append([code[0] for code in codes])
         plane = Signal(self.geometry.rows, name=f"plane_{c}")
-        m.d.comb += [plane.eq(Mux(pixel_set, Cat(bits[1]), Cat(bits[0]))),
-                     self.word[c].eq(plane.replicate(self.geometry.groups))]
+        m.d.comb += [
+            plane.eq(Mux(pixel_set, Cat(bits[1]), Cat(bits[0]))),
+            self.word[c].eq(plane.replicate(self.geometry.groups)),
+        ]

@@ -6,7 +6,7 @@ from amaranth.hdl import Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from rtl.core.memory.sram import Ram
+from rtl.core.memory.sram import Sram
 from rtl.encoding.geometry import Geometry
 
 __all__ = ["ProcessingElement", "popcount"]
@@ -48,12 +48,25 @@ class ProcessingElement(wiring.Component):
         self.geometry = geometry
         address = geometry.accumulator_address_bits
         super().__init__({
-            "w": In(geometry.lanes), "a": In(geometry.lanes), "count": In(1),
-            "add": In(1), "first": In(1), "double": In(1), "negative": In(1),
-            "read": In(1), "read_bank": In(1), "read_address": In(address),
-            "accumulate": In(1), "fresh": In(1), "bank": In(1), "address": In(address),
-            "drain": In(1), "drain_bank": In(1), "drain_address": In(address),
-            "acc_bank": In(1), "acc": Out(signed(geometry.machine.acc_bits)),
+            "w": In(geometry.lanes),
+            "a": In(geometry.lanes),
+            "count": In(1),
+            "add": In(1),
+            "first": In(1),
+            "double": In(1),
+            "negative": In(1),
+            "read": In(1),
+            "read_bank": In(1),
+            "read_address": In(address),
+            "accumulate": In(1),
+            "fresh": In(1),
+            "bank": In(1),
+            "address": In(address),
+            "drain": In(1),
+            "drain_bank": In(1),
+            "drain_address": In(address),
+            "acc_bank": In(1),
+            "acc": Out(signed(geometry.machine.acc_bits)),
             **({"direct": In(1), "sum": In(signed(geometry.lane_sum_bits))} if geometry.depthwise_lanes else {}),
         })
 
@@ -63,7 +76,8 @@ class ProcessingElement(wiring.Component):
         products = Signal(geometry.lanes)
         ones = Signal(range(geometry.lanes + 1), reset_less=True)
         partial = Signal(signed(geometry.partial_bits), reset_less=True)
-        base, total = Signal.like(partial, name="base"), Signal.like(self.acc, name="total")
+        base = Signal.like(partial)
+        total = Signal.like(self.acc)
         m.d.comb += products.eq(self.w & self.a)
         counted = popcount(m, products, "counted")
         with m.If(self.count):
@@ -78,13 +92,15 @@ class ProcessingElement(wiring.Component):
         m.d.comb += self.acc.eq(Mux(self.acc_bank, banks[1].rdata, banks[0].rdata))
         return m
 
-    def _bank(self, m: Module, bank: int, total: Value) -> Ram:
+    def _bank(self, m: Module, bank: int, total: Value) -> Sram:
         """One accumulator bank; the array and the requantizer never use the same one in the same cycle."""
-        ram = Ram(self.geometry.machine.acc_bits, self.geometry.machine.acc_depth, transparent=True)
+        ram = Sram(self.geometry.machine.acc_bits, self.geometry.machine.acc_depth, transparent=True)
         m.submodules[f"bank_{bank}"] = ram
         drain = self.drain & (self.drain_bank == bank)
         m.d.comb += [
-            ram.wen.eq(self.accumulate & (self.bank == bank)), ram.waddr.eq(self.address), ram.wdata.eq(total),
+            ram.wen.eq(self.accumulate & (self.bank == bank)),
+            ram.waddr.eq(self.address),
+            ram.wdata.eq(total),
             ram.ren.eq(drain | (self.read & (self.read_bank == bank))),
             ram.raddr.eq(Mux(drain, self.drain_address, self.read_address)),
         ]

@@ -6,15 +6,15 @@ from amaranth.hdl import Module, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from rtl.core.datapath.operand_registers import OperandFile
+from rtl.core.datapath.operand_registers import OperandRegisters
 from rtl.core.datapath.pe import ProcessingElement
 from rtl.core.datapath.plane_sequencer import pair_layout
 from rtl.encoding.geometry import Geometry
 
-__all__ = ["Array"]
+__all__ = ["PeArray"]
 
 
-class Array(wiring.Component):
+class PeArray(wiring.Component):
     """`rows` x `columns` processing elements, plus a reference row where the machine has one.
 
     Members
@@ -23,7 +23,7 @@ class Array(wiring.Component):
         `w_reference` its last entry is the reference row
     a_write, a_set, a_plane, a_mask, a_data : a (segment of a) plane for the columns in the mask `a_write`
     pair_w, pair_a : planes of the pair in the select stage
-    select, count, add, accumulate : controls of the four stages, see `PairEngine`
+    select, count, add, accumulate : controls of the four stages, see `PlaneSequencer`
     direct, sums : the accumulators take `sums` of the depthwise lanes, if the machine has such
     drain, drain_columns, drain_bank, drain_address : accumulators that the requantizers read, by row mask
     acc_bank, acc : the words, row by row and column by column; `reference` those of the reference row
@@ -35,16 +35,30 @@ class Array(wiring.Component):
         rows, columns, lanes = geometry.rows, geometry.columns, geometry.lanes
         acc, pair = signed(geometry.machine.acc_bits), pair_layout(geometry)
         super().__init__({
-            "w_write": In(rows + 1), "w_set": In(1), "w_plane": In(3), "w_data": In(lanes).array(rows + 1),
-            "a_write": In(columns), "a_set": In(1), "a_plane": In(3), "a_mask": In(lanes),
+            "w_write": In(rows + 1),
+            "w_set": In(1),
+            "w_plane": In(3),
+            "w_data": In(lanes).array(rows + 1),
+            "a_write": In(columns),
+            "a_set": In(1),
+            "a_plane": In(3),
+            "a_mask": In(lanes),
             "a_data": In(lanes).array(columns),
-            "pair_w": In(3), "pair_a": In(3),
-            "select": In(pair), "count": In(pair), "add": In(pair), "accumulate": In(pair),
-            "drain": In(rows + 1), "drain_columns": In(columns), "drain_bank": In(1),
-            "drain_address": In(geometry.accumulator_address_bits), "acc_bank": In(1),
-            "acc": Out(acc).array(rows, columns), "reference": Out(acc).array(columns),
+            "pair_w": In(3),
+            "pair_a": In(3),
+            "select": In(pair),
+            "count": In(pair),
+            "add": In(pair),
+            "accumulate": In(pair),
+            "drain": In(rows + 1),
+            "drain_columns": In(columns),
+            "drain_bank": In(1),
+            "drain_address": In(geometry.accumulator_address_bits),
+            "acc_bank": In(1),
+            "acc": Out(acc).array(rows, columns),
+            "reference": Out(acc).array(columns),
             **({"direct": In(1), "sums": In(signed(geometry.lane_sum_bits)).array(rows, columns)}
-               if geometry.depthwise_lanes else {}),
+                if geometry.depthwise_lanes else {}),
         })
 
     def elaborate(self, platform: object) -> Module:
@@ -55,33 +69,42 @@ class Array(wiring.Component):
         for r, w in enumerate(weights):
             for c, a in enumerate(activations):
                 element = self._element(m, r, c)
-                m.d.comb += [element.w.eq(w.word), element.a.eq(a.word)]
+                m.d.comb += [
+                    element.w.eq(w.word),
+                    element.a.eq(a.word),
+                ]
                 m.d.comb += (self.acc[r][c] if r < rows else self.reference[c]).eq(element.acc)
         return m
 
-    def _row_operands(self, m: Module, r: int) -> OperandFile:
+    def _row_operands(self, m: Module, r: int) -> OperandRegisters:
         geometry, reference = self.geometry, r == self.geometry.rows
-        operands = OperandFile(1 if reference else geometry.machine.max_bits_w, geometry.lanes)
+        operands = OperandRegisters(1 if reference else geometry.machine.max_bits_w, geometry.lanes)
         m.submodules["reference_operands" if reference else f"row_operands_{r}"] = operands
         m.d.comb += [
-            operands.write.eq(self.w_write[r]), operands.write_set.eq(self.w_set),
-            operands.write_plane.eq(self.w_plane), operands.write_mask.eq((1 << geometry.lanes) - 1),
+            operands.write.eq(self.w_write[r]),
+            operands.write_set.eq(self.w_set),
+            operands.write_plane.eq(self.w_plane),
+            operands.write_mask.eq((1 << geometry.lanes) - 1),
             operands.data.eq(self.w_data[r]),
             operands.select.eq(self.select.valid & (self.select.reference if reference else self.select.rows[r])),
-            operands.read_set.eq(self.select.step.weights), operands.read_plane.eq(self.pair_w),
+            operands.read_set.eq(self.select.step.weights),
+            operands.read_plane.eq(self.pair_w),
         ]
         return operands
 
-    def _column_operands(self, m: Module, c: int) -> OperandFile:
+    def _column_operands(self, m: Module, c: int) -> OperandRegisters:
         geometry = self.geometry
-        operands = OperandFile(geometry.machine.max_bits_a, geometry.lanes)
+        operands = OperandRegisters(geometry.machine.max_bits_a, geometry.lanes)
         m.submodules[f"column_operands_{c}"] = operands
         m.d.comb += [
-            operands.write.eq(self.a_write[c]), operands.write_set.eq(self.a_set),
-            operands.write_plane.eq(self.a_plane), operands.write_mask.eq(self.a_mask),
+            operands.write.eq(self.a_write[c]),
+            operands.write_set.eq(self.a_set),
+            operands.write_plane.eq(self.a_plane),
+            operands.write_mask.eq(self.a_mask),
             operands.data.eq(self.a_data[c]),
             operands.select.eq(self.select.valid & self.select.step.columns[c]),
-            operands.read_set.eq(self.select.step.file), operands.read_plane.eq(self.pair_a),
+            operands.read_set.eq(self.select.step.file),
+            operands.read_plane.eq(self.pair_a),
         ]
         return operands
 
@@ -92,16 +115,26 @@ class Array(wiring.Component):
         count, add, acc = ((pair.valid & pair.step.columns[c] & (pair.reference if reference else pair.rows[r]))
                            for pair in (self.count, self.add, self.accumulate))
         m.d.comb += [
-            element.count.eq(count), element.add.eq(add),
-            element.first.eq(self.add.first), element.double.eq(self.add.double),
+            element.count.eq(count),
+            element.add.eq(add),
+            element.first.eq(self.add.first),
+            element.double.eq(self.add.double),
             element.negative.eq(self.add.negative),
-            element.read.eq(add & self.add.last & ~self.add.step.fresh), element.read_bank.eq(self.add.step.bank),
+            element.read.eq(add & self.add.last & ~self.add.step.fresh),
+            element.read_bank.eq(self.add.step.bank),
             element.read_address.eq(self.add.step.address),
-            element.accumulate.eq(acc & self.accumulate.last), element.fresh.eq(self.accumulate.step.fresh),
-            element.bank.eq(self.accumulate.step.bank), element.address.eq(self.accumulate.step.address),
-            element.drain.eq(self.drain[r] & self.drain_columns[c]), element.drain_bank.eq(self.drain_bank),
-            element.drain_address.eq(self.drain_address), element.acc_bank.eq(self.acc_bank),
+            element.accumulate.eq(acc & self.accumulate.last),
+            element.fresh.eq(self.accumulate.step.fresh),
+            element.bank.eq(self.accumulate.step.bank),
+            element.address.eq(self.accumulate.step.address),
+            element.drain.eq(self.drain[r] & self.drain_columns[c]),
+            element.drain_bank.eq(self.drain_bank),
+            element.drain_address.eq(self.drain_address),
+            element.acc_bank.eq(self.acc_bank),
         ]
         if self.geometry.depthwise_lanes and not reference:
-            m.d.comb += [element.direct.eq(self.direct), element.sum.eq(self.sums[r][c])]
+            m.d.comb += [
+                element.direct.eq(self.direct),
+                element.sum.eq(self.sums[r][c]),
+            ]
         return element

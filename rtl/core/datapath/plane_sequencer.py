@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from rtl.encoding.geometry import Geometry
 
-__all__ = ["PairEngine", "step_layout"]
+__all__ = ["PlaneSequencer", "step_layout"]
 
 LAUNCH_STAGES = 3
 """Registers between the sequencer's decision and the engine, so that the last operand plane is in its file."""
@@ -17,20 +17,32 @@ LAUNCH_STAGES = 3
 def step_layout(geometry: Geometry) -> data.StructLayout:
     """What a step carries along: operand sets, accumulator, enabled columns, and whether it ends its tile."""
     return data.StructLayout({
-        "file": 1, "weights": 1, "bank": 1, "fresh": 1, "address": geometry.accumulator_address_bits,
-        "columns": geometry.columns, "last_row_tile": 1, "ends_tile": 1,
+        "file": 1,
+        "weights": 1,
+        "bank": 1,
+        "fresh": 1,
+        "address": geometry.accumulator_address_bits,
+        "columns": geometry.columns,
+        "last_row_tile": 1,
+        "ends_tile": 1,
     })
 
 
 def pair_layout(geometry: Geometry) -> data.StructLayout:
     """Controls of one plane pair in one stage."""
     return data.StructLayout({
-        "valid": 1, "first": 1, "last": 1, "double": 1, "negative": 1, "rows": geometry.rows, "reference": 1,
+        "valid": 1,
+        "first": 1,
+        "last": 1,
+        "double": 1,
+        "negative": 1,
+        "rows": geometry.rows,
+        "reference": 1,
         "step": step_layout(geometry),
     })
 
 
-class PairEngine(wiring.Component):
+class PlaneSequencer(wiring.Component):
     """Walk over the plane pairs of a step, most significant sums first.
 
     Latency: the pairs of a step launched in cycle t are selected in t+4 .. t+3+bits_w*bits_a.
@@ -47,35 +59,60 @@ class PairEngine(wiring.Component):
         self.geometry = geometry
         pair = pair_layout(geometry)
         super().__init__({
-            "descriptor": In(geometry.descriptor), "launch": In(1), "step": In(step_layout(geometry)),
-            "w_plane": Out(3), "a_plane": Out(3),
-            "select": Out(pair), "count": Out(pair), "add": Out(pair), "accumulate": Out(pair),
+            "descriptor": In(geometry.descriptor),
+            "launch": In(1),
+            "step": In(step_layout(geometry)),
+            "w_plane": Out(3),
+            "a_plane": Out(3),
+            "select": Out(pair),
+            "count": Out(pair),
+            "add": Out(pair),
+            "accumulate": Out(pair),
             "tile_ready": Out(1),
         })
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         start, step = self._delayed_launch(m)
-        active, first, double = Signal(name="active"), Signal(name="first"), Signal(name="double")
+        active = Signal()
+        first = Signal()
+        double = Signal()
         current = Signal(step_layout(self.geometry))
         w, a = self.w_plane, self.a_plane
         d = self.descriptor
         last = Signal()
         m.d.comb += last.eq((w == 0) & (a == 0))
         with m.If(start):
-            m.d.sync += [active.eq(1), first.eq(1), double.eq(0), current.eq(step),
-                         w.eq(d.bits_w), a.eq(d.bits_a)]
+            m.d.sync += [
+                active.eq(1),
+                first.eq(1),
+                double.eq(0),
+                current.eq(step),
+                w.eq(d.bits_w),
+                a.eq(d.bits_a),
+            ]
         with m.Elif(active):
-            m.d.sync += [active.eq(~last), first.eq(0)]
+            m.d.sync += [
+                active.eq(~last),
+                first.eq(0),
+            ]
             self._advance(m, double)
         s = self.select
         m.d.comb += [
-            s.valid.eq(active), s.first.eq(first), s.last.eq(last), s.double.eq(double),
+            s.valid.eq(active),
+            s.first.eq(first),
+            s.last.eq(last),
+            s.double.eq(double),
             s.negative.eq((d.signed_w & (w == d.bits_w)) ^ (d.signed_a & (a == d.bits_a))),
             s.rows.eq(Mux(current.last_row_tile, d.last_tile_rows, (1 << self.geometry.rows) - 1)),
-            s.reference.eq(d.bipolar), s.step.eq(current),
+            s.reference.eq(d.bipolar),
+            s.step.eq(current),
         ]
-        m.d.sync += [self.count.eq(self.select), self.add.eq(self.count), self.accumulate.eq(self.add)]
+        m.d.sync += [
+            self.count.eq(self.select),
+            self.add.eq(self.count),
+            self.accumulate.eq(self.add),
+        ]
         done = self.accumulate
         m.d.comb += self.tile_ready.eq(done.valid & done.last & done.step.ends_tile)
         return m
@@ -85,16 +122,31 @@ class PairEngine(wiring.Component):
         for stage in range(LAUNCH_STAGES):
             valid_after = Signal(name=f"launch_{stage}")
             step_after = Signal(step_layout(self.geometry), name=f"step_{stage}")
-            m.d.sync += [valid_after.eq(valid), step_after.eq(step)]
+            m.d.sync += [
+                valid_after.eq(valid),
+                step_after.eq(step),
+            ]
             valid, step = valid_after, step_after
         return valid, step
 
     def _advance(self, m: Module, double: Signal) -> None:
         """Along an antidiagonal w + a = s, then to the top of the next lower one."""
         d, w, a = self.descriptor, self.w_plane, self.a_plane
-        significance, top = Signal(4, name="significance"), Signal(3, name="top")
-        m.d.comb += [significance.eq(w + a - 1), top.eq(Mux(significance < d.bits_w, significance, d.bits_w))]
+        significance = Signal(4)
+        top = Signal(3)
+        m.d.comb += [
+            significance.eq(w + a - 1),
+            top.eq(Mux(significance < d.bits_w, significance, d.bits_w)),
+        ]
         with m.If((w == 0) | (a == d.bits_a)):
-            m.d.sync += [double.eq(1), w.eq(top), a.eq(significance - top)]
+            m.d.sync += [
+                double.eq(1),
+                w.eq(top),
+                a.eq(significance - top),
+            ]
         with m.Else():
-            m.d.sync += [double.eq(0), w.eq(w - 1), a.eq(a + 1)]
+            m.d.sync += [
+                double.eq(0),
+                w.eq(w - 1),
+                a.eq(a + 1),
+            ]

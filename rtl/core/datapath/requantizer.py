@@ -15,8 +15,14 @@ __all__ = ["RequantTerm", "Requantizer"]
 def term_layout(geometry: Geometry) -> data.StructLayout:
     """What a requantizer does in a cycle, the same for all columns: add a digit's worth of an operand."""
     return data.StructLayout({
-        "first": 1, "last": 1, "residual": 1, "present": 1, "negative": 1, "exponent": 6,
-        "shift": geometry.packet_layout["shift"].shape, "start": signed(geometry.machine.requant_bits),
+        "first": 1,
+        "last": 1,
+        "residual": 1,
+        "present": 1,
+        "negative": 1,
+        "exponent": 6,
+        "shift": geometry.packet_layout["shift"].shape,
+        "start": signed(geometry.machine.requant_bits),
     })
 
 
@@ -33,8 +39,13 @@ class RequantTerm(wiring.Component):
     def __init__(self, geometry: Geometry) -> None:
         self.geometry = geometry
         super().__init__({
-            "packet": In(geometry.packet_layout), "rounding": In(2), "first": In(1), "last": In(1), "residual": In(1),
-            "index": In(3), "term": Out(term_layout(geometry)),
+            "packet": In(geometry.packet_layout),
+            "rounding": In(2),
+            "first": In(1),
+            "last": In(1),
+            "residual": In(1),
+            "index": In(3),
+            "term": Out(term_layout(geometry)),
         })
 
     def elaborate(self, platform: object) -> Module:
@@ -45,14 +56,20 @@ class RequantTerm(wiring.Component):
         with m.If(self.rounding == HALF_UP):
             m.d.comb += half.eq((1 << packet.shift) >> 1)
         m.d.comb += [
-            term.first.eq(self.first), term.last.eq(self.last), term.residual.eq(self.residual),
-            term.shift.eq(packet.shift), term.start.eq(packet.offset + half),
+            term.first.eq(self.first),
+            term.last.eq(self.last),
+            term.residual.eq(self.residual),
+            term.shift.eq(packet.shift),
+            term.start.eq(packet.offset + half),
         ]
         with m.Switch(self.residual):
             for residual, digit in digits.items():
                 with m.Case(residual):
-                    m.d.comb += [term.present.eq(digit.present), term.negative.eq(digit.negative),
-                                 term.exponent.eq(digit.exponent)]
+                    m.d.comb += [
+                        term.present.eq(digit.present),
+                        term.negative.eq(digit.negative),
+                        term.exponent.eq(digit.exponent),
+                    ]
         return m
 
 
@@ -72,9 +89,17 @@ class Requantizer(wiring.Component):
         self.geometry = geometry
         acc, code = signed(geometry.machine.acc_bits), signed(geometry.code_bits)
         super().__init__({
-            "execute": In(1), "term": In(term_layout(geometry)), "bipolar": In(1), "rounding": In(2),
-            "zero_out": In(code), "low": In(code), "high": In(code),
-            "acc": In(acc), "reference": In(acc), "residual": In(signed(9)), "code": Out(code),
+            "execute": In(1),
+            "term": In(term_layout(geometry)),
+            "bipolar": In(1),
+            "rounding": In(2),
+            "zero_out": In(code),
+            "low": In(code),
+            "high": In(code),
+            "acc": In(acc),
+            "reference": In(acc),
+            "residual": In(signed(9)),
+            "code": Out(code),
         })
 
     def elaborate(self, platform: object) -> Module:
@@ -83,10 +108,14 @@ class Requantizer(wiring.Component):
         total = Signal(wide, reset_less=True)
         rounded = Signal(wide, reset_less=True)
         shift = Signal(len(self.term.shift), reset_less=True)
-        summed, complete = Signal(wide, name="summed"), Signal(name="complete")
+        summed = Signal(wide)
+        complete = Signal()
         m.d.comb += summed.eq(self._sum(m, total))
         with m.If(self.execute):
-            m.d.sync += [total.eq(summed), shift.eq(self.term.shift)]
+            m.d.sync += [
+                total.eq(summed),
+                shift.eq(self.term.shift),
+            ]
         m.d.sync += complete.eq(self.execute & self.term.last)
         with m.If(complete):
             m.d.sync += rounded.eq(self._round(m, total, shift))
@@ -100,8 +129,11 @@ class Requantizer(wiring.Component):
     def _sum(self, m: Module, total: Value) -> Value:
         """The sum so far plus or minus the operand, shifted left by the digit's exponent."""
         wide = self.geometry.machine.requant_bits
-        term, acc, operand = self.term, Signal.like(self.acc, name="acc"), Signal(signed(wide), name="operand")
-        shifted, before = Signal(signed(wide), name="shifted"), Signal(signed(wide), name="before")
+        term = self.term
+        acc = Signal.like(self.acc)
+        operand = Signal(signed(wide))
+        shifted = Signal(signed(wide))
+        before = Signal(signed(wide))
         m.d.comb += [
             acc.eq(Mux(self.bipolar, (self.acc << 1) - self.reference, self.acc)),
             operand.eq(Mux(term.residual, self.residual, acc)),
@@ -117,9 +149,12 @@ class Requantizer(wiring.Component):
         m.d.comb += floor.eq(total >> shift)
         if "half_even" not in self.geometry.machine.roundings:
             return floor
-        unit, dropped, up = Signal(wide, name="unit"), Signal(wide, name="dropped"), Signal(name="up")
+        unit = Signal(wide)
+        dropped = Signal(wide)
+        up = Signal()
         m.d.comb += [
-            unit.eq(1 << shift), dropped.eq(total & (unit - 1)),
+            unit.eq(1 << shift),
+            dropped.eq(total & (unit - 1)),
             up.eq((self.rounding == HALF_EVEN) & (shift != 0)
                   & ((dropped > (unit >> 1)) | ((dropped == (unit >> 1)) & floor[0]))),
         ]

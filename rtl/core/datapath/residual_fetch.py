@@ -6,15 +6,15 @@ from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from rtl.core.addressing.output_agu import OutputWalk
+from rtl.core.addressing.output_agu import OutputAgu
 from rtl.encoding.geometry import Geometry
 
-__all__ = ["ResidualReader"]
+__all__ = ["ResidualFetch"]
 
 PLANES = 8
 
 
-class ResidualReader(wiring.Component):
+class ResidualFetch(wiring.Component):
     """Fetch a plane per cycle into one of two register sets while the requantizer uses the other.
 
     Members
@@ -29,37 +29,55 @@ class ResidualReader(wiring.Component):
         self.geometry = geometry
         columns = geometry.columns
         super().__init__({
-            "descriptor": In(geometry.descriptor), "begun": In(1), "slot_start": In(1),
-            "bank_read": Out(columns), "bank_address": Out(geometry.address_bits),
+            "descriptor": In(geometry.descriptor),
+            "begun": In(1),
+            "slot_start": In(1),
+            "bank_read": Out(columns),
+            "bank_address": Out(geometry.address_bits),
             "bank_data": In(geometry.lanes).array(columns),
-            "set": In(1), "unit_row": In(geometry.unit_row_bits),
+            "set": In(1),
+            "unit_row": In(geometry.unit_row_bits),
             "value": Out(signed(PLANES + 1)).array(geometry.units, columns),
         })
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         d = self.descriptor
-        m.submodules.walk = walk = OutputWalk(self.geometry)
+        m.submodules.walk = walk = OutputAgu(self.geometry)
         first = Signal()
         fetching = Signal()
         exhausted = Signal()
         fetch = Signal()
-        plane, pixel_set = Signal(3, name="plane"), Signal(name="pixel_set")
+        plane = Signal(3)
+        pixel_set = Signal()
         done = fetch & (plane == d.residual_bits)
         m.d.sync += first.eq(self.begun & d.has_residual)
         m.d.comb += [
-            walk.descriptor.eq(d), walk.base.eq(d.residual_base), walk.step.eq(d.residual_step),
-            walk.block_step.eq(d.residual_block_step), walk.reset.eq(self.begun), walk.advance.eq(done),
+            walk.descriptor.eq(d),
+            walk.base.eq(d.residual_base),
+            walk.step.eq(d.residual_step),
+            walk.block_step.eq(d.residual_block_step),
+            walk.reset.eq(self.begun),
+            walk.advance.eq(done),
             fetch.eq(fetching | first | (self.slot_start & d.has_residual & ~exhausted)),
         ]
-        m.d.sync += [fetching.eq(fetch & ~done), plane.eq(Mux(fetch & ~done, plane + 1, 0)),
-                     self.bank_read.eq(Mux(fetch, walk.columns, 0))]
+        m.d.sync += [
+            fetching.eq(fetch & ~done),
+            plane.eq(Mux(fetch & ~done, plane + 1, 0)),
+            self.bank_read.eq(Mux(fetch, walk.columns, 0)),
+        ]
         with m.If(fetch):
             m.d.sync += self.bank_address.eq(walk.address + plane)
         with m.If(done):
-            m.d.sync += [exhausted.eq(walk.last), pixel_set.eq(~pixel_set)]
+            m.d.sync += [
+                exhausted.eq(walk.last),
+                pixel_set.eq(~pixel_set),
+            ]
         with m.If(self.begun):
-            m.d.sync += [exhausted.eq(0), pixel_set.eq(0)]
+            m.d.sync += [
+                exhausted.eq(0),
+                pixel_set.eq(0),
+            ]
         self._store(m, plane, pixel_set, walk.group)
         return m
 

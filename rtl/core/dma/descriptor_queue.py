@@ -7,12 +7,12 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from rtl.core.memory.sram import Ram
+from rtl.core.memory.sram import Sram
 
-__all__ = ["EntryTable"]
+__all__ = ["DescriptorQueue"]
 
 
-class EntryTable(wiring.Component):
+class DescriptorQueue(wiring.Component):
     """Entries from a memory, in order, each read one ahead so that no cycle is lost between two of them.
 
     Parameters
@@ -33,19 +33,30 @@ class EntryTable(wiring.Component):
     def __init__(self, layout: data.StructLayout, depth: int) -> None:
         self.layout, self.depth = layout, depth
         super().__init__({
-            "write": In(1), "index": In(ceil_log2(depth)), "data": In(layout.size), "prepare": In(1), "take": In(1),
-            "current": Out(layout), "over": Out(1), "ending": Out(1),
+            "write": In(1),
+            "index": In(ceil_log2(depth)),
+            "data": In(layout.size),
+            "prepare": In(1),
+            "take": In(1),
+            "current": Out(layout),
+            "over": Out(1),
+            "ending": Out(1),
         })
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.table = table = Ram(self.layout.size, self.depth)
+        m.submodules.table = table = Sram(self.layout.size, self.depth)
         following = data.View(self.layout, table.rdata)
-        shown, loading = Signal(len(table.raddr), name="shown"), Signal(name="loading")
+        shown = Signal(len(table.raddr))
+        loading = Signal()
         m.d.comb += [
-            table.wen.eq(self.write), table.waddr.eq(self.index), table.wdata.eq(self.data),
-            table.ren.eq(self.prepare | loading | self.take), table.raddr.eq(Mux(self.prepare, 0, shown + 1)),
-            self.over.eq(~self.current.valid), self.ending.eq(~following.valid),
+            table.wen.eq(self.write),
+            table.waddr.eq(self.index),
+            table.wdata.eq(self.data),
+            table.ren.eq(self.prepare | loading | self.take),
+            table.raddr.eq(Mux(self.prepare, 0, shown + 1)),
+            self.over.eq(~self.current.valid),
+            self.ending.eq(~following.valid),
         ]
         m.d.sync += loading.eq(self.prepare)
         with m.If(table.ren):

@@ -7,18 +7,18 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from rtl.core.addressing.bank_interleave import BankWalk
-from rtl.core.dma.descriptor_queue import EntryTable
+from rtl.core.addressing.bank_interleave import BankInterleaver
+from rtl.core.dma.descriptor_queue import DescriptorQueue
 from rtl.encoding.geometry import Geometry, exceeds
 from sim.arch.limits import TILE_BITS
 
-__all__ = ["PARAMETER_SLOTS", "FillEngine"]
+__all__ = ["PARAMETER_SLOTS", "LoadDma"]
 
 PARAMETER_SLOTS = 4
 """Row tiles whose parameters are kept: the requantizer works up to two behind the fill."""
 
 
-class FillEngine(wiring.Component):
+class LoadDma(wiring.Component):
     """Take item after item from the stream: the row tiles of Convs, and Loads.
 
     A row tile is parameter words for each of its groups of R channels, then weight words, rows inner. It may enter its
@@ -47,21 +47,36 @@ class FillEngine(wiring.Component):
         self.word_bits = max(geometry.weight_address_bits, ceil_log2(geometry.packet + 1))
         self.per_beat = max(1, bits // lanes)
         self.beats_per_word = max(1, lanes // bits)
-        self.table = EntryTable(geometry.inward, geometry.inward_entries)
+        self.table = DescriptorQueue(geometry.inward, geometry.inward_entries)
         count = geometry.count_bits
         super().__init__({
-            "table_write": In(1), "table_index": In(ceil_log2(geometry.inward_entries)),
+            "table_write": In(1),
+            "table_index": In(ceil_log2(geometry.inward_entries)),
             "table_data": In(geometry.inward.size),
-            "prepare": In(1), "enable": In(1), "computes": In(count), "stores": In(count),
-            "released": In(1), "filled": Out(1), "loaded": Out(1), "finishing": Out(1),
-            "stream_valid": In(1), "stream_ready": Out(1), "stream_data": In(bits),
-            "item_end": Out(1), "run_end": Out(1),
-            "rows": Out(geometry.rows), "data": Out(lanes).array(geometry.rows), "to_weights": Out(1),
+            "prepare": In(1),
+            "enable": In(1),
+            "computes": In(count),
+            "stores": In(count),
+            "released": In(1),
+            "filled": Out(1),
+            "loaded": Out(1),
+            "finishing": Out(1),
+            "stream_valid": In(1),
+            "stream_ready": Out(1),
+            "stream_data": In(bits),
+            "item_end": Out(1),
+            "run_end": Out(1),
+            "rows": Out(geometry.rows),
+            "data": Out(lanes).array(geometry.rows),
+            "to_weights": Out(1),
             "word": Out(self.word_bits),
-            "weight_slot": Out(1), "parameter_slot": Out(ceil_log2(PARAMETER_SLOTS * geometry.lane_groups)),
-            "bank_write": Out(columns), "bank_address": Out(geometry.address_bits).array(columns),
+            "weight_slot": Out(1),
+            "parameter_slot": Out(ceil_log2(PARAMETER_SLOTS * geometry.lane_groups)),
+            "bank_write": Out(columns),
+            "bank_address": Out(geometry.address_bits).array(columns),
             "bank_data": Out(lanes).array(columns),
-            "illegal": Out(1), "op": Out(geometry.op_bits),
+            "illegal": Out(1),
+            "op": Out(geometry.op_bits),
         })
 
     def elaborate(self, platform: object) -> Module:
@@ -77,25 +92,34 @@ class FillEngine(wiring.Component):
         m.d.comb += self.parameter_slot.eq(Cat(group[: self.geometry.lane_group_bits], tile_slot))
         tile_end = self._row_tile(m, group, beat & ~item.load, words, whole)
         load_end = self._load(m, beat & item.load, words, whole)
-        tiles, last_tile = Signal(TILE_BITS, name="tiles"), Signal(name="last_tile")
+        tiles = Signal(TILE_BITS)
+        last_tile = Signal()
         m.d.comb += [
-            table.write.eq(self.table_write), table.index.eq(self.table_index), table.data.eq(self.table_data),
-            table.prepare.eq(self.prepare), table.take.eq(beat & self.item_end & (item.load | last_tile)),
+            table.write.eq(self.table_write),
+            table.index.eq(self.table_index),
+            table.data.eq(self.table_data),
+            table.prepare.eq(self.prepare),
+            table.take.eq(beat & self.item_end & (item.load | last_tile)),
             last_tile.eq(tiles == item.tiles),
             self.item_end.eq(Mux(item.load, load_end, tile_end)),
             self.run_end.eq(self.item_end & (item.load | last_tile) & table.ending),
-            self.filled.eq(beat & ~item.load & tile_end), self.loaded.eq(beat & item.load & load_end),
+            self.filled.eq(beat & ~item.load & tile_end),
+            self.loaded.eq(beat & item.load & load_end),
             self.finishing.eq(table.over | (table.take & table.ending)),
             beat.eq(self.stream_valid & self.stream_ready),
             self.stream_ready.eq(self.enable & ~table.over & Mux(item.load, self._load_may(), self._tile_may(m, beat))),
-            self.op.eq(item.op), self.illegal.eq(item.valid & Mux(
+            self.op.eq(item.op),
+            self.illegal.eq(item.valid & Mux(
                 item.load, (item.first > item.last) | exceeds(item.last, self.geometry.bank_words - 1),
                 exceeds(item.words, self.geometry.machine.weight_words)
                 | exceeds(item.groups, self.geometry.lane_groups - 1))),
         ]
         with m.If(self.filled):
-            m.d.sync += [tiles.eq(Mux(last_tile, 0, tiles + 1)), self.weight_slot.eq(~self.weight_slot),
-                         tile_slot.eq(tile_slot + 1)]
+            m.d.sync += [
+                tiles.eq(Mux(last_tile, 0, tiles + 1)),
+                self.weight_slot.eq(~self.weight_slot),
+                tile_slot.eq(tile_slot + 1),
+            ]
         return m
 
     def _load_may(self) -> Value:
@@ -104,7 +128,8 @@ class FillEngine(wiring.Component):
 
     def _tile_may(self, m: Module, beat: Value) -> Value:
         """A row tile was begun, or one of the two weight slots is free."""
-        open_tile, free = Signal(name="open_tile"), Signal(2, init=2, name="free")
+        open_tile = Signal()
+        free = Signal(2, init=2)
         tile_beat = beat & ~self.table.current.load
         m.d.sync += free.eq(free + self.released - (tile_beat & ~open_tile))
         with m.If(tile_beat):
@@ -116,9 +141,15 @@ class FillEngine(wiring.Component):
         lanes, bits = self.geometry.lanes, self.geometry.machine.stream_bits
         part = Signal(range(self.beats_per_word))
         earlier = Signal(lanes - bits if bits < lanes else 0, reset_less=True)
-        m.d.comb += [words.eq(Cat(earlier, self.stream_data)), whole.eq(part == self.beats_per_word - 1)]
+        m.d.comb += [
+            words.eq(Cat(earlier, self.stream_data)),
+            whole.eq(part == self.beats_per_word - 1),
+        ]
         with m.If(beat):
-            m.d.sync += [part.eq(part + 1), earlier.eq(words[bits:])]
+            m.d.sync += [
+                part.eq(part + 1),
+                earlier.eq(words[bits:]),
+            ]
 
     def _row_tile(self, m: Module, group: Signal, beat: Value, words: Value, whole: Value) -> Value:
         """Give words to the rows; the result is high when the beat at hand is the row tile's last."""
@@ -131,7 +162,8 @@ class FillEngine(wiring.Component):
         last_of_packet, last_group = word == self.geometry.packet - 1, group == item.groups
         last_parameter = last_of_packet & last_group
         m.d.comb += [
-            complete.eq(beat & whole), word_end.eq(whole & (turn == rows // self.per_beat - 1)),
+            complete.eq(beat & whole),
+            word_end.eq(whole & (turn == rows // self.per_beat - 1)),
             last_word.eq(Mux(self.to_weights, word + 1 == item.words, last_parameter & (item.words == 0))),
         ]
         with m.If(complete):
@@ -139,20 +171,34 @@ class FillEngine(wiring.Component):
         with m.If(beat & word_end):
             m.d.sync += word.eq(word + 1)
             with m.If(last_word):
-                m.d.sync += [word.eq(0), group.eq(0), self.to_weights.eq(0)]
+                m.d.sync += [
+                    word.eq(0),
+                    group.eq(0),
+                    self.to_weights.eq(0),
+                ]
             with m.Elif(~self.to_weights & last_of_packet):
-                m.d.sync += [word.eq(0), group.eq(Mux(last_group, 0, group + 1)), self.to_weights.eq(last_group)]
+                m.d.sync += [
+                    word.eq(0),
+                    group.eq(Mux(last_group, 0, group + 1)),
+                    self.to_weights.eq(last_group),
+                ]
         for r in range(rows):
-            m.d.comb += [self.rows[r].eq(complete & (turn == r // self.per_beat)),
-                         self.data[r].eq(words.word_select(r % self.per_beat, lanes))]
+            m.d.comb += [
+                self.rows[r].eq(complete & (turn == r // self.per_beat)),
+                self.data[r].eq(words.word_select(r % self.per_beat, lanes)),
+            ]
         return word_end & last_word
 
     def _load(self, m: Module, beat: Value, words: Value, whole: Value) -> Value:
         """Give words to the banks; the result is high when the beat at hand is the Load's last."""
-        m.submodules.walk = walk = BankWalk(self.geometry, self.per_beat)
+        m.submodules.walk = walk = BankInterleaver(self.geometry, self.per_beat)
         item, columns, lanes = self.table.current, self.geometry.columns, self.geometry.lanes
-        m.d.comb += [walk.first.eq(item.first), walk.last.eq(item.last), walk.step.eq(beat & whole),
-                     self.bank_write.eq(walk.select)]
+        m.d.comb += [
+            walk.first.eq(item.first),
+            walk.last.eq(item.last),
+            walk.step.eq(beat & whole),
+            self.bank_write.eq(walk.select),
+        ]
         m.d.comb += [self.bank_address[c].eq(walk.address[c]) for c in range(columns)]
         with m.Switch(walk.bank):
             for origin in range(columns):

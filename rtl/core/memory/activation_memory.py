@@ -6,7 +6,7 @@ from amaranth.hdl import Array, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from rtl.core.memory.sram import Ram
+from rtl.core.memory.sram import Sram
 from rtl.encoding.geometry import Geometry
 
 __all__ = ["ActivationBank"]
@@ -28,12 +28,22 @@ class ActivationBank(wiring.Component):
         self.geometry = geometry
         address, lanes = geometry.address_bits, geometry.lanes
         super().__init__({
-            "operand_read": In(1), "operand_address": In(address), "operand_data": Out(lanes),
-            "residual_read": In(1), "residual_address": In(address), "residual_data": Out(lanes),
-            "store_read": In(1), "store_address": In(address), "store_data": Out(lanes),
-            "write": In(1), "write_address": In(address), "write_data": In(lanes),
+            "operand_read": In(1),
+            "operand_address": In(address),
+            "operand_data": Out(lanes),
+            "residual_read": In(1),
+            "residual_address": In(address),
+            "residual_data": Out(lanes),
+            "store_read": In(1),
+            "store_address": In(address),
+            "store_data": Out(lanes),
+            "write": In(1),
+            "write_address": In(address),
+            "write_data": In(lanes),
             "write_groups": In(geometry.groups),
-            "load_write": In(1), "load_address": In(address), "load_data": In(lanes),
+            "load_write": In(1),
+            "load_address": In(address),
+            "load_data": In(lanes),
         })
 
     def elaborate(self, platform: object) -> Module:
@@ -53,9 +63,9 @@ class ActivationBank(wiring.Component):
         above = address[self.geometry.offset_bits :]
         return above if len(above) else Const(0, 1)
 
-    def _region(self, m: Module, index: int) -> Ram:
+    def _region(self, m: Module, index: int) -> Sram:
         machine, offset_bits = self.geometry.machine, self.geometry.offset_bits
-        ram = Ram(self.geometry.lanes, machine.region_words, granule=self.geometry.rows)
+        ram = Sram(self.geometry.lanes, machine.region_words, granule=self.geometry.rows)
         m.submodules[f"region_{index}"] = ram
         operand, residual, store, write, load = (
             request & (self._region_of(address) == index)
@@ -64,8 +74,10 @@ class ActivationBank(wiring.Component):
                                      (self.store_read, self.store_address), (self.write, self.write_address),
                                      (self.load_write, self.load_address)))
         m.d.comb += [
-            ram.ren.eq(operand | residual | store), ram.raddr.eq(self.operand_address[:offset_bits]),
-            ram.wen.eq(write | load), ram.waddr.eq(Mux(load, self.load_address, self.write_address)[:offset_bits]),
+            ram.ren.eq(operand | residual | store),
+            ram.raddr.eq(self.operand_address[:offset_bits]),
+            ram.wen.eq(write | load),
+            ram.waddr.eq(Mux(load, self.load_address, self.write_address)[:offset_bits]),
             ram.wdata.eq(Mux(load, self.load_data, self.write_data)),
             ram.wmask.eq(Mux(load, (1 << self.geometry.groups) - 1, self.write_groups)),
         ]

@@ -8,13 +8,13 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from rtl.core.dma.load_dma import PARAMETER_SLOTS
-from rtl.core.memory.sram import Ram
+from rtl.core.memory.sram import Sram
 from rtl.encoding.geometry import Geometry
 
-__all__ = ["ParameterStore"]
+__all__ = ["ParameterMemory"]
 
 
-class ParameterStore(wiring.Component):
+class ParameterMemory(wiring.Component):
     """A bank per row whose word is a whole packet, written in pieces of `lanes` bits.
 
     Members
@@ -27,9 +27,13 @@ class ParameterStore(wiring.Component):
         self.geometry = geometry
         rows, slot = geometry.rows, ceil_log2(PARAMETER_SLOTS * geometry.lane_groups)
         super().__init__({
-            "write": In(rows), "write_slot": In(slot), "write_word": In(word_bits),
+            "write": In(rows),
+            "write_slot": In(slot),
+            "write_word": In(word_bits),
             "data": In(geometry.lanes).array(rows),
-            "read": In(rows), "read_slot": In(slot), "packet": Out(geometry.packet_layout).array(rows),
+            "read": In(rows),
+            "read_slot": In(slot),
+            "packet": Out(geometry.packet_layout).array(rows),
         })
 
     def elaborate(self, platform: object) -> Module:
@@ -37,10 +41,14 @@ class ParameterStore(wiring.Component):
         packet, lanes = self.geometry.packet, self.geometry.lanes
         slots = PARAMETER_SLOTS * self.geometry.lane_groups
         for r in range(self.geometry.rows):
-            m.submodules[f"bank_{r}"] = ram = Ram(packet * lanes, slots, granule=lanes)
+            m.submodules[f"bank_{r}"] = ram = Sram(packet * lanes, slots, granule=lanes)
             m.d.comb += [
-                ram.wen.eq(self.write[r]), ram.waddr.eq(self.write_slot), ram.wdata.eq(self.data[r].replicate(packet)),
+                ram.wen.eq(self.write[r]),
+                ram.waddr.eq(self.write_slot),
+                ram.wdata.eq(self.data[r].replicate(packet)),
                 ram.wmask.eq(1 << self.write_word),
-                ram.ren.eq(self.read[r]), ram.raddr.eq(self.read_slot), self.packet[r].eq(ram.rdata),
+                ram.ren.eq(self.read[r]),
+                ram.raddr.eq(self.read_slot),
+                self.packet[r].eq(ram.rdata),
             ]
         return m

@@ -7,10 +7,10 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-__all__ = ["Ram"]
+__all__ = ["Sram"]
 
 
-class Ram(wiring.Component):
+class Sram(wiring.Component):
     """A `bitwright_ram` instance with its wires; its model is `rtl/verilog/bitwright_ram.sv`.
 
     Parameters
@@ -35,8 +35,13 @@ class Ram(wiring.Component):
         self.granule = granule or width
         masks, address = width // self.granule, max(1, ceil_log2(depth))
         super().__init__({
-            "wen": In(1), "waddr": In(address), "wdata": In(width), "wmask": In(masks, init=(1 << masks) - 1),
-            "ren": In(1), "raddr": In(address), "rdata": Out(width),
+            "wen": In(1),
+            "waddr": In(address),
+            "wdata": In(width),
+            "wmask": In(masks, init=(1 << masks) - 1),
+            "ren": In(1),
+            "raddr": In(address),
+            "rdata": Out(width),
         })
 
     def elaborate(self, platform: object) -> Module:

@@ -6,13 +6,13 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from rtl.core.memory.sram import Ram
+from rtl.core.memory.sram import Sram
 from rtl.encoding.geometry import Geometry
 
-__all__ = ["WeightStore"]
+__all__ = ["WeightMemory"]
 
 
-class WeightStore(wiring.Component):
+class WeightMemory(wiring.Component):
     """Weight planes for the row operand registers, one cycle after their address.
 
     Members
@@ -29,18 +29,29 @@ class WeightStore(wiring.Component):
         rows, lanes = geometry.rows, geometry.lanes
         super().__init__({
             "descriptor": In(geometry.descriptor),
-            "write": In(rows), "write_slot": In(1), "write_address": In(geometry.weight_address_bits),
+            "write": In(rows),
+            "write_slot": In(1),
+            "write_address": In(geometry.weight_address_bits),
             "data": In(lanes).array(rows),
-            "read": In(1), "first": In(1), "slot": In(1), "plane": In(3), "set": In(1),
-            "last_row_tile": In(1), "part_lanes": In(geometry.lane_bits + 1),
+            "read": In(1),
+            "first": In(1),
+            "slot": In(1),
+            "plane": In(3),
+            "set": In(1),
+            "last_row_tile": In(1),
+            "part_lanes": In(geometry.lane_bits + 1),
             "tile_lane": In(max(1, geometry.lane_bits)),
-            "out": Out(rows + 1), "out_set": Out(1), "out_plane": Out(3), "word": Out(lanes).array(rows + 1),
+            "out": Out(rows + 1),
+            "out_set": Out(1),
+            "out_plane": Out(3),
+            "word": Out(lanes).array(rows + 1),
             "read_rows": Out(rows),
         })
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        address, slot = Signal(self.geometry.weight_address_bits, name="address"), Signal(name="slot")
+        address = Signal(self.geometry.weight_address_bits)
+        slot = Signal()
         rows = Signal(self.geometry.rows + 1)
         plane = Signal(3)
         chosen = Signal()
@@ -49,12 +60,18 @@ class WeightStore(wiring.Component):
         m.d.sync += [
             rows.eq(Mux(self.read, Cat(Mux(d.lanewise, d.plane_rows, Mux(self.last_row_tile, d.last_tile_rows, every)),
                                        d.bipolar), 0)),
-            lanewise.eq(d.lanewise), self.out.eq(Mux(lanewise, 0, rows)),
-            plane.eq(self.plane), self.out_plane.eq(plane),
-            chosen.eq(self.set), self.out_set.eq(chosen),
+            lanewise.eq(d.lanewise),
+            self.out.eq(Mux(lanewise, 0, rows)),
+            plane.eq(self.plane),
+            self.out_plane.eq(plane),
+            chosen.eq(self.set),
+            self.out_set.eq(chosen),
         ]
         with m.If(self.read):
-            m.d.sync += [address.eq(Mux(self.first, 0, address + 1)), slot.eq(self.slot)]
+            m.d.sync += [
+                address.eq(Mux(self.first, 0, address + 1)),
+                slot.eq(self.slot),
+            ]
         unit, generated = self._generated(m)
         m.d.comb += self.read_rows.eq(Mux(unit, 0, rows))
         shown = Signal()
@@ -71,12 +88,14 @@ class WeightStore(wiring.Component):
     def _bank(self, m: Module, r: int, slot: Value, address: Value) -> Value:
         """Bank of a row, slot 1 behind slot 0."""
         words = self.geometry.machine.weight_words
-        ram = Ram(self.geometry.lanes, 2 * words)
+        ram = Sram(self.geometry.lanes, 2 * words)
         m.submodules[f"bank_{r}"] = ram
         m.d.comb += [
-            ram.wen.eq(self.write[r]), ram.wdata.eq(self.data[r]),
+            ram.wen.eq(self.write[r]),
+            ram.wdata.eq(self.data[r]),
             ram.waddr.eq(self.write_address + Mux(self.write_slot, words, 0)),
-            ram.ren.eq(self.read_rows[r]), ram.raddr.eq(address + Mux(slot, words, 0)),
+            ram.ren.eq(self.read_rows[r]),
+            ram.raddr.eq(address + Mux(slot, words, 0)),
         ]
         return ram.rdata
 
@@ -92,5 +111,8 @@ class WeightStore(wiring.Component):
         for lane in range(self.geometry.lanes):
             with m.If(self.read):
                 m.d.sync += word[lane].eq(Mux(d.unit, self.tile_lane == (lane & -rows), lane < self.part_lanes))
-        m.d.sync += [unit.eq(d.unit), shown.eq(word)]
+        m.d.sync += [
+            unit.eq(d.unit),
+            shown.eq(word),
+        ]
         return unit, shown

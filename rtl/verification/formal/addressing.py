@@ -9,9 +9,9 @@ from operator import or_
 from amaranth.hdl import Array, Cat, Mux, ResetSignal, Signal, Value
 from amaranth.lib import data
 
-from rtl.core.addressing.operand_fetch import Loader
-from rtl.core.addressing.output_agu import OutputWalk
-from rtl.core.addressing.window_agu import PixelWalk, TapWalk
+from rtl.core.addressing.operand_fetch import OperandFetch
+from rtl.core.addressing.output_agu import OutputAgu
+from rtl.core.addressing.window_agu import PixelAgu, TapAgu
 from rtl.encoding.geometry import Geometry
 from rtl.verification.formal.harness import (
     Harness,
@@ -52,7 +52,7 @@ def taps(machine: Machine) -> Harness:
     dilations below 2*C; the descriptor is otherwise arbitrary.
     """
     m, geometry = after_reset(), Geometry(machine)
-    m.submodules.dut = dut = TapWalk(geometry)
+    m.submodules.dut = dut = TapAgu(geometry)
     drive_freely(m, dut, "descriptor")
     d, columns, quotient = dut.descriptor, geometry.columns, constant(m, 1, "dilation_quotient")
     m.d.comb += d.eq(constant(m, geometry.descriptor, "fields"))
@@ -85,7 +85,7 @@ def _tap_claims(m: Harness, d: data.View, state: data.View, place: data.View, ge
     return claims
 
 
-def _tap_places(m: Harness, dut: TapWalk, standing: data.View, quotient: Value) -> dict[str, data.View]:
+def _tap_places(m: Harness, dut: TapAgu, standing: data.View, quotient: Value) -> dict[str, data.View]:
     """Where the walk should stand, and where its tap group began; `passed` counts, by column, rows of banks."""
     d, columns = dut.descriptor, dut.geometry.columns
     layout = data.StructLayout({"ky": COUNT, "kx": COUNT, "tap": 2 * COUNT,
@@ -116,7 +116,7 @@ def pixels(machine: Machine) -> Harness:
     below 2**COUNT; the descriptor is otherwise arbitrary.
     """
     m, geometry = after_reset(), Geometry(machine)
-    m.submodules.dut = dut = PixelWalk(geometry)
+    m.submodules.dut = dut = PixelAgu(geometry)
     drive_freely(m, dut, "descriptor")
     d, layout = dut.descriptor, data.StructLayout({"g": COUNT, "x": COUNT})
     m.d.comb += d.eq(constant(m, geometry.descriptor, "fields"))
@@ -160,7 +160,7 @@ def loader(machine: Machine) -> Harness:
     it; walks, descriptor and banks are otherwise arbitrary. Outside the map nothing is read.
     """
     m, geometry = after_reset(), Geometry(machine)
-    m.submodules.dut = dut = Loader(geometry)
+    m.submodules.dut = dut = OperandFetch(geometry)
     drive_freely(m, dut, "tap_bank", "running")
     d, columns = dut.descriptor, geometry.columns
     m.d.comb += dut.running.eq(constant(m, geometry.descriptor, "running"))
@@ -201,7 +201,7 @@ def outputs(machine: Machine) -> Harness:
     p and t are below 2**COUNT; the op does not run on depthwise lanes.
     """
     m, geometry = after_reset(), Geometry(machine)
-    m.submodules.dut = dut = OutputWalk(geometry)
+    m.submodules.dut = dut = OutputAgu(geometry)
     drive_freely(m, dut, "descriptor", "base", "step", "block_step")
     d, address = dut.descriptor, geometry.address_bits
     m.d.comb += [d.eq(constant(m, geometry.descriptor, "fields")), dut.base.eq(constant(m, address, "base")),

@@ -10,9 +10,9 @@ from __future__ import annotations
 from amaranth.hdl import Array, Cat, Const, Mux, Signal, Value
 from amaranth.lib import data
 
-from rtl.core.addressing.output_agu import OutputWalk
-from rtl.core.addressing.window_agu import PixelWalk, TapWalk
-from rtl.core.control.requant_sequencer import RequantControl
+from rtl.core.addressing.output_agu import OutputAgu
+from rtl.core.addressing.window_agu import PixelAgu, TapAgu
+from rtl.core.control.requant_sequencer import RequantSequencer
 from rtl.core.control.sequencer import Sequencer
 from rtl.core.dma.load_dma import PARAMETER_SLOTS
 from rtl.encoding.geometry import Geometry
@@ -46,7 +46,7 @@ def _descriptor(m: Harness, geometry: Geometry, *parts: object) -> data.View:
     return d
 
 
-def _walk(m: Harness, dut: TapWalk | PixelWalk, start: Value, after: Value, kept: str) -> None:
+def _walk(m: Harness, dut: TapAgu | PixelAgu, start: Value, after: Value, kept: str) -> None:
     """Registers `current` and `kept` under the four commands of a walk."""
     current, saved = (probe(m, f"dut.{name}", dut.state.size) for name in ("current", kept))
     advanced = after if kept == "origin" else Mux(dut.advance, after, current)
@@ -62,7 +62,7 @@ def taps(machine: Machine) -> Harness:
     were passed. Banks stay below C.
     """
     m, geometry = after_reset(), Geometry(machine)
-    m.submodules.dut = dut = TapWalk(geometry)
+    m.submodules.dut = dut = TapAgu(geometry)
     drive_freely(m, dut, "descriptor")
     d, columns = _descriptor(m, geometry, dut), geometry.columns
     start, after = Signal(dut.state, name="at_start"), Signal(dut.state, name="after_step")
@@ -87,13 +87,13 @@ def taps(machine: Machine) -> Harness:
     _walk(m, dut, start.as_value(), after.as_value(), "group")
     check(m, dut.present == (state.tap <= d.taps), "a tap is there up to the last one")
     reach(m, {
-        "TapWalk.current.tap": (state.tap, largest(TAP_BITS)), "compute.taps": (d.taps, largest(TAP_BITS)),
-        "TapWalk.current.kernel_column": (state.kernel_column, largest(TAP_BITS)),
+        "TapAgu.current.tap": (state.tap, largest(TAP_BITS)), "compute.taps": (d.taps, largest(TAP_BITS)),
+        "TapAgu.current.kernel_column": (state.kernel_column, largest(TAP_BITS)),
         "compute.kernel_width": (d.kernel_width, largest(TAP_BITS)),
-        "TapWalk.current.column": (state.column, LARGEST - 1), "TapWalk.current.row": (state.row[0], LARGEST - 1),
+        "TapAgu.current.column": (state.column, LARGEST - 1), "TapAgu.current.row": (state.row[0], LARGEST - 1),
         "compute.dilation": (d.dilation, LARGEST), "compute.bank_step": (d.bank_step, columns - 1),
-        "compute.bank": (d.bank[0], columns - 1), "TapWalk.current.bank": (state.bank[0], columns - 1),
-        **{f"TapWalk.current.{name}": (value, largest(geometry.address_bits)) for name, value in (
+        "compute.bank": (d.bank[0], columns - 1), "TapAgu.current.bank": (state.bank[0], columns - 1),
+        **{f"TapAgu.current.{name}": (value, largest(geometry.address_bits)) for name, value in (
             ("address", state.address), ("quotient", state.quotient[0]))},
         **{f"compute.{name}": (value, largest(geometry.address_bits)) for name, value in (
             ("tap_step", d.tap_step), ("tap_row_step", d.tap_row_step), ("pitch", d.pitch),
@@ -106,7 +106,7 @@ def taps(machine: Machine) -> Harness:
 def pixels(machine: Machine) -> Harness:
     """The next pixel is the next column, or the first of the next row group, from any state on."""
     m, geometry = after_reset(), Geometry(machine)
-    m.submodules.dut = dut = PixelWalk(geometry)
+    m.submodules.dut = dut = PixelAgu(geometry)
     drive_freely(m, dut, "descriptor")
     d, after = _descriptor(m, geometry, dut), Signal(dut.state, name="after_step")
     state = data.View(dut.state, probe(m, "dut.current", dut.state.size))
@@ -121,8 +121,8 @@ def pixels(machine: Machine) -> Harness:
     check(m, Cat(dut.row == state.row, dut.column == state.column, dut.address == state.address,
                  dut.last_group == (state.group == d.out_groups)).all(), "it shows where it stands")
     reach(m, {
-        **{f"PixelWalk.current.{name}": (state[name], LARGEST - 1) for name in ("x", "group", "row", "column")},
-        **{f"PixelWalk.current.{name}": (state[name], largest(geometry.address_bits))
+        **{f"PixelAgu.current.{name}": (state[name], LARGEST - 1) for name in ("x", "group", "row", "column")},
+        **{f"PixelAgu.current.{name}": (state[name], largest(geometry.address_bits))
            for name in ("group_address", "address")},
         "compute.out_width": (d.out_width, LARGEST - 1), "compute.out_groups": (d.out_groups, LARGEST - 1),
         "compute.stride": (d.stride, LARGEST), "compute.group_rows": (d.group_rows, LARGEST),
@@ -139,7 +139,7 @@ def outputs(machine: Machine) -> Harness:
     with the last group of the last pixel of the last row tile.
     """
     m, geometry = after_reset(), Geometry(machine)
-    m.submodules.dut = dut = OutputWalk(geometry)
+    m.submodules.dut = dut = OutputAgu(geometry)
     drive_freely(m, dut, "descriptor")
     d, groups, address = _descriptor(m, geometry, dut), geometry.groups, geometry.address_bits
     pixel, tile, block = (probe(m, f"dut.{name}", bits) for name, bits in (
@@ -162,12 +162,12 @@ def outputs(machine: Machine) -> Harness:
           "columns without a row in the last group are left out, and no others")
     check(m, dut.last == (inner_ends & (pixel == d.pixels) & last_tile), "the last pixel is known")
     reach(m, {
-        "OutputWalk.pixel": (pixel, largest(PIXEL_BITS)), "compute.pixels": (d.pixels, largest(PIXEL_BITS)),
+        "OutputAgu.pixel": (pixel, largest(PIXEL_BITS)), "compute.pixels": (d.pixels, largest(PIXEL_BITS)),
         "compute.last_group_pixel": (d.last_group_pixel, largest(PIXEL_BITS)),
-        "OutputWalk.row_tile": (tile, largest(TILE_BITS)), "OutputWalk.first_group": (first, groups - 1),
-        "OutputWalk.block": (block, largest(address)), "OutputWalk.address": (dut.address, largest(address)),
+        "OutputAgu.row_tile": (tile, largest(TILE_BITS)), "OutputAgu.first_group": (first, groups - 1),
+        "OutputAgu.block": (block, largest(address)), "OutputAgu.address": (dut.address, largest(address)),
         "compute.last_group_columns": (d.last_group_columns, largest(geometry.columns)),
-        "OutputWalk.inner": (inner, geometry.lane_groups - 1),
+        "OutputAgu.inner": (inner, geometry.lane_groups - 1),
         "compute.groups": (d.groups, geometry.lane_groups - 1),
         "compute.last_groups": (d.last_groups, geometry.lane_groups - 1),
     })
@@ -296,7 +296,7 @@ def requantizer(machine: Machine) -> Harness:
     In a slot its units go through their rows, and through the terms of each.
     """
     m, geometry = after_reset(), Geometry(machine)
-    m.submodules.dut = dut = RequantControl(geometry)
+    m.submodules.dut = dut = RequantSequencer(geometry)
     drive_freely(m, dut, "descriptor")
     d, groups = _descriptor(m, geometry, dut), max(1, geometry.lane_group_bits)
     cycle, pixel, position, chunk, tile, group = (probe(m, f"dut.{name}", bits) for name, bits in (
@@ -318,17 +318,17 @@ def requantizer(machine: Machine) -> Harness:
           "columns without a row in the last group are left out, and no others")
     _terms(m, dut, slots)
     reach(m, {
-        "RequantControl.cycle": (cycle, largest(STEP_BITS)),
+        "RequantSequencer.cycle": (cycle, largest(STEP_BITS)),
         "compute.requant_cycles": (d.requant_cycles, largest(STEP_BITS)),
-        **{f"RequantControl.{name}": (value, largest(len(value))) for name, value in (
+        **{f"RequantSequencer.{name}": (value, largest(len(value))) for name, value in (
             ("pixel", pixel), ("position", position), ("chunk", chunk), ("row_tile", tile))},
-        "RequantControl.group": (group, geometry.lane_groups - 1),
-        "RequantControl.ready": (ready, 2), "RequantControl.slot": (slot, PARAMETER_SLOTS - 1),
+        "RequantSequencer.group": (group, geometry.lane_groups - 1),
+        "RequantSequencer.ready": (ready, 2), "RequantSequencer.slot": (slot, PARAMETER_SLOTS - 1),
     })
     return m
 
 
-def _terms(m: Harness, dut: RequantControl, slot_end: Value) -> None:
+def _terms(m: Harness, dut: RequantSequencer, slot_end: Value) -> None:
     """Terms of a row, then the next row; after the last one nothing until the next slot."""
     d, geometry = dut.descriptor, dut.geometry
     term, row, done = (probe(m, f"dut.{name}", bits) for name, bits in (
@@ -339,6 +339,6 @@ def _terms(m: Harness, dut: RequantControl, slot_end: Value) -> None:
     follows(m, done, Mux(slot_end, 0, done | (busy & last & (row == geometry.rows_per_unit - 1))),
             "a slot takes each row once")
     follows(m, dut.index, Mux(term >= d.terms, term - d.terms, term), "digits of M, then of R")
-    reach(m, {"RequantControl.term": (term, 15), "compute.terms": (d.terms, 8),
-              "compute.residual_terms": (d.residual_terms, 8), "RequantControl.row": (
+    reach(m, {"RequantSequencer.term": (term, 15), "compute.terms": (d.terms, 8),
+              "compute.residual_terms": (d.residual_terms, 8), "RequantSequencer.row": (
                   row, geometry.rows_per_unit - 1)})

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from amaranth.hdl import Cat, Const, Mux, Signal, Value
 
-from rtl.core.dma.store_dma import StoreEngine
+from rtl.core.dma.store_dma import StoreDma
 from rtl.encoding.geometry import Geometry
 from rtl.shell.axi_lite import OKAY, SLVERR, AxiLiteSlave
-from rtl.shell.stream_guard import Outlet
+from rtl.shell.stream_guard import StreamGuard
 from rtl.verification.formal.harness import Harness, after_reset, assume, check, drive_freely, free, past, probe
 from sim.arch.machine import Machine
 
@@ -65,7 +65,7 @@ def outlet(width: int) -> Harness:
     offers nothing.
     """
     m = after_reset()
-    m.submodules.dut = dut = Outlet(width)
+    m.submodules.dut = dut = StreamGuard(width)
     drive_freely(m, dut, "stopped")
     stopped, clear, packet = Signal(), free(m, 1, "clear"), Signal()
     m.d.comb += dut.stopped.eq(stopped)
@@ -91,7 +91,7 @@ def outlet(width: int) -> Harness:
 def store_stream(machine: Machine) -> Harness:
     """What the Store engine offers stays until it is taken; its table, the banks and the reader are arbitrary."""
     m = after_reset()
-    m.submodules.dut = dut = StoreEngine(Geometry(machine))
+    m.submodules.dut = dut = StoreDma(Geometry(machine))
     drive_freely(m, dut)
     check(m, _stays(m, dut.valid, dut.ready, dut.data, dut.last), "an offer stays until it is taken")
     return m
@@ -104,7 +104,7 @@ def store_order(machine: Machine) -> Harness:
     and its address.
     """
     m, geometry, bits = after_reset(), Geometry(machine), machine.stream_bits
-    m.submodules.dut = dut = StoreEngine(geometry)
+    m.submodules.dut = dut = StoreDma(geometry)
     item = dut.table.current
     drive_freely(m, dut, "bank_data", "prepare")
     since = Signal(3)

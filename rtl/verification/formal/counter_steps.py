@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from amaranth.hdl import Cat, Mux, Signal, Value
 
-from rtl.core.addressing.bank_interleave import BankWalk
-from rtl.core.control.dispatcher import COUNTER_BITS, Control
-from rtl.core.control.perf_counters import COUNTERS, Counters
-from rtl.core.dma.descriptor_queue import EntryTable
-from rtl.core.dma.load_dma import PARAMETER_SLOTS, FillEngine
-from rtl.core.dma.store_dma import StoreEngine
+from rtl.core.addressing.bank_interleave import BankInterleaver
+from rtl.core.control.dispatcher import COUNTER_BITS, Dispatcher
+from rtl.core.control.perf_counters import COUNTERS, PerfCounters
+from rtl.core.dma.descriptor_queue import DescriptorQueue
+from rtl.core.dma.load_dma import PARAMETER_SLOTS, LoadDma
+from rtl.core.dma.store_dma import StoreDma
 from rtl.encoding.geometry import Geometry
 from rtl.encoding.program_image import HEADER, TABLES, tables
-from rtl.shell.csr_file import PLAIN, RegisterBank, port_name
-from rtl.shell.program_loader import ImageLoader, Phase
+from rtl.shell.csr_file import PLAIN, CsrFile, port_name
+from rtl.shell.program_loader import Phase, ProgramLoader
 from rtl.shell.watchdog import Watchdog
 from rtl.verification.formal.harness import (
     Harness,
@@ -41,7 +41,7 @@ def fill(machine: Machine) -> Harness:
     A row tile has its packets first, group after group, and then its weights, if it has any.
     """
     m, geometry = after_reset(), Geometry(machine)
-    dut = FillEngine(geometry)
+    dut = LoadDma(geometry)
     place(m, dut)
     item, beat = dut.table.current, dut.stream_valid & dut.stream_ready
     turns = geometry.rows // dut.per_beat
@@ -72,15 +72,15 @@ def fill(machine: Machine) -> Harness:
     check(m, dut.op == item.op, "the op at hand is known")
     ops = geometry.ops
     reach(m, {
-        "FillEngine.free": (free, 2), "FillEngine.tile_slot": (slot, PARAMETER_SLOTS - 1),
+        "LoadDma.free": (free, 2), "LoadDma.tile_slot": (slot, PARAMETER_SLOTS - 1),
         "inward.after_computes": (item.after_computes, ops), "inward.after_stores": (item.after_stores, ops),
         "inward.op": (item.op, 3 * ops - 1),
     })
     reach(m, {
-        "FillEngine.part": (part, dut.beats_per_word - 1), "FillEngine.turn": (turn, turns - 1),
-        "FillEngine.word": (dut.word, machine.weight_words - 1), "inward.words": (item.words, machine.weight_words),
-        "FillEngine.group": (group, geometry.lane_groups - 1), "inward.groups": (item.groups, geometry.lane_groups - 1),
-        "FillEngine.tiles": (tiles, largest(TILE_BITS)), "inward.tiles": (item.tiles, largest(TILE_BITS)),
+        "LoadDma.part": (part, dut.beats_per_word - 1), "LoadDma.turn": (turn, turns - 1),
+        "LoadDma.word": (dut.word, machine.weight_words - 1), "inward.words": (item.words, machine.weight_words),
+        "LoadDma.group": (group, geometry.lane_groups - 1), "inward.groups": (item.groups, geometry.lane_groups - 1),
+        "LoadDma.tiles": (tiles, largest(TILE_BITS)), "inward.tiles": (item.tiles, largest(TILE_BITS)),
     })
     return m
 
@@ -88,7 +88,7 @@ def fill(machine: Machine) -> Harness:
 def bank_walk(machine: Machine, per_step: int) -> Harness:
     """A step moves on by `per_step` words, a word of every bank before the next address, and starts over at the end."""
     m, geometry = after_reset(), Geometry(machine)
-    dut, columns, address = BankWalk(geometry, per_step), geometry.columns, geometry.address_bits
+    dut, columns, address = BankInterleaver(geometry, per_step), geometry.columns, geometry.address_bits
     place(m, dut, "first", "last")
     m.d.comb += [dut.first.eq(constant(m, address, "at_first")), dut.last.eq(constant(m, address, "at_last"))]
     offset, after, here = probe(m, "dut.offset", address), Signal(range(2 * columns)), Signal(address)
@@ -105,7 +105,7 @@ def bank_walk(machine: Machine, per_step: int) -> Harness:
         check(m, dut.select[c] == (dut.step & (ahead < per_step) & ~(wraps & (here == dut.last))),
               f"bank {c} is touched by the words that exist")
         check(m, ~dut.select[c] | (dut.address[c] == (here + wraps)[:address]), f"bank {c} is touched at the address")
-    reach(m, {"BankWalk.offset": (offset, largest(address)), "BankWalk.bank": (dut.bank, columns - 1),
+    reach(m, {"BankInterleaver.offset": (offset, largest(address)), "BankInterleaver.bank": (dut.bank, columns - 1),
               **{f"{table}.{end}": (getattr(dut, end), largest(address))
                  for table in ("inward", "outward") for end in ("first", "last")}})
     return m
@@ -114,7 +114,7 @@ def bank_walk(machine: Machine, per_step: int) -> Harness:
 def store_beats(machine: Machine) -> Harness:
     """A word's beats come lowest first, all of them; the last one of the last words, and no other, is marked."""
     m, geometry = after_reset(), Geometry(machine)
-    dut, bits = StoreEngine(geometry), machine.stream_bits
+    dut, bits = StoreDma(geometry), machine.stream_bits
     place(m, dut)
     columns, lanes = geometry.columns, geometry.lanes
     part, held, origin, ends = (probe(m, f"dut.{name}", bits_) for name, bits_ in (
@@ -136,7 +136,7 @@ def store_beats(machine: Machine) -> Harness:
     may = item.valid & dut.enable & (dut.computes >= item.after_computes) & ~probe(m, "dut.requested", 1)
     check(m, step == (may & probe(m, "dut.free", 1)), "words are read as soon as all has ended that they wait for")
     check(m, dut.op == item.op, "the op at hand is known")
-    reach(m, {"StoreEngine.part": (part, dut.beats_per_word - 1),
+    reach(m, {"StoreDma.part": (part, dut.beats_per_word - 1),
               "outward.after_computes": (item.after_computes, ops),
               "outward.op": (item.op, 3 * ops - 1)})
     return m
@@ -145,7 +145,7 @@ def store_beats(machine: Machine) -> Harness:
 def control(machine: Machine) -> Harness:
     """Ended ops, the op that is shown and the cycles of a run count; an op waits for those before it."""
     m, geometry = after_reset(), Geometry(machine)
-    dut = Control(geometry)
+    dut = Dispatcher(geometry)
     place(m, dut)
     shown = probe(m, "dut.shown", (geometry.ops - 1).bit_length())
     reads, waiting = probe(m, "dut.table.ren", 1), probe(m, "dut.waiting", 1)
@@ -163,8 +163,8 @@ def control(machine: Machine) -> Harness:
     check(m, dut.begin == (waiting & ~dut.halt & free & came), "an op begins when all has ended that it waits for")
     ops = geometry.ops
     reach(m, {
-        "Control.shown": (shown, ops - 1), "Control.cycle": (dut.cycle, largest(COUNTER_BITS)),
-        **{f"Control.{name}": (getattr(dut, name), ops) for name in ("computes", "loads", "stores")},
+        "Dispatcher.shown": (shown, ops - 1), "Dispatcher.cycle": (dut.cycle, largest(COUNTER_BITS)),
+        **{f"Dispatcher.{name}": (getattr(dut, name), ops) for name in ("computes", "loads", "stores")},
         "compute.after_loads": (dut.head.after_loads, ops),
         "compute.after_stores": (dut.head.after_stores, ops),
     })
@@ -174,7 +174,7 @@ def control(machine: Machine) -> Harness:
 def image_loader(machine: Machine) -> Harness:
     """Beats of a word and words of a table follow one another, table after table, as many as the header says."""
     m, geometry = after_reset(), Geometry(machine)
-    dut = ImageLoader(geometry)
+    dut = ProgramLoader(geometry)
     place(m, dut)
     beats = {phase: -(-size // dut.width) for phase, size in dut.sizes.items()}
     phase, part = probe(m, "dut._phase", range(len(Phase))), probe(m, "dut.part", range(max(beats.values()) + 1))
@@ -203,11 +203,11 @@ def image_loader(machine: Machine) -> Harness:
         follows(m, counts[name], Mux(starts, header[name], counts[name]), f"{name}: as many words as the header says")
     check(m, ~dut.done | ((phase == Phase.CHECKSUM) & word_end & dut.last), "an image ends with its checksum")
     reach(m, {
-        "ImageLoader.part": (part, beats[Phase.COMPUTE] - 1), "ImageLoader.index": (dut.index, geometry.ops - 1),
-        "ImageLoader.compute_words": (counts["compute"], geometry.ops),
-        "ImageLoader.inward_words": (counts["inward"], geometry.inward_entries),
-        "ImageLoader.outward_words": (counts["outward"], geometry.outward_entries),
-        "ImageLoader._phase": (phase, Phase.COMPUTE),
+        "ProgramLoader.part": (part, beats[Phase.COMPUTE] - 1), "ProgramLoader.index": (dut.index, geometry.ops - 1),
+        "ProgramLoader.compute_words": (counts["compute"], geometry.ops),
+        "ProgramLoader.inward_words": (counts["inward"], geometry.inward_entries),
+        "ProgramLoader.outward_words": (counts["outward"], geometry.outward_entries),
+        "ProgramLoader._phase": (phase, Phase.COMPUTE),
     })
     return m
 
@@ -215,7 +215,7 @@ def image_loader(machine: Machine) -> Harness:
 def counters(machine: Machine) -> Harness:
     """While a program runs every counter grows by what its name says, to its full width; a start clears all."""
     m, geometry = after_reset(), Geometry(machine)
-    dut = Counters(geometry)
+    dut = PerfCounters(geometry)
     place(m, dut)
     waits = {name: probe(m, f"dut.waits_for_{name}", 1) for name in ("accumulator", "weights")}
     for name, wait in waits.items():
@@ -225,7 +225,7 @@ def counters(machine: Machine) -> Harness:
         counts[name] = probe(m, f"dut.{name}_count", COUNTER_BITS)
         follows(m, counts[name], Mux(dut.clear, 0, counts[name] + Mux(dut.enable, grown[name], 0)), f"{name} counts")
         check(m, (dut.number != COUNTERS.index(name)) | (dut.value == counts[name]), f"{name} is shown")
-    reach(m, {f"Counters.{name}_count": (count, largest(COUNTER_BITS)) for name, count in counts.items()})
+    reach(m, {f"PerfCounters.{name}_count": (count, largest(COUNTER_BITS)) for name, count in counts.items()})
     reach(m, {"compute.segment_log2": (dut.segment_log2, geometry.lane_bits)})
     return m
 
@@ -234,7 +234,7 @@ def _ones(bits: Value) -> Value:
     return sum(bits[i] for i in range(len(bits)))
 
 
-def _increments(dut: Counters, geometry: Geometry, waits: dict[str, Value]) -> dict[str, Value]:
+def _increments(dut: PerfCounters, geometry: Geometry, waits: dict[str, Value]) -> dict[str, Value]:
     """What each counter counts in a cycle."""
     def elements(pair: Value) -> Value:
         return sum(Mux(pair.valid & column, _ones(Cat(pair.rows, pair.reference)), 0) for column in pair.step.columns)
@@ -278,7 +278,7 @@ def watchdog() -> Harness:
 def entries(machine: Machine) -> Harness:
     """Entries of a table are read in order, one ahead of the one at hand; the longest table is that of inward items."""
     m, geometry = after_reset(), Geometry(machine)
-    dut = EntryTable(geometry.inward, geometry.inward_entries)
+    dut = DescriptorQueue(geometry.inward, geometry.inward_entries)
     place(m, dut)
     bits = (geometry.inward_entries - 1).bit_length()
     shown, reads, loading = probe(m, "dut.shown", bits), probe(m, "dut.table.ren", 1), probe(m, "dut.loading", 1)
@@ -288,14 +288,14 @@ def entries(machine: Machine) -> Harness:
     check(m, ~reads | (at == Mux(dut.prepare, 0, shown + 1)[:bits]), "entries are read in order")
     current = dut.current.as_value()
     follows(m, current, Mux(dut.take | loading, word, current), "the entry that was read ahead follows")
-    reach(m, {"EntryTable.shown": (shown, geometry.inward_entries - 1)})
+    reach(m, {"DescriptorQueue.shown": (shown, geometry.inward_entries - 1)})
     return m
 
 
 def registers() -> Harness:
     """A register reads as what its fields are; a writable field takes what is written under the strobes."""
     m = after_reset()
-    dut = RegisterBank()
+    dut = CsrFile()
     place(m, dut)
     ends: dict[str, tuple[Value, int]] = {}
     mask = Cat(strobe.replicate(8) for strobe in dut.write_strobe)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from amaranth.hdl import Cat, Mux, Signal, Value
 from amaranth.lib import data
 
-from rtl.core.addressing.operand_fetch import Loader, read_layout
-from rtl.core.datapath.depthwise_lanes import STEP_STAGES, LaneEngine
-from rtl.core.datapath.max_pool import PoolEngine
-from rtl.core.datapath.output_packer import Packer
+from rtl.core.addressing.operand_fetch import OperandFetch, read_layout
+from rtl.core.datapath.depthwise_lanes import STEP_STAGES, DepthwiseUnit
+from rtl.core.datapath.max_pool import MaxPool
+from rtl.core.datapath.output_packer import OutputPacker
 from rtl.core.datapath.plane_sequencer import step_layout
-from rtl.core.datapath.residual_fetch import PLANES, ResidualReader
-from rtl.core.memory.weight_memory import WeightStore
+from rtl.core.datapath.residual_fetch import PLANES, ResidualFetch
+from rtl.core.memory.weight_memory import WeightMemory
 from rtl.encoding.geometry import Geometry
 from rtl.verification.formal.harness import (
     Harness,
@@ -33,7 +33,7 @@ __all__ = ["lane_groups", "packer", "pool", "residual", "segments", "weights"]
 def pool(machine: Machine) -> Harness:
     """Pixels of a channel block lie one step apart, and the next block's behind its base."""
     m, geometry = after_reset(), Geometry(machine)
-    dut, bits = PoolEngine(geometry), geometry.address_bits
+    dut, bits = MaxPool(geometry), geometry.address_bits
     place(m, dut, "descriptor")
     d = dut.descriptor
     m.d.comb += d.eq(constant(m, geometry.descriptor, "fields"))
@@ -44,7 +44,7 @@ def pool(machine: Machine) -> Harness:
     follows(m, pixel, Mux(dut.begun, d.out_base, Mux(ends, block + d.out_block_step, Mux(
         compared.pixel_done, pixel + d.out_step, pixel))), "pixels follow one another")
     follows(m, dut.address, pixel + compared.plane, "a plane has its address")
-    reach(m, {"PoolEngine.pixel": (pixel, largest(bits)), "PoolEngine.block": (block, largest(bits))})
+    reach(m, {"MaxPool.pixel": (pixel, largest(bits)), "MaxPool.block": (block, largest(bits))})
     return m
 
 
@@ -54,7 +54,7 @@ def segments(machine: Machine) -> Harness:
     Lanes are those whose number has the segment's in the bits of `segment_mask`.
     """
     m, geometry = after_reset(), Geometry(machine)
-    dut = Loader(geometry)
+    dut = OperandFetch(geometry)
     place(m, dut, "descriptor", "running")
     d, lanes = dut.running, geometry.lanes
     for port in (dut.descriptor, dut.running):
@@ -74,7 +74,7 @@ def segments(machine: Machine) -> Harness:
 def weights(machine: Machine) -> Harness:
     """Weight words are read one behind another from the first of their slot on, and written where they were sent."""
     m, geometry = after_reset(), Geometry(machine)
-    dut, words = WeightStore(geometry), machine.weight_words
+    dut, words = WeightMemory(geometry), machine.weight_words
     place(m, dut)
     address, slot = probe(m, "dut.address", geometry.weight_address_bits), probe(m, "dut.slot", 1)
     follows(m, address, Mux(dut.read, Mux(dut.first, 0, address + 1), address), "words follow one another")
@@ -88,7 +88,7 @@ def weights(machine: Machine) -> Harness:
     d, every = dut.descriptor, largest(geometry.rows)
     rows = Mux(d.lanewise, d.plane_rows, Mux(dut.last_row_tile, d.last_tile_rows, every))
     follows(m, probe(m, "dut.rows", geometry.rows + 1), Mux(dut.read, Cat(rows, d.bipolar), 0), "rows with a channel")
-    reach(m, {"WeightStore.address": (address, words - 1), "compute.plane_rows": (d.plane_rows, every),
+    reach(m, {"WeightMemory.address": (address, words - 1), "compute.plane_rows": (d.plane_rows, every),
               "compute.last_tile_rows": (d.last_tile_rows, every)})
     return m
 
@@ -104,7 +104,7 @@ def _places(m: Harness, d: data.View, prefix: str, geometry: Geometry) -> dict[s
 def packer(machine: Machine) -> Harness:
     """Planes of a pixel are written lowest first, each at its own address, up to the output's last one."""
     m, geometry = after_reset(), Geometry(machine)
-    dut = Packer(geometry)
+    dut = OutputPacker(geometry)
     place(m, dut, "descriptor")
     d = dut.descriptor
     m.d.comb += d.eq(constant(m, geometry.descriptor, "fields"))
@@ -116,14 +116,15 @@ def packer(machine: Machine) -> Harness:
     check(m, dut.address == (at + plane)[: geometry.address_bits], "a plane has its address")
     reach(m, _places(m, d, "out", geometry))
     check(m, dut.write == Mux(active, probe(m, "dut.walk.columns", geometry.columns), 0), "columns have the pixel")
-    reach(m, {"Packer.plane": (plane, machine.acc_bits - 1), "compute.bits_out": (d.bits_out, machine.acc_bits - 1)})
+    reach(m, {"OutputPacker.plane": (plane, machine.acc_bits - 1),
+              "compute.bits_out": (d.bits_out, machine.acc_bits - 1)})
     return m
 
 
 def residual(machine: Machine) -> Harness:
     """Planes of a residual are read lowest first, up to its last one, each at its own address."""
     m, geometry = after_reset(), Geometry(machine)
-    dut = ResidualReader(geometry)
+    dut = ResidualFetch(geometry)
     place(m, dut, "descriptor")
     d = dut.descriptor
     m.d.comb += d.eq(constant(m, geometry.descriptor, "fields"))
@@ -134,14 +135,14 @@ def residual(machine: Machine) -> Harness:
     follows(m, dut.bank_address, Mux(fetch, at + plane, dut.bank_address), "a plane has its address")
     follows(m, dut.bank_read, Mux(fetch, columns, 0), "columns have the pixel")
     reach(m, _places(m, d, "residual", geometry))
-    reach(m, {"ResidualReader.plane": (plane, PLANES - 1), "compute.residual_bits": (d.residual_bits, PLANES - 1)})
+    reach(m, {"ResidualFetch.plane": (plane, PLANES - 1), "compute.residual_bits": (d.residual_bits, PLANES - 1)})
     return m
 
 
 def lane_groups(machine: Machine) -> Harness:
     """After a step's last operand its sums move group after group, each to an accumulator of its own."""
     m, geometry = after_reset(), Geometry(machine)
-    dut = LaneEngine(geometry)
+    dut = DepthwiseUnit(geometry)
     place(m, dut, "descriptor")
     d = dut.descriptor
     m.d.comb += d.eq(constant(m, geometry.descriptor, "fields"))
@@ -157,5 +158,5 @@ def lane_groups(machine: Machine) -> Harness:
     right = Cat(group[: geometry.lane_group_bits], current.address)[: len(out.step.address)]
     check(m, (out.valid == moving) & (out.step.address == right), "a group has its accumulator")
     check(m, dut.tile_ready == (moving & last & out.step.ends_tile), "a tile is ready with its last group")
-    reach(m, {"LaneEngine.group": (group, geometry.lane_groups - 1)})
+    reach(m, {"DepthwiseUnit.group": (group, geometry.lane_groups - 1)})
     return m

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from amaranth.hdl import Cat, Value
 
-from rtl.core.control.bounds_guard import Protection
+from rtl.core.control.bounds_guard import BoundsGuard
 from rtl.core.memory.activation_memory import ActivationBank
 from rtl.encoding.geometry import Geometry
 from rtl.verification.formal.harness import Harness, after_reset, assume, check, drive_freely, past, probe, reach
@@ -53,7 +53,7 @@ def ports(machine: Machine) -> Harness:
 def bounds(machine: Machine) -> Harness:
     """An access passes when it lies in its tensor's place and nothing has failed before; one outside stops the core."""
     m, geometry = after_reset(), Geometry(machine)
-    m.submodules.dut = dut = Protection(geometry)
+    m.submodules.dut = dut = BoundsGuard(geometry)
     drive_freely(m, dut)
     d, outside = dut.running, list[Value]()
     places = {"operand": (d.in_first, d.in_last), "residual": (d.residual_first, d.residual_last),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from amaranth.hdl import Cat, Mux, Signal, Value, signed
 
 from rtl.core.datapath.pe import ProcessingElement
-from rtl.core.datapath.plane_sequencer import PairEngine
+from rtl.core.datapath.plane_sequencer import PlaneSequencer
 from rtl.encoding.geometry import Geometry
 from rtl.verification.formal.harness import (
     Harness,
@@ -78,7 +78,7 @@ def weighted_sum(machine: Machine) -> Harness:
         m.d.sync += total.eq(Mux(pairs.add.negative, before - change, before + change))
     added = past(m, pairs.add.valid, cleared=True)
     d, most = pairs.descriptor, (machine.max_bits_w - 1, machine.max_bits_a - 1)
-    reach(m, {"PairEngine.w_plane": (pairs.w_plane, most[0]), "PairEngine.a_plane": (pairs.a_plane, most[1]),
+    reach(m, {"PlaneSequencer.w_plane": (pairs.w_plane, most[0]), "PlaneSequencer.a_plane": (pairs.a_plane, most[1]),
               "compute.bits_w": (d.bits_w, most[0])})
     check(m, ~added | ((total | beyond) == (scaled | beyond)), "the partial sum is that of the pairs so far")
     return m
@@ -122,10 +122,10 @@ def _code(m: Harness, planes: Value, top: Value, is_signed: Value) -> Signal:
     return code
 
 
-def _pairs(m: Harness, geometry: Geometry, *driven: str) -> PairEngine:
+def _pairs(m: Harness, geometry: Geometry, *driven: str) -> PlaneSequencer:
     """A pair engine under any descriptor; no launch reaches it before the last pair of the step before."""
     machine = geometry.machine
-    m.submodules.pairs = pairs = PairEngine(geometry)
+    m.submodules.pairs = pairs = PlaneSequencer(geometry)
     drive_freely(m, pairs, "descriptor", *driven)
     for name, width in (("bits_w", 3), ("bits_a", 3), ("signed_w", 1), ("signed_a", 1)):
         m.d.comb += pairs.descriptor[name].eq(constant(m, width, name))
@@ -135,7 +135,7 @@ def _pairs(m: Harness, geometry: Geometry, *driven: str) -> PairEngine:
     return pairs
 
 
-def _check_order(m: Harness, pairs: PairEngine) -> None:
+def _check_order(m: Harness, pairs: PlaneSequencer) -> None:
     """Before pair (i, j) come exactly those of a higher sum of planes, and those of the same sum and a higher i."""
     d, select, i, j = pairs.descriptor, pairs.select, pairs.w_plane, pairs.a_plane
     taken = Signal(64, reset_less=True)

@@ -90,7 +90,7 @@ PLANE_FAULTS = (
 WIDTH_FAULT = Fault("geometry", "return max(signed_bits, most.bit_length() + 1)", "return signed_bits")
 
 SUM_FAULTS = (
-    Fault("requantizer", 'Signal(wide, name="summed")', 'Signal(signed(wide.width - 1), name="summed")'),
+    Fault("requantizer", "summed = Signal(wide)", "summed = Signal(signed(wide.width - 1))"),
     Fault("requantizer", "Mux(term.negative, before - shifted, before + shifted)", "before + shifted"),
     Fault("requantizer", "Mux(term.first, term.start, total)", "total"),
 )

@@ -5,10 +5,10 @@ from __future__ import annotations
 from amaranth.hdl import Cat, Mux, ResetSignal, Signal, Value
 from amaranth.lib import data
 
-from rtl.core.addressing.window_agu import PixelWalk, TapWalk
-from rtl.core.control.requant_sequencer import RequantControl
+from rtl.core.addressing.window_agu import PixelAgu, TapAgu
+from rtl.core.control.requant_sequencer import RequantSequencer
 from rtl.core.control.sequencer import Sequencer
-from rtl.core.datapath.plane_sequencer import PairEngine
+from rtl.core.datapath.plane_sequencer import PlaneSequencer
 from rtl.encoding.geometry import Geometry
 from rtl.verification.formal.harness import Harness, after_reset, assume, check, constant, free, past, probe
 from sim.arch.limits import TAP_BITS
@@ -35,8 +35,8 @@ def op(machine: Machine, work: int) -> Harness:
     """
     m, geometry = after_reset(), Geometry(machine)
     m.submodules.sequencer = sequencer = Sequencer(geometry)
-    m.submodules.pairs = pairs = PairEngine(geometry)
-    m.submodules.requant = requant = RequantControl(geometry)
+    m.submodules.pairs = pairs = PlaneSequencer(geometry)
+    m.submodules.requant = requant = RequantSequencer(geometry)
     d, since = _descriptor(m, geometry), Signal(8)
     m.d.sync += since.eq(since + ~since.all())
     for part in (sequencer, pairs, requant):
@@ -106,7 +106,7 @@ def _weights(m: Harness, sequencer: Sequencer) -> None:
     assume(m, came | (held == SLOTS) | (waited < PATIENCE))
 
 
-def _check_semaphores(m: Harness, sequencer: Sequencer, requant: RequantControl) -> None:
+def _check_semaphores(m: Harness, sequencer: Sequencer, requant: RequantSequencer) -> None:
     """Counts of free banks, of filled slots and of complete tiles stay between none and all."""
     for name, most in (("sequencer.free", SLOTS), ("sequencer.filled", SLOTS), ("requant.ready", SLOTS)):
         count = probe(m, name, 2)
@@ -115,7 +115,7 @@ def _check_semaphores(m: Harness, sequencer: Sequencer, requant: RequantControl)
         check(m, ResetSignal() | past(m, ResetSignal()) | (change <= 1) & (change >= -1), f"{name} does not wrap")
 
 
-def _check_sets(m: Harness, pairs: PairEngine, requant: RequantControl) -> None:
+def _check_sets(m: Harness, pairs: PlaneSequencer, requant: RequantSequencer) -> None:
     """Array and requantizer never have the same accumulator bank, and the pairs of two steps never overlap."""
     for name in ("add", "accumulate"):
         pair = getattr(pairs, name)
@@ -153,8 +153,8 @@ def _check_order(m: Harness, sequencer: Sequencer) -> None:
 def _check_walks(m: Harness, sequencer: Sequencer) -> None:
     """At every read the walks stand at the tap and at the output pixel of the loops."""
     d = sequencer.descriptor
-    m.submodules.tap_walk = taps = TapWalk(sequencer.geometry)
-    m.submodules.pixel_walk = pixels = PixelWalk(sequencer.geometry)
+    m.submodules.tap_walk = taps = TapAgu(sequencer.geometry)
+    m.submodules.pixel_walk = pixels = PixelAgu(sequencer.geometry)
     for walk, name in ((taps, "tap"), (pixels, "pixel")):
         m.d.comb += [walk.descriptor.eq(d), *(getattr(walk, step).eq(getattr(sequencer, f"{name}_{step}"))
                                               for step in ("advance", "restore", "commit", "reset"))]

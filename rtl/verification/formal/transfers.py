@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from amaranth.hdl import Cat, Signal
 
-from rtl.core.addressing.bank_interleave import BankWalk
-from rtl.core.dma.load_dma import FillEngine
+from rtl.core.addressing.bank_interleave import BankInterleaver
+from rtl.core.dma.load_dma import LoadDma
 from rtl.encoding.geometry import Geometry
 from rtl.verification.formal.harness import Harness, after_reset, assume, check, constant, drive_freely, past, probe
 from sim.arch.machine import Machine
@@ -16,7 +16,7 @@ __all__ = ["addresses", "slots"]
 def addresses(machine: Machine, per_step: int) -> Harness:
     """Loads and Stores stay between the first and the last address of their tensor, whatever these are."""
     m, geometry = after_reset(), Geometry(machine)
-    m.submodules.dut = dut = BankWalk(geometry, per_step)
+    m.submodules.dut = dut = BankInterleaver(geometry, per_step)
     drive_freely(m, dut, "first", "last")
     m.d.comb += [dut.first.eq(constant(m, geometry.address_bits, "at_first")),
                  dut.last.eq(constant(m, geometry.address_bits, "at_last"))]
@@ -36,7 +36,7 @@ def slots(machine: Machine) -> Harness:
     A row tile is issued after it came; its slot is free from the next cycle on. Table and stream are arbitrary.
     """
     m, geometry = after_reset(), Geometry(machine)
-    m.submodules.dut = dut = FillEngine(geometry)
+    m.submodules.dut = dut = LoadDma(geometry)
     drive_freely(m, dut)
     held, coming, item = Signal(2), Signal(), dut.table.current
     m.d.sync += held.eq(held + dut.filled - dut.released)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from rtl.shell.csr_file import RegisterBank
+from rtl.shell.csr_file import CsrFile
 
 
 def test_registers_follow_the_table(run_unit):
     """Every register and counter reads, is written and raises irq as the table says."""
-    run_unit(RegisterBank(), "csr_file_bench")
+    run_unit(CsrFile(), "csr_file_bench")

@@ -6,7 +6,7 @@ import re
 
 from amaranth.back import rtlil
 
-from rtl.core.datapath.pe_array import Array
+from rtl.core.datapath.pe_array import PeArray
 from rtl.encoding.geometry import Geometry
 from rtl.verilog.share_modules import share_modules
 
@@ -63,7 +63,7 @@ def test_equal_children_make_their_parents_equal():
 
 def test_an_array_has_one_element(small_machine):
     """The array of a machine instantiates one module for all its elements, and every instance keeps its name."""
-    before = rtlil.convert(Array(Geometry(small_machine)), name="array", emit_src=False)
+    before = rtlil.convert(PeArray(Geometry(small_machine)), name="array", emit_src=False)
     after = share_modules(before)
     places = small_machine.rows * small_machine.columns
     assert len(re.findall(r"cell \\array_element \\element_\d+_\d+$", after, re.M)) == places

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rtl.core.control.bounds_guard import Protection
+from rtl.core.control.bounds_guard import BoundsGuard
 from rtl.encoding.geometry import Geometry
 from sim.arch.machine import Machine
 
@@ -17,4 +17,4 @@ from sim.arch.machine import Machine
 def test_faults_are_found_and_remembered(run_unit, small_machine, changes):
     """Nothing outside a tensor is touched, no descriptor beyond a limit runs, and the first fault stays."""
     machine = Machine(**small_machine.model_dump() | changes)
-    run_unit(Protection(Geometry(machine)), "bounds_guard_bench", machine)
+    run_unit(BoundsGuard(Geometry(machine)), "bounds_guard_bench", machine)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from rtl.core.datapath.max_pool import PoolColumn
+from rtl.core.datapath.max_pool import MaxPoolColumn
 
 
 def test_pool_column_keeps_the_maximum(run_unit):
     """Lane by lane the planes are those of the largest code so far."""
-    run_unit(PoolColumn(8), "max_pool_bench")
+    run_unit(MaxPoolColumn(8), "max_pool_bench")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rtl.core.dma.load_dma import FillEngine
+from rtl.core.dma.load_dma import LoadDma
 from rtl.encoding.geometry import Geometry
 from sim.arch.machine import Machine
 
@@ -16,4 +16,4 @@ def test_items_are_taken_and_placed(run_unit, small_machine, columns, stream_bit
     """Row tiles and Loads in any order: taken when they may, every word in its place, no word beside it."""
     machine = Machine(**small_machine.model_dump() | {
         "columns": columns, "stream_bits": stream_bits, "lanes": lanes})
-    run_unit(FillEngine(Geometry(machine)), "load_dma_bench", machine)
+    run_unit(LoadDma(Geometry(machine)), "load_dma_bench", machine)

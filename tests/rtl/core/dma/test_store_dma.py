@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rtl.core.dma.store_dma import StoreEngine
+from rtl.core.dma.store_dma import StoreDma
 from rtl.encoding.geometry import Geometry
 from sim.arch.machine import Machine
 
@@ -17,4 +17,4 @@ def test_stores_are_sent_at_full_rate(run_unit, small_machine, columns, stream_b
     """Whatever a beat holds and however it is taken: right bits, right cycle, no gap, nothing withdrawn."""
     machine = Machine(**small_machine.model_dump() | {
         "columns": columns, "stream_bits": stream_bits, "lanes": lanes})
-    run_unit(StoreEngine(Geometry(machine)), "store_dma_bench", machine)
+    run_unit(StoreDma(Geometry(machine)), "store_dma_bench", machine)

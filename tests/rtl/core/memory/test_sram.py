@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rtl.core.memory.sram import Ram
+from rtl.core.memory.sram import Sram
 from rtl.verification.formal.yosys import run_yosys
 from rtl.verilog.ram_model import RAM_MODEL
 from sim.arch.machine import load_machine
@@ -17,7 +17,7 @@ from sim.arch.machine import load_machine
 @pytest.mark.parametrize("transparent", [False, True])
 def test_ram_equals_a_list_of_words(run_unit, transparent):
     """Masked writes, reads, write-first or read-first, and a held output behave like a list of words."""
-    run_unit(Ram(12, 5, granule=4, transparent=transparent), "sram_bench", BITWRIGHT_TRANSPARENT=str(int(transparent)))
+    run_unit(Sram(12, 5, granule=4, transparent=transparent), "sram_bench", BITWRIGHT_TRANSPARENT=str(int(transparent)))
 
 
 def cells(folder: Path, script: str, width: int, depth: int, granule: int) -> dict[str, int]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rtl.core.datapath.max_pool import PoolColumn
+from rtl.core.datapath.max_pool import MaxPoolColumn
 from rtl.cosim.simulators import ENGINES, ICARUS, VERILATOR, SimulationError, engine_named
 from rtl.cosim.simulators.environment import KEPT
 from rtl.verilog.emit import verilog_text
@@ -24,7 +24,7 @@ def steps():
 @pytest.fixture(scope="module")
 def place(engine, steps, small_machine, tmp_path_factory):
     """The build of a small component."""
-    text = verilog_text(PoolColumn(small_machine.lanes), "unit")
+    text = verilog_text(MaxPoolColumn(small_machine.lanes), "unit")
     return engine.build(text, "unit", tmp_path_factory.mktemp("unit") / "build", steps.append)
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from rtl.core.dma.load_dma import FillEngine
-from rtl.core.dma.store_dma import StoreEngine
+from rtl.core.dma.load_dma import LoadDma
+from rtl.core.dma.store_dma import StoreDma
 from rtl.encoding.geometry import Geometry
 from rtl.shell.axi_lite import AXI_LITE_PORTS, AxiLiteSlave
-from rtl.shell.stream_guard import Outlet
+from rtl.shell.stream_guard import StreamGuard
 from rtl.shell.top import Top
 from rtl.verification.fault import Fault, planted
 from rtl.verification.formal.comb_paths import combinational_inputs
@@ -40,19 +40,19 @@ def test_a_ready_that_waits_for_valid_is_found():
 
 def test_a_stores_offer_is_independent_of_its_reader(tiny):
     """`valid`, data and `last` come from registers: they cannot wait for `ready`."""
-    found = combinational_inputs(StoreEngine(Geometry(tiny)), "valid", "data", "last")
+    found = combinational_inputs(StoreDma(Geometry(tiny)), "valid", "data", "last")
     assert set().union(*found.values()) == set()
 
 
 def test_the_fill_engine_is_ready_whatever_is_offered(tiny):
     """`ready` depends on what has ended, not on what the stream offers in the same cycle."""
-    assert not combinational_inputs(FillEngine(Geometry(tiny)), "stream_ready")["stream_ready"] & {
+    assert not combinational_inputs(LoadDma(Geometry(tiny)), "stream_ready")["stream_ready"] & {
         "stream_valid", "stream_data"}
 
 
 def test_the_outlet_offers_whether_or_not_it_is_taken():
     """`ready` goes through to the core, but not back into what is offered."""
-    found = combinational_inputs(Outlet(8), "out_valid", "out_data", "out_last")
+    found = combinational_inputs(StreamGuard(8), "out_valid", "out_data", "out_last")
     assert "out_ready" not in set().union(*found.values())
 
 

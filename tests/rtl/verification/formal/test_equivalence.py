@@ -7,19 +7,19 @@ from collections.abc import Callable
 import pytest
 from amaranth.lib import wiring
 
-from rtl.core.addressing.operand_fetch import Loader
-from rtl.core.addressing.window_agu import PixelWalk, TapWalk
-from rtl.core.control.dispatcher import Control
-from rtl.core.control.perf_counters import Counters
-from rtl.core.control.requant_sequencer import RequantControl
+from rtl.core.addressing.operand_fetch import OperandFetch
+from rtl.core.addressing.window_agu import PixelAgu, TapAgu
+from rtl.core.control.dispatcher import Dispatcher
+from rtl.core.control.perf_counters import PerfCounters
+from rtl.core.control.requant_sequencer import RequantSequencer
 from rtl.core.control.sequencer import Sequencer
-from rtl.core.datapath.max_pool import PoolEngine
-from rtl.core.datapath.output_packer import Packer
-from rtl.core.datapath.pe_array import Array
+from rtl.core.datapath.max_pool import MaxPool
+from rtl.core.datapath.output_packer import OutputPacker
+from rtl.core.datapath.pe_array import PeArray
 from rtl.core.datapath.requantizer import Requantizer
-from rtl.core.datapath.residual_fetch import ResidualReader
-from rtl.core.dma.load_dma import FillEngine
-from rtl.core.dma.store_dma import StoreEngine
+from rtl.core.datapath.residual_fetch import ResidualFetch
+from rtl.core.dma.load_dma import LoadDma
+from rtl.core.dma.store_dma import StoreDma
 from rtl.encoding.geometry import Geometry
 from rtl.shell.axi_lite import AxiLiteSlave
 from rtl.shell.top import Top
@@ -31,9 +31,9 @@ from sim.arch.machine import Machine, load_machine
 MACHINE = Machine(**load_machine("tiny").model_dump() | {
     "name": "small", "rows": 2, "columns": 2, "lanes": 4, "requantizers": 1, "stream_bits": 4, "acc_depth": 2,
     "act_regions": 2, "region_words": 8, "max_bits_w": 2, "max_bits_a": 2})
-EVERY_DAY = (Requantizer, Sequencer, Loader)
-BY_NIGHT = (Array, Control, Counters, FillEngine, Packer, PoolEngine, RequantControl, ResidualReader, StoreEngine,
-            TapWalk, PixelWalk, Top)
+EVERY_DAY = (Requantizer, Sequencer, OperandFetch)
+BY_NIGHT = (PeArray, Dispatcher, PerfCounters, LoadDma, OutputPacker, MaxPool, RequantSequencer, ResidualFetch,
+            StoreDma, TapAgu, PixelAgu, Top)
 
 
 @pytest.mark.parametrize("component", [
