@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rtl.cosim.parallel import run_parallel
-from rtl.cosim.run import RtlResult, build_machine
+from rtl.cosim.run import RtlResult, build_machine, run
 from rtl.cosim.simulators import ICARUS, Engine, engine_named
 from rtl.cosim.simulators.choice import choose
 from rtl.verilog.cache import machine_text
@@ -77,4 +76,4 @@ def run_on_rtl(engine: Engine, plan: Plan, inputs: Mapping[str, NDArray[np.integ
     note(f"building for {engine.title}")
     place = build_machine(plan.machine, engine, note)
     note(f"RTL in {engine.title}")
-    return run_parallel(plan, inputs, options.jobs, engine=engine, place=place, waves=options.waves)
+    return run(plan, inputs, jobs=options.jobs, engine=engine, place=place, waves=options.waves)

@@ -12,8 +12,8 @@ from bitwright.codesign.compare import Comparison, compare_codes
 from bitwright.codesign.rtl_run import DEFAULTS, RtlOptions, chosen_engine, run_on_rtl
 from bitwright.console import Steps
 from quant.reference import run_reference
+from rtl.cosim.scoreboard import expected_counters
 from rtl.cosim.simulators import SimulationError
-from sim.energy.counting import total_events
 from sim.functional.reference import simulate
 from sim.plan.plan import Plan
 from sim.testing.coverage.bins import GROUPS
@@ -79,15 +79,6 @@ class Verification:
         return self.failure is None and not self.mismatches and cycles and counters
 
 
-def predicted_counters(plan: Plan) -> dict[str, int]:
-    """The counters the RTL must show after one image."""
-    line = timeline(plan)
-    counts = {"total": line.total, "pairs": line.pairs, "wait_accumulator": line.wait_accumulator,
-              "wait_weights": line.wait_weights, "wait_transfers": line.wait_transfers, "starved": line.starved,
-              "blocked": line.blocked}
-    return counts | total_events(plan)
-
-
 def verify(name: str, plan: Plan, inputs: Mapping[str, NDArray[np.integer]], rtl_images: int,
            progress: Steps, options: RtlOptions = DEFAULTS) -> Verification:
     """Run all `inputs` in torch and the simulator and the first `rtl_images` on the RTL, and compare.
@@ -112,7 +103,7 @@ def verify(name: str, plan: Plan, inputs: Mapping[str, NDArray[np.integer]], rtl
     comparisons = [compare_codes(program, ("torch", "simulator"), run_reference(program, inputs), simulated)]
     progress.done(f"{name}: compared with torch")
     some = {name: codes[:rtl_images] for name, codes in inputs.items()}
-    engine, predicted = chosen_engine(plan, rtl_images, options), predicted_counters(plan)
+    engine, predicted = chosen_engine(plan, rtl_images, options), expected_counters(plan)
     try:
         on_rtl = run_on_rtl(engine, plan, some, options, lambda text: progress.note(f"{name}: {text}"))
     except SimulationError as error:
@@ -120,12 +111,10 @@ def verify(name: str, plan: Plan, inputs: Mapping[str, NDArray[np.integer]], rtl
     first = {name: codes[:rtl_images] for name, codes in simulated.items()}
     comparisons.append(compare_codes(program, ("RTL", "simulator"), on_rtl.codes, first))
     progress.done(f"{name}: compared with the RTL")
-    counted = tuple({"total": int(ends.max()), **counters}
-                    for ends, counters in zip(on_rtl.ends, on_rtl.counters, strict=True))
     coverage = Coverage(GROUPS)
     unmet = tuple(coverage.text(one) for one in coverage.unmet(plan, first))
-    return Verification(engine.name, None, tuple(comparisons), _layer_cycles(plan, on_rtl.ends), predicted, counted,
-                        unmet)
+    return Verification(engine.name, None, tuple(comparisons), _layer_cycles(plan, on_rtl.ends), predicted,
+                        on_rtl.counters, unmet)
 
 
 def _layer_cycles(plan: Plan, ends: NDArray[np.int64]) -> tuple[LayerCycles, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,15 +70,19 @@ def build_machine(machine: Machine, engine: Engine = ICARUS, progress: Progress 
     return cached_build(engine, machine_text(machine), TOP, progress)
 
 
-def run(plan: Plan, inputs: Mapping[str, NDArray[np.integer]], *, stall: float = 0.0, seed: int = 0,
+def run(plan: Plan, inputs: Mapping[str, NDArray[np.integer]], *, jobs: int = 1, stall: float = 0.0, seed: int = 0,
         place: Path | None = None, engine: Engine = ICARUS, waves: Path | None = None) -> RtlResult:
-    """Run images through the RTL, one after another.
+    """Run images through the RTL.
+
+    Every image starts from an idle machine, so that codes, cycles and counters are the same on any number of processes.
 
     Parameters
     ----------
     plan : Plan
     inputs : mapping of name to integer array, shape (N, channels, height, width)
         Codes of the tensors `plan.program.inputs`.
+    jobs : int
+        Processes of the simulator that share the images, at least 1.
     stall : float, 0 <= stall < 1
         Probability that a beat of either stream passes a cycle later.
     seed : int
@@ -95,9 +100,22 @@ def run(plan: Plan, inputs: Mapping[str, NDArray[np.integer]], *, stall: float =
         If the inputs do not fit, a number does not fit into the hardware's fields, or the engine is not installed.
     SimulationError
         If the simulation fails or does not end.
+    ValueError
+        If there is no process, or more than one that would write the waveforms.
     """
-    (result,) = run_all([(plan, inputs)], stall=stall, seed=seed, place=place, engine=engine, waves=waves)
-    return result
+    if jobs < 1:
+        raise ValueError(f"jobs must be at least 1, not {jobs}")
+    if waves and jobs > 1:
+        raise ValueError(f"waveforms come from one process, not {jobs}")
+    images = max((len(codes) for codes in inputs.values()), default=0)
+    count = max(1, min(jobs, images))
+    shares = [{name: np.array_split(codes, count)[i] for name, codes in inputs.items()} for i in range(count)]
+
+    def run_share(share: Mapping[str, NDArray[np.integer]]) -> RtlResult:
+        return run_all([(plan, share)], stall=stall, seed=seed, place=place, engine=engine, waves=waves)[0]
+
+    with ThreadPoolExecutor(count) as pool:
+        return _joined(list(pool.map(run_share, shares)))
 
 
 def run_all(jobs: Sequence[tuple[Plan, Mapping[str, NDArray[np.integer]]]], *, stall: float = 0.0, seed: int = 0,
@@ -118,6 +136,14 @@ def run_all(jobs: Sequence[tuple[Plan, Mapping[str, NDArray[np.integer]]]], *, s
             write_job(folder, number, plan, arrays, facts)
         engine.run_bench(place, TOP, "rtl.cosim.program_bench", folder, {"BITWRIGHT_JOB": str(folder)}, waves)
         return [_result(plan, folder, number) for number, (plan, _) in enumerate(jobs)]
+
+
+def _joined(results: Sequence[RtlResult]) -> RtlResult:
+    """Put the results of consecutive images together."""
+    return RtlResult(
+        {name: np.concatenate([result.codes[name] for result in results]) for name in results[0].codes},
+        np.concatenate([result.ends for result in results]),
+        tuple(counters for result in results for counters in result.counters))
 
 
 def _describe(plan: Plan, inputs: Mapping[str, NDArray[np.integer]], stall: float,

@@ -1,4 +1,4 @@
-"""The second promise, checked: what a run of the RTL does otherwise than the simulator says."""
+"""The scoreboard: what the simulator predicts of a run on the RTL, and where the RTL departs from it."""
 
 from __future__ import annotations
 
@@ -9,35 +9,61 @@ from numpy.typing import NDArray
 
 from rtl.cosim.run import UNDEFINED, RtlResult
 from sim.energy.counting import total_events
+from sim.energy.events import EVENTS, counters_from_events
 from sim.functional.reference import simulate
 from sim.plan.plan import Plan
 from sim.timing.timeline import timeline
 
-__all__ = ["WAITS", "differences"]
+__all__ = ["WAITS", "differences", "expected_counters", "expected_registers"]
 
 WAITS = ("wait_accumulator", "wait_weights", "wait_transfers", "starved", "blocked")
 """Counters of cycles in which something waits."""
 
 
+def expected_counters(plan: Plan, *, stalled: bool = False) -> dict[str, int]:
+    """Return the counters of one image as `RtlResult.counters` must have them.
+
+    Parameters
+    ----------
+    plan : Plan
+    stalled : bool
+        Leave out the counters that gaps in the streams may change: cycles, and what is waited for.
+    """
+    times = timeline(plan)
+    timed = {} if stalled else {name: getattr(times, name) for name in ("total", *WAITS)}
+    return timed | {"pairs": times.pairs} | total_events(plan)
+
+
+def expected_registers(plan: Plan, *, stalled: bool = False) -> dict[str, int]:
+    """Return what the performance counters must hold after one image, under the names that the hardware gives them.
+
+    The parameters are those of `expected_counters`.
+    """
+    expected = expected_counters(plan, stalled=stalled)
+    events = {name: expected.pop(name) for name in EVENTS}
+    cycles = {"cycles": expected.pop("total")} if "total" in expected else {}
+    return cycles | expected | counters_from_events(events, plan.machine)
+
+
 def differences(plan: Plan, inputs: Mapping[str, NDArray[np.integer]], result: RtlResult, *,
                 stalled: bool = False) -> list[str]:
-    """What differs, a sentence each: codes of every tensor, the end of every op, every counter of every image.
+    """Return a sentence for each difference: in a tensor's codes, an op's end, a counter of an image.
 
     Parameters
     ----------
     plan : Plan
     inputs : mapping of name to integer array, shape (N, C, H, W)
     result : RtlResult
-        Of these inputs.
+        What the RTL made of these inputs.
     stalled : bool
-        Whether the streams had gaps: these may move the cycles and what is waited for, nothing else.
+        Whether the streams had gaps, which may change cycles and waits but nothing else.
     """
-    codes, times = simulate(plan.program, inputs), timeline(plan)
+    codes, ends = simulate(plan.program, inputs), timeline(plan).ends
+    expected = expected_counters(plan, stalled=stalled)
     found = [_codes(name, result.codes[name]) for name in codes if not np.array_equal(codes[name], result.codes[name])]
-    expected = total_events(plan) | {"pairs": times.pairs}
     if not stalled:
-        expected |= {name: getattr(times, name) for name in ("total", *WAITS)}
-        found += [f"ends {ends.tolist()} not {list(times.ends)}" for ends in result.ends if tuple(ends) != times.ends]
+        found += [f"ends {found_ends.tolist()} not {list(ends)}" for found_ends in result.ends
+                  if tuple(found_ends) != ends]
     for counters in result.counters:
         found += [f"{name} {counters[name]} not {expected[name]}" for name in expected
                   if counters[name] != expected[name]]
@@ -45,7 +71,7 @@ def differences(plan: Plan, inputs: Mapping[str, NDArray[np.integer]], result: R
 
 
 def _codes(name: str, found: NDArray[np.int32]) -> str:
-    """What a tensor that differs is called, with the first code that has an undefined bit."""
+    """Name a tensor that differs, and the first code of it that has an undefined bit."""
     holes = np.argwhere(found == UNDEFINED)
     if not len(holes):
         return f"codes of {name}"

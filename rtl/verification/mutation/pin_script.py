@@ -7,11 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from rtl.cosim.scoreboard import expected_registers
 from rtl.encoding.program_image import beat_bits, program_image
 from rtl.shell.axi_lite import SLVERR
 from rtl.shell.csr_map import counter_offset, register
-from sim.energy.counting import total_events
-from sim.energy.events import counters_from_events
 from sim.functional.reference import simulate
 from sim.ir.ops import Load, Store
 from sim.mapping.layout import Bits, activation_image
@@ -20,7 +19,7 @@ from sim.plan.host_stream import RowTileItem, TensorItem
 from sim.plan.plan import Plan
 from sim.timing.timeline import timeline
 
-__all__ = ["Script", "counter_values", "program_script"]
+__all__ = ["Script", "program_script"]
 
 BUS_LIMIT = 8
 """Cycles in which the bus must answer."""
@@ -116,7 +115,7 @@ class Script:
         self.status("program")
         for queue in QUEUES:
             self.read(register(queue.upper()).offset, self.ended[queue])
-        for name, value in counter_values(plan, exact).items():
+        for name, value in expected_registers(plan, stalled=not exact).items():
             self.read(counter_offset(name), value & 0xFFFFFFFF)
             self.read(counter_offset(name) + 4, value >> 32)
 
@@ -204,12 +203,3 @@ def _beats(bits: Bits, width: int, fill: int = 0) -> list[int]:
     padded[: len(bits)] = bits
     return [int.from_bytes(beat.tobytes(), "little")
             for beat in np.packbits(padded.reshape(-1, width), axis=1, bitorder="little")]
-
-
-def counter_values(plan: Plan, exact: bool = True) -> dict[str, int]:
-    """Values of the counters after a run; without `exact` those that do not depend on when beats come."""
-    times = timeline(plan)
-    values = counters_from_events(total_events(plan), plan.machine) | {"pairs": times.pairs}
-    if exact:
-        values |= {name: getattr(times, name) for name in WAITS} | {"cycles": times.total}
-    return values

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from rtl.cosim.scoreboard import expected_registers
 from rtl.verification.mutation.directed_programs import crafted_cases
 from rtl.verification.mutation.fault_scenarios import trouble_scripts
-from rtl.verification.mutation.pin_script import counter_values, program_script
+from rtl.verification.mutation.pin_script import program_script
 from rtl.verification.mutation.small_limits import COUNTER_BITS
 from sim.arch.host_memory import IDEAL, Memory
 from sim.arch.machine import Machine
@@ -161,7 +162,7 @@ def _drawn(machine: Machine, aim: Aim) -> Iterator[tuple[int, Plan]]:
 
 
 def _is_short(planned: Plan) -> bool:
-    return timeline(planned).total <= MOST_CYCLES and max(counter_values(planned).values()) < 1 << COUNTER_BITS
+    return timeline(planned).total <= MOST_CYCLES and max(expected_registers(planned).values()) < 1 << COUNTER_BITS
 
 
 def _memory(rng: np.random.Generator, seed: int) -> Memory:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from bitwright.cli.app import main
-from bitwright.codesign.verify import predicted_counters
 from rtl.cosim.run import UNDEFINED, RtlResult
+from rtl.cosim.scoreboard import expected_counters
 from rtl.cosim.simulators import SimulationError
 from sim.arch.machine import load_machine
 from sim.functional.reference import simulate
@@ -39,10 +39,8 @@ def verify(program, tmp_path, monkeypatch, capsys):
             codes = simulate(planned.program, inputs)
             change(codes)
             images = len(next(iter(inputs.values())))
-            counters = predicted_counters(planned)
-            counters.pop("total")
             ends = np.array([timeline(planned).ends] * images)
-            return RtlResult(codes, ends, (counters,) * images)
+            return RtlResult(codes, ends, (expected_counters(planned),) * images)
 
         monkeypatch.setattr("bitwright.codesign.verify.run_on_rtl", on_rtl)
         status = main(["verify", str(path), "-m", "tiny", "--simulator", "icarus", *options])

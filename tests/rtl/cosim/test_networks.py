@@ -25,7 +25,6 @@ from quant.networks import (
     resnet20,
     small_mobilenet,
 )
-from rtl.cosim.parallel import run_parallel
 from rtl.cosim.run import build_machine, run, run_all
 from rtl.cosim.simulators import VERILATOR
 from sim.arch.machine import load_machine
@@ -119,7 +118,7 @@ def test_networks_for_small_images_are_exact(make: Make, fast, record_property):
     bits = {conv.weight_format.bits for conv in lowered.program.convs}
     assert len(bits) >= 4, bits
     planned = plan(lowered.program, EDGE)
-    found, right = run_parallel(planned, inputs, 2, engine=fast), simulate(planned.program, inputs)
+    found, right = run(planned, inputs, jobs=2, engine=fast), simulate(planned.program, inputs)
     assert [name for name in right if not np.array_equal(found.codes[name], right[name])] == []
     assert [tuple(ends) for ends in found.ends] == [timeline(planned).ends] * 2
     record_property("cycles", timeline(planned).total)

@@ -126,3 +126,41 @@ def test_a_constant_channel_and_no_digits(compare):
     inputs = {"a": np.full((1, 4, 3, 2), 9, np.int32)}
     assert compare(plan(program, load_machine("tiny")), inputs) == []
     assert set(simulate(program, inputs)["b"].ravel().tolist()) == {3, 5}
+
+
+@pytest.fixture(scope="module")
+def dense_layer():
+    """A layer on `tiny`."""
+    machine = load_machine("tiny")
+    return plan(random_program(np.random.default_rng(1), machine, kinds=["dense"], layers=1), machine)
+
+
+def test_processes_change_nothing(dense_layer):
+    """Three images on two processes give the codes, cycles and counters, in the order, of one process."""
+    inputs = corner_inputs(np.random.default_rng(2), dense_layer.program, 3)
+    one, two = run(dense_layer, inputs), run(dense_layer, inputs, jobs=2)
+    assert one.codes.keys() == two.codes.keys()
+    for name, codes in one.codes.items():
+        np.testing.assert_array_equal(codes, two.codes[name])
+    np.testing.assert_array_equal(one.ends, two.ends)
+    assert one.counters == two.counters
+
+
+def test_errors_come_through(dense_layer):
+    """What one process refuses is refused."""
+    fitting = corner_inputs(np.random.default_rng(2), dense_layer.program, 2)
+    inputs = {name: codes + (1 << 20) for name, codes in fitting.items()}
+    with pytest.raises(InputError, match=r"^input 't0': code \d+ at"):
+        run(dense_layer, inputs, jobs=2)
+
+
+def test_no_process_is_refused(dense_layer):
+    """A run needs a process of the simulator."""
+    with pytest.raises(ValueError, match=r"^jobs must be at least 1, not 0$"):
+        run(dense_layer, {}, jobs=0)
+
+
+def test_waves_of_several_processes_are_refused(dense_layer, tmp_path):
+    """Two processes would overwrite each other's waveforms."""
+    with pytest.raises(ValueError, match=r"^waveforms come from one process, not 2$"):
+        run(dense_layer, {}, jobs=2, waves=tmp_path / "waves.fst")
