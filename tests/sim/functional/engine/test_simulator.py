@@ -230,7 +230,7 @@ def test_impossible_wishes_are_refused() -> None:
         ({"isa": "mmx"}, f"isa must be one of {', '.join(ISAS)} on this CPU, not 'mmx'"),
         ({"kernels": {"c": "max_pool.lanes_64"}}, "no convolution named 'c' in the program"),
         ({"kernels": {"conv": "max_pool.lanes_64"}, "isa": "portable"},
-         "layer 'conv' can be computed by multiply.portable_2, not pool.lanes_64"),
+         "layer 'conv' can be computed by gemm_conv.portable_2, not max_pool.lanes_64"),
     ):
         with pytest.raises(InputError, match=f"^{re.escape(text)}$"):
             Simulator(program, **wish)
