@@ -24,8 +24,9 @@ import numpy as np
 import torch
 
 from quant.convert import quantize
+from quant.data.image_format import IMAGE_EXPONENT, IMAGE_FORMAT, noise_codes
 from quant.lowering.lower import lower
-from quant.networks import IMAGE_EXPONENT, IMAGE_FORMAT, make_realistic, noise_codes, resnet18
+from quant.networks import make_realistic, resnet18
 from sim.arch.machine import Machine, load_machine
 from sim.cost.table import CostTable, cost_table
 from sim.cost.worst_case import Widest

@@ -21,8 +21,9 @@ import torch
 
 from benchmarks.gates import gate_counts
 from quant.convert import quantize
+from quant.data.image_format import IMAGE_EXPONENT, IMAGE_FORMAT, noise_codes
 from quant.lowering.lower import lower_with_report
-from quant.networks import IMAGE_EXPONENT, IMAGE_FORMAT, MobileNetV2, make_realistic, noise_codes
+from quant.networks import MobileNetV2, make_realistic
 from rtl.encoding.geometry import Geometry
 from rtl.shell.top import Top
 from sim.arch.machine import Machine, load_machine

@@ -23,18 +23,10 @@ import torch
 from torch import nn
 
 from quant.convert import quantize
+from quant.data.image_format import IMAGE_EXPONENT, IMAGE_FORMAT, noise_codes
 from quant.lowering.lower import lower_with_report
 from quant.lowering.space_to_depth import fold_image
-from quant.networks import (
-    IMAGE_EXPONENT,
-    IMAGE_FORMAT,
-    AlexNet,
-    MobileNetV2,
-    make_realistic,
-    noise_codes,
-    resnet18,
-    resnet34,
-)
+from quant.networks import AlexNet, MobileNetV2, make_realistic, resnet18, resnet34
 from quant.reference import run_reference
 from sim.arch.machine import Machine, load_machine
 from sim.cost.estimate import estimate

@@ -38,8 +38,9 @@ from benchmarks.gates import gate_counts
 from benchmarks.throughput import digits_program
 from quant.convert import quantize
 from quant.data.digits import digits
+from quant.data.image_format import IMAGE_EXPONENT, IMAGE_FORMAT, noise_codes
 from quant.lowering.lower import lower
-from quant.networks import IMAGE_EXPONENT, IMAGE_FORMAT, make_realistic, noise_codes, resnet20, small_mobilenet
+from quant.networks import make_realistic, resnet20, small_mobilenet
 from rtl.cosim.run import RtlResult, run
 from rtl.cosim.simulators import ICARUS, VERILATOR, Engine
 from rtl.encoding.geometry import Geometry

@@ -14,18 +14,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from quant.convert import quantize
+from quant.data.image_format import IMAGE_EXPONENT, IMAGE_FORMAT, noise_codes
 from quant.lowering.lower import lower_with_report
 from quant.lowering.space_to_depth import fold_image
-from quant.networks import (
-    IMAGE_EXPONENT,
-    IMAGE_FORMAT,
-    AlexNet,
-    MobileNetV2,
-    make_realistic,
-    noise_codes,
-    resnet18,
-    resnet34,
-)
+from quant.networks import AlexNet, MobileNetV2, make_realistic, resnet18, resnet34
 from sim.arch.machine import load_machine
 from sim.functional.reference import accumulate, simulate
 from sim.ir.formats import Format

@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from quant.data.image_format import IMAGE_EXPONENT, IMAGE_FORMAT
 from quant.data.pictures import EXTENSIONS, read_picture
-from quant.networks.realistic import IMAGE_EXPONENT, IMAGE_FORMAT
 from sim.errors import InputError
 from sim.io.bounds import listed, shown_path
 from sim.ir.formats import Format

@@ -10,18 +10,10 @@ import torch
 from torch import Tensor, fx, nn
 
 from quant.convert import quantize
+from quant.data.image_format import IMAGE_EXPONENT, IMAGE_FORMAT, noise_codes
 from quant.lowering.lower import Lowered, lower, lower_with_report
 from quant.lowering.space_to_depth import fold, fold_image
-from quant.networks import (
-    IMAGE_EXPONENT,
-    IMAGE_FORMAT,
-    AlexNet,
-    MobileNetV2,
-    make_realistic,
-    noise_codes,
-    resnet18,
-    resnet34,
-)
+from quant.networks import AlexNet, MobileNetV2, make_realistic, resnet18, resnet34
 from quant.reference import run_reference
 from sim.arch.machine import load_machine
 from sim.functional.engine.simulator import Simulator

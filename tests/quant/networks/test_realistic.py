@@ -6,15 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from quant.networks import (
-    IMAGE_EXPONENT,
-    IMAGE_FORMAT,
-    AlexNet,
-    MobileNetV2,
-    make_realistic,
-    noise_codes,
-    resnet34,
-)
+from quant.data.image_format import IMAGE_EXPONENT, IMAGE_FORMAT, noise_codes
+from quant.networks import AlexNet, MobileNetV2, make_realistic, resnet34
 
 
 def test_noise_is_codes_of_normalised_images() -> None:

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from quant.convert import quantize
+from quant.data.image_format import IMAGE_EXPONENT, IMAGE_FORMAT, noise_codes
 from quant.lowering.lower import lower_with_report
 from quant.lowering.space_to_depth import fold_image
-from quant.networks import IMAGE_EXPONENT, IMAGE_FORMAT, make_realistic, noise_codes, resnet18
+from quant.networks import make_realistic, resnet18
 from sim.ir.serialize import save_program
 
 SCRIPT = """

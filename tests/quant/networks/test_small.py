@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from quant.convert import quantize
+from quant.data.image_format import IMAGE_EXPONENT, IMAGE_FORMAT, noise_codes
 from quant.lowering.lower import lower
-from quant.networks import IMAGE_EXPONENT, IMAGE_FORMAT, make_realistic, noise_codes, resnet20, small_mobilenet
+from quant.networks import make_realistic, resnet20, small_mobilenet
 from quant.reference import run_reference
 from sim.arch.machine import load_machine
 from sim.functional.reference import simulate

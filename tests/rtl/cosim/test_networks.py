@@ -11,20 +11,10 @@ from torch import fx, nn
 
 from bitwright.codesign.demo import demo
 from quant.convert import quantize
+from quant.data.image_format import IMAGE_EXPONENT, IMAGE_FORMAT, noise_codes
 from quant.lowering.lower import Lowered, lower_with_report
 from quant.lowering.space_to_depth import fold_image
-from quant.networks import (
-    IMAGE_EXPONENT,
-    IMAGE_FORMAT,
-    AlexNet,
-    DigitsNet,
-    MobileNetV2,
-    make_realistic,
-    noise_codes,
-    resnet18,
-    resnet20,
-    small_mobilenet,
-)
+from quant.networks import AlexNet, DigitsNet, MobileNetV2, make_realistic, resnet18, resnet20, small_mobilenet
 from rtl.cosim.run import build_machine, run, run_all
 from rtl.cosim.simulators import VERILATOR
 from sim.arch.machine import load_machine
