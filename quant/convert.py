@@ -28,9 +28,9 @@ SIGNED_BITS = 8
 @torch.inference_mode(False)  # what learns later must not be made of inference tensors
 def quantize(model: nn.Module, data: Tensor, *, scheme: str | Scheme, weight_bits: int = 4, activation_bits: int = 4,
              first_last_bits: int | None = None, input_format: Format, input_exponent: int) -> fx.GraphModule:
-    """A copy of `model` with quantized weights and one quantizer on each tensor that the chip stores.
+    """Return a copy of `model` with quantized weights and one quantizer on each tensor that the chip stores.
 
-    A stored tensor ends a convolution or linear layer with everything fused behind it (BatchNorm, residual add, ReLU)
+    A stored tensor ends a convolution or linear layer with everything fused after it (BatchNorm, residual add, ReLU)
     or an average; one quantizer feeds all its readers, a shortcut too, because there is one tensor. Tensors without
     a ReLU get signed quantizers, 8 bits wide where only adds read them. Adaptive average
     pools that change nothing on `data` are left out. The model's output stays real.
@@ -40,7 +40,7 @@ def quantize(model: nn.Module, data: Tensor, *, scheme: str | Scheme, weight_bit
     model : nn.Module
         Traceable by torch.fx; a copy is taken, in eval mode, at least in single precision, without tied parameters.
     data : float Tensor, shape (n, C, H, W)
-        Real inputs; every step is initialised on what they become at its place, behind the quantizers before it.
+        Real inputs; every step is initialised on what they become at its place, after the quantizers before it.
     scheme : {"qil", "lsq", "power_of_two", "uniform"} or Scheme
         `qil` and `lsq`: learnt intervals or steps, BatchNorm kept, meant for training afterwards. `power_of_two` and
         `uniform`: BatchNorm folded into the weights, power-of-two or real steps per output channel and per tensor.
@@ -113,7 +113,7 @@ def round_biases(graph: fx.GraphModule) -> None:
 
 def _widths(found: tuple[Stage, ...], weight_bits: int, activation_bits: int,
             first_last_bits: int | None) -> dict[fx.Node, tuple[int, int]]:
-    """Bits of the weights and of the stored tensor of each stage, by its end."""
+    """Return the bits of the weights and of the stored tensor of each stage, by its end."""
     by_end = {stage.end: stage for stage in found}
     layers = [stage for stage in found if stage.kind in ("conv", "linear")]
     special = activation_bits if first_last_bits is None else first_last_bits
@@ -129,7 +129,7 @@ def _widths(found: tuple[Stage, ...], weight_bits: int, activation_bits: int,
 
 
 def _stored(stage: Stage, by_end: dict[fx.Node, Stage]) -> Stage:
-    """The stage whose quantizer made what `stage` reads: max pools keep the codes of their source."""
+    """Return the stage whose quantizer made what `stage` reads: max pools keep the codes of their source."""
     source = by_end[cast(fx.Node, stage.source)]
     return _stored(source, by_end) if source.kind == "max" else source
 
@@ -173,7 +173,7 @@ def _insert(graph: fx.GraphModule, stage: Stage, quantizer: ActivationQuantizer)
 
 
 def _initialise_activations(graph: fx.GraphModule, data: Tensor) -> None:
-    """One pass in execution order, so that each quantizer is fitted behind those before it."""
+    """Fit the quantizers in one pass in execution order, so that each sees what the quantizers before it give."""
     def initialise(stage: Stage, quantizer: nn.Module, args: tuple[Tensor, ...]) -> None:
         check_magnitude(args[0], f"what '{stage.name}' puts out on the data")
         cast(ActivationQuantizer, quantizer).initialise(args[0])

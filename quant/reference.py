@@ -24,7 +24,7 @@ __all__ = ["run_reference"]
 
 
 def run_reference(program: Program, inputs: Mapping[str, NDArray[np.integer]]) -> dict[str, NDArray[np.int32]]:
-    """Codes of every tensor of `program`.
+    """Return the codes of every tensor of `program`.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def _conv(program: Program, conv: Conv, codes: Mapping[str, Tensor], zero: int) 
 
 
 def _divide(value: Tensor, divisor: Tensor, rounding: str) -> Tensor:
-    """value / divisor (a power of two), rounded as named."""
+    """Return value / divisor (a power of two), rounded as named."""
     quotient = torch.div(value, divisor, rounding_mode="floor")
     twice_rest = 2 * (value - quotient * divisor)
     if rounding == "floor":
@@ -99,7 +99,7 @@ def _divide(value: Tensor, divisor: Tensor, rounding: str) -> Tensor:
 
 
 def _decode(digits: NDArray[np.int8]) -> Tensor:
-    """Multipliers of signed digits, shape (channels, 1, 1)."""
+    """Return the multipliers of signed digits, shape (channels, 1, 1)."""
     totals = [sum((1 if digit > 0 else -1) * 2 ** (abs(digit) - 1) for digit in row if digit)
               for row in digits.tolist()]
     return _per_channel(np.asarray(totals, np.int64))
@@ -110,7 +110,7 @@ def _per_channel(values: NDArray[np.int64]) -> Tensor:
 
 
 def _max_pool(pool: Pool, x: Tensor) -> Tensor:
-    """Largest of every window: of its columns first, then of what they leave in its rows."""
+    """Return the largest of every window: of its columns first, then of what they leave in its rows."""
     top, left, bottom, right = pool.pads
     found = functional.pad(x, (left, right, top, bottom), value=int(torch.iinfo(torch.int64).min))
     for axis, kernel in ((2, pool.kernel[0]), (3, pool.kernel[1])):

@@ -39,27 +39,27 @@ class Scheme:
 
 
 def qil(options: QILOptions | None = None) -> Scheme:
-    """Learnt intervals; signed tensors, which QIL's transformer cannot represent, get learnt steps."""
+    """Make the scheme of learnt intervals; signed tensors get learnt steps, since QIL cannot represent them."""
     options = options or QILOptions()
     return Scheme(lambda bits, channels, normed: QILWeight(bits, options, scaled=not normed),
                   lambda bits, signed: LSQActivation(bits, signed=True) if signed else QILActivation(bits, options))
 
 
 def lsq() -> Scheme:
-    """Learnt steps, one per tensor."""
+    """Make the scheme of learnt steps, one per tensor."""
     return Scheme(lambda bits, channels, normed: LSQWeight(bits),
                   lambda bits, signed: LSQActivation(bits, signed=signed))
 
 
 def power_of_two(exponents: Exponents = "best") -> Scheme:
-    """Steps 2**k per output channel and per tensor, for post-training quantization."""
+    """Make the scheme of steps 2**k per output channel and per tensor, for post-training quantization."""
     return Scheme(lambda bits, channels, normed: PowerOfTwoWeight(bits, channels=channels, choice=exponents),
                   lambda bits, signed: PowerOfTwoActivation(bits, signed=signed, choice=exponents),
                   folds=True, strict=True)
 
 
 def uniform(fit: Fit = "error", *, per_channel: bool = True) -> Scheme:
-    """Real steps per output channel, or per weight tensor, and per stored tensor, for post-training quantization."""
+    """Make the scheme of real steps per output channel, or per weight tensor, and per stored tensor."""
     return Scheme(lambda bits, channels, normed: UniformWeight(bits, channels=channels if per_channel else 1, fit=fit),
                   lambda bits, signed: LSQActivation(bits, signed=signed, fit=fit), folds=True)
 
@@ -69,7 +69,7 @@ SCHEMES: dict[str, Scheme] = {"qil": qil(), "lsq": lsq(), "power_of_two": power_
 
 
 def scheme_of(scheme: str | Scheme) -> Scheme:
-    """A scheme, or the one of that name.
+    """Return a scheme, or the one of that name.
 
     Raises
     ------

@@ -75,7 +75,7 @@ def allocate(problem: Problem, method: Method = "lp") -> Allocation:
 
 
 def _clipped(problem: Problem, relaxed: Relaxed) -> Problem:
-    """The problem with no loss above that of a known solution: choices that lose more only spoil the scale."""
+    """Return the problem with no loss above that of a known solution: choices that lose more only spoil the scale."""
     known = _within_budgets(problem, _rounded(problem, relaxed.shares))
     most = inf if known is None else problem.loss(known)
     return replace(problem, weight_loss=np.minimum(problem.weight_loss, most),
@@ -148,7 +148,7 @@ def _number(value: float) -> str:
 
 
 def _rounded(problem: Problem, shares: NDArray[np.float64]) -> Choice:
-    """The pair with the largest share; of a tensor that several layers read, by the sum of their shares."""
+    """Return the pair with the largest share; of a tensor that several layers read, by the sum of their shares."""
     choice = np.zeros((len(problem.layers), 2), np.intp)
     for layers in problem.groups:
         a = int(shares[list(layers)].sum(axis=(0, 1)).argmax())
@@ -166,7 +166,7 @@ class _Search:
     used: dict[str, int]
 
     def moves(self) -> Iterator[list[tuple[int, int, int]]]:
-        """Every change of one layer's weight bits or of one tensor's activation bits, as (layer, w, a)."""
+        """Yield every change of one layer's weight bits or of one tensor's activation bits, as (layer, w, a)."""
         for layer, (w, a) in enumerate(self.choice):
             yield from ([(layer, other, a)] for other in self.problem.weight_options(layer) if other != w)
         for group, layers in enumerate(self.problem.groups):
@@ -189,7 +189,7 @@ class _Search:
                          for layer, w, a in move))
 
     def excess(self, used: dict[str, int]) -> float:
-        """By how much budgets are exceeded, each as a share of its limit, summed."""
+        """Return by how much budgets are exceeded, each as a share of its limit, summed."""
         return sum(max(used[name] - cost.limit, 0) / max(abs(cost.limit), 1)
                    for name, cost in self.problem.exact.items())
 
@@ -200,7 +200,7 @@ class _Search:
 
 
 def _greedily(problem: Problem) -> Choice | None:
-    """From the fewest bits, buy the best bargain that fits until none does; None if even they are too dear."""
+    """Start from the fewest bits and buy the best bargain that fits until none does; None if they exceed a budget."""
     start = [[problem.weight_options(layer)[0], 0] for layer in range(len(problem.layers))]
     for group, layers in enumerate(problem.groups):
         for layer in layers:

@@ -150,12 +150,12 @@ class Problem:
         return tuple(found[layer] for layer in range(len(self.layers)))
 
     def weight_options(self, layer: int) -> list[int]:
-        """Indices of the weight bits that `layer` may have."""
+        """Return the indices of the weight bits that `layer` may have."""
         bits = self.fixed_weights.get(layer)
         return list(range(len(self.weight_bits))) if bits is None else [self.weight_bits.index(bits)]
 
     def activation_options(self, group: int) -> list[int]:
-        """Indices of the activation bits that the layers of a group may have."""
+        """Return the indices of the activation bits that the layers of a group may have."""
         fixed = {self.fixed_activations[layer] for layer in self.groups[group] if layer in self.fixed_activations}
         return [i for i, bits in enumerate(self.activation_bits) if not fixed or fixed == {bits}]
 
@@ -165,21 +165,21 @@ class Problem:
         return {name: _exact(table, self.limits[name]) for name, table in self.costs.items()}
 
     def choice(self, bits: Mapping[str, tuple[int, int]]) -> Choice:
-        """Bits of every layer as a choice."""
+        """Return the bits of every layer as a choice."""
         return np.array([(self.weight_bits.index(w), self.activation_bits.index(a))
                          for w, a in (bits[layer] for layer in self.layers)], np.intp)
 
     def used(self, name: str, choice: Choice) -> Fraction:
-        """What a choice costs, exactly."""
+        """Return what a choice costs, exactly."""
         cost = self.exact[name]
         return Fraction(sum(cost.table[layer][w][a] for layer, (w, a) in enumerate(choice.tolist())), cost.unit)
 
     def part(self, name: str) -> Part:
-        """What a cost belongs to."""
+        """Return what a cost belongs to."""
         return self.parts.get(name, Part(name, 1, self.limits[name]))
 
     def spent(self, choice: Choice) -> dict[str, float]:
-        """What a choice costs, by budget and in its unit, rounded once."""
+        """Return what a choice costs, by budget and in its unit, rounded once."""
         found: dict[str, Fraction] = {}
         for name in self.costs:
             part, used = self.part(name), self.used(name, choice)
@@ -187,15 +187,15 @@ class Problem:
         return {budget: float(value) for budget, value in found.items()}
 
     def keeps_budgets(self, choice: Choice) -> bool:
-        """Whether a choice keeps every budget, exactly."""
+        """Return whether a choice keeps every budget, exactly."""
         return all(self.used(name, choice) <= Fraction(limit) for name, limit in self.limits.items())
 
     def loss(self, choice: Choice) -> float:
-        """The objective of a choice, rounded once."""
+        """Return the objective of a choice, rounded once."""
         return float(self.exact_loss(choice))
 
     def exact_loss(self, choice: Choice) -> Fraction:
-        """The objective of a choice, exactly."""
+        """Return the objective of a choice, exactly."""
         return sum((Fraction(float(self.weight_loss[layer, w])) + Fraction(float(self.activation_loss[layer, a]))
                     for layer, (w, a) in enumerate(choice.tolist())), Fraction(0))
 

@@ -28,7 +28,7 @@ Allowed = NDArray[np.bool_]
 
 
 def legal(problem: Problem) -> Allowed:
-    """The pairs that no fixed width rules out."""
+    """Return the pairs that no fixed width rules out."""
     allowed = np.zeros((len(problem.layers), len(problem.weight_bits), len(problem.activation_bits)), np.bool_)
     for group, layers in enumerate(problem.groups):
         for layer in layers:
@@ -37,13 +37,13 @@ def legal(problem: Problem) -> Allowed:
 
 
 def at_most(value: Fraction) -> float:
-    """The largest float that is not above `value`."""
+    """Return the largest float that is not above `value`."""
     nearest = float(value)
     return nearest if Fraction(nearest) <= value else nextafter(nearest, -inf)
 
 
 def certified_bound(problem: Problem, prices: Mapping[str, float]) -> float:
-    """A loss that no choice within the budgets undercuts, for any prices of at least 0."""
+    """Return a loss that no choice within the budgets undercuts, for any prices of at least 0."""
     return at_most(PricedProblem(problem, prices, legal(problem)).bound)
 
 
@@ -110,12 +110,12 @@ class PricedProblem:
         return Fraction(self.constant + sum(min(values.values()) for values in self._group_least), self.unit)
 
     def extra(self, layer: int, w: int, a: int) -> int:
-        """By how much the bound rises if a layer has that pair, in 1 / `unit`."""
+        """Return by how much the bound rises if a layer has that pair, in 1 / `unit`."""
         of_group = self._group_least[self.problem.group_of[layer]]
         return of_group[a] - min(of_group.values()) + self.table[layer][w][a] - self._least[layer][a]
 
     def below(self, loss: Fraction) -> Allowed:
-        """The allowed pairs that a choice that loses at most `loss` can have."""
+        """Return the allowed pairs that a choice that loses at most `loss` can have."""
         room = (loss - self.bound) * self.unit
         kept = np.zeros_like(self.allowed)
         for layer, w, a in np.argwhere(self.allowed).tolist():
@@ -125,7 +125,7 @@ class PricedProblem:
         return kept
 
     def search(self, best: Choice, most: int) -> tuple[Choice, Fraction]:
-        """The best allowed choice and a loss that none undercuts; equal if `most` steps suffice.
+        """Return the best allowed choice and a loss that none undercuts; equal if `most` steps suffice.
 
         Parameters
         ----------
@@ -164,7 +164,7 @@ class PricedProblem:
         return rest[::-1]
 
     def _longer(self, part: _Partial) -> Iterator[_Partial]:
-        """A partial choice with one layer more, where the rest still has room in every budget."""
+        """Yield a partial choice with one layer more, where the rest still has room in every budget."""
         layer, costs = self._order[len(part.chosen)], list(self.problem.exact.values())
         first = self.problem.groups[self.problem.group_of[layer]][0]
         rest = self._rest[len(part.chosen) + 1]

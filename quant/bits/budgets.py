@@ -41,12 +41,12 @@ class Constraint:
 
 
 def stored_input(program: Program, conv: Conv) -> str:
-    """The tensor whose bits `conv` reads: its input, or the one behind the max pools before it."""
+    """Return the tensor whose bits `conv` reads: its input, or the one that the max pools before it read."""
     return _stored(program, conv.input)
 
 
 def constraints(program: Program, table: CostTable, limits: Mapping[str, float]) -> dict[str, Constraint]:
-    """The constraints of these budgets, by names of their own.
+    """Return the constraints of these budgets, each under a unique name.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def _weight_bytes(program: Program, table: CostTable) -> Made:
 
 
 def _bops(program: Program, table: CostTable) -> Made:
-    """Multiplications times weight bits times activation bits."""
+    """Return the multiplications times weight bits times activation bits."""
     costs = _empty(table)
     for layer, conv in enumerate(program.convs):
         target = program.tensor(conv.output)
@@ -92,7 +92,7 @@ def _bops(program: Program, table: CostTable) -> Made:
 
 
 def _mean_weight_bits(program: Program, table: CostTable) -> Made:
-    """Over all weights but `unit` ones."""
+    """Return the mean weight bits over all weights except `unit` ones."""
     costs, total = _empty(table), 0
     for layer, conv in enumerate(program.convs):
         if conv.weight_format.kind != "unit":
@@ -102,7 +102,7 @@ def _mean_weight_bits(program: Program, table: CostTable) -> Made:
 
 
 def _mean_activation_bits(program: Program, table: CostTable) -> Made:
-    """Over all elements of stored tensors whose bits are a choice, each tensor once."""
+    """Return the mean bits over the elements of all stored tensors whose bits are a choice, each tensor once."""
     costs, total = _empty(table), 0
     for name, layer in _choosers(program).items():
         elements = _elements(program.tensor(name))
@@ -112,7 +112,7 @@ def _mean_activation_bits(program: Program, table: CostTable) -> Made:
 
 
 def _peak_activation_bytes(program: Program, table: CostTable) -> Made:
-    """For each op, the tensors that are there while it runs, as codes without gaps; an eighth of their bits.
+    """Return, for each op, the bytes of the tensors that are live while it runs, their codes packed without gaps.
 
     A tensor is there from the op that writes it, inputs from the first one, to the last op that reads it. What
     the host alone reads counts as wide as the accumulator, and so bounds any network.
@@ -165,7 +165,7 @@ def _elements(tensor: Tensor) -> int:
 
 
 def _stored(program: Program, tensor: str) -> str:
-    """The tensor whose width a tensor has: max pools keep codes, and so do the copies that lowering makes."""
+    """Return the tensor whose width a tensor has: max pools keep codes, and so do the copies that lowering makes."""
     same = {op.output: op.input for op in program.ops
             if isinstance(op, Pool) or op.output == f"{op.input}.copy"}
     while tensor in same:
@@ -174,7 +174,7 @@ def _stored(program: Program, tensor: str) -> str:
 
 
 def _choosers(program: Program) -> dict[str, int]:
-    """The first layer that reads each tensor whose bits are a choice."""
+    """Return the first layer that reads each tensor whose bits are a choice."""
     given, found = {tensor.name for tensor in program.inputs}, dict[str, int]()
     for layer, conv in enumerate(program.convs):
         tensor = stored_input(program, conv)

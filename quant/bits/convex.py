@@ -50,7 +50,7 @@ def solve_convex(problem: Problem) -> Reals:
 
 
 def _real_bits(problem: Problem, log_w: Reals, log_a: Reals) -> tuple[Reals, Reals]:
-    """The best logarithms of weight bits, by layer, and of activation bits, by group."""
+    """Return the best logarithms of weight bits, by layer, and of activation bits, by group."""
     u, v = cp.Variable(len(problem.layers)), cp.Variable(len(problem.groups))
     over = cp.Variable(max(len(problem.costs), 1), nonneg=True)
     size = float(np.ptp(problem.weight_loss) + np.ptp(problem.activation_loss)) or 1.0
@@ -96,7 +96,7 @@ def _fitted(problem: Problem, table: Reals, u: cp.Variable, v: cp.Variable) -> c
 
 
 def _envelope(x: cp.Expression, points: Reals, values: NDArray[np.float64]) -> cp.Expression:
-    """The largest convex function below (points, values), as a maximum of straight lines."""
+    """Return the largest convex function below (points, values), as a maximum of straight lines."""
     hull: list[int] = []
     for i in range(len(points)):
         while len(hull) > 1 and _is_above(points, values, hull[-2], hull[-1], i):
@@ -108,5 +108,5 @@ def _envelope(x: cp.Expression, points: Reals, values: NDArray[np.float64]) -> c
 
 
 def _is_above(points: Reals, values: Reals, a: int, b: int, c: int) -> bool:
-    """Whether point b does not lie below the line from a to c."""
+    """Return whether point b does not lie below the line from a to c."""
     return bool((values[b] - values[a]) * (points[c] - points[a]) >= (values[c] - values[a]) * (points[b] - points[a]))

@@ -65,7 +65,7 @@ class Sensitivity:
                 for name, average in self._averages.items()}
 
     def state(self) -> dict[str, Any]:
-        """The averages, for JSON."""
+        """Return the averages, for JSON."""
         return {"averages": dict(self._averages), "counts": dict(self._counts)}
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -120,7 +120,7 @@ class Sensitivity:
 
 
 def expected_loss(trace: float, errors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """By how much mean squared errors in a tensor raise the loss: half of trace times error, FIT's second-order term.
+    """Return how much mean squared errors in a tensor raise the loss: trace times error / 2, FIT's second-order term.
 
     >>> expected_loss(10.0, np.array([0.5, 0.125]))
     array([2.5  , 0.625])
@@ -129,7 +129,7 @@ def expected_loss(trace: float, errors: NDArray[np.float64]) -> NDArray[np.float
 
 
 def measured_errors(quantizer: Quantizer, x: Tensor, bits: Sequence[int]) -> NDArray[np.float64]:
-    """Mean squared error of `quantizer` on `x` for each width, its step fitted anew; never growing with the width.
+    """Return the mean squared error of `quantizer` on `x` at each width, refitted each time; wider is never worse.
 
     A fit is a search over a grid, so that a wider quantizer can come out a little worse; it then counts as good as the
     narrower one. `bits` rise.
@@ -138,7 +138,7 @@ def measured_errors(quantizer: Quantizer, x: Tensor, bits: Sequence[int]) -> NDA
 
 
 def uniform_noise_errors(x: Tensor, bits: Sequence[int]) -> NDArray[np.float64]:
-    """Mean squared error for each width if it were uniform noise: (range of x / (2**bits - 1))**2 / 12, as in FIT.
+    """Return FIT's error model at each width, uniform noise: (range of x / (2**bits - 1))**2 / 12.
 
     >>> uniform_noise_errors(torch.tensor([-1.0, 2.0]), (1, 2))
     array([0.75      , 0.08333333])

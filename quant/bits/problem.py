@@ -20,7 +20,7 @@ UNFIT = "layers that the machine cannot hold"
 
 def problem_of(program: Program, table: CostTable, weight_loss: Mapping[str, Sequence[float]],
                activation_loss: Mapping[str, Sequence[float]], limits: Mapping[str, float]) -> Problem:
-    """The problem of choosing bits for `program`; its own bits do not matter, except those of its inputs.
+    """Return the problem of choosing bits for `program`; its own bits do not matter, except those of its inputs.
 
     Parameters
     ----------

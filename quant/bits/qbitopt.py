@@ -135,7 +135,7 @@ class QBitOpt:
                 optimizer.state.pop(parameter, None)
 
     def state(self) -> dict[str, Any]:
-        """Sensitivities and history, for JSON; the bits themselves are in the model's state_dict."""
+        """Return the sensitivities and history, for JSON; the bits themselves are in the model's state_dict."""
         return {"sensitivity": self._sensitivity.state(), "history": [asdict(update) for update in self.history]}
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -151,7 +151,7 @@ class QBitOpt:
         self._sensitivity.close()
 
     def losses(self) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
-        """Expected increase of the loss at each width of the table, now: of layers' weights, and of tensors."""
+        """Return the present expected increase of the loss at each width: for layers' weights and for tensors."""
         traces, samples = self._sensitivity.traces, self._sensitivity.samples
         weight_loss: dict[str, list[float]] = {}
         activation_loss: dict[str, list[float]] = {}
@@ -168,7 +168,7 @@ class QBitOpt:
         return uniform_noise_errors(x, bits) if self.errors == "uniform_noise" else measured_errors(quantizer, x, bits)
 
     def problem(self) -> Problem:
-        """The allocation problem as training stands now."""
+        """Return the allocation problem as training stands now."""
         return problem_of(self.program, self.table, *self.losses(), self.limits)
 
     def _reallocate(self, step: int) -> list[nn.Parameter]:
@@ -207,7 +207,7 @@ def _weight_name(site: Site) -> str:
 
 
 def _watched(found: tuple[Site, ...]) -> dict[str, Quantizer]:
-    """Quantizers whose bits are a choice: of tensors by the tensor's name, of weights by the layer's and `.weight`."""
+    """Return the quantizers whose bits are a choice, by tensor name or, for weights, by layer name and `.weight`."""
     watched: dict[str, Quantizer] = {site.tensor: site.activation for site in found if not site.is_input}
     watched.update({_weight_name(site): site.module.weight_quantizer for site in found if site.module is not None})
     return watched

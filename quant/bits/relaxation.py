@@ -104,7 +104,7 @@ def solve_relaxation(problem: Problem, allowed: Allowed) -> Relaxed | None:
 
 
 def solve_whole(problem: Problem, allowed: Allowed) -> Choice | None:
-    """The best allowed choice by HiGHS's branch and bound, to its tolerances; None if nothing keeps the budgets.
+    """Return the best allowed choice by HiGHS's branch and bound, to its tolerances; None if nothing keeps the budgets.
 
     HiGHS allows a budget to be exceeded by its tolerance. A choice that does so is cut off, and it goes on. After
     `TIME_LIMIT` the best choice so far counts.

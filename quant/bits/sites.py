@@ -42,7 +42,7 @@ class Site:
 
 
 def sites(model: nn.Module, program: Program) -> tuple[Site, ...]:
-    """The sites of a quantized model whose lowering is `program`, in its order.
+    """Return the sites of a quantized model whose lowering is `program`, in its order.
 
     Raises
     ------

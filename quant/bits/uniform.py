@@ -33,7 +33,7 @@ class UniformChoice:
 
 
 def uniform_choices(program: Program, table: CostTable, limits: Mapping[str, float]) -> tuple[UniformChoice, ...]:
-    """All uniform bits of `table` that keep every budget, exactly, in rising order.
+    """Return all uniform bits of `table` that keep every budget, exactly, in rising order.
 
     They are judged by the same table as an allocation, so that either may be trusted as far as the other.
 

@@ -34,7 +34,7 @@ POINTS, CANVAS, SIZE = 96, 128, 48
 
 @cache
 def atlas(fonts: tuple[str, ...]) -> Tensor:
-    """Fields of all characters in these fonts.
+    """Return the fields of all characters in these fonts.
 
     Returns
     -------
@@ -48,7 +48,7 @@ def atlas(fonts: tuple[str, ...]) -> Tensor:
 
 
 def _field(font: ImageFont.FreeTypeFont, character: str) -> NDArray[np.float64]:
-    """The field on the canvas, the character's box in the middle."""
+    """Return the field on the canvas, the character's box in the middle."""
     left, top, right, bottom = font.getbbox(character)
     canvas = Image.new("L", (CANVAS, CANVAS))
     place = (CANVAS - left - right) / 2, (CANVAS - top - bottom) / 2

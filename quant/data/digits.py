@@ -25,7 +25,7 @@ SPLIT_SEED = 0
 
 
 def digits() -> tuple[Split, Split]:
-    """The training and the test split, always the same: 1297 and 500 images, every digit in equal share.
+    """Return the training and the test split, always the same: 1297 and 500 images, every digit in equal share.
 
     Examples
     --------

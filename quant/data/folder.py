@@ -76,7 +76,7 @@ class FolderImages:
         return IMAGE_EXPONENT
 
     def values(self, which: Tensor | slice) -> Tensor:
-        """Values of some images, resized and cropped in the middle, float32 of shape (n, 3, crop, crop).
+        """Return the values of some images, resized and cropped in the middle, float32 of shape (n, 3, crop, crop).
 
         Raises
         ------
@@ -86,7 +86,7 @@ class FolderImages:
         return self._read(torch.arange(len(self))[which].tolist(), repeat(self._middle))
 
     def drawn(self, which: Tensor, generator: torch.Generator) -> Tensor:
-        """The same images, each cropped at random, and mirrored in half of the cases."""
+        """Return the same images, each cropped at random, and mirrored in half of the cases."""
         seeds = torch.randint(2**62, (len(which),), generator=generator).tolist()
         return self._read(which.tolist(), [partial(self._random, random=Random(seed)) for seed in seeds])
 
@@ -94,7 +94,7 @@ class FolderImages:
         return len(self.files)
 
     def _read(self, which: list[int], changes: Iterable[Change]) -> Tensor:
-        """Values of these images after each one's change; decoding releases the interpreter, so threads share it."""
+        """Return the values of the changed images; decoding releases the interpreter, so threads share the work."""
         with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
             found = list(pool.map(_pixels, [self.files[index] for index in which], changes))
         pixels = np.stack(found) if found else np.empty((0, self.crop, self.crop, 3), np.uint8)
@@ -118,7 +118,7 @@ class FolderImages:
 
 
 def image_folder(root: str | Path, part: str, resize: int = 256, crop: int = 224) -> FolderImages:
-    """The images in `root/part/<class>/`, of any depth, in the order of their names.
+    """Return the images in `root/part/<class>/`, of any depth, in the order of their names.
 
     Parameters
     ----------
@@ -164,7 +164,7 @@ def check_same_classes(first: FolderImages, second: FolderImages, names: tuple[s
 
 
 def random_box(width: int, height: int, random: Random) -> tuple[int, int, int, int]:
-    """Left, top, right and bottom of a random part of an image.
+    """Return the left, top, right and bottom of a random part of an image.
 
     As in torchvision's RandomResizedCrop (Szegedy et al., CVPR 2015, arXiv 1409.4842, section 6): 8..100 % of the area,
     width over height between 3/4 and 4/3; where no such place is found, the largest one in the middle.
@@ -187,7 +187,7 @@ def _hidden(name: str) -> bool:
 
 
 def _files(folder: Path) -> list[str]:
-    """Paths of the images below `folder`; links are followed, and a folder that is met again is passed over.
+    """Return the paths of the images below `folder`; links are followed, and a folder that is met again is passed over.
 
     Raises
     ------
@@ -217,19 +217,19 @@ def _files(folder: Path) -> list[str]:
 
 
 def _kind(entry: os.DirEntry[str]) -> tuple[bool, bool]:
-    """Whether it is, or leads to, a folder or a file; a link that leads nowhere or to itself is neither."""
+    """Return whether the entry is, or links to, a folder or a file; a link to nowhere or to itself is neither."""
     if entry.is_symlink():
         return os.path.isdir(entry.path), os.path.isfile(entry.path)
     return entry.is_dir(), entry.is_file()
 
 
 def _pixels(file: str, change: Change) -> Pixels:
-    """A changed image, uint8 of shape (height, width, 3)."""
+    """Return a changed image, uint8 of shape (height, width, 3)."""
     return np.asarray(change(read_picture(file)))
 
 
 def _codes(pixels: Tensor) -> Tensor:
-    """Normalised per channel, to the nearest code of IMAGE_FORMAT; int8 of the same shape."""
+    """Normalise each channel and round to the nearest code of IMAGE_FORMAT; int8 of the same shape."""
     mean, deviation = (torch.tensor(numbers)[:, None, None] for numbers in (MEAN, DEVIATION))
     levels = (torch.arange(256.0) / 255 - mean[:, 0]) / deviation[:, 0]
     table = torch.floor(levels * 2.0**-IMAGE_EXPONENT + 0.5).clamp(IMAGE_FORMAT.low, IMAGE_FORMAT.high).to(torch.int8)

@@ -90,7 +90,7 @@ def glyphs(train: int = 20_000, validation: int = 2_000, test: int = 10_000, hel
 
 
 def _split(count: int, fonts: tuple[str, ...], difficulty: float, seed: int) -> Split:
-    """A split, read from the user's cache if it was drawn before and drawing takes longer."""
+    """Return a split, read from the user's cache if it was drawn before and drawing takes longer."""
     def draw() -> dict[str, Tensor]:
         return _drawn(count, fonts, difficulty, torch.Generator().manual_seed(seed))
 
@@ -114,7 +114,7 @@ class _Painter:
         self.y, self.x = torch.meshgrid(axis, axis, indexing="ij")
 
     def paint(self, labels: Tensor) -> Tensor:
-        """Codes of images of these characters, int8 of shape (n, 1, SIZE, SIZE)."""
+        """Return the codes of images of these characters, int8 of shape (n, 1, SIZE, SIZE)."""
         count, hard = len(labels), self.difficulty
         glyph = self._drawn(labels, self._grid(count, hard))
         contrast = self._uniform(count, 0.30, 0.80) / (1 + 0.35 * (hard - 1))
@@ -128,7 +128,7 @@ class _Painter:
         return (pixels - 128).to(torch.int8)[:, None]
 
     def _drawn(self, labels: Tensor, grid: Tensor) -> Tensor:
-        """How much of each pixel a character covers, in a random font, stroke and softness."""
+        """Return how much of each pixel a character covers, in a random font, stroke and softness."""
         count = len(labels)
         font = torch.randint(len(self.fields), (count,), generator=self.generator)
         field = functional.grid_sample(self.fields[font, labels][:, None], grid, padding_mode="border",
@@ -138,7 +138,7 @@ class _Painter:
         return torch.sigmoid((field + stroke) / softness)
 
     def _grid(self, count: int, hard: float) -> Tensor:
-        """Where the pixels of warped images lie on the canvas, shape (n, SIZE, SIZE, 2)."""
+        """Return where the pixels of warped images lie on the canvas, shape (n, SIZE, SIZE, 2)."""
         angle, shear, scale, aspect, *rest = (hard * size * self._normal(count)
                                               for size in (0.16, 0.12, 0.12, 0.12, 0.10, 0.10, 0.10, 0.10))
         right, down, tilt_x, tilt_y = rest
@@ -152,21 +152,21 @@ class _Painter:
         return grid + waves.permute(0, 2, 3, 1)
 
     def _distractor(self, count: int) -> Tensor:
-        """Another character, half outside the image and warped more."""
+        """Return another character, half outside the image and warped more."""
         labels = torch.randint(len(CHARACTERS), (count,), generator=self.generator)
         direction, distance = self._uniform(count, 0, 2 * torch.pi), self._uniform(count, 1.15, 1.5)
         place = torch.stack([direction.cos() * distance, direction.sin() * distance], -1)
         return self._uniform(count, 0, 1.1) * self._drawn(labels, self._grid(count, 1.5) - place)
 
     def _line(self, count: int) -> Tensor:
-        """A straight line across every other image."""
+        """Return a straight line across every other image."""
         angle, offset = self._uniform(count, 0, torch.pi), self._uniform(count, -0.8, 0.8)
         distance = (angle.cos() * self.x + angle.sin() * self.y - offset).abs()
         there = (self._uniform(count, 0, 1) < 0.5).float()
         return there * self._uniform(count, 0, 0.9) * torch.sigmoid((self._uniform(count, 0.03, 0.1) - distance) / 0.03)
 
     def _background(self, count: int) -> Tensor:
-        """A grey that changes slowly over the image."""
+        """Return a grey that changes slowly over the image."""
         image = 0.5 + 0.15 * self._normal(count)
         for cells, size in ((3, 0.12), (9, 0.08)):
             field = size * self.difficulty * torch.randn(count, 1, cells, cells, generator=self.generator)
@@ -180,5 +180,5 @@ class _Painter:
         return low + (high - low) * torch.rand(count, 1, 1, generator=self.generator)
 
     def _sign(self, count: int, share: float) -> Tensor:
-        """1 with this probability, else -1."""
+        """Return 1 with this probability, else -1."""
         return torch.where(self._uniform(count, 0, 1) < share, 1.0, -1.0)

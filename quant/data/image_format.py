@@ -21,7 +21,7 @@ GRAIN = 8
 
 
 def noise_codes(images: int, size: int, seed: int) -> Tensor:
-    """Codes of normalised images: noise on a coarse and on a fine grid, so that neighbours are related.
+    """Return the codes of normalised images: noise on a coarse and on a fine grid, so that neighbours are related.
 
     Parameters
     ----------

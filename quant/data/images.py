@@ -30,7 +30,7 @@ class Images(Protocol):
     def __len__(self) -> int: ...
 
     def values(self, which: Tensor | slice) -> Tensor:
-        """Values of some images, float32 of shape (n, C, H, W): codes of `format` times 2**exponent."""
+        """Return the values of some images, float32 of shape (n, C, H, W): codes of `format` times 2**exponent."""
 
     def drawn(self, which: Tensor, generator: torch.Generator) -> Tensor:
-        """The same images as they are trained with, for instance cropped at random."""
+        """Return the same images as they are trained with, for instance cropped at random."""

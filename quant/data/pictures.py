@@ -30,7 +30,7 @@ UPRIGHT = {
 
 
 def read_picture(file: str) -> Image.Image:
-    """The first image in a file, upright as its EXIF data says, in mode RGB.
+    """Return the first image in a file, upright as its EXIF data says, in mode RGB.
 
     Grey levels of 16 bits are scaled to 8; what is transparent is shown as if it were not.
 
@@ -72,7 +72,7 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 
 def _range(image: Image.Image) -> tuple[int, bool]:
-    """The largest level of a grey image of up to 16 bits, and whether that is black."""
+    """Return the largest level of a grey image of up to 16 bits, and whether that is black."""
     if not isinstance(image, TiffImagePlugin.TiffImageFile):
         return 65535, False
     (bits,) = image.tag_v2.get(BITS, (16,))
@@ -80,7 +80,7 @@ def _range(image: Image.Image) -> tuple[int, bool]:
 
 
 def _upright(original: Image.Image, image: Image.Image) -> Image.Image:
-    """`image` turned as the EXIF data of `original` says; data that cannot be understood says nothing."""
+    """Return `image` turned as the EXIF data of `original` says; data that cannot be understood says nothing."""
     with suppress(Exception):
         orientation = original.getexif().get(ExifTags.Base.Orientation)
         if orientation in UPRIGHT:

@@ -48,7 +48,7 @@ class DataSet:
 
 
 def load_data(name: str, *, size: int = 224, difficulty: float = 0.8, seed: int = 0) -> DataSet:
-    """The data set of this name, or in this folder.
+    """Return the data set of this name, or in this folder.
 
     A folder holds `train/<class>/` and `val/<class>/`; without `test/<class>/` the images of `val` are those to test
     with as well, as is usual for ImageNet.

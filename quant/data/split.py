@@ -46,15 +46,15 @@ class Split:
         return self.values(slice(None))
 
     def values(self, which: Tensor | slice) -> Tensor:
-        """Values of some images, float32 of shape (n, C, H, W)."""
+        """Return the values of some images, float32 of shape (n, C, H, W)."""
         return self.codes[which].float() * 2.0**self.exponent
 
     def drawn(self, which: Tensor, generator: torch.Generator) -> Tensor:
-        """The same values: nothing is random here."""
+        """Return the same values: nothing is random here."""
         return self.values(which)
 
     def first(self, count: int) -> Split:
-        """The first `count` images."""
+        """Return the first `count` images."""
         return Split(self.codes[:count], self.labels[:count], self.format, self.exponent)
 
     def __len__(self) -> int:

@@ -24,7 +24,7 @@ KEPT_BYTES = 1 << 28
 
 def kept(what: str, sources: Sequence[Path], packages: Sequence[str], make: Callable[[], dict[str, Tensor]]
          ) -> dict[str, Tensor]:
-    """What `make` gives for `what`: read from the cache, else made, and written there if that is possible.
+    """Return what `make` gives for `what`, read from the cache or else made and, if possible, written to it.
 
     A cache that cannot be read or written costs time, nothing else.
 

@@ -85,7 +85,7 @@ class Lowered:
 
 
 def lower(model: nn.Module, example: Tensor, arithmetic: Arithmetic = DEFAULT, *, fold: bool = False) -> Program:
-    """The integer Program of a quantized model.
+    """Return the integer Program of a quantized model.
 
     Convolution, BatchNorm, residual add, ReLU and quantizer become one op; averages become depthwise convolutions
     with `unit` weights, a linear layer on a map a convolution whose kernel is the whole map. The model's real output
@@ -118,7 +118,7 @@ def lower(model: nn.Module, example: Tensor, arithmetic: Arithmetic = DEFAULT, *
 
 def lower_with_report(model: nn.Module, example: Tensor, arithmetic: Arithmetic = DEFAULT, *,
                       fold: bool = False) -> Lowered:
-    """`lower`, and with the Program the scale of every tensor and the error of every fit."""
+    """Lower like `lower`, and return with the Program the scale of every tensor and the error of every fit."""
     check_kind(model)
     if model.training:
         raise InputError("only a model in eval mode can be lowered: call model.eval() first")
@@ -148,7 +148,7 @@ def lower_with_report(model: nn.Module, example: Tensor, arithmetic: Arithmetic 
 
 @contextmanager
 def _naming(name: str) -> Iterator[None]:
-    """Errors about an op say which it is."""
+    """Prefix errors about an op with its name."""
     try:
         yield
     except InputError as error:
@@ -181,7 +181,7 @@ class _Output:
     scale: float
 
     def highest(self, ceiling: float) -> int:
-        """Code of the largest value that an activation lets through: codes rise with values, so it clamps alike."""
+        """Return the code of the largest value that an activation lets through; clamping codes there is the same."""
         high = self.format.high
         return high if isinf(ceiling) else min(high, floor(self.gain * ceiling + self.bias + 0.5))
 
@@ -264,16 +264,16 @@ class _Lowering:
                    residual=residual.format if residual else None)
 
     def _largest(self, tensor: Map | None) -> float:
-        """Largest magnitude of a tensor's values."""
+        """Return the largest magnitude of a tensor's values."""
         return self.scales[tensor.name] * tensor.format.magnitude if tensor else 0.0
 
     def _copied(self, tensor: Map) -> Map:
-        """A second tensor of the same codes: an op's input and residual must be two."""
+        """Return a second tensor of the same codes: an op's input and residual must be two."""
         ones = np.ones((tensor.channels, 1, 1, 1), np.int8)
         return self._moved(tensor, "copy", tensor.shape, ones, Format(1, "unit"), (0, 0, 0, 0), depthwise=True)
 
     def _shaped(self, tensor: Map, shape: Shape) -> Map:
-        """The same codes in another shape: what lies on the other side of a flatten is added in this one's.
+        """Return the same codes in another shape: what lies on the other side of a flatten is added in this one's.
 
         Weights are 1 for one code each: the kernel that makes a map a row is the map, that which makes a row a map
         reaches from the row's only place to each of the map's.
@@ -295,7 +295,7 @@ class _Lowering:
 
     def _moved(self, tensor: Map, what: str, shape: Shape, weights: NDArray[np.int8], fmt: Format, pads: Pads, *,
                depthwise: bool = False) -> Map:
-        """A tensor of the same codes, made once by a convolution that adds nothing to them."""
+        """Return a tensor of the same codes, made once by a convolution that adds nothing to them."""
         key = tensor.name, f"{what} {shape}"
         if key not in self.moved:
             name = free_name(f"{tensor.name}.{what}", self.taken)
@@ -314,7 +314,7 @@ class _Lowering:
         return _Output(float(quantizer.gain), float(quantizer.bias), quantizer.format, float(quantizer.scale))
 
     def _logits(self, stage: Stage, scale: Reals, reach: float, residual: Map | None) -> _Output:
-        """The finest scale at which every channel's real output fits a signed code of at most acc_bits bits.
+        """Return the finest scale at which every channel's real output fits a signed code of at most acc_bits bits.
 
         Channels may differ so much that the finest of them has to be coarser, for the multipliers of the others.
         """
@@ -331,7 +331,7 @@ class _Lowering:
 
 
 def _norm(norm: nn.BatchNorm2d) -> tuple[Reals, Reals]:
-    """(gain, shift) of a BatchNorm in eval mode, per channel."""
+    """Return (gain, shift) of a BatchNorm in eval mode, per channel."""
     assert norm.running_mean is not None
     assert norm.running_var is not None
     mean, variance = norm.running_mean.double().numpy(), norm.running_var.double().numpy()
@@ -341,12 +341,12 @@ def _norm(norm: nn.BatchNorm2d) -> tuple[Reals, Reals]:
 
 
 def _reach(scale: Reals, bias: Reals, acc_range: Range) -> float:
-    """Largest magnitude of scale * acc + bias."""
+    """Return the largest magnitude of scale * acc + bias."""
     return float(np.max(np.abs(scale) * np.maximum(-acc_range[0], acc_range[1]) + np.abs(bias)))
 
 
 def _map_shape(node: fx.Node) -> Shape:
-    """(channels, height, width) of a node's images; rows are maps of one pixel."""
+    """Return (channels, height, width) of a node's images; rows are maps of one pixel."""
     shape = shape_of(node)
     assert shape is not None
     assert len(shape) in (2, 4)

@@ -79,7 +79,7 @@ class Requantizer:
 
 
 def accumulator_range(weights: NDArray[np.integer], source: Format) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Smallest and largest sum that codes of `source` can make, shape (channels,) each.
+    """Return the smallest and largest sum that codes of `source` can make, shape (channels,) each.
 
     Parameters
     ----------
@@ -151,7 +151,7 @@ def fit(scale: ArrayLike, bias: ArrayLike, acc_range: tuple[ArrayLike, ArrayLike
 
 
 def _budgets(terms: int, residual: bool) -> list[tuple[int, int]]:
-    """Digits that M and R may have, fewest together first: an output takes that many cycles."""
+    """Return the digits that M and R may have, fewest together first: an output takes that many cycles."""
     if not residual:
         return [(t, 0) for t in range(1, terms + 1)]
     pairs = product(range(1, terms + 1), range(1, terms + 1))
@@ -170,7 +170,7 @@ class _Fitted:
     error: Fraction
 
     def reduced(self) -> _Fitted:
-        """The same map without the power of two that M, R, the offset and 2**n share."""
+        """Return the same map without the power of two that M, R, the offset and 2**n share."""
         exponents = [abs(digit) - 1 for digit in self.digits + self.residual_digits]
         if self.offset:
             exponents.append((self.offset & -self.offset).bit_length() - 1)
@@ -200,7 +200,7 @@ class _Operand:
         return (self.high - self.low) / 2
 
     def slope_error(self, multiplier: int, shift: int) -> Fraction:
-        """What multiplier / 2**shift lacks per unit."""
+        """Return the relative error of multiplier / 2**shift."""
         return Fraction(self.scale) - Fraction(multiplier, 1 << shift)
 
 
@@ -215,7 +215,7 @@ class _Channel:
     constant: int | None
 
     def fitted(self, terms: int, residual_terms: int, target: Target) -> _Fitted:
-        """The integers with at most so many digits, at the largest n whose offset is in range."""
+        """Return the integers with at most so many digits, at the largest n whose offset is in range."""
         if self.constant is not None:
             return _Fitted([], [], 0, self.constant, Fraction(0), Fraction(0))
         for shift in range(self.largest_shift(target), -1, -1):
@@ -234,7 +234,7 @@ class _Channel:
                          f"2**{target.arithmetic.offset_bits - 1}, even without a shift")
 
     def largest_shift(self, target: Target) -> int:
-        """The n that puts the first digit of M at the top of the window, less where R or the offset cannot follow."""
+        """Return the n that puts the first digit of M at the top of the window, less if R or the offset do not fit."""
         shift = target.arithmetic.offset_bits - 1
         for what, operand, window in (("scale", self.acc, target.arithmetic.window),
                                       ("residual scale", self.residual, target.arithmetic.residual_window)):
@@ -275,7 +275,7 @@ def _channel(number: int, row: tuple[float, float, float, int, int, int], residu
 
 
 def _ceil_log2(value: float) -> int:
-    """The smallest e with |value| <= 2**e."""
+    """Return the smallest e with |value| <= 2**e."""
     mantissa, exponent = frexp(abs(value))
     return exponent - 1 if mantissa == 0.5 else exponent
 
@@ -286,7 +286,7 @@ def _lowered(digit: int, exponents: int) -> int:
 
 def _fewest_digits(channels: list[_Channel], budgets: list[tuple[int, int]], target: Target,
                    tolerance: float) -> list[_Fitted]:
-    """All channels fitted with the first budget that keeps them within `tolerance`, or else with the last.
+    """Return all channels fitted with the first budget that keeps them within `tolerance`, or else with the last.
 
     A channel that refutes a budget is asked first about the next: most budgets fall at the first question.
     """

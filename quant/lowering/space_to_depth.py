@@ -35,7 +35,7 @@ class Folding:
     stride : int
         Height and width of the cells that become channels [pixels].
     top, left : int
-        Padding before the image [pixels]; behind it the folded size decides.
+        Padding before the image [pixels]; the padding after it follows from the folded size.
     height, width : int
         Of the folded image [cells].
     """
@@ -89,14 +89,14 @@ def fold_image(codes: NDArray[np.integer], folding: Folding) -> NDArray[np.int32
         raise InputError(f"images must have shape (N, {', '.join(map(str, image.shape))}), not {codes.shape}")
     check_codes(codes, image.format, "image")
     height, width = step * folding.height, step * folding.width
-    behind = max(height - image.height - folding.top, 0), max(width - image.width - folding.left, 0)
-    padded = np.pad(codes.astype(np.int32), ((0, 0), (0, 0), (folding.top, behind[0]), (folding.left, behind[1])),
+    after = max(height - image.height - folding.top, 0), max(width - image.width - folding.left, 0)
+    padded = np.pad(codes.astype(np.int32), ((0, 0), (0, 0), (folding.top, after[0]), (folding.left, after[1])),
                     constant_values=image.format.zero_point)
     return _cells(padded[:, :, :height, :width], step)
 
 
 def fold(program: Program) -> tuple[Program, Folding]:
-    """`program` with its first layer folded, and what the host has to do to its images.
+    """Return `program` with its first layer folded, and what the host has to do to its images.
 
     Parameters
     ----------
@@ -142,7 +142,7 @@ def _first_layer(program: Program) -> Conv:
 
 
 def _cells(maps: NDArray[Codes], step: int) -> NDArray[Codes]:
-    """(N, C, H * step, W * step) as (N, step * step * C, H, W)."""
+    """Return (N, C, H * step, W * step) as (N, step * step * C, H, W)."""
     count, channels, height, width = maps.shape
     cells = maps.reshape(count, channels, height // step, step, width // step, step).transpose(0, 3, 5, 1, 2, 4)
     return np.ascontiguousarray(cells).reshape(count, step**2 * channels, height // step, width // step)

@@ -30,7 +30,7 @@ def check_powers_of_two(lowered: Lowered) -> None:
 
 
 def beyond_one_shift(lowered: Lowered) -> list[str]:
-    """The ops that take more than one exact shift, in words, in the order in which they run.
+    """Return the ops that take more than one exact shift, in words, in the order in which they run.
 
     The errors of other ops are 0, so that no code differs from the model's.
     """

@@ -84,7 +84,7 @@ class MobileNetV2(nn.Module):
 
 
 def _normed(channels_in: int, channels_out: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
-    """Convolution that keeps the size up to its stride, BatchNorm, ReLU6."""
+    """Return a convolution that keeps the size up to its stride, with BatchNorm and ReLU6."""
     return nn.Sequential(
         nn.Conv2d(channels_in, channels_out, kernel, stride, kernel // 2, groups=groups, bias=False),
         nn.BatchNorm2d(channels_out), nn.ReLU6())

@@ -26,7 +26,7 @@ NETWORKS = ("digits", *SMALL, *LARGE)
 
 
 def make_network(name: str, classes: int, channels: int) -> nn.Module:
-    """A network with random weights.
+    """Return a network with random weights.
 
     Parameters
     ----------

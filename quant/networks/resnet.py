@@ -81,16 +81,16 @@ class ResNet(nn.Module):
 
 
 def resnet18(classes: int = 1000) -> ResNet:
-    """ResNet-18: 11 689 512 parameters, 1.81 G multiplications for an image of 224 x 224."""
+    """Return ResNet-18: 11 689 512 parameters, 1.81 G multiplications for an image of 224 x 224."""
     return ResNet((2, 2, 2, 2), classes)
 
 
 def resnet34(classes: int = 1000) -> ResNet:
-    """ResNet-34: 21 797 672 parameters, 3.66 G multiplications for an image of 224 x 224."""
+    """Return ResNet-34: 21 797 672 parameters, 3.66 G multiplications for an image of 224 x 224."""
     return ResNet((3, 4, 6, 3), classes)
 
 
 def group_of_blocks(channels_in: int, channels_out: int, blocks: int, stride: int) -> nn.Sequential:
-    """Blocks of one width, the first one with the stride."""
+    """Return blocks of one width, the first one with the stride."""
     first = BasicBlock(channels_in, channels_out, stride)
     return nn.Sequential(first, *(BasicBlock(channels_out, channels_out, 1) for _ in range(blocks - 1)))

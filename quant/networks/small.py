@@ -80,22 +80,22 @@ class SmallAlexNet(nn.Module):
 
 
 def resnet8(classes: int = 10, channels: int = 3) -> SmallResNet:
-    """ResNet-8 whose stem halves the image: 3 M multiplications for 32 x 32."""
+    """Return ResNet-8 whose stem halves the image: 3 M multiplications for 32 x 32."""
     return SmallResNet(1, classes, channels, stem_stride=2)
 
 
 def resnet20(classes: int = 10, channels: int = 3) -> SmallResNet:
-    """ResNet-20: 41 M multiplications for an image of 32 x 32."""
+    """Return ResNet-20: 41 M multiplications for an image of 32 x 32."""
     return SmallResNet(3, classes, channels)
 
 
 def small_alexnet(classes: int = 10, channels: int = 3) -> SmallAlexNet:
-    """A relative of AlexNet: 5.7 M multiplications for 32 x 32."""
+    """Return a relative of AlexNet: 5.7 M multiplications for 32 x 32."""
     return SmallAlexNet(classes, channels)
 
 
 def small_mobilenet(classes: int = 10, channels: int = 3) -> MobileNetV2:
-    """The first inverted residuals of MobileNetV2, without the stem's stride, on 32 x 32.
+    """Return the first inverted residuals of MobileNetV2, without the stem's stride, on 32 x 32.
 
     >>> import torch
     >>> small_mobilenet().eval()(torch.zeros(1, 3, 32, 32)).shape
@@ -105,5 +105,5 @@ def small_mobilenet(classes: int = 10, channels: int = 3) -> MobileNetV2:
 
 
 def glyph_mobilenet(classes: int = 48, channels: int = 1) -> MobileNetV2:
-    """Five thin inverted residuals of expansion 4: 2 M multiplications for 32 x 32, hard to quantize."""
+    """Return five thin inverted residuals of expansion 4: 2 M multiplications for 32 x 32, hard to quantize."""
     return MobileNetV2(classes, GLYPH_GROUPS, head=128, stem=16, channels=channels)

@@ -1,4 +1,4 @@
-"""How far a unit's output is from what it was in float."""
+"""Measure the distance of a unit's output from what it was in float."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def distance(output: Tensor, target: Tensor, exponent: float) -> Tensor:
 
 
 def loss_exponent(norm: nn.BatchNorm2d | None) -> float:
-    """RAPQ's exponent for a unit that ends with this BatchNorm: 1 + 0.9 * sigmoid(mean gain - 1), to one decimal.
+    """Return RAPQ's exponent for a unit that ends with this norm: 1 + 0.9 * sigmoid(mean gain - 1), to one decimal.
 
     2 for units without one. The released code of the paper has (sum of the gains - 1) / channels where this has the
     mean gain - 1.

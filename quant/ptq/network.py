@@ -113,13 +113,13 @@ def _outputs(model: nn.Module, images: Tensor) -> Tensor:
 
 
 def _divergence(quantized: nn.Module, images: Tensor, target: Tensor) -> float:
-    """Mean Kullback-Leibler divergence of the outputs from the float network's [nats]."""
+    """Return the mean Kullback-Leibler divergence of the outputs from the float network's [nats]."""
     found, wanted = (outputs.flatten(1).log_softmax(1) for outputs in (_outputs(quantized, images), target))
     return float(functional.kl_div(found, wanted, reduction="batchmean", log_target=True))
 
 
 def _moves(quantized: fx.GraphModule) -> Iterator[tuple[str, int | None, int]]:
-    """Every move of one exponent, in the order in which they are tried."""
+    """Yield every move of one exponent, in the order in which they are tried."""
     (start,) = quantized.graph.find_nodes(op="placeholder")
     given = {str(user.target) for user in start.users}
     for name, module in quantized.named_modules():
@@ -132,7 +132,7 @@ def _moves(quantized: fx.GraphModule) -> Iterator[tuple[str, int | None, int]]:
 
 
 def _changes(layer: QuantConv2d | QuantLinear, by: int) -> list[float]:
-    """How much the weights of each channel change when its exponent moves, as a share of their square."""
+    """Return how much the weights of each channel change when its exponent moves, as a share of their square."""
     weight = layer.weight.detach().flatten(1)
     quantizer = layer.weight_quantizer
     step = quantizer.scale[:, None] * 2.0**by

@@ -21,7 +21,7 @@ class Prefix:
     Parameters
     ----------
     graph : fx.GraphModule
-        In eval mode; it may change behind the nodes that have run.
+        In eval mode; it may change after the nodes that have run.
     data : Tensor, shape (n, C, H, W)
     """
 
@@ -32,7 +32,7 @@ class Prefix:
         self.done = {start}
 
     def of(self, nodes: Iterable[fx.Node]) -> dict[fx.Node, Tensor]:
-        """Values of these nodes."""
+        """Return the values of these nodes."""
         wanted = tuple(nodes)
         missing = between(self.graph, self.done, wanted)
         if missing:
@@ -53,7 +53,7 @@ class Prefix:
 
 
 def between(graph: fx.GraphModule, known: Iterable[fx.Node], wanted: Iterable[fx.Node]) -> list[fx.Node]:
-    """The nodes that lead from known ones to wanted ones, in an order in which they can run."""
+    """Return the nodes that lead from known ones to wanted ones, in an order in which they can run."""
     found, new, seen = set[fx.Node](), list(wanted), set(known)
     while new:
         node = new.pop()
@@ -65,7 +65,7 @@ def between(graph: fx.GraphModule, known: Iterable[fx.Node], wanted: Iterable[fx
 
 
 def run_nodes(graph: fx.GraphModule, nodes: Iterable[fx.Node], known: Values) -> dict[fx.Node, Tensor]:
-    """Values of `nodes`, which lie in an order in which they can run behind the known ones."""
+    """Return the values of `nodes`, which lie in an order in which they can run after the known ones."""
     interpreter = fx.Interpreter(graph)
     interpreter.env = dict(known)
     for node in nodes:

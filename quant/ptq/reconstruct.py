@@ -2,7 +2,7 @@
 
 Unit after unit in execution order: the input comes from the quantized units before, the target from the float model,
 so that a unit also makes up for errors before it. All weights of a unit learn together (BRECQ: Li et al., ICLR 2021,
-arXiv 2102.05426), behind tensors of which a random half of the elements is left unquantized (QDrop: Wei et al., ICLR
+arXiv 2102.05426), reading tensors of which a random half of the elements is left unquantized (QDrop: Wei et al., ICLR
 2022, arXiv 2203.05740). Power-of-two steps move while the rounding is learnt (RAPQ: Yao et al., IJCAI 2022, arXiv
 2204.12322) and are whole exponents from then on.
 """
@@ -160,7 +160,7 @@ class _Learner:
                        for stage in unit.stages[:-1] if stage.quantizer is not None}
 
     def learn(self) -> tuple[float, float]:
-        """Distances from float before and after."""
+        """Return the distances from float before and after."""
         started = self.error()
         nearest = [(layer.weight.detach().clone(), layer.weight_quantizer,
                     {name: value.clone() for name, value in layer.weight_quantizer.state_dict().items()})
@@ -180,7 +180,7 @@ class _Learner:
         return started, ended
 
     def error(self) -> float:
-        """Mean distance of the output from float, over all images."""
+        """Return the mean distance of the output from float, over all images."""
         return float(distance(self._outputs(), self.target, self.exponent))
 
     def _outputs(self) -> Tensor:
@@ -220,7 +220,7 @@ class _Learner:
                 layer.weight.copy_(module.rounded())
 
     def _loss(self) -> Tensor:
-        """Distance from float on a random batch, a random part of all tensors unquantized."""
+        """Return the distance from float on a random batch, a random part of all tensors unquantized."""
         which = torch.randint(len(self.target), (self.how.batch,), generator=self.generator)
         values = {node: self._dropped(value[which], self.real[node][which]) for node, value in self.inputs.items()}
         for node in self.nodes:
@@ -235,7 +235,7 @@ class _Learner:
         return torch.where(torch.rand(quantized.shape, generator=self.generator) < self.how.drop, real, quantized)
 
     def _indecision(self, soft: list[SoftRounding], step: int) -> Tensor:
-        """How far roundings are from up or down, sharper towards the end; 0 while it does not count yet."""
+        """Return how far roundings are from up or down, sharper towards the end; 0 while it does not count yet."""
         progress = (step / self.how.iterations - self.how.warmup) / max(1.0 - self.how.warmup, 1e-9)
         if progress <= 0:
             return torch.zeros(())
@@ -253,11 +253,11 @@ class _Learner:
 
 
 def _lift_indecision(soft: list[SoftRounding], progress: float) -> Tensor:
-    """How far exponents are from one of the two, sharper towards the end of the time in which they move."""
+    """Return how far exponents are from one of the two, sharper towards the end of the time in which they move."""
     power = 20.0 - 18.0 * progress
     return 0.1 * sum((1.0 - (2.0 * module.lifted - 1.0).abs() ** power).sum() for module in soft) + torch.zeros(())
 
 
 def _before_quantizer(graph: fx.GraphModule, stage: Stage) -> fx.Node:
-    """The node whose value a stage's quantizer reads, or the stage's end."""
+    """Return the node whose value a stage's quantizer reads, or the stage's end."""
     return cast(fx.Node, stage.end.args[0]) if stage.quantizer is not None else stage.end

@@ -85,23 +85,23 @@ class SoftRounding(nn.Module):
             self.logit.copy_(self._start())
 
     def rounded(self) -> Tensor:
-        """The weights on their grid."""
+        """Return the weights on their grid."""
         fmt, scale = self.quantizer.format, self.scale.detach()
         below = torch.floor(self.weight / scale)
         return (below + (self.logit.detach() > 0)).clamp(fmt.low, fmt.high) * scale
 
 
 def rectified(logit: Tensor) -> Tensor:
-    """The stretched sigmoid, cut to 0..1."""
+    """Return the stretched sigmoid, cut to 0..1."""
     return (STRETCH * torch.sigmoid(logit) + SHIFT).clamp(0.0, 1.0)
 
 
 def _logit(share: Tensor) -> Tensor:
-    """Where the rectified sigmoid is `share`."""
+    """Return where the rectified sigmoid is `share`."""
     return torch.logit((share - SHIFT) / STRETCH)
 
 
 def _between(quantizer: PowerOfTwoWeight, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """The exponents below the best real steps, and how far above them these are, 0..1, per channel."""
+    """Return the exponents below the best real steps, and how far above them these are, 0..1, per channel."""
     mantissa, exponent = torch.frexp(quantizer.real_steps(weight))
     return exponent.to(torch.int64) - 1, torch.log2(mantissa) + 1.0

@@ -46,18 +46,18 @@ class Unit:
 
 
 def operands(stage: Stage) -> list[fx.Node]:
-    """Ends of the stages that a stage reads."""
+    """Return the ends of the stages that a stage reads."""
     return [node for node in (stage.source, stage.residual) if node is not None]
 
 
 def layer_of(graph: fx.GraphModule, stage: Stage) -> Layer | None:
-    """The layer with weights that a stage computes, if it has one."""
+    """Return the layer with weights that a stage computes, if it has one."""
     module = module_of(graph, stage.compute) if stage.compute.op == "call_module" else None
     return module if isinstance(module, Layer) else None
 
 
 def units(graph: fx.GraphModule) -> tuple[Unit, ...]:
-    """The units of a quantized graph that have weights, in an order in which they can run."""
+    """Return the units of a quantized graph that have weights, in an order in which they can run."""
     found = stages(graph)
     finder = _Finder(graph, found)
     taken: dict[fx.Node, tuple[Stage, ...]] = {}
@@ -80,7 +80,7 @@ class _Finder:
                 self.readers[node].append(stage)
 
     def blocks(self) -> list[tuple[Stage, ...]]:
-        """Residual blocks whose inside nobody else reads."""
+        """Return residual blocks whose inner stages nothing outside reads."""
         found = []
         for stage in self.by_end.values():
             if stage.residual is not None:
@@ -94,7 +94,7 @@ class _Finder:
         return found
 
     def depthwise(self) -> list[tuple[Stage, ...]]:
-        """Depthwise convolutions with what makes their input and reads their output."""
+        """Return depthwise convolutions with what makes their input and reads their output."""
         found = []
         for stage in self.by_end.values():
             layer = layer_of(self.graph, stage)
@@ -106,7 +106,7 @@ class _Finder:
         return found
 
     def _upwards(self, node: fx.Node) -> list[fx.Node]:
-        """A stored tensor and those it came from, along the first operands; additions end the way."""
+        """Return a stored tensor and those it came from, along the first operands; additions end the way."""
         way = [node]
         while (stage := self.by_end[way[-1]]).source is not None and stage.residual is None:
             way.append(stage.source)
@@ -116,5 +116,5 @@ class _Finder:
         return layer_of(self.graph, stage) is not None and stage.residual is None
 
     def _is_closed(self, group: tuple[Stage, ...]) -> bool:
-        """Whether no stage outside reads what lies inside."""
+        """Return whether no stage outside reads what lies inside."""
         return all(reader in group for stage in group[:-1] for reader in self.readers[stage.end])

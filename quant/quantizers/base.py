@@ -49,7 +49,7 @@ class _ScaleGradient(torch.autograd.Function):
 
 
 def round_half_up(x: Tensor) -> Tensor:
-    """`floor(x + 0.5)`, with the gradient 1 of the straight-through estimator.
+    """Return `floor(x + 0.5)`, with the gradient 1 of the straight-through estimator.
 
     >>> round_half_up(torch.tensor([-1.5, -0.5, 0.49, 0.5, 2.5]))
     tensor([-1.,  0.,  0.,  1.,  3.])
@@ -58,17 +58,17 @@ def round_half_up(x: Tensor) -> Tensor:
 
 
 def scale_gradient(x: Tensor, factor: float) -> Tensor:
-    """`x` itself, with its gradient multiplied by `factor`."""
+    """Return `x` itself, with its gradient multiplied by `factor`."""
     return cast(Tensor, _ScaleGradient.apply(x, factor))
 
 
 def widened(x: Tensor) -> Tensor:
-    """`x`, halves in single precision, in which codes and steps are computed."""
+    """Return `x`, halves in single precision, in which codes and steps are computed."""
     return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
 
 
 def sample_of(x: Tensor) -> Tensor:
-    """At most `SAMPLE_SIZE` elements of `x`, evenly spread, detached and flat: what activation fits look at.
+    """Return at most `SAMPLE_SIZE` elements of `x`, evenly spread, detached and flat: what activation fits look at.
 
     The distance between them has no divisor in common with the number of elements, so that they fall on all channels
     and pixels alike.
@@ -137,21 +137,21 @@ class Quantizer(nn.Module, ABC):
 
     @abstractmethod
     def error(self, x: Tensor, bits: int) -> float:
-        """Mean squared error on `x` of a quantizer of this kind, `bits` wide and initialised on `x`."""
+        """Return the mean squared error on `x` of a quantizer of this kind, `bits` wide and initialised on `x`."""
 
     @abstractmethod
     def _round(self, x: Tensor) -> Tensor:
-        """Codes of `x` as floats that are whole numbers, with the declared gradients."""
+        """Return the codes of `x` as floats that are whole numbers, with the declared gradients."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Values of the codes of `x`, same shape; halves are widened first, since they would round twice."""
+        """Return the values of the codes of `x`, same shape; halves are widened first, since they would round twice."""
         return self._value(widened(x))
 
     def _value(self, x: Tensor) -> Tensor:
         return self._round(x) * along_channels(self.scale, x)
 
     def codes(self, x: Tensor) -> Tensor:
-        """Codes of `x`, int64 of the same shape: exactly what the chip stores.
+        """Return the codes of `x`, int64 of the same shape: exactly what the chip stores.
 
         Raises
         ------
@@ -195,7 +195,7 @@ class ActivationQuantizer(Quantizer):
 
 
 def along_channels(scale: Tensor, x: Tensor) -> Tensor:
-    """`scale` of shape () or (channels,), shaped to multiply `x` along its first axis."""
+    """Return `scale` of shape () or (channels,), shaped to multiply `x` along its first axis."""
     return scale.reshape(-1, *[1] * (x.ndim - 1)) if scale.ndim else scale
 
 

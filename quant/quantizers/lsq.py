@@ -73,7 +73,7 @@ class _LearntStep(Quantizer):
         return round_half_up((x / step).clamp(fmt.low, fmt.high))
 
     def _learnt(self, x: Tensor) -> Tensor:
-        """The step, its gradient scaled; elements are counted per image for activations."""
+        """Return the step, its gradient scaled; elements are counted per image for activations."""
         elements = x[:1].numel() if isinstance(self, ActivationQuantizer) else x.numel()
         return scale_gradient(self.step, 1.0 / sqrt(max(elements, 1) * self.format.high))
 

@@ -81,7 +81,7 @@ class PowerOfTwoWeight(_PowerOfTwo):
         self.exponent.copy_(self._exponents(widened(x.detach()).flatten(1)))
 
     def real_steps(self, x: Tensor) -> Tensor:
-        """The steps of least squared error that powers of two stand in for, shape (channels,)."""
+        """Return the steps of least squared error that powers of two stand in for, shape (channels,)."""
         return best_steps(widened(x.detach()).flatten(1), self.format.low, self.format.high)[0]
 
     def error(self, x: Tensor, bits: int) -> float:
@@ -137,12 +137,12 @@ class PowerOfTwoActivation(_PowerOfTwo, ActivationQuantizer):
 
 
 def power_of_two(exponent: Tensor) -> Tensor:
-    """2**exponent for an int64 tensor, exactly, in float32."""
+    """Return 2**exponent for an int64 tensor, exactly, in float32."""
     return torch.ldexp(torch.ones_like(exponent, dtype=torch.float32), exponent)
 
 
 def _best_exponents(rows: Tensor, fmt: Format) -> tuple[Tensor, Tensor]:
-    """Exponents of least squared error and that error [per element], one for each row of `rows`."""
+    """Return the exponents of least squared error and that error [per element], one for each row of `rows`."""
     check_rows(rows)
     largest = largest_magnitudes(rows).clamp(min=SMALLEST_STEP)
     unit = octaves(largest.max())

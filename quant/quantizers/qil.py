@@ -105,19 +105,19 @@ class _Interval(Quantizer):
         return self._round(x) * (self._learnt(self.amplitude, x) / self.steps)
 
     def _learnt(self, parameter: Tensor, x: Tensor) -> Tensor:
-        """A parameter with its gradient scaled; elements are counted per sample for activations."""
+        """Return a parameter with its gradient scaled; elements are counted per sample for activations."""
         if self.options.gradients == "plain":
             return parameter
         elements = x.numel() if self.signed else x[:1].numel()
         return scale_gradient(parameter, 1.0 / sqrt(max(elements, 1) * self.steps))
 
     def _position(self, magnitude: Tensor, x: Tensor) -> Tensor:
-        """Where a magnitude lies in the interval, in 0..1: the transformer with gamma = 1."""
+        """Return where a magnitude lies in the interval, in 0..1: the transformer with gamma = 1."""
         low, high = self._learnt(self.low, x), self._learnt(self.high, x)
         return ((magnitude - low) / (high - low)).clamp(0.0, 1.0)
 
     def _best_high(self, x: Tensor, bits: int) -> tuple[float, float]:
-        """Upper end of least squared error with a lower end of 0 and values up to `high`, and that error."""
+        """Return the upper end of least squared error with a lower end of 0 and values up to `high`, and that error."""
         data, steps = sample_of(x), self._steps(bits)
         step, error = best_steps((data.abs() if self.signed else data)[None], 0, steps)
         return float(step) * steps, float(error)
@@ -170,7 +170,7 @@ class QILWeight(_Interval):
             self.log_gamma.clamp_(*(log(end) for end in GAMMA_RANGE))
 
     def transform(self, x: Tensor) -> Tensor:
-        """The paper's transformer: x to -1..1, zero inside the pruned part, differentiable in x and all parameters."""
+        """Apply the paper's transformer: x to -1..1, 0 where pruned, differentiable in x and in all parameters."""
         position = self._position(x.abs(), x)
         # Where gamma is not learnt its gradient is 0, not absent: processes that train together expect one of it.
         log_gamma = self._learnt(self.log_gamma, x) if self._learns_gamma else scale_gradient(self.log_gamma, 0.0)

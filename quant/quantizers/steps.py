@@ -28,7 +28,7 @@ SMALLEST_SHARE = 2.0**-8
 
 
 def fitted_steps(rows: Tensor, low: int, high: int, fit: Fit) -> Tensor:
-    """A step for each row of `rows`, for codes low..high."""
+    """Return a step for each row of `rows`, for codes low..high."""
     return best_steps(rows, low, high)[0] if fit == "error" else range_steps(rows, low, high)
 
 
@@ -41,7 +41,7 @@ def check_rows(rows: Tensor) -> None:
 
 
 def largest_magnitudes(rows: Tensor) -> Tensor:
-    """Of each row; rows of zeros get a share of the largest row's, and all of them 1 if everything is 0.
+    """Return the largest magnitude of each row; a row of zeros gets a share of the largest, and 1 if all are 0.
 
     >>> largest_magnitudes(torch.tensor([[3.0, -4.0], [0.0, 0.0]])), largest_magnitudes(torch.zeros(1, 2))
     (tensor([4.0000, 0.0156]), tensor([1.]))
@@ -54,7 +54,7 @@ def largest_magnitudes(rows: Tensor) -> Tensor:
 
 
 def octaves(magnitudes: Tensor) -> Tensor:
-    """The exponents k, int64, with 2**(k - 1) <= magnitude < 2**k.
+    """Return the exponents k, int64, with 2**(k - 1) <= magnitude < 2**k.
 
     >>> octaves(torch.tensor([0.25, 1.0, 1.5, 3.0]))
     tensor([-1,  1,  1,  2])
@@ -63,7 +63,7 @@ def octaves(magnitudes: Tensor) -> Tensor:
 
 
 def range_steps(rows: Tensor, low: int, high: int) -> Tensor:
-    """The smallest step at which no element of a row is clipped, for each row.
+    """Return the smallest step at which no element of a row is clipped, for each row.
 
     Examples
     --------
@@ -77,7 +77,7 @@ def range_steps(rows: Tensor, low: int, high: int) -> Tensor:
 
 
 def best_steps(rows: Tensor, low: int, high: int) -> tuple[Tensor, Tensor]:
-    """The step of least squared error and that error [per element], for each row of `rows`; codes are low..high.
+    """Return the step of least squared error and that error [per element], for each row of `rows`; codes are low..high.
 
     Examples
     --------

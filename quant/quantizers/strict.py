@@ -12,7 +12,7 @@ __all__ = ["check_steps", "has_power_of_two_steps"]
 
 
 def has_power_of_two_steps(model: nn.Module) -> bool:
-    """Whether every step of every quantizer of `model` is exactly 2**k with a whole number k."""
+    """Return whether every step of every quantizer of `model` is exactly 2**k with a whole number k."""
     return all(_exact(module) for module in model.modules() if isinstance(module, Quantizer))
 
 

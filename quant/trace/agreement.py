@@ -97,7 +97,7 @@ def _random_states() -> tuple[object, ...]:
 
 
 def _calls(model: nn.Module, data: Tensor) -> list[_Call]:
-    """What every layer put out, in the order of their calls."""
+    """Return what every layer put out, in the order of their calls."""
     calls: list[_Call] = []
 
     def note(path: str, output: Any) -> None:
@@ -115,7 +115,7 @@ def _calls(model: nn.Module, data: Tensor) -> list[_Call]:
 
 
 def _parting(one: list[_Call], other: list[_Call], name: str, other_name: str) -> str:
-    """Where two runs part."""
+    """Return where two runs part."""
     for a, b in zip_longest(one, other):
         if a is None or b is None or a.path != b.path:
             return f"where the {name} calls {_quoted(a)}, the {other_name} calls {_quoted(b)}"
@@ -129,7 +129,7 @@ def _quoted(call: _Call | None) -> str:
 
 
 def _alike(a: Any, b: Any) -> bool:
-    """Whether two outputs are equal but for the order of sums."""
+    """Return whether two outputs are equal but for the order of sums."""
     if not isinstance(a, Tensor) or not isinstance(b, Tensor) or a.shape != b.shape or a.dtype != b.dtype:
         return False
     finite = torch.isfinite(a)

@@ -30,7 +30,7 @@ UNDERSTOOD: dict[Any, dict[str, tuple[Any, ...]]] = {
     functional.adaptive_avg_pool2d: {"output_size": ANY},
     **dict.fromkeys((functional.max_pool2d, torch.max_pool2d), _POOL),
 }
-"""By function or method: its arguments behind the tensor, in order, and the values that the chip can follow."""
+"""By function or method: its arguments after the tensor, in order, and the values that the chip can follow."""
 
 DEFAULTS = {"start_dim": 0, "training": True}
 """Values that torch takes where nothing is given and that are not among those."""
@@ -43,13 +43,13 @@ IN_PLACE = (operator.iadd, torch.relu_, "relu_", "add_")
 
 
 def where(node: fx.Node) -> str:
-    """Which part of the model a node belongs to, for messages."""
+    """Return which part of the model a node belongs to, for messages."""
     path = str(node.target) if node.op == "call_module" else next(reversed(node.meta.get("nn_module_stack", {})), "")
     return f"at '{path}'" if path else f"at the top of the model (node '{node.name}')"
 
 
 def arguments(node: fx.Node) -> dict[str, Any]:
-    """Arguments of a call behind its tensor, by name.
+    """Return the arguments of a call after its tensor, by name.
 
     Raises
     ------
@@ -71,7 +71,7 @@ def arguments(node: fx.Node) -> dict[str, Any]:
 
 
 def is_in_place(node: fx.Node, module: nn.Module | None) -> bool:
-    """Whether a call changes its first operand; `module` is the one it calls, if any."""
+    """Return whether a call changes its first operand; `module` is the one it calls, if any."""
     if module is not None:
         return isinstance(module, nn.ReLU | nn.ReLU6) and module.inplace
     return node.target in IN_PLACE or (node.target in (functional.relu, functional.relu6)
@@ -90,7 +90,7 @@ def make_positional(node: fx.Node) -> None:
 
 
 def gives_numbers(node: fx.Node, numbers: Container[fx.Node]) -> bool:
-    """Whether a call gives numbers about a tensor, or computes with `numbers`, so that it is no computation of its own.
+    """Return whether a call gives numbers about a tensor, or computes with `numbers`, and so computes no tensor.
 
     Whoever needs the numbers is refused, for what it does with them.
     """

@@ -71,7 +71,7 @@ def check_float(model: nn.Module) -> None:
 
 
 def lost_by_copying(model: nn.Module) -> dict[str, str]:
-    """By path of a layer, why a quantized model would not compute what it does: hooks, parametrizations, no weights."""
+    """Return, by layer path, why a quantized copy would compute something else: hooks, parametrizations, no weights."""
     found = {}
     for name, module in model.named_modules():
         reason = _not_plain(module)

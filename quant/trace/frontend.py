@@ -32,7 +32,7 @@ COMPARED_IMAGES = 2
 
 
 def read_model(model: nn.Module, data: Tensor) -> fx.GraphModule:
-    """The graph of a copy of `model` in eval mode, without what changes nothing; shapes are noted at its nodes.
+    """Return the graph of a copy of `model` in eval mode, without what changes nothing; shapes are noted at its nodes.
 
     Each layer of the copy has its own memory: tied parameters are tied no more, since the chip stores every layer's
     weights by themselves. Half precision becomes single.
@@ -72,7 +72,7 @@ def read_model(model: nn.Module, data: Tensor) -> fx.GraphModule:
 
 
 def checked_stages(graph: fx.GraphModule) -> tuple[Stage, ...]:
-    """The stages of a graph whose shapes are noted; every option of a layer has its counterpart on the chip.
+    """Return the stages of a graph whose shapes are noted; every option of a layer has its counterpart on the chip.
 
     Raises
     ------
@@ -86,7 +86,7 @@ def checked_stages(graph: fx.GraphModule) -> tuple[Stage, ...]:
 
 
 def as_floats(data: Tensor, model: nn.Module) -> Tensor:
-    """`data` in the precision of the model's parameters, at least single."""
+    """Return `data` in the precision of the model's parameters, at least single."""
     kinds = {tensor.dtype for tensor in (*model.parameters(), *model.buffers()) if tensor.is_floating_point()}
     return data.to(torch.float64 if torch.float64 in kinds or (not kinds and data.dtype is torch.float64)
                    else torch.float32)
@@ -111,7 +111,7 @@ def _refuse_lost(model: nn.Module) -> None:
 
 
 def _own(model: nn.Module) -> nn.Module:
-    """A copy in eval mode, at least in single precision, whose layers share no memory."""
+    """Return a copy in eval mode, at least in single precision, whose layers share no memory."""
     try:
         copy = deepcopy(model).eval()
     except Exception as error:  # of the user's own attributes, with errors of any kind
@@ -130,7 +130,7 @@ def _own(model: nn.Module) -> nn.Module:
 
 
 def _widened(tensor: Tensor) -> Tensor:
-    """A contiguous copy, halves in single precision."""
+    """Return a contiguous copy, halves in single precision."""
     own = tensor.detach().clone(memory_format=torch.contiguous_format)
     return own.float() if own.is_floating_point() and own.dtype.itemsize < torch.float32.itemsize else own
 
@@ -151,7 +151,7 @@ def _run(model: nn.Module, graph: fx.GraphModule, data: Tensor, images: Tensor) 
 
 
 def _inspected(graph: fx.GraphModule) -> tuple[tuple[Stage, ...], list[str]]:
-    """Stages, and everything that is wrong with them, in the order in which the graph runs."""
+    """Return the stages, and everything that is wrong with them, in the order in which the graph runs."""
     found, refusals = inspect(graph)
     order = {node: place for place, node in enumerate(graph.graph.nodes)}
     wrong = [*refusals, *(Refusal(stage.compute, text) for stage in found for text in problems(graph, stage))]

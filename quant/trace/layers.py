@@ -1,4 +1,4 @@
-"""Layers that compute with quantized weights; training updates the real weights behind them."""
+"""Layers that compute with quantized weights; training updates the underlying real weights."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class QuantConv2d(nn.Conv2d):
         return self.convolve(input, self.weight_quantizer(self.weight))
 
     def convolve(self, input: Tensor, weight: Tensor) -> Tensor:
-        """This layer's convolution with another weight."""
+        """Return this layer's convolution with another weight."""
         return cast(Tensor, self._conv_forward(input, weight, self.bias))
 
 

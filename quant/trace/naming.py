@@ -22,7 +22,7 @@ TAKEN = frozenset(dir(fx.GraphModule(nn.Module(), fx.Graph()))) - frozenset(dir(
 
 
 def path_fault(path: str) -> str | None:
-    """What keeps a module at `path` from being part of a traced model, None if nothing does.
+    """Return what keeps a module at `path` from being part of a traced model, None if nothing does.
 
     >>> path_fault("block.conv 1"), path_fault("block.class"), path_fault("graph")
     (None, "the name 'class' means something else in Python", "the name 'graph' means something else in torch.fx")
@@ -40,7 +40,7 @@ def path_fault(path: str) -> str | None:
 
 
 def free_name(name: str, taken: Container[str]) -> str:
-    """`name`, or the first of name_1, name_2, ... that is not taken.
+    """Return `name`, or the first of name_1, name_2, ... that is not taken.
 
     >>> free_name("add", {"add", "add_1"})
     'add_2'
@@ -49,18 +49,18 @@ def free_name(name: str, taken: Container[str]) -> str:
 
 
 def quantizer_path(model: nn.Module, name: str) -> str:
-    """A free path for the quantizer of tensor `name`: the model may have a layer where it usually is."""
+    """Return a free path for the quantizer of tensor `name`: the model may have a layer where it usually is."""
     return next(path for path in _numbered(name + SUFFIX) if _part(model, path) is None)
 
 
 def name_of_quantizer(path: str) -> str | None:
-    """The tensor whose quantizer is at `path`, if `quantizer_path` gave that."""
+    """Return the tensor whose quantizer is at `path`, if `quantizer_path` gave that."""
     found = re.fullmatch(rf"(.+){SUFFIX}(_\d+)?", path, re.DOTALL)
     return found.group(1) if found else None
 
 
 def quantizer_of(model: nn.Module, name: str) -> ActivationQuantizer | None:
-    """The quantizer of tensor `name`, None if it has none."""
+    """Return the quantizer of tensor `name`, None if it has none."""
     for path in _numbered(name + SUFFIX):
         part = _part(model, path)
         if part is None or isinstance(part, ActivationQuantizer):
@@ -74,7 +74,7 @@ def _numbered(name: str) -> Iterator[str]:
 
 
 def _part(model: nn.Module, path: str) -> object | None:
-    """What a model has at `path`, of whatever kind."""
+    """Return what a model has at `path`, of whatever kind."""
     part: object = model
     for name in path.split("."):
         part = getattr(part, name, None)

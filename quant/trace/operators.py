@@ -36,7 +36,7 @@ class Operator:
     format : Format
         Of the codes.
     step, bias : float64 arrays, shape (O,)
-        Value of one weight code, and what is added behind.
+        Value of one weight code, and what is added afterwards.
     depthwise, stride, dilation, pads
         As in `sim.ir.program.Conv`.
     """
@@ -52,7 +52,7 @@ class Operator:
 
 
 def problems(graph: fx.GraphModule, stage: Stage) -> Iterator[str]:
-    """Every option of a stage's layer that has no counterpart on the chip, as far as shapes are known."""
+    """Yield every option of a stage's layer that has no counterpart on the chip, as far as shapes are known."""
     node, at = stage.compute, where(stage.compute)
     if stage.kind == "conv":
         yield from _conv_problems(cast(nn.Conv2d, module_of(graph, node)), at)
@@ -71,7 +71,7 @@ def problems(graph: fx.GraphModule, stage: Stage) -> Iterator[str]:
 
 
 def operator_of(graph: fx.GraphModule, stage: Stage, source: Map) -> Operator:
-    """The operator of a conv, linear, average or copy stage that reads a tensor like `source` and has no `problems`.
+    """Return the operator of a conv, linear, average or copy stage without `problems`, reading a tensor like `source`.
 
     Raises
     ------
@@ -92,7 +92,7 @@ def operator_of(graph: fx.GraphModule, stage: Stage, source: Map) -> Operator:
 
 
 def max_pool_window(graph: fx.GraphModule, node: fx.Node) -> tuple[tuple[int, int], int, Pads]:
-    """(kernel, stride, pads) of a max pool, module or function, that has no `problems`."""
+    """Return (kernel, stride, pads) of a max pool, module or function, that has no `problems`."""
     pool = cast(nn.MaxPool2d, _pool_of(graph, node))
     return _pair(pool.kernel_size), _pair(pool.stride)[0], _pads(pool.padding)
 
@@ -123,7 +123,7 @@ def _window_problems(pool: nn.MaxPool2d | nn.AvgPool2d, node: fx.Node, at: str) 
 
 
 def _floor_shape(pool: nn.MaxPool2d | nn.AvgPool2d, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Shape that a pool would give without ceil_mode."""
+    """Return the shape that a pool would give without ceil_mode."""
     sizes = zip(shape[2:], _pair(pool.padding), _pair(pool.kernel_size), _pair(pool.stride), strict=True)
     return (*shape[:2], *(out_size(size, pad, pad, kernel, stride) for size, pad, kernel, stride in sizes))
 
@@ -159,7 +159,7 @@ def _reals(tensor: Tensor) -> NDArray[np.float64]:
 
 
 def _dense(codes: NDArray[np.int8], groups: int) -> NDArray[np.int8]:
-    """Grouped weights as dense ones: zeros between channels of different groups."""
+    """Return grouped weights as dense ones: zeros between channels of different groups."""
     outputs, inputs = len(codes) // groups, codes.shape[1]
     dense = np.zeros((len(codes), inputs * groups, *codes.shape[2:]), np.int8)
     for group in range(groups):
@@ -175,13 +175,13 @@ class _Cells:
     output_size: Any
 
     def counts(self, size: tuple[int, ...]) -> tuple[int, int]:
-        """How many cells there are along the two axes of a map of this size."""
+        """Return how many cells there are along the two axes of a map of this size."""
         given = self.output_size if isinstance(self.output_size, tuple | list) else (self.output_size,) * 2
         first, second = (extent if count is None else int(count) for extent, count in zip(size, given, strict=True))
         return first, second
 
     def kernel_stride(self, size: tuple[int, ...]) -> tuple[tuple[int, int], int] | None:
-        """Kernel and stride of the average that does the same; None if there is none."""
+        """Return the kernel and stride of the average that does the same; None if there is none."""
         counts = self.counts(size)
         if 0 in counts:
             return None
@@ -192,7 +192,7 @@ class _Cells:
 
 
 def _pool_of(graph: fx.GraphModule, node: fx.Node) -> nn.MaxPool2d | nn.AvgPool2d | _Cells | None:
-    """What a pool does, whether module or function; None for a mean of something else than maps."""
+    """Return what a pool does, whether module or function; None for a mean over other axes than those of maps."""
     if node.op == "call_module":
         module = module_of(graph, node)
         return _Cells(module.output_size) if isinstance(module, nn.AdaptiveAvgPool2d) else cast(nn.MaxPool2d, module)
@@ -223,7 +223,7 @@ def _average(source: Map, kernel: tuple[int, int], stride: int, count: int, pads
 
 
 def _is_mean_of_maps(node: fx.Node) -> bool:
-    """Whether a mean reduces the last two of four axes; without a shape it has four."""
+    """Return whether a mean reduces the last two of four axes; without a shape it has four."""
     rank = len(_read_shape(node) or (0,) * 4)
     axes = arguments(node).get("dim") or ()
     counted = axes if isinstance(axes, list | tuple) else [axes]

@@ -20,5 +20,5 @@ class Shapes(fx.Interpreter):
 
 
 def shape_of(node: fx.Node) -> tuple[int, ...] | None:
-    """Shape of a node's tensor, the batch first; None where `Shapes` has not run."""
+    """Return the shape of a node's tensor, the batch first; None where `Shapes` has not run."""
     return cast("tuple[int, ...] | None", node.meta.get("shape"))

@@ -75,7 +75,7 @@ class Stage:
 
 
 def module_of(graph: fx.GraphModule, node: fx.Node) -> nn.Module:
-    """The module that a `call_module` node calls."""
+    """Return the module that a `call_module` node calls."""
     return graph.get_submodule(str(node.target))
 
 
@@ -87,7 +87,7 @@ class Refusal(NamedTuple):
 
 
 def stages(graph: fx.GraphModule) -> tuple[Stage, ...]:
-    """The stages of a traced model, in an order in which they can run.
+    """Return the stages of a traced model, in an order in which they can run.
 
     Raises
     ------
@@ -100,7 +100,7 @@ def stages(graph: fx.GraphModule) -> tuple[Stage, ...]:
 
 
 def inspect(graph: fx.GraphModule) -> tuple[tuple[Stage, ...], tuple[Refusal, ...]]:
-    """The stages of a traced model as far as there are any, and what has no counterpart on the chip, in order."""
+    """Return the stages of a traced model as far as they go, and what has no counterpart on the chip, in order."""
     finder = _Finder(graph)
     finder.find()
     return _named(tuple(finder.stored.values())), tuple(finder.refusals)
@@ -164,7 +164,7 @@ class _Finder:
             self.values[node] = handler(node)
 
     def _is_part_of_refused(self, node: fx.Node) -> bool:
-        """Whether a node takes one of several values of a call that is refused already."""
+        """Return whether a node takes one of several values of a call that is refused already."""
         if node.target is not operator.getitem or not isinstance(node.args[0], fx.Node):
             return False
         return shape_of(node.args[0]) is None and any(refusal.node is node.args[0] for refusal in self.refusals)
@@ -204,7 +204,7 @@ class _Finder:
         return module_of(self.graph, node) if node.op == "call_module" else None
 
     def _same_memory(self, value: fx.Node, changer: fx.Node) -> set[fx.Node]:
-        """Nodes whose values `changer` changes when it changes `value`: that, what it is a view of, and their views."""
+        """Return the nodes that share memory with `value` and change with it: its bases and their views."""
         while self._is_view(value):
             value = self._operand(value, 0)
         found, new = set[fx.Node](), [value]
@@ -216,7 +216,7 @@ class _Finder:
         return found
 
     def _is_view(self, node: fx.Node) -> bool:
-        """Whether a node's value is its first operand's memory."""
+        """Return whether a node's value is its first operand's memory."""
         if node.op not in ("call_module", "call_function", "call_method"):
             return False
         try:
@@ -238,7 +238,7 @@ class _Finder:
         return operand
 
     def _is_open(self, node: fx.Node) -> bool:
-        """Whether the stage of `node` can go on: nothing else needs its value as it stands."""
+        """Return whether the stage of `node` can go on: nothing else needs its value as it stands."""
         stage = self.values[node]
         return stage.end not in self.stored and stage.kind != "input" and _uses(node) == 1
 
@@ -320,24 +320,24 @@ class _Finder:
 
 
 def _name(node: fx.Node) -> str:
-    """Path of the module; the graph's name of a function, or of one of several calls of a module."""
+    """Return the path of the module; the graph's name of a function, or of one of several calls of a module."""
     alone = node.op == "call_module" and len(node.graph.find_nodes(op="call_module", target=str(node.target))) == 1
     return str(node.target) if alone else node.name
 
 
 def _uses(node: fx.Node) -> int:
-    """How often a value is read: `y + y` reads y twice."""
+    """Return how often a value is read: `y + y` reads y twice."""
     return sum(user.args.count(node) + list(user.kwargs.values()).count(node) for user in node.users)
 
 
 def _type_name(kind: type) -> str:
-    """A type's name, with its module where it is not one of torch's own layers."""
+    """Return a type's name, with its module where it is not one of torch's own layers."""
     own = kind.__module__.startswith("torch.nn.modules")
     return kind.__name__ if own else f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _is_flattening(node: fx.Node) -> bool:
-    """Whether a reshape only makes each image one row, by its shapes or, where they are unknown, its arguments."""
+    """Return whether a reshape only makes a row of each image, by its shapes or, if unknown, by its arguments."""
     if node.target not in ("view", "reshape", torch.reshape) or not isinstance(node.args[0], fx.Node):
         return False
     before, after = shape_of(node.args[0]), shape_of(node)
@@ -348,7 +348,7 @@ def _is_flattening(node: fx.Node) -> bool:
 
 
 def _named(found: Sequence[Stage]) -> tuple[Stage, ...]:
-    """Stages with a name each: layers and quantized tensors keep theirs, functions and inputs get a free one."""
+    """Name every stage: layers and quantized tensors keep their names, functions and inputs get a free one."""
     names: dict[int, str] = {}
     for place, stage in enumerate(found):
         if stage.quantizer is not None and (name := name_of_quantizer(stage.quantizer)) is not None:

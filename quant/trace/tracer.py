@@ -33,7 +33,7 @@ class _Tracer(fx.Tracer):
         return isinstance(m, Quantizer | QuantConv2d | QuantLinear) or super().is_leaf_module(m, module_qualified_name)
 
     def create_args_for_root(self, root_fn: Any, is_module: bool, concrete_args: Any = None) -> tuple[Any, list[Any]]:
-        """Arguments behind the first that have a default keep it: the model is run on the images alone."""
+        """Give arguments after the first their defaults: the model is run on the images alone."""
         function, args = super().create_args_for_root(root_fn, is_module, concrete_args)
         inner = unwrap(root_fn)
         defaults = {name: parameter.default for name, parameter in signature(inner).parameters.items()
@@ -43,12 +43,12 @@ class _Tracer(fx.Tracer):
 
 
 def is_leaf(module: nn.Module) -> bool:
-    """Whether tracing stops at a module instead of looking into it."""
+    """Return whether tracing stops at a module instead of looking into it."""
     return _Tracer().is_leaf_module(module, "")
 
 
 def trace(model: nn.Module) -> fx.GraphModule:
-    """`model` as a graph whose leaves are torch's own layers and ours; parameters are shared, not copied.
+    """Return `model` as a graph whose leaves are layers of torch or of this package; parameters are shared, not copied.
 
     What nobody reads is left out, and operands come by position, as `quant.trace.stages.stages` reads them.
 
@@ -74,7 +74,7 @@ def trace(model: nn.Module) -> fx.GraphModule:
 
 
 def _reason(error: Exception) -> str:
-    """The first sentence of an error, where in the user's code it arose, and what to write instead."""
+    """Return the first sentence of an error, where in the user's code it arose, and what to write instead."""
     text = str(error).strip().partition("\n")[0].partition(". ")[0].rstrip(".")
     inside = str(Path(torch.__file__).parent)
     frames = [frame for frame in traceback.extract_tb(error.__traceback__)
@@ -99,7 +99,7 @@ def _drop_unread(graph: fx.GraphModule) -> None:
 
 
 def _has_effects(graph: fx.GraphModule, node: fx.Node) -> bool:
-    """Whether a call may do more than give its value: where it is not sure, it may."""
+    """Return whether a call may do more than give its value: where it is not sure, it may."""
     if node.is_impure():
         return True
     if node.op == "call_module":

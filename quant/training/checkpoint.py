@@ -52,7 +52,7 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
 
 
 def describe_run(model: nn.Module, data: Images, recipe: Recipe) -> dict[str, Any]:
-    """What a run is: its recipe, the images' labels, the model's parameters by name and shape and as they start."""
+    """Describe a run: its recipe, the labels, and the model's parameters by name, shape and starting value."""
     shapes, start = {name: list(value.shape) for name, value in model.state_dict().items()}, 0
     for value in model.state_dict().values():
         start = crc32(value.detach().cpu().contiguous().numpy().tobytes(), start)
@@ -132,7 +132,7 @@ def load_checkpoint(path: Path, run: Mapping[str, Any], model: nn.Module, optimi
 
 
 def _checked(where: str, metadata: Mapping[str, str], run: Mapping[str, Any]) -> tuple[int, dict[str, Any] | None]:
-    """The number of epochs and the state of the hook, if the metadata is that of a checkpoint of this run."""
+    """Return the number of epochs and the state of the hook, if the metadata is that of a checkpoint of this run."""
     if not {*FIELDS} <= metadata.keys():
         raise InputError(f"{where} is no checkpoint of a training")
     if CHECKSUM not in metadata:

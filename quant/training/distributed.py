@@ -38,12 +38,12 @@ def processes() -> Iterator[torch.device]:
 
 
 def count() -> int:
-    """How many processes train together."""
+    """Return how many processes train together."""
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
 def is_first() -> bool:
-    """Whether this process reports and writes files."""
+    """Return whether this process reports and writes files."""
     return not distributed.is_initialized() or distributed.get_rank() == 0
 
 
@@ -54,12 +54,12 @@ def check_share(batch: int) -> None:
 
 
 def share(batch: Tensor) -> Tensor:
-    """What this process takes of a batch."""
+    """Return what this process takes of a batch."""
     return batch[distributed.get_rank() :: count()] if distributed.is_initialized() else batch
 
 
 def spread(model: nn.Module) -> nn.Module:
-    """`model`, its gradients averaged over the processes; all start from the first one's parameters."""
+    """Return `model`, its gradients averaged over the processes; all start from the first one's parameters."""
     if not distributed.is_initialized():
         return model
     return DistributedDataParallel(model)

@@ -1,4 +1,4 @@
-"""How often a model is right."""
+"""Measure the accuracy of a model."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CHUNK = 1000
 
 
 def accuracy(model: nn.Module, data: Images) -> float:
-    """Share of images whose largest logit is the label's, in 0..1; `model` in eval mode, on any device.
+    """Return the share of images whose largest logit is the label's, in 0..1; `model` in eval mode, on any device.
 
     Raises
     ------

@@ -38,7 +38,7 @@ class Resumable(Protocol):
     """A step hook whose state belongs to the training's."""
 
     def state(self) -> dict[str, Any]:
-        """All that later steps depend on, for JSON."""
+        """Return all that later steps depend on, for JSON."""
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from there."""
@@ -128,7 +128,7 @@ class _Training:
         self.model.eval()
 
     def _epoch(self, parallel: nn.Module, epoch: int) -> tuple[float, float]:
-        """Mean loss and accuracy of an epoch's images."""
+        """Train for an epoch; return the mean loss and the accuracy over its images."""
         steps = self.total // self.recipe.epochs
         order = torch.randperm(len(self.data), generator=self.generator)
         losses, right = torch.zeros(steps), torch.zeros((), dtype=torch.int64)
@@ -148,7 +148,7 @@ class _Training:
         return float(losses.mean()), int(right) / seen
 
     def _step(self, parallel: nn.Module, which: Tensor) -> tuple[Tensor, Tensor]:
-        """One optimizer step; its loss and how many images were right."""
+        """Take one optimizer step; return its loss and how many images were right."""
         images = _shifted(self.data.drawn(which, self.generator), self.recipe.shift, self.generator)
         images = arranged(images.to(self.device, self.dtype), self.order)
         labels = self.labels[which]
@@ -207,7 +207,7 @@ class _Training:
 
 
 def _groups(model: nn.Module, quantizers: list[Quantizer], recipe: Recipe) -> list[dict[str, Any]]:
-    """Weights decay; biases, BatchNorm and quantizers do not, and the latter have a rate of their own."""
+    """Return the parameter groups: only weights decay, and quantizers have their own learning rate."""
     own = {id(parameter) for quantizer in quantizers for parameter in quantizer.parameters()}
     parameters = list(model.parameters())
     interval, rest = ([p for p in parameters if (id(p) in own) == of_quantizer] for of_quantizer in (True, False))
@@ -226,7 +226,7 @@ def _freeze(model: nn.Module, quantizers: list[Quantizer]) -> list[nn.Parameter]
 
 
 def _shifted(images: Tensor, most: int, generator: torch.Generator) -> Tensor:
-    """The batch shifted by up to `most` pixels each way, zeros moving in."""
+    """Return the batch shifted by up to `most` pixels each way, zeros moving in."""
     if most == 0:
         return images
     down, right = torch.randint(0, 2 * most + 1, (2,), generator=generator).tolist()

@@ -17,7 +17,7 @@ LEAST_CHANNELS = 8
 
 
 def training_order(model: nn.Module) -> torch.memory_format:
-    """The order of axes in which to train `model`: channels last if all gradients are right in it.
+    """Return the order of axes in which to train `model`: channels last if all gradients are right in it.
 
     >>> training_order(nn.Conv2d(8, 4, 1, stride=2)), training_order(nn.Conv2d(4, 8, 1, stride=2))
     (torch.channels_last, torch.contiguous_format)
@@ -34,7 +34,7 @@ def lay_out(model: nn.Module, order: torch.memory_format) -> None:
 
 
 def safe_for_gradients(model: nn.Module, tensor: Tensor) -> Tensor:
-    """`tensor`, and the kernels of `model` in place, in an order in which gradients are right.
+    """Return `tensor`, and the kernels of `model` in place, in an order in which gradients are right.
 
     Both stay as they are where every order is.
     """
@@ -46,7 +46,7 @@ def safe_for_gradients(model: nn.Module, tensor: Tensor) -> Tensor:
 
 
 def arranged(tensor: Tensor, order: torch.memory_format) -> Tensor:
-    """`tensor` in this order of axes, copied if it has four.
+    """Return `tensor` in this order of axes, copied if it has four.
 
     `Tensor.contiguous` does not do: it leaves the strides of axes of length 1 as they are, by which PyTorch judges.
     """

@@ -54,7 +54,7 @@ def reestimate_norms(model: nn.Module, images: Tensor, batch: int = 64) -> None:
 
 
 def _parts(images: Tensor, batch: int) -> tuple[Tensor, ...]:
-    """Batches of at least 2 images: over 1 x 1 pixels one image has no variance."""
+    """Return batches of at least 2 images: over 1 x 1 pixels one image has no variance."""
     whole, rest = divmod(len(images), batch)
     sizes = [batch] * whole + ([rest] if rest else [])
     if rest == 1:

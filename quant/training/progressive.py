@@ -22,7 +22,7 @@ def narrow(model: fx.GraphModule, images: Tensor, old: tuple[int, int], new: tup
     """Give every quantizer of the old width the new one, fitted to the weights and to what `images` become.
 
     Quantizers of other widths, such as those of first and last layers, stay as they are. Each tensor's quantizer is
-    fitted behind the ones before it.
+    fitted to what the quantizers before it give.
 
     Parameters
     ----------

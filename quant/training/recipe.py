@@ -77,11 +77,11 @@ class Recipe:
                 raise InputError(f"{name} must be in 0..1, not {getattr(self, name)}")
 
     def steps(self, images: int) -> int:
-        """Optimizer steps altogether; the last, incomplete batch of an epoch is left out."""
+        """Return optimizer steps altogether; the last, incomplete batch of an epoch is left out."""
         return self.epochs * max(images // self.batch, 1)
 
     def rate_at(self, step: int, total: int) -> float:
-        """Share of `rate` in optimizer step `step` of 0..total - 1."""
+        """Return the share of `rate` in optimizer step `step` of 0..total - 1."""
         if step < self.warmup * total:
             return (step + 1) / (self.warmup * total + 1)
         return 0.5 * (1.0 + cos(pi * step / total))

@@ -17,7 +17,7 @@ __all__ = ["checked_labels", "rehearse", "trained_dtype"]
 
 
 def trained_dtype(model: nn.Module) -> torch.dtype:
-    """The precision of the model's parameters, in which it is given images.
+    """Return the precision of the model's parameters, in which it is given images.
 
     Raises
     ------
@@ -64,7 +64,7 @@ def rehearse(model: nn.Module, data: Images, batch: int, teacher: nn.Module | No
 
 
 def checked_labels(labels: Any, images: int, classes: int) -> Tensor:
-    """Labels as int64: one for each image, in 0..classes - 1.
+    """Return the labels as int64: one for each image, in 0..classes - 1.
 
     Raises
     ------
@@ -84,7 +84,7 @@ def checked_labels(labels: Any, images: int, classes: int) -> Tensor:
 
 
 def _logits(model: nn.Module, image: Tensor, batch: int) -> Tensor:
-    """What the model gives for an image; BatchNorms are looked at on the way."""
+    """Return what the model gives for an image; BatchNorms are looked at on the way."""
     hooks = [module.register_forward_pre_hook(_single_value(name, batch)) for name, module in model.named_modules()
              if isinstance(module, _BatchNorm)]
     training = [module for module in model.modules() if module.training]

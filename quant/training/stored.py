@@ -37,7 +37,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
 
 
 def read_tensors(path: Path, what: str, limit_bytes: int) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of a file.
+    """Return the tensors and metadata of a file.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def read_tensors(path: Path, what: str, limit_bytes: int) -> tuple[dict[str, Ten
 
 
 def most_bytes(tensors: Mapping[str, Tensor]) -> int:
-    """How large a file of such tensors may be, of any type [bytes]."""
+    """Return how large a file of such tensors may be, of any type [bytes]."""
     return HEADER_BYTES + WIDEST * sum(value.numel() for value in tensors.values())
 
 
