@@ -77,14 +77,14 @@ def quantize(model: nn.Module, data: Tensor, *, scheme: str | Scheme, weight_bit
     found = stages(graph)
     widths = _widths(found, weight_bits, activation_bits, first_last_bits)
     for stage in found:
-        bits_w, bits_a = widths[stage.end]
-        _quantize_weights(graph, stage, scheme, bits_w)
+        stage_weight_bits, stage_bits = widths[stage.end]
+        _quantize_weights(graph, stage, scheme, stage_weight_bits)
         if stage.kind == "input":
             fixed = PowerOfTwoActivation(input_format.bits, signed=input_format.kind == "signed",
                                          exponent=input_exponent)
             _insert(graph, stage, fixed.to(data))
         elif stage.kind != "max" and not _is_output(stage):
-            _insert(graph, stage, scheme.tensor(bits_a, stage.signed).to(data))
+            _insert(graph, stage, scheme.tensor(stage_bits, stage.signed).to(data))
     graph.graph.lint()
     graph.recompile()
     _initialise_activations(graph, data)
@@ -122,9 +122,9 @@ def _widths(found: tuple[Stage, ...], weight_bits: int, activation_bits: int,
     read = {_stored(stage, by_end).end for stage in found if stage.kind not in ("input", "copy")}
     widths = {}
     for stage in found:
-        bits_a = activation_bits if stage.end in read or not stage.signed else SIGNED_BITS
+        stored_bits = activation_bits if stage.end in read or not stage.signed else SIGNED_BITS
         widths[stage.end] = (weight_bits if first_last_bits is None or stage not in outer else first_last_bits,
-                             special if stage.end in before_last else bits_a)
+                             special if stage.end in before_last else stored_bits)
     return widths
 
 

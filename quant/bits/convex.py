@@ -86,9 +86,10 @@ def _solve(program: cp.Problem) -> None:
 
 
 def _fitted(problem: Problem, table: Reals, u: cp.Variable, v: cp.Variable) -> cp.Expression:
-    """Sum over layers of c0 + c1 e^u + c2 e^v + c3 e^(u+v), least-squares fits to each layer's table."""
-    bits_w, bits_a = np.meshgrid(problem.weight_bits, problem.activation_bits, indexing="ij")
-    columns = np.stack([np.ones(bits_w.size), bits_w.ravel(), bits_a.ravel(), (bits_w * bits_a).ravel()], axis=1)
+    """Build the sum over layers of c0 + c1 e^u + c2 e^v + c3 e^(u+v), least-squares fits to each layer's table."""
+    grid = np.meshgrid(problem.weight_bits, problem.activation_bits, indexing="ij")
+    weights, activations = (axis.ravel() for axis in grid)
+    columns = np.stack([np.ones(weights.size), weights, activations, weights * activations], axis=1)
     c0, c1, c2, c3 = np.array([nnls(columns, layer.ravel())[0] for layer in table]).T
     tied = v[list(problem.group_of)]
     cost: cp.Expression = c0.sum() + c1 @ exp(u) + c2 @ exp(tied) + c3 @ exp(u + tied)

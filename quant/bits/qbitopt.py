@@ -181,11 +181,11 @@ class QBitOpt:
         self.history.append(Update(step, found, accepted))
         changed: list[nn.Parameter] = []
         for site in self.sites if accepted else ():
-            bits_w, bits_a = found.bits[site.layer]
+            weight_bits, activation_bits = found.bits[site.layer]
             if site.module is not None:
-                changed += _set_bits(site.module.weight_quantizer, bits_w, site.module.weight)
+                changed += _set_bits(site.module.weight_quantizer, weight_bits, site.module.weight)
             if not site.is_input:
-                changed += _set_bits(site.activation, bits_a, self._sensitivity.samples[site.tensor])
+                changed += _set_bits(site.activation, activation_bits, self._sensitivity.samples[site.tensor])
         return changed
 
 

@@ -57,8 +57,8 @@ def uniform_choices(program: Program, table: CostTable, limits: Mapping[str, flo
                          {name: activations for conv in program.convs
                           if (name := stored_input(program, conv)) not in inputs}, limits)
     found = []
-    for w, bits_w in enumerate(table.weight_bits):
-        for a, bits_a in enumerate(table.activation_bits):
+    for w, weight_bits in enumerate(table.weight_bits):
+        for a, activation_bits in enumerate(table.activation_bits):
             choice = np.tile(np.array([w, a], np.intp), (len(problem.layers), 1))
             for layer, group in enumerate(problem.group_of):
                 if layer in problem.fixed_weights:
@@ -66,5 +66,5 @@ def uniform_choices(program: Program, table: CostTable, limits: Mapping[str, flo
                 if len(options := problem.activation_options(group)) == 1:
                     choice[layer, 1] = options[0]
             if problem.keeps_budgets(choice):
-                found.append(UniformChoice(bits_w, bits_a, problem.spent(choice)))
+                found.append(UniformChoice(weight_bits, activation_bits, problem.spent(choice)))
     return tuple(found)

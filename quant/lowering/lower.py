@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
-from quant.lowering.requantizer_fit import Requantizer, Target, accumulator_range, fit
+from quant.lowering.requantizer_fit import FittedRequant, Target, accumulator_range, fit
 from quant.lowering.space_to_depth import Folding
 from quant.lowering.space_to_depth import fold as fold_program
 from quant.quantizers.base import ActivationQuantizer, Quantizer
@@ -256,7 +256,7 @@ class _Lowering:
             residual_multiplier=fitted.residual_multiplier))
 
     def _fit(self, scale: Reals, bias: Reals, acc_range: Range, residual: Map | None, output: _Output,
-             low: int, high: int) -> Requantizer:
+             low: int, high: int) -> FittedRequant:
         target = Target(0, low, high, self.arithmetic)
         half = 0.5 if self.arithmetic.rounding == "floor" else 0.0
         return fit(output.gain * scale, output.gain * bias + output.bias + half, acc_range, target,

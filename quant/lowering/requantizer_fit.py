@@ -31,7 +31,7 @@ from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
 from sim.ir.signed_digits import Digits, digits_of, multiplier, nearest_digits
 
-__all__ = ["Requantizer", "Target", "accumulator_range", "fit"]
+__all__ = ["FittedRequant", "Target", "accumulator_range", "fit"]
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Target:
 
 
 @dataclass(frozen=True, eq=False)
-class Requantizer:
+class FittedRequant:
     """Integers of a fitted requantizer, ready for a Conv, and how far they are from the real map.
 
     Attributes
@@ -101,7 +101,7 @@ def accumulator_range(weights: NDArray[np.integer], source: Format) -> tuple[NDA
 
 def fit(scale: ArrayLike, bias: ArrayLike, acc_range: tuple[ArrayLike, ArrayLike], target: Target, *,
         acc_zero: ArrayLike = 0, residual_scale: ArrayLike = 0.0, residual: Format | None = None,
-        tolerance: float = 0.25) -> Requantizer:
+        tolerance: float = 0.25) -> FittedRequant:
     """Fit every channel with the fewest digits, the same number for all, that keep the error within `tolerance`.
 
     Parameters
@@ -144,7 +144,7 @@ def fit(scale: ArrayLike, bias: ArrayLike, acc_range: tuple[ArrayLike, ArrayLike
         strict=True)
     channels = [_channel(number, row, residual, target) for number, row in enumerate(rows)]
     fitted = _fewest_digits(channels, _budgets(target.arithmetic.terms, residual is not None), target, tolerance)
-    return Requantizer(
+    return FittedRequant(
         digits_of([one.digits for one in fitted]), digits_of([one.residual_digits for one in fitted]),
         np.array([one.shift for one in fitted], np.int64), np.array([one.offset for one in fitted], np.int64),
         np.array([float(one.error) for one in fitted]))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quant.lowering.requantizer_fit import Requantizer, Target, accumulator_range, fit
+from quant.lowering.requantizer_fit import FittedRequant, Target, accumulator_range, fit
 from sim.errors import InputError
 from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
@@ -24,7 +24,7 @@ def real_map(scale: float, bias: float, acc: int, residual_scale: float = 0.0, r
     return Fraction(scale) * acc + Fraction(bias) + Fraction(residual_scale) * residual
 
 
-def fitted_map(found: Requantizer, channel: int, acc: int, residual: int = 0) -> Fraction:
+def fitted_map(found: FittedRequant, channel: int, acc: int, residual: int = 0) -> Fraction:
     """The code before rounding for raw accumulators and residuals."""
     m = int(multipliers(found.multiplier)[channel])
     r = int(multipliers(found.residual_multiplier)[channel])
