@@ -10,7 +10,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from rtl.verification.mutation.small_limits import narrow, narrow_machine
+from rtl.verification.mutation.small_limits import set_small_limits, small_machine
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -22,11 +22,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1, help="of the sample")
     parser.add_argument("--families", nargs="*", default=[], help="only these")
     chosen = parser.parse_args(arguments)
-    narrow()
+    set_small_limits()
     from rtl.verification.mutation.campaign import Campaign
     from rtl.verification.mutation.report import report
 
-    campaign = Campaign(narrow_machine(), chosen.folder, chosen.count, chosen.programs, chosen.seed)
+    campaign = Campaign(small_machine(), chosen.folder, chosen.count, chosen.programs, chosen.seed)
     results = campaign.run(chosen.families, lambda line: print(line, file=sys.stderr, flush=True))
     text, good = report(results, campaign.text)
     (chosen.folder / "report.md").write_text(text)

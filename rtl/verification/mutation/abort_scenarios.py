@@ -13,7 +13,7 @@ from rtl.encoding.program_image import encode, program_image, program_words, unp
 from rtl.shell.csr_map import register
 from rtl.shell.fault_codes import FaultCode
 from rtl.verification.mutation.directed_programs import many_ops, single_word
-from rtl.verification.mutation.fault_script import Trouble
+from rtl.verification.mutation.fault_script import FaultScript
 from sim.plan.plan import plan
 from sim.testing import corner_inputs
 from sim.timing.timeline import timeline
@@ -28,7 +28,7 @@ LONG_LIMITS = (1000, 0x2AAA, 0x5555, 0xAAAA)
 """Of the watchdog: every bit of its counter below 16."""
 
 
-def timeouts(script: Trouble) -> None:
+def timeouts(script: FaultScript) -> None:
     """Streams that stall end the run after TIMEOUT cycles, not before; 0 waits for ever."""
     script.write("INTERRUPT_ENABLE", 2)
     for limit in (64, 96, 128, 255, 0x100):
@@ -61,7 +61,7 @@ def timeouts(script: Trouble) -> None:
     script.right()
 
 
-def aborts(script: Trouble) -> None:
+def aborts(script: FaultScript) -> None:
     """An abort while nothing happens, while an image is taken, and in many cycles of a run, the sink paused or not."""
     script.command("abort")
     script.fault(FaultCode.ABORTED)
@@ -76,7 +76,7 @@ def aborts(script: Trouble) -> None:
         script.right()
 
 
-def cut_packet(script: Trouble) -> None:
+def cut_packet(script: FaultScript) -> None:
     """A beat that is offered when the machine stops stays, then the packet is closed by a beat of zeros."""
     takes = [line.split()[1:] for line in script.after_start() if line.startswith("take")]
     total = timeline(script.plan).total
@@ -108,7 +108,7 @@ def cut_packet(script: Trouble) -> None:
     _cut_before_a_run(script, takes[0], total)
 
 
-def _until_beat(script: Trouble, taken: int) -> None:
+def _until_beat(script: FaultScript, taken: int) -> None:
     """Run until the beat is offered that follows on `taken` beats; then no beat is taken."""
     script.image(program_image(script.plan), script.width)
     if not taken:
@@ -119,7 +119,7 @@ def _until_beat(script: Trouble, taken: int) -> None:
         script.lines.append(f"step {taken}")
 
 
-def _cut_behind_a_beat(script: Trouble, waited: int) -> None:
+def _cut_behind_a_beat(script: FaultScript, waited: int) -> None:
     """In the cycle after the command, while beats are taken, the packet is closed."""
     _until_beat(script, 1 + waited)
     script.lines += ["loose 1", f"set s_axil_awaddr {register('CONTROL').offset:x}",
@@ -134,7 +134,7 @@ def _cut_behind_a_beat(script: Trouble, waited: int) -> None:
     script.right()
 
 
-def _cut_before_a_run(script: Trouble, first: Sequence[str], total: int) -> None:
+def _cut_before_a_run(script: FaultScript, first: Sequence[str], total: int) -> None:
     """What is left of a packet goes before the beats of the next run, which wait for it."""
     _until_beat(script, 0)
     script.lines += ["step 2", "loose 1"]
@@ -154,7 +154,7 @@ def _cut_before_a_run(script: Trouble, first: Sequence[str], total: int) -> None
     script.taken, script.ended = 0, dict.fromkeys(script.ended, len(script.plan.program.ops))
 
 
-def commands(script: Trouble) -> None:
+def commands(script: FaultScript) -> None:
     """Commands that cannot be followed, clear when nothing is wrong, and everything while stopped."""
     for names in (("start",), ("start", "load"), ("start", "load", "clear")):
         script.command(*names)
@@ -177,7 +177,7 @@ def commands(script: Trouble) -> None:
     script.right()
 
 
-def interrupts(script: Trouble) -> None:
+def interrupts(script: FaultScript) -> None:
     """Events stand until they are cleared, irq follows their enables."""
     event, enable = register("INTERRUPT").offset, "INTERRUPT_ENABLE"
     script.read(event, 0)
@@ -209,7 +209,7 @@ def interrupts(script: Trouble) -> None:
     script.right()
 
 
-def places(script: Trouble) -> None:
+def places(script: FaultScript) -> None:
     """Places that end by powers of two before or behind the one word that is read in one column, and of outputs."""
     machine = script.plan.machine
     for column, word in product(range(machine.columns), (0, 5, 9)):
@@ -233,7 +233,7 @@ def places(script: Trouble) -> None:
                                  code, entry["op"])
 
 
-def _run_altered(script: Trouble, image: bytes, code: FaultCode, op: int) -> None:
+def _run_altered(script: FaultScript, image: bytes, code: FaultCode, op: int) -> None:
     """An image with another place than the Program's: a fault, or right all the same."""
     if code:
         script.breaks(code, f"step {2 * timeline(script.plan).total}", image=image, op=op)
@@ -242,7 +242,7 @@ def _run_altered(script: Trouble, image: bytes, code: FaultCode, op: int) -> Non
         script.run(script.plan, script.inputs)
 
 
-def late_op(script: Trouble) -> None:
+def late_op(script: FaultScript) -> None:
     """The index of the last of as many ops as the hardware takes."""
     program = many_ops(np.random.default_rng(0))
     script.plan = plan(program, script.plan.machine)

@@ -12,9 +12,8 @@ from pathlib import Path
 
 from rtl.encoding.geometry import Geometry
 from rtl.shell.top import Top
-from rtl.verification.mutation.families import FAMILIES
 from rtl.verification.mutation.mutant_player import SOURCE, Player, build_player
-from rtl.verification.mutation.netlist import Mutant, mutated_text, sample
+from rtl.verification.mutation.netlist import FAMILIES, Mutant, mutated_text, sample
 from rtl.verification.mutation.suite import write_scripts
 from rtl.verilog.emit import TOP, verilog_text
 from sim.arch.machine import Machine
@@ -23,8 +22,8 @@ from sim.errors import EngineError, InputError
 __all__ = ["Campaign", "Result"]
 
 Progress = Callable[[str], None]
-TROUBLED = ("control", "fill", "top")
-"""Families that know of troubles; the others meet aborts alone, since troubles take long."""
+FAULT_FAMILIES = ("control", "dma", "top")
+"""Families whose logic deals with faults at the buses; the others meet only aborts, since these scripts are long."""
 EVERY = 50
 """Mutants between two lines of progress."""
 
@@ -78,7 +77,7 @@ class Campaign:
     def __init__(self, machine: Machine, folder: Path, count: int, programs: int, seed: int) -> None:
         self.text = verilog_text(Top(Geometry(machine)), TOP)
         self.count, self.seed = count, seed
-        self.programs, self.troubles = write_scripts(machine, programs, folder / "scripts")
+        self.programs, self.fault_scripts = write_scripts(machine, programs, folder / "scripts")
         self.folder = folder / _digest(self.text, SOURCE.read_text())
         self.folder.mkdir(parents=True, exist_ok=True)
 
@@ -114,7 +113,7 @@ class Campaign:
     @cached_property
     def _digests(self) -> dict[str, str]:
         """Of each script by its name."""
-        return {script.name: _digest(script.read_text()) for script in (*self.programs, *self.troubles)}
+        return {script.name: _digest(script.read_text()) for script in (*self.programs, *self.fault_scripts)}
 
     def _met(self, family: str, script: str) -> str:
         """Digest of a script, or without a name of all that a family meets."""
@@ -145,8 +144,8 @@ class Campaign:
 
     def _scripts(self, family: str) -> list[Path]:
         """What the mutants of a family meet."""
-        troubles = [script for script in self.troubles if family in TROUBLED or script.stem == "aborts"]
-        return [*troubles, *self.programs] if family == "top" else [*self.programs, *troubles]
+        faults = [script for script in self.fault_scripts if family in FAULT_FAMILIES or script.stem == "aborts"]
+        return [*faults, *self.programs] if family == "top" else [*self.programs, *faults]
 
 
 def _check(player: Player, scripts: Sequence[Path]) -> None:

@@ -16,7 +16,7 @@ from sim.ir.program import Conv, Pads, Pool, Program, Tensor
 from sim.ir.signed_digits import digits_of
 from sim.testing import corner_inputs
 
-__all__ = ["Case", "crafted_cases", "many_ops", "single_word"]
+__all__ = ["Case", "directed_cases", "many_ops", "single_word"]
 
 Images = dict[str, NDArray[np.int32]]
 Case = tuple[str, Program, Memory, Images]
@@ -29,7 +29,7 @@ SLOW = Memory(period_cycles=64)
 """Makes a short Program last thousands of cycles."""
 
 
-def crafted_cases(machine: Machine) -> Iterator[Case]:
+def directed_cases(machine: Machine) -> Iterator[Case]:
     """All of them."""
     rng = np.random.default_rng(0)
     for name, program in _maps(rng):

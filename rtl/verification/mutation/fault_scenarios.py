@@ -1,4 +1,4 @@
-"""Scripts of what can go wrong at the buses: each trouble ends in its fault code, and then the machine runs right."""
+"""Scripts of what can go wrong at the buses: each ends in its fault code, after which the machine runs right."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ from rtl.shell.axi_lite import SLVERR
 from rtl.shell.csr_map import COUNTER_BASE, COUNTER_NAMES, ID, REGISTER_VERSION, REGISTERS, register
 from rtl.shell.fault_codes import FaultCode
 from rtl.verification.mutation import abort_scenarios
-from rtl.verification.mutation.fault_script import Inputs, Trouble
+from rtl.verification.mutation.fault_script import FaultScript, Inputs
 from sim.arch.limits import PIXEL_BITS, STEP_BITS
 from sim.plan.plan import Plan
 
-__all__ = ["trouble_scripts"]
+__all__ = ["fault_scripts"]
 
-def trouble_scripts(plan: Plan, inputs: Inputs) -> Iterator[tuple[str, str]]:
+def fault_scripts(plan: Plan, inputs: Inputs) -> Iterator[tuple[str, str]]:
     """Names and texts of scripts around a Program with residuals, several ops and beats."""
     for name, make in SCRIPTS.items():
-        script = Trouble(plan, inputs)
+        script = FaultScript(plan, inputs)
         make(script)
         yield name, "\n".join(script.lines) + "\n"
 
 
-def _registers(script: Trouble) -> None:
+def _registers(script: FaultScript) -> None:
     """Every register reads as it must, can be written in bytes, and the rest of the map is refused."""
     script.read(register("ID").offset, ID)
     script.read(register("VERSION").offset, IMAGE_VERSION | REGISTER_VERSION << 16)
@@ -75,7 +75,7 @@ def _registers(script: Trouble) -> None:
     script.right()
 
 
-def _waits_on_the_bus(script: Trouble) -> None:
+def _waits_on_the_bus(script: FaultScript) -> None:
     """Answers stay until they are taken, a write and a read go on side by side, addresses wait for data."""
     script.right()
     timeout, identity = register("TIMEOUT").offset, register("ID").offset
@@ -107,7 +107,7 @@ def _waits_on_the_bus(script: Trouble) -> None:
     script.write("TIMEOUT", 0)
 
 
-def _images(script: Trouble) -> None:
+def _images(script: FaultScript) -> None:
     """Wrong headers, altered bytes, other lengths."""
     image, header = program_image(script.plan), HEADER.size // 8
     content = image[: -max(CHECKSUM_BITS // 8, script.width)]
@@ -136,7 +136,7 @@ def _images(script: Trouble) -> None:
     script.right()
 
 
-def _ops(script: Trouble) -> None:
+def _ops(script: FaultScript) -> None:
     """Fields that break a limit of the machine, and places that are too small for their tensors."""
     words = program_words(script.plan, script.geometry)
     script.right()
@@ -201,7 +201,7 @@ def _wrong_slots(entry: Mapping[str, Any], geometry: Geometry) -> Iterator[tuple
         yield {**plain, "residual_bits": bits, "has_residual": 1, "requant_cycles": bits - 1}, FaultCode.ILLEGAL
 
 
-def _packets(script: Trouble) -> None:
+def _packets(script: FaultScript) -> None:
     """A tlast inside an item, and none at the end of the run."""
     script.write("INTERRUPT_ENABLE", 2)
     beats = [line for line in script.after_start() if line.startswith("beat")]
@@ -224,7 +224,7 @@ def _with_last(place: int, last: str, lines: list[str]) -> list[str]:
     return found
 
 
-SCRIPTS: Mapping[str, Callable[[Trouble], None]] = {
+SCRIPTS: Mapping[str, Callable[[FaultScript], None]] = {
     "registers": _registers, "bus": _waits_on_the_bus, "images": _images, "ops": _ops, "packets": _packets,
     "timeouts": abort_scenarios.timeouts, "aborts": abort_scenarios.aborts, "cut": abort_scenarios.cut_packet,
     "commands": abort_scenarios.commands, "interrupts": abort_scenarios.interrupts, "places": abort_scenarios.places,

@@ -15,12 +15,12 @@ from rtl.verification.mutation.pin_script import Script
 from sim.plan.plan import Plan
 from sim.timing.timeline import timeline
 
-__all__ = ["Inputs", "Trouble"]
+__all__ = ["FaultScript", "Inputs"]
 
 Inputs = Mapping[str, NDArray[np.int32]]
 
 
-class Trouble(Script):
+class FaultScript(Script):
     """A script around one Program."""
 
     def __init__(self, plan: Plan, inputs: Inputs) -> None:
@@ -61,7 +61,7 @@ class Trouble(Script):
 
     def after_start(self) -> list[str]:
         """Lines that `start` adds."""
-        other = Trouble(self.plan, self.inputs)
+        other = FaultScript(self.plan, self.inputs)
         before = len(other.lines)
         other.start(self.plan, self.inputs)
         return other.lines[before:]

@@ -18,7 +18,7 @@ from rtl.verilog.ram_model import RAM_MODEL
 from rtl.verilog.wasm import wasm_environment
 from sim.errors import EngineError
 
-__all__ = ["PORT", "Mutant", "mutated_text", "sample", "unread"]
+__all__ = ["FAMILIES", "PORT", "Mutant", "mutated_text", "sample", "unread"]
 
 PORT = "mutant"
 """Input that the design with mutants has besides: 0 is the design without a fault."""
@@ -40,6 +40,23 @@ proc
 opt_expr
 opt_clean
 """
+
+CORE = "bitwright.core"
+FAMILIES: dict[str, tuple[str, ...]] = {
+    "array": (f"{CORE}.plane_sequencer", f"{CORE}.pe_array", f"{CORE}.pe_array.element_*",
+              f"{CORE}.pe_array.reference_*", f"{CORE}.pe_array.*_operands*"),
+    "requantizer": (f"{CORE}.requant_sequencer", f"{CORE}.requantizer_*", f"{CORE}.term_*",
+                    f"{CORE}.parameter_memory*"),
+    "operands": (f"{CORE}.operand_fetch*", f"{CORE}.tap_agu", f"{CORE}.pixel_agu", f"{CORE}.bank_*"),
+    "control": (CORE, f"{CORE}.dispatcher*", f"{CORE}.sequencer", f"{CORE}.perf_counters"),
+    "dma": (f"{CORE}.load_dma*", f"{CORE}.weight_memory*", f"{CORE}.store_dma*", f"{CORE}.bounds_guard*"),
+    "output": (f"{CORE}.output_packer", f"{CORE}.output_packer.walk*", f"{CORE}.residual_fetch*"),
+    "pool": (f"{CORE}.max_pool*",),
+    "top": ("bitwright", "bitwright.program_loader*", "bitwright.stream_guard*", "bitwright.axi_lite*",
+            "bitwright.csr_file*", "bitwright.watchdog*"),
+}
+"""Patterns of module names by family, so that mutants are spread over all modules; the mutants of a family are shared
+out evenly among its patterns."""
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rtl.verification.mutation.campaign import Result
-from rtl.verification.mutation.families import FAMILIES
-from rtl.verification.mutation.netlist import unread
+from rtl.verification.mutation.netlist import FAMILIES, unread
 from rtl.verification.mutation.survivors import read_rules, reason_of
 from rtl.verilog.emit import TOP
 

@@ -13,7 +13,7 @@ from importlib import import_module
 from sim.arch import limits
 from sim.arch.machine import Machine, load_machine
 
-__all__ = ["COUNTER_BITS", "LIMITS", "narrow", "narrow_machine"]
+__all__ = ["COUNTER_BITS", "LIMITS", "set_small_limits", "small_machine"]
 
 LIMITS = {"MAX_OPS": 8, "TILE_BITS": 3, "BLOCK_BITS": 3, "TAP_BITS": 5, "PIXEL_BITS": 6, "STEP_BITS": 8,
           "MAP_BITS": 6}
@@ -22,7 +22,7 @@ COUNTER_BITS = 18
 """Of the performance counters; the registers still show 64."""
 
 
-def narrow() -> None:
+def set_small_limits() -> None:
     """Set the limits. To be called in a fresh process, before anything else of `rtl` is imported.
 
     Raises
@@ -39,7 +39,7 @@ def narrow() -> None:
         vars(import_module(module))["COUNTER_BITS"] = COUNTER_BITS
 
 
-def narrow_machine() -> Machine:
+def small_machine() -> Machine:
     """Every structure once or twice: rows per requantizer, groups of lanes, words per beat, regions."""
     return Machine(**load_machine("tiny").model_dump() | {
         "name": "mutants", "rows": 4, "columns": 3, "lanes": 8, "requantizers": 2, "acc_depth": 4, "act_regions": 8,

@@ -1,4 +1,4 @@
-"""What the mutants meet: scripts of random and crafted Programs, and of troubles."""
+"""What the mutants meet: scripts of random and directed Programs, and of faults at the buses."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtl.cosim.scoreboard import expected_registers
-from rtl.verification.mutation.directed_programs import crafted_cases
-from rtl.verification.mutation.fault_scenarios import trouble_scripts
+from rtl.verification.mutation.directed_programs import directed_cases
+from rtl.verification.mutation.fault_scenarios import fault_scripts
 from rtl.verification.mutation.pin_script import program_script
 from rtl.verification.mutation.small_limits import COUNTER_BITS
 from sim.arch.host_memory import IDEAL, Memory
@@ -25,7 +25,7 @@ from sim.plan.plan import Plan, plan
 from sim.testing import RandomChoices, SteeredChoices, corner_inputs, random_program
 from sim.timing.timeline import timeline
 
-__all__ = ["trouble_plan", "write_scripts"]
+__all__ = ["fault_plan", "write_scripts"]
 
 MOST_CYCLES = 5000
 """Of a random Program's run: short ones find as much."""
@@ -118,9 +118,9 @@ GAPS = 300
 
 
 def write_scripts(machine: Machine, count: int, folder: Path) -> tuple[list[Path], list[Path]]:
-    """Scripts of `count` random Programs that `machine` takes, of aimed and crafted ones, and of all troubles."""
+    """Write scripts of `count` random Programs that `machine` takes, of aimed and directed ones, and of all faults."""
     folder.mkdir(parents=True, exist_ok=True)
-    programs, troubles = [], []
+    programs, faults = [], []
 
     def add(name: str, planned: Plan, codes: Mapping[str, NDArray[np.int32]], gaps: int) -> None:
         images = [{name: array[i : i + 1] for name, array in codes.items()} for i in range(IMAGES)]
@@ -130,12 +130,12 @@ def write_scripts(machine: Machine, count: int, folder: Path) -> tuple[list[Path
     for seed, planned in _programs(machine, count):
         codes = corner_inputs(np.random.default_rng(seed), planned.program, IMAGES)
         add(f"program_{seed}", planned, codes, GAPS if seed % 7 == 3 else 0)
-    for name, program, memory, codes in crafted_cases(machine):
+    for name, program, memory, codes in directed_cases(machine):
         add(name, plan(program, machine.model_copy(update={"memory": memory})), codes, 0)
-    for name, text in trouble_scripts(*trouble_plan(machine)):
-        troubles.append(folder / f"{name}.txt")
-        troubles[-1].write_text(text)
-    return programs, troubles
+    for name, text in fault_scripts(*fault_plan(machine)):
+        faults.append(folder / f"{name}.txt")
+        faults[-1].write_text(text)
+    return programs, faults
 
 
 def _programs(machine: Machine, count: int) -> Iterator[tuple[int, Plan]]:
@@ -172,7 +172,7 @@ def _memory(rng: np.random.Generator, seed: int) -> Memory:
                                          beats=int(rng.integers(1, period + 1)))
 
 
-def trouble_plan(machine: Machine) -> tuple[Plan, dict[str, NDArray[np.int32]]]:
+def fault_plan(machine: Machine) -> tuple[Plan, dict[str, NDArray[np.int32]]]:
     """A small Program that reads all of every tensor: a convolution, an addition, a pool; and its inputs."""
     rng, narrow, wide = np.random.default_rng(0), Format(2, "unsigned"), Format(4, "signed")
     tensors = (Tensor("a", 4, 2, (5,), narrow), Tensor("b", 4, 2, (11,), wide),

@@ -14,9 +14,8 @@ import rtl.verification.mutation.report
 from rtl.cosim.simulators import VERILATOR
 from rtl.verification.mutation import campaign
 from rtl.verification.mutation.campaign import Campaign, Result, read_results
-from rtl.verification.mutation.families import FAMILIES
 from rtl.verification.mutation.mutant_player import Outcome
-from rtl.verification.mutation.netlist import Mutant
+from rtl.verification.mutation.netlist import FAMILIES, Mutant
 from rtl.verification.mutation.report import report
 from rtl.verification.mutation.survivors import Rule, read_rules, reason_of
 from sim.arch.machine import load_machine
@@ -60,7 +59,7 @@ def player(monkeypatch: pytest.MonkeyPatch) -> FakePlayer:
 
     def write(machine: object, count: int, folder: Path) -> tuple[list[Path], list[Path]]:
         folder.mkdir(exist_ok=True)
-        paths = [folder / name for name in ("program_1.txt", "program_2.txt", "trouble.txt")]
+        paths = [folder / name for name in ("program_1.txt", "program_2.txt", "fault.txt")]
         for path in paths:
             path.write_text(fake.texts.get(path.name, ""))
         return paths[:2], paths[2:]
@@ -89,7 +88,7 @@ def test_an_interrupted_campaign_goes_on(player, tmp_path):
     assert {Result(**json.loads(line)) for line in lines.read_text().splitlines()} == set(every)
 
 
-@pytest.mark.parametrize(("changed", "again"), [("program_1.txt", 1), ("program_2.txt", 2), ("trouble.txt", 0)])
+@pytest.mark.parametrize(("changed", "again"), [("program_1.txt", 1), ("program_2.txt", 2), ("fault.txt", 0)])
 def test_another_script_leaves_what_others_have_found(player, tmp_path, changed, again):
     """Run again are mutants that the changed script found, and those that survived all scripts of their family."""
     player.missed = {2}
