@@ -81,7 +81,7 @@ class _Graph:
             [f"{source.name}.codes", self.constant(f"{name}.w", conv.weight_values.astype(np.int8)),
              self.constant(f"{name}.z", np.uint8(zero + _raise(source)))],
             f"{name}.acc", kernel_shape=list(conv.kernel), strides=[conv.stride] * 2, dilations=[conv.dilation] * 2,
-            pads=[top, left, bottom, right], group=conv.channels if conv.depthwise else 1)
+            pads=[top, left, bottom, right], group=conv.groups)
         offset = conv.offset + multipliers(conv.multiplier) * zero * conv.weight_values.sum(axis=(1, 2, 3))
         value = self.scaled(acc, f"{name}.m", m)
         if conv.residual is not None:

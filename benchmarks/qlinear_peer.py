@@ -143,7 +143,7 @@ class _Graph:
             top, left, bottom, right = conv.pads
             self.node("QLinearConv", [*first, self.constant(f"{conv.name}.w", weights), *second, *out, biases], output,
                       kernel_shape=list(conv.kernel), strides=[conv.stride] * 2, dilations=[conv.dilation] * 2,
-                      pads=[top, left, bottom, right], group=conv.channels if conv.depthwise else 1)
+                      pads=[top, left, bottom, right], group=conv.groups)
 
     def operands(self, conv: Conv, source: Tensor) -> tuple[NDArray[np.int8], NDArray[np.int32]]:
         """Weights with the sign of M, and everything constant in units of |M| and uint8 steps of the source."""

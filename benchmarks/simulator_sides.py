@@ -131,7 +131,7 @@ def _torch(program: Program, codes: NDArray[np.integer], threads: int) -> Call:
             value = functional.adaptive_avg_pool2d(value, 1)
         else:
             value = functional.conv2d(value, weights[conv.name], biases[conv.name], conv.stride, pads, conv.dilation,
-                                      conv.channels if conv.depthwise else 1)
+                                      conv.groups)
         if conv.residual is not None:
             value = value.add_(values[conv.residual])
         return value.relu_() if program.tensor(conv.output).format.kind == "unsigned" else value

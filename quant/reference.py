@@ -73,7 +73,7 @@ def _conv(program: Program, conv: Conv, codes: Mapping[str, Tensor], zero: int) 
     top, left, bottom, right = conv.pads
     padded = functional.pad(codes[conv.input].double(), (left, right, top, bottom), value=zero)
     acc = functional.conv2d(padded, weights.double(), stride=conv.stride, dilation=conv.dilation,
-                            groups=len(weights) if conv.depthwise else 1).to(torch.int64)
+                            groups=conv.groups).to(torch.int64)
     if program.arithmetic.wrap:
         half = 1 << (program.arithmetic.acc_bits - 1)
         acc = torch.remainder(acc + half, 2 * half) - half

@@ -251,7 +251,7 @@ class _Lowering:
         self.errors[stage.name] = FitError(float(fitted.error.max()), fitted.worst_channel)
         self.ops.append(Conv(
             stage.name, source.name, stage.name, operator.codes, operator.format, fitted.multiplier, fitted.shift,
-            fitted.offset, low, high, operator.depthwise, operator.stride, operator.dilation,
+            fitted.offset, low, high, operator.groups, operator.stride, operator.dilation,
             operator.pads, residual=residual.name if residual else None,
             residual_multiplier=fitted.residual_multiplier))
 
@@ -270,7 +270,7 @@ class _Lowering:
     def _copied(self, tensor: Map) -> Map:
         """Return a second tensor of the same codes: an op's input and residual must be two."""
         ones = np.ones((tensor.channels, 1, 1, 1), np.int8)
-        return self._moved(tensor, "copy", tensor.shape, ones, Format(1, "unit"), (0, 0, 0, 0), depthwise=True)
+        return self._moved(tensor, "copy", tensor.shape, ones, Format(1, "unit"), (0, 0, 0, 0), groups=tensor.channels)
 
     def _shaped(self, tensor: Map, shape: Shape) -> Map:
         """Return the same codes in another shape: what lies on the other side of a flatten is added in this one's.
@@ -294,7 +294,7 @@ class _Lowering:
         return self._moved(tensor, "map", shape, ones, Format(2, "signed"), (*around, *around))
 
     def _moved(self, tensor: Map, what: str, shape: Shape, weights: NDArray[np.int8], fmt: Format, pads: Pads, *,
-               depthwise: bool = False) -> Map:
+               groups: int = 1) -> Map:
         """Return a tensor of the same codes, made once by a convolution that adds nothing to them."""
         key = tensor.name, f"{what} {shape}"
         if key not in self.moved:
@@ -304,7 +304,7 @@ class _Lowering:
             self.scales[name] = self.scales[tensor.name]
             zeros = np.zeros(shape[0], np.int64)
             self.ops.append(Conv(name, tensor.name, name, weights, fmt, np.ones((shape[0], 1), np.int8), zeros,
-                                     zeros, tensor.format.low, tensor.format.high, depthwise, pads=pads))
+                                     zeros, tensor.format.low, tensor.format.high, groups, pads=pads))
         return self.moved[key]
 
     def _quantized(self, path: str) -> _Output:

@@ -32,12 +32,12 @@ class Operator:
 
     Attributes
     ----------
-    codes : int8 array, shape (O, C or 1, kh, kw)
+    codes : int8 array, shape (O, C / groups, kh, kw)
     format : Format
         Of the codes.
     step, bias : float64 arrays, shape (O,)
         Value of one weight code, and what is added afterwards.
-    depthwise, stride, dilation, pads
+    groups, stride, dilation, pads
         As in `sim.ir.program.Conv`.
     """
 
@@ -45,7 +45,7 @@ class Operator:
     format: Format
     step: NDArray[np.float64]
     bias: NDArray[np.float64]
-    depthwise: bool = False
+    groups: int = 1
     stride: int = 1
     dilation: int = 1
     pads: Pads = (0, 0, 0, 0)
@@ -138,10 +138,10 @@ def _cell_problems(cells: _Cells, node: fx.Node, at: str) -> Iterator[str]:
 
 def _conv(conv: QuantConv2d) -> Operator:
     codes, fmt, step = _weights(conv)
-    depthwise = conv.groups == conv.in_channels == conv.out_channels and conv.groups > 1
-    if conv.groups > 1 and not depthwise:
-        codes = _dense(codes, conv.groups)
-    return Operator(codes, fmt, step, _bias(conv), depthwise, conv.stride[0], conv.dilation[0], _pads(conv.padding))
+    groups = conv.groups
+    if groups > 1 and not groups == conv.in_channels == conv.out_channels:
+        codes, groups = _dense(codes, groups), 1
+    return Operator(codes, fmt, step, _bias(conv), groups, conv.stride[0], conv.dilation[0], _pads(conv.padding))
 
 
 def _weights(layer: QuantConv2d | QuantLinear) -> tuple[NDArray[np.int8], Format, NDArray[np.float64]]:
@@ -219,7 +219,7 @@ def _average_of(graph: fx.GraphModule, node: fx.Node, source: Map) -> Operator:
 def _average(source: Map, kernel: tuple[int, int], stride: int, count: int, pads: Pads) -> Operator:
     channels = source.channels
     return Operator(np.ones((channels, 1, *kernel), np.int8), UNIT, np.full(channels, 1.0 / count),
-                    np.zeros(channels), depthwise=True, stride=stride, pads=pads)
+                    np.zeros(channels), groups=channels, stride=stride, pads=pads)
 
 
 def _is_mean_of_maps(node: fx.Node) -> bool:

@@ -120,8 +120,9 @@ class Conv:
         Layer name; unique in a Program.
     input, output : str
         Tensor names. The input is read whole; the op writes `output_part` of the output.
-    weights : int8 array, shape (O, C or 1, kh, kw)
-        Codes of `weight_format`; second axis 1 when depthwise. Bipolar codes are the stored bits 0 and 1.
+    weights : int8 array, shape (O, C / groups, kh, kw)
+        Codes of `weight_format`; C / groups of them per output channel and tap. Bipolar codes are the stored bits 0
+        and 1.
     weight_format : Format
         Zero point 0.
     multiplier : Digits, shape (O, T)
@@ -132,8 +133,8 @@ class Conv:
         Everything constant: bias, zero points, the residual's zero point.
     low, high : int
         Clamp, codes of the output format (an activation fused in).
-    depthwise : bool
-        Output channel o reads input channel o alone.
+    groups : int
+        1, or O = C: output channel o then reads input channel o alone.
     stride, dilation : int
         For both axes.
     pads : (top, left, bottom, right)
@@ -142,6 +143,8 @@ class Conv:
         Tensor added in the requantizer, part `residual_part` of it, as many channels as the output part.
     residual_multiplier : Digits, shape (O, Tr)
         R of the requantizer; no columns without a residual.
+    prefer_depthwise : bool
+        A layer of one channel is dense and depthwise at once; this one takes the machine's way for depthwise layers.
     """
 
     name: str
@@ -154,7 +157,7 @@ class Conv:
     offset: NDArray[np.int64]
     low: int
     high: int
-    depthwise: bool = False
+    groups: int = 1
     stride: int = 1
     dilation: int = 1
     pads: Pads = (0, 0, 0, 0)
@@ -162,6 +165,7 @@ class Conv:
     residual: str | None = None
     residual_part: int = 0
     residual_multiplier: Digits = field(default_factory=lambda: np.zeros((0, 0), np.int8))
+    prefer_depthwise: bool = False
 
     def __post_init__(self) -> None:
         for name, value in list(vars(self).items()):
@@ -178,6 +182,11 @@ class Conv:
     def channels(self) -> int:
         """Output channels O."""
         return int(self.weights.shape[0])
+
+    @property
+    def depthwise(self) -> bool:
+        """Whether it takes the machine's way for layers whose output channels read one input channel each."""
+        return self.groups > 1 or self.prefer_depthwise or self.weight_format.kind == "unit"
 
     @property
     def kernel(self) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, assert_never
@@ -114,9 +114,7 @@ def metadata_of(data: bytes) -> dict[str, str]:
 
 def _graph(program: Program) -> str:
     """The JSON of everything but the arrays."""
-    ops = [{"record": _kind(op)}
-               | {f.name: getattr(op, f.name) for f in fields(op) if f.name not in CONV_ARRAYS}
-               for op in program.ops]
+    ops = [{"record": _kind(op)} | {name: getattr(op, name) for name in _fields_of(op)} for op in program.ops]
     for op in ops:
         if "weight_format" in op:
             op["weight_format"] = asdict(op["weight_format"])
@@ -125,6 +123,15 @@ def _graph(program: Program) -> str:
              "window": arithmetic.window, "terms": arithmetic.terms, "wrap": arithmetic.wrap,
              "tensors": [asdict(tensor) for tensor in program.tensors], "records": ops}
     return json.dumps(graph, default=lambda scalar: scalar.item())
+
+
+def _fields_of(op: Op) -> Iterator[str]:
+    """Names of an op's fields that are not arrays, as they are on disk, where `depthwise` tells the groups."""
+    for item in fields(op):
+        if item.name == "groups":
+            yield "depthwise"
+        elif item.name not in ("prefer_depthwise", *CONV_ARRAYS):
+            yield item.name
 
 
 def _kind(op: Op) -> str:
@@ -217,7 +224,8 @@ def _op(index: int, op: OpFields, arrays: Arrays) -> Op:
         case ConvFields():
             values["weight_format"] = _format(op.weight_format)
             values |= {name: arrays[f"records.{index}.{name}"] for name in CONV_ARRAYS}
-            return Conv(**values)
+            groups = len(values["weights"]) if values.pop("depthwise") else 1
+            return Conv(**values, groups=groups, prefer_depthwise=op.depthwise and groups == 1)
         case PoolFields():
             return Pool(**values)
         case LoadFields():

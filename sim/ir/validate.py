@@ -179,13 +179,16 @@ def _check_weights(conv: Conv, source: Tensor, channels: int, where: str) -> Non
     fmt = conv.weight_format
     _require(conv.weights.ndim == 4 and conv.weights.dtype == np.int8, where,
              f"weights must be int8 of shape (O, C, kh, kw), not {conv.weights.dtype} {conv.weights.shape}")
-    fan_in = 1 if conv.depthwise else source.channels
+    _require(conv.groups == 1 or (conv.groups == channels and source.parts == (channels,)), where,
+             f"groups must be 1, or {channels} with an input of one part of {channels} channels, "
+             f"not {shown(conv.groups)} with parts of {shown(source.parts)}")
+    fan_in = source.channels // conv.groups
     _require(conv.weights.shape[:2] == (channels, fan_in), where,
              f"weights must start with shape ({channels}, {fan_in}), not {conv.weights.shape[:2]}")
-    if conv.depthwise:
-        _require(source.parts == (channels,), where,
-                 f"depthwise needs an input of one part with {channels} channels, not {shown(source.parts)}")
-    _require(fmt.kind != "unit" or conv.depthwise, where, "unit weights are for depthwise ops only")
+    _require(not conv.prefer_depthwise or (channels, source.parts) == (1, (1,)), where,
+             "prefer_depthwise is for ops of one channel only")
+    _require(fmt.kind != "unit" or (fan_in == 1 and source.parts == (channels,)), where,
+             "unit weights are for depthwise ops only")
     _require(fmt.kind != "bipolar" or not conv.depthwise, where, "bipolar weights are for dense ops only")
     _require(fmt.zero_point == 0, where, f"weights have zero point 0, not {fmt.zero_point}")
     most = ENGINE_BITS - 1 if fmt.kind == "unsigned" else ENGINE_BITS

@@ -32,8 +32,10 @@ def draw_conv(draft: Draft, kind: str, window: Window, source: Tensor, target: T
         low = choices.integer("low", low, high)
         high = choices.integer("high", low, high)
     empty = np.zeros(outputs, np.int64)
+    groups = 1 if kind in ("dense", "linear") else outputs
     return Conv(f"r{len(draft.ops) + part}", source.name, target.name, weights, fmt, no_digits(outputs), empty,
-                empty, low, high, kind not in ("dense", "linear"), window.stride, window.dilation, window.pads, part)
+                empty, low, high, groups, window.stride, window.dilation, window.pads, part,
+                prefer_depthwise=kind == "depthwise" and outputs == 1)
 
 
 def _draw_weights(draft: Draft, kind: str, shape: tuple[int, int, int, int]) -> tuple[NDArray[np.int8], Format]:

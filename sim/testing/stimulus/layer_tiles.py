@@ -99,7 +99,8 @@ def _channels(conv: Conv, channels: range, pads: Pads) -> Conv:
     return replace(
         conv, weights=conv.weights[kept], multiplier=conv.multiplier[kept], shift=conv.shift[kept],
         offset=conv.offset[kept], residual_multiplier=conv.residual_multiplier[kept], pads=pads, output_part=0,
-        residual_part=0)
+        residual_part=0, groups=len(channels) if conv.groups > 1 else 1,
+        prefer_depthwise=conv.depthwise and len(channels) == 1)
 
 
 def _tensor(tensor: Tensor, rows: range, parts: tuple[int, ...]) -> Tensor:

@@ -118,7 +118,7 @@ def test_refuses_programs_of_another_form(text: str, program: Program) -> None:
 
 def test_refuses_depthwise_first_layers_and_images_of_parts() -> None:
     """Channels of a depthwise layer stay apart; parts lie apart in memory."""
-    one = altered(depthwise=True, weights=np.ones((4, 1, 2, 2), np.int8))
+    one = altered(groups=4, weights=np.ones((4, 1, 2, 2), np.int8))
     with pytest.raises(InputError, match=f"^{re.escape(FORM)}'first' is none$"):
         fold(one)
     program = altered()

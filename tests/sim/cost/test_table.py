@@ -73,7 +73,8 @@ class ResNetLike:
         self.tensors.append(Tensor(name, size, size, (channels,), UNSIGNED))
         self.ops.append(Conv(
             name, source, name, weights, Format(1, "unit") if unit else Format(bits, "signed"), digits, zeros, zeros,
-            UNSIGNED.low, UNSIGNED.high, depthwise=unit, stride=stride, pads=(pad,) * 4, residual=residual,
+            UNSIGNED.low, UNSIGNED.high, groups=channels if unit else 1,
+            stride=stride, pads=(pad,) * 4, residual=residual,
             residual_multiplier=digits if residual else np.zeros((0, 0), np.int8)))
         return name
 
@@ -107,7 +108,7 @@ def test_depthwise_layers_leave_the_lanes_where_their_sums_overflow(seed: int) -
     channels, size = int(rng.integers(1, 100)), int(rng.integers(13, 30))
     codes = np.zeros((channels, 1, 13, 13), np.int8)
     conv = Conv("c", "x", "y", codes, Format(4, "signed"), np.ones((channels, 1), np.int8),
-                np.zeros(channels, np.int64), np.zeros(channels, np.int64), 0, 3, depthwise=True)
+                np.zeros(channels, np.int64), np.zeros(channels, np.int64), 0, 3, groups=channels)
     maps = Tensor("x", size, size, (channels,), UNSIGNED), Tensor("y", size - 12, size - 12, (channels,), UNSIGNED)
     program = Program(maps, (conv,), Arithmetic(acc_bits=24, window=10, terms=3))
     shape = conv_shape(program, conv)

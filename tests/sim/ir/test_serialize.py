@@ -12,12 +12,16 @@ import safetensors.numpy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from sim.arch.machine import load_machine
 from sim.errors import InputError
 from sim.io.atomic_write import atomic_write, atomic_write_text
-from sim.ir.program import Conv, Load, Program, Store
+from sim.ir.formats import Format
+from sim.ir.program import Conv, Load, Program, Store, Tensor
 from sim.ir.serialize import _digest, load_program, save_program, save_vectors
 from sim.mapping.transfers import with_transfers
+from sim.plan.plan import plan
 from sim.testing import corner_inputs, random_machine, random_program
+from sim.timing.timeline import timeline
 
 ONE_FILE = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -101,10 +105,27 @@ def test_numpy_scalars_are_saved_as_numbers(tmp_path: Path) -> None:
     """A Program built with NumPy's integers and booleans loads again with plain ones."""
     program, path = some_program(0), tmp_path / "p.safetensors"
     op = next(r for r in program.ops if isinstance(r, Conv))
-    changed = replace(op, stride=np.int64(op.stride), depthwise=np.bool_(op.depthwise))
+    changed = replace(op, stride=np.int64(op.stride), groups=np.int64(op.groups))
     ops = tuple(changed if r is op else r for r in program.ops)
     save_program(replace(program, ops=ops), path)
     assert [type(getattr(r, "stride", 0)) for r in load_program(path).ops] == [int] * len(ops)
+
+
+@pytest.mark.parametrize("prefer_depthwise", [False, True])
+def test_a_layer_of_one_channel_stays_dense_or_depthwise(tmp_path: Path, prefer_depthwise: bool) -> None:
+    """Its groups are 1 either way; the file tells how the machine runs it, and so schedule and cycles stay."""
+    fmt, zeros = Format(4, "unsigned"), np.zeros(1, np.int64)
+    conv = Conv("c", "x", "y", np.ones((1, 1, 3, 3), np.int8), Format(3, "signed"), np.ones((1, 1), np.int8), zeros,
+                zeros, 0, 15, prefer_depthwise=prefer_depthwise)
+    program = Program((Tensor("x", 6, 6, (1,), fmt), Tensor("y", 4, 4, (1,), fmt)), (conv,))
+    path = tmp_path / "p.safetensors"
+    save_program(program, path)
+    (loaded,) = load_program(path).convs
+    assert (loaded.groups, loaded.prefer_depthwise, loaded.depthwise) == (1, prefer_depthwise, prefer_depthwise)
+    assert stored(path)[1]["records"][0]["depthwise"] is prefer_depthwise
+    before, after = (plan(p, load_machine("large")) for p in (program, load_program(path)))
+    assert [schedule.lanewise for _, schedule in after.convs()] == [prefer_depthwise]
+    assert timeline(before).total == timeline(after).total
 
 
 def test_every_truncation_is_refused(saved: Path, tmp_path: Path) -> None:

@@ -119,8 +119,8 @@ def test_ops_in_the_wrong_order() -> None:
     ("first", {"residual": None}, "op 'first': residual_multiplier without a residual"),
     ("second", {"output_part": 2}, "op 'second': output_part must be in 0..1, not 2"),
     ("second", {"output_part": -1}, "op 'second': output_part must be in 0..1, not -1"),
-    ("third", {"depthwise": True, "weights": np.ones((3, 1, 1, 1), np.int8)},
-     "op 'third': depthwise needs an input of one part with 3 channels, not (3, 3)"),
+    ("third", {"groups": 3, "weights": np.ones((3, 1, 1, 1), np.int8)},
+     "op 'third': groups must be 1, or 3 with an input of one part of 3 channels, not 3 with parts of (3, 3)"),
 ])
 def test_references(op: str, fields: dict[str, object], message: str) -> None:
     """Names and parts lead to tensors that suit."""
@@ -135,11 +135,15 @@ ONES = np.ones((3, 2, 3, 3), np.int8)
     ({"weights": ONES[0]}, "weights must be int8 of shape (O, C, kh, kw), not int8 (2, 3, 3)"),
     ({"weights": ONES[:2]}, "weights must start with shape (3, 2), not (2, 2)"),
     ({"weights": ONES[:, :1]}, "weights must start with shape (3, 2), not (3, 1)"),
-    ({"weights": ONES, "depthwise": True}, "weights must start with shape (3, 1), not (3, 2)"),
+    ({"weights": ONES, "groups": 3},
+     "groups must be 1, or 3 with an input of one part of 3 channels, not 3 with parts of (2,)"),
+    ({"weights": ONES, "groups": 3, "input": "one"}, "weights must start with shape (3, 1), not (3, 2)"),
+    ({"groups": 2}, "groups must be 1, or 3 with an input of one part of 3 channels, not 2 with parts of (2,)"),
+    ({"prefer_depthwise": True}, "prefer_depthwise is for ops of one channel only"),
     ({"weights": ONES[:, :, :0]}, "kernel must be in 1..16777216, not 0"),
     ({"weights": ONES * 8}, "weights: code 8 at (0, 0, 0, 0) is outside -8..7 of signed4"),
     ({"weight_format": Format(1, "unit")}, "unit weights are for depthwise ops only"),
-    ({"weight_format": Format(1, "bipolar"), "depthwise": True, "weights": ONES[:, :1], "input": "one"},
+    ({"weight_format": Format(1, "bipolar"), "groups": 3, "weights": ONES[:, :1], "input": "one"},
      "bipolar weights are for dense ops only"),
     ({"weight_format": Format(4, "signed", 1)}, "weights have zero point 0, not 1"),
     ({"weight_format": Format(9, "signed")}, "signed weights have at most 8 bits, not 9"),

@@ -76,7 +76,7 @@ def test_weight_words_hold_a_plane_per_row(lanes: int, bits: int) -> None:
     fmt = Format(bits, "signed")
     codes = np.random.default_rng(3).integers(fmt.low, fmt.high + 1, (11, 1, 2, 3)).astype(np.int8)
     conv = Conv("c", "x", "y", codes, fmt, np.tile(np.array([[5]], np.int8), (11, 1)), np.arange(11), -np.arange(11),
-                0, 1, depthwise=True)
+                0, 1, groups=11)
     schedule = schedule_conv(lane_shape(channels=11, kernel=(2, 3), bits_w=bits), machine)
     parameters = schedule.groups * packet_words(machine)
     for tile in range(schedule.row_tiles):

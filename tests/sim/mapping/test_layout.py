@@ -38,7 +38,7 @@ def conv_of(weights: np.ndarray, bits: int, depthwise: bool) -> Conv:
     channels = len(weights)
     return Conv("c", "x", "y", weights.astype(np.int8), Format(bits, "signed"),
                 np.tile(np.array([[5, -2]], np.int8), (channels, 1)), np.arange(channels), -np.arange(channels), 0, 1,
-                depthwise=depthwise)
+                groups=len(weights) if depthwise else 1)
 
 
 def schedule_of(conv: Conv, parts: tuple[int, ...], depthwise: bool) -> ConvSchedule:

@@ -38,7 +38,7 @@ def conv_program(extents: Extents, depthwise: bool) -> Program:
     size, kernel, stride, dilation, (top, left, bottom, right) = extents
     weights = np.random.default_rng(0).integers(-2, 2, (2, 1 if depthwise else 2, *kernel)).astype(np.int8)
     conv = Conv("conv", "x", "y", weights, Format(2, "signed"), np.ones((2, 1), np.int8), np.full(2, 3),
-                np.zeros(2, np.int64), 0, 15, depthwise, stride, dilation, (top, left, bottom, right))
+                np.zeros(2, np.int64), 0, 15, 2 if depthwise else 1, stride, dilation, (top, left, bottom, right))
     return Program((Tensor("x", *size, (2,), FORMAT), Tensor("y", *target(extents), (2,), FORMAT)), (conv,))
 
 

@@ -66,7 +66,8 @@ def single(outputs: int, channels: int, size: tuple[int, int], kernel: tuple[int
     tensors = Tensor("x", *size, (channels,), source), Tensor("y", height, width, (outputs,), target)
     digits = digits_of([[1]] * outputs)
     conv = Conv("conv", "x", "y", weights.astype(np.int8), fmt, digits, np.zeros(outputs, np.int64),
-                np.zeros(outputs, np.int64), target.low, target.high, depthwise=depthwise, stride=stride,
+                np.zeros(outputs, np.int64), target.low, target.high,
+                groups=channels if depthwise else 1, stride=stride,
                 dilation=dilation, pads=(pads, pads, pads, pads))
     program = Program(tensors, (conv,), Arithmetic(acc_bits=acc_bits, wrap=True))
     codes = rng.integers(source.low, source.high + 1, (2, channels, *size))

@@ -96,5 +96,5 @@ def test_few_bits_are_planes() -> None:
         program = layer(rng.integers(0, 2, (64, 64, 1, 1)), Format(1, "bipolar"), Format(bits, "unsigned"), (3, 3))
         assert Simulator(program, isa="avx512").kernels == {"conv": first}
     conv = Conv("conv", "x", "y", np.zeros((4, 1, 3, 3), np.int8), Format(1, "signed"), digits_of([[1]] * 4),
-                np.zeros(4, np.int64), np.zeros(4, np.int64), 0, 1, depthwise=True)
+                np.zeros(4, np.int64), np.zeros(4, np.int64), 0, 1, groups=4)
     assert planes_kernels(conv, Format(1, "unsigned")) == []

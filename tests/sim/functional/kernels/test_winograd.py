@@ -141,7 +141,7 @@ def test_the_bounds(name: str) -> None:
     plain = layer(weights, fmt, source, (9, 9)).convs[0]
     for changed in (replace(plain, stride=2), replace(plain, dilation=2),
                     replace(plain, weights=plain.weights[..., :2]),
-                    replace(plain, weights=plain.weights[:, :1], depthwise=True)):
+                    replace(plain, weights=plain.weights[:, :1], prefer_depthwise=True)):
         assert winograd_kernels(changed, source) == []
 
 
