@@ -34,8 +34,8 @@ def test_every_quantity_has_a_row(upper_ends):
 
 def test_counters_are_found():
     """Those that count by themselves, by a next state in another signal, and in a field of a structure."""
-    assert {"Watchdog.quiet", "OutputWalk.first_group", "TapWalk.current.tap", "TapWalk.current.quotient",
-            "Counters.pairs_count", "ImageLoader.index"} <= quantities.counters(LANES)
+    assert {"Watchdog.quiet", "OutputAgu.first_group", "TapAgu.current.tap", "TapAgu.current.quotient",
+            "PerfCounters.pairs_count", "ProgramLoader.index"} <= quantities.counters(LANES)
 
 
 def test_tests_of_the_table_exist(upper_ends):

@@ -1,4 +1,4 @@
-"""The simulation model of the memory macro that `rtl.core.memory.sram.Ram` instantiates."""
+"""The simulation model of the memory macro that `rtl.core.memory.sram.Sram` instantiates."""
 
 from __future__ import annotations
 

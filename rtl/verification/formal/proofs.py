@@ -87,7 +87,8 @@ PLANE_FAULTS = (
     Fault("plane_sequencer", "(d.signed_w & (w == d.bits_w)) ^", "(d.signed_w & (w == d.bits_w)) |"),
     Fault("plane_sequencer", "with m.If((w == 0) | (a == d.bits_a))", "with m.If(w == 0)"),
 )
-WIDTH_FAULT = Fault("geometry", "return max(signed_bits, most.bit_length() + 1)", "return signed_bits")
+WIDTH_FAULT = Fault("geometry", "partial_sum_bits(self.machine)",
+                    "partial_sum_bits(self.machine, unsigned_weights=False)")
 
 SUM_FAULTS = (
     Fault("requantizer", "summed = Signal(wide)", "summed = Signal(signed(wide.width - 1))"),
