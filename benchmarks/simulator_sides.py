@@ -155,15 +155,15 @@ def _peak() -> Call:
     from llvmlite import ir
     from numba import njit
 
-    from sim.functional.kernels.llvm_builder import I32, I64, Code, Loop, emitted, vector
+    from sim.functional.kernels.llvm_builder import I32, I64, Code, Loop, llvm_intrinsic, vector
 
     kind = vector(I32, 16)
 
-    @emitted
+    @llvm_intrinsic
     def products(code: Code, turns: ir.Value) -> ir.Value:
         operand = code.splat(code.trunc(turns, I32), 16)
         loop = Loop(code, turns, [ir.Constant(kind, None)] * PEAK_ACCUMULATORS)
-        sums = loop.end([code.instruction("llvm.x86.avx512.vpdpbusd.512", kind, value, operand, operand)
+        sums = loop.close([code.call_intrinsic("llvm.x86.avx512.vpdpbusd.512", kind, value, operand, operand)
                          for value in loop.values])
         total = sums[0]
         for value in sums[1:]:

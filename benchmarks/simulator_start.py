@@ -30,18 +30,9 @@ Simulator(program).run({program.inputs[0].name: np.load(sys.argv[2])})
 print()
 """
 ALL_KERNELS = """
-import importlib, pkgutil
-import sim.functional.kernels
-from sim.functional.kernels.isa import LADDER, available
-from sim.functional.kernels.kernel_cache import library
-count = 0
-for module in pkgutil.iter_modules(sim.functional.kernels.__path__):
-    for name in getattr(importlib.import_module(f"sim.functional.kernels.{module.name}"), "KERNELS", {}):
-        wide = "avx512" if module.name == "depthwise" and name != "taps" else "portable"
-        rung = "amx" if module.name == "tiles" else next((r for r in LADDER if name.startswith(r)), wide)
-        if rung in available():
-            count += library().kernel(f"{module.name}.{name}").compiled
-print(count)
+from sim.functional.kernels.isa import available
+from sim.functional.kernels.kernel_cache import kernel_ids, library
+print(sum(library().kernel(kernel).compiled for kernel in kernel_ids(available()[-1])))
 """
 
 

@@ -18,7 +18,7 @@ from sim.energy.technology import load_technology
 from sim.functional.engine.bit_statistics import BitStatistics
 from sim.functional.engine.simulator import Simulator
 from sim.functional.kernels.isa import chosen
-from sim.functional.kernels.kernel_cache import kernel_names, library
+from sim.functional.kernels.kernel_cache import kernel_ids, library
 from sim.ir.program import Program
 from sim.ir.serialize import load_program, save_vectors
 from sim.plan.plan import plan
@@ -69,11 +69,11 @@ def run_warmup(as_json: bool) -> None:
     """`bitwright warmup`."""
     kernels, isa = library(), chosen()
     rows, started = [], perf_counter()
-    names = kernel_names(isa)
-    with steps("kernels", len(names)) as progress:
-        for name in names:
-            before = perf_counter()
-            compiled, seconds = kernels.kernel(name).compiled, perf_counter() - before
+    wanted = kernel_ids(isa)
+    with steps("kernels", len(wanted)) as progress:
+        for kernel in wanted:
+            before, name = perf_counter(), str(kernel)
+            compiled, seconds = kernels.kernel(kernel).compiled, perf_counter() - before
             rows.append({"kernel": name, "compiled": compiled, "seconds": seconds})
             progress.done(f"{name}: {f'compiled in {seconds:.2f} s' if compiled else 'there'}")
     folder = str(kernels.folder) if kernels.folder else None

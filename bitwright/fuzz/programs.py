@@ -21,7 +21,7 @@ from sim.energy.technology import load_technology
 from sim.errors import InputError
 from sim.functional.engine.simulator import Simulator
 from sim.functional.kernels.isa import chosen
-from sim.functional.kernels.kernel_cache import kernel_names, library
+from sim.functional.kernels.kernel_cache import kernel_ids, library
 from sim.functional.reference import simulate
 from sim.ir.ops import Conv
 from sim.ir.program import Program
@@ -94,7 +94,7 @@ class Runs(Programs):
 
     def prepare(self, folder: Path) -> None:
         super().prepare(folder)
-        for kernel in kernel_names(chosen()):
+        for kernel in kernel_ids(chosen()):
             library().kernel(kernel)
         for data in self._corpus:
             (folder / "seed").write_bytes(data)

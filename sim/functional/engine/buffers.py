@@ -14,15 +14,15 @@ from dataclasses import dataclass, field
 from sim.ir.ops import Conv, Pads, Tensor, reads, writes
 from sim.ir.program import Program
 
-__all__ = ["ALIGNMENT", "Arena", "Buffer", "lay_out"]
+__all__ = ["ALIGNMENT", "Arena", "Buffer", "BufferShape", "lay_out"]
 
 ALIGNMENT = 64
 """Of every buffer: a cache line, and the widest vector [bytes]."""
 
 
 @dataclass(frozen=True)
-class Geometry:
-    """All that decides whether two tensors may have the same memory."""
+class BufferShape:
+    """What decides whether two tensors may have the same memory."""
 
     height: int
     width: int
@@ -37,35 +37,38 @@ class Buffer:
     """Memory of one tensor: `start` is its first byte in the arena, border included."""
 
     start: int
-    geometry: Geometry
+    shape: BufferShape
 
     @property
     def pixel_bytes(self) -> int:
-        """From a pixel to its right neighbour."""
-        return self.geometry.channels * self.geometry.code_bytes
+        """Bytes from a pixel to its right neighbour."""
+        return self.shape.channels * self.shape.code_bytes
 
     @property
     def row_pixels(self) -> int:
         """Pixels of a row, border included."""
-        _, left, _, right = self.geometry.pads
-        return left + self.geometry.width + right
+        _, left, _, right = self.shape.pads
+        return left + self.shape.width + right
 
     @property
     def row_bytes(self) -> int:
-        """From a pixel to the one below."""
+        """Bytes from a pixel to the one below."""
         return self.row_pixels * self.pixel_bytes
 
     @property
     def bytes(self) -> int:
-        """All of it."""
-        top, _, bottom, _ = self.geometry.pads
-        return (top + self.geometry.height + bottom) * self.row_bytes
+        """Bytes of the whole, border included."""
+        top, _, bottom, _ = self.shape.pads
+        return (top + self.shape.height + bottom) * self.row_bytes
 
     def at(self, y: int, x: int, channel: int = 0) -> int:
-        """Byte of the arena that holds a code; the border has negative rows and columns, and ones beyond the map."""
-        top, left, _, _ = self.geometry.pads
+        """Return the byte of the arena that holds a code.
+
+        The border has negative rows and columns, and rows and columns beyond the map.
+        """
+        top, left, _, _ = self.shape.pads
         return (self.start + (y + top) * self.row_bytes + (x + left) * self.pixel_bytes
-                + channel * self.geometry.code_bytes)
+                + channel * self.shape.code_bytes)
 
 
 @dataclass
@@ -74,32 +77,32 @@ class Arena:
 
     buffers: dict[str, Buffer] = field(default_factory=dict)
     bytes: int = 0
-    free: dict[Geometry, list[Buffer]] = field(default_factory=dict)
+    free: dict[BufferShape, list[Buffer]] = field(default_factory=dict)
     all: list[Buffer] = field(default_factory=list)
 
     def reserve(self, size: int) -> int:
-        """Start of `size` more bytes."""
+        """Reserve `size` more bytes and return their start."""
         start = -(-self.bytes // ALIGNMENT) * ALIGNMENT
         self.bytes = start + size
         return start
 
-    def place(self, name: str, geometry: Geometry) -> None:
-        """Give a tensor its memory: that of one that is done with, or new."""
-        if spare := self.free.get(geometry):
+    def place(self, name: str, shape: BufferShape) -> None:
+        """Give a tensor its memory: that of a tensor that nobody reads any more, or new memory."""
+        if spare := self.free.get(shape):
             buffer = spare.pop()
         else:
-            buffer = Buffer(self.reserve(Buffer(0, geometry).bytes), geometry)
+            buffer = Buffer(self.reserve(Buffer(0, shape).bytes), shape)
             self.all.append(buffer)
         self.buffers[name] = buffer
 
     def release(self, name: str) -> None:
-        """Nobody reads this tensor any more."""
+        """Pass on the memory of a tensor that nobody reads any more."""
         buffer = self.buffers[name]
-        self.free.setdefault(buffer.geometry, []).append(buffer)
+        self.free.setdefault(buffer.shape, []).append(buffer)
 
 
 def lay_out(program: Program, header_bytes: int, kept: Collection[str]) -> Arena:
-    """Memory for every tensor of `program`; that of the tensors `kept` is not passed on."""
+    """Reserve memory for every tensor of `program`; that of the tensors `kept` is not passed on."""
     tensors = {tensor.name: tensor for tensor in program.tensors}
     pads = {name: (0, 0, 0, 0) for name in tensors}
     last_use = {}
@@ -107,26 +110,26 @@ def lay_out(program: Program, header_bytes: int, kept: Collection[str]) -> Arena
         if isinstance(op, Conv):
             before = pads[op.input]
             pads[op.input] = (max(before[0], op.pads[0]), max(before[1], op.pads[1]),
-                                  max(before[2], op.pads[2]), max(before[3], op.pads[3]))
+                              max(before[2], op.pads[2]), max(before[3], op.pads[3]))
         for name in (*reads(op), writes(op)):
             if name is not None:
                 last_use[name] = i
     arena = Arena()
     arena.reserve(header_bytes)
     for tensor in program.inputs:
-        arena.place(tensor.name, _geometry(tensor, pads[tensor.name]))
+        arena.place(tensor.name, _shape(tensor, pads[tensor.name]))
     for i, op in enumerate(program.ops):
         target = writes(op)
         if target is not None and target not in arena.buffers:
-            arena.place(target, _geometry(tensors[target], pads[target]))
+            arena.place(target, _shape(tensors[target], pads[target]))
         for name in {*reads(op), target}:
             if name is not None and last_use[name] == i and name not in kept:
                 arena.release(name)
     return arena
 
 
-def _geometry(tensor: Tensor, pads: Pads) -> Geometry:
+def _shape(tensor: Tensor, pads: Pads) -> BufferShape:
     fmt = tensor.format
     code_bytes = 1 if fmt.bits <= 8 else 4
-    return Geometry(tensor.height, tensor.width, tensor.channels, pads, code_bytes,
+    return BufferShape(tensor.height, tensor.width, tensor.channels, pads, code_bytes,
                     fmt.zero_point - fmt.low if code_bytes == 1 else 0)

@@ -13,19 +13,20 @@ from sim.errors import InputError
 from sim.functional.engine.buffers import ALIGNMENT, lay_out
 from sim.functional.engine.kernel_selection import conv_kernels
 from sim.functional.engine.lowering import (
-    Operation,
     conv_operation,
     copy_operation,
     enter_operation,
     leave_operation,
     pool_operation,
 )
+from sim.functional.engine.operation import Operation
 from sim.functional.kernels import abi
 from sim.functional.kernels.kernel_cache import library
+from sim.functional.kernels.kernel_id import KernelId
 from sim.ir.ops import Conv, Load, Pool, Store, Tensor, writes
 from sim.ir.program import Program
 
-__all__ = ["Network", "aligned_bytes"]
+__all__ = ["CompiledNetwork", "aligned_bytes"]
 
 MAX_ARENA_BYTES = 1 << 32
 """Memory of a thread; ResNet-18 at 224 x 224 takes 3 MB."""
@@ -34,7 +35,7 @@ Bytes = NDArray[np.uint8]
 Words = NDArray[np.int64]
 
 
-class Network:
+class CompiledNetwork:
     """A Program for one rung of instructions, with the tensors that leave it.
 
     Parameters
@@ -71,10 +72,11 @@ class Network:
         for row, entry, operation in zip(self._rows, self._table, self.operations, strict=True):
             self._fill(row, operation, scratch, unwanted)
             entry[:] = library().address(operation.kernel), row.ctypes.data
-        self._run = ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_int64] * 7)(library().address("executor.run"))
+        run = library().address(KernelId("executor", "run"))
+        self._run = ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_int64] * 7)(run)
 
     def run(self, arena_address: int, first: int, last: int) -> None:
-        """Images first .. last - 1, of and into the host's arrays that the arena has; without holding the GIL."""
+        """Run images first .. last - 1, of and into the host's arrays that the arena has; without holding the GIL."""
         unused = ctypes.c_int64()
         place = ctypes.addressof(unused)
         self._run(place, place, self._table.ctypes.data, len(self._table), arena_address, first, last)
@@ -100,16 +102,18 @@ class Network:
                     assert_never(op)
         return [*operations, *(self._leave(program.tensor(name)) for name in leaving)]
 
-    def possible_kernels(self, conv: Conv) -> list[str]:
-        """Every kernel that is exact for a layer, the best first."""
+    def possible_kernels(self, conv: Conv) -> list[KernelId]:
+        """Return every kernel that is exact for a layer, the best first."""
         codes, target = self.program.tensor(conv.input).format, self.program.tensor(conv.output)
         return conv_kernels(conv, codes, self.arena.buffers[conv.input], (target.height, target.width), self.isa)
 
-    def _kernel(self, conv: Conv, wanted: str | None) -> str:
-        possible = self.possible_kernels(conv)
-        if wanted is not None and wanted not in possible:
+    def _kernel(self, conv: Conv, wanted: str | None) -> KernelId:
+        possible = {str(kernel): kernel for kernel in self.possible_kernels(conv)}
+        if wanted is None:
+            return next(iter(possible.values()))
+        if wanted not in possible:
             raise InputError(f"layer '{conv.name}' can be computed by {', '.join(possible)}, not {wanted}")
-        return wanted or possible[0]
+        return possible[wanted]
 
     def _copy(self, op: Load | Store) -> Operation:
         target = self.program.tensor(op.output)
@@ -119,7 +123,7 @@ class Network:
 
     def _leave(self, tensor: Tensor) -> Operation:
         buffer = self.arena.buffers[tensor.name]
-        lowest = tensor.format.low if buffer.geometry.code_bytes == 1 else 0
+        lowest = tensor.format.low if buffer.shape.code_bytes == 1 else 0
         return leave_operation(tensor.name, buffer, lowest, self.slots[tensor.name])
 
     def _fill(self, row: Words, operation: Operation, scratch: int, unwanted: int) -> None:
@@ -138,7 +142,7 @@ class Network:
             row[abi.UNWANTED] = unwanted
 
     def _check_memory(self) -> int:
-        """All bytes of a thread, also those behind the arena that a kernel may read, though no result depends on them.
+        """Count all bytes of a thread, with those after the arena that a kernel may read but no result depends on.
 
         They are counted before any are taken.
         """
@@ -151,7 +155,7 @@ class Network:
 
 
 def aligned_bytes(size: int) -> Bytes:
-    """Zeros that start at a cache line."""
+    """Return zeros that start at a cache line."""
     room = np.zeros(size + ALIGNMENT, np.uint8)
     start = -room.ctypes.data % ALIGNMENT
     return room[start : start + size]

@@ -1,4 +1,4 @@
-"""Which kernel computes a layer: decided by its formats, its shape and the CPU's instructions, never by a clock.
+"""Choose the kernel of a layer by its formats, its shape and the CPU's instructions, never by a clock.
 
 Every kernel that is exact for a layer is named, in the order that measurements on real layers gave (docs/simulator.md);
 the first one is taken.
@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from sim.functional.engine.bitplane import planes_kernels
+from sim.functional.engine.bitplane import bitplane_kernels
 from sim.functional.engine.buffers import Buffer
 from sim.functional.engine.winograd import winograd_kernels
-from sim.functional.kernels.abi import STEP_BYTES, TILE_CHANNELS, TILE_PIXELS
-from sim.functional.kernels.winograd_abi import SHAPES
+from sim.functional.kernels.abi import STEP_BYTES, TILE_CHANNELS, TILE_PIXELS, VECTOR_LANES, WINOGRAD_TILES
+from sim.functional.kernels.kernel_id import KernelId
 from sim.ir.formats import Format
 from sim.ir.ops import Conv
 
@@ -21,20 +21,21 @@ __all__ = ["conv_kernels"]
 COPY_CYCLES = 3
 """To copy 64 bytes of a window; 16 windows times 64 bytes times 16 channels take 16."""
 VECTORS = {"avx512": (4, 3, 2, 1), "avx2": (2,), "portable": (2,)}
-LANES = {"avx512": 16, "avx2": 8, "portable": 8}
 FEW_PAIRS = 2
 """Pairs of a bit of a code and one of a weight that planes do faster than bytes."""
 LEAST_WINDOWS = 4
 """Below, most of a tile would be empty."""
 CACHED_WEIGHTS = 1 << 20
 """Weights that a second-level cache keeps beside the codes."""
-LEAST_TILES = {"winograd.rows_2": 25, "winograd.rows_4": 64}
+AMX_DIRECT, AMX_PACKED = KernelId("amx_conv", "direct"), KernelId("amx_conv", "packed")
+LEAST_TILES = {KernelId("winograd", "rows", 2): 25, KernelId("winograd", "rows", 4): 64}
+"""Below, a tile of sums would not fill the registers often enough."""
 LEAST_CHANNELS = 64
 """Below, reading the larger weights of Winograd, or its sums of codes, costs what its fewer products save."""
 
 
-def conv_kernels(conv: Conv, codes: Format, source: Buffer, output: tuple[int, int], isa: str) -> list[str]:
-    """Kernels that are exact for `conv`, the best first.
+def conv_kernels(conv: Conv, codes: Format, source: Buffer, output: tuple[int, int], isa: str) -> list[KernelId]:
+    """Return the kernels that are exact for `conv`, the best first.
 
     Parameters
     ----------
@@ -50,85 +51,83 @@ def conv_kernels(conv: Conv, codes: Format, source: Buffer, output: tuple[int, i
     if conv.depthwise:
         return _depthwise(conv, isa)
     vectors = "avx512" if isa == "amx" else isa
-    kernels = [f"gemm_conv.{vectors}_{count}" for count in _by_waste(conv.channels, vectors)]
+    kernels = [KernelId("gemm_conv", vectors, count) for count in _by_waste(conv.channels, vectors)]
     if vectors == "avx512":
         kernels = [*_of_few_bits(conv, codes, source, output), *kernels]
     if isa == "avx2" and _pairs_fit(conv, codes):
-        kernels = ["gemm_conv.maddubs_2", *kernels]
+        kernels = [KernelId("gemm_conv", "maddubs", 2), *kernels]
     few_windows = output[0] * output[1] < LEAST_WINDOWS
     if isa == "amx" and not few_windows and not _streams_bits(conv, codes):
         kernels = [*_tiles(conv, source, output), *kernels]
     if isa in ("amx", "avx512") and _is_linear(conv, source, output) and _fits_nibbles(conv):
-        kernels = ["int4_linear.linear", *kernels]
+        kernels = [KernelId("int4_linear", "linear"), *kernels]
     if isa == "amx":
         kernels += _tiles(conv, source, output)
     if vectors == "avx512":
-        kernels += [*winograd_kernels(conv, codes), *planes_kernels(conv, codes)]
+        kernels += [*winograd_kernels(conv, codes), *bitplane_kernels(conv, codes)]
     return list(dict.fromkeys(kernels))
 
 
-def _of_few_bits(conv: Conv, codes: Format, source: Buffer, output: tuple[int, int]) -> list[str]:
-    """Kernels for few bits that are faster than products of bytes."""
+def _of_few_bits(conv: Conv, codes: Format, source: Buffer, output: tuple[int, int]) -> list[KernelId]:
+    """Return the kernels for few bits that are faster than products of bytes."""
     few = conv.weight_format.bits * codes.bits <= FEW_PAIRS
-    kernels = planes_kernels(conv, codes) if few else []
-    if min(conv.channels, source.geometry.channels) < LEAST_CHANNELS:
+    kernels = bitplane_kernels(conv, codes) if few else []
+    if min(conv.channels, source.shape.channels) < LEAST_CHANNELS:
         return kernels
     return kernels + [kernel for kernel in winograd_kernels(conv, codes)
-                      if SHAPES[kernel.partition(".")[2]].tiles(*output) >= LEAST_TILES[kernel]]
+                      if WINOGRAD_TILES[kernel].count(*output) >= LEAST_TILES[kernel]]
 
 
 def _streams_bits(conv: Conv, codes: Format) -> bool:
-    """Whether bytes of weights would come from beyond the second-level cache, and planes have a single pair of bits."""
+    """Tell whether bytes of weights would not fit the second-level cache, and planes have a single pair of bits."""
     return conv.weight_format.bits * codes.bits == 1 and conv.weights.size > CACHED_WEIGHTS
 
 
 def _pairs_fit(conv: Conv, codes: Format) -> bool:
-    """Whether no sum of two products of a stored code and a weight leaves 16 signed bits."""
+    """Tell whether no sum of two products of a stored code and a weight leaves 16 signed bits."""
     return 2 * (codes.high - codes.low) * int(np.abs(conv.weight_values).max(initial=0)) < 1 << 15
 
 
 def _fits_nibbles(conv: Conv) -> bool:
-    """Whether its weights and 0 are no more than 15 apart."""
+    """Tell whether its weights and 0 are no more than 15 apart."""
     values = conv.weight_values
     return int(values.max(initial=0)) - int(values.min(initial=0)) < 16
 
 
 def _is_linear(conv: Conv, source: Buffer, output: tuple[int, int]) -> bool:
-    """Whether there is one window, and it is the whole input as it lies in memory."""
-    geometry = source.geometry
-    return (output == (1, 1) and conv.kernel == (geometry.height, geometry.width) and conv.dilation == 1
-            and not any(geometry.pads))
+    """Tell whether there is one window, which is the whole input as it lies in memory."""
+    shape = source.shape
+    return (output == (1, 1) and conv.kernel == (shape.height, shape.width) and conv.dilation == 1
+            and not any(shape.pads))
 
 
-def _depthwise(conv: Conv, isa: str) -> list[str]:
-    kernels = ["depthwise.taps"]
+def _depthwise(conv: Conv, isa: str) -> list[KernelId]:
+    kernels = [KernelId("depthwise", "taps")]
     if isa in ("avx512", "amx"):
-        kernels = ["depthwise.quads", *kernels]
+        kernels = [KernelId("depthwise", "quads"), *kernels]
         height, width = conv.kernel
         if width == 3 and 2 <= height <= 4 and conv.stride <= 2 and conv.dilation == 1:
-            kernels = [f"depthwise.columns_{conv.stride}", *kernels]
+            kernels = [KernelId("depthwise", "columns", conv.stride), *kernels]
     return kernels
 
 
 def _by_waste(channels: int, isa: str) -> list[int]:
-    """Vectors of a tile, those that leave the fewest lanes idle first, wide ones before narrow ones."""
-    needed = -(-channels // LANES[isa])
+    """Return the vectors of a tile, those that leave the fewest lanes idle first, wide ones before narrow ones."""
+    needed = -(-channels // VECTOR_LANES[isa])
     return sorted(VECTORS[isa], key=lambda count: (-(-needed // count) * count, -count))
 
 
-def _tiles(conv: Conv, source: Buffer, output: tuple[int, int]) -> list[str]:
-    """Both ways to use tiles, that of fewer cycles first."""
+def _tiles(conv: Conv, source: Buffer, output: tuple[int, int]) -> list[KernelId]:
+    """Return both ways to use tiles, that of fewer cycles first."""
     (height, width), (kernel_height, kernel_width) = output, conv.kernel
-    channels, dilated = source.geometry.channels, conv.dilation > 1
+    channels, dilated = source.shape.channels, conv.dilation > 1
     taps, run = (kernel_height * kernel_width, channels) if dilated else (kernel_height, kernel_width * channels)
     panels = -(-conv.channels // TILE_CHANNELS) * TILE_CHANNELS // 16
     steps = -(-taps * run // STEP_BYTES)
     copied = -(-height * width // TILE_PIXELS) * TILE_PIXELS
     packed = copied * steps * (panels + COPY_CYCLES)
     if conv.stride > 1:
-        return ["amx_conv.packed"]
+        return [AMX_PACKED]
     virtual = -(-((height - 1) * source.row_pixels + width) // TILE_PIXELS) * TILE_PIXELS
     direct = virtual * taps * -(-run // STEP_BYTES) * panels
-    return ["amx_conv.direct", "amx_conv.packed"] if direct <= packed else ["amx_conv.packed", "amx_conv.direct"]
-
-
+    return [AMX_DIRECT, AMX_PACKED] if direct <= packed else [AMX_PACKED, AMX_DIRECT]

@@ -1,16 +1,16 @@
-"""An op as an operation of compiled code: its kernel, its words, and the arrays that they point to."""
+"""Lower ops to operations of compiled code: a kernel, its words, and the arrays that they point to."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sim.functional.engine import bitplane, winograd
 from sim.functional.engine.buffers import Buffer
-from sim.functional.engine.requant_table import requantizer
+from sim.functional.engine.operation import Operation
+from sim.functional.engine.requant_table import requant_table
 from sim.functional.engine.weights import (
     channel_order,
     nibble_panels,
@@ -22,82 +22,49 @@ from sim.functional.engine.weights import (
     window_columns,
 )
 from sim.functional.kernels import abi
+from sim.functional.kernels.kernel_id import KernelId
 from sim.ir.ops import Conv, Load, Pool, Store
 from sim.ir.program import Program
 
-__all__ = ["Operation", "conv_operation", "copy_operation", "enter_operation", "leave_operation", "pool_operation"]
-
-Constant = NDArray[np.generic]
-
-
-@dataclass
-class Operation:
-    """What the executor needs of one operation.
-
-    Parameters
-    ----------
-    kernel : str
-        Of `sim.functional.kernels`, `<module>.<name>`.
-    op : str
-        Name of the op, or of the tensor that is moved.
-    words : dict of int to int
-        By their names in `sim.functional.kernels.abi`.
-    constants : dict of int to array
-        Words that are addresses of these.
-    requantizer : str or None
-        Kernel of `sim.functional.kernels.requantizer`.
-    scratch_bytes : int
-    unwanted : bool
-        Whether it writes results that nobody wants.
-    """
-
-    kernel: str
-    op: str
-    words: dict[int, int]
-    constants: dict[int, Constant] = field(default_factory=dict)
-    requantizer: str | None = None
-    scratch_bytes: int = 0
-    unwanted: bool = False
+__all__ = ["conv_operation", "copy_operation", "enter_operation", "leave_operation", "pool_operation"]
 
 
 def enter_operation(name: str, buffer: Buffer, lowest: int, slot: int) -> Operation:
-    """An input of the Program, from the host."""
-    return Operation("copy.enter", name, {
+    """Take an input of the Program from the host."""
+    return Operation(KernelId("copy", "enter"), name, {
         **_target(buffer), **_extent(buffer), abi.ZERO: lowest, abi.HOST: slot})
 
 
 def leave_operation(name: str, buffer: Buffer, lowest: int, slot: int) -> Operation:
-    """A tensor to the host."""
-    kernel = "copy.leave_8" if buffer.geometry.code_bytes == 1 else "copy.leave_32"
-    return Operation(kernel, name, {
+    """Give a tensor to the host."""
+    return Operation(KernelId("copy", "leave", 8 * buffer.shape.code_bytes), name, {
         **_source(buffer), **_extent(buffer), abi.ZERO: lowest, abi.HOST: slot})
 
 
 def copy_operation(op: Load | Store, source: Buffer, target: Buffer, channel: int) -> Operation:
-    """Rows of a tensor: of the source for a Load, of the target for a Store, whose channels start at `channel`."""
+    """Copy rows of a tensor: of the source for a Load, of the target for a Store, whose channels start at `channel`."""
     source_row, target_row = (op.first_row, 0) if isinstance(op, Load) else (0, op.first_row)
-    height = min(source.geometry.height, target.geometry.height)
-    return Operation("copy.copy", op.name, {
+    height = min(source.shape.height, target.shape.height)
+    return Operation(KernelId("copy", "copy"), op.name, {
         **_source(source, source_row), **_target(target, channel, target_row), abi.HEIGHT: height,
-        abi.WIDTH: source.geometry.width, abi.RUN: source.pixel_bytes})
+        abi.WIDTH: source.shape.width, abi.RUN: source.pixel_bytes})
 
 
 def pool_operation(pool: Pool, source: Buffer, target: Buffer, isa: str) -> Operation:
-    """Max pooling."""
+    """Lower max pooling."""
+    kernel = KernelId("max_pool", "lanes", 64 if isa in ("avx512", "amx") else 32)
     (height, width), (top, left, _, _) = pool.kernel, pool.pads
-    return Operation(f"max_pool.{'lanes_64' if isa in ('avx512', 'amx') else 'lanes_32'}", pool.name, {
+    return Operation(kernel, pool.name, {
         **_source(source), **_target(target), **_extent(target), abi.POOL_TOP: top, abi.POOL_LEFT: left,
-        abi.POOL_BOTTOM: source.geometry.height, abi.POOL_RIGHT: source.geometry.width,
+        abi.POOL_BOTTOM: source.shape.height, abi.POOL_RIGHT: source.shape.width,
         abi.POOL_HEIGHT: height, abi.POOL_WIDTH: width, abi.POOL_STRIDE: pool.stride})
 
 
-def conv_operation(program: Program, conv: Conv, buffers: dict[str, Buffer], kernel: str) -> Operation:
-    """Bind a convolution to the kernel of that name, which must be one of `kernel_selection.conv_kernels`."""
+def conv_operation(program: Program, conv: Conv, buffers: dict[str, Buffer], kernel: KernelId) -> Operation:
+    """Bind a convolution to a kernel, which must be one of `kernel_selection.conv_kernels`."""
     source, target = buffers[conv.input], buffers[conv.output]
     part = program.tensor(conv.output).part_slice(conv.output_part)
-    grouped = kernel == "gemm_conv.avx512_4" or kernel.split(".")[0] in INTERLEAVED or (
-        conv.depthwise and kernel != "depthwise.taps")
-    constants = requantizer(program, conv, grouped)
+    constants = requant_table(program, conv, _interleaves(kernel))
     top, left, _, _ = conv.pads
     common = {
         abi.SOURCE: source.at(-top, -left), abi.SOURCE_ROW: conv.stride * source.row_bytes,
@@ -108,24 +75,37 @@ def conv_operation(program: Program, conv: Conv, buffers: dict[str, Buffer], ker
         other, channels = buffers[conv.residual], program.tensor(conv.residual).part_slice(conv.residual_part)
         common |= {abi.RESIDUAL: other.at(0, 0, channels.start), abi.RESIDUAL_ROW: other.row_bytes,
                    abi.RESIDUAL_PIXEL: other.pixel_bytes}
-    module, _, name = kernel.partition(".")
-    operation = Operation(kernel, conv.name, common, {abi.PARAMETERS: constants.table},
-                          f"requantizer.{constants.kernel}")
-    PREPARED[module](operation, conv, source, name)
+    operation = Operation(kernel, conv.name, common, {abi.PARAMETERS: constants.table}, constants.kernel)
+    PREPARE[kernel.family](operation, conv, source)
     return operation
 
 
-def _multiply(operation: Operation, conv: Conv, source: Buffer, name: str) -> None:
-    isa, _, vectors = name.partition("_")
-    block = int(vectors) * (16 if isa == "avx512" else 8)
-    values = pieces(conv)
+def _interleaves(kernel: KernelId) -> bool:
+    """Tell whether sums of whole groups of channels come interleaved."""
+    match kernel.family:
+        case "gemm_conv":
+            return _tile_channels(kernel) == abi.GROUP
+        case "depthwise":
+            return kernel.variant != "taps"
+        case _:
+            return True
+
+
+def _tile_channels(kernel: KernelId) -> int:
+    """Count the channels of a tile of `gemm_conv`."""
+    assert kernel.size is not None
+    return kernel.size * abi.VECTOR_LANES[kernel.variant]
+
+
+def _prepare_gemm(operation: Operation, conv: Conv, source: Buffer) -> None:
+    block, values = _tile_channels(operation.kernel), pieces(conv)
     weights = quad_panels(values[channel_order(conv.channels)] if block == abi.GROUP else values, block)
     operation.words |= {abi.TAP_COUNT: weights.shape[1], abi.RUN: weights.shape[2] // abi.GROUP_QUADS}
     operation.constants |= {abi.WEIGHTS: weights, abi.TAPS: _piece_offsets(conv, source)}
     operation.scratch_bytes = (abi.CHUNK + abi.SPARE_ROWS) * (3 * 8 + block * 4)
 
 
-def _tiles(operation: Operation, conv: Conv, source: Buffer, name: str) -> None:
+def _prepare_amx(operation: Operation, conv: Conv, source: Buffer) -> None:
     values = pieces(conv)[channel_order(conv.channels)]
     configuration = np.zeros(64, np.uint8)
     configuration[0] = 1
@@ -133,7 +113,7 @@ def _tiles(operation: Operation, conv: Conv, source: Buffer, name: str) -> None:
     operation.constants |= {abi.CONFIGURATION: configuration, abi.TAPS: _piece_offsets(conv, source)}
     operation.words[abi.TAP_COUNT] = values.shape[1]
     sums = abi.TILE_PIXELS * abi.GROUP * 4
-    if name == "direct":
+    if operation.kernel.variant == "direct":
         weights = step_panels(values)
         operation.words |= {abi.RUN: weights.shape[2], abi.VIRTUAL_WIDTH: source.row_pixels}
         operation.scratch_bytes = abi.DIRECT_PIXELS * 2 * 8 + sums
@@ -147,8 +127,8 @@ def _tiles(operation: Operation, conv: Conv, source: Buffer, name: str) -> None:
     operation.constants[abi.WEIGHTS] = weights
 
 
-def _nibbles(operation: Operation, conv: Conv, source: Buffer, name: str) -> None:
-    del source, name
+def _prepare_int4(operation: Operation, conv: Conv, source: Buffer) -> None:
+    del source
     values = pieces(conv)[channel_order(conv.channels)].reshape(conv.channels, -1)
     lowest = min(int(values.min()), 0)
     weights = nibble_panels(values, lowest)
@@ -157,14 +137,14 @@ def _nibbles(operation: Operation, conv: Conv, source: Buffer, name: str) -> Non
     operation.scratch_bytes = 64 + 4 * abi.GROUP
 
 
-def _depthwise(operation: Operation, conv: Conv, source: Buffer, name: str) -> None:
+def _prepare_depthwise(operation: Operation, conv: Conv, source: Buffer) -> None:
     values, (height, _) = conv.weight_values[:, 0], conv.kernel
     taps = _tap_offsets(conv, source)
     group = abi.GROUP
-    if name == "taps":
+    if operation.kernel.variant == "taps":
         weights, group = tap_rows(values), 16
         operation.words |= {abi.RUN: len(taps)}
-    elif name == "quads":
+    elif operation.kernel.variant == "quads":
         weights = tap_quads(values)
         taps = np.concatenate([taps, np.repeat(taps[-1:], -len(taps) % 4)])
         operation.words |= {abi.RUN: len(taps) // 4}
@@ -176,24 +156,21 @@ def _depthwise(operation: Operation, conv: Conv, source: Buffer, name: str) -> N
     operation.scratch_bytes = abi.ROW_CHUNK * (3 * 8 + group * 4)
 
 
-PREPARED: dict[str, Callable[[Operation, Conv, Buffer, str], None]] = {
-    "gemm_conv": _multiply, "amx_conv": _tiles, "int4_linear": _nibbles, "depthwise": _depthwise,
-    "bitplane_conv": bitplane.prepare,
-    "winograd": winograd.prepare}
-"""What else the kernels of a module need."""
-INTERLEAVED = {"amx_conv", "int4_linear", "bitplane_conv", "winograd"}
-"""Modules whose sums come interleaved."""
+PREPARE: dict[str, Callable[[Operation, Conv, Buffer], None]] = {
+    "gemm_conv": _prepare_gemm, "amx_conv": _prepare_amx, "int4_linear": _prepare_int4,
+    "depthwise": _prepare_depthwise, "bitplane_conv": bitplane.prepare, "winograd": winograd.prepare}
+"""By family: adds the words, constants and memory that its kernels need."""
 
 
 def _tap_offsets(conv: Conv, source: Buffer) -> NDArray[np.int64]:
-    """Where the taps of a window lie, in raster order [bytes]."""
+    """Return where the taps of a window lie, in raster order [bytes]."""
     height, width = conv.kernel
     rows = np.arange(height, dtype=np.int64)[:, None] * conv.dilation * source.row_bytes
     return (rows + np.arange(width) * conv.dilation * source.pixel_bytes).reshape(-1)
 
 
 def _piece_offsets(conv: Conv, source: Buffer) -> NDArray[np.int64]:
-    """Where its pieces lie: `sim.functional.engine.weights.pieces`."""
+    """Return where the pieces of a window lie, as `sim.functional.engine.weights.pieces` cuts it [bytes]."""
     taps = _tap_offsets(conv, source)
     return taps[:: conv.kernel[1]].copy() if conv.dilation == 1 else taps
 
@@ -209,5 +186,5 @@ def _target(buffer: Buffer, channel: int = 0, row: int = 0) -> dict[int, int]:
 
 
 def _extent(buffer: Buffer) -> dict[int, int]:
-    geometry = buffer.geometry
-    return {abi.HEIGHT: geometry.height, abi.WIDTH: geometry.width, abi.CHANNELS: geometry.channels}
+    shape = buffer.shape
+    return {abi.HEIGHT: shape.height, abi.WIDTH: shape.width, abi.CHANNELS: shape.channels}

@@ -11,18 +11,20 @@ and M * S + R * r' + constant mostly fits 32 bits; integers modulo 2**32 form a 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sim.functional.engine.weights import channel_order, group_widths
 from sim.functional.kernels.abi import LANES, NARROW_FIELDS, WIDE_FIELDS
+from sim.functional.kernels.kernel_id import KernelId, requantizer_id
 from sim.ir.formats import Format
 from sim.ir.ops import Conv
 from sim.ir.program import Program
 from sim.ir.signed_digits import multipliers
 
-__all__ = ["Requantizer", "requantizer"]
+__all__ = ["RequantTable", "requant_table"]
 
 Ints = NDArray[np.int64]
 INT32 = np.iinfo(np.int32)
@@ -31,10 +33,10 @@ CODES = 256
 
 
 @dataclass(frozen=True)
-class Requantizer:
-    """`kernel` of `sim.functional.kernels.requantizer`, its table of channels, and its numbers for all channels."""
+class RequantTable:
+    """A requantizer, its table of channels, and its numbers for all channels."""
 
-    kernel: str
+    kernel: KernelId
     table: NDArray[np.integer]
     zero: int
     low: int
@@ -42,8 +44,11 @@ class Requantizer:
     wrap: int
 
 
-def requantizer(program: Program, conv: Conv, grouped: bool) -> Requantizer:
-    """The fastest one that is exact for `conv`; `grouped` if its kernel gives whole groups of channels interleaved."""
+def requant_table(program: Program, conv: Conv, interleaved: bool) -> RequantTable:
+    """Choose the fastest requantizer that is exact for `conv`.
+
+    `interleaved` says whether the kernel of `conv` gives the sums of whole groups of channels interleaved.
+    """
     source, target = program.tensor(conv.input).format, program.tensor(conv.output).format
     residual = program.tensor(conv.residual).format if conv.residual is not None else None
     stored = target.bits <= 8
@@ -55,10 +60,11 @@ def requantizer(program: Program, conv: Conv, grouped: bool) -> Requantizer:
     # Half an LSB, less one for ties to even: there the last bit of the quotient is added, which rounds odd ones up.
     half = np.where(conv.shift > 0, np.int64(1) << np.maximum(conv.shift - 1, 0), 0)
     even = program.arithmetic.rounding == "half_even"
-    rounding = {"half_up": half, "half_even": np.maximum(half - 1, 0), "floor": 0 * half}[program.arithmetic.rounding]
+    rounding = {"half_up": half, "half_even": np.maximum(half - 1, 0),
+                "floor": np.zeros_like(half)}[program.arithmetic.rounding]
     odd = ((conv.shift > 0) & even).astype(np.int64)
     offset = conv.offset + rounding + (residual_gain * residual.low if residual else 0)
-    grouping, with_residual = "_grouped" * grouped, "_residual" * (residual is not None)
+    kernel = partial(requantizer_id, residual=residual is not None, interleaved=interleaved)
     if stored and not _wraps(program, conv, source):
         # The zero point counts as part of the offset, but for ties to even, which depend on the last bit.
         raised = 0 if even else zero
@@ -67,22 +73,22 @@ def requantizer(program: Program, conv: Conv, grouped: bool) -> Requantizer:
         narrow = _narrow(_spans(conv, source), channels, low - zero + raised, high - zero + raised)
         if narrow is not None:
             fields, free = narrow
-            suffix = "_even" if even else "_free" * free
-            table = _table(fields, np.int32, channel_order(conv.channels) if grouped else None)
-            return Requantizer(f"narrow{with_residual}{suffix}{grouping}", table, zero - raised, low, high, 0)
+            table = _table(fields, np.int32, channel_order(conv.channels) if interleaved else None)
+            return RequantTable(kernel("narrow", rounding="even" if even else "free" * free), table, zero - raised,
+                                low, high, 0)
     wide = dict(zip(WIDE_FIELDS, (base, gain, offset, conv.shift, odd, residual_gain), strict=True))
-    return Requantizer(f"wide{with_residual}{'' if stored else '_32'}{grouping}", _table(wide, np.int64), zero, low,
-                       high, 64 - program.arithmetic.acc_bits)
+    return RequantTable(kernel("wide", wide_result=not stored), _table(wide, np.int64), zero, low, high,
+                        64 - program.arithmetic.acc_bits)
 
 
 def _wraps(program: Program, conv: Conv, source: Format) -> bool:
-    """Whether some sum may leave the accumulator."""
+    """Tell whether some sum may leave the accumulator."""
     reach = np.abs(conv.weight_values).sum(axis=(1, 2, 3)) * source.magnitude
     return program.arithmetic.wrap and int(reach.max()) >= 1 << (program.arithmetic.acc_bits - 1)
 
 
 def _spans(conv: Conv, source: Format) -> tuple[Ints, Ints]:
-    """Smallest and largest S of every channel."""
+    """Return the smallest and largest S of every channel."""
     values, most = conv.weight_values, source.high - source.low
     negative, positive = (part.sum(axis=(1, 2, 3)) for part in (np.minimum(values, 0), np.maximum(values, 0)))
     return negative * most, positive * most
@@ -90,7 +96,7 @@ def _spans(conv: Conv, source: Format) -> tuple[Ints, Ints]:
 
 @dataclass(frozen=True)
 class Channels:
-    """Of every channel: v = offset + gain * S + residual_gain * r, a result (v + odd or 0) >> shift."""
+    """Numbers of every channel: v = offset + gain * S + residual_gain * r, a result (v + odd or 0) >> shift."""
 
     gain: Ints
     residual_gain: Ints
@@ -101,9 +107,9 @@ class Channels:
 
 
 def _narrow(span: tuple[Ints, Ints], channels: Channels, low: int, high: int) -> tuple[dict[str, Ints], bool] | None:
-    """NARROW_FIELDS with which v fits 32 bits, for results that are clamped to low..high, None if there are none.
+    """Find NARROW_FIELDS with which v fits 32 bits, for results that are clamped to low..high; None if there are none.
 
-    Also whether v fits whatever S is, so that S need not be clamped.
+    Also tell whether v fits whatever S is, so that S need not be clamped.
     """
     gain, offset, shift, odd = channels.gain, channels.offset, channels.shift, channels.odd
     if np.any(span[0] < INT32.min) or np.any(span[1] > INT32.max) or int(shift.max()) > 31:
@@ -131,7 +137,7 @@ def _narrow(span: tuple[Ints, Ints], channels: Channels, low: int, high: int) ->
 
 
 def _table(columns: dict[str, Ints], dtype: type[np.integer], order: Ints | None = None) -> NDArray[np.integer]:
-    """For LANES channels at a time all fields, one after the other, LANES of each; channels beyond the last are 0.
+    """Lay out all fields of LANES channels at a time, LANES of each; channels beyond the last are 0.
 
     With an order of channels, as many at a time as `group_widths` says.
     """

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.errors import InputError
-from sim.functional.engine.compiled_network import Network
+from sim.functional.engine.compiled_network import CompiledNetwork
 from sim.functional.engine.workers import Workers
 from sim.functional.kernels.isa import chosen
 from sim.ir.inputs import check_inputs
@@ -63,7 +63,7 @@ class Simulator:
         inputs = dict.fromkeys(tensor.name for tensor in program.inputs)
         self._given = [name for name in inputs if name in captured]
         self._leaving = [name for name in dict.fromkeys((*outputs, *captured)) if name not in inputs]
-        self._network = Network(program, self._leaving, chosen(isa), kernels or {})
+        self._network = CompiledNetwork(program, self._leaving, chosen(isa), kernels or {})
         self._workers = Workers(self._network, threads)
 
     def __reduce__(self) -> tuple[Callable[[], Simulator], tuple[()]]:
@@ -71,24 +71,25 @@ class Simulator:
 
     @property
     def kernels(self) -> dict[str, str]:
-        """Which kernel computes each layer, by name."""
+        """The kernel of each layer, by name."""
         convs = {conv.name for conv in self.program.convs}
-        return {operation.op: operation.kernel for operation in self._network.operations
+        return {operation.op: str(operation.kernel) for operation in self._network.operations
                 if operation.op in convs}
 
     @property
     def possible_kernels(self) -> dict[str, list[str]]:
-        """Every kernel that is exact for each layer on this rung, by name, the one that the dispatch takes first."""
-        return {conv.name: self._network.possible_kernels(conv) for conv in self.program.convs}
+        """Every kernel that is exact for each layer on this rung, by name, the one that the selection takes first."""
+        return {conv.name: [str(kernel) for kernel in self._network.possible_kernels(conv)]
+                for conv in self.program.convs}
 
     @property
     def requantizers(self) -> dict[str, str]:
-        """Which kernel requantizes each layer, by name."""
-        return {operation.op: operation.requantizer for operation in self._network.operations
+        """The requantizer of each layer, by name."""
+        return {operation.op: str(operation.requantizer) for operation in self._network.operations
                 if operation.requantizer is not None}
 
     def run(self, inputs: Batch) -> dict[str, Codes]:
-        """Codes of the outputs and of what is captured.
+        """Return codes of the outputs and of what is captured.
 
         Parameters
         ----------
@@ -109,7 +110,7 @@ class Simulator:
         return {name: given[name].astype(np.int32) for name in self._given} | results
 
     def _share(self, arrays: Mapping[str, NDArray[np.generic]], spans: list[tuple[int, int]]) -> None:
-        """Every thread takes the next span of images until there is none."""
+        """Let every thread take the next span of images until there is none."""
         remaining = iter(spans)
 
         def work(_: int) -> None:
@@ -125,7 +126,7 @@ class Simulator:
             list(pool.map(work, range(count)))
 
     def stream(self, batches: Iterable[Batch]) -> Iterator[dict[str, Codes]]:
-        """`run` on one batch after the other; the memory in use is that of a batch.
+        """Yield what `run` gives on one batch after the other; the memory in use is that of a batch.
 
         Several threads may draw from one stream: each batch is taken by one of them, which gets its codes.
         """
@@ -147,7 +148,7 @@ class _OneAtATime:
 
 
 def _bytes(codes: NDArray[np.integer]) -> NDArray[np.generic]:
-    """The lowest byte of every code, which is all of it modulo 256."""
+    """Return the lowest byte of every code, which is all of it modulo 256."""
     if codes.dtype.itemsize == 1:
         return np.ascontiguousarray(codes).view(np.uint8)
     return np.ascontiguousarray(codes.astype(np.uint8))

@@ -1,21 +1,18 @@
-"""What the kernels of `sim.functional.kernels.winograd` need: which layers they are exact for, and sums of weights."""
+"""Tell which layers the kernels of Winograd's convolution are exact for, and prepare their sums of weights."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sim.functional.engine.buffers import Buffer
+from sim.functional.engine.operation import Operation
 from sim.functional.engine.weights import channel_order, quad_panels
 from sim.functional.kernels import abi
-from sim.functional.kernels import winograd_abi as winograd
+from sim.functional.kernels.abi import WINOGRAD_TILES, WinogradTile
+from sim.functional.kernels.kernel_id import KernelId
 from sim.ir.formats import Format
 from sim.ir.ops import Conv
-
-if TYPE_CHECKING:
-    from sim.functional.engine.lowering import Operation
 
 __all__ = ["prepare", "winograd_kernels"]
 
@@ -31,56 +28,54 @@ OUTPUTS = {
     4: np.array([[6, 4, 4, 1, 1, 0], [0, 4, -4, 2, -2, 0], [0, 4, 4, 4, 4, 0], [0, 4, -4, 8, -8, 24]]),
 }
 """Outputs, times 2 or 24, from products."""
-CODE_BITS = {"rows_2": 6, "rows_4": 3}
-"""Of codes whose sums fit a byte."""
+CODE_BITS = {2: 6, 4: 3}
+"""Of codes whose sums fit a byte, by the width of a tile."""
 CHUNK = 48
 """Most tiles that pass while a panel of weights is near."""
 
 
-def winograd_kernels(conv: Conv, source_format: Format) -> list[str]:
-    """Kernels that are exact for `conv`, that of fewer products first."""
+def winograd_kernels(conv: Conv, source_format: Format) -> list[KernelId]:
+    """Return the kernels that are exact for `conv`, the one of fewer products first."""
     if conv.depthwise or conv.kernel != (3, 3) or conv.stride != 1 or conv.dilation != 1:
         return []
     most = int(np.abs(conv.weight_values).sum(axis=(1, 2, 3)).max()) * (source_format.high - source_format.low)
-    return [f"winograd.{name}" for name in ("rows_4", "rows_2")
-            if source_format.bits <= CODE_BITS[name] and most * winograd.SHAPES[name].divisor < 1 << 31
-            and np.abs(_weight_sums(conv.weight_values, name)).max() <= 127]
+    return [kernel for kernel, tile in WINOGRAD_TILES.items()
+            if source_format.bits <= CODE_BITS[tile.width] and most * tile.divisor < 1 << 31
+            and np.abs(_weight_sums(conv.weight_values, tile)).max() <= 127]
 
 
-def _weight_sums(values: Values, name: str) -> Values:
-    """Weights (O, C, 3, 3) as (O, places, C)."""
-    shape = winograd.SHAPES[name]
-    sums: Values = np.einsum("iy,ocyx,jx->oijc", WEIGHTS[shape.height], values, WEIGHTS[shape.width])
-    return sums.reshape(len(values), shape.places, -1)
+def _weight_sums(values: Values, tile: WinogradTile) -> Values:
+    """Turn weights (O, C, 3, 3) into their sums (O, places, C)."""
+    sums: Values = np.einsum("iy,ocyx,jx->oijc", WEIGHTS[tile.height], values, WEIGHTS[tile.width])
+    return sums.reshape(len(values), tile.places, -1)
 
 
-def _corrections(sums: Values, name: str) -> NDArray[np.int32]:
-    """What raising the codes takes off the outputs, as `[panel][output][channel]`."""
-    shape = winograd.SHAPES[name]
-    raised = -winograd.RAISED * sums.sum(axis=2).reshape(-1, shape.height + 2, shape.width + 2)
-    if name == "rows_2":
+def _corrections(sums: Values, tile: WinogradTile) -> NDArray[np.int32]:
+    """Return what raising the codes takes off the outputs, as `[panel][output][channel]`."""
+    raised = -abi.CODE_OFFSET * sums.sum(axis=2).reshape(-1, tile.height + 2, tile.width + 2)
+    if tile.width == 2:
         raised[:, 1, 1] = 0
-    taken = np.einsum("yi,oij,xj->oyx", OUTPUTS[shape.height], raised, OUTPUTS[shape.width])
+    taken = np.einsum("yi,oij,xj->oyx", OUTPUTS[tile.height], raised, OUTPUTS[tile.width])
     panels = -(-len(sums) // abi.GROUP)
-    padded = np.zeros((panels * abi.GROUP, shape.outputs), np.int64)
+    padded = np.zeros((panels * abi.GROUP, tile.outputs), np.int64)
     padded[: len(sums)] = taken.reshape(len(sums), -1)
     return padded.reshape(panels, abi.GROUP, -1).transpose(0, 2, 1).astype(np.int32, order="C")
 
 
-def prepare(operation: Operation, conv: Conv, source: Buffer, name: str) -> None:
-    """Words, constants and memory of `winograd.<name>`."""
+def prepare(operation: Operation, conv: Conv, source: Buffer) -> None:
+    """Add the words, constants and memory that a kernel of Winograd's convolution needs."""
     del source
-    shape = winograd.SHAPES[name]
-    sums = _weight_sums(conv.weight_values, name)[channel_order(conv.channels)]
+    tile = WINOGRAD_TILES[operation.kernel]
+    sums = _weight_sums(conv.weight_values, tile)[channel_order(conv.channels)]
     weights = quad_panels(sums, abi.GROUP)
     groups = weights.shape[2] // abi.GROUP_QUADS
     run = groups * abi.GROUP_QUADS * 4
-    count = shape.tiles(operation.words[abi.HEIGHT], operation.words[abi.WIDTH])
+    count = tile.count(operation.words[abi.HEIGHT], operation.words[abi.WIDTH])
     share = -(-count // -(-count // CHUNK))
-    tiles = -(-share // winograd.TALL) * winograd.TALL
-    operation.words |= {abi.RUN: groups, winograd.TILES: tiles}
+    tiles = -(-share // abi.TALL_TILE) * abi.TALL_TILE
+    operation.words |= {abi.RUN: groups, abi.TILES: tiles}
     operation.constants |= {
-        abi.WEIGHTS: weights, winograd.CORRECTIONS: _corrections(sums, name),
-        abi.TAPS: np.arange(shape.places, dtype=np.int64) * winograd.place_bytes(tiles, run)}
-    operation.scratch_bytes = winograd.scratch_bytes(shape, tiles, run)
+        abi.WEIGHTS: weights, abi.CORRECTIONS: _corrections(sums, tile),
+        abi.TAPS: np.arange(tile.places, dtype=np.int64) * abi.place_bytes(tiles, run)}
+    operation.scratch_bytes = abi.winograd_scratch_bytes(tile, tiles, run)
     operation.unwanted = True

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.functional.engine.compiled_network import Network, aligned_bytes
+from sim.functional.engine.compiled_network import CompiledNetwork, aligned_bytes
 
 __all__ = ["Worker", "Workers"]
 
@@ -17,15 +17,15 @@ __all__ = ["Worker", "Workers"]
 class Worker:
     """Memory of one thread, borders filled, and the host's arrays that it works on."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: CompiledNetwork) -> None:
         self.network = network
         self._bytes = aligned_bytes(network.arena_bytes)
         for buffer in network.arena.all:
-            if buffer.geometry.fill:
-                self._bytes[buffer.start : buffer.start + buffer.bytes] = buffer.geometry.fill
+            if buffer.shape.fill:
+                self._bytes[buffer.start : buffer.start + buffer.bytes] = buffer.shape.fill
 
     def run(self, arrays: Mapping[str, NDArray[np.generic]], first: int, last: int) -> None:
-        """Images first .. last - 1 of `arrays`: uint8 inputs, int32 tensors that leave, all C contiguous."""
+        """Run images first .. last - 1 of `arrays`: uint8 inputs, int32 tensors that leave, all C contiguous."""
         header = self._bytes[: 8 * (1 + len(self.network.slots))].view(np.int64)
         for name, slot in self.network.slots.items():
             header[slot] = arrays[name].ctypes.data
@@ -40,19 +40,19 @@ class Workers:
 
     Parameters
     ----------
-    network : Network
+    network : CompiledNetwork
     threads : int
         Idle workers that are kept at least; more only up to the number of processors.
     """
 
-    def __init__(self, network: Network, threads: int) -> None:
+    def __init__(self, network: CompiledNetwork, threads: int) -> None:
         self._network = network
         self._most_idle = max(threads, os.cpu_count() or 1)
         self._idle = [Worker(network)]
 
     @contextmanager
     def one(self) -> Iterator[Worker]:
-        """A worker that nobody else has until the block ends."""
+        """Lend a worker that nobody else has until the block ends."""
         try:
             worker = self._idle.pop()
         except IndexError:

@@ -1,10 +1,14 @@
-"""An operation as compiled code reads it: a row of 64-bit integers, and what kernels and their callers agree on.
+"""The interface between the engine and its kernels: an operation is a row of 64-bit integers.
 
 Places of codes are bytes from the start of the arena, the memory that one thread works in; constants have addresses.
 A word that a kernel does not use is 0.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sim.functional.kernels.kernel_id import KernelId
 
 (
     SOURCE,          # first byte that the window of the first output reads
@@ -48,9 +52,11 @@ POOL_TOP, POOL_LEFT, POOL_BOTTOM, POOL_RIGHT, POOL_HEIGHT, POOL_WIDTH, POOL_STRI
 IMAGE = 0
 """Word of the arena that holds the number of the image; addresses of the host's arrays follow."""
 
+VECTOR_LANES = {"avx512": 16, "avx2": 8, "maddubs": 8, "portable": 8}
+"""Sums of 32 bits in a vector, by the way in which `sim.functional.kernels.dot_product` multiplies."""
 LANES = 16
 """Channels whose parameters lie together, and that a requantizer takes at a time."""
-NARROW_FIELDS = ("least", "most", "multiplier", "offset", "shift", "odd", "residual_multiplier")
+NARROW_FIELDS = ("lowest_sum", "highest_sum", "multiplier", "offset", "shift", "odd", "residual_multiplier")
 """int32, LANES of each in turn."""
 WIDE_FIELDS = ("base", "multiplier", "offset", "shift", "odd", "residual_multiplier")
 """int64, LANES of each in turn."""
@@ -74,3 +80,82 @@ GROUP, HALF_GROUP = 64, 32
 
 Those are as many whole groups as a layer's channels have, then a half one if that many are left; the rest never is.
 """
+SUM_ROW_BYTES = 4 * GROUP
+"""Of the sums of a group of channels of one pixel."""
+TALL_TILE, LOW_TILE, TILE_VECTORS = 6, 2, GROUP // LANES
+"""Pixels of the tiles of sums that bit planes and Winograd's convolution keep in registers, and vectors of each."""
+
+INPUT, INPUT_PIXELS, INPUT_CHANNELS, STEPS, STEP_COUNT, PRODUCT_SHIFT, REFERENCE = range(SPARE, SPARE + 7)
+"""Of bit planes: first byte of the input, its pixels with their border, its channels; address of the steps (how far to
+shift the counts, bytes to the plane of the input, bytes to that of the weights) and their number; the constants of
+`sim.functional.kernels.bitplane_conv`."""
+STEP_WORDS = 3
+
+
+def plane_bytes(pixels: int, channels: int) -> int:
+    """Return the bytes of a plane of a packed input; the planes of a pixel do not share a set of the cache."""
+    return pixels * -(-channels // 32) * 4 + 64
+
+
+def bitplane_scratch_bytes(pixels: int, channels: int, planes: int) -> int:
+    """Return the memory that bit planes need for a packed input and a chunk of outputs."""
+    return (CHUNK + SPARE_ROWS) * (4 * 8 + SUM_ROW_BYTES) + (planes + 1) * plane_bytes(pixels, channels)
+
+
+CORRECTIONS, TILES = SPARE, SPARE + 1
+"""Of Winograd's convolution: address of what outputs are raised by; tiles that pass while a panel of weights is near, a
+multiple of TALL_TILE."""
+CODE_OFFSET = 128
+"""Added to sums of codes, so that they are unsigned bytes."""
+
+
+@dataclass(frozen=True)
+class WinogradTile:
+    """A tile of Winograd's convolution.
+
+    Attributes
+    ----------
+    height, width : int
+        Its outputs [pixels].
+    divisor : int
+        Of the sums of products, which gives the outputs.
+    """
+
+    height: int
+    width: int
+    divisor: int
+
+    @property
+    def places(self) -> int:
+        """Products of a tile, for each pair of channels."""
+        return (self.height + 2) * (self.width + 2)
+
+    @property
+    def outputs(self) -> int:
+        """Pixels of a tile."""
+        return self.height * self.width
+
+    def count(self, height: int, width: int) -> int:
+        """Return how many tiles cover a map of `height` x `width` outputs."""
+        return -(-height // self.height) * -(-width // self.width)
+
+
+WINOGRAD_TILES = {KernelId("winograd", "rows", 4): WinogradTile(2, 4, 48),
+                  KernelId("winograd", "rows", 2): WinogradTile(2, 2, 4)}
+"""The tile of each kernel, the one of fewer products for each output first."""
+
+
+def place_bytes(tiles: int, run: int) -> int:
+    """Return the bytes from the sums of codes of a place to those of the next, in another set of the cache.
+
+    A tile has `run` bytes.
+    """
+    return tiles * run + 64
+
+
+def winograd_scratch_bytes(tile: WinogradTile, tiles: int, run: int) -> int:
+    """Return the memory that Winograd's convolution needs for a chunk of tiles, each of `run` bytes of codes."""
+    products = tile.places * (tiles * SUM_ROW_BYTES + 64) + TALL_TILE * SUM_ROW_BYTES
+    pixels = tile.outputs * tiles
+    return ((tiles + TALL_TILE) * 8 + pixels * (2 * 8 + SUM_ROW_BYTES) + tile.places * place_bytes(tiles, run)
+            + products + 64)

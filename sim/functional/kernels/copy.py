@@ -24,58 +24,59 @@ from sim.functional.kernels.abi import (
     ZERO,
 )
 from sim.functional.kernels.interleave import interleaved
-from sim.functional.kernels.llvm_builder import I8, I32, I64, Code, Loop, emitted, number, vector
-from sim.functional.kernels.op_view import integer
+from sim.functional.kernels.kernel_id import KernelId
+from sim.functional.kernels.llvm_builder import I8, I32, I64, Code, Loop, const, llvm_intrinsic, vector
+from sim.functional.kernels.op_view import load_word
 
 __all__ = ["KERNELS"]
 
 
-@emitted
+@llvm_intrinsic
 def _byte(code: Code, address):
     return code.zext(code.load(I8, address), I64)
 
 
-@emitted
+@llvm_intrinsic
 def _set_byte(code: Code, address, value):
     code.store(code.trunc(value, I8), address)
 
 
-@emitted
+@llvm_intrinsic
 def _word(code: Code, address):
     return code.sext(code.load(I32, address), I64)
 
 
-@emitted
+@llvm_intrinsic
 def _set_word(code: Code, address, value):
     code.store(code.trunc(value, I32), address)
 
 
-@emitted
+@llvm_intrinsic
 def _copy(code: Code, source, target, count):
     loop = Loop(code, count, [])
     code.store(code.load(I8, code.add(source, loop.index)), code.add(target, loop.index))
-    loop.end([])
+    loop.close([])
 
 
-@emitted
+@llvm_intrinsic
 def _set_tile(code: Code, source, plane, target, pixel, lowest):
-    """16 pixels of four channels, whose planes are `plane` bytes apart."""
-    rows = [code.load(vector(I8, 16), code.add(source, code.mul(plane, number(k)))) for k in range(4)]
+    """Store 16 pixels of four channels, whose planes are `plane` bytes apart."""
+    rows = [code.load(vector(I8, 16), code.add(source, code.mul(plane, const(k)))) for k in range(4)]
     less = code.splat(code.trunc(lowest, I8), 16)
     for q, four in enumerate(interleaved(code, [code.sub(row, less) for row in rows])):
         for i in range(4):
-            code.store(code.extract_element(four, number(i, I32)), code.add(target, code.mul(pixel, number(4 * q + i))))
+            code.store(code.extract_element(four, const(i, I32)), code.add(target, code.mul(pixel, const(4 * q + i))))
 
 
 def _enter() -> Callable[..., None]:
     def enter(op, arena):
-        channels, height, width = integer(op, CHANNELS), integer(op, HEIGHT), integer(op, WIDTH)
-        source = integer(arena, integer(op, HOST)) + integer(arena, IMAGE) * channels * height * width
-        target, pixel, lowest = arena + integer(op, TARGET), integer(op, TARGET_PIXEL), integer(op, ZERO)
+        channels, height, width = load_word(op, CHANNELS), load_word(op, HEIGHT), load_word(op, WIDTH)
+        source = load_word(arena, load_word(op, HOST)) + load_word(arena, IMAGE) * channels * height * width
+        target, pixel, lowest = arena + load_word(op, TARGET), load_word(op, TARGET_PIXEL), load_word(op, ZERO)
         plane = height * width
         for y in range(height):
             for c in range(channels):
-                row, place = source + c * plane + y * width, target + y * integer(op, TARGET_ROW) + c
+                row, place = source + c * plane + y * width, target + y * load_word(op, TARGET_ROW) + c
                 first = 0
                 if c < channels // 4 * 4:
                     first = width // 16 * 16
@@ -93,12 +94,13 @@ def _leave(wide: bool) -> Callable[[], Callable[..., None]]:
 
     def build() -> Callable[..., None]:
         def leave(op, arena):
-            channels, height, width = integer(op, CHANNELS), integer(op, HEIGHT), integer(op, WIDTH)
-            target = integer(arena, integer(op, HOST)) + integer(arena, IMAGE) * channels * height * width * 4
-            source, pixel, lowest = arena + integer(op, SOURCE), integer(op, SOURCE_PIXEL), integer(op, ZERO)
+            channels, height, width = load_word(op, CHANNELS), load_word(op, HEIGHT), load_word(op, WIDTH)
+            target = load_word(arena, load_word(op, HOST)) + load_word(arena, IMAGE) * channels * height * width * 4
+            source, pixel, lowest = arena + load_word(op, SOURCE), load_word(op, SOURCE_PIXEL), load_word(op, ZERO)
             for y in range(height):
                 for c in range(channels):
-                    row, place = source + y * integer(op, SOURCE_ROW) + c * size, target + (c * height + y) * width * 4
+                    row = source + y * load_word(op, SOURCE_ROW) + c * size
+                    place = target + (c * height + y) * width * 4
                     for x in range(width):
                         _set_word(place + 4 * x, read(row + x * pixel) + lowest)
 
@@ -109,13 +111,15 @@ def _leave(wide: bool) -> Callable[[], Callable[..., None]]:
 
 def _copy_rows() -> Callable[..., None]:
     def copy(op, arena):
-        for y in range(integer(op, HEIGHT)):
-            source = arena + integer(op, SOURCE) + y * integer(op, SOURCE_ROW)
-            target = arena + integer(op, TARGET) + y * integer(op, TARGET_ROW)
-            for x in range(integer(op, WIDTH)):
-                _copy(source + x * integer(op, SOURCE_PIXEL), target + x * integer(op, TARGET_PIXEL), integer(op, RUN))
+        for y in range(load_word(op, HEIGHT)):
+            source = arena + load_word(op, SOURCE) + y * load_word(op, SOURCE_ROW)
+            target = arena + load_word(op, TARGET) + y * load_word(op, TARGET_ROW)
+            for x in range(load_word(op, WIDTH)):
+                _copy(source + x * load_word(op, SOURCE_PIXEL), target + x * load_word(op, TARGET_PIXEL),
+                      load_word(op, RUN))
 
     return copy
 
 
-KERNELS = {"enter": _enter, "leave_8": _leave(wide=False), "leave_32": _leave(wide=True), "copy": _copy_rows}
+KERNELS = {KernelId("copy", "enter"): _enter, KernelId("copy", "leave", 8): _leave(wide=False),
+           KernelId("copy", "leave", 32): _leave(wide=True), KernelId("copy", "copy"): _copy_rows}

@@ -30,26 +30,27 @@ from sim.functional.kernels.abi import (
 )
 from sim.functional.kernels.dot_product import Vnni
 from sim.functional.kernels.interleave import interleaved
-from sim.functional.kernels.llvm_builder import I8, I32, I64, Code, Loop, emitted, number, vector
-from sim.functional.kernels.op_call import call_requantizer
-from sim.functional.kernels.op_view import integer, locate
+from sim.functional.kernels.kernel_id import KernelId
+from sim.functional.kernels.llvm_builder import I8, I32, I64, Code, Loop, const, llvm_intrinsic, vector
+from sim.functional.kernels.op_view import call_requantizer, load_word, locate
 
-__all__ = ["KERNELS"]
+__all__ = ["KERNELS", "NEEDS"]
+
 
 def _quads_pixel(channels: int) -> Callable[..., int]:
-    """Sums of `channels` channels of one pixel, four taps a turn."""
+    """Make the intrinsic that sums `channels` channels of one pixel, four taps a turn."""
     lanes = channels // 4
     vnni, kind, size = Vnni(lanes), vector(I32, lanes), 4 * lanes
 
-    @emitted
+    @llvm_intrinsic
     def pixel(code, window, taps, quads, weights, sums):
-        loop = Loop(code, quads, [number(0, kind)] * 4 + [weights, taps])
+        loop = Loop(code, quads, [const(0, kind)] * 4 + [weights, taps])
         *totals, place, tap = loop.values
         rows = [code.load(vector(I8, channels), code.add(window, code.load(I64, tap, 8 * k))) for k in range(4)]
         across = [code.load(kind, place, q * size) for q in range(4)]
         totals = [vnni.add(code, total, [codes], [weight])
                   for total, codes, weight in zip(totals, interleaved(code, rows), across, strict=True)]
-        *totals, _, _ = loop.end([*totals, code.add(place, number(4 * size)), code.add(tap, number(32))])
+        *totals, _, _ = loop.close([*totals, code.add(place, const(4 * size)), code.add(tap, const(32))])
         for q, total in enumerate(totals):
             code.store(total, sums, q * size)
 
@@ -57,11 +58,11 @@ def _quads_pixel(channels: int) -> Callable[..., int]:
 
 
 def _columns_row(channels: int, stride: int) -> Callable[..., int]:
-    """Sums of `channels` channels of a row of outputs, windows of three columns."""
+    """Make the intrinsic that sums `channels` channels of a row of outputs, windows of three columns."""
     kept, lanes = 3 - stride, channels // 4
     vnni, kind, size = Vnni(lanes), vector(I32, lanes), 4 * lanes
 
-    @emitted
+    @llvm_intrinsic
     def row(code, window, taps, pixel, count, weights, sums):
         across = [code.load(kind, weights, i * size) for i in range(12)]
         offsets = [code.load(I64, taps, 8 * k) for k in range(4)]
@@ -79,44 +80,45 @@ def _columns_row(channels: int, stride: int) -> Callable[..., int]:
         *seen, place, here = loop.values
         entering, place = columns(place, stride)
         seen = [*seen, *entering]
-        totals = [number(0, kind)] * 4
+        totals = [const(0, kind)] * 4
         for i, codes in enumerate(seen):
             totals[i % 4] = vnni.add(code, totals[i % 4], [codes], [across[i]])
         for q, total in enumerate(totals):
             code.store(total, here, q * size)
-        loop.end([*seen[-kept * 4:], place, code.add(here, number(4 * channels))])
+        loop.close([*seen[-kept * 4:], place, code.add(here, const(4 * channels))])
 
     return row
 
 
-@emitted
+@llvm_intrinsic
 def _taps_pixel(code: Code, window, taps, tap_count, weights, sums):
-    """Sums of 16 channels of one pixel, tap by tap."""
+    """Sum 16 channels of one pixel, tap by tap."""
     wide = vector(I32, 16)
-    loop = Loop(code, tap_count, [number(0, wide), weights])
+    loop = Loop(code, tap_count, [const(0, wide), weights])
     total, place = loop.values
-    tap = code.load(I64, code.add(taps, code.mul(loop.index, number(8))))
+    tap = code.load(I64, code.add(taps, code.mul(loop.index, const(8))))
     codes = code.zext(code.load(vector(I8, 16), code.add(window, tap)), wide)
     weight = code.sext(code.load(vector(I8, 16), place), wide)
-    total, _ = loop.end([code.add(total, code.mul(codes, weight)), code.add(place, number(16))])
+    total, _ = loop.close([code.add(total, code.mul(codes, weight)), code.add(place, const(16))])
     code.store(total, sums)
 
 
 def _taps() -> Callable[..., None]:
     def taps(op, arena):
-        pixels, channels, turns = integer(op, HEIGHT) * integer(op, WIDTH), integer(op, CHANNELS), integer(op, RUN)
-        windows = arena + integer(op, SCRATCH)
+        pixels, channels = load_word(op, HEIGHT) * load_word(op, WIDTH), load_word(op, CHANNELS)
+        turns = load_word(op, RUN)
+        windows = arena + load_word(op, SCRATCH)
         targets = windows + 8 * CHUNK
         residuals = targets + 8 * CHUNK
         sums = residuals + 8 * CHUNK
         for start in range(0, pixels, CHUNK):
             count = min(CHUNK, pixels - start)
             locate(op, arena, start, count, windows, targets, residuals)
-            weights = integer(op, WEIGHTS)
+            weights = load_word(op, WEIGHTS)
             for first in range(0, channels, 16):
                 for i in range(count):
-                    _taps_pixel(integer(windows, i) + first, integer(op, TAPS), turns, weights, sums + i * 64)
-                call_requantizer(integer(op, REQUANTIZER), op, sums, 64, count, first, 16, targets, residuals)
+                    _taps_pixel(load_word(windows, i) + first, load_word(op, TAPS), turns, weights, sums + i * 64)
+                call_requantizer(load_word(op, REQUANTIZER), op, sums, 64, count, first, 16, targets, residuals)
                 weights += turns * 16
 
     return taps
@@ -126,27 +128,28 @@ def _quads() -> Callable[..., None]:
     pixel_64, pixel_32, pixel_16 = (_quads_pixel(channels) for channels in (64, 32, 16))
 
     def quads(op, arena):
-        pixels, channels, turns = integer(op, HEIGHT) * integer(op, WIDTH), integer(op, CHANNELS), integer(op, RUN)
-        taps = integer(op, TAPS)
-        windows = arena + integer(op, SCRATCH)
+        pixels, channels = load_word(op, HEIGHT) * load_word(op, WIDTH), load_word(op, CHANNELS)
+        turns = load_word(op, RUN)
+        taps = load_word(op, TAPS)
+        windows = arena + load_word(op, SCRATCH)
         targets = windows + 8 * CHUNK
         residuals = targets + 8 * CHUNK
         sums = residuals + 8 * CHUNK
         for start in range(0, pixels, CHUNK):
             count = min(CHUNK, pixels - start)
             locate(op, arena, start, count, windows, targets, residuals)
-            weights, first = integer(op, WEIGHTS), 0
+            weights, first = load_word(op, WEIGHTS), 0
             while first < channels:
                 width = _width(channels - first)
                 for i in range(count):
-                    window = integer(windows, i) + first
+                    window = load_word(windows, i) + first
                     if width == 64:
                         pixel_64(window, taps, turns, weights, sums + i * 256)
                     elif width == 32:
                         pixel_32(window, taps, turns, weights, sums + i * 128)
                     else:
                         pixel_16(window, taps, turns, weights, sums + i * 64)
-                call_requantizer(integer(op, REQUANTIZER), op, sums, 4 * width, count, first, width, targets,
+                call_requantizer(load_word(op, REQUANTIZER), op, sums, 4 * width, count, first, width, targets,
                                  residuals)
                 weights += turns * width * 4
                 first += width
@@ -159,26 +162,26 @@ def _columns(stride: int) -> Callable[[], Callable[..., None]]:
         row_64, row_32, row_16 = (_columns_row(channels, stride) for channels in (64, 32, 16))
 
         def columns(op, arena):
-            width, channels, pixel = integer(op, WIDTH), integer(op, CHANNELS), integer(op, RUN)
-            taps = integer(op, TAPS)
-            windows = arena + integer(op, SCRATCH)
+            width, channels, pixel = load_word(op, WIDTH), load_word(op, CHANNELS), load_word(op, RUN)
+            taps = load_word(op, TAPS)
+            windows = arena + load_word(op, SCRATCH)
             targets = windows + 8 * ROW_CHUNK
             residuals = targets + 8 * ROW_CHUNK
             sums = residuals + 8 * ROW_CHUNK
-            for y in range(integer(op, HEIGHT)):
+            for y in range(load_word(op, HEIGHT)):
                 for x in range(0, width, ROW_CHUNK):
                     count = min(ROW_CHUNK, width - x)
                     locate(op, arena, y * width + x, count, windows, targets, residuals)
-                    weights, first = integer(op, WEIGHTS), 0
+                    weights, first = load_word(op, WEIGHTS), 0
                     while first < channels:
-                        group, window = _width(channels - first), integer(windows, 0) + first
+                        group, window = _width(channels - first), load_word(windows, 0) + first
                         if group == 64:
                             row_64(window, taps, pixel, count, weights, sums)
                         elif group == 32:
                             row_32(window, taps, pixel, count, weights, sums)
                         else:
                             row_16(window, taps, pixel, count, weights, sums)
-                        call_requantizer(integer(op, REQUANTIZER), op, sums, 4 * group, count, first, group, targets,
+                        call_requantizer(load_word(op, REQUANTIZER), op, sums, 4 * group, count, first, group, targets,
                                          residuals)
                         weights += 12 * group
                         first += group
@@ -190,9 +193,11 @@ def _columns(stride: int) -> Callable[[], Callable[..., None]]:
 
 @njit(error_model="numpy")
 def _width(left):
-    """Channels that are taken together, of those that are left."""
+    """Return how many of the channels that are left are taken together."""
     return 64 if left >= 64 else 32 if left >= 32 else 16
 
 
-KERNELS = {"taps": _taps, "quads": _quads, "columns_1": _columns(1), "columns_2": _columns(2)}
-NEEDS = dict.fromkeys(("quads", "columns_1", "columns_2"), "avx512")
+INTERLEAVED = {KernelId("depthwise", "quads"): _quads, KernelId("depthwise", "columns", 1): _columns(1),
+               KernelId("depthwise", "columns", 2): _columns(2)}
+KERNELS = {KernelId("depthwise", "taps"): _taps, **INTERLEAVED}
+NEEDS = dict.fromkeys(INTERLEAVED, "avx512")

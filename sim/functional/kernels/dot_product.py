@@ -1,4 +1,4 @@
-"""Four products of a byte of codes and a byte of weights, added to every lane of 32 bits: one way for each rung.
+"""Add four products of a byte of codes and a byte of weights to every lane of 32 bits: one way for each rung.
 
 Codes are unsigned, weights signed, and the sum is exact modulo 2**32.
 """
@@ -6,18 +6,20 @@ Codes are unsigned, weights signed, and the sum is exact modulo 2**32.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from llvmlite import ir
 
-from sim.functional.kernels.llvm_builder import I8, I16, Code, number, vector
+from sim.functional.kernels.abi import VECTOR_LANES
+from sim.functional.kernels.llvm_builder import I8, I16, Code, const, vector
 
 __all__ = ["DOTS", "Dot", "Maddubs", "Maddwd", "Portable", "Vnni"]
 
 
 @dataclass(frozen=True)
 class Dot(ABC):
-    """How one rung does it.
+    """Multiply and add as one rung does it.
 
     `codes` and `weights` unpack a vector once; `add` uses what they give for as many sums as there are.
     """
@@ -25,18 +27,18 @@ class Dot(ABC):
     lanes: int
 
     def codes(self, code: Code, packed: ir.Value) -> list[ir.Value]:
-        """Four unsigned bytes a lane, as `add` wants them."""
+        """Unpack four unsigned bytes a lane, as `add` wants them."""
         del code
         return [packed]
 
     def weights(self, code: Code, packed: ir.Value) -> list[ir.Value]:
-        """Four signed bytes a lane, as `add` wants them."""
+        """Unpack four signed bytes a lane, as `add` wants them."""
         del code
         return [packed]
 
     @abstractmethod
     def add(self, code: Code, sums: ir.Value, codes: list[ir.Value], weights: list[ir.Value]) -> ir.Value:
-        """`sums` and the four products of each lane."""
+        """Return `sums` plus the four products of each lane."""
 
 
 class Vnni(Dot):
@@ -44,7 +46,7 @@ class Vnni(Dot):
 
     def add(self, code: Code, sums: ir.Value, codes: list[ir.Value], weights: list[ir.Value]) -> ir.Value:
         # LLVM reads this older form, lanes of 32 bits for all, in every version.
-        return code.instruction(f"llvm.x86.avx512.vpdpbusd.{32 * self.lanes}", sums.type, sums, *codes, *weights)
+        return code.call_intrinsic(f"llvm.x86.avx512.vpdpbusd.{32 * self.lanes}", sums.type, sums, *codes, *weights)
 
 
 class Maddwd(Dot):
@@ -52,16 +54,16 @@ class Maddwd(Dot):
 
     def codes(self, code: Code, packed: ir.Value) -> list[ir.Value]:
         halves = code.bitcast(packed, vector(I16, 2 * self.lanes))
-        return [code.and_(halves, number(0xFF, halves.type)), code.lshr(halves, number(8, halves.type))]
+        return [code.and_(halves, const(0xFF, halves.type)), code.lshr(halves, const(8, halves.type))]
 
     def weights(self, code: Code, packed: ir.Value) -> list[ir.Value]:
         halves = code.bitcast(packed, vector(I16, 2 * self.lanes))
-        eight = number(8, halves.type)
+        eight = const(8, halves.type)
         return [code.ashr(code.shl(halves, eight), eight), code.ashr(halves, eight)]
 
     def add(self, code: Code, sums: ir.Value, codes: list[ir.Value], weights: list[ir.Value]) -> ir.Value:
         for pair in zip(codes, weights, strict=True):
-            sums = code.add(sums, code.instruction("llvm.x86.avx2.pmadd.wd", sums.type, *pair))
+            sums = code.add(sums, code.call_intrinsic("llvm.x86.avx2.pmadd.wd", sums.type, *pair))
         return sums
 
 
@@ -70,21 +72,21 @@ class Maddubs(Dot):
 
     def add(self, code: Code, sums: ir.Value, codes: list[ir.Value], weights: list[ir.Value]) -> ir.Value:
         as_bytes = (code.bitcast(*operands, vector(I8, 4 * self.lanes)) for operands in (codes, weights))
-        pairs = code.instruction("llvm.x86.avx2.pmadd.ub.sw", vector(I16, 2 * self.lanes), *as_bytes)
-        ones = number(1, pairs.type)
-        return code.add(sums, code.instruction("llvm.x86.avx2.pmadd.wd", sums.type, pairs, ones))
+        pairs = code.call_intrinsic("llvm.x86.avx2.pmadd.ub.sw", vector(I16, 2 * self.lanes), *as_bytes)
+        ones = const(1, pairs.type)
+        return code.add(sums, code.call_intrinsic("llvm.x86.avx2.pmadd.wd", sums.type, pairs, ones))
 
 
 class Portable(Dot):
     """Each byte widened to the lane, and multiplied there."""
 
     def codes(self, code: Code, packed: ir.Value) -> list[ir.Value]:
-        byte = number(0xFF, packed.type)
-        return [code.and_(code.lshr(packed, number(8 * i, packed.type)), byte) for i in range(4)]
+        byte = const(0xFF, packed.type)
+        return [code.and_(code.lshr(packed, const(8 * i, packed.type)), byte) for i in range(4)]
 
     def weights(self, code: Code, packed: ir.Value) -> list[ir.Value]:
-        top = number(24, packed.type)
-        return [code.ashr(code.shl(packed, number(24 - 8 * i, packed.type)), top) for i in range(4)]
+        top = const(24, packed.type)
+        return [code.ashr(code.shl(packed, const(24 - 8 * i, packed.type)), top) for i in range(4)]
 
     def add(self, code: Code, sums: ir.Value, codes: list[ir.Value], weights: list[ir.Value]) -> ir.Value:
         for pair in zip(codes, weights, strict=True):
@@ -92,6 +94,7 @@ class Portable(Dot):
         return sums
 
 
-DOTS: dict[str, Dot] = {"portable": Portable(8), "avx2": Maddwd(8), "maddubs": Maddubs(8), "avx512": Vnni(16)}
+WAYS: dict[str, Callable[[int], Dot]] = {"portable": Portable, "avx2": Maddwd, "maddubs": Maddubs, "avx512": Vnni}
+DOTS: dict[str, Dot] = {way: dot(VECTOR_LANES[way]) for way, dot in WAYS.items()}
 """By rung; `maddubs` is that of avx2 where no pair of products leaves 16 bits."""
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from llvmlite import ir
 
-from sim.functional.kernels.llvm_builder import I8, I16, I32, Code, number, vector
+from sim.functional.kernels.llvm_builder import I8, I16, I32, Code, const, vector
 
 __all__ = ["in_order", "interleaved", "packed", "widened"]
 
 
 def interleaved(code: Code, rows: list[ir.Value]) -> list[ir.Value]:
-    """Four vectors: byte k of the lane of a channel is the channel's in rows[k]."""
+    """Return four vectors, in which byte k of the lane of a channel is the channel's in rows[k]."""
     channels = rows[0].type.count
     half, whole = vector(I16, channels // 2), vector(I32, channels // 4)
     pairs = [[code.bitcast(_unpacked(code, a, b, 16, high), half) for high in (0, 1)]
@@ -24,30 +24,31 @@ def interleaved(code: Code, rows: list[ir.Value]) -> list[ir.Value]:
 
 
 def widened(code: Code, codes: ir.Value) -> list[ir.Value]:
-    """Unsigned bytes of channels in order, as four vectors of 32-bit lanes."""
-    nothing = number(0, codes.type)
+    """Return unsigned bytes of channels in order as four vectors of 32-bit lanes."""
+    nothing = const(0, codes.type)
     return interleaved(code, [codes, nothing, nothing, nothing])
 
 
 def packed(code: Code, values: list[ir.Value]) -> ir.Value:
-    """The counterpart of `widened`: bytes of channels in order, values beyond 0..255 clamped; 64 channels or 32."""
+    """Undo `widened`: return bytes of 64 or 32 channels in order, values beyond 0..255 clamped."""
     lanes = values[0].type.count
     words, codes = {16: ("avx512.packssdw.512", "avx512.packuswb.512"), 8: ("avx2.packssdw", "avx2.packuswb")}[lanes]
-    halves = [code.instruction(f"llvm.x86.{words}", vector(I16, 2 * lanes), *pair) for pair in (values[:2], values[2:])]
-    return code.instruction(f"llvm.x86.{codes}", vector(I8, 4 * lanes), *halves)
+    halves = [code.call_intrinsic(f"llvm.x86.{words}", vector(I16, 2 * lanes), *pair)
+              for pair in (values[:2], values[2:])]
+    return code.call_intrinsic(f"llvm.x86.{codes}", vector(I8, 4 * lanes), *halves)
 
 
 def in_order(code: Code, values: list[ir.Value]) -> ir.Value:
-    """One vector of all lanes, channels in order."""
+    """Return one vector of all lanes, channels in order."""
     lanes = values[0].type.count
-    low, high = (code.pick(a, b, list(range(2 * lanes))) for a, b in (values[:2], values[2:]))
-    return code.pick(low, high, [q * lanes + 4 * lane + i for lane in range(lanes // 4) for q in range(4)
+    low, high = (code.shuffle(a, b, list(range(2 * lanes))) for a, b in (values[:2], values[2:]))
+    return code.shuffle(low, high, [q * lanes + 4 * lane + i for lane in range(lanes // 4) for q in range(4)
                                  for i in range(4)])
 
 
 def _unpacked(code: Code, a: ir.Value, b: ir.Value, lane: int, high: int) -> ir.Value:
-    """Elements of a and b in turn, of the lower or upper half of every 128 bits, which hold `lane` elements."""
+    """Take elements of a and b in turn, from the lower or upper half of every 128 bits, which hold `lane` elements."""
     count = a.type.count
     order = [element + which * count for start in range(0, count, lane)
              for element in range(start + high * lane // 2, start + high * lane // 2 + lane // 2) for which in (0, 1)]
-    return code.pick(a, b, order)
+    return code.shuffle(a, b, order)

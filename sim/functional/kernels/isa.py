@@ -1,4 +1,4 @@
-"""Which instructions the kernels may use: a ladder, of which a CPU has the lower rungs up to some height.
+"""Name the instructions that the kernels may use: a ladder, of which a CPU has the lower rungs up to some height.
 
     amx       tiles of 16 x 64 bytes, 16 384 multiplications an instruction
     avx512    four products of bytes summed in every lane of 512 bits (VNNI), populations of bits
@@ -35,7 +35,7 @@ XFEATURE_XTILEDATA = 18
 
 @cache
 def available() -> tuple[str, ...]:
-    """The rungs that this CPU has and Numba compiles for, the lowest first."""
+    """Return the rungs that this CPU has and Numba compiles for, the lowest first."""
     features = cpu_features()
     rungs = ["portable"]
     for rung in LADDER[1:]:
@@ -46,7 +46,7 @@ def available() -> tuple[str, ...]:
 
 
 def chosen(isa: str | None = None) -> str:
-    """The rung to use: `isa` if given, or that of BITWRIGHT_ISA, or the highest.
+    """Return the rung to use: `isa` if given, or that of BITWRIGHT_ISA, or the highest.
 
     Raises
     ------

@@ -1,7 +1,7 @@
-"""Kernels as machine code: compiled when first asked for, kept in the user's cache, loaded from there.
+"""Compile kernels when they are first asked for, keep them in the user's cache, and load them from there.
 
 What lies in the cache is under a key of everything that it was made from: the text of every file of this package, the
-versions of Numba and llvmlite, the CPU and what it can do. So no other code than that of the files before you runs;
+versions of Numba and llvmlite, the CPU and what it can do. So only code of the files as they are now ever runs;
 what is compiled while files are being edited is not kept.
 Loading needs llvmlite alone; Numba is imported when there is something to compile.
 """
@@ -21,20 +21,21 @@ from typing import Any
 import llvmlite.binding as llvm
 
 from sim.functional.kernels.isa import LADDER
+from sim.functional.kernels.kernel_id import KernelId
 from sim.functional.kernels.source_digest import AT_IMPORT, digest
 from sim.io.cache_entries import Entries, opened
 from sim.jit.numba_settings import compiling, settings
 
-__all__ = ["Kernel", "Library", "cache_key", "compiled", "kernel_names", "library"]
+__all__ = ["Kernel", "Library", "cache_key", "compiled", "kernel_ids", "library"]
 
-MODULES = ("executor", "copy", "requantizer", "gemm_conv", "amx_conv", "int4_linear", "bitplane_conv", "winograd",
-           "depthwise", "max_pool")
-"""Of this package, with a table KERNELS, and NEEDS: the rung of those that not every CPU can run."""
+FAMILIES = ("executor", "copy", "requantizer", "gemm_conv", "amx_conv", "int4_linear", "bitplane_conv", "winograd",
+            "depthwise", "max_pool")
+"""Modules of this package: each has a table KERNELS, and NEEDS with the rungs of those that not every CPU can run."""
 _ONE_AT_A_TIME = Lock()
 
 
 def cache_key() -> str:
-    """Names what the machine code of this process depends on."""
+    """Return a digest of everything that the machine code of this process depends on."""
     features = llvm.get_host_cpu_features()
     parts = (AT_IMPORT, version("numba"), version("llvmlite"), llvm.get_host_cpu_name(),
              ",".join(sorted(name for name, there in features.items() if there)), settings())
@@ -61,40 +62,43 @@ class Library:
 
     def __init__(self, entries: Entries) -> None:
         self._entries = entries
-        self._addresses: dict[str, int] = {}
+        self._addresses: dict[KernelId, int] = {}
         self._engines: list[Any] = []
         self.lock = Lock()
 
     @property
     def folder(self) -> Path | None:
-        """Where machine code is kept, None if nowhere."""
+        """Return where machine code is kept, None if nowhere."""
         return self._entries.folder
 
-    def address(self, name: str) -> int:
-        """Of the kernel `name`, `<module>.<what>`, as the table KERNELS of `sim.functional.kernels.<module>` has it."""
-        return self.kernel(name).address
+    def address(self, kernel: KernelId) -> int:
+        """Return the address of a kernel."""
+        return self.kernel(kernel).address
 
-    def kernel(self, name: str) -> Kernel:
-        """The kernel, and whether it was compiled for this call."""
+    def kernel(self, kernel: KernelId) -> Kernel:
+        """Return a kernel, and whether it was compiled for this call."""
         with self.lock:
-            if name in self._addresses:
-                return Kernel(self._addresses[name], compiled=False)
-            kernel = self._get(name)
-            self._addresses[name] = kernel.address
-            return kernel
+            if kernel in self._addresses:
+                return Kernel(self._addresses[kernel], compiled=False)
+            found = self._get(kernel)
+            self._addresses[kernel] = found.address
+            return found
 
-    def _get(self, name: str) -> Kernel:
-        kept = self._entries.read(name)
+    def _get(self, kernel: KernelId) -> Kernel:
+        kept = self._entries.read(str(kernel))
         if kept is not None:
             known, _, code = kept.partition(b"\n")
             return Kernel(self._load(known.decode(), code), compiled=False)
-        symbol, code = _compile(name)
+        symbol, code = _compile(kernel)
         if digest() == AT_IMPORT:
-            self._entries.write(name, symbol.encode() + b"\n" + code)
+            self._entries.write(str(kernel), symbol.encode() + b"\n" + code)
         return Kernel(self._load(symbol, code), compiled=True)
 
     def _load(self, symbol: str, code: bytes) -> int:
-        """Address of the entry. Every object has an engine of its own: Numba's names are unique in a process alone."""
+        """Return the address of the entry.
+
+        Every object has its own engine, since Numba's names are unique in one process alone.
+        """
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
         machine = llvm.Target.from_default_triple().create_target_machine(jit=True)
@@ -105,27 +109,27 @@ class Library:
         return int(engine.get_function_address(symbol))
 
 
-def kernel_names(isa: str) -> list[str]:
-    """Every kernel that the rung `isa` and those below it can run; imports Numba."""
-    names = []
-    for module in MODULES:
+def kernel_ids(isa: str) -> list[KernelId]:
+    """Return every kernel that the rung `isa` and those below it can run; this imports Numba."""
+    kernels = []
+    for family in FAMILIES:
         with compiling():
-            found = importlib.import_module(f"sim.functional.kernels.{module}")
-        needs: dict[str, str] = getattr(found, "NEEDS", {})
-        names += [f"{module}.{what}" for what in found.KERNELS
-                  if LADDER.index(needs.get(what, LADDER[0])) <= LADDER.index(isa)]
-    return names
+            module = importlib.import_module(f"sim.functional.kernels.{family}")
+        needs: dict[KernelId, str] = getattr(module, "NEEDS", {})
+        kernels += [kernel for kernel in module.KERNELS
+                    if LADDER.index(needs.get(kernel, LADDER[0])) <= LADDER.index(isa)]
+    return kernels
 
 
 def library() -> Library:
-    """The kernels, with the user's cache behind them; without one that can be used, a warning says so."""
+    """Return the kernels, kept in the user's cache; a warning says so where no cache can be used."""
     with _ONE_AT_A_TIME:
         return _library()
 
 
 @cache
 def _library() -> Library:
-    """The same one for ever: networks have addresses of its machine code, which goes when it goes."""
+    """Return the same one for ever: networks have addresses of its machine code, which goes when it goes."""
     kernels = Library(opened("kernels", cache_key()))
     # A process is not forked while a kernel is compiled: in the child nobody would ever be done with it.
     os.register_at_fork(before=kernels.lock.acquire, after_in_parent=kernels.lock.release,
@@ -133,14 +137,13 @@ def _library() -> Library:
     return kernels
 
 
-def compiled(name: str) -> Any:
-    """What Numba makes of a kernel, without the wrappers that would call Python."""
+def compiled(kernel: KernelId) -> Any:
+    """Return what Numba makes of a kernel, without the wrappers that would call Python."""
     from numba.core import compiler, types  # half a second, which a full cache saves
     from numba.core.registry import cpu_target
 
-    module, _, what = name.partition(".")
     with compiling():
-        function = importlib.import_module(f"sim.functional.kernels.{module}").KERNELS[what]()
+        function = importlib.import_module(f"sim.functional.kernels.{kernel.family}").KERNELS[kernel]()
         flags: Any = compiler.Flags()
         flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
         flags.error_model = "numpy"
@@ -149,7 +152,7 @@ def compiled(name: str) -> Any:
                                       types.none, flags, {})
 
 
-def _compile(name: str) -> tuple[str, bytes]:
-    """Name of the entry, and the object file that defines it."""
-    result = compiled(name)
+def _compile(kernel: KernelId) -> tuple[str, bytes]:
+    """Return the name of the entry, and the object file that defines it."""
+    result = compiled(kernel)
     return result.fndesc.llvm_func_name, result.library._get_compiled_object()

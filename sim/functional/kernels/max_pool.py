@@ -22,23 +22,24 @@ from sim.functional.kernels.abi import (
     TARGET_ROW,
     WIDTH,
 )
-from sim.functional.kernels.llvm_builder import I8, Code, Loop, emitted, number, vector
-from sim.functional.kernels.op_view import integer
+from sim.functional.kernels.kernel_id import KernelId
+from sim.functional.kernels.llvm_builder import I8, Code, Loop, const, llvm_intrinsic, vector
+from sim.functional.kernels.op_view import load_word
 
-__all__ = ["KERNELS"]
+__all__ = ["KERNELS", "NEEDS"]
 
 
 def _largest(lanes: int) -> Callable[..., int]:
-    @emitted
+    @llvm_intrinsic
     def largest(code: Code, window, rows, row_bytes, columns, pixel_bytes, target, count):
-        """The largest of rows * columns pixels, for `count` channels, at most `lanes`."""
-        outer = Loop(code, rows, [number(0, vector(I8, lanes)), window])
+        """Store the largest of rows * columns pixels, for `count` channels, at most `lanes`."""
+        outer = Loop(code, rows, [const(0, vector(I8, lanes)), window])
         inner = Loop(code, columns, outer.values)
         value, place = inner.values
-        value = code.most_unsigned(value, code.load(value.type, place))
-        value, _ = inner.end([value, code.add(place, pixel_bytes)])
-        value, _ = outer.end([value, code.add(outer.values[1], row_bytes)])
-        with code.if_else(code.icmp_signed(">=", count, number(lanes))) as (whole, part):
+        value = code.umax(value, code.load(value.type, place))
+        value, _ = inner.close([value, code.add(place, pixel_bytes)])
+        value, _ = outer.close([value, code.add(outer.values[1], row_bytes)])
+        with code.if_else(code.icmp_signed(">=", count, const(lanes))) as (whole, part):
             with whole:
                 code.store(value, target)
             with part:
@@ -52,16 +53,17 @@ def _kernel(lanes: int) -> Callable[[], Callable[..., None]]:
         largest = _largest(lanes)
 
         def pool(op, arena):
-            source_row, source_pixel = integer(op, SOURCE_ROW), integer(op, SOURCE_PIXEL)
-            channels, stride = integer(op, CHANNELS), integer(op, POOL_STRIDE)
-            for y in range(integer(op, HEIGHT)):
-                top = y * stride - integer(op, POOL_TOP)
-                rows = min(top + integer(op, POOL_HEIGHT), integer(op, POOL_BOTTOM)) - max(top, 0)
-                for x in range(integer(op, WIDTH)):
-                    left = x * stride - integer(op, POOL_LEFT)
-                    columns = min(left + integer(op, POOL_WIDTH), integer(op, POOL_RIGHT)) - max(left, 0)
-                    window = arena + integer(op, SOURCE) + max(top, 0) * source_row + max(left, 0) * source_pixel
-                    target = arena + integer(op, TARGET) + y * integer(op, TARGET_ROW) + x * integer(op, TARGET_PIXEL)
+            source_row, source_pixel = load_word(op, SOURCE_ROW), load_word(op, SOURCE_PIXEL)
+            channels, stride = load_word(op, CHANNELS), load_word(op, POOL_STRIDE)
+            for y in range(load_word(op, HEIGHT)):
+                top = y * stride - load_word(op, POOL_TOP)
+                rows = min(top + load_word(op, POOL_HEIGHT), load_word(op, POOL_BOTTOM)) - max(top, 0)
+                for x in range(load_word(op, WIDTH)):
+                    left = x * stride - load_word(op, POOL_LEFT)
+                    columns = min(left + load_word(op, POOL_WIDTH), load_word(op, POOL_RIGHT)) - max(left, 0)
+                    window = arena + load_word(op, SOURCE) + max(top, 0) * source_row + max(left, 0) * source_pixel
+                    target = arena + load_word(op, TARGET)
+                    target += y * load_word(op, TARGET_ROW) + x * load_word(op, TARGET_PIXEL)
                     for first in range(0, channels, lanes):
                         largest(window + first, rows, source_row, columns, source_pixel, target + first,
                                 channels - first)
@@ -71,5 +73,6 @@ def _kernel(lanes: int) -> Callable[[], Callable[..., None]]:
     return build
 
 
-KERNELS = {"lanes_64": _kernel(64), "lanes_32": _kernel(32)}
-NEEDS = {"lanes_64": "avx512"}
+WIDE = KernelId("max_pool", "lanes", 64)
+KERNELS = {WIDE: _kernel(64), KernelId("max_pool", "lanes", 32): _kernel(32)}
+NEEDS = {WIDE: "avx512"}

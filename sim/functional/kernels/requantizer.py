@@ -4,8 +4,7 @@ A kernel takes (op, sums, row_bytes, rows, first, count, targets, residuals): su
 `first` on, int32, a row for each of `rows` pixels, and the addresses of the pixels' targets and residuals.
 
     narrow  32 bits: `sim.functional.engine.requant_table` has proved that no sum, clamped where the result no longer
-    changes,
-            leaves them; `free` ones need not even be clamped; `even` ones round ties to even
+            changes, leaves them; `free` ones need not even be clamped; `even` ones round ties to even
     wide    64 bits, accumulators that wrap, results of 8 or 32 bits
 
 `grouped` ones take the sums of every whole GROUP of channels, and of a HALF_GROUP that is left, interleaved
@@ -17,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import product
 
 from llvmlite import ir
 from numba import njit
@@ -36,11 +34,11 @@ from sim.functional.kernels.abi import (
     ZERO,
 )
 from sim.functional.kernels.interleave import in_order, packed, widened
-from sim.functional.kernels.llvm_builder import I8, I32, I64, Code, Loop, emitted, number, vector
-from sim.functional.kernels.op_view import integer
+from sim.functional.kernels.kernel_id import KernelId, requantizer_id
+from sim.functional.kernels.llvm_builder import I8, I32, I64, Code, Loop, const, llvm_intrinsic, vector
+from sim.functional.kernels.op_view import load_word
 
-__all__ = ["KERNELS"]
-
+__all__ = ["KERNELS", "NEEDS"]
 
 
 def _constants(code: Code, parameters: ir.Value, fields: tuple[str, ...], element: ir.Type) -> dict[str, ir.Value]:
@@ -51,7 +49,7 @@ def _constants(code: Code, parameters: ir.Value, fields: tuple[str, ...], elemen
 
 @dataclass(frozen=True)
 class Narrow:
-    """What a kernel of 32 bits does beside multiplying, adding and shifting."""
+    """Say what a kernel of 32 bits does beside multiplying, adding and shifting."""
 
     residual: bool
     even: bool = False
@@ -60,9 +58,12 @@ class Narrow:
 
 def _narrow(code: Code, sums: ir.Value, residual: ir.Value | None, field: dict[str, ir.Value],
             what: Narrow) -> ir.Value:
-    """round_shift(offset + multiplier * sum + residual_multiplier * residual, shift), half an LSB in the offset."""
+    """Return round_shift(offset + multiplier * sum + residual_multiplier * residual, shift).
+
+    The offset contains half an LSB.
+    """
     if not what.free:
-        sums = code.most(code.least(sums, field["most"]), field["least"])
+        sums = code.smax(code.smin(sums, field["highest_sum"]), field["lowest_sum"])
     value = code.add(code.mul(sums, field["multiplier"]), field["offset"])
     if residual is not None:
         raised = code.zext(residual, value.type)
@@ -86,50 +87,50 @@ def _wide(code: Code, sums: ir.Value, residual: ir.Value | None, field: dict[str
 
 
 def _column(result: ir.Type, with_residual: bool, narrow: Narrow | None, whole: bool) -> Callable[..., int]:
-    """LANES channels of all rows: parameters stay in registers."""
+    """Make the intrinsic that requantizes LANES channels of all rows, whose parameters stay in registers."""
     element, fields = (I64, WIDE_FIELDS) if narrow is None else (I32, NARROW_FIELDS)
 
-    @emitted
+    @llvm_intrinsic
     def column(code, parameters, sums, row_bytes, rows, channel, count, targets, residuals, zero, low, high, wrap):
         field = _constants(code, parameters, fields, element)
         raised, least, most = (code.splat(code.trunc(value, element) if element is I32 else value, LANES)
                                for value in (zero, low, high))
-        bytes_each = number(result.width // 8)
+        bytes_each = const(result.width // 8)
         loop = Loop(code, rows, [sums])
         here = code.load(vector(I32, LANES), loop.values[0])
         residual = None
         if with_residual:
-            place = code.load(I64, code.add(residuals, code.mul(loop.index, number(8))))
+            place = code.load(I64, code.add(residuals, code.mul(loop.index, const(8))))
             residual = code.load(vector(I8, LANES), code.add(place, channel))
         if narrow is None:
             value = _wide(code, here, residual, field, wrap)
         else:
             value = _narrow(code, here, residual, field, narrow)
-        value = code.most(code.least(code.add(value, raised), most), least)
-        place = code.load(I64, code.add(targets, code.mul(loop.index, number(8))))
+        value = code.smax(code.smin(code.add(value, raised), most), least)
+        place = code.load(I64, code.add(targets, code.mul(loop.index, const(8))))
         place = code.add(place, code.mul(channel, bytes_each))
         stored = code.trunc(value, vector(result, LANES)) if element is not result else value
         if whole:
             code.store(stored, place)
         else:
             code.store_first(stored, count, place)
-        loop.end([code.add(loop.values[0], row_bytes)])
+        loop.close([code.add(loop.values[0], row_bytes)])
 
     return column
 
 
 def _group(channels: int, narrow: Narrow) -> Callable[..., int]:
-    """A group of `channels` channels of all rows, sums interleaved."""
+    """Make the intrinsic that requantizes a group of `channels` channels of all rows, whose sums are interleaved."""
     kind, size = vector(I32, channels // 4), channels
 
-    @emitted
+    @llvm_intrinsic
     def group(code, parameters, sums, row_bytes, rows, channel, targets, residuals, zero, low, high):
         fields = [{name: code.load(kind, parameters, (4 * i + q) * size) for i, name in enumerate(NARROW_FIELDS)}
                   for q in range(4)]
         raised = code.splat(code.trunc(zero, I32), kind.count)
         least, most = (code.splat(code.trunc(value, I8), channels) for value in (low, high))
         loop = Loop(code, rows, [sums])
-        offset = code.mul(loop.index, number(8))
+        offset = code.mul(loop.index, const(8))
         others: list[ir.Value | None] = [None] * 4
         if narrow.residual:
             place = code.add(code.load(I64, code.add(residuals, offset)), channel)
@@ -138,9 +139,9 @@ def _group(channels: int, narrow: Narrow) -> Callable[..., int]:
         for q, (field, other) in enumerate(zip(fields, others, strict=True)):
             value = _narrow(code, code.load(kind, loop.values[0], q * size), other, field, narrow)
             values.append(code.add(value, raised) if narrow.even else value)
-        codes = code.most_unsigned(code.least_unsigned(packed(code, values), most), least)
+        codes = code.umax(code.umin(packed(code, values), most), least)
         code.store(codes, code.add(code.load(I64, code.add(targets, offset)), channel))
-        loop.end([code.add(loop.values[0], row_bytes)])
+        loop.close([code.add(loop.values[0], row_bytes)])
 
     return group
 
@@ -152,11 +153,11 @@ def _kernel(result: ir.Type, with_residual: bool, narrow: Narrow | None = None) 
         fields = len(WIDE_FIELDS) * 8 if narrow is None else len(NARROW_FIELDS) * 4
 
         def requantize(op, sums, row_bytes, rows, first, count, targets, residuals):
-            zero, low, high, wrap = integer(op, ZERO), integer(op, LOW), integer(op, HIGH), integer(op, WRAP)
-            channels = integer(op, CHANNELS)
+            zero, low, high, wrap = load_word(op, ZERO), load_word(op, LOW), load_word(op, HIGH), load_word(op, WRAP)
+            channels = load_word(op, CHANNELS)
             for channel in range(first, min(first + count, channels), LANES):
                 left = channels - channel
-                parameters = integer(op, PARAMETERS) + channel * fields
+                parameters = load_word(op, PARAMETERS) + channel * fields
                 here = sums + 4 * (channel - first)
                 if left >= LANES:
                     whole_column(parameters, here, row_bytes, rows, channel, left, targets, residuals, zero, low, high,
@@ -171,14 +172,14 @@ def _kernel(result: ir.Type, with_residual: bool, narrow: Narrow | None = None) 
 
 
 def _ordered(channels: int) -> Callable[..., int]:
-    @emitted
+    @llvm_intrinsic
     def put_in_order(code, sums, row_bytes, rows):
-        """Interleaved sums of a group of channels, in all rows."""
+        """Put the interleaved sums of a group of channels in order, in all rows."""
         kind = vector(I32, channels // 4)
         loop = Loop(code, rows, [sums])
         here = loop.values[0]
         code.store(in_order(code, [code.load(kind, here, channels * q) for q in range(4)]), here)
-        loop.end([code.add(here, row_bytes)])
+        loop.close([code.add(here, row_bytes)])
 
     return put_in_order
 
@@ -189,7 +190,7 @@ def _ordering_kernel(result: ir.Type, with_residual: bool) -> Callable[[], Calla
         order_group, order_half = _ordered(GROUP), _ordered(HALF_GROUP)
 
         def requantize(op, sums, row_bytes, rows, first, count, targets, residuals):
-            channel, end = first, min(first + count, integer(op, CHANNELS))
+            channel, end = first, min(first + count, load_word(op, CHANNELS))
             while channel + GROUP <= end:
                 order_group(sums + 4 * (channel - first), row_bytes, rows)
                 channel += GROUP
@@ -209,14 +210,14 @@ def _grouped_kernel(narrow: Narrow) -> Callable[[], Callable[..., None]]:
         fields = len(NARROW_FIELDS) * 4
 
         def requantize(op, sums, row_bytes, rows, first, count, targets, residuals):
-            zero, low, high = integer(op, ZERO), integer(op, LOW), integer(op, HIGH)
-            channel, end = first, min(first + count, integer(op, CHANNELS))
+            zero, low, high = load_word(op, ZERO), load_word(op, LOW), load_word(op, HIGH)
+            channel, end = first, min(first + count, load_word(op, CHANNELS))
             while channel + GROUP <= end:
-                group(integer(op, PARAMETERS) + channel * fields, sums + 4 * (channel - first), row_bytes, rows,
+                group(load_word(op, PARAMETERS) + channel * fields, sums + 4 * (channel - first), row_bytes, rows,
                       channel, targets, residuals, zero, low, high)
                 channel += GROUP
             if channel + HALF_GROUP <= end:
-                half(integer(op, PARAMETERS) + channel * fields, sums + 4 * (channel - first), row_bytes, rows,
+                half(load_word(op, PARAMETERS) + channel * fields, sums + 4 * (channel - first), row_bytes, rows,
                      channel, targets, residuals, zero, low, high)
                 channel += HALF_GROUP
             if channel < end:
@@ -227,14 +228,19 @@ def _grouped_kernel(narrow: Narrow) -> Callable[[], Callable[..., None]]:
     return build
 
 
-NARROW = {"narrow": Narrow(residual=False), "narrow_even": Narrow(residual=False, even=True),
-          "narrow_free": Narrow(residual=False, free=True), "narrow_residual": Narrow(residual=True),
-          "narrow_residual_even": Narrow(residual=True, even=True),
-          "narrow_residual_free": Narrow(residual=True, free=True)}
-WIDE = {f"wide{'_residual' * residual}{'_32' * (result is I32)}": (result, residual)
-        for residual, result in product((False, True), (I8, I32))}
-GROUPED = {**{f"{name}_grouped": _grouped_kernel(narrow) for name, narrow in NARROW.items()},
-           **{f"{name}_grouped": _ordering_kernel(*wide) for name, wide in WIDE.items()}}
-KERNELS = {**{name: _kernel(I8, narrow.residual, narrow) for name, narrow in NARROW.items()},
-           **{name: _kernel(*wide) for name, wide in WIDE.items()}, **GROUPED}
+def _kernels(interleaved: bool) -> dict[KernelId, Callable[[], Callable[..., None]]]:
+    kernels = {}
+    for with_residual in (False, True):
+        for rounding in ("", "even", "free"):
+            narrow = Narrow(with_residual, even=rounding == "even", free=rounding == "free")
+            kernel = requantizer_id("narrow", residual=with_residual, interleaved=interleaved, rounding=rounding)
+            kernels[kernel] = _grouped_kernel(narrow) if interleaved else _kernel(I8, with_residual, narrow)
+        for result in (I8, I32):
+            kernel = requantizer_id("wide", residual=with_residual, interleaved=interleaved, wide_result=result is I32)
+            kernels[kernel] = (_ordering_kernel if interleaved else _kernel)(result, with_residual)
+    return kernels
+
+
+GROUPED = _kernels(interleaved=True)
+KERNELS = _kernels(interleaved=False) | GROUPED
 NEEDS = dict.fromkeys(GROUPED, "avx512")

@@ -1,4 +1,4 @@
-"""What the kernels are made from, so that machine code is only ever found by the sources that it was made from."""
+"""Digest the sources of the kernels, so that only those that machine code was made from ever find it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SOURCES = Path(__file__).parent
 
 
 def digest(folder: Path = SOURCES) -> str:
-    """Of the names and texts of all Python files in `folder`."""
+    """Return a digest of the names and texts of all Python files in `folder`."""
     total = hashlib.sha256()
     for file in sorted(folder.glob("*.py")):
         total.update(hashlib.sha256(file.name.encode() + b"\0" + file.read_bytes()).digest())

@@ -1,4 +1,4 @@
-"""Winograd's convolution in exact integers, for windows of 3 x 3: fewer products, between sums of codes and of weights.
+"""Winograd's convolution in exact integers, for 3 x 3 windows: fewer products, between sums of codes and of weights.
 
     rows_2    outputs 2 x 2 at a time from 4 x 4 codes: 16 products instead of 36
     rows_4    2 x 4 from 4 x 6: 24 instead of 72
@@ -21,10 +21,13 @@ from numba import njit
 
 from sim.functional.kernels.abi import (
     CHANNELS,
+    CODE_OFFSET,
+    CORRECTIONS,
     GROUP,
     GROUP_QUADS,
     HEIGHT,
     LANES,
+    LOW_TILE,
     REQUANTIZER,
     RESIDUAL,
     RESIDUAL_PIXEL,
@@ -34,30 +37,24 @@ from sim.functional.kernels.abi import (
     SOURCE,
     SOURCE_PIXEL,
     SOURCE_ROW,
+    SUM_ROW_BYTES,
+    TALL_TILE,
     TAPS,
     TARGET,
     TARGET_PIXEL,
     TARGET_ROW,
+    TILE_VECTORS,
+    TILES,
     UNWANTED,
     WEIGHTS,
     WIDTH,
+    WINOGRAD_TILES,
+    WinogradTile,
 )
 from sim.functional.kernels.dot_product import Vnni
 from sim.functional.kernels.gemm_conv import multiply_tile
-from sim.functional.kernels.llvm_builder import I8, I32, Code, emitted, number, vector
-from sim.functional.kernels.op_call import call_requantizer
-from sim.functional.kernels.op_view import integer, set_integer
-from sim.functional.kernels.winograd_abi import (
-    CORRECTIONS,
-    LOW_ROWS,
-    RAISED,
-    ROW_BYTES,
-    SHAPES,
-    TALL,
-    TILES,
-    VECTORS,
-    Shape,
-)
+from sim.functional.kernels.llvm_builder import I8, I32, Code, const, llvm_intrinsic, vector
+from sim.functional.kernels.op_view import call_requantizer, load_word, store_word
 
 __all__ = ["KERNELS", "NEEDS"]
 
@@ -66,12 +63,12 @@ THIRD = -1431655765
 
 
 def _codes_2(code: Code, a: list[ir.Value]) -> list[ir.Value]:
-    """Sums of four codes, for two outputs."""
+    """Return sums of four codes, for two outputs."""
     return [code.sub(a[0], a[2]), code.add(a[1], a[2]), code.sub(a[2], a[1]), code.sub(a[1], a[3])]
 
 
 def _codes_4(code: Code, a: list[ir.Value]) -> list[ir.Value]:
-    """Sums of six codes, for four outputs."""
+    """Return sums of six codes, for four outputs."""
     def twice(value: ir.Value) -> ir.Value:
         return code.add(value, value)
 
@@ -84,14 +81,14 @@ def _codes_4(code: Code, a: list[ir.Value]) -> list[ir.Value]:
 
 
 def _outputs_2(code: Code, a: list[ir.Value]) -> list[ir.Value]:
-    """Two outputs, times 2, of four products."""
+    """Return two outputs, times 2, of four products."""
     return [code.add(code.add(a[0], a[1]), a[2]), code.sub(code.sub(a[1], a[2]), a[3])]
 
 
 def _outputs_4(code: Code, a: list[ir.Value]) -> list[ir.Value]:
-    """Four outputs, times 24, of six products."""
+    """Return four outputs, times 24, of six products."""
     def shifted(value: ir.Value, bits: int) -> ir.Value:
-        return code.shl(value, number(bits, value.type))
+        return code.shl(value, const(bits, value.type))
 
     sum_1, difference_1, sum_2, difference_2 = (f(a[i], a[i + 1]) for i in (1, 3) for f in (code.add, code.sub))
     sum_4, difference_4 = shifted(sum_1, 2), shifted(difference_1, 2)
@@ -103,107 +100,152 @@ def _outputs_4(code: Code, a: list[ir.Value]) -> list[ir.Value]:
 CODES, OUTPUTS = {2: _codes_2, 4: _codes_4}, {2: _outputs_2, 4: _outputs_4}
 
 
-def _input(shape: Shape) -> Callable[..., int]:
-    """Sums of 64 channels' codes of a tile, of which the first `rows` and `columns` are in the map."""
-    height, width = shape.height + 2, shape.width + 2
+def _input(tile: WinogradTile) -> Callable[..., int]:
+    """Make the intrinsic that sums 64 channels of a tile's codes; the first `rows` and `columns` are in the map."""
+    height, width = tile.height + 2, tile.width + 2
     kind = vector(I8, 64)
 
-    @emitted
+    @llvm_intrinsic
     def transform(code: Code, window, row, pixel, rows, columns, target, place):
         def offset(i: int, step: ir.Value, count: ir.Value) -> ir.Value:
-            inside = code.icmp_signed("<", number(i), count)
-            return code.select(inside, code.mul(step, number(i)), number(0))
+            inside = code.icmp_signed("<", const(i), count)
+            return code.select(inside, code.mul(step, const(i)), const(0))
 
         across = [offset(x, pixel, columns) for x in range(width)]
         lines = [code.add(window, offset(y, row, rows)) for y in range(height)]
-        by_column = [CODES[shape.height](code, [code.load(kind, code.add(line, x)) for line in lines])
+        by_column = [CODES[tile.height](code, [code.load(kind, code.add(line, x)) for line in lines])
                      for x in across]
         here = target
         for y in range(height):
-            for x, value in enumerate(CODES[shape.width](code, [column[y] for column in by_column])):
+            for x, value in enumerate(CODES[tile.width](code, [column[y] for column in by_column])):
                 # The sum of four codes is the one that is never negative, and may take 8 bits.
-                if shape.width != 2 or (y, x) != (1, 1):
-                    value = code.xor(value, number(RAISED, kind))
+                if tile.width != 2 or (y, x) != (1, 1):
+                    value = code.xor(value, const(CODE_OFFSET, kind))
                 code.store(value, here)
                 here = code.add(here, place)
 
     return transform
 
 
-def _output(shape: Shape) -> Callable[..., int]:
-    """Sums of GROUP channels of the outputs of a tile, a row for each."""
-    width, kind = shape.width + 2, vector(I32, LANES)
+def _output(tile: WinogradTile) -> Callable[..., int]:
+    """Make the intrinsic that sums GROUP channels of the outputs of a tile, a row for each."""
+    width, kind = tile.width + 2, vector(I32, LANES)
 
-    @emitted
+    @llvm_intrinsic
     def transform(code: Code, products, place, corrections, sums):
-        starts = [code.add(products, code.mul(place, number(i))) for i in range(shape.places)]
-        for n in range(VECTORS):
+        starts = [code.add(products, code.mul(place, const(i))) for i in range(tile.places)]
+        for n in range(TILE_VECTORS):
             values = [code.load(kind, start, 64 * n) for start in starts]
-            columns = [OUTPUTS[shape.height](code, values[x::width]) for x in range(width)]
-            for y in range(shape.height):
-                for x, value in enumerate(OUTPUTS[shape.width](code, [column[y] for column in columns])):
-                    i = (y * shape.width + x) * ROW_BYTES + 64 * n
+            columns = [OUTPUTS[tile.height](code, values[x::width]) for x in range(width)]
+            for y in range(tile.height):
+                for x, value in enumerate(OUTPUTS[tile.width](code, [column[y] for column in columns])):
+                    i = (y * tile.width + x) * SUM_ROW_BYTES + 64 * n
                     value = code.add(value, code.load(kind, corrections, i))
-                    if shape.divisor == 48:
-                        value = code.mul(code.ashr(value, number(4, kind)), number(THIRD, kind))
+                    if tile.divisor == 48:
+                        value = code.mul(code.ashr(value, const(4, kind)), const(THIRD, kind))
                     else:
-                        value = code.ashr(value, number(2, kind))
+                        value = code.ashr(value, const(2, kind))
                     code.store(value, sums, i)
 
     return transform
 
 
-def _kernel(shape: Shape) -> Callable[[], Callable[..., None]]:
+def _locate(tile: WinogradTile) -> Callable[..., None]:
+    """Make the function that writes the addresses of the outputs of `count` tiles, or a place for those off the map."""
+    tile_height, tile_width = tile.height, tile.width
+
+    @njit(error_model="numpy")
+    def locate(op, arena, start, count, across, targets, residuals):
+        height, width, unwanted = load_word(op, HEIGHT), load_word(op, WIDTH), arena + load_word(op, UNWANTED)
+        target_row, target_pixel = load_word(op, TARGET_ROW), load_word(op, TARGET_PIXEL)
+        other_row, other_pixel = load_word(op, RESIDUAL_ROW), load_word(op, RESIDUAL_PIXEL)
+        i = 0
+        for number in range(start, start + count):
+            top, left = number // across * tile_height, number % across * tile_width
+            for y in range(top, top + tile_height):
+                for x in range(left, left + tile_width):
+                    wanted = y < height and x < width
+                    target = load_word(op, TARGET) + y * target_row + x * target_pixel
+                    other = load_word(op, RESIDUAL) + y * other_row + x * other_pixel
+                    store_word(targets, i, arena + target if wanted else unwanted)
+                    store_word(residuals, i, arena + other if wanted else unwanted)
+                    i += 1
+
+    return locate
+
+
+def _reader(tile: WinogradTile) -> Callable[..., None]:
+    """Make the function that sums the codes of `count` tiles from `start` on."""
+    input_transform, tile_height, tile_width = _input(tile), tile.height, tile.width
+
+    @njit(error_model="numpy")
+    def read(op, arena, start, count, across, codes, place):
+        height, width, run = load_word(op, HEIGHT), load_word(op, WIDTH), load_word(op, RUN) * GROUP_QUADS * 4
+        row, pixel = load_word(op, SOURCE_ROW), load_word(op, SOURCE_PIXEL)
+        for i in range(count):
+            y, x = (start + i) // across * tile_height, (start + i) % across * tile_width
+            window = arena + load_word(op, SOURCE) + y * row + x * pixel
+            for first in range(0, run, 64):
+                input_transform(window + first, row, pixel, height + 2 - y, width + 2 - x, codes + i * run + first,
+                                place)
+
+    return read
+
+
+def _multiplier(tile: WinogradTile) -> Callable[..., None]:
+    """Make the function that computes the outputs of `count` tiles and a group of channels."""
+    dot = Vnni(LANES)
+    tall_tile, low_tile = multiply_tile(dot, TALL_TILE, TILE_VECTORS), multiply_tile(dot, LOW_TILE, TILE_VECTORS)
+    output_transform, places, outputs = _output(tile), tile.places, tile.outputs
+
+    @njit(error_model="numpy")
+    def multiply(op, windows, count, weights, corrections, products, place, sums):
+        taps, groups = load_word(op, TAPS), load_word(op, RUN)
+        for j in range(places):
+            done, here = 0, products + j * place
+            while count - done > 2 * LOW_TILE:
+                tall_tile(windows + 8 * done, taps + 8 * j, 1, groups, weights, here + done * SUM_ROW_BYTES)
+                done += TALL_TILE
+            while done < count:
+                low_tile(windows + 8 * done, taps + 8 * j, 1, groups, weights, here + done * SUM_ROW_BYTES)
+                done += LOW_TILE
+            weights += groups * GROUP_QUADS * 4 * GROUP
+        for i in range(count):
+            output_transform(products + i * SUM_ROW_BYTES, place, corrections, sums + i * outputs * SUM_ROW_BYTES)
+
+    return multiply
+
+
+def _kernel(tile: WinogradTile) -> Callable[[], Callable[..., None]]:
     def build() -> Callable[..., None]:
-        dot = Vnni(LANES)
-        tall_tile, low_tile = multiply_tile(dot, TALL, VECTORS), multiply_tile(dot, LOW_ROWS, VECTORS)
-        input_transform, output_transform, locate = _input(shape), _output(shape), _locate(shape)
-        places, outputs, tile_height, tile_width = shape.places, shape.outputs, shape.height, shape.width
+        locate, read, multiply = _locate(tile), _reader(tile), _multiplier(tile)
+        places, outputs, tile_height, tile_width = tile.places, tile.outputs, tile.height, tile.width
 
         def winograd(op, arena):
-            height, width, channels = integer(op, HEIGHT), integer(op, WIDTH), integer(op, CHANNELS)
-            groups, taps, chunk = integer(op, RUN), integer(op, TAPS), integer(op, TILES)
-            run = groups * GROUP_QUADS * 4
-            row, pixel = integer(op, SOURCE_ROW), integer(op, SOURCE_PIXEL)
-            across = (width + tile_width - 1) // tile_width
-            tiles = (height + tile_height - 1) // tile_height * across
-            windows = arena + integer(op, SCRATCH)
-            targets = windows + 8 * (chunk + TALL)
+            channels, chunk, run = load_word(op, CHANNELS), load_word(op, TILES), load_word(op, RUN) * GROUP_QUADS * 4
+            across = (load_word(op, WIDTH) + tile_width - 1) // tile_width
+            tiles = (load_word(op, HEIGHT) + tile_height - 1) // tile_height * across
+            windows = arena + load_word(op, SCRATCH)
+            targets = windows + 8 * (chunk + TALL_TILE)
             residuals = targets + 8 * chunk * outputs
             codes = residuals + 8 * chunk * outputs
             place = chunk * run + 64
             sums = codes + places * place
-            products = sums + chunk * outputs * ROW_BYTES
-            product_place = chunk * ROW_BYTES + 64
-            for i in range(chunk + TALL):
-                set_integer(windows, i, codes + min(i, chunk - 1) * run)
+            products = sums + chunk * outputs * SUM_ROW_BYTES
+            for i in range(chunk + TALL_TILE):
+                store_word(windows, i, codes + min(i, chunk - 1) * run)
             start = 0
             while start < tiles:
                 count = min(chunk, tiles - start)
                 locate(op, arena, start, count, across, targets, residuals)
-                for i in range(count):
-                    y, x = (start + i) // across * tile_height, (start + i) % across * tile_width
-                    window = arena + integer(op, SOURCE) + y * row + x * pixel
-                    for first in range(0, run, 64):
-                        input_transform(window + first, row, pixel, height + 2 - y, width + 2 - x,
-                                        codes + i * run + first, place)
-                weights, corrections = integer(op, WEIGHTS), integer(op, CORRECTIONS)
+                read(op, arena, start, count, across, codes, place)
+                weights, corrections = load_word(op, WEIGHTS), load_word(op, CORRECTIONS)
                 for first in range(0, channels, GROUP):
-                    for j in range(places):
-                        done, here = 0, products + j * product_place
-                        while count - done > 2 * LOW_ROWS:
-                            tall_tile(windows + 8 * done, taps + 8 * j, 1, groups, weights, here + done * ROW_BYTES)
-                            done += TALL
-                        while done < count:
-                            low_tile(windows + 8 * done, taps + 8 * j, 1, groups, weights, here + done * ROW_BYTES)
-                            done += LOW_ROWS
-                        weights += run * GROUP
-                    for i in range(count):
-                        output_transform(products + i * ROW_BYTES, product_place, corrections,
-                                         sums + i * outputs * ROW_BYTES)
-                    call_requantizer(integer(op, REQUANTIZER), op, sums, ROW_BYTES, count * outputs, first, GROUP,
+                    multiply(op, windows, count, weights, corrections, products, chunk * SUM_ROW_BYTES + 64, sums)
+                    call_requantizer(load_word(op, REQUANTIZER), op, sums, SUM_ROW_BYTES, count * outputs, first, GROUP,
                                      targets, residuals)
-                    corrections += outputs * ROW_BYTES
+                    weights += places * run * GROUP
+                    corrections += outputs * SUM_ROW_BYTES
                 start += chunk
 
         return winograd
@@ -211,27 +253,5 @@ def _kernel(shape: Shape) -> Callable[[], Callable[..., None]]:
     return build
 
 
-def _locate(shape: Shape) -> Callable[..., None]:
-    """Addresses of the outputs of `count` tiles, and a place for those beyond the map."""
-    tile_height, tile_width = shape.height, shape.width
-
-    @njit(error_model="numpy")
-    def locate(op, arena, start, count, across, targets, residuals):
-        height, width, unwanted = integer(op, HEIGHT), integer(op, WIDTH), arena + integer(op, UNWANTED)
-        i = 0
-        for tile in range(start, start + count):
-            top, left = tile // across * tile_height, tile % across * tile_width
-            for y in range(top, top + tile_height):
-                for x in range(left, left + tile_width):
-                    wanted = y < height and x < width
-                    target = integer(op, TARGET) + y * integer(op, TARGET_ROW) + x * integer(op, TARGET_PIXEL)
-                    other = integer(op, RESIDUAL) + y * integer(op, RESIDUAL_ROW) + x * integer(op, RESIDUAL_PIXEL)
-                    set_integer(targets, i, arena + target if wanted else unwanted)
-                    set_integer(residuals, i, arena + other if wanted else unwanted)
-                    i += 1
-
-    return locate
-
-
-KERNELS = {name: _kernel(shape) for name, shape in SHAPES.items()}
+KERNELS = {kernel: _kernel(tile) for kernel, tile in WINOGRAD_TILES.items()}
 NEEDS = dict.fromkeys(KERNELS, "avx512")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sim.arch.machine import load_machine
-from sim.functional.engine.buffers import ALIGNMENT, Geometry, lay_out
+from sim.functional.engine.buffers import ALIGNMENT, BufferShape, lay_out
 from sim.ir.formats import Format
 from sim.ir.ops import reads, writes
 from sim.ir.program import Pool, Program, Tensor
@@ -25,7 +25,7 @@ def test_a_buffer_has_the_shape_of_its_tensor_and_the_border_of_its_readers() ->
     for program in programs():
         arena = lay_out(program, 64, set())
         for tensor in program.tensors:
-            geometry = arena.buffers[tensor.name].geometry
+            geometry = arena.buffers[tensor.name].shape
             assert (geometry.channels, geometry.height, geometry.width) == tensor.shape
             fmt: Format = tensor.format
             assert geometry.code_bytes == (1 if fmt.bits <= 8 else 4)
@@ -58,8 +58,8 @@ def test_no_tensor_lies_where_another_is_still_needed(keep: bool) -> None:
 def test_tensors_are_placed_without_looking_at_all_that_are_free(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a long chain, whose tensors all differ, work grows with its length and not with its square."""
     count, fmt, compared = 500, Format(4, "unsigned"), []
-    equal = Geometry.__eq__
-    monkeypatch.setattr(Geometry, "__eq__", lambda one, other: compared.append(1) or equal(one, other))
+    equal = BufferShape.__eq__
+    monkeypatch.setattr(BufferShape, "__eq__", lambda one, other: compared.append(1) or equal(one, other))
     tensors = tuple(Tensor(f"t{i}", 1, 1 + count - i, (1,), fmt) for i in range(count))
     program = Program(tensors, tuple(Pool(f"p{i}", f"t{i}", f"t{i + 1}", (1, 2)) for i in range(count - 1)))
     assert len(lay_out(program, 64, set()).all) == count

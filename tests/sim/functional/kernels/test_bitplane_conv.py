@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sim.functional.engine.bitplane import planes_kernels
+from sim.functional.engine.bitplane import bitplane_kernels
 from sim.functional.engine.simulator import Simulator
 from sim.functional.kernels.isa import available
 from sim.functional.reference import simulate
@@ -97,4 +97,4 @@ def test_few_bits_are_planes() -> None:
         assert Simulator(program, isa="avx512").kernels == {"conv": first}
     conv = Conv("conv", "x", "y", np.zeros((4, 1, 3, 3), np.int8), Format(1, "signed"), digits_of([[1]] * 4),
                 np.zeros(4, np.int64), np.zeros(4, np.int64), 0, 1, groups=4)
-    assert planes_kernels(conv, Format(1, "unsigned")) == []
+    assert bitplane_kernels(conv, Format(1, "unsigned")) == []

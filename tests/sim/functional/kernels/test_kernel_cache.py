@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -21,7 +22,8 @@ from sim.functional.engine import compiled_network
 from sim.functional.engine.simulator import Simulator
 from sim.functional.kernels import kernel_cache as module
 from sim.functional.kernels.isa import LADDER, available, chosen
-from sim.functional.kernels.kernel_cache import Library, cache_key, compiled, kernel_names, library
+from sim.functional.kernels.kernel_cache import Library, cache_key, compiled, kernel_ids, library
+from sim.functional.kernels.kernel_id import KernelId, requantizer_id
 from sim.functional.kernels.source_digest import AT_IMPORT, SOURCES, digest
 from sim.functional.reference import simulate
 from sim.io.cache_entries import Entries, opened
@@ -29,7 +31,7 @@ from sim.ir.formats import Format
 from sim.ir.program import Conv, Program, Tensor
 from sim.ir.signed_digits import digits_of, no_digits
 
-KERNEL = "copy.copy"
+KERNEL = KernelId("copy", "copy")
 
 
 def test_any_edit_of_a_source_is_another_key(tmp_path: Path) -> None:
@@ -73,14 +75,14 @@ def test_code_is_compiled_once_and_kept(tmp_path: Path) -> None:
     """The second library loads what the first compiled; nothing but the kernels lies in the folder."""
     assert Library(Entries(tmp_path / "key")).kernel(KERNEL).compiled
     assert not Library(Entries(tmp_path / "key")).kernel(KERNEL).compiled
-    assert [file.name for file in (tmp_path / "key").iterdir()] == [KERNEL]
+    assert [file.name for file in (tmp_path / "key").iterdir()] == [str(KERNEL)]
 
 
 @pytest.mark.parametrize("damage", ["shorter", "changed", "empty", "no header"])
 def test_damaged_code_is_never_loaded(tmp_path: Path, damage: str) -> None:
     """A file that is not what was written is compiled again, and replaced."""
     Library(Entries(tmp_path)).kernel(KERNEL)
-    file = tmp_path / KERNEL
+    file = tmp_path / str(KERNEL)
     whole = file.read_bytes()
     file.write_bytes({"shorter": whole[:-9], "changed": whole[:-9] + bytes(9), "empty": b"",
                       "no header": whole.partition(b"\n")[2]}[damage])
@@ -99,17 +101,19 @@ def test_a_cache_that_cannot_be_written_costs_a_warning(tmp_path: Path) -> None:
 
 def test_kernels_of_several_processes_do_not_mix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Numba numbers functions anew in every process, so objects define the same names; each kernel keeps its own."""
-    grouped = "_grouped" * ("avx512" in available())
-    names = [f"requantizer.{kind}{grouped}" for kind in ("narrow", "narrow_free", "wide", "wide_residual")]
+    named = partial(requantizer_id, interleaved="avx512" in available())
+    ids = [named("narrow", residual=False), named("narrow", residual=False, rounding="free"),
+           named("wide", residual=False), named("wide", residual=True)]
     script = """import sys; from pathlib import Path; from sim.io.cache_entries import Entries
 from sim.functional.kernels.kernel_cache import Library
-Library(Entries(Path(sys.argv[1]))).kernel(sys.argv[2])"""
-    for name in names:
-        subprocess.run([sys.executable, "-c", script, tmp_path, name], check=True)
-    assert len({(tmp_path / name).read_bytes().split(b"\n", 2)[1] for name in names}) < len(names)
+from sim.functional.kernels.kernel_id import KernelId
+Library(Entries(Path(sys.argv[1]))).kernel(KernelId(*sys.argv[2:]))"""
+    for kernel in ids:
+        subprocess.run([sys.executable, "-c", script, tmp_path, kernel.family, kernel.variant], check=True)
+    assert len({(tmp_path / str(kernel)).read_bytes().split(b"\n", 2)[1] for kernel in ids}) < len(ids)
     kernels = Library(Entries(tmp_path))
-    for name in names:
-        assert not kernels.kernel(name).compiled
+    for kernel in ids:
+        assert not kernels.kernel(kernel).compiled
     monkeypatch.setattr(compiled_network, "library", lambda: kernels)
     rng, fmt = np.random.default_rng(0), Format(8, "signed")
     for residual in (None, "r"):
@@ -121,20 +125,21 @@ Library(Entries(Path(sys.argv[1]))).kernel(sys.argv[2])"""
         program = Program(tensors, (conv,))
         inputs = {t.name: rng.integers(-128, 128, (1, *t.shape)) for t in program.inputs}
         simulator = Simulator(program)
-        assert simulator.requantizers["conv"] in names
+        assert simulator.requantizers["conv"] in map(str, ids)
         np.testing.assert_array_equal(simulator.run(inputs)["y"], simulate(program, inputs)["y"])
 
 
 def test_loading_needs_no_numba() -> None:
     """Every kernel of this CPU comes from a full cache without Numba, which would take half a second to import."""
-    names = kernel_names(available()[-1])
-    for name in names:
-        library().kernel(name)
+    kernels = kernel_ids(available()[-1])
+    for kernel in kernels:
+        library().kernel(kernel)
     script = ("import sys\nfrom sim.functional.kernels.kernel_cache import library\n"
               "from sim.functional.kernels.isa import available\n"
-              "available()\nassert not any(library().kernel(name).compiled for name in sys.argv[1:])\n"
+              "from sim.functional.kernels.kernel_id import KernelId\n"
+              f"available()\nassert not any(library().kernel(kernel).compiled for kernel in {kernels})\n"
               "assert 'numba' not in sys.modules")
-    subprocess.run([sys.executable, "-c", script, *names], check=True)
+    subprocess.run([sys.executable, "-c", script], check=True)
 
 
 def test_portable_kernels_compile_for_aarch64() -> None:
@@ -142,9 +147,9 @@ def test_portable_kernels_compile_for_aarch64() -> None:
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
     machine = llvm.Target.from_triple("aarch64-unknown-linux-gnu").create_target_machine()
-    for name in kernel_names("portable"):
-        text = compiled(name).library.get_llvm_str()
-        assert "llvm.x86" not in text, name
+    for kernel in kernel_ids("portable"):
+        text = compiled(kernel).library.get_llvm_str()
+        assert "llvm.x86" not in text, str(kernel)
         code = llvm.parse_assembly(text)
         code.triple, code.data_layout = machine.triple, str(machine.target_data)
         assert machine.emit_object(code)[:4] == b"\x7fELF"

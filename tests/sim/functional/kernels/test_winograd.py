@@ -56,7 +56,7 @@ def random_codes(fmt: Format, shape: tuple[int, ...], rng: np.random.Generator) 
 
 
 def possible(program: Program) -> list[str]:
-    return winograd_kernels(program.convs[0], program.tensor("x").format)
+    return [str(kernel) for kernel in winograd_kernels(program.convs[0], program.tensor("x").format)]
 
 
 @pytest.mark.parametrize(("name", "weight_format", "bits"), [
