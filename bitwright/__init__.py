@@ -1,1 +1,97 @@
-"""What stands above `sim`, `quant` and `rtl`: the command line and the co-design loop."""
+"""Quantize PyTorch networks to few bits, and run, cost and verify them on a shift-and-accumulate accelerator.
+
+Each name is imported from its own module when it is first used, so that importing the package takes milliseconds.
+
+From PyTorch to a Program
+    quantize : give a model quantizers wherever the accelerator stores codes
+    reconstruct : learn the rounding of its weights from unlabelled images
+    lower : make the integer Program of a quantized model
+
+Programs
+    Program, Tensor, Conv, Format, Arithmetic : describe a network of integers by hand
+    load_program, save_program : read and write a Program file
+
+Values
+    simulate : compute the codes of every tensor by plain loops
+    Simulator : compute the codes of the outputs at full speed
+
+Costs
+    load_machine : read the parameters of an accelerator
+    plan : place a Program on a machine
+    estimate : count cycles, energy and bytes of every layer
+    allocate : choose the bits of every layer under budgets
+
+Agreement
+    verify : compare PyTorch, the simulator and the RTL
+
+Errors
+    InputError : what every function raises when it cannot use its input
+
+Examples
+--------
+>>> import bitwright as bw
+>>> import numpy as np
+>>> codes = bw.Format(4, "unsigned")
+>>> two, one, zero = np.full((1, 1, 1, 1), 2, np.int8), np.ones((1, 1), np.int8), np.zeros(1, np.int64)
+>>> double = bw.Conv("double", "x", "y", two, bw.Format(3, "signed"), one, shift=zero, offset=zero, low=0, high=15)
+>>> program = bw.Program((bw.Tensor("x", 1, 3, (1,), codes), bw.Tensor("y", 1, 3, (1,), codes)), (double,))
+>>> bw.simulate(program, {"x": np.array([[[[1, 5, 9]]]])})["y"]
+array([[[[ 2, 10, 15]]]], dtype=int32)
+>>> bw.estimate(program, "edge").latency_cycles
+190
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+__all__ = [
+    "Arithmetic", "Conv", "Format", "InputError", "Program", "Simulator", "Tensor", "allocate", "estimate",
+    "load_machine", "load_program", "lower", "plan", "quantize", "reconstruct", "save_program", "simulate", "verify"]
+
+_HOMES = {
+    "Arithmetic": "sim.ir.arithmetic",
+    "Conv": "sim.ir.ops",
+    "Format": "sim.ir.formats",
+    "InputError": "sim.errors",
+    "Program": "sim.ir.program",
+    "Simulator": "sim.functional.engine.simulator",
+    "Tensor": "sim.ir.ops",
+    "allocate": "bitwright.codesign.allocation",
+    "estimate": "bitwright.codesign.costs",
+    "load_machine": "sim.arch.machine",
+    "load_program": "sim.ir.serialize",
+    "lower": "bitwright.codesign.lowering",
+    "plan": "bitwright.codesign.costs",
+    "quantize": "quant.convert",
+    "reconstruct": "quant.ptq.reconstruct",
+    "save_program": "sim.ir.serialize",
+    "simulate": "sim.functional.reference",
+    "verify": "bitwright.codesign.verify",
+}
+
+if TYPE_CHECKING:
+    from bitwright.codesign.allocation import allocate
+    from bitwright.codesign.costs import estimate, plan
+    from bitwright.codesign.lowering import lower
+    from bitwright.codesign.verify import verify
+    from quant.convert import quantize
+    from quant.ptq.reconstruct import reconstruct
+    from sim.arch.machine import load_machine
+    from sim.errors import InputError
+    from sim.functional.engine.simulator import Simulator
+    from sim.functional.reference import simulate
+    from sim.ir.arithmetic import Arithmetic
+    from sim.ir.formats import Format
+    from sim.ir.ops import Conv, Tensor
+    from sim.ir.program import Program
+    from sim.ir.serialize import load_program, save_program
+else:  # type checkers know the names above, and find that any other is a mistake
+
+    def __getattr__(name: str) -> object:
+        if name not in _HOMES:
+            raise AttributeError(f"module 'bitwright' has no attribute '{name}'")
+        value = globals()[name] = getattr(import_module(_HOMES[name]), name)
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

@@ -10,18 +10,16 @@ import numpy as np
 
 from bitwright.cli.output_guard import check_apart
 from bitwright.cli.parse_inputs import load_codes, random_codes
+from bitwright.codesign.costs import estimate, plan
 from bitwright.console import Report, message, show, steps
 from sim.arch.machine import load_machine
-from sim.cost.estimate import Estimate, estimate
-from sim.cost.table import cost_table
-from sim.energy.technology import load_technology
+from sim.cost.estimate import Estimate
 from sim.functional.engine.bit_statistics import BitStatistics
 from sim.functional.engine.simulator import Simulator
 from sim.functional.kernels.isa import chosen
 from sim.functional.kernels.kernel_cache import kernel_ids, library
 from sim.ir.program import Program
 from sim.ir.serialize import load_program, save_vectors
-from sim.plan.plan import plan
 
 __all__ = ["run_allocate", "run_demo", "run_doctor", "run_estimate", "run_generate", "run_simulate", "run_verify",
            "run_verify_random", "run_warmup"]
@@ -86,7 +84,7 @@ def run_warmup(as_json: bool) -> None:
 def run_estimate(path: Path, machine: str, technology: str | None, as_json: bool) -> None:
     """`bitwright estimate`."""
     target = load_machine(machine)
-    cost = estimate(plan(load_program(path), target), load_technology(technology or target.technology))
+    cost = estimate(load_program(path), target, technology=technology)
     report = Report({"machine": target.name, "clock_mhz": target.clock_mhz, **vars(cost)})
     add_estimate(report, cost, target.name)
     show(report, as_json)
@@ -110,7 +108,7 @@ def run_verify(path: Path, machine: str, input_file: Path | None, images: int, s
                waves: Path | None, coverage: bool, as_json: bool) -> bool:
     """`bitwright verify`; True when everything is equal."""
     from bitwright.codesign.rtl_run import RtlOptions
-    from bitwright.codesign.verify import verify
+    from bitwright.codesign.verify import verify_plan
     from bitwright.codesign.verify_report import verify_report
 
     check_apart([waves], [path, input_file, machine])
@@ -119,7 +117,7 @@ def run_verify(path: Path, machine: str, input_file: Path | None, images: int, s
     inputs = _inputs(program, input_file, images, seed)
     count = len(next(iter(inputs.values())))
     with steps("verify", 3) as progress:
-        result = verify(path.name, planned, inputs, count, progress, RtlOptions(simulator, jobs, waves))
+        result = verify_plan(path.name, planned, inputs, count, RtlOptions(simulator, jobs, waves), progress)
     if waves is not None and result.failure is None:
         message(f"wrote the waveforms to {waves}")
     show(verify_report(result, coverage), as_json)
@@ -186,14 +184,11 @@ def run_doctor(as_json: bool) -> bool:
 def run_allocate(path: Path, sensitivities: Path, budgets: list[str], machine: str, technology: str | None,
                  method: Literal["lp", "milp", "convex", "greedy"], as_json: bool) -> None:
     """`bitwright allocate`."""
-    from bitwright.cli.parse_budgets import load_losses, parse_budgets
-    from quant.bits.allocate import allocate
-    from quant.bits.problem import problem_of
+    from bitwright.cli.parse_budgets import parse_budgets
+    from bitwright.codesign.allocation import allocate
 
-    program, target = load_program(path), load_machine(machine)
-    losses, limits = load_losses(sensitivities), parse_budgets(budgets)
-    table = cost_table(program, target, load_technology(technology or target.technology), losses.bits, losses.bits)
-    found = allocate(problem_of(program, table, losses.weight, losses.activation, limits), method)
+    program, target, limits = load_program(path), load_machine(machine), parse_budgets(budgets)
+    found = allocate(program, target, sensitivities, limits, technology=technology, method=method)
     report = Report({"machine": target.name, "method": method, **vars(found), "gap": found.gap, "limits": limits})
     report.table(f"bits on machine '{target.name}'", ["layer", "W bits", "A bits"],
                  [[conv.name, "unit" if conv.weight_format.kind == "unit" else found.bits[conv.name][0],

@@ -10,7 +10,7 @@ import torch
 from torch import fx
 
 from bitwright.codesign.networks import program_accuracy
-from bitwright.codesign.verify import Verification, verify
+from bitwright.codesign.verify import Verification, verify_plan
 from bitwright.console import Report, Steps, steps, to_json
 from quant.bits.qbitopt import QBitOpt
 from quant.convert import quantize
@@ -182,7 +182,7 @@ class _Demo:
         planned = self.plans[name]
         (source,) = planned.program.inputs
         inputs = {source.name: self.test_set.codes.numpy()}
-        result = verify(name, planned, inputs, self.images, self.progress)
+        result = verify_plan(name, planned, inputs, self.images, progress=self.progress)
         self.summary.verifications[name] = result
         self.summary.mismatches += result.mismatches
         self.summary.tensors_compared += result.tensors_compared

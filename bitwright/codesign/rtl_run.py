@@ -41,6 +41,10 @@ class RtlOptions:
     jobs: int = 1
     waves: Path | None = None
 
+    def __post_init__(self) -> None:
+        if self.jobs < 1:
+            raise InputError(f"jobs must be at least 1, not {self.jobs}")
+
 
 DEFAULTS = RtlOptions()
 

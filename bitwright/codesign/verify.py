@@ -4,23 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bitwright.codesign.compare import Comparison, compare_codes
-from bitwright.codesign.rtl_run import DEFAULTS, RtlOptions, chosen_engine, run_on_rtl
-from bitwright.console import Steps
+from bitwright.codesign.costs import plan as place
+from bitwright.codesign.progress import SILENT, Progress
+from bitwright.codesign.rtl_run import AUTO, DEFAULTS, RtlOptions, chosen_engine, run_on_rtl
 from quant.reference import run_reference
 from rtl.cosim.scoreboard import expected_counters
 from rtl.cosim.simulators import SimulationError
+from sim.arch.machine import Machine
+from sim.errors import InputError
 from sim.functional.reference import simulate
+from sim.ir.inputs import check_inputs
+from sim.ir.program import Program
 from sim.plan.plan import Plan
 from sim.testing.coverage.bins import GROUPS
 from sim.testing.coverage.coverage import Coverage
 from sim.timing.timeline import timeline
 
-__all__ = ["LayerCycles", "Verification", "verify"]
+__all__ = ["LayerCycles", "Verification", "verify", "verify_plan"]
 
 
 @dataclass(frozen=True)
@@ -78,9 +84,54 @@ class Verification:
         counters = all(counters == self.predicted for counters in self.counted)
         return self.failure is None and not self.mismatches and cycles and counters
 
+    def __bool__(self) -> bool:
+        return self.ok
 
-def verify(name: str, plan: Plan, inputs: Mapping[str, NDArray[np.integer]], rtl_images: int,
-           progress: Steps, options: RtlOptions = DEFAULTS) -> Verification:
+
+def verify(program: Program, machine: Machine | str | Path, inputs: Mapping[str, NDArray[np.integer]], *,
+           rtl_images: int | None = None, simulator: str = AUTO, jobs: int = 1,
+           waves: str | Path | None = None) -> Verification:
+    """Compare PyTorch, the simulator and the RTL on every code, cycle and event.
+
+    Parameters
+    ----------
+    program : Program
+    machine : Machine, str or Path
+        A built-in machine by its name (tiny, edge, large), or a YAML file that describes one.
+    inputs : mapping of name to integer array, shape (N, channels, height, width)
+        Codes of every input; N is at least 1.
+    rtl_images : int, 1..N, optional
+        How many images run on the RTL, which takes much longer than the others; all if None.
+    simulator : {"auto", "icarus", "verilator"}
+        What simulates the RTL; `auto` takes the installed one that is expected to end first.
+    jobs : int, at least 1
+        Processes that share the images on the RTL.
+    waves : str or Path, optional
+        File for the waveforms of the RTL, FST, which Icarus Verilog writes in one process.
+
+    Returns
+    -------
+    Verification
+        True in a condition if everything is equal.
+
+    Raises
+    ------
+    InputError
+        If the Program does not fit on the machine, an input is missing or wrong, or the simulator of the RTL is not
+        installed; then the message says how to install it.
+    """
+    planned = place(program, machine)
+    images = len(next(iter(check_inputs(planned.program, inputs).values())))
+    count = images if rtl_images is None else rtl_images
+    if not 1 <= count <= images:
+        raise InputError(f"images that run on the RTL must be 1..{images}, not {count}" if images else
+                         "there must be at least one image, not 0")
+    options = RtlOptions(simulator, jobs, None if waves is None else Path(waves))
+    return verify_plan("program", planned, inputs, count, options)
+
+
+def verify_plan(name: str, plan: Plan, inputs: Mapping[str, NDArray[np.integer]], rtl_images: int,
+                options: RtlOptions = DEFAULTS, progress: Progress = SILENT) -> Verification:
     """Run all `inputs` in torch and the simulator and the first `rtl_images` on the RTL, and compare.
 
     Parameters
@@ -91,19 +142,26 @@ def verify(name: str, plan: Plan, inputs: Mapping[str, NDArray[np.integer]], rtl
     inputs : mapping of name to integer array, shape (N, C, H, W)
     rtl_images : int
         At most N.
-    progress : Steps
-        Gets three steps.
     options : RtlOptions
         How to run on the RTL.
+    progress : Progress
+        Gets three steps.
+
+    Raises
+    ------
+    InputError
+        If the inputs do not fit, or the simulator of the RTL or one of the options is not available.
     """
     program = plan.program
+    engine = chosen_engine(plan, rtl_images, options)
+    engine.require()
     progress.note(f"{name}: simulator")
     simulated = simulate(program, inputs)
     progress.done(f"{name}: simulated")
     comparisons = [compare_codes(program, ("torch", "simulator"), run_reference(program, inputs), simulated)]
     progress.done(f"{name}: compared with torch")
     some = {name: codes[:rtl_images] for name, codes in inputs.items()}
-    engine, predicted = chosen_engine(plan, rtl_images, options), expected_counters(plan)
+    predicted = expected_counters(plan)
     try:
         on_rtl = run_on_rtl(engine, plan, some, options, lambda text: progress.note(f"{name}: {text}"))
     except SimulationError as error:

@@ -15,8 +15,9 @@ import torch
 from PIL import Image
 from torch import nn
 
-from bitwright.cli.parse_budgets import load_losses, parse_budgets
+from bitwright.cli.parse_budgets import parse_budgets
 from bitwright.cli.parse_inputs import load_codes
+from bitwright.codesign.sensitivities import load_losses
 from bitwright.fuzz.containers import Parts, changed_parts, packed, tensors_digest, unpacked
 from bitwright.fuzz.mutations import EXTREMES, NAMES, changed_bytes, changed_text, changed_tree
 from bitwright.fuzz.target import Target

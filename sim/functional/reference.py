@@ -24,7 +24,7 @@ BELOW_ALL_CODES = np.iinfo(np.int32).min
 
 
 def simulate(program: Program, inputs: Mapping[str, NDArray[np.integer]]) -> dict[str, Codes]:
-    """Codes of every tensor of `program`.
+    """Compute the codes of every tensor of `program`.
 
     Parameters
     ----------

@@ -1,0 +1,66 @@
+"""What a Program costs on a machine that is named or given."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bitwright.codesign.resolve import check_program, resolve_machine, resolve_technology
+from sim.arch.machine import Machine
+from sim.cost.estimate import Estimate
+from sim.cost.estimate import estimate as estimate_plan
+from sim.energy.technology import Technology
+from sim.ir.program import Program
+from sim.plan.plan import Plan
+from sim.plan.plan import plan as place
+
+__all__ = ["estimate", "plan"]
+
+
+def plan(program: Program, machine: Machine | str | Path) -> Plan:
+    """Place a Program on a machine.
+
+    Parameters
+    ----------
+    program : Program
+    machine : Machine, str or Path
+        A built-in machine by its name (tiny, edge, large), or a YAML file that describes one.
+
+    Returns
+    -------
+    Plan
+        Where every tensor lies and how every layer runs.
+
+    Raises
+    ------
+    InputError
+        If there is no such machine, or the Program does not fit on it; the message gives what it needs and what the
+        machine has.
+    """
+    check_program(program)
+    return place(program, resolve_machine(machine))
+
+
+def estimate(program: Program, machine: Machine | str | Path, *,
+             technology: Technology | str | Path | None = None) -> Estimate:
+    """Count cycles, energy and bytes of every layer of a Program on a machine.
+
+    Parameters
+    ----------
+    program : Program
+    machine : Machine, str or Path
+        A built-in machine by its name (tiny, edge, large), or a YAML file that describes one.
+    technology : Technology, str or Path, optional
+        Energy of every event: a built-in table by its name, or a YAML file; that of the machine if None.
+
+    Returns
+    -------
+    Estimate
+        Of one image: exact cycles and bytes, energies with their bands [pJ].
+
+    Raises
+    ------
+    InputError
+        If there is no such machine or technology, or the Program does not fit on the machine.
+    """
+    planned = plan(program, machine)
+    return estimate_plan(planned, resolve_technology(technology, planned.machine))
