@@ -29,7 +29,7 @@ from quant.lowering.lower import lower
 from quant.networks import make_realistic, resnet18
 from sim.arch.machine import Machine, load_machine
 from sim.cost.table import CostTable, cost_table
-from sim.cost.worst_case import Widest
+from sim.cost.worst_case import WorstCaseCosts
 from sim.energy.technology import load_technology
 from sim.ir.program import Program
 from sim.testing.scalar_costs import plain_cost_table
@@ -107,7 +107,7 @@ def main() -> None:
     exact = equal_to_plain(program, machine, table)
     rows = {f"machine '{machine.name}'": summary([visit(program, machine)[0] for _ in range(ROUNDS)])}
     visits = [(other, *visit(program, other)) for other in different_machines(machine, arguments.machines, seed=0)]
-    holds = [Widest(program, other, 8).whole for other, _, _ in visits]
+    holds = [WorstCaseCosts(program, other, 8).all_on_chip for other, _, _ in visits]
     for what, wanted in (("sweep, network on chip", True), ("sweep, network in bands", False)):
         rows[what] = summary([time for (_, time, _), held in zip(visits, holds, strict=True) if held == wanted])
     exact &= all(equal_to_plain(program, other, found) for other, _, found in visits[: arguments.checks])

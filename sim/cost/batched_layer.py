@@ -1,8 +1,8 @@
-"""What a layer costs at every choice of bits, all choices and bands at once: the table's fast path.
+"""Cost a layer at every choice of bits, all choices and bands at once.
 
 Schedules, events and bytes come from the rules that plan a single layer, applied to arrays of bits and heights (see
-`sim.mapping.broadcast`); cycles come from the compiled recurrence. `Widest.conv_cost` gives the same numbers one by
-one.
+`sim.mapping.broadcast`); cycles come from the compiled recurrence. `sim.testing.scalar_costs`, with which tests
+compare, gives the same numbers one by one.
 """
 
 from __future__ import annotations
@@ -39,22 +39,22 @@ class LayerCosts:
     fits: NDArray[np.bool_]
 
 
-def layer_costs(shape: ConvShape, ways: Sequence[Counter[Band]], machine: Machine,
+def layer_costs(shape: ConvShape, tilings: Sequence[Counter[Band]], machine: Machine,
                 prices: NDArray[np.float64]) -> LayerCosts:
-    """Cost of a layer: the most of all ways in which it may be cut into bands.
+    """Cost a layer: the most of all ways in which it may be cut into bands.
 
     Parameters
     ----------
     shape : ConvShape
         Of the whole layer; `bits_w` and `bits_a` are arrays of shape (weights, 1) and (activations,).
-    ways : sequence of Counter of Band
-        How many of which bands each way has.
+    tilings : sequence of Counter of Band
+        How many of which bands each way to cut the layer has.
     machine : Machine
     prices : float64 array
         Energy of one event of each kind, in the order of PRICED [pJ].
     """
-    bands = list(dict.fromkeys(band for way in ways for band in way))
-    times = np.array([[way[band] for band in bands] for way in ways])
+    bands = list(dict.fromkeys(band for tiling in tilings for band in tiling))
+    times = np.array([[tiling[band] for band in bands] for tiling in tilings])
     pieces, choices = _pieces(shape, bands), np.broadcast(shape.bits_w, shape.bits_a).shape
     full = len(bands), *choices
     on_lanes = np.asarray(fits_lanes(shape, machine))
@@ -70,14 +70,14 @@ def layer_costs(shape: ConvShape, ways: Sequence[Counter[Band]], machine: Machin
     energies = np.array([fsum(entry) for entry in used.transpose(0, 2, 3, 1).reshape(-1, len(PRICED)).tolist()])
     return LayerCosts(
         cycles=totals[:, -1].max(axis=0),
-        energy_pj=energies.reshape(len(ways), *choices).max(axis=0),
-        bytes=np.asarray(shape.weight_bytes * max(way.total() for way in ways)),
+        energy_pj=energies.reshape(len(tilings), *choices).max(axis=0),
+        bytes=np.asarray(shape.weight_bytes * max(tiling.total() for tiling in tilings)),
         fits=((shape.bits_w <= machine.max_bits_w) & np.asarray(shape.bits_a <= machine.max_bits_a)
               & (weight_words <= machine.weight_words)))
 
 
 def _pieces(shape: ConvShape, bands: Sequence[Band]) -> ConvShape:
-    """The layer on each of `bands`, along an axis before the choices of bits."""
+    """Return the layer on each of `bands`, along an axis before the choices of bits."""
     if len(bands) == 1:
         return replace(shape, in_height=bands[0].in_rows, out_height=bands[0].rows, pads=bands[0].pads)
     in_rows, rows, above, below = (
@@ -87,7 +87,7 @@ def _pieces(shape: ConvShape, bands: Sequence[Band]) -> ConvShape:
 
 
 def _counts(schedule: ConvSchedule, machine: Machine, shape: tuple[int, ...]) -> Ints:
-    """Events and cycles, in the order of PRICED, of shape (event, bands, weights, activations)."""
+    """Count events and cycles, in the order of PRICED, of shape (event, bands, weights, activations)."""
     found = conv_events(schedule, machine)
     counts = np.empty((len(PRICED), *shape), np.int64)
     for row, event in enumerate(EVENTS):

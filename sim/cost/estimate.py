@@ -1,4 +1,4 @@
-"""What a Program costs on a machine, layer by layer: cycles, utilisation, energy with its band, bytes."""
+"""Estimate what a Program costs on a machine, layer by layer: cycles, utilisation, energy with its range, bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`CostTable`: what every choice of bits costs every layer, as constraints for an allocator.
+"""Tabulate what every choice of bits costs every layer, as constraints for an allocator.
 
 An entry is a safe bound: the layer on its own, its weights streamed from its start, with the widest output and
 residual that the choice of bits allows and as many multiplier digits as the machine has. Since no layer takes longer
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from sim.arch.machine import Machine
 from sim.cost.batched_layer import LayerCosts, layer_costs
-from sim.cost.worst_case import Widest
+from sim.cost.worst_case import WorstCaseCosts
 from sim.energy.events import PRICED
 from sim.energy.model import prices
 from sim.energy.technology import Technology
@@ -85,7 +85,7 @@ def cost_table(program: Program, machine: Machine, technology: Technology,
     _check_widths("activation_bits", activation_bits)
     convs = program.convs
     shape = (len(convs), len(weight_bits), len(activation_bits))
-    network = Widest(program, machine, max(activation_bits))
+    network = WorstCaseCosts(program, machine, max(activation_bits))
     fixed, price_of = network.fixed_events(), prices(machine, technology)
     nominal = np.array([price_of[event].nominal_pj for event in PRICED])
     table = CostTable(tuple(c.name for c in convs), weight_bits, activation_bits, np.zeros(shape, np.int64),
@@ -95,14 +95,14 @@ def cost_table(program: Program, machine: Machine, technology: Technology,
                            for counts in fixed))
     known: dict[tuple[ConvShape, tuple[frozenset[tuple[Band, int]], ...]], LayerCosts] = {}
     for layer, conv in enumerate(convs):
-        ways = network.ways(conv)
-        alike = network.network.shapes[conv.name], tuple(frozenset(way.items()) for way in ways)
-        if alike not in known:
+        tilings = network.tilings(conv)
+        same = network.network.shapes[conv.name], tuple(frozenset(tiling.items()) for tiling in tilings)
+        if same not in known:
             unit = conv.weight_format.kind == "unit"
             choices = network.conv_shape(conv, as_int(np.array((1,) if unit else weight_bits)[:, None]),
                                          as_int(np.array(activation_bits)))
-            known[alike] = layer_costs(choices, ways, machine, nominal)
-        costs = known[alike]
+            known[same] = layer_costs(choices, tilings, machine, nominal)
+        costs = known[same]
         table.cycles[layer], table.energy_pj[layer] = costs.cycles, costs.energy_pj
         table.bytes[layer], table.fits[layer] = costs.bytes, costs.fits
     return table

@@ -1,4 +1,4 @@
-"""A network at its widest: what its layers and transfers cost at most, whichever bits are chosen."""
+"""Bound what the layers and transfers of a network cost, whichever bits are chosen."""
 
 from __future__ import annotations
 
@@ -11,44 +11,25 @@ from typing import assert_never
 from weakref import WeakKeyDictionary
 
 from sim.arch.machine import Machine
-from sim.energy.counting import conv_events, pool_events, transfer_events
+from sim.energy.counting import pool_events, transfer_events
 from sim.ir.formats import Format
 from sim.ir.ops import Conv, Layer, Load, Op, Pool, Store, Tensor, Transfer, reads
 from sim.ir.program import Program
-from sim.mapping.schedule import ConvSchedule, ConvShape, conv_shape, schedule_conv, schedule_pool
+from sim.mapping.schedule import ConvShape, conv_shape, schedule_pool
 from sim.mapping.transfers import schedule_transfer, with_transfers
 from sim.plan.allocator import NoRoom, place, regions_of
 from sim.plan.row_bands import Band, band_choices, band_tensors
-from sim.timing.timeline import layer_cycles, transfer_cycles
+from sim.timing.timeline import transfer_cycles
 
-__all__ = ["ConvCost", "Widest"]
+__all__ = ["WorstCaseCosts", "add_counts"]
 
 Counts = dict[str, int]
 """Events and `cycles`."""
 
 
-@dataclass(frozen=True)
-class ConvCost:
-    """A Conv at a choice of bits.
-
-    Attributes
-    ----------
-    schedule : ConvSchedule
-        Of the whole layer.
-    ways : list of dict
-        Events and `cycles` for each different way in which it may be cut into bands, the whole layer first.
-    bands : int
-        Most bands of any way.
-    """
-
-    schedule: ConvSchedule
-    ways: list[Counts]
-    bands: int
-
-
 @dataclass(frozen=True, eq=False)
-class _Network:
-    """What of a network at its widest depends on no machine.
+class _WidestNetwork:
+    """A network at its widest, as far as that depends on no machine.
 
     Attributes
     ----------
@@ -60,18 +41,18 @@ class _Network:
         Of every Conv, with residual and output at their widest and 1 bit for the rest; `terms` are a machine's.
     placed : dict
         Answers of `fits`.
-    uncut : dict
-        Answers of `Widest.ways` when all tensors are on chip: every layer runs whole, on any machine.
+    whole_tilings : dict
+        Answers of `WorstCaseCosts.tilings` when all tensors are on chip: every layer runs whole, on any machine.
     """
 
     tensors: dict[str, Tensor]
     ops: tuple[Op, ...]
     shapes: dict[str, ConvShape]
     placed: dict[tuple[int, ...], bool] = field(default_factory=dict)
-    uncut: dict[str, list[Counter[Band]]] = field(default_factory=dict)
+    whole_tilings: dict[str, list[Counter[Band]]] = field(default_factory=dict)
 
     def fits(self, machine: Machine) -> bool:
-        """Whether all tensors find a place on chip; a question of the regions that each takes alone."""
+        """Tell whether all tensors find a place on chip, which the regions that each takes decide."""
         regions = machine.act_regions, *(regions_of(tensor, machine) for tensor in self.tensors.values())
         if regions not in self.placed:
             try:
@@ -82,12 +63,12 @@ class _Network:
         return self.placed[regions]
 
 
-_networks: WeakKeyDictionary[Program, dict[int, _Network]] = WeakKeyDictionary()
+_networks: WeakKeyDictionary[Program, dict[int, _WidestNetwork]] = WeakKeyDictionary()
 """By Program and widest choice, while the Program is alive."""
 
 
-class Widest:
-    """A Program with all tensors as wide as any choice of bits makes them.
+class WorstCaseCosts:
+    """Bounds on the costs of a Program with all tensors as wide as any choice of bits makes them.
 
     Inputs have their own width. Every other tensor that is read is taken as wide as the widest choice or as it is; what
     the host alone reads is as wide as the accumulator; the output of a Pool is as wide as its input.
@@ -108,53 +89,46 @@ class Widest:
             networks[widest] = _network(program, widest)
         self.network = networks[widest]
         self.tensors = self.network.tensors
-        self.whole = self.network.fits(machine)
-        self._known_ways = self.network.uncut if self.whole else {}
-
-    def conv_cost(self, conv: Conv, bits_w: int, bits_a: int) -> ConvCost:
-        """Cost of a Conv at a choice of bits, with as many digits as the machine has."""
-        shape, ways = self.conv_shape(conv, bits_w, bits_a), self.ways(conv)
-        costs = [_total((self._conv_events(shape, band), count) for band, count in bands.items()) for bands in ways]
-        return ConvCost(schedule_conv(shape, self.machine), costs, max(bands.total() for bands in ways))
+        self.all_on_chip = self.network.fits(machine)
+        self._tilings = self.network.whole_tilings if self.all_on_chip else {}
 
     def conv_shape(self, conv: Conv, bits_w: int, bits_a: int) -> ConvShape:
-        """Shape of a Conv at a choice of bits, its other tensors at their widest."""
+        """Return the shape of a Conv at a choice of bits, with its other tensors at their widest."""
         terms = self.machine.terms
         return replace(self.network.shapes[conv.name], bits_w=bits_w, bits_a=bits_a, terms=terms,
                        residual_terms=terms if conv.residual else 0)
 
-    def ways(self, layer: Layer) -> list[Counter[Band]]:
-        """Different bands in which a layer may run at these widths or narrower ones, wherever they begin."""
-        if layer.name not in self._known_ways:
-            choices = islice(band_choices(self.tensors, layer, self.machine), 1 if self.whole else None)
-            ways = [Counter(replace(band, first=0, in_first=0) for band in bands) for bands in choices]
-            self._known_ways[layer.name] = list({frozenset(way.items()): way for way in ways}.values())
-        return self._known_ways[layer.name]
+    def tilings(self, layer: Layer) -> list[Counter[Band]]:
+        """Return every different set of bands into which a layer may be cut at these widths or narrower ones.
+
+        Bands that differ only in where they begin are alike.
+        """
+        if layer.name not in self._tilings:
+            choices = islice(band_choices(self.tensors, layer, self.machine), 1 if self.all_on_chip else None)
+            tilings = [Counter(replace(band, first=0, in_first=0) for band in bands) for bands in choices]
+            self._tilings[layer.name] = list({frozenset(tiling.items()): tiling for tiling in tilings}.values())
+        return self._tilings[layer.name]
 
     def fixed_events(self) -> list[Counts]:
-        """Events of all Pools and transfers, each at its most, and the memory's latency."""
+        """Count the events of all Pools and transfers, each at its most, and the cycles of the memory's latency."""
         costs = [{"cycles": self.machine.memory.latency_cycles}]
         for op in self.network.ops:
             match op:
                 case Conv():
                     pass
                 case Pool():
-                    costs.append(_most([_total((self._pool_events(op, band), count)
-                                               for band, count in bands.items()) for bands in self.ways(op)]))
+                    costs.append(_most([add_counts((self._pool_events(op, band), count)
+                                                   for band, count in tiling.items())
+                                        for tiling in self.tilings(op)]))
                 case Load() | Store():
-                    if self.whole:
+                    if self.all_on_chip:
                         costs.append(self._transfer_events(op, self.tensors[op.input]))
                 case _:
                     assert_never(op)
-            if isinstance(op, Conv | Pool) and not self.whole:
-                costs.append(_most([_total((self._moved_events(op, band), count)
-                                           for band, count in bands.items()) for bands in self.ways(op)]))
+            if isinstance(op, Conv | Pool) and not self.all_on_chip:
+                costs.append(_most([add_counts((self._moved_events(op, band), count) for band, count in tiling.items())
+                                    for tiling in self.tilings(op)]))
         return costs
-
-    def _conv_events(self, shape: ConvShape, band: Band) -> Counts:
-        piece = replace(shape, in_height=band.in_rows, out_height=band.rows, pads=band.pads)
-        schedule = schedule_conv(piece, self.machine)
-        return conv_events(schedule, self.machine) | {"cycles": layer_cycles(schedule, self.machine.memory)}
 
     def _pool_events(self, pool: Pool, band: Band) -> Counts:
         source, target = band_tensors(self.tensors, pool, band)
@@ -164,11 +138,11 @@ class Widest:
         return pool_events(schedule, source, target, self.machine) | {"cycles": schedule.cycles}
 
     def _moved_events(self, layer: Layer, band: Band) -> Counts:
-        """Of the Loads and the Store of a band whose tensors are all in the host's memory."""
+        """Count the events of the Loads and the Store of a band whose tensors are all in the host's memory."""
         *operands, target = band_tensors(self.tensors, layer, band)
         moved: list[tuple[Transfer, Tensor]] = [(Load("", t.name, t.name), t) for t in operands]
         moved.append((Store("", target.name, target.name), target))
-        return _total((self._transfer_events(transfer, tensor), 1) for transfer, tensor in moved)
+        return add_counts((self._transfer_events(transfer, tensor), 1) for transfer, tensor in moved)
 
     def _transfer_events(self, transfer: Transfer, tensor: Tensor) -> Counts:
         schedule = schedule_transfer(transfer, tensor, self.machine)
@@ -176,7 +150,7 @@ class Widest:
         return transfer_events(schedule, self.machine) | {"cycles": cycles}
 
 
-def _network(program: Program, widest: int) -> _Network:
+def _network(program: Program, widest: int) -> _WidestNetwork:
     given = {tensor.name for tensor in program.inputs}
     read = {name for op in program.ops for name in reads(op)}
     tensors = {t.name: t if t.name in given else _with_bits(
@@ -190,15 +164,15 @@ def _network(program: Program, widest: int) -> _Network:
         bits_w=1, bits_a=1, terms=0, residual_terms=0,
         weight_kind="signed" if conv.weight_format.kind == "bipolar" else conv.weight_format.kind)
         for conv in program.convs}
-    return _Network(tensors, with_transfers(program).ops, shapes)
+    return _WidestNetwork(tensors, with_transfers(program).ops, shapes)
 
 
 def _with_bits(tensor: Tensor, bits: int) -> Tensor:
     return replace(tensor, format=Format(bits, tensor.format.kind))
 
 
-def _total(costs: Iterable[tuple[Counts, int]]) -> Counts:
-    """Counts, each so many times, added up."""
+def add_counts(costs: Iterable[tuple[Counts, int]]) -> Counts:
+    """Add up counts, each multiplied by its number."""
     total: Counter[str] = Counter()
     for counts, times in costs:
         for event, count in counts.items():
@@ -207,5 +181,5 @@ def _total(costs: Iterable[tuple[Counts, int]]) -> Counts:
 
 
 def _most(costs: Sequence[Counts]) -> Counts:
-    """The largest count of every event."""
+    """Return the largest count of every event."""
     return {event: max(counts[event] for counts in costs) for event in costs[0]}

@@ -1,17 +1,23 @@
-"""A cost table entry by entry, each from the rules for a single layer: the oracle of the fast one."""
+"""Compute a cost table entry by entry, from the rules for a single layer, to check the fast one against."""
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
 from math import fsum
 
 import numpy as np
 
 from sim.arch.machine import Machine
 from sim.cost.table import CostTable
-from sim.cost.worst_case import Widest
+from sim.cost.worst_case import WorstCaseCosts, add_counts
+from sim.energy.counting import conv_events
 from sim.energy.model import energy
 from sim.energy.technology import Technology
 from sim.ir.program import Program
+from sim.mapping.schedule import ConvShape, schedule_conv
+from sim.plan.row_bands import Band
+from sim.timing.timeline import layer_cycles
 
 __all__ = ["plain_cost_table"]
 
@@ -19,8 +25,8 @@ __all__ = ["plain_cost_table"]
 def plain_cost_table(program: Program, machine: Machine, technology: Technology,
                      weight_bits: tuple[int, ...] = tuple(range(2, 9)),
                      activation_bits: tuple[int, ...] = tuple(range(2, 9))) -> CostTable:
-    """What `sim.cost.table.cost_table` must give, for widths and a Program that it takes."""
-    network = Widest(program, machine, max(activation_bits))
+    """Return what `sim.cost.table.cost_table` must give, for widths and a Program that it takes."""
+    network = WorstCaseCosts(program, machine, max(activation_bits))
     fixed = network.fixed_events()
     shape = (len(program.convs), len(weight_bits), len(activation_bits))
     table = CostTable(tuple(c.name for c in program.convs), weight_bits, activation_bits, np.zeros(shape, np.int64),
@@ -31,12 +37,23 @@ def plain_cost_table(program: Program, machine: Machine, technology: Technology,
         unit = conv.weight_format.kind == "unit"
         for i, bits_w in enumerate(weight_bits):
             for j, bits_a in enumerate(activation_bits):
-                cost = network.conv_cost(conv, 1 if unit else bits_w, bits_a)
-                table.cycles[layer, i, j] = max(counts["cycles"] for counts in cost.ways)
-                table.energy_pj[layer, i, j] = max(energy(counts, machine, technology).nominal_pj
-                                                   for counts in cost.ways)
-                whole = cost.schedule
-                table.fits[layer, i, j] = (bits_a <= machine.max_bits_a and whole.shape.bits_w <= machine.max_bits_w
-                                           and whole.weight_words <= machine.weight_words)
-                table.bytes[layer, i, j] = whole.shape.weight_bytes * cost.bands
+                layer_shape = network.conv_shape(conv, 1 if unit else bits_w, bits_a)
+                tilings = network.tilings(conv)
+                costs = [_tiling_counts(layer_shape, tiling, machine) for tiling in tilings]
+                table.cycles[layer, i, j] = max(counts["cycles"] for counts in costs)
+                table.energy_pj[layer, i, j] = max(energy(counts, machine, technology).nominal_pj for counts in costs)
+                table.fits[layer, i, j] = (bits_a <= machine.max_bits_a and layer_shape.bits_w <= machine.max_bits_w
+                                           and schedule_conv(layer_shape, machine).weight_words <= machine.weight_words)
+                table.bytes[layer, i, j] = layer_shape.weight_bytes * max(tiling.total() for tiling in tilings)
     return table
+
+
+def _tiling_counts(shape: ConvShape, tiling: Counter[Band], machine: Machine) -> dict[str, int]:
+    """Count the events and the cycles of a layer that is cut into bands."""
+    return add_counts((_band_counts(shape, band, machine), count) for band, count in tiling.items())
+
+
+def _band_counts(shape: ConvShape, band: Band, machine: Machine) -> dict[str, int]:
+    piece = replace(shape, in_height=band.in_rows, out_height=band.rows, pads=band.pads)
+    schedule = schedule_conv(piece, machine)
+    return conv_events(schedule, machine) | {"cycles": layer_cycles(schedule, machine.memory)}

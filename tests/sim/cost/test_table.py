@@ -11,7 +11,7 @@ import pytest
 from sim.arch.host_memory import Memory
 from sim.arch.machine import Machine, load_machine
 from sim.cost.table import CostTable, cost_table
-from sim.cost.worst_case import Widest
+from sim.cost.worst_case import WorstCaseCosts
 from sim.energy.counting import count_events
 from sim.energy.model import energy
 from sim.energy.technology import load_technology
@@ -122,7 +122,7 @@ def test_depthwise_layers_leave_the_lanes_where_their_sums_overflow(seed: int) -
 def test_entries_of_a_residual_network_are_those_of_single_layers(name: str) -> None:
     """On the machines that come with Bitwright: `tiny` cuts it into bands, the others hold it whole."""
     program, machine = ResNetLike(size=48, width=32).program(), load_machine(name)
-    assert Widest(program, machine, 8).whole == (name != "tiny")
+    assert WorstCaseCosts(program, machine, 8).all_on_chip == (name != "tiny")
     assert_same(cost_table(program, machine, TECHNOLOGY, (2, 5, 8), (2, 3, 8)),
                 plain_cost_table(program, machine, TECHNOLOGY, (2, 5, 8), (2, 3, 8)))
 
