@@ -1,6 +1,6 @@
 """How long the cost table of ResNet-18 takes: 22 layers at 49 choices of bits, on one machine and on many.
 
-    python benchmarks/cost_table.py [--json] [--machine edge] [--size 224] [--machines 200] [--checks 8]
+    python -m benchmarks.cost_table [--json] [--machine edge] [--size 224] [--machines 200] [--checks 8]
 
 Times are of one thread and of the processor, so that other work on the computer counts little. The one machine is
 visited again and again, every machine of the sweep once, after the code is warm. Machines that hold all tensors of the

@@ -1,6 +1,6 @@
 """What depthwise lanes are worth: cycles, energy and gates of a machine with more and more of them.
 
-    python benchmarks/depthwise.py [--json] [--machine edge] [--bits 8/8 4/4 2/2] [--size 224] [--gates]
+    python -m benchmarks.depthwise [--json] [--machine edge] [--bits 8/8 4/4 2/2] [--size 224] [--gates]
 
 The network is a random but realistic MobileNetV2, first and last layer with 8 bits and the image folded, as in
 `benchmarks/networks.py`. `--gates` counts the gates of each machine by Yosys, memories excluded; that takes minutes.
@@ -11,12 +11,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-if __name__ == "__main__":
-    sys.path.pop(0)  # this folder, where a script is called like the package rtl
-
 import torch
 
 from benchmarks.gates import gate_counts

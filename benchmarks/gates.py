@@ -1,6 +1,6 @@
 """Gate counts of the accelerator by Yosys, memories excluded: they are macros.
 
-    python benchmarks/gates.py [--json] [machine ...]
+    python -m benchmarks.gates [--json] [machine ...]
 
 Every module is mapped to two-input gates once and counted as often as it is instantiated. A cell is one such gate, a
 multiplexer or a flip-flop.
@@ -17,9 +17,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-
-if __name__ == "__main__":
-    sys.path.pop(0)  # this folder, where a script is called like the package rtl
 
 from amaranth.back import rtlil
 from amaranth.hdl import Elaboratable

@@ -1,6 +1,6 @@
 """What real networks cost on a machine: cycles, utilisation, energy, and how long it takes to find out.
 
-    python benchmarks/networks.py [--json] [--machine edge] [--scheme qil] [--bits 8/8 4/4 2/2] [--size 224]
+    python -m benchmarks.networks [--json] [--machine edge] [--scheme qil] [--bits 8/8 4/4 2/2] [--size 224]
 
 Networks are random but realistic (`quant.networks.make_realistic`): cycles and energy depend on shapes and bits, and on
 weights only through the digits that their multipliers need. First and last layers have 8 bits, the image is folded.

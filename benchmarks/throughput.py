@@ -1,6 +1,6 @@
 """How many images a second: the simulator beside ONNX Runtime, torch and the RTL on Icarus Verilog.
 
-    python benchmarks/throughput.py [--json] [--images 500] [--rounds 7] [--program FILE]
+    python -m benchmarks.throughput [--json] [--images 500] [--rounds 7] [--program FILE]
 
 One network, the same codes everywhere: every engine's outputs are compared with the simulator's before a ratio is
 printed. Engines take turns, one thread each; medians and the spread over the rounds are given, because on a shared
@@ -20,9 +20,6 @@ from statistics import median
 from time import perf_counter
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-if __name__ == "__main__":
-    sys.path.pop(0)  # this folder, where a script is called like the package rtl
-
 import numpy as np
 import onnxruntime
 import torch

@@ -1,8 +1,8 @@
 """How fast the simulator is beside ONNX Runtime and torch: ratios of times that processes measure in turns.
 
-    python benchmarks/simulator.py [--json] [--networks ResNet-18 ...] [--bits 8/8 4/4 2/2 1/1] [--threads 1 2]
+    python -m benchmarks.simulator [--json] [--networks ResNet-18 ...] [--bits 8/8 4/4 2/2 1/1] [--threads 1 2]
                                    [--seconds 6] [--isa amx avx512 ...] [--against ort-int8 convinteger torch-fp32]
-    python benchmarks/simulator.py --layers | --start [--json]
+    python -m benchmarks.simulator --layers | --start [--json]
 
 Every side is a process of its own, with as many threads as the others. Sides take short turns: a call to get warm, then
 a few timed ones. A ratio is the median over the rounds of their time by ours, beside the 10th and 90th percentile.
@@ -27,16 +27,13 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
-if __name__ == "__main__":
-    sys.path.pop(0)  # this folder, where a script is called like the package rtl
-
 import numpy as np
 
-from benchmarks.simulator_layers import layer_rows, report_layers
-from benchmarks.simulator_programs import NETWORKS, Case, network_case
-from benchmarks.simulator_rounds import Expected, prepare, ratio_of, take_turns
-from benchmarks.simulator_sides import PEERS, Side
-from benchmarks.simulator_start import report_start, start_times
+from benchmarks.simulator.layers import layer_rows, report_layers
+from benchmarks.simulator.programs import NETWORKS, Case, network_case
+from benchmarks.simulator.rounds import Expected, prepare, ratio_of, take_turns
+from benchmarks.simulator.sides import PEERS, Side
+from benchmarks.simulator.start import report_start, start_times
 from sim.functional.kernels.isa import LADDER, available
 
 DISTINCT_IMAGES = 2
@@ -111,7 +108,8 @@ def report(rows: list[Row]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.simulator", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument("--bits", nargs="+", default=["8/8", "4/4", "2/2", "1/1"],

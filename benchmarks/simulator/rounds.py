@@ -9,8 +9,8 @@ from time import monotonic
 
 import numpy as np
 
-from benchmarks.simulator_programs import Case
-from benchmarks.simulator_sides import Side
+from benchmarks.simulator.programs import Case
+from benchmarks.simulator.sides import Side
 from sim.functional.reference import simulate
 from sim.ir.serialize import save_program
 

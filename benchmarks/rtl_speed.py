@@ -1,6 +1,6 @@
 """The RTL beside what predicts it: cycles of every layer, speed of the engines, gates of the machines.
 
-    python benchmarks/rtl.py [--json] [--quick] [--rounds 5]
+    python -m benchmarks.rtl_speed [--json] [--quick] [--rounds 5]
 
 * cycles: every op of whole networks on machines of all kinds, as `sim.timing.timeline` predicts and as the hardware
   counts.
@@ -26,9 +26,6 @@ from time import perf_counter
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-if __name__ == "__main__":
-    sys.path.pop(0)  # this folder, where this script is called like the package rtl
-
 import numpy as np
 import torch
 from numpy.typing import NDArray

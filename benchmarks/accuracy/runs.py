@@ -1,4 +1,4 @@
-"""What `benchmarks/accuracy.py` does in one run: quantize a network of the glyphs, and judge its integer Program.
+"""What `benchmarks.accuracy` does in one run: quantize a network of the glyphs, and judge its integer Program.
 
 Every number is the accuracy of the Program in the simulator, on every test image. The same images go through an engine
 that shares no code with it: where all steps are powers of two the fake-quantized model itself, whose outputs must be

@@ -1,4 +1,4 @@
-"""What the runs of `benchmarks/accuracy.py` say, as tables."""
+"""What the runs of `benchmarks.accuracy` say, as tables."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.paired import Comparison, compare
+from benchmarks.accuracy.paired import Comparison, compare
 
 __all__ = ["Tables", "tables"]
 

@@ -1,4 +1,4 @@
-"""Which runs a profile of `benchmarks/accuracy.py` makes, the ones that decide a question first.
+"""Which runs a profile of `benchmarks.accuracy` makes, the ones that decide a question first.
 
 Learning rates are not chosen by the author but by each method's own small sweep on the validation images; runs that
 need the winner appear once the sweep is done. Methods that are compared train for equally many epochs.
@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.glyph_runs import FLOAT, Run
+from benchmarks.accuracy.runs import FLOAT, Run
 
 __all__ = ["PROFILES", "Profile", "planned"]
 

@@ -8,9 +8,9 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmarks.simulator_programs import layer_case
-from benchmarks.simulator_rounds import Expected, prepare, ratio_of, take_turns
-from benchmarks.simulator_sides import PEAK_MACS, Side
+from benchmarks.simulator.programs import layer_case
+from benchmarks.simulator.rounds import Expected, prepare, ratio_of, take_turns
+from benchmarks.simulator.sides import PEAK_MACS, Side
 from sim.functional.kernels.isa import available
 
 __all__ = ["layer_rows", "report_layers"]

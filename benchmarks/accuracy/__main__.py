@@ -1,11 +1,11 @@
 """Accuracy of integer Programs: post-training quantization, training, and bits under budgets, on rendered glyphs.
 
-    python benchmarks/accuracy.py [--profile quick|full] [--jobs 2] [--folder accuracy-out] [--out FILE] [--json]
+    python -m benchmarks.accuracy [--profile quick|full] [--jobs 2] [--folder accuracy-out] [--out FILE] [--json]
 
 Every number is the accuracy of the Program in the simulator on 10 000 test images, and another engine gave the same
-outputs on each of them (`benchmarks/glyph_runs.py`). Learning rates are chosen on validation images. A run is written
-down as soon as it is done, so an interrupted benchmark goes on where it was; `--out` writes all results with seeds,
-versions and hardware. `quick` takes a quarter of an hour on two cores, `full` one to two hours.
+outputs on each of them (`benchmarks/accuracy/runs.py`). Learning rates are chosen on validation images. A run is
+written down as soon as it is done, so an interrupted benchmark goes on where it was; `--out` writes all results with
+seeds, versions and hardware. `quick` takes a quarter of an hour on two cores, `full` one to two hours.
 """
 
 from __future__ import annotations
@@ -23,15 +23,11 @@ from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-if __name__ == "__main__":
-    sys.path.pop(0)  # this folder, where scripts are called like packages
-    sys.path.insert(0, str(Path(__file__).parents[1]))
-
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks.glyph_profiles import PROFILES, Profile, planned
-from benchmarks.glyph_runs import Run, perform
-from benchmarks.glyph_tables import tables
+from benchmarks.accuracy.profiles import PROFILES, Profile, planned
+from benchmarks.accuracy.runs import Run, perform
+from benchmarks.accuracy.tables import tables
 from bitwright.console import Report, show
 from sim.io.atomic_write import atomic_write_text
 
@@ -78,7 +74,7 @@ def environment() -> dict[str, Any]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a profile and print what came out."""
-    parser = argparse.ArgumentParser(prog="python benchmarks/accuracy.py", description=__doc__,
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--profile", choices=PROFILES, default="quick")
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="processes, one thread each")

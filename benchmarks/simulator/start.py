@@ -12,8 +12,8 @@ from time import perf_counter
 
 import numpy as np
 
-from benchmarks.simulator_programs import network_case
-from benchmarks.simulator_rounds import prepare
+from benchmarks.simulator.programs import network_case
+from benchmarks.simulator.rounds import prepare
 
 __all__ = ["report_start", "start_times"]
 

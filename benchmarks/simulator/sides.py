@@ -1,6 +1,6 @@
 """The sides of the simulator's benchmark: each runs in a process of its own, and takes turns when it is told to.
 
-    python -m benchmarks.simulator_sides SIDE PROGRAM CODES [--threads N] [--isa RUNG]
+    python -m benchmarks.simulator.sides SIDE PROGRAM CODES [--threads N] [--isa RUNG]
 
 Side `ours` is the simulator, `ort-int8`, `convinteger` and `torch-fp32` are its peers, `vnni-peak` multiplies in
 registers alone. Orders come and answers go as lines of JSON; arrays are in files.
@@ -40,7 +40,7 @@ class Side:
     """A process that computes one Program in one way."""
 
     def __init__(self, side: str, program: Path, codes: Path, threads: int = 1, isa: str | None = None) -> None:
-        self._command = [sys.executable, "-m", "benchmarks.simulator_sides", side, str(program), str(codes),
+        self._command = [sys.executable, "-m", "benchmarks.simulator.sides", side, str(program), str(codes),
                          "--threads", str(threads), *(["--isa", isa] if isa else [])]
         self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                                          env=os.environ | {"OMP_NUM_THREADS": str(threads)})

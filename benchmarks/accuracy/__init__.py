@@ -1,0 +1,1 @@
+"""Measure the accuracy of integer Programs on rendered glyphs."""

@@ -1,0 +1,1 @@
+"""Compare the simulator with ONNX Runtime and torch: ratios of times that processes measure in turns."""
