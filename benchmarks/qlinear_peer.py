@@ -15,7 +15,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from sim.ir.program import Conv, Load, Pool, Program, Store, Tensor
+from sim.ir.ops import Conv, Pool, Tensor, Transfer
+from sim.ir.program import Program
 from sim.ir.signed_digits import multipliers
 
 __all__ = ["codes_of", "qlinear_model", "stored"]
@@ -33,7 +34,7 @@ def qlinear_model(program: Program) -> onnx.ModelProto:
     ValueError
         If the Program wraps, concatenates or moves tensors, which this peer does not do.
     """
-    moves = any(isinstance(op, Load | Store) for op in program.ops)
+    moves = any(isinstance(op, Transfer) for op in program.ops)
     if program.arithmetic.wrap or moves or any(len(tensor.parts) > 1 for tensor in program.tensors):
         raise ValueError("the int8 peer needs a Program that neither wraps nor concatenates nor moves tensors")
     graph = _Graph(program)

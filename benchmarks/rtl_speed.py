@@ -47,7 +47,8 @@ from sim.arch.machine import Machine, load_machine
 from sim.energy.counting import total_events
 from sim.functional.reference import simulate
 from sim.ir.formats import Format
-from sim.ir.program import Conv, Program, Tensor
+from sim.ir.ops import Conv, Tensor
+from sim.ir.program import Program
 from sim.plan.plan import Plan, plan
 from sim.timing.timeline import timeline
 

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from sim.ir.inputs import check_inputs
-from sim.ir.program import Conv, Load, Pool, Program, Store
+from sim.ir.ops import Conv, Load, Pool, Store
+from sim.ir.program import Program
 
 __all__ = ["run_reference"]
 
@@ -43,7 +43,7 @@ def run_reference(program: Program, inputs: Mapping[str, NDArray[np.integer]]) -
     TypeError
         If an input is not an array of integers.
     """
-    arrays = check_inputs(program, inputs)
+    arrays = program.check_inputs(inputs)
     images = len(arrays[program.inputs[0].name])
     codes = {name: torch.from_numpy(array.astype(np.int64, order="C")) for name, array in arrays.items()}
     for tensor in program.tensors:

@@ -24,7 +24,8 @@ from sim.arch.machine import load_machine
 from sim.io.atomic_write import atomic_write_text
 from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
-from sim.ir.program import Conv, Program, Tensor
+from sim.ir.ops import Conv, Tensor
+from sim.ir.program import Program
 from sim.mapping.schedule import DRAIN
 from sim.plan.plan import Plan, plan
 from sim.timing.timeline import timeline

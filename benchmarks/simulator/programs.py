@@ -21,7 +21,8 @@ from quant.networks import AlexNet, MobileNetV2, make_realistic, resnet18, resne
 from sim.arch.machine import load_machine
 from sim.functional.reference import accumulate, simulate
 from sim.ir.formats import Format
-from sim.ir.program import Conv, Pool, Program, Tensor
+from sim.ir.ops import Conv, Pool, Tensor
+from sim.ir.program import Program
 from sim.ir.signed_digits import digits_of, multiplier, nearest_digits, no_digits
 
 __all__ = ["NETWORKS", "Case", "layer_case", "network_case"]

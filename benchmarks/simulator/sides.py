@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.ir.program import Conv, Pool, Program
+from sim.ir.ops import Conv, Pool
+from sim.ir.program import Program
 from sim.ir.serialize import load_program
 from sim.ir.signed_digits import multipliers
 

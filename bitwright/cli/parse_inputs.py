@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from sim.errors import InputError
 from sim.io.bounds import shown, shown_path
 from sim.io.regular_file import open_regular
-from sim.ir.inputs import check_inputs, check_names, check_shape
 from sim.ir.ops import Tensor
 from sim.ir.program import Program
 
@@ -54,7 +53,7 @@ def load_codes(path: Path, program: Program) -> dict[str, Codes]:
             reason = f"it is no .npz or .npy file of integer arrays: {what}"
     if reason:
         raise InputError(f"cannot read input codes '{shown_path(path)}': {reason}")
-    return check_inputs(program, arrays)
+    return program.check_inputs(arrays)
 
 
 def random_codes(program: Program, images: int, seed: int) -> dict[str, Codes]:
@@ -73,7 +72,7 @@ def random_codes(program: Program, images: int, seed: int) -> dict[str, Codes]:
 
 def _only(file: IO[bytes], program: Program) -> dict[str, Codes]:
     """The array of a .npy."""
-    check_names(program, [program.inputs[0].name])
+    program.check_input_names([program.inputs[0].name])
     return {program.inputs[0].name: _array(file, program, program.inputs[0])}
 
 
@@ -88,7 +87,7 @@ def _members(file: IO[bytes], program: Program) -> dict[str, Codes]:
             if name in members:
                 raise InputError(f"member '{shown(member)}' is there twice")
             members[name] = member
-        check_names(program, members)
+        program.check_input_names(members)
         arrays = {}
         for tensor in program.inputs:
             with archive.open(members[tensor.name]) as stream:
@@ -105,7 +104,7 @@ def _array(stream: IO[bytes], program: Program, tensor: Tensor) -> Codes:
     shape, _, dtype = READ_HEADER[version](head)
     if dtype.kind not in "iu":
         raise InputError(f"codes of '{tensor.name}' must be integers, not {shown(dtype)}")
-    check_shape(tensor, shape)
+    tensor.check_batch(shape)
     if shape[0] < 1:
         raise InputError(f"it must hold at least one image, not {shape[0]}")
     _check_amount(program, shape[0])

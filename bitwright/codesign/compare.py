@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtl.cosim.run import UNDEFINED
-from sim.ir.program import Conv, Program, Store, writes
+from sim.ir.ops import Conv, Store
+from sim.ir.program import Program
 
 __all__ = ["Comparison", "Divergence", "TensorComparison", "compare_codes"]
 
@@ -105,13 +106,13 @@ def compare_codes(program: Program, engines: tuple[str, str], left: Codes, right
     Examples
     --------
     >>> from sim.ir.formats import Format
-    >>> from sim.ir.program import Tensor
+    >>> from sim.ir.ops import Tensor
     >>> program = Program((Tensor("x", 1, 2, (1,), Format(4, "unsigned")),), ())
     >>> codes = {"x": np.array([[[[5, 6]]]], np.int32)}
     >>> print(compare_codes(program, ("a", "b"), codes, {"x": codes["x"] ^ [[[[0, 2]]]]}).first)
     a and b part at op 'input', tensor 'x', image 0, channel 0, pixel (0, 1), plane 1: 6 against 4
     """
-    written = (writes(op) for op in program.ops)
+    written = (op.writes for op in program.ops)
     order = [t.name for t in program.inputs] + list(dict.fromkeys(name for name in written if name is not None))
     found, first = [], None
     for name in order:
@@ -143,6 +144,6 @@ def _writer(program: Program, name: str, channel: int) -> str:
     for op in program.ops:
         part = op.output_part if isinstance(op, Conv | Store) else None
         channels = program.tensor(name).part_slice(part) if part is not None and op.output == name else None
-        if writes(op) == name and (channels is None or channels.start <= channel < channels.stop):
+        if op.writes == name and (channels is None or channels.start <= channel < channels.stop):
             return op.name
     return "input"

@@ -19,7 +19,6 @@ from rtl.cosim.simulators import SimulationError
 from sim.arch.machine import Machine
 from sim.errors import InputError
 from sim.functional.reference import simulate
-from sim.ir.inputs import check_inputs
 from sim.ir.program import Program
 from sim.plan.plan import Plan
 from sim.testing.coverage.bins import GROUPS
@@ -121,7 +120,7 @@ def verify(program: Program, machine: Machine | str | Path, inputs: Mapping[str,
         installed; then the message says how to install it.
     """
     planned = place(program, machine)
-    images = len(next(iter(check_inputs(planned.program, inputs).values())))
+    images = len(next(iter(planned.program.check_inputs(inputs).values())))
     count = images if rtl_images is None else rtl_images
     if not 1 <= count <= images:
         raise InputError(f"images that run on the RTL must be 1..{images}, not {count}" if images else

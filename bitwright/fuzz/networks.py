@@ -25,8 +25,8 @@ from quant.bits.budgets import BUDGETS
 from quant.data.folder import FolderImages
 from quant.training.checkpoint import load_checkpoint, load_weights, save_checkpoint, save_weights
 from sim.ir.formats import Format
-from sim.ir.ops import Pool
-from sim.ir.program import Program, Tensor
+from sim.ir.ops import Pool, Tensor
+from sim.ir.program import Program
 
 __all__ = ["Budgets", "Checkpoints", "Codes", "Losses", "Pictures", "Weights"]
 

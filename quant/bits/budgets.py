@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from quant.bits.allocation import Part
 from sim.cost.table import CostTable
 from sim.errors import InputError
-from sim.ir.ops import Tensor, reads
-from sim.ir.program import Conv, Pool, Program
+from sim.ir.ops import Conv, Pool, Tensor
+from sim.ir.program import Program
 
 __all__ = ["BUDGETS", "Constraint", "constraints", "stored_input"]
 
@@ -118,7 +118,7 @@ def _peak_activation_bytes(program: Program, table: CostTable) -> Made:
     the host alone reads counts as wide as the accumulator, and so bounds any network.
     """
     choosers, given = _choosers(program), {tensor.name for tensor in program.inputs}
-    last = {name: index for index, op in enumerate(program.ops) for name in reads(op)}
+    last = {name: index for index, op in enumerate(program.ops) for name in op.reads}
     first: dict[str, int] = {}
     for index, op in enumerate(program.ops):
         first.setdefault(op.output, index)

@@ -35,8 +35,9 @@ from quant.trace.tracer import trace
 from sim.errors import InputError
 from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
+from sim.ir.ops import Conv, Op, Pads, Pool
 from sim.ir.ops import Tensor as Map
-from sim.ir.program import Conv, Op, Pads, Pool, Program
+from sim.ir.program import Program
 
 __all__ = ["FitError", "Lowered", "lower", "lower_with_report"]
 

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from sim.errors import InputError
 from sim.ir.formats import check_codes
-from sim.ir.ops import Tensor
-from sim.ir.program import Conv, Program, reads
+from sim.ir.ops import Conv, Tensor
+from sim.ir.program import Program
 
 __all__ = ["Folding", "fold", "fold_image"]
 
@@ -127,7 +127,7 @@ def fold(program: Program) -> tuple[Program, Folding]:
 
 def _first_layer(program: Program) -> Conv:
     names = [tensor.name for tensor in program.inputs]
-    readers = [op for op in program.ops for name in reads(op) if name in names]
+    readers = [op for op in program.ops for name in op.reads if name in names]
     if len(names) != 1 or len(readers) != 1:
         raise InputError(f"folding needs one input with one reader, not {len(names)} with {len(readers)}")
     conv = readers[0]

@@ -38,7 +38,7 @@ class Operator:
     step, bias : float64 arrays, shape (O,)
         Value of one weight code, and what is added afterwards.
     groups, stride, dilation, pads
-        As in `sim.ir.program.Conv`.
+        As in `sim.ir.conv.Conv`.
     """
 
     codes: NDArray[np.int8]

@@ -22,7 +22,6 @@ from rtl.verilog.emit import TOP
 from sim.arch.machine import Machine
 from sim.energy.events import EVENTS, events_from_counters
 from sim.ir.formats import Format
-from sim.ir.inputs import check_inputs
 from sim.ir.ops import Tensor
 from sim.mapping.layout import read_activation_image
 from sim.mapping.schedule import PoolSchedule
@@ -149,7 +148,7 @@ def _joined(results: Sequence[RtlResult]) -> RtlResult:
 def _describe(plan: Plan, inputs: Mapping[str, NDArray[np.integer]], stall: float,
               seed: int) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     """What the bench must know besides the plan, as arrays and facts; inputs that do not fit are refused."""
-    arrays = check_inputs(plan.program, inputs)
+    arrays = plan.program.check_inputs(inputs)
     facts = {"images": len(arrays[plan.program.inputs[0].name]), "stall": stall, "seed": seed,
              "cycle_limit": _cycle_limit(plan, stall), "image": program_image(plan).hex()}
     return {f"input {name}": np.asarray(codes, np.int32) for name, codes in arrays.items()}, facts

@@ -11,7 +11,7 @@ from amaranth.lib import data
 from rtl.encoding.geometry import Geometry
 from sim.errors import InputError
 from sim.functional.requantize import ROUNDING_MODES
-from sim.ir.program import Conv, Layer, Load, Op, Pool, Store, Tensor
+from sim.ir.ops import Conv, Layer, Load, Op, Pool, Store, Tensor
 from sim.mapping.layout import tensor_words
 from sim.mapping.schedule import ConvSchedule, PoolSchedule, blocks_of
 from sim.mapping.transfers import Schedule

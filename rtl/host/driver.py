@@ -17,7 +17,6 @@ from rtl.encoding.stream_bytes import row_tile_bytes, tensor_bytes, tensor_codes
 from rtl.shell.csr_map import COUNTER_NAMES, ID, counter_offset, register
 from rtl.shell.fault_codes import FAULT_TEXTS, FaultCode
 from sim.errors import EngineError
-from sim.ir.inputs import check_inputs
 from sim.plan.host_stream import RowTileItem, TensorItem
 from sim.plan.plan import Plan
 from sim.timing.timeline import timeline
@@ -145,7 +144,7 @@ class Host:
             If packets are lost on the way.
         """
         program = self._plan.program
-        check_inputs(program, {name: codes[None] for name, codes in inputs.items()})
+        program.check_inputs({name: codes[None] for name, codes in inputs.items()})
         maps = {name: codes.astype(np.int32) for name, codes in inputs.items()}
         for item in self._stores:
             maps.setdefault(item.host, np.zeros(program.tensor(item.host).shape, np.int32))

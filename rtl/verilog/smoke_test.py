@@ -14,7 +14,8 @@ from sim.arch.machine import Machine
 from sim.errors import InputError
 from sim.functional.reference import simulate
 from sim.ir.formats import Format
-from sim.ir.program import Conv, Pool, Program, Tensor
+from sim.ir.ops import Conv, Pool, Tensor
+from sim.ir.program import Program
 from sim.plan.host_stream import RowTileItem, TensorItem
 from sim.plan.plan import Plan, plan
 from sim.timing.timeline import timeline

@@ -70,7 +70,7 @@ def check_limits(program: Program, schedules: Sequence[ConvSchedule | PoolSchedu
     """
     check_counts(program.ops)
     for op, schedule in zip(program.ops, schedules, strict=True):
-        if isinstance(op, Conv | Pool) and not isinstance(schedule, TransferSchedule):
+        if isinstance(op, Layer) and not isinstance(schedule, TransferSchedule):
             for what, came, most in _sizes(program, op, schedule, machine):
                 if came > most:
                     raise InputError(f"op '{op.name}': the hardware takes at most {most} {what}, not {came}")

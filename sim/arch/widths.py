@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sim.arch.machine import Machine
-from sim.ir.validate import ENGINE_BITS
+from sim.ir.formats import MAX_PLANES
 
 __all__ = ["lane_sum_bits", "partial_sum_bits", "product_bits"]
 
@@ -27,7 +27,7 @@ def partial_sum_bits(machine: Machine, unsigned_weights: bool = True) -> int:
     signed = machine.lanes.bit_length() - 1 + machine.max_bits_w + machine.max_bits_a
     if not unsigned_weights:
         return signed
-    weight_bits = min(machine.max_bits_w, ENGINE_BITS - 1)
+    weight_bits = min(machine.max_bits_w, MAX_PLANES - 1)
     largest = machine.lanes * ((1 << weight_bits) - 1) * ((1 << machine.max_bits_a) - 1)
     return max(signed, largest.bit_length() + 1)
 

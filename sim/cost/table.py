@@ -22,9 +22,9 @@ from sim.energy.events import PRICED
 from sim.energy.model import prices
 from sim.energy.technology import Technology
 from sim.errors import InputError
-from sim.ir.ops import Load, Store
+from sim.ir.formats import MAX_PLANES
+from sim.ir.ops import Transfer
 from sim.ir.program import Program
-from sim.ir.validate import ENGINE_BITS
 from sim.mapping.broadcast import as_int
 from sim.mapping.schedule import ConvShape
 from sim.plan.row_bands import Band
@@ -79,7 +79,7 @@ def cost_table(program: Program, machine: Machine, technology: Technology,
     InputError
         If the widths do not rise or are not in 1..8, or the Program has Loads or Stores: `sim.plan.plan` adds them.
     """
-    if any(isinstance(op, Load | Store) for op in program.ops):
+    if any(isinstance(op, Transfer) for op in program.ops):
         raise InputError("a cost table is of a Program without Loads and Stores")
     _check_widths("weight_bits", weight_bits)
     _check_widths("activation_bits", activation_bits)
@@ -110,5 +110,5 @@ def cost_table(program: Program, machine: Machine, technology: Technology,
 
 def _check_widths(what: str, widths: tuple[int, ...]) -> None:
     rising = all(a < b for a, b in pairwise(widths))
-    if not widths or not rising or widths[0] < 1 or widths[-1] > ENGINE_BITS:
-        raise InputError(f"{what} must be rising widths in 1..{ENGINE_BITS}, not {list(widths)}")
+    if not widths or not rising or widths[0] < 1 or widths[-1] > MAX_PLANES:
+        raise InputError(f"{what} must be rising widths in 1..{MAX_PLANES}, not {list(widths)}")

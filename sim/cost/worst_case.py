@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 from sim.arch.machine import Machine
 from sim.energy.counting import pool_events, transfer_events
 from sim.ir.formats import Format
-from sim.ir.ops import Conv, Layer, Load, Op, Pool, Store, Tensor, Transfer, reads
+from sim.ir.ops import Conv, Layer, Load, Op, Pool, Store, Tensor, Transfer
 from sim.ir.program import Program
 from sim.mapping.schedule import ConvShape, conv_shape, schedule_pool
 from sim.mapping.transfers import schedule_transfer, with_transfers
@@ -125,7 +125,7 @@ class WorstCaseCosts:
                         costs.append(self._transfer_events(op, self.tensors[op.input]))
                 case _:
                     assert_never(op)
-            if isinstance(op, Conv | Pool) and not self.all_on_chip:
+            if isinstance(op, Layer) and not self.all_on_chip:
                 costs.append(_most([add_counts((self._moved_events(op, band), count) for band, count in tiling.items())
                                     for tiling in self.tilings(op)]))
         return costs
@@ -152,7 +152,7 @@ class WorstCaseCosts:
 
 def _network(program: Program, widest: int) -> _WidestNetwork:
     given = {tensor.name for tensor in program.inputs}
-    read = {name for op in program.ops for name in reads(op)}
+    read = {name for op in program.ops for name in op.reads}
     tensors = {t.name: t if t.name in given else _with_bits(
         t, max(widest, t.format.bits) if t.name in read else program.arithmetic.acc_bits) for t in program.tensors}
     for op in program.ops:

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from sim.functional.loops import dense_conv, depthwise_conv, max_pool
 from sim.functional.requantize import ROUNDING_MODES, requantize_maps
-from sim.ir.inputs import check_inputs
 from sim.ir.ops import Conv, Load, Pads, Pool, Store, Tensor
 from sim.ir.program import Program
 from sim.ir.signed_digits import multipliers
@@ -57,7 +56,7 @@ def simulate(program: Program, inputs: Mapping[str, NDArray[np.integer]]) -> dic
     >>> simulate(Program(tensors, (halve,)), {"a": np.array([[[[0, 3, 4, 15]]]])})["b"]
     array([[[[0, 2, 2, 3]]]], dtype=int32)
     """
-    arrays = check_inputs(program, inputs)
+    arrays = program.check_inputs(inputs)
     images = len(arrays[program.inputs[0].name])
     codes = {tensor.name: np.empty((images, *tensor.shape), np.int32) for tensor in program.tensors}
     for name, array in arrays.items():

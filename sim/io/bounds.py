@@ -9,7 +9,7 @@ from pathlib import Path
 from sim.errors import InputError
 
 __all__ = ["MAX_CODES", "MAX_EXTENT", "MAX_NAME", "check_name", "check_range", "listed", "name_fault", "printable",
-           "shown", "shown_path"]
+           "require", "shown", "shown_path"]
 
 MAX_NAME = 200
 """Longest name [characters]."""
@@ -129,3 +129,15 @@ def check_range(value: int, low: int, high: int, what: str) -> None:
     """
     if not low <= value <= high:
         raise InputError(f"{what} must be in {low}..{high}, not {shown(value)}")
+
+
+def require(condition: bool, where: str, text: str) -> None:
+    """Refuse what does not meet a condition; `where` says whose it is: "op 'a'".
+
+    Raises
+    ------
+    InputError
+        With both texts.
+    """
+    if not condition:
+        raise InputError(f"{where}: {text}")

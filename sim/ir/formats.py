@@ -15,13 +15,15 @@ from numpy.typing import NDArray
 from sim.errors import InputError
 from sim.io.bounds import check_range, shown
 
-__all__ = ["Format", "Kind", "Rounding", "check_codes"]
+__all__ = ["MAX_PLANES", "Format", "Kind", "Rounding", "check_codes"]
 
 Kind = Literal["unsigned", "signed", "bipolar", "unit"]
 Rounding = Literal["half_up", "half_even", "floor"]
 
 MAX_BITS = 32
 """Widest code: the widest accumulator [bits]."""
+MAX_PLANES = 8
+"""Most bit planes of a code that an engine reads [bits]."""
 
 
 @dataclass(frozen=True)

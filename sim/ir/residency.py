@@ -6,33 +6,37 @@ in the host's memory from the start. Nothing is written twice and nothing is rea
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Mapping, Sequence
 
 from sim.errors import InputError
 from sim.ir.host_rows import Rows
-from sim.ir.ops import Load, Store
+from sim.ir.tensor import Tensor
 
-if TYPE_CHECKING:
-    from sim.ir.program import Program
-
-__all__ = ["Places"]
+__all__ = ["Residency"]
 
 
-class Places:
-    """Places written so far; every method refuses, as `where`, what the contract forbids."""
+class Residency:
+    """What is written so far, on chip and in the host's memory; every method refuses, as `where`, what is forbidden.
 
-    def __init__(self, program: Program) -> None:
-        self._tensors = {t.name: t for t in program.tensors}
-        self._inputs = {t.name for t in program.inputs}
+    Parameters
+    ----------
+    tensors : mapping of str to Tensor
+    inputs : collection of str
+        Tensors that no op writes.
+    loaded : collection of str
+        Tensors that a Load gives their place on chip.
+    """
+
+    def __init__(self, tensors: Mapping[str, Tensor], inputs: Collection[str], loaded: Collection[str]) -> None:
+        self._tensors, self._inputs = tensors, inputs
         self._stored: dict[str, Rows] = {}
-        loaded = {r.output for r in program.ops if isinstance(r, Load) and r.input == r.output}
-        self._chip = {t.name: set(range(len(t.parts))) for t in program.inputs if t.name not in loaded}
+        self._chip = {name: set(range(len(tensors[name].parts))) for name in tensors
+                      if name in inputs and name not in loaded}
         self._computed: set[str] = set()
         self._unread = set[str]()
 
     def read(self, name: str, where: str) -> None:
-        """An engine reads a tensor: all parts of it are on chip."""
+        """Note that an engine reads a tensor: all parts of it are on chip."""
         self._unread.discard(name)
         missing = self._missing_part(name)
         if missing is not None and self._in_host(name):
@@ -41,7 +45,7 @@ class Places:
             raise InputError(f"{where}: reads '{name}' before part {missing} of it is written")
 
     def compute(self, name: str, parts: Sequence[int], where: str) -> None:
-        """A Conv or Pool writes parts of a tensor on chip."""
+        """Note that a Conv or Pool writes parts of a tensor on chip."""
         done = self._chip.setdefault(name, set())
         if self._in_host(name):
             raise InputError(f"{where}: '{name}' is already written, by a Store")
@@ -51,11 +55,11 @@ class Places:
         done.update(parts)
         self._computed.add(name)
 
-    def load(self, load: Load, where: str) -> None:
-        """The rows that a Load reads are in the host's memory, and its output is not written yet."""
-        source, target = self._tensors[load.input], self._tensors[load.output]
+    def load(self, name: str, output: str, first_row: int, where: str) -> None:
+        """Note a Load: its rows are in the host's memory, and its output is not written yet."""
+        source, target = self._tensors[name], self._tensors[output]
         if source.name not in self._inputs:
-            rows, held = range(load.first_row, load.first_row + target.height), self._rows(source.name)
+            rows, held = range(first_row, first_row + target.height), self._rows(source.name)
             for part in held.parts:
                 row = held.missing(part, rows)
                 if row is not None:
@@ -68,23 +72,23 @@ class Places:
         self._chip[target.name] = set(range(len(target.parts)))
         self._unread.add(target.name)
 
-    def store(self, store: Store, where: str) -> None:
-        """A Store reads a whole tensor that was computed, and its rows in the host's memory are not written yet."""
-        source, target = self._tensors[store.input], self._tensors[store.output]
+    def store(self, name: str, output: str, first_row: int, part: int | None, where: str) -> None:
+        """Note a Store: it reads a whole tensor that was computed, and its rows in the host's memory are free."""
+        source, target = self._tensors[name], self._tensors[output]
         self.read(source.name, where)
         if source.name not in self._computed:
             raise InputError(f"{where}: stores '{source.name}', which no Conv or Pool has written")
         if target.name in self._chip and source is not target:
             raise InputError(f"{where}: '{target.name}' is already on chip")
-        rows, held = range(store.first_row, store.first_row + source.height), self._rows(target.name)
-        for part in held.parts if store.output_part is None else (store.output_part,):
-            row = held.add(part, rows)
+        rows, held = range(first_row, first_row + source.height), self._rows(target.name)
+        for written in held.parts if part is None else (part,):
+            row = held.add(written, rows)
             if row is not None:
-                raise InputError(f"{where}: row {row} of part {part} of '{target.name}' is already in the host's "
+                raise InputError(f"{where}: row {row} of part {written} of '{target.name}' is already in the host's "
                                  "memory")
 
     def finish(self) -> None:
-        """At the end whatever is written is written wholly, and whatever is loaded has been read."""
+        """Refuse, at the end, what is written in part only, and what is loaded and never read."""
         for name in self._unread:
             raise InputError(f"tensor '{name}' is loaded and never read")
         for name in self._chip:

@@ -5,32 +5,24 @@ Files keep the words of their first version, in which an op is a `record`.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from sim.ir.formats import Kind, Rounding
+from sim.ir.formats import Format, Kind, Rounding
+from sim.ir.ops import Conv, Load, Op, Pads, Pool, Store
+from sim.ir.tensor import Tensor
 
-__all__ = [
-    "READABLE_VERSIONS",
-    "SCHEMA_VERSION",
-    "ConvFields",
-    "FormatFields",
-    "Graph",
-    "LoadFields",
-    "OpFields",
-    "PoolFields",
-    "StoreFields",
-    "TensorFields",
-    "Version",
-]
+__all__ = ["OP_FIELDS", "READABLE_VERSIONS", "SCHEMA_VERSION", "Arrays", "Graph", "StoredArray", "Version"]
 
 SCHEMA_VERSION = 2
 """Raised when a saved Program changes its meaning or its fields. Since 2 there are Loads and Stores."""
 READABLE_VERSIONS = (1, 2)
 """A graph of version 1 means the same in version 2."""
 
-Pads = tuple[int, int, int, int]
+Arrays = dict[str, NDArray[Any]]
 
 
 class Version(BaseModel):
@@ -52,6 +44,10 @@ class FormatFields(_Fields):
     kind: Kind
     zero_point: int
 
+    def build(self) -> Format:
+        """Return the Format."""
+        return Format(self.bits, self.kind, self.zero_point)
+
 
 class TensorFields(_Fields):
     """Fields of a Tensor."""
@@ -62,9 +58,42 @@ class TensorFields(_Fields):
     parts: tuple[int, ...]
     format: FormatFields
 
+    def build(self) -> Tensor:
+        """Return the Tensor."""
+        return Tensor(self.name, self.height, self.width, self.parts, self.format.build())
 
-class ConvFields(_Fields):
-    """Fields of a Conv that are not arrays."""
+
+@dataclass(frozen=True)
+class StoredArray:
+    """Type of an array of an op, in safetensors' words, and its number of dimensions."""
+
+    dtype: str
+    dimensions: int
+
+
+class _OpFields(_Fields):
+    """Fields of an op that are not arrays, named after its attributes; `record` is its kind."""
+
+    op: ClassVar[type[Op]]
+    arrays: ClassVar[dict[str, StoredArray]] = {}
+
+    def build(self, arrays: Arrays) -> Op:
+        """Return the op with these fields and arrays."""
+        return self.op(**(self.attributes() | arrays))
+
+    def attributes(self) -> dict[str, Any]:
+        """Return the fields as the op takes them."""
+        values = {name: getattr(self, name) for name in type(self).model_fields if name != "record"}
+        return {name: value.build() if isinstance(value, FormatFields) else value for name, value in values.items()}
+
+
+class ConvFields(_OpFields):
+    """Fields of a Conv; `depthwise` tells its groups."""
+
+    op = Conv
+    arrays = {"weights": StoredArray("I8", 4), "multiplier": StoredArray("I8", 2),
+              "residual_multiplier": StoredArray("I8", 2), "shift": StoredArray("I64", 1),
+              "offset": StoredArray("I64", 1)}
 
     record: Literal["conv"]
     name: str
@@ -81,9 +110,19 @@ class ConvFields(_Fields):
     residual: str | None
     residual_part: int
 
+    def build(self, arrays: Arrays) -> Conv:
+        """Return the Conv with these fields and arrays."""
+        groups = len(arrays["weights"]) if self.depthwise else 1
+        single = self.depthwise and groups == 1 and self.weight_format.kind != "unit"
+        attributes = self.attributes() | arrays | {"groups": groups, "prefer_depthwise": single}
+        del attributes["depthwise"]
+        return Conv(**attributes)
 
-class PoolFields(_Fields):
+
+class PoolFields(_OpFields):
     """Fields of a Pool."""
+
+    op = Pool
 
     record: Literal["pool"]
     name: str
@@ -94,8 +133,10 @@ class PoolFields(_Fields):
     pads: Pads
 
 
-class LoadFields(_Fields):
+class LoadFields(_OpFields):
     """Fields of a Load."""
+
+    op = Load
 
     record: Literal["load"]
     name: str
@@ -104,8 +145,10 @@ class LoadFields(_Fields):
     first_row: int
 
 
-class StoreFields(_Fields):
+class StoreFields(_OpFields):
     """Fields of a Store."""
+
+    op = Store
 
     record: Literal["store"]
     name: str
@@ -116,6 +159,8 @@ class StoreFields(_Fields):
 
 
 OpFields = ConvFields | PoolFields | LoadFields | StoreFields
+OP_FIELDS: dict[str, type[OpFields]] = {fields.op.kind: fields for fields in get_args(OpFields)}
+"""By the kind of the op."""
 
 
 class Graph(_Fields):

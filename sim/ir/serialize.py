@@ -9,10 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, fields
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, assert_never
+from typing import Any
 
 import numpy as np
 import safetensors.numpy
@@ -26,31 +26,14 @@ from sim.io.bounds import MAX_EXTENT, check_name, check_range, shown, shown_path
 from sim.io.regular_file import MIB, read_regular
 from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
-from sim.ir.ops import Conv, Load, Op, Pool, Store, Tensor
 from sim.ir.program import Program
-from sim.ir.schema import (
-    READABLE_VERSIONS,
-    SCHEMA_VERSION,
-    ConvFields,
-    FormatFields,
-    Graph,
-    LoadFields,
-    OpFields,
-    PoolFields,
-    StoreFields,
-    Version,
-)
+from sim.ir.schema import OP_FIELDS, READABLE_VERSIONS, SCHEMA_VERSION, Arrays, Graph, StoredArray, Version
 
 __all__ = ["load_program", "metadata_of", "save_program", "save_vectors"]
 
 MAX_PROGRAM_BYTES = 1024 * MIB
 """Largest Program file [bytes]."""
-CONV_ARRAYS = {"weights": "I8", "multiplier": "I8", "residual_multiplier": "I8", "shift": "I64", "offset": "I64"}
-"""Arrays of a Conv and their types in safetensors' words."""
-DIMENSIONS = {"weights": 4, "multiplier": 2, "residual_multiplier": 2, "shift": 1, "offset": 1}
 DTYPES: dict[str, np.dtype[Any]] = {"I8": np.dtype(np.int8), "I64": np.dtype(np.int64)}
-
-Arrays = dict[str, NDArray[Any]]
 
 _deserialize: Callable[[bytes], list[tuple[str, dict[str, Any]]]] = deserialize
 
@@ -64,7 +47,7 @@ def save_program(program: Program, path: str | Path) -> None:
         If the place cannot be written; an old file is then still there.
     """
     arrays = {f"records.{i}.{name}": np.ascontiguousarray(getattr(op, name))
-              for i, op in enumerate(program.ops) if isinstance(op, Conv) for name in CONV_ARRAYS}
+              for i, op in enumerate(program.ops) for name in OP_FIELDS[op.kind].arrays}
     graph = _graph(program)
     metadata = {"graph": graph, "sha256": _digest(graph, arrays)}
     with atomic_write(path) as stream:
@@ -114,38 +97,18 @@ def metadata_of(data: bytes) -> dict[str, str]:
 
 def _graph(program: Program) -> str:
     """The JSON of everything but the arrays."""
-    ops = [{"record": _kind(op)} | {name: getattr(op, name) for name in _fields_of(op)} for op in program.ops]
-    for op in ops:
-        if "weight_format" in op:
-            op["weight_format"] = asdict(op["weight_format"])
+    ops = [{name: op.kind if name == "record" else getattr(op, name) for name in OP_FIELDS[op.kind].model_fields}
+           for op in program.ops]
     arithmetic = program.arithmetic
     graph = {"schema_version": SCHEMA_VERSION, "rounding": arithmetic.rounding, "acc_bits": arithmetic.acc_bits,
              "window": arithmetic.window, "terms": arithmetic.terms, "wrap": arithmetic.wrap,
              "tensors": [asdict(tensor) for tensor in program.tensors], "records": ops}
-    return json.dumps(graph, default=lambda scalar: scalar.item())
+    return json.dumps(graph, default=_plain)
 
 
-def _fields_of(op: Op) -> Iterator[str]:
-    """Names of an op's fields that are not arrays, as they are on disk, where `depthwise` tells the groups."""
-    for item in fields(op):
-        if item.name == "groups":
-            yield "depthwise"
-        elif item.name not in ("prefer_depthwise", *CONV_ARRAYS):
-            yield item.name
-
-
-def _kind(op: Op) -> str:
-    match op:
-        case Conv():
-            return "conv"
-        case Pool():
-            return "pool"
-        case Load():
-            return "load"
-        case Store():
-            return "store"
-        case _:
-            assert_never(op)
+def _plain(value: Any) -> Any:
+    """Return the JSON of what `json` does not know: a Format, or a number or boolean of NumPy."""
+    return asdict(value) if isinstance(value, Format) else value.item()
 
 
 def _digest(graph: str, arrays: Arrays) -> str:
@@ -170,14 +133,10 @@ def _parsed(data: bytes) -> Program:
     arrays = _checked_arrays(graph, stored)
     if _digest(metadata["graph"], arrays) != metadata["sha256"]:
         raise InputError("graph and arrays do not match their sha256; the file is damaged")
-    tensors = tuple(Tensor(tensor.name, tensor.height, tensor.width, tensor.parts, _format(tensor.format))
-                    for tensor in graph.tensors)
-    ops = tuple(_op(i, op, arrays) for i, op in enumerate(graph.records))
+    tensors = tuple(tensor.build() for tensor in graph.tensors)
+    ops = tuple(op.build({name: arrays[f"records.{i}.{name}"] for name in op.arrays})
+                for i, op in enumerate(graph.records))
     return Program(tensors, ops, Arithmetic(graph.acc_bits, graph.window, graph.terms, graph.rounding, graph.wrap))
-
-
-def _format(fields: FormatFields) -> Format:
-    return Format(fields.bits, fields.kind, fields.zero_point)
 
 
 def _checked_graph(text: str) -> Graph:
@@ -194,43 +153,25 @@ def _checked_graph(text: str) -> Graph:
 
 def _checked_arrays(graph: Graph, stored: dict[str, Any]) -> Arrays:
     """The arrays that the graph asks for, and no others."""
-    expected = {f"records.{i}.{name}": name for i, op in enumerate(graph.records)
-                if isinstance(op, ConvFields) for name in CONV_ARRAYS}
+    expected = {f"records.{i}.{name}": stored_as for i, op in enumerate(graph.records)
+                for name, stored_as in op.arrays.items()}
     for name in stored:
         if name not in expected:
             raise InputError(f"array '{shown(name)}' belongs to no op")
     arrays = {}
-    for name, field in expected.items():
+    for name, stored_as in expected.items():
         if name not in stored:
             raise InputError(f"array '{name}' is missing")
-        arrays[name] = _checked_array(stored[name], field, f"array '{name}'")
+        arrays[name] = _checked_array(stored[name], stored_as, f"array '{name}'")
     return arrays
 
 
-def _checked_array(stored: dict[str, Any], field: str, where: str) -> NDArray[Any]:
+def _checked_array(stored: dict[str, Any], stored_as: StoredArray, where: str) -> NDArray[Any]:
     dtype, shape = stored["dtype"], stored["shape"]
-    if dtype != CONV_ARRAYS[field]:
-        raise InputError(f"{where} must have type {CONV_ARRAYS[field]}, not {dtype}")
-    if len(shape) != DIMENSIONS[field]:
-        raise InputError(f"{where} must have {DIMENSIONS[field]} dimensions, not {len(shape)}")
+    if dtype != stored_as.dtype:
+        raise InputError(f"{where} must have type {stored_as.dtype}, not {dtype}")
+    if len(shape) != stored_as.dimensions:
+        raise InputError(f"{where} must have {stored_as.dimensions} dimensions, not {len(shape)}")
     for extent in shape:
         check_range(extent, 0, MAX_EXTENT, f"{where}: an extent")
     return np.frombuffer(stored["data"], DTYPES[dtype]).reshape(shape)
-
-
-def _op(index: int, op: OpFields, arrays: Arrays) -> Op:
-    values = op.model_dump(exclude={"record"})
-    match op:
-        case ConvFields():
-            values["weight_format"] = _format(op.weight_format)
-            values |= {name: arrays[f"records.{index}.{name}"] for name in CONV_ARRAYS}
-            groups = len(values["weights"]) if values.pop("depthwise") else 1
-            return Conv(**values, groups=groups, prefer_depthwise=op.depthwise and groups == 1)
-        case PoolFields():
-            return Pool(**values)
-        case LoadFields():
-            return Load(**values)
-        case StoreFields():
-            return Store(**values)
-        case _:
-            assert_never(op)

@@ -9,7 +9,7 @@ from typing import assert_never
 
 from sim.arch.machine import Machine
 from sim.io.bounds import MAX_NAME
-from sim.ir.ops import Conv, Load, Op, Pool, Store, Tensor, Transfer, chip_tensors, writes
+from sim.ir.ops import Conv, Load, Op, Pool, Store, Tensor, Transfer
 from sim.ir.program import Program
 from sim.mapping.layout import tensor_words
 from sim.mapping.schedule import ConvSchedule, PoolSchedule, conv_shape, schedule_conv, schedule_pool
@@ -60,7 +60,7 @@ def schedule_op(program: Program, op: Op, machine: Machine) -> Schedule:
         case Pool():
             return schedule_pool(program, op, machine)
         case Load() | Store():
-            (name,) = chip_tensors(op)
+            (name,) = op.chip_tensors
             return schedule_transfer(op, program.tensor(name), machine)
         case _:
             assert_never(op)
@@ -91,13 +91,13 @@ def with_transfers(program: Program) -> Program:
     loaded = {op.output for op in program.ops if isinstance(op, Load)}
     stored = {op.output for op in program.ops if isinstance(op, Store)}
     to_load = {tensor.name for tensor in program.inputs} - loaded
-    last_writer = {writes(op): index for index, op in enumerate(program.ops)}
+    last_writer = {op.writes: index for index, op in enumerate(program.ops)}
     to_store = {last_writer[tensor.name]: tensor.name for tensor in program.outputs
                 if tensor.name in last_writer and tensor.name not in stored}
     names = {op.name for op in program.ops}
     ops: list[Op] = []
     for index, op in enumerate(program.ops):
-        for name in chip_tensors(op):
+        for name in op.chip_tensors:
             if name in to_load:
                 ops.append(Load(unique_name(f"load {name}", names), name, name))
                 to_load.remove(name)

@@ -9,7 +9,7 @@ import numpy as np
 
 from sim.arch.machine import Machine
 from sim.errors import InputError
-from sim.ir.ops import Op, Tensor, chip_tensors
+from sim.ir.ops import Op, Tensor
 from sim.mapping.layout import tensor_words
 
 __all__ = ["NoRoom", "lifetimes", "place", "regions_of"]
@@ -41,7 +41,7 @@ def lifetimes(ops: Sequence[Op]) -> dict[str, tuple[int, int]]:
     """First and last op that use each tensor's place on chip, in the order of first use."""
     lives: dict[str, tuple[int, int]] = {}
     for index, op in enumerate(ops):
-        for name in chip_tensors(op):
+        for name in op.chip_tensors:
             lives[name] = (lives.get(name, (index, index))[0], index)
     return lives
 

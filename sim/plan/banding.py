@@ -18,7 +18,7 @@ from enum import Enum
 from sim.arch.limits import check_counts
 from sim.arch.machine import Machine
 from sim.errors import InputError
-from sim.ir.ops import Conv, Layer, Load, Op, Pads, Pool, Store, Tensor, reads
+from sim.ir.ops import Layer, Load, Op, Pads, Store, Tensor
 from sim.ir.program import Program
 from sim.mapping.transfers import unique_name
 from sim.plan.allocator import NoRoom, place, regions_of
@@ -52,15 +52,15 @@ def cut(program: Program, machine: Machine) -> Program:
         If `program` has Loads or Stores, an op does not fit even in bands of a single row, or there are more bands,
         Loads or Stores than the hardware runs.
     """
-    if not all(isinstance(op, Conv | Pool) for op in program.ops):
+    layers = [op for op in program.ops if isinstance(op, Layer)]
+    if len(layers) < len(program.ops):
         raise InputError("only a Program without Loads and Stores can be cut into bands")
-    layers = [op for op in program.ops if isinstance(op, Conv | Pool)]
     tensors = {tensor.name: tensor for tensor in program.tensors}
     bands = {layer.name: fewest_bands(tensors, layer, machine) for layer in layers}
     homes = dict.fromkeys((tensor.name for tensor in program.tensors), Home.ON_CHIP)
     for layer in layers:
         if len(bands[layer.name]) > 1:
-            homes |= dict.fromkeys((*reads(layer), layer.output), Home.BOTH)
+            homes |= dict.fromkeys(layer.chip_tensors, Home.BOTH)
     while True:
         draft = _Draft(program, bands, homes)
         check_counts(draft.ops)
@@ -96,27 +96,27 @@ class _Draft:
                       and all(len(bands[writer.name]) == 1 for writer in writers)
                       and (homes[name] is not Home.IN_HOST or len(writers) == 1)}
         for op in program.ops:
-            if isinstance(op, Conv | Pool):
+            if isinstance(op, Layer):
                 pieces = bands[op.name]
                 for number, band in enumerate(pieces):
                     self.add_band(op, band, f".{number}" if len(pieces) > 1 else "")
 
     def add_band(self, layer: Layer, band: Band, suffix: str) -> None:
         """Append what runs a band; the suffix is empty for a whole layer."""
-        source = self.operand(layer, layer.input, band.in_first, band.in_rows, suffix)
-        residual = None
-        if isinstance(layer, Conv) and layer.residual is not None:
-            residual = self.operand(layer, layer.residual, band.first, band.rows, suffix)
+        rows = (band.in_first, band.in_rows), (band.first, band.rows)
+        operands = tuple(self.operand(layer, name, first, count, suffix)
+                         for name, (first, count) in zip(layer.reads, rows, strict=False))
         target = self.program.tensor(layer.output)
         if not suffix and target.name in self.whole:
-            self.append(layer, source, residual, layer.output, band.pads, suffix)
+            self.append(layer, operands, layer.output, band.pads, suffix)
             stored = target.name in self.outputs or self.homes[target.name] is not Home.ON_CHIP
             if stored and layer is self.writers[target.name][-1]:
                 self.ops.append(Store(self.name(f"store {target.name}"), target.name, target.name))
             return
         piece = self.new_tensor(replace(written_part(layer, target), height=band.rows), layer, suffix)
-        self.append(layer, source, residual, piece, band.pads, suffix)
-        part = layer.output_part if isinstance(layer, Conv) and len(target.parts) > 1 else None
+        self.append(layer, operands, piece, band.pads, suffix)
+        written = layer.written_parts(target)
+        part = written[0] if len(written) < len(target.parts) else None
         self.ops.append(Store(self.name(f"store {piece}"), piece, target.name, band.first, part))
 
     def operand(self, layer: Layer, name: str, first: int, rows: int, suffix: str) -> str:
@@ -130,17 +130,13 @@ class _Draft:
             self.loaded.add(name)
         return name
 
-    def append(self, layer: Layer, source: str, residual: str | None, target: str, pads: Pads, suffix: str) -> None:
-        """Append a layer with other operands and pads; a target of its own has one part."""
-        name = self.name(f"{layer.name}{suffix}") if suffix else layer.name
-        if isinstance(layer, Pool):
-            self.ops.append(replace(layer, name=name, input=source, output=target, pads=pads))
-        elif (source, residual, target) == (layer.input, layer.residual, layer.output):
+    def append(self, layer: Layer, operands: tuple[str, ...], target: str, pads: Pads, suffix: str) -> None:
+        """Append a layer with other operands and pads; without a suffix it is whole."""
+        if not suffix and (*operands, target) == layer.chip_tensors:
             self.ops.append(layer)
         else:
-            part = layer.output_part if target == layer.output else 0
-            self.ops.append(replace(layer, name=name, input=source, residual=residual, output=target, pads=pads,
-                                        output_part=part))
+            name = self.name(f"{layer.name}{suffix}") if suffix else layer.name
+            self.ops.append(layer.on_operands(name, operands, target, pads))
 
     def new_tensor(self, tensor: Tensor, layer: Layer, suffix: str) -> str:
         """Add a tensor that `layer` alone uses; its name."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.ir.ops import Load, Store, Tensor
+from sim.ir.ops import Tensor, Transfer
 from sim.ir.program import Program
 from sim.mapping.layout import Bits
 
@@ -63,12 +63,9 @@ class TensorItem:
 def tensor_item(program: Program, op: int, written: int = 0) -> TensorItem:
     """The item of a Load or Store of `program`."""
     transfer = program.ops[op]
-    if isinstance(transfer, Load):
-        host, chip, part = program.tensor(transfer.input), program.tensor(transfer.output), None
-    elif isinstance(transfer, Store):
-        host, chip, part = program.tensor(transfer.output), program.tensor(transfer.input), transfer.output_part
-    else:
+    if not isinstance(transfer, Transfer):
         raise TypeError(f"op '{transfer.name}' is a {type(transfer).__name__}, neither a Load nor a Store")
+    host, chip, part = program.tensor(transfer.in_host), program.tensor(transfer.on_chip), transfer.part
     channels = slice(0, host.channels) if part is None else host.part_slice(part)
     rows = slice(transfer.first_row, transfer.first_row + chip.height)
     return TensorItem(op, chip, host.name, channels, rows, written)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from sim.arch.limits import check_counts, check_limits
 from sim.arch.machine import Machine
 from sim.errors import InputError
-from sim.ir.ops import Conv, Load, Pool, Store, reads
+from sim.ir.ops import Conv, Layer, Load, Store, Transfer
 from sim.ir.program import Program
 from sim.mapping.layout import Bits, row_tile_words
 from sim.mapping.schedule import ConvSchedule, conv_shape, schedule_conv
@@ -108,7 +108,7 @@ def _with_all_transfers(program: Program, machine: Machine) -> Program:
         return prefetched(complete, [op.name for op in complete.ops
                                      if isinstance(op, Load) and op.name not in own], machine)
     except NoRoom:
-        if any(isinstance(op, Load | Store) for op in program.ops):
+        if any(isinstance(op, Transfer) for op in program.ops):
             raise
         return cut(program, machine)
 
@@ -128,7 +128,7 @@ def _check_arithmetic(program: Program, machine: Machine) -> None:
     if program.arithmetic.acc_bits > machine.acc_bits:
         raise _refusal("the program", f"acc_bits {program.arithmetic.acc_bits}", machine, machine.acc_bits)
     for op in program.ops:
-        for name in reads(op) if isinstance(op, Conv | Pool) else ():
+        for name in op.reads if isinstance(op, Layer) else ():
             bits = program.tensor(name).format.bits
             if bits > machine.max_bits_a:
                 raise _refusal(f"op '{op.name}'", f"{bits} bits for activations '{name}'", machine,

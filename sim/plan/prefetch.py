@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from sim.arch.machine import Machine
-from sim.ir.ops import Conv, Op, Pool, Store, Tensor
+from sim.ir.ops import Layer, Op, Store, Tensor
 from sim.ir.program import Program
 from sim.mapping.transfers import Schedule, schedule_op
 from sim.plan.allocator import NoRoom, place
@@ -51,7 +51,7 @@ def _layer_before(ops: Sequence[Op], index: int) -> int | None:
     """Index of the Conv or Pool before a Load; None if there is none, or a Store in between writes what it reads."""
     for before in range(index - 1, -1, -1):
         op = ops[before]
-        if isinstance(op, Conv | Pool):
+        if isinstance(op, Layer):
             return before
         if isinstance(op, Store) and op.output == ops[index].input:
             return None

@@ -10,7 +10,7 @@ from math import ceil
 from sim.arch.limits import MAX_OPS
 from sim.arch.machine import Machine
 from sim.errors import InputError
-from sim.ir.ops import Conv, Layer, Pads, Tensor
+from sim.ir.ops import Layer, Pads, Tensor
 from sim.plan.allocator import regions_of
 
 __all__ = ["Band", "band_choices", "band_tensors", "fewest_bands", "written_part"]
@@ -81,15 +81,14 @@ def band_tensors(tensors: Mapping[str, Tensor], layer: Layer, band: Band) -> lis
 
     The output has no parts but the one that the layer writes.
     """
-    operands = [replace(tensors[layer.input], height=band.in_rows)]
-    if isinstance(layer, Conv) and layer.residual is not None:
-        operands.append(replace(tensors[layer.residual], height=band.rows))
+    heights = band.in_rows, band.rows
+    operands = [replace(tensors[name], height=height) for name, height in zip(layer.reads, heights, strict=False)]
     return [*operands, replace(written_part(layer, tensors[layer.output]), height=band.rows)]
 
 
 def written_part(layer: Layer, target: Tensor) -> Tensor:
     """What of `target` an op writes, as a tensor of its own."""
-    return replace(target, parts=(target.parts[layer.output_part],)) if isinstance(layer, Conv) else target
+    return replace(target, parts=tuple(target.parts[part] for part in layer.written_parts(target)))
 
 
 def _split(source: Tensor, layer: Layer, height: int, rows: int) -> Iterator[Band]:
@@ -109,9 +108,8 @@ def _split(source: Tensor, layer: Layer, height: int, rows: int) -> Iterator[Ban
 
 def _window(layer: Layer, first: int, end: int) -> tuple[int, int]:
     """First input row that output rows `first` ... `end - 1` read, and the row after the last; both may be padding."""
-    dilation = layer.dilation if isinstance(layer, Conv) else 1
     start = first * layer.stride - layer.pads[0]
-    return start, start + (end - 1 - first) * layer.stride + dilation * (layer.kernel[0] - 1) + 1
+    return start, start + (end - 1 - first) * layer.stride + layer.dilation * (layer.kernel[0] - 1) + 1
 
 
 def _input_rows(source: Tensor, layer: Layer, first: int, end: int) -> range:

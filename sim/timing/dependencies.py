@@ -10,12 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.ir.ops import Conv, Load, Op, Pool, Store, Tensor, chip_tensors
+from sim.ir.ops import Load, Op, Store, Tensor
 
 __all__ = ["Waits", "op_waits"]
 
@@ -54,7 +53,7 @@ def op_waits(tensors: Mapping[str, Tensor], ops: Sequence[Op],
     rows: dict[str, NDArray[np.int64]] = {}
     ended, found = [0, 0, 0], []
     for op in ops:
-        queue, places = _queue(op), [region for name in chip_tensors(op) for region in regions[name]]
+        queue, places = op.queue, [region for name in op.chip_tensors for region in regions[name]]
         needs, written = [0, 0, 0], 0
         for other, number in (last[place] for place in places if place in last):
             needs[other] = max(needs[other], number)
@@ -68,18 +67,6 @@ def op_waits(tensors: Mapping[str, Tensor], ops: Sequence[Op],
         found.append(Waits(needs[0], needs[1], max(needs[2], written), written))
         last |= dict.fromkeys(places, (queue, ended[queue]))
     return tuple(found)
-
-
-def _queue(op: Op) -> int:
-    match op:
-        case Conv() | Pool():
-            return 0
-        case Load():
-            return 1
-        case Store():
-            return 2
-        case _:
-            assert_never(op)
 
 
 def _note_rows(tensors: Mapping[str, Tensor], store: Store, rows: dict[str, NDArray[np.int64]], number: int) -> None:

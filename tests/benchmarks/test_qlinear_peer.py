@@ -6,7 +6,8 @@ import onnxruntime
 from benchmarks.qlinear_peer import codes_of, qlinear_model, stored
 from sim.functional.engine.simulator import Simulator
 from sim.ir.formats import Format
-from sim.ir.program import Conv, Pool, Program, Tensor
+from sim.ir.ops import Conv, Pool, Tensor
+from sim.ir.program import Program
 from sim.ir.signed_digits import digits_of, no_digits
 
 SIGNED, UNSIGNED, FOUR, UNIT = Format(8, "signed", 3), Format(8, "unsigned"), Format(4, "unsigned"), Format(1, "unit")

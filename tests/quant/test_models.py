@@ -15,7 +15,8 @@ from quant.reference import run_reference
 from sim.functional.engine.simulator import Simulator
 from sim.functional.reference import simulate
 from sim.ir.formats import Format
-from sim.ir.program import Pool, Program
+from sim.ir.ops import Pool
+from sim.ir.program import Program
 
 Follow = Callable[[nn.Module, Lowered, dict[str, np.ndarray], Tensor], int]
 Value = Callable[["Parts", Tensor], Tensor]

@@ -11,7 +11,8 @@ from sim.errors import InputError
 from sim.functional.reference import simulate
 from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
-from sim.ir.program import Conv, Load, Pool, Program, Tensor
+from sim.ir.ops import Conv, Load, Pool, Tensor
+from sim.ir.program import Program
 from sim.testing import KINDS, TRAITS, corner_inputs, random_machine, random_program
 
 

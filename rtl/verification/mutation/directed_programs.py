@@ -12,7 +12,8 @@ from sim.arch.host_memory import IDEAL, Memory
 from sim.arch.machine import Machine
 from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format, Kind, Rounding
-from sim.ir.program import Conv, Pads, Pool, Program, Tensor
+from sim.ir.ops import Conv, Pads, Pool, Tensor
+from sim.ir.program import Program
 from sim.ir.signed_digits import digits_of
 from sim.testing import corner_inputs
 

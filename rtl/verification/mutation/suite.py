@@ -20,7 +20,8 @@ from sim.arch.machine import Machine
 from sim.errors import InputError
 from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
-from sim.ir.program import Conv, Pool, Program, Tensor
+from sim.ir.ops import Conv, Pool, Tensor
+from sim.ir.program import Program
 from sim.plan.plan import Plan, plan
 from sim.testing import RandomChoices, SteeredChoices, corner_inputs, random_program
 from sim.timing.timeline import timeline

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from sim.ir.ops import Conv, Pads, Tensor, reads, writes
+from sim.ir.ops import Conv, Pads, Tensor
 from sim.ir.program import Program
 
 __all__ = ["ALIGNMENT", "Arena", "Buffer", "BufferShape", "lay_out"]
@@ -111,7 +111,7 @@ def lay_out(program: Program, header_bytes: int, kept: Collection[str]) -> Arena
             before = pads[op.input]
             pads[op.input] = (max(before[0], op.pads[0]), max(before[1], op.pads[1]),
                               max(before[2], op.pads[2]), max(before[3], op.pads[3]))
-        for name in (*reads(op), writes(op)):
+        for name in (*op.reads, op.writes):
             if name is not None:
                 last_use[name] = i
     arena = Arena()
@@ -119,10 +119,10 @@ def lay_out(program: Program, header_bytes: int, kept: Collection[str]) -> Arena
     for tensor in program.inputs:
         arena.place(tensor.name, _shape(tensor, pads[tensor.name]))
     for i, op in enumerate(program.ops):
-        target = writes(op)
+        target = op.writes
         if target is not None and target not in arena.buffers:
             arena.place(target, _shape(tensors[target], pads[target]))
-        for name in {*reads(op), target}:
+        for name in {*op.reads, target}:
             if name is not None and last_use[name] == i and name not in kept:
                 arena.release(name)
     return arena

@@ -23,7 +23,7 @@ from sim.functional.engine.operation import Operation
 from sim.functional.kernels import abi
 from sim.functional.kernels.kernel_cache import library
 from sim.functional.kernels.kernel_id import KernelId
-from sim.ir.ops import Conv, Load, Pool, Store, Tensor, writes
+from sim.ir.ops import Conv, Load, Pool, Store, Tensor
 from sim.ir.program import Program
 
 __all__ = ["CompiledNetwork", "aligned_bytes"]
@@ -96,7 +96,7 @@ class CompiledNetwork:
                 case Pool():
                     operations.append(pool_operation(op, buffers[op.input], buffers[op.output], self.isa))
                 case Load() | Store():
-                    if writes(op) is not None:
+                    if op.writes is not None:
                         operations.append(self._copy(op))
                 case _:
                     assert_never(op)

@@ -14,7 +14,6 @@ from sim.errors import InputError
 from sim.functional.engine.compiled_network import CompiledNetwork
 from sim.functional.engine.workers import Workers
 from sim.functional.kernels.isa import chosen
-from sim.ir.inputs import check_inputs
 from sim.ir.program import Program
 
 __all__ = ["Simulator"]
@@ -101,7 +100,7 @@ class Simulator:
         -------
         dict of str to int32 array, shape (N, channels, height, width)
         """
-        given = check_inputs(self.program, inputs)
+        given = self.program.check_inputs(inputs)
         images = len(given[self.program.inputs[0].name])
         results = {name: np.empty((images, *self.program.tensor(name).shape), np.int32) for name in self._leaving}
         arrays = {name: _bytes(codes) for name, codes in given.items()} | results

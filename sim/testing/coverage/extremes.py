@@ -10,7 +10,7 @@ import numpy as np
 from sim.arch.limits import MAX_PARTS
 from sim.arch.machine import Machine
 from sim.errors import InputError
-from sim.ir.ops import Conv, Pool
+from sim.ir.ops import Conv, Layer
 from sim.mapping.schedule import ConvSchedule
 from sim.testing.coverage.op_view import views
 from sim.testing.stimulus.cases import Case, draw_case
@@ -141,7 +141,7 @@ def extents_of(case: Case) -> dict[str, int]:
     found = dict.fromkeys(EXTENTS, 0)
     for view in views(case.plan, case.codes):
         op, schedule = view.op, view.schedule
-        if not isinstance(op, Conv | Pool):
+        if not isinstance(op, Layer):
             continue
         bipolar = isinstance(op, Conv) and op.weight_format.kind == "bipolar"
         here = [view.source.height, view.source.width, view.source.channels, op.kernel[0] * op.kernel[1],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import ceil
 
-from sim.ir.ops import Conv, Pool
+from sim.ir.ops import Conv, Layer
 from sim.testing.coverage.coverage import Values
 from sim.testing.coverage.op_view import View
 
@@ -21,8 +21,8 @@ def edge(count: int, size: int) -> str:
 def window(view: View) -> Iterator[Values]:
     """Kind, stride, whether pads are read, dilation, of windows with several taps at several pixels."""
     op = view.op
-    several = isinstance(op, Conv | Pool) and view.target.height * view.target.width > 1
-    if several and isinstance(op, Conv | Pool) and op.kernel != (1, 1):
+    several = isinstance(op, Layer) and view.target.height * view.target.width > 1
+    if several and isinstance(op, Layer) and op.kernel != (1, 1):
         dilation = op.dilation if isinstance(op, Conv) else 1
         yield view.kind, op.stride, bool(padded_sides(view)), dilation
 
@@ -30,7 +30,7 @@ def window(view: View) -> Iterator[Values]:
 def padded_sides(view: View) -> list[str]:
     """Sides on which a window reads a pad."""
     op = view.op
-    if not isinstance(op, Conv | Pool):
+    if not isinstance(op, Layer):
         return []
     top, left, _, _ = op.pads
     dilation = op.dilation if isinstance(op, Conv) else 1
@@ -52,7 +52,7 @@ def sides(view: View) -> Iterator[Values]:
 def kernel(view: View) -> Iterator[Values]:
     """Kind, shape of the kernel."""
     op = view.op
-    if not isinstance(op, Conv | Pool):
+    if not isinstance(op, Layer):
         return
     height, width = op.kernel
     if (height, width) == (view.source.height, view.source.width) and height * width > 1:
@@ -104,13 +104,13 @@ def chunks(view: View) -> Iterator[Values]:
 
 def row_groups(view: View) -> Iterator[Values]:
     """Kind, how the output's rows fill the columns."""
-    if isinstance(view.op, Conv | Pool):
+    if isinstance(view.op, Layer):
         yield view.kind, edge(view.target.height, view.plan.machine.columns)
 
 
 def lane_blocks(view: View) -> Iterator[Values]:
     """Kind, how the channels of a part fill the lanes."""
-    if isinstance(view.op, Conv | Pool):
+    if isinstance(view.op, Layer):
         for part in view.source.parts:
             yield view.kind, edge(part, view.plan.machine.lanes)
 
@@ -118,7 +118,7 @@ def lane_blocks(view: View) -> Iterator[Values]:
 def parts(view: View) -> Iterator[Values]:
     """Kind, parts read and written."""
     op = view.op
-    if isinstance(op, Conv | Pool):
+    if isinstance(op, Layer):
         yield view.kind, len(view.source.parts), len(view.target.parts)
 
 

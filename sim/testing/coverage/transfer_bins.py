@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sim.arch.host_memory import IDEAL
-from sim.ir.ops import Conv, Load, Pool, Store
+from sim.ir.ops import Conv, Layer, Load, Op, Pool, Store, Transfer
 from sim.mapping.transfers import TransferSchedule
 from sim.testing.coverage.coverage import Values
 from sim.testing.coverage.op_view import View
@@ -55,7 +55,7 @@ def load_may_wait(view: View) -> Iterator[Values]:
 
 def layer_waits(view: View) -> Iterator[Values]:
     """What has held the start of a layer back."""
-    if isinstance(view.op, Conv | Pool):
+    if isinstance(view.op, Layer):
         yield from ((view.kind, what) for what in ("loads", "stores") if what in view.held_by)
         if not view.held_by:
             yield view.kind, "nothing"
@@ -63,16 +63,16 @@ def layer_waits(view: View) -> Iterator[Values]:
 
 def layer_may_wait(view: View) -> Iterator[Values]:
     """What may hold the start of a layer back."""
-    if isinstance(view.op, Conv | Pool):
+    if isinstance(view.op, Layer):
         yield from ((view.kind, what) for what, count in (("loads", view.waits.loads), ("stores", view.waits.stores))
                     if count)
 
 
 def beside(view: View) -> Iterator[Values]:
     """What runs while a Load or Store does."""
-    if isinstance(view.op, Load | Store):
+    if isinstance(view.op, Transfer):
         for op in view.beside:
-            if isinstance(op, Conv | Pool | Load | Store):
+            if isinstance(op, Op):
                 yield view.kind, type(op).__name__
 
 
@@ -117,7 +117,7 @@ def band_residual(view: View) -> Iterator[Values]:
 def _position(view: View) -> str | None:
     """Which band of its layer an op is; None for a whole layer."""
     program, op = view.plan.program, view.op
-    if not isinstance(op, Conv | Pool):
+    if not isinstance(op, Layer):
         return None
     loads = [r for r in program.ops if isinstance(r, Load) and r.output == op.input]
     stores = [r for r in program.ops if isinstance(r, Store) and r.input == op.output]

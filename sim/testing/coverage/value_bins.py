@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.ir.ops import Conv, Pool, Tensor
+from sim.ir.ops import Layer, Tensor
 from sim.ir.signed_digits import digit_counts
 from sim.testing.coverage.conv_values import top_plane
 from sim.testing.coverage.coverage import Values
@@ -233,5 +233,5 @@ def _residual_counts(view: View) -> bool:
 def _origin(view: View, other: Tensor, part: int) -> str:
     if part:
         return "a later part"
-    computed = any(isinstance(r, Conv | Pool) and r.output == other.name for r in view.plan.program.ops)
+    computed = any(isinstance(r, Layer) and r.output == other.name for r in view.plan.program.ops)
     return "computed" if computed else "the host"

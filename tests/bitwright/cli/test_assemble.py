@@ -10,7 +10,8 @@ import pytest
 from bitwright.cli.app import main
 from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
-from sim.ir.program import Conv, Program, Tensor
+from sim.ir.ops import Conv, Tensor
+from sim.ir.program import Program
 from sim.ir.serialize import save_program
 
 

@@ -15,7 +15,8 @@ import pytest
 from bitwright.cli.parse_inputs import load_codes, random_codes
 from sim.errors import InputError
 from sim.ir.formats import Format
-from sim.ir.program import Program, Tensor
+from sim.ir.ops import Tensor
+from sim.ir.program import Program
 
 PROGRAM = Program((Tensor("x", 2, 3, (1,), Format(3, "signed")),), ())
 

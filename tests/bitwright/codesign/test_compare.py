@@ -6,7 +6,8 @@ import pytest
 from bitwright.codesign.compare import compare_codes
 from sim.functional.reference import simulate
 from sim.ir.formats import Format
-from sim.ir.program import Conv, Program, Tensor
+from sim.ir.ops import Conv, Tensor
+from sim.ir.program import Program
 from sim.testing import corner_inputs, random_machine, random_program
 
 

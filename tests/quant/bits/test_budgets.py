@@ -24,7 +24,8 @@ from sim.arch.machine import load_machine
 from sim.cost.table import CostTable, cost_table
 from sim.energy.technology import load_technology
 from sim.errors import InputError
-from sim.ir.program import Conv, Pool, Program
+from sim.ir.ops import Conv, Layer
+from sim.ir.program import Program
 
 COUNTED = ("bops", "mean_weight_bits", "mean_activation_bits", "peak_activation_bytes")
 
@@ -129,7 +130,7 @@ def _peak_bits(program: Program) -> int:
     """Backwards through the ops: what is read later, or now, and what is being written."""
     needed, most = set[str](), 0
     for op in reversed(program.ops):
-        assert isinstance(op, Conv | Pool)
+        assert isinstance(op, Layer)
         operands = {op.input} | ({op.residual} if isinstance(op, Conv) and op.residual else set())
         there = {program.tensor(name) for name in needed | operands | {op.output}}
         most = max(most, sum(np.prod(t.shape).item() * t.format.bits for t in there))

@@ -20,7 +20,8 @@ from quant.trace.tracer import trace
 from sim.functional.reference import simulate
 from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format, Rounding
-from sim.ir.program import Conv, Pool, Program
+from sim.ir.ops import Conv, Pool
+from sim.ir.program import Program
 from sim.ir.signed_digits import multipliers
 
 Follow = Callable[[nn.Module, Lowered, dict[str, np.ndarray], Tensor], int]

@@ -13,7 +13,8 @@ from quant.lowering.requantizer_fit import FittedRequant, Target, accumulator_ra
 from sim.errors import InputError
 from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
-from sim.ir.program import Conv, Program, Tensor
+from sim.ir.ops import Conv, Tensor
+from sim.ir.program import Program
 from sim.ir.signed_digits import digit_counts, multipliers
 
 HALF = Fraction(1, 2)

@@ -13,8 +13,8 @@ from sim.errors import InputError
 from sim.functional.reference import simulate
 from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
-from sim.ir.ops import Pads, out_size
-from sim.ir.program import Conv, Pool, Program, Tensor
+from sim.ir.ops import Conv, Pads, Pool, Tensor, out_size
+from sim.ir.program import Program
 
 WEIGHTS = Format(4, "signed")
 

@@ -19,7 +19,7 @@ from sim.arch.machine import load_machine
 from sim.functional.engine.simulator import Simulator
 from sim.functional.kernels.isa import available
 from sim.functional.reference import simulate
-from sim.ir.program import Load, Pool
+from sim.ir.ops import Load, Pool
 from sim.plan.plan import plan
 from sim.timing.timeline import timeline
 

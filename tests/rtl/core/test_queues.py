@@ -9,7 +9,8 @@ from sim.arch.host_memory import Memory
 from sim.arch.machine import Machine, load_machine
 from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
-from sim.ir.program import Conv, Load, Pool, Program, Store, Tensor
+from sim.ir.ops import Conv, Load, Pool, Store, Tensor
+from sim.ir.program import Program
 from sim.plan.plan import plan
 from sim.testing import corner_inputs
 from sim.timing.timeline import timeline

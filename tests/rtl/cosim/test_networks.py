@@ -19,7 +19,8 @@ from rtl.cosim.run import build_machine, run, run_all
 from rtl.cosim.simulators import VERILATOR
 from sim.arch.machine import load_machine
 from sim.functional.reference import simulate
-from sim.ir.program import Conv, Pool, Program
+from sim.ir.ops import Conv, Layer, Pool
+from sim.ir.program import Program
 from sim.plan.plan import plan
 from sim.testing.stimulus.layer_tiles import Tile, crop
 from sim.timing.timeline import timeline
@@ -147,7 +148,7 @@ def test_every_layer_shape_of_published_networks_is_exact(make: Make, bits: int,
     lowered, inputs = lowered_with_input(quantized(make, codes, bits), codes, fold=True)
     program = lowered.program
     whole = simulate(program, {name: array[:1] for name, array in inputs.items()})
-    ops = {shape_of(program, op): op for op in program.ops if isinstance(op, Conv | Pool)}
+    ops = {shape_of(program, op): op for op in program.ops if isinstance(op, Layer)}
     tiles = [sampled_tile(program, op, whole, seed) for seed, op in enumerate(ops.values())]
     plans = [plan(tile.program, EDGE) for tile in tiles]
     place = build_machine(EDGE, fast)

@@ -15,7 +15,8 @@ from sim.errors import InputError
 from sim.functional.reference import simulate
 from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
-from sim.ir.program import Conv, Program, Tensor
+from sim.ir.ops import Conv, Tensor
+from sim.ir.program import Program
 from sim.ir.signed_digits import no_digits
 from sim.plan.plan import plan
 from sim.testing import KINDS, corner_inputs, random_program

@@ -16,7 +16,8 @@ from sim.arch.machine import load_machine
 from sim.errors import InputError
 from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
-from sim.ir.program import Conv, Load, Pool, Program, Store, Tensor
+from sim.ir.ops import Conv, Load, Pool, Store, Tensor
+from sim.ir.program import Program
 from sim.ir.signed_digits import no_digits
 from sim.mapping.parameter_packet import packet_fields
 from sim.plan.plan import plan

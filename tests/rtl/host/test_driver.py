@@ -21,7 +21,8 @@ from sim.errors import EngineError, InputError
 from sim.functional.reference import simulate
 from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
-from sim.ir.program import Conv, Load, Program, Store, Tensor
+from sim.ir.ops import Conv, Load, Store, Tensor
+from sim.ir.program import Program
 from sim.plan.host_stream import RowTileItem, TensorItem
 from sim.plan.plan import plan
 

@@ -18,7 +18,8 @@ from sim.energy.events import counters_from_events
 from sim.functional.reference import simulate
 from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
-from sim.ir.program import Conv, Load, Pool, Program, Store, Tensor
+from sim.ir.ops import Conv, Load, Pool, Store, Tensor
+from sim.ir.program import Program
 from sim.ir.signed_digits import no_digits
 from sim.plan.host_stream import RowTileItem
 from sim.plan.plan import plan

@@ -14,7 +14,8 @@ from sim.arch.machine import Machine
 from sim.errors import InputError
 from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
-from sim.ir.program import Conv, Pool, Program, Tensor, out_size
+from sim.ir.ops import Conv, Pool, Tensor, out_size
+from sim.ir.program import Program
 from sim.ir.signed_digits import no_digits
 from sim.mapping.schedule import ConvSchedule, PoolSchedule, conv_shape, schedule_conv, schedule_pool
 from sim.plan.plan import plan

@@ -18,7 +18,8 @@ from sim.energy.technology import load_technology
 from sim.errors import InputError
 from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
-from sim.ir.program import Conv, Pool, Program, Tensor
+from sim.ir.ops import Conv, Pool, Tensor
+from sim.ir.program import Program
 from sim.mapping.schedule import ConvSchedule, conv_shape, schedule_conv
 from sim.mapping.transfers import with_transfers
 from sim.plan.plan import plan

@@ -10,7 +10,7 @@ from sim.arch.machine import Machine, load_machine
 from sim.energy.counting import conv_events, pool_events, transfer_events
 from sim.energy.events import EVENTS
 from sim.ir.formats import Format
-from sim.ir.program import Load, Pool, Store, Tensor, out_size
+from sim.ir.ops import Load, Pool, Store, Tensor, out_size
 from sim.mapping.parameter_packet import packet_words
 from sim.mapping.schedule import ConvSchedule, ConvShape, PoolSchedule, schedule_conv
 from sim.mapping.transfers import schedule_transfer

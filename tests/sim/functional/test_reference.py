@@ -12,7 +12,8 @@ from sim.errors import InputError
 from sim.functional.reference import simulate
 from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
-from sim.ir.program import Conv, Load, Pool, Program, Store, Tensor
+from sim.ir.ops import Conv, Load, Pool, Store, Tensor
+from sim.ir.program import Program
 from sim.ir.signed_digits import no_digits
 from sim.testing import corner_inputs, random_machine, random_program
 

@@ -12,7 +12,8 @@ import pytest
 from sim.functional.engine.simulator import Simulator
 from sim.functional.reference import simulate
 from sim.ir.formats import Format
-from sim.ir.program import Conv, Program, Tensor
+from sim.ir.ops import Conv, Tensor
+from sim.ir.program import Program
 
 Engine = Callable[[Program, dict[str, np.ndarray]], dict[str, np.ndarray]]
 ENGINES: dict[str, Engine] = {

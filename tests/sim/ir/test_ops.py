@@ -7,19 +7,7 @@ import pytest
 
 from sim.errors import InputError
 from sim.ir.formats import Format
-from sim.ir.ops import (
-    Conv,
-    Load,
-    Op,
-    Pool,
-    Store,
-    Tensor,
-    accumulator_bounds,
-    chip_tensors,
-    out_size,
-    reads,
-    writes,
-)
+from sim.ir.ops import Conv, Load, Op, Pool, Store, Tensor, accumulator_bounds, out_size
 from sim.ir.signed_digits import no_digits
 
 U4 = Format(4, "unsigned")
@@ -111,4 +99,4 @@ def test_terms_are_those_of_the_widest_channel() -> None:
 ])
 def test_what_ops_read_write_and_hold_on_chip(op: Op, read: list, written: str | None, chip: tuple) -> None:
     """A residual is read too; a tensor that changes its place alone is neither read nor written."""
-    assert (list(reads(op)), writes(op), chip_tensors(op)) == (read, written, chip)
+    assert (list(op.reads), op.writes, op.chip_tensors) == (read, written, chip)

@@ -10,7 +10,8 @@ from sim.errors import InputError
 from sim.functional.engine.simulator import Simulator
 from sim.functional.reference import simulate
 from sim.ir.formats import Format
-from sim.ir.program import Conv, Pool, Program, Tensor, reads, writes
+from sim.ir.ops import Conv, Pool, Tensor
+from sim.ir.program import Program
 from sim.testing import random_machine, random_program
 
 
@@ -19,11 +20,11 @@ def test_every_tensor_is_an_input_or_written(seed: int) -> None:
     """Inputs are what no op writes, outputs what none reads; the last layer's tensor is an output."""
     rng = np.random.default_rng(seed)
     program = random_program(rng, random_machine(rng))
-    written = {name for name in map(writes, program.ops) if name is not None}
+    written = {name for name in (op.writes for op in program.ops) if name is not None}
     assert {t.name for t in program.inputs} | written == {t.name for t in program.tensors}
     assert {t.name for t in program.inputs} & written == set()
     assert program.ops[-1].output in {t.name for t in program.outputs}
-    assert not {t.name for t in program.outputs} & {name for op in program.ops for name in reads(op)}
+    assert not {t.name for t in program.outputs} & {name for op in program.ops for name in op.reads}
 
 
 def test_tensors_are_found_by_name() -> None:

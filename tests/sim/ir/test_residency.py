@@ -8,7 +8,8 @@ import pytest
 from sim.errors import InputError
 from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
-from sim.ir.program import Conv, Load, Op, Program, Store, Tensor
+from sim.ir.ops import Conv, Load, Op, Store, Tensor
+from sim.ir.program import Program
 
 U4 = Format(4, "unsigned")
 TENSORS = {

@@ -9,7 +9,8 @@ import pytest
 from sim.errors import InputError
 from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
-from sim.ir.program import Conv, Pool, Program, Tensor
+from sim.ir.ops import Conv, Pool, Tensor
+from sim.ir.program import Program
 
 S4 = Format(4, "signed")
 U4 = Format(4, "unsigned")

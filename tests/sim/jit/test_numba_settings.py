@@ -20,7 +20,8 @@ RUN = """
 import numpy as np
 from sim.functional.engine.simulator import Simulator
 from sim.ir.formats import Format
-from sim.ir.program import Conv, Program, Tensor
+from sim.ir.ops import Conv, Tensor
+from sim.ir.program import Program
 from sim.functional.reference import simulate
 rng, fmt = np.random.default_rng(0), Format(4, "signed")
 conv = Conv("conv", "x", "y", rng.integers(-8, 8, (5, 3, 3, 3)).astype(np.int8), fmt, np.ones((5, 1), np.int8),

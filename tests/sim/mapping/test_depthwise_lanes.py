@@ -13,8 +13,7 @@ from sim.arch.widths import lane_sum_bits
 from sim.energy.counting import conv_events
 from sim.energy.events import EVENTS
 from sim.ir.formats import Format, Kind
-from sim.ir.ops import out_size
-from sim.ir.program import Conv
+from sim.ir.ops import Conv, out_size
 from sim.mapping.depthwise_lanes import fits_lanes
 from sim.mapping.layout import row_tile_words
 from sim.mapping.parameter_packet import packet_words, packets

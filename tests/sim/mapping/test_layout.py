@@ -5,7 +5,7 @@ import pytest
 
 from sim.arch.machine import load_machine
 from sim.ir.formats import Format, Kind
-from sim.ir.program import Conv, Tensor
+from sim.ir.ops import Conv, Tensor
 from sim.mapping.layout import activation_image, read_activation_image, row_tile_words, tensor_words
 from sim.mapping.parameter_packet import packet_words, packets
 from sim.mapping.schedule import ConvSchedule, ConvShape, schedule_conv

@@ -8,7 +8,8 @@ import pytest
 from sim.arch.machine import load_machine
 from sim.functional.reference import simulate
 from sim.ir.formats import Format
-from sim.ir.program import Load, Program, Store, Tensor
+from sim.ir.ops import Load, Store, Tensor, Transfer
+from sim.ir.program import Program
 from sim.mapping.layout import activation_image
 from sim.mapping.transfers import TransferSchedule, schedule_op, schedule_transfer, unique_name, with_transfers
 from sim.testing import TRAITS, corner_inputs, random_machine, random_program
@@ -24,7 +25,7 @@ def test_every_input_is_loaded_and_every_output_stored(seed: int) -> None:
     """Each once, inputs before their first reader, outputs after their last writer; nothing else changes."""
     program = some_program(seed)
     complete = with_transfers(program)
-    assert [r for r in complete.ops if not isinstance(r, Load | Store)] == list(program.ops)
+    assert [r for r in complete.ops if not isinstance(r, Transfer)] == list(program.ops)
     assert sorted(r.output for r in complete.ops if isinstance(r, Load)) == sorted(
         t.name for t in program.inputs)
     assert sorted(r.input for r in complete.ops if isinstance(r, Store)) == sorted(
@@ -57,7 +58,7 @@ def test_beats_hold_all_words_of_the_tensor(seed: int) -> None:
     machine = random_machine(rng)
     program = with_transfers(random_program(rng, machine))
     for op in program.ops:
-        if isinstance(op, Load | Store):
+        if isinstance(op, Transfer):
             schedule = schedule_op(program, op, machine)
             assert isinstance(schedule, TransferSchedule)
             image = activation_image(np.zeros(schedule.tensor.shape, np.int32), schedule.tensor, machine)

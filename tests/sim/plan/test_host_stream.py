@@ -5,7 +5,7 @@ import pytest
 
 from sim.errors import InputError
 from sim.functional.reference import simulate
-from sim.ir.program import Conv, Load, Store
+from sim.ir.ops import Conv, Load, Store
 from sim.mapping.layout import activation_image
 from sim.mapping.schedule import ConvSchedule
 from sim.mapping.transfers import TransferSchedule

@@ -8,7 +8,8 @@ import pytest
 from sim.arch.machine import load_machine
 from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
-from sim.ir.program import Conv, Load, Program, Store, Tensor
+from sim.ir.ops import Conv, Load, Store, Tensor
+from sim.ir.program import Program
 from sim.mapping.transfers import with_transfers
 from sim.plan.allocator import place
 from sim.plan.plan import plan

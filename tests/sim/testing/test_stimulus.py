@@ -8,7 +8,8 @@ import pytest
 from sim.errors import InputError
 from sim.functional.reference import accumulate, simulate
 from sim.ir.formats import Format
-from sim.ir.program import Conv, Pool, Program, Tensor
+from sim.ir.ops import Conv, Layer, Tensor
+from sim.ir.program import Program
 from sim.ir.signed_digits import digit_counts, multipliers
 from sim.plan.plan import plan
 from sim.testing import KINDS, TRAITS, corner_codes, corner_inputs, random_machine, random_program
@@ -46,7 +47,7 @@ def test_everything_occurs() -> None:
         seen.update(("wide", tensor.format.bits > 8) for tensor in program.tensors)
         for op in program.ops:
             seen[type(op).__name__] += 1
-            if isinstance(op, Conv | Pool):
+            if isinstance(op, Layer):
                 seen.update([("stride", op.stride), ("pads", any(op.pads))])
             if isinstance(op, Conv):
                 seen.update([op.weight_format.kind, ("depthwise", op.depthwise), ("T", op.terms),

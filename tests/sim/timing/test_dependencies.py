@@ -4,8 +4,7 @@ import numpy as np
 
 from sim.arch.host_memory import Memory
 from sim.errors import InputError
-from sim.ir.ops import chip_tensors
-from sim.ir.program import Load, Store
+from sim.ir.ops import Load, Store
 from sim.mapping.layout import tensor_words
 from sim.mapping.transfers import with_transfers
 from sim.plan.plan import Plan, plan
@@ -41,7 +40,7 @@ def test_no_two_ops_use_a_region_at_once() -> None:
     for planned in PLANS:
         line, size = timeline(planned), planned.machine.region_words
         sizes = {name: tensor_words(planned.program.tensor(name), planned.machine) for name in planned.bases}
-        regions = [{place // size for name in chip_tensors(op)
+        regions = [{place // size for name in op.chip_tensors
                     for place in range(planned.bases[name], planned.bases[name] + sizes[name])}
                    for op in planned.program.ops]
         for later in range(len(regions)):

@@ -9,7 +9,8 @@ from sim.arch.machine import Machine, load_machine
 from sim.errors import InputError
 from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
-from sim.ir.program import Conv, Program, Tensor
+from sim.ir.ops import Conv, Tensor
+from sim.ir.program import Program
 from sim.plan.plan import Plan, plan
 from sim.testing import corner_inputs, random_program
 

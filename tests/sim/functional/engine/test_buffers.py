@@ -10,8 +10,8 @@ import pytest
 from sim.arch.machine import load_machine
 from sim.functional.engine.buffers import ALIGNMENT, BufferShape, lay_out
 from sim.ir.formats import Format
-from sim.ir.ops import reads, writes
-from sim.ir.program import Pool, Program, Tensor
+from sim.ir.ops import Pool, Tensor
+from sim.ir.program import Program
 from sim.testing import random_program
 
 
@@ -46,11 +46,11 @@ def test_no_tensor_lies_where_another_is_still_needed(keep: bool) -> None:
         again += len(program.tensors) - len(arena.all)
         needed = {t.name for t in program.inputs}
         for i, op in enumerate(program.ops):
-            needed |= {writes(op) or op.output}
+            needed |= {op.writes or op.output}
             spans = sorted((buffer.start, buffer.start + buffer.bytes) for buffer in map(arena.buffers.get, needed))
             assert all(end <= start for (_, end), (start, _) in pairwise(spans))
             assert all(start % ALIGNMENT == 0 for start, _ in spans)
-            later = {name for following in program.ops[i + 1:] for name in (*reads(following), writes(following))}
+            later = {name for following in program.ops[i + 1:] for name in (*following.reads, following.writes)}
             needed = {name for name in needed if name in later or name in kept}
     assert again > 0
 

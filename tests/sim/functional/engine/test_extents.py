@@ -14,8 +14,8 @@ from sim.functional.kernels.isa import available
 from sim.functional.reference import simulate
 from sim.io.bounds import MAX_EXTENT
 from sim.ir.formats import Format
-from sim.ir.inputs import MAX_IMAGE_CODES
-from sim.ir.program import Conv, Pool, Program, Tensor, out_size
+from sim.ir.ops import Conv, Pool, Tensor, out_size
+from sim.ir.program import MAX_IMAGE_CODES, Program
 
 FORMAT = Format(4, "unsigned", 3)
 Extents = tuple[tuple[int, int], tuple[int, int], int, int, tuple[int, int, int, int]]

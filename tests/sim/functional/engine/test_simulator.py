@@ -18,7 +18,8 @@ from sim.functional.kernels.isa import available
 from sim.functional.reference import simulate
 from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format, Kind, Rounding
-from sim.ir.program import Conv, Load, Pool, Program, Store, Tensor
+from sim.ir.ops import Conv, Load, Pool, Store, Tensor
+from sim.ir.program import Program
 from sim.ir.signed_digits import digits_of, no_digits
 from sim.testing import random_program
 

@@ -28,7 +28,8 @@ from sim.functional.kernels.source_digest import AT_IMPORT, SOURCES, digest
 from sim.functional.reference import simulate
 from sim.io.cache_entries import Entries, opened
 from sim.ir.formats import Format
-from sim.ir.program import Conv, Program, Tensor
+from sim.ir.ops import Conv, Tensor
+from sim.ir.program import Program
 from sim.ir.signed_digits import digits_of, no_digits
 
 KERNEL = KernelId("copy", "copy")

@@ -13,7 +13,8 @@ from sim.functional.kernels.isa import available
 from sim.functional.reference import simulate
 from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
-from sim.ir.program import Conv, Program, Tensor
+from sim.ir.ops import Conv, Tensor
+from sim.ir.program import Program
 from sim.ir.signed_digits import digits_of
 
 pytestmark = pytest.mark.skipif("avx512" not in available(), reason="these kernels are for CPUs with AVX-512")

@@ -14,7 +14,7 @@ from sim.errors import InputError
 from sim.functional.reference import simulate
 from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
-from sim.ir.ops import Conv, Pool, Tensor, reads
+from sim.ir.ops import Conv, Pool, Tensor
 from sim.ir.program import Program
 from sim.ir.signed_digits import digits_of
 from sim.plan.plan import plan
@@ -216,7 +216,7 @@ def test_codes_of_zero_reach_no_high_plane(runs, name) -> None:
     """Whatever bits a format has: a layer that reads and adds nothing but zeros meets no bin of them."""
     (group,) = (group for group in GROUPS if group.name == name)
     dull = [view for view in runs if declared_by(group, view) and all(
-        not view.codes[one].any() for one in reads(view.op))]
+        not view.codes[one].any() for one in view.op.reads)]
     assert dull
     assert not any(met_by(group, view) for view in dull)
 

@@ -7,7 +7,7 @@ import pytest
 
 from sim.errors import InputError
 from sim.functional.reference import simulate
-from sim.ir.program import Conv, Pool
+from sim.ir.ops import Conv, Layer, Pool
 from sim.testing import corner_inputs, random_machine, random_program
 from sim.testing.stimulus.layer_tiles import crop
 
@@ -27,7 +27,7 @@ def test_a_tile_gives_its_part_of_the_layer(seed):
     program = random_program(rng, random_machine(rng))
     codes = simulate(program, corner_inputs(rng, program, 1))
     for op in program.ops:
-        if not isinstance(op, Conv | Pool):
+        if not isinstance(op, Layer):
             continue
         target = program.tensor(op.output)
         rows, channels = target.height, len(op.weights) if isinstance(op, Conv) else target.parts[0]

@@ -1,0 +1,239 @@
+"""`Conv`: a convolution with its requantizer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from math import prod
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.io.bounds import check_range, require, shown
+from sim.ir.arithmetic import Arithmetic
+from sim.ir.formats import MAX_PLANES, Format, check_codes
+from sim.ir.layer import LayerBase, Pads, check_footprint
+from sim.ir.residency import Residency
+from sim.ir.signed_digits import Digits, digit_counts
+from sim.ir.tensor import Tensor
+
+__all__ = ["Conv", "accumulator_bounds"]
+
+
+@dataclass(frozen=True, eq=False)
+class Conv(LayerBase):
+    """A convolution with its requantizer; also Linear, average pooling, add and copy (`unit` weights).
+
+    It keeps contiguous copies of its arrays that nobody can write to, so that what a Program has checked stays true.
+
+    Parameters
+    ----------
+    name : str
+        Layer name; unique in a Program.
+    input, output : str
+        Tensor names. The input is read whole; the op writes `output_part` of the output.
+    weights : int8 array, shape (O, C / groups, kh, kw)
+        Codes of `weight_format`; C / groups of them per output channel and tap. Bipolar codes are the stored bits 0
+        and 1.
+    weight_format : Format
+        Zero point 0.
+    multiplier : Digits, shape (O, T)
+        M of the requantizer.
+    shift : int64 array, shape (O,)
+        n of the requantizer [bits].
+    offset : int64 array, shape (O,)
+        Everything constant: bias, zero points, the residual's zero point.
+    low, high : int
+        Clamp, codes of the output format (an activation fused in).
+    groups : int
+        1, or O = C: output channel o then reads input channel o alone.
+    stride, dilation : int
+        For both axes.
+    pads : (top, left, bottom, right)
+        Padded positions hold the zero point of the input.
+    residual : str or None
+        Tensor added in the requantizer, part `residual_part` of it, as many channels as the output part.
+    residual_multiplier : Digits, shape (O, Tr)
+        R of the requantizer; no columns without a residual.
+    prefer_depthwise : bool
+        A layer of one channel is dense and depthwise at once; this one takes the machine's way for depthwise layers.
+    """
+
+    weights: NDArray[np.int8]
+    weight_format: Format
+    multiplier: Digits
+    shift: NDArray[np.int64]
+    offset: NDArray[np.int64]
+    low: int
+    high: int
+    groups: int = 1
+    stride: int = 1
+    dilation: int = 1
+    pads: Pads = (0, 0, 0, 0)
+    output_part: int = 0
+    residual: str | None = None
+    residual_part: int = 0
+    residual_multiplier: Digits = field(default_factory=lambda: np.zeros((0, 0), np.int8))
+    prefer_depthwise: bool = False
+
+    kind: ClassVar[str] = "conv"
+
+    def __post_init__(self) -> None:
+        for name, value in list(vars(self).items()):
+            if isinstance(value, np.ndarray):
+                own = value.copy()
+                own.flags.writeable = False
+                object.__setattr__(self, name, own)
+
+    def __reduce__(self) -> tuple[type[Conv], tuple[Any, ...]]:
+        """Make it anew when it is unpickled or copied, so that its arrays stay unwritable."""
+        return Conv, tuple(getattr(self, item.name) for item in fields(self))
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Names of the input and of the residual, if it has one."""
+        return (self.input,) if self.residual is None else (self.input, self.residual)
+
+    def written_parts(self, target: Tensor) -> Sequence[int]:
+        """Return the one part of its output that it writes."""
+        return (self.output_part,)
+
+    def on_operands(self, name: str, reads: Sequence[str], output: str, pads: Pads) -> Conv:
+        """Return the same layer on other tensors; it writes the only part of another output."""
+        return replace(self, name=name, input=reads[0], residual=reads[1] if len(reads) > 1 else None, output=output,
+                       pads=pads, output_part=self.output_part if output == self.output else 0)
+
+    def check(self, tensors: Mapping[str, Tensor], arithmetic: Arithmetic, residency: Residency) -> None:
+        """Refuse a Conv that breaks a rule."""
+        self.check_operands(tensors, residency)
+        _check_conv(self, tensors, arithmetic)
+        residency.compute(self.output, self.written_parts(tensors[self.output]), self.where)
+
+    @property
+    def channels(self) -> int:
+        """Output channels O."""
+        return int(self.weights.shape[0])
+
+    @property
+    def depthwise(self) -> bool:
+        """Whether it takes the machine's way for layers whose output channels read one input channel each."""
+        return self.groups > 1 or self.prefer_depthwise or self.weight_format.kind == "unit"
+
+    @property
+    def kernel(self) -> tuple[int, int]:
+        """(kh, kw)."""
+        return int(self.weights.shape[2]), int(self.weights.shape[3])
+
+    @property
+    def weight_values(self) -> NDArray[np.int64]:
+        """What the weight codes mean: bipolar bits become -1 and +1."""
+        codes = self.weights.astype(np.int64)
+        return 2 * codes - 1 if self.weight_format.kind == "bipolar" else codes
+
+    @property
+    def terms(self) -> int:
+        """T: the most digits any channel's M has, at least 1 [cycles per output]."""
+        return max(1, int(digit_counts(self.multiplier).max(initial=0)))
+
+    @property
+    def residual_terms(self) -> int:
+        """Tr: the most digits any channel's R has; 0 without a residual [cycles per output]."""
+        return int(digit_counts(self.residual_multiplier).max(initial=0)) if self.residual else 0
+
+
+def accumulator_bounds(conv: Conv, input_format: Format) -> NDArray[np.int64]:
+    """Return the largest |sum| that any order of accumulation can reach, per output channel.
+
+    Sum of |w| * A with A the largest absolute code of the input, padding included; bipolar layers accumulate stored
+    bits beside a reference sum of ones, so there every |w| counts 1.
+    """
+    if conv.weight_format.kind == "bipolar":
+        sums = np.full(conv.channels, prod(conv.weights.shape[1:]), np.int64)
+    else:
+        sums = np.abs(conv.weights, dtype=np.int16).sum(axis=(1, 2, 3), dtype=np.int64)
+    return np.asarray(sums * input_format.magnitude, np.int64)
+
+
+def _check_conv(conv: Conv, tensors: Mapping[str, Tensor], arithmetic: Arithmetic) -> None:
+    source, target, where = tensors[conv.input], tensors[conv.output], conv.where
+    require(0 <= conv.output_part < len(target.parts), where,
+            f"output_part must be in 0..{len(target.parts) - 1}, not {shown(conv.output_part)}")
+    channels = target.parts[conv.output_part]
+    _check_weights(conv, source, channels)
+    check_footprint(where, source, target, conv.kernel, conv.stride, conv.dilation, conv.pads)
+    require(target.format.low <= conv.low <= conv.high <= target.format.high, where,
+            f"low..high must lie in {target.format.low}..{target.format.high}, "
+            f"not {shown(conv.low)}..{shown(conv.high)}")
+    _check_requantizer(conv, channels, arithmetic)
+    _check_residual(conv, tensors, target, channels)
+    limit = (1 << (arithmetic.acc_bits - 1)) - 1
+    bounds = accumulator_bounds(conv, source.format)
+    worst = int(bounds.argmax())
+    require(arithmetic.wrap or int(bounds[worst]) <= limit, where,
+            f"the accumulator of channel {worst} can reach {int(bounds[worst])}; {arithmetic.acc_bits} bits hold "
+            f"{limit} (declare wrap, or use a wider accumulator or fewer bits)")
+
+
+def _check_residual(conv: Conv, tensors: Mapping[str, Tensor], target: Tensor, channels: int) -> None:
+    operands, where = conv.chip_tensors, conv.where
+    require(len(set(operands)) == len(operands), where, "input, residual and output must be different tensors")
+    if conv.residual is None:
+        check_range(conv.residual_part, 0, 0, f"{where}: without a residual, residual_part")
+    else:
+        other = tensors[conv.residual]
+        require(0 <= conv.residual_part < len(other.parts), where,
+                f"residual_part must be in 0..{len(other.parts) - 1}, not {shown(conv.residual_part)}")
+        shape = (other.parts[conv.residual_part], other.height, other.width)
+        require(shape == (channels, target.height, target.width), where,
+                f"residual must have shape {(channels, target.height, target.width)}, not {shape}")
+
+
+def _check_weights(conv: Conv, source: Tensor, channels: int) -> None:
+    fmt, where = conv.weight_format, conv.where
+    require(conv.weights.ndim == 4 and conv.weights.dtype == np.int8, where,
+            f"weights must be int8 of shape (O, C, kh, kw), not {conv.weights.dtype} {conv.weights.shape}")
+    require(conv.groups == 1 or (conv.groups == channels and source.parts == (channels,)), where,
+            f"groups must be 1, or {channels} with an input of one part of {channels} channels, "
+            f"not {shown(conv.groups)} with parts of {shown(source.parts)}")
+    fan_in = source.channels // conv.groups
+    require(conv.weights.shape[:2] == (channels, fan_in), where,
+            f"weights must start with shape ({channels}, {fan_in}), not {conv.weights.shape[:2]}")
+    require(not conv.prefer_depthwise or (channels, source.parts) == (1, (1,)), where,
+            "prefer_depthwise is for ops of one channel only")
+    require(fmt.kind != "unit" or (fan_in == 1 and source.parts == (channels,)), where,
+            "unit weights are for depthwise ops only")
+    require(fmt.kind != "bipolar" or not conv.depthwise, where, "bipolar weights are for dense ops only")
+    require(fmt.zero_point == 0, where, f"weights have zero point 0, not {fmt.zero_point}")
+    most = MAX_PLANES - 1 if fmt.kind == "unsigned" else MAX_PLANES
+    require(fmt.bits <= most, where, f"{fmt.kind} weights have at most {most} bits, not {fmt.bits}")
+    check_codes(conv.weights, fmt, f"{where}: weights")
+
+
+def _check_requantizer(conv: Conv, channels: int, arithmetic: Arithmetic) -> None:
+    bits, where = arithmetic.offset_bits, conv.where
+    for what, array in (("shift", conv.shift), ("offset", conv.offset)):
+        require(array.shape == (channels,) and array.dtype == np.int64, where,
+                f"{what} must be int64 of shape ({channels},), not {array.dtype} {array.shape}")
+    _check_digits(conv.multiplier, channels, arithmetic.window, arithmetic.terms, f"{where}: multiplier")
+    if conv.residual is None:
+        require(conv.residual_multiplier.size == 0, where, "residual_multiplier without a residual")
+    else:
+        _check_digits(conv.residual_multiplier, channels, arithmetic.residual_window, arithmetic.terms,
+                      f"{where}: residual_multiplier")
+    require(bool(np.all((conv.shift >= 0) & (conv.shift < bits))), where,
+            f"shift must be in 0..{bits - 1}, not {conv.shift.min()}..{conv.shift.max()}")
+    limit = 1 << (bits - 1)
+    beyond = conv.offset[(conv.offset <= -limit) | (conv.offset >= limit)]
+    require(not beyond.size, where, f"offset must stay below {limit} in magnitude, not {beyond[:1].sum()}")
+
+
+def _check_digits(digits: Digits, channels: int, window: int, terms: int, where: str) -> None:
+    require(digits.ndim == 2 and digits.shape[0] == channels and digits.dtype == np.int8, where,
+            f"must be int8 of shape ({channels}, terms), not {digits.dtype} {digits.shape}")
+    require(digits.shape[1] <= terms, where, f"at most {terms} digits, not {digits.shape[1]}")
+    exponents = np.abs(digits.astype(np.int64)) - 1
+    require(digits.size == 0 or int(exponents.max()) < window, where,
+            f"exponents must be in 0..{window - 1}, not {int(exponents.max(initial=0))}")
+    falling = np.all((exponents[:, 1:] < exponents[:, :-1]) | ((exponents[:, 1:] == -1) & (exponents[:, :-1] == -1)))
+    require(bool(falling), where, "digits must have falling exponents, absent ones last")

@@ -1,0 +1,87 @@
+"""What Conv and Pool share: they slide over an input on chip and write an output on chip."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import ClassVar, Self
+
+from sim.io.bounds import MAX_CODES, MAX_EXTENT, check_range, require, shown
+from sim.ir.formats import MAX_PLANES
+from sim.ir.op import OpBase, Queue
+from sim.ir.residency import Residency
+from sim.ir.tensor import Tensor
+
+__all__ = ["LayerBase", "Pads", "check_footprint", "out_size"]
+
+Pads = tuple[int, int, int, int]
+"""(top, left, bottom, right)."""
+
+
+def out_size(size: int, before: int, after: int, kernel: int, stride: int, dilation: int = 1) -> int:
+    """Return the output extent of a sliding window along one axis (floor mode).
+
+    >>> out_size(8, 1, 1, 3, 2)
+    4
+    """
+    return (size + before + after - dilation * (kernel - 1) - 1) // stride + 1
+
+
+@dataclass(frozen=True, eq=False)
+class LayerBase(OpBase):
+    """An op that computes."""
+
+    queue: ClassVar[Queue] = Queue.COMPUTE
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Names of the tensors that it reads."""
+        return (self.input,)
+
+    @property
+    def writes(self) -> str:
+        """Name of the tensor that it writes."""
+        return self.output
+
+    @property
+    def chip_tensors(self) -> tuple[str, ...]:
+        """Names of the tensors whose place on chip it uses."""
+        return *self.reads, self.output
+
+    @abstractmethod
+    def written_parts(self, target: Tensor) -> Sequence[int]:
+        """Return the parts of its output that it writes."""
+
+    @abstractmethod
+    def on_operands(self, name: str, reads: Sequence[str], output: str, pads: Pads) -> Self:
+        """Return the same layer under another name, on other tensors and with other pads."""
+
+    def check_operands(self, tensors: Mapping[str, Tensor], residency: Residency) -> None:
+        """Refuse operands that do not exist, are not on chip yet, or are too wide for an engine to read."""
+        for name in self.reads:
+            require(name in tensors, self.where, f"residual '{shown(name)}' is not a tensor of the program")
+            residency.read(name, self.where)
+            require(tensors[name].format.bits <= MAX_PLANES, self.where,
+                    f"reads '{name}' of {tensors[name].format.bits} bits; engines read at most {MAX_PLANES}")
+
+
+def check_footprint(where: str, source: Tensor, target: Tensor, kernel: tuple[int, int], stride: int, dilation: int,
+                    pads: Pads) -> None:
+    """Refuse a kernel, stride, dilation or pads out of range, or that do not lead from `source` to `target`."""
+    for what, values in (("kernel", kernel), ("stride", (stride,)), ("dilation", (dilation,))):
+        for value in values:
+            check_range(value, 1, MAX_EXTENT, f"{where}: {what}")
+    require(len(pads) == 4, where, "pads must be four numbers, top, left, bottom and right")
+    for pad in pads:
+        check_range(pad, 0, MAX_EXTENT, f"{where}: a pad")
+    top, left, bottom, right = pads
+    padded = source.channels, source.height + top + bottom, source.width + left + right
+    codes = prod(map(int, padded))
+    require(codes <= MAX_CODES, where,
+            f"'{source.name}' with its pads must have at most {MAX_CODES} codes, not {codes} in {padded}")
+    size = (out_size(source.height, top, bottom, kernel[0], stride, dilation),
+            out_size(source.width, left, right, kernel[1], stride, dilation))
+    require(size == (target.height, target.width), where,
+            f"output '{target.name}' must be {size[0]} x {size[1]}, not {target.height} x {target.width}")

@@ -1,0 +1,58 @@
+"""`Pool`: max pooling."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from sim.errors import InputError
+from sim.io.bounds import require, shown
+from sim.ir.arithmetic import Arithmetic
+from sim.ir.layer import LayerBase, Pads, check_footprint
+from sim.ir.residency import Residency
+from sim.ir.tensor import Tensor
+
+__all__ = ["Pool"]
+
+
+@dataclass(frozen=True)
+class Pool(LayerBase):
+    """Max pooling on codes; padded positions never win. Input and output share parts and format.
+
+    Parameters
+    ----------
+    name, input, output : str
+    kernel : (kh, kw)
+    stride : int
+    pads : (top, left, bottom, right)
+        Each smaller than the kernel along its axis.
+    """
+
+    kernel: tuple[int, int]
+    stride: int = 1
+    pads: Pads = (0, 0, 0, 0)
+
+    kind: ClassVar[str] = "pool"
+    dilation: ClassVar[int] = 1
+
+    def written_parts(self, target: Tensor) -> Sequence[int]:
+        """Return all parts of its output."""
+        return range(len(target.parts))
+
+    def on_operands(self, name: str, reads: Sequence[str], output: str, pads: Pads) -> Pool:
+        """Return the same layer on other tensors."""
+        return replace(self, name=name, input=reads[0], output=output, pads=pads)
+
+    def check(self, tensors: Mapping[str, Tensor], arithmetic: Arithmetic, residency: Residency) -> None:
+        """Refuse a Pool that breaks a rule."""
+        self.check_operands(tensors, residency)
+        source, target = tensors[self.input], tensors[self.output]
+        if source.parts != target.parts:
+            raise InputError(f"{self.where}: output parts must be {shown(source.parts)}, not {shown(target.parts)}")
+        require(source.format == target.format, self.where,
+                f"output format must be {source.format}, not {target.format}")
+        check_footprint(self.where, source, target, self.kernel, self.stride, 1, self.pads)
+        for what, pad, extent in zip(("top", "left", "bottom", "right"), self.pads, self.kernel * 2, strict=True):
+            require(pad < extent, self.where, f"{what} pad must be below the kernel's {extent}, not {pad}")
+        residency.compute(self.output, self.written_parts(target), self.where)
