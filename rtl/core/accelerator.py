@@ -10,7 +10,7 @@ from amaranth.utils import ceil_log2
 from rtl.core.addressing.operand_fetch import OperandFetch
 from rtl.core.addressing.window_agu import PixelAgu, TapAgu
 from rtl.core.control.bounds_guard import BoundsGuard
-from rtl.core.control.dispatcher import COUNTER_BITS, Dispatcher
+from rtl.core.control.dispatcher import Dispatcher
 from rtl.core.control.perf_counters import COUNTERS, PerfCounters
 from rtl.core.control.requant_sequencer import RequantSequencer
 from rtl.core.control.sequencer import Sequencer
@@ -56,7 +56,7 @@ class Accelerator(wiring.Component):
         stream, count, op = geometry.machine.stream_bits, geometry.count_bits, geometry.op_bits
         super().__init__({
             "compute_write": In(1),
-            "compute_index": In(ceil_log2(geometry.ops)),
+            "compute_index": In(ceil_log2(geometry.limits.max_ops)),
             "compute_data": In(geometry.descriptor.size),
             "inward_write": In(1),
             "inward_index": In(ceil_log2(geometry.inward_entries)),
@@ -67,7 +67,7 @@ class Accelerator(wiring.Component):
             "start_valid": In(1),
             "start_ready": Out(1),
             "busy": Out(1),
-            "cycle": Out(COUNTER_BITS),
+            "cycle": Out(geometry.limits.counter_bits),
             "computes": Out(count),
             "loads": Out(count),
             "stores": Out(count),
@@ -81,7 +81,7 @@ class Accelerator(wiring.Component):
             "out_data": Out(stream),
             "out_last": Out(1),
             "counter_number": In(range(len(COUNTERS))),
-            "counter_value": Out(COUNTER_BITS),
+            "counter_value": Out(geometry.limits.counter_bits),
             "violation": Out(1),
             "violation_op": Out(op),
             "illegal": Out(1),

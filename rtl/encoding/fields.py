@@ -6,15 +6,13 @@ use is 0.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from amaranth.hdl import ShapeLike, signed
 from amaranth.lib import data
 
-from sim.arch.limits import BLOCK_BITS, MAP_BITS, MAX_PARTS, PIXEL_BITS, STEP_BITS, TAP_BITS, TILE_BITS
-
-if TYPE_CHECKING:
-    from rtl.encoding.geometry import Geometry
+from rtl.encoding.dimensions import PLANE_BITS, Dimensions
+from sim.ir.formats import MAX_PLANES
 
 __all__ = ["Field", "Fields", "compute_fields", "inward_fields", "outward_fields"]
 
@@ -30,85 +28,98 @@ Fields = dict[str, Field]
 """Fields by name, lowest bits first."""
 
 
-def inward_fields(geometry: Geometry) -> Fields:
+def inward_fields(machine: Dimensions) -> Fields:
     """An item of the inward stream: the row tiles of a Conv, or a Load."""
+    limits = machine.limits
     return {
         "valid": Field(1, "0: the end of the table"),
         "load": Field(1, "a Load; 0: the row tiles of a Conv"),
-        "op": _op(geometry),
-        "tiles": Field(TILE_BITS, "row tiles, less one"),
-        "words": Field(geometry.weight_address_bits + 1, "weight words per row of a row tile"),
-        "groups": Field(_group_bits(geometry), "groups of a row tile that have parameters, less one"),
-        **_place(geometry, "", "the tensor"),
-        "after_computes": _after(geometry, "Convs and Pools"), "after_stores": _after(geometry, "Stores"),
+        "op": _op(machine),
+        "tiles": Field(limits.tile_bits, "row tiles, less one"),
+        "words": Field(machine.weight_address_bits + 1, "weight words per row of a row tile"),
+        "groups": Field(_group_bits(machine), "groups of a row tile that have parameters, less one"),
+        **_place(machine, "", "the tensor"),
+        "after_computes": _after(machine, "Convs and Pools"),
+        "after_stores": _after(machine, "Stores"),
     }
 
 
-def outward_fields(geometry: Geometry) -> Fields:
+def outward_fields(machine: Dimensions) -> Fields:
     """An item of the outward stream: a Store."""
     return {
-        "valid": Field(1, "0: the end of the table"), "op": _op(geometry),
-        **_place(geometry, "", "the tensor"), "after_computes": _after(geometry, "Convs and Pools"),
+        "valid": Field(1, "0: the end of the table"),
+        "op": _op(machine),
+        **_place(machine, "", "the tensor"),
+        "after_computes": _after(machine, "Convs and Pools"),
     }
 
 
-def compute_fields(geometry: Geometry) -> Fields:
+def compute_fields(machine: Dimensions) -> Fields:
     """A Conv or Pool."""
     return {
-        "last": Field(1, "the program's last Conv or Pool"), "pool": Field(1, "a Pool; 0: a Conv"),
+        "last": Field(1, "the program's last Conv or Pool"),
+        "pool": Field(1, "a Pool; 0: a Conv"),
         "lanewise": Field(1, "a Conv that runs on the depthwise lanes"),
-        "op": _op(geometry),
-        "after_loads": _after(geometry, "Loads"), "after_stores": _after(geometry, "Stores"),
-        **_loops(geometry), **_window(geometry), **_operands(geometry), **_requantizer(geometry), **_places(geometry),
+        "op": _op(machine),
+        "after_loads": _after(machine, "Loads"),
+        "after_stores": _after(machine, "Stores"),
+        **_loops(machine),
+        **_window(machine),
+        **_operands(machine),
+        **_requantizer(machine),
+        **_places(machine),
     }
 
 
-def _op(geometry: Geometry) -> Field:
-    return Field(geometry.op_bits, "index of the op in its program")
+def _op(machine: Dimensions) -> Field:
+    return Field(machine.op_bits, "index of the op in its program")
 
 
-def _group_bits(geometry: Geometry) -> int:
-    return max(1, geometry.lane_group_bits)
+def _group_bits(machine: Dimensions) -> int:
+    return max(1, machine.lane_group_bits)
 
 
-def _after(geometry: Geometry, what: str) -> Field:
-    return Field(geometry.count_bits, f"{what} that must have ended")
+def _after(machine: Dimensions, what: str) -> Field:
+    return Field(machine.count_bits, f"{what} that must have ended")
 
 
-def _place(geometry: Geometry, prefix: str, what: str) -> Fields:
-    return {f"{prefix}{end}": Field(geometry.address_bits, f"{end} word of {what} in a bank")
+def _place(machine: Dimensions, prefix: str, what: str) -> Fields:
+    return {f"{prefix}{end}": Field(machine.address_bits, f"{end} word of {what} in a bank")
             for end in ("first", "last")}
 
 
-def _loops(geometry: Geometry) -> Fields:
+def _loops(machine: Dimensions) -> Fields:
+    limits = machine.limits
     return {
-        "row_tiles": Field(TILE_BITS, "row tiles, less one"),
-        "chunks": Field(PIXEL_BITS, "chunks of a row tile, less one"),
-        "chunk_pixels": Field(PIXEL_BITS, "pixels of every chunk but the last, less one"),
-        "last_chunk_pixels": Field(PIXEL_BITS, "pixels of the last chunk, less one"),
-        "tap_groups": Field(TAP_BITS, "groups of taps that share blocks, less one"),
-        "channel_blocks": Field(BLOCK_BITS, "words of all channels of a tap, less one"),
-        "segments": Field(TAP_BITS, "taps that a step reads, less one"),
-        "phases": Field(geometry.column_bits, "cycles of an operand read, less one"),
-        "step_cycles": Field(STEP_BITS, "cycles of a step, less one"),
-        "weights_from": Field(STEP_BITS, "cycle of a block's first step that reads its first weight plane"),
-        "launch_at": Field(STEP_BITS, "cycle of a step that launches its plane pairs; the last weight plane's too"),
-        "taps": Field(TAP_BITS, "taps of the window, less one"),
-        "kernel_width": Field(MAP_BITS, "columns of the window, less one"),
-        "out_width": Field(MAP_BITS, "columns of the output, less one"),
-        "out_groups": Field(MAP_BITS, "groups of output rows, one for each column, less one"),
-        "last_group_columns": Field(geometry.columns, "columns that have a row in the last group, a bit each"),
-        "last_tile_rows": Field(geometry.rows, "rows with a channel in the last row tile's last group, a bit each"),
-        "groups": Field(_group_bits(geometry), "groups of channels, one for each row, in a row tile, less one"),
-        "last_groups": Field(_group_bits(geometry), "the same of the last row tile"),
-        "plane_rows": Field(geometry.rows, "rows that hold weight planes of the depthwise lanes, a bit each"),
-        "pixels": Field(PIXEL_BITS, "pixels of a column in a row tile, less one"),
-        "last_group_pixel": Field(PIXEL_BITS, "first pixel of the last group"),
+        "row_tiles": Field(limits.tile_bits, "row tiles, less one"),
+        "chunks": Field(limits.pixel_bits, "chunks of a row tile, less one"),
+        "chunk_pixels": Field(limits.pixel_bits, "pixels of every chunk but the last, less one"),
+        "last_chunk_pixels": Field(limits.pixel_bits, "pixels of the last chunk, less one"),
+        "tap_groups": Field(limits.tap_bits, "groups of taps that share blocks, less one"),
+        "channel_blocks": Field(limits.block_bits, "words of all channels of a tap, less one"),
+        "segments": Field(limits.tap_bits, "taps that a step reads, less one"),
+        "phases": Field(machine.column_bits, "cycles of an operand read, less one"),
+        "step_cycles": Field(limits.step_bits, "cycles of a step, less one"),
+        "weights_from": Field(limits.step_bits, "cycle of a block's first step that reads its first weight plane"),
+        "launch_at": Field(limits.step_bits,
+                           "cycle of a step that launches its plane pairs; the last weight plane's too"),
+        "taps": Field(limits.tap_bits, "taps of the window, less one"),
+        "kernel_width": Field(limits.map_bits, "columns of the window, less one"),
+        "out_width": Field(limits.map_bits, "columns of the output, less one"),
+        "out_groups": Field(limits.map_bits, "groups of output rows, one for each column, less one"),
+        "last_group_columns": Field(machine.columns, "columns that have a row in the last group, a bit each"),
+        "last_tile_rows": Field(machine.rows, "rows with a channel in the last row tile's last group, a bit each"),
+        "groups": Field(_group_bits(machine), "groups of channels, one for each row, in a row tile, less one"),
+        "last_groups": Field(_group_bits(machine), "the same of the last row tile"),
+        "plane_rows": Field(machine.rows, "rows that hold weight planes of the depthwise lanes, a bit each"),
+        "pixels": Field(limits.pixel_bits, "pixels of a column in a row tile, less one"),
+        "last_group_pixel": Field(limits.pixel_bits, "first pixel of the last group"),
     }
 
 
-def _window(geometry: Geometry) -> Fields:
-    address, columns, lane = geometry.address_bits, geometry.columns, max(1, geometry.lane_bits)
+def _window(machine: Dimensions) -> Fields:
+    limits = machine.limits
+    address, columns, lane = machine.address_bits, machine.columns, max(1, machine.lane_bits)
     return {
         "pitch": Field(address, "words of a row of the input"),
         "pixel_step": Field(address, "words from a pixel's window to the next one's"),
@@ -116,16 +127,17 @@ def _window(geometry: Geometry) -> Fields:
         "tap_step": Field(address, "words from a tap to the next one in its row"),
         "tap_row_step": Field(address, "words from a tap row to the next one, without the step over the last bank"),
         "tap_start": Field(address, "word of the first tap's column, in the input's first row group"),
-        "width": Field(MAP_BITS, "columns of the input"), "height": Field(MAP_BITS, "rows of the input"),
-        "stride": Field(MAP_BITS, "columns from window to window"),
-        "group_rows": Field(MAP_BITS, "input rows from row group to row group: stride times columns"),
-        "dilation": Field(MAP_BITS, "rows and columns from tap to tap"),
-        "left": Field(signed(MAP_BITS), "input column of the first tap of the first window"),
-        "bank_step": Field(geometry.column_bits, "banks from a tap row to the next one"),
-        "bank": Field(data.ArrayLayout(geometry.column_bits, columns), "bank of the first tap, of each column"),
-        "row": Field(data.ArrayLayout(signed(MAP_BITS), columns), "input row of the first tap, of each column"),
+        "width": Field(limits.map_bits, "columns of the input"),
+        "height": Field(limits.map_bits, "rows of the input"),
+        "stride": Field(limits.map_bits, "columns from window to window"),
+        "group_rows": Field(limits.map_bits, "input rows from row group to row group: stride times columns"),
+        "dilation": Field(limits.map_bits, "rows and columns from tap to tap"),
+        "left": Field(signed(limits.map_bits), "input column of the first tap of the first window"),
+        "bank_step": Field(machine.column_bits, "banks from a tap row to the next one"),
+        "bank": Field(data.ArrayLayout(machine.column_bits, columns), "bank of the first tap, of each column"),
+        "row": Field(data.ArrayLayout(signed(limits.map_bits), columns), "input row of the first tap, of each column"),
         "quotient": Field(data.ArrayLayout(address, columns), "words to that row within its bank, of each column"),
-        "phase": Field(data.ArrayLayout(geometry.column_bits, columns), "cycle of a read that serves each column"),
+        "phase": Field(data.ArrayLayout(machine.column_bits, columns), "cycle of a read that serves each column"),
         "depthwise": Field(1, "row r of a row tile works on its own channel alone"),
         "segment_lanes": Field(lane, "lanes of a segment, modulo those of a word"),
         "segment_mask": Field(lane, "bits of a lane's number that tell its segment"),
@@ -133,38 +145,50 @@ def _window(geometry: Geometry) -> Fields:
     }
 
 
-def _operands(geometry: Geometry) -> Fields:
+def _operands(machine: Dimensions) -> Fields:
+    limits = machine.limits
     return {
-        "bits_w": Field(3, "bits of a weight, less one"), "signed_w": Field(1, "weights are signed"),
+        "bits_w": Field(PLANE_BITS, "bits of a weight, less one"),
+        "signed_w": Field(1, "weights are signed"),
         "bipolar": Field(1, "weights are -1 and +1: the reference row works"),
         "unit": Field(1, "weights are 1 and generated"),
-        "bits_a": Field(3, "bits of an activation, less one"), "signed_a": Field(1, "activations are signed"),
-        "zero_code": Field(8, "code outside the map"),
-        "part_blocks": Field(data.ArrayLayout(BLOCK_BITS, MAX_PARTS), "for bipolar weights: words of a part, less one"),
-        "part_lanes": Field(data.ArrayLayout(geometry.lane_bits + 1, MAX_PARTS),
+        "bits_a": Field(PLANE_BITS, "bits of an activation, less one"),
+        "signed_a": Field(1, "activations are signed"),
+        "zero_code": Field(MAX_PLANES, "code outside the map"),
+        "part_blocks": Field(data.ArrayLayout(limits.block_bits, limits.max_parts),
+                             "for bipolar weights: words of a part, less one"),
+        "part_lanes": Field(data.ArrayLayout(machine.lane_bits + 1, limits.max_parts),
                             "for bipolar weights: lanes with a channel in a part's last word"),
     }
 
 
-def _requantizer(geometry: Geometry) -> Fields:
-    code = signed(geometry.code_bits)
+def _requantizer(machine: Dimensions) -> Fields:
+    limits = machine.limits
+    code = signed(machine.code_bits)
     return {
-        "terms": Field(4, "digits of a multiplier"), "residual_terms": Field(4, "digits of a residual multiplier"),
-        "requant_cycles": Field(STEP_BITS, "cycles of a pixel in the requantizer, less one"),
+        "terms": Field(4, "digits of a multiplier"),
+        "residual_terms": Field(4, "digits of a residual multiplier"),
+        "requant_cycles": Field(limits.step_bits, "cycles of a pixel in the requantizer, less one"),
         "rounding": Field(2, "rounding mode: 0 half_up, 1 half_even, 2 floor"),
         "zero_out": Field(code, "zero point of the output"),
-        "low": Field(code, "lowest code of the output"), "high": Field(code, "highest code of the output"),
+        "low": Field(code, "lowest code of the output"),
+        "high": Field(code, "highest code of the output"),
         "bits_out": Field(6, "bits of an output, less one"),
-        "has_residual": Field(1, "a residual is added"), "residual_bits": Field(3, "bits of a residual, less one"),
+        "has_residual": Field(1, "a residual is added"),
+        "residual_bits": Field(PLANE_BITS, "bits of a residual, less one"),
         "residual_signed": Field(1, "residuals are signed"),
     }
 
 
-def _places(geometry: Geometry) -> Fields:
-    address = geometry.address_bits
+def _places(machine: Dimensions) -> Fields:
+    address = machine.address_bits
     steps = {f"{prefix}{field}": Field(address, f"{meaning} of the {what}")
              for prefix, what in (("out_", "output"), ("residual_", "residual"))
              for field, meaning in (("base", "first word of the part"), ("step", "words of a pixel"),
                                     ("block_step", "words of a channel block"))}
-    return {**steps, **_place(geometry, "in_", "the input"), **_place(geometry, "out_", "the output"),
-            **_place(geometry, "residual_", "the residual")}
+    return {
+        **steps,
+        **_place(machine, "in_", "the input"),
+        **_place(machine, "out_", "the output"),
+        **_place(machine, "residual_", "the residual"),
+    }

@@ -18,6 +18,7 @@ from amaranth.lib import data
 from rtl.encoding.descriptors import describe, describe_inward, describe_outward
 from rtl.encoding.geometry import Geometry
 from rtl.encoding.hardware_id import signature
+from sim.arch.limits import LIMITS, HardwareLimits
 from sim.arch.machine import Machine
 from sim.errors import InputError
 from sim.io.regular_file import read_regular
@@ -75,7 +76,8 @@ class Image:
 def beat_bits(machine: Machine) -> int:
     """Width of a beat on the pins, whole bytes [bits].
 
-    >>> from sim.arch.machine import load_machine
+    >>> from sim.arch.limits import LIMITS, HardwareLimits
+from sim.arch.machine import load_machine
     >>> beat_bits(load_machine("edge"))
     128
     """
@@ -84,7 +86,7 @@ def beat_bits(machine: Machine) -> int:
 
 def tables(geometry: Geometry) -> tuple[Table, ...]:
     """The tables of a machine, in the order of `TABLES`."""
-    return (Table("compute", geometry.descriptor, geometry.ops),
+    return (Table("compute", geometry.descriptor, geometry.limits.max_ops),
             Table("inward", geometry.inward, geometry.inward_entries),
             Table("outward", geometry.outward, geometry.outward_entries))
 
@@ -112,7 +114,7 @@ def seal(content: bytes, geometry: Geometry) -> bytes:
     return content + _padded(crc32(content), CHECKSUM_BITS, geometry)
 
 
-def program_image(plan: Plan) -> bytes:
+def program_image(plan: Plan, limits: HardwareLimits = LIMITS) -> bytes:
     """The image of a planned Program.
 
     Raises
@@ -120,7 +122,7 @@ def program_image(plan: Plan) -> bytes:
     InputError
         If a number does not fit into the hardware's fields.
     """
-    geometry = Geometry(plan.machine)
+    geometry = Geometry(plan.machine, limits)
     return encode(program_words(plan, geometry), geometry)
 
 

@@ -6,9 +6,9 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from rtl.core.control.dispatcher import COUNTER_BITS
 from rtl.core.control.perf_counters import COUNTERS
 from rtl.shell.csr_map import ADDRESS_BITS, COUNTER_BASE, COUNTER_NAMES, REGISTERS, Field, Register, register
+from sim.arch.limits import LIMITS
 
 __all__ = ["CsrFile", "port_name"]
 
@@ -52,9 +52,9 @@ class CsrFile(wiring.Component):
             "read_address": In(ADDRESS_BITS),
             "read_data": Out(32),
             "read_error": Out(1),
-            "cycle": In(COUNTER_BITS),
+            "cycle": In(LIMITS.counter_bits),
             "counter_number": Out(range(len(COUNTERS))),
-            "counter_value": In(COUNTER_BITS),
+            "counter_value": In(LIMITS.counter_bits),
             "irq": Out(1),
         })
         self._events = {port_name(reg, field): Signal(field.width, name=f"{port_name(reg, field)}_flag")
@@ -103,8 +103,8 @@ class CsrFile(wiring.Component):
 
     def _read(self, m: Module) -> None:
         """Plain registers, then counters; the high half of a counter is that of the last low half read."""
-        count = Signal(COUNTER_BITS)
-        high = Signal(COUNTER_BITS - 32)
+        count = Signal(LIMITS.counter_bits)
+        high = Signal(LIMITS.counter_bits - 32)
         index = Signal(range(COUNTER_BASE // 8))
         m.d.comb += [
             self.read_error.eq(1),

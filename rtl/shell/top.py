@@ -7,7 +7,6 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl.core.accelerator import Accelerator
-from rtl.core.control.dispatcher import COUNTER_BITS
 from rtl.encoding.geometry import Geometry
 from rtl.encoding.hardware_id import signature
 from rtl.encoding.program_image import IMAGE_VERSION, TABLES, beat_bits
@@ -52,7 +51,7 @@ class Top(wiring.Component):
             **{f"s_axil_{name}": member for name, member in AXI_LITE_PORTS.items()},
             "irq": Out(1),
             "trace_busy": Out(1),
-            "trace_cycle": Out(COUNTER_BITS),
+            "trace_cycle": Out(geometry.limits.counter_bits),
             **{f"trace_{kind}": Out(count) for kind in ("computes", "loads", "stores")},
         })
         self.core = Accelerator(geometry)

@@ -76,7 +76,7 @@ def generate(machine: Machine, directory: str | Path) -> tuple[Path, ...]:
 def _parameters(machine: Machine) -> dict[str, object]:
     geometry = Geometry(machine)
     return {
-        "top": TOP, "machine": machine.model_dump(), "signature": signature(geometry), "ops": geometry.ops,
+        "top": TOP, "machine": machine.model_dump(), "signature": signature(geometry), "ops": geometry.limits.max_ops,
         "address_bits": geometry.address_bits, "counters": COUNTERS,
         "descriptor": _fields(geometry.descriptor), "inward": _fields(geometry.inward),
         "outward": _fields(geometry.outward), "packet": _fields(geometry.packet_layout),

@@ -15,13 +15,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from enum import Enum
 
-from sim.arch.limits import check_counts
 from sim.arch.machine import Machine
 from sim.errors import InputError
 from sim.ir.ops import Layer, Load, Op, Pads, Store, Tensor
 from sim.ir.program import Program
 from sim.mapping.transfers import unique_name
 from sim.plan.allocator import NoRoom, place, regions_of
+from sim.plan.legality import check_counts
 from sim.plan.prefetch import prefetched
 from sim.plan.row_bands import Band, fewest_bands, written_part
 

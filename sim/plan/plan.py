@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sim.arch.limits import check_counts, check_limits
 from sim.arch.machine import Machine
 from sim.errors import InputError
 from sim.ir.ops import Conv, Layer, Load, Store, Transfer
@@ -19,6 +18,7 @@ from sim.mapping.transfers import Schedule, schedule_op, with_transfers
 from sim.plan.allocator import NoRoom, place
 from sim.plan.banding import cut
 from sim.plan.host_stream import RowTileItem, TensorItem, tensor_item
+from sim.plan.legality import check_counts, check_limits
 from sim.plan.prefetch import prefetched
 from sim.timing.dependencies import Waits, op_waits
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import ceil
 
-from sim.arch.limits import MAX_OPS
+from sim.arch.limits import LIMITS
 from sim.arch.machine import Machine
 from sim.errors import InputError
 from sim.ir.ops import Layer, Pads, Tensor
@@ -48,7 +48,7 @@ def fewest_bands(tensors: Mapping[str, Tensor], layer: Layer, machine: Machine) 
         if need <= machine.act_regions:
             return bands
     rows = max(band.rows for band in bands)
-    most = f", one of {len(bands)}, and no more run" if tensors[layer.output].height > MAX_OPS else ""
+    most = f", one of {len(bands)}, and no more run" if tensors[layer.output].height > LIMITS.max_ops else ""
     raise InputError(
         f"op '{layer.name}' needs {need} activation regions of {machine.region_words} words for a band of {rows} "
         f"output row{'s' * (rows > 1)}{most}; machine '{machine.name}' has {machine.act_regions}")
@@ -56,12 +56,12 @@ def fewest_bands(tensors: Mapping[str, Tensor], layer: Layer, machine: Machine) 
 
 def band_choices(tensors: Mapping[str, Tensor], layer: Layer, machine: Machine) -> Iterator[list[Band]]:
     """Ways to cut a layer in the order in which they are tried, up to the first that fits on `machine`, or to all of at
-    most MAX_OPS bands.
+    most LIMITS.max_ops bands.
 
     Narrower tensors of the same shapes end at the same one or before.
     """
     height, columns = tensors[layer.output].height, machine.columns
-    for count in range(1, min(height, MAX_OPS) + 1):
+    for count in range(1, min(height, LIMITS.max_ops) + 1):
         rows = ceil(height / count)
         for size in dict.fromkeys((ceil(rows / columns) * columns, rows)):
             bands = list(_split(tensors[layer.input], layer, height, size))

@@ -6,8 +6,8 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from rtl.encoding.dimensions import PLANE_BITS
 from rtl.encoding.geometry import Geometry
-from sim.arch.limits import MAP_BITS
 
 __all__ = ["OperandFetch", "rotate_lanes"]
 
@@ -29,7 +29,7 @@ def read_layout(geometry: Geometry) -> data.StructLayout:
         "strobe": geometry.columns,
         "inside": geometry.columns,
         "bank": data.ArrayLayout(geometry.column_bits, geometry.columns),
-        "plane": 3,
+        "plane": PLANE_BITS,
         "set": 1,
         "segment_lane": lane,
         "rotation": lane,
@@ -68,13 +68,13 @@ class OperandFetch(wiring.Component):
             "request": In(self.layout),
             "block_address": In(address),
             "tap_present": In(1),
-            "tap_column": In(signed(MAP_BITS)),
+            "tap_column": In(signed(geometry.limits.map_bits)),
             "tap_address": In(address),
-            "tap_row": In(signed(MAP_BITS)).array(columns),
+            "tap_row": In(signed(geometry.limits.map_bits)).array(columns),
             "tap_bank": In(geometry.column_bits).array(columns),
             "tap_quotient": In(address).array(columns),
-            "pixel_row": In(MAP_BITS),
-            "pixel_column": In(MAP_BITS),
+            "pixel_row": In(geometry.limits.map_bits),
+            "pixel_column": In(geometry.limits.map_bits),
             "pixel_address": In(address),
             "bank_read": Out(columns),
             "bank_address": Out(address).array(columns),
@@ -104,7 +104,7 @@ class OperandFetch(wiring.Component):
     def _columns(self, m: Module, ahead: data.View) -> None:
         """Which columns this read serves, and which of them look into the map."""
         d = self.descriptor
-        column = Signal(signed(MAP_BITS + 2))
+        column = Signal(signed(self.geometry.limits.map_bits + 2))
         inside = Signal()
         m.d.comb += [
             ahead.eq(self.request),
@@ -113,7 +113,7 @@ class OperandFetch(wiring.Component):
             ahead.rotation.eq(self.request.segment_lane - (self.slice_lane & d.segment_mask)),
         ]
         for c in range(self.geometry.columns):
-            row = Signal(signed(MAP_BITS + 2), name=f"row_{c}")
+            row = Signal(signed(self.geometry.limits.map_bits + 2), name=f"row_{c}")
             m.d.comb += [
                 row.eq(self.tap_row[c] + self.pixel_row),
                 ahead.strobe[c].eq(self.read & self.tap_present & self.columns[c] & (d.phase[c] == self.phase)),

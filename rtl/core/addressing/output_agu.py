@@ -7,7 +7,6 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl.encoding.geometry import Geometry
-from sim.arch.limits import PIXEL_BITS, TILE_BITS
 
 __all__ = ["OutputAgu"]
 
@@ -44,8 +43,8 @@ class OutputAgu(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         d = self.descriptor
-        pixel = Signal(PIXEL_BITS)
-        row_tile = Signal(TILE_BITS)
+        pixel = Signal(self.geometry.limits.pixel_bits)
+        row_tile = Signal(self.geometry.limits.tile_bits)
         block = Signal(len(self.address))
         block_after = Signal(len(self.address))
         first_group = Signal(range(max(2, self.geometry.groups)))

@@ -12,7 +12,6 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl.encoding.geometry import Geometry
-from sim.arch.limits import MAP_BITS, TAP_BITS
 
 __all__ = ["PixelAgu", "TapAgu"]
 
@@ -32,11 +31,11 @@ class TapAgu(wiring.Component):
         self.geometry = geometry
         columns, address = geometry.columns, geometry.address_bits
         self.state = data.StructLayout({
-            "tap": TAP_BITS,
-            "kernel_column": MAP_BITS,
-            "column": signed(MAP_BITS),
+            "tap": geometry.limits.tap_bits,
+            "kernel_column": geometry.limits.map_bits,
+            "column": signed(geometry.limits.map_bits),
             "address": address,
-            "row": data.ArrayLayout(signed(MAP_BITS), columns),
+            "row": data.ArrayLayout(signed(geometry.limits.map_bits), columns),
             "bank": data.ArrayLayout(geometry.column_bits, columns),
             "quotient": data.ArrayLayout(address, columns),
         })
@@ -47,9 +46,9 @@ class TapAgu(wiring.Component):
             "commit": In(1),
             "reset": In(1),
             "present": Out(1),
-            "column": Out(signed(MAP_BITS)),
+            "column": Out(signed(geometry.limits.map_bits)),
             "address": Out(address),
-            "row": Out(signed(MAP_BITS)).array(columns),
+            "row": Out(signed(geometry.limits.map_bits)).array(columns),
             "bank": Out(geometry.column_bits).array(columns),
             "quotient": Out(address).array(columns),
         })
@@ -145,10 +144,10 @@ class PixelAgu(wiring.Component):
     def __init__(self, geometry: Geometry) -> None:
         address = geometry.address_bits
         self.state = data.StructLayout({
-            "x": MAP_BITS,
-            "group": MAP_BITS,
-            "row": MAP_BITS,
-            "column": MAP_BITS,
+            "x": geometry.limits.map_bits,
+            "group": geometry.limits.map_bits,
+            "row": geometry.limits.map_bits,
+            "column": geometry.limits.map_bits,
             "group_address": unsigned(address),
             "address": unsigned(address),
         })
@@ -158,8 +157,8 @@ class PixelAgu(wiring.Component):
             "restore": In(1),
             "commit": In(1),
             "reset": In(1),
-            "row": Out(MAP_BITS),
-            "column": Out(MAP_BITS),
+            "row": Out(geometry.limits.map_bits),
+            "column": Out(geometry.limits.map_bits),
             "address": Out(address),
             "last_group": Out(1),
         })

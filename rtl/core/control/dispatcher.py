@@ -12,8 +12,6 @@ from rtl.encoding.geometry import Geometry
 
 __all__ = ["Dispatcher"]
 
-COUNTER_BITS = 40
-
 
 class Dispatcher(wiring.Component):
     """Hold the descriptor of the op that issues and of the op that runs.
@@ -39,7 +37,7 @@ class Dispatcher(wiring.Component):
 
     def __init__(self, geometry: Geometry) -> None:
         self.geometry = geometry
-        index, count = ceil_log2(geometry.ops), geometry.count_bits
+        index, count = ceil_log2(geometry.limits.max_ops), geometry.count_bits
         flags = {name: In(1) for name in ("table_write", "start_valid", "halt", "op_issued", "op_done",
                                           "load_done", "store_done", "inward_over", "outward_over")}
         pulses = {name: Out(1) for name in ("start_ready", "prepare", "init", "begin", "begun", "started", "busy",
@@ -51,7 +49,7 @@ class Dispatcher(wiring.Component):
             "table_data": In(geometry.descriptor.size),
             "head": Out(geometry.descriptor),
             "running": Out(geometry.descriptor),
-            "cycle": Out(COUNTER_BITS),
+            "cycle": Out(geometry.limits.counter_bits),
             "computes": Out(count),
             "loads": Out(count),
             "stores": Out(count),
@@ -59,7 +57,7 @@ class Dispatcher(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.table = table = Sram(self.geometry.descriptor.size, self.geometry.ops)
+        m.submodules.table = table = Sram(self.geometry.descriptor.size, self.geometry.limits.max_ops)
         load = Signal()
         shown = Signal(len(table.raddr))
         waiting = Signal()

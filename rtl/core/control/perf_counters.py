@@ -6,7 +6,6 @@ from amaranth.hdl import Array, Cat, Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from rtl.core.control.dispatcher import COUNTER_BITS
 from rtl.core.datapath.pe import popcount
 from rtl.core.datapath.plane_sequencer import pair_layout
 from rtl.encoding.geometry import Geometry
@@ -71,7 +70,7 @@ class PerfCounters(wiring.Component):
             "a_operands": In(columns),
             "segment_log2": In(4),
             "number": In(range(len(COUNTERS))),
-            "value": Out(COUNTER_BITS),
+            "value": Out(geometry.limits.counter_bits),
         })
 
     def elaborate(self, platform: object) -> Module:
@@ -79,7 +78,7 @@ class PerfCounters(wiring.Component):
         increments = self._increments(m)
         values = []
         for name in COUNTERS:
-            count = Signal(COUNTER_BITS, name=f"{name}_count")
+            count = Signal(self.geometry.limits.counter_bits, name=f"{name}_count")
             with m.If(self.clear):
                 m.d.sync += count.eq(0)
             with m.Elif(self.enable):

@@ -7,9 +7,8 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from rtl.core.dma.load_dma import PARAMETER_SLOTS
+from rtl.encoding.dimensions import PARAMETER_SLOTS
 from rtl.encoding.geometry import Geometry
-from sim.arch.limits import PIXEL_BITS, STEP_BITS, TILE_BITS
 
 __all__ = ["RequantSequencer"]
 
@@ -48,7 +47,7 @@ class RequantSequencer(wiring.Component):
             "bank": Out(1),
             "address": Out(geometry.accumulator_address_bits),
             "columns": Out(columns),
-            "parameter_slot": Out(ceil_log2(PARAMETER_SLOTS * geometry.lane_groups)),
+            "parameter_slot": Out(ceil_log2(geometry.parameter_slots)),
             "execute": Out(units),
             "execute_columns": Out(columns),
             "first": Out(1),
@@ -68,7 +67,7 @@ class RequantSequencer(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         d = self.descriptor
-        cycle = Signal(STEP_BITS)
+        cycle = Signal(self.geometry.limits.step_bits)
         last_rows = self._tiles(m)
         rows = Signal(self.geometry.rows)
         m.d.comb += [
@@ -87,10 +86,10 @@ class RequantSequencer(wiring.Component):
         d = self.descriptor
         ready = Signal(2)
         warm = Signal(4)
-        pixel = Signal(PIXEL_BITS)
-        position = Signal(PIXEL_BITS)
-        chunk = Signal(PIXEL_BITS)
-        row_tile = Signal(TILE_BITS)
+        pixel = Signal(self.geometry.limits.pixel_bits)
+        position = Signal(self.geometry.limits.pixel_bits)
+        chunk = Signal(self.geometry.limits.pixel_bits)
+        row_tile = Signal(self.geometry.limits.tile_bits)
         start = Signal()
         last_chunk = Signal()
         group = Signal(max(1, self.geometry.lane_group_bits))

@@ -11,8 +11,8 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl.core.datapath.plane_sequencer import step_layout
+from rtl.encoding.dimensions import PLANE_BITS
 from rtl.encoding.geometry import Geometry
-from sim.arch.limits import BLOCK_BITS, PIXEL_BITS, STEP_BITS, TAP_BITS, TILE_BITS
 
 __all__ = ["Sequencer"]
 
@@ -50,9 +50,9 @@ class Sequencer(wiring.Component):
             "last_group": In(1),
             **{name: In(1) for name in flags},
             **{name: Out(1) for name in outputs},
-            "plane": Out(3),
+            "plane": Out(PLANE_BITS),
             "phase": Out(geometry.column_bits),
-            "weight_plane": Out(3),
+            "weight_plane": Out(PLANE_BITS),
             "segment_lane": Out(max(1, geometry.lane_bits)),
             "tile_lane": Out(max(1, geometry.lane_bits)),
             "block_address": Out(geometry.address_bits),
@@ -60,13 +60,13 @@ class Sequencer(wiring.Component):
             "part_lanes": Out(geometry.lane_bits + 1),
             "step": Out(step_layout(geometry)),
         })
-        self.cycle = Signal(STEP_BITS)
-        self.pixel = Signal(PIXEL_BITS)
-        self.pixels = Signal(PIXEL_BITS)
-        self.channel_block = Signal(BLOCK_BITS)
-        self.tap_group = Signal(TAP_BITS)
-        self.chunk = Signal(PIXEL_BITS)
-        self.row_tile = Signal(TILE_BITS)
+        self.cycle = Signal(geometry.limits.step_bits)
+        self.pixel = Signal(geometry.limits.pixel_bits)
+        self.pixels = Signal(geometry.limits.pixel_bits)
+        self.channel_block = Signal(geometry.limits.block_bits)
+        self.tap_group = Signal(geometry.limits.tap_bits)
+        self.chunk = Signal(geometry.limits.pixel_bits)
+        self.row_tile = Signal(geometry.limits.tile_bits)
         self.issuing = Signal()
         self.last_tap_group = Signal()
         self.step_end = Signal()
@@ -175,11 +175,11 @@ class Sequencer(wiring.Component):
         Lanes take the planes from the bottom, and the weights of a tap with its first one.
         """
         d = self.descriptor
-        segment = Signal(TAP_BITS)
+        segment = Signal(self.geometry.limits.tap_bits)
         done = Signal()
         phase_end = Signal()
         segment_end = Signal()
-        passed = Signal(3)
+        passed = Signal(PLANE_BITS)
         m.d.comb += [
             self.read.eq(self.issuing & ~done),
             phase_end.eq(self.phase == d.phases),
@@ -264,7 +264,7 @@ class Sequencer(wiring.Component):
         """Lanes with a channel in the block: all of them, but fewer in the last block of a part."""
         d, geometry = self.descriptor, self.geometry
         part = Signal(2)
-        block = Signal(BLOCK_BITS)
+        block = Signal(self.geometry.limits.block_bits)
         ends = block == d.part_blocks[part]
         m.d.comb += self.part_lanes.eq(Mux(ends, d.part_lanes[part], geometry.lanes))
         with m.If(self.block_end):

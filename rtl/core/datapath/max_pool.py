@@ -7,11 +7,11 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl.core.addressing.operand_fetch import read_layout
+from rtl.encoding.dimensions import PLANE_BITS
 from rtl.encoding.geometry import Geometry
+from sim.ir.formats import MAX_PLANES
 
 __all__ = ["MaxPool", "MaxPoolColumn"]
-
-PLANES = 8
 
 
 class MaxPoolColumn(wiring.Component):
@@ -30,17 +30,17 @@ class MaxPoolColumn(wiring.Component):
         super().__init__({
             "take": In(1),
             "word": In(lanes),
-            "plane": In(3),
+            "plane": In(PLANE_BITS),
             "top": In(1),
             "first": In(1),
-            "show": In(3),
+            "show": In(PLANE_BITS),
             "maximum": Out(lanes),
         })
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         lanes, every = self.lanes, (1 << self.lanes) - 1
-        best = Signal(PLANES * lanes, reset_less=True)
+        best = Signal(MAX_PLANES * lanes, reset_less=True)
         equal = Signal(lanes, reset_less=True)
         greater = Signal(lanes, reset_less=True)
         equal_before = Signal(lanes)

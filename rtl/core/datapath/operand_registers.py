@@ -7,6 +7,8 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
+from rtl.encoding.dimensions import PLANE_BITS
+
 __all__ = ["OperandRegisters"]
 
 
@@ -31,12 +33,12 @@ class OperandRegisters(wiring.Component):
         super().__init__({
             "write": In(1),
             "write_set": In(1),
-            "write_plane": In(3),
+            "write_plane": In(PLANE_BITS),
             "write_mask": In(lanes),
             "data": In(lanes),
             "select": In(1),
             "read_set": In(1),
-            "read_plane": In(3),
+            "read_plane": In(PLANE_BITS),
             "word": Out(lanes),
         })
 

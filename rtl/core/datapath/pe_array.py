@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 from rtl.core.datapath.operand_registers import OperandRegisters
 from rtl.core.datapath.pe import ProcessingElement
 from rtl.core.datapath.plane_sequencer import pair_layout
+from rtl.encoding.dimensions import PLANE_BITS
 from rtl.encoding.geometry import Geometry
 
 __all__ = ["PeArray"]
@@ -37,15 +38,15 @@ class PeArray(wiring.Component):
         super().__init__({
             "w_write": In(rows + 1),
             "w_set": In(1),
-            "w_plane": In(3),
+            "w_plane": In(PLANE_BITS),
             "w_data": In(lanes).array(rows + 1),
             "a_write": In(columns),
             "a_set": In(1),
-            "a_plane": In(3),
+            "a_plane": In(PLANE_BITS),
             "a_mask": In(lanes),
             "a_data": In(lanes).array(columns),
-            "pair_w": In(3),
-            "pair_a": In(3),
+            "pair_w": In(PLANE_BITS),
+            "pair_a": In(PLANE_BITS),
             "select": In(pair),
             "count": In(pair),
             "add": In(pair),

@@ -6,6 +6,7 @@ from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from rtl.encoding.dimensions import PLANE_BITS
 from rtl.encoding.geometry import Geometry
 
 __all__ = ["PlaneSequencer", "step_layout"]
@@ -62,8 +63,8 @@ class PlaneSequencer(wiring.Component):
             "descriptor": In(geometry.descriptor),
             "launch": In(1),
             "step": In(step_layout(geometry)),
-            "w_plane": Out(3),
-            "a_plane": Out(3),
+            "w_plane": Out(PLANE_BITS),
+            "a_plane": Out(PLANE_BITS),
             "select": Out(pair),
             "count": Out(pair),
             "add": Out(pair),
@@ -132,8 +133,8 @@ class PlaneSequencer(wiring.Component):
     def _advance(self, m: Module, double: Signal) -> None:
         """Along an antidiagonal w + a = s, then to the top of the next lower one."""
         d, w, a = self.descriptor, self.w_plane, self.a_plane
-        significance = Signal(4)
-        top = Signal(3)
+        significance = Signal(PLANE_BITS + 1)
+        top = Signal(PLANE_BITS)
         m.d.comb += [
             significance.eq(w + a - 1),
             top.eq(Mux(significance < d.bits_w, significance, d.bits_w)),

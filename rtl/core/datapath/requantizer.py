@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from rtl.encoding.geometry import Geometry
 from sim.functional.requantize import HALF_EVEN, HALF_UP
+from sim.ir.formats import MAX_PLANES
 
 __all__ = ["RequantTerm", "Requantizer"]
 
@@ -98,7 +99,7 @@ class Requantizer(wiring.Component):
             "high": In(code),
             "acc": In(acc),
             "reference": In(acc),
-            "residual": In(signed(9)),
+            "residual": In(signed(MAX_PLANES + 1)),
             "code": Out(code),
         })
 

@@ -7,11 +7,11 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl.core.addressing.output_agu import OutputAgu
+from rtl.encoding.dimensions import PLANE_BITS
 from rtl.encoding.geometry import Geometry
+from sim.ir.formats import MAX_PLANES
 
 __all__ = ["ResidualFetch"]
-
-PLANES = 8
 
 
 class ResidualFetch(wiring.Component):
@@ -37,7 +37,7 @@ class ResidualFetch(wiring.Component):
             "bank_data": In(geometry.lanes).array(columns),
             "set": In(1),
             "unit_row": In(geometry.unit_row_bits),
-            "value": Out(signed(PLANES + 1)).array(geometry.units, columns),
+            "value": Out(signed(MAX_PLANES + 1)).array(geometry.units, columns),
         })
 
     def elaborate(self, platform: object) -> Module:
@@ -48,7 +48,7 @@ class ResidualFetch(wiring.Component):
         fetching = Signal()
         exhausted = Signal()
         fetch = Signal()
-        plane = Signal(3)
+        plane = Signal(PLANE_BITS)
         pixel_set = Signal()
         done = fetch & (plane == d.residual_bits)
         m.d.sync += first.eq(self.begun & d.has_residual)
@@ -95,10 +95,10 @@ class ResidualFetch(wiring.Component):
         for c in range(self.geometry.columns):
             lanes = Signal(rows, name=f"lanes_{c}")
             m.d.comb += lanes.eq(self.bank_data[c].word_select(groups[-1], rows))
-            stored = [[Signal(rows, name=f"plane_{c}_{s}_{j}", reset_less=True) for j in range(PLANES + 1)]
+            stored = [[Signal(rows, name=f"plane_{c}_{s}_{j}", reset_less=True) for j in range(MAX_PLANES + 1)]
                       for s in range(2)]
             for s in range(2):
-                for j in range(PLANES + 1):
+                for j in range(MAX_PLANES + 1):
                     reached = planes[-1] <= j if j < (1 << len(plane)) - 1 else Const(1)
                     with m.If(arrived[c] & (sets[-1] == s) & reached):
                         above = Mux(d.residual_signed, lanes, 0)

@@ -9,13 +9,10 @@ from amaranth.utils import ceil_log2
 
 from rtl.core.addressing.bank_interleave import BankInterleaver
 from rtl.core.dma.descriptor_queue import DescriptorQueue
+from rtl.encoding.dimensions import PARAMETER_SLOTS
 from rtl.encoding.geometry import Geometry, exceeds
-from sim.arch.limits import TILE_BITS
 
-__all__ = ["PARAMETER_SLOTS", "LoadDma"]
-
-PARAMETER_SLOTS = 4
-"""Row tiles whose parameters are kept: the requantizer works up to two behind the fill."""
+__all__ = ["LoadDma"]
 
 
 class LoadDma(wiring.Component):
@@ -71,7 +68,7 @@ class LoadDma(wiring.Component):
             "to_weights": Out(1),
             "word": Out(self.word_bits),
             "weight_slot": Out(1),
-            "parameter_slot": Out(ceil_log2(PARAMETER_SLOTS * geometry.lane_groups)),
+            "parameter_slot": Out(ceil_log2(geometry.parameter_slots)),
             "bank_write": Out(columns),
             "bank_address": Out(geometry.address_bits).array(columns),
             "bank_data": Out(lanes).array(columns),
@@ -92,7 +89,7 @@ class LoadDma(wiring.Component):
         m.d.comb += self.parameter_slot.eq(Cat(group[: self.geometry.lane_group_bits], tile_slot))
         tile_end = self._row_tile(m, group, beat & ~item.load, words, whole)
         load_end = self._load(m, beat & item.load, words, whole)
-        tiles = Signal(TILE_BITS)
+        tiles = Signal(self.geometry.limits.tile_bits)
         last_tile = Signal()
         m.d.comb += [
             table.write.eq(self.table_write),

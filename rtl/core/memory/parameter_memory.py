@@ -7,7 +7,6 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from rtl.core.dma.load_dma import PARAMETER_SLOTS
 from rtl.core.memory.sram import Sram
 from rtl.encoding.geometry import Geometry
 
@@ -25,7 +24,7 @@ class ParameterMemory(wiring.Component):
 
     def __init__(self, geometry: Geometry, word_bits: int) -> None:
         self.geometry = geometry
-        rows, slot = geometry.rows, ceil_log2(PARAMETER_SLOTS * geometry.lane_groups)
+        rows, slot = geometry.rows, ceil_log2(geometry.parameter_slots)
         super().__init__({
             "write": In(rows),
             "write_slot": In(slot),
@@ -39,7 +38,7 @@ class ParameterMemory(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         packet, lanes = self.geometry.packet, self.geometry.lanes
-        slots = PARAMETER_SLOTS * self.geometry.lane_groups
+        slots = self.geometry.parameter_slots
         for r in range(self.geometry.rows):
             m.submodules[f"bank_{r}"] = ram = Sram(packet * lanes, slots, granule=lanes)
             m.d.comb += [

@@ -7,6 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl.core.memory.sram import Sram
+from rtl.encoding.dimensions import PLANE_BITS
 from rtl.encoding.geometry import Geometry
 
 __all__ = ["WeightMemory"]
@@ -36,14 +37,14 @@ class WeightMemory(wiring.Component):
             "read": In(1),
             "first": In(1),
             "slot": In(1),
-            "plane": In(3),
+            "plane": In(PLANE_BITS),
             "set": In(1),
             "last_row_tile": In(1),
             "part_lanes": In(geometry.lane_bits + 1),
             "tile_lane": In(max(1, geometry.lane_bits)),
             "out": Out(rows + 1),
             "out_set": Out(1),
-            "out_plane": Out(3),
+            "out_plane": Out(PLANE_BITS),
             "word": Out(lanes).array(rows + 1),
             "read_rows": Out(rows),
         })
@@ -53,7 +54,7 @@ class WeightMemory(wiring.Component):
         address = Signal(self.geometry.weight_address_bits)
         slot = Signal()
         rows = Signal(self.geometry.rows + 1)
-        plane = Signal(3)
+        plane = Signal(PLANE_BITS)
         chosen = Signal()
         lanewise = Signal()
         d, every = self.descriptor, (1 << self.geometry.rows) - 1

@@ -25,7 +25,7 @@ from rtl.verification.formal.harness import (
     probe,
     reach,
 )
-from sim.arch.limits import MAP_BITS, PIXEL_BITS, TILE_BITS
+from sim.arch.limits import LIMITS
 from sim.arch.machine import Machine
 
 __all__ = ["loader", "outputs", "pixels", "taps"]
@@ -187,7 +187,7 @@ def loader(machine: Machine) -> Harness:
         arrived = past(m, past(m, reads, cleared=True), cleared=True)
         check(m, ~arrived | (dut.word[c] == past(m, word)), f"column {c} gets its bank's word, or the zero point")
         wanted.append(past(m, Mux(asked & inside, 1 << dut.tap_bank[c], 0)))
-    most = (1 << (MAP_BITS - 1)) - 1
+    most = (1 << (LIMITS.map_bits - 1)) - 1
     reach(m, {"compute.width": (d.width, most), "compute.height": (d.height, most),
               "compute.zero_code": (dut.running.zero_code, 255), "compute.phase": (d.phase[columns - 1], columns - 1)})
     check(m, ResetSignal() | past(m, ResetSignal()) | (dut.bank_read == reduce(or_, wanted)), "nothing else is read")
@@ -219,7 +219,7 @@ def outputs(machine: Machine) -> Harness:
     blocks_before = Signal(COUNT)
     m.d.comb += blocks_before.eq(tile // geometry.groups)
     m.d.comb += block.eq(_steps(m, dut.base, dut.block_step, blocks_before, "block"))
-    inside = [probe(m, "dut.pixel", PIXEL_BITS) == pixel, probe(m, "dut.row_tile", TILE_BITS) == tile,
+    inside = [probe(m, "dut.pixel", LIMITS.pixel_bits) == pixel, probe(m, "dut.row_tile", LIMITS.tile_bits) == tile,
               probe(m, "dut.block", address) == block, probe(m, "dut.inner", 1) == 0, pixel <= d.pixels]
     check(m, ~begun | Cat(inside).all(), "the counts are those of the loops")
     check(m, ~begun | (dut.address == _steps(m, block, dut.step, pixel, "pixel")), "the address is the pixel's")

@@ -14,7 +14,7 @@ from rtl.core.addressing.output_agu import OutputAgu
 from rtl.core.addressing.window_agu import PixelAgu, TapAgu
 from rtl.core.control.requant_sequencer import RequantSequencer
 from rtl.core.control.sequencer import Sequencer
-from rtl.core.dma.load_dma import PARAMETER_SLOTS
+from rtl.encoding.dimensions import PARAMETER_SLOTS
 from rtl.encoding.geometry import Geometry
 from rtl.verification.formal.harness import (
     Harness,
@@ -29,12 +29,12 @@ from rtl.verification.formal.harness import (
     probe,
     reach,
 )
-from sim.arch.limits import BLOCK_BITS, MAP_BITS, MAX_PARTS, PIXEL_BITS, STEP_BITS, TAP_BITS, TILE_BITS
+from sim.arch.limits import LIMITS
 from sim.arch.machine import Machine
 
 __all__ = ["outputs", "pixels", "requantizer", "sequencer", "taps"]
 
-LARGEST = (1 << (MAP_BITS - 1)) - 1
+LARGEST = (1 << (LIMITS.map_bits - 1)) - 1
 """Rows and columns of a padded map."""
 
 
@@ -87,9 +87,9 @@ def taps(machine: Machine) -> Harness:
     _walk(m, dut, start.as_value(), after.as_value(), "group")
     check(m, dut.present == (state.tap <= d.taps), "a tap is there up to the last one")
     reach(m, {
-        "TapAgu.current.tap": (state.tap, largest(TAP_BITS)), "compute.taps": (d.taps, largest(TAP_BITS)),
-        "TapAgu.current.kernel_column": (state.kernel_column, largest(TAP_BITS)),
-        "compute.kernel_width": (d.kernel_width, largest(TAP_BITS)),
+        "TapAgu.current.tap": (state.tap, largest(LIMITS.tap_bits)), "compute.taps": (d.taps, largest(LIMITS.tap_bits)),
+        "TapAgu.current.kernel_column": (state.kernel_column, largest(LIMITS.tap_bits)),
+        "compute.kernel_width": (d.kernel_width, largest(LIMITS.tap_bits)),
         "TapAgu.current.column": (state.column, LARGEST - 1), "TapAgu.current.row": (state.row[0], LARGEST - 1),
         "compute.dilation": (d.dilation, LARGEST), "compute.bank_step": (d.bank_step, columns - 1),
         "compute.bank": (d.bank[0], columns - 1), "TapAgu.current.bank": (state.bank[0], columns - 1),
@@ -143,7 +143,7 @@ def outputs(machine: Machine) -> Harness:
     drive_freely(m, dut, "descriptor")
     d, groups, address = _descriptor(m, geometry, dut), geometry.groups, geometry.address_bits
     pixel, tile, block = (probe(m, f"dut.{name}", bits) for name, bits in (
-        ("pixel", PIXEL_BITS), ("row_tile", TILE_BITS), ("block", address)))
+        ("pixel", LIMITS.pixel_bits), ("row_tile", LIMITS.tile_bits), ("block", address)))
     inner, first = probe(m, "dut.inner", max(1, geometry.lane_group_bits)), probe(m, "dut.first_group", len(dut.group))
     last_tile, moved = tile == d.row_tiles, Signal(range(2 * groups), name="moved")
     m.d.comb += moved.eq(first + Mux(d.lanewise, geometry.lane_groups, 1))
@@ -162,9 +162,10 @@ def outputs(machine: Machine) -> Harness:
           "columns without a row in the last group are left out, and no others")
     check(m, dut.last == (inner_ends & (pixel == d.pixels) & last_tile), "the last pixel is known")
     reach(m, {
-        "OutputAgu.pixel": (pixel, largest(PIXEL_BITS)), "compute.pixels": (d.pixels, largest(PIXEL_BITS)),
-        "compute.last_group_pixel": (d.last_group_pixel, largest(PIXEL_BITS)),
-        "OutputAgu.row_tile": (tile, largest(TILE_BITS)), "OutputAgu.first_group": (first, groups - 1),
+        "OutputAgu.pixel": (pixel, largest(LIMITS.pixel_bits)),
+        "compute.pixels": (d.pixels, largest(LIMITS.pixel_bits)),
+        "compute.last_group_pixel": (d.last_group_pixel, largest(LIMITS.pixel_bits)),
+        "OutputAgu.row_tile": (tile, largest(LIMITS.tile_bits)), "OutputAgu.first_group": (first, groups - 1),
         "OutputAgu.block": (block, largest(address)), "OutputAgu.address": (dut.address, largest(address)),
         "compute.last_group_columns": (d.last_group_columns, largest(geometry.columns)),
         "OutputAgu.inner": (inner, geometry.lane_groups - 1),
@@ -182,8 +183,8 @@ def sequencer(machine: Machine) -> Harness:
     d = _descriptor(m, geometry, dut)
     issuing, last_chunk = probe(m, "dut.issuing", 1), Signal(name="last_chunk")
     cycle, pixel, block, taps_, chunk, tile = (probe(m, f"dut.{name}", bits) for name, bits in (
-        ("cycle", STEP_BITS), ("pixel", PIXEL_BITS), ("channel_block", BLOCK_BITS), ("tap_group", TAP_BITS),
-        ("chunk", PIXEL_BITS), ("row_tile", TILE_BITS)))
+        ("cycle", LIMITS.step_bits), ("pixel", LIMITS.pixel_bits), ("channel_block", LIMITS.block_bits),
+        ("tap_group", LIMITS.tap_bits), ("chunk", LIMITS.pixel_bits), ("row_tile", LIMITS.tile_bits)))
     m.d.comb += last_chunk.eq(chunk == d.chunks)
     pixels_ = Mux(last_chunk, d.last_chunk_pixels, d.chunk_pixels)
     carry: Value = issuing
@@ -213,7 +214,7 @@ def sequencer(machine: Machine) -> Harness:
 
 def _waits(m: Harness, dut: Sequencer) -> None:
     """Free accumulator banks and filled weight slots; a tile takes a bank, and a row tile's first one a slot."""
-    d, go, chunk = dut.descriptor, probe(m, "dut.go", 1), probe(m, "dut.chunk", PIXEL_BITS)
+    d, go, chunk = dut.descriptor, probe(m, "dut.go", 1), probe(m, "dut.chunk", LIMITS.pixel_bits)
     free, filled = probe(m, "dut.free", 2), probe(m, "dut.filled", 2)
     takes = go & ~d.pool
     follows(m, free, free + dut.bank_freed - takes, "free accumulator banks count")
@@ -249,7 +250,7 @@ def _segments(m: Harness, dut: Sequencer, step_end: Value) -> None:
     """Phases, planes and segments of a step's reads; after the last one there are none until the next step."""
     d, geometry = dut.descriptor, dut.geometry
     segment, passed, done = (probe(m, f"dut.{name}", bits) for name, bits in (
-        ("segment", TAP_BITS), ("passed", 3), ("done", 1)))
+        ("segment", LIMITS.tap_bits), ("passed", 3), ("done", 1)))
     cleared = step_end | dut.init
     inner = odometer(m, dut.read, (("phase", dut.phase, d.phases),), dut.init)
     over = inner & (passed == d.bits_a)
@@ -263,7 +264,8 @@ def _segments(m: Harness, dut: Sequencer, step_end: Value) -> None:
     check(m, dut.plane == Mux(d.lanewise, passed, d.bits_a - passed)[:3], "planes come from the top, on lanes from 0")
     check(m, (dut.first_segment == (segment == 0)) & (dut.last_segment == (segment == d.segments)),
           "the first and the last segment are known")
-    reach(m, {"Sequencer.segment": (segment, largest(TAP_BITS)), "compute.segments": (d.segments, largest(TAP_BITS)),
+    reach(m, {"Sequencer.segment": (segment, largest(LIMITS.tap_bits)),
+              "compute.segments": (d.segments, largest(LIMITS.tap_bits)),
               "Sequencer.passed": (passed, 7), "compute.bits_a": (d.bits_a, 7),
               "Sequencer.phase": (dut.phase, geometry.columns - 1), "compute.phases": (d.phases, geometry.columns - 1)})
 
@@ -275,17 +277,17 @@ def _planes_and_parts(m: Harness, dut: Sequencer, issuing: Value, cycle: Value, 
     reads = (issuing & ~d.pool & ~d.lanewise & (pixel == 0) & (cycle >= d.weights_from) & (cycle <= d.launch_at))
     follows(m, dut.weight_plane, Mux(dut.init | (reads & (cycle == d.launch_at)), 0, dut.weight_plane + reads),
             "weight planes count")
-    part, block = probe(m, "dut.part", 2), probe(m, "dut.block", BLOCK_BITS)
+    part, block = probe(m, "dut.part", 2), probe(m, "dut.block", LIMITS.block_bits)
     ends, cleared = block == Array(list(d.part_blocks))[part], group_end | dut.init
     follows(m, block, Mux(cleared | (block_end & ends), 0, block + block_end), "blocks of a part count")
     follows(m, part, Mux(cleared, 0, part + (block_end & ends)), "parts count")
     check(m, dut.part_lanes == Mux(ends, Array(list(d.part_lanes))[part], geometry.lanes),
           "a part's last block has its lanes, others have all")
     reach(m, {
-        "Sequencer.part": (part, MAX_PARTS - 1), "Sequencer.block": (block, largest(BLOCK_BITS)),
-        "compute.part_blocks": (d.part_blocks[MAX_PARTS - 1], largest(BLOCK_BITS)),
-        "compute.part_lanes": (d.part_lanes[MAX_PARTS - 1], geometry.lanes),
-        **{f"compute.{name}": (d[name], largest(STEP_BITS)) for name in ("launch_at", "weights_from")},
+        "Sequencer.part": (part, LIMITS.max_parts - 1), "Sequencer.block": (block, largest(LIMITS.block_bits)),
+        "compute.part_blocks": (d.part_blocks[LIMITS.max_parts - 1], largest(LIMITS.block_bits)),
+        "compute.part_lanes": (d.part_lanes[LIMITS.max_parts - 1], geometry.lanes),
+        **{f"compute.{name}": (d[name], largest(LIMITS.step_bits)) for name in ("launch_at", "weights_from")},
         "Sequencer.weight_plane": (dut.weight_plane, 7),
     })
 
@@ -300,8 +302,9 @@ def requantizer(machine: Machine) -> Harness:
     drive_freely(m, dut, "descriptor")
     d, groups = _descriptor(m, geometry, dut), max(1, geometry.lane_group_bits)
     cycle, pixel, position, chunk, tile, group = (probe(m, f"dut.{name}", bits) for name, bits in (
-        ("cycle", STEP_BITS), ("pixel", PIXEL_BITS), ("position", PIXEL_BITS), ("chunk", PIXEL_BITS),
-        ("row_tile", TILE_BITS), ("group", groups)))
+        ("cycle", LIMITS.step_bits), ("pixel", LIMITS.pixel_bits), ("position", LIMITS.pixel_bits),
+        ("chunk", LIMITS.pixel_bits),
+        ("row_tile", LIMITS.tile_bits), ("group", groups)))
     last_chunk, never = chunk == d.chunks, Const(0, 1)
     slots = odometer(m, dut.active, (("cycle", cycle, d.requant_cycles),), never)
     done = odometer(m, slots, (("group", group, Mux(tile == d.row_tiles, d.last_groups, d.groups)),), never)
@@ -318,8 +321,8 @@ def requantizer(machine: Machine) -> Harness:
           "columns without a row in the last group are left out, and no others")
     _terms(m, dut, slots)
     reach(m, {
-        "RequantSequencer.cycle": (cycle, largest(STEP_BITS)),
-        "compute.requant_cycles": (d.requant_cycles, largest(STEP_BITS)),
+        "RequantSequencer.cycle": (cycle, largest(LIMITS.step_bits)),
+        "compute.requant_cycles": (d.requant_cycles, largest(LIMITS.step_bits)),
         **{f"RequantSequencer.{name}": (value, largest(len(value))) for name, value in (
             ("pixel", pixel), ("position", position), ("chunk", chunk), ("row_tile", tile))},
         "RequantSequencer.group": (group, geometry.lane_groups - 1),

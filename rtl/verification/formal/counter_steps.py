@@ -5,11 +5,12 @@ from __future__ import annotations
 from amaranth.hdl import Cat, Mux, Signal, Value
 
 from rtl.core.addressing.bank_interleave import BankInterleaver
-from rtl.core.control.dispatcher import COUNTER_BITS, Dispatcher
+from rtl.core.control.dispatcher import Dispatcher
 from rtl.core.control.perf_counters import COUNTERS, PerfCounters
 from rtl.core.dma.descriptor_queue import DescriptorQueue
-from rtl.core.dma.load_dma import PARAMETER_SLOTS, LoadDma
+from rtl.core.dma.load_dma import LoadDma
 from rtl.core.dma.store_dma import StoreDma
+from rtl.encoding.dimensions import PARAMETER_SLOTS
 from rtl.encoding.geometry import Geometry
 from rtl.encoding.program_image import HEADER, TABLES, tables
 from rtl.shell.csr_file import PLAIN, CsrFile, port_name
@@ -28,7 +29,7 @@ from rtl.verification.formal.harness import (
     probe,
     reach,
 )
-from sim.arch.limits import TILE_BITS
+from sim.arch.limits import LIMITS
 from sim.arch.machine import Machine
 
 __all__ = ["bank_walk", "control", "counters", "entries", "fill", "image_loader", "registers", "store_beats",
@@ -47,7 +48,7 @@ def fill(machine: Machine) -> Harness:
     turns = geometry.rows // dut.per_beat
     part, turn, group, tiles = (probe(m, f"dut.{name}", bits) for name, bits in (
         ("part", range(dut.beats_per_word)), ("turn", range(turns)), ("group", max(1, geometry.lane_group_bits)),
-        ("tiles", TILE_BITS)))
+        ("tiles", LIMITS.tile_bits)))
     never = Signal(name="never")
     whole = odometer(m, beat, (("beats", part, dut.beats_per_word - 1),), never)
     word_end = odometer(m, whole & ~item.load, (("rows", turn, turns - 1),), never)
@@ -70,7 +71,7 @@ def fill(machine: Machine) -> Harness:
     may = dut.enable & item.valid & Mux(item.load, came, open_tile | (free != 0))
     check(m, dut.stream_ready == may, "a beat is taken as soon as all has ended that it waits for")
     check(m, dut.op == item.op, "the op at hand is known")
-    ops = geometry.ops
+    ops = geometry.limits.max_ops
     reach(m, {
         "LoadDma.free": (free, 2), "LoadDma.tile_slot": (slot, PARAMETER_SLOTS - 1),
         "inward.after_computes": (item.after_computes, ops), "inward.after_stores": (item.after_stores, ops),
@@ -80,7 +81,7 @@ def fill(machine: Machine) -> Harness:
         "LoadDma.part": (part, dut.beats_per_word - 1), "LoadDma.turn": (turn, turns - 1),
         "LoadDma.word": (dut.word, machine.weight_words - 1), "inward.words": (item.words, machine.weight_words),
         "LoadDma.group": (group, geometry.lane_groups - 1), "inward.groups": (item.groups, geometry.lane_groups - 1),
-        "LoadDma.tiles": (tiles, largest(TILE_BITS)), "inward.tiles": (item.tiles, largest(TILE_BITS)),
+        "LoadDma.tiles": (tiles, largest(LIMITS.tile_bits)), "inward.tiles": (item.tiles, largest(LIMITS.tile_bits)),
     })
     return m
 
@@ -132,7 +133,7 @@ def store_beats(machine: Machine) -> Harness:
     follows(m, dut.data, Mux(moves, words.word_select(part, bits), dut.data), "beats come lowest first")
     follows(m, dut.last, Mux(moves, ends & (part == dut.beats_per_word - 1), dut.last), "the last beat is marked")
     check(m, dut.stored == (dut.valid & dut.ready & dut.last), "a Store has ended with its last beat")
-    item, step, ops = dut.table.current, probe(m, "dut.walk.step", 1), geometry.ops
+    item, step, ops = dut.table.current, probe(m, "dut.walk.step", 1), geometry.limits.max_ops
     may = item.valid & dut.enable & (dut.computes >= item.after_computes) & ~probe(m, "dut.requested", 1)
     check(m, step == (may & probe(m, "dut.free", 1)), "words are read as soon as all has ended that they wait for")
     check(m, dut.op == item.op, "the op at hand is known")
@@ -147,9 +148,9 @@ def control(machine: Machine) -> Harness:
     m, geometry = after_reset(), Geometry(machine)
     dut = Dispatcher(geometry)
     place(m, dut)
-    shown = probe(m, "dut.shown", (geometry.ops - 1).bit_length())
+    shown = probe(m, "dut.shown", (geometry.limits.max_ops - 1).bit_length())
     reads, waiting = probe(m, "dut.table.ren", 1), probe(m, "dut.waiting", 1)
-    at = probe(m, "dut.table.raddr", (geometry.ops - 1).bit_length())
+    at = probe(m, "dut.table.raddr", (geometry.limits.max_ops - 1).bit_length())
     ended = {}
     for name, done in (("computes", dut.op_done), ("loads", dut.load_done), ("stores", dut.store_done)):
         count = getattr(dut, name)
@@ -161,9 +162,9 @@ def control(machine: Machine) -> Harness:
     free = dut.started | (dut.busy & (~dut.active | dut.op_done))
     came = (ended["loads"] >= dut.head.after_loads) & (ended["stores"] >= dut.head.after_stores)
     check(m, dut.begin == (waiting & ~dut.halt & free & came), "an op begins when all has ended that it waits for")
-    ops = geometry.ops
+    ops = geometry.limits.max_ops
     reach(m, {
-        "Dispatcher.shown": (shown, ops - 1), "Dispatcher.cycle": (dut.cycle, largest(COUNTER_BITS)),
+        "Dispatcher.shown": (shown, ops - 1), "Dispatcher.cycle": (dut.cycle, largest(LIMITS.counter_bits)),
         **{f"Dispatcher.{name}": (getattr(dut, name), ops) for name in ("computes", "loads", "stores")},
         "compute.after_loads": (dut.head.after_loads, ops),
         "compute.after_stores": (dut.head.after_stores, ops),
@@ -203,8 +204,9 @@ def image_loader(machine: Machine) -> Harness:
         follows(m, counts[name], Mux(starts, header[name], counts[name]), f"{name}: as many words as the header says")
     check(m, ~dut.done | ((phase == Phase.CHECKSUM) & word_end & dut.last), "an image ends with its checksum")
     reach(m, {
-        "ProgramLoader.part": (part, beats[Phase.COMPUTE] - 1), "ProgramLoader.index": (dut.index, geometry.ops - 1),
-        "ProgramLoader.compute_words": (counts["compute"], geometry.ops),
+        "ProgramLoader.part": (part, beats[Phase.COMPUTE] - 1),
+        "ProgramLoader.index": (dut.index, geometry.limits.max_ops - 1),
+        "ProgramLoader.compute_words": (counts["compute"], geometry.limits.max_ops),
         "ProgramLoader.inward_words": (counts["inward"], geometry.inward_entries),
         "ProgramLoader.outward_words": (counts["outward"], geometry.outward_entries),
         "ProgramLoader._phase": (phase, Phase.COMPUTE),
@@ -222,11 +224,12 @@ def counters(machine: Machine) -> Harness:
         follows(m, wait, getattr(dut, f"wait_{name}"), f"a wait for {name} is seen a cycle later")
     counts, grown = {}, _increments(dut, geometry, waits)
     for name in COUNTERS:
-        counts[name] = probe(m, f"dut.{name}_count", COUNTER_BITS)
+        counts[name] = probe(m, f"dut.{name}_count", LIMITS.counter_bits)
         follows(m, counts[name], Mux(dut.clear, 0, counts[name] + Mux(dut.enable, grown[name], 0)), f"{name} counts")
         check(m, (dut.number != COUNTERS.index(name)) | (dut.value == counts[name]), f"{name} is shown")
-    reach(m, {f"PerfCounters.{name}_count": (count, largest(COUNTER_BITS)) for name, count in counts.items()})
-    reach(m, {"compute.segment_log2": (dut.segment_log2, geometry.lane_bits)})
+    reach(m, {f"PerfCounters.{name}_count": (count, largest(LIMITS.counter_bits)) for name, count in counts.items()})
+    reach(m, {"limits.counter_bits": (counts["pairs"], largest(LIMITS.counter_bits)),
+              "compute.segment_log2": (dut.segment_log2, geometry.lane_bits)})
     return m
 
 

@@ -10,7 +10,7 @@ from rtl.core.datapath.depthwise_lanes import STEP_STAGES, DepthwiseUnit
 from rtl.core.datapath.max_pool import MaxPool
 from rtl.core.datapath.output_packer import OutputPacker
 from rtl.core.datapath.plane_sequencer import step_layout
-from rtl.core.datapath.residual_fetch import PLANES, ResidualFetch
+from rtl.core.datapath.residual_fetch import ResidualFetch
 from rtl.core.memory.weight_memory import WeightMemory
 from rtl.encoding.geometry import Geometry
 from rtl.verification.formal.harness import (
@@ -26,6 +26,7 @@ from rtl.verification.formal.harness import (
     reach,
 )
 from sim.arch.machine import Machine
+from sim.ir.formats import MAX_PLANES
 
 __all__ = ["lane_groups", "packer", "pool", "residual", "segments", "weights"]
 
@@ -135,7 +136,8 @@ def residual(machine: Machine) -> Harness:
     follows(m, dut.bank_address, Mux(fetch, at + plane, dut.bank_address), "a plane has its address")
     follows(m, dut.bank_read, Mux(fetch, columns, 0), "columns have the pixel")
     reach(m, _places(m, d, "residual", geometry))
-    reach(m, {"ResidualFetch.plane": (plane, PLANES - 1), "compute.residual_bits": (d.residual_bits, PLANES - 1)})
+    reach(m, {"ResidualFetch.plane": (plane, MAX_PLANES - 1),
+              "compute.residual_bits": (d.residual_bits, MAX_PLANES - 1)})
     return m
 
 

@@ -68,7 +68,7 @@ def bounds(machine: Machine) -> Harness:
     most = geometry.bank_words - 1
     reach(m, {f"compute.{name}_{end}": (d[f"{name}_{end}"], most)
               for name in ("in", "residual", "out") for end in ("first", "last")})
-    reach(m, {"compute.op": (d.op, 3 * geometry.ops - 1)})
+    reach(m, {"compute.op": (d.op, 3 * geometry.limits.max_ops - 1)})
     strayed = past(m, Cat(outside).any() & ~dut.halt, cleared=True)
     check(m, ~strayed | (dut.violation & dut.halt & (dut.violation_op == past(m, d.op))),
           "an access outside stops the core, with its op")

@@ -87,7 +87,7 @@ PLANE_FAULTS = (
     Fault("plane_sequencer", "(d.signed_w & (w == d.bits_w)) ^", "(d.signed_w & (w == d.bits_w)) |"),
     Fault("plane_sequencer", "with m.If((w == 0) | (a == d.bits_a))", "with m.If(w == 0)"),
 )
-WIDTH_FAULT = Fault("geometry", "partial_sum_bits(self.machine)",
+WIDTH_FAULT = Fault("dimensions", "partial_sum_bits(self.machine)",
                     "partial_sum_bits(self.machine, unsigned_weights=False)")
 
 SUM_FAULTS = (

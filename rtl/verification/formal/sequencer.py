@@ -11,7 +11,7 @@ from rtl.core.control.sequencer import Sequencer
 from rtl.core.datapath.plane_sequencer import PlaneSequencer
 from rtl.encoding.geometry import Geometry
 from rtl.verification.formal.harness import Harness, after_reset, assume, check, constant, free, past, probe
-from sim.arch.limits import TAP_BITS
+from sim.arch.limits import LIMITS
 from sim.arch.machine import Machine
 
 __all__ = ["op"]
@@ -128,7 +128,7 @@ def _check_order(m: Harness, sequencer: Sequencer) -> None:
     """Reads go through the loops in the contract's order: each is the successor of the one before, the first is 0."""
     d = sequencer.descriptor
     loops = ((sequencer.phase, d.phases), (d.bits_a - sequencer.plane, d.bits_a),
-             (probe(m, "sequencer.segment", TAP_BITS), d.segments), (sequencer.pixel, sequencer.pixels),
+             (probe(m, "sequencer.segment", LIMITS.tap_bits), d.segments), (sequencer.pixel, sequencer.pixels),
              (sequencer.channel_block, d.channel_blocks), (sequencer.tap_group, d.tap_groups),
              (sequencer.chunk, d.chunks), (sequencer.row_tile, d.row_tiles))
     expected: list[Signal] = []
@@ -161,7 +161,7 @@ def _check_walks(m: Harness, sequencer: Sequencer) -> None:
     m.d.comb += sequencer.last_group.eq(pixels.last_group)
     tap = data.View(taps.state, probe(m, "tap_walk.current", taps.state.size)).tap
     place = data.View(pixels.state, probe(m, "pixel_walk.current", pixels.state.size))
-    segment = probe(m, "sequencer.segment", TAP_BITS)
+    segment = probe(m, "sequencer.segment", LIMITS.tap_bits)
     assume(m, d.out_width <= 1)
     at_tap = tap == sequencer.tap_group[:2] * (d.segments[:1] + 1) + segment
     at_pixel = (place.group[:4] * (d.out_width[:1] + 1) + place.x[:1]

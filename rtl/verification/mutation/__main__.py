@@ -1,7 +1,7 @@
 """`python -m rtl.verification.mutation`: the campaign on a small machine, a table of what was found, and the survivors.
 
-Runs in a process of its own, since it changes the limits of the hardware. What it has found stands in the folder's
-`results.jsonl` as soon as it is found: an interrupted campaign goes on where it was.
+What it has found stands in the folder's `results.jsonl` as soon as it is found: an interrupted campaign goes on where
+it was.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from rtl.verification.mutation.small_limits import set_small_limits, small_machine
+from rtl.verification.mutation.campaign import Campaign
+from rtl.verification.mutation.report import report
+from rtl.verification.mutation.small_geometry import small_geometry
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -22,11 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1, help="of the sample")
     parser.add_argument("--families", nargs="*", default=[], help="only these")
     chosen = parser.parse_args(arguments)
-    set_small_limits()
-    from rtl.verification.mutation.campaign import Campaign
-    from rtl.verification.mutation.report import report
-
-    campaign = Campaign(small_machine(), chosen.folder, chosen.count, chosen.programs, chosen.seed)
+    campaign = Campaign(small_geometry(), chosen.folder, chosen.count, chosen.programs, chosen.seed)
     results = campaign.run(chosen.families, lambda line: print(line, file=sys.stderr, flush=True))
     text, good = report(results, campaign.text)
     (chosen.folder / "report.md").write_text(text)

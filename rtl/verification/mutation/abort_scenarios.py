@@ -110,7 +110,7 @@ def cut_packet(script: FaultScript) -> None:
 
 def _until_beat(script: FaultScript, taken: int) -> None:
     """Run until the beat is offered that follows on `taken` beats; then no beat is taken."""
-    script.image(program_image(script.plan), script.width)
+    script.image(program_image(script.plan, script.limits), script.width)
     if not taken:
         script.lines.append("gaps 0 1000")
     script.start(script.plan, script.inputs)
@@ -144,7 +144,7 @@ def _cut_before_a_run(script: FaultScript, first: Sequence[str], total: int) -> 
     script.forget()
     script.lines.append("loose 0")
     script.status("cut")
-    script.image(program_image(script.plan), script.width)
+    script.image(program_image(script.plan, script.limits), script.width)
     script.lines += [f"take {first[0]} {first[1]} 0", "take 0 ffff 1"]
     script.taken += 2
     script.start(script.plan, script.inputs, exact=False)
@@ -181,7 +181,7 @@ def interrupts(script: FaultScript) -> None:
     """Events stand until they are cleared, irq follows their enables."""
     event, enable = register("INTERRUPT").offset, "INTERRUPT_ENABLE"
     script.read(event, 0)
-    script.image(program_image(script.plan), script.width)
+    script.image(program_image(script.plan, script.limits), script.width)
     script.read(event, 1)
     for value in (0, 1, 2, 3):
         script.write(enable, value)

@@ -16,7 +16,6 @@ from rtl.verification.mutation.mutant_player import SOURCE, Player, build_player
 from rtl.verification.mutation.netlist import FAMILIES, Mutant, mutated_text, sample
 from rtl.verification.mutation.suite import write_scripts
 from rtl.verilog.emit import TOP, verilog_text
-from sim.arch.machine import Machine
 from sim.errors import EngineError, InputError
 
 __all__ = ["Campaign", "Result"]
@@ -62,7 +61,7 @@ class Campaign:
 
     Parameters
     ----------
-    machine : Machine
+    geometry : Geometry
     folder : Path
         Of the results; those of other hardware or scripts are not taken for this campaign's, but a new script leaves
         what others have found.
@@ -74,10 +73,10 @@ class Campaign:
         Of the sample.
     """
 
-    def __init__(self, machine: Machine, folder: Path, count: int, programs: int, seed: int) -> None:
-        self.text = verilog_text(Top(Geometry(machine)), TOP)
+    def __init__(self, geometry: Geometry, folder: Path, count: int, programs: int, seed: int) -> None:
+        self.text = verilog_text(Top(geometry), TOP)
         self.count, self.seed = count, seed
-        self.programs, self.fault_scripts = write_scripts(machine, programs, folder / "scripts")
+        self.programs, self.fault_scripts = write_scripts(geometry, programs, folder / "scripts")
         self.folder = folder / _digest(self.text, SOURCE.read_text())
         self.folder.mkdir(parents=True, exist_ok=True)
 

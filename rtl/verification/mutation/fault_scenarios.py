@@ -26,15 +26,15 @@ from rtl.shell.csr_map import COUNTER_BASE, COUNTER_NAMES, ID, REGISTER_VERSION,
 from rtl.shell.fault_codes import FaultCode
 from rtl.verification.mutation import abort_scenarios
 from rtl.verification.mutation.fault_script import FaultScript, Inputs
-from sim.arch.limits import PIXEL_BITS, STEP_BITS
+from sim.arch.limits import LIMITS, HardwareLimits
 from sim.plan.plan import Plan
 
 __all__ = ["fault_scripts"]
 
-def fault_scripts(plan: Plan, inputs: Inputs) -> Iterator[tuple[str, str]]:
+def fault_scripts(plan: Plan, inputs: Inputs, limits: HardwareLimits = LIMITS) -> Iterator[tuple[str, str]]:
     """Names and texts of scripts around a Program with residuals, several ops and beats."""
     for name, make in SCRIPTS.items():
-        script = FaultScript(plan, inputs)
+        script = FaultScript(plan, inputs, limits)
         make(script)
         yield name, "\n".join(script.lines) + "\n"
 
@@ -109,7 +109,7 @@ def _waits_on_the_bus(script: FaultScript) -> None:
 
 def _images(script: FaultScript) -> None:
     """Wrong headers, altered bytes, other lengths."""
-    image, header = program_image(script.plan), HEADER.size // 8
+    image, header = program_image(script.plan, script.limits), HEADER.size // 8
     content = image[: -max(CHECKSUM_BITS // 8, script.width)]
     for bit in range(HEADER.size):
         name = next(name for name, field in HEADER if field.offset <= bit < field.offset + field.width)
@@ -170,11 +170,11 @@ def _wrong_fields(table: str, entry: Mapping[str, Any], geometry: Geometry) -> I
     if entry["pool"]:
         return
     machine = geometry.machine
-    for bit in range(PIXEL_BITS):
+    for bit in range(geometry.limits.pixel_bits):
         for name in ("chunk_pixels", "last_chunk_pixels"):
             if 1 << bit >= machine.acc_depth:
                 yield name, 1 << bit, FaultCode.ILLEGAL
-    for bit in range(STEP_BITS):
+    for bit in range(geometry.limits.step_bits):
         if entry["launch_at"] ^ 1 << bit > entry["step_cycles"]:
             yield "launch_at", entry["launch_at"] ^ 1 << bit, FaultCode.ILLEGAL
         yield "weights_from", entry["weights_from"] ^ 1 << bit, FaultCode.ILLEGAL

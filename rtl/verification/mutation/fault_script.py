@@ -12,6 +12,7 @@ from rtl.encoding.program_image import beat_bits, program_image
 from rtl.shell.csr_map import register
 from rtl.shell.fault_codes import FaultCode
 from rtl.verification.mutation.pin_script import Script
+from sim.arch.limits import LIMITS, HardwareLimits
 from sim.plan.plan import Plan
 from sim.timing.timeline import timeline
 
@@ -23,9 +24,9 @@ Inputs = Mapping[str, NDArray[np.int32]]
 class FaultScript(Script):
     """A script around one Program."""
 
-    def __init__(self, plan: Plan, inputs: Inputs) -> None:
-        super().__init__()
-        self.plan, self.inputs, self.geometry = plan, inputs, Geometry(plan.machine)
+    def __init__(self, plan: Plan, inputs: Inputs, limits: HardwareLimits = LIMITS) -> None:
+        super().__init__(limits)
+        self.plan, self.inputs, self.geometry = plan, inputs, Geometry(plan.machine, limits)
         self.width = beat_bits(plan.machine) // 8
 
     def right(self) -> None:
@@ -61,7 +62,7 @@ class FaultScript(Script):
 
     def after_start(self) -> list[str]:
         """Lines that `start` adds."""
-        other = FaultScript(self.plan, self.inputs)
+        other = FaultScript(self.plan, self.inputs, self.limits)
         before = len(other.lines)
         other.start(self.plan, self.inputs)
         return other.lines[before:]
@@ -86,7 +87,7 @@ class FaultScript(Script):
         then : str
             Command after `wait`.
         """
-        self.image(image or program_image(self.plan), self.width)
+        self.image(image or program_image(self.plan, self.limits), self.width)
         self.status("program")
         self.lines += ["loose 1", *before, *edit(self.after_start()), wait]
         if then:

@@ -11,6 +11,7 @@ from rtl.cosim.scoreboard import expected_registers
 from rtl.encoding.program_image import beat_bits, program_image
 from rtl.shell.axi_lite import SLVERR
 from rtl.shell.csr_map import counter_offset, register
+from sim.arch.limits import LIMITS, HardwareLimits
 from sim.functional.reference import simulate
 from sim.ir.ops import Load, Store
 from sim.mapping.layout import Bits, activation_image
@@ -33,9 +34,10 @@ WAITS = ("wait_accumulator", "wait_weights", "wait_transfers", "starved", "block
 
 
 class Script:
-    """Lines for the player that drive the pins of `rtl.shell.top.Top`."""
+    """Lines for the player that drive the pins of `rtl.shell.top.Top`, built with some limits."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: HardwareLimits = LIMITS) -> None:
+        self.limits = limits
         self.lines = [
             "set rst 1", "step 2", "set rst 0", "source s_axis_tvalid s_axis_tready s_axis_tdata s_axis_tlast",
             "sink m_axis_tvalid m_axis_tready m_axis_tdata m_axis_tlast", "clock trace_busy trace_cycle",
@@ -101,7 +103,7 @@ class Script:
 
     def load(self, plan: Plan) -> None:
         """Load the Program."""
-        self.image(program_image(plan), beat_bits(plan.machine) // 8)
+        self.image(program_image(plan, self.limits), beat_bits(plan.machine) // 8)
         self.status("program")
 
     def run(self, plan: Plan, inputs: Mapping[str, NDArray[np.int32]], exact: bool = True) -> None:
@@ -165,7 +167,8 @@ class Script:
         self.ended = count
 
 
-def program_script(plan: Plan, images: Iterable[Mapping[str, NDArray[np.int32]]], gaps: int = 0) -> str:
+def program_script(plan: Plan, images: Iterable[Mapping[str, NDArray[np.int32]]], gaps: int = 0,
+                   limits: HardwareLimits = LIMITS) -> str:
     """Load a Program and run images, one after another, over a memory with `plan.machine.memory`'s slots.
 
     Parameters
@@ -175,8 +178,10 @@ def program_script(plan: Plan, images: Iterable[Mapping[str, NDArray[np.int32]]]
     images : iterable of mapping of name to int32 array, shape (1, channels, height, width)
     gaps : int
         Cycles in a thousand in which a stream pauses, at random; then times are not known.
+    limits : HardwareLimits
+        Of the hardware.
     """
-    script, memory = Script(), plan.machine.memory
+    script, memory = Script(limits), plan.machine.memory
     script.load(plan)
     script.lines.append(f"slots {memory.latency_cycles} {memory.beats} {memory.period_cycles}")
     if gaps:

@@ -11,17 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtl.cosim.scoreboard import expected_registers
+from rtl.encoding.geometry import Geometry
 from rtl.verification.mutation.directed_programs import directed_cases
 from rtl.verification.mutation.fault_scenarios import fault_scripts
 from rtl.verification.mutation.pin_script import program_script
-from rtl.verification.mutation.small_limits import COUNTER_BITS
 from sim.arch.host_memory import IDEAL, Memory
+from sim.arch.limits import HardwareLimits
 from sim.arch.machine import Machine
 from sim.errors import InputError
 from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
 from sim.ir.ops import Conv, Pool, Tensor
 from sim.ir.program import Program
+from sim.plan.legality import check_limits
 from sim.plan.plan import Plan, plan
 from sim.testing import RandomChoices, SteeredChoices, corner_inputs, random_program
 from sim.timing.timeline import timeline
@@ -118,52 +120,55 @@ GAPS = 300
 """Per mille of cycles in which the streams pause, in every seventh script."""
 
 
-def write_scripts(machine: Machine, count: int, folder: Path) -> tuple[list[Path], list[Path]]:
-    """Write scripts of `count` random Programs that `machine` takes, of aimed and directed ones, and of all faults."""
+def write_scripts(geometry: Geometry, count: int, folder: Path) -> tuple[list[Path], list[Path]]:
+    """Write scripts of `count` random Programs that fit the hardware, of aimed and directed ones, and of all faults."""
     folder.mkdir(parents=True, exist_ok=True)
     programs, faults = [], []
 
     def add(name: str, planned: Plan, codes: Mapping[str, NDArray[np.int32]], gaps: int) -> None:
         images = [{name: array[i : i + 1] for name, array in codes.items()} for i in range(IMAGES)]
         programs.append(folder / f"{name}.txt")
-        programs[-1].write_text(program_script(planned, images, gaps))
+        programs[-1].write_text(program_script(planned, images, gaps, geometry.limits))
 
-    for seed, planned in _programs(machine, count):
+    for seed, planned in _programs(geometry, count):
         codes = corner_inputs(np.random.default_rng(seed), planned.program, IMAGES)
         add(f"program_{seed}", planned, codes, GAPS if seed % 7 == 3 else 0)
-    for name, program, memory, codes in directed_cases(machine):
-        add(name, plan(program, machine.model_copy(update={"memory": memory})), codes, 0)
-    for name, text in fault_scripts(*fault_plan(machine)):
+    for name, program, memory, codes in directed_cases(geometry.machine):
+        add(name, plan(program, geometry.machine.model_copy(update={"memory": memory})), codes, 0)
+    for name, text in fault_scripts(*fault_plan(geometry.machine), geometry.limits):
         faults.append(folder / f"{name}.txt")
         faults[-1].write_text(text)
     return programs, faults
 
 
-def _programs(machine: Machine, count: int) -> Iterator[tuple[int, Plan]]:
+def _programs(geometry: Geometry, count: int) -> Iterator[tuple[int, Plan]]:
     """First those that every entry of HEAVY leads to, then any, `count` together; then those of AIMS."""
     heavy = Aim(1, HEAVY_ROUNDS * len(HEAVY) - 1, [{**BUSY, **hints} for hints in HEAVY])
     free = Aim(1 + heavy.count, 1000 * count, [{}], LAYERS)
-    yield from islice(chain(_drawn(machine, heavy), _drawn(machine, free)), count)
+    yield from islice(chain(_drawn(geometry, heavy), _drawn(geometry, free)), count)
     for aim in AIMS:
-        yield from _drawn(machine, aim)
+        yield from _drawn(geometry, aim)
 
 
-def _drawn(machine: Machine, aim: Aim) -> Iterator[tuple[int, Plan]]:
+def _drawn(geometry: Geometry, aim: Aim) -> Iterator[tuple[int, Plan]]:
     """Seeds and what they lead to, without those that do not fit or take long."""
+    machine = geometry.machine
     for seed in range(aim.seed, aim.seed + aim.count):
         rng = np.random.default_rng(seed)
         choices = SteeredChoices(RandomChoices(rng), [aim.hints[seed % len(aim.hints)]], obedience=1)
         try:
             program = random_program(choices, machine, layers=aim.layers, extent=aim.extent, channels=CHANNELS)
             planned = plan(program, machine.model_copy(update={"memory": _memory(rng, seed)}))
+            check_limits(planned.program, planned.schedules, machine, geometry.limits)
         except InputError:
             continue
-        if _is_short(planned):
+        if _is_short(planned, geometry.limits):
             yield seed, planned
 
 
-def _is_short(planned: Plan) -> bool:
-    return timeline(planned).total <= MOST_CYCLES and max(expected_registers(planned).values()) < 1 << COUNTER_BITS
+def _is_short(planned: Plan, limits: HardwareLimits) -> bool:
+    largest = max(expected_registers(planned).values())
+    return timeline(planned).total <= MOST_CYCLES and largest < 1 << limits.counter_bits
 
 
 def _memory(rng: np.random.Generator, seed: int) -> Memory:

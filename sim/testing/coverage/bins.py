@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sim.arch.limits import MAX_PARTS
+from sim.arch.limits import LIMITS
 from sim.testing.coverage import layer_bins as met
 from sim.testing.coverage import transfer_bins as movements
 from sim.testing.coverage import value_bins as numbers
@@ -15,7 +15,7 @@ DENSE = ("dense", "depthwise")
 CONVS = ("dense", "depthwise", "average", "add", "copy")
 SLIDING = ("dense", "depthwise", "average", "max")
 LAYERS = (*CONVS, "max")
-PARTS = range(1, MAX_PARTS + 1)
+PARTS = range(1, LIMITS.max_parts + 1)
 EDGES = ("one full", "one short", "many full", "many short")
 
 

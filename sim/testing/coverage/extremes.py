@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sim.arch.limits import MAX_PARTS
+from sim.arch.limits import LIMITS
 from sim.arch.machine import Machine
 from sim.errors import InputError
 from sim.ir.ops import Conv, Layer
@@ -50,7 +50,7 @@ def _channel_blocks(machine: Machine) -> tuple[Hints, dict[str, Any]]:
 def _bipolar_parts(machine: Machine) -> tuple[Hints, dict[str, Any]]:
     """As many parts as bipolar weights may read."""
     return [{**ONE, "kind": ["dense", "linear"], "bipolar": [machine.bipolar], "concat": [True],
-             "parts": [MAX_PARTS - 1], "activation_bits": [1, 2, 3]}], {
+             "parts": [LIMITS.max_parts - 1], "activation_bits": [1, 2, 3]}], {
                  "layers": 1, "extent": 4, "channels": machine.lanes + 1}
 
 
@@ -86,7 +86,7 @@ def _wraps(machine: Machine) -> tuple[Hints, dict[str, Any]]:
 
 AIMS: tuple[tuple[Callable[[Machine], tuple[Hints, dict[str, Any]]], tuple[str, ...], int], ...] = (
     (_row_tiles, ("row tiles",), 65), (_wraps, ("wrapped sums",), 1), (_taps, ("taps",), 129),
-    (_bipolar_parts, ("parts under bipolar weights",), MAX_PARTS),
+    (_bipolar_parts, ("parts under bipolar weights",), LIMITS.max_parts),
     (_long_rows, ("rows of a map", "pixels in a row"), 257), (_channel_blocks, ("channel blocks",), 33),
     (_windows, ("taps",), 25))
 """Hints and options for a machine, and which extents should become how large."""

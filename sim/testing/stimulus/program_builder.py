@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.arch.limits import MAX_PARTS
+from sim.arch.limits import LIMITS
 from sim.arch.machine import Machine
 from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format, Kind
@@ -90,7 +90,7 @@ class Draft:
 
     def parts(self, most: int, probability: float) -> tuple[int, ...]:
         """Channel counts of a tensor of one part, or of several with that probability."""
-        count = 1 + self.choices.integer("parts", 1, MAX_PARTS - 1) if self.has("concat", probability) else 1
+        count = 1 + self.choices.integer("parts", 1, LIMITS.max_parts - 1) if self.has("concat", probability) else 1
         return tuple(self.choices.integer("channels", 1, most) for _ in range(count))
 
     def tensor(self, height: int, width: int, parts: tuple[int, ...], fmt: Format) -> Tensor:

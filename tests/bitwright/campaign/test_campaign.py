@@ -12,7 +12,7 @@ import pytest
 from bitwright.campaign.campaign import SEED, Campaign, machine_of, main, run_campaign, run_machine
 from bitwright.cli.app import main as bitwright
 from rtl.cosim.simulators import ICARUS, VERILATOR, SimulationError
-from sim.arch.limits import MAX_PARTS
+from sim.arch.limits import LIMITS
 from sim.errors import InputError
 from sim.testing.coverage.extremes import draw_pair, extents_of
 from sim.testing.stimulus.machines import RANGES, campaign_machine, field_range
@@ -64,7 +64,7 @@ def test_programs_reach_what_plain_ones_do_not():
             for what, size in extents_of(case).items():
                 most[what] = max(most[what], size)
     least = {"row tiles": 65, "channel blocks": 33, "taps": 129, "pixels in a row": 257,
-             "parts under bipolar weights": MAX_PARTS, "wrapped sums": 1}
+             "parts under bipolar weights": LIMITS.max_parts, "wrapped sums": 1}
     assert {what: most[what] for what, size in least.items() if most[what] < size} == {}
 
 

@@ -11,7 +11,7 @@ from amaranth.lib import data
 from rtl.encoding.descriptors import describe, describe_inward, describe_outward, pack
 from rtl.encoding.fields import compute_fields, inward_fields, outward_fields
 from rtl.encoding.geometry import Geometry
-from sim.arch.limits import MAX_OPS
+from sim.arch.limits import LIMITS
 from sim.arch.machine import load_machine
 from sim.errors import InputError
 from sim.ir.arithmetic import Arithmetic
@@ -97,8 +97,8 @@ def test_every_field_says_what_it_means(table):
 
 def test_every_op_has_a_descriptor():
     """A Program of as many ops as `plan` lets through is described whole."""
-    tensors = tuple(Tensor(f"t{i}", 1, 1, (1,), Format(2, "unsigned")) for i in range(MAX_OPS + 1))
-    pools = tuple(Pool(f"p{i}", f"t{i}", f"t{i + 1}", (1, 1)) for i in range(MAX_OPS))
+    tensors = tuple(Tensor(f"t{i}", 1, 1, (1,), Format(2, "unsigned")) for i in range(LIMITS.max_ops + 1))
+    pools = tuple(Pool(f"p{i}", f"t{i}", f"t{i + 1}", (1, 1)) for i in range(LIMITS.max_ops))
     assert len(describe(plan(Program(tensors, pools), load_machine("edge")), Geometry(load_machine("edge")))) == 256
 
 

@@ -12,6 +12,7 @@ import pytest
 
 import rtl.verification.mutation.report
 from rtl.cosim.simulators import VERILATOR
+from rtl.encoding.geometry import Geometry
 from rtl.verification.mutation import campaign
 from rtl.verification.mutation.campaign import Campaign, Result, read_results
 from rtl.verification.mutation.mutant_player import Outcome
@@ -74,7 +75,7 @@ def player(monkeypatch: pytest.MonkeyPatch) -> FakePlayer:
 
 
 def new_campaign(folder: Path) -> Campaign:
-    return Campaign(load_machine("tiny"), folder, 2, 2, 1)
+    return Campaign(Geometry(load_machine("tiny")), folder, 2, 2, 1)
 
 
 def test_an_interrupted_campaign_goes_on(player, tmp_path):

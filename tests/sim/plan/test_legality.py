@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sim.arch.limits import MAX_OPS, check_limits
+from sim.arch.limits import LIMITS
 from sim.arch.machine import Machine
 from sim.errors import InputError
 from sim.ir.arithmetic import Arithmetic
@@ -18,6 +18,7 @@ from sim.ir.ops import Conv, Pool, Tensor, out_size
 from sim.ir.program import Program
 from sim.ir.signed_digits import no_digits
 from sim.mapping.schedule import ConvSchedule, PoolSchedule, conv_shape, schedule_conv, schedule_pool
+from sim.plan.legality import check_limits
 from sim.plan.plan import plan
 
 WIDE = Machine(name="wide", rows=1, columns=1, lanes=4, acc_bits=32, acc_depth=64, requantizers=1, terms=8, window=12,
@@ -78,8 +79,8 @@ CASES = {
 }
 
 
-LIMITS = {"rows": "MAP_BITS", "taps": "TAP_BITS", "pixels": "PIXEL_BITS", "steps": "STEP_BITS", "blocks": "BLOCK_BITS",
-          "tiles": "TILE_BITS", "parts": "MAX_PARTS"}
+WIDTHS = {"rows": "map_bits", "taps": "tap_bits", "pixels": "pixel_bits", "steps": "step_bits", "blocks": "block_bits",
+          "tiles": "tile_bits", "parts": "max_parts"}
 """What each case is the upper end of."""
 
 
@@ -88,8 +89,8 @@ def test_sizes_of_a_op(name: str, reaches: Callable[[str, int], None]) -> None:
     """The largest size passes, the next one is refused."""
     make, machine, message = CASES[name]
     checked(make(0), machine)
-    if name in LIMITS:
-        reaches(f"limits.{LIMITS[name]}", int(message.split()[0]))
+    if name in WIDTHS:
+        reaches(f"limits.{WIDTHS[name]}", int(message.split()[0]))
     message = f"op 'r': the hardware takes at most {message}"
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
         plan(make(1), machine)
@@ -110,11 +111,11 @@ def test_other_weights_read_any_number_of_parts() -> None:
     assert plan(conv(inputs=(1,) * 9), WIDE).schedules[1].blocks == 9
 
 
-@pytest.mark.parametrize("ops", [0, MAX_OPS + 1])
+@pytest.mark.parametrize("ops", [0, LIMITS.max_ops + 1])
 def test_number_of_ops(ops: int, reaches: Callable[[str, int], None]) -> None:
     """A Program without ops has nothing to run; the descriptor memory holds 256."""
-    plan(chain(1), WIDE), plan(chain(MAX_OPS), WIDE)
-    if ops > MAX_OPS:
-        reaches("limits.MAX_OPS", ops - 1)
+    plan(chain(1), WIDE), plan(chain(LIMITS.max_ops), WIDE)
+    if ops > LIMITS.max_ops:
+        reaches("limits.max_ops", ops - 1)
     with pytest.raises(InputError, match=rf"^the hardware runs 1\.\.256 Convs and Pools, not {ops}$"):
         plan(chain(ops), WIDE)

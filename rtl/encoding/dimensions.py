@@ -1,0 +1,151 @@
+"""Counts and widths of a machine's hardware, all derived from its `sim.arch.machine.Machine` and the fixed limits."""
+
+from __future__ import annotations
+
+from sim.arch.limits import LIMITS, HardwareLimits
+from sim.arch.machine import Machine
+from sim.arch.widths import lane_sum_bits, partial_sum_bits, product_bits
+from sim.ir.formats import MAX_PLANES
+from sim.mapping.parameter_packet import packet_words
+
+__all__ = ["PARAMETER_SLOTS", "PLANE_BITS", "Dimensions"]
+
+PLANE_BITS = (MAX_PLANES - 1).bit_length()
+"""Width of the number of a bit plane of the widest weights and activations."""
+PARAMETER_SLOTS = 4
+"""Row tiles whose parameters are kept: the requantizer works up to two row tiles later than the load DMA."""
+
+
+class Dimensions:
+    """Count what a machine has of everything.
+
+    Parameters
+    ----------
+    machine : Machine
+    limits : HardwareLimits
+        Depths and widths that no machine parameter changes.
+
+    Attributes
+    ----------
+    rows, columns, lanes, units : int
+        R, C, L and the requantizers per column, Q.
+    rows_per_unit : int
+        Rows that share a requantizer: R / Q.
+    groups : int
+        Groups of R lanes in a word: L / R.
+    packet : int
+        Parameter words of a channel.
+    """
+
+    def __init__(self, machine: Machine, limits: HardwareLimits = LIMITS) -> None:
+        self.machine, self.limits = machine, limits
+        self.rows, self.columns, self.lanes = machine.rows, machine.columns, machine.lanes
+        self.units = machine.requantizers
+        self.rows_per_unit = machine.rows // machine.requantizers
+        self.groups = machine.lanes // machine.rows
+        self.packet = packet_words(machine)
+
+    @property
+    def address_bits(self) -> int:
+        """Word address inside an activation bank."""
+        return _index_bits(self.bank_words)
+
+    @property
+    def offset_bits(self) -> int:
+        """Word address inside a region."""
+        return self.machine.region_words.bit_length() - 1
+
+    @property
+    def accumulator_address_bits(self) -> int:
+        """Address of an accumulator: pixel of a chunk."""
+        return _index_bits(self.machine.acc_depth)
+
+    @property
+    def weight_address_bits(self) -> int:
+        """Word of a weight slot."""
+        return _index_bits(self.machine.weight_words)
+
+    @property
+    def bank_words(self) -> int:
+        """Words of an activation bank."""
+        return self.machine.act_regions * self.machine.region_words
+
+    @property
+    def inward_entries(self) -> int:
+        """Depth of the inward table: an entry for each Conv and each Load, and the end mark."""
+        return 2 * self.limits.max_ops + 1
+
+    @property
+    def outward_entries(self) -> int:
+        """Depth of the outward table: an entry for each Store, and the end mark."""
+        return self.limits.max_ops + 1
+
+    @property
+    def count_bits(self) -> int:
+        """How many ops of a kind have ended."""
+        return self.limits.max_ops.bit_length()
+
+    @property
+    def op_bits(self) -> int:
+        """Index of an op in its program."""
+        return _index_bits(3 * self.limits.max_ops)
+
+    @property
+    def lane_bits(self) -> int:
+        """Index of a lane."""
+        return self.lanes.bit_length() - 1
+
+    @property
+    def column_bits(self) -> int:
+        """Index of a column or bank."""
+        return _index_bits(self.columns)
+
+    @property
+    def unit_row_bits(self) -> int:
+        """Index of a row within its requantizer."""
+        return _index_bits(self.rows_per_unit)
+
+    @property
+    def partial_bits(self) -> int:
+        """Partial sums."""
+        return partial_sum_bits(self.machine)
+
+    @property
+    def depthwise_lanes(self) -> int:
+        """Lanes per column that work on depthwise layers."""
+        return self.machine.depthwise_lanes
+
+    @property
+    def lane_groups(self) -> int:
+        """Groups of R channels that such lanes finish together."""
+        return max(1, self.depthwise_lanes // self.rows)
+
+    @property
+    def lane_group_bits(self) -> int:
+        """Index of such a group."""
+        return self.lane_groups.bit_length() - 1
+
+    @property
+    def product_bits(self) -> int:
+        """Weight of a depthwise lane, shifted to an activation plane."""
+        return product_bits(self.machine)
+
+    @property
+    def lane_sum_bits(self) -> int:
+        """Sums of the depthwise lanes."""
+        return lane_sum_bits(self.machine)
+
+    @property
+    def code_bits(self) -> int:
+        """Signed width that holds every output code, also of an unsigned tensor as wide as the accumulator."""
+        return self.machine.acc_bits + 2
+
+    @property
+    def parameter_slots(self) -> int:
+        """Packets that a bank of the parameter memory holds, one for each channel group of each row tile."""
+        return PARAMETER_SLOTS * self.lane_groups
+
+
+def _index_bits(count: int) -> int:
+    """Bits that number `count` things, at least 1."""
+    return max(1, (count - 1).bit_length())
