@@ -18,8 +18,6 @@ from sim.testing.coverage.coverage import Coverage
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
-TOO_LONG = {"bitwright demo"}
-"""Commands with tests of their own: here only their --help runs."""
 
 
 def blocks(page: Path, *languages: str) -> list[tuple[str, str]]:
@@ -44,15 +42,19 @@ def run(command: list[str], directory: Path, **variables: str) -> str:
 
 
 def test_readme_runs_from_top_to_bottom(tmp_path: Path) -> None:
-    """Python blocks and `bitwright` commands work in the order in which they stand, in one empty directory."""
-    for language, text in blocks(README, "python", "console"):
-        if language == "python":
-            run([sys.executable, "-W", "error", "-c", text], tmp_path)
-            continue
-        for line in text.splitlines():
-            command = line.removeprefix("$ ")
-            if command.startswith("bitwright"):
-                run(shlex.split(command) + (["--help"] if command in TOO_LONG else []), tmp_path)
+    """Python blocks, which print the texts that follow them, and `bitwright` commands work in the order in which they
+    stand, in one empty directory."""
+    printed = ""
+    for language, text in blocks(README, "python", "text", "console"):
+        match language:
+            case "python":
+                printed = run([sys.executable, "-W", "error", "-c", text], tmp_path)
+            case "text":
+                assert printed == text
+            case "console":
+                for line in text.splitlines():
+                    if line.startswith("$ bitwright "):
+                        run(shlex.split(line.removeprefix("$ ")), tmp_path)
 
 
 @pytest.mark.parametrize("page", PAGES[1:], ids=lambda page: page.name)
