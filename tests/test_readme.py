@@ -41,6 +41,7 @@ def run(command: list[str], directory: Path, **variables: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_readme_runs_from_top_to_bottom(tmp_path: Path) -> None:
     """Python blocks, which print the texts that follow them, and `bitwright` commands work in the order in which they
     stand, in one empty directory."""
