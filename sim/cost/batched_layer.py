@@ -1,8 +1,8 @@
 """Cost a layer at every choice of bits, all choices and bands at once.
 
 Schedules, events and bytes come from the rules that plan a single layer, applied to arrays of bits and heights (see
-`sim.mapping.broadcast`); cycles come from the compiled recurrence. `sim.testing.scalar_costs`, with which tests
-compare, gives the same numbers one by one.
+`sim.mapping.broadcast`); cycles come from the compiled recurrence. Tests compare them with numbers that are computed
+one by one.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ def test_random_programs_reach_every_trait() -> None:
         found |= {"concat"} if any(len(tensor.parts) > 1 for tensor in program.tensors) else set()
         found |= {"residual"} if any(conv.residual for conv in convs) else set()
         found |= {conv.weight_format.kind for conv in convs} & {"bipolar", "unsigned"}
-        found |= {"detour"} if any(isinstance(op, Load) for op in program.ops) else set()
+        found |= {"spill"} if any(isinstance(op, Load) for op in program.ops) else set()
         found |= {"wide"} if any(tensor.format.bits > 8 for tensor in program.tensors) else set()
     assert found == set(TRAITS) - {"large"}  # too large for a machine, which the reference does not have
 

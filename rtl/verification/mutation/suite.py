@@ -35,7 +35,7 @@ MOST_CYCLES = 5000
 LAYERS, EXTENT, CHANNELS = 3, 9, 17
 """At most: three rows of every column, two blocks and a lane."""
 Hints = Mapping[str, Sequence[object]]
-PLACED: Hints = {"fresh_input": [True], "detour": [False], "large": [False], "random_weights": [True],
+PLACED: Hints = {"fresh_input": [True], "spill": [False], "large": [False], "random_weights": [True],
                  "random_requantizer": [True]}
 """Decisions that leave no layer without a task."""
 BUSY: Hints = {**PLACED, "layers": [1], "extent": [5, 6, 7, 8, 9], "concat": [False], "activation_bits": [8],

@@ -1,4 +1,4 @@
-"""The numbers that a Conv makes of the codes of a run, step by step: sums, requantizer, clamp."""
+"""Recompute what a Conv makes of the codes of a run, step by step: sums, requantizer, clamp."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sim.ir.ops import Conv, accumulator_bounds
 from sim.ir.program import Program
 from sim.ir.signed_digits import multipliers
 
-__all__ = ["Arithmetic", "arithmetic", "top_plane"]
+__all__ = ["ConvValues", "conv_values", "top_plane"]
 
 Integers = NDArray[np.int64]
 
@@ -24,7 +24,7 @@ EXACT = 1 << 31
 
 
 def top_plane(codes: NDArray[np.integer], fmt: Format) -> NDArray[np.bool_]:
-    """Where the highest bit of a code is 1: the sign of signed ones.
+    """Tell where the highest bit of a code is 1, which is the sign of signed ones.
 
     >>> top_plane(np.array([0, 3, 4, 7]), Format(3, "unsigned")), top_plane(np.array([-4, 3]), Format(3, "signed"))
     (array([False, False,  True,  True]), array([ True, False]))
@@ -33,8 +33,8 @@ def top_plane(codes: NDArray[np.integer], fmt: Format) -> NDArray[np.bool_]:
 
 
 @dataclass(frozen=True, eq=False)
-class Arithmetic:
-    """What a Conv computed.
+class ConvValues:
+    """The numbers of a Conv in a run.
 
     Attributes
     ----------
@@ -69,7 +69,7 @@ class Arithmetic:
         return int(accumulator_bounds(self.conv, self.program.tensor(self.conv.input).format).max()) < EXACT
 
     @cached_property
-    def values(self) -> Integers:
+    def totals(self) -> Integers:
         """v = offset + M * sum + R * r."""
         conv = self.conv
         return np.asarray(_by_channel(conv.offset) + _by_channel(multipliers(conv.multiplier)) * self.wrapped
@@ -86,12 +86,12 @@ class Arithmetic:
     def ties(self) -> NDArray[np.bool_]:
         """Where v lies in the middle of two codes."""
         shift = _by_channel(self.conv.shift)
-        return np.asarray((shift > 0) & (self.values % (1 << shift) == (1 << shift) >> 1))
+        return np.asarray((shift > 0) & (self.totals % (1 << shift) == (1 << shift) >> 1))
 
     @cached_property
     def floors(self) -> Integers:
         """v / 2**n, rounded down."""
-        return self.values >> _by_channel(self.conv.shift)
+        return self.totals >> _by_channel(self.conv.shift)
 
     @cached_property
     def below(self) -> NDArray[np.bool_]:
@@ -108,15 +108,15 @@ class Arithmetic:
         return self.program.tensor(self.conv.output).format.zero_point
 
 
-def arithmetic(program: Program, conv: Conv, codes: Mapping[str, NDArray[np.int32]]) -> Arithmetic:
-    """What a Conv computed of the codes of all tensors."""
+def conv_values(program: Program, conv: Conv, codes: Mapping[str, NDArray[np.int32]]) -> ConvValues:
+    """Return the numbers of a Conv, given the codes of all tensors."""
     read, target = codes[conv.input], program.tensor(conv.output)
     if conv.residual is None:
         residual = np.zeros((len(read), conv.channels, target.height, target.width), np.int64)
     else:
         part = program.tensor(conv.residual).part_slice(conv.residual_part)
         residual = codes[conv.residual][:, part].astype(np.int64)
-    return Arithmetic(program, conv, read, residual)
+    return ConvValues(program, conv, read, residual)
 
 
 def _by_channel(values: NDArray[np.int64]) -> Integers:

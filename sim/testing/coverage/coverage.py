@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from sim.plan.plan import Plan
-from sim.testing.coverage.op_view import Codes, View, views
+from sim.testing.coverage.op_view import Codes, OpView, op_views
 
 __all__ = ["Bin", "Coverage", "Group"]
 
@@ -35,9 +35,9 @@ class Group:
     ----------
     name : str
     axes : mapping of str to values
-    sample : function of View to combinations of values
+    sample : function of OpView to combinations of values
         What an op has met; combinations that are not declared are of no interest.
-    declared : function of View to combinations of values, or None
+    declared : function of OpView to combinations of values, or None
         What it might have met with other codes, or with another memory; None: what it meets follows from its shape.
     impossible : function of a combination to a reason or None
         Why it cannot happen.
@@ -45,9 +45,9 @@ class Group:
 
     name: str
     axes: Mapping[str, Sequence[Hashable]]
-    sample: Callable[[View], Iterable[Values]]
+    sample: Callable[[OpView], Iterable[Values]]
     impossible: Callable[[Values], str | None] = _never
-    declared: Callable[[View], Iterable[Values]] | None = None
+    declared: Callable[[OpView], Iterable[Values]] | None = None
 
     @property
     def bins(self) -> Iterator[Values]:
@@ -96,7 +96,7 @@ class Coverage:
             If it meets one that was said to be impossible.
         """
         met: Counter[Bin] = Counter()
-        for view in views(plan, codes):
+        for view in op_views(plan, codes):
             for group in self.groups:
                 met.update((group.name, values) for values in group.sample(view))
         for found in met.keys() & self._excluded.keys():
@@ -105,7 +105,7 @@ class Coverage:
 
     def unmet(self, plan: Plan, codes: Mapping[str, Codes]) -> list[Bin]:
         """Bins that this Plan can meet with the right codes and that this run has not met, in declaration's order."""
-        seen = views(plan, codes)
+        seen = op_views(plan, codes)
         might = {(group.name, values) for group in self.groups if group.declared is not None
                  for view in seen for values in group.declared(view)}
         open_bins = (might & self._declared) - self.bins_of(plan, codes).keys()

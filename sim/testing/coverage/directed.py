@@ -75,9 +75,9 @@ HINTS: Mapping[str, Mapping[Hashable, Decisions]] = {
              for band in ("first", "inner", "last")},
     "band with residual": {has: {"large": [True], **FRESH, "activation_bits": [7, 8], "residual": [has]}
                            for has in (False, True)},
-    "written by": {"Stores": {"detour": [True]}},
-    "loaded": {rows: {"detour": [True]} for rows in ("the first", "later ones")},
-    "of parts": {part: {"detour": [True], "way": ["by parts", "rows of parts"]}
+    "written by": {"Stores": {"spill": [True]}},
+    "loaded": {rows: {"spill": [True]} for rows in ("the first", "later ones")},
+    "of parts": {part: {"spill": [True], "way": ["by parts", "rows of parts"]}
                  for part in ("the first", "a later one")},
     "in several regions": {True: {**FRESH, "activation_bits": [6, 7, 8]}},
 }

@@ -12,7 +12,7 @@ from sim.arch.machine import Machine
 from sim.errors import InputError
 from sim.ir.ops import Conv, Layer
 from sim.mapping.schedule import ConvSchedule
-from sim.testing.coverage.op_view import views
+from sim.testing.coverage.op_view import op_views
 from sim.testing.stimulus.cases import Case, draw_case
 from sim.testing.stimulus.choices import RandomChoices, SteeredChoices
 from sim.testing.stimulus.recorded_choices import RecordedChoices
@@ -139,7 +139,7 @@ def _fitting(rng: np.random.Generator, machine: Machine, hints: Hints, options: 
 def extents_of(case: Case) -> dict[str, int]:
     """How large the ops of a case are, each by its largest; and how many sums have wrapped."""
     found = dict.fromkeys(EXTENTS, 0)
-    for view in views(case.plan, case.codes):
+    for view in op_views(case.plan, case.codes):
         op, schedule = view.op, view.schedule
         if not isinstance(op, Layer):
             continue
@@ -149,6 +149,6 @@ def extents_of(case: Case) -> dict[str, int]:
         if isinstance(schedule, ConvSchedule):
             here += [schedule.row_tiles, schedule.channel_blocks, len(schedule.chunks)]
         found |= {name: max(found[name], size) for name, size in zip(EXTENTS, here, strict=False)}
-        if view.conv and view.arithmetic.exact:
-            found["wrapped sums"] += int((view.arithmetic.sums != view.arithmetic.wrapped).sum())
+        if view.conv and view.values.exact:
+            found["wrapped sums"] += int((view.values.sums != view.values.wrapped).sum())
     return found | {"ops": len(case.plan.program.ops)}

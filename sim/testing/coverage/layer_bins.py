@@ -7,7 +7,7 @@ from math import ceil
 
 from sim.ir.ops import Conv, Layer
 from sim.testing.coverage.coverage import Values
-from sim.testing.coverage.op_view import View
+from sim.testing.coverage.op_view import OpView
 
 __all__ = ["bipolar_parts", "chunks", "edge", "engine", "kernel", "lane_blocks", "lane_groups", "packing",
            "padded_sides", "parts", "place", "regime", "requantizer", "row_groups", "row_tiles", "sides", "stall",
@@ -18,7 +18,7 @@ def edge(count: int, size: int) -> str:
     return ("one " if count <= size else "many ") + ("short" if count % size else "full")
 
 
-def window(view: View) -> Iterator[Values]:
+def window(view: OpView) -> Iterator[Values]:
     """Kind, stride, whether pads are read, dilation, of windows with several taps at several pixels."""
     op = view.op
     several = isinstance(op, Layer) and view.target.height * view.target.width > 1
@@ -27,7 +27,7 @@ def window(view: View) -> Iterator[Values]:
         yield view.kind, op.stride, bool(padded_sides(view)), dilation
 
 
-def padded_sides(view: View) -> list[str]:
+def padded_sides(view: OpView) -> list[str]:
     """Sides on which a window reads a pad."""
     op = view.op
     if not isinstance(op, Layer):
@@ -43,13 +43,13 @@ def padded_sides(view: View) -> list[str]:
     return read
 
 
-def sides(view: View) -> Iterator[Values]:
+def sides(view: OpView) -> Iterator[Values]:
     """Kind, side on which pads are read, whether a pad is a zero point other than 0."""
     for side in padded_sides(view):
         yield view.kind, side, bool(view.source.format.zero_point)
 
 
-def kernel(view: View) -> Iterator[Values]:
+def kernel(view: OpView) -> Iterator[Values]:
     """Kind, shape of the kernel."""
     op = view.op
     if not isinstance(op, Layer):
@@ -63,72 +63,72 @@ def kernel(view: View) -> Iterator[Values]:
         yield view.kind, "k x k"
 
 
-def packing(view: View) -> Iterator[Values]:
+def packing(view: OpView) -> Iterator[Values]:
     """Kind, taps in a block, cycles of a read."""
     if view.conv:
         yield view.kind, view.conv[1].packing, view.conv[1].phases
 
 
-def tap_groups(view: View) -> Iterator[Values]:
+def tap_groups(view: OpView) -> Iterator[Values]:
     """Kind, how packed taps fill their blocks."""
     if view.conv and view.conv[1].packing > 1:
         yield view.kind, edge(view.conv[1].shape.taps, view.conv[1].packing)
 
 
-def row_tiles(view: View) -> Iterator[Values]:
+def row_tiles(view: OpView) -> Iterator[Values]:
     """Kind, how the channels fill row tiles."""
     if view.conv:
         machine, (conv, schedule) = view.plan.machine, view.conv
         yield view.kind, edge(conv.channels, machine.depthwise_lanes if schedule.lanewise else machine.rows)
 
 
-def engine(view: View) -> Iterator[Values]:
+def engine(view: OpView) -> Iterator[Values]:
     """Kind, whether the depthwise lanes compute it."""
     if view.conv and view.conv[0].depthwise:
         yield view.kind, view.conv[1].lanewise
 
 
-def lane_groups(view: View) -> Iterator[Values]:
+def lane_groups(view: OpView) -> Iterator[Values]:
     """Groups of rows in a tile of the depthwise lanes, and in the last one."""
     if view.conv and view.conv[1].lanewise:
         schedule = view.conv[1]
         yield "one" if schedule.groups == 1 else "many", schedule.last_groups < schedule.groups
 
 
-def chunks(view: View) -> Iterator[Values]:
+def chunks(view: OpView) -> Iterator[Values]:
     """Kind, how the pixels of a column fill the accumulators."""
     if view.conv:
         chunks = view.conv[1].chunks
         yield view.kind, "one" if len(chunks) == 1 else "many full" if chunks[-1] == chunks[0] else "many short"
 
 
-def row_groups(view: View) -> Iterator[Values]:
+def row_groups(view: OpView) -> Iterator[Values]:
     """Kind, how the output's rows fill the columns."""
     if isinstance(view.op, Layer):
         yield view.kind, edge(view.target.height, view.plan.machine.columns)
 
 
-def lane_blocks(view: View) -> Iterator[Values]:
+def lane_blocks(view: OpView) -> Iterator[Values]:
     """Kind, how the channels of a part fill the lanes."""
     if isinstance(view.op, Layer):
         for part in view.source.parts:
             yield view.kind, edge(part, view.plan.machine.lanes)
 
 
-def parts(view: View) -> Iterator[Values]:
+def parts(view: OpView) -> Iterator[Values]:
     """Kind, parts read and written."""
     op = view.op
     if isinstance(op, Layer):
         yield view.kind, len(view.source.parts), len(view.target.parts)
 
 
-def bipolar_parts(view: View) -> Iterator[Values]:
+def bipolar_parts(view: OpView) -> Iterator[Values]:
     """Parts of an input that bipolar weights read."""
     if view.conv and view.conv[0].weight_format.kind == "bipolar":
         yield (len(view.source.parts),)
 
 
-def requantizer(view: View) -> Iterator[Values]:
+def requantizer(view: OpView) -> Iterator[Values]:
     """What the time per pixel comes from: adding digits, writing planes or reading those of the residual."""
     if view.conv:
         shape, schedule = view.conv[1].shape, view.conv[1]
@@ -140,7 +140,7 @@ def requantizer(view: View) -> Iterator[Values]:
                 yield view.kind, what
 
 
-def stall(view: View) -> Iterator[Values]:
+def stall(view: OpView) -> Iterator[Values]:
     """Kind, what the head of the pipeline waits for."""
     if view.conv:
         weights, accumulator = view.wait_weights > 0, view.wait_accumulator > 0
@@ -148,7 +148,7 @@ def stall(view: View) -> Iterator[Values]:
             "weights" if weights else "accumulators" if accumulator else "nothing")
 
 
-def regime(view: View) -> Iterator[Values]:
+def regime(view: OpView) -> Iterator[Values]:
     """Kind, what determines the time of the layer."""
     if view.conv:
         schedule = view.conv[1]
@@ -164,7 +164,7 @@ def regime(view: View) -> Iterator[Values]:
             yield view.kind, "either"
 
 
-def place(view: View) -> Iterator[Values]:
+def place(view: OpView) -> Iterator[Values]:
     """Role of a tensor, whether it lies behind another, and in several regions."""
     machine, plan = view.plan.machine, view.plan
     for role, tensor in (("read", view.source), ("written", view.target)):

@@ -1,4 +1,4 @@
-"""What each op of a planned Program made the machine do in a run, in the words of the coverage bins."""
+"""Say what each op of a planned Program made the machine do in a run, in the words of the coverage bins."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from sim.ir.ops import Conv, Load, Op, Tensor
 from sim.mapping.schedule import ConvSchedule, PoolSchedule
 from sim.mapping.transfers import Schedule, TransferSchedule
 from sim.plan.plan import Plan
-from sim.testing.coverage.conv_values import Arithmetic, arithmetic
+from sim.testing.coverage.conv_values import ConvValues, conv_values
 from sim.timing.dependencies import Waits
 from sim.timing.recurrence import Clock
 
-__all__ = ["Codes", "View", "views"]
+__all__ = ["Codes", "OpView", "op_views"]
 
 Codes = NDArray[np.int32]
 
 
 @dataclass(frozen=True, eq=False)
-class View:
+class OpView:
     """An op in its Program.
 
     Attributes
@@ -110,10 +110,10 @@ class View:
         return "add" if op.residual else "copy"
 
     @cached_property
-    def arithmetic(self) -> Arithmetic:
+    def values(self) -> ConvValues:
         """The numbers of the run, of a Conv."""
         assert isinstance(self.op, Conv)
-        return arithmetic(self.plan.program, self.op, self.codes)
+        return conv_values(self.plan.program, self.op, self.codes)
 
     @property
     def conv(self) -> tuple[Conv, ConvSchedule] | None:
@@ -122,8 +122,8 @@ class View:
         return (op, schedule) if isinstance(op, Conv) and isinstance(schedule, ConvSchedule) else None
 
 
-def views(plan: Plan, codes: Mapping[str, Codes]) -> list[View]:
-    """A view of every op, given the codes of every tensor in a run."""
+def op_views(plan: Plan, codes: Mapping[str, Codes]) -> list[OpView]:
+    """Return a view of every op, given the codes of every tensor in a run."""
     memory = plan.machine.memory
     clock = Clock(memory.finish, memory.latency_cycles)
     spans, counted, held = [], [_counted(clock)], []
@@ -133,13 +133,13 @@ def views(plan: Plan, codes: Mapping[str, Codes]) -> list[View]:
         counted.append(_counted(clock))
     prompt = _ends(plan, memory.model_copy(update={"latency_cycles": 0}))
     steady = _ends(plan, memory.model_copy(update={"beats": 1, "period_cycles": 1}))
-    return [View(plan, index, tuple(spans), codes, held[index], end != prompt[index], end != steady[index],
+    return [OpView(plan, index, tuple(spans), codes, held[index], end != prompt[index], end != steady[index],
                  *(b - a for a, b in zip(before, after, strict=True)))
             for index, ((_, end), (before, after)) in enumerate(zip(spans, pairwise(counted), strict=True))]
 
 
 def _held_by(clock: Clock, schedule: Schedule, waits: Waits) -> frozenset[str]:
-    """What the next op waits for, by when its own queue is free."""
+    """Return what the next op waits for after its own queue is free."""
     if isinstance(schedule, TransferSchedule):
         free = clock.filled if isinstance(schedule.op, Load) else clock.stored
     else:
@@ -152,7 +152,7 @@ def _held_by(clock: Clock, schedule: Schedule, waits: Waits) -> frozenset[str]:
 
 
 def _ends(plan: Plan, memory: Memory) -> list[int]:
-    """Ends of all ops with another memory behind the streams."""
+    """Return the ends of all ops with another memory behind the streams."""
     clock = Clock(memory.finish, memory.latency_cycles)
     return [clock.run(schedule, waits)[1] for schedule, waits in zip(plan.schedules, plan.waits, strict=True)]
 

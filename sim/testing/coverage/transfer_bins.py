@@ -8,13 +8,13 @@ from sim.arch.host_memory import IDEAL
 from sim.ir.ops import Conv, Layer, Load, Op, Pool, Store, Transfer
 from sim.mapping.transfers import TransferSchedule
 from sim.testing.coverage.coverage import Values
-from sim.testing.coverage.op_view import View
+from sim.testing.coverage.op_view import OpView
 
 __all__ = ["alignment", "band", "band_residual", "beside", "layer_may_wait", "layer_waits", "load_may_wait",
            "load_waits", "loaded", "memory", "slots", "stored"]
 
 
-def loaded(view: View) -> Iterator[Values]:
+def loaded(view: OpView) -> Iterator[Values]:
     """Rows of a Load, and who wrote them."""
     if isinstance(view.op, Load):
         whole = view.source.height == view.target.height
@@ -24,7 +24,7 @@ def loaded(view: View) -> Iterator[Values]:
         yield rows, "Stores" if stored else "the host"
 
 
-def stored(view: View) -> Iterator[Values]:
+def stored(view: OpView) -> Iterator[Values]:
     """What of a tensor in the host's memory a Store writes."""
     if isinstance(view.op, Store):
         whole = view.source.height == view.target.height
@@ -36,7 +36,7 @@ def stored(view: View) -> Iterator[Values]:
 HOLDS = {"computes": "a layer on its place", "stores": "a Store from its place", "written": "a Store of its rows"}
 
 
-def load_waits(view: View) -> Iterator[Values]:
+def load_waits(view: OpView) -> Iterator[Values]:
     """What has held a Load back."""
     if isinstance(view.op, Load):
         yield from ((text,) for what, text in HOLDS.items() if what in view.held_by)
@@ -44,7 +44,7 @@ def load_waits(view: View) -> Iterator[Values]:
             yield ("nothing",)
 
 
-def load_may_wait(view: View) -> Iterator[Values]:
+def load_may_wait(view: OpView) -> Iterator[Values]:
     """What may hold a Load back."""
     if isinstance(view.op, Load):
         waits = view.waits
@@ -53,7 +53,7 @@ def load_may_wait(view: View) -> Iterator[Values]:
                                                      ("written", waits.written > 0)) if may)
 
 
-def layer_waits(view: View) -> Iterator[Values]:
+def layer_waits(view: OpView) -> Iterator[Values]:
     """What has held the start of a layer back."""
     if isinstance(view.op, Layer):
         yield from ((view.kind, what) for what in ("loads", "stores") if what in view.held_by)
@@ -61,14 +61,14 @@ def layer_waits(view: View) -> Iterator[Values]:
             yield view.kind, "nothing"
 
 
-def layer_may_wait(view: View) -> Iterator[Values]:
+def layer_may_wait(view: OpView) -> Iterator[Values]:
     """What may hold the start of a layer back."""
     if isinstance(view.op, Layer):
         yield from ((view.kind, what) for what, count in (("loads", view.waits.loads), ("stores", view.waits.stores))
                     if count)
 
 
-def beside(view: View) -> Iterator[Values]:
+def beside(view: OpView) -> Iterator[Values]:
     """What runs while a Load or Store does."""
     if isinstance(view.op, Transfer):
         for op in view.beside:
@@ -76,7 +76,7 @@ def beside(view: View) -> Iterator[Values]:
                 yield view.kind, type(op).__name__
 
 
-def alignment(view: View) -> Iterator[Values]:
+def alignment(view: OpView) -> Iterator[Values]:
     """Beats of a transfer against words and against the whole of it."""
     if isinstance(view.schedule, TransferSchedule):
         machine = view.plan.machine
@@ -86,7 +86,7 @@ def alignment(view: View) -> Iterator[Values]:
         yield view.kind, width, bits % machine.stream_bits > 0
 
 
-def memory(view: View) -> Iterator[Values]:
+def memory(view: OpView) -> Iterator[Values]:
     """What of the host's memory an op's end shows."""
     if view.late or view.slotted:
         yield ("late slots" if view.late and view.slotted else "late" if view.late else "slots",)
@@ -94,27 +94,27 @@ def memory(view: View) -> Iterator[Values]:
         yield ("ideal",)
 
 
-def slots(view: View) -> Iterator[Values]:
+def slots(view: OpView) -> Iterator[Values]:
     """Kind, whether its stream waits for the memory."""
     if not isinstance(view.op, Pool):
         waits = view.blocked if isinstance(view.op, Store) else view.starved
         yield type(view.op).__name__, waits > 0
 
 
-def band(view: View) -> Iterator[Values]:
+def band(view: OpView) -> Iterator[Values]:
     """Kind and place of a layer that reads rows of one tensor in the host's memory and writes rows of another."""
     position = _position(view)
     if position is not None:
         yield view.kind, position
 
 
-def band_residual(view: View) -> Iterator[Values]:
+def band_residual(view: OpView) -> Iterator[Values]:
     """Whether a band has a residual."""
     if isinstance(view.op, Conv) and _position(view) is not None:
         yield (view.op.residual is not None,)
 
 
-def _position(view: View) -> str | None:
+def _position(view: OpView) -> str | None:
     """Which band of its layer an op is; None for a whole layer."""
     program, op = view.plan.program, view.op
     if not isinstance(op, Layer):

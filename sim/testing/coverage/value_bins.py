@@ -15,7 +15,7 @@ from sim.ir.ops import Layer, Tensor
 from sim.ir.signed_digits import digit_counts
 from sim.testing.coverage.conv_values import top_plane
 from sim.testing.coverage.coverage import Values
-from sim.testing.coverage.op_view import View
+from sim.testing.coverage.op_view import OpView
 
 __all__ = ["bipolar_bits", "bits", "channels", "clamps", "declared_bipolar_bits", "declared_bits", "declared_channels",
            "declared_clamps", "declared_digits", "declared_lane_bits", "declared_plain_bits", "declared_residual",
@@ -28,66 +28,66 @@ SIDES = ("negative even", "negative odd", "positive even", "positive odd")
 """Ties, by the sign of v and by the code below it."""
 
 
-def declared_bits(view: View) -> Iterator[Values]:
+def declared_bits(view: OpView) -> Iterator[Values]:
     """Kind, weight bits, activation bits."""
     if view.conv:
         yield view.kind, view.conv[0].weight_format.bits, view.source.format.bits
 
 
-def bits(view: View) -> Iterator[Values]:
+def bits(view: OpView) -> Iterator[Values]:
     """The same, where the highest planes of both have met."""
     if _planes_meet(view):
         yield from declared_bits(view)
 
 
-def declared_lane_bits(view: View) -> Iterator[Values]:
+def declared_lane_bits(view: OpView) -> Iterator[Values]:
     """Weight bits on the depthwise lanes, signs of weights and activations."""
     if view.conv and view.conv[1].lanewise:
         yield view.conv[0].weight_format.bits, view.conv[0].weight_format.kind, view.source.format.kind
 
 
-def lane_bits(view: View) -> Iterator[Values]:
+def lane_bits(view: OpView) -> Iterator[Values]:
     """The same, where the highest planes of both have met."""
     if _planes_meet(view):
         yield from declared_lane_bits(view)
 
 
-def declared_signs(view: View) -> Iterator[Values]:
+def declared_signs(view: OpView) -> Iterator[Values]:
     """Kind, kinds of weights and activations."""
     if view.conv:
         yield view.kind, view.conv[0].weight_format.kind, view.source.format.kind
 
 
-def signs(view: View) -> Iterator[Values]:
+def signs(view: OpView) -> Iterator[Values]:
     """The same, where codes have met whose highest bits tell these kinds from others."""
     if _planes_meet(view):
         yield from declared_signs(view)
 
 
-def declared_plain_bits(view: View) -> Iterator[Values]:
+def declared_plain_bits(view: OpView) -> Iterator[Values]:
     """Kind, activation bits."""
     yield view.kind, view.source.format.bits
 
 
-def plain_bits(view: View) -> Iterator[Values]:
+def plain_bits(view: OpView) -> Iterator[Values]:
     """The same, where a code has the highest one."""
     if top_plane(view.codes[view.source.name], view.source.format).any():
         yield from declared_plain_bits(view)
 
 
-def declared_bipolar_bits(view: View) -> Iterator[Values]:
+def declared_bipolar_bits(view: OpView) -> Iterator[Values]:
     """Activation bits under bipolar weights."""
     if view.conv and view.conv[0].weight_format.kind == "bipolar":
         yield (view.source.format.bits,)
 
 
-def bipolar_bits(view: View) -> Iterator[Values]:
+def bipolar_bits(view: OpView) -> Iterator[Values]:
     """The same, where a code has the highest one and meets weights of both signs."""
     if view.conv and len(np.unique(view.conv[0].weights)) == 2 and _planes_meet(view):
         yield from declared_bipolar_bits(view)
 
 
-def _planes_meet(view: View) -> bool:
+def _planes_meet(view: OpView) -> bool:
     """Whether in some channel there is a weight and an activation whose highest bits are 1."""
     if view.conv is None:
         return False
@@ -96,17 +96,17 @@ def _planes_meet(view: View) -> bool:
     return bool((top_plane(conv.weights, conv.weight_format).any(axis=over) & read).any())
 
 
-def declared_digits(view: View) -> Iterator[Values]:
+def declared_digits(view: OpView) -> Iterator[Values]:
     """Longest multiplier, longest one of a residual."""
     if view.conv:
         yield view.conv[0].terms, view.conv[0].residual_terms
 
 
-def digits(view: View) -> Iterator[Values]:
+def digits(view: OpView) -> Iterator[Values]:
     """The same, where they multiply something other than 0."""
     if view.conv is None:
         return
-    conv, numbers = view.conv[0], view.arithmetic
+    conv, numbers = view.conv[0], view.values
     longest = digit_counts(conv.multiplier) == conv.terms
     longest_residual = digit_counts(conv.residual_multiplier) == conv.residual_terms
     if _occurs(numbers.wrapped, longest) and (
@@ -119,38 +119,38 @@ def _occurs(values: NDArray[np.int64], channels: NDArray[np.bool_]) -> bool:
     return bool(values[:, channels].any())
 
 
-def declared_ties(view: View) -> Iterator[Values]:
+def declared_ties(view: OpView) -> Iterator[Values]:
     """Rounding, sign of v and parity of the code below."""
     if view.conv and (view.conv[0].shift > 0).any():
         yield from ((view.plan.program.arithmetic.rounding, side) for side in SIDES)
 
 
-def ties(view: View) -> Iterator[Values]:
+def ties(view: OpView) -> Iterator[Values]:
     """The same, where v was in the middle of two codes that the clamp left alone."""
     if view.conv:
-        numbers = view.arithmetic
+        numbers = view.values
         met = numbers.ties & ~numbers.below & ~numbers.above
         for side, negative, odd in zip(SIDES, (True, True, False, False), (0, 1, 0, 1), strict=True):
-            if (met & ((numbers.values < 0) == negative) & (numbers.floors % 2 == odd)).any():
+            if (met & ((numbers.totals < 0) == negative) & (numbers.floors % 2 == odd)).any():
                 yield view.plan.program.arithmetic.rounding, side
 
 
-def declared_wraps(view: View) -> Iterator[Values]:
+def declared_wraps(view: OpView) -> Iterator[Values]:
     """Kind, end of the accumulator that a sum leaves."""
     if view.conv and view.plan.program.arithmetic.wrap:
         yield from ((view.kind, end) for end in ("top", "bottom"))
 
 
-def wraps(view: View) -> Iterator[Values]:
+def wraps(view: OpView) -> Iterator[Values]:
     """The same, where a sum has left it."""
-    if view.conv and view.arithmetic.exact:
-        numbers = view.arithmetic
+    if view.conv and view.values.exact:
+        numbers = view.values
         for end, left in (("top", numbers.sums > numbers.wrapped), ("bottom", numbers.sums < numbers.wrapped)):
             if left.any():
                 yield view.kind, end
 
 
-def declared_clamps(view: View) -> Iterator[Values]:
+def declared_clamps(view: OpView) -> Iterator[Values]:
     """Which end of the clamp, and what it is: the format's end, its zero point (ReLU), or a limit of its own."""
     if view.conv:
         conv, fmt = view.conv[0], view.target.format
@@ -160,14 +160,14 @@ def declared_clamps(view: View) -> Iterator[Values]:
         yield "above", "the format's end" if conv.high == fmt.high else "a limit"
 
 
-def clamps(view: View) -> Iterator[Values]:
+def clamps(view: OpView) -> Iterator[Values]:
     """The same, where a value was beyond it."""
     if view.conv:
-        cut = {"below": view.arithmetic.below.any(), "above": view.arithmetic.above.any()}
+        cut = {"below": view.values.below.any(), "above": view.values.above.any()}
         yield from (values for values in declared_clamps(view) if cut[str(values[0])])
 
 
-def declared_channels(view: View) -> Iterator[Values]:
+def declared_channels(view: OpView) -> Iterator[Values]:
     """What is special about a requantizer."""
     if view.conv:
         conv = view.conv[0]
@@ -181,20 +181,20 @@ def declared_channels(view: View) -> Iterator[Values]:
             yield ("output with a zero point",)
 
 
-def channels(view: View) -> Iterator[Values]:
+def channels(view: OpView) -> Iterator[Values]:
     """The same, where the sum was not 0, and the code was not that of the clamp or one of 8 bits."""
     if view.conv:
-        conv, numbers = view.conv[0], view.arithmetic
+        conv, numbers = view.conv[0], view.values
         free = ~numbers.below & ~numbers.above
         output = view.codes[conv.output][:, view.target.part_slice(conv.output_part)]
         met = {"constant": _occurs(numbers.wrapped, digit_counts(conv.multiplier) == 0),
-               "no shift": (free & (numbers.values != 0))[:, conv.shift == 0].any(),
+               "no shift": (free & (numbers.totals != 0))[:, conv.shift == 0].any(),
                "wide output": ((output >= 1 << WIDEST) | (output < -(1 << WIDEST - 1))).any(),
                "output with a zero point": free.any()}
         yield from (values for values in declared_channels(view) if met[str(values[0])])
 
 
-def declared_residual(view: View) -> Iterator[Values]:
+def declared_residual(view: OpView) -> Iterator[Values]:
     """Kind, signs of the residual, where it comes from."""
     if view.conv and view.conv[0].residual:
         conv = view.conv[0]
@@ -202,13 +202,13 @@ def declared_residual(view: View) -> Iterator[Values]:
         yield view.kind, other.format.kind, _origin(view, other, conv.residual_part)
 
 
-def residual(view: View) -> Iterator[Values]:
+def residual(view: OpView) -> Iterator[Values]:
     """The same, where a code with the highest bit was multiplied by something."""
     if _residual_counts(view):
         yield from declared_residual(view)
 
 
-def declared_residual_bits(view: View) -> Iterator[Values]:
+def declared_residual_bits(view: OpView) -> Iterator[Values]:
     """How wide the residual is."""
     if view.conv and view.conv[0].residual:
         shape = view.conv[1].shape
@@ -216,21 +216,21 @@ def declared_residual_bits(view: View) -> Iterator[Values]:
         yield (("narrower", "equal", "wider")[1 + wider],)
 
 
-def residual_bits(view: View) -> Iterator[Values]:
+def residual_bits(view: OpView) -> Iterator[Values]:
     """The same, where a code with the highest bit was multiplied by something."""
     if _residual_counts(view):
         yield from declared_residual_bits(view)
 
 
-def _residual_counts(view: View) -> bool:
+def _residual_counts(view: OpView) -> bool:
     if view.conv is None or view.conv[0].residual is None:
         return False
     fmt = view.plan.program.tensor(view.conv[0].residual).format
-    high = top_plane(view.arithmetic.residual, fmt).any(axis=(0, 2, 3))
-    return bool((high & (view.arithmetic.residual_multipliers != 0)).any())
+    high = top_plane(view.values.residual, fmt).any(axis=(0, 2, 3))
+    return bool((high & (view.values.residual_multipliers != 0)).any())
 
 
-def _origin(view: View, other: Tensor, part: int) -> str:
+def _origin(view: OpView, other: Tensor, part: int) -> str:
     if part:
         return "a later part"
     computed = any(isinstance(r, Layer) and r.output == other.name for r in view.plan.program.ops)

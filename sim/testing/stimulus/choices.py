@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 OF_PROGRAMS = frozenset({"layers", "large", "wrap", "rounding"})
 """Decisions about a whole Program."""
-AHEAD = OF_PROGRAMS | {"fresh_input", "extent", "detour", "way", "concat", "parts", "channels", "activation_bits",
+AHEAD = OF_PROGRAMS | {"fresh_input", "extent", "spill", "way", "concat", "parts", "channels", "activation_bits",
                        "activation_kind", "zero_point"}
 """Decisions that are made before the layer that they matter to: those about the tensor that it reads."""
 

@@ -18,14 +18,14 @@ from sim.mapping.layout import tensor_words
 from sim.testing.stimulus.choices import Choices
 from sim.testing.stimulus.corner_codes import corner_codes
 
-__all__ = ["Draft"]
+__all__ = ["ProgramBuilder"]
 
 SAMPLES = 4
 """Images by which requantizers are chosen."""
 LEAST_ACC_BITS = 14
 
 
-class Draft:
+class ProgramBuilder:
     """A Program in the making.
 
     Attributes

@@ -11,16 +11,15 @@ from sim.ir.formats import Format
 from sim.ir.ops import Pool, Tensor, accumulator_bounds
 from sim.ir.program import Program
 from sim.testing.stimulus.choices import Choices, choices_of
-from sim.testing.stimulus.conv_layers import conv_fits, draw_conv, requantized
-from sim.testing.stimulus.program_builder import Draft
-from sim.testing.stimulus.sliding_windows import Window, draw_window
-from sim.testing.stimulus.spills import detour
+from sim.testing.stimulus.layers import Window, conv_fits, draw_conv, draw_window, requantized
+from sim.testing.stimulus.program_builder import ProgramBuilder
+from sim.testing.stimulus.spills import spill
 
 __all__ = ["KINDS", "TRAITS", "random_program"]
 
 KINDS = ("dense", "linear", "depthwise", "average", "add", "max")
 """Ops that `random_program` can make."""
-TRAITS = ("residual", "concat", "bipolar", "unsigned", "wide", "wrap", "detour", "large")
+TRAITS = ("residual", "concat", "bipolar", "unsigned", "wide", "wrap", "spill", "large")
 """What it can add: residuals, tensors of several parts, bipolar and unsigned weights, wide final outputs, wrapping,
 tensors that the host gets and gives back, tensors that may not fit on chip."""
 PARTED = ("dense", "linear", "max")
@@ -57,65 +56,67 @@ def random_program(source: np.random.Generator | Choices, machine: Machine, laye
     >>> {type(op).__name__ for op in program.ops}
     {'Conv'}
     """
-    maker = _Maker(Draft(choices_of(source), machine, traits), kinds, extent, channels, kernel)
-    count = maker.draft.choices.integer("layers", 1, layers)
+    maker = _Maker(ProgramBuilder(choices_of(source), machine, traits), kinds, extent, channels, kernel)
+    count = maker.builder.choices.integer("layers", 1, layers)
     tensor, computed = maker.new_input(), False
     parted = any(kind in PARTED for kind in kinds)
     for layer in range(count):
-        if layer and maker.draft.choices.chance("fresh_input", 0.1):
+        if layer and maker.builder.choices.chance("fresh_input", 0.1):
             tensor, computed = maker.new_input(), False
-        if not maker.draft.large and maker.draft.has("detour", 0.15):
-            tensor = detour(maker.draft, tensor, computed, parted)
+        if not maker.builder.large and maker.builder.has("spill", 0.15):
+            tensor = spill(maker.builder, tensor, computed, parted)
         tensor, computed = maker.add_layer(tensor, last=layer == count - 1), True
-    return maker.draft.program()
+    return maker.builder.program()
 
 
 class _Maker:
-    """Puts layers behind each other."""
+    """Appends layers, each of which reads what the one before has written."""
 
-    def __init__(self, draft: Draft, kinds: Collection[str], extent: int, channels: int, kernel: int) -> None:
-        self.draft, self.kinds, self.extent, self.channels, self.kernel = draft, kinds, extent, channels, kernel
+    def __init__(self, builder: ProgramBuilder, kinds: Collection[str], extent: int, channels: int,
+                 kernel: int) -> None:
+        self.builder, self.kinds, self.extent, self.channels, self.kernel = builder, kinds, extent, channels, kernel
 
     def new_input(self) -> Tensor:
         """Add an input of the Program."""
-        draft, choices = self.draft, self.draft.choices
+        builder, choices = self.builder, self.builder.choices
         several = 0.2 if any(kind in DENSE for kind in self.kinds) else 0.0
         for _ in range(choices.proposals):
             height, width = (choices.integer("extent", 1, self.extent) for _ in range(2))
-            tensor = draft.tensor(height, width, draft.parts(self.channels, several), draft.format("activation_bits"))
-            if draft.holds(tensor):
+            parts = builder.parts(self.channels, several)
+            tensor = builder.tensor(height, width, parts, builder.format("activation_bits"))
+            if builder.holds(tensor):
                 break
-        return draft.add(tensor)
+        return builder.add(tensor)
 
     def add_layer(self, source: Tensor, last: bool) -> Tensor:
         """Append the ops that write the next tensor; the tensor."""
-        draft = self.draft
-        draft.choices.begin_layer()
+        builder = self.builder
+        builder.choices.begin_layer()
         legal = [kind for kind in self.kinds if len(source.parts) == 1 or kind in PARTED]
-        for _ in range(draft.choices.proposals):
-            kind = draft.choices.choice("kind", legal)
-            window = draw_window(draft.choices, kind, source, self.kernel)
+        for _ in range(builder.choices.proposals):
+            kind = builder.choices.choice("kind", legal)
+            window = draw_window(builder.choices, kind, source, self.kernel)
             target = self.new_target(kind, window, source, last)
-            convs = [] if kind == "max" else [draw_conv(draft, kind, window, source, target, part)
+            convs = [] if kind == "max" else [draw_conv(builder, kind, window, source, target, part)
                                               for part in range(len(target.parts))]
-            if draft.holds(target) and all(conv_fits(draft, conv, source) for conv in convs):
+            if builder.holds(target) and all(conv_fits(builder, conv, source) for conv in convs):
                 break
-        draft.add(target)
+        builder.add(target)
         for conv in convs:
-            draft.widen(0 if draft.arithmetic.wrap else int(accumulator_bounds(conv, source.format).max()))
-            wanted = kind == "add" or draft.has("residual", 0.35)
-            draft.ops.append(requantized(draft, conv, source, target, wanted))
+            builder.widen(0 if builder.arithmetic.wrap else int(accumulator_bounds(conv, source.format).max()))
+            wanted = kind == "add" or builder.has("residual", 0.35)
+            builder.ops.append(requantized(builder, conv, source, target, wanted))
         if kind == "max":
-            draft.ops.append(Pool(draft.op_name(), source.name, target.name, window.kernel, window.stride,
+            builder.ops.append(Pool(builder.op_name(), source.name, target.name, window.kernel, window.stride,
                                       window.pads))
         return target
 
     def new_target(self, kind: str, window: Window, source: Tensor, last: bool) -> Tensor:
         """The output of an op of this kind."""
-        draft = self.draft
-        parts = draft.parts(self.channels, 0.25) if kind in DENSE else source.parts
-        fmt = source.format if kind == "max" else draft.format("activation_bits")
-        widest = draft.arithmetic.acc_bits - 1
-        if kind != "max" and last and widest > WIDEST and draft.has("wide", 0.3):
-            fmt = Format(draft.choices.integer("wide_bits", WIDEST + 1, widest), fmt.kind)
-        return draft.tensor(*window.output(source), parts, fmt)
+        builder = self.builder
+        parts = builder.parts(self.channels, 0.25) if kind in DENSE else source.parts
+        fmt = source.format if kind == "max" else builder.format("activation_bits")
+        widest = builder.arithmetic.acc_bits - 1
+        if kind != "max" and last and widest > WIDEST and builder.has("wide", 0.3):
+            fmt = Format(builder.choices.integer("wide_bits", WIDEST + 1, widest), fmt.kind)
+        return builder.tensor(*window.output(source), parts, fmt)

@@ -1,24 +1,24 @@
-"""Tensors that take a detour through the host's memory: explicit Stores and Loads, of rows and of parts."""
+"""Tensors that take a spill through the host's memory: explicit Stores and Loads, of rows and of parts."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from sim.ir.ops import Load, Store, Tensor
-from sim.testing.stimulus.program_builder import Draft
+from sim.testing.stimulus.program_builder import ProgramBuilder
 
-__all__ = ["detour"]
+__all__ = ["spill"]
 
 WAYS = ("as it is", "twice", "by parts", "rows of parts")
 """How a tensor comes to lie in the host's memory: alone, or in copies, below each other or as parts of one tensor."""
 
 
-def detour(draft: Draft, source: Tensor, computed: bool, parts: bool) -> Tensor:
+def spill(builder: ProgramBuilder, source: Tensor, computed: bool, parts: bool) -> Tensor:
     """Store `source`, unless it is an input, and load some rows of it back.
 
     Parameters
     ----------
-    draft : Draft
+    builder : ProgramBuilder
     source : Tensor
         Already part of it.
     computed : bool
@@ -31,29 +31,30 @@ def detour(draft: Draft, source: Tensor, computed: bool, parts: bool) -> Tensor:
     Tensor
         What the next layer may read.
     """
-    host = _stored(draft, source, parts) if computed else source
-    height = draft.choices.integer("loaded_rows", 1, host.height)
-    first = draft.choices.integer("first_row", 0, host.height - height)
-    target = draft.tensor(height, host.width, host.parts, host.format)
-    while not draft.holds(target) and height > 1:
+    host = _stored(builder, source, parts) if computed else source
+    height = builder.choices.integer("loaded_rows", 1, host.height)
+    first = builder.choices.integer("first_row", 0, host.height - height)
+    target = builder.tensor(height, host.width, host.parts, host.format)
+    while not builder.holds(target) and height > 1:
         height = (height + 1) // 2
-        target = draft.tensor(height, host.width, host.parts, host.format)
-    draft.add(target, draft.samples[host.name][:, :, first : first + height])
-    draft.ops.append(Load(draft.op_name(), host.name, target.name, first))
+        target = builder.tensor(height, host.width, host.parts, host.format)
+    builder.add(target, builder.samples[host.name][:, :, first : first + height])
+    builder.ops.append(Load(builder.op_name(), host.name, target.name, first))
     return target
 
 
-def _stored(draft: Draft, source: Tensor, several: bool) -> Tensor:
+def _stored(builder: ProgramBuilder, source: Tensor, several: bool) -> Tensor:
     """Store `source`, as often as the way it goes wants; the tensor in the host's memory."""
-    way = draft.choices.choice("way", WAYS if several and len(source.parts) == 1 else WAYS[:2])
+    way = builder.choices.choice("way", WAYS if several and len(source.parts) == 1 else WAYS[:2])
     if way == "as it is":
-        draft.ops.append(Store(draft.op_name(), source.name, source.name))
+        builder.ops.append(Store(builder.op_name(), source.name, source.name))
         return source
     copies, parts = (2 if way in ("twice", "rows of parts") else 1), (2 if "parts" in way else 1)
-    samples = np.tile(draft.samples[source.name], (1, parts, copies, 1))
-    host = draft.add(draft.tensor(copies * source.height, source.width, source.parts * parts, source.format), samples)
-    draft.remote.add(host.name)
+    samples = np.tile(builder.samples[source.name], (1, parts, copies, 1))
+    copied = builder.tensor(copies * source.height, source.width, source.parts * parts, source.format)
+    host = builder.add(copied, samples)
+    builder.remote.add(host.name)
     places = [(copy * source.height, part) for copy in range(copies) for part in range(parts)]
-    for row, part in reversed(places) if draft.choices.chance("last place first", 0.5) else places:
-        draft.ops.append(Store(draft.op_name(), source.name, host.name, row, part if parts > 1 else None))
+    for row, part in reversed(places) if builder.choices.chance("last place first", 0.5) else places:
+        builder.ops.append(Store(builder.op_name(), source.name, host.name, row, part if parts > 1 else None))
     return host

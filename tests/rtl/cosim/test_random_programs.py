@@ -22,8 +22,8 @@ from sim.plan.plan import Plan
 from sim.testing import RandomChoices, random_machine
 from sim.testing.coverage.coverage import Coverage
 from sim.testing.coverage.directed import directed_cases, directed_options
+from sim.testing.harness.hypothesis_strategies import cases
 from sim.testing.stimulus.cases import Case, draw_case, load_case, save_case, shrink_case
-from sim.testing.stimulus.hypothesis_strategies import cases
 from sim.testing.stimulus.recorded_choices import RecordedChoices
 
 REGRESSIONS = Path(__file__).parent / "regressions"

@@ -24,7 +24,7 @@ from sim.mapping.schedule import ConvSchedule, conv_shape, schedule_conv
 from sim.mapping.transfers import with_transfers
 from sim.plan.plan import plan
 from sim.testing import TRAITS, random_machine, random_program
-from sim.testing.scalar_costs import plain_cost_table
+from sim.testing.harness.scalar_costs import plain_cost_table
 from sim.testing.stimulus.machines import random_memory
 from sim.timing.batched import cycles_alone
 from sim.timing.timeline import layer_cycles, timeline
@@ -92,7 +92,7 @@ def test_entries_are_those_of_single_layers(seed: int) -> None:
     """All choices at once give what each gives by itself: any kind of layer, machine and memory, whole or in bands."""
     rng = np.random.default_rng(seed)
     machine = random_machine(rng, small=seed % 2 == 0).model_copy(update={"memory": random_memory(rng)})
-    program = random_program(rng, machine, layers=4, traits=set(TRAITS) - {"detour"}, extent=16,
+    program = random_program(rng, machine, layers=4, traits=set(TRAITS) - {"spill"}, extent=16,
                              channels=int(rng.choice([10, 80])))
     if seed % 3 == 0:
         machine = machine.model_copy(update={"act_regions": int(rng.integers(4, 9)), "region_words": 32})

@@ -17,7 +17,7 @@ from sim.testing import TRAITS, corner_inputs, random_machine, random_program
 
 def some_program(seed: int) -> Program:
     rng = np.random.default_rng(seed)
-    return random_program(rng, random_machine(rng), layers=4, traits=[t for t in TRAITS if t != "detour"])
+    return random_program(rng, random_machine(rng), layers=4, traits=[t for t in TRAITS if t != "spill"])
 
 
 @pytest.mark.parametrize("seed", range(30))

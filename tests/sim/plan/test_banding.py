@@ -20,7 +20,7 @@ from sim.plan.plan import plan
 from sim.testing import TRAITS, corner_inputs, random_machine, random_program
 from sim.timing.timeline import timeline
 
-PLAIN = [trait for trait in TRAITS if trait != "detour"]
+PLAIN = [trait for trait in TRAITS if trait != "spill"]
 TINY = load_machine("tiny")
 
 

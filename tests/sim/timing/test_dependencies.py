@@ -19,7 +19,7 @@ def some_plans(seeds: range) -> list[Plan]:
     for seed in seeds:
         rng = np.random.default_rng(seed)
         machine = random_machine(rng)
-        traits = [trait for trait in TRAITS if trait != "detour" or seed % 2]
+        traits = [trait for trait in TRAITS if trait != "spill" or seed % 2]
         program = random_program(rng, machine, layers=5, traits=traits, extent=10)
         memory = Memory(latency_cycles=int(rng.integers(0, 20)), beats=1, period_cycles=int(rng.integers(1, 4)))
         small = machine.model_copy(update={"act_regions": int(rng.integers(4, 8)), "region_words": 32,

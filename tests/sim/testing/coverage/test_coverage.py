@@ -23,10 +23,10 @@ from sim.testing.coverage.bins import GROUPS
 from sim.testing.coverage.coverage import Coverage, Group
 from sim.testing.coverage.directed import directed_cases
 from sim.testing.coverage.layer_bins import edge
-from sim.testing.coverage.op_view import views
+from sim.testing.coverage.op_view import op_views
 from sim.testing.coverage.value_bins import SIDES
+from sim.testing.harness.hypothesis_strategies import cases
 from sim.testing.stimulus.cases import draw_case, load_case, redraw, save_case, shrink_case
-from sim.testing.stimulus.hypothesis_strategies import cases
 from sim.testing.stimulus.recorded_choices import RecordedChoices
 from sim.timing.timeline import timeline
 
@@ -49,7 +49,7 @@ def codes_of(one):
 def test_views_add_up_to_the_timeline(seed: int) -> None:
     """Spans are the timeline's starts and ends, and what the ops wait sums to its counters."""
     one = planned(seed)
-    seen, times = views(one, codes_of(one)), timeline(one)
+    seen, times = op_views(one, codes_of(one)), timeline(one)
     assert [view.span for view in seen] == list(zip(times.starts, times.ends, strict=True))
     for counter in ("wait_accumulator", "wait_weights", "starved", "blocked"):
         assert sum(getattr(view, counter) for view in seen) == getattr(times, counter)
@@ -196,7 +196,7 @@ def runs():
             continue
         dull = {tensor.name: np.zeros((1, *tensor.shape), np.int32) for tensor in case.program.inputs}
         codes = case.codes, simulate(case.plan.program, dull)
-        found += [view for one in codes for view in views(case.plan, one)]
+        found += [view for one in codes for view in op_views(case.plan, one)]
     return found
 
 
