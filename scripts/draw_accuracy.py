@@ -150,15 +150,15 @@ def name_points(axes: Axes, uniform: Sequence[Group], mixed: Sequence[Group]) ->
     for group in mixed:
         gain = f"{mean(group.accuracy) - accuracy[group.bits]:+.1f} points".replace("-", "\N{MINUS SIGN}")
         crowded = any(0 < group.point[0] - other.point[0] < CROWDED for other in mixed)
-        axes.annotate(gain, group.point, (0, -29) if crowded else (-9, -4), color=MIXED, textcoords="offset points",
-                      ha="center" if crowded else "right")
+        axes.annotate(gain, group.point, (0, -29 if crowded else 18), color=MIXED, textcoords="offset points",
+                      ha="center")
 
 
 def decorate(axes: Axes) -> None:
     """Name the axes and what is drawn."""
     axes.set_xlabel("cycles for one image [thousands]")
     axes.set_ylabel("test accuracy [%]")
-    axes.margins(x=0.1, y=0.1)
+    axes.margins(x=0.1, y=0.13)
     axes.grid(axis="y", color="#dddddd", linewidth=0.7)
     axes.set_axisbelow(True)
     for side in ("top", "right"):
