@@ -28,7 +28,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from benchmarks.accuracy.profiles import PROFILES, Profile, planned
 from benchmarks.accuracy.runs import Run, perform
 from benchmarks.accuracy.tables import tables
-from bitwright.console import Report, show
+from bitwright.cli.console import Report, show
 from sim.io.atomic_write import atomic_write_text
 
 PACKAGES = ("torch", "numpy", "numba", "matplotlib")

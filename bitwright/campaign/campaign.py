@@ -21,8 +21,8 @@ import numpy as np
 
 from bitwright.campaign.report import campaign_report
 from bitwright.campaign.state import MachineState, PairState, load_state, save_state
+from bitwright.cli.console import message, show
 from bitwright.codesign.random_cases import compared, keep_simplest
-from bitwright.console import message, show
 from rtl.cosim.simulators import ICARUS, VERILATOR, Engine
 from sim.arch.machine import Machine
 from sim.errors import EngineError, InputError
@@ -120,7 +120,7 @@ def _run_batch(campaign: Campaign, index: int, numbers: range, coverage: Coverag
 def _keep(folder: Path, machine: Machine, engine: Engine, pair: Drawn) -> str:
     """Keep the simplest case that fails; the command that repeats it."""
     _, decisions, options = pair
-    _, place = keep_simplest(decisions, machine, engine, folder / "failures", **options)
+    _, place = keep_simplest(decisions, machine, engine, folder / "failures", message, **options)
     return (f"bitwright verify {place / 'program.safetensors'} -m {place / 'machine.yaml'} -i {place / 'inputs.npz'} "
             f"--simulator {engine.name}")
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from bitwright.campaign.state import MachineState, PairState
-from bitwright.console import Report
+from bitwright.cli.console import Report
 from sim.testing.coverage.bins import GROUPS
 from sim.testing.coverage.coverage import Coverage
 from sim.testing.stimulus.machines import RANGES

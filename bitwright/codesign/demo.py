@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import fx
 
+from bitwright.codesign.json_text import to_json
 from bitwright.codesign.networks import program_accuracy
+from bitwright.codesign.progress import SILENT, Progress
 from bitwright.codesign.verify import Verification, verify_plan
-from bitwright.console import Report, Steps, steps, to_json
 from quant.bits.qbitopt import QBitOpt
 from quant.convert import quantize
 from quant.data.digits import DIGITS_EXPONENT, DIGITS_FORMAT, digits
@@ -33,7 +35,10 @@ from sim.ir.program import Program
 from sim.ir.serialize import save_program
 from sim.plan.plan import Plan, plan
 
-__all__ = ["Budget", "Summary", "demo", "demo_report"]
+__all__ = ["STEPS", "Budget", "Cycles", "Summary", "cycles_of", "demo", "summary_data"]
+
+STEPS = 5 + 3 * 3
+"""Steps of the progress: five of its own, and three for the verification of each network."""
 
 UNIFORM_BITS = 4
 BUDGET_SHARE = 0.65
@@ -53,13 +58,20 @@ class Budget:
 
     @property
     def holds(self) -> bool:
-        """Never over, not by a unit."""
+        """Return whether the limit is kept exactly, without any tolerance."""
         return self.used <= self.limit
+
+
+class Cycles(NamedTuple):
+    """Cycles of one image: by the recurrence, and by the RTL's own counter."""
+
+    predicted: int
+    counted: int
 
 
 @dataclass
 class Summary:
-    """What the demo found; `summary.json` is this op.
+    """What the demo found; `summary.json` holds all of it.
 
     Attributes
     ----------
@@ -97,14 +109,14 @@ class Summary:
 
     @property
     def ok(self) -> bool:
-        """Equal bits and cycles everywhere, and every budget kept."""
+        """Return whether bits and cycles are equal everywhere and every budget is kept."""
         return (all(v.ok for v in self.verifications.values()) and all(b.holds for b in self.budgets.values()))
 
 
 class _Demo:
-    """State that the steps share."""
+    """The steps of the demo, and the state that they share."""
 
-    def __init__(self, machine: Machine, images: int, seed: int, progress: Steps) -> None:
+    def __init__(self, machine: Machine, images: int, seed: int, progress: Progress) -> None:
         self.machine, self.images, self.seed, self.progress = machine, images, seed, progress
         self.technology: Technology = load_technology(machine.technology)
         self.train_set, self.test_set = digits()
@@ -189,11 +201,11 @@ class _Demo:
 
 
 def energy_band(energy: Energy) -> dict[str, float]:
-    """Energy of one image with its band [pJ]."""
+    """Return the energy of one image with its band [pJ]."""
     return {"low": energy.low_pj, "nominal": energy.nominal_pj, "high": energy.high_pj}
 
 
-def demo(out: Path, machine: Machine, images: int, seed: int) -> Summary:
+def demo(out: Path, machine: Machine, images: int, seed: int, progress: Progress = SILENT) -> Summary:
     """Run the loop and write Programs, losses and `summary.json` into `out`.
 
     Parameters
@@ -205,77 +217,47 @@ def demo(out: Path, machine: Machine, images: int, seed: int) -> Summary:
         How many test images run on the RTL, for each Program.
     seed : int
         Of the float network's start and of reconstruction.
+    progress : Progress
+        Gets STEPS steps.
 
     Raises
     ------
     InputError
         If `images` is out of range or the machine cannot hold the network: before anything is trained.
     """
-    with steps("demo", 5 + 3 * 3) as progress:
-        run = _Demo(machine, images, seed, progress)
-        run.check_machine()
-        made_folder(out)
-        net = run.float_network()
-        progress.done("float network trained")
-        programs = {"qil": run.qil(net)}
-        progress.done("QIL network trained and lowered")
-        programs["power_of_two"] = run.power_of_two(net)
-        progress.done("power-of-two network reconstructed and lowered")
-        programs["mixed"], controller = run.mixed(net, programs["qil"])
-        progress.done("mixed network trained within its budgets and lowered")
-        for name in programs:
-            run.verify(name)
-        run.summary.cycles = cycles_of(run.summary.verifications["mixed"])
-        for name, program in programs.items():
-            save_program(program, out / f"{name}.safetensors")
-        atomic_write_text(out / "sensitivities.json", to_json(losses_of(controller)))
-        atomic_write_text(out / "summary.json", to_json(summary_data(run.summary)))
-        progress.done(f"results in {out}")
+    run = _Demo(machine, images, seed, progress)
+    run.check_machine()
+    made_folder(out)
+    net = run.float_network()
+    progress.done("float network trained")
+    programs = {"qil": run.qil(net)}
+    progress.done("QIL network trained and lowered")
+    programs["power_of_two"] = run.power_of_two(net)
+    progress.done("power-of-two network reconstructed and lowered")
+    programs["mixed"], controller = run.mixed(net, programs["qil"])
+    progress.done("mixed network trained within its budgets and lowered")
+    for name in programs:
+        run.verify(name)
+    run.summary.cycles = cycles_of(run.summary.verifications["mixed"])._asdict()
+    for name, program in programs.items():
+        save_program(program, out / f"{name}.safetensors")
+    atomic_write_text(out / "sensitivities.json", to_json(losses_of(controller)))
+    atomic_write_text(out / "summary.json", to_json(summary_data(run.summary)))
+    progress.done(f"results in {out}")
     return run.summary
 
 
-def cycles_of(result: Verification) -> dict[str, int]:
-    """Cycles of one image: by the recurrence, and by the RTL's counter at the end of the op that ends last."""
-    return {"predicted": max(layer.predicted for layer in result.layers),
-            "counted": max(layer.counted for layer in result.layers)}
+def cycles_of(result: Verification) -> Cycles:
+    """Return the cycles of one image, which are those at the end of the op that ends last."""
+    return Cycles(max(layer.predicted for layer in result.layers), max(layer.counted for layer in result.layers))
 
 
 def losses_of(controller: QBitOpt) -> dict[str, object]:
-    """The last losses that bits were chosen by, as `bitwright allocate` reads them."""
+    """Return the last losses that bits were chosen by, as `bitwright allocate` reads them."""
     weight, activation = controller.losses()
     return {"bits": controller.table.weight_bits, "weight": weight, "activation": activation}
 
 
 def summary_data(summary: Summary) -> dict[str, object]:
-    """A summary as plain data."""
+    """Return a summary as plain data."""
     return {"ok": summary.ok, **asdict(summary)}
-
-
-def demo_report(summary: Summary, out: Path) -> Report:
-    """Tables of a summary."""
-    report = Report(summary_data(summary))
-    report.table(
-        f"networks on machine '{summary.machine}', one image",
-        ["network", "accuracy %", "cycles predicted", "cycles counted", "energy nJ", "low", "high", "mismatches"],
-        [[name, 100 * summary.accuracy[name], *cycles_of(check).values(),
-          *(value / 1e3 for value in (summary.programs[name].energy.nominal_pj, summary.programs[name].energy.low_pj,
-                                      summary.programs[name].energy.high_pj)), check.mismatches]
-         for name, check in summary.verifications.items()])
-    mixed = summary.verifications["mixed"]
-    report.table("mixed network, layer by layer", ["layer", "W bits", "A bits", "end predicted", "end counted"],
-                 [[layer.name, *summary.bits[layer.name], layer.predicted, layer.counted] for layer in mixed.layers])
-    report.table("budgets of the mixed network", ["budget", "limit", "used", "slack %", "holds"],
-                 [[name, budget.limit, float(budget.used), 100 * (1 - budget.used / budget.limit),
-                   "yes" if budget.holds else "NO"] for name, budget in summary.budgets.items()])
-    report.lines.append(f"float accuracy {100 * summary.accuracy['float']:.1f} %; {summary.tensors_compared} tensors "
-                        f"compared, {summary.mismatches} mismatches; {summary.reallocations} reallocations; "
-                        f"results in {out}")
-    for name, errors in summary.fit_errors.items():
-        layer, worst = max(errors.items(), key=lambda item: item[1].error)
-        report.lines.append(f"{name}: digits are at most {worst.error:.2g} codes from the real map, in channel "
-                            f"{worst.channel} of '{layer}'")
-    report.lines.append("equal bits, equal cycles, budgets kept" if summary.ok else "FAILED: see above")
-    report.lines += [str(c.first) for v in summary.verifications.values() for c in v.comparisons if c.first]
-    return report
-
-

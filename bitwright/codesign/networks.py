@@ -1,8 +1,7 @@
-"""What the commands that make networks share: how good a Program is, and what is written of it."""
+"""Networks by name: their weights, their Programs, how accurate these are, and the files that hold them."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,22 +10,21 @@ import numpy as np
 import torch
 from torch import nn
 
-from bitwright.console import to_json
+from bitwright.codesign.json_text import to_json
 from quant.data.images import Images
 from quant.data.registry import DataSet
 from quant.data.sample import mixed_sample
 from quant.lowering.lower import Lowered, lower_with_report
-from quant.training.checkpoint import save_weights
+from quant.networks.registry import make_network
+from quant.training.checkpoint import load_weights, save_weights
 from sim.arch.machine import Machine
-from sim.errors import InputError
 from sim.functional.engine.simulator import Simulator
 from sim.io.atomic_write import atomic_write_text
-from sim.io.bounds import shown
 from sim.ir.program import Program
 from sim.ir.serialize import save_program
 
-__all__ = ["calibration_images", "few_pixels", "lowered_for", "network_files", "parse_bits", "program_accuracy",
-           "write_network"]
+__all__ = ["calibration_images", "evaluation_sets", "few_pixels", "load_network", "lowered_for", "network_files",
+           "program_accuracies", "program_accuracy", "worst_fit", "write_network"]
 
 CALIBRATION_IMAGES = 1024
 CALIBRATION_PIXELS, FEWEST = 1 << 22, 64
@@ -36,35 +34,47 @@ CHUNK = 256
 """Images that are simulated together."""
 
 
-def parse_bits(text: str) -> tuple[int, int]:
-    """`W/A` as widths.
-
-    >>> parse_bits("2/4")
-    (2, 4)
-    """
-    found = re.fullmatch(r"([0-9]{1,2})/([0-9]{1,2})", text)
-    if found is None:
-        raise InputError(f"bits are WEIGHTS/ACTIVATIONS, such as 4/4, not '{shown(text)}'")
-    return int(found[1]), int(found[2])
+def load_network(name: str, data: DataSet, weights: Path | None) -> nn.Module:
+    """Make the network of this name for a data set, with the weights of a file if one is given."""
+    net = make_network(name, data.classes, data.channels)
+    if weights is not None:
+        load_weights(net, weights)
+    return net
 
 
 def calibration_images(data: Images) -> torch.Tensor:
-    """Images of all classes, always the same ones, without their labels."""
+    """Return images of all classes, always the same ones, without their labels."""
     return data.values(mixed_sample(data.labels, CALIBRATION_IMAGES))
 
 
 def few_pixels(images: torch.Tensor) -> torch.Tensor:
-    """The first images, as many as memory has room for: all of them where they are small."""
+    """Return the first images, as many as memory has room for: all of them where they are small."""
     return images[:max(CALIBRATION_PIXELS // (images.shape[2] * images.shape[3]), FEWEST)]
 
 
 def lowered_for(model: nn.Module, data: DataSet, machine: Machine) -> Lowered:
-    """The Program of a quantized model for a machine."""
+    """Lower a quantized model for a machine."""
     return lower_with_report(model, data.test.values(torch.arange(1)), machine.arithmetic)
 
 
+def worst_fit(lowered: Lowered) -> float:
+    """Return the largest distance between the real map of a layer and the one that its digits make [codes]."""
+    return max(error.error for error in lowered.errors.values())
+
+
+def program_accuracies(program: Program, data: DataSet) -> dict[str, float]:
+    """Return the accuracy of a Program on each set of images to choose and to judge by."""
+    return {name: program_accuracy(program, images) for name, images in evaluation_sets(data).items()}
+
+
+def evaluation_sets(data: DataSet) -> dict[str, Images]:
+    """Return the sets of images to choose and to judge by that a data set has, by their names."""
+    sets = {"validation": data.validation, "test": data.test, "held_out": data.held_out}
+    return {name: images for name, images in sets.items() if images is not None}
+
+
 def program_accuracy(program: Program, data: Images) -> float:
-    """Share of images on which the largest output code is the label's, in the simulator."""
+    """Return the share of images on which the largest output code is that of the label, in the simulator."""
     (source,), (target,) = program.inputs, program.outputs
     simulator, right = Simulator(program), 0
     for at in range(0, len(data), CHUNK):
@@ -76,7 +86,7 @@ def program_accuracy(program: Program, data: Images) -> float:
 
 
 def write_network(out: Path, model: nn.Module, lowered: Lowered | None, summary: Mapping[str, Any]) -> list[Path]:
-    """Write the weights, the Program if there is one, and the summary; gives the files."""
+    """Write the weights, the Program if there is one, and the summary, and return the files."""
     weights, program, report = network_files(out)
     save_weights(model, weights)
     if lowered is not None:
@@ -86,5 +96,5 @@ def write_network(out: Path, model: nn.Module, lowered: Lowered | None, summary:
 
 
 def network_files(out: Path) -> tuple[Path, Path, Path]:
-    """Where `write_network` puts weights, Program and summary."""
+    """Return where `write_network` puts weights, Program and summary in a folder."""
     return out / "model.safetensors", out / "program.safetensors", out / "summary.json"

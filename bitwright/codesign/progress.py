@@ -8,13 +8,16 @@ __all__ = ["SILENT", "Progress"]
 
 
 class Progress(Protocol):
-    """What long work tells while it runs."""
+    """What long work reports while it runs."""
 
     def note(self, text: str) -> None:
-        """Take what is being done now."""
+        """Take note of what is being done now."""
 
     def done(self, text: str) -> None:
         """Count a finished step, which `text` describes."""
+
+    def message(self, text: str) -> None:
+        """Pass on a sentence that must not be missed."""
 
 
 class _Silent:
@@ -25,6 +28,9 @@ class _Silent:
 
     def done(self, text: str) -> None:
         """Ignore a finished step."""
+
+    def message(self, text: str) -> None:
+        """Ignore a sentence."""
 
 
 SILENT: Progress = _Silent()

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import perf_counter
 
-from bitwright.console import message
 from rtl.cosim.run import run_all
 from rtl.cosim.scoreboard import differences
 from rtl.cosim.simulators import Engine, SimulationError
@@ -22,7 +21,10 @@ SHOWN = 20
 
 
 def compared(cases: Sequence[Case], engine: Engine) -> list[tuple[str, ...]]:
-    """What differs, case by case: run behind one another in one simulation, or alone if they do not all end."""
+    """Return what differs from the simulator in each case.
+
+    The cases run one after another in one simulation, or each in its own if they do not all end.
+    """
     try:
         results = run_all([(case.plan, case.inputs) for case in cases], engine=engine)
     except SimulationError:
@@ -31,7 +33,7 @@ def compared(cases: Sequence[Case], engine: Engine) -> list[tuple[str, ...]]:
 
 
 def faults(case: Case, engine: Engine) -> tuple[str, ...]:
-    """What differs; that a case does not run to its end is one more thing."""
+    """Return what differs from the simulator in a case, or that it does not run to its end."""
     try:
         (result,) = run_all([(case.plan, case.inputs)], engine=engine)
     except SimulationError as error:
@@ -40,17 +42,19 @@ def faults(case: Case, engine: Engine) -> tuple[str, ...]:
 
 
 def keep_simplest(decisions: Sequence[int], machine: Machine, engine: Engine, folder: Path,
-                  **options: object) -> tuple[tuple[str, ...], Path]:
-    """Make a failing case simple and keep it; what it does otherwise than the simulator, and where it lies.
+                  say: Callable[[str], None], **options: object) -> tuple[tuple[str, ...], Path]:
+    """Simplify a failing case and keep it; return what differs in it and its folder.
 
     Parameters
     ----------
     decisions : sequence of int
-        From which it was drawn on `machine`, with `options` of `sim.testing.stimulus.cases.draw_case`.
+        What it was drawn from on `machine`, with the `options` of `sim.testing.stimulus.cases.draw_case`.
     machine : Machine
     engine : Engine
     folder : Path
         Gets a folder for the case.
+    say : callable
+        Gets a sentence now and then, since the runs may take long.
     """
     attempts, started = 0, perf_counter()
 
@@ -60,7 +64,7 @@ def keep_simplest(decisions: Sequence[int], machine: Machine, engine: Engine, fo
         attempts += 1
         if attempts % SHOWN == 1:
             each = (perf_counter() - started) / attempts
-            message(f"a case differs and is made simple: {attempts} of at most {ATTEMPTS} runs, {each:.1f} s each")
+            say(f"a case differs and is made simple: {attempts} of at most {ATTEMPTS} runs, {each:.1f} s each")
         return found
 
     minimal = shrink_case(decisions, machine, fails, ATTEMPTS, **options)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from bitwright.codesign.progress import Progress
 from bitwright.codesign.random_cases import compared, keep_simplest
-from bitwright.console import Steps
 from rtl.cosim.simulators import Engine
 from sim.arch.machine import Machine
 from sim.testing.coverage.bins import GROUPS
@@ -48,8 +48,8 @@ class RandomVerification:
     coverage: Coverage
 
 
-def verify_random(machine: Machine, count: int, seed: int, engine: Engine, keep: Path,
-                  progress: Steps) -> RandomVerification:
+def verify_random(machine: Machine, count: int, seed: int, engine: Engine, failures_dir: Path,
+                  progress: Progress) -> RandomVerification:
     """Run random Programs on the RTL of `machine` until one differs.
 
     Parameters
@@ -60,9 +60,9 @@ def verify_random(machine: Machine, count: int, seed: int, engine: Engine, keep:
     seed : int
     engine : Engine
         The RTL simulator.
-    keep : Path
-        Where a failing case is kept, made as simple as it can be.
-    progress : Steps
+    failures_dir : Path
+        Where a failing case is kept, as simple as it can be made.
+    progress : Progress
         Gets a step for every batch.
     """
     rng, coverage, equal = np.random.default_rng(seed), Coverage(GROUPS), list[Case]()
@@ -76,8 +76,8 @@ def verify_random(machine: Machine, count: int, seed: int, engine: Engine, keep:
             break
         for (case, decisions), found in zip(drawn, compared([case for case, _ in drawn], engine), strict=True):
             if found:
-                return _summary(equal, coverage, *keep_simplest(decisions, machine, engine, keep,
-                                                                **directed_options(machine)))
+                return _summary(equal, coverage, *keep_simplest(decisions, machine, engine, failures_dir,
+                                                                progress.message, **directed_options(machine)))
             coverage.add(coverage.bins_of(case.plan, case.codes))
             equal.append(case)
         progress.done(f"{len(equal)} Programs are equal, {coverage.percent:.1f} % of the bins met")

@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bitwright.console import Report, message, show
+from bitwright.cli.console import Report, message, show
 from bitwright.fuzz.campaign import Outcome, fuzz
 from bitwright.fuzz.worker import TARGETS, Finding, Limits, examine, target_named
 from sim.errors import InputError

@@ -19,8 +19,8 @@ HEAD = """\
 A program image is a header, the words of three tables, and a checksum: see [interface](interface.md#program-image).
 Here is every field of every word, lowest bits first. Counts are stored less one where it says so, addresses are words
 of an activation bank, modulo its size, and what an op does not use is 0. Widths that depend on the machine are given
-for the built-in ones. `bitwright generate` writes the offsets for a machine as JSON, `bitwright disasm` shows an image
-by these names. The page is made from `rtl.encoding.fields`, like the hardware.
+for the built-in ones. `bitwright generate` writes the offsets for a machine as JSON, `bitwright disassemble` shows an
+image by these names. The page is made from `rtl.encoding.fields`, like the hardware.
 """
 TABLES = {
     "Compute table": ("A word for every Conv and Pool, in order.", compute_fields),

@@ -117,11 +117,15 @@ def test_what_differs_is_kept_with_the_command_that_repeats_it(monkeypatch, simu
     command = next(line for line in out.splitlines() if "again: " in line).partition("again: ")[2]
     words = shlex.split(command)
     assert words[0] == "bitwright"
-    seen = {}
-    monkeypatch.setattr("bitwright.cli.commands.run_verify", lambda *given: seen.update(given=given) or True)
-    assert bitwright(words[1:]) == 0
-    program = seen["given"][0]
-    assert program.exists()
+
+    def stop(engine, plan, inputs, options, note):
+        raise SimulationError("stopped")
+
+    monkeypatch.setattr("bitwright.codesign.verify.run_on_rtl", stop)
+    assert bitwright(words[1:]) == 1
+    out = capsys.readouterr().out
+    assert "torch = simulator: " in out
+    assert out.endswith("the RTL did not end: stopped\nRTL simulated by icarus\nNOT EQUAL\n")
 
 
 def test_another_campaigns_folder_is_refused(without_rtl, tmp_path):

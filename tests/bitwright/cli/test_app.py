@@ -1,14 +1,18 @@
 """The command line as a user meets it: what is printed where, and with which exit status."""
 
 import json
+import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.main import get_command
 
-from bitwright.cli.app import main
+from bitwright.cli.app import app, main
 from quant.bits.budgets import BUDGETS, stored_input
 from sim.arch.machine import load_machine
 from sim.functional.kernels.isa import available
@@ -160,19 +164,19 @@ def test_generate_writes_every_file_it_names(run: Run, tmp_path: Path) -> None:
 
 
 MISUSE = [
-    (), ("bogus",), ("simulate",), ("generate",), ("verify",), ("verify", "p", "--random", "1"),
+    (), ("bogus",), ("simulate",), ("generate",), ("verify",), ("verify", "p", "--random-programs", "1"),
     ("estimate", "p", "--color"), ("allocate", "p", "-s", "s", "-b", "energy_pj=1", "--method", "guess"),
     *(("simulate", "p", "-n", word) for word in ("0", "-1", "1.5", "1e3", "1_0", "٣", "", "1000000001", "9" * 5000)),
     *(("simulate", "p", "--seed", word) for word in ("-1", str(2**32), str(2**70), "0x1", " 1")),
     ("simulate", "p", "-t", "1025"), ("quantize", "digits", "w", "-o", "x", "--iterations", "-1"),
     *(("train", "digits", "-o", "x", *words) for words in (
-        ("--epochs", "0"), ("--batch", "0"), ("--rate", "-1"), ("--rate", "nan"), ("--rate", "1e999"),
-        ("--rate", "1_0"), ("--distillation", "1.1"), ("--interval-rate", "inf"), ("--first-last-bits", "9"),
+        ("--epochs", "0"), ("--batch", "0"), ("--lr", "-1"), ("--lr", "nan"), ("--lr", "1e999"), ("--lr", "1_0"),
+        ("--kd-weight", "1.1"), ("--quantizer-lr-mult", "inf"), ("--first-last-bits", "9"),
         ("--first-last-bits", "1"))),
     *((*words, path) for path in ("", "a\0b") for words in (
         ("simulate", "p", "-o"), ("simulate", "p", "-i"), ("simulate",), ("demo", "-o"), ("generate", "-o"),
-        ("assemble", "p", "-o"), ("train", "digits", "-o"), ("quantize", "digits", "w", "-o"), ("disasm",),
-        ("verify", "p", "--waves"), ("verify", "--random", "1", "--keep"),
+        ("assemble", "p", "-o"), ("train", "digits", "-o"), ("quantize", "digits", "w", "-o"), ("disassemble",),
+        ("verify", "p", "--waves"), ("verify", "--random-programs", "1", "--failures-dir"),
         ("allocate", "p", "-b", "energy_pj=1", "-s"))),
 ]
 
@@ -185,12 +189,65 @@ def test_a_command_line_that_makes_no_sense_exits_2(run: Run, arguments: tuple[s
     assert error if arguments else out
 
 
-@pytest.mark.parametrize("command", ["demo", "simulate", "warmup", "verify", "estimate", "allocate", "generate"])
+COMMANDS = ["demo", "train", "quantize", "simulate", "warmup", "verify", "estimate", "allocate", "generate", "assemble",
+            "disassemble", "doctor"]
+
+
+def test_help_lists_the_commands(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each command has its file and its line, and none has two names."""
+    monkeypatch.setenv("COLUMNS", "200")
+    status, out, _ = run("--help")
+    assert status == 0
+    assert re.findall(r"^\W*([a-z]+)  +[A-Z]", out.partition("Commands")[2], re.MULTILINE) == COMMANDS
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_and_json(run: Run, command: str) -> None:
     """--help exits 0 and lists --json."""
     status, out, _ = run(command, "--help")
     assert status == 0
     assert "--json" in out
+
+
+FORMER_NAMES = {
+    ("train", "lr"): ("--lr", "--rate"), ("train", "quantizer_lr_mult"): ("--quantizer-lr-mult", "--interval-rate"),
+    ("train", "kd_weight"): ("--kd-weight", "--distillation"), ("train", "bf16"): ("--bf16", "--half"),
+    ("quantize", "lr"): ("--lr", "--rate"), ("verify", "random_programs"): ("--random-programs", "--random"),
+    ("verify", "failures_dir"): ("--failures-dir", "--keep")}
+
+
+@pytest.mark.parametrize(("command", "parameter"), FORMER_NAMES)
+def test_former_names_of_options_are_further_names(command: str, parameter: str) -> None:
+    """Scripts that were written for them go on running: each sets the same parameter as the name of today."""
+    group = get_command(app)
+    options = {option.name: option for option in group.commands[command].params}
+    assert tuple(options[parameter].opts) == FORMER_NAMES[command, parameter]
+    assert [option.name for option in options.values() if {*FORMER_NAMES[command, parameter]} & {*option.opts}] == [
+        parameter]
+
+
+def test_disasm_is_disassemble(run: Run) -> None:
+    """The former name of the command goes on working, and is not listed."""
+    former, today = (run(name, "--help")[1].partition("[OPTIONS]")[2].split() for name in ("disasm", "disassemble"))
+    assert former == today != []
+    assert get_command(app).commands["disasm"].hidden
+
+
+HEAVY = {"amaranth", "cocotb", "cvxpy", "llvmlite", "matplotlib", "numba", "scipy", "sklearn", "torch"}
+
+
+@pytest.mark.parametrize(("arguments", "missing"), [
+    (["--help"], HEAVY | {"numpy"}), (["train", "--help"], HEAVY | {"numpy"}),
+    (["estimate", "PROGRAM", "--json"], HEAVY)])
+def test_help_and_estimates_wait_for_no_heavy_package(path: Path, arguments: list[str], missing: set[str]) -> None:
+    """In a fresh process, help imports no arrays, and an estimate neither torch nor a compiler nor the hardware."""
+    words = [str(path) if word == "PROGRAM" else word for word in arguments]
+    code = ("import sys; from bitwright.cli.app import main; status = main(sys.argv[1:]); "
+            "print(*sys.modules, file=sys.stderr); sys.exit(status)")
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert done.stdout
+    assert set(done.stderr.split()) & missing == set()
 
 
 def test_bad_input_is_one_sentence_and_exit_1(run: Run, path: Path, tmp_path: Path) -> None:

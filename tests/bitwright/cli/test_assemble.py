@@ -1,4 +1,4 @@
-"""`bitwright assemble` and `bitwright disasm`."""
+"""`bitwright assemble` and `bitwright disassemble`."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_assembled_files_are_named(assembled, capsys):
 def test_an_image_is_shown_by_names(assembled, capsys):
     """A line for every op of every queue, with its fields; zeros are left out."""
     capsys.readouterr()
-    assert main(["disasm", str(assembled / "program.bin"), "-m", "tiny"]) == 0
+    assert main(["disassemble", str(assembled / "program.bin"), "-m", "tiny"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("compute 0: Conv, op 1, after 1 loads: last=1 ")
     assert " bits_w=1 signed_w=1 bits_a=2 " in lines[0]
@@ -52,7 +52,7 @@ def test_an_image_is_shown_by_names(assembled, capsys):
 def test_json_has_every_field_and_its_meaning(assembled, capsys):
     """With --json, fields that are 0 are there too, and each is explained."""
     capsys.readouterr()
-    assert main(["disasm", str(assembled / "program.bin"), "-m", "tiny", "--json"]) == 0
+    assert main(["disassemble", str(assembled / "program.bin"), "-m", "tiny", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["compute"][0]["bipolar"] == 0
     for table in ("compute", "inward", "outward"):
@@ -68,11 +68,11 @@ def test_what_is_no_image_is_a_sentence(tmp_path, capsys, content, message):
     path = tmp_path / "program.bin"
     if content is not None:
         path.write_bytes(content)
-    assert main(["disasm", str(path), "-m", "tiny"]) == 1
+    assert main(["disassemble", str(path), "-m", "tiny"]) == 1
     assert capsys.readouterr().err == message.format(path=path)
 
 
 def test_another_machine_is_refused(assembled, capsys):
     """An image for `tiny` is none for `edge`."""
-    assert main(["disasm", str(assembled / "program.bin"), "-m", "edge"]) == 1
+    assert main(["disassemble", str(assembled / "program.bin"), "-m", "edge"]) == 1
     assert capsys.readouterr().err.startswith("bitwright: the program image is not for machine 'edge'")

@@ -91,7 +91,7 @@ def test_a_failure_is_one_sentence(failure: Exception, sentence: str, monkeypatc
     def fail(*_: object) -> None:
         raise failure
 
-    monkeypatch.setattr("bitwright.cli.commands.run_estimate", fail)
+    monkeypatch.setattr("sim.arch.machine.load_machine", fail)
     assert main(["estimate", "p"]) == 1
     assert capfd.readouterr() == ("", f"bitwright: {sentence}\n")
 
@@ -101,13 +101,13 @@ def test_what_is_not_foreseen_keeps_its_traceback(monkeypatch: pytest.MonkeyPatc
     def fail(*_: object) -> None:
         raise RuntimeError("a fault")
 
-    monkeypatch.setattr("bitwright.cli.commands.run_estimate", fail)
+    monkeypatch.setattr("sim.arch.machine.load_machine", fail)
     with pytest.raises(RuntimeError, match=r"^a fault$"):
         main(["estimate", "p"])
 
 
 def test_ctrl_c_ends_with_130_and_a_word(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     """SIGINT in the middle of a command: the status that shells give, and no traceback."""
-    monkeypatch.setattr("bitwright.cli.commands.run_estimate", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    monkeypatch.setattr("sim.arch.machine.load_machine", lambda *_: os.kill(os.getpid(), signal.SIGINT))
     assert main(["estimate", "p"]) == 130
     assert capfd.readouterr() == ("", "bitwright: interrupted\n")

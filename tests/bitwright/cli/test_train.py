@@ -105,16 +105,16 @@ def test_quantizing_without_training(run: Run, tmp_path: Path, scheme: str) -> N
 @pytest.mark.parametrize(("arguments", "message"), [
     (("train", "resnet9", "-o", "x"), r"no network 'resnet9': give one of digits, resnet8, "),
     (("train", "digits", "-d", "digits", "-o", "x", "--scheme", "lsq"), "quantizing starts from a float network"),
-    (("train", "digits", "-d", "digits", "-o", "x", "--distillation", "0.5"), "a float network has no quantizers"),
+    (("train", "digits", "-d", "digits", "-o", "x", "--kd-weight", "0.5"), "a float network has no quantizers"),
     (("train", "digits", "-d", "digits", "-o", "x", "--scheme", "lsq", "-b", "4", "--weights", "w"),
      "bits are WEIGHTS/ACTIVATIONS, such as 4/4, not '4'"),
-    (("train", "digits", "-d", "digits", "-o", "x", "--rate", "0"), r"rate must be above 0, not 0\.0"),
+    (("train", "digits", "-d", "digits", "-o", "x", "--lr", "0"), r"rate must be above 0, not 0\.0"),
     (("train", "resnet18", "-d", "digits", "-o", "x"), "network 'resnet18' reads images of 3 channels"),
     (("train", "resnet8", "-d", "none", "-o", "x"), "no data 'none': give one of digits, glyphs, or a folder"),
     (("train", "digits", "-d", "digits", "-o", "x", "--scheme", "lsq", "--weights", "w.pth"), r"no weights 'w\.pth'"),
     (("quantize", "digits", "none.safetensors", "-d", "digits", "-o", "x"), r"no weights 'none\.safetensors'"),
     (("quantize", "digits", "w", "-d", "digits", "-o", "x", "-b", "2/4/8"), "bits are WEIGHTS/ACTIVATIONS"),
-    (("quantize", "digits", "w", "-d", "digits", "-o", "x", "--rate", "0"), r"rate must be above 0, not 0\.0")])
+    (("quantize", "digits", "w", "-d", "digits", "-o", "x", "--lr", "0"), r"rate must be above 0, not 0\.0")])
 def test_wrong_input_is_named_before_any_work(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
                                               arguments: tuple[str, ...], message: str) -> None:
     """One sentence, status 1, and no folder is left behind."""

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from bitwright.cli.app import main
+from bitwright.cli.console import steps
 from bitwright.codesign.verify_random import verify_random
-from bitwright.console import steps
 from rtl.cosim.simulators import ICARUS, SimulationError
 from sim.arch.machine import load_machine
 from sim.ir.ops import Conv
@@ -49,17 +49,17 @@ def test_what_fails_is_made_simple_and_kept(monkeypatch, tmp_path, capsys, wrong
     assert "a case differs and is made simple: 1 of at most 150 runs, 0.0 s each" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [[], ["program.safetensors", "--random", "3"]])
+@pytest.mark.parametrize("arguments", [[], ["program.safetensors", "--random-programs", "3"]])
 def test_a_program_or_random_ones(capsys, arguments):
     """Neither and both are misuse."""
     assert main(["verify", *arguments]) == 2
-    assert "give a Program or --random, one of them" in capsys.readouterr().err
+    assert "give a Program or --random-programs, one of them" in capsys.readouterr().err
 
 
 def test_the_command_reports_coverage(monkeypatch, capsys, tmp_path, simulated):
     """JSON holds the table of groups and the bins that are missing."""
     monkeypatch.setattr("bitwright.codesign.random_cases.run_all", simulated)
-    assert main(["verify", "--random", "2", "--keep", str(tmp_path), "--json"]) == 0
+    assert main(["verify", "--random-programs", "2", "--failures-dir", str(tmp_path), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["programs"] == 2
     assert sum(row["met"] for row in report["coverage"]) + len(report["missing"]) == sum(

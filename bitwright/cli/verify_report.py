@@ -1,15 +1,19 @@
-"""What `bitwright verify` shows of a Program: every tensor, every op, every counter, and where engines part."""
+"""What `bitwright verify` shows: of a Program every tensor, op and counter, and of random ones what they met."""
 
 from __future__ import annotations
 
+from bitwright.cli.console import Report
 from bitwright.codesign.verify import Verification
-from bitwright.console import Report
+from bitwright.codesign.verify_random import RandomVerification
 
-__all__ = ["verify_report"]
+__all__ = ["random_report", "verify_report"]
 
 
 def verify_report(result: Verification, coverage: bool) -> Report:
-    """The tables of a verification, the first difference of every two engines, what was not met by name if wanted."""
+    """Report every tensor, op and counter of a Program, and the first difference between each two engines.
+
+    With `coverage`, name every situation that no image met.
+    """
     report = Report({"ok": result.ok, "mismatches": result.mismatches, "tensors_compared": result.tensors_compared,
                      **vars(result)})
     report.table("codes", ["engines", "tensor", "codes", "mismatches", "undefined"],
@@ -33,4 +37,26 @@ def verify_report(result: Verification, coverage: bool) -> Report:
                             "--coverage names them")
     report.lines += [f"RTL simulated by {result.simulator}",
                      "equal bits, equal cycles" if result.ok else "NOT EQUAL"]
+    return report
+
+
+def random_report(result: RandomVerification, machine: str, coverage: bool) -> Report:
+    """Report which situations random Programs met on a machine, and the case that differs.
+
+    With `coverage`, name the situations that none of them met.
+    """
+    met, ok = result.coverage, not result.failure
+    missing = [met.text(situation) for situation in met.missing]
+    report = Report({"ok": ok, "machine": machine, "programs": result.programs, "ops": result.ops,
+                     "cycles": result.cycles, "failure": result.failure, "kept": str(result.kept or ""),
+                     "coverage_percent": met.percent, "coverage": [
+                         {"group": group, "bins": bins, "met": covered, "times": times}
+                         for group, bins, covered, times in met.table()], "missing": missing})
+    report.table(f"situations that random Programs met on machine '{machine}'", ["group", "bins", "met", "times"],
+                 met.table())
+    report.lines += [f"missing {text}" for text in missing] if coverage else []
+    report.lines.append(f"{result.programs} Programs of {result.ops} ops, {result.cycles:,} cycles: "
+                        f"{met.covered} of {met.declared} bins, {met.percent:.1f} %")
+    report.lines += [f"the case kept in {result.kept} differs: {what}" for what in result.failure]
+    report.lines.append("equal bits, equal cycles" if ok else "NOT EQUAL")
     return report

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from bitwright.console import Report, message, prepare, show, steps
+from bitwright.cli.console import Report, message, prepare, show, steps
 from quant.data.pictures import read_picture
 from sim.errors import InputError
 

@@ -1,32 +1,32 @@
-"""What `bitwright doctor` finds."""
+"""Which tools are installed."""
 
 from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError
 
-from bitwright.cli.doctor import examine
+from bitwright.codesign.tools import installed_tools
 from rtl.cosim.simulators import ICARUS, VERILATOR
 
 
 def test_everything_has_a_version_or_advice():
-    """A tool is there with its version, or missing with what to do."""
-    for finding in examine():
-        assert (finding.version is None) == bool(finding.advice), finding
+    """A tool has a version if it is installed, and advice if it is missing."""
+    for tool in installed_tools():
+        assert (tool.version is None) == bool(tool.advice), tool
 
 
 def test_an_optional_engine_may_be_missing(monkeypatch):
     """Without Verilator everything works, without Icarus Verilog it does not."""
     monkeypatch.setattr(type(VERILATOR), "missing", lambda self: "no Verilator")
-    assert all(finding.ok for finding in examine())
+    assert all(tool.ok for tool in installed_tools())
     monkeypatch.setattr(type(ICARUS), "missing", lambda self: "no Icarus")
-    assert [finding.advice for finding in examine() if not finding.ok] == ["no Icarus"]
+    assert [tool.advice for tool in installed_tools() if not tool.ok] == ["no Icarus"]
 
 
 def test_a_missing_package_is_told(monkeypatch):
-    """With how to install it."""
+    """The advice says how to install it."""
     def version(name):
         raise PackageNotFoundError(name)
 
-    monkeypatch.setattr("bitwright.cli.doctor.version", version)
-    advice = [finding.advice for finding in examine() if not finding.ok]
+    monkeypatch.setattr("bitwright.codesign.tools.version", version)
+    advice = [tool.advice for tool in installed_tools() if not tool.ok]
     assert "amaranth was not found; install it with 'pip install amaranth'" in advice

@@ -5,27 +5,24 @@ Names come from files: they are shown as they are, never as markup, and with esc
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, is_dataclass
 from io import TextIOWrapper
-from typing import Any
 
-import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+from bitwright.codesign.json_text import to_json
 from sim.errors import InputError
 from sim.io.bounds import printable
 
-__all__ = ["Report", "Steps", "finish", "message", "prepare", "settle", "show", "steps", "to_json"]
+__all__ = ["Report", "Steps", "finish", "message", "prepare", "settle", "show", "steps"]
 
 MAX_WIDTH = 1000
 """A table is never cut: it may be wider than the terminal, up to this [characters]."""
@@ -93,7 +90,7 @@ def finish() -> None:
     InputError
         If stdout cannot be written: the result is lost.
     SystemExit
-        With status 1 and no word if whoever reads stdout has gone, as `head` does when it has enough.
+        With status 1 and without a word if the reader of stdout has gone, as `head` goes when it has enough.
     """
     with _writing():
         pass
@@ -133,23 +130,8 @@ def _print(report: Report, as_json: bool) -> None:
         print(printable(line))
 
 
-def to_json(data: object) -> str:
-    """JSON text of plain data, dataclasses and NumPy scalars."""
-    return json.dumps(data, indent=2, default=_plain)
-
-
-def _plain(value: Any) -> object:
-    if is_dataclass(value) and not isinstance(value, type):
-        return asdict(value)
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    raise TypeError(f"cannot write {type(value).__name__} as JSON")
-
-
 def message(text: str) -> None:
-    """A line for people on stderr; a stderr that cannot be written loses it, nothing else."""
+    """Write a line for people to stderr; if stderr cannot be written, only this line is lost."""
     with suppress(OSError):
         _messages.print(Text(printable(text)), soft_wrap=True)
 
@@ -162,14 +144,18 @@ class Steps:
         self._task = bars.add_task(printable(title), total=total, note="")
 
     def note(self, text: str) -> None:
-        """What is being done now."""
+        """Show what is being done now."""
         self._bars.update(self._task, note=printable(text))
 
     def done(self, text: str) -> None:
-        """A step is finished."""
+        """Count a finished step, and describe it."""
         self._bars.update(self._task, advance=1, note=printable(text))
         if not self._live:
             message(text)
+
+    def message(self, text: str) -> None:
+        """Write a sentence to stderr that a bar would hide."""
+        message(text)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What a word of the command line may be: numbers in plain digits and within bounds, and paths."""
+"""Types of options and arguments: numbers in plain digits and within bounds, bits, and paths."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from typing import Any
 
 import typer
 
+from sim.errors import InputError
 from sim.io.bounds import shown
 
-__all__ = ["decimal", "file_argument", "integer", "parse_number", "path_option"]
+__all__ = ["decimal", "file_argument", "integer", "parse_bits", "parse_number", "path_option"]
 
 WHOLE = re.compile(r"[+-]?[0-9]{1,30}")
 REAL = re.compile(r"[+-]?([0-9]{1,30}(\.[0-9]{0,30})?|\.[0-9]{1,30})([eE][+-]?[0-9]{1,4})?")
 
 
 def integer(low: int, high: int, help: str, *names: str) -> Any:
-    """An option that is an integer in low..high."""
+    """Make an option that is an integer in low..high."""
     def parse(word: object) -> int:
         text = str(word)
         if not WHOLE.fullmatch(text) or not low <= int(text) <= high:
@@ -29,7 +30,7 @@ def integer(low: int, high: int, help: str, *names: str) -> Any:
 
 
 def decimal(low: float, high: float, help: str, *names: str) -> Any:
-    """An option that is a decimal number in low..high."""
+    """Make an option that is a decimal number in low..high."""
     def parse(word: object) -> float:
         number = parse_number(str(word))
         if number is None or not low <= number <= high:
@@ -40,17 +41,17 @@ def decimal(low: float, high: float, help: str, *names: str) -> Any:
 
 
 def path_option(help: str, *names: str) -> Any:
-    """An option that is a path."""
+    """Make an option that is a path."""
     return typer.Option(*names, parser=_path, metavar="PATH", help=help)
 
 
 def file_argument(help: str) -> Any:
-    """An argument that is the path of a file."""
+    """Make an argument that is the path of a file."""
     return typer.Argument(parser=_path, metavar="FILE", help=help)
 
 
 def parse_number(text: str) -> float | None:
-    """The decimal number that `text` is, in digits 0 to 9; None if it is none or too large.
+    """Return the decimal number that `text` writes in digits 0 to 9, or None if it is not one or too large.
 
     >>> parse_number("2.5e3"), parse_number("1_000"), parse_number("٣"), parse_number("nan"), parse_number("1e999")
     (2500.0, None, None, None, None)
@@ -61,8 +62,27 @@ def parse_number(text: str) -> float | None:
     return number if abs(number) < inf else None
 
 
+def parse_bits(text: str) -> tuple[int, int]:
+    """Return the widths that `W/A` gives weights and activations.
+
+    Raises
+    ------
+    InputError
+        If it has another form.
+
+    Examples
+    --------
+    >>> parse_bits("2/4")
+    (2, 4)
+    """
+    found = re.fullmatch(r"([0-9]{1,2})/([0-9]{1,2})", text)
+    if found is None:
+        raise InputError(f"bits are WEIGHTS/ACTIVATIONS, such as 4/4, not '{shown(text)}'")
+    return int(found[1]), int(found[2])
+
+
 def _path(word: object) -> Path:
-    """Not empty, which pathlib takes for the present folder, and without NUL, which no path has."""
+    """Parse a path, which is not empty, as pathlib would take that for the present folder, and has no NUL."""
     text = str(word)
     if not text or "\0" in text:
         raise typer.BadParameter(f"must be a path, not '{shown(text)}'")

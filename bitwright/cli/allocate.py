@@ -1,0 +1,48 @@
+"""`bitwright allocate`: bits for every layer of a Program, under budgets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from bitwright.cli.console import Report, show
+from bitwright.cli.options import AsJson, MachineName, ProgramFile, TechnologyName
+from bitwright.cli.parameter_types import path_option
+
+__all__ = ["allocate"]
+
+
+def allocate(
+    program: ProgramFile,
+    sensitivities: Annotated[
+        Path, path_option("JSON: expected loss of each layer at each width.", "--sensitivities", "-s")],
+    budget: Annotated[
+        list[str], typer.Option("--budget", "-b", help="NAME=LIMIT; latency_cycles, energy_pj, weight_bytes, "
+                                "peak_activation_bytes, bops, mean_weight_bits or mean_activation_bits.")],
+    machine: MachineName = "edge",
+    technology: TechnologyName = None,
+    method: Annotated[
+        Literal["lp", "milp", "convex", "greedy"],
+        typer.Option(help="milp is exact, the others are faster; all give a certified gap.")] = "milp",
+    as_json: AsJson = False,
+) -> None:
+    """Choose the bits of every layer so that every budget holds and the loss is least."""
+    from bitwright.cli.parse_budgets import parse_budgets
+    from bitwright.codesign import allocation
+    from sim.arch.machine import load_machine
+    from sim.ir.serialize import load_program
+
+    loaded, target, limits = load_program(program), load_machine(machine), parse_budgets(budget)
+    found = allocation.allocate(loaded, target, sensitivities, limits, technology=technology, method=method)
+    report = Report({"machine": target.name, "method": method, **vars(found), "gap": found.gap, "limits": limits})
+    report.table(f"bits on machine '{target.name}'", ["layer", "W bits", "A bits"],
+                 [[conv.name, "unit" if conv.weight_format.kind == "unit" else found.bits[conv.name][0],
+                   found.bits[conv.name][1]] for conv in loaded.convs])
+    report.table("budgets", ["budget", "limit", "used", "slack %"],
+                 [[name, limit, found.used[name], 100 * (1 - found.used[name] / limit)]
+                  for name, limit in limits.items()])
+    report.lines.append(f"expected loss {found.objective:.4g}; no allocation within the budgets loses less than "
+                        f"{found.lower_bound:.4g}: a gap of {found.gap:.4g}")
+    show(report, as_json)

@@ -1,0 +1,103 @@
+"""`bitwright verify`: a Program, or random ones, on the RTL and in the simulator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bitwright.cli.console import message, show, steps
+from bitwright.cli.options import (
+    MAX_COUNT,
+    MAX_WORKERS,
+    AsJson,
+    Images,
+    InputFile,
+    MachineName,
+    RtlSimulator,
+    Seed,
+)
+from bitwright.cli.output_guard import check_apart
+from bitwright.cli.parameter_types import file_argument, integer, path_option
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from bitwright.codesign.rtl_run import RtlOptions
+    from bitwright.codesign.verify import Verification
+    from bitwright.codesign.verify_random import RandomVerification
+    from sim.arch.machine import Machine
+    from sim.plan.plan import Plan
+
+__all__ = ["verify"]
+
+
+def verify(
+    program: Annotated[Path | None, file_argument("A Program, *.safetensors.")] = None,
+    machine: MachineName = "tiny",
+    input_file: InputFile = None,
+    images: Images = 1,
+    seed: Seed = 0,
+    simulator: RtlSimulator = "auto",
+    jobs: Annotated[int, integer(1, MAX_WORKERS, "Simulator processes that share the images.", "--jobs", "-j")] = 1,
+    waves: Annotated[Path | None, path_option("Write the waveforms of the RTL, FST (Icarus Verilog).")] = None,
+    random_programs: Annotated[int | None, integer(
+        1, MAX_COUNT, "Instead of a Program: this many random ones.", "--random-programs", "--random")] = None,
+    coverage: Annotated[bool, typer.Option("--coverage", help="Name the situations that nothing met.")] = False,
+    failures_dir: Annotated[Path, path_option(
+        "Where a random Program that fails is kept.", "--failures-dir", "--keep")] = Path("failures"),
+    as_json: AsJson = False,
+) -> None:
+    """Run a Program in torch, in the simulator and on the RTL; compare every code, cycle and event.
+
+    With --random-programs, the RTL runs Programs chosen for the situations they add and is compared with the simulator.
+    """
+    from bitwright.cli.parse_inputs import input_codes
+    from bitwright.cli.verify_report import random_report, verify_report
+    from bitwright.codesign.rtl_run import RtlOptions
+    from sim.arch.machine import load_machine
+    from sim.ir.serialize import load_program
+    from sim.plan.plan import plan
+
+    if program is not None and random_programs is None:
+        check_apart([waves], [program, input_file, machine])
+        loaded = load_program(program)
+        planned = plan(loaded, load_machine(machine))
+        inputs = input_codes(loaded, input_file, images, seed)
+        result = _verify_plan(program.name, planned, inputs, RtlOptions(simulator, jobs, waves))
+        report, equal = verify_report(result, coverage), result.ok
+    elif program is None and random_programs is not None:
+        target = load_machine(machine)
+        found = _verify_random(target, random_programs, seed, simulator, failures_dir)
+        report, equal = random_report(found, target.name, coverage), not found.failure
+    else:
+        raise typer.BadParameter("give a Program or --random-programs, one of them")
+    show(report, as_json)
+    if not equal:
+        raise typer.Exit(1)
+
+
+def _verify_plan(name: str, planned: Plan, inputs: Mapping[str, NDArray[np.integer]],
+                 options: RtlOptions) -> Verification:
+    """Verify a planned Program on all inputs, with its progress on stderr."""
+    from bitwright.codesign.verify import verify_plan
+
+    with steps("verify", 3) as progress:
+        result = verify_plan(name, planned, inputs, len(next(iter(inputs.values()))), options, progress)
+    if options.waves is not None and result.failure is None:
+        message(f"wrote the waveforms to {options.waves}")
+    return result
+
+
+def _verify_random(machine: Machine, count: int, seed: int, simulator: str, failures_dir: Path) -> RandomVerification:
+    """Verify random Programs on a machine, with their progress on stderr."""
+    from bitwright.codesign.rtl_run import AUTO
+    from bitwright.codesign.verify_random import verify_random
+    from rtl.cosim.simulators import ICARUS, engine_named
+
+    engine = ICARUS if simulator == AUTO else engine_named(simulator)
+    with steps("verify", count) as progress:
+        return verify_random(machine, count, seed, engine, failures_dir, progress)

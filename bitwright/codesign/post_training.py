@@ -1,0 +1,91 @@
+"""A trained network to few bits without training, from unlabelled images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import fx, nn
+
+from bitwright.codesign.progress import Progress
+from quant.convert import quantize
+from quant.data.images import Images
+from quant.lowering.lower import Lowered
+from quant.lowering.strict import beyond_one_shift
+from quant.ptq.network import move_exponents
+from quant.ptq.reconstruct import Reconstruction, reconstruct
+from quant.ptq.units import units
+from quant.quantizers.base import Quantizer
+from quant.schemes import scheme_of
+
+__all__ = ["Reconstructed", "inexact_multiplications", "quantize_network", "quantizer_steps", "reconstruct_network",
+           "step_count"]
+
+
+@dataclass
+class Reconstructed:
+    """What reconstruction did.
+
+    Attributes
+    ----------
+    distances : dict of str to (float, float)
+        For the last layer of each unit, how far its output is from that of the float network before and after.
+    moved : list
+        Exponents that the output of the whole network moved.
+    """
+
+    distances: dict[str, tuple[float, float]] = field(default_factory=dict)
+    moved: list[object] = field(default_factory=list)
+
+
+def quantize_network(net: nn.Module, data: Images, images: torch.Tensor, scheme: str, bits: tuple[int, int],
+                     first_last_bits: int) -> fx.GraphModule:
+    """Quantize a copy of a network at these weight and activation bits, with steps fitted on `images` of `data`."""
+    return quantize(net, images, scheme=scheme, weight_bits=bits[0], activation_bits=bits[1],
+                    first_last_bits=first_last_bits, input_format=data.format, input_exponent=data.exponent)
+
+
+def step_count(model: fx.GraphModule) -> int:
+    """Return how many steps of progress `reconstruct_network` makes."""
+    return len(units(model)) + 1
+
+
+def reconstruct_network(model: fx.GraphModule, net: nn.Module, images: torch.Tensor, scheme: str,
+                        how: Reconstruction, progress: Progress) -> Reconstructed:
+    """Reconstruct every unit of a quantized network, then move exponents by the output of the whole.
+
+    Parameters
+    ----------
+    model : fx.GraphModule
+        From `quantize_network`; its weights are changed.
+    net : nn.Module
+        The float network that it came from.
+    images : float Tensor, shape (n, C, H, W)
+    scheme : str
+        That of `model`; exponents move only if it is strict.
+    how : Reconstruction
+    progress : Progress
+        Gets `step_count` steps.
+    """
+    result = Reconstructed()
+
+    def report(name: str, before: float, after: float) -> None:
+        result.distances[name] = before, after
+        progress.done(f"'{name}' reconstructed, distance from float {before:.3g} to {after:.3g}")
+
+    reconstruct(model, net, images, how, progress=report)
+    if scheme_of(scheme).strict and how.exponents:
+        result.moved += move_exponents(model, net, images)
+    progress.done(f"{len(result.moved)} exponents moved by the whole network's output")
+    return result
+
+
+def quantizer_steps(model: nn.Module) -> dict[str, list[float]]:
+    """Return the steps of every quantizer by its name, one for each channel or a single one."""
+    return {name: module.scale.detach().flatten().tolist() for name, module in model.named_modules()
+            if isinstance(module, Quantizer)}
+
+
+def inexact_multiplications(lowered: Lowered, scheme: str) -> list[str]:
+    """Return the ops of a strict scheme's Program that take more than one exact shift, in words."""
+    return beyond_one_shift(lowered) if scheme_of(scheme).strict else []

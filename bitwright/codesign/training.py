@@ -1,0 +1,102 @@
+"""Training of networks in float, or with quantizers at one width after another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import fx, nn
+
+from bitwright.codesign.networks import calibration_images, few_pixels
+from bitwright.codesign.post_training import quantize_network
+from bitwright.codesign.progress import Progress
+from quant.data.registry import DataSet
+from quant.training.loop import train
+from quant.training.norms import reestimate_norms
+from quant.training.progressive import narrow
+from quant.training.recipe import Recipe
+
+__all__ = ["Training", "recipe_for"]
+
+FLOAT_RATE, QUANTIZED_RATE = 0.1, 0.05
+FLOAT_DECAY, QUANTIZED_DECAY = 5e-4, 1e-4
+
+
+def recipe_for(scheme: str, epochs: int, batch: int, rate: float | None, **others: Any) -> Recipe:
+    """Make the recipe of a scheme, with its usual weight decay and, if `rate` is None, its usual learning rate.
+
+    Parameters
+    ----------
+    scheme : {"float", "qil", "lsq"}
+    epochs, batch, rate, others
+        As for `quant.training.recipe.Recipe`.
+    """
+    usual, decay = (FLOAT_RATE, FLOAT_DECAY) if scheme == "float" else (QUANTIZED_RATE, QUANTIZED_DECAY)
+    return Recipe(epochs, batch, usual if rate is None else rate, decay, **others)
+
+
+@dataclass(frozen=True)
+class Training:
+    """How networks are trained, one after another.
+
+    Attributes
+    ----------
+    recipe : Recipe
+        Of each training.
+    data : DataSet
+    device : torch.device
+    bf16 : bool
+        Compute convolutions in bfloat16.
+    folder : Path
+        Gets a checkpoint after each epoch, from which the same training goes on.
+    progress : Progress
+        Gets a step for each epoch.
+    """
+
+    recipe: Recipe
+    data: DataSet
+    device: torch.device
+    bf16: bool
+    folder: Path
+    progress: Progress
+
+    def float_network(self, net: nn.Module) -> nn.Module:
+        """Train a network without quantizers, in place, and return it."""
+        self._train(net, "float", None)
+        return net
+
+    def quantized(self, net: nn.Module, scheme: str, widths: list[tuple[int, int]],
+                  first_last_bits: int) -> fx.GraphModule:
+        """Quantize a copy of a float network and train it at one width after another.
+
+        Parameters
+        ----------
+        net : nn.Module
+            Also the teacher, if the recipe has distillation.
+        scheme : {"qil", "lsq"}
+        widths : list of (int, int)
+            Bits of weights and activations.
+        first_last_bits : int
+            Bits of the first and the last layer.
+        """
+        images = calibration_images(self.data.train)
+        few = few_pixels(images)
+        model = quantize_network(net, self.data.train, few, scheme, widths[0], first_last_bits)
+        teacher = net.to(self.device).eval() if self.recipe.distillation else None
+        for number, bits in enumerate(widths):
+            if number:
+                narrow(model.cpu(), few, widths[number - 1], bits)
+            self._train(model, f"{bits[0]}+{bits[1]}", teacher)
+        reestimate_norms(model.cpu(), images)
+        return model
+
+    def _train(self, model: nn.Module, name: str, teacher: nn.Module | None) -> None:
+        def report(epoch: int, loss: float, right: float) -> None:
+            self.progress.done(f"{name}: epoch {epoch}/{self.recipe.epochs}, loss {loss:.3f}, training accuracy "
+                               f"{100 * right:.1f} %")
+
+        shift = 0 if self.data.size > 32 else 2 if self.data.size > 8 else 1
+        train(model.to(self.device), self.data.train, replace(self.recipe, shift=shift), teacher=teacher,
+              checkpoint=self.folder / f"{name}.checkpoint", half=self.bf16, progress=report)
