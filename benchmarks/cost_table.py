@@ -1,4 +1,4 @@
-"""How long the cost table of ResNet-18 takes: 22 layers at 49 choices of bits, on one machine and on many.
+"""Time the cost table of ResNet-18: 22 layers at 49 choices of bits, on one machine and on many.
 
     python -m benchmarks.cost_table [--json] [--machine edge] [--size 224] [--machines 200] [--checks 8]
 
@@ -41,7 +41,7 @@ Times = dict[str, float | int]
 
 
 def resnet18_program(size: int, machine: Machine) -> Program:
-    """ResNet-18 with random but realistic weights, its image folded."""
+    """Build ResNet-18 with random but realistic weights, its image folded."""
     torch.manual_seed(0)
     model, codes = resnet18(), noise_codes(2, size, seed=0)
     images = codes * 2.0**IMAGE_EXPONENT
@@ -78,7 +78,7 @@ def visit(program: Program, machine: Machine) -> tuple[float, CostTable]:
 
 
 def equal_to_plain(program: Program, machine: Machine, table: CostTable) -> bool:
-    """Whether the table has exactly the numbers of the plain one."""
+    """Tell whether the table has exactly the numbers of the plain one."""
     plain = plain_cost_table(program, machine, load_technology(machine.technology))
     arrays = all(np.array_equal(getattr(table, what), getattr(plain, what))
                  for what in ("cycles", "energy_pj", "bytes", "fits"))
@@ -86,7 +86,7 @@ def equal_to_plain(program: Program, machine: Machine, table: CostTable) -> bool
 
 
 def summary(times: Sequence[float]) -> Times:
-    """Median and spread [ms]."""
+    """Return median and spread [ms]."""
     low, median, high = np.percentile(times, (5, 50, 95)) if times else (0.0, 0.0, 0.0)
     return {"tables": len(times), "median_ms": float(median), "p5_ms": float(low), "p95_ms": float(high),
             "total_ms": float(np.sum(times))}

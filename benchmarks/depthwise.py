@@ -1,4 +1,4 @@
-"""What depthwise lanes are worth: cycles, energy and gates of a machine with more and more of them.
+"""Show what depthwise lanes are worth: cycles, energy and gates of a machine with more and more of them.
 
     python -m benchmarks.depthwise [--json] [--machine edge] [--bits 8/8 4/4 2/2] [--size 224] [--gates]
 
@@ -32,12 +32,12 @@ Row = dict[str, str | int | float]
 
 
 def with_lanes(machine: Machine, lanes: int) -> Machine:
-    """The machine with that many depthwise lanes."""
+    """Return the machine with that many depthwise lanes."""
     return Machine(**machine.model_dump() | {"depthwise_lanes": lanes})
 
 
 def choices(machine: Machine) -> list[int]:
-    """0, and every number of lanes that the machine can have."""
+    """Return 0, and every number of lanes that the machine can have."""
     most = min(machine.lanes, machine.rows * machine.lanes // machine.max_bits_w, machine.rows * machine.acc_depth)
     counts = [machine.rows]
     while 2 * counts[-1] <= most:
@@ -46,7 +46,7 @@ def choices(machine: Machine) -> list[int]:
 
 
 def mobilenet(bits: str, size: int, machine: Machine) -> Program:
-    """MobileNetV2 with inner layers at weight/activation `bits`."""
+    """Build MobileNetV2 with inner layers at weight/activation `bits`."""
     torch.manual_seed(0)
     model, codes = MobileNetV2(), noise_codes(2, size, seed=0)
     images = codes * 2.0**IMAGE_EXPONENT
@@ -72,7 +72,7 @@ def measure(program: Program, bits: str, machine: Machine) -> Row:
 
 
 def gates(machine: Machine) -> Row:
-    """Two-input gates and flip-flops of the machine, memories excluded."""
+    """Count two-input gates and flip-flops of the machine, memories excluded."""
     modules = gate_counts(Top(Geometry(machine)))
     return {"depthwise_lanes": machine.depthwise_lanes, "cells": sum(module.total for module in modules),
             "lane_cells": sum(module.total for module in modules if "_lanes" in module.module)}

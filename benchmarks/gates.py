@@ -1,4 +1,4 @@
-"""Gate counts of the accelerator by Yosys, memories excluded: they are macros.
+"""Count the gates of the accelerator by Yosys, without its memories, which are macros.
 
     python -m benchmarks.gates [--json] [machine ...]
 

@@ -1,4 +1,4 @@
-"""What real networks cost on a machine: cycles, utilisation, energy, and how long it takes to find out.
+"""Estimate what real networks cost on a machine, in cycles, utilisation and energy, and time the estimate.
 
     python -m benchmarks.networks [--json] [--machine edge] [--scheme qil] [--bits 8/8 4/4 2/2] [--size 224]
 
@@ -55,7 +55,7 @@ class Clock:
 
 
 def measure(name: str, bits: str, scheme: str, size: int, machine: Machine) -> Row:
-    """One row: quantize, lower, plan, simulate one image, compare with the reference."""
+    """Measure one row: quantize, lower, plan, simulate one image, compare with the reference."""
     torch.manual_seed(0)
     model, codes = NETWORKS[name](), noise_codes(CALIBRATION_IMAGES, size, seed=0)
     images = codes * 2.0**IMAGE_EXPONENT

@@ -1,4 +1,4 @@
-"""A Program as an ONNX model that gives the same codes: ConvInteger for the sums, float64 for the requantizer.
+"""Turn a Program into an ONNX model that gives the same codes: ConvInteger for the sums, float64 for the requantizer.
 
 float64 is exact here: every sum of a requantizer fits 53 bits, and scaling by a power of two rounds nothing.
 """
@@ -20,7 +20,9 @@ OPSET = 21
 
 
 def onnx_model(program: Program) -> onnx.ModelProto:
-    """The model; inputs and outputs are int32 codes of shape (N, C, H, W) under the Program's tensor names.
+    """Build the model.
+
+    Inputs and outputs are int32 codes of shape (N, C, H, W) under the Program's tensor names.
 
     Raises
     ------
@@ -97,7 +99,7 @@ class _Graph:
         return self.node("Mul", [wide, self.constant(f"{name}.by", _per_channel(factors))], f"{name}.scaled")
 
     def round(self, conv: Conv, value: str, offset: NDArray[np.int64], target: Tensor) -> None:
-        """(value + offset) / 2**n, rounded, plus the zero point, clamped."""
+        """Return (value + offset) / 2**n, rounded, plus the zero point, clamped."""
         name, rounding = conv.name, self.program.arithmetic.rounding
         value = self.node("Add", [value, self.constant(f"{name}.offset", _per_channel(offset))], f"{name}.v")
         value = self.node("Mul", [value, self.constant(f"{name}.2^-n", _per_channel(2.0 ** -conv.shift))],

@@ -1,4 +1,4 @@
-"""A Program's network as ONNX Runtime's int8 kernels run it fastest: the same shapes and MACs, codes that are close.
+"""Turn a Program into what ONNX Runtime's int8 kernels run fastest: the same shapes and MACs, codes that are close.
 
 Tensors of up to 8 bits are uint8 here: the lowest code is 0, the highest 255, so that the clamp of an activation, a
 ReLU included, is the saturation of uint8 and costs nothing. Scales are M / 2**n of each channel. ONNX Runtime
@@ -27,7 +27,9 @@ LARGEST_BIAS = (1 << 31) - 1
 
 
 def qlinear_model(program: Program) -> onnx.ModelProto:
-    """The model; tensors keep their names and shapes (N, C, H, W), as uint8 (`stored`), or float32 codes if wider.
+    """Build the model.
+
+    Tensors keep their names and shapes (N, C, H, W), as uint8 (`stored`), or float32 codes if they are wider.
 
     Raises
     ------
@@ -52,12 +54,12 @@ def qlinear_model(program: Program) -> onnx.ModelProto:
 
 
 def stored(tensor: Tensor, codes: NDArray[np.integer]) -> NDArray[np.uint8]:
-    """What the model reads for `codes` of a tensor of up to 8 bits."""
+    """Return what the model reads for `codes` of a tensor of up to 8 bits."""
     return np.rint((codes - tensor.format.low) / _step(tensor)).astype(np.uint8)
 
 
 def codes_of(tensor: Tensor, array: NDArray[np.generic]) -> NDArray[np.float64]:
-    """What an array that the model gives means in codes of the tensor: not rounded."""
+    """Return what an array that the model gives means in codes of the tensor, not rounded."""
     values = array.astype(np.float64)
     return values if _wide(tensor) else values * _step(tensor) + tensor.format.low
 
@@ -67,7 +69,7 @@ def _wide(tensor: Tensor) -> bool:
 
 
 def _step(tensor: Tensor) -> float:
-    """Codes of the tensor from one uint8 to the next."""
+    """Return how many codes of the tensor lie from one uint8 to the next."""
     return (tensor.format.high - tensor.format.low) / 255
 
 
@@ -95,7 +97,7 @@ class _Graph:
         return name
 
     def quantization(self, name: str, step: float | NDArray[np.float64], zero: int) -> list[str]:
-        """Names of a scale and the uint8 that means 0."""
+        """Return the names of a scale and of the uint8 that means 0."""
         return [self.constant(f"{name}.scale", np.float32(step)), self.constant(f"{name}.zero", np.uint8(zero))]
 
     def conv(self, conv: Conv) -> None:
@@ -127,7 +129,7 @@ class _Graph:
             self.node("Clip", [name, *bounds], target.name)
 
     def product(self, conv: Conv, source: Tensor, out: list[str], output: str) -> None:
-        """QLinearConv, or QGemm where the window is the whole map: both in uint8, or float32 if `out` is empty."""
+        """Add QLinearConv, or QGemm where the window is the whole map: both in uint8, or float32 if `out` is empty."""
         weights, bias = self.operands(conv, source)
         first = [source.name, *self.quantization(f"{conv.name}.x", _step(source), _zero(source))]
         second = [self.constant(f"{conv.name}.w.scale", np.abs(_scale(conv)).astype(np.float32)),
@@ -147,7 +149,7 @@ class _Graph:
                       pads=[top, left, bottom, right], group=conv.groups)
 
     def operands(self, conv: Conv, source: Tensor) -> tuple[NDArray[np.int8], NDArray[np.int32]]:
-        """Weights with the sign of M, and everything constant in units of |M| and uint8 steps of the source."""
+        """Return weights with the sign of M, and everything constant in units of |M| and uint8 steps of the source."""
         m = multipliers(conv.multiplier)
         sign = np.where(m < 0, -1, (m != 0).astype(np.int64))
         weights = conv.weight_values * sign.reshape(-1, 1, 1, 1)
@@ -159,7 +161,7 @@ class _Graph:
         return weights.clip(-128, 127).astype(np.int8), bias.clip(-LARGEST_BIAS, LARGEST_BIAS).astype(np.int32)
 
     def add(self, conv: Conv, first: list[str], out: list[str], output: str) -> None:
-        """One scale for the residual of all channels: the median of R / 2**n."""
+        """Add a residual with one scale for all channels: the median of R / 2**n."""
         assert conv.residual is not None
         other = self.program.tensor(conv.residual)
         ratio = float(np.median(multipliers(conv.residual_multiplier) * 2.0 ** -conv.shift))
@@ -167,7 +169,7 @@ class _Graph:
         self.node("QLinearAdd", [*first, other.name, *second, *out], output, MICROSOFT)
 
     def wide(self, conv: Conv, source: Tensor, target: Tensor) -> None:
-        """Sums of a last layer, scaled in float32."""
+        """Add sums of a last layer, scaled in float32."""
         if conv.residual is not None or conv.depthwise or not _whole(conv, source) or target.format.zero_point:
             raise ValueError(f"layer '{conv.name}': of the int8 peer's wide outputs only plain Linear ones are written")
         self.product(conv, source, [], target.name)
@@ -179,11 +181,11 @@ class _Graph:
 
 
 def _whole(conv: Conv, source: Tensor) -> bool:
-    """Whether the window is the whole map."""
+    """Tell whether the window is the whole map."""
     return conv.kernel == (source.height, source.width) and not any(conv.pads)
 
 
 def _scale(conv: Conv) -> NDArray[np.float64]:
-    """M / 2**n of every channel; 1 / 2**n, for a constant, where M is 0."""
+    """Return M / 2**n of every channel; 1 / 2**n, for a constant, where M is 0."""
     m = multipliers(conv.multiplier)
     return np.asarray(np.where(m == 0, 1, m) * 2.0 ** -conv.shift, np.float64)

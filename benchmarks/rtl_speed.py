@@ -1,4 +1,4 @@
-"""The RTL beside what predicts it: cycles of every layer, speed of the engines, gates of the machines.
+"""Compare the RTL with what predicts it: cycles of every layer, speed of the engines, gates of the machines.
 
     python -m benchmarks.rtl_speed [--json] [--quick] [--rounds 5]
 
@@ -65,14 +65,14 @@ class Case:
 
 
 def digits_case(name: str, machine: Machine) -> Case:
-    """The digits network at 4/4 bits, one image."""
+    """Build the digits network at 4/4 bits, and draw one image."""
     program = digits_program()
     codes = digits()[1].codes[:1].numpy().astype(np.int32)
     return Case(name, plan(program, machine), {program.inputs[0].name: codes})
 
 
 def network_case(name: str, make: Callable[[], nn.Module], bits: int, machine: Machine) -> Case:
-    """A network for 32 x 32 images, inner layers of that many bits, first and last of 8."""
+    """Build a network for 32 x 32 images, inner layers of that many bits, first and last of 8."""
     torch.manual_seed(0)
     model, codes = make(), noise_codes(2, 32, seed=0)
     images = codes * 2.0**IMAGE_EXPONENT
@@ -150,7 +150,7 @@ def engine_rows(machine: Machine, rounds: int, images: dict[str, int]) -> list[d
 
 
 def layer(machine: Machine) -> Program:
-    """A 3 x 3 convolution of 4-bit codes with two row tiles, as many channels as lanes and two rows per column."""
+    """Build a 3 x 3 layer of 4-bit codes: two row tiles, as many channels as lanes, two rows per column."""
     rng = np.random.default_rng(0)
     size, channels, outputs = 2 * machine.columns, machine.lanes, 2 * machine.rows
     codes = Format(4, "unsigned")
@@ -169,7 +169,7 @@ def elapsed(engine: Callable[[Inputs], object], inputs: Inputs) -> float:
 
 
 def checked(planned: Plan, engine: Engine, inputs: Inputs) -> RtlResult:
-    """The RTL's result, compared with the simulator's."""
+    """Return the RTL's result after comparing it with the simulator's."""
     found = run(planned, inputs, engine=engine)
     check(Case("layer", planned, inputs), found)
     return found
@@ -211,7 +211,7 @@ def main() -> None:
 
 
 def report(cycles: list[dict[str, Any]], engines: list[dict[str, Any]], gates: list[dict[str, Any]]) -> None:
-    """The tables."""
+    """Print the tables."""
     print(f"{'program':22}{'machine':9}{'op':34}{'predicted end':>14}{'counted end':>13}{'difference':>12}")
     for row in cycles:
         print(f"{row['program']:22}{row['machine']:9}{row['layer']:34}{row['predicted']:14,}{row['counted']:13,}"

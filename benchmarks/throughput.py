@@ -1,4 +1,4 @@
-"""How many images a second: the simulator beside ONNX Runtime, torch and the RTL on Icarus Verilog.
+"""Count images per second of the simulator, ONNX Runtime, torch and the RTL on Icarus Verilog.
 
     python -m benchmarks.throughput [--json] [--images 500] [--rounds 7] [--program FILE]
 
@@ -45,7 +45,7 @@ Engine = Callable[[dict[str, NDArray[np.int32]]], dict[str, NDArray[np.int32]]]
 
 
 def digits_program() -> Program:
-    """The digits network at 4/4 bits; untrained, since speed does not depend on the weights."""
+    """Build the digits network at 4/4 bits; untrained, since speed does not depend on the weights."""
     torch.manual_seed(0)
     train, test = digits()
     quantized = quantize(DigitsNet(), train.images[:256], scheme="power_of_two", input_format=DIGITS_FORMAT,
@@ -54,7 +54,7 @@ def digits_program() -> Program:
 
 
 def onnx_engine(program: Program) -> Engine:
-    """ONNX Runtime on one thread; gives the outputs alone."""
+    """Make an engine of ONNX Runtime on one thread, which gives the outputs alone."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(onnx_model(program).SerializeToString(), options,

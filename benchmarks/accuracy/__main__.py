@@ -1,4 +1,4 @@
-"""Accuracy of integer Programs: post-training quantization, training, and bits under budgets, on rendered glyphs.
+"""Measure the accuracy of integer Programs on rendered glyphs, quantized, trained, and with bits under budgets.
 
     python -m benchmarks.accuracy [--profile quick|full] [--jobs 2] [--folder accuracy-out] [--out FILE] [--json]
 
@@ -35,7 +35,7 @@ PACKAGES = ("torch", "numpy", "numba", "matplotlib")
 
 
 def outcomes(folder: Path) -> dict[str, dict[str, Any]]:
-    """What is known, by key."""
+    """Read the outcomes that are known, by key."""
     return {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
 
 
@@ -64,7 +64,7 @@ def run_all(profile: Profile, folder: Path, jobs: int) -> list[Run]:
 
 
 def environment() -> dict[str, Any]:
-    """Where the numbers come from."""
+    """Say where the numbers come from."""
     listed = Path("/proc/cpuinfo")
     names = re.findall(r"model name\s*: (.*)", listed.read_text()) if listed.exists() else []
     return {"python": platform.python_version(), "machine": platform.machine(), "cores": os.cpu_count(),

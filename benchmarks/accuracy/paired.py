@@ -1,4 +1,4 @@
-"""Whether one method is better than another, from runs that share seeds and test images."""
+"""Tell whether one method is better than another, from runs that share seeds and test images."""
 
 from __future__ import annotations
 
@@ -63,6 +63,6 @@ def compare(first: Sequence[NDArray[np.bool_]], second: Sequence[NDArray[np.bool
 
 
 def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
-    """Two-sided p-value of McNemar's exact test."""
+    """Return the two-sided p-value of McNemar's exact test."""
     only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
     return float(binomtest(only_first, only_first + only_second).pvalue) if only_first + only_second else 1.0

@@ -1,4 +1,4 @@
-"""Which runs a profile of `benchmarks.accuracy` makes, the ones that decide a question first.
+"""Choose the runs that a profile of `benchmarks.accuracy` makes, the ones that decide a question first.
 
 Learning rates are not chosen by the author but by each method's own small sweep on the validation images; runs that
 need the winner appear once the sweep is done. Methods that are compared train for equally many epochs.
@@ -33,7 +33,7 @@ BUDGETS = (("latency_cycles", "2/3"), ("energy_pj", "2/3"), ("latency_cycles", "
 
 @dataclass(frozen=True)
 class Profile:
-    """How much is run.
+    """The size of a benchmark.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ PROFILES = {
 
 
 def planned(profile: Profile, done: Mapping[str, dict[str, Any]]) -> Iterator[Run]:
-    """Every run of the profile that is known by now, given the outcomes so far; what decides most comes first."""
+    """Yield every run of the profile that is known by now, given the outcomes so far; what decides most comes first."""
     for seed in profile.seeds:
         yield _run(RESNET, seed, "float", FLOAT[RESNET])
     rates = {scheme: _Sweep(done, [_trained(RESNET, 0, scheme, "2/2", profile.sweep_epochs, rate)
@@ -123,7 +123,7 @@ def _reconstructions(profile: Profile, network: str, seed: int, rates: Mapping[s
 
 
 def _extras(profile: Profile, rates: Mapping[str, float]) -> Iterator[Run]:
-    """Distillation, more bits, the way from wide to narrow, quantizers alone, and the MobileNet's training."""
+    """Yield runs with distillation, more bits, progressive training or quantizers alone, and those of the MobileNet."""
     for seed in profile.seeds:
         yield _trained(RESNET, seed, "qil", "2/2", profile.epochs, rates["qil"], distillation=DISTILLATION)
     for scheme, rate in rates.items():
@@ -139,7 +139,7 @@ def _extras(profile: Profile, rates: Mapping[str, float]) -> Iterator[Run]:
 
 
 def _under_budgets(profile: Profile, rate: float) -> Iterator[Run]:
-    """QBitOpt, and the fixed bits that keep the same budgets, for equally many epochs."""
+    """Yield runs of QBitOpt, and of the fixed bits that keep the same budgets, for equally many epochs."""
     budgets = BUDGETS if profile.complete else BUDGETS[:1]
     common = {"scheme": "lsq", "epochs": profile.mixed_epochs, "rate": rate}
     for seed in profile.seeds:

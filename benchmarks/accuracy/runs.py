@@ -1,4 +1,4 @@
-"""What `benchmarks.accuracy` does in one run: quantize a network of the glyphs, and judge its integer Program.
+"""Do one run of `benchmarks.accuracy`: quantize a network of the glyphs, and judge its integer Program.
 
 Every number is the accuracy of the Program in the simulator, on every test image. The same images go through an engine
 that shares no code with it: where all steps are powers of two the fake-quantized model itself, whose outputs must be
@@ -113,24 +113,24 @@ def perform(run: Run, folder: Path) -> None:
 
 @cache
 def data() -> Glyphs:
-    """All images."""
+    """Return all images."""
     return glyphs()
 
 
 @cache
 def other_images() -> Split:
-    """Images of another kind, as when those that a network was trained on are not at hand: clean ones."""
+    """Return images of another kind, clean ones, as when those that a network was trained on are not at hand."""
     return glyphs(validation=1, test=1, held_out=1, difficulty=0.2, seed=7).train
 
 
 @cache
 def machine() -> Machine:
-    """The machine that all Programs are for."""
+    """Load the machine that all Programs are for."""
     return load_machine(str(MACHINE))
 
 
 def train_float(run: Run, settings: Settings, folder: Path) -> Outcome:
-    """A float network from random weights."""
+    """Train a float network from random weights."""
     model = make_network(run.network, classes=data().classes, channels=1)
     recipe = Recipe(epochs=settings["epochs"], rate=settings["rate"], batch=128, decay=5e-4, shift=2, seed=run.seed)
     train(model, data().train, recipe)
@@ -140,13 +140,13 @@ def train_float(run: Run, settings: Settings, folder: Path) -> Outcome:
 
 
 def quantize_only(run: Run, settings: Settings, folder: Path) -> Outcome:
-    """Post-training quantization by the steps' fit alone."""
+    """Quantize after training by the steps' fit alone."""
     model = quantized(start_of(run, folder), settings)
     return judged(model)
 
 
 def quantize_and_reconstruct(run: Run, settings: Settings, folder: Path) -> Outcome:
-    """Post-training quantization with reconstruction."""
+    """Quantize after training, with reconstruction."""
     net = start_of(run, folder)
     model = quantized(net, settings)
     how = Reconstruction(iterations=settings["iterations"], rate=settings["rate"], seed=run.seed,
@@ -157,7 +157,7 @@ def quantize_and_reconstruct(run: Run, settings: Settings, folder: Path) -> Outc
 
 
 def train_quantized(run: Run, settings: Settings, folder: Path) -> Outcome:
-    """Quantization-aware training at fixed bits."""
+    """Train a quantized network at fixed bits."""
     net = start_of(run, folder)
     model = quantized(net, settings)
     images = other_images() if settings.get("other_images") else data().train
@@ -167,7 +167,7 @@ def train_quantized(run: Run, settings: Settings, folder: Path) -> Outcome:
 
 
 def train_progressively(run: Run, settings: Settings, folder: Path) -> Outcome:
-    """From 4/4 by way of 3/3 to 2/2 bits, a third of the epochs each."""
+    """Train from 4/4 by way of 3/3 to 2/2 bits, a third of the epochs each."""
     model = quantized(start_of(run, folder), dict(settings) | {"bits": "4/4"})
     recipe = qat_recipe(run, dict(settings) | {"epochs": settings["epochs"] // 3})
     train(model, data().train, recipe)
@@ -179,7 +179,7 @@ def train_progressively(run: Run, settings: Settings, folder: Path) -> Outcome:
 
 
 def train_mixed(run: Run, settings: Settings, folder: Path) -> Outcome:
-    """QBitOpt under one budget: what a network of uniform bits costs in the simulation."""
+    """Train by QBitOpt under one budget: what a network of uniform bits costs in the simulation."""
     net = start_of(run, folder)
     name, uniform = settings["budget"], dict(settings) | {"bits": settings["of"]}
     limit = cost_of(lowered(quantized(net, uniform)).program)[name]
@@ -208,7 +208,7 @@ METHODS: dict[str, Callable[[Run, Settings, Path], Outcome]] = {
 
 
 def splits() -> dict[str, Split]:
-    """The splits that accuracy is given of."""
+    """Return the splits that accuracy is given of."""
     return {"validation": data().validation, "test": data().test, "held_out": data().held_out}
 
 
@@ -219,7 +219,7 @@ def calibration() -> torch.Tensor:
 
 
 def start_of(run: Run, folder: Path) -> nn.Module:
-    """The float network that a run starts from."""
+    """Load the float network that a run starts from."""
     model = make_network(run.network, classes=data().classes, channels=1)
     assert run.start is not None
     load_weights(model, folder / f"{run.start.key}.safetensors")
@@ -227,7 +227,7 @@ def start_of(run: Run, folder: Path) -> nn.Module:
 
 
 def quantized(net: nn.Module, settings: Settings) -> fx.GraphModule:
-    """`net` with quantizers as the settings say."""
+    """Quantize `net` as the settings say."""
     bits_w, bits_a = map(int, settings["bits"].split("/"))
     images = data().train
     return quantize(net, calibration(), scheme=scheme(settings), weight_bits=bits_w, activation_bits=bits_a,
@@ -235,7 +235,7 @@ def quantized(net: nn.Module, settings: Settings) -> fx.GraphModule:
 
 
 def scheme(settings: Settings) -> Scheme:
-    """The quantizers that the settings ask for."""
+    """Return the quantizers that the settings ask for."""
     match settings["scheme"]:
         case "uniform":
             return uniform(settings.get("fit", "error"), per_channel=settings.get("per_channel", True))
@@ -246,14 +246,14 @@ def scheme(settings: Settings) -> Scheme:
 
 
 def qat_recipe(run: Run, settings: Settings) -> Recipe:
-    """How quantized networks are trained."""
+    """Return how quantized networks are trained."""
     return Recipe(epochs=settings["epochs"], rate=settings["rate"], batch=128, decay=1e-4, shift=2, seed=run.seed,
                   distillation=settings.get("distillation", 0.0),
                   quantizers_only=settings.get("quantizers_only", False))
 
 
 def lowered(model: nn.Module) -> Lowered:
-    """The Program for the benchmark's machine."""
+    """Lower a model to a Program for the benchmark's machine."""
     return lower_with_report(model, data().test.values(slice(1)), machine().arithmetic)
 
 
@@ -266,34 +266,34 @@ def judged(model: nn.Module) -> Outcome:
 
 
 def cost_of(program: Program) -> dict[str, float]:
-    """What one image costs in the simulation."""
+    """Estimate what one image costs in the simulation."""
     found = estimate(plan(program, machine()), load_technology(machine().technology))
     return {"latency_cycles": found.latency_cycles, "energy_pj": found.energy.nominal_pj,
             "weight_bytes": sum(layer.weight_bytes for layer in found.layers)}
 
 
 def outputs_of(program: Program, codes: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Codes of the output, shape (n, classes)."""
+    """Return codes of the output, shape (n, classes)."""
     (source,), (target,) = program.inputs, program.outputs
     return simulate(program, {source.name: codes})[target.name].reshape(len(codes), -1)
 
 
 def right_by_program(program: Program, split: Split) -> NDArray[np.bool_]:
-    """Which images the simulated Program has right."""
+    """Tell which images the simulated Program has right."""
     codes = split.codes.numpy().astype(np.int32)
     found = [outputs_of(program, codes[at : at + CHUNK]).argmax(1) for at in range(0, len(codes), CHUNK)]
     return np.concatenate(found) == split.labels.numpy()
 
 
 def right_by_model(model: nn.Module, split: Split) -> NDArray[np.bool_]:
-    """Which images a float model has right."""
+    """Tell which images a float model has right."""
     with torch.no_grad():
         found = [model(split.values(slice(at, at + CHUNK))).argmax(1) for at in range(0, len(split), CHUNK)]
     return (torch.cat(found) == split.labels).numpy()
 
 
 def agreement(model: nn.Module, found: Lowered) -> Outcome:
-    """Hold the Program's outputs on all test images against an engine of its own kind.
+    """Compare the Program's outputs on all test images with those of another engine.
 
     Raises
     ------
@@ -325,5 +325,5 @@ def percentages(right: Mapping[str, NDArray[np.bool_]]) -> dict[str, float]:
 
 
 def packed(right: NDArray[np.bool_]) -> str:
-    """Which images were right, a bit each, as hex digits."""
+    """Pack which images were right, a bit each, into hex digits."""
     return np.packbits(right).tobytes().hex()

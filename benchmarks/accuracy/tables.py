@@ -1,4 +1,4 @@
-"""What the runs of `benchmarks.accuracy` say, as tables."""
+"""Turn the runs of `benchmarks.accuracy` into tables."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Tables:
 
 
 def tables(results: Sequence[Result]) -> Tables:
-    """All tables of these results."""
+    """Build all tables of these results."""
     found = Tables()
     groups: dict[Group, list[Result]] = {}
     for result in results:
@@ -50,7 +50,7 @@ def tables(results: Sequence[Result]) -> Tables:
 
 
 def group_of(result: Result) -> Group:
-    """What runs of several seeds have in common: network, method, bits, settings that tell methods apart."""
+    """Return what runs of several seeds have in common: network, method, bits, settings that tell methods apart."""
     settings = dict(result["settings"])
     bits = settings.pop("bits", "")
     if "budget" in settings:
@@ -60,7 +60,7 @@ def group_of(result: Result) -> Group:
 
 
 def row(group: Group, members: Sequence[Result]) -> list[object]:
-    """A line of the big table."""
+    """Return a line of the big table."""
     network, method, bits, settings = group
     tests = [member["accuracy"]["test"] for member in members]
     costs = [member["cost"] for member in members if "cost" in member]
@@ -71,7 +71,7 @@ def row(group: Group, members: Sequence[Result]) -> list[object]:
 
 
 def questions(groups: Mapping[Group, Sequence[Result]]) -> list[tuple[str, Group, Group]]:
-    """Which methods are held against each other, where both have run."""
+    """Return which methods are compared with each other, where both have run."""
     asked: list[tuple[str, Group, Group]] = []
 
     def ask(question: str, first: Group | None, second: Group | None) -> None:
@@ -115,7 +115,7 @@ class Finder:
         return self.longest(found)
 
     def longest(self, found: Sequence[Group]) -> Group | None:
-        """The group with most seeds and, among those, the longest runs: sweeps are short."""
+        """Return the group with most seeds and, among those, the longest runs: sweeps are short."""
         effort = {group: (len(self.groups[group]), self.effort(group)) for group in found}
         return max(found, key=lambda group: effort[group], default=None)
 
@@ -129,7 +129,7 @@ class Finder:
         return mean(member["accuracy"]["test"] for member in self.groups[group])
 
     def best(self, found: Sequence[Group | None]) -> Group | None:
-        """The most accurate one."""
+        """Return the most accurate group."""
         return max((group for group in found if group is not None), key=self.accuracy, default=None)
 
     def under_budgets(self, when: str) -> list[Group]:
@@ -138,11 +138,11 @@ class Finder:
                 if group[1] == "mixed" and members[0]["settings"]["when"] == when]
 
     def twin(self, group: Group) -> Group | None:
-        """The group under the same budget whose bits were chosen once."""
+        """Return the group under the same budget whose bits were chosen once."""
         return next((other for other in self.under_budgets("once") if other[2] == group[2]), None)
 
     def fixed_within(self, group: Group) -> Group | None:
-        """The most accurate fixed bits, trained for as many epochs, that keep the budget.
+        """Return the most accurate fixed bits, trained for as many epochs, that keep the budget.
 
         So do those that it was made from, whatever training has done to their digits and so to their cost.
         """
@@ -157,7 +157,7 @@ class Finder:
 
 
 def right_of(members: Sequence[Result], seed: int) -> NDArray[np.bool_]:
-    """Which test images the run of that seed had right."""
+    """Tell which test images the run of that seed had right."""
     (found,) = (member for member in members if member["seed"] == seed)
     bits = np.frombuffer(bytes.fromhex(found["right"]), np.uint8)
     return np.unpackbits(bits)[:TEST_IMAGES].astype(np.bool_)

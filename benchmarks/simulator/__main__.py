@@ -1,10 +1,10 @@
-"""How fast the simulator is beside ONNX Runtime and torch: ratios of times that processes measure in turns.
+"""Compare the speed of the simulator with ONNX Runtime and torch: ratios of times that processes measure in turns.
 
     python -m benchmarks.simulator [--json] [--networks ResNet-18 ...] [--bits 8/8 4/4 2/2 1/1] [--threads 1 2]
                                    [--seconds 6] [--isa amx avx512 ...] [--against ort-int8 convinteger torch-fp32]
     python -m benchmarks.simulator --layers | --start [--json]
 
-Every side is a process of its own, with as many threads as the others. Sides take short turns: a call to get warm, then
+Every side is a separate process, with as many threads as the others. Sides take short turns: a call to get warm, then
 a few timed ones. A ratio is the median over the rounds of their time by ours, beside the 10th and 90th percentile.
 On one thread a call is one image, on more it is four images a thread, of two different ones. Outputs of all images and
 every tensor of one must be equal to those of the slow simulator, else there is no ratio and the exit status is 1.
@@ -43,12 +43,12 @@ Row = dict[str, Any]
 
 
 def batch_of(threads: int) -> int:
-    """Images of a call."""
+    """Return how many images a call has."""
     return 1 if threads == 1 else IMAGES_PER_THREAD * threads
 
 
 def network_rows(name: str, bits: str, arguments: argparse.Namespace) -> list[Row]:
-    """Rows of one Program: for every number of threads, rung and peer."""
+    """Measure one Program: a row for every number of threads, rung and peer."""
     print(f"{name} {bits}: building", file=sys.stderr)
     case = network_case(name, bits, arguments.size, DISTINCT_IMAGES)
     expected, rows = Expected(case), []
@@ -74,7 +74,7 @@ def network_rows(name: str, bits: str, arguments: argparse.Namespace) -> list[Ro
 
 
 def measures(times: dict[str, list[float]], peer: str, images: int) -> Row:
-    """Ratio, spread and times of an image [ms]; nothing where there are no times."""
+    """Return ratio, spread and times of an image [ms]; nothing where there are no times."""
     if not times:
         return {}
     ratio, spread = ratio_of([theirs / ours for theirs, ours in zip(times[peer], times["ours"], strict=True)])
@@ -83,7 +83,7 @@ def measures(times: dict[str, list[float]], peer: str, images: int) -> Row:
 
 
 def cpu_name() -> str:
-    """As the kernel of Linux names it, or whatever Python knows."""
+    """Return the CPU's name as the kernel of Linux gives it, or what Python knows."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""Single layers: 3x3 convolutions beside the peak of the registers, depthwise ones beside ONNX Runtime."""
+"""Time single layers: 3x3 convolutions against the peak of the registers, depthwise ones against ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Row = dict[str, Any]
 
 
 def layer_rows(seconds: float) -> list[Row]:
-    """Rows of all layers, on one thread."""
+    """Measure all layers on one thread, a row for each."""
     dense = DENSE if "avx512" in available() else ()
     return [*(_dense(*shape, seconds) for shape in dense), *(_depthwise(*shape, seconds) for shape in DEPTHWISE)]
 

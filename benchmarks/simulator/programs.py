@@ -1,4 +1,4 @@
-"""Programs that the simulator is timed on: networks of 8 to 1 bits, and single layers of them."""
+"""Build the Programs that the simulator is timed on: networks of 8 to 1 bits, and single layers of them."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Case:
 
 
 def network_case(name: str, bits: str, size: int, images: int) -> Case:
-    """A random but realistic network: first and last layer 8 bits, the others weights/activations of `bits`."""
+    """Build a random but realistic network: first and last layer 8 bits, the others weights/activations of `bits`."""
     torch.manual_seed(0)
     model, codes = NETWORKS[name](), noise_codes(max(images, 2), size, seed=0)
     values = codes * 2.0**IMAGE_EXPONENT
@@ -81,7 +81,7 @@ def _one_bit(program: Program, codes: Codes) -> Program:
 
 
 def _recast(conv: Conv, program: Program, tensors: dict[str, Tensor], found: dict[str, Codes]) -> tuple[Conv, Codes]:
-    """The layer with 1 bit and a requantizer for the sums that occur; its codes."""
+    """Give the layer 1 bit and a requantizer for the sums that occur; return it and its codes."""
     source, target = tensors[conv.input], tensors[conv.output]
     weights, weight_format = conv.weights, conv.weight_format
     if weight_format.kind != "unit" and source.name not in {tensor.name for tensor in program.inputs}:
@@ -109,14 +109,14 @@ def _recast(conv: Conv, program: Program, tensors: dict[str, Tensor], found: dic
 
 
 def _threshold(sums: NDArray[np.int64], middle: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Of each channel, the median or the next number: whichever is reached by nearer to half of the sums."""
+    """Return for each channel the median or the next number, which nearer to half of the sums reach."""
     from_median, beyond = (np.abs((sums >= (middle + step).reshape(-1, 1, 1)).mean(axis=(0, 2, 3)) - 0.5)
                            for step in (0, 1))
     return np.asarray(np.where(beyond < from_median, middle + 1, middle), np.int64)
 
 
 def layer_case(channels: int, size: int, stride: int, depthwise: bool, count: int) -> Case:
-    """`count` 3x3 convolutions of 8 bits, one after the other, of as many channels as they read; random."""
+    """Build `count` random 3x3 convolutions of 8 bits, one after the other, of as many channels as they read."""
     rng = np.random.default_rng(channels)
     fan_in = 1 if depthwise else channels
     shift = int(np.ceil(np.log2(np.sqrt(9 * fan_in) * 74 * 147 / 64)))

@@ -1,4 +1,4 @@
-"""Turns of processes, ratios of what they measure, and whether what the simulator gives is right."""
+"""Let processes take turns, compute ratios of what they measure, and check what the simulator gives."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LEAST_ROUNDS = 5
 
 
 def prepare(case: Case, place: Path) -> tuple[Path, Path]:
-    """Files of the Program and the codes, as sides read them."""
+    """Write the Program and the codes into files, as sides read them."""
     program, codes = place / "program.safetensors", place / "codes.npy"
     save_program(case.program, program)
     np.save(codes, case.codes)
@@ -29,7 +29,7 @@ def prepare(case: Case, place: Path) -> tuple[Path, Path]:
 
 
 class Expected:
-    """What the slow simulator gives for the images of a case."""
+    """The codes that the slow simulator gives for the images of a case."""
 
     def __init__(self, case: Case) -> None:
         (source,) = case.program.inputs
@@ -38,7 +38,7 @@ class Expected:
         del self._codes[source.name]
 
     def agrees(self, ours: Side, place: Path) -> bool:
-        """Whether outputs of all images, those of the case over and over, and all tensors of one are equal."""
+        """Tell whether outputs of all images, which repeat those of the case, and all tensors of one are equal."""
         ours.save(place)
         with np.load(place) as found:
             for name, right in self._codes.items():
@@ -49,7 +49,7 @@ class Expected:
 
 
 def take_turns(sides: Mapping[str, Side], seconds: float) -> dict[str, list[float]]:
-    """Of every side, the median time of a call [s] in each round; every other round goes backwards."""
+    """Return the median time of a call [s] of every side in each round; every other round goes backwards."""
     times: dict[str, list[float]] = {name: [] for name in sides}
     started, rounds = monotonic(), 0
     while rounds < LEAST_ROUNDS or monotonic() - started < seconds:
@@ -60,6 +60,6 @@ def take_turns(sides: Mapping[str, Side], seconds: float) -> dict[str, list[floa
 
 
 def ratio_of(values: list[float]) -> tuple[float, tuple[float, float]]:
-    """Median, and the 10th and 90th percentile."""
+    """Return the median, and the 10th and 90th percentile."""
     low, high = np.percentile(values, [10, 90])
     return median(values), (float(low), float(high))

@@ -1,4 +1,4 @@
-"""The sides of the simulator's benchmark: each runs in a process of its own, and takes turns when it is told to.
+"""Run a side of the simulator's benchmark in its own process, which takes turns when it is told to.
 
     python -m benchmarks.simulator.sides SIDE PROGRAM CODES [--threads N] [--isa RUNG]
 
@@ -48,7 +48,7 @@ class Side:
         self.isa = str(self._answer()["isa"])
 
     def turn(self, seconds: float) -> list[float]:
-        """A call to get warm, then timed ones for that long, at least two [s]."""
+        """Make a call to get warm, then timed ones for that long, at least two [s]."""
         return [float(value) for value in self._ask({"seconds": seconds})["seconds"]]
 
     def save(self, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a new process waits for: imports, machine code from the cache or compiled, the first result."""
+"""Time what a new process waits for: imports, machine code from the cache or compiled, the first result."""
 
 from __future__ import annotations
 

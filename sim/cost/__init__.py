@@ -1,1 +1,1 @@
-"""What a Program costs on a machine: the estimate of a plan, and tables for the allocator of bits."""
+"""Costs of a Program on a machine: the estimate of a plan, and tables for the allocator of bits."""

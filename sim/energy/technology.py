@@ -1,4 +1,4 @@
-"""Technology tables: what an event costs, how sure that is, and who says so.
+"""Technology tables: the energy of each event, its uncertainty and its source.
 
 A table is a YAML file in the style of Accelergy's energy reference tables (ERT 0.4): every action has a `name` (an
 event of `sim.energy.events`, or `cycles`) and an `energy` [pJ]. Added to that are the band `energy_lo`..`energy_hi`,
@@ -31,7 +31,7 @@ class _Fields(BaseModel):
 
 
 class Point(_Fields):
-    """Where an energy holds. It grows as width, as (capacity / kib)**exponent, and as cycle time.
+    """The conditions in which an energy holds. It grows as width, as (capacity / kib)**exponent, and as cycle time.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""The loops that define what an op computes, in the plainest form that is still quick: the oracle of all others.
+"""Define what ops compute by plain loops, with which every other implementation is compared.
 
 Codes are int32 of shape (N, channels, height, width) and come padded, so that a kernel knows neither zero points nor
 borders. Sums are int32: integers modulo 2**32 form a ring, accumulators have at most 32 bits, so whatever a Program
@@ -26,7 +26,7 @@ Loops = Callable[[Codes, Codes, int, int, int, int, Codes], None]
 
 
 def dense_conv(codes: Codes, weights: NDArray[np.int64], stride: int, dilation: int) -> Codes:
-    """Sums over c, i, j of weights[o, c, i, j] * codes[n, c, y*stride + i*dilation, x*stride + j*dilation].
+    """Return sums over c, i, j of weights[o, c, i, j] * codes[n, c, y*stride + i*dilation, x*stride + j*dilation].
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def dense_conv(codes: Codes, weights: NDArray[np.int64], stride: int, dilation: 
 
 
 def depthwise_conv(codes: Codes, weights: NDArray[np.int64], stride: int, dilation: int) -> Codes:
-    """Sums over i, j of weights[o, 0, i, j] * codes[n, o, y*stride + i*dilation, x*stride + j*dilation].
+    """Return sums over i, j of weights[o, 0, i, j] * codes[n, o, y*stride + i*dilation, x*stride + j*dilation].
 
     Parameters and result are those of `dense_conv`, with weights of shape (O, 1, kh, kw) and O = C.
     """
@@ -90,7 +90,7 @@ def _step(stride: int, width: int) -> int:
 
 
 def _runs(codes: Codes, stride: int) -> Codes:
-    """runs[p, c, y, x*N + n] = codes[n, c, y, x*stride + p]; columns beyond the map are 0 and never read."""
+    """Return runs[p, c, y, x*N + n] = codes[n, c, y, x*stride + p]; columns off the map are 0 and never read."""
     images, channels, height, width = codes.shape
     steps = -(-width // stride)
     wide = np.zeros((channels, height, steps * stride, images), np.int32)
@@ -100,7 +100,7 @@ def _runs(codes: Codes, stride: int) -> Codes:
 
 
 def _by_image(maps: Codes, width: int, images: int) -> Codes:
-    """From (channels, height, width * N) to (N, channels, height, width)."""
+    """Turn (channels, height, width * N) into (N, channels, height, width)."""
     return np.ascontiguousarray(maps.reshape(*maps.shape[:2], width, images).transpose(3, 0, 1, 2))
 
 

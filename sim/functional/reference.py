@@ -78,7 +78,7 @@ def simulate(program: Program, inputs: Mapping[str, NDArray[np.integer]]) -> dic
 
 
 def accumulate(conv: Conv, source: Tensor, codes: Codes) -> Codes:
-    """Sums of a Conv modulo 2**32, before wrapping: int32 of shape (N, O, height and width of the output).
+    """Sum a Conv modulo 2**32, before wrapping: int32 of shape (N, O, height and width of the output).
 
     Parameters
     ----------

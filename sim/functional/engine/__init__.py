@@ -1,1 +1,1 @@
-"""What runs a Program fast: where its tensors lie, which kernel computes an op, and the call that does it."""
+"""The fast engine: the memory of tensors, the kernels of ops, and the call that runs them all."""

@@ -1,4 +1,4 @@
-"""How often the bits of a tensor are 1, and how often they change: what the energy of wires and memories depends on."""
+"""Count how often the bits of a tensor are 1 and how often they change, on which the energy of wires depends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where tensors lie while a network runs.
+"""Lay out the memory in which tensors lie while a network runs.
 
 Codes are stored unsigned, less the smallest of their format, pixel by pixel with their channels side by side. Around a
 tensor lies the border that its readers pad it with, filled with its zero point when the memory is made and never
@@ -22,7 +22,7 @@ ALIGNMENT = 64
 
 @dataclass(frozen=True)
 class BufferShape:
-    """What decides whether two tensors may have the same memory."""
+    """Everything that decides whether two tensors may have the same memory."""
 
     height: int
     width: int

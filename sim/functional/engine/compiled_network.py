@@ -1,4 +1,4 @@
-"""A Program made ready to run: operations in one table, and the memory that a run needs."""
+"""Make a Program ready to run: operations in one table, and the memory that a run needs."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ Constant = NDArray[np.generic]
 
 @dataclass
 class Operation:
-    """What the executor needs of one operation.
+    """Everything that the executor needs of one operation.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class Operation:
         What turns sums into codes.
     scratch_bytes : int
     unwanted : bool
-        Whether it writes results that nobody wants.
+        Whether it writes results that must be dropped.
     """
 
     kernel: KernelId

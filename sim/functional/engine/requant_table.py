@@ -1,4 +1,4 @@
-"""Constants of the requantizer of a layer, and the proof that 32 bits are enough for it.
+"""Compute the constants of the requantizer of a layer, and prove that 32 bits are enough for it.
 
 With stored codes s = a - a_low and r' = r - r_low the requantizer of channel o is
 

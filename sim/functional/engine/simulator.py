@@ -1,4 +1,4 @@
-"""`Simulator`: a Program at full speed, bit for bit what `sim.functional.reference.simulate` gives."""
+"""Run a Program at full speed, with the same codes as `sim.functional.reference.simulate`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Codes = NDArray[np.int32]
 Batch = Mapping[str, NDArray[np.integer]]
 
 MAX_THREADS = 1024
-"""More than any machine has cores; every one has memory of its own."""
+"""More than any machine has cores; every one has its own memory."""
 
 
 class Simulator:

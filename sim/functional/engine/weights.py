@@ -1,4 +1,4 @@
-"""Weights in the order in which a kernel reads them."""
+"""Arrange weights in the order in which a kernel reads them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ Values = NDArray[np.int64]
 
 
 def pieces(conv: Conv) -> Values:
-    """What the weights mean, shape (O, pieces, bytes): a window is that many pieces of memory, its channels innermost.
+    """Return what the weights mean, shape (O, pieces, bytes).
+
+    A window is that many pieces of memory, its channels innermost.
 
     Without dilation a kernel row is one piece.
     """
@@ -27,7 +29,9 @@ def pieces(conv: Conv) -> Values:
 
 
 def channel_order(channels: int) -> Values:
-    """Which channel is the n-th of a kernel whose sums come interleaved, as `sim.functional.kernels.interleave` says.
+    """Return which channel is the n-th of a kernel whose sums come interleaved.
+
+    `sim.functional.kernels.interleave` says how.
 
     >>> channel_order(98)[[0, 3, 4, 16, 64, 68, 72, 97]]
     array([ 0,  3, 16,  4, 64, 80, 68, 97])
@@ -42,7 +46,7 @@ def channel_order(channels: int) -> Values:
 
 
 def group_widths(channels: int) -> list[int]:
-    """Groups, a half group, and then 16 channels at a time, the last ones perhaps not all there.
+    """Return the sizes of groups: whole ones, a half one, then 16 channels at a time, the last perhaps not all there.
 
     >>> group_widths(64 + 64 + 32 + 16 + 1)
     [64, 64, 32, 16, 16]
@@ -106,7 +110,7 @@ def window_columns(values: Values) -> NDArray[np.int8]:
 
 
 def _interleaved(quads: Values) -> NDArray[np.int8]:
-    """From (C, quads, 4), in the groups of `group_widths`."""
+    """Interleave (C, quads, 4), in the groups of `group_widths`."""
     parts, first, (channels, count, _) = [], 0, quads.shape
     for width in group_widths(channels):
         group = np.zeros((width, count, 4), np.int8)

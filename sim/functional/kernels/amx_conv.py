@@ -1,7 +1,7 @@
 """Dense convolution with AMX: tiles of 16 windows by 64 bytes, times tiles of 64 bytes by 16 channels.
 
 A tile's windows must lie at equal distances. Where outputs are as far apart as inputs, they do so in the memory of the
-input itself, if the outputs at the end of a row and in the border behind it are computed too, and dropped (`direct`).
+input itself, if the outputs at the end of a row and in the border after it are computed too, and dropped (`direct`).
 Otherwise windows are copied first, a chunk of pixels at a time (`packed`).
 
 Two by two tiles of sums stay in registers while two tiles of windows and two of weights pass. A panel of weights is 32
@@ -79,7 +79,7 @@ def _end(code: Code):
 
 @llvm_intrinsic
 def _tiles(code: Code, windows, distance, second, taps, tap_count, steps, weights, sums):
-    """Sums of 16 windows from `windows` on and 16 `second` bytes behind, `distance` apart, and 32 channels."""
+    """Sum 16 windows from `windows` on and 16 `second` bytes after them, `distance` apart, and 32 channels."""
     for register in range(4):
         _amx(code, "tilezero", _register(register))
     outer = Loop(code, tap_count, [weights])

@@ -1,4 +1,4 @@
-"""Codes from the host's arrays into the arena, back, and from place to place.
+"""Copy codes from the host's arrays into the arena, back, and from place to place.
 
 The host's arrays are (N, channels, height, width), those of the arena (height, width, channels) with unsigned codes:
 what is stored is the code less the smallest of its format.

@@ -44,7 +44,7 @@ def cache_key() -> str:
 
 @dataclass(frozen=True)
 class Kernel:
-    """Compiled code: `address` of a function of 64-bit integers, behind two places for a result and an exception."""
+    """Compiled code: `address` of a function of 64-bit integers, after two places for a result and an exception."""
 
     address: int
     compiled: bool

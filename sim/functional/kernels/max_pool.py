@@ -1,4 +1,4 @@
-"""Max pooling of stored codes; positions outside the map are left out, so no padding has to lose."""
+"""Max pooling of stored codes, which leaves out positions outside the map instead of padding them."""
 
 from __future__ import annotations
 

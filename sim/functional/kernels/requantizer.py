@@ -1,4 +1,4 @@
-"""From sums to stored codes: the requantizer of `sim.functional.requantize` for a row of channels at once.
+"""Turn sums into stored codes as `sim.functional.requantize` does, for a row of channels at once.
 
 A kernel takes (op, sums, row_bytes, rows, first, count, targets, residuals): sums of `count` channels from channel
 `first` on, int32, a row for each of `rows` pixels, and the addresses of the pixels' targets and residuals.

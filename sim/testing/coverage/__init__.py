@@ -1,1 +1,1 @@
-"""Functional coverage: which situations a set of Programs has met."""
+"""Functional coverage: the situations that a set of Programs has met."""

@@ -59,13 +59,13 @@ class ConvValues:
 
     @cached_property
     def wrapped(self) -> Integers:
-        """What the accumulators held."""
+        """The sums as the accumulators held them."""
         half = 1 << (self.program.arithmetic.acc_bits - 1)
         return np.asarray((self.sums + half) % (2 * half) - half, np.int64)
 
     @property
     def exact(self) -> bool:
-        """Whether `sums` are the sums themselves."""
+        """True if `sums` are the sums themselves."""
         return int(accumulator_bounds(self.conv, self.program.tensor(self.conv.input).format).max()) < EXACT
 
     @cached_property
@@ -84,7 +84,7 @@ class ConvValues:
 
     @cached_property
     def ties(self) -> NDArray[np.bool_]:
-        """Where v lies in the middle of two codes."""
+        """True where v lies in the middle of two codes."""
         shift = _by_channel(self.conv.shift)
         return np.asarray((shift > 0) & (self.totals % (1 << shift) == (1 << shift) >> 1))
 
@@ -95,12 +95,12 @@ class ConvValues:
 
     @cached_property
     def below(self) -> NDArray[np.bool_]:
-        """Where the clamp certainly raised a code, however v was rounded."""
+        """True where the clamp certainly raised a code, however v was rounded."""
         return self.floors + self._zero + 1 < self.conv.low
 
     @cached_property
     def above(self) -> NDArray[np.bool_]:
-        """Where the clamp certainly lowered a code."""
+        """True where the clamp certainly lowered a code."""
         return self.floors + self._zero > self.conv.high
 
     @property

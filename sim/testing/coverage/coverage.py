@@ -1,4 +1,4 @@
-"""Functional coverage: which of the situations that the hardware must master a set of Programs has met.
+"""Count which of the situations that the hardware must master a set of Programs has met.
 
 A group is a cross of axes; each combination of their values is a bin, unless a reason is given why it cannot happen.
 A bin counts what happened: it follows from a Plan and the codes of a run, which the simulator gives, so that a search
@@ -63,12 +63,12 @@ class Group:
                 yield values, reason
 
     def text(self, values: Values) -> str:
-        """A bin for people."""
+        """Describe a bin for people."""
         return f"{self.name}: " + ", ".join(f"{axis} {value}" for axis, value in zip(self.axes, values, strict=True))
 
 
 class Coverage:
-    """How often each bin of some groups was met.
+    """Counts of how often each bin of some groups was met.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ class Coverage:
         self._excluded = {(group.name, values): reason for group in groups for values, reason in group.excluded}
 
     def bins_of(self, plan: Plan, codes: Mapping[str, Codes]) -> Counter[Bin]:
-        """The declared bins that a run meets, and how often.
+        """Count how often a run meets each of the declared bins.
 
         Parameters
         ----------
@@ -104,7 +104,7 @@ class Coverage:
         return Counter({found: count for found, count in met.items() if found in self._declared})
 
     def unmet(self, plan: Plan, codes: Mapping[str, Codes]) -> list[Bin]:
-        """Bins that this Plan can meet with the right codes and that this run has not met, in declaration's order."""
+        """Return the bins that this Plan can meet with the right codes and that this run has not met, as declared."""
         seen = op_views(plan, codes)
         might = {(group.name, values) for group in self.groups if group.declared is not None
                  for view in seen for values in group.declared(view)}
@@ -143,15 +143,15 @@ class Coverage:
         return dict(self._excluded)
 
     def group(self, name: str) -> Group:
-        """The group of that name."""
+        """Return the group of that name."""
         return next(group for group in self.groups if group.name == name)
 
     def text(self, found: Bin) -> str:
-        """A bin for people."""
+        """Describe a bin for people."""
         return self.group(found[0]).text(found[1])
 
     def table(self) -> list[tuple[str, int, int, int]]:
-        """(group, bins, met, how often in all) of every group."""
+        """Return (group, bins, met, how often in all) of every group."""
         rows = []
         for group in self.groups:
             counts = [self._counts[group.name, values] for values in group.bins]
@@ -160,7 +160,7 @@ class Coverage:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How often each bin was met, by its text."""
+        """Counts of how often each bin was met, by its text."""
         return {self.text(found): count for found, count in self._counts.items()}
 
     def add_counts(self, counts: Mapping[str, int]) -> None:

@@ -1,4 +1,4 @@
-"""Programs that meet bins which others have missed: drawn with hints, chosen by what they add per cycle."""
+"""Draw Programs that meet bins which others have missed, with hints, and choose those that add most per cycle."""
 
 from __future__ import annotations
 
@@ -86,13 +86,13 @@ HINTS: Mapping[str, Mapping[Hashable, Decisions]] = {
 
 def directed_cases(rng: np.random.Generator, machine: Machine, coverage: Coverage,
                    count: int) -> Iterator[tuple[Case, list[int]]]:
-    """At most `count` cases that add to `coverage`, with their decisions; whoever takes one counts its bins.
+    """Yield at most `count` cases that add to `coverage`, with their decisions; the caller counts their bins.
 
     Parameters
     ----------
     rng : numpy.random.Generator
     machine : Machine
-        The memory behind its streams is drawn anew for each case.
+        The memory that its streams reach is drawn anew for each case.
     coverage : Coverage
         What is already met.
     count : int
@@ -122,7 +122,7 @@ def directed_options(machine: Machine) -> dict[str, int]:
 
 def _candidate(rng: np.random.Generator, machine: Machine, coverage: Coverage,
                aims: Sequence[Bin]) -> tuple[Case, list[int]] | None:
-    """A case steered to some of the bins, a bin for each layer; None if it does not fit."""
+    """Draw a case steered to some of the bins, a bin for each layer; return None if it does not fit."""
     hints = [_hints_to(coverage, aims[index]) for index in rng.integers(0, len(aims), LAYERS)] if aims else []
     of_program: dict[str, Sequence[object]] = {"layers": [LAYERS]}
     for hint in hints:

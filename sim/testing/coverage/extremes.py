@@ -1,4 +1,4 @@
-"""Small Programs that are large in one way: what plain random ones never reach and a counter may not survive."""
+"""Draw small Programs that are large in one way, which plain random ones never reach."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ def _channel_blocks(machine: Machine) -> tuple[Hints, dict[str, Any]]:
 
 
 def _bipolar_parts(machine: Machine) -> tuple[Hints, dict[str, Any]]:
-    """As many parts as bipolar weights may read."""
+    """Ask for as many parts as bipolar weights may read."""
     return [{**ONE, "kind": ["dense", "linear"], "bipolar": [machine.bipolar], "concat": [True],
              "parts": [LIMITS.max_parts - 1], "activation_bits": [1, 2, 3]}], {
                  "layers": 1, "extent": 4, "channels": machine.lanes + 1}
 
 
 def _long_rows(machine: Machine) -> tuple[Hints, dict[str, Any]]:
-    """Rows or columns of more than 256 pixels."""
+    """Ask for rows or columns of more than 256 pixels."""
     return [{**ONE, "kind": ["dense", "max", "depthwise"], "kernel": [1, 2, 3], "channels": [1, 2],
              "extent": [1, 257, 300], "concat": [False], "activation_bits": [1, 2], "stride": [1, 2]},
             {"channels": [1, 2], "concat": [False], "activation_bits": [1, 2]}], {
@@ -76,7 +76,7 @@ def _windows(machine: Machine) -> tuple[Hints, dict[str, Any]]:
 
 
 def _wraps(machine: Machine) -> tuple[Hints, dict[str, Any]]:
-    """Sums that leave the accumulator, where so many products are cheap."""
+    """Ask for sums that leave the accumulator, where so many products are cheap."""
     products = min(4 << max(0, machine.acc_bits - machine.max_bits_w - machine.max_bits_a), 200)
     return [{**ONE, "wrap": [True], "kind": ["dense", "depthwise", "linear", "average"], "bipolar": [False],
              "weight_bits": [machine.max_bits_w], "activation_bits": [machine.max_bits_a], "extent": [2, 3, 4],
@@ -99,7 +99,7 @@ def draw_pair(rng: np.random.Generator, machine: Machine, number: int, most_cycl
     ----------
     rng : numpy.random.Generator
     machine : Machine
-        The memory behind its streams is drawn anew.
+        The memory that its streams reach is drawn anew.
     number : int
         From 0 on.
     most_cycles : int
@@ -127,7 +127,7 @@ def draw_pair(rng: np.random.Generator, machine: Machine, number: int, most_cycl
 
 def _fitting(rng: np.random.Generator, machine: Machine, hints: Hints, options: dict[str, Any],
              most_cycles: int) -> Drawn | None:
-    """A case, unless it does not fit or takes too long."""
+    """Draw a case, unless it does not fit or takes too long."""
     choices = RecordedChoices(SteeredChoices(RandomChoices(rng), hints, obedience=1))
     try:
         case = draw_case(choices, machine, **options)
@@ -137,7 +137,7 @@ def _fitting(rng: np.random.Generator, machine: Machine, hints: Hints, options: 
 
 
 def extents_of(case: Case) -> dict[str, int]:
-    """How large the ops of a case are, each by its largest; and how many sums have wrapped."""
+    """Measure how large the ops of a case are, each by its largest, and count the sums that have wrapped."""
     found = dict.fromkeys(EXTENTS, 0)
     for view in op_views(case.plan, case.codes):
         op, schedule = view.op, view.schedule

@@ -1,4 +1,4 @@
-"""What an op meets on its machine by its shape, as values of the axes of coverage groups."""
+"""Sample what an op meets on its machine by its shape, as values of the axes of coverage groups."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["bipolar_parts", "chunks", "edge", "engine", "kernel", "lane_blocks",
            "tap_groups", "window"]
 
 def edge(count: int, size: int) -> str:
-    """How `count` things fill tiles of `size`: one or many, the last one full or short."""
+    """Tell how `count` things fill tiles of `size`: one or many, the last one full or short."""
     return ("one " if count <= size else "many ") + ("short" if count % size else "full")
 
 
 def window(view: OpView) -> Iterator[Values]:
-    """Kind, stride, whether pads are read, dilation, of windows with several taps at several pixels."""
+    """Yield kind, stride, whether pads are read, dilation, of windows with several taps at several pixels."""
     op = view.op
     several = isinstance(op, Layer) and view.target.height * view.target.width > 1
     if several and isinstance(op, Layer) and op.kernel != (1, 1):
@@ -44,13 +44,13 @@ def padded_sides(view: OpView) -> list[str]:
 
 
 def sides(view: OpView) -> Iterator[Values]:
-    """Kind, side on which pads are read, whether a pad is a zero point other than 0."""
+    """Yield kind, side on which pads are read, whether a pad is a zero point other than 0."""
     for side in padded_sides(view):
         yield view.kind, side, bool(view.source.format.zero_point)
 
 
 def kernel(view: OpView) -> Iterator[Values]:
-    """Kind, shape of the kernel."""
+    """Yield kind, shape of the kernel."""
     op = view.op
     if not isinstance(op, Layer):
         return
@@ -64,26 +64,26 @@ def kernel(view: OpView) -> Iterator[Values]:
 
 
 def packing(view: OpView) -> Iterator[Values]:
-    """Kind, taps in a block, cycles of a read."""
+    """Yield kind, taps in a block, cycles of a read."""
     if view.conv:
         yield view.kind, view.conv[1].packing, view.conv[1].phases
 
 
 def tap_groups(view: OpView) -> Iterator[Values]:
-    """Kind, how packed taps fill their blocks."""
+    """Yield kind, how packed taps fill their blocks."""
     if view.conv and view.conv[1].packing > 1:
         yield view.kind, edge(view.conv[1].shape.taps, view.conv[1].packing)
 
 
 def row_tiles(view: OpView) -> Iterator[Values]:
-    """Kind, how the channels fill row tiles."""
+    """Yield kind, how the channels fill row tiles."""
     if view.conv:
         machine, (conv, schedule) = view.plan.machine, view.conv
         yield view.kind, edge(conv.channels, machine.depthwise_lanes if schedule.lanewise else machine.rows)
 
 
 def engine(view: OpView) -> Iterator[Values]:
-    """Kind, whether the depthwise lanes compute it."""
+    """Yield kind, whether the depthwise lanes compute it."""
     if view.conv and view.conv[0].depthwise:
         yield view.kind, view.conv[1].lanewise
 
@@ -96,27 +96,27 @@ def lane_groups(view: OpView) -> Iterator[Values]:
 
 
 def chunks(view: OpView) -> Iterator[Values]:
-    """Kind, how the pixels of a column fill the accumulators."""
+    """Yield kind, how the pixels of a column fill the accumulators."""
     if view.conv:
         chunks = view.conv[1].chunks
         yield view.kind, "one" if len(chunks) == 1 else "many full" if chunks[-1] == chunks[0] else "many short"
 
 
 def row_groups(view: OpView) -> Iterator[Values]:
-    """Kind, how the output's rows fill the columns."""
+    """Yield kind, how the output's rows fill the columns."""
     if isinstance(view.op, Layer):
         yield view.kind, edge(view.target.height, view.plan.machine.columns)
 
 
 def lane_blocks(view: OpView) -> Iterator[Values]:
-    """Kind, how the channels of a part fill the lanes."""
+    """Yield kind, how the channels of a part fill the lanes."""
     if isinstance(view.op, Layer):
         for part in view.source.parts:
             yield view.kind, edge(part, view.plan.machine.lanes)
 
 
 def parts(view: OpView) -> Iterator[Values]:
-    """Kind, parts read and written."""
+    """Yield kind, parts read and written."""
     op = view.op
     if isinstance(op, Layer):
         yield view.kind, len(view.source.parts), len(view.target.parts)
@@ -129,7 +129,7 @@ def bipolar_parts(view: OpView) -> Iterator[Values]:
 
 
 def requantizer(view: OpView) -> Iterator[Values]:
-    """What the time per pixel comes from: adding digits, writing planes or reading those of the residual."""
+    """Yield what the time per pixel comes from: adding digits, writing planes or reading those of the residual."""
     if view.conv:
         shape, schedule = view.conv[1].shape, view.conv[1]
         machine = view.plan.machine
@@ -141,7 +141,7 @@ def requantizer(view: OpView) -> Iterator[Values]:
 
 
 def stall(view: OpView) -> Iterator[Values]:
-    """Kind, what the head of the pipeline waits for."""
+    """Yield kind, what the head of the pipeline waits for."""
     if view.conv:
         weights, accumulator = view.wait_weights > 0, view.wait_accumulator > 0
         yield view.kind, "weights and accumulators" if weights and accumulator else (
@@ -149,7 +149,7 @@ def stall(view: OpView) -> Iterator[Values]:
 
 
 def regime(view: OpView) -> Iterator[Values]:
-    """Kind, what determines the time of the layer."""
+    """Yield kind, what determines the time of the layer."""
     if view.conv:
         schedule = view.conv[1]
         compute, fill = schedule.blocks * schedule.step_cycles, schedule.latency - schedule.step_cycles
@@ -165,7 +165,7 @@ def regime(view: OpView) -> Iterator[Values]:
 
 
 def place(view: OpView) -> Iterator[Values]:
-    """Role of a tensor, whether it lies behind another, and in several regions."""
+    """Yield the role of a tensor, whether it lies after another, and whether it lies in several regions."""
     machine, plan = view.plan.machine, view.plan
     for role, tensor in (("read", view.source), ("written", view.target)):
         if tensor.name in plan.bases:

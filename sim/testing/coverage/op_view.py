@@ -65,12 +65,12 @@ class OpView:
 
     @property
     def schedule(self) -> Schedule:
-        """How it runs."""
+        """The schedule of the op."""
         return self.plan.schedules[self.index]
 
     @property
     def waits(self) -> Waits:
-        """What must have ended before it starts."""
+        """The ops that must have ended before this one starts."""
         return self.plan.waits[self.index]
 
     @property
@@ -87,12 +87,12 @@ class OpView:
 
     @cached_property
     def source(self) -> Tensor:
-        """Its input."""
+        """The input of the op."""
         return self.plan.program.tensor(self.op.input)
 
     @cached_property
     def target(self) -> Tensor:
-        """Its output."""
+        """The output of the op."""
         return self.plan.program.tensor(self.op.output)
 
     @property
@@ -152,7 +152,7 @@ def _held_by(clock: Clock, schedule: Schedule, waits: Waits) -> frozenset[str]:
 
 
 def _ends(plan: Plan, memory: Memory) -> list[int]:
-    """Return the ends of all ops with another memory behind the streams."""
+    """Return the ends of all ops with another memory at the streams."""
     clock = Clock(memory.finish, memory.latency_cycles)
     return [clock.run(schedule, waits)[1] for schedule, waits in zip(plan.schedules, plan.waits, strict=True)]
 

@@ -1,4 +1,4 @@
-"""What Loads, Stores and row bands meet, as values of the axes of coverage groups."""
+"""Sample what Loads, Stores and row bands meet, as values of the axes of coverage groups."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["alignment", "band", "band_residual", "beside", "layer_may_wait", "la
 
 
 def loaded(view: OpView) -> Iterator[Values]:
-    """Rows of a Load, and who wrote them."""
+    """Yield rows of a Load, and who wrote them."""
     if isinstance(view.op, Load):
         whole = view.source.height == view.target.height
         stored = any(isinstance(op, Store) and op.output == view.source.name
@@ -25,7 +25,7 @@ def loaded(view: OpView) -> Iterator[Values]:
 
 
 def stored(view: OpView) -> Iterator[Values]:
-    """What of a tensor in the host's memory a Store writes."""
+    """Yield what a Store writes of a tensor in the host's memory."""
     if isinstance(view.op, Store):
         whole = view.source.height == view.target.height
         rows = "all" if whole else "the first" if view.op.first_row == 0 else "later ones"
@@ -37,7 +37,7 @@ HOLDS = {"computes": "a layer on its place", "stores": "a Store from its place",
 
 
 def load_waits(view: OpView) -> Iterator[Values]:
-    """What has held a Load back."""
+    """Yield what has held a Load back."""
     if isinstance(view.op, Load):
         yield from ((text,) for what, text in HOLDS.items() if what in view.held_by)
         if not view.held_by:
@@ -45,7 +45,7 @@ def load_waits(view: OpView) -> Iterator[Values]:
 
 
 def load_may_wait(view: OpView) -> Iterator[Values]:
-    """What may hold a Load back."""
+    """Yield what may hold a Load back."""
     if isinstance(view.op, Load):
         waits = view.waits
         yield from ((HOLDS[what],) for what, may in (("computes", waits.computes > 0),
@@ -54,7 +54,7 @@ def load_may_wait(view: OpView) -> Iterator[Values]:
 
 
 def layer_waits(view: OpView) -> Iterator[Values]:
-    """What has held the start of a layer back."""
+    """Yield what has held the start of a layer back."""
     if isinstance(view.op, Layer):
         yield from ((view.kind, what) for what in ("loads", "stores") if what in view.held_by)
         if not view.held_by:
@@ -62,14 +62,14 @@ def layer_waits(view: OpView) -> Iterator[Values]:
 
 
 def layer_may_wait(view: OpView) -> Iterator[Values]:
-    """What may hold the start of a layer back."""
+    """Yield what may hold the start of a layer back."""
     if isinstance(view.op, Layer):
         yield from ((view.kind, what) for what, count in (("loads", view.waits.loads), ("stores", view.waits.stores))
                     if count)
 
 
 def beside(view: OpView) -> Iterator[Values]:
-    """What runs while a Load or Store does."""
+    """Yield what runs while a Load or Store does."""
     if isinstance(view.op, Transfer):
         for op in view.beside:
             if isinstance(op, Op):
@@ -87,7 +87,7 @@ def alignment(view: OpView) -> Iterator[Values]:
 
 
 def memory(view: OpView) -> Iterator[Values]:
-    """What of the host's memory an op's end shows."""
+    """Yield what of the host's memory an op's end shows."""
     if view.late or view.slotted:
         yield ("late slots" if view.late and view.slotted else "late" if view.late else "slots",)
     elif view.plan.machine.memory == IDEAL:
@@ -95,7 +95,7 @@ def memory(view: OpView) -> Iterator[Values]:
 
 
 def slots(view: OpView) -> Iterator[Values]:
-    """Kind, whether its stream waits for the memory."""
+    """Yield kind, whether its stream waits for the memory."""
     if not isinstance(view.op, Pool):
         waits = view.blocked if isinstance(view.op, Store) else view.starved
         yield type(view.op).__name__, waits > 0
@@ -109,13 +109,13 @@ def band(view: OpView) -> Iterator[Values]:
 
 
 def band_residual(view: OpView) -> Iterator[Values]:
-    """Whether a band has a residual."""
+    """Tell whether a band has a residual."""
     if isinstance(view.op, Conv) and _position(view) is not None:
         yield (view.op.residual is not None,)
 
 
 def _position(view: OpView) -> str | None:
-    """Which band of its layer an op is; None for a whole layer."""
+    """Return which band of its layer an op is; None for a whole layer."""
     program, op = view.plan.program, view.op
     if not isinstance(op, Layer):
         return None

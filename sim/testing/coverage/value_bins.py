@@ -1,4 +1,4 @@
-"""What the codes of a run make an op meet, as values of the axes of coverage groups.
+"""Sample what the codes of a run make an op meet, as values of the axes of coverage groups.
 
 Each sampler comes with what the op was declared to do, which by itself meets nothing: bits of a format whose
 highest plane stays 0, a Program that may wrap and does not, a rounding without a tie.
@@ -29,13 +29,13 @@ SIDES = ("negative even", "negative odd", "positive even", "positive odd")
 
 
 def declared_bits(view: OpView) -> Iterator[Values]:
-    """Kind, weight bits, activation bits."""
+    """Yield kind, weight bits, activation bits."""
     if view.conv:
         yield view.kind, view.conv[0].weight_format.bits, view.source.format.bits
 
 
 def bits(view: OpView) -> Iterator[Values]:
-    """The same, where the highest planes of both have met."""
+    """Yield the same, where the highest planes of both have met."""
     if _planes_meet(view):
         yield from declared_bits(view)
 
@@ -47,30 +47,30 @@ def declared_lane_bits(view: OpView) -> Iterator[Values]:
 
 
 def lane_bits(view: OpView) -> Iterator[Values]:
-    """The same, where the highest planes of both have met."""
+    """Yield the same, where the highest planes of both have met."""
     if _planes_meet(view):
         yield from declared_lane_bits(view)
 
 
 def declared_signs(view: OpView) -> Iterator[Values]:
-    """Kind, kinds of weights and activations."""
+    """Yield kind, kinds of weights and activations."""
     if view.conv:
         yield view.kind, view.conv[0].weight_format.kind, view.source.format.kind
 
 
 def signs(view: OpView) -> Iterator[Values]:
-    """The same, where codes have met whose highest bits tell these kinds from others."""
+    """Yield the same, where codes have met whose highest bits tell these kinds from others."""
     if _planes_meet(view):
         yield from declared_signs(view)
 
 
 def declared_plain_bits(view: OpView) -> Iterator[Values]:
-    """Kind, activation bits."""
+    """Yield kind, activation bits."""
     yield view.kind, view.source.format.bits
 
 
 def plain_bits(view: OpView) -> Iterator[Values]:
-    """The same, where a code has the highest one."""
+    """Yield the same, where a code has the highest one."""
     if top_plane(view.codes[view.source.name], view.source.format).any():
         yield from declared_plain_bits(view)
 
@@ -82,13 +82,13 @@ def declared_bipolar_bits(view: OpView) -> Iterator[Values]:
 
 
 def bipolar_bits(view: OpView) -> Iterator[Values]:
-    """The same, where a code has the highest one and meets weights of both signs."""
+    """Yield the same, where a code has the highest one and meets weights of both signs."""
     if view.conv and len(np.unique(view.conv[0].weights)) == 2 and _planes_meet(view):
         yield from declared_bipolar_bits(view)
 
 
 def _planes_meet(view: OpView) -> bool:
-    """Whether in some channel there is a weight and an activation whose highest bits are 1."""
+    """Tell whether in some channel there is a weight and an activation whose highest bits are 1."""
     if view.conv is None:
         return False
     conv, read = view.conv[0], top_plane(view.codes[view.source.name], view.source.format).any(axis=(0, 2, 3))
@@ -103,7 +103,7 @@ def declared_digits(view: OpView) -> Iterator[Values]:
 
 
 def digits(view: OpView) -> Iterator[Values]:
-    """The same, where they multiply something other than 0."""
+    """Yield the same, where they multiply something other than 0."""
     if view.conv is None:
         return
     conv, numbers = view.conv[0], view.values
@@ -115,18 +115,18 @@ def digits(view: OpView) -> Iterator[Values]:
 
 
 def _occurs(values: NDArray[np.int64], channels: NDArray[np.bool_]) -> bool:
-    """Whether one of these channels is anywhere not 0."""
+    """Tell whether one of these channels is anywhere not 0."""
     return bool(values[:, channels].any())
 
 
 def declared_ties(view: OpView) -> Iterator[Values]:
-    """Rounding, sign of v and parity of the code below."""
+    """Yield rounding, sign of v and parity of the code below."""
     if view.conv and (view.conv[0].shift > 0).any():
         yield from ((view.plan.program.arithmetic.rounding, side) for side in SIDES)
 
 
 def ties(view: OpView) -> Iterator[Values]:
-    """The same, where v was in the middle of two codes that the clamp left alone."""
+    """Yield the same, where v was in the middle of two codes that the clamp left alone."""
     if view.conv:
         numbers = view.values
         met = numbers.ties & ~numbers.below & ~numbers.above
@@ -136,13 +136,13 @@ def ties(view: OpView) -> Iterator[Values]:
 
 
 def declared_wraps(view: OpView) -> Iterator[Values]:
-    """Kind, end of the accumulator that a sum leaves."""
+    """Yield kind, end of the accumulator that a sum leaves."""
     if view.conv and view.plan.program.arithmetic.wrap:
         yield from ((view.kind, end) for end in ("top", "bottom"))
 
 
 def wraps(view: OpView) -> Iterator[Values]:
-    """The same, where a sum has left it."""
+    """Yield the same, where a sum has left it."""
     if view.conv and view.values.exact:
         numbers = view.values
         for end, left in (("top", numbers.sums > numbers.wrapped), ("bottom", numbers.sums < numbers.wrapped)):
@@ -151,7 +151,7 @@ def wraps(view: OpView) -> Iterator[Values]:
 
 
 def declared_clamps(view: OpView) -> Iterator[Values]:
-    """Which end of the clamp, and what it is: the format's end, its zero point (ReLU), or a limit of its own."""
+    """Yield which end of the clamp, and what it is: the format's end, its zero point (ReLU), or another limit."""
     if view.conv:
         conv, fmt = view.conv[0], view.target.format
         low = "the format's end" if conv.low == fmt.low else (
@@ -161,14 +161,14 @@ def declared_clamps(view: OpView) -> Iterator[Values]:
 
 
 def clamps(view: OpView) -> Iterator[Values]:
-    """The same, where a value was beyond it."""
+    """Yield the same, where a value was beyond it."""
     if view.conv:
         cut = {"below": view.values.below.any(), "above": view.values.above.any()}
         yield from (values for values in declared_clamps(view) if cut[str(values[0])])
 
 
 def declared_channels(view: OpView) -> Iterator[Values]:
-    """What is special about a requantizer."""
+    """Yield what is special about a requantizer."""
     if view.conv:
         conv = view.conv[0]
         if (digit_counts(conv.multiplier) == 0).any():
@@ -182,7 +182,7 @@ def declared_channels(view: OpView) -> Iterator[Values]:
 
 
 def channels(view: OpView) -> Iterator[Values]:
-    """The same, where the sum was not 0, and the code was not that of the clamp or one of 8 bits."""
+    """Yield the same, where the sum was not 0, and the code was not that of the clamp or one of 8 bits."""
     if view.conv:
         conv, numbers = view.conv[0], view.values
         free = ~numbers.below & ~numbers.above
@@ -195,7 +195,7 @@ def channels(view: OpView) -> Iterator[Values]:
 
 
 def declared_residual(view: OpView) -> Iterator[Values]:
-    """Kind, signs of the residual, where it comes from."""
+    """Yield kind, signs of the residual, where it comes from."""
     if view.conv and view.conv[0].residual:
         conv = view.conv[0]
         other = view.plan.program.tensor(conv.residual or "")
@@ -203,13 +203,13 @@ def declared_residual(view: OpView) -> Iterator[Values]:
 
 
 def residual(view: OpView) -> Iterator[Values]:
-    """The same, where a code with the highest bit was multiplied by something."""
+    """Yield the same, where a code with the highest bit was multiplied by something."""
     if _residual_counts(view):
         yield from declared_residual(view)
 
 
 def declared_residual_bits(view: OpView) -> Iterator[Values]:
-    """How wide the residual is."""
+    """Yield how wide the residual is."""
     if view.conv and view.conv[0].residual:
         shape = view.conv[1].shape
         wider = (shape.bits_residual > shape.bits_out) - (shape.bits_residual < shape.bits_out)
@@ -217,7 +217,7 @@ def declared_residual_bits(view: OpView) -> Iterator[Values]:
 
 
 def residual_bits(view: OpView) -> Iterator[Values]:
-    """The same, where a code with the highest bit was multiplied by something."""
+    """Yield the same, where a code with the highest bit was multiplied by something."""
     if _residual_counts(view):
         yield from declared_residual_bits(view)
 

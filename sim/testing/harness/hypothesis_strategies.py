@@ -28,13 +28,13 @@ class DrawnChoices(Choices):
         self.draw = draw
 
     def integer(self, name: str, low: int, high: int) -> int:
-        """A number that shrinks towards `low`."""
+        """Return a number that shrinks towards `low`."""
         return self.draw(st.integers(low, high), label=name) if low < high else low
 
 
 @st.composite
 def cases(draw: st.DrawFn, /, on: Sequence[Machine], **options: Any) -> Case:
-    """A case on one of the machines `on`, simplest first; options as for `sim.testing.random_program`."""
+    """Draw a case on one of the machines `on`, simplest first; options are those of `sim.testing.random_program`."""
     choices = DrawnChoices(draw)
     try:
         return draw_case(choices, choices.choice("machine", on), **options)

@@ -1,4 +1,4 @@
-"""Tiles of layers that are too large to run whole: some rows and channels of an op, as a Program of its own.
+"""Cut layers that are too large to run whole: some rows and channels of an op, as a separate Program.
 
 What a tile computes is a part of what the op computes, code for code, so one simulation of the whole network tells
 what every tile must give.
@@ -38,7 +38,7 @@ class Tile:
 
 def crop(program: Program, op: Conv | Pool, codes: Mapping[str, NDArray[np.int32]], rows: range,
          channels: range) -> Tile:
-    """The tile of an op that makes some rows and channels of its output.
+    """Cut the tile of an op that makes some rows and channels of its output.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def crop(program: Program, op: Conv | Pool, codes: Mapping[str, NDArray[np.int32
 
 
 def _rows_read(op: Conv | Pool, rows: range, height: int) -> tuple[range, Pads]:
-    """Rows of the input that some rows of the output need, and what is padded around them."""
+    """Return the rows of the input that some rows of the output need, and what is padded around them."""
     if isinstance(op, Pool):
         extent = op.kernel[0]
     else:

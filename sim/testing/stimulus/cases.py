@@ -1,4 +1,4 @@
-"""Test cases: a Program, a machine and input codes; on disk, in the files that the command line reads."""
+"""Draw, save and shrink test cases: a Program, a machine and input codes, in the files that the command line reads."""
 
 from __future__ import annotations
 
@@ -59,12 +59,12 @@ class Case:
 
     @cached_property
     def codes(self) -> dict[str, NDArray[np.int32]]:
-        """What the simulator makes of the inputs: every tensor of the Plan."""
+        """The codes of every tensor of the Plan, as the simulator computes them."""
         return simulate(self.plan.program, self.inputs)
 
 
 def draw_case(source: np.random.Generator | Choices, machine: Machine, **options: Any) -> Case:
-    """A Program on `machine` with a memory behind its streams and an image of codes, all decided by `source`.
+    """Draw a Program on `machine` with a memory for its streams and an image of codes, all decided by `source`.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def draw_case(source: np.random.Generator | Choices, machine: Machine, **options
 
 
 def redraw(decisions: Sequence[int], machine: Machine, **options: Any) -> tuple[Case, list[int]] | None:
-    """The case that follows from decisions, and those that were used; None if it does not fit."""
+    """Draw the case that follows from decisions, and return it with those that were used; None if it does not fit."""
     choices = RecordedChoices(None, decisions)
     try:
         return draw_case(choices, machine, **options), choices.decisions
@@ -99,7 +99,7 @@ def redraw(decisions: Sequence[int], machine: Machine, **options: Any) -> tuple[
 
 def shrink_case(decisions: Sequence[int], machine: Machine, fails: Callable[[Case], bool], attempts: int,
                 **options: Any) -> Case:
-    """The simplest case near the one of `decisions` that is found to fail, in at most `attempts` runs."""
+    """Find the simplest case near the one of `decisions` that fails, in at most `attempts` runs."""
 
     def try_out(simpler: Sequence[int]) -> Sequence[int] | None:
         drawn = redraw(simpler, machine, **options)
@@ -111,7 +111,7 @@ def shrink_case(decisions: Sequence[int], machine: Machine, fails: Callable[[Cas
 
 
 def save_case(case: Case, folder: Path) -> Path:
-    """Write a case into a folder of its own below `folder`, whole or not at all; the name is a hash of what it holds.
+    """Write a case into a new folder below `folder`, whole or not at all; the name is a hash of what it holds.
 
     A case that is already there is left alone.
     """

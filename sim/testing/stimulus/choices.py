@@ -1,4 +1,4 @@
-"""Where a generator's decisions come from: random numbers, hypothesis, or hints on the way to something rare.
+"""Take a generator's decisions from random numbers, from hypothesis, or from hints towards something rare.
 
 Every decision has a name and is an integer, simplest first, so that lowering integers makes whatever is generated
 simpler: that is how a failing case shrinks.
@@ -38,23 +38,23 @@ class Choices(ABC):
     layer = -1
 
     def begin_layer(self) -> None:
-        """The next layer of a Program begins."""
+        """Begin the next layer of a Program."""
         self.layer += 1
 
     @abstractmethod
     def integer(self, name: str, low: int, high: int) -> int:
-        """A number in low..high; `low` is the simplest."""
+        """Return a number in low..high; `low` is the simplest."""
 
     def choice(self, name: str, options: Sequence[T]) -> T:
-        """One of `options`; the first is the simplest."""
+        """Return one of `options`; the first is the simplest."""
         return options[self.integer(name, 0, len(options) - 1)]
 
     def chance(self, name: str, probability: float) -> bool:
-        """True with the given probability; False is simpler."""
+        """Return True with the given probability; False is simpler."""
         return self.integer(name, 0, 99) >= 100 - round(100 * probability)
 
     def values(self, name: str) -> np.random.Generator:
-        """Random numbers for whole arrays, from one decision."""
+        """Return random numbers for whole arrays, from one decision."""
         return np.random.default_rng(self.integer(name, 0, (1 << 32) - 1))
 
 
@@ -70,7 +70,7 @@ class RandomChoices(Choices):
         self.rng = rng
 
     def integer(self, name: str, low: int, high: int) -> int:
-        """A uniform number in low..high."""
+        """Return a uniform number in low..high."""
         return int(self.rng.integers(low, high + 1))
 
 
@@ -102,22 +102,22 @@ class SteeredChoices(Choices):
         self.base, self.hints, self.obedience = base, hints, obedience
 
     def integer(self, name: str, low: int, high: int) -> int:
-        """A hinted number in low..high, or any."""
+        """Return a hinted number in low..high, or any."""
         wanted = [value for value in self._wanted(name) if isinstance(value, int) and low <= value <= high]
         return self.base.choice(name, wanted) if wanted else self.base.integer(name, low, high)
 
     def choice(self, name: str, options: Sequence[T]) -> T:
-        """A hinted option, or any."""
+        """Return a hinted option, or any."""
         wanted = self._wanted(name)
         return self.base.choice(name, [option for option in options if option in wanted] or options)
 
     def chance(self, name: str, probability: float) -> bool:
-        """What the hint says, or by chance."""
+        """Decide as the hint says, or by chance."""
         wanted = self._wanted(name)
         return bool(self.base.choice(name, wanted)) if wanted else self.base.chance(name, probability)
 
     def values(self, name: str) -> np.random.Generator:
-        """As the base has them."""
+        """Return random numbers as the base has them."""
         return self.base.values(name)
 
     def _wanted(self, name: str) -> Sequence[object]:
@@ -127,5 +127,5 @@ class SteeredChoices(Choices):
 
 
 def choices_of(source: np.random.Generator | Choices) -> Choices:
-    """`source` itself, or decisions by its random numbers."""
+    """Return `source` itself, or decisions by its random numbers."""
     return source if isinstance(source, Choices) else RandomChoices(source)

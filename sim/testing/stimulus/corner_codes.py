@@ -12,7 +12,7 @@ __all__ = ["corner_codes", "corner_inputs", "plain_inputs"]
 
 
 def corner_codes(rng: np.random.Generator, tensor: Tensor, images: int) -> NDArray[np.int32]:
-    """Codes of `tensor`, shape (images, channels, height, width).
+    """Draw codes of `tensor`, shape (images, channels, height, width).
 
     First an image that mixes both ends, the zero point and random codes, then a random one, all lowest, all highest, a
     board of both ends, and random ones again.
@@ -35,10 +35,10 @@ def corner_codes(rng: np.random.Generator, tensor: Tensor, images: int) -> NDArr
 
 
 def corner_inputs(rng: np.random.Generator, program: Program, images: int) -> dict[str, NDArray[np.int32]]:
-    """`corner_codes` for every input of `program`, by name."""
+    """Draw `corner_codes` for every input of `program`, by name."""
     return {tensor.name: corner_codes(rng, tensor, images) for tensor in program.inputs}
 
 
 def plain_inputs(program: Program) -> dict[str, NDArray[np.int32]]:
-    """One image of the highest code for every input of `program`, by name."""
+    """Return one image of the highest code for every input of `program`, by name."""
     return {tensor.name: np.full((1, *tensor.shape), tensor.format.high, np.int32) for tensor in program.inputs}

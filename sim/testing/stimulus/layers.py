@@ -115,7 +115,7 @@ def conv_fits(builder: ProgramBuilder, conv: Conv, source: Tensor) -> bool:
 
 
 def requantized(builder: ProgramBuilder, conv: Conv, source: Tensor, target: Tensor, wants_residual: bool) -> Conv:
-    """`conv` with a requantizer that suits the sums of the samples, and a residual if wanted."""
+    """Give `conv` a requantizer that suits the sums of the samples, and a residual if wanted."""
     choices, arithmetic = builder.choices, builder.arithmetic
     codes = None
     if wants_residual:
@@ -138,7 +138,7 @@ def requantized(builder: ProgramBuilder, conv: Conv, source: Tensor, target: Ten
 
 
 def _residual(builder: ProgramBuilder, conv: Conv, source: Tensor, target: Tensor) -> tuple[Tensor, int]:
-    """A part that can be added to the output of `conv`: an earlier one, or else one of a new input."""
+    """Find a part that can be added to the output of `conv`: an earlier one, or else one of a new input."""
     size = target.height, target.width
     found = [(tensor, part) for tensor in builder.tensors
              if tensor not in (source, target) and tensor.name not in builder.remote
@@ -152,5 +152,5 @@ def _residual(builder: ProgramBuilder, conv: Conv, source: Tensor, target: Tenso
 
 
 def _by_channel(maps: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(N, channels, H, W) as (channels, samples)."""
+    """Turn (N, channels, H, W) into (channels, samples)."""
     return maps.swapaxes(0, 1).reshape(maps.shape[1], -1)

@@ -1,4 +1,4 @@
-"""Random legal machines: plain ones, and those of a campaign, which reach both ends of every range."""
+"""Draw random legal machines: plain ones, and those of a campaign, which reach both ends of every range."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ ENDS = 0.5
 
 
 def random_machine(source: np.random.Generator | Choices, small: bool = True) -> Machine:
-    """A legal machine with an ideal memory; `small` ones suit an event-driven RTL simulator.
+    """Draw a legal machine with an ideal memory; `small` ones suit an event-driven RTL simulator.
 
     >>> machine = random_machine(np.random.default_rng(0))
     >>> machine.lanes <= 16 and machine.columns <= 4 and machine.acc_depth <= 8
@@ -78,7 +78,9 @@ def random_machine(source: np.random.Generator | Choices, small: bool = True) ->
 
 
 def campaign_machine(source: np.random.Generator | Choices, elements: int, wide: bool = False) -> Machine:
-    """A legal machine of at most `elements` rows x columns x lanes, with an ideal memory, often at ends of `RANGES`.
+    """Draw a legal machine of at most `elements` rows x columns x lanes, with an ideal memory.
+
+    It is often at the ends of `RANGES`.
 
     Parameters
     ----------
@@ -133,13 +135,13 @@ def _roundings(draw: Choices) -> tuple[Rounding, ...]:
 
 
 def _depthwise_lanes(rows: int, lanes: int, acc_depth: int, max_bits_w: int) -> list[int]:
-    """The depthwise lanes that a machine may have: none first."""
+    """Return the numbers of depthwise lanes that a machine may have, none first."""
     most = min(lanes, rows * lanes // max_bits_w, rows * acc_depth)
     return [0, *(rows << k for k in range(lanes.bit_length()) if rows << k <= most)]
 
 
 def random_memory(source: np.random.Generator | Choices) -> Memory:
-    """The memory behind the streams: ideal, late, with slots, or both."""
+    """Draw the memory that the streams reach: ideal, late, with slots, or both."""
     draw = choices_of(source)
     late, slotted = draw.chance("late_memory", 0.5), draw.chance("slotted_memory", 0.5)
     if not (late or slotted):

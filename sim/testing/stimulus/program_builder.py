@@ -63,11 +63,11 @@ class ProgramBuilder:
             choices.choice("rounding", machine.roundings), wrap)
 
     def program(self) -> Program:
-        """What it has become."""
+        """Return the Program as built so far."""
         return Program(tuple(self.tensors), tuple(self.ops), self.arithmetic)
 
     def has(self, trait: str, probability: float) -> bool:
-        """Whether to use a trait now."""
+        """Decide whether to use a trait now."""
         return trait in self.traits and self.choices.chance(trait, probability)
 
     def widen(self, bound: int) -> None:
@@ -76,11 +76,11 @@ class ProgramBuilder:
         self.arithmetic = replace(self.arithmetic, acc_bits=min(needed, self.machine.acc_bits))
 
     def op_name(self) -> str:
-        """Name of the next op."""
+        """Return the name of the next op."""
         return f"r{len(self.ops)}"
 
     def format(self, name: str) -> Format:
-        """A format that engines can read; `name` is that of the decision on its bits."""
+        """Draw a format that engines can read; `name` is that of the decision on its bits."""
         kinds: tuple[Kind, ...] = ("unsigned", "signed")
         bits = self.choices.integer(name, 1, self.machine.max_bits_a)
         plain = Format(bits, self.choices.choice("activation_kind", kinds))
@@ -94,7 +94,7 @@ class ProgramBuilder:
         return tuple(self.choices.integer("channels", 1, most) for _ in range(count))
 
     def tensor(self, height: int, width: int, parts: tuple[int, ...], fmt: Format) -> Tensor:
-        """A tensor that is not yet part of the Program."""
+        """Make a tensor that is not yet part of the Program."""
         return Tensor(f"t{len(self.tensors)}", height, width, parts, fmt)
 
     def add(self, tensor: Tensor, samples: NDArray[np.int32] | None = None) -> Tensor:
@@ -105,6 +105,6 @@ class ProgramBuilder:
         return tensor
 
     def holds(self, tensor: Tensor) -> bool:
-        """Whether four such tensors fit a column's memory, or need not."""
+        """Tell whether four such tensors fit the memory of a column, or need not."""
         machine = self.machine
         return self.large or tensor_words(tensor, machine) <= machine.region_words * (machine.act_regions // 4)

@@ -1,4 +1,4 @@
-"""Random Programs of every kind of op."""
+"""Draw random Programs of every kind of op."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ DENSE = ("dense", "linear")
 def random_program(source: np.random.Generator | Choices, machine: Machine, layers: int = 3,
                    kinds: Collection[str] = KINDS, traits: Collection[str] = TRAITS, extent: int = 6,
                    channels: int = 10, kernel: int = 3) -> Program:
-    """A Program whose widths `machine` has and whose tensors and row tiles usually fit its memories.
+    """Draw a Program whose widths `machine` has and whose tensors and row tiles usually fit its memories.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ class _Maker:
         return target
 
     def new_target(self, kind: str, window: Window, source: Tensor, last: bool) -> Tensor:
-        """The output of an op of this kind."""
+        """Draw the output of an op of this kind."""
         builder = self.builder
         parts = builder.parts(self.channels, 0.25) if kind in DENSE else source.parts
         fmt = source.format if kind == "max" else builder.format("activation_bits")

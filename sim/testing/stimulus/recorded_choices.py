@@ -1,4 +1,4 @@
-"""Decisions written down, read back, and made simpler as long as a case still fails."""
+"""Record decisions, replay them, and make them simpler as long as a case still fails."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LARGEST_CHUNK = 32
 
 
 class RecordedChoices(Choices):
-    """Decisions that are read from a list, and behind its end made by another source, or simplest.
+    """Decisions that are read from a list, and after its end made by another source, or the simplest ones.
 
     Parameters
     ----------
@@ -43,21 +43,21 @@ class RecordedChoices(Choices):
         self._replayed = decisions
 
     def begin_layer(self) -> None:
-        """The next layer begins, for the other source too."""
+        """Begin the next layer of a Program."""
         super().begin_layer()
         if self.base is not None:
             self.base.begin_layer()
 
     def integer(self, name: str, low: int, high: int) -> int:
-        """A number in low..high."""
+        """Return a number in low..high."""
         return low + self._decide(high - low, lambda base: base.integer(name, low, high) - low)
 
     def choice(self, name: str, options: Sequence[T]) -> T:
-        """One of `options`."""
+        """Return one of `options`."""
         return options[self._decide(len(options) - 1, lambda base: options.index(base.choice(name, options)))]
 
     def chance(self, name: str, probability: float) -> bool:
-        """True or False."""
+        """Return True with the given probability; False is simpler."""
         return bool(self._decide(1, lambda base: int(base.chance(name, probability))))
 
     def _decide(self, most: int, ask: Callable[[Choices], int]) -> int:

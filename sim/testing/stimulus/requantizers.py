@@ -1,4 +1,4 @@
-"""Requantizers: the plainest, and random ones whose outputs cover their range, with exact ties and both clamps."""
+"""Draw requantizers: the plainest, and random ones whose outputs cover their range, with exact ties and both clamps."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Requantizer = tuple[Digits, Digits, NDArray[np.int64], NDArray[np.int64]]
 
 
 def plain_requantizer(channels: int, residual: bool) -> Requantizer:
-    """M = 1, and R = 1 with a residual: the sum itself.
+    """Make the requantizer that gives the sum itself: M = 1, and R = 1 with a residual.
 
     >>> [part.tolist() for part in plain_requantizer(2, residual=False)]
     [[[1], [1]], [[], []], [0, 0], [0, 0]]
@@ -29,7 +29,7 @@ def plain_requantizer(channels: int, residual: bool) -> Requantizer:
 
 def random_requantizer(rng: np.random.Generator, acc: NDArray[np.int64], residual: NDArray[np.int64] | None,
                        output: Format, arithmetic: Arithmetic, most: tuple[int, int]) -> Requantizer:
-    """One fitted to the sums that occur.
+    """Draw a requantizer that is fitted to the sums that occur.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def _random_digits(rng: np.random.Generator, most: int, window: int) -> list[int
 
 
 def _random_shift(rng: np.random.Generator, scaled: NDArray[np.int64], output: Format, arithmetic: Arithmetic) -> int:
-    """A shift that spreads `scaled` over half to three times the output range; sometimes 0 or anything."""
+    """Draw a shift that spreads `scaled` over half to three times the output range; sometimes 0 or anything."""
     if rng.random() < 0.05:
         return 0
     if rng.random() < 0.05:
@@ -81,7 +81,7 @@ def _random_shift(rng: np.random.Generator, scaled: NDArray[np.int64], output: F
 
 def _random_offset(rng: np.random.Generator, scaled: NDArray[np.int64], shift: int, output: Format,
                    arithmetic: Arithmetic) -> int:
-    """An offset that puts the sums into the output range, usually with one of them on an exact tie."""
+    """Draw an offset that puts the sums into the output range, usually with one of them on an exact tie."""
     limit = (1 << (arithmetic.offset_bits - 1)) - 1
     if rng.random() < 0.04:
         return int(rng.choice([-limit, limit]))

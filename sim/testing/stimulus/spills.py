@@ -1,4 +1,4 @@
-"""Tensors that take a spill through the host's memory: explicit Stores and Loads, of rows and of parts."""
+"""Spill tensors to the host's memory and load them back: explicit Stores and Loads, of rows and of parts."""
 
 from __future__ import annotations
 
