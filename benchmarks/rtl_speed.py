@@ -50,7 +50,6 @@ from sim.ir.formats import Format
 from sim.ir.ops import Conv, Tensor
 from sim.ir.program import Program
 from sim.plan.plan import Plan, plan
-from sim.timing.timeline import timeline
 
 Inputs = dict[str, NDArray[np.int32]]
 
@@ -98,7 +97,7 @@ def cases(quick: bool) -> list[Case]:
 
 def check(case: Case, found: RtlResult) -> None:
     """No figure for a result that is not exact."""
-    program, line = case.planned.program, timeline(case.planned)
+    program, line = case.planned.program, case.planned.timeline
     right = simulate(program, case.inputs)
     wrong = [name for name in right if not np.array_equal(right[name], found.codes[name])]
     expected = total_events(case.planned)
@@ -117,7 +116,7 @@ def cycle_rows(case: Case) -> list[dict[str, Any]]:
     names = [op.name for op in case.planned.program.ops]
     return [{"program": case.network, "layer": name, "machine": case.planned.machine.name, "predicted": int(predicted),
              "counted": int(counted)}
-            for name, predicted, counted in zip(names, timeline(case.planned).ends, found.ends[0], strict=True)]
+            for name, predicted, counted in zip(names, case.planned.timeline.ends, found.ends[0], strict=True)]
 
 
 def engine_rows(machine: Machine, rounds: int, images: dict[str, int]) -> list[dict[str, Any]]:
@@ -142,7 +141,7 @@ def engine_rows(machine: Machine, rounds: int, images: dict[str, int]) -> list[d
         for name, run_engine in engines.items():
             one = elapsed(run_engine, alone[name])
             seconds[name].append((elapsed(run_engine, batches[name]) - one) / count[name])
-    cycles, macs = timeline(planned).total, schedule.shape.macs
+    cycles, macs = planned.timeline.total, schedule.shape.macs
     return [{"engine": name, "machine": machine.name, "cycles": cycles, "macs": macs, "rounds": rounds,
              "cycles_per_s": cycles / median(times), "macs_per_s": macs / median(times),
              "slowest_cycles_per_s": cycles / max(times), "fastest_cycles_per_s": cycles / min(times), "exact": True}

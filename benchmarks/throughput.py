@@ -39,7 +39,6 @@ from sim.ir.arithmetic import Arithmetic
 from sim.ir.program import Program
 from sim.ir.serialize import load_program
 from sim.plan.plan import plan
-from sim.timing.timeline import timeline
 
 Engine = Callable[[dict[str, NDArray[np.int32]]], dict[str, NDArray[np.int32]]]
 
@@ -109,7 +108,7 @@ def main() -> None:
     on_rtl = run_rtl(planned, few)
     seconds["RTL, Icarus Verilog"] = [(perf_counter() - started) / arguments.rtl_images]
     check("RTL", on_rtl.codes, right)
-    report(seconds, timeline(planned).total, arguments.json)
+    report(seconds, planned.timeline.total, arguments.json)
 
 
 def report(seconds: dict[str, list[float]], cycles: int, as_json: bool) -> None:

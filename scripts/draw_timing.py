@@ -2,7 +2,7 @@
 
     python scripts/draw_timing.py [--check]
 
-Every arrow spans what the waveform shows; it is drawn only if that is what `sim.mapping.schedule` says.
+Every arrow spans what the waveform shows; it is drawn only if that is what `sim.mapping.conv_schedule` says.
 """
 
 from __future__ import annotations
@@ -26,9 +26,8 @@ from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
 from sim.ir.ops import Conv, Tensor
 from sim.ir.program import Program
-from sim.mapping.schedule import DRAIN
+from sim.mapping.conv_schedule import DRAIN
 from sim.plan.plan import Plan, plan
-from sim.timing.timeline import timeline
 
 FIGURE = Path(__file__).parents[1] / "docs" / "timing.svg"
 PERIOD = 10_000
@@ -93,7 +92,7 @@ def draw() -> str:
 
 @dataclass(frozen=True)
 class Arrow:
-    """A constant of `sim.mapping.schedule`: cycles from an event in one row of the picture to an event in another."""
+    """A constant of `sim.mapping.conv_schedule`: cycles from an event in one row to an event in another row."""
 
     name: str
     length: int
@@ -109,7 +108,7 @@ class Arrow:
 
 def render(planned: Plan, wave: Waveform) -> str:
     """The cycles from shortly before the first step to the end of the run."""
-    line = timeline(planned)
+    line = planned.timeline
     whole = range(line.total)
     layout = pair_layout(Geometry(planned.machine))
 

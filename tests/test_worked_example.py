@@ -10,10 +10,10 @@ from sim.arch.machine import Machine, load_machine
 from sim.ir.formats import Format
 from sim.ir.ops import Conv, Tensor
 from sim.ir.program import Program
-from sim.mapping.schedule import DRAIN, ConvSchedule, packet_words
-from sim.mapping.transfers import TransferSchedule
+from sim.mapping.conv_schedule import DRAIN, ConvSchedule
+from sim.mapping.parameter_packet import packet_words
+from sim.mapping.transfer_schedule import TransferSchedule
 from sim.plan.plan import Plan, plan
-from sim.timing.timeline import timeline
 
 SECTION = (Path(__file__).parents[1] / "docs" / "machine.md").read_text().partition("## One layer, worked out")[2]
 
@@ -85,7 +85,7 @@ def test_every_symbol_has_the_value_that_the_plan_gives(
 
 def test_every_tile_starts_and_ends_when_the_page_says(planned: Plan, schedule: ConvSchedule) -> None:
     """The table of tiles follows the formulas, and its last row ends the layer in the cycle that the timeline gives."""
-    times = timeline(planned)
+    times = planned.timeline
     computed = tiles(schedule, times.starts[1])
     shown = [row[2:] for row in table("| tile i |")]
     assert shown == [["" if value is None else str(value) for value in row[1:]] for row in computed]
@@ -94,7 +94,7 @@ def test_every_tile_starts_and_ends_when_the_page_says(planned: Plan, schedule: 
 
 def test_cycles_and_use_in_the_text_are_those_of_the_timeline(planned: Plan, edge: Machine) -> None:
     """The sum, the end of the Store and the two percentages are computed numbers."""
-    times = timeline(planned)
+    times = planned.timeline
     cycles = times.ends[1] - times.starts[1]
     macs = 28 * 28 * 32 * 64 * 9
     assert times.pairs == macs * 16 // (edge.rows * edge.columns * edge.lanes)

@@ -30,7 +30,6 @@ from sim.testing.coverage.bins import GROUPS
 from sim.testing.coverage.coverage import Coverage
 from sim.testing.coverage.extremes import Drawn, draw_pair, extents_of
 from sim.testing.stimulus.machines import campaign_machine
-from sim.timing.timeline import timeline
 
 __all__ = ["Campaign", "machine_of", "main", "run_campaign", "run_machine"]
 
@@ -114,7 +113,7 @@ def _run_batch(campaign: Campaign, index: int, numbers: range, coverage: Coverag
         kept = _keep(campaign.folder, machine, engine, pair) if found else ""
         if not found:
             coverage.add(coverage.bins_of(case.plan, case.codes))
-        yield PairState(number, timeline(case.plan).total, extents_of(case), found, kept)
+        yield PairState(number, case.plan.timeline.total, extents_of(case), found, kept)
 
 
 def _keep(folder: Path, machine: Machine, engine: Engine, pair: Drawn) -> str:

@@ -16,7 +16,6 @@ from rtl.verilog.cache import machine_text
 from rtl.verilog.emit import TOP
 from sim.errors import InputError
 from sim.plan.plan import Plan
-from sim.timing.timeline import timeline
 
 __all__ = ["AUTO", "DEFAULTS", "RtlOptions", "chosen_engine", "run_on_rtl"]
 
@@ -63,7 +62,7 @@ def chosen_engine(plan: Plan, images: int, options: RtlOptions) -> Engine:
         return engine_named(options.simulator)
     if options.waves:
         return ICARUS
-    return choose(plan.machine, machine_text(plan.machine), TOP, images * timeline(plan).total)
+    return choose(plan.machine, machine_text(plan.machine), TOP, images * plan.timeline.total)
 
 
 def run_on_rtl(engine: Engine, plan: Plan, inputs: Mapping[str, NDArray[np.integer]], options: RtlOptions,

@@ -23,7 +23,6 @@ from sim.ir.program import Program
 from sim.plan.plan import Plan
 from sim.testing.coverage.bins import GROUPS
 from sim.testing.coverage.coverage import Coverage
-from sim.timing.timeline import timeline
 
 __all__ = ["LayerCycles", "Verification", "verify", "verify_plan"]
 
@@ -175,7 +174,7 @@ def verify_plan(name: str, plan: Plan, inputs: Mapping[str, NDArray[np.integer]]
 
 
 def _layer_cycles(plan: Plan, ends: NDArray[np.int64]) -> tuple[LayerCycles, ...]:
-    predicted = np.array(timeline(plan).ends)
+    predicted = np.array(plan.timeline.ends)
     worst = np.abs(ends - predicted).argmax(axis=0)
     counted = ends[worst, np.arange(len(predicted))]
     return tuple(LayerCycles(op.name, int(p), int(c))

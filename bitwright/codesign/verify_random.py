@@ -16,7 +16,6 @@ from sim.testing.coverage.bins import GROUPS
 from sim.testing.coverage.coverage import Coverage
 from sim.testing.coverage.directed import directed_cases, directed_options
 from sim.testing.stimulus.cases import Case
-from sim.timing.timeline import timeline
 
 __all__ = ["RandomVerification", "verify_random"]
 
@@ -87,4 +86,4 @@ def verify_random(machine: Machine, count: int, seed: int, engine: Engine, failu
 def _summary(equal: Sequence[Case], coverage: Coverage, failure: tuple[str, ...],
              kept: Path | None) -> RandomVerification:
     return RandomVerification(len(equal), sum(len(case.plan.program.ops) for case in equal),
-                              sum(timeline(case.plan).total for case in equal), failure, kept, coverage)
+                              sum(case.plan.timeline.total for case in equal), failure, kept, coverage)

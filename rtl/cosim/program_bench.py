@@ -22,7 +22,7 @@ from rtl.encoding.stream_bytes import tensor_codes
 from rtl.host.driver import Host
 from sim.ir.formats import Format
 from sim.ir.ops import Conv, Load, Pool, Store, Tensor
-from sim.mapping.layout import tensor_words
+from sim.mapping.activation_layout import tensor_words
 from sim.plan.host_stream import TensorItem
 from sim.plan.plan import Plan
 

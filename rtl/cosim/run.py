@@ -23,11 +23,8 @@ from sim.arch.machine import Machine
 from sim.energy.events import EVENTS, events_from_counters
 from sim.ir.formats import Format
 from sim.ir.ops import Tensor
-from sim.mapping.layout import read_activation_image
-from sim.mapping.schedule import PoolSchedule
-from sim.mapping.transfers import TransferSchedule
+from sim.mapping.activation_layout import read_activation_image
 from sim.plan.plan import Plan
-from sim.timing.timeline import timeline
 
 __all__ = ["UNDEFINED", "RtlResult", "build_machine", "run", "run_all"]
 
@@ -165,9 +162,8 @@ def _result(plan: Plan, folder: Path, number: int) -> RtlResult:
 
 def _cycle_limit(plan: Plan, stall: float) -> int:
     """More cycles than a run takes, unless it hangs."""
-    beats = sum(schedule.beats if isinstance(schedule, TransferSchedule) else schedule.row_tiles * schedule.fill_cycles
-                for schedule in plan.schedules if not isinstance(schedule, PoolSchedule))
-    return int((2 * timeline(plan).total + beats) / (1 - stall)) + 100
+    beats = sum(schedule.stream_beats for schedule in plan.schedules)
+    return int((2 * plan.timeline.total + beats) / (1 - stall)) + 100
 
 
 def _codes(tensor: Tensor, found: Mapping[str, NDArray[Any]], machine: Machine) -> Codes:

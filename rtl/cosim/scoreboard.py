@@ -12,7 +12,6 @@ from sim.energy.counting import total_events
 from sim.energy.events import EVENTS, counters_from_events
 from sim.functional.reference import simulate
 from sim.plan.plan import Plan
-from sim.timing.timeline import timeline
 
 __all__ = ["WAITS", "differences", "expected_counters", "expected_registers"]
 
@@ -29,7 +28,7 @@ def expected_counters(plan: Plan, *, stalled: bool = False) -> dict[str, int]:
     stalled : bool
         Leave out the counters that gaps in the streams may change: cycles, and what is waited for.
     """
-    times = timeline(plan)
+    times = plan.timeline
     timed = {} if stalled else {name: getattr(times, name) for name in ("total", *WAITS)}
     return timed | {"pairs": times.pairs} | total_events(plan)
 
@@ -58,7 +57,7 @@ def differences(plan: Plan, inputs: Mapping[str, NDArray[np.integer]], result: R
     stalled : bool
         Whether the streams had gaps, which may change cycles and waits but nothing else.
     """
-    codes, ends = simulate(plan.program, inputs), timeline(plan).ends
+    codes, ends = simulate(plan.program, inputs), plan.timeline.ends
     expected = expected_counters(plan, stalled=stalled)
     found = [_codes(name, result.codes[name]) for name in codes if not np.array_equal(codes[name], result.codes[name])]
     if not stalled:

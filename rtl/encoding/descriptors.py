@@ -12,9 +12,10 @@ from rtl.encoding.geometry import Geometry
 from sim.errors import InputError
 from sim.functional.requantize import ROUNDING_MODES
 from sim.ir.ops import Conv, Layer, Load, Op, Pool, Store, Tensor
-from sim.mapping.layout import tensor_words
-from sim.mapping.schedule import ConvSchedule, PoolSchedule, blocks_of
-from sim.mapping.transfers import Schedule
+from sim.mapping.activation_layout import blocks_of, tensor_words
+from sim.mapping.conv_schedule import ConvSchedule
+from sim.mapping.pool_schedule import PoolSchedule
+from sim.mapping.schedule import Schedule
 from sim.plan.plan import Plan
 from sim.timing.dependencies import Waits
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from sim.arch.machine import Machine
 from sim.ir.ops import Tensor
-from sim.mapping.layout import Bits, activation_image, read_activation_image, tensor_words
+from sim.mapping.activation_layout import Bits, activation_image, read_activation_image, tensor_words
 
 __all__ = ["row_tile_bytes", "tensor_bytes", "tensor_codes", "tensor_length"]
 

@@ -17,7 +17,6 @@ from sim.io.atomic_write import atomic_write, atomic_write_text, made_folder
 from sim.ir.ops import Tensor
 from sim.plan.host_stream import RowTileItem, TensorItem
 from sim.plan.plan import Plan
-from sim.timing.timeline import timeline
 
 __all__ = ["MANIFEST", "PROGRAM", "STREAM", "Assembly", "assemble", "write_assembly"]
 
@@ -59,7 +58,7 @@ def assemble(plan: Plan) -> Assembly:
     return Assembly(image, stream, {
         "machine": machine.name, "signature": signature(Geometry(machine)), "columns": machine.columns,
         "lanes": machine.lanes, "stream_bits": machine.stream_bits, "beat_bytes": ceil(machine.stream_bits / 8),
-        "cycles": timeline(plan).total, "program": {"file": PROGRAM, "bytes": len(image)},
+        "cycles": plan.timeline.total, "program": {"file": PROGRAM, "bytes": len(image)},
         "stream": {"file": STREAM, "bytes": len(stream)}, "send": send, "receive": receive,
         "tensors": {name: _tensor(plan.program.tensor(name)) for name in names},
     })

@@ -19,7 +19,6 @@ from rtl.shell.fault_codes import FAULT_TEXTS, FaultCode
 from sim.errors import EngineError
 from sim.plan.host_stream import RowTileItem, TensorItem
 from sim.plan.plan import Plan
-from sim.timing.timeline import timeline
 
 __all__ = ["Host", "MachineFault", "Port", "Run"]
 
@@ -107,7 +106,7 @@ class Host:
     def __init__(self, port: Port, plan: Plan, image: bytes, *, timeout_cycles: int | None = None,
                  noise: np.random.Generator | None = None) -> None:
         self._port, self._plan, self._image, self._noise = port, plan, image, noise
-        self._timeout = timeline(plan).total + PATIENCE if timeout_cycles is None else timeout_cycles
+        self._timeout = plan.timeline.total + PATIENCE if timeout_cycles is None else timeout_cycles
         self._segments, self._stores = _segments(plan), tuple(plan.outward())
 
     async def load(self) -> None:

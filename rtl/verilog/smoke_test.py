@@ -18,7 +18,6 @@ from sim.ir.ops import Conv, Pool, Tensor
 from sim.ir.program import Program
 from sim.plan.host_stream import RowTileItem, TensorItem
 from sim.plan.plan import Plan, plan
-from sim.timing.timeline import timeline
 
 __all__ = ["TESTBENCH", "smoke_plan", "smoke_texts"]
 
@@ -50,7 +49,7 @@ def smoke_texts(machine: Machine) -> dict[str, str]:
     sent = [*image, *((data, last and number == len(stream) - 1) for number, (data, last) in enumerate(stream))]
     return {
         TESTBENCH.name: TESTBENCH.read_text(),
-        PARAMETERS: _parameters(width, len(image), len(stream), len(results), timeline(planned).total),
+        PARAMETERS: _parameters(width, len(image), len(stream), len(results), planned.timeline.total),
         SENT: _hex(width + 1, (int(last) << width | _number(data) for data, last in sent)),
         EXPECTED: _hex(2 * width + 1, (int(last) << 2 * width | _number(care) << width | _number(data)
                                        for (data, last), (care, _) in results)),

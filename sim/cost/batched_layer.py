@@ -16,11 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.arch.machine import Machine
-from sim.energy.counting import conv_events
+from sim.energy.counting import events_of
 from sim.energy.events import EVENTS, PRICED
 from sim.mapping.broadcast import as_int
+from sim.mapping.conv_schedule import ConvSchedule
+from sim.mapping.conv_shape import ConvShape
 from sim.mapping.depthwise_lanes import fits_lanes
-from sim.mapping.schedule import ConvSchedule, ConvShape, schedule_on_array, schedule_on_lanes
+from sim.mapping.schedule_conv import schedule_on_array, schedule_on_lanes
 from sim.plan.row_bands import Band
 from sim.timing.batched import cycles_alone
 
@@ -88,9 +90,9 @@ def _pieces(shape: ConvShape, bands: Sequence[Band]) -> ConvShape:
 
 def _counts(schedule: ConvSchedule, machine: Machine, shape: tuple[int, ...]) -> Ints:
     """Count events and cycles, in the order of PRICED, of shape (event, bands, weights, activations)."""
-    found = conv_events(schedule, machine)
+    found = events_of(schedule, machine)
     counts = np.empty((len(PRICED), *shape), np.int64)
     for row, event in enumerate(EVENTS):
         counts[row] = found[event]
-    counts[-1] = cycles_alone(schedule, machine.memory, shape)
+    counts[-1] = cycles_alone(schedule.timing, machine.memory, shape)
     return counts

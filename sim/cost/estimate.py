@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import assert_never
 
 from sim.energy.counting import count_events
 from sim.energy.model import Energy, energy
 from sim.energy.technology import Technology
-from sim.mapping.schedule import ConvSchedule, ConvShape, PoolSchedule
-from sim.mapping.transfers import TransferSchedule
 from sim.plan.plan import Plan
-from sim.timing.timeline import timeline
 
 __all__ = ["Estimate", "LayerEstimate", "estimate"]
 
@@ -57,7 +53,7 @@ class Estimate:
 
 def estimate(plan: Plan, technology: Technology) -> Estimate:
     """Cost every op of a planned Program and the whole; all exact but the energies."""
-    line = timeline(plan)
+    line = plan.timeline
     machine = plan.machine
     products = machine.rows * machine.columns * machine.lanes
     layers = []
@@ -67,28 +63,14 @@ def estimate(plan: Plan, technology: Technology) -> Estimate:
         cycles = line.shares[index]
         counted = counts[index] | {"cycles": cycles}
         totals = {name: totals.get(name, 0) + count for name, count in counted.items()}
-        match schedule:
-            case ConvSchedule(shape=shape):
-                kind, bits, macs, stored = _kind(shape), (shape.bits_w, shape.bits_a), shape.macs, shape.weight_bytes
-            case PoolSchedule():
-                kind, bits, macs, stored = "pool", (0, schedule.bits), 0, 0
-            case TransferSchedule(op=transfer, tensor=tensor):
-                kind, bits, macs, stored = type(transfer).__name__.lower(), (0, tensor.format.bits), 0, 0
-            case _:
-                assert_never(schedule)
+        (bits_w, bits_a), macs = schedule.operand_bits, schedule.macs
         layers.append(LayerEstimate(
-            name=op.name, kind=kind, bits=bits, macs=macs, latency_cycles=cycles,
-            utilisation=macs * bits[0] * bits[1] / (products * cycles) if macs else 0.0,
-            energy=energy(counted, machine, technology), weight_bytes=stored))
+            name=op.name, kind=schedule.kind, bits=(bits_w, bits_a), macs=macs, latency_cycles=cycles,
+            utilisation=macs * bits_w * bits_a / (products * cycles) if macs else 0.0,
+            energy=energy(counted, machine, technology), weight_bytes=schedule.weight_bytes))
     return Estimate(
         layers=tuple(layers), latency_cycles=line.total, latency_us=line.total / machine.clock_mhz,
         energy=energy(totals, machine, technology), weight_bytes=sum(layer.weight_bytes for layer in layers),
         events=totals,
         cycles={"total": line.total, "pairs": line.pairs, "wait_accumulator": line.wait_accumulator,
                 "wait_weights": line.wait_weights, "wait_transfers": line.wait_transfers, "other": line.other})
-
-
-def _kind(shape: ConvShape) -> str:
-    if shape.weight_kind == "unit":
-        return "unit"
-    return "depthwise" if shape.depthwise else "dense"

@@ -26,7 +26,7 @@ from sim.ir.formats import MAX_PLANES
 from sim.ir.ops import Transfer
 from sim.ir.program import Program
 from sim.mapping.broadcast import as_int
-from sim.mapping.schedule import ConvShape
+from sim.mapping.conv_shape import ConvShape
 from sim.plan.row_bands import Band
 
 __all__ = ["CostTable", "cost_table"]

@@ -6,20 +6,20 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from math import ceil
 from typing import assert_never
 from weakref import WeakKeyDictionary
 
 from sim.arch.machine import Machine
-from sim.energy.counting import pool_events, transfer_events
+from sim.energy.counting import events_of
 from sim.ir.formats import Format
 from sim.ir.ops import Conv, Layer, Load, Op, Pool, Store, Tensor, Transfer
 from sim.ir.program import Program
-from sim.mapping.schedule import ConvShape, conv_shape, schedule_pool
-from sim.mapping.transfers import schedule_transfer, with_transfers
+from sim.mapping.conv_shape import ConvShape, conv_shape
+from sim.mapping.pool_schedule import schedule_pool
+from sim.mapping.transfer_schedule import schedule_transfer
+from sim.mapping.transfers import with_transfers
 from sim.plan.allocator import NoRoom, place, regions_of
 from sim.plan.row_bands import Band, band_choices, band_tensors
-from sim.timing.timeline import transfer_cycles
 
 __all__ = ["WorstCaseCosts", "add_counts"]
 
@@ -132,10 +132,8 @@ class WorstCaseCosts:
 
     def _pool_events(self, pool: Pool, band: Band) -> Counts:
         source, target = band_tensors(self.tensors, pool, band)
-        schedule = schedule_pool(self.program, replace(pool, pads=band.pads), self.machine)
-        pixels = ceil(band.rows / self.machine.columns) * target.width
-        schedule = replace(schedule, bits=target.format.bits, pixels=pixels)
-        return pool_events(schedule, source, target, self.machine) | {"cycles": schedule.cycles}
+        schedule = schedule_pool(replace(pool, pads=band.pads), source, target, self.machine)
+        return events_of(schedule, self.machine) | {"cycles": schedule.cycles}
 
     def _moved_events(self, layer: Layer, band: Band) -> Counts:
         """Count the events of the Loads and the Store of a band whose tensors are all in the host's memory."""
@@ -146,8 +144,7 @@ class WorstCaseCosts:
 
     def _transfer_events(self, transfer: Transfer, tensor: Tensor) -> Counts:
         schedule = schedule_transfer(transfer, tensor, self.machine)
-        cycles = transfer_cycles(schedule, self.machine.memory)
-        return transfer_events(schedule, self.machine) | {"cycles": cycles}
+        return events_of(schedule, self.machine) | {"cycles": schedule.cycles_alone(self.machine.memory)}
 
 
 def _network(program: Program, widest: int) -> _WidestNetwork:

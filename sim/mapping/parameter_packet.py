@@ -7,6 +7,7 @@ follow from it.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from math import ceil
 
 import numpy as np
@@ -47,6 +48,7 @@ def packet_bits(machine: Machine) -> int:
     return sum(packet_fields(machine).values())
 
 
+@lru_cache(maxsize=64)
 def packet_words(machine: Machine) -> int:
     """p: words of `lanes` bits that a channel's parameters take."""
     return ceil(packet_bits(machine) / machine.lanes)

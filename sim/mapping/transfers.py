@@ -1,69 +1,19 @@
-"""Loads and Stores: what one takes on a machine, and those that a Program lacks."""
+"""The Loads and Stores that a Program lacks."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
-from math import ceil
-from typing import assert_never
+from dataclasses import replace
 
-from sim.arch.machine import Machine
 from sim.io.bounds import MAX_NAME
-from sim.ir.ops import Conv, Load, Op, Pool, Store, Tensor, Transfer
+from sim.ir.ops import Load, Op, Store
 from sim.ir.program import Program
-from sim.mapping.layout import tensor_words
-from sim.mapping.schedule import ConvSchedule, PoolSchedule, conv_shape, schedule_conv, schedule_pool
 
-__all__ = ["Schedule", "TransferSchedule", "schedule_op", "schedule_transfer", "unique_name", "with_transfers"]
+__all__ = ["unique_name", "with_transfers"]
 
 ELLIPSIS = "...."
 ROOM_FOR_PRIMES = 16
 """Of the longest name [characters]."""
-
-
-@dataclass(frozen=True)
-class TransferSchedule:
-    """A Load or Store on a machine.
-
-    Attributes
-    ----------
-    op : Load or Store
-    tensor : Tensor
-        The one on chip, all of which is moved.
-    words : int
-        Words per bank.
-    beats : int
-        Beats of `stream_bits`: words address outer, bank inner; the last beat is padded with zeros.
-    """
-
-    op: Transfer
-    tensor: Tensor
-    words: int
-    beats: int
-
-
-Schedule = ConvSchedule | PoolSchedule | TransferSchedule
-
-
-def schedule_transfer(transfer: Transfer, tensor: Tensor, machine: Machine) -> TransferSchedule:
-    """Count the words and beats of a Load or Store of `tensor`, the one on chip."""
-    words = tensor_words(tensor, machine)
-    bits = machine.columns * words * machine.lanes
-    return TransferSchedule(transfer, tensor, words, ceil(bits / machine.stream_bits))
-
-
-def schedule_op(program: Program, op: Op, machine: Machine) -> Schedule:
-    """How any op of `program` runs on `machine`."""
-    match op:
-        case Conv():
-            return schedule_conv(conv_shape(program, op), machine)
-        case Pool():
-            return schedule_pool(program, op, machine)
-        case Load() | Store():
-            (name,) = op.chip_tensors
-            return schedule_transfer(op, program.tensor(name), machine)
-        case _:
-            assert_never(op)
 
 
 def unique_name(wanted: str, taken: Collection[str]) -> str:

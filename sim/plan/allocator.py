@@ -10,7 +10,7 @@ import numpy as np
 from sim.arch.machine import Machine
 from sim.errors import InputError
 from sim.ir.ops import Op, Tensor
-from sim.mapping.layout import tensor_words
+from sim.mapping.activation_layout import tensor_words
 
 __all__ = ["NoRoom", "lifetimes", "place", "regions_of"]
 

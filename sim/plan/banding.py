@@ -17,8 +17,9 @@ from enum import Enum
 
 from sim.arch.machine import Machine
 from sim.errors import InputError
-from sim.ir.ops import Layer, Load, Op, Pads, Store, Tensor
+from sim.ir.ops import Layer, Load, Op, Pads, Queue, Store, Tensor
 from sim.ir.program import Program
+from sim.mapping.scheduler import Scheduler
 from sim.mapping.transfers import unique_name
 from sim.plan.allocator import NoRoom, place, regions_of
 from sim.plan.legality import check_counts
@@ -36,8 +37,8 @@ class Home(Enum):
     IN_HOST = 2
 
 
-def cut(program: Program, machine: Machine) -> Program:
-    """`program` with Loads and Stores, its ops cut into row bands where their tensors do not fit on `machine`.
+def cut(program: Program, scheduler: Scheduler) -> Program:
+    """Return `program` with Loads and Stores, its ops cut into row bands where their tensors do not fit on chip.
 
     Every tensor of `program` keeps its name and codes.
 
@@ -45,6 +46,8 @@ def cut(program: Program, machine: Machine) -> Program:
     ----------
     program : Program
         Without Loads and Stores.
+    scheduler : Scheduler
+        For the machine.
 
     Raises
     ------
@@ -52,6 +55,7 @@ def cut(program: Program, machine: Machine) -> Program:
         If `program` has Loads or Stores, an op does not fit even in bands of a single row, or there are more bands,
         Loads or Stores than the hardware runs.
     """
+    machine = scheduler.machine
     layers = [op for op in program.ops if isinstance(op, Layer)]
     if len(layers) < len(program.ops):
         raise InputError("only a Program without Loads and Stores can be cut into bands")
@@ -70,7 +74,7 @@ def cut(program: Program, machine: Machine) -> Program:
             homes[_victim(refusal, homes, program, machine)] = Home.IN_HOST
         else:
             result = replace(program, tensors=tuple(draft.tensors.values()), ops=tuple(draft.ops))
-            return prefetched(result, [op.name for op in result.ops if isinstance(op, Load)], machine)
+            return prefetched(result, [op.name for op in result.ops if op.queue is Queue.LOAD], scheduler)
 
 
 def _victim(refusal: NoRoom, homes: Mapping[str, Home], program: Program, machine: Machine) -> str:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from sim.ir.ops import Tensor, Transfer
 from sim.ir.program import Program
-from sim.mapping.layout import Bits
+from sim.mapping.activation_layout import Bits
 
 __all__ = ["RowTileItem", "TensorItem", "tensor_item"]
 
@@ -39,7 +39,8 @@ class TensorItem:
     op : int
         Index of the Load or Store in the planned Program.
     tensor : Tensor
-        As it lies on chip: what passes is `sim.mapping.layout.activation_image` of it, address outer, bank inner.
+        As it lies on chip: what passes is its `sim.mapping.activation_layout.activation_image`, address outer, bank
+        inner.
     host : str
         The tensor in the host's memory.
     channels, rows : slice

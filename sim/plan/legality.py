@@ -1,19 +1,18 @@
-"""Whether the hardware can run a planned Program at all, on whatever machine."""
+"""Whether a machine, or any machine, can run a Program: the sentence that refuses one that it cannot."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import assert_never
+from collections import Counter
+from collections.abc import Sequence
 
 from sim.arch.limits import LIMITS, HardwareLimits
 from sim.arch.machine import Machine
 from sim.errors import InputError
-from sim.ir.ops import Conv, Layer, Load, Op, Pool, Store
+from sim.ir.ops import Op, Queue
 from sim.ir.program import Program
-from sim.mapping.schedule import ConvSchedule, PoolSchedule
-from sim.mapping.transfers import TransferSchedule
+from sim.mapping.schedule import Schedule
 
-__all__ = ["check_counts", "check_limits"]
+__all__ = ["check_arithmetic", "check_counts", "check_limits", "check_needs"]
 
 
 def check_counts(ops: Sequence[Op], limits: HardwareLimits = LIMITS) -> None:
@@ -24,15 +23,15 @@ def check_counts(ops: Sequence[Op], limits: HardwareLimits = LIMITS) -> None:
     InputError
         If there are no Convs and Pools, or too many ops of a queue.
     """
-    counts = {"Convs and Pools": (Conv, Pool), "Loads": (Load,), "Stores": (Store,)}
-    for what, kinds in counts.items():
-        count, least = sum(isinstance(op, kinds) for op in ops), int(Conv in kinds)
-        if not least <= count <= limits.max_ops:
-            raise InputError(f"the hardware runs {least}..{limits.max_ops} {what}, not {count}")
+    counts = Counter(op.queue for op in ops)
+    for queue, what in ((Queue.COMPUTE, "Convs and Pools"), (Queue.LOAD, "Loads"), (Queue.STORE, "Stores")):
+        fewest = int(queue is Queue.COMPUTE)
+        if not fewest <= counts[queue] <= limits.max_ops:
+            raise InputError(f"the hardware runs {fewest}..{limits.max_ops} {what}, not {counts[queue]}")
 
 
-def check_limits(program: Program, schedules: Sequence[ConvSchedule | PoolSchedule | TransferSchedule],
-                 machine: Machine, limits: HardwareLimits = LIMITS) -> None:
+def check_limits(program: Program, schedules: Sequence[Schedule], machine: Machine,
+                 limits: HardwareLimits = LIMITS) -> None:
     """Refuse a Program that is beyond the hardware on any machine.
 
     Raises
@@ -43,34 +42,48 @@ def check_limits(program: Program, schedules: Sequence[ConvSchedule | PoolSchedu
     """
     check_counts(program.ops, limits)
     for op, schedule in zip(program.ops, schedules, strict=True):
-        if isinstance(op, Layer) and not isinstance(schedule, TransferSchedule):
-            for what, came, most in _sizes(program, op, schedule, machine, limits):
-                if came > most:
-                    raise InputError(f"op '{op.name}': the hardware takes at most {most} {what}, not {came}")
+        for what, came, most in schedule.sizes(machine, limits):
+            if came > most:
+                raise InputError(f"op '{op.name}': the hardware takes at most {most} {what}, not {came}")
 
 
-def _sizes(program: Program, op: Layer, schedule: ConvSchedule | PoolSchedule,
-           machine: Machine, limits: HardwareLimits) -> Iterator[tuple[str, int, int]]:
-    """(what, how many, at most) of everything that has a limit."""
-    source = program.tensor(op.input)
-    top, left, bottom, right = op.pads
-    largest = (1 << (limits.map_bits - 1)) - 1
-    yield "rows of a padded map", source.height + top + bottom, largest
-    yield "pixels in a row of a padded map", source.width + left + right, largest
-    yield "rows between two row groups, stride times columns", op.stride * machine.columns, largest
-    yield "taps", op.kernel[0] * op.kernel[1], 1 << limits.tap_bits
-    yield "pixels per column", schedule.pixels, 1 << limits.pixel_bits
-    yield "cycles per step", schedule.step_cycles, 1 << limits.step_bits
-    match schedule:
-        case ConvSchedule():
-            yield "channel blocks", schedule.channel_blocks, 1 << limits.block_bits
-            yield "row tiles", schedule.row_tiles, 1 << limits.tile_bits
-            yield "requantizer cycles per pixel", schedule.requant_cycles, 1 << limits.step_bits
-        case PoolSchedule():
-            yield "channel blocks", schedule.blocks, 1 << limits.block_bits
-        case _:
-            assert_never(schedule)
-    if isinstance(op, Conv):
-        yield "as dilation", op.dilation, largest
-        if op.weight_format.kind == "bipolar":
-            yield "parts of an input of bipolar weights", len(source.parts), limits.max_parts
+def check_arithmetic(program: Program, machine: Machine) -> None:
+    """Refuse a Program whose arithmetic or activations are wider than those of `machine`.
+
+    Raises
+    ------
+    InputError
+        With what the Program needs, and what the machine has.
+    """
+    needed = program.arithmetic
+    if needed.rounding not in machine.roundings:
+        raise _refusal("the program", f"rounding {needed.rounding}", machine, ", ".join(machine.roundings))
+    if needed.window > machine.window:
+        raise _refusal("the program", f"window {needed.window}", machine, machine.window)
+    if needed.wrap and needed.acc_bits != machine.acc_bits:
+        raise _refusal("the program", f"acc_bits {needed.acc_bits} exactly, since it wraps", machine, machine.acc_bits)
+    if needed.acc_bits > machine.acc_bits:
+        raise _refusal("the program", f"acc_bits {needed.acc_bits}", machine, machine.acc_bits)
+    for op in program.ops:
+        for name in op.reads if op.queue is Queue.COMPUTE else ():
+            bits = program.tensor(name).format.bits
+            if bits > machine.max_bits_a:
+                raise _refusal(op.where, f"{bits} bits for activations '{name}'", machine,
+                               f"max_bits_a {machine.max_bits_a}")
+
+
+def check_needs(op: Op, schedule: Schedule, machine: Machine) -> None:
+    """Refuse an op that needs more than `machine` has.
+
+    Raises
+    ------
+    InputError
+        With what the op needs, and what the machine has.
+    """
+    for has, needed, had in schedule.needs(machine):
+        if not has:
+            raise _refusal(op.where, needed, machine, had)
+
+
+def _refusal(what: str, needed: str, machine: Machine, has: object) -> InputError:
+    return InputError(f"{what} needs {needed}; machine '{machine.name}' has {has}")

@@ -6,17 +6,18 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from sim.arch.machine import Machine
-from sim.ir.ops import Layer, Op, Store, Tensor
+from sim.ir.ops import Op, Queue, Tensor
 from sim.ir.program import Program
-from sim.mapping.transfers import Schedule, schedule_op
+from sim.mapping.schedule import Schedule
+from sim.mapping.scheduler import Scheduler
 from sim.plan.allocator import NoRoom, place
 from sim.timing.dependencies import op_waits
-from sim.timing.recurrence import Clock
+from sim.timing.timeline import timeline
 
 __all__ = ["prefetched"]
 
 
-def prefetched(program: Program, loads: Collection[str], machine: Machine) -> Program:
+def prefetched(program: Program, loads: Collection[str], scheduler: Scheduler) -> Program:
     """Move some Loads before the Conv or Pool that stands before them, one after another in Program order.
 
     A Load moves by one layer, and only if all tensors still find a place and the Program then takes fewer cycles.
@@ -24,12 +25,14 @@ def prefetched(program: Program, loads: Collection[str], machine: Machine) -> Pr
     Parameters
     ----------
     program : Program
-        Fits on `machine`.
+        Fits on the machine of `scheduler`.
     loads : collection of str
         Names of the Loads that may move.
+    scheduler : Scheduler
     """
     tensors = {tensor.name: tensor for tensor in program.tensors}
-    schedules = {op.name: schedule_op(program, op, machine) for op in program.ops}
+    machine = scheduler.machine
+    schedules = {op.name: scheduler.schedule(program, op) for op in program.ops}
     ops = list(program.ops)
     best = _cycles(tensors, ops, schedules, machine)
     for name in loads:
@@ -51,9 +54,9 @@ def _layer_before(ops: Sequence[Op], index: int) -> int | None:
     """Index of the Conv or Pool before a Load; None if there is none, or a Store in between writes what it reads."""
     for before in range(index - 1, -1, -1):
         op = ops[before]
-        if isinstance(op, Layer):
+        if op.queue is Queue.COMPUTE:
             return before
-        if isinstance(op, Store) and op.output == ops[index].input:
+        if op.queue is Queue.STORE and op.output == ops[index].input:
             return None
     return None
 
@@ -61,7 +64,5 @@ def _layer_before(ops: Sequence[Op], index: int) -> int | None:
 def _cycles(tensors: Mapping[str, Tensor], ops: Sequence[Op], schedules: Mapping[str, Schedule],
             machine: Machine) -> int:
     """Cycles that the ops take in this order."""
-    clock = Clock(machine.memory.finish, machine.memory.latency_cycles)
     waits = op_waits(tensors, ops, place(tensors, ops, machine))
-    return max((clock.run(schedules[op.name], wait)[1] for op, wait in zip(ops, waits, strict=True)),
-               default=0)
+    return timeline([schedules[op.name] for op in ops], waits, machine.memory).total

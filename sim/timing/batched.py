@@ -7,26 +7,25 @@ from numpy.typing import NDArray
 
 from sim.arch.host_memory import Memory
 from sim.jit.compiled_loop import compiled
-from sim.mapping.schedule import ConvSchedule
+from sim.timing.recurrence import ConvTiming
 
 __all__ = ["cycles_alone"]
 
 
-def cycles_alone(schedule: ConvSchedule, memory: Memory, shape: tuple[int, ...]) -> NDArray[np.int64]:
-    """What `sim.timing.timeline.layer_cycles` gives for every entry of a schedule of arrays.
+def cycles_alone(timing: ConvTiming, memory: Memory, shape: tuple[int, ...]) -> NDArray[np.int64]:
+    """Return what `sim.timing.timeline.layer_cycles` gives for every entry of a timing of arrays.
 
     Parameters
     ----------
-    schedule : ConvSchedule
+    timing : ConvTiming
         Its numbers broadcast to `shape`.
     memory : Memory
     shape : tuple of int
         Of the result.
     """
-    terms = (schedule.row_tiles, schedule.pixels, schedule.chunk_pixels, schedule.blocks * schedule.step_cycles,
-             schedule.latency - schedule.step_cycles, schedule.groups * schedule.requant_cycles,
-             schedule.last_groups * schedule.requant_cycles, memory.longest(schedule.fill_cycles),
-             schedule.shape.bits_residual + 2, schedule.write_back)
+    terms = (timing.row_tiles, timing.pixels, timing.chunk_pixels, timing.pixel_cycles, timing.latency,
+             timing.requant_cycles, timing.last_requant_cycles, memory.longest(timing.fill_cycles),
+             timing.residual_cycles, timing.write_back)
     numbers = np.empty((len(terms), *shape), np.int64)
     for row, term in zip(numbers, terms, strict=True):
         row[...] = term
@@ -37,7 +36,7 @@ def cycles_alone(schedule: ConvSchedule, memory: Memory, shape: tuple[int, ...])
 
 @compiled
 def _recurrence(numbers: NDArray[np.int64], cycles: NDArray[np.int64]) -> None:
-    """`Clock.conv` from time 0 for every column of `numbers`, whose rows are the terms above.
+    """Run `PipelineState.conv` from time 0 for every column of `numbers`, whose rows are the terms above.
 
     Times advance by maxima and sums alone, so times that start later by d end later by d. Hence, when a chunk or a row
     tile leaves all times exactly d later than the one before it did, every further one like it does the same, and is

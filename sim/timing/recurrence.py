@@ -9,17 +9,54 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import assert_never
 
-from sim.ir.ops import Load
-from sim.mapping.schedule import ConvSchedule, PoolSchedule
-from sim.mapping.transfers import Schedule, TransferSchedule
+from sim.ir.ops import Queue
 from sim.timing.dependencies import Waits
 
-__all__ = ["STORE_LATENCY", "Clock"]
+__all__ = ["STORE_LATENCY", "ConvTiming", "PipelineState", "Span"]
 
 STORE_LATENCY = 2
 """Cycles from the start of a Store until it offers its first beat."""
+
+Span = tuple[int, int]
+"""First cycle of an op, and the first cycle after it."""
+
+
+@dataclass(frozen=True)
+class ConvTiming:
+    """What the recurrence needs to know of a Conv; numbers, or arrays that broadcast (`sim.timing.batched`).
+
+    Attributes
+    ----------
+    row_tiles, pixels, chunk_pixels : int
+        Row tiles, pixels of a column in each, and pixels of every chunk of them but the last.
+    pixel_cycles : int
+        Cycles in which the steps of a pixel are issued.
+    latency : int
+        Cycles from the end of a tile's last step until the requantizer may start on the tile.
+    requant_cycles, last_requant_cycles : int
+        Cycles of the requantizer for a pixel, and for one of the last row tile.
+    fill_cycles : int
+        Beats of a row tile in the inward stream.
+    residual_cycles : int
+        Cycles from the start of the Conv until the requantizer has the first residual.
+    write_back : int
+        Cycles from the requantizer's last until the last plane is written.
+    busy_cycles : int
+        Cycles of a pixel in which plane pairs run or lanes add.
+    """
+
+    row_tiles: int
+    pixels: int
+    chunk_pixels: int
+    pixel_cycles: int
+    latency: int
+    requant_cycles: int
+    last_requant_cycles: int
+    fill_cycles: int
+    residual_cycles: int
+    write_back: int
+    busy_cycles: int
 
 
 @dataclass
@@ -56,7 +93,7 @@ class _Head:
 
 
 @dataclass
-class Clock:
+class PipelineState:
     """Where the three queues stand between ops, and what they have counted.
 
     Attributes
@@ -65,99 +102,94 @@ class Clock:
         The memory behind the streams.
     latency : int
         Cycles from the end of a Store until its rows can be read.
-    computed, filled, stored : int
+    free_at : list of int
         First free cycle of Convs and Pools, of the inward stream, which runs ahead across ops, and of the outward
-        one.
-    released : (int, int)
-        When the slots of the row tile before last and of the last one became free.
-    computes, loads, stores : list of int
-        Ends of the ops of each queue.
+        one, by `Queue`.
+    slots_free_at : (int, int)
+        When the weight slots of the row tile before last and of the last one became free.
+    ends : three lists of int
+        Ends of the ops of each queue, by `Queue`.
     """
 
     finish: Callable[[int, int], int]
     latency: int
-    computed: int = 0
-    filled: int = 0
-    stored: int = 0
-    released: tuple[int, int] = (0, 0)
-    computes: list[int] = field(default_factory=list)
-    loads: list[int] = field(default_factory=list)
-    stores: list[int] = field(default_factory=list)
+    free_at: list[int] = field(default_factory=lambda: [0, 0, 0])
+    slots_free_at: tuple[int, int] = (0, 0)
+    ends: tuple[list[int], list[int], list[int]] = field(default_factory=lambda: ([], [], []))
     pairs: int = 0
     wait_accumulator: int = 0
     wait_weights: int = 0
     starved: int = 0
     blocked: int = 0
 
-    def run(self, schedule: Schedule, waits: Waits) -> tuple[int, int]:
-        """Advance over an op; its start and end."""
-        ready = max((ends[count - 1] for ends, count in ((self.computes, waits.computes), (self.loads, waits.loads),
-                                                         (self.stores, waits.stores)) if count), default=0)
-        match schedule:
-            case ConvSchedule():
-                start = max(self.computed, ready)
-                self.computed = self.conv(schedule, start)
-                self.computes.append(self.computed)
-                return start, self.computed
-            case PoolSchedule():
-                start = max(self.computed, ready)
-                self.computed = start + schedule.cycles
-                self.computes.append(self.computed)
-                return start, self.computed
-            case TransferSchedule(op=Load()):
-                start = max(self.filled, ready)
-                there = self.stores[waits.written - 1] + self.latency if waits.written else start
-                self.fill(start, max(start, there), schedule.beats)
-                self.loads.append(self.filled)
-                return start, self.filled
-            case TransferSchedule():
-                start = max(self.stored, ready)
-                offered = start + STORE_LATENCY
-                self.stored = self.finish(offered, schedule.beats)
-                self.blocked += self.stored - offered - schedule.beats
-                self.stores.append(self.stored)
-                return start, self.stored
-            case _:
-                assert_never(schedule)
+    def ready(self, waits: Waits) -> int:
+        """Return when all that an op waits for has ended."""
+        counts = waits.computes, waits.loads, waits.stores
+        return max((ends[count - 1] for ends, count in zip(self.ends, counts, strict=True) if count), default=0)
 
-    def fill(self, start: int, there: int, beats: int) -> None:
-        """Take the beats of an inward item that is wanted from `start` and can be had from `there` on."""
-        self.filled = self.finish(there, beats)
-        self.starved += self.filled - start - beats
+    def compute(self, cycles: int, waits: Waits) -> Span:
+        """Advance over a layer that takes a fixed number of cycles."""
+        start = max(self.free_at[Queue.COMPUTE], self.ready(waits))
+        return self._computed(start, start + cycles)
 
-    def conv(self, schedule: ConvSchedule, start: int) -> int:
-        """Advance over a Conv, tile by tile; its end."""
-        head = _Head(start, start, (start, start))
-        residual_ready = start + schedule.shape.bits_residual + 2
-        for tile in range(schedule.row_tiles):
-            groups = schedule.last_groups if tile == schedule.row_tiles - 1 else schedule.groups
-            wanted = max(self.filled, self.released[0])
-            self.fill(wanted, wanted, schedule.fill_cycles)
+    def conv(self, timing: ConvTiming, waits: Waits) -> Span:
+        """Advance over a Conv, tile by tile."""
+        start = max(self.free_at[Queue.COMPUTE], self.ready(waits))
+        head, residual_ready = _Head(start, start, (start, start)), start + timing.residual_cycles
+        for tile in range(timing.row_tiles):
+            wanted = max(self.free_at[Queue.LOAD], self.slots_free_at[0])
+            self._fill(wanted, wanted, timing.fill_cycles)
             ready = head.ready
-            self.wait_weights += max(ready, self.filled) - ready
-            self.row_tile(schedule, head, groups, residual_ready)
-            self.released = (self.released[1], head.issued)
-        self.pairs += schedule.row_tiles * schedule.pixels * schedule.blocks * schedule.busy_cycles
-        return head.requantized + schedule.write_back
+            self.wait_weights += max(ready, self.free_at[Queue.LOAD]) - ready
+            last = tile == timing.row_tiles - 1
+            self._row_tile(timing, head, timing.last_requant_cycles if last else timing.requant_cycles, residual_ready)
+            self.slots_free_at = (self.slots_free_at[1], head.issued)
+        self.pairs += timing.row_tiles * timing.pixels * timing.busy_cycles
+        return self._computed(start, head.requantized + timing.write_back)
 
-    def row_tile(self, schedule: ConvSchedule, head: _Head, groups: int, residual_ready: int) -> None:
+    def load(self, beats: int, waits: Waits) -> Span:
+        """Advance over a Load of so many beats."""
+        start = max(self.free_at[Queue.LOAD], self.ready(waits))
+        there = self.ends[Queue.STORE][waits.written - 1] + self.latency if waits.written else start
+        self._fill(start, max(start, there), beats)
+        self.ends[Queue.LOAD].append(self.free_at[Queue.LOAD])
+        return start, self.free_at[Queue.LOAD]
+
+    def store(self, beats: int, waits: Waits) -> Span:
+        """Advance over a Store of so many beats."""
+        start = max(self.free_at[Queue.STORE], self.ready(waits))
+        offered = start + STORE_LATENCY
+        self.free_at[Queue.STORE] = self.finish(offered, beats)
+        self.blocked += self.free_at[Queue.STORE] - offered - beats
+        self.ends[Queue.STORE].append(self.free_at[Queue.STORE])
+        return start, self.free_at[Queue.STORE]
+
+    def _computed(self, start: int, end: int) -> Span:
+        self.free_at[Queue.COMPUTE] = end
+        self.ends[Queue.COMPUTE].append(end)
+        return start, end
+
+    def _fill(self, start: int, there: int, beats: int) -> None:
+        """Take the beats of an inward item that is wanted from `start` and can be had from `there` on."""
+        self.free_at[Queue.LOAD] = self.finish(there, beats)
+        self.starved += self.free_at[Queue.LOAD] - start - beats
+
+    def _row_tile(self, timing: ConvTiming, head: _Head, requant_cycles: int, residual_ready: int) -> None:
         """Advance the head over the chunks of a row tile.
 
         A chunk moves all times by what their differences say. So where it leaves the differences as they were, each of
         the equal chunks that follow moves them as far, and they are taken together: a map of any size takes few steps.
         """
-        left, weights = schedule.pixels, self.filled
+        left, weights = timing.pixels, self.free_at[Queue.LOAD]
         while left:
-            pixels = min(schedule.chunk_pixels, left)
+            pixels = min(timing.chunk_pixels, left)
             before, shape = head.issued, head.shape
             ready = head.ready
-            issue = max(ready, weights)
             waited = ready - before
-            accumulated = issue + (pixels * schedule.blocks - 1) * schedule.step_cycles + schedule.latency
-            head.requantized = (max(accumulated, head.requantized, residual_ready)
-                                + pixels * groups * schedule.requant_cycles)
+            head.issued = max(ready, weights) + pixels * timing.pixel_cycles
+            accumulated = head.issued + timing.latency
+            head.requantized = max(accumulated, head.requantized, residual_ready) + pixels * requant_cycles
             head.bank_free = (head.bank_free[1], head.requantized)
-            head.issued = issue + pixels * schedule.blocks * schedule.step_cycles
             left -= pixels
             same = left // pixels if head.shape == shape and weights <= before else 0
             self.wait_accumulator += waited * (1 + same)

@@ -8,7 +8,6 @@ import pytest
 from rtl.cosim.run import RtlResult
 from rtl.cosim.scoreboard import expected_counters
 from sim.functional.reference import simulate
-from sim.timing.timeline import timeline
 
 
 @pytest.fixture
@@ -18,7 +17,7 @@ def simulated():
     def run_all(jobs, engine=None):
         results = []
         for plan, inputs in jobs:
-            codes, ends = simulate(plan.program, inputs), np.array([timeline(plan).ends])
+            codes, ends = simulate(plan.program, inputs), np.array([plan.timeline.ends])
             results.append(RtlResult(codes, ends, (expected_counters(plan),)))
         return results
 

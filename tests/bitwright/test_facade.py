@@ -15,7 +15,6 @@ from torch import nn
 
 import bitwright as bw
 from sim.arch.machine import load_machine
-from sim.timing.timeline import timeline
 
 HEAVY = ("amaranth", "cocotb", "cvxpy", "llvmlite", "matplotlib", "numba", "numpy", "pydantic", "rich", "scipy",
          "torch", "typer")
@@ -128,7 +127,7 @@ def test_from_a_model_to_verified_hardware(images: torch.Tensor, codes: np.ndarr
 
     cost = bw.estimate(program, "tiny")
     assert cost == bw.estimate(program, machine, technology=machine.technology)
-    assert cost.latency_cycles == timeline(bw.plan(program, "tiny")).total
+    assert cost.latency_cycles == bw.plan(program, "tiny").timeline.total
 
     losses = {"bits": [2, 4], "weight": {conv.name: [1.0, 0.1] for conv in program.convs},
               "activation": {conv.input: [1.0, 0.1] for conv in program.convs if conv.input != source.name}}

@@ -10,7 +10,7 @@ from cocotb.triggers import FallingEdge, Timer
 
 from rtl.encoding.descriptors import pack
 from rtl.verification.benches.unit_harness import geometry, reset, step, tensor_beats, write_table
-from sim.timing.timeline import STORE_LATENCY
+from sim.timing.recurrence import STORE_LATENCY
 
 INPUTS = ("table_write", "table_index", "table_data", "prepare", "enable", "computes", "ready")
 CYCLE_LIMIT = 5000

@@ -16,7 +16,6 @@ from rtl.verification.mutation.directed_programs import many_ops, single_word
 from rtl.verification.mutation.fault_script import FaultScript
 from sim.plan.plan import plan
 from sim.testing import corner_inputs
-from sim.timing.timeline import timeline
 
 __all__ = ["aborts", "commands", "cut_packet", "interrupts", "late_op", "places", "timeouts"]
 
@@ -34,7 +33,7 @@ def timeouts(script: FaultScript) -> None:
     for limit in (64, 96, 128, 255, 0x100):
         script.write("TIMEOUT", limit)
         for gaps in ("gaps 1000 0", "gaps 0 1000"):
-            total = timeline(script.plan).total
+            total = script.plan.timeline.total
             script.breaks(FaultCode.TIMEOUT, f"wait irq 1 {total + limit + 60}", before=[gaps])
         script.command("load")
         script.lines += [f"step {limit - 8}", "expect irq 0 1", f"wait irq 1 {16}", "step 2"]
@@ -69,7 +68,7 @@ def aborts(script: FaultScript) -> None:
     script.command("abort")
     script.fault(FaultCode.ABORTED)
     script.right()
-    total = timeline(script.plan).total
+    total = script.plan.timeline.total
     for number in range(ABORTS):
         script.breaks(FaultCode.ABORTED, f"step {1 + number * total // ABORTS}", before=[f"gaps 0 {number % 2 * 500}"],
                       then="abort")
@@ -79,7 +78,7 @@ def aborts(script: FaultScript) -> None:
 def cut_packet(script: FaultScript) -> None:
     """A beat that is offered when the machine stops stays, then the packet is closed by a beat of zeros."""
     takes = [line.split()[1:] for line in script.after_start() if line.startswith("take")]
-    total = timeline(script.plan).total
+    total = script.plan.timeline.total
     assert all(last == "0" for *_, last in takes[:CUTS])
     for taken in range(CUTS):
         value, mask, _ = takes[taken]
@@ -114,7 +113,7 @@ def _until_beat(script: FaultScript, taken: int) -> None:
     if not taken:
         script.lines.append("gaps 0 1000")
     script.start(script.plan, script.inputs)
-    script.lines.append(f"wait m_axis_tvalid 1 {timeline(script.plan).total}")
+    script.lines.append(f"wait m_axis_tvalid 1 {script.plan.timeline.total}")
     if taken:
         script.lines.append(f"step {taken}")
 
@@ -236,7 +235,7 @@ def places(script: FaultScript) -> None:
 def _run_altered(script: FaultScript, image: bytes, code: FaultCode, op: int) -> None:
     """An image with another place than the Program's: a fault, or right all the same."""
     if code:
-        script.breaks(code, f"step {2 * timeline(script.plan).total}", image=image, op=op)
+        script.breaks(code, f"step {2 * script.plan.timeline.total}", image=image, op=op)
     else:
         script.image(image, script.width)
         script.run(script.plan, script.inputs)
@@ -250,5 +249,5 @@ def late_op(script: FaultScript) -> None:
     words = program_words(script.plan, script.geometry)
     entry: dict[str, Any] = unpack(words["outward"][-2], script.geometry.outward)
     words["outward"][-2] = pack({**entry, "first": entry["last"] + 1}, script.geometry.outward, "late")
-    script.breaks(FaultCode.ILLEGAL, f"step {2 * timeline(script.plan).total}", image=encode(words, script.geometry),
+    script.breaks(FaultCode.ILLEGAL, f"step {2 * script.plan.timeline.total}", image=encode(words, script.geometry),
                   op=entry["op"])

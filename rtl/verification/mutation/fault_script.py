@@ -14,7 +14,6 @@ from rtl.shell.fault_codes import FaultCode
 from rtl.verification.mutation.pin_script import Script
 from sim.arch.limits import LIMITS, HardwareLimits
 from sim.plan.plan import Plan
-from sim.timing.timeline import timeline
 
 __all__ = ["FaultScript", "Inputs"]
 
@@ -58,7 +57,7 @@ class FaultScript(Script):
     @property
     def until_irq(self) -> str:
         """Wait for the interrupt."""
-        return f"wait irq 1 {4 * timeline(self.plan).total + 400}"
+        return f"wait irq 1 {4 * self.plan.timeline.total + 400}"
 
     def after_start(self) -> list[str]:
         """Lines that `start` adds."""

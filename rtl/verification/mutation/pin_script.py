@@ -14,11 +14,10 @@ from rtl.shell.csr_map import counter_offset, register
 from sim.arch.limits import LIMITS, HardwareLimits
 from sim.functional.reference import simulate
 from sim.ir.ops import Load, Store
-from sim.mapping.layout import Bits, activation_image
-from sim.mapping.transfers import TransferSchedule
+from sim.mapping.activation_layout import Bits, activation_image
+from sim.mapping.transfer_schedule import TransferSchedule
 from sim.plan.host_stream import RowTileItem, TensorItem
 from sim.plan.plan import Plan
-from sim.timing.timeline import timeline
 
 __all__ = ["Script", "program_script"]
 
@@ -108,7 +107,7 @@ class Script:
 
     def run(self, plan: Plan, inputs: Mapping[str, NDArray[np.int32]], exact: bool = True) -> None:
         """Start, feed and check the run of an image; without `exact`, only codes and counts of events are known."""
-        times = timeline(plan)
+        times = plan.timeline
         self.start(plan, inputs, exact)
         limit = 4 * times.total + 400 if exact else 40 * times.total + 1000
         self.lines += [f"step {START_CYCLES - 1}", "expect trace_busy 0 1", "step 1", "expect trace_busy 1 1",
@@ -126,7 +125,7 @@ class Script:
         codes = {name: array[0] for name, array in simulate(plan.program, inputs).items()}
         self._inward(plan, codes)
         self._outward(plan, codes)
-        self._ends(plan, timeline(plan).ends if exact else None)
+        self._ends(plan, plan.timeline.ends if exact else None)
         self.command("start")
 
     def forget(self) -> None:

@@ -26,7 +26,6 @@ from sim.ir.program import Program
 from sim.plan.legality import check_limits
 from sim.plan.plan import Plan, plan
 from sim.testing import RandomChoices, SteeredChoices, corner_inputs, random_program
-from sim.timing.timeline import timeline
 
 __all__ = ["fault_plan", "write_scripts"]
 
@@ -168,7 +167,7 @@ def _drawn(geometry: Geometry, aim: Aim) -> Iterator[tuple[int, Plan]]:
 
 def _is_short(planned: Plan, limits: HardwareLimits) -> bool:
     largest = max(expected_registers(planned).values())
-    return timeline(planned).total <= MOST_CYCLES and largest < 1 << limits.counter_bits
+    return planned.timeline.total <= MOST_CYCLES and largest < 1 << limits.counter_bits
 
 
 def _memory(rng: np.random.Generator, seed: int) -> Memory:

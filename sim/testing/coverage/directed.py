@@ -12,7 +12,6 @@ from sim.testing.coverage.coverage import Bin, Coverage
 from sim.testing.stimulus.cases import Case, draw_case
 from sim.testing.stimulus.choices import OF_PROGRAMS, RandomChoices, SteeredChoices
 from sim.testing.stimulus.recorded_choices import RecordedChoices
-from sim.timing.timeline import timeline
 
 __all__ = ["directed_cases", "directed_options"]
 
@@ -104,7 +103,7 @@ def directed_cases(rng: np.random.Generator, machine: Machine, coverage: Coverag
             candidate = _candidate(rng, machine, coverage, aims)
             if candidate is None:
                 continue
-            cycles = timeline(candidate[0].plan).total
+            cycles = candidate[0].plan.timeline.total
             if cycles > MOST_CYCLES:
                 continue
             met = coverage.bins_of(candidate[0].plan, candidate[0].codes).keys()

@@ -11,12 +11,11 @@ from sim.arch.limits import LIMITS
 from sim.arch.machine import Machine
 from sim.errors import InputError
 from sim.ir.ops import Conv, Layer
-from sim.mapping.schedule import ConvSchedule
+from sim.mapping.conv_schedule import ConvSchedule
 from sim.testing.coverage.op_view import op_views
 from sim.testing.stimulus.cases import Case, draw_case
 from sim.testing.stimulus.choices import RandomChoices, SteeredChoices
 from sim.testing.stimulus.recorded_choices import RecordedChoices
-from sim.timing.timeline import timeline
 
 __all__ = ["AIMS", "Drawn", "draw_pair", "extents_of"]
 
@@ -133,7 +132,7 @@ def _fitting(rng: np.random.Generator, machine: Machine, hints: Hints, options: 
         case = draw_case(choices, machine, **options)
     except InputError:
         return None
-    return (case, choices.decisions, options) if timeline(case.plan).total <= most_cycles else None
+    return (case, choices.decisions, options) if case.plan.timeline.total <= most_cycles else None
 
 
 def extents_of(case: Case) -> dict[str, int]:

@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.arch.host_memory import Memory
-from sim.ir.ops import Conv, Load, Op, Tensor
-from sim.mapping.schedule import ConvSchedule, PoolSchedule
-from sim.mapping.transfers import Schedule, TransferSchedule
+from sim.ir.ops import Conv, Op, Tensor
+from sim.mapping.conv_schedule import ConvSchedule
+from sim.mapping.pool_schedule import PoolSchedule
+from sim.mapping.schedule import Schedule
 from sim.plan.plan import Plan
 from sim.testing.coverage.conv_values import ConvValues, conv_values
 from sim.timing.dependencies import Waits
-from sim.timing.recurrence import Clock
+from sim.timing.recurrence import PipelineState
 
 __all__ = ["Codes", "OpView", "op_views"]
 
@@ -125,12 +126,12 @@ class OpView:
 def op_views(plan: Plan, codes: Mapping[str, Codes]) -> list[OpView]:
     """Return a view of every op, given the codes of every tensor in a run."""
     memory = plan.machine.memory
-    clock = Clock(memory.finish, memory.latency_cycles)
-    spans, counted, held = [], [_counted(clock)], []
+    state = PipelineState(memory.finish, memory.latency_cycles)
+    spans, counted, held = [], [_counted(state)], []
     for schedule, waits in zip(plan.schedules, plan.waits, strict=True):
-        held.append(_held_by(clock, schedule, waits))
-        spans.append(clock.run(schedule, waits))
-        counted.append(_counted(clock))
+        held.append(_held_by(state, schedule, waits))
+        spans.append(schedule.run(state, waits))
+        counted.append(_counted(state))
     prompt = _ends(plan, memory.model_copy(update={"latency_cycles": 0}))
     steady = _ends(plan, memory.model_copy(update={"beats": 1, "period_cycles": 1}))
     return [OpView(plan, index, tuple(spans), codes, held[index], end != prompt[index], end != steady[index],
@@ -138,24 +139,21 @@ def op_views(plan: Plan, codes: Mapping[str, Codes]) -> list[OpView]:
             for index, ((_, end), (before, after)) in enumerate(zip(spans, pairwise(counted), strict=True))]
 
 
-def _held_by(clock: Clock, schedule: Schedule, waits: Waits) -> frozenset[str]:
+def _held_by(state: PipelineState, schedule: Schedule, waits: Waits) -> frozenset[str]:
     """Return what the next op waits for after its own queue is free."""
-    if isinstance(schedule, TransferSchedule):
-        free = clock.filled if isinstance(schedule.op, Load) else clock.stored
-    else:
-        free = clock.computed
-    ends = {"computes": clock.computes[waits.computes - 1] if waits.computes else 0,
-            "loads": clock.loads[waits.loads - 1] if waits.loads else 0,
-            "stores": clock.stores[waits.stores - 1] if waits.stores > waits.written else 0,
-            "written": clock.stores[waits.written - 1] + clock.latency if waits.written else 0}
-    return frozenset(what for what, end in ends.items() if end > free)
+    computes, loads, stores = state.ends
+    ends = {"computes": computes[waits.computes - 1] if waits.computes else 0,
+            "loads": loads[waits.loads - 1] if waits.loads else 0,
+            "stores": stores[waits.stores - 1] if waits.stores > waits.written else 0,
+            "written": stores[waits.written - 1] + state.latency if waits.written else 0}
+    return frozenset(what for what, end in ends.items() if end > state.free_at[schedule.queue])
 
 
 def _ends(plan: Plan, memory: Memory) -> list[int]:
     """Return the ends of all ops with another memory at the streams."""
-    clock = Clock(memory.finish, memory.latency_cycles)
-    return [clock.run(schedule, waits)[1] for schedule, waits in zip(plan.schedules, plan.waits, strict=True)]
+    state = PipelineState(memory.finish, memory.latency_cycles)
+    return [schedule.run(state, waits)[1] for schedule, waits in zip(plan.schedules, plan.waits, strict=True)]
 
 
-def _counted(clock: Clock) -> tuple[int, int, int, int]:
-    return clock.wait_accumulator, clock.wait_weights, clock.starved, clock.blocked
+def _counted(state: PipelineState) -> tuple[int, int, int, int]:
+    return state.wait_accumulator, state.wait_weights, state.starved, state.blocked

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from sim.arch.host_memory import IDEAL
 from sim.ir.ops import Conv, Layer, Load, Op, Pool, Store, Transfer
-from sim.mapping.transfers import TransferSchedule
+from sim.mapping.transfer_schedule import TransferSchedule
 from sim.testing.coverage.coverage import Values
 from sim.testing.coverage.op_view import OpView
 

@@ -11,13 +11,13 @@ import numpy as np
 from sim.arch.machine import Machine
 from sim.cost.table import CostTable
 from sim.cost.worst_case import WorstCaseCosts, add_counts
-from sim.energy.counting import conv_events
+from sim.energy.counting import events_of
 from sim.energy.model import energy
 from sim.energy.technology import Technology
 from sim.ir.program import Program
-from sim.mapping.schedule import ConvShape, schedule_conv
+from sim.mapping.conv_shape import ConvShape
+from sim.mapping.schedule_conv import schedule_conv
 from sim.plan.row_bands import Band
-from sim.timing.timeline import layer_cycles
 
 __all__ = ["plain_cost_table"]
 
@@ -56,4 +56,4 @@ def _tiling_counts(shape: ConvShape, tiling: Counter[Band], machine: Machine) ->
 def _band_counts(shape: ConvShape, band: Band, machine: Machine) -> dict[str, int]:
     piece = replace(shape, in_height=band.in_rows, out_height=band.rows, pads=band.pads)
     schedule = schedule_conv(piece, machine)
-    return conv_events(schedule, machine) | {"cycles": layer_cycles(schedule, machine.memory)}
+    return events_of(schedule, machine) | {"cycles": schedule.cycles_alone(machine.memory)}

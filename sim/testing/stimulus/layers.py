@@ -11,7 +11,7 @@ from sim.functional.reference import accumulate
 from sim.ir.formats import Format, Kind
 from sim.ir.ops import Conv, Pads, Tensor, accumulator_bounds, out_size
 from sim.ir.signed_digits import no_digits
-from sim.mapping.schedule import blocks_of
+from sim.mapping.activation_layout import blocks_of
 from sim.testing.stimulus.choices import Choices
 from sim.testing.stimulus.program_builder import ProgramBuilder
 from sim.testing.stimulus.requantizers import plain_requantizer, random_requantizer

@@ -14,7 +14,7 @@ from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format, Kind
 from sim.ir.ops import Op, Tensor
 from sim.ir.program import Program
-from sim.mapping.layout import tensor_words
+from sim.mapping.activation_layout import tensor_words
 from sim.testing.stimulus.choices import Choices
 from sim.testing.stimulus.corner_codes import corner_codes
 

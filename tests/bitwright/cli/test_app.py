@@ -22,7 +22,6 @@ from sim.ir.program import Program
 from sim.ir.serialize import save_program
 from sim.plan.plan import plan
 from sim.testing import random_program
-from sim.timing.timeline import timeline
 
 Run = Callable[..., tuple[int, str, str]]
 TINY = load_machine("tiny")
@@ -99,7 +98,7 @@ def test_an_unknown_rung_is_one_sentence(run: Run, path: Path, monkeypatch: pyte
 def test_estimate_gives_the_cycles_of_the_timeline(run: Run, path: Path, program: Program) -> None:
     """Layers add up to the whole; energies come with a band and in order."""
     data = data_of(run("estimate", path, "-m", "tiny", "--json"))
-    line = timeline(plan(program, TINY))
+    line = plan(program, TINY).timeline
     assert data["latency_cycles"] == line.total == sum(layer["latency_cycles"] for layer in data["layers"])
     assert 0 < data["energy"]["low_pj"] < data["energy"]["nominal_pj"] < data["energy"]["high_pj"]
 
@@ -135,7 +134,7 @@ def test_verify_finds_equal_bits_and_cycles_in_three_engines(run: Run, path: Pat
     assert data["ok"]
     assert data["mismatches"] == 0
     assert data["tensors_compared"] == 2 * len(program.tensors)
-    assert [x["counted"] for x in data["layers"]] == list(timeline(plan(program, TINY)).ends)
+    assert [x["counted"] for x in data["layers"]] == list(plan(program, TINY).timeline.ends)
 
 
 def test_verify_reports_the_first_difference_and_exits_1(

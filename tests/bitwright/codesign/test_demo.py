@@ -12,7 +12,6 @@ from bitwright.cli.app import main
 from sim.arch.machine import load_machine
 from sim.ir.serialize import load_program
 from sim.plan.plan import plan
-from sim.timing.timeline import timeline
 
 README = Path(__file__).parents[3] / "README.md"
 
@@ -57,7 +56,7 @@ def test_budgets_hold_in_the_final_program(out: Path, summary: dict) -> None:
     for budget in summary["budgets"].values():
         assert 0 < budget["used"] <= budget["limit"]
     program = load_program(out / "mixed.safetensors")
-    assert timeline(plan(program, load_machine("tiny"))).total == summary["budgets"]["latency_cycles"]["used"]
+    assert plan(program, load_machine("tiny")).timeline.total == summary["budgets"]["latency_cycles"]["used"]
     for conv in program.convs:
         bits = [conv.weight_format.bits, program.tensor(conv.input).format.bits]
         assert summary["bits"][conv.name] == bits

@@ -13,7 +13,6 @@ from sim.arch.machine import load_machine
 from sim.functional.reference import simulate
 from sim.ir.serialize import save_program
 from sim.testing import random_program
-from sim.timing.timeline import timeline
 
 TINY = load_machine("tiny")
 
@@ -39,7 +38,7 @@ def verify(program, tmp_path, monkeypatch, capsys):
             codes = simulate(planned.program, inputs)
             change(codes)
             images = len(next(iter(inputs.values())))
-            ends = np.array([timeline(planned).ends] * images)
+            ends = np.array([planned.timeline.ends] * images)
             return RtlResult(codes, ends, (expected_counters(planned),) * images)
 
         monkeypatch.setattr("bitwright.codesign.verify.run_on_rtl", on_rtl)

@@ -36,7 +36,6 @@ from sim.errors import InputError
 from sim.ir.arithmetic import Arithmetic
 from sim.ir.program import Program
 from sim.plan.plan import plan
-from sim.timing.timeline import timeline
 
 Quantize = Callable[[nn.Module, torch.Tensor, str, int], fx.GraphModule]
 
@@ -83,7 +82,7 @@ def test_budgets_hold_at_every_update(
     bits = {conv.name: (conv.weight_format.bits, final.program.tensor(conv.input).format.bits)
             for conv in final.program.convs}
     assert bits == controller.bits
-    line, technology = timeline(final), load_technology(machine.technology)
+    line, technology = final.timeline, load_technology(machine.technology)
     cycles = [end - start for start, end in zip(line.starts, line.ends, strict=True)]
     used = [energy(counts | {"cycles": taken}, machine, technology).nominal_pj
             for counts, taken in zip(count_events(final), cycles, strict=True)]

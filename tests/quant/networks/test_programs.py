@@ -21,7 +21,6 @@ from sim.functional.kernels.isa import available
 from sim.functional.reference import simulate
 from sim.ir.ops import Load, Pool
 from sim.plan.plan import plan
-from sim.timing.timeline import timeline
 
 Follow = Callable[[nn.Module, Lowered, dict[str, np.ndarray], Tensor], int]
 Make = Callable[[], nn.Module]
@@ -103,7 +102,7 @@ def test_images_of_224_are_exact_and_fit_the_edge_machine(network: str, bits: in
     codes = noise_codes(2, 224, seed=7)
     model = quantized(NETWORKS[network], codes, "qil", bits)
     lowered = check(model, codes[:1], follow)
-    cycles = timeline(plan(lowered.program, load_machine("edge"))).total
+    cycles = plan(lowered.program, load_machine("edge")).timeline.total
     assert cycles == pytest.approx(1e6 * documented_cycles(network, bits), rel=0.02)
 
 
@@ -125,4 +124,4 @@ def test_an_image_of_224_wants_folding_on_the_edge_machine() -> None:
     folded, unfolded = plan(lower(model, example, fold=True), edge), plan(lower(model, example), edge)
     loads = [sum(isinstance(op, Load) for op in planned.program.ops) for planned in (folded, unfolded)]
     assert loads[0] == 1 < loads[1]
-    assert timeline(folded).total < timeline(unfolded).total
+    assert folded.timeline.total < unfolded.timeline.total

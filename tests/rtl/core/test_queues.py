@@ -13,7 +13,6 @@ from sim.ir.ops import Conv, Load, Pool, Store, Tensor
 from sim.ir.program import Program
 from sim.plan.plan import plan
 from sim.testing import corner_inputs
-from sim.timing.timeline import timeline
 
 MEMORIES = {
     "ideal": Memory(),
@@ -60,7 +59,7 @@ def test_queues_run_beside_one_another(compare, memory):
     """Loads come in and Stores go out while layers compute, whatever the memory: codes, ends and counters are equal."""
     machine = Machine(**load_machine("tiny").model_dump() | {"act_regions": 10, "memory": MEMORIES[memory]})
     planned = plan(interleaved(), machine)
-    times = timeline(planned)
+    times = planned.timeline
     spans = {op.name: span for op, span in
              zip(planned.program.ops, zip(times.starts, times.ends, strict=True), strict=True)}
     assert overlap(spans, "load b", "first")

@@ -23,7 +23,6 @@ from sim.ir.ops import Conv, Layer, Pool
 from sim.ir.program import Program
 from sim.plan.plan import plan
 from sim.testing.harness.layer_tiles import Tile, crop
-from sim.timing.timeline import timeline
 
 Make = Callable[[], nn.Module]
 EDGE = load_machine("edge")
@@ -83,7 +82,7 @@ def test_a_digits_network_is_exact():
     planned, inputs = plan(program, machine), {program.inputs[0].name: codes[:1].numpy().astype(np.int32)}
     found, right = run(planned, inputs), simulate(program, inputs)
     assert [name for name in right if not np.array_equal(found.codes[name], right[name])] == []
-    assert tuple(found.ends[0]) == timeline(planned).ends
+    assert tuple(found.ends[0]) == planned.timeline.ends
 
 
 @pytest.mark.nightly
@@ -111,8 +110,8 @@ def test_networks_for_small_images_are_exact(make: Make, fast, record_property):
     planned = plan(lowered.program, EDGE)
     found, right = run(planned, inputs, jobs=2, engine=fast), simulate(planned.program, inputs)
     assert [name for name in right if not np.array_equal(found.codes[name], right[name])] == []
-    assert [tuple(ends) for ends in found.ends] == [timeline(planned).ends] * 2
-    record_property("cycles", timeline(planned).total)
+    assert [tuple(ends) for ends in found.ends] == [planned.timeline.ends] * 2
+    record_property("cycles", planned.timeline.total)
 
 
 def shape_of(program: Program, op: Conv | Pool) -> tuple[object, ...]:
@@ -157,6 +156,6 @@ def test_every_layer_shape_of_published_networks_is_exact(make: Make, bits: int,
     for planned, tile, result in zip(plans, tiles, results, strict=True):
         (op,) = tile.program.ops
         assert np.array_equal(result.codes[op.output][0], tile.output), op.name
-        assert tuple(result.ends[0]) == timeline(planned).ends, op.name
+        assert tuple(result.ends[0]) == planned.timeline.ends, op.name
     record_property("layers", len(tiles))
-    record_property("cycles", sum(timeline(planned).total for planned in plans))
+    record_property("cycles", sum(planned.timeline.total for planned in plans))

@@ -9,7 +9,7 @@ from rtl.encoding.stream_bytes import row_tile_bytes, tensor_bytes, tensor_codes
 from sim.arch.machine import Machine, load_machine
 from sim.ir.formats import Format
 from sim.ir.ops import Tensor
-from sim.mapping.layout import activation_image
+from sim.mapping.activation_layout import activation_image
 
 
 def machine_with(stream_bits):

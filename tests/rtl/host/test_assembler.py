@@ -21,7 +21,6 @@ from sim.ir.ops import Tensor
 from sim.plan.host_stream import RowTileItem
 from sim.plan.plan import plan
 from sim.testing import corner_inputs, random_program
-from sim.timing.timeline import timeline
 
 
 @pytest.fixture(params=range(4))
@@ -85,7 +84,7 @@ def test_files_hold_the_same(planned, tmp_path):
     manifest = json.loads(files[2].read_text())
     assert manifest == found.manifest
     assert manifest["signature"] == signature(Geometry(planned.machine))
-    assert manifest["cycles"] == timeline(planned).total
+    assert manifest["cycles"] == planned.timeline.total
 
 
 def test_a_folder_that_cannot_be_made_is_refused(planned, tmp_path):

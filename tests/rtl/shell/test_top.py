@@ -24,7 +24,6 @@ from sim.ir.signed_digits import no_digits
 from sim.plan.host_stream import RowTileItem
 from sim.plan.plan import plan
 from sim.testing import corner_inputs
-from sim.timing.timeline import timeline
 
 FOUR = Format(4, "unsigned")
 MACHINES = {"two words a beat": {}, "half a word a beat": {"stream_bits": 4}}
@@ -83,13 +82,13 @@ def program_job(planned):
     arrays = {f"input {name}": array for name, array in images.items()}
     arrays |= {f"map {name}": codes[name] for name in in_memory}
     facts = {"words": program_words(planned, Geometry(planned.machine)), "counters": steady_counters(planned),
-             "segments": segments(planned), "cycles": timeline(planned).total}
+             "segments": segments(planned), "cycles": planned.timeline.total}
     return arrays, facts
 
 
 def steady_counters(planned):
     """Counters that do not depend on when beats come."""
-    return counters_from_events(total_events(planned), planned.machine) | {"pairs": timeline(planned).pairs}
+    return counters_from_events(total_events(planned), planned.machine) | {"pairs": planned.timeline.pairs}
 
 
 @pytest.fixture(params=["two words a beat", pytest.param("half a word a beat", marks=pytest.mark.nightly)])

@@ -24,7 +24,6 @@ from sim.arch.machine import Machine, load_machine
 from sim.errors import InputError
 from sim.plan.plan import Plan, plan
 from sim.testing import corner_inputs, random_program
-from sim.timing.timeline import timeline
 
 ATTEMPTS = 8
 """Programs that may be needed to find a mutant."""
@@ -114,7 +113,7 @@ def programs(mutant: Mutant, machine: Machine) -> Iterator[tuple[Plan, dict[str,
             planned = plan(program, machine)
         except InputError:
             continue
-        if timeline(planned).total <= MOST_CYCLES:
+        if planned.timeline.total <= MOST_CYCLES:
             yield planned, corner_inputs(rng, program, 1)
 
 

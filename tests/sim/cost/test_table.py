@@ -20,14 +20,16 @@ from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
 from sim.ir.ops import Conv, Pool, Tensor
 from sim.ir.program import Program
-from sim.mapping.schedule import ConvSchedule, conv_shape, schedule_conv
+from sim.mapping.conv_schedule import ConvSchedule
+from sim.mapping.conv_shape import conv_shape
+from sim.mapping.schedule_conv import schedule_conv
 from sim.mapping.transfers import with_transfers
 from sim.plan.plan import plan
 from sim.testing import TRAITS, random_machine, random_program
 from sim.testing.harness.scalar_costs import plain_cost_table
 from sim.testing.stimulus.machines import random_memory
 from sim.timing.batched import cycles_alone
-from sim.timing.timeline import layer_cycles, timeline
+from sim.timing.timeline import layer_cycles
 
 TECHNOLOGY = load_technology("generic45")
 BITS = tuple(range(1, 9))
@@ -135,7 +137,7 @@ def test_skipped_chunks_and_tiles_take_what_the_clock_takes(seed: int) -> None:
     schedules = [random_schedule(rng) for _ in range(20)]
     memory = random_memory(rng)
     for schedule in schedules:
-        assert cycles_alone(schedule, memory, (1,)).tolist() == [layer_cycles(schedule, memory)]
+        assert cycles_alone(schedule.timing, memory, (1,)).tolist() == [layer_cycles(schedule, memory)]
 
 
 def random_schedule(rng: np.random.Generator) -> ConvSchedule:
@@ -161,7 +163,7 @@ def test_entries_at_a_programs_own_bits_bound_it(seed: int) -> None:
     choice = [(layer, BITS.index(c.weight_format.bits), BITS.index(program.tensor(c.input).format.bits))
               for layer, c in enumerate(program.convs)]
     planned = plan(program, machine)
-    line = timeline(planned)
+    line = planned.timeline
     assert line.total <= table.fixed_cycles + sum(int(table.cycles[i]) for i in choice)
     used = [energy(counts | {"cycles": share}, machine, TECHNOLOGY).nominal_pj
             for counts, share in zip(count_events(planned), line.shares, strict=True)]
@@ -183,7 +185,7 @@ def test_entries_bound_a_program_that_is_cut_into_bands(seed: int) -> None:
     own = [(c.weight_format.bits, program.tensor(c.input).format.bits) for c in program.convs]
     widths = [tuple(sorted({*bits, 8})) for bits in zip(*own, strict=True)] or [(8,), (8,)]
     table = cost_table(program, small, TECHNOLOGY, *widths)
-    line = timeline(planned)
+    line = planned.timeline
     choice = [(layer, widths[0].index(w), widths[1].index(a)) for layer, (w, a) in enumerate(own)]
     assert line.total <= table.fixed_cycles + sum(int(table.cycles[i]) for i in choice)
     used = [energy(counts | {"cycles": share}, small, TECHNOLOGY).nominal_pj
@@ -223,7 +225,7 @@ def test_wide_logits_are_inside_the_bound() -> None:
     wide = replace(target, format=Format(program.arithmetic.acc_bits, "signed"))
     widened = replace(program, tensors=tuple(wide if t.name == target.name else t for t in program.tensors))
     entry = table.cycles[0, conv.weight_format.bits - 1, program.tensor(conv.input).format.bits - 1]
-    assert timeline(plan(widened, machine)).total <= entry + table.fixed_cycles
+    assert plan(widened, machine).timeline.total <= entry + table.fixed_cycles
 
 
 def test_what_the_machine_cannot_hold_is_marked() -> None:

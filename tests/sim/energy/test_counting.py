@@ -7,13 +7,16 @@ from dataclasses import replace
 import pytest
 
 from sim.arch.machine import Machine, load_machine
-from sim.energy.counting import conv_events, pool_events, transfer_events
+from sim.energy.counting import events_of
 from sim.energy.events import EVENTS
 from sim.ir.formats import Format
 from sim.ir.ops import Load, Pool, Store, Tensor, out_size
+from sim.mapping.conv_schedule import ConvSchedule
+from sim.mapping.conv_shape import ConvShape
 from sim.mapping.parameter_packet import packet_words
-from sim.mapping.schedule import ConvSchedule, ConvShape, PoolSchedule, schedule_conv
-from sim.mapping.transfers import schedule_transfer
+from sim.mapping.pool_schedule import PoolSchedule
+from sim.mapping.schedule_conv import schedule_conv
+from sim.mapping.transfer_schedule import schedule_transfer
 
 
 def random_machine(rng: random.Random) -> Machine:
@@ -101,7 +104,7 @@ def test_conv_events_equal_a_walk_through_every_step(seed: int) -> None:
     if not shape.bits_residual:
         shape = replace(shape, residual_terms=0)
     schedule = schedule_conv(shape, machine)
-    assert conv_events(schedule, machine) == dict(walk(schedule, machine))
+    assert events_of(schedule, machine) == dict(walk(schedule, machine))
 
 
 def test_pool_events_count_taps_inside_the_map_and_every_output_plane() -> None:
@@ -109,8 +112,8 @@ def test_pool_events_count_taps_inside_the_map_and_every_output_plane() -> None:
     source, target = Tensor("a", 5, 4, (9,), Format(3, "signed")), Tensor("b", 3, 2, (9,), Format(3, "signed"))
     pool = Pool("p", "a", "b", (3, 3), 2, (1, 1, 1, 1))
     machine = load_machine("tiny")
-    schedule = PoolSchedule(pool, bits=3, phases=1, blocks=2, pixels=4)
-    counts = pool_events(schedule, source, target, machine)
+    schedule = PoolSchedule(pool, source, target, phases=1, blocks=2, pixels=4)
+    counts = events_of(schedule, machine)
     assert counts.pop("act_reads") == 7 * 5 * 2 * 3
     assert counts.pop("act_writes") == 3 * 2 * 2 * 3
     assert not any(counts.values())
@@ -120,7 +123,7 @@ def test_transfers_move_whole_words_in_whole_beats() -> None:
     """5 rows in 2 groups of 3 banks, 4 pixels of 2 blocks of 3 bits: 144 words of 8 lanes, two to a beat."""
     tensor, machine = Tensor("a", 5, 4, (9,), Format(3, "signed")), load_machine("tiny")
     for op, access, way in ((Load("l", "a", "a"), "act_writes", "in"), (Store("s", "a", "a"), "act_reads", "out")):
-        counts = transfer_events(schedule_transfer(op, tensor, machine), machine)
+        counts = events_of(schedule_transfer(op, tensor, machine), machine)
         assert counts.keys() == EVENTS.keys()
         assert counts.pop(access) == 3 * 2 * 4 * 2 * 3
         assert counts.pop(f"stream_{way}_bits") == 144 * 8

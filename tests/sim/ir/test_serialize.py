@@ -22,7 +22,6 @@ from sim.ir.serialize import _digest, load_program, save_program, save_vectors
 from sim.mapping.transfers import with_transfers
 from sim.plan.plan import plan
 from sim.testing import corner_inputs, random_machine, random_program
-from sim.timing.timeline import timeline
 
 ONE_FILE = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -126,7 +125,7 @@ def test_a_layer_of_one_channel_stays_dense_or_depthwise(tmp_path: Path, prefer_
     assert stored(path)[1]["records"][0]["depthwise"] is prefer_depthwise
     before, after = (plan(p, load_machine("large")) for p in (program, load_program(path)))
     assert [schedule.lanewise for _, schedule in after.convs()] == [prefer_depthwise]
-    assert timeline(before).total == timeline(after).total
+    assert before.timeline.total == after.timeline.total
 
 
 def test_every_truncation_is_refused(saved: Path, tmp_path: Path) -> None:

@@ -10,14 +10,16 @@ import pytest
 
 from sim.arch.machine import Machine, load_machine
 from sim.arch.widths import lane_sum_bits
-from sim.energy.counting import conv_events
+from sim.energy.counting import events_of
 from sim.energy.events import EVENTS
 from sim.ir.formats import Format, Kind
 from sim.ir.ops import Conv, out_size
+from sim.mapping.conv_schedule import ConvSchedule
+from sim.mapping.conv_shape import ConvShape
 from sim.mapping.depthwise_lanes import fits_lanes
-from sim.mapping.layout import row_tile_words
 from sim.mapping.parameter_packet import packet_words, packets
-from sim.mapping.schedule import ConvSchedule, ConvShape, schedule_conv
+from sim.mapping.schedule_conv import schedule_conv
+from sim.mapping.weight_layout import row_tile_words
 
 
 def lane_machine(**changes: int) -> Machine:
@@ -145,7 +147,7 @@ def test_events_equal_a_walk_through_every_pixel(seed: int) -> None:
     """Every closed form of a layer on lanes equals the count of a walk."""
     schedule, machine = random_lane_layer(random.Random(seed))
     assert schedule.lanewise
-    assert conv_events(schedule, machine) == dict(walk(schedule, machine))
+    assert events_of(schedule, machine) == dict(walk(schedule, machine))
 
 
 UNALIGNED = "depthwise_lanes must be 0, or rows = 4 times a power of two and at most lanes = 16, not "

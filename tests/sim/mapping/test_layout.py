@@ -6,9 +6,12 @@ import pytest
 from sim.arch.machine import load_machine
 from sim.ir.formats import Format, Kind
 from sim.ir.ops import Conv, Tensor
-from sim.mapping.layout import activation_image, read_activation_image, row_tile_words, tensor_words
+from sim.mapping.activation_layout import activation_image, read_activation_image, tensor_words
+from sim.mapping.conv_schedule import ConvSchedule
+from sim.mapping.conv_shape import ConvShape
 from sim.mapping.parameter_packet import packet_words, packets
-from sim.mapping.schedule import ConvSchedule, ConvShape, schedule_conv
+from sim.mapping.schedule_conv import schedule_conv
+from sim.mapping.weight_layout import row_tile_words
 
 TINY = load_machine("tiny")
 

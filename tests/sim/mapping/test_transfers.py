@@ -10,8 +10,10 @@ from sim.functional.reference import simulate
 from sim.ir.formats import Format
 from sim.ir.ops import Load, Store, Tensor, Transfer
 from sim.ir.program import Program
-from sim.mapping.layout import activation_image
-from sim.mapping.transfers import TransferSchedule, schedule_op, schedule_transfer, unique_name, with_transfers
+from sim.mapping.activation_layout import activation_image
+from sim.mapping.scheduler import Scheduler
+from sim.mapping.transfer_schedule import TransferSchedule, schedule_transfer
+from sim.mapping.transfers import unique_name, with_transfers
 from sim.testing import TRAITS, corner_inputs, random_machine, random_program
 
 
@@ -59,7 +61,7 @@ def test_beats_hold_all_words_of_the_tensor(seed: int) -> None:
     program = with_transfers(random_program(rng, machine))
     for op in program.ops:
         if isinstance(op, Transfer):
-            schedule = schedule_op(program, op, machine)
+            schedule = Scheduler(machine).schedule(program, op)
             assert isinstance(schedule, TransferSchedule)
             image = activation_image(np.zeros(schedule.tensor.shape, np.int32), schedule.tensor, machine)
             assert image.shape == (machine.columns, schedule.words, machine.lanes)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sim.mapping.layout import tensor_words
+from sim.mapping.activation_layout import tensor_words
 from sim.mapping.transfers import with_transfers
 from sim.plan.allocator import NoRoom, lifetimes, place, regions_of
 from sim.testing import random_machine, random_program

@@ -14,11 +14,11 @@ from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
 from sim.ir.ops import Conv, Load, Pool, Store, Tensor
 from sim.ir.program import Program
+from sim.mapping.scheduler import Scheduler
 from sim.plan.allocator import place
 from sim.plan.banding import cut
 from sim.plan.plan import plan
 from sim.testing import TRAITS, corner_inputs, random_machine, random_program
-from sim.timing.timeline import timeline
 
 PLAIN = [trait for trait in TRAITS if trait != "spill"]
 TINY = load_machine("tiny")
@@ -35,7 +35,7 @@ def random_cut(seed: int) -> tuple[Program, Program, Machine] | None:
     program = random_program(rng, machine, layers=5, traits=PLAIN, extent=12)
     small = small_machine(machine, int(rng.integers(4, 10)), int(rng.choice([16, 32, 64])))
     try:
-        return program, cut(program, small), small
+        return program, cut(program, Scheduler(small)), small
     except InputError:
         return None
 
@@ -88,7 +88,7 @@ def tall(kernel: int = 3, pad: int = 1, height: int = 24, channels: int = 4) -> 
 
 def test_bands_are_few_and_equal_with_pads_at_true_edges() -> None:
     """Two bands of 12 rows need 3 + 2 of 4 regions, three of 9 need 2 + 2: eight rows would leave a column idle."""
-    banded = cut(tall(), small_machine(TINY, 4, 16))
+    banded = cut(tall(), Scheduler(small_machine(TINY, 4, 16)))
     convs = banded.convs
     assert [(conv.name, conv.pads) for conv in convs] == [
         ("conv.0", (1, 0, 0, 0)), ("conv.1", (0, 0, 0, 0)), ("conv.2", (0, 0, 1, 0))]
@@ -101,7 +101,7 @@ def test_bands_are_few_and_equal_with_pads_at_true_edges() -> None:
 def test_a_band_that_reads_nothing_but_padding_joins_its_neighbour() -> None:
     """With more padding than kernel, the first and last rows see no map at all and stay with rows that do."""
     program = tall(kernel=1, pad=4, height=6)
-    banded = cut(program, small_machine(TINY, 3, 8))
+    banded = cut(program, Scheduler(small_machine(TINY, 3, 8)))
     assert all(conv.pads[0] < 14 and banded.tensor(conv.input).height >= 1 for conv in banded.convs)
     assert len(banded.convs) > 1
     inputs = corner_inputs(np.random.default_rng(0), program, 3)
@@ -113,7 +113,7 @@ def test_the_next_band_is_loaded_while_the_present_one_computes_where_there_is_r
         regions: int, overlap: bool) -> None:
     """Two bands of 4 + 6 regions: only with 4 more is the second input loaded before the first Conv has ended."""
     planned = plan(tall(height=36, channels=16), small_machine(TINY, regions, 16))
-    names, line = [op.name for op in planned.program.ops], timeline(planned)
+    names, line = [op.name for op in planned.program.ops], planned.timeline
     assert names == ["load x.conv.0", "conv.0", "store y.conv.0", "load x.conv.1", "conv.1", "store y.conv.1"]
     assert (line.starts[3] < line.ends[1]) == overlap
 
@@ -122,14 +122,14 @@ def test_what_does_not_fit_in_bands_of_a_row_is_refused() -> None:
     """With both numbers, the need of the narrowest band and what the machine has."""
     message = "op 'conv' needs 8 activation regions of 4 words for a band of 1 output row; machine 'tiny' has 7"
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
-        cut(tall(kernel=7), small_machine(TINY, 7, 4))
+        cut(tall(kernel=7), Scheduler(small_machine(TINY, 7, 4)))
 
 
 def test_a_program_with_transfers_is_not_cut() -> None:
     """Its author decided where tensors lie; `plan` then says what does not fit."""
-    banded = cut(tall(), small_machine(TINY, 6, 16))
+    banded = cut(tall(), Scheduler(small_machine(TINY, 6, 16)))
     with pytest.raises(InputError, match=r"^only a Program without Loads and Stores can be cut into bands$"):
-        cut(banded, TINY)
+        cut(banded, Scheduler(TINY))
     with pytest.raises(InputError, match=r"^tensor '.*' needs 10 consecutive activation regions of 4 words while"):
         plan(banded, small_machine(TINY, 3, 4))
 
@@ -139,7 +139,7 @@ def test_pools_are_cut_like_convs() -> None:
     source = Tensor("x", 21, 4, (4,), Format(2, "unsigned"))
     program = Program((source, Tensor("y", 11, 2, (4,), Format(2, "unsigned"))),
                       (Pool("pool", "x", "y", (3, 3), 2, (1, 0, 1, 1)),), Arithmetic(acc_bits=24, window=10, terms=3))
-    banded = cut(program, small_machine(TINY, 4, 16))
+    banded = cut(program, Scheduler(small_machine(TINY, 4, 16)))
     pools = [op for op in banded.ops if isinstance(op, Pool)]
     assert len(pools) > 1
     assert (pools[0].pads[0], pools[-1].pads[2]) == (1, 1)

@@ -6,9 +6,9 @@ import pytest
 from sim.errors import InputError
 from sim.functional.reference import simulate
 from sim.ir.ops import Conv, Load, Store
-from sim.mapping.layout import activation_image
-from sim.mapping.schedule import ConvSchedule
-from sim.mapping.transfers import TransferSchedule
+from sim.mapping.activation_layout import activation_image
+from sim.mapping.conv_schedule import ConvSchedule
+from sim.mapping.transfer_schedule import TransferSchedule
 from sim.plan.host_stream import RowTileItem, TensorItem, tensor_item
 from sim.plan.plan import Plan, plan
 from sim.testing import corner_inputs, random_machine, random_program

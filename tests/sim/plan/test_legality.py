@@ -17,7 +17,7 @@ from sim.ir.formats import Format
 from sim.ir.ops import Conv, Pool, Tensor, out_size
 from sim.ir.program import Program
 from sim.ir.signed_digits import no_digits
-from sim.mapping.schedule import ConvSchedule, PoolSchedule, conv_shape, schedule_conv, schedule_pool
+from sim.mapping.scheduler import Scheduler
 from sim.plan.legality import check_limits
 from sim.plan.plan import plan
 
@@ -100,10 +100,7 @@ def test_sizes_of_a_op(name: str, reaches: Callable[[str, int], None]) -> None:
 
 def checked(program: Program, machine: Machine) -> None:
     """Check the limits alone, whether or not the tensors have a place."""
-    schedules: list[ConvSchedule | PoolSchedule] = [
-        schedule_conv(conv_shape(program, op), machine) if isinstance(op, Conv)
-        else schedule_pool(program, op, machine) for op in program.ops]
-    check_limits(program, schedules, machine)
+    check_limits(program, Scheduler(machine).schedules(program), machine)
 
 
 def test_other_weights_read_any_number_of_parts() -> None:

@@ -12,7 +12,7 @@ from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
 from sim.ir.ops import Conv, Tensor
 from sim.ir.program import Program
-from sim.mapping.layout import tensor_words
+from sim.mapping.activation_layout import tensor_words
 from sim.plan.plan import plan
 
 TINY = load_machine("tiny")

@@ -5,12 +5,11 @@ import numpy as np
 from sim.arch.host_memory import Memory
 from sim.errors import InputError
 from sim.ir.ops import Load, Store
-from sim.mapping.layout import tensor_words
+from sim.mapping.activation_layout import tensor_words
 from sim.mapping.transfers import with_transfers
 from sim.plan.plan import Plan, plan
 from sim.testing import TRAITS, random_machine, random_program
 from sim.timing.dependencies import Waits, op_waits
-from sim.timing.timeline import timeline
 
 
 def some_plans(seeds: range) -> list[Plan]:
@@ -38,7 +37,7 @@ def test_no_two_ops_use_a_region_at_once() -> None:
     """In the timeline, ops that share a region follow each other, in Program order."""
     assert len(PLANS) > 20
     for planned in PLANS:
-        line, size = timeline(planned), planned.machine.region_words
+        line, size = planned.timeline, planned.machine.region_words
         sizes = {name: tensor_words(planned.program.tensor(name), planned.machine) for name in planned.bases}
         regions = [{place // size for name in op.chip_tensors
                     for place in range(planned.bases[name], planned.bases[name] + sizes[name])}
@@ -53,7 +52,7 @@ def test_rows_are_in_the_hosts_memory_before_a_load_takes_them() -> None:
     """A Load ends at least the memory's latency, and its own beats, after the Stores that write its rows."""
     seen = 0
     for planned in PLANS:
-        line, ops, latency = timeline(planned), planned.program.ops, planned.machine.memory.latency_cycles
+        line, ops, latency = planned.timeline, planned.program.ops, planned.machine.memory.latency_cycles
         for later, load in enumerate(ops):
             if isinstance(load, Load):
                 rows = range(load.first_row, load.first_row + planned.program.tensor(load.output).height)

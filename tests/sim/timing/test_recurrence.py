@@ -10,9 +10,13 @@ import numpy as np
 import pytest
 
 from sim.arch.machine import load_machine
-from sim.mapping.schedule import ConvSchedule, conv_shape, schedule_conv
+from sim.ir.ops import Queue
+from sim.mapping.conv_schedule import ConvSchedule
+from sim.mapping.conv_shape import conv_shape
+from sim.mapping.schedule_conv import schedule_conv
 from sim.testing import random_machine, random_program
-from sim.timing.recurrence import Clock, _Head
+from sim.timing.dependencies import Waits
+from sim.timing.recurrence import PipelineState, _Head
 
 
 def some_schedules(seed: int) -> list[ConvSchedule]:
@@ -26,37 +30,39 @@ def some_schedules(seed: int) -> list[ConvSchedule]:
             for conv in program.convs]
 
 
-def by_the_recurrence(clock: Clock, schedule: ConvSchedule, start: int) -> int:
-    """The recurrence of the documentation, one tile after another."""
-    issued = requantized = start
+def run_plainly(state: PipelineState, schedule: ConvSchedule) -> None:
+    """Run the recurrence of the documentation, one chunk after another."""
+    issued = requantized = start = state.free_at[Queue.COMPUTE]
     banks = [start, start]
     residual_ready = start + schedule.shape.bits_residual + 2
     for tile in range(schedule.row_tiles):
         groups = schedule.last_groups if tile == schedule.row_tiles - 1 else schedule.groups
-        wanted = max(clock.filled, clock.released[0])
-        clock.fill(wanted, wanted, schedule.fill_cycles)
+        wanted = max(state.free_at[Queue.LOAD], state.slots_free_at[0])
+        filled = state.free_at[Queue.LOAD] = state.finish(wanted, schedule.fill_cycles)
+        state.starved += filled - wanted - schedule.fill_cycles
         for chunk, pixels in enumerate(schedule.chunks):
             ready = max(issued, banks[0])
-            issue = ready if chunk else max(ready, clock.filled)
-            clock.wait_accumulator += ready - issued
-            clock.wait_weights += issue - ready
+            issue = ready if chunk else max(ready, filled)
+            state.wait_accumulator += ready - issued
+            state.wait_weights += issue - ready
             accumulated = issue + (pixels * schedule.blocks - 1) * schedule.step_cycles + schedule.latency
             requantized = max(accumulated, requantized, residual_ready) + pixels * groups * schedule.requant_cycles
             banks = [banks[1], requantized]
             issued = issue + pixels * schedule.blocks * schedule.step_cycles
-        clock.released = clock.released[1], issued
-    clock.pairs += schedule.row_tiles * schedule.pixels * schedule.blocks * schedule.busy_cycles
-    return requantized + schedule.write_back
+        state.slots_free_at = state.slots_free_at[1], issued
+    state.pairs += schedule.row_tiles * schedule.pixels * schedule.blocks * schedule.busy_cycles
+    state.free_at[Queue.COMPUTE] = requantized + schedule.write_back
+    state.ends[Queue.COMPUTE].append(requantized + schedule.write_back)
 
 
 @pytest.mark.parametrize("seed", range(60))
 def test_chunks_taken_together_are_chunks_taken_one_by_one(seed: int) -> None:
     """Ends, waits and all else that is counted are those of the plain recurrence, from layer to layer."""
     memory = load_machine("tiny").memory
-    fast, plain = Clock(memory.finish, 0), Clock(memory.finish, 0)
+    fast, plain = PipelineState(memory.finish, 0), PipelineState(memory.finish, 0)
     for schedule in some_schedules(seed):
-        fast.computed = fast.conv(schedule, fast.computed)
-        plain.computed = by_the_recurrence(plain, schedule, plain.computed)
+        schedule.run(fast, Waits())
+        run_plainly(plain, schedule)
         assert fast == plain
 
 
@@ -70,5 +76,5 @@ def test_a_large_map_takes_few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(_Head, "move", counted)
     schedule = replace(some_schedules(0)[0], pixels=1 << 20, chunk_pixels=1, row_tiles=3)
-    Clock(load_machine("tiny").memory.finish, 0).conv(schedule, 0)
+    schedule.run(PipelineState(load_machine("tiny").memory.finish, 0), Waits())
     assert next(steps) <= 36

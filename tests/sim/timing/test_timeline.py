@@ -9,13 +9,23 @@ from sim.arch.host_memory import IDEAL, Memory
 from sim.arch.machine import Machine
 from sim.ir.formats import Format
 from sim.ir.ops import Load, Pool, Store, Tensor
-from sim.mapping.schedule import ConvSchedule, ConvShape, PoolSchedule, schedule_conv
-from sim.mapping.transfers import Schedule, TransferSchedule
+from sim.mapping.conv_schedule import ConvSchedule
+from sim.mapping.conv_shape import ConvShape
+from sim.mapping.pool_schedule import PoolSchedule
+from sim.mapping.schedule import Schedule
+from sim.mapping.schedule_conv import schedule_conv
+from sim.mapping.transfer_schedule import TransferSchedule
 from sim.timing.dependencies import Waits
-from sim.timing.timeline import _recurrence, closed_form_cycles, layer_cycles, transfer_cycles
+from sim.timing.timeline import timeline
 
 LOAD, STORE, POOL = Load("load", "a", "a"), Store("store", "a", "a"), Pool("pool", "a", "b", (1, 2))
 MAP = Tensor("a", 1, 1, (1,), Format(1, "unsigned"))
+
+
+def pool_schedule(bits: int, pixels: int) -> PoolSchedule:
+    """A Pool of codes of so many bits and outputs in a column."""
+    target = Tensor("b", 1, 1, (1,), Format(bits, "unsigned"))
+    return PoolSchedule(POOL, MAP, target, 1, 1, pixels)
 
 
 def random_conv_machine(rng: random.Random) -> Machine:
@@ -51,7 +61,7 @@ def random_schedules(rng: random.Random, machine: Machine) -> list[Schedule]:
     """Convs, Pools, Loads and Stores in any order, a Conv or Pool first."""
     kinds = ["conv", *rng.choices(["conv", "pool", "pool", "load", "load", "store", "store"], k=rng.randint(0, 8))]
     return [schedule_conv(random_shape(rng), machine) if kind == "conv"
-            else PoolSchedule(POOL, rng.randint(1, 4), 1, 1, rng.randint(1, 9)) if kind == "pool"
+            else pool_schedule(rng.randint(1, 4), rng.randint(1, 9)) if kind == "pool"
             else TransferSchedule(LOAD if kind == "load" else STORE, MAP, 1, rng.randint(1, 40)) for kind in kinds]
 
 
@@ -278,7 +288,7 @@ def test_recurrence_equals_the_stepped_machine(seed: int, memory: Memory | None)
     waits = random_waits(rng, schedules)
     stepped = SteppedMachine(schedules, waits, memory)
     stepped.run()
-    line = _recurrence(schedules, waits, memory)
+    line = timeline(schedules, waits, memory)
     assert list(line.ends) == [stepped.ends[op] for op in range(len(schedules))]
     for counter in ("wait_accumulator", "wait_weights", "wait_transfers", "starved", "blocked"):
         assert getattr(line, counter) == getattr(stepped, counter), counter
@@ -286,9 +296,9 @@ def test_recurrence_equals_the_stepped_machine(seed: int, memory: Memory | None)
 
 def test_two_transfers_that_end_together_share_nothing() -> None:
     """The cycles of a gap fall to one of them."""
-    pool = PoolSchedule(POOL, 1, 1, 1, 3)
+    pool = pool_schedule(1, 3)
     schedules = [pool, TransferSchedule(LOAD, MAP, 1, 7), TransferSchedule(STORE, MAP, 1, 5), pool]
-    line = _recurrence(schedules, [Waits(), Waits(computes=1), Waits(computes=1), Waits(loads=1, stores=1)])
+    line = timeline(schedules, [Waits(), Waits(computes=1), Waits(computes=1), Waits(loads=1, stores=1)])
     assert line.ends[1] == line.ends[2] == line.starts[3]
     assert line.shares == (pool.cycles, 7, 0, pool.cycles)
 
@@ -298,11 +308,33 @@ def test_shares_sum_to_the_total(seed: int) -> None:
     """Every cycle falls to a Conv or Pool that runs, or to the transfer that ends a gap between them."""
     rng = random.Random(seed)
     schedules = random_schedules(rng, random_conv_machine(rng))
-    line = _recurrence(schedules, random_waits(rng, schedules))
+    line = timeline(schedules, random_waits(rng, schedules))
     assert sum(line.shares) == line.total
     assert line.pairs + line.wait_accumulator + line.wait_weights + line.wait_transfers + line.other == line.total
     for schedule, start, end, share in zip(schedules, line.starts, line.ends, line.shares, strict=True):
         assert 0 <= share <= end if isinstance(schedule, TransferSchedule) else share == end - start
+
+
+def closed_form_cycles(schedule: ConvSchedule) -> int | None:
+    """Cycles of one layer whose weights are always there in time, without iterating over tiles.
+
+    Compute-bound when the requantizer finishes every chunk within the next one, requantizer-bound when it is never
+    idle; None between the two, and when reading the first residual takes longer than filling the pipeline.
+    """
+    compute = schedule.blocks * schedule.step_cycles
+    fill = schedule.latency - schedule.step_cycles
+    longest, shortest = schedule.chunk_pixels, schedule.chunks[-1]
+    requant = schedule.requant_cycles
+    if schedule.shape.bits_residual and schedule.shape.bits_residual + 2 > schedule.latency:
+        return None
+    if fill + longest * schedule.groups * requant <= shortest * compute:
+        work = schedule.row_tiles * schedule.pixels * compute + fill
+        work += schedule.chunks[-1] * schedule.last_groups * requant
+    elif fill + longest * compute <= shortest * schedule.last_groups * requant:
+        work = schedule.chunks[0] * compute + fill + schedule.channel_groups * schedule.pixels * requant
+    else:
+        return None
+    return work + schedule.write_back
 
 
 def test_closed_form_equals_the_recurrence_when_weights_are_in_time() -> None:
@@ -312,7 +344,7 @@ def test_closed_form_equals_the_recurrence_when_weights_are_in_time() -> None:
     for _ in range(4000):
         schedule = schedule_conv(random_shape(rng), random_conv_machine(rng))
         closed = closed_form_cycles(schedule)
-        line = _recurrence([schedule], [Waits()])
+        line = timeline([schedule], [Waits()])
         if closed is None or line.wait_weights != schedule.fill_cycles:
             continue
         assert line.total - schedule.fill_cycles == closed
@@ -325,9 +357,9 @@ def test_every_load_of_what_was_stored_pays_the_latency() -> None:
     memory, steps = Memory(latency_cycles=100), range(4)
     schedules = [TransferSchedule(op, MAP, 1, 5) for _ in steps for op in (STORE, LOAD)]
     waits = [wait for step in steps for wait in (Waits(loads=step), Waits(stores=step + 1, written=step + 1))]
-    alone = sum(transfer_cycles(schedule, memory) for schedule in schedules)
+    alone = sum(schedule.cycles_alone(memory) for schedule in schedules)
     assert alone == 4 * (2 + 5 + 100 + 5)
-    assert alone < _recurrence(schedules, waits, memory).total <= alone + 100
+    assert alone < timeline(schedules, waits, memory).total <= alone + 100
 
 
 @pytest.mark.parametrize("seed", range(80))
@@ -341,11 +373,10 @@ def test_a_program_never_takes_longer_than_its_ops_alone(seed: int) -> None:
     period = rng.randint(1, 7)
     memory = Memory(latency_cycles=rng.choice([0, 3, 40]), beats=rng.randint(1, period), period_cycles=period)
     schedules = random_schedules(rng, machine)
-    line = _recurrence(schedules, random_waits(rng, schedules), memory)
-    alone = sum(transfer_cycles(schedule, memory) if isinstance(schedule, TransferSchedule)
-                else layer_cycles(schedule, memory) for schedule in schedules)
+    line = timeline(schedules, random_waits(rng, schedules), memory)
+    alone = sum(schedule.cycles_alone(memory) for schedule in schedules)
     assert line.total <= memory.latency_cycles + alone
     convs = [schedule_conv(random_shape(rng), machine) for _ in range(4)]
-    line = _recurrence(convs, [Waits()] * 4)
+    line = timeline(convs, [Waits()] * 4)
     for schedule, start, end in zip(convs, line.starts, line.ends, strict=True):
-        assert end - start <= layer_cycles(schedule)
+        assert end - start <= schedule.cycles_alone()

@@ -28,7 +28,6 @@ from sim.testing.coverage.value_bins import SIDES
 from sim.testing.harness.hypothesis_strategies import cases
 from sim.testing.stimulus.cases import draw_case, load_case, redraw, save_case, shrink_case
 from sim.testing.stimulus.recorded_choices import RecordedChoices
-from sim.timing.timeline import timeline
 
 TINY = load_machine("tiny")
 
@@ -49,7 +48,7 @@ def codes_of(one):
 def test_views_add_up_to_the_timeline(seed: int) -> None:
     """Spans are the timeline's starts and ends, and what the ops wait sums to its counters."""
     one = planned(seed)
-    seen, times = op_views(one, codes_of(one)), timeline(one)
+    seen, times = op_views(one, codes_of(one)), one.timeline
     assert [view.span for view in seen] == list(zip(times.starts, times.ends, strict=True))
     for counter in ("wait_accumulator", "wait_weights", "starved", "blocked"):
         assert sum(getattr(view, counter) for view in seen) == getattr(times, counter)

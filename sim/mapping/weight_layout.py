@@ -1,7 +1,6 @@
-"""Where every bit lies: activation banks, weight words and parameter packets.
+"""Where every bit of weights and parameters lies in the stream of a row tile.
 
-Bits are 0/1 uint8 arrays with the lane as the last axis; packing them into words is the business of whoever drives
-a memory or a stream.
+Bits are 0/1 uint8 arrays with the lane as the last axis.
 """
 
 from __future__ import annotations
@@ -12,63 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.arch.machine import Machine
-from sim.ir.ops import Conv, Tensor
-from sim.mapping.depthwise_lanes import lane_weight_words
+from sim.ir.ops import Conv
+from sim.mapping.activation_layout import Bits
+from sim.mapping.conv_schedule import ConvSchedule
 from sim.mapping.parameter_packet import packet_words, packets
-from sim.mapping.schedule import ConvSchedule, blocks_of
 
-__all__ = ["activation_image", "read_activation_image", "row_tile_words", "tensor_words"]
-
-Bits = NDArray[np.uint8]
-
-
-def tensor_words(tensor: Tensor, machine: Machine) -> int:
-    """Words per bank that a tensor takes.
-
-    `word(y, x, block, plane) = base + (((y // columns) * width + x) * blocks + block) * bits + plane` in bank
-    `y mod columns`; channel c of a part is lane `c mod lanes` of the part's block `c // lanes`.
-    """
-    groups = ceil(tensor.height / machine.columns)
-    return groups * tensor.width * blocks_of(tensor.parts, machine.lanes) * tensor.format.bits
-
-
-def activation_image(codes: NDArray[np.integer], tensor: Tensor, machine: Machine) -> Bits:
-    """The words of a tensor, shape (columns, tensor_words, lanes); lanes and rows without data are 0.
-
-    Parameters
-    ----------
-    codes : integer array, shape (channels, height, width)
-    """
-    lanes, columns = machine.lanes, machine.columns
-    blocks = []
-    for part in range(len(tensor.parts)):
-        piece = codes[tensor.part_slice(part)].astype(np.int64)
-        padded = np.zeros((ceil(len(piece) / lanes) * lanes, *piece.shape[1:]), np.int64)
-        padded[: len(piece)] = piece
-        blocks.append(padded.reshape(-1, lanes, *piece.shape[1:]))
-    groups = ceil(tensor.height / columns)
-    words = np.zeros((sum(map(len, blocks)), lanes, groups * columns, tensor.width), np.int64)
-    words[:, :, : tensor.height] = np.concatenate(blocks)
-    planes = (words[..., None] >> np.arange(tensor.format.bits)) & 1
-    split = planes.reshape(*words.shape[:2], groups, columns, tensor.width, tensor.format.bits)
-    return split.transpose(3, 2, 4, 0, 5, 1).reshape(columns, -1, lanes).astype(np.uint8)
-
-
-def read_activation_image(image: Bits, tensor: Tensor, machine: Machine) -> NDArray[np.int32]:
-    """The codes that `image` holds: the inverse of `activation_image`, shape (channels, height, width)."""
-    lanes, columns, bits = machine.lanes, machine.columns, tensor.format.bits
-    groups = ceil(tensor.height / columns)
-    split = image.astype(np.int64).reshape(columns, groups, tensor.width, -1, bits, lanes)
-    weights = np.int64(1) << np.arange(bits)
-    if tensor.format.kind == "signed":
-        weights[-1] = -weights[-1]
-    words = np.einsum("cgxbjl,j->blgcx", split, weights).reshape(split.shape[3], lanes, groups * columns, -1)
-    pieces, first = [], 0
-    for part in tensor.parts:
-        count = ceil(part / lanes)
-        pieces.append(words[first : first + count].reshape(count * lanes, *words.shape[2:])[:part])
-        first += count
-    return np.concatenate(pieces)[:, : tensor.height].astype(np.int32)
+__all__ = ["lane_weight_words", "row_tile_words"]
 
 
 def row_tile_words(conv: Conv, schedule: ConvSchedule, tile: int, machine: Machine) -> Bits:
@@ -122,3 +70,18 @@ def _lane_of_channel(schedule: ConvSchedule, segment: int) -> NDArray[np.int64]:
         positions.append(start + np.arange(part))
         start += ceil(part / segment) * segment
     return np.concatenate(positions)
+
+
+def lane_weight_words(conv: Conv, tile: int, machine: Machine) -> NDArray[np.uint8]:
+    """Weight words of a tile of V channels, shape (taps, rows, lanes).
+
+    Plane i of channel tile * V + v is bit (i // rows) * V + v of the word in row i mod rows.
+    """
+    lanes, rows = machine.depthwise_lanes, machine.rows
+    taps = conv.kernel[0] * conv.kernel[1]
+    codes = conv.weights[tile * lanes : (tile + 1) * lanes].reshape(-1, taps).astype(np.int64)
+    words = np.zeros((taps, rows, machine.lanes), np.uint8)
+    for plane in range(conv.weight_format.bits):
+        first = plane // rows * lanes
+        words[:, plane % rows, first : first + len(codes)] = (codes.T >> plane) & 1
+    return words

@@ -1,0 +1,87 @@
+"""What time and energy of a Conv depend on: its shape and bits, never its weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sim.ir.formats import Kind
+from sim.ir.ops import Conv
+from sim.ir.program import Program
+from sim.mapping.broadcast import ceil_div
+from sim.mapping.taps_inside import taps_inside
+
+__all__ = ["ConvShape", "conv_shape"]
+
+
+@dataclass(frozen=True)
+class ConvShape:
+    """Everything about a Conv that time and energy depend on. Sizes in elements, bits in bits."""
+
+    in_height: int
+    in_width: int
+    in_parts: tuple[int, ...]
+    out_height: int
+    out_width: int
+    out_channels: int
+    kernel: tuple[int, int]
+    stride: int
+    dilation: int
+    pads: tuple[int, int, int, int]
+    depthwise: bool
+    weight_kind: Kind
+    bits_w: int
+    bits_a: int
+    bits_out: int
+    bits_residual: int
+    terms: int
+    residual_terms: int
+
+    @property
+    def taps(self) -> int:
+        """Kernel positions."""
+        return self.kernel[0] * self.kernel[1]
+
+    @property
+    def taps_inside(self) -> int:
+        """Pairs (output position, tap) whose input position lies inside the map."""
+        return (taps_inside(self.in_height, self.out_height, self.kernel[0], self.stride, self.dilation, self.pads[0])
+                * taps_inside(self.in_width, self.out_width, self.kernel[1], self.stride, self.dilation, self.pads[1]))
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one image, padding included."""
+        return self.out_height * self.out_width * self.weights
+
+    @property
+    def weights(self) -> int:
+        """Weights of the layer."""
+        return self.out_channels * (1 if self.depthwise else sum(self.in_parts)) * self.taps
+
+    @property
+    def weight_bytes(self) -> int:
+        """Weights as streamed, without parameters [bytes]."""
+        return ceil_div(self.weights * self.streamed_bits_w, 8)
+
+    @property
+    def streamed_bits_w(self) -> int:
+        """Weight planes that are stored and streamed: none for generated `unit` weights."""
+        return 0 if self.weight_kind == "unit" else self.bits_w
+
+    @property
+    def reference_rows(self) -> int:
+        """1 when a reference row accumulates the plain activation sum (bipolar weights)."""
+        return int(self.weight_kind == "bipolar")
+
+
+def conv_shape(program: Program, conv: Conv) -> ConvShape:
+    """Return the shape and bits of a Conv of `program`."""
+    source, target = program.tensor(conv.input), program.tensor(conv.output)
+    return ConvShape(
+        in_height=source.height, in_width=source.width, in_parts=source.parts,
+        out_height=target.height, out_width=target.width, out_channels=conv.channels,
+        kernel=conv.kernel, stride=conv.stride, dilation=conv.dilation, pads=conv.pads,
+        depthwise=conv.depthwise, weight_kind=conv.weight_format.kind, bits_w=conv.weight_format.bits,
+        bits_a=source.format.bits, bits_out=target.format.bits,
+        bits_residual=program.tensor(conv.residual).format.bits if conv.residual else 0,
+        terms=conv.terms, residual_terms=conv.residual_terms,
+    )

@@ -1,0 +1,99 @@
+"""From the shape of a Conv to its schedule: packing, loops and the cycle constants of every step.
+
+Cost and time of a layer depend on its shape and bits only, never on its weights, so this file works on a `ConvShape`,
+of which a cost table makes variants. The bits of weights and activations, the heights and the top pad of such a variant
+may be arrays that broadcast (see `sim.mapping.broadcast`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import ceil, gcd
+
+from sim.arch.machine import Machine
+from sim.mapping.activation_layout import blocks_of
+from sim.mapping.broadcast import ceil_div, choose, larger, smaller
+from sim.mapping.conv_schedule import ConvSchedule
+from sim.mapping.conv_shape import ConvShape
+from sim.mapping.depthwise_lanes import fits_lanes, lane_groups
+from sim.mapping.parameter_packet import packet_words
+
+__all__ = ["schedule_conv", "schedule_on_array", "schedule_on_lanes"]
+
+
+def legal_packings(shape: ConvShape, machine: Machine) -> Iterator[int]:
+    """The P a layer may use: powers of two for which a segment of lanes/P holds what it must."""
+    packing = 1
+    while packing <= machine.lanes and packing < 2 * shape.taps:
+        segment = machine.lanes // packing
+        dense_fits = not shape.depthwise and len(shape.in_parts) == 1 and shape.in_parts[0] <= segment
+        if packing == 1 or dense_fits or (shape.depthwise and machine.rows <= segment):
+            yield packing
+        packing *= 2
+
+
+def schedule_conv(shape: ConvShape, machine: Machine) -> ConvSchedule:
+    """Derive the loops of a layer, on the depthwise lanes if it fits them."""
+    return schedule_on_lanes(shape, machine) if fits_lanes(shape, machine) else schedule_on_array(shape, machine)
+
+
+def schedule_on_array(shape: ConvShape, machine: Machine) -> ConvSchedule:
+    """Choose the packing with the fewest cycles per output, then the smallest."""
+    phases = gcd(shape.stride, machine.columns)
+    channel_blocks = 1 if shape.depthwise else blocks_of(shape.in_parts, machine.lanes)
+
+    packing, *others = legal_packings(shape, machine)
+    cycles = _cycles_per_output(shape, packing, phases)
+    for other in others:
+        fewer = (other_cycles := _cycles_per_output(shape, other, phases)) < cycles
+        packing, cycles = choose(fewer, other, packing), smaller(other_cycles, cycles)
+    blocks = ceil_div(shape.taps, packing) * channel_blocks
+    pixels = ceil_div(shape.out_height, machine.columns) * shape.out_width
+    stored = blocks * shape.streamed_bits_w
+    return ConvSchedule(
+        shape=shape, packing=packing, phases=phases, channel_blocks=channel_blocks, blocks=blocks,
+        step_cycles=step_cycles(shape, packing, phases),
+        row_tiles=ceil(shape.out_channels / machine.rows),
+        pixels=pixels, chunk_pixels=ceil_div(pixels, ceil_div(pixels, machine.acc_depth)),
+        requant_cycles=requant_cycles(shape, machine), fill_cycles=fill_cycles(stored + packet_words(machine), machine),
+        weight_words=stored,
+    )
+
+
+def schedule_on_lanes(shape: ConvShape, machine: Machine) -> ConvSchedule:
+    """A step reads every tap and plane of a pixel, then moves its sums away, a group per cycle."""
+    phases, groups = gcd(shape.stride, machine.columns), lane_groups(shape.out_channels, machine)
+    pixels = ceil_div(shape.out_height, machine.columns) * shape.out_width
+    row_tiles = ceil(shape.out_channels / machine.depthwise_lanes)
+    depth = machine.acc_depth * machine.rows // machine.depthwise_lanes
+    stored = 0 if shape.weight_kind == "unit" else shape.taps
+    return ConvSchedule(
+        shape=shape, packing=1, phases=phases, channel_blocks=1, blocks=1,
+        step_cycles=shape.taps * phases * shape.bits_a + groups - 1,
+        row_tiles=row_tiles, pixels=pixels, chunk_pixels=ceil_div(pixels, ceil_div(pixels, depth)),
+        requant_cycles=requant_cycles(shape, machine),
+        fill_cycles=fill_cycles(stored + groups * packet_words(machine), machine), weight_words=stored,
+        lanewise=True, groups=groups,
+        last_groups=ceil(shape.out_channels / machine.rows) - (row_tiles - 1) * groups,
+    )
+
+
+def _cycles_per_output(shape: ConvShape, packing: int, phases: int) -> int:
+    """Of a block of channels: only these steps depend on the packing."""
+    return ceil_div(shape.taps, packing) * step_cycles(shape, packing, phases)
+
+
+def requant_cycles(shape: ConvShape, machine: Machine) -> int:
+    """rho: terms of the rows that share a unit, or writing and reading a plane per cycle if that takes longer."""
+    terms = machine.rows // machine.requantizers * (shape.terms + shape.residual_terms)
+    return max(terms, shape.bits_out, shape.bits_residual)
+
+
+def fill_cycles(words: int, machine: Machine) -> int:
+    """Cycles the stream takes for `words` words of every row."""
+    return ceil_div(machine.rows * words * machine.lanes, machine.stream_bits)
+
+
+def step_cycles(shape: ConvShape, packing: int, phases: int) -> int:
+    """S = bits_a * max(bits_w, P*h): pairs of a step, or the reads that feed it if they take longer."""
+    return shape.bits_a * larger(shape.bits_w, packing * phases)
