@@ -4,26 +4,18 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Collection, Mapping
-from typing import assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sim.errors import InputError
 from sim.functional.engine.buffers import ALIGNMENT, lay_out
-from sim.functional.engine.kernel_selection import conv_kernels
-from sim.functional.engine.lowering import (
-    conv_operation,
-    copy_operation,
-    enter_operation,
-    leave_operation,
-    pool_operation,
-)
+from sim.functional.engine.lowering import Lowering
 from sim.functional.engine.operation import Operation
 from sim.functional.kernels import abi
 from sim.functional.kernels.kernel_cache import library
 from sim.functional.kernels.kernel_id import KernelId
-from sim.ir.ops import Conv, Load, Pool, Store, Tensor
+from sim.ir.ops import Conv
 from sim.ir.program import Program
 
 __all__ = ["CompiledNetwork", "aligned_bytes"]
@@ -45,7 +37,7 @@ class CompiledNetwork:
         Tensors that the host wants.
     isa : str
     kernels : mapping of str to str
-        Kernels of layers by name, instead of those that the dispatch chooses.
+        Kernels of layers by name, instead of those that the selection takes.
 
     Raises
     ------
@@ -55,11 +47,12 @@ class CompiledNetwork:
     """
 
     def __init__(self, program: Program, leaving: Collection[str], isa: str, kernels: Mapping[str, str]) -> None:
-        self.program, self.isa = program, isa
+        self.program = program
         self.slots = {name: 1 + i for i, name in enumerate((*(t.name for t in program.inputs), *leaving))}
         self.arena = lay_out(program, 8 * (1 + len(self.slots)), {*leaving, *(t.name for t in program.inputs)})
         self._check_memory()
-        self.operations = self._operations(leaving, kernels)
+        self._lowering = Lowering(program, self.arena.buffers, isa, kernels)
+        self.operations = self._lowering.operations(self.slots, leaving)
         sizes = [array.nbytes for operation in self.operations for array in operation.constants.values()]
         # One piece of memory, since NumPy asks for huge pages for large ones.
         self._constants = aligned_bytes(sum(size + ALIGNMENT for size in sizes))
@@ -81,50 +74,9 @@ class CompiledNetwork:
         place = ctypes.addressof(unused)
         self._run(place, place, self._table.ctypes.data, len(self._table), arena_address, first, last)
 
-    def _operations(self, leaving: Collection[str], kernels: Mapping[str, str]) -> list[Operation]:
-        program, buffers = self.program, self.arena.buffers
-        unknown = set(kernels) - {conv.name for conv in program.convs}
-        if unknown:
-            raise InputError(f"no convolution named '{min(unknown)}' in the program")
-        operations = [enter_operation(t.name, buffers[t.name], t.format.low, self.slots[t.name])
-                      for t in program.inputs]
-        for op in program.ops:
-            match op:
-                case Conv():
-                    kernel = self._kernel(op, kernels.get(op.name))
-                    operations.append(conv_operation(program, op, buffers, kernel))
-                case Pool():
-                    operations.append(pool_operation(op, buffers[op.input], buffers[op.output], self.isa))
-                case Load() | Store():
-                    if op.writes is not None:
-                        operations.append(self._copy(op))
-                case _:
-                    assert_never(op)
-        return [*operations, *(self._leave(program.tensor(name)) for name in leaving)]
-
     def possible_kernels(self, conv: Conv) -> list[KernelId]:
         """Return every kernel that is exact for a layer, the best first."""
-        codes, target = self.program.tensor(conv.input).format, self.program.tensor(conv.output)
-        return conv_kernels(conv, codes, self.arena.buffers[conv.input], (target.height, target.width), self.isa)
-
-    def _kernel(self, conv: Conv, wanted: str | None) -> KernelId:
-        possible = {str(kernel): kernel for kernel in self.possible_kernels(conv)}
-        if wanted is None:
-            return next(iter(possible.values()))
-        if wanted not in possible:
-            raise InputError(f"layer '{conv.name}' can be computed by {', '.join(possible)}, not {wanted}")
-        return possible[wanted]
-
-    def _copy(self, op: Load | Store) -> Operation:
-        target = self.program.tensor(op.output)
-        part = op.output_part if isinstance(op, Store) else None
-        channel = 0 if part is None else target.part_slice(part).start
-        return copy_operation(op, self.arena.buffers[op.input], self.arena.buffers[op.output], channel)
-
-    def _leave(self, tensor: Tensor) -> Operation:
-        buffer = self.arena.buffers[tensor.name]
-        lowest = tensor.format.low if buffer.shape.code_bytes == 1 else 0
-        return leave_operation(tensor.name, buffer, lowest, self.slots[tensor.name])
+        return self._lowering.possible_kernels(conv)
 
     def _fill(self, row: Words, operation: Operation, scratch: int, unwanted: int) -> None:
         for index, value in operation.words.items():

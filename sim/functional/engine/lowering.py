@@ -1,190 +1,121 @@
-"""Lower ops to operations of compiled code: a kernel, its words, and the arrays that they point to."""
+"""Lower a Program to operations of compiled code, each with its kernel, its words, and the arrays these point to."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Collection, Mapping
+from typing import assert_never
 
-import numpy as np
-from numpy.typing import NDArray
-
-from sim.functional.engine import bitplane, winograd
+from sim.errors import InputError
 from sim.functional.engine.buffers import Buffer
-from sim.functional.engine.operation import Operation
-from sim.functional.engine.requant_table import requant_table
-from sim.functional.engine.weights import (
-    channel_order,
-    nibble_panels,
-    pieces,
-    quad_panels,
-    step_panels,
-    tap_quads,
-    tap_rows,
-    window_columns,
-)
+from sim.functional.engine.conv_lowering import conv_operation
+from sim.functional.engine.kernel_selection import conv_kernels
+from sim.functional.engine.operation import Operation, extent_words, source_words, target_words
 from sim.functional.kernels import abi
 from sim.functional.kernels.kernel_id import KernelId
-from sim.ir.ops import Conv, Load, Pool, Store
+from sim.ir.ops import Conv, Load, Op, Pool, Store, Tensor
 from sim.ir.program import Program
 
-__all__ = ["conv_operation", "copy_operation", "enter_operation", "leave_operation", "pool_operation"]
+__all__ = ["Lowering"]
 
 
-def enter_operation(name: str, buffer: Buffer, lowest: int, slot: int) -> Operation:
-    """Take an input of the Program from the host."""
-    return Operation(KernelId("copy", "enter"), name, {
-        **_target(buffer), **_extent(buffer), abi.ZERO: lowest, abi.HOST: slot})
+class Lowering:
+    """The operations of a Program for one rung of instructions.
 
+    Parameters
+    ----------
+    program : Program
+    buffers : mapping of str to Buffer
+        Memory of every tensor that is computed.
+    isa : str
+        Rung of `sim.functional.kernels.isa`.
+    kernels : mapping of str to str
+        Kernels of layers by name, instead of those that the selection takes.
 
-def leave_operation(name: str, buffer: Buffer, lowest: int, slot: int) -> Operation:
-    """Give a tensor to the host."""
-    return Operation(KernelId("copy", "leave", 8 * buffer.shape.code_bytes), name, {
-        **_source(buffer), **_extent(buffer), abi.ZERO: lowest, abi.HOST: slot})
+    Raises
+    ------
+    InputError
+        If a layer in `kernels` is unknown.
+    """
 
+    def __init__(self, program: Program, buffers: Mapping[str, Buffer], isa: str, kernels: Mapping[str, str]) -> None:
+        unknown = set(kernels) - {conv.name for conv in program.convs}
+        if unknown:
+            raise InputError(f"no convolution named '{min(unknown)}' in the program")
+        self.program, self.buffers, self.isa, self.kernels = program, buffers, isa, kernels
 
-def copy_operation(op: Load | Store, source: Buffer, target: Buffer, channel: int) -> Operation:
-    """Copy rows of a tensor: of the source for a Load, of the target for a Store, whose channels start at `channel`."""
-    source_row, target_row = (op.first_row, 0) if isinstance(op, Load) else (0, op.first_row)
-    height = min(source.shape.height, target.shape.height)
-    return Operation(KernelId("copy", "copy"), op.name, {
-        **_source(source, source_row), **_target(target, channel, target_row), abi.HEIGHT: height,
-        abi.WIDTH: source.shape.width, abi.RUN: source.pixel_bytes})
+    def operations(self, slots: Mapping[str, int], leaving: Collection[str]) -> list[Operation]:
+        """Lower the inputs, all ops in order, and the tensors that leave.
 
+        Parameters
+        ----------
+        slots : mapping of str to int
+            Numbers of the host's arrays, by tensor.
+        leaving : collection of str
+            Tensors that the host wants.
 
-def pool_operation(pool: Pool, source: Buffer, target: Buffer, isa: str) -> Operation:
-    """Lower max pooling."""
-    kernel = KernelId("max_pool", "lanes", 64 if isa in ("avx512", "amx") else 32)
-    (height, width), (top, left, _, _) = pool.kernel, pool.pads
-    return Operation(kernel, pool.name, {
-        **_source(source), **_target(target), **_extent(target), abi.POOL_TOP: top, abi.POOL_LEFT: left,
-        abi.POOL_BOTTOM: source.shape.height, abi.POOL_RIGHT: source.shape.width,
-        abi.POOL_HEIGHT: height, abi.POOL_WIDTH: width, abi.POOL_STRIDE: pool.stride})
+        Raises
+        ------
+        InputError
+            If the kernel that is wanted for a layer cannot compute it.
+        """
+        lowered = (self._lower(op) for op in self.program.ops)
+        return [*(self._enter(tensor, slots[tensor.name]) for tensor in self.program.inputs),
+                *(operation for operation in lowered if operation is not None),
+                *(self._leave(self.program.tensor(name), slots[name]) for name in leaving)]
 
+    def possible_kernels(self, conv: Conv) -> list[KernelId]:
+        """Return every kernel that is exact for a layer, the best first."""
+        codes, target = self.program.tensor(conv.input).format, self.program.tensor(conv.output)
+        return conv_kernels(conv, codes, self.buffers[conv.input], (target.height, target.width), self.isa)
 
-def conv_operation(program: Program, conv: Conv, buffers: dict[str, Buffer], kernel: KernelId) -> Operation:
-    """Bind a convolution to a kernel, which must be one of `kernel_selection.conv_kernels`."""
-    source, target = buffers[conv.input], buffers[conv.output]
-    part = program.tensor(conv.output).part_slice(conv.output_part)
-    constants = requant_table(program, conv, _interleaves(kernel))
-    top, left, _, _ = conv.pads
-    common = {
-        abi.SOURCE: source.at(-top, -left), abi.SOURCE_ROW: conv.stride * source.row_bytes,
-        abi.SOURCE_PIXEL: conv.stride * source.pixel_bytes, **_target(target, part.start), **_extent(target),
-        abi.CHANNELS: conv.channels, abi.ZERO: constants.zero, abi.LOW: constants.low,
-        abi.HIGH: constants.high, abi.WRAP: constants.wrap}
-    if conv.residual is not None:
-        other, channels = buffers[conv.residual], program.tensor(conv.residual).part_slice(conv.residual_part)
-        common |= {abi.RESIDUAL: other.at(0, 0, channels.start), abi.RESIDUAL_ROW: other.row_bytes,
-                   abi.RESIDUAL_PIXEL: other.pixel_bytes}
-    operation = Operation(kernel, conv.name, common, {abi.PARAMETERS: constants.table}, constants.kernel)
-    PREPARE[kernel.family](operation, conv, source)
-    return operation
+    def _lower(self, op: Op) -> Operation | None:
+        """Lower an op; None if it moves nothing."""
+        match op:
+            case Conv():
+                return conv_operation(self.program, op, self.buffers, self._kernel(op))
+            case Pool():
+                return self._pool(op)
+            case Load() | Store():
+                return self._copy(op) if op.writes is not None else None
+            case _:
+                assert_never(op)
 
+    def _kernel(self, conv: Conv) -> KernelId:
+        possible = {str(kernel): kernel for kernel in self.possible_kernels(conv)}
+        wanted = self.kernels.get(conv.name, next(iter(possible)))
+        if wanted not in possible:
+            raise InputError(f"layer '{conv.name}' can be computed by {', '.join(possible)}, not {wanted}")
+        return possible[wanted]
 
-def _interleaves(kernel: KernelId) -> bool:
-    """Tell whether sums of whole groups of channels come interleaved."""
-    match kernel.family:
-        case "gemm_conv":
-            return _tile_channels(kernel) == abi.GROUP
-        case "depthwise":
-            return kernel.variant != "taps"
-        case _:
-            return True
+    def _pool(self, pool: Pool) -> Operation:
+        source, target = self.buffers[pool.input], self.buffers[pool.output]
+        kernel = KernelId("max_pool", "lanes", 64 if self.isa in ("avx512", "amx") else 32)
+        (height, width), (top, left, _, _) = pool.kernel, pool.pads
+        return Operation(kernel, pool.name, {
+            **source_words(source), **target_words(target), **extent_words(target), abi.POOL_TOP: top,
+            abi.POOL_LEFT: left, abi.POOL_BOTTOM: source.shape.height, abi.POOL_RIGHT: source.shape.width,
+            abi.POOL_HEIGHT: height, abi.POOL_WIDTH: width, abi.POOL_STRIDE: pool.stride})
 
+    def _copy(self, op: Load | Store) -> Operation:
+        """Copy rows of a tensor: of the source for a Load, of the target for a Store, perhaps of one part of it."""
+        source, target = self.buffers[op.input], self.buffers[op.output]
+        source_row, target_row = (op.first_row, 0) if isinstance(op, Load) else (0, op.first_row)
+        part = op.output_part if isinstance(op, Store) else None
+        channel = 0 if part is None else self.program.tensor(op.output).part_slice(part).start
+        return Operation(KernelId("copy", "copy"), op.name, {
+            **source_words(source, source_row), **target_words(target, channel, target_row),
+            abi.HEIGHT: min(source.shape.height, target.shape.height), abi.WIDTH: source.shape.width,
+            abi.RUN: source.pixel_bytes})
 
-def _tile_channels(kernel: KernelId) -> int:
-    """Count the channels of a tile of `gemm_conv`."""
-    assert kernel.size is not None
-    return kernel.size * abi.VECTOR_LANES[kernel.variant]
+    def _enter(self, tensor: Tensor, slot: int) -> Operation:
+        """Take an input of the Program from the host."""
+        buffer = self.buffers[tensor.name]
+        return Operation(KernelId("copy", "enter"), tensor.name, {
+            **target_words(buffer), **extent_words(buffer), abi.ZERO: tensor.format.low, abi.HOST: slot})
 
-
-def _prepare_gemm(operation: Operation, conv: Conv, source: Buffer) -> None:
-    block, values = _tile_channels(operation.kernel), pieces(conv)
-    weights = quad_panels(values[channel_order(conv.channels)] if block == abi.GROUP else values, block)
-    operation.words |= {abi.TAP_COUNT: weights.shape[1], abi.RUN: weights.shape[2] // abi.GROUP_QUADS}
-    operation.constants |= {abi.WEIGHTS: weights, abi.TAPS: _piece_offsets(conv, source)}
-    operation.scratch_bytes = (abi.CHUNK + abi.SPARE_ROWS) * (3 * 8 + block * 4)
-
-
-def _prepare_amx(operation: Operation, conv: Conv, source: Buffer) -> None:
-    values = pieces(conv)[channel_order(conv.channels)]
-    configuration = np.zeros(64, np.uint8)
-    configuration[0] = 1
-    configuration[16:32:2], configuration[48:56] = 64, 16
-    operation.constants |= {abi.CONFIGURATION: configuration, abi.TAPS: _piece_offsets(conv, source)}
-    operation.words[abi.TAP_COUNT] = values.shape[1]
-    sums = abi.TILE_PIXELS * abi.GROUP * 4
-    if operation.kernel.variant == "direct":
-        weights = step_panels(values)
-        operation.words |= {abi.RUN: weights.shape[2], abi.VIRTUAL_WIDTH: source.row_pixels}
-        operation.scratch_bytes = abi.DIRECT_PIXELS * 2 * 8 + sums
-        operation.unwanted = True
-    else:
-        weights = step_panels(values.reshape(conv.channels, 1, -1))
-        row_bytes = weights.shape[2] * abi.STEP_BYTES
-        operation.words |= {abi.RUN: values.shape[2], abi.ROW_STEPS: weights.shape[2]}
-        chunk = max(abi.GATHER_BYTES // row_bytes // abi.TILE_PIXELS, 1) * abi.TILE_PIXELS
-        operation.scratch_bytes = chunk * (3 * 8 + row_bytes) + sums + 128
-    operation.constants[abi.WEIGHTS] = weights
-
-
-def _prepare_int4(operation: Operation, conv: Conv, source: Buffer) -> None:
-    del source
-    values = pieces(conv)[channel_order(conv.channels)].reshape(conv.channels, -1)
-    lowest = min(int(values.min()), 0)
-    weights = nibble_panels(values, lowest)
-    operation.words |= {abi.RUN: weights.shape[1], abi.LOWEST: lowest}
-    operation.constants[abi.WEIGHTS] = weights
-    operation.scratch_bytes = 64 + 4 * abi.GROUP
-
-
-def _prepare_depthwise(operation: Operation, conv: Conv, source: Buffer) -> None:
-    values, (height, _) = conv.weight_values[:, 0], conv.kernel
-    taps = _tap_offsets(conv, source)
-    group = abi.GROUP
-    if operation.kernel.variant == "taps":
-        weights, group = tap_rows(values), 16
-        operation.words |= {abi.RUN: len(taps)}
-    elif operation.kernel.variant == "quads":
-        weights = tap_quads(values)
-        taps = np.concatenate([taps, np.repeat(taps[-1:], -len(taps) % 4)])
-        operation.words |= {abi.RUN: len(taps) // 4}
-    else:
-        weights = window_columns(values)
-        taps = np.minimum(np.arange(4), height - 1) * source.row_bytes
-        operation.words |= {abi.RUN: source.pixel_bytes}
-    operation.constants |= {abi.WEIGHTS: weights, abi.TAPS: taps}
-    operation.scratch_bytes = abi.ROW_CHUNK * (3 * 8 + group * 4)
-
-
-PREPARE: dict[str, Callable[[Operation, Conv, Buffer], None]] = {
-    "gemm_conv": _prepare_gemm, "amx_conv": _prepare_amx, "int4_linear": _prepare_int4,
-    "depthwise": _prepare_depthwise, "bitplane_conv": bitplane.prepare, "winograd": winograd.prepare}
-"""By family: adds the words, constants and memory that its kernels need."""
-
-
-def _tap_offsets(conv: Conv, source: Buffer) -> NDArray[np.int64]:
-    """Return where the taps of a window lie, in raster order [bytes]."""
-    height, width = conv.kernel
-    rows = np.arange(height, dtype=np.int64)[:, None] * conv.dilation * source.row_bytes
-    return (rows + np.arange(width) * conv.dilation * source.pixel_bytes).reshape(-1)
-
-
-def _piece_offsets(conv: Conv, source: Buffer) -> NDArray[np.int64]:
-    """Return where the pieces of a window lie, as `sim.functional.engine.weights.pieces` cuts it [bytes]."""
-    taps = _tap_offsets(conv, source)
-    return taps[:: conv.kernel[1]].copy() if conv.dilation == 1 else taps
-
-
-def _source(buffer: Buffer, row: int = 0) -> dict[int, int]:
-    return {abi.SOURCE: buffer.at(row, 0), abi.SOURCE_ROW: buffer.row_bytes,
-            abi.SOURCE_PIXEL: buffer.pixel_bytes}
-
-
-def _target(buffer: Buffer, channel: int = 0, row: int = 0) -> dict[int, int]:
-    return {abi.TARGET: buffer.at(row, 0, channel), abi.TARGET_ROW: buffer.row_bytes,
-            abi.TARGET_PIXEL: buffer.pixel_bytes}
-
-
-def _extent(buffer: Buffer) -> dict[int, int]:
-    shape = buffer.shape
-    return {abi.HEIGHT: shape.height, abi.WIDTH: shape.width, abi.CHANNELS: shape.channels}
+    def _leave(self, tensor: Tensor, slot: int) -> Operation:
+        """Give a tensor to the host."""
+        buffer = self.buffers[tensor.name]
+        lowest = tensor.format.low if buffer.shape.code_bytes == 1 else 0
+        return Operation(KernelId("copy", "leave", 8 * buffer.shape.code_bytes), tensor.name, {
+            **source_words(buffer), **extent_words(buffer), abi.ZERO: lowest, abi.HOST: slot})

@@ -1,4 +1,4 @@
-"""An operation of compiled code, before the executor's table holds it."""
+"""An operation of compiled code, before the executor's table holds it, and the words that tell where tensors lie."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.functional.engine.buffers import Buffer
+from sim.functional.kernels import abi
 from sim.functional.kernels.kernel_id import KernelId
 
-__all__ = ["Constant", "Operation"]
+__all__ = ["Constant", "Operation", "extent_words", "source_words", "target_words"]
 
 Constant = NDArray[np.generic]
 
@@ -41,3 +43,20 @@ class Operation:
     requantizer: KernelId | None = None
     scratch_bytes: int = 0
     unwanted: bool = False
+
+
+def source_words(buffer: Buffer, row: int = 0) -> dict[int, int]:
+    """Return the words for an operation that reads a tensor from `row` on."""
+    return {abi.SOURCE: buffer.at(row, 0), abi.SOURCE_ROW: buffer.row_bytes, abi.SOURCE_PIXEL: buffer.pixel_bytes}
+
+
+def target_words(buffer: Buffer, channel: int = 0, row: int = 0) -> dict[int, int]:
+    """Return the words for an operation that writes a tensor from `channel` and `row` on."""
+    return {abi.TARGET: buffer.at(row, 0, channel), abi.TARGET_ROW: buffer.row_bytes,
+            abi.TARGET_PIXEL: buffer.pixel_bytes}
+
+
+def extent_words(buffer: Buffer) -> dict[int, int]:
+    """Return the words for an operation on all pixels and channels of a tensor."""
+    shape = buffer.shape
+    return {abi.HEIGHT: shape.height, abi.WIDTH: shape.width, abi.CHANNELS: shape.channels}

@@ -41,7 +41,7 @@ class Simulator:
     isa : str, optional
         Rung of `sim.functional.kernels.isa`; the highest that the CPU has, or BITWRIGHT_ISA, if None.
     kernels : mapping of str to str, optional
-        Kernels of layers by name, instead of those that the dispatch chooses: for tests and measurements.
+        Kernels of layers by name, instead of those that the selection takes: for tests and measurements.
 
     Raises
     ------

@@ -11,13 +11,13 @@ from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
 from sim.ir.signed_digits import Digits, digits_of, multiplier, nearest_digits
 
-__all__ = ["Requantizer", "plain_requantizer", "random_requantizer"]
+__all__ = ["RequantParameters", "plain_requantizer", "random_requantizer"]
 
-Requantizer = tuple[Digits, Digits, NDArray[np.int64], NDArray[np.int64]]
+RequantParameters = tuple[Digits, Digits, NDArray[np.int64], NDArray[np.int64]]
 """(M, R, n, offset), a row or number for every channel."""
 
 
-def plain_requantizer(channels: int, residual: bool) -> Requantizer:
+def plain_requantizer(channels: int, residual: bool) -> RequantParameters:
     """Make the requantizer that gives the sum itself: M = 1, and R = 1 with a residual.
 
     >>> [part.tolist() for part in plain_requantizer(2, residual=False)]
@@ -28,7 +28,7 @@ def plain_requantizer(channels: int, residual: bool) -> Requantizer:
 
 
 def random_requantizer(rng: np.random.Generator, acc: NDArray[np.int64], residual: NDArray[np.int64] | None,
-                       output: Format, arithmetic: Arithmetic, most: tuple[int, int]) -> Requantizer:
+                       output: Format, arithmetic: Arithmetic, most: tuple[int, int]) -> RequantParameters:
     """Draw a requantizer that is fitted to the sums that occur.
 
     Parameters
