@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from sim.arch.host_memory import IDEAL, Memory
+from sim.arch.on_chip_memory import OnChipMemory
 from sim.arch.ranges import MAX_CLOCK_MHZ, RANGES
 from sim.io.bounds import name_fault, shown
 from sim.io.yaml_model import built_in, load
@@ -148,6 +149,15 @@ class Machine(BaseModel):
         """The widest arithmetic that it has; rounds half up, or as it can."""
         rounding = "half_up" if "half_up" in self.roundings else self.roundings[0]
         return Arithmetic(self.acc_bits, self.window, self.terms, rounding)
+
+    @property
+    def memories(self) -> dict[str, OnChipMemory]:
+        """Its memories on chip by name: two banks of accumulators per element, macros per column, two slots per row."""
+        return {
+            "accumulators": OnChipMemory(self.acc_depth, self.acc_bits, 2 * self.rows * self.columns),
+            "activations": OnChipMemory(self.region_words, self.lanes, self.act_regions * self.columns),
+            "weights": OnChipMemory(2 * self.weight_words, self.lanes, self.rows),
+        }
 
     @property
     def requant_bits(self) -> int:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import assert_never
 from weakref import WeakKeyDictionary
 
 from sim.arch.machine import Machine
 from sim.energy.counting import events_of
 from sim.ir.formats import Format
-from sim.ir.ops import Conv, Layer, Load, Op, Pool, Store, Tensor, Transfer
+from sim.ir.ops import Conv, Layer, Load, Op, Pool, Store, Tensor
 from sim.ir.program import Program
 from sim.mapping.conv_shape import ConvShape, conv_shape
-from sim.mapping.pool_schedule import schedule_pool
-from sim.mapping.transfer_schedule import schedule_transfer
+from sim.mapping.scheduler import Scheduler
 from sim.mapping.transfers import with_transfers
 from sim.plan.allocator import NoRoom, place, regions_of
 from sim.plan.row_bands import Band, band_choices, band_tensors
@@ -113,38 +111,47 @@ class WorstCaseCosts:
         """Count the events of all Pools and transfers, each at its most, and the cycles of the memory's latency."""
         costs = [{"cycles": self.machine.memory.latency_cycles}]
         for op in self.network.ops:
-            match op:
-                case Conv():
-                    pass
-                case Pool():
-                    costs.append(_most([add_counts((self._pool_events(op, band), count)
-                                                   for band, count in tiling.items())
-                                        for tiling in self.tilings(op)]))
-                case Load() | Store():
-                    if self.all_on_chip:
-                        costs.append(self._transfer_events(op, self.tensors[op.input]))
-                case _:
-                    assert_never(op)
-            if isinstance(op, Layer) and not self.all_on_chip:
-                costs.append(_most([add_counts((self._moved_events(op, band), count) for band, count in tiling.items())
-                                    for tiling in self.tilings(op)]))
+            if isinstance(op, Layer):
+                if not isinstance(op, Conv):
+                    costs.append(self._most(op, self._layer_events))
+                if not self.all_on_chip:
+                    costs.append(self._most(op, self._moved_events))
+            elif self.all_on_chip:
+                costs.append(self._events_alone(op, self.tensors))
         return costs
 
-    def _pool_events(self, pool: Pool, band: Band) -> Counts:
-        source, target = band_tensors(self.tensors, pool, band)
-        schedule = schedule_pool(replace(pool, pads=band.pads), source, target, self.machine)
-        return events_of(schedule, self.machine) | {"cycles": schedule.cycles}
+    def _most(self, layer: Layer, count: Callable[[Layer, Band], Counts]) -> Counts:
+        """Return the largest count of every event over all ways to cut a layer."""
+        sums = [add_counts((count(layer, band), times) for band, times in tiling.items())
+                for tiling in self.tilings(layer)]
+        return {event: max(counts[event] for counts in sums) for event in sums[0]}
+
+    def _layer_events(self, layer: Layer, band: Band) -> Counts:
+        """Count the events of a band of a layer itself."""
+        tensors = {tensor.name: tensor for tensor in band_tensors(self.tensors, layer, band)}
+        return self._events_alone(layer.on_operands(layer.name, layer.reads, layer.output, band.pads), tensors)
 
     def _moved_events(self, layer: Layer, band: Band) -> Counts:
         """Count the events of the Loads and the Store of a band whose tensors are all in the host's memory."""
-        *operands, target = band_tensors(self.tensors, layer, band)
-        moved: list[tuple[Transfer, Tensor]] = [(Load("", t.name, t.name), t) for t in operands]
-        moved.append((Store("", target.name, target.name), target))
-        return add_counts((self._transfer_events(transfer, tensor), 1) for transfer, tensor in moved)
+        tensors = {tensor.name: tensor for tensor in band_tensors(self.tensors, layer, band)}
+        moves: list[Op] = [*(Load("", name, name) for name in layer.reads), Store("", layer.output, layer.output)]
+        return add_counts((self._events_alone(move, tensors), 1) for move in moves)
 
-    def _transfer_events(self, transfer: Transfer, tensor: Tensor) -> Counts:
-        schedule = schedule_transfer(transfer, tensor, self.machine)
+    def _events_alone(self, op: Op, tensors: Mapping[str, Tensor]) -> Counts:
+        """Count the events and the cycles of an op on its own."""
+        schedule = Scheduler(self.machine).schedule(_Tensors(tensors), op)
         return events_of(schedule, self.machine) | {"cycles": schedule.cycles_alone(self.machine.memory)}
+
+
+@dataclass(frozen=True)
+class _Tensors:
+    """Tensors that stand for those of a Program."""
+
+    by_name: Mapping[str, Tensor]
+
+    def tensor(self, name: str) -> Tensor:
+        """Return the tensor of that name."""
+        return self.by_name[name]
 
 
 def _network(program: Program, widest: int) -> _WidestNetwork:
@@ -175,8 +182,3 @@ def add_counts(costs: Iterable[tuple[Counts, int]]) -> Counts:
         for event, count in counts.items():
             total[event] += count * times
     return dict(total)
-
-
-def _most(costs: Sequence[Counts]) -> Counts:
-    """Return the largest count of every event."""
-    return {event: max(counts[event] for counts in costs) for event in costs[0]}

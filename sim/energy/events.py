@@ -15,7 +15,7 @@ from operator import attrgetter
 from sim.arch.machine import Machine
 from sim.arch.widths import lane_sum_bits, partial_sum_bits
 
-__all__ = ["EVENTS", "PRICED", "Event", "OnChipMemory", "Quantity", "counters_from_events", "events_from_counters"]
+__all__ = ["EVENTS", "PRICED", "Event", "EventMemory", "Quantity", "counters_from_events", "events_from_counters"]
 
 
 @dataclass(frozen=True)
@@ -35,22 +35,28 @@ class Quantity:
 
 
 @dataclass(frozen=True)
-class OnChipMemory:
-    """A memory that is built many times on a chip.
+class EventMemory:
+    """A memory that events read or write.
 
     Attributes
     ----------
     name : str
-    bits : Quantity
-        Capacity of one instance [bits].
+        Its name in `Machine.memories`.
+    formula : str
+        Capacity of one instance in terms of the machine's parameters [bits].
     """
 
     name: str
-    bits: Quantity
+    formula: str
+
+    @property
+    def bits(self) -> Quantity:
+        """Capacity of one instance [bits]."""
+        return Quantity(self.formula, lambda machine: machine.memories[self.name].bits)
 
     def kib(self, machine: Machine) -> float:
         """Return the capacity of one instance [KiB]."""
-        return self.bits.of(machine) / 8192
+        return machine.memories[self.name].capacity_kib
 
 
 def _parameter(name: str) -> Quantity:
@@ -59,12 +65,9 @@ def _parameter(name: str) -> Quantity:
 
 ONE, LANES, ACC_BITS = Quantity("1", lambda machine: 1), _parameter("lanes"), _parameter("acc_bits")
 
-ACCUMULATORS = OnChipMemory("accumulators", Quantity(
-    "acc_depth * acc_bits", lambda machine: machine.acc_depth * machine.acc_bits))
-ACTIVATIONS = OnChipMemory("activations", Quantity(
-    "region_words * lanes", lambda machine: machine.region_words * machine.lanes))
-WEIGHTS = OnChipMemory("weights", Quantity(
-    "2 * weight_words * lanes", lambda machine: 2 * machine.weight_words * machine.lanes))
+ACCUMULATORS = EventMemory("accumulators", "acc_depth * acc_bits")
+ACTIVATIONS = EventMemory("activations", "region_words * lanes")
+WEIGHTS = EventMemory("weights", "2 * weight_words * lanes")
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,7 @@ class Event:
         Events for each count of that counter.
     width : Quantity
         Width of what one event moves or clocks, to which its energy is proportional [bits].
-    memory : OnChipMemory or None
+    memory : EventMemory or None
         The memory that the event reads or writes, on whose capacity its energy depends.
     """
 
@@ -94,7 +97,7 @@ class Event:
     counter: str
     per_count: Quantity = ONE
     width: Quantity = ONE
-    memory: OnChipMemory | None = None
+    memory: EventMemory | None = None
 
 
 EVENTS = {event.name: event for event in (

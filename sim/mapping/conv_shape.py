@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from sim.ir.formats import Kind
-from sim.ir.ops import Conv
-from sim.ir.program import Program
+from sim.ir.ops import Conv, Tensor
 from sim.mapping.broadcast import ceil_div
 from sim.mapping.taps_inside import taps_inside
 
-__all__ = ["ConvShape", "conv_shape"]
+__all__ = ["ConvShape", "Tensors", "conv_shape"]
 
 
 @dataclass(frozen=True)
@@ -73,15 +73,22 @@ class ConvShape:
         return int(self.weight_kind == "bipolar")
 
 
-def conv_shape(program: Program, conv: Conv) -> ConvShape:
-    """Return the shape and bits of a Conv of `program`."""
-    source, target = program.tensor(conv.input), program.tensor(conv.output)
+class Tensors(Protocol):
+    """Tensors by name: a Program, or others that stand for those of one."""
+
+    def tensor(self, name: str) -> Tensor:
+        """Return the tensor of that name."""
+
+
+def conv_shape(tensors: Tensors, conv: Conv) -> ConvShape:
+    """Return the shape and bits of a Conv on these tensors."""
+    source, target = tensors.tensor(conv.input), tensors.tensor(conv.output)
     return ConvShape(
         in_height=source.height, in_width=source.width, in_parts=source.parts,
         out_height=target.height, out_width=target.width, out_channels=conv.channels,
         kernel=conv.kernel, stride=conv.stride, dilation=conv.dilation, pads=conv.pads,
         depthwise=conv.depthwise, weight_kind=conv.weight_format.kind, bits_w=conv.weight_format.bits,
         bits_a=source.format.bits, bits_out=target.format.bits,
-        bits_residual=program.tensor(conv.residual).format.bits if conv.residual else 0,
+        bits_residual=tensors.tensor(conv.residual).format.bits if conv.residual else 0,
         terms=conv.terms, residual_terms=conv.residual_terms,
     )

@@ -8,6 +8,7 @@ from sim.arch.machine import Machine, builtin_machines, load_machine
 from sim.arch.ranges import RANGES
 from sim.errors import InputError
 from sim.io.yaml_model import parse
+from sim.ir.arithmetic import Arithmetic
 
 LEGAL = load_machine("tiny").model_dump(mode="json")
 
@@ -26,6 +27,27 @@ def test_built_in_machines_load(name: str) -> None:
     machine = load_machine(name)
     assert machine.name == name
     assert machine.requant_bits == machine.acc_bits + machine.window + 2
+
+
+def test_memories_follow_from_the_parameters() -> None:
+    """Accumulators lie in two banks per element, activations in regions per column, weights in two slots per row."""
+    memories = load_machine("tiny").memories
+    sizes = {name: (memory.words, memory.width_bits, memory.instances) for name, memory in memories.items()}
+    assert sizes == {"accumulators": (8, 24, 2 * 4 * 3), "activations": (256, 8, 6 * 3), "weights": (1024, 8, 4)}
+    assert memories["weights"].capacity_kib == 1.0
+
+
+def test_the_arithmetic_of_a_machine_rounds_half_up_if_it_can() -> None:
+    """It is the widest that the machine runs; a machine without that rounding gives its first."""
+    tiny = load_machine("tiny")
+    assert tiny.arithmetic == Arithmetic(acc_bits=24, window=10, terms=3, rounding="half_up")
+    assert replaced(tiny, roundings=("floor", "half_up")).arithmetic.rounding == "half_up"
+    assert replaced(tiny, roundings=("floor", "half_even")).arithmetic.rounding == "floor"
+
+
+def replaced(machine: Machine, **parameters: object) -> Machine:
+    """Another machine with some parameters of its own."""
+    return Machine(**(machine.model_dump() | parameters))
 
 
 def test_there_are_three_sizes() -> None:
