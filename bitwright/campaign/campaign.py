@@ -2,8 +2,7 @@
 
 Machines reach both ends of every range (`sim.testing.stimulus.machines.RANGES`), Programs what plain random ones never
 reach (`sim.testing.coverage.extremes`). Everything follows from the seed; what is done is kept in a folder, and a
-campaign that was stopped goes on there. It stands above `sim` and `rtl`, beside the command line: it is for who changes
-the hardware.
+campaign that was stopped goes on there. It is meant for those who change the hardware.
 """
 
 from __future__ import annotations
@@ -36,23 +35,23 @@ __all__ = ["Campaign", "machine_of", "main", "run_campaign", "run_machine"]
 SEED = 10
 """Reaches both ends of every range with 60 machines."""
 EVERY = 6
-"""One machine of so many is wide and runs in Verilator, the others in Icarus Verilog."""
+"""One of this many machines is wide and runs in Verilator; the others run in Icarus Verilog."""
 ELEMENTS, WIDE_ELEMENTS = 1024, 8192
-"""Most rows x columns x lanes of a machine."""
+"""Largest product of rows, columns and lanes of a machine."""
 CYCLES, WIDE_CYCLES = 12_000, 100_000
-"""Most cycles of a Program."""
+"""Largest number of cycles of a Program."""
 BATCH = 6
-"""Programs of one simulation."""
+"""Programs that run in one simulation."""
 
 
 @dataclass(frozen=True)
 class Campaign:
-    """What is to be run.
+    """What a campaign runs.
 
     Attributes
     ----------
     folder : Path
-        Of what is done.
+        Holds what is done.
     seed : int
     machines, pairs : int
         Pairs of a machine and a Program, spread evenly over the machines.
@@ -67,19 +66,19 @@ class Campaign:
     until: float = float("inf")
 
     def pairs_of(self, index: int) -> int:
-        """How many Programs run on a machine."""
+        """Return how many Programs run on a machine."""
         return self.pairs // self.machines + (index < self.pairs % self.machines)
 
 
 def machine_of(seed: int, index: int) -> tuple[Machine, Engine]:
-    """Machine `index` of a campaign and the simulator that runs it."""
+    """Return machine `index` of a campaign and the simulator that runs it."""
     wide = index % EVERY == EVERY - 1
     machine = campaign_machine(np.random.default_rng((seed, index)), WIDE_ELEMENTS if wide else ELEMENTS, wide)
     return machine.model_copy(update={"name": f"campaign-{seed}-{index}"}), VERILATOR if wide else ICARUS
 
 
 def run_machine(campaign: Campaign, index: int) -> MachineState:
-    """Run the pairs of a machine that are not done yet, a batch at a time; what is done is written after each."""
+    """Run the pairs of a machine that are not done yet in batches, and write what is done after each batch."""
     machine, engine = machine_of(campaign.seed, index)
     place = campaign.folder / f"seed{campaign.seed}-machine{index:03}.json"
     state = load_state(place, machine, engine.name)
@@ -97,7 +96,7 @@ def run_machine(campaign: Campaign, index: int) -> MachineState:
 
 
 def _cpu_seconds() -> float:
-    """Of this process and those that it has waited for."""
+    """Return the processor time of this process and of those that it has waited for [s]."""
     times = os.times()
     return times.user + times.system + times.children_user + times.children_system
 
@@ -117,7 +116,7 @@ def _run_batch(campaign: Campaign, index: int, numbers: range, coverage: Coverag
 
 
 def _keep(folder: Path, machine: Machine, engine: Engine, pair: Drawn) -> str:
-    """Keep the simplest case that fails; the command that repeats it."""
+    """Keep the simplest case that fails, and return the command that repeats it."""
     _, decisions, options = pair
     _, place = keep_simplest(decisions, machine, engine, folder / "failures", message, **options)
     return (f"bitwright verify {place / 'program.safetensors'} -m {place / 'machine.yaml'} -i {place / 'inputs.npz'} "
@@ -125,7 +124,7 @@ def _keep(folder: Path, machine: Machine, engine: Engine, pair: Drawn) -> str:
 
 
 def run_campaign(campaign: Campaign, workers: int) -> list[MachineState]:
-    """Run a campaign on so many processes; the state of every machine that was begun.
+    """Run a campaign on so many processes, and return the state of every machine that was begun.
 
     Raises
     ------
@@ -160,14 +159,15 @@ def run_campaign(campaign: Campaign, workers: int) -> list[MachineState]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run a campaign; 1 if a pair differs."""
+    """Run a campaign and return the exit status, which is 1 if a pair differs."""
     parser = argparse.ArgumentParser(prog="python -m bitwright.campaign", description=__doc__)
     parser.add_argument("--machines", type=int, default=60)
-    parser.add_argument("--pairs", type=int, default=1000, help="of a machine and a Program, over all machines")
-    parser.add_argument("--minutes", type=float, help="begin no simulation after this time; the rest is for next time")
+    parser.add_argument("--pairs", type=int, default=1000, help="pairs of a machine and a Program, over all machines")
+    parser.add_argument("--minutes", type=float, help="begin no simulation after this time; the next run does the rest")
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="processes")
-    parser.add_argument("--out", type=Path, default=Path("campaign-out"), help="what is done; goes on from there")
+    parser.add_argument("--out", type=Path, default=Path("campaign-out"),
+                        help="folder of what is done, from which the next run goes on")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args(argv)
     if min(given.machines, given.pairs, given.jobs) < 1 or given.seed < 0:

@@ -1,4 +1,4 @@
-"""What a campaign shows at its end: how far its machines and Programs reached, and what differs."""
+"""The report of a campaign: how far its machines and Programs reached, and what differs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["campaign_report"]
 
 
 def campaign_report(states: Sequence[MachineState], wanted: int) -> tuple[Report, bool]:
-    """Tables of a campaign of `wanted` pairs, and whether all that were run are equal."""
+    """Report a campaign of `wanted` pairs, and return with it whether all that ran are equal."""
     pairs = [pair for state in states for pair in state.pairs]
     different = [pair for pair in pairs if pair.found]
     reached = _parameters([state for state in states if state.pairs])
@@ -50,7 +50,7 @@ def campaign_report(states: Sequence[MachineState], wanted: int) -> tuple[Report
 
 
 def _parameters(states: Sequence[MachineState]) -> list[dict[str, object]]:
-    """Range and ends reached of every parameter."""
+    """Return the range of every parameter and the smallest and largest value that was reached."""
     rows: list[dict[str, object]] = []
     for name, (low, high) in RANGES.items():
         values = [state.machine[name] for state in states]

@@ -1,4 +1,4 @@
-"""What a campaign has done on a machine, on disk."""
+"""Files that hold what a campaign has done on each machine."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class PairState:
     Attributes
     ----------
     number : int
-        Of the Program among those of the machine.
+        Index of the Program among those of the machine.
     cycles : int
     extents : dict of str to int
-        Of the largest op, by `sim.testing.coverage.extremes.extents_of`.
+        Extents of the largest op, by `sim.testing.coverage.extremes.extents_of`.
     found : tuple of str
         What differs from the simulator.
     command : str
@@ -52,7 +52,7 @@ class MachineState:
     coverage : dict of str to int
         Bins that were met, by their text.
     seconds, cpu_seconds : float
-        Of the clock, and of processors.
+        Elapsed time, and time of processors [s].
     """
 
     machine: dict[str, Any]
@@ -64,12 +64,12 @@ class MachineState:
 
 
 def load_state(place: Path, machine: Machine, engine: str) -> MachineState:
-    """What is done on `machine`; nothing yet if there is no such file.
+    """Read what is done on `machine`, which is nothing yet if there is no such file.
 
     Raises
     ------
     InputError
-        If the file is damaged, or of another machine, which an older Bitwright has drawn.
+        If the file is damaged, or is of another machine, such as an older Bitwright drew.
     """
     fresh = MachineState(machine.model_dump(mode="json"), engine)
     if not place.exists():

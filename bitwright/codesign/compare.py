@@ -1,4 +1,4 @@
-"""Where two engines part: the first layer, channel, pixel and bit plane, with both values."""
+"""Codes of two engines, and the first layer, channel, pixel and bit plane in which they differ."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class TensorComparison:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Codes of two engines held against each other.
+    """The comparison of the codes of two engines.
 
     Attributes
     ----------
@@ -130,7 +130,7 @@ def compare_codes(program: Program, engines: tuple[str, str], left: Codes, right
 
 def _divergence(program: Program, engines: tuple[str, str], name: str, place: tuple[int, ...],
                 left: NDArray[np.int32], right: NDArray[np.int32]) -> Divergence:
-    """What differs at (image, channel, y, x)."""
+    """Describe the difference at (image, channel, y, x)."""
     image, channel, y, x = place
     a, b = int(left[place]), int(right[place])
     plane = None if UNDEFINED in (a, b) else ((a ^ b) & -(a ^ b)).bit_length() - 1
@@ -140,7 +140,7 @@ def _divergence(program: Program, engines: tuple[str, str], name: str, place: tu
 
 
 def _writer(program: Program, name: str, channel: int) -> str:
-    """The op that writes a channel of a tensor first, or `input`."""
+    """Return the name of the op that writes a channel of a tensor first, or `input`."""
     for op in program.ops:
         part = op.output_part if isinstance(op, Conv | Store) else None
         channels = program.tensor(name).part_slice(part) if part is not None and op.output == name else None

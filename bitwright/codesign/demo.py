@@ -45,7 +45,7 @@ BUDGET_SHARE = 0.65
 """Both budgets are this share of what uniform 4-bit weights and activations cost."""
 MIXED = Recipe(epochs=30, rate=0.02, decay=1e-4)
 REALLOCATION_SHARE = 0.6
-"""Bits may move in this share of the mixed training; then the network settles."""
+"""Bits may change in this share of the mixed training; then the network settles."""
 CALIBRATION_IMAGES = 512
 
 

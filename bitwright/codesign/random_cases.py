@@ -1,4 +1,4 @@
-"""Random cases on the RTL: which of them differ from the simulator, and the simplest one that still does."""
+"""Random cases on the RTL: which of them differ from the simulator, and the simplest that still differs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Planned Programs on the RTL: in which simulator, on how many processes."""
+"""Planned Programs on the RTL: the simulator, the number of processes, and waveforms."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ DEFAULTS = RtlOptions()
 
 
 def chosen_engine(plan: Plan, images: int, options: RtlOptions) -> Engine:
-    """The simulator for so many images.
+    """Return the simulator to use for this many images.
 
     Raises
     ------
     InputError
-        If a simulator or option cannot be had.
+        If a simulator is unknown, or an option does not go with the others.
     """
     if options.waves and options.jobs > 1:
         raise InputError(f"waveforms come from one process, not {options.jobs}")
@@ -67,12 +67,12 @@ def chosen_engine(plan: Plan, images: int, options: RtlOptions) -> Engine:
 
 def run_on_rtl(engine: Engine, plan: Plan, inputs: Mapping[str, NDArray[np.integer]], options: RtlOptions,
                note: Callable[[str], None]) -> RtlResult:
-    """Run images on the RTL; `note` hears what is being done.
+    """Run images on the RTL, and tell `note` what is being done.
 
     Raises
     ------
     InputError
-        If the simulator is not installed, waveforms cannot be had, or the inputs do not fit.
+        If the simulator is not installed, it cannot write waveforms, or the inputs do not fit.
     SimulationError
         If the simulation fails.
     """

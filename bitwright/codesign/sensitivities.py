@@ -16,7 +16,7 @@ from sim.io.yaml_model import sentence
 __all__ = ["MAX_NUMBER", "Losses", "check_losses", "load_losses"]
 
 MAX_BYTES = 64 * MIB
-"""Of a sensitivities file."""
+"""Largest size of a sensitivities file."""
 MAX_NUMBER = 1e30
 """Largest loss and largest limit of a budget: solvers compute with squares of them."""
 
@@ -79,7 +79,7 @@ def check_losses(data: Any, where: str = "sensitivities") -> Losses:
 
 
 def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object of JSON, in which no key comes twice."""
+    """Make an object of JSON, in which no key may come twice."""
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:

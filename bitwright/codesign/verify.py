@@ -29,7 +29,7 @@ __all__ = ["LayerCycles", "Verification", "verify", "verify_plan"]
 
 @dataclass(frozen=True)
 class LayerCycles:
-    """End of one op: by the recurrence, and by the RTL's own counter on the image that differs most."""
+    """The cycle in which an op ends: predicted, and counted by the RTL for the image that differs most."""
 
     name: str
     predicted: int
@@ -38,14 +38,14 @@ class LayerCycles:
 
 @dataclass(frozen=True)
 class Verification:
-    """Outcome of running one Program everywhere.
+    """The outcome of running one Program in every engine.
 
     Attributes
     ----------
     simulator : str
         The engine that ran the RTL.
     failure : str or None
-        Why the RTL did not run to its end; then there is nothing else of it.
+        Why the RTL did not run to its end; then there are no results of the RTL.
     comparisons : tuple of Comparison
         Torch against the simulator on all images, RTL against the simulator on the first ones.
     layers : tuple of LayerCycles
@@ -54,7 +54,7 @@ class Verification:
     counted : tuple of dict of str to int
         The RTL's, for each of its images.
     unmet : tuple of str
-        Situations that the Program's ops can meet and the RTL's images did not.
+        Situations that the ops of the Program could have met and did not on the RTL.
     """
 
     simulator: str
@@ -67,17 +67,17 @@ class Verification:
 
     @property
     def mismatches(self) -> int:
-        """Codes that differ, over all engines and tensors."""
+        """Count the codes that differ, over all engines and tensors."""
         return sum(c.mismatches for c in self.comparisons)
 
     @property
     def tensors_compared(self) -> int:
-        """Tensors compared, over all engines."""
+        """Count the tensors compared, over all engines."""
         return sum(c.tensors for c in self.comparisons)
 
     @property
     def ok(self) -> bool:
-        """Equal codes, equal cycles for every op, equal counters."""
+        """Return whether all codes, the cycles of every op and all counters are equal."""
         cycles = all(layer.predicted == layer.counted for layer in self.layers)
         counters = all(counters == self.predicted for counters in self.counted)
         return self.failure is None and not self.mismatches and cycles and counters

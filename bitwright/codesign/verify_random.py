@@ -20,19 +20,19 @@ from sim.testing.stimulus.cases import Case
 __all__ = ["RandomVerification", "verify_random"]
 
 BATCH = 8
-"""Programs of one simulation."""
+"""Programs that run in one simulation."""
 
 
 @dataclass(frozen=True)
 class RandomVerification:
-    """What random Programs showed.
+    """The outcome of running random Programs.
 
     Attributes
     ----------
     programs, ops, cycles : int
         How many were run and equal, and their simulated cycles.
     failure : tuple of str
-        What the first case that failed does otherwise than the simulator, after shrinking; empty if none did.
+        What differs in the first case that failed, after it was simplified; empty if none failed.
     kept : Path or None
         Folder of that case.
     coverage : Coverage
@@ -55,7 +55,7 @@ def verify_random(machine: Machine, count: int, seed: int, engine: Engine, failu
     ----------
     machine : Machine
     count : int
-        Programs; fewer when nothing can be added to the coverage.
+        Number of Programs; fewer run when nothing can be added to the coverage.
     seed : int
     engine : Engine
         The RTL simulator.

@@ -1,4 +1,4 @@
-"""`python -m bitwright.fuzz`: inputs for every loader, a table at the end, exit status 1 if any did not stand one."""
+"""`python -m bitwright.fuzz`: damaged inputs for every loader, a table at the end, exit status 1 if one failed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ REPORT_SECONDS = 10.0
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Fuzz, or see one input again; the exit status."""
+    """Fuzz, or read one input again, and return the exit status."""
     arguments = _parser().parse_args(argv)
     if arguments.again is not None:
         if len(arguments.loader) != 1:
@@ -50,19 +50,21 @@ def main(argv: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("fuzz", description=__doc__)
     parser.add_argument("--loader", action="append", choices=[*TARGETS, "planted"], default=[],
-                        help="only this one; several; planted has faults of all kinds")
-    parser.add_argument("--inputs", type=int, default=INPUTS, help="for each loader (default: %(default)s)")
-    parser.add_argument("--minutes", type=float, help="instead: so long for all of them, going on at the stand")
-    parser.add_argument("--seed", type=int, default=0, help="of the inputs")
-    parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="(default: %(default)s)")
-    parser.add_argument("--out", type=Path, default=Path("fuzz-out"), help="findings and the stand")
-    parser.add_argument("--again", type=Path, help="read this file, a finding, once more")
+                        help="only this loader; may be repeated; planted has faults of all kinds")
+    parser.add_argument("--inputs", type=int, default=INPUTS, help="inputs for each loader (default: %(default)s)")
+    parser.add_argument("--minutes", type=float,
+                        help="instead, run this long for all loaders, from where the last run stopped")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the inputs")
+    parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)),
+                        help="worker processes (default: %(default)s)")
+    parser.add_argument("--out", type=Path, default=Path("fuzz-out"), help="folder of findings and progress")
+    parser.add_argument("--again", type=Path, help="read this finding again")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     return parser
 
 
 class _Progress:
-    """A line now and then."""
+    """Progress as a line now and then."""
 
     def __init__(self) -> None:
         self._last = time.monotonic()
@@ -74,7 +76,7 @@ class _Progress:
 
 
 def _again(name: str, path: Path) -> int:
-    """Read one input; its traceback on stdout."""
+    """Read one input again, and print its traceback to stdout."""
     with tempfile.TemporaryDirectory(prefix="bitwright-fuzz-") as place:
         target, folder = target_named(name), Path(place)
         target.prepare(folder)

@@ -1,4 +1,4 @@
-"""Many inputs for many loaders in worker processes, findings kept as files, and where each loader's run stands."""
+"""Many inputs for a loader in worker processes; findings, and how far each loader has read, are kept in files."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from sim.io.atomic_write import atomic_write, atomic_write_text, made_folder
 __all__ = ["Outcome", "Stand", "fuzz"]
 
 CHUNK = 200
-"""Inputs that a worker is given at a time."""
+"""Inputs that a worker gets at a time."""
 LIMITS = Limits()
 KEPT = 3
-"""Inputs that are kept of a signature."""
+"""Inputs that are kept for each signature."""
 
 
 @dataclass
 class Outcome:
-    """What a loader stood."""
+    """What became of the inputs of a loader."""
 
     name: str
     inputs: int = 0
@@ -41,29 +41,29 @@ class Outcome:
 
     @property
     def findings(self) -> int:
-        """Inputs that were neither taken nor refused."""
+        """Count the inputs that were neither taken nor refused."""
         return self.signatures.total()
 
 
 class Stand:
-    """How many inputs of a seed each loader has read, in a file: a run goes on where the last one was stopped."""
+    """A file of how many inputs of a seed each loader has read, so that a run goes on where the last one ended."""
 
     def __init__(self, folder: Path, seed: int) -> None:
         self._file, self._seed = folder / "stand.json", str(seed)
         self._read = _read_stand(self._file) if self._file.exists() else {}
 
     def of(self, name: str) -> int:
-        """The first input that the loader has not read."""
+        """Return the first input that the loader has not read."""
         return self._read.get(self._seed, {}).get(name, 0)
 
     def note(self, name: str, index: int) -> None:
-        """Everything before `index` is read."""
+        """Write down that everything before `index` is read."""
         self._read.setdefault(self._seed, {})[name] = index
         atomic_write_text(self._file, json.dumps(self._read, indent=1) + "\n")
 
 
 def _read_stand(file: Path) -> dict[str, dict[str, int]]:
-    """What a file of a `Stand` holds: by seed and loader the first input that is not read."""
+    """Read the file of a `Stand`: by seed and loader, the first input that is not read."""
     try:
         read: dict[str, dict[str, int]] = json.loads(file.read_text())
         if all(type(index) is int for stand in read.values() for index in stand.values()):
@@ -74,7 +74,7 @@ def _read_stand(file: Path) -> dict[str, dict[str, int]]:
 
 
 class _Worker:
-    """A process, what it was given, and since when its input is the same."""
+    """A process, the range of inputs that it was given, and since when it has been at the same input."""
 
     def __init__(self, context: SpawnContext, name: str, seed: int, limits: Limits) -> None:
         self.current = cast("Synchronized[int]", context.Value(c_longlong, -1))
@@ -89,7 +89,7 @@ class _Worker:
         self._index, self._since = -1, time.monotonic()
 
     def stuck(self) -> bool:
-        """Whether it has been at one input for too long; kills it then."""
+        """Return whether the process has been at one input for too long, and kill it if so."""
         index = int(self.current.value)
         if index != self._index or self.given is None:
             self._index, self._since = index, time.monotonic()
@@ -100,14 +100,14 @@ class _Worker:
         return True
 
     def end(self) -> None:
-        """Kill it; it holds nothing that is needed."""
+        """Kill the process, which holds nothing that is needed."""
         self.process.kill()
         self.process.join()
         self.connection.close()
 
 
 class _Campaign:
-    """The inputs of one loader."""
+    """The run of one loader over its inputs."""
 
     def __init__(self, name: str, seed: int, folder: Path, jobs: int, limits: Limits) -> None:
         self.outcome = Outcome(name)
@@ -118,7 +118,7 @@ class _Campaign:
         self._done: set[int] = set()
 
     def run(self, first: int, last: int | None, seconds: float | None, progress: Callable[[Outcome], None]) -> int:
-        """Read inputs `first` .. `last - 1`, or for so many seconds; the first input that was not read."""
+        """Read inputs `first` .. `last - 1`, or for so many seconds, and return the first that was not read."""
         started, self._next = time.monotonic(), first
         self._workers = [_Worker(self._context, self._name, self._seed, self._limits) for _ in range(self._jobs)]
         try:
@@ -173,7 +173,7 @@ class _Campaign:
                 self._keep(finding)
 
     def _replace(self, place: int, what: str) -> None:
-        """Another worker for the rest of the range; the input at which it stopped is kept."""
+        """Start another worker for the rest of the range, and keep the input at which the first one stopped."""
         worker = self._workers[place]
         if worker.given is None:
             raise RuntimeError(f"a worker of {self._name} cannot start: {what}")
@@ -213,20 +213,20 @@ def fuzz(name: str, seed: int, folder: Path, jobs: int, inputs: int, seconds: fl
     Parameters
     ----------
     name : str
-        Of the loader.
+        Name of the loader.
     seed : int
     folder : Path
-        For findings and the stand.
+        Gets the findings, and what has been read.
     jobs : int
         Worker processes.
     inputs : int
-        Up to this input; without `seconds`.
+        Number of the input to stop at, without `seconds`.
     seconds : float or None
-        For so long instead, however many inputs that are.
+        Time to run instead, whatever the number of inputs.
     progress : callable
-        Told how it stands, about twice a second.
+        Gets the outcome so far about twice a second.
     limits : Limits
-        Of one input.
+        What one input may take.
     """
     stand, campaign = Stand(made_folder(folder), seed), _Campaign(name, seed, folder, jobs, limits)
     first = stand.of(name)

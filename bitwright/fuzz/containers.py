@@ -1,4 +1,4 @@
-"""Files taken apart and put together with checksums that are right, so that what is changed is looked at."""
+"""Files taken apart and put together again with valid checksums, so that loaders look at what was changed."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ NUMBERS = (0, 1, 2, 3, 5, 0x7F, 0x80, 0xFF, -1, -2, -128, 2**31, -2**31, 2**63, 
 """Ends of ranges, and an infinity and a nan of float32."""
 TORCH = {"I8": "int8", "U8": "uint8", "I64": "int64", "F32": "float32", "F64": "float64", "BF16": "bfloat16",
          "F16": "float16", "BOOL": "bool"}
-"""What torch calls types."""
+"""Names of types in torch."""
 TYPES = ("I8", "I64", "U8", "F32", "F16", "BF16", "BOOL", "F64", "I4", "x")
 
 
 def unpacked(data: bytes) -> Parts:
-    """The parts of a safetensors file."""
+    """Return the parts of a safetensors file."""
     length = int.from_bytes(data[:8], "little")
     header, body = json.loads(data[8 : 8 + length]), data[8 + length :]
     pieces = {}
@@ -36,7 +36,7 @@ def unpacked(data: bytes) -> Parts:
 
 
 def packed(parts: Parts) -> bytes:
-    """A safetensors file, widest types first, as aligned as its writers leave it."""
+    """Make a safetensors file with the widest types first, aligned as its writers align it."""
     header, pieces = parts
     order = sorted(pieces, key=lambda name: -SIZES.get(str(_entry(header, name).get("dtype")), 1))
     whole, body = {}, b""
@@ -49,14 +49,14 @@ def packed(parts: Parts) -> bytes:
 
 
 def sealed_header(header: Any) -> bytes:
-    """Length and text of a header."""
+    """Return the length and the text of a header."""
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
     return len(text).to_bytes(8, "little") + text
 
 
 def program_digest(graph: str, parts: Parts) -> str:
-    """The sha256 that a Program's file must carry."""
+    """Return the SHA-256 that a Program's file must carry."""
     digest = hashlib.sha256(graph.encode("utf-8", "surrogatepass"))
     for name in sorted(parts[1]):
         digest.update(f"{name}{_shape(_entry(parts[0], name).get('shape'))}".encode() + parts[1][name])
@@ -64,7 +64,7 @@ def program_digest(graph: str, parts: Parts) -> str:
 
 
 def tensors_digest(parts: Parts) -> str:
-    """The sha256 that weights and checkpoints must carry."""
+    """Return the SHA-256 that weights and checkpoints must carry."""
     texts = [(name, text) for name, text in parts[0]["__metadata__"].items() if name != "sha256"]
     digest = hashlib.sha256(json.dumps(sorted(texts)).encode())
     for name in sorted(parts[1]):
@@ -75,7 +75,7 @@ def tensors_digest(parts: Parts) -> str:
 
 
 def changed_parts(random: Random, parts: Parts, seal: Callable[[Parts], None]) -> bytes:
-    """A safetensors file with other numbers, shapes, types or tensors, sealed, and sometimes a header that lies."""
+    """Make a safetensors file with other numbers, shapes, types or tensors, sealed, sometimes with a false header."""
     header, pieces = {name: _copied(entry) for name, entry in parts[0].items()}, dict(parts[1])
     for _ in range(random.choice((1, 1, 2))):
         name = random.choice(list(pieces)) if pieces else ""
@@ -103,7 +103,7 @@ def changed_parts(random: Random, parts: Parts, seal: Callable[[Parts], None]) -
 
 
 def _other_numbers(random: Random, piece: bytes, size: int) -> bytes:
-    """Some numbers replaced by extreme ones."""
+    """Replace some numbers by extreme ones."""
     count = len(piece) // size
     for _ in range(random.choice((1, 1, 3, 10)) if count else 0):
         at = random.randrange(count) * size
@@ -113,7 +113,7 @@ def _other_numbers(random: Random, piece: bytes, size: int) -> bytes:
 
 
 def _reshape(random: Random, entry: dict[str, Any], pieces: dict[str, bytes], name: str) -> None:
-    """Another shape, mostly with as many bytes as it needs."""
+    """Give a tensor another shape, and in most cases as many bytes as it needs."""
     shape = list(entry["shape"])
     if shape and random.random() < 0.7:
         shape[random.randrange(len(shape))] = random.choice((0, 1, 2, 3, 100, 2**24, 2**31, 2**63))

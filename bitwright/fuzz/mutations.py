@@ -15,21 +15,21 @@ EXTREMES: tuple[Any, ...] = (
     *(sign * value + more for value in ROUND for sign in (1, -1) for more in (-1, 0, 1)),
     0.5, -0.0, 1e-308, 1e308, float("inf"), float("-inf"), float("nan"), True, False, None, "", "4", "1_000", "nan", [],
     {}, [[]], [0] * 71, ["x"], {"x": 1})
-"""What stands where something else should."""
+"""Values to put where others belong."""
 EDGES = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 2**31 - 1, 2**31, 2**32 - 1, 2**63, 2**64 - 1)
 NAMES = ("", " ", "a\x1b[2Jb", "a\nb", "a\0b", "\u202eevil", "a\u200bb", "..", "../../x", "/x", "a//b", "a\\b", "[/]",
          "[link=x]y[/link]", "%s{0}", "n" * 201, "n" * 70_000, "é", "e\u0301", "\U0001f600", "\ud800", "\ufeffx",
          ".npy", "\u0663", "records.0.weights", "__metadata__", "<<", "*a", "!!int x")
-"""What stands where a name should."""
+"""Texts to put where names belong."""
 TOKENS = ("&a ", "*a", "<<: ", "!!int ", "!!python/object/apply:os.system [x]", "? ", "- ", "[", "]", "{", "}", ": ",
           ", ", "#", "|\n", ">\n", "'", '"', "\t", "\n", "---\n", "%YAML 9.9\n", "0x", "1_0", "1:30", "010", "~",
           "\x85", "\u2028", "\\x", "\\u", "\\UFFFFFFFF", "9" * 5000, "1e999", "NaN", "Infinity", "null", "true", "//",
           "=", "٣", "\0", "\r")
-"""What means something to a parser of YAML, JSON or numbers."""
+"""Texts that mean something to a parser of YAML, JSON or numbers."""
 
 
 def changed_bytes(random: Random, data: bytes, others: Sequence[bytes] = ()) -> bytes:
-    """`data` with one to four changes: a bit flipped, bytes overwritten, cut off, left out, doubled, put in."""
+    """Change `data` one to four times: flip a bit, or overwrite, cut off, leave out, double or insert bytes."""
     for _ in range(random.choice((1, 1, 1, 2, 4))):
         at = random.randrange(len(data) + 1)
         end = min(len(data), at + random.choice((1, 2, 4, 8, 64, 1024)))
@@ -58,7 +58,7 @@ def changed_bytes(random: Random, data: bytes, others: Sequence[bytes] = ()) -> 
 
 
 def changed_text(random: Random, text: str) -> str:
-    """`text` with one to four tokens put in or instead, lines or pieces moved, doubled or left out."""
+    """Change `text` one to four times: insert or replace tokens, or move, double or leave out lines and pieces."""
     for _ in range(random.choice((1, 1, 2, 4))):
         at = random.randrange(len(text) + 1)
         end = min(len(text), at + random.choice((1, 3, 10, 50)))
@@ -81,7 +81,7 @@ def changed_text(random: Random, text: str) -> str:
 
 
 def changed_tree(random: Random, tree: Any) -> Any:
-    """A copy of a tree of dicts and lists with one to three changes, each of a kind of its own."""
+    """Copy a tree of dicts and lists and change it one to three times, each time in another way."""
     tree = copy.deepcopy(tree)
     for _ in range(random.choice((1, 1, 1, 2, 3))):
         places = _places(tree)
@@ -115,7 +115,7 @@ def changed_tree(random: Random, tree: Any) -> Any:
 
 
 def _places(tree: Any) -> list[tuple[Any, Any]]:
-    """(dict or list, key or index) of every node but the root."""
+    """Return (dict or list, key or index) of every node but the root."""
     found, pending = [], [tree]
     while pending:
         node = pending.pop()
@@ -127,7 +127,7 @@ def _places(tree: Any) -> list[tuple[Any, Any]]:
 
 
 def _near(random: Random, value: Any) -> Any:
-    """Another value of the same type, not far away."""
+    """Return another value of the same type that is not far away."""
     if isinstance(value, bool):
         return not value
     if isinstance(value, int):
@@ -140,7 +140,7 @@ def _near(random: Random, value: Any) -> Any:
 
 
 def _rename(random: Random, tree: Any, holder: Any, key: Any) -> None:
-    """Another name for a string, here or wherever it stands."""
+    """Replace a string by another name, here or wherever it stands."""
     old, new = holder[key], random.choice(NAMES)
     if not isinstance(old, str):
         return
@@ -150,7 +150,7 @@ def _rename(random: Random, tree: Any, holder: Any, key: Any) -> None:
 
 
 def _grow(random: Random, holder: Any, key: Any) -> None:
-    """A list with one of its items many times."""
+    """Repeat one of the items of a list many times."""
     node = holder[key]
     if isinstance(node, list) and node:
         node.extend([random.choice(node)] * random.choice((1, 3, 300)))

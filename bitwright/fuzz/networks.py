@@ -1,4 +1,4 @@
-"""What training and allocation read, as targets: weights, checkpoints, images, input codes, losses, budgets."""
+"""Targets that training and allocation read: weights, checkpoints, images, input codes, losses and budgets."""
 
 from __future__ import annotations
 
@@ -239,7 +239,7 @@ def _zip(members: list[tuple[str, bytes]]) -> bytes:
 
 
 def _changed_npy(random: Random, data: bytes) -> bytes:
-    """An array whose header says something else, with its length right."""
+    """Give an array another header of the right length."""
     length = int.from_bytes(data[8:10], "little")
     header, body = data[10 : 10 + length].decode("latin1"), data[10 + length :]
     if random.random() < 0.5:
@@ -257,7 +257,7 @@ def _changed_npy(random: Random, data: bytes) -> bytes:
 
 
 def _changed_png(random: Random, data: bytes) -> bytes:
-    """Chunks with other sizes, kinds or contents, their checksums right."""
+    """Give chunks other sizes, kinds or contents, with valid checksums."""
     chunks, at = [], 8
     while at + 12 <= len(data):
         length = int.from_bytes(data[at : at + 4], "big")

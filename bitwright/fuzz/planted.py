@@ -15,11 +15,11 @@ __all__ = ["FAULTS", "Planted"]
 FAULTS = {b"raises": "ZeroDivisionError", b"takes memory": "MemoryError", b"takes time": "TooSlow",
           b"shows escapes": "a message that is no short printable line", b"dies": "the process died of SIGABRT",
           b"waits": "a hang: it waits and does not work"}
-"""Inputs, and how the signature of what they do begins."""
+"""Inputs, and the beginning of the signature of what each does."""
 
 
 class Planted(Target):
-    """Takes one input, refuses one, and does not stand the others; they come in turn, by the random source's seed."""
+    """A target that takes one input, refuses one and fails on the others, in an order that the seed gives."""
 
     name = "planted"
 

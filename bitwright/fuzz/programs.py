@@ -38,7 +38,7 @@ SMALL_PRODUCTS = 5_000_000
 
 
 def some_programs() -> list[Program]:
-    """Small Programs with all kinds of ops, the same each time."""
+    """Return small Programs with all kinds of ops, the same each time."""
     programs = []
     for seed in range(CORPUS):
         rng = np.random.default_rng(seed)
@@ -138,7 +138,7 @@ class Images(Target):
 
 
 def _small(program: Program) -> bool:
-    """Whether a run takes moments."""
+    """Return whether a run of a Program takes only moments."""
     codes = 0
     for op in program.ops:
         source, target = program.tensor(op.input), program.tensor(op.output)
@@ -155,7 +155,7 @@ def _sealed(parts: Parts) -> None:
 
 
 def _with_graph(random: Random, parts: Parts) -> bytes:
-    """Another graph, with its checksum."""
+    """Give a file another graph, with its checksum."""
     metadata = parts[0]["__metadata__"]
     graph: Any = changed_tree(random, json.loads(metadata["graph"]))
     metadata["graph"] = json.dumps(graph)
@@ -167,7 +167,7 @@ def _with_graph(random: Random, parts: Parts) -> bytes:
 
 
 def _with_metadata(random: Random, parts: Parts) -> bytes:
-    """Other metadata, whatever it is."""
+    """Give a file other metadata of any kind."""
     holder = {"__metadata__": parts[0]["__metadata__"]}
     parts[0]["__metadata__"] = changed_tree(random, holder).get("__metadata__")
     return packed(parts)

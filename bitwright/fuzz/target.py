@@ -1,4 +1,4 @@
-"""What is fuzzed: where inputs come from, and what reads them."""
+"""The interface of everything that is fuzzed: where inputs come from, and what reads them."""
 
 from __future__ import annotations
 
@@ -21,12 +21,20 @@ class Target(ABC):
 
     @abstractmethod
     def prepare(self, folder: Path) -> None:
-        """Make the corpus, the same each time, and do once what inputs shall not pay for."""
+        """Make the corpus, the same each time, and do in advance what no input should pay for."""
 
     @abstractmethod
     def make(self, random: Random) -> bytes:
-        """An input: a file of the corpus, changed."""
+        """Make an input, which is a changed file of the corpus."""
 
     @abstractmethod
     def read(self, path: Path) -> None:
-        """Load an input and use what came; InputError where the loader refuses it, AssertionError where use fails."""
+        """Load an input and use the result.
+
+        Raises
+        ------
+        InputError
+            If the loader refuses it.
+        AssertionError
+            If the result cannot be used.
+        """

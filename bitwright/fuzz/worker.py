@@ -1,8 +1,8 @@
-"""One process that reads inputs, each with a budget of memory and time, and says what it found.
+"""A process that reads inputs, each within a budget of memory and time, and reports what it found.
 
 Memory is address space: before each input the process may have 512 MB more of it than it has then, with everything
-imported that the loader needs. Time is that of the processor, so that a busy machine changes no verdict; whoever waits
-rather than works is noticed by the parent.
+imported that the loader needs. Time is that of the processor, so that a busy machine changes no verdict; the parent
+notices a process that waits instead of working.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ TARGETS = {
     "machine": "descriptions.Machines", "technology": "descriptions.Technologies", "losses": "networks.Losses",
     "budgets": "networks.Budgets", "weights": "networks.Weights", "checkpoint": "networks.Checkpoints",
     "codes": "networks.Codes", "picture": "networks.Pictures"}
-"""Where each target is, in this package."""
+"""Module and class of each target in this package."""
 LONGEST_MESSAGE = 4000
 PAGE_BYTES = resource.getpagesize()
 
 
 class TooSlow(BaseException):
-    """An input took longer than it may; no loader catches it."""
+    """Raised when an input takes longer than it may; no loader catches it."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,9 @@ class Limits:
     memory_bytes : int
         Address space beyond what the process had.
     seconds : float
-        Of the processor.
+        Time of the processor.
     waiting_seconds : float
-        Of the clock, after which a process that is still at it is taken to wait for ever.
+        Elapsed time after which a process that is still at an input counts as hung.
     """
 
     memory_bytes: int = 512 << 20
@@ -63,12 +63,12 @@ class Limits:
 
 @dataclass(frozen=True)
 class Finding:
-    """An input that a loader did not stand.
+    """An input that a loader neither took nor refused properly.
 
     Attributes
     ----------
     index : int
-        Of the input.
+        Number of the input.
     signature : str
         What happened and where, the same for inputs with one cause.
     text : str
@@ -94,14 +94,14 @@ class Result:
 
 
 def target_named(name: str) -> Target:
-    """The target, not yet prepared."""
+    """Make the target of this name, which is not yet prepared."""
     module, _, kind = (TARGETS | {"planted": "planted.Planted"})[name].partition(".")
     target: Target = getattr(import_module(f"bitwright.fuzz.{module}"), kind)()
     return target
 
 
 def work(name: str, seed: int, limits: Limits, connection: Connection, current: Synchronized[int]) -> None:
-    """Receive ranges of inputs and send a `Result` for each, until None comes; `current` is the input being read."""
+    """Receive ranges of inputs and send a `Result` for each until None comes; keep the present input in `current`."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     warnings.simplefilter("ignore")
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -121,12 +121,12 @@ def work(name: str, seed: int, limits: Limits, connection: Connection, current: 
 
 
 def input_of(target: Target, seed: int, index: int) -> bytes:
-    """Input `index` of a seed: the same on every machine."""
+    """Return input `index` of a seed, which is the same on every machine."""
     return target.make(Random(f"{seed} {target.name} {index}"))
 
 
 def examine(target: Target, data: bytes, path: Path, index: int, limits: Limits) -> Finding | bool | None:
-    """Read one input: None if it was taken, True if it was refused, a Finding if neither."""
+    """Read one input, and return None if it was taken, True if it was refused, and a Finding otherwise."""
     path.write_bytes(data)
     try:
         with _budget(limits):
@@ -143,7 +143,7 @@ def examine(target: Target, data: bytes, path: Path, index: int, limits: Limits)
 
 @contextmanager
 def _budget(limits: Limits) -> Iterator[None]:
-    """Raise MemoryError or TooSlow beyond the budget of one input."""
+    """Let the block raise MemoryError or TooSlow beyond the budget of one input."""
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     held = int(Path("/proc/self/statm").read_text().split()[0]) * PAGE_BYTES
     signal.signal(signal.SIGPROF, _too_slow)
@@ -161,7 +161,7 @@ def _too_slow(number: int, frame: FrameType | None) -> None:
 
 
 def _signature(error: BaseException) -> str:
-    """The kind of error, and the innermost line of this project that it came through."""
+    """Return the kind of an error and the innermost line of this project that it came through."""
     own = [entry for entry in traceback.extract_tb(error.__traceback__)
            if f"{os.sep}site-packages{os.sep}" not in entry.filename and f"{os.sep}fuzz{os.sep}" not in entry.filename
            and any(f"{os.sep}{package}{os.sep}" in entry.filename for package in ("sim", "quant", "rtl", "bitwright"))]
