@@ -41,7 +41,7 @@ class Job:
     facts: dict[str, Any]
 
     def part(self, prefix: str) -> dict[str, NDArray[Any]]:
-        """The arrays whose names begin with a word and a blank, by the rest of their names."""
+        """Return the arrays whose names begin with `prefix` and a blank, under the rest of their names."""
         return {name.removeprefix(f"{prefix} "): array for name, array in self.arrays.items()
                 if name.startswith(f"{prefix} ")}
 
@@ -58,7 +58,7 @@ def write_job(folder: Path, number: int, planned: Plan, arrays: Mapping[str, NDA
 
 
 def read_jobs(folder: Path) -> list[Job]:
-    """The jobs in `folder`, by number."""
+    """Read the jobs in `folder`, in order of their numbers."""
     return [_read(folder / f"job{number}") for number in range(len(list(folder.glob("job*"))))]
 
 

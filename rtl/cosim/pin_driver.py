@@ -60,11 +60,11 @@ class Pins:
 
     @property
     def always(self) -> bool:
-        """Whether outward beats are taken as soon as they are offered."""
+        """Tell whether outward beats are taken as soon as they are offered."""
         return self.memory == IDEAL and not self.stall
 
     async def reset(self) -> None:
-        """All inputs low, two cycles of reset; then the streams are served."""
+        """Hold all inputs low for two cycles of reset, then serve the streams."""
         dut = self.dut
         for name in INPUTS:
             getattr(dut, name).value = 0
@@ -112,7 +112,7 @@ class Pins:
         self._queued.set()
 
     async def receive(self, length: int) -> bytes | None:
-        """The next packet, or None if irq rises before."""
+        """Return the next packet, or None if irq rises first."""
         if not self._packets and not self.dut.irq.value:
             self._received.clear()
             await First(self._received.wait(), RisingEdge(self.dut.irq))
@@ -136,7 +136,7 @@ class Pins:
         self._known = 0
 
     def passes(self, cycle: int, since: int = 0) -> bool:
-        """Whether the host's memory gives or takes a beat in this cycle of a run; none before cycle `since`."""
+        """Tell whether the host's memory passes a beat in this cycle of a run; it passes none before cycle `since`."""
         return (cycle >= since and self.memory.passes(cycle)
                 and not (self.stall and self.random.random() < self.stall))
 

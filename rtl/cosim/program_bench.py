@@ -47,7 +47,7 @@ class Bench:
         self.found: dict[str, np.ndarray] = {}
 
     async def run(self, number: int) -> None:
-        """All images, one after another; `number` names the results."""
+        """Run all images, one after another; `number` names the results."""
         watches = [cocotb.start_soon(self.watch(queue)) for queue in QUEUES]
         counters = []
         await self.timed(self.host.load(), len(self.program_image) // self.pins.beat_bytes)
@@ -73,11 +73,11 @@ class Bench:
             self.region(bank, region)[word].value = LogicArray("X" * machine.lanes)
 
     def region(self, bank: int, number: int) -> Any:
-        """The words of a region."""
+        """Return the handle of the words of a region."""
         return getattr(getattr(self.dut.core, f"bank_{bank}"), f"region_{number}").macro.mem
 
     async def timed(self, work: Any, cycles: int) -> Any:
-        """The result of a coroutine that must end within so many cycles and some accesses to registers."""
+        """Await `work`, which must end within so many cycles and some accesses to registers, and return its result."""
         try:
             return await with_timeout(work, (cycles + REGISTER_CYCLES) * PERIOD_NS, "ns")
         except SimTimeoutError:
@@ -117,7 +117,7 @@ class Bench:
                         self.snapshot(tensor)
 
     def snapshot(self, tensor: Tensor) -> None:
-        """Words of a tensor as characters 0, 1, x, most significant lane first."""
+        """Keep the words of a tensor as characters 0, 1 and x, most significant lane first."""
         machine, base = self.plan.machine, self.plan.bases[tensor.name]
         words = np.zeros((machine.columns, tensor_words(tensor, machine), machine.lanes), np.uint8)
         for bank, offset in np.ndindex(*words.shape[:2]):
@@ -127,7 +127,7 @@ class Bench:
 
 
 def completed_by(plan: Plan, name: str) -> int | None:
-    """Index of the op that completes a tensor on chip, None if Stores write it to the host's memory."""
+    """Return the index of the op that completes a tensor on chip, None if Stores write it to the host's memory."""
     writers = [(i, op) for i, op in enumerate(plan.program.ops) if op.output == name]
     if any(isinstance(op, Store) for _, op in writers):
         return None

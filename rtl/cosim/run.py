@@ -144,7 +144,7 @@ def _joined(results: Sequence[RtlResult]) -> RtlResult:
 
 def _describe(plan: Plan, inputs: Mapping[str, NDArray[np.integer]], stall: float,
               seed: int) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-    """What the bench must know besides the plan, as arrays and facts; inputs that do not fit are refused."""
+    """Check the inputs, and return what the bench must know besides the plan as arrays and facts."""
     arrays = plan.program.check_inputs(inputs)
     facts = {"images": len(arrays[plan.program.inputs[0].name]), "stall": stall, "seed": seed,
              "cycle_limit": _cycle_limit(plan, stall), "image": program_image(plan).hex()}
@@ -152,7 +152,7 @@ def _describe(plan: Plan, inputs: Mapping[str, NDArray[np.integer]], stall: floa
 
 
 def _result(plan: Plan, folder: Path, number: int) -> RtlResult:
-    """What the bench has written about a job."""
+    """Read what the bench has written about a job."""
     counters = json.loads((folder / f"result{number}.json").read_text())
     with np.load(folder / f"result{number}.npz") as arrays:
         found = dict(arrays)

@@ -41,7 +41,7 @@ class Port(Protocol):
         """Queue a packet for the inward stream, with tlast on its last beat; do not wait until it is taken."""
 
     async def receive(self, length: int) -> bytes | None:
-        """The next packet of the outward stream, of at most `length` bytes; None if irq is high and none comes."""
+        """Return the next outward packet, of at most `length` bytes, or None if irq is high and none comes."""
 
     async def interrupt(self) -> None:
         """Wait until irq is high."""
@@ -231,7 +231,7 @@ class Host:
 
 
 def _segments(plan: Plan) -> Sequence[_Segment]:
-    """The inward items in stream order; a Load of rows that later Stores write begins a new segment."""
+    """Yield the inward items in stream order; a Load of rows that later Stores write begins a new segment."""
     segments = [_Segment(0)]
     for item in plan.inward():
         match item:

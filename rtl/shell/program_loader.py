@@ -113,7 +113,7 @@ class ProgramLoader(wiring.Component):
 
     def _checksum(self, m: Module, beat: Signal) -> Value:
         """CRC-32 of all beats before those of the checksum."""
-        m.submodules.crc = crc = CRC32_ISO_HDLC(self.width).create()
+        m.submodules.checksum = crc = CRC32_ISO_HDLC(self.width).create()
         m.d.comb += [
             crc.start.eq(~self.active),
             crc.valid.eq(beat & (self._phase != Phase.CHECKSUM)),

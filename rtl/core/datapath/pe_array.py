@@ -112,7 +112,7 @@ class PeArray(wiring.Component):
     def _element(self, m: Module, r: int, c: int) -> ProcessingElement:
         reference = r == self.geometry.rows
         element = ProcessingElement(self.geometry)
-        m.submodules[f"reference_{c}" if reference else f"element_{r}_{c}"] = element
+        m.submodules[f"reference_element_{c}" if reference else f"element_{r}_{c}"] = element
         count, add, acc = ((pair.valid & pair.step.columns[c] & (pair.reference if reference else pair.rows[r]))
                            for pair in (self.count, self.add, self.accumulate))
         m.d.comb += [

@@ -16,7 +16,7 @@ ENGINES: tuple[Engine, ...] = (ICARUS, VERILATOR)
 
 
 def engine_named(name: str) -> Engine:
-    """The engine that a user asked for.
+    """Return the engine that a user asked for.
 
     Raises
     ------

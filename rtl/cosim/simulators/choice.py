@@ -35,7 +35,7 @@ more."""
 
 
 def choose(machine: Machine, text: str, top: str, cycles: int) -> Engine:
-    """The installed engine that builds `text`, unless its build is known, and simulates `cycles` first.
+    """Choose the installed engine that is done first: it builds `text`, unless the build is known, and simulates.
 
     Parameters
     ----------

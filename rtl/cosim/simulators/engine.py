@@ -56,11 +56,11 @@ class Engine(ABC):
 
     @abstractmethod
     def missing(self) -> str | None:
-        """What is not here and how to install it, in one sentence; None if the engine can run."""
+        """Say in a sentence what is not installed and how to install it; return None if the engine can run."""
 
     @abstractmethod
     def version(self) -> str:
-        """Of all tools that decide what a build is; only where nothing is missing."""
+        """Return the versions of all tools that decide what a build is; called only if nothing is missing."""
 
     @abstractmethod
     def compile(self, source: Path, top: str, progress: Progress) -> None:
@@ -157,7 +157,7 @@ class Engine(ABC):
 
     @abstractmethod
     def command(self, place: Path, top: str) -> list[str]:
-        """What starts the build in `place`."""
+        """Return the command that starts the build in `place`."""
 
     def wave_arguments(self, waves: str) -> tuple[str, ...]:
         """Arguments of a run that writes waveforms into a file of its folder.

@@ -23,12 +23,12 @@ KEPT_BEGINNINGS = ("LC_", "XDG_", "NIX_", "CONDA_")
 
 
 def tool_environment() -> dict[str, str]:
-    """What a tool gets to see of the user's environment."""
+    """Return the variables of the user's environment that a tool may see."""
     return {name: value for name, value in os.environ.items() if name in KEPT or name.startswith(KEPT_BEGINNINGS)}
 
 
 def bench_environment(top: str, bench: str, results: Path, extra: Mapping[str, str]) -> dict[str, str]:
-    """What a simulator needs to run the cocotb module `bench` with this Python.
+    """Return the environment in which a simulator runs the cocotb module `bench` with this Python.
 
     Parameters
     ----------

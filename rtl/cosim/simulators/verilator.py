@@ -125,7 +125,7 @@ def _runtime() -> Path:
 
 
 def _precompile(folder: Path) -> None:
-    """The headers that every file reads, once per level: g++ takes the one that fits out of the folder."""
+    """Compile the headers that every file reads, once per level: g++ takes the one that fits from the folder."""
     (folder / f"{HEADER}.gch").mkdir()
     commands = [[*_compiler(level), "-x", "c++-header", HEADER, "-o", f"{HEADER}.gch/{level}"] for level in (HOT, COLD)]
     _side_by_side(commands, folder, lambda _: None)

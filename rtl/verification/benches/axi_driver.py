@@ -42,7 +42,7 @@ class AxiPort:
         self.split: Callable[[bytes], list[bytes]] = lambda packet: [packet]
 
     def channels(self) -> tuple[Any, ...]:
-        """The five channels of the register bus."""
+        """Return the five channels of the register bus."""
         write, read = self.registers.write_if, self.registers.read_if
         return write.aw_channel, write.w_channel, write.b_channel, read.ar_channel, read.r_channel
 
@@ -86,11 +86,11 @@ class AxiPort:
         assert answer.resp == AxiResp.OKAY, f"register {offset:#x} cannot be written"
 
     async def probe_read(self, address: int) -> AxiResp:
-        """How a read of any address is answered."""
+        """Read any address, and return the response."""
         return (await self.registers.read(address, 1)).resp
 
     async def probe_write(self, address: int) -> AxiResp:
-        """How a write of a byte of zeros to any address is answered."""
+        """Write a byte of zeros to any address, and return the response."""
         return (await self.registers.write(address, b"\0")).resp
 
     async def send(self, packet: bytes) -> None:
@@ -99,7 +99,7 @@ class AxiPort:
             await self.source.send(AxiStreamFrame(frame))
 
     async def receive(self, length: int) -> bytes | None:
-        """The next packet, or None if irq rises before."""
+        """Return the next packet, or None if irq rises first."""
         while self.sink.empty() and not self.dut.irq.value:
             await RisingEdge(self.dut.clk)
         return None if self.sink.empty() else bytes(self.sink.recv_nowait().tdata)
@@ -126,7 +126,7 @@ class AxiPort:
         self.source.pause = False
 
     async def _watch(self, signals: list[Any]) -> None:
-        """What is offered and not taken stays as it is."""
+        """Check that what is offered and not taken stays as it is."""
         valid, ready, *kept = signals
         offer: list[str] = []
         while True:
@@ -137,6 +137,6 @@ class AxiPort:
 
 
 def gaps(probability: float) -> Iterator[bool]:
-    """Whether to pause, cycle by cycle."""
+    """Yield in each cycle whether to pause."""
     while True:
         yield random.random() < probability

@@ -24,7 +24,7 @@ OP = 77
 async def lets_accesses_inside_pass(dut: Any) -> None:
     """Accesses pass from the first to the last word of their tensor; the first one beside it stops everything."""
     shape = geometry()
-    rng = await reset(dut, (*INPUTS, *(f"operand_address__{c}" for c in range(shape.columns))))
+    rng = await reset(dut, (*INPUTS, *(f"operand_address_{c}" for c in range(shape.columns))))
     for _ in range(300):
         places = {port: sorted(rng.choices(range(shape.bank_words), k=2)) for port in PORTS}
         dut.running.value = pack({"op": OP, **place_fields(places)}, shape.descriptor, "bench")
@@ -35,7 +35,7 @@ async def lets_accesses_inside_pass(dut: Any) -> None:
         for c in range(shape.columns):
             inside = c != odd and outside == "operand"
             address = near(rng, places["operand"], False, shape) if inside else addresses["operand"]
-            getattr(dut, f"operand_address__{c}").value = address
+            getattr(dut, f"operand_address_{c}").value = address
         for port in PORTS:
             getattr(dut, port).value = masks[port]
         dut.residual_address.value, dut.write_address.value = addresses["residual"], addresses["write"]
@@ -52,14 +52,14 @@ async def lets_accesses_inside_pass(dut: Any) -> None:
 
 
 def place_fields(places: dict[str, list[int]]) -> dict[str, int]:
-    """Fields of a descriptor for the places of its tensors."""
+    """Return the fields of a descriptor for the places of its tensors."""
     prefixes = {"operand": "in_", "residual": "residual_", "write": "out_"}
     return {f"{prefixes[port]}{end}": value for port, place in places.items()
             for end, value in zip(("first", "last"), place, strict=True)}
 
 
 def near(rng: random.Random, place: list[int], outside: bool, shape: Geometry) -> int:
-    """An address at an end of a place or between, or beside it where there is something beside it."""
+    """Draw an address at an end of a place, between its ends, or just outside it."""
     beside = [address for address in (place[0] - 1, place[1] + 1) if 0 <= address < 1 << shape.address_bits]
     return rng.choice(beside) if outside else rng.choice([*place, rng.randint(*place)])
 
@@ -83,7 +83,7 @@ async def stays(dut: Any, shape: Geometry, ops: dict[str, int]) -> None:
 async def refuses_what_cannot_run(dut: Any) -> None:
     """A descriptor at every limit is legal; one beyond a single limit is not, and the op is named."""
     shape = geometry()
-    await reset(dut, (*INPUTS, *(f"operand_address__{c}" for c in range(shape.columns))))
+    await reset(dut, (*INPUTS, *(f"operand_address_{c}" for c in range(shape.columns))))
     for pool in (0, 1):
         legal = limits(shape, pool)
         for fields in (legal, *tight_slots(shape, legal), legal | {"has_residual": 0, "residual_bits": 7}):
@@ -98,7 +98,7 @@ async def refuses_what_cannot_run(dut: Any) -> None:
 
 
 def limits(shape: Geometry, pool: int) -> dict[str, int]:
-    """A descriptor whose numbers are as large as they may be."""
+    """Return a descriptor whose numbers are as large as they may be."""
     machine = shape.machine
     terms, last = machine.terms, shape.bank_words - 1
     return {"op": OP, "pool": pool, "bits_a": machine.max_bits_a - 1, "bits_w": machine.max_bits_w - 1,
@@ -142,7 +142,7 @@ def beyond(shape: Geometry, legal: dict[str, int]) -> Iterator[tuple[dict[str, i
 
 
 async def refused(dut: Any, shape: Geometry, fields: dict[str, int]) -> bool:
-    """Whether a fresh descriptor is a fault; the machine is reset after it."""
+    """Tell whether a fresh descriptor is a fault, and reset the machine."""
     dut.head.value = pack(fields, shape.descriptor, "bench")
     await step(dut, {"fresh": 0})
     assert int(dut.illegal.value) == 0

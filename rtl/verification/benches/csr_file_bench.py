@@ -52,7 +52,7 @@ async def registers_follow_the_table(dut: Any) -> None:
 
 
 def check_outputs(dut: Any, reg: Register | None, stored: dict[str, int], values: dict[str, int], address: int) -> None:
-    """What is read, what is refused, and irq."""
+    """Check what is read, what is refused, and irq."""
     if not 0x100 <= address < 0x200:
         assert dut.read_error.value == (reg is None), hex(address)
     assert dut.write_error.value == (reg is None or reg.access == "read"), hex(address)

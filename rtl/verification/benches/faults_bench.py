@@ -104,7 +104,7 @@ async def packets_must_end_with_items(dut: Any) -> None:
 
 
 def halves(cut: int, packet: bytes) -> list[bytes]:
-    """A packet in two."""
+    """Split a packet in two."""
     return [packet[:cut], packet[cut:]]
 
 
@@ -149,7 +149,7 @@ async def a_run_can_be_aborted_at_any_time(dut: Any) -> None:
 
 
 async def aborted(opened: Session, task: Any) -> None:
-    """A run ends with ABORTED, or had ended before: then the machine still wants to be cleared."""
+    """Check that a run ended with ABORTED, or had ended before, and clear the machine."""
     fault = await fault_of(task)
     if fault is None:
         await opened.stopped_with(FaultCode.ABORTED)

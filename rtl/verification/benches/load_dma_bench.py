@@ -49,7 +49,7 @@ def entries(rng: random.Random, shape: Geometry) -> Iterator[tuple[dict[str, int
 
 
 def row_tile(rng: random.Random, shape: Geometry, words: int) -> Item:
-    """A row tile with random bits."""
+    """Draw a row tile of random bits."""
     rows = [[rng.getrandbits(shape.lanes) for _ in range(shape.packet + words)] for _ in range(shape.rows)]
     writes = {("parameters" if i < shape.packet else "weights", r, i % shape.packet if i < shape.packet
                else i - shape.packet): word for r, held in enumerate(rows) for i, word in enumerate(held)}
@@ -108,14 +108,14 @@ async def follow(dut: Any, rng: random.Random, shape: Geometry, items: list[Item
 
 
 def writes(dut: Any, shape: Geometry) -> Writes:
-    """What is written in this cycle."""
+    """Return what is written in this cycle."""
     rows, banks, found = int(dut.rows.value), int(dut.bank_write.value), {}
     for r in range(shape.rows):
         if rows >> r & 1:
             memory = "weights" if dut.to_weights.value else "parameters"
-            found[memory, r, int(dut.word.value)] = int(getattr(dut, f"data__{r}").value)
+            found[memory, r, int(dut.word.value)] = int(getattr(dut, f"data_{r}").value)
     for c in range(shape.columns):
         if banks >> c & 1:
-            address = int(getattr(dut, f"bank_address__{c}").value)
-            found["bank", c, address] = int(getattr(dut, f"bank_data__{c}").value)
+            address = int(getattr(dut, f"bank_address_{c}").value)
+            found["bank", c, address] = int(getattr(dut, f"bank_data_{c}").value)
     return found

@@ -43,8 +43,8 @@ async def serves_every_column(dut: Any) -> None:
         values = {"descriptor": word, "running": word, "tap_present": 1, "tap_column": column, "pixel_row": group_row,
                   "tap_address": rng.randrange(32), "pixel_address": rng.randrange(32), "columns": enabled}
         for c in range(columns):
-            values |= {f"tap_row__{c}": rows[c], f"tap_bank__{c}": rows[c] % columns,
-                       f"tap_quotient__{c}": (rows[c] // columns) % 16}
+            values |= {f"tap_row_{c}": rows[c], f"tap_bank_{c}": rows[c] % columns,
+                       f"tap_quotient_{c}": (rows[c] // columns) % 16}
         for phase in range(phases):
             request = {"plane": plane, "segment_lane": slot * segment % lanes}
             values |= {"read": 1, "phase": phase, "request": pack(request, read_layout(shape), "bench")}
@@ -53,24 +53,24 @@ async def serves_every_column(dut: Any) -> None:
                 if c // per_phase != phase or not enabled >> c & 1:
                     continue
                 inside = 0 <= rows[c] + group_row < HEIGHT and 0 <= column < WIDTH
-                address = values["tap_address"] + values["pixel_address"] + plane + values[f"tap_quotient__{c}"]
+                address = values["tap_address"] + values["pixel_address"] + plane + values[f"tap_quotient_{c}"]
                 outside = ((1 << lanes) - 1) * (zero >> plane & 1)
                 expected = stored(rows[c] % columns, address, lanes) if inside else outside
                 mask = ((1 << segment) - 1) << (slot * segment)
-                got = int(getattr(dut, f"segment_word__{c}").value)
+                got = int(getattr(dut, f"segment_word_{c}").value)
                 assert int(dut.segment_mask.value) == mask
                 assert got & mask == (expected << (slot * segment)) & mask, (stride, c, phase, slot, segment)
 
 
 async def read(dut: Any, values: dict[str, int], lanes: int, columns: int) -> None:
-    """One read, with memories that answer a cycle after their address."""
+    """Make a read, with memories that answer in the cycle after their address."""
     await step(dut, values)
     wanted = int(dut.bank_read.value)
     answers = {}
     for bank in range(columns):
         if wanted >> bank & 1:
-            answers[f"bank_data__{bank}"] = stored(bank, int(getattr(dut, f"bank_address__{bank}").value), lanes)
+            answers[f"bank_data_{bank}"] = stored(bank, int(getattr(dut, f"bank_address_{bank}").value), lanes)
         else:
-            answers[f"bank_data__{bank}"] = 0
+            answers[f"bank_data_{bank}"] = 0
     await step(dut, {"read": 0})
     await step(dut, answers)

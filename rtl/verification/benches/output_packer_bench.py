@@ -38,7 +38,7 @@ async def writes_planes(dut: Any) -> None:
                 assert seen == (enabled, address % (1 << shape.address_bits), 1 << tile % groups)
                 for c in range(columns):
                     lanes = sum((codes[r][c] >> plane & 1) << r for r in range(rows))
-                    assert int(getattr(dut, f"word__{c}").value) >> (tile % groups * rows) & ((1 << rows) - 1) == lanes
+                    assert int(getattr(dut, f"word_{c}").value) >> (tile % groups * rows) & ((1 << rows) - 1) == lanes
             assert int(dut.done.value) == int(index == tiles * pixels - 1)
             await step(dut, {})
             assert int(dut.write.value) == 0
@@ -51,7 +51,7 @@ async def capture(dut: Any, shape: Any, codes: list[list[int]], pixel_set: int) 
                   "capture_columns": (1 << shape.columns) - 1}
         for unit in range(shape.units):
             for c in range(shape.columns):
-                values[f"code__{unit}__{c}"] = codes[unit * shape.rows_per_unit + row][c]
+                values[f"code_{unit}_{c}"] = codes[unit * shape.rows_per_unit + row][c]
         await step(dut, values)
     await step(dut, {"capture": 0, "slot_end": 1})
     await step(dut, {"slot_end": 0})

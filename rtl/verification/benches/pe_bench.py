@@ -15,7 +15,7 @@ Cycle = dict[str, int]
 
 
 def plane_pairs(bits_w: int, bits_a: int) -> list[tuple[int, int]]:
-    """The order of plane pairs: falling significance, weight planes falling."""
+    """Yield the plane pairs in their order: falling significance, weight planes falling."""
     return [(i, s - i) for s in range(bits_w + bits_a - 2, -1, -1)
             for i in range(min(bits_w - 1, s), max(0, s - bits_a + 1) - 1, -1)]
 
@@ -71,7 +71,7 @@ def pair_cycles(schedule: list[Cycle], w: list[int], a: list[int], bits: tuple[i
 
 
 def staggered(schedule: list[Cycle]) -> list[Cycle]:
-    """The inputs of every cycle: count, add and accumulate each a cycle after the one before."""
+    """Yield the inputs of every cycle: count, add and accumulate each follow one cycle after the one before."""
     cycles: list[Cycle] = [dict.fromkeys(INPUTS, 0) for _ in range(len(schedule) + 2)]
     for t, pair in enumerate(schedule):
         cycles[t] |= {"w": pair["w"], "a": pair["a"], "count": 1}

@@ -41,5 +41,5 @@ async def walks_over_all_pairs(dut: Any) -> None:
 
 
 def field_of(word: int, layout: Any, name: str) -> int:
-    """A one-bit field of a packed word."""
+    """Return a one-bit field of a packed word."""
     return int(word >> layout[name].offset & 1)

@@ -18,7 +18,7 @@ IMAGES = 12
 
 
 def random_words(rng: random.Random, shape: Geometry) -> dict[str, list[int]]:
-    """Words of every table, any bits."""
+    """Draw words of random bits for every table."""
     return {table.name: [rng.getrandbits(table.layout.size) for _ in range(rng.choice([1, 2, 5]))]
             for table in tables(shape)}
 
@@ -88,14 +88,14 @@ async def faults_are_found(dut: Any) -> None:
 
 
 def flipped(image: bytes, bit: int) -> bytes:
-    """An image with another bit."""
+    """Return an image with one bit inverted."""
     altered = bytearray(image)
     altered[bit // 8] ^= 1 << bit % 8
     return bytes(altered)
 
 
 def counted(image: bytes, name: str, count: int, shape: Geometry) -> bytes:
-    """An image with another count of words of a table, sealed."""
+    """Return an image with another count of words of a table, sealed again."""
     start = HEADER[name].offset // 8
     content = bytearray(image[: -max(4, beat_bits(shape.machine) // 8)])
     content[start : start + 2] = count.to_bytes(2, "little")

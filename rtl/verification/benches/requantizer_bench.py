@@ -52,7 +52,7 @@ async def feed(dut: Any, shape: Any, terms: list[tuple[int, int, int]], start: i
 
 
 def signed(rng: random.Random, bits: int) -> int:
-    """A signed number of `bits` bits, small, large or an end."""
+    """Draw a signed number of `bits` bits: small, large, or at an end of the range."""
     top = 1 << (bits - 1)
     return rng.choice([-top, top - 1, rng.randint(-top, top - 1), rng.randint(-20, 20)])
 
@@ -70,7 +70,7 @@ def random_terms(rng: random.Random, shape: Any) -> list[tuple[int, int, int]]:
 
 
 def tie_offset(rng: random.Random, shape: Any, value: int, shift: int) -> int:
-    """An offset that often puts the sum on a tie or right beside one, near the output range."""
+    """Draw an offset that often puts the sum on a tie or next to one, near the output range."""
     limit = (1 << (shape.machine.acc_bits + shape.machine.window - 1)) - 1
     wanted = (rng.randint(-20, 20) << shift) + ((1 << shift) >> 1) + rng.choice([-1, 0, 0, 1, rng.getrandbits(5)])
     offset = wanted - value if rng.random() < 0.8 else rng.randint(-limit, limit)

@@ -25,12 +25,12 @@ class Banks:
         self.words = [[rng.getrandbits(shape.lanes) for _ in range(shape.bank_words)] for _ in range(shape.columns)]
 
     def read(self, first: int, last: int) -> dict[str, int]:
-        """What the reads of this cycle give in the next one; none may be outside the tensor."""
+        """Return the data of this cycle's reads for the next cycle; none may be outside the tensor."""
         mask = int(self.dut.bank_read.value)
-        addresses = {c: int(getattr(self.dut, f"bank_address__{c}").value)
+        addresses = {c: int(getattr(self.dut, f"bank_address_{c}").value)
                      for c in range(self.columns) if mask >> c & 1}
         assert all(first <= address <= last for address in addresses.values())
-        return {f"bank_data__{c}": self.words[c][address] for c, address in addresses.items()}
+        return {f"bank_data_{c}": self.words[c][address] for c, address in addresses.items()}
 
 
 @cocotb.test()

@@ -21,7 +21,7 @@ class Source:
         self.rng, self.number, self.beats = rng, 0, deque[tuple[int, int]]()
 
     def offer(self) -> tuple[int, int]:
-        """The next beat."""
+        """Draw the next beat."""
         if not self.beats:
             length = self.rng.randrange(1, 5)
             self.beats.extend((self.rng.getrandbits(8), int(i == length - 1)) for i in range(length))

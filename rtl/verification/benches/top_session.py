@@ -57,22 +57,22 @@ class Session:
         return beat_bits(JOBS[0].plan.machine) // 8
 
     def field(self, table: str, index: int, name: str) -> int:
-        """A field of a word in the first program's tables."""
+        """Return a field of a word in the first Program's tables."""
         value = unpack(JOBS[0].facts["words"][table][index], layout_of(table))[name]
         assert isinstance(value, int)
         return value
 
     def op_name(self, table: str, index: int) -> str:
-        """The op that a word in the first program's tables belongs to."""
+        """Return the name of the op that a word in the first Program's tables belongs to."""
         name: str = JOBS[0].plan.program.ops[self.field(table, index, "op")].name
         return name
 
     def host(self, program: Job, image: bytes | None = None) -> Host:
-        """A host with another image than the program's, if given."""
+        """Return a host, with another image than the Program's if one is given."""
         return Host(self.port, program.plan, image or image_of(program), timeout_cycles=TIMEOUT)
 
     async def run(self, number: int = 0, load: bool = True, images: int = 1) -> None:
-        """A program runs and gives what it must."""
+        """Run a Program and check its results."""
         program, host = JOBS[number], self.hosts[number]
         if load:
             await host.load()
@@ -84,7 +84,7 @@ class Session:
                 assert result.counters[name] == value, f"{name} is {result.counters[name]}, not {value}"
 
     async def load_fails(self, image: bytes, code: FaultCode) -> None:
-        """An image is refused with a fault; what comes next works."""
+        """Check that an image is refused with a fault, after which the machine works."""
         await self.port.send(image)
         await self.command(LOAD)
         await self.until_fault()
@@ -92,7 +92,7 @@ class Session:
         await self.run()
 
     async def run_fails(self, code: FaultCode, image: bytes | None = None) -> MachineFault:
-        """A program loads and then stops with a fault; what comes next works."""
+        """Check that a Program loads and then stops with a fault, after which the machine works."""
         program = JOBS[0]
         host = self.host(program, image)
         split, self.port.split = self.port.split, lambda packet: [packet]
@@ -115,7 +115,7 @@ class Session:
         raise AssertionError("no fault")
 
     async def stopped_with(self, code: FaultCode) -> None:
-        """The machine has stopped with a fault; clear it."""
+        """Check that the machine has stopped with a fault, and clear it."""
         assert await self.status("fault")
         found = register("FAULT").field("code").of(await self.port.read(register("FAULT").offset))
         assert found == code, f"fault {FaultCode(found).name}, not {code.name}"
@@ -124,7 +124,7 @@ class Session:
         assert not await self.status("fault")
 
     async def status(self, name: str) -> int:
-        """A field of STATUS."""
+        """Read a field of STATUS."""
         return register("STATUS").field(name).of(await self.port.read(register("STATUS").offset))
 
 
@@ -146,24 +146,24 @@ async def fault_of(work: Any) -> MachineFault | None:
 
 
 async def session(dut: Any) -> Session:
-    """A session after reset."""
+    """Return a session after reset."""
     opened = Session(dut)
     await opened.begin()
     return opened
 
 
 def inputs_of(program: Job, image: int = 0) -> dict[str, NDArray[np.int32]]:
-    """The inputs of an image."""
+    """Draw the inputs of an image."""
     return {name: codes[image] for name, codes in program.part("input").items()}
 
 
 def image_of(program: Job) -> bytes:
-    """The image of a program."""
+    """Return the image of a Program."""
     return encode(program.facts["words"], Geometry(program.plan.machine))
 
 
 def with_field(table: str, index: int, name: str, value: int) -> bytes:
-    """The first program's image with another field in a word of a table."""
+    """Return the first Program's image with another value in a field of a table's word."""
     program = JOBS[0]
     words = {kind: list(them) for kind, them in program.facts["words"].items()}
     words[table][index] = replaced(words[table][index], layout_of(table)[name], value)
@@ -176,7 +176,7 @@ def layout_of(table: str) -> data.StructLayout:
 
 
 def with_header(name: str, value: int) -> bytes:
-    """The first program's image with another field in its header."""
+    """Return the first Program's image with another value in a field of its header."""
     geometry, size = Geometry(JOBS[0].plan.machine), HEADER.size // 8
     content = content_of(image_of(JOBS[0]))
     header = replaced(int.from_bytes(content[:size], "little"), HEADER[name], value)
@@ -184,13 +184,13 @@ def with_header(name: str, value: int) -> bytes:
 
 
 def content_of(image: bytes) -> bytes:
-    """An image without its checksum."""
+    """Return an image without its checksum."""
     beat = beat_bits(JOBS[0].plan.machine) // 8
     return image[: -max(CHECKSUM_BITS // 8, beat)]
 
 
 def replaced(word: int, field: data.Field, value: int) -> int:
-    """A word with another value in a field."""
+    """Return a word with another value in a field."""
     offset: int = field.offset
     mask = ((1 << field.width) - 1) << offset
     return int(word & ~mask) | value << offset

@@ -18,7 +18,7 @@ __all__ = ["geometry", "reset", "step", "tensor_beats", "wrap", "write_table"]
 
 
 def geometry() -> Geometry:
-    """Of the machine that the component was built for, from BITWRIGHT_MACHINE."""
+    """Return the geometry of the machine that the component was built for, from BITWRIGHT_MACHINE."""
     return Geometry(Machine(**json.loads(os.environ["BITWRIGHT_MACHINE"])))
 
 
@@ -54,7 +54,7 @@ async def write_table(dut: Any, entries: Sequence[int]) -> None:
 
 
 def tensor_beats(banks: Sequence[Sequence[int]], shape: Geometry) -> list[int]:
-    """Beats of a tensor whose words lie in `banks`: a word of every bank, then the next address; zeros at the end."""
+    """Yield the beats of a tensor in `banks`: a word of every bank, then the next address, and zeros at the end."""
     bits, stream = 0, shape.machine.stream_bits
     words = [word for row in zip(*banks, strict=True) for word in row]
     for position, word in enumerate(words):

@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _attempt(proof: Proof) -> tuple[str, ...] | None:
-    """The row of a proof; None if it fails or misses a fault."""
+    """Return the row of a proof, None if it fails or misses a fault."""
     try:
         result = proof.run()
     except Refuted as refuted:

@@ -86,7 +86,7 @@ def _tap_claims(m: Harness, d: data.View, state: data.View, place: data.View, ge
 
 
 def _tap_places(m: Harness, dut: TapAgu, standing: data.View, quotient: Value) -> dict[str, data.View]:
-    """Where the walk should stand, and where its tap group began; `passed` counts, by column, rows of banks."""
+    """Return where the AGU should stand and where its tap group began; `passed` counts rows of banks by column."""
     d, columns = dut.descriptor, dut.geometry.columns
     layout = data.StructLayout({"ky": COUNT, "kx": COUNT, "tap": 2 * COUNT,
                                 "passed": data.ArrayLayout(COUNT + 1, columns)})

@@ -15,7 +15,7 @@ __all__ = ["axi_lite", "outlet", "store_order", "store_stream"]
 
 
 def _stays(m: Harness, valid: Value, ready: Value, *payload: Value) -> Value:
-    """What was offered and not taken in the cycle before is offered again, unchanged."""
+    """Claim that what was offered and not taken in the cycle before is offered again, unchanged."""
     held = past(m, valid & ~ready, cleared=True)
     return ~held | (valid & (Cat(payload) == past(m, Cat(payload))))
 
@@ -42,7 +42,7 @@ def axi_lite() -> Harness:
 
 
 def _check_accesses(m: Harness, bus: AxiLiteSlave) -> None:
-    """An access is what the request said, and the response what the access gave, one cycle later."""
+    """Claim that an access is what the request said, and that the response follows one cycle later."""
     for channel, port, used in (("aw", "awaddr", bus.write_address), ("w", "wdata", bus.write_data),
                                 ("w", "wstrb", bus.write_strobe), ("ar", "araddr", bus.read_address)):
         asked, ready = Signal.like(used, name=f"{port}_asked"), getattr(bus, f"{channel}ready")
@@ -131,5 +131,5 @@ def store_order(machine: Machine) -> Harness:
 
 
 def _shown(c: int, address: Value, lanes: int) -> Value:
-    """A word that shows where it lies."""
+    """Return a word that shows where it lies."""
     return Cat(Const(c + 1, 3), address)[:lanes]

@@ -238,7 +238,7 @@ def _ones(bits: Value) -> Value:
 
 
 def _increments(dut: PerfCounters, geometry: Geometry, waits: dict[str, Value]) -> dict[str, Value]:
-    """What each counter counts in a cycle."""
+    """Return what each counter counts in a cycle."""
     def elements(pair: Value) -> Value:
         return sum(Mux(pair.valid & column, _ones(Cat(pair.rows, pair.reference)), 0) for column in pair.step.columns)
 

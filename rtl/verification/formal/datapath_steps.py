@@ -95,7 +95,7 @@ def weights(machine: Machine) -> Harness:
 
 
 def _places(m: Harness, d: data.View, prefix: str, geometry: Geometry) -> dict[str, tuple[Value, int]]:
-    """The walk of a packer or residual reader goes where the descriptor says."""
+    """Claim that the addresses of an output packer or a residual fetch follow the descriptor."""
     names = ("base", "step", "block_step")
     for name in names:
         check(m, probe(m, f"dut.walk.{name}", geometry.address_bits) == d[f"{prefix}_{name}"], f"the walk's {name}")

@@ -45,21 +45,21 @@ class Harness(Elaboratable):
 
 
 def after_reset() -> Harness:
-    """A module whose first cycle, and no other, is one of reset; all registers power up with unknown values."""
+    """Return a harness whose first cycle is one of reset, and no other; all registers power up with unknown values."""
     m = Harness()
     m.d.comb += Assume(ResetSignal() == Initial())
     return m
 
 
 def free(m: Harness, shape: object, name: str) -> Signal:
-    """A signal that may have any value in any cycle."""
+    """Return a signal that may have any value in any cycle."""
     signal = Signal(shape, name=name)
     m.d.comb += Value.cast(signal).eq(AnySeq(len(Value.cast(signal))))
     return signal
 
 
 def constant(m: Harness, shape: object, name: str) -> Signal:
-    """A signal that may have any value, the same one in all cycles."""
+    """Return a signal that may have any value, the same one in all cycles."""
     signal = Signal(shape, name=name)
     m.d.comb += Value.cast(signal).eq(AnyConst(len(Value.cast(signal))))
     return signal
@@ -84,14 +84,14 @@ def place(m: Harness, dut: wiring.Component, *driven: str) -> None:
 
 
 def probe(m: Harness, path: str, shape: object) -> Signal:
-    """An inner signal of the design by its path below the harness: `dut.partial` is `partial` of submodule `dut`."""
+    """Return an inner signal of the design by its path: `dut.partial` is `partial` of submodule `dut`."""
     signal = Signal(shape, name=f"probe_{path.replace('.', '_')}")
     m.submodules += Instance(PROBE, p_PATH=path, o_value=Value.cast(signal))
     return signal
 
 
 def cut(m: Harness, path: str, shape: object) -> Signal:
-    """An inner signal as `probe`, but cut off from what drives it: it may have any value in any cycle."""
+    """Return an inner signal as `probe` does, cut off from what drives it: it may have any value in any cycle."""
     signal = Signal(shape, name=f"cut_{path.replace('.', '_')}")
     m.submodules += Instance(CUT, p_PATH=path, o_value=Value.cast(signal))
     return signal
@@ -105,7 +105,7 @@ def past(m: Harness, value: Value, *, cleared: bool = False) -> Signal:
 
 
 def assume(m: Harness, condition: Value) -> None:
-    """Only cycles with `condition` are looked at."""
+    """Consider only cycles with `condition`."""
     m.d.comb += Assume(condition)
 
 
@@ -115,7 +115,7 @@ def check(m: Harness, condition: Value, claim: str) -> None:
 
 
 def largest(bits: int) -> int:
-    """The largest number of so many bits."""
+    """Return the largest number of so many bits."""
     return (1 << bits) - 1
 
 

@@ -113,7 +113,7 @@ def products(machine: Machine, used: int) -> Harness:
 
 
 def _code(m: Harness, planes: Value, top: Value, is_signed: Value) -> Signal:
-    """The number that planes 0..`top` stand for; the planes above are ignored."""
+    """Return the number that planes 0..`top` stand for; planes above are ignored."""
     code = Signal(signed(9), name=f"{planes.name}_code")
     with m.Switch(top):
         for bits in range(1, 9):
@@ -123,7 +123,7 @@ def _code(m: Harness, planes: Value, top: Value, is_signed: Value) -> Signal:
 
 
 def _pairs(m: Harness, geometry: Geometry, *driven: str) -> PlaneSequencer:
-    """A pair engine under any descriptor; no launch reaches it before the last pair of the step before."""
+    """Place a plane sequencer under any descriptor; no launch reaches it before the last pair of the step before."""
     machine = geometry.machine
     m.submodules.pairs = pairs = PlaneSequencer(geometry)
     drive_freely(m, pairs, "descriptor", *driven)

@@ -59,7 +59,7 @@ class Proof:
         return {name: most for name, (_, most) in harness.upper_ends.items()}
 
     def reaches_upper_ends(self) -> bool:
-        """Whether among the states that the proof looks at is one with all these quantities at their upper ends."""
+        """Tell whether the proof covers a state with all these quantities at their upper ends."""
         harness = self.harness()
         check(harness, ~Cat(value == most for value, most in harness.upper_ends.values()).all(), BELOW)
         try:

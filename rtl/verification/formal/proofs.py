@@ -46,24 +46,24 @@ THIN = Machine(**TINY.model_dump() | {"name": "thin", "lanes": 128, "stream_bits
 
 
 def columns_of(columns: int) -> Machine:
-    """Tiny with so many columns."""
+    """Return `tiny` with so many columns."""
     return Machine(**TINY.model_dump() | {"name": "columns", "columns": columns})
 
 
 def with_beats(bits: int) -> Machine:
-    """Tiny with streams of so many bits per cycle."""
+    """Return `tiny` with streams of so many bits per cycle."""
     return Machine(**TINY.model_dump() | {"name": "beats", "stream_bits": bits})
 
 
 def narrow(bits_w: int, bits_a: int) -> Machine:
-    """A single element of four lanes for codes of few bits."""
+    """Return a machine with a single element of four lanes for codes of few bits."""
     return Machine(**TINY.model_dump() | {
         "name": "narrow", "rows": 1, "columns": 1, "lanes": 4, "requantizers": 1, "stream_bits": 4, "acc_depth": 1,
         "max_bits_w": bits_w, "max_bits_a": bits_a})
 
 
 def requantizer_proofs(machine: Machine) -> Iterator[Proof]:
-    """The requantizer of `machine`, in full width."""
+    """Yield the proofs of the requantizer of `machine`, in full width."""
     sizes = f"{machine.name}: {machine.acc_bits} + {machine.window} + 2 bits, {machine.terms} + {machine.terms} digits"
     nightly = machine is not TINY
     for name, harness, faults in (("terms", requantizer.terms, TERM_FAULTS),

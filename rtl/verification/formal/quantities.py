@@ -18,7 +18,7 @@ __all__ = ["counters", "fields", "registers"]
 
 
 def fields(machine: Machine) -> set[str]:
-    """Fields of more than one bit in the entries of the three tables: `compute.taps`."""
+    """Yield the fields of more than one bit in the entries of the three tables: `compute.taps`."""
     geometry = Geometry(machine)
     tables: dict[str, Fields] = {"compute": compute_fields(geometry), "inward": inward_fields(geometry),
                                  "outward": outward_fields(geometry)}
@@ -27,7 +27,7 @@ def fields(machine: Machine) -> set[str]:
 
 
 def registers() -> set[str]:
-    """Fields of more than one bit in the registers that are not counters: `TIMEOUT.cycles`."""
+    """Yield the fields of more than one bit in the registers that are not counters: `TIMEOUT.cycles`."""
     return {f"{register.name}.{field.name}" for register in PLAIN for field in register.fields if field.width > 1}
 
 
@@ -44,7 +44,7 @@ def _element(shape: object) -> Shape:
 
 
 def _counting(fragment: Fragment) -> Iterator[str]:
-    """Of a component and all those in it."""
+    """Yield the counting registers of a component and of all components in it."""
     driven = dict[str, dict[int, list[Value]]](comb={}, sync={})
     signals = dict[int, Signal]()
     for domain, statements in fragment.statements.items():
@@ -75,7 +75,7 @@ def _assignments(statements: Sequence[Statement]) -> Iterator[tuple[Value, Value
 
 
 def _added(value: Value, register: Signal, comb: dict[int, list[Value]], seen: set[int]) -> Iterator[tuple[int, int]]:
-    """Bits of `register`, as (start, stop), that are an operand of a sum which `value` follows in the same cycle."""
+    """Return bits of `register`, as (start, stop), that are an operand of a sum that `value` follows at once."""
     if isinstance(value, Signal):
         if id(value) in seen:
             return
@@ -91,7 +91,7 @@ def _added(value: Value, register: Signal, comb: dict[int, list[Value]], seen: s
 
 
 def _bits(value: Value) -> tuple[Value, int, int]:
-    """What an operand is a slice of, and which: without its signedness, slices of slices resolved."""
+    """Return what an operand is a slice of, and which: without its signedness, slices of slices resolved."""
     if isinstance(value, Operator) and value.operator in ("u", "s"):
         return _bits(value.operands[0])
     if isinstance(value, Slice):
@@ -113,7 +113,7 @@ def _children(value: Value) -> Sequence[Value]:
 
 
 def _named(signal: Signal, start: int, stop: int, layout: data.StructLayout | None) -> str | None:
-    """A register, or a field of one that is laid out; None for single bits."""
+    """Return a register, or a field of one that is laid out; None for single bits."""
     if stop - start == 1:
         return None
     if layout is not None and layout.size == len(signal):

@@ -111,7 +111,7 @@ def sums(machine: Machine) -> Harness:
 
 
 def _largest(machine: Machine, residual: Value, exponent: Value) -> Value:
-    """The largest product with a digit of that exponent; residual codes are below 2**8."""
+    """Return the largest product with a digit of that exponent; residual codes are below 2**8."""
     return Mux(residual, 1 << exponent << 8, 1 << exponent << (machine.acc_bits - 1))
 
 
@@ -149,7 +149,7 @@ def codes(machine: Machine, rounding: Rounding) -> Harness:
 
 
 def _is_rounded(m: Harness, mode: int, value: Value, rounded: Value, shift: Value) -> Value:
-    """Whether `rounded` is `value` / 2**shift in that mode, from the remainder."""
+    """Return whether `rounded` is `value` / 2**shift in that mode, from the remainder."""
     wide = signed(2 * len(value))
     twice, unit = Signal(wide, name="twice_the_remainder"), Signal(wide, name="unit")
     m.d.comb += [twice.eq((value - (rounded << shift)) << 1), unit.eq(1 << shift)]

@@ -28,7 +28,7 @@ LONG_LIMITS = (1000, 0x2AAA, 0x5555, 0xAAAA)
 
 
 def timeouts(script: FaultScript) -> None:
-    """Streams that stall end the run after TIMEOUT cycles, not before; 0 waits for ever."""
+    """Let streams stall: the run ends after TIMEOUT cycles and not before; 0 waits for ever."""
     script.write("INTERRUPT_ENABLE", 2)
     for limit in (64, 96, 128, 255, 0x100):
         script.write("TIMEOUT", limit)
@@ -61,7 +61,7 @@ def timeouts(script: FaultScript) -> None:
 
 
 def aborts(script: FaultScript) -> None:
-    """An abort while nothing happens, while an image is taken, and in many cycles of a run, the sink paused or not."""
+    """Abort while nothing happens, while an image is taken, and in many cycles of a run, the sink paused or not."""
     script.command("abort")
     script.fault(FaultCode.ABORTED)
     script.command("load")
@@ -76,7 +76,7 @@ def aborts(script: FaultScript) -> None:
 
 
 def cut_packet(script: FaultScript) -> None:
-    """A beat that is offered when the machine stops stays, then the packet is closed by a beat of zeros."""
+    """Stop the machine in a packet: an offered beat stays, then a beat of zeros closes the packet."""
     takes = [line.split()[1:] for line in script.after_start() if line.startswith("take")]
     total = script.plan.timeline.total
     assert all(last == "0" for *_, last in takes[:CUTS])
@@ -119,7 +119,7 @@ def _until_beat(script: FaultScript, taken: int) -> None:
 
 
 def _cut_behind_a_beat(script: FaultScript, waited: int) -> None:
-    """In the cycle after the command, while beats are taken, the packet is closed."""
+    """Check that the packet is closed in the cycle after the command, while beats are taken."""
     _until_beat(script, 1 + waited)
     script.lines += ["loose 1", f"set s_axil_awaddr {register('CONTROL').offset:x}",
                      f"set s_axil_wdata {register('CONTROL').field('abort').mask:x}", "set s_axil_wstrb f",
@@ -134,7 +134,7 @@ def _cut_behind_a_beat(script: FaultScript, waited: int) -> None:
 
 
 def _cut_before_a_run(script: FaultScript, first: Sequence[str], total: int) -> None:
-    """What is left of a packet goes before the beats of the next run, which wait for it."""
+    """Check that what is left of a packet goes before the beats of the next run, which wait for it."""
     _until_beat(script, 0)
     script.lines += ["step 2", "loose 1"]
     script.command("abort")
@@ -233,7 +233,7 @@ def places(script: FaultScript) -> None:
 
 
 def _run_altered(script: FaultScript, image: bytes, code: FaultCode, op: int) -> None:
-    """An image with another place than the Program's: a fault, or right all the same."""
+    """Run an image with another place than the Program's: it ends in a fault or with the same results."""
     if code:
         script.breaks(code, f"step {2 * script.plan.timeline.total}", image=image, op=op)
     else:
@@ -242,7 +242,7 @@ def _run_altered(script: FaultScript, image: bytes, code: FaultCode, op: int) ->
 
 
 def late_op(script: FaultScript) -> None:
-    """The index of the last of as many ops as the hardware takes."""
+    """Check the index of the last of as many ops as the hardware takes."""
     program = many_ops(np.random.default_rng(0))
     script.plan = plan(program, script.plan.machine)
     script.inputs = corner_inputs(np.random.default_rng(0), program, 1)

@@ -52,7 +52,7 @@ class Result:
 
     @property
     def mutant(self) -> Mutant:
-        """The mutant."""
+        """Return the mutant."""
         return Mutant(self.family, self.command)
 
 
@@ -82,7 +82,7 @@ class Campaign:
 
     @cached_property
     def mutants(self) -> list[Mutant]:
-        """The sample."""
+        """Draw the sample."""
         return sample(self.text, TOP, FAMILIES, self.count, self.seed)
 
     def run(self, families: Collection[str], progress: Progress) -> list[Result]:
@@ -111,7 +111,7 @@ class Campaign:
 
     @cached_property
     def _digests(self) -> dict[str, str]:
-        """Of each script by its name."""
+        """Return the digest of each script by its name."""
         return {script.name: _digest(script.read_text()) for script in (*self.programs, *self.fault_scripts)}
 
     def _met(self, family: str, script: str) -> str:
@@ -142,7 +142,7 @@ class Campaign:
                 progress(f"{family}: {number} of {len(mutants)}, {finds.total()} found")
 
     def _scripts(self, family: str) -> list[Path]:
-        """What the mutants of a family meet."""
+        """Return what the mutants of a family meet."""
         faults = [script for script in self.fault_scripts if family in FAULT_FAMILIES or script.stem == "aborts"]
         return [*faults, *self.programs] if family == "top" else [*self.programs, *faults]
 

@@ -31,7 +31,7 @@ SLOW = Memory(period_cycles=64)
 
 
 def directed_cases(machine: Machine) -> Iterator[Case]:
-    """All of them."""
+    """Yield all directed Programs."""
     rng = np.random.default_rng(0)
     for name, program in _maps(rng):
         yield name, program, IDEAL, corner_inputs(rng, program, 2)
@@ -55,7 +55,7 @@ def many_ops(rng: np.random.Generator) -> Program:
 
 
 def single_word(column: int, word: int) -> Program:
-    """The second of two convolutions reads one word alone: number `word` of one column's bank."""
+    """Return two convolutions of which the second reads one word alone: number `word` of one column's bank."""
     rng, one, far = np.random.default_rng(column), Format(1, "unsigned"), 10
     top, left = ((far - place) % far for place in (column, word))
     before = [Tensor(name, 3, 1, (3,), one) for name in "pq"]
@@ -102,7 +102,7 @@ def _maps(rng: np.random.Generator) -> Iterator[tuple[str, Program]]:
 
 
 def _shifts(rng: np.random.Generator, mode: Rounding, number: int) -> Case:
-    """Every shift, with ties and what is a bit more or less than a tie in any bit, for outputs of 23 bits."""
+    """Yield every shift, with ties and sums next to a tie in any bit, for outputs of 23 bits."""
     channels, limit = 32, (1 << (ARITHMETIC.offset_bits - 1)) - 1
     source, other = Tensor("a", 3, 2, (3,), Format(4, "signed")), Tensor("e", 3, 2, (channels,), Format(8, "signed"))
     target = Tensor("b", 3, 2, (channels,), Format(23, "signed"))
@@ -137,7 +137,7 @@ def _conv(rng: np.random.Generator, name: str, source: Tensor, target: Tensor, *
           residual: Tensor | None = None, residual_part: int = 0, digits: Sequence[Sequence[int]] | None = None,
           residual_digits: Sequence[Sequence[int]] | None = None, shift: NDArray[np.int64] | None = None,
           offset: NDArray[np.int64] | None = None) -> Conv:
-    """A Conv with random weights; without digits the sum itself, clamped."""
+    """Return a Conv with random weights; without digits its output is the sum itself, clamped."""
     channels, fmt = target.parts[0], Format(bits, kind)
     weights = rng.integers(fmt.low, fmt.high + 1, (channels, source.channels, *kernel)).astype(np.int8)
     ones, zeros = [[1]] * channels, np.zeros(channels, np.int64)

@@ -32,7 +32,7 @@ from sim.plan.plan import Plan
 __all__ = ["fault_scripts"]
 
 def fault_scripts(plan: Plan, inputs: Inputs, limits: HardwareLimits = LIMITS) -> Iterator[tuple[str, str]]:
-    """Names and texts of scripts around a Program with residuals, several ops and beats."""
+    """Yield names and texts of scripts around a Program with residuals, several ops and beats."""
     for name, make in SCRIPTS.items():
         script = FaultScript(plan, inputs, limits)
         make(script)
@@ -40,7 +40,7 @@ def fault_scripts(plan: Plan, inputs: Inputs, limits: HardwareLimits = LIMITS) -
 
 
 def _registers(script: FaultScript) -> None:
-    """Every register reads as it must, can be written in bytes, and the rest of the map is refused."""
+    """Read every register, write it in bytes, and check that the rest of the map is refused."""
     script.read(register("ID").offset, ID)
     script.read(register("VERSION").offset, IMAGE_VERSION | REGISTER_VERSION << 16)
     script.read(register("MACHINE").offset, signature(script.geometry))
@@ -76,7 +76,7 @@ def _registers(script: FaultScript) -> None:
 
 
 def _waits_on_the_bus(script: FaultScript) -> None:
-    """Answers stay until they are taken, a write and a read go on side by side, addresses wait for data."""
+    """Delay every channel: answers stay until they are taken, a write and a read overlap, addresses wait for data."""
     script.right()
     timeout, identity = register("TIMEOUT").offset, register("ID").offset
     for value in (0xDEADBEEF, 0x1, 0x0):
@@ -108,7 +108,7 @@ def _waits_on_the_bus(script: FaultScript) -> None:
 
 
 def _images(script: FaultScript) -> None:
-    """Wrong headers, altered bytes, other lengths."""
+    """Load images with wrong headers, altered bytes and other lengths."""
     image, header = program_image(script.plan, script.limits), HEADER.size // 8
     content = image[: -max(CHECKSUM_BITS // 8, script.width)]
     for bit in range(HEADER.size):
@@ -137,7 +137,7 @@ def _images(script: FaultScript) -> None:
 
 
 def _ops(script: FaultScript) -> None:
-    """Fields that break a limit of the machine, and places that are too small for their tensors."""
+    """Break each limit of the machine by a field, and make places too small for their tensors."""
     words = program_words(script.plan, script.geometry)
     script.right()
     script.write("INTERRUPT_ENABLE", 2)
@@ -202,7 +202,7 @@ def _wrong_slots(entry: Mapping[str, Any], geometry: Geometry) -> Iterator[tuple
 
 
 def _packets(script: FaultScript) -> None:
-    """A tlast inside an item, and none at the end of the run."""
+    """Send tlast inside an item, and none at the end of the run."""
     script.write("INTERRUPT_ENABLE", 2)
     beats = [line for line in script.after_start() if line.startswith("beat")]
     for place in (0, 1, 2, len(beats) // 3, len(beats) // 2, len(beats) - 2):
@@ -212,7 +212,7 @@ def _packets(script: FaultScript) -> None:
 
 
 def _with_last(place: int, last: str, lines: list[str]) -> list[str]:
-    """Lines with another tlast in beat number `place`."""
+    """Return lines with another tlast in beat number `place`."""
     seen, found = -1, []
     for line in lines:
         words = line.split()

@@ -29,12 +29,12 @@ class FaultScript(Script):
         self.width = beat_bits(plan.machine) // 8
 
     def right(self) -> None:
-        """The Program runs right."""
+        """Run the Program, and check its results."""
         self.load(self.plan)
         self.run(self.plan, self.inputs)
 
     def fault(self, code: FaultCode, *, op: int = 0) -> None:
-        """The machine has stopped; throw beats at it, which it must take, clear it."""
+        """Check that the machine has stopped, send beats, which it must take, and clear it."""
         self.status("fault")
         self.read(register("FAULT").offset, code | op << 16)
         self.lines += ["beat 1234 0 0", "beat ffff 1 0", "beat 0 0 0", "step 4", "quiet"]
@@ -50,7 +50,7 @@ class FaultScript(Script):
             self.read(register(queue).offset, 0)
 
     def refused(self, image: bytes, code: FaultCode) -> None:
-        """An image that does not load."""
+        """Load an image that must be refused."""
         self.image(image, self.width)
         self.fault(code)
 
@@ -60,7 +60,7 @@ class FaultScript(Script):
         return f"wait irq 1 {4 * self.plan.timeline.total + 400}"
 
     def after_start(self) -> list[str]:
-        """Lines that `start` adds."""
+        """Return the lines that `start` adds."""
         other = FaultScript(self.plan, self.inputs, self.limits)
         before = len(other.lines)
         other.start(self.plan, self.inputs)
@@ -68,7 +68,7 @@ class FaultScript(Script):
 
     def breaks(self, code: FaultCode, wait: str, *, image: bytes | None = None, op: int = 0,
                edit: Callable[[list[str]], list[str]] = list, before: Sequence[str] = (), then: str = "") -> None:
-        """A run that breaks off; what it still gives is not compared.
+        """Start a run that ends early; what it still sends is not compared.
 
         Parameters
         ----------

@@ -108,7 +108,7 @@ def build_player(text: str, top: str, folder: Path, level: str = "-O1") -> Playe
 
 
 def _ports(text: str, top: str) -> str:
-    """What the player must know of the top module's ports."""
+    """Return what the player must know of the top module's ports."""
     found = re.search(rf"^module {re.escape(top)}\b.*?^endmodule", text, re.M | re.S)
     if found is None:
         raise EngineError(f"no module {top} in the design")

@@ -85,7 +85,7 @@ class Mutant:
 
     @property
     def lines(self) -> tuple[int, ...]:
-        """Lines of the Verilog that the cell and its wire come from."""
+        """Return the lines of the Verilog that the cell and its wire come from."""
         return tuple(int(line) for line in re.findall(r" -src design\.sv:(\d+)", self.command))
 
 
@@ -179,7 +179,7 @@ def _changes_nothing(mutant: Mutant, readers: _Readers) -> bool:
 
 
 def _is_decided(cell: dict[str, Any], port: str, mutant: Mutant) -> bool:
-    """Whether the controlling bit, where it lets the fault act, decides what the cell gives by itself."""
+    """Tell whether the controlling bit, where it lets the fault act, decides what the cell gives by itself."""
     mode, control = mutant.option("mode"), mutant.option("ctrlbit")
     if mode not in ("cnot0", "cnot1"):
         return False
@@ -212,7 +212,7 @@ class _Readers:
                             self.inputs.setdefault((module, bit), []).append((name, port, number))
 
     def reach(self, module: str, bit: int | str) -> bool:
-        """Whether a bit gets to a cell that mixes it with others, to a memory, or to a pin."""
+        """Tell whether a bit gets to a cell that mixes it with others, to a memory, or to a pin."""
         seen, open_bits = set(), [(module, bit)]
         while open_bits:
             place = open_bits.pop()
@@ -226,7 +226,7 @@ class _Readers:
         return False
 
     def takes(self, module: str, cell: str, port: str, number: int) -> bool:
-        """Whether an input bit of a cell gets anywhere."""
+        """Tell whether an input bit of a cell gets anywhere."""
         following = self._through(module, cell, port, number)
         return following is None or self.reach(*following)
 
@@ -240,7 +240,7 @@ class _Readers:
             yield self._through(module, cell, port, number)
 
     def _outside(self, module: str, port: str, number: int) -> tuple[str, int | str] | None:
-        """The same bit of an output where the module is used; None: a pin."""
+        """Return the same bit of an output where the module is used; None for a pin."""
         if module == self.top:
             return None
         parent, name = self.places[module]
@@ -248,7 +248,7 @@ class _Readers:
         return parent, bits[number] if number < len(bits) else "x"
 
     def _through(self, module: str, name: str, port: str, number: int) -> tuple[str, int | str] | None:
-        """The one bit that an input bit of a cell goes to; None: more than one, or a cell that is not known."""
+        """Return the one bit that an input bit of a cell goes to; None if there are more, or the cell is not known."""
         cell = self.modules[module]["cells"][name]
         inside = self.modules.get(cell["type"], {"cells": {}})
         if inside["cells"]:

@@ -50,7 +50,7 @@ class Script:
         self._write(register(name).offset, value, strobe, 0)
 
     def write_refused(self, offset: int) -> None:
-        """A write that must be answered with SLVERR."""
+        """Write, and expect SLVERR."""
         self._write(offset, 0xFFFFFFFF, 15, SLVERR)
 
     def _write(self, offset: int, value: int, strobe: int, response: int) -> None:
@@ -71,7 +71,7 @@ class Script:
         self.lines += [f"expect s_axil_rdata {value:x} ffffffff", "expect s_axil_rresp 0 3", *READ_END]
 
     def read_refused(self, offset: int) -> None:
-        """A read that must be answered with SLVERR."""
+        """Read, and expect SLVERR."""
         self._read(offset)
         self.lines += [f"expect s_axil_rresp {SLVERR:x} 3", *READ_END]
 
@@ -129,7 +129,7 @@ class Script:
         self.command("start")
 
     def forget(self) -> None:
-        """After a fault: nothing more is expected, and the machine counts from 0 again."""
+        """Expect nothing more after a fault: the machine counts from 0 again."""
         self.lines.append("forget")
         self.taken, self.ended = 0, dict.fromkeys(QUEUES, 0)
 
@@ -191,18 +191,18 @@ def program_script(plan: Plan, images: Iterable[Mapping[str, NDArray[np.int32]]]
 
 
 def _used(item: TensorItem, plan: Plan) -> Bits:
-    """The bits of a tensor that carry codes, in the order of the stream."""
+    """Return the bits of a tensor that carry codes, in the order of the stream."""
     return activation_image(np.full(item.tensor.shape, -1), item.tensor, plan.machine).swapaxes(0, 1)
 
 
 def _image(item: TensorItem, codes: Mapping[str, NDArray[np.int32]], plan: Plan) -> Bits:
-    """What passes, in the order of the stream, with ones in lanes that carry nothing."""
+    """Return what passes, in the order of the stream, with ones in lanes that carry nothing."""
     bits = activation_image(item.view(codes[item.host]), item.tensor, plan.machine).swapaxes(0, 1)
     return bits | (1 - _used(item, plan))
 
 
 def _beats(bits: Bits, width: int, fill: int = 0) -> list[int]:
-    """Bits in order as beats, the last one filled up."""
+    """Return bits as beats in their order, the last one filled up."""
     padded = np.full(-(-len(bits) // width) * width, fill, np.uint8)
     padded[: len(bits)] = bits
     return [int.from_bytes(beat.tobytes(), "little")

@@ -178,7 +178,7 @@ def _memory(rng: np.random.Generator, seed: int) -> Memory:
 
 
 def fault_plan(machine: Machine) -> tuple[Plan, dict[str, NDArray[np.int32]]]:
-    """A small Program that reads all of every tensor: a convolution, an addition, a pool; and its inputs."""
+    """Return a small Program that reads all of every tensor, a convolution, an addition and a pool, and its inputs."""
     rng, narrow, wide = np.random.default_rng(0), Format(2, "unsigned"), Format(4, "signed")
     tensors = (Tensor("a", 4, 2, (5,), narrow), Tensor("b", 4, 2, (11,), wide),
                Tensor("c", 4, 2, (11,), wide), Tensor("d", 2, 1, (11,), wide), Tensor("e", 4, 2, (11,), wide))

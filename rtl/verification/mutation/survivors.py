@@ -40,7 +40,7 @@ class Rule:
     ports: tuple[str, ...] = ()
 
     def covers(self, mutant: Mutant, source: Sequence[str]) -> bool:
-        """Whether it speaks of a mutant of the Verilog `source`, by lines."""
+        """Tell whether the rule speaks of a mutant of the Verilog `source`, by lines."""
         port = f"{mutant.option('port')}:{mutant.option('portbit')}"
         names = port, f"{port}/{mutant.option('ctrlbit')}"
         return (fnmatchcase(mutant.option("module"), self.module)
@@ -50,12 +50,12 @@ class Rule:
 
 
 def read_rules() -> tuple[Rule, ...]:
-    """The rules of `survivors.yaml`."""
+    """Read the rules of `survivors.yaml`."""
     entries = yaml.safe_load((Path(__file__).parent / "survivors.yaml").read_text())
     return tuple(Rule(entry["module"], entry["line"], entry["reason"], tuple(entry.get("modes", ())),
                       tuple(entry.get("ports", ()))) for entry in entries)
 
 
 def reason_of(mutant: Mutant, source: Sequence[str], rules: Sequence[Rule]) -> str:
-    """Why a mutant survives; empty if no rule knows."""
+    """Return why a mutant survives; empty if no rule speaks of it."""
     return next((rule.reason for rule in rules if rule.covers(mutant, source)), "")

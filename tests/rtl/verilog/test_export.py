@@ -36,6 +36,13 @@ def text_of(folder: Path) -> str:
     return "".join((folder / name).read_text() for name in (folder / FILE_LIST).read_text().split())
 
 
+def ports(folder: Path, module: str) -> dict[str, str]:
+    """Return the comment of each port of a module, empty if it has none."""
+    head = (folder / f"{module}.sv").read_text().partition(f"module {module}(\n")[2].partition("\n);\n")[0]
+    found = re.findall(r"((?:^  // .*\n)*)^  (?:input|output) .*?(\w+),?$", head, re.M)
+    return {name: comment for comment, name in found}
+
+
 def lint(folder: Path) -> str:
     """What Verilator says with -Wall and the waivers."""
     if reason := VERILATOR.missing():
@@ -68,10 +75,30 @@ def test_facts_and_registers_come_along(small_machine, folder):
 
 def test_the_ports_are_those_of_the_buses(folder):
     """The top module's ports are named as in the documents."""
-    ports = re.search(rf"module {TOP}\((.*?)\);", (folder / f"{TOP}.sv").read_text(), re.S)[1]
-    names = {name.strip() for name in ports.split(",")}
+    names = set(ports(folder, TOP))
     assert {"clk", "rst", "irq", "s_axis_tdata", "m_axis_tlast", "s_axil_awaddr"} <= names
     assert all(re.fullmatch(r"[a-z]\w*", name) for name in names)
+
+
+def test_modules_and_ports_say_what_they_are(folder):
+    """Each module of ours starts with a sentence, and each port of the top module has a comment."""
+    for name in (folder / FILE_LIST).read_text().split():
+        assert re.search(r"^// \S.*\n(?://.*\n)*module", (folder / name).read_text(), re.M), name
+    assert all(ports(folder, TOP).values())
+
+
+def test_names_are_plain(folder):
+    """No name is escaped, none holds a number by which Amaranth told it apart, and no attribute is left over."""
+    text = text_of(folder)
+    assert "\\" not in text
+    assert not re.search(r"replaced|\bport_\d|comment =|fields =", text)
+
+
+def test_fields_are_read_by_name(folder):
+    """A component reads the descriptor's fields through wires of their names."""
+    walk = (folder / "bitwright_core_output_packer_walk.sv").read_text()
+    assert re.search(r"wire \[\d+:0\] descriptor_row_tiles = descriptor\[\d+:\d+\];", walk)
+    assert "row_tile == descriptor_row_tiles" in walk
 
 
 def test_combinational_logic_is_continuous(folder):
@@ -110,9 +137,9 @@ def test_lint_would_be_found(folder, tmp_path):
     """A sum that is cut off without saying so is not waived."""
     for path in folder.iterdir():
         (tmp_path / path.name).write_text(path.read_text())
-    outlet = tmp_path / "bitwright_outlet.sv"
+    guard = tmp_path / "bitwright_stream_guard.sv"
     fault = "wire [3:0] sum;\nassign sum = 5'h1f + 5'h01;\nendmodule"
-    outlet.write_text(outlet.read_text().replace("endmodule", fault))
+    guard.write_text(guard.read_text().replace("endmodule", fault))
     assert "WIDTHTRUNC" in lint(tmp_path)
 
 

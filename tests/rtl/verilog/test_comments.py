@@ -1,0 +1,72 @@
+"""Comments of the Verilog, which are the docstrings of the source."""
+
+from __future__ import annotations
+
+import re
+
+from amaranth.hdl import Module, ResetInserter, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from rtl.verilog.emit import verilog_text
+
+
+class Valve(wiring.Component):
+    """Let water through. It leaks.
+
+    Members
+    -------
+    open : whether
+        water "flows" through a·b
+    water_* : the water
+    """
+
+    def __init__(self) -> None:
+        super().__init__({"open": In(1), "water_in": In(2).array(2), "water_out": Out(2)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        with m.If(self.open):
+            m.d.sync += self.water_out.eq(self.water_in[0] + self.water_in[1])
+        return m
+
+
+class Pump(wiring.Component):
+    """Move water.
+
+    Members
+    -------
+    on : the pump's switch
+    """
+
+    def __init__(self) -> None:
+        super().__init__({"on": In(1), "level": Out(2)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        stop = Signal()
+        valve = Valve()
+        m.submodules.valve = ResetInserter(stop)(valve)
+        m.d.comb += [stop.eq(~self.on), valve.open.eq(self.on), self.level.eq(valve.water_out)]
+        m.d.comb += [water.eq(self.level + 1) for water in valve.water_in]
+        return m
+
+
+TEXT = verilog_text(Pump(), "pump")
+
+
+def test_a_module_starts_with_the_first_sentence_of_its_docstring():
+    """Also where Amaranth has wrapped the component."""
+    assert re.findall(r"^// (.*)\nmodule (\w+)\($", TEXT, re.M) == [("Move water.", "pump"),
+                                                                    ("Let water through.", "pump_valve")]
+
+
+def test_a_port_has_its_entry_of_the_members():
+    """A pattern speaks of several ports; what is not described has no comment; quotes stay, other letters do not."""
+    found = dict(re.findall(r"^  // (.*)\n  (?:input|output) .*?(\w+),?$", TEXT, re.M))
+    found = {port: comment for comment, port in found.items()}
+    assert found["on"] == "the pump's switch"
+    assert "level" not in found
+    assert found["open"] == 'whether water "flows" through a*b'
+    assert found["water_out"] == "the water"
+    assert found["clk"] == "clock, of which the rising edge counts"
