@@ -1,8 +1,8 @@
 """The table of events: what costs energy, and which performance counter of the RTL counts it.
 
 The order and the names of the RTL's counters, the translation between counts of events and values of counters, the
-scaling of energies to a machine and the page `docs/events.md` all follow from `EVENTS`. `sim.energy.counting` counts
-the events of a planned Program, `rtl.core.control.perf_counters` those of the hardware.
+scaling of energies to a machine and the page `docs/events.md` all follow from `EVENTS`. The schedules of `sim.mapping`
+count the events of ops, `rtl.core.control.perf_counters` those of the hardware.
 """
 
 from __future__ import annotations

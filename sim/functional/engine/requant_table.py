@@ -74,8 +74,8 @@ def requant_table(program: Program, conv: Conv, interleaved: bool) -> RequantTab
         if narrow is not None:
             fields, free = narrow
             table = _table(fields, np.int32, channel_order(conv.channels) if interleaved else None)
-            return RequantTable(kernel("narrow", rounding="even" if even else "free" * free), table, zero - raised,
-                                low, high, 0)
+            rounding_id = "even" if even else "free" if free else ""
+            return RequantTable(kernel("narrow", rounding=rounding_id), table, zero - raised, low, high, 0)
     wide = dict(zip(WIDE_FIELDS, (base, gain, offset, conv.shift, odd, residual_gain), strict=True))
     return RequantTable(kernel("wide", wide_result=not stored), _table(wide, np.int64), zero, low, high,
                         64 - program.arithmetic.acc_bits)

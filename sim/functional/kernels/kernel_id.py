@@ -48,5 +48,6 @@ def requantizer_id(arithmetic: str, *, residual: bool, interleaved: bool, roundi
     wide_result : bool
         Wide ones alone: results of 32 bits instead of 8.
     """
-    parts = (arithmetic, "residual" * residual, rounding, "32" * wide_result, "grouped" * interleaved)
-    return KernelId("requantizer", "_".join(filter(None, parts)))
+    parts = ((arithmetic, True), ("residual", residual), (rounding, bool(rounding)), ("32", wide_result),
+             ("grouped", interleaved))
+    return KernelId("requantizer", "_".join(part for part, present in parts if present))
