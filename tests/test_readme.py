@@ -17,6 +17,7 @@ from sim.testing.coverage.coverage import Coverage
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
+TUTORIAL = ROOT / "docs" / "tutorial.md"
 PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
 
 
@@ -58,7 +59,25 @@ def test_readme_runs_from_top_to_bottom(tmp_path: Path) -> None:
                         run(shlex.split(line.removeprefix("$ ")), tmp_path)
 
 
-@pytest.mark.parametrize("page", PAGES[1:], ids=lambda page: page.name)
+@pytest.mark.slow
+@pytest.mark.trains
+def test_tutorial_runs_from_top_to_bottom(tmp_path: Path) -> None:
+    """Its Python blocks are one session, its commands work on the files that the session leaves, and the session prints
+    what the page shows: everything to the digit, but accuracies and, once bits were chosen by them, all numbers."""
+    session = "".join(text for _, text in blocks(TUTORIAL, "python"))
+    printed = run([sys.executable, "-W", "error", "-c", session], tmp_path)
+    for command in commands(TUTORIAL):
+        run(shlex.split(command), tmp_path)
+    shown = "".join(text for _, text in blocks(TUTORIAL, "text"))
+    trained = "stem.0       8 5"
+    assert trained in shown
+    exact, chosen = (re.sub(r"[\d.]+%", "…%", text) for text in shown.split(trained))
+    found = re.sub(r"[\d.]+%", "…%", printed)
+    assert found.startswith(exact)
+    assert re.sub(r"[\d,]+", "…", found[len(exact):]) == re.sub(r"[\d,]+", "…", trained + chosen)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES[1:] if page != TUTORIAL], ids=lambda page: page.name)
 def test_python_blocks_run(page: Path, tmp_path: Path) -> None:
     """Every Python block of a page is a whole program that ends without an error or a warning."""
     for _, text in blocks(page, "python"):
