@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
@@ -148,6 +149,13 @@ def test_every_reason_is_a_sentence():
         assert rule.module.startswith("bitwright")
         assert re.compile(rule.line)
         assert len(rule.reason) > 20
+
+
+def test_every_rule_speaks_of_a_line(accelerator):
+    """No reason has lost its cells: in the modules of each rule there is a line that it means."""
+    assert [rule for rule in read_rules() if not any(
+        re.search(rule.line, line.strip()) for path, lines in accelerator.items() if fnmatchcase(path, rule.module)
+        for line in lines)] == []
 
 
 @pytest.mark.nightly
