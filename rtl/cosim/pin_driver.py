@@ -17,7 +17,7 @@ from cocotb.triggers import Event, FallingEdge, First, RisingEdge
 
 from sim.arch.host_memory import IDEAL, Memory
 
-__all__ = ["PERIOD_NS", "Pins"]
+__all__ = ["PERIOD_NS", "PinDriver"]
 
 PERIOD_NS = 10
 INPUTS = ("s_axis_tvalid", "s_axis_tdata", "s_axis_tlast", "m_axis_tready", "s_axil_awaddr", "s_axil_awvalid",
@@ -25,7 +25,7 @@ INPUTS = ("s_axis_tvalid", "s_axis_tdata", "s_axis_tlast", "m_axis_tready", "s_a
           "s_axil_rready")
 
 
-class Pins:
+class PinDriver:
     """Drive the pins of `dut`.
 
     Parameters
@@ -45,7 +45,7 @@ class Pins:
 
     def __init__(self, dut: Any, memory: Memory = IDEAL, stall: float = 0.0, seed: int = 0) -> None:
         self.dut = dut
-        self.use(memory, stall, seed)
+        self.configure(memory, stall, seed)
         self.beat_bytes = len(dut.s_axis_tdata) // 8
         self.characters: list[str] = []
         self._queue: deque[tuple[bytes, int]] = deque()
@@ -53,13 +53,13 @@ class Pins:
         self._queued, self._sent, self._received = Event(), Event(), Event()
         self._known = 0
 
-    def use(self, memory: Memory, stall: float, seed: int) -> None:
-        """Have another memory behind the streams from now on; the machine is idle."""
+    def configure(self, memory: Memory, stall: float, seed: int) -> None:
+        """Put another memory behind the streams of the idle machine."""
         self.memory, self.stall, self.random = memory, stall, random.Random(seed)
-        self.dut.m_axis_tready.value = int(self.always)
+        self.dut.m_axis_tready.value = int(self.always_ready)
 
     @property
-    def always(self) -> bool:
+    def always_ready(self) -> bool:
         """Tell whether outward beats are taken as soon as they are offered."""
         return self.memory == IDEAL and not self.stall
 
@@ -172,11 +172,11 @@ class Pins:
         dut = self.dut
         beats: list[str] = []
         while True:
-            dut.m_axis_tready.value = int(self.always)
+            dut.m_axis_tready.value = int(self.always_ready)
             if not dut.m_axis_tvalid.value:
                 await RisingEdge(dut.m_axis_tvalid)
                 await FallingEdge(dut.clk)
-            while not self.always and dut.trace_busy.value and not self.passes(int(dut.trace_cycle.value)):
+            while not self.always_ready and dut.trace_busy.value and not self.passes(int(dut.trace_cycle.value)):
                 await FallingEdge(dut.clk)
             dut.m_axis_tready.value = 1
             beats.append(str(dut.m_axis_tdata.value)[::-1])

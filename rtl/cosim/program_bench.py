@@ -17,7 +17,7 @@ from cocotb.triggers import ReadOnly, SimTimeoutError, ValueChange, with_timeout
 from cocotb.types import LogicArray
 
 from rtl.cosim.jobs import Job, read_jobs
-from rtl.cosim.pin_driver import PERIOD_NS, Pins
+from rtl.cosim.pin_driver import PERIOD_NS, PinDriver
 from rtl.encoding.stream_bytes import tensor_codes
 from rtl.host.driver import Host
 from sim.ir.formats import Format
@@ -32,14 +32,14 @@ REGISTER_CYCLES = 1000
 QUEUES = {"computes": (Conv, Pool), "loads": (Load,), "stores": (Store,)}
 
 
-class Bench:
+class ProgramBench:
     """Run a job at `pins`."""
 
-    def __init__(self, pins: Pins, job: Job) -> None:
+    def __init__(self, pins: PinDriver, job: Job) -> None:
         self.dut, self.pins, self.plan = pins.dut, pins, job.plan
         self.images, self.cycle_limit = job.facts["images"], job.facts["cycle_limit"]
         self.inputs, self.program_image = job.part("input"), bytes.fromhex(job.facts["image"])
-        pins.use(self.plan.machine.memory, job.facts["stall"], job.facts["seed"])
+        pins.configure(self.plan.machine.memory, job.facts["stall"], job.facts["seed"])
         self.host = Host(self.pins, self.plan, self.program_image, timeout_cycles=self.cycle_limit,
                          noise=np.random.default_rng(job.facts["seed"]))
         self.image = 0
@@ -50,12 +50,12 @@ class Bench:
         """Run all images, one after another; `number` names the results."""
         watches = [cocotb.start_soon(self.watch(queue)) for queue in QUEUES]
         counters = []
-        await self.timed(self.host.load(), len(self.program_image) // self.pins.beat_bytes)
+        await self.within(self.host.load(), len(self.program_image) // self.pins.beat_bytes)
         for image in range(self.images):
             self.image = image
             self.pins.characters.clear()
             inputs = {name: codes[image] for name, codes in self.inputs.items()}
-            result = await self.timed(self.host.run(inputs), self.cycle_limit)
+            result = await self.within(self.host.run(inputs), self.cycle_limit)
             counters.append(result.counters)
             for name, codes in result.maps.items():
                 self.keep(f"map {name}", codes)
@@ -66,7 +66,7 @@ class Bench:
         np.savez(JOBS / f"result{number}.npz", allow_pickle=False, ends=self.ends, **self.found)
         (JOBS / f"result{number}.json").write_text(json.dumps(counters))
 
-    def forget(self) -> None:
+    def undefine_activations(self) -> None:
         """Make every activation word undefined, where the simulator knows undefined bits, so that none is left over."""
         machine = self.plan.machine
         for bank, region, word in np.ndindex(machine.columns, machine.act_regions, machine.region_words):
@@ -76,7 +76,7 @@ class Bench:
         """Return the handle of the words of a region."""
         return getattr(getattr(self.dut.core, f"bank_{bank}"), f"region_{number}").macro.mem
 
-    async def timed(self, work: Any, cycles: int) -> Any:
+    async def within(self, work: Any, cycles: int) -> Any:
         """Await `work`, which must end within so many cycles and some accesses to registers, and return its result."""
         try:
             return await with_timeout(work, (cycles + REGISTER_CYCLES) * PERIOD_NS, "ns")
@@ -137,10 +137,10 @@ def completed_by(plan: Plan, name: str) -> int | None:
 @cocotb.test()
 async def programs(dut: Any) -> None:
     """Run the jobs, one after another without a reset in between."""
-    pins = Pins(dut)
+    pins = PinDriver(dut)
     await pins.reset()
     for number, job in enumerate(read_jobs(JOBS)):
-        bench = Bench(pins, job)
+        bench = ProgramBench(pins, job)
         if number:
-            bench.forget()
+            bench.undefine_activations()
         await bench.run(number)
