@@ -36,17 +36,22 @@ def campaign_report(states: Sequence[MachineState], wanted: int) -> tuple[Report
                  [[row["parameter"], f"{row['low']}..{row['high']}", row["smallest"], row["largest"]]
                   for row in reached])
     report.table("largest of the Programs", ["what", "largest"], [[what, most] for what, most in extents.items()])
-    engines = Counter(state.engine for state in states if state.pairs)
-    report.lines.append(f"{len(pairs)} of {wanted} pairs on {sum(engines.values())} machines ("
-                        + ", ".join(f"{count} in {name}" for name, count in sorted(engines.items())) + f"), "
-                        f"{sum(pair.cycles for pair in pairs):,} cycles, "
-                        f"{sum(state.cpu_seconds for state in states):,.0f} s of processors; "
-                        f"sums wrapped in {_wrapped(pairs)} pairs; "
-                        f"{coverage.covered} of {coverage.declared} bins, {coverage.percent:.1f} %")
+    report.lines.append(_totals(states, pairs, wanted, coverage))
     for pair in different:
         report.lines += [f"differs: {what}" for what in pair.found] + [f"  again: {pair.command}"]
     report.lines.append("NOT EQUAL" if different else "equal bits, equal cycles")
     return report, not different
+
+
+def _totals(states: Sequence[MachineState], pairs: Sequence[PairState], wanted: int, coverage: Coverage) -> str:
+    """Say in a line how much was run and what it covered."""
+    engines = Counter(state.engine for state in states if state.pairs)
+    in_engines = ", ".join(f"{count} in {name}" for name, count in sorted(engines.items()))
+    return (f"{len(pairs)} of {wanted} pairs on {sum(engines.values())} machines ({in_engines}), "
+            f"{sum(pair.cycles for pair in pairs):,} cycles, "
+            f"{sum(state.cpu_seconds for state in states):,.0f} s of processors; "
+            f"sums wrapped in {_wrapped(pairs)} pairs; "
+            f"{coverage.covered} of {coverage.declared} bins, {coverage.percent:.1f} %")
 
 
 def _parameters(states: Sequence[MachineState]) -> list[dict[str, object]]:

@@ -33,6 +33,8 @@ def demo_report(summary: Summary, out: Path) -> Report:
         layer, worst = max(errors.items(), key=lambda item: item[1].error)
         report.lines.append(f"{name}: digits are at most {worst.error:.2g} codes from the real map, in channel "
                             f"{worst.channel} of '{layer}'")
+    for name, check in summary.verifications.items():
+        report.lines += f"{name}: the RTL did not end: {check.failure}".splitlines() if check.failure else []
     report.lines.append("equal bits, equal cycles, budgets kept" if summary.ok else "FAILED: see above")
     report.lines += [str(c.first) for v in summary.verifications.values() for c in v.comparisons if c.first]
     return report

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -11,6 +11,12 @@ from bitwright.cli.console import message, show, steps
 from bitwright.cli.options import MAX_COUNT, MAX_RATE, AsJson, DataName, FirstLastBits, MachineName, NetworkName, Seed
 from bitwright.cli.output_guard import check_apart
 from bitwright.cli.parameter_types import decimal, file_argument, integer, parse_bits, path_option
+
+if TYPE_CHECKING:
+    from torch import Tensor, fx, nn
+
+    from bitwright.codesign.post_training import Reconstructed
+    from quant.ptq.reconstruct import Reconstruction
 
 __all__ = ["quantize"]
 
@@ -47,10 +53,7 @@ def quantize(
     made_folder(out)
     images = networks.few_pixels(networks.calibration_images(found.train))
     model = post_training.quantize_network(net, found.train, images, scheme, widths, first_last_bits)
-    reconstructed = post_training.Reconstructed()
-    if how is not None:
-        with steps("quantize", post_training.step_count(model)) as progress:
-            reconstructed = post_training.reconstruct_network(model, net, images, scheme, how, progress)
+    reconstructed = _reconstruct(model, net, images, scheme, how)
     lowered = networks.lowered_for(model, found, target)
     if wider := post_training.inexact_multiplications(lowered, scheme):
         message(f"not every multiplication is one exact shift: {', '.join(wider)}")
@@ -63,3 +66,14 @@ def quantize(
         "steps": post_training.quantizer_steps(model)}
     files = networks.write_network(out, model, lowered, summary)
     show(network_report(f"{network} on {data}, {scheme} {bits}", summary, files, out), as_json)
+
+
+def _reconstruct(model: fx.GraphModule, net: nn.Module, images: Tensor, scheme: str,
+                 how: Reconstruction | None) -> Reconstructed:
+    """Reconstruct a quantized network with its progress on stderr, or leave it as it is if `how` is None."""
+    from bitwright.codesign import post_training
+
+    if how is None:
+        return post_training.Reconstructed()
+    with steps("quantize", post_training.step_count(model)) as progress:
+        return post_training.reconstruct_network(model, net, images, scheme, how, progress)

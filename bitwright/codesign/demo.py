@@ -248,8 +248,9 @@ def demo(out: Path, machine: Machine, images: int, seed: int, progress: Progress
 
 
 def cycles_of(result: Verification) -> Cycles:
-    """Return the cycles of one image, which are those at the end of the op that ends last."""
-    return Cycles(max(layer.predicted for layer in result.layers), max(layer.counted for layer in result.layers))
+    """Return the cycles of one image, which are those at the end of the op that ends last; 0 if the RTL did not end."""
+    return Cycles(max((layer.predicted for layer in result.layers), default=0),
+                  max((layer.counted for layer in result.layers), default=0))
 
 
 def losses_of(controller: QBitOpt) -> dict[str, object]:

@@ -6,12 +6,18 @@ import re
 from contextlib import redirect_stdout
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bitwright.cli.app import main
+from bitwright.cli.demo_report import demo_report
+from bitwright.codesign.costs import estimate
+from bitwright.codesign.demo import Summary, cycles_of
+from bitwright.codesign.verify import Verification
 from sim.arch.machine import load_machine
 from sim.ir.serialize import load_program
 from sim.plan.plan import plan
+from sim.testing import random_program
 
 README = Path(__file__).parents[3] / "README.md"
 
@@ -119,3 +125,15 @@ def test_more_images_than_there_are_is_one_sentence(tmp_path: Path, capfd: pytes
     assert main(["demo", "-n", "501", "-o", str(tmp_path / "out")]) == 1
     assert capfd.readouterr() == ("", "bitwright: images must be in 1..500, the digits to test with, not 501\n")
     assert not (tmp_path / "out").exists()
+
+
+def test_an_rtl_that_does_not_end_leaves_a_report() -> None:
+    """A failed simulation has no cycles; the report says why instead of failing itself."""
+    failed = Verification("icarus", "stopped", (), (), {"total": 9}, (), ())
+    assert cycles_of(failed) == (0, 0)
+    cost = estimate(random_program(np.random.default_rng(0), load_machine("tiny"), layers=1), "tiny")
+    summary = Summary("tiny", 0, accuracy={"float": 1.0, "mixed": 0.5}, programs={"mixed": cost},
+                      verifications={"mixed": failed})
+    assert not summary.ok
+    assert demo_report(summary, Path("out")).lines[-2:] == ["mixed: the RTL did not end: stopped",
+                                                            "FAILED: see above"]
