@@ -2,14 +2,15 @@
 
 import importlib
 import re
+import tomllib
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[1]
-PAGES = [*(ROOT / name for name in ("README.md", "CONTRIBUTING.md") if (ROOT / name).exists()),
-         *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 PACKAGES = ("sim", "rtl", "quant", "bitwright")
 GENERATED = {f"bitwright.{suffix}" for suffix in ("f", "json", "sv", "vlt")}
 """Files that `bitwright generate` writes."""
@@ -79,3 +80,28 @@ def test_the_kernels_of_the_simulator_are_there() -> None:
     there = {path.stem for path in (ROOT / "sim" / "functional" / "kernels").glob("*.py")}
     assert families
     assert families <= there
+
+
+def test_the_citation_is_that_of_the_package() -> None:
+    """CITATION.cff has the fields that version 1.2.0 of its format requires; licence, authors and version are those of
+    pyproject.toml, and the date is that of the version in the changelog."""
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert citation.keys() >= {"cff-version", "message", "title", "authors"}
+    assert (citation["cff-version"], citation["type"], citation["title"].lower()) == (
+        "1.2.0", "software", project["name"])
+    assert (citation["version"], citation["license"], citation["authors"]) == (
+        project["version"], project["license"], project["authors"])
+    assert f"## [{citation['version']}] - {citation['date-released']}\n" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_contributing_names_every_file_that_tells_ops_apart() -> None:
+    """The files of a Program's meaning, time and values that define the op to follow, or treat it as a case of its own,
+    are among those that CONTRIBUTING.md names for a new op."""
+    page = (ROOT / "CONTRIBUTING.md").read_text().partition("## How to add an op")[2].partition("\n## ")[0]
+    named = set(re.findall(r"`([\w/]+\.py)`", page))
+    mentioning = {path.relative_to(ROOT).as_posix() for folder in ("sim/ir", "sim/mapping", "sim/functional")
+                  for path in (ROOT / folder).rglob("*.py")
+                  if re.search(r"case Pool\(\)|^class Pool|\bop = Pool$", path.read_text(), re.MULTILINE)}
+    assert mentioning
+    assert mentioning - named == set()
