@@ -75,7 +75,7 @@ def gates(machine: Machine) -> Row:
     """Count two-input gates and flip-flops of the machine, memories excluded."""
     modules = gate_counts(Top(Geometry(machine)))
     return {"depthwise_lanes": machine.depthwise_lanes, "cells": sum(module.total for module in modules),
-            "lane_cells": sum(module.total for module in modules if "_lanes" in module.module)}
+            "lane_cells": sum(module.total for module in modules if "_depthwise_unit" in module.module)}
 
 
 def main() -> None:

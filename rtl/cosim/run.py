@@ -114,7 +114,7 @@ def run(plan: Plan, inputs: Mapping[str, NDArray[np.integer]], *, jobs: int = 1,
         return _joined(list(pool.map(run_share, shares)))
 
 
-def run_all(jobs: Sequence[tuple[Plan, Mapping[str, NDArray[np.integer]]]], *, stall: float = 0.0, seed: int = 0,
+def run_all(runs: Sequence[tuple[Plan, Mapping[str, NDArray[np.integer]]]], *, stall: float = 0.0, seed: int = 0,
             place: Path | None = None, engine: Engine = ICARUS, waves: Path | None = None) -> list[RtlResult]:
     """Run Programs with their inputs one after another in one simulation: each is loaded when the last has ended.
 
@@ -122,16 +122,16 @@ def run_all(jobs: Sequence[tuple[Plan, Mapping[str, NDArray[np.integer]]]], *, s
     """
     if not 0 <= stall < 1:
         raise ValueError(f"stall must be in 0..1, 1 excluded, not {stall}")
-    if len({hardware_json(plan.machine) for plan, _ in jobs}) != 1:
+    if len({hardware_json(plan.machine) for plan, _ in runs}) != 1:
         raise ValueError("the plans must be for one machine")
-    described = [_describe(plan, inputs, stall, seed) for plan, inputs in jobs]
-    place = place or build_machine(jobs[0][0].machine, engine)
+    described = [_describe(plan, inputs, stall, seed) for plan, inputs in runs]
+    place = place or build_machine(runs[0][0].machine, engine)
     with tempfile.TemporaryDirectory(prefix="bitwright-") as temporary:
         folder = Path(temporary)
-        for number, ((plan, _), (arrays, facts)) in enumerate(zip(jobs, described, strict=True)):
+        for number, ((plan, _), (arrays, facts)) in enumerate(zip(runs, described, strict=True)):
             write_job(folder, number, plan, arrays, facts)
         engine.run_bench(place, TOP, "rtl.cosim.program_bench", folder, {"BITWRIGHT_JOB": str(folder)}, waves)
-        return [_result(plan, folder, number) for number, (plan, _) in enumerate(jobs)]
+        return [_result(plan, folder, number) for number, (plan, _) in enumerate(runs)]
 
 
 def _joined(results: Sequence[RtlResult]) -> RtlResult:
