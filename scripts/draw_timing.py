@@ -38,7 +38,7 @@ LABEL, CYCLE, ROW, BOX = 120, 30, 26, 16
 """Width of the names, of a cycle, height of a row and of a box in it [px]."""
 PAIR = "plane pair W·A"
 HEAD = """\
-<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="12">
+<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="15">
 <title>A convolution on the RTL, cycle by cycle</title>
 <defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="6" markerHeight="6" \
 orient="auto-start-reverse"><path d="M0 0L8 4L0 8z" fill="#b3261e"/></marker></defs>
