@@ -1,11 +1,10 @@
-"""The accelerator: a machine's engines, wired together, with plain ports."""
+"""The accelerator: a machine's memories, address generators, datapath, DMA and control, wired together."""
 
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Mux, Signal
-from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
-from amaranth.utils import ceil_log2
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
 
 from rtl.core.addressing.operand_fetch import OperandFetch
 from rtl.core.addressing.window_agu import PixelAgu, TapAgu
@@ -23,7 +22,8 @@ from rtl.core.datapath.requantizer import Requantizer, RequantTerm
 from rtl.core.datapath.residual_fetch import ResidualFetch
 from rtl.core.dma.load_dma import LoadDma
 from rtl.core.dma.store_dma import StoreDma
-from rtl.core.memory.activation_memory import ActivationBank
+from rtl.core.interfaces import FaultReport, TableWrite, beat_layout, bypasses_array
+from rtl.core.memory.activation_memory import ActivationMemory
 from rtl.core.memory.parameter_memory import ParameterMemory
 from rtl.core.memory.weight_memory import WeightMemory
 from rtl.encoding.geometry import Geometry
@@ -36,223 +36,191 @@ class Accelerator(wiring.Component):
 
     Members
     -------
-    compute_write, compute_index, compute_data : the table of Convs and Pools, written while not busy
-    inward_write, inward_index, inward_data : the table of what comes on the inward stream
-    outward_write, outward_index, outward_data : the table of Stores
-    start_valid, start_ready : start; cycle 0 is the cycle after both are high
-    busy, cycle : a program runs, cycles since its start
-    computes, loads, stores : how many ops have ended: Convs and Pools, Loads, Stores
-    stream_valid, stream_ready, stream_data : inward, in the order of the table
-    stream_item_end, stream_run_end : the beat at hand is the last one of an item, of the run
-    out_valid, out_ready, out_data, out_last : outward; `out_last` is a Store's last beat
-    counter_number, counter_value : performance counters, see `rtl.core.control.perf_counters.COUNTERS`
-    violation, violation_op : an access would have left its tensor, in which op of the program
-    illegal, illegal_op : an entry of a table breaks a limit of the machine, of which op. After either fault
-        nothing is taken or begun any more; only reset clears it
+    compute_table : the host writes the Convs and Pools
+    inward_table : the host writes what comes on the inward stream
+    outward_table : the host writes the Stores
+    start_valid : start the program
+    start_ready : the program can start; cycle 0 is the cycle after both are high
+    busy : a program runs
+    cycle : cycles since its start
+    computes : Convs and Pools that have ended
+    loads : Loads that have ended
+    stores : Stores that have ended
+    i : the inward stream, in the order of its table
+    item_end : the beat at hand is the last one of an item of the inward table
+    run_end : the beat at hand is the last one of the run
+    o : the outward stream; a packet is a Store
+    counter_number : number of a performance counter, see `rtl.core.control.perf_counters.COUNTERS`
+    counter_value : value of that counter
+    violation : an access would have left its tensor
+    illegal : an entry of a table breaks a limit of the machine. After either fault nothing is taken or begun any more;
+        only reset clears it
     """
 
     def __init__(self, geometry: Geometry) -> None:
         self.geometry = geometry
-        stream, count, op = geometry.machine.stream_bits, geometry.count_bits, geometry.op_bits
+        bits, limits = geometry.machine.stream_bits, geometry.limits
         super().__init__({
-            "compute_write": In(1),
-            "compute_index": In(ceil_log2(geometry.limits.max_ops)),
-            "compute_data": In(geometry.descriptor.size),
-            "inward_write": In(1),
-            "inward_index": In(ceil_log2(geometry.inward_entries)),
-            "inward_data": In(geometry.inward.size),
-            "outward_write": In(1),
-            "outward_index": In(ceil_log2(geometry.outward_entries)),
-            "outward_data": In(geometry.outward.size),
+            "compute_table": In(TableWrite(geometry.descriptor.size, limits.max_ops)),
+            "inward_table": In(TableWrite(geometry.inward.size, geometry.inward_entries)),
+            "outward_table": In(TableWrite(geometry.outward.size, geometry.outward_entries)),
             "start_valid": In(1),
             "start_ready": Out(1),
             "busy": Out(1),
-            "cycle": Out(geometry.limits.counter_bits),
-            "computes": Out(count),
-            "loads": Out(count),
-            "stores": Out(count),
-            "stream_valid": In(1),
-            "stream_ready": Out(1),
-            "stream_data": In(stream),
-            "stream_item_end": Out(1),
-            "stream_run_end": Out(1),
-            "out_valid": Out(1),
-            "out_ready": In(1),
-            "out_data": Out(stream),
-            "out_last": Out(1),
+            "cycle": Out(limits.counter_bits),
+            "computes": Out(geometry.count_bits),
+            "loads": Out(geometry.count_bits),
+            "stores": Out(geometry.count_bits),
+            "i": In(stream.Signature(bits)),
+            "item_end": Out(1),
+            "run_end": Out(1),
+            "o": Out(stream.Signature(beat_layout(bits))),
             "counter_number": In(range(len(COUNTERS))),
-            "counter_value": Out(geometry.limits.counter_bits),
-            "violation": Out(1),
-            "violation_op": Out(op),
-            "illegal": Out(1),
-            "illegal_op": Out(op),
+            "counter_value": Out(limits.counter_bits),
+            "violation": Out(FaultReport(geometry)),
+            "illegal": Out(FaultReport(geometry)),
         })
         self.dispatcher = Dispatcher(geometry)
         self.load_dma = LoadDma(geometry)
         self.store_dma = StoreDma(geometry)
+        self.bounds_guard = BoundsGuard(geometry)
         self.sequencer = Sequencer(geometry)
         self.tap_agu = TapAgu(geometry)
         self.pixel_agu = PixelAgu(geometry)
         self.operand_fetch = OperandFetch(geometry)
+        self.activation_memory = ActivationMemory(geometry)
         self.weight_memory = WeightMemory(geometry)
+        self.parameter_memory = ParameterMemory(geometry, self.load_dma.word_bits)
         self.plane_sequencer = PlaneSequencer(geometry)
         self.pe_array = PeArray(geometry)
-        self.parameter_memory = ParameterMemory(geometry, self.load_dma.word_bits)
+        self.depthwise_unit = DepthwiseUnit(geometry) if geometry.depthwise_lanes else None
         self.requant_sequencer = RequantSequencer(geometry)
         self.residual_fetch = ResidualFetch(geometry)
-        self.depthwise_unit = DepthwiseUnit(geometry) if geometry.depthwise_lanes else None
         self.output_packer = OutputPacker(geometry)
         self.max_pool = MaxPool(geometry)
         self.perf_counters = PerfCounters(geometry)
-        self.bounds_guard = BoundsGuard(geometry)
-        self.banks = [ActivationBank(geometry) for _ in range(geometry.columns)]
+        self.operand_engines = {"pool": self.max_pool}
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         for name in ("dispatcher", "load_dma", "store_dma", "bounds_guard", "sequencer", "tap_agu", "pixel_agu",
-                     "operand_fetch", "weight_memory", "plane_sequencer", "pe_array", "parameter_memory",
-                     "requant_sequencer", "residual_fetch", "output_packer", "max_pool", "perf_counters"):
+                     "operand_fetch", "activation_memory", "weight_memory", "parameter_memory", "plane_sequencer",
+                     "pe_array", "requant_sequencer", "residual_fetch", "output_packer", "max_pool", "perf_counters"):
             m.submodules[name] = getattr(self, name)
         for part in (self.sequencer, self.tap_agu, self.pixel_agu, self.operand_fetch, self.weight_memory):
             m.d.comb += part.descriptor.eq(self.dispatcher.head)
-        for part in (self.plane_sequencer, self.requant_sequencer, self.residual_fetch, self.output_packer,
-                     self.max_pool):
+        for part in (self.plane_sequencer, self.requant_sequencer, self.residual_fetch, self.output_packer):
             m.d.comb += part.descriptor.eq(self.dispatcher.running)
-        for part in (self.requant_sequencer, self.residual_fetch, self.output_packer, self.max_pool):
+        for part in (self.requant_sequencer, self.residual_fetch, self.output_packer):
             m.d.comb += part.begun.eq(self.dispatcher.begun)
-        self._connect_control(m)
-        self._connect_fill(m)
-        self._connect_store(m)
-        self._connect_protection(m)
-        self._connect_walks(m)
-        self._connect_loader(m)
-        self._connect_weights(m)
+        self._connect_interfaces(m)
+        self._connect_dispatcher(m)
+        self._connect_dma(m)
+        self._connect_sequencer(m)
         self._connect_array(m)
-        self._connect_lanes(m)
+        self._connect_depthwise_unit(m)
         self._connect_requantizers(m)
-        self._connect_packer(m)
-        self._connect_banks(m)
+        self._connect_writes(m)
         self._connect_counters(m)
         return m
 
-    def _connect_control(self, m: Module) -> None:
-        control, sequencer, fill, store = self.dispatcher, self.sequencer, self.load_dma, self.store_dma
+    def _connect_interfaces(self, m: Module) -> None:
+        """Connect tables, streams, address generators, weights, and all accesses to the activation banks."""
+        guard, memory = self.bounds_guard, self.activation_memory
+        connect(m, flipped(self.compute_table), self.dispatcher.table)
+        connect(m, flipped(self.inward_table), self.load_dma.table)
+        connect(m, flipped(self.outward_table), self.store_dma.table)
+        connect(m, flipped(self.i), self.load_dma.i)
+        connect(m, self.store_dma.o, flipped(self.o))
+        connect(m, self.sequencer.tap_step, self.tap_agu.step)
+        connect(m, self.sequencer.pixel_step, self.pixel_agu.step)
+        connect(m, self.tap_agu.position, self.operand_fetch.tap)
+        connect(m, self.pixel_agu.position, self.operand_fetch.pixel)
+        connect(m, self.sequencer.weight, self.weight_memory.request)
+        connect(m, self.weight_memory.planes, self.pe_array.w)
+        connect(m, self.requant_sequencer.capture, self.output_packer.capture)
+        connect(m, self.operand_fetch.bank, guard.operand_i)
+        connect(m, guard.operand_o, memory.operand)
+        connect(m, self.residual_fetch.bank, guard.residual_i)
+        connect(m, guard.residual_o, memory.residual)
+        connect(m, guard.write_o, memory.write)
+        connect(m, self.load_dma.bank, memory.load)
+        connect(m, self.store_dma.bank, memory.store)
+        connect(m, self.load_dma.illegal, guard.inward)
+        connect(m, self.store_dma.illegal, guard.outward)
+        connect(m, guard.violation, flipped(self.violation))
+        connect(m, guard.illegal, flipped(self.illegal))
+
+    def _connect_dispatcher(self, m: Module) -> None:
+        dispatcher, sequencer, guard = self.dispatcher, self.sequencer, self.bounds_guard
+        done = self.output_packer.done
+        for engine in self.operand_engines.values():
+            done = done | engine.done
         m.d.comb += [
-            control.table_write.eq(self.compute_write),
-            control.table_index.eq(self.compute_index),
-            control.table_data.eq(self.compute_data),
-            control.start_valid.eq(self.start_valid),
-            self.start_ready.eq(control.start_ready),
-            self.busy.eq(control.busy),
-            self.cycle.eq(control.cycle),
-            self.computes.eq(control.computes),
-            self.loads.eq(control.loads),
-            self.stores.eq(control.stores),
-            control.op_issued.eq(sequencer.op_issued),
-            control.halt.eq(self.bounds_guard.halt),
-            control.op_done.eq(self.output_packer.done | self.max_pool.done),
-            control.load_done.eq(fill.loaded),
-            control.inward_over.eq(fill.finishing),
-            control.store_done.eq(store.stored),
-            control.outward_over.eq(store.finishing),
-            sequencer.init.eq(control.init),
-            sequencer.begin.eq(control.begin),
-            sequencer.bank_freed.eq(self.requant_sequencer.tile_done),
-            sequencer.tile_filled.eq(fill.filled),
-            self.max_pool.pool_issued.eq(sequencer.op_issued & control.head.pool),
+            dispatcher.start_valid.eq(self.start_valid),
+            self.start_ready.eq(dispatcher.start_ready),
+            self.busy.eq(dispatcher.busy),
+            self.cycle.eq(dispatcher.cycle),
+            self.computes.eq(dispatcher.computes),
+            self.loads.eq(dispatcher.loads),
+            self.stores.eq(dispatcher.stores),
+            dispatcher.op_issued.eq(sequencer.op_issued),
+            dispatcher.op_done.eq(done),
+            dispatcher.halt.eq(guard.halt),
+            dispatcher.load_done.eq(self.load_dma.loaded),
+            dispatcher.inward_over.eq(self.load_dma.finishing),
+            dispatcher.store_done.eq(self.store_dma.stored),
+            dispatcher.outward_over.eq(self.store_dma.finishing),
+            guard.head.eq(dispatcher.head),
+            guard.fresh.eq(dispatcher.init),
+            guard.running.eq(dispatcher.running),
         ]
 
-    def _connect_fill(self, m: Module) -> None:
-        fill = self.load_dma
-        released = Signal()
-        m.d.sync += released.eq(self.sequencer.tile_issued)
+    def _connect_dma(self, m: Module) -> None:
+        load, store, dispatcher = self.load_dma, self.store_dma, self.dispatcher
+        weights, parameters = self.weight_memory, self.parameter_memory
+        slot_free = Signal()
+        m.d.sync += slot_free.eq(self.sequencer.tile_issued)
+        for dma in (load, store):
+            m.d.comb += [
+                dma.prepare.eq(dispatcher.prepare),
+                dma.enable.eq(dispatcher.busy & ~self.bounds_guard.halt),
+                dma.computes.eq(dispatcher.computes),
+            ]
         m.d.comb += [
-            fill.table_write.eq(self.inward_write),
-            fill.table_index.eq(self.inward_index),
-            fill.table_data.eq(self.inward_data),
-            fill.prepare.eq(self.dispatcher.prepare),
-            fill.enable.eq(self.dispatcher.busy & ~self.bounds_guard.halt),
-            fill.released.eq(released),
-            fill.computes.eq(self.dispatcher.computes),
-            fill.stores.eq(self.dispatcher.stores),
-            fill.stream_valid.eq(self.stream_valid),
-            self.stream_ready.eq(fill.stream_ready),
-            fill.stream_data.eq(self.stream_data),
-            self.stream_item_end.eq(fill.item_end),
-            self.stream_run_end.eq(fill.run_end),
-            self.weight_memory.write.eq(Mux(fill.to_weights, fill.rows, 0)),
-            self.weight_memory.write_slot.eq(fill.weight_slot),
-            self.weight_memory.write_address.eq(fill.word),
-            self.parameter_memory.write.eq(Mux(fill.to_weights, 0, fill.rows)),
-            self.parameter_memory.write_slot.eq(fill.parameter_slot),
-            self.parameter_memory.write_word.eq(fill.word),
+            load.stores.eq(dispatcher.stores),
+            load.slot_free.eq(slot_free),
+            self.item_end.eq(load.item_end),
+            self.run_end.eq(load.run_end),
+            weights.write.eq(Mux(load.to_weights, load.rows, 0)),
+            weights.write_slot.eq(load.weight_slot),
+            weights.write_address.eq(load.word),
+            parameters.write.eq(Mux(load.to_weights, 0, load.rows)),
+            parameters.write_slot.eq(load.parameter_slot),
+            parameters.write_word.eq(load.word),
         ]
         for r in range(self.geometry.rows):
             m.d.comb += [
-                self.weight_memory.data[r].eq(fill.data[r]),
-                self.parameter_memory.data[r].eq(fill.data[r]),
+                weights.data[r].eq(load.data[r]),
+                parameters.data[r].eq(load.data[r]),
             ]
 
-    def _connect_store(self, m: Module) -> None:
-        store = self.store_dma
+    def _connect_sequencer(self, m: Module) -> None:
+        sequencer, fetch = self.sequencer, self.operand_fetch
+        request = fetch.request
         m.d.comb += [
-            store.table_write.eq(self.outward_write),
-            store.table_index.eq(self.outward_index),
-            store.table_data.eq(self.outward_data),
-            store.prepare.eq(self.dispatcher.prepare),
-            store.enable.eq(self.dispatcher.busy & ~self.bounds_guard.halt),
-            store.computes.eq(self.dispatcher.computes),
-            self.out_valid.eq(store.valid),
-            store.ready.eq(self.out_ready),
-            self.out_data.eq(store.data),
-            self.out_last.eq(store.last),
-        ]
-
-    def _connect_protection(self, m: Module) -> None:
-        protection, control, running = self.bounds_guard, self.dispatcher, self.dispatcher.running
-        m.d.comb += [
-            protection.head.eq(control.head),
-            protection.fresh.eq(control.init),
-            protection.running.eq(running),
-            protection.operand.eq(self.operand_fetch.bank_read),
-            protection.residual.eq(self.residual_fetch.bank_read),
-            protection.residual_address.eq(self.residual_fetch.bank_address),
-            protection.write.eq(self.output_packer.write | self.max_pool.write),
-            protection.write_address.eq(Mux(running.pool, self.max_pool.address, self.output_packer.address)),
-            protection.inward_illegal.eq(self.load_dma.illegal),
-            protection.inward_op.eq(self.load_dma.op),
-            protection.outward_illegal.eq(self.store_dma.illegal),
-            protection.outward_op.eq(self.store_dma.op),
-        ]
-        m.d.comb += [protection.operand_address[c].eq(self.operand_fetch.bank_address[c])
-                     for c in range(self.geometry.columns)]
-        m.d.comb += [getattr(self, port).eq(getattr(protection, port))
-                     for port in ("violation", "violation_op", "illegal", "illegal_op")]
-
-    def _connect_walks(self, m: Module) -> None:
-        sequencer, taps, pixels = self.sequencer, self.tap_agu, self.pixel_agu
-        m.d.comb += [
-            taps.advance.eq(sequencer.tap_advance),
-            taps.restore.eq(sequencer.tap_restore),
-            taps.commit.eq(sequencer.tap_commit),
-            taps.reset.eq(sequencer.tap_reset),
-            pixels.advance.eq(sequencer.pixel_advance),
-            pixels.restore.eq(sequencer.pixel_restore),
-            pixels.commit.eq(sequencer.pixel_commit),
-            pixels.reset.eq(sequencer.pixel_reset),
-            sequencer.last_group.eq(pixels.last_group),
-        ]
-
-    def _connect_loader(self, m: Module) -> None:
-        loader, sequencer, taps, pixels = self.operand_fetch, self.sequencer, self.tap_agu, self.pixel_agu
-        request = loader.request
-        m.d.comb += [
-            loader.running.eq(self.dispatcher.running),
-            loader.read.eq(sequencer.read),
-            loader.phase.eq(sequencer.phase),
-            loader.columns.eq(sequencer.columns),
-            loader.slice_lane.eq(sequencer.tile_lane),
-            loader.block_address.eq(sequencer.block_address),
+            sequencer.init.eq(self.dispatcher.init),
+            sequencer.begin.eq(self.dispatcher.begin),
+            sequencer.bank_freed.eq(self.requant_sequencer.tile_done),
+            sequencer.slot_filled.eq(self.load_dma.slot_filled),
+            sequencer.last_row_group.eq(self.pixel_agu.last_row_group),
+            fetch.running.eq(self.dispatcher.running),
+            fetch.read.eq(sequencer.read),
+            fetch.phase.eq(sequencer.phase),
+            fetch.columns.eq(sequencer.columns),
+            fetch.slice_lane.eq(sequencer.weight.tile_lane),
+            fetch.block_address.eq(sequencer.block_address),
+            request.valid.eq(sequencer.read),
             request.plane.eq(sequencer.plane),
             request.set.eq(sequencer.step.file),
             request.segment_lane.eq(sequencer.segment_lane),
@@ -260,90 +228,56 @@ class Accelerator(wiring.Component):
             request.last_segment.eq(sequencer.last_segment),
             request.pixel_done.eq(sequencer.pixel_done),
             request.block_done.eq(sequencer.block_done),
-            request.valid.eq(sequencer.read),
-            loader.tap_present.eq(taps.present),
-            loader.tap_column.eq(taps.column),
-            loader.tap_address.eq(taps.address),
-            loader.pixel_row.eq(pixels.row),
-            loader.pixel_column.eq(pixels.column),
-            loader.pixel_address.eq(pixels.address),
-        ]
-        for c in range(self.geometry.columns):
-            m.d.comb += [
-                loader.tap_row[c].eq(taps.row[c]),
-                loader.tap_bank[c].eq(taps.bank[c]),
-                loader.tap_quotient[c].eq(taps.quotient[c]),
-            ]
-
-    def _connect_weights(self, m: Module) -> None:
-        weights, sequencer = self.weight_memory, self.sequencer
-        m.d.comb += [
-            weights.read.eq(sequencer.weight_read),
-            weights.first.eq(sequencer.weight_first),
-            weights.slot.eq(sequencer.weight_slot),
-            weights.plane.eq(sequencer.weight_plane),
-            weights.set.eq(sequencer.weight_set),
-            weights.last_row_tile.eq(sequencer.last_row_tile),
-            weights.part_lanes.eq(sequencer.part_lanes),
-            weights.tile_lane.eq(sequencer.tile_lane),
         ]
 
     def _connect_array(self, m: Module) -> None:
-        array, pairs, loader, weights = self.pe_array, self.plane_sequencer, self.operand_fetch, self.weight_memory
-        convolves = ~(self.dispatcher.running.pool | self.dispatcher.running.lanewise)
+        array, planes, fetch = self.pe_array, self.plane_sequencer, self.operand_fetch
+        running = self.dispatcher.running
+        convolves = ~(bypasses_array(running) | running.lanewise)
         m.d.comb += [
-            pairs.launch.eq(self.sequencer.launch & ~self.dispatcher.head.lanewise),
-            pairs.step.eq(self.sequencer.step),
-            array.w_write.eq(weights.out),
-            array.w_set.eq(weights.out_set),
-            array.w_plane.eq(weights.out_plane),
-            array.a_write.eq(Mux(convolves, loader.arrived.strobe, 0)),
-            array.a_set.eq(loader.arrived.set),
-            array.a_plane.eq(loader.arrived.plane),
-            array.a_mask.eq(loader.segment_mask),
-            array.pair_w.eq(pairs.w_plane),
-            array.pair_a.eq(pairs.a_plane),
-            array.select.eq(pairs.select),
-            array.count.eq(pairs.count),
-            array.add.eq(pairs.add),
+            planes.launch.eq(self.sequencer.launch & ~self.dispatcher.head.lanewise),
+            planes.step.eq(self.sequencer.step),
+            array.a_write.eq(Mux(convolves, fetch.arrived.strobe, 0)),
+            array.a_set.eq(fetch.arrived.set),
+            array.a_plane.eq(fetch.arrived.plane),
+            array.a_mask.eq(fetch.segment_mask),
+            array.pair_w.eq(planes.w_plane),
+            array.pair_a.eq(planes.a_plane),
+            array.select.eq(planes.select),
+            array.count.eq(planes.count),
+            array.add.eq(planes.add),
         ]
-        for r in range(self.geometry.rows + 1):
-            m.d.comb += array.w_data[r].eq(weights.word[r])
         for c in range(self.geometry.columns):
-            m.d.comb += [
-                array.a_data[c].eq(loader.segment_word[c]),
-                self.max_pool.word[c].eq(loader.word[c]),
-            ]
-        m.d.comb += self.max_pool.arrived.eq(loader.arrived)
+            m.d.comb += array.a_data[c].eq(fetch.segment_word[c])
 
-    def _connect_lanes(self, m: Module) -> None:
-        """Pairs and lanes are never at work at once; the accumulators take what either has."""
-        lanes, pairs, loader = self.depthwise_unit, self.plane_sequencer, self.operand_fetch
+    def _connect_depthwise_unit(self, m: Module) -> None:
+        """The array and the depthwise unit are never at work at once; the accumulators take what either has."""
+        unit, planes, fetch = self.depthwise_unit, self.plane_sequencer, self.operand_fetch
         array, requant = self.pe_array, self.requant_sequencer
-        if lanes is None:
+        if unit is None:
             m.d.comb += [
-                array.accumulate.eq(pairs.accumulate),
-                requant.tile_ready.eq(pairs.tile_ready),
+                array.accumulate.eq(planes.accumulate),
+                requant.tile_ready.eq(planes.tile_ready),
             ]
             return
-        m.submodules.depthwise_unit = lanes
+        m.submodules.depthwise_unit = unit
         m.d.comb += [
-            lanes.descriptor.eq(self.dispatcher.running),
-            lanes.launch.eq(self.sequencer.launch & self.dispatcher.head.lanewise),
-            lanes.step.eq(self.sequencer.step),
-            lanes.loaded.eq(loader.loaded),
-            lanes.arrived.eq(loader.arrived),
-            array.direct.eq(lanes.accumulate.valid),
-            array.accumulate.eq(Mux(lanes.accumulate.valid, lanes.accumulate, pairs.accumulate)),
-            requant.tile_ready.eq(pairs.tile_ready | lanes.tile_ready),
-            self.perf_counters.lanes_active.eq(lanes.active),
-            self.perf_counters.lanes_added.eq(lanes.added),
+            unit.descriptor.eq(self.dispatcher.running),
+            unit.launch.eq(self.sequencer.launch & self.dispatcher.head.lanewise),
+            unit.step.eq(self.sequencer.step),
+            unit.loaded.eq(fetch.loaded),
+            unit.arrived.eq(fetch.arrived),
+            array.direct.eq(unit.accumulate.valid),
+            array.accumulate.eq(Mux(unit.accumulate.valid, unit.accumulate, planes.accumulate)),
+            requant.tile_ready.eq(planes.tile_ready | unit.tile_ready),
+            self.perf_counters.lanes_active.eq(unit.active),
+            self.perf_counters.lanes_added.eq(unit.added),
         ]
         for r in range(self.geometry.rows):
-            m.d.comb += lanes.stored[r].eq(self.weight_memory.word[r])
-            m.d.comb += [array.sums[r][c].eq(lanes.sums[r][c]) for c in range(self.geometry.columns)]
+            m.d.comb += unit.stored[r].eq(self.weight_memory.planes.word[r])
+            m.d.comb += [array.sums[r][c].eq(unit.sums[r][c]) for c in range(self.geometry.columns)]
         for c in range(self.geometry.columns):
-            m.d.comb += lanes.word[c].eq(loader.segment_word[c])
+            m.d.comb += unit.word[c].eq(fetch.segment_word[c])
 
     def _connect_requantizers(self, m: Module) -> None:
         requant, array, residual = self.requant_sequencer, self.pe_array, self.residual_fetch
@@ -358,6 +292,7 @@ class Accelerator(wiring.Component):
             residual.slot_start.eq(requant.slot_start),
             residual.set.eq(requant.set),
             residual.unit_row.eq(requant.unit_row),
+            self.output_packer.slot_end.eq(requant.slot_end),
         ]
         for unit in range(self.geometry.units):
             term = self._term(m, unit)
@@ -365,7 +300,7 @@ class Accelerator(wiring.Component):
                 self._requantizer(m, unit, c, term)
 
     def _term(self, m: Module, unit: int) -> RequantTerm:
-        """The term of a unit: the same digit in all columns."""
+        """Add the look-up of a unit's term: the same digit in all columns."""
         requant, first_row = self.requant_sequencer, unit * self.geometry.rows_per_unit
         m.submodules[f"term_{unit}"] = term = RequantTerm(self.geometry)
         m.d.comb += [
@@ -402,38 +337,31 @@ class Accelerator(wiring.Component):
                 with m.Case(row):
                     m.d.comb += requantizer.acc.eq(array.acc[first_row + row][c])
 
-    def _connect_packer(self, m: Module) -> None:
-        packer, requant = self.output_packer, self.requant_sequencer
-        m.d.comb += [
-            packer.slot_end.eq(requant.slot_end),
-            packer.capture.eq(requant.capture),
-            packer.capture_row.eq(requant.capture_row),
-            packer.capture_set.eq(requant.capture_set),
-            packer.capture_columns.eq(requant.capture_columns),
-        ]
-
-    def _connect_banks(self, m: Module) -> None:
-        pool, protection, fill, store = self.dispatcher.running.pool, self.bounds_guard, self.load_dma, self.store_dma
-        for c, bank in enumerate(self.banks):
-            m.submodules[f"bank_{c}"] = bank
+    def _connect_writes(self, m: Module) -> None:
+        """Outputs come from the packer, or in its place from an engine that bypasses the array."""
+        packer, fetch, write = self.output_packer.write, self.operand_fetch, self.bounds_guard.write_i
+        mask, address, groups, words = packer.write, packer.address, packer.groups, list(packer.data)
+        for flag, engine in self.operand_engines.items():
+            chosen = self.dispatcher.running[flag]
             m.d.comb += [
-                bank.operand_read.eq(protection.operand_allowed[c]),
-                bank.operand_address.eq(self.operand_fetch.bank_address[c]),
-                self.operand_fetch.bank_data[c].eq(bank.operand_data),
-                bank.residual_read.eq(protection.residual_allowed[c]),
-                bank.residual_address.eq(self.residual_fetch.bank_address),
-                self.residual_fetch.bank_data[c].eq(bank.residual_data),
-                bank.store_read.eq(store.bank_read[c]),
-                bank.store_address.eq(store.bank_address[c]),
-                store.bank_data[c].eq(bank.store_data),
-                bank.write.eq(protection.write_allowed[c]),
-                bank.write_address.eq(protection.write_address),
-                bank.write_data.eq(Mux(pool, self.max_pool.data[c], self.output_packer.word[c])),
-                bank.write_groups.eq(Mux(pool, (1 << self.geometry.groups) - 1, self.output_packer.groups)),
-                bank.load_write.eq(fill.bank_write[c]),
-                bank.load_address.eq(fill.bank_address[c]),
-                bank.load_data.eq(fill.bank_data[c]),
+                engine.descriptor.eq(self.dispatcher.running),
+                engine.begun.eq(self.dispatcher.begun),
+                engine.op_issued.eq(self.sequencer.op_issued & self.dispatcher.head[flag]),
+                engine.arrived.eq(fetch.arrived),
             ]
+            for c in range(self.geometry.columns):
+                m.d.comb += engine.word[c].eq(fetch.word[c])
+            mask = mask | engine.write.write
+            address = Mux(chosen, engine.write.address, address)
+            groups = Mux(chosen, engine.write.groups, groups)
+            words = [Mux(chosen, word, other) for word, other in zip(engine.write.data, words, strict=True)]
+        m.d.comb += [
+            write.write.eq(mask),
+            write.address.eq(address),
+            write.groups.eq(groups),
+        ]
+        for c, word in enumerate(words):
+            m.d.comb += write.data[c].eq(word)
 
     def _connect_counters(self, m: Module) -> None:
         counters, requant, running = self.perf_counters, self.requant_sequencer, self.dispatcher.running
@@ -451,20 +379,20 @@ class Accelerator(wiring.Component):
             counters.drain_reference.eq(requant.drain_reference),
             counters.execute.eq(requant.execute),
             counters.execute_columns.eq(requant.execute_columns),
-            counters.operand_read.eq(self.operand_fetch.bank_read),
-            counters.residual_read.eq(self.residual_fetch.bank_read),
-            counters.store_read.eq(self.store_dma.bank_read),
-            counters.load_write.eq(self.load_dma.bank_write),
-            counters.write.eq(self.output_packer.write | self.max_pool.write),
+            counters.operand_read.eq(self.operand_fetch.bank.read),
+            counters.residual_read.eq(self.residual_fetch.bank.read),
+            counters.store_read.eq(self.store_dma.bank.read),
+            counters.load_write.eq(self.load_dma.bank.write),
+            counters.write.eq(self.bounds_guard.write_i.write),
             counters.weight_read.eq(self.weight_memory.read_rows),
             counters.weight_write.eq(self.load_dma.rows),
-            counters.w_operands.eq(self.weight_memory.out[: self.geometry.rows]),
+            counters.w_operands.eq(self.weight_memory.planes.rows[: self.geometry.rows]),
             counters.a_operands.eq(self.pe_array.a_write),
             counters.segment_log2.eq(running.segment_log2),
-            counters.in_valid.eq(self.stream_valid),
-            counters.in_ready.eq(self.stream_ready),
-            counters.out_valid.eq(self.out_valid),
-            counters.out_ready.eq(self.out_ready),
+            counters.in_valid.eq(self.i.valid),
+            counters.in_ready.eq(self.i.ready),
+            counters.out_valid.eq(self.o.valid),
+            counters.out_ready.eq(self.o.ready),
             counters.number.eq(self.counter_number),
             self.counter_value.eq(counters.value),
         ]

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from rtl.shell.csr_map import ADDRESS_BITS
 
-__all__ = ["AXI_LITE_PORTS", "OKAY", "SLVERR", "AxiLiteSlave"]
+__all__ = ["AXI_LITE_PORTS", "OKAY", "SLVERR", "AxiLiteSlave", "CsrAccess"]
 
 OKAY, SLVERR = 0, 2
 
@@ -22,23 +22,24 @@ AXI_LITE_PORTS = {
 """Signals of the bus, seen from the slave."""
 
 
-class AxiLiteSlave(wiring.Component):
-    """Turn the five channels into accesses of a cycle.
-
-    Address and data of a write may come in any order; every ready and every valid is a register.
+class CsrAccess(wiring.Signature):
+    """Read or write a register within a cycle.
 
     Members
     -------
-    awaddr ... rready : the bus, see `AXI_LITE_PORTS`
-    write, write_address, write_data, write_strobe : write the strobed bytes of a word in this cycle
-    write_error : in the same cycle, the write is refused: answered with SLVERR
-    read, read_address : read in this cycle
-    read_data, read_error : in the same cycle, what is read, or that nothing is: SLVERR
+    write : the strobed bytes of a register are written in this cycle
+    write_address : address of that register
+    write_data : its new value
+    write_strobe : the bytes that are written, a bit each
+    write_error : in the same cycle, the write is refused
+    read : a register is read in this cycle
+    read_address : address of that register
+    read_data : its value, in the same cycle
+    read_error : in the same cycle, there is nothing to read
     """
 
     def __init__(self) -> None:
         super().__init__({
-            **AXI_LITE_PORTS,
             "write": Out(1),
             "write_address": Out(ADDRESS_BITS),
             "write_data": Out(32),
@@ -48,6 +49,24 @@ class AxiLiteSlave(wiring.Component):
             "read_address": Out(ADDRESS_BITS),
             "read_data": In(32),
             "read_error": In(1),
+        })
+
+
+class AxiLiteSlave(wiring.Component):
+    """Turn the five channels into accesses of a cycle.
+
+    Address and data of a write may come in any order; every ready and every valid is a register.
+
+    Members
+    -------
+    awaddr ... rready : the bus, see `AXI_LITE_PORTS`
+    access : reads and writes of the registers
+    """
+
+    def __init__(self) -> None:
+        super().__init__({
+            **AXI_LITE_PORTS,
+            "access": Out(CsrAccess()),
         })
 
     def elaborate(self, platform: object) -> Module:
@@ -62,46 +81,46 @@ class AxiLiteSlave(wiring.Component):
         m.d.comb += [
             self.awready.eq(~addressed),
             self.wready.eq(~filled),
-            self.write.eq(addressed & filled & (~self.bvalid | self.bready)),
+            self.access.write.eq(addressed & filled & (~self.bvalid | self.bready)),
         ]
         with m.If(self.bready):
             m.d.sync += self.bvalid.eq(0)
-        with m.If(self.write):
+        with m.If(self.access.write):
             m.d.sync += [
                 addressed.eq(0),
                 filled.eq(0),
                 self.bvalid.eq(1),
-                self.bresp.eq(Mux(self.write_error, SLVERR, OKAY)),
+                self.bresp.eq(Mux(self.access.write_error, SLVERR, OKAY)),
             ]
         with m.If(self.awvalid & self.awready):
             m.d.sync += [
                 addressed.eq(1),
-                self.write_address.eq(self.awaddr),
+                self.access.write_address.eq(self.awaddr),
             ]
         with m.If(self.wvalid & self.wready):
             m.d.sync += [
                 filled.eq(1),
-                self.write_data.eq(self.wdata),
-                self.write_strobe.eq(self.wstrb),
+                self.access.write_data.eq(self.wdata),
+                self.access.write_strobe.eq(self.wstrb),
             ]
 
     def _reads(self, m: Module) -> None:
         addressed = Signal()
         m.d.comb += [
             self.arready.eq(~addressed),
-            self.read.eq(addressed & (~self.rvalid | self.rready)),
+            self.access.read.eq(addressed & (~self.rvalid | self.rready)),
         ]
         with m.If(self.rready):
             m.d.sync += self.rvalid.eq(0)
-        with m.If(self.read):
+        with m.If(self.access.read):
             m.d.sync += [
                 addressed.eq(0),
                 self.rvalid.eq(1),
-                self.rdata.eq(Mux(self.read_error, 0, self.read_data)),
-                self.rresp.eq(Mux(self.read_error, SLVERR, OKAY)),
+                self.rdata.eq(Mux(self.access.read_error, 0, self.access.read_data)),
+                self.rresp.eq(Mux(self.access.read_error, SLVERR, OKAY)),
             ]
         with m.If(self.arvalid & self.arready):
             m.d.sync += [
                 addressed.eq(1),
-                self.read_address.eq(self.araddr),
+                self.access.read_address.eq(self.araddr),
             ]

@@ -7,7 +7,8 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl.core.control.perf_counters import COUNTERS
-from rtl.shell.csr_map import ADDRESS_BITS, COUNTER_BASE, COUNTER_NAMES, REGISTERS, Field, Register, register
+from rtl.shell.axi_lite import CsrAccess
+from rtl.shell.csr_map import COUNTER_BASE, COUNTER_NAMES, REGISTERS, Field, Register, register
 from sim.arch.limits import LIMITS
 
 __all__ = ["CsrFile", "port_name"]
@@ -30,9 +31,10 @@ class CsrFile(wiring.Component):
     of `read-write` ones the value, an output; of `write` ones a pulse, an output; of `event` ones an input that sets
     it.
 
-    write, write_address, write_data, write_strobe, write_error, read, read_address, read_data, read_error
-        as in `AxiLiteSlave`
-    cycle, counter_number, counter_value : the counters
+    access : reads and writes of the registers
+    cycle : cycles of the running or the last run
+    counter_number : number of a performance counter
+    counter_value : value of that counter
     irq : an enabled event stands
     """
 
@@ -43,15 +45,7 @@ class CsrFile(wiring.Component):
             ports |= {port_name(reg, field): direction(field.width) for field in reg.fields}
         super().__init__({
             **ports,
-            "write": In(1),
-            "write_address": In(ADDRESS_BITS),
-            "write_data": In(32),
-            "write_strobe": In(4),
-            "write_error": Out(1),
-            "read": In(1),
-            "read_address": In(ADDRESS_BITS),
-            "read_data": Out(32),
-            "read_error": Out(1),
+            "access": In(CsrAccess()),
             "cycle": In(LIMITS.counter_bits),
             "counter_number": Out(range(len(COUNTERS))),
             "counter_value": In(LIMITS.counter_bits),
@@ -72,18 +66,18 @@ class CsrFile(wiring.Component):
 
     def _write(self, m: Module) -> None:
         """Field by field under the mask of the strobes; events are set by the machine also while they are cleared."""
-        mask = Cat(strobe.replicate(8) for strobe in self.write_strobe)
+        mask = Cat(strobe.replicate(8) for strobe in self.access.write_strobe)
         ones = Signal(32)
         m.d.comb += [
-            self.write_error.eq(1),
-            ones.eq(self.write_data & mask),
+            self.access.write_error.eq(1),
+            ones.eq(self.access.write_data & mask),
         ]
-        with m.Switch(self.write_address):
+        with m.Switch(self.access.write_address):
             for reg in PLAIN:
                 if reg.access != "read":
                     with m.Case(reg.offset):
-                        m.d.comb += self.write_error.eq(0)
-                        with m.If(self.write):
+                        m.d.comb += self.access.write_error.eq(0)
+                        with m.If(self.access.write):
                             self._write_fields(m, reg, ones, mask)
         for name, flag in self._events.items():
             with m.If(getattr(self, name)):
@@ -107,25 +101,25 @@ class CsrFile(wiring.Component):
         high = Signal(LIMITS.counter_bits - 32)
         index = Signal(range(COUNTER_BASE // 8))
         m.d.comb += [
-            self.read_error.eq(1),
-            index.eq(self.read_address[3:]),
+            self.access.read_error.eq(1),
+            index.eq(self.access.read_address[3:]),
             self.counter_number.eq(index - 1),
             count.eq(Mux(index == 0, self.cycle, self.counter_value)),
         ]
-        with m.Switch(self.read_address):
+        with m.Switch(self.access.read_address):
             for reg in PLAIN:
                 with m.Case(reg.offset):
                     m.d.comb += [
-                        self.read_error.eq(0),
-                        self.read_data.eq(self._value(reg)),
+                        self.access.read_error.eq(0),
+                        self.access.read_data.eq(self._value(reg)),
                     ]
-        counters = self.read_address[COUNTER_BASE.bit_length() - 1 :] == 1
-        with m.If(counters & (index < len(COUNTER_NAMES)) & (self.read_address[:2] == 0)):
+        counters = self.access.read_address[COUNTER_BASE.bit_length() - 1 :] == 1
+        with m.If(counters & (index < len(COUNTER_NAMES)) & (self.access.read_address[:2] == 0)):
             m.d.comb += [
-                self.read_error.eq(0),
-                self.read_data.eq(Mux(self.read_address[2], high, count[:32])),
+                self.access.read_error.eq(0),
+                self.access.read_data.eq(Mux(self.access.read_address[2], high, count[:32])),
             ]
-            with m.If(self.read & ~self.read_address[2]):
+            with m.If(self.access.read & ~self.access.read_address[2]):
                 m.d.sync += high.eq(count[32:])
 
     def _value(self, reg: Register) -> Value:

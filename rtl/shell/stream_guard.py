@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from amaranth.hdl import Module, Signal
-from amaranth.lib import wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
+
+from rtl.core.interfaces import beat_layout
 
 __all__ = ["StreamGuard"]
 
@@ -19,22 +21,17 @@ class StreamGuard(wiring.Component):
 
     Members
     -------
-    in_valid, in_ready, in_data, in_last : from the core
-    out_valid, out_ready, out_data, out_last : to the pins
-    stop : the core's offers end with this cycle; `stopped`: they are not passed
+    i : beats from the core
+    o : beats to the pins
+    stop : the core's offers end with this cycle
+    stopped : the core's offers are not passed
     cut : the end of a packet that was cut is still offered
     """
 
     def __init__(self, width: int) -> None:
         super().__init__({
-            "in_valid": In(1),
-            "in_ready": Out(1),
-            "in_data": In(width),
-            "in_last": In(1),
-            "out_valid": Out(1),
-            "out_ready": In(1),
-            "out_data": Out(width),
-            "out_last": Out(1),
+            "i": In(stream.Signature(beat_layout(width))),
+            "o": Out(stream.Signature(beat_layout(width))),
             "stop": In(1),
             "stopped": In(1),
             "cut": Out(1),
@@ -42,24 +39,24 @@ class StreamGuard(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        data = Signal(len(self.in_data), reset_less=True)
+        data = Signal(len(self.i.payload.data), reset_less=True)
         last = Signal()
         open_packet = Signal()
         passing = Signal()
         m.d.comb += [
             passing.eq(~self.cut & ~self.stopped),
-            self.in_ready.eq(self.out_ready & passing),
-            self.out_valid.eq(self.cut | (self.in_valid & passing)),
-            self.out_data.eq(self.in_data),
-            self.out_last.eq(self.in_last),
+            self.i.ready.eq(self.o.ready & passing),
+            self.o.valid.eq(self.cut | (self.i.valid & passing)),
+            self.o.payload.data.eq(self.i.payload.data),
+            self.o.payload.last.eq(self.i.payload.last),
         ]
         with m.If(self.cut):
             m.d.comb += [
-                self.out_data.eq(data),
-                self.out_last.eq(last),
+                self.o.payload.data.eq(data),
+                self.o.payload.last.eq(last),
             ]
-        with m.If(self.out_valid & self.out_ready):
-            m.d.sync += open_packet.eq(~self.out_last)
+        with m.If(self.o.valid & self.o.ready):
+            m.d.sync += open_packet.eq(~self.o.payload.last)
             with m.If(self.cut):
                 m.d.sync += [
                     self.cut.eq(~last),
@@ -71,13 +68,13 @@ class StreamGuard(wiring.Component):
 
     def _stop(self, m: Module, data: Signal, last: Signal, open_packet: Signal) -> None:
         with m.If(self.stop & ~self.cut):
-            with m.If(self.out_valid & ~self.out_ready):
+            with m.If(self.o.valid & ~self.o.ready):
                 m.d.sync += [
                     self.cut.eq(1),
-                    data.eq(self.in_data),
-                    last.eq(self.in_last),
+                    data.eq(self.i.payload.data),
+                    last.eq(self.i.payload.last),
                 ]
-            with m.Elif((self.out_valid & ~self.out_last) | (~self.out_valid & open_packet)):
+            with m.Elif((self.o.valid & ~self.o.payload.last) | (~self.o.valid & open_packet)):
                 m.d.sync += [
                     self.cut.eq(1),
                     data.eq(0),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Out, connect
 
 from rtl.core.accelerator import Accelerator
 from rtl.encoding.geometry import Geometry
@@ -88,10 +88,7 @@ class Top(wiring.Component):
         for name, member in AXI_LITE_PORTS.items():
             pin, port = getattr(self, f"s_axil_{name}"), getattr(bus, name)
             m.d.comb += pin.eq(port) if member.flow is Out else port.eq(pin)
-        for name in ("write", "write_address", "write_data", "write_strobe", "read", "read_address"):
-            m.d.comb += getattr(bank, name).eq(getattr(bus, name))
-        for name in ("write_error", "read_data", "read_error"):
-            m.d.comb += getattr(bus, name).eq(getattr(bank, name))
+        connect(m, bus.access, bank.access)
         m.d.comb += [
             bank.id_id.eq(ID),
             bank.version_image.eq(IMAGE_VERSION),
@@ -119,31 +116,31 @@ class Top(wiring.Component):
     def _connect_streams(self, m: Module) -> None:
         core, loader, outlet = self.core, self.program_loader, self.stream_guard
         m.d.comb += [
-            core.stream_valid.eq(self.s_axis_tvalid & self._running),
-            core.stream_data.eq(self.s_axis_tdata),
+            core.i.valid.eq(self.s_axis_tvalid & self._running),
+            core.i.payload.eq(self.s_axis_tdata),
             loader.valid.eq(self.s_axis_tvalid),
             loader.data.eq(self.s_axis_tdata),
             loader.last.eq(self.s_axis_tlast),
-            self.s_axis_tready.eq((self._running & core.stream_ready) | loader.active | self._stopped),
-            outlet.in_valid.eq(core.out_valid),
-            outlet.in_data.eq(core.out_data),
-            outlet.in_last.eq(core.out_last),
-            core.out_ready.eq(outlet.in_ready),
+            self.s_axis_tready.eq((self._running & core.i.ready) | loader.active | self._stopped),
+            outlet.i.valid.eq(core.o.valid),
+            outlet.i.payload.data.eq(core.o.payload.data),
+            outlet.i.payload.last.eq(core.o.payload.last),
+            core.o.ready.eq(outlet.i.ready),
             outlet.stop.eq(self._stop),
             outlet.stopped.eq(self._stopped),
-            self.m_axis_tvalid.eq(outlet.out_valid),
-            outlet.out_ready.eq(self.m_axis_tready),
-            self.m_axis_tdata.eq(outlet.out_data),
-            self.m_axis_tlast.eq(outlet.out_last),
+            self.m_axis_tvalid.eq(outlet.o.valid),
+            outlet.o.ready.eq(self.m_axis_tready),
+            self.m_axis_tdata.eq(outlet.o.payload.data),
+            self.m_axis_tlast.eq(outlet.o.payload.last),
         ]
 
     def _connect_loader(self, m: Module) -> None:
         for table in TABLES:
-            index, words = getattr(self.core, f"{table}_index"), getattr(self.core, f"{table}_data")
+            written = getattr(self.core, f"{table}_table")
             m.d.comb += [
-                getattr(self.core, f"{table}_write").eq(getattr(self.program_loader, f"write_{table}")),
-                index.eq(self.program_loader.index),
-                words.eq(self.program_loader.word),
+                written.write.eq(getattr(self.program_loader, f"write_{table}")),
+                written.index.eq(self.program_loader.index),
+                written.data.eq(self.program_loader.word),
             ]
 
     def _connect_watchdog(self, m: Module) -> None:
@@ -194,15 +191,15 @@ class Top(wiring.Component):
         """The first fault stops the machine; of several in one cycle the last one here is reported."""
         bank, core, loader = self.csr_file, self.core, self.program_loader
         busy = self._running | self._starting | loader.active
-        taken = self._running & core.stream_ready & self.s_axis_tvalid
+        taken = self._running & core.i.ready & self.s_axis_tvalid
         commands = Cat(bank.control_load, bank.control_start)
         reasons = [
             (FaultCode.COMMAND, (commands.any() & busy) | commands.all()
              | (bank.control_start & ~self._program)),
             (FaultCode.TIMEOUT, self.watchdog.expired),
-            (FaultCode.LENGTH, taken & Mux(self.s_axis_tlast, ~core.stream_item_end, core.stream_run_end)),
-            (FaultCode.ADDRESS, core.violation),
-            (FaultCode.ILLEGAL, core.illegal),
+            (FaultCode.LENGTH, taken & Mux(self.s_axis_tlast, ~core.item_end, core.run_end)),
+            (FaultCode.ADDRESS, core.violation.found),
+            (FaultCode.ILLEGAL, core.illegal.found),
             (FaultCode.ABORTED, bank.control_abort),
         ]
         for code, found in reasons:
@@ -217,9 +214,9 @@ class Top(wiring.Component):
                 self._reason.eq(loader.fault),
             ]
         with m.If(self._reason == FaultCode.ADDRESS):
-            m.d.comb += self._at.eq(core.violation_op)
+            m.d.comb += self._at.eq(core.violation.op)
         with m.If(self._reason == FaultCode.ILLEGAL):
-            m.d.comb += self._at.eq(core.illegal_op)
+            m.d.comb += self._at.eq(core.illegal.op)
         m.d.comb += bank.interrupt_fault.eq(self._stop)
         with m.If(self._stop):
             m.d.sync += [

@@ -6,7 +6,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from rtl.encoding.dimensions import PLANE_BITS
+from rtl.core.interfaces import BankRead, PixelPosition, TapPosition, read_layout
 from rtl.encoding.geometry import Geometry
 
 __all__ = ["OperandFetch", "rotate_lanes"]
@@ -19,25 +19,6 @@ def rotate_lanes(m: Module, word: Value, amount: Value, name: str) -> Value:
         m.d.comb += rotated.eq(Mux(amount[stage], word.rotate_left(1 << stage), word))
         word = rotated
     return word
-
-
-def read_layout(geometry: Geometry) -> data.StructLayout:
-    """What goes along with an operand read, `valid`; `strobe` marks the columns that it serves."""
-    lane = max(1, geometry.lane_bits)
-    return data.StructLayout({
-        "valid": 1,
-        "strobe": geometry.columns,
-        "inside": geometry.columns,
-        "bank": data.ArrayLayout(geometry.column_bits, geometry.columns),
-        "plane": PLANE_BITS,
-        "set": 1,
-        "segment_lane": lane,
-        "rotation": lane,
-        "first_segment": 1,
-        "last_segment": 1,
-        "pixel_done": 1,
-        "block_done": 1,
-    })
 
 
 class OperandFetch(wiring.Component):
@@ -67,18 +48,9 @@ class OperandFetch(wiring.Component):
             "slice_lane": In(max(1, geometry.lane_bits)),
             "request": In(self.layout),
             "block_address": In(address),
-            "tap_present": In(1),
-            "tap_column": In(signed(geometry.limits.map_bits)),
-            "tap_address": In(address),
-            "tap_row": In(signed(geometry.limits.map_bits)).array(columns),
-            "tap_bank": In(geometry.column_bits).array(columns),
-            "tap_quotient": In(address).array(columns),
-            "pixel_row": In(geometry.limits.map_bits),
-            "pixel_column": In(geometry.limits.map_bits),
-            "pixel_address": In(address),
-            "bank_read": Out(columns),
-            "bank_address": Out(address).array(columns),
-            "bank_data": In(lanes).array(columns),
+            "tap": In(TapPosition(geometry)),
+            "pixel": In(PixelPosition(geometry)),
+            "bank": Out(BankRead(geometry)),
             "loaded": Out(self.layout),
             "arrived": Out(self.layout),
             "word": Out(lanes).array(columns),
@@ -108,23 +80,23 @@ class OperandFetch(wiring.Component):
         inside = Signal()
         m.d.comb += [
             ahead.eq(self.request),
-            column.eq(self.tap_column + self.pixel_column),
+            column.eq(self.tap.column + self.pixel.column),
             inside.eq((column >= 0) & (column < d.width)),
             ahead.rotation.eq(self.request.segment_lane - (self.slice_lane & d.segment_mask)),
         ]
         for c in range(self.geometry.columns):
             row = Signal(signed(self.geometry.limits.map_bits + 2), name=f"row_{c}")
             m.d.comb += [
-                row.eq(self.tap_row[c] + self.pixel_row),
-                ahead.strobe[c].eq(self.read & self.tap_present & self.columns[c] & (d.phase[c] == self.phase)),
+                row.eq(self.tap.row[c] + self.pixel.row),
+                ahead.strobe[c].eq(self.read & self.tap.present & self.columns[c] & (d.phase[c] == self.phase)),
                 ahead.inside[c].eq(inside & (row >= 0) & (row < d.height)),
-                ahead.bank[c].eq(self.tap_bank[c]),
+                ahead.bank[c].eq(self.tap.bank[c]),
             ]
 
     def _addresses(self, m: Module, ahead: data.View) -> None:
         """The bank address is the served column's; no two columns of a phase want the same bank."""
         shared = Signal(self.geometry.address_bits)
-        m.d.comb += shared.eq(self.tap_address + self.pixel_address + self.block_address + self.request.plane)
+        m.d.comb += shared.eq(self.tap.address + self.pixel.address + self.block_address + self.request.plane)
         for b in range(self.geometry.columns):
             wanted = [ahead.strobe[c] & ahead.inside[c] & (ahead.bank[c] == b) for c in range(self.geometry.columns)]
             quotient = Signal(self.geometry.address_bits, name=f"quotient_{b}")
@@ -132,10 +104,10 @@ class OperandFetch(wiring.Component):
             m.d.comb += read.eq(Cat(wanted).any())
             for c, want in enumerate(wanted):
                 with m.If(want):
-                    m.d.comb += quotient.eq(self.tap_quotient[c])
-            m.d.sync += self.bank_read[b].eq(read)
+                    m.d.comb += quotient.eq(self.tap.quotient[c])
+            m.d.sync += self.bank.read[b].eq(read)
             with m.If(read):
-                m.d.sync += self.bank_address[b].eq(shared + quotient)
+                m.d.sync += self.bank.address[b].eq(shared + quotient)
 
     def _switch(self, m: Module, loaded: data.View) -> None:
         """Every column takes its bank's word, or planes of the zero point outside the map."""
@@ -145,7 +117,7 @@ class OperandFetch(wiring.Component):
             with m.Switch(loaded.bank[c]):
                 for b in range(self.geometry.columns):
                     with m.Case(b):
-                        m.d.comb += word.eq(self.bank_data[b])
+                        m.d.comb += word.eq(self.bank.data[b])
             with m.If(loaded.strobe[c]):
                 m.d.sync += self.word[c].eq(Mux(loaded.inside[c], word, zero.replicate(self.geometry.lanes)))
 

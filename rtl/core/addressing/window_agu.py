@@ -11,6 +11,7 @@ from amaranth.hdl import Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from rtl.core.interfaces import AguStep, PixelPosition, TapPosition
 from rtl.encoding.geometry import Geometry
 
 __all__ = ["PixelAgu", "TapAgu"]
@@ -21,10 +22,9 @@ class TapAgu(wiring.Component):
 
     Members
     -------
-    advance : the tap was read; `restore`: a step ended; `commit`: the tap group ended; `reset`: back to tap 0
-    present : the tap exists (the last group may be short)
-    column, address : map column of the tap, and its address at output pixel 0 without the row part
-    row, bank, quotient : for each column, map row, bank, and address of the row
+    descriptor : of the op that issues
+    step : the tap was read (advance), a step of the sequencer ended (restore), a group of taps ended (commit)
+    position : of the current tap
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -41,16 +41,8 @@ class TapAgu(wiring.Component):
         })
         super().__init__({
             "descriptor": In(geometry.descriptor),
-            "advance": In(1),
-            "restore": In(1),
-            "commit": In(1),
-            "reset": In(1),
-            "present": Out(1),
-            "column": Out(signed(geometry.limits.map_bits)),
-            "address": Out(address),
-            "row": Out(signed(geometry.limits.map_bits)).array(columns),
-            "bank": Out(geometry.column_bits).array(columns),
-            "quotient": Out(address).array(columns),
+            "step": In(AguStep()),
+            "position": Out(TapPosition(geometry)),
         })
 
     def elaborate(self, platform: object) -> Module:
@@ -62,31 +54,31 @@ class TapAgu(wiring.Component):
         following = Signal(self.state)
         self._start(m, start)
         self._after(m, current, after)
-        m.d.comb += following.eq(Mux(self.advance, after, current))
-        with m.If(self.reset):
+        m.d.comb += following.eq(Mux(self.step.advance, after, current))
+        with m.If(self.step.reset):
             m.d.sync += [
                 current.eq(start),
                 group.eq(start),
             ]
-        with m.Elif(self.commit):
+        with m.Elif(self.step.commit):
             m.d.sync += [
                 current.eq(following),
                 group.eq(following),
             ]
-        with m.Elif(self.restore):
+        with m.Elif(self.step.restore):
             m.d.sync += current.eq(group)
-        with m.Elif(self.advance):
+        with m.Elif(self.step.advance):
             m.d.sync += current.eq(after)
         m.d.comb += [
-            self.present.eq(current.tap <= self.descriptor.taps),
-            self.column.eq(current.column),
-            self.address.eq(current.address),
+            self.position.present.eq(current.tap <= self.descriptor.taps),
+            self.position.column.eq(current.column),
+            self.position.address.eq(current.address),
         ]
         for c in range(self.geometry.columns):
             m.d.comb += [
-                self.row[c].eq(current.row[c]),
-                self.bank[c].eq(current.bank[c]),
-                self.quotient[c].eq(current.quotient[c]),
+                self.position.row[c].eq(current.row[c]),
+                self.position.bank[c].eq(current.bank[c]),
+                self.position.quotient[c].eq(current.quotient[c]),
             ]
         return m
 
@@ -135,10 +127,10 @@ class PixelAgu(wiring.Component):
 
     Members
     -------
-    advance : to the next pixel; `restore`: back to the first pixel of the chunk; `commit`: the next pixel starts a
-        chunk; `reset`: back to pixel 0
-    row, column, address : what the pixel adds to map row, map column and address of a tap
-    last_group : the last row group, in which some columns may have no pixel
+    descriptor : of the op that issues
+    step : a step of the sequencer ended (advance), its block ended (restore), its tile ended (commit)
+    position : of the current pixel
+    last_row_group : the pixel is in the last row group, where some columns may have none
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -153,14 +145,9 @@ class PixelAgu(wiring.Component):
         })
         super().__init__({
             "descriptor": In(geometry.descriptor),
-            "advance": In(1),
-            "restore": In(1),
-            "commit": In(1),
-            "reset": In(1),
-            "row": Out(geometry.limits.map_bits),
-            "column": Out(geometry.limits.map_bits),
-            "address": Out(address),
-            "last_group": Out(1),
+            "step": In(AguStep()),
+            "position": Out(PixelPosition(geometry)),
+            "last_row_group": Out(1),
         })
 
     def elaborate(self, platform: object) -> Module:
@@ -169,25 +156,25 @@ class PixelAgu(wiring.Component):
         origin = Signal(self.state)
         after = Signal(self.state)
         self._after(m, current, after)
-        with m.If(self.reset):
+        with m.If(self.step.reset):
             m.d.sync += [
                 current.eq(0),
                 origin.eq(0),
             ]
-        with m.Elif(self.commit):
+        with m.Elif(self.step.commit):
             m.d.sync += [
                 current.eq(after),
                 origin.eq(after),
             ]
-        with m.Elif(self.restore):
+        with m.Elif(self.step.restore):
             m.d.sync += current.eq(origin)
-        with m.Elif(self.advance):
+        with m.Elif(self.step.advance):
             m.d.sync += current.eq(after)
         m.d.comb += [
-            self.row.eq(current.row),
-            self.column.eq(current.column),
-            self.address.eq(current.address),
-            self.last_group.eq(current.group == self.descriptor.out_groups),
+            self.position.row.eq(current.row),
+            self.position.column.eq(current.column),
+            self.position.address.eq(current.address),
+            self.last_row_group.eq(current.group == self.descriptor.out_groups),
         ]
         return m
 

@@ -6,6 +6,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from rtl.core.interfaces import BankRead, FaultReport, PixelRead, PixelWrite, bypasses_array
 from rtl.encoding.geometry import Geometry, exceeds
 from sim.functional.requantize import ROUNDING_MODES
 
@@ -17,40 +18,38 @@ class BoundsGuard(wiring.Component):
 
     Members
     -------
-    head, fresh : the descriptor that was just read
-    running : that of the op whose accesses these are
-    operand, operand_address, residual, residual_address, write, write_address : accesses, by bank
-    operand_allowed, residual_allowed, write_allowed : those that pass
-    inward_illegal, inward_op, outward_illegal, outward_op : faults that the stream engines found
-    violation, violation_op : an access would have left its tensor; in which op
-    illegal, illegal_op : an entry breaks a limit; of which op
-    halt : either of them
+    head : descriptor of the op that issues
+    fresh : `head` was just read
+    running : descriptor of the op whose accesses these are
+    operand_i : reads of operands, as asked for
+    operand_o : those of them that stay inside their tensor
+    residual_i : reads of residuals, as asked for
+    residual_o : those of them that stay inside their tensor
+    write_i : writes of the output, as asked for
+    write_o : those of them that stay inside their tensor
+    inward : a fault that the load DMA found
+    outward : a fault that the store DMA found
+    violation : an access would have left its tensor
+    illegal : an entry of a table breaks a limit of the machine
+    halt : there is a fault of either kind
     """
 
     def __init__(self, geometry: Geometry) -> None:
         self.geometry = geometry
-        columns, address, op = geometry.columns, geometry.address_bits, geometry.op_bits
         super().__init__({
             "head": In(geometry.descriptor),
             "fresh": In(1),
             "running": In(geometry.descriptor),
-            "operand": In(columns),
-            "operand_address": In(address).array(columns),
-            "operand_allowed": Out(columns),
-            "residual": In(columns),
-            "residual_address": In(address),
-            "residual_allowed": Out(columns),
-            "write": In(columns),
-            "write_address": In(address),
-            "write_allowed": Out(columns),
-            "inward_illegal": In(1),
-            "inward_op": In(op),
-            "outward_illegal": In(1),
-            "outward_op": In(op),
-            "violation": Out(1),
-            "violation_op": Out(op),
-            "illegal": Out(1),
-            "illegal_op": Out(op),
+            "operand_i": In(BankRead(geometry)),
+            "operand_o": Out(BankRead(geometry)),
+            "residual_i": In(PixelRead(geometry)),
+            "residual_o": Out(PixelRead(geometry)),
+            "write_i": In(PixelWrite(geometry)),
+            "write_o": Out(PixelWrite(geometry)),
+            "inward": In(FaultReport(geometry)),
+            "outward": In(FaultReport(geometry)),
+            "violation": Out(FaultReport(geometry)),
+            "illegal": Out(FaultReport(geometry)),
             "halt": Out(1),
         })
 
@@ -58,32 +57,48 @@ class BoundsGuard(wiring.Component):
         m = Module()
         d = self.running
         violated = Signal()
-        operand_outside = Cat(self._outside(a, d.in_first, d.in_last) for a in self.operand_address)
+        operand_outside = Cat(self._outside(a, d.in_first, d.in_last) for a in self.operand_i.address)
         residual_outside = Signal()
         write_outside = Signal()
         m.d.comb += [
-            residual_outside.eq(self._outside(self.residual_address, d.residual_first, d.residual_last)),
-            write_outside.eq(self._outside(self.write_address, d.out_first, d.out_last)),
-            self.halt.eq(self.violation | self.illegal),
-            self.operand_allowed.eq(Mux(self.halt, 0, self.operand & ~operand_outside)),
-            self.residual_allowed.eq(Mux(self.halt | residual_outside, 0, self.residual)),
-            self.write_allowed.eq(Mux(self.halt | write_outside, 0, self.write)),
-            violated.eq((self.operand & operand_outside).any() | (self.residual.any() & residual_outside)
-                        | (self.write.any() & write_outside)),
+            residual_outside.eq(self._outside(self.residual_i.address, d.residual_first, d.residual_last)),
+            write_outside.eq(self._outside(self.write_i.address, d.out_first, d.out_last)),
+            self.halt.eq(self.violation.found | self.illegal.found),
+            self.operand_o.read.eq(Mux(self.halt, 0, self.operand_i.read & ~operand_outside)),
+            self.residual_o.read.eq(Mux(self.halt | residual_outside, 0, self.residual_i.read)),
+            self.write_o.write.eq(Mux(self.halt | write_outside, 0, self.write_i.write)),
+            violated.eq((self.operand_i.read & operand_outside).any() | (self.residual_i.read.any() & residual_outside)
+                        | (self.write_i.write.any() & write_outside)),
         ]
+        self._pass(m)
         with m.If(violated & ~self.halt):
             m.d.sync += [
-                self.violation.eq(1),
-                self.violation_op.eq(d.op),
+                self.violation.found.eq(1),
+                self.violation.op.eq(d.op),
             ]
         for found, op in ((self.fresh & self._illegal(m), self.head.op),
-                              (self.inward_illegal, self.inward_op), (self.outward_illegal, self.outward_op)):
+                              (self.inward.found, self.inward.op), (self.outward.found, self.outward.op)):
             with m.If(found & ~self.halt):
                 m.d.sync += [
-                    self.illegal.eq(1),
-                    self.illegal_op.eq(op),
+                    self.illegal.found.eq(1),
+                    self.illegal.op.eq(op),
                 ]
         return m
+
+    def _pass(self, m: Module) -> None:
+        """Pass on everything of an access but whether it is made."""
+        m.d.comb += [
+            self.residual_o.address.eq(self.residual_i.address),
+            self.write_o.address.eq(self.write_i.address),
+            self.write_o.groups.eq(self.write_i.groups),
+        ]
+        for c in range(self.geometry.columns):
+            m.d.comb += [
+                self.operand_o.address[c].eq(self.operand_i.address[c]),
+                self.operand_i.data[c].eq(self.operand_o.data[c]),
+                self.residual_i.data[c].eq(self.residual_o.data[c]),
+                self.write_o.data[c].eq(self.write_i.data[c]),
+            ]
 
     def _outside(self, address: Value, first: Value, last: Value) -> Value:
         return (address < first) | (address > last)
@@ -98,7 +113,7 @@ class BoundsGuard(wiring.Component):
                       | exceeds(d.out_last, most)),
             conv.eq(self._array_limits() | self._step_limits() | self._lane_limits() | self._requantizer_limits(m)),
         ]
-        return always | Mux(d.pool, d.lanewise, conv)
+        return always | Mux(bypasses_array(d), d.lanewise, conv)
 
     def _array_limits(self) -> Value:
         d, machine = self.head, self.geometry.machine

@@ -5,8 +5,8 @@ from __future__ import annotations
 from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
-from amaranth.utils import ceil_log2
 
+from rtl.core.interfaces import TableWrite
 from rtl.core.memory.sram import Sram
 from rtl.encoding.geometry import Geometry
 
@@ -37,16 +37,15 @@ class Dispatcher(wiring.Component):
 
     def __init__(self, geometry: Geometry) -> None:
         self.geometry = geometry
-        index, count = ceil_log2(geometry.limits.max_ops), geometry.count_bits
-        flags = {name: In(1) for name in ("table_write", "start_valid", "halt", "op_issued", "op_done",
+        count = geometry.count_bits
+        flags = {name: In(1) for name in ("start_valid", "halt", "op_issued", "op_done",
                                           "load_done", "store_done", "inward_over", "outward_over")}
         pulses = {name: Out(1) for name in ("start_ready", "prepare", "init", "begin", "begun", "started", "busy",
                                             "active")}
         super().__init__({
             **flags,
             **pulses,
-            "table_index": In(index),
-            "table_data": In(geometry.descriptor.size),
+            "table": In(TableWrite(geometry.descriptor.size, geometry.limits.max_ops)),
             "head": Out(geometry.descriptor),
             "running": Out(geometry.descriptor),
             "cycle": Out(geometry.limits.counter_bits),
@@ -57,26 +56,26 @@ class Dispatcher(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.table = table = Sram(self.geometry.descriptor.size, self.geometry.limits.max_ops)
+        m.submodules.memory = memory = Sram(self.geometry.descriptor.size, self.geometry.limits.max_ops)
         load = Signal()
-        shown = Signal(len(table.raddr))
+        shown = Signal(len(memory.raddr))
         waiting = Signal()
         over = Signal()
         m.d.comb += [
-            table.wen.eq(self.table_write),
-            table.waddr.eq(self.table_index),
-            table.wdata.eq(self.table_data),
-            table.ren.eq(self.prepare | load),
-            table.raddr.eq(Mux(self.prepare, 0, shown + 1)),
+            memory.wen.eq(self.table.write),
+            memory.waddr.eq(self.table.index),
+            memory.wdata.eq(self.table.data),
+            memory.ren.eq(self.prepare | load),
+            memory.raddr.eq(Mux(self.prepare, 0, shown + 1)),
         ]
         self._states(m, load, waiting, over)
         self._counts(m, waiting)
         with m.If(self.op_issued & ~self.head.last):
             m.d.comb += load.eq(1)
-        with m.If(table.ren):
-            m.d.sync += shown.eq(table.raddr)
+        with m.If(memory.ren):
+            m.d.sync += shown.eq(memory.raddr)
         with m.If(load):
-            m.d.sync += self.head.eq(table.rdata)
+            m.d.sync += self.head.eq(memory.rdata)
         m.d.sync += [
             self.init.eq(load),
             self.begun.eq(self.begin),

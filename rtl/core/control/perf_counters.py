@@ -7,7 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl.core.datapath.pe import popcount
-from rtl.core.datapath.plane_sequencer import pair_layout
+from rtl.core.interfaces import pair_layout
 from rtl.encoding.geometry import Geometry
 from sim.energy.events import EVENTS
 

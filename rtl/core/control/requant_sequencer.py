@@ -7,6 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
+from rtl.core.interfaces import CodeCapture
 from rtl.encoding.dimensions import PARAMETER_SLOTS
 from rtl.encoding.geometry import Geometry
 
@@ -57,10 +58,7 @@ class RequantSequencer(wiring.Component):
             "unit_row": Out(row),
             "set": Out(1),
             "acc_bank": Out(1),
-            "capture": Out(units),
-            "capture_row": Out(row),
-            "capture_set": Out(1),
-            "capture_columns": Out(columns),
+            "capture": Out(CodeCapture(geometry)),
         })
         self.pixel_set = Signal()
 
@@ -190,7 +188,8 @@ class RequantSequencer(wiring.Component):
 
     def _captures(self, m: Module) -> None:
         """A code follows its last term by two cycles."""
-        after = (self.capture, self.capture_row, self.capture_set, self.capture_columns)
+        capture = self.capture
+        after = (capture.units, capture.row, capture.set, capture.columns)
         between = [Signal.like(port) for port in after]
         before = (Mux(self.last, self.execute, 0), self.unit_row, self.set, self.execute_columns)
         for i in range(len(after)):

@@ -10,7 +10,7 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from rtl.core.datapath.plane_sequencer import step_layout
+from rtl.core.interfaces import AguStep, WeightRead, bypasses_array, step_layout
 from rtl.encoding.dimensions import PLANE_BITS
 from rtl.encoding.geometry import Geometry
 
@@ -40,24 +40,22 @@ class Sequencer(wiring.Component):
 
     def __init__(self, geometry: Geometry) -> None:
         self.geometry = geometry
-        flags = ("init", "begin", "bank_freed", "tile_filled")
-        outputs = ("read", "first_segment", "last_segment", "tap_advance", "tap_restore", "tap_commit",
-                   "pixel_advance", "pixel_restore", "pixel_commit", "tap_reset", "pixel_reset", "weight_read",
-                   "weight_first", "weight_set", "weight_slot", "last_row_tile", "launch",
+        flags = ("init", "begin", "bank_freed", "slot_filled")
+        outputs = ("read", "first_segment", "last_segment", "launch",
                    "pixel_done", "block_done", "tile_issued", "op_issued", "wait_accumulator", "wait_weights")
         super().__init__({
             "descriptor": In(geometry.descriptor),
-            "last_group": In(1),
+            "last_row_group": In(1),
             **{name: In(1) for name in flags},
             **{name: Out(1) for name in outputs},
+            "tap_step": Out(AguStep()),
+            "pixel_step": Out(AguStep()),
             "plane": Out(PLANE_BITS),
             "phase": Out(geometry.column_bits),
-            "weight_plane": Out(PLANE_BITS),
+            "weight": Out(WeightRead(geometry)),
             "segment_lane": Out(max(1, geometry.lane_bits)),
-            "tile_lane": Out(max(1, geometry.lane_bits)),
             "block_address": Out(geometry.address_bits),
             "columns": Out(geometry.columns),
-            "part_lanes": Out(geometry.lane_bits + 1),
             "step": Out(step_layout(geometry)),
         })
         self.cycle = Signal(geometry.limits.step_bits)
@@ -97,16 +95,16 @@ class Sequencer(wiring.Component):
             self.last_tap_group.eq(self.tap_group == d.tap_groups),
             self.tile_end.eq(self.group_end & self.last_tap_group),
             self.row_tile_end.eq(self.tile_end & (self.chunk == d.chunks)),
-            self.last_row_tile.eq(self.row_tile == d.row_tiles),
-            self.op_issued.eq(self.row_tile_end & self.last_row_tile),
-            self.tile_issued.eq(self.row_tile_end & ~d.pool),
-            self.tap_restore.eq(self.step_end),
-            self.tap_commit.eq(self.group_end),
-            self.pixel_advance.eq(self.step_end),
-            self.pixel_restore.eq(self.block_end),
-            self.pixel_commit.eq(self.tile_end),
-            self.tap_reset.eq(self.init | self.tile_end),
-            self.pixel_reset.eq(self.init | self.row_tile_end),
+            self.weight.last_row_tile.eq(self.row_tile == d.row_tiles),
+            self.op_issued.eq(self.row_tile_end & self.weight.last_row_tile),
+            self.tile_issued.eq(self.row_tile_end & ~bypasses_array(d)),
+            self.tap_step.restore.eq(self.step_end),
+            self.tap_step.commit.eq(self.group_end),
+            self.pixel_step.advance.eq(self.step_end),
+            self.pixel_step.restore.eq(self.block_end),
+            self.pixel_step.commit.eq(self.tile_end),
+            self.tap_step.reset.eq(self.init | self.tile_end),
+            self.pixel_step.reset.eq(self.init | self.row_tile_end),
         ]
 
     def _wait(self, m: Module) -> None:
@@ -119,12 +117,12 @@ class Sequencer(wiring.Component):
         weights_ok = Signal()
         go = Signal()
         open_op = Signal()
-        pool = self.descriptor.pool
+        bypass = bypasses_array(self.descriptor)
         first_chunk = self.chunk == 0
         m.d.comb += [
             open_op.eq(armed | self.begin),
-            bank_ok.eq((free != 0) | self.bank_freed | pool),
-            weights_ok.eq((filled != 0) | self.tile_filled | ~first_chunk | pool),
+            bank_ok.eq((free != 0) | self.bank_freed | bypass),
+            weights_ok.eq((filled != 0) | self.slot_filled | ~first_chunk | bypass),
             go.eq(open_op & ~running & bank_ok & weights_ok),
             self.issuing.eq(running | go),
             self.wait_accumulator.eq(open_op & ~running & ~bank_ok),
@@ -133,8 +131,8 @@ class Sequencer(wiring.Component):
         m.d.sync += [
             armed.eq(open_op & ~self.op_issued),
             running.eq(self.issuing & ~self.tile_end),
-            free.eq(free + self.bank_freed - (go & ~pool)),
-            filled.eq(filled + self.tile_filled - (go & ~pool & first_chunk)),
+            free.eq(free + self.bank_freed - (go & ~bypass)),
+            filled.eq(filled + self.slot_filled - (go & ~bypass & first_chunk)),
         ]
 
     def _loops(self, m: Module) -> None:
@@ -185,12 +183,12 @@ class Sequencer(wiring.Component):
             phase_end.eq(self.phase == d.phases),
             self.plane.eq(Mux(d.lanewise, passed, d.bits_a - passed)),
             segment_end.eq(self.read & phase_end & (passed == d.bits_a)),
-            self.tap_advance.eq(segment_end),
+            self.tap_step.advance.eq(segment_end),
             self.first_segment.eq(segment == 0),
             self.last_segment.eq(segment == d.segments),
             self.pixel_done.eq(segment_end & self.last_segment),
             self.block_done.eq(self.pixel_done & (self.pixel == self.pixels)),
-            self.columns.eq(Mux(self.last_group, d.last_group_columns, (1 << self.geometry.columns) - 1)),
+            self.columns.eq(Mux(self.last_row_group, d.last_group_columns, (1 << self.geometry.columns) - 1)),
         ]
         with m.If(self.read):
             m.d.sync += self.phase.eq(Mux(phase_end, 0, self.phase + 1))
@@ -220,20 +218,20 @@ class Sequencer(wiring.Component):
         d = self.descriptor
         pass_read = Signal()
         m.d.comb += [
-            pass_read.eq(self.issuing & ~d.pool & ~d.lanewise & (self.pixel == 0) & (self.cycle >= d.weights_from)
-                         & (self.cycle <= d.launch_at)),
-            self.weight_read.eq(pass_read | (self.read & d.lanewise & (self.plane == 0) & (self.phase == 0))),
-            self.weight_first.eq(Mux(d.lanewise, self.first_segment, (self.tap_group == 0) & (self.channel_block == 0)
-                                     & (self.weight_plane == 0))),
+            pass_read.eq(self.issuing & ~bypasses_array(d) & ~d.lanewise & (self.pixel == 0)
+                         & (self.cycle >= d.weights_from) & (self.cycle <= d.launch_at)),
+            self.weight.read.eq(pass_read | (self.read & d.lanewise & (self.plane == 0) & (self.phase == 0))),
+            self.weight.first.eq(Mux(d.lanewise, self.first_segment, (self.tap_group == 0) & (self.channel_block == 0)
+                                     & (self.weight.plane == 0))),
         ]
         with m.If(pass_read):
-            m.d.sync += self.weight_plane.eq(Mux(self.cycle == d.launch_at, 0, self.weight_plane + 1))
-        with m.If(self.block_end & ~d.pool):
-            m.d.sync += self.weight_set.eq(~self.weight_set)
+            m.d.sync += self.weight.plane.eq(Mux(self.cycle == d.launch_at, 0, self.weight.plane + 1))
+        with m.If(self.block_end & ~bypasses_array(d)):
+            m.d.sync += self.weight.set.eq(~self.weight.set)
         with m.If(self.tile_issued):
-            m.d.sync += self.weight_slot.eq(~self.weight_slot)
+            m.d.sync += self.weight.slot.eq(~self.weight.slot)
         with m.If(self.init):
-            m.d.sync += self.weight_plane.eq(0)
+            m.d.sync += self.weight.plane.eq(0)
 
     def _blocks(self, m: Module) -> None:
         """Address of the channel block; a depthwise row tile stays in the block that holds its channels."""
@@ -241,17 +239,17 @@ class Sequencer(wiring.Component):
         word = Signal(geometry.address_bits)
         lane_after = Signal(geometry.lane_bits + 1)
         step = d.bits_a + 1
-        m.d.comb += lane_after.eq(self.tile_lane + Mux(d.lanewise, geometry.depthwise_lanes, geometry.rows))
+        m.d.comb += lane_after.eq(self.weight.tile_lane + Mux(d.lanewise, geometry.depthwise_lanes, geometry.rows))
         word_after = Mux(lane_after == geometry.lanes, word + step, word)
         with m.If(self.init):
             m.d.sync += [
-                self.tile_lane.eq(0),
+                self.weight.tile_lane.eq(0),
                 word.eq(0),
                 self.block_address.eq(0),
             ]
         with m.Elif(self.row_tile_end & d.depthwise):
             m.d.sync += [
-                self.tile_lane.eq(lane_after),
+                self.weight.tile_lane.eq(lane_after),
                 word.eq(word_after),
                 self.block_address.eq(word_after),
             ]
@@ -266,7 +264,7 @@ class Sequencer(wiring.Component):
         part = Signal(2)
         block = Signal(self.geometry.limits.block_bits)
         ends = block == d.part_blocks[part]
-        m.d.comb += self.part_lanes.eq(Mux(ends, d.part_lanes[part], geometry.lanes))
+        m.d.comb += self.weight.part_lanes.eq(Mux(ends, d.part_lanes[part], geometry.lanes))
         with m.If(self.block_end):
             m.d.sync += [
                 block.eq(Mux(ends, 0, block + 1)),
@@ -284,18 +282,18 @@ class Sequencer(wiring.Component):
         file = Signal()
         bank = Signal()
         m.d.comb += [
-            self.launch.eq(self.issuing & ~d.pool & (self.cycle == d.launch_at)),
+            self.launch.eq(self.issuing & ~bypasses_array(d) & (self.cycle == d.launch_at)),
             self.step.file.eq(file),
-            self.step.weights.eq(self.weight_set),
+            self.step.weights.eq(self.weight.set),
             self.step.bank.eq(bank),
             self.step.fresh.eq((self.tap_group == 0) & (self.channel_block == 0)),
             self.step.address.eq(self.pixel),
             self.step.columns.eq(self.columns),
-            self.step.last_row_tile.eq(self.last_row_tile),
+            self.step.last_row_tile.eq(self.weight.last_row_tile),
             self.step.ends_tile.eq((self.pixel == self.pixels) & (self.channel_block == d.channel_blocks)
                                    & self.last_tap_group),
         ]
         with m.If(self.step_end):
             m.d.sync += file.eq(~file)
-        with m.If(self.tile_end & ~d.pool):
+        with m.If(self.tile_end & ~bypasses_array(d)):
             m.d.sync += bank.eq(~bank)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
-from amaranth.lib import data, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from rtl.core.addressing.operand_fetch import read_layout
-from rtl.core.datapath.plane_sequencer import pair_layout, step_layout
+from rtl.core.datapath.plane_sequencer import delayed_launch
+from rtl.core.interfaces import pair_layout, read_layout, step_layout
 from rtl.encoding.geometry import Geometry
 
 __all__ = ["DepthwiseColumn", "DepthwiseUnit", "DepthwiseWeights"]
@@ -182,7 +182,7 @@ class DepthwiseUnit(wiring.Component):
     def _move(self, m: Module) -> Value:
         """After the last plane was added: group after group into the accumulators; the group at hand."""
         d, geometry, out = self.descriptor, self.geometry, self.accumulate
-        start, step = self._delayed_launch(m)
+        start, step = delayed_launch(m, self.launch, self.step, STEP_STAGES)
         moving = Signal()
         group = Signal(max(1, geometry.lane_group_bits))
         current = Signal(step_layout(geometry))
@@ -216,15 +216,3 @@ class DepthwiseUnit(wiring.Component):
             self.tile_ready.eq(moving & last & current.ends_tile),
         ]
         return group
-
-    def _delayed_launch(self, m: Module) -> tuple[Value, data.View]:
-        valid, step = self.launch, self.step
-        for stage in range(STEP_STAGES):
-            valid_after = Signal(name=f"launch_{stage}")
-            step_after = Signal(step_layout(self.geometry), name=f"step_{stage}")
-            m.d.sync += [
-                valid_after.eq(valid),
-                step_after.eq(step),
-            ]
-            valid, step = valid_after, step_after
-        return valid, step

@@ -6,7 +6,7 @@ from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from rtl.core.addressing.operand_fetch import read_layout
+from rtl.core.interfaces import OperandEngine
 from rtl.encoding.dimensions import PLANE_BITS
 from rtl.encoding.geometry import Geometry
 from sim.ir.formats import MAX_PLANES
@@ -69,28 +69,22 @@ class MaxPoolColumn(wiring.Component):
 class MaxPool(wiring.Component):
     """Comparators of all columns, and the write of a plane as soon as the last tap's was compared.
 
+    Its interface is `rtl.core.interfaces.OperandEngine`.
+
     Members
     -------
-    begun : first cycle of an op; `pool_issued`: the next cycle reads a Pool's last operand
-    arrived, word : operand words as they come from the loader
-    write, address, data : a plane for the columns in the mask `write`
-    done : the op's last plane is being written
+    descriptor : of the op that runs
+    begun : first cycle of an op
+    op_issued : the next cycle reads the last operand of a Pool
+    arrived : what goes along with the words
+    word : operand word of each column
+    write : planes of the output
+    done : the last plane of the op is being written
     """
 
     def __init__(self, geometry: Geometry) -> None:
         self.geometry = geometry
-        columns, lanes = geometry.columns, geometry.lanes
-        super().__init__({
-            "descriptor": In(geometry.descriptor),
-            "begun": In(1),
-            "pool_issued": In(1),
-            "arrived": In(read_layout(geometry)),
-            "word": In(lanes).array(columns),
-            "write": Out(columns),
-            "address": Out(geometry.address_bits),
-            "data": Out(lanes).array(columns),
-            "done": Out(1),
-        })
+        super().__init__(OperandEngine(geometry))
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -103,7 +97,7 @@ class MaxPool(wiring.Component):
         m.d.sync += [
             compared.eq(arrived),
             show_flip.eq(flipped),
-            self.write.eq(Mux(d.pool & compared.last_segment, compared.strobe, 0)),
+            self.write.write.eq(Mux(d.pool & compared.last_segment, compared.strobe, 0)),
         ]
         for c in range(self.geometry.columns):
             m.submodules[f"column_{c}"] = column = MaxPoolColumn(self.geometry.lanes)
@@ -116,7 +110,7 @@ class MaxPool(wiring.Component):
                 column.show.eq(compared.plane),
             ]
             with m.If(compared.strobe[c]):
-                m.d.sync += self.data[c].eq(self._flip(column.maximum, show_flip))
+                m.d.sync += self.write.data[c].eq(self._flip(column.maximum, show_flip))
         self._addresses(m, compared)
         self._finish(m)
         return m
@@ -134,7 +128,8 @@ class MaxPool(wiring.Component):
         block_after = Signal.like(block)
         m.d.comb += [
             block_after.eq(block + d.out_block_step),
-            self.address.eq(plane),
+            self.write.address.eq(plane),
+            self.write.groups.eq((1 << self.geometry.groups) - 1),
         ]
         m.d.sync += plane.eq(pixel + compared.plane)
         with m.If(self.begun):
@@ -152,7 +147,7 @@ class MaxPool(wiring.Component):
 
     def _finish(self, m: Module) -> None:
         """The last write follows the last issue by five cycles."""
-        issued = self.pool_issued
+        issued = self.op_issued
         for stage in range(5):
             after = Signal(name=f"issued_{stage}")
             m.d.sync += after.eq(issued)

@@ -7,6 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl.core.addressing.output_agu import OutputAgu
+from rtl.core.interfaces import CodeCapture, PixelWrite
 from rtl.encoding.geometry import Geometry
 
 __all__ = ["OutputPacker"]
@@ -33,15 +34,9 @@ class OutputPacker(wiring.Component):
             "descriptor": In(geometry.descriptor),
             "begun": In(1),
             "slot_end": In(1),
-            "capture": In(units),
-            "capture_row": In(geometry.unit_row_bits),
-            "capture_set": In(1),
-            "capture_columns": In(columns),
+            "capture": In(CodeCapture(geometry)),
             "code": In(signed(geometry.code_bits)).array(units, columns),
-            "write": Out(columns),
-            "address": Out(geometry.address_bits),
-            "groups": Out(geometry.groups),
-            "word": Out(geometry.lanes).array(columns),
+            "write": Out(PixelWrite(geometry)),
             "done": Out(1),
         })
 
@@ -64,9 +59,9 @@ class OutputPacker(wiring.Component):
             walk.advance.eq(last),
             last.eq(active & (plane == d.bits_out)),
             self.done.eq(last & walk.last),
-            self.write.eq(Mux(active, walk.columns, 0)),
-            self.address.eq(walk.address + plane),
-            self.groups.eq(1 << walk.group),
+            self.write.write.eq(Mux(active, walk.columns, 0)),
+            self.write.address.eq(walk.address + plane),
+            self.write.groups.eq(1 << walk.group),
         ]
         m.d.sync += [
             active.eq(waiting[-1] | (active & ~last)),
@@ -89,13 +84,13 @@ class OutputPacker(wiring.Component):
             takes = Signal(name=f"take_{c}_{s}")
             m.d.comb += [
                 shifts.eq(active & (pixel_set == s)),
-                takes.eq(self.capture_columns[c] & (self.capture_set == s)),
+                takes.eq(self.capture.columns[c] & (self.capture.set == s)),
             ]
             codes = [Signal(self.geometry.machine.acc_bits, name=f"code_{c}_{s}_{r}", reset_less=True)
                      for r in range(self.geometry.rows)]
             for r, code in enumerate(codes):
                 unit, row = divmod(r, per_unit)
-                with m.If(takes & self.capture[unit] & (self.capture_row == row)):
+                with m.If(takes & self.capture.units[unit] & (self.capture.row == row)):
                     m.d.sync += code.eq(self.code[unit][c])
                 with m.Elif(shifts):
                     m.d.sync += code.eq(code >> 1)
@@ -103,5 +98,5 @@ class OutputPacker(wiring.Component):
         plane = Signal(self.geometry.rows, name=f"plane_{c}")
         m.d.comb += [
             plane.eq(Mux(pixel_set, Cat(bits[1]), Cat(bits[0]))),
-            self.word[c].eq(plane.replicate(self.geometry.groups)),
+            self.write.data[c].eq(plane.replicate(self.geometry.groups)),
         ]

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from rtl.core.datapath.operand_registers import OperandRegisters
 from rtl.core.datapath.pe import ProcessingElement
-from rtl.core.datapath.plane_sequencer import pair_layout
+from rtl.core.interfaces import WeightPlanes, pair_layout
 from rtl.encoding.dimensions import PLANE_BITS
 from rtl.encoding.geometry import Geometry
 
@@ -36,10 +36,7 @@ class PeArray(wiring.Component):
         rows, columns, lanes = geometry.rows, geometry.columns, geometry.lanes
         acc, pair = signed(geometry.machine.acc_bits), pair_layout(geometry)
         super().__init__({
-            "w_write": In(rows + 1),
-            "w_set": In(1),
-            "w_plane": In(PLANE_BITS),
-            "w_data": In(lanes).array(rows + 1),
+            "w": In(WeightPlanes(geometry)),
             "a_write": In(columns),
             "a_set": In(1),
             "a_plane": In(PLANE_BITS),
@@ -82,11 +79,11 @@ class PeArray(wiring.Component):
         operands = OperandRegisters(1 if reference else geometry.machine.max_bits_w, geometry.lanes)
         m.submodules["reference_operands" if reference else f"row_operands_{r}"] = operands
         m.d.comb += [
-            operands.write.eq(self.w_write[r]),
-            operands.write_set.eq(self.w_set),
-            operands.write_plane.eq(self.w_plane),
+            operands.write.eq(self.w.rows[r]),
+            operands.write_set.eq(self.w.set),
+            operands.write_plane.eq(self.w.plane),
             operands.write_mask.eq((1 << geometry.lanes) - 1),
-            operands.data.eq(self.w_data[r]),
+            operands.data.eq(self.w.word[r]),
             operands.select.eq(self.select.valid & (self.select.reference if reference else self.select.rows[r])),
             operands.read_set.eq(self.select.step.weights),
             operands.read_plane.eq(self.pair_w),

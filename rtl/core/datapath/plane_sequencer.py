@@ -6,41 +6,27 @@ from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from rtl.core.interfaces import pair_layout, step_layout
 from rtl.encoding.dimensions import PLANE_BITS
 from rtl.encoding.geometry import Geometry
 
-__all__ = ["PlaneSequencer", "step_layout"]
+__all__ = ["PlaneSequencer", "delayed_launch"]
 
 LAUNCH_STAGES = 3
 """Registers between the sequencer's decision and the engine, so that the last operand plane is in its file."""
 
 
-def step_layout(geometry: Geometry) -> data.StructLayout:
-    """What a step carries along: operand sets, accumulator, enabled columns, and whether it ends its tile."""
-    return data.StructLayout({
-        "file": 1,
-        "weights": 1,
-        "bank": 1,
-        "fresh": 1,
-        "address": geometry.accumulator_address_bits,
-        "columns": geometry.columns,
-        "last_row_tile": 1,
-        "ends_tile": 1,
-    })
-
-
-def pair_layout(geometry: Geometry) -> data.StructLayout:
-    """Controls of one plane pair in one stage."""
-    return data.StructLayout({
-        "valid": 1,
-        "first": 1,
-        "last": 1,
-        "double": 1,
-        "negative": 1,
-        "rows": geometry.rows,
-        "reference": 1,
-        "step": step_layout(geometry),
-    })
+def delayed_launch(m: Module, launch: Value, step: data.View, stages: int) -> tuple[Value, data.View]:
+    """Return a launch and its step after so many registers."""
+    for stage in range(stages):
+        launch_after = Signal(name=f"launch_{stage}")
+        step_after = Signal(step.shape(), name=f"step_{stage}")
+        m.d.sync += [
+            launch_after.eq(launch),
+            step_after.eq(step),
+        ]
+        launch, step = launch_after, step_after
+    return launch, step
 
 
 class PlaneSequencer(wiring.Component):
@@ -74,7 +60,7 @@ class PlaneSequencer(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        start, step = self._delayed_launch(m)
+        start, step = delayed_launch(m, self.launch, self.step, LAUNCH_STAGES)
         active = Signal()
         first = Signal()
         double = Signal()
@@ -117,18 +103,6 @@ class PlaneSequencer(wiring.Component):
         done = self.accumulate
         m.d.comb += self.tile_ready.eq(done.valid & done.last & done.step.ends_tile)
         return m
-
-    def _delayed_launch(self, m: Module) -> tuple[Value, data.View]:
-        valid, step = self.launch, self.step
-        for stage in range(LAUNCH_STAGES):
-            valid_after = Signal(name=f"launch_{stage}")
-            step_after = Signal(step_layout(self.geometry), name=f"step_{stage}")
-            m.d.sync += [
-                valid_after.eq(valid),
-                step_after.eq(step),
-            ]
-            valid, step = valid_after, step_after
-        return valid, step
 
     def _advance(self, m: Module, double: Signal) -> None:
         """Along an antidiagonal w + a = s, then to the top of the next lower one."""

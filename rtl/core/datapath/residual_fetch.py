@@ -7,6 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl.core.addressing.output_agu import OutputAgu
+from rtl.core.interfaces import PixelRead
 from rtl.encoding.dimensions import PLANE_BITS
 from rtl.encoding.geometry import Geometry
 from sim.ir.formats import MAX_PLANES
@@ -32,9 +33,7 @@ class ResidualFetch(wiring.Component):
             "descriptor": In(geometry.descriptor),
             "begun": In(1),
             "slot_start": In(1),
-            "bank_read": Out(columns),
-            "bank_address": Out(geometry.address_bits),
-            "bank_data": In(geometry.lanes).array(columns),
+            "bank": Out(PixelRead(geometry)),
             "set": In(1),
             "unit_row": In(geometry.unit_row_bits),
             "value": Out(signed(MAX_PLANES + 1)).array(geometry.units, columns),
@@ -64,10 +63,10 @@ class ResidualFetch(wiring.Component):
         m.d.sync += [
             fetching.eq(fetch & ~done),
             plane.eq(Mux(fetch & ~done, plane + 1, 0)),
-            self.bank_read.eq(Mux(fetch, walk.columns, 0)),
+            self.bank.read.eq(Mux(fetch, walk.columns, 0)),
         ]
         with m.If(fetch):
-            m.d.sync += self.bank_address.eq(walk.address + plane)
+            m.d.sync += self.bank.address.eq(walk.address + plane)
         with m.If(done):
             m.d.sync += [
                 exhausted.eq(walk.last),
@@ -84,7 +83,7 @@ class ResidualFetch(wiring.Component):
     def _store(self, m: Module, plane: Signal, pixel_set: Signal, group: Signal) -> None:
         """Two cycles after its address the plane is in the set, and its copies stand for the planes above it."""
         d, rows = self.descriptor, self.geometry.rows
-        columns = self.bank_read
+        columns = self.bank.read
         planes, sets, groups = [plane], [pixel_set], [group]
         for _ in range(2):
             for chain in (planes, sets, groups):
@@ -94,7 +93,7 @@ class ResidualFetch(wiring.Component):
         m.d.sync += arrived.eq(columns)
         for c in range(self.geometry.columns):
             lanes = Signal(rows, name=f"lanes_{c}")
-            m.d.comb += lanes.eq(self.bank_data[c].word_select(groups[-1], rows))
+            m.d.comb += lanes.eq(self.bank.data[c].word_select(groups[-1], rows))
             stored = [[Signal(rows, name=f"plane_{c}_{s}_{j}", reset_less=True) for j in range(MAX_PLANES + 1)]
                       for s in range(2)]
             for s in range(2):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
-from amaranth.utils import ceil_log2
 
+from rtl.core.interfaces import TableWrite
 from rtl.core.memory.sram import Sram
 
 __all__ = ["DescriptorQueue"]
@@ -24,18 +24,18 @@ class DescriptorQueue(wiring.Component):
 
     Members
     -------
-    write, index, data : written by the host, not while a program runs
+    table : the host writes the entries
     prepare : start over; the first entry is there three cycles later
     take : the entry at hand is done with
-    current : the entry at hand; `over`: there is none; `ending`: `take` would leave none
+    current : the entry at hand
+    over : there is no entry at hand
+    ending : `take` would leave no entry
     """
 
     def __init__(self, layout: data.StructLayout, depth: int) -> None:
         self.layout, self.depth = layout, depth
         super().__init__({
-            "write": In(1),
-            "index": In(ceil_log2(depth)),
-            "data": In(layout.size),
+            "table": In(TableWrite(layout.size, depth)),
             "prepare": In(1),
             "take": In(1),
             "current": Out(layout),
@@ -45,22 +45,22 @@ class DescriptorQueue(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.table = table = Sram(self.layout.size, self.depth)
-        following = data.View(self.layout, table.rdata)
-        shown = Signal(len(table.raddr))
+        m.submodules.memory = memory = Sram(self.layout.size, self.depth)
+        following = data.View(self.layout, memory.rdata)
+        shown = Signal(len(memory.raddr))
         loading = Signal()
         m.d.comb += [
-            table.wen.eq(self.write),
-            table.waddr.eq(self.index),
-            table.wdata.eq(self.data),
-            table.ren.eq(self.prepare | loading | self.take),
-            table.raddr.eq(Mux(self.prepare, 0, shown + 1)),
+            memory.wen.eq(self.table.write),
+            memory.waddr.eq(self.table.index),
+            memory.wdata.eq(self.table.data),
+            memory.ren.eq(self.prepare | loading | self.take),
+            memory.raddr.eq(Mux(self.prepare, 0, shown + 1)),
             self.over.eq(~self.current.valid),
             self.ending.eq(~following.valid),
         ]
         m.d.sync += loading.eq(self.prepare)
-        with m.If(table.ren):
-            m.d.sync += shown.eq(table.raddr)
+        with m.If(memory.ren):
+            m.d.sync += shown.eq(memory.raddr)
         with m.If(self.take | loading):
             m.d.sync += self.current.eq(following)
         return m

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
-from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
 from amaranth.utils import ceil_log2
 
 from rtl.core.addressing.bank_interleave import BankInterleaver
 from rtl.core.dma.descriptor_queue import DescriptorQueue
+from rtl.core.interfaces import BankWrite, FaultReport, TableWrite
 from rtl.encoding.dimensions import PARAMETER_SLOTS
 from rtl.encoding.geometry import Geometry, exceeds
 
@@ -24,43 +25,47 @@ class LoadDma(wiring.Component):
 
     Members
     -------
-    table_write, table_index, table_data : its table of items, written by the host
-    prepare : start over with the first item; it takes beats three cycles later, while `enable`
-    computes, stores : ops that have ended
-    released : a row tile was issued (its slot is free from the next cycle on)
-    filled : the last beat of a row tile is being taken; `loaded`: that of a Load
+    table : the host writes the items
+    prepare : start over with the first item; beats are taken three cycles later
+    enable : beats may be taken
+    computes : Convs and Pools that have ended
+    stores : Stores that have ended
+    slot_free : a row tile was issued; its weight slot is free from the next cycle on
+    slot_filled : the last beat of a row tile is being taken
+    loaded : the last beat of a Load is being taken
     finishing : after this cycle nothing is left to take
-    stream_valid, stream_ready, stream_data : the stream
-    item_end, run_end : the beat at hand is the last one of an item, of all items
-    rows, data, word, to_weights, weight_slot, parameter_slot : a word for each row in the mask `rows`: number `word`
-        of the weights, or else of the parameters, in its slot
-    bank_write, bank_address, bank_data : a word for each activation bank in the mask `bank_write`
-    illegal, op : the item at hand breaks a limit; index of its op
+    i : the inward stream
+    item_end : the beat at hand is the last one of its item
+    run_end : the beat at hand is the last one of all items
+    rows : the rows that take a word in this cycle, a bit each
+    data : word for each row
+    to_weights : the words are weights; otherwise they are parameters
+    word : number of the words within their slot
+    weight_slot : slot of the weights
+    parameter_slot : slot of the parameters
+    bank : words of Loads for the activation banks
+    illegal : the item at hand breaks a limit of the machine
     """
 
     def __init__(self, geometry: Geometry) -> None:
         self.geometry = geometry
-        lanes, bits, columns = geometry.lanes, geometry.machine.stream_bits, geometry.columns
+        lanes, bits = geometry.lanes, geometry.machine.stream_bits
         self.word_bits = max(geometry.weight_address_bits, ceil_log2(geometry.packet + 1))
         self.per_beat = max(1, bits // lanes)
         self.beats_per_word = max(1, lanes // bits)
-        self.table = DescriptorQueue(geometry.inward, geometry.inward_entries)
+        self.queue = DescriptorQueue(geometry.inward, geometry.inward_entries)
         count = geometry.count_bits
         super().__init__({
-            "table_write": In(1),
-            "table_index": In(ceil_log2(geometry.inward_entries)),
-            "table_data": In(geometry.inward.size),
+            "table": In(TableWrite(geometry.inward.size, geometry.inward_entries)),
             "prepare": In(1),
             "enable": In(1),
             "computes": In(count),
             "stores": In(count),
-            "released": In(1),
-            "filled": Out(1),
+            "slot_free": In(1),
+            "slot_filled": Out(1),
             "loaded": Out(1),
             "finishing": Out(1),
-            "stream_valid": In(1),
-            "stream_ready": Out(1),
-            "stream_data": In(bits),
+            "i": In(stream.Signature(bits)),
             "item_end": Out(1),
             "run_end": Out(1),
             "rows": Out(geometry.rows),
@@ -69,17 +74,15 @@ class LoadDma(wiring.Component):
             "word": Out(self.word_bits),
             "weight_slot": Out(1),
             "parameter_slot": Out(ceil_log2(geometry.parameter_slots)),
-            "bank_write": Out(columns),
-            "bank_address": Out(geometry.address_bits).array(columns),
-            "bank_data": Out(lanes).array(columns),
-            "illegal": Out(1),
-            "op": Out(geometry.op_bits),
+            "bank": Out(BankWrite(geometry)),
+            "illegal": Out(FaultReport(geometry)),
         })
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.table = table = self.table
-        item = table.current
+        m.submodules.queue = queue = self.queue
+        connect(m, flipped(self.table), queue.table)
+        item = queue.current
         beat = Signal()
         words = Signal(self.per_beat * self.geometry.lanes)
         whole = Signal()
@@ -92,26 +95,23 @@ class LoadDma(wiring.Component):
         tiles = Signal(self.geometry.limits.tile_bits)
         last_tile = Signal()
         m.d.comb += [
-            table.write.eq(self.table_write),
-            table.index.eq(self.table_index),
-            table.data.eq(self.table_data),
-            table.prepare.eq(self.prepare),
-            table.take.eq(beat & self.item_end & (item.load | last_tile)),
+            queue.prepare.eq(self.prepare),
+            queue.take.eq(beat & self.item_end & (item.load | last_tile)),
             last_tile.eq(tiles == item.tiles),
             self.item_end.eq(Mux(item.load, load_end, tile_end)),
-            self.run_end.eq(self.item_end & (item.load | last_tile) & table.ending),
-            self.filled.eq(beat & ~item.load & tile_end),
+            self.run_end.eq(self.item_end & (item.load | last_tile) & queue.ending),
+            self.slot_filled.eq(beat & ~item.load & tile_end),
             self.loaded.eq(beat & item.load & load_end),
-            self.finishing.eq(table.over | (table.take & table.ending)),
-            beat.eq(self.stream_valid & self.stream_ready),
-            self.stream_ready.eq(self.enable & ~table.over & Mux(item.load, self._load_may(), self._tile_may(m, beat))),
-            self.op.eq(item.op),
-            self.illegal.eq(item.valid & Mux(
+            self.finishing.eq(queue.over | (queue.take & queue.ending)),
+            beat.eq(self.i.valid & self.i.ready),
+            self.i.ready.eq(self.enable & ~queue.over & Mux(item.load, self._load_may(), self._tile_may(m, beat))),
+            self.illegal.op.eq(item.op),
+            self.illegal.found.eq(item.valid & Mux(
                 item.load, (item.first > item.last) | exceeds(item.last, self.geometry.bank_words - 1),
                 exceeds(item.words, self.geometry.machine.weight_words)
                 | exceeds(item.groups, self.geometry.lane_groups - 1))),
         ]
-        with m.If(self.filled):
+        with m.If(self.slot_filled):
             m.d.sync += [
                 tiles.eq(Mux(last_tile, 0, tiles + 1)),
                 self.weight_slot.eq(~self.weight_slot),
@@ -120,17 +120,17 @@ class LoadDma(wiring.Component):
         return m
 
     def _load_may(self) -> Value:
-        item = self.table.current
+        item = self.queue.current
         return (self.computes >= item.after_computes) & (self.stores >= item.after_stores)
 
     def _tile_may(self, m: Module, beat: Value) -> Value:
         """A row tile was begun, or one of the two weight slots is free."""
         open_tile = Signal()
         free = Signal(2, init=2)
-        tile_beat = beat & ~self.table.current.load
-        m.d.sync += free.eq(free + self.released - (tile_beat & ~open_tile))
+        tile_beat = beat & ~self.queue.current.load
+        m.d.sync += free.eq(free + self.slot_free - (tile_beat & ~open_tile))
         with m.If(tile_beat):
-            m.d.sync += open_tile.eq(~self.filled)
+            m.d.sync += open_tile.eq(~self.slot_filled)
         return open_tile | (free != 0)
 
     def _assemble(self, m: Module, beat: Value, words: Signal, whole: Signal) -> None:
@@ -139,7 +139,7 @@ class LoadDma(wiring.Component):
         part = Signal(range(self.beats_per_word))
         earlier = Signal(lanes - bits if bits < lanes else 0, reset_less=True)
         m.d.comb += [
-            words.eq(Cat(earlier, self.stream_data)),
+            words.eq(Cat(earlier, self.i.payload)),
             whole.eq(part == self.beats_per_word - 1),
         ]
         with m.If(beat):
@@ -155,7 +155,7 @@ class LoadDma(wiring.Component):
         complete = Signal()
         word_end = Signal()
         last_word = Signal()
-        item, word = self.table.current, self.word
+        item, word = self.queue.current, self.word
         last_of_packet, last_group = word == self.geometry.packet - 1, group == item.groups
         last_parameter = last_of_packet & last_group
         m.d.comb += [
@@ -189,17 +189,17 @@ class LoadDma(wiring.Component):
     def _load(self, m: Module, beat: Value, words: Value, whole: Value) -> Value:
         """Give words to the banks; the result is high when the beat at hand is the Load's last."""
         m.submodules.walk = walk = BankInterleaver(self.geometry, self.per_beat)
-        item, columns, lanes = self.table.current, self.geometry.columns, self.geometry.lanes
+        item, columns, lanes = self.queue.current, self.geometry.columns, self.geometry.lanes
         m.d.comb += [
             walk.first.eq(item.first),
             walk.last.eq(item.last),
             walk.step.eq(beat & whole),
-            self.bank_write.eq(walk.select),
+            self.bank.write.eq(walk.select),
         ]
-        m.d.comb += [self.bank_address[c].eq(walk.address[c]) for c in range(columns)]
+        m.d.comb += [self.bank.address[c].eq(walk.address[c]) for c in range(columns)]
         with m.Switch(walk.bank):
             for origin in range(columns):
                 with m.Case(origin):
-                    m.d.comb += [self.bank_data[(origin + word) % columns].eq(words.word_select(word, lanes))
+                    m.d.comb += [self.bank.data[(origin + word) % columns].eq(words.word_select(word, lanes))
                                  for word in range(self.per_beat)]
         return whole & walk.end

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
-from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
-from amaranth.utils import ceil_log2
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
 
 from rtl.core.addressing.bank_interleave import BankInterleaver
 from rtl.core.dma.descriptor_queue import DescriptorQueue
+from rtl.core.interfaces import BankRead, FaultReport, TableWrite, beat_layout
 from rtl.encoding.geometry import Geometry, exceeds
 
 __all__ = ["StoreDma"]
@@ -22,65 +22,57 @@ class StoreDma(wiring.Component):
 
     Members
     -------
-    table_write, table_index, table_data : its table of items, written by the host
-    prepare : start over with the first item, three cycles before `enable`
-    computes : ops that have ended
-    stored : the last beat of a Store is being taken; `finishing`: after this cycle none is left
-    bank_read, bank_address, bank_data : the store ports of the activation banks
-    valid, ready, data, last : the stream; `last` is a Store's last beat
-    illegal, op : the item at hand breaks a limit; index of its op
+    table : the host writes the Stores
+    prepare : start over with the first Store, three cycles before `enable`
+    enable : Stores may begin
+    computes : Convs and Pools that have ended
+    stored : the last beat of a Store is being taken
+    finishing : after this cycle no Store is left
+    bank : reads of the activation banks
+    o : the outward stream; a packet is a Store
+    illegal : the Store at hand breaks a limit of the machine
     """
 
     def __init__(self, geometry: Geometry) -> None:
         self.geometry = geometry
-        lanes, bits, columns = geometry.lanes, geometry.machine.stream_bits, geometry.columns
+        lanes, bits = geometry.lanes, geometry.machine.stream_bits
         self.per_beat = max(1, bits // lanes)
         self.beats_per_word = max(1, lanes // bits)
-        self.table = DescriptorQueue(geometry.outward, geometry.outward_entries)
+        self.queue = DescriptorQueue(geometry.outward, geometry.outward_entries)
         super().__init__({
-            "table_write": In(1),
-            "table_index": In(ceil_log2(geometry.outward_entries)),
-            "table_data": In(geometry.outward.size),
+            "table": In(TableWrite(geometry.outward.size, geometry.outward_entries)),
             "prepare": In(1),
             "enable": In(1),
             "computes": In(geometry.count_bits),
             "stored": Out(1),
             "finishing": Out(1),
-            "bank_read": Out(columns),
-            "bank_address": Out(geometry.address_bits).array(columns),
-            "bank_data": In(lanes).array(columns),
-            "valid": Out(1),
-            "ready": In(1),
-            "data": Out(bits),
-            "last": Out(1),
-            "illegal": Out(1),
-            "op": Out(geometry.op_bits),
+            "bank": Out(BankRead(geometry)),
+            "o": Out(stream.Signature(beat_layout(bits))),
+            "illegal": Out(FaultReport(geometry)),
         })
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.table = table = self.table
+        m.submodules.queue = queue = self.queue
+        connect(m, flipped(self.table), queue.table)
         m.submodules.walk = walk = BankInterleaver(self.geometry, self.per_beat)
-        item = table.current
+        item = queue.current
         requested = Signal()
         free = Signal()
         m.d.comb += [
-            table.write.eq(self.table_write),
-            table.index.eq(self.table_index),
-            table.data.eq(self.table_data),
-            table.prepare.eq(self.prepare),
-            table.take.eq(self.stored),
+            queue.prepare.eq(self.prepare),
+            queue.take.eq(self.stored),
             walk.first.eq(item.first),
             walk.last.eq(item.last),
-            self.bank_read.eq(walk.select),
-            walk.step.eq(self.enable & ~table.over & (self.computes >= item.after_computes) & ~requested & free),
-            self.stored.eq(self.valid & self.ready & self.last),
-            self.finishing.eq(table.over | (self.stored & table.ending)),
-            self.op.eq(item.op),
-            self.illegal.eq(
+            self.bank.read.eq(walk.select),
+            walk.step.eq(self.enable & ~queue.over & (self.computes >= item.after_computes) & ~requested & free),
+            self.stored.eq(self.o.valid & self.o.ready & self.o.payload.last),
+            self.finishing.eq(queue.over | (self.stored & queue.ending)),
+            self.illegal.op.eq(item.op),
+            self.illegal.found.eq(
                 item.valid & ((item.first > item.last) | exceeds(item.last, self.geometry.bank_words - 1))),
         ]
-        m.d.comb += [self.bank_address[c].eq(walk.address[c]) for c in range(self.geometry.columns)]
+        m.d.comb += [self.bank.address[c].eq(walk.address[c]) for c in range(self.geometry.columns)]
         with m.If(walk.step & walk.end):
             m.d.sync += requested.eq(1)
         with m.If(self.stored):
@@ -99,7 +91,7 @@ class StoreDma(wiring.Component):
         last_part = Signal()
         words = self._words(m, origin, ends)
         m.d.comb += [
-            move.eq(held & (~self.valid | self.ready)),
+            move.eq(held & (~self.o.valid | self.o.ready)),
             last_part.eq(part == self.beats_per_word - 1),
         ]
         free = ~held | (move & last_part)
@@ -114,12 +106,12 @@ class StoreDma(wiring.Component):
         with m.If(move):
             m.d.sync += [
                 part.eq(part + 1),
-                self.valid.eq(1),
-                self.data.eq(words.word_select(part, bits)),
-                self.last.eq(ends & last_part),
+                self.o.valid.eq(1),
+                self.o.payload.data.eq(words.word_select(part, bits)),
+                self.o.payload.last.eq(ends & last_part),
             ]
-        with m.Elif(self.ready):
-            m.d.sync += self.valid.eq(0)
+        with m.Elif(self.o.ready):
+            m.d.sync += self.o.valid.eq(0)
         return free
 
     def _words(self, m: Module, origin: Value, ends: Value) -> Signal:
@@ -130,6 +122,6 @@ class StoreDma(wiring.Component):
             for first in range(columns):
                 with m.Case(first):
                     m.d.comb += words.eq(Cat(
-                        Mux(ends, 0, self.bank_data[word - columns]) if word >= columns else self.bank_data[word]
+                        Mux(ends, 0, self.bank.data[word - columns]) if word >= columns else self.bank.data[word]
                         for word in range(first, first + self.per_beat)))
         return words

@@ -6,10 +6,11 @@ from amaranth.hdl import Array, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from rtl.core.interfaces import BankRead, BankWrite, PixelRead, PixelWrite
 from rtl.core.memory.sram import Sram
 from rtl.encoding.geometry import Geometry
 
-__all__ = ["ActivationBank"]
+__all__ = ["ActivationBank", "ActivationMemory"]
 
 
 class ActivationBank(wiring.Component):
@@ -85,3 +86,50 @@ class ActivationBank(wiring.Component):
             with m.If(chosen):
                 m.d.comb += ram.raddr.eq(address[:offset_bits])
         return ram
+
+
+class ActivationMemory(wiring.Component):
+    """A bank for each column.
+
+    Members
+    -------
+    operand : reads of operands of convolutions and pools
+    residual : reads of residuals
+    store : reads of words for the outward stream
+    write : writes of outputs
+    load : writes of words from the inward stream
+    """
+
+    def __init__(self, geometry: Geometry) -> None:
+        self.geometry = geometry
+        super().__init__({
+            "operand": In(BankRead(geometry)),
+            "residual": In(PixelRead(geometry)),
+            "store": In(BankRead(geometry)),
+            "write": In(PixelWrite(geometry)),
+            "load": In(BankWrite(geometry)),
+        })
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        for c in range(self.geometry.columns):
+            m.submodules[f"bank_{c}"] = bank = ActivationBank(self.geometry)
+            m.d.comb += [
+                bank.operand_read.eq(self.operand.read[c]),
+                bank.operand_address.eq(self.operand.address[c]),
+                self.operand.data[c].eq(bank.operand_data),
+                bank.residual_read.eq(self.residual.read[c]),
+                bank.residual_address.eq(self.residual.address),
+                self.residual.data[c].eq(bank.residual_data),
+                bank.store_read.eq(self.store.read[c]),
+                bank.store_address.eq(self.store.address[c]),
+                self.store.data[c].eq(bank.store_data),
+                bank.write.eq(self.write.write[c]),
+                bank.write_address.eq(self.write.address),
+                bank.write_groups.eq(self.write.groups),
+                bank.write_data.eq(self.write.data[c]),
+                bank.load_write.eq(self.load.write[c]),
+                bank.load_address.eq(self.load.address[c]),
+                bank.load_data.eq(self.load.data[c]),
+            ]
+        return m

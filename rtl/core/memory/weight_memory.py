@@ -6,6 +6,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from rtl.core.interfaces import WeightPlanes, WeightRead
 from rtl.core.memory.sram import Sram
 from rtl.encoding.dimensions import PLANE_BITS
 from rtl.encoding.geometry import Geometry
@@ -34,18 +35,8 @@ class WeightMemory(wiring.Component):
             "write_slot": In(1),
             "write_address": In(geometry.weight_address_bits),
             "data": In(lanes).array(rows),
-            "read": In(1),
-            "first": In(1),
-            "slot": In(1),
-            "plane": In(PLANE_BITS),
-            "set": In(1),
-            "last_row_tile": In(1),
-            "part_lanes": In(geometry.lane_bits + 1),
-            "tile_lane": In(max(1, geometry.lane_bits)),
-            "out": Out(rows + 1),
-            "out_set": Out(1),
-            "out_plane": Out(PLANE_BITS),
-            "word": Out(lanes).array(rows + 1),
+            "request": In(WeightRead(geometry)),
+            "planes": Out(WeightPlanes(geometry)),
             "read_rows": Out(rows),
         })
 
@@ -57,21 +48,21 @@ class WeightMemory(wiring.Component):
         plane = Signal(PLANE_BITS)
         chosen = Signal()
         lanewise = Signal()
-        d, every = self.descriptor, (1 << self.geometry.rows) - 1
+        d, request, every = self.descriptor, self.request, (1 << self.geometry.rows) - 1
         m.d.sync += [
-            rows.eq(Mux(self.read, Cat(Mux(d.lanewise, d.plane_rows, Mux(self.last_row_tile, d.last_tile_rows, every)),
-                                       d.bipolar), 0)),
+            rows.eq(Mux(request.read, Cat(Mux(d.lanewise, d.plane_rows,
+                                              Mux(request.last_row_tile, d.last_tile_rows, every)), d.bipolar), 0)),
             lanewise.eq(d.lanewise),
-            self.out.eq(Mux(lanewise, 0, rows)),
-            plane.eq(self.plane),
-            self.out_plane.eq(plane),
-            chosen.eq(self.set),
-            self.out_set.eq(chosen),
+            self.planes.rows.eq(Mux(lanewise, 0, rows)),
+            plane.eq(self.request.plane),
+            self.planes.plane.eq(plane),
+            chosen.eq(self.request.set),
+            self.planes.set.eq(chosen),
         ]
-        with m.If(self.read):
+        with m.If(self.request.read):
             m.d.sync += [
-                address.eq(Mux(self.first, 0, address + 1)),
-                slot.eq(self.slot),
+                address.eq(Mux(self.request.first, 0, address + 1)),
+                slot.eq(self.request.slot),
             ]
         unit, generated = self._generated(m)
         m.d.comb += self.read_rows.eq(Mux(unit, 0, rows))
@@ -82,8 +73,8 @@ class WeightMemory(wiring.Component):
             own = Cat(lane for group in range(self.geometry.groups)
                       for lane in (generated[group * self.geometry.rows + r] if r == i else Const(0, 1)
                                    for i in range(self.geometry.rows)))
-            m.d.comb += self.word[r].eq(Mux(shown, own, stored))
-        m.d.comb += self.word[self.geometry.rows].eq(generated)
+            m.d.comb += self.planes.word[r].eq(Mux(shown, own, stored))
+        m.d.comb += self.planes.word[self.geometry.rows].eq(generated)
         return m
 
     def _bank(self, m: Module, r: int, slot: Value, address: Value) -> Value:
@@ -110,8 +101,9 @@ class WeightMemory(wiring.Component):
         shown = Signal(self.geometry.lanes)
         unit = Signal()
         for lane in range(self.geometry.lanes):
-            with m.If(self.read):
-                m.d.sync += word[lane].eq(Mux(d.unit, self.tile_lane == (lane & -rows), lane < self.part_lanes))
+            with m.If(self.request.read):
+                own = self.request.tile_lane == (lane & -rows)
+                m.d.sync += word[lane].eq(Mux(d.unit, own, lane < self.request.part_lanes))
         m.d.sync += [
             unit.eq(d.unit),
             shown.eq(word),

@@ -14,9 +14,12 @@ from rtl.encoding.geometry import Geometry
 from rtl.verification.benches.unit_harness import geometry, reset, step
 from sim.functional.requantize import ROUNDING_MODES
 
-INPUTS = ("head", "fresh", "running", "operand", "residual", "residual_address", "write", "write_address",
-          "inward_illegal", "inward_op", "outward_illegal", "outward_op")
-PORTS = ("operand", "residual", "write")
+PORTS = {"operand": "read", "residual": "read", "write": "write"}
+"""Accesses, and what asks for them."""
+ASKED = {port: f"{port}_i_{access}" for port, access in PORTS.items()}
+PASSED = {port: f"{port}_o_{access}" for port, access in PORTS.items()}
+INPUTS = ("head", "fresh", "running", *ASKED.values(), "residual_i_address", "write_i_address",
+          "inward_found", "inward_op", "outward_found", "outward_op")
 OP = 77
 
 
@@ -24,7 +27,7 @@ OP = 77
 async def lets_accesses_inside_pass(dut: Any) -> None:
     """Accesses pass from the first to the last word of their tensor; the first one beside it stops everything."""
     shape = geometry()
-    rng = await reset(dut, (*INPUTS, *(f"operand_address_{c}" for c in range(shape.columns))))
+    rng = await reset(dut, (*INPUTS, *(f"operand_i_address_{c}" for c in range(shape.columns))))
     for _ in range(300):
         places = {port: sorted(rng.choices(range(shape.bank_words), k=2)) for port in PORTS}
         dut.running.value = pack({"op": OP, **place_fields(places)}, shape.descriptor, "bench")
@@ -35,18 +38,20 @@ async def lets_accesses_inside_pass(dut: Any) -> None:
         for c in range(shape.columns):
             inside = c != odd and outside == "operand"
             address = near(rng, places["operand"], False, shape) if inside else addresses["operand"]
-            getattr(dut, f"operand_address_{c}").value = address
+            getattr(dut, f"operand_i_address_{c}").value = address
         for port in PORTS:
-            getattr(dut, port).value = masks[port]
-        dut.residual_address.value, dut.write_address.value = addresses["residual"], addresses["write"]
+            getattr(dut, ASKED[port]).value = masks[port]
+        dut.residual_i_address.value = addresses["residual"]
+        dut.write_i_address.value = addresses["write"]
         await Timer(1, "ns")
         beside = {port: 0 for port in PORTS} | ({outside: (1 << shape.columns) - 1} if outside else {})
         beside["operand"] &= 1 << odd
         passed = {port: masks[port] & ~beside[port] for port in PORTS}
-        assert {port: int(getattr(dut, f"{port}_allowed").value) for port in PORTS} == passed
+        assert {port: int(getattr(dut, PASSED[port]).value) for port in PORTS} == passed
         violated = any(masks[port] & beside[port] for port in PORTS)
         await step(dut, {})
-        assert (int(dut.violation.value), int(dut.halt.value), int(dut.illegal.value)) == (violated, violated, 0)
+        assert int(dut.halt.value) == violated
+        assert (int(dut.violation_found.value), int(dut.illegal_found.value)) == (violated, 0)
         if violated:
             await stays(dut, shape, {"violation_op": OP})
 
@@ -67,14 +72,14 @@ def near(rng: random.Random, place: list[int], outside: bool, shape: Geometry) -
 async def stays(dut: Any, shape: Geometry, ops: dict[str, int]) -> None:
     """A fault stays whatever follows, and lets nothing pass, until reset."""
     dut.running.value = pack({"op": OP + 1, "in_first": 1, "out_first": 1}, shape.descriptor, "bench")
-    for port in PORTS:
+    for port in ASKED.values():
         getattr(dut, port).value = 1
-    await step(dut, {"inward_illegal": 1, "inward_op": OP + 1})
+    await step(dut, {"inward_found": 1, "inward_op": OP + 1})
     for name, op in ops.items():
         assert int(getattr(dut, name).value) == op
     assert int(dut.halt.value) == 1
-    assert [int(getattr(dut, f"{port}_allowed").value) for port in PORTS] == [0, 0, 0]
-    await step(dut, {"rst": 1, "inward_illegal": 0, **dict.fromkeys(PORTS, 0)})
+    assert [int(getattr(dut, port).value) for port in PASSED.values()] == [0, 0, 0]
+    await step(dut, {"rst": 1, "inward_found": 0, **dict.fromkeys(ASKED.values(), 0)})
     await step(dut, {"rst": 0})
     assert int(dut.halt.value) == 0
 
@@ -83,7 +88,7 @@ async def stays(dut: Any, shape: Geometry, ops: dict[str, int]) -> None:
 async def refuses_what_cannot_run(dut: Any) -> None:
     """A descriptor at every limit is legal; one beyond a single limit is not, and the op is named."""
     shape = geometry()
-    await reset(dut, (*INPUTS, *(f"operand_address_{c}" for c in range(shape.columns))))
+    await reset(dut, (*INPUTS, *(f"operand_i_address_{c}" for c in range(shape.columns))))
     for pool in (0, 1):
         legal = limits(shape, pool)
         for fields in (legal, *tight_slots(shape, legal), legal | {"has_residual": 0, "residual_bits": 7}):
@@ -91,9 +96,9 @@ async def refuses_what_cannot_run(dut: Any) -> None:
         for change, matters in beyond(shape, legal):
             assert await refused(dut, shape, legal | change) == (matters or not pool), (change, pool)
     for engine in ("inward", "outward"):
-        await step(dut, {f"{engine}_illegal": 1, f"{engine}_op": OP})
-        assert (int(dut.illegal.value), int(dut.illegal_op.value)) == (1, OP)
-        await step(dut, {f"{engine}_illegal": 0})
+        await step(dut, {f"{engine}_found": 1, f"{engine}_op": OP})
+        assert (int(dut.illegal_found.value), int(dut.illegal_op.value)) == (1, OP)
+        await step(dut, {f"{engine}_found": 0})
         await stays(dut, shape, {"illegal_op": OP})
 
 
@@ -145,10 +150,10 @@ async def refused(dut: Any, shape: Geometry, fields: dict[str, int]) -> bool:
     """Tell whether a fresh descriptor is a fault, and reset the machine."""
     dut.head.value = pack(fields, shape.descriptor, "bench")
     await step(dut, {"fresh": 0})
-    assert int(dut.illegal.value) == 0
+    assert int(dut.illegal_found.value) == 0
     await step(dut, {"fresh": 1})
-    found = bool(dut.illegal.value)
-    assert int(dut.violation.value) == 0
+    found = bool(dut.illegal_found.value)
+    assert int(dut.violation_found.value) == 0
     assert not found or int(dut.illegal_op.value) == OP
     await step(dut, {"fresh": 0, "rst": 1})
     await step(dut, {"rst": 0})

@@ -23,8 +23,8 @@ def ports(access: str) -> dict[str, tuple[Register, Any]]:
 async def registers_follow_the_table(dut: Any) -> None:
     """Reads, writes, strobes, pulses, events and irq are those of a model, for all addresses."""
     inputs = ports("read") | ports("event")
-    rng = await reset(dut, ("write", "write_address", "write_data", "write_strobe", "read", "read_address", "cycle",
-                            "counter_value", *inputs))
+    rng = await reset(dut, ("access_write", "access_write_address", "access_write_data", "access_write_strobe",
+                            "access_read", "access_read_address", "cycle", "counter_value", *inputs))
     stored = dict.fromkeys(ports("read-write") | ports("event"), 0)
     known = {reg.offset: reg for reg in PLAIN}
     for _ in range(CYCLES):
@@ -32,8 +32,9 @@ async def registers_follow_the_table(dut: Any) -> None:
         data, strobe, write = rng.getrandbits(32), rng.getrandbits(4), rng.random() < 0.5
         mask = sum(255 << 8 * byte for byte in range(4) if strobe >> byte & 1)
         values = {name: rng.getrandbits(field.width) * (rng.random() < 0.3) for name, (_, field) in inputs.items()}
-        for name, value in {**values, "write": int(write), "write_address": address, "write_data": data,
-                            "write_strobe": strobe, "read_address": address}.items():
+        for name, value in {**values, "access_write": int(write), "access_write_address": address,
+                            "access_write_data": data, "access_write_strobe": strobe,
+                            "access_read_address": address}.items():
             getattr(dut, name).value = value
         await Timer(1, unit="ns")
         reg = known.get(address)
@@ -54,12 +55,12 @@ async def registers_follow_the_table(dut: Any) -> None:
 def check_outputs(dut: Any, reg: Register | None, stored: dict[str, int], values: dict[str, int], address: int) -> None:
     """Check what is read, what is refused, and irq."""
     if not 0x100 <= address < 0x200:
-        assert dut.read_error.value == (reg is None), hex(address)
-    assert dut.write_error.value == (reg is None or reg.access == "read"), hex(address)
+        assert dut.access_read_error.value == (reg is None), hex(address)
+    assert dut.access_write_error.value == (reg is None or reg.access == "read"), hex(address)
     if reg is not None:
         now = values | stored
         word = 0 if reg.access == "write" else sum(now[port_name(reg, f)] << f.low for f in reg.fields)
-        assert int(dut.read_data.value) == word, reg.name
+        assert int(dut.access_read_data.value) == word, reg.name
     for name in ports("read-write"):
         assert int(getattr(dut, name).value) == stored[name], name
     raised = any(stored[f"interrupt_{name}"] and stored[f"interrupt_enable_{name}"] for name in ("done", "fault"))
@@ -69,16 +70,16 @@ def check_outputs(dut: Any, reg: Register | None, stored: dict[str, int], values
 @cocotb.test()
 async def counters_are_read_whole(dut: Any) -> None:
     """Both halves of a counter belong to the moment of its low one; a high half alone, and other addresses, say so."""
-    rng = await reset(dut, ("read", "write", "read_address", "cycle", "counter_value"))
+    rng = await reset(dut, ("access_read", "access_write", "access_read_address", "cycle", "counter_value"))
     for number, name in enumerate(COUNTER_NAMES):
         value = rng.getrandbits(40)
         port = "counter_value" if number else "cycle"
-        await step(dut, {port: value, "read": 1, "read_address": counter_offset(name)})
-        assert int(dut.read_data.value) == value & 0xFFFFFFFF
+        await step(dut, {port: value, "access_read": 1, "access_read_address": counter_offset(name)})
+        assert int(dut.access_read_data.value) == value & 0xFFFFFFFF
         assert not number or int(dut.counter_number.value) == number - 1
-        await step(dut, {port: rng.getrandbits(40), "read_address": counter_offset(name) + 4})
-        assert int(dut.read_data.value) == value >> 32, name
+        await step(dut, {port: rng.getrandbits(40), "access_read_address": counter_offset(name) + 4})
+        assert int(dut.access_read_data.value) == value >> 32, name
     for address, refused in ((counter_offset("cycles") + 2, 1), (counter_offset(COUNTER_NAMES[-1]) + 8, 1), (0x900, 1),
                              (counter_offset(COUNTER_NAMES[-1]) + 4, 0)):
-        await step(dut, {"read_address": address})
-        assert dut.read_error.value == refused, hex(address)
+        await step(dut, {"access_read_address": address})
+        assert dut.access_read_error.value == refused, hex(address)

@@ -14,8 +14,8 @@ from rtl.encoding.descriptors import pack
 from rtl.encoding.geometry import Geometry
 from rtl.verification.benches.unit_harness import geometry, reset, step, tensor_beats, write_table
 
-INPUTS = ("table_write", "table_index", "table_data", "prepare", "enable", "computes", "stores", "released",
-          "stream_valid", "stream_data")
+INPUTS = ("table_write", "table_index", "table_data", "prepare", "enable", "computes", "stores", "slot_free",
+          "i_valid", "i_payload")
 Writes = dict[tuple[str, int, int], int]
 """Words by memory, bank or row, and address."""
 
@@ -69,7 +69,7 @@ async def takes_items(dut: Any) -> None:
             items += found
         await write_table(dut, [*table, 0])
         outstanding = await follow(dut, rng, shape, items, flow, outstanding)
-        await step(dut, {"enable": 0, "stream_valid": 0, "computes": 0, "stores": 0, "released": 0})
+        await step(dut, {"enable": 0, "i_valid": 0, "computes": 0, "stores": 0, "slot_free": 0})
 
 
 async def follow(dut: Any, rng: random.Random, shape: Geometry, items: list[Item], flow: float,
@@ -82,17 +82,17 @@ async def follow(dut: Any, rng: random.Random, shape: Geometry, items: list[Item
         while taken < len(item.beats):
             may = (computes >= item.computes and stores >= item.stores) if item.load else (opened or outstanding < 2)
             valid = rng.random() < flow
-            dut.stream_valid.value = valid
-            dut.stream_data.value = item.beats[taken] if valid else rng.getrandbits(shape.machine.stream_bits)
+            dut.i_valid.value = valid
+            dut.i_payload.value = item.beats[taken] if valid else rng.getrandbits(shape.machine.stream_bits)
             released = rng.random() < 0.1 and outstanding - opened > 0
-            dut.released.value = released
+            dut.slot_free.value = released
             await Timer(1, "ns")
-            assert int(dut.stream_ready.value) == may, f"item {number}, beat {taken}"
+            assert int(dut.i_ready.value) == may, f"item {number}, beat {taken}"
             last = taken == len(item.beats) - 1
             assert not may or int(dut.item_end.value) == last
             assert not may or int(dut.run_end.value) == (last and number == len(items) - 1)
             beat = may and valid
-            assert int(dut.filled.value) == (beat and last and not item.load)
+            assert int(dut.slot_filled.value) == (beat and last and not item.load)
             assert int(dut.loaded.value) == (beat and last and item.load)
             seen |= writes(dut, shape)
             outstanding += (beat and not item.load and not opened) - released

@@ -7,7 +7,7 @@ from typing import Any
 
 import cocotb
 
-from rtl.core.addressing.operand_fetch import read_layout
+from rtl.core.interfaces import read_layout
 from rtl.encoding.descriptors import pack
 from rtl.verification.benches.unit_harness import geometry, reset, step
 
@@ -40,8 +40,9 @@ async def serves_every_column(dut: Any) -> None:
         rows = [stride * c - top for c in range(columns)]
         group_row, column = columns * stride * rng.randrange(4), rng.randint(-2, WIDTH + 1)
         enabled = rng.getrandbits(columns)
-        values = {"descriptor": word, "running": word, "tap_present": 1, "tap_column": column, "pixel_row": group_row,
-                  "tap_address": rng.randrange(32), "pixel_address": rng.randrange(32), "columns": enabled}
+        values = {"descriptor": word, "running": word, "tap_present": 1, "tap_column": column,
+                  "pixel_row": group_row, "tap_address": rng.randrange(32),
+                  "pixel_address": rng.randrange(32), "columns": enabled}
         for c in range(columns):
             values |= {f"tap_row_{c}": rows[c], f"tap_bank_{c}": rows[c] % columns,
                        f"tap_quotient_{c}": (rows[c] // columns) % 16}

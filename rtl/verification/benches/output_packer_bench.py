@@ -15,7 +15,7 @@ async def writes_planes(dut: Any) -> None:
     """Three cycles after a pixel's slot its planes come out one per cycle, lowest first, into the row tile's lanes."""
     shape = geometry()
     rows, columns, groups = shape.rows, shape.columns, shape.groups
-    rng = await reset(dut, ("descriptor", "begun", "slot_end", "capture", "capture_row", "capture_set",
+    rng = await reset(dut, ("descriptor", "begun", "slot_end", "capture_units", "capture_row", "capture_set",
                             "capture_columns"))
     for _ in range(10):
         bits, pixels, tiles = rng.randint(1, shape.machine.acc_bits), rng.randint(1, 4), rng.randint(1, 2 * groups)
@@ -34,25 +34,26 @@ async def writes_planes(dut: Any) -> None:
             for plane in range(bits):
                 await step(dut, {})
                 address = base + tile // groups * bits + pixel * 5 + plane
-                seen = int(dut.write.value), int(dut.address.value), int(dut.groups.value)
+                seen = int(dut.write_write.value), int(dut.write_address.value), int(dut.write_groups.value)
                 assert seen == (enabled, address % (1 << shape.address_bits), 1 << tile % groups)
                 for c in range(columns):
                     lanes = sum((codes[r][c] >> plane & 1) << r for r in range(rows))
-                    assert int(getattr(dut, f"word_{c}").value) >> (tile % groups * rows) & ((1 << rows) - 1) == lanes
+                    word = int(getattr(dut, f"write_data_{c}").value)
+                    assert word >> (tile % groups * rows) & ((1 << rows) - 1) == lanes
             assert int(dut.done.value) == int(index == tiles * pixels - 1)
             await step(dut, {})
-            assert int(dut.write.value) == 0
+            assert int(dut.write_write.value) == 0
 
 
 async def capture(dut: Any, shape: Any, codes: list[list[int]], pixel_set: int) -> None:
     """Hand over the codes of a pixel row by row; the slot has ended two cycles before the last of them."""
     for row in range(shape.rows_per_unit):
-        values = {"capture": (1 << shape.units) - 1, "capture_row": row, "capture_set": pixel_set,
+        values = {"capture_units": (1 << shape.units) - 1, "capture_row": row, "capture_set": pixel_set,
                   "capture_columns": (1 << shape.columns) - 1}
         for unit in range(shape.units):
             for c in range(shape.columns):
                 values[f"code_{unit}_{c}"] = codes[unit * shape.rows_per_unit + row][c]
         await step(dut, values)
-    await step(dut, {"capture": 0, "slot_end": 1})
+    await step(dut, {"capture_units": 0, "slot_end": 1})
     await step(dut, {"slot_end": 0})
     await step(dut, {})

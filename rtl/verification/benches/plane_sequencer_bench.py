@@ -6,7 +6,7 @@ from typing import Any
 
 import cocotb
 
-from rtl.core.datapath.plane_sequencer import pair_layout
+from rtl.core.interfaces import pair_layout
 from rtl.encoding.descriptors import pack
 from rtl.verification.benches.pe_bench import plane_pairs
 from rtl.verification.benches.unit_harness import geometry, reset, step

@@ -12,7 +12,7 @@ from rtl.encoding.descriptors import pack
 from rtl.verification.benches.unit_harness import geometry, reset, step, tensor_beats, write_table
 from sim.timing.recurrence import STORE_LATENCY
 
-INPUTS = ("table_write", "table_index", "table_data", "prepare", "enable", "computes", "ready")
+INPUTS = ("table_write", "table_index", "table_data", "prepare", "enable", "computes", "o_ready")
 CYCLE_LIMIT = 5000
 """For words of a beat; those of more beats take so many times longer."""
 
@@ -67,12 +67,12 @@ async def follow(dut: Any, rng: random.Random, banks: Banks, shape: Any, places:
             if start is None and computes >= after[index]:
                 start = cycle
             offers = start is not None and cycle >= start + STORE_LATENCY
-            assert int(dut.valid.value) == offers, f"cycle {cycle}: beat {taken} of Store {index}"
+            assert int(dut.o_valid.value) == offers, f"cycle {cycle}: beat {taken} of Store {index}"
             if offers:
-                held = int(dut.data.value), int(dut.last.value)
+                held = divmod(int(dut.o_payload.value), 1 << shape.machine.stream_bits)[::-1]
                 assert held == (beats[taken], int(taken == len(beats) - 1)), f"beat {taken} of Store {index}"
             ready = rng.random() < patience
-            dut.ready.value = ready
+            dut.o_ready.value = ready
             await Timer(1, "ns")
             ends = offers and ready and taken == len(beats) - 1
             assert int(dut.stored.value) == ends

@@ -10,7 +10,7 @@ import cocotb
 
 from rtl.verification.benches.unit_harness import reset, step
 
-INPUTS = ("in_valid", "in_data", "in_last", "out_ready", "stop", "stopped")
+INPUTS = ("i_valid", "i_payload", "o_ready", "stop", "stopped")
 CYCLES = 4000
 
 
@@ -38,14 +38,14 @@ async def keeps_offers_and_ends_packets(dut: Any) -> None:
         ready, stop = int(rng.random() < patience), int(not stopped and rng.random() < 0.05)
         valid = int((valid or rng.random() < 0.7) and not stopped)
         data, last = source.offer()
-        await settle(dut, {"in_valid": valid, "in_data": data, "in_last": last, "out_ready": ready, "stop": stop,
+        await settle(dut, {"i_valid": valid, "i_payload": last << 8 | data, "o_ready": ready, "stop": stop,
                            "stopped": stopped})
         offered = tail[0] if tail else (data, last) if valid and not stopped else None
         assert dut.cut.value == bool(tail)
-        assert dut.out_valid.value == (offered is not None)
-        assert dut.in_ready.value == (ready and not tail and not stopped)
+        assert dut.o_valid.value == (offered is not None)
+        assert dut.i_ready.value == (ready and not tail and not stopped)
         if offered is not None:
-            assert (int(dut.out_data.value), int(dut.out_last.value)) == offered
+            assert divmod(int(dut.o_payload.value), 1 << 8)[::-1] == offered
         cutting = bool(stop and not tail)
         if offered is not None and ready:
             open_packet = not offered[1]

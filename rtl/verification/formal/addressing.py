@@ -60,7 +60,7 @@ def taps(machine: Machine) -> Harness:
     assume(m, (d.tap_row_step == Mux(quotient, d.pitch, 0)) & (d.kernel_width < 1 << COUNT))
     assume(m, Cat(d.bank[c] < columns for c in range(columns)).all())
     begun = Signal()
-    m.d.sync += begun.eq(begun | dut.reset)
+    m.d.sync += begun.eq(begun | dut.step.reset)
     states = {name: data.View(dut.state, probe(m, f"dut.{name}", dut.state.size)) for name in ("current", "group")}
     places = _tap_places(m, dut, states["current"], quotient)
     for name, state in states.items():
@@ -97,15 +97,15 @@ def _tap_places(m: Harness, dut: TapAgu, standing: data.View, quotient: Value) -
     for c in range(columns):
         wraps = standing.bank[c] + d.bank_step >= columns
         m.d.comb += after.passed[c].eq(current.passed[c] + Mux(row_ends, quotient + wraps, 0))
-    assume(m, ~dut.advance | ~(current.tap.all() | (current.ky.all() & row_ends)))
-    with m.If(dut.reset):
+    assume(m, ~dut.step.advance | ~(current.tap.all() | (current.ky.all() & row_ends)))
+    with m.If(dut.step.reset):
         m.d.sync += [current.eq(0), group.eq(0)]
-    with m.Elif(dut.restore & ~dut.commit):
+    with m.Elif(dut.step.restore & ~dut.step.commit):
         m.d.sync += current.eq(group)
-    with m.Elif(dut.advance):
+    with m.Elif(dut.step.advance):
         m.d.sync += current.eq(after)
-    with m.If(dut.commit & ~dut.reset):
-        m.d.sync += group.eq(Mux(dut.advance, after, current))
+    with m.If(dut.step.commit & ~dut.step.reset):
+        m.d.sync += group.eq(Mux(dut.step.advance, after, current))
     return {"current": current, "group": group}
 
 
@@ -124,21 +124,21 @@ def pixels(machine: Machine) -> Harness:
     current, origin, after = (Signal(layout, name=name) for name in ("place", "origin_place", "place_after"))
     row_ends = current.x == d.out_width
     m.d.comb += [after.x.eq(Mux(row_ends, 0, current.x + 1)), after.g.eq(current.g + row_ends)]
-    assume(m, ~((dut.advance | dut.commit) & row_ends & current.g.all()))
-    with m.If(dut.reset):
+    assume(m, ~((dut.step.advance | dut.step.commit) & row_ends & current.g.all()))
+    with m.If(dut.step.reset):
         m.d.sync += [current.eq(0), origin.eq(0)]
-    with m.Elif(dut.commit):
+    with m.Elif(dut.step.commit):
         m.d.sync += [current.eq(after), origin.eq(after)]
-    with m.Elif(dut.restore):
+    with m.Elif(dut.step.restore):
         m.d.sync += current.eq(origin)
-    with m.Elif(dut.advance):
+    with m.Elif(dut.step.advance):
         m.d.sync += current.eq(after)
     begun = Signal()
-    m.d.sync += begun.eq(begun | dut.reset)
+    m.d.sync += begun.eq(begun | dut.step.reset)
     for name, place in {"current": current, "origin": origin}.items():
         state = data.View(dut.state, probe(m, f"dut.{name}", dut.state.size))
         check(m, ~begun | Cat(_pixel_claims(m, d, state, place, name)).all(), f"{name}: where the pixel lies")
-    check(m, ~begun | (dut.last_group == (current.g == d.out_groups)), "the last row group is known")
+    check(m, ~begun | (dut.last_row_group == (current.g == d.out_groups)), "the last row group is known")
     return m
 
 
@@ -161,7 +161,7 @@ def loader(machine: Machine) -> Harness:
     """
     m, geometry = after_reset(), Geometry(machine)
     m.submodules.dut = dut = OperandFetch(geometry)
-    drive_freely(m, dut, "tap_bank", "running")
+    drive_freely(m, dut, "tap.bank", "running")
     d, columns = dut.descriptor, geometry.columns
     m.d.comb += dut.running.eq(constant(m, geometry.descriptor, "running"))
     stride, first = constant(m, 4, "stride"), free(m, 4, "first_row")
@@ -169,28 +169,28 @@ def loader(machine: Machine) -> Harness:
     for c in range(columns):
         phase = Array([c // (columns // gcd(s or 1, columns)) for s in range(16)])[stride]
         bank = first + Array([s * c % columns for s in range(16)])[stride]
-        m.d.comb += dut.tap_bank[c].eq(Mux(bank >= columns, bank - columns, bank))
+        m.d.comb += dut.tap.bank[c].eq(Mux(bank >= columns, bank - columns, bank))
         assume(m, d.phase[c] == phase)
     wanted: list[Value] = []
     for c in range(columns):
-        column, row = dut.tap_column + dut.pixel_column, dut.tap_row[c] + dut.pixel_row
-        asked = dut.read & dut.tap_present & dut.columns[c] & (d.phase[c] == dut.phase)
+        column, row = dut.tap.column + dut.pixel.column, dut.tap.row[c] + dut.pixel.row
+        asked = dut.read & dut.tap.present & dut.columns[c] & (d.phase[c] == dut.phase)
         inside = (column >= 0) & (column < d.width) & (row >= 0) & (row < d.height)
         address = Signal(geometry.address_bits, name=f"address_{c}")
-        m.d.comb += address.eq(dut.tap_address + dut.pixel_address + dut.block_address + dut.request.plane
-                               + dut.tap_quotient[c])
-        bank, was_inside, reads = past(m, dut.tap_bank[c]), past(m, inside), past(m, asked, cleared=True)
-        reading, at = Array(list(dut.bank_read))[bank], Array(list(dut.bank_address))[bank]
+        m.d.comb += address.eq(dut.tap.address + dut.pixel.address + dut.block_address + dut.request.plane
+                               + dut.tap.quotient[c])
+        bank, was_inside, reads = past(m, dut.tap.bank[c]), past(m, inside), past(m, asked, cleared=True)
+        reading, at = Array(list(dut.bank.read))[bank], Array(list(dut.bank.address))[bank]
         check(m, ~(reads & was_inside) | (reading & (at == past(m, address))), f"column {c} reads its word in its bank")
         outside = dut.running.zero_code.bit_select(past(m, past(m, dut.request.plane)), 1).replicate(geometry.lanes)
-        word = Mux(past(m, was_inside), Array(list(dut.bank_data))[past(m, bank)], outside)
+        word = Mux(past(m, was_inside), Array(list(dut.bank.data))[past(m, bank)], outside)
         arrived = past(m, past(m, reads, cleared=True), cleared=True)
         check(m, ~arrived | (dut.word[c] == past(m, word)), f"column {c} gets its bank's word, or the zero point")
-        wanted.append(past(m, Mux(asked & inside, 1 << dut.tap_bank[c], 0)))
+        wanted.append(past(m, Mux(asked & inside, 1 << dut.tap.bank[c], 0)))
     most = (1 << (LIMITS.map_bits - 1)) - 1
     reach(m, {"compute.width": (d.width, most), "compute.height": (d.height, most),
               "compute.zero_code": (dut.running.zero_code, 255), "compute.phase": (d.phase[columns - 1], columns - 1)})
-    check(m, ResetSignal() | past(m, ResetSignal()) | (dut.bank_read == reduce(or_, wanted)), "nothing else is read")
+    check(m, ResetSignal() | past(m, ResetSignal()) | (dut.bank.read == reduce(or_, wanted)), "nothing else is read")
     return m
 
 

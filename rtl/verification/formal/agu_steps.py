@@ -49,10 +49,11 @@ def _descriptor(m: Harness, geometry: Geometry, *parts: object) -> data.View:
 def _walk(m: Harness, dut: TapAgu | PixelAgu, start: Value, after: Value, kept: str) -> None:
     """Registers `current` and `kept` under the four commands of a walk."""
     current, saved = (probe(m, f"dut.{name}", dut.state.size) for name in ("current", kept))
-    advanced = after if kept == "origin" else Mux(dut.advance, after, current)
-    follows(m, current, Mux(dut.reset, start, Mux(dut.commit, advanced, Mux(dut.restore, saved, Mux(
-        dut.advance, after, current)))), "the walk obeys its commands")
-    follows(m, saved, Mux(dut.reset, start, Mux(dut.commit, advanced, saved)), "only a commit moves the way back")
+    advanced = after if kept == "origin" else Mux(dut.step.advance, after, current)
+    follows(m, current, Mux(dut.step.reset, start, Mux(dut.step.commit, advanced, Mux(dut.step.restore, saved, Mux(
+        dut.step.advance, after, current)))), "the walk obeys its commands")
+    follows(m, saved, Mux(dut.step.reset, start, Mux(dut.step.commit, advanced, saved)),
+            "only a commit moves the way back")
 
 
 def taps(machine: Machine) -> Harness:
@@ -85,7 +86,7 @@ def taps(machine: Machine) -> Harness:
             held = data.View(dut.state, probe(m, f"dut.{name}", dut.state.size))
             check(m, held.bank[c] < columns, f"{name}: column {c} has a bank")
     _walk(m, dut, start.as_value(), after.as_value(), "group")
-    check(m, dut.present == (state.tap <= d.taps), "a tap is there up to the last one")
+    check(m, dut.position.present == (state.tap <= d.taps), "a tap is there up to the last one")
     reach(m, {
         "TapAgu.current.tap": (state.tap, largest(LIMITS.tap_bits)), "compute.taps": (d.taps, largest(LIMITS.tap_bits)),
         "TapAgu.current.kernel_column": (state.kernel_column, largest(LIMITS.tap_bits)),
@@ -118,8 +119,9 @@ def pixels(machine: Machine) -> Harness:
         after.address.eq(Mux(ends, address, state.address + d.pixel_step)),
     ]
     _walk(m, dut, Const(0, dut.state.size), after.as_value(), "origin")
-    check(m, Cat(dut.row == state.row, dut.column == state.column, dut.address == state.address,
-                 dut.last_group == (state.group == d.out_groups)).all(), "it shows where it stands")
+    at = dut.position
+    check(m, Cat(at.row == state.row, at.column == state.column, at.address == state.address,
+                 dut.last_row_group == (state.group == d.out_groups)).all(), "it shows where it stands")
     reach(m, {
         **{f"PixelAgu.current.{name}": (state[name], LARGEST - 1) for name in ("x", "group", "row", "column")},
         **{f"PixelAgu.current.{name}": (state[name], largest(geometry.address_bits))
@@ -194,7 +196,7 @@ def sequencer(machine: Machine) -> Harness:
         carry = odometer(m, carry, ((name, index, last),), dut.init)
     odometer(m, carry, (("row tile", tile, None),), dut.init)
     check(m, dut.op_issued == (carry & (tile == d.row_tiles)), "an op is issued with its last row tile")
-    check(m, dut.last_row_tile == (tile == d.row_tiles), "the last row tile is known")
+    check(m, dut.weight.last_row_tile == (tile == d.row_tiles), "the last row tile is known")
     step_end = issuing & (cycle == d.step_cycles)
     block_end = step_end & (pixel == pixels_)
     _segments(m, dut, step_end)
@@ -219,16 +221,16 @@ def _waits(m: Harness, dut: Sequencer) -> None:
     takes = go & ~d.pool
     follows(m, free, free + dut.bank_freed - takes, "free accumulator banks count")
     running, first = probe(m, "dut.running", 1), chunk == 0
-    may = ((free != 0) | dut.bank_freed | d.pool) & ((filled != 0) | dut.tile_filled | ~first | d.pool)
+    may = ((free != 0) | dut.bank_freed | d.pool) & ((filled != 0) | dut.slot_filled | ~first | d.pool)
     check(m, go == (probe(m, "dut.open_op", 1) & ~running & may), "a tile begins as soon as it may")
-    follows(m, filled, filled + dut.tile_filled - (takes & first), "filled weight slots count")
+    follows(m, filled, filled + dut.slot_filled - (takes & first), "filled weight slots count")
     reach(m, {"Sequencer.free": (free, 2), "Sequencer.filled": (filled, 2)})
 
 
 def _addresses(m: Harness, dut: Sequencer, block_end: Value) -> None:
     """Blocks of channels lie behind one another; a depthwise row tile stays in the block that holds its channels."""
     d, geometry = dut.descriptor, dut.geometry
-    word, lane, step = probe(m, "dut.word", geometry.address_bits), dut.tile_lane, d.bits_a + 1
+    word, lane, step = probe(m, "dut.word", geometry.address_bits), dut.weight.tile_lane, d.bits_a + 1
     group_end, after = probe(m, "dut.group_end", 1), Signal(geometry.lane_bits + 1, name="lane_after")
     m.d.comb += after.eq(lane + Mux(d.lanewise, geometry.depthwise_lanes, geometry.rows))
     moves = probe(m, "dut.row_tile_end", 1) & d.depthwise
@@ -240,7 +242,7 @@ def _addresses(m: Harness, dut: Sequencer, block_end: Value) -> None:
     reach(m, {
         "Sequencer.word": (word, largest(geometry.address_bits)),
         "Sequencer.block_address": (dut.block_address, largest(geometry.address_bits)),
-        "Sequencer.tile_lane": (lane, geometry.lanes - geometry.rows),
+        "Sequencer.weight.tile_lane": (lane, geometry.lanes - geometry.rows),
         "Sequencer.segment_lane": (dut.segment_lane, geometry.lanes - 1),
         "compute.segment_lanes": (d.segment_lanes, geometry.lanes // 2),
     })
@@ -275,20 +277,20 @@ def _planes_and_parts(m: Harness, dut: Sequencer, issuing: Value, cycle: Value, 
     """Weight planes are read at the beginning of a block; blocks are those of part after part."""
     d, geometry = dut.descriptor, dut.geometry
     reads = (issuing & ~d.pool & ~d.lanewise & (pixel == 0) & (cycle >= d.weights_from) & (cycle <= d.launch_at))
-    follows(m, dut.weight_plane, Mux(dut.init | (reads & (cycle == d.launch_at)), 0, dut.weight_plane + reads),
+    follows(m, dut.weight.plane, Mux(dut.init | (reads & (cycle == d.launch_at)), 0, dut.weight.plane + reads),
             "weight planes count")
     part, block = probe(m, "dut.part", 2), probe(m, "dut.block", LIMITS.block_bits)
     ends, cleared = block == Array(list(d.part_blocks))[part], group_end | dut.init
     follows(m, block, Mux(cleared | (block_end & ends), 0, block + block_end), "blocks of a part count")
     follows(m, part, Mux(cleared, 0, part + (block_end & ends)), "parts count")
-    check(m, dut.part_lanes == Mux(ends, Array(list(d.part_lanes))[part], geometry.lanes),
+    check(m, dut.weight.part_lanes == Mux(ends, Array(list(d.part_lanes))[part], geometry.lanes),
           "a part's last block has its lanes, others have all")
     reach(m, {
         "Sequencer.part": (part, LIMITS.max_parts - 1), "Sequencer.block": (block, largest(LIMITS.block_bits)),
         "compute.part_blocks": (d.part_blocks[LIMITS.max_parts - 1], largest(LIMITS.block_bits)),
         "compute.part_lanes": (d.part_lanes[LIMITS.max_parts - 1], geometry.lanes),
         **{f"compute.{name}": (d[name], largest(LIMITS.step_bits)) for name in ("launch_at", "weights_from")},
-        "Sequencer.weight_plane": (dut.weight_plane, 7),
+        "Sequencer.weight.plane": (dut.weight.plane, 7),
     })
 
 

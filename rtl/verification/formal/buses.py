@@ -43,19 +43,21 @@ def axi_lite() -> Harness:
 
 def _check_accesses(m: Harness, bus: AxiLiteSlave) -> None:
     """Claim that an access is what the request said, and that the response follows one cycle later."""
-    for channel, port, used in (("aw", "awaddr", bus.write_address), ("w", "wdata", bus.write_data),
-                                ("w", "wstrb", bus.write_strobe), ("ar", "araddr", bus.read_address)):
+    for channel, port, used in (("aw", "awaddr", bus.access.write_address), ("w", "wdata", bus.access.write_data),
+                                ("w", "wstrb", bus.access.write_strobe), ("ar", "araddr", bus.access.read_address)):
         asked, ready = Signal.like(used, name=f"{port}_asked"), getattr(bus, f"{channel}ready")
         with m.If(getattr(bus, f"{channel}valid") & ready):
             m.d.sync += asked.eq(getattr(bus, port))
         check(m, ready | (used == asked), f"the access has the request's {port}")
-    wrote, got = past(m, bus.write, cleared=True), past(m, bus.read, cleared=True)
-    check(m, ~wrote | (bus.bvalid & (bus.bresp == Mux(past(m, bus.write_error), SLVERR, OKAY))), "a write is answered")
-    error = past(m, bus.read_error)
+    wrote, got = past(m, bus.access.write, cleared=True), past(m, bus.access.read, cleared=True)
+    check(m, ~wrote | (bus.bvalid & (bus.bresp == Mux(past(m, bus.access.write_error), SLVERR, OKAY))),
+          "a write is answered")
+    error = past(m, bus.access.read_error)
     check(m, ~got | (bus.rvalid & (bus.rresp == Mux(error, SLVERR, OKAY))
-                     & (bus.rdata == Mux(error, 0, past(m, bus.read_data)))), "a read is answered")
-    check(m, bus.write == (~bus.awready & ~bus.wready & (~bus.bvalid | bus.bready)), "a complete write does not wait")
-    check(m, bus.read == (~bus.arready & (~bus.rvalid | bus.rready)), "a read does not wait")
+                     & (bus.rdata == Mux(error, 0, past(m, bus.access.read_data)))), "a read is answered")
+    check(m, bus.access.write == (~bus.awready & ~bus.wready & (~bus.bvalid | bus.bready)),
+          "a complete write does not wait")
+    check(m, bus.access.read == (~bus.arready & (~bus.rvalid | bus.rready)), "a read does not wait")
 
 
 def outlet(width: int) -> Harness:
@@ -71,19 +73,22 @@ def outlet(width: int) -> Harness:
     m.d.comb += dut.stopped.eq(stopped)
     m.d.sync += stopped.eq(dut.stop | (stopped & ~clear))
     assume(m, ~dut.stop | ~stopped)
-    assume(m, ~past(m, stopped & clear, cleared=True) | ~dut.in_valid)
-    waits = past(m, dut.in_valid & ~dut.in_ready & ~dut.stop & ~stopped, cleared=True)
-    assume(m, ~waits | (dut.in_valid & (Cat(dut.in_data, dut.in_last) == past(m, Cat(dut.in_data, dut.in_last)))))
+    assume(m, ~past(m, stopped & clear, cleared=True) | ~dut.i.valid)
+    waits = past(m, dut.i.valid & ~dut.i.ready & ~dut.stop & ~stopped, cleared=True)
+    beat = Cat(dut.i.payload.data, dut.i.payload.last)
+    assume(m, ~waits | (dut.i.valid & (beat == past(m, beat))))
     kept = Signal()
-    with m.If(dut.out_valid & dut.out_ready):
-        m.d.sync += [packet.eq(~dut.out_last), kept.eq(0)]
+    with m.If(dut.o.valid & dut.o.ready):
+        m.d.sync += [packet.eq(~dut.o.payload.last), kept.eq(0)]
     with m.If(dut.stop & ~dut.cut):
-        m.d.sync += kept.eq(dut.out_valid & ~dut.out_ready)
-    check(m, _stays(m, dut.out_valid, dut.out_ready, dut.out_data, dut.out_last), "an offer stays until it is taken")
-    check(m, ~dut.cut | kept | (dut.out_last & (dut.out_data == 0)), "the beat that ends a cut packet holds zeros")
+        m.d.sync += kept.eq(dut.o.valid & ~dut.o.ready)
+    check(m, _stays(m, dut.o.valid, dut.o.ready, dut.o.payload.data, dut.o.payload.last),
+          "an offer stays until it is taken")
+    check(m, ~dut.cut | kept | (dut.o.payload.last & (dut.o.payload.data == 0)),
+          "the beat that ends a cut packet holds zeros")
     check(m, probe(m, "dut.open_packet", 1) == packet, "the outlet knows whether a packet is open")
     check(m, ~stopped | dut.cut | ~packet, "after a stop no packet is left open")
-    check(m, ~(dut.in_valid & dut.in_ready) | (dut.out_valid & dut.out_ready & (dut.out_data == dut.in_data)),
+    check(m, ~(dut.i.valid & dut.i.ready) | (dut.o.valid & dut.o.ready & (dut.o.payload.data == dut.i.payload.data)),
           "what is taken from the core is passed")
     return m
 
@@ -93,7 +98,8 @@ def store_stream(machine: Machine) -> Harness:
     m = after_reset()
     m.submodules.dut = dut = StoreDma(Geometry(machine))
     drive_freely(m, dut)
-    check(m, _stays(m, dut.valid, dut.ready, dut.data, dut.last), "an offer stays until it is taken")
+    check(m, _stays(m, dut.o.valid, dut.o.ready, dut.o.payload.data, dut.o.payload.last),
+          "an offer stays until it is taken")
     return m
 
 
@@ -105,8 +111,8 @@ def store_order(machine: Machine) -> Harness:
     """
     m, geometry, bits = after_reset(), Geometry(machine), machine.stream_bits
     m.submodules.dut = dut = StoreDma(geometry)
-    item = dut.table.current
-    drive_freely(m, dut, "bank_data", "prepare")
+    item = dut.queue.current
+    drive_freely(m, dut, "bank.data", "prepare")
     since = Signal(3)
     m.d.sync += since.eq(since + (since < 4))
     m.d.comb += dut.prepare.eq(since == 0)
@@ -114,19 +120,19 @@ def store_order(machine: Machine) -> Harness:
     assume(m, ~item.valid | ((item.first <= item.last) & (item.last - item.first < 3)))
     lanes, columns, beat = geometry.lanes, geometry.columns, Signal(8)
     for c in range(columns):
-        with m.If(dut.bank_read[c]):
-            m.d.sync += dut.bank_data[c].eq(_shown(c, dut.bank_address[c], lanes))
-    taken = dut.valid & dut.ready
+        with m.If(dut.bank.read[c]):
+            m.d.sync += dut.bank.data[c].eq(_shown(c, dut.bank.address[c], lanes))
+    taken = dut.o.valid & dut.o.ready
     with m.If(taken):
-        m.d.sync += beat.eq(Mux(dut.last, 0, beat + 1))
+        m.d.sync += beat.eq(Mux(dut.o.payload.last, 0, beat + 1))
     expected, last = Signal(bits), Signal()
     sent = Cat(Mux(address <= item.last - item.first, _shown(c, item.first + address, lanes), 0)
                for address in range(4) for c in range(columns))
     m.d.comb += [expected.eq(sent.word_select(beat, bits)),
                  last.eq((beat + 1) * bits >= (item.last - item.first + 1) * (columns * lanes))]
-    check(m, ~dut.valid | (dut.data == expected), "words come in order")
-    check(m, ~dut.valid | (dut.last == last), "the last beat, and no other, is marked")
-    check(m, dut.stored == (taken & dut.last), "a Store has ended with its last beat")
+    check(m, ~dut.o.valid | (dut.o.payload.data == expected), "words come in order")
+    check(m, ~dut.o.valid | (dut.o.payload.last == last), "the last beat, and no other, is marked")
+    check(m, dut.stored == (taken & dut.o.payload.last), "a Store has ended with its last beat")
     return m
 
 

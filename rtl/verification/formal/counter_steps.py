@@ -44,7 +44,7 @@ def fill(machine: Machine) -> Harness:
     m, geometry = after_reset(), Geometry(machine)
     dut = LoadDma(geometry)
     place(m, dut)
-    item, beat = dut.table.current, dut.stream_valid & dut.stream_ready
+    item, beat = dut.queue.current, dut.i.valid & dut.i.ready
     turns = geometry.rows // dut.per_beat
     part, turn, group, tiles = (probe(m, f"dut.{name}", bits) for name, bits in (
         ("part", range(dut.beats_per_word)), ("turn", range(turns)), ("group", max(1, geometry.lane_group_bits)),
@@ -61,16 +61,16 @@ def fill(machine: Machine) -> Harness:
     follows(m, group, Mux(last, 0, Mux(word_end & ~dut.to_weights & packet_end, next_group, group)), "groups count")
     follows(m, dut.to_weights, Mux(word_end, Mux(dut.to_weights, ~weights_end, groups_end & (item.words != 0)),
                                    dut.to_weights), "weights come behind all packets")
-    check(m, dut.filled == last, "a row tile is filled with its last word")
+    check(m, dut.slot_filled == last, "a row tile is filled with its last word")
     odometer(m, last, (("row tiles", tiles, item.tiles),), never)
     free, open_tile, slot = (probe(m, f"dut.{name}", bits) for name, bits in (
         ("free", 2), ("open_tile", 1), ("tile_slot", 2)))
-    follows(m, free, free + dut.released - (beat & ~item.load & ~open_tile), "free weight slots count")
+    follows(m, free, free + dut.slot_free - (beat & ~item.load & ~open_tile), "free weight slots count")
     follows(m, slot, slot + last, "slots of parameters follow one another")
     came = (dut.computes >= item.after_computes) & (dut.stores >= item.after_stores)
     may = dut.enable & item.valid & Mux(item.load, came, open_tile | (free != 0))
-    check(m, dut.stream_ready == may, "a beat is taken as soon as all has ended that it waits for")
-    check(m, dut.op == item.op, "the op at hand is known")
+    check(m, dut.i.ready == may, "a beat is taken as soon as all has ended that it waits for")
+    check(m, dut.illegal.op == item.op, "the op at hand is known")
     ops = geometry.limits.max_ops
     reach(m, {
         "LoadDma.free": (free, 2), "LoadDma.tile_slot": (slot, PARAMETER_SLOTS - 1),
@@ -121,22 +121,24 @@ def store_beats(machine: Machine) -> Harness:
     part, held, origin, ends = (probe(m, f"dut.{name}", bits_) for name, bits_ in (
         ("part", range(dut.beats_per_word)), ("held", 1), ("origin", geometry.column_bits), ("ends", 1)))
     assume(m, origin < columns)
-    moves = held & (~dut.valid | dut.ready)
+    moves = held & (~dut.o.valid | dut.o.ready)
     odometer(m, moves, (("beats", part, dut.beats_per_word - 1),), Signal(name="never"))
     words = Signal(dut.per_beat * lanes, name="sent")
     with m.Switch(origin):
         for first in range(columns):
             with m.Case(first):
-                m.d.comb += words.eq(Cat(Mux(ends & (first + w >= columns), 0, dut.bank_data[(first + w) % columns])
+                m.d.comb += words.eq(Cat(Mux(ends & (first + w >= columns), 0, dut.bank.data[(first + w) % columns])
                                          for w in range(dut.per_beat)))
-    follows(m, dut.valid, moves | (dut.valid & ~dut.ready), "an offer follows a move, and stays")
-    follows(m, dut.data, Mux(moves, words.word_select(part, bits), dut.data), "beats come lowest first")
-    follows(m, dut.last, Mux(moves, ends & (part == dut.beats_per_word - 1), dut.last), "the last beat is marked")
-    check(m, dut.stored == (dut.valid & dut.ready & dut.last), "a Store has ended with its last beat")
-    item, step, ops = dut.table.current, probe(m, "dut.walk.step", 1), geometry.limits.max_ops
+    follows(m, dut.o.valid, moves | (dut.o.valid & ~dut.o.ready), "an offer follows a move, and stays")
+    follows(m, dut.o.payload.data, Mux(moves, words.word_select(part, bits), dut.o.payload.data),
+            "beats come lowest first")
+    follows(m, dut.o.payload.last, Mux(moves, ends & (part == dut.beats_per_word - 1), dut.o.payload.last),
+            "the last beat is marked")
+    check(m, dut.stored == (dut.o.valid & dut.o.ready & dut.o.payload.last), "a Store has ended with its last beat")
+    item, step, ops = dut.queue.current, probe(m, "dut.walk.step", 1), geometry.limits.max_ops
     may = item.valid & dut.enable & (dut.computes >= item.after_computes) & ~probe(m, "dut.requested", 1)
     check(m, step == (may & probe(m, "dut.free", 1)), "words are read as soon as all has ended that they wait for")
-    check(m, dut.op == item.op, "the op at hand is known")
+    check(m, dut.illegal.op == item.op, "the op at hand is known")
     reach(m, {"StoreDma.part": (part, dut.beats_per_word - 1),
               "outward.after_computes": (item.after_computes, ops),
               "outward.op": (item.op, 3 * ops - 1)})
@@ -149,8 +151,8 @@ def control(machine: Machine) -> Harness:
     dut = Dispatcher(geometry)
     place(m, dut)
     shown = probe(m, "dut.shown", (geometry.limits.max_ops - 1).bit_length())
-    reads, waiting = probe(m, "dut.table.ren", 1), probe(m, "dut.waiting", 1)
-    at = probe(m, "dut.table.raddr", (geometry.limits.max_ops - 1).bit_length())
+    reads, waiting = probe(m, "dut.memory.ren", 1), probe(m, "dut.waiting", 1)
+    at = probe(m, "dut.memory.raddr", (geometry.limits.max_ops - 1).bit_length())
     ended = {}
     for name, done in (("computes", dut.op_done), ("loads", dut.load_done), ("stores", dut.store_done)):
         count = getattr(dut, name)
@@ -284,8 +286,8 @@ def entries(machine: Machine) -> Harness:
     dut = DescriptorQueue(geometry.inward, geometry.inward_entries)
     place(m, dut)
     bits = (geometry.inward_entries - 1).bit_length()
-    shown, reads, loading = probe(m, "dut.shown", bits), probe(m, "dut.table.ren", 1), probe(m, "dut.loading", 1)
-    at, word = probe(m, "dut.table.raddr", bits), probe(m, "dut.table.rdata", geometry.inward.size)
+    shown, reads, loading = probe(m, "dut.shown", bits), probe(m, "dut.memory.ren", 1), probe(m, "dut.loading", 1)
+    at, word = probe(m, "dut.memory.raddr", bits), probe(m, "dut.memory.rdata", geometry.inward.size)
     follows(m, shown, Mux(reads, Mux(dut.prepare, 0, shown + 1), shown), "entries count")
     check(m, reads == (dut.prepare | loading | dut.take), "an entry is read when the one before is taken")
     check(m, ~reads | (at == Mux(dut.prepare, 0, shown + 1)[:bits]), "entries are read in order")
@@ -301,16 +303,16 @@ def registers() -> Harness:
     dut = CsrFile()
     place(m, dut)
     ends: dict[str, tuple[Value, int]] = {}
-    mask = Cat(strobe.replicate(8) for strobe in dut.write_strobe)
+    mask = Cat(strobe.replicate(8) for strobe in dut.access.write_strobe)
     for register in PLAIN:
         for field in register.fields:
             port, bits = getattr(dut, port_name(register, field)), slice(field.low, field.low + field.width)
-            asked = dut.read_address == register.offset
+            asked = dut.access.read_address == register.offset
             if register.access in ("read", "read-write"):
-                check(m, ~asked | (dut.read_data[bits] == port), f"{register.name} shows {field.name}")
+                check(m, ~asked | (dut.access.read_data[bits] == port), f"{register.name} shows {field.name}")
             if register.access == "read-write":
-                written = dut.write & (dut.write_address == register.offset)
-                new = (dut.write_data & mask)[bits] | (port & ~mask[bits])
+                written = dut.access.write & (dut.access.write_address == register.offset)
+                new = (dut.access.write_data & mask)[bits] | (port & ~mask[bits])
                 follows(m, port, Mux(written, new, port), f"{register.name} takes {field.name}")
             if field.width > 1:
                 ends[f"{register.name}.{field.name}"] = (port, largest(field.width))

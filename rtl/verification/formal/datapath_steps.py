@@ -5,12 +5,12 @@ from __future__ import annotations
 from amaranth.hdl import Cat, Mux, Signal, Value
 from amaranth.lib import data
 
-from rtl.core.addressing.operand_fetch import OperandFetch, read_layout
+from rtl.core.addressing.operand_fetch import OperandFetch
 from rtl.core.datapath.depthwise_lanes import STEP_STAGES, DepthwiseUnit
 from rtl.core.datapath.max_pool import MaxPool
 from rtl.core.datapath.output_packer import OutputPacker
-from rtl.core.datapath.plane_sequencer import step_layout
 from rtl.core.datapath.residual_fetch import ResidualFetch
+from rtl.core.interfaces import read_layout, step_layout
 from rtl.core.memory.weight_memory import WeightMemory
 from rtl.encoding.geometry import Geometry
 from rtl.verification.formal.harness import (
@@ -44,7 +44,7 @@ def pool(machine: Machine) -> Harness:
     follows(m, block, Mux(dut.begun, d.out_base, block + Mux(ends, d.out_block_step, 0)), "blocks follow one another")
     follows(m, pixel, Mux(dut.begun, d.out_base, Mux(ends, block + d.out_block_step, Mux(
         compared.pixel_done, pixel + d.out_step, pixel))), "pixels follow one another")
-    follows(m, dut.address, pixel + compared.plane, "a plane has its address")
+    follows(m, dut.write.address, pixel + compared.plane, "a plane has its address")
     reach(m, {"MaxPool.pixel": (pixel, largest(bits)), "MaxPool.block": (block, largest(bits))})
     return m
 
@@ -78,8 +78,9 @@ def weights(machine: Machine) -> Harness:
     dut, words = WeightMemory(geometry), machine.weight_words
     place(m, dut)
     address, slot = probe(m, "dut.address", geometry.weight_address_bits), probe(m, "dut.slot", 1)
-    follows(m, address, Mux(dut.read, Mux(dut.first, 0, address + 1), address), "words follow one another")
-    follows(m, slot, Mux(dut.read, dut.slot, slot), "the slot is that of the read")
+    follows(m, address, Mux(dut.request.read, Mux(dut.request.first, 0, address + 1), address),
+            "words follow one another")
+    follows(m, slot, Mux(dut.request.read, dut.request.slot, slot), "the slot is that of the read")
     assume(m, (address < words) & (dut.write_address < words))
     bits = (2 * words - 1).bit_length()
     for r in range(geometry.rows):
@@ -87,8 +88,9 @@ def weights(machine: Machine) -> Harness:
         check(m, (read == address + Mux(slot, words, 0)) & (write == dut.write_address + Mux(dut.write_slot, words, 0)),
               f"row {r}: slot 1 lies behind slot 0")
     d, every = dut.descriptor, largest(geometry.rows)
-    rows = Mux(d.lanewise, d.plane_rows, Mux(dut.last_row_tile, d.last_tile_rows, every))
-    follows(m, probe(m, "dut.rows", geometry.rows + 1), Mux(dut.read, Cat(rows, d.bipolar), 0), "rows with a channel")
+    rows = Mux(d.lanewise, d.plane_rows, Mux(dut.request.last_row_tile, d.last_tile_rows, every))
+    follows(m, probe(m, "dut.rows", geometry.rows + 1), Mux(dut.request.read, Cat(rows, d.bipolar), 0),
+            "rows with a channel")
     reach(m, {"WeightMemory.address": (address, words - 1), "compute.plane_rows": (d.plane_rows, every),
               "compute.last_tile_rows": (d.last_tile_rows, every)})
     return m
@@ -114,9 +116,10 @@ def packer(machine: Machine) -> Harness:
     last = active & (plane == d.bits_out)
     follows(m, plane, Mux(active & ~last, plane + 1, 0), "planes count")
     follows(m, active, start | (active & ~last), "a pixel is written to its last plane")
-    check(m, dut.address == (at + plane)[: geometry.address_bits], "a plane has its address")
+    check(m, dut.write.address == (at + plane)[: geometry.address_bits], "a plane has its address")
     reach(m, _places(m, d, "out", geometry))
-    check(m, dut.write == Mux(active, probe(m, "dut.walk.columns", geometry.columns), 0), "columns have the pixel")
+    check(m, dut.write.write == Mux(active, probe(m, "dut.walk.columns", geometry.columns), 0),
+          "columns have the pixel")
     reach(m, {"OutputPacker.plane": (plane, machine.acc_bits - 1),
               "compute.bits_out": (d.bits_out, machine.acc_bits - 1)})
     return m
@@ -133,8 +136,8 @@ def residual(machine: Machine) -> Harness:
     at, columns = probe(m, "dut.walk.address", geometry.address_bits), probe(m, "dut.walk.columns", geometry.columns)
     done = fetch & (plane == d.residual_bits)
     follows(m, plane, Mux(fetch & ~done, plane + 1, 0), "planes count")
-    follows(m, dut.bank_address, Mux(fetch, at + plane, dut.bank_address), "a plane has its address")
-    follows(m, dut.bank_read, Mux(fetch, columns, 0), "columns have the pixel")
+    follows(m, dut.bank.address, Mux(fetch, at + plane, dut.bank.address), "a plane has its address")
+    follows(m, dut.bank.read, Mux(fetch, columns, 0), "columns have the pixel")
     reach(m, _places(m, d, "residual", geometry))
     reach(m, {"ResidualFetch.plane": (plane, MAX_PLANES - 1),
               "compute.residual_bits": (d.residual_bits, MAX_PLANES - 1)})

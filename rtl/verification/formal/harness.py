@@ -66,15 +66,18 @@ def constant(m: Harness, shape: object, name: str) -> Signal:
 
 
 def drive_freely(m: Harness, component: wiring.Component, *driven: str) -> None:
-    """Let every input of `component` but those `driven` by the harness have any value in any cycle."""
-    for name, member in component.signature.members.items():
-        if member.flow is not In or name in driven:
-            continue
-        ports = [getattr(component, name)]
-        for dimension in member.dimensions:
-            ports = [port[i] for port in ports for i in range(dimension)]
-        for i, port in enumerate(ports):
-            m.d.comb += Value.cast(port).eq(free(m, member.shape, f"{name}_{i}" if member.dimensions else name))
+    """Let every input of `component` but those `driven` by the harness have any value in any cycle.
+
+    Parameters
+    ----------
+    m : Harness
+    component : Component
+    *driven : str
+        Ports, or members of an interface as `bank.data`.
+    """
+    for path, member, port in component.signature.flatten(component):
+        if member.flow is In and ".".join(part for part in path if isinstance(part, str)) not in driven:
+            m.d.comb += Value.cast(port).eq(free(m, member.shape, "_".join(map(str, path))))
 
 
 def place(m: Harness, dut: wiring.Component, *driven: str) -> None:

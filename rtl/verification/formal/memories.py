@@ -59,7 +59,9 @@ def bounds(machine: Machine) -> Harness:
     places = {"operand": (d.in_first, d.in_last), "residual": (d.residual_first, d.residual_last),
               "write": (d.out_first, d.out_last)}
     for name, (first, last) in places.items():
-        asked, allowed, address = (getattr(dut, f"{name}{what}") for what in ("", "_allowed", "_address"))
+        access, passed = getattr(dut, f"{name}_i"), getattr(dut, f"{name}_o")
+        kind, address = "write" if name == "write" else "read", access.address
+        asked, allowed = getattr(access, kind), getattr(passed, kind)
         for c in range(geometry.columns):
             at = address[c] if name == "operand" else address
             inside = (first <= at) & (at <= last)
@@ -70,7 +72,7 @@ def bounds(machine: Machine) -> Harness:
               for name in ("in", "residual", "out") for end in ("first", "last")})
     reach(m, {"compute.op": (d.op, 3 * geometry.limits.max_ops - 1)})
     strayed = past(m, Cat(outside).any() & ~dut.halt, cleared=True)
-    check(m, ~strayed | (dut.violation & dut.halt & (dut.violation_op == past(m, d.op))),
+    check(m, ~strayed | (dut.violation.found & dut.halt & (dut.violation.op == past(m, d.op))),
           "an access outside stops the core, with its op")
     check(m, ~past(m, dut.halt, cleared=True) | dut.halt, "the core stays stopped")
     return m

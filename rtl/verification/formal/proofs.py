@@ -114,22 +114,22 @@ CODE_FAULTS: dict[Rounding, tuple[Fault, ...]] = {
 }
 
 STORE_FAULTS = (
-    Fault("store_dma", "held & (~self.valid | self.ready)", "held"),
-    Fault("store_dma", "with m.Elif(self.ready):", "with m.Else():"),
+    Fault("store_dma", "held & (~self.o.valid | self.o.ready)", "held"),
+    Fault("store_dma", "with m.Elif(self.o.ready):", "with m.Else():"),
 )
 ORDER_FAULTS = (
     Fault("bank_interleave", "at_last.eq(here == self.last)", "at_last.eq(here == self.last + 1)"),
-    Fault("store_dma", "Mux(ends, 0, self.bank_data[word - columns])", "self.bank_data[word - columns]"),
+    Fault("store_dma", "Mux(ends, 0, self.bank.data[word - columns])", "self.bank.data[word - columns]"),
 )
 LITE_FAULTS = (
     Fault("axi_lite", "addressed & filled & (~self.bvalid | self.bready)", "addressed & filled"),
     Fault("axi_lite", "self.awready.eq(~addressed)", "self.awready.eq(1)"),
     Fault("axi_lite", "addressed & (~self.rvalid | self.rready)", "addressed"),
-    Fault("axi_lite", "self.rresp.eq(Mux(self.read_error, SLVERR, OKAY))", "self.rresp.eq(OKAY)"),
+    Fault("axi_lite", "self.rresp.eq(Mux(self.access.read_error, SLVERR, OKAY))", "self.rresp.eq(OKAY)"),
 )
 OUTLET_FAULTS = (
-    Fault("stream_guard", "with m.If(self.out_valid & ~self.out_ready):", "with m.If(0):"),
-    Fault("stream_guard", "| (~self.out_valid & open_packet)", ""),
+    Fault("stream_guard", "with m.If(self.o.valid & ~self.o.ready):", "with m.If(0):"),
+    Fault("stream_guard", "| (~self.o.valid & open_packet)", ""),
     Fault("stream_guard", "self.cut.eq(~last), data.eq(0)", "self.cut.eq(0), data.eq(0)"),
     Fault("stream_guard", "self.cut.eq(~last), data.eq(0)", "self.cut.eq(~last)"),
     Fault("stream_guard", "self.cut.eq(1), data.eq(0)", "self.cut.eq(1)"),
@@ -147,8 +147,8 @@ LOADER_FAULTS = (
     Fault("operand_fetch", "& (d.phase[c] == self.phase)", ""),
     Fault("operand_fetch", "(column >= 0) & (column < d.width)", "(column >= 0) & (column <= d.width)"),
     Fault("operand_fetch", "Mux(loaded.inside[c], word, ", "Mux(1, word, "),
-    Fault("operand_fetch", "m.d.comb += quotient.eq(self.tap_quotient[c])",
-          "m.d.comb += quotient.eq(self.tap_quotient[0])"),
+    Fault("operand_fetch", "m.d.comb += quotient.eq(self.tap.quotient[c])",
+          "m.d.comb += quotient.eq(self.tap.quotient[0])"),
 )
 PORT_FAULTS = (
     Fault("activation_memory", "ram.ren.eq(operand | residual | store)", "ram.ren.eq(operand | residual)"),
@@ -157,7 +157,8 @@ PORT_FAULTS = (
 )
 BOUND_FAULTS = (
     Fault("bounds_guard", "(address < first) | (address > last)", "(address > last)"),
-    Fault("bounds_guard", "Mux(self.halt | write_outside, 0, self.write)", "Mux(self.halt, 0, self.write)"),
+    Fault("bounds_guard", "Mux(self.halt | write_outside, 0, self.write_i.write)",
+          "Mux(self.halt, 0, self.write_i.write)"),
 )
 OUTPUT_FAULTS = (
     Fault("output_agu", "self.address + self.step", "self.address + self.block_step"),
@@ -169,15 +170,15 @@ TRANSFER_FAULTS = (
 )
 SLOT_FAULTS = (
     Fault("load_dma", "return open_tile | (free != 0)", "return open_tile | (free == free)"),
-    Fault("load_dma", "free + self.released - (tile_beat & ~open_tile)", "free + 1 - (tile_beat & ~open_tile)"),
+    Fault("load_dma", "free + self.slot_free - (tile_beat & ~open_tile)", "free + 1 - (tile_beat & ~open_tile)"),
 )
 OP_FAULTS = (
     Fault("sequencer", "Signal(2, init=2", "Signal(2, init=3"),
     Fault("sequencer", "& (passed == d.bits_a))", "& (passed == 0))"),
     Fault("sequencer", "& bank_ok & weights_ok)", "& bank_ok)"),
-    Fault("sequencer", "self.pixel_restore.eq(self.block_end)", "self.pixel_restore.eq(0)"),
-    Fault("sequencer", "self.tap_commit.eq(self.group_end)", "self.tap_commit.eq(self.block_end)"),
-    Fault("sequencer", "free + self.bank_freed - (go & ~pool)", "free - (go & ~pool)"),
+    Fault("sequencer", "self.pixel_step.restore.eq(self.block_end)", "self.pixel_step.restore.eq(0)"),
+    Fault("sequencer", "self.tap_step.commit.eq(self.group_end)", "self.tap_step.commit.eq(self.block_end)"),
+    Fault("sequencer", "free + self.bank_freed - (go & ~bypass)", "free - (go & ~bypass)"),
     Fault("plane_sequencer", "done.valid & done.last & done.step.ends_tile", "done.valid & done.last"),
 )
 TAP_STEP_FAULTS = (
@@ -202,7 +203,7 @@ SEQUENCER_STEP_FAULTS = (
     Fault("sequencer", "segment.eq(segment + 1)", "segment.eq((segment + 1)[:7])"),
     Fault("sequencer", "self.row_tile.eq(self.row_tile + 1)", "self.row_tile.eq((self.row_tile + 1)[:6])"),
     Fault("sequencer", "self.cycle.eq(self.cycle + 1)", "self.cycle.eq((self.cycle + 1)[:16])"),
-    Fault("sequencer", "(free != 0) | self.bank_freed | pool", "(free == 2) | self.bank_freed | pool"),
+    Fault("sequencer", "(free != 0) | self.bank_freed | bypass", "(free == 2) | self.bank_freed | bypass"),
 )
 REQUANT_STEP_FAULTS = (
     Fault("requant_sequencer", "row_tile.eq(row_tile + 1)", "row_tile.eq((row_tile + 1)[:6])"),
@@ -220,7 +221,8 @@ BANK_STEP_FAULTS = (
     Fault("bank_interleave", "at_last.eq(here == self.last)", "at_last.eq(here == self.last + 1)"),
 )
 BEAT_FAULTS = (
-    Fault("store_dma", "self.last.eq(ends & last_part)", "self.last.eq(ends & (part >= self.beats_per_word - 2))"),
+    Fault("store_dma", "self.o.payload.last.eq(ends & last_part)",
+          "self.o.payload.last.eq(ends & (part >= self.beats_per_word - 2))"),
     Fault("store_dma", "part.eq(part + 1)", "part.eq((part + 1)[:2])"),
     Fault("store_dma", "(self.computes >= item.after_computes)", "(self.computes[:8] >= item.after_computes)"),
 )
@@ -239,7 +241,7 @@ COUNTER_FAULTS = (
 )
 WEIGHT_FAULTS = (
     Fault("weight_memory", "Mux(slot, words, 0)", "Mux(slot, words - 1, 0)"),
-    Fault("weight_memory", "Mux(self.first, 0, address + 1)", "Mux(self.first, 0, (address + 1)[:8])"),
+    Fault("weight_memory", "Mux(self.request.first, 0, address + 1)", "Mux(self.request.first, 0, (address + 1)[:8])"),
 )
 LANE_GROUP_FAULTS = (
     Fault("depthwise_lanes", "group.eq(group + 1)", "group.eq((group + 1)[:1])"),

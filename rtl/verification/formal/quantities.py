@@ -119,4 +119,4 @@ def _named(signal: Signal, start: int, stop: int, layout: data.StructLayout | No
     if layout is not None and layout.size == len(signal):
         return next(f"{signal.name}.{name}" for name, field in layout
                     if field.offset <= start < field.offset + field.width)
-    return str(signal.name)
+    return str(signal.name).replace("__", ".")

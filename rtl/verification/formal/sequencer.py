@@ -99,7 +99,7 @@ def _size(m: Harness, geometry: Geometry, d: data.View) -> tuple[Value, Value]:
 def _weights(m: Harness, sequencer: Sequencer) -> None:
     """Row tiles come in order, each when the one two before it was issued, sooner or later."""
     held, came, waited = Signal(2), free(m, 1, "came"), Signal(range(PATIENCE + 1))
-    m.d.comb += sequencer.tile_filled.eq(came)
+    m.d.comb += sequencer.slot_filled.eq(came)
     m.d.sync += [held.eq(held + came - past(m, sequencer.tile_issued, cleared=True)),
                  waited.eq(Mux(came | (held == SLOTS), 0, waited + 1))]
     assume(m, ~came | (held < SLOTS))
@@ -156,9 +156,10 @@ def _check_walks(m: Harness, sequencer: Sequencer) -> None:
     m.submodules.tap_walk = taps = TapAgu(sequencer.geometry)
     m.submodules.pixel_walk = pixels = PixelAgu(sequencer.geometry)
     for walk, name in ((taps, "tap"), (pixels, "pixel")):
-        m.d.comb += [walk.descriptor.eq(d), *(getattr(walk, step).eq(getattr(sequencer, f"{name}_{step}"))
-                                              for step in ("advance", "restore", "commit", "reset"))]
-    m.d.comb += sequencer.last_group.eq(pixels.last_group)
+        moves = getattr(sequencer, f"{name}_step")
+        m.d.comb += [walk.descriptor.eq(d), *(getattr(walk.step, move).eq(getattr(moves, move))
+                                              for move in ("advance", "restore", "commit", "reset"))]
+    m.d.comb += sequencer.last_row_group.eq(pixels.last_row_group)
     tap = data.View(taps.state, probe(m, "tap_walk.current", taps.state.size)).tap
     place = data.View(pixels.state, probe(m, "pixel_walk.current", pixels.state.size))
     segment = probe(m, "sequencer.segment", LIMITS.tap_bits)

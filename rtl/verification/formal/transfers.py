@@ -38,17 +38,17 @@ def slots(machine: Machine) -> Harness:
     m, geometry = after_reset(), Geometry(machine)
     m.submodules.dut = dut = LoadDma(geometry)
     drive_freely(m, dut)
-    held, coming, item = Signal(2), Signal(), dut.table.current
-    m.d.sync += held.eq(held + dut.filled - dut.released)
-    assume(m, ~dut.released | (held != 0))
-    beat = dut.stream_valid & dut.stream_ready & ~item.load
+    held, coming, item = Signal(2), Signal(), dut.queue.current
+    m.d.sync += held.eq(held + dut.slot_filled - dut.slot_free)
+    assume(m, ~dut.slot_free | (held != 0))
+    beat = dut.i.valid & dut.i.ready & ~item.load
     with m.If(beat):
-        m.d.sync += coming.eq(~dut.filled)
+        m.d.sync += coming.eq(~dut.slot_filled)
     free = probe(m, "dut.free", 2)
     check(m, held + coming + free == 2, "every slot is held, filled or free")
     check(m, probe(m, "dut.open_tile", 1) == coming, "the engine knows whether it is in a row tile")
     check(m, ~beat | (held + ~coming <= 2) & (held < 2), "a beat goes into a slot that nobody needs")
-    before, turned = past(m, dut.weight_slot, cleared=True), past(m, dut.filled, cleared=True)
+    before, turned = past(m, dut.weight_slot, cleared=True), past(m, dut.slot_filled, cleared=True)
     check(m, dut.weight_slot == before ^ turned, "row tiles alternate between slots")
-    check(m, ~dut.loaded | ~dut.filled, "a beat ends one thing at most")
+    check(m, ~dut.loaded | ~dut.slot_filled, "a beat ends one thing at most")
     return m

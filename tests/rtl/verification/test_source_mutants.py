@@ -83,8 +83,9 @@ MUTANTS = [
     Mutant("signed codes compared as unsigned",
            Fault("max_pool", "flipped.eq(d.signed_a & top)", "flipped.eq(0)"), ("max",), seed=2),
     Mutant("unit weights of all row tiles",
-           Fault("weight_memory", "self.tile_lane == (lane & -rows)", "1"), ("average",), seed=1),
-    Mutant("reference in all lanes", Fault("weight_memory", "lane < self.part_lanes", "1"), ("linear",), seed=1),
+           Fault("weight_memory", "self.request.tile_lane == (lane & -rows)", "1"), ("average",), seed=1),
+    Mutant("reference in all lanes", Fault("weight_memory", "lane < self.request.part_lanes", "1"), ("linear",),
+           seed=1),
 ]
 
 EVERY_DAY = ("ties away from even", "address off by one", "zeros outside the map", "a weight slot too few",

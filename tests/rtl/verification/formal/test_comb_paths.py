@@ -40,20 +40,20 @@ def test_a_ready_that_waits_for_valid_is_found():
 
 def test_a_stores_offer_is_independent_of_its_reader(tiny):
     """`valid`, data and `last` come from registers: they cannot wait for `ready`."""
-    found = combinational_inputs(StoreDma(Geometry(tiny)), "valid", "data", "last")
+    found = combinational_inputs(StoreDma(Geometry(tiny)), "o__valid", "o__payload")
     assert set().union(*found.values()) == set()
 
 
 def test_the_fill_engine_is_ready_whatever_is_offered(tiny):
     """`ready` depends on what has ended, not on what the stream offers in the same cycle."""
-    assert not combinational_inputs(LoadDma(Geometry(tiny)), "stream_ready")["stream_ready"] & {
-        "stream_valid", "stream_data"}
+    assert not combinational_inputs(LoadDma(Geometry(tiny)), "i__ready")["i__ready"] & {
+        "i__valid", "i__payload"}
 
 
 def test_the_outlet_offers_whether_or_not_it_is_taken():
     """`ready` goes through to the core, but not back into what is offered."""
-    found = combinational_inputs(StreamGuard(8), "out_valid", "out_data", "out_last")
-    assert "out_ready" not in set().union(*found.values())
+    found = combinational_inputs(StreamGuard(8), "o__valid", "o__payload")
+    assert "o__ready" not in set().union(*found.values())
 
 
 @pytest.mark.nightly
