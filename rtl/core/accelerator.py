@@ -251,7 +251,7 @@ class Accelerator(wiring.Component):
             m.d.comb += array.a_data[c].eq(fetch.segment_word[c])
 
     def _connect_depthwise_unit(self, m: Module) -> None:
-        """The array and the depthwise unit are never at work at once; the accumulators take what either has."""
+        """Connect the depthwise unit, which never works when the array does: the accumulators take what either has."""
         unit, planes, fetch = self.depthwise_unit, self.plane_sequencer, self.operand_fetch
         array, requant = self.pe_array, self.requant_sequencer
         if unit is None:
@@ -338,7 +338,7 @@ class Accelerator(wiring.Component):
                     m.d.comb += requantizer.acc.eq(array.acc[first_row + row][c])
 
     def _connect_writes(self, m: Module) -> None:
-        """Outputs come from the packer, or in its place from an engine that bypasses the array."""
+        """Choose who writes outputs: the packer, or in its place an engine that bypasses the array."""
         packer, fetch, write = self.output_packer.write, self.operand_fetch, self.bounds_guard.write_i
         mask, address, groups, words = packer.write, packer.address, packer.groups, list(packer.data)
         for flag, engine in self.operand_engines.items():

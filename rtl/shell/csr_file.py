@@ -1,4 +1,4 @@
-"""The registers behind the AXI4-Lite slave."""
+"""The control and status registers that the AXI4-Lite slave reaches."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ PLAIN = tuple(r for r in REGISTERS if r.offset < COUNTER_BASE)
 
 
 def port_name(register: Register, field: Field) -> str:
-    """Name of a field's port: `status_running`."""
+    """Return the name of a field's port: `status_running`."""
     return f"{register.name}_{field.name}".lower()
 
 
 class CsrFile(wiring.Component):
-    """All registers of `rtl.shell.csr_map`.
+    """Hold all registers of `rtl.shell.csr_map`.
 
     Members
     -------
@@ -65,7 +65,7 @@ class CsrFile(wiring.Component):
         return m
 
     def _write(self, m: Module) -> None:
-        """Field by field under the mask of the strobes; events are set by the machine also while they are cleared."""
+        """Write fields under the mask of the strobes; the machine sets events also while they are cleared."""
         mask = Cat(strobe.replicate(8) for strobe in self.access.write_strobe)
         ones = Signal(32)
         m.d.comb += [
@@ -96,7 +96,7 @@ class CsrFile(wiring.Component):
                     m.d.sync += port.eq(ones[bits] | (port & ~mask[bits]))
 
     def _read(self, m: Module) -> None:
-        """Plain registers, then counters; the high half of a counter is that of the last low half read."""
+        """Read plain registers and counters; the high half of a counter is that of the last low half read."""
         count = Signal(LIMITS.counter_bits)
         high = Signal(LIMITS.counter_bits - 32)
         index = Signal(range(COUNTER_BASE // 8))
@@ -123,7 +123,7 @@ class CsrFile(wiring.Component):
                 m.d.sync += high.eq(count[32:])
 
     def _value(self, reg: Register) -> Value:
-        """What a register reads as."""
+        """Return what a register reads as."""
         if reg.access == "write":
             return Const(0, 32)
         parts, position = [], 0

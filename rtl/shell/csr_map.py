@@ -48,11 +48,11 @@ class Field:
 
     @property
     def mask(self) -> int:
-        """The field's bits in the register."""
+        """Return a mask of the field's bits in the register."""
         return ((1 << self.width) - 1) << self.low
 
     def of(self, word: int) -> int:
-        """The field's value in a word.
+        """Return the field's value in a word.
 
         >>> Field("code", 4, 4, "").of(0x1A5)
         10
@@ -82,12 +82,12 @@ class Register:
     text: str
 
     def field(self, name: str) -> Field:
-        """The field of that name."""
+        """Return the field of that name."""
         return next(field for field in self.fields if field.name == name)
 
 
 def counter_offset(name: str) -> int:
-    """Offset of the low half of a counter; the high half follows.
+    """Return the offset of the low half of a counter; the high half follows.
 
     >>> hex(counter_offset("cycles"))
     '0x100'
@@ -96,7 +96,7 @@ def counter_offset(name: str) -> int:
 
 
 def register(name: str) -> Register:
-    """The register of that name.
+    """Return the register of that name.
 
     >>> register("STATUS").offset
     16

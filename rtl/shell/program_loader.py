@@ -1,4 +1,4 @@
-"""The image loader: a program image from the inward stream into the machine's tables."""
+"""The program loader: a program image from the inward stream into the machine's tables."""
 
 from __future__ import annotations
 
@@ -35,12 +35,19 @@ class ProgramLoader(wiring.Component):
 
     Members
     -------
-    begin : take an image from the next cycle on
+    start : an image is taken from the next cycle on
     active : beats are taken
-    valid, data, last : the stream
-    write_compute, write_inward, write_outward, index, word : a word for a table
-    done : the last beat is being taken, and all is well
-    failed, fault : a beat is being taken that cannot be right, and why; the loader is idle again
+    valid : the inward stream offers a beat
+    data : that beat
+    last : that beat is the last one of its packet
+    write_compute : `word` is an entry of the table of Convs and Pools
+    write_inward : `word` is an entry of the inward table
+    write_outward : `word` is an entry of the outward table
+    index : number of that entry
+    word : that entry
+    done : the last beat is being taken, and the image is right
+    failed : a beat is being taken that cannot be right; no more beats are taken
+    fault : what is wrong with that beat
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -48,7 +55,7 @@ class ProgramLoader(wiring.Component):
         self.sizes = {Phase.HEADER: HEADER.size, Phase.CHECKSUM: CHECKSUM_BITS,
                       **{Phase[table.name.upper()]: table.layout.size for table in tables(geometry)}}
         super().__init__({
-            "begin": In(1),
+            "start": In(1),
             "active": Out(1),
             "valid": In(1),
             "data": In(self.width),
@@ -73,7 +80,7 @@ class ProgramLoader(wiring.Component):
         word_end = self._assemble(m, beat)
         checksum = self._checksum(m, beat)
         with m.Switch(self._phase):
-            with m.Case(Phase.IDLE), m.If(self.begin):
+            with m.Case(Phase.IDLE), m.If(self.start):
                 m.d.sync += self._phase.eq(Phase.HEADER)
             with m.Case(Phase.HEADER), m.If(word_end):
                 self._header(m, counts)
@@ -88,7 +95,7 @@ class ProgramLoader(wiring.Component):
         return m
 
     def _assemble(self, m: Module, beat: Signal) -> Signal:
-        """Words from beats, the earlier ones lower; the result is high when a word is complete."""
+        """Assemble words from beats, the earlier ones lower; the result is high when a word is complete."""
         beats = {phase: ceil(size / self.width) for phase, size in self.sizes.items()}
         longest = max(beats.values())
         word_end = Signal()
@@ -112,7 +119,7 @@ class ProgramLoader(wiring.Component):
         return word_end
 
     def _checksum(self, m: Module, beat: Signal) -> Value:
-        """CRC-32 of all beats before those of the checksum."""
+        """Return the CRC-32 of all beats before those of the checksum."""
         m.submodules.checksum = crc = CRC32_ISO_HDLC(self.width).create()
         m.d.comb += [
             crc.start.eq(~self.active),
@@ -136,7 +143,7 @@ class ProgramLoader(wiring.Component):
             self._fail(m, FaultCode.HEADER)
 
     def _count(self, m: Module, count: Signal) -> None:
-        """The word at `index` has come; after `count` words the next table is due."""
+        """Count a word that has come at `index`; after `count` words the next table is due."""
         m.d.sync += self.index.eq(self.index + 1)
         with m.If(self.index + 1 == count):
             m.d.sync += [

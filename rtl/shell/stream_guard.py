@@ -1,4 +1,4 @@
-"""The outward stream behind the core: an offer is kept and a packet is ended, also when the core is stopped."""
+"""The guard of the outward stream: an offer is kept and a packet is ended, also when the core is stopped."""
 
 from __future__ import annotations
 

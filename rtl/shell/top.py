@@ -1,4 +1,4 @@
-"""The whole accelerator with its buses: the core behind AXI4-Stream and AXI4-Lite."""
+"""The whole accelerator with its buses: the core with AXI4-Stream and AXI4-Lite."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["Top"]
 
 
 class Top(wiring.Component):
-    """A machine as a block with four buses; `docs/interface.md` describes them, `rtl.shell.csr_map` the registers.
+    """Give a machine four buses; `docs/interface.md` describes them, `rtl.shell.csr_map` the registers.
 
     The streams reach the core without delay, so that the cycles of `sim.timing.timeline` hold at the pins.
 
@@ -144,7 +144,7 @@ class Top(wiring.Component):
             ]
 
     def _connect_watchdog(self, m: Module) -> None:
-        """A beat of a stream and the end of an op are moves."""
+        """Connect the watchdog: a beat of a stream and the end of an op are moves."""
         ended = Cat(self.core.computes, self.core.loads, self.core.stores)
         before = Signal(3 * self.geometry.count_bits)
         m.d.sync += before.eq(ended)
@@ -156,12 +156,12 @@ class Top(wiring.Component):
         ]
 
     def _states(self, m: Module) -> None:
-        """What is going on: nothing, a load (the loader knows), a start, a run, or a fault."""
+        """Remember what is going on: nothing, a load (the loader knows), a start, a run, or a fault."""
         bank, core, loader = self.csr_file, self.core, self.program_loader
         idle = ~(self._running | self._starting | self._stopped | loader.active)
         m.d.comb += core.start_valid.eq(self._starting)
         with m.If(idle & bank.control_load):
-            m.d.comb += loader.begin.eq(1)
+            m.d.comb += loader.start.eq(1)
             m.d.sync += self._program.eq(0)
         with m.If(idle & bank.control_start & self._program):
             m.d.sync += self._starting.eq(1)
@@ -188,7 +188,7 @@ class Top(wiring.Component):
             m.d.sync += self._stopped.eq(0)
 
     def _faults(self, m: Module) -> None:
-        """The first fault stops the machine; of several in one cycle the last one here is reported."""
+        """Stop the machine at the first fault; of several in one cycle the last one here is reported."""
         bank, core, loader = self.csr_file, self.core, self.program_loader
         busy = self._running | self._starting | loader.active
         taken = self._running & core.i.ready & self.s_axis_tvalid

@@ -1,4 +1,4 @@
-"""The watchdog: a machine that does not move for too long is given up."""
+"""The watchdog: a machine in which nothing moves for too long is stopped."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class Watchdog(wiring.Component):
 
     Members
     -------
-    enable : something is to move
-    moved : it does
-    limit : cycles; 0: never
+    enable : the machine works
+    moved : something moves in this cycle
+    limit : cycles without a move that are allowed; 0: any number
     expired : `limit` cycles in a row have passed without a move
     """
 

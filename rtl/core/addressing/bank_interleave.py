@@ -18,10 +18,13 @@ class BankInterleaver(wiring.Component):
 
     Members
     -------
-    first, last : addresses of the tensor's words, the same in every bank
-    step : take the next words; behind the last ones the walk starts over
-    bank : that of the next step's first word, the others follow; `end`: the next step is the last one
-    select, address : the banks in the mask `select` have a word in this step
+    first : first address of the tensor's words, the same in every bank
+    last : last address of the tensor's words, the same in every bank
+    step : the next words are taken; after the last ones the walk starts over
+    bank : bank of the next step's first word; the other words follow
+    end : the next step is the last one
+    select : the banks that have a word in this step, a bit each
+    address : address within each of these banks
     """
 
     def __init__(self, geometry: Geometry, per_step: int) -> None:

@@ -1,4 +1,4 @@
-"""The operand loader: addresses for the banks, the switch from banks to columns, padding and tap segments."""
+"""The operand fetch: addresses for the banks, the switch from banks to columns, padding and tap segments."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["OperandFetch", "rotate_lanes"]
 
 
 def rotate_lanes(m: Module, word: Value, amount: Value, name: str) -> Value:
-    """`word` with every lane moved up by `amount`, modulo its width (a power of two)."""
+    """Return `word` with every lane moved up by `amount`, modulo its width (a power of two)."""
     for stage in range(len(amount)):
         rotated = Signal(len(word), name=f"{name}_{stage}")
         m.d.comb += rotated.eq(Mux(amount[stage], word.rotate_left(1 << stage), word))
@@ -22,17 +22,26 @@ def rotate_lanes(m: Module, word: Value, amount: Value, name: str) -> Value:
 
 
 class OperandFetch(wiring.Component):
-    """Three stages: bank addresses, words through the switch, words in the segment of their tap.
+    """Fetch operand words in three stages: bank addresses, the switch from banks to columns, the segment of the tap.
 
     Members
     -------
-    descriptor : of the op that issues; `running`: of the op whose words come back
-    read, phase, columns, slice_lane : the read, one cycle ahead, with what goes along in `request`
-    block_address, tap_*, pixel_* : where it reads, from sequencer and walks
-    bank_read, bank_address, bank_data : the activation banks
-    loaded : reads whose bank words are there
-    arrived, word : the words, two cycles after their address; `segment_word`, `segment_mask` the same word moved
-        into the segment of its tap
+    descriptor : of the op that issues
+    running : of the op whose words come back
+    read : a word is read for each column, one cycle ahead
+    phase : the columns of this phase are served
+    columns : the columns that have a pixel, a bit each
+    slice_lane : lane of the row tile's first channel, in a depthwise layer
+    request : what goes along with the read
+    block_address : address of the channel block
+    tap : position of the tap
+    pixel : position of the output pixel
+    bank : reads of the activation banks
+    loaded : what goes along with the words that the banks show
+    arrived : what goes along with `word`
+    word : word of each column, two cycles after its address
+    segment_mask : lanes of the segment of the tap, a bit each
+    segment_word : word of each column, moved into the segment of its tap
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -74,7 +83,7 @@ class OperandFetch(wiring.Component):
         return m
 
     def _columns(self, m: Module, ahead: data.View) -> None:
-        """Which columns this read serves, and which of them look into the map."""
+        """Find the columns that this read serves, and those of them that look into the map."""
         d = self.descriptor
         column = Signal(signed(self.geometry.limits.map_bits + 2))
         inside = Signal()
@@ -94,7 +103,7 @@ class OperandFetch(wiring.Component):
             ]
 
     def _addresses(self, m: Module, ahead: data.View) -> None:
-        """The bank address is the served column's; no two columns of a phase want the same bank."""
+        """Give each bank the address of the column that it serves; no two columns of a phase want the same bank."""
         shared = Signal(self.geometry.address_bits)
         m.d.comb += shared.eq(self.tap.address + self.pixel.address + self.block_address + self.request.plane)
         for b in range(self.geometry.columns):
@@ -110,7 +119,7 @@ class OperandFetch(wiring.Component):
                 m.d.sync += self.bank.address[b].eq(shared + quotient)
 
     def _switch(self, m: Module, loaded: data.View) -> None:
-        """Every column takes its bank's word, or planes of the zero point outside the map."""
+        """Give every column the word of its bank, or planes of the zero point outside the map."""
         zero = self.running.zero_code.bit_select(loaded.plane, 1)
         for c in range(self.geometry.columns):
             word = Signal(self.geometry.lanes, name=f"from_bank_{c}")

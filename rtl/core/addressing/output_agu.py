@@ -18,10 +18,16 @@ class OutputAgu(wiring.Component):
 
     Members
     -------
-    base, step, block_step : address of the part, words of a pixel, words of a channel block
-    reset, advance : to the first pixel and group; to the next
-    address, group : of the pixel's plane 0; the group of R lanes
-    columns, last : columns that have this pixel; its group is the last one of the op
+    descriptor : of the op that runs
+    base : address of the part
+    step : words of a pixel
+    block_step : words of a channel block
+    reset : go to the first pixel and its first group
+    advance : go to the next group, pixel or row tile
+    address : address of plane 0 of the pixel
+    group : the group of R lanes
+    columns : the columns that have this pixel, a bit each
+    last : the group is the last one of the op
     """
 
     def __init__(self, geometry: Geometry) -> None:

@@ -18,7 +18,7 @@ __all__ = ["PixelAgu", "TapAgu"]
 
 
 class TapAgu(wiring.Component):
-    """Position of the current tap; `restore` goes back to the first tap of the group.
+    """Generate the position of the current tap; `restore` goes back to the first tap of the group.
 
     Members
     -------
@@ -123,7 +123,7 @@ class TapAgu(wiring.Component):
 
 
 class PixelAgu(wiring.Component):
-    """Position of the current output pixel in raster order of (row group, output column).
+    """Generate the position of the current output pixel in raster order of (row group, output column).
 
     Members
     -------

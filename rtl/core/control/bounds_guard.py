@@ -104,7 +104,7 @@ class BoundsGuard(wiring.Component):
         return (address < first) | (address > last)
 
     def _illegal(self, m: Module) -> Value:
-        """Whether a number of `head` is beyond the machine, or the op could never end."""
+        """Return whether a number of `head` is beyond the machine, or the op could never end."""
         d, most = self.head, self.geometry.bank_words - 1
         always = Signal()
         conv = Signal()
@@ -121,12 +121,12 @@ class BoundsGuard(wiring.Component):
                 | exceeds(d.last_chunk_pixels, machine.acc_depth - 1) | (d.bipolar & (not machine.bipolar)))
 
     def _step_limits(self) -> Value:
-        """A step that ends before it launches, or before its groups have moved, would never complete its tile."""
+        """Refuse a step that ends before it launches, or before its groups have moved: its tile would stay open."""
         d = self.head
         return (d.launch_at + d.groups > d.step_cycles) | (~d.lanewise & (d.weights_from + d.bits_w != d.launch_at))
 
     def _lane_limits(self) -> Value:
-        """Only the depthwise lanes know groups, and only a machine that has such lanes."""
+        """Refuse groups in other layers than those of the depthwise lanes, and on machines without such lanes."""
         d, groups, depth = self.head, self.geometry.lane_groups, self.geometry.machine.acc_depth
         if not self.geometry.depthwise_lanes:
             return d.lanewise | (d.groups != 0) | (d.last_groups != 0)
@@ -135,7 +135,7 @@ class BoundsGuard(wiring.Component):
                    (d.groups != 0) | (d.last_groups != 0))
 
     def _requantizer_limits(self, m: Module) -> Value:
-        """A pixel's slot must have the time to take all terms, to write a pixel and to read a residual."""
+        """Refuse a slot too short for all terms of a pixel, for writing it, or for reading its residual."""
         d, machine, slot = self.head, self.geometry.machine, self.head.requant_cycles
         per_unit = self.geometry.rows_per_unit.bit_length() - 1
         known = Cat(d.rounding == ROUNDING_MODES[mode] for mode in machine.roundings).any()

@@ -22,17 +22,29 @@ class Dispatcher(wiring.Component):
 
     Members
     -------
-    table_write, table_index, table_data : descriptors, written by the host
-    start_valid, start_ready : run the table; hold `start_valid` until `start_ready`
+    table : the host writes the Convs and Pools
+    start_valid : run the table; high until `start_ready`
+    start_ready : the table can be run
     halt : begin no op any more
-    op_issued, op_done : nothing is left to issue of an op; its last word is being written
-    load_done, store_done : a Load, a Store ends; `inward_over`, `outward_over`: after this cycle none is left
-    head, running : descriptors for the sequencer, and for everything behind it
-    prepare : of the engines with a table; `init`: of the sequencer, `head` is new
-    begin : the op may issue (for the next cycle); `begun`: first cycle of an op
+    op_issued : nothing is left to issue of an op
+    op_done : the last word of an op is being written
+    load_done : a Load ends
+    store_done : a Store ends
+    inward_over : after this cycle nothing is left on the inward stream
+    outward_over : after this cycle no Store is left
+    head : descriptor for the sequencer
+    running : descriptor for everything that follows the sequencer
+    prepare : the DMAs start over with their tables
+    init : `head` is new
+    begin : the op may issue from the next cycle on
+    begun : first cycle of an op
     started : the next cycle is cycle 0
-    busy, cycle, active : a program runs, cycles since its start; an op runs
-    computes, loads, stores : ops that have ended
+    busy : a program runs
+    cycle : cycles since its start
+    active : an op runs
+    computes : Convs and Pools that have ended
+    loads : Loads that have ended
+    stores : Stores that have ended
     """
 
     def __init__(self, geometry: Geometry) -> None:

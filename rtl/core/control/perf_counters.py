@@ -23,17 +23,37 @@ class PerfCounters(wiring.Component):
 
     Members
     -------
-    clear, enable : a program starts; it runs
-    wait_accumulator, wait_weights : the sequencer's reasons, one cycle ahead
+    clear : a program starts
+    enable : a program runs
+    wait_accumulator : the sequencer waits for an accumulator bank, one cycle ahead
+    wait_weights : the sequencer waits for weights, one cycle ahead
     active : a Conv or Pool runs
-    select, add, accumulate : plane pairs in three stages
-    drain, drain_columns, drain_reference, execute, execute_columns : what the requantizers read and do
-    operand_read, residual_read, store_read, write, load_write : activation words, by bank
-    weight_read, weight_write, w_operands : weight words, by row
-    lanes_active, lanes_added : the depthwise lanes are at work, and in which columns they add
-    a_operands, segment_log2 : segments written into column registers, by column, and their size
-    in_valid, in_ready, out_valid, out_ready : handshakes of the two streams
-    number, value : a counter
+    select : pair of bit planes whose operands are selected
+    add : pair of bit planes that is added to the partial sums
+    accumulate : pair of bit planes that may be added to the accumulators
+    drain : rows whose accumulators the requantizers read, a bit each
+    drain_columns : columns of these accumulators, a bit each
+    drain_reference : the accumulators of the reference row are read
+    execute : requantizers of a column that take a term, a bit each
+    execute_columns : columns of these requantizers, a bit each
+    operand_read : activation banks that are read for operands, a bit each
+    residual_read : activation banks that are read for residuals, a bit each
+    store_read : activation banks that are read for Stores, a bit each
+    write : activation banks that are written with outputs, a bit each
+    load_write : activation banks that are written by Loads, a bit each
+    weight_read : rows whose weight bank is read, a bit each
+    weight_write : rows that take a word of weights or parameters, a bit each
+    w_operands : rows whose operand registers take a plane, a bit each
+    lanes_active : the depthwise unit is at work
+    lanes_added : columns in which its lanes add, a bit each
+    a_operands : columns whose operand registers take a segment, a bit each
+    segment_log2 : logarithm of the lanes of a segment
+    in_valid : the inward stream offers a beat
+    in_ready : the inward stream may be taken
+    out_valid : the outward stream offers a beat
+    out_ready : the outward stream may be taken
+    number : number of a counter
+    value : value of that counter
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -93,7 +113,7 @@ class PerfCounters(wiring.Component):
         return total
 
     def _elements(self, m: Module, pair: Value, name: str) -> tuple[Signal, Signal, Signal]:
-        """Rows, columns, and elements that work on a pair."""
+        """Return the rows, columns, and elements that work on a pair."""
         rows = self._count(m, Cat(pair.rows, pair.reference), f"{name}_rows")
         columns = self._count(m, pair.step.columns, f"{name}_columns")
         elements = Signal(range((self.geometry.rows + 1) * self.geometry.columns + 1), name=f"{name}_elements")

@@ -22,14 +22,29 @@ class RequantSequencer(wiring.Component):
 
     Members
     -------
+    descriptor : of the op that runs
     begun : first cycle of an op
-    tile_ready : a tile's accumulators are complete after this cycle; `tile_done`: last cycle of a tile
+    tile_ready : a tile's accumulators are complete after this cycle
     active : a tile is being requantized
-    slot_start, slot_end : first and last cycle of a slot
-    drain, drain_reference, bank, address, columns, parameter_slot : what is read in this cycle
-    execute : units that take a term, with `first`, `last`, `residual`, `index`, `unit_row`, `set`, `acc_bank` and
-        `execute_columns`
-    capture, capture_row, capture_set, capture_columns : units whose code is ready
+    tile_done : last cycle of a tile
+    slot_start : first cycle of a slot
+    slot_end : last cycle of a slot
+    drain : rows whose accumulators are read in this cycle, a bit each
+    drain_reference : the accumulators of the reference row are read in this cycle
+    bank : accumulator bank of the tile
+    address : address of the pixel's accumulators
+    columns : the columns that have the pixel, a bit each
+    parameter_slot : slot of the pixel's parameters
+    execute : the units of each column that take a term, a bit each
+    execute_columns : the columns whose units take it, a bit each
+    first : the term is the first one of its row
+    last : the term is the last one of its row
+    residual : the term is one of the residual
+    index : number of the digit in its multiplier
+    unit_row : row of the units that the term belongs to
+    set : register set of the pixel
+    acc_bank : accumulator bank that the term belongs to
+    capture : codes that are ready
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -187,7 +202,7 @@ class RequantSequencer(wiring.Component):
         ]
 
     def _captures(self, m: Module) -> None:
-        """A code follows its last term by two cycles."""
+        """Announce the codes, two cycles after their last term."""
         capture = self.capture
         after = (capture.units, capture.row, capture.set, capture.columns)
         between = [Signal.like(port) for port in after]

@@ -18,24 +18,37 @@ __all__ = ["Sequencer"]
 
 
 class Sequencer(wiring.Component):
-    """Loops over row tile, chunk, tap group, channel block, pixel, and within a step over tap, plane and phase.
+    """Loop over row tile, chunk, tap group, channel block, pixel, and within a step over tap, plane and phase.
 
     A Pool is one tile of which a step reads all taps of a pixel.
 
     Members
     -------
-    descriptor : the op; `init` puts all loops to their start
-    begin : the op may issue from now on (in this cycle already)
-    bank_freed : the requantizer is done with a tile; `tile_filled`: a row tile's weights are in
-    read, plane, phase, first_segment, last_segment, segment_lane : the operand read
-    tap_advance, tap_restore, tap_commit, tap_reset, pixel_advance, ... : for the walks
-    tile_lane, block_address : lane of the row tile's first channel, address of the channel block
-    weight_read, weight_first, weight_plane, weight_set : the weight read; `weight_first` restarts the row tile
-    last_row_tile, part_lanes : of the block whose weights are read; lanes that carry a channel
-    launch, step : the step whose operands will be there in time
-    pixel_done, block_done : the step's last operand read, of a block's last pixel
-    tile_issued : a row tile needs its weights no more; `op_issued`: nothing is left to issue
-    wait_accumulator, wait_weights : why nothing is issued
+    descriptor : of the op that issues
+    init : all loops go to their start
+    begin : the op may issue from this cycle on
+    bank_freed : the requantizers are done with a tile
+    slot_filled : the weights of a row tile are there
+    last_row_group : the pixel is in the last row group
+    read : operands are read
+    plane : bit plane that is read
+    phase : the columns of this phase are read
+    columns : the columns that have the pixel, a bit each
+    first_segment : the tap is the first one of the step
+    last_segment : the tap is the last one of the step
+    segment_lane : first lane of the tap's segment
+    block_address : address of the channel block
+    pixel_done : the read is the last one of its step
+    block_done : the read is the last one of the block's last pixel
+    tap_step : moves of the tap AGU
+    pixel_step : moves of the pixel AGU
+    weight : reads of weight words
+    launch : the operands of a step will all be there in time
+    step : what that step carries along
+    tile_issued : a row tile needs its weights no more
+    op_issued : nothing is left to issue of the op
+    wait_accumulator : nothing is issued for want of an accumulator bank
+    wait_weights : nothing is issued for want of weights
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -168,7 +181,7 @@ class Sequencer(wiring.Component):
                                                        self.chunk, self.row_tile)]
 
     def _reads(self, m: Module) -> None:
-        """In the first cycles of a step, its operand reads: taps outer, planes from the top, phases inner.
+        """Read operands in the first cycles of a step: taps outer, planes from the top, phases inner.
 
         Lanes take the planes from the bottom, and the weights of a tap with its first one.
         """
@@ -214,7 +227,7 @@ class Sequencer(wiring.Component):
             ]
 
     def _weight_reads(self, m: Module) -> None:
-        """In the first step of a block, weight planes in the cycles that end when the operands are all requested."""
+        """Read weight planes in the first step of a block, the last one in the cycle that requests the last operand."""
         d = self.descriptor
         pass_read = Signal()
         m.d.comb += [
@@ -234,7 +247,7 @@ class Sequencer(wiring.Component):
             m.d.sync += self.weight.plane.eq(0)
 
     def _blocks(self, m: Module) -> None:
-        """Address of the channel block; a depthwise row tile stays in the block that holds its channels."""
+        """Count the address of the channel block; a depthwise row tile stays in the block that holds its channels."""
         d, geometry = self.descriptor, self.geometry
         word = Signal(geometry.address_bits)
         lane_after = Signal(geometry.lane_bits + 1)
@@ -259,7 +272,7 @@ class Sequencer(wiring.Component):
             m.d.sync += self.block_address.eq(self.block_address + step)
 
     def _parts(self, m: Module) -> None:
-        """Lanes with a channel in the block: all of them, but fewer in the last block of a part."""
+        """Count the lanes with a channel in the block: all of them, but fewer in the last block of a part."""
         d, geometry = self.descriptor, self.geometry
         part = Signal(2)
         block = Signal(self.geometry.limits.block_bits)
@@ -277,7 +290,7 @@ class Sequencer(wiring.Component):
             ]
 
     def _launch(self, m: Module) -> None:
-        """Steps alternate between the operand sets, tiles between the accumulator banks."""
+        """Launch steps, which alternate between the operand sets, as tiles do between the accumulator banks."""
         d = self.descriptor
         file = Signal()
         bank = Signal()

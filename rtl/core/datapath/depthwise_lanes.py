@@ -17,13 +17,15 @@ STEP_STAGES = 4
 
 
 class DepthwiseWeights(wiring.Component):
-    """The weights of all lanes, shifted left by the activation plane at hand; shared by the columns.
+    """Shift the weights of all lanes left by the activation plane at hand; the columns share them.
 
     Members
     -------
     descriptor : of the op that runs
-    loaded, stored : a read whose weights the row banks show now: plane i in bank i mod rows
-    arrived : the read before, whose `weights` are out in the next cycle, lane after lane
+    loaded : the read whose weights the row banks show now
+    arrived : the read before it
+    stored : words of the row banks; plane i is in bank i mod rows
+    weights : weights of the read that had arrived in the cycle before, lane after lane
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -59,7 +61,7 @@ class DepthwiseWeights(wiring.Component):
         return m
 
     def _weight(self, m: Module, lane: int, stored_planes: Value) -> Value:
-        """A lane's weight from its stored planes; 1 where none are stored."""
+        """Return a lane's weight from its stored planes; 1 where none are stored."""
         d, geometry = self.descriptor, self.geometry
         planes = Signal(geometry.machine.max_bits_w, name=f"planes_{lane}")
         weight = Signal(signed(geometry.machine.max_bits_w + 1), name=f"value_{lane}")
@@ -74,13 +76,16 @@ class DepthwiseWeights(wiring.Component):
 
 
 class DepthwiseColumn(wiring.Component):
-    """Sums of one column: a lane adds its weight wherever the activation plane has a one.
+    """Sum up one column: a lane adds its weight wherever the activation plane has a one.
 
     Members
     -------
-    add, word, weights : a plane of the next tap, and the weights shifted to it
+    add : a plane of the next tap is added
+    word : that plane
+    weights : weights of all lanes, shifted left by the number of the plane
     first : the plane is the first one of a pixel, whose sums start from 0
-    group, sums : `rows` neighbouring lanes
+    group : number of a group of R lanes
+    sums : the sums of that group
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -114,7 +119,7 @@ class DepthwiseColumn(wiring.Component):
 
 
 class DepthwiseUnit(wiring.Component):
-    """Lanes of all columns, and the move of a pixel's sums into the accumulators of the array.
+    """Work on depthwise layers in all columns, and move the sums of a pixel into the accumulators of the array.
 
     A read of the sequencer in cycle t is added in t+4; the first group of R sums moves in the fifth cycle after the
     step's last read, and one more in each of the next.
@@ -122,11 +127,17 @@ class DepthwiseUnit(wiring.Component):
     Members
     -------
     descriptor : of the op that runs
-    launch, step : in the cycle of a step's last read, as for `PlaneSequencer`
-    loaded, stored, arrived, word : operand words and the weights that the row banks show, see `DepthwiseWeights`
-    accumulate, sums : what the array's accumulators take, row by row and column by column
+    launch : last read of a step
+    step : what that step carries along
+    loaded : the read whose words and weights the banks show now
+    stored : words of the row banks; plane i is in bank i mod rows
+    arrived : the read before it
+    word : operand word of each column, in the segment of its tap
+    accumulate : controls of the accumulators that take `sums`
+    sums : what these accumulators take, row by row and column by column
     tile_ready : the accumulators of a tile are complete after this cycle
-    active : the lanes of some column may add; `added`: columns that do
+    active : the lanes of some column may add
+    added : the columns whose lanes add, a bit each
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -180,7 +191,7 @@ class DepthwiseUnit(wiring.Component):
         return m
 
     def _move(self, m: Module) -> Value:
-        """After the last plane was added: group after group into the accumulators; the group at hand."""
+        """Move group after group into the accumulators after the last plane was added, and return the group at hand."""
         d, geometry, out = self.descriptor, self.geometry, self.accumulate
         start, step = delayed_launch(m, self.launch, self.step, STEP_STAGES)
         moving = Signal()

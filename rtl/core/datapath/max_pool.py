@@ -15,14 +15,17 @@ __all__ = ["MaxPool", "MaxPoolColumn"]
 
 
 class MaxPoolColumn(wiring.Component):
-    """Comparators of one column, a lane each. Codes are offset binary, so the smallest is all zeros.
+    """Compare the codes of one column, a lane each. Codes are offset binary, so the smallest is all zeros.
 
     Members
     -------
-    take, word : a plane of the next tap arrived
-    plane, top : its number, and that it is the highest one
-    first : of the window's first tap, which replaces the maximum
-    show, maximum : a plane of the maximum
+    take : a plane of the next tap arrived
+    word : that plane
+    plane : number of that plane
+    top : it is the highest plane
+    first : it belongs to the window's first tap, which replaces the maximum
+    show : number of a plane
+    maximum : that plane of the maximum
     """
 
     def __init__(self, lanes: int) -> None:
@@ -67,7 +70,7 @@ class MaxPoolColumn(wiring.Component):
 
 
 class MaxPool(wiring.Component):
-    """Comparators of all columns, and the write of a plane as soon as the last tap's was compared.
+    """Compare the codes of all columns, and write a plane as soon as that of the last tap was compared.
 
     Its interface is `rtl.core.interfaces.OperandEngine`.
 
@@ -116,11 +119,11 @@ class MaxPool(wiring.Component):
         return m
 
     def _flip(self, word: Value, flip: Value) -> Value:
-        """The sign plane inverted: two's complement to offset binary and back."""
+        """Invert the sign plane: two's complement to offset binary and back."""
         return word ^ flip.replicate(self.geometry.lanes)
 
     def _addresses(self, m: Module, compared: Value) -> None:
-        """Pixels of a channel block, then the next block."""
+        """Walk over the pixels of a channel block, then over the next block."""
         d = self.descriptor
         pixel = Signal(self.geometry.address_bits)
         block = Signal(self.geometry.address_bits)
@@ -146,7 +149,7 @@ class MaxPool(wiring.Component):
             m.d.sync += pixel.eq(pixel + d.out_step)
 
     def _finish(self, m: Module) -> None:
-        """The last write follows the last issue by five cycles."""
+        """Tell the last write, which follows the last issue by five cycles."""
         issued = self.op_issued
         for stage in range(5):
             after = Signal(name=f"issued_{stage}")

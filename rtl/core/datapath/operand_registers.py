@@ -24,8 +24,15 @@ class OperandRegisters(wiring.Component):
 
     Members
     -------
-    write, write_set, write_plane, write_mask, data : the lanes in `write_mask` of a plane take `data`
-    select, read_set, read_plane : `word` holds that plane from the next cycle on
+    write : a plane takes `data`
+    write_set : set of that plane
+    write_plane : number of that plane
+    write_mask : the lanes that take it, a bit each
+    data : what they take
+    select : `word` takes a plane
+    read_set : set of that plane
+    read_plane : number of that plane
+    word : the plane that was selected last
     """
 
     def __init__(self, planes: int, lanes: int) -> None:

@@ -21,10 +21,13 @@ class OutputPacker(wiring.Component):
 
     Members
     -------
-    begun : first cycle of an op; `slot_end`: last cycle of a pixel in the requantizer
-    capture, capture_row, capture_set, capture_columns, code : codes from the requantizers, unit by unit
-    write : columns that are written; `address`, `groups` the same for all, `word` for each
-    done : the op's last plane is being written
+    descriptor : of the op that runs
+    begun : first cycle of an op
+    slot_end : last cycle of a pixel in the requantizers
+    capture : codes that are ready
+    code : codes of the requantizers, unit by unit and column by column
+    write : planes of the output
+    done : the last plane of the op is being written
     """
 
     def __init__(self, geometry: Geometry) -> None:

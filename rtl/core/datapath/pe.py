@@ -13,7 +13,7 @@ __all__ = ["ProcessingElement", "popcount"]
 
 
 def popcount(m: Module, bits: Value, name: str) -> Value:
-    """Ones of `bits`, as a balanced tree of named sums."""
+    """Return the number of ones in `bits`, as a balanced tree of named sums."""
     level = [bits[i] for i in range(len(bits))]
     depth = 0
     while len(level) > 1:
@@ -35,13 +35,27 @@ class ProcessingElement(wiring.Component):
 
     Members
     -------
-    w, a : one plane of weights and of activations
-    first, double, negative : of the plane pair in the partial stage: starts from 0, a new significance, its sign
-    read, read_bank, read_address : accumulator read of the array, one cycle before `accumulate`
-    fresh, bank, address : of the accumulate stage; `fresh` starts from 0
-    direct, sum : with `accumulate`, the accumulator takes `sum` of the depthwise lanes; only machines with such lanes
-    drain, drain_bank, drain_address : read for the requantizer, whose word comes on `acc`
-    acc_bank : the bank `acc` shows
+    w : bit plane of weights
+    a : bit plane of activations
+    count : the ones of `w & a` are counted
+    add : the count is added to the partial sum
+    first : the partial sum starts from 0
+    double : the pair has a lower significance than the one before: the partial sum doubles
+    negative : the count is subtracted
+    read : an accumulator is read for the array, one cycle before `accumulate`
+    read_bank : bank of that accumulator
+    read_address : address of that accumulator
+    accumulate : the partial sum is added to an accumulator
+    fresh : that accumulator starts from 0
+    bank : bank of that accumulator
+    address : address of that accumulator
+    direct : with `accumulate`, `sum` is added instead; only machines with depthwise lanes
+    sum : sum of a depthwise lane
+    drain : an accumulator is read for the requantizer
+    drain_bank : bank of that accumulator
+    drain_address : address of that accumulator
+    acc_bank : bank that `acc` shows
+    acc : accumulator that was read
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -93,7 +107,7 @@ class ProcessingElement(wiring.Component):
         return m
 
     def _bank(self, m: Module, bank: int, total: Value) -> Sram:
-        """One accumulator bank; the array and the requantizer never use the same one in the same cycle."""
+        """Add an accumulator bank; the array and the requantizer never use the same one in the same cycle."""
         ram = Sram(self.geometry.machine.acc_bits, self.geometry.machine.acc_depth, transparent=True)
         m.submodules[f"bank_{bank}"] = ram
         drain = self.drain & (self.drain_bank == bank)

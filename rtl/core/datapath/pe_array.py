@@ -20,14 +20,27 @@ class PeArray(wiring.Component):
 
     Members
     -------
-    w_write, w_set, w_plane, w_data : a plane for the weight operands of every row in the mask `w_write`; with
-        `w_reference` its last entry is the reference row
-    a_write, a_set, a_plane, a_mask, a_data : a (segment of a) plane for the columns in the mask `a_write`
-    pair_w, pair_a : planes of the pair in the select stage
-    select, count, add, accumulate : controls of the four stages, see `PlaneSequencer`
-    direct, sums : the accumulators take `sums` of the depthwise lanes, if the machine has such
-    drain, drain_columns, drain_bank, drain_address : accumulators that the requantizers read, by row mask
-    acc_bank, acc : the words, row by row and column by column; `reference` those of the reference row
+    w : planes for the weight operands of the rows
+    a_write : the columns whose activation operands take a plane, a bit each
+    a_set : operand set that takes it
+    a_plane : number of the plane
+    a_mask : the lanes that take it, a bit each
+    a_data : the plane of each column
+    pair_w : weight plane of the pair in the select stage
+    pair_a : activation plane of the pair in the select stage
+    select : controls of the stage that selects operands
+    count : controls of the stage that counts ones
+    add : controls of the stage that adds to the partial sums
+    accumulate : controls of the stage that adds to the accumulators
+    direct : the accumulators take `sums`; only machines with depthwise lanes
+    sums : sums of the depthwise lanes, row by row and column by column
+    drain : the rows whose accumulators the requantizers read, a bit each; the last one is the reference row
+    drain_columns : columns of these accumulators, a bit each
+    drain_bank : bank of these accumulators
+    drain_address : address of these accumulators
+    acc_bank : bank that `acc` and `reference` show
+    acc : accumulators that were read, row by row and column by column
+    reference : accumulators of the reference row that were read
     """
 
     def __init__(self, geometry: Geometry) -> None:

@@ -1,4 +1,4 @@
-"""The plane pair engine: which planes meet in which cycle, and the controls that follow a pair down the pipeline."""
+"""The bit-plane sequencer: which planes meet in which cycle, and the controls that follow a pair down the pipeline."""
 
 from __future__ import annotations
 
@@ -36,9 +36,15 @@ class PlaneSequencer(wiring.Component):
 
     Members
     -------
-    launch, step : a step whose operands are being read
-    w_plane, a_plane : planes of the pair in the select stage
-    select, count, add, accumulate : the pair in each of the four stages
+    descriptor : of the op that runs
+    launch : the operands of a step are being read
+    step : what that step carries along
+    w_plane : weight plane of the pair in the select stage
+    a_plane : activation plane of the pair in the select stage
+    select : pair in the stage that selects operands
+    count : pair in the stage that counts ones
+    add : pair in the stage that adds to the partial sums
+    accumulate : pair in the stage that adds to the accumulators
     tile_ready : the accumulators of a tile are complete after this cycle
     """
 
@@ -105,7 +111,7 @@ class PlaneSequencer(wiring.Component):
         return m
 
     def _advance(self, m: Module, double: Signal) -> None:
-        """Along an antidiagonal w + a = s, then to the top of the next lower one."""
+        """Move along an antidiagonal w + a = s, then to the top of the next lower one."""
         d, w, a = self.descriptor, self.w_plane, self.a_plane
         significance = Signal(PLANE_BITS + 1)
         top = Signal(PLANE_BITS)

@@ -14,7 +14,7 @@ __all__ = ["RequantTerm", "Requantizer"]
 
 
 def term_layout(geometry: Geometry) -> data.StructLayout:
-    """What a requantizer does in a cycle, the same for all columns: add a digit's worth of an operand."""
+    """Return what a requantizer does in a cycle, the same for all columns: add a digit's worth of an operand."""
     return data.StructLayout({
         "first": 1,
         "last": 1,
@@ -32,9 +32,13 @@ class RequantTerm(wiring.Component):
 
     Members
     -------
-    packet : the channel's parameters; `rounding`: the mode
-    first, last, residual, index : the first or last term; digit `index` of R or else of M
-    term : for the requantizers of all columns
+    packet : parameters of the channel
+    rounding : rounding mode
+    first : the term is the first one of its channel
+    last : the term is the last one of its channel
+    residual : the term is one of the residual
+    index : number of the digit in its multiplier
+    term : the term, for the requantizers of all columns
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -75,15 +79,23 @@ class RequantTerm(wiring.Component):
 
 
 class Requantizer(wiring.Component):
-    """One column's requantizer; computes exactly `sim.functional.requantize`, one term per cycle.
+    """Compute exactly `sim.functional.requantize` for one column, one term per cycle.
 
     The code of a channel is on `code` two cycles after its last term.
 
     Members
     -------
-    execute, term : take a term
-    bipolar, rounding, zero_out, low, high : of the op
-    acc, reference, residual : operands; bipolar weights make the operand 2*acc - reference
+    execute : a term is taken
+    term : that term
+    bipolar : weights are -1 and +1: the operand is 2 * acc - reference
+    rounding : rounding mode
+    zero_out : zero point of the output
+    low : lowest code of the output
+    high : highest code of the output
+    acc : accumulator of the channel
+    reference : accumulator of the reference row
+    residual : code of the residual
+    code : code of the channel
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -128,7 +140,7 @@ class Requantizer(wiring.Component):
         return m
 
     def _sum(self, m: Module, total: Value) -> Value:
-        """The sum so far plus or minus the operand, shifted left by the digit's exponent."""
+        """Return the sum so far plus or minus the operand, shifted left by the digit's exponent."""
         wide = self.geometry.machine.requant_bits
         term = self.term
         acc = Signal.like(self.acc)
@@ -144,7 +156,7 @@ class Requantizer(wiring.Component):
         return Mux(term.negative, before - shifted, before + shifted)
 
     def _round(self, m: Module, total: Value, shift: Value) -> Value:
-        """`half_up` has added its half already; `half_even` looks at the bits that drop out."""
+        """Return the rounded sum: `half_up` has added its half already, `half_even` looks at the bits that drop out."""
         wide = self.geometry.machine.requant_bits
         floor = Signal(signed(wide))
         m.d.comb += floor.eq(total >> shift)

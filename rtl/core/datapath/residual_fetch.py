@@ -1,4 +1,4 @@
-"""The residual reader: the codes that the requantizer adds, a pixel ahead of it."""
+"""The residual fetch: the codes that the requantizer adds, a pixel ahead of it."""
 
 from __future__ import annotations
 
@@ -20,10 +20,13 @@ class ResidualFetch(wiring.Component):
 
     Members
     -------
-    begun : first cycle of an op, when its first pixel is fetched; `slot_start`: fetch the next one
-    bank_read, bank_address, bank_data : the residual ports of the activation banks
-    set, unit_row : which pixel and rows the requantizers work on
-    value : their codes, unit by unit and column by column
+    descriptor : of the op that runs
+    begun : first cycle of an op, whose first pixel is fetched
+    slot_start : the next pixel is fetched
+    bank : reads of the activation banks
+    set : register set that the requantizers work on
+    unit_row : row of the units that the requantizers work on
+    value : codes of these rows, unit by unit and column by column
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -81,7 +84,7 @@ class ResidualFetch(wiring.Component):
         return m
 
     def _store(self, m: Module, plane: Signal, pixel_set: Signal, group: Signal) -> None:
-        """Two cycles after its address the plane is in the set, and its copies stand for the planes above it."""
+        """Store the plane in its set, two cycles after its address, with sign extension into the planes above it."""
         d, rows = self.descriptor, self.geometry.rows
         columns = self.bank.read
         planes, sets, groups = [plane], [pixel_set], [group]

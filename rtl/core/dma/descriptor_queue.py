@@ -13,7 +13,7 @@ __all__ = ["DescriptorQueue"]
 
 
 class DescriptorQueue(wiring.Component):
-    """Entries from a memory, in order, each read one ahead so that no cycle is lost between two of them.
+    """Show entries of a memory in order, each read one ahead so that no cycle is lost between two of them.
 
     Parameters
     ----------

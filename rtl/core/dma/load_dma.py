@@ -1,4 +1,4 @@
-"""The fill engine: everything that comes from the inward stream, in order and ahead of the sequencer."""
+"""The load DMA: everything that comes from the inward stream, in order and ahead of the sequencer."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ class LoadDma(wiring.Component):
         return (self.computes >= item.after_computes) & (self.stores >= item.after_stores)
 
     def _tile_may(self, m: Module, beat: Value) -> Value:
-        """A row tile was begun, or one of the two weight slots is free."""
+        """Return whether a row tile was begun, or one of the two weight slots is free."""
         open_tile = Signal()
         free = Signal(2, init=2)
         tile_beat = beat & ~self.queue.current.load
@@ -134,7 +134,7 @@ class LoadDma(wiring.Component):
         return open_tile | (free != 0)
 
     def _assemble(self, m: Module, beat: Value, words: Signal, whole: Signal) -> None:
-        """Words of the beats so far; `whole` when the beat at hand completes them."""
+        """Assemble words of the beats so far; `whole` when the beat at hand completes them."""
         lanes, bits = self.geometry.lanes, self.geometry.machine.stream_bits
         part = Signal(range(self.beats_per_word))
         earlier = Signal(lanes - bits if bits < lanes else 0, reset_less=True)

@@ -1,4 +1,4 @@
-"""Stores: tensors from the activation banks to the outward stream."""
+"""The store DMA: tensors from the activation banks to the outward stream."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class StoreDma(wiring.Component):
         return m
 
     def _beats(self, m: Module, walk: BankInterleaver) -> Value:
-        """Words that were read become beats; the result is high when there is room for the next words."""
+        """Send the words that were read as beats; the result is high when there is room for the next words."""
         bits = self.geometry.machine.stream_bits
         held = Signal()
         origin = Signal.like(walk.bank)
@@ -115,7 +115,7 @@ class StoreDma(wiring.Component):
         return free
 
     def _words(self, m: Module, origin: Value, ends: Value) -> Signal:
-        """The words that the banks give from `origin` on, none behind the last address."""
+        """Return the words that the banks give from `origin` on, none after the last address."""
         columns, lanes = self.geometry.columns, self.geometry.lanes
         words = Signal(self.per_beat * lanes)
         with m.Switch(origin):

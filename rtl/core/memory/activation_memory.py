@@ -14,15 +14,26 @@ __all__ = ["ActivationBank", "ActivationMemory"]
 
 
 class ActivationBank(wiring.Component):
-    """Three readers and two writers over `act_regions` macros; a plan never lets two of a kind meet in one macro.
+    """Serve three readers and two writers from `act_regions` macros; a plan lets no two of a kind meet in one macro.
 
     Members
     -------
-    operand_read, operand_address, operand_data : operands of convolutions and pools
-    residual_read, residual_address, residual_data : residuals
-    store_read, store_address, store_data : words for the outward stream
-    write, write_address, write_data, write_groups : lanes of the groups in the mask `write_groups`
-    load_write, load_address, load_data : words from the inward stream
+    operand_read : an operand of a convolution or pool is read
+    operand_address : address of the operand
+    operand_data : word that was read for an operand
+    residual_read : a residual is read
+    residual_address : address of the residual
+    residual_data : word that was read for a residual
+    store_read : a word for the outward stream is read
+    store_address : address of that word
+    store_data : word that was read for the outward stream
+    write : an output is written
+    write_address : address of the output
+    write_data : word of the output
+    write_groups : the groups of R lanes that are written, a bit each
+    load_write : a word from the inward stream is written
+    load_address : address of that word
+    load_data : that word
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -89,7 +100,7 @@ class ActivationBank(wiring.Component):
 
 
 class ActivationMemory(wiring.Component):
-    """A bank for each column.
+    """Hold the maps: a bank for each column.
 
     Members
     -------

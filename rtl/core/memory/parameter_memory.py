@@ -14,12 +14,17 @@ __all__ = ["ParameterMemory"]
 
 
 class ParameterMemory(wiring.Component):
-    """A bank per row whose word is a whole packet, written in pieces of `lanes` bits.
+    """Hold the requantizers' parameters: a bank for each row, whose words are packets, written in pieces of L bits.
 
     Members
     -------
-    write, write_slot, write_word, data : piece `write_word` of the packets of the rows in the mask `write`
-    read, read_slot : rows to read; `packet` holds their packets from the next cycle on
+    write : the rows whose packet takes a piece, a bit each
+    write_slot : slot of these packets
+    write_word : number of the piece
+    data : the piece of each row
+    read : the rows whose packet is read, a bit each
+    read_slot : slot of these packets
+    packet : packet of each row, from the cycle after its read on
     """
 
     def __init__(self, geometry: Geometry, word_bits: int) -> None:

@@ -11,7 +11,7 @@ __all__ = ["Sram"]
 
 
 class Sram(wiring.Component):
-    """A `bitwright_ram` instance with its wires; its model is `rtl/verilog/bitwright_ram.sv`.
+    """Wrap an instance of `bitwright_ram`, whose model is `rtl/verilog/bitwright_ram.sv`.
 
     Parameters
     ----------
@@ -26,8 +26,13 @@ class Sram(wiring.Component):
 
     Members
     -------
-    wen, waddr, wdata, wmask : write port; `wmask` is all ones unless driven
-    ren, raddr, rdata : read port; `rdata` is valid one cycle after `ren` and holds
+    wen : a word is written
+    waddr : address of that word
+    wdata : that word
+    wmask : the granules that are written, a bit each; all of them unless driven
+    ren : a word is read
+    raddr : address of that word
+    rdata : the word that was read last, from the cycle after its read on
     """
 
     def __init__(self, width: int, depth: int, *, granule: int | None = None, transparent: bool = False) -> None:
@@ -45,7 +50,7 @@ class Sram(wiring.Component):
         })
 
     def elaborate(self, platform: object) -> Module:
-        """A module that holds nothing but the macro."""
+        """Return a module that holds nothing but the macro."""
         m = Module()
         m.submodules.macro = Instance(
             "bitwright_ram",

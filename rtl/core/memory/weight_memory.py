@@ -15,15 +15,18 @@ __all__ = ["WeightMemory"]
 
 
 class WeightMemory(wiring.Component):
-    """Weight planes for the row operand registers, one cycle after their address.
+    """Give weight planes to the operand registers of the rows, one cycle after their address.
 
     Members
     -------
-    write, write_slot, write_address, data : words from the fill engine, for the rows in the mask `write`
-    read, first, slot, plane, set : the read, one cycle ahead; the address counts up from `first`, word 0 of the slot
-    last_row_tile, part_lanes, tile_lane : of the block that is read
-    out, out_set, out_plane, word : the planes, for the rows in the mask `out`; the last entry is the reference row
-    read_rows : rows whose bank is read in this cycle
+    descriptor : of the op that issues
+    write : the rows that take a word, a bit each
+    write_slot : slot of these words
+    write_address : number of these words within their slot
+    data : the word of each row
+    request : reads of weight words
+    planes : planes for the weight operands
+    read_rows : the rows whose bank is read in this cycle, a bit each
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -78,7 +81,7 @@ class WeightMemory(wiring.Component):
         return m
 
     def _bank(self, m: Module, r: int, slot: Value, address: Value) -> Value:
-        """Bank of a row, slot 1 behind slot 0."""
+        """Add the bank of a row, with slot 1 after slot 0."""
         words = self.geometry.machine.weight_words
         ram = Sram(self.geometry.lanes, 2 * words)
         m.submodules[f"bank_{r}"] = ram
@@ -92,7 +95,7 @@ class WeightMemory(wiring.Component):
         return ram.rdata
 
     def _generated(self, m: Module) -> tuple[Value, Value]:
-        """Lanes with a channel (the reference row), or for `unit` weights the row tile's own lanes.
+        """Generate the lanes with a channel (the reference row), or for `unit` weights the row tile's own lanes.
 
         Such weights have one bit, so packing taps would only trade blocks for longer steps, and a block is one tap.
         """

@@ -13,7 +13,7 @@ from rtl.encoding.program_image import HEADER, TABLES, beat_bits, encode, seal, 
 from rtl.shell.fault_codes import FaultCode
 from rtl.verification.benches.unit_harness import geometry, reset, step
 
-INPUTS = ("begin", "valid", "data", "last")
+INPUTS = ("start", "valid", "data", "last")
 IMAGES = 12
 
 
@@ -29,8 +29,8 @@ async def load(dut: Any, rng: random.Random, image: bytes, ends: bool = True) ->
     `ends`: the last beat carries tlast.
     """
     size, written = len(dut.data) // 8, {name: dict[int, int]() for name in TABLES}
-    await step(dut, {"begin": 1})
-    await step(dut, {"begin": 0})
+    await step(dut, {"start": 1})
+    await step(dut, {"start": 0})
     for start in range(0, len(image), size):
         assert dut.active.value
         while rng.random() < 0.2:

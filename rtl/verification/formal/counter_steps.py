@@ -196,7 +196,7 @@ def image_loader(machine: Machine) -> Harness:
     follows(m, dut.index, Mux(starts | (tabled & word_end & table_ends), 0, dut.index + (tabled & word_end)),
             "words of a table count")
     follows(m, phase, Mux(dut.failed, Phase.IDLE, Mux(
-        (phase == Phase.IDLE) & dut.begin, Phase.HEADER, Mux((phase == Phase.CHECKSUM) & word_end, Phase.IDLE, phase + (
+        (phase == Phase.IDLE) & dut.start, Phase.HEADER, Mux((phase == Phase.CHECKSUM) & word_end, Phase.IDLE, phase + (
             starts | (tabled & word_end & table_ends))))), "tables follow one another")
     header = HEADER(dut.word[: HEADER.size])
     for table in tables(geometry):
