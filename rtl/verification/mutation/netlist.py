@@ -47,7 +47,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
               f"{CORE}.pe_array.reference_*", f"{CORE}.pe_array.*_operands*"),
     "requantizer": (f"{CORE}.requant_sequencer", f"{CORE}.requantizer_*", f"{CORE}.term_*",
                     f"{CORE}.parameter_memory*"),
-    "operands": (f"{CORE}.operand_fetch*", f"{CORE}.tap_agu", f"{CORE}.pixel_agu", f"{CORE}.bank_*"),
+    "operands": (f"{CORE}.operand_fetch*", f"{CORE}.tap_agu", f"{CORE}.pixel_agu", f"{CORE}.activation_memory*"),
     "control": (CORE, f"{CORE}.dispatcher*", f"{CORE}.sequencer", f"{CORE}.perf_counters"),
     "dma": (f"{CORE}.load_dma*", f"{CORE}.weight_memory*", f"{CORE}.store_dma*", f"{CORE}.bounds_guard*"),
     "output": (f"{CORE}.output_packer", f"{CORE}.output_packer.walk*", f"{CORE}.residual_fetch*"),
