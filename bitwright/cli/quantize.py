@@ -42,7 +42,7 @@ def quantize(
     from quant.data.registry import load_data
     from quant.ptq.reconstruct import Reconstruction
     from sim.arch.machine import load_machine
-    from sim.io.atomic_write import made_folder
+    from sim.io.atomic_write import ensure_folder
 
     how = Reconstruction(iterations=iterations, rate=lr, exponents=not fixed_exponents,
                          seed=seed) if iterations else None
@@ -50,7 +50,7 @@ def quantize(
     check_apart(networks.network_files(out), [weights, machine])
     target, found = load_machine(machine), load_data(data)
     net = networks.load_network(network, found, weights).eval()
-    made_folder(out)
+    ensure_folder(out)
     images = networks.few_pixels(networks.calibration_images(found.train))
     model = post_training.quantize_network(net, found.train, images, scheme, widths, first_last_bits)
     reconstructed = _reconstruct(model, net, images, scheme, how)

@@ -55,7 +55,7 @@ def train(
     from quant.data.registry import load_data
     from quant.training.distributed import is_first, processes
     from sim.arch.machine import load_machine
-    from sim.io.atomic_write import made_folder
+    from sim.io.atomic_write import ensure_folder
 
     check_apart(networks.network_files(out), [weights, machine])
     texts = [] if scheme == "float" else bits or ["4/4"]
@@ -68,7 +68,7 @@ def train(
     with processes() as device:
         torch.manual_seed(seed)
         net = networks.load_network(network, images, weights)
-        made_folder(out)
+        ensure_folder(out)
         with steps("train", epochs * max(len(widths), 1)) as progress:
             training = Training(recipe, images, device, bf16, out, progress)
             model = (training.quantized(net, scheme, widths, first_last_bits) if widths else

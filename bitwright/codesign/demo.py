@@ -30,7 +30,7 @@ from sim.cost.table import cost_table
 from sim.energy.model import Energy
 from sim.energy.technology import Technology, load_technology
 from sim.errors import InputError
-from sim.io.atomic_write import atomic_write_text, made_folder
+from sim.io.atomic_write import atomic_write_text, ensure_folder
 from sim.ir.program import Program
 from sim.ir.serialize import save_program
 from sim.plan.plan import Plan, plan
@@ -227,7 +227,7 @@ def demo(out: Path, machine: Machine, images: int, seed: int, progress: Progress
     """
     run = _Demo(machine, images, seed, progress)
     run.check_machine()
-    made_folder(out)
+    ensure_folder(out)
     net = run.float_network()
     progress.done("float network trained")
     programs = {"qil": run.qil(net)}

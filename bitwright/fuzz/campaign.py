@@ -18,7 +18,7 @@ from typing import cast
 
 from bitwright.fuzz.worker import Finding, Limits, Result, input_of, target_named, work
 from sim.errors import InputError
-from sim.io.atomic_write import atomic_write, atomic_write_text, made_folder
+from sim.io.atomic_write import atomic_write, atomic_write_text, ensure_folder
 
 __all__ = ["Outcome", "Stand", "fuzz"]
 
@@ -180,7 +180,7 @@ class _Campaign:
         first, last = worker.given
         index = max(first, int(worker.current.value))
         target = target_named(self._name)
-        target.prepare(made_folder(self._folder / "tmp"))
+        target.prepare(ensure_folder(self._folder / "tmp"))
         self._keep(Finding(index, what, what, input_of(target, self._seed, index)))
         self.outcome.inputs += 1
         self._done.add(index)
@@ -193,7 +193,7 @@ class _Campaign:
         self.outcome.signatures[finding.signature] += 1
         if self.outcome.signatures[finding.signature] > KEPT:
             return
-        place = made_folder(self._folder / self._name) / f"{self._seed}-{finding.index}"
+        place = ensure_folder(self._folder / self._name) / f"{self._seed}-{finding.index}"
         with atomic_write(place) as stream:
             stream.write(finding.data)
         atomic_write_text(place.with_suffix(".txt"), (
@@ -228,7 +228,7 @@ def fuzz(name: str, seed: int, folder: Path, jobs: int, inputs: int, seconds: fl
     limits : Limits
         What one input may take.
     """
-    stand, campaign = Stand(made_folder(folder), seed), _Campaign(name, seed, folder, jobs, limits)
+    stand, campaign = Stand(ensure_folder(folder), seed), _Campaign(name, seed, folder, jobs, limits)
     first = stand.of(name)
     if seconds is not None or first < inputs:
         stand.note(name, campaign.run(first, None if seconds is not None else inputs, seconds, progress))

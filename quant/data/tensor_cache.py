@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from sim.errors import InputError
-from sim.io.build_cache import cache_directory, made, prune
+from sim.io.build_cache import cache_directory, get_or_build, prune
 
 __all__ = ["kept"]
 
@@ -49,7 +49,7 @@ def kept(what: str, sources: Sequence[Path], packages: Sequence[str], make: Call
     key = sha256("\n".join([what, *versions, *(path.read_text('utf-8') for path in sources)]).encode()).hexdigest()[:32]
     with suppress(InputError, OSError, SafetensorError):
         folder = cache_directory("data")
-        place = made(folder / key, write)
+        place = get_or_build(folder / key, write)
         if not tensors:
             return load_file(place / FILE)
         prune(folder, KEPT_BYTES)

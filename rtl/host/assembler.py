@@ -13,7 +13,7 @@ from rtl.encoding.geometry import Geometry
 from rtl.encoding.hardware_id import signature
 from rtl.encoding.program_image import program_image
 from rtl.encoding.stream_bytes import row_tile_bytes, tensor_length
-from sim.io.atomic_write import atomic_write, atomic_write_text, made_folder
+from sim.io.atomic_write import atomic_write, atomic_write_text, ensure_folder
 from sim.ir.ops import Tensor
 from sim.plan.host_stream import RowTileItem, TensorItem
 from sim.plan.plan import Plan
@@ -72,7 +72,7 @@ def write_assembly(plan: Plan, folder: str | Path) -> tuple[Path, ...]:
     InputError
         If the folder cannot be made, or as `assemble`.
     """
-    found, place = assemble(plan), made_folder(folder)
+    found, place = assemble(plan), ensure_folder(folder)
     for name, content in ((PROGRAM, found.image), (STREAM, found.stream)):
         with atomic_write(place / name) as file:
             file.write(content)

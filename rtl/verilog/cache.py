@@ -19,7 +19,7 @@ from rtl.shell.top import Top
 from rtl.verilog.emit import TOP, verilog_text
 from sim.arch.machine import Machine
 from sim.errors import InputError
-from sim.io.build_cache import cache_directory, made, prune
+from sim.io.build_cache import cache_directory, get_or_build, prune
 
 __all__ = ["cached_text", "machine_text"]
 
@@ -44,7 +44,7 @@ def cached_text(what: str, make: Callable[[], str]) -> str:
 
     with suppress(InputError, OSError):
         folder = cache_directory("rtl/sources")
-        place = made(folder / _source_key(what), write)
+        place = get_or_build(folder / _source_key(what), write)
         prune(folder)
         return (place / SOURCE).read_text()
     return make()

@@ -17,7 +17,7 @@ from rtl.verilog.emit import TOP
 from rtl.verilog.ram_model import RAM_MODEL
 from rtl.verilog.smoke_test import smoke_texts
 from sim.arch.machine import Machine
-from sim.io.atomic_write import atomic_write_text, made_folder
+from sim.io.atomic_write import atomic_write_text, ensure_folder
 
 __all__ = ["FILE_LIST", "WAIVERS", "generate", "size_warning"]
 
@@ -60,7 +60,7 @@ def generate(machine: Machine, directory: str | Path) -> tuple[Path, ...]:
     InputError
         If the directory cannot be written.
     """
-    place = made_folder(directory)
+    place = ensure_folder(directory)
     modules = {f"{found[1]}.sv": found[0] for found in MODULE.finditer(machine_text(machine))}
     sources = {RAM_MODEL.name: RAM_MODEL.read_text(), **modules}
     texts = {

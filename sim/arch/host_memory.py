@@ -53,19 +53,19 @@ class Memory(BaseModel):
         return self
 
     def passes(self, cycle: int) -> bool:
-        """Whether a beat can pass in a cycle."""
+        """Tell whether a beat can pass in a cycle."""
         since = cycle - self.latency_cycles
         return since >= 0 and since % self.period_cycles < self.beats
 
     def finish(self, start: int, beats: int) -> int:
-        """First cycle after the last of `beats` beats (at least 1) that wait to pass from cycle `start` on."""
+        """Return the first cycle after the last of `beats` beats (at least 1) that wait to pass from `start` on."""
         period, offset = divmod(max(0, start - self.latency_cycles), self.period_cycles)
         passed = period * self.beats + min(offset, self.beats)
         period, slot = divmod(passed + beats - 1, self.beats)
         return self.latency_cycles + period * self.period_cycles + slot + 1
 
     def longest(self, beats: int) -> int:
-        """Most cycles that `beats` beats (at least 1) take, whenever they start after the first `latency_cycles`."""
+        """Return the most cycles that `beats` beats (at least 1) take, from any start after `latency_cycles`."""
         return self.finish(self.latency_cycles + self.beats, beats) - self.latency_cycles - self.beats
 
 

@@ -166,7 +166,7 @@ class Machine(BaseModel):
 
 
 def builtin_machines() -> tuple[str, ...]:
-    """Names of the machines that come with Bitwright."""
+    """Return the names of the machines that come with Bitwright."""
     return built_in("arch/machines")
 
 

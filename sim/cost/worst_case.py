@@ -16,7 +16,7 @@ from sim.ir.program import Program
 from sim.mapping.conv_shape import ConvShape, conv_shape
 from sim.mapping.scheduler import Scheduler
 from sim.mapping.transfers import with_transfers
-from sim.plan.allocator import NoRoom, place, regions_of
+from sim.plan.allocator import AllocationError, allocate, regions_of
 from sim.plan.row_bands import Band, band_choices, band_tensors
 
 __all__ = ["WorstCaseCosts", "add_counts"]
@@ -54,9 +54,9 @@ class _WidestNetwork:
         regions = machine.act_regions, *(regions_of(tensor, machine) for tensor in self.tensors.values())
         if regions not in self.placed:
             try:
-                place(self.tensors, self.ops, machine)
+                allocate(self.tensors, self.ops, machine)
                 self.placed[regions] = True
-            except NoRoom:
+            except AllocationError:
                 self.placed[regions] = False
         return self.placed[regions]
 

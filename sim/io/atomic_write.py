@@ -16,7 +16,7 @@ from typing import IO
 from sim.errors import InputError
 from sim.io.bounds import shown_path
 
-__all__ = ["atomic_folder", "atomic_write", "atomic_write_text", "made_folder"]
+__all__ = ["atomic_folder", "atomic_write", "atomic_write_text", "ensure_folder"]
 
 UNFINISHED = re.compile(r"\.bitwright-[0-9a-f]{16}\.tmp")
 """Names of files and folders that are being written. Who writes one holds a lock on it, which ends with the process."""
@@ -75,8 +75,8 @@ def atomic_write_text(path: str | Path, text: str) -> None:
         stream.write(text.encode())
 
 
-def made_folder(path: str | Path) -> Path:
-    """The folder `path`, made if it is not there.
+def ensure_folder(path: str | Path) -> Path:
+    """Return the folder `path`, and make it if it is not there.
 
     Raises
     ------
@@ -94,7 +94,7 @@ def made_folder(path: str | Path) -> Path:
 
 
 def _place(path: str | Path) -> Path:
-    """Where `path` leads, if a file may be there."""
+    """Return where `path` leads, if a file may be there."""
     try:
         place = Path(os.path.realpath(path))
         if not stat.S_ISREG(place.stat().st_mode):
@@ -115,7 +115,7 @@ def _new_file(path: Path) -> int:
 
 
 def _new_folder(path: Path) -> int | None:
-    """None if somebody has removed it already."""
+    """Lock a new folder; return None if somebody has removed it already."""
     path.mkdir()
     with suppress(FileNotFoundError):
         return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -123,7 +123,7 @@ def _new_folder(path: Path) -> int | None:
 
 
 def _begun(folder: Path, begin: Callable[[Path], int | None]) -> tuple[int, Path]:
-    """The number of a new file or folder that is locked, and its path."""
+    """Return the number of a new file or folder that is locked, and its path."""
     while True:
         beside = folder / f".bitwright-{secrets.token_hex(8)}.tmp"
         number = begin(beside)

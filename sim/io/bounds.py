@@ -27,7 +27,7 @@ NESTED: dict[type, str] = {list: "[...]", tuple: "(...)"}
 
 
 def printable(text: str) -> str:
-    r"""`text` with escapes for what a terminal would not show as it is.
+    r"""Return `text` with escapes for what a terminal would not show as it is.
 
     >>> printable("größe\x1b[2J\u202e\n")
     'größe\\x1b[2J\\u202e\\n'
@@ -38,7 +38,7 @@ def printable(text: str) -> str:
 
 
 def shown(value: object) -> str:
-    r"""A value as a message shows it: one line of printable characters, cut where it is long.
+    r"""Return a value as a message shows it: one line of printable characters, cut where it is long.
 
     >>> shown("a\x1b[2J\n"), shown(3), shown(10**5000), shown((1, 2))
     ('a\\x1b[2J\\n', '3', 'a number of 16610 bits', '(1, 2)')
@@ -59,7 +59,7 @@ def shown(value: object) -> str:
 
 
 def listed(items: Collection[object]) -> str:
-    """The first few of some items as a message lists them, and how many there are.
+    """List the first few of some items as a message does, and say how many there are.
 
     >>> listed(["a", "b"]), listed(range(100))
     ('a, b', '0, 1, 2, 3, 4, 5, 6, 7, ... (100 in all)')
@@ -71,7 +71,7 @@ def listed(items: Collection[object]) -> str:
 
 
 def shown_path(path: str | Path) -> str:
-    r"""A path as a message shows it: printable, and whole unless no file system would take it.
+    r"""Return a path as a message shows it: printable, and whole unless no file system would take it.
 
     >>> shown_path("models/net\n.safetensors")
     'models/net\\n.safetensors'
@@ -81,7 +81,7 @@ def shown_path(path: str | Path) -> str:
 
 
 def name_fault(name: str) -> str | None:
-    r"""What is wrong with a name, None if nothing is.
+    r"""Say what is wrong with a name, None if nothing is.
 
     Names are shown, are members of archives and become parts of paths; so a name has 1 to 200 printable characters (no
     control, formatting or unassigned ones, no white space but the space), no backslash, and no part between slashes is

@@ -17,7 +17,7 @@ from pathlib import Path
 from sim.errors import InputError
 from sim.io.trust import OTHERS, doubt, doubt_inside
 
-__all__ = ["cache_directory", "is_made", "locked", "made", "prune", "warn_once"]
+__all__ = ["cache_directory", "get_or_build", "is_built", "locked", "prune", "warn_once"]
 
 CACHED_BYTES = 1 << 30
 """That a folder keeps; a build of `edge` takes 10 MB."""
@@ -32,7 +32,7 @@ LOCK_FILES = 64
 
 
 def cache_directory(part: str) -> Path:
-    """The folder `bitwright/<part>` in the user's cache.
+    """Return the folder `bitwright/<part>` in the user's cache.
 
     What lies there is executed, so a folder is taken only if nobody but the user can have written it, as
     `sim.io.trust.doubt` says, and the disk has room. XDG_CACHE_HOME counts if it is absolute. Else it is a folder of
@@ -69,7 +69,7 @@ def _among_temporary_files(part: str, reason: str) -> Path:
 
 @cache
 def _of_this_process() -> Path:
-    """A folder that is removed when this process, and not one that was forked from it, ends."""
+    """Make a folder that is removed when this process, and not one that was forked from it, ends."""
     folder, process = Path(tempfile.mkdtemp(prefix="bitwright-cache-")), os.getpid()
 
     def remove() -> None:
@@ -87,7 +87,7 @@ def warn_once(text: str) -> None:
 
 
 def _home() -> Path:
-    """Where the user's caches lie, by the specification of XDG."""
+    """Return where the user's caches lie, by the specification of XDG."""
     given = Path(os.environ.get("XDG_CACHE_HOME", ""))
     home = given if given.is_absolute() else Path("~/.cache").expanduser()
     if not home.is_absolute():
@@ -96,7 +96,7 @@ def _home() -> Path:
 
 
 def _usable(place: Path, part: str) -> Path:
-    """The folder `part` of `place`, made if need be, for this user alone."""
+    """Return the folder `part` of `place`, for this user alone, and make it if it is not there."""
     folder = place / part
     for path in (place, folder):  # nothing is made in a place that is somebody else's
         for missing in reversed([above for above in (path, *path.parents) if not os.path.lexists(above)]):
@@ -118,15 +118,15 @@ def _reason(error: Exception) -> str:
     return str(error)
 
 
-def made(place: Path, make: Callable[[Path], None]) -> Path:
-    """The folder `place`, filled by `make` if it is not there; it appears complete or not at all.
+def get_or_build(place: Path, make: Callable[[Path], None]) -> Path:
+    """Return the folder `place`, filled by `make` if it is not there; it appears complete or not at all.
 
     Whoever wants the same place meanwhile, in this process or another, waits. What somebody else may have changed is
     made anew, and what a killed process left half made is removed.
     """
     with locked(place) as number:
         _sweep(place.parent, number)
-        if is_made(place):
+        if is_built(place):
             os.utime(place)
             return place
         _remove(place)
@@ -142,8 +142,8 @@ def made(place: Path, make: Callable[[Path], None]) -> Path:
     return place
 
 
-def is_made(place: Path) -> bool:
-    """Whether `place` is there as this user made it."""
+def is_built(place: Path) -> bool:
+    """Tell whether `place` is there as this user made it."""
     with suppress(OSError):
         return place.is_dir() and doubt_inside(place) is None
     return False

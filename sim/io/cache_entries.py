@@ -12,7 +12,7 @@ from sim.errors import InputError
 from sim.io.build_cache import cache_directory, locked, prune, warn_once
 from sim.io.trust import doubt, read_own
 
-__all__ = ["Entries", "opened"]
+__all__ = ["Entries", "open_entries"]
 
 MOST_BYTES = 1 << 26
 """Of an entry; the largest kernel takes 200 kB."""
@@ -39,7 +39,7 @@ class Entries:
             self._give_up(error)
 
     def read(self, name: str) -> bytes | None:
-        """What was kept; None for nothing, for what somebody else may have written, and for what is not whole."""
+        """Return what was kept; None for nothing, for what another user may have written, and for what is not whole."""
         data = None if self.folder is None else read_own(self.folder / name, MOST_BYTES)
         if data is None:
             return None
@@ -67,8 +67,8 @@ class Entries:
         _warn(error)
 
 
-def opened(part: str, key: str) -> Entries:
-    """Entries under `key` in the part `part` of the user's cache; without a cache a warning says so.
+def open_entries(part: str, key: str) -> Entries:
+    """Open the entries under `key` in the part `part` of the user's cache; without a cache a warning says so.
 
     Raises nothing: a cache that cannot be used costs time alone.
     """

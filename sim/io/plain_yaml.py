@@ -42,7 +42,7 @@ class PlainYamlError(ValueError):
 
 
 def parse_plain(text: str) -> Any:
-    """What the text describes: dicts with keys that are strings, tuples, and scalars; None for an empty text.
+    """Return what the text describes: dicts with keys that are strings, tuples, and scalars; None for an empty text.
 
     Raises
     ------

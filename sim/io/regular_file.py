@@ -60,7 +60,7 @@ def open_regular(path: str | Path, what: str, most_bytes: int) -> BinaryIO:
 
 
 def read_regular(path: str | Path, what: str, most_bytes: int) -> bytes:
-    """The bytes of a file; parameters and errors as for `open_regular`."""
+    """Return the bytes of a file; parameters and errors as for `open_regular`."""
     with open_regular(path, what, most_bytes) as file:
         try:
             # A size larger than the file's own would be allocated whole; files of the kernel and growing ones say less.
@@ -74,7 +74,7 @@ def read_regular(path: str | Path, what: str, most_bytes: int) -> bytes:
 
 
 def read_text(path: str | Path, what: str, most_bytes: int) -> str:
-    """The text of a file; parameters and errors as for `open_regular`.
+    """Return the text of a file; parameters and errors as for `open_regular`.
 
     Raises
     ------

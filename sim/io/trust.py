@@ -17,7 +17,7 @@ OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
 def doubt(folder: Path) -> str | None:
-    """Why `folder` might not hold what this user wrote, None if it must.
+    """Say why `folder` might not hold what this user wrote, None if it must.
 
     It belongs to the user, and nobody else can write it. Every folder and link on the way to it belongs to the user or
     to root, and in none of these folders can anybody else put another thing in the place of the next: it cannot be
@@ -45,7 +45,7 @@ def doubt(folder: Path) -> str | None:
 
 
 def doubt_inside(place: Path) -> str | None:
-    """Why something in `place`, a folder in one that `doubt` does not doubt, might not be what this user wrote.
+    """Say why `place`, in a folder that `doubt` does not doubt, might hold what this user did not write.
 
     It and all in it are folders and regular files that belong to the user and that nobody else can write.
     """
@@ -61,7 +61,7 @@ def doubt_inside(place: Path) -> str | None:
 
 
 def read_own(file: Path, most_bytes: int) -> bytes | None:
-    """What `file` holds, in a folder that nobody doubts; None unless it is a regular file of this user's alone.
+    """Return what `file` holds, in a folder that nobody doubts; None unless it is a regular file of this user's alone.
 
     A link, a pipe, a device, a file of somebody else's or that others can write, and one of more than `most_bytes`
     bytes is not read.
@@ -77,7 +77,7 @@ def read_own(file: Path, most_bytes: int) -> bytes | None:
 
 
 def _passed(folder: Path) -> Iterator[tuple[Path, bool]]:
-    """Every folder and link that is passed on the way to `folder`, and whether it is the end of the way."""
+    """Yield every folder and link that is passed on the way to `folder`, and whether it is the end of the way."""
     at, waiting, links = Path("/"), list(reversed(folder.parts[1:])), 0
     yield at, not waiting
     while waiting:

@@ -24,7 +24,7 @@ MAX_DESCRIPTION_BYTES = 1 << 18
 
 
 def built_in(folder: str) -> tuple[str, ...]:
-    """Names of the YAML files in a folder of `sim`."""
+    """Return the names of the YAML files in a folder of `sim`."""
     names = [entry.name for entry in files("sim").joinpath(folder).iterdir()]
     return tuple(sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml")))
 
@@ -77,7 +77,7 @@ def parse(model: type[Model], text: str, where: str) -> Model:
 
 
 def sentence(error: ErrorDetails) -> str:
-    """What pydantic found, with what came where that is short."""
+    """Say what pydantic found, with what came where that is short."""
     field = ".".join(shown(part) for part in error["loc"])
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] not in ("value_error", "missing", "extra_forbidden"):

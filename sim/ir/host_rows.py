@@ -44,7 +44,7 @@ class Rows:
         return None
 
     def missing(self, part: int, rows: range) -> int | None:
-        """The first of some rows that holds no codes, None if all do."""
+        """Return the first of some rows that holds no codes, None if all do."""
         starts, stops = self._starts.get(part, []), self._stops.get(part, [])
         index = bisect_left(stops, rows.start + 1)
         if index == len(starts) or starts[index] > rows.start:
@@ -52,7 +52,7 @@ class Rows:
         return stops[index] if stops[index] < rows.stop else None
 
     def first_missing(self) -> tuple[int, int] | None:
-        """(part, row) of the first row without codes, None if there is none."""
+        """Return (part, row) of the first row without codes, None if there is none."""
         for part in self.parts:
             row = self.missing(part, range(self._height))
             if row is not None:

@@ -101,17 +101,17 @@ class Residency:
                 raise InputError(f"tensor '{name}': row {place[1]} of part {place[0]} is never written")
 
     def _in_host(self, name: str) -> bool:
-        """Whether a tensor has a place in the host's memory, so far."""
+        """Tell whether a tensor has a place in the host's memory, so far."""
         return name in self._inputs or name in self._stored
 
     def _rows(self, name: str) -> Rows:
-        """Rows of a tensor in the host's memory that Stores have written."""
+        """Return the rows of a tensor in the host's memory that Stores have written."""
         if name not in self._stored:
             tensor = self._tensors[name]
             self._stored[name] = Rows(len(tensor.parts), tensor.height)
         return self._stored[name]
 
     def _missing_part(self, name: str) -> int | None:
-        """The first part of a tensor that is not on chip, None if all are."""
+        """Return the first part of a tensor that is not on chip, None if all are."""
         done, count = self._chip.get(name, set()), len(self._tensors[name].parts)
         return None if len(done) == count else min(set(range(count)) - done)

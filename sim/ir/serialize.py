@@ -90,13 +90,13 @@ def save_vectors(path: str | Path, codes: Mapping[str, NDArray[np.int32]]) -> No
 
 
 def metadata_of(data: bytes) -> dict[str, str]:
-    """The metadata of a safetensors file that safetensors itself has taken, empty if it has none."""
+    """Return the metadata of a safetensors file that safetensors itself has taken, empty if it has none."""
     length = int.from_bytes(data[:8], "little")
     return json.loads(data[8 : 8 + length]).get("__metadata__") or {}
 
 
 def _graph(program: Program) -> str:
-    """The JSON of everything but the arrays."""
+    """Return the JSON of everything but the arrays."""
     ops = [{name: op.kind if name == "record" else getattr(op, name) for name in OP_FIELDS[op.kind].model_fields}
            for op in program.ops]
     arithmetic = program.arithmetic
@@ -112,7 +112,7 @@ def _plain(value: Any) -> Any:
 
 
 def _digest(graph: str, arrays: Arrays) -> str:
-    """SHA-256 of the graph and of every array's name, shape and bytes."""
+    """Return the SHA-256 of the graph and of every array's name, shape and bytes."""
     digest = hashlib.sha256(graph.encode())
     for name, array in sorted(arrays.items()):
         digest.update(f"{name}{array.shape}".encode())
@@ -152,7 +152,7 @@ def _checked_graph(text: str) -> Graph:
 
 
 def _checked_arrays(graph: Graph, stored: dict[str, Any]) -> Arrays:
-    """The arrays that the graph asks for, and no others."""
+    """Return the arrays that the graph asks for, and no others."""
     expected = {f"records.{i}.{name}": stored_as for i, op in enumerate(graph.records)
                 for name, stored_as in op.arrays.items()}
     for name in stored:

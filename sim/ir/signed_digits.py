@@ -19,7 +19,7 @@ Digits = NDArray[np.int8]
 
 
 def no_digits(channels: int) -> Digits:
-    """Digits of `channels` multipliers that are all zero.
+    """Return the digits of `channels` multipliers that are all zero.
 
     >>> no_digits(2).shape
     (2, 0)
@@ -28,7 +28,7 @@ def no_digits(channels: int) -> Digits:
 
 
 def multipliers(digits: Digits) -> NDArray[np.int64]:
-    """The integers that `digits` stand for, shape (channels,).
+    """Return the integers that `digits` stand for, shape (channels,).
 
     >>> multipliers(np.array([[4, -1], [0, 0]], np.int8))
     array([7, 0])
@@ -39,7 +39,7 @@ def multipliers(digits: Digits) -> NDArray[np.int64]:
 
 
 def multiplier(digits: Iterable[int]) -> int:
-    """The integer that the digits of one channel stand for.
+    """Return the integer that the digits of one channel stand for.
 
     >>> multiplier([4, -1])
     7
@@ -48,7 +48,7 @@ def multiplier(digits: Iterable[int]) -> int:
 
 
 def digits_of(rows: Sequence[Sequence[int]]) -> Digits:
-    """Rows of digits, one for each channel, as one array: as wide as the longest.
+    """Return rows of digits, one for each channel, as one array: as wide as the longest.
 
     >>> digits_of([[4, -1], [], [2]]).tolist()
     [[4, -1], [0, 0], [2, 0]]
@@ -60,12 +60,12 @@ def digits_of(rows: Sequence[Sequence[int]]) -> Digits:
 
 
 def digit_counts(digits: Digits) -> NDArray[np.int64]:
-    """How many digits each channel uses, shape (channels,)."""
+    """Count the digits that each channel uses, shape (channels,)."""
     return np.asarray(np.count_nonzero(digits, axis=1), np.int64)
 
 
 def nearest_digits(value: float, terms: int, window: int) -> list[int]:
-    """Greedy signed digits of `value`: each the power of two nearest to what is left, ties to the smaller.
+    """Choose signed digits of `value` greedily: each the power of two nearest to what is left, ties to the smaller.
 
     Parameters
     ----------

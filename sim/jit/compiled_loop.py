@@ -20,7 +20,7 @@ import numba
 from numba.core import compiler, serialize
 from numba.core.caching import NullCache
 
-from sim.io.cache_entries import Entries, opened
+from sim.io.cache_entries import Entries, open_entries
 from sim.jit.numba_settings import compiling, settings
 
 __all__ = ["compiled"]
@@ -70,7 +70,8 @@ class _Kept(NullCache):
 
 @cache
 def _entries(file: Path) -> Entries:
-    return opened("loops", _hash(file.read_text(), numba.__version__, llvmlite.__version__, sys.version, settings()))
+    key = _hash(file.read_text(), numba.__version__, llvmlite.__version__, sys.version, settings())
+    return open_entries("loops", key)
 
 
 def _hash(*parts: str) -> str:

@@ -36,7 +36,7 @@ MAX_FILE_BYTES = 1 << 16
 
 
 def settings() -> str:
-    """What Numba is told, as a text that names what machine code depends on.
+    """Return what Numba is told, as a text that names what machine code depends on.
 
     Raises
     ------
@@ -48,7 +48,7 @@ def settings() -> str:
 
 
 def cpu_features() -> frozenset[str]:
-    """Instructions that Numba compiles for, by LLVM's names: the host's, unless it is told otherwise."""
+    """Return the instructions that Numba compiles for, by LLVM's names: the host's, unless it is told otherwise."""
     told = _told()
     found = {name for name, there in llvm.get_host_cpu_features().items() if there}
     wanted = told.get("NUMBA_CPU_FEATURES", "" if told.get("NUMBA_CPU_NAME", "").lower() == "generic" else None)
@@ -73,7 +73,7 @@ def _check(name: str | None, features: str | None) -> None:
 
 
 def _told() -> dict[str, str]:
-    """VARIABLES that are set, as Numba reads them: by a file in the working folder, or the environment, which wins."""
+    """Return the VARIABLES that are set, as Numba reads them: by a file in the working folder or the environment."""
     told: dict[str, str] = {}
     if FILE.is_file():
         told = {f"NUMBA_{name.upper()}": str(value) for name, value in _written().items()}
@@ -82,7 +82,7 @@ def _told() -> dict[str, str]:
 
 
 def _written() -> dict[str, Any]:
-    """What the file in the working folder says; Numba itself would end in a traceback where that is no mapping."""
+    """Return what the file in the working folder says; Numba itself would end in a traceback where it is no mapping."""
     try:
         written = parse_plain(read_text(FILE, "Numba's configuration", MAX_FILE_BYTES))
     except PlainYamlError as error:
@@ -94,7 +94,7 @@ def _written() -> dict[str, Any]:
 
 @contextmanager
 def compiling() -> Iterator[None]:
-    """Numba compiles, though NUMBA_DISABLE_JIT may forbid it: loops of Python would overflow NumPy's integers.
+    """Let Numba compile, though NUMBA_DISABLE_JIT may forbid it: loops of Python would overflow NumPy's integers.
 
     One thread at a time is here.
     """

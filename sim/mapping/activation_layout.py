@@ -26,7 +26,7 @@ def blocks_of(parts: tuple[int, ...], lanes: int) -> int:
 
 
 def tensor_words(tensor: Tensor, machine: Machine) -> int:
-    """Words per bank that a tensor takes.
+    """Count the words per bank that a tensor takes.
 
     `word(y, x, block, plane) = base + (((y // columns) * width + x) * blocks + block) * bits + plane` in bank
     `y mod columns`; channel c of a part is lane `c mod lanes` of the part's block `c // lanes`.
@@ -36,7 +36,7 @@ def tensor_words(tensor: Tensor, machine: Machine) -> int:
 
 
 def activation_image(codes: NDArray[np.integer], tensor: Tensor, machine: Machine) -> Bits:
-    """The words of a tensor, shape (columns, tensor_words, lanes); lanes and rows without data are 0.
+    """Return the words of a tensor, shape (columns, tensor_words, lanes); lanes and rows without data are 0.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def activation_image(codes: NDArray[np.integer], tensor: Tensor, machine: Machin
 
 
 def read_activation_image(image: Bits, tensor: Tensor, machine: Machine) -> NDArray[np.int32]:
-    """The codes that `image` holds: the inverse of `activation_image`, shape (channels, height, width)."""
+    """Return the codes that `image` holds, shape (channels, height, width): the inverse of `activation_image`."""
     lanes, columns, bits = machine.lanes, machine.columns, tensor.format.bits
     groups = ceil(tensor.height / columns)
     split = image.astype(np.int64).reshape(columns, groups, tensor.width, -1, bits, lanes)

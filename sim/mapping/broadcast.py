@@ -17,12 +17,12 @@ __all__ = ["arrays", "as_int", "ceil_div", "choose", "larger", "smaller"]
 
 
 def as_int(values: NDArray[np.int64]) -> int:
-    """The same array, for a rule that is written for one of its entries."""
+    """Return the same array, for a rule that is written for one of its entries."""
     return cast(int, values)
 
 
 def ceil_div(a: int, b: int) -> int:
-    """a / b, rounded up.
+    """Return a / b, rounded up.
 
     >>> ceil_div(7, 2), ceil_div(np.array([6, 7]), 2)
     (4, array([3, 4]))
@@ -31,22 +31,22 @@ def ceil_div(a: int, b: int) -> int:
 
 
 def larger(a: int, b: int) -> int:
-    """The larger of two numbers."""
+    """Return the larger of two numbers."""
     return max(a, b) if type(a) is type(b) is int else cast(int, np.maximum(a, b))
 
 
 def smaller(a: int, b: int) -> int:
-    """The smaller of two numbers."""
+    """Return the smaller of two numbers."""
     return min(a, b) if type(a) is type(b) is int else cast(int, np.minimum(a, b))
 
 
 def choose(condition: bool, a: int, b: int) -> int:
-    """`a` where `condition` holds, `b` elsewhere."""
+    """Return `a` where `condition` holds, `b` elsewhere."""
     if arrays(condition):
         return cast(int, np.where(condition, a, b))
     return a if condition else b
 
 
 def arrays(*values: Any) -> bool:
-    """Whether any of these is an array."""
+    """Tell whether any of these is an array."""
     return any(isinstance(value, np.ndarray) for value in values)

@@ -18,7 +18,7 @@ from sim.mapping.broadcast import ceil_div, larger, smaller
 from sim.mapping.conv_shape import ConvShape
 from sim.mapping.parameter_packet import packet_words
 from sim.mapping.schedule import Schedule
-from sim.mapping.sizes import largest_coordinate, window_sizes
+from sim.mapping.sizes import footprint_sizes, largest_coordinate
 from sim.timing.dependencies import Waits
 from sim.timing.recurrence import ConvTiming, PipelineState, Span
 
@@ -56,11 +56,11 @@ class ConvSchedule(Schedule):
         Cycles the weight stream takes per row tile.
     weight_words : int
         Words per row that a row tile needs in its weight slot.
-    lanewise : bool
+    on_depthwise_lanes : bool
         Runs on the depthwise lanes: a row tile is a tile of `depthwise_lanes` channels, a step reads all taps of a
         pixel. There are no plane pairs.
-    groups, last_groups : int
-        Groups of `rows` channels in a row tile, and in the last one: 1 unless lanewise.
+    tile_groups, last_tile_groups : int
+        Groups of `rows` channels in a row tile, and in the last one: 1 on the array.
     """
 
     shape: ConvShape
@@ -75,9 +75,9 @@ class ConvSchedule(Schedule):
     requant_cycles: int
     fill_cycles: int
     weight_words: int
-    lanewise: bool = False
-    groups: int = 1
-    last_groups: int = 1
+    on_depthwise_lanes: bool = False
+    tile_groups: int = 1
+    last_tile_groups: int = 1
 
     @property
     def chunks(self) -> tuple[int, ...]:
@@ -92,24 +92,24 @@ class ConvSchedule(Schedule):
 
     @property
     def read_cycles(self) -> int:
-        """Cycles in which a step reads activations: P * h * bits_a, all taps when lanewise."""
-        taps = self.shape.taps if self.lanewise else self.packing
+        """Cycles in which a step reads activations: P * h * bits_a, all taps on the depthwise lanes."""
+        taps = self.shape.taps if self.on_depthwise_lanes else self.packing
         return taps * self.phases * self.shape.bits_a
 
     @property
     def pair_cycles(self) -> int:
         """Plane pairs of a step."""
-        return 0 if self.lanewise else self.shape.bits_w * self.shape.bits_a
+        return 0 if self.on_depthwise_lanes else self.shape.bits_w * self.shape.bits_a
 
     @property
     def channel_groups(self) -> int:
         """Groups of `rows` channels in all row tiles."""
-        return (self.row_tiles - 1) * self.groups + self.last_groups
+        return (self.row_tiles - 1) * self.tile_groups + self.last_tile_groups
 
     @property
     def busy_cycles(self) -> int:
         """Cycles of a step in which plane pairs run or lanes add."""
-        return self.read_cycles if self.lanewise else self.pair_cycles
+        return self.read_cycles if self.on_depthwise_lanes else self.pair_cycles
 
     @property
     def first_pair(self) -> int:
@@ -119,8 +119,8 @@ class ConvSchedule(Schedule):
     @property
     def latency(self) -> int:
         """Cycles from the issue of a tile's last step until the requantizer may start on the tile."""
-        if self.lanewise:
-            return self.read_cycles + self.groups + LANE_DRAIN
+        if self.on_depthwise_lanes:
+            return self.read_cycles + self.tile_groups + LANE_DRAIN
         return self.first_pair + self.pair_cycles + DRAIN
 
     @property
@@ -166,8 +166,8 @@ class ConvSchedule(Schedule):
         return ConvTiming(
             row_tiles=self.row_tiles, pixels=self.pixels, chunk_pixels=self.chunk_pixels,
             pixel_cycles=self.blocks * self.step_cycles, latency=self.latency - self.step_cycles,
-            requant_cycles=self.groups * self.requant_cycles,
-            last_requant_cycles=self.last_groups * self.requant_cycles,
+            requant_cycles=self.tile_groups * self.requant_cycles,
+            last_requant_cycles=self.last_tile_groups * self.requant_cycles,
             fill_cycles=self.fill_cycles, residual_cycles=self.shape.bits_residual + 2, write_back=self.write_back,
             busy_cycles=self.blocks * self.busy_cycles)
 
@@ -178,7 +178,7 @@ class ConvSchedule(Schedule):
     def sizes(self, machine: Machine, limits: HardwareLimits) -> Iterator[tuple[str, int, int]]:
         """Yield (what, how many, at most) for everything that the hardware limits on any machine."""
         shape = self.shape
-        yield from window_sizes((shape.in_height, shape.in_width), shape.pads, shape.stride, shape.taps, machine,
+        yield from footprint_sizes((shape.in_height, shape.in_width), shape.pads, shape.stride, shape.taps, machine,
                                 limits)
         yield "pixels per column", self.pixels, 1 << limits.pixel_bits
         yield "cycles per step", self.step_cycles, 1 << limits.step_bits
@@ -212,9 +212,9 @@ class ConvSchedule(Schedule):
         steps = self.blocks * rows * outputs
         pairs = self.pair_cycles * steps
         operand_reads = shape.bits_a * self.channel_blocks * shape.taps_inside
-        words = self.weight_words + self.groups * packet_words(machine)
+        words = self.weight_words + self.tile_groups * packet_words(machine)
         weight_writes = self.row_tiles * machine.rows * words
-        lane_steps = self.row_tiles * outputs * self.shape.taps * shape.bits_a if self.lanewise else 0
+        lane_steps = self.row_tiles * outputs * self.shape.taps * shape.bits_a if self.on_depthwise_lanes else 0
         return {
             "pair_lanes": pairs * machine.lanes,
             "narrow_adds": pairs,
@@ -235,7 +235,7 @@ class ConvSchedule(Schedule):
     def _weight_reads(self, machine: Machine) -> int:
         """Count words read: for a block pass by every row with a channel, or for every tap of a step by the lanes."""
         shape = self.shape
-        if self.lanewise:
+        if self.on_depthwise_lanes:
             reads = smaller(shape.bits_w, machine.rows)
             return self.row_tiles * self.pixels * self.weight_words * reads
         return self.chunk_count * self.blocks * shape.out_channels * shape.streamed_bits_w
@@ -247,7 +247,7 @@ class ConvSchedule(Schedule):
         lanes have two registers for their weights and one in every column for the plane.
         """
         shape = self.shape
-        if self.lanewise:
+        if self.on_depthwise_lanes:
             planes = self.shape.taps * shape.bits_a * shape.out_height * shape.out_width
             weight_bits = self.pixels * self.read_cycles * 2 * product_bits(machine)
             return self.row_tiles * (planes + weight_bits) * machine.depthwise_lanes

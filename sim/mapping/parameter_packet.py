@@ -21,7 +21,7 @@ __all__ = ["packet_bits", "packet_fields", "packet_words", "packets"]
 
 
 def packet_fields(machine: Machine) -> dict[str, int]:
-    """Width of every field [bits], lowest bits of the packet first.
+    """Return the width of every field [bits], lowest bits of the packet first.
 
     `offset` (two's complement) and `shift` (n), then `present`, `negative` and `exponent` of every digit of M, largest
     first, and of R.
@@ -44,18 +44,18 @@ def packet_fields(machine: Machine) -> dict[str, int]:
 
 
 def packet_bits(machine: Machine) -> int:
-    """Width of a channel's parameters [bits]."""
+    """Return the width of a channel's parameters [bits]."""
     return sum(packet_fields(machine).values())
 
 
 @lru_cache(maxsize=64)
 def packet_words(machine: Machine) -> int:
-    """p: words of `lanes` bits that a channel's parameters take."""
+    """Return p, the words of `lanes` bits that a channel's parameters take."""
     return ceil(packet_bits(machine) / machine.lanes)
 
 
 def packets(conv: Conv, channels: slice, machine: Machine) -> NDArray[np.uint8]:
-    """Parameter words of some channels, shape (packet_words, channels, lanes), a bit each."""
+    """Return the parameter words of some channels, shape (packet_words, channels, lanes), a bit each."""
     values = {"offset": conv.offset[channels], "shift": conv.shift[channels]}
     values |= _digit_values("multiplier", conv.multiplier[channels])
     values |= _digit_values("residual", conv.residual_multiplier[channels])
@@ -69,7 +69,7 @@ def packets(conv: Conv, channels: slice, machine: Machine) -> NDArray[np.uint8]:
 
 
 def _digit_values(operand: str, digits: Digits) -> Iterator[tuple[str, NDArray[np.int64]]]:
-    """Names and values of the fields of all digits; digits that the packet has beyond these stay absent."""
+    """Yield names and values of the fields of all digits; digits that the packet has beyond these stay absent."""
     for term, column in enumerate(digits.astype(np.int64).T):
         yield f"{operand}.{term}.present", np.abs(np.sign(column))
         yield f"{operand}.{term}.negative", (column < 0).astype(np.int64)
@@ -77,5 +77,5 @@ def _digit_values(operand: str, digits: Digits) -> Iterator[tuple[str, NDArray[n
 
 
 def _index_bits(count: int) -> int:
-    """Bits that number `count` things."""
+    """Return the bits that number `count` things."""
     return (count - 1).bit_length()

@@ -11,7 +11,7 @@ from sim.arch.machine import Machine
 from sim.ir.ops import Pool, Queue, Tensor
 from sim.mapping.activation_layout import blocks_of
 from sim.mapping.schedule import Schedule
-from sim.mapping.sizes import window_sizes
+from sim.mapping.sizes import footprint_sizes
 from sim.mapping.taps_inside import taps_inside
 from sim.timing.dependencies import Waits
 from sim.timing.recurrence import PipelineState, Span
@@ -70,7 +70,7 @@ class PoolSchedule(Schedule):
     def sizes(self, machine: Machine, limits: HardwareLimits) -> Iterator[tuple[str, int, int]]:
         """Yield (what, how many, at most) for everything that the hardware limits on any machine."""
         size, taps = (self.source.height, self.source.width), self.op.kernel[0] * self.op.kernel[1]
-        yield from window_sizes(size, self.op.pads, self.op.stride, taps, machine, limits)
+        yield from footprint_sizes(size, self.op.pads, self.op.stride, taps, machine, limits)
         yield "pixels per column", self.pixels, 1 << limits.pixel_bits
         yield "cycles per step", self.step_cycles, 1 << limits.step_bits
         yield "channel blocks", self.blocks, 1 << limits.block_bits

@@ -22,7 +22,7 @@ __all__ = ["schedule_conv", "schedule_on_array", "schedule_on_lanes"]
 
 
 def legal_packings(shape: ConvShape, machine: Machine) -> Iterator[int]:
-    """The P a layer may use: powers of two for which a segment of lanes/P holds what it must."""
+    """Yield the P that a layer may use: powers of two for which a segment of lanes/P holds what it must."""
     packing = 1
     while packing <= machine.lanes and packing < 2 * shape.taps:
         segment = machine.lanes // packing
@@ -61,7 +61,7 @@ def schedule_on_array(shape: ConvShape, machine: Machine) -> ConvSchedule:
 
 
 def schedule_on_lanes(shape: ConvShape, machine: Machine) -> ConvSchedule:
-    """A step reads every tap and plane of a pixel, then moves its sums away, a group per cycle."""
+    """Derive the loops on the lanes: a step reads all taps of a pixel, then moves its sums, a group per cycle."""
     phases, groups = gcd(shape.stride, machine.columns), lane_groups(shape.out_channels, machine)
     pixels = ceil_div(shape.out_height, machine.columns) * shape.out_width
     row_tiles = ceil(shape.out_channels / machine.depthwise_lanes)
@@ -73,27 +73,27 @@ def schedule_on_lanes(shape: ConvShape, machine: Machine) -> ConvSchedule:
         row_tiles=row_tiles, pixels=pixels, chunk_pixels=ceil_div(pixels, ceil_div(pixels, depth)),
         requant_cycles=requant_cycles(shape, machine),
         fill_cycles=fill_cycles(stored + groups * packet_words(machine), machine), weight_words=stored,
-        lanewise=True, groups=groups,
-        last_groups=ceil(shape.out_channels / machine.rows) - (row_tiles - 1) * groups,
+        on_depthwise_lanes=True, tile_groups=groups,
+        last_tile_groups=ceil(shape.out_channels / machine.rows) - (row_tiles - 1) * groups,
     )
 
 
 def _cycles_per_output(shape: ConvShape, packing: int, phases: int) -> int:
-    """Of a block of channels: only these steps depend on the packing."""
+    """Return the cycles of the steps of a block of channels: only these depend on the packing."""
     return ceil_div(shape.taps, packing) * step_cycles(shape, packing, phases)
 
 
 def requant_cycles(shape: ConvShape, machine: Machine) -> int:
-    """rho: terms of the rows that share a unit, or writing and reading a plane per cycle if that takes longer."""
+    """Return rho: terms of the rows that share a unit, or the planes that are written or read if they are more."""
     terms = machine.rows // machine.requantizers * (shape.terms + shape.residual_terms)
     return max(terms, shape.bits_out, shape.bits_residual)
 
 
 def fill_cycles(words: int, machine: Machine) -> int:
-    """Cycles the stream takes for `words` words of every row."""
+    """Return the cycles that the stream takes for `words` words of every row."""
     return ceil_div(machine.rows * words * machine.lanes, machine.stream_bits)
 
 
 def step_cycles(shape: ConvShape, packing: int, phases: int) -> int:
-    """S = bits_a * max(bits_w, P*h): pairs of a step, or the reads that feed it if they take longer."""
+    """Return S = bits_a * max(bits_w, P*h): pairs of a step, or the reads that feed it if they take longer."""
     return shape.bits_a * larger(shape.bits_w, packing * phases)

@@ -8,7 +8,7 @@ from sim.arch.limits import HardwareLimits
 from sim.arch.machine import Machine
 from sim.ir.ops import Pads
 
-__all__ = ["largest_coordinate", "window_sizes"]
+__all__ = ["footprint_sizes", "largest_coordinate"]
 
 
 def largest_coordinate(limits: HardwareLimits) -> int:
@@ -16,7 +16,7 @@ def largest_coordinate(limits: HardwareLimits) -> int:
     return (1 << (limits.map_bits - 1)) - 1
 
 
-def window_sizes(size: tuple[int, int], pads: Pads, stride: int, taps: int, machine: Machine,
+def footprint_sizes(size: tuple[int, int], pads: Pads, stride: int, taps: int, machine: Machine,
                  limits: HardwareLimits) -> Iterator[tuple[str, int, int]]:
     """Yield (what, how many, at most) for a window that slides over a map of (height, width)."""
     top, left, bottom, right = pads

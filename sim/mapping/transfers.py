@@ -17,7 +17,7 @@ ROOM_FOR_PRIMES = 16
 
 
 def unique_name(wanted: str, taken: Collection[str]) -> str:
-    """`wanted`, its middle left out where it is too long, with as many primes as it needs to differ from all taken.
+    """Return `wanted`, its middle left out where it is too long, with the primes it needs to differ from all taken.
 
     >>> unique_name("load x", {"load x"})
     "load x'"
@@ -33,7 +33,7 @@ def unique_name(wanted: str, taken: Collection[str]) -> str:
 
 
 def with_transfers(program: Program) -> Program:
-    """`program` with the Loads and Stores that it lacks.
+    """Return `program` with the Loads and Stores that it lacks.
 
     Every input that is read on chip is loaded before its first reader, every output that is computed there is stored
     when it is complete.

@@ -20,15 +20,16 @@ __all__ = ["lane_weight_words", "row_tile_words"]
 
 
 def row_tile_words(conv: Conv, schedule: ConvSchedule, tile: int, machine: Machine) -> Bits:
-    """What is streamed for a row tile, shape (groups * packet_words + weight_words, rows, lanes), in stream order.
+    """Return the stream of a row tile, shape (groups * packet_words + weight_words, rows, lanes).
 
     Parameter words come first, group after group, then weight words `(tap group * channel blocks + block) * bits +
-    plane`, or on depthwise lanes those of `sim.mapping.depthwise_lanes`; rows beyond the last channel are zero words.
+    plane`, or on depthwise lanes those of `lane_weight_words`; rows beyond the last channel are zero words.
     """
-    parameters = [_parameter_words(conv, tile * schedule.groups + group, machine) for group in range(schedule.groups)]
+    first = tile * schedule.tile_groups
+    parameters = [_parameter_words(conv, first + group, machine) for group in range(schedule.tile_groups)]
     if not schedule.weight_words:
         return np.concatenate(parameters)
-    if schedule.lanewise:
+    if schedule.on_depthwise_lanes:
         return np.concatenate([*parameters, lane_weight_words(conv, tile, machine)])
     first = tile * machine.rows
     last = min(first + machine.rows, conv.channels)
@@ -38,7 +39,7 @@ def row_tile_words(conv: Conv, schedule: ConvSchedule, tile: int, machine: Machi
 
 
 def _parameter_words(conv: Conv, group: int, machine: Machine) -> Bits:
-    """Packets of the `group`-th `rows` channels, shape (packet_words, rows, lanes)."""
+    """Return the packets of the `group`-th `rows` channels, shape (packet_words, rows, lanes)."""
     first = group * machine.rows
     last = min(first + machine.rows, conv.channels)
     words = np.zeros((packet_words(machine), machine.rows, machine.lanes), np.uint8)
@@ -48,7 +49,7 @@ def _parameter_words(conv: Conv, group: int, machine: Machine) -> Bits:
 
 
 def _weight_words(conv: Conv, schedule: ConvSchedule, first: int, last: int, machine: Machine) -> Bits:
-    """Bit `s*lanes/P + l` of word (tau, beta, i) is plane i of w[o, beta*lanes + l, tap tau*P + s]."""
+    """Put plane i of w[o, beta*lanes + l, tap tau*P + s] into bit `s*lanes/P + l` of word (tau, beta, i)."""
     segment, packing = machine.lanes // schedule.packing, schedule.packing
     taps, groups = schedule.shape.taps, ceil(schedule.shape.taps / schedule.packing)
     codes = conv.weights[first:last].astype(np.int64).reshape(last - first, -1, taps)
@@ -64,7 +65,7 @@ def _weight_words(conv: Conv, schedule: ConvSchedule, first: int, last: int, mac
 
 
 def _lane_of_channel(schedule: ConvSchedule, segment: int) -> NDArray[np.int64]:
-    """Position of every input channel in the concatenated blocks: each part starts a fresh block."""
+    """Return the position of every input channel in the concatenated blocks: each part starts a fresh block."""
     positions, start = [], 0
     for part in schedule.shape.in_parts:
         positions.append(start + np.arange(part))
@@ -73,7 +74,7 @@ def _lane_of_channel(schedule: ConvSchedule, segment: int) -> NDArray[np.int64]:
 
 
 def lane_weight_words(conv: Conv, tile: int, machine: Machine) -> NDArray[np.uint8]:
-    """Weight words of a tile of V channels, shape (taps, rows, lanes).
+    """Return the weight words of a tile of V channels, shape (taps, rows, lanes).
 
     Plane i of channel tile * V + v is bit (i // rows) * V + v of the word in row i mod rows.
     """

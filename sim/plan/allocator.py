@@ -12,13 +12,13 @@ from sim.errors import InputError
 from sim.ir.ops import Op, Tensor
 from sim.mapping.activation_layout import tensor_words
 
-__all__ = ["NoRoom", "lifetimes", "place", "regions_of"]
+__all__ = ["AllocationError", "allocate", "lifetimes", "regions_of"]
 
 Lifetimes = Mapping[str, tuple[int, int]]
 """Indices of the first and the last op that use each tensor's place on chip."""
 
 
-class NoRoom(InputError):
+class AllocationError(InputError):
     """A tensor finds no place.
 
     Attributes
@@ -33,12 +33,12 @@ class NoRoom(InputError):
 
 
 def regions_of(tensor: Tensor, machine: Machine) -> int:
-    """Regions that a tensor takes in every bank."""
+    """Count the regions that a tensor takes in every bank."""
     return ceil(tensor_words(tensor, machine) / machine.region_words)
 
 
 def lifetimes(ops: Sequence[Op]) -> dict[str, tuple[int, int]]:
-    """First and last op that use each tensor's place on chip, in the order of first use."""
+    """Return the first and last op that use each tensor's place on chip, in the order of first use."""
     lives: dict[str, tuple[int, int]] = {}
     for index, op in enumerate(ops):
         for name in op.chip_tensors:
@@ -46,8 +46,8 @@ def lifetimes(ops: Sequence[Op]) -> dict[str, tuple[int, int]]:
     return lives
 
 
-def place(tensors: Mapping[str, Tensor], ops: Sequence[Op], machine: Machine) -> dict[str, range]:
-    """The regions of every tensor that is on chip.
+def allocate(tensors: Mapping[str, Tensor], ops: Sequence[Op], machine: Machine) -> dict[str, range]:
+    """Return the regions of every tensor that is on chip.
 
     Tensors are placed in the order of their first use, each where the last user was longest ago, so that ops wait
     little for each other; else at the lowest gap; else the largest first (greedy by size: Pisarchyk and Lee, "Efficient
@@ -55,7 +55,7 @@ def place(tensors: Mapping[str, Tensor], ops: Sequence[Op], machine: Machine) ->
 
     Raises
     ------
-    NoRoom
+    AllocationError
         If a tensor finds no place in any of these ways.
     """
     lives = lifetimes(ops)
@@ -63,14 +63,14 @@ def place(tensors: Mapping[str, Tensor], ops: Sequence[Op], machine: Machine) ->
     in_order = list(lives)
     try:
         return _first_fit(in_order, lives, sizes, machine, rested=True)
-    except NoRoom:
+    except AllocationError:
         pass
     try:
         return _first_fit(in_order, lives, sizes, machine, rested=False)
-    except NoRoom as refusal:
+    except AllocationError as refusal:
         try:
             return _first_fit(sorted(in_order, key=lambda name: -sizes[name]), lives, sizes, machine, rested=False)
-        except NoRoom:
+        except AllocationError:
             raise refusal from None
 
 
@@ -86,7 +86,7 @@ def _first_fit(names: Sequence[str], lives: Lifetimes, sizes: Mapping[str, int],
             taken[regions[other]] = True
         gaps = [range(s, s + need) for s in range(machine.act_regions - need + 1) if not taken[s : s + need].any()]
         if not gaps:
-            raise NoRoom(
+            raise AllocationError(
                 f"tensor '{name}' needs {need} consecutive activation regions of {machine.region_words} words "
                 f"while {', '.join(alive) or 'nothing else'} is live; machine '{machine.name}' has "
                 f"{machine.act_regions} regions, {int((~taken).sum())} of them free", (name, *alive))

@@ -21,15 +21,15 @@ from sim.ir.ops import Layer, Load, Op, Pads, Queue, Store, Tensor
 from sim.ir.program import Program
 from sim.mapping.scheduler import Scheduler
 from sim.mapping.transfers import unique_name
-from sim.plan.allocator import NoRoom, place, regions_of
+from sim.plan.allocator import AllocationError, allocate, regions_of
 from sim.plan.legality import check_counts
-from sim.plan.prefetch import prefetched
+from sim.plan.prefetch import prefetch_loads
 from sim.plan.row_bands import Band, fewest_bands, written_part
 
-__all__ = ["cut"]
+__all__ = ["cut_into_bands"]
 
 
-class Home(Enum):
+class Residence(Enum):
     """Where a tensor lives."""
 
     ON_CHIP = 0
@@ -37,7 +37,7 @@ class Home(Enum):
     IN_HOST = 2
 
 
-def cut(program: Program, scheduler: Scheduler) -> Program:
+def cut_into_bands(program: Program, scheduler: Scheduler) -> Program:
     """Return `program` with Loads and Stores, its ops cut into row bands where their tensors do not fit on chip.
 
     Every tensor of `program` keeps its name and codes.
@@ -61,25 +61,25 @@ def cut(program: Program, scheduler: Scheduler) -> Program:
         raise InputError("only a Program without Loads and Stores can be cut into bands")
     tensors = {tensor.name: tensor for tensor in program.tensors}
     bands = {layer.name: fewest_bands(tensors, layer, machine) for layer in layers}
-    homes = dict.fromkeys((tensor.name for tensor in program.tensors), Home.ON_CHIP)
+    homes = dict.fromkeys((tensor.name for tensor in program.tensors), Residence.ON_CHIP)
     for layer in layers:
         if len(bands[layer.name]) > 1:
-            homes |= dict.fromkeys(layer.chip_tensors, Home.BOTH)
+            homes |= dict.fromkeys(layer.chip_tensors, Residence.BOTH)
     while True:
         draft = _Draft(program, bands, homes)
         check_counts(draft.ops)
         try:
-            place(draft.tensors, draft.ops, machine)
-        except NoRoom as refusal:
-            homes[_victim(refusal, homes, program, machine)] = Home.IN_HOST
+            allocate(draft.tensors, draft.ops, machine)
+        except AllocationError as refusal:
+            homes[_victim(refusal, homes, program, machine)] = Residence.IN_HOST
         else:
             result = replace(program, tensors=tuple(draft.tensors.values()), ops=tuple(draft.ops))
-            return prefetched(result, [op.name for op in result.ops if op.queue is Queue.LOAD], scheduler)
+            return prefetch_loads(result, [op.name for op in result.ops if op.queue is Queue.LOAD], scheduler)
 
 
-def _victim(refusal: NoRoom, homes: Mapping[str, Home], program: Program, machine: Machine) -> str:
-    """The largest tensor that can still move to the host's memory, among those in the way if there is one."""
-    on_chip = [tensor for tensor in program.tensors if homes[tensor.name] is not Home.IN_HOST]
+def _victim(refusal: AllocationError, homes: Mapping[str, Residence], program: Program, machine: Machine) -> str:
+    """Return the largest tensor that can still move to the host's memory, among those in the way if there is one."""
+    on_chip = [tensor for tensor in program.tensors if homes[tensor.name] is not Residence.IN_HOST]
     in_the_way = [tensor for tensor in on_chip if tensor.name in refusal.tensors]
     return max(in_the_way or on_chip, key=lambda tensor: regions_of(tensor, machine)).name
 
@@ -87,7 +87,7 @@ def _victim(refusal: NoRoom, homes: Mapping[str, Home], program: Program, machin
 class _Draft:
     """Tensors and ops of the rewritten Program; it is complete when made."""
 
-    def __init__(self, program: Program, bands: Mapping[str, list[Band]], homes: Mapping[str, Home]) -> None:
+    def __init__(self, program: Program, bands: Mapping[str, list[Band]], homes: Mapping[str, Residence]) -> None:
         self.program, self.homes = program, homes
         self.tensors = {tensor.name: tensor for tensor in program.tensors}
         self.ops: list[Op] = []
@@ -98,7 +98,7 @@ class _Draft:
         self.outputs = {tensor.name for tensor in program.outputs}
         self.whole = {name for name, writers in self.writers.items() if writers
                       and all(len(bands[writer.name]) == 1 for writer in writers)
-                      and (homes[name] is not Home.IN_HOST or len(writers) == 1)}
+                      and (homes[name] is not Residence.IN_HOST or len(writers) == 1)}
         for op in program.ops:
             if isinstance(op, Layer):
                 pieces = bands[op.name]
@@ -113,7 +113,7 @@ class _Draft:
         target = self.program.tensor(layer.output)
         if not suffix and target.name in self.whole:
             self.append(layer, operands, layer.output, band.pads, suffix)
-            stored = target.name in self.outputs or self.homes[target.name] is not Home.ON_CHIP
+            stored = target.name in self.outputs or self.homes[target.name] is not Residence.ON_CHIP
             if stored and layer is self.writers[target.name][-1]:
                 self.ops.append(Store(self.name(f"store {target.name}"), target.name, target.name))
             return
@@ -124,8 +124,8 @@ class _Draft:
         self.ops.append(Store(self.name(f"store {piece}"), piece, target.name, band.first, part))
 
     def operand(self, layer: Layer, name: str, first: int, rows: int, suffix: str) -> str:
-        """The tensor on chip that holds rows of an operand, loaded if need be."""
-        if suffix or self.homes[name] is Home.IN_HOST:
+        """Return the tensor on chip that holds rows of an operand, and load it if need be."""
+        if suffix or self.homes[name] is Residence.IN_HOST:
             copy = self.new_tensor(replace(self.program.tensor(name), height=rows), layer, suffix)
             self.ops.append(Load(self.name(f"load {copy}"), name, copy, first))
             return copy
@@ -149,7 +149,7 @@ class _Draft:
         return name
 
     def name(self, wanted: str) -> str:
-        """A name that no op has."""
+        """Return a name that no op has."""
         name = unique_name(wanted, self.taken)
         self.taken.add(name)
         return name

@@ -57,12 +57,12 @@ class TensorItem:
     written: int
 
     def view(self, codes: NDArray[np.int32]) -> NDArray[np.int32]:
-        """The part of `codes`, an array (..., channels, height, width) of the host's tensor, that passes."""
+        """Return the part of `codes`, an array (..., channels, height, width) of the host's tensor, that passes."""
         return codes[..., self.channels, self.rows, :]
 
 
 def tensor_item(program: Program, op: int, written: int = 0) -> TensorItem:
-    """The item of a Load or Store of `program`."""
+    """Return the item of a Load or Store of `program`."""
     transfer = program.ops[op]
     if not isinstance(transfer, Transfer):
         raise TypeError(f"op '{transfer.name}' is a {type(transfer).__name__}, neither a Load nor a Store")

@@ -18,11 +18,11 @@ from sim.mapping.schedule import Schedule
 from sim.mapping.scheduler import Scheduler
 from sim.mapping.transfers import with_transfers
 from sim.mapping.weight_layout import row_tile_words
-from sim.plan.allocator import NoRoom, place
-from sim.plan.banding import cut
+from sim.plan.allocator import AllocationError, allocate
+from sim.plan.banding import cut_into_bands
 from sim.plan.host_stream import RowTileItem, TensorItem, tensor_item
 from sim.plan.legality import check_arithmetic, check_counts, check_limits, check_needs
-from sim.plan.prefetch import prefetched
+from sim.plan.prefetch import prefetch_loads
 from sim.timing.dependencies import Waits, op_waits
 from sim.timing.timeline import Timeline, timeline
 
@@ -106,7 +106,7 @@ def plan(program: Program, machine: Machine) -> Plan:
     schedules = scheduler.schedules(complete)
     check_limits(complete, schedules, machine)
     tensors = {tensor.name: tensor for tensor in complete.tensors}
-    regions = place(tensors, complete.ops, machine)
+    regions = allocate(tensors, complete.ops, machine)
     bases = {name: places.start * machine.region_words for name, places in regions.items()}
     return Plan(complete, machine, schedules, bases, op_waits(tensors, complete.ops, regions))
 
@@ -115,9 +115,9 @@ def _with_all_transfers(program: Program, scheduler: Scheduler) -> Program:
     """Return `program` with every Load and Store it needs to fit on the machine; those that are added run ahead."""
     complete, own = with_transfers(program), {op.name for op in program.ops}
     try:
-        return prefetched(complete, [op.name for op in complete.ops
+        return prefetch_loads(complete, [op.name for op in complete.ops
                                      if op.queue is Queue.LOAD and op.name not in own], scheduler)
-    except NoRoom:
+    except AllocationError:
         if any(isinstance(op, Transfer) for op in program.ops):
             raise
-        return cut(program, scheduler)
+        return cut_into_bands(program, scheduler)

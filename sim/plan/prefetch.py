@@ -10,14 +10,14 @@ from sim.ir.ops import Op, Queue, Tensor
 from sim.ir.program import Program
 from sim.mapping.schedule import Schedule
 from sim.mapping.scheduler import Scheduler
-from sim.plan.allocator import NoRoom, place
+from sim.plan.allocator import AllocationError, allocate
 from sim.timing.dependencies import op_waits
 from sim.timing.timeline import timeline
 
-__all__ = ["prefetched"]
+__all__ = ["prefetch_loads"]
 
 
-def prefetched(program: Program, loads: Collection[str], scheduler: Scheduler) -> Program:
+def prefetch_loads(program: Program, loads: Collection[str], scheduler: Scheduler) -> Program:
     """Move some Loads before the Conv or Pool that stands before them, one after another in Program order.
 
     A Load moves by one layer, and only if all tensors still find a place and the Program then takes fewer cycles.
@@ -43,7 +43,7 @@ def prefetched(program: Program, loads: Collection[str], scheduler: Scheduler) -
         trial = [*ops[:before], ops[index], *ops[before:index], *ops[index + 1 :]]
         try:
             cycles = _cycles(tensors, trial, schedules, machine)
-        except NoRoom:
+        except AllocationError:
             continue
         if cycles < best:
             ops, best = trial, cycles
@@ -51,7 +51,7 @@ def prefetched(program: Program, loads: Collection[str], scheduler: Scheduler) -
 
 
 def _layer_before(ops: Sequence[Op], index: int) -> int | None:
-    """Index of the Conv or Pool before a Load; None if there is none, or a Store in between writes what it reads."""
+    """Return the index of the layer before a Load; None without one, or if a Store in between writes what it reads."""
     for before in range(index - 1, -1, -1):
         op = ops[before]
         if op.queue is Queue.COMPUTE:
@@ -63,6 +63,6 @@ def _layer_before(ops: Sequence[Op], index: int) -> int | None:
 
 def _cycles(tensors: Mapping[str, Tensor], ops: Sequence[Op], schedules: Mapping[str, Schedule],
             machine: Machine) -> int:
-    """Cycles that the ops take in this order."""
-    waits = op_waits(tensors, ops, place(tensors, ops, machine))
+    """Return the cycles that the ops take in this order."""
+    waits = op_waits(tensors, ops, allocate(tensors, ops, machine))
     return timeline([schedules[op.name] for op in ops], waits, machine.memory).total

@@ -36,7 +36,7 @@ class Band:
 
 
 def fewest_bands(tensors: Mapping[str, Tensor], layer: Layer, machine: Machine) -> list[Band]:
-    """The fewest bands of equal rows whose tensors fit on chip together.
+    """Return the fewest bands of equal rows whose tensors fit on chip together.
 
     Raises
     ------
@@ -55,8 +55,9 @@ def fewest_bands(tensors: Mapping[str, Tensor], layer: Layer, machine: Machine) 
 
 
 def band_choices(tensors: Mapping[str, Tensor], layer: Layer, machine: Machine) -> Iterator[list[Band]]:
-    """Ways to cut a layer in the order in which they are tried, up to the first that fits on `machine`, or to all of at
-    most LIMITS.max_ops bands.
+    """Yield ways to cut a layer, in the order in which they are tried, up to the first that fits on `machine`.
+
+    Without one that fits, they are all of at most LIMITS.max_ops bands.
 
     Narrower tensors of the same shapes end at the same one or before.
     """
@@ -71,13 +72,13 @@ def band_choices(tensors: Mapping[str, Tensor], layer: Layer, machine: Machine) 
 
 
 def _need(tensors: Mapping[str, Tensor], layer: Layer, bands: list[Band], machine: Machine) -> int:
-    """Regions that the tensors of the largest band take together."""
+    """Count the regions that the tensors of the largest band take together."""
     different = {(band.in_rows, band.rows): band for band in bands}.values()
     return max(sum(regions_of(tensor, machine) for tensor in band_tensors(tensors, layer, band)) for band in different)
 
 
 def band_tensors(tensors: Mapping[str, Tensor], layer: Layer, band: Band) -> list[Tensor]:
-    """What a band reads and writes, with the names of the whole tensors: input, residual if any, and output.
+    """Return what a band reads and writes, with the names of the whole tensors: input, residual if any, and output.
 
     The output has no parts but the one that the layer writes.
     """
@@ -87,12 +88,12 @@ def band_tensors(tensors: Mapping[str, Tensor], layer: Layer, band: Band) -> lis
 
 
 def written_part(layer: Layer, target: Tensor) -> Tensor:
-    """What of `target` an op writes, as a tensor of its own."""
+    """Return what of `target` an op writes, as a tensor of its own."""
     return replace(target, parts=tuple(target.parts[part] for part in layer.written_parts(target)))
 
 
 def _split(source: Tensor, layer: Layer, height: int, rows: int) -> Iterator[Band]:
-    """Bands of `rows` of `height` output rows, the last one shorter; none that reads nothing but padding."""
+    """Yield bands of `rows` of `height` output rows, the last one shorter; none that reads nothing but padding."""
     edges = [0]
     for end in range(rows, height, rows):
         if _input_rows(source, layer, edges[-1], end) and _input_rows(source, layer, end, height):
@@ -101,18 +102,18 @@ def _split(source: Tensor, layer: Layer, height: int, rows: int) -> Iterator[Ban
         yield Band(0, height, 0, source.height, layer.pads)
         return
     for first, end in pairwise((*edges, height)):
-        inside, (start, stop) = _input_rows(source, layer, first, end), _window(layer, first, end)
+        inside, (start, stop) = _input_rows(source, layer, first, end), _footprint(layer, first, end)
         pads = inside.start - start, layer.pads[1], stop - inside.stop, layer.pads[3]
         yield Band(first, end - first, inside.start, len(inside), pads)
 
 
-def _window(layer: Layer, first: int, end: int) -> tuple[int, int]:
-    """First input row that output rows `first` ... `end - 1` read, and the row after the last; both may be padding."""
+def _footprint(layer: Layer, first: int, end: int) -> tuple[int, int]:
+    """Return the first input row that output rows `first` ... `end - 1` read, and the row after the last."""
     start = first * layer.stride - layer.pads[0]
     return start, start + (end - 1 - first) * layer.stride + layer.dilation * (layer.kernel[0] - 1) + 1
 
 
 def _input_rows(source: Tensor, layer: Layer, first: int, end: int) -> range:
-    """Rows of the map that output rows `first` ... `end - 1` read."""
-    start, stop = _window(layer, first, end)
+    """Return the rows of the map that output rows `first` ... `end - 1` read."""
+    start, stop = _footprint(layer, first, end)
     return range(max(0, start), min(source.height, stop))

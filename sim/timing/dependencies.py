@@ -39,7 +39,7 @@ class Waits:
 
 def op_waits(tensors: Mapping[str, Tensor], ops: Sequence[Op],
                  regions: Mapping[str, range]) -> tuple[Waits, ...]:
-    """What each op waits for.
+    """Return what each op waits for.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def op_waits(tensors: Mapping[str, Tensor], ops: Sequence[Op],
 
 
 def _note_rows(tensors: Mapping[str, Tensor], store: Store, rows: dict[str, NDArray[np.int64]], number: int) -> None:
-    """Rows of a tensor in the host's memory, shape (parts, height): the Store that writes each, counted from 1."""
+    """Note the Store, counted from 1, that writes rows of a tensor in the host's memory, shape (parts, height)."""
     target, height = tensors[store.output], tensors[store.input].height
     held = rows.setdefault(target.name, np.zeros((len(target.parts), target.height), np.int64))
     part = slice(None) if store.output_part is None else store.output_part

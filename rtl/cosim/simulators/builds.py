@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rtl.cosim.simulators.engine import Engine, Progress
 from rtl.verilog.ram_model import RAM_MODEL
-from sim.io.build_cache import cache_directory, is_made, prune
+from sim.io.build_cache import cache_directory, is_built, prune
 
 __all__ = ["cached_build", "is_cached"]
 
@@ -33,7 +33,7 @@ def cached_build(engine: Engine, text: str, top: str, progress: Progress | None 
 
 def is_cached(engine: Engine, text: str, top: str) -> bool:
     """Return whether `cached_build` would find the build."""
-    return is_made(_place(engine, text, top))
+    return is_built(_place(engine, text, top))
 
 
 def _place(engine: Engine, text: str, top: str) -> Path:

@@ -15,7 +15,7 @@ from cocotb_tools.check_results import get_results
 from rtl.cosim.simulators.environment import bench_environment
 from sim.errors import EngineError, InputError
 from sim.io.atomic_write import atomic_write
-from sim.io.build_cache import made
+from sim.io.build_cache import get_or_build
 
 __all__ = ["Engine", "Progress", "SimulationError", "silent"]
 
@@ -103,7 +103,7 @@ class Engine(ABC):
             with _failures(f"{self.title} refused the source", folder / BUILD_LOG):
                 self.compile(source, top, progress)
 
-        return made(place, make)
+        return get_or_build(place, make)
 
     def run_bench(self, place: Path, top: str, bench: str, folder: Path, environment: Mapping[str, str],
                   waves: Path | None = None) -> None:

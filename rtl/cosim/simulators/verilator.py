@@ -21,7 +21,7 @@ import cocotb_tools.config
 from rtl.cosim.simulators.engine import BUILD_LOG, Engine, Progress
 from rtl.cosim.simulators.environment import tool_environment
 from rtl.verilog.ram_model import RAM_MODEL
-from sim.io.build_cache import cache_directory, made
+from sim.io.build_cache import cache_directory, get_or_build
 
 __all__ = ["Verilator", "run_verilator"]
 
@@ -121,7 +121,7 @@ def _runtime() -> Path:
         sources = [(_root() / "include" / f"{name}.cpp", HOT) for name in RUNTIME]
         _compile_all(sources, folder, lambda _: None)
 
-    return made(cache_directory("rtl/runtime") / _version().translate(str.maketrans(" ()/", "____")), make)
+    return get_or_build(cache_directory("rtl/runtime") / _version().translate(str.maketrans(" ()/", "____")), make)
 
 
 def _precompile(folder: Path) -> None:

@@ -23,7 +23,7 @@ import llvmlite.binding as llvm
 from sim.functional.kernels.isa import LADDER
 from sim.functional.kernels.kernel_id import KernelId
 from sim.functional.kernels.source_digest import AT_IMPORT, digest
-from sim.io.cache_entries import Entries, opened
+from sim.io.cache_entries import Entries, open_entries
 from sim.jit.numba_settings import compiling, settings
 
 __all__ = ["Kernel", "Library", "cache_key", "compiled", "kernel_ids", "library"]
@@ -130,7 +130,7 @@ def library() -> Library:
 @cache
 def _library() -> Library:
     """Return the same one for ever: networks have addresses of its machine code, which goes when it goes."""
-    kernels = Library(opened("kernels", cache_key()))
+    kernels = Library(open_entries("kernels", cache_key()))
     # A process is not forked while a kernel is compiled: in the child nobody would ever be done with it.
     os.register_at_fork(before=kernels.lock.acquire, after_in_parent=kernels.lock.release,
                         after_in_child=kernels.lock.release)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from sim.arch.machine import Machine, load_machine
 from sim.errors import InputError
 from sim.functional.reference import simulate
-from sim.io.atomic_write import atomic_folder, made_folder
+from sim.io.atomic_write import atomic_folder, ensure_folder
 from sim.ir.program import Program
 from sim.ir.serialize import load_program, save_program, save_vectors
 from sim.plan.plan import Plan, plan
@@ -115,7 +115,7 @@ def save_case(case: Case, folder: Path) -> Path:
 
     A case that is already there is left alone.
     """
-    place = made_folder(folder) / _digest(case)
+    place = ensure_folder(folder) / _digest(case)
     with atomic_folder(place) as beside:
         save_program(case.program, beside / PROGRAM)
         (beside / MACHINE).write_text(yaml.safe_dump(case.machine.model_dump(mode="json"), sort_keys=False))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sim.errors import InputError
-from sim.io.atomic_write import atomic_folder, atomic_write, atomic_write_text, made_folder
+from sim.io.atomic_write import atomic_folder, atomic_write, atomic_write_text, ensure_folder
 
 WRITER = """\
 import sys
@@ -147,4 +147,4 @@ def test_folders_that_cannot_be_made(tmp_path: Path, name: str, reason: str) -> 
     """One sentence with the place and why."""
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=rf"^cannot create the folder .*: {reason}$"):
-        made_folder(tmp_path / name)
+        ensure_folder(tmp_path / name)

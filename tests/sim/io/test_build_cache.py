@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from sim.errors import InputError
-from sim.io.build_cache import _of_this_process, cache_directory, is_made, made, prune, warn_once
+from sim.io.build_cache import _of_this_process, cache_directory, get_or_build, is_built, prune, warn_once
 
 
 @pytest.fixture(autouse=True)
@@ -49,12 +49,13 @@ def test_folders_are_made_for_the_user_alone(monkeypatch, tmp_path):
     before = os.umask(0)
     try:
         folder = cache_directory("rtl/icarus")
-        made(folder / "key", lambda place: (place / "deep").mkdir(0o777) or (place / "deep" / "file").write_text("x"))
+        get_or_build(folder / "key",
+                     lambda place: (place / "deep").mkdir(0o777) or (place / "deep" / "file").write_text("x"))
     finally:
         os.umask(before)
     for path in (tmp_path / "a", *(tmp_path / "a").rglob("*")):
         assert not path.stat().st_mode & 0o022
-    assert is_made(folder / "key")
+    assert is_built(folder / "key")
 
 
 @pytest.mark.parametrize("home", ["relative/cache", "", "."])
@@ -175,21 +176,21 @@ def test_a_full_disk_is_not_taken(monkeypatch, tmp_path):
 def test_what_others_may_have_changed_is_made_anew(tmp_path, spoil):
     """A place in which not all is the user's own is as good as none."""
     place = tmp_path / "place"
-    made(place, lambda folder: (folder / "file").write_text("old"))
-    assert is_made(place)
+    get_or_build(place, lambda folder: (folder / "file").write_text("old"))
+    assert is_built(place)
     spoil(place)
-    assert not is_made(place)
-    made(place, lambda folder: (folder / "file").write_text("new"))
-    assert is_made(place)
+    assert not is_built(place)
+    get_or_build(place, lambda folder: (folder / "file").write_text("new"))
+    assert is_built(place)
     assert (place / "file").read_text() == "new"
 
 
 def test_a_killed_maker_leaves_nothing_that_stays(tmp_path):
     """The half made folder of a process that was killed goes when its place is made, or anything else is pruned."""
-    script = ("import sys, time; from pathlib import Path; from sim.io.build_cache import made\n"
+    script = ("import sys, time; from pathlib import Path; from sim.io.build_cache import get_or_build\n"
               "def make(folder):\n    (folder / 'half').touch(); print('making', flush=True); time.sleep(99)\n"
-              "made(Path(sys.argv[1]), make)")
-    for later in (lambda: made(tmp_path / "place", lambda folder: None), lambda: prune(tmp_path)):
+              "get_or_build(Path(sys.argv[1]), make)")
+    for later in (lambda: get_or_build(tmp_path / "place", lambda folder: None), lambda: prune(tmp_path)):
         shutil.rmtree(tmp_path / "place", ignore_errors=True)
         with subprocess.Popen([sys.executable, "-c", script, tmp_path / "place"], stdout=subprocess.PIPE) as process:
             process.stdout.readline()
@@ -207,7 +208,7 @@ def test_a_failed_make_leaves_nothing(tmp_path):
         raise RuntimeError("no")
 
     with pytest.raises(RuntimeError, match=r"^no$"):
-        made(tmp_path / "place", fails)
+        get_or_build(tmp_path / "place", fails)
     assert [path.name for path in tmp_path.iterdir()] == [".locks"]
 
 
@@ -217,7 +218,7 @@ def test_a_place_is_made_once(tmp_path):
 
     def want():
         started.wait()
-        made(tmp_path / "place", lambda folder: (calls.append(folder), (folder / "file").write_text("x")))
+        get_or_build(tmp_path / "place", lambda folder: (calls.append(folder), (folder / "file").write_text("x")))
         assert (tmp_path / "place" / "file").read_text() == "x"
 
     threads = [threading.Thread(target=want) for _ in range(4)]
@@ -236,7 +237,7 @@ def test_what_was_used_last_stays(tmp_path):
         (tmp_path / name / "file").chmod(0o600)
         os.utime(tmp_path / name, (1000 - age, 1000 - age))
     used = tmp_path / "d"
-    made(used, lambda _: None)
+    get_or_build(used, lambda _: None)
     prune(tmp_path, keep_bytes=250)
     assert sorted(path.name for path in tmp_path.glob("?")) == ["a", "d"]
 

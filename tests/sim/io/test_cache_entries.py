@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from sim.io.build_cache import _of_this_process, cache_directory, warn_once
-from sim.io.cache_entries import Entries, opened
+from sim.io.cache_entries import Entries, open_entries
 
 
 @pytest.fixture(autouse=True)
@@ -94,13 +94,13 @@ def test_a_killed_writer_leaves_nothing_that_stays(tmp_path: Path) -> None:
 def test_a_key_of_somebody_else_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder of that key that others can write is removed with all that is in it."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    opened("part", "key").write("a", b"code")
-    assert opened("part", "key").read("a") == b"code"
+    open_entries("part", "key").write("a", b"code")
+    assert open_entries("part", "key").read("a") == b"code"
     (cache_directory("part") / "key").chmod(0o777)
-    again = opened("part", "key")
+    again = open_entries("part", "key")
     assert again.read("a") is None
     again.write("a", b"code")
-    assert opened("part", "key").read("a") == b"code"
+    assert open_entries("part", "key").read("a") == b"code"
 
 
 def test_no_cache_costs_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,6 +110,6 @@ def test_no_cache_costs_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path / "file"))
     text = "machine code is compiled anew by every process: no folder for a cache: "
     with pytest.warns(RuntimeWarning, match=f"^{re.escape(text)}.*Not a directory.*Not a directory$"):
-        entries = opened("part", "key")
+        entries = open_entries("part", "key")
     entries.write("a", b"code")
     assert entries.read("a") is None

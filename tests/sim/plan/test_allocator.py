@@ -5,7 +5,7 @@ import pytest
 
 from sim.mapping.activation_layout import tensor_words
 from sim.mapping.transfers import with_transfers
-from sim.plan.allocator import NoRoom, lifetimes, place, regions_of
+from sim.plan.allocator import AllocationError, allocate, lifetimes, regions_of
 from sim.testing import random_machine, random_program
 
 
@@ -20,8 +20,8 @@ def test_live_tensors_share_no_region(seed: int) -> None:
     for regions in (2, 3, 4, 5, 6, 40):
         fewer = machine.model_copy(update={"act_regions": regions, "region_words": 32})
         try:
-            places = place(tensors, program.ops, fewer)
-        except NoRoom:
+            places = allocate(tensors, program.ops, fewer)
+        except AllocationError:
             continue
         found += 1
         assert places.keys() == lives.keys()
@@ -42,8 +42,8 @@ def test_no_room_names_the_tensor_and_those_that_are_alive() -> None:
     tensors = {tensor.name: tensor for tensor in program.tensors}
     small = machine.model_copy(update={"act_regions": 2, "region_words": 1})
     need = regions_of(tensors["t0"], small)
-    with pytest.raises(NoRoom) as caught:
-        place(tensors, program.ops, small)
+    with pytest.raises(AllocationError) as caught:
+        allocate(tensors, program.ops, small)
     assert caught.value.tensors == ("t0",)
     assert str(caught.value) == (f"tensor 't0' needs {need} consecutive activation regions of 1 words while nothing "
                                  f"else is live; machine 'random' has 2 regions, 2 of them free")

@@ -15,8 +15,8 @@ from sim.ir.formats import Format
 from sim.ir.ops import Conv, Load, Pool, Store, Tensor
 from sim.ir.program import Program
 from sim.mapping.scheduler import Scheduler
-from sim.plan.allocator import place
-from sim.plan.banding import cut
+from sim.plan.allocator import allocate
+from sim.plan.banding import cut_into_bands
 from sim.plan.plan import plan
 from sim.testing import TRAITS, corner_inputs, random_machine, random_program
 
@@ -35,7 +35,7 @@ def random_cut(seed: int) -> tuple[Program, Program, Machine] | None:
     program = random_program(rng, machine, layers=5, traits=PLAIN, extent=12)
     small = small_machine(machine, int(rng.integers(4, 10)), int(rng.choice([16, 32, 64])))
     try:
-        return program, cut(program, Scheduler(small)), small
+        return program, cut_into_bands(program, Scheduler(small)), small
     except InputError:
         return None
 
@@ -49,7 +49,7 @@ def test_a_cut_program_has_the_same_codes_and_fits(seed: int) -> None:
     program, banded, machine = found
     assert ({t.name for t in banded.inputs}, {t.name for t in banded.outputs}) == (
         {t.name for t in program.inputs}, {t.name for t in program.outputs})
-    place({tensor.name: tensor for tensor in banded.tensors}, banded.ops, machine)
+    allocate({tensor.name: tensor for tensor in banded.tensors}, banded.ops, machine)
     inputs = corner_inputs(np.random.default_rng(seed), program, 2)
     right, codes, reference = simulate(program, inputs), simulate(banded, inputs), run_reference(banded, inputs)
     for name in right:
@@ -88,7 +88,7 @@ def tall(kernel: int = 3, pad: int = 1, height: int = 24, channels: int = 4) -> 
 
 def test_bands_are_few_and_equal_with_pads_at_true_edges() -> None:
     """Two bands of 12 rows need 3 + 2 of 4 regions, three of 9 need 2 + 2: eight rows would leave a column idle."""
-    banded = cut(tall(), Scheduler(small_machine(TINY, 4, 16)))
+    banded = cut_into_bands(tall(), Scheduler(small_machine(TINY, 4, 16)))
     convs = banded.convs
     assert [(conv.name, conv.pads) for conv in convs] == [
         ("conv.0", (1, 0, 0, 0)), ("conv.1", (0, 0, 0, 0)), ("conv.2", (0, 0, 1, 0))]
@@ -101,7 +101,7 @@ def test_bands_are_few_and_equal_with_pads_at_true_edges() -> None:
 def test_a_band_that_reads_nothing_but_padding_joins_its_neighbour() -> None:
     """With more padding than kernel, the first and last rows see no map at all and stay with rows that do."""
     program = tall(kernel=1, pad=4, height=6)
-    banded = cut(program, Scheduler(small_machine(TINY, 3, 8)))
+    banded = cut_into_bands(program, Scheduler(small_machine(TINY, 3, 8)))
     assert all(conv.pads[0] < 14 and banded.tensor(conv.input).height >= 1 for conv in banded.convs)
     assert len(banded.convs) > 1
     inputs = corner_inputs(np.random.default_rng(0), program, 3)
@@ -122,14 +122,14 @@ def test_what_does_not_fit_in_bands_of_a_row_is_refused() -> None:
     """With both numbers, the need of the narrowest band and what the machine has."""
     message = "op 'conv' needs 8 activation regions of 4 words for a band of 1 output row; machine 'tiny' has 7"
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
-        cut(tall(kernel=7), Scheduler(small_machine(TINY, 7, 4)))
+        cut_into_bands(tall(kernel=7), Scheduler(small_machine(TINY, 7, 4)))
 
 
 def test_a_program_with_transfers_is_not_cut() -> None:
     """Its author decided where tensors lie; `plan` then says what does not fit."""
-    banded = cut(tall(), Scheduler(small_machine(TINY, 6, 16)))
+    banded = cut_into_bands(tall(), Scheduler(small_machine(TINY, 6, 16)))
     with pytest.raises(InputError, match=r"^only a Program without Loads and Stores can be cut into bands$"):
-        cut(banded, Scheduler(TINY))
+        cut_into_bands(banded, Scheduler(TINY))
     with pytest.raises(InputError, match=r"^tensor '.*' needs 10 consecutive activation regions of 4 words while"):
         plan(banded, small_machine(TINY, 3, 4))
 
@@ -139,7 +139,7 @@ def test_pools_are_cut_like_convs() -> None:
     source = Tensor("x", 21, 4, (4,), Format(2, "unsigned"))
     program = Program((source, Tensor("y", 11, 2, (4,), Format(2, "unsigned"))),
                       (Pool("pool", "x", "y", (3, 3), 2, (1, 0, 1, 1)),), Arithmetic(acc_bits=24, window=10, terms=3))
-    banded = cut(program, Scheduler(small_machine(TINY, 4, 16)))
+    banded = cut_into_bands(program, Scheduler(small_machine(TINY, 4, 16)))
     pools = [op for op in banded.ops if isinstance(op, Pool)]
     assert len(pools) > 1
     assert (pools[0].pads[0], pools[-1].pads[2]) == (1, 1)

@@ -142,7 +142,7 @@ class SteppedMachine:
     def add_tiles(self, op: int, schedule: ConvSchedule) -> None:
         row_tile = sum(tile.last_chunk for tile in self.tiles)
         for number in range(schedule.row_tiles):
-            groups = schedule.last_groups if number == schedule.row_tiles - 1 else schedule.groups
+            groups = schedule.last_tile_groups if number == schedule.row_tiles - 1 else schedule.tile_groups
             self.inward.append([op, schedule.fill_cycles])
             for chunk, pixels in enumerate(schedule.chunks):
                 last = chunk == len(schedule.chunks) - 1
@@ -256,7 +256,7 @@ class SteppedMachine:
 
         On the lanes its sums are whole three cycles after the last read, and then move away group after group.
         """
-        if schedule.lanewise:
+        if schedule.on_depthwise_lanes:
             self.issue_lanes(schedule, cycle)
             return
         last_pair = cycle + schedule.first_pair + schedule.pair_cycles - 1
@@ -272,7 +272,7 @@ class SteppedMachine:
     def issue_lanes(self, schedule: ConvSchedule, cycle: int) -> None:
         first_sum = cycle + 4
         assert self._moved < first_sum, "a sum is overwritten before its group has moved"
-        self._moved = cycle + schedule.read_cycles + 3 + schedule.groups - 1
+        self._moved = cycle + schedule.read_cycles + 3 + schedule.tile_groups - 1
         assert self._moved + 1 == cycle + schedule.latency, "the requantizer starts after the last group"
 
 
@@ -327,10 +327,10 @@ def closed_form_cycles(schedule: ConvSchedule) -> int | None:
     requant = schedule.requant_cycles
     if schedule.shape.bits_residual and schedule.shape.bits_residual + 2 > schedule.latency:
         return None
-    if fill + longest * schedule.groups * requant <= shortest * compute:
+    if fill + longest * schedule.tile_groups * requant <= shortest * compute:
         work = schedule.row_tiles * schedule.pixels * compute + fill
-        work += schedule.chunks[-1] * schedule.last_groups * requant
-    elif fill + longest * compute <= shortest * schedule.last_groups * requant:
+        work += schedule.chunks[-1] * schedule.last_tile_groups * requant
+    elif fill + longest * compute <= shortest * schedule.last_tile_groups * requant:
         work = schedule.chunks[0] * compute + fill + schedule.channel_groups * schedule.pixels * requant
     else:
         return None

@@ -26,7 +26,7 @@ from sim.functional.kernels.kernel_cache import Library, cache_key, compiled, ke
 from sim.functional.kernels.kernel_id import KernelId, requantizer_id
 from sim.functional.kernels.source_digest import AT_IMPORT, SOURCES, digest
 from sim.functional.reference import simulate
-from sim.io.cache_entries import Entries, opened
+from sim.io.cache_entries import Entries, open_entries
 from sim.ir.formats import Format
 from sim.ir.ops import Conv, Tensor
 from sim.ir.program import Program
@@ -190,8 +190,8 @@ def test_threads_share_the_first_library() -> None:
 import threading, time
 from concurrent.futures import ThreadPoolExecutor
 from sim.functional.kernels import kernel_cache
-opened, start = kernel_cache.opened, threading.Barrier(8)
-kernel_cache.opened = lambda *place: (time.sleep(0.1), opened(*place))[1]
+opened, start = kernel_cache.open_entries, threading.Barrier(8)
+kernel_cache.open_entries = lambda *place: (time.sleep(0.1), opened(*place))[1]
 with ThreadPoolExecutor(8) as pool:
     found = list(pool.map(lambda _: (start.wait(), kernel_cache.library())[1], range(8)))
 raise SystemExit(len(set(map(id, found))) - 1)"""
@@ -234,8 +234,8 @@ def test_machine_code_of_others_is_never_run(part: str, spoil: Callable[[Path], 
     """Wherever on the way to a kernel somebody else can write, it is compiled anew, also where its digest is right."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path / "tmp"))
-    assert Library(opened("kernels", "key")).kernel(KERNEL).compiled
-    assert not Library(opened("kernels", "key")).kernel(KERNEL).compiled
+    assert Library(open_entries("kernels", "key")).kernel(KERNEL).compiled
+    assert not Library(open_entries("kernels", "key")).kernel(KERNEL).compiled
     spoil(tmp_path / "cache" / part)
-    assert Library(opened("kernels", "key")).kernel(KERNEL).compiled
-    assert not Library(opened("kernels", "key")).kernel(KERNEL).compiled
+    assert Library(open_entries("kernels", "key")).kernel(KERNEL).compiled
+    assert not Library(open_entries("kernels", "key")).kernel(KERNEL).compiled
