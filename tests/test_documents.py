@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+import bitwright
+
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 PACKAGES = ("sim", "rtl", "quant", "bitwright")
@@ -105,3 +107,10 @@ def test_contributing_names_every_file_that_tells_ops_apart() -> None:
                   if re.search(r"case Pool\(\)|^class Pool|\bop = Pool$", path.read_text(), re.MULTILINE)}
     assert mentioning
     assert mentioning - named == set()
+
+
+def test_the_python_page_lists_every_public_name() -> None:
+    """The table of docs/python.md has each name that `import bitwright` gives, once."""
+    table = (ROOT / "docs" / "python.md").read_text().partition("|---|")[2].partition("\n\n")[0]
+    named = [name for row in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)]
+    assert sorted(named) == sorted(bitwright.__all__)
