@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pywellen
 
-from rtl.core.datapath.plane_sequencer import pair_layout
+from rtl.core.interfaces import pair_layout
 from rtl.cosim.run import run
 from rtl.encoding.geometry import Geometry
 from sim.arch.machine import load_machine
@@ -61,8 +61,9 @@ class Waveform:
 
     def __init__(self, path: Path) -> None:
         self.signals = {var.full_name: var for var in pywellen.Waveform(str(path)).all_vars()}
-        self.top = next(name for name in self.signals if name.endswith("control.busy")).removesuffix("control.busy")
-        self.start = next(time for time, value in self.signals[f"{self.top}control.busy"].tv if value == 1)
+        busy = next(name for name in self.signals if name.endswith("dispatcher.busy"))
+        self.top = busy.removesuffix("dispatcher.busy")
+        self.start = next(time for time, value in self.signals[busy].tv if value == 1)
 
     def values(self, name: str, cycles: range) -> list[int]:
         """Of signal `name` of the core, in the middle of each cycle."""
@@ -118,19 +119,20 @@ def render(planned: Plan, wave: Waveform) -> str:
         return [cycle for cycle, found in enumerate(values) if all(found)]
 
     def pairs(stage: str, *flags: str) -> list[int]:
-        """Cycles in which a stage of the pair engine has a pair with all these flags."""
+        """Cycles in which a stage of the array has a pair with all these flags."""
         bits = [layout[flag].offset for flag in ("valid", *flags)]
-        values = enumerate(wave.values(f"pairs.{stage}", whole))
+        values = enumerate(wave.values(f"plane_sequencer.{stage}", whole))
         return [cycle for cycle, value in values if all(value >> bit & 1 for bit in bits)]
 
     rows = {
-        "beat in": busy("stream_valid", "stream_ready"), "operand read": busy("loader.bank_read"),
-        "weight read": busy("weights.read_rows"), PAIR: pairs("select"),
+        "beat in": busy("i_valid", "i_ready"), "operand read": busy("operand_fetch.bank_read"),
+        "weight read": busy("weight_memory.read_rows"), PAIR: pairs("select"),
         "popcount": pairs("count"), "partial sum": pairs("add"),
         "accumulate": pairs("accumulate", "last"), "read sums": busy("drain"),
-        "requantize": busy("requant.execute"), "write a plane": busy("packer.write"), "beat out": busy("out_valid"),
+        "requantize": busy("requant_sequencer.execute"), "write a plane": busy("output_packer.write_write"),
+        "beat out": busy("o_valid"),
     }
-    planes = zip(wave.values("pairs.w_plane", whole), wave.values("pairs.a_plane", whole), strict=True)
+    planes = zip(*(wave.values(f"plane_sequencer.{operand}_plane", whole) for operand in "wa"), strict=True)
     labels = {cycle: f"{w}·{a}" for cycle, (w, a) in enumerate(planes)}
     spans = arrows(planned, rows)
     for arrow in spans:

@@ -74,7 +74,7 @@ class ProgramBench:
 
     def region(self, bank: int, number: int) -> Any:
         """Return the handle of the words of a region."""
-        return getattr(getattr(self.dut.core, f"bank_{bank}"), f"region_{number}").macro.mem
+        return getattr(getattr(self.dut.core.activation_memory, f"bank_{bank}"), f"region_{number}").macro.mem
 
     async def within(self, work: Any, cycles: int) -> Any:
         """Await `work`, which must end within so many cycles and some accesses to registers, and return its result."""

@@ -47,7 +47,7 @@ class Session:
         machine = JOBS[0].plan.machine
         for bank in range(machine.columns):
             for region in range(machine.act_regions):
-                memory = getattr(getattr(dut.core, f"bank_{bank}"), f"region_{region}").macro.mem
+                memory = getattr(getattr(dut.core.activation_memory, f"bank_{bank}"), f"region_{region}").macro.mem
                 for word in memory:
                     word.value = random.getrandbits(machine.lanes)
 
