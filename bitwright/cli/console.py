@@ -154,7 +154,7 @@ class Steps:
             message(text)
 
     def message(self, text: str) -> None:
-        """Write a sentence to stderr that a bar would hide."""
+        """Write a sentence to stderr, also while a bar is shown."""
         message(text)
 
 

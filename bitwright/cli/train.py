@@ -79,7 +79,7 @@ def train(
 
 
 def _check_start(scheme: str, weights: Path | None, needs_quantizers: bool) -> None:
-    """Refuse what a scheme cannot do, or has nothing to start from for."""
+    """Refuse quantizers and teachers of float networks, and quantized networks without weights to start from."""
     if scheme == "float" and needs_quantizers:
         raise InputError("a float network has no quantizers and no teacher")
     if scheme != "float" and weights is None:

@@ -109,6 +109,8 @@ def test_quantizing_without_training(run: Run, tmp_path: Path, scheme: str) -> N
     (("train", "digits", "-d", "digits", "-o", "x", "--scheme", "lsq", "-b", "4", "--weights", "w"),
      "bits are WEIGHTS/ACTIVATIONS, such as 4/4, not '4'"),
     (("train", "digits", "-d", "digits", "-o", "x", "--lr", "0"), r"rate must be above 0, not 0\.0"),
+    (("train", "digits", "-d", "digits", "-o", "x", "--rate", "0"), r"rate must be above 0, not 0\.0"),
+    (("train", "digits", "-d", "digits", "-o", "x", "--distillation", "0.5"), "a float network has no quantizers"),
     (("train", "resnet18", "-d", "digits", "-o", "x"), "network 'resnet18' reads images of 3 channels"),
     (("train", "resnet8", "-d", "none", "-o", "x"), "no data 'none': give one of digits, glyphs, or a folder"),
     (("train", "digits", "-d", "digits", "-o", "x", "--scheme", "lsq", "--weights", "w.pth"), r"no weights 'w\.pth'"),
