@@ -66,7 +66,7 @@ class Waveform:
         self.start = next(time for time, value in self.signals[busy].tv if value == 1)
 
     def values(self, name: str, cycles: range) -> list[int]:
-        """Of signal `name` of the core, in the middle of each cycle."""
+        """Return the values of signal `name` of the core, in the middle of each cycle."""
         signal = self.signals[self.top + name].signal
         return [int(signal.value_at(self.start + cycle * PERIOD + PERIOD // 2)) for cycle in cycles]
 

@@ -10,7 +10,7 @@ from parts import PYTEST, Part, run_parts
 TESTS = (*PYTEST, "--hypothesis-profile=nightly")
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 FOLDERS = ("tests", "sim", "rtl", "quant", "bitwright")
-"""In which tests are, doctests too: each file is in one part."""
+"""Folders that hold tests, doctests included; each file belongs to one part."""
 PARTS = [
     Part("lint", ("make", "lint")),
     Part("docs", ("make", "docs")),

@@ -22,7 +22,7 @@ __all__ = ["MAX_HELD_CODES", "input_codes", "load_codes", "random_codes"]
 MAX_HELD_CODES = 1 << 30
 """Most codes that a command holds at a time: those of all images in all tensors."""
 MAX_BYTES = 8 * MAX_HELD_CODES + (1 << 20)
-"""Of a file: codes of the widest type that there is, and headers."""
+"""Largest input file [bytes]: the most codes, each of the widest type, and headers."""
 HEADER_BYTES = 1 << 16
 READ_HEADER = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 

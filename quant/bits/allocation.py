@@ -223,7 +223,7 @@ class Allocation:
 
     @property
     def gap(self) -> float:
-        """At most this much loss could be saved."""
+        """Largest possible reduction of the loss."""
         return self.objective - self.lower_bound
 
 

@@ -94,13 +94,13 @@ class PricedProblem:
 
     @cached_property
     def _least(self) -> list[dict[int, int]]:
-        """By layer and activation, over the allowed weights."""
+        """Least entry of the table over the allowed weight bits, by layer and activation bits."""
         return [{a: min(self.table[layer][w][a] for w in np.flatnonzero(self.allowed[layer, :, a]).tolist())
                  for a in self._activations(layer)} for layer in range(len(self.problem.layers))]
 
     @cached_property
     def _group_least(self) -> list[dict[int, int]]:
-        """By group and activation."""
+        """Sum of the least entries of a group of layers, by activation bits."""
         return [{a: sum(self._least[layer][a] for layer in layers) for a in self._activations(layers[0])}
                 for layers in self.problem.groups]
 
@@ -155,7 +155,7 @@ class PricedProblem:
 
     @cached_property
     def _rest(self) -> list[list[int]]:
-        """By layers already chosen and budget: what the others cost at least."""
+        """Least cost of the layers still open, by number of chosen layers and by budget."""
         rest = [[0] * len(self.problem.exact)]
         for layer in reversed(self._order):
             pairs = np.argwhere(self.allowed[layer]).tolist()

@@ -76,7 +76,7 @@ class QBitOpt:
     until : int
         The last step that may reallocate; after it the network settles.
     gain : float
-        Share of the predicted loss that a reallocation must save, lest the bits oscillate.
+        Share of the predicted loss that a reallocation must save, so that bits do not oscillate.
     method : {"lp", "milp", "convex", "greedy"}
     errors : {"measured", "uniform_noise"}
         Squared errors of each width: those that the quantizer makes, or those of FIT's model, to compare with.

@@ -25,7 +25,7 @@ from sim.errors import EngineError
 __all__ = ["Relaxed", "solve_relaxation", "solve_whole"]
 
 TIME_LIMIT = 60.0
-"""Of branch and bound [s]; after it the best choice so far counts."""
+"""Time limit of branch and bound [s]; after it the best choice so far counts."""
 
 ROW_SIZE = 1e3
 """Rows are scaled to this largest entry, so that the solver's absolute tolerance of 1e-6 is a billionth of it."""

@@ -32,13 +32,13 @@ from sim.ir.formats import Format
 __all__ = ["FolderImages", "check_same_classes", "image_folder", "random_box"]
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Of the channels of ImageNet, for pixels of 0..1."""
+"""Mean and standard deviation of the channels of ImageNet, for pixels of 0..1."""
 HIDDEN = ("__MACOSX", "@eaDir", "$RECYCLE.BIN")
 """Folders that archivers and file servers leave behind, with copies of images; so are all that begin with a dot."""
 MOST_RESIZED = 1 << 22
 """Largest image that is resized whole [pixels]: of a long strip only the middle is."""
 CROPPED_AREA, CROPPED_RATIO, CROP_TRIES = (0.08, 1.0), (3 / 4, 4 / 3), 10
-"""Of random crops: share of the image's area, width over height, and how often a place is sought."""
+"""Range of a random crop's share of the area and of its aspect ratio, and how many places are tried."""
 Pixels = NDArray[np.uint8]
 Change = Callable[[Image.Image], Image.Image]
 
@@ -67,7 +67,7 @@ class FolderImages:
 
     @property
     def format(self) -> Format:
-        """Of the codes."""
+        """Format of the codes."""
         return IMAGE_FORMAT
 
     @property

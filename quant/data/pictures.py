@@ -19,7 +19,7 @@ FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP", "GIF")
 """What a file may be, whatever its ending says. Pillow reads more, some of it by other programs."""
 MOST_BYTES = 1024 * MIB
 MOST_PIXELS = 1 << 26
-"""Of an image: a small file may unpack to a thousand times its size."""
+"""Largest image that is read [pixels]: a small file may unpack to a thousand times its size."""
 BITS, PHOTOMETRIC = 258, 262
 """Tags of TIFF: bits of a pixel, and whether 0 is white."""
 UPRIGHT = {

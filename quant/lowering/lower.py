@@ -1,4 +1,4 @@
-"""From a quantized model to a `sim.Program`: the last place where real numbers exist.
+"""From a quantized model to a `sim.ir.program.Program`: the last place where real numbers exist.
 
 Each stage of the traced model becomes one op. Everything real in it - weight step, input step, BatchNorm, bias,
 residual step and the interval of the next quantizer - folds into one scale, one offset and one residual scale per
@@ -47,7 +47,7 @@ Range = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
 DEFAULT = Arithmetic()
-"""Of a Program for no machine in particular."""
+"""Arithmetic of a Program that is meant for no particular machine."""
 LONGEST_ROW = 1 << 12
 """Most codes that a convolution moves between a row and a map: it has this many squared weights."""
 

@@ -18,10 +18,10 @@ __all__ = ["NETWORKS", "make_network"]
 SMALL: dict[str, Callable[[int, int], nn.Module]] = {
     "resnet8": resnet8, "resnet20": resnet20, "small_alexnet": small_alexnet, "small_mobilenet": small_mobilenet,
     "glyph_mobilenet": glyph_mobilenet}
-"""Of images of 32 x 32 with any number of channels."""
+"""Networks for images of 32 x 32 with any number of channels."""
 LARGE: dict[str, Callable[[int], nn.Module]] = {
     "resnet18": resnet18, "resnet34": resnet34, "alexnet": AlexNet, "mobilenet_v2": MobileNetV2}
-"""Of colour images of 224 x 224, with the parameters of torchvision's networks."""
+"""Networks for colour images of 224 x 224, with the parameters of torchvision's."""
 NETWORKS = ("digits", *SMALL, *LARGE)
 
 

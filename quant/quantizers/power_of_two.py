@@ -25,7 +25,7 @@ Exponents = Literal["best", "nearest"]
 """How exponents are chosen: of least squared error, or the logarithm of the best real step rounded."""
 
 EXPONENTS = range(-126, 128)
-"""Of steps that float32 holds, and whose inverse it holds too."""
+"""Exponents of the steps that float32 represents together with their inverses."""
 OCTAVES = 8
 """Exponents tried, from the one that clips nothing downwards: the best step of 2 bits lies within three octaves."""
 

@@ -24,7 +24,7 @@ CANDIDATES = 64
 SMALLEST_STEP = 2.0**-110
 """Where float32 ends: what smaller steps divide, and their 64 candidates, would lose bits."""
 SMALLEST_SHARE = 2.0**-8
-"""Of the data's largest magnitude: what rows of zeros are taken to reach."""
+"""Share of the largest magnitude in the data that rows of zeros are taken to reach."""
 
 
 def fitted_steps(rows: Tensor, low: int, high: int, fit: Fit) -> Tensor:

@@ -19,7 +19,7 @@ from sim.errors import InputError
 __all__ = ["UNDECIDED", "check_agreement", "check_repeatable", "keeping_random_states"]
 
 TOLERANCE = 2.0**-12
-"""Of the largest output: above what the order of sums makes in single precision, below what another layer makes."""
+"""Largest relative difference of outputs: more than the order of sums makes, less than another layer does."""
 
 UNDECIDED = ("forward must not decide by types, modes or a state (isinstance, torch.is_tensor, "
              "torch.is_grad_enabled, torch.autocast, counters)")

@@ -15,7 +15,7 @@ from sim.errors import InputError
 __all__ = ["arguments", "gives_numbers", "is_in_place", "make_positional", "where"]
 
 ANY: tuple[Any, ...] = ()
-"""Stands for every value: whoever reads the argument checks it."""
+"""Stands for every value: the code that reads the argument checks it."""
 
 _POOL = dict.fromkeys(("kernel_size", "stride", "padding", "dilation", "ceil_mode", "return_indices"), ANY)
 
@@ -30,7 +30,7 @@ UNDERSTOOD: dict[Any, dict[str, tuple[Any, ...]]] = {
     functional.adaptive_avg_pool2d: {"output_size": ANY},
     **dict.fromkeys((functional.max_pool2d, torch.max_pool2d), _POOL),
 }
-"""By function or method: its arguments after the tensor, in order, and the values that the chip can follow."""
+"""Supported calls: the arguments after the tensor, in order, and the values that the chip can follow."""
 
 DEFAULTS = {"start_dim": 0, "training": True}
 """Values that torch takes where nothing is given and that are not among those."""

@@ -27,7 +27,7 @@ __all__ = ["describe_run", "load_checkpoint", "load_weights", "save_checkpoint",
 
 VERSION = "1"
 FIELDS = ("run", "epoch", "hook")
-"""Of the metadata, as JSON."""
+"""Fields of the metadata, each as JSON."""
 AGAIN = "remove it to train from the start"
 
 

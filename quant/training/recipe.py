@@ -88,6 +88,6 @@ class Recipe:
 
 
 FLOAT = Recipe(epochs=40)
-"""From random weights to about 98 % on the digits."""
+"""Recipe for a float network: trains random weights to about 98 % on the digits."""
 QAT = Recipe(epochs=25, rate=0.03, decay=1e-4)
-"""From a float network with fresh quantizers; follow it by `reestimate_norms`."""
+"""Recipe for a float network with fresh quantizers; run `reestimate_norms` afterwards."""

@@ -21,7 +21,7 @@ from sim.ir.serialize import metadata_of
 __all__ = ["CHECKSUM", "check_tensors", "most_bytes", "read_tensors", "write_tensors"]
 
 CHECKSUM = "sha256"
-"""Of the metadata: over all other metadata and over name, type, shape and content of every tensor."""
+"""Field of the checksum over all other metadata and over name, type, shape and content of every tensor."""
 HEADER_BYTES = 64 * MIB
 WIDEST = 8
 """Bytes of the widest number that a file may hold in place of a narrower one."""

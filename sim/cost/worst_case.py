@@ -62,7 +62,7 @@ class _WidestNetwork:
 
 
 _networks: WeakKeyDictionary[Program, dict[int, _WidestNetwork]] = WeakKeyDictionary()
-"""By Program and widest choice, while the Program is alive."""
+"""Widened networks by Program and widest choice, kept while the Program is alive."""
 
 
 class WorstCaseCosts:

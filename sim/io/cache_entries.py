@@ -15,7 +15,7 @@ from sim.io.trust import doubt, read_own
 __all__ = ["Entries", "open_entries"]
 
 MOST_BYTES = 1 << 26
-"""Of an entry; the largest kernel takes 200 kB."""
+"""Largest entry [bytes]; the largest kernel takes 200 kB."""
 WRITING = ".writing-"
 """Files that are not complete."""
 
@@ -88,7 +88,7 @@ def open_entries(part: str, key: str) -> Entries:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove what killed or failed writers left: whoever writes has the lock."""
+    """Remove what killed or failed writers left; the caller holds the lock."""
     for left in folder.glob(f"{WRITING}*"):
         left.unlink(missing_ok=True)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 __all__ = ["doubt", "doubt_inside", "read_own"]
 
 MOST_LINKS = 40
-"""On the way to a folder: as many as Linux follows."""
+"""Most symbolic links followed on the way to a folder, as many as Linux follows."""
 OTHERS = stat.S_IWGRP | stat.S_IWOTH
 """Permission of others to write."""
 

@@ -31,7 +31,7 @@ machine = llvm.Target.from_default_triple().create_target_machine(cpu=sys.argv[1
 machine.emit_object(llvm.parse_assembly("define i64 @f(i64 %a) { ret i64 %a }"))
 """
 FILE = Path(".numba_config.yaml")
-"""In the working folder; holds what no variable says."""
+"""Numba's file of settings in the working folder; variables of the environment override it."""
 MAX_FILE_BYTES = 1 << 16
 
 

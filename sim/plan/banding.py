@@ -1,8 +1,8 @@
 """Row bands: a Program whose tensors do not fit on chip, rewritten with Loads and Stores so that they do.
 
-A tensor of the Program lives in one of three ways. ON_CHIP: as ever. BOTH: on chip for the ops that fit whole, and
-in the host's memory for those that do not. IN_HOST: in the host's memory; every op that reads it loads its own
-copy. An op whose tensors do not fit on chip together is cut over its output rows into the fewest equal bands that
+A tensor of the Program lives in one of three ways. ON_CHIP: on chip all the time. BOTH: on chip for the ops that fit
+whole, and in the host's memory for those that do not. IN_HOST: in the host's memory; every op that reads it loads its
+own copy. An op whose tensors do not fit on chip together is cut over its output rows into the fewest equal bands that
 do, rounded up to whole groups of columns where that fits: each band loads its input rows with their halo and its
 residual rows, has pads at true edges only, and stores its output rows. All tensors of such an op start as BOTH, all
 others as ON_CHIP. While placing still fails, the largest tensor alive there moves to IN_HOST; with all tensors there,

@@ -1,4 +1,4 @@
-"""What passes over the two streams while a planned Program runs, item by item, for whoever plays the host."""
+"""What passes over the two streams while a planned Program runs, item by item, as the host sees it."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ __all__ = ["Dispatcher"]
 class Dispatcher(wiring.Component):
     """Hold the descriptor of the op that issues and of the op that runs.
 
-    The sequencer takes the next descriptor as soon as it has issued an op; everything behind it keeps the old one
+    The sequencer takes the next descriptor as soon as it has issued an op; everything after it keeps the old one
     until the op has ended. An op starts in the cycle after its predecessor's last write, or after the end of the
     last Load or Store that it waits for.
 

@@ -17,7 +17,7 @@ from sim.ir.program import Program
 __all__ = ["ALIGNMENT", "Arena", "Buffer", "BufferShape", "lay_out"]
 
 ALIGNMENT = 64
-"""Of every buffer: a cache line, and the widest vector [bytes]."""
+"""Alignment of every buffer: a cache line, and the widest vector [bytes]."""
 
 
 @dataclass(frozen=True)

@@ -128,7 +128,7 @@ def _prepare_depthwise(operation: Operation, conv: Conv, source: Buffer) -> None
 PREPARE: dict[str, Callable[[Operation, Conv, Buffer], None]] = {
     "gemm_conv": _prepare_gemm, "amx_conv": _prepare_amx, "int4_linear": _prepare_int4,
     "depthwise": _prepare_depthwise, "bitplane_conv": bitplane.prepare, "winograd": winograd.prepare}
-"""By family: adds the words, constants and memory that its kernels need."""
+"""Preparation by family of kernels: adds the words, constants and memory that its kernels need."""
 
 
 def _tap_offsets(conv: Conv, source: Buffer) -> NDArray[np.int64]:

@@ -19,7 +19,7 @@ from sim.ir.ops import Conv
 __all__ = ["conv_kernels"]
 
 COPY_CYCLES = 3
-"""To copy 64 bytes of a window; 16 windows times 64 bytes times 16 channels take 16."""
+"""Cycles to copy 64 bytes of a window; 16 windows times 64 bytes times 16 channels take 16."""
 VECTORS = {"avx512": (4, 3, 2, 1), "avx2": (2,), "portable": (2,)}
 FEW_PAIRS = 2
 """Pairs of a bit of a code and one of a weight that planes do faster than bytes."""

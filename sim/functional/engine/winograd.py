@@ -29,7 +29,7 @@ OUTPUTS = {
 }
 """Outputs, times 2 or 24, from products."""
 CODE_BITS = {2: 6, 4: 3}
-"""Of codes whose sums fit a byte, by the width of a tile."""
+"""Most bits of codes whose sums fit a byte, by the width of a tile."""
 CHUNK = 48
 """Most tiles that pass while a panel of weights is near."""
 

@@ -38,16 +38,17 @@ from sim.functional.kernels.kernel_id import KernelId
     SPARE,           # first of the words that a kernel names itself
 ) = range(25)
 WORDS = 32
-"""In a row: a whole number of cache lines."""
+"""Words of an operation, a whole number of cache lines."""
 
 CONFIGURATION, VIRTUAL_WIDTH, ROW_STEPS, UNWANTED = range(SPARE, SPARE + 4)
-"""Of tiles: address of their configuration; outputs of a row with those that are dropped (direct); steps of a copied
+"""Slots of AMX tiles: address of their configuration; outputs of a row with those that are dropped (direct); steps of a
+copied
 window (packed); a place for what is dropped (direct)."""
 
 LOWEST = SPARE
-"""Of weights of four bits: what each is less than it stands for."""
+"""Slot of the 4-bit kernel: the lowest weight, which is stored as 0."""
 POOL_TOP, POOL_LEFT, POOL_BOTTOM, POOL_RIGHT, POOL_HEIGHT, POOL_WIDTH, POOL_STRIDE = range(SPARE, SPARE + 7)
-"""Of pooling: pads before the map, rows and columns of the map, and the window."""
+"""Slots of pooling: pads before the map, rows and columns of the map, and the window."""
 
 IMAGE = 0
 """Word of the arena that holds the number of the image; addresses of the host's arrays follow."""
@@ -69,7 +70,7 @@ CHUNK = 48
 """Pixels whose sums wait for the requantizer: a multiple of the heights of all tiles of registers."""
 SPARE_ROWS = 12
 TILE_PIXELS, TILE_CHANNELS, STEP_BYTES = 32, 32, 64
-"""Of tiles: windows and channels of a block of sums, and bytes of a window in a step."""
+"""Size of AMX tiles: windows and channels of a block of sums, and bytes of a window in a step."""
 DIRECT_PIXELS = 128
 """Windows of tiles that pass while a panel of weights is near."""
 GATHER_BYTES = 1 << 17
@@ -81,13 +82,14 @@ GROUP, HALF_GROUP = 64, 32
 Those are as many whole groups as a layer's channels have, then a half one if that many are left; the rest never is.
 """
 SUM_ROW_BYTES = 4 * GROUP
-"""Of the sums of a group of channels of one pixel."""
+"""Size of the sums of a group of channels of one pixel [bytes]."""
 TALL_TILE, LOW_TILE, TILE_VECTORS = 6, 2, GROUP // LANES
 """Pixels of the tiles of sums that bit planes and Winograd's convolution keep in registers, and vectors of each."""
 
 INPUT, INPUT_PIXELS, INPUT_CHANNELS, STEPS, STEP_COUNT, PRODUCT_SHIFT, REFERENCE = range(SPARE, SPARE + 7)
-"""Of bit planes: first byte of the input, its pixels with their border, its channels; address of the steps (how far to
-shift the counts, bytes to the plane of the input, bytes to that of the weights) and their number; the constants of
+"""Slots of the bit-plane kernel: first byte of the input, its pixels with their border, its channels; address of the
+steps (how far to shift the counts, bytes to the plane of the input, bytes to that of the weights) and their number; the
+constants of
 `sim.functional.kernels.bitplane_conv`."""
 STEP_WORDS = 3
 
@@ -103,7 +105,8 @@ def bitplane_scratch_bytes(pixels: int, channels: int, planes: int) -> int:
 
 
 CORRECTIONS, TILES = SPARE, SPARE + 1
-"""Of Winograd's convolution: address of what outputs are raised by; tiles that pass while a panel of weights is near, a
+"""Slots of Winograd's convolution: address of what outputs are raised by; tiles that pass while a panel of weights is
+near, a
 multiple of TALL_TILE."""
 CODE_OFFSET = 128
 """Added to sums of codes, so that they are unsigned bytes."""

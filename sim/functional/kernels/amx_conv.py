@@ -52,7 +52,7 @@ from sim.functional.kernels.op_view import call_requantizer, load_word, locate, 
 __all__ = ["KERNELS", "NEEDS"]
 
 SUM_BYTES = TILE_PIXELS * SUM_ROW_BYTES
-"""Of the sums of one group of channels."""
+"""Size of the sums of one group of channels [bytes]."""
 
 
 def _amx(code: Code, name: str, *arguments: ir.Value) -> None:

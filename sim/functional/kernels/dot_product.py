@@ -96,5 +96,5 @@ class Portable(Dot):
 
 WAYS: dict[str, Callable[[int], Dot]] = {"portable": Portable, "avx2": Maddwd, "maddubs": Maddubs, "avx512": Vnni}
 DOTS: dict[str, Dot] = {way: dot(VECTOR_LANES[way]) for way, dot in WAYS.items()}
-"""By rung; `maddubs` is that of avx2 where no pair of products leaves 16 bits."""
+"""Dot product of each rung; `maddubs` is that of avx2 where no pair of products leaves 16 bits."""
 

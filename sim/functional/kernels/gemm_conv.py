@@ -32,7 +32,7 @@ __all__ = ["KERNELS", "NEEDS", "multiply_tile"]
 
 SHAPES = {"avx512": {4: (6, 2), 3: (8, 2), 2: (12, 2), 1: (12, 2)}, "avx2": {2: (4, 1)}, "maddubs": {2: (4, 1)},
           "portable": {2: (4, 1)}}
-"""By vectors of a tile: its pixels, and those of the tile for the rest, as the registers allow."""
+"""Tile shapes by the vectors of a tile: its pixels, and those of the tile for the rest, as the registers allow."""
 
 
 def multiply_tile(dot: Dot, pixels: int, vectors: int) -> Callable[..., int]:
