@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.errors import InputError
+from sim.ir.formats import MAX_PLANES
 
 __all__ = ["Allocation", "Choice", "ExactCost", "Part", "Problem"]
 
@@ -235,8 +236,8 @@ def _exact(table: NDArray[np.number], limit: float) -> ExactCost:
 
 
 def _check_bits(what: str, bits: tuple[int, ...]) -> None:
-    if not bits or list(bits) != sorted(set(bits)) or bits[0] < 1 or bits[-1] > 8:
-        raise InputError(f"{what} must be one or more rising widths in 1..8, not {bits}")
+    if not bits or list(bits) != sorted(set(bits)) or bits[0] < 1 or bits[-1] > MAX_PLANES:
+        raise InputError(f"{what} must be one or more rising widths in 1..{MAX_PLANES}, not {bits}")
 
 
 def _check_shape(what: str, table: NDArray[np.number], shape: tuple[int, ...]) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from quant.bits.allocation import Part
 from sim.cost.table import CostTable
 from sim.errors import InputError
-from sim.ir.ops import Conv, Pool, Tensor
+from sim.ir.ops import Conv, Layer, Tensor
 from sim.ir.program import Program
 
 __all__ = ["BUDGETS", "Constraint", "constraints", "stored_input"]
@@ -167,7 +167,7 @@ def _elements(tensor: Tensor) -> int:
 def _stored(program: Program, tensor: str) -> str:
     """Return the tensor whose width a tensor has: max pools keep codes, and so do the copies that lowering makes."""
     same = {op.output: op.input for op in program.ops
-            if isinstance(op, Pool) or op.output == f"{op.input}.copy"}
+            if (isinstance(op, Layer) and op.keeps_codes) or op.output == f"{op.input}.copy"}
     while tensor in same:
         tensor = same[tensor]
     return tensor

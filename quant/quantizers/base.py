@@ -16,11 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from sim.errors import InputError
-from sim.ir.formats import Format
+from sim.ir.formats import MAX_PLANES, Format
 
 __all__ = ["ActivationQuantizer", "Quantizer", "round_half_up", "sample_of", "scale_gradient", "widened"]
 
-BITS = range(2, 9)
+BITS = range(2, MAX_PLANES + 1)
 """Widths that can be chosen [bits]: below 2 a signed code has no positive value, above 8 no engine reads it."""
 
 SAMPLE_SIZE = 1 << 14

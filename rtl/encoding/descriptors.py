@@ -129,7 +129,7 @@ def _common_fields(plan: Plan, op: Layer, schedule: ConvSchedule | PoolSchedule,
 
 
 def _walk_fields(source: Tensor, base: int, op: Layer, geometry: Geometry) -> Fields:
-    dilation = op.dilation if isinstance(op, Conv) else 1
+    dilation = op.dilation
     stride, pads, columns = op.stride, op.pads, geometry.columns
     words = blocks_of(source.parts, geometry.lanes) * source.format.bits
     pitch, size = source.width * words, 1 << geometry.address_bits

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from sim.ir.formats import MAX_PLANES
+
 __all__ = ["MAX_CLOCK_MHZ", "MEMORY_RANGES", "RANGES"]
 
 RANGES: dict[str, tuple[int, int]] = {
     "rows": (1, 128),
     "columns": (1, 64),
     "lanes": (4, 1024),
-    "max_bits_w": (1, 8),
-    "max_bits_a": (1, 8),
+    "max_bits_w": (1, MAX_PLANES),
+    "max_bits_a": (1, MAX_PLANES),
     "acc_bits": (8, 32),
     "acc_depth": (1, 1 << 16),
     "requantizers": (1, 128),

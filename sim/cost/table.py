@@ -66,8 +66,8 @@ class CostTable:
 
 
 def cost_table(program: Program, machine: Machine, technology: Technology,
-               weight_bits: tuple[int, ...] = tuple(range(2, 9)),
-               activation_bits: tuple[int, ...] = tuple(range(2, 9))) -> CostTable:
+               weight_bits: tuple[int, ...] = tuple(range(2, MAX_PLANES + 1)),
+               activation_bits: tuple[int, ...] = tuple(range(2, MAX_PLANES + 1))) -> CostTable:
     """Tabulate every Conv of `program` over all choices of bits.
 
     Layers with `unit` weights have no choice of weight bits: their entries repeat along that axis. Of the widths in

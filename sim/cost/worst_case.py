@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 from sim.arch.machine import Machine
 from sim.energy.counting import events_of
 from sim.ir.formats import Format
-from sim.ir.ops import Conv, Layer, Load, Op, Pool, Store, Tensor
+from sim.ir.ops import Conv, Layer, Load, Op, Store, Tensor
 from sim.ir.program import Program
 from sim.mapping.conv_shape import ConvShape, conv_shape
 from sim.mapping.scheduler import Scheduler
@@ -160,7 +160,7 @@ def _network(program: Program, widest: int) -> _WidestNetwork:
     tensors = {t.name: t if t.name in given else _with_bits(
         t, max(widest, t.format.bits) if t.name in read else program.arithmetic.acc_bits) for t in program.tensors}
     for op in program.ops:
-        if isinstance(op, Pool):
+        if isinstance(op, Layer) and op.keeps_codes:
             tensors[op.output] = _with_bits(tensors[op.output], tensors[op.input].format.bits)
     shapes = {conv.name: replace(
         conv_shape(program, conv), bits_out=tensors[conv.output].format.bits,

@@ -34,6 +34,8 @@ class LayerBase(OpBase):
     """An op that computes."""
 
     queue: ClassVar[Queue] = Queue.COMPUTE
+    keeps_codes: ClassVar[bool] = False
+    """Whether its output holds codes of its input, in their format."""
 
     @property
     def reads(self) -> tuple[str, ...]:

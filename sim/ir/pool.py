@@ -34,6 +34,7 @@ class Pool(LayerBase):
     pads: Pads = (0, 0, 0, 0)
 
     kind: ClassVar[str] = "pool"
+    keeps_codes: ClassVar[bool] = True
     dilation: ClassVar[int] = 1
 
     def written_parts(self, target: Tensor) -> Sequence[int]:

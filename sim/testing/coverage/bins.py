@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from sim.arch.limits import LIMITS
+from sim.ir.formats import MAX_PLANES
 from sim.testing.coverage import layer_bins, transfer_bins, value_bins
 from sim.testing.coverage.coverage import Group, Values
 
 __all__ = ["GROUPS", "LAYER_GROUPS", "TRANSFER_GROUPS"]
 
-BITS = range(1, 9)
+BITS = range(1, MAX_PLANES + 1)
 DENSE = ("dense", "depthwise")
 CONVS = ("dense", "depthwise", "average", "add", "copy")
 SLIDING = ("dense", "depthwise", "average", "max")

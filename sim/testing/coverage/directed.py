@@ -8,6 +8,7 @@ import numpy as np
 
 from sim.arch.machine import Machine
 from sim.errors import InputError
+from sim.ir.formats import MAX_PLANES
 from sim.testing.coverage.coverage import Bin, Coverage
 from sim.testing.stimulus.cases import Case, draw_case
 from sim.testing.stimulus.choices import OF_PROGRAMS, RandomChoices, SteeredChoices
@@ -37,11 +38,11 @@ HINTS: Mapping[str, Mapping[Hashable, Decisions]] = {
         "dense": {"kind": ["dense", "linear"]}, "depthwise": {"kind": ["depthwise"]}, "add": {"kind": ["add"]},
         "average": {"kind": ["average"], "kernel": [2, 3]}, "max": {"kind": ["max"]},
         "copy": {"kind": ["average"], "kernel": [1], "whole_map": [False], "residual": [False]}},
-    "lane_weight_bits": {bits: {"kind": ["depthwise"], "weight_bits": [bits]} for bits in range(1, 9)},
+    "lane_weight_bits": {bits: {"kind": ["depthwise"], "weight_bits": [bits]} for bits in range(1, MAX_PLANES + 1)},
     "weights": {"signed": {"bipolar": [False], "unsigned": [False]}, "bipolar": {"bipolar": [True]},
                 "unsigned": {"bipolar": [False], "unsigned": [True]}, "unit": {"kind": ["average", "add"]}},
     "bipolar_activation_bits": {
-        bits: {"kind": ["dense"], "bipolar": [True], "activation_bits": [bits]} for bits in range(1, 9)},
+        bits: {"kind": ["dense"], "bipolar": [True], "activation_bits": [bits]} for bits in range(1, MAX_PLANES + 1)},
     "shape": {"1 x 1": {"kernel": [1]}, "k x k": {"kernel": [2, 3]},
               "whole map": {"whole_map": [True], "kernel": [2, 3], "extent": [2, 3]}},
     "dilation": {n: {"dilation": [n], "kernel": [2, 3], "whole_map": [False]} for n in (1, 2, 3)},

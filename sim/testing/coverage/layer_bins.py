@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import ceil
 
-from sim.ir.ops import Conv, Layer
+from sim.ir.ops import Layer
 from sim.testing.coverage.coverage import Values
 from sim.testing.coverage.op_view import OpView
 
@@ -23,8 +23,7 @@ def window(view: OpView) -> Iterator[Values]:
     op = view.op
     several = isinstance(op, Layer) and view.target.height * view.target.width > 1
     if several and isinstance(op, Layer) and op.kernel != (1, 1):
-        dilation = op.dilation if isinstance(op, Conv) else 1
-        yield view.kind, op.stride, bool(padded_sides(view)), dilation
+        yield view.kind, op.stride, bool(padded_sides(view)), op.dilation
 
 
 def padded_sides(view: OpView) -> list[str]:
@@ -33,7 +32,7 @@ def padded_sides(view: OpView) -> list[str]:
     if not isinstance(op, Layer):
         return []
     top, left, _, _ = op.pads
-    dilation = op.dilation if isinstance(op, Conv) else 1
+    dilation = op.dilation
     read = []
     for extent, count, before, kernel, sides in (
             (view.source.height, view.target.height, top, op.kernel[0], ("top", "bottom")),

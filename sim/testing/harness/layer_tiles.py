@@ -83,10 +83,7 @@ def crop(program: Program, op: Conv | Pool, codes: Mapping[str, NDArray[np.int32
 
 def _rows_read(op: Conv | Pool, rows: range, height: int) -> tuple[range, Pads]:
     """Return the rows of the input that some rows of the output need, and what is padded around them."""
-    if isinstance(op, Pool):
-        extent = op.kernel[0]
-    else:
-        extent = op.dilation * (op.weights.shape[2] - 1) + 1
+    extent = op.dilation * (op.kernel[0] - 1) + 1
     top, left, _, right = op.pads
     first = rows.start * op.stride - top
     stop = (rows.stop - 1) * op.stride - top + extent
