@@ -76,8 +76,7 @@ class Image:
 def beat_bits(machine: Machine) -> int:
     """Width of a beat on the pins, whole bytes [bits].
 
-    >>> from sim.arch.limits import LIMITS, HardwareLimits
-from sim.arch.machine import load_machine
+    >>> from sim.arch.machine import load_machine
     >>> beat_bits(load_machine("edge"))
     128
     """
