@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 
@@ -14,11 +15,19 @@ __all__ = ["COMMENT", "Elaborated", "commented"]
 
 COMMENT = "comment"
 """Attribute of modules and wires."""
-CLOCKING = {"clk": "clock, of which the rising edge counts", "rst": "synchronous reset, active high"}
+CLOCKING = {
+    "clk": "clock, of which the rising edge counts",
+    "rst": "synchronous reset, active high",
+    "_cleared": "synchronous reset after a fault, when the host clears it",
+    "_stop": "synchronous reset when a fault stops the machine",
+}
+"""Inputs that Amaranth gives to a module, of its own or for the resets that `rtl.shell.top` inserts."""
 MODULE = re.compile(r"^module \\(?P<name>\S+)\n(?P<body>.*?)^end$", re.M | re.S)
 PORT = re.compile(r"^  wire width [^\\\n]*(?:input|output)[^\\\n]*\\(?P<name>\S+)$", re.M)
 NUMBER = re.compile(r"\$\d+(?=\.|$)")
 """By which Amaranth tells modules of one name apart."""
+ALIAS = re.compile(r"^(?:  )?connect \\(?P<name>\S+) (?P<signal>[^\n]+)$", re.M)
+REFERENCE = re.compile(r"\\(\S+)")
 SENTENCE = re.compile(r"(.+?[.!?])(?:\s|$)", re.S)
 MEMBER = re.compile(r"^(?P<names>\S[^:]*) : (?P<text>.*(?:\n +.*)*)", re.M)
 
@@ -59,9 +68,25 @@ def _components(fragment: Fragment, path: str) -> Iterator[tuple[str, object]]:
 
 def _module(found: re.Match[str], doc: str) -> str:
     texts = CLOCKING | _members(doc)
-    body = PORT.sub(lambda port: _attribute("  ", _text(port["name"], texts)) + port[0], found["body"])
+    carried = _carried(found["body"])
+
+    def comment(port: re.Match[str]) -> str:
+        name = port["name"]
+        said = [_text(name, texts)] if _text(name, texts) else [_text(other, texts) for other in carried[name]]
+        return _attribute("  ", "; ".join(dict.fromkeys(text for text in said if text))) + port[0]
+
+    body = PORT.sub(comment, found["body"])
     sentence = SENTENCE.match(doc.partition("\n\n")[0])
     return f"{_attribute('', sentence[1] if sentence else '')}module \\{found['name']}\n{body}end"
+
+
+def _carried(body: str) -> Mapping[str, list[str]]:
+    """Return the signals that a wire carries, by that wire: Amaranth joins signals into one port."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for alias in ALIAS.finditer(body):
+        for wire in REFERENCE.findall(alias["signal"]):
+            found[wire].append(alias["name"])
+    return found
 
 
 def _members(doc: str) -> dict[str, str]:
