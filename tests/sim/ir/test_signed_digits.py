@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim.ir.arithmetic import Arithmetic
 from sim.ir.signed_digits import (
     digit_counts,
     digits_of,
@@ -42,13 +41,6 @@ def test_rows_of_any_length_become_one_array() -> None:
     assert digits_of([[], [4, -1], [-2]]).tolist() == [[0, 0], [4, -1], [-2, 0]]
     assert digits_of([[], []]).shape == (2, 0)
     assert (digits_of([]).shape, digits_of([]).dtype) == ((0, 0), np.int8)
-
-
-@pytest.mark.parametrize(("acc_bits", "window"), [(24, 10), (32, 12), (32, 19), (9, 1)])
-def test_residual_products_are_as_small_as_offsets(acc_bits: int, window: int) -> None:
-    """The largest R times the largest code of 8 bits just stays below the limit of the offset."""
-    largest = sum(2**e for e in range(Arithmetic(acc_bits, window).residual_window))
-    assert largest * 256 < 2 ** (acc_bits + window - 1) <= (2 * largest + 1) * 256
 
 
 @given(st.floats(-4095, 4095), st.integers(1, 4), st.integers(1, 12))

@@ -52,19 +52,6 @@ def test_the_program_that_the_others_break_is_legal() -> None:
     assert program().outputs == (TENSORS["small"],)
 
 
-@pytest.mark.parametrize(("fields", "message"), [
-    ({"rounding": "up"}, "arithmetic: rounding must be half_up, half_even or floor, not up"),
-    ({"acc_bits": 1}, "arithmetic: acc_bits must be in 2..32, not 1"),
-    ({"acc_bits": 33}, "arithmetic: acc_bits must be in 2..32, not 33"),
-    ({"window": 0}, "arithmetic: window must be in 1..35 with acc_bits 16, not 0"),
-    ({"window": 36}, "arithmetic: window must be in 1..35 with acc_bits 16, not 36"),
-    ({"terms": 0}, "arithmetic: terms must be in 1..64, not 0"),
-])
-def test_parameters(fields: dict[str, object], message: str) -> None:
-    """Rounding, widths and terms have their ranges."""
-    assert refusal(lambda: program(**fields)) == message
-
-
 @pytest.mark.parametrize(("name", "fields", "message"), [
     ("image", {"name": "deep"}, "tensor 'deep': the name is used twice"),
     ("small", {"format": Format(17, "signed")}, "tensor 'small': a code has at most acc_bits = 16 bits, not 17"),
