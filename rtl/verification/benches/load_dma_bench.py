@@ -1,4 +1,4 @@
-"""The fill engine: every word of random row tiles and Loads, and the cycles in which it takes beats."""
+"""The load DMA: every word of random row tiles and Loads, and the cycles in which it takes beats."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The operand loader's switch, padding and segments."""
+"""The operand fetch: its switch, padding and segments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The plane pair engine against the order of the contract."""
+"""The bit-plane sequencer against the order of the contract."""
 
 from __future__ import annotations
 

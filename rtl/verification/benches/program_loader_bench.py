@@ -1,4 +1,4 @@
-"""The image loader: every word of random images arrives in its table; what is wrong is refused at once."""
+"""The program loader: every word of random images arrives in its table; what is wrong is refused at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The outlet: what it passes, what it keeps, and how it ends packets, against a model with random stops."""
+"""The stream guard: what it passes, what it keeps, and how it ends packets, against a model with random stops."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The operand loader."""
+"""The operand fetch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The plane pair engine."""
+"""The bit-plane sequencer."""
 
 from __future__ import annotations
 

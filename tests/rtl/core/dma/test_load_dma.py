@@ -1,4 +1,4 @@
-"""The fill engine."""
+"""The load DMA."""
 
 from __future__ import annotations
 
