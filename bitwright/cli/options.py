@@ -9,12 +9,28 @@ import typer
 
 from bitwright.cli.parameter_types import file_argument, integer, path_option
 
-__all__ = ["MAX_COUNT", "MAX_RATE", "MAX_WORKERS", "AsJson", "DataName", "FirstLastBits", "Images", "InputFile",
-           "MachineName", "NetworkName", "ProgramFile", "RtlSimulator", "Seed", "TechnologyName"]
+__all__ = [
+           "MAX_COUNT",
+           "MAX_RATE",
+           "MAX_WORKERS",
+           "PROGRAM_HELP",
+           "AsJson",
+           "DataName",
+           "FirstLastBits",
+           "Images",
+           "InputFile",
+           "MachineName",
+           "NetworkName",
+           "ProgramFile",
+           "RtlSimulator",
+           "Seed",
+           "TechnologyName",
+]
 
 MAX_COUNT, MAX_WORKERS, MAX_RATE, MAX_SEED = 10**9, 1024, 1e6, 2**32 - 1
 
-ProgramFile = Annotated[Path, file_argument("A Program, *.safetensors.")]
+PROGRAM_HELP = "A Program, *.safetensors."
+ProgramFile = Annotated[Path, file_argument(PROGRAM_HELP)]
 MachineName = Annotated[
     str, typer.Option("--machine", "-m", help="A built-in machine (tiny, edge, large) or a YAML file.")]
 TechnologyName = Annotated[
@@ -22,10 +38,11 @@ TechnologyName = Annotated[
 InputFile = Annotated[
     Path | None, path_option("Input codes, .npz or .npy, (N, C, H, W); default: random.", "--input", "-i")]
 Images = Annotated[int, integer(1, MAX_COUNT, "How many images to run.", "--images", "-n")]
-Seed = Annotated[int, integer(0, MAX_SEED, "Seed of everything random.", "--seed")]
+Seed = Annotated[int, integer(0, MAX_SEED, "Seed of all random numbers.", "--seed")]
 RtlSimulator = Annotated[Literal["auto", "icarus", "verilator"], typer.Option(
-    "--simulator", help="icarus starts at once, verilator is faster; auto: what will be done first.")]
-NetworkName = Annotated[str, typer.Argument(help="Its name: resnet8, resnet18, mobilenet_v2, ...; see the docs.")]
+    "--simulator", help="icarus starts at once, verilator runs faster; auto picks the one expected to finish first.")]
+NetworkName = Annotated[
+    str, typer.Argument(help="Name of the network: resnet8, resnet18, mobilenet_v2, ...; see the docs.")]
 DataName = Annotated[str, typer.Option("--data", "-d", help="glyphs, digits, or a folder with train/ and val/.")]
 FirstLastBits = Annotated[int, integer(2, 8, "Bits of the first and the last layer.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]

@@ -26,12 +26,14 @@ def quantize(
     weights: Annotated[Path, file_argument("Weights of the float network, *.safetensors.")],
     out: Annotated[Path, path_option("Folder for the results.", "--out", "-o")],
     data: DataName = "glyphs",
-    scheme: Annotated[Literal["power_of_two", "uniform"], typer.Option(help="Steps 2^k, or any.")] = "power_of_two",
+    scheme: Annotated[Literal["power_of_two", "uniform"], typer.Option(
+        help="Power-of-two or real steps.")] = "power_of_two",
     bits: Annotated[str, typer.Option("--bits", "-b", help="Bits W/A of weights and activations.")] = "4/4",
     first_last_bits: FirstLastBits = 8,
-    iterations: Annotated[int, integer(0, MAX_COUNT, "Of reconstruction, for each unit; 0: none.")] = 1000,
+    iterations: Annotated[int, integer(0, MAX_COUNT, "Reconstruction iterations per unit; 0 skips it.")] = 1000,
     lr: Annotated[float, decimal(0, MAX_RATE, "Learning rate of the rounding.", "--lr", "--rate")] = 0.03,
-    fixed_exponents: Annotated[bool, typer.Option("--fixed-exponents", help="Steps stay as fitted.")] = False,
+    fixed_exponents: Annotated[bool, typer.Option(
+        "--fixed-exponents", help="Do not learn the exponents of the steps.")] = False,
     machine: MachineName = "edge",
     seed: Seed = 0,
     as_json: AsJson = False,

@@ -27,8 +27,10 @@ def simulate(
     input_file: InputFile = None,
     images: Images = 1,
     seed: Seed = 0,
-    threads: Annotated[int, integer(1, MAX_WORKERS, "Images are shared among them.", "--threads", "-t")] = 1,
-    trace: Annotated[bool, typer.Option("--trace", help="Show how often bits are 1, and change.")] = False,
+    threads: Annotated[int, integer(
+        1, MAX_WORKERS, "Threads; each takes a share of the images.", "--threads", "-t")] = 1,
+    trace: Annotated[bool, typer.Option(
+        "--trace", help="Report how often each bit is 1 and how often it toggles.")] = False,
     out: Annotated[Path | None, path_option("Write the codes of every tensor, .npz.", "--out", "-o")] = None,
     as_json: AsJson = False,
 ) -> None:

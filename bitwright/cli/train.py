@@ -27,27 +27,29 @@ def train(
     network: NetworkName,
     out: Annotated[Path, path_option("Folder for checkpoints and results.", "--out", "-o")],
     data: DataName = "glyphs",
-    scheme: Annotated[Literal["float", "qil", "lsq"], typer.Option(help="Which quantizers learn.")] = "float",
+    scheme: Annotated[Literal["float", "qil", "lsq"], typer.Option(
+        help="What is trained: the float network, or one with these quantizers.")] = "float",
     bits: Annotated[list[str] | None, typer.Option(
-        "--bits", "-b", help="Bits W/A of weights and activations; several: one after another. Default: 4/4.")] = None,
-    weights: Annotated[Path | None, path_option("Of the float network, *.safetensors.")] = None,
+        "--bits", "-b", help="Bits W/A of weights and activations; repeat it to train at one width after another. "
+        "Default: 4/4.")] = None,
+    weights: Annotated[Path | None, path_option("Weights of the float network, *.safetensors.")] = None,
     first_last_bits: FirstLastBits = 8,
-    epochs: Annotated[int, integer(1, MAX_COUNT, "For each width.")] = 12,
-    batch: Annotated[int, integer(1, MAX_COUNT, "Images in a batch, of all processes together.")] = 128,
+    epochs: Annotated[int, integer(1, MAX_COUNT, "Epochs at each bit width.")] = 12,
+    batch: Annotated[int, integer(1, MAX_COUNT, "Images in a batch, over all processes.")] = 128,
     lr: Annotated[float | None, decimal(
         0, MAX_RATE, "Largest learning rate; default: 0.1, quantized 0.05.", "--lr", "--rate")] = None,
     quantizer_lr_mult: Annotated[float, decimal(
         0, MAX_RATE, "Factor on the learning rate of the quantizers' parameters.", "--quantizer-lr-mult",
         "--interval-rate")] = 1.0,
-    quantizers_only: Annotated[bool, typer.Option("--quantizers-only", help="Weights stay as they are.")] = False,
+    quantizers_only: Annotated[bool, typer.Option("--quantizers-only", help="Train only the quantizers.")] = False,
     kd_weight: Annotated[float, decimal(
-        0, 1, "Share of the loss that the float network teaches.", "--kd-weight", "--distillation")] = 0.0,
+        0, 1, "Share of the loss that is the distance from the float network.", "--kd-weight", "--distillation")] = 0.0,
     bf16: Annotated[bool, typer.Option("--bf16", "--half", help="Convolutions in bfloat16.")] = False,
     machine: MachineName = "edge",
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Train a network, in float or with quantizers; goes on where it was stopped, also by torchrun in processes."""
+    """Train a network, in float or with quantizers; resume if it was interrupted. It runs under torchrun, too."""
     import torch
 
     from bitwright.codesign import networks

@@ -12,6 +12,7 @@ from bitwright.cli.console import message, show, steps
 from bitwright.cli.options import (
     MAX_COUNT,
     MAX_WORKERS,
+    PROGRAM_HELP,
     AsJson,
     Images,
     InputFile,
@@ -36,7 +37,7 @@ __all__ = ["verify"]
 
 
 def verify(
-    program: Annotated[Path | None, file_argument("A Program, *.safetensors.")] = None,
+    program: Annotated[Path | None, file_argument(PROGRAM_HELP)] = None,
     machine: MachineName = "tiny",
     input_file: InputFile = None,
     images: Images = 1,
@@ -45,10 +46,10 @@ def verify(
     jobs: Annotated[int, integer(1, MAX_WORKERS, "Simulator processes that share the images.", "--jobs", "-j")] = 1,
     waves: Annotated[Path | None, path_option("Write the waveforms of the RTL, FST (Icarus Verilog).")] = None,
     random_programs: Annotated[int | None, integer(
-        1, MAX_COUNT, "Instead of a Program: this many random ones.", "--random-programs", "--random")] = None,
-    coverage: Annotated[bool, typer.Option("--coverage", help="Name the situations that nothing met.")] = False,
+        1, MAX_COUNT, "Verify this many random Programs instead of a file.", "--random-programs", "--random")] = None,
+    coverage: Annotated[bool, typer.Option("--coverage", help="Name the situations that no Program met.")] = False,
     failures_dir: Annotated[Path, path_option(
-        "Where a random Program that fails is kept.", "--failures-dir", "--keep")] = Path("failures"),
+        "Folder for random Programs that fail.", "--failures-dir", "--keep")] = Path("failures"),
     as_json: AsJson = False,
 ) -> None:
     """Run a Program in torch, in the simulator and on the RTL; compare every code, cycle and event.
