@@ -87,6 +87,13 @@ def taps(machine: Machine) -> Harness:
             check(m, held.bank[c] < columns, f"{name}: column {c} has a bank")
     _walk(m, dut, start.as_value(), after.as_value(), "group")
     check(m, dut.position.present == (state.tap <= d.taps), "a tap is there up to the last one")
+    _reach_taps(m, geometry, d, state)
+    return m
+
+
+def _reach_taps(m: Harness, geometry: Geometry, d: data.View, state: data.View) -> None:
+    """Name the quantities of a tap AGU with their upper ends."""
+    columns = geometry.columns
     reach(m, {
         "TapAgu.current.tap": (state.tap, largest(LIMITS.tap_bits)), "compute.taps": (d.taps, largest(LIMITS.tap_bits)),
         "TapAgu.current.kernel_column": (state.kernel_column, largest(LIMITS.tap_bits)),
@@ -101,7 +108,6 @@ def taps(machine: Machine) -> Harness:
             ("tap_start", d.tap_start), ("quotient", d.quotient[0]))},
         "compute.left": (d.left, 0), "compute.row": (d.row[0], LARGEST - 1),
     })
-    return m
 
 
 def pixels(machine: Machine) -> Harness:

@@ -63,6 +63,19 @@ def fill(machine: Machine) -> Harness:
                                    dut.to_weights), "weights come behind all packets")
     check(m, dut.slot_filled == last, "a row tile is filled with its last word")
     odometer(m, last, (("row tiles", tiles, item.tiles),), never)
+    _items(m, dut, beat, last)
+    reach(m, {
+        "LoadDma.part": (part, dut.beats_per_word - 1), "LoadDma.turn": (turn, turns - 1),
+        "LoadDma.word": (dut.word, machine.weight_words - 1), "inward.words": (item.words, machine.weight_words),
+        "LoadDma.group": (group, geometry.lane_groups - 1), "inward.groups": (item.groups, geometry.lane_groups - 1),
+        "LoadDma.tiles": (tiles, largest(LIMITS.tile_bits)), "inward.tiles": (item.tiles, largest(LIMITS.tile_bits)),
+    })
+    return m
+
+
+def _items(m: Harness, dut: LoadDma, beat: Value, last: Value) -> None:
+    """Claim that a row tile takes a free weight slot, and that an item waits for the ops before it."""
+    item = dut.queue.current
     free, open_tile, slot = (probe(m, f"dut.{name}", bits) for name, bits in (
         ("free", 2), ("open_tile", 1), ("tile_slot", 2)))
     follows(m, free, free + dut.slot_free - (beat & ~item.load & ~open_tile), "free weight slots count")
@@ -71,19 +84,12 @@ def fill(machine: Machine) -> Harness:
     may = dut.enable & item.valid & Mux(item.load, came, open_tile | (free != 0))
     check(m, dut.i.ready == may, "a beat is taken as soon as all has ended that it waits for")
     check(m, dut.illegal.op == item.op, "the op at hand is known")
-    ops = geometry.limits.max_ops
+    ops = dut.geometry.limits.max_ops
     reach(m, {
         "LoadDma.free": (free, 2), "LoadDma.tile_slot": (slot, PARAMETER_SLOTS - 1),
         "inward.after_computes": (item.after_computes, ops), "inward.after_stores": (item.after_stores, ops),
         "inward.op": (item.op, 3 * ops - 1),
     })
-    reach(m, {
-        "LoadDma.part": (part, dut.beats_per_word - 1), "LoadDma.turn": (turn, turns - 1),
-        "LoadDma.word": (dut.word, machine.weight_words - 1), "inward.words": (item.words, machine.weight_words),
-        "LoadDma.group": (group, geometry.lane_groups - 1), "inward.groups": (item.groups, geometry.lane_groups - 1),
-        "LoadDma.tiles": (tiles, largest(LIMITS.tile_bits)), "inward.tiles": (item.tiles, largest(LIMITS.tile_bits)),
-    })
-    return m
 
 
 def bank_walk(machine: Machine, per_step: int) -> Harness:
