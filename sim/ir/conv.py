@@ -200,7 +200,7 @@ def _check_weights(conv: Conv, source: Tensor, channels: int) -> None:
     require(conv.weights.shape[:2] == (channels, fan_in), where,
             f"weights must start with shape ({channels}, {fan_in}), not {conv.weights.shape[:2]}")
     require(not conv.prefer_depthwise or (channels, source.parts) == (1, (1,)), where,
-            "prefer_depthwise is for ops of one channel only")
+            f"a depthwise op with groups 1 has one channel in and out, not {source.channels} and {channels}")
     require(fmt.kind != "unit" or (fan_in == 1 and source.parts == (channels,)), where,
             "unit weights are for depthwise ops only")
     require(fmt.kind != "bipolar" or not conv.depthwise, where, "bipolar weights are for dense ops only")

@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from sim.io.bounds import require, shown
 from sim.ir.formats import Format, Kind, Rounding
 from sim.ir.ops import Conv, Load, Op, Pads, Pool, Store
 from sim.ir.tensor import Tensor
@@ -113,7 +114,9 @@ class ConvFields(_OpFields):
     def build(self, arrays: Arrays) -> Conv:
         """Return the Conv with these fields and arrays."""
         groups = len(arrays["weights"]) if self.depthwise else 1
-        single = self.depthwise and groups == 1 and self.weight_format.kind != "unit"
+        unit = self.weight_format.kind == "unit"
+        require(self.depthwise or not unit, f"op '{shown(self.name)}'", "unit weights are for depthwise ops only")
+        single = self.depthwise and groups == 1 and not unit
         attributes = self.attributes() | arrays | {"groups": groups, "prefer_depthwise": single}
         del attributes["depthwise"]
         return Conv(**attributes)

@@ -128,6 +128,25 @@ def test_a_layer_of_one_channel_stays_dense_or_depthwise(tmp_path: Path, prefer_
     assert before.timeline.total == after.timeline.total
 
 
+@pytest.mark.parametrize(("channels", "weight_format", "depthwise", "message"), [
+    (1, Format(1, "unit"), False, "unit weights are for depthwise ops only"),
+    (2, Format(3, "signed"), True, "a depthwise op with groups 1 has one channel in and out, not 2 and 1"),
+])
+def test_a_file_that_contradicts_itself_is_refused(tmp_path: Path, channels: int, weight_format: Format,
+                                                   depthwise: bool, message: str) -> None:
+    """Where a layer has one output channel, what the file says of it has to fit its weights and its input."""
+    fmt, zeros = Format(4, "unsigned"), np.zeros(1, np.int64)
+    conv = Conv("c", "x", "y", np.ones((1, channels, 3, 3), np.int8), weight_format, np.ones((1, 1), np.int8), zeros,
+                zeros, 0, 15)
+    path = tmp_path / "p.safetensors"
+    save_program(Program((Tensor("x", 6, 6, (channels,), fmt), Tensor("y", 4, 4, (1,), fmt)), (conv,)), path)
+    arrays, graph, _ = stored(path)
+    graph["records"][0]["depthwise"] = depthwise
+    store(path, arrays, graph)
+    with pytest.raises(InputError, match=rf"^program {path}: op 'c': {message}$"):
+        load_program(path)
+
+
 def test_every_truncation_is_refused(saved: Path, tmp_path: Path) -> None:
     """A file cut anywhere gives an InputError with its path."""
     data, path = saved.read_bytes(), tmp_path / "cut.safetensors"

@@ -127,7 +127,7 @@ ONES = np.ones((3, 2, 3, 3), np.int8)
      "groups must be 1, or 3 with an input of one part of 3 channels, not 3 with parts of (2,)"),
     ({"weights": ONES, "groups": 3, "input": "one"}, "weights must start with shape (3, 1), not (3, 2)"),
     ({"groups": 2}, "groups must be 1, or 3 with an input of one part of 3 channels, not 2 with parts of (2,)"),
-    ({"prefer_depthwise": True}, "prefer_depthwise is for ops of one channel only"),
+    ({"prefer_depthwise": True}, "a depthwise op with groups 1 has one channel in and out, not 2 and 3"),
     ({"weights": ONES[:, :, :0]}, "kernel must be in 1..16777216, not 0"),
     ({"weights": ONES * 8}, "weights: code 8 at (0, 0, 0, 0) is outside -8..7 of signed4"),
     ({"weight_format": Format(1, "unit")}, "unit weights are for depthwise ops only"),
