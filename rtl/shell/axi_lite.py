@@ -59,7 +59,23 @@ class AxiLiteSlave(wiring.Component):
 
     Members
     -------
-    awaddr ... rready : the bus, see `AXI_LITE_PORTS`
+    awaddr : byte address of the register to write [bytes]
+    awvalid : the host offers `awaddr`
+    awready : the machine takes `awaddr` when `awvalid` is high too
+    wdata : new value of the register
+    wstrb : bytes of `wdata` that are written, a bit each
+    wvalid : the host offers `wdata` and `wstrb`
+    wready : the machine takes `wdata` and `wstrb` when `wvalid` is high too
+    bresp : outcome of the write: 0 (OKAY) or 2 (SLVERR)
+    bvalid : the machine offers `bresp`
+    bready : the host takes `bresp` when `bvalid` is high too
+    araddr : byte address of the register to read [bytes]
+    arvalid : the host offers `araddr`
+    arready : the machine takes `araddr` when `arvalid` is high too
+    rdata : value of the register; 0 if the read is refused
+    rresp : outcome of the read: 0 (OKAY) or 2 (SLVERR)
+    rvalid : the machine offers `rdata` and `rresp`
+    rready : the host takes `rdata` and `rresp` when `rvalid` is high too
     access : reads and writes of the registers
     """
 

@@ -25,17 +25,40 @@ def port_name(register: Register, field: Field) -> str:
 class CsrFile(wiring.Component):
     """Hold all registers of `rtl.shell.csr_map`.
 
+    Each field that is not a counter's has a port, which `port_name` names. For `read` registers it is an input with the
+    value, for `read-write` ones an output with the value, for `write` ones an output that pulses, for `event` ones an
+    input that sets the field.
+
     Members
     -------
-    A port for every field that is not a counter's, named by `port_name`. Of `read` registers it is the value, an input;
-    of `read-write` ones the value, an output; of `write` ones a pulse, an output; of `event` ones an input that sets
-    it.
-
+    id_id : value of ID
+    version_image : version of the program image that is accepted
+    version_registers : version of the register map
+    machine_signature : signature of the machine
+    control_load : the host commands that a program image be loaded, for one cycle
+    control_start : the host commands that the program run, for one cycle
+    control_abort : the host commands a stop, for one cycle
+    control_clear : the host ends a fault, for one cycle
+    status_loading : a program image is being taken
+    status_running : a program runs
+    status_fault : the machine has stopped with a fault
+    status_program : a program is loaded
+    status_cut : a fault cut an outward packet, whose end is still to be taken
+    fault_code : why the machine has stopped
+    fault_op : index of the op that caused the fault
+    timeout_cycles : cycles without progress after which the machine stops; 0: it waits for ever [cycles]
+    interrupt_enable_done : `irq` rises when a load or a run ends
+    interrupt_enable_fault : `irq` rises when the machine stops with a fault
+    interrupt_done : a load or a run ends without a fault in this cycle
+    interrupt_fault : the machine stops with a fault in this cycle
+    computes_ended : Convs and Pools of the run that have ended
+    loads_ended : Loads of the run that have ended
+    stores_ended : Stores of the run that have ended
     access : reads and writes of the registers
     cycle : cycles of the running or the last run
     counter_number : number of a performance counter
     counter_value : value of that counter
-    irq : an enabled event stands
+    irq : an enabled bit of INTERRUPT is set
     """
 
     def __init__(self) -> None:

@@ -40,7 +40,7 @@ class ProgramLoader(wiring.Component):
     valid : the inward stream offers a beat
     data : that beat
     last : that beat is the last one of its packet
-    write_compute : `word` is an entry of the table of Convs and Pools
+    write_compute : `word` is an entry of the compute table
     write_inward : `word` is an entry of the inward table
     write_outward : `word` is an entry of the outward table
     index : number of that entry

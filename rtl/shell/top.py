@@ -28,12 +28,37 @@ class Top(wiring.Component):
 
     Members
     -------
-    s_axis_tvalid, s_axis_tready, s_axis_tdata, s_axis_tlast : program images, weights and tensors
-    m_axis_tvalid, m_axis_tready, m_axis_tdata, m_axis_tlast : results
-    s_axil_* : registers
-    irq : interrupt, high until it is cleared
-    trace_busy, trace_cycle, trace_computes, trace_loads, trace_stores : a program runs, cycles since its start, ops
-        that have ended; for observation
+    s_axis_tvalid : the host offers a beat
+    s_axis_tready : the machine takes the beat when `s_axis_tvalid` is high too
+    s_axis_tdata : the beat: a part of a program image, of weights or of a tensor
+    s_axis_tlast : the beat is the last one of its packet
+    m_axis_tvalid : the machine offers a beat
+    m_axis_tready : the host takes the beat when `m_axis_tvalid` is high too
+    m_axis_tdata : the beat: a part of a resulting tensor
+    m_axis_tlast : the beat is the last one of its packet
+    s_axil_awaddr : byte address of the register to write [bytes]
+    s_axil_awvalid : the host offers `s_axil_awaddr`
+    s_axil_awready : the machine takes `s_axil_awaddr` when `s_axil_awvalid` is high too
+    s_axil_wdata : new value of the register
+    s_axil_wstrb : bytes of `s_axil_wdata` that are written, a bit each
+    s_axil_wvalid : the host offers `s_axil_wdata` and `s_axil_wstrb`
+    s_axil_wready : the machine takes `s_axil_wdata` and `s_axil_wstrb` when `s_axil_wvalid` is high too
+    s_axil_bresp : outcome of the write: 0 (OKAY) or 2 (SLVERR)
+    s_axil_bvalid : the machine offers `s_axil_bresp`
+    s_axil_bready : the host takes `s_axil_bresp` when `s_axil_bvalid` is high too
+    s_axil_araddr : byte address of the register to read [bytes]
+    s_axil_arvalid : the host offers `s_axil_araddr`
+    s_axil_arready : the machine takes `s_axil_araddr` when `s_axil_arvalid` is high too
+    s_axil_rdata : value of the register; 0 if the read is refused
+    s_axil_rresp : outcome of the read: 0 (OKAY) or 2 (SLVERR)
+    s_axil_rvalid : the machine offers `s_axil_rdata` and `s_axil_rresp`
+    s_axil_rready : the host takes `s_axil_rdata` and `s_axil_rresp` when `s_axil_rvalid` is high too
+    irq : interrupt request; high while an enabled bit of the register INTERRUPT is set
+    trace_busy : a program runs; for observation only
+    trace_cycle : cycles of the running or the last run; for observation only
+    trace_computes : Convs and Pools of that run that have ended; for observation only
+    trace_loads : Loads of that run that have ended; for observation only
+    trace_stores : Stores of that run that have ended; for observation only
     """
 
     def __init__(self, geometry: Geometry) -> None:

@@ -21,12 +21,12 @@ class BoundsGuard(wiring.Component):
     head : descriptor of the op that issues
     fresh : `head` was just read
     running : descriptor of the op whose accesses these are
-    operand_i : reads of operands, as asked for
-    operand_o : those of them that stay inside their tensor
-    residual_i : reads of residuals, as asked for
-    residual_o : those of them that stay inside their tensor
-    write_i : writes of the output, as asked for
-    write_o : those of them that stay inside their tensor
+    operand_i : operand reads as requested
+    operand_o : operand reads that stay inside their tensor
+    residual_i : residual reads as requested
+    residual_o : residual reads that stay inside their tensor
+    write_i : writes of the output as requested
+    write_o : writes of the output that stay inside their tensor
     inward : a fault that the load DMA found
     outward : a fault that the store DMA found
     violation : an access would have left its tensor
