@@ -23,7 +23,7 @@ from sim.arch.machine import Machine
 from sim.energy.events import EVENTS, events_from_counters
 from sim.ir.formats import Format
 from sim.ir.ops import Tensor
-from sim.mapping.activation_layout import read_activation_image
+from sim.mapping.activation_layout import read_bank_contents
 from sim.plan.plan import Plan
 
 __all__ = ["UNDEFINED", "RtlResult", "build_machine", "run", "run_all"]
@@ -175,9 +175,9 @@ def _codes(tensor: Tensor, found: Mapping[str, NDArray[Any]], machine: Machine) 
         lanes = found[tensor.name][..., ::-1]
         plain = Tensor(tensor.name, tensor.height, tensor.width, tensor.parts, Format(tensor.format.bits, "unsigned"))
         unknown = ((lanes != ord("0")) & (lanes != ord("1"))).astype(np.uint8)
-        codes = np.array([read_activation_image(image, tensor, machine)
+        codes = np.array([read_bank_contents(image, tensor, machine)
                           for image in (lanes == ord("1")).astype(np.uint8)], np.int32)
-        undefined = np.array([read_activation_image(image, plain, machine) for image in unknown])
+        undefined = np.array([read_bank_contents(image, plain, machine) for image in unknown])
     else:
         codes = found.get(f"map {tensor.name}", np.zeros((0, *tensor.shape), np.int32))
         undefined = found.get(f"unknown {tensor.name}", np.zeros_like(codes))

@@ -149,8 +149,8 @@ def _walk_fields(source: Tensor, base: int, op: Layer, geometry: Geometry) -> Fi
 
 def _conv_loops(schedule: ConvSchedule, geometry: Geometry) -> Fields:
     shape, rows = schedule.shape, geometry.rows
-    longest = schedule.read_cycles if schedule.on_depthwise_lanes else max(schedule.read_cycles, shape.bits_w)
-    segment = geometry.depthwise_lanes if schedule.on_depthwise_lanes else geometry.lanes // schedule.packing
+    longest = schedule.read_cycles if schedule.on_depthwise_unit else max(schedule.read_cycles, shape.bits_w)
+    segment = geometry.depthwise_lanes if schedule.on_depthwise_unit else geometry.lanes // schedule.packing
     fields: Fields = {
         "row_tiles": schedule.row_tiles - 1, "chunks": len(schedule.chunks) - 1,
         "chunk_pixels": schedule.chunk_pixels - 1, "last_chunk_pixels": schedule.chunks[-1] - 1,
@@ -161,7 +161,7 @@ def _conv_loops(schedule: ConvSchedule, geometry: Geometry) -> Fields:
         "depthwise": int(shape.depthwise), "segment_lanes": segment % geometry.lanes,
         "segment_mask": geometry.lanes - segment, "segment_log2": segment.bit_length() - 1,
     }
-    if not schedule.on_depthwise_lanes:
+    if not schedule.on_depthwise_unit:
         return fields | {"weights_from": longest - shape.bits_w}
     return fields | {
         "lanewise": 1, "segments": shape.taps - 1, "segment_lanes": 0, "plane_rows": _bits_to(min(shape.bits_w, rows)),

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from sim.arch.machine import Machine
 from sim.ir.ops import Tensor
-from sim.mapping.activation_layout import Bits, activation_image, read_activation_image, tensor_words
+from sim.mapping.activation_layout import Bits, bank_contents, read_bank_contents, tensor_words
 
 __all__ = ["row_tile_bytes", "tensor_bytes", "tensor_codes", "tensor_length"]
 
@@ -31,11 +31,11 @@ def tensor_bytes(codes: NDArray[np.integer], tensor: Tensor, machine: Machine,
     noise : Generator or None
         Of random bits for the lanes without a code; None: zeros.
     """
-    image = activation_image(codes, tensor, machine)
+    contents = bank_contents(codes, tensor, machine)
     if noise is not None:
-        used = activation_image(np.full(tensor.shape, -1), tensor, machine)
-        image = np.where(used == 1, image, noise.integers(0, 2, image.shape, np.uint8))
-    return _beats(image.transpose(1, 0, 2).reshape(-1), machine)
+        used = bank_contents(np.full(tensor.shape, -1), tensor, machine)
+        contents = np.where(used == 1, contents, noise.integers(0, 2, contents.shape, np.uint8))
+    return _beats(contents.transpose(1, 0, 2).reshape(-1), machine)
 
 
 def tensor_codes(packet: bytes, tensor: Tensor, machine: Machine) -> NDArray[np.int32]:
@@ -50,8 +50,8 @@ def tensor_codes(packet: bytes, tensor: Tensor, machine: Machine) -> NDArray[np.
     beats = np.frombuffer(packet, np.uint8).reshape(-1, ceil(machine.stream_bits / 8))
     bits = np.unpackbits(beats, axis=1, count=machine.stream_bits, bitorder="little").reshape(-1)
     words, columns, lanes = tensor_words(tensor, machine), machine.columns, machine.lanes
-    image = bits[: words * columns * lanes].reshape(words, columns, lanes).transpose(1, 0, 2)
-    return read_activation_image(image, tensor, machine)
+    contents = bits[: words * columns * lanes].reshape(words, columns, lanes).transpose(1, 0, 2)
+    return read_bank_contents(contents, tensor, machine)
 
 
 def tensor_length(tensor: Tensor, machine: Machine) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rtl.shell.csr_map import ADDRESS_BITS, REGISTERS, Field, Register
+from rtl.shell.csr_map import ADDRESS_BITS, REGISTERS, Register, RegisterField
 from rtl.shell.fault_codes import FAULT_TEXTS
 
 __all__ = ["registers_markdown", "registers_rdl"]
@@ -48,7 +48,7 @@ def registers_rdl() -> str:
             f"    default accesswidth = 32;\n\n{registers}}};\n")
 
 
-def _bits(field: Field) -> str:
+def _bits(field: RegisterField) -> str:
     high = field.low + field.width - 1
     return str(high) if field.width == 1 else f"{high}..{field.low}"
 

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from rtl.core.control.perf_counters import COUNTERS
 from rtl.shell.axi_lite import CsrAccess
-from rtl.shell.csr_map import COUNTER_BASE, COUNTER_NAMES, REGISTERS, Field, Register, register
+from rtl.shell.csr_map import COUNTER_BASE, COUNTER_NAMES, REGISTERS, Register, RegisterField, register
 from sim.arch.limits import LIMITS
 
 __all__ = ["CsrFile", "port_name"]
@@ -17,7 +17,7 @@ PLAIN = tuple(r for r in REGISTERS if r.offset < COUNTER_BASE)
 """Registers that are not counters."""
 
 
-def port_name(register: Register, field: Field) -> str:
+def port_name(register: Register, field: RegisterField) -> str:
     """Return the name of a field's port: `status_running`."""
     return f"{register.name}_{field.name}".lower()
 

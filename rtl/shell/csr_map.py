@@ -8,8 +8,8 @@ from typing import Literal
 from rtl.core.control.perf_counters import COUNTERS
 from rtl.shell.fault_codes import FAULT_BITS, FaultCode
 
-__all__ = ["ADDRESS_BITS", "COUNTER_BASE", "COUNTER_NAMES", "ID", "REGISTERS", "REGISTER_VERSION", "Field", "Register",
-           "counter_offset", "register"]
+__all__ = ["ADDRESS_BITS", "COUNTER_BASE", "COUNTER_NAMES", "ID", "REGISTERS", "REGISTER_VERSION", "Register",
+           "RegisterField", "counter_offset", "register"]
 
 ADDRESS_BITS = 12
 """Byte addresses of the AXI4-Lite slave: the 4 KiB that buses are mapped in."""
@@ -24,7 +24,7 @@ Access = Literal["read", "read-write", "write", "event"]
 
 
 @dataclass(frozen=True)
-class Field:
+class RegisterField:
     """Some bits of a register.
 
     Parameters
@@ -54,7 +54,7 @@ class Field:
     def of(self, word: int) -> int:
         """Return the field's value in a word.
 
-        >>> Field("code", 4, 4, "").of(0x1A5)
+        >>> RegisterField("code", 4, 4, "").of(0x1A5)
         10
         """
         return (word & self.mask) >> self.low
@@ -71,17 +71,17 @@ class Register:
         Bytes from the start of the map.
     access : {"read", "read-write", "write", "event"}
         `write`: a one gives a command and reads as 0; `event`: set by the machine, a one written clears it.
-    fields : tuple of Field
+    fields : tuple of RegisterField
     text : str
     """
 
     name: str
     offset: int
     access: Access
-    fields: tuple[Field, ...]
+    fields: tuple[RegisterField, ...]
     text: str
 
-    def field(self, name: str) -> Field:
+    def field(self, name: str) -> RegisterField:
         """Return the field of that name."""
         return next(field for field in self.fields if field.name == name)
 
@@ -104,13 +104,13 @@ def register(name: str) -> Register:
     return next(register for register in REGISTERS if register.name == name)
 
 
-def _word(name: str, text: str) -> tuple[Field, ...]:
-    return (Field(name, 0, 32, text),)
+def _word(name: str, text: str) -> tuple[RegisterField, ...]:
+    return (RegisterField(name, 0, 32, text),)
 
 
-def _interrupts(text: str) -> tuple[Field, ...]:
-    return (Field("done", 0, 1, f"{text} a load or a run has ended without a fault"),
-            Field("fault", 1, 1, f"{text} the machine has stopped with a fault"))
+def _interrupts(text: str) -> tuple[RegisterField, ...]:
+    return (RegisterField("done", 0, 1, f"{text} a load or a run has ended without a fault"),
+            RegisterField("fault", 1, 1, f"{text} the machine has stopped with a fault"))
 
 
 def _counters() -> tuple[Register, ...]:
@@ -125,26 +125,27 @@ def _counters() -> tuple[Register, ...]:
 REGISTERS: tuple[Register, ...] = (
     Register("ID", 0x00, "read", _word("id", f"0x{ID:08X}, 'BITW' in ASCII"), "Tells that this is the accelerator."),
     Register("VERSION", 0x04, "read", (
-        Field("image", 0, 16, "version of the program image that is accepted"),
-        Field("registers", 16, 16, "version of this register map")), "Versions of the interface."),
+        RegisterField("image", 0, 16, "version of the program image that is accepted"),
+        RegisterField("registers", 16, 16, "version of this register map")), "Versions of the interface."),
     Register("MACHINE", 0x08, "read", _word("signature", "signature of the machine, as in the image's header"),
              "Tells which machine this is."),
     Register("CONTROL", 0x0C, "write", (
-        Field("load", 0, 1, "take a program image from the inward stream"),
-        Field("start", 1, 1, "run the program that is loaded, once"),
-        Field("abort", 2, 1, "stop with the fault ABORTED"),
-        Field("clear", 3, 1, "end a fault: the machine is reset, TIMEOUT and INTERRUPT_ENABLE stay")),
+        RegisterField("load", 0, 1, "take a program image from the inward stream"),
+        RegisterField("start", 1, 1, "run the program that is loaded, once"),
+        RegisterField("abort", 2, 1, "stop with the fault ABORTED"),
+        RegisterField("clear", 3, 1, "end a fault: the machine is reset, TIMEOUT and INTERRUPT_ENABLE stay")),
         "Commands."),
     Register("STATUS", 0x10, "read", (
-        Field("loading", 0, 1, "a program image is being taken"),
-        Field("running", 1, 1, "a program runs"),
-        Field("fault", 2, 1, "stopped, see FAULT; beats of the inward stream are thrown away until CONTROL.clear"),
-        Field("program", 3, 1, "a program is loaded"),
-        Field("cut", 4, 1, "a fault cut an outward packet, whose end is still to be taken")),
+        RegisterField("loading", 0, 1, "a program image is being taken"),
+        RegisterField("running", 1, 1, "a program runs"),
+        RegisterField("fault", 2, 1,
+                      "stopped, see FAULT; beats of the inward stream are thrown away until CONTROL.clear"),
+        RegisterField("program", 3, 1, "a program is loaded"),
+        RegisterField("cut", 4, 1, "a fault cut an outward packet, whose end is still to be taken")),
         "What the machine is doing."),
     Register("FAULT", 0x14, "read", (
-        Field("code", 0, FAULT_BITS, "the reason, see Faults", FaultCode),
-        Field("op", 16, 16, "index of the op in the planned Program, with ILLEGAL and ADDRESS")),
+        RegisterField("code", 0, FAULT_BITS, "the reason, see Faults", FaultCode),
+        RegisterField("op", 16, 16, "index of the op in the planned Program, with ILLEGAL and ADDRESS")),
         "Why the machine has stopped."),
     Register("TIMEOUT", 0x18, "read-write",
              _word("cycles", "cycles without a beat and without the end of an op; 0: wait for ever"),

@@ -21,8 +21,8 @@ from sim.energy.events import EVENTS, PRICED
 from sim.mapping.broadcast import as_int
 from sim.mapping.conv_schedule import ConvSchedule
 from sim.mapping.conv_shape import ConvShape
-from sim.mapping.depthwise_lanes import fits_lanes
-from sim.mapping.schedule_conv import schedule_on_array, schedule_on_lanes
+from sim.mapping.depthwise_lanes import fits_depthwise_unit
+from sim.mapping.schedule_conv import schedule_on_array, schedule_on_depthwise_unit
 from sim.plan.row_bands import Band
 from sim.timing.batched import cycles_alone
 
@@ -59,14 +59,14 @@ def layer_costs(shape: ConvShape, tilings: Sequence[Counter[Band]], machine: Mac
     times = np.array([[tiling[band] for band in bands] for tiling in tilings])
     pieces, choices = _pieces(shape, bands), np.broadcast(shape.bits_w, shape.bits_a).shape
     full = len(bands), *choices
-    on_lanes = np.asarray(fits_lanes(shape, machine))
-    if on_lanes.all() or not on_lanes.any():
-        schedule = schedule_on_lanes(pieces, machine) if on_lanes.all() else schedule_on_array(pieces, machine)
+    on_unit = np.asarray(fits_depthwise_unit(shape, machine))
+    if on_unit.all() or not on_unit.any():
+        schedule = schedule_on_depthwise_unit(pieces, machine) if on_unit.all() else schedule_on_array(pieces, machine)
         weight_words, counts = schedule.weight_words, _counts(schedule, machine, full)
     else:
-        lanes, array = schedule_on_lanes(pieces, machine), schedule_on_array(pieces, machine)
-        weight_words = as_int(np.where(on_lanes, lanes.weight_words, array.weight_words))
-        counts = np.where(on_lanes, _counts(lanes, machine, full), _counts(array, machine, full))
+        unit, array = schedule_on_depthwise_unit(pieces, machine), schedule_on_array(pieces, machine)
+        weight_words = as_int(np.where(on_unit, unit.weight_words, array.weight_words))
+        counts = np.where(on_unit, _counts(unit, machine, full), _counts(array, machine, full))
     totals = np.einsum("wb,ebij->weij", times, counts) if times.size > 1 or times[0, 0] > 1 else counts[None, :, 0]
     used = totals * prices[:, None, None]
     energies = np.array([fsum(entry) for entry in used.transpose(0, 2, 3, 1).reshape(-1, len(PRICED)).tolist()])

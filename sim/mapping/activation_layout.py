@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sim.arch.machine import Machine
 from sim.ir.ops import Tensor
 
-__all__ = ["Bits", "activation_image", "blocks_of", "read_activation_image", "tensor_words"]
+__all__ = ["Bits", "bank_contents", "blocks_of", "read_bank_contents", "tensor_words"]
 
 Bits = NDArray[np.uint8]
 """An array of bits, 0 or 1 each."""
@@ -35,7 +35,7 @@ def tensor_words(tensor: Tensor, machine: Machine) -> int:
     return groups * tensor.width * blocks_of(tensor.parts, machine.lanes) * tensor.format.bits
 
 
-def activation_image(codes: NDArray[np.integer], tensor: Tensor, machine: Machine) -> Bits:
+def bank_contents(codes: NDArray[np.integer], tensor: Tensor, machine: Machine) -> Bits:
     """Return the words of a tensor, shape (columns, tensor_words, lanes); lanes and rows without data are 0.
 
     Parameters
@@ -57,11 +57,11 @@ def activation_image(codes: NDArray[np.integer], tensor: Tensor, machine: Machin
     return split.transpose(3, 2, 4, 0, 5, 1).reshape(columns, -1, lanes).astype(np.uint8)
 
 
-def read_activation_image(image: Bits, tensor: Tensor, machine: Machine) -> NDArray[np.int32]:
-    """Return the codes that `image` holds, shape (channels, height, width): the inverse of `activation_image`."""
+def read_bank_contents(contents: Bits, tensor: Tensor, machine: Machine) -> NDArray[np.int32]:
+    """Return the codes that `contents` holds, shape (channels, height, width): the inverse of `bank_contents`."""
     lanes, columns, bits = machine.lanes, machine.columns, tensor.format.bits
     groups = ceil(tensor.height / columns)
-    split = image.astype(np.int64).reshape(columns, groups, tensor.width, -1, bits, lanes)
+    split = contents.astype(np.int64).reshape(columns, groups, tensor.width, -1, bits, lanes)
     weights = np.int64(1) << np.arange(bits)
     if tensor.format.kind == "signed":
         weights[-1] = -weights[-1]

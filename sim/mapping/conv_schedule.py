@@ -56,7 +56,7 @@ class ConvSchedule(Schedule):
         Cycles the weight stream takes per row tile.
     weight_words : int
         Words per row that a row tile needs in its weight slot.
-    on_depthwise_lanes : bool
+    on_depthwise_unit : bool
         Runs on the depthwise lanes: a row tile is a tile of `depthwise_lanes` channels, a step reads all taps of a
         pixel. There are no plane pairs.
     tile_groups, last_tile_groups : int
@@ -75,7 +75,7 @@ class ConvSchedule(Schedule):
     requant_cycles: int
     fill_cycles: int
     weight_words: int
-    on_depthwise_lanes: bool = False
+    on_depthwise_unit: bool = False
     tile_groups: int = 1
     last_tile_groups: int = 1
 
@@ -93,13 +93,13 @@ class ConvSchedule(Schedule):
     @property
     def read_cycles(self) -> int:
         """Cycles in which a step reads activations: P * h * bits_a, all taps on the depthwise lanes."""
-        taps = self.shape.taps if self.on_depthwise_lanes else self.packing
+        taps = self.shape.taps if self.on_depthwise_unit else self.packing
         return taps * self.phases * self.shape.bits_a
 
     @property
     def pair_cycles(self) -> int:
         """Plane pairs of a step."""
-        return 0 if self.on_depthwise_lanes else self.shape.bits_w * self.shape.bits_a
+        return 0 if self.on_depthwise_unit else self.shape.bits_w * self.shape.bits_a
 
     @property
     def channel_groups(self) -> int:
@@ -109,7 +109,7 @@ class ConvSchedule(Schedule):
     @property
     def busy_cycles(self) -> int:
         """Cycles of a step in which plane pairs run or lanes add."""
-        return self.read_cycles if self.on_depthwise_lanes else self.pair_cycles
+        return self.read_cycles if self.on_depthwise_unit else self.pair_cycles
 
     @property
     def first_pair(self) -> int:
@@ -119,7 +119,7 @@ class ConvSchedule(Schedule):
     @property
     def latency(self) -> int:
         """Cycles from the issue of a tile's last step until the requantizer may start on the tile."""
-        if self.on_depthwise_lanes:
+        if self.on_depthwise_unit:
             return self.read_cycles + self.tile_groups + LANE_DRAIN
         return self.first_pair + self.pair_cycles + DRAIN
 
@@ -214,7 +214,7 @@ class ConvSchedule(Schedule):
         operand_reads = shape.bits_a * self.channel_blocks * shape.taps_inside
         words = self.weight_words + self.tile_groups * packet_words(machine)
         weight_writes = self.row_tiles * machine.rows * words
-        lane_steps = self.row_tiles * outputs * self.shape.taps * shape.bits_a if self.on_depthwise_lanes else 0
+        lane_steps = self.row_tiles * outputs * self.shape.taps * shape.bits_a if self.on_depthwise_unit else 0
         return {
             "pair_lanes": pairs * machine.lanes,
             "narrow_adds": pairs,
@@ -235,7 +235,7 @@ class ConvSchedule(Schedule):
     def _weight_reads(self, machine: Machine) -> int:
         """Count words read: for a block pass by every row with a channel, or for every tap of a step by the lanes."""
         shape = self.shape
-        if self.on_depthwise_lanes:
+        if self.on_depthwise_unit:
             reads = smaller(shape.bits_w, machine.rows)
             return self.row_tiles * self.pixels * self.weight_words * reads
         return self.chunk_count * self.blocks * shape.out_channels * shape.streamed_bits_w
@@ -247,7 +247,7 @@ class ConvSchedule(Schedule):
         lanes have two registers for their weights and one in every column for the plane.
         """
         shape = self.shape
-        if self.on_depthwise_lanes:
+        if self.on_depthwise_unit:
             planes = self.shape.taps * shape.bits_a * shape.out_height * shape.out_width
             weight_bits = self.pixels * self.read_cycles * 2 * product_bits(machine)
             return self.row_tiles * (planes + weight_bits) * machine.depthwise_lanes

@@ -15,7 +15,7 @@ from sim.arch.machine import Machine
 from sim.arch.widths import lane_sum_bits
 from sim.mapping.conv_shape import ConvShape
 
-__all__ = ["fits_lanes", "lane_groups"]
+__all__ = ["fits_depthwise_unit", "lane_groups"]
 
 
 def lane_groups(channels: int, machine: Machine) -> int:
@@ -23,7 +23,7 @@ def lane_groups(channels: int, machine: Machine) -> int:
     return min(machine.depthwise_lanes // machine.rows, ceil(channels / machine.rows))
 
 
-def fits_lanes(shape: ConvShape, machine: Machine) -> bool:
+def fits_depthwise_unit(shape: ConvShape, machine: Machine) -> bool:
     """Tell whether a layer runs on the depthwise lanes: there are some, and no sum of its window overflows them."""
     unsigned = int(shape.weight_kind != "signed")
     sum_bits = shape.bits_w + unsigned + shape.bits_a + (shape.taps - 1).bit_length()

@@ -15,10 +15,10 @@ from sim.mapping.activation_layout import blocks_of
 from sim.mapping.broadcast import ceil_div, choose, larger, smaller
 from sim.mapping.conv_schedule import ConvSchedule
 from sim.mapping.conv_shape import ConvShape
-from sim.mapping.depthwise_lanes import fits_lanes, lane_groups
+from sim.mapping.depthwise_lanes import fits_depthwise_unit, lane_groups
 from sim.mapping.parameter_packet import packet_words
 
-__all__ = ["schedule_conv", "schedule_on_array", "schedule_on_lanes"]
+__all__ = ["schedule_conv", "schedule_on_array", "schedule_on_depthwise_unit"]
 
 
 def legal_packings(shape: ConvShape, machine: Machine) -> Iterator[int]:
@@ -34,7 +34,8 @@ def legal_packings(shape: ConvShape, machine: Machine) -> Iterator[int]:
 
 def schedule_conv(shape: ConvShape, machine: Machine) -> ConvSchedule:
     """Derive the loops of a layer, on the depthwise lanes if it fits them."""
-    return schedule_on_lanes(shape, machine) if fits_lanes(shape, machine) else schedule_on_array(shape, machine)
+    schedule = schedule_on_depthwise_unit if fits_depthwise_unit(shape, machine) else schedule_on_array
+    return schedule(shape, machine)
 
 
 def schedule_on_array(shape: ConvShape, machine: Machine) -> ConvSchedule:
@@ -60,7 +61,7 @@ def schedule_on_array(shape: ConvShape, machine: Machine) -> ConvSchedule:
     )
 
 
-def schedule_on_lanes(shape: ConvShape, machine: Machine) -> ConvSchedule:
+def schedule_on_depthwise_unit(shape: ConvShape, machine: Machine) -> ConvSchedule:
     """Derive the loops on the lanes: a step reads all taps of a pixel, then moves its sums, a group per cycle."""
     phases, groups = gcd(shape.stride, machine.columns), lane_groups(shape.out_channels, machine)
     pixels = ceil_div(shape.out_height, machine.columns) * shape.out_width
@@ -73,7 +74,7 @@ def schedule_on_lanes(shape: ConvShape, machine: Machine) -> ConvSchedule:
         row_tiles=row_tiles, pixels=pixels, chunk_pixels=ceil_div(pixels, ceil_div(pixels, depth)),
         requant_cycles=requant_cycles(shape, machine),
         fill_cycles=fill_cycles(stored + groups * packet_words(machine), machine), weight_words=stored,
-        on_depthwise_lanes=True, tile_groups=groups,
+        on_depthwise_unit=True, tile_groups=groups,
         last_tile_groups=ceil(shape.out_channels / machine.rows) - (row_tiles - 1) * groups,
     )
 

@@ -29,7 +29,7 @@ def row_tile_words(conv: Conv, schedule: ConvSchedule, tile: int, machine: Machi
     parameters = [_parameter_words(conv, first + group, machine) for group in range(schedule.tile_groups)]
     if not schedule.weight_words:
         return np.concatenate(parameters)
-    if schedule.on_depthwise_lanes:
+    if schedule.on_depthwise_unit:
         return np.concatenate([*parameters, lane_weight_words(conv, tile, machine)])
     first = tile * machine.rows
     last = min(first + machine.rows, conv.channels)

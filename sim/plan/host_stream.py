@@ -39,7 +39,7 @@ class TensorItem:
     op : int
         Index of the Load or Store in the planned Program.
     tensor : Tensor
-        As it lies on chip: what passes is its `sim.mapping.activation_layout.activation_image`, address outer, bank
+        As it lies on chip: what passes is its `sim.mapping.activation_layout.bank_contents`, address outer, bank
         inner.
     host : str
         The tensor in the host's memory.

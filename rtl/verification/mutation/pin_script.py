@@ -14,7 +14,7 @@ from rtl.shell.csr_map import counter_offset, register
 from sim.arch.limits import LIMITS, HardwareLimits
 from sim.functional.reference import simulate
 from sim.ir.ops import Load, Store
-from sim.mapping.activation_layout import Bits, activation_image
+from sim.mapping.activation_layout import Bits, bank_contents
 from sim.mapping.transfer_schedule import TransferSchedule
 from sim.plan.host_stream import RowTileItem, TensorItem
 from sim.plan.plan import Plan
@@ -192,12 +192,12 @@ def program_script(plan: Plan, images: Iterable[Mapping[str, NDArray[np.int32]]]
 
 def _used(item: TensorItem, plan: Plan) -> Bits:
     """Return the bits of a tensor that carry codes, in the order of the stream."""
-    return activation_image(np.full(item.tensor.shape, -1), item.tensor, plan.machine).swapaxes(0, 1)
+    return bank_contents(np.full(item.tensor.shape, -1), item.tensor, plan.machine).swapaxes(0, 1)
 
 
 def _image(item: TensorItem, codes: Mapping[str, NDArray[np.int32]], plan: Plan) -> Bits:
     """Return what passes, in the order of the stream, with ones in lanes that carry nothing."""
-    bits = activation_image(item.view(codes[item.host]), item.tensor, plan.machine).swapaxes(0, 1)
+    bits = bank_contents(item.view(codes[item.host]), item.tensor, plan.machine).swapaxes(0, 1)
     return bits | (1 - _used(item, plan))
 
 

@@ -78,18 +78,18 @@ def row_tiles(view: OpView) -> Iterator[Values]:
     """Yield kind, how the channels fill row tiles."""
     if view.conv:
         machine, (conv, schedule) = view.plan.machine, view.conv
-        yield view.kind, edge(conv.channels, machine.depthwise_lanes if schedule.on_depthwise_lanes else machine.rows)
+        yield view.kind, edge(conv.channels, machine.depthwise_lanes if schedule.on_depthwise_unit else machine.rows)
 
 
 def engine(view: OpView) -> Iterator[Values]:
     """Yield kind, whether the depthwise lanes compute it."""
     if view.conv and view.conv[0].depthwise:
-        yield view.kind, view.conv[1].on_depthwise_lanes
+        yield view.kind, view.conv[1].on_depthwise_unit
 
 
 def lane_groups(view: OpView) -> Iterator[Values]:
     """Groups of rows in a tile of the depthwise lanes, and in the last one."""
-    if view.conv and view.conv[1].on_depthwise_lanes:
+    if view.conv and view.conv[1].on_depthwise_unit:
         schedule = view.conv[1]
         yield "one" if schedule.tile_groups == 1 else "many", schedule.last_tile_groups < schedule.tile_groups
 

@@ -42,7 +42,7 @@ def bits(view: OpView) -> Iterator[Values]:
 
 def declared_lane_bits(view: OpView) -> Iterator[Values]:
     """Weight bits on the depthwise lanes, signs of weights and activations."""
-    if view.conv and view.conv[1].on_depthwise_lanes:
+    if view.conv and view.conv[1].on_depthwise_unit:
         yield view.conv[0].weight_format.bits, view.conv[0].weight_format.kind, view.source.format.kind
 
 

@@ -9,7 +9,7 @@ from rtl.encoding.stream_bytes import row_tile_bytes, tensor_bytes, tensor_codes
 from sim.arch.machine import Machine, load_machine
 from sim.ir.formats import Format
 from sim.ir.ops import Tensor
-from sim.mapping.activation_layout import activation_image
+from sim.mapping.activation_layout import bank_contents
 
 
 def machine_with(stream_bits):
@@ -53,7 +53,7 @@ def test_noise_is_not_zero(machine, tensor):
 def test_words_go_address_outer_bank_inner(tensor):
     """With a byte per beat and words of a byte, beat a * columns + b is word a of bank b, lowest lane first."""
     machine = machine_with(8)
-    image = activation_image(codes_of(tensor), tensor, machine)
+    image = bank_contents(codes_of(tensor), tensor, machine)
     packet = tensor_bytes(codes_of(tensor), tensor, machine)
     words = [sum(int(bit) << lane for lane, bit in enumerate(image[bank, address]))
              for address in range(image.shape[1]) for bank in range(machine.columns)]

@@ -115,9 +115,9 @@ def test_depthwise_layers_leave_the_lanes_where_their_sums_overflow(seed: int) -
     maps = Tensor("x", size, size, (channels,), UNSIGNED), Tensor("y", size - 12, size - 12, (channels,), UNSIGNED)
     program = Program(maps, (conv,), Arithmetic(acc_bits=24, window=10, terms=3))
     shape = conv_shape(program, conv)
-    on_lanes = {schedule_conv(replace(shape, bits_w=w, bits_a=a), machine).on_depthwise_lanes
-                for w, a in product(BITS, BITS)}
-    assert on_lanes == {True, False}
+    on_unit = {schedule_conv(replace(shape, bits_w=w, bits_a=a), machine).on_depthwise_unit
+               for w, a in product(BITS, BITS)}
+    assert on_unit == {True, False}
     assert_same(cost_table(program, machine, TECHNOLOGY, BITS, BITS),
                 plain_cost_table(program, machine, TECHNOLOGY, BITS, BITS))
 
@@ -151,7 +151,7 @@ def random_schedule(rng: np.random.Generator) -> ConvSchedule:
         schedule, row_tiles=int(rng.integers(1, 9)), pixels=pixels, chunk_pixels=int(rng.integers(1, pixels + 1)),
         blocks=int(rng.integers(1, 4)), requant_cycles=int(rng.integers(1, int(rng.choice([4, 60])))),
         fill_cycles=int(rng.choice([1, 9, 50, 900])), tile_groups=groups,
-        last_tile_groups=int(rng.integers(1, groups + 1)), on_depthwise_lanes=groups > 1)
+        last_tile_groups=int(rng.integers(1, groups + 1)), on_depthwise_unit=groups > 1)
 
 
 @pytest.mark.parametrize("seed", range(60))

@@ -124,7 +124,7 @@ def test_a_layer_of_one_channel_stays_dense_or_depthwise(tmp_path: Path, prefer_
     assert (loaded.groups, loaded.prefer_depthwise, loaded.depthwise) == (1, prefer_depthwise, prefer_depthwise)
     assert stored(path)[1]["records"][0]["depthwise"] is prefer_depthwise
     before, after = (plan(p, load_machine("large")) for p in (program, load_program(path)))
-    assert [schedule.on_depthwise_lanes for _, schedule in after.convs()] == [prefer_depthwise]
+    assert [schedule.on_depthwise_unit for _, schedule in after.convs()] == [prefer_depthwise]
     assert before.timeline.total == after.timeline.total
 
 

@@ -16,7 +16,7 @@ from sim.ir.formats import Format, Kind
 from sim.ir.ops import Conv, out_size
 from sim.mapping.conv_schedule import ConvSchedule
 from sim.mapping.conv_shape import ConvShape
-from sim.mapping.depthwise_lanes import fits_lanes
+from sim.mapping.depthwise_lanes import fits_depthwise_unit
 from sim.mapping.parameter_packet import packet_words, packets
 from sim.mapping.schedule_conv import schedule_conv
 from sim.mapping.weight_layout import row_tile_words
@@ -33,15 +33,15 @@ def lane_shape(channels: int = 12, kernel: tuple[int, int] = (3, 3), bits_w: int
                      2, 0)
 
 
-def test_only_depthwise_layers_whose_sums_fit_run_on_lanes() -> None:
+def test_only_depthwise_layers_whose_sums_fit_run_on_the_depthwise_unit() -> None:
     """A lane holds sums of 64 taps at full width; wider ones, dense layers and machines without lanes use the array."""
     machine, full = lane_machine(), lane_shape(kernel=(8, 8), bits_w=8, bits_a=8)
-    assert fits_lanes(full, machine)
-    assert not fits_lanes(replace(full, kernel=(8, 9)), machine)
-    assert not fits_lanes(replace(full, depthwise=False), machine)
-    assert not fits_lanes(full, lane_machine(depthwise_lanes=0))
-    assert fits_lanes(replace(full, weight_kind="unsigned", bits_w=7), machine)
-    assert fits_lanes(lane_shape(kernel=(64, 64), bits_w=1, bits_a=8, kind="unit"), machine)
+    assert fits_depthwise_unit(full, machine)
+    assert not fits_depthwise_unit(replace(full, kernel=(8, 9)), machine)
+    assert not fits_depthwise_unit(replace(full, depthwise=False), machine)
+    assert not fits_depthwise_unit(full, lane_machine(depthwise_lanes=0))
+    assert fits_depthwise_unit(replace(full, weight_kind="unsigned", bits_w=7), machine)
+    assert fits_depthwise_unit(lane_shape(kernel=(64, 64), bits_w=1, bits_a=8, kind="unit"), machine)
 
 
 @pytest.mark.parametrize(("kind", "bits_w"), [("signed", 8), ("unsigned", 7), ("unit", 1), ("signed", 1)])
@@ -50,7 +50,7 @@ def test_no_sum_overflows_a_lane(kind: Kind, bits_w: int, signed_a: bool) -> Non
     """With as many taps as fit, the extreme sums lie inside a lane's signed range."""
     machine = lane_machine()
     taps = 1
-    while fits_lanes(lane_shape(kernel=(1, 2 * taps), bits_w=bits_w, bits_a=8, kind=kind), machine):
+    while fits_depthwise_unit(lane_shape(kernel=(1, 2 * taps), bits_w=bits_w, bits_a=8, kind=kind), machine):
         taps *= 2
     weights = [1] if kind == "unit" else [Format(bits_w, kind).low, Format(bits_w, kind).high]
     codes = [-128, 127] if signed_a else [0, 255]
@@ -63,7 +63,7 @@ def test_no_sum_overflows_a_lane(kind: Kind, bits_w: int, signed_a: bool) -> Non
 def test_a_step_reads_every_tap_and_leaves_time_to_move_the_groups() -> None:
     """12 channels are two tiles: two groups of 4 and one; a step takes 9 taps x 4 planes and one cycle more."""
     schedule = schedule_conv(lane_shape(), lane_machine())
-    assert schedule.on_depthwise_lanes
+    assert schedule.on_depthwise_unit
     assert (schedule.row_tiles, schedule.tile_groups, schedule.last_tile_groups) == (2, 2, 1)
     assert (schedule.step_cycles, schedule.read_cycles, schedule.channel_groups) == (37, 36, 3)
     assert max(schedule.chunks) * 2 <= lane_machine().acc_depth
@@ -147,7 +147,7 @@ def taps_inside(shape: ConvShape, y: int, x: int) -> int:
 def test_events_equal_a_walk_through_every_pixel(seed: int) -> None:
     """Every closed form of a layer on lanes equals the count of a walk."""
     schedule, machine = random_lane_layer(random.Random(seed))
-    assert schedule.on_depthwise_lanes
+    assert schedule.on_depthwise_unit
     assert events_of(schedule, machine) == dict(walk(schedule, machine))
 
 

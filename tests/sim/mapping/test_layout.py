@@ -6,7 +6,7 @@ import pytest
 from sim.arch.machine import load_machine
 from sim.ir.formats import Format, Kind
 from sim.ir.ops import Conv, Tensor
-from sim.mapping.activation_layout import activation_image, read_activation_image, tensor_words
+from sim.mapping.activation_layout import bank_contents, read_bank_contents, tensor_words
 from sim.mapping.conv_schedule import ConvSchedule
 from sim.mapping.conv_shape import ConvShape
 from sim.mapping.parameter_packet import packet_words, packets
@@ -23,7 +23,7 @@ def test_activation_words_follow_the_address_formula(parts: tuple[int, ...], bit
     fmt = Format(bits, kind)
     tensor = Tensor("t", 7, 5, parts, fmt)
     codes = np.random.default_rng(1).integers(fmt.low, fmt.high + 1, tensor.shape)
-    image = activation_image(codes, tensor, TINY)
+    image = bank_contents(codes, tensor, TINY)
     assert image.shape == (TINY.columns, tensor_words(tensor, TINY), TINY.lanes)
     blocks = sum(-(-part // TINY.lanes) for part in parts)
     first_block = 0
@@ -34,7 +34,7 @@ def test_activation_words_follow_the_address_formula(parts: tuple[int, ...], bit
             code = int(codes[sum(parts[:part]) + channel, y, x])
             assert image[y % TINY.columns, word, channel % TINY.lanes] == (code >> plane) & 1
         first_block += -(-size // TINY.lanes)
-    np.testing.assert_array_equal(read_activation_image(image, tensor, TINY), codes)
+    np.testing.assert_array_equal(read_bank_contents(image, tensor, TINY), codes)
 
 
 def conv_of(weights: np.ndarray, bits: int, depthwise: bool) -> Conv:

@@ -10,7 +10,7 @@ from sim.functional.reference import simulate
 from sim.ir.formats import Format
 from sim.ir.ops import Load, Store, Tensor, Transfer
 from sim.ir.program import Program
-from sim.mapping.activation_layout import activation_image
+from sim.mapping.activation_layout import bank_contents
 from sim.mapping.scheduler import Scheduler
 from sim.mapping.transfer_schedule import TransferSchedule, schedule_transfer
 from sim.mapping.transfers import unique_name, with_transfers
@@ -63,7 +63,7 @@ def test_beats_hold_all_words_of_the_tensor(seed: int) -> None:
         if isinstance(op, Transfer):
             schedule = Scheduler(machine).schedule(program, op)
             assert isinstance(schedule, TransferSchedule)
-            image = activation_image(np.zeros(schedule.tensor.shape, np.int32), schedule.tensor, machine)
+            image = bank_contents(np.zeros(schedule.tensor.shape, np.int32), schedule.tensor, machine)
             assert image.shape == (machine.columns, schedule.words, machine.lanes)
             assert 0 <= schedule.beats * machine.stream_bits - image.size < machine.stream_bits
 

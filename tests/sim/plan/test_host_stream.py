@@ -6,7 +6,7 @@ import pytest
 from sim.errors import InputError
 from sim.functional.reference import simulate
 from sim.ir.ops import Conv, Load, Store
-from sim.mapping.activation_layout import activation_image
+from sim.mapping.activation_layout import bank_contents
 from sim.mapping.conv_schedule import ConvSchedule
 from sim.mapping.transfer_schedule import TransferSchedule
 from sim.plan.host_stream import RowTileItem, TensorItem, tensor_item
@@ -44,7 +44,7 @@ def test_items_come_in_program_order_with_all_their_words() -> None:
                 assert -(-item.words.size // machine.stream_bits) == schedule.fill_cycles
             else:
                 assert isinstance(schedule, TransferSchedule)
-                image = activation_image(np.zeros(item.tensor.shape, np.int32), item.tensor, machine)
+                image = bank_contents(np.zeros(item.tensor.shape, np.int32), item.tensor, machine)
                 assert -(-image.size // machine.stream_bits) == schedule.beats
         tiles = [item.words for item in inward if isinstance(item, RowTileItem)]
         assert all(np.array_equal(a, b) for a, b in zip(tiles, planned.stream(), strict=True))

@@ -85,7 +85,7 @@ WIDTHS = {"rows": "map_bits", "taps": "tap_bits", "pixels": "pixel_bits", "steps
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_sizes_of_a_op(name: str, reaches: Callable[[str, int], None]) -> None:
+def test_sizes_of_an_op(name: str, reaches: Callable[[str, int], None]) -> None:
     """The largest size passes, the next one is refused."""
     make, machine, message = CASES[name]
     checked(make(0), machine)

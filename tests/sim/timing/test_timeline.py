@@ -256,7 +256,7 @@ class SteppedMachine:
 
         On the lanes its sums are whole three cycles after the last read, and then move away group after group.
         """
-        if schedule.on_depthwise_lanes:
+        if schedule.on_depthwise_unit:
             self.issue_lanes(schedule, cycle)
             return
         last_pair = cycle + schedule.first_pair + schedule.pair_cycles - 1

@@ -42,7 +42,7 @@ def lane_plans(rng: np.random.Generator, machine: Machine, count: int, kinds: tu
             planned = plan(random_program(rng, machine, kinds=kinds, channels=40 if len(plans) % 2 else 10), machine)
         except InputError:
             continue
-        if any(schedule.on_depthwise_lanes for _, schedule in planned.convs()):
+        if any(schedule.on_depthwise_unit for _, schedule in planned.convs()):
             plans.append(planned)
     return plans
 
