@@ -25,7 +25,7 @@ Fields = dict[str, int | list[int]]
 
 
 def describe(plan: Plan, geometry: Geometry) -> list[int]:
-    """Descriptor words of all Convs and Pools, in order.
+    """Return the descriptor words of all Convs and Pools, in order.
 
     Raises
     ------
@@ -47,7 +47,7 @@ def describe(plan: Plan, geometry: Geometry) -> list[int]:
 
 
 def describe_inward(plan: Plan, geometry: Geometry) -> list[int]:
-    """Words of the table of inward items: one for each Conv and Load in order, then the end mark."""
+    """Return the words of the inward table: one for each Conv and Load in order, then the end mark."""
     words = []
     for index, op, schedule, waits in _items(plan, (Conv, Load)):
         fields: Fields = {"valid": 1, "op": index}
@@ -62,7 +62,7 @@ def describe_inward(plan: Plan, geometry: Geometry) -> list[int]:
 
 
 def describe_outward(plan: Plan, geometry: Geometry) -> list[int]:
-    """Words of the table of outward items: one for each Store in order, then the end mark."""
+    """Return the words of the outward table: one for each Store in order, then the end mark."""
     words = [pack({"valid": 1, "op": index, "after_computes": waits.computes,
                    **_place_fields(plan, op.input, "")}, geometry.outward, f"op '{op.name}'")
              for index, op, _, waits in _items(plan, (Store,))]
@@ -70,7 +70,7 @@ def describe_outward(plan: Plan, geometry: Geometry) -> list[int]:
 
 
 def _items(plan: Plan, kinds: tuple[type[Op], ...]) -> Iterator[tuple[int, Op, Schedule, Waits]]:
-    """Ops of some kinds, with their index in the Program."""
+    """Yield the ops of some kinds, with their index in the Program."""
     for index, (op, schedule, waits) in enumerate(
             zip(plan.program.ops, plan.schedules, plan.waits, strict=True)):
         if isinstance(op, kinds):
@@ -78,7 +78,7 @@ def _items(plan: Plan, kinds: tuple[type[Op], ...]) -> Iterator[tuple[int, Op, S
 
 
 def pack(fields: Mapping[str, int | list[int]], layout: data.StructLayout, where: str) -> int:
-    """Bits of a structure; absent fields are 0.
+    """Pack a structure into bits; absent fields are 0.
 
     Raises
     ------
@@ -106,14 +106,14 @@ def _bits_to(limit: int) -> int:
 
 
 def _place_fields(plan: Plan, name: str, prefix: str) -> Fields:
-    """First and last word of a tensor in its banks."""
+    """Return the first and last word of a tensor in its banks."""
     base = plan.bases[name]
     words = tensor_words(plan.program.tensor(name), plan.machine)
     return {f"{prefix}first": base, f"{prefix}last": base + words - 1}
 
 
 def _common_fields(plan: Plan, op: Layer, schedule: ConvSchedule | PoolSchedule, geometry: Geometry) -> Fields:
-    """Where a window walks over its input; the same for Conv and Pool."""
+    """Return how a window moves over its input, which is the same for Conv and Pool."""
     source, target = plan.program.tensor(op.input), plan.program.tensor(op.output)
     kernel, columns = op.kernel, geometry.columns
     groups = ceil(target.height / columns)
@@ -205,7 +205,7 @@ def _output_fields(plan: Plan, conv: Conv, schedule: ConvSchedule, geometry: Geo
 
 
 def _pool_fields(plan: Plan, pool: Pool, schedule: PoolSchedule) -> Fields:
-    """A Pool is one tile whose step reads all taps of a pixel and block; padding reads the smallest code."""
+    """Return the fields of a Pool: a tile whose step reads all taps of a pixel and block; pads are the lowest code."""
     target, taps = plan.program.tensor(pool.output), pool.kernel[0] * pool.kernel[1]
     return {
         "pool": 1, "chunk_pixels": schedule.pixels - 1, "last_chunk_pixels": schedule.pixels - 1,

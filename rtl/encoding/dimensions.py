@@ -11,7 +11,7 @@ from sim.mapping.parameter_packet import packet_words
 __all__ = ["PARAMETER_SLOTS", "PLANE_BITS", "Dimensions"]
 
 PLANE_BITS = (MAX_PLANES - 1).bit_length()
-"""Width of the number of a bit plane of the widest weights and activations."""
+"""Width of the index of a bit plane of the widest weights and activations [bits]."""
 PARAMETER_SLOTS = 4
 """Row tiles whose parameters are kept: the requantizer works up to two row tiles later than the load DMA."""
 
@@ -47,22 +47,22 @@ class Dimensions:
 
     @property
     def address_bits(self) -> int:
-        """Word address inside an activation bank."""
+        """Width of a word address inside an activation bank [bits]."""
         return _index_bits(self.bank_words)
 
     @property
     def offset_bits(self) -> int:
-        """Word address inside a region."""
+        """Width of a word address inside a region [bits]."""
         return self.machine.region_words.bit_length() - 1
 
     @property
     def accumulator_address_bits(self) -> int:
-        """Address of an accumulator: pixel of a chunk."""
+        """Width of the address of an accumulator, which is a pixel of a chunk [bits]."""
         return _index_bits(self.machine.acc_depth)
 
     @property
     def weight_address_bits(self) -> int:
-        """Word of a weight slot."""
+        """Width of a word address inside a weight slot [bits]."""
         return _index_bits(self.machine.weight_words)
 
     @property
@@ -82,32 +82,32 @@ class Dimensions:
 
     @property
     def count_bits(self) -> int:
-        """How many ops of a kind have ended."""
+        """Width of the count of ended ops [bits]."""
         return self.limits.max_ops.bit_length()
 
     @property
     def op_bits(self) -> int:
-        """Index of an op in its program."""
+        """Width of the index of an op in its program [bits]."""
         return _index_bits(3 * self.limits.max_ops)
 
     @property
     def lane_bits(self) -> int:
-        """Index of a lane."""
+        """Width of the index of a lane [bits]."""
         return self.lanes.bit_length() - 1
 
     @property
     def column_bits(self) -> int:
-        """Index of a column or bank."""
+        """Width of the index of a column or bank [bits]."""
         return _index_bits(self.columns)
 
     @property
     def unit_row_bits(self) -> int:
-        """Index of a row within its requantizer."""
+        """Width of the index of a row within its requantizer [bits]."""
         return _index_bits(self.rows_per_unit)
 
     @property
     def partial_bits(self) -> int:
-        """Partial sums."""
+        """Width of a partial sum [bits]."""
         return partial_sum_bits(self.machine)
 
     @property
@@ -122,22 +122,22 @@ class Dimensions:
 
     @property
     def lane_group_bits(self) -> int:
-        """Index of such a group."""
+        """Width of the index of such a group [bits]."""
         return self.lane_groups.bit_length() - 1
 
     @property
     def product_bits(self) -> int:
-        """Weight of a depthwise lane, shifted to an activation plane."""
+        """Width of a depthwise lane's weight, shifted to an activation plane [bits]."""
         return product_bits(self.machine)
 
     @property
     def lane_sum_bits(self) -> int:
-        """Sums of the depthwise lanes."""
+        """Width of a sum of the depthwise lanes [bits]."""
         return lane_sum_bits(self.machine)
 
     @property
     def code_bits(self) -> int:
-        """Signed width that holds every output code, also of an unsigned tensor as wide as the accumulator."""
+        """Signed width that holds every output code, even of an unsigned tensor as wide as the accumulator [bits]."""
         return self.machine.acc_bits + 2
 
     @property
@@ -147,5 +147,5 @@ class Dimensions:
 
 
 def _index_bits(count: int) -> int:
-    """Bits that number `count` things, at least 1."""
+    """Return the width of an index of `count` things, at least 1 [bits]."""
     return max(1, (count - 1).bit_length())

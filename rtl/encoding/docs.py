@@ -17,21 +17,22 @@ HEAD = """\
 # Encoding of programs
 
 A program image is a header, the words of three tables, and a checksum: see [interface](interface.md#program-image).
-Here is every field of every word, lowest bits first. Counts are stored less one where it says so, addresses are words
-of an activation bank, modulo its size, and what an op does not use is 0. Widths that depend on the machine are given
-for the built-in ones. `bitwright generate` writes the offsets for a machine as JSON, `bitwright disassemble` shows an
-image by these names. The page is made from `rtl.encoding.fields`, like the hardware.
+These are all fields of all words, lowest bits first. A count marked "less one" is stored minus 1. Addresses are words
+of an activation bank, calculated modulo its size. Fields that an op does not use are 0. Widths that depend on the
+machine are given for the built-in ones. `bitwright generate` writes the offsets for a machine as JSON, `bitwright
+disassemble` shows an image by these names. The page is made from `rtl.encoding.fields`, like the hardware.
 """
 TABLES = {
-    "Compute table": ("A word for every Conv and Pool, in order.", compute_fields),
-    "Inward table": ("A word for every Conv and Load, in the order of the Program, and a word of zeros as end mark.",
+    "Compute table": ("The table has a word for every Conv and Pool, in order.", compute_fields),
+    "Inward table": ("The table has a word for every Conv and Load, in order, then a word of zeros, which ends it.",
                      inward_fields),
-    "Outward table": ("A word for every Store, in order, and a word of zeros as end mark.", outward_fields),
+    "Outward table": ("The table has a word for every Store, in order, then a word of zeros, which ends it.",
+                      outward_fields),
 }
 
 
 def encoding_markdown(geometries: Sequence[Geometry]) -> str:
-    """A page with the fields of every table, their widths on some machines.
+    """Return a page with the fields of every table and their widths on some machines.
 
     Parameters
     ----------
@@ -53,7 +54,7 @@ def _rows(machines: list[Fields]) -> list[str]:
 
 
 def _widths(fields: list[Field]) -> str:
-    """One width if it is the same everywhere, else one for each machine; arrays as count × width."""
+    """Return one width if all machines have the same, else one for each; arrays as count × width."""
     widths = [_width(field) for field in fields]
     return widths[0] if len(set(widths)) == 1 else ", ".join(widths)
 

@@ -1,7 +1,7 @@
 """Every field of the three tables that a program consists of: its bits and what it means.
 
-Counts are stored less one, addresses are words of a bank and calculated modulo its size, and what an op does not
-use is 0.
+A count marked 'less one' is stored minus 1. Addresses are words of a bank, calculated modulo its size. What an op does
+not use is 0.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Fields = dict[str, Field]
 
 
 def inward_fields(machine: Dimensions) -> Fields:
-    """An item of the inward stream: the row tiles of a Conv, or a Load."""
+    """Return the fields of an entry of the inward table: the row tiles of a Conv, or a Load."""
     limits = machine.limits
     return {
         "valid": Field(1, "0: the end of the table"),
@@ -45,7 +45,7 @@ def inward_fields(machine: Dimensions) -> Fields:
 
 
 def outward_fields(machine: Dimensions) -> Fields:
-    """An item of the outward stream: a Store."""
+    """Return the fields of an entry of the outward table: a Store."""
     return {
         "valid": Field(1, "0: the end of the table"),
         "op": _op(machine),
@@ -55,7 +55,7 @@ def outward_fields(machine: Dimensions) -> Fields:
 
 
 def compute_fields(machine: Dimensions) -> Fields:
-    """A Conv or Pool."""
+    """Return the fields of a compute descriptor: a Conv or a Pool."""
     return {
         "last": Field(1, "the program's last Conv or Pool"),
         "pool": Field(1, "a Pool; 0: a Conv"),

@@ -19,7 +19,7 @@ class Geometry(Dimensions):
 
     @cached_property
     def packet_layout(self) -> data.StructLayout:
-        """Parameters of a channel, as `sim.mapping.parameter_packet` packs them."""
+        """Layout of a channel's parameters, as `sim.mapping.parameter_packet` packs them."""
         widths = packet_fields(self.machine)
         digits = {operand: data.ArrayLayout(_digit(widths, operand), self.machine.terms)
                   for operand in ("multiplier", "residual")}
@@ -27,22 +27,22 @@ class Geometry(Dimensions):
 
     @cached_property
     def inward(self) -> data.StructLayout:
-        """An entry of the table of what comes on the inward stream."""
+        """Layout of an entry of the inward table."""
         return _layout(inward_fields(self))
 
     @cached_property
     def outward(self) -> data.StructLayout:
-        """An entry of the table of Stores."""
+        """Layout of an entry of the outward table."""
         return _layout(outward_fields(self))
 
     @cached_property
     def descriptor(self) -> data.StructLayout:
-        """An entry of the table of Convs and Pools."""
+        """Layout of an entry of the compute table."""
         return _layout(compute_fields(self))
 
 
 def exceeds(value: Value, most: int) -> Value:
-    """Whether an unsigned value is above a limit; no comparator where its width already keeps the limit."""
+    """Return whether an unsigned value is above a limit, without a comparator where its width keeps the limit."""
     return value > most if most < (1 << len(value)) - 1 else Const(0, 1)
 
 

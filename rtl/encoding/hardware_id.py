@@ -17,12 +17,12 @@ NOT_HARDWARE = {"name", "clock_mhz", "technology", "memory"}
 
 
 def hardware_json(machine: Machine) -> str:
-    """The fields of a machine that its hardware depends on, the same text for the same hardware."""
+    """Return the fields of a machine that its hardware depends on, as JSON: the same text for the same hardware."""
     return machine.model_dump_json(exclude=NOT_HARDWARE)
 
 
 def signature(geometry: Geometry) -> int:
-    """32 bits of a hash over a machine's hardware fields and the layouts of its tables.
+    """Return 32 bits of a hash over a machine's hardware fields and the layouts of its tables.
 
     >>> from sim.arch.machine import load_machine
     >>> fast = load_machine("tiny").model_copy(update={"clock_mhz": 900.0})

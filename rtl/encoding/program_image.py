@@ -74,7 +74,7 @@ class Image:
 
 
 def beat_bits(machine: Machine) -> int:
-    """Width of a beat on the pins, whole bytes [bits].
+    """Return the width of a beat on the pins, a multiple of 8 [bits].
 
     >>> from sim.arch.machine import load_machine
     >>> beat_bits(load_machine("edge"))
@@ -84,14 +84,14 @@ def beat_bits(machine: Machine) -> int:
 
 
 def tables(geometry: Geometry) -> tuple[Table, ...]:
-    """The tables of a machine, in the order of `TABLES`."""
+    """Return the tables of a machine, in the order of `TABLES`."""
     return (Table("compute", geometry.descriptor, geometry.limits.max_ops),
             Table("inward", geometry.inward, geometry.inward_entries),
             Table("outward", geometry.outward, geometry.outward_entries))
 
 
 def encode(words: Mapping[str, Sequence[int]], geometry: Geometry) -> bytes:
-    """The image of a Program.
+    """Return the image of a Program.
 
     Parameters
     ----------
@@ -109,12 +109,12 @@ def encode(words: Mapping[str, Sequence[int]], geometry: Geometry) -> bytes:
 
 
 def seal(content: bytes, geometry: Geometry) -> bytes:
-    """An image from all its bytes but the checksum."""
+    """Append the checksum to the other bytes of an image."""
     return content + _padded(crc32(content), CHECKSUM_BITS, geometry)
 
 
 def program_image(plan: Plan, limits: HardwareLimits = LIMITS) -> bytes:
-    """The image of a planned Program.
+    """Return the image of a planned Program.
 
     Raises
     ------
@@ -126,7 +126,7 @@ def program_image(plan: Plan, limits: HardwareLimits = LIMITS) -> bytes:
 
 
 def program_words(plan: Plan, geometry: Geometry) -> dict[str, list[int]]:
-    """The words of every table; the queues end with their end marks."""
+    """Return the words of every table; the queues end with their end marks."""
     return {"compute": describe(plan, geometry), "inward": describe_inward(plan, geometry),
             "outward": describe_outward(plan, geometry)}
 
@@ -173,7 +173,7 @@ def decode(image: bytes, geometry: Geometry) -> Image:
 
 
 def unpack(word: int, layout: data.StructLayout) -> dict[str, int | list[int]]:
-    """The fields of a structure, arrays as lists: the inverse of `rtl.encoding.descriptors.pack`."""
+    """Return the fields of a structure, arrays as lists: the inverse of `rtl.encoding.descriptors.pack`."""
     fields: dict[str, int | list[int]] = {}
     for name, field in layout:
         if isinstance(field.shape, data.ArrayLayout):
@@ -206,7 +206,7 @@ def _count(header: Mapping[str, int], table: Table) -> int:
 
 
 def _words(piece: bytes, table: Table, geometry: Geometry) -> Iterator[Fields]:
-    """Words of a table; an end mark, which has nothing but zeros, ends a queue."""
+    """Yield the words of a table without the end mark, a word of zeros, that ends a queue."""
     step = _beats(table.layout.size, geometry) * beat_bits(geometry.machine) // 8
     for start in range(0, len(piece), step):
         word = int.from_bytes(piece[start : start + step], "little")

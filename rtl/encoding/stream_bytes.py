@@ -15,13 +15,15 @@ __all__ = ["row_tile_bytes", "tensor_bytes", "tensor_codes", "tensor_length"]
 
 
 def row_tile_bytes(words: Bits, machine: Machine) -> bytes:
-    """Bytes of a row tile, whose words `sim.plan.plan.Plan.stream` gives."""
+    """Return the bytes of a row tile, whose words `sim.plan.plan.Plan.stream` gives."""
     return _beats(words.reshape(-1), machine)
 
 
 def tensor_bytes(codes: NDArray[np.integer], tensor: Tensor, machine: Machine,
                  noise: np.random.Generator | None = None) -> bytes:
-    """Bytes of a tensor on its way into the machine: words address outer, bank inner, zeros to the end of the beat.
+    """Return the bytes of a tensor on its way into the machine.
+
+    Words are ordered by address, then by bank; zeros fill the last beat.
 
     Parameters
     ----------
@@ -39,7 +41,7 @@ def tensor_bytes(codes: NDArray[np.integer], tensor: Tensor, machine: Machine,
 
 
 def tensor_codes(packet: bytes, tensor: Tensor, machine: Machine) -> NDArray[np.int32]:
-    """Codes of a tensor on its way out, shape (channels, height, width): the inverse of `tensor_bytes`.
+    """Return the codes of a tensor on its way out, shape (channels, height, width): the inverse of `tensor_bytes`.
 
     >>> from sim.ir.formats import Format
     >>> from sim.arch.machine import load_machine
@@ -55,7 +57,7 @@ def tensor_codes(packet: bytes, tensor: Tensor, machine: Machine) -> NDArray[np.
 
 
 def tensor_length(tensor: Tensor, machine: Machine) -> int:
-    """Bytes of a tensor on the streams."""
+    """Return how long a tensor is on the streams [bytes]."""
     beats = ceil(machine.columns * tensor_words(tensor, machine) * machine.lanes / machine.stream_bits)
     return beats * ceil(machine.stream_bits / 8)
 

@@ -24,7 +24,7 @@ the bit. The page is made from `rtl.shell.csr_map`, like the hardware, the Syste
 
 
 def registers_markdown() -> str:
-    """A page with a table of all registers and fields.
+    """Return a page with a table of all registers and fields.
 
     >>> print(registers_markdown().splitlines()[0])
     # Registers
@@ -39,7 +39,7 @@ def registers_markdown() -> str:
 
 
 def registers_rdl() -> str:
-    """The map as the SystemRDL address map `bitwright`."""
+    """Return the map as the SystemRDL address map `bitwright`."""
     codes = "\n".join(f'    {code.name} = {code.value} {{ desc = "{_sentence(text)}"; }};'
                       for code, text in FAULT_TEXTS.items())
     registers = "\n".join(_rdl_register(register) for register in REGISTERS)

@@ -35,10 +35,10 @@ def packet_fields(machine: Machine) -> dict[str, int]:
     """
     wide = machine.arithmetic.offset_bits
     windows = {"multiplier": machine.window, "residual": machine.arithmetic.residual_window}
-    fields = {"offset": wide, "shift": _index_bits(wide)}
+    fields = {"offset": wide, "shift": _field_bits(wide)}
     for operand, window in windows.items():
         for term in range(machine.terms):
-            digit = {"present": 1, "negative": 1, "exponent": _index_bits(window)}
+            digit = {"present": 1, "negative": 1, "exponent": _field_bits(window)}
             fields |= {f"{operand}.{term}.{what}": width for what, width in digit.items()}
     return fields
 
@@ -76,6 +76,6 @@ def _digit_values(operand: str, digits: Digits) -> Iterator[tuple[str, NDArray[n
         yield f"{operand}.{term}.exponent", np.maximum(np.abs(column) - 1, 0)
 
 
-def _index_bits(count: int) -> int:
-    """Return the bits that number `count` things."""
-    return (count - 1).bit_length()
+def _field_bits(values: int) -> int:
+    """Return the width of a field that tells `values` values apart, 0 for a single value [bits]."""
+    return (values - 1).bit_length()

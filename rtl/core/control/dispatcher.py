@@ -1,4 +1,4 @@
-"""Op control: descriptors in, ops started one after another."""
+"""The dispatcher: starts ops in order, each once everything that it waits for has ended."""
 
 from __future__ import annotations
 
