@@ -66,20 +66,20 @@ CANNOT: dict[str, Forward] = {
 def test_what_forward_may_not_do_is_said_with_its_line(reason: str, forward: Forward) -> None:
     """Torch's reason, the file and line of the user's code, and what to write instead, in one sentence."""
     with pytest.raises(InputError, match=(
-            rf"^the model cannot be traced: {re.escape(reason)} \(test_tracing\.py, line \d+\); {re.escape(REMEDY)}$")):
+            rf"^the model cannot be traced: {re.escape(reason)} \(test_tracer\.py, line \d+\); {re.escape(REMEDY)}$")):
         trace(Written(forward))
 
 
 def test_sizes_of_new_tensors_cannot_be_traced() -> None:
     """So it is for a tensor as large as the batch, whatever torch's words."""
-    text = rf"^the model cannot be traced: TypeError: zeros\(\).* \(test_tracing\.py, line \d+\); {re.escape(REMEDY)}$"
+    text = rf"^the model cannot be traced: TypeError: zeros\(\).* \(test_tracer\.py, line \d+\); {re.escape(REMEDY)}$"
     with pytest.raises(InputError, match=text):
         trace(Written(lambda model, x: x + torch.zeros(x.shape[0], 3, 1, 1)))
 
 
 def test_errors_of_forward_itself_are_named() -> None:
     """What is wrong in the model is told from what tracing cannot do."""
-    text = r"^the model cannot be traced: KeyError: 'scale' \(test_tracing\.py, line \d+\)$"
+    text = r"^the model cannot be traced: KeyError: 'scale' \(test_tracer\.py, line \d+\)$"
     with pytest.raises(InputError, match=text):
         trace(Written(broken))
 
@@ -94,7 +94,7 @@ def test_layers_made_in_forward_are_refused_with_where() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return self.layers[:2](x)
 
-    text = (r"^the model cannot be traced: forward makes a layer \(test_tracing\.py, line \d+\), of which a slice of "
+    text = (r"^the model cannot be traced: forward makes a layer \(test_tracer\.py, line \d+\), of which a slice of "
             r"an nn\.Sequential is one; make it in __init__$")
     with pytest.raises(InputError, match=text):
         trace(Sliced())
