@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bitwright.cli.console import Report
+from rtl.core.interfaces import OPERAND_ENGINES
 from rtl.encoding.fields import Fields, compute_fields, inward_fields, outward_fields
 from rtl.encoding.geometry import Geometry
 from rtl.encoding.program_image import TABLES, Image
@@ -33,7 +34,7 @@ def _meanings(geometry: Geometry) -> dict[str, dict[str, str]]:
 def _kind(table: str, word: Words) -> str:
     match table:
         case "compute":
-            return "Pool" if word["pool"] else "Conv"
+            return next((flag.capitalize() for flag in OPERAND_ENGINES if word[flag]), "Conv")
         case "inward":
             return "Load" if word["load"] else "row tiles"
         case _:
@@ -47,7 +48,7 @@ def _waits(word: Words) -> str:
 
 
 def _others(word: Words) -> str:
-    shown = {name: value for name, value in word.items() if name not in ("valid", "load", "pool", "op")}
+    shown = {name: value for name, value in word.items() if name not in ("valid", "load", "op", *OPERAND_ENGINES)}
     return " ".join(f"{name}={_text(value)}" for name, value in shown.items()
                     if not name.startswith("after_") and _text(value) != "0")
 

@@ -22,7 +22,7 @@ from rtl.core.datapath.requantizer import Requantizer, RequantTerm
 from rtl.core.datapath.residual_fetch import ResidualFetch
 from rtl.core.dma.load_dma import LoadDma
 from rtl.core.dma.store_dma import StoreDma
-from rtl.core.interfaces import FaultReport, TableWrite, beat_layout, bypasses_array
+from rtl.core.interfaces import OPERAND_ENGINES, FaultReport, TableWrite, beat_layout, bypasses_array
 from rtl.core.memory.activation_memory import ActivationMemory
 from rtl.core.memory.parameter_memory import ParameterMemory
 from rtl.core.memory.weight_memory import WeightMemory
@@ -99,13 +99,14 @@ class Accelerator(wiring.Component):
         self.output_packer = OutputPacker(geometry)
         self.max_pool = MaxPool(geometry)
         self.perf_counters = PerfCounters(geometry)
-        self.operand_engines = {"pool": self.max_pool}
+        self.operand_engines = {flag: getattr(self, name) for flag, name in OPERAND_ENGINES.items()}
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         for name in ("dispatcher", "load_dma", "store_dma", "bounds_guard", "sequencer", "tap_agu", "pixel_agu",
                      "operand_fetch", "activation_memory", "weight_memory", "parameter_memory", "plane_sequencer",
-                     "pe_array", "requant_sequencer", "residual_fetch", "output_packer", "max_pool", "perf_counters"):
+                     "pe_array", "requant_sequencer", "residual_fetch", "output_packer",
+                     *OPERAND_ENGINES.values(), "perf_counters"):
             m.submodules[name] = getattr(self, name)
         for part in (self.sequencer, self.tap_agu, self.pixel_agu, self.operand_fetch, self.weight_memory):
             m.d.comb += part.descriptor.eq(self.dispatcher.head)

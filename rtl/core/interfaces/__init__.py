@@ -74,8 +74,9 @@ def pair_layout(geometry: Geometry) -> data.StructLayout:
     })
 
 
-OPERAND_ENGINES = ("pool",)
-"""Flags of a descriptor that send the operands of an op to an engine of its own (`OperandEngine`), past the array."""
+OPERAND_ENGINES = {"pool": "max_pool"}
+"""Flags of a descriptor that send the operands of an op past the array, to an engine of its own (`OperandEngine`), and
+the name of that engine in the accelerator."""
 
 
 def bypasses_array(descriptor: data.View) -> Value:
