@@ -83,7 +83,7 @@ def quantize(model: nn.Module, data: Tensor, *, scheme: str | Scheme, weight_bit
             fixed = PowerOfTwoActivation(input_format.bits, signed=input_format.kind == "signed",
                                          exponent=input_exponent)
             _insert(graph, stage, fixed.to(data))
-        elif stage.kind != "max" and not _is_output(stage):
+        elif not stage.keeps_codes and not _is_output(stage):
             _insert(graph, stage, scheme.tensor(stage_bits, stage.signed).to(data))
     graph.graph.lint()
     graph.recompile()
@@ -107,7 +107,7 @@ def round_biases(graph: fx.GraphModule) -> None:
                 layer.bias.copy_(round_half_up(layer.bias / step) * step)
         if stage.quantizer is not None:
             steps[stage.end] = cast(ActivationQuantizer, graph.get_submodule(stage.quantizer)).scale
-        elif stage.kind == "max" and stage.source is not None:
+        elif stage.keeps_codes and stage.source is not None:
             steps[stage.end] = steps[stage.source]
 
 
@@ -131,7 +131,7 @@ def _widths(found: tuple[Stage, ...], weight_bits: int, activation_bits: int,
 def _stored(stage: Stage, by_end: dict[fx.Node, Stage]) -> Stage:
     """Return the stage whose quantizer made what `stage` reads: max pools keep the codes of their source."""
     source = by_end[cast(fx.Node, stage.source)]
-    return _stored(source, by_end) if source.kind == "max" else source
+    return _stored(source, by_end) if source.keeps_codes else source
 
 
 def _fold_norms(graph: fx.GraphModule) -> None:

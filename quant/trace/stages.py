@@ -73,6 +73,11 @@ class Stage:
     quantizer: str | None = None
     signed: bool = True
 
+    @property
+    def keeps_codes(self) -> bool:
+        """Whether it stores codes of its source, so that it needs no quantizer."""
+        return self.kind == "max"
+
 
 def module_of(graph: fx.GraphModule, node: fx.Node) -> nn.Module:
     """Return the module that a `call_module` node calls."""

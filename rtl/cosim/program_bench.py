@@ -21,7 +21,7 @@ from rtl.cosim.pin_driver import PERIOD_NS, PinDriver
 from rtl.encoding.stream_bytes import tensor_codes
 from rtl.host.driver import Host
 from sim.ir.formats import Format
-from sim.ir.ops import Conv, Load, Pool, Store, Tensor
+from sim.ir.ops import Queue, Store, Tensor
 from sim.mapping.activation_layout import tensor_words
 from sim.plan.host_stream import TensorItem
 from sim.plan.plan import Plan
@@ -29,7 +29,6 @@ from sim.plan.plan import Plan
 JOBS = Path(os.environ["BITWRIGHT_JOB"])
 REGISTER_CYCLES = 1000
 """More than the accesses to registers before and after a run take."""
-QUEUES = {"computes": (Conv, Pool), "loads": (Load,), "stores": (Store,)}
 
 
 class ProgramBench:
@@ -48,7 +47,7 @@ class ProgramBench:
 
     async def run(self, number: int) -> None:
         """Run all images, one after another; `number` names the results."""
-        watches = [cocotb.start_soon(self.watch(queue)) for queue in QUEUES]
+        watches = [cocotb.start_soon(self.watch(queue)) for queue in Queue]
         counters = []
         await self.within(self.host.load(), len(self.program_image) // self.pins.beat_bytes)
         for image in range(self.images):
@@ -102,10 +101,10 @@ class ProgramBench:
         if machine.stream_bits >= 8:
             assert set(characters[used:]) <= {"0"}, f"the last beat of '{tensor.name}' is not filled up with zeros"
 
-    async def watch(self, queue: str) -> None:
+    async def watch(self, queue: Queue) -> None:
         """Note the cycle in which each op of a queue has ended, and what is complete on chip then."""
-        count = getattr(self.dut, f"trace_{queue}")
-        numbers = [i for i, op in enumerate(self.plan.program.ops) if isinstance(op, QUEUES[queue])]
+        count = getattr(self.dut, f"trace_{queue.plural}")
+        numbers = [i for i, op in enumerate(self.plan.program.ops) if op.queue == queue]
         while True:
             await ValueChange(count)
             await ReadOnly()

@@ -22,6 +22,11 @@ class Queue(IntEnum):
     LOAD = 1
     STORE = 2
 
+    @property
+    def plural(self) -> str:
+        """What registers and traces call its ops: computes, loads or stores."""
+        return f"{self.name.lower()}s"
+
 
 @dataclass(frozen=True, eq=False)
 class OpBase(ABC):

@@ -11,7 +11,7 @@ from cocotbext.axi import AxiResp
 from rtl.encoding.program_image import IMAGE_VERSION
 from rtl.shell.csr_map import ADDRESS_BITS, ID, REGISTER_VERSION, REGISTERS, counter_offset, register
 from rtl.verification.benches.top_session import JOBS, LIMIT_US, session
-from sim.ir.ops import Conv, Load, Pool, Store
+from sim.ir.ops import Queue
 
 PRESSURES = [(0.0, 0.0), (0.3, 0.7), (0.8, 0.5)]
 """Probabilities of a gap on the streams and on the register bus."""
@@ -56,8 +56,9 @@ async def registers_say_what_is_there(dut: Any) -> None:
     await opened.run()
     assert await opened.status("program")
     assert not await opened.status("running")
-    for name, kinds in (("COMPUTES", (Conv, Pool)), ("LOADS", (Load,)), ("STORES", (Store,))):
-        assert await read(register(name).offset) == sum(isinstance(r, kinds) for r in plan.program.ops), name
+    for queue in Queue:
+        ended = await read(register(queue.plural.upper()).offset)
+        assert ended == sum(op.queue == queue for op in plan.program.ops), queue
     assert await read(counter_offset("cycles")) == int(dut.trace_cycle.value)
 
 

@@ -13,7 +13,7 @@ from rtl.shell.axi_lite import SLVERR
 from rtl.shell.csr_map import counter_offset, register
 from sim.arch.limits import LIMITS, HardwareLimits
 from sim.functional.reference import simulate
-from sim.ir.ops import Load, Store
+from sim.ir.ops import Queue, Store
 from sim.mapping.activation_layout import Bits, bank_contents
 from sim.mapping.transfer_schedule import TransferSchedule
 from sim.plan.host_stream import RowTileItem, TensorItem
@@ -26,7 +26,7 @@ BUS_LIMIT = 8
 START_CYCLES = 3
 """Between the answer to the start command and cycle 0."""
 READ_END = ("step 1", "set s_axil_rready 0")
-QUEUES = ("computes", "loads", "stores")
+QUEUES = tuple(queue.plural for queue in Queue)
 QUIET = ("s_axil_bvalid", "s_axil_rvalid", "s_axis_tready", "m_axis_tvalid", "irq", "trace_busy")
 """Outputs that are low after a reset."""
 WAITS = ("wait_accumulator", "wait_weights", "wait_transfers", "starved", "blocked")
@@ -160,7 +160,7 @@ class Script:
             if self.ended[queue]:
                 self.lines.append(f"change trace_{queue} 0 -")
         for index, op in enumerate(plan.program.ops):
-            queue = "loads" if isinstance(op, Load) else "stores" if isinstance(op, Store) else "computes"
+            queue = op.queue.plural
             count[queue] += 1
             self.lines.append(f"change trace_{queue} {count[queue]:x} {ends[index] if ends else '-'}")
         self.ended = count
