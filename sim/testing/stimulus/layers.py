@@ -48,8 +48,6 @@ def draw_window(choices: Choices, kind: str, source: Tensor, kernel: int = MAX_K
     size = source.height, source.width
     if kind == "linear" or (kind == "average" and choices.chance("whole_map", 0.4)):
         return Window(size)
-    if kind == "add":
-        return Window()
     height, width = (choices.integer("kernel", 1, kernel) for _ in size)
     stride = choices.integer("stride", 1, MAX_STRIDE)
     dilation = choices.integer("dilation", 1, MAX_DILATION) if kind != "max" else 1

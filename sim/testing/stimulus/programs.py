@@ -24,6 +24,8 @@ TRAITS = ("residual", "concat", "bipolar", "unsigned", "wide", "wrap", "spill", 
 tensors that the host gets and gives back, tensors that may not fit on chip."""
 PARTED = ("dense", "linear", "max")
 """Kinds that read tensors of several parts."""
+POINTWISE = ("add",)
+"""Kinds whose window is one pixel."""
 WIDEST = 8
 """Bits of codes that engines read."""
 DENSE = ("dense", "linear")
@@ -95,7 +97,7 @@ class _Maker:
         legal = [kind for kind in self.kinds if len(source.parts) == 1 or kind in PARTED]
         for _ in range(builder.choices.proposals):
             kind = builder.choices.choice("kind", legal)
-            window = draw_window(builder.choices, kind, source, self.kernel)
+            window = Window() if kind in POINTWISE else draw_window(builder.choices, kind, source, self.kernel)
             target = self.new_target(kind, window, source, last)
             convs = [] if kind == "max" else [draw_conv(builder, kind, window, source, target, part)
                                               for part in range(len(target.parts))]
