@@ -139,7 +139,7 @@ class Top(wiring.Component):
             ]
 
     def _connect_streams(self, m: Module) -> None:
-        core, loader, outlet = self.core, self.program_loader, self.stream_guard
+        core, loader, guard = self.core, self.program_loader, self.stream_guard
         m.d.comb += [
             core.i.valid.eq(self.s_axis_tvalid & self._running),
             core.i.payload.eq(self.s_axis_tdata),
@@ -147,16 +147,16 @@ class Top(wiring.Component):
             loader.data.eq(self.s_axis_tdata),
             loader.last.eq(self.s_axis_tlast),
             self.s_axis_tready.eq((self._running & core.i.ready) | loader.active | self._stopped),
-            outlet.i.valid.eq(core.o.valid),
-            outlet.i.payload.data.eq(core.o.payload.data),
-            outlet.i.payload.last.eq(core.o.payload.last),
-            core.o.ready.eq(outlet.i.ready),
-            outlet.stop.eq(self._stop),
-            outlet.stopped.eq(self._stopped),
-            self.m_axis_tvalid.eq(outlet.o.valid),
-            outlet.o.ready.eq(self.m_axis_tready),
-            self.m_axis_tdata.eq(outlet.o.payload.data),
-            self.m_axis_tlast.eq(outlet.o.payload.last),
+            guard.i.valid.eq(core.o.valid),
+            guard.i.payload.data.eq(core.o.payload.data),
+            guard.i.payload.last.eq(core.o.payload.last),
+            core.o.ready.eq(guard.i.ready),
+            guard.stop.eq(self._stop),
+            guard.stopped.eq(self._stopped),
+            self.m_axis_tvalid.eq(guard.o.valid),
+            guard.o.ready.eq(self.m_axis_tready),
+            self.m_axis_tdata.eq(guard.o.payload.data),
+            self.m_axis_tlast.eq(guard.o.payload.last),
         ]
 
     def _connect_loader(self, m: Module) -> None:

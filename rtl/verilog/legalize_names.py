@@ -99,12 +99,12 @@ def plain_names(rtlil: str) -> str:
     ...   wire width 4 input 0 \\_start
     ...   wire width 2 \\data
     ...   wire width 2 \\data$7
-    ...   cell \\chip.walk \\walk
+    ...   cell \\chip.agu \\agu
     ...     connect \\port$9$0 \\_start [3:0]
     ...     connect \\data \\data$7 [1:0]
     ...   end
     ... end
-    ... module \\chip.walk
+    ... module \\chip.agu
     ...   wire width 4 input 0 \\port$9$0
     ...   wire width 2 output 1 \\data
     ...   wire width 2 \\first
@@ -113,14 +113,14 @@ def plain_names(rtlil: str) -> str:
     ...   connect \\last \\port$9$0 [3:2]
     ... end
     ... '''
-    >>> print(plain_names(text).partition("module \\\\chip.walk")[0].strip())
+    >>> print(plain_names(text).partition("module \\\\chip.agu")[0].strip())
     module \\chip
       wire width 4 input 0 \\start
       wire width 2 \\data
-      wire width 2 \\walk_data
-      cell \\chip.walk \\walk
+      wire width 2 \\agu_data
+      cell \\chip.agu \\agu
         connect \\first_last \\start [3:0]
-        connect \\data \\walk_data [1:0]
+        connect \\data \\agu_data [1:0]
       end
     end
     """

@@ -20,7 +20,7 @@ class BankInterleaver(wiring.Component):
     -------
     first : first address of the tensor's words, the same in every bank
     last : last address of the tensor's words, the same in every bank
-    step : the next words are taken; after the last ones the walk starts over
+    step : the next words are taken; after the last ones it starts over
     bank : bank of the next step's first word; the other words follow
     end : the next step is the last one
     select : the banks that have a word in this step, a bit each

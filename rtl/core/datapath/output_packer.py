@@ -46,7 +46,7 @@ class OutputPacker(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         d = self.descriptor
-        m.submodules.walk = walk = OutputAgu(self.geometry)
+        m.submodules.agu = agu = OutputAgu(self.geometry)
         waiting = Signal(START_STAGES)
         active = Signal()
         plane = Signal(6)
@@ -54,17 +54,17 @@ class OutputPacker(wiring.Component):
         last = Signal()
         m.d.sync += waiting.eq(Cat(self.slot_end, waiting[:-1]))
         m.d.comb += [
-            walk.descriptor.eq(d),
-            walk.base.eq(d.out_base),
-            walk.step.eq(d.out_step),
-            walk.block_step.eq(d.out_block_step),
-            walk.reset.eq(self.begun),
-            walk.advance.eq(last),
+            agu.descriptor.eq(d),
+            agu.base.eq(d.out_base),
+            agu.step.eq(d.out_step),
+            agu.block_step.eq(d.out_block_step),
+            agu.reset.eq(self.begun),
+            agu.advance.eq(last),
             last.eq(active & (plane == d.bits_out)),
-            self.done.eq(last & walk.last),
-            self.write.write.eq(Mux(active, walk.columns, 0)),
-            self.write.address.eq(walk.address + plane),
-            self.write.groups.eq(1 << walk.group),
+            self.done.eq(last & agu.last),
+            self.write.write.eq(Mux(active, agu.columns, 0)),
+            self.write.address.eq(agu.address + plane),
+            self.write.groups.eq(1 << agu.group),
         ]
         m.d.sync += [
             active.eq(waiting[-1] | (active & ~last)),

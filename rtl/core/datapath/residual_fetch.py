@@ -45,7 +45,7 @@ class ResidualFetch(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         d = self.descriptor
-        m.submodules.walk = walk = OutputAgu(self.geometry)
+        m.submodules.agu = agu = OutputAgu(self.geometry)
         first = Signal()
         fetching = Signal()
         exhausted = Signal()
@@ -55,24 +55,24 @@ class ResidualFetch(wiring.Component):
         done = fetch & (plane == d.residual_bits)
         m.d.sync += first.eq(self.begun & d.has_residual)
         m.d.comb += [
-            walk.descriptor.eq(d),
-            walk.base.eq(d.residual_base),
-            walk.step.eq(d.residual_step),
-            walk.block_step.eq(d.residual_block_step),
-            walk.reset.eq(self.begun),
-            walk.advance.eq(done),
+            agu.descriptor.eq(d),
+            agu.base.eq(d.residual_base),
+            agu.step.eq(d.residual_step),
+            agu.block_step.eq(d.residual_block_step),
+            agu.reset.eq(self.begun),
+            agu.advance.eq(done),
             fetch.eq(fetching | first | (self.slot_start & d.has_residual & ~exhausted)),
         ]
         m.d.sync += [
             fetching.eq(fetch & ~done),
             plane.eq(Mux(fetch & ~done, plane + 1, 0)),
-            self.bank.read.eq(Mux(fetch, walk.columns, 0)),
+            self.bank.read.eq(Mux(fetch, agu.columns, 0)),
         ]
         with m.If(fetch):
-            m.d.sync += self.bank.address.eq(walk.address + plane)
+            m.d.sync += self.bank.address.eq(agu.address + plane)
         with m.If(done):
             m.d.sync += [
-                exhausted.eq(walk.last),
+                exhausted.eq(agu.last),
                 pixel_set.eq(~pixel_set),
             ]
         with m.If(self.begun):
@@ -80,7 +80,7 @@ class ResidualFetch(wiring.Component):
                 exhausted.eq(0),
                 pixel_set.eq(0),
             ]
-        self._store(m, plane, pixel_set, walk.group)
+        self._store(m, plane, pixel_set, agu.group)
         return m
 
     def _store(self, m: Module, plane: Signal, pixel_set: Signal, group: Signal) -> None:

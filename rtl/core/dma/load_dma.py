@@ -188,18 +188,18 @@ class LoadDma(wiring.Component):
 
     def _load(self, m: Module, beat: Value, words: Value, whole: Value) -> Value:
         """Give words to the banks; the result is high when the beat at hand is the Load's last."""
-        m.submodules.walk = walk = BankInterleaver(self.geometry, self.per_beat)
+        m.submodules.agu = agu = BankInterleaver(self.geometry, self.per_beat)
         item, columns, lanes = self.queue.current, self.geometry.columns, self.geometry.lanes
         m.d.comb += [
-            walk.first.eq(item.first),
-            walk.last.eq(item.last),
-            walk.step.eq(beat & whole),
-            self.bank.write.eq(walk.select),
+            agu.first.eq(item.first),
+            agu.last.eq(item.last),
+            agu.step.eq(beat & whole),
+            self.bank.write.eq(agu.select),
         ]
-        m.d.comb += [self.bank.address[c].eq(walk.address[c]) for c in range(columns)]
-        with m.Switch(walk.bank):
+        m.d.comb += [self.bank.address[c].eq(agu.address[c]) for c in range(columns)]
+        with m.Switch(agu.bank):
             for origin in range(columns):
                 with m.Case(origin):
                     m.d.comb += [self.bank.data[(origin + word) % columns].eq(words.word_select(word, lanes))
                                  for word in range(self.per_beat)]
-        return whole & walk.end
+        return whole & agu.end

@@ -55,36 +55,36 @@ class StoreDma(wiring.Component):
         m = Module()
         m.submodules.queue = queue = self.queue
         connect(m, flipped(self.table), queue.table)
-        m.submodules.walk = walk = BankInterleaver(self.geometry, self.per_beat)
+        m.submodules.agu = agu = BankInterleaver(self.geometry, self.per_beat)
         item = queue.current
         requested = Signal()
         free = Signal()
         m.d.comb += [
             queue.prepare.eq(self.prepare),
             queue.take.eq(self.stored),
-            walk.first.eq(item.first),
-            walk.last.eq(item.last),
-            self.bank.read.eq(walk.select),
-            walk.step.eq(self.enable & ~queue.over & (self.computes >= item.after_computes) & ~requested & free),
+            agu.first.eq(item.first),
+            agu.last.eq(item.last),
+            self.bank.read.eq(agu.select),
+            agu.step.eq(self.enable & ~queue.over & (self.computes >= item.after_computes) & ~requested & free),
             self.stored.eq(self.o.valid & self.o.ready & self.o.payload.last),
             self.finishing.eq(queue.over | (self.stored & queue.ending)),
             self.illegal.op.eq(item.op),
             self.illegal.found.eq(
                 item.valid & ((item.first > item.last) | exceeds(item.last, self.geometry.bank_words - 1))),
         ]
-        m.d.comb += [self.bank.address[c].eq(walk.address[c]) for c in range(self.geometry.columns)]
-        with m.If(walk.step & walk.end):
+        m.d.comb += [self.bank.address[c].eq(agu.address[c]) for c in range(self.geometry.columns)]
+        with m.If(agu.step & agu.end):
             m.d.sync += requested.eq(1)
         with m.If(self.stored):
             m.d.sync += requested.eq(0)
-        m.d.comb += free.eq(self._beats(m, walk))
+        m.d.comb += free.eq(self._beats(m, agu))
         return m
 
-    def _beats(self, m: Module, walk: BankInterleaver) -> Value:
+    def _beats(self, m: Module, agu: BankInterleaver) -> Value:
         """Send the words that were read as beats; the result is high when there is room for the next words."""
         bits = self.geometry.machine.stream_bits
         held = Signal()
-        origin = Signal.like(walk.bank)
+        origin = Signal.like(agu.bank)
         ends = Signal()
         part = Signal(range(self.beats_per_word))
         move = Signal()
@@ -95,11 +95,11 @@ class StoreDma(wiring.Component):
             last_part.eq(part == self.beats_per_word - 1),
         ]
         free = ~held | (move & last_part)
-        with m.If(walk.step):
+        with m.If(agu.step):
             m.d.sync += [
                 held.eq(1),
-                origin.eq(walk.bank),
-                ends.eq(walk.end),
+                origin.eq(agu.bank),
+                ends.eq(agu.end),
             ]
         with m.Elif(free):
             m.d.sync += held.eq(0)

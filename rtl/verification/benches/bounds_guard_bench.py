@@ -1,4 +1,4 @@
-"""The protection: which accesses pass, what counts as a fault, and what is remembered."""
+"""The bounds guard: which accesses pass, what counts as a fault, and what is remembered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Addresses: walks are at the contract's multiples after any number of steps, and columns never meet in a bank."""
+"""Addresses: AGUs are at the contract's multiples after any number of steps, and columns never meet in a bank."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from rtl.verification.formal.harness import (
 from sim.arch.limits import LIMITS
 from sim.arch.machine import Machine
 
-__all__ = ["loader", "outputs", "pixels", "taps"]
+__all__ = ["operand_fetch", "outputs", "pixels", "taps"]
 
 COUNT = 2
 """Bits of the coordinates in a kernel, of an output pixel and of its row group."""
@@ -44,7 +44,7 @@ def _steps(m: Harness, start: Value, step: Value, count: Value, name: str) -> Va
 
 
 def taps(machine: Machine) -> Harness:
-    """The tap walk stands at tap (ky, kx), whatever steps led there.
+    """The tap AGU stands at tap (ky, kx), whatever steps led there.
 
     For all columns it gives map column `left + kx*dilation` and address `tap_start + kx*tap_step`; for column c it
     gives row `row_0 + ky*dilation` and, with r rows of C banks passed since the first row, address
@@ -71,7 +71,7 @@ def taps(machine: Machine) -> Harness:
 
 def _tap_claims(m: Harness, d: data.View, state: data.View, place: data.View, geometry: Geometry,
                 name: str) -> list[Value]:
-    """Everything that the walk must say about a tap."""
+    """Everything that the AGU must say about a tap."""
     claims = [state.tap == place.tap, state.kernel_column == place.kx, place.kx <= d.kernel_width,
               state.column == _steps(m, d.left, d.dilation, place.kx, f"{name}_column"),
               state.address == _steps(m, d.tap_start, d.tap_step, place.kx, f"{name}_address")]
@@ -110,7 +110,7 @@ def _tap_places(m: Harness, dut: TapAgu, standing: data.View, quotient: Value) -
 
 
 def pixels(machine: Machine) -> Harness:
-    """The pixel walk stands at pixel (g, x), whatever steps led there.
+    """The pixel AGU stands at pixel (g, x), whatever steps led there.
 
     It adds `g*group_rows` to rows, `x*stride` to columns and `g*group_step + x*pixel_step` to addresses. g and x are
     below 2**COUNT; the descriptor is otherwise arbitrary.
@@ -143,7 +143,7 @@ def pixels(machine: Machine) -> Harness:
 
 
 def _pixel_claims(m: Harness, d: data.View, state: data.View, place: data.View, name: str) -> list[Value]:
-    """Everything that the walk must say about a pixel."""
+    """Everything that the AGU must say about a pixel."""
     zeros = {field: Signal.like(state[field], name=f"{name}_{field}_0") for field in ("row", "column", "group_address")}
     group = Signal.like(state.group_address, name=f"{name}_group_start")
     m.d.comb += group.eq(_steps(m, zeros["group_address"], d.group_step, place.g, f"{name}_group"))
@@ -153,11 +153,11 @@ def _pixel_claims(m: Harness, d: data.View, state: data.View, place: data.View, 
             state.address == _steps(m, group, d.pixel_step, place.x, f"{name}_address")]
 
 
-def loader(machine: Machine) -> Harness:
+def operand_fetch(machine: Machine) -> Harness:
     """Every column gets the word at its own address from its own bank, or the zero point's plane; no two want one bank.
 
     Column c reads row `stride*c + r` of the map, for any stride below 16 and any r, in the phase that its index gives
-    it; walks, descriptor and banks are otherwise arbitrary. Outside the map nothing is read.
+    it; AGUs, descriptor and banks are otherwise arbitrary. Outside the map nothing is read.
     """
     m, geometry = after_reset(), Geometry(machine)
     m.submodules.dut = dut = OperandFetch(geometry)
@@ -195,7 +195,7 @@ def loader(machine: Machine) -> Harness:
 
 
 def outputs(machine: Machine) -> Harness:
-    """The output walk, whatever steps led there, stands at pixel p of row tile t, in the block and lanes of t.
+    """The output AGU, whatever steps led there, stands at pixel p of row tile t, in the block and lanes of t.
 
     A block holds G row tiles: t is group t mod G of block t // G, at address `base + t // G * block_step + p * step`.
     p and t are below 2**COUNT; the op does not run on depthwise lanes.

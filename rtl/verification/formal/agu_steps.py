@@ -1,7 +1,7 @@
-"""Steps of walks and loops at full width: what follows a state, whatever the state is.
+"""Steps of AGUs and loops at full width: what follows a state, whatever the state is.
 
 The closed forms of `rtl.verification.formal.addressing` and the orders of `rtl.verification.formal.sequencer` are
-proved for few taps and pixels. These proofs carry them on: a walk that starts right and makes each step right is right
+proved for few taps and pixels. These proofs carry them on: an AGU that starts right and makes each step right is right
 after any number of steps.
 """
 
@@ -32,7 +32,7 @@ from rtl.verification.formal.harness import (
 from sim.arch.limits import LIMITS
 from sim.arch.machine import Machine
 
-__all__ = ["outputs", "pixels", "requantizer", "sequencer", "taps"]
+__all__ = ["outputs", "pixels", "requant_sequencer", "sequencer", "taps"]
 
 LARGEST = (1 << (LIMITS.map_bits - 1)) - 1
 """Rows and columns of a padded map."""
@@ -46,12 +46,12 @@ def _descriptor(m: Harness, geometry: Geometry, *parts: object) -> data.View:
     return d
 
 
-def _walk(m: Harness, dut: TapAgu | PixelAgu, start: Value, after: Value, kept: str) -> None:
-    """Registers `current` and `kept` under the four commands of a walk."""
+def _agu(m: Harness, dut: TapAgu | PixelAgu, start: Value, after: Value, kept: str) -> None:
+    """Registers `current` and `kept` under the four commands of an AGU."""
     current, saved = (probe(m, f"dut.{name}", dut.state.size) for name in ("current", kept))
     advanced = after if kept == "origin" else Mux(dut.step.advance, after, current)
     follows(m, current, Mux(dut.step.reset, start, Mux(dut.step.commit, advanced, Mux(dut.step.restore, saved, Mux(
-        dut.step.advance, after, current)))), "the walk obeys its commands")
+        dut.step.advance, after, current)))), "the AGU obeys its commands")
     follows(m, saved, Mux(dut.step.reset, start, Mux(dut.step.commit, advanced, saved)),
             "only a commit moves the way back")
 
@@ -85,7 +85,7 @@ def taps(machine: Machine) -> Harness:
         for name in ("current", "group"):
             held = data.View(dut.state, probe(m, f"dut.{name}", dut.state.size))
             check(m, held.bank[c] < columns, f"{name}: column {c} has a bank")
-    _walk(m, dut, start.as_value(), after.as_value(), "group")
+    _agu(m, dut, start.as_value(), after.as_value(), "group")
     check(m, dut.position.present == (state.tap <= d.taps), "a tap is there up to the last one")
     _reach_taps(m, geometry, d, state)
     return m
@@ -124,7 +124,7 @@ def pixels(machine: Machine) -> Harness:
         after.row.eq(state.row + Mux(ends, d.group_rows, 0)), after.column.eq(Mux(ends, 0, state.column + d.stride)),
         after.address.eq(Mux(ends, address, state.address + d.pixel_step)),
     ]
-    _walk(m, dut, Const(0, dut.state.size), after.as_value(), "origin")
+    _agu(m, dut, Const(0, dut.state.size), after.as_value(), "origin")
     at = dut.position
     check(m, Cat(at.row == state.row, at.column == state.column, at.address == state.address,
                  dut.last_row_group == (state.group == d.out_groups)).all(), "it shows where it stands")
@@ -300,7 +300,7 @@ def _planes_and_parts(m: Harness, dut: Sequencer, issuing: Value, cycle: Value, 
     })
 
 
-def requantizer(machine: Machine) -> Harness:
+def requant_sequencer(machine: Machine) -> Harness:
     """Slots, groups, pixels, chunks and row tiles of the requantizers follow one another from any state on.
 
     In a slot its units go through their rows, and through the terms of each.

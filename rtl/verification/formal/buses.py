@@ -11,7 +11,7 @@ from rtl.shell.stream_guard import StreamGuard
 from rtl.verification.formal.harness import Harness, after_reset, assume, check, drive_freely, free, past, probe
 from sim.arch.machine import Machine
 
-__all__ = ["axi_lite", "outlet", "store_order", "store_stream"]
+__all__ = ["axi_lite", "store_order", "store_stream", "stream_guard"]
 
 
 def _stays(m: Harness, valid: Value, ready: Value, *payload: Value) -> Value:
@@ -60,7 +60,7 @@ def _check_accesses(m: Harness, bus: AxiLiteSlave) -> None:
     check(m, bus.access.read == (~bus.arready & (~bus.rvalid | bus.rready)), "a read does not wait")
 
 
-def outlet(width: int) -> Harness:
+def stream_guard(width: int) -> Harness:
     """Results stay offered until they are taken, and packets are ended, also when the core is stopped in their midst.
 
     Until it is stopped the core keeps the stream's rules; then it does what it likes, until a reset after which it
@@ -86,7 +86,7 @@ def outlet(width: int) -> Harness:
           "an offer stays until it is taken")
     check(m, ~dut.cut | kept | (dut.o.payload.last & (dut.o.payload.data == 0)),
           "the beat that ends a cut packet holds zeros")
-    check(m, probe(m, "dut.open_packet", 1) == packet, "the outlet knows whether a packet is open")
+    check(m, probe(m, "dut.open_packet", 1) == packet, "the guard knows whether a packet is open")
     check(m, ~stopped | dut.cut | ~packet, "after a stop no packet is left open")
     check(m, ~(dut.i.valid & dut.i.ready) | (dut.o.valid & dut.o.ready & (dut.o.payload.data == dut.i.payload.data)),
           "what is taken from the core is passed")

@@ -32,11 +32,11 @@ from rtl.verification.formal.harness import (
 from sim.arch.limits import LIMITS
 from sim.arch.machine import Machine
 
-__all__ = ["bank_walk", "control", "counters", "entries", "fill", "image_loader", "registers", "store_beats",
-           "watchdog"]
+__all__ = ["bank_interleaver", "counters", "csr_file", "descriptor_queue", "dispatcher", "load_dma", "program_loader",
+           "store_beats", "watchdog"]
 
 
-def fill(machine: Machine) -> Harness:
+def load_dma(machine: Machine) -> Harness:
     """Beats of a word, words of the rows, words of a packet or of the weights, groups and row tiles follow one another.
 
     A row tile has its packets first, group after group, and then its weights, if it has any.
@@ -92,7 +92,7 @@ def _items(m: Harness, dut: LoadDma, beat: Value, last: Value) -> None:
     })
 
 
-def bank_walk(machine: Machine, per_step: int) -> Harness:
+def bank_interleaver(machine: Machine, per_step: int) -> Harness:
     """A step moves on by `per_step` words, a word of every bank before the next address, and starts over at the end."""
     m, geometry = after_reset(), Geometry(machine)
     dut, columns, address = BankInterleaver(geometry, per_step), geometry.columns, geometry.address_bits
@@ -141,7 +141,7 @@ def store_beats(machine: Machine) -> Harness:
     follows(m, dut.o.payload.last, Mux(moves, ends & (part == dut.beats_per_word - 1), dut.o.payload.last),
             "the last beat is marked")
     check(m, dut.stored == (dut.o.valid & dut.o.ready & dut.o.payload.last), "a Store has ended with its last beat")
-    item, step, ops = dut.queue.current, probe(m, "dut.walk.step", 1), geometry.limits.max_ops
+    item, step, ops = dut.queue.current, probe(m, "dut.agu.step", 1), geometry.limits.max_ops
     may = item.valid & dut.enable & (dut.computes >= item.after_computes) & ~probe(m, "dut.requested", 1)
     check(m, step == (may & probe(m, "dut.free", 1)), "words are read as soon as all has ended that they wait for")
     check(m, dut.illegal.op == item.op, "the op at hand is known")
@@ -151,7 +151,7 @@ def store_beats(machine: Machine) -> Harness:
     return m
 
 
-def control(machine: Machine) -> Harness:
+def dispatcher(machine: Machine) -> Harness:
     """Ended ops, the op that is shown and the cycles of a run count; an op waits for those before it."""
     m, geometry = after_reset(), Geometry(machine)
     dut = Dispatcher(geometry)
@@ -180,7 +180,7 @@ def control(machine: Machine) -> Harness:
     return m
 
 
-def image_loader(machine: Machine) -> Harness:
+def program_loader(machine: Machine) -> Harness:
     """Beats of a word and words of a table follow one another, table after table, as many as the header says."""
     m, geometry = after_reset(), Geometry(machine)
     dut = ProgramLoader(geometry)
@@ -286,7 +286,7 @@ def watchdog() -> Harness:
     return m
 
 
-def entries(machine: Machine) -> Harness:
+def descriptor_queue(machine: Machine) -> Harness:
     """Entries of a table are read in order, one ahead of the one at hand; the longest table is that of inward items."""
     m, geometry = after_reset(), Geometry(machine)
     dut = DescriptorQueue(geometry.inward, geometry.inward_entries)
@@ -303,7 +303,7 @@ def entries(machine: Machine) -> Harness:
     return m
 
 
-def registers() -> Harness:
+def csr_file() -> Harness:
     """A register reads as what its fields are; a writable field takes what is written under the strobes."""
     m = after_reset()
     dut = CsrFile()

@@ -28,10 +28,10 @@ from rtl.verification.formal.harness import (
 from sim.arch.machine import Machine
 from sim.ir.formats import MAX_PLANES
 
-__all__ = ["lane_groups", "packer", "pool", "residual", "segments", "weights"]
+__all__ = ["lane_groups", "max_pool", "output_packer", "residual_fetch", "segments", "weight_memory"]
 
 
-def pool(machine: Machine) -> Harness:
+def max_pool(machine: Machine) -> Harness:
     """Pixels of a channel block lie one step apart, and the next block's behind its base."""
     m, geometry = after_reset(), Geometry(machine)
     dut, bits = MaxPool(geometry), geometry.address_bits
@@ -72,7 +72,7 @@ def segments(machine: Machine) -> Harness:
     return m
 
 
-def weights(machine: Machine) -> Harness:
+def weight_memory(machine: Machine) -> Harness:
     """Weight words are read one behind another from the first of their slot on, and written where they were sent."""
     m, geometry = after_reset(), Geometry(machine)
     dut, words = WeightMemory(geometry), machine.weight_words
@@ -100,11 +100,11 @@ def _places(m: Harness, d: data.View, prefix: str, geometry: Geometry) -> dict[s
     """Claim that the addresses of an output packer or a residual fetch follow the descriptor."""
     names = ("base", "step", "block_step")
     for name in names:
-        check(m, probe(m, f"dut.walk.{name}", geometry.address_bits) == d[f"{prefix}_{name}"], f"the walk's {name}")
+        check(m, probe(m, f"dut.agu.{name}", geometry.address_bits) == d[f"{prefix}_{name}"], f"the AGU's {name}")
     return {f"compute.{prefix}_{name}": (d[f"{prefix}_{name}"], largest(geometry.address_bits)) for name in names}
 
 
-def packer(machine: Machine) -> Harness:
+def output_packer(machine: Machine) -> Harness:
     """Planes of a pixel are written lowest first, each at its own address, up to the output's last one."""
     m, geometry = after_reset(), Geometry(machine)
     dut = OutputPacker(geometry)
@@ -112,20 +112,20 @@ def packer(machine: Machine) -> Harness:
     d = dut.descriptor
     m.d.comb += d.eq(constant(m, geometry.descriptor, "fields"))
     plane, active = probe(m, "dut.plane", 6), probe(m, "dut.active", 1)
-    start, at = probe(m, "dut.waiting", 3)[-1], probe(m, "dut.walk.address", geometry.address_bits)
+    start, at = probe(m, "dut.waiting", 3)[-1], probe(m, "dut.agu.address", geometry.address_bits)
     last = active & (plane == d.bits_out)
     follows(m, plane, Mux(active & ~last, plane + 1, 0), "planes count")
     follows(m, active, start | (active & ~last), "a pixel is written to its last plane")
     check(m, dut.write.address == (at + plane)[: geometry.address_bits], "a plane has its address")
     reach(m, _places(m, d, "out", geometry))
-    check(m, dut.write.write == Mux(active, probe(m, "dut.walk.columns", geometry.columns), 0),
+    check(m, dut.write.write == Mux(active, probe(m, "dut.agu.columns", geometry.columns), 0),
           "columns have the pixel")
     reach(m, {"OutputPacker.plane": (plane, machine.acc_bits - 1),
               "compute.bits_out": (d.bits_out, machine.acc_bits - 1)})
     return m
 
 
-def residual(machine: Machine) -> Harness:
+def residual_fetch(machine: Machine) -> Harness:
     """Planes of a residual are read lowest first, up to its last one, each at its own address."""
     m, geometry = after_reset(), Geometry(machine)
     dut = ResidualFetch(geometry)
@@ -133,7 +133,7 @@ def residual(machine: Machine) -> Harness:
     d = dut.descriptor
     m.d.comb += d.eq(constant(m, geometry.descriptor, "fields"))
     plane, fetch = probe(m, "dut.plane", 3), probe(m, "dut.fetch", 1)
-    at, columns = probe(m, "dut.walk.address", geometry.address_bits), probe(m, "dut.walk.columns", geometry.columns)
+    at, columns = probe(m, "dut.agu.address", geometry.address_bits), probe(m, "dut.agu.columns", geometry.columns)
     done = fetch & (plane == d.residual_bits)
     follows(m, plane, Mux(fetch & ~done, plane + 1, 0), "planes count")
     follows(m, dut.bank.address, Mux(fetch, at + plane, dut.bank.address), "a plane has its address")

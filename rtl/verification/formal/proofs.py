@@ -76,7 +76,7 @@ def requantizer_proofs(machine: Machine) -> Iterator[Proof]:
                     partial(requantizer.codes, machine, rounding), 3, CODE_FAULTS[rounding], nightly=nightly)
 
 
-ELEMENT_FAULTS = (
+PE_FAULTS = (
     Fault("pe", "m.d.comb += total.eq(level[i] + level[i + 1])", "m.d.comb += total.eq(level[i] | level[i + 1])"),
     Fault("pe", "Mux(self.negative, base - ones, base + ones)", "base + ones"),
     Fault("pe", "Mux(self.fresh, 0, old)", "old"),
@@ -127,7 +127,7 @@ LITE_FAULTS = (
     Fault("axi_lite", "addressed & (~self.rvalid | self.rready)", "addressed"),
     Fault("axi_lite", "self.rresp.eq(Mux(self.access.read_error, SLVERR, OKAY))", "self.rresp.eq(OKAY)"),
 )
-OUTLET_FAULTS = (
+GUARD_FAULTS = (
     Fault("stream_guard", "with m.If(self.o.valid & ~self.o.ready):", "with m.If(0):"),
     Fault("stream_guard", "| (~self.o.valid & open_packet)", ""),
     Fault("stream_guard", "self.cut.eq(~last), data.eq(0)", "self.cut.eq(0), data.eq(0)"),
@@ -143,7 +143,7 @@ PIXEL_FAULTS = (
     Fault("window_agu", "current.address + d.pixel_step", "current.address + d.pixel_step + 1"),
     Fault("window_agu", "current.row + d.group_rows", "current.row + d.stride"),
 )
-LOADER_FAULTS = (
+FETCH_FAULTS = (
     Fault("operand_fetch", "& (d.phase[c] == self.phase)", ""),
     Fault("operand_fetch", "(column >= 0) & (column < d.width)", "(column >= 0) & (column <= d.width)"),
     Fault("operand_fetch", "Mux(loaded.inside[c], word, ", "Mux(1, word, "),
@@ -164,7 +164,7 @@ OUTPUT_FAULTS = (
     Fault("output_agu", "self.address + self.step", "self.address + self.block_step"),
     Fault("output_agu", "Mux(wraps, block + self.block_step, block)", "block + self.block_step"),
 )
-TRANSFER_FAULTS = (
+BANK_FAULTS = (
     Fault("bank_interleave", "at_last.eq(here == self.last)", "at_last.eq(here == self.last + 1)"),
     Fault("bank_interleave", "self.step & ~at_last if beyond else self.step", "self.step"),
 )
@@ -210,7 +210,7 @@ REQUANT_STEP_FAULTS = (
     Fault("requant_sequencer", "position.eq(position + 1)", "position.eq((position + 1)[:16])"),
     Fault("requant_sequencer", "Mux(last, 0, term + 1)", "Mux(last, 0, (term + 1)[:3])"),
 )
-FILL_STEP_FAULTS = (
+LOAD_STEP_FAULTS = (
     Fault("load_dma", "tiles + 1)", "(tiles + 1)[:9])"),
     Fault("load_dma", "turn.eq(turn + 1)", "turn.eq((turn + 1)[:1])"),
     Fault("load_dma", "last_parameter & (item.words == 0)", "last_parameter"),
@@ -226,12 +226,12 @@ BEAT_FAULTS = (
     Fault("store_dma", "part.eq(part + 1)", "part.eq((part + 1)[:2])"),
     Fault("store_dma", "(self.computes >= item.after_computes)", "(self.computes[:8] >= item.after_computes)"),
 )
-CONTROL_FAULTS = (
+DISPATCHER_FAULTS = (
     Fault("dispatcher", "Mux(self.prepare, 0, after[name])", "Mux(self.prepare, 0, after[name][:8])"),
     Fault("dispatcher", "Mux(self.prepare, 0, shown + 1)", "Mux(self.prepare, 0, (shown + 1)[:7])"),
     Fault("dispatcher", "(after[\"stores\"] >= self.head.after_stores)", "(self.stores >= self.head.after_stores)"),
 )
-IMAGE_FAULTS = (
+PROGRAM_FAULTS = (
     Fault("program_loader", "self.index.eq(self.index + 1)", "self.index.eq((self.index + 1)[:8])"),
     Fault("program_loader", "header[table.name] <= table.depth", "header[table.name] <= table.depth + 1"),
 )
@@ -250,43 +250,45 @@ LANE_GROUP_FAULTS = (
 
 
 PROOFS = (
-    Proof("element, each stage", "tiny: 8 lanes", lambda: pe.stages(TINY), 1, ELEMENT_FAULTS, induction=1),
-    Proof("element, each stage, full size", "edge: 64 lanes", lambda: pe.stages(EDGE), 1, ELEMENT_FAULTS[:1],
+    Proof("PE, each stage", "tiny: 8 lanes", lambda: pe.stages(TINY), 1, PE_FAULTS, induction=1),
+    Proof("PE, each stage, full size", "edge: 64 lanes", lambda: pe.stages(EDGE), 1, PE_FAULTS[:1],
           induction=1, nightly=True),
-    Proof("element, planes", "tiny: 8 lanes, 8 x 8 bits", lambda: pe.weighted_sum(TINY), 4, PLANE_FAULTS,
+    Proof("PE, planes", "tiny: 8 lanes, 8 x 8 bits", lambda: pe.weighted_sum(TINY), 4, PLANE_FAULTS,
           induction=4),
-    Proof("element, planes, full size", "edge: 64 lanes, 8 x 8 bits", lambda: pe.weighted_sum(EDGE), 4,
+    Proof("PE, planes, full size", "edge: 64 lanes, 8 x 8 bits", lambda: pe.weighted_sum(EDGE), 4,
           PLANE_FAULTS[:1], induction=4, nightly=True),
-    Proof("element, products", "1 lane, 1..4 x 1..4 bits", lambda: pe.products(narrow(4, 4), 1), 23, PLANE_FAULTS[:2]),
-    Proof("element, sums of products", "2 lanes, 1..2 x 1..2 bits", lambda: pe.products(narrow(2, 2), 2), 11,
+    Proof("PE, products", "1 lane, 1..4 x 1..4 bits", lambda: pe.products(narrow(4, 4), 1), 23, PLANE_FAULTS[:2]),
+    Proof("PE, sums of products", "2 lanes, 1..2 x 1..2 bits", lambda: pe.products(narrow(2, 2), 2), 11,
           PLANE_FAULTS[:1]),
-    Proof("element, sums of products, larger", "4 lanes, 1..2 x 1..2 bits", lambda: pe.products(narrow(2, 2), 4), 11,
+    Proof("PE, sums of products, larger", "4 lanes, 1..2 x 1..2 bits", lambda: pe.products(narrow(2, 2), 4), 11,
           (WIDTH_FAULT,), nightly=True),
-    Proof("element, wider sums of products", "2 lanes, 1..3 x 1..3 bits", lambda: pe.products(narrow(3, 3), 2), 16,
+    Proof("PE, wider sums of products", "2 lanes, 1..3 x 1..3 bits", lambda: pe.products(narrow(3, 3), 2), 16,
           PLANE_FAULTS[1:2], nightly=True),
     *(proof for machine in (TINY, EDGE) for proof in requantizer_proofs(machine)),
-    Proof("tap walk", "2 x 2 bits of (ky, kx), 3 columns, 4 address bits", partial(addressing.taps, SHALLOW), 1,
+    Proof("tap AGU", "2 x 2 bits of (ky, kx), 3 columns, 4 address bits", partial(addressing.taps, SHALLOW), 1,
           TAP_FAULTS, induction=1),
-    Proof("pixel walk", "2 x 2 bits of (g, x), 4 address bits", partial(addressing.pixels, SHALLOW), 1, PIXEL_FAULTS,
+    Proof("pixel AGU", "2 x 2 bits of (g, x), 4 address bits", partial(addressing.pixels, SHALLOW), 1, PIXEL_FAULTS,
           induction=1),
-    Proof("output walk", "2 bits of pixel and row tile, 4 address bits", partial(addressing.outputs, SHALLOW), 4,
+    Proof("output AGU", "2 bits of pixel and row tile, 4 address bits", partial(addressing.outputs, SHALLOW), 4,
           OUTPUT_FAULTS, induction=1),
-    Proof("tap walk, each step", "lanes: full width, 3 columns", partial(agu_steps.taps, LANES), 1, TAP_STEP_FAULTS,
+    Proof("tap AGU, each step", "lanes: full width, 3 columns", partial(agu_steps.taps, LANES), 1, TAP_STEP_FAULTS,
           induction=1),
-    Proof("tap walk, each step, edge", "edge: full width, 7 columns", partial(agu_steps.taps, EDGE), 1,
+    Proof("tap AGU, each step, edge", "edge: full width, 7 columns", partial(agu_steps.taps, EDGE), 1,
           TAP_STEP_FAULTS[:1], induction=1, nightly=True),
-    Proof("pixel walk, each step", "lanes: full width", partial(agu_steps.pixels, LANES), 1, PIXEL_STEP_FAULTS,
+    Proof("pixel AGU, each step", "lanes: full width", partial(agu_steps.pixels, LANES), 1, PIXEL_STEP_FAULTS,
           induction=1),
-    Proof("output walk, each step", "lanes: full width", partial(agu_steps.outputs, LANES), 1, OUTPUT_STEP_FAULTS,
+    Proof("output AGU, each step", "lanes: full width", partial(agu_steps.outputs, LANES), 1, OUTPUT_STEP_FAULTS,
           induction=1),
-    *(Proof(f"loader, {columns} columns", "strides 1..15", partial(addressing.loader, columns_of(columns)), 4,
-            LOADER_FAULTS, nightly=columns > 3) for columns in (3, 4)),
+    *(Proof(f"operand fetch, {columns} columns", "strides 1..15",
+            partial(addressing.operand_fetch, columns_of(columns)), 4, FETCH_FAULTS,
+            nightly=columns > 3) for columns in (3, 4)),
     Proof("memory ports", "tiny: 6 regions", partial(memories.ports, TINY), 1, PORT_FAULTS, induction=1),
     Proof("bounds", "tiny: 3 columns", partial(memories.bounds, TINY), 1, BOUND_FAULTS, induction=1),
     *(Proof(f"addresses of transfers, {words} words a beat", "tiny: 3 banks",
-            partial(transfers.addresses, TINY, words), 6, TRANSFER_FAULTS[:words], induction=1) for words in (1, 2)),
+            partial(transfers.addresses, TINY, words), 6, BANK_FAULTS[:words], induction=1) for words in (1, 2)),
     *(Proof(f"transfers, each step, {words} words", "tiny: full width, 3 banks",
-            partial(counter_steps.bank_walk, TINY, words), 1, BANK_STEP_FAULTS, induction=1) for words in (1, 2)),
+            partial(counter_steps.bank_interleaver, TINY, words), 1, BANK_STEP_FAULTS,
+            induction=1) for words in (1, 2)),
     Proof("weight slots", "tiny", partial(transfers.slots, TINY), 3, SLOT_FAULTS, induction=1),
     Proof("an op ends, small", "one or two of everything, at most 6 cycles of work",
           partial(sequencer.op, CONTROL, 6), 26, OP_FAULTS[:3]),
@@ -294,41 +296,41 @@ PROOFS = (
           partial(sequencer.op, CONTROL, 12), 50, OP_FAULTS, nightly=True),
     Proof("sequencer, each step", "lanes: full width", partial(agu_steps.sequencer, LANES), 1, SEQUENCER_STEP_FAULTS,
           induction=1),
-    Proof("requantizer control, each step", "lanes: full width", partial(agu_steps.requantizer, LANES), 1,
+    Proof("requant sequencer, each step", "lanes: full width", partial(agu_steps.requant_sequencer, LANES), 1,
           REQUANT_STEP_FAULTS, induction=1),
-    Proof("fill engine, each step", "lanes: full width", partial(counter_steps.fill, LANES), 1, FILL_STEP_FAULTS,
+    Proof("load DMA, each step", "lanes: full width", partial(counter_steps.load_dma, LANES), 1, LOAD_STEP_FAULTS,
           induction=1),
-    Proof("op control, each step", "tiny: full width", partial(counter_steps.control, TINY), 1, CONTROL_FAULTS,
+    Proof("dispatcher, each step", "tiny: full width", partial(counter_steps.dispatcher, TINY), 1, DISPATCHER_FAULTS,
           induction=1),
-    Proof("image loader, each step", "tiny: full width", partial(counter_steps.image_loader, TINY), 1, IMAGE_FAULTS,
-          induction=1),
+    Proof("program loader, each step", "tiny: full width", partial(counter_steps.program_loader, TINY), 1,
+          PROGRAM_FAULTS, induction=1),
     Proof("counters", "2 rows, 2 columns: full width", partial(counter_steps.counters, CONTROL), 1, COUNTER_FAULTS,
           induction=1),
-    Proof("counters, with lanes", "lanes: full width, 4 rows, 3 columns", partial(counter_steps.counters, LANES), 1,
-          COUNTER_FAULTS[:1], induction=1, nightly=True),
+    Proof("counters, with a depthwise unit", "lanes: full width, 4 rows, 3 columns",
+          partial(counter_steps.counters, LANES), 1, COUNTER_FAULTS[:1], induction=1, nightly=True),
     Proof("watchdog", "everything", counter_steps.watchdog, 1, (Fault("watchdog", "quiet + 1", "(quiet + 1)[:20]"),),
           induction=1),
-    Proof("weights, each step", "lanes: full width", partial(datapath_steps.weights, LANES), 1, WEIGHT_FAULTS,
-          induction=1),
-    Proof("tables of the engines", "tiny: full width", partial(counter_steps.entries, TINY), 1,
+    Proof("weight memory, each step", "lanes: full width", partial(datapath_steps.weight_memory, LANES), 1,
+          WEIGHT_FAULTS, induction=1),
+    Proof("descriptor queue", "tiny: full width", partial(counter_steps.descriptor_queue, TINY), 1,
           (Fault("descriptor_queue", "Mux(self.prepare, 0, shown + 1)", "Mux(self.prepare, 0, (shown + 1)[:9])"),
            Fault("descriptor_queue", "self.prepare | loading | self.take", "self.prepare | self.take")), induction=1),
-    Proof("pools, addresses", "lanes: full width", partial(datapath_steps.pool, LANES), 1,
+    Proof("max pool, addresses", "lanes: full width", partial(datapath_steps.max_pool, LANES), 1,
           (Fault("max_pool", "block_after.eq(block + d.out_block_step)", "block_after.eq(pixel + d.out_block_step)"),
            Fault("max_pool", "pixel.eq(pixel + d.out_step)", "pixel.eq((pixel + d.out_step)[:8])")), induction=1),
     Proof("segments of taps", "tiny: 8 lanes", partial(datapath_steps.segments, TINY), 1,
           (Fault("operand_fetch", "(self.running.segment_mask & lane)", "(lane)"),
            Fault("operand_fetch", "word.rotate_left(1 << stage)", "word.rotate_left(stage + 1)")), induction=1),
-    Proof("registers", "everything", counter_steps.registers, 1,
+    Proof("CSR file", "everything", counter_steps.csr_file, 1,
           (Fault("csr_file", "ones[bits] | (port & ~mask[bits])", "ones[bits]"),), induction=1),
-    Proof("packer, each step", "lanes: 32 planes", partial(datapath_steps.packer, LANES), 1,
+    Proof("output packer, each step", "lanes: 32 planes", partial(datapath_steps.output_packer, LANES), 1,
           (Fault("output_packer", "plane + 1, 0)", "(plane + 1)[:4], 0)"),), induction=1),
-    Proof("residuals, each step", "lanes: 8 planes", partial(datapath_steps.residual, LANES), 1,
+    Proof("residual fetch, each step", "lanes: 8 planes", partial(datapath_steps.residual_fetch, LANES), 1,
           (Fault("residual_fetch", "plane + 1, 0)", "(plane + 1)[:2], 0)"),), induction=1),
     Proof("groups of lanes", "lanes: 4 groups", partial(datapath_steps.lane_groups, LANES), 1, LANE_GROUP_FAULTS,
           induction=1),
     Proof("AXI4-Lite", "everything", buses.axi_lite, 8, LITE_FAULTS, induction=2),
-    Proof("outlet", "8-bit beats", partial(buses.outlet, 8), 8, OUTLET_FAULTS, induction=2),
+    Proof("stream guard", "8-bit beats", partial(buses.stream_guard, 8), 8, GUARD_FAULTS, induction=2),
     Proof("stores are offered", "tiny", partial(buses.store_stream, TINY), 8, STORE_FAULTS, induction=2),
     *(Proof(f"beats of stores, {machine.name}", f"{machine.lanes}-bit words, {machine.stream_bits}-bit beats",
             partial(counter_steps.store_beats, machine), 1, BEAT_FAULTS[2 * (machine is TINY) :],

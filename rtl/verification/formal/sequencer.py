@@ -50,7 +50,7 @@ def op(machine: Machine, work: int) -> Harness:
     _check_semaphores(m, sequencer, requant)
     _check_sets(m, pairs, requant)
     _check_order(m, sequencer)
-    _check_walks(m, sequencer)
+    _check_agus(m, sequencer)
     tiles, cycles = _size(m, geometry, d)
     done, work_cycles = Signal(4), Signal(12)
     m.d.sync += done.eq(done + requant.tile_done)
@@ -150,22 +150,22 @@ def _check_order(m: Harness, sequencer: Sequencer) -> None:
     check(m, ~ended | over, "an op that was issued was read to its end")
 
 
-def _check_walks(m: Harness, sequencer: Sequencer) -> None:
-    """At every read the walks stand at the tap and at the output pixel of the loops."""
+def _check_agus(m: Harness, sequencer: Sequencer) -> None:
+    """At every read the AGUs stand at the tap and at the output pixel of the loops."""
     d = sequencer.descriptor
-    m.submodules.tap_walk = taps = TapAgu(sequencer.geometry)
-    m.submodules.pixel_walk = pixels = PixelAgu(sequencer.geometry)
-    for walk, name in ((taps, "tap"), (pixels, "pixel")):
+    m.submodules.tap_agu = taps = TapAgu(sequencer.geometry)
+    m.submodules.pixel_agu = pixels = PixelAgu(sequencer.geometry)
+    for agu, name in ((taps, "tap"), (pixels, "pixel")):
         moves = getattr(sequencer, f"{name}_step")
-        m.d.comb += [walk.descriptor.eq(d), *(getattr(walk.step, move).eq(getattr(moves, move))
+        m.d.comb += [agu.descriptor.eq(d), *(getattr(agu.step, move).eq(getattr(moves, move))
                                               for move in ("advance", "restore", "commit", "reset"))]
     m.d.comb += sequencer.last_row_group.eq(pixels.last_row_group)
-    tap = data.View(taps.state, probe(m, "tap_walk.current", taps.state.size)).tap
-    place = data.View(pixels.state, probe(m, "pixel_walk.current", pixels.state.size))
+    tap = data.View(taps.state, probe(m, "tap_agu.current", taps.state.size)).tap
+    place = data.View(pixels.state, probe(m, "pixel_agu.current", pixels.state.size))
     segment = probe(m, "sequencer.segment", LIMITS.tap_bits)
     assume(m, d.out_width <= 1)
     at_tap = tap == sequencer.tap_group[:2] * (d.segments[:1] + 1) + segment
     at_pixel = (place.group[:4] * (d.out_width[:1] + 1) + place.x[:1]
                 == sequencer.chunk[:2] * (d.chunk_pixels[:1] + 1) + sequencer.pixel[:1])
-    check(m, ~sequencer.read | at_tap, "the tap walk stands at the loops' tap")
-    check(m, ~sequencer.read | at_pixel, "the pixel walk stands at the loops' pixel")
+    check(m, ~sequencer.read | at_tap, "the tap AGU stands at the loops' tap")
+    check(m, ~sequencer.read | at_pixel, "the pixel AGU stands at the loops' pixel")

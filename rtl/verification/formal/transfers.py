@@ -22,7 +22,7 @@ def addresses(machine: Machine, per_step: int) -> Harness:
                  dut.last.eq(constant(m, geometry.address_bits, "at_last"))]
     assume(m, dut.first <= dut.last)
     offset = probe(m, "dut.offset", geometry.address_bits)
-    check(m, (dut.bank < geometry.columns) & (offset <= dut.last - dut.first), "the walk stands inside the tensor")
+    check(m, (dut.bank < geometry.columns) & (offset <= dut.last - dut.first), "every word is inside the tensor")
     check(m, dut.step | (Cat(dut.select) == 0), "without a step no bank is touched")
     for c in range(geometry.columns):
         inside = (dut.first <= dut.address[c]) & (dut.address[c] <= dut.last)

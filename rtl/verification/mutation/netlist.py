@@ -50,7 +50,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "operands": (f"{CORE}.operand_fetch*", f"{CORE}.tap_agu", f"{CORE}.pixel_agu", f"{CORE}.activation_memory*"),
     "control": (CORE, f"{CORE}.dispatcher*", f"{CORE}.sequencer", f"{CORE}.perf_counters"),
     "dma": (f"{CORE}.load_dma*", f"{CORE}.weight_memory*", f"{CORE}.store_dma*", f"{CORE}.bounds_guard*"),
-    "output": (f"{CORE}.output_packer", f"{CORE}.output_packer.walk*", f"{CORE}.residual_fetch*"),
+    "output": (f"{CORE}.output_packer", f"{CORE}.output_packer.agu*", f"{CORE}.residual_fetch*"),
     "pool": (f"{CORE}.max_pool*",),
     "top": ("bitwright", "bitwright.program_loader*", "bitwright.stream_guard*", "bitwright.axi_lite*",
             "bitwright.csr_file*", "bitwright.watchdog*"),

@@ -1,4 +1,4 @@
-"""The protection."""
+"""The bounds guard."""
 
 from __future__ import annotations
 

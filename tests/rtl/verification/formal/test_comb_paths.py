@@ -50,7 +50,7 @@ def test_the_fill_engine_is_ready_whatever_is_offered(tiny):
         "i__valid", "i__payload"}
 
 
-def test_the_outlet_offers_whether_or_not_it_is_taken():
+def test_the_stream_guard_offers_whether_or_not_it_is_taken():
     """`ready` goes through to the core, but not back into what is offered."""
     found = combinational_inputs(StreamGuard(8), "o__valid", "o__payload")
     assert "o__ready" not in set().union(*found.values())
