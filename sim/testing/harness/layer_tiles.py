@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.ir.ops import Conv, Pads, Pool, Tensor
+from sim.ir.ops import Conv, Layer, Pads, Tensor
 from sim.ir.program import Program
 
 __all__ = ["Tile", "crop"]
@@ -36,7 +36,7 @@ class Tile:
     output: NDArray[np.int32]
 
 
-def crop(program: Program, op: Conv | Pool, codes: Mapping[str, NDArray[np.int32]], rows: range,
+def crop(program: Program, op: Layer, codes: Mapping[str, NDArray[np.int32]], rows: range,
          channels: range) -> Tile:
     """Cut the tile of an op that makes some rows and channels of its output.
 
@@ -59,10 +59,8 @@ def crop(program: Program, op: Conv | Pool, codes: Mapping[str, NDArray[np.int32
     first, pads = _rows_read(op, rows, source.height)
     of_input, of_output = slice(0, source.channels), slice(channels.start, channels.stop)
     tensors = {}
-    if isinstance(op, Pool):
-        of_input = of_output
-        part: Conv | Pool = replace(op, pads=pads)
-    else:
+    part: Layer
+    if isinstance(op, Conv):
         shift = target.part_slice(op.output_part).start
         of_output = slice(shift + channels.start, shift + channels.stop)
         if op.depthwise:
@@ -73,6 +71,9 @@ def crop(program: Program, op: Conv | Pool, codes: Mapping[str, NDArray[np.int32
             begin = residual.part_slice(op.residual_part).start
             tensors[residual.name] = _tensor(residual, rows, (len(channels),)), slice(
                 begin + channels.start, begin + channels.stop), rows
+    else:
+        of_input = of_output
+        part = op.on_operands(op.name, op.reads, op.output, pads)
     whole = of_input == slice(0, source.channels)
     tensors[source.name] = _tensor(source, first, source.parts if whole else (len(channels),)), of_input, first
     inputs = {name: codes[name][:, part_of, y.start:y.stop] for name, (_, part_of, y) in tensors.items()}
@@ -81,7 +82,7 @@ def crop(program: Program, op: Conv | Pool, codes: Mapping[str, NDArray[np.int32
     return Tile(tile, inputs, codes[target.name][0, of_output, rows.start:rows.stop])
 
 
-def _rows_read(op: Conv | Pool, rows: range, height: int) -> tuple[range, Pads]:
+def _rows_read(op: Layer, rows: range, height: int) -> tuple[range, Pads]:
     """Return the rows of the input that some rows of the output need, and what is padded around them."""
     extent = op.dilation * (op.kernel[0] - 1) + 1
     top, left, _, right = op.pads
