@@ -234,9 +234,9 @@ class Accelerator(wiring.Component):
     def _connect_array(self, m: Module) -> None:
         array, planes, fetch = self.pe_array, self.plane_sequencer, self.operand_fetch
         running = self.dispatcher.running
-        convolves = ~(bypasses_array(running) | running.lanewise)
+        convolves = ~(bypasses_array(running) | running.depthwise_unit)
         m.d.comb += [
-            planes.launch.eq(self.sequencer.launch & ~self.dispatcher.head.lanewise),
+            planes.launch.eq(self.sequencer.launch & ~self.dispatcher.head.depthwise_unit),
             planes.step.eq(self.sequencer.step),
             array.a_write.eq(Mux(convolves, fetch.arrived.strobe, 0)),
             array.a_set.eq(fetch.arrived.set),
@@ -264,7 +264,7 @@ class Accelerator(wiring.Component):
         m.submodules.depthwise_unit = unit
         m.d.comb += [
             unit.descriptor.eq(self.dispatcher.running),
-            unit.launch.eq(self.sequencer.launch & self.dispatcher.head.lanewise),
+            unit.launch.eq(self.sequencer.launch & self.dispatcher.head.depthwise_unit),
             unit.step.eq(self.sequencer.step),
             unit.loaded.eq(fetch.loaded),
             unit.arrived.eq(fetch.arrived),
@@ -341,7 +341,7 @@ class Accelerator(wiring.Component):
     def _connect_writes(self, m: Module) -> None:
         """Choose who writes outputs: the packer, or in its place an engine that bypasses the array."""
         packer, fetch, write = self.output_packer.write, self.operand_fetch, self.bounds_guard.write_i
-        mask, address, groups, words = packer.write, packer.address, packer.groups, list(packer.data)
+        mask, address, slices, words = packer.write, packer.address, packer.slices, list(packer.data)
         for flag, engine in self.operand_engines.items():
             chosen = self.dispatcher.running[flag]
             m.d.comb += [
@@ -354,12 +354,12 @@ class Accelerator(wiring.Component):
                 m.d.comb += engine.word[c].eq(fetch.word[c])
             mask = mask | engine.write.write
             address = Mux(chosen, engine.write.address, address)
-            groups = Mux(chosen, engine.write.groups, groups)
+            slices = Mux(chosen, engine.write.slices, slices)
             words = [Mux(chosen, word, other) for word, other in zip(engine.write.data, words, strict=True)]
         m.d.comb += [
             write.write.eq(mask),
             write.address.eq(address),
-            write.groups.eq(groups),
+            write.slices.eq(slices),
         ]
         for c, word in enumerate(words):
             m.d.comb += write.data[c].eq(word)

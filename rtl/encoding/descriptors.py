@@ -53,7 +53,7 @@ def describe_inward(plan: Plan, geometry: Geometry) -> list[int]:
         fields: Fields = {"valid": 1, "op": index}
         if isinstance(schedule, ConvSchedule):
             fields |= {"tiles": schedule.row_tiles - 1, "words": schedule.weight_words,
-                       "groups": schedule.tile_groups - 1}
+                       "tile_channel_groups": schedule.tile_channel_groups - 1}
         elif isinstance(op, Load):
             fields |= {"load": 1, "after_computes": waits.computes, "after_stores": waits.stores}
             fields |= _place_fields(plan, op.output, "")
@@ -119,10 +119,10 @@ def _common_fields(plan: Plan, op: Layer, schedule: ConvSchedule | PoolSchedule,
     groups = ceil(target.height / columns)
     return {
         "phases": schedule.phases - 1, "taps": kernel[0] * kernel[1] - 1, "kernel_width": kernel[1] - 1,
-        "out_width": target.width - 1, "out_groups": groups - 1,
-        "last_group_columns": _bits_to(target.height - (groups - 1) * columns),
+        "out_width": target.width - 1, "row_groups": groups - 1,
+        "last_row_group_columns": _bits_to(target.height - (groups - 1) * columns),
         "bits_a": source.format.bits - 1, "signed_a": int(source.format.kind == "signed"),
-        "pixels": schedule.pixels - 1, "last_group_pixel": (groups - 1) * target.width,
+        "pixels": schedule.pixels - 1, "last_row_group_pixel": (groups - 1) * target.width,
         **_place_fields(plan, source.name, "in_"), **_place_fields(plan, target.name, "out_"),
         **_walk_fields(source, plan.bases[source.name], op, geometry),
     }
@@ -136,10 +136,10 @@ def _walk_fields(source: Tensor, base: int, op: Layer, geometry: Geometry) -> Fi
     rows = [stride * column - pads[0] for column in range(columns)]
     per_phase = columns // gcd(stride, columns)
     return {
-        "pitch": pitch % size, "pixel_step": stride * words % size, "group_step": stride * pitch % size,
+        "pitch": pitch % size, "pixel_step": stride * words % size, "row_group_step": stride * pitch % size,
         "tap_step": dilation * words % size, "tap_row_step": dilation // columns * pitch % size,
         "tap_start": (base - pads[1] * words) % size,
-        "width": source.width, "height": source.height, "stride": stride, "group_rows": stride * columns,
+        "width": source.width, "height": source.height, "stride": stride, "row_group_rows": stride * columns,
         "dilation": dilation, "left": -pads[1], "bank_step": dilation % columns,
         "bank": [row % columns for row in rows], "row": rows,
         "quotient": [row // columns * pitch % size for row in rows],
@@ -164,8 +164,10 @@ def _conv_loops(schedule: ConvSchedule, geometry: Geometry) -> Fields:
     if not schedule.on_depthwise_unit:
         return fields | {"weights_from": longest - shape.bits_w}
     return fields | {
-        "lanewise": 1, "segments": shape.taps - 1, "segment_lanes": 0, "plane_rows": _bits_to(min(shape.bits_w, rows)),
-        "groups": schedule.tile_groups - 1, "last_groups": schedule.last_tile_groups - 1,
+        "depthwise_unit": 1, "segments": shape.taps - 1, "segment_lanes": 0,
+        "plane_rows": _bits_to(min(shape.bits_w, rows)),
+        "tile_channel_groups": schedule.tile_channel_groups - 1,
+        "last_tile_channel_groups": schedule.last_tile_channel_groups - 1,
     }
 
 

@@ -31,7 +31,7 @@ class Dimensions:
         R, C, L and the requantizers per column, Q.
     rows_per_unit : int
         Rows that share a requantizer: R / Q.
-    groups : int
+    lane_slices : int
         Groups of R lanes in a word: L / R.
     packet : int
         Parameter words of a channel.
@@ -42,7 +42,7 @@ class Dimensions:
         self.rows, self.columns, self.lanes = machine.rows, machine.columns, machine.lanes
         self.units = machine.requantizers
         self.rows_per_unit = machine.rows // machine.requantizers
-        self.groups = machine.lanes // machine.rows
+        self.lane_slices = machine.lanes // machine.rows
         self.packet = packet_words(machine)
 
     @property
@@ -116,14 +116,14 @@ class Dimensions:
         return self.machine.depthwise_lanes
 
     @property
-    def lane_groups(self) -> int:
+    def tile_channel_groups(self) -> int:
         """Groups of R channels that such lanes finish together."""
         return max(1, self.depthwise_lanes // self.rows)
 
     @property
-    def lane_group_bits(self) -> int:
+    def channel_group_bits(self) -> int:
         """Width of the index of such a group [bits]."""
-        return self.lane_groups.bit_length() - 1
+        return self.tile_channel_groups.bit_length() - 1
 
     @property
     def product_bits(self) -> int:
@@ -143,7 +143,7 @@ class Dimensions:
     @property
     def parameter_slots(self) -> int:
         """Packets that a bank of the parameter memory holds, one for each channel group of each row tile."""
-        return PARAMETER_SLOTS * self.lane_groups
+        return PARAMETER_SLOTS * self.tile_channel_groups
 
 
 def _index_bits(count: int) -> int:

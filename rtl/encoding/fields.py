@@ -37,7 +37,8 @@ def inward_fields(machine: Dimensions) -> Fields:
         "op": _op(machine),
         "tiles": Field(limits.tile_bits, "row tiles, less one"),
         "words": Field(machine.weight_address_bits + 1, "weight words per row of a row tile"),
-        "groups": Field(_group_bits(machine), "groups of a row tile that have parameters, less one"),
+        "tile_channel_groups": Field(_group_bits(machine),
+                                     "channel groups of a row tile that have parameters, less one"),
         **_place(machine, "", "the tensor"),
         "after_computes": _after(machine, "Convs and Pools"),
         "after_stores": _after(machine, "Stores"),
@@ -59,7 +60,7 @@ def compute_fields(machine: Dimensions) -> Fields:
     return {
         "last": Field(1, "the program's last Conv or Pool"),
         "pool": Field(1, "a Pool; 0: a Conv"),
-        "lanewise": Field(1, "a Conv that runs on the depthwise lanes"),
+        "depthwise_unit": Field(1, "a Conv that runs on the depthwise lanes"),
         "op": _op(machine),
         "after_loads": _after(machine, "Loads"),
         "after_stores": _after(machine, "Stores"),
@@ -76,7 +77,7 @@ def _op(machine: Dimensions) -> Field:
 
 
 def _group_bits(machine: Dimensions) -> int:
-    return max(1, machine.lane_group_bits)
+    return max(1, machine.channel_group_bits)
 
 
 def _after(machine: Dimensions, what: str) -> Field:
@@ -106,14 +107,16 @@ def _loops(machine: Dimensions) -> Fields:
         "taps": Field(limits.tap_bits, "taps of the window, less one"),
         "kernel_width": Field(limits.map_bits, "columns of the window, less one"),
         "out_width": Field(limits.map_bits, "columns of the output, less one"),
-        "out_groups": Field(limits.map_bits, "groups of output rows, one for each column, less one"),
-        "last_group_columns": Field(machine.columns, "columns that have a row in the last group, a bit each"),
-        "last_tile_rows": Field(machine.rows, "rows with a channel in the last row tile's last group, a bit each"),
-        "groups": Field(_group_bits(machine), "groups of channels, one for each row, in a row tile, less one"),
-        "last_groups": Field(_group_bits(machine), "the same of the last row tile"),
+        "row_groups": Field(limits.map_bits, "row groups of the output, a row for each column, less one"),
+        "last_row_group_columns": Field(machine.columns, "columns that have a row in the last row group, a bit each"),
+        "last_tile_rows": Field(machine.rows,
+                                "rows with a channel in the last row tile's last channel group, a bit each"),
+        "tile_channel_groups": Field(_group_bits(machine),
+                                     "groups of channels, one for each row, in a row tile, less one"),
+        "last_tile_channel_groups": Field(_group_bits(machine), "the same of the last row tile"),
         "plane_rows": Field(machine.rows, "rows that hold weight planes of the depthwise lanes, a bit each"),
         "pixels": Field(limits.pixel_bits, "pixels of a column in a row tile, less one"),
-        "last_group_pixel": Field(limits.pixel_bits, "first pixel of the last group"),
+        "last_row_group_pixel": Field(limits.pixel_bits, "first pixel of the last row group"),
     }
 
 
@@ -123,14 +126,14 @@ def _window(machine: Dimensions) -> Fields:
     return {
         "pitch": Field(address, "words of a row of the input"),
         "pixel_step": Field(address, "words from a pixel's window to the next one's"),
-        "group_step": Field(address, "words from a row group's windows to the next one's"),
+        "row_group_step": Field(address, "words from a row group's windows to the next one's"),
         "tap_step": Field(address, "words from a tap to the next one in its row"),
         "tap_row_step": Field(address, "words from a tap row to the next one, without the step over the last bank"),
         "tap_start": Field(address, "word of the first tap's column, in the input's first row group"),
         "width": Field(limits.map_bits, "columns of the input"),
         "height": Field(limits.map_bits, "rows of the input"),
         "stride": Field(limits.map_bits, "columns from window to window"),
-        "group_rows": Field(limits.map_bits, "input rows from row group to row group: stride times columns"),
+        "row_group_rows": Field(limits.map_bits, "input rows from row group to row group: stride times columns"),
         "dilation": Field(limits.map_bits, "rows and columns from tap to tap"),
         "left": Field(signed(limits.map_bits), "input column of the first tap of the first window"),
         "bank_step": Field(machine.column_bits, "banks from a tap row to the next one"),

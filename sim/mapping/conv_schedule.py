@@ -59,7 +59,7 @@ class ConvSchedule(Schedule):
     on_depthwise_unit : bool
         Runs on the depthwise lanes: a row tile is a tile of `depthwise_lanes` channels, a step reads all taps of a
         pixel. There are no plane pairs.
-    tile_groups, last_tile_groups : int
+    tile_channel_groups, last_tile_channel_groups : int
         Groups of `rows` channels in a row tile, and in the last one: 1 on the array.
     """
 
@@ -76,8 +76,8 @@ class ConvSchedule(Schedule):
     fill_cycles: int
     weight_words: int
     on_depthwise_unit: bool = False
-    tile_groups: int = 1
-    last_tile_groups: int = 1
+    tile_channel_groups: int = 1
+    last_tile_channel_groups: int = 1
 
     @property
     def chunks(self) -> tuple[int, ...]:
@@ -104,7 +104,7 @@ class ConvSchedule(Schedule):
     @property
     def channel_groups(self) -> int:
         """Groups of `rows` channels in all row tiles."""
-        return (self.row_tiles - 1) * self.tile_groups + self.last_tile_groups
+        return (self.row_tiles - 1) * self.tile_channel_groups + self.last_tile_channel_groups
 
     @property
     def busy_cycles(self) -> int:
@@ -120,7 +120,7 @@ class ConvSchedule(Schedule):
     def latency(self) -> int:
         """Cycles from the issue of a tile's last step until the requantizer may start on the tile."""
         if self.on_depthwise_unit:
-            return self.read_cycles + self.tile_groups + LANE_DRAIN
+            return self.read_cycles + self.tile_channel_groups + LANE_DRAIN
         return self.first_pair + self.pair_cycles + DRAIN
 
     @property
@@ -166,8 +166,8 @@ class ConvSchedule(Schedule):
         return ConvTiming(
             row_tiles=self.row_tiles, pixels=self.pixels, chunk_pixels=self.chunk_pixels,
             pixel_cycles=self.blocks * self.step_cycles, latency=self.latency - self.step_cycles,
-            requant_cycles=self.tile_groups * self.requant_cycles,
-            last_requant_cycles=self.last_tile_groups * self.requant_cycles,
+            requant_cycles=self.tile_channel_groups * self.requant_cycles,
+            last_requant_cycles=self.last_tile_channel_groups * self.requant_cycles,
             fill_cycles=self.fill_cycles, residual_cycles=self.shape.bits_residual + 2, write_back=self.write_back,
             busy_cycles=self.blocks * self.busy_cycles)
 
@@ -212,7 +212,7 @@ class ConvSchedule(Schedule):
         steps = self.blocks * rows * outputs
         pairs = self.pair_cycles * steps
         operand_reads = shape.bits_a * self.channel_blocks * shape.taps_inside
-        words = self.weight_words + self.tile_groups * packet_words(machine)
+        words = self.weight_words + self.tile_channel_groups * packet_words(machine)
         weight_writes = self.row_tiles * machine.rows * words
         lane_steps = self.row_tiles * outputs * self.shape.taps * shape.bits_a if self.on_depthwise_unit else 0
         return {

@@ -15,10 +15,10 @@ from sim.arch.machine import Machine
 from sim.arch.widths import lane_sum_bits
 from sim.mapping.conv_shape import ConvShape
 
-__all__ = ["fits_depthwise_unit", "lane_groups"]
+__all__ = ["fits_depthwise_unit", "tile_channel_groups"]
 
 
-def lane_groups(channels: int, machine: Machine) -> int:
+def tile_channel_groups(channels: int, machine: Machine) -> int:
     """Return how many groups of `rows` channels the lanes finish together, fewer for a layer of fewer channels."""
     return min(machine.depthwise_lanes // machine.rows, ceil(channels / machine.rows))
 

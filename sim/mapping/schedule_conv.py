@@ -15,7 +15,7 @@ from sim.mapping.activation_layout import blocks_of
 from sim.mapping.broadcast import ceil_div, choose, larger, smaller
 from sim.mapping.conv_schedule import ConvSchedule
 from sim.mapping.conv_shape import ConvShape
-from sim.mapping.depthwise_lanes import fits_depthwise_unit, lane_groups
+from sim.mapping.depthwise_lanes import fits_depthwise_unit, tile_channel_groups
 from sim.mapping.parameter_packet import packet_words
 
 __all__ = ["schedule_conv", "schedule_on_array", "schedule_on_depthwise_unit"]
@@ -63,7 +63,7 @@ def schedule_on_array(shape: ConvShape, machine: Machine) -> ConvSchedule:
 
 def schedule_on_depthwise_unit(shape: ConvShape, machine: Machine) -> ConvSchedule:
     """Derive the loops on the lanes: a step reads all taps of a pixel, then moves its sums, a group per cycle."""
-    phases, groups = gcd(shape.stride, machine.columns), lane_groups(shape.out_channels, machine)
+    phases, groups = gcd(shape.stride, machine.columns), tile_channel_groups(shape.out_channels, machine)
     pixels = ceil_div(shape.out_height, machine.columns) * shape.out_width
     row_tiles = ceil(shape.out_channels / machine.depthwise_lanes)
     depth = machine.acc_depth * machine.rows // machine.depthwise_lanes
@@ -74,8 +74,8 @@ def schedule_on_depthwise_unit(shape: ConvShape, machine: Machine) -> ConvSchedu
         row_tiles=row_tiles, pixels=pixels, chunk_pixels=ceil_div(pixels, ceil_div(pixels, depth)),
         requant_cycles=requant_cycles(shape, machine),
         fill_cycles=fill_cycles(stored + groups * packet_words(machine), machine), weight_words=stored,
-        on_depthwise_unit=True, tile_groups=groups,
-        last_tile_groups=ceil(shape.out_channels / machine.rows) - (row_tiles - 1) * groups,
+        on_depthwise_unit=True, tile_channel_groups=groups,
+        last_tile_channel_groups=ceil(shape.out_channels / machine.rows) - (row_tiles - 1) * groups,
     )
 
 

@@ -25,8 +25,8 @@ def row_tile_words(conv: Conv, schedule: ConvSchedule, tile: int, machine: Machi
     Parameter words come first, group after group, then weight words `(tap group * channel blocks + block) * bits +
     plane`, or on depthwise lanes those of `lane_weight_words`; rows beyond the last channel are zero words.
     """
-    first = tile * schedule.tile_groups
-    parameters = [_parameter_words(conv, first + group, machine) for group in range(schedule.tile_groups)]
+    first = tile * schedule.tile_channel_groups
+    parameters = [_parameter_words(conv, first + group, machine) for group in range(schedule.tile_channel_groups)]
     if not schedule.weight_words:
         return np.concatenate(parameters)
     if schedule.on_depthwise_unit:

@@ -25,7 +25,7 @@ RunUnit = Callable[..., None]
 
 @pytest.fixture(scope="session")
 def small_machine() -> Machine:
-    """As little as shows everything: two rows per requantizer, two lane groups, columns that stride 2 keeps apart."""
+    """As little as shows everything: two rows per requantizer, two lane slices, columns that stride 2 keeps apart."""
     return Machine(**load_machine("tiny").model_dump() | {
         "name": "small", "rows": 4, "columns": 3, "lanes": 8, "requantizers": 2, "acc_depth": 4, "region_words": 512,
         "act_regions": 8})

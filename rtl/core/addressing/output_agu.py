@@ -41,7 +41,7 @@ class OutputAgu(wiring.Component):
             "reset": In(1),
             "advance": In(1),
             "address": Out(address),
-            "group": Out(range(max(2, geometry.groups))),
+            "group": Out(range(max(2, geometry.lane_slices))),
             "columns": Out(geometry.columns),
             "last": Out(1),
         })
@@ -53,21 +53,22 @@ class OutputAgu(wiring.Component):
         row_tile = Signal(self.geometry.limits.tile_bits)
         block = Signal(len(self.address))
         block_after = Signal(len(self.address))
-        first_group = Signal(range(max(2, self.geometry.groups)))
-        inner = Signal(max(1, self.geometry.lane_group_bits))
-        group_after = Signal(range(self.geometry.groups + 1))
+        first_group = Signal(range(max(2, self.geometry.lane_slices)))
+        inner = Signal(max(1, self.geometry.channel_group_bits))
+        group_after = Signal(range(self.geometry.lane_slices + 1))
         last_row_tile = Signal()
         last_pixel = Signal()
         last_inner = Signal()
-        wraps = group_after == self.geometry.groups
+        wraps = group_after == self.geometry.lane_slices
         m.d.comb += [
             last_row_tile.eq(row_tile == d.row_tiles),
             last_pixel.eq(pixel == d.pixels),
-            last_inner.eq(inner == Mux(last_row_tile, d.last_groups, d.groups)),
+            last_inner.eq(inner == Mux(last_row_tile, d.last_tile_channel_groups, d.tile_channel_groups)),
             self.group.eq(first_group + inner),
-            group_after.eq(first_group + Mux(d.lanewise, self.geometry.lane_groups, 1)),
+            group_after.eq(first_group + Mux(d.depthwise_unit, self.geometry.tile_channel_groups, 1)),
             block_after.eq(Mux(wraps, block + self.block_step, block)),
-            self.columns.eq(Mux(pixel >= d.last_group_pixel, d.last_group_columns, (1 << self.geometry.columns) - 1)),
+            self.columns.eq(Mux(pixel >= d.last_row_group_pixel, d.last_row_group_columns,
+                                (1 << self.geometry.columns) - 1)),
             self.last.eq(last_pixel & last_inner & last_row_tile),
         ]
         with m.If(self.reset):

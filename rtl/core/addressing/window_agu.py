@@ -174,7 +174,7 @@ class PixelAgu(wiring.Component):
             self.position.row.eq(current.row),
             self.position.column.eq(current.column),
             self.position.address.eq(current.address),
-            self.last_row_group.eq(current.group == self.descriptor.out_groups),
+            self.last_row_group.eq(current.group == self.descriptor.row_groups),
         ]
         return m
 
@@ -190,11 +190,11 @@ class PixelAgu(wiring.Component):
         with m.Else():
             address = Signal(len(current.address), name="next_group_address")
             m.d.comb += [
-                address.eq(current.group_address + d.group_step),
+                address.eq(current.group_address + d.row_group_step),
                 after.x.eq(0),
                 after.column.eq(0),
                 after.group.eq(current.group + 1),
-                after.row.eq(current.row + d.group_rows),
+                after.row.eq(current.row + d.row_group_rows),
                 after.group_address.eq(address),
                 after.address.eq(address),
             ]

@@ -90,7 +90,7 @@ class BoundsGuard(wiring.Component):
         m.d.comb += [
             self.residual_o.address.eq(self.residual_i.address),
             self.write_o.address.eq(self.write_i.address),
-            self.write_o.groups.eq(self.write_i.groups),
+            self.write_o.slices.eq(self.write_i.slices),
         ]
         for c in range(self.geometry.columns):
             m.d.comb += [
@@ -113,7 +113,7 @@ class BoundsGuard(wiring.Component):
                       | exceeds(d.out_last, most)),
             conv.eq(self._array_limits() | self._step_limits() | self._lane_limits() | self._requantizer_limits(m)),
         ]
-        return always | Mux(bypasses_array(d), d.lanewise, conv)
+        return always | Mux(bypasses_array(d), d.depthwise_unit, conv)
 
     def _array_limits(self) -> Value:
         d, machine = self.head, self.geometry.machine
@@ -123,16 +123,19 @@ class BoundsGuard(wiring.Component):
     def _step_limits(self) -> Value:
         """Refuse a step that ends before it launches, or before its groups have moved: its tile would stay open."""
         d = self.head
-        return (d.launch_at + d.groups > d.step_cycles) | (~d.lanewise & (d.weights_from + d.bits_w != d.launch_at))
+        return (d.launch_at + d.tile_channel_groups > d.step_cycles) | (
+            ~d.depthwise_unit & (d.weights_from + d.bits_w != d.launch_at))
 
     def _lane_limits(self) -> Value:
         """Refuse groups in other layers than those of the depthwise lanes, and on machines without such lanes."""
-        d, groups, depth = self.head, self.geometry.lane_groups, self.geometry.machine.acc_depth
+        d, groups, depth = self.head, self.geometry.tile_channel_groups, self.geometry.machine.acc_depth
         if not self.geometry.depthwise_lanes:
-            return d.lanewise | (d.groups != 0) | (d.last_groups != 0)
+            return d.depthwise_unit | (d.tile_channel_groups != 0) | (d.last_tile_channel_groups != 0)
         pixels = exceeds(d.chunk_pixels, depth // groups - 1) | exceeds(d.last_chunk_pixels, depth // groups - 1)
-        return Mux(d.lanewise, exceeds(d.groups, groups - 1) | (d.last_groups > d.groups) | pixels,
-                   (d.groups != 0) | (d.last_groups != 0))
+        return Mux(d.depthwise_unit,
+                   exceeds(d.tile_channel_groups, groups - 1)
+                   | (d.last_tile_channel_groups > d.tile_channel_groups) | pixels,
+                   (d.tile_channel_groups != 0) | (d.last_tile_channel_groups != 0))
 
     def _requantizer_limits(self, m: Module) -> Value:
         """Refuse a slot too short for all terms of a pixel, for writing it, or for reading its residual."""

@@ -105,21 +105,21 @@ class RequantSequencer(wiring.Component):
         row_tile = Signal(self.geometry.limits.tile_bits)
         start = Signal()
         last_chunk = Signal()
-        group = Signal(max(1, self.geometry.lane_group_bits))
+        group = Signal(max(1, self.geometry.channel_group_bits))
         last_group = Signal()
         last_row_tile = Signal()
         slot = Signal(ceil_log2(PARAMETER_SLOTS))
-        index = group[: self.geometry.lane_group_bits]
+        index = group[: self.geometry.channel_group_bits]
         m.d.comb += [
             last_chunk.eq(chunk == d.chunks),
             last_row_tile.eq(row_tile == d.row_tiles),
-            last_group.eq(group == Mux(last_row_tile, d.last_groups, d.groups)),
+            last_group.eq(group == Mux(last_row_tile, d.last_tile_channel_groups, d.tile_channel_groups)),
             self.tile_done.eq(self.slot_end & last_group
                               & (pixel == Mux(last_chunk, d.last_chunk_pixels, d.chunk_pixels))),
             start.eq((~self.active | self.tile_done) & ((ready != 0) | self.tile_ready) & (warm == 0)),
-            self.columns.eq(Mux(position >= d.last_group_pixel, d.last_group_columns,
+            self.columns.eq(Mux(position >= d.last_row_group_pixel, d.last_row_group_columns,
                                 (1 << self.geometry.columns) - 1)),
-            self.address.eq(Mux(d.lanewise, Cat(index, pixel), pixel)),
+            self.address.eq(Mux(d.depthwise_unit, Cat(index, pixel), pixel)),
             self.parameter_slot.eq(Cat(index, slot)),
         ]
         m.d.sync += [

@@ -194,14 +194,14 @@ class Sequencer(wiring.Component):
         m.d.comb += [
             self.read.eq(self.issuing & ~done),
             phase_end.eq(self.phase == d.phases),
-            self.plane.eq(Mux(d.lanewise, passed, d.bits_a - passed)),
+            self.plane.eq(Mux(d.depthwise_unit, passed, d.bits_a - passed)),
             segment_end.eq(self.read & phase_end & (passed == d.bits_a)),
             self.tap_step.advance.eq(segment_end),
             self.first_segment.eq(segment == 0),
             self.last_segment.eq(segment == d.segments),
             self.pixel_done.eq(segment_end & self.last_segment),
             self.block_done.eq(self.pixel_done & (self.pixel == self.pixels)),
-            self.columns.eq(Mux(self.last_row_group, d.last_group_columns, (1 << self.geometry.columns) - 1)),
+            self.columns.eq(Mux(self.last_row_group, d.last_row_group_columns, (1 << self.geometry.columns) - 1)),
         ]
         with m.If(self.read):
             m.d.sync += self.phase.eq(Mux(phase_end, 0, self.phase + 1))
@@ -231,11 +231,11 @@ class Sequencer(wiring.Component):
         d = self.descriptor
         pass_read = Signal()
         m.d.comb += [
-            pass_read.eq(self.issuing & ~bypasses_array(d) & ~d.lanewise & (self.pixel == 0)
+            pass_read.eq(self.issuing & ~bypasses_array(d) & ~d.depthwise_unit & (self.pixel == 0)
                          & (self.cycle >= d.weights_from) & (self.cycle <= d.launch_at)),
-            self.weight.read.eq(pass_read | (self.read & d.lanewise & (self.plane == 0) & (self.phase == 0))),
-            self.weight.first.eq(Mux(d.lanewise, self.first_segment, (self.tap_group == 0) & (self.channel_block == 0)
-                                     & (self.weight.plane == 0))),
+            self.weight.read.eq(pass_read | (self.read & d.depthwise_unit & (self.plane == 0) & (self.phase == 0))),
+            self.weight.first.eq(Mux(d.depthwise_unit, self.first_segment,
+                                     (self.tap_group == 0) & (self.channel_block == 0) & (self.weight.plane == 0))),
         ]
         with m.If(pass_read):
             m.d.sync += self.weight.plane.eq(Mux(self.cycle == d.launch_at, 0, self.weight.plane + 1))
@@ -252,7 +252,8 @@ class Sequencer(wiring.Component):
         word = Signal(geometry.address_bits)
         lane_after = Signal(geometry.lane_bits + 1)
         step = d.bits_a + 1
-        m.d.comb += lane_after.eq(self.weight.tile_lane + Mux(d.lanewise, geometry.depthwise_lanes, geometry.rows))
+        tile_lanes = Mux(d.depthwise_unit, geometry.depthwise_lanes, geometry.rows)
+        m.d.comb += lane_after.eq(self.weight.tile_lane + tile_lanes)
         word_after = Mux(lane_after == geometry.lanes, word + step, word)
         with m.If(self.init):
             m.d.sync += [

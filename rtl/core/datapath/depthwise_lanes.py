@@ -96,7 +96,7 @@ class DepthwiseColumn(wiring.Component):
             "word": In(lanes),
             "weights": In(lanes * geometry.product_bits),
             "first": In(1),
-            "group": In(max(1, geometry.lane_group_bits)),
+            "group": In(max(1, geometry.channel_group_bits)),
             "sums": Out(signed(geometry.lane_sum_bits)).array(geometry.rows),
         })
 
@@ -170,15 +170,15 @@ class DepthwiseUnit(wiring.Component):
         ]
         m.d.comb += [weights.stored[r].eq(self.stored[r]) for r in range(geometry.rows)]
         m.d.sync += [
-            self.active.eq(self.arrived.valid & self.descriptor.lanewise),
-            self.added.eq(Mux(self.descriptor.lanewise, self.arrived.strobe, 0)),
+            self.active.eq(self.arrived.valid & self.descriptor.depthwise_unit),
+            self.added.eq(Mux(self.descriptor.depthwise_unit, self.arrived.strobe, 0)),
             first.eq(self.arrived.first_segment & (self.arrived.plane == 0)),
         ]
         group = self._move(m)
         for c in range(geometry.columns):
             m.submodules[f"column_{c}"] = column = DepthwiseColumn(geometry)
             word = Signal(lanes, name=f"word_{c}", reset_less=True)
-            with m.If(self.descriptor.lanewise & self.arrived.strobe[c]):
+            with m.If(self.descriptor.depthwise_unit & self.arrived.strobe[c]):
                 m.d.sync += word.eq(self.word[c])
             m.d.comb += [
                 column.add.eq(self.added[c]),
@@ -195,12 +195,12 @@ class DepthwiseUnit(wiring.Component):
         d, geometry, out = self.descriptor, self.geometry, self.accumulate
         start, step = delayed_launch(m, self.launch, self.step, STEP_STAGES)
         moving = Signal()
-        group = Signal(max(1, geometry.lane_group_bits))
+        group = Signal(max(1, geometry.channel_group_bits))
         current = Signal(step_layout(geometry))
         rows = Signal(geometry.rows)
         last = Signal()
         every = (1 << geometry.rows) - 1
-        m.d.comb += last.eq(group == d.groups)
+        m.d.comb += last.eq(group == d.tile_channel_groups)
         with m.If(start):
             m.d.sync += [
                 moving.eq(1),
@@ -212,11 +212,11 @@ class DepthwiseUnit(wiring.Component):
                 moving.eq(~last),
                 group.eq(group + 1),
             ]
-        with m.If(~current.last_row_tile | (group < d.last_groups)):
+        with m.If(~current.last_row_tile | (group < d.last_tile_channel_groups)):
             m.d.comb += rows.eq(every)
-        with m.Elif(group == d.last_groups):
+        with m.Elif(group == d.last_tile_channel_groups):
             m.d.comb += rows.eq(d.last_tile_rows)
-        index = group[: geometry.lane_group_bits]
+        index = group[: geometry.channel_group_bits]
         m.d.comb += [
             out.step.eq(current),
             out.step.fresh.eq(1),

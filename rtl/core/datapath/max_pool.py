@@ -132,7 +132,7 @@ class MaxPool(wiring.Component):
         m.d.comb += [
             block_after.eq(block + d.out_block_step),
             self.write.address.eq(plane),
-            self.write.groups.eq((1 << self.geometry.groups) - 1),
+            self.write.slices.eq((1 << self.geometry.lane_slices) - 1),
         ]
         m.d.sync += plane.eq(pixel + compared.plane)
         with m.If(self.begun):

@@ -64,7 +64,7 @@ class OutputPacker(wiring.Component):
             self.done.eq(last & agu.last),
             self.write.write.eq(Mux(active, agu.columns, 0)),
             self.write.address.eq(agu.address + plane),
-            self.write.groups.eq(1 << agu.group),
+            self.write.slices.eq(1 << agu.group),
         ]
         m.d.sync += [
             active.eq(waiting[-1] | (active & ~last)),
@@ -101,5 +101,5 @@ class OutputPacker(wiring.Component):
         plane = Signal(self.geometry.rows, name=f"plane_{c}")
         m.d.comb += [
             plane.eq(Mux(pixel_set, Cat(bits[1]), Cat(bits[0]))),
-            self.write.data[c].eq(plane.replicate(self.geometry.groups)),
+            self.write.data[c].eq(plane.replicate(self.geometry.lane_slices)),
         ]

@@ -88,8 +88,8 @@ class LoadDma(wiring.Component):
         whole = Signal()
         self._assemble(m, beat, words, whole)
         tile_slot = Signal(ceil_log2(PARAMETER_SLOTS))
-        group = Signal(max(1, self.geometry.lane_group_bits))
-        m.d.comb += self.parameter_slot.eq(Cat(group[: self.geometry.lane_group_bits], tile_slot))
+        group = Signal(max(1, self.geometry.channel_group_bits))
+        m.d.comb += self.parameter_slot.eq(Cat(group[: self.geometry.channel_group_bits], tile_slot))
         tile_end = self._row_tile(m, group, beat & ~item.load, words, whole)
         load_end = self._load(m, beat & item.load, words, whole)
         tiles = Signal(self.geometry.limits.tile_bits)
@@ -109,7 +109,7 @@ class LoadDma(wiring.Component):
             self.illegal.found.eq(item.valid & Mux(
                 item.load, (item.first > item.last) | exceeds(item.last, self.geometry.bank_words - 1),
                 exceeds(item.words, self.geometry.machine.weight_words)
-                | exceeds(item.groups, self.geometry.lane_groups - 1))),
+                | exceeds(item.tile_channel_groups, self.geometry.tile_channel_groups - 1))),
         ]
         with m.If(self.slot_filled):
             m.d.sync += [
@@ -156,7 +156,7 @@ class LoadDma(wiring.Component):
         word_end = Signal()
         last_word = Signal()
         item, word = self.queue.current, self.word
-        last_of_packet, last_group = word == self.geometry.packet - 1, group == item.groups
+        last_of_packet, last_group = word == self.geometry.packet - 1, group == item.tile_channel_groups
         last_parameter = last_of_packet & last_group
         m.d.comb += [
             complete.eq(beat & whole),

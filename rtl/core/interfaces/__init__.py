@@ -220,13 +220,13 @@ class BankWrite(wiring.Signature):
 
 
 class PixelWrite(wiring.Signature):
-    """Write a plane of an output pixel: groups of R lanes in several activation banks, at the same address in all.
+    """Write a plane of an output pixel: slices of R lanes in several activation banks, at the same address in all.
 
     Members
     -------
     write : the banks that are written in this cycle, a bit each
     address : address within every bank
-    groups : the groups of R lanes that are written, a bit each
+    slices : the slices of R lanes that are written, a bit each
     data : word for each bank
     """
 
@@ -234,7 +234,7 @@ class PixelWrite(wiring.Signature):
         super().__init__({
             "write": Out(geometry.columns),
             "address": Out(geometry.address_bits),
-            "groups": Out(geometry.groups),
+            "slices": Out(geometry.lane_slices),
             "data": Out(geometry.lanes).array(geometry.columns),
         })
 

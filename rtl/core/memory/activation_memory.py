@@ -30,7 +30,7 @@ class ActivationBank(wiring.Component):
     write : an output is written
     write_address : address of the output
     write_data : word of the output
-    write_groups : the groups of R lanes that are written, a bit each
+    write_slices : the slices of R lanes that are written, a bit each
     load_write : a word from the inward stream is written
     load_address : address of that word
     load_data : that word
@@ -52,7 +52,7 @@ class ActivationBank(wiring.Component):
             "write": In(1),
             "write_address": In(address),
             "write_data": In(lanes),
-            "write_groups": In(geometry.groups),
+            "write_slices": In(geometry.lane_slices),
             "load_write": In(1),
             "load_address": In(address),
             "load_data": In(lanes),
@@ -91,7 +91,7 @@ class ActivationBank(wiring.Component):
             ram.wen.eq(write | load),
             ram.waddr.eq(Mux(load, self.load_address, self.write_address)[:offset_bits]),
             ram.wdata.eq(Mux(load, self.load_data, self.write_data)),
-            ram.wmask.eq(Mux(load, (1 << self.geometry.groups) - 1, self.write_groups)),
+            ram.wmask.eq(Mux(load, (1 << self.geometry.lane_slices) - 1, self.write_slices)),
         ]
         for chosen, address in ((residual, self.residual_address), (store, self.store_address)):
             with m.If(chosen):
@@ -137,7 +137,7 @@ class ActivationMemory(wiring.Component):
                 self.store.data[c].eq(bank.store_data),
                 bank.write.eq(self.write.write[c]),
                 bank.write_address.eq(self.write.address),
-                bank.write_groups.eq(self.write.groups),
+                bank.write_slices.eq(self.write.slices),
                 bank.write_data.eq(self.write.data[c]),
                 bank.load_write.eq(self.load.write[c]),
                 bank.load_address.eq(self.load.address[c]),

@@ -50,13 +50,13 @@ class WeightMemory(wiring.Component):
         rows = Signal(self.geometry.rows + 1)
         plane = Signal(PLANE_BITS)
         chosen = Signal()
-        lanewise = Signal()
+        depthwise_unit = Signal()
         d, request, every = self.descriptor, self.request, (1 << self.geometry.rows) - 1
         m.d.sync += [
-            rows.eq(Mux(request.read, Cat(Mux(d.lanewise, d.plane_rows,
+            rows.eq(Mux(request.read, Cat(Mux(d.depthwise_unit, d.plane_rows,
                                               Mux(request.last_row_tile, d.last_tile_rows, every)), d.bipolar), 0)),
-            lanewise.eq(d.lanewise),
-            self.planes.rows.eq(Mux(lanewise, 0, rows)),
+            depthwise_unit.eq(d.depthwise_unit),
+            self.planes.rows.eq(Mux(depthwise_unit, 0, rows)),
             plane.eq(self.request.plane),
             self.planes.plane.eq(plane),
             chosen.eq(self.request.set),
@@ -73,7 +73,7 @@ class WeightMemory(wiring.Component):
         m.d.sync += shown.eq(unit)
         for r in range(self.geometry.rows):
             stored = self._bank(m, r, slot, address)
-            own = Cat(lane for group in range(self.geometry.groups)
+            own = Cat(lane for group in range(self.geometry.lane_slices)
                       for lane in (generated[group * self.geometry.rows + r] if r == i else Const(0, 1)
                                    for i in range(self.geometry.rows)))
             m.d.comb += self.planes.word[r].eq(Mux(shown, own, stored))

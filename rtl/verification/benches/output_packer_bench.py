@@ -14,7 +14,7 @@ from rtl.verification.benches.unit_harness import geometry, reset, step
 async def writes_planes(dut: Any) -> None:
     """Three cycles after a pixel's slot its planes come out one per cycle, lowest first, into the row tile's lanes."""
     shape = geometry()
-    rows, columns, groups = shape.rows, shape.columns, shape.groups
+    rows, columns, groups = shape.rows, shape.columns, shape.lane_slices
     rng = await reset(dut, ("descriptor", "begun", "slot_end", "capture_units", "capture_row", "capture_set",
                             "capture_columns"))
     for _ in range(10):
@@ -22,7 +22,8 @@ async def writes_planes(dut: Any) -> None:
         base, partial = rng.randrange(16), rng.randrange(1, 1 << columns)
         last_group = rng.randrange(pixels)
         fields = {"pixels": pixels - 1, "row_tiles": tiles - 1, "bits_out": bits - 1, "out_base": base,
-                  "out_step": 5, "out_block_step": bits, "last_group_pixel": last_group, "last_group_columns": partial}
+                  "out_step": 5, "out_block_step": bits, "last_row_group_pixel": last_group,
+                  "last_row_group_columns": partial}
         dut.descriptor.value = pack(fields, shape.descriptor, "bench")
         await step(dut, {"begun": 1})
         await step(dut, {"begun": 0})
@@ -34,7 +35,7 @@ async def writes_planes(dut: Any) -> None:
             for plane in range(bits):
                 await step(dut, {})
                 address = base + tile // groups * bits + pixel * 5 + plane
-                seen = int(dut.write_write.value), int(dut.write_address.value), int(dut.write_groups.value)
+                seen = int(dut.write_write.value), int(dut.write_address.value), int(dut.write_slices.value)
                 assert seen == (enabled, address % (1 << shape.address_bits), 1 << tile % groups)
                 for c in range(columns):
                     lanes = sum((codes[r][c] >> plane & 1) << r for r in range(rows))

@@ -112,8 +112,8 @@ def _tap_places(m: Harness, dut: TapAgu, standing: data.View, quotient: Value) -
 def pixels(machine: Machine) -> Harness:
     """The pixel AGU stands at pixel (g, x), whatever steps led there.
 
-    It adds `g*group_rows` to rows, `x*stride` to columns and `g*group_step + x*pixel_step` to addresses. g and x are
-    below 2**COUNT; the descriptor is otherwise arbitrary.
+    It adds `g*row_group_rows` to rows, `x*stride` to columns and `g*row_group_step + x*pixel_step` to addresses.
+    g and x are below 2**COUNT; the descriptor is otherwise arbitrary.
     """
     m, geometry = after_reset(), Geometry(machine)
     m.submodules.dut = dut = PixelAgu(geometry)
@@ -138,7 +138,7 @@ def pixels(machine: Machine) -> Harness:
     for name, place in {"current": current, "origin": origin}.items():
         state = data.View(dut.state, probe(m, f"dut.{name}", dut.state.size))
         check(m, ~begun | Cat(_pixel_claims(m, d, state, place, name)).all(), f"{name}: where the pixel lies")
-    check(m, ~begun | (dut.last_row_group == (current.g == d.out_groups)), "the last row group is known")
+    check(m, ~begun | (dut.last_row_group == (current.g == d.row_groups)), "the last row group is known")
     return m
 
 
@@ -146,9 +146,9 @@ def _pixel_claims(m: Harness, d: data.View, state: data.View, place: data.View, 
     """Everything that the AGU must say about a pixel."""
     zeros = {field: Signal.like(state[field], name=f"{name}_{field}_0") for field in ("row", "column", "group_address")}
     group = Signal.like(state.group_address, name=f"{name}_group_start")
-    m.d.comb += group.eq(_steps(m, zeros["group_address"], d.group_step, place.g, f"{name}_group"))
+    m.d.comb += group.eq(_steps(m, zeros["group_address"], d.row_group_step, place.g, f"{name}_group"))
     return [state.x == place.x, state.group == place.g, place.x <= d.out_width, state.group_address == group,
-            state.row == _steps(m, zeros["row"], d.group_rows, place.g, f"{name}_row"),
+            state.row == _steps(m, zeros["row"], d.row_group_rows, place.g, f"{name}_row"),
             state.column == _steps(m, zeros["column"], d.stride, place.x, f"{name}_column"),
             state.address == _steps(m, group, d.pixel_step, place.x, f"{name}_address")]
 
@@ -206,7 +206,8 @@ def outputs(machine: Machine) -> Harness:
     d, address = dut.descriptor, geometry.address_bits
     m.d.comb += [d.eq(constant(m, geometry.descriptor, "fields")), dut.base.eq(constant(m, address, "base")),
                  dut.step.eq(constant(m, address, "step")), dut.block_step.eq(constant(m, address, "block_step"))]
-    assume(m, ~d.lanewise & (d.groups == 0) & (d.last_groups == 0) & (d.pixels < 1 << COUNT))
+    assume(m, ~d.depthwise_unit & (d.tile_channel_groups == 0) & (d.last_tile_channel_groups == 0)
+           & (d.pixels < 1 << COUNT))
     begun, pixel, tile = Signal(), Signal(COUNT), Signal(COUNT)
     m.d.sync += begun.eq(begun | dut.reset)
     last = pixel == d.pixels
@@ -217,12 +218,12 @@ def outputs(machine: Machine) -> Harness:
         m.d.sync += [pixel.eq(Mux(last, 0, pixel + 1)), tile.eq(tile + last)]
     block = Signal(address, name="block_start")
     blocks_before = Signal(COUNT)
-    m.d.comb += blocks_before.eq(tile // geometry.groups)
+    m.d.comb += blocks_before.eq(tile // geometry.lane_slices)
     m.d.comb += block.eq(_steps(m, dut.base, dut.block_step, blocks_before, "block"))
     inside = [probe(m, "dut.pixel", LIMITS.pixel_bits) == pixel, probe(m, "dut.row_tile", LIMITS.tile_bits) == tile,
               probe(m, "dut.block", address) == block, probe(m, "dut.inner", 1) == 0, pixel <= d.pixels]
     check(m, ~begun | Cat(inside).all(), "the counts are those of the loops")
     check(m, ~begun | (dut.address == _steps(m, block, dut.step, pixel, "pixel")), "the address is the pixel's")
-    check(m, ~begun | (dut.group == tile % geometry.groups), "the group is the row tile's")
+    check(m, ~begun | (dut.group == tile % geometry.lane_slices), "the group is the row tile's")
     check(m, ~begun | (dut.last == (last & (tile == d.row_tiles))), "the last pixel is known")
     return m

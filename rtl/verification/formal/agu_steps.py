@@ -119,23 +119,24 @@ def pixels(machine: Machine) -> Harness:
     state = data.View(dut.state, probe(m, "dut.current", dut.state.size))
     ends, address = state.x == d.out_width, Signal(geometry.address_bits, name="group_address")
     m.d.comb += [
-        address.eq(state.group_address + Mux(ends, d.group_step, 0)), after.group_address.eq(address),
+        address.eq(state.group_address + Mux(ends, d.row_group_step, 0)), after.group_address.eq(address),
         after.x.eq(Mux(ends, 0, state.x + 1)), after.group.eq(state.group + ends),
-        after.row.eq(state.row + Mux(ends, d.group_rows, 0)), after.column.eq(Mux(ends, 0, state.column + d.stride)),
+        after.row.eq(state.row + Mux(ends, d.row_group_rows, 0)),
+        after.column.eq(Mux(ends, 0, state.column + d.stride)),
         after.address.eq(Mux(ends, address, state.address + d.pixel_step)),
     ]
     _agu(m, dut, Const(0, dut.state.size), after.as_value(), "origin")
     at = dut.position
     check(m, Cat(at.row == state.row, at.column == state.column, at.address == state.address,
-                 dut.last_row_group == (state.group == d.out_groups)).all(), "it shows where it stands")
+                 dut.last_row_group == (state.group == d.row_groups)).all(), "it shows where it stands")
     reach(m, {
         **{f"PixelAgu.current.{name}": (state[name], LARGEST - 1) for name in ("x", "group", "row", "column")},
         **{f"PixelAgu.current.{name}": (state[name], largest(geometry.address_bits))
            for name in ("group_address", "address")},
-        "compute.out_width": (d.out_width, LARGEST - 1), "compute.out_groups": (d.out_groups, LARGEST - 1),
-        "compute.stride": (d.stride, LARGEST), "compute.group_rows": (d.group_rows, LARGEST),
+        "compute.out_width": (d.out_width, LARGEST - 1), "compute.row_groups": (d.row_groups, LARGEST - 1),
+        "compute.stride": (d.stride, LARGEST), "compute.row_group_rows": (d.row_group_rows, LARGEST),
         "compute.pixel_step": (d.pixel_step, largest(geometry.address_bits)),
-        "compute.group_step": (d.group_step, largest(geometry.address_bits)),
+        "compute.row_group_step": (d.row_group_step, largest(geometry.address_bits)),
     })
     return m
 
@@ -143,42 +144,44 @@ def pixels(machine: Machine) -> Harness:
 def outputs(machine: Machine) -> Harness:
     """Groups of R lanes, pixels and row tiles follow one another from any state on, also on depthwise lanes.
 
-    A pixel is that of all columns, from `last_group_pixel` on that of the last row group's; it is the op's last one
+    A pixel is that of all columns, from `last_row_group_pixel` on that of the last row group's; it is the op's last one
     with the last group of the last pixel of the last row tile.
     """
     m, geometry = after_reset(), Geometry(machine)
     m.submodules.dut = dut = OutputAgu(geometry)
     drive_freely(m, dut, "descriptor")
-    d, groups, address = _descriptor(m, geometry, dut), geometry.groups, geometry.address_bits
+    d, groups, address = _descriptor(m, geometry, dut), geometry.lane_slices, geometry.address_bits
     pixel, tile, block = (probe(m, f"dut.{name}", bits) for name, bits in (
         ("pixel", LIMITS.pixel_bits), ("row_tile", LIMITS.tile_bits), ("block", address)))
-    inner, first = probe(m, "dut.inner", max(1, geometry.lane_group_bits)), probe(m, "dut.first_group", len(dut.group))
+    inner = probe(m, "dut.inner", max(1, geometry.channel_group_bits))
+    first = probe(m, "dut.first_group", len(dut.group))
     last_tile, moved = tile == d.row_tiles, Signal(range(2 * groups), name="moved")
-    m.d.comb += moved.eq(first + Mux(d.lanewise, geometry.lane_groups, 1))
-    over = odometer(m, dut.advance, (("inner", inner, Mux(last_tile, d.last_groups, d.groups)),
+    m.d.comb += moved.eq(first + Mux(d.depthwise_unit, geometry.tile_channel_groups, 1))
+    tile_groups = Mux(last_tile, d.last_tile_channel_groups, d.tile_channel_groups)
+    over = odometer(m, dut.advance, (("inner", inner, tile_groups),
                                      ("pixel", pixel, d.pixels)), dut.reset)
     odometer(m, over, (("row tile", tile, None),), dut.reset)
     next_block = Signal(address, name="next_block")
     m.d.comb += next_block.eq(block + Mux(moved == groups, dut.block_step, 0))
     follows(m, block, Mux(dut.reset, dut.base, Mux(over, next_block, block)), "a block holds all groups")
     follows(m, first, Mux(dut.reset, 0, Mux(over, Mux(moved == groups, 0, moved), first)), "groups follow one another")
-    inner_ends = inner == Mux(last_tile, d.last_groups, d.groups)
+    inner_ends = inner == tile_groups
     follows(m, dut.address, Mux(dut.reset, dut.base, Mux(over, next_block, dut.address + Mux(
         dut.advance & inner_ends, dut.step, 0))), "the address is the pixel's")
     check(m, dut.group == (first + inner)[: len(dut.group)], "the group is the lanes'")
-    check(m, dut.columns == Mux(pixel < d.last_group_pixel, largest(geometry.columns), d.last_group_columns),
+    check(m, dut.columns == Mux(pixel < d.last_row_group_pixel, largest(geometry.columns), d.last_row_group_columns),
           "columns without a row in the last group are left out, and no others")
     check(m, dut.last == (inner_ends & (pixel == d.pixels) & last_tile), "the last pixel is known")
     reach(m, {
         "OutputAgu.pixel": (pixel, largest(LIMITS.pixel_bits)),
         "compute.pixels": (d.pixels, largest(LIMITS.pixel_bits)),
-        "compute.last_group_pixel": (d.last_group_pixel, largest(LIMITS.pixel_bits)),
+        "compute.last_row_group_pixel": (d.last_row_group_pixel, largest(LIMITS.pixel_bits)),
         "OutputAgu.row_tile": (tile, largest(LIMITS.tile_bits)), "OutputAgu.first_group": (first, groups - 1),
         "OutputAgu.block": (block, largest(address)), "OutputAgu.address": (dut.address, largest(address)),
-        "compute.last_group_columns": (d.last_group_columns, largest(geometry.columns)),
-        "OutputAgu.inner": (inner, geometry.lane_groups - 1),
-        "compute.groups": (d.groups, geometry.lane_groups - 1),
-        "compute.last_groups": (d.last_groups, geometry.lane_groups - 1),
+        "compute.last_row_group_columns": (d.last_row_group_columns, largest(geometry.columns)),
+        "OutputAgu.inner": (inner, geometry.tile_channel_groups - 1),
+        "compute.tile_channel_groups": (d.tile_channel_groups, geometry.tile_channel_groups - 1),
+        "compute.last_tile_channel_groups": (d.last_tile_channel_groups, geometry.tile_channel_groups - 1),
     })
     return m
 
@@ -238,7 +241,7 @@ def _addresses(m: Harness, dut: Sequencer, block_end: Value) -> None:
     d, geometry = dut.descriptor, dut.geometry
     word, lane, step = probe(m, "dut.word", geometry.address_bits), dut.weight.tile_lane, d.bits_a + 1
     group_end, after = probe(m, "dut.group_end", 1), Signal(geometry.lane_bits + 1, name="lane_after")
-    m.d.comb += after.eq(lane + Mux(d.lanewise, geometry.depthwise_lanes, geometry.rows))
+    m.d.comb += after.eq(lane + Mux(d.depthwise_unit, geometry.depthwise_lanes, geometry.rows))
     moves = probe(m, "dut.row_tile_end", 1) & d.depthwise
     next_word = Mux(moves & (after == geometry.lanes), word + step, word)
     follows(m, word, Mux(dut.init, 0, next_word), "a block holds all its lanes")
@@ -269,7 +272,8 @@ def _segments(m: Harness, dut: Sequencer, step_end: Value) -> None:
     follows(m, dut.segment_lane, Mux(cleared, 0, dut.segment_lane + Mux(over, d.segment_lanes, 0)),
             "a segment begins at its lane")
     check(m, dut.read == (probe(m, "dut.issuing", 1) & ~done), "a step reads until it has read all")
-    check(m, dut.plane == Mux(d.lanewise, passed, d.bits_a - passed)[:3], "planes come from the top, on lanes from 0")
+    check(m, dut.plane == Mux(d.depthwise_unit, passed, d.bits_a - passed)[:3],
+          "planes come from the top, on lanes from 0")
     check(m, (dut.first_segment == (segment == 0)) & (dut.last_segment == (segment == d.segments)),
           "the first and the last segment are known")
     reach(m, {"Sequencer.segment": (segment, largest(LIMITS.tap_bits)),
@@ -282,7 +286,7 @@ def _planes_and_parts(m: Harness, dut: Sequencer, issuing: Value, cycle: Value, 
                       group_end: Value) -> None:
     """Weight planes are read at the beginning of a block; blocks are those of part after part."""
     d, geometry = dut.descriptor, dut.geometry
-    reads = (issuing & ~d.pool & ~d.lanewise & (pixel == 0) & (cycle >= d.weights_from) & (cycle <= d.launch_at))
+    reads = (issuing & ~d.pool & ~d.depthwise_unit & (pixel == 0) & (cycle >= d.weights_from) & (cycle <= d.launch_at))
     follows(m, dut.weight.plane, Mux(dut.init | (reads & (cycle == d.launch_at)), 0, dut.weight.plane + reads),
             "weight planes count")
     part, block = probe(m, "dut.part", 2), probe(m, "dut.block", LIMITS.block_bits)
@@ -308,14 +312,15 @@ def requant_sequencer(machine: Machine) -> Harness:
     m, geometry = after_reset(), Geometry(machine)
     m.submodules.dut = dut = RequantSequencer(geometry)
     drive_freely(m, dut, "descriptor")
-    d, groups = _descriptor(m, geometry, dut), max(1, geometry.lane_group_bits)
+    d, groups = _descriptor(m, geometry, dut), max(1, geometry.channel_group_bits)
     cycle, pixel, position, chunk, tile, group = (probe(m, f"dut.{name}", bits) for name, bits in (
         ("cycle", LIMITS.step_bits), ("pixel", LIMITS.pixel_bits), ("position", LIMITS.pixel_bits),
         ("chunk", LIMITS.pixel_bits),
         ("row_tile", LIMITS.tile_bits), ("group", groups)))
     last_chunk, never = chunk == d.chunks, Const(0, 1)
     slots = odometer(m, dut.active, (("cycle", cycle, d.requant_cycles),), never)
-    done = odometer(m, slots, (("group", group, Mux(tile == d.row_tiles, d.last_groups, d.groups)),), never)
+    tile_groups = Mux(tile == d.row_tiles, d.last_tile_channel_groups, d.tile_channel_groups)
+    done = odometer(m, slots, (("group", group, tile_groups),), never)
     tiles = odometer(m, done, (("pixel", pixel, Mux(last_chunk, d.last_chunk_pixels, d.chunk_pixels)),), never)
     row_tiles = odometer(m, tiles, (("chunk", chunk, d.chunks),), never)
     odometer(m, row_tiles, (("row tile", tile, None),), dut.begun)
@@ -325,7 +330,7 @@ def requant_sequencer(machine: Machine) -> Harness:
     follows(m, slot, slot + row_tiles, "slots of parameters follow one another")
     check(m, ~start | (ready != 0) | dut.tile_ready, "a tile begins when it is ready")
     check(m, dut.tile_done == tiles, "a tile is done with its last pixel")
-    check(m, dut.columns == Mux(position < d.last_group_pixel, largest(geometry.columns), d.last_group_columns),
+    check(m, dut.columns == Mux(position < d.last_row_group_pixel, largest(geometry.columns), d.last_row_group_columns),
           "columns without a row in the last group are left out, and no others")
     _terms(m, dut, slots)
     reach(m, {
@@ -333,7 +338,7 @@ def requant_sequencer(machine: Machine) -> Harness:
         "compute.requant_cycles": (d.requant_cycles, largest(LIMITS.step_bits)),
         **{f"RequantSequencer.{name}": (value, largest(len(value))) for name, value in (
             ("pixel", pixel), ("position", position), ("chunk", chunk), ("row_tile", tile))},
-        "RequantSequencer.group": (group, geometry.lane_groups - 1),
+        "RequantSequencer.group": (group, geometry.tile_channel_groups - 1),
         "RequantSequencer.ready": (ready, 2), "RequantSequencer.slot": (slot, PARAMETER_SLOTS - 1),
     })
     return m

@@ -47,17 +47,17 @@ def load_dma(machine: Machine) -> Harness:
     item, beat = dut.queue.current, dut.i.valid & dut.i.ready
     turns = geometry.rows // dut.per_beat
     part, turn, group, tiles = (probe(m, f"dut.{name}", bits) for name, bits in (
-        ("part", range(dut.beats_per_word)), ("turn", range(turns)), ("group", max(1, geometry.lane_group_bits)),
+        ("part", range(dut.beats_per_word)), ("turn", range(turns)), ("group", max(1, geometry.channel_group_bits)),
         ("tiles", LIMITS.tile_bits)))
     never = Signal(name="never")
     whole = odometer(m, beat, (("beats", part, dut.beats_per_word - 1),), never)
     word_end = odometer(m, whole & ~item.load, (("rows", turn, turns - 1),), never)
     weights_end, packet_end = dut.word + 1 == item.words, dut.word == geometry.packet - 1
-    groups_end = packet_end & (group == item.groups)
+    groups_end = packet_end & (group == item.tile_channel_groups)
     last = word_end & Mux(dut.to_weights, weights_end, groups_end & (item.words == 0))
     ends = Mux(dut.to_weights, weights_end, packet_end)
     follows(m, dut.word, Mux(word_end, Mux(ends, 0, dut.word + 1), dut.word), "words count")
-    next_group = Mux(group == item.groups, 0, group + 1)
+    next_group = Mux(group == item.tile_channel_groups, 0, group + 1)
     follows(m, group, Mux(last, 0, Mux(word_end & ~dut.to_weights & packet_end, next_group, group)), "groups count")
     follows(m, dut.to_weights, Mux(word_end, Mux(dut.to_weights, ~weights_end, groups_end & (item.words != 0)),
                                    dut.to_weights), "weights come behind all packets")
@@ -67,7 +67,8 @@ def load_dma(machine: Machine) -> Harness:
     reach(m, {
         "LoadDma.part": (part, dut.beats_per_word - 1), "LoadDma.turn": (turn, turns - 1),
         "LoadDma.word": (dut.word, machine.weight_words - 1), "inward.words": (item.words, machine.weight_words),
-        "LoadDma.group": (group, geometry.lane_groups - 1), "inward.groups": (item.groups, geometry.lane_groups - 1),
+        "LoadDma.group": (group, geometry.tile_channel_groups - 1),
+        "inward.tile_channel_groups": (item.tile_channel_groups, geometry.tile_channel_groups - 1),
         "LoadDma.tiles": (tiles, largest(LIMITS.tile_bits)), "inward.tiles": (item.tiles, largest(LIMITS.tile_bits)),
     })
     return m

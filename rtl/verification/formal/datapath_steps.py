@@ -28,7 +28,7 @@ from rtl.verification.formal.harness import (
 from sim.arch.machine import Machine
 from sim.ir.formats import MAX_PLANES
 
-__all__ = ["lane_groups", "max_pool", "output_packer", "residual_fetch", "segments", "weight_memory"]
+__all__ = ["channel_groups", "max_pool", "output_packer", "residual_fetch", "segments", "weight_memory"]
 
 
 def max_pool(machine: Machine) -> Harness:
@@ -88,7 +88,7 @@ def weight_memory(machine: Machine) -> Harness:
         check(m, (read == address + Mux(slot, words, 0)) & (write == dut.write_address + Mux(dut.write_slot, words, 0)),
               f"row {r}: slot 1 lies behind slot 0")
     d, every = dut.descriptor, largest(geometry.rows)
-    rows = Mux(d.lanewise, d.plane_rows, Mux(dut.request.last_row_tile, d.last_tile_rows, every))
+    rows = Mux(d.depthwise_unit, d.plane_rows, Mux(dut.request.last_row_tile, d.last_tile_rows, every))
     follows(m, probe(m, "dut.rows", geometry.rows + 1), Mux(dut.request.read, Cat(rows, d.bipolar), 0),
             "rows with a channel")
     reach(m, {"WeightMemory.address": (address, words - 1), "compute.plane_rows": (d.plane_rows, every),
@@ -144,7 +144,7 @@ def residual_fetch(machine: Machine) -> Harness:
     return m
 
 
-def lane_groups(machine: Machine) -> Harness:
+def channel_groups(machine: Machine) -> Harness:
     """After a step's last operand its sums move group after group, each to an accumulator of its own."""
     m, geometry = after_reset(), Geometry(machine)
     dut = DepthwiseUnit(geometry)
@@ -152,16 +152,16 @@ def lane_groups(machine: Machine) -> Harness:
     d = dut.descriptor
     m.d.comb += d.eq(constant(m, geometry.descriptor, "fields"))
     group, moving, start = (probe(m, f"dut.{name}", bits) for name, bits in (
-        ("group", max(1, geometry.lane_group_bits)), ("moving", 1), (f"launch_{STEP_STAGES - 1}", 1)))
-    last = group == d.groups
+        ("group", max(1, geometry.channel_group_bits)), ("moving", 1), (f"launch_{STEP_STAGES - 1}", 1)))
+    last = group == d.tile_channel_groups
     follows(m, group, Mux(start, 0, group + moving), "groups count")
     follows(m, moving, start | (moving & ~last), "a step moves to its last group")
     layout, out = step_layout(geometry), dut.accumulate
     current, launched = (data.View(layout, probe(m, f"dut.{name}", layout.size))
                          for name in ("current", f"step_{STEP_STAGES - 1}"))
     follows(m, current.as_value(), Mux(start, launched.as_value(), current.as_value()), "a step stays while it moves")
-    right = Cat(group[: geometry.lane_group_bits], current.address)[: len(out.step.address)]
+    right = Cat(group[: geometry.channel_group_bits], current.address)[: len(out.step.address)]
     check(m, (out.valid == moving) & (out.step.address == right), "a group has its accumulator")
     check(m, dut.tile_ready == (moving & last & out.step.ends_tile), "a tile is ready with its last group")
-    reach(m, {"DepthwiseUnit.group": (group, geometry.lane_groups - 1)})
+    reach(m, {"DepthwiseUnit.group": (group, geometry.tile_channel_groups - 1)})
     return m

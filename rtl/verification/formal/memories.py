@@ -36,14 +36,14 @@ def ports(machine: Machine) -> Harness:
     for index in range(machine.act_regions):
         signals = {name: probe(m, f"dut.region_{index}.{name}", shape) for name, shape in (
             ("ren", 1), ("raddr", offset), ("wen", 1), ("waddr", offset), ("wdata", geometry.lanes),
-            ("wmask", geometry.groups))}
+            ("wmask", geometry.lane_slices))}
         mine = {name: request & (regions[name] == index) if above else request
                 for name, (request, _) in requests.items()}
         check(m, signals["ren"] == Cat(mine[name] for name in READERS).any(), f"region {index} is read when asked")
         check(m, signals["wen"] == Cat(mine[name] for name in WRITERS).any(), f"region {index} is written when asked")
         for name in READERS:
             check(m, ~mine[name] | (signals["raddr"] == requests[name][1][:offset]), f"region {index} reads for {name}")
-        for name, groups in (("write", dut.write_groups), ("load", (1 << geometry.groups) - 1)):
+        for name, groups in (("write", dut.write_slices), ("load", (1 << geometry.lane_slices) - 1)):
             right = ((signals["waddr"] == requests[name][1][:offset]) & (signals["wmask"] == groups)
                      & (signals["wdata"] == getattr(dut, f"{name}_data")))
             check(m, ~mine[name] | right, f"region {index} is written for {name}")

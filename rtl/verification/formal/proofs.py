@@ -38,7 +38,7 @@ CONTROL = Machine(**TINY.model_dump() | {
 LANES = Machine(**TINY.model_dump() | {
     "name": "lanes", "lanes": 16, "depthwise_lanes": 16, "max_bits_w": 4, "acc_bits": 32, "acc_depth": 16,
     "stream_bits": 2})
-"""Four groups of lanes, eight beats a word, codes of up to 32 bits."""
+"""Four channel groups, eight beats a word, codes of up to 32 bits."""
 
 
 THIN = Machine(**TINY.model_dump() | {"name": "thin", "lanes": 128, "stream_bits": 4})
@@ -141,7 +141,7 @@ TAP_FAULTS = (
 )
 PIXEL_FAULTS = (
     Fault("window_agu", "current.address + d.pixel_step", "current.address + d.pixel_step + 1"),
-    Fault("window_agu", "current.row + d.group_rows", "current.row + d.stride"),
+    Fault("window_agu", "current.row + d.row_group_rows", "current.row + d.stride"),
 )
 FETCH_FAULTS = (
     Fault("operand_fetch", "& (d.phase[c] == self.phase)", ""),
@@ -191,7 +191,7 @@ PIXEL_STEP_FAULTS = (
     Fault("window_agu", "after.x.eq(current.x + 1)", "after.x.eq((current.x + 1)[:10])"),
 )
 OUTPUT_STEP_FAULTS = (
-    Fault("output_agu", "pixel >= d.last_group_pixel", "pixel > d.last_group_pixel"),
+    Fault("output_agu", "pixel >= d.last_row_group_pixel", "pixel > d.last_row_group_pixel"),
     Fault("output_agu", "last_pixel & last_inner & last_row_tile", "last_pixel & last_row_tile"),
     Fault("output_agu", "self.group.eq(first_group + inner)", "self.group.eq(first_group)"),
     Fault("output_agu", "row_tile.eq(row_tile + 1)", "row_tile.eq((row_tile + 1)[:8])"),
@@ -243,7 +243,7 @@ WEIGHT_FAULTS = (
     Fault("weight_memory", "Mux(slot, words, 0)", "Mux(slot, words - 1, 0)"),
     Fault("weight_memory", "Mux(self.request.first, 0, address + 1)", "Mux(self.request.first, 0, (address + 1)[:8])"),
 )
-LANE_GROUP_FAULTS = (
+CHANNEL_GROUP_FAULTS = (
     Fault("depthwise_lanes", "group.eq(group + 1)", "group.eq((group + 1)[:1])"),
     Fault("depthwise_lanes", "Cat(index, current.address)", "Cat(index, current.address + 1)"),
 )
@@ -327,7 +327,7 @@ PROOFS = (
           (Fault("output_packer", "plane + 1, 0)", "(plane + 1)[:4], 0)"),), induction=1),
     Proof("residual fetch, each step", "lanes: 8 planes", partial(datapath_steps.residual_fetch, LANES), 1,
           (Fault("residual_fetch", "plane + 1, 0)", "(plane + 1)[:2], 0)"),), induction=1),
-    Proof("groups of lanes", "lanes: 4 groups", partial(datapath_steps.lane_groups, LANES), 1, LANE_GROUP_FAULTS,
+    Proof("channel groups", "lanes: 4 groups", partial(datapath_steps.channel_groups, LANES), 1, CHANNEL_GROUP_FAULTS,
           induction=1),
     Proof("AXI4-Lite", "everything", buses.axi_lite, 8, LITE_FAULTS, induction=2),
     Proof("stream guard", "8-bit beats", partial(buses.stream_guard, 8), 8, GUARD_FAULTS, induction=2),

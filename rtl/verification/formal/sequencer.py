@@ -78,8 +78,8 @@ def _descriptor(m: Harness, geometry: Geometry) -> data.View:
         slot.eq(Mux(d.bits_out + 1 > terms * geometry.rows_per_unit, d.bits_out + 1, terms * geometry.rows_per_unit)),
     ]
     residual = d.has_residual & (d.residual_bits + 1 > slot)
-    assume(m, (d.terms >= 1) & (d.terms <= 2) & (d.residual_terms <= 1) & ~d.pool & ~d.lanewise)
-    assume(m, (d.groups == 0) & (d.last_groups == 0))
+    assume(m, (d.terms >= 1) & (d.terms <= 2) & (d.residual_terms <= 1) & ~d.pool & ~d.depthwise_unit)
+    assume(m, (d.tile_channel_groups == 0) & (d.last_tile_channel_groups == 0))
     assume(m, (d.step_cycles == step - 1) & (d.launch_at == longest - 1) & (d.weights_from == longest - d.bits_w - 1))
     assume(m, d.requant_cycles == Mux(residual, d.residual_bits + 1, slot) - 1)
     return d

@@ -64,7 +64,7 @@ def _lane_bits(values: Values) -> str | None:
     return "unsigned weights have at most 7 bits" if kind == "unsigned" and bits == 8 else None
 
 
-def _lane_groups(values: Values) -> str | None:
+def _depthwise_groups(values: Values) -> str | None:
     return "a tile has at least one group" if values == ("one", True) else None
 
 
@@ -126,8 +126,8 @@ LAYER_GROUPS = (
     Group("depthwise lanes", {"lane_weight_bits": BITS, "weights": ("signed", "unsigned", "unit"),
                               "activation_kind": ("unsigned", "signed")}, value_bins.lane_bits, _lane_bits,
           value_bins.declared_lane_bits),
-    Group("lane groups", {"groups": ("one", "many"), "last tile shorter": (False, True)}, layer_bins.lane_groups,
-          _lane_groups),
+    Group("depthwise groups", {"groups": ("one", "many"), "last tile shorter": (False, True)},
+          layer_bins.depthwise_groups, _depthwise_groups),
     Group("place", {"role": ("read", "written"), "behind others": (False, True), "in several regions": (False, True)},
           layer_bins.place),
 )

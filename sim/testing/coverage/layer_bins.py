@@ -9,7 +9,7 @@ from sim.ir.ops import Layer
 from sim.testing.coverage.coverage import Values
 from sim.testing.coverage.op_view import OpView
 
-__all__ = ["bipolar_parts", "chunks", "edge", "engine", "kernel", "lane_blocks", "lane_groups", "packing",
+__all__ = ["bipolar_parts", "chunks", "depthwise_groups", "edge", "engine", "kernel", "lane_blocks", "packing",
            "padded_sides", "parts", "place", "regime", "requantizer", "row_groups", "row_tiles", "sides", "stall",
            "tap_groups", "window"]
 
@@ -87,11 +87,12 @@ def engine(view: OpView) -> Iterator[Values]:
         yield view.kind, view.conv[1].on_depthwise_unit
 
 
-def lane_groups(view: OpView) -> Iterator[Values]:
+def depthwise_groups(view: OpView) -> Iterator[Values]:
     """Groups of rows in a tile of the depthwise lanes, and in the last one."""
     if view.conv and view.conv[1].on_depthwise_unit:
         schedule = view.conv[1]
-        yield "one" if schedule.tile_groups == 1 else "many", schedule.last_tile_groups < schedule.tile_groups
+        groups = schedule.tile_channel_groups
+        yield "one" if groups == 1 else "many", schedule.last_tile_channel_groups < groups
 
 
 def chunks(view: OpView) -> Iterator[Values]:

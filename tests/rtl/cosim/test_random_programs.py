@@ -49,7 +49,7 @@ MACHINES = (
                   region_words=64),
     small_machine("slow", rows=1, columns=3, lanes=8, requantizers=1, acc_depth=4, stream_bits=4, act_regions=8,
                   region_words=64, acc_bits=8),
-    small_machine("lanewise", rows=4, columns=4, lanes=16, requantizers=4, acc_depth=8, stream_bits=64, act_regions=4,
+    small_machine("depthwise", rows=4, columns=4, lanes=16, requantizers=4, acc_depth=8, stream_bits=64, act_regions=4,
                   region_words=64, depthwise_lanes=8, acc_bits=13),
 )
 """Together they meet all bins: strides that share factors with columns, beats of words and parts of words, bands,

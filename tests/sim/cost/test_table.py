@@ -150,8 +150,8 @@ def random_schedule(rng: np.random.Generator) -> ConvSchedule:
     return replace(
         schedule, row_tiles=int(rng.integers(1, 9)), pixels=pixels, chunk_pixels=int(rng.integers(1, pixels + 1)),
         blocks=int(rng.integers(1, 4)), requant_cycles=int(rng.integers(1, int(rng.choice([4, 60])))),
-        fill_cycles=int(rng.choice([1, 9, 50, 900])), tile_groups=groups,
-        last_tile_groups=int(rng.integers(1, groups + 1)), on_depthwise_unit=groups > 1)
+        fill_cycles=int(rng.choice([1, 9, 50, 900])), tile_channel_groups=groups,
+        last_tile_channel_groups=int(rng.integers(1, groups + 1)), on_depthwise_unit=groups > 1)
 
 
 @pytest.mark.parametrize("seed", range(60))

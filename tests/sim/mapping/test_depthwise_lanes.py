@@ -64,11 +64,11 @@ def test_a_step_reads_every_tap_and_leaves_time_to_move_the_groups() -> None:
     """12 channels are two tiles: two groups of 4 and one; a step takes 9 taps x 4 planes and one cycle more."""
     schedule = schedule_conv(lane_shape(), lane_machine())
     assert schedule.on_depthwise_unit
-    assert (schedule.row_tiles, schedule.tile_groups, schedule.last_tile_groups) == (2, 2, 1)
+    assert (schedule.row_tiles, schedule.tile_channel_groups, schedule.last_tile_channel_groups) == (2, 2, 1)
     assert (schedule.step_cycles, schedule.read_cycles, schedule.channel_groups) == (37, 36, 3)
     assert max(schedule.chunks) * 2 <= lane_machine().acc_depth
     few = schedule_conv(lane_shape(channels=4), lane_machine())
-    assert (few.tile_groups, few.last_tile_groups, few.step_cycles) == (1, 1, 36)
+    assert (few.tile_channel_groups, few.last_tile_channel_groups, few.step_cycles) == (1, 1, 36)
 
 
 @pytest.mark.parametrize(("lanes", "bits"), [(8, 7), (4, 3), (8, 4)])
@@ -80,7 +80,7 @@ def test_weight_words_hold_a_plane_per_row(lanes: int, bits: int) -> None:
     conv = Conv("c", "x", "y", codes, fmt, np.tile(np.array([[5]], np.int8), (11, 1)), np.arange(11), -np.arange(11),
                 0, 1, groups=11)
     schedule = schedule_conv(lane_shape(channels=11, kernel=(2, 3), bits_w=bits), machine)
-    parameters = schedule.tile_groups * packet_words(machine)
+    parameters = schedule.tile_channel_groups * packet_words(machine)
     for tile in range(schedule.row_tiles):
         words = row_tile_words(conv, schedule, tile, machine)
         expected = np.zeros((parameters + 6, machine.rows, machine.lanes), np.uint8)
@@ -119,7 +119,7 @@ def walk(schedule: ConvSchedule, machine: Machine) -> Counter[str]:
         channels = min(lanes, shape.out_channels - tile * lanes)
         groups = -(-channels // machine.rows)
         count["weight_writes"] += machine.rows * (
-            schedule.tile_groups * packet_words(machine) + shape.taps * (shape.weight_kind != "unit"))
+            schedule.tile_channel_groups * packet_words(machine) + shape.taps * (shape.weight_kind != "unit"))
         for group, x in np.ndindex(-(-shape.out_height // machine.columns), shape.out_width):
             active = [y for y in range(group * machine.columns, (group + 1) * machine.columns) if y < shape.out_height]
             if shape.weight_kind != "unit":

@@ -36,7 +36,7 @@ def run_plainly(state: PipelineState, schedule: ConvSchedule) -> None:
     banks = [start, start]
     residual_ready = start + schedule.shape.bits_residual + 2
     for tile in range(schedule.row_tiles):
-        groups = schedule.last_tile_groups if tile == schedule.row_tiles - 1 else schedule.tile_groups
+        groups = schedule.last_tile_channel_groups if tile == schedule.row_tiles - 1 else schedule.tile_channel_groups
         wanted = max(state.free_at[Queue.LOAD], state.slots_free_at[0])
         filled = state.free_at[Queue.LOAD] = state.finish(wanted, schedule.fill_cycles)
         state.starved += filled - wanted - schedule.fill_cycles

@@ -142,7 +142,8 @@ class SteppedMachine:
     def add_tiles(self, op: int, schedule: ConvSchedule) -> None:
         row_tile = sum(tile.last_chunk for tile in self.tiles)
         for number in range(schedule.row_tiles):
-            groups = schedule.last_tile_groups if number == schedule.row_tiles - 1 else schedule.tile_groups
+            last = number == schedule.row_tiles - 1
+            groups = schedule.last_tile_channel_groups if last else schedule.tile_channel_groups
             self.inward.append([op, schedule.fill_cycles])
             for chunk, pixels in enumerate(schedule.chunks):
                 last = chunk == len(schedule.chunks) - 1
@@ -272,7 +273,7 @@ class SteppedMachine:
     def issue_lanes(self, schedule: ConvSchedule, cycle: int) -> None:
         first_sum = cycle + 4
         assert self._moved < first_sum, "a sum is overwritten before its group has moved"
-        self._moved = cycle + schedule.read_cycles + 3 + schedule.tile_groups - 1
+        self._moved = cycle + schedule.read_cycles + 3 + schedule.tile_channel_groups - 1
         assert self._moved + 1 == cycle + schedule.latency, "the requantizer starts after the last group"
 
 
@@ -327,10 +328,10 @@ def closed_form_cycles(schedule: ConvSchedule) -> int | None:
     requant = schedule.requant_cycles
     if schedule.shape.bits_residual and schedule.shape.bits_residual + 2 > schedule.latency:
         return None
-    if fill + longest * schedule.tile_groups * requant <= shortest * compute:
+    if fill + longest * schedule.tile_channel_groups * requant <= shortest * compute:
         work = schedule.row_tiles * schedule.pixels * compute + fill
-        work += schedule.chunks[-1] * schedule.last_tile_groups * requant
-    elif fill + longest * compute <= shortest * schedule.last_tile_groups * requant:
+        work += schedule.chunks[-1] * schedule.last_tile_channel_groups * requant
+    elif fill + longest * compute <= shortest * schedule.last_tile_channel_groups * requant:
         work = schedule.chunks[0] * compute + fill + schedule.channel_groups * schedule.pixels * requant
     else:
         return None
