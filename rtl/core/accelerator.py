@@ -242,8 +242,8 @@ class Accelerator(wiring.Component):
             array.a_set.eq(fetch.arrived.set),
             array.a_plane.eq(fetch.arrived.plane),
             array.a_mask.eq(fetch.segment_mask),
-            array.pair_w.eq(planes.w_plane),
-            array.pair_a.eq(planes.a_plane),
+            array.w_plane_index.eq(planes.w_plane),
+            array.a_plane_index.eq(planes.a_plane),
             array.select.eq(planes.select),
             array.count.eq(planes.count),
             array.add.eq(planes.add),
@@ -271,8 +271,8 @@ class Accelerator(wiring.Component):
             array.direct.eq(unit.accumulate.valid),
             array.accumulate.eq(Mux(unit.accumulate.valid, unit.accumulate, planes.accumulate)),
             requant.tile_ready.eq(planes.tile_ready | unit.tile_ready),
-            self.perf_counters.lanes_active.eq(unit.active),
-            self.perf_counters.lanes_added.eq(unit.added),
+            self.perf_counters.depthwise_active.eq(unit.active),
+            self.perf_counters.depthwise_added.eq(unit.added),
         ]
         for r in range(self.geometry.rows):
             m.d.comb += unit.stored[r].eq(self.weight_memory.planes.word[r])

@@ -44,8 +44,8 @@ class PerfCounters(wiring.Component):
     weight_read : rows whose weight bank is read, a bit each
     weight_write : rows that take a word of weights or parameters, a bit each
     w_operands : rows whose operand registers take a plane, a bit each
-    lanes_active : the depthwise unit is at work
-    lanes_added : columns in which its lanes add, a bit each
+    depthwise_active : the depthwise unit is at work
+    depthwise_added : columns in which its lanes add, a bit each
     a_operands : columns whose operand registers take a segment, a bit each
     segment_log2 : logarithm of the lanes of a segment
     in_valid : the inward stream offers a beat
@@ -85,8 +85,8 @@ class PerfCounters(wiring.Component):
             "weight_read": In(rows),
             "weight_write": In(rows),
             "w_operands": In(rows),
-            "lanes_active": In(1),
-            "lanes_added": In(columns),
+            "depthwise_active": In(1),
+            "depthwise_added": In(columns),
             "a_operands": In(columns),
             "segment_log2": In(4),
             "number": In(range(len(COUNTERS))),
@@ -138,13 +138,14 @@ class PerfCounters(wiring.Component):
                     * self._count(m, self.execute_columns, "executing_columns"))
         operand_words = (rows + columns) * self.select.valid + self._count(m, self.w_operands, "w_operands_written")
         segments = self._count(m, self.a_operands, "a_operands_written")
-        lanes_added = self._count(m, self.lanes_added, "lanes_added_columns")
-        lane_bits = (lanes_added + self.lanes_active * (2 * self.geometry.product_bits)) * self.geometry.depthwise_lanes
+        depthwise_added = self._count(m, self.depthwise_added, "depthwise_added_columns")
+        bits = depthwise_added + self.depthwise_active * (2 * self.geometry.product_bits)
+        lane_bits = bits * self.geometry.depthwise_lanes
         return {
-            "pairs": self.select.valid | self.lanes_active, "wait_accumulator": waits[0], "wait_weights": waits[1],
+            "pairs": self.select.valid | self.depthwise_active, "wait_accumulator": waits[0], "wait_weights": waits[1],
             "wait_transfers": ~self.active, "starved": self.in_ready & ~self.in_valid,
             "blocked": self.out_valid & ~self.out_ready,
-            "pair_elements": selected, "narrow_adds": added, "lane_steps": lanes_added, "wide_adds": wide,
+            "pair_elements": selected, "narrow_adds": added, "lane_steps": depthwise_added, "wide_adds": wide,
             "acc_reads": added * (self.add.last & ~self.add.step.fresh) + drained, "acc_writes": wide,
             "requant_terms": executed,
             "act_reads": self._count(m, self.operand_read, "operands_read")

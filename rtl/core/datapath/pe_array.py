@@ -26,8 +26,8 @@ class PeArray(wiring.Component):
     a_plane : number of the plane
     a_mask : the lanes that take it, a bit each
     a_data : the plane of each column
-    pair_w : weight plane of the pair in the select stage
-    pair_a : activation plane of the pair in the select stage
+    w_plane_index : weight plane of the pair in the select stage
+    a_plane_index : activation plane of the pair in the select stage
     select : controls of the stage that selects operands
     count : controls of the stage that counts ones
     add : controls of the stage that adds to the partial sums
@@ -55,8 +55,8 @@ class PeArray(wiring.Component):
             "a_plane": In(PLANE_BITS),
             "a_mask": In(lanes),
             "a_data": In(lanes).array(columns),
-            "pair_w": In(PLANE_BITS),
-            "pair_a": In(PLANE_BITS),
+            "w_plane_index": In(PLANE_BITS),
+            "a_plane_index": In(PLANE_BITS),
             "select": In(pair),
             "count": In(pair),
             "add": In(pair),
@@ -99,7 +99,7 @@ class PeArray(wiring.Component):
             operands.data.eq(self.w.word[r]),
             operands.select.eq(self.select.valid & (self.select.reference if reference else self.select.rows[r])),
             operands.read_set.eq(self.select.step.weights),
-            operands.read_plane.eq(self.pair_w),
+            operands.read_plane.eq(self.w_plane_index),
         ]
         return operands
 
@@ -115,7 +115,7 @@ class PeArray(wiring.Component):
             operands.data.eq(self.a_data[c]),
             operands.select.eq(self.select.valid & self.select.step.columns[c]),
             operands.read_set.eq(self.select.step.file),
-            operands.read_plane.eq(self.pair_a),
+            operands.read_plane.eq(self.a_plane_index),
         ]
         return operands
 

@@ -13,7 +13,7 @@ from rtl.verification.benches.unit_harness import geometry, reset, step
 
 
 @cocotb.test()
-async def walks_over_all_pairs(dut: Any) -> None:
+async def every_plane_pair_comes_once(dut: Any) -> None:
     """Four cycles after a launch come all plane pairs, in order, once, with their signs; steps may touch."""
     shape = geometry()
     layout = pair_layout(shape)

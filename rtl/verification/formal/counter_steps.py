@@ -258,12 +258,12 @@ def _increments(dut: PerfCounters, geometry: Geometry, waits: dict[str, Value]) 
     drained = crossed(Cat(dut.drain, dut.drain_reference), dut.drain_columns)
     words = Mux(select.valid, _ones(Cat(select.rows, select.reference)) + _ones(select.step.columns), 0)
     lane_bits = geometry.depthwise_lanes * (
-        _ones(dut.lanes_added) + Mux(dut.lanes_active, 2 * geometry.product_bits, 0))
+        _ones(dut.depthwise_added) + Mux(dut.depthwise_active, 2 * geometry.product_bits, 0))
     return {
-        "pairs": select.valid | dut.lanes_active, "wait_accumulator": waits["accumulator"],
+        "pairs": select.valid | dut.depthwise_active, "wait_accumulator": waits["accumulator"],
         "wait_weights": waits["weights"], "wait_transfers": ~dut.active, "starved": dut.in_ready & ~dut.in_valid,
         "blocked": dut.out_valid & ~dut.out_ready, "pair_elements": elements(select), "narrow_adds": added,
-        "lane_steps": _ones(dut.lanes_added), "wide_adds": wide, "acc_writes": wide,
+        "lane_steps": _ones(dut.depthwise_added), "wide_adds": wide, "acc_writes": wide,
         "acc_reads": Mux(dut.add.last & ~dut.add.step.fresh, added, 0) + drained,
         "requant_terms": crossed(dut.execute, dut.execute_columns),
         "act_reads": _ones(Cat(dut.operand_read, dut.residual_read, dut.store_read)),
