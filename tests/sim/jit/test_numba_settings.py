@@ -19,6 +19,7 @@ from sim.jit.numba_settings import VARIABLES, compiling, cpu_features, settings
 RUN = """
 import numpy as np
 from sim.functional.engine.simulator import Simulator
+from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
 from sim.ir.ops import Conv, Tensor
 from sim.ir.program import Program
@@ -26,7 +27,8 @@ from sim.functional.reference import simulate
 rng, fmt = np.random.default_rng(0), Format(4, "signed")
 conv = Conv("conv", "x", "y", rng.integers(-8, 8, (5, 3, 3, 3)).astype(np.int8), fmt, np.ones((5, 1), np.int8),
             np.full(5, 3), np.zeros(5, np.int64), -8, 7)
-program = Program((Tensor("x", 4, 5, (3,), fmt), Tensor("y", 2, 3, (5,), fmt)), (conv,), acc_bits=8, wrap=True)
+program = Program((Tensor("x", 4, 5, (3,), fmt), Tensor("y", 2, 3, (5,), fmt)), (conv,),
+                  Arithmetic(acc_bits=8, wrap=True))
 x = {"x": rng.integers(-8, 8, (2, 3, 4, 5))}
 raise SystemExit(int((Simulator(program).run(x)["y"] != simulate(program, x)["y"]).any()))
 """
