@@ -96,7 +96,7 @@ def test_the_users_variables_steer_nothing(engine, pool_bench, monkeypatch):
 
 def test_a_bench_without_tests_is_an_error(engine, place, tmp_path):
     """A module that holds no test has not passed."""
-    with pytest.raises(SimulationError, match=r"^rtl\.benches\.pins( failed|: 0 of 0 tests failed)\n"):
+    with pytest.raises(SimulationError, match=r"^rtl\.cosim\.pin_driver( failed|: 0 of 0 tests failed)\n"):
         engine.run_bench(place, "unit", "rtl.cosim.pin_driver", tmp_path, {})
 
 
