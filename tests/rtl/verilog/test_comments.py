@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from amaranth.hdl import Module, ResetInserter, Signal
-from amaranth.lib import wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl.verilog.emit import verilog_text
@@ -70,3 +70,41 @@ def test_a_port_has_its_entry_of_the_members():
     assert found["open"] == 'whether water "flows" through a*b'
     assert found["water_out"] == "the water"
     assert found["clk"] == "clock, of which the rising edge counts"
+
+
+class Tap(wiring.Signature):
+    """A tap of the main.
+
+    Members
+    -------
+    turn : quarter turns
+    """
+
+    def __init__(self) -> None:
+        super().__init__({"turn": Out(2)})
+
+
+class Basin(wiring.Component):
+    """Hold water.
+
+    Members
+    -------
+    taps : the taps above it
+    flow : the water that leaves, a stream
+    """
+
+    def __init__(self) -> None:
+        super().__init__({"taps": In(Tap()).array(2), "flow": Out(stream.Signature(2))})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.d.comb += [self.flow.payload.eq(self.taps[0].turn + self.taps[1].turn), self.flow.valid.eq(self.flow.ready)]
+        return m
+
+
+def test_a_port_of_an_interface_has_the_entry_of_the_interface_too():
+    """The entry of the component says which interface it is, that of the interface which member."""
+    found = {port: comment for comment, port in re.findall(
+        r"^  // (.*)\n  (?:input|output) .*?(\w+),?$", verilog_text(Basin(), "basin"), re.M)}
+    assert found["taps_1_turn"] == "the taps above it: quarter turns"
+    assert found["flow_ready"] == "the water that leaves, a stream: the payload is taken when it is offered"

@@ -17,7 +17,7 @@ from rtl.encoding.geometry import Geometry
 from rtl.verilog.emit import TOP
 from rtl.verilog.export import FILE_LIST, WAIVERS, generate
 from rtl.verilog.smoke_test import TESTBENCH
-from sim.arch.machine import load_machine
+from sim.arch.machine import Machine, load_machine
 from sim.errors import InputError
 from sim.testing import random_machine
 
@@ -80,11 +80,30 @@ def test_the_ports_are_those_of_the_buses(folder):
     assert all(re.fullmatch(r"[a-z]\w*", name) for name in names)
 
 
-def test_modules_and_ports_say_what_they_are(folder):
-    """Each module of ours starts with a sentence, and each port of the top module has a comment."""
-    for name in (folder / FILE_LIST).read_text().split():
-        assert re.search(r"^// \S.*\n(?://.*\n)*module", (folder / name).read_text(), re.M), name
-    assert all(ports(folder, TOP).values())
+@pytest.mark.parametrize("depthwise_lanes", [0, 4])
+def test_modules_and_ports_say_what_they_are(depthwise_lanes, tmp_path):
+    """Each module starts with a sentence and each port has a comment, on `tiny` with and without depthwise lanes."""
+    generate(Machine(**load_machine("tiny").model_dump() | {"depthwise_lanes": depthwise_lanes}), tmp_path)
+    modules = [Path(name).stem for name in (tmp_path / FILE_LIST).read_text().split()]
+    assert ("bitwright_core_depthwise_unit" in modules) == bool(depthwise_lanes)
+    for module in modules:
+        assert re.search(r"^// \S.*\n(?://.*\n)*module", (tmp_path / f"{module}.sv").read_text(), re.M), module
+    found = {f"{module}.{port}": comment for module in modules for port, comment in ports(tmp_path, module).items()}
+    assert len(found) > 800
+    assert [port for port, comment in found.items() if not comment] == []
+
+
+def test_ports_are_called_after_the_members_that_they_are(folder):
+    """A port has the name that its component gives it, not that of what is connected to it outside."""
+    core = ports(folder, "bitwright_core")
+    assert {"counter_number", "illegal_found", "violation_found", "compute_table_data"} <= set(core)
+    assert {"write_data_0", "write_data_1", "write_data_2"} <= set(ports(folder, "bitwright_core_activation_memory"))
+
+
+def test_a_port_of_many_signals_says_which_bits_they_are(folder):
+    """The position of a tap is one port, called after its interface."""
+    comment = " ".join(ports(folder, "bitwright_core_tap_agu")["position"].replace("//", " ").split())
+    assert comment.startswith("position_column [15:0]: of the current tap: map column of the tap at output pixel 0; ")
 
 
 def test_names_are_plain(folder):

@@ -55,6 +55,33 @@ def test_a_port_is_called_after_the_signals_that_it_carries():
     assert wires(plain_names(source), "pair.adder_0") == {"clk", "rst", "step_after", "total"}
 
 
+def test_a_port_is_called_after_the_member_that_it_is():
+    """Amaranth calls a port like what is connected to it outside; a list of the members tells its own name."""
+    source = r"""
+module \chip
+  wire width 4 input 0 \count
+  wire width 1 output 1 \found$3
+  wire width 4 \number
+  wire width 1 \found
+  connect \number \count [3:0]
+  connect \found 1'0
+end
+"""
+    assert wires(plain_names(source, {"chip": {"number", "found"}}), "chip") == {"number", "found"}
+    assert wires(plain_names(source), "chip") == {"count", "found"}
+
+
+def test_a_port_of_one_interface_is_called_after_it():
+    """A port that carries members of one interface has its name; one of many signals has the first one's."""
+    def module(*names: str) -> str:
+        connects = "".join(f"  connect \\{name} \\port$1 [{bit}]\n" for bit, name in enumerate(names))
+        declared = "".join(f"  wire width 1 \\{name}\n" for name in names)
+        return f"module \\chip\n  wire width {len(names)} input 0 \\port$1\n{declared}{connects}end\n"
+
+    assert wires(plain_names(module("tap__row", "tap__bank__0")), "chip") == {"tap"}
+    assert wires(plain_names(module("a", "b", "c", "d", "e")), "chip") == {"a_and_others"}
+
+
 def test_equal_modules_stay_equal():
     """Both adders get the same names, so that one module is written for both."""
     bodies = re.findall(r"^module \\pair\.adder_\d\n(.*?)^end$", plain_names(
