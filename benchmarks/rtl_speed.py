@@ -66,7 +66,7 @@ class Case:
 def digits_case(name: str, machine: Machine) -> Case:
     """Build the digits network at 4/4 bits, and draw one image."""
     program = digits_program()
-    codes = digits()[1].codes[:1].numpy().astype(np.int32)
+    codes = digits()[1].stored[:1].numpy().astype(np.int32)
     return Case(name, plan(program, machine), {program.inputs[0].name: codes})
 
 

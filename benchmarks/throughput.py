@@ -86,7 +86,7 @@ def main() -> None:
     machine = load_machine("tiny")
     planned = plan(program, machine)
     (source,) = program.inputs
-    codes = np.resize(digits()[1].codes.numpy(), (arguments.images, *source.shape)).astype(np.int32)
+    codes = np.resize(digits()[1].stored.numpy(), (arguments.images, *source.shape)).astype(np.int32)
     inputs = {source.name: codes}
     engines: dict[str, Engine] = {
         "simulator": Simulator(program).run,

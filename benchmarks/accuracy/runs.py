@@ -280,7 +280,7 @@ def outputs_of(program: Program, codes: NDArray[np.int32]) -> NDArray[np.int32]:
 
 def right_by_program(program: Program, split: Split) -> NDArray[np.bool_]:
     """Tell which images the simulated Program has right."""
-    codes = split.codes.numpy().astype(np.int32)
+    codes = split.stored.numpy().astype(np.int32)
     found = [outputs_of(program, codes[at : at + CHUNK]).argmax(1) for at in range(0, len(codes), CHUNK)]
     return np.concatenate(found) == split.labels.numpy()
 
@@ -305,7 +305,7 @@ def agreement(model: nn.Module, found: Lowered) -> Outcome:
     (source,), (target,) = program.inputs, program.outputs
     judge = deepcopy(model).double()
     for at in range(0, len(split), CHUNK):
-        codes = split.codes[at : at + CHUNK].numpy().astype(np.int32)
+        codes = split.codes(slice(at, at + CHUNK)).numpy().astype(np.int32)
         outputs = outputs_of(program, codes)
         if exact:
             with torch.no_grad():

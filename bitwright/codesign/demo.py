@@ -193,7 +193,7 @@ class _Demo:
     def verify(self, name: str) -> None:
         planned = self.plans[name]
         (source,) = planned.program.inputs
-        inputs = {source.name: self.test_set.codes.numpy()}
+        inputs = {source.name: self.test_set.stored.numpy()}
         result = verify_plan(name, planned, inputs, self.images, progress=self.progress)
         self.summary.verifications[name] = result
         self.summary.mismatches += result.mismatches

@@ -79,7 +79,7 @@ def program_accuracy(program: Program, data: Images) -> float:
     simulator, right = Simulator(program), 0
     for at in range(0, len(data), CHUNK):
         which = torch.arange(at, min(at + CHUNK, len(data)))
-        codes = (data.values(which) * 2.0**-data.exponent).to(torch.int32).numpy()
+        codes = data.codes(which).to(torch.int32).numpy()
         logits = simulator.run({source.name: codes})[target.name].reshape(len(which), -1)
         right += int(np.count_nonzero(logits.argmax(axis=1) == data.labels[which].numpy()))
     return right / len(data)

@@ -30,7 +30,7 @@ def digits() -> tuple[Split, Split]:
     Examples
     --------
     >>> train, test = digits()
-    >>> len(train), len(test), tuple(test.codes.shape)
+    >>> len(train), len(test), tuple(test.stored.shape)
     (1297, 500, (500, 1, 8, 8))
     """
     bunch = load_digits()

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from quant.data.image_format import IMAGE_EXPONENT, IMAGE_FORMAT
 from quant.data.pictures import EXTENSIONS, read_picture
+from quant.pixels import Pixels
 from sim.errors import InputError
 from sim.io.bounds import listed, shown_path
 from sim.ir.formats import Format
@@ -39,7 +40,7 @@ MOST_RESIZED = 1 << 22
 """Largest image that is resized whole [pixels]: of a long strip only the middle is."""
 CROPPED_AREA, CROPPED_RATIO, CROP_TRIES = (0.08, 1.0), (3 / 4, 4 / 3), 10
 """Range of a random crop's share of the area and of its aspect ratio, and how many places are tried."""
-Pixels = NDArray[np.uint8]
+Picture = NDArray[np.uint8]
 Change = Callable[[Image.Image], Image.Image]
 
 
@@ -66,6 +67,11 @@ class FolderImages:
     crop: int = 224
 
     @property
+    def pixels(self) -> Pixels | None:
+        """Return None: codes are pixels that are normalised already."""
+        return None
+
+    @property
     def format(self) -> Format:
         """Format of the codes."""
         return IMAGE_FORMAT
@@ -75,8 +81,8 @@ class FolderImages:
         """The value of a code is code * 2**exponent."""
         return IMAGE_EXPONENT
 
-    def values(self, which: Tensor | slice) -> Tensor:
-        """Return the values of some images, resized and cropped in the middle, float32 of shape (n, 3, crop, crop).
+    def codes(self, which: Tensor | slice) -> Tensor:
+        """Return some images as the host gives them, resized and cropped in the middle, int8 (n, 3, crop, crop).
 
         Raises
         ------
@@ -85,20 +91,25 @@ class FolderImages:
         """
         return self._read(torch.arange(len(self))[which].tolist(), repeat(self._middle))
 
+    def values(self, which: Tensor | slice) -> Tensor:
+        """Return the values of the same images, float32."""
+        return self.codes(which).float() * 2.0**self.exponent
+
     def drawn(self, which: Tensor, generator: torch.Generator) -> Tensor:
         """Return the same images, each cropped at random, and mirrored in half of the cases."""
         seeds = torch.randint(2**62, (len(which),), generator=generator).tolist()
-        return self._read(which.tolist(), [partial(self._random, random=Random(seed)) for seed in seeds])
+        changes = [partial(self._random, random=Random(seed)) for seed in seeds]
+        return self._read(which.tolist(), changes).float() * 2.0**self.exponent
 
     def __len__(self) -> int:
         return len(self.files)
 
     def _read(self, which: list[int], changes: Iterable[Change]) -> Tensor:
-        """Return the values of the changed images; decoding releases the interpreter, so threads share the work."""
+        """Return the codes of the changed images; decoding releases the interpreter, so threads share the work."""
         with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
             found = list(pool.map(_pixels, [self.files[index] for index in which], changes))
         pixels = np.stack(found) if found else np.empty((0, self.crop, self.crop, 3), np.uint8)
-        return _codes(torch.from_numpy(pixels).permute(0, 3, 1, 2)).float() * 2.0**self.exponent
+        return _codes(torch.from_numpy(pixels).permute(0, 3, 1, 2))
 
     def _middle(self, image: Image.Image) -> Image.Image:
         width, height = image.size
@@ -223,7 +234,7 @@ def _kind(entry: os.DirEntry[str]) -> tuple[bool, bool]:
     return entry.is_dir(), entry.is_file()
 
 
-def _pixels(file: str, change: Change) -> Pixels:
+def _pixels(file: str, change: Change) -> Picture:
     """Return a changed image, uint8 of shape (height, width, 3)."""
     return np.asarray(change(read_picture(file)))
 

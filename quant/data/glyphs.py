@@ -73,7 +73,7 @@ def glyphs(train: int = 20_000, validation: int = 2_000, test: int = 10_000, hel
     Examples
     --------
     >>> data = glyphs(train=96, validation=48, test=48, held_out=48)
-    >>> tuple(data.train.codes.shape), data.classes, int(data.train.labels.bincount().max())
+    >>> tuple(data.train.stored.shape), data.classes, int(data.train.labels.bincount().max())
     ((96, 1, 32, 32), 48, 2)
     """
     counts = {"train": train, "validation": validation, "test": test, "held_out": held_out}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os.path import isdir
 from pathlib import Path
 
@@ -10,7 +10,6 @@ from quant.data.digits import digits
 from quant.data.folder import check_same_classes, image_folder
 from quant.data.glyphs import glyphs
 from quant.data.images import Images
-from quant.data.split import Split
 from sim.errors import InputError
 from sim.io.bounds import shown, shown_path
 
@@ -89,7 +88,7 @@ def load_data(name: str, *, size: int = 224, difficulty: float = 0.8, seed: int 
 def _digits() -> DataSet:
     train, test = digits()
     kept = len(train) - DIGITS_VALIDATION
-    validation = Split(train.codes[kept:], train.labels[kept:], train.format, train.exponent)
+    validation = replace(train, stored=train.stored[kept:], labels=train.labels[kept:])
     return DataSet(train.first(kept), validation, test, None, 10, 1, 8)
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from quant.pixels import PIXEL_FORMAT, Pixels
 from sim.ir.formats import Format
 
 __all__ = ["Split"]
@@ -14,18 +15,20 @@ __all__ = ["Split"]
 
 @dataclass(frozen=True)
 class Split:
-    """Images and their labels.
+    """Images and their labels in memory.
 
     Attributes
     ----------
-    codes : integer Tensor, shape (n, C, H, W)
-        What the host gives the chip.
+    stored : integer Tensor, shape (n, C, H, W)
+        What the host gives the chip; uint8 for pixels.
     labels : int64 Tensor, shape (n,)
         Classes from 0.
     format : Format
         Of the codes; zero point 0.
     exponent : int
-        The value of a code is code * 2**exponent.
+        The value of a code is code * 2**exponent, where it is no pixel.
+    pixels : Pixels or None
+        What the codes mean if they are pixels.
 
     Examples
     --------
@@ -35,19 +38,25 @@ class Split:
     ([0.0, 1.5, 0.5, 1.0], 2, [0])
     """
 
-    codes: Tensor
+    stored: Tensor
     labels: Tensor
-    format: Format
-    exponent: int
+    format: Format = PIXEL_FORMAT
+    exponent: int = 0
+    pixels: Pixels | None = None
 
     @property
     def images(self) -> Tensor:
         """Values of all codes, float32 of the same shape; for many images take `values` of some at a time."""
         return self.values(slice(None))
 
+    def codes(self, which: Tensor | slice) -> Tensor:
+        """Return some images as the host gives them, integers of shape (n, C, H, W)."""
+        return self.stored[which]
+
     def values(self, which: Tensor | slice) -> Tensor:
         """Return the values of some images, float32 of shape (n, C, H, W)."""
-        return self.codes[which].float() * 2.0**self.exponent
+        codes = self.codes(which)
+        return codes.float() * 2.0**self.exponent if self.pixels is None else self.pixels.values(codes)
 
     def drawn(self, which: Tensor, generator: torch.Generator) -> Tensor:
         """Return the same values: nothing is random here."""
@@ -55,7 +64,7 @@ class Split:
 
     def first(self, count: int) -> Split:
         """Return the first `count` images."""
-        return Split(self.codes[:count], self.labels[:count], self.format, self.exponent)
+        return replace(self, stored=self.stored[:count], labels=self.labels[:count])
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -21,22 +21,22 @@ def test_splits_have_their_sizes_format_and_balance(few: Glyphs) -> None:
     """Codes are bytes of the format, 32 x 32; of 48 characters the most frequent appears once more than the rarest."""
     for name, count in FEW.items():
         split = getattr(few, name)
-        assert (len(split), split.codes.shape, split.codes.dtype) == (count, (count, 1, 32, 32), torch.int8)
+        assert (len(split), split.stored.shape, split.stored.dtype) == (count, (count, 1, 32, 32), torch.int8)
         assert (split.format, split.exponent) == (GLYPHS_FORMAT, GLYPHS_EXPONENT)
         frequencies = torch.bincount(split.labels, minlength=few.classes)
         assert len(frequencies) == 48 == few.classes
         assert int(frequencies.max() - frequencies.min()) == int(count % 48 > 0)
         assert split.labels[:-1].ne(split.labels[1:]).any()
-        assert torch.equal(split.images * 64, split.codes.float())
+        assert torch.equal(split.images * 64, split.stored.float())
 
 
 def test_the_seed_decides_and_splits_are_independent(few: Glyphs) -> None:
     """The same arguments give the same images, another seed others; no image is in two splits or twice in one."""
     again, other = glyphs(**FEW), glyphs(**FEW, seed=1)
     for name in FEW:
-        assert torch.equal(getattr(few, name).codes, getattr(again, name).codes)
+        assert torch.equal(getattr(few, name).stored, getattr(again, name).stored)
         assert torch.equal(getattr(few, name).labels, getattr(again, name).labels)
-    images = [getattr(data, name).codes.flatten(1) for data in (few, other) for name in FEW]
+    images = [getattr(data, name).stored.flatten(1) for data in (few, other) for name in FEW]
     assert len(torch.unique(torch.cat(images), dim=0)) == 2 * sum(FEW.values())
 
 
@@ -94,7 +94,7 @@ def test_large_splits_are_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: object
     small = {"train": 100, "validation": 1, "test": 1, "held_out": 1}
     first, second = glyphs(**small), glyphs(**small)
     assert [arguments[0] for arguments in drawings] == [100, 1, 1, 1, 1, 1, 1]
-    assert torch.equal(first.train.codes, second.train.codes)
+    assert torch.equal(first.train.stored, second.train.stored)
     assert torch.equal(first.train.labels, second.train.labels)
     for other in ({"difficulty": 0.7}, {"seed": 1}, {"train": 101}):
         drawings.clear()

@@ -162,12 +162,12 @@ def test_digits_by_qil_layer_by_layer(trained_qil: nn.Module, splits: tuple[Spli
     """The trained network too, on real images; predictions agree with the model's on nine of ten at least."""
     test = splits[1]
     lowered = lower_with_report(trained_qil, test.images[:1])
-    found = simulate(lowered.program, {"x": test.codes.numpy()})
+    found = simulate(lowered.program, {"x": test.stored.numpy()})
     assert follow(trained_qil, lowered, found, test.images) == 9
     with torch.no_grad():
         expected = trained_qil(test.images).argmax(1).numpy()
     assert np.mean(found["classifier"][:, :, 0, 0].argmax(1) == expected) >= 0.9
-    reference = run_reference(lowered.program, {"x": test.codes.numpy()})
+    reference = run_reference(lowered.program, {"x": test.stored.numpy()})
     assert all(np.array_equal(found[name], reference[name]) for name in found)
 
 
@@ -192,7 +192,7 @@ def test_power_of_two_networks_need_one_shift(reconstructed: nn.Module, splits: 
             with torch.no_grad():
                 reconstructed(test.images)
             hook.remove()
-    found = simulate(lowered.program, {"x": test.codes.numpy()})
+    found = simulate(lowered.program, {"x": test.stored.numpy()})
     assert len(own) == 8
     assert all(np.array_equal(found[name], codes.reshape(found[name].shape)) for name, codes in own.items())
 
@@ -223,7 +223,7 @@ def test_output_keeps_the_order_of_the_logits(reconstructed: nn.Module, splits: 
     every image whose best logit is more than two of them above the next."""
     test = splits[1]
     lowered = lower_with_report(reconstructed, test.images[:1])
-    found = simulate(lowered.program, {"x": test.codes.numpy()})["classifier"][:, :, 0, 0]
+    found = simulate(lowered.program, {"x": test.stored.numpy()})["classifier"][:, :, 0, 0]
     with torch.no_grad():
         logits, scale = reconstructed(test.images).numpy(), lowered.scales["classifier"]
     assert np.abs(found * scale - logits).max() <= scale

@@ -199,7 +199,7 @@ def test_the_program_computes_what_the_model_does(
     images = splits[0].first(64)
     reconstruct(model, float_net, images.images, Reconstruction(iterations=30))
     lowered = lower_with_report(model, images.images[:1])
-    found = simulate(lowered.program, {lowered.program.inputs[0].name: images.codes.numpy()})
+    found = simulate(lowered.program, {lowered.program.inputs[0].name: images.stored.numpy()})
     seen: dict[str, Tensor] = {}
     double = model.double()
     hooks = [double.get_submodule(stage.quantizer).register_forward_hook(
