@@ -8,20 +8,22 @@ from torch import nn
 
 from quant.networks.alexnet import AlexNet
 from quant.networks.digits import DigitsNet
+from quant.networks.efficientnet import EfficientNetLite0
 from quant.networks.mobilenet import MobileNetV2
 from quant.networks.resnet import resnet18, resnet34
-from quant.networks.small import glyph_mobilenet, resnet8, resnet20, small_alexnet, small_mobilenet
+from quant.networks.small import glyph_mobilenet, resnet8, resnet20, resnet20_a, small_alexnet, small_mobilenet
 from sim.errors import InputError
 
 __all__ = ["NETWORKS", "make_network"]
 
 SMALL: dict[str, Callable[[int, int], nn.Module]] = {
-    "resnet8": resnet8, "resnet20": resnet20, "small_alexnet": small_alexnet, "small_mobilenet": small_mobilenet,
-    "glyph_mobilenet": glyph_mobilenet}
+    "resnet8": resnet8, "resnet20": resnet20, "resnet20_a": resnet20_a, "small_alexnet": small_alexnet,
+    "small_mobilenet": small_mobilenet, "glyph_mobilenet": glyph_mobilenet}
 """Networks for images of 32 x 32 with any number of channels."""
 LARGE: dict[str, Callable[[int], nn.Module]] = {
-    "resnet18": resnet18, "resnet34": resnet34, "alexnet": AlexNet, "mobilenet_v2": MobileNetV2}
-"""Networks for colour images of 224 x 224, with the parameters of torchvision's."""
+    "resnet18": resnet18, "resnet34": resnet34, "alexnet": AlexNet, "mobilenet_v2": MobileNetV2,
+    "efficientnet_lite0": EfficientNetLite0}
+"""Networks for colour images of 224 x 224."""
 NETWORKS = ("digits", *SMALL, *LARGE)
 
 

@@ -6,27 +6,34 @@ all parameters and buffers are those of torchvision, whose checkpoints load as t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
+import torch
 from torch import Tensor, nn
 
-__all__ = ["ResNet", "group_of_blocks", "resnet18", "resnet34"]
+__all__ = ["ResNet", "Shortcut", "group_of_blocks", "project", "resnet18", "resnet34", "subsample"]
+
+Shortcut = Callable[[int, int, int], nn.Module]
+"""(channels in, channels out, stride) -> what the shortcut does where shapes change."""
 
 WIDTHS = (64, 128, 256, 512)
 """Channels of the four groups of blocks."""
 
 
 class BasicBlock(nn.Module):
-    """Two 3 x 3 convolutions around a shortcut, which is a strided 1 x 1 convolution where shapes change.
+    """Two 3 x 3 convolutions around a shortcut.
 
     Parameters
     ----------
     channels_in, channels_out : int
     stride : int
         Of the first convolution and of the shortcut.
+    shortcut : callable
+        Makes the shortcut where shapes change: `project` or `subsample`.
     """
 
-    def __init__(self, channels_in: int, channels_out: int, stride: int) -> None:
+    def __init__(self, channels_in: int, channels_out: int, stride: int, shortcut: Shortcut) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(channels_in, channels_out, 3, stride, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(channels_out)
@@ -35,8 +42,7 @@ class BasicBlock(nn.Module):
         self.bn2 = nn.BatchNorm2d(channels_out)
         self.downsample: nn.Module | None = None
         if stride != 1 or channels_in != channels_out:
-            self.downsample = nn.Sequential(nn.Conv2d(channels_in, channels_out, 1, stride, bias=False),
-                                            nn.BatchNorm2d(channels_out))
+            self.downsample = shortcut(channels_in, channels_out, stride)
 
     def forward(self, x: Tensor) -> Tensor:
         shortcut = x if self.downsample is None else self.downsample(x)
@@ -90,7 +96,32 @@ def resnet34(classes: int = 1000) -> ResNet:
     return ResNet((3, 4, 6, 3), classes)
 
 
-def group_of_blocks(channels_in: int, channels_out: int, blocks: int, stride: int) -> nn.Sequential:
-    """Return blocks of one width, the first one with the stride."""
-    first = BasicBlock(channels_in, channels_out, stride)
-    return nn.Sequential(first, *(BasicBlock(channels_out, channels_out, 1) for _ in range(blocks - 1)))
+def group_of_blocks(channels_in: int, channels_out: int, blocks: int, stride: int, shortcut: Shortcut | None = None,
+                    ) -> nn.Sequential:
+    """Return blocks of one width, the first one with the stride; without a `shortcut` it is `project`."""
+    first = BasicBlock(channels_in, channels_out, stride, shortcut or project)
+    return nn.Sequential(first, *(BasicBlock(channels_out, channels_out, 1, shortcut or project)
+                                  for _ in range(blocks - 1)))
+
+
+def project(channels_in: int, channels_out: int, stride: int) -> nn.Sequential:
+    """Return a strided 1 x 1 convolution with BatchNorm: option B of the paper."""
+    return nn.Sequential(nn.Conv2d(channels_in, channels_out, 1, stride, bias=False), nn.BatchNorm2d(channels_out))
+
+
+def subsample(channels_in: int, channels_out: int, stride: int) -> nn.Conv2d:
+    """Return option A of the paper: every `stride`-th pixel, and as many zero channels before the map's as after it.
+
+    It is a 1 x 1 convolution whose weights are 0 and 1 and do not learn.
+
+    Examples
+    --------
+    >>> subsample(2, 4, 2).weight.flatten(1).tolist()
+    [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]
+    """
+    conv, before = nn.Conv2d(channels_in, channels_out, 1, stride, bias=False), (channels_out - channels_in) // 2
+    with torch.no_grad():
+        conv.weight.zero_()
+        conv.weight[before:before + channels_in, :, 0, 0] = torch.eye(channels_in)
+    conv.weight.requires_grad_(False)
+    return conv

@@ -7,9 +7,10 @@ from typing import cast
 from torch import Tensor, nn
 
 from quant.networks.mobilenet import MobileNetV2
-from quant.networks.resnet import group_of_blocks
+from quant.networks.resnet import Shortcut, group_of_blocks, subsample
 
-__all__ = ["SmallAlexNet", "SmallResNet", "glyph_mobilenet", "resnet8", "resnet20", "small_alexnet", "small_mobilenet"]
+__all__ = ["SmallAlexNet", "SmallResNet", "glyph_mobilenet", "resnet8", "resnet20", "resnet20_a", "small_alexnet",
+           "small_mobilenet"]
 
 RESNET_WIDTHS = (16, 32, 64)
 GLYPH_GROUPS = ((1, 16, 1, 1), (4, 24, 2, 2), (4, 40, 2, 2))
@@ -19,8 +20,6 @@ MOBILENET_GROUPS = ((1, 16, 1, 1), (6, 24, 2, 1), (6, 32, 2, 2), (6, 64, 2, 2))
 class SmallResNet(nn.Module):
     """A residual network of 3 groups of basic blocks: He et al., arXiv 1512.03385, section 4.2.
 
-    Where shapes change, the shortcut is a strided 1 x 1 convolution (option B of the paper).
-
     Parameters
     ----------
     blocks : int
@@ -29,6 +28,9 @@ class SmallResNet(nn.Module):
         Of the output and of the image.
     stem_stride : int
         Of the first convolution.
+    shortcut : callable, optional
+        `quant.networks.resnet.subsample` for option A of the paper; otherwise a shortcut between different shapes is a
+        strided 1 x 1 convolution with BatchNorm (option B).
 
     Examples
     --------
@@ -37,15 +39,16 @@ class SmallResNet(nn.Module):
     torch.Size([1, 10])
     """
 
-    def __init__(self, blocks: int, classes: int = 10, channels: int = 3, stem_stride: int = 1) -> None:
+    def __init__(self, blocks: int, classes: int = 10, channels: int = 3, stem_stride: int = 1,
+                 shortcut: Shortcut | None = None) -> None:
         super().__init__()
         first, second, third = RESNET_WIDTHS
         self.conv1 = nn.Conv2d(channels, first, 3, stem_stride, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(first)
         self.relu = nn.ReLU()
-        self.layer1 = group_of_blocks(first, first, blocks, stride=1)
-        self.layer2 = group_of_blocks(first, second, blocks, stride=2)
-        self.layer3 = group_of_blocks(second, third, blocks, stride=2)
+        self.layer1 = group_of_blocks(first, first, blocks, 1, shortcut)
+        self.layer2 = group_of_blocks(first, second, blocks, 2, shortcut)
+        self.layer3 = group_of_blocks(second, third, blocks, 2, shortcut)
         self.avgpool = nn.AdaptiveAvgPool2d((1, 1))
         self.flatten = nn.Flatten()
         self.fc = nn.Linear(third, classes)
@@ -87,6 +90,15 @@ def resnet8(classes: int = 10, channels: int = 3) -> SmallResNet:
 def resnet20(classes: int = 10, channels: int = 3) -> SmallResNet:
     """Return ResNet-20: 41 M multiplications for an image of 32 x 32."""
     return SmallResNet(3, classes, channels)
+
+
+def resnet20_a(classes: int = 10, channels: int = 3) -> SmallResNet:
+    """Return ResNet-20 as its authors trained it for CIFAR-10, with shortcuts of option A: 269 722 weights that learn.
+
+    >>> sum(weight.numel() for weight in resnet20_a().parameters() if weight.requires_grad)
+    269722
+    """
+    return SmallResNet(3, classes, channels, shortcut=subsample)
 
 
 def small_alexnet(classes: int = 10, channels: int = 3) -> SmallAlexNet:

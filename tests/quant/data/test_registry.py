@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from quant.data.registry import load_data
-from quant.networks.registry import NETWORKS, make_network
+from quant.networks.registry import LARGE, NETWORKS, make_network
 from sim.errors import InputError
 
 
@@ -26,7 +26,7 @@ def test_unknown_data_is_named(name: str) -> None:
 def test_every_network_is_made(name: str) -> None:
     """By its name, for the images it is meant for."""
     channels, classes = (1, 10) if name == "digits" else (3, 7)
-    size = 8 if name == "digits" else 32 if name not in ("resnet18", "resnet34", "alexnet", "mobilenet_v2") else 64
+    size = 8 if name == "digits" else 64 if name in LARGE else 32
     model = make_network(name, classes, channels).eval()
     with torch.no_grad():
         assert model(torch.zeros(1, channels, size, size)).shape == (1, classes)

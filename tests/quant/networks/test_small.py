@@ -7,7 +7,7 @@ import torch
 from quant.convert import quantize
 from quant.data.image_format import IMAGE_EXPONENT, IMAGE_FORMAT, noise_codes
 from quant.lowering.lower import lower
-from quant.networks import make_realistic, resnet20, small_mobilenet
+from quant.networks import make_realistic, resnet20, resnet20_a, small_mobilenet
 from quant.reference import run_reference
 from sim.arch.machine import load_machine
 from sim.functional.reference import simulate
@@ -38,3 +38,12 @@ def test_small_networks_are_exact_and_small(make):
     assert [name for name in right if not np.array_equal(found[name], right[name])] == []
     work = sum(schedule.shape.macs for conv, schedule in planned.convs() if conv.weight_format.kind != "unit")
     assert work == MULTIPLICATIONS[make]
+
+
+def test_shortcuts_of_option_a_take_every_second_pixel_and_do_not_learn() -> None:
+    """They surround the map's channels with zero channels, as in the weights that are published for CIFAR-10."""
+    shortcut = resnet20_a().layer2[0].downsample
+    images = torch.randn(2, 16, 6, 6, generator=torch.Generator().manual_seed(0))
+    expected = torch.nn.functional.pad(images[:, :, ::2, ::2], (0, 0, 0, 0, 8, 8))
+    assert torch.equal(shortcut(images), expected)
+    assert not any(parameter.requires_grad for parameter in shortcut.parameters())
