@@ -51,16 +51,24 @@ def lsq() -> Scheme:
                   lambda bits, signed: LSQActivation(bits, signed=signed))
 
 
-def power_of_two(exponents: Exponents = "best") -> Scheme:
-    """Make the scheme of steps 2**k per output channel and per tensor, for post-training quantization."""
-    return Scheme(lambda bits, channels, normed: PowerOfTwoWeight(bits, channels=channels, choice=exponents),
+def power_of_two(exponents: Exponents = "best", *, mirrored: bool = True) -> Scheme:
+    """Make the scheme of steps 2**k per output channel and per tensor, for post-training quantization.
+
+    Output channels may be mirrored: with a scale of -(2**k), where that has less squared error.
+    """
+    return Scheme(lambda bits, channels, normed: PowerOfTwoWeight(bits, channels=channels, choice=exponents,
+                                                                  mirror=mirrored),
                   lambda bits, signed: PowerOfTwoActivation(bits, signed=signed, choice=exponents),
                   folds=True, strict=True)
 
 
-def uniform(fit: Fit = "error", *, per_channel: bool = True) -> Scheme:
-    """Make the scheme of real steps per output channel, or per weight tensor, and per stored tensor."""
-    return Scheme(lambda bits, channels, normed: UniformWeight(bits, channels=channels if per_channel else 1, fit=fit),
+def uniform(fit: Fit = "error", *, per_channel: bool = True, mirrored: bool = True) -> Scheme:
+    """Make the scheme of real steps per output channel, or per weight tensor, and per stored tensor.
+
+    Output channels, or weight tensors, may be mirrored: with a negative scale, where that has less squared error.
+    """
+    return Scheme(lambda bits, channels, normed: UniformWeight(bits, channels=channels if per_channel else 1, fit=fit,
+                                                               mirror=mirrored),
                   lambda bits, signed: LSQActivation(bits, signed=signed, fit=fit), folds=True)
 
 

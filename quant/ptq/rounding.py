@@ -51,8 +51,10 @@ class SoftRounding(nn.Module):
 
     @property
     def scale(self) -> Tensor:
-        """Steps, shaped to multiply the weights."""
-        steps = self.quantizer.scale if self.lift is None else torch.ldexp(torch.exp2(rectified(self.lift)), self.lower)
+        """Steps with the signs of their channels, shaped to multiply the weights."""
+        steps = self.quantizer.scale
+        if self.lift is not None:
+            steps = steps.sign() * torch.ldexp(torch.exp2(rectified(self.lift)), self.lower)
         return along_channels(steps, self.weight)
 
     @property

@@ -97,7 +97,7 @@ class Quantizer(nn.Module, ABC):
     format : sim.ir.formats.Format
         Which codes can come out; zero point 0.
     scale : Tensor
-        Value of one code, shape () or (channels,).
+        Value of one code, shape () or (channels,); of weights it may be negative (`quant.quantizers.stepped`).
 
     Raises
     ------
@@ -123,7 +123,7 @@ class Quantizer(nn.Module, ABC):
     @property
     @abstractmethod
     def scale(self) -> Tensor:
-        """Value of one code, shape () or (channels,)."""
+        """Value of one code, shape () or (channels,); of weights it may be negative."""
 
     @abstractmethod
     def initialise(self, x: Tensor) -> None:

@@ -13,7 +13,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from quant.quantizers.base import ActivationQuantizer, Quantizer, along_channels, round_half_up, sample_of, widened
+from quant.quantizers.base import ActivationQuantizer, round_half_up, sample_of
+from quant.quantizers.stepped import SteppedWeight
 from quant.quantizers.steps import SMALLEST_STEP, best_steps, check_rows, largest_magnitudes, octaves
 from sim.errors import InputError
 from sim.io.bounds import shown
@@ -30,28 +31,8 @@ OCTAVES = 8
 """Exponents tried, from the one that clips nothing downwards: the best step of 2 bits lies within three octaves."""
 
 
-class _PowerOfTwo(Quantizer):
-    exponent: Tensor
-    choice: Exponents
-
-    def _exponents(self, rows: Tensor) -> Tensor:
-        fmt = self.format
-        if self.choice == "best":
-            return _best_exponents(rows, fmt)[0]
-        mantissa, exponent = torch.frexp(best_steps(rows, fmt.low, fmt.high)[0])
-        return (exponent.to(torch.int64) - (mantissa < sqrt(0.5)).to(torch.int64)).clamp(max=EXPONENTS[-1])
-
-    @property
-    def scale(self) -> Tensor:
-        return power_of_two(self.exponent)
-
-    def _round(self, x: Tensor) -> Tensor:
-        fmt = self.format
-        return round_half_up(x / along_channels(self.scale, x)).clamp(fmt.low, fmt.high)
-
-
-class PowerOfTwoWeight(_PowerOfTwo):
-    """Signed weights with one step 2**exponent per output channel.
+class PowerOfTwoWeight(SteppedWeight):
+    """Signed weights with one scale 2**exponent or -(2**exponent) per output channel.
 
     Parameters
     ----------
@@ -59,36 +40,60 @@ class PowerOfTwoWeight(_PowerOfTwo):
     channels : int
     choice : {"best", "nearest"}
         How `initialise` chooses exponents.
+    mirror : bool
+        Whether it may make scales negative, where that has less squared error.
 
     Attributes
     ----------
     exponent : int64 Tensor, shape (channels,)
+    mirrored : bool Tensor, shape (channels,)
+        Whether the scale is negative.
 
     Examples
     --------
-    >>> quantizer = PowerOfTwoWeight(4, channels=1)
-    >>> quantizer.initialise(torch.tensor([[0.9, -0.26, 0.1]]))
-    >>> quantizer.scale, quantizer.codes(torch.tensor([[0.9, -0.26, 0.1]]))
-    (tensor([0.1250]), tensor([[ 7, -2,  1]]))
+    >>> quantizer = PowerOfTwoWeight(4, channels=2)
+    >>> quantizer.initialise(torch.tensor([[0.9, -0.26, 0.1], [-0.9, 1.0, -0.1]]))
+    >>> quantizer.scale, quantizer.codes(torch.tensor([[0.9, -0.26, 0.1], [-0.9, 1.0, -0.1]]))
+    (tensor([ 0.1250, -0.1250]), tensor([[ 7, -2,  1],
+            [ 7, -8,  1]]))
     """
 
-    def __init__(self, bits: int, *, channels: int, choice: Exponents = "best") -> None:
-        super().__init__(bits, signed=True)
+    exponent: Tensor
+    mirrored: Tensor
+
+    def __init__(self, bits: int, *, channels: int, choice: Exponents = "best", mirror: bool = True) -> None:
+        super().__init__(bits, channels=channels, mirror=mirror)
         self.choice = choice
         self.register_buffer("exponent", torch.zeros(channels, dtype=torch.int64))
+        self.register_buffer("mirrored", torch.zeros(channels, dtype=torch.bool))
 
-    def initialise(self, x: Tensor) -> None:
-        self.exponent.copy_(self._exponents(widened(x.detach()).flatten(1)))
+    @property
+    def scale(self) -> Tensor:
+        steps = power_of_two(self.exponent)
+        return torch.where(self.mirrored, -steps, steps)
+
+    def set_scale(self, scale: Tensor) -> None:
+        mantissa, exponent = torch.frexp(scale.abs())
+        exponent = exponent.to(torch.int64) - 1
+        if not bool(((mantissa == 0.5) & (exponent >= EXPONENTS[0]) & (exponent <= EXPONENTS[-1])).all()):
+            raise InputError(f"scales must be 2**k or -(2**k) with k in {EXPONENTS[0]}..{EXPONENTS[-1]}, "
+                             f"not {scale.flatten()[:4].tolist()}")
+        self.exponent.copy_(exponent)
+        self.mirrored.copy_(scale < 0)
+
+    def steps(self, rows: Tensor) -> Tensor:
+        return power_of_two(_exponents(rows, self.format, self.choice))
+
+    def least_errors(self, rows: Tensor, fmt: Format) -> Tensor:
+        return _best_exponents(rows, fmt)[1]
 
     def real_steps(self, x: Tensor) -> Tensor:
-        """Return the steps of least squared error that powers of two stand in for, shape (channels,)."""
-        return best_steps(widened(x.detach()).flatten(1), self.format.low, self.format.high)[0]
-
-    def error(self, x: Tensor, bits: int) -> float:
-        return float(_best_exponents(widened(x.detach()).flatten(1), Format(bits, "signed"))[1].mean())
+        """Return the steps of least squared error, above 0, that powers of two stand in for, shape (channels,)."""
+        rows = self.rows(x)
+        return best_steps(torch.where(self.mirrored[:, None], -rows, rows), self.format.low, self.format.high)[0]
 
 
-class PowerOfTwoActivation(_PowerOfTwo, ActivationQuantizer):
+class PowerOfTwoActivation(ActivationQuantizer):
     """Activations with one step 2**exponent per tensor.
 
     Parameters
@@ -112,6 +117,8 @@ class PowerOfTwoActivation(_PowerOfTwo, ActivationQuantizer):
     tensor([0.0000, 0.5000, 0.5625, 1.9375])
     """
 
+    exponent: Tensor
+
     def __init__(self, bits: int, *, signed: bool, exponent: int = 0, choice: Exponents = "best") -> None:
         super().__init__(bits, signed=signed)
         if exponent not in EXPONENTS:
@@ -119,6 +126,10 @@ class PowerOfTwoActivation(_PowerOfTwo, ActivationQuantizer):
                              f"not {shown(exponent)}")
         self.choice = choice
         self.register_buffer("exponent", torch.tensor(exponent))
+
+    @property
+    def scale(self) -> Tensor:
+        return power_of_two(self.exponent)
 
     @property
     def gain(self) -> Tensor:
@@ -129,16 +140,28 @@ class PowerOfTwoActivation(_PowerOfTwo, ActivationQuantizer):
         return torch.zeros((), dtype=torch.float32)
 
     def initialise(self, x: Tensor) -> None:
-        self.exponent.copy_(self._exponents(sample_of(x)[None])[0])
+        self.exponent.copy_(_exponents(sample_of(x)[None], self.format, self.choice)[0])
 
     def error(self, x: Tensor, bits: int) -> float:
         fmt = Format(bits, "signed" if self.signed else "unsigned")
         return float(_best_exponents(sample_of(x)[None], fmt)[1])
 
+    def _round(self, x: Tensor) -> Tensor:
+        fmt = self.format
+        return round_half_up(x / self.scale).clamp(fmt.low, fmt.high)
+
 
 def power_of_two(exponent: Tensor) -> Tensor:
     """Return 2**exponent for an int64 tensor, exactly, in float32."""
     return torch.ldexp(torch.ones_like(exponent, dtype=torch.float32), exponent)
+
+
+def _exponents(rows: Tensor, fmt: Format, choice: Exponents) -> Tensor:
+    """Return the exponent of each row, chosen as asked."""
+    if choice == "best":
+        return _best_exponents(rows, fmt)[0]
+    mantissa, exponent = torch.frexp(best_steps(rows, fmt.low, fmt.high)[0])
+    return (exponent.to(torch.int64) - (mantissa < sqrt(0.5)).to(torch.int64)).clamp(max=EXPONENTS[-1])
 
 
 def _best_exponents(rows: Tensor, fmt: Format) -> tuple[Tensor, Tensor]:

@@ -12,12 +12,12 @@ __all__ = ["check_steps", "has_power_of_two_steps"]
 
 
 def has_power_of_two_steps(model: nn.Module) -> bool:
-    """Return whether every step of every quantizer of `model` is exactly 2**k with a whole number k."""
+    """Return whether every step of every quantizer of `model` is exactly 2**k or, mirrored, -(2**k), k whole."""
     return all(_exact(module) for module in model.modules() if isinstance(module, Quantizer))
 
 
 def check_steps(model: nn.Module) -> None:
-    """Refuse steps that are no powers of two.
+    """Refuse steps that are no powers of two; those of mirrored channels are negative.
 
     Zero points are absent by construction, and so are more than 2**bits codes: `Quantizer` has neither.
 
@@ -33,5 +33,5 @@ def check_steps(model: nn.Module) -> None:
 
 
 def _exact(quantizer: Quantizer) -> bool:
-    mantissa, _ = torch.frexp(quantizer.scale.detach())
+    mantissa, _ = torch.frexp(quantizer.scale.detach().abs())
     return bool((mantissa == 0.5).all())

@@ -5,37 +5,45 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from quant.quantizers.base import Quantizer, along_channels, round_half_up, widened
+from quant.quantizers.stepped import SteppedWeight
 from quant.quantizers.steps import Fit, best_steps, fitted_steps
+from sim.errors import InputError
 from sim.ir.formats import Format
 
 __all__ = ["UniformWeight"]
 
 
-class UniformWeight(Quantizer):
-    """Signed weights with a step for each output channel, or one for all, and all 2**bits codes.
+class UniformWeight(SteppedWeight):
+    """Signed weights with a real scale for each output channel, or one for all, and all 2**bits codes.
 
     Parameters
     ----------
     bits : int, 2..8
     channels : int
-        Output channels; 1: one step for the whole tensor.
+        Output channels; 1: one scale for the whole tensor.
     fit : {"error", "range"}
         How `initialise` chooses the steps.
+    mirror : bool
+        Whether it may make scales negative, where that has less squared error.
+
+    Attributes
+    ----------
+    step : float32 Tensor, shape (channels,)
+        Negative for mirrored channels.
 
     Examples
     --------
     >>> quantizer = UniformWeight(3, channels=2, fit="range")
-    >>> quantizer.initialise(torch.tensor([[1.5, -0.4], [0.3, 0.1]]))
-    >>> quantizer.scale, quantizer.codes(torch.tensor([[1.5, -0.4], [0.3, 0.1]]))
-    (tensor([0.5000, 0.1000]), tensor([[ 3, -1],
-            [ 3,  1]]))
+    >>> quantizer.initialise(torch.tensor([[2.0, -0.4], [0.3, -0.4]]))
+    >>> quantizer.scale, quantizer.codes(torch.tensor([[2.0, -0.4], [0.3, -0.4]]))
+    (tensor([-0.5000,  0.1000]), tensor([[-4,  1],
+            [ 3, -4]]))
     """
 
     step: Tensor
 
-    def __init__(self, bits: int, *, channels: int, fit: Fit = "error") -> None:
-        super().__init__(bits, signed=True)
+    def __init__(self, bits: int, *, channels: int, fit: Fit = "error", mirror: bool = True) -> None:
+        super().__init__(bits, channels=channels, mirror=mirror)
         self.fit = fit
         self.register_buffer("step", torch.ones(channels, dtype=torch.float32))
 
@@ -43,17 +51,13 @@ class UniformWeight(Quantizer):
     def scale(self) -> Tensor:
         return self.step if len(self.step) > 1 else self.step[0]
 
-    def initialise(self, x: Tensor) -> None:
-        fmt = self.format
-        self.step.copy_(fitted_steps(self._rows(x), fmt.low, fmt.high, self.fit))
+    def set_scale(self, scale: Tensor) -> None:
+        if not bool((scale.isfinite() & (scale != 0)).all()):
+            raise InputError(f"scales must be finite and not 0, not {scale.flatten()[:4].tolist()}")
+        self.step.copy_(scale)
 
-    def error(self, x: Tensor, bits: int) -> float:
-        fmt = Format(bits, "signed")
-        return float(best_steps(self._rows(x), fmt.low, fmt.high)[1].mean())
+    def steps(self, rows: Tensor) -> Tensor:
+        return fitted_steps(rows, self.format.low, self.format.high, self.fit)
 
-    def _rows(self, x: Tensor) -> Tensor:
-        return widened(x.detach()).reshape(len(self.step), x.numel() // len(self.step))
-
-    def _round(self, x: Tensor) -> Tensor:
-        fmt = self.format
-        return round_half_up(x / along_channels(self.scale, x)).clamp(fmt.low, fmt.high)
+    def least_errors(self, rows: Tensor, fmt: Format) -> Tensor:
+        return best_steps(rows, fmt.low, fmt.high)[1]

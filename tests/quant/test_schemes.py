@@ -1,6 +1,7 @@
 """Schemes: which quantizers a name or an option stands for."""
 
 import re
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from quant.quantizers.lsq import LSQActivation, LSQWeight
 from quant.quantizers.power_of_two import PowerOfTwoActivation, PowerOfTwoWeight
 from quant.quantizers.qil import QILActivation, QILOptions, QILWeight
 from quant.quantizers.uniform import UniformWeight
-from quant.schemes import SCHEMES, power_of_two, qil, scheme_of, uniform
+from quant.schemes import SCHEMES, Scheme, power_of_two, qil, scheme_of, uniform
 from sim.errors import InputError
 
 KINDS: dict[str, tuple[type[Quantizer], type[ActivationQuantizer], type[ActivationQuantizer]]] = {
@@ -50,7 +51,7 @@ def test_options_of_the_schemes_without_training() -> None:
     """Steps by range or error, per channel or per tensor; exponents by either choice."""
     x = torch.linspace(-1, 7, 200).reshape(4, 50)
     for fit in ("error", "range"):
-        scheme = uniform(fit, per_channel=False)
+        scheme = uniform(fit, per_channel=False, mirrored=False)
         for quantizer in (scheme.weight(3, 4, False), scheme.tensor(3, True)):
             quantizer.initialise(x)
             assert quantizer.scale.shape == ()
@@ -59,3 +60,14 @@ def test_options_of_the_schemes_without_training() -> None:
     for quantizer in (power_of_two("nearest").weight(3, 4, False), power_of_two("nearest").tensor(3, True)):
         assert isinstance(quantizer, PowerOfTwoWeight | PowerOfTwoActivation)
         assert quantizer.choice == "nearest"
+
+
+@pytest.mark.parametrize("make", [uniform, power_of_two])
+def test_weights_may_be_mirrored_unless_told_otherwise(make: Callable[..., Scheme]) -> None:
+    """A channel that reaches further to the positive side gets a negative scale, by default only."""
+    x = torch.tensor([[2.0, 1.0, -1.0], [-2.0, -1.0, 1.0]])
+    for mirrored, signs in ((True, [-1, 1]), (False, [1, 1])):
+        for scheme in (make(mirrored=mirrored), *([make()] if mirrored else [])):
+            quantizer = scheme.weight(2, 2, False)
+            quantizer.initialise(x)
+            assert quantizer.scale.sign().tolist() == signs

@@ -12,6 +12,7 @@ from quant.quantizers.base import ActivationQuantizer, Quantizer
 from quant.quantizers.lsq import LSQActivation, LSQWeight
 from quant.quantizers.power_of_two import PowerOfTwoActivation, PowerOfTwoWeight
 from quant.quantizers.qil import QILActivation, QILWeight
+from quant.quantizers.stepped import SteppedWeight
 from quant.quantizers.uniform import UniformWeight
 from sim.errors import InputError
 
@@ -23,7 +24,9 @@ ALL: dict[str, Callable[[int], Quantizer]] = {
     "lsq_signed": lambda bits: LSQActivation(bits, signed=True),
     "uniform_per_channel": lambda bits: UniformWeight(bits, channels=5),
     "uniform_per_tensor": lambda bits: UniformWeight(bits, channels=1),
+    "uniform_unmirrored": lambda bits: UniformWeight(bits, channels=5, mirror=False),
     "power_of_two_weight": lambda bits: PowerOfTwoWeight(bits, channels=5),
+    "power_of_two_unmirrored": lambda bits: PowerOfTwoWeight(bits, channels=5, mirror=False),
     "power_of_two_unsigned": lambda bits: PowerOfTwoActivation(bits, signed=False),
     "power_of_two_signed": lambda bits: PowerOfTwoActivation(bits, signed=True),
 }
@@ -42,6 +45,15 @@ def fitted(make: Callable[[int], Quantizer], bits: int) -> Quantizer:
     quantizer = make(bits)
     quantizer.initialise(normal())
     return quantizer
+
+
+def signs(quantizer: Quantizer) -> Tensor:
+    """The signs of the scales, shaped to multiply (channels, n); only weights that may be mirrored have negative ones.
+    """
+    found = quantizer.scale.detach().sign().reshape(-1, 1)
+    assert bool((found != 0).all())
+    assert bool((found > 0).all()) or (isinstance(quantizer, SteppedWeight) and quantizer.mirror)
+    return found
 
 
 @quantizers
@@ -77,8 +89,9 @@ def test_quantizing_twice_changes_nothing(make: Callable[[int], Quantizer], bits
 @quantizers
 @all_bits
 def test_codes_never_fall_when_inputs_rise(make: Callable[[int], Quantizer], bits: int) -> None:
-    """The map is monotone, in every channel."""
-    codes = fitted(make, bits).codes(torch.linspace(-9, 9, 2001).repeat(5, 1))
+    """The map is monotone, in every channel; codes of mirrored channels never rise."""
+    quantizer = fitted(make, bits)
+    codes = signs(quantizer) * quantizer.codes(torch.linspace(-9, 9, 2001).repeat(5, 1))
     assert bool((codes.diff(dim=1) >= 0).all())
 
 
@@ -140,7 +153,7 @@ def test_every_learnt_parameter_gets_a_gradient(make: Callable[[int], Quantizer]
 @quantizers
 @pytest.mark.parametrize("value", [-1e4, -1.0, 0.0, 1e-12, 1e4])
 def test_project_repairs_what_an_optimizer_did(make: Callable[[int], Quantizer], value: float) -> None:
-    """All parameters thrown to one value: afterwards the scale is positive and the codes still rise within the format;
+    """All parameters thrown to one value: afterwards the scale is finite and the values still rise within the format;
     and what already keeps the constraints is not moved."""
     quantizer = fitted(make, 3)
     before = {name: tensor.clone() for name, tensor in quantizer.state_dict().items()}
@@ -151,9 +164,9 @@ def test_project_repairs_what_an_optimizer_did(make: Callable[[int], Quantizer],
             parameter.fill_(value)
     quantizer.project()
     fmt, codes = quantizer.format, quantizer.codes(torch.linspace(-9, 9, 501).repeat(5, 1))
-    assert bool((quantizer.scale > 0).all() & quantizer.scale.isfinite().all())
+    assert bool(quantizer.scale.isfinite().all())
     assert fmt.low <= int(codes.min()) <= int(codes.max()) <= fmt.high
-    assert bool((codes.diff(dim=1) >= 0).all())
+    assert bool(((signs(quantizer) * codes).diff(dim=1) >= 0).all())
 
 
 @quantizers
@@ -202,7 +215,7 @@ def test_values_that_are_not_finite(make: Callable[[int], Quantizer], value: flo
         with pytest.raises(InputError, match=r"^NaN has no code$"):
             quantizer.codes(x)
     else:
-        ends = quantizer.codes(torch.tensor([-1e6, 1e6]).repeat(5, 1))[0]
+        ends = quantizer.codes(torch.tensor([-1e6, 1e6]).repeat(5, 1))[2]
         assert int(quantizer.codes(x)[2, 0, 1]) == int(ends[int(value > 0)])
 
 

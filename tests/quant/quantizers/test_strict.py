@@ -7,13 +7,14 @@ from torch import nn
 from quant.quantizers.lsq import LSQActivation
 from quant.quantizers.power_of_two import PowerOfTwoActivation, PowerOfTwoWeight
 from quant.quantizers.strict import check_steps, has_power_of_two_steps
+from quant.quantizers.uniform import UniformWeight
 from sim.errors import EngineError
 
 
 def test_powers_of_two_pass() -> None:
-    """Large and small exponents, per channel and per tensor."""
+    """Large and small exponents, per channel and per tensor, of either sign."""
     weight = PowerOfTwoWeight(2, channels=3)
-    weight.exponent.copy_(torch.tensor([-30, 0, 12]))
+    weight.set_scale(torch.tensor([2.0**-30, -1.0, 2.0**12]))
     model = nn.Sequential(weight, PowerOfTwoActivation(4, signed=False, exponent=-7))
     check_steps(model)
     assert has_power_of_two_steps(model)
@@ -27,4 +28,14 @@ def test_anything_else_is_named() -> None:
         model[1].step.copy_(torch.nextafter(torch.tensor(0.5), torch.tensor(1.0)))
     assert not has_power_of_two_steps(model)
     with pytest.raises(EngineError, match=r"^'1' has steps that are no powers of two: \[0\.5000000\d+\]$"):
+        check_steps(model)
+
+
+def test_a_mirrored_step_that_is_no_power_of_two_is_named() -> None:
+    """The sign is not looked at, the magnitude is."""
+    model = nn.Sequential(UniformWeight(4, channels=2))
+    model[0].set_scale(torch.tensor([-0.5, 0.25]))
+    check_steps(model)
+    model[0].set_scale(torch.tensor([-0.75, 0.25]))
+    with pytest.raises(EngineError, match=r"^'0' has steps that are no powers of two: \[-0\.75, 0\.25\]$"):
         check_steps(model)
