@@ -1,0 +1,91 @@
+"""Values of stored tensors for all calibration images, computed as far as they are needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from math import prod
+from typing import cast
+
+import torch
+from torch import Tensor, fx
+
+from quant.calibration.stored import Stored, stored
+from quant.quantizers.base import Quantizer
+from quant.trace.segment import Segment, between
+from quant.trace.shapes import shape_of
+from quant.trace.stages import stages
+
+__all__ = ["Prefix", "pieces"]
+
+LARGEST_PIECE = 1 << 24
+"""Most elements that the largest tensor has, for the images that go through the graph together."""
+MOST_IMAGES = 128
+"""How many images go through the graph together at most."""
+
+
+class Prefix:
+    """A graph that is run bit by bit: a node's value is computed once, and forgotten when nobody reads it any more.
+
+    What quantizers have made is kept as codes, one byte each.
+
+    Parameters
+    ----------
+    graph : fx.GraphModule
+        In eval mode; it may change after the nodes that have run.
+    data : Tensor, shape (n, C, H, W), or Stored
+    """
+
+    def __init__(self, graph: fx.GraphModule, data: Tensor | Stored) -> None:
+        self.graph, self.images = graph, len(data)
+        (start,) = graph.graph.find_nodes(op="placeholder")
+        self.kept = {start: data if isinstance(data, Stored) else stored(data, None)}
+        self.done = {start}
+        self.makers = _makers(graph)
+
+    def of(self, nodes: Iterable[fx.Node]) -> dict[fx.Node, Stored]:
+        """Return the values of these nodes."""
+        wanted = tuple(nodes)
+        new = set(between(self.graph, self.done, wanted))
+        if new:
+            last = [node for node in new if node in wanted or any(user not in new for user in node.users)]
+            parts: dict[fx.Node, list[Stored]] = {node: [] for node in last}
+            for values in self.run(last):
+                for node, value in values.items():
+                    parts[node].append(stored(value, self.makers.get(node)))
+            self.kept |= {node: _joined(part) for node, part in parts.items()}
+            self.done |= new
+        found = {node: self.kept[node] for node in wanted}
+        self.kept = {node: value for node, value in self.kept.items()
+                     if any(user not in self.done for user in node.users)}
+        return found
+
+    def run(self, nodes: Iterable[fx.Node]) -> Iterator[dict[fx.Node, Tensor]]:
+        """Yield the values of nodes that can run from what is kept, for some images after another."""
+        segment = Segment(self.graph, self.done, nodes)
+        read = {operand for node in segment.nodes for operand in node.all_input_nodes}
+        for which in pieces(self.graph, self.images):
+            with torch.no_grad():
+                yield segment.run({node: value.values(which) for node, value in self.kept.items() if node in read})
+
+
+def pieces(graph: fx.GraphModule, images: int) -> Iterator[slice]:
+    """Yield slices of images, in order, that go through a graph together: fewer where its tensors are large."""
+    largest = max((prod(shape[1:]) for node in graph.graph.nodes if (shape := shape_of(node)) is not None), default=1)
+    size = min(max(LARGEST_PIECE // max(largest, 1), 1), MOST_IMAGES)
+    for at in range(0, images, size):
+        yield slice(at, at + size)
+
+
+def _makers(graph: fx.GraphModule) -> dict[fx.Node, Quantizer]:
+    """Return the quantizer that made the codes of each stored tensor: max pools pass on those of their source."""
+    found: dict[fx.Node, Quantizer] = {}
+    for stage in stages(graph):
+        if stage.quantizer is not None:
+            found[stage.end] = cast(Quantizer, graph.get_submodule(stage.quantizer))
+        elif stage.keeps_codes and stage.source in found:
+            found[stage.end] = found[stage.source]
+    return found
+
+
+def _joined(parts: list[Stored]) -> Stored:
+    return Stored(torch.cat([part.kept for part in parts]), parts[0].quantizer, parts[0].kind)

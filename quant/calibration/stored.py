@@ -1,0 +1,58 @@
+"""Values of a tensor for all images, kept as the codes that the chip stores where there are such."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from quant.quantizers.base import Quantizer
+
+__all__ = ["Stored", "stored"]
+
+Which = Tensor | slice
+
+
+class Stored:
+    """The values of one tensor for all images.
+
+    Parameters
+    ----------
+    kept : Tensor, shape (n, ...)
+        Codes of `quantizer`, uint8 or int8; the values themselves where there is none.
+    quantizer : Quantizer, optional
+        Which made the codes; it must not change any more.
+    kind : torch.dtype
+        Of the values.
+    """
+
+    def __init__(self, kept: Tensor, quantizer: Quantizer | None, kind: torch.dtype) -> None:
+        self.kept, self.quantizer, self.kind = kept, quantizer, kind
+
+    def __len__(self) -> int:
+        return len(self.kept)
+
+    def values(self, which: Which = slice(None)) -> Tensor:
+        """Return the values for some images, or for all, as a tensor of their own."""
+        part = self.kept[which]
+        if self.quantizer is None:
+            return part.clone() if isinstance(which, slice) else part  # an index tensor has copied already
+        codes = part.to(self.kind) - self.quantizer.format.zero_point
+        return codes * self.quantizer.scale.detach()
+
+
+def stored(values: Tensor, quantizer: Quantizer | None) -> Stored:
+    """Return values that `quantizer` has put out as their codes; values that none has made, as they are.
+
+    Examples
+    --------
+    >>> from quant.quantizers.power_of_two import PowerOfTwoActivation
+    >>> quantizer = PowerOfTwoActivation(4, signed=False, exponent=-2)
+    >>> found = stored(quantizer(torch.tensor([0.3, 1.0])), quantizer)
+    >>> found.kept, found.values()
+    (tensor([1, 4], dtype=torch.uint8), tensor([0.2500, 1.0000]))
+    """
+    if quantizer is None:
+        return Stored(values, None, values.dtype)
+    fmt = quantizer.format
+    codes = torch.round(values / quantizer.scale.detach()) + fmt.zero_point
+    return Stored(codes.to(torch.uint8 if fmt.low >= 0 else torch.int8), quantizer, values.dtype)
