@@ -42,7 +42,8 @@ Seed = Annotated[int, integer(0, MAX_SEED, "Seed of all random numbers.", "--see
 RtlSimulator = Annotated[Literal["auto", "icarus", "verilator"], typer.Option(
     "--simulator", help="icarus starts at once, verilator runs faster; auto picks the one expected to finish first.")]
 NetworkName = Annotated[
-    str, typer.Argument(help="Name of the network: resnet8, resnet18, mobilenet_v2, ...; see the docs.")]
+    str, typer.Argument(help="A network by name, such as resnet8 or mobilenet_v2; or FILE.py:NAME or MODULE:NAME, your "
+                        "own nn.Module or what makes it: its code is run.")]
 DataName = Annotated[str, typer.Option("--data", "-d", help="glyphs, digits, or a folder with train/ and val/.")]
 FirstLastBits = Annotated[int, integer(2, 8, "Bits of the first and the last layer.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from bitwright.codesign.json_text import to_json
+from bitwright.codesign.user_code import call, is_place, load_object
 from quant.data.images import Images
 from quant.data.registry import DataSet
 from quant.data.sample import mixed_sample
@@ -18,8 +19,10 @@ from quant.lowering.lower import Lowered, lower_with_report
 from quant.networks.registry import make_network
 from quant.training.checkpoint import load_weights, save_weights
 from sim.arch.machine import Machine
+from sim.errors import InputError
 from sim.functional.engine.simulator import Simulator
 from sim.io.atomic_write import atomic_write_text
+from sim.io.bounds import shown_path
 from sim.ir.program import Program
 from sim.ir.serialize import save_program
 
@@ -35,11 +38,35 @@ CHUNK = 256
 
 
 def load_network(name: str, data: DataSet, weights: Path | None) -> nn.Module:
-    """Make the network of this name for a data set, with the weights of a file if one is given."""
-    net = make_network(name, data.classes, data.channels)
+    """Make the network of this name for a data set, with the weights of a file if one is given.
+
+    Parameters
+    ----------
+    name : str
+        One of `quant.networks.registry.NETWORKS`; or the user's own network as `file.py:name` or `module:name`: an
+        nn.Module, or a class or function that makes one. It gets `classes` and `channels` if it has such parameters.
+    data : DataSet
+    weights : Path or None
+
+    Raises
+    ------
+    InputError
+        If there is no such network, its code ends in an error or makes something else, or the weights are not its.
+    """
+    net = _own_network(name, data) if is_place(name) else make_network(name, data.classes, data.channels)
     if weights is not None:
         load_weights(net, weights)
     return net
+
+
+def _own_network(place: str, data: DataSet) -> nn.Module:
+    """Return the network that a place in the user's code holds or makes."""
+    found = load_object(place)
+    if not isinstance(found, nn.Module) and callable(found):
+        found = call(found, place, {"classes": data.classes, "channels": data.channels})
+    if not isinstance(found, nn.Module):
+        raise InputError(f"'{shown_path(place)}' must be a torch.nn.Module or make one, not {type(found).__name__}")
+    return found
 
 
 def calibration_images(data: Images) -> torch.Tensor:

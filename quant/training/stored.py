@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
+from shlex import quote
 
 import torch
 from safetensors import SafetensorError
@@ -18,13 +19,15 @@ from sim.io.bounds import listed, shown, shown_path
 from sim.io.regular_file import MIB, read_regular
 from sim.ir.serialize import metadata_of
 
-__all__ = ["CHECKSUM", "check_tensors", "most_bytes", "read_tensors", "write_tensors"]
+__all__ = ["CHECKSUM", "check_tensors", "conversion", "most_bytes", "read_tensors", "write_tensors"]
 
 CHECKSUM = "sha256"
 """Field of the checksum over all other metadata and over name, type, shape and content of every tensor."""
 HEADER_BYTES = 64 * MIB
 WIDEST = 8
 """Bytes of the widest number that a file may hold in place of a narrower one."""
+PICKLES = (b"\x80", b"PK", b"(dp", b"(lp", b"}q", b"]q", b"ccollections\n")
+"""How files of pickle and torch.save begin: with the protocol or, in protocols 0 and 1, with what is built first."""
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
@@ -54,9 +57,9 @@ def read_tensors(path: Path, what: str, limit_bytes: int) -> tuple[dict[str, Ten
         for a pickle, with the line that converts it.
     """
     data, where = read_regular(path, what, limit_bytes), f"{what} '{shown_path(path)}'"
-    if data[8:9] != b"{" and (data[:1] == b"\x80" or data[:2] == b"PK"):
+    if data[8:9] != b"{" and data.startswith(PICKLES):
         raise InputError(f"{where}: this may be a pickle, which can run any code: convert it where you trust it, by "
-                         "safetensors.torch.save_file(torch.load(file, weights_only=True), 'model.safetensors')")
+                         f"{conversion(path)}")
     try:
         tensors = load(data)
     except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
@@ -66,6 +69,20 @@ def read_tensors(path: Path, what: str, limit_bytes: int) -> tuple[dict[str, Ten
     if CHECKSUM in metadata and metadata[CHECKSUM] != _digest(tensors, others):
         raise InputError(f"{where}: its content does not match its checksum; the file is damaged")
     return tensors, metadata
+
+
+def conversion(path: Path) -> str:
+    """Return the command that makes `model.safetensors` of a file that torch.save wrote.
+
+    It takes the state dict that lies in the file itself or under some name, as the mapping with the most tensors, and
+    takes off the prefix that DataParallel puts before each name.
+    """
+    code = f"""import torch, safetensors.torch as s; \
+d = torch.load(open({json.dumps(str(path))}, "rb"), map_location="cpu", weights_only=True); \
+d = max([d, *(v for v in d.values() if isinstance(v, dict))], key=lambda d: sum(map(torch.is_tensor, d.values()))); \
+d = {{k.removeprefix("module."): v.detach().contiguous().clone() for k, v in d.items() if torch.is_tensor(v)}}; \
+s.save_file(d, "model.safetensors")"""
+    return f"python -c {quote(code)}"
 
 
 def most_bytes(tensors: Mapping[str, Tensor]) -> int:

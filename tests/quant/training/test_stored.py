@@ -4,7 +4,10 @@ import json
 import os
 import pickle
 import re
+import shlex
 import struct
+import warnings
+from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -211,22 +214,44 @@ def test_other_types_are_no_weights(tmp_path: Path, dtype: torch.dtype) -> None:
         load_weights(model, tmp_path / "w")
 
 
-@pytest.mark.parametrize("name", ["w.pth", "w.th", "w.pt", "w.bin", "w.ckpt", "w", "w.safetensors"])
-@pytest.mark.parametrize("kind", ["zip", "legacy", "plain"])
-def test_pickles_are_recognized_by_what_they_hold(tmp_path: Path, name: str, kind: str) -> None:
-    """Whatever it is called, a pickle of any age is refused with the line that converts it, and that line works."""
-    model, path = nn.Linear(2, 2), tmp_path / name
-    if kind == "plain":
-        path.write_bytes(pickle.dumps({"weight": [1.0]}, 2))
-    else:
-        torch.save(model.state_dict(), path, _use_new_zipfile_serialization=kind == "zip")
-    with pytest.raises(InputError, match=f"^weights '{re.escape(str(path))}': this may be a pickle, which can run any "
-                                         r"code: convert it where you trust it, by safetensors\.torch\.save_file\("
-                                         r"torch\.load\(file, weights_only=True\), 'model\.safetensors'\)$"):
-        load_weights(model, path)
-    if kind != "plain" and name != "w.safetensors":  # which torch.load takes for what it is called
-        save_file(torch.load(path, weights_only=True), tmp_path / "model.safetensors")
-        load_weights(nn.Linear(2, 2), tmp_path / "model.safetensors")
+CONVERT = " this may be a pickle, which can run any code: convert it where you trust it, by "
+
+
+def refused_with_a_command(path: Path) -> str:
+    """The code of the command with which a file of weights is refused."""
+    with pytest.raises(InputError, match=f"^weights '{re.escape(str(path))}':{CONVERT}python -c '.*'$") as refusal:
+        load_weights(nn.Linear(2, 2), path)
+    *command, code = shlex.split(str(refusal.value).partition(CONVERT)[2])
+    assert command == ["python", "-c"]
+    return code
+
+
+@pytest.mark.parametrize("name", ["w.pth", "w.th", "it's \"w\".ckpt", "w", "w.safetensors"])
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("form", ["bare", "nested", "parallel"])
+def test_pickles_are_refused_with_the_command_that_converts_them(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, zipped: bool, form: str) -> None:
+    """Whatever it is called and however old it is; what lies beside the weights, and DataParallel's prefix, go."""
+    model, again, path = nn.Linear(2, 2), nn.Linear(2, 2), tmp_path / name
+    state = nn.DataParallel(model).state_dict() if form == "parallel" else model.state_dict()
+    momenta = {"state": {0: {"momentum": torch.ones(2)}}, "param_groups": [{"lr": 0.1}]}
+    torch.save(state if form == "bare" else {"epoch": 3, "optimizer": momenta, "state_dict": state, "loss": 0.1}, path,
+               _use_new_zipfile_serialization=zipped)
+    code = refused_with_a_command(path)
+    monkeypatch.chdir(tmp_path)
+    with warnings.catch_warnings(action="ignore", category=ResourceWarning):
+        exec(code, {})
+    load_weights(again, tmp_path / "model.safetensors")
+    assert all(torch.equal(one, other) for one, other in zip(model.parameters(), again.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize("content", [{"weight": [1.0]}, [1.0], OrderedDict(weight=1.0)])
+def test_other_pickles_are_refused_alike(tmp_path: Path, protocol: int, content: object) -> None:
+    """Of every protocol, whatever they hold."""
+    path = tmp_path / "w"
+    path.write_bytes(pickle.dumps(content, protocol))
+    refused_with_a_command(path)
 
 
 def test_a_header_of_640_bytes_is_no_pickle(tmp_path: Path) -> None:
