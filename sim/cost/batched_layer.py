@@ -74,7 +74,8 @@ def layer_costs(shape: ConvShape, tilings: Sequence[Counter[Band]], machine: Mac
         cycles=totals[:, -1].max(axis=0),
         energy_pj=energies.reshape(len(tilings), *choices).max(axis=0),
         bytes=np.asarray(shape.weight_bytes * max(tiling.total() for tiling in tilings)),
-        fits=((shape.bits_w <= machine.max_bits_w) & np.asarray(shape.bits_a <= machine.max_bits_a)
+        fits=((shape.bits_w <= machine.max_bits_w) & (machine.bipolar or shape.weight_kind != "bipolar")
+              & np.asarray(shape.bits_a <= machine.max_bits_a)
               & (weight_words <= machine.weight_words)))
 
 

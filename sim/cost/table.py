@@ -1,14 +1,16 @@
 """Tabulate what every choice of bits costs every layer, as constraints for an allocator.
 
 An entry is a safe bound: the layer on its own, its weights streamed from its start, with the widest output and
-residual that the choice of bits allows and as many multiplier digits as the machine has. Since no layer takes longer
-inside a network than alone, the sum over layers, Loads and Stores bounds the network that is finally simulated. Where
-tensors at their widest do not fit on chip, an entry is the most of all ways in which the layer may be cut into bands.
+residual that the choice of bits allows and as many multiplier digits as are said to be the most. Since no layer takes
+longer inside a network than alone, the sum over layers, Loads and Stores bounds the network that is finally simulated.
+Where tensors at their widest do not fit on chip, an entry is the most of all ways in which the layer may be cut into
+bands.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import fsum
 
@@ -22,14 +24,19 @@ from sim.energy.events import PRICED
 from sim.energy.model import prices
 from sim.energy.technology import Technology
 from sim.errors import InputError
+from sim.io.bounds import shown
 from sim.ir.formats import MAX_PLANES
-from sim.ir.ops import Transfer
+from sim.ir.ops import Conv, Transfer
 from sim.ir.program import Program
 from sim.mapping.broadcast import as_int
 from sim.mapping.conv_shape import ConvShape
 from sim.plan.row_bands import Band
 
 __all__ = ["CostTable", "cost_table"]
+
+WIDTHS = tuple(range(2, MAX_PLANES + 1))
+"""Usual choices [bits]; 1 is for who asks for it, since it loses more than sensitivities foresee."""
+Tilings = tuple[frozenset[tuple[Band, int]], ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,24 +73,39 @@ class CostTable:
 
 
 def cost_table(program: Program, machine: Machine, technology: Technology,
-               weight_bits: tuple[int, ...] = tuple(range(2, MAX_PLANES + 1)),
-               activation_bits: tuple[int, ...] = tuple(range(2, MAX_PLANES + 1))) -> CostTable:
+               weight_bits: tuple[int, ...] = WIDTHS, activation_bits: tuple[int, ...] = WIDTHS,
+               digits: int | Mapping[str, int] | None = None) -> CostTable:
     """Tabulate every Conv of `program` over all choices of bits.
 
-    Layers with `unit` weights have no choice of weight bits: their entries repeat along that axis. Of the widths in
-    `program` only those of its inputs count, and those that are wider than any choice: every other tensor is taken as
-    wide as the widest choice, and what the host alone reads as wide as the accumulator, since sums widen with the bits.
+    Layers with `unit` weights have no choice of weight bits: their entries repeat along that axis. Dense weights of
+    1 bit are bipolar. Of the widths in `program` only those of its inputs count, and those that are wider than any
+    choice: every other tensor is taken as wide as the widest choice, and what the host alone reads as wide as the
+    accumulator, since sums widen with the bits.
+
+    Parameters
+    ----------
+    program : Program
+        Without Loads and Stores; its own digits do not count.
+    machine : Machine
+    technology : Technology
+    weight_bits, activation_bits : tuple of int, 1..8
+        The choices, rising.
+    digits : int, or mapping of layer to int, 1..machine.terms, optional
+        Most signed digits of a multiplier and of a residual multiplier: of every layer, or by layer; layers that are
+        not named have the machine's most, which no lowered network exceeds. Strict powers of two have 1. The table
+        bounds networks that keep to them.
 
     Raises
     ------
     InputError
-        If the widths do not rise or are not in 1..8, or the Program has Loads or Stores: `sim.plan.plan` adds them.
+        If the widths do not rise or are not in 1..8, digits are out of range or of an unknown layer, or the Program has
+        Loads or Stores: `sim.plan.plan` adds them.
     """
     if any(isinstance(op, Transfer) for op in program.ops):
         raise InputError("a cost table is of a Program without Loads and Stores")
     _check_widths("weight_bits", weight_bits)
     _check_widths("activation_bits", activation_bits)
-    convs = program.convs
+    convs, most = program.convs, _digits_by_layer(program, machine, digits)
     shape = (len(convs), len(weight_bits), len(activation_bits))
     network = WorstCaseCosts(program, machine, max(activation_bits))
     fixed, price_of = network.fixed_events(), prices(machine, technology)
@@ -93,19 +115,44 @@ def cost_table(program: Program, machine: Machine, technology: Technology,
                       sum(counts["cycles"] for counts in fixed),
                       fsum(fsum(count * price_of[event].nominal_pj for event, count in counts.items())
                            for counts in fixed))
-    known: dict[tuple[ConvShape, tuple[frozenset[tuple[Band, int]], ...]], LayerCosts] = {}
+    known: dict[tuple[ConvShape, int, Tilings], list[tuple[slice, LayerCosts]]] = {}
     for layer, conv in enumerate(convs):
         tilings = network.tilings(conv)
-        same = network.network.shapes[conv.name], tuple(frozenset(tiling.items()) for tiling in tilings)
+        same = (network.network.shapes[conv.name], most[conv.name],
+                tuple(frozenset(tiling.items()) for tiling in tilings))
         if same not in known:
-            unit = conv.weight_format.kind == "unit"
-            choices = network.conv_shape(conv, as_int(np.array((1,) if unit else weight_bits)[:, None]),
-                                         as_int(np.array(activation_bits)))
-            known[same] = layer_costs(choices, tilings, machine, nominal)
-        costs = known[same]
-        table.cycles[layer], table.energy_pj[layer] = costs.cycles, costs.energy_pj
-        table.bytes[layer], table.fits[layer] = costs.bytes, costs.fits
+            known[same] = [(rows, layer_costs(choices, tilings, machine, nominal))
+                           for rows, choices in _choices(network, conv, weight_bits, activation_bits, most[conv.name])]
+        for rows, costs in known[same]:
+            table.cycles[layer, rows], table.energy_pj[layer, rows] = costs.cycles, costs.energy_pj
+            table.bytes[layer, rows], table.fits[layer, rows] = costs.bytes, costs.fits
     return table
+
+
+def _choices(network: WorstCaseCosts, conv: Conv, weight_bits: tuple[int, ...], activation_bits: tuple[int, ...],
+             digits: int) -> Iterator[tuple[slice, ConvShape]]:
+    """Yield the shapes of a layer at all choices of bits, and the rows of the table that they are for."""
+    activations, every = as_int(np.array(activation_bits)), slice(None)
+    if conv.weight_format.kind == "unit":
+        yield every, network.conv_shape(conv, as_int(np.array([[1]])), activations, digits)
+        return
+    first = int(weight_bits[0] == 1 and network.bipolar(conv))
+    if first:
+        narrowest = network.conv_shape(conv, as_int(np.array([[1]])), activations, digits)
+        yield slice(0, 1), replace(narrowest, weight_kind="bipolar")
+    if wider := weight_bits[first:]:
+        yield slice(first, None), network.conv_shape(conv, as_int(np.array(wider)[:, None]), activations, digits)
+
+
+def _digits_by_layer(program: Program, machine: Machine, digits: int | Mapping[str, int] | None) -> dict[str, int]:
+    names = [conv.name for conv in program.convs]
+    given = digits if isinstance(digits, Mapping) else dict.fromkeys(names, machine.terms if digits is None else digits)
+    for name, most in given.items():
+        if name not in names:
+            raise InputError(f"digits of layer '{shown(name)}': the program has no such layer")
+        if not 1 <= most <= machine.terms:
+            raise InputError(f"digits must be in 1..{machine.terms}, as machine '{machine.name}' has, not {most}")
+    return dict.fromkeys(names, machine.terms) | dict(given)
 
 
 def _check_widths(what: str, widths: tuple[int, ...]) -> None:

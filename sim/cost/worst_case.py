@@ -36,7 +36,7 @@ class _WidestNetwork:
     ops : tuple of Op
         With Loads and Stores.
     shapes : dict of str to ConvShape
-        Of every Conv, with residual and output at their widest and 1 bit for the rest; `terms` are a machine's.
+        Of every Conv, with residual and output at their widest and 1 bit for the rest; without `terms`.
     placed : dict
         Answers of `fits`.
     whole_tilings : dict
@@ -90,11 +90,14 @@ class WorstCaseCosts:
         self.all_on_chip = self.network.fits(machine)
         self._tilings = self.network.whole_tilings if self.all_on_chip else {}
 
-    def conv_shape(self, conv: Conv, bits_w: int, bits_a: int) -> ConvShape:
-        """Return the shape of a Conv at a choice of bits, with its other tensors at their widest."""
-        terms = self.machine.terms
-        return replace(self.network.shapes[conv.name], bits_w=bits_w, bits_a=bits_a, terms=terms,
-                       residual_terms=terms if conv.residual else 0)
+    def conv_shape(self, conv: Conv, bits_w: int, bits_a: int, digits: int) -> ConvShape:
+        """Return the shape of a Conv at a choice of bits and digits, with its other tensors at their widest."""
+        return replace(self.network.shapes[conv.name], bits_w=bits_w, bits_a=bits_a, terms=digits,
+                       residual_terms=digits if conv.residual else 0)
+
+    def bipolar(self, conv: Conv) -> bool:
+        """Tell whether the layer's weights of 1 bit are -1 and +1, which take a reference row for each row tile."""
+        return self.network.shapes[conv.name].weight_kind == "signed" and not conv.depthwise
 
     def tilings(self, layer: Layer) -> list[Counter[Band]]:
         """Return every different set of bands into which a layer may be cut at these widths or narrower ones.

@@ -24,8 +24,9 @@ __all__ = ["plain_cost_table"]
 
 def plain_cost_table(program: Program, machine: Machine, technology: Technology,
                      weight_bits: tuple[int, ...] = tuple(range(2, 9)),
-                     activation_bits: tuple[int, ...] = tuple(range(2, 9))) -> CostTable:
-    """Return what `sim.cost.table.cost_table` must give, for widths and a Program that it takes."""
+                     activation_bits: tuple[int, ...] = tuple(range(2, 9)),
+                     digits: int | None = None) -> CostTable:
+    """Return what `sim.cost.table.cost_table` must give, for widths, a Program and digits that it takes."""
     network = WorstCaseCosts(program, machine, max(activation_bits))
     fixed = network.fixed_events()
     shape = (len(program.convs), len(weight_bits), len(activation_bits))
@@ -37,12 +38,15 @@ def plain_cost_table(program: Program, machine: Machine, technology: Technology,
         unit = conv.weight_format.kind == "unit"
         for i, bits_w in enumerate(weight_bits):
             for j, bits_a in enumerate(activation_bits):
-                layer_shape = network.conv_shape(conv, 1 if unit else bits_w, bits_a)
+                layer_shape = network.conv_shape(conv, 1 if unit else bits_w, bits_a, digits or machine.terms)
+                if bits_w == 1 and network.bipolar(conv):
+                    layer_shape = replace(layer_shape, weight_kind="bipolar")
                 tilings = network.tilings(conv)
                 costs = [_tiling_counts(layer_shape, tiling, machine) for tiling in tilings]
                 table.cycles[layer, i, j] = max(counts["cycles"] for counts in costs)
                 table.energy_pj[layer, i, j] = max(energy(counts, machine, technology).nominal_pj for counts in costs)
                 table.fits[layer, i, j] = (bits_a <= machine.max_bits_a and layer_shape.bits_w <= machine.max_bits_w
+                                           and (machine.bipolar or layer_shape.weight_kind != "bipolar")
                                            and schedule_conv(layer_shape, machine).weight_words <= machine.weight_words)
                 table.bytes[layer, i, j] = layer_shape.weight_bytes * max(tiling.total() for tiling in tilings)
     return table

@@ -12,7 +12,7 @@ from sim.arch.host_memory import Memory
 from sim.arch.machine import Machine, load_machine
 from sim.cost.table import CostTable, cost_table
 from sim.cost.worst_case import WorstCaseCosts
-from sim.energy.counting import count_events
+from sim.energy.counting import count_events, events_of
 from sim.energy.model import energy
 from sim.energy.technology import load_technology
 from sim.errors import InputError
@@ -122,6 +122,54 @@ def test_depthwise_layers_leave_the_lanes_where_their_sums_overflow(seed: int) -
                 plain_cost_table(program, machine, TECHNOLOGY, BITS, BITS))
 
 
+@pytest.mark.parametrize("digits", [1, 2])
+def test_entries_at_fewer_digits_are_those_of_single_layers(digits: int) -> None:
+    """Digits of all layers at once, and the same digits layer by layer, give what each layer gives by itself."""
+    program, machine = ResNetLike(size=16, width=8).program(), load_machine("edge")
+    expected = plain_cost_table(program, machine, TECHNOLOGY, (1, 4), (1, 8), digits)
+    assert_same(cost_table(program, machine, TECHNOLOGY, (1, 4), (1, 8), digits), expected)
+    by_layer = dict.fromkeys(expected.layers, digits)
+    assert_same(cost_table(program, machine, TECHNOLOGY, (1, 4), (1, 8), by_layer), expected)
+
+
+def test_digits_of_single_layers_lower_their_entries_alone() -> None:
+    """A layer at one digit costs less energy and never more cycles; the others keep the machine's most."""
+    program, machine = SMALL, load_machine("edge")
+    most, table = (cost_table(program, machine, TECHNOLOGY, BITS, BITS, digits) for digits in (None, {"fc": 1}))
+    row = table.layers.index("fc")
+    assert (table.energy_pj[row] < most.energy_pj[row]).all()
+    assert (table.cycles[row] <= most.cycles[row]).all()
+    np.testing.assert_array_equal(np.delete(table.energy_pj, row, 0), np.delete(most.energy_pj, row, 0))
+
+
+def test_digits_are_those_that_a_machine_has() -> None:
+    """Unknown layers and more or fewer digits than a machine can have are refused."""
+    with pytest.raises(InputError, match=r"^digits must be in 1..3, as machine 'tiny' has, not 4$"):
+        cost_table(SMALL, TINY, TECHNOLOGY, digits=4)
+    with pytest.raises(InputError, match=r"^digits must be in 1..3, as machine 'tiny' has, not 0$"):
+        cost_table(SMALL, TINY, TECHNOLOGY, digits={"fc": 0})
+    with pytest.raises(InputError, match=r"^digits of layer 'nose': the program has no such layer$"):
+        cost_table(SMALL, TINY, TECHNOLOGY, digits={"nose": 1})
+
+
+def test_one_bit_of_dense_weights_is_bipolar() -> None:
+    """Its energy has the reference row of the Program with bipolar weights; no machine without such a row holds it."""
+    machine = load_machine("edge")
+    digits, zero = np.ones((40, 1), np.int8), np.zeros(40, np.int64)
+    conv = Conv("c", "x", "y", np.zeros((40, 8, 3, 3), np.int8), Format(1, "bipolar"), digits, zero, zero, 0, 3)
+    program = Program((Tensor("x", 9, 9, (8,), UNSIGNED), Tensor("y", 7, 7, (40,), Format(2, "unsigned"))), (conv,),
+                      Arithmetic(acc_bits=24, window=10, terms=3))
+    table = cost_table(program, machine, TECHNOLOGY, BITS, BITS, digits=1)
+    widest = replace(conv_shape(program, conv), bits_out=program.arithmetic.acc_bits)
+    own, signed = (schedule_conv(replace(widest, weight_kind=kind), machine) for kind in ("bipolar", "signed"))
+    assert own.events(machine)["wide_adds"] > signed.events(machine)["wide_adds"]
+    counts = events_of(own, machine) | {"cycles": own.cycles_alone(machine.memory)}
+    assert table.energy_pj[0, 0, 3] == energy(counts, machine, TECHNOLOGY).nominal_pj
+    assert table.fits[0, 0, 3]
+    without = machine.model_copy(update={"bipolar": False})
+    assert not cost_table(program, without, TECHNOLOGY, BITS, BITS).fits[0, 0].any()
+
+
 @pytest.mark.parametrize("name", ["tiny", "edge", "large"])
 def test_entries_of_a_residual_network_are_those_of_single_layers(name: str) -> None:
     """On the machines that come with Bitwright: `tiny` cuts it into bands, the others hold it whole."""
@@ -159,8 +207,9 @@ def test_entries_at_a_programs_own_bits_bound_it(seed: int) -> None:
     """Summed over the layers, cycles and energy of the table are at least those of the simulated Program."""
     rng = np.random.default_rng(seed)
     machine = random_machine(rng)
-    program = random_program(rng, machine, layers=4, traits=("residual", "concat", "unsigned", "wrap"))
-    table = cost_table(program, machine, TECHNOLOGY, BITS, BITS)
+    program = random_program(rng, machine, layers=4, traits=("residual", "concat", "unsigned", "wrap", "bipolar"))
+    digits = {conv.name: max(conv.terms, conv.residual_terms) for conv in program.convs}
+    table = cost_table(program, machine, TECHNOLOGY, BITS, BITS, digits)
     choice = [(layer, BITS.index(c.weight_format.bits), BITS.index(program.tensor(c.input).format.bits))
               for layer, c in enumerate(program.convs)]
     planned = plan(program, machine)
