@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 import typer
 
 from bitwright.cli.console import Report, show
-from bitwright.cli.options import AsJson, MachineName, ProgramFile, TechnologyName
-from bitwright.cli.parameter_types import path_option
+from bitwright.cli.options import MAX_DIGITS, AsJson, MachineName, ProgramFile, TechnologyName
+from bitwright.cli.parameter_types import integer, path_option
 
 __all__ = ["allocate"]
 
@@ -26,16 +26,30 @@ def allocate(
     method: Annotated[
         Literal["lp", "milp", "convex", "greedy"],
         typer.Option(help="milp is exact, the others are faster; all give a certified gap.")] = "milp",
+    pin: Annotated[list[str] | None, typer.Option(
+        "--pin", help="LAYER=WEIGHTS/ACTIVATIONS, such as conv1=8/* or 'layer1.*=2-4/4'; repeat it for more.")] = None,
+    digits: Annotated[int | None, integer(
+        1, MAX_DIGITS, "Most signed digits of a multiplier: 1 for strict powers of two; default: the machine's most.",
+        "--digits")] = None,
+    out: Annotated[Path | None, path_option("JSON file for the bits, for `bitwright quantize --bits-file`.",
+                                            "--out", "-o")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Choose the bits of every layer so that every budget holds and the loss is least."""
+    from bitwright.cli.output_guard import check_apart
     from bitwright.cli.parse_budgets import parse_budgets
+    from bitwright.cli.parse_pins import parse_pins
     from bitwright.codesign import allocation
+    from bitwright.codesign.json_text import to_json
     from sim.arch.machine import load_machine
+    from sim.io.atomic_write import atomic_write_text
     from sim.ir.serialize import load_program
 
+    if out is not None:
+        check_apart([out], [program, sensitivities, machine])
     loaded, target, limits = load_program(program), load_machine(machine), parse_budgets(budget)
-    found = allocation.allocate(loaded, target, sensitivities, limits, technology=technology, method=method)
+    found = allocation.allocate(loaded, target, sensitivities, limits, technology=technology, method=method,
+                                pins=parse_pins(pin or []), digits=digits)
     report = Report({"machine": target.name, "method": method, **vars(found), "gap": found.gap, "limits": limits})
     report.table(f"bits on machine '{target.name}'", ["layer", "W bits", "A bits"],
                  [[conv.name, "unit" if conv.weight_format.kind == "unit" else found.bits[conv.name][0],
@@ -45,4 +59,6 @@ def allocate(
                   for name, limit in limits.items()])
     report.lines.append(f"expected loss {found.objective:.4g}; no allocation within the budgets loses less than "
                         f"{found.lower_bound:.4g}: a gap of {found.gap:.4g}")
+    if out is not None:
+        atomic_write_text(out, to_json(report.data))
     show(report, as_json)

@@ -11,6 +11,7 @@ from bitwright.cli.parameter_types import file_argument, integer, path_option
 
 __all__ = [
            "MAX_COUNT",
+           "MAX_DIGITS",
            "MAX_RATE",
            "MAX_WORKERS",
            "PROGRAM_HELP",
@@ -28,6 +29,8 @@ __all__ = [
 ]
 
 MAX_COUNT, MAX_WORKERS, MAX_RATE, MAX_SEED = 10**9, 1024, 1e6, 2**32 - 1
+
+MAX_DIGITS = 8
 
 PROGRAM_HELP = "A Program, *.safetensors."
 ProgramFile = Annotated[Path, file_argument(PROGRAM_HELP)]

@@ -10,6 +10,7 @@ from bitwright.codesign.sensitivities import Losses, check_losses, load_losses
 from quant.bits.allocate import Method
 from quant.bits.allocate import allocate as solve
 from quant.bits.allocation import Allocation
+from quant.bits.pins import Pins
 from quant.bits.problem import problem_of
 from sim.arch.machine import Machine
 from sim.cost.table import cost_table
@@ -21,8 +22,12 @@ __all__ = ["allocate"]
 
 def allocate(program: Program, machine: Machine | str | Path, sensitivities: Mapping[str, object] | str | Path,
              budgets: Mapping[str, float], *, technology: Technology | str | Path | None = None,
-             method: Method = "milp") -> Allocation:
+             method: Method = "milp", pins: Pins | None = None,
+             digits: int | Mapping[str, int] | None = None) -> Allocation:
     """Choose the bits of every layer so that every budget holds and the expected loss is smallest.
+
+    Losses count as they are: no training follows that would remove the error of weights, so they get no discount as in
+    `quant.bits.qbitopt.QBitOpt`.
 
     Parameters
     ----------
@@ -40,6 +45,13 @@ def allocate(program: Program, machine: Machine | str | Path, sensitivities: Map
         Energy of every event: a built-in table by its name, or a YAML file; that of the machine if None.
     method : {"lp", "milp", "convex", "greedy"}
         `milp` is exact, the others are faster; all give a certified gap.
+    pins : mapping of layer or pattern to (weights, activations), optional
+        Widths that layers may have: of each side one width, several, or None for all. `{"conv1": (8, None),
+        "layer1.*": ((2, 3), 4)}` leaves 8 bits to the weights of `conv1`. A layer keeps to every key that fits it. The
+        width of the input is the host's and is not touched.
+    digits : int, or mapping of layer to int, optional
+        Most signed digits of a multiplier, of every layer or by layer; None for as many as the machine has. Networks of
+        strict powers of two have 1. The budgets hold for networks that keep to it.
 
     Returns
     -------
@@ -57,8 +69,9 @@ def allocate(program: Program, machine: Machine | str | Path, sensitivities: Map
     check_program(program)
     target = resolve_machine(machine)
     losses = _losses(sensitivities)
-    table = cost_table(program, target, resolve_technology(technology, target), losses.bits, losses.bits)
-    return solve(problem_of(program, table, losses.weight, losses.activation, budgets), method)
+    table = cost_table(program, target, resolve_technology(technology, target), losses.bits, losses.bits,
+                       digits)
+    return solve(problem_of(program, table, losses.weight, losses.activation, budgets, pins), method)
 
 
 def _losses(sensitivities: Mapping[str, object] | str | Path) -> Losses:

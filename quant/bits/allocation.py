@@ -76,8 +76,9 @@ class Problem:
         The budget of each cost.
     ties : tuple of tuples of int
         Layers that read the same tensor.
-    fixed_weights, fixed_activations : mapping of int to int
-        Layers whose bits are no choice, and the bits they have.
+    allowed_weights, allowed_activations : mapping of int to tuple of int
+        Widths that a layer may have [bits], where it may not have all; of a tensor that several layers read, those that
+        all its readers may have.
     parts : mapping of str to Part
         For costs that are not budgets of their own.
 
@@ -96,8 +97,8 @@ class Problem:
     costs: Mapping[str, NDArray[np.number]]
     limits: Mapping[str, float]
     ties: tuple[tuple[int, ...], ...] = ()
-    fixed_weights: Mapping[int, int] = field(default_factory=dict)
-    fixed_activations: Mapping[int, int] = field(default_factory=dict)
+    allowed_weights: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    allowed_activations: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
     parts: Mapping[str, Part] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -114,7 +115,7 @@ class Problem:
                 raise InputError(f"costs of {name} must be finite")
             if not isfinite(self.limits[name]):
                 raise InputError(f"limit of {name} must be finite, not {self.limits[name]}")
-        self._check_fixed()
+        self._check_allowed()
 
     def _check_losses(self, what: str, table: NDArray[np.float64], options: int) -> None:
         _check_shape(what, table, (len(self.layers), options))
@@ -123,17 +124,17 @@ class Problem:
             if len(wrong):
                 raise InputError(f"layer '{name}': {what} must be finite and at least 0, not {wrong[0]:g}")
 
-    def _check_fixed(self) -> None:
-        for what, fixed, options in (("weight", self.fixed_weights, self.weight_bits),
-                                     ("activation", self.fixed_activations, self.activation_bits)):
-            for layer, bits in fixed.items():
-                if bits not in options:
-                    raise InputError(f"layer '{self.layers[layer]}': fixed {what} bits must be one of "
-                                     f"{', '.join(map(str, options))}, not {bits}")
+    def _check_allowed(self) -> None:
+        for what, allowed, options in (("weight", self.allowed_weights, self.weight_bits),
+                                       ("activation", self.allowed_activations, self.activation_bits)):
+            for layer, widths in allowed.items():
+                if not widths or not {*widths} <= {*options}:
+                    raise InputError(f"layer '{self.layers[layer]}': {what} bits must be some of "
+                                     f"{', '.join(map(str, options))}, not {', '.join(map(str, widths)) or 'none'}")
         for group, layers in enumerate(self.groups):
             if not self.activation_options(group):
                 names = " and ".join(f"'{self.layers[layer]}'" for layer in layers)
-                raise InputError(f"layers {names} read one tensor, but have different fixed activation bits")
+                raise InputError(f"layers {names} read one tensor, but may have no activation bits in common")
         members = [layer for tie in self.ties for layer in tie]
         if len(set(members)) != len(members):
             raise InputError("a layer reads one tensor, so it can be in one tie only")
@@ -152,13 +153,13 @@ class Problem:
 
     def weight_options(self, layer: int) -> list[int]:
         """Return the indices of the weight bits that `layer` may have."""
-        bits = self.fixed_weights.get(layer)
-        return list(range(len(self.weight_bits))) if bits is None else [self.weight_bits.index(bits)]
+        allowed = self.allowed_weights.get(layer, self.weight_bits)
+        return [i for i, bits in enumerate(self.weight_bits) if bits in allowed]
 
     def activation_options(self, group: int) -> list[int]:
         """Return the indices of the activation bits that the layers of a group may have."""
-        fixed = {self.fixed_activations[layer] for layer in self.groups[group] if layer in self.fixed_activations}
-        return [i for i, bits in enumerate(self.activation_bits) if not fixed or fixed == {bits}]
+        allowed = [self.allowed_activations[layer] for layer in self.groups[group] if layer in self.allowed_activations]
+        return [i for i, bits in enumerate(self.activation_bits) if all(bits in widths for widths in allowed)]
 
     @cached_property
     def exact(self) -> dict[str, ExactCost]:

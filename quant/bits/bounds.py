@@ -28,7 +28,7 @@ Allowed = NDArray[np.bool_]
 
 
 def legal(problem: Problem) -> Allowed:
-    """Return the pairs that no fixed width rules out."""
+    """Return the pairs that layers may have."""
     allowed = np.zeros((len(problem.layers), len(problem.weight_bits), len(problem.activation_bits)), np.bool_)
     for group, layers in enumerate(problem.groups):
         for layer in layers:

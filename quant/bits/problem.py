@@ -8,6 +8,7 @@ import numpy as np
 
 from quant.bits.allocation import Problem
 from quant.bits.budgets import constraints, stored_input
+from quant.bits.pins import Pins, allowed_by
 from sim.cost.table import CostTable
 from sim.errors import InputError
 from sim.ir.program import Program
@@ -19,7 +20,8 @@ UNFIT = "layers that the machine cannot hold"
 
 
 def problem_of(program: Program, table: CostTable, weight_loss: Mapping[str, Sequence[float]],
-               activation_loss: Mapping[str, Sequence[float]], limits: Mapping[str, float]) -> Problem:
+               activation_loss: Mapping[str, Sequence[float]], limits: Mapping[str, float],
+              pins: Pins | None = None) -> Problem:
     """Return the problem of choosing bits for `program`; its own bits do not matter, except those of its inputs.
 
     Parameters
@@ -33,11 +35,14 @@ def problem_of(program: Program, table: CostTable, weight_loss: Mapping[str, Seq
         Expected loss at each of `table.activation_bits`, for every stored tensor that a layer reads, inputs excepted.
     limits : mapping of str to number
         Budgets by name, of `quant.bits.budgets.BUDGETS`.
+    pins : mapping of layer or pattern to pair, optional
+        Widths that layers may have (`quant.bits.pins.Pins`).
 
     Raises
     ------
     InputError
-        If the table is of other layers, a budget is unknown, an input's width is no choice, or losses are missing.
+        If the table is of other layers, a budget is unknown, an input's width is no choice, losses are missing, or a
+        pin is of no layer or of widths that it cannot have.
     """
     layers = tuple(conv.name for conv in program.convs)
     if table.layers != layers:
@@ -48,16 +53,17 @@ def problem_of(program: Program, table: CostTable, weight_loss: Mapping[str, Seq
     inputs = {tensor.name: tensor.format.bits for tensor in program.inputs}
     weight_rows = np.zeros((len(layers), len(table.weight_bits)))
     activation_rows = np.zeros((len(layers), len(table.activation_bits)))
-    fixed_weights, fixed_activations, readers = dict[int, int](), dict[int, int](), dict[str, list[int]]()
+    readers = dict[str, list[int]]()
+    weights, activations = allowed_by(pins or {}, layers, table)
     for row, conv in enumerate(program.convs):
         tensor = stored_input(program, conv)
         readers.setdefault(tensor, []).append(row)
         if conv.weight_format.kind == "unit":
-            fixed_weights[row] = table.weight_bits[0]
+            weights[row] = table.weight_bits[:1]
         else:
             weight_rows[row] = _losses(weight_loss, conv.name, "weights of layer", len(table.weight_bits))
         if tensor in inputs:
-            fixed_activations[row] = inputs[tensor]
+            activations[row] = (inputs[tensor],)
         elif readers[tensor] == [row]:
             activation_rows[row] = _losses(activation_loss, tensor, "tensor", len(table.activation_bits))
     found = constraints(program, table, limits)
@@ -67,7 +73,7 @@ def problem_of(program: Program, table: CostTable, weight_loss: Mapping[str, Seq
         costs[UNFIT], whole[UNFIT] = (~table.fits).astype(np.int64), 0.0
     ties = tuple(tuple(rows) for rows in readers.values() if len(rows) > 1)
     return Problem(layers, table.weight_bits, table.activation_bits, weight_rows, activation_rows, costs, whole, ties,
-                   fixed_weights, fixed_activations, {name: constraint.part for name, constraint in found.items()})
+                   weights, activations, {name: constraint.part for name, constraint in found.items()})
 
 
 def _refuse_strangers(given: Mapping[str, Sequence[float]], known: Sequence[str], what: str) -> None:

@@ -61,8 +61,8 @@ def uniform_choices(program: Program, table: CostTable, limits: Mapping[str, flo
         for a, activation_bits in enumerate(table.activation_bits):
             choice = np.tile(np.array([w, a], np.intp), (len(problem.layers), 1))
             for layer, group in enumerate(problem.group_of):
-                if layer in problem.fixed_weights:
-                    choice[layer, 0] = problem.weight_options(layer)[0]
+                if len(options := problem.weight_options(layer)) == 1:
+                    choice[layer, 0] = options[0]
                 if len(options := problem.activation_options(group)) == 1:
                     choice[layer, 1] = options[0]
             if problem.keeps_budgets(choice):

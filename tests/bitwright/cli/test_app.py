@@ -128,6 +128,26 @@ def test_allocate_keeps_every_kind_of_budget(run: Run, tmp_path: Path, method: s
     assert found["gap"] == found["objective"] - found["lower_bound"] >= 0
 
 
+def test_allocate_keeps_pins_and_writes_the_bits(run: Run, tmp_path: Path) -> None:
+    """Pinned layers have their widths in the file; a budget that they cannot keep names what they can."""
+    program, path = random_program(np.random.default_rng(17), TINY, layers=3, traits=("residual",)), tmp_path / "p"
+    save_program(program, path)
+    bits = sorted({2, 8, *(tensor.format.bits for tensor in program.inputs)})
+    loss = [1.0 / width for width in bits]
+    losses = {"bits": bits, "weight": {conv.name: loss for conv in program.convs if conv.weight_format.kind != "unit"},
+              "activation": {tensor: loss for tensor in {stored_input(program, conv) for conv in program.convs}
+                             - {tensor.name for tensor in program.inputs}}}
+    (tmp_path / "losses.json").write_text(json.dumps(losses))
+    first = next(conv for conv in program.convs if conv.weight_format.kind != "unit")
+    words = ("allocate", path, "-s", tmp_path / "losses.json", "-m", "tiny", "--out", tmp_path / "bits.json")
+    run(*words, "-b", "weight_bytes=100000", "--pin", f"{first.name}=2/*", "--digits", 1)
+    written = json.loads((tmp_path / "bits.json").read_text())
+    assert written["bits"][first.name][0] == 2
+    assert max(w for w, _ in written["bits"].values()) == 8
+    assert run(*words, "-b", "mean_weight_bits=7", "--pin", "*=8/*") == (
+        1, "", "bitwright: budget mean_weight_bits: 7 cannot be met; the smallest achievable is 8\n")
+
+
 def test_verify_finds_equal_bits_and_cycles_in_three_engines(run: Run, path: Path, program: Program) -> None:
     """Exit 0, no mismatch, predicted and counted cycles equal for every op."""
     data = data_of(run("verify", path, "-m", "tiny", "-n", 2, "--json"))

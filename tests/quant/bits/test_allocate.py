@@ -38,15 +38,15 @@ def random_problem(rng: np.random.Generator, layers: int, options: int = 7, *, t
     }
     share = rng.uniform(0, 1) if tightness is None else tightness
     ties = tuple((i, i + 1) for i in range(0, layers - 1, 3)) if tied else ()
-    fixed_weights = {layers - 1: bits[-1]} if pinned else {}
-    fixed_activations = {0: bits[options // 2]} if pinned else {}
+    allowed_weights = {layers - 1: bits[-1:]} if pinned else {}
+    allowed_activations = {0: (bits[options // 2],)} if pinned else {}
     # A limit between what the cheapest and the dearest entries cost; the pinned layers keep it possible most times.
     limits = {name: float(table.min(axis=(1, 2)).sum() * (1 - share) + table.max(axis=(1, 2)).sum() * share)
               for name, table in tables.items()}
     chosen = rng.permutation(names)[: rng.integers(1, len(names) + 1)].tolist()
     return Problem(tuple(f"l{i}" for i in range(layers)), bits, bits, losses[0].copy(), losses[1].copy(),
                    {name: tables[name] for name in chosen}, {name: limits[name] for name in chosen}, ties,
-                   fixed_weights, fixed_activations)
+                   allowed_weights, allowed_activations)
 
 
 def solve(problem: Problem, method: Method) -> Allocation | None:
@@ -88,8 +88,8 @@ def test_budgets_ties_and_pins_always_hold(seed: int, layers: int, method: Metho
         assert found.used[name] == float(exact_cost(problem, name, found.bits))
     for tie in problem.ties:
         assert len({found.bits[problem.layers[layer]][1] for layer in tie}) == 1
-    assert all(found.bits[problem.layers[layer]][0] == bits for layer, bits in problem.fixed_weights.items())
-    assert all(found.bits[problem.layers[layer]][1] == bits for layer, bits in problem.fixed_activations.items())
+    assert all(found.bits[problem.layers[layer]][0] in bits for layer, bits in problem.allowed_weights.items())
+    assert all(found.bits[problem.layers[layer]][1] in bits for layer, bits in problem.allowed_activations.items())
     assert found.gap >= 0
     assert found.gap == found.objective - found.lower_bound
 

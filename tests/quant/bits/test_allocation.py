@@ -16,7 +16,7 @@ def problem(**changes: Any) -> Problem:
         "layers": ("a", "b", "c"), "weight_bits": (2, 4), "activation_bits": (2, 4, 8),
         "weight_loss": np.arange(6.0).reshape(3, 2), "activation_loss": np.arange(9.0).reshape(3, 3),
         "costs": {"energy_pj": np.arange(18).reshape(3, 2, 3) * 0.1}, "limits": {"energy_pj": 3.0},
-        "ties": ((0, 2),), "fixed_weights": {1: 4}, "fixed_activations": {2: 8},
+        "ties": ((0, 2),), "allowed_weights": {1: (4,)}, "allowed_activations": {2: (8,)},
     }
     return Problem(**fields | changes)
 
@@ -58,11 +58,11 @@ nan = np.full((3, 2), np.nan)
     ({"costs": {"energy_pj": np.zeros((3, 2))}}, "costs of energy_pj must have shape (3, 2, 3), not (3, 2)"),
     ({"limits": {"energy_pj": float("inf")}}, "limit of energy_pj must be finite, not inf"),
     ({"limits": {"cycles": 1}}, "costs and limits must have the same names, not ['energy_pj'] and ['cycles']"),
-    ({"fixed_weights": {1: 3}}, "layer 'b': fixed weight bits must be one of 2, 4, not 3"),
-    ({"fixed_activations": {1: 3}}, "layer 'b': fixed activation bits must be one of 2, 4, 8, not 3"),
-    ({"fixed_activations": {0: 2, 2: 8}},
-     "layers 'a' and 'c' read one tensor, but have different fixed activation bits"),
-    ({"ties": ((0, 2), (2, 1)), "fixed_activations": {}}, "a layer reads one tensor, so it can be in one tie only"),
+    ({"allowed_weights": {1: (3, 4)}}, "layer 'b': weight bits must be some of 2, 4, not 3, 4"),
+    ({"allowed_activations": {1: ()}}, "layer 'b': activation bits must be some of 2, 4, 8, not none"),
+    ({"allowed_activations": {0: (2, 4), 2: (8,)}},
+     "layers 'a' and 'c' read one tensor, but may have no activation bits in common"),
+    ({"ties": ((0, 2), (2, 1)), "allowed_activations": {}}, "a layer reads one tensor, so it can be in one tie only"),
 ])
 def test_refuses_what_does_not_fit_together(changes: dict[str, Any], text: str) -> None:
     """The message names the table or layer, the limit and what came."""

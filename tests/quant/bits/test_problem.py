@@ -51,7 +51,7 @@ def test_rows_pins_and_fixed_costs(program: Program, table: CostTable) -> None:
     assert problem.layers == ("0", "3", "4", "6")
     assert problem.weight_loss.tolist() == [WEIGHTS["0"], WEIGHTS["3"], [0, 0, 0], WEIGHTS["6"]]
     assert problem.activation_loss.tolist() == [[0, 0], TENSORS["0"], TENSORS["3"], TENSORS["4"]]
-    assert (problem.fixed_weights, problem.fixed_activations, problem.ties) == ({2: 2}, {0: 2}, ())
+    assert (problem.allowed_weights, problem.allowed_activations, problem.ties) == ({2: (2,)}, {0: (2,)}, ())
     assert table.fixed_cycles > 0
     cycles = table.cycles.copy()
     cycles[0] += table.fixed_cycles
@@ -97,5 +97,5 @@ def test_refuses_the_table_of_another_program(program: Program, table: CostTable
 def test_refuses_inputs_whose_width_is_no_choice(program: Program) -> None:
     """The host's format is fixed: a table without its width has no cost for the first layer."""
     narrow = cost_table(program, load_machine("tiny"), load_technology("generic45"), (2, 4, 8), (4, 8))
-    with pytest.raises(InputError, match=r"^layer '0': fixed activation bits must be one of 4, 8, not 2$"):
+    with pytest.raises(InputError, match=r"^layer '0': activation bits must be some of 4, 8, not 2$"):
         problem_of(program, narrow, WEIGHTS, TENSORS, {"latency_cycles": 10**6})

@@ -181,7 +181,7 @@ def test_losses_are_half_of_traces_times_measured_errors(
     assert not problem.activation_loss[4].any()
     assert not problem.activation_loss[0].any()
     assert not problem.weight_loss[6].any()
-    assert (problem.fixed_weights, problem.fixed_activations) == ({6: 2}, {0: 5})
+    assert (problem.allowed_weights, problem.allowed_activations) == ({6: (2,)}, {0: (5,)})
     # Six bits more: 4**6 = 4096 where the noise is uniform, 2000 to 4300 on these weights.
     assert (problem.weight_loss[:6, 0] > 100 * problem.weight_loss[:6, -1]).all()
 
