@@ -9,7 +9,10 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from quant.fold_pixels import fold_pixels
+from quant.pixels import Pixels, as_values
 from quant.quantizers.base import ActivationQuantizer, round_half_up
+from quant.quantizers.pixel import PixelActivation
 from quant.quantizers.power_of_two import PowerOfTwoActivation
 from quant.schemes import Scheme, scheme_of
 from quant.trace.checks import check_data, check_input_format, check_magnitude
@@ -17,6 +20,7 @@ from quant.trace.frontend import as_floats, read_model
 from quant.trace.layers import QuantConv2d, QuantLinear
 from quant.trace.naming import quantizer_path
 from quant.trace.stages import Stage, module_of, stages
+from sim.errors import InputError
 from sim.ir.formats import Format
 
 __all__ = ["quantize", "round_biases"]
@@ -27,7 +31,8 @@ SIGNED_BITS = 8
 
 @torch.inference_mode(False)  # what learns later must not be made of inference tensors
 def quantize(model: nn.Module, data: Tensor, *, scheme: str | Scheme, weight_bits: int = 4, activation_bits: int = 4,
-             first_last_bits: int | None = None, input_format: Format, input_exponent: int) -> fx.GraphModule:
+             first_last_bits: int | None = None, input_format: Format | None = None, input_exponent: int | None = None,
+             pixels: Pixels | None = None) -> fx.GraphModule:
     """Return a copy of `model` with quantized weights and one quantizer on each tensor that the chip stores.
 
     A stored tensor ends a convolution or linear layer with everything fused after it (BatchNorm, residual add, ReLU)
@@ -39,8 +44,9 @@ def quantize(model: nn.Module, data: Tensor, *, scheme: str | Scheme, weight_bit
     ----------
     model : nn.Module
         Traceable by torch.fx; a copy is taken, in eval mode, at least in single precision, without tied parameters.
-    data : float Tensor, shape (n, C, H, W)
-        Real inputs; every step is initialised on what they become at its place, after the quantizers before it.
+    data : float Tensor, shape (n, C, H, W); with `pixels` a uint8 Tensor too
+        Real inputs, or pixels; every step is initialised on what they become at its place, after the quantizers before
+        it.
     scheme : {"qil", "lsq", "power_of_two", "uniform"} or Scheme
         `qil` and `lsq`: learnt intervals or steps, BatchNorm kept, meant for training afterwards. `power_of_two` and
         `uniform`: BatchNorm folded into the weights, power-of-two or real steps per output channel and per tensor.
@@ -49,10 +55,12 @@ def quantize(model: nn.Module, data: Tensor, *, scheme: str | Scheme, weight_bit
         For all layers and tensors; `set_bits` of a quantizer changes one.
     first_last_bits : int, 2..8, optional
         Instead, for the weights of layers that read the input or write the output, and for what the latter read.
-    input_format : Format
-        Unsigned or signed, zero point 0: how the host gives the input.
-    input_exponent : int
-        The value of an input code is code * 2**input_exponent.
+    input_format, input_exponent : Format and int, optional
+        How the host gives the input: codes of this format, unsigned or signed with zero point 0, and of the value
+        code * 2**input_exponent.
+    pixels : Pixels, optional
+        Instead: the host gives pixels of 8 bits; their mean and deviation are folded into the layers that read them.
+        The graph reads normalised values all the same.
 
     Returns
     -------
@@ -63,26 +71,29 @@ def quantize(model: nn.Module, data: Tensor, *, scheme: str | Scheme, weight_bit
     Raises
     ------
     InputError
-        If a width is not 2..8, the scheme is unknown, parts of the model have no counterpart on the chip or would get
-        lost (all of them are named), its graph computes something else than the model or the model something else each
-        time, it reads several tensors, or data, weights or what becomes of them are not finite or do not fit together.
+        If a width is not 2..8, the scheme is unknown, the input is described twice or not at all, parts of the model
+        have no counterpart on the chip or would get lost (all of them are named), its graph computes something else
+        than the model or the model something else each time, it reads several tensors, or data, weights or what becomes
+        of them are not finite or do not fit together.
     """
     scheme = scheme_of(scheme)
+    given = _input_quantizer(input_format, input_exponent, pixels)
+    if pixels is not None and isinstance(data, Tensor):
+        data = as_values(data, pixels)
     check_data(data)
-    check_input_format(input_format, input_exponent)
     graph = read_model(model, data)
     data = as_floats(data, graph)
     if scheme.folds:
         _fold_norms(graph)
+    if pixels is not None:
+        fold_pixels(graph, pixels)
     found = stages(graph)
     widths = _widths(found, weight_bits, activation_bits, first_last_bits)
     for stage in found:
         stage_weight_bits, stage_bits = widths[stage.end]
         _quantize_weights(graph, stage, scheme, stage_weight_bits)
         if stage.kind == "input":
-            fixed = PowerOfTwoActivation(input_format.bits, signed=input_format.kind == "signed",
-                                         exponent=input_exponent)
-            _insert(graph, stage, fixed.to(data))
+            _insert(graph, stage, given.to(data))
         elif not stage.keeps_codes and not _is_output(stage):
             _insert(graph, stage, scheme.tensor(stage_bits, stage.signed).to(data))
     graph.graph.lint()
@@ -91,6 +102,18 @@ def quantize(model: nn.Module, data: Tensor, *, scheme: str | Scheme, weight_bit
     if scheme.strict:
         round_biases(graph)
     return graph
+
+
+def _input_quantizer(fmt: Format | None, exponent: int | None, pixels: Pixels | None) -> ActivationQuantizer:
+    """Return the quantizer of the input, which is described in one of two ways."""
+    if (pixels is None) == (fmt is None and exponent is None):
+        raise InputError("give either pixels, or input_format and input_exponent")
+    if pixels is not None:
+        return PixelActivation(pixels)
+    if fmt is None or exponent is None:
+        raise InputError("input_format and input_exponent must be given together")
+    check_input_format(fmt, exponent)
+    return PowerOfTwoActivation(fmt.bits, signed=fmt.kind == "signed", exponent=exponent)
 
 
 def round_biases(graph: fx.GraphModule) -> None:

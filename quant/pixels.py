@@ -13,7 +13,7 @@ from torch import Tensor
 from sim.errors import InputError
 from sim.ir.formats import Format
 
-__all__ = ["PIXEL_FORMAT", "Pixels"]
+__all__ = ["PIXEL_FORMAT", "Pixels", "as_values"]
 
 PIXEL_FORMAT = Format(8, "unsigned")
 """How the host gives pixels, apart from the zero point that their mean may make."""
@@ -97,15 +97,25 @@ class Pixels:
         mean, deviation = self._by_channel(values)
         return torch.floor((values * deviation + mean) * LARGEST + 0.5).clamp(0, LARGEST).to(torch.uint8)
 
-    def _by_channel(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mean and deviation, shaped and placed like `images`."""
+    def check(self, images: Tensor) -> None:
+        """Refuse images that have not as many channels as there are means."""
         if images.ndim != 4 or images.shape[1] != self.channels:
             raise InputError(f"images must have shape (n, {self.channels}, H, W), as there are {self.channels} means, "
                              f"not {tuple(images.shape)}")
+
+    def _by_channel(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean and deviation, shaped and placed like `images`."""
+        self.check(images)
         kind = images.dtype if images.is_floating_point() else torch.float32
         mean, deviation = (torch.tensor(numbers, dtype=kind, device=images.device)[:, None, None]
                            for numbers in (self.mean, self.deviation))
         return mean, deviation
+
+
+def as_values(images: Tensor, pixels: Pixels) -> Tensor:
+    """Return uint8 images as normalised values, and those of other types as they are, whose channels must fit too."""
+    pixels.check(images)
+    return pixels.values(images) if images.dtype is torch.uint8 else images
 
 
 def _checked(numbers: Any, what: str, low: float, high: float) -> tuple[float, ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from math import floor, isinf, prod
+from math import floor, isinf
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -19,37 +19,36 @@ from numpy.typing import NDArray
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
+from quant.lowering.draft import Draft, Shape
+from quant.lowering.host_padding import HostPadding, host_padding, pad_image
+from quant.lowering.meaning import Meaning, accumulator_zero
 from quant.lowering.requantizer_fit import FittedRequant, Target, accumulator_range, fit
-from quant.lowering.space_to_depth import Folding
+from quant.lowering.space_to_depth import Folding, fold_image
 from quant.lowering.space_to_depth import fold as fold_program
 from quant.quantizers.base import ActivationQuantizer, Quantizer
 from quant.trace.agreement import check_agreement
 from quant.trace.checks import check_data, check_finite, check_kind, check_on_cpu, running_on
 from quant.trace.frontend import as_floats, checked_stages
 from quant.trace.layers import QuantConv2d, QuantLinear
-from quant.trace.naming import free_name
-from quant.trace.operators import max_pool_window, operator_of
+from quant.trace.operators import Operator, max_pool_window, operator_of
 from quant.trace.shapes import Shapes, shape_of
 from quant.trace.stages import Stage
 from quant.trace.tracer import trace
 from sim.errors import InputError
 from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
-from sim.ir.ops import Conv, Op, Pads, Pool
+from sim.ir.ops import Conv, Pool
 from sim.ir.ops import Tensor as Map
 from sim.ir.program import Program
 
 __all__ = ["FitError", "Lowered", "lower", "lower_with_report"]
 
-Shape = tuple[int, int, int]
 Reals = NDArray[np.float64]
 Range = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
 DEFAULT = Arithmetic()
 """Arithmetic of a Program that is meant for no particular machine."""
-LONGEST_ROW = 1 << 12
-"""Most codes that a convolution moves between a row and a map: it has this many squared weights."""
 
 
 class FitError(NamedTuple):
@@ -67,17 +66,45 @@ class Lowered:
     ----------
     program : Program
     scales : dict of str to float
-        Value of one code of each tensor; zero points are 0.
+        Value of one code of each tensor.
     errors : dict of str to FitError
         Of each Conv op.
+    padding : HostPadding or None
+        How the host pads its images, if channels of pixels differ in their means.
     folding : Folding or None
-        How the host folds its images, if the Program is folded.
+        How the host then folds its images, if the Program is folded.
     """
 
     program: Program
     scales: dict[str, float]
     errors: dict[str, FitError]
+    padding: HostPadding | None = None
     folding: Folding | None = None
+
+    def prepare(self, codes: NDArray[np.integer]) -> NDArray[np.int32]:
+        """Make the input of the Program from images as data sets give them: the host's part.
+
+        Parameters
+        ----------
+        codes : integer array, shape (N, C, H, W)
+
+        Returns
+        -------
+        int32 array, of the shape of the Program's input
+
+        Raises
+        ------
+        InputError
+            If the shape is another, or a number is no code of the images' format.
+        TypeError
+            If the array is not of integers.
+        """
+        if self.padding is not None:
+            codes = pad_image(codes, self.padding)
+        if self.folding is not None:
+            return fold_image(codes, self.folding)
+        (source,) = self.program.inputs
+        return self.program.check_inputs({source.name: codes})[source.name].astype(np.int32)
 
     @property
     def digits(self) -> dict[str, int]:
@@ -140,11 +167,12 @@ def lower_with_report(model: nn.Module, example: Tensor, arithmetic: Arithmetic 
         for stage in found:
             with _naming(stage.name):
                 lowering.add(stage)
-    program = Program(tuple(lowering.tensors.values()), tuple(lowering.ops), arithmetic)
-    if not fold:
-        return Lowered(program, lowering.scales, lowering.errors)
-    folded, folding = fold_program(program)
-    return Lowered(folded, lowering.scales, lowering.errors, folding)
+    program = Program(tuple(lowering.draft.tensors.values()), tuple(lowering.draft.ops), arithmetic)
+    folding = None
+    if fold:
+        program, folding = fold_program(program)
+    scales = {name: meaning.scale for name, meaning in lowering.draft.meanings.items()}
+    return Lowered(program, scales, lowering.errors, lowering.padding, folding)
 
 
 @contextmanager
@@ -174,12 +202,17 @@ class _Shapes(Shapes):
 
 @dataclass(frozen=True)
 class _Output:
-    """Where an op leads: code = gain * y + bias, with what may come out."""
+    """Where an op leads: code = gain * y + bias, with what may come out and what that means."""
 
     gain: float
     bias: float
     format: Format
-    scale: float
+    meaning: Meaning
+
+    @property
+    def lowest(self) -> int:
+        """The code of 0, below which a ReLU lets nothing through; clamping codes there is the same."""
+        return max(self.format.low, floor(self.bias + 0.5))
 
     def highest(self, ceiling: float) -> int:
         """Return the code of the largest value that an activation lets through; clamping codes there is the same."""
@@ -187,148 +220,143 @@ class _Output:
         return high if isinf(ceiling) else min(high, floor(self.gain * ceiling + self.bias + 0.5))
 
 
+@dataclass(frozen=True, eq=False)
+class _Sums:
+    """What accumulators mean per output channel: y = scale * (acc - zero) + bias, and which occur."""
+
+    scale: Reals
+    bias: Reals
+    range: Range
+    zero: NDArray[np.int64]
+
+    @property
+    def reach(self) -> float:
+        """Largest magnitude of y."""
+        low, high = self.range
+        return float(np.max(np.abs(self.scale) * np.maximum(self.zero - low, high - self.zero) + np.abs(self.bias)))
+
+
 class _Lowering:
-    """Tensors and ops so far; `names` maps the end of a stage to its tensor."""
+    """The Program so far; `names` maps the end of a stage to its tensor."""
 
     def __init__(self, graph: fx.GraphModule, found: tuple[Stage, ...], arithmetic: Arithmetic) -> None:
         self.graph = graph
-        self.taken = {stage.name for stage in found}
-        self.moved: dict[tuple[str, str], Map] = {}
+        self.found = found
         self.arithmetic = arithmetic
-        self.tensors: dict[str, Map] = {}
-        self.ops: list[Op] = []
-        self.scales: dict[str, float] = {}
+        self.draft = Draft(stage.name for stage in found)
+        self.padding: HostPadding | None = None
         self.errors: dict[str, FitError] = {}
         self.names: dict[fx.Node, str] = {}
 
     def add(self, stage: Stage) -> None:
         if stage.kind == "input":
-            if stage.quantizer is None:
-                raise InputError(f"input '{stage.name}' has no quantizer; nothing says what its codes are")
-            output = self._quantized(stage.quantizer)
-            self._tensor(stage, _map_shape(stage.compute), output.format, output.scale)
+            self._input(stage)
         elif stage.kind == "max":
             self._max(stage)
         else:
             self._conv(stage)
 
-    def _tensor(self, stage: Stage, shape: Shape, fmt: Format, scale: float) -> None:
-        channels, height, width = shape
-        self.tensors[stage.name] = Map(stage.name, height, width, (channels,), fmt)
-        self.scales[stage.name] = scale
+    def _input(self, stage: Stage) -> None:
+        if stage.quantizer is None:
+            raise InputError(f"input '{stage.name}' has no quantizer; nothing says what its codes are")
+        channels, height, width = _map_shape(stage.compute)
+        output = self._quantized(stage.quantizer, channels)
+        image, zeros = Map(stage.name, height, width, (channels,), output.format), output.meaning.zeros
+        self.padding = host_padding(self.graph, self.found, stage, image, tuple(zeros.tolist()))
+        read = image if self.padding is None else self.padding.padded
+        self._tensor(stage, read.shape, output.format, output.meaning)
+
+    def _tensor(self, stage: Stage, shape: Shape, fmt: Format, meaning: Meaning) -> None:
+        self.draft.tensor(stage.name, shape, fmt, meaning)
         self.names[stage.end] = stage.name
 
     def _max(self, stage: Stage) -> None:
         source = self._read(stage.source)
-        self._tensor(stage, _map_shape(stage.compute), source.format, self.scales[source.name])
-        self.ops.append(Pool(stage.name, source.name, stage.name, *max_pool_window(self.graph, stage.compute)))
+        self._tensor(stage, _map_shape(stage.compute), source.format, self.draft.meanings[source.name])
+        self.draft.ops.append(Pool(stage.name, source.name, stage.name, *max_pool_window(self.graph, stage.compute)))
 
     def _read(self, node: fx.Node | None) -> Map:
-        return self.tensors[self.names[cast(fx.Node, node)]]
+        return self.draft.tensors[self.names[cast(fx.Node, node)]]
 
     def _conv(self, stage: Stage) -> None:
         source = self._read(stage.source)
         shape = source.shape if stage.kind == "copy" else _map_shape(stage.compute)
-        residual = None if stage.residual is None else self._shaped(self._read(stage.residual), shape)
-        if residual is source:
-            residual = self._copied(source)
+        residual = self._residual(stage, source, shape)
         operator = operator_of(self.graph, stage, source)
-        scale, bias = operator.step * self.scales[source.name], operator.bias
+        sums = self._sums(stage, operator, source)
+        if stage.quantizer is not None:
+            output = self._quantized(stage.quantizer, shape[0])
+        else:
+            output = self._logits(stage, sums, residual)
+        low = output.lowest if stage.relu else output.format.low
+        high = output.highest(stage.ceiling)
+        try:
+            fitted = self._fit(sums, residual, output, low, high)
+        except InputError as error:
+            raise InputError(f"'{stage.name}' does not fit the requantizer [codes of its output]: {error}") from None
+        self._tensor(stage, shape, output.format, output.meaning)
+        self.errors[stage.name] = FitError(float(fitted.error.max()), fitted.worst_channel)
+        padded_by_host = self.padding is not None and self.padding.image.name == source.name
+        self.draft.ops.append(Conv(
+            stage.name, source.name, stage.name, operator.codes, operator.format, fitted.multiplier, fitted.shift,
+            fitted.offset, low, high, operator.groups, operator.stride, operator.dilation,
+            (0, 0, 0, 0) if padded_by_host else operator.pads, residual=residual.name if residual else None,
+            residual_multiplier=fitted.residual_multiplier))
+
+    def _residual(self, stage: Stage, source: Map, shape: Shape) -> Map | None:
+        if stage.residual is None:
+            return None
+        residual = self.draft.shaped(self._read(stage.residual), shape)
+        return self.draft.copied(source) if residual is source else residual
+
+    def _sums(self, stage: Stage, operator: Operator, source: Map) -> _Sums:
+        """Return what the accumulators of an op mean before a residual is added."""
+        meaning = self.draft.meanings[source.name]
+        scale, bias = operator.step * meaning.scale, operator.bias
         if stage.norm is not None:
             gain, shift = _norm(cast(nn.BatchNorm2d, self.graph.get_submodule(stage.norm)))
             scale, bias = scale * gain, bias * gain + shift
-        acc_range = accumulator_range(operator.codes, source.format)
-        if stage.quantizer is not None:
-            output = self._quantized(stage.quantizer)
-        else:
-            output = self._logits(stage, scale, _reach(scale, bias, acc_range), residual)
-        low = max(output.format.low, 0) if stage.relu else output.format.low
-        high = output.highest(stage.ceiling)
-        try:
-            fitted = self._fit(scale, bias, acc_range, residual, output, low, high)
-        except InputError as error:
-            raise InputError(f"'{stage.name}' does not fit the requantizer [codes of its output]: {error}") from None
-        self._tensor(stage, shape, output.format, output.scale)
-        self.errors[stage.name] = FitError(float(fitted.error.max()), fitted.worst_channel)
-        self.ops.append(Conv(
-            stage.name, source.name, stage.name, operator.codes, operator.format, fitted.multiplier, fitted.shift,
-            fitted.offset, low, high, operator.groups, operator.stride, operator.dilation,
-            operator.pads, residual=residual.name if residual else None,
-            residual_multiplier=fitted.residual_multiplier))
+        return _Sums(scale, bias, accumulator_range(operator.codes, source.format),
+                     accumulator_zero(operator.codes, meaning.zeros))
 
-    def _fit(self, scale: Reals, bias: Reals, acc_range: Range, residual: Map | None, output: _Output,
-             low: int, high: int) -> FittedRequant:
-        target = Target(0, low, high, self.arithmetic)
+    def _fit(self, sums: _Sums, residual: Map | None, output: _Output, low: int, high: int) -> FittedRequant:
+        zero_point = output.format.zero_point
+        target = Target(zero_point, low, high, self.arithmetic)
         half = 0.5 if self.arithmetic.rounding == "floor" else 0.0
-        return fit(output.gain * scale, output.gain * bias + output.bias + half, acc_range, target,
-                   residual_scale=output.gain * self.scales[residual.name] if residual else 0.0,
-                   residual=residual.format if residual else None)
+        bias, scale = sums.bias, 0.0
+        if residual is not None:
+            meaning = self.draft.meanings[residual.name]
+            scale = output.gain * meaning.scale
+            bias = bias + meaning.scale * (residual.format.zero_point - meaning.zeros)
+        return fit(output.gain * sums.scale, output.gain * bias + (output.bias - zero_point) + half, sums.range, target,
+                   acc_zero=sums.zero, residual_scale=scale, residual=residual.format if residual else None)
 
-    def _largest(self, tensor: Map | None) -> float:
-        """Return the largest magnitude of a tensor's values."""
-        return self.scales[tensor.name] * tensor.format.magnitude if tensor else 0.0
-
-    def _copied(self, tensor: Map) -> Map:
-        """Return a second tensor of the same codes: an op's input and residual must be two."""
-        ones = np.ones((tensor.channels, 1, 1, 1), np.int8)
-        return self._moved(tensor, "copy", tensor.shape, ones, Format(1, "unit"), (0, 0, 0, 0), groups=tensor.channels)
-
-    def _shaped(self, tensor: Map, shape: Shape) -> Map:
-        """Return the same codes in another shape: what lies on the other side of a flatten is added in this one's.
-
-        Weights are 1 for one code each: the kernel that makes a map a row is the map, that which makes a row a map
-        reaches from the row's only place to each of the map's.
-        """
-        if tensor.shape == shape:
-            return tensor
-        count = prod(shape)
-        if count > LONGEST_ROW:
-            raise InputError(f"'{tensor.name}' of shape {tensor.shape} is added in shape {shape}; the chip moves at "
-                             f"most {LONGEST_ROW} codes to other places, not {count}")
-        if tensor.shape != (count, 1, 1):
-            ones = np.eye(count, dtype=np.int8).reshape(count, *tensor.shape)
-            tensor = self._moved(tensor, "row", (count, 1, 1), ones, Format(2, "signed"), (0, 0, 0, 0))
-        if shape == (count, 1, 1):
-            return tensor
-        ones = np.eye(count, dtype=np.int8).reshape(*shape, count)[:, ::-1, ::-1].transpose(0, 3, 1, 2)
-        around = shape[1] - 1, shape[2] - 1
-        return self._moved(tensor, "map", shape, ones, Format(2, "signed"), (*around, *around))
-
-    def _moved(self, tensor: Map, what: str, shape: Shape, weights: NDArray[np.int8], fmt: Format, pads: Pads, *,
-               groups: int = 1) -> Map:
-        """Return a tensor of the same codes, made once by a convolution that adds nothing to them."""
-        key = tensor.name, f"{what} {shape}"
-        if key not in self.moved:
-            name = free_name(f"{tensor.name}.{what}", self.taken)
-            self.taken.add(name)
-            self.moved[key] = self.tensors[name] = Map(name, *shape[1:], shape[:1], tensor.format)
-            self.scales[name] = self.scales[tensor.name]
-            zeros = np.zeros(shape[0], np.int64)
-            self.ops.append(Conv(name, tensor.name, name, weights, fmt, np.ones((shape[0], 1), np.int8), zeros,
-                                     zeros, tensor.format.low, tensor.format.high, groups, pads=pads))
-        return self.moved[key]
-
-    def _quantized(self, path: str) -> _Output:
+    def _quantized(self, path: str, channels: int) -> _Output:
         quantizer = self.graph.get_submodule(path)
         if not isinstance(quantizer, ActivationQuantizer):
             raise InputError(f"'{path}' quantizes a tensor, but {type(quantizer).__name__} is for weights")
-        return _Output(float(quantizer.gain), float(quantizer.bias), quantizer.format, float(quantizer.scale))
+        zeros = np.broadcast_to(quantizer.zero_points.numpy(), channels)
+        gain, bias = (float(part.flatten()[0]) for part in (quantizer.gain, quantizer.bias))
+        return _Output(gain, bias, quantizer.format, Meaning(float(quantizer.scale), zeros))
 
-    def _logits(self, stage: Stage, scale: Reals, reach: float, residual: Map | None) -> _Output:
+    def _logits(self, stage: Stage, sums: _Sums, residual: Map | None) -> _Output:
         """Return the finest scale at which every channel's real output fits a signed code of at most acc_bits bits.
 
         Channels may differ so much that the finest of them has to be coarser, for the multipliers of the others.
         """
         if any(user.op != "output" for user in stage.end.users):
             raise InputError(f"what '{stage.name}' puts out is read on the chip, but has no quantizer")
-        steps = np.abs(scale[scale != 0])
-        step = float(steps.min()) if len(steps) else 1.0
-        reach += self._largest(residual)
-        least = max(float(steps.max(initial=0.0)) / (1 << (self.arithmetic.window - 1)),
-                    self.scales[residual.name] / (1 << (self.arithmetic.residual_window - 1)) if residual else 0.0)
+        steps = np.abs(sums.scale[sums.scale != 0])
+        step, reach = float(steps.min()) if len(steps) else 1.0, sums.reach
+        least = float(steps.max(initial=0.0)) / (1 << (self.arithmetic.window - 1))
+        if residual is not None:
+            meaning = self.draft.meanings[residual.name]
+            reach += meaning.largest(residual.format)
+            least = max(least, meaning.scale / (1 << (self.arithmetic.residual_window - 1)))
         while step < least or reach / step >= (1 << (self.arithmetic.acc_bits - 1)) - 1:
             step *= 2.0
-        return _Output(1.0 / step, 0.0, Format(int(reach / step + 1).bit_length() + 1, "signed"), step)
+        fmt = Format(int(reach / step + 1).bit_length() + 1, "signed")
+        return _Output(1.0 / step, 0.0, fmt, Meaning(step, np.zeros(len(sums.scale), np.int64)))
 
 
 def _norm(norm: nn.BatchNorm2d) -> tuple[Reals, Reals]:
@@ -339,11 +367,6 @@ def _norm(norm: nn.BatchNorm2d) -> tuple[Reals, Reals]:
     ones = torch.ones_like(norm.running_mean)
     gain = (norm.weight if norm.affine else ones).detach().double().numpy() / np.sqrt(variance + norm.eps)
     return gain, (norm.bias if norm.affine else 0 * ones).detach().double().numpy() - mean * gain
-
-
-def _reach(scale: Reals, bias: Reals, acc_range: Range) -> float:
-    """Return the largest magnitude of scale * acc + bias."""
-    return float(np.max(np.abs(scale) * np.maximum(-acc_range[0], acc_range[1]) + np.abs(bias)))
 
 
 def _map_shape(node: fx.Node) -> Shape:

@@ -1,9 +1,9 @@
 """What every quantizer is: a map from reals to integer codes and back, with declared gradients.
 
 A quantizer maps x to a code by a monotone map, rounding half up and a clamp, and a code to the value
-`scale * code`; the zero point is always the code 0. The codes are what the chip stores, the values are what the
-network is trained with. Rounding passes gradients unchanged (straight-through); everything else is differentiated
-exactly. Freezing a quantizer means not updating its parameters: its gradients to `x` stay.
+`scale * (code - zero_point)`. The codes are what the chip stores, the values are what the network is trained with.
+Rounding passes gradients unchanged (straight-through); everything else is differentiated exactly. Freezing
+a quantizer means not updating its parameters: its gradients to `x` stay.
 """
 
 from __future__ import annotations
@@ -192,6 +192,18 @@ class ActivationQuantizer(Quantizer):
     @abstractmethod
     def bias(self) -> Tensor:
         """Code of x = 0, before rounding."""
+
+    @property
+    def zero_points(self) -> Tensor:
+        """Codes whose value is 0, int64 of shape (), or (channels,) where channels differ: then the format has none."""
+        return torch.tensor(self.format.zero_point)
+
+    def values(self, codes: Tensor) -> Tensor:
+        """Return what codes of shape (n, channels, ...) mean: scale * (code - zero point)."""
+        scale, zeros = self.scale, self.zero_points.to(codes.device)
+        if zeros.ndim:
+            zeros = zeros.reshape(-1, *[1] * (codes.ndim - 2))
+        return (codes.to(torch.int64) - zeros).to(scale.dtype) * scale
 
 
 def along_channels(scale: Tensor, x: Tensor) -> Tensor:

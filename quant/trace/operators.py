@@ -21,7 +21,7 @@ from sim.ir.formats import Format
 from sim.ir.ops import Pads, out_size
 from sim.ir.ops import Tensor as Map
 
-__all__ = ["Operator", "max_pool_window", "operator_of", "problems"]
+__all__ = ["Operator", "conv_pads", "max_pool_window", "operator_of", "problems"]
 
 UNIT = Format(1, "unit")
 
@@ -97,6 +97,11 @@ def max_pool_window(graph: fx.GraphModule, node: fx.Node) -> tuple[tuple[int, in
     return _pair(pool.kernel_size), _pair(pool.stride)[0], _pads(pool.padding)
 
 
+def conv_pads(conv: nn.Conv2d) -> Pads:
+    """Return the pads (top, left, bottom, right) of a convolution that has no `problems`."""
+    return _pads(conv.padding)
+
+
 def _conv_problems(conv: nn.Conv2d, at: str) -> Iterator[str]:
     if conv.padding_mode != "zeros":
         yield f"Conv2d {at} pads by {conv.padding_mode}; only zeros are supported"
@@ -141,7 +146,7 @@ def _conv(conv: QuantConv2d) -> Operator:
     groups = conv.groups
     if groups > 1 and not groups == conv.in_channels == conv.out_channels:
         codes, groups = _dense(codes, groups), 1
-    return Operator(codes, fmt, step, _bias(conv), groups, conv.stride[0], conv.dilation[0], _pads(conv.padding))
+    return Operator(codes, fmt, step, _bias(conv), groups, conv.stride[0], conv.dilation[0], conv_pads(conv))
 
 
 def _weights(layer: QuantConv2d | QuantLinear) -> tuple[NDArray[np.int8], Format, NDArray[np.float64]]:

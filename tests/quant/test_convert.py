@@ -11,6 +11,7 @@ from torch import Tensor, fx, nn
 from quant.convert import quantize
 from quant.data.digits import DIGITS_EXPONENT, DIGITS_FORMAT
 from quant.data.split import Split
+from quant.pixels import Pixels
 from quant.quantizers.base import Quantizer
 from quant.quantizers.lsq import LSQActivation, LSQWeight
 from quant.quantizers.power_of_two import PowerOfTwoActivation, PowerOfTwoWeight
@@ -58,7 +59,7 @@ def test_the_input_is_not_changed(float_net: nn.Module, splits: tuple[Split, Spl
     """Pixels are codes already: the quantizer of the input returns them exactly."""
     model = as_digits(float_net, splits[0].images[:64], "qil", 4)
     assert torch.equal(model.x_quantizer(splits[1].images), splits[1].images)
-    assert torch.equal(model.x_quantizer.codes(splits[1].images), splits[1].codes.long())
+    assert torch.equal(model.x_quantizer.codes(splits[1].images), splits[1].stored.long())
 
 
 @pytest.mark.parametrize("scheme", ["qil", "lsq", "uniform", "power_of_two"])
@@ -254,3 +255,17 @@ def test_refuses_what_cannot_be_quantized(text: str, given: tuple[nn.Module, dic
     arguments = {"data": IMAGES, "scheme": "qil", "input_format": Format(8, "unsigned"), "input_exponent": -8} | changes
     with pytest.raises(InputError, match=f"^{re.escape(text)}$"):
         quantize(model, **arguments)
+
+
+def test_an_input_is_described_once(float_net: nn.Module, splits: tuple[Split, Split]) -> None:
+    """Either pixels, or a format and an exponent, and images of as many channels as there are means."""
+    grey, images = Pixels((0.5,), (0.5,)), splits[0].images[:8]
+    with pytest.raises(InputError, match=r"^give either pixels, or input_format and input_exponent$"):
+        quantize(float_net, images, scheme="lsq")
+    with pytest.raises(InputError, match=r"^give either pixels, or input_format and input_exponent$"):
+        quantize(float_net, images, scheme="lsq", pixels=grey, input_exponent=0)
+    with pytest.raises(InputError, match=r"^input_format and input_exponent must be given together$"):
+        quantize(float_net, images, scheme="lsq", input_format=DIGITS_FORMAT)
+    with pytest.raises(InputError, match=r"^images must have shape \(n, 2, H, W\), as there are 2 means, "
+                                         r"not \(8, 1, 8, 8\)$"):
+        quantize(float_net, images, scheme="lsq", pixels=Pixels((0.5, 0.5), (0.5, 0.5)))

@@ -1,0 +1,77 @@
+"""Mean and deviation of pixels go into the layers that read the image.
+
+A normalised value of channel c is x = f[c] * u + d[c], where u is what the quantizer of the input passes on. So weights
+are multiplied by f, which is about 1, and biases get the sum of weight * d. d is what is lost when a mean is rounded to
+a pixel: at most half a pixel's step. Padding means the mean pixel, u = 0, from then on, instead of x = 0.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor, fx, nn
+
+from quant.pixels import PIXEL_FORMAT, Pixels
+from quant.quantizers.pixel import PixelActivation
+from quant.trace.refusals import refuse
+from quant.trace.shapes import shape_of
+from quant.trace.stages import Stage, module_of, stages
+
+__all__ = ["fold_pixels"]
+
+WORDS = {"average": "an average", "max": "a max pool", "copy": "an add, BatchNorm or ReLU by itself"}
+
+
+def fold_pixels(graph: fx.GraphModule, pixels: Pixels) -> None:
+    """Make the layers that read the input of a float graph read what `PixelActivation` passes on.
+
+    Parameters
+    ----------
+    graph : fx.GraphModule
+        From `read_model`; its layers are changed in place.
+    pixels : Pixels
+
+    Raises
+    ------
+    InputError
+        If anything but convolutions and linear layers reads the input.
+    """
+    found = stages(graph)
+    (source,) = (stage for stage in found if stage.kind == "input")
+    readers = [stage for stage in found if source.end in (stage.source, stage.residual)]
+    refuse(f"pixels can only be read by convolutions and linear layers, which take up their mean and deviation, not "
+           f"by {_what(stage, source)} ('{stage.name}')" for stage in readers
+           if stage.kind not in ("conv", "linear") or stage.residual is source.end)
+    step, image = float(PixelActivation(pixels).scale), cast("tuple[int, ...]", shape_of(source.compute))
+    for stage in readers:
+        _fold(cast(nn.Conv2d | nn.Linear, module_of(graph, stage.compute)), pixels, step, image)
+
+
+def _what(stage: Stage, source: Stage) -> str:
+    return "an add" if stage.residual is source.end else WORDS[stage.kind]
+
+
+@torch.no_grad()
+def _fold(layer: nn.Conv2d | nn.Linear, pixels: Pixels, step: float, image: tuple[int, ...]) -> None:
+    """Change the weights and the bias of a layer that reads images of this shape."""
+    weight = layer.weight.double()
+    largest = PIXEL_FORMAT.high
+    factors = [1.0 / (largest * deviation * step) for deviation in pixels.deviation]
+    rests = [(code / largest - mean) / deviation
+             for code, mean, deviation in zip(pixels.mean_codes, pixels.mean, pixels.deviation, strict=True)]
+    added = (weight * _along_inputs(layer, rests, image)).flatten(1).sum(1)
+    layer.weight.copy_(weight * _along_inputs(layer, factors, image))
+    bias = added if layer.bias is None else layer.bias.double() + added
+    learns = layer.weight.requires_grad if layer.bias is None else layer.bias.requires_grad
+    layer.bias = nn.Parameter(bias.to(layer.weight), requires_grad=learns)
+
+
+def _along_inputs(layer: nn.Conv2d | nn.Linear, numbers: list[float], image: tuple[int, ...]) -> Tensor:
+    """Return one number for each channel of the image, shaped to multiply the weights."""
+    by_channel = torch.tensor(numbers, dtype=torch.float64, device=layer.weight.device)
+    if isinstance(layer, nn.Linear):
+        return by_channel.repeat_interleave(image[2] * image[3])
+    inputs = layer.in_channels // layer.groups
+    by_group = by_channel.reshape(layer.groups, 1, inputs).expand(-1, layer.out_channels // layer.groups, -1)
+    return by_group.reshape(layer.out_channels, inputs, 1, 1)
