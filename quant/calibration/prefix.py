@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, fx
 
 from quant.calibration.stored import Stored, stored
-from quant.quantizers.base import Quantizer
+from quant.quantizers.base import ActivationQuantizer
 from quant.trace.segment import Segment, between
 from quant.trace.shapes import shape_of
 from quant.trace.stages import stages
@@ -76,12 +76,12 @@ def pieces(graph: fx.GraphModule, images: int) -> Iterator[slice]:
         yield slice(at, at + size)
 
 
-def _makers(graph: fx.GraphModule) -> dict[fx.Node, Quantizer]:
+def _makers(graph: fx.GraphModule) -> dict[fx.Node, ActivationQuantizer]:
     """Return the quantizer that made the codes of each stored tensor: max pools pass on those of their source."""
-    found: dict[fx.Node, Quantizer] = {}
+    found: dict[fx.Node, ActivationQuantizer] = {}
     for stage in stages(graph):
         if stage.quantizer is not None:
-            found[stage.end] = cast(Quantizer, graph.get_submodule(stage.quantizer))
+            found[stage.end] = cast(ActivationQuantizer, graph.get_submodule(stage.quantizer))
         elif stage.keeps_codes and stage.source in found:
             found[stage.end] = found[stage.source]
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from quant.quantizers.base import Quantizer
+from quant.quantizers.base import ActivationQuantizer
 
 __all__ = ["Stored", "stored"]
 
@@ -19,13 +19,13 @@ class Stored:
     ----------
     kept : Tensor, shape (n, ...)
         Codes of `quantizer`, uint8 or int8; the values themselves where there is none.
-    quantizer : Quantizer, optional
+    quantizer : ActivationQuantizer, optional
         Which made the codes; it must not change any more.
     kind : torch.dtype
         Of the values.
     """
 
-    def __init__(self, kept: Tensor, quantizer: Quantizer | None, kind: torch.dtype) -> None:
+    def __init__(self, kept: Tensor, quantizer: ActivationQuantizer | None, kind: torch.dtype) -> None:
         self.kept, self.quantizer, self.kind = kept, quantizer, kind
 
     def __len__(self) -> int:
@@ -36,11 +36,10 @@ class Stored:
         part = self.kept[which]
         if self.quantizer is None:
             return part.clone() if isinstance(which, slice) else part  # an index tensor has copied already
-        codes = part.to(self.kind) - self.quantizer.format.zero_point
-        return codes * self.quantizer.scale.detach()
+        return self.quantizer.values(part).to(self.kind)
 
 
-def stored(values: Tensor, quantizer: Quantizer | None) -> Stored:
+def stored(values: Tensor, quantizer: ActivationQuantizer | None) -> Stored:
     """Return values that `quantizer` has put out as their codes; values that none has made, as they are.
 
     Examples
@@ -53,6 +52,5 @@ def stored(values: Tensor, quantizer: Quantizer | None) -> Stored:
     """
     if quantizer is None:
         return Stored(values, None, values.dtype)
-    fmt = quantizer.format
-    codes = torch.round(values / quantizer.scale.detach()) + fmt.zero_point
-    return Stored(codes.to(torch.uint8 if fmt.low >= 0 else torch.int8), quantizer, values.dtype)
+    kind = torch.uint8 if quantizer.format.low >= 0 else torch.int8
+    return Stored(quantizer.codes_of(values).to(kind), quantizer, values.dtype)

@@ -199,11 +199,18 @@ class ActivationQuantizer(Quantizer):
         return torch.tensor(self.format.zero_point)
 
     def values(self, codes: Tensor) -> Tensor:
-        """Return what codes of shape (n, channels, ...) mean: scale * (code - zero point)."""
-        scale, zeros = self.scale, self.zero_points.to(codes.device)
-        if zeros.ndim:
-            zeros = zeros.reshape(-1, *[1] * (codes.ndim - 2))
-        return (codes.to(torch.int64) - zeros).to(scale.dtype) * scale
+        """Return what codes of shape (n, channels, ...) mean: scale * (code - zero point), in the scale's precision."""
+        scale = self.scale.detach()
+        return (codes.to(scale.dtype) - self._zeros_along(codes)) * scale
+
+    def codes_of(self, values: Tensor) -> Tensor:
+        """Return the codes that mean these values, which this quantizer has put out, as whole floats."""
+        return torch.round(values / self.scale.detach()) + self._zeros_along(values)
+
+    def _zeros_along(self, x: Tensor) -> Tensor:
+        """Return the zero points, shaped and placed to be added to images."""
+        zeros = self.zero_points.to(x.device)
+        return zeros.reshape(-1, *[1] * (x.ndim - 2)) if zeros.ndim else zeros
 
 
 def along_channels(scale: Tensor, x: Tensor) -> Tensor:

@@ -91,6 +91,7 @@ def test_weights_take_up_mean_and_deviation() -> None:
     assert 0.9 < float((conv.weight / net[0].weight).detach().mean()) < 1.2
     assert torch.equal(given.values(given.codes(values)), given(values))
     assert torch.equal(given.codes(values), CODES.long())
+    assert torch.equal(given.codes_of(given(values)), CODES.float())
 
 
 def test_linear_layers_read_pixels() -> None:
