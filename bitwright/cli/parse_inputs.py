@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zipfile
-from io import BytesIO
 from math import prod
 from pathlib import Path
 from typing import IO, Any
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from sim.errors import InputError
 from sim.io.bounds import shown, shown_path
+from sim.io.numpy_arrays import member_names, read_array, read_header
 from sim.io.regular_file import open_regular
 from sim.ir.ops import Tensor
 from sim.ir.program import Program
@@ -23,8 +23,6 @@ MAX_HELD_CODES = 1 << 30
 """Most codes that a command holds at a time: those of all images in all tensors."""
 MAX_BYTES = 8 * MAX_HELD_CODES + (1 << 20)
 """Largest input file [bytes]: the most codes, each of the widest type, and headers."""
-HEADER_BYTES = 1 << 16
-READ_HEADER = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 Codes = NDArray[np.integer[Any]]
 
@@ -84,14 +82,7 @@ def _only(file: IO[bytes], program: Program) -> dict[str, Codes]:
 def _members(file: IO[bytes], program: Program) -> dict[str, Codes]:
     """Read the arrays of a .npz."""
     with zipfile.ZipFile(file) as archive:
-        members = {}
-        for member in archive.namelist():
-            name = member.removesuffix(".npy")
-            if name == member:
-                raise InputError(f"member '{shown(member)}' is no array")
-            if name in members:
-                raise InputError(f"member '{shown(member)}' is there twice")
-            members[name] = member
+        members = member_names(archive)
         program.check_input_names(members)
         arrays = {}
         for tensor in program.inputs:
@@ -102,22 +93,14 @@ def _members(file: IO[bytes], program: Program) -> dict[str, Codes]:
 
 def _array(stream: IO[bytes], program: Program, tensor: Tensor) -> Codes:
     """Read the array at the start of a stream that can go back there, after a look at its header."""
-    head = BytesIO(stream.read(HEADER_BYTES))
-    version = np.lib.format.read_magic(head)
-    if version not in READ_HEADER:
-        raise ValueError(f"version {version[0]}.{version[1]} of the format is for other arrays")
-    shape, _, dtype = READ_HEADER[version](head)
+    shape, dtype = read_header(stream)
     if dtype.kind not in "iu":
         raise InputError(f"codes of '{tensor.name}' must be integers, not {shown(dtype)}")
     tensor.check_batch(shape)
     if shape[0] < 1:
         raise InputError(f"it must hold at least one image, not {shape[0]}")
     _check_amount(program, shape[0])
-    stream.seek(0)
-    array: Codes = np.lib.format.read_array(stream, allow_pickle=False)
-    if stream.read(1):
-        raise ValueError("there is something behind the array")
-    return array
+    return read_array(stream)
 
 
 def _check_amount(program: Program, images: int) -> None:

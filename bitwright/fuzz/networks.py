@@ -23,6 +23,7 @@ from bitwright.fuzz.mutations import EXTREMES, NAMES, changed_bytes, changed_tex
 from bitwright.fuzz.target import Target
 from quant.bits.budgets import BUDGETS
 from quant.data.folder import FolderImages
+from quant.data.image_options import ImageOptions
 from quant.training.checkpoint import load_checkpoint, load_weights, save_checkpoint, save_weights
 from sim.ir.formats import Format
 from sim.ir.ops import Pool, Tensor
@@ -121,7 +122,7 @@ class Pictures(Target):
         return changed_bytes(random, data, self._corpus)
 
     def read(self, path: Path) -> None:
-        images = FolderImages((str(path),), torch.zeros(1, dtype=torch.int64), ("a",), 24, 16)
+        images = FolderImages((str(path),), torch.zeros(1, dtype=torch.int64), ("a",), ImageOptions(16, 24))
         images.values(slice(None))
         images.drawn(torch.zeros(1, dtype=torch.int64), torch.Generator())
 

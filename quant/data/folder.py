@@ -1,8 +1,8 @@
 """Folders of images, one for each class, as ImageNet is kept: `root/train/<class>/*.jpg`, `root/val/<class>/*.jpg`.
 
 Images are read when they are asked for. What is done to them is what published checkpoints were trained with
-(torchvision's ImageFolder, Resize, CenterCrop, RandomResizedCrop and Normalize), then the values become codes. Unlike
-there, images are upright as their EXIF data says, grey of 16 bits is scaled, and hidden files and folders are none.
+(torchvision's ImageFolder, Resize, CenterCrop, RandomResizedCrop and Normalize). Unlike there, images are upright as
+their EXIF data says, grey of 16 bits is scaled, and hidden files and folders are none.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from quant.data.image_format import IMAGE_EXPONENT, IMAGE_FORMAT
+from quant.data.image_options import ImageOptions
 from quant.data.pictures import EXTENSIONS, read_picture
-from quant.pixels import Pixels
+from quant.pixels import PIXEL_FORMAT, Pixels
 from sim.errors import InputError
 from sim.io.bounds import listed, shown_path
 from sim.ir.formats import Format
 
 __all__ = ["FolderImages", "check_same_classes", "image_folder", "random_box"]
 
-MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Mean and standard deviation of the channels of ImageNet, for pixels of 0..1."""
 HIDDEN = ("__MACOSX", "@eaDir", "$RECYCLE.BIN")
 """Folders that archivers and file servers leave behind, with copies of images; so are all that begin with a dot."""
+ENLARGED = 8 / 7
+"""Length of the short side before cutting in units of what is cut: 256 for 224."""
 MOST_RESIZED = 1 << 22
 """Largest image that is resized whole [pixels]: of a long strip only the middle is."""
 CROPPED_AREA, CROPPED_RATIO, CROP_TRIES = (0.08, 1.0), (3 / 4, 4 / 3), 10
@@ -56,33 +56,32 @@ class FolderImages:
         Index of each image's class.
     classes : tuple of str
         Names of the classes' folders, in order.
-    resize, crop : int
-        Length of the short side before cropping, and height and width of what is cropped [pixels].
+    options : ImageOptions
+        Their size and normalisation.
     """
 
     files: tuple[str, ...]
     labels: Tensor
     classes: tuple[str, ...]
-    resize: int = 256
-    crop: int = 224
+    options: ImageOptions
 
     @property
-    def pixels(self) -> Pixels | None:
-        """Return None: codes are pixels that are normalised already."""
-        return None
+    def pixels(self) -> Pixels:
+        """What the codes mean."""
+        return self.options.pixels(3)
 
     @property
     def format(self) -> Format:
         """Format of the codes."""
-        return IMAGE_FORMAT
+        return PIXEL_FORMAT
 
     @property
     def exponent(self) -> int:
-        """The value of a code is code * 2**exponent."""
-        return IMAGE_EXPONENT
+        """Of no meaning: codes are pixels."""
+        return 0
 
     def codes(self, which: Tensor | slice) -> Tensor:
-        """Return some images as the host gives them, resized and cropped in the middle, int8 (n, 3, crop, crop).
+        """Return the pixels of some images, resized and cut in the middle, uint8 of shape (n, 3, side, side).
 
         Raises
         ------
@@ -93,13 +92,13 @@ class FolderImages:
 
     def values(self, which: Tensor | slice) -> Tensor:
         """Return the values of the same images, float32."""
-        return self.codes(which).float() * 2.0**self.exponent
+        return self.pixels.values(self.codes(which))
 
     def drawn(self, which: Tensor, generator: torch.Generator) -> Tensor:
-        """Return the same images, each cropped at random, and mirrored in half of the cases."""
+        """Return the same images, each cut at random and perhaps mirrored; those that keep their size are not cut."""
         seeds = torch.randint(2**62, (len(which),), generator=generator).tolist()
         changes = [partial(self._random, random=Random(seed)) for seed in seeds]
-        return self._read(which.tolist(), changes).float() * 2.0**self.exponent
+        return self.pixels.values(self._read(which.tolist(), changes))
 
     def __len__(self) -> int:
         return len(self.files)
@@ -108,27 +107,37 @@ class FolderImages:
         """Return the codes of the changed images; decoding releases the interpreter, so threads share the work."""
         with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
             found = list(pool.map(_pixels, [self.files[index] for index in which], changes))
-        pixels = np.stack(found) if found else np.empty((0, self.crop, self.crop, 3), np.uint8)
-        return _codes(torch.from_numpy(pixels).permute(0, 3, 1, 2))
+        pixels = np.stack(found) if found else np.empty((0, self.options.side, self.options.side, 3), np.uint8)
+        return torch.from_numpy(pixels).permute(0, 3, 1, 2)
+
+    def _stays(self, image: Image.Image) -> bool:
+        """Return whether an image has its size already, and no other is asked for on the way."""
+        return self.options.resize is None and image.size == (self.options.side, self.options.side)
 
     def _middle(self, image: Image.Image) -> Image.Image:
+        if self._stays(image):
+            return image
         width, height = image.size
-        short = min(width, height)
-        size = int(self.resize * width / short), int(self.resize * height / short)
-        left, top = (round((length - self.crop) / 2.0) for length in size)
-        right, bottom = left + self.crop, top + self.crop
+        short, side = min(width, height), self.options.side
+        resize = self.options.resize or round(side * ENLARGED)
+        size = int(resize * width / short), int(resize * height / short)
+        left, top = (round((length - side) / 2.0) for length in size)
+        right, bottom = left + side, top + side
         if size[0] * size[1] > MOST_RESIZED:
             across, down = width / size[0], height / size[1]
-            return image.resize((self.crop, self.crop), Image.Resampling.BILINEAR,
+            return image.resize((side, side), Image.Resampling.BILINEAR,
                                 (left * across, top * down, right * across, bottom * down))
         return image.resize(size, Image.Resampling.BILINEAR).crop((left, top, right, bottom))
 
     def _random(self, image: Image.Image, random: Random) -> Image.Image:
-        image = image.crop(random_box(*image.size, random)).resize((self.crop, self.crop), Image.Resampling.BILINEAR)
-        return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if random.random() < 0.5 else image
+        if not self._stays(image):
+            size = self.options.side, self.options.side
+            image = image.crop(random_box(*image.size, random)).resize(size, Image.Resampling.BILINEAR)
+        turned = self.options.mirrors(3) and random.random() < 0.5
+        return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if turned else image
 
 
-def image_folder(root: str | Path, part: str, resize: int = 256, crop: int = 224) -> FolderImages:
+def image_folder(root: str | Path, part: str, options: ImageOptions) -> FolderImages:
     """Return the images in `root/part/<class>/`, of any depth, in the order of their names.
 
     Parameters
@@ -136,17 +145,14 @@ def image_folder(root: str | Path, part: str, resize: int = 256, crop: int = 224
     root : str or Path
     part : str
         `train`, `val` or whatever the folder is called.
-    resize, crop : int
-        Length of the short side, and of the square in the middle that is kept, at most as long [pixels].
+    options : ImageOptions
 
     Raises
     ------
     InputError
-        If there is no such folder, no folder of a class in it, a class has no image, `crop` is out of range, a folder
-        cannot be read, or what is called like an image is no file.
+        If there is no such folder, no folder of a class in it, a class has no image, a folder cannot be read, or what
+        is called like an image is no file.
     """
-    if not 1 <= crop <= resize:
-        raise InputError(f"crop must be in 1..{resize}, the length that images are resized to, not {crop}")
     place = Path(root) / part
     kept = f"images are kept as {shown_path(place)}/<class>/<image>.jpg"
     if not os.path.isdir(place):
@@ -163,7 +169,7 @@ def image_folder(root: str | Path, part: str, resize: int = 256, crop: int = 224
         raise InputError(f"{shown_path(place)}: no image in {listed(empty)}, that is, no file with one of the endings "
                          f"{', '.join(EXTENSIONS)}")
     labels = torch.tensor([label for label, files in enumerate(found) for _ in files])
-    return FolderImages(tuple(file for files in found for file in files), labels, tuple(classes), resize, crop)
+    return FolderImages(tuple(file for files in found for file in files), labels, tuple(classes), options)
 
 
 def check_same_classes(first: FolderImages, second: FolderImages, names: tuple[str, str]) -> None:
@@ -237,11 +243,3 @@ def _kind(entry: os.DirEntry[str]) -> tuple[bool, bool]:
 def _pixels(file: str, change: Change) -> Picture:
     """Return a changed image, uint8 of shape (height, width, 3)."""
     return np.asarray(change(read_picture(file)))
-
-
-def _codes(pixels: Tensor) -> Tensor:
-    """Normalise each channel and round to the nearest code of IMAGE_FORMAT; int8 of the same shape."""
-    mean, deviation = (torch.tensor(numbers)[:, None, None] for numbers in (MEAN, DEVIATION))
-    levels = (torch.arange(256.0) / 255 - mean[:, 0]) / deviation[:, 0]
-    table = torch.floor(levels * 2.0**-IMAGE_EXPONENT + 0.5).clamp(IMAGE_FORMAT.low, IMAGE_FORMAT.high).to(torch.int8)
-    return torch.stack([table[channel][pixels[:, channel].long()] for channel in range(3)], 1)

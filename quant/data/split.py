@@ -29,6 +29,8 @@ class Split:
         The value of a code is code * 2**exponent, where it is no pixel.
     pixels : Pixels or None
         What the codes mean if they are pixels.
+    mirrored : bool
+        Mirror half of the images that are trained with.
 
     Examples
     --------
@@ -43,6 +45,7 @@ class Split:
     format: Format = PIXEL_FORMAT
     exponent: int = 0
     pixels: Pixels | None = None
+    mirrored: bool = False
 
     @property
     def images(self) -> Tensor:
@@ -59,8 +62,12 @@ class Split:
         return codes.float() * 2.0**self.exponent if self.pixels is None else self.pixels.values(codes)
 
     def drawn(self, which: Tensor, generator: torch.Generator) -> Tensor:
-        """Return the same values: nothing is random here."""
-        return self.values(which)
+        """Return the values of the same images, half of them mirrored if they may be."""
+        values = self.values(which)
+        if not self.mirrored:
+            return values
+        turned = torch.rand(len(values), generator=generator) < 0.5
+        return torch.where(turned[:, None, None, None], values.flip(3), values)
 
     def first(self, count: int) -> Split:
         """Return the first `count` images."""

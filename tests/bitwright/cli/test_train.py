@@ -112,7 +112,7 @@ def test_quantizing_without_training(run: Run, tmp_path: Path, scheme: str) -> N
     (("train", "digits", "-d", "digits", "-o", "x", "--rate", "0"), r"rate must be above 0, not 0\.0"),
     (("train", "digits", "-d", "digits", "-o", "x", "--distillation", "0.5"), "a float network has no quantizers"),
     (("train", "resnet18", "-d", "digits", "-o", "x"), "network 'resnet18' reads images of 3 channels"),
-    (("train", "resnet8", "-d", "none", "-o", "x"), "no data 'none': give one of digits, glyphs, or a folder"),
+    (("train", "resnet8", "-d", "none", "-o", "x"), "no data 'none': give one of digits, glyphs, an "),
     (("train", "digits", "-d", "digits", "-o", "x", "--scheme", "lsq", "--weights", "w.pth"), r"no weights 'w\.pth'"),
     (("quantize", "digits", "none.safetensors", "-d", "digits", "-o", "x"), r"no weights 'none\.safetensors'"),
     (("quantize", "digits", "w", "-d", "digits", "-o", "x", "-b", "2/4/8"), "bits are WEIGHTS/ACTIVATIONS"),

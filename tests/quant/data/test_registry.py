@@ -18,7 +18,7 @@ def test_digits_keep_some_for_validation() -> None:
 @pytest.mark.parametrize("name", ["mnist", "/no/such/folder"])
 def test_unknown_data_is_named(name: str) -> None:
     """With what there is."""
-    with pytest.raises(InputError, match=f"^no data '{name}': give one of digits, glyphs, or a folder with "):
+    with pytest.raises(InputError, match=f"^no data '{name}': give one of digits, glyphs, an .npz file, or "):
         load_data(name)
 
 
