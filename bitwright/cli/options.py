@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from bitwright.cli.parameter_types import file_argument, integer, path_option
+from bitwright.cli.parameter_types import Numbers, file_argument, integer, numbers, path_option
 
 __all__ = [
            "MAX_COUNT",
@@ -17,18 +17,22 @@ __all__ = [
            "PROGRAM_HELP",
            "AsJson",
            "DataName",
+           "Deviation",
            "FirstLastBits",
            "Images",
            "InputFile",
            "MachineName",
+           "Mean",
            "NetworkName",
            "ProgramFile",
+           "Resize",
            "RtlSimulator",
            "Seed",
+           "Size",
            "TechnologyName",
 ]
 
-MAX_COUNT, MAX_WORKERS, MAX_RATE, MAX_SEED = 10**9, 1024, 1e6, 2**32 - 1
+MAX_COUNT, MAX_WORKERS, MAX_RATE, MAX_SEED, MAX_LENGTH = 10**9, 1024, 1e6, 2**32 - 1, 4096
 
 MAX_DIGITS = 8
 
@@ -47,6 +51,17 @@ RtlSimulator = Annotated[Literal["auto", "icarus", "verilator"], typer.Option(
 NetworkName = Annotated[
     str, typer.Argument(help="A network by name, such as resnet8 or mobilenet_v2; or FILE.py:NAME or MODULE:NAME, your "
                         "own nn.Module or what makes it: its code is run.")]
-DataName = Annotated[str, typer.Option("--data", "-d", help="glyphs, digits, or a folder with train/ and val/.")]
+DataName = Annotated[str, typer.Option(
+    "--data", "-d", help="glyphs or digits; a folder with train/ and val/, or with train.npz, ...; an .npz file; or "
+    "FILE.py:NAME or MODULE:NAME of your own, whose code is run.")]
+Size = Annotated[int | None, integer(
+    1, MAX_LENGTH, "Height and width to which images of folders are cut; default: 224.", "--size")]
+Resize = Annotated[int | None, integer(
+    1, MAX_LENGTH, "Length of their short side before; default: 8/7 of the size, and images that have the size already "
+    "stay as they are.", "--resize")]
+Mean = Annotated[Numbers | None, numbers(
+    "Mean of pixels of 0..1, such as 0.485,0.456,0.406; default: ImageNet's, or 0.5 if not of 3 channels.",
+    "--mean")]
+Deviation = Annotated[Numbers | None, numbers("Their standard deviation; default: ImageNet's, or 0.5.", "--std")]
 FirstLastBits = Annotated[int, integer(2, 8, "Bits of the first and the last layer.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]

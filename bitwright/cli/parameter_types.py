@@ -12,7 +12,7 @@ import typer
 from sim.errors import InputError
 from sim.io.bounds import shown
 
-__all__ = ["decimal", "file_argument", "integer", "parse_bits", "parse_number", "path_option"]
+__all__ = ["Numbers", "decimal", "file_argument", "integer", "numbers", "parse_bits", "parse_number", "path_option"]
 
 WHOLE = re.compile(r"[+-]?[0-9]{1,30}")
 REAL = re.compile(r"[+-]?([0-9]{1,30}(\.[0-9]{0,30})?|\.[0-9]{1,30})([eE][+-]?[0-9]{1,4})?")
@@ -38,6 +38,23 @@ def decimal(low: float, high: float, help: str, *names: str) -> Any:
         return number
 
     return typer.Option(*names, parser=parse, metavar="NUMBER", help=help)
+
+
+class Numbers(tuple[float, ...]):
+    """Decimal numbers that were separated by commas."""
+
+    __slots__ = ()
+
+
+def numbers(help: str, *names: str) -> Any:
+    """Make an option that is some decimal numbers, separated by commas."""
+    def parse(word: object) -> Numbers:
+        found = [parse_number(part.strip()) for part in str(word).split(",")]
+        if None in found:
+            raise typer.BadParameter(f"must be numbers separated by commas, not '{shown(word)}'")
+        return Numbers(number for number in found if number is not None)
+
+    return typer.Option(*names, parser=parse, metavar="NUMBER,...", help=help)
 
 
 def path_option(help: str, *names: str) -> Any:

@@ -8,7 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from bitwright.cli.console import message, show, steps
-from bitwright.cli.options import MAX_COUNT, MAX_RATE, AsJson, DataName, FirstLastBits, MachineName, NetworkName, Seed
+from bitwright.cli.options import (
+    MAX_COUNT,
+    MAX_RATE,
+    AsJson,
+    DataName,
+    Deviation,
+    FirstLastBits,
+    MachineName,
+    Mean,
+    NetworkName,
+    Resize,
+    Seed,
+    Size,
+)
 from bitwright.cli.output_guard import check_apart
 from bitwright.cli.parameter_types import decimal, file_argument, integer, parse_bits, path_option
 
@@ -23,9 +36,14 @@ __all__ = ["quantize"]
 
 def quantize(
     network: NetworkName,
-    weights: Annotated[Path, file_argument("Weights of the float network, *.safetensors.")],
     out: Annotated[Path, path_option("Folder for the results.", "--out", "-o")],
+    weights: Annotated[Path | None, file_argument(
+        "Weights of the float network, *.safetensors; of an own network that has them already, none.")] = None,
     data: DataName = "glyphs",
+    size: Size = None,
+    resize: Resize = None,
+    mean: Mean = None,
+    std: Deviation = None,
     scheme: Annotated[Literal["power_of_two", "uniform"], typer.Option(
         help="Power-of-two or real steps.")] = "power_of_two",
     bits: Annotated[str, typer.Option("--bits", "-b", help="Bits W/A of weights and activations.")] = "4/4",
@@ -41,7 +59,7 @@ def quantize(
     """Quantize a trained network without labels or training."""
     from bitwright.cli.network_report import network_report
     from bitwright.codesign import networks, post_training
-    from quant.data.registry import load_data
+    from bitwright.codesign.data import load_data
     from quant.ptq.reconstruct import Reconstruction
     from sim.arch.machine import load_machine
     from sim.io.atomic_write import ensure_folder
@@ -49,8 +67,10 @@ def quantize(
     how = Reconstruction(iterations=iterations, rate=lr, exponents=not fixed_exponents,
                          seed=seed) if iterations else None
     widths = parse_bits(bits)
+    networks.check_trained(network, weights)
     check_apart(networks.network_files(out), [weights, machine])
-    target, found = load_machine(machine), load_data(data)
+    target = load_machine(machine)
+    found = load_data(data, size=size, resize=resize, mean=mean, deviation=std)
     net = networks.load_network(network, found, weights).eval()
     ensure_folder(out)
     images = networks.few_pixels(networks.calibration_images(found.train))
@@ -62,7 +82,7 @@ def quantize(
     message("accuracy of the Program in the simulator")
     summary = {
         "network": network, "data": data, "scheme": scheme, "bits": bits,
-        "accuracy": networks.program_accuracies(lowered.program, found),
+        "accuracy": networks.accuracies(lowered, found),
         "distances": reconstructed.distances, "moved": reconstructed.moved,
         "fit_error_codes": networks.worst_fit(lowered), "digits": lowered.digits,
         "steps": post_training.quantizer_steps(model)}

@@ -9,7 +9,20 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from bitwright.cli.console import message, show, steps
-from bitwright.cli.options import MAX_COUNT, MAX_RATE, AsJson, DataName, FirstLastBits, MachineName, NetworkName, Seed
+from bitwright.cli.options import (
+    MAX_COUNT,
+    MAX_RATE,
+    AsJson,
+    DataName,
+    Deviation,
+    FirstLastBits,
+    MachineName,
+    Mean,
+    NetworkName,
+    Resize,
+    Seed,
+    Size,
+)
 from bitwright.cli.output_guard import check_apart
 from bitwright.cli.parameter_types import decimal, integer, parse_bits, path_option
 from sim.errors import InputError
@@ -27,6 +40,12 @@ def train(
     network: NetworkName,
     out: Annotated[Path, path_option("Folder for checkpoints and results.", "--out", "-o")],
     data: DataName = "glyphs",
+    size: Size = None,
+    resize: Resize = None,
+    mean: Mean = None,
+    std: Deviation = None,
+    mirrored: Annotated[bool | None, typer.Option(
+        "--mirror/--no-mirror", help="Mirror half of the own training images; default: those in colour.")] = None,
     scheme: Annotated[Literal["float", "qil", "lsq"], typer.Option(
         help="What is trained: the float network, or one with these quantizers.")] = "float",
     bits: Annotated[list[str] | None, typer.Option(
@@ -53,8 +72,8 @@ def train(
     import torch
 
     from bitwright.codesign import networks
+    from bitwright.codesign.data import load_data
     from bitwright.codesign.training import Training, recipe_for
-    from quant.data.registry import load_data
     from quant.training.distributed import is_first, processes
     from sim.arch.machine import load_machine
     from sim.io.atomic_write import ensure_folder
@@ -65,8 +84,8 @@ def train(
     recipe = recipe_for(scheme, epochs, batch, lr, seed=seed, interval_rate=quantizer_lr_mult,
                         quantizers_only=quantizers_only, distillation=kd_weight)
     target = load_machine(machine)
-    _check_start(scheme, weights, quantizers_only or kd_weight > 0)
-    images = load_data(data)
+    _check_start(scheme, network, weights, quantizers_only or kd_weight > 0)
+    images = load_data(data, size=size, resize=resize, mean=mean, deviation=std, mirrored=mirrored)
     with processes() as device:
         torch.manual_seed(seed)
         net = networks.load_network(network, images, weights)
@@ -80,12 +99,14 @@ def train(
             _finish(model, images, target if widths else None, summary, out, as_json)
 
 
-def _check_start(scheme: str, weights: Path | None, needs_quantizers: bool) -> None:
+def _check_start(scheme: str, network: str, weights: Path | None, needs_quantizers: bool) -> None:
     """Refuse quantizers and teachers of float networks, and quantized networks without weights to start from."""
+    from bitwright.codesign.networks import check_trained
+
     if scheme == "float" and needs_quantizers:
         raise InputError("a float network has no quantizers and no teacher")
-    if scheme != "float" and weights is None:
-        raise InputError("quantizing starts from a float network: give its weights with --weights")
+    if scheme != "float":
+        check_trained(network, weights)
 
 
 def _finish(model: nn.Module, data: DataSet, machine: Machine | None, summary: dict[str, Any], out: Path,
@@ -93,14 +114,11 @@ def _finish(model: nn.Module, data: DataSet, machine: Machine | None, summary: d
     """Evaluate a model, lowered if there is a machine, and write and show what came of it."""
     from bitwright.cli.network_report import network_report
     from bitwright.codesign import networks
-    from quant.training.evaluate import accuracy
 
     lowered = None if machine is None else networks.lowered_for(model, data, machine)
     message("accuracy of the network" if lowered is None else "accuracy of the Program in the simulator")
-    if lowered is None:
-        summary["accuracy"] = {name: accuracy(model, images) for name, images in networks.evaluation_sets(data).items()}
-    else:
-        summary["accuracy"] = networks.program_accuracies(lowered.program, data)
+    summary["accuracy"] = networks.accuracies(lowered or model, data)
+    if lowered is not None:
         summary["fit_error_codes"] = networks.worst_fit(lowered)
     files = networks.write_network(out, model, lowered, summary)
     title = f"{summary['network']} on {summary['data']}, {summary['scheme']} {' then '.join(summary['bits'])}".strip()

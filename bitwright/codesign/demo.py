@@ -10,8 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import fx
 
+from bitwright.codesign.evaluation import evaluate as accuracy_of
 from bitwright.codesign.json_text import to_json
-from bitwright.codesign.networks import program_accuracy
 from bitwright.codesign.progress import SILENT, Progress
 from bitwright.codesign.verify import Verification, verify_plan
 from quant.bits.qbitopt import QBitOpt
@@ -137,7 +137,7 @@ class _Demo:
         program, self.summary.fit_errors[name] = lowered.program, lowered.errors
         self.plans[name] = plan(program, self.machine)
         self.summary.programs[name] = estimate(self.plans[name], self.technology)
-        self.summary.accuracy[name] = program_accuracy(program, self.test_set)
+        self.summary.accuracy[name] = accuracy_of(program, self.test_set)
         return program
 
     def check_machine(self) -> None:

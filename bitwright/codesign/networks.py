@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
+from bitwright.codesign.evaluation import evaluate
 from bitwright.codesign.json_text import to_json
 from bitwright.codesign.user_code import call, is_place, load_object
 from quant.data.images import Images
@@ -20,21 +20,18 @@ from quant.networks.registry import make_network
 from quant.training.checkpoint import load_weights, save_weights
 from sim.arch.machine import Machine
 from sim.errors import InputError
-from sim.functional.engine.simulator import Simulator
 from sim.io.atomic_write import atomic_write_text
-from sim.io.bounds import shown_path
+from sim.io.bounds import shown, shown_path
 from sim.ir.program import Program
 from sim.ir.serialize import save_program
 
-__all__ = ["calibration_images", "evaluation_sets", "few_pixels", "load_network", "lowered_for", "network_files",
-           "program_accuracies", "program_accuracy", "worst_fit", "write_network"]
+__all__ = ["accuracies", "calibration_images", "check_trained", "evaluation_sets", "few_pixels", "load_network",
+           "lowered_for", "network_files", "worst_fit", "write_network"]
 
 CALIBRATION_IMAGES = 1024
 CALIBRATION_PIXELS, FEWEST = 1 << 22, 64
 """Pixels of the images that go through a network at once or are kept between its layers, and how many images at least:
 83 images of 224 x 224, which take about 2.5 GB in EfficientNet."""
-CHUNK = 256
-"""Images that are simulated together."""
 
 
 def load_network(name: str, data: DataSet, weights: Path | None) -> nn.Module:
@@ -57,6 +54,18 @@ def load_network(name: str, data: DataSet, weights: Path | None) -> nn.Module:
     if weights is not None:
         load_weights(net, weights)
     return net
+
+
+def check_trained(name: str, weights: Path | None) -> None:
+    """Refuse to start from random weights; a network of the user's own may have weights already.
+
+    Raises
+    ------
+    InputError
+        If there are no weights.
+    """
+    if weights is None and not is_place(name):
+        raise InputError(f"quantizing starts from a trained network: give the weights of '{shown(name)}'")
 
 
 def _own_network(place: str, data: DataSet) -> nn.Module:
@@ -85,31 +94,25 @@ def lowered_for(model: nn.Module, data: DataSet, machine: Machine) -> Lowered:
 
 
 def worst_fit(lowered: Lowered) -> float:
-    """Return the largest distance between the real map of a layer and the one that its digits make [codes]."""
-    return max(error.error for error in lowered.errors.values())
+    """Return the largest distance between the real map of a layer and the one that its digits make [codes].
+
+    Layers that write an output do not count: their codes are much finer than those of stored tensors.
+    """
+    outputs = {tensor.name for tensor in lowered.program.outputs}
+    inner = {op.name for op in lowered.program.ops if op.output not in outputs}
+    return max((error.error for name, error in lowered.errors.items() if name in inner), default=0.0)
 
 
-def program_accuracies(program: Program, data: DataSet) -> dict[str, float]:
-    """Return the accuracy of a Program on each set of images to choose and to judge by."""
-    return {name: program_accuracy(program, images) for name, images in evaluation_sets(data).items()}
+def accuracies(model: Program | Lowered | nn.Module, data: DataSet) -> dict[str, float]:
+    """Return the accuracy of a network or Program on each set of images to choose and to judge by."""
+    return {name: evaluate(model, images) for name, images in evaluation_sets(data).items()}
 
 
 def evaluation_sets(data: DataSet) -> dict[str, Images]:
     """Return the sets of images to choose and to judge by that a data set has, by their names."""
-    sets = {"validation": data.validation, "test": data.test, "held_out": data.held_out}
+    validation = None if data.test_is_validation else data.validation
+    sets = {"validation": validation, "test": data.test, "held_out": data.held_out}
     return {name: images for name, images in sets.items() if images is not None}
-
-
-def program_accuracy(program: Program, data: Images) -> float:
-    """Return the share of images on which the largest output code is that of the label, in the simulator."""
-    (source,), (target,) = program.inputs, program.outputs
-    simulator, right = Simulator(program), 0
-    for at in range(0, len(data), CHUNK):
-        which = torch.arange(at, min(at + CHUNK, len(data)))
-        codes = data.codes(which).to(torch.int32).numpy()
-        logits = simulator.run({source.name: codes})[target.name].reshape(len(which), -1)
-        right += int(np.count_nonzero(logits.argmax(axis=1) == data.labels[which].numpy()))
-    return right / len(data)
 
 
 def write_network(out: Path, model: nn.Module, lowered: Lowered | None, summary: Mapping[str, Any]) -> list[Path]:

@@ -10,8 +10,8 @@ from sim.errors import InputError
 
 __all__ = ["accuracy"]
 
-CHUNK = 1000
-"""Images that are looked at together."""
+PIXELS, MOST_IMAGES = 1 << 22, 1000
+"""Of images that are looked at together: 83 of 224 x 224."""
 
 
 def accuracy(model: nn.Module, data: Images) -> float:
@@ -27,7 +27,13 @@ def accuracy(model: nn.Module, data: Images) -> float:
     first = next(model.parameters())
     right = 0
     with torch.no_grad():
-        for which in torch.arange(len(data)).split(CHUNK):
+        for which in torch.arange(len(data)).split(_together(data)):
             images = data.values(which).to(first.device, first.dtype)
             right += int((model(images).argmax(1).cpu() == data.labels[which]).sum())
     return right / len(data)
+
+
+def _together(data: Images) -> int:
+    """Return how many images memory has room for."""
+    height, width = data.codes(slice(0, 1)).shape[2:]
+    return min(max(PIXELS // (height * width), 1), MOST_IMAGES)
