@@ -15,16 +15,20 @@ from quant.quantizers.base import ActivationQuantizer, round_half_up
 from quant.quantizers.pixel import PixelActivation
 from quant.quantizers.power_of_two import PowerOfTwoActivation
 from quant.schemes import Scheme, scheme_of
+from quant.shifts import shift_averages_and_norms
 from quant.trace.checks import check_data, check_input_format, check_magnitude
 from quant.trace.frontend import as_floats, read_model
 from quant.trace.layers import QuantConv2d, QuantLinear
 from quant.trace.naming import quantizer_path
-from quant.trace.stages import Stage, module_of, stages
+from quant.trace.stages import Stage, module_of, output_stage, stages
 from sim.errors import InputError
 from sim.ir.formats import Format
 
 __all__ = ["quantize", "round_biases"]
 
+NORM_STEP = 2.0**-6
+"""Steps of the shift of a BatchNorm that follows no convolution, as a share of what a code of its input is worth: the
+requantizer's multipliers reach further down."""
 SIGNED_BITS = 8
 """Width of stored tensors that only adds read: an error there is never clipped away again."""
 
@@ -85,6 +89,7 @@ def quantize(model: nn.Module, data: Tensor, *, scheme: str | Scheme, weight_bit
     data = as_floats(data, graph)
     if scheme.folds:
         _fold_norms(graph)
+    factors = shift_averages_and_norms(graph) if scheme.strict else {}
     if pixels is not None:
         fold_pixels(graph, pixels)
     found = stages(graph)
@@ -95,7 +100,9 @@ def quantize(model: nn.Module, data: Tensor, *, scheme: str | Scheme, weight_bit
         if stage.kind == "input":
             _insert(graph, stage, given.to(data))
         elif not stage.keeps_codes and not _is_output(stage):
-            _insert(graph, stage, scheme.tensor(stage_bits, stage.signed).to(data))
+            quantizer = scheme.tensor(stage_bits, stage.signed)
+            quantizer.factor = factors.get(stage.name)
+            _insert(graph, stage, quantizer.to(data))
     graph.graph.lint()
     graph.recompile()
     _initialise_activations(graph, data)
@@ -125,13 +132,20 @@ def round_biases(graph: fx.GraphModule) -> None:
     for stage in stages(graph):
         layer = module_of(graph, stage.compute) if stage.compute.op == "call_module" else None
         if isinstance(layer, QuantConv2d | QuantLinear) and layer.bias is not None and stage.source is not None:
-            step = layer.weight_quantizer.scale * steps[stage.source]
-            with torch.no_grad():
-                layer.bias.copy_(round_half_up(layer.bias / step) * step)
+            _round_bias(layer.bias, layer.weight_quantizer.scale * steps[stage.source])
+        if stage.norm is not None and stage.source is not None:  # its gains are powers of two
+            norm = cast(nn.BatchNorm2d, graph.get_submodule(stage.norm))
+            gain = torch.where(norm.weight == 0, 1.0, norm.weight.detach())
+            _round_bias(norm.bias, gain * steps[stage.source] * NORM_STEP)
         if stage.quantizer is not None:
             steps[stage.end] = cast(ActivationQuantizer, graph.get_submodule(stage.quantizer)).scale
         elif stage.keeps_codes and stage.source is not None:
             steps[stage.end] = steps[stage.source]
+
+
+def _round_bias(bias: Tensor, step: Tensor) -> None:
+    with torch.no_grad():
+        bias.copy_(round_half_up(bias / step) * step)
 
 
 def _widths(found: tuple[Stage, ...], weight_bits: int, activation_bits: int,
@@ -207,8 +221,7 @@ def _initialise_activations(graph: fx.GraphModule, data: Tensor) -> None:
     try:
         with torch.no_grad():
             output = graph(data)
-        last = next(stage.name for stage in found if _is_output(stage))
-        check_magnitude(output, f"what '{last}' puts out on the data")
+        check_magnitude(output, f"what '{output_stage(graph, found).name}' puts out on the data")
     finally:
         for hook in hooks:
             hook.remove()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import floor, isinf
 from typing import Any, NamedTuple, cast
 
@@ -294,7 +294,8 @@ class _Lowering:
             fitted = self._fit(sums, residual, output, low, high)
         except InputError as error:
             raise InputError(f"'{stage.name}' does not fit the requantizer [codes of its output]: {error}") from None
-        self._tensor(stage, shape, output.format, output.meaning)
+        self._tensor(stage, shape, output.format,
+                     replace(output.meaning, scale=output.meaning.scale * stage.host_factor))
         self.errors[stage.name] = FitError(float(fitted.error.max()), fitted.worst_channel)
         padded_by_host = self.padding is not None and self.padding.image.name == source.name
         self.draft.ops.append(Conv(

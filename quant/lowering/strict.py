@@ -11,8 +11,8 @@ __all__ = ["beyond_one_shift", "check_powers_of_two"]
 def check_powers_of_two(lowered: Lowered) -> None:
     """Refuse a network of which a multiplication is more than one exact shift.
 
-    Steps that are powers of two do not suffice: an average over 49 pixels and a BatchNorm that follows no convolution
-    multiply by other numbers. A network that passes computes on the chip exactly what its model does.
+    Steps that are powers of two do not suffice: in a model that `quantize` did not make, an average over 49 pixels or a
+    BatchNorm may multiply by other numbers. A network that passes computes on the chip exactly what its model does.
 
     Parameters
     ----------

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from quant.convert import round_biases
+from quant.factors import as_stored, factors_of
 from quant.ptq.loss import distance, loss_exponent
 from quant.ptq.prefix import CHUNK, Prefix, between, run_nodes
 from quant.ptq.rounding import SoftRounding
@@ -129,13 +130,16 @@ def reconstruct(quantized: fx.GraphModule, model: nn.Module, data: Tensor, how: 
     ends = {stage.name: stage for stage in stages(exact)}
     before, target = Prefix(quantized, data), Prefix(exact, data)
     for unit in units(quantized):
-        names = {stage.end: stage.name for stage in stages(quantized)}
+        found = stages(quantized)
+        names, factors = {stage.end: stage.name for stage in found}, factors_of(quantized, found)
         inputs = before.of(unit.inputs)
         real = target.of([*(ends[names[node]].end for node in unit.inputs), ends[unit.last.name].end])
         norm = ends[unit.last.name].norm
         exponent = loss_exponent(cast(nn.BatchNorm2d, exact.get_submodule(norm)) if norm else None)
-        learner = _Learner(quantized, unit, inputs, {node: real[ends[names[node]].end] for node in unit.inputs},
-                           real[ends[unit.last.name].end], exponent if how.norm_exponent else 2.0, how, generator)
+        wanted = {node: as_stored(real[ends[names[node]].end], factors.get(node)) for node in unit.inputs}
+        learner = _Learner(quantized, unit, inputs, wanted,
+                           as_stored(real[ends[unit.last.name].end], factors.get(unit.last.end)),
+                           exponent if how.norm_exponent else 2.0, how, generator)
         first, last = learner.learn()
         if progress is not None:
             progress(unit.last.name, first, last)

@@ -181,7 +181,20 @@ class Quantizer(nn.Module, ABC):
 
 
 class ActivationQuantizer(Quantizer):
-    """A quantizer of a whole tensor by an affine map: code = clamp(floor(gain * x + bias + 0.5))."""
+    """A quantizer of a whole tensor by an affine map: code = clamp(floor(gain * x + bias + 0.5)).
+
+    Attributes
+    ----------
+    factor : Tensor of shape (channels,), or None
+        Positive numbers by which the float network's values are larger than those that are stored here; whatever reads
+        the tensor makes up for them. None: they are the same.
+    """
+
+    factor: Tensor | None
+
+    def __init__(self, bits: int, *, signed: bool) -> None:
+        super().__init__(bits, signed=signed)
+        self.register_buffer("factor", None)
 
     @property
     @abstractmethod

@@ -13,7 +13,7 @@ from torch import fx, nn
 from quant.quantizers.base import ActivationQuantizer
 from sim.io.bounds import name_fault, shown
 
-__all__ = ["free_name", "name_of_quantizer", "path_fault", "quantizer_of", "quantizer_path"]
+__all__ = ["free_name", "free_path", "name_of_quantizer", "path_fault", "quantizer_of", "quantizer_path"]
 
 SUFFIX = "_quantizer"
 
@@ -50,7 +50,12 @@ def free_name(name: str, taken: Container[str]) -> str:
 
 def quantizer_path(model: nn.Module, name: str) -> str:
     """Return a free path for the quantizer of tensor `name`: the model may have a layer where it usually is."""
-    return next(path for path in _numbered(name + SUFFIX) if _part(model, path) is None)
+    return free_path(model, name + SUFFIX)
+
+
+def free_path(model: nn.Module, path: str) -> str:
+    """Return `path`, or the first of path_1, path_2, ... where the model has nothing."""
+    return next(found for found in _numbered(path) if _part(model, found) is None)
 
 
 def name_of_quantizer(path: str) -> str | None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
+from quant.trace.averages import Cells, ShiftAverage, Window
 from quant.trace.calls import arguments, where
 from quant.trace.layers import QuantConv2d, QuantLinear
 from quant.trace.shapes import shape_of
@@ -21,7 +22,7 @@ from sim.ir.formats import Format
 from sim.ir.ops import Pads, out_size
 from sim.ir.ops import Tensor as Map
 
-__all__ = ["Operator", "conv_pads", "max_pool_window", "operator_of", "problems"]
+__all__ = ["Operator", "average_of", "conv_pads", "max_pool_window", "operator_of", "problems"]
 
 UNIT = Format(1, "unit")
 
@@ -62,8 +63,10 @@ def problems(graph: fx.GraphModule, stage: Stage) -> Iterator[str]:
             yield f"Linear {at} reads shape {shape}; flatten each image to one row first"
     elif stage.kind in ("average", "max"):
         pool = _pool_of(graph, node)
-        if isinstance(pool, _Cells):
+        if isinstance(pool, Cells):
             yield from _cell_problems(pool, node, at)
+        elif isinstance(pool, ShiftAverage):
+            return
         elif pool is None:
             yield f"mean {at} must be over the axes 2 and 3 of a map"
         else:
@@ -79,7 +82,7 @@ def operator_of(graph: fx.GraphModule, stage: Stage, source: Map) -> Operator:
         If weights are not quantized.
     """
     if stage.kind == "copy":
-        return _average(source, (1, 1), 1, 1, (0, 0, 0, 0))
+        return _average(source, (1, 1), 1, 1.0, (0, 0, 0, 0))
     if stage.kind == "average":
         return _average_of(graph, stage.compute, source)
     module, at = module_of(graph, stage.compute), where(stage.compute)
@@ -133,9 +136,9 @@ def _floor_shape(pool: nn.MaxPool2d | nn.AvgPool2d, shape: tuple[int, ...]) -> t
     return (*shape[:2], *(out_size(size, pad, pad, kernel, stride) for size, pad, kernel, stride in sizes))
 
 
-def _cell_problems(cells: _Cells, node: fx.Node, at: str) -> Iterator[str]:
+def _cell_problems(cells: Cells, node: fx.Node, at: str) -> Iterator[str]:
     shape = _read_shape(node)
-    if shape is not None and cells.kernel_stride(shape[2:]) is None:
+    if shape is not None and cells.window(shape[2:]) is None:
         counts = cells.counts(shape[2:])
         yield (f"adaptive average pool {at} makes {counts[0]} x {counts[1]} of {shape[2]} x {shape[3]}; only square "
                "cells of a whole size or one cell along an axis are supported")
@@ -173,57 +176,42 @@ def _dense(codes: NDArray[np.int8], groups: int) -> NDArray[np.int8]:
     return dense
 
 
-@dataclass(frozen=True)
-class _Cells:
-    """An adaptive average: `output_size` cells cover the map along both axes, or one each; None: as many as it has."""
-
-    output_size: Any
-
-    def counts(self, size: tuple[int, ...]) -> tuple[int, int]:
-        """Return how many cells there are along the two axes of a map of this size."""
-        given = self.output_size if isinstance(self.output_size, tuple | list) else (self.output_size,) * 2
-        first, second = (extent if count is None else int(count) for extent, count in zip(size, given, strict=True))
-        return first, second
-
-    def kernel_stride(self, size: tuple[int, ...]) -> tuple[tuple[int, int], int] | None:
-        """Return the kernel and stride of the average that does the same; None if there is none."""
-        counts = self.counts(size)
-        if 0 in counts:
-            return None
-        kernel = size[0] // counts[0], size[1] // counts[1]
-        strides = {step for step, count in zip(kernel, counts, strict=True) if count > 1} or {1}
-        whole = (kernel[0] * counts[0], kernel[1] * counts[1]) == tuple(size)
-        return (kernel, strides.pop()) if whole and len(strides) == 1 else None
+def average_of(graph: fx.GraphModule, node: fx.Node) -> Cells | Window:
+    """Return what an average without `problems` does, whether module or function."""
+    pool = _pool_of(graph, node)
+    if isinstance(pool, ShiftAverage):
+        return pool.average
+    if isinstance(pool, Cells):
+        return pool
+    window = cast(nn.AvgPool2d, pool)
+    kernel = _pair(window.kernel_size)
+    return Window(kernel, _pair(window.stride)[0], _pair(window.padding),
+                  window.divisor_override or kernel[0] * kernel[1])
 
 
-def _pool_of(graph: fx.GraphModule, node: fx.Node) -> nn.MaxPool2d | nn.AvgPool2d | _Cells | None:
+def _pool_of(graph: fx.GraphModule, node: fx.Node) -> nn.MaxPool2d | nn.AvgPool2d | ShiftAverage | Cells | None:
     """Return what a pool does, whether module or function; None for a mean over other axes than those of maps."""
     if node.op == "call_module":
         module = module_of(graph, node)
-        return _Cells(module.output_size) if isinstance(module, nn.AdaptiveAvgPool2d) else cast(nn.MaxPool2d, module)
+        return Cells(module.output_size) if isinstance(module, nn.AdaptiveAvgPool2d) else cast(nn.MaxPool2d, module)
     if node.target is functional.adaptive_avg_pool2d:
-        return _Cells(arguments(node)["output_size"])
+        return Cells(arguments(node)["output_size"])
     if node.target in (torch.mean, "mean"):
-        return _Cells(1) if _is_mean_of_maps(node) else None
+        return Cells(1) if _is_mean_of_maps(node) else None
     return nn.MaxPool2d(**arguments(node))
 
 
 def _average_of(graph: fx.GraphModule, node: fx.Node, source: Map) -> Operator:
-    pool = _pool_of(graph, node)
-    if isinstance(pool, _Cells):
-        cells = pool.kernel_stride((source.height, source.width))
-        assert cells is not None
-        kernel, stride = cells
-        return _average(source, kernel, stride, kernel[0] * kernel[1], (0, 0, 0, 0))
-    window = cast(nn.AvgPool2d, pool)
-    kernel = _pair(window.kernel_size)
-    return _average(source, kernel, _pair(window.stride)[0], window.divisor_override or kernel[0] * kernel[1],
-                    _pads(window.padding))
+    pool, average = _pool_of(graph, node), average_of(graph, node)
+    window = average.window((source.height, source.width)) if isinstance(average, Cells) else average
+    assert window is not None
+    weight = pool.weight(window) if isinstance(pool, ShiftAverage) else 1.0 / window.divisor
+    return _average(source, window.kernel, window.stride, weight, _pads(window.padding))
 
 
-def _average(source: Map, kernel: tuple[int, int], stride: int, count: int, pads: Pads) -> Operator:
+def _average(source: Map, kernel: tuple[int, int], stride: int, weight: float, pads: Pads) -> Operator:
     channels = source.channels
-    return Operator(np.ones((channels, 1, *kernel), np.int8), UNIT, np.full(channels, 1.0 / count),
+    return Operator(np.ones((channels, 1, *kernel), np.int8), UNIT, np.full(channels, weight),
                     np.zeros(channels), groups=channels, stride=stride, pads=pads)
 
 

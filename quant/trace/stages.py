@@ -18,6 +18,7 @@ from torch import fx, nn
 from torch.nn import functional
 
 from quant.quantizers.base import Quantizer
+from quant.trace.averages import HostScale, ShiftAverage
 from quant.trace.calls import arguments, gives_numbers, is_in_place, where
 from quant.trace.layers import QuantConv2d, QuantLinear
 from quant.trace.naming import free_name, name_of_quantizer
@@ -25,7 +26,7 @@ from quant.trace.refusals import refuse
 from quant.trace.shapes import shape_of
 from sim.errors import InputError
 
-__all__ = ["Refusal", "Stage", "inspect", "module_of", "stages"]
+__all__ = ["Refusal", "Stage", "inspect", "module_of", "output_stage", "stages"]
 
 FLATTEN = "; write torch.flatten(x, 1) to make each image one row"
 
@@ -59,6 +60,8 @@ class Stage:
         Path of the quantizer at the end; a `max` stage keeps its source's codes and needs none.
     signed : bool
         Whether the stored values can be negative.
+    host_factor : float
+        What the host multiplies the values of the model's output by.
     """
 
     kind: Kind
@@ -72,6 +75,7 @@ class Stage:
     ceiling: float = inf
     quantizer: str | None = None
     signed: bool = True
+    host_factor: float = 1.0
 
     @property
     def keeps_codes(self) -> bool:
@@ -82,6 +86,15 @@ class Stage:
 def module_of(graph: fx.GraphModule, node: fx.Node) -> nn.Module:
     """Return the module that a `call_module` node calls."""
     return graph.get_submodule(str(node.target))
+
+
+def output_stage(graph: fx.GraphModule, found: Sequence[Stage]) -> Stage:
+    """Return the stage that makes the model's output, which may be another view of what it stores."""
+    by_end = {stage.end: stage for stage in found}
+    (node,) = graph.graph.find_nodes(op="output")
+    while node not in by_end:
+        node = cast(fx.Node, node.args[0])
+    return by_end[node]
 
 
 class Refusal(NamedTuple):
@@ -125,9 +138,11 @@ class _Finder:
         self.modules: dict[Any, Callable[[fx.Node], Stage]] = {
             **dict.fromkeys((nn.Conv2d, QuantConv2d), self._start("conv")),
             **dict.fromkeys((nn.Linear, QuantLinear), self._start("linear")),
-            **dict.fromkeys((nn.AvgPool2d, nn.AdaptiveAvgPool2d), self._start("average")), nn.MaxPool2d: self._max,
-            **dict.fromkeys((nn.Identity, nn.Dropout, nn.Dropout2d), self._same), nn.BatchNorm2d: self._norm,
+            **dict.fromkeys((nn.AvgPool2d, nn.AdaptiveAvgPool2d, ShiftAverage), self._start("average")),
+            **dict.fromkeys((nn.Identity, nn.Dropout, nn.Dropout2d), self._same),
+            nn.BatchNorm2d: self._norm, nn.MaxPool2d: self._max,
             nn.ReLU: self._relu, nn.ReLU6: self._relu6, nn.Flatten: self._flatten, Quantizer: self._quantizer,
+            HostScale: self._host_scale,
         }
         self.functions: dict[Any, Callable[[fx.Node], Stage]] = {
             **dict.fromkeys((operator.add, operator.iadd, torch.add, "add", "add_"), self._add),
@@ -308,6 +323,11 @@ class _Finder:
         stage = stage if fresh_input or self._is_open(source) else self._copy(source)
         self.stored[node] = self._continue(stage, node, quantizer=str(node.target), signed=quantizer.signed)
         return self.stored[node]
+
+    def _host_scale(self, node: fx.Node) -> Stage:
+        source = self._operand(node, 0)
+        stage = self.values[source] if self._is_open(source) else self._copy(source)
+        return self._continue(stage, node, host_factor=cast(HostScale, module_of(self.graph, node)).factor)
 
     def _flatten(self, node: fx.Node) -> Stage:
         module = cast(nn.Flatten, module_of(self.graph, node))

@@ -12,6 +12,7 @@ import torch
 from torch import fx, nn
 
 from quant.quantizers.base import Quantizer
+from quant.trace.averages import HostScale, ShiftAverage
 from quant.trace.calls import make_positional
 from quant.trace.checks import check_kind
 from quant.trace.layers import QuantConv2d, QuantLinear
@@ -27,10 +28,13 @@ CHANGERS = frozenset(getattr(operator, name) for name in (
     "iadd", "iand", "iconcat", "ifloordiv", "ilshift", "imatmul", "imod", "imul", "ior", "ipow", "irshift", "isub",
     "itruediv", "ixor", "setitem", "delitem"))
 
+OWN = (Quantizer, QuantConv2d, QuantLinear, ShiftAverage, HostScale)
+"""Layers of this package."""
+
 
 class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, Quantizer | QuantConv2d | QuantLinear) or super().is_leaf_module(m, module_qualified_name)
+        return isinstance(m, OWN) or super().is_leaf_module(m, module_qualified_name)
 
     def create_args_for_root(self, root_fn: Any, is_module: bool, concrete_args: Any = None) -> tuple[Any, list[Any]]:
         """Give arguments after the first their defaults: the model is run on the images alone."""

@@ -1,5 +1,6 @@
 """The gate of strict power-of-two networks, at what is lowered."""
 
+import re
 from typing import cast
 
 import pytest
@@ -51,35 +52,43 @@ def test_one_shift_everywhere_is_exact(size: int) -> None:
     assert set(lowered.digits.values()) == {1}
 
 
-@pytest.mark.parametrize("size", [3, 5, 6, 7])
-def test_other_averages_are_named_with_their_digits(size: int) -> None:
-    """1 / 49 is no shift: the gate names the average, lowering goes on."""
+@pytest.mark.parametrize("norm", [False, True])
+@pytest.mark.parametrize("size", [3, 6, 7])
+def test_other_averages_and_batchnorms_are_shifts_too(size: int, norm: bool) -> None:
+    """1 / 49 is no shift, and neither are gains: the next layer takes up the rest."""
     torch.manual_seed(size)
-    lowered, _ = strict(Residual(size), size)
-    assert lowered.digits["pool"] > 1
-    assert beyond_one_shift(lowered) == [f"'pool' takes {lowered.digits['pool']} digits"]
-    with pytest.raises(InputError, match=r"^strict powers of two take one exact shift for each multiplication, but "
-                                         rf"'pool' takes {lowered.digits['pool']} digits$"):
+    model = Residual(size, norm=norm)
+    if norm:
+        with torch.no_grad():
+            model.get_parameter("norm.weight").copy_(torch.tensor([0.3, 0.7, 1.1, 1.9]))
+    lowered, same = strict(model, size, terms=1)
+    check_powers_of_two(lowered)
+    assert same
+
+
+def real(terms: int) -> Lowered:
+    """A lowered network with real steps."""
+    torch.manual_seed(0)
+    images = torch.randint(0, 16, (32, 2, 7, 7)) * 2.0**-4
+    model = quantize(Residual(7).eval(), images, scheme="uniform", input_format=Format(4, "unsigned"),
+                     input_exponent=-4)
+    return lower_with_report(model, images[:1], Arithmetic(terms=terms))
+
+
+def test_ops_of_several_digits_are_named() -> None:
+    """Real steps take some: the gate names every op with its digits."""
+    lowered = real(4)
+    named = [f"'{name}' takes {digits} digits" for name, digits in lowered.digits.items() if digits > 1]
+    assert len(named) > 2
+    assert beyond_one_shift(lowered) == named
+    text = f"strict powers of two take one exact shift for each multiplication, but {', '.join(named)}"
+    with pytest.raises(InputError, match=f"^{re.escape(text)}$"):
         check_powers_of_two(lowered)
 
 
-def test_a_batchnorm_of_its_own_is_named() -> None:
-    """Its gains are real numbers; the convolution before it, the residual pass. All are told at once."""
-    torch.manual_seed(0)
-    model = Residual(7, norm=True)
-    with torch.no_grad():
-        model.get_parameter("norm.weight").copy_(torch.tensor([0.3, 0.7, 1.1, 1.9]))
-    lowered, _ = strict(model, 7)
-    digits = lowered.digits
-    assert min(digits["norm"], digits["pool"]) > 1
-    assert beyond_one_shift(lowered) == [f"'{name}' takes {digits[name]} digits" for name in ("norm", "pool")]
-
-
 def test_one_digit_that_is_not_exact_does_not_pass() -> None:
-    """Where a multiplier may have one digit alone, an average over 49 pixels is refused for its error."""
-    torch.manual_seed(0)
-    lowered, same = strict(Residual(7), 7, terms=1)
-    assert not same
+    """Where a multiplier may have one digit alone, real steps are refused for their error."""
+    lowered = real(1)
     assert set(lowered.digits.values()) == {1}
-    with pytest.raises(InputError, match=r"^strict powers of two take .*, but 'pool' is up to \d+(\.\d+)? codes off$"):
+    with pytest.raises(InputError, match=r"^strict powers of two take .*, but 'first' is up to \d+(\.\d+)? codes "):
         check_powers_of_two(lowered)
