@@ -119,9 +119,12 @@ def write_network(out: Path, model: nn.Module, lowered: Lowered | None, summary:
     """Write the weights, the Program if there is one, and the summary, and return the files."""
     weights, program, report = network_files(out)
     save_weights(model, weights)
+    shown_summary = dict(summary)
     if lowered is not None:
         save_program(lowered.program, program)
-    atomic_write_text(report, to_json(dict(summary)))
+        if lowered.padding is not None:
+            shown_summary["host_padding"] = {"pads": lowered.padding.pads, "codes": lowered.padding.codes}
+    atomic_write_text(report, to_json(shown_summary))
     return [weights, program, report] if lowered is not None else [weights, report]
 
 

@@ -1,12 +1,26 @@
 """What the commands that make networks share."""
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from bitwright.codesign.networks import calibration_images, few_pixels
+from bitwright.codesign.networks import (
+    accuracies,
+    calibration_images,
+    few_pixels,
+    lowered_for,
+    write_network,
+)
+from bitwright.codesign.post_training import quantize_network
+from quant.data.registry import DataSet
+from quant.data.split import Split
+from quant.pixels import Pixels
+from quant.training.evaluate import accuracy
+from sim.arch.machine import load_machine
 from sim.ir.formats import Format
 
 
@@ -55,3 +69,21 @@ def test_large_images_are_fewer(size: int, count: int) -> None:
     few = few_pixels(images)
     assert few.shape == (count, 3, size, size)
     assert few.data_ptr() == images.data_ptr()
+
+
+def test_accuracy_is_that_of_images_as_the_host_gives_them(tmp_path: Path) -> None:
+    """Pixels are padded for the Program, whose accuracy is the model's; the summary says how they are padded."""
+    torch.manual_seed(1)
+    images = torch.randint(0, 256, (60, 3, 6, 6), dtype=torch.uint8)
+    labels = (images.float().mean((2, 3)).argmax(1) == 0).long()
+    split = Split(images, labels, pixels=Pixels((0.2, 0.5, 0.6), (0.3, 0.2, 0.1)))
+    data = DataSet(split, split, split, None, 2, 3, 6)
+    net = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(144, 2)).eval()
+    model = quantize_network(net, split, split.images, "power_of_two", (8, 8), 8)
+    lowered = lowered_for(model, data, load_machine("tiny"))
+    found = accuracies(lowered, data)
+    assert found == {"test": accuracy(model, split)}
+    assert 0 < found["test"] < 1
+    files = write_network(tmp_path, model, lowered, {"accuracy": found})
+    assert json.loads(files[-1].read_text()) == {
+        "accuracy": found, "host_padding": {"pads": [1, 1, 1, 1], "codes": [51, 128, 153]}}
