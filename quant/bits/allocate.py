@@ -17,7 +17,7 @@ from quant.bits.convex import solve_convex
 from quant.bits.relaxation import Relaxed, solve_relaxation, solve_whole
 from sim.errors import InputError
 
-__all__ = ["Method", "allocate"]
+__all__ = ["Method", "allocate", "at_least", "least_costs"]
 
 Method = Literal["lp", "milp", "convex", "greedy"]
 
@@ -110,21 +110,24 @@ def _better(problem: Problem, best: Choice, other: Choice | None) -> Choice:
 
 
 def _result(problem: Problem, choice: Choice, lower_bound: float) -> Allocation:
-    bits = {name: (problem.weight_bits[w], problem.activation_bits[a])
-            for name, (w, a) in zip(problem.layers, choice.tolist(), strict=True)}
-    return Allocation(bits, problem.spent(choice), problem.loss(choice), lower_bound)
+    return Allocation(problem.bits(choice), problem.spent(choice), problem.loss(choice), lower_bound)
 
 
 def _check_achievable(problem: Problem) -> None:
     """Refuse a budget that the bits of least cost exceed; of several parts the largest says what is achievable."""
-    least = {name: Fraction(_least(problem, cost), cost.unit) for name, cost in problem.exact.items()}
+    least = least_costs(problem)
     for name, value in least.items():
         if value > Fraction(problem.limits[name]):
             part = problem.part(name)
             smallest = max(least[other] / problem.part(other).per for other in least
                            if problem.part(other).budget == part.budget)
             raise InputError(f"budget {part.budget}: {_number(part.limit)} cannot be met; the smallest achievable is "
-                             f"{_number(_at_least(smallest))}")
+                             f"{_number(at_least(smallest))}")
+
+
+def least_costs(problem: Problem) -> dict[str, Fraction]:
+    """Return the smallest value that each cost can have by itself."""
+    return {name: Fraction(_least(problem, cost), cost.unit) for name, cost in problem.exact.items()}
 
 
 def _least(problem: Problem, cost: ExactCost) -> int:
@@ -138,7 +141,8 @@ def _jointly_impossible(problem: Problem) -> InputError:
     return InputError(f"budgets {limits} cannot be met together, though each can be met alone")
 
 
-def _at_least(value: Fraction) -> float:
+def at_least(value: Fraction) -> float:
+    """Return the smallest float that is not below `value`."""
     nearest = float(value)
     return nearest if Fraction(nearest) >= value else nextafter(nearest, inf)
 

@@ -171,6 +171,11 @@ class Problem:
         return np.array([(self.weight_bits.index(w), self.activation_bits.index(a))
                          for w, a in (bits[layer] for layer in self.layers)], np.intp)
 
+    def bits(self, choice: Choice) -> dict[str, tuple[int, int]]:
+        """Return a choice as the bits of every layer."""
+        return {name: (self.weight_bits[w], self.activation_bits[a])
+                for name, (w, a) in zip(self.layers, choice.tolist(), strict=True)}
+
     def used(self, name: str, choice: Choice) -> Fraction:
         """Return what a choice costs, exactly."""
         cost = self.exact[name]
@@ -195,6 +200,12 @@ class Problem:
     def loss(self, choice: Choice) -> float:
         """Return the objective of a choice, rounded once."""
         return float(self.exact_loss(choice))
+
+    def losses(self, choice: Choice) -> tuple[float, float]:
+        """Return the objective of a choice in its two parts: of the weights and of the activations."""
+        layers = np.arange(len(self.layers))
+        return (float(self.weight_loss[layers, choice[:, 0]].sum()),
+                float(self.activation_loss[layers, choice[:, 1]].sum()))
 
     def exact_loss(self, choice: Choice) -> Fraction:
         """Return the objective of a choice, exactly."""

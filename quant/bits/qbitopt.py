@@ -3,13 +3,19 @@
 Peters et al., "QBitOpt: Fast and Accurate Bitwidth Reallocation during Training", ICCV Workshops 2023, arXiv
 2307.04535. Every `every` steps the sensitivities that training has gathered and the errors measured at every width
 make an allocation problem; its solution becomes the bits of the next steps. Costs come from a simulator's tables, so
-that budgets can be those of a machine; the paper's average width is one among them.
+that budgets can be those of a machine; the paper's average width is one among them. With a `Simulation` the simulated
+cost of the whole network decides, at every reallocation and at the end.
+
+The paper minimises the loss before training goes on. Training removes the error of weights but not that of activations,
+so losses of weights get a discount here (`quant.bits.discount`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import asdict, dataclass
+from math import inf
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -20,12 +26,18 @@ from torch.nn import functional
 
 from quant.bits.allocate import Method, allocate
 from quant.bits.allocation import Allocation, Problem
+from quant.bits.discount import WEIGHT_DISCOUNT
+from quant.bits.fill_budget import fill_budget
 from quant.bits.fit_sensitivity import Sensitivity, expected_loss, measured_errors, uniform_noise_errors
+from quant.bits.pins import Pins
 from quant.bits.problem import problem_of
+from quant.bits.repair import narrower
+from quant.bits.simulation import Simulation
 from quant.bits.sites import Site, sites
 from quant.quantizers.base import Quantizer
 from quant.trace.checks import check_data
 from quant.training.memory_format import safe_for_gradients
+from quant.training.norms import reestimate_norms
 from quant.training.rehearsal import checked_labels
 from sim.cost.table import CostTable
 from sim.errors import InputError
@@ -59,7 +71,7 @@ class Update:
 class QBitOpt:
     """Controls the bits of a quantized model during its training.
 
-    Call `start` once before, give it to `train` as `after_step`, call `close` at the end.
+    Call `start` once before, give it to `train` as `after_step`, call `finish` at the end.
 
     Parameters
     ----------
@@ -82,6 +94,17 @@ class QBitOpt:
         Squared errors of each width: those that the quantizer makes, or those of FIT's model, to compare with.
     scaler : torch.amp.GradScaler, optional
         Of the training's loss, if it has one. In `start` the loss is not scaled.
+    weight_discount : float, at least 0
+        Share of the foreseen losses of weights that counts, as training removes the rest: a property of training, a
+        fifth where it was measured. `quant.bits.discount.weight_discount` gives it from three short runs.
+    pins : mapping of layer or pattern to pair, optional
+        Widths that layers may have (`quant.bits.pins.Pins`).
+    simulation : Simulation, optional
+        Whose costs must keep the budgets of latency and energy, instead of the table's bounds; needed where the table
+        assumes fewer digits than the machine has.
+    margin : float, in 0..1
+        Share of those budgets that reallocations leave unused: the number of digits depends on scales that training
+        moves, by 0.3 to 0.9 % of the cycles where it was measured.
 
     Attributes
     ----------
@@ -90,17 +113,27 @@ class QBitOpt:
     Raises
     ------
     InputError
-        If `errors` is unknown; by `start`, if a budget is unknown or cannot be met or the table is not of this Program.
+        If `errors` is unknown, or the discount or margin out of range; by `start`, if a budget is unknown or cannot be
+        met or the table is not of this Program.
     """
 
     def __init__(self, model: nn.Module, program: Program, table: CostTable, limits: Mapping[str, float], *,
                  every: int = 50, until: int, gain: float = 0.01, method: Method = "lp",
-                 errors: Errors = "measured", scaler: torch.amp.GradScaler | None = None) -> None:
+                 errors: Errors = "measured", scaler: torch.amp.GradScaler | None = None,
+                 weight_discount: float = WEIGHT_DISCOUNT, pins: Pins | None = None,
+                 simulation: Simulation | None = None, margin: float = 0.01) -> None:
         if errors not in get_args(Errors):
             raise InputError(f"errors must be {' or '.join(get_args(Errors))}, not {errors}")
+        if not 0 <= weight_discount < inf:
+            raise InputError(f"weight_discount must be finite and at least 0, not {weight_discount}")
+        if not 0 <= margin < 1:
+            raise InputError(f"margin must be at least 0 and below 1, not {margin}")
         self.model, self.program, self.table, self.limits = model, program, table, dict(limits)
         self.every, self.until, self.gain, self.method, self.errors = every, until, gain, method, errors
+        self.weight_discount, self.pins, self.simulation, self.margin = weight_discount, pins, simulation, margin
         self.sites = sites(model, program)
+        self._stand_in = deepcopy(model).cpu().eval() if simulation is not None else model
+        self._steps = 0
         self.history: list[Update] = []
         self._sensitivity = Sensitivity(model, _watched(self.sites), scaler=scaler)
 
@@ -130,6 +163,7 @@ class QBitOpt:
 
     def __call__(self, step: int, optimizer: torch.optim.Optimizer) -> None:
         """Reallocate when it is time to; the optimizer forgets the momentum of steps that were fitted anew."""
+        self._steps = step
         if step % self.every == 0 and step <= self.until:
             for parameter in self._reallocate(step):
                 optimizer.state.pop(parameter, None)
@@ -150,8 +184,43 @@ class QBitOpt:
         """Stop watching the model."""
         self._sensitivity.close()
 
+    def finish(self, images: Tensor) -> None:
+        """Make the trained model ready: statistics of BatchNorms over `images`, and simulated costs within the budgets.
+
+        Digits of multipliers depend on trained scales, so a budget may be broken in the end although it held at the
+        last reallocation. Then the bits that are missed least are taken back, one width at a time, until it holds.
+
+        Parameters
+        ----------
+        images : float Tensor, shape (n, C, H, W)
+            As for `reestimate_norms`.
+
+        Raises
+        ------
+        InputError
+            If the narrowest widths break a budget.
+        """
+        reestimate_norms(self.model, images)
+        self.close()
+        problem: Problem | None = None
+        while over := self._broken():
+            problem, before = problem or self.problem(), self._accepted()
+            choice = narrower(problem, problem.choice(before.bits), list(over))
+            if choice is None:
+                name, cost = next(iter(over.items()))
+                raise InputError(f"budget {name}: {self.limits[name]:g} cannot be met; the narrowest widths of the "
+                                 f"trained network take {cost:g}")
+            bits = problem.bits(choice)
+            _apply(self.sites, bits, self._sensitivity.samples)
+            reestimate_norms(self.model, images)
+            used = before.used | problem.spent(choice) | self._costs(bits)
+            self.history.append(Update(self._steps, Allocation(bits, used, problem.loss(choice), 0.0), True))
+
     def losses(self) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
-        """Return the present expected increase of the loss at each width: for layers' weights and for tensors."""
+        """Return the present expected increase of the loss at each width: for layers' weights and for tensors.
+
+        It has no discount, as in a sensitivities file.
+        """
         traces, samples = self._sensitivity.traces, self._sensitivity.samples
         weight_loss: dict[str, list[float]] = {}
         activation_loss: dict[str, list[float]] = {}
@@ -168,31 +237,60 @@ class QBitOpt:
         return uniform_noise_errors(x, bits) if self.errors == "uniform_noise" else measured_errors(quantizer, x, bits)
 
     def problem(self) -> Problem:
-        """Return the allocation problem as training stands now."""
-        return problem_of(self.program, self.table, *self.losses(), self.limits)
+        """Return the allocation problem as training stands now, with the discount of weights."""
+        weight_loss, activation_loss = self.losses()
+        discounted = {layer: [self.weight_discount * loss for loss in row] for layer, row in weight_loss.items()}
+        return problem_of(self.program, self.table, discounted, activation_loss, self.limits, self.pins)
 
     def _reallocate(self, step: int) -> list[nn.Parameter]:
         """Allocate, and change the bits if that gains enough; gives the parameters that were fitted anew."""
         self._sensitivity.agree()
         problem = self.problem()
-        found = allocate(problem, self.method)
-        before = next((update.allocation for update in reversed(self.history) if update.accepted), None)
-        accepted = before is None or found.objective < (1.0 - self.gain) * problem.loss(problem.choice(before.bits))
+        found = (allocate(problem, self.method) if self.simulation is None else
+                 fill_budget(problem, self.method, self._costs, self.margin))
+        accepted = not any(update.accepted for update in self.history) or bool(self._broken())
+        if not accepted:
+            before = problem.loss(problem.choice(self._accepted().bits))
+            accepted = found.objective < (1.0 - self.gain) * before
         self.history.append(Update(step, found, accepted))
-        changed: list[nn.Parameter] = []
-        for site in self.sites if accepted else ():
-            weight_bits, activation_bits = found.bits[site.layer]
-            if site.module is not None:
-                changed += _set_bits(site.module.weight_quantizer, weight_bits, site.module.weight)
-            if not site.is_input:
-                changed += _set_bits(site.activation, activation_bits, self._sensitivity.samples[site.tensor])
-        return changed
+        return _apply(self.sites, found.bits, self._sensitivity.samples) if accepted else []
+
+    def _accepted(self) -> Allocation:
+        """Return the allocation that the network has now."""
+        return next(update.allocation for update in reversed(self.history) if update.accepted)
+
+    def _costs(self, bits: Mapping[str, tuple[int, int]]) -> dict[str, float]:
+        """Return the simulated costs of the model as it would be with these bits; none without a simulation."""
+        if self.simulation is None:
+            return {}
+        self._stand_in.load_state_dict(self.model.state_dict())
+        samples = {name: sample.cpu() for name, sample in self._sensitivity.samples.items()}
+        _apply(sites(self._stand_in, self.program), bits, samples)
+        return self.simulation.costs(self._stand_in)
+
+    def _broken(self) -> dict[str, float]:
+        """Return the simulated costs of the model as it is that are above their limit."""
+        costs = self._costs(self._accepted().bits)
+        return {name: cost for name, cost in costs.items() if cost > self.limits.get(name, inf)}
 
 
 def _update(entry: dict[str, Any]) -> Update:
     allocation = dict(entry["allocation"])
     allocation["bits"] = {layer: (bits[0], bits[1]) for layer, bits in allocation["bits"].items()}
     return Update(entry["step"], Allocation(**allocation), entry["accepted"])
+
+
+def _apply(found: tuple[Site, ...], bits: Mapping[str, tuple[int, int]],
+           samples: Mapping[str, Tensor]) -> list[nn.Parameter]:
+    """Give all sites these bits; returns the parameters that were fitted anew."""
+    changed: list[nn.Parameter] = []
+    for site in found:
+        weight_bits, activation_bits = bits[site.layer]
+        if site.module is not None:
+            changed += _set_bits(site.module.weight_quantizer, weight_bits, site.module.weight)
+        if not site.is_input:
+            changed += _set_bits(site.activation, activation_bits, samples[site.tensor])
+    return changed
 
 
 def _set_bits(quantizer: Quantizer, bits: int, x: Tensor) -> list[nn.Parameter]:

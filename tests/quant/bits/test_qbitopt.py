@@ -16,6 +16,7 @@ from torch import distributed, fx, multiprocessing, nn
 
 from quant.bits.allocate import Method
 from quant.bits.budgets import BUDGETS, constraints
+from quant.bits.discount import WEIGHT_DISCOUNT
 from quant.bits.fit_sensitivity import Sensitivity, measured_errors, uniform_noise_errors
 from quant.bits.qbitopt import QBitOpt, Update
 from quant.convert import quantize
@@ -163,7 +164,7 @@ def test_small_gains_change_nothing(
 
 def test_losses_are_half_of_traces_times_measured_errors(
         wide: fx.GraphModule, lowered_digits: Program, table: CostTable, splits: tuple[Split, Split]) -> None:
-    """Rows of the problem: each weight's own, each tensor's once, nothing for the input and for unit weights."""
+    """Rows of the problem: each weight's own at the discount, each tensor's once, none for input and unit weights."""
     controller = QBitOpt(wide, lowered_digits, table, uniform_limits(table, 4, 0.7), until=0)
     traces: dict[str, float] = {}
     watching = Sensitivity(wide, {"block2.conv2.weight": wide.get_submodule("block2.conv2").weight_quantizer,
@@ -174,7 +175,9 @@ def test_losses_are_half_of_traces_times_measured_errors(
     problem = controller.problem()
     layer = wide.get_submodule("block2.conv2")
     errors = measured_errors(layer.weight_quantizer, layer.weight, table.weight_bits)
-    np.testing.assert_array_equal(problem.weight_loss[5], 0.5 * traces["block2.conv2.weight"] * errors)
+    foreseen = 0.5 * traces["block2.conv2.weight"] * errors
+    np.testing.assert_array_equal(problem.weight_loss[5], WEIGHT_DISCOUNT * foreseen)
+    assert controller.losses()[0]["block2.conv2"] == foreseen.tolist()
     errors = measured_errors(wide.get_submodule("block1.conv2_quantizer"), watching.samples["block1.conv2"],
                              table.activation_bits)
     np.testing.assert_array_equal(problem.activation_loss[3], 0.5 * traces["block1.conv2"] * errors)
