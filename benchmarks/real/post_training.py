@@ -1,0 +1,61 @@
+"""Quantize a network without training, from pictures without labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import fx, nn
+
+from benchmarks.real.measure import Files
+from benchmarks.real.record import Clock
+from quant.convert import quantize
+from quant.data.images import Images
+from quant.ptq.reconstruct import Reconstruction, reconstruct
+
+__all__ = ["PRESETS", "PostTraining", "quantized", "quantizers_of"]
+
+FIRST_LAST_BITS = 8
+PRESETS: dict[str, Reconstruction | None] = {"none": None, "fast": Reconstruction(iterations=60, batch=8),
+                                             "full": Reconstruction()}
+"""How to reconstruct, by name."""
+
+
+@dataclass(frozen=True)
+class PostTraining:
+    """How to quantize.
+
+    Attributes
+    ----------
+    bits : str
+        Of weights and activations, as "4/8".
+    scheme : str
+        A name of `quant.schemes.SCHEMES`.
+    preset : str
+        A name of `PRESETS`.
+    """
+
+    bits: str
+    scheme: str
+    preset: str
+
+
+def quantizers_of(net: nn.Module, images: Images, how: PostTraining) -> fx.GraphModule:
+    """Return the network with quantizers whose steps were fitted on `images`."""
+    weight_bits, activation_bits = map(int, how.bits.split("/"))
+    given: dict[str, Any] = ({"pixels": images.pixels} if images.pixels is not None else
+                             {"input_format": images.format, "input_exponent": images.exponent})
+    return quantize(net, images.values(slice(None)), scheme=how.scheme, weight_bits=weight_bits,
+                    activation_bits=activation_bits, first_last_bits=FIRST_LAST_BITS, **given)
+
+
+def quantized(net: nn.Module, images: Images, how: PostTraining, files: Files, clock: Clock) -> fx.GraphModule:
+    """Return the quantized network, calibrated and reconstructed on `images`."""
+    with clock.stage("quantize"):
+        model = quantizers_of(net, images, how)
+    recipe = PRESETS[how.preset]
+    if recipe is not None:
+        with clock.stage("reconstruct"):
+            reconstruct(model, net, images.values(slice(None)), recipe,
+                        progress=lambda name, before, after: clock.tick())
+    return model
