@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import fx, nn
+from torch import fx
 
 from quant.trace.operators import conv_pads
-from quant.trace.stages import Stage, module_of
+from quant.trace.stages import Stage
 from sim.errors import InputError
 from sim.ir.formats import check_codes
 from sim.ir.ops import Pads, Tensor
@@ -81,7 +80,7 @@ def host_padding(graph: fx.GraphModule, found: Iterable[Stage], source: Stage, i
 
 
 def _pads(graph: fx.GraphModule, stage: Stage) -> Pads:
-    return conv_pads(cast(nn.Conv2d, module_of(graph, stage.compute))) if stage.kind == "conv" else (0, 0, 0, 0)
+    return conv_pads(graph, stage) if stage.kind == "conv" else (0, 0, 0, 0)
 
 
 def pad_image(codes: NDArray[np.integer], padding: HostPadding) -> NDArray[np.int32]:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Container
+from math import prod
 from typing import Any
 
 import torch
 from torch import fx, nn
 from torch.nn import functional
 
+from quant.trace.shapes import shape_of
 from sim.errors import InputError
 
-__all__ = ["arguments", "gives_numbers", "is_in_place", "make_positional", "where"]
+__all__ = ["arguments", "gives_numbers", "is_flattening", "is_in_place", "make_positional", "type_name", "uses",
+           "where"]
 
 ANY: tuple[Any, ...] = ()
 """Stands for every value: the code that reads the argument checks it."""
@@ -25,6 +28,7 @@ UNDERSTOOD: dict[Any, dict[str, tuple[Any, ...]]] = {
     **{key: {} for key in (torch.relu, torch.relu_, "relu", "relu_")},
     **{key: {"inplace": (False, True)} for key in (functional.relu, functional.relu6)},
     **{key: {"start_dim": (1,), "end_dim": (-1,)} for key in (torch.flatten, "flatten")},
+    functional.pad: {"pad": ANY, "mode": ("constant",), "value": (None, 0)},
     functional.dropout: {"p": ANY, "training": (False,), "inplace": ANY},
     **{key: {"dim": ANY, "keepdim": (False, True), "dtype": (None,)} for key in (torch.mean, "mean")},
     functional.adaptive_avg_pool2d: {"output_size": ANY},
@@ -101,6 +105,28 @@ def gives_numbers(node: fx.Node, numbers: Container[fx.Node]) -> bool:
     operands = node.all_input_nodes
     return (node.target is getattr and node.args[1] in PROPERTIES) or (
         bool(operands) and all(operand in numbers for operand in operands))
+
+
+def uses(node: fx.Node) -> int:
+    """Return how often a value is read: `y + y` reads y twice."""
+    return sum(user.args.count(node) + list(user.kwargs.values()).count(node) for user in node.users)
+
+
+def type_name(kind: type) -> str:
+    """Return a type's name, with its module where it is not one of torch's own layers."""
+    own = kind.__module__.startswith("torch.nn.modules")
+    return kind.__name__ if own else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def is_flattening(node: fx.Node) -> bool:
+    """Return whether a reshape only makes a row of each image, by its shapes or, if unknown, by its arguments."""
+    if node.target not in ("view", "reshape", torch.reshape) or not isinstance(node.args[0], fx.Node):
+        return False
+    before, after = shape_of(node.args[0]), shape_of(node)
+    if before is not None and after is not None:
+        return len(before) > 2 and after == (before[0], prod(before[1:]))
+    sizes = node.args[1] if isinstance(node.args[1], tuple | list) else node.args[1:]
+    return len(sizes) == 2
 
 
 def _holds_node(value: Any) -> bool:

@@ -15,6 +15,7 @@ from torch.nn import functional
 from quant.trace.averages import Cells, ShiftAverage, Window
 from quant.trace.calls import arguments, where
 from quant.trace.layers import QuantConv2d, QuantLinear
+from quant.trace.padding import added
 from quant.trace.shapes import shape_of
 from quant.trace.stages import Stage, module_of
 from sim.errors import InputError
@@ -87,7 +88,7 @@ def operator_of(graph: fx.GraphModule, stage: Stage, source: Map) -> Operator:
         return _average_of(graph, stage.compute, source)
     module, at = module_of(graph, stage.compute), where(stage.compute)
     if isinstance(module, QuantConv2d):
-        return _conv(module)
+        return _conv(module, conv_pads(graph, stage))
     if isinstance(module, QuantLinear):
         codes, fmt, step = _weights(module)
         return Operator(codes.reshape(len(codes), *source.shape), fmt, step, _bias(module))
@@ -100,9 +101,9 @@ def max_pool_window(graph: fx.GraphModule, node: fx.Node) -> tuple[tuple[int, in
     return _pair(pool.kernel_size), _pair(pool.stride)[0], _pads(pool.padding)
 
 
-def conv_pads(conv: nn.Conv2d) -> Pads:
-    """Return the pads (top, left, bottom, right) of a convolution that has no `problems`."""
-    return _pads(conv.padding)
+def conv_pads(graph: fx.GraphModule, stage: Stage) -> Pads:
+    """Return the pads (top, left, bottom, right) of a conv stage that has no `problems`."""
+    return added(_pads(cast(nn.Conv2d, module_of(graph, stage.compute)).padding), stage.pads)
 
 
 def _conv_problems(conv: nn.Conv2d, at: str) -> Iterator[str]:
@@ -144,12 +145,12 @@ def _cell_problems(cells: Cells, node: fx.Node, at: str) -> Iterator[str]:
                "cells of a whole size or one cell along an axis are supported")
 
 
-def _conv(conv: QuantConv2d) -> Operator:
+def _conv(conv: QuantConv2d, pads: Pads) -> Operator:
     codes, fmt, step = _weights(conv)
     groups = conv.groups
     if groups > 1 and not groups == conv.in_channels == conv.out_channels:
         codes, groups = _dense(codes, groups), 1
-    return Operator(codes, fmt, step, _bias(conv), groups, conv.stride[0], conv.dilation[0], conv_pads(conv))
+    return Operator(codes, fmt, step, _bias(conv), groups, conv.stride[0], conv.dilation[0], pads)
 
 
 def _weights(layer: QuantConv2d | QuantLinear) -> tuple[NDArray[np.int8], Format, NDArray[np.float64]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from math import inf, prod
+from math import inf
 from typing import Any, Literal, NamedTuple, cast
 
 import torch
@@ -19,12 +19,14 @@ from torch.nn import functional
 
 from quant.quantizers.base import Quantizer
 from quant.trace.averages import HostScale, ShiftAverage
-from quant.trace.calls import arguments, gives_numbers, is_in_place, where
+from quant.trace.calls import arguments, gives_numbers, is_flattening, is_in_place, type_name, uses, where
 from quant.trace.layers import QuantConv2d, QuantLinear
 from quant.trace.naming import free_name, name_of_quantizer
+from quant.trace.padding import pads_of
 from quant.trace.refusals import refuse
 from quant.trace.shapes import shape_of
 from sim.errors import InputError
+from sim.ir.ops import Pads
 
 __all__ = ["Refusal", "Stage", "inspect", "module_of", "output_stage", "stages"]
 
@@ -54,6 +56,8 @@ class Stage:
     residual : fx.Node or None
         End of the stage whose tensor is added, before the ReLU.
     relu : bool
+    pads : (top, left, bottom, right)
+        Zeros that a call by itself puts around what a convolution reads, beside its own [pixels].
     ceiling : float
         Largest value that the activation lets through: 6 for ReLU6.
     quantizer : str or None
@@ -72,6 +76,7 @@ class Stage:
     norm: str | None = None
     residual: fx.Node | None = None
     relu: bool = False
+    pads: Pads = (0, 0, 0, 0)
     ceiling: float = inf
     quantizer: str | None = None
     signed: bool = True
@@ -131,15 +136,17 @@ class _Finder:
         self.graph = graph
         self.values: dict[fx.Node, Stage] = {}
         self.stored: dict[fx.Node, Stage] = {}
+        self.padded: dict[fx.Node, Pads] = {}
         self.numbers: set[fx.Node] = set()
         self.refusals: list[Refusal] = []
         self.called: set[str] = set()
         self.order = {node: place for place, node in enumerate(graph.graph.nodes)}
         self.modules: dict[Any, Callable[[fx.Node], Stage]] = {
-            **dict.fromkeys((nn.Conv2d, QuantConv2d), self._start("conv")),
+            **dict.fromkeys((nn.Conv2d, QuantConv2d), self._conv),
             **dict.fromkeys((nn.Linear, QuantLinear), self._start("linear")),
             **dict.fromkeys((nn.AvgPool2d, nn.AdaptiveAvgPool2d, ShiftAverage), self._start("average")),
             **dict.fromkeys((nn.Identity, nn.Dropout, nn.Dropout2d), self._same),
+            **dict.fromkeys((nn.ZeroPad2d, nn.ConstantPad2d), self._pad),
             nn.BatchNorm2d: self._norm, nn.MaxPool2d: self._max,
             nn.ReLU: self._relu, nn.ReLU6: self._relu6, nn.Flatten: self._flatten, Quantizer: self._quantizer,
             HostScale: self._host_scale,
@@ -147,7 +154,7 @@ class _Finder:
         self.functions: dict[Any, Callable[[fx.Node], Stage]] = {
             **dict.fromkeys((operator.add, operator.iadd, torch.add, "add", "add_"), self._add),
             **dict.fromkeys((torch.relu, torch.relu_, functional.relu, "relu", "relu_"), self._relu),
-            functional.relu6: self._relu6,
+            functional.relu6: self._relu6, functional.pad: self._pad,
             **dict.fromkeys((functional.max_pool2d, torch.max_pool2d), self._max),
             **dict.fromkeys((torch.flatten, "flatten", functional.dropout), self._same),
             **dict.fromkeys((torch.mean, "mean", functional.adaptive_avg_pool2d), self._start("average")),
@@ -177,6 +184,7 @@ class _Finder:
                 raise InputError("the model must return one tensor")
             if value not in self.values:
                 raise InputError(f"the model must return a tensor that it computes from its input, not '{value.name}'")
+            self._check_unpadded(value)
             self._store(value)
         else:
             handler = self._handler(node)
@@ -195,12 +203,12 @@ class _Finder:
             kind = Quantizer if isinstance(module, Quantizer) else type(module)  # a subclass may compute otherwise
             if kind in self.modules:
                 return self.modules[kind]
-            raise InputError(f"unsupported module {_type_name(kind)} {where(node)}")
+            raise InputError(f"unsupported module {type_name(kind)} {where(node)}")
         if node.op in ("call_function", "call_method") and node.target in self.functions:
             return self.functions[node.target]
         what = (f"attribute {node.args[1]}" if node.target is getattr else
                 f"{node.op.removeprefix('call_')} {getattr(node.target, '__name__', node.target)}")
-        raise InputError(f"unsupported {what} {where(node)}{FLATTEN if _is_flattening(node) else ''}")
+        raise InputError(f"unsupported {what} {where(node)}{FLATTEN if is_flattening(node) else ''}")
 
     def _check_call(self, node: fx.Node) -> None:
         """Refuse parameters used twice, arguments that are not understood, and values changed under a later reader."""
@@ -251,16 +259,22 @@ class _Finder:
         self.stored.setdefault(stage.end, stage)
         return stage.end
 
-    def _operand(self, node: fx.Node, index: int) -> fx.Node:
+    def _operand(self, node: fx.Node, index: int, *, padded: bool = False) -> fx.Node:
         operand = node.args[index] if index < len(node.args) else None
         if not isinstance(operand, fx.Node) or operand not in self.values:
             raise InputError(f"unsupported operand {operand} of {_name(node)} {where(node)}")
+        if not padded:
+            self._check_unpadded(operand)
         return operand
+
+    def _check_unpadded(self, node: fx.Node) -> None:
+        if node in self.padded:
+            raise InputError(f"padding {where(node)} must be followed by convolutions alone")
 
     def _is_open(self, node: fx.Node) -> bool:
         """Return whether the stage of `node` can go on: nothing else needs its value as it stands."""
         stage = self.values[node]
-        return stage.end not in self.stored and stage.kind != "input" and _uses(node) == 1
+        return stage.end not in self.stored and stage.kind != "input" and uses(node) == 1
 
     def _copy(self, node: fx.Node) -> Stage:
         return Stage("copy", "", node, node, source=self._store(node), signed=self.values[node].signed)
@@ -271,9 +285,20 @@ class _Finder:
     def _start(self, kind: Kind) -> Callable[[fx.Node], Stage]:
         def handler(node: fx.Node) -> Stage:
             source = self._operand(node, 0)
-            signed = kind in ("conv", "linear") or self.values[source].signed
+            signed = kind == "linear" or self.values[source].signed
             return Stage(kind, _name(node), node, node, source=self._store(source), signed=signed)
         return handler
+
+    def _conv(self, node: fx.Node) -> Stage:
+        source = self._operand(node, 0, padded=True)
+        return Stage("conv", _name(node), node, node, source=self._store(source),
+                     pads=self.padded.get(source, (0, 0, 0, 0)))
+
+    def _pad(self, node: fx.Node) -> Stage:
+        source = self._operand(node, 0)
+        self.padded[node] = pads_of(node, self._module(node))
+        self._store(source)
+        return self.values[source]
 
     def _max(self, node: fx.Node) -> Stage:
         if node.op == "call_module" and cast(nn.MaxPool2d, module_of(self.graph, node)).return_indices:
@@ -348,28 +373,6 @@ def _name(node: fx.Node) -> str:
     """Return the path of the module; the graph's name of a function, or of one of several calls of a module."""
     alone = node.op == "call_module" and len(node.graph.find_nodes(op="call_module", target=str(node.target))) == 1
     return str(node.target) if alone else node.name
-
-
-def _uses(node: fx.Node) -> int:
-    """Return how often a value is read: `y + y` reads y twice."""
-    return sum(user.args.count(node) + list(user.kwargs.values()).count(node) for user in node.users)
-
-
-def _type_name(kind: type) -> str:
-    """Return a type's name, with its module where it is not one of torch's own layers."""
-    own = kind.__module__.startswith("torch.nn.modules")
-    return kind.__name__ if own else f"{kind.__module__}.{kind.__qualname__}"
-
-
-def _is_flattening(node: fx.Node) -> bool:
-    """Return whether a reshape only makes a row of each image, by its shapes or, if unknown, by its arguments."""
-    if node.target not in ("view", "reshape", torch.reshape) or not isinstance(node.args[0], fx.Node):
-        return False
-    before, after = shape_of(node.args[0]), shape_of(node)
-    if before is not None and after is not None:
-        return len(before) > 2 and after == (before[0], prod(before[1:]))
-    sizes = node.args[1] if isinstance(node.args[1], tuple | list) else node.args[1:]
-    return len(sizes) == 2
 
 
 def _named(found: Sequence[Stage]) -> tuple[Stage, ...]:

@@ -68,16 +68,19 @@ class WholeMap(nn.Module):
 
 
 class NormedOutput(nn.Module):
-    """The output comes from a convolution with BatchNorm and a residual, so its channels differ in scale."""
+    """The output comes from a convolution with BatchNorm and a residual, so its channels differ in scale.
+
+    Its pads differ on all sides: its own, and those of a layer before it.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.conv1, self.conv2 = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 4, 3, padding=1)
-        self.norm = nn.BatchNorm2d(4)
+        self.conv1, self.conv2 = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 4, (3, 5), padding=(0, 1))
+        self.pad, self.norm = nn.ZeroPad2d((2, 0, 0, 2)), nn.BatchNorm2d(4)
 
     def forward(self, x: Tensor) -> Tensor:
         x = torch.relu(self.conv1(x))
-        return self.norm(self.conv2(x)) + x
+        return self.norm(self.conv2(self.pad(x))) + x
 
 
 class Bottlenecks(nn.Module):

@@ -130,6 +130,23 @@ def test_equal_means_are_a_zero_point() -> None:
         lowered.prepare(CODES[:, :1].numpy())
 
 
+@pytest.mark.parametrize("pixels", [EQUAL, IMAGENET], ids=["equal", "different"])
+def test_images_are_padded_on_one_side(pixels: Pixels) -> None:
+    """Uneven pads, as TensorFlow makes them under a stride, are mean pixels too; Program and model are equal."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.ZeroPad2d((0, 1, 0, 2)), nn.Conv2d(3, 4, 3, stride=2), nn.ReLU(), nn.ZeroPad2d((1, 0, 0, 0)),
+                        nn.Conv2d(4, 2, 3))
+    model = quantized(net, pixels)
+    lowered = lower_with_report(model, pixels.values(CODES[:1]))
+    assert [op.pads for op in lowered.program.ops if isinstance(op, Conv)] == [
+        (0, 0, 0, 0) if pixels is IMAGENET else (0, 0, 2, 1), (0, 1, 0, 0)]
+    read = lowered.prepare(CODES.numpy())
+    assert read.shape == (24, 3, *((11, 9) if pixels is IMAGENET else (9, 8)))
+    found = simulate(lowered.program, {"input_1": read})["4"] * lowered.scales["4"]
+    with torch.no_grad():
+        assert np.array_equal(found, model(pixels.values(CODES)).double().numpy())
+
+
 def test_layers_that_read_pixels_pad_alike() -> None:
     """The host can make the pads of one layer only, unless the mean codes are one or all pads are the same."""
     torch.manual_seed(0)

@@ -275,3 +275,52 @@ def test_in_place_calls_without_later_readers_are_fine() -> None:
         ("conv", "conv2", "conv1", "conv1", None, True),
         ("max", "max_pool2d", "conv2", None, None, False),
     ]
+
+
+def test_padding_belongs_to_the_convolutions_after_it() -> None:
+    """Zeros that a call by itself adds are (top, left, bottom, right) of each convolution that reads them."""
+    class Padded(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one, self.two, self.pad = conv(), conv(), nn.ConstantPad2d((1, 2, 3, 4), 0.0)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.pad(x)
+            return self.one(x) + self.two(x)
+
+    found = {stage.name: stage for stage in stages(trace(Padded()))}
+    assert {name: stage.pads for name, stage in found.items()} == {
+        "x": (0, 0, 0, 0), "one": (3, 1, 4, 2), "two": (3, 1, 4, 2)}
+    assert found["one"].source is found["x"].end
+
+    class Sideways(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one = conv()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.one(functional.pad(torch.relu(x), (1, 0), value=0.0))
+
+    assert [stage.pads for stage in stages(trace(Sideways()))][-1] == (0, 1, 0, 0)
+
+
+@pytest.mark.parametrize(("pad", "message"), [
+    (nn.ConstantPad2d(1, 0.5), "padding at '0' must be by zeros, not by 0.5"),
+    (nn.ZeroPad2d((0, -1, 0, 0)), (
+        "padding at '0' must be by (left, right) or (left, right, top, bottom), numbers of at least 0, not "
+        "(0, -1, 0, 0)")),
+    (nn.ReflectionPad2d(1), "unsupported module ReflectionPad2d at '0'"),
+])
+def test_padding_of_other_kinds_is_refused(pad: nn.Module, message: str) -> None:
+    """Padding is by zeros, and takes nothing away."""
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        stages(trace(nn.Sequential(pad, conv())))
+
+
+@pytest.mark.parametrize("reader", [nn.MaxPool2d(2), nn.ReLU(), nn.BatchNorm2d(2), nn.ZeroPad2d(1), nn.Dropout(0.1)])
+def test_padding_before_anything_but_a_convolution_is_refused(reader: nn.Module) -> None:
+    """The chip pads what a convolution reads; the output of the model is not padded either."""
+    with pytest.raises(InputError, match=r"^padding at '1' must be followed by convolutions alone$"):
+        stages(trace(nn.Sequential(conv(), nn.ZeroPad2d(1), reader, conv())))
+    with pytest.raises(InputError, match=r"^padding at '1' must be followed by convolutions alone$"):
+        stages(trace(nn.Sequential(conv(), nn.ZeroPad2d(1))))
