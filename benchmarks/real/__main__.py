@@ -67,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     lite.add_argument("--photos", type=Path, required=True)
     lite.add_argument("--half", choices=efficientnet.HALVES, default="first", help="of the pictures, to calibrate with")
     lite.add_argument("--images", type=int, default=500, help="pictures in each half")
+    lite.add_argument("--calibrate", type=int, default=500, help="pictures of the half that calibrate")
     resnet.add_argument("--weights", type=Path, required=True)
     resnet.add_argument("--train", type=Path, required=True)
     resnet.add_argument("--test", type=Path, required=True)
@@ -80,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _efficientnet(chosen: argparse.Namespace) -> Settings:
     return efficientnet.run(chosen.weights, chosen.photos, chosen.out, _how(chosen),
-                            efficientnet.Photographs(chosen.half, chosen.images))
+                            efficientnet.Photographs(chosen.half, chosen.images, chosen.calibrate))
 
 
 def _resnet20(chosen: argparse.Namespace) -> Settings:

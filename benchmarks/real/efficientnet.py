@@ -32,10 +32,13 @@ class Photographs:
         One of HALVES.
     images : int
         Pictures in each half that are used, the first ones.
+    calibrate : int
+        Pictures of the half that calibrate, spread over it.
     """
 
     half: str
     images: int
+    calibrate: int
 
     def split(self, pictures: Pictures) -> tuple[Pictures, Pictures]:
         """Return the pictures to calibrate with and those to judge by.
@@ -43,12 +46,15 @@ class Photographs:
         Raises
         ------
         InputError
-            If there are fewer pictures.
+            If there are fewer pictures, or more of them are to calibrate than a half has.
         """
+        if not 1 <= self.calibrate <= self.images:
+            raise InputError(f"pictures to calibrate with must be in 1..{self.images}, not {self.calibrate}")
         if len(pictures) < 2 * self.images:
             raise InputError(f"halves of {self.images} need {2 * self.images} pictures, not {len(pictures)}")
         halves = [pictures.some(torch.arange(start, 2 * self.images, 2)) for start in (0, 1)]
-        return (halves[0], halves[1]) if self.half == "first" else (halves[1], halves[0])
+        mine, others = halves if self.half == "first" else reversed(halves)
+        return mine.some(torch.arange(self.calibrate) * self.images // self.calibrate), others
 
 
 def run(weights: Path, photos: Path, out: Path, how: PostTraining, which: Photographs) -> dict[str, Any]:
@@ -60,5 +66,5 @@ def run(weights: Path, photos: Path, out: Path, how: PostTraining, which: Photog
         return quantized(net, calibration, how, files, clock)
 
     settings = {"network": "efficientnet_lite0", "method": "post-training", "scheme": how.scheme, "bits": how.bits,
-                "preset": how.preset, "half": which.half, "images": which.images}
+                "preset": how.preset, "half": which.half, "images": which.images, "calibrate": which.calibrate}
     return measure(out, settings, net, test, make)

@@ -184,11 +184,14 @@ def test_pictures_are_decoded(tmp_path):
 def test_halves_have_no_picture_in_common():
     """What calibrates for one judges for the other."""
     pictures = Pictures(torch.zeros(10, 3, 1, 1, dtype=torch.uint8), torch.arange(10))
-    first, second = (Photographs(half, 5).split(pictures) for half in ("first", "second"))
+    first, second = (Photographs(half, 5, 5).split(pictures) for half in ("first", "second"))
     assert [part.labels.tolist() for part in first] == [[0, 2, 4, 6, 8], [1, 3, 5, 7, 9]]
     assert [part.labels.tolist() for part in second] == [[1, 3, 5, 7, 9], [0, 2, 4, 6, 8]]
     with pytest.raises(InputError, match=r"^halves of 6 need 12 pictures, not 10$"):
-        Photographs("first", 6).split(pictures)
+        Photographs("first", 6, 6).split(pictures)
+    assert Photographs("second", 5, 2).split(pictures)[0].labels.tolist() == [1, 5]
+    with pytest.raises(InputError, match=r"^pictures to calibrate with must be in 1..5, not 6$"):
+        Photographs("first", 5, 6).split(pictures)
 
 
 def test_wrong_files_are_refused_in_one_sentence(tmp_path, capsys):
