@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from quant.calibration.prefix import pieces
+from quant.equalize import equalize
 from quant.fold_pixels import fold_pixels
 from quant.pixels import Pixels, as_values
 from quant.quantizers.base import ActivationQuantizer, round_half_up
@@ -70,7 +72,8 @@ def quantize(model: nn.Module, data: Tensor, *, scheme: str | Scheme, weight_bit
     -------
     fx.GraphModule
         In eval mode. The weights' quantizers are at `<layer>.weight_quantizer`, that of a tensor at
-        `<layer that makes it>_quantizer`.
+        `<layer that makes it>_quantizer`. Where channels are stored larger than in the float network, the quantizer has
+        their `factor`; `meta["equalized"]` tells how many there are (`quant.equalize.Equalized`).
 
     Raises
     ------
@@ -92,6 +95,10 @@ def quantize(model: nn.Module, data: Tensor, *, scheme: str | Scheme, weight_bit
     factors = shift_averages_and_norms(graph) if scheme.strict else {}
     if pixels is not None:
         fold_pixels(graph, pixels)
+    if scheme.equalize:
+        equalized = equalize(graph, (data[which] for which in pieces(graph, len(data))))
+        factors |= {tensor.name: tensor.factor for tensor in equalized}
+        graph.meta["equalized"] = equalized
     found = stages(graph)
     widths = _widths(found, weight_bits, activation_bits, first_last_bits)
     for stage in found:

@@ -30,12 +30,15 @@ class Scheme:
         Whether BatchNorms are folded into the weights first, as without training.
     strict : bool
         Whether all steps are powers of two, so that biases can be rounded to whole accumulator steps.
+    equalize : bool
+        Whether channels of tensors that only depthwise convolutions read are given like ranges first, by powers of two.
     """
 
     weight: Callable[[int, int, bool], Quantizer]
     tensor: Callable[[int, bool], ActivationQuantizer]
     folds: bool = False
     strict: bool = False
+    equalize: bool = False
 
 
 def qil(options: QILOptions | None = None) -> Scheme:
@@ -51,7 +54,7 @@ def lsq() -> Scheme:
                   lambda bits, signed: LSQActivation(bits, signed=signed))
 
 
-def power_of_two(exponents: Exponents = "best", *, mirrored: bool = True) -> Scheme:
+def power_of_two(exponents: Exponents = "best", *, mirrored: bool = True, equalize: bool = True) -> Scheme:
     """Make the scheme of steps 2**k per output channel and per tensor, for post-training quantization.
 
     Output channels may be mirrored: with a scale of -(2**k), where that has less squared error.
@@ -59,17 +62,19 @@ def power_of_two(exponents: Exponents = "best", *, mirrored: bool = True) -> Sch
     return Scheme(lambda bits, channels, normed: PowerOfTwoWeight(bits, channels=channels, choice=exponents,
                                                                   mirror=mirrored),
                   lambda bits, signed: PowerOfTwoActivation(bits, signed=signed, choice=exponents),
-                  folds=True, strict=True)
+                  folds=True, strict=True, equalize=equalize)
 
 
-def uniform(fit: Fit = "error", *, per_channel: bool = True, mirrored: bool = True) -> Scheme:
+def uniform(fit: Fit = "error", *, per_channel: bool = True, mirrored: bool = True,
+            equalize: bool = True) -> Scheme:
     """Make the scheme of real steps per output channel, or per weight tensor, and per stored tensor.
 
     Output channels, or weight tensors, may be mirrored: with a negative scale, where that has less squared error.
     """
     return Scheme(lambda bits, channels, normed: UniformWeight(bits, channels=channels if per_channel else 1, fit=fit,
                                                                mirror=mirrored),
-                  lambda bits, signed: LSQActivation(bits, signed=signed, fit=fit), folds=True)
+                  lambda bits, signed: LSQActivation(bits, signed=signed, fit=fit), folds=True,
+                  equalize=equalize and per_channel)
 
 
 SCHEMES: dict[str, Scheme] = {"qil": qil(), "lsq": lsq(), "power_of_two": power_of_two(), "uniform": uniform()}

@@ -37,7 +37,7 @@ class Zoo(nn.Module):
         self.pool = nn.MaxPool2d(3, 2, padding=1)
         self.depthwise = nn.Conv2d(8, 8, 3, padding=1, groups=8)
         self.grouped = nn.Conv2d(8, 8, (1, 3), padding=(0, 1), groups=2)
-        self.average = nn.AvgPool2d(3, 1, padding=1)
+        self.average = nn.AvgPool2d(3, 1, padding=1, divisor_override=8)
         self.itself = nn.Conv2d(8, 8, 1)
         self.behind = nn.BatchNorm2d(8)
         self.strided = nn.Conv2d(8, 6, 3, stride=2, bias=False)
