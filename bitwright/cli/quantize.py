@@ -68,7 +68,7 @@ def quantize(
                          seed=seed) if iterations else None
     widths = parse_bits(bits)
     networks.check_trained(network, weights)
-    check_apart(networks.network_files(out), [weights, machine])
+    check_apart(networks.network_files(out), [weights, machine, data])
     target = load_machine(machine)
     found = load_data(data, size=size, resize=resize, mean=mean, deviation=std)
     net = networks.load_network(network, found, weights).eval()

@@ -63,6 +63,9 @@ def train(
     quantizers_only: Annotated[bool, typer.Option("--quantizers-only", help="Train only the quantizers.")] = False,
     kd_weight: Annotated[float, decimal(
         0, 1, "Share of the loss that is the distance from the float network.", "--kd-weight", "--distillation")] = 0.0,
+    keep: Annotated[Literal["best", "last"] | None, typer.Option(
+        help="Which epoch is the result: that of the best validation accuracy, or the last; default: the best, where "
+        "validation and test images differ.")] = None,
     bf16: Annotated[bool, typer.Option("--bf16", "--half", help="Convolutions in bfloat16.")] = False,
     machine: MachineName = "edge",
     seed: Seed = 0,
@@ -73,12 +76,14 @@ def train(
 
     from bitwright.codesign import networks
     from bitwright.codesign.data import load_data
+    from bitwright.codesign.history import history_files, write_history
     from bitwright.codesign.training import Training, recipe_for
     from quant.training.distributed import is_first, processes
+    from quant.training.history import plain
     from sim.arch.machine import load_machine
     from sim.io.atomic_write import ensure_folder
 
-    check_apart(networks.network_files(out), [weights, machine])
+    check_apart([*networks.network_files(out), *history_files(out)], [weights, machine, data])
     texts = [] if scheme == "float" else bits or ["4/4"]
     widths = [parse_bits(text) for text in texts]
     recipe = recipe_for(scheme, epochs, batch, lr, seed=seed, interval_rate=quantizer_lr_mult,
@@ -91,11 +96,13 @@ def train(
         net = networks.load_network(network, images, weights)
         ensure_folder(out)
         with steps("train", epochs * max(len(widths), 1)) as progress:
-            training = Training(recipe, images, device, bf16, out, progress)
+            training = Training(recipe, images, device, bf16, out, progress, keep)
             model = (training.quantized(net, scheme, widths, first_last_bits) if widths else
                      training.float_network(net)).cpu()
         if is_first():
-            summary = {"network": network, "data": data, "scheme": scheme, "bits": texts, "recipe": asdict(recipe)}
+            summary = {"network": network, "data": data, "scheme": scheme, "bits": texts, "recipe": asdict(recipe),
+                       "history": {name: plain(history) for name, history in training.histories.items()}}
+            message(f"wrote the history to {write_history(out, training.histories)[-1]} and beside it")
             _finish(model, images, target if widths else None, summary, out, as_json)
 
 

@@ -21,6 +21,7 @@ from quant.lowering.lower import FitError, Lowered, lower_with_report
 from quant.networks import DigitsNet
 from quant.ptq.reconstruct import Reconstruction, reconstruct
 from quant.training.evaluate import accuracy
+from quant.training.history import Epoch
 from quant.training.loop import train
 from quant.training.norms import reestimate_norms
 from quant.training.recipe import FLOAT, QAT, Recipe
@@ -144,9 +145,10 @@ class _Demo:
         """Refuse a machine that cannot hold the network before anything is trained."""
         plan(self.program_of(self.quantized(DigitsNet(), "qil", UNIFORM_BITS)).program, self.machine)
 
-    def epochs(self, what: str, recipe: Recipe) -> Callable[[int, float, float], None]:
-        return lambda epoch, loss, right: self.progress.note(f"{what}: epoch {epoch}/{recipe.epochs}, loss {loss:.3f}, "
-                                                   f"training accuracy {100 * right:.1f} %")
+    def epochs(self, what: str, recipe: Recipe) -> Callable[[Epoch], None]:
+        return lambda record: self.progress.note(
+            f"{what}: epoch {record.epoch}/{recipe.epochs}, loss {record.loss:.3f}, training accuracy "
+            f"{100 * record.train_accuracy:.1f} %")
 
     def float_network(self) -> DigitsNet:
         torch.manual_seed(self.seed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ from bitwright.codesign.networks import calibration_images, few_pixels
 from bitwright.codesign.post_training import quantize_network
 from bitwright.codesign.progress import Progress
 from quant.data.registry import DataSet
-from quant.training.loop import train
+from quant.training.history import Epoch
+from quant.training.loop import Keep, train
 from quant.training.norms import reestimate_norms
 from quant.training.progressive import narrow
 from quant.training.recipe import Recipe
@@ -53,6 +54,10 @@ class Training:
         Gets a checkpoint after each epoch, from which the same training goes on.
     progress : Progress
         Gets a step for each epoch.
+    keep : {"best", "last"}, optional
+        Which epoch's model is the result; if None, the best where the images to choose it by are not those to judge by.
+    histories : dict of str to list of Epoch
+        Of the trainings that are done, by their names.
     """
 
     recipe: Recipe
@@ -61,10 +66,12 @@ class Training:
     bf16: bool
     folder: Path
     progress: Progress
+    keep: Keep | None = None
+    histories: dict[str, list[Epoch]] = field(default_factory=dict)
 
     def float_network(self, net: nn.Module) -> nn.Module:
         """Train a network without quantizers, in place, and return it."""
-        self._train(net, "float", None)
+        self._train(net, "float", None, 0)
         return net
 
     def quantized(self, net: nn.Module, scheme: str, widths: list[tuple[int, int]],
@@ -88,15 +95,33 @@ class Training:
         for number, bits in enumerate(widths):
             if number:
                 narrow(model.cpu(), few, widths[number - 1], bits)
-            self._train(model, f"{bits[0]}+{bits[1]}", teacher)
+            self._train(model, f"{bits[0]}+{bits[1]}", teacher, len(widths) - number - 1)
         reestimate_norms(model.cpu(), images)
         return model
 
-    def _train(self, model: nn.Module, name: str, teacher: nn.Module | None) -> None:
-        def report(epoch: int, loss: float, right: float) -> None:
-            self.progress.done(f"{name}: epoch {epoch}/{self.recipe.epochs}, loss {loss:.3f}, training accuracy "
-                               f"{100 * right:.1f} %")
+    def _train(self, model: nn.Module, name: str, teacher: nn.Module | None, left: int) -> None:
+        """Train a model; `left` trainings come after this one."""
+        def report(record: Epoch) -> None:
+            judged = record.validation_accuracy
+            validation = "" if judged is None else f", validation accuracy {100 * judged:.1f} %"
+            remaining = self.recipe.epochs * (left + 1) - record.epoch
+            self.progress.done(f"{name}: epoch {record.epoch}/{self.recipe.epochs}, loss {record.loss:.3f}, training "
+                               f"accuracy {100 * record.train_accuracy:.1f} %{validation}, "
+                               f"{_duration(record.seconds)}, about {_duration(remaining * record.seconds)} left")
 
         shift = 0 if self.data.size > 32 else 2 if self.data.size > 8 else 1
-        train(model.to(self.device), self.data.train, replace(self.recipe, shift=shift), teacher=teacher,
-              checkpoint=self.folder / f"{name}.checkpoint", half=self.bf16, progress=report)
+        keep = self.keep or ("last" if self.data.test_is_validation else "best")
+        self.histories[name] = train(
+            model.to(self.device), self.data.train, replace(self.recipe, shift=shift), validation=self.data.validation,
+            keep=keep, teacher=teacher, checkpoint=self.folder / f"{name}.checkpoint", half=self.bf16, progress=report)
+
+
+def _duration(seconds: float) -> str:
+    """Write a duration in the unit that suits it.
+
+    >>> _duration(4.2), _duration(200), _duration(9000)
+    ('4 s', '3 min', '2.5 h')
+    """
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -25,6 +25,7 @@ from quant.bits.budgets import BUDGETS
 from quant.data.folder import FolderImages
 from quant.data.image_options import ImageOptions
 from quant.training.checkpoint import load_checkpoint, load_weights, save_checkpoint, save_weights
+from quant.training.history import Epoch
 from sim.ir.formats import Format
 from sim.ir.ops import Pool, Tensor
 from sim.ir.program import Program
@@ -74,7 +75,9 @@ class Checkpoints(Target):
         for parameter in self._model.parameters():
             self._optimizer.state[parameter]["momentum_buffer"] = torch.ones_like(parameter)
         self._generators = {"order": torch.Generator().get_state(), "cpu": torch.get_rng_state()}
-        save_checkpoint(folder / "seed", self._run, 1, self._model, self._optimizer, self._generators, {"bits": [4, 4]})
+        history = [Epoch(1, 2.0, 0.5, 0.25, 0.1, 3.0)]
+        save_checkpoint(folder / "seed", self._run, history, self._model, self._optimizer, self._generators,
+                        {"bits": [4, 4]}, self._model.state_dict())
         self._corpus = (folder / "seed").read_bytes()
 
     def make(self, random: Random) -> bytes:
@@ -84,7 +87,7 @@ class Checkpoints(Target):
         if random.random() < 0.5:
             return changed_parts(random, parts, _sealed)
         metadata = parts[0]["__metadata__"]
-        field = random.choice(("run", "epoch", "hook", "version"))
+        field = random.choice(("run", "history", "hook", "version"))
         if random.random() < 0.7:
             metadata[field] = json.dumps(changed_tree(random, [json.loads(metadata[field])])[:1][0:1] or [None])[1:-1]
         else:
@@ -93,7 +96,7 @@ class Checkpoints(Target):
         return packed(parts)
 
     def read(self, path: Path) -> None:
-        _, generators, _ = load_checkpoint(path, self._run, self._model, self._optimizer, self._generators)
+        generators = load_checkpoint(path, self._run, self._model, self._optimizer, self._generators).generators
         torch.Generator().set_state(generators["order"])
         torch.Generator().set_state(generators["cpu"])
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import isfinite
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from time import perf_counter
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -14,17 +15,20 @@ from torch.nn import functional
 from quant.data.images import Images
 from quant.quantizers.base import Quantizer
 from quant.training.checkpoint import describe_run, load_checkpoint, save_checkpoint
-from quant.training.distributed import check_share, count, is_first, share, spread
+from quant.training.distributed import check_share, count, is_first, same_on_all, share, spread
+from quant.training.evaluate import accuracy
+from quant.training.history import Epoch, best_epoch
 from quant.training.memory_format import arranged, lay_out, training_order
 from quant.training.recipe import Recipe
 from quant.training.rehearsal import rehearse, trained_dtype
 from sim.errors import InputError
 from sim.io.bounds import shown, shown_path
 
-__all__ = ["Progress", "Resumable", "StepHook", "train"]
+__all__ = ["Keep", "Progress", "Resumable", "StepHook", "train"]
 
-Progress = Callable[[int, float, float], None]
-"""Called after each epoch with its number from 1, its mean loss and its accuracy on the training images."""
+Progress = Callable[[Epoch], None]
+"""Called after each epoch."""
+Keep = Literal["best", "last"]
 
 
 class StepHook(Protocol):
@@ -44,9 +48,9 @@ class Resumable(Protocol):
         """Go on from there."""
 
 
-def train(model: nn.Module, data: Images, recipe: Recipe, *, teacher: nn.Module | None = None,
-          checkpoint: Path | None = None, half: bool = False, progress: Progress | None = None,
-          after_step: StepHook | None = None) -> None:
+def train(model: nn.Module, data: Images, recipe: Recipe, *, validation: Images | None = None,
+          keep: Keep | None = None, teacher: nn.Module | None = None, checkpoint: Path | None = None,
+          half: bool = False, progress: Progress | None = None, after_step: StepHook | None = None) -> list[Epoch]:
     """Train `model` in place on the cross-entropy and leave it in eval mode.
 
     On one machine and one thread of its CPU the same arguments give the same bits, whether or not the training was
@@ -59,6 +63,11 @@ def train(model: nn.Module, data: Images, recipe: Recipe, *, teacher: nn.Module 
         trains on the device where it is.
     data : Images
     recipe : Recipe
+    validation : Images, optional
+        What the model is judged by after each epoch; it learns nothing from them.
+    keep : {"best", "last"}, optional
+        Which epoch's model is the result: that of the highest validation accuracy, of equal ones the last, or the last
+        one. If None, the best if there are validation images and nothing is called after each step.
     teacher : nn.Module, optional
         In eval mode; needed for `recipe.distillation`.
     checkpoint : Path, optional
@@ -68,29 +77,42 @@ def train(model: nn.Module, data: Images, recipe: Recipe, *, teacher: nn.Module 
     progress, after_step : callable, optional
         An `after_step` that is `Resumable` is part of the checkpoint.
 
+    Returns
+    -------
+    list of Epoch
+        The history, that of a training before it was interrupted as well.
+
     Raises
     ------
     InputError
-        If the teacher is missing, several processes cannot share a batch, there are fewer images than a batch has, an
-        image or labels do not fit the model, a batch is too small for a BatchNorm, or the checkpoint is of another run:
-        all before the first step. After any step, if the loss is not finite any more.
+        If the teacher is missing, the best epoch is to be kept without validation images, several processes cannot
+        share a batch, there are fewer images than a batch has, an image or labels do not fit the model, a batch is too
+        small for a BatchNorm, or the checkpoint is of another run: all before the first step. After any step, if the
+        loss is not finite any more.
     """
     if recipe.distillation and teacher is None:
         raise InputError(f"distillation {recipe.distillation} needs a teacher")
     if len(data) < recipe.batch:
         raise InputError(f"a batch of {recipe.batch} needs as many images, not {len(data)}")
+    if keep == "best" and validation is None:
+        raise InputError("the best epoch is that of the highest validation accuracy: give validation images")
+    kept = keep or ("last" if validation is None or after_step is not None else "best")
     check_share(recipe.batch)
     labels = rehearse(model, data, recipe.batch // count(), teacher)
     with torch.random.fork_rng():
         torch.manual_seed(recipe.seed)
-        _Training(model, data, labels, recipe, teacher, half, after_step).run(checkpoint, progress)
+        run = _Training(model, data, labels, recipe, teacher, half, after_step, validation, kept)
+        return run.run(checkpoint, progress)
 
 
 class _Training:
     """A run: what changes from step to step."""
 
     def __init__(self, model: nn.Module, data: Images, labels: Tensor, recipe: Recipe, teacher: nn.Module | None,
-                 half: bool, after_step: StepHook | None) -> None:
+                 half: bool, after_step: StepHook | None, validation: Images | None, keep: Keep) -> None:
+        self.validation, self.keep = validation, keep
+        self.history: list[Epoch] = []
+        self.best: dict[str, Tensor] | None = None
         self.model, self.data, self.recipe, self.teacher = model, data, recipe, teacher
         self.half, self.after_step = half, after_step
         hook: object = after_step
@@ -105,27 +127,54 @@ class _Training:
         self.labels, self.dtype = labels.to(self.device), trained_dtype(model)
         self.steps = 0
 
-    def run(self, checkpoint: Path | None, progress: Progress | None) -> None:
-        """Train to the end."""
-        described = describe_run(self.model, self.data, self.recipe)
-        done = self._resume(checkpoint, described) if checkpoint is not None and checkpoint.exists() else 0
+    def run(self, checkpoint: Path | None, progress: Progress | None) -> list[Epoch]:
+        """Train to the end; return the history."""
+        described = describe_run(self.model, self.data, self.recipe, self.validation, self.keep)
+        if checkpoint is not None and checkpoint.exists():
+            self._resume(checkpoint, described)
         lay_out(self.model, self.order)
         frozen = _freeze(self.model, self.quantizers) if self.recipe.quantizers_only else []
         parallel = spread(self.model)
         self.model.train()
         try:
-            for epoch in range(done + 1, self.recipe.epochs + 1):
-                loss, right = self._epoch(parallel, epoch)
+            for epoch in range(len(self.history) + 1, self.recipe.epochs + 1):
+                record = self._record(parallel, epoch)
                 if checkpoint is not None and is_first():
-                    save_checkpoint(checkpoint, described, epoch, self.model, self.optimizer, self._generators(),
-                                    None if self.resumable is None else self.resumable.state())
+                    hook = None if self.resumable is None else self.resumable.state()
+                    save_checkpoint(checkpoint, described, self.history, self.model, self.optimizer,
+                                    self._generators(), hook, self.best)
                 if progress is not None and is_first():
-                    progress(epoch, loss, right)
+                    progress(record)
         finally:
             for parameter in frozen:
                 parameter.requires_grad_(True)
             lay_out(self.model, torch.contiguous_format)
+        self._take_best()
         self.model.eval()
+        return self.history
+
+    def _record(self, parallel: nn.Module, epoch: int) -> Epoch:
+        """Train for an epoch, judge the model, and keep its state if it is the best so far."""
+        started = perf_counter()
+        loss, right = self._epoch(parallel, epoch)
+        judged = None
+        if self.validation is not None and is_first():
+            judged = accuracy(self.model.eval(), self.validation)
+            self.model.train()
+        rate = self.recipe.rate * self.recipe.rate_at(self.steps - 1, self.total)
+        record = Epoch(epoch, loss, right, judged, rate, perf_counter() - started)
+        self.history.append(record)
+        if self.keep == "best" and best_epoch(self.history) is record:
+            self.best = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+        return record
+
+    def _take_best(self) -> None:
+        """Go back to the best epoch if that is kept, in all processes."""
+        if self.keep == "last":
+            return
+        if self.best is not None:
+            self.model.load_state_dict(self.best)
+        same_on_all(*self.model.state_dict().values())
 
     def _epoch(self, parallel: nn.Module, epoch: int) -> tuple[float, float]:
         """Train for an epoch; return the mean loss and the accuracy over its images."""
@@ -180,16 +229,15 @@ class _Training:
         states = {"order": self.generator.get_state(), "cpu": torch.get_rng_state()}
         return states | ({"cuda": torch.cuda.get_rng_state(self.device)} if self.device.type == "cuda" else {})
 
-    def _resume(self, checkpoint: Path, described: dict[str, Any]) -> int:
-        epoch, generators, hook = load_checkpoint(checkpoint, described, self.model, self.optimizer,
-                                                 self._generators())
+    def _resume(self, checkpoint: Path, described: dict[str, Any]) -> None:
+        self.history, generators, hook, self.best = load_checkpoint(
+            checkpoint, described, self.model, self.optimizer, self._generators())
         self.generator.set_state(generators["order"])
         torch.set_rng_state(generators["cpu"])
         if self.device.type == "cuda":
             torch.cuda.set_rng_state(generators["cuda"], self.device)
         self._restore(f"checkpoint '{shown_path(checkpoint)}'", hook)
-        self.steps = epoch * (self.total // self.recipe.epochs)
-        return epoch
+        self.steps = len(self.history) * (self.total // self.recipe.epochs)
 
     def _restore(self, where: str, hook: dict[str, Any] | None) -> None:
         """Give what is called after each step its state back; `where` begins errors."""

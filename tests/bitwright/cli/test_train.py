@@ -26,6 +26,8 @@ WEIGHTS = Path(__file__).parents[2] / "quant" / "weights" / "float.safetensors"
 CHANCE = 0.1
 """Of ten digits; what training gains on it is far from any luck."""
 
+HISTORY = ["history.csv", "history.json", "history.svg"]
+
 
 @pytest.fixture
 def run(capfd: pytest.CaptureFixture[str]) -> Run:
@@ -52,7 +54,10 @@ def test_a_float_network(run: Run, tmp_path: Path) -> None:
     assert status == 0, stderr
     assert json.loads(stdout)["accuracy"]["test"] > CHANCE + 0.3
     assert "epoch 3/3, loss " in stderr
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["float.checkpoint", "model.safetensors", "summary.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "float.checkpoint", *HISTORY, "model.safetensors", "summary.json"]
+    assert [record["epoch"] for record in json.loads(stdout)["history"]["float"]] == [1, 2, 3]
+    assert re.search(r"float: epoch 1/3, .* validation accuracy [\d.]+ %, \d+ s, about \d+ s left", stderr)
     assert load_file(tmp_path / "model.safetensors").keys() == load_file(WEIGHTS).keys()
 
 
@@ -139,5 +144,5 @@ def test_two_processes_by_torchrun(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["accuracy"]["test"] == accuracy_of(tmp_path) > CHANCE + 0.3
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "4+4.checkpoint", "model.safetensors", "program.safetensors", "summary.json"]
+        "4+4.checkpoint", *HISTORY, "model.safetensors", "program.safetensors", "summary.json"]
     assert load_file(tmp_path / "model.safetensors")

@@ -25,6 +25,7 @@ from quant.data.split import Split
 from quant.lowering.lower import lower
 from quant.networks import DigitsNet
 from quant.trace.layers import QuantConv2d, QuantLinear
+from quant.training.history import Epoch
 from quant.training.loop import train
 from quant.training.norms import reestimate_norms
 from quant.training.recipe import Recipe
@@ -240,8 +241,8 @@ def test_an_interrupted_training_ends_the_same(
     table = cost_table(program, machine, load_technology("generic45"))
     limits, recipe = uniform_limits(table, 3, 0.9), Recipe(epochs=3, rate=0.02, batch=16)
 
-    def stop(epoch: int, loss: float, right: float) -> None:
-        if epoch == 1:
+    def stop(record: Epoch) -> None:
+        if record.epoch == 1:
             raise KeyboardInterrupt
 
     def trained_by(controller: QBitOpt, **options: object) -> tuple[dict[str, object], list[Update]]:

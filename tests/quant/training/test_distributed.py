@@ -31,7 +31,7 @@ with processes():
     model = quantize(net.eval(), data.images, scheme="lsq", input_format=DIGITS_FORMAT, input_exponent=DIGITS_EXPONENT)
     reports = []
     train(model, data, Recipe(epochs=2, batch=64, rate=0.05), checkpoint=Path(sys.argv[1]) / "checkpoint",
-          progress=lambda *report: reports.append(report))
+          progress=reports.append)
     rank = distributed.get_rank() if distributed.is_initialized() else 0
     save_weights(model, Path(sys.argv[1]) / f"{rank}.safetensors", {"reports": str(len(reports))})
 """

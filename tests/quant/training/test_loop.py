@@ -16,6 +16,7 @@ from quant.networks import DigitsNet
 from quant.quantizers.base import Quantizer
 from quant.quantizers.qil import QILActivation, QILWeight
 from quant.training.evaluate import accuracy
+from quant.training.history import Epoch
 from quant.training.loop import _shifted, train
 from quant.training.norms import reestimate_norms
 from quant.training.recipe import Recipe
@@ -84,13 +85,13 @@ def test_same_seed_gives_the_same_weights(splits: tuple[Split, Split]) -> None:
 
 def test_progress_and_steps_are_reported(splits: tuple[Split, Split]) -> None:
     """One report per epoch, one call per optimizer step, as many as the recipe says."""
-    epochs: list[tuple[int, float, float]] = []
+    epochs: list[Epoch] = []
     steps: list[int] = []
     recipe, few = Recipe(epochs=3, batch=32), splits[0].first(100)
-    train(DigitsNet(), few, recipe, progress=lambda *report: epochs.append(report),
+    train(DigitsNet(), few, recipe, progress=epochs.append,
           after_step=lambda step, optimizer: steps.append(step))
-    assert [epoch for epoch, _, _ in epochs] == [1, 2, 3]
-    assert all(loss > 0 and 0 <= right <= 1 for _, loss, right in epochs)
+    assert [record.epoch for record in epochs] == [1, 2, 3]
+    assert all(record.loss > 0 and 0 <= record.train_accuracy <= 1 and record.seconds > 0 for record in epochs)
     assert steps == list(range(1, 10))
     assert recipe.steps(100) == 9
 

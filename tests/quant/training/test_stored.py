@@ -9,6 +9,7 @@ import struct
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,12 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from quant.training.checkpoint import load_checkpoint, load_weights, save_checkpoint, save_weights
+from quant.training.checkpoint import Resumed, load_checkpoint, load_weights, save_checkpoint, save_weights
+from quant.training.history import Epoch
 from quant.training.stored import read_tensors, write_tensors
 from sim.errors import InputError
 
+HISTORY = [Epoch(1, 2.5, 0.25, 0.5, 0.1, 7.5), Epoch(2, 2.0, 0.5, 0.75, 0.05, 7.0), Epoch(3, 1.5, 0.75, None, 0.0, 6.5)]
 RUN = {"epochs": 4, "rate": 0.1, "images": 5, "quantizers_only": False}
 
 
@@ -38,9 +41,10 @@ class Trained:
         self.generators = {"order": torch.Generator().manual_seed(int(fill)).get_state()}
 
     def save(self, hook: dict[str, Any] | None = None) -> None:
-        save_checkpoint(self.place, RUN, 3, self.model, self.optimizer, self.generators, hook)
+        best = {name: value + 1 for name, value in self.model.state_dict().items()}
+        save_checkpoint(self.place, RUN, HISTORY, self.model, self.optimizer, self.generators, hook, best)
 
-    def load(self) -> tuple[int, dict[str, Tensor], dict[str, Any] | None]:
+    def load(self) -> Resumed:
         return load_checkpoint(self.place, RUN, self.model, self.optimizer, self.generators)
 
     def state(self) -> list[float]:
@@ -65,9 +69,11 @@ def refused(trained: Trained, reason: str) -> None:
 
 
 def test_a_checkpoint_comes_back(other: Trained) -> None:
-    """Model, momenta, random numbers, epoch and the state of the hook."""
-    epoch, generators, hook = other.load()
-    assert (epoch, hook, other.state()) == (3, {"seen": 1}, [1.0] * 12)
+    """Model, momenta, random numbers, history, the best state so far and the state of the hook."""
+    history, generators, hook, best = other.load()
+    assert (history, hook, other.state()) == (HISTORY, {"seen": 1}, [1.0] * 12)
+    assert best is not None
+    assert {name: value.unique().tolist() for name, value in best.items()} == {"weight": [2.0], "bias": [2.0]}
     assert torch.equal(generators["order"], torch.Generator().manual_seed(1).get_state())
 
 
@@ -97,7 +103,9 @@ def altered(trained: Trained, change: Callable[[dict[str, Tensor], dict[str, str
     write_tensors(trained.place, tensors, metadata)
 
 
-NO_JSON, NO_EPOCH = r": its metadata is no JSON \(.+\)", r": its epoch must be in 0\.\.4, not "
+NO_JSON = r": its metadata is no JSON \(.+\)"
+NO_HISTORY = r": its history must be that of 0\.\.4 epochs, not no history"
+EPOCH = asdict(HISTORY[0])
 OTHER_RUN = " is of another run: its {}; give another place or remove it"
 METADATA = [
     ("run", "null", ": its run must be a mapping, not None"), ("run", "[]", r": its run must be a mapping, not \[\]"),
@@ -106,13 +114,16 @@ METADATA = [
     ("run", json.dumps(RUN | {"epochs": True}), OTHER_RUN.format("epochs is True, not 4")),
     ("run", json.dumps(RUN | {"quantizers_only": 0}), OTHER_RUN.format("quantizers_only is 0, not False")),
     ("run", "{}", OTHER_RUN.format("epochs is None, not 4")),
-    ("epoch", "1e999", f"{NO_EPOCH}inf"), ("epoch", "NaN", f"{NO_EPOCH}nan"), ("epoch", "-5", f"{NO_EPOCH}-5"),
-    ("epoch", "5", f"{NO_EPOCH}5"), ("epoch", "1000000000", f"{NO_EPOCH}1000000000"),
-    ("epoch", "3.0", rf"{NO_EPOCH}3\.0"), ("epoch", "true", f"{NO_EPOCH}True"), ("epoch", '"3"', f"{NO_EPOCH}3"),
-    ("epoch", "[3]", rf"{NO_EPOCH}\[3\]"), ("epoch", "9" * 5000, NO_JSON), ("epoch", "", NO_JSON),
+    *(("history", text, NO_HISTORY) for text in ("3", "null", "[3]", "[{}]", '"abc"')),
+    *(("history", json.dumps([EPOCH | change]), NO_HISTORY) for change in (
+        {"epoch": 2}, {"epoch": "1"}, {"loss": None}, {"loss": True}, {"loss": "x"}, {"seconds": float("nan")},
+        {"learning_rate": float("inf")}, {"validation_accuracy": [0.5]}, {"more": 1.0})),
+    ("history", json.dumps([EPOCH | {"epoch": number} for number in range(1, 6)]),
+     r": its history must be that of 0\.\.4 epochs, not 5"),
+    ("history", "9" * 5000, NO_JSON), ("history", "", NO_JSON),
     ("hook", "3", ": the state of its hook must be a mapping or none, not 3"), ("hook", "{", NO_JSON),
-    ("version", "2", " is of version 2, not 1; remove it to train from the start"),
-    ("version", "\x1b[2J\n", r" is of version \\x1b\[2J\\n, not 1; remove it to train from the start"),
+    ("version", "1", " is of version 1, not 2; remove it to train from the start"),
+    ("version", "\x1b[2J\n", r" is of version \\x1b\[2J\\n, not 2; remove it to train from the start"),
 ]
 
 
@@ -134,6 +145,8 @@ TENSORS = [
     (lambda tensors: tensors.update({"model.bias": torch.tensor([1.0, torch.inf])}), ": 'bias' must be finite"),
     (lambda tensors: tensors.update({"model.bias": torch.tensor([1.0, 1e300], dtype=torch.float64)}),
      ": 'bias' must be finite"),
+    (lambda tensors: tensors.pop("best.bias"), " misses bias"),
+    (lambda tensors: tensors.update({"best.bias": torch.ones(3)}), r": 'bias' must have shape \(2,\), not \(3,\)"),
     (lambda tensors: tensors.update({"momentum.7": torch.ones(2)}), " has a surplus 7"),
     (lambda tensors: tensors.update({"momentum.01": torch.ones(2)}), " has a surplus 01"),
     (lambda tensors: tensors.update({"momentum.1": torch.ones(1)}), r": '1' must have shape \(2,\), not \(1,\)"),
@@ -157,7 +170,7 @@ def test_tensors_that_do_not_fit_are_refused(other: Trained, change: Callable[[d
 def test_a_checkpoint_of_an_older_version_is_named(other: Trained) -> None:
     """What was written before there were checksums is refused as that."""
     tensors, metadata = read_tensors(other.place, "checkpoint", 1 << 30)
-    save_file(tensors, other.place, {name: metadata[name] for name in ("run", "epoch", "hook")})
+    save_file(tensors, other.place, {name: metadata[name] for name in ("run", "hook")})
     refused(other, " is of an older version, without a checksum that would tell damage; remove it to train from the "
                    "start")
 
