@@ -16,7 +16,7 @@ from quant.pixels import Pixels, as_values
 from quant.quantizers.base import ActivationQuantizer, round_half_up
 from quant.quantizers.pixel import PixelActivation
 from quant.quantizers.power_of_two import PowerOfTwoActivation
-from quant.schemes import Scheme, scheme_of
+from quant.schemes import Scheme, WeightedLayer, scheme_of
 from quant.shifts import shift_averages_and_norms
 from quant.trace.checks import check_data, check_input_format, check_magnitude
 from quant.trace.frontend import as_floats, read_model
@@ -57,9 +57,9 @@ def quantize(model: nn.Module, data: Tensor, *, scheme: str | Scheme, weight_bit
         `qil` and `lsq`: learnt intervals or steps, BatchNorm kept, meant for training afterwards. `power_of_two` and
         `uniform`: BatchNorm folded into the weights, power-of-two or real steps per output channel and per tensor.
         `quant.schemes` makes those with other options.
-    weight_bits, activation_bits : int, 2..8
+    weight_bits, activation_bits : int, 1..8
         For all layers and tensors; `set_bits` of a quantizer changes one.
-    first_last_bits : int, 2..8, optional
+    first_last_bits : int, 1..8, optional
         Instead, for the weights of layers that read the input or write the output, and for what the latter read.
     input_format, input_exponent : Format and int, optional
         How the host gives the input: codes of this format, unsigned or signed with zero point 0, and of the value
@@ -78,7 +78,7 @@ def quantize(model: nn.Module, data: Tensor, *, scheme: str | Scheme, weight_bit
     Raises
     ------
     InputError
-        If a width is not 2..8, the scheme is unknown, the input is described twice or not at all, parts of the model
+        If a width is not 1..8, the scheme is unknown, the input is described twice or not at all, parts of the model
         have no counterpart on the chip or would get lost (all of them are named), its graph computes something else
         than the model or the model something else each time, it reads several tensors, or data, weights or what becomes
         of them are not finite or do not fit together.
@@ -196,7 +196,8 @@ def _quantize_weights(graph: fx.GraphModule, stage: Stage, scheme: Scheme, bits:
         return
     layer = cast(nn.Conv2d | nn.Linear, module_of(graph, stage.compute))
     check_magnitude(layer.weight, f"'{stage.compute.target}.weight'")
-    quantizer = scheme.weight(bits, len(layer.weight), stage.norm is not None).to(layer.weight)
+    traits = WeightedLayer(len(layer.weight), stage.norm is not None, isinstance(layer, nn.Conv2d) and layer.groups > 1)
+    quantizer = scheme.weight(bits, traits).to(layer.weight)
     quantizer.initialise(layer.weight)
     quantized = QuantConv2d(layer, quantizer) if isinstance(layer, nn.Conv2d) else QuantLinear(layer, quantizer)
     for name, child in layer.named_children():  # a layer may have others beside its own computation

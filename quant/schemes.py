@@ -13,7 +13,27 @@ from quant.quantizers.steps import Fit
 from quant.quantizers.uniform import UniformWeight
 from sim.errors import InputError
 
-__all__ = ["SCHEMES", "Scheme", "lsq", "power_of_two", "qil", "scheme_of", "uniform"]
+__all__ = ["SCHEMES", "Scheme", "WeightedLayer", "lsq", "power_of_two", "qil", "scheme_of", "uniform"]
+
+
+@dataclass(frozen=True)
+class WeightedLayer:
+    """What the quantizer of a layer's weights depends on.
+
+    Attributes
+    ----------
+    channels : int
+        Output channels.
+    normed : bool
+        Whether a BatchNorm follows the layer.
+    grouped : bool
+        Whether it is a depthwise or another grouped convolution: its one-bit codes are not bipolar, because the chip's
+        depthwise layers have no bipolar weights and other groups become dense layers with zeros between them.
+    """
+
+    channels: int
+    normed: bool = False
+    grouped: bool = False
 
 
 @dataclass(frozen=True)
@@ -22,8 +42,7 @@ class Scheme:
 
     Attributes
     ----------
-    weight : callable (bits, output channels, normed) -> Quantizer
-        Normed where a BatchNorm follows the layer.
+    weight : callable (bits, layer) -> Quantizer
     tensor : callable (bits, signed) -> ActivationQuantizer
         Of a stored tensor; signed where its values can be negative.
     folds : bool
@@ -34,7 +53,7 @@ class Scheme:
         Whether channels of tensors that only depthwise convolutions read are given like ranges first, by powers of two.
     """
 
-    weight: Callable[[int, int, bool], Quantizer]
+    weight: Callable[[int, WeightedLayer], Quantizer]
     tensor: Callable[[int, bool], ActivationQuantizer]
     folds: bool = False
     strict: bool = False
@@ -44,13 +63,19 @@ class Scheme:
 def qil(options: QILOptions | None = None) -> Scheme:
     """Make the scheme of learnt intervals; signed tensors get learnt steps, since QIL cannot represent them."""
     options = options or QILOptions()
-    return Scheme(lambda bits, channels, normed: QILWeight(bits, options, scaled=not normed),
+    return Scheme(lambda bits, layer: QILWeight(bits, options, channels=layer.channels, scaled=not layer.normed,
+                                                bipolar=not layer.grouped),
                   lambda bits, signed: LSQActivation(bits, signed=True) if signed else QILActivation(bits, options))
 
 
-def lsq() -> Scheme:
-    """Make the scheme of learnt steps, one per tensor."""
-    return Scheme(lambda bits, channels, normed: LSQWeight(bits),
+def lsq(*, per_channel: bool = True, mirrored: bool = True) -> Scheme:
+    """Make the scheme of learnt steps per output channel, or per weight tensor, and per stored tensor.
+
+    Output channels, or weight tensors, may be mirrored: with a negative scale, where that has less squared error before
+    training.
+    """
+    return Scheme(lambda bits, layer: LSQWeight(bits, channels=layer.channels if per_channel else 1, mirror=mirrored,
+                                                bipolar=not layer.grouped),
                   lambda bits, signed: LSQActivation(bits, signed=signed))
 
 
@@ -59,8 +84,8 @@ def power_of_two(exponents: Exponents = "best", *, mirrored: bool = True, equali
 
     Output channels may be mirrored: with a scale of -(2**k), where that has less squared error.
     """
-    return Scheme(lambda bits, channels, normed: PowerOfTwoWeight(bits, channels=channels, choice=exponents,
-                                                                  mirror=mirrored),
+    return Scheme(lambda bits, layer: PowerOfTwoWeight(bits, channels=layer.channels, choice=exponents, mirror=mirrored,
+                                                       bipolar=not layer.grouped),
                   lambda bits, signed: PowerOfTwoActivation(bits, signed=signed, choice=exponents),
                   folds=True, strict=True, equalize=equalize)
 
@@ -71,8 +96,8 @@ def uniform(fit: Fit = "error", *, per_channel: bool = True, mirrored: bool = Tr
 
     Output channels, or weight tensors, may be mirrored: with a negative scale, where that has less squared error.
     """
-    return Scheme(lambda bits, channels, normed: UniformWeight(bits, channels=channels if per_channel else 1, fit=fit,
-                                                               mirror=mirrored),
+    return Scheme(lambda bits, layer: UniformWeight(bits, channels=layer.channels if per_channel else 1, fit=fit,
+                                                    mirror=mirrored, bipolar=not layer.grouped),
                   lambda bits, signed: LSQActivation(bits, signed=signed, fit=fit), folds=True,
                   equalize=equalize and per_channel)
 

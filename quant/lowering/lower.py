@@ -299,7 +299,7 @@ class _Lowering:
         self.errors[stage.name] = FitError(float(fitted.error.max()), fitted.worst_channel)
         padded_by_host = self.padding is not None and self.padding.image.name == source.name
         self.draft.ops.append(Conv(
-            stage.name, source.name, stage.name, operator.codes, operator.format, fitted.multiplier, fitted.shift,
+            stage.name, source.name, stage.name, operator.stored, operator.format, fitted.multiplier, fitted.shift,
             fitted.offset, low, high, operator.groups, operator.stride, operator.dilation,
             (0, 0, 0, 0) if padded_by_host else operator.pads, residual=residual.name if residual else None,
             residual_multiplier=fitted.residual_multiplier))

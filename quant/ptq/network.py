@@ -15,7 +15,7 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 
 from quant.convert import round_biases
-from quant.quantizers.base import round_half_up
+from quant.quantizers.base import nearest_codes
 from quant.quantizers.power_of_two import PowerOfTwoActivation, PowerOfTwoWeight
 from quant.quantizers.strict import check_steps
 from quant.trace.checks import check_data
@@ -136,7 +136,7 @@ def _changes(layer: QuantConv2d | QuantLinear, by: int) -> list[float]:
     weight = layer.weight.detach().flatten(1)
     quantizer = layer.weight_quantizer
     step = quantizer.scale[:, None] * 2.0**by
-    moved = round_half_up(weight / step).clamp(quantizer.format.low, quantizer.format.high) * step
+    moved = nearest_codes(weight / step, quantizer.levels) * step
     largest = weight.abs().amax(1, keepdim=True)
     unit = torch.where(largest > 0, largest, 1.0)
     share = ((moved - weight) / unit).square().sum(1) / (weight / unit).square().sum(1)

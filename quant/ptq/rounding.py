@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from quant.quantizers.base import Quantizer, along_channels
 from quant.quantizers.power_of_two import PowerOfTwoWeight
+from sim.errors import InputError
 
 __all__ = ["SoftRounding"]
 
@@ -41,6 +42,8 @@ class SoftRounding(nn.Module):
 
     def __init__(self, quantizer: Quantizer, weight: Tensor, *, move_exponents: bool) -> None:
         super().__init__()
+        if quantizer.levels.step > 1:
+            raise InputError("the rounding of bipolar weights cannot be learnt: give their layer at least 2 bits")
         self.quantizer, self.weight = quantizer, weight.detach().clone()
         self.lift: nn.Parameter | None = None
         self.lower = torch.zeros(0, dtype=torch.int64)

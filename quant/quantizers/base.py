@@ -1,8 +1,8 @@
 """What every quantizer is: a map from reals to integer codes and back, with declared gradients.
 
 A quantizer maps x to a code by a monotone map, rounding half up and a clamp, and a code to the value
-`scale * (code - zero_point)`. The codes are what the chip stores, the values are what the network is trained with.
-Rounding passes gradients unchanged (straight-through); everything else is differentiated exactly. Freezing
+`scale * (code - zero_point)`. The codes are what the chip computes with, the values are what the network is trained
+with. Rounding passes gradients unchanged (straight-through); everything else is differentiated exactly. Freezing
 a quantizer means not updating its parameters: its gradients to `x` stay.
 """
 
@@ -18,10 +18,14 @@ from torch import Tensor, nn
 from sim.errors import InputError
 from sim.ir.formats import MAX_PLANES, Format
 
-__all__ = ["ActivationQuantizer", "Quantizer", "round_half_up", "sample_of", "scale_gradient", "widened"]
+__all__ = ["ActivationQuantizer", "Quantizer", "levels_of", "nearest_codes", "round_half_up", "sample_of",
+           "scale_gradient", "sign_codes", "widened"]
 
-BITS = range(2, MAX_PLANES + 1)
-"""Widths that can be chosen [bits]: below 2 a signed code has no positive value, above 8 no engine reads it."""
+BITS = range(1, MAX_PLANES + 1)
+"""Widths that can be chosen [bits]: no engine reads wider codes."""
+
+SIGN_CLIP = 2.0
+"""Largest ratio of x to the scale at which gradients pass a sign: half a code beyond -1 and 1, which are 2 apart."""
 
 SAMPLE_SIZE = 1 << 14
 """Most elements that a fit looks at: enough for a step size, small enough to be free."""
@@ -35,6 +39,19 @@ class _RoundHalfUp(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         return grads[0]
+
+
+class _Sign(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        signs = torch.where(x < 0, -torch.ones_like(x), torch.ones_like(x))
+        return torch.where(x.isnan(), x, signs)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        (x,) = ctx.saved_tensors
+        return grads[0] * (x.abs() <= SIGN_CLIP)
 
 
 class _ScaleGradient(torch.autograd.Function):
@@ -55,6 +72,18 @@ def round_half_up(x: Tensor) -> Tensor:
     tensor([-1.,  0.,  0.,  1.,  3.])
     """
     return cast(Tensor, _RoundHalfUp.apply(x))
+
+
+def sign_codes(ratio: Tensor) -> Tensor:
+    """Return -1 below 0 and 1 elsewhere, with the gradient 1 where the ratio of x to the scale is -2..2, else 0.
+
+    That is the clipped straight-through estimator of Hubara et al., "Binarized Neural Networks", NeurIPS 2016, arXiv
+    1602.02830, with its clip in units of the scale; there weights and scale are of the order of 1.
+
+    >>> sign_codes(torch.tensor([-0.3, 0.0, 4.0]))
+    tensor([-1.,  1.,  1.])
+    """
+    return cast(Tensor, _Sign.apply(ratio))
 
 
 def scale_gradient(x: Tensor, factor: float) -> Tensor:
@@ -81,35 +110,53 @@ def sample_of(x: Tensor) -> Tensor:
     return flat[::distance]
 
 
+def levels_of(fmt: Format) -> range:
+    """Return what the codes of a format mean, rising: bipolar ones -1 and 1, which a chip stores as 0 and 1.
+
+    >>> levels_of(Format(2, "signed")), levels_of(Format(1, "bipolar"))
+    (range(-2, 2), range(-1, 2, 2))
+    """
+    return range(-1, 2, 2) if fmt.kind == "bipolar" else range(fmt.low, fmt.high + 1)
+
+
+def nearest_codes(ratio: Tensor, levels: range) -> Tensor:
+    """Return the code next to each ratio of x to the scale, with the gradients of `round_half_up` or `sign_codes`."""
+    return sign_codes(ratio) if levels.step == 2 else round_half_up(ratio).clamp(levels[0], levels[-1])
+
+
 class Quantizer(nn.Module, ABC):
-    """Reals to codes of `format` and back.
+    """Reals to codes and back.
 
     Parameters
     ----------
-    bits : int, 2..8
+    bits : int, 1..8
         Width of a code [bits].
     signed : bool
+    bipolar : bool
+        Whether codes of one bit are -1 and 1, as weights of dense layers can be, else -1 and 0 or 0 and 1.
 
     Attributes
     ----------
     bits : int
         Change it with `set_bits`.
     format : sim.ir.formats.Format
-        Which codes can come out; zero point 0.
+        How a chip stores the codes.
+    levels : range
+        The codes that can come out.
     scale : Tensor
         Value of one code, shape () or (channels,); of weights it may be negative (`quant.quantizers.stepped`).
 
     Raises
     ------
     InputError
-        If the width is not 2..8.
+        If the width is not 1..8.
     """
 
     _bits: Tensor
 
-    def __init__(self, bits: int, *, signed: bool) -> None:
+    def __init__(self, bits: int, *, signed: bool, bipolar: bool = False) -> None:
         super().__init__()
-        self.signed = signed
+        self.signed, self.bipolar = signed, bipolar
         self.register_buffer("_bits", torch.tensor(_checked(bits)))
 
     @property
@@ -118,7 +165,17 @@ class Quantizer(nn.Module, ABC):
 
     @property
     def format(self) -> Format:
-        return Format(self.bits, "signed" if self.signed else "unsigned")
+        return self.format_at(self.bits)
+
+    def format_at(self, bits: int) -> Format:
+        """Return the format that the codes would have at another width."""
+        if bits == 1 and self.bipolar:
+            return Format(1, "bipolar")
+        return Format(bits, "signed" if self.signed else "unsigned")
+
+    @property
+    def levels(self) -> range:
+        return levels_of(self.format)
 
     @property
     @abstractmethod
@@ -151,7 +208,7 @@ class Quantizer(nn.Module, ABC):
         return self._round(x) * along_channels(self.scale, x)
 
     def codes(self, x: Tensor) -> Tensor:
-        """Return the codes of `x`, int64 of the same shape: exactly what the chip stores.
+        """Return the codes of `x`, int64 of the same shape: exactly what the chip computes with.
 
         Raises
         ------
@@ -169,7 +226,7 @@ class Quantizer(nn.Module, ABC):
 
         Parameters
         ----------
-        bits : int, 2..8
+        bits : int, 1..8
         x : Tensor
             Data to fit the new step to: the weights, or a sample of the activations.
         """

@@ -1,8 +1,10 @@
-"""LSQ: one learnt step for each tensor.
+"""LSQ: learnt steps, one for each output channel of weights and one for each tensor.
 
 Esser et al., "Learned Step Size Quantization", ICLR 2020, arXiv 1902.08153. value = step * clamp(round(x / step)); the
-gradient of the step follows from the straight-through estimator and is divided by sqrt(elements * largest code). Steps
-start at the least squared error instead of the paper's 2 * mean(|x|) / sqrt(largest code).
+gradient of the step follows from the straight-through estimator and is divided by sqrt(elements * largest code), with
+the elements that share the step. Steps start at the least squared error instead of the paper's
+2 * mean(|x|) / sqrt(largest code), and weights may have one for each output channel instead of one for each layer.
+One-bit weights are step * sign(x): the gradient of their step is the sign, that of x passes as in `sign_codes`.
 """
 
 from __future__ import annotations
@@ -12,8 +14,17 @@ from math import sqrt
 import torch
 from torch import Tensor, nn
 
-from quant.quantizers.base import ActivationQuantizer, Quantizer, round_half_up, sample_of, scale_gradient
-from quant.quantizers.steps import SMALLEST_STEP, Fit, best_steps, fitted_steps
+from quant.quantizers.base import (
+    ActivationQuantizer,
+    along_channels,
+    round_half_up,
+    sample_of,
+    scale_gradient,
+    sign_codes,
+)
+from quant.quantizers.stepped import SteppedWeight
+from quant.quantizers.steps import SMALLEST_STEP, Fit, fitted_steps, least_errors
+from sim.errors import InputError
 from sim.ir.formats import Format
 
 __all__ = ["LSQActivation", "LSQWeight"]
@@ -23,15 +34,103 @@ MOST_CHANGE = 1.25
 which is small, would be thrown to 0 by one batch, and from there to infinity by the next."""
 
 
-class _LearntStep(Quantizer):
-    """What both kinds share: the parameter `step`, shape ().
+class LSQWeight(SteppedWeight):
+    """Signed weights with a learnt step for each output channel, or one for all, and all 2**bits codes.
+
+    Signs of mirrored channels are chosen by `initialise` and `set_bits`; training leaves them.
 
     Parameters
     ----------
-    bits : int, 2..8
+    bits : int, 1..8
+    channels : int
+        Output channels; 1: one step for the whole tensor.
+    mirror, bipolar : bool
+        As in `SteppedWeight`.
+
+    Attributes
+    ----------
+    step : float32 Parameter, shape (channels,)
+        Above 0.
+    mirrored : bool Tensor, shape (channels,)
+        Whether the scale is negative.
+
+    Examples
+    --------
+    >>> quantizer = LSQWeight(2)
+    >>> quantizer.codes(torch.tensor([-3.0, -0.5, 0.4, 0.5, 9.0]))
+    tensor([-2,  0,  0,  1,  1])
+    """
+
+    _last: Tensor
+    mirrored: Tensor
+
+    def __init__(self, bits: int, *, channels: int = 1, mirror: bool = True, bipolar: bool = True) -> None:
+        super().__init__(bits, channels=channels, mirror=mirror, bipolar=bipolar)
+        self.step = nn.Parameter(torch.ones(channels, dtype=torch.float32))
+        self.register_buffer("mirrored", torch.zeros(channels, dtype=torch.bool))
+        self.register_buffer("_last", torch.ones(channels, dtype=torch.float32))
+
+    @property
+    def scale(self) -> Tensor:
+        return self._with_signs(self.step)
+
+    def set_scale(self, scale: Tensor) -> None:
+        if not bool((scale.isfinite() & (scale != 0)).all()):
+            raise InputError(f"scales must be finite and not 0, not {scale.flatten()[:4].tolist()}")
+        with torch.no_grad():
+            self.step.copy_(scale.abs())
+            self.mirrored.copy_(scale < 0)
+            self._last.copy_(self.step)
+
+    def steps(self, rows: Tensor) -> Tensor:
+        return least_errors(rows, self.format)[0]
+
+    def least_errors(self, rows: Tensor, fmt: Format) -> Tensor:
+        return least_errors(rows, fmt)[1]
+
+    def project(self) -> None:
+        _hold_back(self.step, self._last)
+
+    def _value(self, x: Tensor) -> Tensor:
+        scale = self._learnt(x)
+        return self._codes(x, scale) * scale
+
+    def _round(self, x: Tensor) -> Tensor:
+        return self._codes(x, self._learnt(x))
+
+    def _codes(self, x: Tensor, scale: Tensor) -> Tensor:
+        if self.levels.step == 2:
+            return sign_codes(x / scale.detach())
+        return round_half_up((x / scale).clamp(self.levels[0], self.levels[-1]))
+
+    def _learnt(self, x: Tensor) -> Tensor:
+        """Return the scale, shaped to multiply `x`, the gradients of its steps divided."""
+        elements = max(x.numel() // self.channels, 1)
+        return along_channels(self._with_signs(_scaled(self.step, elements, self.levels)), x)
+
+    def _with_signs(self, step: Tensor) -> Tensor:
+        scale = torch.where(self.mirrored, -step, step)
+        return scale if self.channels > 1 else scale[0]
+
+
+class LSQActivation(ActivationQuantizer):
+    """Activations with one learnt step for the whole tensor.
+
+    Parameters
+    ----------
+    bits : int, 1..8
     signed : bool
     fit : {"error", "range"}
         How `initialise` chooses the step.
+
+    Attributes
+    ----------
+    step : float32 Parameter, shape ()
+
+    Examples
+    --------
+    >>> LSQActivation(2, signed=False)(torch.tensor([-3.0, 0.5, 1.4, 9.0]))
+    tensor([0., 1., 1., 3.], grad_fn=<MulBackward0>)
     """
 
     _last: Tensor
@@ -46,20 +145,24 @@ class _LearntStep(Quantizer):
     def scale(self) -> Tensor:
         return self.step
 
+    @property
+    def gain(self) -> Tensor:
+        return 1.0 / self.step
+
+    @property
+    def bias(self) -> Tensor:
+        return torch.zeros_like(self.step)
+
     def initialise(self, x: Tensor) -> None:
-        fmt = self.format
         with torch.no_grad():
-            self.step.copy_(fitted_steps(sample_of(x)[None], fmt.low, fmt.high, self.fit)[0])
+            self.step.copy_(fitted_steps(sample_of(x)[None], self.format, self.fit)[0])
             self._last.copy_(self.step)
 
     def error(self, x: Tensor, bits: int) -> float:
-        fmt = Format(bits, self.format.kind)
-        return float(best_steps(sample_of(x)[None], fmt.low, fmt.high)[1])
+        return float(least_errors(sample_of(x)[None], self.format_at(bits))[1])
 
     def project(self) -> None:
-        with torch.no_grad():
-            self.step.clamp_(self._last / MOST_CHANGE, self._last * MOST_CHANGE).clamp_(min=SMALLEST_STEP)
-            self._last.copy_(self.step)
+        _hold_back(self.step, self._last)
 
     def _value(self, x: Tensor) -> Tensor:
         step = self._learnt(x)
@@ -69,42 +172,20 @@ class _LearntStep(Quantizer):
         return self._codes(x, self._learnt(x))
 
     def _codes(self, x: Tensor, step: Tensor) -> Tensor:
-        fmt = self.format
-        return round_half_up((x / step).clamp(fmt.low, fmt.high))
+        return round_half_up((x / step).clamp(self.levels[0], self.levels[-1]))
 
     def _learnt(self, x: Tensor) -> Tensor:
-        """Return the step, its gradient scaled; elements are counted per image for activations."""
-        elements = x[:1].numel() if isinstance(self, ActivationQuantizer) else x.numel()
-        return scale_gradient(self.step, 1.0 / sqrt(max(elements, 1) * self.format.high))
+        """Return the step, its gradient divided; elements are counted per image, so that the batch does not matter."""
+        return _scaled(self.step, max(x[:1].numel(), 1), self.levels)
 
 
-class LSQWeight(_LearntStep):
-    """Signed weights with one step for the whole tensor and all 2**bits codes.
-
-    Examples
-    --------
-    >>> quantizer = LSQWeight(2)
-    >>> quantizer.codes(torch.tensor([-3.0, -0.5, 0.4, 0.5, 9.0]))
-    tensor([-2,  0,  0,  1,  1])
-    """
-
-    def __init__(self, bits: int) -> None:
-        super().__init__(bits, signed=True)
+def _scaled(step: Tensor, elements: int, levels: range) -> Tensor:
+    """Return `step`, its gradient divided by sqrt(elements * largest code)."""
+    return scale_gradient(step, 1.0 / sqrt(elements * max(levels[-1], 1)))
 
 
-class LSQActivation(_LearntStep, ActivationQuantizer):
-    """Activations with one step for the whole tensor.
-
-    Examples
-    --------
-    >>> LSQActivation(2, signed=False)(torch.tensor([-3.0, 0.5, 1.4, 9.0]))
-    tensor([0., 1., 1., 3.], grad_fn=<MulBackward0>)
-    """
-
-    @property
-    def gain(self) -> Tensor:
-        return 1.0 / self.step
-
-    @property
-    def bias(self) -> Tensor:
-        return torch.zeros_like(self.step)
+def _hold_back(step: nn.Parameter, last: Tensor) -> None:
+    """Keep steps positive and near their last values, which they then are."""
+    with torch.no_grad():
+        step.clamp_(last / MOST_CHANGE, last * MOST_CHANGE).clamp_(min=SMALLEST_STEP)
+        last.copy_(step)

@@ -13,9 +13,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from quant.quantizers.base import ActivationQuantizer, round_half_up, sample_of
+from quant.quantizers.base import ActivationQuantizer, levels_of, nearest_codes, sample_of
 from quant.quantizers.stepped import SteppedWeight
-from quant.quantizers.steps import SMALLEST_STEP, best_steps, check_rows, largest_magnitudes, octaves
+from quant.quantizers.steps import SMALLEST_STEP, check_rows, fitted_steps, largest_magnitudes, octaves
 from sim.errors import InputError
 from sim.io.bounds import shown
 from sim.ir.formats import Format
@@ -36,12 +36,12 @@ class PowerOfTwoWeight(SteppedWeight):
 
     Parameters
     ----------
-    bits : int, 2..8
+    bits : int, 1..8
     channels : int
     choice : {"best", "nearest"}
         How `initialise` chooses exponents.
-    mirror : bool
-        Whether it may make scales negative, where that has less squared error.
+    mirror, bipolar : bool
+        As in `SteppedWeight`.
 
     Attributes
     ----------
@@ -61,8 +61,9 @@ class PowerOfTwoWeight(SteppedWeight):
     exponent: Tensor
     mirrored: Tensor
 
-    def __init__(self, bits: int, *, channels: int, choice: Exponents = "best", mirror: bool = True) -> None:
-        super().__init__(bits, channels=channels, mirror=mirror)
+    def __init__(self, bits: int, *, channels: int, choice: Exponents = "best", mirror: bool = True,
+                 bipolar: bool = True) -> None:
+        super().__init__(bits, channels=channels, mirror=mirror, bipolar=bipolar)
         self.choice = choice
         self.register_buffer("exponent", torch.zeros(channels, dtype=torch.int64))
         self.register_buffer("mirrored", torch.zeros(channels, dtype=torch.bool))
@@ -90,7 +91,7 @@ class PowerOfTwoWeight(SteppedWeight):
     def real_steps(self, x: Tensor) -> Tensor:
         """Return the steps of least squared error, above 0, that powers of two stand in for, shape (channels,)."""
         rows = self.rows(x)
-        return best_steps(torch.where(self.mirrored[:, None], -rows, rows), self.format.low, self.format.high)[0]
+        return fitted_steps(torch.where(self.mirrored[:, None], -rows, rows), self.format, "error")
 
 
 class PowerOfTwoActivation(ActivationQuantizer):
@@ -98,7 +99,7 @@ class PowerOfTwoActivation(ActivationQuantizer):
 
     Parameters
     ----------
-    bits : int, 2..8
+    bits : int, 1..8
     signed : bool
         False after a ReLU, True for tensors that can be negative.
     exponent : int, -126..127
@@ -143,12 +144,10 @@ class PowerOfTwoActivation(ActivationQuantizer):
         self.exponent.copy_(_exponents(sample_of(x)[None], self.format, self.choice)[0])
 
     def error(self, x: Tensor, bits: int) -> float:
-        fmt = Format(bits, "signed" if self.signed else "unsigned")
-        return float(_best_exponents(sample_of(x)[None], fmt)[1])
+        return float(_best_exponents(sample_of(x)[None], self.format_at(bits))[1])
 
     def _round(self, x: Tensor) -> Tensor:
-        fmt = self.format
-        return round_half_up(x / self.scale).clamp(fmt.low, fmt.high)
+        return nearest_codes(x / self.scale, self.levels)
 
 
 def power_of_two(exponent: Tensor) -> Tensor:
@@ -160,7 +159,7 @@ def _exponents(rows: Tensor, fmt: Format, choice: Exponents) -> Tensor:
     """Return the exponent of each row, chosen as asked."""
     if choice == "best":
         return _best_exponents(rows, fmt)[0]
-    mantissa, exponent = torch.frexp(best_steps(rows, fmt.low, fmt.high)[0])
+    mantissa, exponent = torch.frexp(fitted_steps(rows, fmt, "error"))
     return (exponent.to(torch.int64) - (mantissa < sqrt(0.5)).to(torch.int64)).clamp(max=EXPONENTS[-1])
 
 
@@ -170,11 +169,11 @@ def _best_exponents(rows: Tensor, fmt: Format) -> tuple[Tensor, Tensor]:
     largest = largest_magnitudes(rows).clamp(min=SMALLEST_STEP)
     unit = octaves(largest.max())
     rows, largest = torch.ldexp(rows, -unit), torch.ldexp(largest, -unit).clamp(min=2.0**-OCTAVES)
-    top = torch.ceil(torch.log2(largest / fmt.high)).to(torch.int64).clamp(max=EXPONENTS[-1] - unit)
+    top = torch.ceil(torch.log2(largest / max(fmt.high, 1))).to(torch.int64).clamp(max=EXPONENTS[-1] - unit)
     best, least = top, torch.full_like(largest, torch.inf)
     for octave in range(OCTAVES):
         exponent = top - octave
         step = power_of_two(exponent)[:, None]
-        error = (round_half_up(rows / step).clamp(fmt.low, fmt.high) * step - rows).square().mean(1)
+        error = (nearest_codes(rows / step, levels_of(fmt)) * step - rows).square().mean(1)
         best, least = torch.where(error < least, exponent, best), torch.minimum(error, least)
     return best + unit, torch.ldexp(least, 2 * unit)

@@ -19,8 +19,17 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from quant.quantizers.base import ActivationQuantizer, Quantizer, round_half_up, sample_of, scale_gradient
-from quant.quantizers.steps import SMALLEST_STEP, best_steps
+from quant.quantizers.base import (
+    ActivationQuantizer,
+    Quantizer,
+    along_channels,
+    round_half_up,
+    sample_of,
+    scale_gradient,
+    sign_codes,
+    widened,
+)
+from quant.quantizers.steps import SMALLEST_STEP, best_signs, best_steps, check_rows, largest_magnitudes
 
 __all__ = ["QILActivation", "QILOptions", "QILWeight"]
 
@@ -28,6 +37,8 @@ LEAST_SHARE = 1e-3
 """Least width of an interval, and least output scale, as shares of the largest of its ends and the scale."""
 MIN_POSITION = 1e-6
 """Positions are kept this far from 0, where the power's derivative is infinite for gamma below 1."""
+LEAST_GAMMA_BITS = 3
+"""Below, gamma changes no code that the ends of the interval could not change as well."""
 GAMMA_RANGE = (0.3, 3.0)
 """Beyond, decision points pile up at one end and learning does not come back."""
 
@@ -38,15 +49,14 @@ class QILOptions:
 
     Attributes
     ----------
-    gamma : bool or None
-        Learn the exponent of the weights' transformer; None: at 2 bits alone, since at more it is reported to gain
-        nothing and not to converge. At 2 bits there is one decision point, which `low` and `high` alone can put
-        anywhere: there it adds no codes, and only shapes gradients.
+    gamma : bool
+        Learn the exponent of the weights' transformer, from 3 bits on. At 2 bits there is one decision point on each
+        side of 0, which `low` and `high` alone can put anywhere: gamma could only shape gradients there, and stays 1.
     gradients : {"lsq", "plain"}
         Of the quantizer's parameters: divided by sqrt(elements * q), or as they are.
     """
 
-    gamma: bool | None = None
+    gamma: bool = True
     gradients: Literal["lsq", "plain"] = "lsq"
 
 
@@ -76,7 +86,7 @@ class _Interval(Quantizer):
         return self._steps(self.bits)
 
     def _steps(self, bits: int) -> int:
-        return (1 << (bits - self.signed)) - 1
+        return max((1 << (bits - self.signed)) - 1, 1)
 
     @property
     def scale(self) -> Tensor:
@@ -118,8 +128,8 @@ class _Interval(Quantizer):
 
     def _best_high(self, x: Tensor, bits: int) -> tuple[float, float]:
         """Return the upper end of least squared error with a lower end of 0 and values up to `high`, and that error."""
-        data, steps = sample_of(x), self._steps(bits)
-        step, error = best_steps((data.abs() if self.signed else data)[None], 0, steps)
+        steps = self._steps(bits)
+        step, error = best_steps(sample_of(x)[None], 0, steps)
         return float(step) * steps, float(error)
 
 
@@ -130,12 +140,24 @@ class QILWeight(_Interval):
     value = amplitude / q * code. gamma is held by its logarithm, so that it stays positive, and is 1 where it is not
     learnt.
 
+    One bit has no symmetric codes with 0. Bipolar ones have no interval either: code = sign(w). The others are -1 and 0
+    with an interval on one side of 0, for each output channel the side where its weights have more energy.
+
     Parameters
     ----------
-    bits : int, 2..8
+    bits : int, 1..8
     options : QILOptions, optional
+    channels : int
+        Output channels, or 1, which share a side.
     scaled : bool
         Whether the amplitude is learnt; else it stays what it was fitted to, for layers in front of a BatchNorm.
+    bipolar : bool
+        Whether codes of one bit are -1 and 1.
+
+    Attributes
+    ----------
+    mirrored : bool Tensor, shape (channels,)
+        Whether codes -1 and 0 mean positive weights; it matters at one bit that is not bipolar alone.
 
     Examples
     --------
@@ -144,11 +166,15 @@ class QILWeight(_Interval):
     tensor([-3, -2,  0,  1,  3])
     """
 
-    def __init__(self, bits: int, options: QILOptions | None = None, *, scaled: bool = True) -> None:
+    mirrored: Tensor
+
+    def __init__(self, bits: int, options: QILOptions | None = None, *, channels: int = 1, scaled: bool = True,
+                 bipolar: bool = True) -> None:
         super().__init__(bits, signed=True, options=options or QILOptions())
+        self.bipolar = bipolar
         self.amplitude.requires_grad_(scaled)
-        self.log_gamma = nn.Parameter(torch.zeros((), dtype=torch.float32),
-                                      requires_grad=self.options.gamma is not False)
+        self.log_gamma = nn.Parameter(torch.zeros((), dtype=torch.float32), requires_grad=self.options.gamma)
+        self.register_buffer("mirrored", torch.zeros(channels, dtype=torch.bool))
 
     @property
     def gamma(self) -> Tensor:
@@ -156,13 +182,22 @@ class QILWeight(_Interval):
         return self.log_gamma.exp()
 
     @property
+    def scale(self) -> Tensor:
+        return self._with_signs(super().scale)
+
+    @property
     def _learns_gamma(self) -> bool:
-        return self.bits == 2 if self.options.gamma is None else self.options.gamma
+        return self.options.gamma and self.bits >= LEAST_GAMMA_BITS
+
+    @property
+    def _one_sided(self) -> bool:
+        return self.bits == 1 and not self.bipolar
 
     def initialise(self, x: Tensor) -> None:
         super().initialise(x)
         with torch.no_grad():
             self.log_gamma.zero_()
+        self.mirrored.copy_(self._heavier_above(x))
 
     def project(self) -> None:
         super().project()
@@ -171,15 +206,54 @@ class QILWeight(_Interval):
 
     def transform(self, x: Tensor) -> Tensor:
         """Apply the paper's transformer: x to -1..1, 0 where pruned, differentiable in x and in all parameters."""
-        position = self._position(x.abs(), x)
+        return x.sign() * self._powered(x.abs(), x)
+
+    def _value(self, x: Tensor) -> Tensor:
+        step = self._learnt(self.amplitude, x) / self.steps
+        return self._round(x) * along_channels(self._with_signs(step), x)
+
+    def _round(self, x: Tensor) -> Tensor:
+        if self.levels.step == 2:
+            return sign_codes(x / self.amplitude.detach()) + self._nothing()
+        if self._one_sided:
+            side = along_channels(self.mirrored.to(x.dtype) * 2 - 1, x)
+            return -round_half_up(self._powered(side * x, x))
+        transformed = self.transform(x)
+        return transformed.sign() * round_half_up(self.steps * transformed.abs())
+
+    def _powered(self, magnitude: Tensor, x: Tensor) -> Tensor:
+        """Return T of a magnitude, in 0..1."""
+        position = self._position(magnitude, x)
         # Where gamma is not learnt its gradient is 0, not absent: processes that train together expect one of it.
         log_gamma = self._learnt(self.log_gamma, x) if self._learns_gamma else scale_gradient(self.log_gamma, 0.0)
         powered = position.clamp(min=MIN_POSITION) ** log_gamma.exp()
-        return x.sign() * torch.where(position <= 0, torch.zeros_like(position), powered)
+        return torch.where(position <= 0, torch.zeros_like(position), powered)
 
-    def _round(self, x: Tensor) -> Tensor:
-        transformed = self.transform(x)
-        return transformed.sign() * round_half_up(self.steps * transformed.abs())
+    def _nothing(self) -> Tensor:
+        """Return 0, with gradients of 0 to what bipolar codes do not depend on: other processes expect them."""
+        return 0.0 * (self.low + self.high + self.log_gamma)
+
+    def _with_signs(self, scale: Tensor) -> Tensor:
+        return torch.where(self.mirrored, -scale, scale) if self._one_sided else scale
+
+    def _best_high(self, x: Tensor, bits: int) -> tuple[float, float]:
+        if bits == 1 and self.bipolar:
+            scale, error = best_signs(sample_of(x)[None])
+            return float(scale), float(error)
+        if bits == 1:
+            rows = self._rows(x)
+            return super()._best_high(torch.where(self._heavier_above(x)[:, None], rows, -rows), bits)
+        return super()._best_high(x.abs(), bits)
+
+    def _heavier_above(self, x: Tensor) -> Tensor:
+        """Return for each channel whether its weights above 0 have more energy than those below."""
+        rows = self._rows(x)
+        check_rows(rows)
+        rows = rows / largest_magnitudes(rows)[:, None]
+        return rows.clamp(min=0).square().sum(1) > rows.clamp(max=0).square().sum(1)
+
+    def _rows(self, x: Tensor) -> Tensor:
+        return widened(x.detach()).reshape(len(self.mirrored), x.numel() // len(self.mirrored))
 
 
 class QILActivation(_Interval, ActivationQuantizer):

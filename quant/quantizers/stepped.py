@@ -12,7 +12,7 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
-from quant.quantizers.base import Quantizer, along_channels, round_half_up, widened
+from quant.quantizers.base import Quantizer, along_channels, nearest_codes, widened
 from quant.quantizers.steps import largest_magnitudes
 from sim.ir.formats import Format
 
@@ -24,15 +24,18 @@ class SteppedWeight(Quantizer):
 
     Parameters
     ----------
-    bits : int, 2..8
+    bits : int, 1..8
     channels : int
         Output channels; 1: one scale for the whole tensor.
     mirror : bool
         Whether `initialise` may make scales negative, where that has less squared error.
+    bipolar : bool
+        Whether codes of one bit are -1 and 1, as in dense layers; else -1 and 0, or mirrored 1 and 0, because the
+        chip's depthwise layers have no others and the zeros of grouped layers need one.
     """
 
-    def __init__(self, bits: int, *, channels: int, mirror: bool) -> None:
-        super().__init__(bits, signed=True)
+    def __init__(self, bits: int, *, channels: int, mirror: bool, bipolar: bool) -> None:
+        super().__init__(bits, signed=True, bipolar=bipolar)
         self.channels, self.mirror = channels, mirror
 
     @abstractmethod
@@ -77,7 +80,7 @@ class SteppedWeight(Quantizer):
         self.set_scale(scale)
 
     def error(self, x: Tensor, bits: int) -> float:
-        rows, fmt = self.rows(x), Format(bits, "signed")
+        rows, fmt = self.rows(x), self.format_at(bits)
         errors = self.least_errors(rows, fmt)
         if self.mirror:
             errors = torch.minimum(errors, self.least_errors(-rows, fmt))
@@ -88,11 +91,10 @@ class SteppedWeight(Quantizer):
         return widened(x.detach()).reshape(self.channels, x.numel() // self.channels)
 
     def _round(self, x: Tensor) -> Tensor:
-        fmt = self.format
-        return round_half_up(x / along_channels(self.scale, x)).clamp(fmt.low, fmt.high)
+        return nearest_codes(x / along_channels(self.scale, x), self.levels)
 
     def _relative_errors(self, rows: Tensor, steps: Tensor) -> Tensor:
         """Return the mean squared error of each row in units of its largest magnitude, so that none underflows."""
-        fmt, largest = self.format, largest_magnitudes(rows)[:, None]
-        codes = round_half_up(rows / steps[:, None]).clamp(fmt.low, fmt.high)
+        largest = largest_magnitudes(rows)[:, None]
+        codes = nearest_codes(rows / steps[:, None], self.levels)
         return (codes * (steps[:, None] / largest) - rows / largest).square().mean(1)

@@ -13,9 +13,10 @@ from torch import Tensor
 
 from quant.quantizers.base import round_half_up
 from sim.errors import InputError
+from sim.ir.formats import Format
 
-__all__ = ["SMALLEST_STEP", "Fit", "best_steps", "check_rows", "fitted_steps", "largest_magnitudes", "octaves",
-           "range_steps"]
+__all__ = ["SMALLEST_STEP", "Fit", "best_signs", "best_steps", "check_rows", "fitted_steps", "largest_magnitudes",
+           "least_errors", "octaves", "range_steps"]
 
 Fit = Literal["error", "range"]
 """How a step is chosen: by the squared error, or so that nothing is clipped."""
@@ -27,9 +28,16 @@ SMALLEST_SHARE = 2.0**-8
 """Share of the largest magnitude in the data that rows of zeros are taken to reach."""
 
 
-def fitted_steps(rows: Tensor, low: int, high: int, fit: Fit) -> Tensor:
-    """Return a step for each row of `rows`, for codes low..high."""
-    return best_steps(rows, low, high)[0] if fit == "error" else range_steps(rows, low, high)
+def fitted_steps(rows: Tensor, fmt: Format, fit: Fit) -> Tensor:
+    """Return a step for each row of `rows`; bipolar codes have no range, so that theirs always is the best."""
+    if fit == "error" or fmt.kind == "bipolar":
+        return least_errors(rows, fmt)[0]
+    return range_steps(rows, fmt.low, fmt.high)
+
+
+def least_errors(rows: Tensor, fmt: Format) -> tuple[Tensor, Tensor]:
+    """Return the step of least squared error and that error [per element], for each row of `rows`."""
+    return best_signs(rows) if fmt.kind == "bipolar" else best_steps(rows, fmt.low, fmt.high)
 
 
 def check_rows(rows: Tensor) -> None:
@@ -72,8 +80,9 @@ def range_steps(rows: Tensor, low: int, high: int) -> Tensor:
     """
     check_rows(rows)
     largest, smallest = rows.amax(1), rows.amin(1)
-    steps = largest / high if low == 0 else torch.maximum(largest / high, smallest / low)
-    return torch.where(steps <= 0, largest_magnitudes(rows) / high, steps).clamp(min=SMALLEST_STEP)
+    ends = [end / code for end, code in ((largest, high), (smallest, low)) if code]
+    steps = torch.stack(ends).amax(0)
+    return torch.where(steps <= 0, largest_magnitudes(rows) / max(high, 1), steps).clamp(min=SMALLEST_STEP)
 
 
 def best_steps(rows: Tensor, low: int, high: int) -> tuple[Tensor, Tensor]:
@@ -86,9 +95,10 @@ def best_steps(rows: Tensor, low: int, high: int) -> tuple[Tensor, Tensor]:
     (tensor([2.]), tensor([0.]))
     """
     check_rows(rows)
-    largest = largest_magnitudes(rows).clamp(min=SMALLEST_STEP * CANDIDATES * high)
+    reach = max(high, 1)
+    largest = largest_magnitudes(rows).clamp(min=SMALLEST_STEP * CANDIDATES * reach)
     unit = octaves(largest)
-    rows, widest = torch.ldexp(rows, -unit[:, None]), torch.ldexp(largest, -unit) / high
+    rows, widest = torch.ldexp(rows, -unit[:, None]), torch.ldexp(largest, -unit) / reach
     best, least = widest, torch.full_like(widest, torch.inf)
     for candidate in range(CANDIDATES, 0, -1):
         steps = widest * (candidate / CANDIDATES)
@@ -96,3 +106,23 @@ def best_steps(rows: Tensor, low: int, high: int) -> tuple[Tensor, Tensor]:
         errors = (values - rows).square().mean(1)
         best, least = torch.where(errors < least, steps, best), torch.minimum(errors, least)
     return torch.ldexp(best, unit), torch.ldexp(least, 2 * unit)
+
+
+def best_signs(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the scale of least squared error of codes -1 and 1, and that error [per element], for each row of `rows`.
+
+    That scale is the mean magnitude (Rastegari et al., "XNOR-Net", ECCV 2016, arXiv 1603.05279, equation 6).
+
+    Examples
+    --------
+    >>> best_signs(torch.tensor([[-2.0, 1.0, 3.0]]))
+    (tensor([2.]), tensor([0.6667]))
+    """
+    check_rows(rows)
+    largest = largest_magnitudes(rows).clamp(min=SMALLEST_STEP)
+    unit = octaves(largest)
+    rows = torch.ldexp(rows, -unit[:, None])
+    scales = rows.abs().mean(1)
+    scales = torch.where(scales == 0, torch.ldexp(largest, -unit), scales)
+    errors = (rows.abs() - scales[:, None]).square().mean(1)
+    return torch.ldexp(scales, unit).clamp(min=SMALLEST_STEP), torch.ldexp(errors, 2 * unit)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from quant.quantizers.stepped import SteppedWeight
-from quant.quantizers.steps import Fit, best_steps, fitted_steps
+from quant.quantizers.steps import Fit, fitted_steps, least_errors
 from sim.errors import InputError
 from sim.ir.formats import Format
 
@@ -18,13 +18,13 @@ class UniformWeight(SteppedWeight):
 
     Parameters
     ----------
-    bits : int, 2..8
+    bits : int, 1..8
     channels : int
         Output channels; 1: one scale for the whole tensor.
     fit : {"error", "range"}
         How `initialise` chooses the steps.
-    mirror : bool
-        Whether it may make scales negative, where that has less squared error.
+    mirror, bipolar : bool
+        As in `SteppedWeight`.
 
     Attributes
     ----------
@@ -42,8 +42,9 @@ class UniformWeight(SteppedWeight):
 
     step: Tensor
 
-    def __init__(self, bits: int, *, channels: int, fit: Fit = "error", mirror: bool = True) -> None:
-        super().__init__(bits, channels=channels, mirror=mirror)
+    def __init__(self, bits: int, *, channels: int, fit: Fit = "error", mirror: bool = True,
+                 bipolar: bool = True) -> None:
+        super().__init__(bits, channels=channels, mirror=mirror, bipolar=bipolar)
         self.fit = fit
         self.register_buffer("step", torch.ones(channels, dtype=torch.float32))
 
@@ -57,7 +58,7 @@ class UniformWeight(SteppedWeight):
         self.step.copy_(scale)
 
     def steps(self, rows: Tensor) -> Tensor:
-        return fitted_steps(rows, self.format.low, self.format.high, self.fit)
+        return fitted_steps(rows, self.format, self.fit)
 
     def least_errors(self, rows: Tensor, fmt: Format) -> Tensor:
-        return best_steps(rows, fmt.low, fmt.high)[1]
+        return least_errors(rows, fmt)[1]

@@ -35,8 +35,9 @@ class Operator:
     Attributes
     ----------
     codes : int8 array, shape (O, C / groups, kh, kw)
+        What the weights mean: -1 and 1 for bipolar ones.
     format : Format
-        Of the codes.
+        How the chip stores them.
     step, bias : float64 arrays, shape (O,)
         Value of one weight code, and what is added afterwards.
     groups, stride, dilation, pads
@@ -51,6 +52,11 @@ class Operator:
     stride: int = 1
     dilation: int = 1
     pads: Pads = (0, 0, 0, 0)
+
+    @property
+    def stored(self) -> NDArray[np.int8]:
+        """The codes as a `Conv` keeps them: bits for bipolar ones."""
+        return (self.codes + 1) // 2 if self.format.kind == "bipolar" else self.codes
 
 
 def problems(graph: fx.GraphModule, stage: Stage) -> Iterator[str]:

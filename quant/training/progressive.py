@@ -35,7 +35,7 @@ def narrow(model: fx.GraphModule, images: Tensor, old: tuple[int, int], new: tup
     Raises
     ------
     InputError
-        If no quantizer has the old widths, or a new one is not 2..8.
+        If no quantizer has the old widths, or a new one is not 1..8.
     """
     layers = [module for module in model.modules() if isinstance(module, QuantConv2d | QuantLinear)
               and module.weight_quantizer.bits == old[0]]

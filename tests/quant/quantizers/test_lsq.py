@@ -40,7 +40,7 @@ def test_elements_of_activations_are_counted_per_image() -> None:
 def test_a_changed_width_changes_the_gradients_scale() -> None:
     """After `set_bits` the step's gradient is divided by the new largest code's root."""
     x = torch.full((100,), 50.0)
-    quantizer = LSQWeight(8)
+    quantizer = LSQWeight(8, mirror=False)
     quantizer.set_bits(2, torch.randn(100, generator=torch.Generator().manual_seed(0)))
     quantizer(x).sum().backward()
     assert quantizer.step.grad is not None
@@ -74,3 +74,52 @@ def test_halves_are_rounded_in_float32() -> None:
     quantizer.initialise(x.float())
     assert torch.equal(quantizer(x), quantizer(x.float()))
     assert quantizer(x).dtype == torch.float32
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_steps_of_channels_learn_as_if_alone(bits: int) -> None:
+    """Each channel has the codes, values and gradients of a quantizer of that channel, its sign included."""
+    generator = torch.Generator().manual_seed(bits)
+    x, upstream = (torch.randn(6, 3, 3, 3, generator=generator) for _ in range(2))
+    for bipolar in (True, False):
+        together = LSQWeight(bits, channels=6, bipolar=bipolar)
+        together.initialise(x)
+        together(x).backward(upstream)
+        assert together.step.grad is not None
+        for channel in range(6):
+            alone = LSQWeight(bits, bipolar=bipolar)
+            alone.initialise(x[channel])
+            assert torch.equal(alone(x[channel]), together(x)[channel])
+            alone(x[channel]).backward(upstream[channel])
+            assert alone.step.grad is not None
+            assert float(alone.step.grad) == pytest.approx(float(together.step.grad[channel]), rel=1e-4)
+
+
+def test_a_changed_width_chooses_signs_anew() -> None:
+    """A sign that is wrong at one width may be right at another; training leaves signs alone."""
+    x = torch.randn(40, 9, generator=torch.Generator().manual_seed(0))
+    quantizer = LSQWeight(4, channels=40)
+    quantizer.initialise(x)
+    before = quantizer.mirrored.clone()
+    quantizer(x).square().sum().backward()
+    with torch.no_grad():
+        quantizer.step.mul_(-1)
+    quantizer.project()
+    assert torch.equal(quantizer.mirrored, before)
+    quantizer.set_bits(2, x)
+    fresh = LSQWeight(2, channels=40)
+    fresh.initialise(x)
+    assert not torch.equal(quantizer.mirrored, before)
+    assert torch.equal(quantizer.mirrored, fresh.mirrored)
+
+
+def test_one_bit_is_a_learnt_scale_times_the_sign() -> None:
+    """The scale starts at the mean magnitude; its gradient is that of scale * sign(x), exactly, over sqrt(n)."""
+    x = torch.tensor([-3.0, -0.5, 0.0, 0.5])
+    quantizer = LSQWeight(1)
+    quantizer.initialise(x)
+    assert float(quantizer.scale.detach()) == 1.0
+    assert quantizer(x).tolist() == [-1.0, -1.0, 1.0, 1.0]
+    quantizer(x).backward(torch.tensor([1.0, 2.0, 4.0, 8.0]))
+    assert quantizer.step.grad is not None
+    assert float(quantizer.step.grad) == (-1.0 - 2.0 + 4.0 + 8.0) / 2.0

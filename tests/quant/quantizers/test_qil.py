@@ -61,7 +61,7 @@ def test_weight_gradients_are_those_of_the_transformer(gamma: float) -> None:
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(400, dtype=torch.float64, generator=generator).requires_grad_()
     upstream = torch.randn(400, dtype=torch.float64, generator=generator)
-    quantizer = qil_weight(2, 0.2, 1.4, gamma, 0.7)
+    quantizer = qil_weight(3, 0.2, 1.4, gamma, 0.7)
     quantizer(x).backward(upstream)
     expected = weight_gradients(x.detach(), 0.7 * upstream, 0.2, 1.4, gamma)
     scale = 1 / (400 * quantizer.steps) ** 0.5
@@ -70,7 +70,7 @@ def test_weight_gradients_are_those_of_the_transformer(gamma: float) -> None:
     expected["log_gamma"] = gamma * expected["gamma"]
     for name in ("low", "high", "log_gamma"):
         assert abs(float(getattr(quantizer, name).grad) - scale * float(expected[name])) < 1e-10
-    levels = quantizer.codes(x.detach()) / quantizer.steps
+    levels = quantizer.codes(x.detach()).double() / quantizer.steps
     assert quantizer.amplitude.grad is not None
     assert abs(float(quantizer.amplitude.grad) - scale * float((upstream * levels).sum())) < 1e-10
 
@@ -131,22 +131,64 @@ def gamma_gradient(quantizer: QILWeight, x: Tensor) -> float | None:
     return None if quantizer.log_gamma.grad is None else float(quantizer.log_gamma.grad)
 
 
-def test_gamma_is_learnt_at_two_bits_alone() -> None:
-    """gamma is 1 with a gradient of 0 at 3 bits and more, and free again at 2, set or loaded; options overrule that."""
-    x, quantizer = torch.randn(100, generator=torch.Generator().manual_seed(0)), QILWeight(2)
+@pytest.mark.parametrize("gamma", [0.5, 2.0])
+def test_two_bits_need_no_gamma(gamma: float) -> None:
+    """At 2 bits another upper end gives the codes that gamma gives, all of them; at 3 bits no interval does."""
+    x = torch.randn(20_000, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    low, high = 0.3, 1.5
+    threshold = low + (high - low) * 0.5 ** (1 / gamma)
+    with_gamma, without = qil_weight(2, low, high, gamma, 1.0), qil_weight(2, 0.0, 2 * threshold, 1.0, 1.0)
+    assert torch.equal(with_gamma.codes(x), without.codes(x))
+    wider = qil_weight(3, low, high, gamma, 1.0).codes(x)
+    points = [float(x[wider == code].min()) for code in (1, 2, 3)]
+    assert abs((points[2] - points[1]) - (points[1] - points[0])) > 0.1  # those of an interval alone are equidistant
+
+
+def test_gamma_is_learnt_from_three_bits_on() -> None:
+    """gamma is 1 with a gradient of 0 below, and free again above, set or loaded; an option keeps it at 1 for good."""
+    x, quantizer = torch.randn(100, generator=torch.Generator().manual_seed(0)), QILWeight(3)
     assert gamma_gradient(quantizer, x)
     with torch.no_grad():
         quantizer.log_gamma.fill_(-0.2)
-    quantizer.set_bits(3, x)
-    assert gamma_gradient(quantizer, x) == 0.0
-    assert float(quantizer.gamma.detach()) == 1.0
-    quantizer.set_bits(2, x)
+    for bits in (2, 1):
+        quantizer.set_bits(bits, x)
+        assert gamma_gradient(quantizer, x) == 0.0
+        assert float(quantizer.gamma.detach()) == 1.0
+    quantizer.set_bits(4, x)
     assert gamma_gradient(quantizer, x)
-    loaded = QILWeight(3)
+    loaded = QILWeight(2)
     loaded.load_state_dict(quantizer.state_dict())
     assert gamma_gradient(loaded, x) == gamma_gradient(quantizer, x)
-    assert gamma_gradient(QILWeight(4, QILOptions(gamma=True)), x)
-    assert gamma_gradient(QILWeight(2, QILOptions(gamma=False)), x) is None
+    assert gamma_gradient(QILWeight(4, QILOptions(gamma=False)), x) is None
+
+
+def test_one_bit_of_a_dense_layer_is_the_sign() -> None:
+    """Values are the mean magnitude with the weight's sign; ends of the interval get gradients of 0, not none."""
+    x = torch.tensor([-3.0, -0.5, 0.0, 0.5])
+    quantizer = QILWeight(1)
+    quantizer.initialise(x)
+    assert quantizer(x).tolist() == [-1.0, -1.0, 1.0, 1.0]
+    quantizer(x).backward(torch.tensor([1.0, 2.0, 4.0, 8.0]))
+    assert quantizer.amplitude.grad is not None
+    assert float(quantizer.amplitude.grad) == (-1.0 - 2.0 + 4.0 + 8.0) / 2.0
+    for parameter in (quantizer.low, quantizer.high, quantizer.log_gamma):
+        assert parameter.grad is not None
+        assert float(parameter.grad) == 0.0
+
+
+def test_one_bit_of_a_grouped_layer_keeps_the_heavier_side() -> None:
+    """A channel's weights of more energy get code -1, the others and small ones 0, and a pruned interval is kept."""
+    x = torch.tensor([[-3.0, -2.0, 1.0, -0.1], [3.0, 2.0, -1.0, 0.1]])
+    quantizer = QILWeight(1, channels=2, bipolar=False)
+    quantizer.initialise(x)
+    assert quantizer.mirrored.tolist() == [False, True]
+    assert quantizer.codes(x).tolist() == [[-1, -1, 0, 0], [-1, -1, 0, 0]]
+    with torch.no_grad():
+        quantizer.low.fill_(2.0)
+        quantizer.high.fill_(3.0)
+    assert quantizer.codes(x).tolist() == [[-1, 0, 0, 0], [-1, 0, 0, 0]]
+    quantizer.set_bits(2, x)
+    assert quantizer.codes(x)[:, 0].tolist() == [-1, 1]
 
 
 def test_plain_gradients_are_not_scaled() -> None:
