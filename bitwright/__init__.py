@@ -19,7 +19,9 @@ Costs
     load_machine : read the parameters of an accelerator
     plan : place a Program on a machine
     estimate : count cycles, energy and bytes of every layer
+    sensitivities : tell what every layer loses at every width, from unlabelled images
     allocate : choose the bits of every layer under budgets
+    with_bits : give a quantized model the bits that were chosen
 
 Agreement
     verify : compare PyTorch, the simulator and the RTL
@@ -46,7 +48,8 @@ from typing import TYPE_CHECKING
 
 __all__ = [
     "Arithmetic", "Conv", "Format", "InputError", "Program", "Simulator", "Tensor", "allocate", "estimate",
-    "load_machine", "load_program", "lower", "plan", "quantize", "reconstruct", "save_program", "simulate", "verify"]
+    "load_machine", "load_program", "lower", "plan", "quantize", "reconstruct", "save_program", "sensitivities",
+    "simulate", "verify", "with_bits"]
 
 _HOMES = {
     "Arithmetic": "sim.ir.arithmetic",
@@ -65,15 +68,19 @@ _HOMES = {
     "quantize": "quant.convert",
     "reconstruct": "quant.ptq.reconstruct",
     "save_program": "sim.ir.serialize",
+    "sensitivities": "bitwright.codesign.measured_sensitivities",
     "simulate": "sim.functional.reference",
     "verify": "bitwright.codesign.verify",
+    "with_bits": "quant.bits.with_bits",
 }
 
 if TYPE_CHECKING:
     from bitwright.codesign.allocation import allocate
     from bitwright.codesign.costs import estimate, plan
     from bitwright.codesign.lowering import lower
+    from bitwright.codesign.measured_sensitivities import sensitivities
     from bitwright.codesign.verify import verify
+    from quant.bits.with_bits import with_bits
     from quant.convert import quantize
     from quant.ptq.reconstruct import reconstruct
     from sim.arch.machine import load_machine

@@ -50,7 +50,8 @@ def allocate(
     loaded, target, limits = load_program(program), load_machine(machine), parse_budgets(budget)
     found = allocation.allocate(loaded, target, sensitivities, limits, technology=technology, method=method,
                                 pins=parse_pins(pin or []), digits=digits)
-    report = Report({"machine": target.name, "method": method, **vars(found), "gap": found.gap, "limits": limits})
+    report = Report({"machine": target.name, "technology": technology or target.technology, "method": method,
+                     **vars(found), "gap": found.gap, "limits": limits})
     report.table(f"bits on machine '{target.name}'", ["layer", "W bits", "A bits"],
                  [[conv.name, "unit" if conv.weight_format.kind == "unit" else found.bits[conv.name][0],
                    found.bits[conv.name][1]] for conv in loaded.convs])

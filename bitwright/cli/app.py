@@ -15,6 +15,7 @@ from bitwright.cli.estimate import estimate
 from bitwright.cli.exit_status import exit_status
 from bitwright.cli.generate import generate
 from bitwright.cli.quantize import quantize
+from bitwright.cli.sensitivities import sensitivities
 from bitwright.cli.simulate import simulate
 from bitwright.cli.train import train
 from bitwright.cli.verify import verify
@@ -25,8 +26,8 @@ __all__ = ["main"]
 app = typer.Typer(
     help="Quantize, simulate, verify and cost low-bit networks on a shift-and-accumulate accelerator.",
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-for command in (demo, train, quantize, simulate, warmup, verify, estimate, allocate, generate, assemble, disassemble,
-                doctor):
+for command in (demo, train, quantize, simulate, warmup, verify, estimate, sensitivities, allocate, generate, assemble,
+                disassemble, doctor):
     app.command()(command)
 app.command("disasm", hidden=True)(disassemble)
 

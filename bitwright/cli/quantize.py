@@ -24,6 +24,7 @@ from bitwright.cli.options import (
 )
 from bitwright.cli.output_guard import check_apart
 from bitwright.cli.parameter_types import decimal, file_argument, integer, parse_bits, path_option
+from sim.errors import InputError
 
 if TYPE_CHECKING:
     from torch import Tensor, fx, nn
@@ -46,7 +47,11 @@ def quantize(
     std: Deviation = None,
     scheme: Annotated[Literal["power_of_two", "uniform"], typer.Option(
         help="Power-of-two or real steps.")] = "power_of_two",
-    bits: Annotated[str, typer.Option("--bits", "-b", help="Bits W/A of weights and activations.")] = "4/4",
+    bits: Annotated[str | None, typer.Option(
+        "--bits", "-b", help="Bits W/A of weights and activations; default: 4/4.")] = None,
+    bits_file: Annotated[Path | None, path_option(
+        "Bits of every layer instead, as `bitwright allocate --out` writes them; the Program keeps their budgets.",
+        "--bits-file")] = None,
     first_last_bits: FirstLastBits = 8,
     iterations: Annotated[int, integer(0, MAX_COUNT, "Reconstruction iterations per unit; 0 skips it.")] = 1000,
     lr: Annotated[float, decimal(0, MAX_RATE, "Learning rate of the rounding.", "--lr", "--rate")] = 0.03,
@@ -59,35 +64,49 @@ def quantize(
     """Quantize a trained network without labels or training."""
     from bitwright.cli.network_report import network_report
     from bitwright.codesign import networks, post_training
+    from bitwright.codesign.chosen_bits import check_budgets, load_bits
     from bitwright.codesign.data import load_data
+    from quant.bits.with_bits import with_bits
     from quant.ptq.reconstruct import Reconstruction
     from sim.arch.machine import load_machine
     from sim.io.atomic_write import ensure_folder
 
     how = Reconstruction(iterations=iterations, rate=lr, exponents=not fixed_exponents,
                          seed=seed) if iterations else None
-    widths = parse_bits(bits)
+    if bits is not None and bits_file is not None:
+        raise InputError("give --bits or --bits-file, not both")
+    widths = parse_bits(bits or "4/4")
     networks.check_trained(network, weights)
-    check_apart(networks.network_files(out), [weights, machine, data])
+    check_apart(networks.network_files(out), [weights, machine, data, bits_file])
     target = load_machine(machine)
+    chosen = None if bits_file is None else load_bits(bits_file, target)
     found = load_data(data, size=size, resize=resize, mean=mean, deviation=std)
     net = networks.load_network(network, found, weights).eval()
     ensure_folder(out)
     images = networks.few_pixels(networks.calibration_images(found.train))
-    model = post_training.quantize_network(net, found.train, images, scheme, widths, first_last_bits)
+    if chosen is None:
+        model = post_training.quantize_network(net, found.train, images, scheme, widths, first_last_bits)
+    else:
+        model = post_training.quantize_network(net, found.train, images, scheme, (8, 8), 8)
+        model = with_bits(model, chosen.bits, images)
+        check_budgets(networks.lowered_for(model, found, target).program, target, chosen)
     reconstructed = _reconstruct(model, net, images, scheme, how)
     lowered = networks.lowered_for(model, found, target)
     if wider := post_training.inexact_multiplications(lowered, scheme):
         message(f"not every multiplication is one exact shift: {', '.join(wider)}")
+    used = {} if chosen is None else check_budgets(lowered.program, target, chosen)
     message("accuracy of the Program in the simulator")
     summary = {
-        "network": network, "data": data, "scheme": scheme, "bits": bits,
+        "network": network, "data": data, "scheme": scheme,
+        "bits": f"{widths[0]}/{widths[1]}" if chosen is None else chosen.bits,
+        "budgets": {name: {"limit": limit, "used": used.get(name)} for name, limit in chosen.limits.items()}
+        if chosen is not None else {},
         "accuracy": networks.accuracies(lowered, found),
         "distances": reconstructed.distances, "moved": reconstructed.moved,
         "fit_error_codes": networks.worst_fit(lowered), "digits": lowered.digits,
         "steps": post_training.quantizer_steps(model)}
     files = networks.write_network(out, model, lowered, summary)
-    show(network_report(f"{network} on {data}, {scheme} {bits}", summary, files, out), as_json)
+    show(network_report(f"{network} on {data}, {scheme} {bits or bits_file or '4/4'}", summary, files, out), as_json)
 
 
 def _reconstruct(model: fx.GraphModule, net: nn.Module, images: Tensor, scheme: str,

@@ -37,7 +37,7 @@ def allocate(program: Program, machine: Machine | str | Path, sensitivities: Map
         A built-in machine by its name (tiny, edge, large), or a YAML file that describes one.
     sensitivities : mapping, str or Path
         `bits`, the widths to choose from, `weight`, the expected loss of each layer at each width, and `activation`,
-        that of each stored tensor; or a JSON file that holds them, such as `bitwright demo` writes.
+        that of each stored tensor; or a JSON file that holds them, such as `bitwright sensitivities` writes.
     budgets : mapping of str to float
         Limits of latency_cycles, energy_pj, weight_bytes, peak_activation_bytes, bops, mean_weight_bits or
         mean_activation_bits.

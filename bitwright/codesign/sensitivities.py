@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from bitwright.codesign.json_file import read_json
 from sim.errors import InputError
 from sim.io.bounds import shown, shown_path
-from sim.io.regular_file import MIB, read_text
 from sim.io.yaml_model import sentence
 
 __all__ = ["MAX_NUMBER", "Losses", "check_losses", "load_losses"]
 
-MAX_BYTES = 64 * MIB
-"""Largest size of a sensitivities file."""
 MAX_NUMBER = 1e30
 """Largest loss and largest limit of a budget: solvers compute with squares of them."""
 
@@ -46,19 +43,14 @@ class Losses(BaseModel):
 
 
 def load_losses(path: str | Path) -> Losses:
-    """Read a sensitivities file, as `bitwright demo` writes one.
+    """Read a sensitivities file, as `bitwright sensitivities` writes one.
 
     Raises
     ------
     InputError
         If it cannot be read, is not JSON, gives a key twice, lacks a field, or a width or loss is out of range.
     """
-    text, where = read_text(path, "sensitivities", MAX_BYTES), f"sensitivities '{shown_path(path)}'"
-    try:
-        data = json.loads(text, object_pairs_hook=_mapping, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{where}: not JSON: {shown(error)}") from None
-    return check_losses(data, where)
+    return check_losses(read_json(path, "sensitivities"), f"sensitivities '{shown_path(path)}'")
 
 
 def check_losses(data: Any, where: str = "sensitivities") -> Losses:
@@ -76,17 +68,3 @@ def check_losses(data: Any, where: str = "sensitivities") -> Losses:
     if list(losses.bits) != sorted({*losses.bits}):
         raise InputError(f"{where}: bits must rise, not {shown(list(losses.bits))}")
     return losses
-
-
-def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Make an object of JSON, in which no key may come twice."""
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise ValueError(f"key '{key}' is given twice")
-        found[key] = value
-    return found
-
-
-def _refuse_constant(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no number")

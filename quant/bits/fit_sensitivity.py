@@ -37,7 +37,7 @@ class Sensitivity:
     quantizers : mapping of str to Quantizer
         Those to watch. The gradient is taken of what a quantizer puts out, where its error enters the network.
     decay : float, in 0..1
-        Of the exponential average over steps; 0.99 looks back about a hundred.
+        Of the exponential average over steps; 0.99 looks back about a hundred, 1 is the plain mean of all.
     scaler : torch.amp.GradScaler, optional
         That the loss is multiplied by before `backward`: its scale is divided out, and passes whose gradients are not
         finite, which it does not step by, do not count.
@@ -61,8 +61,8 @@ class Sensitivity:
     @property
     def traces(self) -> dict[str, float]:
         """Fisher trace of each tensor; 0 before any backward pass."""
-        return {name: average / (1.0 - self.decay**self._counts[name]) if self._counts[name] else 0.0
-                for name, average in self._averages.items()}
+        weights = {name: 1.0 - self.decay**count if self.decay < 1 else count for name, count in self._counts.items()}
+        return {name: average / weights[name] if weights[name] else 0.0 for name, average in self._averages.items()}
 
     def state(self) -> dict[str, Any]:
         """Return the averages, for JSON."""
@@ -108,7 +108,8 @@ class Sensitivity:
             value = self._batch * float((gradient.detach() / scale).square().sum())
             if self.scaler is not None and not isfinite(value):
                 return
-            self._averages[name] = self.decay * self._averages[name] + (1.0 - self.decay) * value
+            share = 1.0 - self.decay if self.decay < 1 else 1.0
+            self._averages[name] = self.decay * self._averages[name] + share * value
             self._counts[name] += 1
 
         def see_output(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:

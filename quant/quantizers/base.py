@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from sim.errors import InputError
 from sim.ir.formats import MAX_PLANES, Format
 
-__all__ = ["ActivationQuantizer", "Quantizer", "levels_of", "nearest_codes", "round_half_up", "sample_of",
-           "scale_gradient", "sign_codes", "widened"]
+__all__ = ["SAMPLE_SIZE", "ActivationQuantizer", "Quantizer", "levels_of", "nearest_codes", "round_half_up",
+           "sample_of", "scale_gradient", "sign_codes", "widened"]
 
 BITS = range(1, MAX_PLANES + 1)
 """Widths that can be chosen [bits]: no engine reads wider codes."""

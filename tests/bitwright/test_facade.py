@@ -18,7 +18,8 @@ from sim.arch.machine import load_machine
 
 HEAVY = ("amaranth", "cocotb", "cvxpy", "llvmlite", "matplotlib", "numba", "numpy", "pydantic", "rich", "scipy",
          "torch", "typer")
-IMPERATIVES = {"Choose", "Compare", "Compute", "Count", "Give", "Learn", "Make", "Place", "Read", "Return", "Write"}
+IMPERATIVES = {"Choose", "Compare", "Compute", "Count", "Give", "Learn", "Make", "Place", "Read", "Return", "Tell",
+               "Write"}
 
 
 def imported_by(*statements: str) -> list[set[str]]:

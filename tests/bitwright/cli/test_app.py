@@ -208,8 +208,8 @@ def test_a_command_line_that_makes_no_sense_exits_2(run: Run, arguments: tuple[s
     assert error if arguments else out
 
 
-COMMANDS = ["demo", "train", "quantize", "simulate", "warmup", "verify", "estimate", "allocate", "generate", "assemble",
-            "disassemble", "doctor"]
+COMMANDS = ["demo", "train", "quantize", "simulate", "warmup", "verify", "estimate", "sensitivities", "allocate",
+            "generate", "assemble", "disassemble", "doctor"]
 
 
 def test_help_lists_the_commands(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

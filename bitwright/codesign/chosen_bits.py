@@ -1,0 +1,80 @@
+"""Bits that `bitwright allocate` has written, and whether a Program keeps the budgets that they were chosen for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from bitwright.codesign.json_file import read_json
+from bitwright.codesign.resolve import resolve_technology
+from sim.arch.machine import Machine
+from sim.cost.estimate import estimate
+from sim.errors import InputError
+from sim.io.bounds import shown_path
+from sim.io.yaml_model import sentence
+from sim.ir.program import Program
+from sim.plan.plan import plan
+
+__all__ = ["ChosenBits", "check_budgets", "load_bits"]
+
+Width = Annotated[int, Field(strict=True, ge=1, le=8)]
+Limit = Annotated[float, Field(allow_inf_nan=False, gt=0)]
+
+
+class ChosenBits(BaseModel):
+    """The part of an allocation that networks are made by.
+
+    Attributes
+    ----------
+    machine, technology : str
+        What the budgets were for.
+    bits : dict of str to (int, int)
+        Bits of weights and activations of every layer.
+    limits : dict of str to float
+        Budgets by name.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    machine: str
+    technology: str
+    bits: Annotated[dict[str, tuple[Width, Width]], Field(min_length=1)]
+    limits: dict[str, Limit]
+
+
+def load_bits(path: str | Path, machine: Machine) -> ChosenBits:
+    """Read bits that were chosen for a machine.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, is not JSON, lacks a field, has a width that is not 1..8, or is for another machine.
+    """
+    where = f"bits '{shown_path(path)}'"
+    try:
+        chosen = ChosenBits.model_validate(read_json(path, "bits"))
+    except ValidationError as error:
+        raise InputError(f"{where}: {sentence(error.errors(include_url=False)[0])}") from None
+    if chosen.machine != machine.name:
+        raise InputError(f"{where}: they are for machine '{chosen.machine}', not '{machine.name}'")
+    return chosen
+
+
+def check_budgets(program: Program, machine: Machine, chosen: ChosenBits) -> dict[str, float]:
+    """Return the simulated cost of a Program, for the budgets of latency and energy; the others follow from the bits.
+
+    Raises
+    ------
+    InputError
+        If one is above its limit, which only assuming too few digits can bring about.
+    """
+    found = estimate(plan(program, machine), resolve_technology(chosen.technology, machine))
+    costs = {"latency_cycles": float(found.latency_cycles), "energy_pj": found.energy.nominal_pj}
+    costs = {name: cost for name, cost in costs.items() if name in chosen.limits}
+    for name, cost in costs.items():
+        if cost > chosen.limits[name]:
+            raise InputError(f"budget {name}: the Program takes {cost:g}, above {chosen.limits[name]:g}: allocate with "
+                             "more --digits")
+    return costs
