@@ -104,7 +104,7 @@ def quantize(
         "accuracy": networks.accuracies(lowered, found),
         "distances": reconstructed.distances, "moved": reconstructed.moved,
         "fit_error_codes": networks.worst_fit(lowered), "digits": lowered.digits,
-        "steps": post_training.quantizer_steps(model)}
+        "equalized": post_training.equalized_channels(model), "steps": post_training.quantizer_steps(model)}
     files = networks.write_network(out, model, lowered, summary)
     show(network_report(f"{network} on {data}, {scheme} {bits or bits_file or '4/4'}", summary, files, out), as_json)
 

@@ -19,8 +19,8 @@ from quant.ptq.units import units
 from quant.quantizers.base import Quantizer
 from quant.schemes import scheme_of
 
-__all__ = ["Reconstructed", "inexact_multiplications", "quantize_network", "quantizer_steps", "reconstruct_network",
-           "step_count"]
+__all__ = ["Reconstructed", "equalized_channels", "inexact_multiplications", "quantize_network", "quantizer_steps",
+           "reconstruct_network", "step_count"]
 
 
 @dataclass
@@ -88,6 +88,12 @@ def quantizer_steps(model: nn.Module) -> dict[str, list[float]]:
     """Return the steps of every quantizer by its name, one for each channel or a single one."""
     return {name: module.scale.detach().flatten().tolist() for name, module in model.named_modules()
             if isinstance(module, Quantizer)}
+
+
+def equalized_channels(model: fx.GraphModule) -> dict[str, dict[str, int]]:
+    """Count the channels of each tensor that may be equalized: all, those stored larger, those held by a ReLU6."""
+    return {tensor.name: {"channels": len(tensor.factor), "moved": tensor.moved, "held": tensor.held}
+            for tensor in model.meta.get("equalized", [])}
 
 
 def inexact_multiplications(lowered: Lowered, scheme: str) -> list[str]:
