@@ -29,10 +29,13 @@ class Comparison:
         Per seed [points].
     p_values : tuple of float
         McNemar's exact test per seed: how likely as many images are right in one and wrong in the other by chance.
+    standard_errors : tuple of float
+        Per seed, of the difference over the test images, which both methods have seen [points].
     """
 
     differences: tuple[float, ...]
     p_values: tuple[float, ...]
+    standard_errors: tuple[float, ...]
 
     @property
     def mean(self) -> float:
@@ -55,11 +58,13 @@ def compare(first: Sequence[NDArray[np.bool_]], second: Sequence[NDArray[np.bool
     --------
     >>> right, wrong = np.ones(200, np.bool_), np.arange(200) >= 8
     >>> found = compare([right, right], [wrong, wrong])
-    >>> found.mean, found.verdict, round(found.p_values[0], 4)
-    (4.0, 'better', 0.0078)
+    >>> round(found.mean, 9), found.verdict, round(found.p_values[0], 4), round(found.standard_errors[0], 2)
+    (4.0, 'better', 0.0078, 1.39)
     """
     differences = tuple(100 * float(a.mean() - b.mean()) for a, b in zip(first, second, strict=True))
-    return Comparison(differences, tuple(mcnemar(a, b) for a, b in zip(first, second, strict=True)))
+    pairs = list(zip(first, second, strict=True))
+    errors = tuple(100 * float((a.astype(float) - b).std() / len(a) ** 0.5) for a, b in pairs)
+    return Comparison(differences, tuple(mcnemar(a, b) for a, b in pairs), errors)
 
 
 def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:

@@ -29,6 +29,12 @@ NAIVE_BITS = ("2/4", "4/4", "3/4", "8/8")
 DISTILLATION = 0.5
 BUDGETS = (("latency_cycles", "2/3"), ("energy_pj", "2/3"), ("latency_cycles", "3/2"), ("latency_cycles", "2/2"))
 """A budget and the uniform bits, weights/activations, that spend it."""
+MOBILE_BUDGET = ("latency_cycles", "3/3")
+"""Between 2/2, which the MobileNet hardly survives, and 4/4."""
+OUTER = "4/6"
+"""Bits of the first and the last layer that QBitOpt's solutions come near to: fixed bits get the same freedom."""
+FORMER: dict[str, Any] = {"discount": 1.0, "judge": "table"}
+"""QBitOpt as published: losses of weights at full weight, costs by the table alone."""
 
 
 @dataclass(frozen=True)
@@ -142,10 +148,14 @@ def _under_budgets(profile: Profile, rate: float) -> Iterator[Run]:
     """Yield runs of QBitOpt, and of the fixed bits that keep the same budgets, for equally many epochs."""
     budgets = BUDGETS if profile.complete else BUDGETS[:1]
     common = {"scheme": "lsq", "epochs": profile.mixed_epochs, "rate": rate}
-    for seed in profile.seeds:
-        for name, uniform in budgets:
-            yield _run(RESNET, seed, "mixed", {**common, "budget": name, "of": uniform, "when": "during"})
-        for bits in dict.fromkeys(["2/2", *(uniform for _, uniform in budgets)]):
-            yield _trained(RESNET, seed, "lsq", bits, profile.mixed_epochs, rate)
+    for network, seeds, wanted in ((RESNET, profile.seeds, budgets),
+                                   (MOBILENET, profile.mobile_seeds, (MOBILE_BUDGET,))):
+        for seed in seeds:
+            for name, uniform in wanted:
+                moving = {**common, "budget": name, "of": uniform, "when": "during"}
+                yield from (_run(network, seed, "mixed", {**moving, **how}) for how in ({}, FORMER))
+            for bits in dict.fromkeys(["2/2", *(uniform for _, uniform in wanted)]):
+                yield _trained(network, seed, "lsq", bits, profile.mixed_epochs, rate)
+                yield _trained(network, seed, "lsq", bits, profile.mixed_epochs, rate, outer=OUTER)
     for seed in profile.seeds if profile.complete else ():
         yield _run(RESNET, seed, "mixed", {**common, "budget": budgets[0][0], "of": budgets[0][1], "when": "once"})

@@ -21,7 +21,11 @@ import torch
 from numpy.typing import NDArray
 from torch import fx, nn
 
+from quant.bits.discount import WEIGHT_DISCOUNT
 from quant.bits.qbitopt import QBitOpt
+from quant.bits.simulation import Simulation
+from quant.bits.sites import sites
+from quant.bits.with_bits import with_bits
 from quant.convert import quantize
 from quant.data.glyphs import Glyphs, glyphs
 from quant.data.split import Split
@@ -160,6 +164,8 @@ def train_quantized(run: Run, settings: Settings, folder: Path) -> Outcome:
     """Train a quantized network at fixed bits."""
     net = start_of(run, folder)
     model = quantized(net, settings)
+    if "outer" in settings:
+        model = with_outer_bits(model, settings["outer"])
     images = other_images() if settings.get("other_images") else data().train
     train(model, images, qat_recipe(run, settings), teacher=net if settings.get("distillation") else None)
     reestimate_norms(model, calibration())
@@ -179,7 +185,10 @@ def train_progressively(run: Run, settings: Settings, folder: Path) -> Outcome:
 
 
 def train_mixed(run: Run, settings: Settings, folder: Path) -> Outcome:
-    """Train by QBitOpt under one budget: what a network of uniform bits costs in the simulation."""
+    """Train by QBitOpt under one budget: what a network of uniform bits costs in the simulation.
+
+    `discount` is that of weights, and `judge` says whether a simulation or the table alone tells what bits cost.
+    """
     net = start_of(run, folder)
     name, uniform = settings["budget"], dict(settings) | {"bits": settings["of"]}
     limit = cost_of(lowered(quantized(net, uniform)).program)[name]
@@ -188,13 +197,15 @@ def train_mixed(run: Run, settings: Settings, folder: Path) -> Outcome:
     table = cost_table(program, machine(), load_technology(machine().technology))
     recipe = qat_recipe(run, settings)
     steps = recipe.steps(len(data().train))
+    simulated = settings.get("judge", "simulation") == "simulation"
     controller = QBitOpt(model, program, table, {name: limit}, every=TAU,
-                         until=int(MOVING_SHARE * steps) if settings["when"] == "during" else 0)
+                         until=int(MOVING_SHARE * steps) if settings["when"] == "during" else 0,
+                         weight_discount=settings.get("discount", WEIGHT_DISCOUNT),
+                         simulation=simulation() if simulated else None)
     first = data().train.first(CALIBRATION_IMAGES)
     controller.start(first.images, first.labels)
     train(model, data().train, recipe, after_step=controller)
-    controller.close()
-    reestimate_norms(model, calibration())
+    controller.finish(calibration())
     outcome = judged(model)
     if outcome["cost"][name] > limit:
         raise AssertionError(f"{run.key}: {name} is {outcome['cost'][name]}, above {limit}")
@@ -232,6 +243,25 @@ def quantized(net: nn.Module, settings: Settings) -> fx.GraphModule:
     images = data().train
     return quantize(net, calibration(), scheme=scheme(settings), weight_bits=bits_w, activation_bits=bits_a,
                     first_last_bits=FIRST_LAST_BITS, input_format=images.format, input_exponent=images.exponent)
+
+
+def with_outer_bits(model: fx.GraphModule, bits: str) -> fx.GraphModule:
+    """Give the first layers' weights the first of two widths; the last layer and what it reads get the second."""
+    first, last = map(int, bits.split("/"))
+    program = lowered(model).program
+    chosen = {site.layer: (site.module.weight_quantizer.bits if site.module else 1, site.activation.bits)
+              for site in sites(model, program)}
+    for site in sites(model, program):
+        if site.is_input:
+            chosen[site.layer] = first, chosen[site.layer][1]
+    output = program.outputs[0].name
+    chosen |= {conv.name: (last, last) for conv in program.convs if conv.output == output}
+    return with_bits(model, chosen, calibration())
+
+
+def simulation() -> Simulation:
+    """Return the machine that bits are chosen for."""
+    return Simulation(machine(), load_technology(machine().technology), data().test.values(slice(1)))
 
 
 def scheme(settings: Settings) -> Scheme:

@@ -45,7 +45,7 @@ def tables(results: Sequence[Result]) -> Tables:
                                   "mean": outcome.mean, "verdict": outcome.verdict, **asdict(outcome)})
         rows.append([question, *_cells(outcome)])
     found.tables.append(("first minus second, on the same seeds and images [points]",
-                         ["question", "mean", "per seed", "McNemar p per seed", "verdict"], rows))
+                         ["question", "mean", "per seed", "standard error", "McNemar p per seed", "verdict"], rows))
     return found
 
 
@@ -97,8 +97,11 @@ def questions(groups: Mapping[Group, Sequence[Result]]) -> list[tuple[str, Group
             ask(f"progressive against direct, {scheme}", find("progressive", "", scheme=scheme),
                 find("train", "2/2", scheme=scheme))
         for group in find.under_budgets("during"):
-            ask(f"{group[2]} against the best fixed bits within it", group, find.fixed_within(group))
-            ask(f"{group[2]}: bits moved against bits chosen once", group, find.twin(group))
+            former = " as published" if "judge" in groups[group][0]["settings"] else ""
+            ask(f"{group[2]}{former} against the best fixed bits within it", group, find.fixed_within(group))
+            if not former:
+                ask(f"{group[2]}: bits moved against bits chosen once", group, find.twin(group))
+                ask(f"{group[2]}: discount and simulation against QBitOpt as published", group, find.former(group))
     return asked
 
 
@@ -141,6 +144,11 @@ class Finder:
         """Return the group under the same budget whose bits were chosen once."""
         return next((other for other in self.under_budgets("once") if other[2] == group[2]), None)
 
+    def former(self, group: Group) -> Group | None:
+        """Return the group under the same budget without discount and simulation."""
+        return next((other for other in self.under_budgets("during")
+                     if other[2] == group[2] and "judge" in self.groups[other][0]["settings"]), None)
+
     def fixed_within(self, group: Group) -> Group | None:
         """Return the most accurate fixed bits, trained for as many epochs, that keep the budget.
 
@@ -165,4 +173,5 @@ def right_of(members: Sequence[Result], seed: int) -> NDArray[np.bool_]:
 
 def _cells(outcome: Comparison) -> list[object]:
     return [outcome.mean, " ".join(f"{value:+.2f}" for value in outcome.differences),
+            " ".join(f"{value:.2f}" for value in outcome.standard_errors),
             " ".join(f"{value:.2g}" for value in outcome.p_values), outcome.verdict]

@@ -181,8 +181,7 @@ class _Demo:
         controller = QBitOpt(model, uniform, table, limits, until=until)
         controller.start(self.train_set.images, self.train_set.labels)
         train(model, self.train_set, MIXED, progress=self.epochs("QBitOpt", MIXED), after_step=controller)
-        controller.close()
-        reestimate_norms(model, self.train_set.images)
+        controller.finish(self.train_set.images)
         program = self.lowered("mixed", model)
         used = self.summary.programs["mixed"]
         self.summary.budgets = {"latency_cycles": Budget(limits["latency_cycles"], used.latency_cycles),

@@ -15,7 +15,7 @@ from quant.trace.layers import QuantConv2d
 from sim.errors import InputError
 from sim.ir.formats import Format
 
-BITS = (2, 4, 8)
+BITS = (1, 4, 8)
 
 
 @pytest.fixture(scope="module")
