@@ -88,6 +88,9 @@ class LSQWeight(SteppedWeight):
     def least_errors(self, rows: Tensor, fmt: Format) -> Tensor:
         return least_errors(rows, fmt)[1]
 
+    def continue_with(self, bits: int, x: Tensor) -> None:
+        _continue(self, bits, x)
+
     def project(self) -> None:
         _hold_back(self.step, self._last)
 
@@ -161,6 +164,9 @@ class LSQActivation(ActivationQuantizer):
     def error(self, x: Tensor, bits: int) -> float:
         return float(least_errors(sample_of(x)[None], self.format_at(bits))[1])
 
+    def continue_with(self, bits: int, x: Tensor) -> None:
+        _continue(self, bits, x)
+
     def project(self) -> None:
         _hold_back(self.step, self._last)
 
@@ -182,6 +188,17 @@ class LSQActivation(ActivationQuantizer):
 def _scaled(step: Tensor, elements: int, levels: range) -> Tensor:
     """Return `step`, its gradient divided by sqrt(elements * largest code)."""
     return scale_gradient(step, 1.0 / sqrt(elements * max(levels[-1], 1)))
+
+
+def _continue(quantizer: LSQWeight | LSQActivation, bits: int, x: Tensor) -> None:
+    """Change the width; steps keep their ratio to those of least error."""
+    with torch.no_grad():
+        learnt = quantizer.step.detach().clone()
+        quantizer.initialise(x)
+        ratio = learnt / quantizer.step
+        quantizer.set_bits(bits, x)
+        quantizer.step.mul_(ratio)
+        quantizer._last.copy_(quantizer.step)
 
 
 def _hold_back(step: nn.Parameter, last: Tensor) -> None:

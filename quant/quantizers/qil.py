@@ -100,6 +100,17 @@ class _Interval(Quantizer):
             self.amplitude.fill_(high)
         self.project()
 
+    def continue_with(self, bits: int, x: Tensor) -> None:
+        with torch.no_grad():
+            low, high, amplitude = (end.detach().clone() for end in (self.low, self.high, self.amplitude))
+            self.initialise(x)
+            fitted = self.high.clone()
+            self.set_bits(bits, x)
+            ratio = self.high / fitted
+            for parameter, learnt in ((self.low, low), (self.high, high), (self.amplitude, amplitude)):
+                parameter.copy_(learnt * ratio)
+        self.project()
+
     def error(self, x: Tensor, bits: int) -> float:
         return self._best_high(x, bits)[1]
 
@@ -198,6 +209,13 @@ class QILWeight(_Interval):
         with torch.no_grad():
             self.log_gamma.zero_()
         self.mirrored.copy_(self._heavier_above(x))
+
+    def continue_with(self, bits: int, x: Tensor) -> None:
+        log_gamma = self.log_gamma.detach().clone()
+        super().continue_with(bits, x)
+        if bits >= LEAST_GAMMA_BITS:
+            with torch.no_grad():
+                self.log_gamma.copy_(log_gamma)
 
     def project(self) -> None:
         super().project()

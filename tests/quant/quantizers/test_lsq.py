@@ -1,5 +1,7 @@
 """LSQ against its paper."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
@@ -123,3 +125,20 @@ def test_one_bit_is_a_learnt_scale_times_the_sign() -> None:
     quantizer(x).backward(torch.tensor([1.0, 2.0, 4.0, 8.0]))
     assert quantizer.step.grad is not None
     assert float(quantizer.step.grad) == (-1.0 - 2.0 + 4.0 + 8.0) / 2.0
+
+
+@pytest.mark.parametrize("make", [lambda bits: LSQWeight(bits, channels=3),
+                                  lambda bits: LSQActivation(bits, signed=True)])
+def test_steps_continue_at_another_width(make: Callable[[int], LSQWeight | LSQActivation]) -> None:
+    """A step that training took to 0.9 times the best one is 0.9 times the best one of the new width."""
+    x = torch.randn(3, 50, generator=torch.Generator().manual_seed(0))
+    quantizer, fresh = make(4), make(2)
+    quantizer.initialise(x)
+    fresh.initialise(x)
+    with torch.no_grad():
+        quantizer.step.mul_(0.9)
+    quantizer.project()
+    quantizer.continue_with(2, x)
+    quantizer.project()
+    assert quantizer.bits == 2
+    assert torch.allclose(quantizer.step, 0.9 * fresh.step)

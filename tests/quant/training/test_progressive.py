@@ -8,6 +8,7 @@ from torch import fx
 
 from quant.data.split import Split
 from quant.quantizers.base import ActivationQuantizer
+from quant.quantizers.qil import QILActivation, QILWeight
 from quant.trace.layers import QuantConv2d, QuantLinear
 from quant.trace.stages import stages
 from quant.training.evaluate import accuracy
@@ -37,14 +38,41 @@ def test_only_the_old_width_is_narrowed(trained_qil: fx.GraphModule, splits: tup
 
 
 def test_the_trained_network_stays(trained_qil: fx.GraphModule, splits: tuple[Split, Split]) -> None:
-    """The real weights are those that were trained; quantizers start anew on them and on what they read, so that the
-    network at 5 bits knows what it knew at 4, but for 15 points; one that starts from nothing has 10 % in all."""
+    """The real weights are those that were trained, and steps change with their width, so that the network at 5 bits
+    knows what it knew at 4, but for 15 points; one that starts from nothing has 10 % in all."""
     model = deepcopy(trained_qil)
     narrow(model, splits[0].images, (4, 4), (5, 5))
     assert accuracy(model, splits[1]) > accuracy(trained_qil, splits[1]) - 0.15
     for name, parameter in trained_qil.named_parameters():
         if parameter.ndim > 1:
             assert torch.equal(parameter, model.get_parameter(name))
+
+
+def test_what_was_learnt_goes_on(trained_qil: fx.GraphModule, splits: tuple[Split, Split]) -> None:
+    """Ends of intervals and amplitudes keep their ratios to the best interval of their width, and so to each other;
+    a width that does not change changes nothing."""
+    model, same = deepcopy(trained_qil), deepcopy(trained_qil)
+    narrow(model, splits[0].images[:256], (4, 4), (3, 3))
+    narrow(same, splits[0].images[:256], (4, 4), (4, 4))
+    found = 0
+    for name, quantizer in trained_qil.named_modules():
+        if not isinstance(quantizer, QILWeight | QILActivation) or quantizer.bits != 4:
+            continue
+        narrowed, kept = model.get_submodule(name), same.get_submodule(name)
+        assert isinstance(narrowed, QILWeight | QILActivation)
+        assert isinstance(kept, QILWeight | QILActivation)
+        for other in (narrowed, kept):
+            for end in ("low", "amplitude"):
+                ratios = [float(getattr(q, end).detach() / q.high.detach()) for q in (quantizer, other)]
+                assert ratios[1] == pytest.approx(ratios[0], rel=1e-4, abs=1e-6)
+        for end in ("low", "high", "amplitude"):
+            values = [float(getattr(q, end).detach()) for q in (quantizer, kept)]
+            assert values[1] == pytest.approx(values[0], rel=1e-4)
+        if isinstance(quantizer, QILWeight):
+            assert isinstance(narrowed, QILWeight)
+            assert torch.equal(narrowed.log_gamma, quantizer.log_gamma)
+        found += float(quantizer.low.detach()) > 0
+    assert found > 0
 
 
 def test_nothing_to_narrow_is_an_error(trained_qil: fx.GraphModule, splits: tuple[Split, Split]) -> None:

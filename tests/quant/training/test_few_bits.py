@@ -1,0 +1,46 @@
+"""Training at one to three bits: it gets somewhere, and the Program knows what was learnt."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from quant.convert import quantize
+from quant.data.digits import DIGITS_EXPONENT, DIGITS_FORMAT
+from quant.data.split import Split
+from quant.lowering.lower import Lowered, lower_with_report
+from quant.reference import run_reference
+from quant.training.loop import train
+from quant.training.norms import reestimate_norms
+from quant.training.recipe import Recipe
+
+Follow = Callable[[nn.Module, Lowered, dict[str, np.ndarray], Tensor], int]
+NIGHTLY = pytest.mark.nightly
+
+
+@pytest.mark.trains
+@pytest.mark.parametrize(("scheme", "bits"), [
+    ("lsq", (1, 1)), ("qil", (1, 2)), *(pytest.param(scheme, bits, marks=NIGHTLY) for scheme, bits in (
+        ("qil", (1, 1)), ("lsq", (1, 2)), ("lsq", (2, 2)), ("qil", (2, 2)), ("lsq", (3, 3)), ("qil", (3, 3))))])
+def test_few_bits_learn_and_lower(float_net: nn.Module, splits: tuple[Split, Split], follow: Follow, scheme: str,
+                                  bits: tuple[int, int]) -> None:
+    """The loss falls, from before training to after it, and each layer of the Program is the model's, to half a code
+    and the error of its fit."""
+    data, others = splits[0].first(512), splits[1].first(200)
+    model = quantize(float_net, data.images, scheme=scheme, weight_bits=bits[0], activation_bits=bits[1],
+                     input_format=DIGITS_FORMAT, input_exponent=DIGITS_EXPONENT)
+    before = loss(model, others)
+    train(model, data, Recipe(epochs=3, rate=0.05, batch=64))
+    reestimate_norms(model, data.images)
+    assert loss(model, others) < before
+    lowered = lower_with_report(model, others.images[:1])
+    codes = run_reference(lowered.program, {lowered.program.inputs[0].name: others.stored.numpy()})
+    assert follow(model, lowered, codes, others.images) == len(codes)
+
+
+def loss(model: nn.Module, data: Split) -> float:
+    with torch.no_grad():
+        return float(functional.cross_entropy(model(data.images), data.labels))
