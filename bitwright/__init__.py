@@ -3,9 +3,14 @@
 Each name is imported from its own module when it is first used, so that importing the package takes milliseconds.
 
 From PyTorch to a Program
+    load_data : read a data set by name, from files or from memory
+    train, Recipe : train a model, in float or with quantizers; how
+    save_weights, load_weights : write and read the weights of a model
     quantize : give a model quantizers wherever the accelerator stores codes
-    reconstruct : learn the rounding of its weights from unlabelled images
+    reconstruct, Reconstruction : learn the rounding of its weights from unlabelled images; how
     lower : make the integer Program of a quantized model
+    lower_with_report : make it with what its codes mean and what the host does to images
+    evaluate : measure the accuracy of a model or a Program
 
 Programs
     Program, Tensor, Conv, Format, Arithmetic : describe a network of integers by hand
@@ -47,9 +52,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 __all__ = [
-    "Arithmetic", "Conv", "Format", "InputError", "Program", "Simulator", "Tensor", "allocate", "estimate",
-    "load_machine", "load_program", "lower", "plan", "quantize", "reconstruct", "save_program", "sensitivities",
-    "simulate", "verify", "with_bits"]
+    "Arithmetic", "Conv", "Format", "InputError", "Program", "Recipe", "Reconstruction", "Simulator", "Tensor",
+    "allocate", "estimate", "evaluate", "load_data", "load_machine", "load_program", "load_weights", "lower",
+    "lower_with_report", "plan", "quantize", "reconstruct", "save_program", "save_weights", "sensitivities", "simulate",
+    "train", "verify", "with_bits"]
 
 _HOMES = {
     "Arithmetic": "sim.ir.arithmetic",
@@ -57,19 +63,27 @@ _HOMES = {
     "Format": "sim.ir.formats",
     "InputError": "sim.errors",
     "Program": "sim.ir.program",
+    "Recipe": "quant.training.recipe",
+    "Reconstruction": "quant.ptq.reconstruct",
     "Simulator": "sim.functional.engine.simulator",
     "Tensor": "sim.ir.ops",
     "allocate": "bitwright.codesign.allocation",
     "estimate": "bitwright.codesign.costs",
+    "evaluate": "bitwright.codesign.evaluation",
+    "load_data": "bitwright.codesign.data",
     "load_machine": "sim.arch.machine",
     "load_program": "sim.ir.serialize",
+    "load_weights": "quant.training.checkpoint",
     "lower": "bitwright.codesign.lowering",
+    "lower_with_report": "bitwright.codesign.lowering",
     "plan": "bitwright.codesign.costs",
     "quantize": "quant.convert",
     "reconstruct": "quant.ptq.reconstruct",
     "save_program": "sim.ir.serialize",
+    "save_weights": "quant.training.checkpoint",
     "sensitivities": "bitwright.codesign.measured_sensitivities",
     "simulate": "sim.functional.reference",
+    "train": "quant.training.loop",
     "verify": "bitwright.codesign.verify",
     "with_bits": "quant.bits.with_bits",
 }
@@ -77,12 +91,17 @@ _HOMES = {
 if TYPE_CHECKING:
     from bitwright.codesign.allocation import allocate
     from bitwright.codesign.costs import estimate, plan
-    from bitwright.codesign.lowering import lower
+    from bitwright.codesign.data import load_data
+    from bitwright.codesign.evaluation import evaluate
+    from bitwright.codesign.lowering import lower, lower_with_report
     from bitwright.codesign.measured_sensitivities import sensitivities
     from bitwright.codesign.verify import verify
     from quant.bits.with_bits import with_bits
     from quant.convert import quantize
-    from quant.ptq.reconstruct import reconstruct
+    from quant.ptq.reconstruct import Reconstruction, reconstruct
+    from quant.training.checkpoint import load_weights, save_weights
+    from quant.training.loop import train
+    from quant.training.recipe import Recipe
     from sim.arch.machine import load_machine
     from sim.errors import InputError
     from sim.functional.engine.simulator import Simulator

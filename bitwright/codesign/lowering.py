@@ -7,11 +7,12 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from bitwright.codesign.resolve import resolve_machine
-from quant.lowering.lower import lower as lower_with_arithmetic
+from quant.lowering.lower import Lowered
+from quant.lowering.lower import lower_with_report as lower_with_arithmetic
 from sim.arch.machine import Machine
 from sim.ir.program import Program
 
-__all__ = ["lower"]
+__all__ = ["lower", "lower_with_report"]
 
 
 def lower(model: nn.Module, example: Tensor, machine: Machine | str | Path, *, fold: bool = False) -> Program:
@@ -37,5 +38,21 @@ def lower(model: nn.Module, example: Tensor, machine: Machine | str | Path, *, f
     InputError
         If the model is in training mode, a part of it has no counterpart on the accelerator or lacks a quantizer, or
         the first layer cannot be folded; the message says where.
+    """
+    return lower_with_report(model, example, machine, fold=fold).program
+
+
+def lower_with_report(model: nn.Module, example: Tensor, machine: Machine | str | Path, *,
+                      fold: bool = False) -> Lowered:
+    """Make the integer Program of a quantized model, with what its codes mean and what the host does to images.
+
+    Parameters and errors are those of `lower`.
+
+    Returns
+    -------
+    Lowered
+        `program`; `scales`, the value of one code of each tensor; `errors` of each layer in codes; and `prepare`, which
+        makes the Program's input of images as a data set gives them: it pads and folds them where that is left to the
+        host.
     """
     return lower_with_arithmetic(model, example, resolve_machine(machine).arithmetic, fold=fold)

@@ -29,6 +29,7 @@ __all__ = ["Resumed", "describe_run", "load_checkpoint", "load_weights", "save_c
 VERSION = "2"
 FIELDS = ("run", "history", "hook")
 """Fields of the metadata, each as JSON."""
+COUNTER = "num_batches_tracked"
 AGAIN = "remove it to train from the start"
 
 
@@ -61,6 +62,8 @@ def save_weights(model: nn.Module, path: str | Path, metadata: Mapping[str, str]
 def load_weights(model: nn.Module, path: str | Path) -> None:
     """Read parameters and buffers that `save_weights`, or anybody else, wrote as safetensors.
 
+    BatchNorms' counters of batches may be missing, as in files of old versions of PyTorch: nothing depends on them.
+
     Raises
     ------
     InputError
@@ -68,7 +71,8 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
         the first ones.
     """
     expected = model.state_dict()
-    stored, _ = read_tensors(Path(path), "weights", most_bytes(expected))
+    found, _ = read_tensors(Path(path), "weights", most_bytes(expected))
+    stored = {name: value for name, value in expected.items() if name.endswith(COUNTER)} | found
     check_tensors(f"weights '{shown_path(path)}'", stored, expected)
     model.load_state_dict(stored)
 

@@ -109,6 +109,14 @@ def test_weights_come_back(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["w.safetensors"]
 
 
+def test_counters_of_batches_may_be_missing(tmp_path: Path) -> None:
+    """Files of old versions of PyTorch do not have them; they count nothing that a network computes with."""
+    model, other, place = DigitsNet(4), DigitsNet(4), tmp_path / "w.safetensors"
+    save_file({name: value for name, value in state(model).items() if not name.endswith("num_batches_tracked")}, place)
+    load_weights(other, place)
+    assert all(torch.equal(value, state(other)[name]) for name, value in state(model).items())
+
+
 def test_wrong_weights_are_named(tmp_path: Path) -> None:
     """Missing and surplus keys, other shapes, NaN, no file: each says what and where."""
     place, model = tmp_path / "w.safetensors", DigitsNet(4)
