@@ -16,6 +16,7 @@ from torch import Tensor, fx, nn
 
 from quant.factors import absorb
 from quant.trace.averages import Cells, HostScale, ShiftAverage, Window
+from quant.trace.layers import affine_of
 from quant.trace.naming import free_path
 from quant.trace.operators import average_of
 from quant.trace.shapes import shape_of
@@ -128,16 +129,6 @@ class _Shifts:
             scaled = self.graph.graph.call_module(path, (value,))
         scaled.meta["shape"] = shape_of(value)
         output.args = (scaled,)
-
-
-def affine_of(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """Return the gain and shift of a BatchNorm in eval mode, float64, shape (channels,)."""
-    mean, variance = cast(Tensor, norm.running_mean).double(), cast(Tensor, norm.running_var).double()
-    gain = (variance + norm.eps).rsqrt()
-    shift = torch.zeros_like(gain)
-    if norm.affine:
-        gain, shift = gain * norm.weight.detach().double(), norm.bias.detach().double()
-    return gain, shift - mean * gain
 
 
 def _affine(norm: nn.BatchNorm2d, gain: Tensor, shift: Tensor) -> nn.BatchNorm2d:

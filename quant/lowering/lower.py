@@ -29,7 +29,7 @@ from quant.quantizers.base import ActivationQuantizer, Quantizer
 from quant.trace.agreement import check_agreement
 from quant.trace.checks import check_data, check_finite, check_kind, check_on_cpu, running_on
 from quant.trace.frontend import as_floats, checked_stages
-from quant.trace.layers import QuantConv2d, QuantLinear
+from quant.trace.layers import QuantConv2d, QuantLinear, affine_of
 from quant.trace.operators import Operator, max_pool_window, operator_of
 from quant.trace.shapes import Shapes, shape_of
 from quant.trace.stages import Stage
@@ -315,7 +315,8 @@ class _Lowering:
         meaning = self.draft.meanings[source.name]
         scale, bias = operator.step * meaning.scale, operator.bias
         if stage.norm is not None:
-            gain, shift = _norm(cast(nn.BatchNorm2d, self.graph.get_submodule(stage.norm)))
+            norm = cast(nn.BatchNorm2d, self.graph.get_submodule(stage.norm))
+            gain, shift = (part.numpy() for part in affine_of(norm))
             scale, bias = scale * gain, bias * gain + shift
         return _Sums(scale, bias, accumulator_range(operator.codes, source.format),
                      accumulator_zero(operator.codes, meaning.zeros))
@@ -358,16 +359,6 @@ class _Lowering:
             step *= 2.0
         fmt = Format(int(reach / step + 1).bit_length() + 1, "signed")
         return _Output(1.0 / step, 0.0, fmt, Meaning(step, np.zeros(len(sums.scale), np.int64)))
-
-
-def _norm(norm: nn.BatchNorm2d) -> tuple[Reals, Reals]:
-    """Return (gain, shift) of a BatchNorm in eval mode, per channel."""
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    mean, variance = norm.running_mean.double().numpy(), norm.running_var.double().numpy()
-    ones = torch.ones_like(norm.running_mean)
-    gain = (norm.weight if norm.affine else ones).detach().double().numpy() / np.sqrt(variance + norm.eps)
-    return gain, (norm.bias if norm.affine else 0 * ones).detach().double().numpy() - mean * gain
 
 
 def _map_shape(node: fx.Node) -> Shape:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from quant.quantizers.base import Quantizer
 
-__all__ = ["QuantConv2d", "QuantLinear"]
+__all__ = ["QuantConv2d", "QuantLinear", "affine_of"]
 
 
 class QuantConv2d(nn.Conv2d):
@@ -40,3 +41,11 @@ class QuantLinear(nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:
         return functional.linear(input, self.weight_quantizer(self.weight), self.bias)
+
+
+def affine_of(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """Return the gain and shift of a BatchNorm in eval mode, float64, shape (channels,)."""
+    mean, variance = cast(Tensor, norm.running_mean).double(), cast(Tensor, norm.running_var).double()
+    ones = torch.ones_like(mean)
+    gain = (norm.weight.detach().double() if norm.affine else ones) / torch.sqrt(variance + norm.eps)
+    return gain, (norm.bias.detach().double() if norm.affine else 0 * ones) - mean * gain
