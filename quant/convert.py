@@ -10,9 +10,9 @@ from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from quant.calibration.prefix import pieces
+from quant.data.pixels import Pixels, as_values
 from quant.equalize import equalize
 from quant.fold_pixels import fold_pixels
-from quant.pixels import Pixels, as_values
 from quant.quantizers.base import ActivationQuantizer, round_half_up
 from quant.quantizers.pixel import PixelActivation
 from quant.quantizers.power_of_two import PowerOfTwoActivation

@@ -12,7 +12,7 @@ from typing import cast
 import torch
 from torch import Tensor, fx, nn
 
-from quant.pixels import PIXEL_FORMAT, Pixels
+from quant.data.pixels import PIXEL_FORMAT, Pixels
 from quant.quantizers.pixel import PixelActivation
 from quant.trace.refusals import refuse
 from quant.trace.shapes import shape_of

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from quant.pixels import Pixels
+from quant.data.pixels import Pixels
 from sim.errors import InputError
 from sim.ir.formats import Format
 

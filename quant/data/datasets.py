@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from quant.data.arrays import split_of
 from quant.data.image_options import ImageOptions
 from quant.data.images import Images
-from quant.pixels import PIXEL_FORMAT, Pixels
+from quant.data.pixels import PIXEL_FORMAT, Pixels
 from sim.errors import InputError
 from sim.io.bounds import shown
 from sim.ir.formats import Format

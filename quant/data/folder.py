@@ -25,7 +25,7 @@ from torch import Tensor
 
 from quant.data.image_options import ImageOptions
 from quant.data.pictures import EXTENSIONS, read_picture
-from quant.pixels import PIXEL_FORMAT, Pixels
+from quant.data.pixels import PIXEL_FORMAT, Pixels
 from sim.errors import InputError
 from sim.io.bounds import listed, shown_path
 from sim.ir.formats import Format

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from quant.pixels import Pixels
+from quant.data.pixels import Pixels
 from sim.errors import InputError
 from sim.io.bounds import check_range, shown
 

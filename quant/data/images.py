@@ -7,7 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from quant.pixels import Pixels
+from quant.data.pixels import Pixels
 from sim.ir.formats import Format
 
 __all__ = ["Images"]

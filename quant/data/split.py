@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from quant.pixels import PIXEL_FORMAT, Pixels
+from quant.data.pixels import PIXEL_FORMAT, Pixels
 from sim.ir.formats import Format
 
 __all__ = ["Split"]

@@ -7,7 +7,7 @@ from math import log2
 import torch
 from torch import Tensor
 
-from quant.pixels import PIXEL_FORMAT, Pixels
+from quant.data.pixels import PIXEL_FORMAT, Pixels
 from quant.quantizers.base import ActivationQuantizer, round_half_up
 from sim.errors import InputError
 from sim.ir.formats import Format

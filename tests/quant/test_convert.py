@@ -10,8 +10,8 @@ from torch import Tensor, fx, nn
 
 from quant.convert import quantize
 from quant.data.digits import DIGITS_EXPONENT, DIGITS_FORMAT
+from quant.data.pixels import Pixels
 from quant.data.split import Split
-from quant.pixels import Pixels
 from quant.quantizers.base import Quantizer
 from quant.quantizers.lsq import LSQActivation, LSQWeight
 from quant.quantizers.power_of_two import PowerOfTwoActivation, PowerOfTwoWeight

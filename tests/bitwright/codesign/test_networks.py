@@ -16,9 +16,9 @@ from bitwright.codesign.networks import (
     write_network,
 )
 from bitwright.codesign.post_training import quantize_network
+from quant.data.pixels import Pixels
 from quant.data.registry import DataSet
 from quant.data.split import Split
-from quant.pixels import Pixels
 from quant.training.evaluate import accuracy
 from sim.arch.machine import load_machine
 from sim.ir.formats import Format

@@ -3,8 +3,8 @@
 import torch
 
 from quant.data.images import Images
+from quant.data.pixels import Pixels
 from quant.data.split import Split
-from quant.pixels import Pixels
 from sim.ir.formats import Format
 
 

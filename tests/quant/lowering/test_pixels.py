@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from quant.convert import quantize
+from quant.data.pixels import Pixels
 from quant.lowering.lower import Lowered, lower_with_report
 from quant.lowering.strict import beyond_one_shift
-from quant.pixels import Pixels
 from quant.quantizers.base import ActivationQuantizer
 from quant.reference import run_reference
 from quant.trace.layers import QuantConv2d

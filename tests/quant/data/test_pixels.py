@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from quant.pixels import Pixels
+from quant.data.pixels import Pixels
 from sim.errors import InputError
 
 IMAGENET = Pixels((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
