@@ -1,0 +1,1 @@
+"""Where a quantized network loses what its float network computed."""
