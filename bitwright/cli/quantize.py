@@ -62,10 +62,11 @@ def quantize(
     as_json: AsJson = False,
 ) -> None:
     """Quantize a trained network without labels or training."""
-    from bitwright.cli.network_report import network_report
+    from bitwright.cli.network_report import compare_layers, network_report
     from bitwright.codesign import networks, post_training
     from bitwright.codesign.chosen_bits import check_budgets, load_bits
     from bitwright.codesign.data import load_data
+    from bitwright.codesign.layer_report import layer_files, write_layers
     from quant.bits.with_bits import with_bits
     from quant.ptq.reconstruct import Reconstruction
     from sim.arch.machine import load_machine
@@ -77,7 +78,7 @@ def quantize(
         raise InputError("give --bits or --bits-file, not both")
     widths = parse_bits(bits or "4/4")
     networks.check_trained(network, weights)
-    check_apart(networks.network_files(out), [weights, machine, data, bits_file])
+    check_apart([*networks.network_files(out), *layer_files(out)], [weights, machine, data, bits_file])
     target = load_machine(machine)
     chosen = None if bits_file is None else load_bits(bits_file, target)
     found = load_data(data, size=size, resize=resize, mean=mean, deviation=std)
@@ -95,6 +96,7 @@ def quantize(
     if wider := post_training.inexact_multiplications(lowered, scheme):
         message(f"not every multiplication is one exact shift: {', '.join(wider)}")
     used = {} if chosen is None else check_budgets(lowered.program, target, chosen)
+    layers = compare_layers(model, net, images, lowered)
     message("accuracy of the Program in the simulator")
     summary = {
         "network": network, "data": data, "scheme": scheme,
@@ -104,8 +106,9 @@ def quantize(
         "accuracy": networks.accuracies(lowered, found),
         "distances": reconstructed.distances, "moved": reconstructed.moved,
         "fit_error_codes": networks.worst_fit(lowered), "digits": lowered.digits,
-        "equalized": post_training.equalized_channels(model), "steps": post_training.quantizer_steps(model)}
-    files = networks.write_network(out, model, lowered, summary)
+        "layers": layers, "equalized": post_training.equalized_channels(model),
+        "steps": post_training.quantizer_steps(model)}
+    files = [*networks.write_network(out, model, lowered, summary), *write_layers(out, layers)]
     show(network_report(f"{network} on {data}, {scheme} {bits or bits_file or '4/4'}", summary, files, out), as_json)
 
 
