@@ -16,7 +16,7 @@ from quant.ptq.reconstruct import Reconstruction, reconstruct
 __all__ = ["PRESETS", "PostTraining", "quantized", "quantizers_of"]
 
 FIRST_LAST_BITS = 8
-PRESETS: dict[str, Reconstruction | None] = {"none": None, "fast": Reconstruction(iterations=60, batch=8),
+PRESETS: dict[str, Reconstruction | None] = {"none": None, "fast": Reconstruction.fast(),
                                              "full": Reconstruction()}
 """How to reconstruct, by name."""
 
@@ -57,5 +57,5 @@ def quantized(net: nn.Module, images: Images, how: PostTraining, files: Files, c
     if recipe is not None:
         with clock.stage("reconstruct"):
             reconstruct(model, net, images.values(slice(None)), recipe,
-                        progress=lambda name, before, after: clock.tick())
+                        progress=lambda unit: clock.tick())
     return model

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -53,8 +54,13 @@ def quantize(
         "Bits of every layer instead, as `bitwright allocate --out` writes them; the Program keeps their budgets.",
         "--bits-file")] = None,
     first_last_bits: FirstLastBits = 8,
-    iterations: Annotated[int, integer(0, MAX_COUNT, "Reconstruction iterations per unit; 0 skips it.")] = 1000,
-    lr: Annotated[float, decimal(0, MAX_RATE, "Learning rate of the rounding.", "--lr", "--rate")] = 0.03,
+    preset: Annotated[Literal["thorough", "fast"], typer.Option(
+        help="How to reconstruct; fast: 150 iterations on images of half the resolution.")] = "thorough",
+    iterations: Annotated[int | None, integer(
+        0, MAX_COUNT, "Reconstruction iterations per unit instead of the preset's; 0 skips it.")] = None,
+    lr: Annotated[float, decimal(0, MAX_RATE, "Learning rate of the rounding.", "--lr", "--rate")] = 0.1,
+    checkpoint: Annotated[Path | None, path_option(
+        "File to write after each reconstructed unit, and to go on from.", "--checkpoint")] = None,
     fixed_exponents: Annotated[bool, typer.Option(
         "--fixed-exponents", help="Do not learn the exponents of the steps.")] = False,
     machine: MachineName = "edge",
@@ -72,8 +78,9 @@ def quantize(
     from sim.arch.machine import load_machine
     from sim.io.atomic_write import ensure_folder
 
-    how = Reconstruction(iterations=iterations, rate=lr, exponents=not fixed_exponents,
-                         seed=seed) if iterations else None
+    start = Reconstruction.fast(seed=seed) if preset == "fast" else Reconstruction(seed=seed)
+    how = replace(start, iterations=start.iterations if iterations is None else iterations, rate=lr,
+                  exponents=not fixed_exponents) if iterations != 0 else None
     if bits is not None and bits_file is not None:
         raise InputError("give --bits or --bits-file, not both")
     widths = parse_bits(bits or "4/4")
@@ -91,7 +98,7 @@ def quantize(
         model = post_training.quantize_network(net, found.train, images, scheme, (8, 8), 8)
         model = with_bits(model, chosen.bits, images)
         check_budgets(networks.lowered_for(model, found, target).program, target, chosen)
-    reconstructed = _reconstruct(model, net, images, scheme, how)
+    reconstructed = _reconstruct(model, net, images, scheme, how, checkpoint)
     lowered = networks.lowered_for(model, found, target)
     if wider := post_training.inexact_multiplications(lowered, scheme):
         message(f"not every multiplication is one exact shift: {', '.join(wider)}")
@@ -104,7 +111,8 @@ def quantize(
         "budgets": {name: {"limit": limit, "used": used.get(name)} for name, limit in chosen.limits.items()}
         if chosen is not None else {},
         "accuracy": networks.accuracies(lowered, found),
-        "distances": reconstructed.distances, "moved": reconstructed.moved,
+        "distances": reconstructed.distances, "fell_back": reconstructed.fell_back,
+        "unit_seconds": reconstructed.seconds, "moved": reconstructed.moved,
         "fit_error_codes": networks.worst_fit(lowered), "digits": lowered.digits,
         "layers": layers, "equalized": post_training.equalized_channels(model),
         "steps": post_training.quantizer_steps(model)}
@@ -113,11 +121,11 @@ def quantize(
 
 
 def _reconstruct(model: fx.GraphModule, net: nn.Module, images: Tensor, scheme: str,
-                 how: Reconstruction | None) -> Reconstructed:
+                 how: Reconstruction | None, checkpoint: Path | None) -> Reconstructed:
     """Reconstruct a quantized network with its progress on stderr, or leave it as it is if `how` is None."""
     from bitwright.codesign import post_training
 
     if how is None:
         return post_training.Reconstructed()
     with steps("quantize", post_training.step_count(model)) as progress:
-        return post_training.reconstruct_network(model, net, images, scheme, how, progress)
+        return post_training.reconstruct_network(model, net, images, scheme, how, progress, checkpoint)

@@ -166,8 +166,8 @@ class _Demo:
     def power_of_two(self, net: DigitsNet) -> Program:
         model = self.quantized(net, "power_of_two", UNIFORM_BITS)
         reconstruct(model, net, self.train_set.first(CALIBRATION_IMAGES).images, Reconstruction(seed=self.seed),
-                    progress=lambda layer, before, after: self.progress.note(
-                        f"power of two: '{layer}' reconstructed, squared error {before:.2g} to {after:.2g}"))
+                    progress=lambda unit: self.progress.note(f"power of two: '{unit.name}' reconstructed, squared "
+                                                             f"error {unit.before:.2g} to {unit.after:.2g}"))
         return self.lowered("power_of_two", model)
 
     def mixed(self, net: DigitsNet, uniform: Program) -> tuple[Program, QBitOpt]:

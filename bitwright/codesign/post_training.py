@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,13 +15,16 @@ from quant.data.images import Images
 from quant.lowering.lower import Lowered
 from quant.lowering.strict import beyond_one_shift
 from quant.ptq.network import move_exponents
-from quant.ptq.reconstruct import Reconstruction, reconstruct
+from quant.ptq.reconstruct import Moment, Reconstruction, UnitReport, reconstruct
 from quant.ptq.units import units
 from quant.quantizers.base import Quantizer
 from quant.schemes import scheme_of
 
 __all__ = ["Reconstructed", "equalized_channels", "inexact_multiplications", "quantize_network", "quantizer_steps",
            "reconstruct_network", "step_count"]
+
+TOLD_ITERATIONS = 10
+"""Iterations between two notes of progress."""
 
 
 @dataclass
@@ -31,11 +35,17 @@ class Reconstructed:
     ----------
     distances : dict of str to (float, float)
         For the last layer of each unit, how far its output is from that of the float network before and after.
+    fell_back : list of str
+        Units for which nothing learnt was better than rounding to nearest.
+    seconds : dict of str to float
+        That the units took [s]; not those that a checkpoint already held.
     moved : list
         Exponents that the output of the whole network moved.
     """
 
     distances: dict[str, tuple[float, float]] = field(default_factory=dict)
+    fell_back: list[str] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
     moved: list[object] = field(default_factory=list)
 
 
@@ -55,7 +65,7 @@ def step_count(model: fx.GraphModule) -> int:
 
 
 def reconstruct_network(model: fx.GraphModule, net: nn.Module, images: torch.Tensor, scheme: str,
-                        how: Reconstruction, progress: Progress) -> Reconstructed:
+                        how: Reconstruction, progress: Progress, checkpoint: Path | None = None) -> Reconstructed:
     """Reconstruct every unit of a quantized network, then move exponents by the output of the whole.
 
     Parameters
@@ -69,15 +79,26 @@ def reconstruct_network(model: fx.GraphModule, net: nn.Module, images: torch.Ten
         That of `model`; exponents move only if it is strict.
     how : Reconstruction
     progress : Progress
-        Gets `step_count` steps.
+        Gets `step_count` steps; a unit that falls back is a message.
+    checkpoint : Path, optional
+        Where to write what is done after each unit, and to go on from.
     """
     result = Reconstructed()
 
-    def report(name: str, before: float, after: float) -> None:
-        result.distances[name] = before, after
-        progress.done(f"'{name}' reconstructed, distance from float {before:.3g} to {after:.3g}")
+    def report(unit: UnitReport) -> None:
+        progress.done(f"'{unit.name}' reconstructed, distance from float {unit.before:.3g} to {unit.after:.3g}")
+        result.seconds[unit.name] = unit.seconds
 
-    reconstruct(model, net, images, how, progress=report)
+    def tell(moment: Moment) -> None:
+        if moment.iteration % TOLD_ITERATIONS == 0:
+            progress.note(f"'{moment.unit}' {moment.iteration}/{moment.iterations}, "
+                          f"about {moment.seconds_left / 60:.0f} min left")
+
+    for unit in reconstruct(model, net, images, how, progress=report, during=tell, checkpoint=checkpoint):
+        result.distances[unit.name] = unit.before, unit.after
+        if unit.fell_back:
+            result.fell_back.append(unit.name)
+            progress.message(f"'{unit.name}' fell back to rounding to nearest: nothing learnt was better")
     if scheme_of(scheme).strict and how.exponents:
         result.moved += move_exponents(model, net, images)
     progress.done(f"{len(result.moved)} exponents moved by the whole network's output")

@@ -25,7 +25,7 @@ from sim.errors import InputError
 __all__ = ["Move", "move_exponents"]
 
 FEWEST = 32
-CHUNK = 256
+CHUNK = 32
 """Images that go through the network together."""
 
 

@@ -37,7 +37,7 @@ def test_a_relu6_belongs_to_the_output() -> None:
                      input_format=Format(8, "unsigned"), input_exponent=-5)
     errors: dict[str, tuple[float, float]] = {}
     reconstruct(model, network, images, Reconstruction(iterations=1, drop=0.0, exponents=False),
-                progress=lambda name, before, after: errors.update({name: (before, after)}))
+                progress=lambda unit: errors.update({unit.name: (unit.before, unit.after)}))
     assert errors["0"] == (0.0, 0.0)
 
 
@@ -52,8 +52,8 @@ def test_reconstruction_repairs_what_rounding_broke(scheme: str) -> None:
     model = quantize(network, images, scheme=scheme, weight_bits=3, activation_bits=8,
                      input_format=Format(4, "unsigned"), input_exponent=-4)
     errors: dict[str, tuple[float, float]] = {}
-    reconstruct(model, network, images, Reconstruction(iterations=100, exponents=False),
-                progress=lambda name, before, after: errors.update({name: (before, after)}))
+    reconstruct(model, network, images, Reconstruction(iterations=100, rate=0.03, exponents=False),
+                progress=lambda unit: errors.update({unit.name: (unit.before, unit.after)}))
     (before, after), = errors.values()
     assert after < before / 4
 
@@ -66,7 +66,7 @@ def test_no_unit_gets_further_from_float(
     model = as_digits(float_net, splits[0].images, scheme, 2)
     errors: dict[str, tuple[float, float]] = {}
     reconstruct(model, float_net, splits[0].first(128).images, Reconstruction(iterations=20),
-                progress=lambda name, before, after: errors.update({name: (before, after)}))
+                progress=lambda unit: errors.update({unit.name: (unit.before, unit.after)}))
     assert list(errors) == ["stem", "block1.conv2", "block2.conv2", "classifier"]
     assert all(after <= before for before, after in errors.values())
 
@@ -107,7 +107,7 @@ def test_a_rounding_that_is_worse_is_not_kept(
                for layer in layers(model)]
     errors: dict[str, tuple[float, float]] = {}
     reconstruct(model, float_net, images, Reconstruction(iterations=2),
-                progress=lambda name, before, after: errors.update({name: (before, after)}))
+                progress=lambda unit: errors.update({unit.name: (unit.before, unit.after)}))
     assert all(0 < after <= before for before, after in errors.values())
     for layer, (weight, exponent) in zip(layers(model), nearest, strict=True):
         assert torch.equal(layer.weight.detach(), weight)
@@ -218,8 +218,9 @@ def test_the_program_computes_what_the_model_does(
 @pytest.mark.parametrize(("change", "message"), [
     ({"iterations": 0}, "iterations must be at least 1, not 0"), ({"batch": 0}, "batch must be at least 1, not 0"),
     ({"seed": -1}, "seed must be at least 0, not -1"), ({"rate": 0.0}, r"rate must be above 0, not 0\.0"),
-    ({"drop": 1.5}, r"drop must be in 0\.\.1, not 1\.5"), ({"settle": -0.1}, r"settle must be in 0\.\.1, not -0\.1"),
-    ({"exponent_rate": float("nan")}, "exponent_rate must be above 0, not nan")])
+    ({"drop": 1.5}, r"drop must be in 0\.\.1, not 1\.5"), ({"warmup": -0.1}, r"warmup must be in 0\.\.1, not -0\.1"),
+    ({"downscale": 0}, "downscale must be at least 1, not 0"),
+    ({"bias_rate": float("nan")}, "bias_rate must be above 0, not nan")])
 def test_values_out_of_range_are_named(change: dict[str, float], message: str) -> None:
     """What cannot be followed is refused when it is made."""
     with pytest.raises(InputError, match=f"^{message}$"):

@@ -145,14 +145,14 @@ def test_the_largest_float_has_a_power_of_two(choice: Exponents) -> None:
 
 @pytest.mark.parametrize("k", EXPONENTS)
 def test_soft_rounding_scales(k: int) -> None:
-    """Where reconstruction starts, between which exponents and at which shares, does not depend on the magnitude."""
+    """Where reconstruction starts, between which codes and at which shares, does not depend on the magnitude."""
     starts = []
     for power in (0, k):
         weight = data()[[0, 1, 4, 5]] * 2.0**power
         quantizer = PowerOfTwoWeight(3, channels=4)
         quantizer.initialise(weight)
-        soft = SoftRounding(quantizer, weight, move_exponents=True)
-        starts.append((soft.scale * 2.0**-power, soft.lifted, soft.up, soft(weight) * 2.0**-power))
+        soft = SoftRounding(quantizer, weight)
+        starts.append((soft.scale * 2.0**-power, soft.below, soft.logit, soft(weight) * 2.0**-power))
     assert all(torch.equal(a, b) for a, b in zip(*starts, strict=True))
 
 

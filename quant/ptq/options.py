@@ -1,0 +1,76 @@
+"""How to reconstruct."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf
+
+from sim.errors import InputError
+
+__all__ = ["Reconstruction"]
+
+FAST_ITERATIONS = 150
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """How to reconstruct.
+
+    Parameters
+    ----------
+    iterations, batch : int, at least 1
+        Steps per unit and images in each.
+    rate, bias_rate, step_rate : float, above 0
+        Adam's learning rates: of the rounding; of biases, in units of the standard deviation of what the layer puts
+        out; of real steps of tensors.
+    drop : float, 0..1
+        Share of the elements that stay unquantized at each step, a whole number of 256ths; 0: none.
+    exponents : bool
+        Choose the steps and signs of weights again, by what they do to the layer's output, and power-of-two steps of
+        tensors by the unit's error.
+    biases : bool
+        Learn the biases too.
+    norm_exponent : bool
+        Take the loss's exponent from the BatchNorm that ends a unit, as RAPQ does, instead of 2.
+    seed : int, at least 0
+    regulariser, warmup : float
+        Weight of the term that pushes roundings to one side, and share of the iterations before it does.
+    downscale : int, at least 1
+        Side of the squares of pixels that are averaged before anything else: with 2 a unit learns four times as fast,
+        from images of half the resolution. Weights are used at any resolution alike.
+
+    Raises
+    ------
+    InputError
+        If a value is out of range.
+    """
+
+    iterations: int = 1000
+    batch: int = 32
+    rate: float = 0.1
+    bias_rate: float = 1e-3
+    step_rate: float = 1e-3
+    drop: float = 0.5
+    exponents: bool = True
+    biases: bool = True
+    norm_exponent: bool = False
+    seed: int = 0
+    regulariser: float = 0.01
+    warmup: float = 0.2
+    downscale: int = 1
+
+    @classmethod
+    def fast(cls, *, seed: int = 0) -> Reconstruction:
+        """Make the options for large networks and little time: fewer iterations, on images of half the resolution."""
+        return cls(iterations=FAST_ITERATIONS, downscale=2, seed=seed)
+
+    def __post_init__(self) -> None:
+        for name, least in (("iterations", 1), ("batch", 1), ("seed", 0), ("downscale", 1)):
+            if getattr(self, name) < least:
+                raise InputError(f"{name} must be at least {least}, not {getattr(self, name)}")
+        for name in ("rate", "bias_rate", "step_rate"):
+            if not 0 < getattr(self, name) < inf:
+                raise InputError(f"{name} must be above 0, not {getattr(self, name)}")
+        for name in ("drop", "warmup"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(f"{name} must be in 0..1, not {getattr(self, name)}")
