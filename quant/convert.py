@@ -112,6 +112,7 @@ def quantize(model: nn.Module, data: Tensor, *, scheme: str | Scheme, weight_bit
             _insert(graph, stage, quantizer.to(data))
     graph.graph.lint()
     graph.recompile()
+    _tell_readers(graph)
     _initialise_activations(graph, data)
     if scheme.strict:
         round_biases(graph)
@@ -203,6 +204,16 @@ def _quantize_weights(graph: fx.GraphModule, stage: Stage, scheme: Scheme, bits:
     for name, child in layer.named_children():  # a layer may have others beside its own computation
         quantized.add_module(name, child)
     graph.set_submodule(str(stage.compute.target), quantized.eval())
+
+
+def _tell_readers(graph: fx.GraphModule) -> None:
+    """Let convolutions know whose codes they read: if no code means 0, they pad by another."""
+    by_end = {stage.end: stage for stage in stages(graph)}
+    for stage in by_end.values():
+        layer = module_of(graph, stage.compute) if stage.kind == "conv" else None
+        if isinstance(layer, QuantConv2d):
+            maker = str(_stored(stage, by_end).quantizer)
+            layer.read_from(cast(ActivationQuantizer, graph.get_submodule(maker)))
 
 
 def _is_output(stage: Stage) -> bool:

@@ -60,45 +60,53 @@ class Scheme:
     equalize: bool = False
 
 
-def qil(options: QILOptions | None = None) -> Scheme:
-    """Make the scheme of learnt intervals; signed tensors get learnt steps, since QIL cannot represent them."""
+def qil(options: QILOptions | None = None, *, asymmetric: bool = False) -> Scheme:
+    """Make the scheme of learnt intervals; signed tensors get learnt steps, since QIL cannot represent them.
+
+    If asymmetric, they get a zero point too, fitted with their first steps.
+    """
     options = options or QILOptions()
     return Scheme(lambda bits, layer: QILWeight(bits, options, channels=layer.channels, scaled=not layer.normed,
                                                 bipolar=not layer.grouped),
-                  lambda bits, signed: LSQActivation(bits, signed=True) if signed else QILActivation(bits, options))
+                  lambda bits, signed: (LSQActivation(bits, signed=True, asymmetric=asymmetric) if signed
+                                        else QILActivation(bits, options)))
 
 
-def lsq(*, per_channel: bool = True, mirrored: bool = True) -> Scheme:
+def lsq(*, per_channel: bool = True, mirrored: bool = True, asymmetric: bool = False) -> Scheme:
     """Make the scheme of learnt steps per output channel, or per weight tensor, and per stored tensor.
 
     Output channels, or weight tensors, may be mirrored: with a negative scale, where that has less squared error before
-    training.
+    training. If asymmetric, signed tensors get a zero point, fitted with their first steps.
     """
     return Scheme(lambda bits, layer: LSQWeight(bits, channels=layer.channels if per_channel else 1, mirror=mirrored,
                                                 bipolar=not layer.grouped),
-                  lambda bits, signed: LSQActivation(bits, signed=signed))
+                  lambda bits, signed: LSQActivation(bits, signed=signed, asymmetric=asymmetric))
 
 
-def power_of_two(exponents: Exponents = "best", *, mirrored: bool = True, equalize: bool = True) -> Scheme:
+def power_of_two(exponents: Exponents = "best", *, mirrored: bool = True, equalize: bool = True,
+                 asymmetric: bool = False) -> Scheme:
     """Make the scheme of steps 2**k per output channel and per tensor, for post-training quantization.
 
-    Output channels may be mirrored: with a scale of -(2**k), where that has less squared error.
+    Output channels may be mirrored: with a scale of -(2**k), where that has less squared error. If asymmetric, signed
+    tensors get a zero point, fitted with their step.
     """
     return Scheme(lambda bits, layer: PowerOfTwoWeight(bits, channels=layer.channels, choice=exponents, mirror=mirrored,
                                                        bipolar=not layer.grouped),
-                  lambda bits, signed: PowerOfTwoActivation(bits, signed=signed, choice=exponents),
+                  lambda bits, signed: PowerOfTwoActivation(bits, signed=signed, choice=exponents,
+                                                            asymmetric=asymmetric),
                   folds=True, strict=True, equalize=equalize)
 
 
 def uniform(fit: Fit = "error", *, per_channel: bool = True, mirrored: bool = True,
-            equalize: bool = True) -> Scheme:
+            equalize: bool = True, asymmetric: bool = False) -> Scheme:
     """Make the scheme of real steps per output channel, or per weight tensor, and per stored tensor.
 
-    Output channels, or weight tensors, may be mirrored: with a negative scale, where that has less squared error.
+    Output channels, or weight tensors, may be mirrored: with a negative scale, where that has less squared error. If
+    asymmetric, signed tensors get a zero point, fitted with their step.
     """
     return Scheme(lambda bits, layer: UniformWeight(bits, channels=layer.channels if per_channel else 1, fit=fit,
                                                     mirror=mirrored, bipolar=not layer.grouped),
-                  lambda bits, signed: LSQActivation(bits, signed=signed, fit=fit), folds=True,
+                  lambda bits, signed: LSQActivation(bits, signed=signed, fit=fit, asymmetric=asymmetric), folds=True,
                   equalize=equalize and per_channel)
 
 

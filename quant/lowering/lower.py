@@ -32,7 +32,7 @@ from quant.trace.frontend import as_floats, checked_stages
 from quant.trace.layers import QuantConv2d, QuantLinear, affine_of
 from quant.trace.operators import Operator, max_pool_window, operator_of
 from quant.trace.shapes import Shapes, shape_of
-from quant.trace.stages import Stage
+from quant.trace.stages import Stage, module_of
 from quant.trace.tracer import trace
 from sim.errors import InputError
 from sim.ir.arithmetic import Arithmetic
@@ -246,6 +246,7 @@ class _Lowering:
         self.draft = Draft(stage.name for stage in found)
         self.padding: HostPadding | None = None
         self.errors: dict[str, FitError] = {}
+        self.makers: dict[str, ActivationQuantizer] = {}
         self.names: dict[fx.Node, str] = {}
 
     def add(self, stage: Stage) -> None:
@@ -260,8 +261,8 @@ class _Lowering:
         if stage.quantizer is None:
             raise InputError(f"input '{stage.name}' has no quantizer; nothing says what its codes are")
         channels, height, width = _map_shape(stage.compute)
-        output = self._quantized(stage.quantizer, channels)
-        image, zeros = Map(stage.name, height, width, (channels,), output.format), output.meaning.zeros
+        output = self._quantized(stage, stage.quantizer, channels)
+        image, zeros = Map(stage.name, height, width, (channels,), output.format), output.meaning.codes
         self.padding = host_padding(self.graph, self.found, stage, image, tuple(zeros.tolist()))
         read = image if self.padding is None else self.padding.padded
         self._tensor(stage, read.shape, output.format, output.meaning)
@@ -273,6 +274,7 @@ class _Lowering:
     def _max(self, stage: Stage) -> None:
         source = self._read(stage.source)
         self._tensor(stage, _map_shape(stage.compute), source.format, self.draft.meanings[source.name])
+        self.makers[stage.name] = self.makers[source.name]
         self.draft.ops.append(Pool(stage.name, source.name, stage.name, *max_pool_window(self.graph, stage.compute)))
 
     def _read(self, node: fx.Node | None) -> Map:
@@ -283,9 +285,10 @@ class _Lowering:
         shape = source.shape if stage.kind == "copy" else _map_shape(stage.compute)
         residual = self._residual(stage, source, shape)
         operator = operator_of(self.graph, stage, source)
+        self._check_pads(stage, operator)
         sums = self._sums(stage, operator, source)
         if stage.quantizer is not None:
-            output = self._quantized(stage.quantizer, shape[0])
+            output = self._quantized(stage, stage.quantizer, shape[0])
         else:
             output = self._logits(stage, sums, residual)
         low = output.lowest if stage.relu else output.format.low
@@ -304,6 +307,15 @@ class _Lowering:
             (0, 0, 0, 0) if padded_by_host else operator.pads, residual=residual.name if residual else None,
             residual_multiplier=fitted.residual_multiplier))
 
+    def _check_pads(self, stage: Stage, operator: Operator) -> None:
+        """Refuse zeros around a tensor without a code for 0, unless its code 0 stands there in the model too."""
+        quantizer = self.makers.get(self.names[cast(fx.Node, stage.source)])
+        if quantizer is None or quantizer.has_zero or not any(operator.pads):
+            return
+        layer = module_of(self.graph, stage.compute) if stage.kind == "conv" else None
+        if any(stage.pads) or not isinstance(layer, QuantConv2d) or not layer.reads_from(quantizer):
+            raise InputError(f"'{stage.name}' pads with zeros, for which a tensor of 1 signed bit has no code")
+
     def _residual(self, stage: Stage, source: Map, shape: Shape) -> Map | None:
         if stage.residual is None:
             return None
@@ -313,13 +325,16 @@ class _Lowering:
     def _sums(self, stage: Stage, operator: Operator, source: Map) -> _Sums:
         """Return what the accumulators of an op mean before a residual is added."""
         meaning = self.draft.meanings[source.name]
-        scale, bias = operator.step * meaning.scale, operator.bias
+        scale = operator.step * meaning.scale
+        bias = operator.bias
+        if meaning.rest.any():
+            bias = bias - scale * accumulator_zero(operator.codes, meaning.rest)
         if stage.norm is not None:
             norm = cast(nn.BatchNorm2d, self.graph.get_submodule(stage.norm))
             gain, shift = (part.numpy() for part in affine_of(norm))
             scale, bias = scale * gain, bias * gain + shift
         return _Sums(scale, bias, accumulator_range(operator.codes, source.format),
-                     accumulator_zero(operator.codes, meaning.zeros))
+                     accumulator_zero(operator.codes, meaning.codes))
 
     def _fit(self, sums: _Sums, residual: Map | None, output: _Output, low: int, high: int) -> FittedRequant:
         zero_point = output.format.zero_point
@@ -333,11 +348,12 @@ class _Lowering:
         return fit(output.gain * sums.scale, output.gain * bias + (output.bias - zero_point) + half, sums.range, target,
                    acc_zero=sums.zero, residual_scale=scale, residual=residual.format if residual else None)
 
-    def _quantized(self, path: str, channels: int) -> _Output:
+    def _quantized(self, stage: Stage, path: str, channels: int) -> _Output:
         quantizer = self.graph.get_submodule(path)
         if not isinstance(quantizer, ActivationQuantizer):
             raise InputError(f"'{path}' quantizes a tensor, but {type(quantizer).__name__} is for weights")
-        zeros = np.broadcast_to(quantizer.zero_points.numpy(), channels)
+        self.makers[stage.name] = quantizer
+        zeros = np.broadcast_to(quantizer.zero_points.double().numpy(), channels)
         gain, bias = (float(part.flatten()[0]) for part in (quantizer.gain, quantizer.bias))
         return _Output(gain, bias, quantizer.format, Meaning(float(quantizer.scale), zeros))
 
@@ -350,6 +366,8 @@ class _Lowering:
             raise InputError(f"what '{stage.name}' puts out is read on the chip, but has no quantizer")
         steps = np.abs(sums.scale[sums.scale != 0])
         step, reach = float(steps.min()) if len(steps) else 1.0, sums.reach
+        if self.draft.meanings[self._read(stage.source).name].rest.any():
+            step /= 2.0  # one bit of both signs makes sums of half codes
         least = float(steps.max(initial=0.0)) / (1 << (self.arithmetic.window - 1))
         if residual is not None:
             meaning = self.draft.meanings[residual.name]
@@ -358,7 +376,7 @@ class _Lowering:
         while step < least or reach / step >= (1 << (self.arithmetic.acc_bits - 1)) - 1:
             step *= 2.0
         fmt = Format(int(reach / step + 1).bit_length() + 1, "signed")
-        return _Output(1.0 / step, 0.0, fmt, Meaning(step, np.zeros(len(sums.scale), np.int64)))
+        return _Output(1.0 / step, 0.0, fmt, Meaning(step, np.zeros(len(sums.scale))))
 
 
 def _map_shape(node: fx.Node) -> Shape:

@@ -9,6 +9,7 @@ a quantizer means not updating its parameters: its gradients to `x` stay.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from math import gcd
 from typing import Any, cast
 
@@ -247,6 +248,17 @@ class Quantizer(nn.Module, ABC):
 class ActivationQuantizer(Quantizer):
     """A quantizer of a whole tensor by an affine map: code = clamp(floor(gain * x + bias + 0.5)).
 
+    A tensor of both signs has signed codes, or, if asymmetric, unsigned ones with a zero point. One bit of it means
+    -scale / 2 or scale / 2: no code means 0, which lies half way between them, and convolutions pad with the code 0.
+
+    Parameters
+    ----------
+    bits : int, 1..8
+    signed : bool
+        Whether values can be negative.
+    asymmetric : bool
+        Whether signed values get a zero point.
+
     Attributes
     ----------
     factor : Tensor of shape (channels,), or None
@@ -255,10 +267,37 @@ class ActivationQuantizer(Quantizer):
     """
 
     factor: Tensor | None
+    _zero_point: Tensor | None
 
-    def __init__(self, bits: int, *, signed: bool) -> None:
+    def __init__(self, bits: int, *, signed: bool, asymmetric: bool = False) -> None:
         super().__init__(bits, signed=signed)
+        self.asymmetric = asymmetric and signed
         self.register_buffer("factor", None)
+        self.register_buffer("_zero_point", torch.tensor(0) if self.asymmetric else None)
+
+    @property
+    def format(self) -> Format:
+        fmt = self.format_at(self.bits)
+        return fmt if self._zero_point is None or not self.has_zero else replace(fmt, zero_point=int(self._zero_point))
+
+    def format_at(self, bits: int) -> Format:
+        unsigned = self.signed and (self.asymmetric or bits == 1)
+        return Format(bits, "unsigned") if unsigned else super().format_at(bits)
+
+    @property
+    def has_zero(self) -> bool:
+        """Whether a code means 0: all but one bit of signed values have one."""
+        return self.bits > 1 or not self.signed
+
+    @property
+    def zero(self) -> float:
+        """Where 0 lies among the codes: at the zero point, or 0.5 where no code means it."""
+        return float(self.format.zero_point) if self.has_zero else 0.5
+
+    @property
+    def lowest(self) -> Tensor:
+        """Value of the lowest code."""
+        return (self.format.low - self.zero) * self.scale
 
     @property
     @abstractmethod
@@ -272,8 +311,8 @@ class ActivationQuantizer(Quantizer):
 
     @property
     def zero_points(self) -> Tensor:
-        """Codes whose value is 0, int64 of shape (), or (channels,) where channels differ: then the format has none."""
-        return torch.tensor(self.format.zero_point)
+        """Where 0 lies among the codes, shape (), or (channels,) where channels differ: then the format has no such."""
+        return torch.tensor(self.zero)
 
     def values(self, codes: Tensor) -> Tensor:
         """Return what codes of shape (n, channels, ...) mean: scale * (code - zero point), in the scale's precision."""
@@ -282,7 +321,15 @@ class ActivationQuantizer(Quantizer):
 
     def codes_of(self, values: Tensor) -> Tensor:
         """Return the codes that mean these values, which this quantizer has put out, as whole floats."""
-        return torch.round(values / self.scale.detach()) + self._zeros_along(values)
+        return torch.round(values / self.scale.detach() + self._zeros_along(values))
+
+    def _codes_near(self, ratio: Tensor) -> Tensor:
+        """Return the codes next to ratios of x to the scale, clamped by the caller before or afterwards."""
+        zero = self.zero
+        if zero == 0:
+            return round_half_up(ratio)
+        whole = int(zero)  # added after rounding, so that no digit of the ratio is lost
+        return round_half_up(ratio + 0.5 if zero != whole else ratio) + whole
 
     def _zeros_along(self, x: Tensor) -> Tensor:
         """Return the zero points, shaped and placed to be added to images."""

@@ -23,7 +23,8 @@ from quant.quantizers.base import (
     sign_codes,
 )
 from quant.quantizers.stepped import SteppedWeight
-from quant.quantizers.steps import SMALLEST_STEP, Fit, fitted_steps, least_errors
+from quant.quantizers.steps import SMALLEST_STEP, Fit, best_signs, fitted_steps, least_errors
+from quant.quantizers.zero_points import FittedZero, best_zero_point, real_steps
 from sim.errors import InputError
 from sim.ir.formats import Format
 
@@ -125,6 +126,8 @@ class LSQActivation(ActivationQuantizer):
     signed : bool
     fit : {"error", "range"}
         How `initialise` chooses the step.
+    asymmetric : bool
+        Whether signed values get a zero point; `initialise` chooses it, training leaves it.
 
     Attributes
     ----------
@@ -138,8 +141,8 @@ class LSQActivation(ActivationQuantizer):
 
     _last: Tensor
 
-    def __init__(self, bits: int, *, signed: bool, fit: Fit = "error") -> None:
-        super().__init__(bits, signed=signed)
+    def __init__(self, bits: int, *, signed: bool, fit: Fit = "error", asymmetric: bool = False) -> None:
+        super().__init__(bits, signed=signed, asymmetric=asymmetric)
         self.fit = fit
         self.step = nn.Parameter(torch.ones((), dtype=torch.float32))
         self.register_buffer("_last", torch.ones((), dtype=torch.float32))
@@ -154,15 +157,32 @@ class LSQActivation(ActivationQuantizer):
 
     @property
     def bias(self) -> Tensor:
-        return torch.zeros_like(self.step)
+        return torch.full_like(self.step, self.zero)
 
     def initialise(self, x: Tensor) -> None:
+        values = sample_of(x)
         with torch.no_grad():
-            self.step.copy_(fitted_steps(sample_of(x)[None], self.format, self.fit)[0])
+            if not self.has_zero:
+                self.step.fill_(2 * float(best_signs(values[None])[0]))
+            elif self._zero_point is not None:
+                found = self._fitted(values, self.format_at(self.bits).high, self.fit)
+                self.step.fill_(found.step)
+                self._zero_point.fill_(found.zero_point)
+            else:
+                self.step.copy_(fitted_steps(values[None], self.format, self.fit)[0])
             self._last.copy_(self.step)
 
     def error(self, x: Tensor, bits: int) -> float:
-        return float(least_errors(sample_of(x)[None], self.format_at(bits))[1])
+        values, fmt = sample_of(x), self.format_at(bits)
+        if self.signed and bits == 1:
+            return float(best_signs(values[None])[1])
+        if self.asymmetric:
+            return self._fitted(values, fmt.high, "error").error
+        return float(least_errors(values[None], fmt)[1])
+
+    def _fitted(self, values: Tensor, high: int, fit: Fit) -> FittedZero:
+        steps = real_steps(values, high)
+        return best_zero_point(values, high, steps if fit == "error" else steps[:1])
 
     def continue_with(self, bits: int, x: Tensor) -> None:
         _continue(self, bits, x)
@@ -172,13 +192,14 @@ class LSQActivation(ActivationQuantizer):
 
     def _value(self, x: Tensor) -> Tensor:
         step = self._learnt(x)
-        return self._codes(x, step) * step
+        return (self._codes(x, step) - self.zero) * step
 
     def _round(self, x: Tensor) -> Tensor:
         return self._codes(x, self._learnt(x))
 
     def _codes(self, x: Tensor, step: Tensor) -> Tensor:
-        return round_half_up((x / step).clamp(self.levels[0], self.levels[-1]))
+        fmt, zero = self.format, self.zero
+        return self._codes_near((x / step).clamp(fmt.low - zero, fmt.high - zero))
 
     def _learnt(self, x: Tensor) -> Tensor:
         """Return the step, its gradient divided; elements are counted per image, so that the batch does not matter."""

@@ -7,7 +7,7 @@ for Power-of-Two Low-bit Post-training Quantization", IJCAI 2022, arXiv 2204.123
 
 from __future__ import annotations
 
-from math import sqrt
+from math import ceil, frexp, log2, sqrt
 from typing import Literal
 
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor
 from quant.quantizers.base import ActivationQuantizer, levels_of, nearest_codes, sample_of
 from quant.quantizers.stepped import SteppedWeight
 from quant.quantizers.steps import SMALLEST_STEP, check_rows, fitted_steps, largest_magnitudes, octaves
+from quant.quantizers.zero_points import FittedZero, best_zero_point, real_steps, widest_step
 from sim.errors import InputError
 from sim.io.bounds import shown
 from sim.ir.formats import Format
@@ -27,6 +28,8 @@ Exponents = Literal["best", "nearest"]
 
 EXPONENTS = range(-126, 128)
 """Exponents of the steps that float32 represents together with their inverses."""
+SIGNS = Format(1, "bipolar")
+"""What one bit of signed values means in units of half a step."""
 OCTAVES = 8
 """Exponents tried, from the one that clips nothing downwards: the best step of 2 bits lies within three octaves."""
 
@@ -106,6 +109,8 @@ class PowerOfTwoActivation(ActivationQuantizer):
         Until `initialise` chooses one.
     choice : {"best", "nearest"}
         How it does.
+    asymmetric : bool
+        Whether signed values get a zero point, which `initialise` chooses too.
 
     Raises
     ------
@@ -120,8 +125,9 @@ class PowerOfTwoActivation(ActivationQuantizer):
 
     exponent: Tensor
 
-    def __init__(self, bits: int, *, signed: bool, exponent: int = 0, choice: Exponents = "best") -> None:
-        super().__init__(bits, signed=signed)
+    def __init__(self, bits: int, *, signed: bool, exponent: int = 0, choice: Exponents = "best",
+                 asymmetric: bool = False) -> None:
+        super().__init__(bits, signed=signed, asymmetric=asymmetric)
         if exponent not in EXPONENTS:
             raise InputError(f"the exponent of a step must be in {EXPONENTS[0]}..{EXPONENTS[-1]}, "
                              f"not {shown(exponent)}")
@@ -138,16 +144,39 @@ class PowerOfTwoActivation(ActivationQuantizer):
 
     @property
     def bias(self) -> Tensor:
-        return torch.zeros((), dtype=torch.float32)
+        return torch.full((), self.zero, dtype=torch.float32)
 
     def initialise(self, x: Tensor) -> None:
-        self.exponent.copy_(_exponents(sample_of(x)[None], self.format, self.choice)[0])
+        values = sample_of(x)
+        if not self.has_zero:
+            self.exponent.copy_(_exponents(values[None], SIGNS, self.choice)[0] + 1)
+        elif self._zero_point is not None:
+            found = self._fitted(values, self.format_at(self.bits).high)
+            self.exponent.fill_(frexp(found.step)[1] - 1)
+            self._zero_point.fill_(found.zero_point)
+        else:
+            self.exponent.copy_(_exponents(values[None], self.format, self.choice)[0])
 
     def error(self, x: Tensor, bits: int) -> float:
-        return float(_best_exponents(sample_of(x)[None], self.format_at(bits))[1])
+        values, fmt = sample_of(x), self.format_at(bits)
+        if self.asymmetric and bits > 1:
+            return self._fitted(values, fmt.high).error
+        return float(_best_exponents(values[None], SIGNS if self.signed and bits == 1 else fmt)[1])
+
+    def _fitted(self, values: Tensor, high: int) -> FittedZero:
+        top = ceil(log2(widest_step(values, high)))
+        exponents = [top - octave for octave in range(OCTAVES)]
+        if self.choice == "nearest":
+            exponents = [round(log2(best_zero_point(values, high, real_steps(values, high)).step))]
+        within = [min(max(exponent, EXPONENTS[0]), EXPONENTS[-1]) for exponent in exponents]
+        return best_zero_point(values, high, [2.0**exponent for exponent in within])
+
+    def _value(self, x: Tensor) -> Tensor:
+        return (self._round(x) - self.zero) * self.scale
 
     def _round(self, x: Tensor) -> Tensor:
-        return nearest_codes(x / self.scale, self.levels)
+        fmt = self.format
+        return self._codes_near(x / self.scale).clamp(fmt.low, fmt.high)
 
 
 def power_of_two(exponent: Tensor) -> Tensor:

@@ -19,8 +19,6 @@ def has_power_of_two_steps(model: nn.Module) -> bool:
 def check_steps(model: nn.Module) -> None:
     """Refuse steps that are no powers of two; those of mirrored channels are negative.
 
-    Zero points are absent by construction, and so are more than 2**bits codes: `Quantizer` has neither.
-
     Raises
     ------
     EngineError

@@ -42,6 +42,8 @@ def check_input_format(fmt: Format, exponent: Any) -> None:
     """Refuse an input whose value is not code * 2**exponent."""
     if fmt.zero_point or fmt.kind not in ("signed", "unsigned"):
         raise InputError(f"input_format must be signed or unsigned with zero point 0, not {fmt}")
+    if fmt == Format(1, "signed"):
+        raise InputError("input_format of 1 bit must be unsigned")
     if not isinstance(exponent, int) or isinstance(exponent, bool):
         raise InputError(f"input_exponent must be an int, not {exponent!r}")
 

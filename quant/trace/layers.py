@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from quant.quantizers.base import Quantizer
+from quant.quantizers.base import ActivationQuantizer, Quantizer
 
 __all__ = ["QuantConv2d", "QuantLinear", "affine_of"]
 
@@ -22,13 +22,26 @@ class QuantConv2d(nn.Conv2d):
                          of.bias is not None, of.padding_mode)
         self.weight, self.bias = conv.weight, conv.bias
         self.weight_quantizer = weight_quantizer
+        self._makers: tuple[ActivationQuantizer, ...] = ()  # a tuple, so that it is no part of this layer
+
+    def read_from(self, quantizer: ActivationQuantizer) -> None:
+        """Take notice of the quantizer whose codes this layer reads: without a code for 0 they are padded by code 0."""
+        self._makers = (quantizer,)
+
+    def reads_from(self, quantizer: ActivationQuantizer) -> bool:
+        """Return whether this layer knows that it reads what `quantizer` makes."""
+        return self._makers == (quantizer,)
 
     def forward(self, input: Tensor) -> Tensor:
         return self.convolve(input, self.weight_quantizer(self.weight))
 
     def convolve(self, input: Tensor, weight: Tensor) -> Tensor:
         """Return this layer's convolution with another weight."""
-        return cast(Tensor, self._conv_forward(input, weight, self.bias))
+        if not self._makers or self._makers[0].has_zero:
+            return cast(Tensor, self._conv_forward(input, weight, self.bias))
+        lowest = self._makers[0].lowest.to(input.dtype)
+        padded = functional.pad(input - lowest, self._reversed_padding_repeated_twice) + lowest
+        return functional.conv2d(padded, weight, self.bias, self.stride, 0, self.dilation, self.groups)
 
 
 class QuantLinear(nn.Linear):

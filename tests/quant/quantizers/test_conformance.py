@@ -35,7 +35,11 @@ ALL: dict[str, Callable[[int], Quantizer]] = {
     "power_of_two_grouped": lambda bits: PowerOfTwoWeight(bits, channels=5, bipolar=False),
     "power_of_two_unsigned": lambda bits: PowerOfTwoActivation(bits, signed=False),
     "power_of_two_signed": lambda bits: PowerOfTwoActivation(bits, signed=True),
+    "lsq_asymmetric": lambda bits: LSQActivation(bits, signed=True, asymmetric=True),
+    "power_of_two_asymmetric": lambda bits: PowerOfTwoActivation(bits, signed=True, asymmetric=True),
 }
+
+
 def outermost(quantizer: Quantizer) -> tuple[int, int]:
     """The smallest and the largest code that come out: QIL's weights of 2 bits and more leave out the smallest."""
     levels = quantizer.levels
@@ -60,6 +64,11 @@ def fitted(make: Callable[[int], Quantizer], bits: int) -> Quantizer:
     return quantizer
 
 
+def zero_of(quantizer: Quantizer) -> float:
+    """Where 0 lies among the codes."""
+    return quantizer.zero if isinstance(quantizer, ActivationQuantizer) else 0.0
+
+
 def signs(quantizer: Quantizer) -> Tensor:
     """The signs of the scales, shaped to multiply (channels, n); only weights that may be mirrored have negative ones.
     """
@@ -78,7 +87,8 @@ def test_codes_are_those_of_the_format(make: Callable[[int], Quantizer], bits: i
     fmt = quantizer.format
     x = torch.linspace(-1, 1, 1001).repeat(5, 1) * 1e4
     codes = quantizer.codes(x)
-    assert (fmt.bits, fmt.zero_point, codes.dtype) == (bits, 0, torch.int64)
+    assert (fmt.bits, codes.dtype) == (bits, torch.int64)
+    assert fmt.zero_point == 0 or (isinstance(quantizer, ActivationQuantizer) and quantizer.asymmetric)
     assert (int(codes.min()), int(codes.max())) == outermost(quantizer)
     assert set(codes.unique().tolist()) <= set(quantizer.levels)
 
@@ -86,10 +96,13 @@ def test_codes_are_those_of_the_format(make: Callable[[int], Quantizer], bits: i
 @quantizers
 @all_bits
 def test_values_are_scaled_codes(make: Callable[[int], Quantizer], bits: int) -> None:
-    """What training sees is exactly scale * code."""
+    """What training sees is exactly scale * code, counted from where 0 lies among the codes; both ways are exact."""
     quantizer, x = fitted(make, bits), normal(1)
     scale = quantizer.scale.reshape(-1, 1, 1)
-    assert torch.equal(quantizer(x), quantizer.codes(x) * scale)
+    assert torch.equal(quantizer(x), (quantizer.codes(x) - zero_of(quantizer)) * scale)
+    if isinstance(quantizer, ActivationQuantizer):
+        assert torch.equal(quantizer.values(quantizer.codes(x)), quantizer(x))
+        assert torch.equal(quantizer.codes_of(quantizer(x)).long(), quantizer.codes(x))
 
 
 @quantizers
@@ -142,7 +155,7 @@ def test_gradients_pass_straight_through(make: Callable[[int], Quantizer], bits:
     quantizer.requires_grad_(False)
     x = (4 * normal(1).double()).requires_grad_()
     quantizer(x).sum().backward()
-    codes = x.detach() / quantizer.scale.reshape(-1, 1, 1)
+    codes = x.detach() / quantizer.scale.reshape(-1, 1, 1) + zero_of(quantizer)
     (low, high), half = outermost(quantizer), quantizer.levels.step / 2
     inside, outside = (codes > low) & (codes < high), (codes < low - half) | (codes > high + half)
     assert x.grad is not None
