@@ -64,7 +64,7 @@ class _Mixed(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, scale: Tensor, quantizer: ActivationQuantizer, kept: Tensor, below: int) -> Tensor:
         x = x.contiguous(memory_format=_order(x))
         fmt, number = quantizer.format, _flat(x).dtype.type
-        numbers = (quantizer.gain, quantizer.bias + 0.5, fmt.low, fmt.high, fmt.zero_point, scale)
+        numbers = (quantizer.gain, quantizer.bias + 0.5, fmt.low, fmt.high, quantizer.zero, scale)
         ctx.numbers = tuple(number(float(value)) for value in numbers)
         ctx.save_for_backward(x, kept)
         ctx.below, ctx.factor = below, (x[:1].numel() * max(fmt.high, 1)) ** -0.5

@@ -48,3 +48,13 @@ def test_inputs_are_chosen_element_by_element(drop: float, share: float) -> None
     """Each element is quantized or real, with the share that was asked for."""
     quantized, real = torch.zeros(64, 100), torch.ones(64, 100)
     assert float(mixer(drop).choose(quantized, real).mean()) == pytest.approx(share, abs=0.03)
+
+
+@pytest.mark.parametrize("quantizer", [
+    PowerOfTwoActivation(1, signed=True, exponent=1), PowerOfTwoActivation(4, signed=True, asymmetric=True),
+    LSQActivation(1, signed=True), LSQActivation(5, signed=True, asymmetric=True)])
+def test_values_are_the_quantizers_own(quantizer: PowerOfTwoActivation | LSQActivation) -> None:
+    """Zero points, and one bit that means minus or plus a number, give the quantizer's values too."""
+    x = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(1)) + 0.5
+    quantizer.initialise(x)
+    assert torch.allclose(mixer(0.0).quantize(x, quantizer), quantizer(x), atol=1e-6)
