@@ -158,10 +158,8 @@ def test_the_program_is_the_model(learn: bool) -> None:
     model, (codes, x) = network(), images()
     quantized = strict(model, power_of_two(), bits=8)
     if learn:
-        errors: dict[str, float] = {}
-        reconstruct(quantized, model, x, Reconstruction(iterations=2, drop=0.0),
-                    progress=lambda name, before, after: errors.update({name: before}))
-        assert max(errors.values()) < 0.05
+        reports = reconstruct(quantized, model, x, Reconstruction(iterations=2, drop=0.0))
+        assert max(report.before for report in reports) < 0.05
     lowered = lower_with_report(quantized, x[:1], Arithmetic(terms=1))
     check_powers_of_two(lowered)
     output = lowered.program.outputs[0].name

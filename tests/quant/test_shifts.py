@@ -163,12 +163,10 @@ def test_reconstruction_compares_with_what_is_stored(name: str) -> None:
     """Learnt, moved and lowered: still exact; and no unit is further from float than at the start."""
     model, (_, x) = network(name), images()
     quantized = strict(model)
-    errors: list[tuple[float, float]] = []
-    reconstruct(quantized, model, x, Reconstruction(iterations=3),
-                progress=lambda name, before, after: errors.append((before, after)))
+    reports = reconstruct(quantized, model, x, Reconstruction(iterations=3))
     move_exponents(quantized, model, x, trials=4)
     check_powers_of_two(same(quantized, terms=1))
-    assert all(after <= before for before, after in errors)
+    assert all(report.after <= report.before for report in reports)
 
 
 class Adding(nn.Module):
