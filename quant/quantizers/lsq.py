@@ -23,7 +23,14 @@ from quant.quantizers.base import (
     sign_codes,
 )
 from quant.quantizers.stepped import SteppedWeight
-from quant.quantizers.steps import SMALLEST_STEP, Fit, best_signs, fitted_steps, least_errors
+from quant.quantizers.steps import (
+    SMALLEST_STEP,
+    Fit,
+    best_signs,
+    fitted_steps,
+    largest_magnitudes,
+    least_errors,
+)
 from quant.quantizers.zero_points import FittedZero, best_zero_point, real_steps
 from sim.errors import InputError
 from sim.ir.formats import Format
@@ -33,6 +40,11 @@ __all__ = ["LSQActivation", "LSQWeight"]
 MOST_CHANGE = 1.25
 """Factor by which a step may change between two calls of `project`: at large learning rates the step of a wide tensor,
 which is small, would be thrown to 0 by one batch, and from there to infinity by the next."""
+
+
+LEAST_REACH = 0.5
+"""Share of a channel's mean magnitude that its codes reach at least. Nothing else would hold the step of few weights at
+many bits: one clipped weight moves it by the largest code, and a BatchNorm hides that all of them are clipped."""
 
 
 class LSQWeight(SteppedWeight):
@@ -70,6 +82,7 @@ class LSQWeight(SteppedWeight):
         self.step = nn.Parameter(torch.ones(channels, dtype=torch.float32))
         self.register_buffer("mirrored", torch.zeros(channels, dtype=torch.bool))
         self.register_buffer("_last", torch.ones(channels, dtype=torch.float32))
+        self._bounds: tuple[Tensor, Tensor] | None = None
 
     @property
     def scale(self) -> Tensor:
@@ -94,8 +107,14 @@ class LSQWeight(SteppedWeight):
 
     def project(self) -> None:
         _hold_back(self.step, self._last)
+        if self._bounds is not None:
+            with torch.no_grad():
+                self.step.clamp_(*self._bounds)
+                self._last.copy_(self.step)
 
     def _value(self, x: Tensor) -> Tensor:
+        if self.training and x.numel():
+            self._bounds = self._sensible_steps(x)
         scale = self._learnt(x)
         return self._codes(x, scale) * scale
 
@@ -106,6 +125,13 @@ class LSQWeight(SteppedWeight):
         if self.levels.step == 2:
             return sign_codes(x / scale.detach())
         return round_half_up((x / scale).clamp(self.levels[0], self.levels[-1]))
+
+    def _sensible_steps(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the smallest and the largest step: the largest weight of a channel has a code other than 0."""
+        rows = self.rows(x)
+        most = max(abs(self.levels[0]), abs(self.levels[-1]))
+        return ((LEAST_REACH / most * rows.abs().mean(1)).clamp(min=SMALLEST_STEP),
+                largest_magnitudes(rows).clamp(min=SMALLEST_STEP))
 
     def _learnt(self, x: Tensor) -> Tensor:
         """Return the scale, shaped to multiply `x`, the gradients of its steps divided."""

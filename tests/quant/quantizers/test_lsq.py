@@ -127,6 +127,26 @@ def test_one_bit_is_a_learnt_scale_times_the_sign() -> None:
     assert float(quantizer.step.grad) == (-1.0 - 2.0 + 4.0 + 8.0) / 2.0
 
 
+@pytest.mark.parametrize("bits", [1, 2, 8])
+def test_steps_of_channels_neither_vanish_nor_outgrow_their_weights(bits: int) -> None:
+    """However often an optimizer throws them, codes reach half of the mean magnitude, and the largest weight keeps
+    a code; channels of zeros stay finite."""
+    x = torch.randn(4, 9, generator=torch.Generator().manual_seed(bits))
+    x[3] = 0
+    most = 1 if bits == 1 else 2 ** (bits - 1)
+    for thrown, end in ((-1.0, 0.5 / most * x.abs().mean(1)), (9.0, x.abs().amax(1))):
+        quantizer = LSQWeight(bits, channels=4)
+        quantizer.initialise(x)
+        for _ in range(60):
+            quantizer(x)
+            with torch.no_grad():
+                quantizer.step.mul_(thrown)
+            quantizer.project()
+        assert torch.allclose(quantizer.step[:3], end[:3])
+        assert bool((quantizer.step > 0).all() & quantizer.step.isfinite().all())
+        assert bool((quantizer.codes(x)[:3] != 0).any(1).all())
+
+
 @pytest.mark.parametrize("make", [lambda bits: LSQWeight(bits, channels=3),
                                   lambda bits: LSQActivation(bits, signed=True)])
 def test_steps_continue_at_another_width(make: Callable[[int], LSQWeight | LSQActivation]) -> None:
