@@ -11,7 +11,8 @@ from benchmarks.real.measure import Files
 from benchmarks.real.record import Clock
 from quant.convert import quantize
 from quant.data.images import Images
-from quant.ptq.reconstruct import Reconstruction, reconstruct
+from quant.ptq.options import Reconstruction
+from quant.ptq.reconstruct import reconstruct
 
 __all__ = ["PRESETS", "PostTraining", "quantized", "quantizers_of"]
 

@@ -51,10 +51,11 @@ def _how(settings: Mapping[str, Any], parts: int) -> str:
         how = f"trained, {settings['epochs']} epochs"
     else:
         how = "no reconstruction" if settings["preset"] == "none" else f"reconstructed, {settings['preset']}"
+    counted = [f"{settings['calibrate']} pictures"] if "calibrate" in settings else []
     options = [name for name in ("unmirrored",) if settings.get(name)]
-    counted = [f"{parts} seeds"] if "seed" in settings else [f"half {settings['half']}"] if (
-        "half" in settings and parts == 1) else []
-    return ", ".join([how, *options, *counted])
+    seeds = [f"{parts} seeds"] if "seed" in settings else []
+    halves = [f"{settings['half']} half alone"] if "half" in settings and parts == 1 else []
+    return ", ".join([how, *counted, *options, *seeds, *halves])
 
 
 def _mean(cost: Sequence[Mapping[str, float]], name: str, unit: float, digits: int) -> str:

@@ -157,7 +157,7 @@ def test_the_table_pools_the_halves(tmp_path):
     (row,) = markdown(records).splitlines()[2:]
     assert row == ("| ResNet-20 | real steps | 4/4 | no reconstruction | 100 | 100.00 | 97.00 | +3.00 | 1.71 | 97.00 | "
                    "1,000,000 | 2 | 1.00 |")
-    assert "no reconstruction, half first | 50 |" in markdown(records[:1])
+    assert "no reconstruction, first half alone | 50 |" in markdown(records[:1])
 
 
 def test_pictures_are_mirrored_and_shifted_each_by_itself():
