@@ -55,7 +55,7 @@ def quantize(
         "--bits-file")] = None,
     first_last_bits: FirstLastBits = 8,
     preset: Annotated[Literal["thorough", "fast"], typer.Option(
-        help="How to reconstruct; fast: 150 iterations on images of half the resolution.")] = "thorough",
+        help="How to reconstruct; fast: 250 iterations on images of half the resolution.")] = "thorough",
     iterations: Annotated[int | None, integer(
         0, MAX_COUNT, "Reconstruction iterations per unit instead of the preset's; 0 skips it.")] = None,
     lr: Annotated[float, decimal(0, MAX_RATE, "Learning rate of the rounding.", "--lr", "--rate")] = 0.1,

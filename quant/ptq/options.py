@@ -9,7 +9,7 @@ from sim.errors import InputError
 
 __all__ = ["Reconstruction"]
 
-FAST_ITERATIONS = 150
+FAST_ITERATIONS = 250
 
 
 @dataclass(frozen=True)
