@@ -61,6 +61,8 @@ def quantize(
     lr: Annotated[float, decimal(0, MAX_RATE, "Learning rate of the rounding.", "--lr", "--rate")] = 0.1,
     checkpoint: Annotated[Path | None, path_option(
         "File to write after each reconstructed unit, and to go on from.", "--checkpoint")] = None,
+    asymmetric: Annotated[bool, typer.Option(
+        "--asymmetric", help="Give tensors of both signs zero points.")] = False,
     fixed_exponents: Annotated[bool, typer.Option(
         "--fixed-exponents", help="Do not learn the exponents of the steps.")] = False,
     machine: MachineName = "edge",
@@ -75,6 +77,7 @@ def quantize(
     from bitwright.codesign.layer_report import layer_files, write_layers
     from quant.bits.with_bits import with_bits
     from quant.ptq.reconstruct import Reconstruction
+    from quant.schemes import power_of_two, uniform
     from sim.arch.machine import load_machine
     from sim.io.atomic_write import ensure_folder
 
@@ -92,10 +95,11 @@ def quantize(
     net = networks.load_network(network, found, weights).eval()
     ensure_folder(out)
     images = networks.few_pixels(networks.calibration_images(found.train))
+    kind = power_of_two(asymmetric=asymmetric) if scheme == "power_of_two" else uniform(asymmetric=asymmetric)
     if chosen is None:
-        model = post_training.quantize_network(net, found.train, images, scheme, widths, first_last_bits)
+        model = post_training.quantize_network(net, found.train, images, kind, widths, first_last_bits)
     else:
-        model = post_training.quantize_network(net, found.train, images, scheme, (8, 8), 8)
+        model = post_training.quantize_network(net, found.train, images, kind, (8, 8), 8)
         model = with_bits(model, chosen.bits, images)
         check_budgets(networks.lowered_for(model, found, target).program, target, chosen)
     reconstructed = _reconstruct(model, net, images, scheme, how, checkpoint)
@@ -106,7 +110,7 @@ def quantize(
     layers = compare_layers(model, net, images, lowered)
     message("accuracy of the Program in the simulator")
     summary = {
-        "network": network, "data": data, "scheme": scheme,
+        "network": network, "data": data, "scheme": scheme, "asymmetric": asymmetric,
         "bits": f"{widths[0]}/{widths[1]}" if chosen is None else chosen.bits,
         "budgets": {name: {"limit": limit, "used": used.get(name)} for name, limit in chosen.limits.items()}
         if chosen is not None else {},

@@ -18,7 +18,7 @@ from quant.ptq.network import move_exponents
 from quant.ptq.reconstruct import Moment, Reconstruction, UnitReport, reconstruct
 from quant.ptq.units import units
 from quant.quantizers.base import Quantizer
-from quant.schemes import scheme_of
+from quant.schemes import Scheme, scheme_of
 
 __all__ = ["Reconstructed", "equalized_channels", "inexact_multiplications", "quantize_network", "quantizer_steps",
            "reconstruct_network", "step_count"]
@@ -49,7 +49,7 @@ class Reconstructed:
     moved: list[object] = field(default_factory=list)
 
 
-def quantize_network(net: nn.Module, data: Images, images: torch.Tensor, scheme: str, bits: tuple[int, int],
+def quantize_network(net: nn.Module, data: Images, images: torch.Tensor, scheme: str | Scheme, bits: tuple[int, int],
                      first_last_bits: int) -> fx.GraphModule:
     """Quantize a copy of a network at these weight and activation bits, with steps fitted on `images` of `data`."""
     given: dict[str, Any] = {"pixels": data.pixels}
