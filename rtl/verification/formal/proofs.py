@@ -266,7 +266,7 @@ PROOFS = (
           PLANE_FAULTS[1:2], nightly=True),
     *(proof for machine in (TINY, EDGE) for proof in requantizer_proofs(machine)),
     Proof("tap AGU", "2 x 2 bits of (ky, kx), 3 columns, 4 address bits", partial(addressing.taps, SHALLOW), 1,
-          TAP_FAULTS, induction=1),
+          TAP_FAULTS, induction=1, nightly=True),
     Proof("pixel AGU", "2 x 2 bits of (g, x), 4 address bits", partial(addressing.pixels, SHALLOW), 1, PIXEL_FAULTS,
           induction=1),
     Proof("output AGU", "2 bits of pixel and row tile, 4 address bits", partial(addressing.outputs, SHALLOW), 4,

@@ -98,7 +98,7 @@ def machine(request, small_machine):
 
 
 @pytest.mark.parametrize("bench", ["buses_bench", "faults_bench"])
-@pytest.mark.parametrize("rounds", [4, pytest.param(60, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("rounds", [2, pytest.param(60, marks=pytest.mark.nightly)])
 def test_buses_and_faults(machine, tmp_path, bench, rounds):
     """Results under pressure on all buses, and every fault with the way back: see the benches' own tests."""
     place = cached_build(ICARUS, verilog_text(Top(Geometry(machine)), TOP), TOP)
