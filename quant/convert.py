@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from quant.calibration.images import Data, read_images
 from quant.calibration.prefix import pieces
+from quant.calibration.walk import Progress, calibrate
 from quant.data.pixels import Pixels, as_values
 from quant.equalize import equalize
 from quant.fold_pixels import fold_pixels
@@ -22,7 +25,7 @@ from quant.trace.checks import check_data, check_input_format, check_magnitude
 from quant.trace.frontend import as_floats, read_model
 from quant.trace.layers import QuantConv2d, QuantLinear
 from quant.trace.naming import quantizer_path
-from quant.trace.stages import Stage, module_of, output_stage, stages
+from quant.trace.stages import Stage, module_of, stages
 from sim.errors import InputError
 from sim.ir.formats import Format
 
@@ -36,9 +39,9 @@ SIGNED_BITS = 8
 
 
 @torch.inference_mode(False)  # what learns later must not be made of inference tensors
-def quantize(model: nn.Module, data: Tensor, *, scheme: str | Scheme, weight_bits: int = 4, activation_bits: int = 4,
+def quantize(model: nn.Module, data: Data, *, scheme: str | Scheme, weight_bits: int = 4, activation_bits: int = 4,
              first_last_bits: int | None = None, input_format: Format | None = None, input_exponent: int | None = None,
-             pixels: Pixels | None = None) -> fx.GraphModule:
+             pixels: Pixels | None = None, progress: Progress | None = None) -> fx.GraphModule:
     """Return a copy of `model` with quantized weights and one quantizer on each tensor that the chip stores.
 
     A stored tensor ends a convolution or linear layer with everything fused after it (BatchNorm, residual add, ReLU)
@@ -50,9 +53,10 @@ def quantize(model: nn.Module, data: Tensor, *, scheme: str | Scheme, weight_bit
     ----------
     model : nn.Module
         Traceable by torch.fx; a copy is taken, in eval mode, at least in single precision, without tied parameters.
-    data : float Tensor, shape (n, C, H, W); with `pixels` a uint8 Tensor too
-        Real inputs, or pixels; every step is initialised on what they become at its place, after the quantizers before
-        it.
+    data : float Tensor, shape (n, C, H, W); with `pixels` a uint8 Tensor too; or an iterable of such batches
+        Real inputs, or pixels, such as a `DataLoader` gives; batches may be tuples that begin with the images. They are
+        read once and kept as the host's codes. Every step is fitted to what they become at its place, after the
+        quantizers before it.
     scheme : {"qil", "lsq", "power_of_two", "uniform"} or Scheme
         `qil` and `lsq`: learnt intervals or steps, BatchNorm kept, meant for training afterwards. `power_of_two` and
         `uniform`: BatchNorm folded into the weights, power-of-two or real steps per output channel and per tensor.
@@ -67,6 +71,8 @@ def quantize(model: nn.Module, data: Tensor, *, scheme: str | Scheme, weight_bit
     pixels : Pixels, optional
         Instead: the host gives pixels of 8 bits; their mean and deviation are folded into the layers that read them.
         The graph reads normalised values all the same.
+    progress : callable, optional
+        Called after each stage that is calibrated, with its name, how many are done, and of how many.
 
     Returns
     -------
@@ -85,38 +91,46 @@ def quantize(model: nn.Module, data: Tensor, *, scheme: str | Scheme, weight_bit
     """
     scheme = scheme_of(scheme)
     given = _input_quantizer(input_format, input_exponent, pixels)
-    if pixels is not None and isinstance(data, Tensor):
-        data = as_values(data, pixels)
-    check_data(data)
-    graph = read_model(model, data)
-    data = as_floats(data, graph)
+    images, first = read_images(data, given, partial(_read_batch, pixels=pixels))
+    graph = read_model(model, first)
+    first = as_floats(first, graph)
     if scheme.folds:
         _fold_norms(graph)
     factors = shift_averages_and_norms(graph) if scheme.strict else {}
     if pixels is not None:
         fold_pixels(graph, pixels)
+    images = images.of_kind(first.dtype)
     if scheme.equalize:
-        equalized = equalize(graph, (data[which] for which in pieces(graph, len(data))))
+        equalized = equalize(graph, (images.values(which) for which in pieces(graph, len(images))))
         factors |= {tensor.name: tensor.factor for tensor in equalized}
         graph.meta["equalized"] = equalized
+    reference = deepcopy(graph)
     found = stages(graph)
     widths = _widths(found, weight_bits, activation_bits, first_last_bits)
     for stage in found:
         stage_weight_bits, stage_bits = widths[stage.end]
         _quantize_weights(graph, stage, scheme, stage_weight_bits)
         if stage.kind == "input":
-            _insert(graph, stage, given.to(data))
+            _insert(graph, stage, given.to(first))
         elif not stage.keeps_codes and not _is_output(stage):
             quantizer = scheme.tensor(stage_bits, stage.signed)
             quantizer.factor = factors.get(stage.name)
-            _insert(graph, stage, quantizer.to(data))
+            _insert(graph, stage, quantizer.to(first))
     graph.graph.lint()
     graph.recompile()
     _tell_readers(graph)
-    _initialise_activations(graph, data)
+    calibrate(graph, reference, images, scheme.calibration, progress=progress)
     if scheme.strict:
         round_biases(graph)
     return graph
+
+
+def _read_batch(batch: Any, what: str, pixels: Pixels | None) -> Tensor:
+    """Return a batch of images as finite real values."""
+    if pixels is not None and isinstance(batch, Tensor):
+        batch = as_values(batch, pixels)
+    check_data(batch, what)
+    return cast(Tensor, batch)
 
 
 def _input_quantizer(fmt: Format | None, exponent: int | None, pixels: Pixels | None) -> ActivationQuantizer:
@@ -226,21 +240,3 @@ def _insert(graph: fx.GraphModule, stage: Stage, quantizer: ActivationQuantizer)
     with graph.graph.inserting_after(stage.end):
         node = graph.graph.call_module(path, (stage.end,))
     stage.end.replace_all_uses_with(node, delete_user_cb=lambda user: user is not node)
-
-
-def _initialise_activations(graph: fx.GraphModule, data: Tensor) -> None:
-    """Fit the quantizers in one pass in execution order, so that each sees what the quantizers before it give."""
-    def initialise(stage: Stage, quantizer: nn.Module, args: tuple[Tensor, ...]) -> None:
-        check_magnitude(args[0], f"what '{stage.name}' puts out on the data")
-        cast(ActivationQuantizer, quantizer).initialise(args[0])
-
-    found = stages(graph)
-    hooks = [graph.get_submodule(stage.quantizer).register_forward_pre_hook(partial(initialise, stage))
-             for stage in found if stage.quantizer and stage.kind != "input"]
-    try:
-        with torch.no_grad():
-            output = graph(data)
-        check_magnitude(output, f"what '{output_stage(graph, found).name}' puts out on the data")
-    finally:
-        for hook in hooks:
-            hook.remove()

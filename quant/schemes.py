@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from quant.calibration.options import PERCENTILE, Calibration, Ranges, WeightSteps
 from quant.quantizers.base import ActivationQuantizer, Quantizer
 from quant.quantizers.lsq import LSQActivation, LSQWeight
 from quant.quantizers.power_of_two import Exponents, PowerOfTwoActivation, PowerOfTwoWeight
@@ -51,6 +52,8 @@ class Scheme:
         Whether all steps are powers of two, so that biases can be rounded to whole accumulator steps.
     equalize : bool
         Whether channels of tensors that only depthwise convolutions read are given like ranges first, by powers of two.
+    calibration : Calibration
+        How steps and biases are fitted to images.
     """
 
     weight: Callable[[int, WeightedLayer], Quantizer]
@@ -58,56 +61,73 @@ class Scheme:
     folds: bool = False
     strict: bool = False
     equalize: bool = False
+    calibration: Calibration = field(default_factory=Calibration)
 
 
-def qil(options: QILOptions | None = None, *, asymmetric: bool = False) -> Scheme:
+def qil(options: QILOptions | None = None, *, asymmetric: bool = False, ranges: Ranges = "mse",
+        percentile: float = PERCENTILE) -> Scheme:
     """Make the scheme of learnt intervals; signed tensors get learnt steps, since QIL cannot represent them.
 
-    If asymmetric, they get a zero point too, fitted with their first steps.
+    If asymmetric, they get a zero point too, fitted with their first steps. `ranges` and `percentile` say what steps of
+    tensors start from, as in `Calibration`.
     """
     options = options or QILOptions()
     return Scheme(lambda bits, layer: QILWeight(bits, options, channels=layer.channels, scaled=not layer.normed,
                                                 bipolar=not layer.grouped),
                   lambda bits, signed: (LSQActivation(bits, signed=True, asymmetric=asymmetric) if signed
-                                        else QILActivation(bits, options)))
+                                        else QILActivation(bits, options)),
+                  calibration=Calibration(ranges, percentile))
 
 
-def lsq(*, per_channel: bool = True, mirrored: bool = True, asymmetric: bool = False) -> Scheme:
+def lsq(*, per_channel: bool = True, mirrored: bool = True, asymmetric: bool = False, ranges: Ranges = "mse",
+        percentile: float = PERCENTILE) -> Scheme:
     """Make the scheme of learnt steps per output channel, or per weight tensor, and per stored tensor.
 
     Output channels, or weight tensors, may be mirrored: with a negative scale, where that has less squared error before
-    training. If asymmetric, signed tensors get a zero point, fitted with their first steps.
+    training. If asymmetric, signed tensors get a zero point, fitted with their first steps. `ranges` and `percentile`
+    say what steps of tensors start from, as in `Calibration`.
     """
     return Scheme(lambda bits, layer: LSQWeight(bits, channels=layer.channels if per_channel else 1, mirror=mirrored,
                                                 bipolar=not layer.grouped),
-                  lambda bits, signed: LSQActivation(bits, signed=signed, asymmetric=asymmetric))
+                  lambda bits, signed: LSQActivation(bits, signed=signed, asymmetric=asymmetric),
+                  calibration=Calibration(ranges, percentile))
 
 
 def power_of_two(exponents: Exponents = "best", *, mirrored: bool = True, equalize: bool = True,
-                 asymmetric: bool = False) -> Scheme:
+                 asymmetric: bool = False, ranges: Ranges = "mse", percentile: float = PERCENTILE,
+                 weight_steps: WeightSteps = "output", bias_correction: bool = True) -> Scheme:
     """Make the scheme of steps 2**k per output channel and per tensor, for post-training quantization.
 
     Output channels may be mirrored: with a scale of -(2**k), where that has less squared error. If asymmetric, signed
-    tensors get a zero point, fitted with their step.
+    tensors get a zero point, fitted with their step. `exponents` says where the search for `weight_steps` starts; the
+    last four options are those of `Calibration`.
     """
     return Scheme(lambda bits, layer: PowerOfTwoWeight(bits, channels=layer.channels, choice=exponents, mirror=mirrored,
                                                        bipolar=not layer.grouped),
                   lambda bits, signed: PowerOfTwoActivation(bits, signed=signed, choice=exponents,
                                                             asymmetric=asymmetric),
-                  folds=True, strict=True, equalize=equalize)
+                  folds=True, strict=True, equalize=equalize,
+                  calibration=Calibration(ranges, percentile, weight_steps, bias_correction))
 
 
-def uniform(fit: Fit = "error", *, per_channel: bool = True, mirrored: bool = True,
-            equalize: bool = True, asymmetric: bool = False) -> Scheme:
+def uniform(fit: Fit = "error", *, per_channel: bool = True, mirrored: bool = True, equalize: bool = True,
+            asymmetric: bool = False, ranges: Ranges | None = None, percentile: float = PERCENTILE,
+            weight_steps: WeightSteps | None = None, bias_correction: bool | None = None) -> Scheme:
     """Make the scheme of real steps per output channel, or per weight tensor, and per stored tensor.
 
     Output channels, or weight tensors, may be mirrored: with a negative scale, where that has less squared error. If
-    asymmetric, signed tensors get a zero point, fitted with their step.
+    asymmetric, signed tensors get a zero point, fitted with their step. The last four options are those of
+    `Calibration`, by default those of `power_of_two`; with the fit `range`, which clips neither weights nor tensors,
+    steps of weights stay and biases are not corrected unless that is asked for.
     """
+    plain = fit == "range"
+    how = Calibration(ranges or ("range" if plain else "mse"), percentile,
+                      weight_steps or ("weight" if plain else "output"),
+                      not plain if bias_correction is None else bias_correction)
     return Scheme(lambda bits, layer: UniformWeight(bits, channels=layer.channels if per_channel else 1, fit=fit,
                                                     mirror=mirrored, bipolar=not layer.grouped),
-                  lambda bits, signed: LSQActivation(bits, signed=signed, fit=fit, asymmetric=asymmetric), folds=True,
-                  equalize=equalize and per_channel)
+                  lambda bits, signed: LSQActivation(bits, signed=signed, asymmetric=asymmetric), folds=True,
+                  equalize=equalize and per_channel, calibration=how)
 
 
 SCHEMES: dict[str, Scheme] = {"qil": qil(), "lsq": lsq(), "power_of_two": power_of_two(), "uniform": uniform()}

@@ -17,7 +17,7 @@ from quant.trace.stages import stages
 
 __all__ = ["Prefix", "pieces"]
 
-LARGEST_PIECE = 1 << 24
+LARGEST_PIECE = 1 << 22
 """Most elements that the largest tensor has, for the images that go through the graph together."""
 MOST_IMAGES = 128
 """How many images go through the graph together at most."""
@@ -33,13 +33,15 @@ class Prefix:
     graph : fx.GraphModule
         In eval mode; it may change after the nodes that have run.
     data : Tensor, shape (n, C, H, W), or Stored
+    start : fx.Node, optional
+        Whose values `data` is; the graph's input unless told otherwise.
     """
 
-    def __init__(self, graph: fx.GraphModule, data: Tensor | Stored) -> None:
+    def __init__(self, graph: fx.GraphModule, data: Tensor | Stored, start: fx.Node | None = None) -> None:
         self.graph, self.images = graph, len(data)
-        (start,) = graph.graph.find_nodes(op="placeholder")
-        self.kept = {start: data if isinstance(data, Stored) else stored(data, None)}
-        self.done = {start}
+        at = start or graph.graph.find_nodes(op="placeholder")[0]
+        self.kept = {at: data if isinstance(data, Stored) else stored(data, None)}
+        self.done = {at}
         self.makers = _makers(graph)
 
     def of(self, nodes: Iterable[fx.Node]) -> dict[fx.Node, Stored]:
@@ -49,7 +51,7 @@ class Prefix:
         if new:
             last = [node for node in new if node in wanted or any(user not in new for user in node.users)]
             parts: dict[fx.Node, list[Stored]] = {node: [] for node in last}
-            for values in self.run(last):
+            for _, values in self.run(last):
                 for node, value in values.items():
                     parts[node].append(stored(value, self.makers.get(node)))
             self.kept |= {node: _joined(part) for node, part in parts.items()}
@@ -59,13 +61,14 @@ class Prefix:
                      if any(user not in self.done for user in node.users)}
         return found
 
-    def run(self, nodes: Iterable[fx.Node]) -> Iterator[dict[fx.Node, Tensor]]:
-        """Yield the values of nodes that can run from what is kept, for some images after another."""
+    def run(self, nodes: Iterable[fx.Node]) -> Iterator[tuple[slice, dict[fx.Node, Tensor]]]:
+        """Yield some images after another, and for them the values of nodes that can run from what is kept."""
         segment = Segment(self.graph, self.done, nodes)
-        read = {operand for node in segment.nodes for operand in node.all_input_nodes}
+        read = {operand for node in segment.nodes for operand in node.all_input_nodes} | {*segment.wanted}
         for which in pieces(self.graph, self.images):
             with torch.no_grad():
-                yield segment.run({node: value.values(which) for node, value in self.kept.items() if node in read})
+                given = {node: value.values(which) for node, value in self.kept.items() if node in read}
+                yield which, segment.run(given)
 
 
 def pieces(graph: fx.GraphModule, images: int) -> Iterator[slice]:

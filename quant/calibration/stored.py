@@ -38,6 +38,10 @@ class Stored:
             return part.clone() if isinstance(which, slice) else part  # an index tensor has copied already
         return self.quantizer.values(part).to(self.kind)
 
+    def of_kind(self, kind: torch.dtype) -> Stored:
+        """Return the same codes with values of another type."""
+        return Stored(self.kept, self.quantizer, kind)
+
 
 def stored(values: Tensor, quantizer: ActivationQuantizer | None) -> Stored:
     """Return values that `quantizer` has put out as their codes; values that none has made, as they are.

@@ -309,6 +309,16 @@ class ActivationQuantizer(Quantizer):
     def bias(self) -> Tensor:
         """Code of x = 0, before rounding."""
 
+    @abstractmethod
+    def cover(self, low: float, high: float) -> None:
+        """Choose the smallest step at which values from `low` to `high` are not clipped.
+
+        Parameters
+        ----------
+        low, high : float
+            Finite; an unsigned quantizer without a zero point reaches from 0 whatever `low` is.
+        """
+
     @property
     def zero_points(self) -> Tensor:
         """Where 0 lies among the codes, shape (), or (channels,) where channels differ: then the format has no such."""

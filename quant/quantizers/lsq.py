@@ -31,7 +31,7 @@ from quant.quantizers.steps import (
     largest_magnitudes,
     least_errors,
 )
-from quant.quantizers.zero_points import FittedZero, best_zero_point, real_steps
+from quant.quantizers.zero_points import FittedZero, best_zero_point, covering_step, real_steps, zero_point_of
 from sim.errors import InputError
 from sim.ir.formats import Format
 
@@ -197,6 +197,14 @@ class LSQActivation(ActivationQuantizer):
             else:
                 self.step.copy_(fitted_steps(values[None], self.format, self.fit)[0])
             self._last.copy_(self.step)
+
+    def cover(self, low: float, high: float) -> None:
+        step = covering_step(low, high, self)
+        with torch.no_grad():
+            self.step.fill_(step)
+            self._last.copy_(self.step)
+            if self._zero_point is not None:
+                self._zero_point.fill_(zero_point_of(min(low, 0.0), step, self.format.high))
 
     def error(self, x: Tensor, bits: int) -> float:
         values, fmt = sample_of(x), self.format_at(bits)

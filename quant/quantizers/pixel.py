@@ -73,6 +73,9 @@ class PixelActivation(ActivationQuantizer):
     def initialise(self, x: Tensor) -> None:
         """Change nothing: the host decides what a pixel means."""
 
+    def cover(self, low: float, high: float) -> None:
+        """Change nothing, likewise."""
+
     def error(self, x: Tensor, bits: int) -> float:
         self._check(bits)
         with torch.no_grad():

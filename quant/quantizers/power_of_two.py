@@ -16,7 +16,14 @@ from torch import Tensor
 from quant.quantizers.base import ActivationQuantizer, levels_of, nearest_codes, sample_of
 from quant.quantizers.stepped import SteppedWeight
 from quant.quantizers.steps import SMALLEST_STEP, check_rows, fitted_steps, largest_magnitudes, octaves
-from quant.quantizers.zero_points import FittedZero, best_zero_point, real_steps, widest_step
+from quant.quantizers.zero_points import (
+    FittedZero,
+    best_zero_point,
+    covering_step,
+    real_steps,
+    widest_step,
+    zero_point_of,
+)
 from sim.errors import InputError
 from sim.io.bounds import shown
 from sim.ir.formats import Format
@@ -156,6 +163,13 @@ class PowerOfTwoActivation(ActivationQuantizer):
             self._zero_point.fill_(found.zero_point)
         else:
             self.exponent.copy_(_exponents(values[None], self.format, self.choice)[0])
+
+    def cover(self, low: float, high: float) -> None:
+        mantissa, exponent = frexp(covering_step(low, high, self))
+        exponent = min(max(exponent - (mantissa == 0.5), EXPONENTS[0]), EXPONENTS[-1])
+        self.exponent.fill_(exponent)
+        if self._zero_point is not None:
+            self._zero_point.fill_(zero_point_of(min(low, 0.0), 2.0**exponent, self.format.high))
 
     def error(self, x: Tensor, bits: int) -> float:
         values, fmt = sample_of(x), self.format_at(bits)

@@ -29,7 +29,7 @@ from quant.quantizers.base import (
     sign_codes,
     widened,
 )
-from quant.quantizers.steps import SMALLEST_STEP, best_signs, best_steps, check_rows, largest_magnitudes
+from quant.quantizers.steps import SMALLEST_STEP, best_signs, best_steps, check_rows, largest_magnitudes, range_steps
 
 __all__ = ["QILActivation", "QILOptions", "QILWeight"]
 
@@ -287,6 +287,13 @@ class QILActivation(_Interval, ActivationQuantizer):
 
     def __init__(self, bits: int, options: QILOptions | None = None) -> None:
         super().__init__(bits, signed=False, options=options or QILOptions())
+
+    def cover(self, low: float, high: float) -> None:
+        with torch.no_grad():
+            self.low.zero_()
+            self.high.copy_(range_steps(torch.tensor([[0.0, high]]), 0, self.steps)[0] * self.steps)
+            self.amplitude.copy_(self.high)
+        self.project()
 
     @property
     def gain(self) -> Tensor:

@@ -12,9 +12,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from quant.quantizers.steps import CANDIDATES, SMALLEST_STEP, check_rows, largest_magnitudes
+from quant.quantizers.base import ActivationQuantizer
+from quant.quantizers.steps import CANDIDATES, SMALLEST_STEP, check_rows, largest_magnitudes, range_steps
 
-__all__ = ["FittedZero", "best_zero_point", "real_steps", "widest_step", "zero_point_of"]
+__all__ = ["FittedZero", "best_zero_point", "covering_step", "real_steps", "widest_step", "zero_point_of"]
 
 
 class FittedZero(NamedTuple):
@@ -34,6 +35,16 @@ def widest_step(values: Tensor, high: int) -> float:
     check_rows(values[None])
     reach = float(values.max().clamp(min=0)) - float(values.min().clamp(max=0))
     return max((reach or float(largest_magnitudes(values[None])[0])) / high, SMALLEST_STEP)
+
+
+def covering_step(low: float, high: float, quantizer: ActivationQuantizer) -> float:
+    """Return the smallest step at which a quantizer clips nothing from `low` to `high`."""
+    values, fmt = torch.tensor([low, high]), quantizer.format
+    if not quantizer.has_zero:
+        return 2 * max(float(values.abs().max()), SMALLEST_STEP)
+    if quantizer.asymmetric:
+        return widest_step(values, fmt.high)
+    return float(range_steps(values[None], fmt.low, fmt.high)[0])
 
 
 def zero_point_of(low: float, step: float, high: int) -> int:

@@ -39,9 +39,14 @@ class QuantConv2d(nn.Conv2d):
         """Return this layer's convolution with another weight."""
         if not self._makers or self._makers[0].has_zero:
             return cast(Tensor, self._conv_forward(input, weight, self.bias))
+        return functional.conv2d(self.padded(input), weight, self.bias, self.stride, 0, self.dilation, self.groups)
+
+    def padded(self, input: Tensor) -> Tensor:
+        """Return what this layer reads with its padding around it: zeros, or what the code 0 means if none means 0."""
+        if not self._makers or self._makers[0].has_zero:
+            return functional.pad(input, self._reversed_padding_repeated_twice)
         lowest = self._makers[0].lowest.to(input.dtype)
-        padded = functional.pad(input - lowest, self._reversed_padding_repeated_twice) + lowest
-        return functional.conv2d(padded, weight, self.bias, self.stride, 0, self.dilation, self.groups)
+        return functional.pad(input - lowest, self._reversed_padding_repeated_twice) + lowest
 
 
 class QuantLinear(nn.Linear):

@@ -17,6 +17,7 @@ from quant.quantizers.lsq import LSQActivation, LSQWeight
 from quant.quantizers.power_of_two import PowerOfTwoActivation, PowerOfTwoWeight
 from quant.quantizers.qil import QILActivation, QILWeight
 from quant.quantizers.uniform import UniformWeight
+from quant.schemes import power_of_two
 from quant.trace.layers import QuantConv2d, QuantLinear
 from quant.trace.stages import stages
 from sim.errors import InputError
@@ -86,10 +87,11 @@ def test_quantize_leaves_the_model_alone(
     assert all(torch.equal(value, before[name]) for name, value in float_net.state_dict().items())
 
 
-def test_power_of_two_biases_are_whole(
-        float_net: nn.Module, splits: tuple[Split, Split], as_digits: Quantize) -> None:
+def test_power_of_two_biases_are_whole(float_net: nn.Module, splits: tuple[Split, Split]) -> None:
     """Every bias is a whole number of weight step * input step, and differs from the folded one by half a step."""
-    model = as_digits(float_net, splits[0].images[:64], "power_of_two", 4)
+    scheme = power_of_two(bias_correction=False)
+    model = quantize(float_net, splits[0].images[:64], scheme=scheme, input_format=DIGITS_FORMAT,
+                     input_exponent=DIGITS_EXPONENT)
     step = model.stem.weight_quantizer.scale * model.x_quantizer.scale
     steps = model.stem.bias.detach() / step
     assert torch.equal(steps, steps.round())
@@ -211,7 +213,12 @@ class Doubled(nn.Sequential):
 
 
 CANNOT = {
-    "data must be a tensor of floats, not list": (nn.Sequential(conv()), {"data": [1.0]}),
+    "batch 0 of data must be a tensor of floats, not float": (nn.Sequential(conv()), {"data": [1.0]}),
+    "data must be a tensor of floats, not int": (nn.Sequential(conv()), {"data": 1}),
+    "data must have at least one batch of images, but has none": (nn.Sequential(conv()), {"data": []}),
+    "batch 1 of data must be finite, but image 1 is not": (nn.Sequential(conv()), {"data": [IMAGES, (BROKEN, [0, 1])]}),
+    "all images must have one shape, but those of batch 1 have (3, 6, 5) and those before it (3, 6, 6)":
+        (nn.Sequential(conv()), {"data": [IMAGES, IMAGES[:, :, :, 1:]]}),
     "data must be a tensor of floats, not torch.int64": (nn.Sequential(conv()), {"data": IMAGES.long()}),
     "data must have shape (n, C, H, W) without a 0, not (0, 3, 6, 6)": (nn.Sequential(conv()), {"data": IMAGES[:0]}),
     "data must have shape (n, C, H, W) without a 0, not (3, 6, 6)": (nn.Sequential(conv()), {"data": IMAGES[0]}),

@@ -52,10 +52,11 @@ def test_options_of_the_schemes_without_training() -> None:
     x = torch.linspace(-1, 7, 200).reshape(4, 50)
     for fit in ("error", "range"):
         scheme = uniform(fit, per_channel=False, mirrored=False)
-        for quantizer in (scheme.weight(3, WeightedLayer(4)), scheme.tensor(3, True)):
-            quantizer.initialise(x)
-            assert quantizer.scale.shape == ()
-            assert (float(quantizer.scale.detach()) == pytest.approx(7 / 3)) == (fit == "range")
+        quantizer = scheme.weight(3, WeightedLayer(4))
+        quantizer.initialise(x)
+        assert quantizer.scale.shape == ()
+        assert (float(quantizer.scale.detach()) == pytest.approx(7 / 3)) == (fit == "range")
+        assert (scheme.calibration.ranges == "range") == (fit == "range")
     assert uniform().weight(3, WeightedLayer(4)).scale.shape == (4,)
     for quantizer in (power_of_two("nearest").weight(3, WeightedLayer(4)), power_of_two("nearest").tensor(3, True)):
         assert isinstance(quantizer, PowerOfTwoWeight | PowerOfTwoActivation)

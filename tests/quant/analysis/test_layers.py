@@ -9,8 +9,8 @@ from torch import Tensor, fx, nn
 
 from quant.analysis.layers import LayerQuality, layer_qualities
 from quant.convert import quantize
+from quant.data.pixels import Pixels
 from quant.lowering.lower import lower_with_report
-from quant.pixels import Pixels
 from quant.schemes import power_of_two, uniform
 from sim.errors import InputError
 from sim.ir.formats import Format

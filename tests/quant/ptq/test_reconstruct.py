@@ -14,6 +14,7 @@ from quant.data.split import Split
 from quant.lowering.lower import lower_with_report
 from quant.ptq.reconstruct import Reconstruction, reconstruct
 from quant.quantizers.strict import check_steps
+from quant.schemes import power_of_two, uniform
 from quant.trace.layers import QuantConv2d, QuantLinear
 from quant.trace.stages import stages
 from sim.errors import InputError
@@ -49,8 +50,9 @@ def test_reconstruction_repairs_what_rounding_broke(scheme: str) -> None:
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(256, 16, 1, bias=False)).eval()
     images = torch.randint(0, 16, (64, 1, 2, 2)).expand(64, 256, 2, 2) / 16
-    model = quantize(network, images, scheme=scheme, weight_bits=3, activation_bits=8,
-                     input_format=Format(4, "unsigned"), input_exponent=-4)
+    make = {"power_of_two": power_of_two, "uniform": uniform}[scheme]
+    model = quantize(network, images, scheme=make(weight_steps="weight", bias_correction=False), weight_bits=3,
+                     activation_bits=8, input_format=Format(4, "unsigned"), input_exponent=-4)
     errors: dict[str, tuple[float, float]] = {}
     reconstruct(model, network, images, Reconstruction(iterations=100, rate=0.03, exponents=False),
                 progress=lambda unit: errors.update({unit.name: (unit.before, unit.after)}))
@@ -135,16 +137,13 @@ def test_biases_are_whole_accumulator_steps(
 @pytest.mark.trains
 def test_exponents_are_learnt_by_an_octave_at_most(
         float_net: nn.Module, splits: tuple[Split, Split], as_digits: Quantize) -> None:
-    """A learnt exponent is one of the two next to the best real step's, and some differ from the best by error."""
+    """A learnt exponent is at most one away from where it started, and some have moved."""
     model = as_digits(float_net, splits[0].images, "power_of_two", 2)
-    real = [torch.log2(layer.weight_quantizer.real_steps(layer.weight)) for layer in layers(model)]
     fitted = [layer.weight_quantizer.exponent.clone() for layer in layers(model)]
     reconstruct(model, float_net, splits[0].first(64).images, Reconstruction(iterations=40))
     found = [layer.weight_quantizer.exponent for layer in layers(model)]
     learnt = sum(int((a != b).sum()) for a, b in zip(found, fitted, strict=True))
-    for exponent, best, start in zip(found, real, fitted, strict=True):
-        inside = (exponent >= best.floor()) & (exponent <= best.floor() + 1)
-        assert bool((inside | (exponent == start)).all())
+    assert all(bool(((exponent - start).abs() <= 1).all()) for exponent, start in zip(found, fitted, strict=True))
     assert learnt > 0
 
 
@@ -155,7 +154,7 @@ def test_reconstruction_repeats(float_net: nn.Module, splits: tuple[Split, Split
     seed others."""
     results = []
     for seed in (3, 3, 4):
-        model = as_digits(float_net, splits[0].images, "power_of_two", 3)
+        model = as_digits(float_net, splits[0].images, "power_of_two", 2)
         torch.manual_seed(len(results))
         reconstruct(model, float_net, splits[0].first(64).images, Reconstruction(iterations=20, seed=seed))
         results.append(torch.cat([layer.weight.detach().flatten() for layer in layers(model)]))

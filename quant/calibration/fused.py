@@ -1,0 +1,34 @@
+"""What a stage does to the sums of its layer, at some positions: bias, BatchNorm, residual add, ReLU."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from torch import Tensor, fx, nn
+
+from quant.trace.stages import Stage
+
+__all__ = ["activated", "before_activation"]
+
+
+def before_activation(graph: fx.GraphModule, stage: Stage, sums: Tensor, residual: Tensor | None) -> Tensor:
+    """Return what the activation of a stage reads, shape (positions, channels).
+
+    Parameters
+    ----------
+    sums : Tensor, shape (positions, channels)
+        Of the layer, without its bias.
+    residual : Tensor of the same shape, optional
+        What the stage adds.
+    """
+    layer = cast(nn.Conv2d | nn.Linear, graph.get_submodule(str(stage.compute.target)))
+    found = sums if layer.bias is None else sums + layer.bias.detach()
+    if stage.norm is not None:
+        norm = cast(nn.BatchNorm2d, graph.get_submodule(stage.norm))
+        found = norm(found[:, :, None, None])[:, :, 0, 0]
+    return found if residual is None else found + residual
+
+
+def activated(stage: Stage, values: Tensor) -> Tensor:
+    """Return what a stage stores of what its activation reads."""
+    return values.clamp(0.0, stage.ceiling) if stage.relu else values

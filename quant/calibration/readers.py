@@ -1,0 +1,48 @@
+"""How much an error in each channel of a tensor matters to the layers that read it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, fx, nn
+
+from quant.calibration.samples import layer_at
+from quant.trace.stages import Stage
+
+__all__ = ["error_weights"]
+
+
+def error_weights(graph: fx.GraphModule, found: Iterable[Stage], stage: Stage, channels: int) -> Tensor:
+    """Return the squared error of all that reads a tensor for a squared error of 1 in each channel, shape (channels,).
+
+    Errors of different elements count as independent; an add passes them on as they are. Max pools pass on codes.
+
+    Parameters
+    ----------
+    graph : fx.GraphModule
+    found : iterable of Stage
+        All of it.
+    stage : Stage
+        Which stores the tensor.
+    channels : int
+    """
+    total = torch.zeros(channels, dtype=torch.float64)
+    for reader in found:
+        if reader.residual is stage.end or (reader.source is stage.end and reader.kind in ("average", "copy")):
+            total += 1.0
+        if reader.source is stage.end and reader.keeps_codes:
+            total += error_weights(graph, found, reader, channels)
+        elif reader.source is stage.end and reader.kind in ("conv", "linear"):
+            total += _energies(layer_at(graph, reader), channels)
+    return total
+
+
+def _energies(layer: nn.Conv2d | nn.Linear, channels: int) -> Tensor:
+    """Return the sum of the squared weights that read each channel."""
+    squares = layer.weight.detach().double().square().cpu()
+    largest = squares.max()
+    squares = squares / largest if largest > 0 else squares
+    groups = layer.groups if isinstance(layer, nn.Conv2d) else 1
+    by_input = squares.reshape(groups, len(squares) // groups, squares[0].numel()).sum(1)
+    return by_input.reshape(channels, -1).sum(1) * largest

@@ -1,0 +1,116 @@
+"""What stages with a layer read and put out at some positions of all images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor, fx
+
+from quant.calibration.fused import before_activation
+from quant.calibration.patches import Layer, at_positions, in_row, patches, sums
+from quant.calibration.prefix import Prefix, pieces
+from quant.calibration.stored import Stored
+from quant.trace.stages import Stage
+
+__all__ = ["Sample", "outputs", "read_sample"]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What a stage reads at some positions, image after image, equally many of each.
+
+    Attributes
+    ----------
+    read : Tensor, shape (groups, positions, n)
+        What the weights are multiplied by.
+    residual : Tensor, shape (positions, channels), or None
+        What is added.
+    images : int
+    """
+
+    read: Tensor
+    residual: Tensor | None
+    images: int
+
+
+def layer_at(graph: fx.GraphModule, stage: Stage) -> Layer:
+    """Return the layer of a stage of kind `conv` or `linear`."""
+    return cast(Layer, graph.get_submodule(str(stage.compute.target)))
+
+
+def read_sample(graph: fx.GraphModule, stage: Stage, prefix: Prefix) -> Sample:
+    """Return what a stage with a layer reads; `prefix` has all stages before it."""
+    layer, node = layer_at(graph, stage), cast(fx.Node, stage.compute.args[0])
+    wanted = (node,) if stage.residual is None else (node, stage.residual)
+    read, added = [], []
+    for which, values in prefix.run(wanted):
+        here, place = patches(layer, values[node], prefix.images, which)
+        read.append(here)
+        if stage.residual is not None:
+            added.append(at_positions(in_row(values[stage.residual], len(layer.weight)), place))
+    return Sample(torch.cat(read, 1), torch.cat(added) if added else None, prefix.images)
+
+
+def outputs(graph: fx.GraphModule, found: Iterable[Stage], images: Stored) -> dict[str, Tensor]:
+    """Return what activations of a float graph's layers read, at the positions that `read_sample` takes, by layer.
+
+    The graph runs once; nothing of it is kept but these values.
+
+    Parameters
+    ----------
+    graph : fx.GraphModule
+        Without quantizers, in eval mode.
+    found : iterable of Stage
+        Stages of it, each with a layer.
+    images : Stored
+        What the graph reads.
+    """
+    recorder = _Recorder(graph, tuple(found), len(images))
+    with torch.no_grad():
+        for which in pieces(graph, len(images)):
+            recorder.start(which)
+            recorder.run(images.values(which))
+    return recorder.found()
+
+
+class _Recorder(fx.Interpreter):
+    """Runs a graph piece by piece and notes the sums of its layers and what is added to them."""
+
+    def __init__(self, graph: fx.GraphModule, found: tuple[Stage, ...], images: int) -> None:
+        super().__init__(graph)
+        self.graph_module, self.stages, self.images = graph, found, images
+        self.which = slice(0)
+        self.places: dict[Stage, Tensor] = {}
+        self.sums: dict[Stage, Tensor] = {}
+        self.added: dict[Stage, Tensor] = {}
+        self.parts: dict[Stage, list[Tensor]] = {stage: [] for stage in found}
+
+    def start(self, which: slice) -> None:
+        """Forget the last piece; the next one has these images."""
+        self.which = which
+        for notes in (self.places, self.sums, self.added):
+            notes.clear()
+
+    def run_node(self, n: fx.Node) -> Any:
+        value = super().run_node(n)
+        for stage in self.stages:
+            if stage.compute.args[0] is n:
+                layer = layer_at(self.graph_module, stage)
+                read, self.places[stage] = patches(layer, value, self.images, self.which)
+                self.sums[stage] = sums(read, layer.weight.detach())
+            if stage.residual is n:
+                channels = len(layer_at(self.graph_module, stage).weight)
+                self.added[stage] = in_row(value, channels).clone()  # an add may change it in place
+            if stage.end is n:
+                residual = self.added.pop(stage, None)
+                if residual is not None:
+                    residual = at_positions(residual, self.places[stage])
+                self.parts[stage].append(before_activation(self.graph_module, stage, self.sums.pop(stage), residual))
+        return value
+
+    def found(self) -> dict[str, Tensor]:
+        """Return what was noted, by layer."""
+        return {str(stage.compute.target): torch.cat(parts) for stage, parts in self.parts.items()}

@@ -1,0 +1,144 @@
+"""One walk over a quantized graph in execution order: each stage is fitted to what the quantizers before it give.
+
+Each stage in turn gets steps of its weights, its bias, the step of the tensor that it stores, and that tensor's codes
+for all images. Weights and biases are judged at some positions of the output of every image, against the float network
+at the same positions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
+import torch
+from torch import Tensor, fx, nn
+
+from quant.calibration.biases import correction
+from quant.calibration.fused import activated, before_activation
+from quant.calibration.options import Calibration
+from quant.calibration.patches import at_positions, positions, sums
+from quant.calibration.prefix import Prefix
+from quant.calibration.ranges import fit_range
+from quant.calibration.readers import error_weights
+from quant.calibration.samples import Sample, layer_at, outputs, read_sample
+from quant.calibration.stored import Stored
+from quant.calibration.weight_steps import choose_scale
+from quant.quantizers.base import ActivationQuantizer
+from quant.quantizers.stepped import SteppedWeight
+from quant.trace.checks import check_magnitude
+from quant.trace.layers import QuantConv2d, QuantLinear
+from quant.trace.stages import Stage, stages
+
+__all__ = ["Progress", "calibrate"]
+
+Progress = Callable[[str, int, int], None]
+"""Called after each stage with its name, how many are done, and of how many."""
+
+
+def calibrate(graph: fx.GraphModule, reference: fx.GraphModule, images: Stored, how: Calibration, *,
+              progress: Progress | None = None) -> None:
+    """Fit the quantizers and biases of `graph` to images, in place.
+
+    On one machine the same arguments give the same steps and biases.
+
+    Parameters
+    ----------
+    graph : fx.GraphModule
+        With quantizers, those of its weights fitted to the weights; in eval mode.
+    reference : fx.GraphModule
+        The same without quantizers, which reads what the input's quantizer puts out.
+    images : Stored
+        Of the input's quantizer.
+    how : Calibration
+    progress : callable, optional
+
+    Raises
+    ------
+    InputError
+        If what a stage puts out is not finite, or too large or too small for a step.
+    """
+    found = stages(graph)
+    (start,) = (stage.end for stage in found if stage.kind == "input")
+    targets: dict[str, Tensor] = {}
+    if how.weight_steps == "output" or how.bias_correction:
+        targets = outputs(reference, [stage for stage in stages(reference) if stage.kind in ("conv", "linear")], images)
+    walk = _Walk(graph, found, Prefix(graph, images, start), targets, how)
+    for done, stage in enumerate(found, 1):
+        walk.take(stage)
+        if progress is not None:
+            progress(stage.name, done, len(found))
+
+
+class _Walk:
+    def __init__(self, graph: fx.GraphModule, found: tuple[Stage, ...], prefix: Prefix, targets: dict[str, Tensor],
+                 how: Calibration) -> None:
+        self.graph, self.found, self.prefix, self.targets, self.how = graph, found, prefix, targets, how
+
+    @torch.no_grad()
+    def take(self, stage: Stage) -> None:
+        """Fit what belongs to a stage, then store its tensor."""
+        if stage.kind == "input" or stage.keeps_codes:
+            return
+        values = self._with_layer(stage) if stage.kind in ("conv", "linear") else self._without_layer(stage)
+        check_magnitude(values, f"what '{stage.name}' puts out on the data")
+        if stage.quantizer is not None:
+            quantizer = cast(ActivationQuantizer, self.graph.get_submodule(stage.quantizer))
+            fit_range(quantizer, values, self.how, ends=lambda: self._ends(cast(fx.Node, stage.end.args[0])),
+                      weights=lambda: error_weights(self.graph, self.found, stage, values.shape[1]).to(values.device))
+            self._store(stage, quantizer)
+
+    def _with_layer(self, stage: Stage) -> Tensor:
+        """Fit the weights and the bias of a layer; gives what the stage puts out at some positions."""
+        layer = cast(QuantConv2d | QuantLinear, layer_at(self.graph, stage))
+        sample, target = read_sample(self.graph, stage, self.prefix), self.targets.pop(str(stage.compute.target), None)
+        quantizer = layer.weight_quantizer
+        if target is not None and self.how.weight_steps == "output" and isinstance(quantizer, SteppedWeight):
+            choose_scale(quantizer, lambda: self._errors(stage, sample, target))
+        values = self._before_activation(stage, sample)
+        if target is not None and self.how.bias_correction and stage.norm is None:
+            change = correction(values, target, sample.images)
+            if layer.bias is None:
+                layer.bias = nn.Parameter(torch.zeros_like(change), requires_grad=layer.weight.requires_grad)
+            layer.bias += change
+            values = values + change
+        return activated(stage, values)
+
+    def _before_activation(self, stage: Stage, sample: Sample) -> Tensor:
+        layer = cast(QuantConv2d | QuantLinear, layer_at(self.graph, stage))
+        weight = layer.weight_quantizer(layer.weight)
+        return before_activation(self.graph, stage, sums(sample.read, weight), sample.residual)
+
+    def _errors(self, stage: Stage, sample: Sample, target: Tensor) -> Tensor:
+        """Return the mean squared error of each output channel after the activation, in units of 2**k."""
+        values = self._before_activation(stage, sample)
+        if self.how.bias_correction and stage.norm is None:
+            values = values + (target - values).mean(0)
+        unit = torch.frexp(target.abs().max()).exponent
+        error = activated(stage, values) - activated(stage, target)
+        return torch.ldexp(error, -unit).square().mean(0).double()
+
+    def _without_layer(self, stage: Stage) -> Tensor:
+        """Return what a stage without weights puts out at some positions."""
+        node = cast(fx.Node, stage.end.args[0]) if stage.quantizer is not None else stage.end
+        parts = []
+        for which, values in self.prefix.run([node]):
+            found = values[node].flatten(2) if values[node].ndim > 2 else values[node][:, :, None]
+            parts.append(at_positions(found, positions(self.prefix.images, found.shape[2])[which]))
+        return torch.cat(parts)
+
+    def _ends(self, node: fx.Node) -> Tensor:
+        """Return the least and the largest value of a node, over all images."""
+        parts = [torch.stack([values[node].min(), values[node].max()]) for _, values in self.prefix.run([node])]
+        lows, highs = torch.stack(parts).unbind(1)
+        return torch.stack([lows.min(), highs.max()])
+
+    def _store(self, stage: Stage, quantizer: ActivationQuantizer) -> None:
+        """Compute the codes of a stage's tensor for all images."""
+        def check(_: nn.Module, args: tuple[Tensor, ...]) -> None:
+            check_magnitude(args[0], f"what '{stage.name}' puts out on the data")
+
+        hook = quantizer.register_forward_pre_hook(check)
+        try:
+            self.prefix.of([stage.end])
+        finally:
+            hook.remove()
