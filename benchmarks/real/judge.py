@@ -27,7 +27,7 @@ from sim.errors import EngineError
 from sim.functional.engine.simulator import Simulator
 from sim.plan.plan import plan
 
-__all__ = ["classes_of", "cost_of", "exactness", "logits_of", "paired"]
+__all__ = ["chunks", "classes_of", "cost_of", "exactness", "logits_of", "paired"]
 
 REFERENCE_IMAGES = 16
 """Pictures that the integer reference computes too: it takes seconds for one of 224 x 224."""

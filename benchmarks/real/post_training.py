@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import fx, nn
 
+from benchmarks.real.judge import chunks
 from benchmarks.real.measure import Files
 from benchmarks.real.record import Clock
 from quant.convert import quantize
@@ -46,7 +47,8 @@ def quantizers_of(net: nn.Module, images: Images, how: PostTraining) -> fx.Graph
     weight_bits, activation_bits = map(int, how.bits.split("/"))
     given: dict[str, Any] = ({"pixels": images.pixels} if images.pixels is not None else
                              {"input_format": images.format, "input_exponent": images.exponent})
-    return quantize(net, images.values(slice(None)), scheme=how.scheme, weight_bits=weight_bits,
+    batches = (images.values(which) for which in chunks(images))
+    return quantize(net, batches, scheme=how.scheme, weight_bits=weight_bits,
                     activation_bits=activation_bits, first_last_bits=FIRST_LAST_BITS, **given)
 
 
