@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -93,7 +94,7 @@ def _resnet20(chosen: argparse.Namespace) -> Settings:
 
 
 def _mobilenet(chosen: argparse.Namespace) -> Settings:
-    return mobilenet.run(chosen.out, _how(chosen), seed=chosen.seed, mirrored=not chosen.unmirrored)
+    return mobilenet.run(chosen.out, replace(_how(chosen), mirrored=not chosen.unmirrored), seed=chosen.seed)
 
 
 _RUNS = {"efficientnet": _efficientnet, "resnet20": _resnet20, "mobilenet": _mobilenet}

@@ -24,11 +24,11 @@ CALIBRATION_IMAGES = 1024
 EPOCHS = 12
 
 
-def run(out: Path, how: PostTraining, *, seed: int, mirrored: bool) -> dict[str, Any]:
+def run(out: Path, how: PostTraining, *, seed: int) -> dict[str, Any]:
     """Return the record of one seed."""
     net = _float(out, seed)
     settings = {"network": NETWORK, "method": "post-training", "scheme": how.scheme, "bits": how.bits,
-                "preset": how.preset, "unmirrored": not mirrored, "seed": seed}
+                "preset": how.preset, "unmirrored": not how.mirrored, "seed": seed}
 
     def make(files: Files, clock: Clock) -> fx.GraphModule:
         return quantized(net, _data().train.first(CALIBRATION_IMAGES), how, files, clock)

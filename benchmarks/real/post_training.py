@@ -14,6 +14,7 @@ from quant.convert import quantize
 from quant.data.images import Images
 from quant.ptq.options import Reconstruction
 from quant.ptq.reconstruct import reconstruct
+from quant.schemes import power_of_two, uniform
 
 __all__ = ["PRESETS", "PostTraining", "quantized", "quantizers_of"]
 
@@ -21,6 +22,8 @@ FIRST_LAST_BITS = 8
 PRESETS: dict[str, Reconstruction | None] = {"none": None, "fast": Reconstruction.fast(),
                                              "full": Reconstruction()}
 """How to reconstruct, by name."""
+UNMIRRORED = {"power_of_two": power_of_two(mirrored=False), "uniform": uniform(mirrored=False)}
+"""Schemes by name, without a sign for each output channel."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +38,14 @@ class PostTraining:
         A name of `quant.schemes.SCHEMES`.
     preset : str
         A name of `PRESETS`.
+    mirrored : bool
+        Whether output channels choose a sign.
     """
 
     bits: str
     scheme: str
     preset: str
+    mirrored: bool = True
 
 
 def quantizers_of(net: nn.Module, images: Images, how: PostTraining) -> fx.GraphModule:
@@ -48,7 +54,8 @@ def quantizers_of(net: nn.Module, images: Images, how: PostTraining) -> fx.Graph
     given: dict[str, Any] = ({"pixels": images.pixels} if images.pixels is not None else
                              {"input_format": images.format, "input_exponent": images.exponent})
     batches = (images.values(which) for which in chunks(images))
-    return quantize(net, batches, scheme=how.scheme, weight_bits=weight_bits,
+    scheme = how.scheme if how.mirrored else UNMIRRORED[how.scheme]
+    return quantize(net, batches, scheme=scheme, weight_bits=weight_bits,
                     activation_bits=activation_bits, first_last_bits=FIRST_LAST_BITS, **given)
 
 
@@ -58,7 +65,8 @@ def quantized(net: nn.Module, images: Images, how: PostTraining, files: Files, c
         model = quantizers_of(net, images, how)
     recipe = PRESETS[how.preset]
     if recipe is not None:
+        files.checkpoint.parent.mkdir(parents=True, exist_ok=True)
         with clock.stage("reconstruct"):
-            reconstruct(model, net, images.values(slice(None)), recipe,
+            reconstruct(model, net, images.values(slice(None)), recipe, checkpoint=files.checkpoint,
                         progress=lambda unit: clock.tick())
     return model

@@ -23,6 +23,7 @@ from benchmarks.real.record import done, read_all
 from benchmarks.real.summary import markdown
 from quant.data.split import Split
 from quant.networks import EfficientNetLite0
+from quant.quantizers.uniform import UniformWeight
 from sim.errors import EngineError, InputError
 from sim.ir.formats import Format
 
@@ -226,3 +227,12 @@ def test_names_of_public_weights_are_those_of_the_network():
         public += [f"_blocks.{block}._{part}_conv.weight" for part in parts]
         public += [f"_blocks.{block}._bn{index}.{kind}" for index in range(block == 0, 3) for kind in kinds["bn"]]
     assert sorted(map(lite0_name, public)) == sorted(ours)
+
+
+def test_channels_choose_no_sign_where_that_is_asked_for():
+    """Of the comparison with and without mirrored channels, each has what it is called."""
+    net, images = tiny(), noise()
+    least = {mirrored: min(float(module.scale.min()) for module in quantizers_of(
+        net, images, PostTraining("2/4", "uniform", "none", mirrored)).modules() if isinstance(module, UniformWeight))
+        for mirrored in (True, False)}
+    assert least[True] < 0 < least[False]
