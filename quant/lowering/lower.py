@@ -366,11 +366,11 @@ class _Lowering:
             raise InputError(f"what '{stage.name}' puts out is read on the chip, but has no quantizer")
         steps = np.abs(sums.scale[sums.scale != 0])
         step, reach = float(steps.min()) if len(steps) else 1.0, sums.reach
-        if self.draft.meanings[self._read(stage.source).name].rest.any():
-            step /= 2.0  # one bit of both signs makes sums of half codes
+        step *= self.draft.meanings[self._read(stage.source).name].finest
         least = float(steps.max(initial=0.0)) / (1 << (self.arithmetic.window - 1))
         if residual is not None:
             meaning = self.draft.meanings[residual.name]
+            step = min(step, meaning.scale * meaning.finest)  # so that no sum is rounded where all are powers of two
             reach += meaning.largest(residual.format)
             least = max(least, meaning.scale / (1 << (self.arithmetic.residual_window - 1)))
         while step < least or reach / step >= (1 << (self.arithmetic.acc_bits - 1)) - 1:

@@ -41,6 +41,11 @@ class Meaning:
         """What is rounded away, 0 or 0.5."""
         return self.zeros - np.floor(self.zeros)
 
+    @property
+    def finest(self) -> float:
+        """The largest number of which all values are multiples, as a share of the scale: 0.5 where 0 is half a code."""
+        return 0.5 if self.rest.any() else 1.0
+
     def in_shape(self, before: tuple[int, int, int], after: tuple[int, int, int]) -> Meaning:
         """Return the meaning of the same codes when a map of one shape (channels, height, width) takes another."""
         return replace(self, zeros=np.broadcast_to(self.zeros[:, None, None], before).reshape(after)[:, 0, 0])

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from quant.convert import quantize
 from quant.lowering.lower import Lowered, lower_with_report
 from quant.lowering.strict import beyond_one_shift, check_powers_of_two
+from quant.quantizers.power_of_two import PowerOfTwoActivation
 from quant.reference import run_reference
 from sim.errors import InputError
 from sim.ir.arithmetic import Arithmetic
@@ -50,6 +51,34 @@ def test_one_shift_everywhere_is_exact(size: int) -> None:
     check_powers_of_two(lowered)
     assert same
     assert set(lowered.digits.values()) == {1}
+
+
+class TwoReaders(nn.Module):
+    """Two convolutions that read one tensor; their sum is the output."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Conv2d(2, 3, 1), nn.Conv2d(2, 3, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return cast(Tensor, self.a(x) + self.b(x))
+
+
+@pytest.mark.parametrize("bits", [8, 1])
+def test_logits_are_as_fine_as_what_they_add(bits: int) -> None:
+    """A stored tensor of finer steps than the accumulator's is added without a rounding, half codes too."""
+    torch.manual_seed(0)
+    codes = torch.randint(0, 16, (32, 2, 4, 4))
+    images = codes * 2.0**-4
+    quantized = quantize(TwoReaders().eval(), images, scheme="power_of_two", weight_bits=4, activation_bits=8,
+                         input_format=Format(4, "unsigned"), input_exponent=-4)
+    added = cast(PowerOfTwoActivation, quantized.b_quantizer)
+    added.set_bits(bits, torch.randn(100))
+    added.exponent.fill_(-12)
+    lowered = lower_with_report(quantized, images[:1], Arithmetic(terms=1))
+    check_powers_of_two(lowered)
+    found = torch.from_numpy(run_reference(lowered.program, {"x": codes.numpy()})["a"]).double() * lowered.scales["a"]
+    assert torch.equal(found, quantized.double()(images.double()).detach())
 
 
 @pytest.mark.parametrize("norm", [False, True])
