@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -71,55 +70,36 @@ def quantize(
 ) -> None:
     """Quantize a trained network without labels or training."""
     from bitwright.cli.network_report import compare_layers, network_report
-    from bitwright.codesign import networks, post_training
-    from bitwright.codesign.chosen_bits import check_budgets, load_bits
+    from bitwright.codesign import networks, post_training, quantization
+    from bitwright.codesign.chosen_bits import load_bits
     from bitwright.codesign.data import load_data
     from bitwright.codesign.layer_report import layer_files, write_layers
-    from quant.bits.with_bits import with_bits
-    from quant.ptq.reconstruct import Reconstruction
-    from quant.schemes import power_of_two, uniform
     from sim.arch.machine import load_machine
     from sim.io.atomic_write import ensure_folder
 
-    start = Reconstruction.fast(seed=seed) if preset == "fast" else Reconstruction(seed=seed)
-    how = replace(start, iterations=start.iterations if iterations is None else iterations, rate=lr,
-                  exponents=not fixed_exponents) if iterations != 0 else None
+    how = quantization.reconstruction_for(preset, iterations=iterations, rate=lr, exponents=not fixed_exponents,
+                                          seed=seed)
     if bits is not None and bits_file is not None:
         raise InputError("give --bits or --bits-file, not both")
-    widths = parse_bits(bits or "4/4")
+    both = parse_bits(bits or "4/4")
     networks.check_trained(network, weights)
-    check_apart([*networks.network_files(out), *layer_files(out)], [weights, machine, data, bits_file])
+    check_apart([*networks.network_files(out), *layer_files(out), checkpoint], [weights, machine, data, bits_file])
     target = load_machine(machine)
-    chosen = None if bits_file is None else load_bits(bits_file, target)
+    widths = quantization.Widths(both, first_last_bits, None if bits_file is None else load_bits(bits_file, target))
     found = load_data(data, size=size, resize=resize, mean=mean, deviation=std)
     net = networks.load_network(network, found, weights).eval()
     ensure_folder(out)
     images = networks.few_pixels(networks.calibration_images(found.train))
-    kind = power_of_two(asymmetric=asymmetric) if scheme == "power_of_two" else uniform(asymmetric=asymmetric)
-    if chosen is None:
-        model = post_training.quantize_network(net, found.train, images, kind, widths, first_last_bits)
-    else:
-        model = post_training.quantize_network(net, found.train, images, kind, (8, 8), 8)
-        model = with_bits(model, chosen.bits, images)
-        check_budgets(networks.lowered_for(model, found, target).program, target, chosen)
+    kind = quantization.scheme_for(scheme, asymmetric=asymmetric)
+    model = quantization.quantize_to(widths, net, found, images, kind, target)
     reconstructed = _reconstruct(model, net, images, scheme, how, checkpoint)
     lowered = networks.lowered_for(model, found, target)
     if wider := post_training.inexact_multiplications(lowered, scheme):
         message(f"not every multiplication is one exact shift: {', '.join(wider)}")
-    used = {} if chosen is None else check_budgets(lowered.program, target, chosen)
     layers = compare_layers(model, net, images, lowered)
     message("accuracy of the Program in the simulator")
-    summary = {
-        "network": network, "data": data, "scheme": scheme, "asymmetric": asymmetric,
-        "bits": f"{widths[0]}/{widths[1]}" if chosen is None else chosen.bits,
-        "budgets": {name: {"limit": limit, "used": used.get(name)} for name, limit in chosen.limits.items()}
-        if chosen is not None else {},
-        "accuracy": networks.accuracies(lowered, found),
-        "distances": reconstructed.distances, "fell_back": reconstructed.fell_back,
-        "unit_seconds": reconstructed.seconds, "moved": reconstructed.moved,
-        "fit_error_codes": networks.worst_fit(lowered), "digits": lowered.digits,
-        "layers": layers, "equalized": post_training.equalized_channels(model),
-        "steps": post_training.quantizer_steps(model)}
+    summary = {"network": network, "data": data, "scheme": scheme, "asymmetric": asymmetric,
+               **quantization.summary_of(model, lowered, found, target, widths, reconstructed, layers)}
     files = [*networks.write_network(out, model, lowered, summary), *write_layers(out, layers)]
     show(network_report(f"{network} on {data}, {scheme} {bits or bits_file or '4/4'}", summary, files, out), as_json)
 

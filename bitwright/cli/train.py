@@ -28,7 +28,7 @@ from bitwright.cli.parameter_types import decimal, integer, parse_bits, path_opt
 from sim.errors import InputError
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import fx, nn
 
     from quant.data.registry import DataSet
     from sim.arch.machine import Machine
@@ -74,16 +74,18 @@ def train(
     """Train a network, in float or with quantizers; resume if it was interrupted. It runs under torchrun, too."""
     import torch
 
+    from bitwright.cli.network_report import network_report
     from bitwright.codesign import networks
     from bitwright.codesign.data import load_data
     from bitwright.codesign.history import history_files, write_history
+    from bitwright.codesign.layer_report import layer_files
     from bitwright.codesign.training import Training, recipe_for
     from quant.training.distributed import is_first, processes
     from quant.training.history import plain
     from sim.arch.machine import load_machine
     from sim.io.atomic_write import ensure_folder
 
-    check_apart([*networks.network_files(out), *history_files(out)], [weights, machine, data])
+    check_apart([*networks.network_files(out), *history_files(out), *layer_files(out)], [weights, machine, data])
     texts = [] if scheme == "float" else bits or ["4/4"]
     widths = [parse_bits(text) for text in texts]
     recipe = recipe_for(scheme, epochs, batch, lr, seed=seed, interval_rate=quantizer_lr_mult,
@@ -97,13 +99,20 @@ def train(
         ensure_folder(out)
         with steps("train", epochs * max(len(widths), 1)) as progress:
             training = Training(recipe, images, device, bf16, out, progress, keep)
-            model = (training.quantized(net, scheme, widths, first_last_bits) if widths else
-                     training.float_network(net)).cpu()
+            quantized = training.quantized(net, scheme, widths, first_last_bits) if widths else None
+            trained = (training.float_network(net) if quantized is None else net).cpu()
         if is_first():
             summary = {"network": network, "data": data, "scheme": scheme, "bits": texts, "recipe": asdict(recipe),
                        "history": {name: plain(history) for name, history in training.histories.items()}}
-            message(f"wrote the history to {write_history(out, training.histories)[-1]} and beside it")
-            _finish(model, images, target if widths else None, summary, out, as_json)
+            files = write_history(out, training.histories)
+            if quantized is None:
+                message("accuracy of the network")
+                summary["accuracy"] = networks.accuracies(trained, images)
+                files += networks.write_network(out, trained, None, summary)
+            else:
+                files += _finish(quantized.cpu(), trained.eval(), images, target, summary, out)
+            title = f"{network} on {data}, {scheme} {' then '.join(texts)}".strip()
+            show(network_report(title, summary, files, out), as_json)
 
 
 def _check_start(scheme: str, network: str, weights: Path | None, needs_quantizers: bool) -> None:
@@ -116,17 +125,17 @@ def _check_start(scheme: str, network: str, weights: Path | None, needs_quantize
         check_trained(network, weights)
 
 
-def _finish(model: nn.Module, data: DataSet, machine: Machine | None, summary: dict[str, Any], out: Path,
-            as_json: bool) -> None:
-    """Evaluate a model, lowered if there is a machine, and write and show what came of it."""
-    from bitwright.cli.network_report import network_report
+def _finish(model: fx.GraphModule, net: nn.Module, data: DataSet, machine: Machine, summary: dict[str, Any],
+            out: Path) -> list[Path]:
+    """Lower a trained network with quantizers, add to the summary what it loses, write both, and return the files."""
+    from bitwright.cli.network_report import compare_layers
     from bitwright.codesign import networks
+    from bitwright.codesign.layer_report import write_layers
 
-    lowered = None if machine is None else networks.lowered_for(model, data, machine)
-    message("accuracy of the network" if lowered is None else "accuracy of the Program in the simulator")
-    summary["accuracy"] = networks.accuracies(lowered or model, data)
-    if lowered is not None:
-        summary["fit_error_codes"] = networks.worst_fit(lowered)
-    files = networks.write_network(out, model, lowered, summary)
-    title = f"{summary['network']} on {summary['data']}, {summary['scheme']} {' then '.join(summary['bits'])}".strip()
-    show(network_report(title, summary, files, out), as_json)
+    lowered = networks.lowered_for(model, data, machine)
+    images = networks.few_pixels(networks.calibration_images(data.train))
+    layers = compare_layers(model, net, images, lowered)
+    message("accuracy of the Program in the simulator")
+    summary |= {"accuracy": networks.accuracies(lowered, data), "fit_error_codes": networks.worst_fit(lowered),
+                "layers": layers}
+    return [*networks.write_network(out, model, lowered, summary), *write_layers(out, layers)]

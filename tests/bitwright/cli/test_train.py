@@ -27,6 +27,7 @@ CHANCE = 0.1
 """Of ten digits; what training gains on it is far from any luck."""
 
 HISTORY = ["history.csv", "history.json", "history.svg"]
+LAYERS = ["layers.csv", "layers.json", "layers.svg"]
 
 
 @pytest.fixture
@@ -74,6 +75,11 @@ def test_one_width_after_another(run: Run, tmp_path: Path) -> None:
     assert "3+3: epoch 2/2, loss " in stderr
     widths = {conv.weight_format.bits for conv in load_program(tmp_path / "program.safetensors").convs}
     assert widths == {1, 3, 8}
+    assert sorted(Path(path).name for path in told["files"]) == [
+        *HISTORY, *LAYERS, "model.safetensors", "program.safetensors", "summary.json"]
+    assert json.loads((tmp_path / "layers.json").read_text()) == told["layers"]
+    assert {layer["weight_bits"] for layer in told["layers"]} == {None, 3, 8}
+    assert all(layer["output_sqnr_db"] is not None for layer in told["layers"] if layer["kind"] != "input")
 
 
 @pytest.mark.trains
@@ -148,5 +154,5 @@ def test_two_processes_by_torchrun(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["accuracy"]["test"] == accuracy_of(tmp_path) > CHANCE + 0.3
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "4+4.checkpoint", *HISTORY, "model.safetensors", "program.safetensors", "summary.json"]
+        "4+4.checkpoint", *HISTORY, *LAYERS, "model.safetensors", "program.safetensors", "summary.json"]
     assert load_file(tmp_path / "model.safetensors")

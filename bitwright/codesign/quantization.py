@@ -1,0 +1,97 @@
+"""The steps of quantizing a network without training, to the same bits everywhere or to bits chosen for each layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import torch
+from torch import fx, nn
+
+from bitwright.codesign.chosen_bits import ChosenBits, check_budgets
+from bitwright.codesign.networks import accuracies, lowered_for, worst_fit
+from bitwright.codesign.post_training import Reconstructed, equalized_channels, quantize_network, quantizer_steps
+from quant.analysis.layers import LayerQuality
+from quant.bits.with_bits import with_bits
+from quant.data.registry import DataSet
+from quant.lowering.lower import Lowered
+from quant.ptq.reconstruct import Reconstruction
+from quant.schemes import Scheme, power_of_two, uniform
+from sim.arch.machine import Machine
+
+__all__ = ["Widths", "quantize_to", "reconstruction_for", "scheme_for", "summary_of"]
+
+WIDEST = 8
+
+
+@dataclass(frozen=True)
+class Widths:
+    """Bits of the weights and of the tensors of a network.
+
+    Attributes
+    ----------
+    bits : (int, int)
+        Those of weights and activations where none are chosen for each layer.
+    first_last_bits : int
+        Those of the first and the last layer in that case.
+    chosen : ChosenBits, optional
+        Bits of every layer instead, with the budgets that they keep.
+    """
+
+    bits: tuple[int, int]
+    first_last_bits: int
+    chosen: ChosenBits | None = None
+
+
+def scheme_for(name: Literal["power_of_two", "uniform"], *, asymmetric: bool) -> Scheme:
+    """Return the scheme of this name; `asymmetric` gives tensors of both signs zero points."""
+    return power_of_two(asymmetric=asymmetric) if name == "power_of_two" else uniform(asymmetric=asymmetric)
+
+
+def reconstruction_for(preset: Literal["thorough", "fast"], *, iterations: int | None, rate: float, exponents: bool,
+                       seed: int) -> Reconstruction | None:
+    """Return a preset with changes, or None for 0 iterations; with `iterations` None it keeps the preset's."""
+    if iterations == 0:
+        return None
+    start = Reconstruction.fast(seed=seed) if preset == "fast" else Reconstruction(seed=seed)
+    return replace(start, iterations=iterations or start.iterations, rate=rate, exponents=exponents)
+
+
+def quantize_to(widths: Widths, net: nn.Module, data: DataSet, images: torch.Tensor, scheme: Scheme,
+                machine: Machine) -> fx.GraphModule:
+    """Quantize a copy of a network at these widths, with steps fitted on `images` of the training data.
+
+    Raises
+    ------
+    InputError
+        If the chosen bits are not those of the network's layers, or its Program is above a budget.
+    """
+    if widths.chosen is None:
+        return quantize_network(net, data.train, images, scheme, widths.bits, widths.first_last_bits)
+    model = quantize_network(net, data.train, images, scheme, (WIDEST, WIDEST), WIDEST)
+    model = with_bits(model, widths.chosen.bits, images)
+    check_budgets(lowered_for(model, data, machine).program, machine, widths.chosen)
+    return model
+
+
+def summary_of(model: fx.GraphModule, lowered: Lowered, data: DataSet, machine: Machine, widths: Widths,
+               reconstructed: Reconstructed, layers: Sequence[LayerQuality]) -> dict[str, Any]:
+    """Describe a quantized network: its bits and budgets, how accurate its Program is, and what was done to it.
+
+    Raises
+    ------
+    InputError
+        If the Program is above a budget.
+    """
+    chosen = widths.chosen
+    used = {} if chosen is None else check_budgets(lowered.program, machine, chosen)
+    limits = {} if chosen is None else chosen.limits
+    return {
+        "bits": f"{widths.bits[0]}/{widths.bits[1]}" if chosen is None else chosen.bits,
+        "budgets": {name: {"limit": limit, "used": used.get(name)} for name, limit in limits.items()},
+        "accuracy": accuracies(lowered, data),
+        "distances": reconstructed.distances, "fell_back": reconstructed.fell_back,
+        "unit_seconds": reconstructed.seconds, "moved": reconstructed.moved,
+        "fit_error_codes": worst_fit(lowered), "digits": lowered.digits,
+        "layers": layers, "equalized": equalized_channels(model), "steps": quantizer_steps(model)}
