@@ -101,7 +101,7 @@ def quantize(model: nn.Module, data: Data, *, scheme: str | Scheme, weight_bits:
         fold_pixels(graph, pixels)
     images = images.of_kind(first.dtype)
     if scheme.equalize:
-        equalized = equalize(graph, (images.values(which) for which in pieces(graph, len(images))))
+        equalized = equalize(graph, (images.values(which) for which in pieces(graph.graph.nodes, len(images))))
         factors |= {tensor.name: tensor.factor for tensor in equalized}
         graph.meta["equalized"] = equalized
     reference = deepcopy(graph)

@@ -17,16 +17,16 @@ def before_activation(graph: fx.GraphModule, stage: Stage, sums: Tensor, residua
     Parameters
     ----------
     sums : Tensor, shape (positions, channels)
-        Of the layer, without its bias.
+        Of the layer, without its bias; changed in place.
     residual : Tensor of the same shape, optional
         What the stage adds.
     """
     layer = cast(nn.Conv2d | nn.Linear, graph.get_submodule(str(stage.compute.target)))
-    found = sums if layer.bias is None else sums + layer.bias.detach()
+    found = sums if layer.bias is None else sums.add_(layer.bias.detach())
     if stage.norm is not None:
         norm = cast(nn.BatchNorm2d, graph.get_submodule(stage.norm))
         found = norm(found[:, :, None, None])[:, :, 0, 0]
-    return found if residual is None else found + residual
+    return found if residual is None else found.add_(residual)
 
 
 def activated(stage: Stage, values: Tensor) -> Tensor:

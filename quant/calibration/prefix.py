@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from math import prod
 from typing import cast
 
 import torch
 from torch import Tensor, fx
 
-from quant.calibration.stored import Stored, stored
+from quant.calibration.stored import Stored, byte_of, put, stored
 from quant.quantizers.base import ActivationQuantizer
 from quant.trace.segment import Segment, between
 from quant.trace.shapes import shape_of
@@ -50,33 +50,60 @@ class Prefix:
         new = set(between(self.graph, self.done, wanted))
         if new:
             last = [node for node in new if node in wanted or any(user not in new for user in node.users)]
-            parts: dict[fx.Node, list[Stored]] = {node: [] for node in last}
-            for _, values in self.run(last):
+            for which, values in self.run(last):
                 for node, value in values.items():
-                    parts[node].append(stored(value, self.makers.get(node)))
-            self.kept |= {node: _joined(part) for node, part in parts.items()}
+                    self._keep(node, which, stored(value, self.makers.get(node)))
             self.done |= new
         found = {node: self.kept[node] for node in wanted}
-        self.kept = {node: value for node, value in self.kept.items()
-                     if any(user not in self.done for user in node.users)}
+        self._forget()
         return found
+
+    def add(self, node: fx.Node, check: Callable[[Tensor], None]) -> None:
+        """Compute the codes of a quantizer's node.
+
+        Parameters
+        ----------
+        node : fx.Node
+            Which calls a quantizer.
+        check : callable
+            Called with what the quantizer reads, some images after another; it may raise.
+        """
+        quantizer, read = self.makers[node], cast(fx.Node, node.args[0])
+        for which, values in self.run([read]):
+            check(values[read])
+            codes = quantizer.rounded(values[read]).to(byte_of(quantizer))
+            self._keep(node, which, Stored(codes, quantizer, values[read].dtype))
+        self.done.update(between(self.graph, self.done, [node]))
+        self._forget()
 
     def run(self, nodes: Iterable[fx.Node]) -> Iterator[tuple[slice, dict[fx.Node, Tensor]]]:
         """Yield some images after another, and for them the values of nodes that can run from what is kept."""
         segment = Segment(self.graph, self.done, nodes)
         read = {operand for node in segment.nodes for operand in node.all_input_nodes} | {*segment.wanted}
-        for which in pieces(self.graph, self.images):
+        for which in pieces({*segment.nodes, *read}, self.images):
             with torch.no_grad():
                 given = {node: value.values(which) for node, value in self.kept.items() if node in read}
-                yield which, segment.run(given)
+                found = segment.run(given)
+                given.clear()
+                yield which, found
+
+    def _keep(self, node: fx.Node, which: slice, part: Stored) -> None:
+        """Keep a node's values for some images."""
+        whole = self.kept[node].kept if node in self.kept else None
+        self.kept[node] = Stored(put(whole, part.kept, which, self.images), part.quantizer, part.kind)
+
+    def _forget(self) -> None:
+        """Forget what all readers have read."""
+        self.kept = {node: value for node, value in self.kept.items()
+                     if any(user not in self.done for user in node.users)}
 
 
-def pieces(graph: fx.GraphModule, images: int) -> Iterator[slice]:
-    """Yield slices of images, in order, that go through a graph together: fewer where its tensors are large."""
-    largest = max((prod(shape[1:]) for node in graph.graph.nodes if (shape := shape_of(node)) is not None), default=1)
+def pieces(nodes: Iterable[fx.Node], images: int) -> Iterator[slice]:
+    """Yield slices of images, in order, that go through some nodes together: fewer where their tensors are large."""
+    largest = max((prod(shape[1:]) for node in nodes if (shape := shape_of(node)) is not None), default=1)
     size = min(max(LARGEST_PIECE // max(largest, 1), 1), MOST_IMAGES)
     for at in range(0, images, size):
-        yield slice(at, at + size)
+        yield slice(at, min(at + size, images))
 
 
 def _makers(graph: fx.GraphModule) -> dict[fx.Node, ActivationQuantizer]:
@@ -88,7 +115,3 @@ def _makers(graph: fx.GraphModule) -> dict[fx.Node, ActivationQuantizer]:
         elif stage.keeps_codes and stage.source in found:
             found[stage.end] = found[stage.source]
     return found
-
-
-def _joined(parts: list[Stored]) -> Stored:
-    return Stored(torch.cat([part.kept for part in parts]), parts[0].quantizer, parts[0].kind)

@@ -12,7 +12,7 @@ from torch import Tensor, fx
 from quant.calibration.fused import before_activation
 from quant.calibration.patches import Layer, at_positions, in_row, patches, sums
 from quant.calibration.prefix import Prefix, pieces
-from quant.calibration.stored import Stored
+from quant.calibration.stored import Stored, put
 from quant.trace.stages import Stage
 
 __all__ = ["Sample", "outputs", "read_sample"]
@@ -45,13 +45,15 @@ def read_sample(graph: fx.GraphModule, stage: Stage, prefix: Prefix) -> Sample:
     """Return what a stage with a layer reads; `prefix` has all stages before it."""
     layer, node = layer_at(graph, stage), cast(fx.Node, stage.compute.args[0])
     wanted = (node,) if stage.residual is None else (node, stage.residual)
-    read, added = [], []
+    read = added = None
     for which, values in prefix.run(wanted):
         here, place = patches(layer, values[node], prefix.images, which)
-        read.append(here)
+        read = put(read, here, which, prefix.images, 1)
         if stage.residual is not None:
-            added.append(at_positions(in_row(values[stage.residual], len(layer.weight)), place))
-    return Sample(torch.cat(read, 1), torch.cat(added) if added else None, prefix.images)
+            there = at_positions(in_row(values[stage.residual], len(layer.weight)), place)
+            added = put(added, there, which, prefix.images)
+    assert read is not None
+    return Sample(read, added, prefix.images)
 
 
 def outputs(graph: fx.GraphModule, found: Iterable[Stage], images: Stored) -> dict[str, Tensor]:
@@ -70,10 +72,10 @@ def outputs(graph: fx.GraphModule, found: Iterable[Stage], images: Stored) -> di
     """
     recorder = _Recorder(graph, tuple(found), len(images))
     with torch.no_grad():
-        for which in pieces(graph, len(images)):
+        for which in pieces(graph.graph.nodes, len(images)):
             recorder.start(which)
             recorder.run(images.values(which))
-    return recorder.found()
+    return recorder.found
 
 
 class _Recorder(fx.Interpreter):
@@ -86,7 +88,7 @@ class _Recorder(fx.Interpreter):
         self.places: dict[Stage, Tensor] = {}
         self.sums: dict[Stage, Tensor] = {}
         self.added: dict[Stage, Tensor] = {}
-        self.parts: dict[Stage, list[Tensor]] = {stage: [] for stage in found}
+        self.found: dict[str, Tensor] = {}
 
     def start(self, which: slice) -> None:
         """Forget the last piece; the next one has these images."""
@@ -108,9 +110,7 @@ class _Recorder(fx.Interpreter):
                 residual = self.added.pop(stage, None)
                 if residual is not None:
                     residual = at_positions(residual, self.places[stage])
-                self.parts[stage].append(before_activation(self.graph_module, stage, self.sums.pop(stage), residual))
+                values = before_activation(self.graph_module, stage, self.sums.pop(stage), residual)
+                layer_path = str(stage.compute.target)
+                self.found[layer_path] = put(self.found.get(layer_path), values, self.which, self.images)
         return value
-
-    def found(self) -> dict[str, Tensor]:
-        """Return what was noted, by layer."""
-        return {str(stage.compute.target): torch.cat(parts) for stage, parts in self.parts.items()}

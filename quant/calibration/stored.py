@@ -7,7 +7,7 @@ from torch import Tensor
 
 from quant.quantizers.base import ActivationQuantizer
 
-__all__ = ["Stored", "stored"]
+__all__ = ["Stored", "byte_of", "put", "stored"]
 
 Which = Tensor | slice
 
@@ -56,5 +56,32 @@ def stored(values: Tensor, quantizer: ActivationQuantizer | None) -> Stored:
     """
     if quantizer is None:
         return Stored(values, None, values.dtype)
-    kind = torch.uint8 if quantizer.format.low >= 0 else torch.int8
-    return Stored(quantizer.codes_of(values).to(kind), quantizer, values.dtype)
+    return Stored(quantizer.codes_of(values).to(byte_of(quantizer)), quantizer, values.dtype)
+
+
+def put(whole: Tensor | None, part: Tensor, which: slice, images: int, axis: int = 0) -> Tensor:
+    """Return what all images give, with what some of them give in its place; images lie one after another.
+
+    Parameters
+    ----------
+    whole : Tensor, optional
+        What the images before have given; None at first. It is changed in place: memory that is taken once and whole
+        can be given back whole.
+    part : Tensor
+        What the images `which` give, equally much each.
+    which : slice
+    images : int
+        Number of all images.
+    axis : int
+        Along which images lie.
+    """
+    count = part.shape[axis] // (which.stop - which.start)
+    if whole is None:
+        whole = part.new_empty((*part.shape[:axis], images * count, *part.shape[axis + 1:]))
+    whole.narrow(axis, which.start * count, part.shape[axis]).copy_(part)
+    return whole
+
+
+def byte_of(quantizer: ActivationQuantizer) -> torch.dtype:
+    """Return the type that holds a quantizer's codes."""
+    return torch.uint8 if quantizer.format.low >= 0 else torch.int8

@@ -80,12 +80,13 @@ class _Walk:
         if stage.kind == "input" or stage.keeps_codes:
             return
         values = self._with_layer(stage) if stage.kind in ("conv", "linear") else self._without_layer(stage)
-        check_magnitude(values, f"what '{stage.name}' puts out on the data")
+        what = f"what '{stage.name}' puts out on the data"
+        check_magnitude(values, what)
         if stage.quantizer is not None:
             quantizer = cast(ActivationQuantizer, self.graph.get_submodule(stage.quantizer))
             fit_range(quantizer, values, self.how, ends=lambda: self._ends(cast(fx.Node, stage.end.args[0])),
                       weights=lambda: error_weights(self.graph, self.found, stage, values.shape[1]).to(values.device))
-            self._store(stage, quantizer)
+            self.prefix.add(stage.end, lambda values: check_magnitude(values, what))
 
     def _with_layer(self, stage: Stage) -> Tensor:
         """Fit the weights and the bias of a layer; gives what the stage puts out at some positions."""
@@ -93,7 +94,7 @@ class _Walk:
         sample, target = read_sample(self.graph, stage, self.prefix), self.targets.pop(str(stage.compute.target), None)
         quantizer = layer.weight_quantizer
         if target is not None and self.how.weight_steps == "output" and isinstance(quantizer, SteppedWeight):
-            choose_scale(quantizer, lambda: self._errors(stage, sample, target))
+            choose_scale(quantizer, self._errors(stage, sample, target))
         values = self._before_activation(stage, sample)
         if target is not None and self.how.bias_correction and stage.norm is None:
             change = correction(values, target, sample.images)
@@ -108,14 +109,20 @@ class _Walk:
         weight = layer.weight_quantizer(layer.weight)
         return before_activation(self.graph, stage, sums(sample.read, weight), sample.residual)
 
-    def _errors(self, stage: Stage, sample: Sample, target: Tensor) -> Tensor:
-        """Return the mean squared error of each output channel after the activation, in units of 2**k."""
-        values = self._before_activation(stage, sample)
-        if self.how.bias_correction and stage.norm is None:
-            values = values + (target - values).mean(0)
-        unit = torch.frexp(target.abs().max()).exponent
-        error = activated(stage, values) - activated(stage, target)
-        return torch.ldexp(error, -unit).square().mean(0).double()
+    def _errors(self, stage: Stage, sample: Sample, target: Tensor) -> Callable[[], Tensor]:
+        """Return what gives the mean squared error of each output channel after the activation, in units of 2**k."""
+        target = torch.empty_like(self._before_activation(stage, sample)).copy_(target)  # laid out as what it meets
+        corrected = self.how.bias_correction and stage.norm is None
+        mean, goal = target.mean(0), activated(stage, target)
+        unit = 2.0 ** -int(torch.frexp(target.abs().max()).exponent)
+
+        def errors() -> Tensor:
+            values = self._before_activation(stage, sample)
+            if corrected:
+                values += mean - values.mean(0)
+            return activated(stage, values).sub_(goal).mul_(unit).square_().mean(0).double()
+
+        return errors
 
     def _without_layer(self, stage: Stage) -> Tensor:
         """Return what a stage without weights puts out at some positions."""
@@ -131,14 +138,3 @@ class _Walk:
         parts = [torch.stack([values[node].min(), values[node].max()]) for _, values in self.prefix.run([node])]
         lows, highs = torch.stack(parts).unbind(1)
         return torch.stack([lows.min(), highs.max()])
-
-    def _store(self, stage: Stage, quantizer: ActivationQuantizer) -> None:
-        """Compute the codes of a stage's tensor for all images."""
-        def check(_: nn.Module, args: tuple[Tensor, ...]) -> None:
-            check_magnitude(args[0], f"what '{stage.name}' puts out on the data")
-
-        hook = quantizer.register_forward_pre_hook(check)
-        try:
-            self.prefix.of([stage.end])
-        finally:
-            hook.remove()

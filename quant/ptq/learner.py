@@ -111,7 +111,7 @@ class Learner:
 
     def _run(self, segment: Segment, node: fx.Node, images: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the values of a node for these images, part after part, and which images they are."""
-        for part in pieces(self.graph, len(images)):
+        for part in pieces(self.graph.graph.nodes, len(images)):
             which = images[part]
             with torch.no_grad():
                 found = segment.run({known: value.values(which) for known, value in self.inputs.items()})[node]

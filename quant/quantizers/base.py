@@ -35,7 +35,7 @@ SAMPLE_SIZE = 1 << 14
 class _RoundHalfUp(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        return torch.floor(x + 0.5)
+        return (x + 0.5).floor_()
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
@@ -216,11 +216,15 @@ class Quantizer(nn.Module, ABC):
         InputError
             If `x` holds NaN, which no code stands for; infinity is clamped.
         """
-        with torch.no_grad():
-            rounded = self._round(widened(x))
+        rounded = self.rounded(x)
         if bool(rounded.isnan().any()):
             raise InputError("NaN has no code")
         return rounded.to(torch.int64)
+
+    @torch.no_grad()
+    def rounded(self, x: Tensor) -> Tensor:
+        """Return the codes of `x` as floats that are whole numbers; NaN stays NaN."""
+        return self._round(widened(x))
 
     def set_bits(self, bits: int, x: Tensor) -> None:
         """Change the width, and the step with it: keeping the range would triple the error at few bits.
@@ -327,7 +331,7 @@ class ActivationQuantizer(Quantizer):
     def values(self, codes: Tensor) -> Tensor:
         """Return what codes of shape (n, channels, ...) mean: scale * (code - zero point), in the scale's precision."""
         scale = self.scale.detach()
-        return (codes.to(scale.dtype) - self._zeros_along(codes)) * scale
+        return codes.to(scale.dtype, copy=True).sub_(self._zeros_along(codes)).mul_(scale)
 
     def codes_of(self, values: Tensor) -> Tensor:
         """Return the codes that mean these values, which this quantizer has put out, as whole floats."""

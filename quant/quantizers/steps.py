@@ -11,7 +11,6 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from quant.quantizers.base import round_half_up
 from sim.errors import InputError
 from sim.ir.formats import Format
 
@@ -99,11 +98,11 @@ def best_steps(rows: Tensor, low: int, high: int) -> tuple[Tensor, Tensor]:
     largest = largest_magnitudes(rows).clamp(min=SMALLEST_STEP * CANDIDATES * reach)
     unit = octaves(largest)
     rows, widest = torch.ldexp(rows, -unit[:, None]), torch.ldexp(largest, -unit) / reach
-    best, least = widest, torch.full_like(widest, torch.inf)
+    best, least, values = widest, torch.full_like(widest, torch.inf), torch.empty_like(rows)
     for candidate in range(CANDIDATES, 0, -1):
         steps = widest * (candidate / CANDIDATES)
-        values = round_half_up(rows / steps[:, None]).clamp(low, high) * steps[:, None]
-        errors = (values - rows).square().mean(1)
+        values = torch.div(rows, steps[:, None], out=values).add_(0.5).floor_().clamp_(low, high).mul_(steps[:, None])
+        errors = values.sub_(rows).square_().mean(1)
         best, least = torch.where(errors < least, steps, best), torch.minimum(errors, least)
     return torch.ldexp(best, unit), torch.ldexp(least, 2 * unit)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import isfinite
 from typing import Any
 
 import torch
@@ -119,9 +120,9 @@ def check_finite(model: nn.Module) -> None:
 
 def check_magnitude(values: Tensor, what: str) -> None:
     """Refuse values to which no step of single precision can be fitted, or whose products would leave it."""
-    if not bool(torch.isfinite(values).all()):
+    largest = max(abs(float(end)) for end in torch.aminmax(values.detach()))  # both are NaN where one value is
+    if not isfinite(largest):
         raise InputError(f"{what} must be finite, but is not")
-    largest = float(values.detach().abs().max())
     if largest and not 1 / LARGEST <= largest <= LARGEST:
         raise InputError(f"the largest magnitude of {what} must be 0 or in 2**-100..2**100, not {largest:g}")
 
