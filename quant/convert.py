@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from copy import deepcopy
 from functools import partial
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from quant.calibration.images import Data, read_images
+from quant.calibration.images import Data, read_images, read_values
 from quant.calibration.prefix import pieces
 from quant.calibration.walk import Progress, calibrate
-from quant.data.pixels import Pixels, as_values
+from quant.data.pixels import Pixels
 from quant.equalize import equalize
 from quant.fold_pixels import fold_pixels
 from quant.quantizers.base import ActivationQuantizer, round_half_up
@@ -21,7 +21,7 @@ from quant.quantizers.pixel import PixelActivation
 from quant.quantizers.power_of_two import PowerOfTwoActivation
 from quant.schemes import Scheme, WeightedLayer, scheme_of
 from quant.shifts import shift_averages_and_norms
-from quant.trace.checks import check_data, check_input_format, check_magnitude
+from quant.trace.checks import check_input_format, check_magnitude
 from quant.trace.frontend import as_floats, read_model
 from quant.trace.layers import QuantConv2d, QuantLinear
 from quant.trace.naming import quantizer_path
@@ -91,7 +91,7 @@ def quantize(model: nn.Module, data: Data, *, scheme: str | Scheme, weight_bits:
     """
     scheme = scheme_of(scheme)
     given = _input_quantizer(input_format, input_exponent, pixels)
-    images, first = read_images(data, given, partial(_read_batch, pixels=pixels))
+    images, first = read_images(data, given, partial(read_values, pixels=pixels))
     graph = read_model(model, first)
     first = as_floats(first, graph)
     if scheme.folds:
@@ -125,19 +125,13 @@ def quantize(model: nn.Module, data: Data, *, scheme: str | Scheme, weight_bits:
     return graph
 
 
-def _read_batch(batch: Any, what: str, pixels: Pixels | None) -> Tensor:
-    """Return a batch of images as finite real values."""
-    if pixels is not None and isinstance(batch, Tensor):
-        batch = as_values(batch, pixels)
-    check_data(batch, what)
-    return cast(Tensor, batch)
-
-
 def _input_quantizer(fmt: Format | None, exponent: int | None, pixels: Pixels | None) -> ActivationQuantizer:
     """Return the quantizer of the input, which is described in one of two ways."""
     if (pixels is None) == (fmt is None and exponent is None):
         raise InputError("give either pixels, or input_format and input_exponent")
     if pixels is not None:
+        if not isinstance(pixels, Pixels):
+            raise InputError(f"pixels must be Pixels(mean, deviation), not {type(pixels).__name__}")
         return PixelActivation(pixels)
     if fmt is None or exponent is None:
         raise InputError("input_format and input_exponent must be given together")

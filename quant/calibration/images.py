@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from quant.calibration.stored import Stored, stored
+from quant.data.pixels import Pixels, as_values
 from quant.quantizers.base import ActivationQuantizer
+from quant.trace.checks import check_data
 from sim.errors import InputError
 
-__all__ = ["Data", "batches", "read_images"]
+__all__ = ["Data", "batches", "read_images", "read_values"]
 
 Data = Tensor | Iterable[Any]
 """Images, or batches of images such as a `DataLoader` gives: tensors, or tuples and lists that begin with one."""
@@ -45,6 +47,14 @@ def batches(data: Data, read: ReadBatch) -> Iterator[Tensor]:
         yield images
     if shape is None:
         raise InputError("data must have at least one batch of images, but has none")
+
+
+def read_values(batch: Any, what: str, pixels: Pixels | None) -> Tensor:
+    """Return a batch of images as finite real values; with `pixels` it may be uint8."""
+    if pixels is not None and isinstance(batch, Tensor):
+        batch = as_values(batch, pixels)
+    check_data(batch, what)
+    return cast(Tensor, batch)
 
 
 def read_images(data: Data, quantizer: ActivationQuantizer, read: ReadBatch) -> tuple[Stored, Tensor]:

@@ -14,23 +14,22 @@ from time import monotonic
 from typing import cast
 
 import torch
-from torch import Tensor, fx, nn
+from torch import fx, nn
 
+from quant.calibration.images import Data
 from quant.calibration.prefix import Prefix
 from quant.calibration.stored import Stored, stored
 from quant.convert import round_biases
 from quant.factors import as_stored, factors_of
 from quant.ptq.checkpoint import describe_reconstruction, load_progress, save_progress
 from quant.ptq.clock import Clock, work_of
-from quant.ptq.downscale import downscaled
+from quant.ptq.images import read_for_reconstruction
 from quant.ptq.learner import Learner
 from quant.ptq.loss import loss_exponent
 from quant.ptq.options import Reconstruction
 from quant.ptq.report import Moment, UnitReport
 from quant.ptq.units import Unit, units
 from quant.quantizers.strict import check_steps, has_power_of_two_steps
-from quant.trace.checks import check_data
-from quant.trace.frontend import as_floats, read_model
 from quant.trace.stages import stages
 from quant.training.memory_format import arranged, lay_out, training_order
 from sim.errors import InputError
@@ -38,11 +37,9 @@ from sim.errors import InputError
 __all__ = ["Moment", "Reconstruction", "UnitReport", "reconstruct"]
 
 DEFAULT = Reconstruction()
-CALIBRATION = 32, 1024
-"""Fewest and most images: with fewer a unit learns them by heart, more change nothing and fill the memory."""
 
 
-def reconstruct(quantized: fx.GraphModule, model: nn.Module, data: Tensor, how: Reconstruction = DEFAULT, *,
+def reconstruct(quantized: fx.GraphModule, model: nn.Module, data: Data, how: Reconstruction = DEFAULT, *,
                 progress: Callable[[UnitReport], None] | None = None, during: Callable[[Moment], None] | None = None,
                 checkpoint: str | Path | None = None) -> list[UnitReport]:
     """Learn the rounding of every layer of `quantized` in place; its weights end on their grid.
@@ -56,8 +53,8 @@ def reconstruct(quantized: fx.GraphModule, model: nn.Module, data: Tensor, how: 
         From `quantize(model, ...)` by a scheme that folds BatchNorms; in eval mode.
     model : nn.Module
         The float model it came from, in eval mode.
-    data : float Tensor, shape (n, C, H, W)
-        32..1024 inputs; no labels are needed.
+    data : float Tensor, shape (n, C, H, W), uint8 if the input is pixels; or an iterable of such batches
+        32..1024 inputs, as for `quantize`; no labels are needed.
     how : Reconstruction
     progress : callable, optional
         Called after each unit.
@@ -79,17 +76,15 @@ def reconstruct(quantized: fx.GraphModule, model: nn.Module, data: Tensor, how: 
     EngineError
         If a step of a power-of-two model is no power of two in the end, which would be a fault of this function.
     """
-    check_data(data)
-    if not CALIBRATION[0] <= len(data) <= CALIBRATION[1]:
-        raise InputError(f"reconstruction takes {CALIBRATION[0]}..{CALIBRATION[1]} images, not {len(data)}")
+    if not isinstance(quantized, fx.GraphModule):
+        raise InputError(f"quantized must be what quantize returns, not {type(quantized).__name__}")
     strict = has_power_of_two_steps(quantized)
-    exact = read_model(model, data)
-    data = downscaled(as_floats(data, exact), how.downscale, exact, quantized)
+    exact, images = read_for_reconstruction(quantized, model, data, how.downscale)
     generator = torch.Generator().manual_seed(how.seed)
-    work = _Work(quantized, exact, data, how, generator)
+    work = _Work(quantized, exact, images, how, generator)
     reports: list[UnitReport] = []
     place = None if checkpoint is None else Path(checkpoint)
-    run = describe_reconstruction(quantized, model, data, how) if place is not None else {}
+    run = describe_reconstruction(quantized, model, images, how) if place is not None else {}
     if place is not None and place.exists():
         reports = load_progress(place, run, quantized, generator, len(work.units))
     for report in work.do(len(reports), during):
@@ -107,7 +102,7 @@ def reconstruct(quantized: fx.GraphModule, model: nn.Module, data: Tensor, how: 
 class _Work:
     """The units, and what they are learnt from."""
 
-    def __init__(self, quantized: fx.GraphModule, exact: fx.GraphModule, data: Tensor, how: Reconstruction,
+    def __init__(self, quantized: fx.GraphModule, exact: fx.GraphModule, data: torch.Tensor, how: Reconstruction,
                  generator: torch.Generator) -> None:
         self.quantized, self.exact, self.how, self.generator = quantized, exact, how, generator
         self.units = units(quantized)
@@ -120,6 +115,10 @@ class _Work:
         self.names, self.factors = {stage.end: stage.name for stage in found}, factors_of(quantized, found)
         self.given = {stage.end for stage in found if stage.kind == "input"}
         self.ends = {stage.name: stage for stage in stages(exact)}
+        for unit in self.units:
+            for name in (*(self.names[node] for node in unit.inputs), unit.last.name):
+                if name not in self.ends:
+                    raise InputError(f"the model is not the one that was quantized: it has no '{name}'")
 
     def do(self, done: int, during: Callable[[Moment], None] | None) -> Iterator[UnitReport]:
         """Learn the units after the first `done`, one for each report."""

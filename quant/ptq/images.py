@@ -1,0 +1,53 @@
+"""Images to reconstruct with: batches are read one by one, and reduced before the next one is read."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+from torch import Tensor, fx, nn
+
+from quant.calibration.images import Data, batches, read_values
+from quant.ptq.downscale import downscaled
+from quant.quantizers.pixel import PixelActivation
+from quant.trace.frontend import as_floats, read_model
+from sim.errors import InputError
+
+__all__ = ["read_for_reconstruction"]
+
+CALIBRATION = 32, 1024
+"""Fewest and most images: with fewer a unit learns them by heart, more change nothing and fill the memory."""
+
+
+def read_for_reconstruction(quantized: fx.GraphModule, model: nn.Module, data: Data,
+                            downscale: int) -> tuple[fx.GraphModule, Tensor]:
+    """Return the graph of the float model, and all images as real values in its precision, at the lower resolution.
+
+    Parameters
+    ----------
+    quantized : fx.GraphModule
+        If its input is pixels, images may be uint8.
+    model : nn.Module
+    data : Tensor of shape (n, C, H, W), or iterable of batches
+    downscale : int, at least 1
+
+    Raises
+    ------
+    InputError
+        As `quant.ptq.reconstruct.reconstruct` does.
+    """
+    pixels = next((module.pixels for module in quantized.modules() if isinstance(module, PixelActivation)), None)
+    exact: fx.GraphModule | None = None
+    parts: list[Tensor] = []
+    count = 0
+    for batch in batches(data, partial(read_values, pixels=pixels)):
+        count += len(batch)
+        if count > CALIBRATION[1]:
+            break
+        if exact is None:
+            exact = read_model(model, batch)
+        parts.append(downscaled(as_floats(batch, exact), downscale, *(() if parts else (exact, quantized))))
+    if exact is None or not CALIBRATION[0] <= count <= CALIBRATION[1]:
+        raise InputError(f"reconstruction takes {CALIBRATION[0]}..{CALIBRATION[1]} images, not {count}"
+                         f"{'' if isinstance(data, Tensor) or count < CALIBRATION[0] else ' or more'}")
+    return exact, torch.cat(parts)
