@@ -127,9 +127,10 @@ def test_tensors_that_others_read_too_stay(read: Callable[[Tensor, Tensor], Tens
 
 @pytest.mark.parametrize("scheme", [power_of_two, uniform])
 def test_codes_of_weights_stay_and_the_tensor_errs_less(scheme: Callable[..., Scheme]) -> None:
-    """The steps of rows and filters take the factors up; what is stored is nearer to float."""
+    """Steps that are fitted to the weights take the factors up; what is stored is nearer to float."""
     model, (_, x) = network(), images()
-    plain, better = strict(model, scheme(equalize=False)), strict(model, scheme())
+    own = {"weight_steps": "weight", "bias_correction": False}
+    plain, better = strict(model, scheme(equalize=False, **own)), strict(model, scheme(**own))
     wanted = values(read_model(model, x), x)["expand"]
     errors = []
     for quantized in (plain, better):

@@ -119,7 +119,11 @@ def equal(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> Non
 
 @pytest.mark.parametrize(("value", "tail"), list(product(VALUES, TAILS)))
 def test_a_value_may_be_read_on_both_sides_of_a_flatten(value: str, tail: str, follow: Follow) -> None:
-    """Every kind of map, flattened and gone on with in every way, half of them with the map read once more."""
+    """Every kind of map, flattened and gone on with in every way, half of them with the map read once more.
+
+    Adds of what a BatchNorm by itself puts out are refused where steps are powers of two.
+    """
     torch.manual_seed(1)
     both = list(VALUES).index(value) + list(TAILS).index(tail)
-    judge(Built(VALUES[value], TAILS[tail], read_again=both % 2 == 0), ("power_of_two", "lsq")[both // 2 % 2], follow)
+    scheme = "lsq" if value == "norm" else ("power_of_two", "lsq")[both // 2 % 2]
+    judge(Built(VALUES[value], TAILS[tail], read_again=both % 2 == 0), scheme, follow)

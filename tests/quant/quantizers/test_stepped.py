@@ -91,13 +91,13 @@ def test_the_real_steps_of_mirrored_channels_are_those_of_their_negatives() -> N
 
 
 def test_roundings_of_mirrored_channels_start_at_the_weights() -> None:
-    """A soft rounding starts where a weight is, on the grid of its channel's sign, wherever that does not clip it."""
+    """It starts within a hundredth of a step of each weight that is not clipped, on the grid of its channel's sign."""
     x = torch.randn(40, 9, generator=torch.Generator().manual_seed(0))
     quantizer = PowerOfTwoWeight(2, channels=40)
     quantizer.initialise(x)
-    soft = SoftRounding(quantizer, x, move_exponents=True)
+    soft = SoftRounding(quantizer, x)
     codes = x / soft.scale.detach()
     inside = (codes > -2) & (codes < 1)
     assert torch.equal(soft.scale.detach().sign(), quantizer.scale.sign()[:, None])
     assert int(inside.sum()) > 200
-    assert torch.allclose(soft(x)[inside], x[inside], atol=1e-5)
+    assert ((soft(x) - x).abs() <= 0.0101 * soft.scale.abs())[inside].all()
