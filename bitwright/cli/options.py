@@ -63,5 +63,5 @@ Mean = Annotated[Numbers | None, numbers(
     "Mean of pixels of 0..1, such as 0.485,0.456,0.406; default: ImageNet's, or 0.5 if not of 3 channels.",
     "--mean")]
 Deviation = Annotated[Numbers | None, numbers("Their standard deviation; default: ImageNet's, or 0.5.", "--std")]
-FirstLastBits = Annotated[int, integer(2, 8, "Bits of the first and the last layer.")]
+FirstLastBits = Annotated[int, integer(1, 8, "Bits of the first and the last layer.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]

@@ -83,7 +83,8 @@ def quantize(
         raise InputError("give --bits or --bits-file, not both")
     both = parse_bits(bits or "4/4")
     networks.check_trained(network, weights)
-    check_apart([*networks.network_files(out), *layer_files(out), checkpoint], [weights, machine, data, bits_file])
+    check_apart([*networks.network_files(out), *layer_files(out), checkpoint],
+                [weights, machine, network, data, bits_file])
     target = load_machine(machine)
     widths = quantization.Widths(both, first_last_bits, None if bits_file is None else load_bits(bits_file, target))
     found = load_data(data, size=size, resize=resize, mean=mean, deviation=std)

@@ -32,10 +32,14 @@ def sensitivities(
         help="Power-of-two or real steps.")] = "power_of_two",
     method: Annotated[Literal["fisher", "measured"], typer.Option(
         help="fisher foresees the loss to second order, measured quantizes one tensor at a time.")] = "fisher",
+    bits: Annotated[str, typer.Option(
+        "--bits", "-b", help="Widths to tell the losses of, such as 1-8 or 2,4,8; 8, that of the input, among them "
+        "for `bitwright allocate`.")] = "2-8",
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
     """Tell what every layer loses at every width, without labels or training."""
+    from bitwright.cli.parse_pins import parse_widths
     from bitwright.codesign import networks, post_training
     from bitwright.codesign.data import load_data
     from bitwright.codesign.json_text import to_json
@@ -43,13 +47,14 @@ def sensitivities(
     from quant.bits.sensitivities import Measurement
     from sim.io.atomic_write import atomic_write_text
 
+    widths = parse_widths(bits)
     networks.check_trained(network, weights)
-    check_apart([out], [weights])
+    check_apart([out], [weights, network, data])
     found = load_data(data, size=size, resize=resize, mean=mean, deviation=std)
     net = networks.load_network(network, found, weights).eval()
     images = networks.few_pixels(networks.calibration_images(found.train))
     model = post_training.quantize_network(net, found.train, images, scheme, (WIDEST, WIDEST), WIDEST)
-    measurement = Measurement(model, images, method=method, seed=seed)
+    measurement = Measurement(model, images, widths, method=method, seed=seed)
     with steps("sensitivities", measurement.steps) as progress:
         losses = measured(measurement, progress)
     atomic_write_text(out, to_json(losses))

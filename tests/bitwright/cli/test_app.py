@@ -191,7 +191,7 @@ MISUSE = [
     *(("train", "digits", "-o", "x", *words) for words in (
         ("--epochs", "0"), ("--batch", "0"), ("--lr", "-1"), ("--lr", "nan"), ("--lr", "1e999"), ("--lr", "1_0"),
         ("--kd-weight", "1.1"), ("--quantizer-lr-mult", "inf"), ("--first-last-bits", "9"),
-        ("--first-last-bits", "1"))),
+        ("--first-last-bits", "0"))),
     *((*words, path) for path in ("", "a\0b") for words in (
         ("simulate", "p", "-o"), ("simulate", "p", "-i"), ("simulate",), ("demo", "-o"), ("generate", "-o"),
         ("assemble", "p", "-o"), ("train", "digits", "-o"), ("quantize", "digits", "w", "-o"), ("disassemble",),
@@ -298,7 +298,8 @@ def test_bad_input_is_one_sentence_and_exit_1(run: Run, path: Path, tmp_path: Pa
     ("m.yaml", ("verify", "p.safetensors", "-m", "{}", "--waves", "{}")),
     ("program.bin", ("assemble", "{}", "-o", ".")), ("model.safetensors", ("quantize", "resnet8", "{}", "-o", ".")),
     ("program.safetensors", ("train", "resnet8", "-o", ".", "--weights", "{}")),
-    ("summary.json", ("train", "resnet8", "-o", ".", "-m", "{}"))])
+    ("summary.json", ("train", "resnet8", "-o", ".", "-m", "{}")),
+    ("in.npz", ("sensitivities", "resnet8", "w", "-d", "{}", "-o", "{}"))])
 def test_no_command_writes_over_what_it_reads(run: Run, path: Path, monkeypatch: pytest.MonkeyPatch, name: str,
                                               command: tuple[str, ...], link: Callable[..., None] | None) -> None:
     """Whichever name or link leads to it: what is read stays as it was, and the message names what would be lost."""
@@ -314,6 +315,23 @@ def test_no_command_writes_over_what_it_reads(run: Run, path: Path, monkeypatch:
     text = f"bitwright: '{name}' is read by this command and would be written over: write somewhere else\n"
     assert run(*words) == (1, "", text)
     assert target.read_bytes() == before
+
+
+@pytest.mark.parametrize(("name", "command"), [
+    ("net.py", ("sensitivities", "net.py:Net", "-o", "net.py")),
+    ("net.py", ("quantize", "net.py:Net", "-o", "x", "--checkpoint", "net.py")),
+    ("data.py", ("sensitivities", "net.py:Net", "-d", "data.py:make", "-o", "data.py")),
+    ("d/val.npz", ("sensitivities", "net.py:Net", "-d", "d", "-o", "d/val.npz")),
+    ("w", ("quantize", "resnet8", "w", "-o", "x", "--checkpoint", "w"))])
+def test_no_command_writes_over_code_or_data(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str,
+                                             command: tuple[str, ...]) -> None:
+    """The user's own network, data and weights stay as they were, also where a name follows that of the file."""
+    monkeypatch.chdir(tmp_path)
+    Path(name).parent.mkdir(exist_ok=True)
+    Path(name).write_text("precious")
+    text = f"bitwright: '{name}' is read by this command and would be written over: write somewhere else\n"
+    assert run(*command) == (1, "", text)
+    assert Path(name).read_text() == "precious"
 
 
 def test_a_missing_simulator_is_named(run: Run, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
