@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import get_args
 
 from quant.calibration.options import PERCENTILE, Calibration, Ranges, WeightSteps
 from quant.quantizers.base import ActivationQuantizer, Quantizer
@@ -102,6 +103,7 @@ def power_of_two(exponents: Exponents = "best", *, mirrored: bool = True, equali
     tensors get a zero point, fitted with their step. `exponents` says where the search for `weight_steps` starts; the
     last four options are those of `Calibration`.
     """
+    _check_choice("exponents", exponents, get_args(Exponents))
     return Scheme(lambda bits, layer: PowerOfTwoWeight(bits, channels=layer.channels, choice=exponents, mirror=mirrored,
                                                        bipolar=not layer.grouped),
                   lambda bits, signed: PowerOfTwoActivation(bits, signed=signed, choice=exponents,
@@ -120,6 +122,7 @@ def uniform(fit: Fit = "error", *, per_channel: bool = True, mirrored: bool = Tr
     `Calibration`, by default those of `power_of_two`; with the fit `range`, which clips neither weights nor tensors,
     steps of weights stay and biases are not corrected unless that is asked for.
     """
+    _check_choice("fit", fit, get_args(Fit))
     plain = fit == "range"
     how = Calibration(ranges or ("range" if plain else "mse"), percentile,
                       weight_steps or ("weight" if plain else "output"),
@@ -128,6 +131,11 @@ def uniform(fit: Fit = "error", *, per_channel: bool = True, mirrored: bool = Tr
                                                     mirror=mirrored, bipolar=not layer.grouped),
                   lambda bits, signed: LSQActivation(bits, signed=signed, asymmetric=asymmetric), folds=True,
                   equalize=equalize and per_channel, calibration=how)
+
+
+def _check_choice(name: str, choice: object, choices: tuple[str, ...]) -> None:
+    if choice not in choices:
+        raise InputError(f"{name} must be one of {', '.join(choices)}, not {choice}")
 
 
 SCHEMES: dict[str, Scheme] = {"qil": qil(), "lsq": lsq(), "power_of_two": power_of_two(), "uniform": uniform()}
@@ -144,6 +152,6 @@ def scheme_of(scheme: str | Scheme) -> Scheme:
     """
     if isinstance(scheme, Scheme):
         return scheme
-    if scheme not in SCHEMES:
+    if not isinstance(scheme, str) or scheme not in SCHEMES:
         raise InputError(f"scheme must be one of {', '.join(SCHEMES)}, not {scheme}")
     return SCHEMES[scheme]

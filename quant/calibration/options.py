@@ -49,5 +49,5 @@ class Calibration:
         for name, kinds in (("ranges", get_args(Ranges)), ("weight_steps", get_args(WeightSteps))):
             if getattr(self, name) not in kinds:
                 raise InputError(f"{name} must be one of {', '.join(kinds)}, not {getattr(self, name)}")
-        if not 50 < self.percentile <= 100:
-            raise InputError(f"percentile must be above 50 and at most 100, not {self.percentile}")
+        if not isinstance(self.percentile, int | float) or not 50 < self.percentile <= 100:
+            raise InputError(f"percentile must be above 50 and at most 100, not {self.percentile!r}")

@@ -99,6 +99,8 @@ class Lowered:
         TypeError
             If the array is not of integers.
         """
+        if not isinstance(codes, np.ndarray):
+            raise TypeError(f"images must be an integer array, not {type(codes).__name__}")
         if self.padding is not None:
             codes = pad_image(codes, self.padding)
         if self.folding is not None:

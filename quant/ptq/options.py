@@ -10,6 +10,8 @@ from sim.errors import InputError
 __all__ = ["Reconstruction"]
 
 FAST_ITERATIONS = 250
+LARGEST_SEED = 2**63 - 1
+"""Largest seed that a generator of torch takes."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +34,11 @@ class Reconstruction:
         Learn the biases too.
     norm_exponent : bool
         Take the loss's exponent from the BatchNorm that ends a unit, as RAPQ does, instead of 2.
-    seed : int, at least 0
-    regulariser, warmup : float
-        Weight of the term that pushes roundings to one side, and share of the iterations before it does.
+    seed : int, 0..2**63 - 1
+    regulariser : float, at least 0
+        Weight of the term that pushes roundings to one side.
+    warmup : float, 0..1
+        Share of the iterations before it does.
     downscale : int, at least 1
         Side of the squares of pixels that are averaged before anything else: with 2 a unit learns four times as fast,
         from images of half the resolution. Weights are used at any resolution alike.
@@ -66,11 +70,24 @@ class Reconstruction:
 
     def __post_init__(self) -> None:
         for name, least in (("iterations", 1), ("batch", 1), ("seed", 0), ("downscale", 1)):
-            if getattr(self, name) < least:
-                raise InputError(f"{name} must be at least {least}, not {getattr(self, name)}")
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool):
+                raise InputError(f"{name} must be an int, not {value!r}")
+            if value < least:
+                raise InputError(f"{name} must be at least {least}, not {value}")
+        if self.seed > LARGEST_SEED:
+            raise InputError(f"seed must be at most 2**63 - 1, not {self.seed}")
         for name in ("rate", "bias_rate", "step_rate"):
-            if not 0 < getattr(self, name) < inf:
+            if not 0 < self._number(name) < inf:
                 raise InputError(f"{name} must be above 0, not {getattr(self, name)}")
+        if not 0 <= self._number("regulariser") < inf:
+            raise InputError(f"regulariser must be at least 0, not {self.regulariser}")
         for name in ("drop", "warmup"):
-            if not 0 <= getattr(self, name) <= 1:
+            if not 0 <= self._number(name) <= 1:
                 raise InputError(f"{name} must be in 0..1, not {getattr(self, name)}")
+
+    def _number(self, name: str) -> float:
+        value = getattr(self, name)
+        if not isinstance(value, int | float):
+            raise InputError(f"{name} must be a number, not {value!r}")
+        return float(value)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import replace
 from math import gcd
+from numbers import Integral
 from typing import Any, cast
 
 import torch
@@ -356,7 +357,7 @@ def along_channels(scale: Tensor, x: Tensor) -> Tensor:
     return scale.reshape(-1, *[1] * (x.ndim - 1)) if scale.ndim else scale
 
 
-def _checked(bits: int) -> int:
-    if bits not in BITS:
-        raise InputError(f"bits must be in {BITS[0]}..{BITS[-1]}, not {bits}")
-    return bits
+def _checked(bits: Any) -> int:
+    if isinstance(bits, bool) or not isinstance(bits, Integral) or bits not in BITS:
+        raise InputError(f"bits must be in {BITS[0]}..{BITS[-1]}, not {bits!r}")
+    return int(bits)

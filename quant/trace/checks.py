@@ -39,8 +39,10 @@ def check_data(data: Any, what: str = "data") -> None:
         raise InputError(f"{what} must be finite, but image {int(wrong.nonzero()[0])} is not")
 
 
-def check_input_format(fmt: Format, exponent: Any) -> None:
+def check_input_format(fmt: Any, exponent: Any) -> None:
     """Refuse an input whose value is not code * 2**exponent."""
+    if not isinstance(fmt, Format):
+        raise InputError(f"input_format must be a Format, not {fmt!r}")
     if fmt.zero_point or fmt.kind not in ("signed", "unsigned"):
         raise InputError(f"input_format must be signed or unsigned with zero point 0, not {fmt}")
     if fmt == Format(1, "signed"):

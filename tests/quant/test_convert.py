@@ -227,6 +227,7 @@ CANNOT = {
     "input[1, 1, 6, 6] to have 3 channels, but got 1 channels instead":
         (nn.Sequential(conv()), {"data": IMAGES[:, :1]}),
     "the model must read one tensor, not 2 (x, y)": (Two(), {}),
+    "input_format must be a Format, not 'u8'": (nn.Sequential(conv()), {"input_format": "u8"}),
     "input_format must be signed or unsigned with zero point 0, not unsigned8 z=3":
         (nn.Sequential(conv()), {"input_format": Format(8, "unsigned", zero_point=3)}),
     "input_exponent must be an int, not -8.0": (nn.Sequential(conv()), {"input_exponent": -8.0}),
@@ -271,6 +272,8 @@ def test_an_input_is_described_once(float_net: nn.Module, splits: tuple[Split, S
         quantize(float_net, images, scheme="lsq")
     with pytest.raises(InputError, match=r"^give either pixels, or input_format and input_exponent$"):
         quantize(float_net, images, scheme="lsq", pixels=grey, input_exponent=0)
+    with pytest.raises(InputError, match=r"^pixels must be Pixels\(mean, deviation\), not tuple$"):
+        quantize(float_net, images, scheme="lsq", pixels=((0.5,), (0.5,)))  # type: ignore[arg-type]
     with pytest.raises(InputError, match=r"^input_format and input_exponent must be given together$"):
         quantize(float_net, images, scheme="lsq", input_format=DIGITS_FORMAT)
     with pytest.raises(InputError, match=r"^images must have shape \(n, 2, H, W\), as there are 2 means, "

@@ -38,6 +38,18 @@ def test_refuses_other_names() -> None:
         scheme_of("n2uq")
 
 
+@pytest.mark.parametrize(("make", "text"), [
+    (lambda: scheme_of(["lsq"]), "scheme must be one of qil, lsq, power_of_two, uniform, not ['lsq']"),
+    (lambda: power_of_two("lest"), "exponents must be one of best, nearest, not lest"),
+    (lambda: uniform("mse"), "fit must be one of error, range, not mse"),
+    (lambda: qil(percentile="99"), "percentile must be above 50 and at most 100, not '99'"),
+])
+def test_refuses_other_options(make: Callable[[], Scheme], text: str) -> None:
+    """A name that is misspelt, or of another option, would else pass for the default."""
+    with pytest.raises(InputError, match=f"^{re.escape(text)}$"):
+        make()
+
+
 def test_qil_learns_amplitudes_where_no_norm_follows() -> None:
     """A BatchNorm makes up for any scale of the weights; tensors have none behind them."""
     scheme = qil(QILOptions(gradients="plain"))

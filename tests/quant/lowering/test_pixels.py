@@ -128,6 +128,8 @@ def test_equal_means_are_a_zero_point() -> None:
     assert stem.pads == (1, 1, 1, 1)
     with pytest.raises(InputError, match=r"^input 'x' must have shape \(N, 3, 9, 8\), not \(24, 1, 9, 8\)$"):
         lowered.prepare(CODES[:, :1].numpy())
+    with pytest.raises(TypeError, match=r"^images must be an integer array, not Tensor$"):
+        lowered.prepare(CODES)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("pixels", [EQUAL, IMAGENET], ids=["equal", "different"])

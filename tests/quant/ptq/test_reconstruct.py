@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import pytest
@@ -219,8 +220,12 @@ def test_the_program_computes_what_the_model_does(
     ({"seed": -1}, "seed must be at least 0, not -1"), ({"rate": 0.0}, r"rate must be above 0, not 0\.0"),
     ({"drop": 1.5}, r"drop must be in 0\.\.1, not 1\.5"), ({"warmup": -0.1}, r"warmup must be in 0\.\.1, not -0\.1"),
     ({"downscale": 0}, "downscale must be at least 1, not 0"),
+    ({"downscale": 1.5}, "downscale must be an int, not 1.5"),
+    ({"iterations": "9"}, "iterations must be an int, not '9'"), ({"drop": "9"}, "drop must be a number, not '9'"),
+    ({"seed": 2**63}, r"seed must be at most 2\*\*63 - 1, not 9223372036854775808"),
+    ({"regulariser": -1}, "regulariser must be at least 0, not -1"),
     ({"bias_rate": float("nan")}, "bias_rate must be above 0, not nan")])
-def test_values_out_of_range_are_named(change: dict[str, float], message: str) -> None:
+def test_values_out_of_range_are_named(change: dict[str, Any], message: str) -> None:
     """What cannot be followed is refused when it is made."""
     with pytest.raises(InputError, match=f"^{message}$"):
         Reconstruction(**change)

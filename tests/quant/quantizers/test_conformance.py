@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -136,10 +137,10 @@ def test_more_bits_err_less(make: Callable[[int], Quantizer]) -> None:
 
 
 @quantizers
-@pytest.mark.parametrize("bits", [9, 0])
-def test_refuses_other_widths(make: Callable[[int], Quantizer], bits: int) -> None:
-    """Nothing reads nine bits: they are refused, when a quantizer is made and when it is changed."""
-    text = re.escape(f"bits must be in 1..8, not {bits}")
+@pytest.mark.parametrize("bits", [9, 0, True, 4.0, "4"])
+def test_refuses_other_widths(make: Callable[[Any], Quantizer], bits: object) -> None:
+    """Nothing reads nine bits: they are refused, when a quantizer is made and when it is changed; so is no integer."""
+    text = re.escape(f"bits must be in 1..8, not {bits!r}")
     with pytest.raises(InputError, match=f"^{text}$"):
         make(bits)
     with pytest.raises(InputError, match=f"^{text}$"):
