@@ -69,11 +69,15 @@ class Prefix:
             Called with what the quantizer reads, some images after another; it may raise.
         """
         quantizer, read = self.makers[node], cast(fx.Node, node.args[0])
-        for which, values in self.run([read]):
+        new = set(between(self.graph, self.done, [node]))
+        others = [other for other in new if other is not node and any(user not in new for user in other.users)]
+        for which, values in self.run(dict.fromkeys([read, *others])):
             check(values[read])
             codes = quantizer.rounded(values[read]).to(byte_of(quantizer))
             self._keep(node, which, Stored(codes, quantizer, values[read].dtype))
-        self.done.update(between(self.graph, self.done, [node]))
+            for other in others:
+                self._keep(other, which, stored(values[other], self.makers.get(other)))
+        self.done |= new
         self._forget()
 
     def run(self, nodes: Iterable[fx.Node]) -> Iterator[tuple[slice, dict[fx.Node, Tensor]]]:
