@@ -1,0 +1,38 @@
+"""Another shape for the same values of each image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from sim.errors import InputError
+
+__all__ = ["View"]
+
+
+class View(nn.Module):
+    """Gives each image another shape; its values keep their order.
+
+    Parameters
+    ----------
+    shape : sequence of int, at least 1 each
+        Of one image: a row (F), a sequence (C, L) or a map (C, H, W).
+
+    Raises
+    ------
+    InputError
+        If it is none of these.
+    """
+
+    def __init__(self, shape: Sequence[int]) -> None:
+        super().__init__()
+        self.shape = tuple(map(int, shape))
+        if not 1 <= len(self.shape) <= 3 or min(self.shape) < 1:
+            raise InputError(f"an image has 1 to 3 axes of at least 1, not {self.shape}")
+
+    def extra_repr(self) -> str:
+        return f"shape={self.shape}"
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.reshape(len(x), *self.shape)
