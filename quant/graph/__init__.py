@@ -1,0 +1,1 @@
+"""Float networks of every source as one typed graph: its operators, how it runs, and passes that simplify it."""

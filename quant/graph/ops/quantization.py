@@ -1,0 +1,102 @@
+"""Roundings to codes and back, as quantized models of other tools write them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from quant.graph.ops.operator import Operator
+
+__all__ = ["BipolarQuantize", "Dequantize", "FakeQuantize", "Quantize", "Rounding"]
+
+Rounding = Literal["half_even", "half_up", "floor", "ceil", "toward_zero"]
+
+_ROUND: dict[Rounding, Callable[[Tensor], Tensor]] = {
+    "half_even": torch.round, "half_up": lambda x: torch.floor(x + 0.5), "floor": torch.floor, "ceil": torch.ceil,
+    "toward_zero": torch.trunc}
+assert set(_ROUND) == set(get_args(Rounding))
+
+
+def _along(values: Tensor, axis: int | None, x: Tensor) -> Tensor:
+    """Return one number, or one for each place of an axis, in a shape that broadcasts to x."""
+    if axis is None or values.numel() == 1:
+        return values.reshape(()).to(x.device)
+    return values.reshape([-1 if place == axis else 1 for place in range(x.ndim)])
+
+
+@dataclass(frozen=True)
+class Quantize(Operator):
+    """clamp(round(x / scale) + zero_point) to low..high; inputs x, scale, zero_point. The codes stay floats.
+
+    Attributes
+    ----------
+    low, high : int
+    axis : int or None
+        Along which scale and zero point differ.
+    rounding : str
+    """
+
+    low: int
+    high: int
+    axis: int | None = None
+    rounding: Rounding = "half_even"
+
+    def compute(self, *inputs: Tensor) -> Tensor:
+        """Return the codes."""
+        x, scale, zero_point = inputs
+        scale, zero_point = _along(scale, self.axis, x), _along(zero_point, self.axis, x)
+        return torch.clamp(_ROUND[self.rounding](x / scale) + zero_point, self.low, self.high)
+
+
+@dataclass(frozen=True)
+class Dequantize(Operator):
+    """(code - zero_point) * scale; inputs codes, scale, zero_point.
+
+    Attributes
+    ----------
+    axis : int or None
+        Along which scale and zero point differ.
+    """
+
+    axis: int | None = None
+
+    def compute(self, *inputs: Tensor) -> Tensor:
+        """Return the values."""
+        codes, scale, zero_point = inputs
+        scale, zero_point = _along(scale, self.axis, codes), _along(zero_point, self.axis, codes)
+        return (codes.to(scale.dtype) - zero_point) * scale
+
+
+@dataclass(frozen=True)
+class FakeQuantize(Operator):
+    """`Dequantize` of `Quantize` with scales and zero points that broadcast; inputs x, scale, zero_point.
+
+    Attributes
+    ----------
+    low, high : int
+    rounding : str
+    """
+
+    low: int
+    high: int
+    rounding: Rounding = "half_even"
+
+    def compute(self, *inputs: Tensor) -> Tensor:
+        """Return the values that the codes mean."""
+        x, scale, zero_point = inputs
+        codes = torch.clamp(_ROUND[self.rounding](x / scale + zero_point), self.low, self.high)
+        return (codes - zero_point) * scale
+
+
+@dataclass(frozen=True)
+class BipolarQuantize(Operator):
+    """scale where x is not negative, -scale elsewhere; inputs x and a scale that broadcasts."""
+
+    def compute(self, *inputs: Tensor) -> Tensor:
+        """Return the values."""
+        x, scale = inputs
+        return torch.where(x >= 0, scale, -scale)
