@@ -16,6 +16,7 @@ __all__ = [
            "MAX_WORKERS",
            "PROGRAM_HELP",
            "AsJson",
+           "Asymmetric",
            "DataName",
            "Deviation",
            "FirstLastBits",
@@ -64,4 +65,5 @@ Mean = Annotated[Numbers | None, numbers(
     "--mean")]
 Deviation = Annotated[Numbers | None, numbers("Their standard deviation; default: ImageNet's, or 0.5.", "--std")]
 FirstLastBits = Annotated[int, integer(1, 8, "Bits of the first and the last layer.")]
+Asymmetric = Annotated[bool, typer.Option("--asymmetric", help="Give tensors of both signs zero points.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ import typer
 from sim.errors import InputError
 from sim.io.bounds import shown
 
-__all__ = ["Numbers", "decimal", "file_argument", "integer", "numbers", "parse_bits", "parse_number", "path_option"]
+__all__ = ["Numbers", "decimal", "file_argument", "integer", "numbers", "parse_bits", "parse_number", "path_option",
+           "positive"]
 
 WHOLE = re.compile(r"[+-]?[0-9]{1,30}")
 REAL = re.compile(r"[+-]?([0-9]{1,30}(\.[0-9]{0,30})?|\.[0-9]{1,30})([eE][+-]?[0-9]{1,4})?")
@@ -31,13 +33,12 @@ def integer(low: int, high: int, help: str, *names: str) -> Any:
 
 def decimal(low: float, high: float, help: str, *names: str) -> Any:
     """Make an option that is a decimal number in low..high."""
-    def parse(word: object) -> float:
-        number = parse_number(str(word))
-        if number is None or not low <= number <= high:
-            raise typer.BadParameter(f"must be a number in {low:g}..{high:g}, not '{shown(word)}'")
-        return number
+    return _real(lambda number: low <= number <= high, f"in {low:g}..{high:g}", help, *names)
 
-    return typer.Option(*names, parser=parse, metavar="NUMBER", help=help)
+
+def positive(high: float, help: str, *names: str) -> Any:
+    """Make an option that is a decimal number above 0 and at most `high`."""
+    return _real(lambda number: 0 < number <= high, f"above 0 and at most {high:g}", help, *names)
 
 
 class Numbers(tuple[float, ...]):
@@ -96,6 +97,16 @@ def parse_bits(text: str) -> tuple[int, int]:
     if found is None:
         raise InputError(f"bits are WEIGHTS/ACTIVATIONS, such as 4/4, not '{shown(text)}'")
     return int(found[1]), int(found[2])
+
+
+def _real(allowed: Callable[[float], bool], limits: str, help: str, *names: str) -> Any:
+    def parse(word: object) -> float:
+        number = parse_number(str(word))
+        if number is None or not allowed(number):
+            raise typer.BadParameter(f"must be a number {limits}, not '{shown(word)}'")
+        return number
+
+    return typer.Option(*names, parser=parse, metavar="NUMBER", help=help)
 
 
 def _path(word: object) -> Path:

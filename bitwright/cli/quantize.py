@@ -12,6 +12,7 @@ from bitwright.cli.options import (
     MAX_COUNT,
     MAX_RATE,
     AsJson,
+    Asymmetric,
     DataName,
     Deviation,
     FirstLastBits,
@@ -23,7 +24,7 @@ from bitwright.cli.options import (
     Size,
 )
 from bitwright.cli.output_guard import check_apart
-from bitwright.cli.parameter_types import decimal, file_argument, integer, parse_bits, path_option
+from bitwright.cli.parameter_types import file_argument, integer, parse_bits, path_option, positive
 from sim.errors import InputError
 
 if TYPE_CHECKING:
@@ -57,11 +58,10 @@ def quantize(
         help="How to reconstruct; fast: 250 iterations on images of half the resolution.")] = "thorough",
     iterations: Annotated[int | None, integer(
         0, MAX_COUNT, "Reconstruction iterations per unit instead of the preset's; 0 skips it.")] = None,
-    lr: Annotated[float, decimal(0, MAX_RATE, "Learning rate of the rounding.", "--lr", "--rate")] = 0.1,
+    lr: Annotated[float, positive(MAX_RATE, "Learning rate of the rounding, above 0.", "--lr", "--rate")] = 0.1,
     checkpoint: Annotated[Path | None, path_option(
         "File to write after each reconstructed unit, and to go on from.", "--checkpoint")] = None,
-    asymmetric: Annotated[bool, typer.Option(
-        "--asymmetric", help="Give tensors of both signs zero points.")] = False,
+    asymmetric: Asymmetric = False,
     fixed_exponents: Annotated[bool, typer.Option(
         "--fixed-exponents", help="Do not learn the exponents of the steps.")] = False,
     machine: MachineName = "edge",

@@ -13,6 +13,7 @@ from bitwright.cli.options import (
     MAX_COUNT,
     MAX_RATE,
     AsJson,
+    Asymmetric,
     DataName,
     Deviation,
     FirstLastBits,
@@ -24,7 +25,7 @@ from bitwright.cli.options import (
     Size,
 )
 from bitwright.cli.output_guard import check_apart
-from bitwright.cli.parameter_types import decimal, integer, parse_bits, path_option
+from bitwright.cli.parameter_types import decimal, integer, parse_bits, path_option, positive
 from sim.errors import InputError
 
 if TYPE_CHECKING:
@@ -53,10 +54,11 @@ def train(
         "Default: 4/4.")] = None,
     weights: Annotated[Path | None, path_option("Weights of the float network, *.safetensors.")] = None,
     first_last_bits: FirstLastBits = 8,
+    asymmetric: Asymmetric = False,
     epochs: Annotated[int, integer(1, MAX_COUNT, "Epochs at each bit width.")] = 12,
     batch: Annotated[int, integer(1, MAX_COUNT, "Images in a batch, over all processes.")] = 128,
-    lr: Annotated[float | None, decimal(
-        0, MAX_RATE, "Largest learning rate; default: 0.1, quantized 0.05.", "--lr", "--rate")] = None,
+    lr: Annotated[float | None, positive(
+        MAX_RATE, "Largest learning rate, above 0; default: 0.1, quantized 0.05.", "--lr", "--rate")] = None,
     quantizer_lr_mult: Annotated[float, decimal(
         0, MAX_RATE, "Factor on the learning rate of the quantizers' parameters.", "--quantizer-lr-mult",
         "--interval-rate")] = 1.0,
@@ -79,6 +81,7 @@ def train(
     from bitwright.codesign.data import load_data
     from bitwright.codesign.history import history_files, write_history
     from bitwright.codesign.layer_report import layer_files
+    from bitwright.codesign.quantization import scheme_for
     from bitwright.codesign.training import Training, recipe_for
     from quant.training.distributed import is_first, processes
     from quant.training.history import plain
@@ -91,7 +94,8 @@ def train(
     recipe = recipe_for(scheme, epochs, batch, lr, seed=seed, interval_rate=quantizer_lr_mult,
                         quantizers_only=quantizers_only, distillation=kd_weight)
     target = load_machine(machine)
-    _check_start(scheme, network, weights, quantizers_only or kd_weight > 0)
+    _check_start(scheme, network, weights, quantizers_only or kd_weight > 0 or asymmetric)
+    kind = None if scheme == "float" else scheme_for(scheme, asymmetric=asymmetric)
     images = load_data(data, size=size, resize=resize, mean=mean, deviation=std, mirrored=mirrored)
     with processes() as device:
         torch.manual_seed(seed)
@@ -99,10 +103,11 @@ def train(
         ensure_folder(out)
         with steps("train", epochs * max(len(widths), 1)) as progress:
             training = Training(recipe, images, device, bf16, out, progress, keep)
-            quantized = training.quantized(net, scheme, widths, first_last_bits) if widths else None
+            quantized = training.quantized(net, kind, widths, first_last_bits) if kind else None
             trained = (training.float_network(net) if quantized is None else net).cpu()
         if is_first():
-            summary = {"network": network, "data": data, "scheme": scheme, "bits": texts, "recipe": asdict(recipe),
+            summary = {"network": network, "data": data, "scheme": scheme, "asymmetric": asymmetric,
+                       "bits": texts, "recipe": asdict(recipe),
                        "history": {name: plain(history) for name, history in training.histories.items()}}
             files = write_history(out, training.histories)
             if quantized is None:

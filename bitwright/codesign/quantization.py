@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -17,7 +17,7 @@ from quant.bits.with_bits import with_bits
 from quant.data.registry import DataSet
 from quant.lowering.lower import Lowered
 from quant.ptq.reconstruct import Reconstruction
-from quant.schemes import Scheme, power_of_two, uniform
+from quant.schemes import Scheme, lsq, power_of_two, qil, uniform
 from sim.arch.machine import Machine
 
 __all__ = ["Widths", "quantize_to", "reconstruction_for", "scheme_for", "summary_of"]
@@ -44,9 +44,11 @@ class Widths:
     chosen: ChosenBits | None = None
 
 
-def scheme_for(name: Literal["power_of_two", "uniform"], *, asymmetric: bool) -> Scheme:
+def scheme_for(name: Literal["power_of_two", "uniform", "lsq", "qil"], *, asymmetric: bool) -> Scheme:
     """Return the scheme of this name; `asymmetric` gives tensors of both signs zero points."""
-    return power_of_two(asymmetric=asymmetric) if name == "power_of_two" else uniform(asymmetric=asymmetric)
+    makers: dict[str, Callable[..., Scheme]] = {
+        "power_of_two": power_of_two, "uniform": uniform, "lsq": lsq, "qil": qil}
+    return makers[name](asymmetric=asymmetric)
 
 
 def reconstruction_for(preset: Literal["thorough", "fast"], *, iterations: int | None, rate: float, exponents: bool,

@@ -13,6 +13,7 @@ from bitwright.codesign.networks import calibration_images, few_pixels
 from bitwright.codesign.post_training import quantize_network
 from bitwright.codesign.progress import Progress
 from quant.data.registry import DataSet
+from quant.schemes import Scheme
 from quant.training.history import Epoch
 from quant.training.loop import Keep, train
 from quant.training.norms import reestimate_norms
@@ -74,7 +75,7 @@ class Training:
         self._train(net, "float", None, 0)
         return net
 
-    def quantized(self, net: nn.Module, scheme: str, widths: list[tuple[int, int]],
+    def quantized(self, net: nn.Module, scheme: Scheme, widths: list[tuple[int, int]],
                   first_last_bits: int) -> fx.GraphModule:
         """Quantize a copy of a float network and train it at one width after another.
 
@@ -82,7 +83,7 @@ class Training:
         ----------
         net : nn.Module
             Also the teacher, if the recipe has distillation.
-        scheme : {"qil", "lsq"}
+        scheme : Scheme
         widths : list of (int, int)
             Bits of weights and activations.
         first_last_bits : int

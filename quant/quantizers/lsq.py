@@ -23,14 +23,7 @@ from quant.quantizers.base import (
     sign_codes,
 )
 from quant.quantizers.stepped import SteppedWeight
-from quant.quantizers.steps import (
-    SMALLEST_STEP,
-    Fit,
-    best_signs,
-    fitted_steps,
-    largest_magnitudes,
-    least_errors,
-)
+from quant.quantizers.steps import SMALLEST_STEP, best_signs, largest_magnitudes, least_errors
 from quant.quantizers.zero_points import FittedZero, best_zero_point, covering_step, real_steps, zero_point_of
 from sim.errors import InputError
 from sim.ir.formats import Format
@@ -150,8 +143,6 @@ class LSQActivation(ActivationQuantizer):
     ----------
     bits : int, 1..8
     signed : bool
-    fit : {"error", "range"}
-        How `initialise` chooses the step.
     asymmetric : bool
         Whether signed values get a zero point; `initialise` chooses it, training leaves it.
 
@@ -167,9 +158,8 @@ class LSQActivation(ActivationQuantizer):
 
     _last: Tensor
 
-    def __init__(self, bits: int, *, signed: bool, fit: Fit = "error", asymmetric: bool = False) -> None:
+    def __init__(self, bits: int, *, signed: bool, asymmetric: bool = False) -> None:
         super().__init__(bits, signed=signed, asymmetric=asymmetric)
-        self.fit = fit
         self.step = nn.Parameter(torch.ones((), dtype=torch.float32))
         self.register_buffer("_last", torch.ones((), dtype=torch.float32))
 
@@ -191,11 +181,11 @@ class LSQActivation(ActivationQuantizer):
             if not self.has_zero:
                 self.step.fill_(2 * float(best_signs(values[None])[0]))
             elif self._zero_point is not None:
-                found = self._fitted(values, self.format_at(self.bits).high, self.fit)
+                found = _with_zero(values, self.format_at(self.bits))
                 self.step.fill_(found.step)
                 self._zero_point.fill_(found.zero_point)
             else:
-                self.step.copy_(fitted_steps(values[None], self.format, self.fit)[0])
+                self.step.copy_(least_errors(values[None], self.format)[0][0])
             self._last.copy_(self.step)
 
     def cover(self, low: float, high: float) -> None:
@@ -211,12 +201,8 @@ class LSQActivation(ActivationQuantizer):
         if self.signed and bits == 1:
             return float(best_signs(values[None])[1])
         if self.asymmetric:
-            return self._fitted(values, fmt.high, "error").error
+            return _with_zero(values, fmt).error
         return float(least_errors(values[None], fmt)[1])
-
-    def _fitted(self, values: Tensor, high: int, fit: Fit) -> FittedZero:
-        steps = real_steps(values, high)
-        return best_zero_point(values, high, steps if fit == "error" else steps[:1])
 
     def continue_with(self, bits: int, x: Tensor) -> None:
         _continue(self, bits, x)
@@ -238,6 +224,11 @@ class LSQActivation(ActivationQuantizer):
     def _learnt(self, x: Tensor) -> Tensor:
         """Return the step, its gradient divided; elements are counted per image, so that the batch does not matter."""
         return _scaled(self.step, max(x[:1].numel(), 1), self.levels)
+
+
+def _with_zero(values: Tensor, fmt: Format) -> FittedZero:
+    """Return the step and the zero point of least squared error."""
+    return best_zero_point(values, fmt.high, real_steps(values, fmt.high))
 
 
 def _scaled(step: Tensor, elements: int, levels: range) -> Tensor:

@@ -208,6 +208,16 @@ def test_a_command_line_that_makes_no_sense_exits_2(run: Run, arguments: tuple[s
     assert error if arguments else out
 
 
+@pytest.mark.parametrize("words", [("train", "digits", "-o", "x"), ("quantize", "digits", "w", "-o", "x")])
+def test_learning_rates_are_above_0(run: Run, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]) -> None:
+    """The help says so, and 0 is refused with both limits."""
+    monkeypatch.setenv("COLUMNS", "200")
+    assert re.search("learning rate.*above 0", run(words[0], "--help")[1], re.IGNORECASE)
+    status, _, error = run(*words, "--lr", "0")
+    assert status == 2
+    assert "Invalid value for '--lr' / '--rate': must be a number above 0 and at most 1e+06, not '0'" in error
+
+
 COMMANDS = ["demo", "train", "quantize", "simulate", "warmup", "verify", "estimate", "sensitivities", "allocate",
             "generate", "assemble", "disassemble", "doctor"]
 

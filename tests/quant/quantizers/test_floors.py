@@ -27,8 +27,6 @@ ALL: dict[str, Callable[[int], Quantizer]] = {
     "lsq_per_channel": lambda bits: LSQWeight(bits, channels=6),
     "lsq_unsigned": lambda bits: LSQActivation(bits, signed=False),
     "lsq_signed": lambda bits: LSQActivation(bits, signed=True),
-    "lsq_range": lambda bits: LSQActivation(bits, signed=True, fit="range"),
-    "lsq_range_unsigned": lambda bits: LSQActivation(bits, signed=False, fit="range"),
     "uniform_per_channel": lambda bits: UniformWeight(bits, channels=6),
     "uniform_per_tensor": lambda bits: UniformWeight(bits, channels=1),
     "uniform_range": lambda bits: UniformWeight(bits, channels=6, fit="range"),
