@@ -119,6 +119,7 @@ def quantize(model: nn.Module, data: Data, *, scheme: str | Scheme, weight_bits:
     graph.graph.lint()
     graph.recompile()
     _tell_readers(graph)
+    graph.meta["calibration"] = scheme.calibration
     calibrate(graph, reference, images, scheme.calibration, progress=progress)
     if scheme.strict:
         round_biases(graph)

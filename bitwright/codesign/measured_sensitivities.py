@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torch import Tensor, fx
+from torch import fx
 
 from bitwright.codesign.progress import SILENT, Progress
 from quant.bits.sensitivities import Measurement, SensitivityMethod
+from quant.calibration.images import Data
 
 __all__ = ["measured", "sensitivities"]
 
 
-def sensitivities(model: fx.GraphModule, images: Tensor, *, bits: Sequence[int] = tuple(range(2, 9)),
+def sensitivities(model: fx.GraphModule, data: Data, *, bits: Sequence[int] = tuple(range(2, 9)),
                   method: SensitivityMethod = "fisher", seed: int = 0) -> dict[str, object]:
     """Tell what each layer loses at each width, from images without labels and without training.
 
@@ -20,8 +21,8 @@ def sensitivities(model: fx.GraphModule, images: Tensor, *, bits: Sequence[int] 
     ----------
     model : fx.GraphModule
         From `quantize`, at any bits; it is not changed.
-    images : float Tensor, shape (n, C, H, W)
-        All classes mixed.
+    data : float Tensor, shape (n, C, H, W), uint8 if the input is pixels; or an iterable of such batches
+        All classes mixed, as for `quantize`, such as a `DataLoader`; read once and kept as the host's codes.
     bits : sequence of int, 1..8
         Widths to tell the losses of, rising. `allocate` needs the width of the input among them.
     method : {"fisher", "measured"}
@@ -41,7 +42,7 @@ def sensitivities(model: fx.GraphModule, images: Tensor, *, bits: Sequence[int] 
     InputError
         If the method is unknown, widths do not rise, or images or model cannot be used.
     """
-    return measured(Measurement(model, images, bits, method=method, seed=seed))
+    return measured(Measurement(model, data, bits, method=method, seed=seed))
 
 
 def measured(measurement: Measurement, progress: Progress = SILENT) -> dict[str, object]:

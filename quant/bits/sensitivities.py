@@ -26,9 +26,10 @@ from torch.nn import functional
 
 from quant.bits.fit_sensitivity import Sensitivity, expected_loss, measured_errors
 from quant.bits.sites import sites
+from quant.calibration.host_images import read_host_images
+from quant.calibration.images import Data
 from quant.lowering.lower import lower
 from quant.quantizers.base import SAMPLE_SIZE, Quantizer
-from quant.trace.checks import check_data
 from sim.errors import InputError
 
 __all__ = ["Measurement", "SensitivityMethod"]
@@ -44,8 +45,8 @@ class Measurement:
     ----------
     model : fx.GraphModule
         From `quantize`, in eval mode, at any bits: what is not looked at runs in float. It ends as it was.
-    images : float Tensor, shape (n, C, H, W)
-        All classes mixed; no labels.
+    data : float Tensor, shape (n, C, H, W), uint8 if the input is pixels; or an iterable of such batches
+        All classes mixed, as for `quantize`; no labels. Images are read once and kept as the host's codes.
     bits : sequence of int, 1..8
         Widths to tell the losses of, rising.
     method : {"fisher", "measured"}
@@ -65,7 +66,7 @@ class Measurement:
         If the method is unknown, widths do not rise, or images or model cannot be used.
     """
 
-    def __init__(self, model: fx.GraphModule, images: Tensor, bits: Sequence[int] = tuple(range(2, 9)), *,
+    def __init__(self, model: fx.GraphModule, data: Data, bits: Sequence[int] = tuple(range(2, 9)), *,
                  method: SensitivityMethod = "fisher", batch: int = 16, seed: int = 0) -> None:
         if method not in get_args(SensitivityMethod):
             raise InputError(f"method must be {' or '.join(get_args(SensitivityMethod))}, not {method}")
@@ -73,10 +74,10 @@ class Measurement:
             raise InputError(f"bits must rise, not {list(bits)}")
         if batch < 1:
             raise InputError(f"batch must be at least 1, not {batch}")
-        check_data(images, "images")
+        self.images = read_host_images(model, data)
         self.model, self.bits, self.method = model, tuple(bits), method
-        self.batches = images.tensor_split(-(-len(images) // batch))
-        self.sites = sites(model, lower(model, images[:1]))
+        self.batches = torch.arange(len(self.images)).tensor_split(-(-len(self.images) // batch))
+        self.sites = sites(model, lower(model, self.images.values(slice(1))))
         self._random = torch.Generator().manual_seed(seed)
         self._tensors = {site.tensor: site.activation for site in self.sites if not site.is_input}
         self._weights = {site.layer: site.module for site in self.sites if site.module is not None}
@@ -108,8 +109,8 @@ class Measurement:
         samples: dict[str, list[Tensor]] = {name: [] for name in watched}
         with self._in_float(), Sensitivity(self.model, watched, decay=1.0) as seen:
             outputs = []
-            for number, batch in enumerate(self.batches, 1):
-                outputs.append(self._pass(batch, number, progress))
+            for number, which in enumerate(self.batches, 1):
+                outputs.append(self._pass(which, number, progress))
                 for name, sample in seen.samples.items():
                     some = torch.randint(len(sample), (SAMPLE_SIZE // len(self.batches) + 1,), generator=self._random)
                     samples[name].append(sample[some])
@@ -129,15 +130,15 @@ class Measurement:
             progress(f"tensor '{tensor}'")
         return weight, activation
 
-    def _pass(self, batch: Tensor, number: int, progress: Callable[[str], None]) -> Tensor:
+    def _pass(self, which: Tensor, number: int, progress: Callable[[str], None]) -> Tensor:
         """Return the float network's output on a batch, after a backward pass if traces are wanted."""
         with torch.set_grad_enabled(self.method == "fisher"):
-            output: Tensor = self.model(batch)
+            output: Tensor = self.model(self.images.values(which))
             if self.method == "fisher":
                 half = output.detach().softmax(1).sqrt()
                 signs = torch.randint(0, 2, output.shape, generator=self._random).to(output) * 2 - 1
                 gradient = half * signs - half.square() * (half * signs).sum(1, keepdim=True)
-                output.backward(gradient / len(batch))
+                output.backward(gradient / len(which))
         progress(f"images: batch {number} of {len(self.batches)}")
         return output.detach()
 
@@ -146,10 +147,11 @@ class Measurement:
         quantizer.set_bits(width, x)
         total = 0.0
         with self._in_float(quantizer), torch.no_grad():
-            for batch, output in zip(self.batches, outputs, strict=True):
-                total += float(functional.kl_div(self.model(batch).log_softmax(1), output.log_softmax(1),
-                                                 reduction="sum", log_target=True))
-        return max(total, 0.0) / sum(len(batch) for batch in self.batches)
+            for which, output in zip(self.batches, outputs, strict=True):
+                found = self.model(self.images.values(which))
+                total += float(functional.kl_div(found.log_softmax(1), output.log_softmax(1), reduction="sum",
+                                                 log_target=True))
+        return max(total, 0.0) / len(self.images)
 
     @contextmanager
     def _in_float(self, rounding: Quantizer | None = None) -> Iterator[None]:

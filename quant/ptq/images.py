@@ -7,9 +7,9 @@ from functools import partial
 import torch
 from torch import Tensor, fx, nn
 
+from quant.calibration.host_images import input_pixels
 from quant.calibration.images import Data, batches, read_values
 from quant.ptq.downscale import downscaled
-from quant.quantizers.pixel import PixelActivation
 from quant.trace.frontend import as_floats, read_model
 from sim.errors import InputError
 
@@ -36,7 +36,7 @@ def read_for_reconstruction(quantized: fx.GraphModule, model: nn.Module, data: D
     InputError
         As `quant.ptq.reconstruct.reconstruct` does.
     """
-    pixels = next((module.pixels for module in quantized.modules() if isinstance(module, PixelActivation)), None)
+    pixels = input_pixels(quantized)
     exact: fx.GraphModule | None = None
     parts: list[Tensor] = []
     count = 0

@@ -14,11 +14,12 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
+from quant.calibration.host_images import HostImages, read_host_images
+from quant.calibration.images import Data
 from quant.convert import round_biases
 from quant.quantizers.base import nearest_codes
 from quant.quantizers.power_of_two import PowerOfTwoActivation, PowerOfTwoWeight
 from quant.quantizers.strict import check_steps
-from quant.trace.checks import check_data
 from quant.trace.layers import QuantConv2d, QuantLinear
 from sim.errors import InputError
 
@@ -52,7 +53,7 @@ class Move:
     after: float
 
 
-def move_exponents(quantized: fx.GraphModule, model: nn.Module, data: Tensor, *, trials: int = 100,
+def move_exponents(quantized: fx.GraphModule, model: nn.Module, data: Data, *, trials: int = 100,
                    progress: Callable[[Move], None] | None = None) -> list[Move]:
     """Move exponents of `quantized` in place while that brings its output nearer to the float network's.
 
@@ -65,8 +66,8 @@ def move_exponents(quantized: fx.GraphModule, model: nn.Module, data: Tensor, *,
         From `quantize(..., scheme="power_of_two")`, reconstructed or not; in eval mode.
     model : nn.Module
         The float model it came from, in eval mode.
-    data : float Tensor, shape (n, C, H, W)
-        At least 32 inputs; no labels are needed.
+    data : float Tensor, shape (n, C, H, W), uint8 if the input is pixels; or an iterable of such batches
+        At least 32 inputs, as for `quantize`; no labels are needed. They are read once and kept as the host's codes.
     trials : int, at least 0
         Moves that are tried, each two passes over the images.
     progress : callable, optional
@@ -79,23 +80,23 @@ def move_exponents(quantized: fx.GraphModule, model: nn.Module, data: Tensor, *,
     Raises
     ------
     InputError
-        If there are too few images or they are not finite.
+        If there are too few images, they are not finite or are no inputs of `quantized`, or `trials` is negative.
     EngineError
         If a step of `quantized` is no power of two.
     """
-    check_data(data)
+    images = read_host_images(quantized, data)
     check_steps(quantized)
-    if len(data) < FEWEST:
-        raise InputError(f"moving exponents takes at least {FEWEST} images, not {len(data)}")
+    if len(images) < FEWEST:
+        raise InputError(f"moving exponents takes at least {FEWEST} images, not {len(images)}")
     if trials < 0:
         raise InputError(f"trials must be at least 0, not {trials}")
-    halves = [(half, _outputs(model, half)) for half in (data[::2], data[1::2])]
+    halves = [_Half(images, model, torch.arange(start, len(images), 2)) for start in (0, 1)]
     found: list[Move] = []
-    losses = [_divergence(quantized, *half) for half in halves]
+    losses = [half.divergence(quantized) for half in halves]
     for (name, channel, by), _ in zip(_moves(quantized), range(trials), strict=False):
         undo = _apply(quantized, name, channel, by)
-        tried = _divergence(quantized, *halves[0])
-        checked = _divergence(quantized, *halves[1]) if tried < losses[0] else losses[1]
+        tried = halves[0].divergence(quantized)
+        checked = halves[1].divergence(quantized) if tried < losses[0] else losses[1]
         if tried < losses[0] and checked < losses[1]:
             found.append(Move(name, channel, by, losses[0], tried))
             losses = [tried, checked]
@@ -107,15 +108,21 @@ def move_exponents(quantized: fx.GraphModule, model: nn.Module, data: Tensor, *,
     return found
 
 
-def _outputs(model: nn.Module, images: Tensor) -> Tensor:
-    with torch.no_grad():
-        return torch.cat([model(part) for part in images.split(CHUNK)])
+class _Half:
+    """Every other image, and what the float network says of it."""
 
+    def __init__(self, images: HostImages, model: nn.Module, which: Tensor) -> None:
+        self.images, self.parts = images, which.split(CHUNK)
+        self.wanted = self._log_shares(model)
 
-def _divergence(quantized: nn.Module, images: Tensor, target: Tensor) -> float:
-    """Return the mean Kullback-Leibler divergence of the outputs from the float network's [nats]."""
-    found, wanted = (outputs.flatten(1).log_softmax(1) for outputs in (_outputs(quantized, images), target))
-    return float(functional.kl_div(found, wanted, reduction="batchmean", log_target=True))
+    def divergence(self, quantized: nn.Module) -> float:
+        """Return the mean Kullback-Leibler divergence of the outputs from the float network's [nats]."""
+        found = self._log_shares(quantized)
+        return float(functional.kl_div(found, self.wanted, reduction="batchmean", log_target=True))
+
+    def _log_shares(self, model: nn.Module) -> Tensor:
+        with torch.no_grad():
+            return torch.cat([model(self.images.values(part)).flatten(1).log_softmax(1) for part in self.parts])
 
 
 def _moves(quantized: fx.GraphModule) -> Iterator[tuple[str, int | None, int]]:

@@ -76,10 +76,8 @@ def reconstruct(quantized: fx.GraphModule, model: nn.Module, data: Data, how: Re
     EngineError
         If a step of a power-of-two model is no power of two in the end, which would be a fault of this function.
     """
-    if not isinstance(quantized, fx.GraphModule):
-        raise InputError(f"quantized must be what quantize returns, not {type(quantized).__name__}")
-    strict = has_power_of_two_steps(quantized)
     exact, images = read_for_reconstruction(quantized, model, data, how.downscale)
+    strict = has_power_of_two_steps(quantized)
     generator = torch.Generator().manual_seed(how.seed)
     work = _Work(quantized, exact, images, how, generator)
     reports: list[UnitReport] = []

@@ -236,8 +236,12 @@ class Quantizer(nn.Module, ABC):
         x : Tensor
             Data to fit the new step to: the weights, or a sample of the activations.
         """
-        self._bits.fill_(_checked(bits))
+        self.set_width(bits)
         self.initialise(x)
+
+    def set_width(self, bits: int) -> None:
+        """Change the width alone, to 1..8 bits: the step is then to be fitted."""
+        self._bits.fill_(_checked(bits))
 
     def continue_with(self, bits: int, x: Tensor) -> None:
         """Change the width like `set_bits`, but keep what training has learnt in relation to the fit on `x`.
@@ -333,6 +337,10 @@ class ActivationQuantizer(Quantizer):
         """Return what codes of shape (n, channels, ...) mean: scale * (code - zero point), in the scale's precision."""
         scale = self.scale.detach()
         return codes.to(scale.dtype, copy=True).sub_(self._zeros_along(codes)).mul_(scale)
+
+    def read_from(self, codes: Tensor) -> Tensor:
+        """Return inputs that have these codes: what the quantizer puts out for them, if that is in the same unit."""
+        return self.values(codes)
 
     def codes_of(self, values: Tensor) -> Tensor:
         """Return the codes that mean these values, which this quantizer has put out, as whole floats."""

@@ -70,6 +70,9 @@ class PixelActivation(ActivationQuantizer):
     def bias(self) -> Tensor:
         return self.mean * PIXEL_FORMAT.high
 
+    def read_from(self, codes: Tensor) -> Tensor:
+        return self.pixels.values(codes.to(torch.uint8))
+
     def initialise(self, x: Tensor) -> None:
         """Change nothing: the host decides what a pixel means."""
 
@@ -79,8 +82,7 @@ class PixelActivation(ActivationQuantizer):
     def error(self, x: Tensor, bits: int) -> float:
         self._check(bits)
         with torch.no_grad():
-            gone = self.pixels.values(self.codes(x).to(torch.uint8))
-        return float((gone - x).square().mean())
+            return float((self.read_from(self.codes(x)) - x).square().mean())
 
     def set_bits(self, bits: int, x: Tensor) -> None:
         self._check(bits)

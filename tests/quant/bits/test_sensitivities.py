@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
-from quant.bits.sensitivities import Measurement
+from quant.bits.sensitivities import Measurement, SensitivityMethod
 from quant.convert import quantize
 from quant.trace.layers import QuantConv2d
 from sim.errors import InputError
@@ -102,6 +102,14 @@ def test_measured_losses_are_the_divergence_of_the_network_with_one_rounded_tens
         layer.weight.copy_(quantizer(layer.weight))
         divergence = functional.kl_div(net(images).log_softmax(1), reference, reduction="batchmean", log_target=True)
     assert found["3"] == pytest.approx([float(divergence)], rel=1e-4)
+
+
+@pytest.mark.parametrize("method", ["fisher", "measured"])
+def test_batches_are_the_same_images(model: fx.GraphModule, images: Tensor, method: SensitivityMethod) -> None:
+    """A generator of batches with labels gives the losses that the images at once give."""
+    found, wanted = (Measurement(model, data, (2,), method=method).run()
+                     for data in (((part, 0) for part in images.split(7)), images))
+    assert found == wanted
 
 
 @pytest.mark.parametrize(("changes", "text"), [

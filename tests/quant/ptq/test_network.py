@@ -9,6 +9,7 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 
 from quant.convert import quantize
+from quant.data.pixels import Pixels
 from quant.data.split import Split
 from quant.ptq.network import move_exponents
 from quant.quantizers.power_of_two import PowerOfTwoActivation
@@ -94,6 +95,20 @@ def test_weights_move_with_their_channel(
         if isinstance(layer, QuantConv2d | QuantLinear):
             assert torch.equal(layer.weight_quantizer(layer.weight), layer.weight)
     assert all(move.after < move.before for move in moves)
+
+
+def test_batches_of_pixels_are_the_same_images() -> None:
+    """A generator of pixels with labels leads to the moves and bits that their normalised values at once lead to."""
+    pixels, codes = Pixels((0.4,), (0.2,)), torch.randint(0, 256, (40, 1, 4, 4), dtype=torch.uint8,
+                                                          generator=torch.Generator().manual_seed(0))
+    moves, models = [], []
+    for data in (((part, 0) for part in codes.split(7)), pixels.values(codes)):
+        models.append(quantize(Copies().eval(), codes, scheme="power_of_two", weight_bits=4, activation_bits=4,
+                               pixels=pixels))
+        models[-1].get_submodule("conv_quantizer").exponent += 1
+        moves.append(move_exponents(models[-1], Copies().eval(), data))
+    assert moves[0] == moves[1] != []
+    assert all(torch.equal(value, models[1].state_dict()[name]) for name, value in models[0].state_dict().items())
 
 
 def test_no_trials_change_nothing(float_net: nn.Module, splits: tuple[Split, Split], as_digits: Quantize) -> None:
