@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from quant.graph.ops.operator import Operator
 
-__all__ = ["BatchNorm", "Conv", "ConvTranspose", "Linear", "MatMul", "pad_ends"]
+__all__ = ["Affine", "BatchNorm", "Conv", "ConvTranspose", "Linear", "MatMul", "pad_ends"]
 
 _CONV: dict[int, Callable[..., Tensor]] = {1: functional.conv1d, 2: functional.conv2d, 3: functional.conv3d}
 _TRANSPOSE: dict[int, Callable[..., Tensor]] = {
@@ -116,3 +116,22 @@ class BatchNorm(Operator):
         """Return the normalised value."""
         x, gain, shift, mean, variance = inputs
         return functional.batch_norm(x, mean, variance, gain, shift, training=False, eps=self.eps)
+
+
+@dataclass(frozen=True)
+class Affine(Operator):
+    """gain * x + shift; inputs x, gain and shift, each one number or one for each place of an axis.
+
+    Attributes
+    ----------
+    axis : int
+        Of x, at least 1.
+    """
+
+    axis: int
+
+    def compute(self, *inputs: Tensor) -> Tensor:
+        """Return the multiplied and shifted numbers."""
+        x, gain, shift = inputs
+        shape = [-1 if axis == self.axis else 1 for axis in range(x.ndim)]
+        return x * gain.reshape(shape) + shift.reshape(shape)
