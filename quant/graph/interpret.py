@@ -11,7 +11,7 @@ from quant.graph.graph import Graph, Node
 from quant.graph.ops.operator import Unknown
 from sim.errors import InputError
 
-__all__ = ["fold_constants", "run", "shapes"]
+__all__ = ["BATCH", "compute", "fold_constants", "run", "shapes"]
 
 BATCH = 3
 """Images of the batch that shapes are found with."""
@@ -33,12 +33,12 @@ def run(graph: Graph, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """
     values = dict(inputs)
     for node in graph.nodes:
-        values[node.output] = _compute(graph, node, values)
+        values[node.output] = compute(graph, node, values)
     return values
 
 
 def shapes(graph: Graph) -> dict[str, tuple[int, ...]]:
-    """Return the shape of one image of every value, by name; values behind an unknown operator have none.
+    """Return the shape of one image of every value, by name; what an unknown operator leads to may have none.
 
     Raises
     ------
@@ -47,9 +47,11 @@ def shapes(graph: Graph) -> dict[str, tuple[int, ...]]:
     """
     values = {given.name: torch.empty((BATCH, *given.shape), device="meta") for given in graph.inputs}
     for node in graph.nodes:
-        known = all(name in values or name in graph.constants for name in node.inputs)
-        if known and not isinstance(node.operator, Unknown):
-            values[node.output] = _compute(graph, node, values)
+        if isinstance(node.operator, Unknown):
+            if node.operator.shape is not None:
+                values[node.output] = torch.empty((BATCH, *node.operator.shape), device="meta")
+        elif all(name in values or name in graph.constants for name in node.inputs):
+            values[node.output] = compute(graph, node, values)
             if values[node.output].shape[:1] != (BATCH,):
                 raise InputError(f"{node.operator.title} {node.place} mixes the images of a batch")
     return {name: tuple(value.shape[1:]) for name, value in values.items()}
@@ -59,11 +61,18 @@ def fold_constants(graph: Graph) -> None:
     """Compute what depends on constants alone, in place."""
     for node in list(graph.nodes):
         if all(name in graph.constants for name in node.inputs) and not isinstance(node.operator, Unknown):
-            graph.constants[node.output] = _compute(graph, node, {})
+            graph.constants[node.output] = compute(graph, node, {})
             graph.nodes.remove(node)
 
 
-def _compute(graph: Graph, node: Node, values: Mapping[str, Tensor]) -> Tensor:
+def compute(graph: Graph, node: Node, values: Mapping[str, Tensor]) -> Tensor:
+    """Return the value of one node; `values` holds those that it reads, constants excepted.
+
+    Raises
+    ------
+    InputError
+        If its operator is unknown or cannot compute what it is given.
+    """
     on_meta = any(values[name].is_meta for name in node.inputs if name in values)
     inputs = [values[name] if name in values else
               graph.constants[name].to("meta") if on_meta else graph.constants[name] for name in node.inputs]

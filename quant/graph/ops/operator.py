@@ -37,10 +37,13 @@ class Unknown(Operator):
         What the source calls it.
     reason : str
         Why it has none, or what to write instead; may be empty.
+    shape : tuple of int or None
+        Of one image of its value, where the source says it.
     """
 
     kind: str
     reason: str = ""
+    shape: tuple[int, ...] | None = None
 
     def compute(self, *inputs: Tensor) -> NoReturn:
         """Refuse: nothing says what it does."""

@@ -1,0 +1,1 @@
+"""Models of every source as typed graphs."""

@@ -1,0 +1,1 @@
+"""Models that torch.export has made, in memory or in files."""
