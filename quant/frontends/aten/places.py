@@ -13,7 +13,10 @@ from quant.graph.ops.elementwise import Binary
 from quant.graph.ops.views import Concat, Gather, Pad, Reshape, Resize, Slice, Transpose
 from sim.errors import InputError
 
-__all__ = ["HANDLERS", "VIEWS"]
+__all__ = ["HANDLERS"]
+
+ANY_BATCH = 1 << 62
+"""Stands for the size of a batch of any size, which only ends beyond it leave whole."""
 
 
 def _view(builder: Builder, call: Call, given: Arguments) -> Made:
@@ -103,7 +106,7 @@ def _stack(builder: Builder, call: Call, given: Arguments) -> Made:
 
 def _slice(builder: Builder, call: Call, given: Arguments) -> Made:
     value, rank = given["self"], builder.rank(given["self"])
-    size = ([builder.batch, *builder.shape(value)])[given["dim"] % rank]
+    size = (builder.batch if builder.batch > 0 else ANY_BATCH, *builder.shape(value))[given["dim"] % rank]
     start, stop, step = slice(given["start"], given["end"], given["step"]).indices(size)
     if (start, stop, step) == (0, size, 1):
         return passed(builder, call, given)
@@ -235,7 +238,7 @@ def _zeros_like(builder: Builder, call: Call, given: Arguments) -> Made:
     return builder.add(Binary("mul"), [given["self"], operand(builder, 0.0, call)], call)
 
 
-VIEWS: dict[str, Handler] = {
+HANDLERS: dict[str, Handler] = {
     **dict.fromkeys(("aten.view.default", "aten.reshape.default", "aten._unsafe_view.default"), _view),
     "aten.flatten.using_ints": _reshaped(_flat), "aten.unflatten.int": _reshaped(_unflat),
     **dict.fromkeys(("aten.squeeze.default", "aten.squeeze.dim", "aten.squeeze.dims"), _reshaped(_squeezed)),
@@ -246,11 +249,6 @@ VIEWS: dict[str, Handler] = {
     "aten.slice.Tensor": _slice, "aten.narrow.default": _narrow, "aten.select.int": _select,
     "aten.unbind.int": _unbind, "aten.chunk.default": _split, "aten.split.Tensor": _split, "aten.split.sizes": _split,
     "aten.split_with_sizes.default": _split, "aten.expand.default": _expand,
-}
-"""Calls whose values share their operand's memory."""
-
-HANDLERS: dict[str, Handler] = {
-    **VIEWS,
     **dict.fromkeys(("aten.cat.default", "aten.concat.default"), _cat), "aten.stack.default": _stack,
     "aten.index_select.default": _gather, "aten.index.Tensor": _index,
     "aten.flip.default": _flip,
