@@ -32,7 +32,7 @@ TARGETS = {
     "program": "programs.Programs", "run": "programs.Runs", "image": "programs.Images",
     "machine": "descriptions.Machines", "technology": "descriptions.Technologies", "losses": "networks.Losses",
     "budgets": "networks.Budgets", "weights": "networks.Weights", "checkpoint": "networks.Checkpoints",
-    "codes": "networks.Codes", "picture": "networks.Pictures"}
+    "codes": "networks.Codes", "picture": "networks.Pictures", "onnx": "models.OnnxModels"}
 """Module and class of each target in this package."""
 LONGEST_MESSAGE = 4000
 PAGE_BYTES = resource.getpagesize()
