@@ -25,7 +25,7 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.onnx_peer import onnx_model
+from bitwright.interop.onnx_model import onnx_model
 from quant.convert import quantize
 from quant.data.digits import DIGITS_EXPONENT, DIGITS_FORMAT, digits
 from quant.lowering.lower import lower
@@ -59,9 +59,11 @@ def onnx_engine(program: Program) -> Engine:
     session = onnxruntime.InferenceSession(onnx_model(program).SerializeToString(), options,
                                            providers=["CPUExecutionProvider"])
     names = [tensor.name for tensor in program.outputs]
+    kinds = {tensor.name: np.int8 if tensor.format.kind == "signed" else np.uint8 for tensor in program.inputs}
 
     def run(inputs: dict[str, NDArray[np.int32]]) -> dict[str, NDArray[np.int32]]:
-        return dict(zip(names, session.run(names, inputs), strict=True))
+        narrow = {name: codes.astype(kinds[name]) for name, codes in inputs.items()}
+        return dict(zip(names, session.run(names, narrow), strict=True))
     return run
 
 

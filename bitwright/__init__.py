@@ -15,6 +15,7 @@ From PyTorch to a Program
 Programs
     Program, Tensor, Conv, Format, Arithmetic : describe a network of integers by hand
     load_program, save_program : read and write a Program file
+    export_onnx : write a Program as an ONNX model whose tensors hold the same codes
 
 Values
     simulate : compute the codes of every tensor by plain loops
@@ -53,9 +54,9 @@ from typing import TYPE_CHECKING
 
 __all__ = [
     "Arithmetic", "Conv", "Format", "InputError", "Program", "Recipe", "Reconstruction", "Simulator", "Tensor",
-    "allocate", "estimate", "evaluate", "load_data", "load_machine", "load_program", "load_weights", "lower",
-    "lower_with_report", "plan", "quantize", "reconstruct", "save_program", "save_weights", "sensitivities", "simulate",
-    "train", "verify", "with_bits"]
+    "allocate", "estimate", "evaluate", "export_onnx", "load_data", "load_machine", "load_program", "load_weights",
+    "lower", "lower_with_report", "plan", "quantize", "reconstruct", "save_program", "save_weights", "sensitivities",
+    "simulate", "train", "verify", "with_bits"]
 
 _HOMES = {
     "Arithmetic": "sim.ir.arithmetic",
@@ -70,6 +71,7 @@ _HOMES = {
     "allocate": "bitwright.codesign.allocation",
     "estimate": "bitwright.codesign.costs",
     "evaluate": "bitwright.codesign.evaluation",
+    "export_onnx": "bitwright.codesign.export",
     "load_data": "bitwright.codesign.data",
     "load_machine": "sim.arch.machine",
     "load_program": "sim.ir.serialize",
@@ -93,6 +95,7 @@ if TYPE_CHECKING:
     from bitwright.codesign.costs import estimate, plan
     from bitwright.codesign.data import load_data
     from bitwright.codesign.evaluation import evaluate
+    from bitwright.codesign.export import export_onnx
     from bitwright.codesign.lowering import lower, lower_with_report
     from bitwright.codesign.measured_sensitivities import sensitivities
     from bitwright.codesign.verify import verify

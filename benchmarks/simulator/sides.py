@@ -100,10 +100,9 @@ def _int8(program: Program, codes: NDArray[np.integer], threads: int) -> Call:
 
 
 def _convinteger(program: Program, codes: NDArray[np.integer], threads: int) -> Call:
-    from benchmarks.onnx_peer import onnx_model
+    from bitwright.interop.onnx_model import onnx_model
 
-    (source,) = program.inputs
-    return _session(onnx_model(program), threads, {source.name: codes.astype(np.int32)})
+    return _session(onnx_model(program), threads, _narrow(program, codes))
 
 
 def _torch(program: Program, codes: NDArray[np.integer], threads: int) -> Call:

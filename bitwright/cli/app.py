@@ -13,6 +13,7 @@ from bitwright.cli.disassemble import disassemble
 from bitwright.cli.doctor import doctor
 from bitwright.cli.estimate import estimate
 from bitwright.cli.exit_status import exit_status
+from bitwright.cli.export import export
 from bitwright.cli.generate import generate
 from bitwright.cli.quantize import quantize
 from bitwright.cli.sensitivities import sensitivities
@@ -27,7 +28,7 @@ app = typer.Typer(
     help="Quantize, simulate, verify and cost low-bit networks on a shift-and-accumulate accelerator.",
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 for command in (demo, train, quantize, simulate, warmup, verify, estimate, sensitivities, allocate, generate, assemble,
-                disassemble, doctor):
+                disassemble, export, doctor):
     app.command()(command)
 app.command("disasm", hidden=True)(disassemble)
 

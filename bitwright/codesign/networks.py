@@ -122,6 +122,7 @@ def write_network(out: Path, model: nn.Module, lowered: Lowered | None, summary:
     shown_summary = dict(summary)
     if lowered is not None:
         save_program(lowered.program, program)
+        shown_summary["scales"] = lowered.scales
         if lowered.padding is not None:
             shown_summary["host_padding"] = {"pads": lowered.padding.pads, "codes": lowered.padding.codes}
     atomic_write_text(report, to_json(shown_summary))

@@ -16,8 +16,8 @@ from torch import nn
 import bitwright as bw
 from sim.arch.machine import load_machine
 
-HEAVY = ("amaranth", "cocotb", "cvxpy", "llvmlite", "matplotlib", "numba", "numpy", "pydantic", "rich", "scipy",
-         "torch", "typer")
+HEAVY = ("amaranth", "cocotb", "cvxpy", "llvmlite", "matplotlib", "numba", "numpy", "onnx", "pydantic", "rich",
+         "scipy", "torch", "typer")
 IMPERATIVES = {"Choose", "Compare", "Compute", "Count", "Give", "Learn", "Make", "Place", "Read", "Return", "Tell",
                "Train", "Write"}
 

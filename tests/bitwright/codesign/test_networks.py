@@ -86,4 +86,4 @@ def test_accuracy_is_that_of_images_as_the_host_gives_them(tmp_path: Path) -> No
     assert 0 < found["test"] < 1
     files = write_network(tmp_path, model, lowered, {"accuracy": found})
     assert json.loads(files[-1].read_text()) == {
-        "accuracy": found, "host_padding": {"pads": [1, 1, 1, 1], "codes": [51, 128, 153]}}
+        "accuracy": found, "host_padding": {"pads": [1, 1, 1, 1], "codes": [51, 128, 153]}, "scales": lowered.scales}

@@ -1,0 +1,123 @@
+"""`OnnxTensors`: which ONNX values hold the tensors of a Program, their parts, and their rows in the host's memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from bitwright.interop.onnx_graph import OnnxGraph
+from sim.ir.ops import Load, Store
+from sim.ir.program import Program
+
+__all__ = ["OnnxTensors"]
+
+CHANNELS, ROWS = 1, 2
+"""Axes of a value, (N, channels, rows, columns)."""
+
+
+class _Stored(NamedTuple):
+    """A tensor on chip that a Store has copied to rows of another tensor: to one part, or to all of them if None."""
+
+    source: str
+    rows: range
+    part: int | None
+
+
+class OnnxTensors:
+    """The values of a Program's tensors, each under the tensor's own name.
+
+    Ops write parts; the whole tensor is their concatenation. Stores write rows of parts, and Loads may read rows of a
+    tensor before the last ones are there, so a Load takes its rows from what was stored, not from the whole tensor.
+
+    Parameters
+    ----------
+    program : Program
+    graph : OnnxGraph
+        Gets the nodes.
+    """
+
+    def __init__(self, program: Program, graph: OnnxGraph) -> None:
+        self._program, self._graph = program, graph
+        self._parts: dict[str, dict[int, str]] = {}
+        self._stored: dict[str, list[_Stored]] = {}
+        self._missing = {tensor.name: tensor.height * len(tensor.parts) for tensor in program.tensors}
+
+    def place(self, name: str, part: int) -> str:
+        """Return the name under which an op writes a part of a tensor."""
+        return name if len(self._program.tensor(name).parts) == 1 else self._graph.fresh(f"{name}/part{part}")
+
+    def written(self, name: str, part: int, value: str) -> None:
+        """Note that an op has written a part of a tensor; the last one makes it whole."""
+        held, count = self._parts.setdefault(name, {}), len(self._program.tensor(name).parts)
+        held[part] = value
+        if len(held) == count > 1:
+            self._graph.add("Concat", [held[index] for index in range(count)], name, axis=CHANNELS)
+
+    def part(self, name: str, part: int) -> str:
+        """Return a value that holds one part of a tensor that is on chip."""
+        tensor, held = self._program.tensor(name), self._parts.setdefault(name, {})
+        if len(tensor.parts) == 1:
+            return name
+        if part not in held:
+            channels = tensor.part_slice(part)
+            held[part] = self._cut(name, CHANNELS, range(channels.start, channels.stop), f"{name}/part{part}")
+        return held[part]
+
+    def load(self, load: Load) -> None:
+        """Make rows of a tensor in the host's memory a tensor on chip; one that only changes its place stays."""
+        if load.input != load.output:
+            target = self._program.tensor(load.output)
+            self._rows(load.input, range(load.first_row, load.first_row + target.height), load.output)
+
+    def store(self, store: Store) -> None:
+        """Note where a tensor goes in the host's memory; the last row that was missing makes that tensor whole."""
+        if store.input == store.output:
+            return
+        source, target = self._program.tensor(store.input), self._program.tensor(store.output)
+        rows = range(store.first_row, store.first_row + source.height)
+        self._stored.setdefault(target.name, []).append(_Stored(source.name, rows, store.output_part))
+        self._missing[target.name] -= len(rows) * (len(target.parts) if store.output_part is None else 1)
+        if not self._missing[target.name]:
+            self._rows(target.name, range(target.height), target.name)
+
+    def _rows(self, name: str, rows: range, output: str) -> None:
+        """Add the nodes that make some rows of a tensor in the host's memory the value `output`."""
+        stored, tensor = self._stored.get(name, []), self._program.tensor(name)
+        if not stored:
+            self._join([name if rows == range(tensor.height) else self._cut(name, ROWS, rows, f"{output}/rows")], ROWS,
+                       output)
+        elif all(one.part is None for one in stored):
+            self._join(self._pieces(stored, rows, None), ROWS, output)
+        else:
+            columns = []
+            for part in range(len(tensor.parts)):
+                pieces = self._pieces([one for one in stored if one.part in (None, part)], rows, part)
+                columns.append(pieces[0] if len(pieces) == 1 else
+                               self._graph.then("Concat", pieces, f"{output}/part{part}", axis=ROWS))
+            self._join(columns, CHANNELS, output)
+
+    def _pieces(self, stored: Sequence[_Stored], rows: range, part: int | None) -> list[str]:
+        """Return values that hold some rows of what was stored, in order: of one part, or of all parts if None."""
+        pieces = []
+        for one in sorted(stored, key=lambda one: one.rows.start):
+            inside = range(max(rows.start, one.rows.start), min(rows.stop, one.rows.stop))
+            if inside:
+                value = self.part(one.source, part) if part is not None and one.part is None else one.source
+                first = inside.start - one.rows.start
+                pieces.append(value if inside == one.rows else
+                              self._cut(value, ROWS, range(first, first + len(inside)), f"{one.source}/rows"))
+        return pieces
+
+    def _join(self, values: Sequence[str], axis: int, output: str) -> None:
+        if len(values) == 1:
+            self._graph.add("Identity", values, output)
+        else:
+            self._graph.add("Concat", values, output, axis=axis)
+
+    def _cut(self, value: str, axis: int, inside: range, wanted: str) -> str:
+        """Return a value that holds a range of another along an axis."""
+        bounds = [self._graph.constant(f"{wanted}/{what}", np.array([number])) for what, number in
+                  (("start", inside.start), ("end", inside.stop), ("axis", axis))]
+        return self._graph.then("Slice", [value, *bounds], wanted)
