@@ -87,19 +87,26 @@ def test_quantize_leaves_the_model_alone(
     assert all(torch.equal(value, before[name]) for name, value in float_net.state_dict().items())
 
 
-def test_power_of_two_biases_are_whole(float_net: nn.Module, splits: tuple[Split, Split]) -> None:
-    """Every bias is a whole number of weight step * input step, and differs from the folded one by half a step."""
-    scheme = power_of_two(bias_correction=False)
-    model = quantize(float_net, splits[0].images[:64], scheme=scheme, input_format=DIGITS_FORMAT,
-                     input_exponent=DIGITS_EXPONENT)
-    step = model.stem.weight_quantizer.scale * model.x_quantizer.scale
-    steps = model.stem.bias.detach() / step
-    assert torch.equal(steps, steps.round())
+@pytest.mark.parametrize("corrected", [True, False])
+def test_power_of_two_biases_are_whole(float_net: nn.Module, splits: tuple[Split, Split], corrected: bool) -> None:
+    """Every bias is a whole number of weight step * input step; without correction it differs from the folded one by
+    half a step at most, with it some differ by more."""
+    model = quantize(float_net, splits[0].images[:64], scheme=power_of_two(bias_correction=corrected),
+                     input_format=DIGITS_FORMAT, input_exponent=DIGITS_EXPONENT)
+    found = stages(model)
+    tensors = {stage.end: model.get_submodule(stage.quantizer).scale for stage in found if stage.quantizer}
+    steps = {stage.name: model.get_submodule(stage.name).weight_quantizer.scale * tensors[stage.source]
+             for stage in found if stage.kind in ("conv", "linear")}
+    assert len(steps) == 7
+    for name, step in steps.items():
+        whole = model.get_submodule(name).bias / step
+        assert torch.equal(whole, whole.round()), name
     assert not any(isinstance(module, nn.BatchNorm2d) for module in model.modules())
     norm, conv = float_net.norm, float_net.stem
     folded = norm.bias - norm.running_mean * norm.weight / (norm.running_var + norm.eps).sqrt()
     assert conv.bias is None
-    assert bool(((model.stem.bias - folded).detach().abs() <= step / 2 + 1e-6).all())
+    near = (model.stem.bias - folded).detach().abs() <= steps["stem"].abs() / 2 + 1e-6
+    assert bool(near.all()) != corrected
 
 
 def test_refuses_unknown_schemes(float_net: nn.Module, splits: tuple[Split, Split]) -> None:
