@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from copy import deepcopy
 from functools import partial
 from typing import cast
 
 import torch
 from torch import Tensor, fx, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from quant.calibration.images import Data, read_images, read_values
 from quant.calibration.prefix import pieces
@@ -23,9 +23,11 @@ from quant.schemes import Scheme, WeightedLayer, scheme_of
 from quant.shifts import shift_averages_and_norms
 from quant.trace.checks import check_input_format, check_magnitude
 from quant.trace.frontend import as_floats, read_model
-from quant.trace.layers import QuantConv2d, QuantLinear
+from quant.trace.layers import QuantConv2d, QuantLinear, normed
 from quant.trace.naming import quantizer_path
-from quant.trace.stages import Stage, module_of, stages
+from quant.trace.shapes import shape_of
+from quant.trace.stage import Stage, module_of
+from quant.trace.stages import stages
 from sim.errors import InputError
 from sim.ir.formats import Format
 
@@ -112,7 +114,7 @@ def quantize(model: nn.Module, data: Data, *, scheme: str | Scheme, weight_bits:
         _quantize_weights(graph, stage, scheme, stage_weight_bits)
         if stage.kind == "input":
             _insert(graph, stage, given.to(first))
-        elif not stage.keeps_codes and not _is_output(stage):
+        elif not stage.keeps_codes and not stage.is_part and not _is_output(stage):
             quantizer = scheme.tensor(stage_bits, stage.signed)
             quantizer.factor = factors.get(stage.name)
             _insert(graph, stage, quantizer.to(first))
@@ -148,16 +150,24 @@ def round_biases(graph: fx.GraphModule) -> None:
     steps: dict[fx.Node, Tensor] = {}
     for stage in stages(graph):
         layer = module_of(graph, stage.compute) if stage.compute.op == "call_module" else None
-        if isinstance(layer, QuantConv2d | QuantLinear) and layer.bias is not None and stage.source is not None:
-            _round_bias(layer.bias, layer.weight_quantizer.scale * steps[stage.source])
-        if stage.norm is not None and stage.source is not None:  # its gains are powers of two
+        if stage.source is not None:
+            steps[stage.end] = steps[stage.source]
+        if isinstance(layer, QuantConv2d | QuantLinear):
+            steps[stage.end] = layer.weight_quantizer.scale * steps[stage.end]
+            if layer.bias is not None:
+                _round_bias(layer.bias, steps[stage.end])
+        if stage.norm is not None:  # its gains are powers of two
             norm = cast(nn.BatchNorm2d, graph.get_submodule(stage.norm))
             gain = torch.where(norm.weight == 0, 1.0, norm.weight.detach())
-            _round_bias(norm.bias, gain * steps[stage.source] * NORM_STEP)
+            read = _along_parts(stage, steps) if stage.parts else steps[stage.end]
+            _round_bias(norm.bias, gain * read * NORM_STEP)
         if stage.quantizer is not None:
             steps[stage.end] = cast(ActivationQuantizer, graph.get_submodule(stage.quantizer)).scale
-        elif stage.keeps_codes and stage.source is not None:
-            steps[stage.end] = steps[stage.source]
+
+
+def _along_parts(stage: Stage, steps: Mapping[fx.Node, Tensor]) -> Tensor:
+    """Return the step of each channel that a concatenation joins, shape (channels,)."""
+    return torch.cat([steps[part].expand(cast("tuple[int, ...]", shape_of(part))[1]) for part in stage.parts])
 
 
 def _round_bias(bias: Tensor, step: Tensor) -> None:
@@ -171,9 +181,10 @@ def _widths(found: tuple[Stage, ...], weight_bits: int, activation_bits: int,
     by_end = {stage.end: stage for stage in found}
     layers = [stage for stage in found if stage.kind in ("conv", "linear")]
     special = activation_bits if first_last_bits is None else first_last_bits
-    outer = [stage for stage in layers if _is_output(stage) or _stored(stage, by_end).kind == "input"]
-    before_last = {_stored(stage, by_end).end for stage in layers if _is_output(stage)}
-    read = {_stored(stage, by_end).end for stage in found if stage.kind not in ("input", "copy")}
+    last = {end for stage in found if _is_output(stage) for end in (stage.end, *stage.parts)}
+    outer = [stage for stage in layers if stage.end in last or _stored(stage, by_end).kind == "input"]
+    before_last = {_stored(stage, by_end).end for stage in layers if stage.end in last}
+    read = {_stored(stage, by_end).end for stage in found if stage.kind not in ("input", "copy", "cat")}
     widths = {}
     for stage in found:
         stored_bits = activation_bits if stage.end in read or not stage.signed else SIGNED_BITS
@@ -190,10 +201,9 @@ def _stored(stage: Stage, by_end: dict[fx.Node, Stage]) -> Stage:
 
 def _fold_norms(graph: fx.GraphModule) -> None:
     for stage in stages(graph):
-        if stage.kind == "conv" and stage.norm is not None:
-            conv, norm = module_of(graph, stage.compute), graph.get_submodule(stage.norm)
-            graph.set_submodule(str(stage.compute.target), fuse_conv_bn_eval(cast(nn.Conv2d, conv),
-                                                                            cast(nn.BatchNorm2d, norm)))
+        if stage.kind in ("conv", "linear") and stage.norm is not None:
+            layer, norm = module_of(graph, stage.compute), cast(nn.BatchNorm2d, graph.get_submodule(stage.norm))
+            graph.set_submodule(str(stage.compute.target), normed(cast(nn.Conv2d | nn.Linear, layer), norm))
             for node in graph.graph.find_nodes(op="call_module", target=stage.norm):
                 node.replace_all_uses_with(cast(fx.Node, node.args[0]))
                 graph.graph.erase_node(node)
@@ -234,4 +244,5 @@ def _insert(graph: fx.GraphModule, stage: Stage, quantizer: ActivationQuantizer)
     graph.add_submodule(path, quantizer.eval())
     with graph.graph.inserting_after(stage.end):
         node = graph.graph.call_module(path, (stage.end,))
+    node.meta["shape"] = shape_of(stage.end)
     stage.end.replace_all_uses_with(node, delete_user_cb=lambda user: user is not node)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import inf
 from typing import cast
 
 import torch
@@ -18,7 +19,8 @@ from torch import Tensor, fx, nn
 
 from quant.factors import absorb, scale_outputs
 from quant.trace.segment import Segment
-from quant.trace.stages import Stage, module_of, stages
+from quant.trace.stage import Stage, module_of
+from quant.trace.stages import stages
 
 __all__ = ["Equalized", "equalize"]
 
@@ -89,6 +91,7 @@ def _candidates(graph: fx.GraphModule, found: tuple[Stage, ...]) -> list[Stage]:
     readers = {stage.compute for stage in found if stage.kind == "conv" and _is_depthwise(_layer(graph, stage.compute))}
     adds = {stage.residual for stage in found}
     return [stage for stage in found if stage.kind == "conv" and stage.residual is None and stage.norm is None
+            and stage.floor in (0.0, -inf)
             and stage.end not in adds and readers.issuperset(stage.end.users)]
 
 

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, fx, nn
 
 from quant.quantizers.base import ActivationQuantizer
-from quant.trace.stages import Stage
+from quant.trace.selection import Selection, selected
+from quant.trace.stage import Stage, module_of
 
 __all__ = ["absorb", "along_axis", "as_stored", "factors_of", "inputs_of", "scale_outputs"]
 
@@ -27,7 +28,10 @@ def factors_of(graph: fx.GraphModule, found: Sequence[Stage]) -> dict[fx.Node, T
     """Return the factors of the stored tensors of a quantized graph that have some, by the ends of their stages."""
     factors: dict[fx.Node, Tensor] = {}
     for stage in found:
-        factor = factors.get(stage.source) if stage.keeps_codes and stage.source is not None else None
+        factor = factors.get(stage.source) if stage.kind == "max" and stage.source is not None else None
+        if stage.kind == "selection" and stage.source in factors:
+            channels = cast(Selection, module_of(graph, stage.compute)).channels
+            factor = selected(factors[stage.source], channels, zeros=1.0)
         if stage.quantizer is not None:
             factor = cast(ActivationQuantizer, graph.get_submodule(stage.quantizer)).factor
         if factor is not None:

@@ -16,11 +16,13 @@ from quant.data.pixels import PIXEL_FORMAT, Pixels
 from quant.quantizers.pixel import PixelActivation
 from quant.trace.refusals import refuse
 from quant.trace.shapes import shape_of
-from quant.trace.stages import Stage, module_of, stages
+from quant.trace.stage import Stage, module_of
+from quant.trace.stages import stages
 
 __all__ = ["fold_pixels"]
 
-WORDS = {"average": "an average", "max": "a max pool", "copy": "an add, BatchNorm or ReLU by itself"}
+WORDS = {"average": "an average", "max": "a max pool", "copy": "an add, BatchNorm or ReLU by itself",
+         "selection": "a selection of channels or places"}
 
 
 def fold_pixels(graph: fx.GraphModule, pixels: Pixels) -> None:
@@ -49,6 +51,8 @@ def fold_pixels(graph: fx.GraphModule, pixels: Pixels) -> None:
 
 
 def _what(stage: Stage, source: Stage) -> str:
+    if stage.is_part and stage.kind == "copy":
+        return "a concatenation"
     return "an add" if stage.residual is source.end else WORDS[stage.kind]
 
 

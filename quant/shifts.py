@@ -14,13 +14,16 @@ from typing import cast
 import torch
 from torch import Tensor, fx, nn
 
-from quant.factors import absorb
+from quant.factors import absorb, along_axis
 from quant.trace.averages import Cells, HostScale, ShiftAverage, Window
 from quant.trace.layers import affine_of
 from quant.trace.naming import free_path
 from quant.trace.operators import average_of
+from quant.trace.selection import Selection, selected
 from quant.trace.shapes import shape_of
-from quant.trace.stages import Stage, module_of, output_stage, stages
+from quant.trace.stage import Stage, module_of
+from quant.trace.stages import output_stages, stages
+from quant.trace.taps import outputs_of
 from sim.errors import InputError
 
 __all__ = ["shift_averages_and_norms"]
@@ -48,7 +51,8 @@ def shift_averages_and_norms(graph: fx.GraphModule) -> dict[str, Tensor]:
     found = stages(graph)
     for stage in found:
         shifts.take(stage)
-    shifts.scale_output(output_stage(graph, found))
+    for node, stage in zip(outputs_of(graph), output_stages(graph, found), strict=True):
+        shifts.scale_output(node, stage)
     graph.delete_all_unused_submodules()
     graph.graph.lint()
     graph.recompile()
@@ -64,8 +68,7 @@ class _Shifts:
         self.origins: dict[fx.Node, str] = {}
 
     def take(self, stage: Stage) -> None:
-        factor = self.factors.get(cast(fx.Node, stage.source))
-        origin = self.origins.get(cast(fx.Node, stage.source), "")
+        factor, origin = self._of_operands(stage)
         if stage.residual in self.factors:
             raise InputError(f"'{stage.name}' adds {self.origins[stage.residual]}")
         if stage.kind in ("conv", "linear") and factor is not None:
@@ -74,8 +77,7 @@ class _Shifts:
         if stage.kind == "average" and (count := self._count(stage)).bit_count() != 1:
             share = count / (1 << count.bit_length())
             self._shift_average(stage, share)
-            ones = torch.ones(cast("tuple[int, ...]", shape_of(stage.compute))[1], dtype=torch.float64)
-            factor = (ones if factor is None else factor) / share
+            factor = (self._ones(stage.compute) if factor is None else factor) / share
             origin = (f"what average '{stage.name}' puts out; with steps of powers of two it must be over 2**k values, "
                       f"not {count}")
         if stage.norm is not None:
@@ -85,9 +87,28 @@ class _Shifts:
             return
         if stage.residual is not None:
             raise InputError(f"'{stage.name}' adds to {origin}")
-        if not isinf(stage.ceiling):
+        if not all(isinf(end) or end == 0 for end in (stage.floor, stage.ceiling)):
             raise InputError(f"'{stage.name}' clamps {origin}")
         self.factors[stage.end], self.origins[stage.end] = factor, origin
+
+    def _of_operands(self, stage: Stage) -> tuple[Tensor | None, str]:
+        """Return the factor that a stage's values have before its layer, and where it comes from."""
+        given = [node for node in (stage.source, *stage.parts) if node in self.factors]
+        if not given:
+            return None, ""
+        origin = self.origins[given[0]]
+        if stage.parts:
+            return torch.cat([self.factors.get(part, self._ones(part)) for part in stage.parts]), origin
+        factor = self.factors[given[0]]
+        if stage.kind == "selection":
+            channels = cast(Selection, module_of(self.graph, stage.compute)).channels
+            factor = selected(along_axis(factor, _channels(cast(fx.Node, stage.compute.args[0]))), channels, zeros=1.0)
+        elif stage.is_part and stage.kind == "copy":
+            factor = along_axis(factor, _channels(stage.compute))
+        return factor, origin
+
+    def _ones(self, node: fx.Node) -> Tensor:
+        return torch.ones(_channels(node), dtype=torch.float64)
 
     def _count(self, stage: Stage) -> int:
         """Return what an average divides by."""
@@ -114,26 +135,32 @@ class _Shifts:
         self.graph.set_submodule(str(stage.norm), _affine(norm, gain.sign() * power, shift / rest))
         return rest
 
-    def scale_output(self, stage: Stage) -> None:
-        """Let the host multiply the model's output by the factor that it still has."""
+    def scale_output(self, value: fx.Node, stage: Stage) -> None:
+        """Let the host multiply an output, the value that a stage makes, by the factor that it still has."""
         factor = self.factors.get(stage.end)
         if factor is None:
             return
         if bool((factor != factor[0]).any()):
             raise InputError(f"the model's output is {self.origins[stage.end]}")
+        if factor[0] == 1:
+            return
         path = free_path(self.graph, "host_scale")
         self.graph.add_submodule(path, HostScale(float(factor[0])))
         (output,) = self.graph.graph.find_nodes(op="output")
-        value = cast(fx.Node, output.args[0])
         with self.graph.graph.inserting_before(output):
             scaled = self.graph.graph.call_module(path, (value,))
         scaled.meta["shape"] = shape_of(value)
-        output.args = (scaled,)
+        output.args = fx.node.map_arg(output.args, lambda node: scaled if node is value else node)
 
 
-def _affine(norm: nn.BatchNorm2d, gain: Tensor, shift: Tensor) -> nn.BatchNorm2d:
+def _channels(node: fx.Node) -> int:
+    return cast("tuple[int, ...]", shape_of(node))[1]
+
+
+def _affine(norm: nn.BatchNorm2d, gain: Tensor, shift: Tensor) -> nn.BatchNorm1d | nn.BatchNorm2d:
     """Return a BatchNorm whose statistics do nothing: what it computes is gain * x + shift without a rounding."""
-    made = nn.BatchNorm2d(norm.num_features, eps=0.0).to(cast(Tensor, norm.running_mean)).eval()
+    kind = nn.BatchNorm1d if isinstance(norm, nn.BatchNorm1d) else nn.BatchNorm2d
+    made = kind(norm.num_features, eps=0.0).to(cast(Tensor, norm.running_mean)).eval()
     with torch.no_grad():
         made.weight.copy_(gain)
         made.bias.copy_(shift)

@@ -16,6 +16,7 @@ from quant.quantizers.pixel import PixelActivation
 from quant.trace.checks import check_data
 from quant.trace.frontend import as_floats, read_model
 from quant.trace.segment import Segment
+from quant.trace.stages import output_stages
 from sim.errors import InputError
 
 __all__ = ["LayerQuality", "Progress", "layer_qualities"]
@@ -50,8 +51,8 @@ class LayerQuality:
     fit_error_output : float or None
         Of the output, in its own unit, since its codes are as fine as the accumulator.
     agreement : float or None
-        Share of the answers that stay those of the float network if the network is quantized as far as this stage and
-        float from here on, 0..1.
+        Share of the answers, of all outputs together, that stay those of the float network if the network is quantized
+        as far as this stage and float from here on, 0..1.
     """
 
     name: str
@@ -121,6 +122,8 @@ class _Comparison:
         self.read = {pair.stage.name: cast(fx.Node, pair.stage.end.args[0]) for pair in self.pairs if pair.quantizer}
         self.ends = [pair.stage.end for pair in self.pairs]
         self.exact_ends = [pair.exact.end for pair in self.pairs]
+        self.outputs = [stage.end for stage in output_stages(exact, [pair.exact for pair in self.pairs])]
+        self.written = {part: pair for pair in self.pairs for part in pair.stage.parts}
         self.segment = Segment(graph, [self.start], dict.fromkeys([*self.ends, *self.read.values()]))
         self.exact_segment = Segment(exact, [self.exact_start], dict.fromkeys(self.exact_ends))
         self.tensor = {pair.stage.name: Noise() for pair in self.pairs}
@@ -150,17 +153,17 @@ class _Comparison:
                 self.clipped[name].add(before, pair.quantizer)
         if agreement_images:
             self._agree({pair.exact.end: as_float(values[pair.stage.end], pair)[:agreement_images]
-                         for pair in self.pairs}, exact[self.exact_ends[-1]][:agreement_images].argmax(1))
+                         for pair in self.pairs}, {end: exact[end][:agreement_images].argmax(1) for end in self.outputs})
 
-    def _agree(self, values: Mapping[fx.Node, Tensor], answers: Tensor) -> None:
+    def _agree(self, values: Mapping[fx.Node, Tensor], answers: Mapping[fx.Node, Tensor]) -> None:
         """Count the answers that stay, for each stage that the network may be quantized up to."""
         for place, pair in enumerate(self.pairs):
             known = self.exact_ends[:place + 1]
-            rest = Segment(self.exact, known, [self.exact_ends[-1]])
+            rest = Segment(self.exact, known, self.outputs)
             read = {operand for node in rest.nodes for operand in node.all_input_nodes}
             found = rest.run({node: values[node].clone() for node in known if node in read or node in rest.wanted})
-            self.agreeing[pair.stage.name] += int((found[self.exact_ends[-1]].argmax(1) == answers).sum())
-        self.answers += answers.numel()
+            self.agreeing[pair.stage.name] += sum(int((found[end].argmax(1) == of).sum()) for end, of in answers.items())
+        self.answers += sum(of.numel() for of in answers.values())
 
     def found(self, lowered: Lowered | None) -> list[LayerQuality]:
         """Return what has come out."""
@@ -169,8 +172,9 @@ class _Comparison:
     def _quality(self, pair: Pair, lowered: Lowered | None) -> LayerQuality:
         name, stored = pair.stage.name, pair.quantizer
         error = lowered.errors[name].error if lowered is not None and name in lowered.errors else None
-        is_output = pair is self.pairs[-1]
-        in_its_unit = error * lowered.scales[name] if error is not None and lowered is not None else None
+        tensor = self.written.get(pair.stage.end, pair)
+        is_output = tensor.exact.end in self.outputs
+        in_its_unit = error * lowered.scales[tensor.stage.name] if error is not None and lowered is not None else None
         return LayerQuality(
             name, pair.stage.kind, pair.layer.weight_quantizer.bits if pair.layer else None,
             stored.bits if stored else None, self._weight_sqnr_db(pair), self.tensor[name].sqnr_db,

@@ -7,13 +7,13 @@ from typing import cast
 
 import torch
 from torch import Tensor, fx, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from quant.factors import along_axis, factors_of, inputs_of
 from quant.quantizers.base import ActivationQuantizer
 from quant.quantizers.pixel import PixelActivation
-from quant.trace.layers import QuantConv2d, QuantLinear
-from quant.trace.stages import Stage, module_of, stages
+from quant.trace.layers import QuantConv2d, QuantLinear, normed
+from quant.trace.stage import Stage, module_of
+from quant.trace.stages import stages
 from sim.errors import InputError
 
 __all__ = ["Pair", "as_float", "pairs_of", "real_weight"]
@@ -100,7 +100,7 @@ def real_weight(pair: Pair, exact: fx.GraphModule) -> Tensor:
         return own
     module = cast(nn.Conv2d | nn.Linear, module_of(exact, pair.exact.compute))
     if pair.exact.norm is not None:
-        module = fuse_conv_bn_eval(cast(nn.Conv2d, module), cast(nn.BatchNorm2d, exact.get_submodule(pair.exact.norm)))
+        module = normed(module, cast(nn.BatchNorm2d, exact.get_submodule(pair.exact.norm)))
     weight = module.weight.detach()
     if pair.read_factor is not None:
         weight = weight * inputs_of(module, pair.read_factor).to(weight)

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quant.bits.allocation import Part
+from quant.bits.moves import has_fixed_weights, keeps_codes
 from sim.cost.table import CostTable
 from sim.errors import InputError
-from sim.ir.ops import Conv, Layer, Tensor
+from sim.ir.ops import Conv, Tensor
 from sim.ir.program import Program
 
 __all__ = ["BUDGETS", "Constraint", "constraints", "stored_input"]
@@ -92,10 +93,10 @@ def _bops(program: Program, table: CostTable) -> Made:
 
 
 def _mean_weight_bits(program: Program, table: CostTable) -> Made:
-    """Return the mean weight bits over all weights except `unit` ones."""
+    """Return the mean weight bits over all weights that have a choice."""
     costs, total = _empty(table), 0
     for layer, conv in enumerate(program.convs):
-        if conv.weight_format.kind != "unit":
+        if not has_fixed_weights(conv):
             costs[layer] = (conv.weights.size * np.array(table.weight_bits))[:, None]
             total += conv.weights.size
     return {"": (costs, max(total, 1))}
@@ -157,7 +158,7 @@ def _with_fixed(per_layer: Costs, fixed: float) -> Costs:
 
 
 def _weight_widths(conv: Conv, table: CostTable) -> NDArray[np.int64]:
-    return np.array([1 if conv.weight_format.kind == "unit" else bits for bits in table.weight_bits])
+    return np.array([1 if has_fixed_weights(conv) else bits for bits in table.weight_bits])
 
 
 def _elements(tensor: Tensor) -> int:
@@ -165,9 +166,8 @@ def _elements(tensor: Tensor) -> int:
 
 
 def _stored(program: Program, tensor: str) -> str:
-    """Return the tensor whose width a tensor has: max pools keep codes, and so do the copies that lowering makes."""
-    same = {op.output: op.input for op in program.ops
-            if (isinstance(op, Layer) and op.keeps_codes) or op.output == f"{op.input}.copy"}
+    """Return the tensor whose width a tensor has: max pools and moves keep codes."""
+    same = {op.output: op.input for op in program.ops if keeps_codes(program, op)}
     while tensor in same:
         tensor = same[tensor]
     return tensor

@@ -8,6 +8,7 @@ import numpy as np
 
 from quant.bits.allocation import Problem
 from quant.bits.budgets import constraints, stored_input
+from quant.bits.moves import has_fixed_weights
 from quant.bits.pins import Pins, allowed_by
 from sim.cost.table import CostTable
 from sim.errors import InputError
@@ -30,7 +31,7 @@ def problem_of(program: Program, table: CostTable, weight_loss: Mapping[str, Seq
     table : CostTable
         Of this Program.
     weight_loss : mapping of layer to losses
-        Expected loss at each of `table.weight_bits`, for every layer but those with `unit` weights.
+        Expected loss at each of `table.weight_bits`, for every layer that has a choice.
     activation_loss : mapping of tensor to losses
         Expected loss at each of `table.activation_bits`, for every stored tensor that a layer reads, inputs excepted.
     limits : mapping of str to number
@@ -58,7 +59,7 @@ def problem_of(program: Program, table: CostTable, weight_loss: Mapping[str, Seq
     for row, conv in enumerate(program.convs):
         tensor = stored_input(program, conv)
         readers.setdefault(tensor, []).append(row)
-        if conv.weight_format.kind == "unit":
+        if has_fixed_weights(conv):
             weights[row] = table.weight_bits[:1]
         else:
             weight_rows[row] = _losses(weight_loss, conv.name, "weights of layer", len(table.weight_bits))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from quant.bits.budgets import stored_input
+from quant.bits.moves import has_fixed_weights
 from quant.quantizers.base import ActivationQuantizer
 from quant.trace.layers import QuantConv2d, QuantLinear
 from quant.trace.naming import quantizer_of
@@ -25,7 +26,7 @@ class Site:
     layer : str
         Name of the Conv op.
     module : QuantConv2d, QuantLinear or None
-        Whose weights they are; None for `unit` weights, which have no choice.
+        Whose weights they are; None for weights that lowering makes, which have no choice.
     tensor : str
         The stored tensor that the layer reads, possibly through max pools.
     activation : ActivationQuantizer
@@ -53,10 +54,7 @@ def sites(model: nn.Module, program: Program) -> tuple[Site, ...]:
     found = []
     for conv in program.convs:
         tensor = stored_input(program, conv)
-        if conv.name.startswith((f"{conv.input}.row", f"{conv.input}.map")):
-            raise InputError(f"'{conv.name}' moves codes of '{conv.input}' across a flatten; the bits of such a "
-                             "network cannot be allocated")
-        layer = None if conv.weight_format.kind == "unit" else _part(model, conv.name)
+        layer = None if has_fixed_weights(conv) else _part(model, conv.name)
         activation = quantizer_of(model, tensor)
         if activation is None:
             raise InputError(f"the program is not a lowering of this model, which has no '{tensor}_quantizer'")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from quant.bits.budgets import stored_input
+from quant.bits.moves import has_fixed_weights
 from quant.bits.problem import problem_of
 from sim.cost.table import CostTable
 from sim.ir.program import Program
@@ -53,7 +54,7 @@ def uniform_choices(program: Program, table: CostTable, limits: Mapping[str, flo
     weights, activations = [0.0] * len(table.weight_bits), [0.0] * len(table.activation_bits)
     inputs = {tensor.name for tensor in program.inputs}
     problem = problem_of(program, table,
-                         {conv.name: weights for conv in program.convs if conv.weight_format.kind != "unit"},
+                         {conv.name: weights for conv in program.convs if not has_fixed_weights(conv)},
                          {name: activations for conv in program.convs
                           if (name := stored_input(program, conv)) not in inputs}, limits)
     found = []

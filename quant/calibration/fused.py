@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import cast
 
 from torch import Tensor, fx, nn
+from torch.nn import functional
 
-from quant.trace.stages import Stage
+from quant.trace.stage import Stage
 
 __all__ = ["activated", "before_activation"]
 
@@ -25,10 +26,10 @@ def before_activation(graph: fx.GraphModule, stage: Stage, sums: Tensor, residua
     found = sums if layer.bias is None else sums.add_(layer.bias.detach())
     if stage.norm is not None:
         norm = cast(nn.BatchNorm2d, graph.get_submodule(stage.norm))
-        found = norm(found[:, :, None, None])[:, :, 0, 0]
-    return found if residual is None else found.add_(residual)
+        found = functional.batch_norm(found, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)
+    return found if residual is None else found.add_(residual, alpha=stage.residual_sign)
 
 
 def activated(stage: Stage, values: Tensor) -> Tensor:
     """Return what a stage stores of what its activation reads."""
-    return values.clamp(0.0, stage.ceiling) if stage.relu else values
+    return values.clamp(stage.floor, stage.ceiling) if stage.clamps else values

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import cast
 
 import torch
 from torch import Tensor, fx, nn
 
 from quant.calibration.samples import layer_at
-from quant.trace.stages import Stage
+from quant.trace.selection import ZEROS, Selection
+from quant.trace.shapes import shape_of
+from quant.trace.stage import Stage, module_of
 
 __all__ = ["error_weights"]
 
@@ -31,11 +34,26 @@ def error_weights(graph: fx.GraphModule, found: Iterable[Stage], stage: Stage, c
     for reader in found:
         if reader.residual is stage.end or (reader.source is stage.end and reader.kind in ("average", "copy")):
             total += 1.0
-        if reader.source is stage.end and reader.keeps_codes:
+        if reader.source is stage.end and reader.kind == "max":
             total += error_weights(graph, found, reader, channels)
+        elif reader.source is stage.end and reader.kind == "selection":
+            total += _through(cast(Selection, module_of(graph, reader.compute)), graph, found, reader, channels)
         elif reader.source is stage.end and reader.kind in ("conv", "linear"):
             total += _energies(layer_at(graph, reader), channels)
     return total
+
+
+def _through(selection: Selection, graph: fx.GraphModule, found: Iterable[Stage], stage: Stage,
+             channels: int) -> Tensor:
+    """Return how much the channels that a selection reads matter to what reads the ones that it picks."""
+    read = cast("tuple[int, ...]", shape_of(cast(fx.Node, stage.compute.args[0])))[1]
+    picked = selection.channels or tuple(range(read))
+    weights = error_weights(graph, found, stage, len(picked))
+    total = torch.zeros(read, dtype=torch.float64)
+    for channel, weight in zip(picked, weights, strict=True):
+        if channel != ZEROS:
+            total[channel] += weight
+    return total.reshape(channels, -1).sum(1)
 
 
 def _energies(layer: nn.Conv2d | nn.Linear, channels: int) -> Tensor:

@@ -13,7 +13,7 @@ from quant.calibration.fused import before_activation
 from quant.calibration.patches import Layer, at_positions, in_row, patches, sums
 from quant.calibration.prefix import Prefix, pieces
 from quant.calibration.stored import Stored, put
-from quant.trace.stages import Stage
+from quant.trace.stage import Stage
 
 __all__ = ["Sample", "outputs", "read_sample"]
 

@@ -27,7 +27,8 @@ from quant.quantizers.base import ActivationQuantizer
 from quant.quantizers.stepped import SteppedWeight
 from quant.trace.checks import check_magnitude
 from quant.trace.layers import QuantConv2d, QuantLinear
-from quant.trace.stages import Stage, stages
+from quant.trace.stage import Stage
+from quant.trace.stages import stages
 
 __all__ = ["Progress", "calibrate"]
 
@@ -77,7 +78,7 @@ class _Walk:
     @torch.no_grad()
     def take(self, stage: Stage) -> None:
         """Fit what belongs to a stage, then store its tensor."""
-        if stage.kind == "input" or stage.keeps_codes:
+        if stage.kind == "input" or stage.keeps_codes or (stage.is_part and stage.kind not in ("conv", "linear")):
             return
         values = self._with_layer(stage) if stage.kind in ("conv", "linear") else self._without_layer(stage)
         what = f"what '{stage.name}' puts out on the data"

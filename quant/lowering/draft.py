@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from math import prod
 
 import numpy as np
-from numpy.typing import NDArray
 
 from quant.lowering.meaning import Meaning
 from quant.trace.naming import free_name
+from quant.trace.operator import Operator, identity, moving
 from sim.errors import InputError
 from sim.ir.formats import Format
-from sim.ir.ops import Conv, Op, Pads
+from sim.ir.ops import Conv, Op
 from sim.ir.ops import Tensor as Map
 
 __all__ = ["Draft", "Shape"]
@@ -39,17 +39,20 @@ class Draft:
         self._taken = set(names)
         self._moves: dict[tuple[str, str], Map] = {}
 
-    def tensor(self, name: str, shape: Shape, fmt: Format, meaning: Meaning) -> Map:
-        """Add a tensor."""
+    def tensor(self, name: str, shape: Shape, fmt: Format, meaning: Meaning, parts: tuple[int, ...] = ()) -> Map:
+        """Add a tensor, of one part unless told otherwise."""
         channels, height, width = shape
-        self.tensors[name] = Map(name, height, width, (channels,), fmt)
+        self.tensors[name] = Map(name, height, width, parts or (channels,), fmt)
         self.meanings[name] = meaning
         return self.tensors[name]
 
     def copied(self, tensor: Map) -> Map:
         """Return a second tensor of the same codes: an op's input and residual must be two."""
-        ones = np.ones((tensor.channels, 1, 1, 1), np.int8)
-        return self._moved(tensor, "copy", tensor.shape, ones, Format(1, "unit"), (0, 0, 0, 0), groups=tensor.channels)
+        return self._moved(tensor, "copy", tensor.shape, identity(tensor.channels, dense=len(tensor.parts) > 1))
+
+    def joined(self, tensor: Map) -> Map:
+        """Return the same codes as one part, as depthwise layers and residuals need them."""
+        return self._moved(tensor, "joined", tensor.shape, identity(tensor.channels, dense=True))
 
     def shaped(self, tensor: Map, shape: Shape) -> Map:
         """Return the same codes in another shape: what lies on the other side of a flatten is added in this one's.
@@ -65,24 +68,28 @@ class Draft:
                              f"most {LONGEST_ROW} codes to other places, not {count}")
         if tensor.shape != (count, 1, 1):
             ones = np.eye(count, dtype=np.int8).reshape(count, *tensor.shape)
-            tensor = self._moved(tensor, "row", (count, 1, 1), ones, Format(2, "signed"), (0, 0, 0, 0))
+            tensor = self._moved(tensor, "row", (count, 1, 1), moving(ones))
         if shape == (count, 1, 1):
             return tensor
         ones = np.eye(count, dtype=np.int8).reshape(*shape, count)[:, ::-1, ::-1].transpose(0, 3, 1, 2)
         around = shape[1] - 1, shape[2] - 1
-        return self._moved(tensor, "map", shape, ones, Format(2, "signed"), (*around, *around))
+        return self._moved(tensor, "map", shape, moving(ones, pads=(*around, *around)))
 
-    def _moved(self, tensor: Map, what: str, shape: Shape, weights: NDArray[np.int8], fmt: Format, pads: Pads, *,
-               groups: int = 1) -> Map:
-        """Return a tensor of the same codes, made once by a convolution that adds nothing to them but zero points."""
+    def _moved(self, tensor: Map, what: str, shape: Shape, moves: Operator) -> Map:
+        """Return a tensor of the same codes, which is made once."""
         key = tensor.name, f"{what} {shape}"
         if key not in self._moves:
             name = free_name(f"{tensor.name}.{what}", self._taken)
             self._taken.add(name)
             meaning = self.meanings[tensor.name].in_shape(tensor.shape, shape)
             self._moves[key] = self.tensor(name, shape, tensor.format, meaning)
-            zeros = weights.sum(axis=(1, 2, 3), dtype=np.int64) * tensor.format.zero_point
-            self.ops.append(Conv(name, tensor.name, name, weights, fmt, np.ones((shape[0], 1), np.int8),
-                                 np.zeros(shape[0], np.int64), -zeros, tensor.format.low, tensor.format.high, groups,
-                                 pads=pads))
+            self.move(tensor, name, moves)
         return self._moves[key]
+
+    def move(self, tensor: Map, name: str, moves: Operator) -> None:
+        """Add a convolution that brings codes of one tensor to another: it adds nothing to them but zero points."""
+        count = len(moves.codes)
+        zeros = moves.codes.sum(axis=(1, 2, 3), dtype=np.int64) * tensor.format.zero_point
+        self.ops.append(Conv(name, tensor.name, name, moves.codes, moves.format, np.ones((count, 1), np.int8),
+                             np.zeros(count, np.int64), -zeros, tensor.format.low, tensor.format.high, moves.groups,
+                             moves.stride, pads=moves.pads))

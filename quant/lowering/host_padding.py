@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import fx
 
 from quant.trace.operators import conv_pads
-from quant.trace.stages import Stage
+from quant.trace.stage import Stage
 from sim.errors import InputError
 from sim.ir.formats import check_codes
 from sim.ir.ops import Pads, Tensor

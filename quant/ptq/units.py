@@ -1,8 +1,9 @@
 """Units of reconstruction: groups of stages whose weights are learnt together, found in the graph.
 
 A residual block is one unit: the stages between the tensor that its shortcut reads and the stage that adds. So is a
-depthwise convolution with the convolutions around it, where nobody else reads what lies between. Every other layer is a
-unit of its own. (Blocks as units: Li et al., "BRECQ", ICLR 2021, arXiv 2102.05426.)
+depthwise convolution with the convolutions around it, where nobody else reads what lies between. Layers that write the
+parts of one tensor are a unit, too. Every other layer is one by itself. (Blocks as units: Li et al., "BRECQ", ICLR
+2021, arXiv 2102.05426.)
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from typing import cast
 from torch import fx, nn
 
 from quant.trace.layers import QuantConv2d, QuantLinear
-from quant.trace.stages import Stage, module_of, stages
+from quant.trace.stage import Stage, module_of
+from quant.trace.stages import stages
 
 __all__ = ["Unit", "layer_of", "units"]
 
@@ -42,12 +44,7 @@ class Unit:
     def inputs(self) -> tuple[fx.Node, ...]:
         """Ends of the stages whose tensors are read from outside."""
         inside = {stage.end for stage in self.stages}
-        return tuple(dict.fromkeys(node for stage in self.stages for node in operands(stage) if node not in inside))
-
-
-def operands(stage: Stage) -> list[fx.Node]:
-    """Return the ends of the stages that a stage reads."""
-    return [node for node in (stage.source, stage.residual) if node is not None]
+        return tuple(dict.fromkeys(node for stage in self.stages for node in stage.reads if node not in inside))
 
 
 def layer_of(graph: fx.GraphModule, stage: Stage) -> Layer | None:
@@ -61,7 +58,7 @@ def units(graph: fx.GraphModule) -> tuple[Unit, ...]:
     found = stages(graph)
     finder = _Finder(graph, found)
     taken: dict[fx.Node, tuple[Stage, ...]] = {}
-    for group in (*finder.blocks(), *finder.depthwise()):
+    for group in (*finder.blocks(), *finder.concatenations(), *finder.depthwise()):
         if not any(stage.end in taken for stage in group):
             taken |= {stage.end: group for stage in group}
     groups = dict.fromkeys(taken.get(stage.end, (stage,)) for stage in found)
@@ -76,7 +73,7 @@ class _Finder:
         self.by_end = {stage.end: stage for stage in found}
         self.readers: dict[fx.Node, list[Stage]] = {end: [] for end in self.by_end}
         for stage in self.by_end.values():
-            for node in operands(stage):
+            for node in stage.reads:
                 self.readers[node].append(stage)
 
     def blocks(self) -> list[tuple[Stage, ...]]:
@@ -84,7 +81,7 @@ class _Finder:
         found = []
         for stage in self.by_end.values():
             if stage.residual is not None:
-                main, shortcut = (self._upwards(node) for node in operands(stage))
+                main, shortcut = (self._upwards(node) for node in stage.reads)
                 fork = next((node for node in main if node in shortcut), None)
                 if fork is not None:
                     inside = {*main[: main.index(fork)], *shortcut[: shortcut.index(fork)]}
@@ -92,6 +89,10 @@ class _Finder:
                     if self._is_closed(group):
                         found.append(group)
         return found
+
+    def concatenations(self) -> list[tuple[Stage, ...]]:
+        """Return the stages that write the parts of each tensor, with the one that stores it."""
+        return [(*(self.by_end[end] for end in stage.parts), stage) for stage in self.by_end.values() if stage.parts]
 
     def depthwise(self) -> list[tuple[Stage, ...]]:
         """Return depthwise convolutions with what makes their input and reads their output."""

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from quant.trace.checks import running_on
+from quant.trace.taps import Tap
 from quant.trace.tracer import is_leaf
 from sim.errors import InputError
 
@@ -105,7 +106,7 @@ def _calls(model: nn.Module, data: Tensor) -> list[_Call]:
             calls.append(_Call(path, output.detach().clone()))
 
     hooks = [module.register_forward_hook(lambda module, args, output, path=path: note(path, output))
-             for path, module in model.named_modules() if path and is_leaf(module)]
+             for path, module in model.named_modules() if path and is_leaf(module) and not isinstance(module, Tap)]
     try:
         model.forward(data.clone())
     finally:

@@ -25,6 +25,11 @@ _POOL = dict.fromkeys(("kernel_size", "stride", "padding", "dilation", "ceil_mod
 UNDERSTOOD: dict[Any, dict[str, tuple[Any, ...]]] = {
     **{key: {"other": ANY} for key in (operator.add, operator.iadd)},
     **{key: {"other": ANY, "alpha": (1,)} for key in (torch.add, "add", "add_")},
+    **{key: {"other": ANY} for key in (operator.sub, operator.isub)},
+    **{key: {"other": ANY, "alpha": (1,)} for key in (torch.sub, torch.subtract, "sub", "sub_")},
+    **{key: {"dim": ANY} for key in (torch.cat, torch.concat, torch.concatenate)},
+    **{key: {"min": ANY, "max": ANY} for key in (torch.clamp, torch.clip, "clamp", "clamp_", "clip", "clip_")},
+    functional.hardtanh: {"min_val": ANY, "max_val": ANY, "inplace": (False, True)},
     **{key: {} for key in (torch.relu, torch.relu_, "relu", "relu_")},
     **{key: {"inplace": (False, True)} for key in (functional.relu, functional.relu6)},
     **{key: {"start_dim": (1,), "end_dim": (-1,)} for key in (torch.flatten, "flatten")},
@@ -43,7 +48,8 @@ PROPERTIES = ("shape", "ndim", "dtype", "device", "is_cuda", "layout", "requires
               "size", "dim", "ndimension", "numel", "nelement", "get_device")
 """Attributes and methods of tensors that give no tensor."""
 
-IN_PLACE = (operator.iadd, torch.relu_, "relu_", "add_")
+IN_PLACE = (operator.iadd, operator.isub, torch.relu_, "relu_", "add_", "sub_", "clamp_", "clip_")
+MAY_BE_IN_PLACE = (functional.relu, functional.relu6, functional.hardtanh)
 
 
 def where(node: fx.Node) -> str:
@@ -77,8 +83,8 @@ def arguments(node: fx.Node) -> dict[str, Any]:
 def is_in_place(node: fx.Node, module: nn.Module | None) -> bool:
     """Return whether a call changes its first operand; `module` is the one it calls, if any."""
     if module is not None:
-        return isinstance(module, nn.ReLU | nn.ReLU6) and module.inplace
-    return node.target in IN_PLACE or (node.target in (functional.relu, functional.relu6)
+        return isinstance(module, nn.ReLU | nn.Hardtanh) and module.inplace
+    return node.target in IN_PLACE or (node.target in MAY_BE_IN_PLACE
                                        and bool(arguments(node).get("inplace", False)))
 
 
@@ -86,7 +92,8 @@ def make_positional(node: fx.Node) -> None:
     """Move tensors that a call got by keyword to where they are without: `conv(input=x)` becomes `conv(x)`."""
     if node.op == "call_module" or node.target in UNDERSTOOD:
         kwargs = dict(node.kwargs)
-        first = (kwargs.pop("input"),) if not node.args and "input" in kwargs else ()
+        name = next((name for name in ("input", "tensors") if name in kwargs), None)
+        first = (kwargs.pop(name),) if not node.args and name is not None else ()
         args = (*first, *node.args)
         if len(args) == 1 and isinstance(kwargs.get("other"), fx.Node):
             args = (*args, kwargs.pop("other"))
@@ -109,7 +116,10 @@ def gives_numbers(node: fx.Node, numbers: Container[fx.Node]) -> bool:
 
 def uses(node: fx.Node) -> int:
     """Return how often a value is read: `y + y` reads y twice."""
-    return sum(user.args.count(node) + list(user.kwargs.values()).count(node) for user in node.users)
+    found: list[fx.Node] = []
+    for user in node.users:
+        fx.node.map_arg((user.args, user.kwargs), found.append)
+    return found.count(node)
 
 
 def type_name(kind: type) -> str:

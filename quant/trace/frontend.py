@@ -21,7 +21,8 @@ from quant.trace.checks import (
 from quant.trace.operators import problems
 from quant.trace.refusals import refuse
 from quant.trace.shapes import Shapes, shape_of
-from quant.trace.stages import Refusal, Stage, inspect, module_of
+from quant.trace.stage import Stage, module_of
+from quant.trace.stages import Refusal, inspect
 from quant.trace.tracer import is_leaf, trace
 from sim.errors import InputError
 

@@ -7,10 +7,11 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from quant.quantizers.base import ActivationQuantizer, Quantizer
 
-__all__ = ["QuantConv2d", "QuantLinear", "affine_of"]
+__all__ = ["QuantConv2d", "QuantLinear", "affine_of", "normed"]
 
 
 class QuantConv2d(nn.Conv2d):
@@ -59,6 +60,13 @@ class QuantLinear(nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:
         return functional.linear(input, self.weight_quantizer(self.weight), self.bias)
+
+
+def normed(layer: nn.Conv2d | nn.Linear, norm: nn.BatchNorm2d) -> nn.Conv2d | nn.Linear:
+    """Return a layer that computes what it does with a BatchNorm in eval mode after it."""
+    if isinstance(layer, nn.Conv2d):
+        return fuse_conv_bn_eval(layer, norm)
+    return fuse_linear_bn_eval(layer, cast(nn.BatchNorm1d, norm))
 
 
 def affine_of(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:

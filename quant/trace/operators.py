@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -15,65 +14,39 @@ from torch.nn import functional
 from quant.trace.averages import Cells, ShiftAverage, Window
 from quant.trace.calls import arguments, where
 from quant.trace.layers import QuantConv2d, QuantLinear
+from quant.trace.operator import UNIT, Operator, identity, moving
 from quant.trace.padding import added
+from quant.trace.pools import PaddedMax
+from quant.trace.selection import ZEROS, Selection
 from quant.trace.shapes import shape_of
-from quant.trace.stages import Stage, module_of
+from quant.trace.stage import Stage, module_of
+from quant.trace.view import as_map
 from sim.errors import InputError
 from sim.ir.formats import Format
 from sim.ir.ops import Pads, out_size
 from sim.ir.ops import Tensor as Map
 
-__all__ = ["Operator", "average_of", "conv_pads", "max_pool_window", "operator_of", "problems"]
-
-UNIT = Format(1, "unit")
-
-
-@dataclass(frozen=True, eq=False)
-class Operator:
-    """y = step * (sum of codes * input) + bias, all per output channel.
-
-    Attributes
-    ----------
-    codes : int8 array, shape (O, C / groups, kh, kw)
-        What the weights mean: -1 and 1 for bipolar ones.
-    format : Format
-        How the chip stores them.
-    step, bias : float64 arrays, shape (O,)
-        Value of one weight code, and what is added afterwards.
-    groups, stride, dilation, pads
-        As in `sim.ir.conv.Conv`.
-    """
-
-    codes: NDArray[np.int8]
-    format: Format
-    step: NDArray[np.float64]
-    bias: NDArray[np.float64]
-    groups: int = 1
-    stride: int = 1
-    dilation: int = 1
-    pads: Pads = (0, 0, 0, 0)
-
-    @property
-    def stored(self) -> NDArray[np.int8]:
-        """The codes as a `Conv` keeps them: bits for bipolar ones."""
-        return (self.codes + 1) // 2 if self.format.kind == "bipolar" else self.codes
-
+__all__ = ["average_of", "conv_pads", "max_pool_window", "operator_of", "problems"]
 
 def problems(graph: fx.GraphModule, stage: Stage) -> Iterator[str]:
     """Yield every option of a stage's layer that has no counterpart on the chip, as far as shapes are known."""
     node, at = stage.compute, where(stage.compute)
     if stage.kind == "conv":
-        yield from _conv_problems(cast(nn.Conv2d, module_of(graph, node)), at)
+        yield from _conv_problems(cast(nn.Conv2d, module_of(graph, node)), node, at)
     elif stage.kind == "linear":
         shape = _read_shape(node)
         if shape is not None and len(shape) != 2:
             yield f"Linear {at} reads shape {shape}; flatten each image to one row first"
+    elif stage.kind == "selection":
+        yield from _selection_problems(cast(Selection, module_of(graph, node)), node, at)
     elif stage.kind in ("average", "max"):
         pool = _pool_of(graph, node)
         if isinstance(pool, Cells):
             yield from _cell_problems(pool, node, at)
         elif isinstance(pool, ShiftAverage):
             return
+        elif isinstance(pool, PaddedMax):
+            yield from _unequal(pool.stride, "stride", node, at)
         elif pool is None:
             yield f"mean {at} must be over the axes 2 and 3 of a map"
         else:
@@ -89,12 +62,14 @@ def operator_of(graph: fx.GraphModule, stage: Stage, source: Map) -> Operator:
         If weights are not quantized.
     """
     if stage.kind == "copy":
-        return _average(source, (1, 1), 1, 1.0, (0, 0, 0, 0))
+        return identity(source.channels, dense=len(source.parts) > 1)
     if stage.kind == "average":
         return _average_of(graph, stage.compute, source)
     module, at = module_of(graph, stage.compute), where(stage.compute)
+    if isinstance(module, Selection):
+        return _selection(module, source)
     if isinstance(module, QuantConv2d):
-        return _conv(module, conv_pads(graph, stage))
+        return _conv(module, stage.compute, conv_pads(graph, stage))
     if isinstance(module, QuantLinear):
         codes, fmt, step = _weights(module)
         return Operator(codes.reshape(len(codes), *source.shape), fmt, step, _bias(module))
@@ -103,8 +78,10 @@ def operator_of(graph: fx.GraphModule, stage: Stage, source: Map) -> Operator:
 
 def max_pool_window(graph: fx.GraphModule, node: fx.Node) -> tuple[tuple[int, int], int, Pads]:
     """Return (kernel, stride, pads) of a max pool, module or function, that has no `problems`."""
-    pool = cast(nn.MaxPool2d, _pool_of(graph, node))
-    return _pair(pool.kernel_size), _pair(pool.stride)[0], _pads(pool.padding)
+    pool = cast(nn.MaxPool2d | PaddedMax, _pool_of(graph, node))
+    if isinstance(pool, PaddedMax):
+        return pool.kernel, _common(pool.stride, node), pool.pads
+    return _pair(pool.kernel_size), _common(pool.stride, node), _pads(pool.padding)
 
 
 def conv_pads(graph: fx.GraphModule, stage: Stage) -> Pads:
@@ -112,13 +89,14 @@ def conv_pads(graph: fx.GraphModule, stage: Stage) -> Pads:
     return added(_pads(cast(nn.Conv2d, module_of(graph, stage.compute)).padding), stage.pads)
 
 
-def _conv_problems(conv: nn.Conv2d, at: str) -> Iterator[str]:
+def _conv_problems(conv: nn.Conv2d, node: fx.Node, at: str) -> Iterator[str]:
     if conv.padding_mode != "zeros":
         yield f"Conv2d {at} pads by {conv.padding_mode}; only zeros are supported"
     if isinstance(conv.padding, str):
         yield f"Conv2d {at} has padding '{conv.padding}'; give numbers"
-    yield from _unequal(conv.stride, "stride", at)
-    yield from _unequal(conv.dilation, "dilation", at)
+    yield from _unequal(conv.stride, "stride", node, at)
+    if len({dilation for dilation, size in zip(conv.dilation, conv.kernel_size, strict=True) if size > 1}) > 1:
+        yield f"dilation {at} must be the same along both axes, not {conv.dilation}"
 
 
 def _window_problems(pool: nn.MaxPool2d | nn.AvgPool2d, node: fx.Node, at: str) -> Iterator[str]:
@@ -130,7 +108,7 @@ def _window_problems(pool: nn.MaxPool2d | nn.AvgPool2d, node: fx.Node, at: str) 
         yield f"AvgPool2d {at} leaves padding out of its count; only count_include_pad=True is supported"
     elif pool.divisor_override is not None and pool.divisor_override < 1:
         yield f"AvgPool2d {at} has divisor_override {pool.divisor_override}; only positive ones are supported"
-    yield from _unequal(pool.stride, "stride", at)
+    yield from _unequal(pool.stride, "stride", node, at)
     shape = _read_shape(node)
     if pool.ceil_mode and shape is not None and shape_of(node) != _floor_shape(pool, shape):
         yield (f"{name} {at} has ceil_mode, which adds windows that reach beyond a map of {shape[2]} x {shape[3]}; "
@@ -151,12 +129,13 @@ def _cell_problems(cells: Cells, node: fx.Node, at: str) -> Iterator[str]:
                "cells of a whole size or one cell along an axis are supported")
 
 
-def _conv(conv: QuantConv2d, pads: Pads) -> Operator:
+def _conv(conv: QuantConv2d, node: fx.Node, pads: Pads) -> Operator:
     codes, fmt, step = _weights(conv)
     groups = conv.groups
     if groups > 1 and not groups == conv.in_channels == conv.out_channels:
         codes, groups = _dense(codes, groups), 1
-    return Operator(codes, fmt, step, _bias(conv), groups, conv.stride[0], conv.dilation[0], pads)
+    dilation = next((by for by, size in zip(conv.dilation, conv.kernel_size, strict=True) if size > 1), 1)
+    return Operator(codes, fmt, step, _bias(conv), groups, _common(conv.stride, node), dilation, pads)
 
 
 def _weights(layer: QuantConv2d | QuantLinear) -> tuple[NDArray[np.int8], Format, NDArray[np.float64]]:
@@ -192,11 +171,36 @@ def average_of(graph: fx.GraphModule, node: fx.Node) -> Cells | Window:
         return pool
     window = cast(nn.AvgPool2d, pool)
     kernel = _pair(window.kernel_size)
-    return Window(kernel, _pair(window.stride)[0], _pair(window.padding),
+    return Window(kernel, _common(window.stride, node), _pair(window.padding),
                   window.divisor_override or kernel[0] * kernel[1])
 
 
-def _pool_of(graph: fx.GraphModule, node: fx.Node) -> nn.MaxPool2d | nn.AvgPool2d | ShiftAverage | Cells | None:
+def _selection(selection: Selection, source: Map) -> Operator:
+    """Return a convolution of 0/1 weights: depthwise where every channel stays what it is."""
+    kernel, place, stride = selection.window((source.height, source.width))
+    channels = selection.channels or tuple(range(source.channels))
+    if channels == tuple(range(source.channels)) and len(source.parts) == 1:
+        codes = np.zeros((source.channels, 1, *kernel), np.int8)
+        codes[:, :, place[0], place[1]] = 1
+        return moving(codes, groups=source.channels, stride=stride, pads=selection.pads)
+    codes = np.zeros((len(channels), source.channels, *kernel), np.int8)
+    for output, channel in enumerate(channels):
+        if channel != ZEROS:
+            codes[output, channel, place[0], place[1]] = 1
+    return moving(codes, stride=stride, pads=selection.pads)
+
+
+def _selection_problems(selection: Selection, node: fx.Node, at: str) -> Iterator[str]:
+    shape = _read_shape(node)
+    if shape is not None:
+        try:
+            selection.window(as_map(shape[1:])[1:])
+        except InputError as error:
+            yield f"selection {at}: {error}"
+
+
+def _pool_of(graph: fx.GraphModule,
+             node: fx.Node) -> nn.MaxPool2d | nn.AvgPool2d | PaddedMax | ShiftAverage | Cells | None:
     """Return what a pool does, whether module or function; None for a mean over other axes than those of maps."""
     if node.op == "call_module":
         module = module_of(graph, node)
@@ -239,10 +243,21 @@ def _pair(value: Any) -> tuple[int, int]:
     return int(first), int(second)
 
 
-def _unequal(value: Any, what: str, at: str) -> Iterator[str]:
-    vertical, horizontal = _pair(value)
-    if vertical != horizontal:
-        yield f"{what} {at} must be the same along both axes, not {(vertical, horizontal)}"
+def _unequal(stride: Any, what: str, node: fx.Node, at: str) -> Iterator[str]:
+    if len(_strides(stride, node)) > 1:
+        yield f"{what} {at} must be the same along both axes, not {_pair(stride)}"
+
+
+def _common(stride: Any, node: fx.Node) -> int:
+    """Return the one stride of a layer without `problems`."""
+    return min(_strides(stride, node))
+
+
+def _strides(stride: Any, node: fx.Node) -> set[int]:
+    """Return the strides of both axes, without those of axes along which one place comes out, which step nowhere."""
+    given, sizes = _pair(stride), (shape_of(node) or (0,) * 4)[2:]
+    steps = {step for step, size in zip(given, sizes, strict=True) if size != 1}
+    return steps or {min(given)}
 
 
 def _pads(value: Any) -> Pads:

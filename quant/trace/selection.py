@@ -11,7 +11,7 @@ from torch.nn import functional
 from sim.errors import InputError
 from sim.ir.ops import Pads
 
-__all__ = ["ZEROS", "Selection"]
+__all__ = ["ZEROS", "Selection", "selected"]
 
 ZEROS = -1
 """Stands for a channel of zeros."""
@@ -48,6 +48,30 @@ class Selection(nn.Module):
         if len(pads) != 4 or min(pads) < 0:
             raise InputError(f"pads must be four numbers of at least 0, not {pads}")
 
+    def window(self, size: Sequence[int]) -> tuple[tuple[int, int], tuple[int, int], int]:
+        """Return the kernel of the convolution that picks from maps of this size, where its 1 is, and its stride.
+
+        Raises
+        ------
+        InputError
+            If rows and columns step by different numbers, or are picked as well as padded.
+        """
+        top, left, bottom, right = self.pads
+        picked = [_picked(places, extent) for places, extent in zip((self.rows, self.columns), size, strict=True)]
+        around = (top, bottom), (left, right)
+        for places, extent, pads in zip(picked, size, around, strict=True):
+            if any(pads) and places != range(extent):
+                raise InputError(f"zeros can be put around {extent} rows or columns, not around some of them")
+        steps = {places.step if len(places) > 1 else 1 for places, pads in zip(picked, around, strict=True)
+                 if len(places) + sum(pads) > 1} or {1}
+        if len(steps) > 1:
+            raise InputError(f"rows and columns must be picked with one step, not {' and '.join(map(str, steps))}")
+        (step,) = steps
+        kernels = [1 if places == range(extent) and step == 1 else
+                   max(places.start + 1, extent - len(places) * step + 1)
+                   for places, extent in zip(picked, size, strict=True)]
+        return (kernels[0], kernels[1]), (picked[0].start, picked[1].start), step
+
     def extra_repr(self) -> str:
         return f"channels={self.channels}, rows={self.rows}, columns={self.columns}, pads={self.pads}"
 
@@ -55,9 +79,26 @@ class Selection(nn.Module):
         if self.channels is not None:
             index = torch.tensor(self.channels, device=x.device)
             filled = (index != ZEROS).reshape(-1, *[1] * (x.ndim - 2))
-            x = torch.where(filled, x.index_select(1, index.clamp(min=0)), torch.zeros((), dtype=x.dtype))
+            x = torch.where(filled, x.index_select(1, index.clamp(min=0)), x.new_zeros(()))
         for axis, places in ((2, self.rows), (3, self.columns)):
             if places is not None:
                 x = x[(slice(None),) * axis + (slice(places.start, places.stop, places.step),)]
         top, left, bottom, right = self.pads
         return functional.pad(x, (left, right, top, bottom)) if any(self.pads) else x
+
+
+def selected(of_channels: Tensor, channels: Sequence[int] | None, *, zeros: float) -> Tensor:
+    """Return what belongs to the channels that a selection picks; `zeros` belongs to one of zeros.
+
+    >>> selected(torch.tensor([5.0, 6.0]), (1, ZEROS, 0), zeros=1.0)
+    tensor([6., 1., 5.])
+    """
+    if channels is None:
+        return of_channels
+    return torch.stack([of_channels.new_tensor(zeros) if channel == ZEROS else of_channels[channel]
+                        for channel in channels])
+
+
+def _picked(places: range | None, extent: int) -> range:
+    """Return the places that are picked of so many."""
+    return range(extent) if places is None else range(extent)[places.start:places.stop:places.step]

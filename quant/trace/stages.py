@@ -9,97 +9,47 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from math import inf
-from typing import Any, Literal, NamedTuple, cast
+from dataclasses import replace
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import fx, nn
 from torch.nn import functional
 
 from quant.quantizers.base import Quantizer
+from quant.trace.activations import CLAMPS, ends_of
 from quant.trace.averages import HostScale, ShiftAverage
 from quant.trace.calls import arguments, gives_numbers, is_flattening, is_in_place, type_name, uses, where
+from quant.trace.clamp import Clamp
 from quant.trace.layers import QuantConv2d, QuantLinear
+from quant.trace.memory import same_memory
 from quant.trace.naming import free_name, name_of_quantizer
 from quant.trace.padding import pads_of
+from quant.trace.pools import PaddedMax
 from quant.trace.refusals import refuse
+from quant.trace.selection import Selection
 from quant.trace.shapes import shape_of
+from quant.trace.stage import Kind, Stage, module_of
+from quant.trace.taps import CATS, Tap, outputs_of
+from quant.trace.view import View, as_map
 from sim.errors import InputError
 from sim.ir.ops import Pads
 
-__all__ = ["Refusal", "Stage", "inspect", "module_of", "output_stage", "stages"]
+__all__ = ["Refusal", "inspect", "output_stages", "stages"]
 
 FLATTEN = "; write torch.flatten(x, 1) to make each image one row"
-
-Kind = Literal["input", "conv", "linear", "average", "max", "copy"]
-
-
-@dataclass(frozen=True)
-class Stage:
-    """What one op computes, or the graph's input.
-
-    Attributes
-    ----------
-    kind : {"input", "conv", "linear", "average", "max", "copy"}
-        `copy` reads a stored tensor again, to add to it or to change its format.
-    name : str
-        Path of the module that computes, or a free name like that of the function; names op and tensor, once.
-    compute : fx.Node
-        The node that computes.
-    end : fx.Node
-        The last node; its value is stored.
-    source : fx.Node or None
-        End of the stage whose tensor is read; None for an input.
-    norm : str or None
-        Path of the BatchNorm2d that follows.
-    residual : fx.Node or None
-        End of the stage whose tensor is added, before the ReLU.
-    relu : bool
-    pads : (top, left, bottom, right)
-        Zeros that a call by itself puts around what a convolution reads, beside its own [pixels].
-    ceiling : float
-        Largest value that the activation lets through: 6 for ReLU6.
-    quantizer : str or None
-        Path of the quantizer at the end; a `max` stage keeps its source's codes and needs none.
-    signed : bool
-        Whether the stored values can be negative.
-    host_factor : float
-        What the host multiplies the values of the model's output by.
-    """
-
-    kind: Kind
-    name: str
-    compute: fx.Node
-    end: fx.Node
-    source: fx.Node | None = None
-    norm: str | None = None
-    residual: fx.Node | None = None
-    relu: bool = False
-    pads: Pads = (0, 0, 0, 0)
-    ceiling: float = inf
-    quantizer: str | None = None
-    signed: bool = True
-    host_factor: float = 1.0
-
-    @property
-    def keeps_codes(self) -> bool:
-        """Whether it stores codes of its source, so that it needs no quantizer."""
-        return self.kind == "max"
+NORMS = (nn.BatchNorm2d, nn.BatchNorm1d, nn.SyncBatchNorm)
 
 
-def module_of(graph: fx.GraphModule, node: fx.Node) -> nn.Module:
-    """Return the module that a `call_module` node calls."""
-    return graph.get_submodule(str(node.target))
-
-
-def output_stage(graph: fx.GraphModule, found: Sequence[Stage]) -> Stage:
-    """Return the stage that makes the model's output, which may be another view of what it stores."""
+def output_stages(graph: fx.GraphModule, found: Sequence[Stage]) -> tuple[Stage, ...]:
+    """Return the stages that make the model's outputs, which may be other views of what they store."""
     by_end = {stage.end: stage for stage in found}
-    (node,) = graph.graph.find_nodes(op="output")
-    while node not in by_end:
-        node = cast(fx.Node, node.args[0])
-    return by_end[node]
+    makers = []
+    for node in outputs_of(graph):
+        while node not in by_end:
+            node = cast(fx.Node, node.args[0])
+        makers.append(by_end[node])
+    return tuple(makers)
 
 
 class Refusal(NamedTuple):
@@ -137,9 +87,9 @@ class _Finder:
         self.values: dict[fx.Node, Stage] = {}
         self.stored: dict[fx.Node, Stage] = {}
         self.padded: dict[fx.Node, Pads] = {}
+        self.rows: set[fx.Node] = set()
         self.numbers: set[fx.Node] = set()
         self.refusals: list[Refusal] = []
-        self.called: set[str] = set()
         self.order = {node: place for place, node in enumerate(graph.graph.nodes)}
         self.modules: dict[Any, Callable[[fx.Node], Stage]] = {
             **dict.fromkeys((nn.Conv2d, QuantConv2d), self._conv),
@@ -147,16 +97,18 @@ class _Finder:
             **dict.fromkeys((nn.AvgPool2d, nn.AdaptiveAvgPool2d, ShiftAverage), self._start("average")),
             **dict.fromkeys((nn.Identity, nn.Dropout, nn.Dropout2d), self._same),
             **dict.fromkeys((nn.ZeroPad2d, nn.ConstantPad2d), self._pad),
-            nn.BatchNorm2d: self._norm, nn.MaxPool2d: self._max,
-            nn.ReLU: self._relu, nn.ReLU6: self._relu6, nn.Flatten: self._flatten, Quantizer: self._quantizer,
+            **dict.fromkeys(NORMS, self._norm),
+            **dict.fromkeys((nn.MaxPool2d, PaddedMax), self._keep("max")), Selection: self._keep("selection"),
+            **dict.fromkeys((nn.ReLU, nn.ReLU6, nn.Hardtanh, Clamp), self._clamp),
+            nn.Flatten: self._flatten, View: self._view, Tap: self._tap, Quantizer: self._quantizer,
             HostScale: self._host_scale,
         }
         self.functions: dict[Any, Callable[[fx.Node], Stage]] = {
             **dict.fromkeys((operator.add, operator.iadd, torch.add, "add", "add_"), self._add),
-            **dict.fromkeys((torch.relu, torch.relu_, functional.relu, "relu", "relu_"), self._relu),
-            functional.relu6: self._relu6, functional.pad: self._pad,
-            **dict.fromkeys((functional.max_pool2d, torch.max_pool2d), self._max),
-            **dict.fromkeys((torch.flatten, "flatten", functional.dropout), self._same),
+            **dict.fromkeys((operator.sub, operator.isub, torch.sub, torch.subtract, "sub", "sub_"), self._subtract),
+            **dict.fromkeys(CLAMPS, self._clamp), functional.pad: self._pad, **dict.fromkeys(CATS, self._cat),
+            **dict.fromkeys((functional.max_pool2d, torch.max_pool2d), self._keep("max")),
+            **dict.fromkeys((torch.flatten, "flatten"), self._row), functional.dropout: self._same,
             **dict.fromkeys((torch.mean, "mean", functional.adaptive_avg_pool2d), self._start("average")),
         }
 
@@ -179,13 +131,14 @@ class _Finder:
 
     def _take(self, node: fx.Node) -> None:
         if node.op == "output":
-            value = node.args[0]
-            if not isinstance(value, fx.Node):
+            if not isinstance(node.args[0], fx.Node):
                 raise InputError("the model must return one tensor")
-            if value not in self.values:
-                raise InputError(f"the model must return a tensor that it computes from its input, not '{value.name}'")
-            self._check_unpadded(value)
-            self._store(value)
+            for value in outputs_of(self.graph):
+                if value not in self.values:
+                    raise InputError(f"the model must return a tensor that it computes from its input, not "
+                                     f"'{value.name}'")
+                self._check_unpadded(value)
+                self._store(value)
         else:
             handler = self._handler(node)
             self._check_call(node)
@@ -215,12 +168,9 @@ class _Finder:
         module = self._module(node)
         if module is None:
             arguments(node)
-        elif str(node.target) in self.called and module.state_dict():
-            raise InputError(f"module '{node.target}' is called twice; every call needs parameters of its own")
-        self.called.add(str(node.target))
         if not is_in_place(node, module):
             return
-        for value in self._same_memory(self._operand(node, 0), node):
+        for value in same_memory(self.graph, self._operand(node, 0), node):
             if value.op == "placeholder":
                 raise InputError(f"{_name(node)} {where(node)} changes the model's input in place")
             for reader in value.users:
@@ -230,28 +180,6 @@ class _Finder:
 
     def _module(self, node: fx.Node) -> nn.Module | None:
         return module_of(self.graph, node) if node.op == "call_module" else None
-
-    def _same_memory(self, value: fx.Node, changer: fx.Node) -> set[fx.Node]:
-        """Return the nodes that share memory with `value` and change with it: its bases and their views."""
-        while self._is_view(value):
-            value = self._operand(value, 0)
-        found, new = set[fx.Node](), [value]
-        while new:
-            node = new.pop()
-            found.add(node)
-            new += [user for user in node.users if user is not changer and user.args[:1] == (node,)
-                    and self.order[user] < self.order[changer] and self._is_view(user)]
-        return found
-
-    def _is_view(self, node: fx.Node) -> bool:
-        """Return whether a node's value is its first operand's memory."""
-        if node.op not in ("call_module", "call_function", "call_method"):
-            return False
-        try:
-            handler = self._handler(node)
-        except InputError:
-            return False  # refused where it stands
-        return handler in (self._same, self._flatten) or is_in_place(node, self._module(node))
 
     def _store(self, node: fx.Node) -> fx.Node:
         """Take a node's value as a tensor of its own; gives the end of its stage."""
@@ -300,45 +228,79 @@ class _Finder:
         self._store(source)
         return self.values[source]
 
-    def _max(self, node: fx.Node) -> Stage:
-        if node.op == "call_module" and cast(nn.MaxPool2d, module_of(self.graph, node)).return_indices:
-            raise InputError(f"MaxPool2d {where(node)} returns indices, which the chip does not have")
-        self.stored[node] = self._start("max")(node)
-        return self.stored[node]
+    def _keep(self, kind: Kind) -> Callable[[fx.Node], Stage]:
+        """Return what handles a layer whose output holds codes of its input."""
+        def handler(node: fx.Node) -> Stage:
+            if getattr(self._module(node), "return_indices", False):
+                raise InputError(f"MaxPool2d {where(node)} returns indices, which the chip does not have")
+            self.stored[node] = self._start(kind)(node)
+            return self.stored[node]
+        return handler
 
     def _norm(self, node: fx.Node) -> Stage:
         source = self._operand(node, 0)
         stage, norm = self.values[source], cast(nn.BatchNorm2d, module_of(self.graph, node))
         if norm.running_mean is None or norm.running_var is None:
-            raise InputError(f"BatchNorm2d {where(node)} has no running statistics, so no fixed gain")
+            raise InputError(f"{type(norm).__name__} {where(node)} has no running statistics, so no fixed gain")
         if norm.training and not self.graph.training:
-            raise InputError(f"BatchNorm2d {where(node)} stays in training mode when the model is in eval mode")
-        can = self._is_open(source) and not (stage.norm or stage.residual or stage.relu)
+            raise InputError(f"{type(norm).__name__} {where(node)} stays in training mode when the model is in eval "
+                             "mode")
+        can = self._is_open(source) and self._is_plain(stage) and (source not in self.rows or stage.kind == "linear")
         return self._continue(stage if can else self._copy(source), node, norm=str(node.target), signed=True)
+
+    def _is_plain(self, stage: Stage) -> bool:
+        """Return whether nothing follows the layer of a stage so far."""
+        return not (stage.norm or stage.residual or stage.clamps)
 
     def _can_add(self, node: fx.Node) -> bool:
         stage = self.values[node]
-        return self._is_open(node) and not (stage.residual or stage.relu)
+        return self._is_open(node) and not (stage.residual or stage.clamps) and stage.kind != "cat"
 
-    def _add(self, node: fx.Node) -> Stage:
+    def _add(self, node: fx.Node, sign: int = 1) -> Stage:
         left, right = self._operand(node, 0), self._operand(node, 1)
         shapes = [shape[1:] for operand in (left, right) if (shape := shape_of(operand)) is not None]
         if len(set(shapes)) > 1:
             raise InputError(f"{_name(node)} {where(node)} adds shapes {shapes[0]} and {shapes[1]} per image; the chip "
                              "adds tensors of one shape")
-        if self._can_add(right) and not self._can_add(left):
+        if self._can_add(right) and not self._can_add(left) and sign == 1:
             left, right = right, left
         stage = self.values[left] if self._can_add(left) else self._copy(left)
-        signed = stage.signed or self.values[right].signed
-        return self._continue(stage, node, residual=self._store(right), signed=signed)
+        signed = stage.signed or self.values[right].signed or sign < 0
+        return self._continue(stage, node, residual=self._store(right), residual_sign=sign, signed=signed)
 
-    def _relu(self, node: fx.Node, ceiling: float = inf) -> Stage:
+    def _subtract(self, node: fx.Node) -> Stage:
+        return self._add(node, -1)
+
+    def _clamp(self, node: fx.Node) -> Stage:
         source = self._operand(node, 0)
+        low, high = ends_of(node, self._module(node))
         stage = self.values[source] if self._is_open(source) else self._copy(source)
-        return self._continue(stage, node, relu=True, ceiling=min(stage.ceiling, ceiling), signed=False)
+        floor, ceiling = (min(max(end, low), high) for end in (stage.floor, stage.ceiling))
+        return self._continue(stage, node, floor=floor, ceiling=ceiling, signed=stage.signed and floor < 0)
 
-    def _relu6(self, node: fx.Node) -> Stage:
-        return self._relu(node, 6.0)
+    def _tap(self, node: fx.Node) -> Stage:
+        """Take a value as a part of a cat, or as an output: as it is made if nothing else needs it, else as a copy."""
+        source = self._operand(node, 0)
+        stage, (reader, *_) = self.values[source], node.users
+        is_part = reader.target in CATS
+        fits = stage.kind != "cat" and (source not in self.rows or stage.kind == "linear") and (
+            self._is_plain(stage) or not self._is_normed(reader))
+        can = self._is_open(source) and (fits or not is_part)
+        self.stored[node] = self._continue(stage if can else self._copy(source), node, is_part=is_part)
+        return self.stored[node]
+
+    def _is_normed(self, cat: fx.Node) -> bool:
+        """Return whether a BatchNorm alone reads a cat, so that its parts can be normed where they are written."""
+        user = next(iter(cat.users))
+        return uses(cat) == 1 and isinstance(self._module(user), NORMS)
+
+    def _cat(self, node: fx.Node) -> Stage:
+        axis, shape = arguments(node).get("dim", 0), shape_of(node)
+        if axis != 1 and not (axis < 0 if shape is None else axis == 1 - len(shape)):
+            raise InputError(f"{_name(node)} {where(node)} must be along axis 1, the channels, not {axis}")
+        parts = [self.values[part] for part in cast("tuple[fx.Node, ...]", node.args[0])]
+        return Stage("cat", _name(node), node, node, parts=tuple(part.end for part in parts),
+                     signed=any(part.signed for part in parts))
 
     def _quantizer(self, node: fx.Node) -> Stage:
         source = self._operand(node, 0)
@@ -359,10 +321,25 @@ class _Finder:
         if (module.start_dim, module.end_dim) != (1, -1):
             raise InputError(f"Flatten {where(node)} must start at axis 1 and end at -1, not "
                              f"{module.start_dim} and {module.end_dim}")
+        return self._row(node)
+
+    def _row(self, node: fx.Node) -> Stage:
+        """Make each image a row: its values stay where they are, but are no channels of a map any more."""
+        self.rows.add(node)
         return self._same(node)
+
+    def _view(self, node: fx.Node) -> Stage:
+        before, after = shape_of(self._operand(node, 0)), cast(View, module_of(self.graph, node)).shape
+        if before is None or as_map(before[1:]) == as_map(after):
+            return self._same(node)
+        if len(after) == 1:
+            return self._row(node)
+        raise InputError(f"View {where(node)} makes {after} of {before[1:]}, which moves values to other channels")
 
     def _same(self, node: fx.Node) -> Stage:
         source = self._operand(node, 0)
+        if source in self.rows:
+            self.rows.add(node)
         if self._is_open(source):
             return self._continue(self.values[source], node)
         self._store(source)

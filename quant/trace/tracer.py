@@ -15,9 +15,16 @@ from quant.quantizers.base import Quantizer
 from quant.trace.averages import HostScale, ShiftAverage
 from quant.trace.calls import make_positional
 from quant.trace.checks import check_kind
+from quant.trace.clamp import Clamp
+from quant.trace.host import Host
 from quant.trace.layers import QuantConv2d, QuantLinear
 from quant.trace.naming import path_fault
+from quant.trace.pools import PaddedMax
 from quant.trace.refusals import refuse
+from quant.trace.selection import Selection
+from quant.trace.shared import separate_calls
+from quant.trace.taps import Tap, insert_taps
+from quant.trace.view import View
 from sim.errors import InputError
 
 __all__ = ["is_leaf", "trace"]
@@ -28,7 +35,7 @@ CHANGERS = frozenset(getattr(operator, name) for name in (
     "iadd", "iand", "iconcat", "ifloordiv", "ilshift", "imatmul", "imod", "imul", "ior", "ipow", "irshift", "isub",
     "itruediv", "ixor", "setitem", "delitem"))
 
-OWN = (Quantizer, QuantConv2d, QuantLinear, ShiftAverage, HostScale)
+OWN = (Quantizer, QuantConv2d, QuantLinear, ShiftAverage, HostScale, Clamp, Selection, PaddedMax, View, Host, Tap)
 """Layers of this package."""
 
 
@@ -54,7 +61,8 @@ def is_leaf(module: nn.Module) -> bool:
 def trace(model: nn.Module) -> fx.GraphModule:
     """Return `model` as a graph whose leaves are layers of torch or of this package; parameters are shared, not copied.
 
-    What nobody reads is left out, and operands come by position, as `quant.trace.stages.stages` reads them.
+    What nobody reads is left out, and operands come by position, as `quant.trace.stages.stages` reads them. A layer that is called
+    again is copied for that call.
 
     Raises
     ------
@@ -72,6 +80,8 @@ def trace(model: nn.Module) -> fx.GraphModule:
     graph = fx.GraphModule(model, found)
     for node in graph.graph.nodes:
         make_positional(node)
+    separate_calls(graph)
+    insert_taps(graph)
     _drop_unread(graph)
     graph.recompile()
     return graph

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from sim.errors import InputError
 
-__all__ = ["View"]
+__all__ = ["View", "as_map"]
 
 
 class View(nn.Module):
@@ -36,3 +36,13 @@ class View(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x.reshape(len(x), *self.shape)
+
+
+def as_map(shape: Sequence[int]) -> tuple[int, int, int]:
+    """Return (channels, height, width) of an image of 1 to 3 axes: rows and columns that it lacks are 1.
+
+    >>> as_map((5,)), as_map((3, 7))
+    ((5, 1, 1), (3, 7, 1))
+    """
+    channels, height, width = (*shape, 1, 1)[:3]
+    return channels, height, width

@@ -123,7 +123,7 @@ class Following(fx.Interpreter):
     def run_node(self, n: fx.Node) -> object:
         value = super().run_node(n)
         stage = self.stages.get(n)
-        if stage is None or stage.kind == "max":
+        if stage is None or stage.keeps_codes or stage.is_part:
             return value
         codes = torch.from_numpy(self.codes[stage.name].astype(np.float64))
         fmt, scale = self.lowered.program.tensor(stage.name).format, self.lowered.scales[stage.name]

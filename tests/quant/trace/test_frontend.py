@@ -60,7 +60,6 @@ REASONS = [
     "dilation at 'stem' must be the same along both axes, not (1, 2)",
     "BatchNorm2d at 'norm' has no running statistics, so no fixed gain",
     "unsupported module SiLU at 'act'",
-    "module 'shared' is called twice; every call needs parameters of its own",
     "argument alpha=2 of add at the top of the model (node 'add') is not supported",
     ("MaxPool2d at 'pool' has ceil_mode, which adds windows that reach beyond a map of 6 x 6; only sizes where it "
      "changes nothing are supported"),

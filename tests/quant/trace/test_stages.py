@@ -23,7 +23,7 @@ def summary(model: nn.Module) -> list[tuple[str, str, str | None, str | None, st
     """(kind, name, source, residual, norm, relu) of each stage, tensors by the name of their stage."""
     found = stages(trace(model))
     names = {stage.end: stage.name for stage in found}
-    return [(s.kind, s.name, names.get(s.source), names.get(s.residual), s.norm, s.relu) for s in found]
+    return [(s.kind, s.name, names.get(s.source), names.get(s.residual), s.norm, s.clamps) for s in found]
 
 
 def test_stages_of_the_digits_network() -> None:
@@ -130,7 +130,7 @@ class OneReLU(nn.Module):
 def test_one_module_without_parameters_may_be_called_often() -> None:
     """Each call is a stage of its own or part of one, under a name of its own; its ceiling is known."""
     found = stages(trace(OneReLU()))
-    assert [(s.kind, s.name, s.relu, s.ceiling) for s in found] == [
+    assert [(s.kind, s.name, s.clamps, s.ceiling) for s in found] == [
         ("input", "x", False, inf), ("conv", "conv1", False, inf), ("copy", "act", True, 6.0),
         ("conv", "conv2", True, 6.0), ("copy", "act_2", True, 6.0), ("copy", "add", False, inf)]
 
@@ -145,14 +145,11 @@ class Branching(nn.Module):
         return x if x.sum() > 0 else -x
 
 
-shared = conv()
-
 REFUSED = {
     "unsupported module Sigmoid at '1.module'": nn.Sequential(conv(), Inner(nn.Sigmoid())),
     "unsupported function sigmoid at '1'": nn.Sequential(conv(), Inner()),
     "unsupported operand 1 of add at '1'": nn.Sequential(conv(), Scaled()),
     "unsupported operand 1 of add at the top of the model (node 'add')": Scaled(),
-    "module '0' is called twice; every call needs parameters of its own": nn.Sequential(shared, nn.ReLU(), shared),
     "the model must return one tensor": Pair(),
 }
 

@@ -1,0 +1,34 @@
+"""Ops of a Program that have no weights to choose bits for, and those that only move codes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sim.ir.formats import Format
+from sim.ir.ops import Conv, Layer, Op
+from sim.ir.program import Program
+
+__all__ = ["has_fixed_weights", "keeps_codes"]
+
+FIXED = (Format(1, "unit"), Format(1, "unsigned"))
+"""Formats of weights that lowering makes: no quantizer has any of these."""
+
+
+def has_fixed_weights(conv: Conv) -> bool:
+    """Return whether no quantizer has made the weights: they are ones, or ones and zeros."""
+    return conv.weight_format in FIXED
+
+
+def keeps_codes(program: Program, op: Op) -> bool:
+    """Return whether a whole tensor holds codes of the op's input, so that both have one width: max pools, and moves.
+
+    A move picks codes, or brings them to other places, and adds nothing to them but zero points.
+    """
+    if not isinstance(op, Conv):
+        return isinstance(op, Layer) and op.keeps_codes
+    source, target = program.tensor(op.input), program.tensor(op.output)
+    sums = op.weights.sum(axis=(1, 2, 3), dtype=np.int64)
+    return (has_fixed_weights(op) and source.format == target.format and len(target.parts) == 1 and op.residual is None
+            and int(sums.max()) <= 1 and not op.shift.any() and op.multiplier.shape[1] == 1
+            and bool((op.multiplier == 1).all()) and bool((op.offset == -sums * source.format.zero_point).all())
+            and (op.low, op.high) == (target.format.low, target.format.high))
