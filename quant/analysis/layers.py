@@ -152,8 +152,9 @@ class _Comparison:
                 self.tensor[name].add(before, found)
                 self.clipped[name].add(before, pair.quantizer)
         if agreement_images:
+            answers = {end: exact[end][:agreement_images].argmax(1) for end in self.outputs}
             self._agree({pair.exact.end: as_float(values[pair.stage.end], pair)[:agreement_images]
-                         for pair in self.pairs}, {end: exact[end][:agreement_images].argmax(1) for end in self.outputs})
+                         for pair in self.pairs}, answers)
 
     def _agree(self, values: Mapping[fx.Node, Tensor], answers: Mapping[fx.Node, Tensor]) -> None:
         """Count the answers that stay, for each stage that the network may be quantized up to."""
@@ -162,7 +163,8 @@ class _Comparison:
             rest = Segment(self.exact, known, self.outputs)
             read = {operand for node in rest.nodes for operand in node.all_input_nodes}
             found = rest.run({node: values[node].clone() for node in known if node in read or node in rest.wanted})
-            self.agreeing[pair.stage.name] += sum(int((found[end].argmax(1) == of).sum()) for end, of in answers.items())
+            same = sum(int((found[end].argmax(1) == of).sum()) for end, of in answers.items())
+            self.agreeing[pair.stage.name] += same
         self.answers += sum(of.numel() for of in answers.values())
 
     def found(self, lowered: Lowered | None) -> list[LayerQuality]:

@@ -61,8 +61,8 @@ def is_leaf(module: nn.Module) -> bool:
 def trace(model: nn.Module) -> fx.GraphModule:
     """Return `model` as a graph whose leaves are layers of torch or of this package; parameters are shared, not copied.
 
-    What nobody reads is left out, and operands come by position, as `quant.trace.stages.stages` reads them. A layer that is called
-    again is copied for that call.
+    What nobody reads is left out, and operands come by position, as `quant.trace.stages.stages` reads them. A layer
+    that is called again is copied for that call.
 
     Raises
     ------

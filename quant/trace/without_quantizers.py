@@ -10,7 +10,7 @@ from torch.nn.utils import skip_init
 
 from quant.quantizers.base import Quantizer
 from quant.trace.layers import QuantConv2d, QuantLinear
-from quant.trace.stages import module_of
+from quant.trace.stage import module_of
 
 __all__ = ["without_quantizers"]
 
