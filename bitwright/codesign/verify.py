@@ -1,4 +1,4 @@
-"""The same Program in three engines that share no code: torch, the simulator and the RTL."""
+"""The same Program in four engines that share no code: torch, the simulator, ONNX Runtime and the RTL."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bitwright.codesign.compare import Comparison, compare_codes
 from bitwright.codesign.costs import plan as place
+from bitwright.codesign.onnx_engine import compare_onnx, require_onnx
 from bitwright.codesign.progress import SILENT, Progress
 from bitwright.codesign.rtl_run import AUTO, DEFAULTS, RtlOptions, chosen_engine, run_on_rtl
 from quant.reference import run_reference
@@ -24,7 +25,10 @@ from sim.plan.plan import Plan
 from sim.testing.coverage.bins import GROUPS
 from sim.testing.coverage.coverage import Coverage
 
-__all__ = ["LayerCycles", "Verification", "verify", "verify_plan"]
+__all__ = ["STEPS", "LayerCycles", "Verification", "verify", "verify_plan"]
+
+STEPS = 4
+"""Steps of a verification: one for each engine."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,10 @@ class Verification:
     failure : str or None
         Why the RTL did not run to its end; then there are no results of the RTL.
     comparisons : tuple of Comparison
-        Torch against the simulator on all images, RTL against the simulator on the first ones.
+        Torch and, where it runs, ONNX Runtime against the simulator on all images, RTL against the simulator on the
+        first ones.
+    skipped : str or None
+        Why ONNX Runtime has not run; None if it has.
     layers : tuple of LayerCycles
     predicted : dict of str to int
         Cycle and event counters of one image.
@@ -60,6 +67,7 @@ class Verification:
     simulator: str
     failure: str | None
     comparisons: tuple[Comparison, ...]
+    skipped: str | None
     layers: tuple[LayerCycles, ...]
     predicted: dict[str, int]
     counted: tuple[dict[str, int], ...]
@@ -88,8 +96,8 @@ class Verification:
 
 def verify(program: Program, machine: Machine | str | Path, inputs: Mapping[str, NDArray[np.integer]], *,
            rtl_images: int | None = None, simulator: str = AUTO, jobs: int = 1,
-           waves: str | Path | None = None) -> Verification:
-    """Compare PyTorch, the simulator and the RTL on every code, cycle and event.
+           waves: str | Path | None = None, onnxruntime: bool | None = None) -> Verification:
+    """Compare PyTorch, the simulator, ONNX Runtime and the RTL on every code, and the RTL on every cycle and event.
 
     Parameters
     ----------
@@ -106,6 +114,8 @@ def verify(program: Program, machine: Machine | str | Path, inputs: Mapping[str,
         Processes that share the images on the RTL.
     waves : str or Path, optional
         File for the waveforms of the RTL, FST, which Icarus Verilog writes in one process.
+    onnxruntime : bool, optional
+        Whether ONNX Runtime runs the exported model; by default it does where it is installed.
 
     Returns
     -------
@@ -115,8 +125,8 @@ def verify(program: Program, machine: Machine | str | Path, inputs: Mapping[str,
     Raises
     ------
     InputError
-        If the Program does not fit on the machine, an input is missing or wrong, or the simulator of the RTL is not
-        installed; then the message says how to install it.
+        If the Program does not fit on the machine, an input is missing or wrong, or the simulator of the RTL or a
+        wanted ONNX Runtime is not installed; then the message says how to install it.
     """
     planned = place(program, machine)
     images = len(next(iter(planned.program.check_inputs(inputs).values())))
@@ -125,12 +135,13 @@ def verify(program: Program, machine: Machine | str | Path, inputs: Mapping[str,
         raise InputError(f"images that run on the RTL must be 1..{images}, not {count}" if images else
                          "there must be at least one image, not 0")
     options = RtlOptions(simulator, jobs, None if waves is None else Path(waves))
-    return verify_plan("program", planned, inputs, count, options)
+    return verify_plan("program", planned, inputs, count, options, onnxruntime=onnxruntime)
 
 
 def verify_plan(name: str, plan: Plan, inputs: Mapping[str, NDArray[np.integer]], rtl_images: int,
-                options: RtlOptions = DEFAULTS, progress: Progress = SILENT) -> Verification:
-    """Run all `inputs` in torch and the simulator and the first `rtl_images` on the RTL, and compare.
+                options: RtlOptions = DEFAULTS, progress: Progress = SILENT, *,
+                onnxruntime: bool | None = None) -> Verification:
+    """Run all `inputs` in torch, the simulator and ONNX Runtime and the first `rtl_images` on the RTL, and compare.
 
     Parameters
     ----------
@@ -143,7 +154,9 @@ def verify_plan(name: str, plan: Plan, inputs: Mapping[str, NDArray[np.integer]]
     options : RtlOptions
         How to run on the RTL.
     progress : Progress
-        Gets three steps.
+        Gets STEPS steps.
+    onnxruntime : bool, optional
+        As for `verify`.
 
     Raises
     ------
@@ -153,23 +166,27 @@ def verify_plan(name: str, plan: Plan, inputs: Mapping[str, NDArray[np.integer]]
     program = plan.program
     engine = chosen_engine(plan, rtl_images, options)
     engine.require()
+    skipped = require_onnx(onnxruntime)
     progress.note(f"{name}: simulator")
     simulated = simulate(program, inputs)
     progress.done(f"{name}: simulated")
     comparisons = [compare_codes(program, ("torch", "simulator"), run_reference(program, inputs), simulated)]
     progress.done(f"{name}: compared with torch")
+    if skipped is None:
+        comparisons.append(compare_onnx(program, inputs, simulated))
+    progress.done(f"{name}: {skipped or 'compared with ONNX Runtime'}")
     some = {name: codes[:rtl_images] for name, codes in inputs.items()}
     predicted = expected_counters(plan)
     try:
         on_rtl = run_on_rtl(engine, plan, some, options, lambda text: progress.note(f"{name}: {text}"))
     except SimulationError as error:
-        return Verification(engine.name, str(error), tuple(comparisons), (), predicted, (), ())
+        return Verification(engine.name, str(error), tuple(comparisons), skipped, (), predicted, (), ())
     first = {name: codes[:rtl_images] for name, codes in simulated.items()}
     comparisons.append(compare_codes(program, ("RTL", "simulator"), on_rtl.codes, first))
     progress.done(f"{name}: compared with the RTL")
     coverage = Coverage(GROUPS)
     unmet = tuple(coverage.text(one) for one in coverage.unmet(plan, first))
-    return Verification(engine.name, None, tuple(comparisons), _layer_cycles(plan, on_rtl.ends), predicted,
+    return Verification(engine.name, None, tuple(comparisons), skipped, _layer_cycles(plan, on_rtl.ends), predicted,
                         on_rtl.counters, unmet)
 
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import NodeProto, TensorProto, helper, numpy_helper
+from onnx import NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 __all__ = ["OnnxGraph"]
 
 
 class OnnxGraph:
-    """Nodes in the order of execution, and the constants that they read.
+    """Nodes in the order of execution, the constants that they read, and declarations of values.
 
     Parameters
     ----------
@@ -24,6 +24,7 @@ class OnnxGraph:
     def __init__(self, reserved: Iterable[str]) -> None:
         self.nodes: list[NodeProto] = []
         self.constants: list[TensorProto] = []
+        self.declared: list[ValueInfoProto] = []
         self._values, self._nodes = {*reserved}, set[str]()
 
     def fresh(self, wanted: str) -> str:
@@ -58,6 +59,11 @@ class OnnxGraph:
     def then(self, kind: str, inputs: Sequence[str], wanted: str, doc: str = "", **attributes: Any) -> str:
         """Append a node whose output has a `fresh` name, and return that name."""
         return self.add(kind, inputs, self.fresh(wanted), doc, **attributes)
+
+    def declare(self, name: str, kind: int, shape: Sequence[int | str]) -> str:
+        """Tell the type and shape of a value that shape inference cannot find, and return its name."""
+        self.declared.append(helper.make_tensor_value_info(name, kind, shape))
+        return name
 
     def constant(self, wanted: str, value: NDArray[np.generic] | np.generic) -> str:
         """Add a constant, and return its name, which is a `fresh` one."""

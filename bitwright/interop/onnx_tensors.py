@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -26,7 +26,7 @@ class _Stored(NamedTuple):
 
 
 class OnnxTensors:
-    """The values of a Program's tensors, each under the tensor's own name.
+    """The values of a Program's tensors, each under the tensor's own name unless told otherwise.
 
     Ops write parts; the whole tensor is their concatenation. Stores write rows of parts, and Loads may read rows of a
     tensor before the last ones are there, so a Load takes its rows from what was stored, not from the whole tensor.
@@ -36,13 +36,19 @@ class OnnxTensors:
     program : Program
     graph : OnnxGraph
         Gets the nodes.
+    others : mapping of str to str
+        Values that hold tensors under other names.
     """
 
-    def __init__(self, program: Program, graph: OnnxGraph) -> None:
-        self._program, self._graph = program, graph
+    def __init__(self, program: Program, graph: OnnxGraph, others: Mapping[str, str]) -> None:
+        self._program, self._graph, self._others = program, graph, others
         self._parts: dict[str, dict[int, str]] = {}
         self._stored: dict[str, list[_Stored]] = {}
         self._missing = {tensor.name: tensor.height * len(tensor.parts) for tensor in program.tensors}
+
+    def whole(self, name: str) -> str:
+        """Return the value that holds a tensor."""
+        return self._others.get(name, name)
 
     def place(self, name: str, part: int) -> str:
         """Return the name under which an op writes a part of a tensor."""
@@ -59,11 +65,14 @@ class OnnxTensors:
         """Return a value that holds one part of a tensor that is on chip."""
         tensor, held = self._program.tensor(name), self._parts.setdefault(name, {})
         if len(tensor.parts) == 1:
-            return name
+            return self.whole(name)
         if part not in held:
-            channels = tensor.part_slice(part)
-            held[part] = self._cut(name, CHANNELS, range(channels.start, channels.stop), f"{name}/part{part}")
+            held[part] = self.channels(self.whole(name), tensor.part_slice(part), f"{name}/part{part}")
         return held[part]
+
+    def channels(self, value: str, channels: slice, wanted: str) -> str:
+        """Return a value that holds some channels of another."""
+        return self._cut(value, CHANNELS, range(channels.start, channels.stop), wanted)
 
     def load(self, load: Load) -> None:
         """Make rows of a tensor in the host's memory a tensor on chip; one that only changes its place stays."""
@@ -86,8 +95,9 @@ class OnnxTensors:
         """Add the nodes that make some rows of a tensor in the host's memory the value `output`."""
         stored, tensor = self._stored.get(name, []), self._program.tensor(name)
         if not stored:
-            self._join([name if rows == range(tensor.height) else self._cut(name, ROWS, rows, f"{output}/rows")], ROWS,
-                       output)
+            whole = self.whole(name)
+            self._join([whole if rows == range(tensor.height) else self._cut(whole, ROWS, rows, f"{output}/rows")],
+                       ROWS, output)
         elif all(one.part is None for one in stored):
             self._join(self._pieces(stored, rows, None), ROWS, output)
         else:

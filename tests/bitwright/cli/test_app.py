@@ -148,12 +148,14 @@ def test_allocate_keeps_pins_and_writes_the_bits(run: Run, tmp_path: Path) -> No
         1, "", "bitwright: budget mean_weight_bits: 7 cannot be met; the smallest achievable is 8\n")
 
 
-def test_verify_finds_equal_bits_and_cycles_in_three_engines(run: Run, path: Path, program: Program) -> None:
+def test_verify_finds_equal_bits_and_cycles_in_four_engines(run: Run, path: Path, program: Program) -> None:
     """Exit 0, no mismatch, predicted and counted cycles equal for every op."""
     data = data_of(run("verify", path, "-m", "tiny", "-n", 2, "--json"))
     assert data["ok"]
     assert data["mismatches"] == 0
-    assert data["tensors_compared"] == 2 * len(program.tensors)
+    assert data["tensors_compared"] == 3 * len(program.tensors)
+    assert [engines["engines"][0] for engines in data["comparisons"]] == ["torch", "ONNX Runtime", "RTL"]
+    assert data["skipped"] is None
     assert [x["counted"] for x in data["layers"]] == list(plan(program, TINY).timeline.ends)
 
 
@@ -219,7 +221,7 @@ def test_learning_rates_are_above_0(run: Run, monkeypatch: pytest.MonkeyPatch, w
 
 
 COMMANDS = ["demo", "train", "quantize", "simulate", "warmup", "verify", "estimate", "sensitivities", "allocate",
-            "generate", "assemble", "disassemble", "doctor"]
+            "generate", "assemble", "disassemble", "export", "doctor"]
 
 
 def test_help_lists_the_commands(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

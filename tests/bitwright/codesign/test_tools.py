@@ -22,6 +22,19 @@ def test_an_optional_engine_may_be_missing(monkeypatch):
     assert [tool.advice for tool in installed_tools() if not tool.ok] == ["no Icarus"]
 
 
+def test_onnx_runtime_may_be_missing(monkeypatch):
+    """Only an engine of verify needs it; the advice says how to install it."""
+    def version(name):
+        if name == "onnxruntime":
+            raise PackageNotFoundError(name)
+        return "1.0"
+
+    monkeypatch.setattr("bitwright.codesign.tools.version", version)
+    (tool,) = (tool for tool in installed_tools() if tool.version is None)
+    assert (tool.tool, tool.ok) == ("onnxruntime", True)
+    assert tool.advice == "onnxruntime was not found; install it with 'pip install onnxruntime'"
+
+
 def test_a_missing_package_is_told(monkeypatch):
     """The advice says how to install it."""
     def version(name):

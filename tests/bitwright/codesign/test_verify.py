@@ -76,7 +76,7 @@ def test_undefined_bits_are_reported_with_all_comparisons(verify, program):
         assert title in out
     assert out.endswith("NOT EQUAL\n")
     report = json.loads(verify(undefined, "--json")[1])
-    rows = {one["name"]: (one["mismatches"], one["undefined"]) for one in report["comparisons"][1]["by_tensor"]}
+    rows = {one["name"]: (one["mismatches"], one["undefined"]) for one in report["comparisons"][-1]["by_tensor"]}
     assert rows == {tensor.name: (0, 0) for tensor in program.tensors} | {first: (1, 1), second: (1, 0)}
     assert report["mismatches"] == 2
 
@@ -118,6 +118,42 @@ def test_what_no_image_met_is_told(verify, program, tmp_path):
     _, out, _ = verify(lambda codes: None, *zeros, "--coverage")
     assert [line for line in out.splitlines() if line.startswith("no image met ")] == [
         f"no image met {text}" for text in unmet]
+
+
+def test_a_code_that_onnx_runtime_has_otherwise_is_found(verify, program, monkeypatch):
+    """It is one mismatch between ONNX Runtime and the simulator, and none elsewhere."""
+    last = program.ops[-1].output
+
+    def wrong(model, inputs):
+        codes = simulate(program, inputs)
+        codes[last][0, 0, 0, 0] ^= 1
+        return codes
+
+    monkeypatch.setattr("bitwright.codesign.onnx_engine.run_onnx", wrong)
+    status, out, _ = verify(lambda codes: None, "--no-onnxruntime", "--json")
+    assert (status, json.loads(out)["skipped"]) == (0, "ONNX Runtime was not wanted")
+    status, out, _ = verify(lambda codes: None, "--json")
+    assert status == 1
+    assert {tuple(x["engines"]): x["mismatches"] for x in json.loads(out)["comparisons"]} == {
+        ("torch", "simulator"): 0, ("ONNX Runtime", "simulator"): 1, ("RTL", "simulator"): 0}
+    assert (f"ONNX Runtime and simulator part at op '{program.ops[-1].name}', tensor '{last}', image 0, channel 0, "
+            "pixel (0, 0), plane 0: ") in verify(lambda codes: None)[1]
+
+
+def test_onnx_runtime_may_be_missing_unless_it_is_asked_for(verify, monkeypatch):
+    """Missing, it is skipped and the report says so; asked for, that is an error with advice."""
+    advice = "ONNX Runtime is not installed; install it with 'pip install onnxruntime'"
+    monkeypatch.setattr("bitwright.interop.onnx_run.find_spec", lambda name: None)
+    status, out, _ = verify(lambda codes: None)
+    assert (status, f"not compared: {advice}\n" in out) == (0, True)
+    status, out, error = verify(lambda codes: None, "--onnxruntime")
+    assert (status, out, error) == (1, "", f"bitwright: {advice}\n")
+
+
+def test_random_programs_run_on_the_rtl_alone(capsys):
+    """What asks for another engine there is misuse."""
+    assert main(["verify", "--random-programs", "1", "--onnxruntime"]) == 2
+    assert "--onnxruntime goes with a Program, not with --random-programs" in capsys.readouterr().err
 
 
 def test_waveforms_are_announced(program, tmp_path, capsys):
