@@ -13,7 +13,7 @@ from torch import Tensor
 
 from quant.graph.ops.operator import Operator
 
-__all__ = ["Graph", "Input", "Node"]
+__all__ = ["Graph", "Input", "Node", "Steps"]
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,26 @@ class Node:
     name: str = ""
 
 
+@dataclass(frozen=True)
+class Steps:
+    """What another tool says about a constant: its numbers are whole multiples of steps.
+
+    Attributes
+    ----------
+    step : Tensor
+        Of a shape that broadcasts to the constant's.
+    low, high : int
+        The least and the largest multiple.
+    bipolar : bool
+        Whether the multiples are -1 and 1 alone.
+    """
+
+    step: Tensor
+    low: int
+    high: int
+    bipolar: bool = False
+
+
 @dataclass
 class Graph:
     """A network.
@@ -69,12 +89,15 @@ class Graph:
         Each after those whose values it reads.
     constants : dict of str to Tensor
         Parameters and other numbers by name; a name that ends in ".weight" tells the layer's path.
+    steps : dict of str to Steps
+        Of constants that another tool has quantized.
     """
 
     inputs: list[Input]
     outputs: list[str]
     nodes: list[Node] = field(default_factory=list)
     constants: dict[str, Tensor] = field(default_factory=dict)
+    steps: dict[str, Steps] = field(default_factory=dict)
 
     def maker(self, value: str) -> Node | None:
         """Return the node that makes a value; None for inputs and constants."""

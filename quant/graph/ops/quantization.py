@@ -73,30 +73,51 @@ class Dequantize(Operator):
 
 @dataclass(frozen=True)
 class FakeQuantize(Operator):
-    """`Dequantize` of `Quantize` with scales and zero points that broadcast; inputs x, scale, zero_point.
+    """Round gain * x + shift to codes and back, with scales and zero points that broadcast: x, scale, zero_point.
 
     Attributes
     ----------
     low, high : int
     rounding : str
+    gain, shift : float
+    zero_first : bool
+        Whether the zero point is added before rounding, as QONNX has it, or afterwards, as ONNX has it.
     """
 
     low: int
     high: int
     rounding: Rounding = "half_even"
+    gain: float = 1.0
+    shift: float = 0.0
+    zero_first: bool = True
 
     def compute(self, *inputs: Tensor) -> Tensor:
         """Return the values that the codes mean."""
+        _, scale, zero_point = inputs
+        return (self.codes(*inputs) - zero_point) * scale
+
+    def codes(self, *inputs: Tensor) -> Tensor:
+        """Return the codes, as floats."""
         x, scale, zero_point = inputs
-        codes = torch.clamp(_ROUND[self.rounding](x / scale + zero_point), self.low, self.high)
-        return (codes - zero_point) * scale
+        ratio = (x * self.gain + self.shift) / scale
+        rounded = _ROUND[self.rounding]
+        codes = rounded(ratio + zero_point) if self.zero_first else rounded(ratio) + zero_point
+        return torch.clamp(codes, self.low, self.high)
 
 
 @dataclass(frozen=True)
 class BipolarQuantize(Operator):
-    """scale where x is not negative, -scale elsewhere; inputs x and a scale that broadcasts."""
+    """scale where gain * x + shift is not negative, -scale elsewhere; inputs x and a scale that broadcasts.
+
+    Attributes
+    ----------
+    gain, shift : float
+    """
+
+    gain: float = 1.0
+    shift: float = 0.0
 
     def compute(self, *inputs: Tensor) -> Tensor:
         """Return the values."""
         x, scale = inputs
-        return torch.where(x >= 0, scale, -scale)
+        return torch.where(x * self.gain + self.shift >= 0, scale, -scale)
