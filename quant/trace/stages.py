@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from quant.quantizers.base import Quantizer
 from quant.trace.activations import CLAMPS, ends_of
+from quant.trace.affine import Affine
 from quant.trace.averages import HostScale, ShiftAverage
 from quant.trace.calls import arguments, gives_numbers, is_flattening, is_in_place, type_name, uses, where
 from quant.trace.clamp import Clamp
@@ -38,7 +39,7 @@ from sim.ir.ops import Pads
 __all__ = ["Refusal", "inspect", "output_stages", "stages"]
 
 FLATTEN = "; write torch.flatten(x, 1) to make each image one row"
-NORMS = (nn.BatchNorm2d, nn.BatchNorm1d, nn.SyncBatchNorm)
+NORMS = (nn.BatchNorm2d, nn.BatchNorm1d, nn.SyncBatchNorm, Affine)
 
 
 def output_stages(graph: fx.GraphModule, found: Sequence[Stage]) -> tuple[Stage, ...]:

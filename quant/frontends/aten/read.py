@@ -24,7 +24,8 @@ FOLDED = frozenset(f"aten.{name}" for name in (
     "transpose.int", "t.default", "expand.default", "slice.Tensor", "select.int", "neg.default", "abs.default",
     "add.Tensor", "sub.Tensor", "mul.Tensor", "div.Tensor", "sqrt.default", "rsqrt.default", "exp.default",
     "reciprocal.default", "pow.Tensor_Scalar", "to.dtype", "_to_copy.default", "clone.default", "detach.default",
-    "alias.default", "lift_fresh_copy.default", "contiguous.default", "sigmoid.default", "softplus.default",
+    "detach_.default", "alias.default", "lift_fresh_copy.default", "contiguous.default", "sigmoid.default",
+    "softplus.default",
     "clamp.default", "full.default", "zeros.default", "ones.default", "arange.default", "arange.start",
     "scalar_tensor.default", "full_like.default", "zeros_like.default", "ones_like.default", "cat.default",
     "linalg_vector_norm.default", "norm.ScalarOpt_dim", "_weight_norm.default", "flatten.using_ints", "mean.dim",
@@ -145,7 +146,7 @@ def _leaves(values: Any) -> list[Any]:
 
 def _changes_first(target: str) -> bool:
     """Return whether a call changes its first operand in place, as its name tells."""
-    return target.split(".")[1].endswith("_")
+    return target.split(".")[1].endswith("_") and target != "aten.detach_.default"
 
 
 def _without_change(target: str) -> str:

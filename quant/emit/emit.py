@@ -1,0 +1,111 @@
+"""A typed graph of a float network becomes a module of the layers that the quantizers read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from torch import fx
+
+from quant.emit.builder import Builder, Hosted, Refused, Stored
+from quant.emit.channelwise import affine, batch_norm, clip, hard_sigmoid
+from quant.emit.host import Computation, is_answer, last_on_host
+from quant.emit.joins import add, concat
+from quant.emit.moves import as_given, gather, pad, placed_input, reshape, slice_, transpose
+from quant.emit.reasons import reason_against
+from quant.emit.sums import conv, linear
+from quant.emit.windows import adaptive_pool, average_pool, max_pool, reduce
+from quant.graph.graph import Graph, Node
+from quant.graph.ops.elementwise import Binary, Clip, HardSigmoid
+from quant.graph.ops.linear import Affine, BatchNorm, Conv, Linear
+from quant.graph.ops.operator import Operator
+from quant.graph.ops.pools import AdaptivePool, AveragePool, MaxPool, Reduce
+from quant.graph.ops.views import Concat, Gather, Pad, Reshape, Slice, Transpose
+from quant.trace.host import Host
+from quant.trace.refusals import refuse
+from sim.errors import InputError
+
+__all__ = ["emit"]
+
+HANDLERS: Mapping[type[Operator], Callable[[Builder, Node], Stored]] = {
+    AdaptivePool: adaptive_pool, Affine: affine, AveragePool: average_pool, BatchNorm: batch_norm, Binary: add,
+    Clip: clip, Concat: concat, Conv: conv, Gather: gather, HardSigmoid: hard_sigmoid, Linear: linear,
+    MaxPool: max_pool, Pad: pad, Reduce: reduce, Reshape: reshape, Slice: slice_, Transpose: transpose,
+}
+
+
+def emit(graph: Graph) -> fx.GraphModule:
+    """Return a module that computes what a normalised graph does, of layers that the chip has.
+
+    Parameters
+    ----------
+    graph : Graph
+        After `quant.graph.passes.normalise`.
+
+    Returns
+    -------
+    fx.GraphModule
+        In eval mode. A layer with weights has the path of its weights in the source, "conv" for "conv.weight"; others
+        have the node's name or that of what they do.
+
+    Raises
+    ------
+    InputError
+        With every reason why operators have no counterpart on the chip, each with its place.
+    """
+    builder = Builder(graph)
+    at_end, reasons = last_on_host(graph), []
+    for given in graph.inputs:
+        try:
+            builder.values[given.name] = placed_input(builder, builder.fx.placeholder(given.name), given.shape)
+        except InputError as error:
+            reasons.append(str(error))
+            builder.values[given.name] = Refused()
+    for node in graph.nodes:
+        try:
+            builder.values[node.output] = _emitted(builder, node, at_end)
+        except InputError as error:
+            reasons.append(str(error))
+            builder.values[node.output] = Refused()
+    refuse(reasons)
+    return builder.module([_output(builder, name) for name in graph.outputs])
+
+
+def _emitted(builder: Builder, node: Node, at_end: frozenset[str]) -> Stored | Hosted | Refused:
+    """Return what the value of a node becomes."""
+    operands = [builder.values[name] for name in node.inputs if name in builder.values]
+    reason, can_host = reason_against(builder.graph, node), node.output in at_end
+    if can_host and (is_answer(node.operator) or any(isinstance(value, Hosted) for value in operands)):
+        return _hosted(builder, node)
+    if reason is not None:
+        raise InputError(reason)
+    if any(isinstance(value, Refused) for value in operands):
+        return Refused()
+    if type(node.operator) not in HANDLERS:
+        raise InputError(f"unsupported operator {node.operator.title} {node.place}")
+    try:
+        return HANDLERS[type(node.operator)](builder, node)
+    except InputError:
+        if can_host and isinstance(node.operator, Concat):  # such as predictions for maps of several sizes
+            return _hosted(builder, node)
+        raise
+
+
+def _hosted(builder: Builder, node: Node) -> Hosted | Refused:
+    """Emit an operator of the host."""
+    values = [builder.values.get(name) for name in node.inputs]
+    if any(isinstance(value, Refused) for value in values):
+        return Refused()
+    args = [as_given(builder, value) if isinstance(value, Stored) else value.node
+            for value in values if isinstance(value, Stored | Hosted)]
+    compute = Computation(node.operator, tuple(builder.graph.constants.get(name) for name in node.inputs))
+    title = node.operator.title.lower()
+    return Hosted(builder.call(node.name or title, Host(title, compute), *args))
+
+
+def _output(builder: Builder, name: str) -> fx.Node:
+    """Return the node of one of the network's outputs."""
+    if name in builder.graph.constants:
+        raise InputError(f"the network's output '{name}' is constant")
+    value = builder.values[name]
+    assert not isinstance(value, Refused)
+    return value.node if isinstance(value, Hosted) else as_given(builder, value)

@@ -1,0 +1,84 @@
+"""Views: nothing is emitted, the numbers of a value are looked for elsewhere in what is stored."""
+
+from __future__ import annotations
+
+from torch import fx
+
+from quant.emit.builder import Builder, Stored, label
+from quant.emit.host import Rearranged
+from quant.graph.graph import Node
+from quant.graph.layout import Layout
+from quant.graph.ops.views import Gather, Pad, Reshape, Slice, Transpose
+from quant.trace.host import Host
+from quant.trace.view import View
+from sim.errors import InputError
+
+__all__ = ["as_given", "gather", "pad", "placed_input", "reshape", "slice_", "transpose"]
+
+
+def reshape(builder: Builder, node: Node) -> Stored:
+    """Take a value in another shape."""
+    assert isinstance(node.operator, Reshape)
+    value = builder.stored(node)
+    return Stored(value.node, value.layout.reshaped(node.operator.shape), value.flat)
+
+
+def transpose(builder: Builder, node: Node) -> Stored:
+    """Take a value with its axes in another order."""
+    assert isinstance(node.operator, Transpose)
+    value = builder.stored(node)
+    return Stored(value.node, value.layout.transposed([axis - 1 for axis in node.operator.order[1:]]), value.flat)
+
+
+def slice_(builder: Builder, node: Node) -> Stored:
+    """Take some places of an axis."""
+    operator = node.operator
+    assert isinstance(operator, Slice)
+    value = builder.stored(node)
+    places = range(operator.start, operator.stop, operator.step)
+    return Stored(value.node, value.layout.taken(operator.axis - 1, places), value.flat)
+
+
+def gather(builder: Builder, node: Node) -> Stored:
+    """Take places of an axis in an order."""
+    operator = node.operator
+    assert isinstance(operator, Gather)
+    value = builder.stored(node)
+    return Stored(value.node, value.layout.taken(operator.axis - 1, operator.indices), value.flat)
+
+
+def pad(builder: Builder, node: Node) -> Stored:
+    """Put zeros around a value."""
+    operator = node.operator
+    assert isinstance(operator, Pad)
+    if operator.mode != "constant" or operator.value != 0:
+        by = operator.mode if operator.mode != "constant" else f"{operator.value:g}"
+        raise InputError(f"Pad {node.place} pads by {by}; the chip pads by zeros")
+    value = builder.stored(node)
+    return Stored(value.node, value.layout.padded(operator.pads), value.flat)
+
+
+def placed_input(builder: Builder, node: fx.Node, shape: tuple[int, ...]) -> Stored:
+    """Return an input of the network as it is stored.
+
+    Raises
+    ------
+    InputError
+        If its images have no axis, or more than three.
+    """
+    if not 1 <= len(shape) <= 3:
+        raise InputError(f"an image of input '{node.name}' must have 1 to 3 axes, such as (C, H, W), not shape {shape}")
+    layout = Layout.in_order(shape)
+    if len(shape) == 2:
+        node = builder.call(f"{node.name}_map", View(layout.stored), node)
+    return Stored(node, layout, flat=len(shape) == 1)
+
+
+def as_given(builder: Builder, value: Stored) -> fx.Node:
+    """Return the node that makes a value in its own shape: another order of numbers is left to the host."""
+    layout = value.layout
+    if layout.is_in_order and Layout.in_order(layout.shape).stored == layout.stored and len(layout.shape) <= 3:
+        if value.flat == (len(layout.shape) == 1) and len(layout.shape) != 2:
+            return value.node
+        return builder.call(f"{label(value.node)}_view", View(layout.shape), value.node)
+    return builder.call(f"{label(value.node)}_view", Host("view", Rearranged.of(layout)), value.node)

@@ -1,0 +1,150 @@
+"""Convolutions and matrix products as layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import gcd
+
+import torch
+from torch import Tensor, fx, nn
+
+from quant.emit.builder import Builder, Stored
+from quant.emit.frames import Frame, channels_along, frame_of, stored_order, whole
+from quant.graph.graph import Node
+from quant.graph.layout import Layout, Pointwise
+from quant.graph.ops.linear import Conv
+from sim.errors import InputError
+from sim.ir.ops import Pads, out_size
+
+__all__ = ["conv", "dense", "linear", "pointwise", "symmetric", "thinned"]
+
+
+def conv(builder: Builder, node: Node) -> Stored:
+    """Emit a convolution of maps or sequences."""
+    operator = node.operator
+    assert isinstance(operator, Conv)
+    weight, bias = _parameters(builder, node)
+    if weight.ndim > 4:
+        raise InputError(f"Conv {node.place} slides along three axes; the chip has rows and columns")
+    frame = frame_of(builder, node, builder.stored(node), operator.pads)
+    weight = weight[..., None] if weight.ndim == 3 else weight
+    weight = weight.transpose(2, 3) if frame.swapped else weight
+    kernel = int(weight.shape[2]), int(weight.shape[3])
+    dilation = _dilation(frame.pair(operator.dilation, 1), kernel, node)
+    weight, bias, made, source = _in_order(builder, frame, weight, bias, operator.groups)
+    reach = dilation * (kernel[0] - 1) + 1, dilation * (kernel[1] - 1) + 1
+    strides, size = frame.pair(operator.stride, 1), _padded(frame)
+    stride = common_stride(strides, reach, size)
+    pads, before = symmetric(frame.pads)
+    if before:
+        source = builder.call(f"{builder.name(node)}_pad", nn.ZeroPad2d(before), source)
+    layer = nn.Conv2d(weight.shape[1] * operator.groups, len(weight), kernel, stride, pads, dilation, operator.groups,
+                      bias is not None, device="meta")
+    found = builder.call(builder.name(node), _given(layer, weight, bias), source)
+    out = tuple(out_size(extent, 0, 0, part, stride) for extent, part in zip(size, reach, strict=True))
+    wanted = tuple(out_size(*numbers) for numbers in zip(size, (0, 0), (0, 0), reach, strides, strict=True))
+    return frame.made(thinned(builder, found, strides, stride, (out[0], out[1]), (wanted[0], wanted[1])), made,
+                      (wanted[0], wanted[1]))
+
+
+def linear(builder: Builder, node: Node) -> Stored:
+    """Emit a matrix product: of rows as a linear layer, of tokens as a convolution of 1 x 1 pixels."""
+    weight, bias = _parameters(builder, node)
+    value = builder.stored(node)
+    if len(value.layout.shape) == 1:
+        return dense(builder, node, whole(builder, node, value), weight, bias)
+    return pointwise(builder, node, weight, bias, len(value.layout.shape) - 1)
+
+
+def dense(builder: Builder, node: Node, value: Stored, weight: Tensor, bias: Tensor | None) -> Stored:
+    """Emit a linear layer of rows, whose numbers may be stored in another order."""
+    weight = stored_order(weight, [int(place) for place in value.layout.places], axis=1)
+    row = value.node if value.flat else builder.fx.call_function(torch.flatten, (value.node, 1))
+    layer = nn.Linear(weight.shape[1], len(weight), bias is not None, device="meta")
+    return Stored(builder.call(builder.name(node), _given(layer, weight, bias), row),
+                  Layout.in_order((len(weight),)), flat=True)
+
+
+def pointwise(builder: Builder, node: Node, weight: Tensor, bias: Tensor | None, axis: int) -> Stored:
+    """Emit a matrix product along an axis of the images, which counts channels."""
+    value, found = channels_along(builder, node, builder.stored(node), axis)
+    weight = stored_order(weight, found.channels, axis=1)[..., None, None]
+    layer = nn.Conv2d(weight.shape[1], len(weight), 1, bias=bias is not None, device="meta")
+    made = builder.call(builder.name(node), _given(layer, weight, bias), builder.as_map(value))
+    stored = (len(weight), *value.layout.stored[1:])
+    return Stored(made, Layout.by_channels(Pointwise(tuple(range(len(weight))), found.pixels), axis, stored))
+
+
+def symmetric(pads: Pads) -> tuple[tuple[int, int], tuple[int, int, int, int] | None]:
+    """Return (vertical, horizontal) pads of a layer and, for uneven ones, what is padded before it instead."""
+    top, left, bottom, right = pads
+    if (top, left) == (bottom, right):
+        return (top, left), None
+    return (0, 0), (left, right, top, bottom)
+
+
+def common_stride(strides: tuple[int, int], reach: tuple[int, int], size: tuple[int, int]) -> int:
+    """Return one stride for both axes with which every wanted place is among those that come out.
+
+    Parameters
+    ----------
+    strides, reach, size : (vertical, horizontal)
+        Wanted strides; what a window covers; what it slides over, with pads [pixels].
+    """
+    one, other = strides
+    slack = tuple(extent - part for extent, part in zip(size, reach, strict=True))
+    if slack[1] < min(strides):  # one place comes out along the columns, with the rows' stride too
+        return one
+    return other if slack[0] < min(strides) else gcd(one, other)
+
+
+def thinned(builder: Builder, node: fx.Node, strides: tuple[int, int], stride: int, size: tuple[int, int],
+            wanted: tuple[int, int]) -> fx.Node:
+    """Return the places that larger strides give of those of a common one."""
+    if size == wanted:
+        return node
+    rows, columns = (range(0, (count - 1) * (step // stride or 1) + 1, step // stride or 1)
+                     for count, step in zip(wanted, strides, strict=True))
+    return builder.select(node, None, None if rows == range(size[0]) else rows,
+                          None if columns == range(size[1]) else columns)
+
+
+def _in_order(builder: Builder, frame: Frame, weight: Tensor, bias: Tensor | None,
+              groups: int) -> tuple[Tensor, Tensor | None, Sequence[int], fx.Node]:
+    """Return weights and bias for channels as they are stored, the stored place of each that comes out, and the map."""
+    outputs = list(range(len(weight)))
+    if not frame.is_shuffled:
+        return weight, bias, outputs, frame.node
+    if groups == 1:
+        return stored_order(weight, frame.channels, axis=1), bias, outputs, frame.node
+    if groups != len(frame.channels):
+        return weight, bias, outputs, builder.select(frame.node, frame.channels, None, None)
+    each = len(weight) // groups
+    made = [channel * each + place for channel in frame.channels for place in range(each)]
+    return stored_order(weight, made), None if bias is None else stored_order(bias, made), made, frame.node
+
+
+def _parameters(builder: Builder, node: Node) -> tuple[Tensor, Tensor | None]:
+    weight = builder.constant(node, 1, "weights")
+    return weight, builder.constant(node, 2, "bias") if len(node.inputs) > 2 else None
+
+
+def _dilation(dilation: tuple[int, int], kernel: tuple[int, int], node: Node) -> int:
+    """Return the dilation of both axes: it means nothing along an axis of one weight."""
+    found = {step for step, count in zip(dilation, kernel, strict=True) if count > 1} or {1}
+    if len(found) > 1:
+        raise InputError(f"dilation {node.place} must be the same along both axes, not {dilation}")
+    return found.pop()
+
+
+def _padded(frame: Frame) -> tuple[int, int]:
+    top, left, bottom, right = frame.pads
+    return frame.size[0] + top + bottom, frame.size[1] + left + right
+
+
+def _given(layer: nn.Conv2d | nn.Linear, weight: Tensor, bias: Tensor | None) -> nn.Module:
+    """Give a layer its own copy of parameters."""
+    layer.weight = nn.Parameter(weight.clone(memory_format=torch.contiguous_format))
+    if bias is not None:
+        layer.bias = nn.Parameter(bias.clone())
+    return layer

@@ -1,0 +1,1 @@
+"""Passes that make a typed graph simpler, each by itself: every value that is left stays the same."""

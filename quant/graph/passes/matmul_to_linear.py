@@ -1,0 +1,40 @@
+"""Products with constant matrices become linear layers."""
+
+from __future__ import annotations
+
+from quant.graph.graph import Graph, Node
+from quant.graph.interpret import shapes
+from quant.graph.ops.linear import Linear, MatMul
+from quant.graph.ops.views import Transpose
+from quant.graph.passes.rewriting import operator_nodes, swap
+
+__all__ = ["matmul_to_linear"]
+
+
+def matmul_to_linear(graph: Graph) -> None:
+    """Make x @ W a `Linear`, and W @ x one between two transposes, where W is a constant matrix."""
+    sizes = shapes(graph)
+    for node in operator_nodes(graph, MatMul):
+        left, right = node.inputs
+        if right in graph.constants and graph.constants[right].ndim == 2:
+            weight = _transposed(graph, right)
+            swap(graph, [node], Linear(), (left, weight))
+        elif left in graph.constants and graph.constants[left].ndim == 2 and len(sizes.get(right, ())) >= 2:
+            _from_the_left(graph, node, len(sizes[right]) + 1)
+
+
+def _from_the_left(graph: Graph, node: Node, rank: int) -> None:
+    left, right = node.inputs
+    order = (*range(rank - 2), rank - 1, rank - 2)
+    turned, made = graph.fresh(f"{node.output}.turned"), graph.fresh(f"{node.output}.product")
+    graph.replace([node], [Node(Transpose(order), (right,), turned, node.place),
+                           Node(Linear(), (turned, left), made, node.place, node.name),
+                           Node(Transpose(order), (made,), node.output, node.place)])
+
+
+def _transposed(graph: Graph, name: str) -> str:
+    """Return the name of a constant matrix with rows and columns exchanged; it stays a layer's weight."""
+    alone = sum(node.inputs.count(name) for node in graph.nodes) == 1
+    new = name if alone else graph.fresh(name)
+    graph.constants[new] = graph.constants[name].T
+    return new
