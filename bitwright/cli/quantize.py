@@ -97,6 +97,8 @@ def quantize(
     lowered = networks.lowered_for(model, found, target)
     if wider := post_training.inexact_multiplications(lowered, scheme):
         message(f"not every multiplication is one exact shift: {', '.join(wider)}")
+    if lowered.host:
+        message(f"the host computes {', '.join(lowered.host)} from what the Program puts out")
     layers = compare_layers(model, net, images, lowered)
     message("accuracy of the Program in the simulator")
     summary = {"network": network, "data": data, "scheme": scheme, "asymmetric": asymmetric,

@@ -28,7 +28,7 @@ def evaluate(model: Program | Lowered | nn.Module, images: Images) -> float:
         A Program runs in the simulator, on the codes of the images; one that is `Lowered` on what the host makes of
         them. A module is run in eval mode on their values.
     images : Images
-        At least one, such as the `test` of a data set.
+        At least one, such as the `test` of a data set. Of several outputs the first has the logits.
 
     Raises
     ------
@@ -50,11 +50,15 @@ def evaluate(model: Program | Lowered | nn.Module, images: Images) -> float:
 
 
 def _simulated(program: Program, lowered: Lowered | None, images: Images) -> float:
-    (source,), (target,) = program.inputs, program.outputs
+    (source,) = program.inputs
+    if lowered is None and len(program.outputs) > 1:
+        raise InputError(f"which of the {len(program.outputs)} outputs has the logits, only a Lowered tells, which "
+                         "lower_with_report gives")
+    target = program.outputs[0].name if lowered is None else lowered.outputs[0]
     simulator, right = Simulator(program), 0
     for which in torch.split(torch.arange(len(images)), CHUNK):
         codes = images.codes(which).to(torch.int32).numpy()
         given = codes if lowered is None else lowered.prepare(codes)
-        logits = simulator.run({source.name: given})[target.name].reshape(len(which), -1)
+        logits = simulator.run({source.name: given})[target].reshape(len(which), -1)
         right += int(np.count_nonzero(logits.argmax(axis=1) == images.labels[which].numpy()))
     return right / len(images)

@@ -125,6 +125,10 @@ def write_network(out: Path, model: nn.Module, lowered: Lowered | None, summary:
         shown_summary["scales"] = lowered.scales
         if lowered.padding is not None:
             shown_summary["host_padding"] = {"pads": lowered.padding.pads, "codes": lowered.padding.codes}
+        if len(lowered.outputs) > 1:
+            shown_summary["outputs"] = lowered.outputs
+        if lowered.host:
+            shown_summary["host_operators"] = lowered.host
     atomic_write_text(report, to_json(shown_summary))
     return [weights, program, report] if lowered is not None else [weights, report]
 

@@ -30,6 +30,7 @@ from quant.calibration.host_images import read_host_images
 from quant.calibration.images import Data
 from quant.lowering.lower import lower
 from quant.quantizers.base import SAMPLE_SIZE, Quantizer
+from quant.trace.outputs import tensors_of
 from sim.errors import InputError
 
 __all__ = ["Measurement", "SensitivityMethod"]
@@ -130,27 +131,30 @@ class Measurement:
             progress(f"tensor '{tensor}'")
         return weight, activation
 
-    def _pass(self, which: Tensor, number: int, progress: Callable[[str], None]) -> Tensor:
-        """Return the float network's output on a batch, after a backward pass if traces are wanted."""
+    def _pass(self, which: Tensor, number: int, progress: Callable[[str], None]) -> list[Tensor]:
+        """Return the float network's outputs on a batch, after a backward pass if traces are wanted."""
         with torch.set_grad_enabled(self.method == "fisher"):
-            output: Tensor = self.model(self.images.values(which))
+            outputs = tensors_of(self.model(self.images.values(which)))
             if self.method == "fisher":
-                half = output.detach().softmax(1).sqrt()
-                signs = torch.randint(0, 2, output.shape, generator=self._random).to(output) * 2 - 1
-                gradient = half * signs - half.square() * (half * signs).sum(1, keepdim=True)
-                output.backward(gradient / len(which))
+                torch.autograd.backward(outputs, [self._gradient(output.detach()) / len(which) for output in outputs])
         progress(f"images: batch {number} of {len(self.batches)}")
-        return output.detach()
+        return [output.detach() for output in outputs]
 
-    def _divergence(self, quantizer: Quantizer, x: Tensor, width: int, outputs: Sequence[Tensor]) -> float:
-        """Return the mean divergence of the network in which `quantizer` alone rounds [nats]."""
+    def _gradient(self, output: Tensor) -> Tensor:
+        """Return a random gradient to an output whose square is the curvature of its divergence."""
+        half = output.softmax(1).sqrt()
+        signs = torch.randint(0, 2, output.shape, generator=self._random).to(output) * 2 - 1
+        return half * signs - half.square() * (half * signs).sum(1, keepdim=True)
+
+    def _divergence(self, quantizer: Quantizer, x: Tensor, width: int, outputs: Sequence[list[Tensor]]) -> float:
+        """Return the mean divergence of the network in which `quantizer` alone rounds, summed over outputs [nats]."""
         quantizer.set_bits(width, x)
         total = 0.0
         with self._in_float(quantizer), torch.no_grad():
-            for which, output in zip(self.batches, outputs, strict=True):
-                found = self.model(self.images.values(which))
-                total += float(functional.kl_div(found.log_softmax(1), output.log_softmax(1), reduction="sum",
-                                                 log_target=True))
+            for which, wanted in zip(self.batches, outputs, strict=True):
+                for found, output in zip(tensors_of(self.model(self.images.values(which))), wanted, strict=True):
+                    total += float(functional.kl_div(found.log_softmax(1), output.log_softmax(1), reduction="sum",
+                                                     log_target=True))
         return max(total, 0.0) / len(self.images)
 
     @contextmanager

@@ -24,8 +24,10 @@ from quant.quantizers.base import Quantizer
 from quant.trace.agreement import check_agreement
 from quant.trace.checks import check_data, check_finite, check_kind, check_on_cpu, running_on
 from quant.trace.frontend import as_floats, checked_stages
+from quant.trace.host import host_part
 from quant.trace.layers import QuantConv2d, QuantLinear
 from quant.trace.shapes import Shapes
+from quant.trace.stages import output_stages
 from quant.trace.tracer import trace
 from sim.errors import InputError
 from sim.ir.arithmetic import Arithmetic
@@ -52,6 +54,10 @@ class Lowered:
         Value of one code of each tensor.
     errors : dict of str to FitError
         Of each Conv op, and of each tensor whose parts several of them write.
+    outputs : tuple of str
+        Tensors that hold what the model returns, or what the host reads at its end, in its order.
+    host : tuple of str
+        Names of the operators that the host computes from them, in the order in which they run.
     padding : HostPadding or None
         How the host pads its images, if channels of pixels differ in their means.
     folding : Folding or None
@@ -61,6 +67,8 @@ class Lowered:
     program: Program
     scales: dict[str, float]
     errors: dict[str, FitError]
+    outputs: tuple[str, ...]
+    host: tuple[str, ...] = ()
     padding: HostPadding | None = None
     folding: Folding | None = None
 
@@ -101,8 +109,8 @@ def lower(model: nn.Module, example: Tensor, arithmetic: Arithmetic = DEFAULT, *
     """Return the integer Program of a quantized model.
 
     Convolution, BatchNorm, residual add, ReLU and quantizer become one op; averages become depthwise convolutions
-    with `unit` weights, a linear layer on a map a convolution whose kernel is the whole map. The model's real output
-    becomes one signed tensor for the host, with the same scale in all channels, so that the largest code is the
+    with `unit` weights, a linear layer on a map a convolution whose kernel is the whole map. Each real output of the
+    model becomes one signed tensor for the host, with the same scale in all channels, so that the largest code is the
     largest output.
 
     Parameters
@@ -156,7 +164,10 @@ def lower_with_report(model: nn.Module, example: Tensor, arithmetic: Arithmetic 
     if fold:
         program, folding = fold_program(program)
     scales = {name: meaning.scale for name, meaning in lowering.draft.meanings.items()}
-    return Lowered(program, scales, lowering.errors, lowering.padding, folding)
+    outputs = tuple(lowering.names[stage.end] for stage in output_stages(graph, found))
+    part = host_part(graph)
+    return Lowered(program, scales, lowering.errors, outputs, () if part is None else part.operators, lowering.padding,
+                   folding)
 
 
 class _Shapes(Shapes):

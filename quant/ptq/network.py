@@ -20,7 +20,9 @@ from quant.convert import round_biases
 from quant.quantizers.base import nearest_codes
 from quant.quantizers.power_of_two import PowerOfTwoActivation, PowerOfTwoWeight
 from quant.quantizers.strict import check_steps
+from quant.trace.frontend import read_model
 from quant.trace.layers import QuantConv2d, QuantLinear
+from quant.trace.outputs import tensors_of
 from sim.errors import InputError
 
 __all__ = ["Move", "move_exponents"]
@@ -90,7 +92,8 @@ def move_exponents(quantized: fx.GraphModule, model: nn.Module, data: Data, *, t
         raise InputError(f"moving exponents takes at least {FEWEST} images, not {len(images)}")
     if trials < 0:
         raise InputError(f"trials must be at least 0, not {trials}")
-    halves = [_Half(images, model, torch.arange(start, len(images), 2)) for start in (0, 1)]
+    exact = read_model(model, images.values(slice(1)))
+    halves = [_Half(images, exact, torch.arange(start, len(images), 2)) for start in (0, 1)]
     found: list[Move] = []
     losses = [half.divergence(quantized) for half in halves]
     for (name, channel, by), _ in zip(_moves(quantized), range(trials), strict=False):
@@ -116,13 +119,16 @@ class _Half:
         self.wanted = self._log_shares(model)
 
     def divergence(self, quantized: nn.Module) -> float:
-        """Return the mean Kullback-Leibler divergence of the outputs from the float network's [nats]."""
-        found = self._log_shares(quantized)
-        return float(functional.kl_div(found, self.wanted, reduction="batchmean", log_target=True))
+        """Return the mean Kullback-Leibler divergence from the float network's [nats], summed over the outputs."""
+        return sum(float(functional.kl_div(found, wanted, reduction="batchmean", log_target=True))
+                   for found, wanted in zip(self._log_shares(quantized), self.wanted, strict=True))
 
-    def _log_shares(self, model: nn.Module) -> Tensor:
+    def _log_shares(self, model: nn.Module) -> list[Tensor]:
+        """Return the logarithms of the shares of each output's elements, for all images."""
         with torch.no_grad():
-            return torch.cat([model(self.images.values(part)).flatten(1).log_softmax(1) for part in self.parts])
+            parts = [[output.flatten(1).log_softmax(1) for output in tensors_of(model(self.images.values(part)))]
+                     for part in self.parts]
+        return [torch.cat(of_output) for of_output in zip(*parts, strict=True)]
 
 
 def _moves(quantized: fx.GraphModule) -> Iterator[tuple[str, int | None, int]]:

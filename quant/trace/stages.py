@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import fx, nn
 from torch.nn import functional
+from torch.utils._pytree import tree_leaves
 
 from quant.quantizers.base import Quantizer
 from quant.trace.activations import CLAMPS, ends_of
@@ -132,9 +133,9 @@ class _Finder:
 
     def _take(self, node: fx.Node) -> None:
         if node.op == "output":
-            if not isinstance(node.args[0], fx.Node):
-                raise InputError("the model must return one tensor")
-            for value in outputs_of(self.graph):
+            for value in tree_leaves(node.args[0]):
+                if not isinstance(value, fx.Node):
+                    raise InputError(f"the model must return tensors, not {type(value).__name__}")
                 if value not in self.values:
                     raise InputError(f"the model must return a tensor that it computes from its input, not "
                                      f"'{value.name}'")
@@ -284,9 +285,9 @@ class _Finder:
         source = self._operand(node, 0)
         stage, (reader, *_) = self.values[source], node.users
         is_part = reader.target in CATS
-        fits = stage.kind != "cat" and (source not in self.rows or stage.kind == "linear") and (
-            self._is_plain(stage) or not self._is_normed(reader))
-        can = self._is_open(source) and (fits or not is_part)
+        can = self._is_open(source) and not (is_part and (
+            stage.kind == "cat" or (source in self.rows and stage.kind != "linear")
+            or (self._is_normed(reader) and not self._is_plain(stage))))
         self.stored[node] = self._continue(stage if can else self._copy(source), node, is_part=is_part)
         return self.stored[node]
 

@@ -17,7 +17,7 @@ from quant.trace.averages import HostScale, ShiftAverage
 from quant.trace.calls import make_positional
 from quant.trace.checks import check_kind
 from quant.trace.clamp import Clamp
-from quant.trace.host import Host
+from quant.trace.host import Host, cut_host, host_part
 from quant.trace.layers import QuantConv2d, QuantLinear
 from quant.trace.naming import path_fault
 from quant.trace.pools import PaddedMax
@@ -63,8 +63,8 @@ def is_leaf(module: nn.Module) -> bool:
 def trace(model: nn.Module) -> fx.GraphModule:
     """Return `model` as a graph whose leaves are layers of torch or of this package; parameters are shared, not copied.
 
-    What nobody reads is left out, and operands come by position, as `quant.trace.stages.stages` reads them. A layer
-    that is called again is copied for that call.
+    What the host computes at the end is cut off (`quant.trace.host`), what nobody reads is left out, and operands come
+    by position, as `quant.trace.stages.stages` reads them. A layer that is called again is copied for that call.
 
     Raises
     ------
@@ -82,6 +82,10 @@ def trace(model: nn.Module) -> fx.GraphModule:
     graph = fx.GraphModule(model, found)
     for node in graph.graph.nodes:
         make_positional(node)
+    if (part := host_part(model)) is not None:
+        graph.meta["host"] = part
+    _drop_unread(graph)
+    cut_host(graph)
     separate_calls(graph)
     insert_taps(graph)
     _drop_unread(graph)

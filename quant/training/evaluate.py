@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from quant.data.images import Images
+from quant.trace.outputs import first_tensor
 from sim.errors import InputError
 
 __all__ = ["accuracy"]
@@ -16,6 +17,8 @@ PIXELS, MOST_IMAGES = 1 << 22, 1000
 
 def accuracy(model: nn.Module, data: Images) -> float:
     """Return the share of images whose largest logit is the label's, in 0..1; `model` in eval mode, on any device.
+
+    Of several outputs the first has the logits, or, shape (n,), the classes themselves.
 
     Raises
     ------
@@ -29,7 +32,9 @@ def accuracy(model: nn.Module, data: Images) -> float:
     with torch.no_grad():
         for which in torch.arange(len(data)).split(_together(data)):
             images = data.values(which).to(first.device, first.dtype)
-            right += int((model(images).argmax(1).cpu() == data.labels[which]).sum())
+            answers = first_tensor(model(images))
+            classes = answers if answers.ndim == 1 else answers.argmax(1)
+            right += int((classes.cpu() == data.labels[which]).sum())
     return right / len(data)
 
 
