@@ -13,7 +13,9 @@ from onnx import AttributeProto, ModelProto, TensorProto, ValueInfoProto, helper
 from bitwright.fuzz.messages import change_message
 from bitwright.fuzz.mutations import changed_bytes
 from bitwright.fuzz.target import Target
-from quant.frontends.onnx.read import load_onnx_model
+from quant.frontends.onnx.convert import read_onnx
+from quant.graph.interpret import shapes
+from quant.graph.ops.operator import Unknown
 
 __all__ = ["OnnxModels"]
 
@@ -42,7 +44,9 @@ class OnnxModels(Target):
         return changed_bytes(random, model.SerializeToString()) if random.random() < 0.05 else model.SerializeToString()
 
     def read(self, path: Path) -> None:
-        load_onnx_model(path)
+        graph = read_onnx(path)
+        if not any(isinstance(node.operator, Unknown) for node in graph.nodes):
+            shapes(graph)
 
 
 def _network() -> ModelProto:

@@ -40,21 +40,27 @@ def run(graph: Graph, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def shapes(graph: Graph) -> dict[str, tuple[int, ...]]:
     """Return the shape of one image of every value, by name; what an unknown operator leads to may have none.
 
+    Values that are made of constants alone, such as weights of codes, are left out.
+
     Raises
     ------
     InputError
         If shapes do not fit together, or a value loses the batch.
     """
     values = {given.name: torch.empty((BATCH, *given.shape), device="meta") for given in graph.inputs}
+    fixed = set(graph.constants)
     for node in graph.nodes:
         if isinstance(node.operator, Unknown):
             if node.operator.shape is not None:
                 values[node.output] = torch.empty((BATCH, *node.operator.shape), device="meta")
         elif all(name in values or name in graph.constants for name in node.inputs):
             values[node.output] = compute(graph, node, values)
-            if values[node.output].shape[:1] != (BATCH,):
+            if fixed.issuperset(node.inputs):
+                fixed.add(node.output)
+                values[node.output] = values[node.output].to("meta")
+            elif values[node.output].shape[:1] != (BATCH,):
                 raise InputError(f"{node.operator.title} {node.place} mixes the images of a batch")
-    return {name: tuple(value.shape[1:]) for name, value in values.items()}
+    return {name: tuple(value.shape[1:]) for name, value in values.items() if name not in fixed}
 
 
 def fold_constants(graph: Graph) -> None:

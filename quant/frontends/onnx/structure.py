@@ -14,8 +14,8 @@ from quant.frontends.onnx.tensors import check_tensor
 from sim.errors import InputError
 from sim.io.bounds import check_range, shown
 
-__all__ = ["MAX_NODES", "MIN_OPSET", "check_function", "check_model", "graphs_of", "opset_of", "place_of", "schema_of",
-           "tensors_of"]
+__all__ = ["MAX_NODES", "MIN_OPSET", "STANDARD", "check_function", "check_model", "graphs_of", "opset_of", "place_of",
+           "schema_of", "tensors_of"]
 
 MIN_IR, MIN_OPSET = 3, 6
 MAX_NODES = 20_000

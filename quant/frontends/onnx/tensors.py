@@ -12,11 +12,13 @@ from onnx import TensorProto, numpy_helper
 from sim.errors import InputError
 from sim.io.bounds import MAX_CODES, shown
 
-__all__ = ["Array", "array_of", "byte_count", "check_tensor", "type_name"]
+__all__ = ["FLOATS", "Array", "array_of", "byte_count", "check_tensor", "type_name"]
 
 Array = NDArray[Any]
 
 MAX_RANK = 16
+FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE)
+"""Types of values, all computed as float32."""
 
 _BITS: dict[int, int] = {
     TensorProto.FLOAT: 32, TensorProto.DOUBLE: 64, TensorProto.FLOAT16: 16, TensorProto.BFLOAT16: 16,

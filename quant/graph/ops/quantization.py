@@ -11,7 +11,7 @@ from torch import Tensor
 
 from quant.graph.ops.operator import Operator
 
-__all__ = ["BipolarQuantize", "Dequantize", "FakeQuantize", "Quantize", "Rounding"]
+__all__ = ["BipolarQuantize", "Dequantize", "FakeQuantize", "Quantize", "Rounding", "Truncate"]
 
 Rounding = Literal["half_even", "half_up", "floor", "ceil", "toward_zero"]
 
@@ -121,3 +121,24 @@ class BipolarQuantize(Operator):
         """Return the values."""
         x, scale = inputs
         return torch.where(x * self.gain + self.shift >= 0, scale, -scale)
+
+
+@dataclass(frozen=True)
+class Truncate(Operator):
+    """Cut the last bits off codes: round(code / 2**bits), again with the same scale; inputs x, scale, zero_point.
+
+    Attributes
+    ----------
+    bits : int
+        How many bits are cut off.
+    rounding : str
+    """
+
+    bits: int
+    rounding: Rounding = "floor"
+
+    def compute(self, *inputs: Tensor) -> Tensor:
+        """Return the values that the shorter codes mean."""
+        x, scale, zero_point = inputs
+        codes = torch.round(x / scale + zero_point)
+        return (_ROUND[self.rounding](codes / 2**self.bits) - zero_point) * scale
