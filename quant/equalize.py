@@ -26,6 +26,8 @@ __all__ = ["Equalized", "equalize"]
 
 OCTAVES = 6
 """By how much a channel grows at most: what hardly ever differs from 0 says little about its range."""
+HEADROOM = 2.0
+"""How many times as far as on the data a channel that grew can reach before it is cut: other images reach further."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +55,10 @@ class Equalized:
 
 
 def equalize(graph: fx.GraphModule, batches: Iterable[Tensor]) -> list[Equalized]:
-    """Scale channels by powers of two in place, so that all reach into the upper half of their tensor's range.
+    """Scale channels by powers of two in place, so that all reach into the second quarter of their tensor's range.
 
-    Behind a ReLU, or without one, the network computes the same on all images. Behind a ReLU6 it does so where a
-    channel stays below the value that now is cut: on the data, because its channels stay below 6 there.
+    After a ReLU, or without one, the network computes the same on all images. After a ReLU6 it does so where no channel
+    that was scaled reaches further than twice as far as on the data.
 
     Parameters
     ----------
@@ -77,7 +79,7 @@ def equalize(graph: fx.GraphModule, batches: Iterable[Tensor]) -> list[Equalized
     found = []
     for stage in chosen:
         reach = largest[stage.end]
-        octaves = torch.floor(torch.log2(reach.max() / torch.where(reach == 0, reach.max(), reach)))
+        octaves = torch.floor(torch.log2(reach.max() / torch.where(reach == 0, reach.max(), HEADROOM * reach)))
         factor = torch.exp2(-octaves.nan_to_num(0.0).clamp(0, OCTAVES))
         scale_outputs(_layer(graph, stage.compute), factor)
         for reader in stage.end.users:

@@ -95,6 +95,23 @@ def test_a_mean_error_gets_a_bias_where_there_is_none() -> None:
     assert error(model, graph, images) < error(model, plain, images) / 4
 
 
+def test_steps_are_judged_by_what_a_bias_cannot_mend() -> None:
+    """Constant inputs make a constant error, whatever the steps: where it goes into the bias, steps stay."""
+    model = nn.Sequential(nn.Conv2d(8, 16, 1), nn.Conv2d(16, 1, 1)).eval()
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        model[0].weight.copy_(torch.randint(-8, 9, (16, 8, 1, 1), generator=generator) / 8)
+        model[0].bias.zero_()
+    images = torch.full((4, 8, 2, 2), 0.75)
+    least, corrected, alone = (
+        quantize(model, images, scheme=power_of_two(weight_steps=by, bias_correction=biased), weight_bits=2,
+                 activation_bits=8, input_format=Format(4, "unsigned"), input_exponent=-2
+                 ).get_submodule("0").weight_quantizer.scale
+        for by, biased in (("weight", False), ("output", True), ("output", False)))
+    assert torch.equal(corrected, least)
+    assert not torch.equal(alone, least)
+
+
 def test_progress_names_every_stage(float_net: nn.Module, splits: tuple[Split, Split]) -> None:
     """In execution order, with how many are done and of how many."""
     seen: list[tuple[str, int, int]] = []
