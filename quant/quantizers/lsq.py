@@ -35,9 +35,9 @@ MOST_CHANGE = 1.25
 which is small, would be thrown to 0 by one batch, and from there to infinity by the next."""
 
 
-LEAST_REACH = 0.5
-"""Share of a channel's mean magnitude that its codes reach at least. Nothing else would hold the step of few weights at
-many bits: one clipped weight moves it by the largest code, and a BatchNorm hides that all of them are clipped."""
+MOST_CLIPPED = 0.5
+"""Steps for each weight of a channel, divided by the largest code, by which the largest weight may lie beyond that
+code. Least squared error puts it a sixth as far beyond, if it alone is clipped."""
 
 
 class LSQWeight(SteppedWeight):
@@ -120,11 +120,15 @@ class LSQWeight(SteppedWeight):
         return round_half_up((x / scale).clamp(self.levels[0], self.levels[-1]))
 
     def _sensible_steps(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the smallest and the largest step: the largest weight of a channel has a code other than 0."""
+        """Return the smallest and the largest step that can make sense for these weights: the largest clips nothing.
+
+        Nothing else would hold the step of few weights at many bits. A single clipped weight moves it by the largest
+        code, far more than roundings could ever move it back, and a BatchNorm hides how coarse the codes have become.
+        """
         rows = self.rows(x)
-        most = max(abs(self.levels[0]), abs(self.levels[-1]))
-        return ((LEAST_REACH / most * rows.abs().mean(1)).clamp(min=SMALLEST_STEP),
-                largest_magnitudes(rows).clamp(min=SMALLEST_STEP))
+        largest, most = largest_magnitudes(rows), max(abs(self.levels[0]), abs(self.levels[-1]))
+        return ((largest / (most + MOST_CLIPPED * rows.shape[1] / most)).clamp(min=SMALLEST_STEP),
+                (largest / max(self.levels[-1], 1)).clamp(min=SMALLEST_STEP))
 
     def _learnt(self, x: Tensor) -> Tensor:
         """Return the scale, shaped to multiply `x`, the gradients of its steps divided."""
