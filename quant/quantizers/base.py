@@ -26,9 +26,6 @@ __all__ = ["SAMPLE_SIZE", "ActivationQuantizer", "Quantizer", "levels_of", "near
 BITS = range(1, MAX_PLANES + 1)
 """Widths that can be chosen [bits]: no engine reads wider codes."""
 
-SIGN_CLIP = 2.0
-"""Largest ratio of x to the scale at which gradients pass a sign: half a code beyond -1 and 1, which are 2 apart."""
-
 SAMPLE_SIZE = 1 << 14
 """Most elements that a fit looks at: enough for a step size, small enough to be free."""
 
@@ -46,14 +43,12 @@ class _RoundHalfUp(torch.autograd.Function):
 class _Sign(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        ctx.save_for_backward(x)
         signs = torch.where(x < 0, -torch.ones_like(x), torch.ones_like(x))
         return torch.where(x.isnan(), x, signs)
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
-        (x,) = ctx.saved_tensors
-        return grads[0] * (x.abs() <= SIGN_CLIP)
+        return grads[0]
 
 
 class _ScaleGradient(torch.autograd.Function):
@@ -77,10 +72,7 @@ def round_half_up(x: Tensor) -> Tensor:
 
 
 def sign_codes(ratio: Tensor) -> Tensor:
-    """Return -1 below 0 and 1 elsewhere, with the gradient 1 where the ratio of x to the scale is -2..2, else 0.
-
-    That is the clipped straight-through estimator of Hubara et al., "Binarized Neural Networks", NeurIPS 2016, arXiv
-    1602.02830, with its clip in units of the scale; there weights and scale are of the order of 1.
+    """Return -1 below 0 and 1 elsewhere, with the gradient 1 of the straight-through estimator at every ratio.
 
     >>> sign_codes(torch.tensor([-0.3, 0.0, 4.0]))
     tensor([-1.,  1.,  1.])
