@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import torch
+
 ROOT = Path(__file__).parents[1]
 TRAINS = """
 import pytest, torch
@@ -38,16 +40,19 @@ def outcome(folder: Path, **environment: str) -> str:
         capture_output=True, check=False).stdout
 
 
-def test_training_must_be_marked(tmp_path: Path) -> None:
-    """An optimizer step in a test without the mark is an error that names it; with the mark it is none."""
-    found = outcome(tmp_path)
+def test_training_must_be_marked_and_can_be_varied(tmp_path: Path) -> None:
+    """An optimizer step in a test without the mark is an error that names it; with the mark it is none. The shift is
+    added to the seeds of torch and of its generators; threads are those of OpenMP."""
+    found = outcome(tmp_path, BITWRIGHT_TEST_SEED_SHIFT="3", OMP_NUM_THREADS="2")
     assert "a test that trains must be marked so: @pytest.mark.trains" in found
     assert re.search(r"^FAILED \S*::test_unmarked", found, re.MULTILINE)
     assert re.search(r"^PASSED \S*::test_marked", found, re.MULTILINE)
-    assert "seeds 5 5 1\n" in found
-
-
-def test_seeds_and_threads_can_be_others(tmp_path: Path) -> None:
-    """The shift is added to the seeds of torch and of its generators; threads are those of OpenMP."""
-    found = outcome(tmp_path, BITWRIGHT_TEST_SEED_SHIFT="3", OMP_NUM_THREADS="2")
     assert "seeds 8 8 2\n" in found
+
+
+def test_seeds_are_their_own_without_a_shift() -> None:
+    """Unless `make portability` shifts them, a seed is what a test writes, on one thread."""
+    shift, threads = (int(os.environ.get(name, default)) for name, default in (
+        ("BITWRIGHT_TEST_SEED_SHIFT", "0"), ("OMP_NUM_THREADS", "1")))
+    assert torch.Generator().manual_seed(5).initial_seed() == 5 + shift
+    assert torch.get_num_threads() == threads

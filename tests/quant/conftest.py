@@ -73,10 +73,16 @@ def reconstructed(trained: nn.Module, splits: tuple[Split, Split]) -> fx.GraphMo
     return model
 
 
+@pytest.fixture(scope="session")
+def eight_bits(trained: nn.Module, splits: tuple[Split, Split]) -> fx.GraphModule:
+    """The network at 8 bits, not to be changed."""
+    return _as_digits(trained, splits[0].images[:256], "qil", 8)
+
+
 @pytest.fixture
-def wide(float_net: nn.Module, splits: tuple[Split, Split]) -> fx.GraphModule:
+def wide(eight_bits: fx.GraphModule) -> fx.GraphModule:
     """The network at 8 bits, from which QBitOpt starts."""
-    return _as_digits(float_net, splits[0].images[:256], "qil", 8)
+    return deepcopy(eight_bits)
 
 
 @pytest.fixture(scope="session")
@@ -84,13 +90,13 @@ def machine() -> Machine:
     return load_machine("tiny")
 
 
-@pytest.fixture
-def lowered_digits(wide: fx.GraphModule, splits: tuple[Split, Split], machine: Machine) -> Program:
+@pytest.fixture(scope="session")
+def lowered_digits(eight_bits: fx.GraphModule, splits: tuple[Split, Split], machine: Machine) -> Program:
     """`wide` for that machine."""
-    return lower(wide, splits[0].images[:1], machine.arithmetic)
+    return lower(eight_bits, splits[0].images[:1], machine.arithmetic)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def table(lowered_digits: Program, machine: Machine) -> CostTable:
     return cost_table(lowered_digits, machine, load_technology("generic45"))
 

@@ -14,7 +14,9 @@ from rtl.shell.fault_codes import FaultCode
 from rtl.verification.benches.unit_harness import geometry, reset, step
 
 INPUTS = ("start", "valid", "data", "last")
-IMAGES = 12
+IMAGES = 6
+LENGTHS = 20
+"""Wrong lengths that are drawn, beside the shortest, the longest and that of the header alone."""
 
 
 def random_words(rng: random.Random, shape: Geometry) -> dict[str, list[int]]:
@@ -69,7 +71,7 @@ async def words_arrive(dut: Any) -> None:
 
 @cocotb.test()
 async def faults_are_found(dut: Any) -> None:
-    """Every flipped bit of the header, of the words and of the checksum, and every wrong length, has its fault."""
+    """Every flipped bit of the header, bits of the words and of the checksum, and wrong lengths have their faults."""
     shape, size = geometry(), len(dut.data) // 8
     rng = await reset(dut, INPUTS)
     image = encode(random_words(rng, shape), shape)
@@ -78,7 +80,8 @@ async def faults_are_found(dut: Any) -> None:
     for bit in [*sorted(set(range(HEADER.size)) - counts), *rng.choices(content, k=20)]:
         expected = FaultCode.HEADER if bit < HEADER.size else FaultCode.CHECKSUM
         assert (await load(dut, rng, flipped(image, bit)))[1] == expected, f"bit {bit}"
-    for length in range(size, len(image), size):
+    lengths = range(size, len(image), size)
+    for length in {lengths[0], HEADER.size // 8 // size * size, lengths[-1], *rng.sample(lengths, LENGTHS)}:
         assert (await load(dut, rng, image[:length]))[1] == FaultCode.LENGTH, f"{length} bytes"
     assert (await load(dut, rng, image, ends=False))[1] == FaultCode.LENGTH
     for table in tables(shape):

@@ -4,6 +4,8 @@ import io
 import json
 import re
 from contextlib import redirect_stdout
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +14,10 @@ import pytest
 from bitwright.cli.app import main
 from bitwright.cli.demo_report import demo_report
 from bitwright.codesign.costs import estimate
-from bitwright.codesign.demo import Summary, cycles_of
+from bitwright.codesign.demo import MIXED, Summary, cycles_of
 from bitwright.codesign.verify import Verification
+from quant.ptq.reconstruct import Reconstruction
+from quant.training.recipe import FLOAT, QAT
 from sim.arch.machine import load_machine
 from sim.ir.serialize import load_program
 from sim.plan.plan import plan
@@ -22,17 +26,26 @@ from sim.testing import random_program
 README = Path(__file__).parents[3] / "README.md"
 
 
+SHORT = {"FLOAT": replace(FLOAT, epochs=10), "QAT": replace(QAT, epochs=4), "MIXED": replace(MIXED, epochs=5),
+         "Reconstruction": partial(Reconstruction, iterations=50)}
+"""Trainings of a few seconds."""
+
+
 @pytest.fixture(scope="module")
 def printed() -> io.StringIO:
     """What one run prints, once `out` has made it."""
     return io.StringIO()
 
 
-@pytest.fixture(scope="module")
-def out(tmp_path_factory: pytest.TempPathFactory, printed: io.StringIO) -> Path:
-    """Results of one run."""
+@pytest.fixture(scope="module", params=["short", pytest.param("whole", marks=pytest.mark.nightly)])
+def out(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, printed: io.StringIO) -> Path:
+    """Results of one run, as it is or with short trainings."""
     folder = tmp_path_factory.mktemp("demo") / "demo-out"
-    with redirect_stdout(printed):
+    printed.seek(0)
+    printed.truncate()
+    with redirect_stdout(printed), pytest.MonkeyPatch.context() as patch:
+        for name, value in SHORT.items() if request.param == "short" else ():
+            patch.setattr(f"bitwright.codesign.demo.{name}", value)
         assert main(["demo", "--out", str(folder)]) == 0
     return folder
 

@@ -17,14 +17,19 @@ from sim.testing import random_program
 TINY = load_machine("tiny")
 
 
+def of_layers(count):
+    """A Program of so many layers on `tiny`."""
+    for seed in range(100):
+        drawn = random_program(np.random.default_rng(seed), TINY, layers=count, kinds=["dense"], traits=[])
+        if len(drawn.ops) == count:
+            return drawn
+    raise AssertionError(f"no seed gives {count} layers")
+
+
 @pytest.fixture(scope="module")
 def program():
     """Three layers on `tiny`."""
-    for seed in range(100):
-        drawn = random_program(np.random.default_rng(seed), TINY, layers=3, kinds=["dense"], traits=[])
-        if len(drawn.ops) == 3:
-            return drawn
-    raise AssertionError("no seed gives three layers")
+    return of_layers(3)
 
 
 @pytest.fixture
@@ -156,10 +161,10 @@ def test_random_programs_run_on_the_rtl_alone(capsys):
     assert "--onnxruntime goes with a Program, not with --random-programs" in capsys.readouterr().err
 
 
-def test_waveforms_are_announced(program, tmp_path, capsys):
+def test_waveforms_are_announced(tmp_path, capsys):
     """Where they lie is said on stderr, in any language; where they cannot lie, nothing is run and the exit is 1."""
     path, place = tmp_path / "program.safetensors", tmp_path / "Wellenförmig"
-    save_program(program, path)
+    save_program(of_layers(1), path)
     place.mkdir()
     assert main(["verify", str(path), "-m", "tiny", "--waves", str(place / "all.fst")]) == 0
     assert f"wrote the waveforms to {place / 'all.fst'}" in capsys.readouterr().err

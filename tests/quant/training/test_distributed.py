@@ -1,8 +1,10 @@
 """Training in two processes."""
 
 import os
+import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,11 +14,13 @@ from safetensors.torch import load_file
 from quant.training.distributed import check_share, is_first, share
 from sim.errors import InputError
 
+ROOT = Path(__file__).parents[3]
 SCRIPT = """\
+import os
 import sys
 from pathlib import Path
 import torch
-from torch import distributed, nn
+from torch import nn
 from quant.convert import quantize
 from quant.data.digits import DIGITS_EXPONENT, DIGITS_FORMAT, digits
 from quant.training.checkpoint import save_weights
@@ -24,16 +28,22 @@ from quant.training.distributed import processes
 from quant.training.loop import train
 from quant.training.recipe import Recipe
 torch.set_num_threads(1)
-with processes():
+
+def trained(checkpoint=None, progress=None):
     torch.manual_seed(0)
-    data = digits()[0].first(320)
+    data = digits()[0].first(128)
     net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(128, 10))
     model = quantize(net.eval(), data.images, scheme="lsq", input_format=DIGITS_FORMAT, input_exponent=DIGITS_EXPONENT)
-    reports = []
-    train(model, data, Recipe(epochs=2, batch=64, rate=0.05), checkpoint=Path(sys.argv[1]) / "checkpoint",
-          progress=reports.append)
-    rank = distributed.get_rank() if distributed.is_initialized() else 0
-    save_weights(model, Path(sys.argv[1]) / f"{rank}.safetensors", {"reports": str(len(reports))})
+    train(model, data, Recipe(epochs=2, batch=32, rate=0.05), checkpoint=checkpoint, progress=progress)
+    return model
+
+rank, folder = os.environ["RANK"], Path(sys.argv[1])
+if rank == "0":
+    save_weights(trained(), folder / "alone.safetensors")
+reports = []
+with processes():
+    save_weights(trained(folder / "checkpoint", reports.append), folder / f"{rank}.safetensors")
+(folder / f"{rank}.reports").write_text(str(len(reports)))
 """
 
 
@@ -67,24 +77,38 @@ def test_batches_must_be_shared_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
         check_share(7)
 
 
-@pytest.mark.trains
-@pytest.mark.slow
-def test_two_processes_train_one_network(tmp_path: Path) -> None:
-    """By torchrun over gloo: both end with the same parameters, which are those of one process but for rounding; only
-    the first one reports and writes the checkpoint."""
-    script = tmp_path / "script.py"
-    script.write_text(SCRIPT)
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+def started(script: Path, folder: Path) -> list[subprocess.Popen[str]]:
+    """Two processes that know each other by the variables that torchrun sets."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    common = {"OMP_NUM_THREADS": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
+    return [subprocess.Popen([sys.executable, str(script), str(folder)], env=os.environ | common | {"RANK": str(rank)},
+                             stderr=subprocess.PIPE, text=True, cwd=ROOT) for rank in range(2)]
+
+
+def by_torchrun(script: Path, folder: Path) -> list[subprocess.Popen[str]]:
+    """The same two, started by torchrun."""
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    for name, command in (("one", [sys.executable]), ("two", torchrun)):
-        (tmp_path / name).mkdir()
-        done = subprocess.run([*command, str(script), str(tmp_path / name)], env=environment, capture_output=True,
-                              text=True, check=False, cwd=Path(__file__).parents[3])
-        assert done.returncode == 0, done.stderr
-    alone = load_file(tmp_path / "one" / "0.safetensors")
-    first, second = (load_file(tmp_path / "two" / f"{rank}.safetensors") for rank in range(2))
+    return [subprocess.Popen([*torchrun, str(script), str(folder)], env=os.environ | {"OMP_NUM_THREADS": "1"},
+                             stderr=subprocess.PIPE, text=True, cwd=ROOT)]
+
+
+@pytest.mark.trains
+@pytest.mark.parametrize("start", [started, pytest.param(by_torchrun, marks=pytest.mark.nightly)])
+def test_two_processes_train_one_network(
+        tmp_path: Path, start: Callable[[Path, Path], list[subprocess.Popen[str]]]) -> None:
+    """Over gloo: both end with the same parameters, which are those of one process but for rounding; only the first
+    one reports and writes the checkpoint."""
+    script, folder = tmp_path / "script.py", tmp_path / "out"
+    script.write_text(SCRIPT)
+    folder.mkdir()
+    for process in start(script, folder):
+        _, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, errors
+    alone, first, second = (load_file(folder / f"{name}.safetensors") for name in ("alone", "0", "1"))
     for name, value in first.items():
         assert torch.equal(value, second[name]), name
         torch.testing.assert_close(value, alone[name], rtol=1e-3, atol=1e-4, msg=name)
-    assert sorted(path.name for path in (tmp_path / "two").iterdir()) == [
-        "0.safetensors", "1.safetensors", "checkpoint"]
+    assert [(folder / f"{rank}.reports").read_text() for rank in range(2)] == ["2", "0"]
+    assert (folder / "checkpoint").exists()

@@ -116,7 +116,7 @@ def test_programs_aimed_at_missing_bins_are_exact(coverage: Coverage, goal: floa
 def test_random_machines_are_exact(seed: int) -> None:
     """What hypothesis draws on a random machine agrees; what does not is shrunk and kept."""
     machine = random_machine(np.random.default_rng(seed))
-    search = settings(settings.get_profile("steady"), max_examples=8, database=None)
+    search = settings(settings.get_profile("steady"), max_examples=4, database=None)
     try:
         minimal = find(cases([machine]), lambda case: bool(faults(case)), settings=search)
     except NoSuchExample:

@@ -41,7 +41,7 @@ def test_every_kind_of_op_is_exact(compare, kind):
         assert compare(planned, corner_inputs(rng, planned.program, 2)) == []
 
 
-@pytest.mark.parametrize("stall", [0.2, 0.8])
+@pytest.mark.parametrize("stall", [pytest.param(0.2, marks=pytest.mark.nightly), 0.8])
 def test_a_stalling_stream_costs_time_only(compare, stall):
     """With gaps in both streams codes and events stay what they are."""
     rng, machine = np.random.default_rng(3), load_machine("tiny")

@@ -88,8 +88,8 @@ MUTANTS = [
            seed=1),
 ]
 
-EVERY_DAY = "ties away from even", "address off by one", "a weight slot too few"
-"""One of arithmetic, addresses and order; the others take minutes and wait for `make nightly`."""
+EVERY_DAY = ("address off by one",)
+"""The others take minutes and wait for `make nightly`."""
 
 
 def by_name(mutant: Mutant) -> Any:

@@ -7,7 +7,8 @@ import pytest
 from rtl.cosim.simulators import VERILATOR
 from rtl.verification.mutation.mutant_player import Player, build_player
 
-pytestmark = pytest.mark.skipif(VERILATOR.missing() is not None, reason=str(VERILATOR.missing()))
+pytestmark = [pytest.mark.skipif(VERILATOR.missing() is not None, reason=str(VERILATOR.missing())),
+              pytest.mark.nightly]
 
 DESIGN = """\
 module echo(clk, rst, mutant, in_valid, in_ready, in_data, in_last, out_valid, out_ready, out_data, out_last, busy,
