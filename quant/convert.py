@@ -56,7 +56,8 @@ def quantize(model: nn.Module, data: Data, *, scheme: str | Scheme, weight_bits:
     model : nn.Module
         Traceable by torch.fx; a copy is taken, in eval mode, at least in single precision, without tied parameters.
     data : float Tensor, shape (n, C, H, W); with `pixels` a uint8 Tensor too; or an iterable of such batches
-        Real inputs, or pixels, such as a `DataLoader` gives; batches may be tuples that begin with the images. They are
+        Real inputs, or pixels, such as a `DataLoader` gives; instead of maps also sequences, shape (n, C, L), or rows,
+        shape (n, C), if the model reads these. Batches may be tuples that begin with the images. They are
         read once and kept as the host's codes. Every step is fitted to what they become at its place, after the
         quantizers before it.
     scheme : {"qil", "lsq", "power_of_two", "uniform"} or Scheme

@@ -8,6 +8,7 @@ from torch import nn
 
 from quant.data.images import Images
 from quant.lowering.lower import Lowered
+from quant.trace.view import as_maps
 from quant.training.evaluate import accuracy
 from sim.errors import InputError
 from sim.functional.engine.simulator import Simulator
@@ -58,7 +59,7 @@ def _simulated(program: Program, lowered: Lowered | None, images: Images) -> flo
     simulator, right = Simulator(program), 0
     for which in torch.split(torch.arange(len(images)), CHUNK):
         codes = images.codes(which).to(torch.int32).numpy()
-        given = codes if lowered is None else lowered.prepare(codes)
+        given = as_maps(codes) if lowered is None else lowered.prepare(codes)
         logits = simulator.run({source.name: given})[target].reshape(len(which), -1)
         right += int(np.count_nonzero(logits.argmax(axis=1) == images.labels[which].numpy()))
     return right / len(images)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,7 @@ def calibration_images(data: Images) -> torch.Tensor:
 
 def few_pixels(images: torch.Tensor) -> torch.Tensor:
     """Return the first images, as many as memory has room for: all of them where they are small."""
-    return images[:max(CALIBRATION_PIXELS // (images.shape[2] * images.shape[3]), FEWEST)]
+    return images[:max(CALIBRATION_PIXELS // (prod(images.shape[2:])), FEWEST)]
 
 
 def lowered_for(model: nn.Module, data: DataSet, machine: Machine) -> Lowered:

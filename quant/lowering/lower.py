@@ -29,6 +29,7 @@ from quant.trace.layers import QuantConv2d, QuantLinear
 from quant.trace.shapes import Shapes
 from quant.trace.stages import output_stages
 from quant.trace.tracer import trace
+from quant.trace.view import as_maps
 from sim.errors import InputError
 from sim.ir.arithmetic import Arithmetic
 from sim.ir.program import Program
@@ -77,7 +78,7 @@ class Lowered:
 
         Parameters
         ----------
-        codes : integer array, shape (N, C, H, W)
+        codes : integer array, shape (N, C, H, W), (N, C, L) or (N, C)
 
         Returns
         -------
@@ -92,6 +93,7 @@ class Lowered:
         """
         if not isinstance(codes, np.ndarray):
             raise TypeError(f"images must be an integer array, not {type(codes).__name__}")
+        codes = as_maps(codes)
         if self.padding is not None:
             codes = pad_image(codes, self.padding)
         if self.folding is not None:
@@ -118,7 +120,7 @@ def lower(model: nn.Module, example: Tensor, arithmetic: Arithmetic = DEFAULT, *
     model : nn.Module
         From `quantize`, or any traceable model with our layers and a quantizer on every tensor that is read; in eval
         mode.
-    example : float Tensor, shape (N, C, H, W)
+    example : float Tensor, shape (N, C, H, W), (N, C, L) or (N, C)
         Fixes the shapes of all tensors.
     arithmetic : Arithmetic
         Of the Program, as a machine's `Machine.arithmetic`; without `wrap`. Quantizers round half up; the rounding

@@ -105,13 +105,13 @@ class Lowering:
         self.names[stage.end] = stage.name
 
     def _max(self, stage: Stage) -> None:
-        source = self._read(stage.source)
+        source = self._shaped(stage)
         _, height, width = _map_shape(stage.compute)
         self._keep(stage, source, Map(stage.name, height, width, source.parts, source.format))
         self.draft.ops.append(Pool(stage.name, source.name, stage.name, *max_pool_window(self.graph, stage.compute)))
 
     def _selection(self, stage: Stage) -> None:
-        source = self.draft.shaped(self._read(stage.source), _map_shape(cast(fx.Node, stage.compute.args[0])))
+        source = self._shaped(stage)
         operator = operator_of(self.graph, stage, source)
         self._check_zeros(stage, source)
         channels, height, width = _map_shape(stage.compute)
@@ -139,6 +139,13 @@ class Lowering:
 
     def _read(self, node: fx.Node | None) -> Map:
         return self.draft.tensors[self.names[cast(fx.Node, node)]]
+
+    def _shaped(self, stage: Stage) -> Map:
+        """Return what a stage reads, in the shape in which it reads it; a linear layer takes any."""
+        source = self._read(stage.source)
+        if stage.kind == "linear" or (self.padding is not None and self.padding.image.name == source.name):
+            return source
+        return self.draft.shaped(source, _map_shape(cast(fx.Node, stage.compute.args[0])))
 
     def _shape(self, stage: Stage) -> Shape:
         """Return the shape of what a stage stores."""
@@ -170,9 +177,7 @@ class Lowering:
     def _operand(self, stage: Stage) -> tuple[Map, Operator, Residual | None]:
         """Return what a stage reads, what it computes, and what it adds."""
         shape = self._shape(stage)
-        source = self._read(stage.source)
-        if stage.kind == "copy":
-            source = self.draft.shaped(source, shape)
+        source = self.draft.shaped(self._read(stage.source), shape) if stage.kind == "copy" else self._shaped(stage)
         operator = operator_of(self.graph, stage, source)
         if operator.groups > 1 and len(source.parts) > 1:
             source = self.draft.joined(source)

@@ -28,6 +28,8 @@ def downscaled(data: Tensor, factor: int, *models: nn.Module) -> Tensor:
     """
     if factor == 1:
         return data
+    if data.ndim != 4:
+        raise InputError(f"downscale takes maps of shape (n, C, H, W), not {tuple(data.shape)}")
     height, width = data.shape[2:]
     if min(height, width) < factor:
         raise InputError(f"downscale must be at most the {min(height, width)} pixels of a side, not {factor}")

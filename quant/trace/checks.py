@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.utils import parametrize, prune
 
@@ -26,12 +27,13 @@ step of another layer's is, single precision holds."""
 
 
 def check_data(data: Any, what: str = "data") -> None:
-    """Refuse calibration data, or what the sentence shall call it, that is not a batch of finite images."""
+    """Refuse calibration data, or what the sentence shall call it, that are no finite maps, sequences or rows."""
     if not isinstance(data, Tensor) or not data.is_floating_point():
         came = data.dtype if isinstance(data, Tensor) else type(data).__name__
         raise InputError(f"{what} must be a tensor of floats, not {came}")
-    if data.ndim != 4 or not data.numel():
-        raise InputError(f"{what} must have shape (n, C, H, W) without a 0, not {tuple(data.shape)}")
+    if data.ndim not in (2, 3, 4) or not data.numel():
+        raise InputError(f"{what} must have shape (n, C, H, W), (n, C, L) or (n, C) without a 0, not "
+                         f"{tuple(data.shape)}")
     if data.is_meta:
         raise InputError(f"{what} must have values, not be on the meta device")
     wrong = ~torch.isfinite(data).flatten(1).all(1)
@@ -108,13 +110,13 @@ def _at(name: str, module: nn.Module) -> str:
 
 
 def check_finite(model: nn.Module) -> None:
-    """Refuse NaN and infinity among parameters and statistics, and variances that a BatchNorm2d makes such of."""
+    """Refuse NaN and infinity among parameters and statistics, and variances that a BatchNorm makes such of."""
     for name, values in (*model.named_parameters(), *model.named_buffers()):
         wrong = values.detach()[~torch.isfinite(values.detach())]
         if len(wrong):
             raise InputError(f"'{name}' must be finite, but holds {float(wrong[0])}")
     for name, module in model.named_modules():
-        if isinstance(module, nn.BatchNorm2d) and module.running_var is not None:
+        if isinstance(module, _BatchNorm) and module.running_var is not None:
             least = float(module.running_var.min()) + module.eps
             if least <= 0:
                 raise InputError(f"'{name}.running_var' + eps must be above 0, but is {least:g}")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from math import prod
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -89,7 +90,8 @@ class _Finder:
         self.values: dict[fx.Node, Stage] = {}
         self.stored: dict[fx.Node, Stage] = {}
         self.padded: dict[fx.Node, Pads] = {}
-        self.rows: set[fx.Node] = set()
+        self.reshaped: set[fx.Node] = set()  # what has other channels than what its stage computes
+        self.restored: set[fx.Node] = set()  # what has the same ones again
         self.numbers: set[fx.Node] = set()
         self.refusals: list[Refusal] = []
         self.order = {node: place for place, node in enumerate(graph.graph.nodes)}
@@ -144,7 +146,10 @@ class _Finder:
         else:
             handler = self._handler(node)
             self._check_call(node)
-            self.values[node] = handler(node)
+            stage = self.values[node] = handler(node)
+            same = (value for value in node.all_input_nodes if self.values[value].compute is stage.compute)
+            if node not in self.restored and any(value in self.reshaped for value in same):
+                self.reshaped.add(node)
 
     def _is_part_of_refused(self, node: fx.Node) -> bool:
         """Return whether a node takes one of several values of a call that is refused already."""
@@ -247,7 +252,7 @@ class _Finder:
         if norm.training and not self.graph.training:
             raise InputError(f"{type(norm).__name__} {where(node)} stays in training mode when the model is in eval "
                              "mode")
-        can = self._is_open(source) and self._is_plain(stage) and (source not in self.rows or stage.kind == "linear")
+        can = self._is_open(source) and self._is_plain(stage) and source not in self.reshaped
         return self._continue(stage if can else self._copy(source), node, norm=str(node.target), signed=True)
 
     def _is_plain(self, stage: Stage) -> bool:
@@ -286,7 +291,7 @@ class _Finder:
         stage, (reader, *_) = self.values[source], node.users
         is_part = reader.target in CATS
         can = self._is_open(source) and not (is_part and (
-            stage.kind == "cat" or (source in self.rows and stage.kind != "linear")
+            stage.kind == "cat" or source in self.reshaped
             or (self._is_normed(reader) and not self._is_plain(stage))))
         self.stored[node] = self._continue(stage if can else self._copy(source), node, is_part=is_part)
         return self.stored[node]
@@ -326,22 +331,25 @@ class _Finder:
         return self._row(node)
 
     def _row(self, node: fx.Node) -> Stage:
-        """Make each image a row: its values stay where they are, but are no channels of a map any more."""
-        self.rows.add(node)
+        """Make each image a row: its values stay where they are."""
+        if self.values[self._operand(node, 0)].kind != "linear":
+            self.reshaped.add(node)
         return self._same(node)
 
     def _view(self, node: fx.Node) -> Stage:
-        before, after = shape_of(self._operand(node, 0)), cast(View, module_of(self.graph, node)).shape
-        if before is None or as_map(before[1:]) == as_map(after):
+        source = self._operand(node, 0)
+        before, stored, after = shape_of(source), shape_of(self.values[source].compute), as_map(
+            cast(View, module_of(self.graph, node)).shape)
+        if stored is None or as_map(stored[1:]) == after:  # a row becomes the map again that it was made of
+            self.restored.add(node)
             return self._same(node)
-        if len(after) == 1:
-            return self._row(node)
-        raise InputError(f"View {where(node)} makes {after} of {before[1:]}, which moves values to other channels")
+        if before is not None and as_map(before[1:]) != after and 1 not in (prod(before[2:]), prod(after[1:])):
+            raise InputError(f"View {where(node)} makes {after} of {before[1:]}, which moves values to other channels")
+        self.reshaped.add(node)
+        return self._same(node)
 
     def _same(self, node: fx.Node) -> Stage:
         source = self._operand(node, 0)
-        if source in self.rows:
-            self.rows.add(node)
         if self._is_open(source):
             return self._continue(self.values[source], node)
         self._store(source)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sim.errors import InputError
 
-__all__ = ["View", "as_map"]
+__all__ = ["View", "as_map", "as_maps"]
 
 
 class View(nn.Module):
@@ -46,3 +48,12 @@ def as_map(shape: Sequence[int]) -> tuple[int, int, int]:
     """
     channels, height, width = (*shape, 1, 1)[:3]
     return channels, height, width
+
+
+def as_maps(codes: NDArray[np.integer]) -> NDArray[np.integer]:
+    """Return sequences and rows of all images as the maps that the chip has; maps as they are.
+
+    >>> as_maps(np.zeros((2, 5), np.int32)).shape, as_maps(np.zeros((2, 3, 7), np.int32)).shape
+    ((2, 5, 1, 1), (2, 3, 7, 1))
+    """
+    return codes.reshape(len(codes), *as_map(codes.shape[1:])) if codes.ndim in (2, 3) else codes

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import torch
 from torch import nn
 
@@ -40,5 +42,5 @@ def accuracy(model: nn.Module, data: Images) -> float:
 
 def _together(data: Images) -> int:
     """Return how many images memory has room for."""
-    height, width = data.codes(slice(0, 1)).shape[2:]
-    return min(max(PIXELS // (height * width), 1), MOST_IMAGES)
+    pixels = prod(data.codes(slice(0, 1)).shape[2:])
+    return min(max(PIXELS // pixels, 1), MOST_IMAGES)

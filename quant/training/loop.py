@@ -99,6 +99,9 @@ def train(model: nn.Module, data: Images, recipe: Recipe, *, validation: Images 
     kept = keep or ("last" if validation is None or after_step is not None else "best")
     check_share(recipe.batch)
     labels = rehearse(model, data, recipe.batch // count(), teacher)
+    if recipe.shift and data.codes(slice(0, 1)).ndim != 4:
+        raise InputError(f"only images of shape (n, C, H, W) can be shifted: the recipe's shift must be 0, not "
+                         f"{recipe.shift}")
     with torch.random.fork_rng():
         torch.manual_seed(recipe.seed)
         run = _Training(model, data, labels, recipe, teacher, half, after_step, validation, kept)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from quant.trace.checks import check_data
 from sim.errors import InputError
@@ -34,7 +35,7 @@ def reestimate_norms(model: nn.Module, images: Tensor, batch: int = 64) -> None:
     for what, value in (("images", len(images)), ("batch", batch)):
         if value < 2:
             raise InputError(f"statistics of BatchNorms take at least 2 images together, not {what} = {value}")
-    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()

@@ -227,8 +227,10 @@ CANNOT = {
     "all images must have one shape, but those of batch 1 have (3, 6, 5) and those before it (3, 6, 6)":
         (nn.Sequential(conv()), {"data": [IMAGES, IMAGES[:, :, :, 1:]]}),
     "data must be a tensor of floats, not torch.int64": (nn.Sequential(conv()), {"data": IMAGES.long()}),
-    "data must have shape (n, C, H, W) without a 0, not (0, 3, 6, 6)": (nn.Sequential(conv()), {"data": IMAGES[:0]}),
-    "data must have shape (n, C, H, W) without a 0, not (3, 6, 6)": (nn.Sequential(conv()), {"data": IMAGES[0]}),
+    "data must have shape (n, C, H, W), (n, C, L) or (n, C) without a 0, not (0, 3, 6, 6)":
+        (nn.Sequential(conv()), {"data": IMAGES[:0]}),
+    "data must have shape (n, C, H, W), (n, C, L) or (n, C) without a 0, not (6,)":
+        (nn.Sequential(conv()), {"data": IMAGES[0, 0, 0]}),
     "data must be finite, but image 1 is not": (nn.Sequential(conv()), {"data": BROKEN}),
     "the model does not run on data of shape (2, 1, 6, 6): Given groups=1, weight of size [4, 3, 3, 3], expected "
     "input[1, 1, 6, 6] to have 3 channels, but got 1 channels instead":

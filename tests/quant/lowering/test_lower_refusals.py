@@ -148,7 +148,7 @@ def test_only_models_on_the_cpu_are_lowered(as_digits: Callable[..., nn.Module],
 @pytest.mark.parametrize(("example", "text"), [
     ([1.0], "example must be a tensor of floats, not list"),
     (torch.zeros(1, 1, 8, 8, dtype=torch.uint8), "example must be a tensor of floats, not torch.uint8"),
-    (torch.zeros(1, 8, 8), "example must have shape (n, C, H, W) without a 0, not (1, 8, 8)")])
+    (torch.zeros(8), "example must have shape (n, C, H, W), (n, C, L) or (n, C) without a 0, not (8,)")])
 def test_refuses_what_is_no_example(
         as_digits: Callable[..., nn.Module], float_net: nn.Module, example: object, text: str) -> None:
     """The same words as for data to quantize with."""

@@ -106,7 +106,7 @@ def test_statistics_of_single_pixels_need_no_full_batch(images: int, batch: int)
 @pytest.mark.parametrize(("images", "batch", "message"), [
     (split().images[:1], 64, "statistics of BatchNorms take at least 2 images together, not images = 1"),
     (split().images, 1, "statistics of BatchNorms take at least 2 images together, not batch = 1"),
-    (split().images[:0], 64, "images must have shape (n, C, H, W) without a 0, not (0, 2, 4, 4)")])
+    (split().images[:0], 64, "images must have shape (n, C, H, W), (n, C, L) or (n, C) without a 0, not (0, 2, 4, 4)")])
 def test_statistics_of_too_little_are_refused(images: Tensor, batch: int, message: str) -> None:
     """One sentence, and the statistics stay."""
     model = network()
