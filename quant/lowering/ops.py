@@ -145,7 +145,9 @@ class Lowering:
         source = self._read(stage.source)
         if stage.kind == "linear" or (self.padding is not None and self.padding.image.name == source.name):
             return source
-        return self.draft.shaped(source, _map_shape(cast(fx.Node, stage.compute.args[0])))
+        channels, height, width = _map_shape(cast(fx.Node, stage.compute.args[0]))
+        top, left, bottom, right = stage.pads
+        return self.draft.shaped(source, (channels, height - top - bottom, width - left - right))
 
     def _shape(self, stage: Stage) -> Shape:
         """Return the shape of what a stage stores."""

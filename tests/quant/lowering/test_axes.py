@@ -118,6 +118,6 @@ def test_rows_are_reconstructed_and_trained_on() -> None:
     before = network.norm.running_mean.clone()
     reestimate_norms(network, codes / 16)
     assert not torch.equal(before, network.norm.running_mean)
-    with pytest.raises(InputError, match=r"^only images of shape \(n, C, H, W\) can be shifted: the recipe's shift must "
-                                         r"be 0, not 1$"):
+    with pytest.raises(InputError, match=r"^only images of shape \(n, C, H, W\) can be shifted: the recipe's shift "
+                                         r"must be 0, not 1$"):
         train(network, data, Recipe(epochs=1, batch=16, shift=1))
