@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from time import process_time
 from typing import Any
@@ -50,7 +51,7 @@ from sim.io.atomic_write import atomic_write_text
 from sim.ir.program import Program
 from sim.plan.plan import plan
 
-__all__ = ["Run", "perform"]
+__all__ = ["PROGRESSION", "Run", "perform"]
 
 MACHINE = Path(__file__).parent / "glyphs.yaml"
 CALIBRATION_IMAGES = 1024
@@ -59,6 +60,8 @@ CHUNK = 1000
 """Images that go through an engine together."""
 TAU = 50
 """Optimizer steps between reallocations: a third of an epoch."""
+PROGRESSION = (4, 3, 2)
+"""Bits of weights and activations, one after another, in progressive training."""
 MOVING_SHARE = 0.6
 """Share of a training in which bits may move."""
 
@@ -173,12 +176,12 @@ def train_quantized(run: Run, settings: Settings, folder: Path) -> Outcome:
 
 
 def train_progressively(run: Run, settings: Settings, folder: Path) -> Outcome:
-    """Train from 4/4 by way of 3/3 to 2/2 bits, a third of the epochs each."""
-    model = quantized(start_of(run, folder), dict(settings) | {"bits": "4/4"})
-    recipe = qat_recipe(run, dict(settings) | {"epochs": settings["epochs"] // 3})
+    """Train from 4/4 by way of 3/3 to 2/2 bits, as many epochs each."""
+    model = quantized(start_of(run, folder), dict(settings) | {"bits": "{0}/{0}".format(PROGRESSION[0])})
+    recipe = qat_recipe(run, dict(settings) | {"epochs": settings["epochs"] // len(PROGRESSION)})
     train(model, data().train, recipe)
-    for bits in (3, 2):
-        narrow(model, calibration(), (bits + 1, bits + 1), (bits, bits))
+    for old, new in pairwise(PROGRESSION):
+        narrow(model, calibration(), (old, old), (new, new))
         train(model, data().train, recipe)
     reestimate_norms(model, calibration())
     return judged(model)

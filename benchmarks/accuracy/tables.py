@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.accuracy.paired import Comparison, compare
+from benchmarks.accuracy.runs import PROGRESSION
 
 __all__ = ["Tables", "tables"]
 
@@ -94,8 +95,11 @@ def questions(groups: Mapping[Group, Sequence[Result]]) -> list[tuple[str, Group
         ask("QIL against LSQ at 2/2, both with distillation", taught,
             find("train", "2/2", scheme="lsq", distillation=0.5))
         for scheme in ("lsq", "qil"):
-            ask(f"progressive against direct, {scheme}", find("progressive", "", scheme=scheme),
-                find("train", "2/2", scheme=scheme))
+            progressive = find("progressive", "", scheme=scheme)
+            ask(f"progressive against direct, {scheme}", progressive, find("train", "2/2", scheme=scheme))
+            if progressive is not None:
+                ask(f"progressive against direct with the epochs of its last stage, {scheme}", progressive,
+                    find.last_stage(progressive))
         for group in find.under_budgets("during"):
             former = " as published" if "judge" in groups[group][0]["settings"] else ""
             ask(f"{group[2]}{former} against the best fixed bits within it", group, find.fixed_within(group))
@@ -139,6 +143,13 @@ class Finder:
         """Groups of mixed bits."""
         return [group for group, members in self.groups.items()
                 if group[1] == "mixed" and members[0]["settings"]["when"] == when]
+
+    def last_stage(self, group: Group) -> Group | None:
+        """Return the group that was trained at 2/2 alone, for as long as the last stage of a progressive one."""
+        settings = self.groups[group][0]["settings"]
+        wanted = {**settings, "bits": "2/2", "epochs": settings["epochs"] // len(PROGRESSION)}
+        return next((other for other, members in self.groups.items()
+                     if other[1] == "train" and members[0]["settings"] == wanted), None)
 
     def twin(self, group: Group) -> Group | None:
         """Return the group under the same budget whose bits were chosen once."""
