@@ -4,7 +4,6 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -87,25 +86,21 @@ def started(script: Path, folder: Path) -> list[subprocess.Popen[str]]:
                              stderr=subprocess.PIPE, text=True, cwd=ROOT) for rank in range(2)]
 
 
-def by_torchrun(script: Path, folder: Path) -> list[subprocess.Popen[str]]:
-    """The same two, started by torchrun."""
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    return [subprocess.Popen([*torchrun, str(script), str(folder)], env=os.environ | {"OMP_NUM_THREADS": "1"},
-                             stderr=subprocess.PIPE, text=True, cwd=ROOT)]
-
-
 @pytest.mark.trains
-@pytest.mark.parametrize("start", [started, pytest.param(by_torchrun, marks=pytest.mark.nightly)])
-def test_two_processes_train_one_network(
-        tmp_path: Path, start: Callable[[Path, Path], list[subprocess.Popen[str]]]) -> None:
+def test_two_processes_train_one_network(tmp_path: Path) -> None:
     """Over gloo: both end with the same parameters, which are those of one process but for rounding; only the first
     one reports and writes the checkpoint."""
     script, folder = tmp_path / "script.py", tmp_path / "out"
     script.write_text(SCRIPT)
     folder.mkdir()
-    for process in start(script, folder):
-        _, errors = process.communicate(timeout=300)
-        assert process.returncode == 0, errors
+    running = started(script, folder)
+    try:
+        for process in running:
+            _, errors = process.communicate(timeout=300)
+            assert process.returncode == 0, errors
+    finally:
+        for process in running:
+            process.kill()
     alone, first, second = (load_file(folder / f"{name}.safetensors") for name in ("alone", "0", "1"))
     for name, value in first.items():
         assert torch.equal(value, second[name]), name
