@@ -15,7 +15,7 @@ From PyTorch to a Program
 Programs
     Program, Tensor, Conv, Format, Arithmetic : describe a network of integers by hand
     load_program, save_program : read and write a Program file
-    export_onnx : write a Program as an ONNX model whose tensors hold the same codes
+    export_onnx : write a Program as an ONNX or QONNX model whose tensors hold the same codes
 
 Values
     simulate : compute the codes of every tensor by plain loops

@@ -19,6 +19,7 @@ from bitwright.cli.quantize import quantize
 from bitwright.cli.sensitivities import sensitivities
 from bitwright.cli.simulate import simulate
 from bitwright.cli.train import train
+from bitwright.cli.vectors import vectors
 from bitwright.cli.verify import verify
 from bitwright.cli.warmup import warmup
 
@@ -28,7 +29,7 @@ app = typer.Typer(
     help="Quantize, simulate, verify and cost low-bit networks on a shift-and-accumulate accelerator.",
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 for command in (demo, train, quantize, simulate, warmup, verify, estimate, sensitivities, allocate, generate, assemble,
-                disassemble, export, doctor):
+                disassemble, export, vectors, doctor):
     app.command()(command)
 app.command("disasm", hidden=True)(disassemble)
 

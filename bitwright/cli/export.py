@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -19,13 +19,15 @@ __all__ = ["export"]
 def export(
     program: ProgramFile,
     model: Annotated[Path, file_argument("The ONNX model to write, *.onnx.")],
+    dialect: Annotated[Literal["onnx", "qonnx"], typer.Option(
+        help="onnx: integers and standard operators; qonnx: floats with Quant and BipolarQuant.")] = "onnx",
     tensors: Annotated[bool, typer.Option(
         "--tensors", help="Make every tensor an output, not only the outputs of the Program.")] = False,
     scales: Annotated[Path | None, path_option(
         "JSON with the scales of tensors, such as the summary.json of quantize, for the metadata.", "--scales")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a Program as an ONNX model of standard operators, whose tensors hold the same codes."""
+    """Write a Program as an ONNX model whose tensors hold the same codes."""
     from bitwright.codesign.export import export_onnx
     from bitwright.codesign.scales import load_scales
     from bitwright.interop.onnx_types import described
@@ -33,11 +35,13 @@ def export(
 
     check_apart([model], [program, scales])
     loaded = load_program(program)
-    made = export_onnx(loaded, model, tensors=tensors, scales=None if scales is None else load_scales(scales))
+    meanings = None if scales is None else load_scales(scales)
+    made = export_onnx(loaded, model, dialect=dialect, tensors=tensors, scales=meanings)
     kinds = dict(sorted(Counter(node.op_type for node in made.graph.node).items()))
     values = [{"role": role, **described(value), "format": str(loaded.tensor(value.name).format)}
               for role, of in (("input", made.graph.input), ("output", made.graph.output)) for value in of]
-    report = Report({"file": str(model), "bytes": model.stat().st_size, "nodes": kinds, "values": values})
+    report = Report({"dialect": dialect, "file": str(model), "bytes": model.stat().st_size, "nodes": kinds,
+                     "values": values})
     report.table(f"{model}, {model.stat().st_size:,} bytes", ["role", "tensor", "type", "shape", "format"],
                  [[row["role"], row["name"], row["type"], " x ".join(map(str, row["shape"])), row["format"]]
                   for row in values])

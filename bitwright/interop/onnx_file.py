@@ -50,10 +50,12 @@ def finished_model(program: Program, graph: OnnxGraph, declare: Callable[[Tensor
     if not written:
         raise InputError("a model must have an op that writes a tensor; the program has none")
     outputs = [tensor for tensor in written if tensors or tensor.name in wanted]
+    named = {tensor.name for tensor in program.tensors}
+    others = [value for value in graph.declared if value.name not in named]
     inner = [] if tensors else [tensor for tensor in written if tensor.name not in wanted]
     made = helper.make_graph(
         graph.nodes, "program", [declare(tensor) for tensor in program.inputs], [declare(tensor) for tensor in outputs],
-        graph.constants, doc, [*(declare(tensor) for tensor in inner), *graph.declared])
+        graph.constants, doc, [*(declare(tensor) for tensor in inner), *others])
     opsets = [helper.make_opsetid(domain, number) for domain, number in {"": OPSET, **domains}.items()]
     model = helper.make_model(made, opset_imports=opsets, ir_version=IR_VERSION, producer_name="bitwright")
     helper.set_model_props(model, _metadata(program, scales or {}))

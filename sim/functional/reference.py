@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.functional.loops import dense_conv, depthwise_conv, max_pool
-from sim.functional.requantize import ROUNDING_MODES, requantize_maps
+from sim.functional.requantize import ROUNDING_MODES, requantize_maps, wrap_maps
 from sim.ir.ops import Conv, Load, Pads, Pool, Store, Tensor
 from sim.ir.program import Program
 from sim.ir.signed_digits import multipliers
 
-__all__ = ["accumulate", "simulate"]
+__all__ = ["accumulate", "accumulators", "simulate"]
 
 Codes = NDArray[np.int32]
 
@@ -90,6 +90,24 @@ def accumulate(conv: Conv, source: Tensor, codes: Codes) -> Codes:
     """
     kernel = depthwise_conv if conv.depthwise else dense_conv
     return kernel(_padded(codes, conv.pads, source.format.zero_point), conv.weight_values, conv.stride, conv.dilation)
+
+
+def accumulators(program: Program, codes: Mapping[str, Codes]) -> dict[str, Codes]:
+    """Compute the accumulator of every Conv as its requantizer reads it: summed over raw codes, and wrapped.
+
+    Parameters
+    ----------
+    program : Program
+    codes : mapping of str to int32 array, shape (N, channels, height, width)
+        Of every tensor, as `simulate` returns them.
+
+    Returns
+    -------
+    dict of str to int32 array, shape (N, O, height and width of the output)
+        By the names of the ops.
+    """
+    return {conv.name: wrap_maps(accumulate(conv, program.tensor(conv.input), codes[conv.input]),
+                                 program.arithmetic.acc_bits) for conv in program.convs}
 
 
 def _conv(program: Program, conv: Conv, codes: dict[str, Codes]) -> None:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from sim.ir.formats import Rounding
 from sim.jit.compiled_loop import compiled
 
-__all__ = ["FLOOR", "HALF_EVEN", "HALF_UP", "ROUNDING_MODES", "requantize", "requantize_maps", "round_shift", "wrap"]
+__all__ = ["FLOOR", "HALF_EVEN", "HALF_UP", "ROUNDING_MODES", "requantize", "requantize_maps", "round_shift", "wrap",
+           "wrap_maps"]
 
 HALF_UP = 0
 HALF_EVEN = 1
@@ -32,6 +33,19 @@ def wrap(value: int, acc_bits: int) -> int:
     """
     half = 1 << (acc_bits - 1)
     return ((value + half) & (2 * half - 1)) - half
+
+
+@compiled
+def wrap_maps(acc: NDArray[np.int32], acc_bits: int) -> NDArray[np.int32]:
+    """Wrap every number of an array.
+
+    >>> wrap_maps(np.array([130, -129, 127], np.int32), 8)
+    array([-126,  127,  127], dtype=int32)
+    """
+    out = np.empty_like(acc)
+    for index, value in enumerate(acc.flat):
+        out.flat[index] = wrap(int(value), acc_bits)
+    return out
 
 
 @compiled

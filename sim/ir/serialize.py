@@ -29,7 +29,7 @@ from sim.ir.formats import Format
 from sim.ir.program import Program
 from sim.ir.schema import OP_FIELDS, READABLE_VERSIONS, SCHEMA_VERSION, Arrays, Graph, StoredArray, Version
 
-__all__ = ["load_program", "metadata_of", "save_program", "save_vectors"]
+__all__ = ["load_program", "metadata_of", "program_digest", "save_program", "save_vectors"]
 
 MAX_PROGRAM_BYTES = 1024 * MIB
 """Largest Program file [bytes]."""
@@ -46,12 +46,15 @@ def save_program(program: Program, path: str | Path) -> None:
     InputError
         If the place cannot be written; an old file is then still there.
     """
-    arrays = {f"records.{i}.{name}": np.ascontiguousarray(getattr(op, name))
-              for i, op in enumerate(program.ops) for name in OP_FIELDS[op.kind].arrays}
-    graph = _graph(program)
+    arrays, graph = _arrays(program), _graph(program)
     metadata = {"graph": graph, "sha256": _digest(graph, arrays)}
     with atomic_write(path) as stream:
         stream.write(safetensors.numpy.save(arrays, metadata))
+
+
+def program_digest(program: Program) -> str:
+    """Return the SHA-256 of everything in a Program, which its file has as metadata `sha256`, in hex."""
+    return _digest(_graph(program), _arrays(program))
 
 
 def load_program(path: str | Path) -> Program:
@@ -93,6 +96,12 @@ def metadata_of(data: bytes) -> dict[str, str]:
     """Return the metadata of a safetensors file that safetensors itself has taken, empty if it has none."""
     length = int.from_bytes(data[:8], "little")
     return json.loads(data[8 : 8 + length]).get("__metadata__") or {}
+
+
+def _arrays(program: Program) -> Arrays:
+    """Return the arrays of all ops, by their names in the file."""
+    return {f"records.{i}.{name}": np.ascontiguousarray(getattr(op, name))
+            for i, op in enumerate(program.ops) for name in OP_FIELDS[op.kind].arrays}
 
 
 def _graph(program: Program) -> str:

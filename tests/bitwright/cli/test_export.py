@@ -9,7 +9,9 @@ import onnx
 import pytest
 
 from bitwright.cli.app import main
+from bitwright.codesign.export import export_onnx
 from bitwright.interop.onnx_run import run_onnx
+from sim.errors import InputError
 from sim.functional.reference import simulate
 from sim.ir.program import Program
 from sim.ir.serialize import save_program
@@ -57,6 +59,22 @@ def test_the_file_gives_the_codes_of_every_tensor(run: Run, path: Path, program:
     assert data["values"][0] == {"role": "input", "name": first.name, "shape": ["N", *first.shape],
                                  "type": "int8" if first.format.kind == "signed" else "uint8",
                                  "format": str(first.format)}
+
+
+def test_a_qonnx_model_has_quants(run: Run, path: Path, program: Program, tmp_path: Path) -> None:
+    """One for each input and two for each Conv, of its weights and of what it puts out."""
+    status, out, _ = run("export", path, tmp_path / "q.onnx", "--dialect", "qonnx", "--json")
+    data = json.loads(out)
+    assert (status, data["dialect"]) == (0, "qonnx")
+    assert data["nodes"]["Quant"] + data["nodes"].get("BipolarQuant", 0) == len(program.inputs) + 2 * len(program.convs)
+    assert data["values"][0]["shape"] == [1, *program.inputs[0].shape]
+
+
+def test_the_dialect_is_one_that_there_is(program: Program, tmp_path: Path) -> None:
+    """In Python an unknown one is refused, and nothing is written."""
+    with pytest.raises(InputError, match=r"^the dialect must be onnx or qonnx, not tflite$"):
+        export_onnx(program, tmp_path / "m", dialect="tflite")
+    assert not (tmp_path / "m").exists()
 
 
 def test_people_see_the_same(run: Run, path: Path, program: Program, tmp_path: Path) -> None:
