@@ -28,9 +28,9 @@ class OnnxModels(Target):
     name = "onnx"
 
     def prepare(self, folder: Path) -> None:
-        (folder / BESIDE).write_bytes(np.arange(24, dtype=np.float32).tobytes())
+        (folder / BESIDE).write_bytes(np.arange(36, dtype=np.float32).tobytes())
         (folder / "link.bin").symlink_to("/etc/passwd")
-        self._corpus = [model.SerializeToString() for model in (_network(), _functions(), _quantized())]
+        self._corpus = [model.SerializeToString() for model in (_network(), _functions(), _quantized(), _moved())]
         for number, data in enumerate(self._corpus):
             (folder / f"seed{number}.onnx").write_bytes(data)
             self.read(folder / f"seed{number}.onnx")
@@ -57,9 +57,9 @@ def _network() -> ModelProto:
         "norm": np.ones(4, np.float32), "zero": np.zeros(1, np.int64), "rest": np.array([-1], np.int64),
         "low": np.array(0, np.float32), "high": np.array(6, np.float32)}
     initializers = [numpy_helper.from_array(value, name) for name, value in weights.items()]
-    beside = TensorProto(name="fc.weight", data_type=TensorProto.FLOAT, dims=(2, 12),
+    beside = TensorProto(name="fc.weight", data_type=TensorProto.FLOAT, dims=(2, 18),
                          data_location=TensorProto.EXTERNAL)
-    for key, text in (("location", BESIDE), ("offset", "0"), ("length", "96")):
+    for key, text in (("location", BESIDE), ("offset", "0"), ("length", "144")):
         beside.external_data.add(key=key, value=text)
     kept = helper.make_graph([helper.make_node("Identity", ["flat"], ["kept"])], "kept", [], [_value("kept", None)])
     left = helper.make_graph([helper.make_node("Neg", ["flat"], ["left"])], "left", [], [_value("left", None)])
@@ -124,6 +124,34 @@ def _quantized() -> ModelProto:
                               [numpy_helper.from_array(value, name) for name, value in values.items()])
     return helper.make_model(graph, ir_version=7, opset_imports=[
         helper.make_opsetid("", 13), helper.make_opsetid("qonnx.custom_op.general", 1)])
+
+
+def _moved() -> ModelProto:
+    """Make a network of what moves, scales and spreads numbers."""
+    values: dict[str, NDArray[Any]] = {
+        "scales": np.array([1, 1, 2, 2], np.float32), "pads": np.array([0, 0, 1, 0, 0, 0, 0, 1], np.int64),
+        "w": np.ones((4, 2, 2, 2), np.float32), "shape": np.array([1, 4, 5, 5], np.int64),
+        "repeats": np.array([1, 1, 2, 1], np.int64), "one": np.array([1], np.int64), "axes": np.array([3], np.int64),
+        "last": np.array(-1, np.int64), "wide": np.ones((10, 3), np.float32), "b": np.ones((1, 3), np.float32)}
+    nodes = [helper.make_node("Resize", ["x", "", "scales"], ["r"], mode="nearest"),
+             helper.make_node("Pad", ["r", "pads"], ["p"], mode="reflect"),
+             helper.make_node("AveragePool", ["p"], ["a"], kernel_shape=[2, 2], ceil_mode=1, auto_pad="SAME_UPPER"),
+             helper.make_node("SpaceToDepth", ["r"], ["d"], blocksize=2),
+             helper.make_node("ConvTranspose", ["d", "w"], ["c"], strides=[2, 2], output_shape=[5, 5]),
+             helper.make_node("Slice", ["a", "zero4", "five", "axes23", "ones"], ["t"]),
+             helper.make_node("Concat", ["c", "c"], ["j"], axis=1), helper.make_node("Expand", ["j", "shape"], ["e"]),
+             helper.make_node("PRelu", ["e", "slope"], ["l"]), helper.make_node("Tile", ["l", "repeats"], ["i"]),
+             helper.make_node("ReduceMax", ["i"], ["m"], axes=[1, -1], keepdims=1),
+             helper.make_node("Squeeze", ["m", "axes"], ["s"]), helper.make_node("Flatten", ["s"], ["f"]),
+             helper.make_node("Gemm", ["f", "wide", "b"], ["g"], beta=2.0),
+             helper.make_node("Gather", ["g", "last"], ["h"], axis=1),
+             helper.make_node("ArgMax", ["g"], ["y"], axis=1, keepdims=0),
+             helper.make_node("Max", ["t", "low", "t"], ["z"])]
+    values |= {"zero4": np.zeros(2, np.int64), "five": np.array([5, 5], np.int64), "axes23": np.array([2, 3], np.int64),
+               "ones": np.ones(2, np.int64), "slope": np.ones((4, 1, 1), np.float32), "low": np.array(0, np.float32)}
+    graph = helper.make_graph(nodes, "g", [_value("x", [1, 1, 4, 4])], [_value(name, None) for name in "yzh"],
+                              [numpy_helper.from_array(value, name) for name, value in values.items()])
+    return helper.make_model(graph, ir_version=7, opset_imports=[helper.make_opsetid("", 13)])
 
 
 def _value(name: str, shape: list[int | str | None] | None) -> ValueInfoProto:

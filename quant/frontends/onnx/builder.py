@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from quant.frontends.onnx.tensors import MAX_RANK
 from quant.frontends.onnx.values import BATCH, Known, Number, Value
 from quant.graph.graph import Graph, Input, Node
 from quant.graph.interpret import compute
@@ -61,7 +62,12 @@ class Builder:
         """
         node = Node(operator, tuple(map(self._reads, inputs)), self._fresh(output), place, name)
         batched = any(isinstance(value, Value) and value.batched for value in inputs)
-        found = compute(self.graph, node, self._metas)
+        try:
+            found = compute(self.graph, node, self._metas)
+        except InputError as error:
+            raise InputError(str(error).replace(str(BATCH), "N")) from None
+        if found.ndim > MAX_RANK:
+            raise InputError(f"what it makes must have at most {MAX_RANK} axes, not {found.ndim}")
         if batched and found.shape[:1] != (BATCH,):
             raise InputError("it mixes the images of a batch")
         if found.numel() // (BATCH if batched else 1) > MAX_CODES:

@@ -20,6 +20,8 @@ from sim.io.bounds import MAX_EXTENT, check_range
 __all__ = ["Call", "Made", "Reader"]
 
 WEIGHT = ".weight"
+KINDS = {kind: kind for kind in (int, float, str)}
+"""Types of attributes by those of their defaults; all others are lists."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +55,20 @@ class Call:
         return self.x.shape
 
     def attribute(self, name: str, default: Any = None) -> Any:
-        """Return an attribute, texts as str; `default` if it is not given."""
+        """Return an attribute, texts as str; `default` if it is not given.
+
+        Raises
+        ------
+        InputError
+            If it is of another type than a default that is not None.
+        """
         for attribute in self.node.attribute:
             if attribute.name == name:
                 found = helper.get_attribute_value(attribute)
-                return found.decode(errors="replace") if isinstance(found, bytes) else found
+                found = found.decode(errors="replace") if isinstance(found, bytes) else found
+                if default is not None and type(found) is not KINDS.get(type(default), list):
+                    raise InputError(f"{name} must be of type {KINDS.get(type(default), list).__name__}")
+                return found
         return default
 
     def integers(self, name: str, default: Sequence[int], low: int = 1) -> tuple[int, ...]:

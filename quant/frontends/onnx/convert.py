@@ -18,7 +18,7 @@ from quant.frontends.onnx.folding import Folder
 from quant.frontends.onnx.inference import inferred_shapes
 from quant.frontends.onnx.read import load_onnx_model
 from quant.frontends.onnx.structure import STANDARD, opset_of, place_of
-from quant.frontends.onnx.tensors import FLOATS, array_of
+from quant.frontends.onnx.tensors import FLOATS, MAX_RANK, array_of
 from quant.frontends.onnx.values import Known, Number, Value
 from quant.graph.graph import Graph, Input
 from quant.graph.ops.operator import Unknown
@@ -117,7 +117,10 @@ class _Reader:
                 made = self._made(node, inputs, names)
             except InputError as error:
                 made = self._unknown(node, inputs, str(error))
-        return [made] if isinstance(made, Known) else made
+        values = [made] if isinstance(made, Known) else made
+        if any(node.output[len(values) :]):
+            return self._unknown(node, inputs, f"only {len(values)} of its outputs are computed")
+        return values
 
     def _is_read(self, node: NodeProto) -> bool:
         """Return whether an operator has a reader, whatever becomes of this node."""
@@ -175,6 +178,8 @@ def _shape(value: ValueInfoProto, size: Sequence[int] | None) -> tuple[int, ...]
     if not value.type.HasField("tensor_type"):
         raise InputError(f"{what} must be a tensor")
     tensor = value.type.tensor_type
+    if len(tensor.shape.dim) > MAX_RANK:
+        raise InputError(f"{what} must have at most {MAX_RANK} axes, not {len(tensor.shape.dim)}")
     axes = [axis.dim_value if axis.dim_value > 0 else None for axis in tensor.shape.dim]
     if tensor.HasField("shape") and not axes:
         raise InputError(f"{what} must have the batch as its first axis, and has no axes")

@@ -97,10 +97,10 @@ class Folder:
         if node.op_type == "Constant":
             return [Number(_constant(node), node.output[0])]
         arrays = [None if number is None else number.array for number in inputs]
-        found = self._computed(node, arrays)
+        found = iter(self._computed(node, arrays))
         moved = inputs[0] if node.op_type in KEEP_NAMES and inputs else None
-        return [Number(array, name if moved is None else moved.name)
-                for array, name in zip(found, node.output, strict=False)]
+        return [Number(next(found) if name else np.zeros(0), name if moved is None else moved.name)
+                for name in node.output]
 
     def _computed(self, node: NodeProto, arrays: Sequence[Array | None]) -> list[Array]:
         try:

@@ -18,15 +18,13 @@ Key = tuple[str, str, str]
 
 
 def inlined(model: ModelProto) -> ModelProto:
-    """Return a model without functions; it is the same object if it has none.
+    """Return a model without functions.
 
     Raises
     ------
     InputError
         If a function cannot be followed, calls itself, or makes too many nodes.
     """
-    if not model.functions:
-        return model
     functions: dict[Key, FunctionProto] = {}
     for function in model.functions:
         key = (function.domain, function.name, function.overload)

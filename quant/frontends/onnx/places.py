@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from quant.frontends.onnx.call import Call, Made, Reader
+from quant.frontends.onnx.tensors import MAX_RANK
 from quant.frontends.onnx.values import BATCH, Number, Value, shape_of
 from quant.graph.ops.elementwise import Unary
 from quant.graph.ops.operator import Operator
@@ -25,10 +26,7 @@ PAD_OF_NUMPY: Mapping[str, Literal["reflect", "edge", "wrap"]] = {"reflect": "re
 
 
 def _reshape(call: Call) -> Made:
-    wanted = call.number(1, "its shape").tolist()
-    if not isinstance(wanted, list):
-        raise InputError("its shape must be a list")
-    return call.add(Reshape(_image_shape(call, wanted)), call.x)
+    return call.add(Reshape(_image_shape(call, call.numbers("shape", 1, 1) or [])), call.x)
 
 
 def _image_shape(call: Call, wanted: Sequence[int]) -> tuple[int, ...]:
@@ -37,6 +35,8 @@ def _image_shape(call: Call, wanted: Sequence[int]) -> tuple[int, ...]:
         if any(size == 0 and place >= len(call.shape) for place, size in enumerate(wanted)):
             raise InputError("its shape keeps an axis that there is not")
         wanted = [call.shape[place] if size == 0 else size for place, size in enumerate(wanted)]
+    if len(wanted) > MAX_RANK:
+        raise InputError(f"what it makes must have at most {MAX_RANK} axes, not {len(wanted)}")
     if not wanted or min(wanted) < -1 or wanted.count(-1) > 1:
         raise InputError("its shape must be sizes, one of which may be -1")
     first, rest, count = wanted[0], list(wanted[1:]), prod(call.shape[1:])
@@ -74,6 +74,8 @@ def _squeeze(call: Call) -> Made:
 def _unsqueeze(call: Call) -> Made:
     axes = call.numbers("axes", 1, 13) or []
     rank = len(call.shape) + len(axes)
+    if rank > MAX_RANK:
+        raise InputError(f"what it makes must have at most {MAX_RANK} axes, not {rank}")
     places = {call.axis(axis, rank) for axis in axes}
     if len(places) != len(axes):
         raise InputError("axes must differ")
@@ -162,7 +164,7 @@ def _gather(call: Call) -> Made:
     indices = call.number(1, "what it takes")
     axis = call.axis(call.attribute("axis", 0), len(call.shape))
     size = call.shape[axis]
-    if indices.ndim > 1 or not indices.size:
+    if indices.ndim > 1 or not indices.size or indices.dtype.kind not in "iu":
         raise InputError(f"what it takes must be one place or a list of places, not of shape {indices.shape}")
     places = [int(place) for place in indices.reshape(-1)]
     for place in places:
@@ -205,8 +207,7 @@ def _around(call: Call, axis: int, pads: tuple[int, int], mode: str) -> Gather:
 
 
 def _expand(call: Call) -> Made:
-    wanted = [int(size) for size in call.number(1, "its shape")]
-    rank = len(call.shape)
+    wanted, rank = call.numbers("shape", 1, 1) or [], len(call.shape)
     wanted = [1] * (rank - len(wanted)) + wanted
     if len(wanted) > rank or wanted[0] not in (1, BATCH, call.builder.declared):
         raise InputError(MIXES)
@@ -220,7 +221,7 @@ def _expand(call: Call) -> Made:
 
 
 def _tile(call: Call) -> Made:
-    repeats = [int(count) for count in call.number(1, "its repeats").reshape(-1)]
+    repeats = call.numbers("repeats", 1, 1) or []
     if len(repeats) != len(call.shape) or repeats[0] != 1:
         raise InputError(MIXES)
     for count, size in zip(repeats, call.shape, strict=True):

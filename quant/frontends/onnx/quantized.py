@@ -199,7 +199,7 @@ def _qonnx_constant(call: Call, place: int, what: str) -> Number:
 
 def _bits(call: Call, place: int, what: str) -> int:
     array = call.number(place, what)
-    if array.size != 1 or array.item() != np.floor(array.item()):
+    if array.size != 1 or not np.isfinite(array).all() or array.item() != np.floor(array.item()):
         raise InputError(f"{what} must be one whole number")
     check_range(int(array.item()), 1, MAX_BITS, what)
     return int(array.item())

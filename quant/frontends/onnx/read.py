@@ -44,9 +44,13 @@ def load_onnx_model(path: str | Path) -> ModelProto:
 def _checked(data: bytes, folder: Path) -> ModelProto:
     check_message(data, ModelProto.DESCRIPTOR)
     try:
-        model = ModelProto.FromString(data)
+        model: ModelProto = ModelProto.FromString(data)
     except DecodeError:
         raise InputError("it is no ONNX file, or damaged") from None
     load_external(tensors_of(model), folder, MAX_BYTES)
     check_model(model)
-    return inlined(model)
+    if not model.functions:
+        return model
+    flat: ModelProto = inlined(model)
+    check_model(flat)  # what attributes of functions stand for is known only now
+    return flat

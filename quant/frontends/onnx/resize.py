@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -39,24 +39,34 @@ def _size(call: Call) -> tuple[tuple[int, ...], Array]:
         raise InputError("keep_aspect_ratio_policy must be stretch")
     before = np.array(call.shape)
     scales: Array = np.ones(rank, np.float32)
+    for axis in axes:
+        check_range(axis, -rank, rank - 1, "axes")
     places = [axis % rank for axis in axes]
     if call.node.op_type == "Resize" and call.opset >= 11 and call.has(sizes_at):
         after = before.copy()
-        after[places] = call.number(sizes_at, "its sizes")
+        after[places] = _each(call.number(sizes_at, "its sizes"), places)
         if after[0] == call.builder.declared:
             after[0] = BATCH
         scales = after.astype(np.float32) / before.astype(np.float32)
     else:
         place = 2 if call.node.op_type == "Resize" and call.opset >= 11 else 1
-        scales[places] = call.number(place, "its scales") if call.opset >= 9 or place == 2 else call.attribute("scales")
-        if not np.isfinite(scales).all():
-            raise InputError("its scales must be finite")
+        given = call.number(place, "its scales") if call.opset >= 9 else np.array(call.attribute("scales"))
+        scales[places] = _each(given, places)
+        if not (np.isfinite(scales).all() and 0 < scales.min() and scales.max() <= MAX_EXTENT):
+            raise InputError("its scales must be above 0 and finite")
         after = np.floor(before * scales.astype(np.float64)).astype(np.int64)
     if tuple(after[:2]) != call.shape[:2]:
         raise InputError("only maps are scaled, no batches or channels")
     for extent in after[2:]:
         check_range(int(extent), 1, MAX_EXTENT, "sizes")
     return tuple(int(extent) for extent in after[2:]), scales[2:]
+
+
+def _each(numbers: Array, places: Sequence[int]) -> Array:
+    """Return numbers of which there must be one for each axis."""
+    if numbers.shape != (len(places),):
+        raise InputError(f"it must have one size or scale for each of {len(places)} axes, not {numbers.size}")
+    return numbers
 
 
 def _nearest(call: Call, size: tuple[int, ...], scales: Array, transformation: str) -> Made:

@@ -12,7 +12,7 @@ from onnx import TensorProto, numpy_helper
 from sim.errors import InputError
 from sim.io.bounds import MAX_CODES, shown
 
-__all__ = ["FLOATS", "Array", "array_of", "byte_count", "check_tensor", "type_name"]
+__all__ = ["FLOATS", "MAX_RANK", "Array", "array_of", "byte_count", "check_tensor", "type_name"]
 
 Array = NDArray[Any]
 
