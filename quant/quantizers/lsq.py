@@ -99,10 +99,11 @@ class LSQWeight(SteppedWeight):
         _continue(self, bits, x)
 
     def project(self) -> None:
+        learnt = self.step.detach() != self._last
         _hold_back(self.step, self._last)
         if self._bounds is not None:
             with torch.no_grad():
-                self.step.clamp_(*self._bounds)
+                self.step.copy_(torch.where(learnt, self.step.clamp(*self._bounds), self.step))
                 self._last.copy_(self.step)
 
     def _value(self, x: Tensor) -> Tensor:
