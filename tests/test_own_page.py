@@ -1,4 +1,4 @@
-"""The page on networks and data of one's own does what it says."""
+"""The page on your own network and data does what it says."""
 
 import json
 import re
