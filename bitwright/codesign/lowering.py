@@ -15,7 +15,8 @@ from sim.ir.program import Program
 __all__ = ["lower", "lower_with_report"]
 
 
-def lower(model: nn.Module, example: Tensor, machine: Machine | str | Path, *, fold: bool = False) -> Program:
+def lower(model: nn.Module, example: Tensor, machine: Machine | str | Path, *, fold: bool = False,
+          tolerance: float | None = None) -> Program:
     """Make the integer Program of a quantized model, with the arithmetic of a machine.
 
     Convolution, BatchNorm, residual add, ReLU and quantizer become one op. The real output of the model becomes one
@@ -32,6 +33,9 @@ def lower(model: nn.Module, example: Tensor, machine: Machine | str | Path, *, f
     fold : bool
         Fold the first layer (`quant.lowering.space_to_depth`): the codes are the same, but the input of the Program is
         the image that `fold_image` has folded.
+    tolerance : float, at least 0, optional
+        Error of the requantizers that their digits must not exceed [codes]. With less than usual, more codes are those
+        of the model, at more digits and cycles; 0 spends all digits that the machine has.
 
     Raises
     ------
@@ -39,11 +43,11 @@ def lower(model: nn.Module, example: Tensor, machine: Machine | str | Path, *, f
         If the model is in training mode, a part of it has no counterpart on the accelerator or lacks a quantizer, or
         the first layer cannot be folded; the message says where.
     """
-    return lower_with_report(model, example, machine, fold=fold).program
+    return lower_with_report(model, example, machine, fold=fold, tolerance=tolerance).program
 
 
 def lower_with_report(model: nn.Module, example: Tensor, machine: Machine | str | Path, *,
-                      fold: bool = False) -> Lowered:
+                      fold: bool = False, tolerance: float | None = None) -> Lowered:
     """Make the integer Program of a quantized model, with what its codes mean and what the host does to images.
 
     Parameters and errors are those of `lower`.
@@ -55,4 +59,4 @@ def lower_with_report(model: nn.Module, example: Tensor, machine: Machine | str 
         makes the Program's input of images as a data set gives them: it pads and folds them where that is left to the
         host.
     """
-    return lower_with_arithmetic(model, example, resolve_machine(machine).arithmetic, fold=fold)
+    return lower_with_arithmetic(model, example, resolve_machine(machine).arithmetic, fold=fold, tolerance=tolerance)

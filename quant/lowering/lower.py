@@ -107,7 +107,8 @@ class Lowered:
         return {conv.name: max(conv.terms, conv.residual_terms) for conv in self.program.convs}
 
 
-def lower(model: nn.Module, example: Tensor, arithmetic: Arithmetic = DEFAULT, *, fold: bool = False) -> Program:
+def lower(model: nn.Module, example: Tensor, arithmetic: Arithmetic = DEFAULT, *, fold: bool = False,
+          tolerance: float | None = None) -> Program:
     """Return the integer Program of a quantized model.
 
     Convolution, BatchNorm, residual add, ReLU and quantizer become one op; averages become depthwise convolutions
@@ -129,24 +130,31 @@ def lower(model: nn.Module, example: Tensor, arithmetic: Arithmetic = DEFAULT, *
         Fold the first layer (`quant.lowering.space_to_depth`): same codes, but its input is the image that `fold_image`
         has folded. Worthwhile for images of few channels under a stride; asked for, because the host has to do its
         part.
+    tolerance : float, at least 0, optional
+        Error of the requantizers that digits must not exceed [codes]; 0 spends all digits that `arithmetic` has. By
+        default `quant.lowering.requantizer_fit.usual_tolerance`, at which accuracy is that of the model; with less,
+        more codes are its codes.
 
     Raises
     ------
     InputError
         If the model is in training mode, a part of it has no counterpart on the chip or lacks a quantizer (the
-        message says where), the first layer cannot be folded as asked, or the Program breaks its contract.
+        message says where), the first layer cannot be folded as asked, the tolerance is negative, or the Program breaks
+        its contract.
     """
-    return lower_with_report(model, example, arithmetic, fold=fold).program
+    return lower_with_report(model, example, arithmetic, fold=fold, tolerance=tolerance).program
 
 
 def lower_with_report(model: nn.Module, example: Tensor, arithmetic: Arithmetic = DEFAULT, *,
-                      fold: bool = False) -> Lowered:
+                      fold: bool = False, tolerance: float | None = None) -> Lowered:
     """Lower like `lower`, and return with the Program the scale of every tensor and the error of every fit."""
     check_kind(model)
     if model.training:
         raise InputError("only a model in eval mode can be lowered: call model.eval() first")
     if arithmetic.wrap:
         raise InputError("the arithmetic of a lowered model must not wrap")
+    if tolerance is not None and not tolerance >= 0:
+        raise InputError(f"tolerance must be at least 0, not {tolerance}")
     check_data(example, "example")
     graph = trace(model)
     check_on_cpu(graph)
@@ -158,7 +166,7 @@ def lower_with_report(model: nn.Module, example: Tensor, arithmetic: Arithmetic 
     if not isinstance(model, fx.GraphModule):
         check_agreement(model, graph, example)
     with torch.no_grad():
-        lowering = Lowering(graph, found, arithmetic)
+        lowering = Lowering(graph, found, arithmetic, tolerance)
         for stage in found:
             lowering.add(stage)
     program = Program(tuple(lowering.draft.tensors.values()), tuple(lowering.draft.ops), arithmetic)

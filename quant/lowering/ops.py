@@ -33,7 +33,7 @@ __all__ = ["FitError", "Lowering"]
 
 
 class FitError(NamedTuple):
-    """Largest distance between the real and the fitted map of a layer before rounding [codes], and in which channel."""
+    """`FittedRequant.error` of a layer [codes], and in which channel."""
 
     error: float
     channel: int
@@ -50,8 +50,10 @@ class _Written(NamedTuple):
 class Lowering:
     """The Program so far; `names` maps the end of a stage to its tensor."""
 
-    def __init__(self, graph: fx.GraphModule, found: tuple[Stage, ...], arithmetic: Arithmetic) -> None:
+    def __init__(self, graph: fx.GraphModule, found: tuple[Stage, ...], arithmetic: Arithmetic,
+                 tolerance: float | None) -> None:
         self.graph = graph
+        self.tolerance = tolerance
         self.found = found
         self.arithmetic = arithmetic
         self.draft = Draft(stage.name for stage in found)
@@ -253,7 +255,8 @@ class Lowering:
             scale = output.gain * value
             bias = bias + value * (residual.format.zero_point - residual.meaning.zeros)
         return fit(output.gain * sums.scale, output.gain * bias + (output.bias - zero_point) + half, sums.range, target,
-                   acc_zero=sums.zero, residual_scale=scale, residual=residual.format if residual else None)
+                   acc_zero=sums.zero, residual_scale=scale, residual=residual.format if residual else None,
+                   tolerance=self.tolerance)
 
     def _quantized(self, stage: Stage, path: str, channels: int) -> Output:
         quantizer = self.graph.get_submodule(path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import floor, isinf
+from math import floor, isinf, log2
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,9 @@ __all__ = ["Output", "Residual", "Sums", "host_output"]
 
 Reals = NDArray[np.float64]
 Range = tuple[NDArray[np.int64], NDArray[np.int64]]
+
+LOGIT_BITS = 16
+"""Width of logits whose biases are no whole steps of what they add: fewer would make ties of different biases."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,8 @@ def host_output(parts: Sequence[tuple[Sums, Residual | None]], arithmetic: Arith
             far += meaning.largest(residual.format)
             least = max(least, meaning.scale / (1 << (arithmetic.residual_window - 1)))
         reach = max(reach, far)
+    if any(np.any(sums.bias % step) for sums, _ in parts):
+        step *= min(2.0 ** floor(log2(reach / step) + 2 - LOGIT_BITS), 1.0)
     while step < least or reach / step >= (1 << (arithmetic.acc_bits - 1)) - 1:
         step *= 2.0
     fmt = Format(int(reach / step + 1).bit_length() + 1, "signed")

@@ -67,3 +67,15 @@ def test_programs_agree_with_models_of_real_steps(scheme: str) -> None:
     found = outputs(lower_with_report(model, codes[:1] * 2.0**-4), codes)
     same = found.argmax(1) == model(codes * 2.0**-4).argmax(1)
     assert float(same.float().mean()) > 0.95
+
+
+@pytest.mark.parametrize("scheme", ["lsq", "uniform"])
+def test_logits_of_few_sums_keep_their_biases(scheme: str) -> None:
+    """Where all is one bit wide, logits are few sums and a real bias: as whole steps of sums, classes would tie."""
+    model, codes = quantized(scheme, 1)
+    lowered = lower_with_report(model, codes[:1] * 2.0**-4)
+    assert lowered.program.outputs[0].format.bits == 16
+    found = outputs(lowered, codes).sort(1).values
+    assert float((found[:, 1:] - found[:, :-1]).min()) > 0
+    wanted = model(codes * 2.0**-4).detach().sort(1).values
+    assert float((found - wanted).abs().median()) < 0.01 * float(wanted.abs().max())
