@@ -10,6 +10,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bitwright.codesign.host_padding import padding_beside
+from quant.lowering.host_image import pad_image
 from sim.errors import InputError
 from sim.io.bounds import shown, shown_path
 from sim.io.numpy_arrays import member_names, read_array, read_header
@@ -27,15 +29,16 @@ MAX_BYTES = 8 * MAX_HELD_CODES + (1 << 20)
 Codes = NDArray[np.integer[Any]]
 
 
-def input_codes(program: Program, path: Path | None, images: int, seed: int) -> dict[str, Codes]:
+def input_codes(program: Program, path: Path | None, images: int, seed: int, place: Path) -> dict[str, Codes]:
     """Return the codes of a file, as `load_codes` does, or random ones if there is none, as `random_codes` does."""
-    return random_codes(program, images, seed) if path is None else load_codes(path, program)
+    return random_codes(program, images, seed) if path is None else load_codes(path, program, place)
 
 
-def load_codes(path: Path, program: Program) -> dict[str, Codes]:
+def load_codes(path: Path, program: Program, place: Path | None = None) -> dict[str, Codes]:
     """Read input codes of `program` from a `.npz` (an array for each input) or a `.npy` (the only input).
 
-    Names, types and shapes are looked at before any code is read.
+    Names, types and shapes are looked at before any code is read. Images that the host has not padded yet are padded as
+    the summary says that lies beside the Program's file, `place`.
 
     Raises
     ------
@@ -47,7 +50,7 @@ def load_codes(path: Path, program: Program) -> dict[str, Codes]:
         try:
             archive = file.read(2) == b"PK"
             file.seek(0)
-            arrays = _members(file, program) if archive else _only(file, program)
+            arrays = _members(file, program, place) if archive else _only(file, program, place)
             reason = ""
         except InputError as error:
             reason = str(error)
@@ -73,13 +76,13 @@ def random_codes(program: Program, images: int, seed: int) -> dict[str, Codes]:
             for t in program.inputs}
 
 
-def _only(file: IO[bytes], program: Program) -> dict[str, Codes]:
+def _only(file: IO[bytes], program: Program, place: Path | None) -> dict[str, Codes]:
     """Read the array of a .npy."""
     program.check_input_names([program.inputs[0].name])
-    return {program.inputs[0].name: _array(file, program, program.inputs[0])}
+    return {program.inputs[0].name: _array(file, program, program.inputs[0], place)}
 
 
-def _members(file: IO[bytes], program: Program) -> dict[str, Codes]:
+def _members(file: IO[bytes], program: Program, place: Path | None) -> dict[str, Codes]:
     """Read the arrays of a .npz."""
     with zipfile.ZipFile(file) as archive:
         members = member_names(archive)
@@ -87,20 +90,26 @@ def _members(file: IO[bytes], program: Program) -> dict[str, Codes]:
         arrays = {}
         for tensor in program.inputs:
             with archive.open(members[tensor.name]) as stream:
-                arrays[tensor.name] = _array(stream, program, tensor)
+                arrays[tensor.name] = _array(stream, program, tensor, place)
     return arrays
 
 
-def _array(stream: IO[bytes], program: Program, tensor: Tensor) -> Codes:
+def _array(stream: IO[bytes], program: Program, tensor: Tensor, place: Path | None) -> Codes:
     """Read the array at the start of a stream that can go back there, after a look at its header."""
     shape, dtype = read_header(stream)
     if dtype.kind not in "iu":
         raise InputError(f"codes of '{tensor.name}' must be integers, not {shown(dtype)}")
-    tensor.check_batch(shape)
+    padding = None
+    if shape[1:] != tensor.shape and len(program.inputs) == 1 and place is not None:
+        padding = padding_beside(place, program)
+    if padding is None or shape[1:] != padding.image.shape:
+        padding = None
+        tensor.check_batch(shape)
     if shape[0] < 1:
         raise InputError(f"it must hold at least one image, not {shape[0]}")
     _check_amount(program, shape[0])
-    return read_array(stream)
+    codes = read_array(stream)
+    return codes if padding is None else pad_image(codes, padding)
 
 
 def _check_amount(program: Program, images: int) -> None:

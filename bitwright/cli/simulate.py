@@ -41,7 +41,7 @@ def simulate(
 
     check_apart([out], [program, input_file])
     loaded = load_program(program)
-    inputs = input_codes(loaded, input_file, images, seed)
+    inputs = input_codes(loaded, input_file, images, seed, program)
     simulator = Simulator(loaded, capture=[tensor.name for tensor in loaded.tensors], threads=threads)
     started = perf_counter()
     codes = simulator.run(inputs)

@@ -70,7 +70,7 @@ def verify(
         check_apart([waves], [program, input_file, machine])
         loaded = load_program(program)
         planned = plan(loaded, load_machine(machine))
-        inputs = input_codes(loaded, input_file, images, seed)
+        inputs = input_codes(loaded, input_file, images, seed, program)
         result = _verify_plan(program.name, planned, inputs, RtlOptions(simulator, jobs, waves), onnxruntime)
         report, equal = verify_report(result, coverage), result.ok
     elif program is None and random_programs is not None:

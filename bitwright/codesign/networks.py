@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from bitwright.codesign.evaluation import evaluate
+from bitwright.codesign.host_padding import SUMMARY
 from bitwright.codesign.json_text import to_json
 from bitwright.codesign.user_code import call, is_place, load_object
 from quant.data.images import Images
@@ -136,4 +137,4 @@ def write_network(out: Path, model: nn.Module, lowered: Lowered | None, summary:
 
 def network_files(out: Path) -> tuple[Path, Path, Path]:
     """Return where `write_network` puts weights, Program and summary in a folder."""
-    return out / "model.safetensors", out / "program.safetensors", out / "summary.json"
+    return out / "model.safetensors", out / "program.safetensors", out / SUMMARY

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
-from quant.lowering.host_padding import HostPadding, pad_image
+from quant.lowering.host_image import HostPadding, pad_image
 from quant.lowering.ops import FitError, Lowering
 from quant.lowering.space_to_depth import Folding, fold_image
 from quant.lowering.space_to_depth import fold as fold_program

@@ -12,7 +12,8 @@ import torch
 from torch import fx, nn
 
 from quant.lowering.draft import Draft, Shape
-from quant.lowering.host_padding import HostPadding, host_padding
+from quant.lowering.host_image import HostPadding
+from quant.lowering.host_padding import host_padding
 from quant.lowering.meaning import Meaning, accumulator_zero
 from quant.lowering.requantizer_fit import FittedRequant, Target, accumulator_range, fit
 from quant.lowering.values import Output, Residual, Sums, host_output

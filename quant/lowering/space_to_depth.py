@@ -14,8 +14,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from quant.lowering.host_image import check_images
 from sim.errors import InputError
-from sim.ir.formats import check_codes
 from sim.ir.ops import Conv, Tensor
 from sim.ir.program import Program
 
@@ -85,9 +85,7 @@ def fold_image(codes: NDArray[np.integer], folding: Folding) -> NDArray[np.int32
            [0, 5]], dtype=int32))
     """
     image, step = folding.image, folding.stride
-    if codes.ndim != 4 or codes.shape[1:] != image.shape:
-        raise InputError(f"images must have shape (N, {', '.join(map(str, image.shape))}), not {codes.shape}")
-    check_codes(codes, image.format, "image")
+    check_images(codes, image)
     height, width = step * folding.height, step * folding.width
     after = max(height - image.height - folding.top, 0), max(width - image.width - folding.left, 0)
     padded = np.pad(codes.astype(np.int32), ((0, 0), (0, 0), (folding.top, after[0]), (folding.left, after[1])),
