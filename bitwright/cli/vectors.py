@@ -28,7 +28,7 @@ def vectors(
 
     check_apart([out / CODES, out / ACCUMULATORS, out / MANIFEST], [program, input_file])
     loaded = load_program(program)
-    inputs = input_codes(loaded, input_file, images, seed)
+    inputs = input_codes(loaded, input_file, images, seed, program)
     source = {"seed": seed} if input_file is None else {"file": input_file.name}
     manifest = write_vectors(loaded, inputs, out, source)
     report = Report({"folder": str(out), **manifest})
