@@ -4,31 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import deepcopy
-from functools import partial
 from typing import cast
 
 import torch
 from torch import Tensor, fx, nn
 
-from quant.calibration.images import Data, read_images, read_values
+from quant.calibration.images import Data, read_images
 from quant.calibration.prefix import pieces
 from quant.calibration.walk import Progress, calibrate
 from quant.data.pixels import Pixels
 from quant.equalize import equalize
 from quant.fold_pixels import fold_pixels
+from quant.input_quantizers import ByInput, quantizers_of_inputs
 from quant.quantizers.base import ActivationQuantizer, round_half_up
 from quant.quantizers.pixel import PixelActivation
-from quant.quantizers.power_of_two import PowerOfTwoActivation
 from quant.schemes import Scheme, WeightedLayer, scheme_of
 from quant.shifts import shift_averages_and_norms
-from quant.trace.checks import check_input_format, check_magnitude
+from quant.trace.checks import check_magnitude
 from quant.trace.frontend import as_floats, read_model
+from quant.trace.inputs import each, input_names
 from quant.trace.layers import QuantConv2d, QuantLinear, normed
 from quant.trace.naming import quantizer_path
 from quant.trace.shapes import shape_of
 from quant.trace.stage import Stage, module_of
 from quant.trace.stages import stages
-from sim.errors import InputError
 from sim.ir.formats import Format
 
 __all__ = ["quantize", "round_biases"]
@@ -42,8 +41,9 @@ SIGNED_BITS = 8
 
 @torch.inference_mode(False)  # what learns later must not be made of inference tensors
 def quantize(model: nn.Module, data: Data, *, scheme: str | Scheme, weight_bits: int = 4, activation_bits: int = 4,
-             first_last_bits: int | None = None, input_format: Format | None = None, input_exponent: int | None = None,
-             pixels: Pixels | None = None, progress: Progress | None = None) -> fx.GraphModule:
+             first_last_bits: int | None = None, input_format: ByInput[Format] | None = None,
+             input_exponent: ByInput[int] | None = None, pixels: ByInput[Pixels] | None = None,
+             progress: Progress | None = None) -> fx.GraphModule:
     """Return a copy of `model` with quantized weights and one quantizer on each tensor that the chip stores.
 
     A stored tensor ends a convolution or linear layer with everything fused after it (BatchNorm, residual add, ReLU)
@@ -57,9 +57,10 @@ def quantize(model: nn.Module, data: Data, *, scheme: str | Scheme, weight_bits:
         Traceable by torch.fx; a copy is taken, in eval mode, at least in single precision, without tied parameters.
     data : float Tensor, shape (n, C, H, W); with `pixels` a uint8 Tensor too; or an iterable of such batches
         Real inputs, or pixels, such as a `DataLoader` gives; instead of maps also sequences, shape (n, C, L), or rows,
-        shape (n, C), if the model reads these. Batches may be tuples that begin with the images. They are
-        read once and kept as the host's codes. Every step is fitted to what they become at its place, after the
-        quantizers before it.
+        shape (n, C), if the model reads these. Batches may be tuples that begin with the images. For a model of several
+        inputs a tuple of tensors, in the order of its arguments, or a dict of them by their names takes the place of
+        one. Images are read once and kept as the host's codes. Every step is fitted to what they become at its place,
+        after the quantizers before it.
     scheme : {"qil", "lsq", "power_of_two", "uniform"} or Scheme
         `qil` and `lsq`: learnt intervals or steps, BatchNorm kept, meant for training afterwards. `power_of_two` and
         `uniform`: BatchNorm folded into the weights, power-of-two or real steps per output channel and per tensor.
@@ -70,8 +71,8 @@ def quantize(model: nn.Module, data: Data, *, scheme: str | Scheme, weight_bits:
         Instead, for the weights of layers that read the input or write the output, and for what the latter read.
     input_format, input_exponent : Format and int, optional
         How the host gives the input: codes of this format, unsigned or signed with zero point 0, and of the value
-        code * 2**input_exponent.
-    pixels : Pixels, optional
+        code * 2**input_exponent. Of several inputs one for all, or a dict by their names.
+    pixels : Pixels, or dict of str to Pixels, optional
         Instead: the host gives pixels of 8 bits; their mean and deviation are folded into the layers that read them.
         The graph reads normalised values all the same.
     progress : callable, optional
@@ -89,19 +90,19 @@ def quantize(model: nn.Module, data: Data, *, scheme: str | Scheme, weight_bits:
     InputError
         If a width is not 1..8, the scheme is unknown, the input is described twice or not at all, parts of the model
         have no counterpart on the chip or would get lost (all of them are named), its graph computes something else
-        than the model or the model something else each time, it reads several tensors, or data, weights or what becomes
-        of them are not finite or do not fit together.
+        than the model or the model something else each time, or data, weights or what becomes of them are not finite or
+        do not fit together.
     """
     scheme = scheme_of(scheme)
-    given = _input_quantizer(input_format, input_exponent, pixels)
-    images, first = read_images(data, given, partial(read_values, pixels=pixels))
+    given = quantizers_of_inputs(input_names(model), input_format, input_exponent, pixels)
+    images, first = read_images(data, given)
     graph = read_model(model, first)
     first = as_floats(first, graph)
     if scheme.folds:
         _fold_norms(graph)
     factors = shift_averages_and_norms(graph) if scheme.strict else {}
-    if pixels is not None:
-        fold_pixels(graph, pixels)
+    makers = dict(zip(graph.graph.find_nodes(op="placeholder"), given.values(), strict=True))
+    fold_pixels(graph, {node: maker.pixels for node, maker in makers.items() if isinstance(maker, PixelActivation)})
     images = images.of_kind(first.dtype)
     if scheme.equalize:
         equalized = equalize(graph, (images.values(which) for which in pieces(graph.graph.nodes, len(images))))
@@ -114,11 +115,11 @@ def quantize(model: nn.Module, data: Data, *, scheme: str | Scheme, weight_bits:
         stage_weight_bits, stage_bits = widths[stage.end]
         _quantize_weights(graph, stage, scheme, stage_weight_bits)
         if stage.kind == "input":
-            _insert(graph, stage, given.to(first))
+            _insert(graph, stage, makers[stage.compute].to(each(first)[0]))
         elif not stage.keeps_codes and not stage.is_part and not _is_output(stage):
             quantizer = scheme.tensor(stage_bits, stage.signed)
             quantizer.factor = factors.get(stage.name)
-            _insert(graph, stage, quantizer.to(first))
+            _insert(graph, stage, quantizer.to(each(first)[0]))
     graph.graph.lint()
     graph.recompile()
     _tell_readers(graph)
@@ -127,20 +128,6 @@ def quantize(model: nn.Module, data: Data, *, scheme: str | Scheme, weight_bits:
     if scheme.strict:
         round_biases(graph)
     return graph
-
-
-def _input_quantizer(fmt: Format | None, exponent: int | None, pixels: Pixels | None) -> ActivationQuantizer:
-    """Return the quantizer of the input, which is described in one of two ways."""
-    if (pixels is None) == (fmt is None and exponent is None):
-        raise InputError("give either pixels, or input_format and input_exponent")
-    if pixels is not None:
-        if not isinstance(pixels, Pixels):
-            raise InputError(f"pixels must be Pixels(mean, deviation), not {type(pixels).__name__}")
-        return PixelActivation(pixels)
-    if fmt is None or exponent is None:
-        raise InputError("input_format and input_exponent must be given together")
-    check_input_format(fmt, exponent)
-    return PowerOfTwoActivation(fmt.bits, signed=fmt.kind == "signed", exponent=exponent)
 
 
 def round_biases(graph: fx.GraphModule) -> None:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from quant.factors import absorb, scale_outputs
+from quant.trace.inputs import Read, each
 from quant.trace.segment import Segment
 from quant.trace.stage import Stage, module_of
 from quant.trace.stages import stages
@@ -54,7 +55,7 @@ class Equalized:
         return int((self.factor < 1).sum())
 
 
-def equalize(graph: fx.GraphModule, batches: Iterable[Tensor]) -> list[Equalized]:
+def equalize(graph: fx.GraphModule, batches: Iterable[Read]) -> list[Equalized]:
     """Scale channels by powers of two in place, so that all reach into the second quarter of their tensor's range.
 
     After a ReLU, or without one, the network computes the same on all images. After a ReLU6 it does so where no channel
@@ -105,14 +106,14 @@ def _layer(graph: fx.GraphModule, node: fx.Node) -> nn.Conv2d | nn.Linear:
     return cast(nn.Conv2d | nn.Linear, module_of(graph, node))
 
 
-def _largest(graph: fx.GraphModule, ends: list[fx.Node], batches: Iterable[Tensor]) -> dict[fx.Node, Tensor]:
+def _largest(graph: fx.GraphModule, ends: list[fx.Node], batches: Iterable[Read]) -> dict[fx.Node, Tensor]:
     """Return the largest magnitude of each channel on all images, float64, by the ends of the stages."""
-    (start,) = graph.graph.find_nodes(op="placeholder")
-    segment = Segment(graph, [start], ends)
+    starts = graph.graph.find_nodes(op="placeholder")
+    segment = Segment(graph, starts, ends)
     largest: dict[fx.Node, Tensor] = {}
     with torch.no_grad():
         for batch in batches:
-            for end, value in segment.run({start: batch}).items():
+            for end, value in segment.run(dict(zip(starts, each(batch), strict=True))).items():
                 reach = value.abs().amax((0, 2, 3)).double()
                 largest[end] = torch.maximum(largest[end], reach) if end in largest else reach
     return largest

@@ -7,6 +7,7 @@ a pixel: at most half a pixel's step. Padding means the mean pixel, u = 0, from 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import cast
 
 import torch
@@ -25,22 +26,29 @@ WORDS = {"average": "an average", "max": "a max pool", "copy": "an add, BatchNor
          "selection": "a selection of channels or places"}
 
 
-def fold_pixels(graph: fx.GraphModule, pixels: Pixels) -> None:
-    """Make the layers that read the input of a float graph read what `PixelActivation` passes on.
+def fold_pixels(graph: fx.GraphModule, pixels: Mapping[fx.Node, Pixels]) -> None:
+    """Make the layers that read inputs of a float graph read what `PixelActivation` passes on.
 
     Parameters
     ----------
     graph : fx.GraphModule
         From `read_model`; its layers are changed in place.
-    pixels : Pixels
+    pixels : mapping of fx.Node to Pixels
+        Of the inputs that are pixels.
 
     Raises
     ------
     InputError
-        If anything but convolutions and linear layers reads the input.
+        If anything but convolutions and linear layers reads such an input.
     """
     found = stages(graph)
-    (source,) = (stage for stage in found if stage.kind == "input")
+    for source in found:
+        if source.kind == "input" and source.compute in pixels:
+            _fold_input(graph, found, source, pixels[source.compute])
+
+
+def _fold_input(graph: fx.GraphModule, found: tuple[Stage, ...], source: Stage, pixels: Pixels) -> None:
+    """Fold mean and deviation of one input."""
     readers = [stage for stage in found if source.end in (stage.source, stage.residual)]
     refuse(f"pixels can only be read by convolutions and linear layers, which take up their mean and deviation, not "
            f"by {_what(stage, source)} ('{stage.name}')" for stage in readers

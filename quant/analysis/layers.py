@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -15,6 +15,7 @@ from quant.lowering.lower import Lowered
 from quant.quantizers.pixel import PixelActivation
 from quant.trace.checks import check_data
 from quant.trace.frontend import as_floats, read_model
+from quant.trace.inputs import Read, each
 from quant.trace.segment import Segment
 from quant.trace.stages import output_stages
 from sim.errors import InputError
@@ -68,7 +69,7 @@ class LayerQuality:
     agreement: float | None
 
 
-def layer_qualities(quantized: fx.GraphModule, model: nn.Module, data: Tensor, lowered: Lowered | None = None, *,
+def layer_qualities(quantized: fx.GraphModule, model: nn.Module, data: Read, lowered: Lowered | None = None, *,
                     agreement_images: int = 32, progress: Progress | None = None) -> list[LayerQuality]:
     """Compare a quantized network with its float network, stage by stage, on some images.
 
@@ -78,7 +79,7 @@ def layer_qualities(quantized: fx.GraphModule, model: nn.Module, data: Tensor, l
         From `quantize(model, ...)`, reconstructed or trained or not; in eval mode.
     model : nn.Module
         The float network, in eval mode.
-    data : float Tensor, shape (n, C, H, W)
+    data : float Tensor, shape (n, C, H, W), or Inputs of several
         Normalised images; no labels are needed. Memory is bounded whatever n is.
     lowered : Lowered, optional
         Of `quantized`; it gives the fit errors.
@@ -96,7 +97,8 @@ def layer_qualities(quantized: fx.GraphModule, model: nn.Module, data: Tensor, l
     InputError
         If `quantized` does not come from `model`, or data are not images that it reads.
     """
-    check_data(data)
+    for tensor in each(data):
+        check_data(tensor)
     if agreement_images < 0:
         raise InputError(f"agreement_images must be at least 0, not {agreement_images}")
     exact = read_model(model, data)
@@ -104,7 +106,8 @@ def layer_qualities(quantized: fx.GraphModule, model: nn.Module, data: Tensor, l
     data = as_floats(data, exact)
     size = comparison.images_at_once(data)
     done = 0
-    for images in data.split(size):
+    for start in range(0, len(data), size):
+        images = data[start:start + size]
         comparison.add(images, max(agreement_images - done, 0))
         done += len(images)
         if progress is not None:
@@ -117,32 +120,32 @@ class _Comparison:
 
     def __init__(self, graph: fx.GraphModule, exact: fx.GraphModule) -> None:
         self.exact, self.pairs = exact, pairs_of(graph, exact)
-        (self.start,) = graph.graph.find_nodes(op="placeholder")
-        (self.exact_start,) = exact.graph.find_nodes(op="placeholder")
+        self.starts = graph.graph.find_nodes(op="placeholder")
+        self.exact_starts = exact.graph.find_nodes(op="placeholder")
         self.read = {pair.stage.name: cast(fx.Node, pair.stage.end.args[0]) for pair in self.pairs if pair.quantizer}
         self.ends = [pair.stage.end for pair in self.pairs]
         self.exact_ends = [pair.exact.end for pair in self.pairs]
         self.outputs = [stage.end for stage in output_stages(exact, [pair.exact for pair in self.pairs])]
         self.written = {part: pair for pair in self.pairs for part in pair.stage.parts}
-        self.segment = Segment(graph, [self.start], dict.fromkeys([*self.ends, *self.read.values()]))
-        self.exact_segment = Segment(exact, [self.exact_start], dict.fromkeys(self.exact_ends))
+        self.segment = Segment(graph, self.starts, dict.fromkeys([*self.ends, *self.read.values()]))
+        self.exact_segment = Segment(exact, self.exact_starts, dict.fromkeys(self.exact_ends))
         self.tensor = {pair.stage.name: Noise() for pair in self.pairs}
         self.output = {pair.stage.name: Noise() for pair in self.pairs}
         self.clipped = {pair.stage.name: Clipped() for pair in self.pairs}
         self.agreeing = dict.fromkeys(self.tensor, 0)
         self.answers = 0
 
-    def images_at_once(self, data: Tensor) -> int:
+    def images_at_once(self, data: Read) -> int:
         """Return how many images' tensors fit into memory together."""
         with torch.no_grad():
-            elements = sum(value.numel() for value in self.segment.run({self.start: data[:1].clone()}).values())
+            elements = sum(value.numel() for value in self.segment.run(_given(self.starts, data[:1])).values())
         return max(CHUNK_ELEMENTS // elements, 1)
 
     @torch.no_grad()
-    def add(self, images: Tensor, agreement_images: int) -> None:
+    def add(self, images: Read, agreement_images: int) -> None:
         """Run both networks on images, and the rest of the float network on the first of them."""
-        values = self.segment.run({self.start: images.clone()})
-        exact = self.exact_segment.run({self.exact_start: images.clone()})
+        values = self.segment.run(_given(self.starts, images))
+        exact = self.exact_segment.run(_given(self.exact_starts, images))
         for pair in self.pairs:
             name, after = pair.stage.name, values[pair.stage.end]
             self.output[name].add(exact[pair.exact.end], as_float(after, pair))
@@ -159,7 +162,7 @@ class _Comparison:
     def _agree(self, values: Mapping[fx.Node, Tensor], answers: Mapping[fx.Node, Tensor]) -> None:
         """Count the answers that stay, for each stage that the network may be quantized up to."""
         for place, pair in enumerate(self.pairs):
-            known = self.exact_ends[:place + 1]
+            known = dict.fromkeys([*self.exact_starts, *self.exact_ends[:place + 1]])
             rest = Segment(self.exact, known, self.outputs)
             read = {operand for node in rest.nodes for operand in node.all_input_nodes}
             found = rest.run({node: values[node].clone() for node in known if node in read or node in rest.wanted})
@@ -191,3 +194,8 @@ class _Comparison:
         with torch.no_grad():
             noise.add(real_weight(pair, self.exact), pair.layer.weight_quantizer(pair.layer.weight))
         return noise.sqnr_db
+
+
+def _given(starts: Sequence[fx.Node], images: Read) -> dict[fx.Node, Tensor]:
+    """Return copies of what a graph reads, by its inputs."""
+    return dict(zip(starts, each(images.clone()), strict=True))

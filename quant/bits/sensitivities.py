@@ -30,6 +30,7 @@ from quant.calibration.host_images import read_host_images
 from quant.calibration.images import Data
 from quant.lowering.lower import lower
 from quant.quantizers.base import SAMPLE_SIZE, Quantizer
+from quant.trace.inputs import each
 from quant.trace.outputs import tensors_of
 from sim.errors import InputError
 
@@ -134,7 +135,7 @@ class Measurement:
     def _pass(self, which: Tensor, number: int, progress: Callable[[str], None]) -> list[Tensor]:
         """Return the float network's outputs on a batch, after a backward pass if traces are wanted."""
         with torch.set_grad_enabled(self.method == "fisher"):
-            outputs = tensors_of(self.model(self.images.values(which)))
+            outputs = tensors_of(self.model(*each(self.images.values(which))))
             if self.method == "fisher":
                 torch.autograd.backward(outputs, [self._gradient(output.detach()) / len(which) for output in outputs])
         progress(f"images: batch {number} of {len(self.batches)}")
@@ -152,7 +153,7 @@ class Measurement:
         total = 0.0
         with self._in_float(quantizer), torch.no_grad():
             for which, wanted in zip(self.batches, outputs, strict=True):
-                for found, output in zip(tensors_of(self.model(self.images.values(which))), wanted, strict=True):
+                for found, output in zip(tensors_of(self.model(*each(self.images.values(which)))), wanted, strict=True):
                     total += float(functional.kl_div(found.log_softmax(1), output.log_softmax(1), reduction="sum",
                                                      log_target=True))
         return max(total, 0.0) / len(self.images)

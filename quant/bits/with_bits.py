@@ -16,6 +16,7 @@ from quant.calibration.walk import Progress, calibrate
 from quant.convert import round_biases
 from quant.lowering.lower import lower
 from quant.quantizers.strict import has_power_of_two_steps
+from quant.trace.inputs import each
 from quant.trace.shapes import Shapes
 from quant.trace.without_quantizers import without_quantizers
 from sim.errors import InputError
@@ -57,7 +58,7 @@ def with_bits(model: fx.GraphModule, bits: Mapping[str, tuple[int, int]], data: 
     images = read_host_images(model, data)
     changed = deepcopy(model)
     with torch.no_grad():
-        Shapes(changed).run(images.values(slice(1)))
+        Shapes(changed).run(*each(images.values(slice(1))))
     found = sites(changed, lower(changed, images.values(slice(1))))
     _check_layers(bits, [site.layer for site in found])
     strict = has_power_of_two_steps(changed)

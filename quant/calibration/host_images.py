@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import cast
 
-from torch import Tensor, fx
+from torch import fx
 
-from quant.calibration.images import Data, read_images, read_values
-from quant.calibration.stored import Stored, Which
-from quant.data.pixels import Pixels
+from quant.calibration.images import Data, read_images
+from quant.calibration.stored import Stored, StoredInputs, Which, each_stored
 from quant.quantizers.base import ActivationQuantizer
-from quant.quantizers.pixel import PixelActivation
 from quant.trace.frontend import as_floats
+from quant.trace.inputs import Inputs, Read
 from sim.errors import InputError
 
-__all__ = ["HostImages", "input_pixels", "read_host_images"]
+__all__ = ["HostImages", "input_quantizers", "read_host_images"]
 
 
 class HostImages:
@@ -23,24 +21,25 @@ class HostImages:
 
     Parameters
     ----------
-    codes : Stored
-        Of the input's quantizer.
+    codes : Stored or StoredInputs
+        Of the inputs' quantizers.
 
     Attributes
     ----------
-    codes : Stored
+    codes : Stored or StoredInputs
     """
 
-    def __init__(self, codes: Stored) -> None:
+    def __init__(self, codes: Stored | StoredInputs) -> None:
         self.codes = codes
 
     def __len__(self) -> int:
         return len(self.codes)
 
-    def values(self, which: Which) -> Tensor:
+    def values(self, which: Which) -> Read:
         """Return the real inputs that the codes of some images stand for: what the network and its float model read."""
-        quantizer = cast(ActivationQuantizer, self.codes.quantizer)
-        return quantizer.read_from(self.codes.kept[which]).to(self.codes.kind)
+        found = [cast(ActivationQuantizer, codes.quantizer).read_from(codes.kept[which]).to(codes.kind)
+                 for codes in each_stored(self.codes)]
+        return found[0] if len(found) == 1 else Inputs(found)
 
 
 def read_host_images(quantized: fx.GraphModule, data: Data) -> HostImages:
@@ -59,23 +58,26 @@ def read_host_images(quantized: fx.GraphModule, data: Data) -> HostImages:
         If the network is no such graph, there are no batches, images of several shapes, or a batch is not of finite
         images.
     """
-    quantizer = _input_quantizer(quantized)
-    images, first = read_images(data, quantizer, partial(read_values, pixels=input_pixels(quantized)))
+    images, first = read_images(data, input_quantizers(quantized))
     return HostImages(images.of_kind(as_floats(first, quantized).dtype))
 
 
-def input_pixels(quantized: fx.GraphModule) -> Pixels | None:
-    """Return what the pixels of a quantized network's input mean, None if its input is not pixels."""
-    quantizer = _input_quantizer(quantized)
-    return quantizer.pixels if isinstance(quantizer, PixelActivation) else None
+def input_quantizers(quantized: fx.GraphModule) -> dict[str, ActivationQuantizer]:
+    """Return the quantizers of a quantized network's inputs, by the inputs' names and in their order.
 
-
-def _input_quantizer(quantized: fx.GraphModule) -> ActivationQuantizer:
+    Raises
+    ------
+    InputError
+        If the network is no such graph.
+    """
     if not isinstance(quantized, fx.GraphModule):
         raise InputError(f"quantized must be what quantize returns, not {type(quantized).__name__}")
+    found = {}
     for start in quantized.graph.find_nodes(op="placeholder"):
         for node in start.users:
             module = quantized.get_submodule(str(node.target)) if node.op == "call_module" else None
             if isinstance(module, ActivationQuantizer):
-                return module
-    raise InputError("quantized must be what quantize returns, but nothing quantizes its input")
+                found[str(start.target)] = module
+        if str(start.target) not in found:
+            raise InputError("quantized must be what quantize returns, but nothing quantizes its input")
+    return found

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import prod
 from typing import cast
 
 import torch
 from torch import Tensor, fx
 
-from quant.calibration.stored import Stored, byte_of, put, stored
+from quant.calibration.stored import Stored, StoredInputs, byte_of, each_stored, put, stored
 from quant.quantizers.base import ActivationQuantizer
+from quant.trace.inputs import Inputs, Read, each
 from quant.trace.segment import Segment, between
 from quant.trace.shapes import shape_of
 from quant.trace.stages import stages
@@ -32,16 +33,18 @@ class Prefix:
     ----------
     graph : fx.GraphModule
         In eval mode; it may change after the nodes that have run.
-    data : Tensor, shape (n, C, H, W), or Stored
-    start : fx.Node, optional
-        Whose values `data` is; the graph's input unless told otherwise.
+    data : Tensor, shape (n, C, H, W), Inputs, Stored or StoredInputs
+    starts : sequence of fx.Node, optional
+        Whose values `data` are; the graph's inputs unless told otherwise.
     """
 
-    def __init__(self, graph: fx.GraphModule, data: Tensor | Stored, start: fx.Node | None = None) -> None:
+    def __init__(self, graph: fx.GraphModule, data: Read | Stored | StoredInputs,
+                 starts: Sequence[fx.Node] | None = None) -> None:
         self.graph, self.images = graph, len(data)
-        at = start or graph.graph.find_nodes(op="placeholder")[0]
-        self.kept = {at: data if isinstance(data, Stored) else stored(data, None)}
-        self.done = {at}
+        given = ([stored(tensor, None) for tensor in each(data)] if isinstance(data, Tensor | Inputs)
+                 else each_stored(data))
+        self.kept = dict(zip(starts or graph.graph.find_nodes(op="placeholder"), given, strict=True))
+        self.done = {*self.kept}
         self.makers = _makers(graph)
 
     def of(self, nodes: Iterable[fx.Node]) -> dict[fx.Node, Stored]:

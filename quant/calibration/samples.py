@@ -12,7 +12,8 @@ from torch import Tensor, fx
 from quant.calibration.fused import before_activation
 from quant.calibration.patches import Layer, at_positions, in_row, patches, sums
 from quant.calibration.prefix import Prefix, pieces
-from quant.calibration.stored import Stored, put
+from quant.calibration.stored import Stored, StoredInputs, put
+from quant.trace.inputs import each
 from quant.trace.stage import Stage
 
 __all__ = ["Sample", "outputs", "read_sample"]
@@ -56,7 +57,7 @@ def read_sample(graph: fx.GraphModule, stage: Stage, prefix: Prefix) -> Sample:
     return Sample(read, added, prefix.images)
 
 
-def outputs(graph: fx.GraphModule, found: Iterable[Stage], images: Stored) -> dict[str, Tensor]:
+def outputs(graph: fx.GraphModule, found: Iterable[Stage], images: Stored | StoredInputs) -> dict[str, Tensor]:
     """Return what activations of a float graph's layers read, at the positions that `read_sample` takes, by layer.
 
     The graph runs once; nothing of it is kept but these values.
@@ -67,14 +68,14 @@ def outputs(graph: fx.GraphModule, found: Iterable[Stage], images: Stored) -> di
         Without quantizers, in eval mode.
     found : iterable of Stage
         Stages of it, each with a layer.
-    images : Stored
+    images : Stored or StoredInputs
         What the graph reads.
     """
     recorder = _Recorder(graph, tuple(found), len(images))
     with torch.no_grad():
         for which in pieces(graph.graph.nodes, len(images)):
             recorder.start(which)
-            recorder.run(images.values(which))
+            recorder.run(*each(images.values(which)))
     return recorder.found
 
 

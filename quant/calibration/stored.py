@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from quant.quantizers.base import ActivationQuantizer
+from quant.trace.inputs import Inputs
 
-__all__ = ["Stored", "byte_of", "put", "stored"]
+__all__ = ["Stored", "StoredInputs", "byte_of", "each_stored", "put", "stored"]
 
 Which = Tensor | slice
 
@@ -41,6 +44,35 @@ class Stored:
     def of_kind(self, kind: torch.dtype) -> Stored:
         """Return the same codes with values of another type."""
         return Stored(self.kept, self.quantizer, kind)
+
+
+class StoredInputs:
+    """The codes of several inputs for all images.
+
+    Parameters
+    ----------
+    each : sequence of Stored
+        At least two.
+    """
+
+    def __init__(self, each: Sequence[Stored]) -> None:
+        self.each = tuple(each)
+
+    def __len__(self) -> int:
+        return len(self.each[0])
+
+    def values(self, which: Which = slice(None)) -> Inputs:
+        """Return the values for some images, or for all, as tensors of their own."""
+        return Inputs([part.values(which) for part in self.each])
+
+    def of_kind(self, kind: torch.dtype) -> StoredInputs:
+        """Return the same codes with values of another type."""
+        return StoredInputs([part.of_kind(kind) for part in self.each])
+
+
+def each_stored(images: Stored | StoredInputs) -> tuple[Stored, ...]:
+    """Return what is stored of every input."""
+    return images.each if isinstance(images, StoredInputs) else (images,)
 
 
 def stored(values: Tensor, quantizer: ActivationQuantizer | None) -> Stored:

@@ -21,7 +21,7 @@ from quant.calibration.prefix import Prefix
 from quant.calibration.ranges import fit_range
 from quant.calibration.readers import error_weights
 from quant.calibration.samples import Sample, layer_at, outputs, read_sample
-from quant.calibration.stored import Stored
+from quant.calibration.stored import Stored, StoredInputs
 from quant.calibration.weight_steps import choose_scale
 from quant.quantizers.base import ActivationQuantizer
 from quant.quantizers.stepped import SteppedWeight
@@ -36,7 +36,7 @@ Progress = Callable[[str, int, int], None]
 """Called after each stage with its name, how many are done, and of how many."""
 
 
-def calibrate(graph: fx.GraphModule, reference: fx.GraphModule, images: Stored, how: Calibration, *,
+def calibrate(graph: fx.GraphModule, reference: fx.GraphModule, images: Stored | StoredInputs, how: Calibration, *,
               progress: Progress | None = None) -> None:
     """Fit the quantizers and biases of `graph` to images, in place.
 
@@ -48,8 +48,8 @@ def calibrate(graph: fx.GraphModule, reference: fx.GraphModule, images: Stored, 
         With quantizers, those of its weights fitted to the weights; in eval mode.
     reference : fx.GraphModule
         The same without quantizers, which reads what the input's quantizer puts out.
-    images : Stored
-        Of the input's quantizer.
+    images : Stored or StoredInputs
+        Of the inputs' quantizers.
     how : Calibration
     progress : callable, optional
 
@@ -59,11 +59,12 @@ def calibrate(graph: fx.GraphModule, reference: fx.GraphModule, images: Stored, 
         If what a stage puts out is not finite, or too large or too small for a step.
     """
     found = stages(graph)
-    (start,) = (stage.end for stage in found if stage.kind == "input")
+    ends = {stage.compute: stage.end for stage in found if stage.kind == "input"}
+    starts = [ends[node] for node in graph.graph.find_nodes(op="placeholder")]
     targets: dict[str, Tensor] = {}
     if how.weight_steps == "output" or how.bias_correction:
         targets = outputs(reference, [stage for stage in stages(reference) if stage.kind in ("conv", "linear")], images)
-    walk = _Walk(graph, found, Prefix(graph, images, start), targets, how)
+    walk = _Walk(graph, found, Prefix(graph, images, starts), targets, how)
     for done, stage in enumerate(found, 1):
         walk.take(stage)
         if progress is not None:

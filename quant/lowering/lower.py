@@ -7,13 +7,14 @@ output channel, which `quant.lowering.requantizer_fit` turns into the requantize
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, fx, nn
+from torch import fx, nn
 from torch.nn import functional
 
 from quant.lowering.host_image import HostPadding, pad_image
@@ -25,6 +26,7 @@ from quant.trace.agreement import check_agreement
 from quant.trace.checks import check_data, check_finite, check_kind, check_on_cpu, running_on
 from quant.trace.frontend import as_floats, checked_stages
 from quant.trace.host import host_part
+from quant.trace.inputs import Read, each
 from quant.trace.layers import QuantConv2d, QuantLinear
 from quant.trace.shapes import Shapes
 from quant.trace.stages import output_stages
@@ -91,15 +93,22 @@ class Lowered:
         TypeError
             If the array is not of integers.
         """
-        if not isinstance(codes, np.ndarray):
-            raise TypeError(f"images must be an integer array, not {type(codes).__name__}")
-        codes = as_maps(codes)
-        if self.padding is not None:
-            codes = pad_image(codes, self.padding)
-        if self.folding is not None:
-            return fold_image(codes, self.folding)
+        if len(self.program.inputs) > 1:
+            raise InputError(f"the Program has {len(self.program.inputs)} inputs: prepare_all takes codes for each")
         (source,) = self.program.inputs
-        return self.program.check_inputs({source.name: codes})[source.name].astype(np.int32)
+        return self.prepare_all({source.name: codes})[source.name]
+
+    def prepare_all(self, codes: Mapping[str, NDArray[np.integer]]) -> dict[str, NDArray[np.int32]]:
+        """Make all inputs of the Program, by name, from codes for each; errors as for `prepare`."""
+        found: dict[str, NDArray[np.integer]] = {}
+        for name, array in codes.items():
+            if not isinstance(array, np.ndarray):
+                raise TypeError(f"images must be an integer array, not {type(array).__name__}")
+            array = as_maps(array)
+            if self.padding is not None and name == self.padding.image.name:
+                array = pad_image(array, self.padding)
+            found[name] = fold_image(array, self.folding) if self.folding is not None else array
+        return {name: array.astype(np.int32) for name, array in self.program.check_inputs(found).items()}
 
     @property
     def digits(self) -> dict[str, int]:
@@ -107,7 +116,7 @@ class Lowered:
         return {conv.name: max(conv.terms, conv.residual_terms) for conv in self.program.convs}
 
 
-def lower(model: nn.Module, example: Tensor, arithmetic: Arithmetic = DEFAULT, *, fold: bool = False,
+def lower(model: nn.Module, example: Read, arithmetic: Arithmetic = DEFAULT, *, fold: bool = False,
           tolerance: float | None = None) -> Program:
     """Return the integer Program of a quantized model.
 
@@ -121,7 +130,7 @@ def lower(model: nn.Module, example: Tensor, arithmetic: Arithmetic = DEFAULT, *
     model : nn.Module
         From `quantize`, or any traceable model with our layers and a quantizer on every tensor that is read; in eval
         mode.
-    example : float Tensor, shape (N, C, H, W), (N, C, L) or (N, C)
+    example : float Tensor, shape (N, C, H, W), (N, C, L) or (N, C); or `quant.trace.inputs.Inputs` of several
         Fixes the shapes of all tensors.
     arithmetic : Arithmetic
         Of the Program, as a machine's `Machine.arithmetic`; without `wrap`. Quantizers round half up; the rounding
@@ -145,7 +154,7 @@ def lower(model: nn.Module, example: Tensor, arithmetic: Arithmetic = DEFAULT, *
     return lower_with_report(model, example, arithmetic, fold=fold, tolerance=tolerance).program
 
 
-def lower_with_report(model: nn.Module, example: Tensor, arithmetic: Arithmetic = DEFAULT, *,
+def lower_with_report(model: nn.Module, example: Read, arithmetic: Arithmetic = DEFAULT, *,
                       fold: bool = False, tolerance: float | None = None) -> Lowered:
     """Lower like `lower`, and return with the Program the scale of every tensor and the error of every fit."""
     check_kind(model)
@@ -155,13 +164,14 @@ def lower_with_report(model: nn.Module, example: Tensor, arithmetic: Arithmetic 
         raise InputError("the arithmetic of a lowered model must not wrap")
     if tolerance is not None and not tolerance >= 0:
         raise InputError(f"tolerance must be at least 0, not {tolerance}")
-    check_data(example, "example")
+    for tensor in each(example):
+        check_data(tensor, "example")
     graph = trace(model)
     check_on_cpu(graph)
     check_finite(graph)
     example = as_floats(example, graph)
     with running_on(example):
-        _Shapes(graph).run(example)
+        _Shapes(graph).run(*each(example))
     found = checked_stages(graph)
     if not isinstance(model, fx.GraphModule):
         check_agreement(model, graph, example)

@@ -98,9 +98,11 @@ class Lowering:
         channels, height, width = _map_shape(stage.compute)
         output = self._quantized(stage, stage.quantizer, channels)
         image, zeros = Map(stage.name, height, width, (channels,), output.format), output.meaning.codes
-        self.padding = host_padding(self.graph, self.found, stage, image, tuple(zeros.tolist()))
-        read = image if self.padding is None else self.padding.padded
-        self._tensor(stage, read.shape, output)
+        padding = host_padding(self.graph, self.found, stage, image, tuple(zeros.tolist()))
+        if padding is not None and self.padding is not None:
+            raise InputError(f"the host pads one input, but '{self.padding.image.name}' and '{stage.name}' need it")
+        self.padding = padding or self.padding
+        self._tensor(stage, (image if padding is None else padding.padded).shape, output)
 
     def _tensor(self, stage: Stage, shape: Shape, output: Output, parts: tuple[int, ...] = ()) -> None:
         self.draft.tensor(stage.name, shape, output.format,

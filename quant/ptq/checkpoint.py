@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from quant.ptq.options import Reconstruction
 from quant.ptq.report import UnitReport
+from quant.trace.inputs import Read, each
 from quant.training.stored import check_tensors, most_bytes, read_tensors, write_tensors
 from sim.errors import InputError
 from sim.io.bounds import shown, shown_path
@@ -29,10 +30,11 @@ FIELDS = ("run", "reports")
 GENERATOR = "generator"
 
 
-def describe_reconstruction(quantized: nn.Module, model: nn.Module, data: Tensor,
+def describe_reconstruction(quantized: nn.Module, model: nn.Module, data: Read,
                             how: Reconstruction) -> dict[str, Any]:
     """Describe a run: its options, and checksums of the images, the float model and the quantized one at the start."""
-    return {**asdict(how), "images": _checksum({"": data}), "model": _checksum(model.state_dict()),
+    images = {"" if place == 0 else str(place): tensor for place, tensor in enumerate(each(data))}
+    return {**asdict(how), "images": _checksum(images), "model": _checksum(model.state_dict()),
             "quantized": _checksum(quantized.state_dict())}
 
 

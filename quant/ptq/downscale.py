@@ -6,12 +6,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from quant.trace.inputs import Read
 from sim.errors import InputError
 
 __all__ = ["downscaled"]
 
 
-def downscaled(data: Tensor, factor: int, *models: nn.Module) -> Tensor:
+def downscaled(data: Read, factor: int, *models: nn.Module) -> Read:
     """Return images whose pixels are the means of squares of `factor` x `factor` pixels.
 
     Parameters
@@ -28,8 +29,8 @@ def downscaled(data: Tensor, factor: int, *models: nn.Module) -> Tensor:
     """
     if factor == 1:
         return data
-    if data.ndim != 4:
-        raise InputError(f"downscale takes maps of shape (n, C, H, W), not {tuple(data.shape)}")
+    if not isinstance(data, Tensor) or data.ndim != 4:
+        raise InputError(f"downscale takes one input, maps of shape (n, C, H, W), not {tuple(data.shape)}")
     height, width = data.shape[2:]
     if min(height, width) < factor:
         raise InputError(f"downscale must be at most the {min(height, width)} pixels of a side, not {factor}")

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
-
-import torch
 from torch import Tensor, fx, nn
 
-from quant.calibration.host_images import input_pixels
-from quant.calibration.images import Data, batches, read_values
+from quant.calibration.host_images import input_quantizers
+from quant.calibration.images import Data, batches, readers
 from quant.ptq.downscale import downscaled
 from quant.trace.frontend import as_floats, read_model
+from quant.trace.inputs import Read, joined
 from sim.errors import InputError
 
 __all__ = ["read_for_reconstruction"]
@@ -20,7 +18,7 @@ CALIBRATION = 32, 1024
 
 
 def read_for_reconstruction(quantized: fx.GraphModule, model: nn.Module, data: Data,
-                            downscale: int) -> tuple[fx.GraphModule, Tensor]:
+                            downscale: int) -> tuple[fx.GraphModule, Read]:
     """Return the graph of the float model, and all images as real values in its precision, at the lower resolution.
 
     Parameters
@@ -36,11 +34,11 @@ def read_for_reconstruction(quantized: fx.GraphModule, model: nn.Module, data: D
     InputError
         As `quant.ptq.reconstruct.reconstruct` does.
     """
-    pixels = input_pixels(quantized)
+    reads = readers(input_quantizers(quantized))
     exact: fx.GraphModule | None = None
-    parts: list[Tensor] = []
+    parts: list[Read] = []
     count = 0
-    for batch in batches(data, partial(read_values, pixels=pixels)):
+    for batch in batches(data, reads):
         count += len(batch)
         if count > CALIBRATION[1]:
             break
@@ -50,4 +48,4 @@ def read_for_reconstruction(quantized: fx.GraphModule, model: nn.Module, data: D
     if exact is None or not CALIBRATION[0] <= count <= CALIBRATION[1]:
         raise InputError(f"reconstruction takes {CALIBRATION[0]}..{CALIBRATION[1]} images, not {count}"
                          f"{'' if isinstance(data, Tensor) or count < CALIBRATION[0] else ' or more'}")
-    return exact, torch.cat(parts)
+    return exact, joined(parts)

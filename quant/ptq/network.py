@@ -21,6 +21,7 @@ from quant.quantizers.base import nearest_codes
 from quant.quantizers.power_of_two import PowerOfTwoActivation, PowerOfTwoWeight
 from quant.quantizers.strict import check_steps
 from quant.trace.frontend import read_model
+from quant.trace.inputs import each
 from quant.trace.layers import QuantConv2d, QuantLinear
 from quant.trace.outputs import tensors_of
 from sim.errors import InputError
@@ -126,15 +127,14 @@ class _Half:
     def _log_shares(self, model: nn.Module) -> list[Tensor]:
         """Return the logarithms of the shares of each output's elements, for all images."""
         with torch.no_grad():
-            parts = [[output.flatten(1).log_softmax(1) for output in tensors_of(model(self.images.values(part)))]
+            parts = [[output.flatten(1).log_softmax(1) for output in tensors_of(model(*each(self.images.values(part))))]
                      for part in self.parts]
         return [torch.cat(of_output) for of_output in zip(*parts, strict=True)]
 
 
 def _moves(quantized: fx.GraphModule) -> Iterator[tuple[str, int | None, int]]:
     """Yield every move of one exponent, in the order in which they are tried."""
-    (start,) = quantized.graph.find_nodes(op="placeholder")
-    given = {str(user.target) for user in start.users}
+    given = {str(user.target) for start in quantized.graph.find_nodes(op="placeholder") for user in start.users}
     for name, module in quantized.named_modules():
         if isinstance(module, PowerOfTwoActivation) and name not in given:
             yield from ((name, None, by) for by in (-1, 1))

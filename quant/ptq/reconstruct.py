@@ -30,6 +30,7 @@ from quant.ptq.options import Reconstruction
 from quant.ptq.report import Moment, UnitReport
 from quant.ptq.units import Unit, units
 from quant.quantizers.strict import check_steps, has_power_of_two_steps
+from quant.trace.inputs import Inputs, Read
 from quant.trace.stages import stages
 from quant.training.memory_format import arranged, lay_out, training_order
 from sim.errors import InputError
@@ -100,14 +101,15 @@ def reconstruct(quantized: fx.GraphModule, model: nn.Module, data: Data, how: Re
 class _Work:
     """The units, and what they are learnt from."""
 
-    def __init__(self, quantized: fx.GraphModule, exact: fx.GraphModule, data: torch.Tensor, how: Reconstruction,
+    def __init__(self, quantized: fx.GraphModule, exact: fx.GraphModule, data: Read, how: Reconstruction,
                  generator: torch.Generator) -> None:
         self.quantized, self.exact, self.how, self.generator = quantized, exact, how, generator
         self.units = units(quantized)
         order = training_order(quantized)
         for graph in (quantized, exact):
             lay_out(graph, order)
-        data = arranged(data, order)
+        data = (arranged(data, order) if isinstance(data, torch.Tensor) else
+                Inputs([arranged(tensor, order) for tensor in data.tensors]))
         self.before, self.target = Prefix(quantized, data), Prefix(exact, data)
         found = stages(quantized)
         self.names, self.factors = {stage.end: stage.name for stage in found}, factors_of(quantized, found)

@@ -15,6 +15,7 @@ from torch.utils._pytree import tree_flatten
 
 from quant.trace.checks import running_on
 from quant.trace.host import host_part
+from quant.trace.inputs import Read, each
 from quant.trace.taps import Tap
 from quant.trace.tracer import is_leaf
 from sim.errors import InputError
@@ -39,7 +40,7 @@ class _Call(NamedTuple):
     value: Tensor
 
 
-def check_repeatable(model: nn.Module, data: Tensor) -> None:
+def check_repeatable(model: nn.Module, data: Read) -> None:
     """Refuse a model that is random or has a state: no fixed network computes what it does.
 
     Parameters
@@ -55,7 +56,7 @@ def check_repeatable(model: nn.Module, data: Tensor) -> None:
     """
     before = _random_states()
     with running_on(data):
-        same = _alike(model.forward(data.clone()), model.forward(data.clone()))
+        same = _alike(model.forward(*each(data.clone())), model.forward(*each(data.clone())))
     if _random_states() != before:
         raise InputError("the model draws random numbers in eval mode, so that no fixed network computes what it does")
     if not same:
@@ -65,7 +66,7 @@ def check_repeatable(model: nn.Module, data: Tensor) -> None:
                          "whose state changes while it runs cannot be quantized")
 
 
-def check_agreement(model: nn.Module, graph: fx.GraphModule, data: Tensor) -> None:
+def check_agreement(model: nn.Module, graph: fx.GraphModule, data: Read) -> None:
     """Refuse a graph that does not compute what the model does, with gradients and without.
 
     Raises
@@ -75,9 +76,9 @@ def check_agreement(model: nn.Module, graph: fx.GraphModule, data: Tensor) -> No
     """
     for way, context in WAYS.items():
         with running_on(data), context():
-            found = graph.forward(data.clone())
+            found = graph.forward(*each(data.clone()))
             part = host_part(graph)
-            if _alike(found if part is None else part(found), model.forward(data.clone())):
+            if _alike(found if part is None else part(found), model.forward(*each(data.clone()))):
                 continue
             place = _parting(_calls(model, data), _calls(graph, data), "model", "graph")
         raise InputError(
@@ -101,7 +102,7 @@ def _random_states() -> tuple[object, ...]:
     return torch.get_rng_state().numpy().tobytes(), (name, np.asarray(keys).tobytes(), *rest), random.getstate()
 
 
-def _calls(model: nn.Module, data: Tensor) -> list[_Call]:
+def _calls(model: nn.Module, data: Read) -> list[_Call]:
     """Return what every layer put out, in the order of their calls."""
     calls: list[_Call] = []
 
@@ -112,7 +113,7 @@ def _calls(model: nn.Module, data: Tensor) -> list[_Call]:
     hooks = [module.register_forward_hook(lambda module, args, output, path=path: note(path, output))
              for path, module in model.named_modules() if path and is_leaf(module) and not isinstance(module, Tap)]
     try:
-        model.forward(data.clone())
+        model.forward(*each(data.clone()))
     finally:
         for hook in hooks:
             hook.remove()

@@ -14,12 +14,24 @@ from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.utils import parametrize, prune
 
 from quant.quantizers.base import Quantizer
+from quant.trace.inputs import Read, each
 from quant.trace.layers import QuantConv2d, QuantLinear
 from sim.errors import InputError
 from sim.ir.formats import Format
 
-__all__ = ["check_data", "check_finite", "check_float", "check_input_format", "check_kind", "check_magnitude",
-           "check_on_cpu", "check_runs", "check_single_input", "lost_by_copying", "running_on"]
+__all__ = [
+    "check_data",
+    "check_finite",
+    "check_float",
+    "check_input_format",
+    "check_inputs",
+    "check_kind",
+    "check_magnitude",
+    "check_on_cpu",
+    "check_runs",
+    "lost_by_copying",
+    "running_on",
+]
 
 LARGEST = 2.0**100
 """Largest magnitude of weights and values, and the inverse of the smallest: what a step of 8 bits of them times such a
@@ -139,16 +151,18 @@ def check_on_cpu(model: nn.Module) -> None:
                              "model.cpu() first")
 
 
-def check_single_input(graph: fx.GraphModule) -> None:
-    """Refuse models that read several tensors."""
+def check_inputs(graph: fx.GraphModule, data: Read) -> None:
+    """Refuse a model that does not read as many tensors as there are."""
     names = [node.name for node in graph.graph.nodes if node.op == "placeholder"]
-    if len(names) != 1:
+    given = len(each(data))
+    if len(names) != given:
         listed = f" ({', '.join(names)})" if names else ""
-        raise InputError(f"the model must read one tensor, not {len(names)}{listed}")
+        tensors = "one tensor" if given == 1 else f"{given} tensors"
+        raise InputError(f"the model must read {tensors}, not {len(names)}{listed}")
 
 
 @contextmanager
-def running_on(data: Tensor) -> Iterator[None]:
+def running_on(data: Read) -> Iterator[None]:
     """Turn what torch raises when a model cannot read `data` into one sentence with torch's own reason."""
     try:
         with torch.no_grad():
@@ -157,10 +171,11 @@ def running_on(data: Tensor) -> Iterator[None]:
         raise
     except Exception as error:  # forward may be the user's code, with errors of any kind
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise InputError(f"the model does not run on data of shape {tuple(data.shape)}: {reason}") from error
+        shape = " and ".join(str(tuple(tensor.shape)) for tensor in each(data))
+        raise InputError(f"the model does not run on data of shape {shape}: {reason}") from error
 
 
-def check_runs(model: nn.Module, data: Tensor) -> None:
+def check_runs(model: nn.Module, data: Read) -> None:
     """Refuse data that the model cannot read, with torch's own reason."""
     with running_on(data):
-        model.forward(data[:1].clone())  # a traced model that is called would print a traceback of its own
+        model.forward(*each(data[:1].clone()))  # a traced model that is called would print a traceback of its own

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from typing import TypeVar
 
 import torch
 from torch import Tensor, fx, nn
@@ -12,12 +13,13 @@ from quant.trace.agreement import UNDECIDED, check_agreement, check_repeatable, 
 from quant.trace.checks import (
     check_finite,
     check_float,
+    check_inputs,
     check_kind,
     check_runs,
-    check_single_input,
     lost_by_copying,
     running_on,
 )
+from quant.trace.inputs import Inputs, Read, each
 from quant.trace.operators import problems
 from quant.trace.refusals import refuse
 from quant.trace.shapes import Shapes, shape_of
@@ -28,11 +30,13 @@ from sim.errors import InputError
 
 __all__ = ["as_floats", "checked_stages", "read_model"]
 
+AnyRead = TypeVar("AnyRead", Tensor, Inputs, Read)
+
 COMPARED_IMAGES = 2
 """How many images graph and model are compared on."""
 
 
-def read_model(model: nn.Module, data: Tensor) -> fx.GraphModule:
+def read_model(model: nn.Module, data: Read) -> fx.GraphModule:
     """Return the graph of a copy of `model` in eval mode, without what changes nothing; shapes are noted at its nodes.
 
     Each layer of the copy has its own memory: tied parameters are tied no more, since the chip stores every layer's
@@ -59,7 +63,7 @@ def read_model(model: nn.Module, data: Tensor) -> fx.GraphModule:
             raise InputError(f"the model is one {type(model).__name__} by itself; put it into an nn.Sequential")
         own = _own(model)
         graph = trace(deepcopy(own))
-        check_single_input(graph)
+        check_inputs(graph, data)
         images = as_floats(data[:COMPARED_IMAGES], own)
         cannot_run = _run(own, graph, data, images)
         found, reasons = _inspected(graph)
@@ -86,7 +90,7 @@ def checked_stages(graph: fx.GraphModule) -> tuple[Stage, ...]:
     return found
 
 
-def as_floats(data: Tensor, model: nn.Module) -> Tensor:
+def as_floats(data: AnyRead, model: nn.Module) -> AnyRead:
     """Return `data` in the precision of the model's parameters, at least single."""
     kinds = {tensor.dtype for tensor in (*model.parameters(), *model.buffers()) if tensor.is_floating_point()}
     return data.to(torch.float64 if torch.float64 in kinds or (not kinds and data.dtype is torch.float64)
@@ -136,7 +140,7 @@ def _widened(tensor: Tensor) -> Tensor:
     return own.float() if own.is_floating_point() and own.dtype.itemsize < torch.float32.itemsize else own
 
 
-def _run(model: nn.Module, graph: fx.GraphModule, data: Tensor, images: Tensor) -> list[str]:
+def _run(model: nn.Module, graph: fx.GraphModule, data: Read, images: Read) -> list[str]:
     """Note the shapes of a graph; why that is not possible, if it is not."""
     try:
         check_runs(model, as_floats(data, model))
@@ -144,7 +148,7 @@ def _run(model: nn.Module, graph: fx.GraphModule, data: Tensor, images: Tensor) 
         return [str(error)]
     try:
         with running_on(images):
-            Shapes(graph).run(images.clone())
+            Shapes(graph).run(*each(images.clone()))
     except InputError as error:
         reason = str(error.__cause__).strip().partition("\n")[0]
         return [f"the traced graph does not run where the model does ({reason}); {UNDECIDED}"]

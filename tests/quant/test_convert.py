@@ -235,7 +235,7 @@ CANNOT = {
     "the model does not run on data of shape (2, 1, 6, 6): Given groups=1, weight of size [4, 3, 3, 3], expected "
     "input[1, 1, 6, 6] to have 3 channels, but got 1 channels instead":
         (nn.Sequential(conv()), {"data": IMAGES[:, :1]}),
-    "the model must read one tensor, not 2 (x, y)": (Two(), {}),
+    "data must be a tuple of 2 tensors, for x, y, or a dict of them, not Tensor": (Two(), {}),
     "input_format must be a Format, not 'u8'": (nn.Sequential(conv()), {"input_format": "u8"}),
     "input_format must be signed or unsigned with zero point 0, not unsigned8 z=3":
         (nn.Sequential(conv()), {"input_format": Format(8, "unsigned", zero_point=3)}),
