@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from keyword import iskeyword
 
 import torch
 from torch import Tensor, fx, nn
@@ -76,6 +77,8 @@ class Builder:
         By path.
     values : dict of str to Stored, Hosted or Refused
         What each value of the graph has become.
+    quantizers : dict of str to (str, Layout)
+        By the path of each quantizer the value that it makes, and where its numbers are.
     """
 
     def __init__(self, graph: Graph) -> None:
@@ -83,6 +86,7 @@ class Builder:
         self.fx = fx.Graph()
         self.modules: dict[str, nn.Module] = {}
         self.values: dict[str, Stored | Hosted | Refused] = {}
+        self.quantizers: dict[str, tuple[str, Layout]] = {}
         self._selections: dict[tuple[fx.Node, str], fx.Node] = {}
 
     def stored(self, node: Node, index: int = 0) -> Stored:
@@ -100,6 +104,11 @@ class Builder:
             raise InputError(f"the {what} of {node.operator.title} {node.place} must be constant; the chip does not "
                              "multiply two tensors yet")
         return self.graph.constants[node.inputs[index]]
+
+    def argument(self, name: str) -> fx.Node:
+        """Add an input of the module, whose parameter is named like `name`."""
+        legal = re.sub(r"\W", "_", name, flags=re.ASCII)
+        return self.fx.placeholder(legal if legal.isidentifier() and not iskeyword(legal) else f"input_{legal}")
 
     def call(self, name: str, module: nn.Module, *args: fx.Node) -> fx.Node:
         """Add a call of a module, at a free path like `name`; modules are in eval mode."""
@@ -137,6 +146,7 @@ class Builder:
         self.fx.output(outputs[0] if len(outputs) == 1 else tuple(outputs))
         made = fx.GraphModule(self.modules, self.fx)
         made.graph.lint()
+        made.meta["quantizers"] = self.quantizers
         return made.eval()
 
 

@@ -11,6 +11,7 @@ from quant.emit.channelwise import affine, batch_norm, clip, hard_sigmoid
 from quant.emit.host import Computation, is_answer, last_on_host
 from quant.emit.joins import add, concat
 from quant.emit.moves import as_given, gather, pad, placed_input, reshape, slice_, transpose
+from quant.emit.quantizers import bipolar_quantize, fake_quantize
 from quant.emit.reasons import reason_against
 from quant.emit.sums import conv, linear
 from quant.emit.windows import adaptive_pool, average_pool, max_pool, reduce
@@ -19,6 +20,7 @@ from quant.graph.ops.elementwise import Binary, Clip, HardSigmoid
 from quant.graph.ops.linear import Affine, BatchNorm, Conv, Linear
 from quant.graph.ops.operator import Operator
 from quant.graph.ops.pools import AdaptivePool, AveragePool, MaxPool, Reduce
+from quant.graph.ops.quantization import BipolarQuantize, FakeQuantize
 from quant.graph.ops.views import Concat, Gather, Pad, Reshape, Slice, Transpose
 from quant.trace.host import Host
 from quant.trace.refusals import refuse
@@ -26,20 +28,26 @@ from sim.errors import InputError
 
 __all__ = ["emit"]
 
-HANDLERS: Mapping[type[Operator], Callable[[Builder, Node], Stored]] = {
+Handlers = Mapping[type[Operator], Callable[[Builder, Node], Stored]]
+
+HANDLERS: Handlers = {
     AdaptivePool: adaptive_pool, Affine: affine, AveragePool: average_pool, BatchNorm: batch_norm, Binary: add,
     Clip: clip, Concat: concat, Conv: conv, Gather: gather, HardSigmoid: hard_sigmoid, Linear: linear,
     MaxPool: max_pool, Pad: pad, Reduce: reduce, Reshape: reshape, Slice: slice_, Transpose: transpose,
 }
+QUANTIZERS: Handlers = {BipolarQuantize: bipolar_quantize, FakeQuantize: fake_quantize}
+"""Of networks that another tool has quantized."""
 
 
-def emit(graph: Graph) -> fx.GraphModule:
+def emit(graph: Graph, *, quantized: bool = False) -> fx.GraphModule:
     """Return a module that computes what a normalised graph does, of layers that the chip has.
 
     Parameters
     ----------
     graph : Graph
-        After `quant.graph.passes.normalise`.
+        After `quant.graph.passes.normalise`; or after its `normalise_quantized` if `quantized`.
+    quantized : bool
+        Whether the graph's quantizers become those of the module; else they are refused.
 
     Returns
     -------
@@ -53,16 +61,17 @@ def emit(graph: Graph) -> fx.GraphModule:
         With every reason why operators have no counterpart on the chip, each with its place.
     """
     builder = Builder(graph)
+    handlers = {**HANDLERS, **QUANTIZERS} if quantized else HANDLERS
     at_end, reasons = last_on_host(graph), []
     for given in graph.inputs:
         try:
-            builder.values[given.name] = placed_input(builder, builder.fx.placeholder(given.name), given.shape)
+            builder.values[given.name] = placed_input(builder, builder.argument(given.name), given.shape)
         except InputError as error:
             reasons.append(str(error))
             builder.values[given.name] = Refused()
     for node in graph.nodes:
         try:
-            builder.values[node.output] = _emitted(builder, node, at_end)
+            builder.values[node.output] = _emitted(builder, node, at_end, handlers)
         except InputError as error:
             reasons.append(str(error))
             builder.values[node.output] = Refused()
@@ -70,20 +79,21 @@ def emit(graph: Graph) -> fx.GraphModule:
     return builder.module([_output(builder, name) for name in graph.outputs])
 
 
-def _emitted(builder: Builder, node: Node, at_end: frozenset[str]) -> Stored | Hosted | Refused:
+def _emitted(builder: Builder, node: Node, at_end: frozenset[str], handlers: Handlers) -> Stored | Hosted | Refused:
     """Return what the value of a node becomes."""
     operands = [builder.values[name] for name in node.inputs if name in builder.values]
-    reason, can_host = reason_against(builder.graph, node), node.output in at_end
+    reason = None if type(node.operator) in handlers.keys() & QUANTIZERS.keys() else reason_against(builder.graph, node)
+    can_host = node.output in at_end
     if can_host and (is_answer(node.operator) or any(isinstance(value, Hosted) for value in operands)):
         return _hosted(builder, node)
     if reason is not None:
         raise InputError(reason)
     if any(isinstance(value, Refused) for value in operands):
         return Refused()
-    if type(node.operator) not in HANDLERS:
+    if type(node.operator) not in handlers:
         raise InputError(f"unsupported operator {node.operator.title} {node.place}")
     try:
-        return HANDLERS[type(node.operator)](builder, node)
+        return handlers[type(node.operator)](builder, node)
     except InputError:
         if can_host and isinstance(node.operator, Concat):  # such as predictions for maps of several sizes
             return _hosted(builder, node)

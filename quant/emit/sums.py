@@ -10,6 +10,7 @@ from torch import Tensor, fx, nn
 
 from quant.emit.builder import Builder, Stored
 from quant.emit.frames import Frame, channels_along, frame_of, stored_order, whole
+from quant.emit.quantizers import quantized_layer
 from quant.graph.graph import Node
 from quant.graph.layout import Layout, Pointwise
 from quant.graph.ops.linear import Conv
@@ -40,7 +41,7 @@ def conv(builder: Builder, node: Node) -> Stored:
         source = builder.call(f"{builder.name(node)}_pad", nn.ZeroPad2d(before), source)
     layer = nn.Conv2d(weight.shape[1] * operator.groups, len(weight), kernel, stride, pads, dilation, operator.groups,
                       bias is not None, device="meta")
-    found = builder.call(builder.name(node), _given(layer, weight, bias), source)
+    found = builder.call(builder.name(node), _given(builder, node, layer, weight, bias), source)
     out = tuple(out_size(extent, 0, 0, part, stride) for extent, part in zip(size, reach, strict=True))
     wanted = tuple(out_size(*numbers) for numbers in zip(size, (0, 0), (0, 0), reach, strides, strict=True))
     return frame.made(thinned(builder, found, strides, stride, (out[0], out[1]), (wanted[0], wanted[1])), made,
@@ -61,7 +62,7 @@ def dense(builder: Builder, node: Node, value: Stored, weight: Tensor, bias: Ten
     weight = stored_order(weight, [int(place) for place in value.layout.places], axis=1)
     row = value.node if value.flat else builder.fx.call_function(torch.flatten, (value.node, 1))
     layer = nn.Linear(weight.shape[1], len(weight), bias is not None, device="meta")
-    return Stored(builder.call(builder.name(node), _given(layer, weight, bias), row),
+    return Stored(builder.call(builder.name(node), _given(builder, node, layer, weight, bias), row),
                   Layout.in_order((len(weight),)), flat=True)
 
 
@@ -70,7 +71,7 @@ def pointwise(builder: Builder, node: Node, weight: Tensor, bias: Tensor | None,
     value, found = channels_along(builder, node, builder.stored(node), axis)
     weight = stored_order(weight, found.channels, axis=1)[..., None, None]
     layer = nn.Conv2d(weight.shape[1], len(weight), 1, bias=bias is not None, device="meta")
-    made = builder.call(builder.name(node), _given(layer, weight, bias), builder.as_map(value))
+    made = builder.call(builder.name(node), _given(builder, node, layer, weight, bias), builder.as_map(value))
     stored = (len(weight), *value.layout.stored[1:])
     return Stored(made, Layout.by_channels(Pointwise(tuple(range(len(weight))), found.pixels), axis, stored))
 
@@ -142,9 +143,11 @@ def _padded(frame: Frame) -> tuple[int, int]:
     return frame.size[0] + top + bottom, frame.size[1] + left + right
 
 
-def _given(layer: nn.Conv2d | nn.Linear, weight: Tensor, bias: Tensor | None) -> nn.Module:
-    """Give a layer its own copy of parameters."""
+def _given(builder: Builder, node: Node, layer: nn.Conv2d | nn.Linear, weight: Tensor,
+           bias: Tensor | None) -> nn.Module:
+    """Give a layer its own copy of parameters, and the codes that another tool has chosen for its weights."""
     layer.weight = nn.Parameter(weight.clone(memory_format=torch.contiguous_format))
     if bias is not None:
         layer.bias = nn.Parameter(bias.clone())
-    return layer
+    steps = builder.graph.steps.get(node.inputs[1]) if len(node.inputs) > 1 else None
+    return layer if steps is None else quantized_layer(layer, steps, node)

@@ -29,6 +29,8 @@ class FixedActivation(ActivationQuantizer):
         What an input is before it is rounded: default 1 / scale and the zero point.
     bipolar : bool
         Whether the only two codes, 0 and 1, mean -scale / 2 and scale / 2.
+    ends : (int, int), optional
+        The lowest and the highest code that come out, if they are not the format's.
 
     Raises
     ------
@@ -49,12 +51,13 @@ class FixedActivation(ActivationQuantizer):
     _bias: Tensor
 
     def __init__(self, fmt: Format, scale: float, *, halves: str = "even", gain: float | None = None,
-                 bias: float | None = None, bipolar: bool = False) -> None:
+                 bias: float | None = None, bipolar: bool = False, ends: tuple[int, int] | None = None) -> None:
         if bipolar and fmt != Format(1, "unsigned"):
             raise InputError(f"two values -s and s have unsigned codes of 1 bit, not {fmt}")
         super().__init__(fmt.bits, signed=bipolar or fmt.kind == "signed" or fmt.zero_point != 0,
                          asymmetric=fmt.kind == "unsigned" and fmt.zero_point != 0)
         self.halves, self._fixed, self.two_values = "up" if bipolar else halves, fmt, bipolar
+        self.ends = (fmt.low, fmt.high) if ends is None else ends
         _check_positive(scale, "scale")
         gain = 1 / scale if gain is None else gain
         _check_positive(gain, "gain")
@@ -107,7 +110,7 @@ class FixedActivation(ActivationQuantizer):
         zero = self._fixed.zero_point  # added after rounding: which of two codes is even depends on it
         wanted = x.double() * self._gain + (self._bias - zero)
         rounded = torch.round(wanted) if self.halves == "even" else round_half_up(wanted)
-        return (rounded + zero).clamp(self._fixed.low, self._fixed.high)
+        return (rounded + zero).clamp(*self.ends)
 
 
 def _check_positive(number: float, what: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from quant.graph.graph import Graph, Node
 from quant.graph.interpret import shapes
 from quant.graph.ops.linear import Linear, MatMul
@@ -37,4 +39,6 @@ def _transposed(graph: Graph, name: str) -> str:
     alone = sum(node.inputs.count(name) for node in graph.nodes) == 1
     new = name if alone else graph.fresh(name)
     graph.constants[new] = graph.constants[name].T
+    if (found := graph.steps.get(name)) is not None:
+        graph.steps[new] = replace(found, step=found.step.T if found.step.ndim == 2 else found.step)
     return new

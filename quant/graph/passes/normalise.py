@@ -14,8 +14,15 @@ from quant.graph.passes.gates import recognise_gates, recognise_hard_sigmoids
 from quant.graph.passes.matmul_to_linear import matmul_to_linear
 from quant.graph.passes.merge import extremes_to_clips, merge_clips, merge_reductions, merge_views
 from quant.graph.passes.pads_into_pools import pads_into_pools
+from quant.graph.passes.quantized_constants import quantized_constants
+from quant.graph.passes.stored_codes import (
+    affine_into_quantizers,
+    drop_repeated_quantizers,
+    join_codes,
+    quantizers_before_views,
+)
 
-__all__ = ["PASSES", "normalise"]
+__all__ = ["PASSES", "QUANTIZED_PASSES", "normalise", "normalise_quantized"]
 
 PASSES: tuple[Callable[[Graph], None], ...] = (
     fold_constants, drop_identities, constants_to_affine, extremes_to_clips, merge_clips, merge_affine,
@@ -24,8 +31,22 @@ PASSES: tuple[Callable[[Graph], None], ...] = (
 """Each is right by itself; this order finds most."""
 
 
+QUANTIZED_PASSES: tuple[Callable[[Graph], None], ...] = (
+    quantized_constants, fold_constants, drop_identities, join_codes, constants_to_affine, extremes_to_clips,
+    merge_clips, matmul_to_linear, quantizers_before_views, merge_affine, affine_into_quantizers,
+    drop_repeated_quantizers, merge_reductions, pads_into_pools, merge_views, drop_identities)
+"""For models that another tool has quantized: nothing is folded into weights, whose codes are chosen."""
+
+
 def normalise(graph: Graph) -> None:
     """Make a graph simpler, in place; its inputs and outputs stay, and what it computes of them."""
     for each in PASSES:
+        each(graph)
+        graph.drop_unread()
+
+
+def normalise_quantized(graph: Graph) -> None:
+    """Make a graph of a quantized model simpler, in place; its quantizers stand where a chip stores codes."""
+    for each in QUANTIZED_PASSES:
         each(graph)
         graph.drop_unread()

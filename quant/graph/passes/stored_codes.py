@@ -1,0 +1,109 @@
+"""Roundings to codes and back become one operator, at the places where a chip stores what it has computed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import prod
+
+import torch
+
+from quant.graph.graph import Graph, Node
+from quant.graph.ops.elementwise import Clip
+from quant.graph.ops.linear import Affine
+from quant.graph.ops.pools import MaxPool
+from quant.graph.ops.quantization import BipolarQuantize, Dequantize, FakeQuantize, Quantize
+from quant.graph.ops.views import Gather, Reshape, Slice, Transpose
+from quant.graph.passes.rewriting import bypass, made_by, number, operator_nodes, swap
+
+__all__ = ["affine_into_quantizers", "drop_repeated_quantizers", "join_codes", "quantizers_before_views"]
+
+MOVES = (Gather, MaxPool, Reshape, Slice, Transpose)
+"""Operators whose numbers are some of those that they read."""
+
+
+def join_codes(graph: Graph) -> None:
+    """Make a `Quantize` and the `Dequantize`s that read it one `FakeQuantize`, of the same scale and zero point.
+
+    Codes that an input gives or an output takes become the values that they mean.
+    """
+    for node in operator_nodes(graph, Quantize):
+        assert isinstance(node.operator, Quantize)
+        readers = graph.readers(node.output)
+        if any(not isinstance(reader.operator, Dequantize) or not _same_numbers(graph, node, reader)
+               for reader in readers):
+            continue
+        fake = FakeQuantize(node.operator.low, node.operator.high, node.operator.rounding, zero_first=False)
+        for reader in readers:
+            graph.redirect(reader.output, node.output)
+        swap(graph, [node], fake, node.inputs)
+        graph.nodes[:] = [each for each in graph.nodes if each.output not in {reader.output for reader in readers}]
+    for node in operator_nodes(graph, Dequantize):
+        if any(given.name == node.inputs[0] for given in graph.inputs):
+            swap(graph, [node], FakeQuantize(*_byte_ends(graph, node), zero_first=False), node.inputs)
+
+
+def quantizers_before_views(graph: Graph) -> None:
+    """Let one-number affine maps and quantizers of what views of an input give stand before the views."""
+    moved = True
+    while moved:
+        moved = False
+        for node in operator_nodes(graph, FakeQuantize, BipolarQuantize, Affine):
+            before = made_by(graph, node, 0, Reshape, Transpose)
+            if before is None or not _leads_to_input(graph, before) or any(
+                    prod(graph.constants[name].shape) != 1 for name in node.inputs[1:] if name in graph.constants):
+                continue
+            name = graph.fresh(f"{node.output}.whole")
+            operator = replace(node.operator, axis=1) if isinstance(node.operator, Affine) else node.operator
+            first = Node(operator, (before.inputs[0], *node.inputs[1:]), name, node.place, node.name)
+            graph.replace([before, node], [first, Node(before.operator, (name,), node.output, before.place)])
+            moved = True
+
+
+def affine_into_quantizers(graph: Graph) -> None:
+    """Let the quantizer of an input multiply and add what stands before it: the host does both."""
+    for node in operator_nodes(graph, FakeQuantize, BipolarQuantize):
+        before = made_by(graph, node, 0, Affine)
+        while before is not None and _leads_to_input(graph, before):
+            gain, shift = (number(graph, name) for name in before.inputs[1:])
+            operator = node.operator
+            assert isinstance(operator, FakeQuantize | BipolarQuantize)
+            if gain is None or shift is None or gain <= 0:
+                break
+            operator = replace(operator, gain=operator.gain * gain, shift=operator.gain * shift + operator.shift)
+            node = swap(graph, [before, node], operator, (before.inputs[0], *node.inputs[1:]))
+            before = made_by(graph, node, 0, Affine)
+
+
+def drop_repeated_quantizers(graph: Graph) -> None:
+    """Take out quantizers of values that are some of another quantizer's, with the same codes; and of clamped ones."""
+    for node in operator_nodes(graph, FakeQuantize, BipolarQuantize):
+        source = graph.maker(node.inputs[0])
+        while source is not None and isinstance(source.operator, MOVES):
+            source = graph.maker(source.inputs[0])
+        if source is not None and source.operator == node.operator and _same_numbers(graph, node, source):
+            bypass(graph, node)
+
+
+def _same_numbers(graph: Graph, one: Node, other: Node) -> bool:
+    """Return whether scales and zero points are the same."""
+    pairs = [(graph.constants.get(a), graph.constants.get(b))
+             for a, b in zip(one.inputs[1:], other.inputs[1:], strict=True)]
+    return all(a is not None and b is not None and torch.equal(a.double(), b.double()) for a, b in pairs)
+
+
+def _leads_to_input(graph: Graph, node: Node) -> bool:
+    """Return whether a node reads an input, through others that each have one reader."""
+    names = {given.name for given in graph.inputs}
+    before = node
+    while before.inputs[0] not in names:
+        maker = made_by(graph, before, 0, Affine, Reshape, Transpose, Clip)
+        if maker is None:
+            return False
+        before = maker
+    return graph.reads_alone(before, before.inputs[0])
+
+
+def _byte_ends(graph: Graph, node: Node) -> tuple[int, int]:
+    """Return the codes of an input that a host gives: those of the zero point's own type."""
+    signed = graph.constants[node.inputs[2]].dtype == torch.int8
+    return (-128, 127) if signed else (0, 255)

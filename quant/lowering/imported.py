@@ -1,0 +1,207 @@
+"""Models that another tool has quantized become Programs, and are compared with them code by code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from quant.emit.emit import emit
+from quant.emit.quantizers import stored_layouts
+from quant.graph.graph import Graph, Node
+from quant.graph.interpret import run
+from quant.graph.layout import Layout
+from quant.graph.ops.quantization import BipolarQuantize, FakeQuantize
+from quant.graph.passes.normalise import normalise_quantized
+from quant.lowering.lower import Lowered, lower_with_report
+from quant.trace.naming import name_of_quantizer
+from sim.errors import InputError
+from sim.functional.engine.simulator import Simulator
+from sim.ir.arithmetic import Arithmetic
+from sim.ir.formats import Format
+
+__all__ = ["Imported", "InputCodes", "TensorDifference", "import_quantized", "is_quantized"]
+
+TOLERANCE = 2.0**-7
+"""How far a fitted requantizer may be from the model's where it matters [codes]: what is left changes few codes."""
+QUANTIZERS = (FakeQuantize, BipolarQuantize)
+
+
+@dataclass(frozen=True)
+class InputCodes:
+    """How a host gives an input for which the model has no quantizer.
+
+    Attributes
+    ----------
+    format : Format
+        Signed or unsigned.
+    exponent : int
+        The value of a code is code * 2**exponent.
+    """
+
+    format: Format
+    exponent: int
+
+
+@dataclass(frozen=True)
+class TensorDifference:
+    """How far the codes of a stored tensor are from those of the model it comes from.
+
+    Attributes
+    ----------
+    name : str
+        Of the Program's tensor.
+    codes : int
+        How many were compared.
+    differing : int
+        How many are others.
+    largest : int
+        Largest distance [codes].
+    """
+
+    name: str
+    codes: int
+    differing: int
+    largest: int
+
+    @property
+    def share(self) -> float:
+        """Share of differing codes."""
+        return self.differing / self.codes
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A Program and the quantized model that it comes from.
+
+    Attributes
+    ----------
+    lowered : Lowered
+        The Program, what its codes mean, and how well its requantizers fit.
+    graph : Graph
+        What the model computes, its quantizers as `FakeQuantize` and `BipolarQuantize`.
+    layouts : mapping of str to Layout
+        Where the numbers of the value that a quantizer makes are in the Program's tensor, by that tensor's name.
+    values : mapping of str to str
+        The quantizer's value by the tensor's name.
+    """
+
+    lowered: Lowered
+    graph: Graph
+    layouts: Mapping[str, Layout]
+    values: Mapping[str, str]
+
+    def input_codes(self, inputs: Mapping[str, Tensor]) -> dict[str, NDArray[np.int32]]:
+        """Return what the host gives the Program for real inputs, by the names of the Program's inputs."""
+        values = self._run(inputs)
+        return {tensor.name: self._placed(self._codes(tensor.name, values), tensor.name, tensor.shape)
+                for tensor in self.lowered.program.inputs}
+
+    def compare(self, inputs: Mapping[str, Tensor]) -> list[TensorDifference]:
+        """Return how far the Program's codes are from the model's, for every tensor that a quantizer makes.
+
+        Parameters
+        ----------
+        inputs : mapping of str to float Tensor, shape (batch, ...)
+            Real inputs by the names of the model's.
+        """
+        program, values = self.lowered.program, self._run(inputs)
+        given = {tensor.name: self._placed(self._codes(tensor.name, values), tensor.name, tensor.shape)
+                 for tensor in program.inputs}
+        made = {tensor.name for tensor in program.tensors if tensor.name in self.values} - given.keys()
+        found = Simulator(program, capture=sorted(made)).run(given)
+        differences = []
+        for name in sorted(made, key=[tensor.name for tensor in program.tensors].index):
+            got = found[name].reshape(len(found[name]), -1)[:, self.layouts[name].places.ravel()]
+            wanted = self._codes(name, values).reshape(len(got), -1)
+            away = np.abs(got.astype(np.int64) - wanted)
+            differences.append(TensorDifference(name, away.size, int((away > 0).sum()), int(away.max(initial=0))))
+        return differences
+
+    def outputs(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return what the model itself gives, by its output names."""
+        values = self._run(inputs)
+        return {name: values[name] for name in self.graph.outputs}
+
+    def _run(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        values: dict[str, Tensor] = {name: value.double() for name, value in inputs.items()}
+        return values | run(self.graph, values)
+
+    def _codes(self, name: str, values: Mapping[str, Tensor]) -> NDArray[np.int64]:
+        node = self.graph.maker(self.values[name])
+        assert node is not None
+        return _codes_of(self.graph, node, values)
+
+    def _placed(self, codes: NDArray[np.int64], name: str, shape: Sequence[int]) -> NDArray[np.int32]:
+        """Return codes of a value as the Program's tensor holds them."""
+        placed = np.zeros((len(codes), int(np.prod(shape))), np.int32)
+        placed[:, self.layouts[name].places.ravel()] = codes.reshape(len(codes), -1)
+        return placed.reshape(len(codes), *shape)
+
+
+def is_quantized(graph: Graph) -> bool:
+    """Return whether a model holds quantizers of another tool."""
+    return any("uantize" in type(node.operator).__name__ for node in graph.nodes)
+
+
+def import_quantized(graph: Graph, arithmetic: Arithmetic, inputs: Mapping[str, InputCodes] | None = None) -> Imported:
+    """Return the Program of a quantized model.
+
+    Parameters
+    ----------
+    graph : Graph
+        From a front end; changed.
+    arithmetic : Arithmetic
+        Of the Program. Its rounding should be that of the model, which is half to even for nearly all.
+    inputs : mapping of str to InputCodes, optional
+        How the host gives those inputs for which the model has no quantizer.
+
+    Raises
+    ------
+    InputError
+        With all that has no counterpart on the chip, weights of more than 8 bits among them; if an input has no
+        quantizer and is not described; or if a requantizer cannot be fitted.
+    """
+    for name, codes in (inputs or {}).items():
+        _quantize_input(graph, name, codes)
+    normalise_quantized(graph)
+    for given in graph.inputs:
+        if not any(isinstance(reader.operator, QUANTIZERS) for reader in graph.readers(given.name)):
+            raise InputError(f"the model has no quantizer for its input '{given.name}'; say how the host gives it, as "
+                             "8 signed bits of which a code means 2**-5: signed:8:-5")
+    module = emit(graph, quantized=True).double()
+    graph.constants = {name: value.double() if value.is_floating_point() else value
+                       for name, value in graph.constants.items()}
+    layouts = stored_layouts(module)
+    if len(graph.inputs) != 1:
+        raise InputError(f"the model must read one tensor, not {len(graph.inputs)}")
+    lowered = lower_with_report(module, torch.zeros(1, *graph.inputs[0].shape), arithmetic, tolerance=TOLERANCE)
+    names = {path: found for path in layouts if (found := name_of_quantizer(path)) is not None}
+    return Imported(lowered, graph, {name: layouts[path][1] for path, name in names.items()},
+                    {name: layouts[path][0] for path, name in names.items()})
+
+
+def _quantize_input(graph: Graph, name: str, codes: InputCodes) -> None:
+    """Let an input be rounded to codes."""
+    if name not in [given.name for given in graph.inputs]:
+        raise InputError(f"the model has no input '{name}', but {', '.join(given.name for given in graph.inputs)}")
+    value, scale, zero = (graph.fresh(f"{name}.{what}") for what in ("codes", "scale", "zero"))
+    graph.redirect(name, value)
+    graph.constants[scale] = torch.tensor(2.0**codes.exponent)
+    graph.constants[zero] = torch.tensor(0.0)
+    graph.nodes.insert(0, Node(FakeQuantize(codes.format.low, codes.format.high, "half_up"), (name, scale, zero),
+                               value, f"of input '{name}'"))
+
+
+def _codes_of(graph: Graph, node: Node, values: Mapping[str, Tensor]) -> NDArray[np.int64]:
+    """Return the codes that a quantizer makes."""
+    x, *rest = (values[name] if name in values else graph.constants[name] for name in node.inputs)
+    if isinstance(node.operator, FakeQuantize):
+        codes = node.operator.codes(x, *rest)
+    else:
+        codes = (node.operator.compute(x, *rest) > 0).double()
+    return codes.to(torch.int64).numpy()

@@ -1,0 +1,201 @@
+"""Models that other tools have quantized become Programs with the same codes, and say where they do not."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from onnx import TensorProto, helper, numpy_helper
+
+from quant.frontends.onnx.convert import graph_of_model
+from quant.lowering.imported import Imported, InputCodes, import_quantized
+from sim.errors import InputError
+from sim.functional.engine.simulator import Simulator
+from sim.ir.arithmetic import Arithmetic
+from sim.ir.formats import Format
+
+EVEN = Arithmetic(rounding="half_even")
+
+
+class Writer:
+    """Writes a model node by node."""
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
+
+    def node(self, kind: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
+        name = f"{kind.lower()}_{len(self.nodes)}"
+        self.nodes.append(helper.make_node(kind, list(inputs), [name], name=name, domain=domain, **attributes))
+        return name
+
+    def constant(self, array: Any, dtype: type[np.generic] = np.float32) -> str:
+        name = f"c{len(self.constants)}"
+        self.constants.append(numpy_helper.from_array(np.asarray(array, dtype), name))
+        return name
+
+    def stored(self, x: str, scale: float, zero: int = 0, dtype: type[np.generic] = np.uint8) -> str:
+        """Round a value to codes and back."""
+        names = self.constant(scale), self.constant(zero, dtype)
+        return self.node("DequantizeLinear", self.node("QuantizeLinear", x, *names), *names)
+
+    def weights(self, codes: Any, scale: Any, dtype: type[np.generic] = np.int8, zero: int = 0) -> str:
+        """Return values of codes, with a scale for each output channel or one for all."""
+        zeros = np.full(np.shape(scale), zero)
+        return self.node("DequantizeLinear", self.constant(codes, dtype), self.constant(scale),
+                         self.constant(zeros, dtype), axis=0)
+
+    def model(self, shape: Sequence[int], *outputs: str, opset: int = 21) -> onnx.ModelProto:
+        value = helper.make_tensor_value_info
+        graph = helper.make_graph(self.nodes, "net", [value("x", TensorProto.FLOAT, ["n", *shape])],
+                                  [value(name, TensorProto.FLOAT, None) for name in outputs], self.constants)
+        return helper.make_model(graph, ir_version=10, opset_imports=[
+            helper.make_opsetid("", opset), helper.make_opsetid("qonnx.custom_op.general", 1)])
+
+
+def residual_network(rng: np.random.Generator, scales: Sequence[float]) -> tuple[onnx.ModelProto, list[str]]:
+    """Return a small network with a residual, a max pool, a depthwise layer and a linear one, and what it stores."""
+    w, stored = Writer(), []
+    step, first, second, last = scales
+
+    def weights(*shape: int) -> str:
+        return w.weights(rng.integers(-127, 128, shape), [step * 2.0**(place % 3) for place in range(shape[0])])
+
+    def bias(count: int) -> str:
+        return w.constant(rng.integers(-40, 40, count) * step * first)
+
+    x = w.stored("x", first, 3)
+    y = w.stored(w.node("Relu", w.node("Conv", x, weights(4, 2, 3, 3), bias(4), pads=[1, 1, 1, 1])), second)
+    stored.append(y)
+    z = w.stored(w.node("Conv", y, weights(4, 1, 3, 3), bias(4), group=4, pads=[1, 1, 1, 1]), second, 100)
+    stored.append(z)
+    total = w.stored(w.node("Relu", w.node("Add", y, z)), second)
+    stored.append(total)
+    pooled = w.stored(w.node("MaxPool", total, kernel_shape=[2, 2], strides=[2, 2]), second)
+    row = w.node("Flatten", pooled)
+    made = w.stored(w.node("Gemm", row, weights(5, 36), bias(5), transB=1), last, 0, np.int8)
+    stored.append(made)
+    return w.model((2, 6, 6), made, *stored[:-1]), stored
+
+
+def reference(model: onnx.ModelProto, x: np.ndarray[Any, Any]) -> dict[str, Any]:
+    """Return what ONNX Runtime computes as the model is written, without fusing anything."""
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(None, {"x": x}), strict=True))
+
+
+def values_of(imported: Imported, inputs: dict[str, torch.Tensor]) -> dict[str, Any]:
+    """Return the values that the Program's codes mean, by the value that they stand for in the model."""
+    program = imported.lowered.program
+    tensors = {tensor.name: tensor for tensor in program.tensors}
+    given = imported.input_codes(inputs)
+    found = Simulator(program, capture=sorted(imported.values.keys() - given.keys())).run(given)
+    return {imported.values[name]: (codes - tensors[name].format.zero_point) * imported.lowered.scales[name]
+            for name, codes in found.items() if name in imported.values}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_power_of_two_scales_give_the_codes_of_onnx_runtime(seed: int) -> None:
+    """Every stored tensor of a network with residual, depthwise, pooled and linear layers has ONNX Runtime's codes."""
+    rng = np.random.default_rng(seed)
+    model, stored = residual_network(rng, (2.0**-8, 2.0**-5, 2.0**-4, 2.0**-3))
+    x = rng.normal(0, 1, (16, 2, 6, 6)).astype(np.float32)
+    imported = import_quantized(graph_of_model(model), EVEN)
+    inputs = {"x": torch.from_numpy(x)}
+    assert [found.differing for found in imported.compare(inputs)] == [0] * len(stored)
+    expected, got = reference(model, x), values_of(imported, inputs)
+    by_name = {name.removeprefix("quantizelinear"): value for name, value in got.items()}
+    assert len(by_name) == len(got)
+    for name in stored:
+        place = int(name.rpartition("_")[2]) - 1  # the codes are made by the node before
+        value = got[f"quantizelinear_{place}"]
+        np.testing.assert_array_equal(value.reshape(expected[name].shape).astype(np.float32), expected[name])
+
+
+def test_other_scales_are_compared_and_nothing_is_hidden() -> None:
+    """With scales that are no powers of two few codes differ, and the comparison finds what ONNX Runtime has."""
+    rng = np.random.default_rng(5)
+    model, stored = residual_network(rng, (0.0041, 0.031, 0.077, 0.13))
+    x = rng.normal(0, 1, (16, 2, 6, 6)).astype(np.float32)
+    imported = import_quantized(graph_of_model(model), replace(EVEN, terms=8, window=16))
+    found = imported.compare({"x": torch.from_numpy(x)})
+    assert len(found) == len(stored)
+    assert all(each.share < 0.05 for each in found)
+    assert any(each.differing for each in found)
+    coarser = import_quantized(graph_of_model(model), replace(EVEN, terms=2)).compare({"x": torch.from_numpy(x)})
+    assert all(less.share < more.share for less, more in zip(found, coarser, strict=True))
+    expected, got = reference(model, x), values_of(imported, {"x": torch.from_numpy(x)})
+    for each, name in zip(found, stored, strict=True):
+        place = int(name.rpartition("_")[2]) - 1
+        away = np.abs(got[f"quantizelinear_{place}"].reshape(expected[name].shape) - expected[name])
+        step = imported.lowered.scales[each.name]
+        assert int((away > step / 2).sum()) == pytest.approx(each.differing, abs=2)  # single precision may round a tie
+
+
+def bipolar_network(rng: np.random.Generator) -> onnx.ModelProto:
+    """Return a network of bipolar weights and tensors with any BatchNorms, as Brevitas writes them."""
+    w = Writer()
+
+    def quant(x: str) -> str:
+        return w.node("BipolarQuant", x, w.constant(1.0), domain="qonnx.custom_op.general")
+
+    x = w.node("Sub", w.node("Mul", w.node("Reshape", "x", w.constant([-1, 16], np.int64)), w.constant(2.0)),
+               w.constant(1.0))
+    for inputs, outputs in ((16, 24), (24, 12)):
+        weight = w.node("Transpose", quant(w.constant(rng.normal(size=(outputs, inputs)))), perm=[1, 0])
+        norm = [w.constant(numbers) for numbers in (rng.uniform(0.5, 2, outputs), rng.normal(0, 1, outputs),
+                                                    rng.normal(0, 2, outputs), rng.uniform(5, 50, outputs))]
+        x = w.node("BatchNormalization", w.node("MatMul", quant(x), weight), *norm)
+    return w.model((1, 4, 4), x, opset=15)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_bipolar_networks_are_exact(seed: int) -> None:
+    """Signs behind any BatchNorm are the model's, so that all that is left are roundings of its real output."""
+    rng = np.random.default_rng(seed)
+    imported = import_quantized(graph_of_model(bipolar_network(rng)), EVEN)
+    x = torch.from_numpy(rng.random((200, 1, 4, 4)).astype(np.float32))
+    (found,) = imported.compare({"x": x})
+    assert (found.differing, found.codes) == (0, 200 * 24)
+    formats = {str(conv.weight_format) for conv in imported.lowered.program.convs}
+    assert formats == {"bipolar1"}
+    assert [str(tensor.format) for tensor in imported.lowered.program.tensors[:2]] == ["unsigned1", "unsigned1"]
+
+
+def test_an_input_without_a_quantizer_must_be_described() -> None:
+    """Its codes are the user's: said once, the Program rounds the input as told."""
+    w = Writer()
+    made = w.stored(w.node("Relu", w.node("Conv", "x", w.weights([[[[1]]], [[[2]]]], 0.5))), 0.25)
+    model = w.model((1, 2, 2), made)
+    sentence = ("the model has no quantizer for its input 'x'; say how the host gives it, as 8 signed bits of which a "
+                "code means 2**-5: signed:8:-5")
+    with pytest.raises(InputError, match=f"^{re.escape(sentence)}$"):
+        import_quantized(graph_of_model(model), EVEN)
+    imported = import_quantized(graph_of_model(model), EVEN, {"x": InputCodes(Format(8, "signed"), -2)})
+    x = torch.tensor([[[[0.3, 1.0], [-1.0, 0.5]]]])
+    assert imported.input_codes({"x": x})["x.codes"].tolist() == [[[[1, 4], [-4, 2]]]]
+    assert [each.differing for each in imported.compare({"x": x})] == [0]
+
+
+def one_layer(weights: Any, dtype: type[np.generic], zero: int) -> onnx.ModelProto:
+    """Return a network of one convolution."""
+    w = Writer()
+    layer = w.node("Conv", w.stored("x", 0.5), w.weights(weights, 0.5, dtype, zero))
+    return w.model((1, 2, 2), w.stored(layer, 0.25))
+
+
+def test_what_the_machine_cannot_hold_is_refused() -> None:
+    """Weights whose zero point makes them 9 bits wide are refused by that reason; narrower ones are taken."""
+    import_quantized(graph_of_model(one_layer([[[[227]]], [[[0]]]], np.uint8, 100)), EVEN)
+    sentence = ("the weights of Conv node 'conv_3' reach from -100 to 155 steps, which takes 9 bits; the machine's "
+                "have at most 8")
+    with pytest.raises(InputError, match=f"^{re.escape(sentence)}$"):
+        import_quantized(graph_of_model(one_layer([[[[255]]], [[[0]]]], np.uint8, 100)), EVEN)
