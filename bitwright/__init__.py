@@ -4,6 +4,7 @@ Each name is imported from its own module when it is first used, so that importi
 
 From PyTorch to a Program
     load_data : read a data set by name, from files or from memory
+    load_model : read a network from an ONNX file or one of torch.export
     train, Recipe : train a model, in float or with quantizers; how
     save_weights, load_weights : write and read the weights of a model
     quantize : give a model quantizers wherever the accelerator stores codes
@@ -54,9 +55,9 @@ from typing import TYPE_CHECKING
 
 __all__ = [
     "Arithmetic", "Conv", "Format", "InputError", "Program", "Recipe", "Reconstruction", "Simulator", "Tensor",
-    "allocate", "estimate", "evaluate", "export_onnx", "load_data", "load_machine", "load_program", "load_weights",
-    "lower", "lower_with_report", "plan", "quantize", "reconstruct", "save_program", "save_weights", "sensitivities",
-    "simulate", "train", "verify", "with_bits"]
+    "allocate", "estimate", "evaluate", "export_onnx", "load_data", "load_machine", "load_model", "load_program",
+    "load_weights", "lower", "lower_with_report", "plan", "quantize", "reconstruct", "save_program", "save_weights",
+    "sensitivities", "simulate", "train", "verify", "with_bits"]
 
 _HOMES = {
     "Arithmetic": "sim.ir.arithmetic",
@@ -74,6 +75,7 @@ _HOMES = {
     "export_onnx": "bitwright.codesign.export",
     "load_data": "bitwright.codesign.data",
     "load_machine": "sim.arch.machine",
+    "load_model": "bitwright.codesign.model_files",
     "load_program": "sim.ir.serialize",
     "load_weights": "quant.training.checkpoint",
     "lower": "bitwright.codesign.lowering",
@@ -98,6 +100,7 @@ if TYPE_CHECKING:
     from bitwright.codesign.export import export_onnx
     from bitwright.codesign.lowering import lower, lower_with_report
     from bitwright.codesign.measured_sensitivities import sensitivities
+    from bitwright.codesign.model_files import load_model
     from bitwright.codesign.verify import verify
     from quant.bits.with_bits import with_bits
     from quant.convert import quantize

@@ -50,8 +50,8 @@ Seed = Annotated[int, integer(0, MAX_SEED, "Seed of all random numbers.", "--see
 RtlSimulator = Annotated[Literal["auto", "icarus", "verilator"], typer.Option(
     "--simulator", help="icarus starts at once, verilator runs faster; auto picks the one expected to finish first.")]
 NetworkName = Annotated[
-    str, typer.Argument(help="A network by name, such as resnet8 or mobilenet_v2; or FILE.py:NAME or MODULE:NAME, your "
-                        "own nn.Module or what makes it: its code is run.")]
+    str, typer.Argument(help="A network by name, such as resnet8 or mobilenet_v2; a model of another tool, *.onnx or "
+                        "*.pt2; or FILE.py:NAME or MODULE:NAME, your own nn.Module or what makes it: its code is run.")]
 DataName = Annotated[str, typer.Option(
     "--data", "-d", help="glyphs or digits; a folder with train/ and val/, or with train.npz, ...; an .npz file; or "
     "FILE.py:NAME or MODULE:NAME of your own, whose code is run.")]

@@ -13,6 +13,7 @@ from torch import nn
 from bitwright.codesign.evaluation import evaluate
 from bitwright.codesign.host_padding import SUMMARY
 from bitwright.codesign.json_text import to_json
+from bitwright.codesign.model_files import is_model_file, load_model
 from bitwright.codesign.user_code import call, is_place, load_object
 from quant.data.images import Images
 from quant.data.registry import DataSet
@@ -42,31 +43,36 @@ def load_network(name: str, data: DataSet, weights: Path | None) -> nn.Module:
     Parameters
     ----------
     name : str
-        One of `quant.networks.registry.NETWORKS`; or the user's own network as `file.py:name` or `module:name`: an
-        nn.Module, or a class or function that makes one. It gets `classes` and `channels` if it has such parameters.
+        One of `quant.networks.registry.NETWORKS`; a file of another tool, *.onnx or *.pt2; or the user's own network
+        as `file.py:name` or `module:name`: an nn.Module, or a class or function that makes one. It gets `classes` and
+        `channels` if it has such parameters.
     data : DataSet
     weights : Path or None
 
     Raises
     ------
     InputError
-        If there is no such network, its code ends in an error or makes something else, or the weights are not its.
+        If there is no such network, its code ends in an error or makes something else, its file cannot be read or
+        holds what the chip does not have, or the weights are not its.
     """
-    net = _own_network(name, data) if is_place(name) else make_network(name, data.classes, data.channels)
+    if is_model_file(name):
+        net: nn.Module = load_model(name, data.train.values(slice(1)).shape[1:])
+    else:
+        net = _own_network(name, data) if is_place(name) else make_network(name, data.classes, data.channels)
     if weights is not None:
         load_weights(net, weights)
     return net
 
 
 def check_trained(name: str, weights: Path | None) -> None:
-    """Refuse to start from random weights; a network of the user's own may have weights already.
+    """Refuse to start from random weights; a network of the user's own may have weights already, and a file has.
 
     Raises
     ------
     InputError
         If there are no weights.
     """
-    if weights is None and not is_place(name):
+    if weights is None and not is_place(name) and not is_model_file(name):
         raise InputError(f"quantizing starts from a trained network: give the weights of '{shown(name)}'")
 
 

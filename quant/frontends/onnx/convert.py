@@ -39,19 +39,19 @@ Names = MutableMapping[str, Known]
 Sizes = Mapping[str, Sequence[int]]
 
 
-def read_onnx(path: str | Path, sizes: Sizes | None = None) -> Graph:
+def read_onnx(path: str | Path, sizes: Sizes | Sequence[int] | None = None) -> Graph:
     """Read an ONNX file as a typed graph; parameters and errors as for `load_onnx_model` and `graph_of_model`."""
     return graph_of_model(load_onnx_model(path), sizes)
 
 
-def graph_of_model(model: ModelProto, sizes: Sizes | None = None) -> Graph:
+def graph_of_model(model: ModelProto, sizes: Sizes | Sequence[int] | None = None) -> Graph:
     """Return the typed graph of a model that `load_onnx_model` has read.
 
     Parameters
     ----------
     model : ModelProto
-    sizes : mapping of str to sequence of int, optional
-        Shape of one image of each input whose own shape the model leaves open.
+    sizes : mapping of str to sequence of int, or sequence of int, optional
+        Shape of one image of each input whose own shape the model leaves open; the shape itself if there is one input.
 
     Returns
     -------
@@ -66,6 +66,10 @@ def graph_of_model(model: ModelProto, sizes: Sizes | None = None) -> Graph:
     graph = model.graph
     initial = {tensor.name for tensor in graph.initializer}
     given = [value for value in graph.input if value.name not in initial]
+    if sizes is not None and not isinstance(sizes, Mapping):
+        if len(given) != 1:
+            raise InputError(f"the model has {len(given)} inputs; give the shape of one image of each by name")
+        sizes = {given[0].name: sizes}
     reader = _Reader(opset_of(model.opset_import), given, sizes or {})
     reader.take_graph(graph, reader.names)
     result = reader.builder.graph

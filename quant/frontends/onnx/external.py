@@ -68,10 +68,13 @@ def _inside(folder: Path, location: str, what: str) -> Path:
     if not location or pure.is_absolute() or ".." in pure.parts or "\\" in location or "\0" in location:
         raise InputError(f"{what} is kept in '{shown(location)}', which is no path below the model's folder")
     path = folder
-    for part in pure.parts:
-        path /= part
-        if path.is_symlink():
-            raise InputError(f"{what} is kept in '{shown(location)}', and '{shown(part)}' is a link")
+    try:
+        for part in pure.parts:
+            path /= part
+            if path.is_symlink():
+                raise InputError(f"{what} is kept in '{shown(location)}', and '{shown(part)}' is a link")
+    except OSError as error:
+        raise InputError(f"{what} is kept in '{shown(location)}': {error.strerror}") from None
     return path
 
 

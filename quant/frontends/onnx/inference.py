@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import prod
 
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 from onnx.shape_inference import infer_node_outputs
 
 from quant.frontends.onnx.structure import schema_of
 from quant.frontends.onnx.values import BATCH, Known, Number, Value
+from sim.io.bounds import MAX_CODES
 
 __all__ = ["inferred_shapes"]
 
@@ -36,4 +38,4 @@ def inferred_shapes(node: NodeProto, opset: int, inputs: Mapping[str, Known]) ->
         return {}
     return {name: shape for name, kind in found.items()
             if (shape := tuple(axis.dim_value for axis in kind.tensor_type.shape.dim))[:1] == (BATCH,)
-            and min(shape) > 0}
+            and 0 < min(shape) and prod(shape[1:]) <= MAX_CODES}

@@ -41,6 +41,8 @@ def _conv_transpose(call: Call) -> Made:
     kernel = call.integers("kernel_shape", shape_of(weight)[2:])
     if kernel != shape_of(weight)[2:]:
         raise InputError(f"kernel_shape says {kernel}, and its weights have {shape_of(weight)[2:]}")
+    if len(kernel) != len(call.shape) - 2:
+        raise InputError(f"a kernel of {len(kernel)} axes reads a value of {len(call.shape)}")
     ones = (1,) * len(kernel)
     stride, dilation = call.integers("strides", ones), call.integers("dilations", ones)
     more = call.integers("output_padding", (0,) * len(kernel), 0)

@@ -243,6 +243,7 @@ def test_weights_in_a_file_of_the_folder_are_read(entries: dict[str, str], path:
     ({"location": "link"}, "tensor 'w' is kept in 'link', and 'link' is a link"),
     ({"location": "up/w.bin"}, "tensor 'w' is kept in 'up/w.bin', and 'up' is a link"),
     ({"location": "none.bin"}, "no data of an ONNX model 'none.bin'"),
+    ({"location": "n" * 1000}, f"tensor 'w' is kept in '{'n' * 200}... (1000 characters)': File name too long"),
     ({"location": "pipe"}, "cannot read data of an ONNX model 'pipe': it is not a regular file"),
     ({"location": "w.bin", "offset": "-4"}, "tensor 'w': offset must be a number of bytes, not '-4'"),
     ({"location": "w.bin", "offset": "1e3"}, "tensor 'w': offset must be a number of bytes, not '1e3'"),

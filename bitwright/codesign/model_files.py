@@ -1,0 +1,76 @@
+"""Networks in files of other tools: ONNX models, and what torch.export has saved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from torch import fx
+
+from quant.emit.emit import emit
+from quant.frontends.aten.pt2 import load_pt2
+from quant.frontends.onnx.convert import read_onnx
+from quant.graph.graph import Graph
+from quant.graph.passes.normalise import normalise
+from sim.errors import InputError
+from sim.io.bounds import shown, shown_path
+
+__all__ = ["is_model_file", "load_model"]
+
+ONNX, EXPORTED = ".onnx", ".pt2"
+
+
+def is_model_file(text: str) -> bool:
+    """Return whether a name is that of an ONNX file or of one that torch.export has saved.
+
+    >>> is_model_file("nets/mine.onnx"), is_model_file("mine.pt2"), is_model_file("mine.py:make")
+    (True, True, False)
+    """
+    return Path(text).suffix.lower() in (ONNX, EXPORTED)
+
+
+def load_model(
+    path: str | Path, sizes: Mapping[str, Sequence[int]] | Sequence[int] | None = None
+) -> fx.GraphModule:
+    """Read a float network from an ONNX file, *.onnx, or one that `torch.export.save` has written, *.pt2.
+
+    Parameters
+    ----------
+    path : str or Path
+    sizes : mapping of str to sequence of int, or sequence of int, optional
+        Shape of one image, such as (3, 224, 224), by input where there are several. An ONNX model may leave it open;
+        where the file says it, it must be the same.
+
+    Returns
+    -------
+    fx.GraphModule
+        In eval mode; of the layers that `quantize` takes, with what the file spells otherwise simplified and BatchNorms
+        folded where they can be.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, images of these sizes do not fit, or operators have no counterpart on the chip:
+        with every reason, each with its place.
+    """
+    kind = Path(path).suffix.lower()
+    if kind not in (ONNX, EXPORTED):
+        raise InputError(f"a model's file must be *{ONNX} or *{EXPORTED}, not '{shown_path(path)}'")
+    if kind == ONNX:
+        graph = read_onnx(path, sizes)
+    else:
+        graph = load_pt2(path)
+        _check_sizes(graph, sizes)
+    normalise(graph)
+    return emit(graph)
+
+
+def _check_sizes(graph: Graph, sizes: Mapping[str, Sequence[int]] | Sequence[int] | None) -> None:
+    """Refuse images of other shapes than those that the model was exported for."""
+    if sizes is None:
+        return
+    given = sizes if isinstance(sizes, Mapping) else {one.name: sizes for one in graph.inputs}
+    for one in graph.inputs:
+        if one.name in given and tuple(given[one.name]) != one.shape:
+            raise InputError(f"input '{shown(one.name)}' was exported for images of shape {one.shape}, not "
+                             f"{tuple(given[one.name])}")
