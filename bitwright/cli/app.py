@@ -9,6 +9,7 @@ import typer
 from bitwright.cli.allocate import allocate
 from bitwright.cli.assemble import assemble
 from bitwright.cli.demo import demo
+from bitwright.cli.diff import diff
 from bitwright.cli.disassemble import disassemble
 from bitwright.cli.doctor import doctor
 from bitwright.cli.estimate import estimate
@@ -17,6 +18,7 @@ from bitwright.cli.export import export
 from bitwright.cli.generate import generate
 from bitwright.cli.quantize import quantize
 from bitwright.cli.sensitivities import sensitivities
+from bitwright.cli.show import show
 from bitwright.cli.simulate import simulate
 from bitwright.cli.train import train
 from bitwright.cli.vectors import vectors
@@ -29,7 +31,7 @@ app = typer.Typer(
     help="Quantize, simulate, verify and cost low-bit networks on a shift-and-accumulate accelerator.",
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 for command in (demo, train, quantize, simulate, warmup, verify, estimate, sensitivities, allocate, generate, assemble,
-                disassemble, export, vectors, doctor):
+                disassemble, show, diff, export, vectors, doctor):
     app.command()(command)
 app.command("disasm", hidden=True)(disassemble)
 
