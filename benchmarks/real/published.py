@@ -76,8 +76,6 @@ def _loaded(net: nn.Module, path: Path, name_of: Callable[[str], str]) -> nn.Mod
     state = net.state_dict()
     found, _ = read_tensors(path, "weights", most_bytes(state))
     stored = {name_of(name): tensor for name, tensor in found.items()}
-    fixed = {name for name, weight in net.named_parameters() if not weight.requires_grad}
-    check_tensors(f"weights '{shown_path(path)}'", stored,
-                  {name: tensor for name, tensor in state.items() if name in stored or name not in fixed})
-    net.load_state_dict(state | stored)
+    check_tensors(f"weights '{shown_path(path)}'", stored, state)
+    net.load_state_dict(stored)
     return net.eval()

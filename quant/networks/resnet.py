@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import cast
 
-import torch
 from torch import Tensor, nn
+
+from quant.trace.selection import ZEROS, Selection
+from sim.io.bounds import MAX_EXTENT
 
 __all__ = ["ResNet", "Shortcut", "group_of_blocks", "project", "resnet18", "resnet34", "subsample"]
 
@@ -109,19 +111,18 @@ def project(channels_in: int, channels_out: int, stride: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(channels_in, channels_out, 1, stride, bias=False), nn.BatchNorm2d(channels_out))
 
 
-def subsample(channels_in: int, channels_out: int, stride: int) -> nn.Conv2d:
+def subsample(channels_in: int, channels_out: int, stride: int) -> Selection:
     """Return option A of the paper: every `stride`-th pixel, and as many zero channels before the map's as after it.
 
-    It is a 1 x 1 convolution whose weights are 0 and 1 and do not learn.
+    It has no weights and is `pad(x[:, :, ::stride, ::stride], (0, 0, 0, 0, before, after))` in torch.
 
     Examples
     --------
-    >>> subsample(2, 4, 2).weight.flatten(1).tolist()
-    [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]
+    >>> import torch
+    >>> subsample(2, 4, 2)(torch.arange(8.0).reshape(1, 2, 2, 2)).flatten().tolist()
+    [0.0, 0.0, 4.0, 0.0]
     """
-    conv, before = nn.Conv2d(channels_in, channels_out, 1, stride, bias=False), (channels_out - channels_in) // 2
-    with torch.no_grad():
-        conv.weight.zero_()
-        conv.weight[before:before + channels_in, :, 0, 0] = torch.eye(channels_in)
-    conv.weight.requires_grad_(False)
-    return conv
+    before = (channels_out - channels_in) // 2
+    after = channels_out - channels_in - before
+    places = range(0, MAX_EXTENT, stride)
+    return Selection((*[ZEROS] * before, *range(channels_in), *[ZEROS] * after), places, places)

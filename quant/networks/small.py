@@ -93,9 +93,9 @@ def resnet20(classes: int = 10, channels: int = 3) -> SmallResNet:
 
 
 def resnet20_a(classes: int = 10, channels: int = 3) -> SmallResNet:
-    """Return ResNet-20 as its authors trained it for CIFAR-10, with shortcuts of option A: 269 722 weights that learn.
+    """Return ResNet-20 as its authors trained it for CIFAR-10, with shortcuts of option A: 269 722 weights.
 
-    >>> sum(weight.numel() for weight in resnet20_a().parameters() if weight.requires_grad)
+    >>> sum(weight.numel() for weight in resnet20_a().parameters())
     269722
     """
     return SmallResNet(3, classes, channels, shortcut=subsample)

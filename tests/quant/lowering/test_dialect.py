@@ -20,6 +20,7 @@ from quant.ptq.reconstruct import Reconstruction, reconstruct
 from quant.ptq.units import units
 from quant.reference import run_reference
 from quant.trace.clamp import Clamp
+from quant.trace.pools import PaddedMax
 from quant.trace.selection import ZEROS, Selection
 from quant.trace.stages import stages
 from sim.arch.machine import Machine
@@ -183,6 +184,19 @@ def test_a_selection_keeps_codes() -> None:
     np.testing.assert_array_equal(found["crop"], found["deep"][:, :, 1:3, 2:4])
     assert (found["around"][:, :, 0] == zero).all()
     np.testing.assert_array_equal(found["around"][:, :, 1:5, :4], found["sub"][:, [1, 0, 7]])
+
+
+@pytest.mark.parametrize("pads", [(0, 0, 1, 1), (2, 1, 0, 0), (0, 0, 0, 0)])
+def test_max_pools_have_pads_of_their_own(pads: tuple[int, int, int, int]) -> None:
+    """Codes are the largest of each window of torch's, padded places never; those of ceil_mode are one case."""
+    pool = PaddedMax((3, 2), (2, 2), pads)
+    network = nn.Sequential(nn.Conv2d(3, 2, 1), pool, nn.Conv2d(2, 2, 1))
+    lowered = lower_with_report(quantized(network.eval(), "uniform"), IMAGES[:1])
+    found = run_reference(lowered.program, {"input_1": CODES[:4].numpy()})
+    wanted = pool(torch.from_numpy(found["0"]).double())
+    np.testing.assert_array_equal(found["1"], wanted.numpy())
+    if pads == (0, 0, 1, 1):
+        assert torch.equal(wanted, nn.MaxPool2d((3, 2), 2, ceil_mode=True)(torch.from_numpy(found["0"]).double()))
 
 
 @pytest.mark.trains
