@@ -49,17 +49,18 @@ def check(program: Program, inputs: Mapping[str, NDArray[np.int32]]) -> set[str]
     return operators(model)
 
 
-@pytest.mark.parametrize("first", range(0, 60, 15))
+@pytest.mark.parametrize("first", [*range(0, 60, 15), *(
+    pytest.param(first, marks=pytest.mark.nightly) for first in range(1000, 2000, 100))])
 def test_random_programs_and_their_plans(first: int) -> None:
     """Programs of all kinds and traits, and what a machine makes of them: Loads, Stores, row bands."""
     used = set[str]()
-    for seed in range(first, first + 15):
+    for seed in range(first, first + (15 if first < 1000 else 100)):
         rng = np.random.default_rng(seed)
         machine = random_machine(rng)
         program = random_program(rng, machine)
         inputs = corner_inputs(rng, program, 3)
         used |= check(program, inputs) | check(plan(program, machine).program, inputs)
-    assert used == STANDARD - {"Mod", "Sub"}
+    assert STANDARD - {"Mod", "Sub"} <= used <= STANDARD
 
 
 def test_random_programs_that_wrap() -> None:
