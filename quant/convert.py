@@ -15,13 +15,14 @@ from quant.calibration.walk import Progress, calibrate
 from quant.data.pixels import Pixels
 from quant.equalize import equalize
 from quant.fold_pixels import fold_pixels
+from quant.frontends.read_model import read_model
 from quant.input_quantizers import ByInput, quantizers_of_inputs
 from quant.quantizers.base import ActivationQuantizer, round_half_up
 from quant.quantizers.pixel import PixelActivation
 from quant.schemes import Scheme, WeightedLayer, scheme_of
 from quant.shifts import shift_averages_and_norms
 from quant.trace.checks import check_magnitude
-from quant.trace.frontend import as_floats, read_model
+from quant.trace.frontend import as_floats
 from quant.trace.inputs import each, input_names
 from quant.trace.layers import QuantConv2d, QuantLinear, normed
 from quant.trace.naming import quantizer_path

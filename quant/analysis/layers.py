@@ -11,10 +11,11 @@ from torch import Tensor, fx, nn
 
 from quant.analysis.noise import Clipped, Noise
 from quant.analysis.pairs import Pair, as_float, pairs_of, real_weight
+from quant.frontends.read_model import read_model
 from quant.lowering.lower import Lowered
 from quant.quantizers.pixel import PixelActivation
 from quant.trace.checks import check_data
-from quant.trace.frontend import as_floats, read_model
+from quant.trace.frontend import as_floats
 from quant.trace.inputs import Read, each
 from quant.trace.segment import Segment
 from quant.trace.stages import output_stages

@@ -128,6 +128,10 @@ class Builder:
             return value.node
         return self.call(f"{label(value.node)}_map", View(value.layout.stored), value.node)
 
+    def row(self, value: Stored) -> fx.Node:
+        """Return the node that makes the row (n, F) of a value's numbers as they are stored."""
+        return value.node if value.flat else self.fx.call_function(torch.flatten, (value.node, 1))
+
     def select(self, node: fx.Node, channels: Sequence[int] | None, rows: range | None, columns: range | None,
                pads: tuple[int, int, int, int] = (0, 0, 0, 0)) -> fx.Node:
         """Return the node that picks a part of a map and pads it, the same for the same part."""

@@ -74,7 +74,7 @@ def emit(graph: Graph, *, quantized: bool = False) -> fx.GraphModule:
             builder.values[node.output] = _emitted(builder, node, at_end, handlers)
         except InputError as error:
             reasons.append(str(error))
-            builder.values[node.output] = Refused()
+            builder.values[node.output] = _stand_in(builder, node)
     refuse(reasons)
     return builder.module([_output(builder, name) for name in graph.outputs])
 
@@ -98,6 +98,18 @@ def _emitted(builder: Builder, node: Node, at_end: frozenset[str], handlers: Han
         if can_host and isinstance(node.operator, Concat):  # such as predictions for maps of several sizes
             return _hosted(builder, node)
         raise
+
+
+def _stand_in(builder: Builder, node: Node) -> Stored | Refused:
+    """Return a value in place of a refused one, so that what follows is judged by itself."""
+    shape = builder.shapes.get(node.output)
+    for name in node.inputs:
+        value = builder.values.get(name)
+        if isinstance(value, Stored) and value.layout.shape == shape:
+            return value
+    if shape is None or len(shape) not in (1, 3):
+        return Refused()
+    return placed_input(builder, builder.fx.placeholder("refused"), shape)
 
 
 def _hosted(builder: Builder, node: Node) -> Hosted | Refused:

@@ -125,7 +125,9 @@ def channels_along(builder: Builder, node: Node, value: Stored, axis: int) -> tu
     value = whole(builder, node, value)
     found = value.layout.pointwise(axis)
     if found is None:
-        raise moved(node)
+        raise InputError(f"{node.operator.title} {node.place} takes axis {axis + 1} of a value of shape "
+                         f"{builder.shapes[node.inputs[0]]} for channels, which is not stored as channels; flatten "
+                         "images to rows first, or have the channels there")
     return value, found
 
 

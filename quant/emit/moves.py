@@ -77,8 +77,10 @@ def placed_input(builder: Builder, node: fx.Node, shape: tuple[int, ...]) -> Sto
 def as_given(builder: Builder, value: Stored) -> fx.Node:
     """Return the node that makes a value in its own shape: another order of numbers is left to the host."""
     layout = value.layout
+    if layout.is_in_order and len(layout.shape) == 1:
+        return builder.row(value)
     if layout.is_in_order and Layout.in_order(layout.shape).stored == layout.stored and len(layout.shape) <= 3:
-        if value.flat == (len(layout.shape) == 1) and len(layout.shape) != 2:
+        if len(layout.shape) == 3 and not value.flat:
             return value.node
         return builder.call(f"{label(value.node)}_view", View(layout.shape), value.node)
     return builder.call(f"{label(value.node)}_view", Host("view", Rearranged.of(layout)), value.node)

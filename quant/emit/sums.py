@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import gcd
 
 import torch
 from torch import Tensor, fx, nn
@@ -17,7 +16,7 @@ from quant.graph.ops.linear import Conv
 from sim.errors import InputError
 from sim.ir.ops import Pads, out_size
 
-__all__ = ["conv", "dense", "linear", "pointwise", "symmetric", "thinned"]
+__all__ = ["conv", "dense", "linear", "out_sizes", "pointwise", "symmetric"]
 
 
 def conv(builder: Builder, node: Node) -> Stored:
@@ -34,18 +33,15 @@ def conv(builder: Builder, node: Node) -> Stored:
     dilation = _dilation(frame.pair(operator.dilation, 1), kernel, node)
     weight, bias, made, source = _in_order(builder, frame, weight, bias, operator.groups)
     reach = dilation * (kernel[0] - 1) + 1, dilation * (kernel[1] - 1) + 1
-    strides, size = frame.pair(operator.stride, 1), _padded(frame)
-    stride = common_stride(strides, reach, size)
+    stride = frame.pair(operator.stride, 1)
+    out = out_sizes(_padded(frame), reach, stride, node)
     pads, before = symmetric(frame.pads)
     if before:
         source = builder.call(f"{builder.name(node)}_pad", nn.ZeroPad2d(before), source)
     layer = nn.Conv2d(weight.shape[1] * operator.groups, len(weight), kernel, stride, pads, dilation, operator.groups,
                       bias is not None, device="meta")
     found = builder.call(builder.name(node), _given(builder, node, layer, weight, bias), source)
-    out = tuple(out_size(extent, 0, 0, part, stride) for extent, part in zip(size, reach, strict=True))
-    wanted = tuple(out_size(*numbers) for numbers in zip(size, (0, 0), (0, 0), reach, strides, strict=True))
-    return frame.made(thinned(builder, found, strides, stride, (out[0], out[1]), (wanted[0], wanted[1])), made,
-                      (wanted[0], wanted[1]))
+    return frame.made(found, made, out)
 
 
 def linear(builder: Builder, node: Node) -> Stored:
@@ -60,9 +56,8 @@ def linear(builder: Builder, node: Node) -> Stored:
 def dense(builder: Builder, node: Node, value: Stored, weight: Tensor, bias: Tensor | None) -> Stored:
     """Emit a linear layer of rows, whose numbers may be stored in another order."""
     weight = stored_order(weight, [int(place) for place in value.layout.places], axis=1)
-    row = value.node if value.flat else builder.fx.call_function(torch.flatten, (value.node, 1))
     layer = nn.Linear(weight.shape[1], len(weight), bias is not None, device="meta")
-    return Stored(builder.call(builder.name(node), _given(builder, node, layer, weight, bias), row),
+    return Stored(builder.call(builder.name(node), _given(builder, node, layer, weight, bias), builder.row(value)),
                   Layout.in_order((len(weight),)), flat=True)
 
 
@@ -84,30 +79,24 @@ def symmetric(pads: Pads) -> tuple[tuple[int, int], tuple[int, int, int, int] | 
     return (0, 0), (left, right, top, bottom)
 
 
-def common_stride(strides: tuple[int, int], reach: tuple[int, int], size: tuple[int, int]) -> int:
-    """Return one stride for both axes with which every wanted place is among those that come out.
+def out_sizes(size: tuple[int, int], reach: tuple[int, int], strides: tuple[int, int], node: Node) -> tuple[int, int]:
+    """Return the places that come out where a window slides.
 
     Parameters
     ----------
-    strides, reach, size : (vertical, horizontal)
-        Wanted strides; what a window covers; what it slides over, with pads [pixels].
+    size, reach, strides : (vertical, horizontal)
+        What the window slides over, with pads; what it covers; how far it goes each time [pixels].
+    node : Node
+
+    Raises
+    ------
+    InputError
+        If the strides differ and several places come out along both axes.
     """
-    one, other = strides
-    slack = tuple(extent - part for extent, part in zip(size, reach, strict=True))
-    if slack[1] < min(strides):  # one place comes out along the columns, with the rows' stride too
-        return one
-    return other if slack[0] < min(strides) else gcd(one, other)
-
-
-def thinned(builder: Builder, node: fx.Node, strides: tuple[int, int], stride: int, size: tuple[int, int],
-            wanted: tuple[int, int]) -> fx.Node:
-    """Return the places that larger strides give of those of a common one."""
-    if size == wanted:
-        return node
-    rows, columns = (range(0, (count - 1) * (step // stride or 1) + 1, step // stride or 1)
-                     for count, step in zip(wanted, strides, strict=True))
-    return builder.select(node, None, None if rows == range(size[0]) else rows,
-                          None if columns == range(size[1]) else columns)
+    rows, columns = (out_size(*numbers) for numbers in zip(size, (0, 0), (0, 0), reach, strides, strict=True))
+    if strides[0] != strides[1] and rows > 1 and columns > 1:
+        raise InputError(f"stride {node.place} must be the same along both axes, not {strides}")
+    return rows, columns
 
 
 def _in_order(builder: Builder, frame: Frame, weight: Tensor, bias: Tensor | None,

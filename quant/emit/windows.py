@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import fx, nn
 
 from quant.emit.builder import Builder, Stored
 from quant.emit.frames import Frame, channels_along, frame_of, moved, whole
-from quant.emit.sums import common_stride, pointwise, thinned
+from quant.emit.sums import out_sizes, pointwise
 from quant.graph.graph import Node
 from quant.graph.layout import Layout, Pointwise
 from quant.graph.ops.pools import AdaptivePool, AveragePool, MaxPool, Reduce
 from quant.trace.pools import PaddedMax
 from quant.trace.selection import Selection
 from sim.errors import InputError
-from sim.ir.ops import Pads, out_size
+from sim.ir.ops import Pads
 
 __all__ = ["adaptive_pool", "average_pool", "max_pool", "reduce"]
+
+
+class Window(NamedTuple):
+    """What slides over a map."""
+
+    kernel: tuple[int, int]
+    strides: tuple[int, int]
+    pads: Pads
 
 
 def max_pool(builder: Builder, node: Node) -> Stored:
@@ -30,12 +39,10 @@ def max_pool(builder: Builder, node: Node) -> Stored:
         raise InputError(f"MaxPool {node.place} has dilation {operator.dilation}; only 1 is supported")
     kernel, pads = frame.pair(operator.kernel, 1), _pads(frame, operator.pads)
     top, left, bottom, right = pads
-
-    def layer(stride: int) -> nn.Module:
-        if (top, left) == (bottom, right) and 2 * top <= kernel[0] and 2 * left <= kernel[1]:
-            return nn.MaxPool2d(kernel, stride, (top, left))
-        return PaddedMax(kernel, (stride, stride), pads)
-    return _slid(builder, node, frame, layer, kernel, frame.pair(operator.stride, 1), pads, frame.node)
+    strides = frame.pair(operator.stride, 1)
+    even = (top, left) == (bottom, right) and 2 * top <= kernel[0] and 2 * left <= kernel[1]
+    layer = nn.MaxPool2d(kernel, strides, (top, left)) if even else PaddedMax(kernel, strides, pads)
+    return _slid(builder, node, frame, layer, Window(kernel, strides, pads), frame.node)
 
 
 def average_pool(builder: Builder, node: Node) -> Stored:
@@ -57,10 +64,9 @@ def average_pool(builder: Builder, node: Node) -> Stored:
     if (top, left) != (bottom, right) or 2 * top > kernel[0] or 2 * left > kernel[1]:
         source, inner = builder.call(f"{builder.name(node)}_pad", Selection(pads=pads), source), (0, 0)
     override = None if divisor == kernel[0] * kernel[1] else divisor
-
-    def layer(stride: int) -> nn.Module:
-        return nn.AvgPool2d(kernel, stride, inner, divisor_override=override)
-    return _slid(builder, node, frame, layer, kernel, frame.pair(operator.stride, 1), pads, source)
+    strides = frame.pair(operator.stride, 1)
+    layer = nn.AvgPool2d(kernel, strides, inner, divisor_override=override)
+    return _slid(builder, node, frame, layer, Window(kernel, strides, pads), source)
 
 
 def adaptive_pool(builder: Builder, node: Node) -> Stored:
@@ -76,10 +82,7 @@ def adaptive_pool(builder: Builder, node: Node) -> Stored:
     if (kernel[0] * cells[0], kernel[1] * cells[1]) != frame.size:
         raise InputError(f"AdaptivePool {node.place} makes {cells[0]} x {cells[1]} maxima of {frame.size[0]} x "
                          f"{frame.size[1]}; only cells of one size are supported")
-
-    def layer(stride: int) -> nn.Module:
-        return PaddedMax(kernel, (stride, stride))
-    return _slid(builder, node, frame, layer, kernel, kernel, (0, 0, 0, 0), frame.node)
+    return _slid(builder, node, frame, PaddedMax(kernel, kernel), Window(kernel, kernel, (0, 0, 0, 0)), frame.node)
 
 
 def reduce(builder: Builder, node: Node) -> Stored:
@@ -143,14 +146,8 @@ def _pads(frame: Frame, pads: Sequence[tuple[int, int]]) -> Pads:
     return top, left, bottom, right
 
 
-def _slid(builder: Builder, node: Node, frame: Frame, layer: Callable[[int], nn.Module], kernel: tuple[int, int],
-          strides: tuple[int, int], pads: Pads, source: fx.Node) -> Stored:
-    """Emit a window that slides with strides of both axes; one place too many is left out afterwards."""
-    top, left, bottom, right = pads
-    size = frame.size[0] + top + bottom, frame.size[1] + left + right
-    stride = common_stride(strides, kernel, size)
-    made = builder.call(builder.name(node), layer(stride), source)
-    out = [out_size(extent, 0, 0, part, stride) for extent, part in zip(size, kernel, strict=True)]
-    wanted = [out_size(extent, 0, 0, part, step) for extent, part, step in zip(size, kernel, strides, strict=True)]
-    made = thinned(builder, made, strides, stride, (out[0], out[1]), (wanted[0], wanted[1]))
-    return frame.made(made, frame.channels, (wanted[0], wanted[1]))
+def _slid(builder: Builder, node: Node, frame: Frame, layer: nn.Module, window: Window, source: fx.Node) -> Stored:
+    """Emit a window that slides over a frame with pads."""
+    top, left, bottom, right = window.pads
+    size = out_sizes((frame.size[0] + top + bottom, frame.size[1] + left + right), window.kernel, window.strides, node)
+    return frame.made(builder.call(builder.name(node), layer, source), frame.channels, size)

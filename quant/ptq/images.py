@@ -6,8 +6,9 @@ from torch import Tensor, fx, nn
 
 from quant.calibration.host_images import input_quantizers
 from quant.calibration.images import Data, batches, readers
+from quant.frontends.read_model import read_model
 from quant.ptq.downscale import downscaled
-from quant.trace.frontend import as_floats, read_model
+from quant.trace.frontend import as_floats
 from quant.trace.inputs import Read, joined
 from sim.errors import InputError
 

@@ -85,7 +85,8 @@ def check_kind(model: Any) -> None:
 def check_float(model: nn.Module) -> None:
     """Refuse a model that is quantized already."""
     for name, module in model.named_modules():
-        if isinstance(module, Quantizer | QuantConv2d | QuantLinear):
+        fake = type(module).__module__.startswith("torch.ao.quantization.fake_quantize")
+        if fake or isinstance(module, Quantizer | QuantConv2d | QuantLinear):
             raise InputError(f"the model is quantized already: {_at(name, module)}; give the float model")
 
 

@@ -9,13 +9,13 @@ from torch import Tensor, fx, nn
 from quant.convert import quantize
 from quant.equalize import Equalized, equalize
 from quant.factors import as_stored
+from quant.frontends.read_model import read_model
 from quant.lowering.lower import lower_with_report
 from quant.lowering.strict import check_powers_of_two
 from quant.ptq.reconstruct import Reconstruction, reconstruct
 from quant.quantizers.stepped import SteppedWeight
 from quant.reference import run_reference
 from quant.schemes import Scheme, power_of_two, uniform
-from quant.trace.frontend import read_model
 from quant.trace.stages import stages
 from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format

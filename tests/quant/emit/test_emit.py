@@ -114,8 +114,8 @@ MAPS: dict[str, Callable[[], nn.Module]] = {
     "F.pad that cuts": lambda: on_map(lambda self, y: self.c(functional.pad(y, (-1, 2, 0, -1))), c=conv(4, 2)),
     "padding same": lambda: nn.Sequential(nn.Conv2d(3, 4, (2, 5), padding="same", dilation=(3, 3)), nn.ReLU(),
                                           conv(4, 2)),
-    "unequal strides": lambda: nn.Sequential(conv(stride=(2, 1)), nn.ReLU(), conv(4, 2, stride=(2, 3))),
-    "unequal strides of pools": lambda: nn.Sequential(conv(), nn.ReLU(), nn.MaxPool2d((3, 2)), conv(4, 2)),
+    "unequal strides": lambda: nn.Sequential(nn.Conv2d(3, 4, (3, 8), stride=(2, 1)), nn.ReLU(), conv(4, 2)),
+    "unequal strides of pools": lambda: nn.Sequential(conv(), nn.ReLU(), nn.MaxPool2d((3, 8)), conv(4, 2)),
     "ceil_mode": lambda: nn.Sequential(conv(), nn.ReLU(), nn.MaxPool2d(3, 2, ceil_mode=True), conv(4, 2)),
     "zeros around a maximum": lambda: on_map(lambda self, y: self.c(functional.max_pool2d(
         functional.pad(y - 1, (0, 1, 0, 1)), 2)), c=conv(4, 2)),
@@ -128,7 +128,7 @@ MAPS: dict[str, Callable[[], nn.Module]] = {
     "focus": lambda: Written(lambda self, x: self.c(torch.cat(
         [x[..., ::2, ::2], x[..., 1::2, ::2], x[..., ::2, 1::2], x[..., 1::2, 1::2]], 1)), c=conv(12, 2)),
     "turned maps": lambda: on_map(lambda self, y: self.d(self.c(y.transpose(2, 3))).transpose(2, 3),
-                                  c=nn.Conv2d(4, 2, (1, 3)), d=nn.AvgPool2d((1, 2))),
+                                  c=nn.Conv2d(4, 2, (1, 3)), d=nn.AvgPool2d((1, 2), 1)),
     "Hardtanh": lambda: nn.Sequential(conv(), nn.Hardtanh(0, 6), conv(4, 2), nn.Hardtanh(-1, 1), conv(2, 2)),
     "clamp": lambda: Written(lambda self, x: self.b(torch.clamp(self.a(x), 0, 6)), a=conv(), b=conv(4, 2)),
     "Hardsigmoid": lambda: nn.Sequential(conv(), nn.Hardsigmoid(), conv(4, 2)),
@@ -271,6 +271,7 @@ def test_one_part_is_picked_once() -> None:
 TABLE = "needs a table of one code's function, which the chip does not have yet; ReLU and ReLU6 need none"
 TOP = "at the top of the model"
 MOVES = "the chip does not move numbers between channels, rows and columns"
+ROWS = "which is not stored as channels; flatten images to rows first, or have the channels there"
 TWO = "multiplies two tensors, which the chip cannot do yet"
 ONE = "the chip adds tensors of one shape"
 EACH = "the chip multiplies and adds one for each channel"
@@ -295,12 +296,15 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], list[str]]] = {
         [f"AveragePool at '1' divides by 4 to 9 numbers, fewer at the border; {COUNT}"]),
     "dilated maxima": (lambda: nn.Sequential(conv(), nn.MaxPool2d(2, dilation=2), conv(4, 2)),
                        ["MaxPool at '1' has dilation (2, 2); only 1 is supported"]),
+    "unequal strides": (lambda: nn.Sequential(conv(stride=(2, 1)), nn.ReLU(), nn.MaxPool2d((2, 3)), conv(4, 2)),
+                        ["stride at '0' must be the same along both axes, not (2, 1)",
+                         "stride at '2' must be the same along both axes, not (2, 3)"]),
     "unequal dilations": (lambda: nn.Sequential(conv(), conv(4, 2, dilation=(1, 2))),
                           ["dilation at '1' must be the same along both axes, not (1, 2)"]),
     "reflected borders": (lambda: nn.Sequential(conv(), conv(4, 2, padding_mode="reflect")),
                           ["Pad at '1' pads by reflect; the chip pads by zeros"]),
     "mixing tokens": (lambda: on_map(lambda self, y: self.fc(y.flatten(2)), fc=nn.Linear(64, 8)),
-                      [f"Linear at 'fc' reads a value whose axes were reshaped or exchanged; {MOVES}"]),
+                      [f"Linear at 'fc' takes axis 2 of a value of shape (4, 64) for channels, {ROWS}"]),
     "a map of a row": (lambda: nn.Sequential(nn.Flatten(), nn.Linear(192, 32), nn.Unflatten(1, (2, 4, 4)), conv(2, 2)),
                        [f"Conv at '3' reads a value whose axes were reshaped or exchanged; {MOVES}"]),
     "places of pixels": (lambda: on_map(lambda self, y: self.c(y + self.p), p=parameter(1, 4, 8, 8), c=conv(4, 2)),

@@ -31,45 +31,23 @@ def small(*layers: nn.Module) -> nn.Module:
     return nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), *layers).eval()
 
 
-class Mean(nn.Module):
-    """A mean over the channels."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x.mean(1)
-
-
-class Indices(nn.Module):
-    """A max pool that is asked for indices too."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.pool = nn.MaxPool2d(2, return_indices=True)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.pool(x)[0]
-
-
+COUNT = ("fewer at the border; the chip divides by one number everywhere: count the padding (count_include_pad=True) "
+         "and have no ceil_mode")
 REFUSED = {
-    "Conv2d at '2' pads by circular; only zeros are supported": nn.Conv2d(4, 4, 3, padding=1, padding_mode="circular"),
-    "Conv2d at '2' has padding 'same'; give numbers": nn.Conv2d(4, 4, 3, padding="same"),
+    "Pad at '2' pads by circular; the chip pads by zeros": nn.Conv2d(4, 4, 3, padding=1, padding_mode="circular"),
     "stride at '2' must be the same along both axes, not (1, 2)": nn.Conv2d(4, 4, 3, stride=(1, 2)),
     "dilation at '2' must be the same along both axes, not (2, 1)": nn.Conv2d(4, 4, 3, dilation=(2, 1)),
-    "AvgPool2d at '2' leaves padding out of its count; only count_include_pad=True is supported":
-        nn.AvgPool2d(3, padding=1, count_include_pad=False),
-    "AvgPool2d at '2' has ceil_mode, which adds windows that reach beyond a map of 8 x 7; only sizes where it changes "
-    "nothing are supported": nn.AvgPool2d(3, ceil_mode=True),
+    f"AveragePool at '2' divides by 4 to 9 numbers, {COUNT}": nn.AvgPool2d(3, padding=1, count_include_pad=False),
+    f"AveragePool at '2' divides by 2 to 9 numbers, {COUNT}": nn.AvgPool2d(3, ceil_mode=True),
     "adaptive average pool at '2' makes 2 x 2 of 8 x 7; only square cells of a whole size or one cell along an axis "
     "are supported": nn.AdaptiveAvgPool2d(2),
     "adaptive average pool at '2' makes 2 x 7 of 8 x 7; only square cells of a whole size or one cell along an axis "
     "are supported": nn.AdaptiveAvgPool2d((2, 7)),
-    "MaxPool2d at '2' has dilation 2; only 1 is supported": nn.MaxPool2d(2, dilation=2),
-    "MaxPool2d at '2' has ceil_mode, which adds windows that reach beyond a map of 8 x 7; only sizes where it changes "
-    "nothing are supported": nn.MaxPool2d((3, 2), ceil_mode=True, stride=2),
-    "MaxPool2d at '2.pool' returns indices, which the chip does not have": Indices(),
-    "BatchNorm2d at '3' has no running statistics, so no fixed gain":
+    "MaxPool at '2' has dilation (2, 2); only 1 is supported": nn.MaxPool2d(2, dilation=2),
+    "unsupported operator batch_norm at '3': it stays in training mode, where it has no fixed gain":
         nn.Sequential(nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4, track_running_stats=False)),
-    "Linear at '2' reads shape (2, 4, 8, 7); flatten each image to one row first": nn.Linear(7, 3),
-    "mean at '2' must be over the axes 2 and 3 of a map": Mean(),
+    "Linear at '2' takes axis 3 of a value of shape (4, 8, 7) for channels, which is not stored as channels; flatten "
+    "images to rows first, or have the channels there": nn.Linear(7, 3),
 }
 
 
