@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from itertools import pairwise
 
 import numpy as np
@@ -52,14 +53,16 @@ def check(program: Program, inputs: Mapping[str, NDArray[np.int32]]) -> set[str]
 @pytest.mark.parametrize("first", [*range(0, 60, 15), *(
     pytest.param(first, marks=pytest.mark.nightly) for first in range(1000, 2000, 100))])
 def test_random_programs_and_their_plans(first: int) -> None:
-    """Programs of all kinds and traits, and what a machine makes of them: Loads, Stores, row bands."""
+    """Programs of all kinds and traits, and what a machine that holds them makes of them: Loads, Stores, row bands."""
     used = set[str]()
     for seed in range(first, first + (15 if first < 1000 else 100)):
         rng = np.random.default_rng(seed)
         machine = random_machine(rng)
         program = random_program(rng, machine)
         inputs = corner_inputs(rng, program, 3)
-        used |= check(program, inputs) | check(plan(program, machine).program, inputs)
+        used |= check(program, inputs)
+        with suppress(InputError):  # it does not fit
+            used |= check(plan(program, machine).program, inputs)
     assert STANDARD - {"Mod", "Sub"} <= used <= STANDARD
 
 
