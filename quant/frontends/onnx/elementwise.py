@@ -39,7 +39,7 @@ SELU = {"alpha": 1.67326319217681884765625, "gamma": 1.05070102214813232421875}
 
 
 def pairwise(call: Call, kind: BinaryKind, x: Known, y: Known, part: str = "") -> Value:
-    """Add a function of two values, of which at least one depends on the inputs.
+    """Add a function of two values.
 
     Raises
     ------
@@ -49,8 +49,8 @@ def pairwise(call: Call, kind: BinaryKind, x: Known, y: Known, part: str = "") -
     batched = [value for value in (x, y) if isinstance(value, Value) and value.batched]
     if any(value.integers for value in batched):
         raise InputError("integers that depend on the input must become floats before arithmetic")
-    rank = max(_rank(value) for value in batched)
-    for value in (x, y):
+    rank = max((_rank(value) for value in batched), default=0)
+    for value in (x, y) if batched else ():
         aligned = _rank(value) == rank if value in batched else _rank(value) < rank or _first(value) == 1
         if not aligned or _rank(value) > rank:
             raise InputError("it mixes the images of a batch")

@@ -154,6 +154,15 @@ def test_all_refusals_are_found_at_once() -> None:
         run(graph, {"x": torch.ones(2, 4)})
 
 
+def test_constants_may_come_before_values() -> None:
+    """A maximum of several may begin with constants; weights of codes may be scaled."""
+    weights = {"a": np.float32([1, -1, 0, 0]), "b": np.float32([[0, 0, 0, 2]])}
+    assert_equals_onnxruntime(make(node("Max", "a b x"), weights=weights), (2, 4))
+    assert_equals_onnxruntime(make(node("DequantizeLinear", "q s", "d"), node("Mul", "d d", "e"), node("MatMul", "x e"),
+                                   weights={"q": np.int8([[1, 2], [3, 4], [5, 6], [-7, 8]]), "s": np.float32(0.5)}),
+                              (2, 4))
+
+
 def test_what_leads_nowhere_is_left_out() -> None:
     """Neither operators nor refusals of dead branches are in the graph."""
     graph = graph_of_model(make(node("Relu", "x"), node("LpNormalization", "x", "dead"), node("Neg", "dead", "deader")))

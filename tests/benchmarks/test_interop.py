@@ -1,0 +1,47 @@
+"""The table of other tools' models says how far each comes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from benchmarks.interop import markdown, row_of
+
+
+def write(path: Path, activation: str) -> None:
+    """Write a linear layer and what follows it."""
+    graph = helper.make_graph(
+        [helper.make_node("Gemm", ["x", "fc.weight"], ["a"], transB=1), helper.make_node(activation, ["a"], ["b"]),
+         helper.make_node("Gemm", ["b", "fc.weight"], ["y"], transB=1)], "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 4])],
+        [numpy_helper.from_array(np.random.default_rng(0).normal(size=(4, 4)).astype(np.float32), "fc.weight")])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+
+
+def test_a_row_says_how_far_a_model_comes(tmp_path: Path) -> None:
+    """One goes the whole way, one is only read, one has an unknown operator, one is no model."""
+    for name in ("Relu", "Sin", "Hardmax"):
+        write(tmp_path / f"{name}.onnx", name)
+    (tmp_path / "none.onnx").write_bytes(b"x")
+    relu, sin, hardmax, none = (row_of(tmp_path / f"{name}.onnx", None, "edge") for name in (
+        "Relu", "Sin", "Hardmax", "none"))
+    assert (relu.nodes, relu.refused) == (3, {})
+    assert relu.distance is not None
+    assert relu.distance < 1e-5
+    assert relu.cycles is not None
+    assert relu.cycles > 100
+    assert (sin.nodes, sin.cycles) == (3, None)
+    assert sin.distance is not None
+    assert sin.distance < 1e-5
+    (reason,) = sin.refused
+    assert reason.startswith("needs a table of one code's function")
+    assert (hardmax.nodes, hardmax.distance, hardmax.refused) == (3, None, {"unsupported operator Hardmax node 'b'": 1})
+    assert none.nodes is None
+    lines = markdown([relu, sin, hardmax, none], "edge").splitlines()
+    assert lines[2].startswith("| Relu.onnx | 3 | ")
+    assert lines[2].endswith(f" | {relu.cycles:,} |  |")
+    assert lines[5].startswith("| none.onnx |  |  |  | 1 × ")
