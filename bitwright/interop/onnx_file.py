@@ -19,6 +19,8 @@ __all__ = ["finished_model", "format_text"]
 
 OPSET, IR_VERSION = 21, 10
 """Those of ONNX 1.16, which ONNX Runtime reads from 1.20 on."""
+MOST_BYTES = (1 << 31) - (1 << 24)
+"""Of all constants together: a protobuf message ends at 2 GiB, and the rest of a model needs some room [bytes]."""
 
 
 def finished_model(program: Program, graph: OnnxGraph, declare: Callable[[Tensor], ValueInfoProto], doc: str, *,
@@ -43,8 +45,12 @@ def finished_model(program: Program, graph: OnnxGraph, declare: Callable[[Tensor
     Raises
     ------
     InputError
-        If the Program has no op, or a scale belongs to no tensor or is no finite number above 0.
+        If the Program has no op, its constants are too large for one file, or a scale belongs to no tensor or is no
+        finite number above 0.
     """
+    held = sum(len(constant.raw_data) for constant in graph.constants)
+    if held > MOST_BYTES:
+        raise InputError(f"the constants of an ONNX model may take {MOST_BYTES} bytes, not {held}")
     inputs, wanted = ({tensor.name for tensor in some} for some in (program.inputs, program.outputs))
     written = [tensor for tensor in program.tensors if tensor.name not in inputs]
     if not written:

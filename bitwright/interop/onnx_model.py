@@ -40,7 +40,8 @@ def onnx_model(program: Program, *, tensors: bool = False, scales: Mapping[str, 
     Raises
     ------
     InputError
-        If the Program has no op, or a scale belongs to no tensor or is no finite number above 0.
+        If the Program has no op, its constants take more than 2 GiB, or a scale belongs to no tensor or is no finite
+        number above 0.
     """
     graph = OnnxGraph(tensor.name for tensor in program.tensors)
     values = OnnxTensors(program, graph, {})

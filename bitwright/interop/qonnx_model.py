@@ -40,8 +40,8 @@ def qonnx_model(program: Program, *, tensors: bool = False, scales: Mapping[str,
     Raises
     ------
     InputError
-        If the Program has no op, a scale belongs to no tensor or is no finite number above 0, or the window of a single
-        input channel can reach sums that float32 does not hold.
+        If the Program has no op, its constants take more than 2 GiB, a scale belongs to no tensor or is no finite
+        number above 0, or the window of a single input channel can reach sums that float32 does not hold.
     """
     graph = OnnxGraph(tensor.name for tensor in program.tensors)
     quantized = {tensor.name: graph.fresh(f"{tensor.name}/quantized") for tensor in program.inputs}

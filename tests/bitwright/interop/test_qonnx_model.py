@@ -144,6 +144,19 @@ def test_codes_of_more_than_24_bits_have_no_quant() -> None:
     assert model.graph.output[0].type.tensor_type.elem_type == onnx.TensorProto.DOUBLE
 
 
+def test_constants_beyond_a_protobuf_message_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sentence has the limit and how many bytes the constants take: here four for a weight, and others."""
+    layer = conv(np.ones((8, 100, 1, 1), np.int8))
+    program = Program((Tensor("x", 1, 1, (100,), BYTE), Tensor("y", 1, 1, (8,), BYTE)), (layer,))
+    held = sum(len(constant.raw_data) for constant in qonnx_model(program).graph.initializer)
+    assert held > 3200
+    monkeypatch.setattr("bitwright.interop.onnx_file.MOST_BYTES", held)
+    qonnx_model(program)
+    monkeypatch.setattr("bitwright.interop.onnx_file.MOST_BYTES", held - 1)
+    with pytest.raises(InputError, match=rf"^the constants of an ONNX model may take {held - 1} bytes, not {held}$"):
+        qonnx_model(program)
+
+
 def test_what_float32_cannot_hold_is_refused() -> None:
     """One channel cannot be cut further; the sentence has the sum and the limit."""
     layer = conv(np.full((1, 1, 40, 40), -128, np.int8))
