@@ -16,6 +16,7 @@ From PyTorch to a Program
 Programs
     Program, Tensor, Conv, Format, Arithmetic : describe a network of integers by hand
     load_program, save_program : read and write a Program file
+    import_model : make the Program of a model that another tool has quantized
     export_onnx : write a Program as an ONNX or QONNX model whose tensors hold the same codes
 
 Values
@@ -55,9 +56,9 @@ from typing import TYPE_CHECKING
 
 __all__ = [
     "Arithmetic", "Conv", "Format", "InputError", "Program", "Recipe", "Reconstruction", "Simulator", "Tensor",
-    "allocate", "estimate", "evaluate", "export_onnx", "load_data", "load_machine", "load_model", "load_program",
-    "load_weights", "lower", "lower_with_report", "plan", "quantize", "reconstruct", "save_program", "save_weights",
-    "sensitivities", "simulate", "train", "verify", "with_bits"]
+    "allocate", "estimate", "evaluate", "export_onnx", "import_model", "load_data", "load_machine", "load_model",
+    "load_program", "load_weights", "lower", "lower_with_report", "plan", "quantize", "reconstruct", "save_program",
+    "save_weights", "sensitivities", "simulate", "train", "verify", "with_bits"]
 
 _HOMES = {
     "Arithmetic": "sim.ir.arithmetic",
@@ -73,6 +74,7 @@ _HOMES = {
     "estimate": "bitwright.codesign.costs",
     "evaluate": "bitwright.codesign.evaluation",
     "export_onnx": "bitwright.codesign.export",
+    "import_model": "bitwright.codesign.import_model",
     "load_data": "bitwright.codesign.data",
     "load_machine": "sim.arch.machine",
     "load_model": "bitwright.codesign.model_files",
@@ -98,6 +100,7 @@ if TYPE_CHECKING:
     from bitwright.codesign.data import load_data
     from bitwright.codesign.evaluation import evaluate
     from bitwright.codesign.export import export_onnx
+    from bitwright.codesign.import_model import import_model
     from bitwright.codesign.lowering import lower, lower_with_report
     from bitwright.codesign.measured_sensitivities import sensitivities
     from bitwright.codesign.model_files import load_model

@@ -16,6 +16,7 @@ from bitwright.cli.estimate import estimate
 from bitwright.cli.exit_status import exit_status
 from bitwright.cli.export import export
 from bitwright.cli.generate import generate
+from bitwright.cli.import_model import import_model
 from bitwright.cli.quantize import quantize
 from bitwright.cli.sensitivities import sensitivities
 from bitwright.cli.show import show
@@ -33,6 +34,7 @@ app = typer.Typer(
 for command in (demo, train, quantize, simulate, warmup, verify, estimate, sensitivities, allocate, generate, assemble,
                 disassemble, show, diff, export, vectors, doctor):
     app.command()(command)
+app.command("import")(import_model)
 app.command("disasm", hidden=True)(disassemble)
 
 

@@ -101,6 +101,17 @@ class Imported:
         return {tensor.name: self._placed(self._codes(tensor.name, values), tensor.name, tensor.shape)
                 for tensor in self.lowered.program.inputs}
 
+    def input_range(self, name: str) -> tuple[float, float]:
+        """Return the least and the largest value of an input that its quantizer does not clamp."""
+        (reader,) = (node for node in self.graph.readers(name) if isinstance(node.operator, QUANTIZERS))
+        operator, scale = reader.operator, float(self.graph.constants[reader.inputs[1]])
+        assert isinstance(operator, FakeQuantize | BipolarQuantize)
+        low, high = -1.0, 1.0
+        if isinstance(operator, FakeQuantize):
+            zero = float(self.graph.constants[reader.inputs[2]])
+            low, high = operator.low - zero, operator.high - zero
+        return (low * scale - operator.shift) / operator.gain, (high * scale - operator.shift) / operator.gain
+
     def compare(self, inputs: Mapping[str, Tensor]) -> list[TensorDifference]:
         """Return how far the Program's codes are from the model's, for every tensor that a quantizer makes.
 
