@@ -1,0 +1,176 @@
+"""Networks that torch.fx cannot trace, or whose functions are no layers of the chip, run on it all the same."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, fx, nn
+from torch.nn import functional
+
+from quant.convert import quantize
+from quant.frontends.read_model import read_model
+from quant.lowering.lower import lower_with_report
+from quant.trace.affine import Affine
+from quant.trace.host import host_part
+from quant.trace.inputs import Inputs
+from sim.functional.reference import simulate
+from sim.ir.formats import Format
+
+
+class Shuffle(nn.Module):
+    """A unit of ShuffleNet V2: half of the channels pass, the others are computed, then both are mixed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU())
+        self.branch = nn.Sequential(nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4), nn.ReLU(),
+                                    nn.Conv2d(4, 4, 3, 1, 1, groups=4), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 1),
+                                    nn.ReLU())
+        self.fc = nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        a, b = self.stem(x).chunk(2, dim=1)
+        y = torch.cat((a, self.branch(b)), dim=1)
+        n, c, h, w = y.size()
+        y = y.view(n, 2, c // 2, h, w).transpose(1, 2).contiguous().view(n, c, h, w)
+        return self.fc(y.mean([2, 3]))
+
+
+class ShortcutA(nn.Module):
+    """A residual block for CIFAR-10 whose shortcut has no weights, and the pool of that network."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.conv1 = nn.Conv2d(3, 4, 3, 1, 1, bias=False), nn.Conv2d(4, 8, 3, 2, 1, bias=False)
+        self.bn, self.bn1, self.fc = nn.BatchNorm2d(4), nn.BatchNorm2d(8), nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = functional.relu(self.bn(self.stem(x)))
+        out = self.bn1(self.conv1(x))
+        out += functional.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 2, 2), "constant", 0)
+        out = functional.relu(out)
+        out = functional.avg_pool2d(out, out.size()[3])
+        return self.fc(out.view(out.size(0), -1))
+
+
+class Tokens(nn.Module):
+    """Pixels as tokens: channels last, linear layers, layer scale, a mean over tokens, softmax."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patch, self.up, self.down = nn.Conv2d(3, 6, 2, 2), nn.Linear(6, 12), nn.Linear(12, 6)
+        self.gamma, self.head = nn.Parameter(torch.full((6,), 0.5)), nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = functional.relu(self.patch((x - 0.25) / 0.5)).flatten(2).transpose(1, 2)
+        x = functional.relu(x + self.gamma * self.down(functional.relu(self.up(x))))
+        return self.head(x.mean(1)).softmax(-1)
+
+
+class Checked(nn.Module):
+    """Asks for shapes, loops, and pools as SqueezeNet and YOLO do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.last, self.pool = nn.Conv2d(3, 4, 3), nn.Conv2d(12, 2, 1), nn.MaxPool2d(3, 2, ceil_mode=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        assert x.shape[1] == 3
+        x = self.pool(torch.clamp(self.conv(x), -0.5, 0.75))
+        parts = [x]
+        for _ in range(x.shape[-1] - 1):
+            parts.append(functional.max_pool2d(parts[-1], 3, 1, 1))
+        return self.last(torch.cat(parts, 1))
+
+
+def keywords() -> nn.Module:
+    """A network of one-dimensional convolutions."""
+    return nn.Sequential(nn.Conv1d(6, 8, 5, 2, 2), nn.BatchNorm1d(8), nn.ReLU(), nn.Conv1d(8, 8, 3, padding="same"),
+                         nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(8, 3), nn.LogSoftmax(1))
+
+
+def autoencoder() -> nn.Module:
+    """A network of rows."""
+    return nn.Sequential(nn.Linear(32, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 32))
+
+
+NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
+    "shuffle": (Shuffle, (3, 8, 8)), "shortcut": (ShortcutA, (3, 8, 8)), "tokens": (Tokens, (3, 8, 8)),
+    "checked": (Checked, (3, 9, 9)), "keywords": (keywords, (6, 20)), "autoencoder": (autoencoder, (32,)),
+}
+
+
+def given(name: str) -> tuple[nn.Module, Tensor]:
+    """Return a network in eval mode with statistics of its own, and images of 8 bits."""
+    torch.manual_seed(0)
+    make, shape = NETWORKS[name]
+    model, images = make(), torch.randint(0, 256, (16, *shape)) * 2.0**-8
+    model(images)
+    return model.eval(), images
+
+
+def quantized(model: nn.Module, images: Tensor, scheme: str) -> fx.GraphModule:
+    return quantize(model, images, scheme=scheme, weight_bits=8, activation_bits=8, input_format=Format(8, "unsigned"),
+                    input_exponent=-8)
+
+
+@pytest.mark.parametrize("scheme", ["qil", "lsq", "uniform", "power_of_two"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_programs_compute_what_the_models_do(follow: Callable[..., int], name: str, scheme: str) -> None:
+    """Each stored tensor has the codes of the quantized model, and what the host makes of it is near the model."""
+    model, images = given(name)
+    near = quantized(model, images, scheme)
+    lowered = lower_with_report(near, images[:1])
+    codes = (images[:4] * 256).numpy().astype(np.uint8).reshape(4, *lowered.program.inputs[0].shape)
+    read = {lowered.program.inputs[0].name: codes}
+    stored = read | simulate(lowered.program, read)
+    assert follow(near, lowered, stored, images[:4]) > 2
+    host = host_part(near) or (lambda returned: returned)
+    with torch.no_grad():
+        wanted, found = model(images), host(near(images))
+    assert found.shape == wanted.shape
+    assert float((found - wanted).square().mean()) < 0.02 * float(wanted.square().mean())
+
+
+def test_parameters_keep_their_paths_and_can_be_trained() -> None:
+    """What the user's layers are called, the quantized ones are; all parameters get gradients in training mode."""
+    model, images = given("tokens")
+    near = quantized(model, images, "lsq").train()
+    names = {name for name, _ in near.named_parameters()}
+    assert {f"{layer}.{part}" for layer in ("patch", "up", "down", "head") for part in ("weight", "bias")} <= names
+    near(images).square().sum().backward()
+    assert all(parameter.grad is not None for parameter in near.parameters() if parameter.requires_grad)
+
+
+def test_constants_are_the_same_in_training() -> None:
+    """A layer of constants has no statistics that a batch could change."""
+    class Normalising(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 3, padding=1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.conv((x - 0.25) / 0.5)
+
+    images = torch.rand(4, 3, 6, 6)
+    graph = read_model(Normalising(), images)
+    (layer,) = (module for module in graph.modules() if isinstance(module, Affine))
+    expected = layer.eval()(images)
+    assert torch.equal(layer.train()(images), expected)
+    assert torch.allclose(expected, (images - 0.25) / 0.5, atol=1e-6)
+    assert float(layer.running_mean.abs().max()) == 0 == float((layer.running_var - 1).abs().max())
+
+
+def test_inputs_keep_their_names() -> None:
+    """Two inputs are called as the arguments of forward, whoever lists them."""
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Linear(4, 4), nn.Linear(4, 4)
+
+        def forward(self, left: Tensor, right: Tensor) -> Tensor:
+            return self.a(left[:, :4]) + self.b(right * 2)
+
+    graph = read_model(Two(), Inputs([torch.rand(3, 6), torch.rand(3, 4)]))
+    assert [str(node.target) for node in graph.graph.find_nodes(op="placeholder")] == ["left", "right"]
