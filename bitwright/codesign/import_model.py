@@ -11,10 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bitwright.codesign.model_files import Sizes, read_graph
 from bitwright.codesign.resolve import resolve_machine
-from quant.frontends.aten.pt2 import load_pt2
-from quant.frontends.onnx.convert import read_onnx
-from quant.graph.graph import Graph
 from quant.lowering.imported import Imported, InputCodes, TensorDifference, import_quantized, is_quantized
 from quant.trace.checks import check_input_format
 from sim.arch.machine import Machine
@@ -30,7 +28,7 @@ MOST_EXPONENT = 64
 
 
 def import_model(path: str | Path, machine: Machine | str | Path, *,
-                 inputs: Mapping[str, InputCodes] | InputCodes | None = None) -> Imported:
+                 inputs: Mapping[str, InputCodes] | InputCodes | None = None, sizes: Sizes | None = None) -> Imported:
     """Make the Program of a model that another tool has quantized: weight codes, scales and rounding are the model's.
 
     Parameters
@@ -42,6 +40,8 @@ def import_model(path: str | Path, machine: Machine | str | Path, *,
         Whose arithmetic the Program has; its requantizers round halves to even, as these models do, if the machine can.
     inputs : InputCodes, or mapping of str to InputCodes, optional
         How the host gives inputs for which the model has no quantizer.
+    sizes : mapping of str to sequence of int, or sequence of int, optional
+        Shape of one image, if the file leaves it open.
 
     Raises
     ------
@@ -49,7 +49,7 @@ def import_model(path: str | Path, machine: Machine | str | Path, *,
         If the file cannot be read or is of a float model; with all that has no counterpart on the chip; or if an input
         has no quantizer and is not described.
     """
-    graph = _read(path)
+    graph = read_graph(path, sizes)
     if not is_quantized(graph):
         raise InputError(f"'{shown_path(path)}' is a float model; `bitwright quantize` takes it and makes a Program")
     if isinstance(inputs, InputCodes):
@@ -59,15 +59,6 @@ def import_model(path: str | Path, machine: Machine | str | Path, *,
     if "half_even" in target.roundings:
         arithmetic = replace(arithmetic, rounding="half_even")
     return import_quantized(graph, arithmetic, inputs)
-
-
-def _read(path: str | Path) -> Graph:
-    kind = Path(path).suffix.lower()
-    if kind == ".onnx":
-        return read_onnx(path)
-    if kind == ".pt2":
-        return load_pt2(path)
-    raise InputError(f"a model's file must be *.onnx or *.pt2, not '{shown_path(path)}'")
 
 
 def parse_input_codes(text: str) -> InputCodes:

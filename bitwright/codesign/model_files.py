@@ -15,9 +15,12 @@ from quant.graph.passes.normalise import normalise
 from sim.errors import InputError
 from sim.io.bounds import shown, shown_path
 
-__all__ = ["is_model_file", "load_model"]
+__all__ = ["Sizes", "is_model_file", "load_model", "read_graph"]
 
 ONNX, EXPORTED = ".onnx", ".pt2"
+
+Sizes = Mapping[str, Sequence[int]] | Sequence[int]
+"""Shapes of one image, by input or of the only one."""
 
 
 def is_model_file(text: str) -> bool:
@@ -29,9 +32,7 @@ def is_model_file(text: str) -> bool:
     return Path(text).suffix.lower() in (ONNX, EXPORTED)
 
 
-def load_model(
-    path: str | Path, sizes: Mapping[str, Sequence[int]] | Sequence[int] | None = None
-) -> fx.GraphModule:
+def load_model(path: str | Path, sizes: Sizes | None = None) -> fx.GraphModule:
     """Read a float network from an ONNX file, *.onnx, or one that `torch.export.save` has written, *.pt2.
 
     Parameters
@@ -53,19 +54,30 @@ def load_model(
         If the file cannot be read, images of these sizes do not fit, or operators have no counterpart on the chip:
         with every reason, each with its place.
     """
-    kind = Path(path).suffix.lower()
-    if kind not in (ONNX, EXPORTED):
-        raise InputError(f"a model's file must be *{ONNX} or *{EXPORTED}, not '{shown_path(path)}'")
-    if kind == ONNX:
-        graph = read_onnx(path, sizes)
-    else:
-        graph = load_pt2(path)
-        _check_sizes(graph, sizes)
+    graph = read_graph(path, sizes)
     normalise(graph)
     return emit(graph)
 
 
-def _check_sizes(graph: Graph, sizes: Mapping[str, Sequence[int]] | Sequence[int] | None) -> None:
+def read_graph(path: str | Path, sizes: Sizes | None = None) -> Graph:
+    """Return the typed graph of a model's file, float or quantized; parameters as for `load_model`.
+
+    Raises
+    ------
+    InputError
+        If the file is of another kind or cannot be read, or images of these sizes do not fit.
+    """
+    kind = Path(path).suffix.lower()
+    if kind not in (ONNX, EXPORTED):
+        raise InputError(f"a model's file must be *{ONNX} or *{EXPORTED}, not '{shown_path(path)}'")
+    if kind == ONNX:
+        return read_onnx(path, sizes)
+    graph = load_pt2(path)
+    _check_sizes(graph, sizes)
+    return graph
+
+
+def _check_sizes(graph: Graph, sizes: Sizes | None) -> None:
     """Refuse images of other shapes than those that the model was exported for."""
     if sizes is None:
         return
