@@ -20,9 +20,12 @@ from quant.ptq.reconstruct import Reconstruction, reconstruct
 from quant.ptq.units import units
 from quant.reference import run_reference
 from quant.trace.clamp import Clamp
+from quant.trace.frontend import checked_stages
 from quant.trace.pools import PaddedMax
 from quant.trace.selection import ZEROS, Selection
+from quant.trace.shapes import Shapes
 from quant.trace.stages import stages
+from quant.trace.tracer import trace
 from sim.arch.machine import Machine
 from sim.cost.estimate import estimate
 from sim.cost.table import cost_table
@@ -244,5 +247,7 @@ def test_zeros_need_a_code() -> None:
 ], ids=["steps", "zeros"])
 def test_selections_that_no_convolution_makes(selection: Selection, reason: str) -> None:
     """One stride serves both axes, and pads stand around a whole map."""
+    graph = trace(nn.Sequential(selection, nn.Conv2d(3, 2, 1)))
+    Shapes(graph).run(IMAGES[:1])
     with pytest.raises(InputError, match=f"^selection at '0': {reason}$"):
-        quantized(nn.Sequential(selection, nn.Conv2d(3, 2, 1)).eval(), "uniform")
+        checked_stages(graph)
