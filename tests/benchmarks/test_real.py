@@ -3,6 +3,7 @@
 import io
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -236,3 +237,11 @@ def test_channels_choose_no_sign_where_that_is_asked_for():
         net, images, PostTraining("2/4", "uniform", "none", mirrored)).modules() if isinstance(module, UniformWeight))
         for mirrored in (True, False)}
     assert least[True] < 0 < least[False]
+
+
+def test_the_page_shows_the_table_of_the_records():
+    """The one that the command prints."""
+    results = Path(__file__).parents[2] / command.OUT
+    page = (Path(__file__).parents[2] / "docs" / "accuracy.md").read_text()
+    _, shown = page.split("<!-- python -m benchmarks.real summary -->\n")
+    assert shown.split("<!-- end of the summary -->")[0] == markdown(read_all(results))
