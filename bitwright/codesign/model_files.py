@@ -11,6 +11,7 @@ from quant.emit.emit import emit
 from quant.frontends.aten.pt2 import load_pt2
 from quant.frontends.onnx.convert import read_onnx
 from quant.graph.graph import Graph
+from quant.graph.passes.channels_first_inputs import channels_first_inputs
 from quant.graph.passes.normalise import normalise
 from sim.errors import InputError
 from sim.io.bounds import shown, shown_path
@@ -39,14 +40,14 @@ def load_model(path: str | Path, sizes: Sizes | None = None) -> fx.GraphModule:
     ----------
     path : str or Path
     sizes : mapping of str to sequence of int, or sequence of int, optional
-        Shape of one image, such as (3, 224, 224), by input where there are several. An ONNX model may leave it open;
-        where the file says it, it must be the same.
+        Shape of one image, channels first, such as (3, 224, 224), by input where there are several. An ONNX model may
+        leave it open; where the file says it, it must be the same.
 
     Returns
     -------
     fx.GraphModule
         In eval mode; of the layers that `quantize` takes, with what the file spells otherwise simplified and BatchNorms
-        folded where they can be.
+        folded where they can be. It reads images with their channels first, also where the file has them last.
 
     Raises
     ------
@@ -54,7 +55,8 @@ def load_model(path: str | Path, sizes: Sizes | None = None) -> fx.GraphModule:
         If the file cannot be read, images of these sizes do not fit, or operators have no counterpart on the chip:
         with every reason, each with its place.
     """
-    graph = read_graph(path, sizes)
+    graph = _for_images(path, sizes)
+    channels_first_inputs(graph)
     normalise(graph)
     return emit(graph)
 
@@ -75,6 +77,24 @@ def read_graph(path: str | Path, sizes: Sizes | None = None) -> Graph:
     graph = load_pt2(path)
     _check_sizes(graph, sizes)
     return graph
+
+
+def _for_images(path: str | Path, sizes: Sizes | None) -> Graph:
+    """Return the typed graph of a file for images of these sizes, whether it has their channels first or last."""
+    try:
+        return read_graph(path, sizes)
+    except InputError:
+        if sizes is None or isinstance(sizes, Mapping) or len(sizes) < 2:
+            raise
+        try:
+            graph = read_graph(path, (*sizes[1:], sizes[0]))
+        except InputError:
+            graph = None
+        if graph is not None:
+            channels_first_inputs(graph)
+            if graph.inputs[0].shape == tuple(sizes):
+                return graph
+        raise
 
 
 def _check_sizes(graph: Graph, sizes: Sizes | None) -> None:

@@ -109,6 +109,31 @@ def test_the_command_line_trains_an_onnx_model(folder: Path, monkeypatch: pytest
     assert not torch.equal(trained.get_submodule("conv2").weight, before)
 
 
+@pytest.mark.parametrize("size", [None, 9])
+def test_channels_last_become_channels_first(size: int | None, tmp_path: Path) -> None:
+    """A network of TensorFlow's layout reads images as all others do, whether their size is open or not."""
+    rng = np.random.default_rng(0)
+    weights = {"w": rng.normal(size=(4, 3, 3, 3)), "b": rng.normal(size=4), "fc": rng.normal(size=(100, 2))}
+    nodes = [helper.make_node("Transpose", ["x"], ["t"], perm=[0, 3, 1, 2]),
+             helper.make_node("Conv", ["t", "w"], ["c"], auto_pad="SAME_UPPER", strides=[2, 2]),
+             helper.make_node("Transpose", ["c"], ["l"], perm=[0, 2, 3, 1]), helper.make_node("Add", ["l", "b"], ["a"]),
+             helper.make_node("Relu", ["a"], ["r"]), helper.make_node("Reshape", ["r", "s"], ["f"]),
+             helper.make_node("MatMul", ["f", "fc"], ["y"])]
+    graph = helper.make_graph(
+        nodes, "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", size, size, 3])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 2])],
+        [*(numpy_helper.from_array(value.astype(np.float32), name) for name, value in weights.items()),
+         numpy_helper.from_array(np.array([-1, 100], np.int64), "s")])
+    path = tmp_path / "last.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    images = rng.normal(size=(2, 9, 9, 3)).astype(np.float32)
+    (wanted,) = onnxruntime.InferenceSession(path).run(None, {"x": images})
+    found = bitwright.load_model(path, (3, 9, 9))(torch.from_numpy(images.transpose(0, 3, 1, 2).copy()))
+    torch.testing.assert_close(found, torch.from_numpy(wanted), rtol=1e-4, atol=1e-5)
+    with pytest.raises(InputError, match=r"^input 'x' has a shape \(N, .*, 3\), which images of shape \(1, 9, 9\) "):
+        bitwright.load_model(path, (1, 9, 9))
+
+
 def test_a_file_of_torch_export_goes_the_same_way(tmp_path: Path) -> None:
     """Its module computes what the exported one does."""
     torch.manual_seed(0)
