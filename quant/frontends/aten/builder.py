@@ -35,11 +35,12 @@ class Builder:
         self.graph = Graph(list(inputs), [])
         self.batch = batch
         self._metas = {given.name: torch.empty((BATCH, *given.shape), device="meta") for given in inputs}
+        self._whole: set[str] = set()
         self._roots: dict[str, str] = {}
         self._stale: dict[str, str] = {}
 
     def shape(self, value: str) -> tuple[int, ...]:
-        """Return the shape of one image of a value, or of a whole constant.
+        """Return the shape of one image of a value, or the whole shape of what depends on no input.
 
         Raises
         ------
@@ -50,11 +51,11 @@ class Builder:
             return tuple(self.graph.constants[value].shape)
         if value not in self._metas:
             raise InputError("the shape of what it reads is not known")
-        return tuple(self._metas[value].shape[1:])
+        return tuple(self._metas[value].shape[value not in self._whole:])
 
     def rank(self, value: str) -> int:
         """Return how many axes a value has, with the batch."""
-        return len(self.shape(value)) + (value not in self.graph.constants)
+        return len(self.shape(value)) + (value not in self._whole and value not in self.graph.constants)
 
     def is_constant(self, value: str) -> bool:
         """Return whether a value is a constant."""
@@ -89,9 +90,11 @@ class Builder:
         node = Node(operator, tuple(inputs), self.graph.fresh(call.outputs[0]), call.place,
                     call.module if call.leaf else "")
         found = compute(self.graph, node, self._metas)
-        if found.shape[:1] != (BATCH,):
+        if all(value in self._whole or value in self.graph.constants for value in inputs):
+            self._whole.add(node.output)
+        elif found.shape[:1] != (BATCH,):
             raise InputError("it mixes the images of a batch")
-        self._metas[node.output] = found
+        self._metas[node.output] = found.to("meta")
         self.graph.nodes.append(node)
         if views is not None:
             self._roots[node.output] = self._root(views)

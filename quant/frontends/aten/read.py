@@ -29,8 +29,7 @@ FOLDED = frozenset(f"aten.{name}" for name in (
     "clamp.default", "full.default", "zeros.default", "ones.default", "arange.default", "arange.start",
     "scalar_tensor.default", "full_like.default", "zeros_like.default", "ones_like.default", "cat.default",
     "linalg_vector_norm.default", "norm.ScalarOpt_dim", "_weight_norm.default", "flatten.using_ints", "mean.dim",
-    "repeat.default")) | {f"quantized_decomposed.{kind}quantize_per_{what}.default" for kind in ("", "de")
-                          for what in ("tensor", "channel")}
+    "repeat.default")) | {f"quantized_decomposed.quantize_per_{what}.default" for what in ("tensor", "channel")}
 """What torch itself computes on constants."""
 
 MOST_NUMBERS = 1 << 26

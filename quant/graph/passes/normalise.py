@@ -19,7 +19,7 @@ from quant.graph.passes.stored_codes import (
     affine_into_quantizers,
     drop_repeated_quantizers,
     join_codes,
-    quantizers_before_views,
+    quantizers_before_moves,
 )
 
 __all__ = ["PASSES", "QUANTIZED_PASSES", "normalise", "normalise_quantized"]
@@ -33,7 +33,7 @@ PASSES: tuple[Callable[[Graph], None], ...] = (
 
 QUANTIZED_PASSES: tuple[Callable[[Graph], None], ...] = (
     quantized_constants, fold_constants, drop_identities, join_codes, constants_to_affine, extremes_to_clips,
-    merge_clips, matmul_to_linear, quantizers_before_views, merge_affine, affine_into_quantizers,
+    merge_clips, matmul_to_linear, quantizers_before_moves, merge_affine, affine_into_quantizers,
     drop_repeated_quantizers, merge_reductions, pads_into_pools, merge_views, drop_identities)
 """For models that another tool has quantized: nothing is folded into weights, whose codes are chosen."""
 

@@ -15,7 +15,7 @@ from quant.graph.ops.quantization import BipolarQuantize, Dequantize, FakeQuanti
 from quant.graph.ops.views import Gather, Reshape, Slice, Transpose
 from quant.graph.passes.rewriting import bypass, made_by, number, operator_nodes, swap
 
-__all__ = ["affine_into_quantizers", "drop_repeated_quantizers", "join_codes", "quantizers_before_views"]
+__all__ = ["affine_into_quantizers", "drop_repeated_quantizers", "join_codes", "quantizers_before_moves"]
 
 MOVES = (Gather, MaxPool, Reshape, Slice, Transpose)
 """Operators whose numbers are some of those that they read."""
@@ -42,21 +42,33 @@ def join_codes(graph: Graph) -> None:
             swap(graph, [node], FakeQuantize(*_byte_ends(graph, node), zero_first=False), node.inputs)
 
 
-def quantizers_before_views(graph: Graph) -> None:
-    """Let one-number affine maps and quantizers of what views of an input give stand before the views."""
+def quantizers_before_moves(graph: Graph) -> None:
+    """Let quantizers of one scale stand before views and max pools of what they read: rounding keeps the order.
+
+    At an input affine maps of one number move likewise, so that they come to stand before the quantizer.
+    """
     moved = True
     while moved:
         moved = False
         for node in operator_nodes(graph, FakeQuantize, BipolarQuantize, Affine):
-            before = made_by(graph, node, 0, Reshape, Transpose)
-            if before is None or not _leads_to_input(graph, before) or any(
-                    prod(graph.constants[name].shape) != 1 for name in node.inputs[1:] if name in graph.constants):
-                continue
-            name = graph.fresh(f"{node.output}.whole")
-            operator = replace(node.operator, axis=1) if isinstance(node.operator, Affine) else node.operator
-            first = Node(operator, (before.inputs[0], *node.inputs[1:]), name, node.place, node.name)
-            graph.replace([before, node], [first, Node(before.operator, (name,), node.output, before.place)])
-            moved = True
+            affine = isinstance(node.operator, Affine)
+            before = made_by(graph, node, 0, Reshape, Transpose, *(() if affine else (MaxPool,)))
+            if before is not None and _has_one_step(graph, node) and (not affine or _leads_to_input(graph, before)):
+                _swap(graph, before, node)
+                moved = True
+
+
+def _has_one_step(graph: Graph, node: Node) -> bool:
+    """Return whether the constants of a node are one number each."""
+    return all(name in graph.constants and prod(graph.constants[name].shape) == 1 for name in node.inputs[1:])
+
+
+def _swap(graph: Graph, before: Node, node: Node) -> None:
+    """Let `node` read what `before` reads, and `before` what `node` makes."""
+    name = graph.fresh(f"{node.output}.whole")
+    operator = replace(node.operator, axis=1) if isinstance(node.operator, Affine) else node.operator
+    first = Node(operator, (before.inputs[0], *node.inputs[1:]), name, node.place, node.name)
+    graph.replace([before, node], [first, Node(before.operator, (name,), node.output, before.place)])
 
 
 def affine_into_quantizers(graph: Graph) -> None:

@@ -14,7 +14,7 @@ from quant.graph.passes.stored_codes import (
     affine_into_quantizers,
     drop_repeated_quantizers,
     join_codes,
-    quantizers_before_views,
+    quantizers_before_moves,
 )
 
 SCALE = {"s": torch.tensor(0.25), "z": torch.tensor(3, dtype=torch.uint8)}
@@ -56,9 +56,20 @@ def test_the_host_does_what_stands_before_the_first_quantizer() -> None:
     graph = graph_of((Reshape((32,)), ("x",), "row"), (Affine(1), ("row", "two", "one"), "map"),
                      (BipolarQuantize(), ("map", "one"), "y"), output="y", two=torch.tensor(2.0), one=torch.tensor(1.0))
     before = value(graph)
-    quantizers_before_views(graph)
+    quantizers_before_moves(graph)
     affine_into_quantizers(graph)
     assert [node.operator for node in graph.nodes] == [BipolarQuantize(gain=2.0, shift=1.0), Reshape((32,))]
+    torch.testing.assert_close(value(graph), before, rtol=0, atol=0)
+
+
+def test_quantizers_stand_where_sums_are_stored() -> None:
+    """A quantizer behind a max pool and a view moves before both: the largest number has the largest code."""
+    pool = MaxPool((2, 2), (2, 2), (1, 1), ((0, 1), (1, 0)))
+    graph = graph_of((pool, ("x",), "pooled"), (Reshape((8,)), ("pooled",), "row"),
+                     (FakeQuantize(0, 255), ("row", "s", "z"), "y"), output="y")
+    before = value(graph)
+    quantizers_before_moves(graph)
+    assert operators(graph) == ["FakeQuantize", "MaxPool", "Reshape"]
     torch.testing.assert_close(value(graph), before, rtol=0, atol=0)
 
 

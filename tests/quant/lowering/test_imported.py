@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,9 @@ import onnxruntime
 import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
+from torch import nn
 
+from quant.frontends.aten.exported import graph_of_module
 from quant.frontends.onnx.convert import graph_of_model
 from quant.lowering.imported import Imported, InputCodes, import_quantized
 from sim.errors import InputError
@@ -199,3 +202,41 @@ def test_what_the_machine_cannot_hold_is_refused() -> None:
                 "have at most 8")
     with pytest.raises(InputError, match=f"^{re.escape(sentence)}$"):
         import_quantized(graph_of_model(one_layer([[[[255]]], [[[0]]]], np.uint8, 100)), EVEN)
+
+
+class Exported(nn.Module):
+    """What PT2E makes of a convolution, a residual and a max pool: integer weights, and rounding to codes and back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(3)
+        self.codes = nn.Buffer(torch.randint(-127, 128, (2, 2, 3, 3), generator=generator, dtype=torch.int8))
+        self.steps = nn.Buffer(torch.tensor([2.0**-6, 2.0**-7]))
+        self.zeros = nn.Buffer(torch.zeros(2, dtype=torch.int64))
+        self.bias = nn.Parameter(torch.tensor([0.3, -1.2]))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = rounded(x, 2.0**-4, 128)
+        weight = torch.ops.quantized_decomposed.dequantize_per_channel(
+            self.codes, self.steps, self.zeros, 0, -127, 127, torch.int8)
+        y = torch.relu(torch.conv2d(x, weight, self.bias, padding=1) + x)
+        return rounded(nn.functional.max_pool2d(y, 2).flatten(1), 2.0**-3, 0)
+
+
+def rounded(x: torch.Tensor, scale: float, zero: int) -> torch.Tensor:
+    of = scale, zero, 0, 255, torch.uint8
+    codes = torch.ops.quantized_decomposed.quantize_per_tensor(x, *of)
+    found: torch.Tensor = torch.ops.quantized_decomposed.dequantize_per_tensor(codes, *of)
+    return found
+
+
+def test_models_of_pt2e_are_taken() -> None:
+    """Integer weights of a buffer stay codes, and a quantizer behind a max pool stands before it."""
+    import_module("torch.ao.quantization.fx._decomposed")  # registers the operators
+    model, x = Exported(), torch.randn(20, 2, 6, 6, generator=torch.Generator().manual_seed(1))
+    imported = import_quantized(graph_of_module(model, (x[:3],)), EVEN)
+    (name,) = (given.name for given in imported.graph.inputs)
+    assert [found.differing for found in imported.compare({name: x})] == [0]
+    torch.testing.assert_close(imported.outputs({name: x})[imported.graph.outputs[0]].float(), model(x), rtol=0, atol=0)
+    (conv,) = [conv for conv in imported.lowered.program.convs if not conv.weight_format.kind == "unit"]
+    assert sorted(map(abs, conv.weights.ravel().tolist())) == sorted(map(abs, model.codes.flatten().tolist()))
