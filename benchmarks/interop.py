@@ -123,7 +123,8 @@ def markdown(rows: Sequence[Row], machine: str) -> str:
 
 def main() -> int:
     """Print the table, and write it as JSON if a file is named."""
-    parser = argparse.ArgumentParser("interop", description=__doc__)
+    parser = argparse.ArgumentParser("interop", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="+", help="ONNX files, each with the shape of one image if it leaves it open")
     parser.add_argument("--machine", default="edge")
     parser.add_argument("--out", type=Path, help="JSON file to write")

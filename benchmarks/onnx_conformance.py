@@ -175,7 +175,8 @@ def _markdown(counts: Mapping[str, Mapping[str, int]]) -> str:
 
 def main() -> int:
     """Print the table, write it as JSON if a file is named, and return 1 if a test differs."""
-    parser = argparse.ArgumentParser("onnx_conformance", description=__doc__)
+    parser = argparse.ArgumentParser("onnx_conformance", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, help="JSON file to write")
     arguments = parser.parse_args()
     counts = table([*all_cases(), *converted_cases()])

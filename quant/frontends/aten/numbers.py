@@ -19,6 +19,10 @@ _SAME_NAME: tuple[UnaryKind, ...] = ("abs", "ceil", "cos", "erf", "exp", "floor"
 """Functions that have the same name on both sides."""
 
 
+def _unary(kind: UnaryKind) -> Handler:
+    return single(lambda given: Unary(kind))
+
+
 def _gelu(given: Arguments) -> Unary:
     return Unary("gelu_tanh" if given["approximate"] == "tanh" else "gelu")
 
@@ -104,7 +108,7 @@ def _refused(reason: str) -> Handler:
 _TOKENS = "it needs sums over each image's own values, which the machine does not have"
 
 HANDLERS: dict[str, Handler] = {
-    **{f"aten.{kind}.default": single(lambda given, kind=kind: Unary(kind)) for kind in _SAME_NAME},  # type: ignore[misc]
+    **{f"aten.{kind}.default": _unary(kind) for kind in _SAME_NAME},
     "aten.gelu.default": single(_gelu),
     "aten.elu.default": _refused("only what a table of one code's function can hold will be taken"),
     "aten.hardsigmoid.default": single(lambda given: HardSigmoid()),

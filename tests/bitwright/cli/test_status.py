@@ -108,6 +108,10 @@ def test_what_is_not_foreseen_keeps_its_traceback(monkeypatch: pytest.MonkeyPatc
 
 def test_ctrl_c_ends_with_130_and_a_word(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     """SIGINT in the middle of a command: the status that shells give, and no traceback."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     monkeypatch.setattr("sim.arch.machine.load_machine", lambda *_: os.kill(os.getpid(), signal.SIGINT))
-    assert main(["estimate", "p"]) == 130
+    try:
+        assert main(["estimate", "p"]) == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert capfd.readouterr() == ("", "bitwright: interrupted\n")

@@ -235,7 +235,7 @@ def test_values_out_of_range_are_named(change: dict[str, Any], message: str) -> 
     (31, 0.0, r"reconstruction takes 32\.\.1024 images, not 31"),
     (1025, 0.0, r"reconstruction takes 32\.\.1024 images, not 1025"),
     (32, float("nan"), "data must be finite, but image 0 is not"),
-    (0, 0.0, r"data must have shape \(n, C, H, W\) without a 0, not \(0, 1, 8, 8\)")])
+    (0, 0.0, r"data must have shape \(n, C, H, W\), \(n, C, L\) or \(n, C\) without a 0, not \(0, 1, 8, 8\)")])
 def test_calibration_images_are_checked(
         float_net: nn.Module, splits: tuple[Split, Split], as_digits: Quantize, count: int, value: float,
         message: str) -> None:
