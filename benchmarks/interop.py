@@ -1,7 +1,8 @@
 """Models of others, one line each: `python -m benchmarks.interop MODEL.onnx[=3,224,224] ... [--out FILE]`.
 
 For each file: how many nodes it has; if every operator is read, how far the typed graph is from ONNX Runtime on random
-inputs; the cycles of its Program of 8 bits on a machine, fitted to random inputs; or why the chip cannot compute it.
+inputs; and the cycles of its Program on a machine, or why the chip cannot compute it. A float model gets 8 bits, fitted
+to random inputs; of one that is quantized already, the share of stored codes that are not the model's is shown as well.
 """
 
 from __future__ import annotations
@@ -12,27 +13,31 @@ import sys
 import warnings
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 import torch
+from onnx import ModelProto
 
 import bitwright
 from bitwright.cli.console import message
+from bitwright.codesign.import_model import random_inputs
+from bitwright.codesign.resolve import resolve_machine
 from quant.emit.emit import emit
 from quant.frontends.onnx.convert import graph_of_model
 from quant.frontends.onnx.read import load_onnx_model
 from quant.graph.graph import Graph
 from quant.graph.interpret import run
 from quant.graph.ops.operator import Unknown
-from quant.graph.passes.normalise import normalise
+from quant.graph.passes.normalise import normalise, normalise_quantized
+from quant.lowering.imported import InputCodes, bare_inputs, import_quantized, is_quantized
 from sim.errors import InputError
 
 __all__ = ["Row", "markdown", "row_of"]
 
-IMAGES = 4
+IMAGES, COMPARED = 4, 64
 SHOWN_REASONS = 3
 INPUT_EXPONENT = -5
 """Codes of 8 bits reach from -4 to almost 4, as normal random inputs do."""
@@ -50,6 +55,8 @@ class Row:
         In the file, with functions put where they are called; None if it cannot be read.
     distance : float or None
         Largest distance of the typed graph from ONNX Runtime, as a share of the largest output.
+    differing : float or None
+        Share of stored codes that are not the model's, on random inputs; None of float models.
     cycles : int or None
         Of one image on the machine.
     refused : dict of str to int
@@ -59,6 +66,7 @@ class Row:
     model: str
     nodes: int | None = None
     distance: float | None = None
+    differing: float | None = None
     cycles: int | None = None
     refused: dict[str, int] = field(default_factory=dict)
 
@@ -81,10 +89,29 @@ def _go(row: Row, path: Path, size: Sequence[int] | None, machine: str) -> None:
     graph = graph_of_model(model, size)
     images = {one.name: torch.randn(IMAGES, *one.shape) for one in graph.inputs}
     if not any(isinstance(node.operator, Unknown) for node in graph.nodes):
-        row.distance = _distance(path, graph, images)
+        row.distance = _distance(path, graph, images) if _is_standard(model) else None
+    if is_quantized(graph):
+        _import(row, graph, machine)
+        return
     normalise(graph)
     net = emit(graph)
     row.cycles = _cycles(net, images, machine)
+
+
+def _import(row: Row, graph: Graph, machine: str) -> None:
+    """Make the Program of a quantized model, with inputs of 8 bits where it says nothing of them."""
+    arithmetic = replace(resolve_machine(machine).arithmetic, rounding="half_even")
+    normalise_quantized(graph)
+    described = dict.fromkeys(bare_inputs(graph), InputCodes(bitwright.Format(8, "signed"), INPUT_EXPONENT))
+    imported = import_quantized(graph, arithmetic, described)
+    found = imported.compare(random_inputs(imported, COMPARED, 0))
+    row.differing = sum(each.differing for each in found) / max(1, sum(each.codes for each in found))
+    row.cycles = bitwright.estimate(imported.lowered.program, machine).latency_cycles
+
+
+def _is_standard(model: ModelProto) -> bool:
+    """Return whether ONNX Runtime has all operators of a model."""
+    return all(node.domain in ("", "ai.onnx", "com.microsoft") for node in model.graph.node)
 
 
 def _distance(path: Path, graph: Graph, images: dict[str, torch.Tensor]) -> float:
@@ -111,13 +138,15 @@ def _cycles(net: torch.nn.Module, images: dict[str, torch.Tensor], machine: str)
 
 def markdown(rows: Sequence[Row], machine: str) -> str:
     """Return the table."""
-    lines = [f"| model | nodes | distance from ONNX Runtime | cycles on `{machine}` | why not |",
-             "|---|---|---|---|---|"]
+    lines = [f"| model | nodes | distance from ONNX Runtime | codes that differ | cycles on `{machine}` | why not |",
+             "|---|---|---|---|---|---|"]
     for row in rows:
         why = "; ".join(f"{count} × {reason}" for reason, count in [*row.refused.items()][:SHOWN_REASONS])
         distance = "" if row.distance is None else f"{row.distance:.1e}"
+        differing = "" if row.differing is None else f"{100 * row.differing:.3g} %"
         cycles = "" if row.cycles is None else f"{row.cycles:,}"
-        lines.append(f"| {row.model} | {'' if row.nodes is None else row.nodes} | {distance} | {cycles} | {why} |")
+        nodes = "" if row.nodes is None else row.nodes
+        lines.append(f"| {row.model} | {nodes} | {distance} | {differing} | {cycles} | {why} |")
     return "\n".join(lines)
 
 

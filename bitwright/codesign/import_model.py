@@ -52,8 +52,6 @@ def import_model(path: str | Path, machine: Machine | str | Path, *,
     graph = read_graph(path, sizes)
     if not is_quantized(graph):
         raise InputError(f"'{shown_path(path)}' is a float model; `bitwright quantize` takes it and makes a Program")
-    if isinstance(inputs, InputCodes):
-        inputs = {given.name: inputs for given in graph.inputs}
     target = resolve_machine(machine)
     arithmetic = target.arithmetic
     if "half_even" in target.roundings:

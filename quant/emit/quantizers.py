@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import cast
 
 import torch
 from torch import Tensor, fx, nn
@@ -16,6 +17,7 @@ from quant.quantizers.uniform import UniformWeight
 from quant.trace.clamp import Clamp
 from quant.trace.layers import QuantConv2d, QuantLinear
 from quant.trace.naming import SUFFIX
+from quant.trace.view import View
 from sim.errors import InputError
 from sim.ir.formats import Format
 
@@ -38,7 +40,7 @@ def fake_quantize(builder: Builder, node: Node) -> Stored:
         raise InputError(f"the zero point {node.place} must be a whole number, not {zero:g}")
     fmt = _format(operator, int(zero), node)
     source, ends = value.node, (operator.low, operator.high)
-    if ends != (fmt.low, fmt.high) and source.op != "placeholder":  # the host clamps an input by itself
+    if ends != (fmt.low, fmt.high) and not _reads_input(builder, source):  # the host clamps an input by itself
         source = builder.call(f"{node.output}_clamp", Clamp(*((end - zero) * scale for end in ends)), source)
     quantizer = FixedActivation(fmt, scale, halves=HALVES[operator.rounding], gain=operator.gain / scale,
                                 bias=operator.shift / scale + zero, ends=ends)
@@ -81,9 +83,22 @@ def quantized_layer(layer: nn.Conv2d | nn.Linear, steps: Steps, node: Node) -> Q
 
 
 def _stored(builder: Builder, node: Node, quantizer: FixedActivation, value: Stored) -> Stored:
-    made = builder.call(f"{node.output}{SUFFIX}", quantizer, value.node)
+    """Emit a quantizer; that of an input stands before the view that makes the input a map."""
+    source, view = value.node, _view_of_input(builder, value.node)
+    made = builder.call(f"{node.output}{SUFFIX}", quantizer, source if view is None else cast(fx.Node, source.args[0]))
     builder.quantizers[str(made.target)] = node.output, value.layout
-    return replace(value, node=made)
+    return replace(value, node=made if view is None else builder.call(f"{node.output}_map", view, made))
+
+
+def _reads_input(builder: Builder, node: fx.Node) -> bool:
+    """Return whether a node gives an input, maybe as a map."""
+    return node.op == "placeholder" or _view_of_input(builder, node) is not None
+
+
+def _view_of_input(builder: Builder, node: fx.Node) -> View | None:
+    """Return the view that makes an input a map, if a node is one."""
+    module = builder.modules.get(str(node.target)) if node.op == "call_module" else None
+    return module if isinstance(module, View) and cast(fx.Node, node.args[0]).op == "placeholder" else None
 
 
 def _weight_bits(steps: Steps, node: Node, *, depthwise: bool) -> int:

@@ -18,13 +18,14 @@ from quant.graph.layout import Layout
 from quant.graph.ops.quantization import BipolarQuantize, FakeQuantize
 from quant.graph.passes.normalise import normalise_quantized
 from quant.lowering.lower import Lowered, lower_with_report
+from quant.trace.inputs import Inputs
 from quant.trace.naming import name_of_quantizer
 from sim.errors import InputError
 from sim.functional.engine.simulator import Simulator
 from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
 
-__all__ = ["Imported", "InputCodes", "TensorDifference", "import_quantized", "is_quantized"]
+__all__ = ["Imported", "InputCodes", "TensorDifference", "bare_inputs", "import_quantized", "is_quantized"]
 
 TOLERANCE = 2.0**-7
 """How far a fitted requantizer may be from the model's where it matters [codes]: what is left changes few codes."""
@@ -159,7 +160,8 @@ def is_quantized(graph: Graph) -> bool:
     return any("uantize" in type(node.operator).__name__ for node in graph.nodes)
 
 
-def import_quantized(graph: Graph, arithmetic: Arithmetic, inputs: Mapping[str, InputCodes] | None = None) -> Imported:
+def import_quantized(graph: Graph, arithmetic: Arithmetic,
+                     inputs: Mapping[str, InputCodes] | InputCodes | None = None) -> Imported:
     """Return the Program of a quantized model.
 
     Parameters
@@ -168,38 +170,53 @@ def import_quantized(graph: Graph, arithmetic: Arithmetic, inputs: Mapping[str, 
         From a front end; changed.
     arithmetic : Arithmetic
         Of the Program. Its rounding should be that of the model, which is half to even for nearly all.
-    inputs : mapping of str to InputCodes, optional
+    inputs : InputCodes, or mapping of str to InputCodes, optional
         How the host gives those inputs for which the model has no quantizer.
 
     Raises
     ------
     InputError
         With all that has no counterpart on the chip, weights of more than 8 bits among them; if an input has no
-        quantizer and is not described; or if a requantizer cannot be fitted.
+        quantizer and is not described, or has one and is; or if a requantizer cannot be fitted.
     """
-    for name, codes in (inputs or {}).items():
-        _quantize_input(graph, name, codes)
     normalise_quantized(graph)
-    for given in graph.inputs:
-        if not any(isinstance(reader.operator, QUANTIZERS) for reader in graph.readers(given.name)):
-            raise InputError(f"the model has no quantizer for its input '{given.name}'; say how the host gives it, as "
-                             "8 signed bits of which a code means 2**-5: signed:8:-5")
+    _describe_inputs(graph, inputs)
     module = emit(graph, quantized=True).double()
     graph.constants = {name: value.double() if value.is_floating_point() else value
                        for name, value in graph.constants.items()}
     layouts = stored_layouts(module)
-    if len(graph.inputs) != 1:
-        raise InputError(f"the model must read one tensor, not {len(graph.inputs)}")
-    lowered = lower_with_report(module, torch.zeros(1, *graph.inputs[0].shape), arithmetic, tolerance=TOLERANCE)
+    examples = tuple(torch.zeros(1, *given.shape) for given in graph.inputs)
+    lowered = lower_with_report(module, examples[0] if len(examples) == 1 else Inputs(examples), arithmetic,
+                                tolerance=TOLERANCE)
     names = {path: found for path in layouts if (found := name_of_quantizer(path)) is not None}
     return Imported(lowered, graph, {name: layouts[path][1] for path, name in names.items()},
                     {name: layouts[path][0] for path, name in names.items()})
 
 
+def bare_inputs(graph: Graph) -> list[str]:
+    """Return the inputs of a normalised graph for which it has no quantizer."""
+    return [given.name for given in graph.inputs
+            if not any(isinstance(reader.operator, QUANTIZERS) for reader in graph.readers(given.name))]
+
+
+def _describe_inputs(graph: Graph, inputs: Mapping[str, InputCodes] | InputCodes | None) -> None:
+    """Let the inputs that have no quantizer be rounded as they are described."""
+    names, bare = [given.name for given in graph.inputs], bare_inputs(graph)
+    given = dict.fromkeys(bare or names, inputs) if isinstance(inputs, InputCodes) else dict(inputs or {})
+    for name in given:
+        if name not in names:
+            raise InputError(f"the model has no input '{name}', but {', '.join(names)}")
+        if name not in bare:
+            raise InputError(f"the model has a quantizer for its input '{name}', which says what the codes mean")
+    for name in bare:
+        if name not in given:
+            raise InputError(f"the model has no quantizer for its input '{name}'; say how the host gives it, as 8 "
+                             "signed bits of which a code means 2**-5: signed:8:-5")
+        _quantize_input(graph, name, given[name])
+
+
 def _quantize_input(graph: Graph, name: str, codes: InputCodes) -> None:
     """Let an input be rounded to codes."""
-    if name not in [given.name for given in graph.inputs]:
-        raise InputError(f"the model has no input '{name}', but {', '.join(given.name for given in graph.inputs)}")
     value, scale, zero = (graph.fresh(f"{name}.{what}") for what in ("codes", "scale", "zero"))
     graph.redirect(name, value)
     graph.constants[scale] = torch.tensor(2.0**codes.exponent)

@@ -44,4 +44,23 @@ def test_a_row_says_how_far_a_model_comes(tmp_path: Path) -> None:
     lines = markdown([relu, sin, hardmax, none], "edge").splitlines()
     assert lines[2].startswith("| Relu.onnx | 3 | ")
     assert lines[2].endswith(f" | {relu.cycles:,} |  |")
-    assert lines[5].startswith("| none.onnx |  |  |  | 1 × ")
+    assert lines[5].startswith("| none.onnx |  |  |  |  | 1 × ")
+
+
+def test_a_quantized_model_shows_how_many_codes_differ(tmp_path: Path) -> None:
+    """Its weights are codes already: all that is left is the share of stored codes that are not the model's."""
+    numbers = {"w": np.int8([[3, -5, 7, 1]] * 4), "s": np.float32(0.5), "none": np.int8(0), "t": np.float32(0.25),
+               "z": np.uint8(10)}
+    nodes = [helper.make_node("DequantizeLinear", ["w", "s", "none"], ["weight"]),
+             helper.make_node("Gemm", ["x", "weight"], ["a"], transB=1),
+             helper.make_node("QuantizeLinear", ["a", "t", "z"], ["q"]),
+             helper.make_node("DequantizeLinear", ["q", "t", "z"], ["y"])]
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(nodes, "g", [value("x", TensorProto.FLOAT, [1, 4])],
+                              [value("y", TensorProto.FLOAT, [1, 4])],
+                              [numpy_helper.from_array(np.asarray(array), name) for name, array in numbers.items()])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), tmp_path / "q.onnx")
+    row = row_of(tmp_path / "q.onnx", None, "edge")
+    assert (row.differing, row.refused) == (0.0, {})
+    assert row.cycles is not None
+    assert f" | 0 % | {row.cycles:,} | " in markdown([row], "edge")

@@ -182,10 +182,29 @@ def test_an_input_without_a_quantizer_must_be_described() -> None:
                 "code means 2**-5: signed:8:-5")
     with pytest.raises(InputError, match=f"^{re.escape(sentence)}$"):
         import_quantized(graph_of_model(model), EVEN)
-    imported = import_quantized(graph_of_model(model), EVEN, {"x": InputCodes(Format(8, "signed"), -2)})
+    codes = InputCodes(Format(8, "signed"), -2)
+    with pytest.raises(InputError, match=r"^the model has no input 'y', but x$"):
+        import_quantized(graph_of_model(model), EVEN, {"y": codes})
+    own = r"^the model has a quantizer for its input 'x', which says what the codes mean$"
+    with pytest.raises(InputError, match=own):
+        import_quantized(graph_of_model(one_layer([[[[1]]]], np.int8, 0)), EVEN, codes)
+    imported = import_quantized(graph_of_model(model), EVEN, {"x": codes})
     x = torch.tensor([[[[0.3, 1.0], [-1.0, 0.5]]]])
     assert imported.input_codes({"x": x})["x.codes"].tolist() == [[[[1, 4], [-4, 2]]]]
     assert [each.differing for each in imported.compare({"x": x})] == [0]
+
+
+def test_several_inputs_have_codes_of_their_own() -> None:
+    """A sum of two inputs with other scales and zero points is the model's."""
+    w = Writer()
+    total = w.stored(w.node("Add", w.stored("x", 0.5, 7), w.stored("y", 0.25, 100)), 0.5, 30)
+    model = w.model((2, 3), total)
+    model.graph.input.append(helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 2, 3]))
+    imported = import_quantized(graph_of_model(model), EVEN)
+    generator = torch.Generator().manual_seed(2)
+    inputs = {name: 9 * torch.randn(30, 2, 3, generator=generator) for name in ("x", "y")}
+    assert len(imported.lowered.program.inputs) == 2
+    assert [found.differing for found in imported.compare(inputs)] == [0]
 
 
 def one_layer(weights: Any, dtype: type[np.generic], zero: int) -> onnx.ModelProto:
