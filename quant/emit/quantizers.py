@@ -78,8 +78,9 @@ def quantized_layer(layer: nn.Conv2d | nn.Linear, steps: Steps, node: Node) -> Q
     quantizer.set_scale(step)
     if not torch.equal(quantizer(weight), weight):
         raise InputError(f"the weights of {node.operator.title} {node.place} are no whole multiples of their steps")
-    made = QuantConv2d if isinstance(layer, nn.Conv2d) else QuantLinear
-    return made(layer, quantizer).eval()  # type: ignore[arg-type]
+    if isinstance(layer, nn.Conv2d):
+        return QuantConv2d(layer, quantizer).eval()
+    return QuantLinear(layer, quantizer).eval()
 
 
 def _stored(builder: Builder, node: Node, quantizer: FixedActivation, value: Stored) -> Stored:
