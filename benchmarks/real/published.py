@@ -17,8 +17,7 @@ from torch import nn
 
 from quant.networks.efficientnet import EfficientNetLite0
 from quant.networks.small import resnet20_a
-from quant.training.stored import check_tensors, most_bytes, read_tensors
-from sim.io.bounds import shown_path
+from quant.training.checkpoint import load_weights
 
 __all__ = ["efficientnet_lite0", "lite0_name", "resnet20", "resnet20_name"]
 
@@ -73,9 +72,5 @@ def resnet20_name(public: str) -> str:
 
 
 def _loaded(net: nn.Module, path: Path, name_of: Callable[[str], str]) -> nn.Module:
-    state = net.state_dict()
-    found, _ = read_tensors(path, "weights", most_bytes(state))
-    stored = {name_of(name): tensor for name, tensor in found.items()}
-    check_tensors(f"weights '{shown_path(path)}'", stored, state)
-    net.load_state_dict(stored)
+    load_weights(net, path, name_of)
     return net.eval()

@@ -6,6 +6,7 @@ follows is compared with it. The last epoch counts: nothing is chosen by the ima
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from benchmarks.real.published import resnet20
 from benchmarks.real.record import Clock
 from quant.data.sample import mixed_sample
 from quant.training.checkpoint import save_weights
+from quant.training.history import Epoch
 from quant.training.loop import train
 from quant.training.norms import reestimate_norms
 from quant.training.recipe import Recipe
@@ -63,7 +65,8 @@ def fine_tune(weights: Path, data: Cifar, out: Path, epochs: int) -> nn.Module:
     net, checkpoint = resnet20(weights), out / "unfinished" / f"resnet20-float-epochs={epochs}.safetensors"
     for path in (kept, checkpoint):
         path.parent.mkdir(parents=True, exist_ok=True)
-    train(net, data.train, Recipe(epochs=epochs, batch=BATCH, shift=0, warmup=0.02, **FLOAT), checkpoint=checkpoint)
+    train(net, data.train, Recipe(epochs=epochs, batch=BATCH, shift=0, warmup=0.02, **FLOAT), checkpoint=checkpoint,
+          progress=_told)
     save_weights(net, kept)
     checkpoint.unlink()
     return net
@@ -80,7 +83,7 @@ def run_training(net: nn.Module, data: Cifar, out: Path, scheme: str, bits: str,
         files.checkpoint.parent.mkdir(parents=True, exist_ok=True)
         with clock.stage("train"):
             train(model, data.train, Recipe(epochs=epochs, batch=BATCH, shift=0, **QAT), checkpoint=files.checkpoint,
-                  progress=lambda epoch, loss, accuracy: clock.tick())
+                  progress=lambda epoch: _told(epoch, clock))
             reestimate_norms(model, images.values(slice(None)))
         return model
 
@@ -96,3 +99,11 @@ def run_post_training(net: nn.Module, data: Cifar, out: Path, how: PostTraining)
         return quantized(net, data.calibration, how, files, clock)
 
     return measure(out, settings, net, data.test, make)
+
+
+def _told(epoch: Epoch, clock: Clock | None = None) -> None:
+    """Say on stderr what an epoch came to, and keep the seconds so far."""
+    print(f"epoch {epoch.epoch}: loss {epoch.loss:.4f}, {100 * epoch.train_accuracy:.2f} % of the training pictures "
+          f"right, {epoch.seconds:.0f} s", file=sys.stderr, flush=True)
+    if clock is not None:
+        clock.tick()

@@ -8,7 +8,7 @@ description of the run, so that no other run goes on from it.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -59,10 +59,17 @@ def save_weights(model: nn.Module, path: str | Path, metadata: Mapping[str, str]
     write_tensors(Path(path), model.state_dict(), metadata or {})
 
 
-def load_weights(model: nn.Module, path: str | Path) -> None:
+def load_weights(model: nn.Module, path: str | Path, name_of: Callable[[str], str] = str) -> None:
     """Read parameters and buffers that `save_weights`, or anybody else, wrote as safetensors.
 
     BatchNorms' counters of batches may be missing, as in files of old versions of PyTorch: nothing depends on them.
+
+    Parameters
+    ----------
+    model : nn.Module
+    path : str or Path
+    name_of : callable, optional
+        Gives a tensor's name in the model for its name in the file.
 
     Raises
     ------
@@ -72,7 +79,8 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
     """
     expected = model.state_dict()
     found, _ = read_tensors(Path(path), "weights", most_bytes(expected))
-    stored = {name: value for name, value in expected.items() if name.endswith(COUNTER)} | found
+    stored = {name: value for name, value in expected.items() if name.endswith(COUNTER)}
+    stored |= {name_of(name): value for name, value in found.items()}
     check_tensors(f"weights '{shown_path(path)}'", stored, expected)
     model.load_state_dict(stored)
 
