@@ -10,6 +10,7 @@ One-bit weights are step * sign(x): the gradient of their step is the sign, that
 from __future__ import annotations
 
 from math import sqrt
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -141,6 +142,28 @@ class LSQWeight(SteppedWeight):
         return scale if self.channels > 1 else scale[0]
 
 
+class _Values(torch.autograd.Function):
+    """Give the whole multiples of `step` next to `x`, from `low` to `high`, in half the time of its single operations.
+
+    Gradients are those of the straight-through estimator: that of x is 1 from `low` to `high` steps and 0 beyond, that
+    of the step is the multiple, less `x / step` where x is between them.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, step: Tensor, low: float, high: float) -> Tensor:
+        ratio = x / step
+        multiples = ratio.clamp(low, high).add_(0.5).floor_()
+        ctx.save_for_backward(ratio, multiples)
+        ctx.ends = low, high
+        return multiples * step
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        (ratio, multiples), (of_values,) = ctx.saved_tensors, grads
+        of_x = torch.where(ratio.clamp(*ctx.ends) == ratio, of_values, 0.0)
+        return of_x, (of_values * multiples).addcmul_(of_x, ratio, value=-1.0).sum(), None, None
+
+
 class LSQActivation(ActivationQuantizer):
     """Activations with one learnt step for the whole tensor.
 
@@ -158,7 +181,7 @@ class LSQActivation(ActivationQuantizer):
     Examples
     --------
     >>> LSQActivation(2, signed=False)(torch.tensor([-3.0, 0.5, 1.4, 9.0]))
-    tensor([0., 1., 1., 3.], grad_fn=<MulBackward0>)
+    tensor([0., 1., 1., 3.], grad_fn=<_ValuesBackward>)
     """
 
     _last: Tensor
@@ -216,15 +239,17 @@ class LSQActivation(ActivationQuantizer):
         _hold_back(self.step, self._last)
 
     def _value(self, x: Tensor) -> Tensor:
-        step = self._learnt(x)
-        return (self._codes(x, step) - self.zero) * step
+        if not self.has_zero:
+            return (self._round(x) - self.zero) * self._learnt(x)
+        return cast(Tensor, _Values.apply(x, self._learnt(x), *self._ends))
 
     def _round(self, x: Tensor) -> Tensor:
-        return self._codes(x, self._learnt(x))
+        return self._codes_near((x / self._learnt(x)).clamp(*self._ends))
 
-    def _codes(self, x: Tensor, step: Tensor) -> Tensor:
-        fmt, zero = self.format, self.zero
-        return self._codes_near((x / step).clamp(fmt.low - zero, fmt.high - zero))
+    @property
+    def _ends(self) -> tuple[float, float]:
+        """Multiples of the step that the lowest and the highest code mean."""
+        return self.format.low - self.zero, self.format.high - self.zero
 
     def _learnt(self, x: Tensor) -> Tensor:
         """Return the step, its gradient divided; elements are counted per image, so that the batch does not matter."""

@@ -20,10 +20,12 @@ from benchmarks.real.paired import Paired, pooled
 from benchmarks.real.pictures import PIXELS, Pictures, load_pictures
 from benchmarks.real.post_training import PostTraining, quantizers_of
 from benchmarks.real.published import lite0_name, resnet20
-from benchmarks.real.record import done, read_all
+from benchmarks.real.record import done, name_of, read_all
+from benchmarks.real.resnet20 import Cifar, fine_tune, run_training
 from benchmarks.real.summary import markdown
 from quant.data.split import Split
 from quant.networks import EfficientNetLite0
+from quant.networks.small import resnet20_a
 from quant.quantizers.uniform import UniformWeight
 from sim.errors import EngineError, InputError
 from sim.ir.formats import Format
@@ -59,6 +61,12 @@ def measured(out, scheme="uniform", after=lambda clock: None):
         return model
 
     return measure(out, SETTINGS | {"scheme": scheme}, net, images, make), len(calls)
+
+
+def some_pictures(count):
+    """Return pictures of random pixels, 32 x 32, with all ten labels in turn."""
+    pixels = torch.randint(0, 256, (count, 3, 32, 32), generator=torch.Generator().manual_seed(2), dtype=torch.uint8)
+    return Pictures(pixels, torch.arange(count) % 10)
 
 
 def jpeg_file(path, **changes):
@@ -162,6 +170,23 @@ def test_the_table_pools_the_halves(tmp_path):
     assert "no reconstruction, first half alone | 50 |" in markdown(records[:1])
 
 
+@pytest.mark.trains
+def test_a_trained_record_tells_each_epoch(tmp_path, capsys):
+    """Of fine-tuning in float and of training with quantizers; the seconds of both stages are kept."""
+    torch.manual_seed(1)
+    weights, data = tmp_path / "float.safetensors", Cifar(some_pictures(128), some_pictures(4))
+    save_file(resnet20_a().state_dict(), weights)
+    net = fine_tune(weights, data, tmp_path, 1)
+    record = run_training(net, data, tmp_path, "lsq", "2/2", 1)
+    told = re.findall(r"^epoch 1: loss \d+\.\d{4}, \d+\.\d\d % of the training pictures right, \d+ s$",
+                      capsys.readouterr().err, re.MULTILINE)
+    assert len(told) == 2
+    assert record["settings"] == {"network": "resnet20", "method": "training", "scheme": "lsq", "bits": "2/2",
+                                  "epochs": 1}
+    assert record["stages"]["train"]["cpu_s"] > 0
+    assert not (tmp_path / "unfinished" / f"{name_of(record['settings'])}.safetensors").exists()
+
+
 def test_pictures_are_mirrored_and_shifted_each_by_itself():
     """Every drawn picture is one of the shifts of the picture or of its mirror image, and they differ."""
     nought = torch.zeros(64, dtype=torch.int64)
@@ -210,7 +235,7 @@ def test_wrong_files_are_refused_in_one_sentence(tmp_path, capsys):
         load_pictures(few)
     weights = tmp_path / "w.safetensors"
     save_file({"linear.weight": torch.zeros(10, 64)}, weights)
-    with pytest.raises(InputError, match=rf"^weights '{re.escape(str(weights))}' misses bn1.bias, bn1.num_"):
+    with pytest.raises(InputError, match=rf"^weights '{re.escape(str(weights))}' misses bn1.bias, bn1.run"):
         resnet20(weights)
     assert command.main(["summary", "--out", str(tmp_path)]) == 1
     assert capsys.readouterr().err == f"error: no results in '{tmp_path}'\n"
@@ -228,6 +253,17 @@ def test_names_of_public_weights_are_those_of_the_network():
         public += [f"_blocks.{block}._{part}_conv.weight" for part in parts]
         public += [f"_blocks.{block}._bn{index}.{kind}" for index in range(block == 0, 3) for kind in kinds["bn"]]
     assert sorted(map(lite0_name, public)) == sorted(ours)
+
+
+def test_public_weights_of_resnet20_need_no_counters(tmp_path):
+    """Files of old versions of PyTorch have none of BatchNorms' batches, and their last layer is called linear."""
+    torch.manual_seed(1)
+    net, path = resnet20_a().eval(), tmp_path / "public.safetensors"
+    save_file({re.sub(r"^fc\.", "linear.", name): tensor for name, tensor in net.state_dict().items()
+               if not name.endswith("num_batches_tracked")}, path)
+    image = torch.rand(1, 3, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(resnet20(path)(image), net(image))
 
 
 def test_channels_choose_no_sign_where_that_is_asked_for():

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from quant.quantizers.base import round_half_up
 from quant.quantizers.lsq import LSQActivation, LSQWeight
 
 
@@ -25,6 +26,27 @@ def test_gradients_are_those_of_the_paper(bits: int) -> None:
     assert quantizer.step.grad is not None
     assert float((x.grad - torch.where(inside, upstream, 0.0)).abs().max()) < 1e-10
     assert abs(float(quantizer.step.grad - (upstream * of_step).sum() / (400 * high) ** 0.5)) < 1e-10
+
+
+@pytest.mark.parametrize(("signed", "asymmetric"), [(False, False), (True, False), (True, True)])
+@pytest.mark.parametrize("bits", [1, 2, 8])
+def test_values_and_gradients_of_activations_are_those_of_their_operations(bits: int, signed: bool,
+                                                                           asymmetric: bool) -> None:
+    """A division, a clamp, a rounding and a product, differentiated one by one; values are equal to the last bit."""
+    generator = torch.Generator().manual_seed(bits)
+    x = torch.randn(4, 5, 6, dtype=torch.float64, generator=generator).requires_grad_()
+    upstream = torch.randn(4, 5, 6, dtype=torch.float64, generator=generator)
+    quantizer = LSQActivation(bits, signed=signed, asymmetric=asymmetric).double()
+    quantizer.initialise(x + 0.3)
+    found = quantizer(x)
+    gradients = torch.autograd.grad(found, (x, quantizer.step), upstream)
+    step = quantizer.step.detach().requires_grad_()
+    low, high, half = quantizer.format.low - quantizer.zero, quantizer.format.high - quantizer.zero, quantizer.zero % 1
+    expected = (round_half_up((x / step).clamp(low, high) + half) - half) * step
+    of_x, of_step = torch.autograd.grad(expected, (x, step), upstream)
+    assert torch.equal(found, expected)
+    torch.testing.assert_close(gradients[0], of_x, rtol=1e-12, atol=0.0)
+    assert float(gradients[1]) == pytest.approx(float(of_step) / (30 * max(quantizer.levels[-1], 1)) ** 0.5, rel=1e-12)
 
 
 def test_elements_of_activations_are_counted_per_image() -> None:
