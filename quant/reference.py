@@ -81,10 +81,11 @@ def _conv(program: Program, conv: Conv, codes: Mapping[str, Tensor], zero: int) 
     if conv.residual is not None:
         part = program.tensor(conv.residual).part_slice(conv.residual_part)
         value = value + _decode(conv.residual_multiplier) * codes[conv.residual][:, part]
-    zero_out = program.tensor(conv.output).format.zero_point
+    zero_out = conv.requantized_format(program.tensor(conv.output).format).zero_point
     rounded = _divide(value, torch.bitwise_left_shift(torch.ones((), dtype=torch.int64), _per_channel(conv.shift)),
                       program.arithmetic.rounding)
-    return (rounded + zero_out).clamp(conv.low, conv.high)
+    clamped = (rounded + zero_out).clamp(conv.low, conv.high)
+    return clamped if conv.table is None else torch.from_numpy(conv.table.codes.astype(np.int64))[clamped]
 
 
 def _divide(value: Tensor, divisor: Tensor, rounding: str) -> Tensor:

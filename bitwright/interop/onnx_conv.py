@@ -117,8 +117,9 @@ class OnnxConvs:
         return self._graph.then("Mul", [wide, self._graph.constant(f"{wanted}/by", _by_channel(factors))], wanted, what)
 
     def _round(self, conv: Conv, value: str, place: str) -> None:
-        """Add the offset, round to integers, add the zero point, clamp, and call the codes `place`."""
-        graph, name, fmt = self._graph, conv.name, self._program.tensor(conv.output).format
+        """Add the offset, round to integers, add the zero point, clamp, look up in the table, and call that `place`."""
+        graph, name, target = self._graph, conv.name, self._program.tensor(conv.output).format
+        fmt = conv.requantized_format(target)
         rounding = self._program.arithmetic.rounding
         offset = conv.offset * np.ldexp(1.0, -conv.shift) + (0.5 if rounding == "half_up" else 0)
         value = graph.then("Add", [value, graph.constant(f"{name}/offset", _by_channel(offset))], f"{name}/value",
@@ -129,7 +130,13 @@ class OnnxConvs:
             value = graph.then("Add", [value, zero], f"{name}/code")
         bounds = [graph.constant(f"{name}/{end}", np.float64(code)) for end, code in (("low", conv.low),
                                                                                       ("high", conv.high))]
-        graph.add("Cast", [graph.then("Clip", [value, *bounds], f"{name}/clamped")], place, to=code_type(fmt))
+        clamped = graph.then("Clip", [value, *bounds], f"{name}/clamped")
+        if conv.table is None:
+            graph.add("Cast", [clamped], place, to=code_type(fmt))
+            return
+        codes = conv.table.codes.astype(np.int8 if target.kind == "signed" else np.uint8)
+        index = graph.then("Cast", [clamped], f"{name}/index", to=TensorProto.INT64)
+        graph.add("Gather", [graph.constant(f"{name}/table", codes), index], place)
 
 
 def _by_channel(values: NDArray[np.generic]) -> NDArray[np.float64]:

@@ -59,8 +59,11 @@ class QonnxConvs:
         Raises
         ------
         InputError
-            If the window of a single input channel can reach sums that float32 does not hold.
+            If the window of a single input channel can reach sums that float32 does not hold, or the Conv ends in a
+            table, of whose index QONNX knows nothing.
         """
+        if conv.table is not None:
+            raise InputError(f"{conv.where}: ends in a table, which QONNX has no node for; ONNX has one")
         source, target = self._program.tensor(conv.input), self._program.tensor(conv.output)
         chunks = list(_chunks(conv, reach(source.format)))
         m, r, offset = multipliers(conv.multiplier), self._residual_multipliers(conv), conv.offset.copy()

@@ -29,6 +29,6 @@ def keeps_codes(program: Program, op: Op) -> bool:
     source, target = program.tensor(op.input), program.tensor(op.output)
     sums = op.weights.sum(axis=(1, 2, 3), dtype=np.int64)
     return (has_fixed_weights(op) and source.format == target.format and len(target.parts) == 1 and op.residual is None
-            and int(sums.max()) <= 1 and not op.shift.any() and op.multiplier.shape[1] == 1
+            and op.table is None and int(sums.max()) <= 1 and not op.shift.any() and op.multiplier.shape[1] == 1
             and bool((op.multiplier == 1).all()) and bool((op.offset == -sums * source.format.zero_point).all())
             and (op.low, op.high) == (target.format.low, target.format.high))

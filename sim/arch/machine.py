@@ -15,7 +15,10 @@ from sim.io.yaml_model import built_in, load
 from sim.ir.arithmetic import MAX_REQUANT_BITS, Arithmetic
 from sim.ir.formats import Rounding
 
-__all__ = ["Machine", "builtin_machines", "load_machine"]
+__all__ = ["TABLE_CODE_BITS", "Machine", "builtin_machines", "load_machine"]
+
+TABLE_CODE_BITS = 8
+"""Width of an entry of a table [bits]."""
 
 def _name(name: str) -> str:
     fault = name_fault(name)
@@ -66,6 +69,8 @@ class Machine(BaseModel):
     depthwise_lanes : int
         Lanes per column that work on depthwise layers beside the array, `rows` times a power of two, at most `lanes`;
         0: the array alone does. A row's bank word times `rows` must hold their weights.
+    table_bits : int
+        Widest index of a table that a Conv may end in; 0: no tables. They need at least 8 lanes.
     bipolar : bool
         Has the reference row that bipolar weights need.
     roundings : tuple
@@ -100,6 +105,7 @@ class Machine(BaseModel):
     region_words: Annotated[int, _range("region_words")]
     stream_bits: Annotated[int, _range("stream_bits")]
     depthwise_lanes: Annotated[int, _range("depthwise_lanes")] = 0
+    table_bits: Annotated[int, _range("table_bits")] = 0
     bipolar: bool = True
     roundings: Annotated[tuple[Rounding, ...], Field(max_length=3, strict=False)] = ("half_up", "half_even", "floor")
     clock_mhz: Annotated[float, Field(gt=0, le=MAX_CLOCK_MHZ, allow_inf_nan=False)]
@@ -128,6 +134,8 @@ class Machine(BaseModel):
                              f"a word for each of min(rows, columns), not {self.stream_bits}")
         if not self.roundings or len(set(self.roundings)) < len(self.roundings):
             raise ValueError(f"roundings must name at least one mode and each once, not {shown(self.roundings)}")
+        if self.table_bits and self.lanes < TABLE_CODE_BITS:
+            raise ValueError(f"table_bits needs lanes of at least {TABLE_CODE_BITS}, not {self.lanes}")
         if self.depthwise_lanes:
             self._check_depthwise_lanes()
         return self

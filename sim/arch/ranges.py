@@ -22,6 +22,7 @@ RANGES: dict[str, tuple[int, int]] = {
     "region_words": (1, 1 << 24),
     "stream_bits": (1, 1 << 15),
     "depthwise_lanes": (0, 1024),
+    "table_bits": (0, MAX_PLANES),
 }
 """The integers of `sim.arch.machine.Machine`; further rules tie some of them together."""
 MEMORY_RANGES: dict[str, tuple[int, int]] = {

@@ -118,11 +118,12 @@ def _conv(program: Program, conv: Conv, codes: dict[str, Codes]) -> None:
         part = program.tensor(conv.residual).part_slice(conv.residual_part)
         residual, residual_multipliers = codes[conv.residual][:, part], multipliers(conv.residual_multiplier)
     acc = accumulate(conv, source, codes[conv.input])
-    requantized = np.empty(acc.shape, np.int32)
+    requantized, clamped = np.empty(acc.shape, np.int32), conv.requantized_format(target.format)
     requantize_maps(acc, program.arithmetic.acc_bits, np.ascontiguousarray(residual), multipliers(conv.multiplier),
                     residual_multipliers, conv.offset, conv.shift, ROUNDING_MODES[program.arithmetic.rounding],
-                    target.format.zero_point, conv.low, conv.high, requantized)
-    codes[conv.output][:, target.part_slice(conv.output_part)] = requantized
+                    clamped.zero_point, conv.low, conv.high, requantized)
+    codes[conv.output][:, target.part_slice(conv.output_part)] = (
+        requantized if conv.table is None else conv.table.codes[requantized])
 
 
 def _pool(pool: Pool, codes: dict[str, Codes]) -> None:

@@ -16,6 +16,7 @@ from sim.ir.formats import MAX_PLANES, Format, check_codes
 from sim.ir.layer import LayerBase, Pads, check_footprint
 from sim.ir.residency import Residency
 from sim.ir.signed_digits import Digits, digit_counts
+from sim.ir.table import Table
 from sim.ir.tensor import Tensor
 
 __all__ = ["Conv", "accumulator_bounds"]
@@ -45,7 +46,7 @@ class Conv(LayerBase):
     offset : int64 array, shape (O,)
         Everything constant: bias, zero points, the residual's zero point.
     low, high : int
-        Clamp, codes of the output format (an activation fused in).
+        Clamp, codes of the output format (an activation fused in), or of the table's index.
     groups : int
         1, or O = C: output channel o then reads input channel o alone.
     stride, dilation : int
@@ -58,6 +59,8 @@ class Conv(LayerBase):
         R of the requantizer; no columns without a residual.
     prefer_depthwise : bool
         A layer of one channel is dense and depthwise at once; this one takes the machine's way for depthwise layers.
+    table : Table or None
+        The function in which it ends: the requantizer gives codes of the table's index, the output is what it says.
     """
 
     weights: NDArray[np.int8]
@@ -76,6 +79,7 @@ class Conv(LayerBase):
     residual_part: int = 0
     residual_multiplier: Digits = field(default_factory=lambda: np.zeros((0, 0), np.int8))
     prefer_depthwise: bool = False
+    table: Table | None = None
 
     kind: ClassVar[str] = "conv"
 
@@ -131,6 +135,10 @@ class Conv(LayerBase):
         codes = self.weights.astype(np.int64)
         return 2 * codes - 1 if self.weight_format.kind == "bipolar" else codes
 
+    def requantized_format(self, output: Format) -> Format:
+        """Return the format of the requantizer's codes: that of the output, or its table's index."""
+        return output if self.table is None else self.table.index
+
     @property
     def terms(self) -> int:
         """T: the most digits any channel's M has, at least 1 [cycles per output]."""
@@ -162,9 +170,11 @@ def _check_conv(conv: Conv, tensors: Mapping[str, Tensor], arithmetic: Arithmeti
     channels = target.parts[conv.output_part]
     _check_weights(conv, source, channels)
     check_footprint(where, source, target, conv.kernel, conv.stride, conv.dilation, conv.pads)
-    require(target.format.low <= conv.low <= conv.high <= target.format.high, where,
-            f"low..high must lie in {target.format.low}..{target.format.high}, "
-            f"not {shown(conv.low)}..{shown(conv.high)}")
+    if conv.table is not None:
+        conv.table.check(target.format, where)
+    clamped = conv.requantized_format(target.format)
+    require(clamped.low <= conv.low <= conv.high <= clamped.high, where,
+            f"low..high must lie in {clamped.low}..{clamped.high}, not {shown(conv.low)}..{shown(conv.high)}")
     _check_requantizer(conv, channels, arithmetic)
     _check_residual(conv, tensors, target, channels)
     limit = (1 << (arithmetic.acc_bits - 1)) - 1

@@ -6,6 +6,7 @@ from sim.ir.conv import Conv, accumulator_bounds
 from sim.ir.layer import Pads, out_size
 from sim.ir.op import Queue
 from sim.ir.pool import Pool
+from sim.ir.table import Table
 from sim.ir.tensor import Tensor
 from sim.ir.transfers import Load, Store
 
@@ -18,6 +19,7 @@ __all__ = [
     "Pool",
     "Queue",
     "Store",
+    "Table",
     "Tensor",
     "Transfer",
     "accumulator_bounds",

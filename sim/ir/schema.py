@@ -13,15 +13,21 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from sim.io.bounds import require, shown
 from sim.ir.formats import Format, Kind, Rounding
-from sim.ir.ops import Conv, Load, Op, Pads, Pool, Store
+from sim.ir.ops import Conv, Load, Op, Pads, Pool, Store, Table
 from sim.ir.tensor import Tensor
 
-__all__ = ["OP_FIELDS", "READABLE_VERSIONS", "SCHEMA_VERSION", "Arrays", "Graph", "StoredArray", "Version"]
+__all__ = ["OP_FIELDS", "PLAIN_VERSION", "READABLE_VERSIONS", "SCHEMA_VERSION", "Arrays", "Graph", "StoredArray",
+           "Version"]
 
-SCHEMA_VERSION = 2
-"""Raised when a saved Program changes its meaning or its fields. Since 2 there are Loads and Stores."""
-READABLE_VERSIONS = (1, 2)
-"""A graph of version 1 means the same in version 2."""
+SCHEMA_VERSION = 3
+"""Raised when a saved Program changes its meaning or its fields.
+
+Since 2 there are Loads and Stores, since 3 fields that a record may lack.
+"""
+PLAIN_VERSION = 2
+"""Of a Program whose records lack all of these: older versions of Bitwright read it too."""
+READABLE_VERSIONS = (1, 2, 3)
+"""A graph means the same in all versions after its own."""
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -78,6 +84,23 @@ class _OpFields(_Fields):
     op: ClassVar[type[Op]]
     arrays: ClassVar[dict[str, StoredArray]] = {}
 
+    @classmethod
+    def values_of(cls, op: Op) -> dict[str, Any]:
+        """Return the fields of an op, without those that a record may lack and that the op does not use."""
+        values = {name: op.kind if name == "record" else getattr(op, name) for name in cls.model_fields}
+        return {name: value for name, value in values.items()
+                if cls.model_fields[name].is_required() or value != cls.model_fields[name].default}
+
+    @classmethod
+    def arrays_of(cls, op: Op) -> Arrays:
+        """Return the arrays of an op by their names."""
+        return {name: getattr(op, name) for name in cls.arrays}
+
+    @property
+    def stored_arrays(self) -> dict[str, StoredArray]:
+        """Return the arrays that a file holds beside these fields."""
+        return self.arrays
+
     def build(self, arrays: Arrays) -> Op:
         """Return the op with these fields and arrays."""
         return self.op(**(self.attributes() | arrays))
@@ -89,7 +112,7 @@ class _OpFields(_Fields):
 
 
 class ConvFields(_OpFields):
-    """Fields of a Conv; `depthwise` tells its groups."""
+    """Fields of a Conv; `depthwise` tells its groups, and `table` the index format of its table."""
 
     op = Conv
     arrays = {"weights": StoredArray("I8", 4), "multiplier": StoredArray("I8", 2),
@@ -110,6 +133,18 @@ class ConvFields(_OpFields):
     output_part: int
     residual: str | None
     residual_part: int
+    table: FormatFields | None = None
+
+    @classmethod
+    def arrays_of(cls, op: Op) -> Arrays:
+        """Return the arrays of a Conv, its table's codes among them."""
+        table = op.table if isinstance(op, Conv) else None
+        return super().arrays_of(op) | ({} if table is None else {"table": table.codes})
+
+    @property
+    def stored_arrays(self) -> dict[str, StoredArray]:
+        """Return the arrays that a file holds beside these fields."""
+        return self.arrays | ({} if self.table is None else {"table": StoredArray("I16", 1)})
 
     def build(self, arrays: Arrays) -> Conv:
         """Return the Conv with these fields and arrays."""
@@ -117,7 +152,8 @@ class ConvFields(_OpFields):
         unit = self.weight_format.kind == "unit"
         require(self.depthwise or not unit, f"op '{shown(self.name)}'", "unit weights are for depthwise ops only")
         single = self.depthwise and groups == 1 and not unit
-        attributes = self.attributes() | arrays | {"groups": groups, "prefer_depthwise": single}
+        table = None if self.table is None else Table(self.table.build(), arrays["table"])
+        attributes = self.attributes() | arrays | {"groups": groups, "prefer_depthwise": single, "table": table}
         del attributes["depthwise"]
         return Conv(**attributes)
 

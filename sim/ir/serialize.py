@@ -26,14 +26,25 @@ from sim.io.bounds import MAX_EXTENT, check_name, check_range, shown, shown_path
 from sim.io.regular_file import MIB, read_regular
 from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
+from sim.ir.ops import Table
 from sim.ir.program import Program
-from sim.ir.schema import OP_FIELDS, READABLE_VERSIONS, SCHEMA_VERSION, Arrays, Graph, StoredArray, Version
+from sim.ir.schema import (
+    OP_FIELDS,
+    PLAIN_VERSION,
+    READABLE_VERSIONS,
+    SCHEMA_VERSION,
+    Arrays,
+    Graph,
+    StoredArray,
+    Version,
+)
 
 __all__ = ["load_program", "metadata_of", "program_digest", "save_program", "save_vectors"]
 
 MAX_PROGRAM_BYTES = 1024 * MIB
 """Largest Program file [bytes]."""
-DTYPES: dict[str, np.dtype[Any]] = {"I8": np.dtype(np.int8), "I64": np.dtype(np.int64)}
+DTYPES: dict[str, np.dtype[Any]] = {
+    "I8": np.dtype(np.int8), "I16": np.dtype(np.int16), "I64": np.dtype(np.int64)}
 
 _deserialize: Callable[[bytes], list[tuple[str, dict[str, Any]]]] = deserialize
 
@@ -100,23 +111,26 @@ def metadata_of(data: bytes) -> dict[str, str]:
 
 def _arrays(program: Program) -> Arrays:
     """Return the arrays of all ops, by their names in the file."""
-    return {f"records.{i}.{name}": np.ascontiguousarray(getattr(op, name))
-            for i, op in enumerate(program.ops) for name in OP_FIELDS[op.kind].arrays}
+    return {f"records.{i}.{name}": np.ascontiguousarray(array)
+            for i, op in enumerate(program.ops) for name, array in OP_FIELDS[op.kind].arrays_of(op).items()}
 
 
 def _graph(program: Program) -> str:
     """Return the JSON of everything but the arrays."""
-    ops = [{name: op.kind if name == "record" else getattr(op, name) for name in OP_FIELDS[op.kind].model_fields}
-           for op in program.ops]
+    ops = [OP_FIELDS[op.kind].values_of(op) for op in program.ops]
+    plain = all(OP_FIELDS[op.kind].model_fields[name].is_required()
+                for op, values in zip(program.ops, ops, strict=True) for name in values)
     arithmetic = program.arithmetic
-    graph = {"schema_version": SCHEMA_VERSION, "rounding": arithmetic.rounding, "acc_bits": arithmetic.acc_bits,
-             "window": arithmetic.window, "terms": arithmetic.terms, "wrap": arithmetic.wrap,
-             "tensors": [asdict(tensor) for tensor in program.tensors], "records": ops}
+    graph = {"schema_version": PLAIN_VERSION if plain else SCHEMA_VERSION, "rounding": arithmetic.rounding,
+             "acc_bits": arithmetic.acc_bits, "window": arithmetic.window, "terms": arithmetic.terms,
+             "wrap": arithmetic.wrap, "tensors": [asdict(tensor) for tensor in program.tensors], "records": ops}
     return json.dumps(graph, default=_plain)
 
 
 def _plain(value: Any) -> Any:
-    """Return the JSON of what `json` does not know: a Format, or a number or boolean of NumPy."""
+    """Return the JSON of what `json` does not know: a Format, a Table's index, or a number or boolean of NumPy."""
+    if isinstance(value, Table):
+        return asdict(value.index)
     return asdict(value) if isinstance(value, Format) else value.item()
 
 
@@ -143,7 +157,7 @@ def _parsed(data: bytes) -> Program:
     if _digest(metadata["graph"], arrays) != metadata["sha256"]:
         raise InputError("graph and arrays do not match their sha256; the file is damaged")
     tensors = tuple(tensor.build() for tensor in graph.tensors)
-    ops = tuple(op.build({name: arrays[f"records.{i}.{name}"] for name in op.arrays})
+    ops = tuple(op.build({name: arrays[f"records.{i}.{name}"] for name in op.stored_arrays})
                 for i, op in enumerate(graph.records))
     return Program(tensors, ops, Arithmetic(graph.acc_bits, graph.window, graph.terms, graph.rounding, graph.wrap))
 
@@ -152,7 +166,8 @@ def _checked_graph(text: str) -> Graph:
     try:
         version = Version.model_validate_json(text).schema_version
         if version not in READABLE_VERSIONS:
-            raise InputError(f"schema_version must be {' or '.join(map(str, READABLE_VERSIONS))}, not {shown(version)}")
+            readable = f"{READABLE_VERSIONS[0]}..{READABLE_VERSIONS[-1]}"
+            raise InputError(f"schema_version must be in {readable}, not {shown(version)}")
         return Graph.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
@@ -163,7 +178,7 @@ def _checked_graph(text: str) -> Graph:
 def _checked_arrays(graph: Graph, stored: dict[str, Any]) -> Arrays:
     """Return the arrays that the graph asks for, and no others."""
     expected = {f"records.{i}.{name}": stored_as for i, op in enumerate(graph.records)
-                for name, stored_as in op.arrays.items()}
+                for name, stored_as in op.stored_arrays.items()}
     for name in stored:
         if name not in expected:
             raise InputError(f"array '{shown(name)}' belongs to no op")

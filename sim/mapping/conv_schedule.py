@@ -197,6 +197,8 @@ class ConvSchedule(Schedule):
         yield shape.weight_kind != "bipolar" or machine.bipolar, "a reference row for bipolar weights", "none"
         terms = max(shape.terms, shape.residual_terms)
         yield terms <= machine.terms, f"{terms} digits per multiplier", f"terms {machine.terms}"
+        yield (shape.index_bits <= machine.table_bits, f"a table of {shape.index_bits} index bits",
+               f"table_bits {machine.table_bits}")
         yield (words <= machine.weight_words, f"{words} weight words per row for a row tile",
                f"weight_words {machine.weight_words} ({words - machine.weight_words} too few)")
 

@@ -35,6 +35,8 @@ class ConvShape:
     bits_residual: int
     terms: int
     residual_terms: int
+    index_bits: int = 0
+    """Of the index of its table; 0 without one."""
 
     @property
     def taps(self) -> int:
@@ -91,4 +93,5 @@ def conv_shape(tensors: Tensors, conv: Conv) -> ConvShape:
         bits_a=source.format.bits, bits_out=target.format.bits,
         bits_residual=tensors.tensor(conv.residual).format.bits if conv.residual else 0,
         terms=conv.terms, residual_terms=conv.residual_terms,
+        index_bits=0 if conv.table is None else conv.table.index.bits,
     )

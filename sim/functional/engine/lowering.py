@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import assert_never
 
+import numpy as np
+
 from sim.errors import InputError
 from sim.functional.engine.buffers import Buffer
 from sim.functional.engine.conv_lowering import conv_operation
@@ -12,7 +14,7 @@ from sim.functional.engine.kernel_selection import conv_kernels
 from sim.functional.engine.operation import Operation, extent_words, source_words, target_words
 from sim.functional.kernels import abi
 from sim.functional.kernels.kernel_id import KernelId
-from sim.ir.ops import Conv, Load, Op, Pool, Store, Tensor
+from sim.ir.ops import Conv, Load, Op, Pool, Store, Table, Tensor
 from sim.ir.program import Program
 
 __all__ = ["Lowering"]
@@ -58,9 +60,8 @@ class Lowering:
         InputError
             If the kernel that is wanted for a layer cannot compute it.
         """
-        lowered = (self._lower(op) for op in self.program.ops)
         return [*(self._enter(tensor, slots[tensor.name]) for tensor in self.program.inputs),
-                *(operation for operation in lowered if operation is not None),
+                *(operation for op in self.program.ops for operation in self._lower(op)),
                 *(self._leave(self.program.tensor(name), slots[name]) for name in leaving)]
 
     def possible_kernels(self, conv: Conv) -> list[KernelId]:
@@ -68,15 +69,16 @@ class Lowering:
         codes, target = self.program.tensor(conv.input).format, self.program.tensor(conv.output)
         return conv_kernels(conv, codes, self.buffers[conv.input], (target.height, target.width), self.isa)
 
-    def _lower(self, op: Op) -> Operation | None:
-        """Lower an op; None if it moves nothing."""
+    def _lower(self, op: Op) -> list[Operation]:
+        """Lower an op: to nothing if it moves nothing, to two operations if it ends in a table."""
         match op:
             case Conv():
-                return conv_operation(self.program, op, self.buffers, self._kernel(op))
+                conv = conv_operation(self.program, op, self.buffers, self._kernel(op))
+                return [conv] if op.table is None else [conv, self._look_up(op, op.table)]
             case Pool():
-                return self._pool(op)
+                return [self._pool(op)]
             case Load() | Store():
-                return self._copy(op) if op.writes is not None else None
+                return [self._copy(op)] if op.writes is not None else []
             case _:
                 assert_never(op)
 
@@ -86,6 +88,15 @@ class Lowering:
         if wanted not in possible:
             raise InputError(f"layer '{conv.name}' can be computed by {', '.join(possible)}, not {wanted}")
         return possible[wanted]
+
+    def _look_up(self, conv: Conv, table: Table) -> Operation:
+        """Map the indices that a Conv has written where its output lies to what is stored for their codes."""
+        tensor, target = self.program.tensor(conv.output), self.buffers[conv.output]
+        channels = tensor.part_slice(conv.output_part)
+        stored = (table.codes - tensor.format.low).astype(np.uint8)
+        return Operation(KernelId("copy", "table"), conv.name, {
+            **target_words(target, channels.start), **extent_words(target), abi.RUN: conv.channels},
+            {abi.PARAMETERS: stored})
 
     def _pool(self, pool: Pool) -> Operation:
         source, target = self.buffers[pool.input], self.buffers[pool.output]

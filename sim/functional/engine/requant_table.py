@@ -49,7 +49,7 @@ def requant_table(program: Program, conv: Conv, interleaved: bool) -> RequantTab
 
     `interleaved` says whether the kernel of `conv` gives the sums of whole groups of channels interleaved.
     """
-    source, target = program.tensor(conv.input).format, program.tensor(conv.output).format
+    source, target = program.tensor(conv.input).format, conv.requantized_format(program.tensor(conv.output).format)
     residual = program.tensor(conv.residual).format if conv.residual is not None else None
     stored = target.bits <= 8
     lowest = target.low if stored else 0

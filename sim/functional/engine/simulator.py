@@ -71,9 +71,8 @@ class Simulator:
     @property
     def kernels(self) -> dict[str, str]:
         """The kernel of each layer, by name."""
-        convs = {conv.name for conv in self.program.convs}
         return {operation.op: str(operation.kernel) for operation in self._network.operations
-                if operation.op in convs}
+                if operation.requantizer is not None}
 
     @property
     def possible_kernels(self) -> dict[str, list[str]]:

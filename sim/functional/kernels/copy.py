@@ -1,4 +1,4 @@
-"""Copy codes from the host's arrays into the arena, back, and from place to place.
+"""Copy codes from the host's arrays into the arena, back, and from place to place; map them by a table where they lie.
 
 The host's arrays are (N, channels, height, width), those of the arena (height, width, channels) with unsigned codes:
 what is stored is the code less the smallest of its format.
@@ -13,6 +13,7 @@ from sim.functional.kernels.abi import (
     HEIGHT,
     HOST,
     IMAGE,
+    PARAMETERS,
     RUN,
     SOURCE,
     SOURCE_PIXEL,
@@ -55,6 +56,14 @@ def _set_word(code: Code, address, value):
 def _copy(code: Code, source, target, count):
     loop = Loop(code, count, [])
     code.store(code.load(I8, code.add(source, loop.index)), code.add(target, loop.index))
+    loop.close([])
+
+
+@llvm_intrinsic
+def _map(code: Code, table, target, count):
+    loop = Loop(code, count, [])
+    place = code.add(target, loop.index)
+    code.store(code.load(I8, code.add(table, code.zext(code.load(I8, place), I64))), place)
     loop.close([])
 
 
@@ -121,5 +130,17 @@ def _copy_rows() -> Callable[..., None]:
     return copy
 
 
+def _map_rows() -> Callable[..., None]:
+    def look_up(op, arena):
+        table = load_word(op, PARAMETERS)
+        for y in range(load_word(op, HEIGHT)):
+            target = arena + load_word(op, TARGET) + y * load_word(op, TARGET_ROW)
+            for x in range(load_word(op, WIDTH)):
+                _map(table, target + x * load_word(op, TARGET_PIXEL), load_word(op, RUN))
+
+    return look_up
+
+
 KERNELS = {KernelId("copy", "enter"): _enter, KernelId("copy", "leave", 8): _leave(wide=False),
-           KernelId("copy", "leave", 32): _leave(wide=True), KernelId("copy", "copy"): _copy_rows}
+           KernelId("copy", "leave", 32): _leave(wide=True), KernelId("copy", "copy"): _copy_rows,
+           KernelId("copy", "table"): _map_rows}

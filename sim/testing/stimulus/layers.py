@@ -15,6 +15,7 @@ from sim.mapping.activation_layout import blocks_of
 from sim.testing.stimulus.choices import Choices
 from sim.testing.stimulus.program_builder import ProgramBuilder
 from sim.testing.stimulus.requantizers import plain_requantizer, random_requantizer
+from sim.testing.stimulus.tables import draw_table
 
 __all__ = ["Window", "conv_fits", "draw_conv", "draw_window", "requantized"]
 
@@ -68,10 +69,13 @@ def _draw_pads(choices: Choices, size: int, kernel: int, dilation: int, padded: 
 
 def draw_conv(builder: ProgramBuilder, kind: str, window: Window, source: Tensor, target: Tensor, part: int) -> Conv:
     """Draw a Conv that writes one part of `target`; its requantizer is still empty."""
-    choices, outputs, low, high = builder.choices, target.parts[part], target.format.low, target.format.high
+    choices, outputs = builder.choices, target.parts[part]
     weights, fmt = _draw_weights(builder, kind, (outputs, source.channels, *window.kernel))
+    table = draw_table(builder, target.format)
+    clamped = target.format if table is None else table.index
+    low, high = clamped.low, clamped.high
     if choices.chance("relu", 0.3):
-        low = max(low, target.format.zero_point)
+        low = max(low, clamped.zero_point)
     elif choices.chance("clamp", 0.3):
         low = choices.integer("low", low, high)
         high = choices.integer("high", low, high)
@@ -79,7 +83,7 @@ def draw_conv(builder: ProgramBuilder, kind: str, window: Window, source: Tensor
     groups = 1 if kind in ("dense", "linear") else outputs
     return Conv(f"r{len(builder.ops) + part}", source.name, target.name, weights, fmt, no_digits(outputs), empty,
                 empty, low, high, groups, window.stride, window.dilation, window.pads, part,
-                prefer_depthwise=kind == "depthwise" and outputs == 1)
+                prefer_depthwise=kind == "depthwise" and outputs == 1, table=table)
 
 
 def _draw_weights(builder: ProgramBuilder, kind: str,
@@ -125,8 +129,8 @@ def requantized(builder: ProgramBuilder, conv: Conv, source: Tensor, target: Ten
         sums = accumulate(conv, source, builder.samples[source.name]).astype(np.int64)
         half = 1 << (arithmetic.acc_bits - 1)
         wrapped = (sums + half) % (2 * half) - half
-        found = random_requantizer(choices.values("requantizer"), _by_channel(wrapped), codes, target.format,
-                                   arithmetic, most)
+        found = random_requantizer(choices.values("requantizer"), _by_channel(wrapped), codes,
+                                   conv.requantized_format(target.format), arithmetic, most)
     else:
         found = plain_requantizer(conv.channels, codes is not None and arithmetic.residual_window > 0)
     multiplier, residual_multiplier, shift, offset = found

@@ -19,9 +19,9 @@ __all__ = ["KINDS", "TRAITS", "random_program"]
 
 KINDS = ("dense", "linear", "depthwise", "average", "add", "max")
 """Ops that `random_program` can make."""
-TRAITS = ("residual", "concat", "bipolar", "unsigned", "wide", "wrap", "spill", "large")
-"""What it can add: residuals, tensors of several parts, bipolar and unsigned weights, wide final outputs, wrapping,
-tensors that the host gets and gives back, tensors that may not fit on chip."""
+TRAITS = ("residual", "concat", "bipolar", "unsigned", "table", "wide", "wrap", "spill", "large")
+"""What it can add: residuals, tensors of several parts, bipolar and unsigned weights, tables where the machine has
+them, wide final outputs, wrapping, tensors that the host gets and gives back, tensors that may not fit on chip."""
 PARTED = ("dense", "linear", "max")
 """Kinds that read tensors of several parts."""
 POINTWISE = ("add",)

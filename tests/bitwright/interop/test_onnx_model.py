@@ -23,8 +23,8 @@ from sim.plan.plan import plan
 from sim.testing import RandomChoices, SteeredChoices, corner_inputs, random_machine, random_program
 
 BYTE, SIGNED = Format(8, "unsigned"), Format(8, "signed")
-STANDARD = {"Add", "BitwiseXor", "Cast", "Clip", "Concat", "ConvInteger", "Floor", "Identity", "MaxPool", "Mod", "Mul",
-            "Pad", "Round", "Slice", "Sub"}
+STANDARD = {"Add", "BitwiseXor", "Cast", "Clip", "Concat", "ConvInteger", "Floor", "Gather", "Identity", "MaxPool", "Mod",
+            "Mul", "Pad", "Round", "Slice", "Sub"}
 
 
 def conv(name: str, source: str, target: str, weights: NDArray[np.int8], **fields: object) -> Conv:
@@ -63,7 +63,19 @@ def test_random_programs_and_their_plans(first: int) -> None:
         used |= check(program, inputs)
         with suppress(InputError):  # it does not fit
             used |= check(plan(program, machine).program, inputs)
-    assert STANDARD - {"Mod", "Sub"} <= used <= STANDARD
+    assert STANDARD - {"Gather", "Mod", "Sub"} <= used <= STANDARD
+
+
+def test_random_programs_with_tables() -> None:
+    """A table is a Gather by the clamped code, whatever the index format and the codes are."""
+    used = set[str]()
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        machine = random_machine(rng).model_copy(update={"table_bits": 8})
+        program = random_program(SteeredChoices(RandomChoices(rng), [{"table": [True]}], obedience=1), machine)
+        used |= check(program, corner_inputs(rng, program, 3))
+    assert "Gather" in used
+    assert used <= STANDARD
 
 
 def test_random_programs_that_wrap() -> None:

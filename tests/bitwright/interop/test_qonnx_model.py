@@ -14,7 +14,7 @@ from sim.errors import InputError
 from sim.functional.reference import simulate
 from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
-from sim.ir.ops import Conv, Tensor
+from sim.ir.ops import Conv, Table, Tensor
 from sim.ir.program import Program
 from sim.ir.signed_digits import digits_of
 from sim.plan.plan import plan
@@ -154,6 +154,15 @@ def test_constants_beyond_a_protobuf_message_are_refused(monkeypatch: pytest.Mon
     qonnx_model(program)
     monkeypatch.setattr("bitwright.interop.onnx_file.MOST_BYTES", held - 1)
     with pytest.raises(InputError, match=rf"^the constants of an ONNX model may take {held - 1} bytes, not {held}$"):
+        qonnx_model(program)
+
+
+def test_tables_are_refused() -> None:
+    """QONNX says nothing of the codes in between, so a Conv that ends in a table has no model."""
+    table = Table(BYTE, np.arange(256, dtype=np.int16))
+    layer = conv(np.ones((1, 1, 1, 1), np.int8), table=table)
+    program = Program((Tensor("x", 1, 1, (1,), BYTE), Tensor("y", 1, 1, (1,), BYTE)), (layer,))
+    with pytest.raises(InputError, match=r"^op 'layer': ends in a table, which QONNX has no node for; ONNX has one$"):
         qonnx_model(program)
 
 

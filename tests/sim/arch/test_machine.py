@@ -66,6 +66,7 @@ def test_there_are_three_sizes() -> None:
     ({"stream_bits": 24}, "stream_bits must be lanes = 8 times or divided by a power of two, not 24"),
     ({"stream_bits": 3}, "stream_bits must be lanes = 8 times or divided by a power of two, not 3"),
     ({"stream_bits": 32}, "stream_bits must be at most 24, a word for each of min(rows, columns), not 32"),
+    ({"lanes": 4, "stream_bits": 4, "table_bits": 1}, "table_bits needs lanes of at least 8, not 4"),
     ({"roundings": []}, "roundings must name at least one mode and each once, not ()"),
     ({"roundings": "[floor, floor]"}, "roundings must name at least one mode and each once, not (floor, floor)"),
     ({"roundings": "[up]"}, "roundings.0: Input should be 'half_up', 'half_even' or 'floor', not 'up'"),
@@ -117,7 +118,7 @@ SMALL = LEGAL | {"rows": 1, "columns": 1, "requantizers": 1, "lanes": 4, "stream
 NEEDS: dict[str, dict[str, int]] = {
     "rows": {"lanes": 128, "stream_bits": 128}, "lanes": {"stream_bits": 1024},
     "requantizers": {"rows": 128, "lanes": 128, "stream_bits": 128},
-    "stream_bits": {"rows": 32, "columns": 32, "lanes": 1024},
+    "stream_bits": {"rows": 32, "columns": 32, "lanes": 1024}, "table_bits": {"lanes": 8, "stream_bits": 8},
     "depthwise_lanes": {"rows": 8, "lanes": 1024, "stream_bits": 1024, "acc_depth": 128}}
 """What a parameter at its upper end needs of others."""
 

@@ -12,7 +12,7 @@ from sim.errors import InputError
 from sim.functional.reference import simulate
 from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
-from sim.ir.ops import Conv, Load, Pool, Store, Tensor
+from sim.ir.ops import Conv, Load, Pool, Store, Table, Tensor
 from sim.ir.program import Program
 from sim.ir.signed_digits import no_digits
 from sim.testing import corner_inputs, random_machine, random_program
@@ -54,8 +54,10 @@ def reference_conv(program: Program, conv: Conv, codes: dict[str, np.ndarray]) -
     out = codes[conv.output][:, target.part_slice(conv.output_part)]
     for n, o, y, x in np.ndindex(acc.shape):
         v = int(conv.offset[o]) + powers(conv.multiplier)[o] * int(acc[n, o, y, x]) + rs[o] * int(residual[n, o, y, x])
-        code = ROUND[program.arithmetic.rounding](Fraction(v, 2 ** int(conv.shift[o]))) + target.format.zero_point
-        out[n, o, y, x] = min(max(code, conv.low), conv.high)
+        zero = target.format.zero_point if conv.table is None else conv.table.index.zero_point
+        code = ROUND[program.arithmetic.rounding](Fraction(v, 2 ** int(conv.shift[o]))) + zero
+        code = min(max(code, conv.low), conv.high)
+        out[n, o, y, x] = code if conv.table is None else conv.table.codes[code]
 
 
 def reference(program: Program, inputs: Mapping[str, np.ndarray], images: int) -> dict[str, np.ndarray]:
@@ -81,10 +83,12 @@ def reference(program: Program, inputs: Mapping[str, np.ndarray], images: int) -
 
 @pytest.mark.parametrize("first", range(0, 240, 40))
 def test_random_programs_equal_the_reference(first: int) -> None:
-    """Every kind of op, format, rounding, residual, part and wrap: all codes of all tensors are equal."""
+    """Every kind of op, format, rounding, residual, table, part and wrap: all codes of all tensors are equal."""
     for seed in range(first, first + 40):
         rng = np.random.default_rng(seed)
-        program = random_program(rng, random_machine(rng, small=bool(seed % 4)))
+        machine = random_machine(rng, small=bool(seed % 4))
+        with_tables = machine.model_copy(update={"table_bits": 8 if seed % 3 else 0})
+        program = random_program(rng, with_tables)
         inputs = corner_inputs(rng, program, 2)
         expected, found = reference(program, inputs, 2), simulate(program, inputs)
         assert sorted(found) == sorted(t.name for t in program.tensors)
@@ -105,6 +109,17 @@ def small_program() -> Program:
 
 def small_inputs(images: int = 1) -> dict[str, np.ndarray]:
     return {"a": np.full((images, 2, 2, 3), 3), "r": np.full((images, 1, 2, 3), -2)}
+
+
+def test_a_table_maps_the_clamped_sum_of_accumulator_and_residual() -> None:
+    """The residual is added before the table; the index has its own zero point and clamp, the output any codes."""
+    (conv,) = small_program().convs
+    table = Table(Format(3, "unsigned", zero_point=2), np.array([50, -128, 9, 127, -7, 0, 1, 70], np.int16))
+    program = replace(small_program(), ops=(replace(conv, low=1, high=6, table=table),))
+    inputs = {"a": np.zeros((1, 2, 2, 3), np.int64), "r": np.array([[[[-8, -2, -1], [0, 3, 7]]]])}
+    found = simulate(program, inputs)["b"]
+    assert found.tolist() == [[[[-128, -128, -128], [9, 0, 1]]]]
+    assert np.array_equal(found, reference(program, inputs, 1)["b"])
 
 
 def test_any_integer_type_is_taken_and_nothing_is_changed() -> None:

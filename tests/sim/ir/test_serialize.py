@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from sim.arch.machine import load_machine
 from sim.errors import InputError
 from sim.io.atomic_write import atomic_write, atomic_write_text
 from sim.ir.formats import Format
-from sim.ir.ops import Conv, Load, Store, Tensor, Transfer
+from sim.ir.ops import Conv, Load, Store, Table, Tensor, Transfer
 from sim.ir.program import Program
 from sim.ir.serialize import _digest, load_program, save_program, save_vectors
 from sim.mapping.transfers import with_transfers
@@ -29,6 +30,11 @@ ONE_FILE = settings(deadline=None, suppress_health_check=[HealthCheck.function_s
 def some_program(seed: int) -> Program:
     rng = np.random.default_rng(seed)
     return random_program(rng, random_machine(rng))
+
+
+def some_tables(seed: int) -> Program:
+    """A random Program for a machine with tables."""
+    return random_program(np.random.default_rng(seed), load_machine("tiny").model_copy(update={"table_bits": 8}))
 
 
 @pytest.fixture(scope="module")
@@ -58,10 +64,11 @@ def store(path: Path, arrays: dict[str, np.ndarray], graph: object, sha256: str 
     path.write_bytes(safetensors.numpy.save(arrays, metadata))
 
 
+@pytest.mark.parametrize("make", [some_program, some_tables])
 @pytest.mark.parametrize("seed", range(30))
-def test_load_returns_what_save_wrote(tmp_path: Path, seed: int) -> None:
+def test_load_returns_what_save_wrote(tmp_path: Path, seed: int, make: Callable[[int], Program]) -> None:
     """Every field of every op and tensor survives, arrays with their dtype and shape."""
-    program, path = some_program(seed), tmp_path / "p.safetensors"
+    program, path = make(seed), tmp_path / "p.safetensors"
     save_program(program, path)
     loaded = load_program(path)
     assert loaded.tensors == program.tensors
@@ -71,11 +78,14 @@ def test_load_returns_what_save_wrote(tmp_path: Path, seed: int) -> None:
         assert type(ours) is type(theirs)
         for field in fields(ours):
             one, other = getattr(ours, field.name), getattr(theirs, field.name)
+            assert type(one) is type(other)
+            if isinstance(one, Table):
+                assert one.index == other.index
+                one, other = one.codes, other.codes
             if isinstance(one, np.ndarray):
                 assert (one.dtype, one.shape) == (other.dtype, other.shape)
                 assert np.array_equal(one, other)
             else:
-                assert type(one) is type(other)
                 assert one == other
 
 
@@ -99,6 +109,64 @@ def test_files_of_version_1_are_read(saved: Path, tmp_path: Path) -> None:
     arrays, graph, _ = stored(saved)
     store(path, arrays, graph | {"schema_version": 1})
     assert load_program(path).tensors == load_program(saved).tensors
+
+
+def tabled() -> Program:
+    """A Program of one Conv that ends in a table, from an index of 2 bits to signed codes."""
+    table = Table(Format(2, "unsigned", zero_point=1), np.array([-128, -1, 0, 127], np.int16))
+    conv = Conv("c", "x", "y", np.ones((1, 1, 1, 1), np.int8), Format(3, "signed"), np.ones((1, 1), np.int8),
+                np.zeros(1, np.int64), np.zeros(1, np.int64), 0, 3, table=table)
+    return Program((Tensor("x", 2, 2, (1,), Format(4, "unsigned")), Tensor("y", 2, 2, (1,), Format(8, "signed"))),
+                   (conv,))
+
+
+def test_tables_survive(tmp_path: Path) -> None:
+    """A table comes back with its index format and its codes, which nobody can write to."""
+    path = tmp_path / "p.safetensors"
+    save_program(tabled(), path)
+    (before,), (after,) = tabled().convs, load_program(path).convs
+    assert after.table is not None
+    assert before.table is not None
+    assert after.table.index == before.table.index
+    assert after.table.codes.dtype == np.int16
+    assert np.array_equal(after.table.codes, before.table.codes)
+    with pytest.raises(ValueError, match="read-only"):
+        after.table.codes[0] = 0
+
+
+def test_only_what_needs_version_3_is_written_as_version_3(saved: Path, tmp_path: Path) -> None:
+    """A Program without tables has the file that it always had, of version 2; one with a table is of version 3."""
+    path = tmp_path / "p.safetensors"
+    save_program(tabled(), path)
+    assert stored(path)[1]["schema_version"] == 3
+    graph = stored(saved)[1]
+    assert graph["schema_version"] == 2
+    assert all("table" not in record for record in graph["records"])
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    (lambda arrays, record: arrays.pop("records.0.table"), "array 'records.0.table' is missing"),
+    (lambda arrays, record: record.pop("table"), "array 'records.0.table' belongs to no op"),
+    (lambda arrays, record: arrays.update({"records.0.table": np.zeros(4, np.int8)}),
+     "array 'records.0.table' must have type I16, not I8"),
+    (lambda arrays, record: arrays.update({"records.0.table": np.zeros(3, np.int16)}),
+     "op 'c': table must be int16 of shape (4,), not int16 (3,)"),
+    (lambda arrays, record: record["table"].update(bits=31), "op 'c': a table's index has at most 8 bits, not 31"),
+    (lambda arrays, record: record["table"].update(kind="signed", zero_point=0),
+     "op 'c': a table has an unsigned index, not signed"),
+    (lambda arrays, record: arrays.update({"records.0.table": np.array([0, 0, 128, 0], np.int16)}),
+     "op 'c': table: code 128 at (2,) is outside -128..127 of signed8"),
+])
+def test_tables_that_are_none_are_refused(tmp_path: Path, change: Callable[..., object], message: str) -> None:
+    """A file whose table lacks its array, or holds another number of codes or other codes, is refused."""
+    path = tmp_path / "p.safetensors"
+    save_program(tabled(), path)
+    arrays, graph, _ = stored(path)
+    change(arrays, graph["records"][0])
+    store(path, arrays, graph)
+    with pytest.raises(InputError) as caught:
+        load_program(path)
+    assert str(caught.value) == f"program {path}: {message}"
 
 
 def test_numpy_scalars_are_saved_as_numbers(tmp_path: Path) -> None:
@@ -195,7 +263,7 @@ def test_missing_file_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("field", "value", "message"), [
-    ("schema_version", 3, "schema_version must be 1 or 2, not 3"),
+    ("schema_version", 4, "schema_version must be in 1..3, not 4"),
     ("schema_version", "one", "graph.schema_version: Input should be a valid integer"),
     ("rounding", "up", "graph.rounding: Input should be 'half_up', 'half_even' or 'floor'"),
     ("wrap", 1, "graph.wrap: Input should be a valid boolean"),

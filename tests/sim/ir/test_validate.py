@@ -9,7 +9,7 @@ import pytest
 from sim.errors import InputError
 from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
-from sim.ir.ops import Conv, Pool, Tensor
+from sim.ir.ops import Conv, Pool, Table, Tensor
 from sim.ir.program import Program
 
 S4 = Format(4, "signed")
@@ -174,6 +174,35 @@ def test_convolutions(fields: dict[str, object], message: str) -> None:
     tensors = TENSORS | {"one": Tensor("one", 6, 5, (3,), U4)}
     conv = replace(OPS["first"], **fields)
     assert refusal(lambda: program(tensors, OPS | {"first": conv})) == f"op 'first': {message}"
+
+
+THREE = Table(Format(3, "unsigned", zero_point=1), np.arange(-1, 7, dtype=np.int16))
+
+
+@pytest.mark.parametrize(("fields", "message"), [
+    ({"low": 0, "high": 8}, "low..high must lie in 0..7, not 0..8"),
+    ({"low": -8}, "low..high must lie in 0..7, not -8..7"),
+    ({"table": replace(THREE, index=Format(3, "signed"))}, "a table has an unsigned index, not signed"),
+    ({"table": replace(THREE, index=Format(9, "unsigned"))}, "a table's index has at most 8 bits, not 9"),
+    ({"table": replace(THREE, index=Format(2, "unsigned"))}, "table must be int16 of shape (4,), not int16 (8,)"),
+    ({"table": replace(THREE, codes=THREE.codes.astype(np.int8))},
+     "table must be int16 of shape (8,), not int8 (8,)"),
+    ({"table": replace(THREE, codes=THREE.codes + np.int16(2))}, "table: code 8 at (7,) is outside -8..7 of signed4"),
+])
+def test_tables(fields: dict[str, object], message: str) -> None:
+    """A table has an unsigned index, whose codes the clamp keeps to, and a code of the output for each of them."""
+    conv = replace(OPS["third"], low=0, high=7, table=THREE)
+    assert program(ops=OPS | {"third": conv}).convs[-1] is conv
+    assert refusal(lambda: program(ops=OPS | {"third": replace(conv, **fields)})) == f"op 'third': {message}"
+
+
+def test_wide_outputs_have_no_table() -> None:
+    """A memory of bytes holds the codes, so the output has at most 8 bits."""
+    wide = Tensor("wide", 6, 5, (3,), Format(9, "signed"))
+    tensors = {"image": TENSORS["image"], "old": TENSORS["old"], "wide": wide}
+    conv = replace(OPS["first"], output="wide", low=0, high=7, table=THREE)
+    message = refusal(lambda: program(tensors, {"first": conv}))
+    assert message == "op 'first': the output of a table has at most 8 bits, not 9"
 
 
 @pytest.mark.parametrize(("fields", "message"), [

@@ -10,7 +10,7 @@ from sim.arch.machine import Machine, load_machine
 from sim.errors import InputError
 from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
-from sim.ir.ops import Conv, Tensor
+from sim.ir.ops import Conv, Table, Tensor
 from sim.ir.program import Program
 from sim.mapping.activation_layout import tensor_words
 from sim.plan.plan import plan
@@ -63,6 +63,17 @@ def test_gaps_do_not_keep_a_large_tensor_out() -> None:
     machine = Machine(**(TINY.model_dump() | {"region_words": 16, "act_regions": 3}))
     assert [tensor_words(t, machine) for t in program.tensors] == [16, 16, 32]
     assert plan(program, machine).bases == {"x": 0, "a": 32, "wide": 0}
+
+
+def test_a_table_needs_a_machine_with_as_wide_an_index() -> None:
+    """The width of the index decides, and the refusal has both."""
+    table = Table(Format(5, "unsigned"), np.zeros(32, np.int16))
+    program = Program((tensor("x"), tensor("y")), (replace(conv("c", "x", "y", 4, 4), table=table),),
+                      Arithmetic(acc_bits=24, window=10, terms=3))
+    assert plan(program, TINY.model_copy(update={"table_bits": 5})).program.convs[0].table is table
+    narrow = TINY.model_copy(update={"table_bits": 4})
+    with pytest.raises(InputError, match=r"^op 'c' needs a table of 5 index bits; machine 'tiny' has table_bits 4$"):
+        plan(program, narrow)
 
 
 REFUSALS = [
