@@ -23,8 +23,8 @@ from sim.plan.plan import plan
 from sim.testing import RandomChoices, SteeredChoices, corner_inputs, random_machine, random_program
 
 BYTE, SIGNED = Format(8, "unsigned"), Format(8, "signed")
-STANDARD = {"Add", "BitwiseXor", "Cast", "Clip", "Concat", "ConvInteger", "Floor", "Gather", "Identity", "MaxPool", "Mod",
-            "Mul", "Pad", "Round", "Slice", "Sub"}
+STANDARD = {"Add", "BitwiseXor", "Cast", "Clip", "Concat", "ConvInteger", "Floor", "Gather", "Identity", "MaxPool",
+            "Mod", "Mul", "Pad", "Round", "Slice", "Sub"}
 
 
 def conv(name: str, source: str, target: str, weights: NDArray[np.int8], **fields: object) -> Conv:
