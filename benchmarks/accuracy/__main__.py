@@ -1,11 +1,12 @@
 """Measure the accuracy of integer Programs on rendered glyphs, quantized, trained, and with bits under budgets.
 
-    python -m benchmarks.accuracy [--profile quick|full] [--jobs 2] [--folder accuracy-out] [--out FILE] [--json]
+    python -m benchmarks.accuracy [--profile NAME] [--jobs 2] [--folder accuracy-out] [--out FILE] [--json]
 
 Every number is the accuracy of the Program in the simulator on 10 000 test images, and another engine gave the same
 outputs on each of them (`benchmarks/accuracy/runs.py`). Learning rates are chosen on validation images. A run is
 written down as soon as it is done, so an interrupted benchmark goes on where it was; `--out` writes all results with
-seeds, versions and hardware. `quick` takes a quarter of an hour on two cores, `full` one to two hours.
+seeds, versions and hardware. `quick` takes a quarter of an hour on two cores, `full` one to two hours;
+`mobilenet-budget` makes of `full` only QBitOpt on the MobileNet, with three seeds and half as many epochs.
 """
 
 from __future__ import annotations

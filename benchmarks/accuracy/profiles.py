@@ -6,7 +6,7 @@ need the winner appear once the sweep is done. Methods that are compared train f
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,8 +31,12 @@ BUDGETS = (("latency_cycles", "2/3"), ("energy_pj", "2/3"), ("latency_cycles", "
 """A budget and the uniform bits, weights/activations, that spend it."""
 MOBILE_BUDGET = ("latency_cycles", "3/3")
 """Between 2/2, which the MobileNet hardly survives, and 4/4."""
+MOBILE_BITS = ("3/3", "2/4")
+"""Fixed bits that may keep that budget."""
 OUTER = "4/6"
 """Bits of the first and the last layer that QBitOpt's solutions come near to: fixed bits get the same freedom."""
+LSQ_RATE = 0.2
+"""What the sweep of the full profile chose on ResNet-8, for a profile that makes no sweep."""
 FORMER: dict[str, Any] = {"discount": 1.0, "judge": "table"}
 """QBitOpt as published: losses of weights at full weight, costs by the table alone."""
 
@@ -67,11 +71,15 @@ class Profile:
 PROFILES = {
     "quick": Profile((0,), (), 300, 100, 4, 2, 2, 4, complete=False),
     "full": Profile((0, 1, 2), (0, 1), 1000, 300, 12, 4, 4, 8, complete=True),
+    "mobilenet-budget": Profile((), (0, 1, 2), 0, 0, 0, 0, 0, 4, complete=False),
 }
 
 
 def planned(profile: Profile, done: Mapping[str, dict[str, Any]]) -> Iterator[Run]:
     """Yield every run of the profile that is known by now, given the outcomes so far; what decides most comes first."""
+    if not profile.seeds:
+        yield from _mobile_budget(profile, LSQ_RATE)
+        return
     for seed in profile.seeds:
         yield _run(RESNET, seed, "float", FLOAT[RESNET])
     rates = {scheme: _Sweep(done, [_trained(RESNET, 0, scheme, "2/2", profile.sweep_epochs, rate)
@@ -148,14 +156,28 @@ def _under_budgets(profile: Profile, rate: float) -> Iterator[Run]:
     """Yield runs of QBitOpt, and of the fixed bits that keep the same budgets, for equally many epochs."""
     budgets = BUDGETS if profile.complete else BUDGETS[:1]
     common = {"scheme": "lsq", "epochs": profile.mixed_epochs, "rate": rate}
-    for network, seeds, wanted in ((RESNET, profile.seeds, budgets),
-                                   (MOBILENET, profile.mobile_seeds, (MOBILE_BUDGET,))):
-        for seed in seeds:
-            for name, uniform in wanted:
-                moving = {**common, "budget": name, "of": uniform, "when": "during"}
-                yield from (_run(network, seed, "mixed", {**moving, **how}) for how in ({}, FORMER))
-            for bits in dict.fromkeys(["2/2", *(uniform for _, uniform in wanted)]):
-                yield _trained(network, seed, "lsq", bits, profile.mixed_epochs, rate)
-                yield _trained(network, seed, "lsq", bits, profile.mixed_epochs, rate, outer=OUTER)
+    for seed in profile.seeds:
+        for name, uniform in budgets:
+            moving = {**common, "budget": name, "of": uniform, "when": "during"}
+            yield from (_run(RESNET, seed, "mixed", {**moving, **how}) for how in ({}, FORMER))
+        yield from _fixed(RESNET, seed, dict.fromkeys(["2/2", *(uniform for _, uniform in budgets)]), profile, rate)
+    yield from _mobile_budget(profile, rate)
     for seed in profile.seeds if profile.complete else ():
         yield _run(RESNET, seed, "mixed", {**common, "budget": budgets[0][0], "of": budgets[0][1], "when": "once"})
+
+
+def _mobile_budget(profile: Profile, rate: float) -> Iterator[Run]:
+    """Yield the same of the MobileNet under its one budget, all of a seed before the next."""
+    name, uniform = MOBILE_BUDGET
+    for seed in profile.mobile_seeds:
+        yield _run(MOBILENET, seed, "float", FLOAT[MOBILENET])
+        yield _run(MOBILENET, seed, "mixed", {"scheme": "lsq", "epochs": profile.mixed_epochs, "rate": rate,
+                                              "budget": name, "of": uniform, "when": "during"})
+        yield from _fixed(MOBILENET, seed, MOBILE_BITS, profile, rate)
+
+
+def _fixed(network: str, seed: int, widths: Iterable[str], profile: Profile, rate: float) -> Iterator[Run]:
+    """Yield runs of fixed bits, with those of the first and the last layer that QBitOpt comes near to and with 8."""
+    for bits in widths:
+        yield _trained(network, seed, "lsq", bits, profile.mixed_epochs, rate, outer=OUTER)
+        yield _trained(network, seed, "lsq", bits, profile.mixed_epochs, rate)

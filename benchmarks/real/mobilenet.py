@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import fx, nn
 
 from benchmarks.real.measure import Files, measure
@@ -43,6 +44,7 @@ def _data() -> Glyphs:
 
 def _float(out: Path, seed: int) -> nn.Module:
     """Return the float network of a seed, trained as for `benchmarks.accuracy`; a file keeps it."""
+    torch.manual_seed(seed)
     net = make_network(NETWORK, classes=_data().classes, channels=1)
     kept = out / "weights" / f"{NETWORK}-float-seed={seed}.safetensors"
     if not kept.exists():
