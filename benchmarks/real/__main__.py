@@ -14,6 +14,7 @@ simulator on every picture, and is written only if another engine gave the same 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from dataclasses import replace
@@ -26,7 +27,7 @@ from benchmarks.real import efficientnet, mobilenet, resnet20
 from benchmarks.real.paired import Paired
 from benchmarks.real.post_training import PRESETS, PostTraining
 from benchmarks.real.record import Settings, read_all
-from benchmarks.real.summary import markdown
+from benchmarks.real.summary import markdown, rows
 from quant.schemes import SCHEMES
 from sim.errors import InputError
 
@@ -39,9 +40,10 @@ def main(arguments: list[str] | None = None) -> int:
     torch.set_num_threads(chosen.threads)
     try:
         if chosen.network == "summary":
-            print(markdown(read_all(chosen.out)), end="")
+            records = read_all(chosen.out)
+            print(json.dumps(rows(records), indent=1) + "\n" if chosen.json else markdown(records), end="")
         else:
-            _show(_RUNS[chosen.network](chosen))
+            _show(_RUNS[chosen.network](chosen), chosen.json)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -60,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     for each in (summary, lite, resnet, mobile):
         each.add_argument("--out", type=Path, default=OUT, help="folder of the records")
         each.add_argument("--threads", type=int, default=1)
+        each.add_argument("--json", action="store_true", help="print JSON: a list of the table's rows, or the record")
     for each in (lite, resnet, mobile):
         each.add_argument("--bits", default="8/8", help="of weights and activations; first and last layers have 8/8")
         each.add_argument("--scheme", choices=sorted(SCHEMES), default="uniform")
@@ -104,8 +107,11 @@ def _how(chosen: argparse.Namespace) -> PostTraining:
     return PostTraining(chosen.bits, chosen.scheme, chosen.preset)
 
 
-def _show(record: Settings) -> None:
+def _show(record: Settings, as_json: bool) -> None:
     """Print what came out."""
+    if as_json:
+        print(json.dumps(record, indent=1))
+        return
     found = Paired.from_json(record["answers"])
     print(f"float {found.float_accuracy:.2f} %, Program {found.accuracy:.2f} %: drop {found.drop:+.2f} "
           f"+- {found.standard_error:.2f} points; agrees with float on {found.agreement:.2f} % of {len(found.right)}")

@@ -158,7 +158,7 @@ def test_a_file_of_other_settings_is_no_record_of_these(tmp_path):
         read_all(tmp_path)
 
 
-def test_the_table_pools_the_halves(tmp_path):
+def test_the_table_pools_the_halves(tmp_path, capsys):
     """A row says what the network lost on all images, with its standard error, and the hours of both runs."""
     labels, program = np.zeros(50, int), np.repeat([1, 0], [3, 47])
     records = [{"settings": SETTINGS | {"half": half}, "answers": Paired.of(labels, labels, given).to_json(),
@@ -168,6 +168,11 @@ def test_the_table_pools_the_halves(tmp_path):
     assert row == ("| ResNet-20 | real steps | 4/4 | no reconstruction | 100 | 100.00 | 97.00 | +3.00 | 1.71 | 97.00 | "
                    "1,000,000 | 2 | 1.00 |")
     assert "no reconstruction, first half alone | 50 |" in markdown(records[:1])
+    for number, record in enumerate(records):
+        (tmp_path / f"{number}.json").write_text(json.dumps(record))
+    assert command.main(["summary", "--json", "--out", str(tmp_path)]) == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    assert (found["network"], found["drop"], found["images"], found["cycles"]) == ("ResNet-20", 3.0, 100, 1e6)
 
 
 @pytest.mark.trains
