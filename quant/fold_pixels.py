@@ -15,6 +15,7 @@ from torch import Tensor, fx, nn
 
 from quant.data.pixels import PIXEL_FORMAT, Pixels
 from quant.quantizers.pixel import PixelActivation
+from quant.trace.arranged import Arranged
 from quant.trace.refusals import refuse
 from quant.trace.shapes import shape_of
 from quant.trace.stage import Stage, module_of
@@ -53,9 +54,14 @@ def _fold_input(graph: fx.GraphModule, found: tuple[Stage, ...], source: Stage, 
     refuse(f"pixels can only be read by convolutions and linear layers, which take up their mean and deviation, not "
            f"by {_what(stage, source)} ('{stage.name}')" for stage in readers
            if stage.kind not in ("conv", "linear") or stage.residual is source.end)
-    step, image = float(PixelActivation(pixels).scale), cast("tuple[int, ...]", shape_of(source.compute))
+    step, image = float(PixelActivation(pixels).scale), cast("tuple[int, ...]", shape_of(source.compute))[1:]
+    arranged = next((of for user in source.end.users if isinstance(of := _module(graph, user), Arranged)), None)
     for stage in readers:
-        _fold(cast(nn.Conv2d | nn.Linear, module_of(graph, stage.compute)), pixels, step, image)
+        _fold(cast(nn.Conv2d | nn.Linear, module_of(graph, stage.compute)), pixels, step, image, arranged)
+
+
+def _module(graph: fx.GraphModule, node: fx.Node) -> nn.Module | None:
+    return module_of(graph, node) if node.op == "call_module" else None
 
 
 def _what(stage: Stage, source: Stage) -> str:
@@ -65,13 +71,16 @@ def _what(stage: Stage, source: Stage) -> str:
 
 
 @torch.no_grad()
-def _fold(layer: nn.Conv2d | nn.Linear, pixels: Pixels, step: float, image: tuple[int, ...]) -> None:
+def _fold(layer: nn.Conv2d | nn.Linear, pixels: Pixels, step: float, image: tuple[int, ...],
+          arranged: Arranged | None) -> None:
     """Change the weights and the bias of a layer that reads images of this shape."""
     weight = layer.weight.double()
     largest = PIXEL_FORMAT.high
     factors = [1.0 / (largest * deviation * step) for deviation in pixels.deviation]
     rests = [(code / largest - mean) / deviation
              for code, mean, deviation in zip(pixels.mean_codes, pixels.mean, pixels.deviation, strict=True)]
+    if arranged is not None:
+        factors, rests, image = arranged.of_channels(factors), arranged.of_channels(rests), arranged.shape
     added = (weight * _along_inputs(layer, rests, image)).flatten(1).sum(1)
     layer.weight.copy_(weight * _along_inputs(layer, factors, image))
     bias = added if layer.bias is None else layer.bias.double() + added
@@ -83,7 +92,7 @@ def _along_inputs(layer: nn.Conv2d | nn.Linear, numbers: list[float], image: tup
     """Return one number for each channel of the image, shaped to multiply the weights."""
     by_channel = torch.tensor(numbers, dtype=torch.float64, device=layer.weight.device)
     if isinstance(layer, nn.Linear):
-        return by_channel.repeat_interleave(image[2] * image[3])
+        return by_channel.repeat_interleave(image[1] * image[2])
     inputs = layer.in_channels // layer.groups
     by_group = by_channel.reshape(layer.groups, 1, inputs).expand(-1, layer.out_channels // layer.groups, -1)
     return by_group.reshape(layer.out_channels, inputs, 1, 1)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from torch import fx
 
+from quant.emit.arrangement import arrangement
 from quant.emit.builder import Builder, Hosted, Refused, Stored
 from quant.emit.channelwise import affine, batch_norm, clip, hard_sigmoid
 from quant.emit.host import Computation, is_answer, last_on_host
@@ -65,7 +66,8 @@ def emit(graph: Graph, *, quantized: bool = False) -> fx.GraphModule:
     at_end, reasons = last_on_host(graph), []
     for given in graph.inputs:
         try:
-            builder.values[given.name] = placed_input(builder, builder.argument(given.name), given.shape)
+            builder.values[given.name] = placed_input(
+                builder, builder.argument(given.name), given.shape, arrangement(graph, given))
         except InputError as error:
             reasons.append(str(error))
             builder.values[given.name] = Refused()

@@ -14,7 +14,7 @@ from quant.graph.layout import ZERO, Layout, Picked, Pointwise
 from sim.errors import InputError
 from sim.ir.ops import Pads
 
-__all__ = ["Frame", "channels_along", "frame_of", "moved", "picked_in", "select", "stored_order", "whole"]
+__all__ = ["Frame", "channels_along", "frame_of", "is_framed", "moved", "picked_in", "select", "stored_order", "whole"]
 
 MOST_PARTS = 16
 """Of a stored map that are put beside each other."""
@@ -89,6 +89,12 @@ def frame_of(builder: Builder, node: Node, value: Stored, pads: Sequence[tuple[i
         part, channels = picked, tuple(range(len(picked.channels)))
     made = select(builder, value, replace(part, pads=(0, 0, 0, 0)))
     return Frame(made, channels, swapped, (len(picked.rows), len(picked.columns)), picked.pads, rank)
+
+
+def is_framed(layout: Layout) -> bool:
+    """Return whether a sequence or map has the channels, rows and columns of what is stored, all of them."""
+    found = _as_map(layout)
+    return any((found.transposed((0, 2, 1)) if swapped else found).picked() is not None for swapped in (False, True))
 
 
 def whole(builder: Builder, node: Node, value: Stored) -> Stored:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import fx
 
 from quant.emit.builder import Builder, Stored, label
@@ -9,6 +11,7 @@ from quant.emit.host import Rearranged
 from quant.graph.graph import Node
 from quant.graph.layout import Layout
 from quant.graph.ops.views import Gather, Pad, Reshape, Slice, Transpose
+from quant.trace.arranged import Arranged
 from quant.trace.host import Host
 from quant.trace.view import View
 from sim.errors import InputError
@@ -58,8 +61,9 @@ def pad(builder: Builder, node: Node) -> Stored:
     return Stored(value.node, value.layout.padded(operator.pads), value.flat)
 
 
-def placed_input(builder: Builder, node: fx.Node, shape: tuple[int, ...]) -> Stored:
-    """Return an input of the network as it is stored.
+def placed_input(builder: Builder, node: fx.Node, shape: tuple[int, ...],
+                 arrangement: NDArray[np.int64] | None = None) -> Stored:
+    """Return an input of the network as it is stored, in the order of `arrangement` if there is one.
 
     Raises
     ------
@@ -68,6 +72,10 @@ def placed_input(builder: Builder, node: fx.Node, shape: tuple[int, ...]) -> Sto
     """
     if not 1 <= len(shape) <= 3:
         raise InputError(f"an image of input '{node.name}' must have 1 to 3 axes, such as (C, H, W), not shape {shape}")
+    if arrangement is not None:
+        arranged = Arranged(shape, arrangement)
+        layout = Layout(arranged.shape, np.argsort(arrangement, None).reshape(shape))
+        return Stored(builder.call(f"{node.name}_map", arranged, node), layout)
     layout = Layout.in_order(shape)
     if len(shape) == 2:
         node = builder.call(f"{node.name}_map", View(layout.stored), node)

@@ -8,7 +8,7 @@ output channel, which `quant.lowering.requantizer_fit` turns into the requantize
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from quant.lowering.space_to_depth import Folding, fold_image
 from quant.lowering.space_to_depth import fold as fold_program
 from quant.quantizers.base import Quantizer
 from quant.trace.agreement import check_agreement
+from quant.trace.arranged import Arranged
 from quant.trace.checks import check_data, check_finite, check_kind, check_on_cpu, running_on
 from quant.trace.frontend import as_floats, checked_stages
 from quant.trace.host import host_part
@@ -65,6 +66,8 @@ class Lowered:
         How the host pads its images, if channels of pixels differ in their means.
     folding : Folding or None
         How the host then folds its images, if the Program is folded.
+    arranged : mapping of str to Arranged
+        By the names of inputs whose numbers the host first puts into another order.
     """
 
     program: Program
@@ -74,6 +77,7 @@ class Lowered:
     host: tuple[str, ...] = ()
     padding: HostPadding | None = None
     folding: Folding | None = None
+    arranged: Mapping[str, Arranged] = field(default_factory=dict)
 
     def prepare(self, codes: NDArray[np.integer]) -> NDArray[np.int32]:
         """Make the input of the Program from images as data sets give them: the host's part.
@@ -104,7 +108,7 @@ class Lowered:
         for name, array in codes.items():
             if not isinstance(array, np.ndarray):
                 raise TypeError(f"images must be an integer array, not {type(array).__name__}")
-            array = as_maps(array)
+            array = self.arranged[name].codes(array) if name in self.arranged else as_maps(array)
             if self.padding is not None and name == self.padding.image.name:
                 array = pad_image(array, self.padding)
             found[name] = fold_image(array, self.folding) if self.folding is not None else array
@@ -187,7 +191,7 @@ def lower_with_report(model: nn.Module, example: Read, arithmetic: Arithmetic = 
     outputs = tuple(lowering.names[stage.end] for stage in output_stages(graph, found))
     part = host_part(graph)
     return Lowered(program, scales, lowering.errors, outputs, () if part is None else part.operators, lowering.padding,
-                   folding)
+                   folding, lowering.arranged)
 
 
 class _Shapes(Shapes):

@@ -18,6 +18,7 @@ from quant.lowering.meaning import Meaning, accumulator_zero
 from quant.lowering.requantizer_fit import FittedRequant, Target, accumulator_range, fit
 from quant.lowering.values import Output, Residual, Sums, host_output
 from quant.quantizers.base import ActivationQuantizer
+from quant.trace.arranged import Arranged
 from quant.trace.layers import QuantConv2d, affine_of
 from quant.trace.operator import Operator
 from quant.trace.operators import max_pool_window, operator_of
@@ -59,6 +60,7 @@ class Lowering:
         self.arithmetic = arithmetic
         self.draft = Draft(stage.name for stage in found)
         self.padding: HostPadding | None = None
+        self.arranged: dict[str, Arranged] = {}
         self.errors: dict[str, FitError] = {}
         self.makers: dict[str, ActivationQuantizer] = {}
         self.names: dict[fx.Node, str] = {}
@@ -95,14 +97,29 @@ class Lowering:
     def _input(self, stage: Stage) -> None:
         if stage.quantizer is None:
             raise InputError(f"input '{stage.name}' has no quantizer; nothing says what its codes are")
-        channels, height, width = _map_shape(stage.compute)
-        output = self._quantized(stage, stage.quantizer, channels)
+        arranged = self._arrangement(stage)
+        given, shape = _map_shape(stage.compute), _map_shape(stage.compute) if arranged is None else arranged.shape
+        output = self._quantized(stage, stage.quantizer, given[0])
+        if arranged is not None:
+            self.arranged[stage.name] = arranged
+            zeros = np.asarray(arranged.of_channels(output.meaning.zeros.tolist()))
+            output = replace(output, meaning=replace(output.meaning, zeros=zeros))
+        channels, height, width = shape
         image, zeros = Map(stage.name, height, width, (channels,), output.format), output.meaning.codes
         padding = host_padding(self.graph, self.found, stage, image, tuple(zeros.tolist()))
         if padding is not None and self.padding is not None:
             raise InputError(f"the host pads one input, but '{self.padding.image.name}' and '{stage.name}' need it")
         self.padding = padding or self.padding
         self._tensor(stage, (image if padding is None else padding.padded).shape, output)
+
+    def _arrangement(self, stage: Stage) -> Arranged | None:
+        """Return how the host arranges an input, None if it gives it as it is."""
+        modules = [module_of(self.graph, user) if user.op == "call_module" else None for user in stage.end.users]
+        found = [module for module in modules if isinstance(module, Arranged)]
+        if found and len(found) < len(modules):
+            raise InputError(f"input '{stage.name}' is read as the host gives it and in another order; the host gives "
+                             "one")
+        return found[0] if found else None
 
     def _tensor(self, stage: Stage, shape: Shape, output: Output, parts: tuple[int, ...] = ()) -> None:
         self.draft.tensor(stage.name, shape, output.format,

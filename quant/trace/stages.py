@@ -21,6 +21,7 @@ from torch.utils._pytree import tree_leaves
 from quant.quantizers.base import Quantizer
 from quant.trace.activations import CLAMPS, ends_of
 from quant.trace.affine import Affine
+from quant.trace.arranged import Arranged
 from quant.trace.averages import HostScale, ShiftAverage
 from quant.trace.calls import arguments, gives_numbers, is_flattening, is_in_place, type_name, uses, where
 from quant.trace.clamp import Clamp
@@ -104,8 +105,8 @@ class _Finder:
             **dict.fromkeys(NORMS, self._norm),
             **dict.fromkeys((nn.MaxPool2d, PaddedMax), self._keep("max")), Selection: self._keep("selection"),
             **dict.fromkeys((nn.ReLU, nn.ReLU6, nn.Hardtanh, Clamp), self._clamp),
-            nn.Flatten: self._flatten, View: self._view, Tap: self._tap, Quantizer: self._quantizer,
-            HostScale: self._host_scale,
+            nn.Flatten: self._flatten, View: self._view, Arranged: self._arranged, Tap: self._tap,
+            Quantizer: self._quantizer, HostScale: self._host_scale,
         }
         self.functions: dict[Any, Callable[[fx.Node], Stage]] = {
             **dict.fromkeys((operator.add, operator.iadd, torch.add, "add", "add_"), self._add),
@@ -346,6 +347,11 @@ class _Finder:
         if before is not None and as_map(before[1:]) != after and 1 not in (prod(before[2:]), prod(after[1:])):
             raise InputError(f"View {where(node)} makes {after} of {before[1:]}, which moves values to other channels")
         self.reshaped.add(node)
+        return self._same(node)
+
+    def _arranged(self, node: fx.Node) -> Stage:
+        if self.values[self._operand(node, 0)].kind != "input":
+            raise InputError(f"Arranged {where(node)} must read an input of the model; the host arranges nothing else")
         return self._same(node)
 
     def _same(self, node: fx.Node) -> Stage:

@@ -13,6 +13,7 @@ from torch import fx, nn
 
 from quant.quantizers.base import Quantizer
 from quant.trace.affine import Affine
+from quant.trace.arranged import Arranged
 from quant.trace.averages import HostScale, ShiftAverage
 from quant.trace.calls import make_positional
 from quant.trace.checks import check_kind
@@ -36,8 +37,8 @@ CHANGERS = frozenset(getattr(operator, name) for name in (
     "iadd", "iand", "iconcat", "ifloordiv", "ilshift", "imatmul", "imod", "imul", "ior", "ipow", "irshift", "isub",
     "itruediv", "ixor", "setitem", "delitem"))
 
-OWN = (Quantizer, QuantConv2d, QuantLinear, ShiftAverage, HostScale, Affine, Clamp, Selection, PaddedMax, View, Host,
-       Tap)
+OWN = (Quantizer, QuantConv2d, QuantLinear, ShiftAverage, HostScale, Affine, Clamp, Selection, PaddedMax, View,
+       Arranged, Host, Tap)
 """Layers of this package."""
 
 
