@@ -80,7 +80,10 @@ def _conv(program: Program, conv: Conv, codes: Mapping[str, Tensor], zero: int) 
     value = _per_channel(conv.offset) + _decode(conv.multiplier) * acc
     if conv.residual is not None:
         part = program.tensor(conv.residual).part_slice(conv.residual_part)
-        value = value + _decode(conv.residual_multiplier) * codes[conv.residual][:, part]
+        residual = codes[conv.residual][:, part]
+        value = value + _decode(conv.residual_multiplier) * residual
+        if conv.gate is not None:
+            value = value + (acc * residual << conv.gate)
     zero_out = conv.requantized_format(program.tensor(conv.output).format).zero_point
     rounded = _divide(value, torch.bitwise_left_shift(torch.ones((), dtype=torch.int64), _per_channel(conv.shift)),
                       program.arithmetic.rounding)

@@ -52,13 +52,18 @@ class OnnxConvs:
 
     def add(self, conv: Conv) -> None:
         """Append the nodes that compute the output part of a Conv."""
-        steps = np.ldexp(1.0, -conv.shift)
-        value = self._scaled(self._accumulator(conv), f"{conv.name}/scaled", multipliers(conv.multiplier) * steps,
-                             "M / 2**n")
+        steps, acc, graph = np.ldexp(1.0, -conv.shift), self._accumulator(conv), self._graph
+        value = self._scaled(acc, f"{conv.name}/scaled", multipliers(conv.multiplier) * steps, "M / 2**n")
         if conv.residual is not None:
-            other = self._scaled(self._tensors.part(conv.residual, conv.residual_part), f"{conv.name}/residual",
-                                 multipliers(conv.residual_multiplier) * steps, "R / 2**n")
-            value = self._graph.then("Add", [value, other], f"{conv.name}/sum")
+            codes = self._tensors.part(conv.residual, conv.residual_part)
+            other = self._scaled(codes, f"{conv.name}/residual", multipliers(conv.residual_multiplier) * steps,
+                                 "R / 2**n")
+            value = graph.then("Add", [value, other], f"{conv.name}/sum")
+            if conv.gate is not None:
+                gate = self._scaled(codes, f"{conv.name}/gate", np.ldexp(steps, conv.gate), "2**g / 2**n")
+                whole = graph.then("Cast", [acc], f"{conv.name}/gated", to=TensorProto.DOUBLE)
+                product = graph.then("Mul", [whole, gate], f"{conv.name}/product")
+                value = graph.then("Add", [value, product], f"{conv.name}/gated_sum")
         place = self._tensors.place(conv.output, conv.output_part)
         self._round(conv, value, place)
         self._tensors.written(conv.output, conv.output_part, place)

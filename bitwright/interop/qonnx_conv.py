@@ -17,6 +17,7 @@ from bitwright.interop.onnx_graph import OnnxGraph
 from bitwright.interop.onnx_tensors import OnnxTensors
 from bitwright.interop.qonnx_quant import add_quant, add_weight_quant
 from sim.errors import InputError
+from sim.io.bounds import require
 from sim.ir.formats import Format
 from sim.ir.ops import Conv, accumulator_bounds
 from sim.ir.program import Program
@@ -60,10 +61,11 @@ class QonnxConvs:
         ------
         InputError
             If the window of a single input channel can reach sums that float32 does not hold, or the Conv ends in a
-            table, of whose index QONNX knows nothing.
+            table, of whose index QONNX knows nothing, or has a gate.
         """
         if conv.table is not None:
             raise InputError(f"{conv.where}: ends in a table, which QONNX has no node for; ONNX has one")
+        require(conv.gate is None, conv.where, "gates are not exported to QONNX; plain ONNX has them")
         source, target = self._program.tensor(conv.input), self._program.tensor(conv.output)
         chunks = list(_chunks(conv, reach(source.format)))
         m, r, offset = multipliers(conv.multiplier), self._residual_multipliers(conv), conv.offset.copy()

@@ -11,6 +11,7 @@ from amaranth.lib import data
 from rtl.encoding.geometry import Geometry
 from sim.errors import InputError
 from sim.functional.requantize import ROUNDING_MODES
+from sim.io.bounds import require
 from sim.ir.ops import Conv, Layer, Load, Op, Pool, Store, Tensor
 from sim.mapping.activation_layout import blocks_of, tensor_words
 from sim.mapping.conv_schedule import ConvSchedule
@@ -194,6 +195,8 @@ def _output_fields(plan: Plan, conv: Conv, schedule: ConvSchedule, geometry: Geo
         "out_base": plan.bases[target.name] + _first_block(target, conv.output_part, geometry) * bits,
         "out_step": _pixel_words(target, geometry), "out_block_step": bits,
     }
+    require(conv.gate is None and conv.residual_broadcast == "none", conv.where,
+            "the hardware has neither gates nor broadcast residuals yet")
     if conv.residual is not None:
         other = plan.program.tensor(conv.residual)
         bits = other.format.bits

@@ -112,16 +112,17 @@ def accumulators(program: Program, codes: Mapping[str, Codes]) -> dict[str, Code
 
 def _conv(program: Program, conv: Conv, codes: dict[str, Codes]) -> None:
     source, target = program.tensor(conv.input), program.tensor(conv.output)
+    acc = accumulate(conv, source, codes[conv.input])
     if conv.residual is None:
         residual, residual_multipliers = np.zeros((0, 0, 0, 0), np.int32), np.zeros(conv.channels, np.int64)
     else:
         part = program.tensor(conv.residual).part_slice(conv.residual_part)
-        residual, residual_multipliers = codes[conv.residual][:, part], multipliers(conv.residual_multiplier)
-    acc = accumulate(conv, source, codes[conv.input])
+        residual = np.ascontiguousarray(np.broadcast_to(codes[conv.residual][:, part], acc.shape))
+        residual_multipliers = multipliers(conv.residual_multiplier)
     requantized, clamped = np.empty(acc.shape, np.int32), conv.requantized_format(target.format)
-    requantize_maps(acc, program.arithmetic.acc_bits, np.ascontiguousarray(residual), multipliers(conv.multiplier),
-                    residual_multipliers, conv.offset, conv.shift, ROUNDING_MODES[program.arithmetic.rounding],
-                    clamped.zero_point, conv.low, conv.high, requantized)
+    requantize_maps(acc, program.arithmetic.acc_bits, residual, multipliers(conv.multiplier), residual_multipliers,
+                    0 if conv.gate is None else 1 << conv.gate, conv.offset, conv.shift,
+                    ROUNDING_MODES[program.arithmetic.rounding], clamped.zero_point, conv.low, conv.high, requantized)
     codes[conv.output][:, target.part_slice(conv.output_part)] = (
         requantized if conv.table is None else conv.table.codes[requantized])
 

@@ -1,6 +1,6 @@
 """The requantizer: from an accumulator to a code. The only place in `sim` that rounds, wraps or clamps.
 
-    v   = offset + M * acc + R * r
+    v   = offset + M * acc + R * r + (acc * r << g)
     out = min(high, max(low, round_shift(v, n) + zero_out))
 
 With the ranges that a Program guarantees, v and all its prefixes fit 53 bits.
@@ -84,8 +84,8 @@ def round_shift(value: int, shift: int, mode: int) -> int:
 
 
 @compiled
-def requantize(acc: int, residual: int, multiplier: int, residual_multiplier: int, offset: int, shift: int, mode: int,
-               zero_out: int, low: int, high: int) -> int:
+def requantize(acc: int, residual: int, multiplier: int, residual_multiplier: int, gate: int, offset: int, shift: int,
+               mode: int, zero_out: int, low: int, high: int) -> int:
     """Output code of one accumulator.
 
     Parameters
@@ -94,6 +94,8 @@ def requantize(acc: int, residual: int, multiplier: int, residual_multiplier: in
         Accumulator, already wrapped if the Program wraps, and code of the residual (0 if none).
     multiplier, residual_multiplier : int
         M and R.
+    gate : int
+        2**g, by which the product of both operands counts; 0 without a gate.
     offset, shift : int
         Constant part of the sum, and n [bits].
     mode : int
@@ -103,17 +105,20 @@ def requantize(acc: int, residual: int, multiplier: int, residual_multiplier: in
 
     Examples
     --------
-    >>> requantize(10, 0, 3, 0, -2, 2, HALF_UP, 1, 0, 15)
+    >>> requantize(10, 0, 3, 0, 0, -2, 2, HALF_UP, 1, 0, 15)
+    8
+    >>> requantize(10, 3, 0, 0, 1, 0, 2, HALF_UP, 0, 0, 15)
     8
     """
-    value = offset + multiplier * acc + residual_multiplier * residual
+    value = offset + (multiplier + gate * residual) * acc + residual_multiplier * residual
     return min(high, max(low, round_shift(value, shift, mode) + zero_out))
 
 
 @compiled
 def requantize_maps(acc: NDArray[np.int32], acc_bits: int, residual: NDArray[np.int32], multiplier: NDArray[np.int64],
-                    residual_multiplier: NDArray[np.int64], offset: NDArray[np.int64], shift: NDArray[np.int64],
-                    mode: int, zero_out: int, low: int, high: int, out: NDArray[np.int32]) -> None:
+                    residual_multiplier: NDArray[np.int64], gate: int, offset: NDArray[np.int64],
+                    shift: NDArray[np.int64], mode: int, zero_out: int, low: int, high: int,
+                    out: NDArray[np.int32]) -> None:
     """Requantize whole maps into `out`.
 
     Parameters
@@ -126,7 +131,7 @@ def requantize_maps(acc: NDArray[np.int32], acc_bits: int, residual: NDArray[np.
         Codes.
     multiplier, residual_multiplier, offset, shift : int64 arrays, shape (O,)
         Of every channel, as in `requantize`.
-    mode, zero_out, low, high : int
+    gate, mode, zero_out, low, high : int
         As in `requantize`.
     out : int32 array, shape (N, O, H, W)
         Written.
@@ -138,4 +143,5 @@ def requantize_maps(acc: NDArray[np.int32], acc_bits: int, residual: NDArray[np.
                 for x in range(width):
                     other = residual[n, o, y, x] if residual.size else 0
                     out[n, o, y, x] = requantize(wrap(acc[n, o, y, x], acc_bits), other, multiplier[o],
-                                                 residual_multiplier[o], offset[o], shift[o], mode, zero_out, low, high)
+                                                 residual_multiplier[o], gate, offset[o], shift[o], mode, zero_out,
+                                                 low, high)

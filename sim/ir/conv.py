@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from math import prod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import MAX_PLANES, Format, check_codes
 from sim.ir.layer import LayerBase, Pads, check_footprint
 from sim.ir.residency import Residency
+from sim.ir.residual import Broadcast, largest_sums, residual_shape
 from sim.ir.signed_digits import Digits, digit_counts
 from sim.ir.table import Table
 from sim.ir.tensor import Tensor
@@ -24,7 +25,7 @@ __all__ = ["Conv", "accumulator_bounds"]
 
 @dataclass(frozen=True, eq=False)
 class Conv(LayerBase):
-    """A convolution with its requantizer; also Linear, average pooling, add and copy (`unit` weights).
+    """A convolution with its requantizer; also Linear, average pooling, add, product and copy (`unit` weights).
 
     It keeps contiguous copies of its arrays that nobody can write to, so that what a Program has checked stays true.
 
@@ -54,9 +55,15 @@ class Conv(LayerBase):
     pads : (top, left, bottom, right)
         Padded positions hold the zero point of the input.
     residual : str or None
-        Tensor added in the requantizer, part `residual_part` of it, as many channels as the output part.
+        Tensor added in the requantizer: part `residual_part` of it.
     residual_multiplier : Digits, shape (O, Tr)
         R of the requantizer; no columns without a residual.
+    residual_broadcast : {"none", "map", "channel"}
+        Shape of the residual: that of the output part; a pixel of its channels, for all pixels; or a channel of its
+        pixels, for all channels.
+    gate : int or None
+        The requantizer also adds accumulator times residual, shifted left by this [bits]. For `unit` weights of one
+        tap.
     prefer_depthwise : bool
         A layer of one channel is dense and depthwise at once; this one takes the machine's way for depthwise layers.
     table : Table or None
@@ -78,6 +85,8 @@ class Conv(LayerBase):
     residual: str | None = None
     residual_part: int = 0
     residual_multiplier: Digits = field(default_factory=lambda: np.zeros((0, 0), np.int8))
+    residual_broadcast: Broadcast = "none"
+    gate: int | None = None
     prefer_depthwise: bool = False
     table: Table | None = None
 
@@ -107,6 +116,10 @@ class Conv(LayerBase):
         """Return the same layer on other tensors; it writes the only part of another output."""
         return replace(self, name=name, input=reads[0], residual=reads[1] if len(reads) > 1 else None, output=output,
                        pads=pads, output_part=self.output_part if output == self.output else 0)
+
+    def residual_rows(self, first: int, rows: int) -> tuple[int, int]:
+        """Return the first row and the number of rows of the residual that some output rows take."""
+        return (0, 1) if self.residual_broadcast == "map" else (first, rows)
 
     def check(self, tensors: Mapping[str, Tensor], arithmetic: Arithmetic, residency: Residency) -> None:
         """Refuse a Conv that breaks a rule."""
@@ -141,8 +154,8 @@ class Conv(LayerBase):
 
     @property
     def terms(self) -> int:
-        """T: the most digits any channel's M has, at least 1 [cycles per output]."""
-        return max(1, int(digit_counts(self.multiplier).max(initial=0)))
+        """T: the most digits any channel's M has, without a gate at least 1 [cycles per output]."""
+        return max(int(self.gate is None), int(digit_counts(self.multiplier).max(initial=0)))
 
     @property
     def residual_terms(self) -> int:
@@ -177,6 +190,8 @@ def _check_conv(conv: Conv, tensors: Mapping[str, Tensor], arithmetic: Arithmeti
             f"low..high must lie in {clamped.low}..{clamped.high}, not {shown(conv.low)}..{shown(conv.high)}")
     _check_requantizer(conv, channels, arithmetic)
     _check_residual(conv, tensors, target, channels)
+    if conv.gate is not None:
+        _check_gate(conv, conv.gate, tensors, arithmetic)
     limit = (1 << (arithmetic.acc_bits - 1)) - 1
     bounds = accumulator_bounds(conv, source.format)
     worst = int(bounds.argmax())
@@ -188,15 +203,33 @@ def _check_conv(conv: Conv, tensors: Mapping[str, Tensor], arithmetic: Arithmeti
 def _check_residual(conv: Conv, tensors: Mapping[str, Tensor], target: Tensor, channels: int) -> None:
     operands, where = conv.chip_tensors, conv.where
     require(len(set(operands)) == len(operands), where, "input, residual and output must be different tensors")
+    require(conv.residual_broadcast in get_args(Broadcast), where,
+            f"residual_broadcast must be none, map or channel, not {shown(conv.residual_broadcast)}")
     if conv.residual is None:
         check_range(conv.residual_part, 0, 0, f"{where}: without a residual, residual_part")
+        require(conv.residual_broadcast == "none", where,
+                f"without a residual, residual_broadcast must be none, not {conv.residual_broadcast}")
     else:
         other = tensors[conv.residual]
         require(0 <= conv.residual_part < len(other.parts), where,
                 f"residual_part must be in 0..{len(other.parts) - 1}, not {shown(conv.residual_part)}")
         shape = (other.parts[conv.residual_part], other.height, other.width)
-        require(shape == (channels, target.height, target.width), where,
-                f"residual must have shape {(channels, target.height, target.width)}, not {shape}")
+        expected = residual_shape(conv.residual_broadcast, channels, target.height, target.width)
+        require(shape == expected, where, f"residual must have shape {expected}, not {shape}")
+
+
+def _check_gate(conv: Conv, gate: int, tensors: Mapping[str, Tensor], arithmetic: Arithmetic) -> None:
+    """Refuse a gate that is not for a copy with a residual, or whose sum could overflow."""
+    bits, where, kind = arithmetic.requant_bits, conv.where, conv.weight_format.kind
+    require(conv.residual is not None, where, "a gate needs a residual")
+    require(kind == "unit" and conv.kernel == (1, 1), where,
+            f"a gate needs unit weights of 1 x 1, not {kind} ones of {conv.kernel[0]} x {conv.kernel[1]}")
+    check_range(gate, 0, bits - 2, f"{where}: gate")
+    magnitudes = tensors[conv.input].format.magnitude, tensors[conv.residual or ""].format.magnitude
+    sums = largest_sums(conv.multiplier, conv.residual_multiplier, conv.shift, conv.offset, gate, magnitudes)
+    worst, limit = max(range(len(sums)), key=sums.__getitem__), (1 << (bits - 1)) - 1
+    require(sums[worst] <= limit, where,
+            f"the gated sum of channel {worst} can reach {sums[worst]}; {bits} bits hold {limit}")
 
 
 def _check_weights(conv: Conv, source: Tensor, channels: int) -> None:

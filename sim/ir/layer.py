@@ -60,6 +60,10 @@ class LayerBase(OpBase):
     def on_operands(self, name: str, reads: Sequence[str], output: str, pads: Pads) -> Self:
         """Return the same layer under another name, on other tensors and with other pads."""
 
+    def residual_rows(self, first: int, rows: int) -> tuple[int, int]:
+        """Return the first row and the number of rows of the residual that some output rows take."""
+        return first, rows
+
     def check_operands(self, tensors: Mapping[str, Tensor], residency: Residency) -> None:
         """Refuse operands that do not exist, are not on chip yet, or are too wide for an engine to read."""
         for name in self.reads:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sim.io.bounds import require, shown
 from sim.ir.formats import Format, Kind, Rounding
 from sim.ir.ops import Conv, Load, Op, Pads, Pool, Store, Table
+from sim.ir.residual import Broadcast
 from sim.ir.tensor import Tensor
 
 __all__ = ["OP_FIELDS", "PLAIN_VERSION", "READABLE_VERSIONS", "SCHEMA_VERSION", "Arrays", "Graph", "StoredArray",
@@ -133,6 +134,8 @@ class ConvFields(_OpFields):
     output_part: int
     residual: str | None
     residual_part: int
+    residual_broadcast: Broadcast = "none"
+    gate: int | None = None
     table: FormatFields | None = None
 
     @classmethod

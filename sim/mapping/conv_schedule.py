@@ -210,6 +210,7 @@ class ConvSchedule(Schedule):
         """
         shape = self.shape
         outputs = shape.out_height * shape.out_width
+        residuals = self.pixels if shape.residual_in_one_bank else outputs
         rows = shape.out_channels + self.row_tiles * shape.reference_rows
         steps = self.blocks * rows * outputs
         pairs = self.pair_cycles * steps
@@ -224,8 +225,8 @@ class ConvSchedule(Schedule):
             "wide_adds": steps,
             "acc_reads": steps,
             "acc_writes": steps,
-            "requant_terms": shape.out_channels * outputs * (shape.terms + shape.residual_terms),
-            "act_reads": self.row_tiles * operand_reads + self.channel_groups * outputs * shape.bits_residual,
+            "requant_terms": shape.out_channels * outputs * shape.requant_terms,
+            "act_reads": self.row_tiles * operand_reads + self.channel_groups * residuals * shape.bits_residual,
             "act_writes": self.channel_groups * outputs * shape.bits_out,
             "weight_reads": self._weight_reads(machine),
             "weight_writes": weight_writes,

@@ -35,8 +35,15 @@ class ConvShape:
     bits_residual: int
     terms: int
     residual_terms: int
+    gated: bool = False
+    residual_in_one_bank: bool = False
     index_bits: int = 0
     """Of the index of its table; 0 without one."""
+
+    @property
+    def requant_terms(self) -> int:
+        """Terms of an output in the requantizer: digits of M and of R, and with a gate the bits of the residual."""
+        return self.terms + self.residual_terms + (self.bits_residual if self.gated else 0)
 
     @property
     def taps(self) -> int:
@@ -92,6 +99,7 @@ def conv_shape(tensors: Tensors, conv: Conv) -> ConvShape:
         depthwise=conv.depthwise, weight_kind=conv.weight_format.kind, bits_w=conv.weight_format.bits,
         bits_a=source.format.bits, bits_out=target.format.bits,
         bits_residual=tensors.tensor(conv.residual).format.bits if conv.residual else 0,
-        terms=conv.terms, residual_terms=conv.residual_terms,
+        terms=conv.terms, residual_terms=conv.residual_terms, gated=conv.gate is not None,
+        residual_in_one_bank=conv.residual_broadcast == "map",
         index_bits=0 if conv.table is None else conv.table.index.bits,
     )

@@ -86,7 +86,7 @@ def _cycles_per_output(shape: ConvShape, packing: int, phases: int) -> int:
 
 def requant_cycles(shape: ConvShape, machine: Machine) -> int:
     """Return rho: terms of the rows that share a unit, or the planes that are written or read if they are more."""
-    terms = machine.rows // machine.requantizers * (shape.terms + shape.residual_terms)
+    terms = machine.rows // machine.requantizers * shape.requant_terms
     return max(terms, shape.bits_out, shape.bits_residual)
 
 

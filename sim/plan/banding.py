@@ -107,9 +107,8 @@ class _Draft:
 
     def add_band(self, layer: Layer, band: Band, suffix: str) -> None:
         """Append what runs a band; the suffix is empty for a whole layer."""
-        rows = (band.in_first, band.in_rows), (band.first, band.rows)
         operands = tuple(self.operand(layer, name, first, count, suffix)
-                         for name, (first, count) in zip(layer.reads, rows, strict=False))
+                         for name, (first, count) in zip(layer.reads, band.operand_rows(layer), strict=False))
         target = self.program.tensor(layer.output)
         if not suffix and target.name in self.whole:
             self.append(layer, operands, layer.output, band.pads, suffix)

@@ -34,6 +34,10 @@ class Band:
     in_rows: int
     pads: Pads
 
+    def operand_rows(self, layer: Layer) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Return the first row and the number of rows of what `layer` reads: input and residual."""
+        return (self.in_first, self.in_rows), layer.residual_rows(self.first, self.rows)
+
 
 def fewest_bands(tensors: Mapping[str, Tensor], layer: Layer, machine: Machine) -> list[Band]:
     """Return the fewest bands of equal rows whose tensors fit on chip together.
@@ -82,8 +86,8 @@ def band_tensors(tensors: Mapping[str, Tensor], layer: Layer, band: Band) -> lis
 
     The output has no parts but the one that the layer writes.
     """
-    heights = band.in_rows, band.rows
-    operands = [replace(tensors[name], height=height) for name, height in zip(layer.reads, heights, strict=False)]
+    operands = [replace(tensors[name], height=height)
+                for name, (_, height) in zip(layer.reads, band.operand_rows(layer), strict=False)]
     return [*operands, replace(written_part(layer, tensors[layer.output]), height=band.rows)]
 
 

@@ -33,7 +33,7 @@ async def equals_the_simulator(dut: Any) -> None:
         offset = tie_offset(rng, shape, m * operand + r * residual, shift)
         low, high = sorted(rng.choice([0, 15, -8, 7, -128, 255, 1 << (acc_bits - 1)]) for _ in range(2))
         zero = rng.randint(-8, 15)
-        expected = requantize(operand, residual, m, r, offset, shift, mode, zero, low, high)
+        expected = requantize(operand, residual, m, r, 0, offset, shift, mode, zero, low, high)
         await step(dut, {"bipolar": bipolar, "rounding": mode, "zero_out": zero, "low": low, "high": high,
                          "acc": acc, "reference": reference, "residual": residual})
         half = (1 << shift) >> 1 if mode == HALF_UP else 0

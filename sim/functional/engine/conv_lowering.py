@@ -42,8 +42,9 @@ def conv_operation(program: Program, conv: Conv, buffers: Mapping[str, Buffer], 
         abi.HIGH: constants.high, abi.WRAP: constants.wrap}
     if conv.residual is not None:
         other, channels = buffers[conv.residual], program.tensor(conv.residual).part_slice(conv.residual_part)
-        common |= {abi.RESIDUAL: other.at(0, 0, channels.start), abi.RESIDUAL_ROW: other.row_bytes,
-                   abi.RESIDUAL_PIXEL: other.pixel_bytes}
+        common |= {abi.RESIDUAL: other.at(0, 0, channels.start)}
+        if conv.residual_broadcast != "map":
+            common |= {abi.RESIDUAL_ROW: other.row_bytes, abi.RESIDUAL_PIXEL: other.pixel_bytes}
     operation = Operation(kernel, conv.name, common, {abi.PARAMETERS: constants.table}, constants.kernel)
     PREPARE[kernel.family](operation, conv, source)
     return operation

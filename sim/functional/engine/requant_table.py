@@ -4,8 +4,10 @@ With stored codes s = a - a_low and r' = r - r_low the requantizer of channel o 
 
     v = offset + M * (S + a_low * sum(w)) + R * (r' + r_low),    S = sum(w * s)
 
-Beyond some S the result is at its clamp whatever the residual is. Clamped to that interval, S gives the same result,
-and M * S + R * r' + constant mostly fits 32 bits; integers modulo 2**32 form a ring, so only v itself has to fit.
+and with a gate, for which sum(w) = 1, the product 2**g * (S + a_low) * (r' + r_low) is added: M grows by 2**g * r_low,
+R by 2**g * a_low, and 2**g * S * r' remains. Beyond some S the result is at its clamp whatever the residual is. Clamped to that interval, S gives the same result,
+and M * S + R * r' + constant mostly fits 32 bits; integers modulo 2**32 form a ring, so only v itself has to fit. With a
+gate S is not clamped.
 """
 
 from __future__ import annotations
@@ -57,28 +59,43 @@ def requant_table(program: Program, conv: Conv, interleaved: bool) -> RequantTab
     base = source.low * conv.weight_values.sum(axis=(1, 2, 3))
     gain = multipliers(conv.multiplier)
     residual_gain = multipliers(conv.residual_multiplier) if residual else np.zeros(conv.channels, np.int64)
+    gate = np.int64(0 if conv.gate is None else 1 << conv.gate)
     # Half an LSB, less one for ties to even: there the last bit of the quotient is added, which rounds odd ones up.
     half = np.where(conv.shift > 0, np.int64(1) << np.maximum(conv.shift - 1, 0), 0)
     even = program.arithmetic.rounding == "half_even"
     rounding = {"half_up": half, "half_even": np.maximum(half - 1, 0),
                 "floor": np.zeros_like(half)}[program.arithmetic.rounding]
     odd = ((conv.shift > 0) & even).astype(np.int64)
-    offset = conv.offset + rounding + (residual_gain * residual.low if residual else 0)
-    kernel = partial(requantizer_id, residual=residual is not None, interleaved=interleaved)
+    lowest_residual = residual.low if residual else 0
+    offset = conv.offset + rounding + residual_gain * lowest_residual
+    gain = gain + gate * lowest_residual
+    kernel = partial(requantizer_id, residual=_residual_kind(conv), gated=conv.gate is not None,
+                     interleaved=interleaved)
     if stored and not _wraps(program, conv, source):
         # The zero point counts as part of the offset, but for ties to even, which depend on the last bit.
         raised = 0 if even else zero
         constant = offset + gain * base + (np.int64(raised) << conv.shift)
-        channels = Channels(gain, residual_gain, residual, constant, conv.shift, odd)
-        narrow = _narrow(_spans(conv, source), channels, low - zero + raised, high - zero + raised)
+        most_residual = residual.high - residual.low if residual else 0
+        channels = Channels(gain, residual_gain + gate * base, most_residual, gate, constant, conv.shift, odd)
+        spans = _spans(conv, source)
+        narrow = _narrow(spans, channels, low - zero + raised, high - zero + raised) if conv.gate is None else (
+            _narrow_gate(spans, channels))
         if narrow is not None:
             fields, free = narrow
             table = _table(fields, np.int32, channel_order(conv.channels) if interleaved else None)
             rounding_id = "even" if even else "free" if free else ""
             return RequantTable(kernel("narrow", rounding=rounding_id), table, zero - raised, low, high, 0)
-    wide = dict(zip(WIDE_FIELDS, (base, gain, offset, conv.shift, odd, residual_gain), strict=True))
+    wide = dict(zip(WIDE_FIELDS, (base, gain, offset, conv.shift, odd, residual_gain, np.full_like(gain, gate)),
+                    strict=True))
     return RequantTable(kernel("wide", wide_result=not stored), _table(wide, np.int64), zero, low, high,
                         64 - program.arithmetic.acc_bits)
+
+
+def _residual_kind(conv: Conv) -> str:
+    """Return what `requantizer_id` calls its residual."""
+    if conv.residual is None:
+        return ""
+    return "pixel" if conv.residual_broadcast == "channel" else "residual"
 
 
 def _wraps(program: Program, conv: Conv, source: Format) -> bool:
@@ -96,11 +113,15 @@ def _spans(conv: Conv, source: Format) -> tuple[Ints, Ints]:
 
 @dataclass(frozen=True)
 class Channels:
-    """Numbers of every channel: v = offset + gain * S + residual_gain * r, a result (v + odd or 0) >> shift."""
+    """Numbers of every channel: v = offset + gain * S + residual_gain * r + gate * S * r, r in 0..most_residual.
+
+    A result is (v + odd or 0) >> shift.
+    """
 
     gain: Ints
     residual_gain: Ints
-    residual: Format | None
+    most_residual: int
+    gate: np.int64
     offset: Ints
     shift: Ints
     odd: Ints
@@ -116,7 +137,7 @@ def _narrow(span: tuple[Ints, Ints], channels: Channels, low: int, high: int) ->
         return None
     least, most = (np.where(gain < 0, -a, b) for a, b in (span[::-1], span))
     step = np.abs(gain)
-    other = channels.residual_gain * (channels.residual.high - channels.residual.low if channels.residual else 0)
+    other = channels.residual_gain * channels.most_residual
     other_least, other_most = np.minimum(other, 0), np.maximum(other, 0)
 
     def fits(first: Ints, last: Ints) -> bool:
@@ -132,8 +153,23 @@ def _narrow(span: tuple[Ints, Ints], channels: Channels, low: int, high: int) ->
     if not fits(first, last):
         return None
     clamp = np.where(gain < 0, -last, first), np.where(gain < 0, -first, last)
-    fields = dict(zip(NARROW_FIELDS, (*clamp, gain, offset, shift, odd, channels.residual_gain), strict=True))
-    return fields, fits(least, most)
+    return _narrow_fields(clamp, channels), fits(least, most)
+
+
+def _narrow_gate(span: tuple[Ints, Ints], channels: Channels) -> tuple[dict[str, Ints], bool] | None:
+    """Do the same for a gate, whose v is extreme where sum and residual are."""
+    corners = [channels.offset + channels.gain * s + channels.residual_gain * r + channels.gate * s * r
+               for s in span for r in (0, channels.most_residual)]
+    fits = (int(channels.shift.max()) <= 31 and int(np.min(corners)) >= INT32.min
+            and int(np.max(corners)) < INT32.max - CODES)
+    return (_narrow_fields(span, channels), True) if fits else None
+
+
+def _narrow_fields(clamp: tuple[Ints, Ints], channels: Channels) -> dict[str, Ints]:
+    """Return NARROW_FIELDS that clamp S like this."""
+    gates = np.full_like(channels.gain, channels.gate)
+    return dict(zip(NARROW_FIELDS, (*clamp, channels.gain, channels.offset, channels.shift, channels.odd,
+                                    channels.residual_gain, gates), strict=True))
 
 
 def _table(columns: dict[str, Ints], dtype: type[np.integer], order: Ints | None = None) -> NDArray[np.integer]:

@@ -57,9 +57,9 @@ VECTOR_LANES = {"avx512": 16, "avx2": 8, "maddubs": 8, "portable": 8}
 """Sums of 32 bits in a vector, by the way in which `sim.functional.kernels.dot_product` multiplies."""
 LANES = 16
 """Channels whose parameters lie together, and that a requantizer takes at a time."""
-NARROW_FIELDS = ("lowest_sum", "highest_sum", "multiplier", "offset", "shift", "odd", "residual_multiplier")
+NARROW_FIELDS = ("lowest_sum", "highest_sum", "multiplier", "offset", "shift", "odd", "residual_multiplier", "gate")
 """int32, LANES of each in turn."""
-WIDE_FIELDS = ("base", "multiplier", "offset", "shift", "odd", "residual_multiplier")
+WIDE_FIELDS = ("base", "multiplier", "offset", "shift", "odd", "residual_multiplier", "gate")
 """int64, LANES of each in turn."""
 
 GROUP_QUADS = 4

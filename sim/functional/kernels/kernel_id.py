@@ -31,7 +31,7 @@ class KernelId:
         return f"{self.family}.{self.variant}" + ("" if self.size is None else f"_{self.size}")
 
 
-def requantizer_id(arithmetic: str, *, residual: bool, interleaved: bool, rounding: str = "",
+def requantizer_id(arithmetic: str, *, residual: str, interleaved: bool, gated: bool = False, rounding: str = "",
                    wide_result: bool = False) -> KernelId:
     """Return the requantizer that does what is said.
 
@@ -39,15 +39,17 @@ def requantizer_id(arithmetic: str, *, residual: bool, interleaved: bool, roundi
     ----------
     arithmetic : {"narrow", "wide"}
         In 32 bits or in 64.
-    residual : bool
-        Whether it adds a residual.
+    residual : {"", "residual", "pixel"}
+        What it adds: nothing, a code for each channel, or one for all channels of a pixel.
     interleaved : bool
         Whether it takes the sums of whole groups of channels interleaved.
+    gated : bool
+        Whether it adds the product of sum and residual.
     rounding : {"", "even", "free"}
         Narrow ones alone: `even` rounds ties to even, `free` need not clamp the sums first.
     wide_result : bool
         Wide ones alone: results of 32 bits instead of 8.
     """
-    parts = ((arithmetic, True), ("residual", residual), (rounding, bool(rounding)), ("32", wide_result),
-             ("grouped", interleaved))
+    parts = ((arithmetic, True), (residual, bool(residual)), ("gated", gated), (rounding, bool(rounding)),
+             ("32", wide_result), ("grouped", interleaved))
     return KernelId("requantizer", "_".join(part for part, present in parts if present))

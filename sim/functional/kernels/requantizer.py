@@ -4,7 +4,8 @@ A kernel takes (op, sums, row_bytes, rows, first, count, targets, residuals): su
 `first` on, int32, a row for each of `rows` pixels, and the addresses of the pixels' targets and residuals.
 
     narrow  32 bits: `sim.functional.engine.requant_table` has proved that no sum, clamped where the result no longer
-            changes, leaves them; `free` ones need not even be clamped; `even` ones round ties to even
+            changes, leaves them; `free` ones need not even be clamped; `even` ones round ties to even. The product of a
+            gate is not monotone in the sum, so gated ones are `free`, or `even` with the clamp open
     wide    64 bits, accumulators that wrap, results of 8 or 32 bits
 
 `grouped` ones take the sums of every whole GROUP of channels, and of a HALF_GROUP that is left, interleaved
@@ -48,10 +49,27 @@ def _constants(code: Code, parameters: ir.Value, fields: tuple[str, ...], elemen
 
 
 @dataclass(frozen=True)
+class Residual:
+    """Say what a kernel does with a residual: whether a pixel has one code for all channels, and whether it is gated.
+
+    A gate multiplies by multiplier + gate * residual instead of the multiplier alone.
+    """
+
+    pixel: bool
+    gated: bool
+
+    def load(self, code: Code, pixel: ir.Value, channel: ir.Value, lanes: int) -> ir.Value:
+        """Return the codes of some channels from `channel` on, of the pixel whose first code is at `pixel`."""
+        if self.pixel:
+            return code.splat(code.load(I8, pixel), lanes)
+        return code.load(vector(I8, lanes), code.add(pixel, channel))
+
+
+@dataclass(frozen=True)
 class Narrow:
     """Say what a kernel of 32 bits does beside multiplying, adding and shifting."""
 
-    residual: bool
+    residual: Residual | None
     even: bool = False
     free: bool = False
 
@@ -64,29 +82,35 @@ def _narrow(code: Code, sums: ir.Value, residual: ir.Value | None, field: dict[s
     """
     if not what.free:
         sums = code.smax(code.smin(sums, field["highest_sum"]), field["lowest_sum"])
-    value = code.add(code.mul(sums, field["multiplier"]), field["offset"])
-    if residual is not None:
-        raised = code.zext(residual, value.type)
-        value = code.add(value, code.mul(raised, field["residual_multiplier"]))
+    value = _summed(code, sums, residual, field, what.residual)
     if what.even:
         value = code.add(value, code.and_(code.ashr(value, field["shift"]), field["odd"]))
     return code.ashr(value, field["shift"])
 
 
+def _summed(code: Code, sums: ir.Value, residual: ir.Value | None, field: dict[str, ir.Value],
+            what: Residual | None) -> ir.Value:
+    """Return offset + multiplier * sum, and what a residual adds, as wide as the sums."""
+    if residual is None or what is None:
+        return code.add(code.mul(sums, field["multiplier"]), field["offset"])
+    raised = code.zext(residual, sums.type)
+    multiplier = code.add(field["multiplier"], code.mul(raised, field["gate"])) if what.gated else field["multiplier"]
+    value = code.add(code.mul(sums, multiplier), field["offset"])
+    return code.add(value, code.mul(raised, field["residual_multiplier"]))
+
+
 def _wide(code: Code, sums: ir.Value, residual: ir.Value | None, field: dict[str, ir.Value],
-          wrap: ir.Value) -> ir.Value:
+          wrap: ir.Value, what: Residual | None) -> ir.Value:
     kind = vector(I64, LANES)
     above = code.splat(wrap, LANES)
     whole = code.add(code.sext(sums, kind), field["base"])
     wrapped = code.ashr(code.shl(whole, above), above)
-    value = code.add(code.mul(wrapped, field["multiplier"]), field["offset"])
-    if residual is not None:
-        value = code.add(value, code.mul(code.zext(residual, kind), field["residual_multiplier"]))
+    value = _summed(code, wrapped, residual, field, what)
     value = code.add(value, code.and_(code.ashr(value, field["shift"]), field["odd"]))
     return code.ashr(value, field["shift"])
 
 
-def _column(result: ir.Type, with_residual: bool, narrow: Narrow | None, whole: bool) -> Callable[..., int]:
+def _column(result: ir.Type, what: Residual | None, narrow: Narrow | None, whole: bool) -> Callable[..., int]:
     """Make the intrinsic that requantizes LANES channels of all rows, whose parameters stay in registers."""
     element, fields = (I64, WIDE_FIELDS) if narrow is None else (I32, NARROW_FIELDS)
 
@@ -99,11 +123,11 @@ def _column(result: ir.Type, with_residual: bool, narrow: Narrow | None, whole: 
         loop = Loop(code, rows, [sums])
         here = code.load(vector(I32, LANES), loop.values[0])
         residual = None
-        if with_residual:
-            place = code.load(I64, code.add(residuals, code.mul(loop.index, const(8))))
-            residual = code.load(vector(I8, LANES), code.add(place, channel))
+        if what is not None:
+            pixel = code.load(I64, code.add(residuals, code.mul(loop.index, const(8))))
+            residual = what.load(code, pixel, channel, LANES)
         if narrow is None:
-            value = _wide(code, here, residual, field, wrap)
+            value = _wide(code, here, residual, field, wrap, what)
         else:
             value = _narrow(code, here, residual, field, narrow)
         value = code.smax(code.smin(code.add(value, raised), most), least)
@@ -132,9 +156,9 @@ def _group(channels: int, narrow: Narrow) -> Callable[..., int]:
         loop = Loop(code, rows, [sums])
         offset = code.mul(loop.index, const(8))
         others: list[ir.Value | None] = [None] * 4
-        if narrow.residual:
-            place = code.add(code.load(I64, code.add(residuals, offset)), channel)
-            others = widened(code, code.load(vector(I8, channels), place))
+        if narrow.residual is not None:
+            pixel = code.load(I64, code.add(residuals, offset))
+            others = widened(code, narrow.residual.load(code, pixel, channel, channels))
         values = []
         for q, (field, other) in enumerate(zip(fields, others, strict=True)):
             value = _narrow(code, code.load(kind, loop.values[0], q * size), other, field, narrow)
@@ -146,10 +170,11 @@ def _group(channels: int, narrow: Narrow) -> Callable[..., int]:
     return group
 
 
-def _kernel(result: ir.Type, with_residual: bool, narrow: Narrow | None = None) -> Callable[[], Callable[..., None]]:
+def _kernel(result: ir.Type, residual: Residual | None,
+            narrow: Narrow | None = None) -> Callable[[], Callable[..., None]]:
     def build() -> Callable[..., None]:
-        whole_column = _column(result, with_residual, narrow, whole=True)
-        part_column = _column(result, with_residual, narrow, whole=False)
+        whole_column = _column(result, residual, narrow, whole=True)
+        part_column = _column(result, residual, narrow, whole=False)
         fields = len(WIDE_FIELDS) * 8 if narrow is None else len(NARROW_FIELDS) * 4
 
         def requantize(op, sums, row_bytes, rows, first, count, targets, residuals):
@@ -184,9 +209,9 @@ def _ordered(channels: int) -> Callable[..., int]:
     return put_in_order
 
 
-def _ordering_kernel(result: ir.Type, with_residual: bool) -> Callable[[], Callable[..., None]]:
+def _ordering_kernel(result: ir.Type, residual: Residual | None) -> Callable[[], Callable[..., None]]:
     def build() -> Callable[..., None]:
-        ordered = njit(_kernel(result, with_residual)(), error_model="numpy")
+        ordered = njit(_kernel(result, residual)(), error_model="numpy")
         order_group, order_half = _ordered(GROUP), _ordered(HALF_GROUP)
 
         def requantize(op, sums, row_bytes, rows, first, count, targets, residuals):
@@ -230,17 +255,20 @@ def _grouped_kernel(narrow: Narrow) -> Callable[[], Callable[..., None]]:
 
 def _kernels(interleaved: bool) -> dict[KernelId, Callable[[], Callable[..., None]]]:
     kernels = {}
-    for with_residual in (False, True):
+    for residual in RESIDUALS:
+        what = {"residual": "" if residual is None else "pixel" if residual.pixel else "residual",
+                "gated": residual is not None and residual.gated, "interleaved": interleaved}
         for rounding in ("", "even", "free"):
-            narrow = Narrow(with_residual, even=rounding == "even", free=rounding == "free")
-            kernel = requantizer_id("narrow", residual=with_residual, interleaved=interleaved, rounding=rounding)
-            kernels[kernel] = _grouped_kernel(narrow) if interleaved else _kernel(I8, with_residual, narrow)
+            narrow = Narrow(residual, even=rounding == "even", free=rounding == "free")
+            kernel = requantizer_id("narrow", rounding=rounding, **what)
+            kernels[kernel] = _grouped_kernel(narrow) if interleaved else _kernel(I8, residual, narrow)
         for result in (I8, I32):
-            kernel = requantizer_id("wide", residual=with_residual, interleaved=interleaved, wide_result=result is I32)
-            kernels[kernel] = (_ordering_kernel if interleaved else _kernel)(result, with_residual)
+            kernel = requantizer_id("wide", wide_result=result is I32, **what)
+            kernels[kernel] = (_ordering_kernel if interleaved else _kernel)(result, residual)
     return kernels
 
 
+RESIDUALS = (None, *(Residual(pixel, gated) for pixel in (False, True) for gated in (False, True)))
 GROUPED = _kernels(interleaved=True)
 KERNELS = _kernels(interleaved=False) | GROUPED
 NEEDS = dict.fromkeys(GROUPED, "avx512")

@@ -133,7 +133,7 @@ def requantizer(view: OpView) -> Iterator[Values]:
     if view.conv:
         shape, schedule = view.conv[1].shape, view.conv[1]
         machine = view.plan.machine
-        adding = machine.rows // machine.requantizers * (shape.terms + shape.residual_terms)
+        adding = machine.rows // machine.requantizers * shape.requant_terms
         for what, cycles in (("digits", adding), ("output planes", shape.bits_out),
                              ("residual planes", shape.bits_residual)):
             if cycles == schedule.requant_cycles:

@@ -57,7 +57,7 @@ def test_files_hold_codes_and_accumulators(program: Program, tmp_path: Path) -> 
         r = multipliers(conv.residual_multiplier) if conv.residual else 0 * m
         other = (codes[conv.residual][:, program.tensor(conv.residual).part_slice(conv.residual_part)]
                  if conv.residual else 0 * sums[conv.name])
-        made = [requantize(int(acc), int(other[n, o, y, x]), int(m[o]), int(r[o]), int(conv.offset[o]),
+        made = [requantize(int(acc), int(other[n, o, y, x]), int(m[o]), int(r[o]), 0, int(conv.offset[o]),
                            int(conv.shift[o]), 0, target.format.zero_point, conv.low, conv.high)
                 for (n, o, y, x), acc in np.ndenumerate(sums[conv.name])]
         assert made == codes[conv.output][:, target.part_slice(conv.output_part)].reshape(-1).tolist()

@@ -71,12 +71,13 @@ codes = st.integers(-128, 127)
 
 
 @given(st.integers(-(2**31), 2**31 - 1), codes, st.integers(-4095, 4095), st.integers(-(2**20), 2**20),
-       st.integers(-(2**42), 2**42), st.integers(0, 43), modes, codes, st.tuples(codes, codes).map(sorted))
-def test_requantize_is_the_formula(acc: int, residual: int, m: int, r: int, offset: int, shift: int, mode: int,
-                                   zero: int, ends: list[int]) -> None:
+       st.sampled_from([0, 1, 2, 2**11]), st.integers(-(2**42), 2**42), st.integers(0, 43), modes, codes,
+       st.tuples(codes, codes).map(sorted))
+def test_requantize_is_the_formula(acc: int, residual: int, m: int, r: int, gate: int, offset: int, shift: int,
+                                   mode: int, zero: int, ends: list[int]) -> None:
     """Sum, rounding, zero point and clamp, in this order."""
-    exact = EXACT[mode](Fraction(offset + m * acc + r * residual, 1 << shift)) + zero
-    assert requantize(acc, residual, m, r, offset, shift, mode, zero, *ends) == min(max(exact, ends[0]), ends[1])
+    exact = EXACT[mode](Fraction(offset + m * acc + r * residual + gate * acc * residual, 1 << shift)) + zero
+    assert requantize(acc, residual, m, r, gate, offset, shift, mode, zero, *ends) == min(max(exact, ends[0]), ends[1])
 
 
 def test_extremes_stay_within_53_bits() -> None:
@@ -84,23 +85,23 @@ def test_extremes_stay_within_53_bits() -> None:
     acc, m, offset, r, code = -(2**31), 2**19 - 1, -(2**50) + 1, -(2**41), 255
     for shift in (0, 1, 50):
         exact = EXACT[HALF_UP](Fraction(offset + m * acc + r * code, 1 << shift))
-        assert requantize(acc, code, m, r, offset, shift, HALF_UP, 0, -(2**62), 2**62) == exact
+        assert requantize(acc, code, m, r, 0, offset, shift, HALF_UP, 0, -(2**62), 2**62) == exact
 
 
 @pytest.mark.parametrize("mode", sorted(EXACT))
 def test_maps_are_requantized_channel_by_channel(mode: int) -> None:
-    """Whole maps equal the scalar rule, with wrapped sums, with and without a residual."""
+    """Whole maps equal the scalar rule, with wrapped sums, with and without a residual and a gate."""
     rng = np.random.default_rng(mode)
     shape = (2, 3, 4, 5)
     acc = rng.integers(-(2**20), 2**20, shape)
     residual = rng.integers(-8, 8, shape).astype(np.int32)
     m, r, offset = rng.integers(-50, 50, (3, 3))
     shift = rng.integers(0, 12, 3)
-    for other in (residual, np.zeros((0, 0, 0, 0), np.int32)):
+    for other, gate in ((residual, 0), (residual, 4), (np.zeros((0, 0, 0, 0), np.int32), 0)):
         out = np.empty(shape, np.int32)
-        requantize_maps(acc, 16, other, m, r, offset, shift, mode, 3, -(2**21), 2**21, out)
+        requantize_maps(acc, 16, other, m, r, gate, offset, shift, mode, 3, -(2**21), 2**21, out)
         for n, o, y, x in np.ndindex(shape):
             code = int(other[n, o, y, x]) if other.size else 0
-            expected = requantize(wrap(int(acc[n, o, y, x]), 16), code, int(m[o]), int(r[o]), int(offset[o]),
+            expected = requantize(wrap(int(acc[n, o, y, x]), 16), code, int(m[o]), int(r[o]), gate, int(offset[o]),
                                   int(shift[o]), mode, 3, -(2**21), 2**21)
             assert out[n, o, y, x] == expected

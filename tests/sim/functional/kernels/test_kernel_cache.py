@@ -103,8 +103,8 @@ def test_a_cache_that_cannot_be_written_costs_a_warning(tmp_path: Path) -> None:
 def test_kernels_of_several_processes_do_not_mix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Numba numbers functions anew in every process, so objects define the same names; each kernel keeps its own."""
     named = partial(requantizer_id, interleaved="avx512" in available())
-    ids = [named("narrow", residual=False), named("narrow", residual=False, rounding="free"),
-           named("wide", residual=False), named("wide", residual=True)]
+    ids = [named("narrow", residual=""), named("narrow", residual="", rounding="free"),
+           named("wide", residual=""), named("wide", residual="residual")]
     script = """import sys; from pathlib import Path; from sim.io.cache_entries import Entries
 from sim.functional.kernels.kernel_cache import Library
 from sim.functional.kernels.kernel_id import KernelId

@@ -20,9 +20,11 @@ def test_every_kernel_has_a_file_of_the_cache_to_itself() -> None:
 
 @pytest.mark.parametrize(("kernel", "name"), [
     (KernelId("gemm_conv", "avx512", 4), "gemm_conv.avx512_4"), (KernelId("amx_conv", "direct"), "amx_conv.direct"),
-    (requantizer_id("narrow", residual=True, interleaved=True, rounding="even"),
+    (requantizer_id("narrow", residual="residual", interleaved=True, rounding="even"),
      "requantizer.narrow_residual_even_grouped"),
-    (requantizer_id("wide", residual=False, interleaved=False, wide_result=True), "requantizer.wide_32")], ids=str)
+    (requantizer_id("narrow", residual="pixel", gated=True, interleaved=False, rounding="free"),
+     "requantizer.narrow_pixel_gated_free"),
+    (requantizer_id("wide", residual="", interleaved=False, wide_result=True), "requantizer.wide_32")], ids=str)
 def test_names_are_family_variant_and_size(kernel: KernelId, name: str) -> None:
     """Reports show the family, then the variant, then the size if there is one."""
     assert str(kernel) == name
