@@ -5,9 +5,11 @@ With stored codes s = a - a_low and r' = r - r_low the requantizer of channel o 
     v = offset + M * (S + a_low * sum(w)) + R * (r' + r_low),    S = sum(w * s)
 
 and with a gate, for which sum(w) = 1, the product 2**g * (S + a_low) * (r' + r_low) is added: M grows by 2**g * r_low,
-R by 2**g * a_low, and 2**g * S * r' remains. Beyond some S the result is at its clamp whatever the residual is. Clamped to that interval, S gives the same result,
-and M * S + R * r' + constant mostly fits 32 bits; integers modulo 2**32 form a ring, so only v itself has to fit. With a
-gate S is not clamped.
+R by 2**g * a_low, and 2**g * S * r' remains.
+
+Beyond some S the result is at its clamp whatever the residual is. Clamped to that interval, S gives the same result,
+and M * S + R * r' + constant mostly fits 32 bits; integers modulo 2**32 form a ring, so only v itself has to fit. With
+a gate S is not clamped.
 """
 
 from __future__ import annotations

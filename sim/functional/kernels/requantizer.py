@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from llvmlite import ir
 from numba import njit
@@ -256,14 +257,14 @@ def _grouped_kernel(narrow: Narrow) -> Callable[[], Callable[..., None]]:
 def _kernels(interleaved: bool) -> dict[KernelId, Callable[[], Callable[..., None]]]:
     kernels = {}
     for residual in RESIDUALS:
-        what = {"residual": "" if residual is None else "pixel" if residual.pixel else "residual",
-                "gated": residual is not None and residual.gated, "interleaved": interleaved}
+        named = partial(requantizer_id, interleaved=interleaved, gated=residual is not None and residual.gated,
+                        residual="" if residual is None else "pixel" if residual.pixel else "residual")
         for rounding in ("", "even", "free"):
             narrow = Narrow(residual, even=rounding == "even", free=rounding == "free")
-            kernel = requantizer_id("narrow", rounding=rounding, **what)
+            kernel = named("narrow", rounding=rounding)
             kernels[kernel] = _grouped_kernel(narrow) if interleaved else _kernel(I8, residual, narrow)
         for result in (I8, I32):
-            kernel = requantizer_id("wide", wide_result=result is I32, **what)
+            kernel = named("wide", wide_result=result is I32)
             kernels[kernel] = (_ordering_kernel if interleaved else _kernel)(result, residual)
     return kernels
 

@@ -19,8 +19,9 @@ from sim.ir.signed_digits import digits_of
 
 U8, S8 = Format(8, "unsigned"), Format(8, "signed")
 ZEROS = np.zeros(2, np.int64)
-GATE = Conv("gate", "image", "out", np.ones((2, 1, 1, 1), np.int8), Format(1, "unit"), digits_of([[], []]), ZEROS, ZEROS,
-            0, 255, groups=2, residual="other", residual_multiplier=digits_of([[], []]), gate=0)
+NONE = digits_of([[], []])
+GATE = Conv("gate", "image", "out", np.ones((2, 1, 1, 1), np.int8), Format(1, "unit"), NONE, ZEROS, ZEROS, 0, 255,
+            groups=2, residual="other", residual_multiplier=NONE, gate=0)
 ARITHMETIC = Arithmetic(acc_bits=16, window=6, terms=2)
 
 
@@ -40,17 +41,21 @@ def refusal(make: Callable[[], object]) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize(("broadcast", "shape"), [("none", (2, 3, 4)), ("map", (2, 1, 1)), ("channel", (1, 3, 4))])
-def test_a_residual_has_the_shape_of_its_broadcast(broadcast: str, shape: tuple[int, int, int]) -> None:
+SHAPES = {"none": (2, 3, 4), "map": (2, 1, 1), "channel": (1, 3, 4)}
+
+
+@pytest.mark.parametrize(("gate", "digits"), [(0, 0), (None, 1)])
+@pytest.mark.parametrize("other", [*SHAPES.values(), (1, 1, 1)])
+@pytest.mark.parametrize("broadcast", SHAPES)
+def test_a_residual_has_the_shape_of_its_broadcast(broadcast: str, other: tuple[int, int, int], gate: int | None,
+                                                   digits: int) -> None:
     """Each broadcast takes one shape; every other one is refused with it, with and without a gate."""
-    for other in ((2, 3, 4), (2, 1, 1), (1, 3, 4), (1, 1, 1)):
-        for gate, digits in ((0, 0), (None, 1)):
-            fields = {"residual_broadcast": broadcast, "gate": gate, "multiplier": np.ones((2, digits), np.int8)}
-            if other == shape:
-                assert program(shape, **fields).convs[0].residual_broadcast == broadcast
-            else:
-                assert refusal(lambda: program(other, **fields)) == (
-                    f"op 'gate': residual must have shape {shape}, not {other}")
+    fields = {"residual_broadcast": broadcast, "gate": gate, "multiplier": np.ones((2, digits), np.int8)}
+    if other == SHAPES[broadcast]:
+        assert program(other, **fields).convs[0].residual_broadcast == broadcast
+    else:
+        assert refusal(lambda: program(other, **fields)) == (
+            f"op 'gate': residual must have shape {SHAPES[broadcast]}, not {other}")
 
 
 @pytest.mark.parametrize(("fields", "message"), [

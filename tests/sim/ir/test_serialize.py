@@ -20,6 +20,7 @@ from sim.ir.formats import Format
 from sim.ir.ops import Conv, Load, Store, Table, Tensor, Transfer
 from sim.ir.program import Program
 from sim.ir.serialize import _digest, load_program, save_program, save_vectors
+from sim.ir.signed_digits import no_digits
 from sim.mapping.transfers import with_transfers
 from sim.plan.plan import plan
 from sim.testing import corner_inputs, random_machine, random_program
@@ -109,6 +110,44 @@ def test_files_of_version_1_are_read(saved: Path, tmp_path: Path) -> None:
     arrays, graph, _ = stored(saved)
     store(path, arrays, graph | {"schema_version": 1})
     assert load_program(path).tensors == load_program(saved).tensors
+
+
+def gated() -> Program:
+    """A Program of one copy that is multiplied by a residual of one pixel."""
+    zeros, unsigned = np.zeros(1, np.int64), Format(4, "unsigned")
+    conv = Conv("c", "x", "y", np.ones((1, 1, 1, 1), np.int8), Format(1, "unit"), no_digits(1), zeros, zeros, 0, 15,
+                residual="r", residual_multiplier=no_digits(1), residual_broadcast="map", gate=0)
+    sizes = {"x": 2, "r": 1, "y": 2}
+    return Program(tuple(Tensor(name, size, size, (1,), unsigned) for name, size in sizes.items()), (conv,))
+
+
+def test_gates_and_broadcasts_survive(tmp_path: Path) -> None:
+    """Both are kept, also a gate of 0, and the file is of version 3."""
+    path = tmp_path / "p.safetensors"
+    save_program(gated(), path)
+    (loaded,) = load_program(path).convs
+    assert (loaded.gate, loaded.residual_broadcast) == (0, "map")
+    assert stored(path)[1]["schema_version"] == 3
+
+
+@pytest.mark.parametrize(("fields", "message"), [
+    ({"residual_broadcast": "row"},
+     "graph.records.0.conv.residual_broadcast: Input should be 'none', 'map' or 'channel'"),
+    ({"gate": 1.5}, "graph.records.0.conv.gate: Input should be a valid integer"),
+    ({"gate": True}, "graph.records.0.conv.gate: Input should be a valid integer"),
+    ({"gate": 1 << 70}, "op 'c': gate must be in 0..44, not 1180591620717411303424"),
+    ({"residual_broadcast": "channel"}, "op 'c': residual must have shape (1, 2, 2), not (1, 1, 1)"),
+])
+def test_gates_that_are_none_are_refused(tmp_path: Path, fields: dict[str, object], message: str) -> None:
+    """A file whose gate or broadcast is of another type, out of range or does not suit its tensors is refused."""
+    path = tmp_path / "p.safetensors"
+    save_program(gated(), path)
+    arrays, graph, _ = stored(path)
+    graph["records"][0] |= fields
+    store(path, arrays, graph)
+    with pytest.raises(InputError) as caught:
+        load_program(path)
+    assert str(caught.value) == f"program {path}: {message}"
 
 
 def tabled() -> Program:
