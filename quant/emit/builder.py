@@ -21,7 +21,7 @@ from quant.trace.selection import Selection
 from quant.trace.view import View
 from sim.errors import InputError
 
-__all__ = ["Builder", "Hosted", "Refused", "Stored", "label"]
+__all__ = ["Builder", "Hosted", "Refused", "Stored", "label", "legal_path"]
 
 LONGEST_PART, MOST_PARTS = 20, 9
 """What is left of names that a traced model cannot have [letters, parts]."""
@@ -107,12 +107,12 @@ class Builder:
 
     def argument(self, name: str) -> fx.Node:
         """Add an input of the module, whose parameter is named like `name`."""
-        legal = re.sub(r"\W", "_", name, flags=re.ASCII)
-        return self.fx.placeholder(legal if legal.isidentifier() and not iskeyword(legal) else f"input_{legal}")
+        found = re.sub(r"\W", "_", name, flags=re.ASCII)
+        return self.fx.placeholder(found if found.isidentifier() and not iskeyword(found) else f"input_{found}")
 
     def call(self, name: str, module: nn.Module, *args: fx.Node) -> fx.Node:
         """Add a call of a module, at a free path like `name`; modules are in eval mode."""
-        path = free_name(_legal(name), self.modules)
+        path = free_name(legal_path(name), self.modules)
         self.modules[path] = module.eval()
         return self.fx.call_module(path, args)
 
@@ -168,10 +168,10 @@ def _kind(operator: Operator) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", operator.title).lower()
 
 
-def _legal(name: str) -> str:
+def legal_path(name: str) -> str:
     """Return a path that a traced model can have, as much like `name` as possible."""
     if "/" not in name and path_fault(name) is None:
         return name
     parts = [re.sub(r"\W", "_", part, flags=re.ASCII)[:LONGEST_PART] for part in re.split(r"[./]+", name) if part]
-    legal = [part if path_fault(part) is None else f"{part}_" for part in parts[-MOST_PARTS:]]
-    return ".".join(legal) or "layer"
+    kept = [part if path_fault(part) is None else f"{part}_" for part in parts[-MOST_PARTS:]]
+    return ".".join(kept) or "layer"

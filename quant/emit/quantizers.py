@@ -8,7 +8,7 @@ from typing import cast
 import torch
 from torch import Tensor, fx, nn
 
-from quant.emit.builder import Builder, Stored
+from quant.emit.builder import Builder, Stored, legal_path
 from quant.graph.graph import Node, Steps
 from quant.graph.layout import Layout
 from quant.graph.ops.quantization import BipolarQuantize, FakeQuantize
@@ -16,7 +16,7 @@ from quant.quantizers.fixed import FixedActivation
 from quant.quantizers.uniform import UniformWeight
 from quant.trace.clamp import Clamp
 from quant.trace.layers import QuantConv2d, QuantLinear
-from quant.trace.naming import SUFFIX
+from quant.trace.naming import SUFFIX, free_name
 from quant.trace.view import View
 from sim.errors import InputError
 from sim.ir.formats import Format
@@ -86,7 +86,8 @@ def quantized_layer(layer: nn.Conv2d | nn.Linear, steps: Steps, node: Node) -> Q
 def _stored(builder: Builder, node: Node, quantizer: FixedActivation, value: Stored) -> Stored:
     """Emit a quantizer; that of an input stands before the view that makes the input a map."""
     source, view = value.node, _view_of_input(builder, value.node)
-    made = builder.call(f"{node.output}{SUFFIX}", quantizer, source if view is None else cast(fx.Node, source.args[0]))
+    name = free_name(legal_path(node.output), {path.removesuffix(SUFFIX) for path in builder.quantizers})
+    made = builder.call(f"{name}{SUFFIX}", quantizer, source if view is None else cast(fx.Node, source.args[0]))
     builder.quantizers[str(made.target)] = node.output, value.layout
     return replace(value, node=made if view is None else builder.call(f"{node.output}_map", view, made))
 

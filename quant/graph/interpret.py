@@ -57,7 +57,7 @@ def shapes(graph: Graph) -> dict[str, tuple[int, ...]]:
             values[node.output] = compute(graph, node, values)
             if fixed.issuperset(node.inputs):
                 fixed.add(node.output)
-                values[node.output] = values[node.output].to("meta")
+                values[node.output] = _without_contents(values[node.output])
             elif values[node.output].shape[:1] != (BATCH,):
                 raise InputError(f"{node.operator.title} {node.place} mixes the images of a batch")
     return {name: tuple(value.shape[1:]) for name, value in values.items() if name not in fixed}
@@ -81,7 +81,7 @@ def compute(graph: Graph, node: Node, values: Mapping[str, Tensor]) -> Tensor:
     """
     on_meta = any(values[name].is_meta for name in node.inputs if name in values)
     inputs = [values[name] if name in values else
-              graph.constants[name].to("meta") if on_meta else graph.constants[name] for name in node.inputs]
+              _without_contents(graph.constants[name]) if on_meta else graph.constants[name] for name in node.inputs]
     try:
         return node.operator.compute(*inputs)
     except InputError as error:
@@ -90,3 +90,8 @@ def compute(graph: Graph, node: Node, values: Mapping[str, Tensor]) -> Tensor:
         reason = str(error).strip().partition("\n")[0]
         listed = ", ".join(str(tuple(value.shape)) for value in inputs)
         raise InputError(f"{node.operator.title} {node.place} cannot read shapes {listed}: {reason}") from error
+
+
+def _without_contents(value: Tensor) -> Tensor:
+    """Return a tensor of the same shape on the meta device; all reals have one type there."""
+    return value.to("meta", torch.float32 if value.is_floating_point() else None)

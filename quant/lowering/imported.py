@@ -179,11 +179,11 @@ def import_quantized(graph: Graph, arithmetic: Arithmetic,
         With all that has no counterpart on the chip, weights of more than 8 bits among them; if an input has no
         quantizer and is not described, or has one and is; or if a requantizer cannot be fitted.
     """
+    graph.constants = {name: value.double() if value.is_floating_point() else value
+                       for name, value in graph.constants.items()}
     normalise_quantized(graph)
     _describe_inputs(graph, inputs)
     module = emit(graph, quantized=True).double()
-    graph.constants = {name: value.double() if value.is_floating_point() else value
-                       for name, value in graph.constants.items()}
     layouts = stored_layouts(module)
     examples = tuple(torch.zeros(1, *given.shape) for given in graph.inputs)
     lowered = lower_with_report(module, examples[0] if len(examples) == 1 else Inputs(examples), arithmetic,

@@ -111,10 +111,10 @@ def _bias(call: Call, place: int, scales: tuple[int, int]) -> Value | None:
     """Add the values of a bias of int32, whose scale is that of the products."""
     if not call.has(place):
         return None
-    codes = call.constant(place, "its bias")
-    x, weight = (call.number(scale, "its scale").astype(np.float32) for scale in scales)
-    step = Number((x.reshape(()) * weight).astype(np.float32), "")
-    return call.add(Dequantize(0 if weight.size > 1 else None), codes, step, Zero, part="bias")
+    steps, weight = call.constant(place, "its bias"), call.number(scales[1], "its scale")
+    (x, _), (each, _) = (_parameters(call, scale, len(call.inputs)) for scale in scales)
+    codes = call.add(Dequantize(), steps, x, Zero, part="bias_of_x")
+    return call.add(Dequantize(0 if weight.size > 1 else None), codes, each, Zero, part="bias")
 
 
 def _qlinear_conv(call: Call) -> Made:

@@ -13,6 +13,7 @@ from quant.graph.passes.fold_affine import fold_affine, merge_affine, norms_to_a
 from quant.graph.passes.gates import recognise_gates, recognise_hard_sigmoids
 from quant.graph.passes.matmul_to_linear import matmul_to_linear
 from quant.graph.passes.merge import extremes_to_clips, merge_clips, merge_reductions, merge_views
+from quant.graph.passes.moved_codes import clips_into_codes, values_before_moves
 from quant.graph.passes.pads_into_pools import pads_into_pools
 from quant.graph.passes.quantized_constants import quantized_constants
 from quant.graph.passes.stored_codes import (
@@ -32,9 +33,9 @@ PASSES: tuple[Callable[[Graph], None], ...] = (
 
 
 QUANTIZED_PASSES: tuple[Callable[[Graph], None], ...] = (
-    quantized_constants, fold_constants, drop_identities, join_codes, constants_to_affine, extremes_to_clips,
-    merge_clips, matmul_to_linear, quantizers_before_moves, merge_affine, affine_into_quantizers,
-    drop_repeated_quantizers, merge_reductions, pads_into_pools, merge_views, drop_identities)
+    quantized_constants, fold_constants, drop_identities, extremes_to_clips, merge_clips, clips_into_codes,
+    values_before_moves, join_codes, constants_to_affine, matmul_to_linear, quantizers_before_moves, merge_affine,
+    affine_into_quantizers, drop_repeated_quantizers, merge_reductions, pads_into_pools, merge_views, drop_identities)
 """For models that another tool has quantized: nothing is folded into weights, whose codes are chosen."""
 
 

@@ -13,6 +13,7 @@ from quant.graph.ops.linear import Affine
 from quant.graph.ops.pools import MaxPool
 from quant.graph.ops.quantization import BipolarQuantize, Dequantize, FakeQuantize, Quantize
 from quant.graph.ops.views import Gather, Reshape, Slice, Transpose
+from quant.graph.passes.moved_codes import same_numbers
 from quant.graph.passes.rewriting import bypass, made_by, number, operator_nodes, swap
 
 __all__ = ["affine_into_quantizers", "drop_repeated_quantizers", "join_codes", "quantizers_before_moves"]
@@ -29,7 +30,7 @@ def join_codes(graph: Graph) -> None:
     for node in operator_nodes(graph, Quantize):
         assert isinstance(node.operator, Quantize)
         readers = graph.readers(node.output)
-        if any(not isinstance(reader.operator, Dequantize) or not _same_numbers(graph, node, reader)
+        if any(not isinstance(reader.operator, Dequantize) or not same_numbers(graph, node, reader)
                for reader in readers):
             continue
         fake = FakeQuantize(node.operator.low, node.operator.high, node.operator.rounding, zero_first=False)
@@ -92,15 +93,8 @@ def drop_repeated_quantizers(graph: Graph) -> None:
         source = graph.maker(node.inputs[0])
         while source is not None and isinstance(source.operator, MOVES):
             source = graph.maker(source.inputs[0])
-        if source is not None and source.operator == node.operator and _same_numbers(graph, node, source):
+        if source is not None and source.operator == node.operator and same_numbers(graph, node, source):
             bypass(graph, node)
-
-
-def _same_numbers(graph: Graph, one: Node, other: Node) -> bool:
-    """Return whether scales and zero points are the same."""
-    pairs = [(graph.constants.get(a), graph.constants.get(b))
-             for a, b in zip(one.inputs[1:], other.inputs[1:], strict=True)]
-    return all(a is not None and b is not None and torch.equal(a.double(), b.double()) for a, b in pairs)
 
 
 def _leads_to_input(graph: Graph, node: Node) -> bool:

@@ -4,11 +4,13 @@ import torch
 
 from quant.graph.graph import Graph, Input, Node
 from quant.graph.interpret import run
+from quant.graph.ops.elementwise import Binary, Clip
 from quant.graph.ops.linear import Affine
 from quant.graph.ops.operator import Operator
 from quant.graph.ops.pools import MaxPool
 from quant.graph.ops.quantization import BipolarQuantize, Dequantize, FakeQuantize, Quantize
-from quant.graph.ops.views import Reshape, Transpose
+from quant.graph.ops.views import Pad, Reshape, Transpose
+from quant.graph.passes.moved_codes import clips_into_codes, values_before_moves
 from quant.graph.passes.quantized_constants import quantized_constants
 from quant.graph.passes.stored_codes import (
     affine_into_quantizers,
@@ -102,3 +104,31 @@ def test_quantized_constants_keep_their_steps() -> None:
     assert (graph.steps["ternary"].low, graph.steps["ternary"].high) == (-1, 1)
     assert graph.constants["signs"].tolist() == [-0.25, 0.25, 0.25]
     assert graph.steps["signs"].bipolar
+
+
+def test_clamped_codes_are_codes_of_fewer_bits() -> None:
+    """Codes of a byte that are clamped to 0..15 are those of four bits; ends outside the byte's change nothing."""
+    graph = graph_of((Quantize(0, 255), ("x", "s", "z"), "byte"), (Clip(0, 15), ("byte",), "codes"),
+                     (Clip(-3, 300), ("codes",), "same"), (Dequantize(), ("same", "s", "z"), "y"), output="y")
+    before = value(graph)
+    clips_into_codes(graph)
+    join_codes(graph)
+    assert [node.operator for node in graph.nodes] == [FakeQuantize(0, 15, zero_first=False)]
+    torch.testing.assert_close(value(graph), before, rtol=0, atol=0)
+
+
+def test_codes_that_are_pooled_padded_and_viewed_become_values_at_once() -> None:
+    """Two readers take back what a max pool of padded codes gives: one rounding is left, and pads keep their value."""
+    pool = MaxPool((2, 2), (2, 2), (1, 1), ((0, 1), (1, 0)))
+    nodes = [(Quantize(0, 255), ("x", "s", "z"), "codes"), (Pad(((0, 0), (1, 0), (0, 1)), value=7.0), ("codes",), "p"),
+             (pool, ("p",), "q"), (Reshape((18,)), ("q",), "r"), (Dequantize(), ("r", "s", "z"), "one")]
+    graph = graph_of(*nodes, (Dequantize(), ("r", "s", "z"), "two"), (Binary("add"), ("one", "two"), "y"), output="y")
+    before = value(graph)
+    values_before_moves(graph)
+    join_codes(graph)
+    assert operators(graph) == ["FakeQuantize", "Pad", "MaxPool", "Reshape", "Binary"]
+    torch.testing.assert_close(value(graph), before, rtol=0, atol=0)
+    other = graph_of(*nodes, (Dequantize(), ("r", "t", "z"), "two"), (Binary("add"), ("one", "two"), "y"), output="y",
+                     t=torch.tensor(1.0))
+    values_before_moves(other)
+    assert operators(other)[:4] == ["Quantize", "Pad", "MaxPool", "Reshape"]

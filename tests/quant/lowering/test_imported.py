@@ -259,3 +259,35 @@ def test_models_of_pt2e_are_taken() -> None:
     torch.testing.assert_close(imported.outputs({name: x})[imported.graph.outputs[0]].float(), model(x), rtol=0, atol=0)
     (conv,) = [conv for conv in imported.lowered.program.convs if not conv.weight_format.kind == "unit"]
     assert sorted(map(abs, conv.weights.ravel().tolist())) == sorted(map(abs, model.codes.flatten().tolist()))
+
+
+def test_products_of_steps_are_not_rounded() -> None:
+    """Steps whose product is 1/158 of a code lead to sums that are all but ties, and those go where they should."""
+    w, rng = Writer(), np.random.default_rng(3)
+    steps = [np.float32(1 / 255), np.float32(0.020851589739322662), np.float32(0.012919810600578785)]
+    codes = w.node("QuantizeLinear", "x", w.constant(steps[0]), w.constant(0, np.uint8))
+    layer = w.node("QLinearConv", codes, w.constant(steps[0]), w.constant(0, np.uint8),
+                   w.constant(rng.integers(-127, -60, (64, 1, 1, 1)), np.int8), w.constant(steps[1]),
+                   w.constant(0, np.int8), w.constant(steps[2]), w.constant(0, np.uint8),
+                   w.constant(rng.integers(10000, 20000, 64), np.int32))
+    model = w.model((1, 1, 256), w.node("DequantizeLinear", layer, w.constant(steps[2]), w.constant(0, np.uint8)))
+    imported = import_quantized(graph_of_model(model), EVEN)
+    x = torch.arange(256).reshape(1, 1, 1, 256) * float(steps[0])
+    (found,) = imported.outputs({"x": x}).values()
+    (wanted,) = reference(model, x.numpy().astype(np.float32)).values()
+    np.testing.assert_array_equal(found.float().numpy(), wanted)
+
+
+def test_long_names_of_values_stay_apart() -> None:
+    """Names in folders, as torch exports them, are cut to parts that differ, and every stored tensor is compared."""
+    w = Writer()
+    x = w.stored(w.node("Relu", w.stored("x", 0.5)), 0.25)
+    model = w.model((1, 2, 2), w.stored(w.node("Conv", x, w.weights([[[[3]]]], 0.5)), 0.25))
+    for place, node in enumerate(node for node in w.nodes if node.op_type == "QuantizeLinear"):
+        for other in model.graph.node:
+            for names in (other.input, other.output):
+                names[:] = [f"/net/a_name_of_more_than_twenty_letters_{place}" if name == node.output[0] else name
+                            for name in names]
+    imported = import_quantized(graph_of_model(model), EVEN)
+    assert list(imported.values) == [f"net.a_name_of_more_than_{end}" for end in ("", "_1", "_2")]
+    assert [found.differing for found in imported.compare({"x": torch.randn(5, 1, 2, 2)})] == [0, 0]

@@ -328,7 +328,7 @@ def test_weights_of_codes_stay_codes() -> None:
                  node("DequantizeLinear", "c s z"), weights=weights, inputs={"x": ["N", 3, 4, 4]})
     graph = assert_equals_onnxruntime(model, (2, 3, 4, 4))
     assert [one.operator.title for one in graph.nodes] == [
-        "Quantize", "Dequantize", "Dequantize", "Dequantize", "Conv", "Quantize", "Dequantize"]
+        "Quantize", "Dequantize", "Dequantize", "Dequantize", "Dequantize", "Conv", "Quantize", "Dequantize"]
     assert graph.constants["w"].dtype == torch.int8
     assert shapes(graph)["y"] == (2, 3, 3)
     qonnx = make(node("Quant", "net.weight s zero bits", "w", domain="qonnx.custom_op.general", narrow=1),
