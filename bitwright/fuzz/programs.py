@@ -23,26 +23,29 @@ from sim.functional.engine.simulator import Simulator
 from sim.functional.kernels.isa import chosen
 from sim.functional.kernels.kernel_cache import kernel_ids, library
 from sim.functional.reference import simulate
+from sim.ir.formats import MAX_PLANES
 from sim.ir.ops import Conv
 from sim.ir.program import Program
 from sim.ir.serialize import load_program, save_program
 from sim.mapping.transfers import with_transfers
 from sim.plan.plan import plan
-from sim.testing import random_machine, random_program
+from sim.testing import RandomChoices, SteeredChoices, random_machine, random_program
 
 __all__ = ["Images", "Programs", "Runs", "some_programs"]
 
-CORPUS = 16
+CORPUS, LAYERS = 16, 3
 SMALL_CODES = 50_000
 SMALL_PRODUCTS = 5_000_000
 
 
 def some_programs() -> list[Program]:
-    """Return small Programs with all kinds of ops, the same each time."""
+    """Return small Programs with all kinds of ops, half of them with tables, the same each time."""
     programs = []
     for seed in range(CORPUS):
         rng = np.random.default_rng(seed)
-        program = random_program(rng, random_machine(rng))
+        machine = random_machine(rng).model_copy(update={"table_bits": MAX_PLANES})
+        tables = [{"table": [bool(seed % 2)]}] * LAYERS
+        program = random_program(SteeredChoices(RandomChoices(rng), tables), machine, layers=LAYERS)
         programs.append(with_transfers(program) if seed % 4 == 3 else program)
     return programs
 

@@ -25,6 +25,7 @@ from rtl.core.dma.store_dma import StoreDma
 from rtl.core.interfaces import OPERAND_ENGINES, FaultReport, TableWrite, beat_layout, bypasses_array
 from rtl.core.memory.activation_memory import ActivationMemory
 from rtl.core.memory.parameter_memory import ParameterMemory
+from rtl.core.memory.table_memory import TableMemory
 from rtl.core.memory.weight_memory import WeightMemory
 from rtl.encoding.geometry import Geometry
 
@@ -93,6 +94,7 @@ class Accelerator(wiring.Component):
         self.plane_sequencer = PlaneSequencer(geometry)
         self.pe_array = PeArray(geometry)
         self.depthwise_unit = DepthwiseUnit(geometry) if geometry.depthwise_lanes else None
+        self.table_memory = TableMemory(geometry) if geometry.table_words else None
         self.requant_sequencer = RequantSequencer(geometry)
         self.residual_fetch = ResidualFetch(geometry)
         self.output_packer = OutputPacker(geometry)
@@ -120,6 +122,7 @@ class Accelerator(wiring.Component):
         self._connect_array(m)
         self._connect_depthwise_unit(m)
         self._connect_requantizers(m)
+        self._connect_tables(m)
         self._connect_writes(m)
         self._connect_counters(m)
         return m
@@ -330,12 +333,39 @@ class Accelerator(wiring.Component):
             requantizer.high.eq(running.high),
             requantizer.reference.eq(array.reference[c]),
             requantizer.residual.eq(self.residual_fetch.value[unit][c]),
-            self.output_packer.code[unit][c].eq(requantizer.code),
         ]
+        code = self.output_packer.code[unit][c]
+        if self.table_memory is None:
+            m.d.comb += code.eq(requantizer.code)
+        else:
+            m.d.comb += [
+                self.table_memory.index[unit][c].eq(requantizer.code),
+                code.eq(Mux(running.table, self.table_memory.code[unit][c], requantizer.code)),
+            ]
         with m.Switch(requant.unit_row):
             for row in range(self.geometry.rows_per_unit):
                 with m.Case(row):
                     m.d.comb += requantizer.acc.eq(array.acc[first_row + row][c])
+
+    def _connect_tables(self, m: Module) -> None:
+        """Fill the tables from the stream, and look up the codes of the ops that end in one."""
+        tables, load, requant = self.table_memory, self.load_dma, self.requant_sequencer
+        if tables is None:
+            return
+        m.submodules.table_memory = tables
+        looks_up = self.dispatcher.running.table
+        m.d.comb += [
+            tables.write.eq(load.lookup_write),
+            tables.write_slot.eq(load.lookup_slot),
+            tables.write_word.eq(load.lookup_word),
+            tables.data.eq(load.lookup_data),
+            tables.op_done.eq(self.output_packer.done & looks_up),
+            tables.ready.units.eq(Mux(looks_up, requant.ready.units, 0)),
+            tables.ready.columns.eq(requant.ready.columns),
+            self.perf_counters.table_read.eq(tables.ready.units),
+            self.perf_counters.table_read_columns.eq(tables.ready.columns),
+            self.perf_counters.table_write.eq(tables.write),
+        ]
 
     def _connect_writes(self, m: Module) -> None:
         """Choose who writes outputs: the packer, or in its place an engine that bypasses the array."""

@@ -17,6 +17,7 @@ from sim.mapping.activation_layout import blocks_of, tensor_words
 from sim.mapping.conv_schedule import ConvSchedule
 from sim.mapping.pool_schedule import PoolSchedule
 from sim.mapping.schedule import Schedule
+from sim.mapping.table_words import table_words
 from sim.plan.plan import Plan
 from sim.timing.dependencies import Waits
 
@@ -48,11 +49,15 @@ def describe(plan: Plan, geometry: Geometry) -> list[int]:
 
 
 def describe_inward(plan: Plan, geometry: Geometry) -> list[int]:
-    """Return the words of the inward table: one for each Conv and Load in order, then the end mark."""
+    """Return the words of the inward table: one for each table, Conv and Load in order, then the end mark."""
     words = []
     for index, op, schedule, waits in _items(plan, (Conv, Load)):
         fields: Fields = {"valid": 1, "op": index}
         if isinstance(schedule, ConvSchedule):
+            count = table_words(schedule.shape.index_bits, plan.machine)
+            if count:
+                table = fields | {"table": 1, "table_words": count - 1, "after_computes": waits.table}
+                words.append(pack(table, geometry.inward, f"op '{op.name}'"))
             fields |= {"tiles": schedule.row_tiles - 1, "words": schedule.weight_words,
                        "tile_channel_groups": schedule.tile_channel_groups - 1}
         elif isinstance(op, Load):
@@ -191,7 +196,8 @@ def _output_fields(plan: Plan, conv: Conv, schedule: ConvSchedule, geometry: Geo
     fields: Fields = {
         "terms": schedule.shape.terms, "residual_terms": schedule.shape.residual_terms,
         "requant_cycles": schedule.requant_cycles - 1, "rounding": ROUNDING_MODES[plan.program.arithmetic.rounding],
-        "zero_out": target.format.zero_point, "low": conv.low, "high": conv.high, "bits_out": bits - 1,
+        "zero_out": conv.requantized_format(target.format).zero_point, "low": conv.low, "high": conv.high,
+        "table": int(conv.table is not None), "bits_out": bits - 1,
         "out_base": plan.bases[target.name] + _first_block(target, conv.output_part, geometry) * bits,
         "out_step": _pixel_words(target, geometry), "out_block_step": bits,
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sim.arch.limits import LIMITS, HardwareLimits
 from sim.arch.machine import Machine
+from sim.arch.table_memory import TABLE_CODE_BITS, slot_words, table_word_bits
 from sim.arch.widths import lane_sum_bits, partial_sum_bits, product_bits
 from sim.ir.formats import MAX_PLANES
 from sim.mapping.parameter_packet import packet_words
@@ -72,8 +73,8 @@ class Dimensions:
 
     @property
     def inward_entries(self) -> int:
-        """Depth of the inward table: an entry for each Conv and each Load, and the end mark."""
-        return 2 * self.limits.max_ops + 1
+        """Depth of the inward table: an entry for each table, each Conv and each Load, and the end mark."""
+        return 3 * self.limits.max_ops + 1
 
     @property
     def outward_entries(self) -> int:
@@ -139,6 +140,26 @@ class Dimensions:
     def code_bits(self) -> int:
         """Signed width that holds every output code, even of an unsigned tensor as wide as the accumulator [bits]."""
         return self.machine.acc_bits + 2
+
+    @property
+    def table_words(self) -> int:
+        """Words of a slot of the table memory, 0 on a machine without tables."""
+        return slot_words(self.machine)
+
+    @property
+    def table_word_bits(self) -> int:
+        """Width of such a word [bits]."""
+        return table_word_bits(self.machine)
+
+    @property
+    def table_code_bits(self) -> int:
+        """Width of a code of a table [bits]."""
+        return TABLE_CODE_BITS
+
+    @property
+    def table_address_bits(self) -> int:
+        """Width of the number of a word within its slot [bits]."""
+        return _index_bits(max(1, self.table_words))
 
     @property
     def parameter_slots(self) -> int:

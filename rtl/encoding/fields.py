@@ -29,16 +29,18 @@ Fields = dict[str, Field]
 
 
 def inward_fields(machine: Dimensions) -> Fields:
-    """Return the fields of an entry of the inward table: the row tiles of a Conv, or a Load."""
+    """Return the fields of an entry of the inward table: the table of a Conv, its row tiles, or a Load."""
     limits = machine.limits
     return {
         "valid": Field(1, "0: the end of the table"),
-        "load": Field(1, "a Load; 0: the row tiles of a Conv"),
+        "load": Field(1, "a Load"),
+        "table": Field(1, "the table of a Conv; neither: the row tiles of a Conv"),
         "op": _op(machine),
         "tiles": Field(limits.tile_bits, "row tiles, less one"),
         "words": Field(machine.weight_address_bits + 1, "weight words per row of a row tile"),
         "tile_channel_groups": Field(_group_bits(machine),
                                      "channel groups of a row tile that have parameters, less one"),
+        "table_words": Field(machine.table_address_bits, "words of the table, less one"),
         **_place(machine, "", "the tensor"),
         "after_computes": _after(machine, "Convs and Pools"),
         "after_stores": _after(machine, "Stores"),
@@ -173,9 +175,10 @@ def _requantizer(machine: Dimensions) -> Fields:
         "residual_terms": Field(4, "digits of a residual multiplier"),
         "requant_cycles": Field(limits.step_bits, "cycles of a pixel in the requantizer, less one"),
         "rounding": Field(2, "rounding mode: 0 half_up, 1 half_even, 2 floor"),
-        "zero_out": Field(code, "zero point of the output"),
+        "zero_out": Field(code, "zero point of the output, or of the table's index like the next two"),
         "low": Field(code, "lowest code of the output"),
         "high": Field(code, "highest code of the output"),
+        "table": Field(1, "codes so far are indices of the op's table"),
         "bits_out": Field(6, "bits of an output, less one"),
         "has_residual": Field(1, "a residual is added"),
         "residual_bits": Field(PLANE_BITS, "bits of a residual, less one"),

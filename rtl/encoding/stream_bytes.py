@@ -1,4 +1,4 @@
-"""Row tiles and tensors as bytes of the streams, and back. A beat takes whole bytes, its bits lowest first."""
+"""Tables, row tiles and tensors as bytes of the streams, and back. A beat takes whole bytes, its bits lowest first."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from sim.arch.machine import Machine
 from sim.ir.ops import Tensor
 from sim.mapping.activation_layout import Bits, bank_contents, read_bank_contents, tensor_words
 
-__all__ = ["row_tile_bytes", "tensor_bytes", "tensor_codes", "tensor_length"]
+__all__ = ["tensor_bytes", "tensor_codes", "tensor_length", "word_bytes"]
 
 
-def row_tile_bytes(words: Bits, machine: Machine) -> bytes:
-    """Return the bytes of a row tile, whose words `sim.plan.plan.Plan.stream` gives."""
+def word_bytes(words: Bits, machine: Machine) -> bytes:
+    """Return the bytes of a table or a row tile, whose words `sim.plan.plan.Plan.inward` gives."""
     return _beats(words.reshape(-1), machine)
 
 

@@ -12,10 +12,10 @@ from typing import Any
 from rtl.encoding.geometry import Geometry
 from rtl.encoding.hardware_id import signature
 from rtl.encoding.program_image import program_image
-from rtl.encoding.stream_bytes import row_tile_bytes, tensor_length
+from rtl.encoding.stream_bytes import tensor_length, word_bytes
 from sim.io.atomic_write import atomic_write, atomic_write_text, ensure_folder
 from sim.ir.ops import Tensor
-from sim.plan.host_stream import RowTileItem, TensorItem
+from sim.plan.host_stream import RowTileItem, TableItem, TensorItem
 from sim.plan.plan import Plan
 
 __all__ = ["MANIFEST", "PROGRAM", "STREAM", "Assembly", "assemble", "write_assembly"]
@@ -85,8 +85,8 @@ def _sent(plan: Plan, pieces: list[bytes]) -> Iterator[dict[str, Any]]:
     offset = 0
     for item in plan.inward():
         match item:
-            case RowTileItem():
-                piece = row_tile_bytes(item.words, plan.machine)
+            case RowTileItem() | TableItem():
+                piece = word_bytes(item.words, plan.machine)
                 entry: dict[str, Any] = {"op": plan.program.ops[item.op].name}
             case TensorItem():
                 piece = bytes(tensor_length(item.tensor, plan.machine))

@@ -13,11 +13,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rtl.encoding.stream_bytes import row_tile_bytes, tensor_bytes, tensor_codes, tensor_length
+from rtl.encoding.stream_bytes import tensor_bytes, tensor_codes, tensor_length, word_bytes
 from rtl.shell.csr_map import COUNTER_NAMES, ID, counter_offset, register
 from rtl.shell.fault_codes import FAULT_TEXTS, FaultCode
 from sim.errors import EngineError
-from sim.plan.host_stream import RowTileItem, TensorItem
+from sim.plan.host_stream import RowTileItem, TableItem, TensorItem
 from sim.plan.plan import Plan
 
 __all__ = ["Host", "MachineFault", "Port", "Run"]
@@ -235,8 +235,8 @@ def _segments(plan: Plan) -> Sequence[_Segment]:
     segments = [_Segment(0)]
     for item in plan.inward():
         match item:
-            case RowTileItem():
-                segments[-1].items.append(row_tile_bytes(item.words, plan.machine))
+            case RowTileItem() | TableItem():
+                segments[-1].items.append(word_bytes(item.words, plan.machine))
             case TensorItem():
                 if item.written > segments[-1].written:
                     segments.append(_Segment(item.written))

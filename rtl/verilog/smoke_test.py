@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from rtl.encoding.program_image import beat_bits, program_image
-from rtl.encoding.stream_bytes import row_tile_bytes, tensor_bytes
+from rtl.encoding.stream_bytes import tensor_bytes, word_bytes
 from rtl.shell.csr_map import register
 from sim.arch.machine import Machine
 from sim.errors import InputError
@@ -16,7 +16,7 @@ from sim.functional.reference import simulate
 from sim.ir.formats import Format
 from sim.ir.ops import Conv, Pool, Tensor
 from sim.ir.program import Program
-from sim.plan.host_stream import RowTileItem, TensorItem
+from sim.plan.host_stream import RowTileItem, TableItem, TensorItem
 from sim.plan.plan import Plan, plan
 
 __all__ = ["TESTBENCH", "smoke_plan", "smoke_texts"]
@@ -88,8 +88,8 @@ def _inputs(program: Program) -> dict[str, np.ndarray]:
 
 def _sent(planned: Plan, codes: dict[str, np.ndarray]) -> Iterator[bytes]:
     for item in planned.inward():
-        if isinstance(item, RowTileItem):
-            yield row_tile_bytes(item.words, planned.machine)
+        if isinstance(item, RowTileItem | TableItem):
+            yield word_bytes(item.words, planned.machine)
         else:
             yield tensor_bytes(item.view(codes[item.host])[0], item.tensor, planned.machine)
 

@@ -10,15 +10,14 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from sim.arch.host_memory import IDEAL, Memory
 from sim.arch.on_chip_memory import OnChipMemory
 from sim.arch.ranges import MAX_CLOCK_MHZ, RANGES
+from sim.arch.table_memory import TABLE_CODE_BITS, TABLE_SLOTS, slot_words, table_word_bits
 from sim.io.bounds import name_fault, shown
 from sim.io.yaml_model import built_in, load
 from sim.ir.arithmetic import MAX_REQUANT_BITS, Arithmetic
 from sim.ir.formats import Rounding
 
-__all__ = ["TABLE_CODE_BITS", "Machine", "builtin_machines", "load_machine"]
+__all__ = ["Machine", "builtin_machines", "load_machine"]
 
-TABLE_CODE_BITS = 8
-"""Width of an entry of a table [bits]."""
 
 def _name(name: str) -> str:
     fault = name_fault(name)
@@ -160,11 +159,16 @@ class Machine(BaseModel):
 
     @property
     def memories(self) -> dict[str, OnChipMemory]:
-        """Its memories on chip by name: two banks of accumulators per element, macros per column, two slots per row."""
+        """Its memories on chip by name.
+
+        Two banks of accumulators per element, macros per column, two slots per row and two per requantizer.
+        """
         return {
             "accumulators": OnChipMemory(self.acc_depth, self.acc_bits, 2 * self.rows * self.columns),
             "activations": OnChipMemory(self.region_words, self.lanes, self.act_regions * self.columns),
             "weights": OnChipMemory(2 * self.weight_words, self.lanes, self.rows),
+            "tables": OnChipMemory(TABLE_SLOTS * slot_words(self), table_word_bits(self),
+                                   self.requantizers * self.columns),
         }
 
     @property

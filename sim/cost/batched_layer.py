@@ -76,7 +76,7 @@ def layer_costs(shape: ConvShape, tilings: Sequence[Counter[Band]], machine: Mac
         bytes=np.asarray(shape.weight_bytes * max(tiling.total() for tiling in tilings)),
         fits=((shape.bits_w <= machine.max_bits_w) & (machine.bipolar or shape.weight_kind != "bipolar")
               & np.asarray(shape.bits_a <= machine.max_bits_a)
-              & (weight_words <= machine.weight_words)))
+              & (weight_words <= machine.weight_words) & (shape.index_bits <= machine.table_bits)))
 
 
 def _pieces(shape: ConvShape, bands: Sequence[Band]) -> ConvShape:

@@ -13,6 +13,7 @@ from functools import partial
 from operator import attrgetter
 
 from sim.arch.machine import Machine
+from sim.arch.table_memory import table_word_bits
 from sim.arch.widths import lane_sum_bits, partial_sum_bits
 
 __all__ = ["EVENTS", "PRICED", "Event", "EventMemory", "Quantity", "counters_from_events", "events_from_counters"]
@@ -65,9 +66,12 @@ def _parameter(name: str) -> Quantity:
 
 ONE, LANES, ACC_BITS = Quantity("1", lambda machine: 1), _parameter("lanes"), _parameter("acc_bits")
 
+TABLE_WORD = Quantity("max(lanes, stream_bits)", table_word_bits)
+
 ACCUMULATORS = EventMemory("accumulators", "acc_depth * acc_bits")
 ACTIVATIONS = EventMemory("activations", "region_words * lanes")
 WEIGHTS = EventMemory("weights", "2 * weight_words * lanes")
+TABLES = EventMemory("tables", "2 * max(8 * 2**table_bits, lanes, stream_bits)")
 
 
 @dataclass(frozen=True)
@@ -127,6 +131,10 @@ EVENTS = {event.name: event for event in (
           per_count=_parameter("stream_bits")),
     Event("stream_out_bits", "bit", "bits put on the outward stream", "stream_out_beats",
           per_count=_parameter("stream_bits")),
+    Event("table_reads", "word", "tables read, once for each output of a Conv that ends in one", "table_reads",
+          width=TABLE_WORD, memory=TABLES),
+    Event("table_writes", "word", "tables written from the stream, into the memories of all requantizers",
+          "table_writes", width=TABLE_WORD, memory=TABLES),
 )}
 """Every event by name, in the order of the RTL's counters."""
 

@@ -14,7 +14,7 @@ from sim.ir.ops import Conv, Load, Pads, Pool, Store, Tensor
 from sim.ir.program import Program
 from sim.ir.signed_digits import multipliers
 
-__all__ = ["accumulate", "accumulators", "simulate"]
+__all__ = ["accumulate", "accumulators", "requantized", "simulate"]
 
 Codes = NDArray[np.int32]
 
@@ -110,7 +110,21 @@ def accumulators(program: Program, codes: Mapping[str, Codes]) -> dict[str, Code
                                  program.arithmetic.acc_bits) for conv in program.convs}
 
 
-def _conv(program: Program, conv: Conv, codes: dict[str, Codes]) -> None:
+def requantized(program: Program, conv: Conv, codes: Mapping[str, Codes]) -> Codes:
+    """Compute what the requantizer of a Conv gives, before its table if it ends in one.
+
+    Parameters
+    ----------
+    program : Program
+    conv : Conv
+    codes : mapping of str to int32 array, shape (N, channels, height, width)
+        Of the tensors that it reads, by name.
+
+    Returns
+    -------
+    int32 array, shape (N, O, height and width of the output)
+        Codes of `conv.requantized_format`.
+    """
     source, target = program.tensor(conv.input), program.tensor(conv.output)
     acc = accumulate(conv, source, codes[conv.input])
     if conv.residual is None:
@@ -119,12 +133,16 @@ def _conv(program: Program, conv: Conv, codes: dict[str, Codes]) -> None:
         part = program.tensor(conv.residual).part_slice(conv.residual_part)
         residual = np.ascontiguousarray(np.broadcast_to(codes[conv.residual][:, part], acc.shape))
         residual_multipliers = multipliers(conv.residual_multiplier)
-    requantized, clamped = np.empty(acc.shape, np.int32), conv.requantized_format(target.format)
+    found, clamped = np.empty(acc.shape, np.int32), conv.requantized_format(target.format)
     requantize_maps(acc, program.arithmetic.acc_bits, residual, multipliers(conv.multiplier), residual_multipliers,
                     0 if conv.gate is None else 1 << conv.gate, conv.offset, conv.shift,
-                    ROUNDING_MODES[program.arithmetic.rounding], clamped.zero_point, conv.low, conv.high, requantized)
-    codes[conv.output][:, target.part_slice(conv.output_part)] = (
-        requantized if conv.table is None else conv.table.codes[requantized])
+                    ROUNDING_MODES[program.arithmetic.rounding], clamped.zero_point, conv.low, conv.high, found)
+    return found
+
+
+def _conv(program: Program, conv: Conv, codes: dict[str, Codes]) -> None:
+    part, found = program.tensor(conv.output).part_slice(conv.output_part), requantized(program, conv, codes)
+    codes[conv.output][:, part] = found if conv.table is None else conv.table.codes[found]
 
 
 def _pool(pool: Pool, codes: dict[str, Codes]) -> None:

@@ -19,6 +19,7 @@ from sim.mapping.conv_shape import ConvShape
 from sim.mapping.parameter_packet import packet_words
 from sim.mapping.schedule import Schedule
 from sim.mapping.sizes import footprint_sizes, largest_coordinate
+from sim.mapping.table_words import table_words
 from sim.timing.dependencies import Waits
 from sim.timing.recurrence import ConvTiming, PipelineState, Span
 
@@ -56,6 +57,8 @@ class ConvSchedule(Schedule):
         Cycles the weight stream takes per row tile.
     weight_words : int
         Words per row that a row tile needs in its weight slot.
+    table_cycles : int
+        Cycles the inward stream takes for its table, 0 without one.
     on_depthwise_unit : bool
         Runs on the depthwise lanes: a row tile is a tile of `depthwise_lanes` channels, a step reads all taps of a
         pixel. There are no plane pairs.
@@ -75,6 +78,7 @@ class ConvSchedule(Schedule):
     requant_cycles: int
     fill_cycles: int
     weight_words: int
+    table_cycles: int
     on_depthwise_unit: bool = False
     tile_channel_groups: int = 1
     last_tile_channel_groups: int = 1
@@ -125,8 +129,8 @@ class ConvSchedule(Schedule):
 
     @property
     def write_back(self) -> int:
-        """V: cycles from the requantizer's last until the last plane is written."""
-        return 3 + self.shape.bits_out
+        """V: cycles from the requantizer's last until the last plane is written; a table takes one of them."""
+        return 3 + (self.shape.index_bits > 0) + self.shape.bits_out
 
     @property
     def queue(self) -> Queue:
@@ -158,7 +162,7 @@ class ConvSchedule(Schedule):
     @property
     def stream_beats(self) -> int:
         """Beats that it takes from the inward stream."""
-        return self.row_tiles * self.fill_cycles
+        return self.table_cycles + self.row_tiles * self.fill_cycles
 
     @property
     def timing(self) -> ConvTiming:
@@ -169,7 +173,7 @@ class ConvSchedule(Schedule):
             requant_cycles=self.tile_channel_groups * self.requant_cycles,
             last_requant_cycles=self.last_tile_channel_groups * self.requant_cycles,
             fill_cycles=self.fill_cycles, residual_cycles=self.shape.bits_residual + 2, write_back=self.write_back,
-            busy_cycles=self.blocks * self.busy_cycles)
+            busy_cycles=self.blocks * self.busy_cycles, table_cycles=self.table_cycles)
 
     def run(self, state: PipelineState, waits: Waits) -> Span:
         """Advance `state` over the Conv, tile by tile."""
@@ -231,7 +235,9 @@ class ConvSchedule(Schedule):
             "weight_reads": self._weight_reads(machine),
             "weight_writes": weight_writes,
             "operand_bits": self._operand_bits(machine),
-            "stream_in_bits": weight_writes * machine.lanes,
+            "table_reads": shape.out_channels * outputs if shape.index_bits else 0,
+            "table_writes": table_words(shape.index_bits, machine) * machine.memories["tables"].instances,
+            "stream_in_bits": weight_writes * machine.lanes + self.table_cycles * machine.stream_bits,
             "stream_out_bits": 0,
         }
 

@@ -17,6 +17,7 @@ from sim.mapping.conv_schedule import ConvSchedule
 from sim.mapping.conv_shape import ConvShape
 from sim.mapping.depthwise_lanes import fits_depthwise_unit, tile_channel_groups
 from sim.mapping.parameter_packet import packet_words
+from sim.mapping.table_words import table_beats
 
 __all__ = ["schedule_conv", "schedule_on_array", "schedule_on_depthwise_unit"]
 
@@ -57,7 +58,7 @@ def schedule_on_array(shape: ConvShape, machine: Machine) -> ConvSchedule:
         row_tiles=ceil(shape.out_channels / machine.rows),
         pixels=pixels, chunk_pixels=ceil_div(pixels, ceil_div(pixels, machine.acc_depth)),
         requant_cycles=requant_cycles(shape, machine), fill_cycles=fill_cycles(stored + packet_words(machine), machine),
-        weight_words=stored,
+        weight_words=stored, table_cycles=table_beats(shape.index_bits, machine),
     )
 
 
@@ -74,6 +75,7 @@ def schedule_on_depthwise_unit(shape: ConvShape, machine: Machine) -> ConvSchedu
         row_tiles=row_tiles, pixels=pixels, chunk_pixels=ceil_div(pixels, ceil_div(pixels, depth)),
         requant_cycles=requant_cycles(shape, machine),
         fill_cycles=fill_cycles(stored + groups * packet_words(machine), machine), weight_words=stored,
+        table_cycles=table_beats(shape.index_bits, machine),
         on_depthwise_unit=True, tile_channel_groups=groups,
         last_tile_channel_groups=ceil(shape.out_channels / machine.rows) - (row_tiles - 1) * groups,
     )

@@ -11,7 +11,7 @@ from sim.ir.ops import Tensor, Transfer
 from sim.ir.program import Program
 from sim.mapping.activation_layout import Bits
 
-__all__ = ["RowTileItem", "TensorItem", "tensor_item"]
+__all__ = ["InwardItem", "RowTileItem", "TableItem", "TensorItem", "tensor_item"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +23,22 @@ class RowTileItem:
     op : int
         Index of the Conv in the planned Program.
     words : uint8 array of bits, shape (words, rows, lanes)
+        In the order of the stream.
+    """
+
+    op: int
+    words: Bits
+
+
+@dataclass(frozen=True, eq=False)
+class TableItem:
+    """The table of a Conv, right before its first row tile.
+
+    Attributes
+    ----------
+    op : int
+        Index of the Conv in the planned Program.
+    words : uint8 array of bits, shape (words, bits of a word)
         In the order of the stream.
     """
 
@@ -59,6 +75,10 @@ class TensorItem:
     def view(self, codes: NDArray[np.int32]) -> NDArray[np.int32]:
         """Return the part of `codes`, an array (..., channels, height, width) of the host's tensor, that passes."""
         return codes[..., self.channels, self.rows, :]
+
+
+InwardItem = TableItem | RowTileItem | TensorItem
+"""What passes to the machine at once."""
 
 
 def tensor_item(program: Program, op: int, written: int = 0) -> TensorItem:

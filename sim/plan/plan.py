@@ -16,11 +16,12 @@ from sim.mapping.activation_layout import Bits
 from sim.mapping.conv_schedule import ConvSchedule
 from sim.mapping.schedule import Schedule
 from sim.mapping.scheduler import Scheduler
+from sim.mapping.table_words import table_bits
 from sim.mapping.transfers import with_transfers
 from sim.mapping.weight_layout import row_tile_words
 from sim.plan.allocator import AllocationError, allocate
 from sim.plan.banding import cut_into_bands
-from sim.plan.host_stream import RowTileItem, TensorItem, tensor_item
+from sim.plan.host_stream import InwardItem, RowTileItem, TableItem, TensorItem, tensor_item
 from sim.plan.legality import check_arithmetic, check_counts, check_limits, check_needs
 from sim.plan.prefetch import prefetch_loads
 from sim.timing.dependencies import Waits, op_waits
@@ -69,12 +70,14 @@ class Plan:
             for tile in range(schedule.row_tiles):
                 yield row_tile_words(conv, schedule, tile, self.machine)
 
-    def inward(self) -> Iterator[RowTileItem | TensorItem]:
-        """Yield what the host sends while the Program runs, in order: the row tiles of every Conv and every Load."""
+    def inward(self) -> Iterator[InwardItem]:
+        """Yield what the host sends while the Program runs, in order: table and row tiles of every Conv, every Load."""
         for index, (op, schedule) in enumerate(zip(self.program.ops, self.schedules, strict=True)):
             if isinstance(op, Load):
                 yield tensor_item(self.program, index, self.waits[index].written)
             elif isinstance(op, Conv) and isinstance(schedule, ConvSchedule):
+                if op.table is not None:
+                    yield TableItem(index, table_bits(op.table, self.machine))
                 for tile in range(schedule.row_tiles):
                     yield RowTileItem(index, row_tile_words(op, schedule, tile, self.machine))
 

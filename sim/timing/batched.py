@@ -23,9 +23,10 @@ def cycles_alone(timing: ConvTiming, memory: Memory, shape: tuple[int, ...]) -> 
     shape : tuple of int
         Of the result.
     """
+    table = memory.longest(timing.table_cycles) if timing.table_cycles else 0
     terms = (timing.row_tiles, timing.pixels, timing.chunk_pixels, timing.pixel_cycles, timing.latency,
              timing.requant_cycles, timing.last_requant_cycles, memory.longest(timing.fill_cycles),
-             timing.residual_cycles, timing.write_back)
+             timing.residual_cycles, timing.write_back, table)
     numbers = np.empty((len(terms), *shape), np.int64)
     for row, term in zip(numbers, terms, strict=True):
         row[...] = term
@@ -48,7 +49,8 @@ def _recurrence(numbers: NDArray[np.int64], cycles: NDArray[np.int64]) -> None:
         requant, last_requant = numbers[5, entry], numbers[6, entry]
         stream, requantized = numbers[7, entry], numbers[8, entry]
         issued = bank = 0
-        next_bank = filled = released = next_released = 0
+        next_bank = released = next_released = 0
+        filled = numbers[10, entry]
         tile = 0
         while tile < tiles:
             before = issued, bank, next_bank, requantized, filled, released

@@ -2,8 +2,9 @@
 
 There are three queues: Convs and Pools, Loads, and Stores, each in Program order. A region of the activation memories
 serves one op at a time, so an op waits for the last one before it that uses a region that it uses; that one has
-waited for those before. A Load also waits for the Stores that write the rows it reads in the host's memory. All of them
-come before it in the Program, so ops never wait for each other in a ring.
+waited for those before. A Load also waits for the Stores that write the rows it reads in the host's memory. A table
+waits for a free slot: for the end of the last but one Conv with a table. All of them come before it in the Program, so
+ops never wait for each other in a ring.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.ir.ops import Load, Op, Store, Tensor
+from sim.arch.table_memory import TABLE_SLOTS
+from sim.ir.ops import Conv, Load, Op, Store, Tensor
 
 __all__ = ["Waits", "op_waits"]
 
@@ -29,12 +31,15 @@ class Waits:
         Convs and Pools, Loads, and Stores, counted from the start of the Program.
     written : int
         Of `stores`, those that write the rows that a Load reads: the host can give them only after that.
+    table : int
+        Convs and Pools that must have ended before the table of a Conv may come in.
     """
 
     computes: int = 0
     loads: int = 0
     stores: int = 0
     written: int = 0
+    table: int = 0
 
 
 def op_waits(tensors: Mapping[str, Tensor], ops: Sequence[Op],
@@ -52,9 +57,10 @@ def op_waits(tensors: Mapping[str, Tensor], ops: Sequence[Op],
     last: dict[int, tuple[int, int]] = {}
     rows: dict[str, NDArray[np.int64]] = {}
     ended, found = [0, 0, 0], []
+    tabled = [0] * TABLE_SLOTS
     for op in ops:
         queue, places = op.queue, [region for name in op.chip_tensors for region in regions[name]]
-        needs, written = [0, 0, 0], 0
+        needs, written, table = [0, 0, 0], 0, 0
         for other, number in (last[place] for place in places if place in last):
             needs[other] = max(needs[other], number)
         needs[queue] = 0
@@ -64,7 +70,10 @@ def op_waits(tensors: Mapping[str, Tensor], ops: Sequence[Op],
         elif isinstance(op, Load) and op.input in rows:
             height = tensors[op.output].height
             written = int(rows[op.input][:, op.first_row : op.first_row + height].max())
-        found.append(Waits(needs[0], needs[1], max(needs[2], written), written))
+        elif isinstance(op, Conv) and op.table is not None:
+            tabled.append(ended[queue])
+            table = tabled[-1 - TABLE_SLOTS]
+        found.append(Waits(needs[0], needs[1], max(needs[2], written), written, table))
         last |= dict.fromkeys(places, (queue, ended[queue]))
     return tuple(found)
 

@@ -44,6 +44,8 @@ class ConvTiming:
         Cycles from the requantizer's last until the last plane is written.
     busy_cycles : int
         Cycles of a pixel in which plane pairs run or lanes add.
+    table_cycles : int
+        Beats of its table in the inward stream, 0 without one.
     """
 
     row_tiles: int
@@ -57,6 +59,7 @@ class ConvTiming:
     residual_cycles: int
     write_back: int
     busy_cycles: int
+    table_cycles: int = 0
 
 
 @dataclass
@@ -136,6 +139,10 @@ class PipelineState:
         """Advance over a Conv, tile by tile."""
         start = max(self.free_at[Queue.COMPUTE], self.ready(waits))
         head, residual_ready = _Head(start, start, (start, start)), start + timing.residual_cycles
+        if timing.table_cycles:
+            free = self.ends[Queue.COMPUTE][waits.table - 1] if waits.table else 0
+            wanted = max(self.free_at[Queue.LOAD], free)
+            self._fill(wanted, wanted, timing.table_cycles)
         for tile in range(timing.row_tiles):
             wanted = max(self.free_at[Queue.LOAD], self.slots_free_at[0])
             self._fill(wanted, wanted, timing.fill_cycles)

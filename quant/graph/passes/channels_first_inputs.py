@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from quant.graph.graph import Graph
 from quant.graph.ops.views import Transpose
-from quant.graph.passes.rewriting import bypass
 
 __all__ = ["channels_first_inputs"]
 
@@ -16,13 +15,15 @@ def channels_first_inputs(graph: Graph) -> None:
 
     Networks for TensorFlow read images (N, H, W, C), sequences (N, L, C), and transpose them before the first layer.
     """
-    for given in graph.inputs:
+    for place, given in enumerate(graph.inputs):
         last = len(given.shape)
         order = (0, last, *range(1, last))
         readers = graph.readers(given.name)
-        if last < 2 or not readers or graph.is_output(given.name) or any(
+        if last < 2 or not readers or given.name in graph.outputs or any(
                 reader.operator != Transpose(order) for reader in readers):
             continue
         for reader in readers:
-            bypass(graph, reader)
-        graph.replace_input(given.name, replace(given, shape=(given.shape[-1], *given.shape[:-1])))
+            graph.redirect(reader.output, given.name)
+        gone = {reader.output for reader in readers}
+        graph.nodes[:] = [node for node in graph.nodes if node.output not in gone]
+        graph.inputs[place] = replace(given, shape=(given.shape[-1], *given.shape[:-1]))

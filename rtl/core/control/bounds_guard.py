@@ -148,4 +148,4 @@ class BoundsGuard(wiring.Component):
                     | exceeds(d.residual_last, self.geometry.bank_words - 1))
         return ((d.terms == 0) | exceeds(d.terms, machine.terms) | exceeds(d.residual_terms, machine.terms)
                 | ((terms << per_unit) > slot + 1) | (d.bits_out > slot) | exceeds(d.bits_out, machine.acc_bits - 1)
-                | ~known | (d.has_residual & residual))
+                | ~known | (d.has_residual & residual) | (d.table & (self.geometry.table_words == 0)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Array, Cat, Module, Signal, Value
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -48,6 +48,9 @@ class PerfCounters(wiring.Component):
     depthwise_added : columns in which its lanes add, a bit each
     a_operands : columns whose operand registers take a segment, a bit each
     segment_log2 : logarithm of the lanes of a segment
+    table_read : requantizers of a column whose codes are looked up, a bit each
+    table_read_columns : columns of these requantizers, a bit each
+    table_write : the tables of all requantizers take a word
     in_valid : the inward stream offers a beat
     in_ready : the inward stream may be taken
     out_valid : the outward stream offers a beat
@@ -89,6 +92,9 @@ class PerfCounters(wiring.Component):
             "depthwise_added": In(columns),
             "a_operands": In(columns),
             "segment_log2": In(4),
+            "table_read": In(geometry.units),
+            "table_read_columns": In(columns),
+            "table_write": In(1),
             "number": In(range(len(COUNTERS))),
             "value": Out(geometry.limits.counter_bits),
         })
@@ -136,6 +142,8 @@ class PerfCounters(wiring.Component):
                    * self._count(m, self.drain_columns, "drained_columns"))
         executed = (self._count(m, self.execute, "executing_units")
                     * self._count(m, self.execute_columns, "executing_columns"))
+        looked_up = (self._count(m, self.table_read, "looking_up_units")
+                     * self._count(m, self.table_read_columns, "looking_up_columns"))
         operand_words = (rows + columns) * self.select.valid + self._count(m, self.w_operands, "w_operands_written")
         segments = self._count(m, self.a_operands, "a_operands_written")
         depthwise_added = self._count(m, self.depthwise_added, "depthwise_added_columns")
@@ -155,4 +163,6 @@ class PerfCounters(wiring.Component):
             "weight_writes": self._count(m, self.weight_write, "weights_written"),
             "operand_bits": operand_words * lanes + (segments << self.segment_log2) + lane_bits,
             "stream_in_beats": self.in_valid & self.in_ready, "stream_out_beats": self.out_valid & self.out_ready,
+            "table_reads": looked_up,
+            "table_writes": Mux(self.table_write, self.geometry.units * self.geometry.columns, 0),
         }

@@ -44,7 +44,8 @@ class RequantSequencer(wiring.Component):
     unit_row : row of the units that the term belongs to
     set : register set of the pixel
     acc_bank : accumulator bank that the term belongs to
-    capture : codes that are ready
+    ready : codes of the requantizers that are ready
+    capture : codes of the op that are ready: those, or what its table has there a cycle later
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -73,6 +74,7 @@ class RequantSequencer(wiring.Component):
             "unit_row": Out(row),
             "set": Out(1),
             "acc_bank": Out(1),
+            "ready": Out(CodeCapture(geometry)),
             "capture": Out(CodeCapture(geometry)),
         })
         self.pixel_set = Signal()
@@ -202,9 +204,8 @@ class RequantSequencer(wiring.Component):
         ]
 
     def _captures(self, m: Module) -> None:
-        """Announce the codes, two cycles after their last term."""
-        capture = self.capture
-        after = (capture.units, capture.row, capture.set, capture.columns)
+        """Announce the codes, two cycles after their last term, and a cycle later what a table has there."""
+        after, capture = ((port.units, port.row, port.set, port.columns) for port in (self.ready, self.capture))
         between = [Signal.like(port) for port in after]
         before = (Mux(self.last, self.execute, 0), self.unit_row, self.set, self.execute_columns)
         for i in range(len(after)):
@@ -212,3 +213,9 @@ class RequantSequencer(wiring.Component):
                 between[i].eq(before[i]),
                 after[i].eq(between[i]),
             ]
+            if self.geometry.table_words:
+                looked_up = Signal.like(after[i])
+                m.d.sync += looked_up.eq(after[i])
+                m.d.comb += capture[i].eq(Mux(self.descriptor.table, looked_up, after[i]))
+            else:
+                m.d.comb += capture[i].eq(after[i])

@@ -13,7 +13,7 @@ from rtl.encoding.geometry import Geometry
 __all__ = ["OutputPacker"]
 
 START_STAGES = 3
-"""Cycles after a slot until its last code is in the set: term, rounding, clamp."""
+"""Cycles after a slot until its last code is in the set: term, rounding, clamp; a table takes one more."""
 
 
 class OutputPacker(wiring.Component):
@@ -47,13 +47,15 @@ class OutputPacker(wiring.Component):
         m = Module()
         d = self.descriptor
         m.submodules.agu = agu = OutputAgu(self.geometry)
-        waiting = Signal(START_STAGES)
+        waiting = Signal(START_STAGES + 1 if self.geometry.table_words else START_STAGES)
+        start = Signal()
         active = Signal()
         plane = Signal(6)
         pixel_set = Signal()
         last = Signal()
         m.d.sync += waiting.eq(Cat(self.slot_end, waiting[:-1]))
         m.d.comb += [
+            start.eq(Mux(d.table, waiting[-1], waiting[START_STAGES - 1])),
             agu.descriptor.eq(d),
             agu.base.eq(d.out_base),
             agu.step.eq(d.out_step),
@@ -67,7 +69,7 @@ class OutputPacker(wiring.Component):
             self.write.slices.eq(1 << agu.group),
         ]
         m.d.sync += [
-            active.eq(waiting[-1] | (active & ~last)),
+            active.eq(start | (active & ~last)),
             plane.eq(Mux(active & ~last, plane + 1, 0)),
         ]
         with m.If(last):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 from amaranth.utils import ceil_log2
@@ -17,11 +17,11 @@ __all__ = ["LoadDma"]
 
 
 class LoadDma(wiring.Component):
-    """Take item after item from the stream: the row tiles of Convs, and Loads.
+    """Take item after item from the stream: tables and row tiles of Convs, and Loads.
 
     A row tile is parameter words for each of its groups of R channels, then weight words, rows inner. It may enter its
-    weight slot when the row tile two before it was issued for the last time. A Load is taken when the ops that it
-    waits for have ended.
+    weight slot when the row tile two before it was issued for the last time. A Load and a
+    table are taken when the ops that they wait for have ended: for a table those that used its slot.
 
     Members
     -------
@@ -43,6 +43,10 @@ class LoadDma(wiring.Component):
     word : number of the words within their slot
     weight_slot : slot of the weights
     parameter_slot : slot of the parameters
+    lookup_write : a word is for the tables
+    lookup_slot : slot of that word
+    lookup_word : number of that word within its slot
+    lookup_data : that word
     bank : words of Loads for the activation banks
     illegal : the item at hand breaks a limit of the machine
     """
@@ -74,6 +78,10 @@ class LoadDma(wiring.Component):
             "word": Out(self.word_bits),
             "weight_slot": Out(1),
             "parameter_slot": Out(ceil_log2(geometry.parameter_slots)),
+            "lookup_write": Out(1),
+            "lookup_slot": Out(1),
+            "lookup_word": Out(geometry.table_address_bits),
+            "lookup_data": Out(geometry.table_word_bits),
             "bank": Out(BankWrite(geometry)),
             "illegal": Out(FaultReport(geometry)),
         })
@@ -90,25 +98,30 @@ class LoadDma(wiring.Component):
         tile_slot = Signal(ceil_log2(PARAMETER_SLOTS))
         group = Signal(max(1, self.geometry.channel_group_bits))
         m.d.comb += self.parameter_slot.eq(Cat(group[: self.geometry.channel_group_bits], tile_slot))
-        tile_end = self._row_tile(m, group, beat & ~item.load, words, whole)
+        is_table = self._is_table()
+        is_tile = Signal()
+        m.d.comb += is_tile.eq(~(item.load | is_table))
+        tile_end = self._row_tile(m, group, beat & is_tile, words, whole)
         load_end = self._load(m, beat & item.load, words, whole)
+        table_end = self._table(m, beat, words, whole)
         tiles = Signal(self.geometry.limits.tile_bits)
         last_tile = Signal()
         m.d.comb += [
             queue.prepare.eq(self.prepare),
-            queue.take.eq(beat & self.item_end & (item.load | last_tile)),
+            queue.take.eq(beat & self.item_end & (~is_tile | last_tile)),
             last_tile.eq(tiles == item.tiles),
-            self.item_end.eq(Mux(item.load, load_end, tile_end)),
-            self.run_end.eq(self.item_end & (item.load | last_tile) & queue.ending),
-            self.slot_filled.eq(beat & ~item.load & tile_end),
+            self.item_end.eq(Mux(item.load, load_end, Mux(is_table, table_end, tile_end))),
+            self.run_end.eq(self.item_end & (~is_tile | last_tile) & queue.ending),
+            self.slot_filled.eq(beat & is_tile & tile_end),
             self.loaded.eq(beat & item.load & load_end),
             self.finishing.eq(queue.over | (queue.take & queue.ending)),
             beat.eq(self.i.valid & self.i.ready),
-            self.i.ready.eq(self.enable & ~queue.over & Mux(item.load, self._load_may(), self._tile_may(m, beat))),
+            self.i.ready.eq(self.enable & ~queue.over
+                            & Mux(is_tile, self._tile_may(m, beat & is_tile), self._others_ended())),
             self.illegal.op.eq(item.op),
             self.illegal.found.eq(item.valid & Mux(
                 item.load, (item.first > item.last) | exceeds(item.last, self.geometry.bank_words - 1),
-                exceeds(item.words, self.geometry.machine.weight_words)
+                exceeds(item.words, self.geometry.machine.weight_words) | self._illegal_table()
                 | exceeds(item.tile_channel_groups, self.geometry.tile_channel_groups - 1))),
         ]
         with m.If(self.slot_filled):
@@ -119,15 +132,19 @@ class LoadDma(wiring.Component):
             ]
         return m
 
-    def _load_may(self) -> Value:
+    def _is_table(self) -> Value:
+        """Return whether the item at hand is a table, which only machines with tables take for one."""
+        item = self.queue.current
+        return item.table & ~item.load if self.geometry.table_words else Const(0, 1)
+
+    def _others_ended(self) -> Value:
         item = self.queue.current
         return (self.computes >= item.after_computes) & (self.stores >= item.after_stores)
 
-    def _tile_may(self, m: Module, beat: Value) -> Value:
+    def _tile_may(self, m: Module, tile_beat: Value) -> Value:
         """Return whether a row tile was begun, or one of the two weight slots is free."""
         open_tile = Signal()
         free = Signal(2, init=2)
-        tile_beat = beat & ~self.queue.current.load
         m.d.sync += free.eq(free + self.slot_free - (tile_beat & ~open_tile))
         with m.If(tile_beat):
             m.d.sync += open_tile.eq(~self.slot_filled)
@@ -185,6 +202,28 @@ class LoadDma(wiring.Component):
                 self.data[r].eq(words.word_select(r % self.per_beat, lanes)),
             ]
         return word_end & last_word
+
+    def _illegal_table(self) -> Value:
+        """Return whether the item is a table that is larger than a slot, or on a machine without tables."""
+        item, words = self.queue.current, self.geometry.table_words
+        return item.table & exceeds(item.table_words, words - 1) if words else item.table
+
+    def _table(self, m: Module, beat: Value, words: Value, whole: Value) -> Value:
+        """Give words to the tables; the result is high when the beat at hand is the table's last."""
+        if not self.geometry.table_words:
+            return Const(0, 1)
+        item = self.queue.current
+        end = Signal()
+        m.d.comb += [
+            self.lookup_write.eq(beat & whole & self._is_table()),
+            self.lookup_data.eq(words),
+            end.eq(whole & (self.lookup_word == item.table_words)),
+        ]
+        with m.If(self.lookup_write):
+            m.d.sync += self.lookup_word.eq(Mux(end, 0, self.lookup_word + 1))
+            with m.If(end):
+                m.d.sync += self.lookup_slot.eq(~self.lookup_slot)
+        return end
 
     def _load(self, m: Module, beat: Value, words: Value, whole: Value) -> Value:
         """Give words to the banks; the result is high when the beat at hand is the Load's last."""

@@ -1,4 +1,4 @@
-"""The load DMA: every word of random row tiles and Loads, and the cycles in which it takes beats."""
+"""The load DMA: every word of random tables, row tiles and Loads, and the cycles in which it takes beats."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ Writes = dict[tuple[str, int, int], int]
 
 @dataclass
 class Item:
-    """A row tile, or a Load that waits for so many ops; its words by memory, bank or row, and address."""
+    """A row tile, or a Load or table that waits for so many ops; its words by memory, bank or row, and address."""
 
     writes: Writes
     beats: list[int]
-    load: bool = False
+    kind: str = "tile"
     computes: int = 0
     stores: int = 0
 
@@ -34,18 +34,32 @@ class Item:
 def entries(rng: random.Random, shape: Geometry) -> Iterator[tuple[dict[str, int], list[Item]]]:
     """Random entries of the table with their items."""
     computes = stores = 0
-    for _ in range(8):
-        if rng.random() < 0.5:
+    for _ in range(10):
+        kind = rng.choice(("load", "tile", "table") if shape.table_words else ("load", "tile"))
+        if kind == "table":
+            held = [rng.getrandbits(shape.table_word_bits) for _ in range(rng.randint(1, min(6, shape.table_words)))]
+            computes = min(3, computes + rng.randrange(2))
+            writes = {("table", -1, i): word for i, word in enumerate(held)}
+            item = Item(writes, list(_parts(held, shape)), kind, computes)
+            yield {"table": 1, "table_words": len(held) - 1, "after_computes": computes}, [item]
+        elif kind == "load":
             first = rng.randrange(shape.bank_words)
             last = min(shape.bank_words - 1, first + rng.randrange(12))
             computes, stores = min(3, computes + rng.randrange(2)), min(3, stores + rng.randrange(2))
             banks = [[rng.getrandbits(shape.lanes) for _ in range(first, last + 1)] for _ in range(shape.columns)]
             writes = {("bank", c, first + i): word for c, words in enumerate(banks) for i, word in enumerate(words)}
             yield ({"load": 1, "first": first, "last": last, "after_computes": computes, "after_stores": stores},
-                   [Item(writes, tensor_beats(banks, shape), True, computes, stores)])
+                   [Item(writes, tensor_beats(banks, shape), kind, computes, stores)])
         else:
             tiles, words = rng.randint(1, 3), rng.randrange(6)
             yield {"tiles": tiles - 1, "words": words}, [row_tile(rng, shape, words) for _ in range(tiles)]
+
+
+def _parts(words: list[int], shape: Geometry) -> Iterator[int]:
+    """Yield the beats of a table, each a part of a word or all of it, the lowest first."""
+    bits = shape.machine.stream_bits
+    for word in words:
+        yield from (word >> first & ((1 << bits) - 1) for first in range(0, shape.table_word_bits, bits))
 
 
 def row_tile(rng: random.Random, shape: Geometry, words: int) -> Item:
@@ -76,11 +90,15 @@ async def follow(dut: Any, rng: random.Random, shape: Geometry, items: list[Item
                  outstanding: int) -> int:
     """Feed all items, a beat with probability `flow` in a cycle; the row tiles that still hold a slot."""
     computes = stores = 0
+    slot = int(dut.lookup_slot.value)
     for number, item in enumerate(items):
+        tile = item.kind == "tile"
+        assert int(dut.lookup_slot.value) == slot
+        slot ^= item.kind == "table"
         seen: Writes = {}
         taken, opened = 0, False
         while taken < len(item.beats):
-            may = (computes >= item.computes and stores >= item.stores) if item.load else (opened or outstanding < 2)
+            may = (opened or outstanding < 2) if tile else (computes >= item.computes and stores >= item.stores)
             valid = rng.random() < flow
             dut.i_valid.value = valid
             dut.i_payload.value = item.beats[taken] if valid else rng.getrandbits(shape.machine.stream_bits)
@@ -92,11 +110,11 @@ async def follow(dut: Any, rng: random.Random, shape: Geometry, items: list[Item
             assert not may or int(dut.item_end.value) == last
             assert not may or int(dut.run_end.value) == (last and number == len(items) - 1)
             beat = may and valid
-            assert int(dut.slot_filled.value) == (beat and last and not item.load)
-            assert int(dut.loaded.value) == (beat and last and item.load)
+            assert int(dut.slot_filled.value) == (beat and last and tile)
+            assert int(dut.loaded.value) == (beat and last and item.kind == "load")
             seen |= writes(dut, shape)
-            outstanding += (beat and not item.load and not opened) - released
-            opened |= beat and not item.load
+            outstanding += (beat and tile and not opened) - released
+            opened |= beat and tile
             taken += beat
             computes, stores = min(3, computes + (rng.random() < 0.1)), min(3, stores + (rng.random() < 0.1))
             await FallingEdge(dut.clk)
@@ -118,4 +136,6 @@ def writes(dut: Any, shape: Geometry) -> Writes:
         if banks >> c & 1:
             address = int(getattr(dut, f"bank_address_{c}").value)
             found["bank", c, address] = int(getattr(dut, f"bank_data_{c}").value)
+    if int(dut.lookup_write.value):
+        found["table", -1, int(dut.lookup_word.value)] = int(dut.lookup_data.value)
     return found

@@ -26,6 +26,7 @@ from rtl.verification.formal.harness import (
     follows,
     largest,
     odometer,
+    past,
     probe,
     reach,
 )
@@ -333,6 +334,7 @@ def requant_sequencer(machine: Machine) -> Harness:
     check(m, dut.columns == Mux(position < d.last_row_group_pixel, largest(geometry.columns), d.last_row_group_columns),
           "columns without a row in the last group are left out, and no others")
     _terms(m, dut, slots)
+    _captures(m, dut)
     reach(m, {
         "RequantSequencer.cycle": (cycle, largest(LIMITS.step_bits)),
         "compute.requant_cycles": (d.requant_cycles, largest(LIMITS.step_bits)),
@@ -342,6 +344,13 @@ def requant_sequencer(machine: Machine) -> Harness:
         "RequantSequencer.ready": (ready, 2), "RequantSequencer.slot": (slot, PARAMETER_SLOTS - 1),
     })
     return m
+
+
+def _captures(m: Harness, dut: RequantSequencer) -> None:
+    """Codes are taken as they are ready, or a cycle later where they are looked up in a table."""
+    for name in ("units", "row", "set", "columns"):
+        ready, before = getattr(dut.ready, name), past(m, getattr(dut.ready, name), cleared=True)
+        check(m, getattr(dut.capture, name) == Mux(dut.descriptor.table, before, ready), f"{name} of codes in time")
 
 
 def _terms(m: Harness, dut: RequantSequencer, slot_end: Value) -> None:

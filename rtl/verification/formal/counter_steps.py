@@ -39,7 +39,8 @@ __all__ = ["bank_interleaver", "counters", "csr_file", "descriptor_queue", "disp
 def load_dma(machine: Machine) -> Harness:
     """Beats of a word, words of the rows, words of a packet or of the weights, groups and row tiles follow one another.
 
-    A row tile has its packets first, group after group, and then its weights, if it has any.
+    A row tile has its packets first, group after group, and then its weights, if it has any. Words of a table are
+    counted on their own.
     """
     m, geometry = after_reset(), Geometry(machine)
     dut = LoadDma(geometry)
@@ -51,7 +52,7 @@ def load_dma(machine: Machine) -> Harness:
         ("tiles", LIMITS.tile_bits)))
     never = Signal(name="never")
     whole = odometer(m, beat, (("beats", part, dut.beats_per_word - 1),), never)
-    word_end = odometer(m, whole & ~item.load, (("rows", turn, turns - 1),), never)
+    word_end = odometer(m, whole & ~(item.load | item.table), (("rows", turn, turns - 1),), never)
     weights_end, packet_end = dut.word + 1 == item.words, dut.word == geometry.packet - 1
     groups_end = packet_end & (group == item.tile_channel_groups)
     last = word_end & Mux(dut.to_weights, weights_end, groups_end & (item.words == 0))
@@ -64,6 +65,7 @@ def load_dma(machine: Machine) -> Harness:
     check(m, dut.slot_filled == last, "a row tile is filled with its last word")
     odometer(m, last, (("row tiles", tiles, item.tiles),), never)
     _items(m, dut, beat, last)
+    _tables(m, dut, whole & item.table & ~item.load)
     reach(m, {
         "LoadDma.part": (part, dut.beats_per_word - 1), "LoadDma.turn": (turn, turns - 1),
         "LoadDma.word": (dut.word, machine.weight_words - 1), "inward.words": (item.words, machine.weight_words),
@@ -74,15 +76,27 @@ def load_dma(machine: Machine) -> Harness:
     return m
 
 
+def _tables(m: Harness, dut: LoadDma, whole: Value) -> None:
+    """Claim that the words of a table follow one another, and tables go into the two slots by turns."""
+    item, bits = dut.queue.current, dut.geometry.table_address_bits
+    ends = whole & (dut.lookup_word == item.table_words)
+    check(m, dut.lookup_write == whole, "a word of a table is written when it is whole")
+    follows(m, dut.lookup_word, Mux(ends, 0, dut.lookup_word + whole), "words of a table count")
+    follows(m, dut.lookup_slot, dut.lookup_slot ^ ends, "tables alternate between slots")
+    reach(m, {"LoadDma.lookup_word": (dut.lookup_word, largest(bits)),
+              "inward.table_words": (item.table_words, largest(bits))})
+
+
 def _items(m: Harness, dut: LoadDma, beat: Value, last: Value) -> None:
     """Claim that a row tile takes a free weight slot, and that an item waits for the ops before it."""
     item = dut.queue.current
     free, open_tile, slot = (probe(m, f"dut.{name}", bits) for name, bits in (
         ("free", 2), ("open_tile", 1), ("tile_slot", 2)))
-    follows(m, free, free + dut.slot_free - (beat & ~item.load & ~open_tile), "free weight slots count")
+    other = item.load | item.table
+    follows(m, free, free + dut.slot_free - (beat & ~other & ~open_tile), "free weight slots count")
     follows(m, slot, slot + last, "slots of parameters follow one another")
     came = (dut.computes >= item.after_computes) & (dut.stores >= item.after_stores)
-    may = dut.enable & item.valid & Mux(item.load, came, open_tile | (free != 0))
+    may = dut.enable & item.valid & Mux(other, came, open_tile | (free != 0))
     check(m, dut.i.ready == may, "a beat is taken as soon as all has ended that it waits for")
     check(m, dut.illegal.op == item.op, "the op at hand is known")
     ops = dut.geometry.limits.max_ops
@@ -266,6 +280,8 @@ def _increments(dut: PerfCounters, geometry: Geometry, waits: dict[str, Value]) 
         "lane_steps": _ones(dut.depthwise_added), "wide_adds": wide, "acc_writes": wide,
         "acc_reads": Mux(dut.add.last & ~dut.add.step.fresh, added, 0) + drained,
         "requant_terms": crossed(dut.execute, dut.execute_columns),
+        "table_reads": crossed(dut.table_read, dut.table_read_columns),
+        "table_writes": Mux(dut.table_write, geometry.units * geometry.columns, 0),
         "act_reads": _ones(Cat(dut.operand_read, dut.residual_read, dut.store_read)),
         "act_writes": _ones(Cat(dut.write, dut.load_write)), "weight_reads": _ones(dut.weight_read),
         "weight_writes": _ones(dut.weight_write),

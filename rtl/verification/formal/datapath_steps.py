@@ -11,6 +11,7 @@ from rtl.core.datapath.max_pool import MaxPool
 from rtl.core.datapath.output_packer import OutputPacker
 from rtl.core.datapath.residual_fetch import ResidualFetch
 from rtl.core.interfaces import read_layout, step_layout
+from rtl.core.memory.table_memory import TableMemory
 from rtl.core.memory.weight_memory import WeightMemory
 from rtl.encoding.geometry import Geometry
 from rtl.verification.formal.harness import (
@@ -28,7 +29,8 @@ from rtl.verification.formal.harness import (
 from sim.arch.machine import Machine
 from sim.ir.formats import MAX_PLANES
 
-__all__ = ["channel_groups", "max_pool", "output_packer", "residual_fetch", "segments", "weight_memory"]
+__all__ = ["channel_groups", "max_pool", "output_packer", "residual_fetch", "segments", "table_memory",
+           "weight_memory"]
 
 
 def max_pool(machine: Machine) -> Harness:
@@ -105,14 +107,18 @@ def _places(m: Harness, d: data.View, prefix: str, geometry: Geometry) -> dict[s
 
 
 def output_packer(machine: Machine) -> Harness:
-    """Planes of a pixel are written lowest first, each at its own address, up to the output's last one."""
+    """Planes of a pixel are written lowest first, each at its own address, up to the output's last one.
+
+    The first one comes a cycle later where codes are looked up in a table.
+    """
     m, geometry = after_reset(), Geometry(machine)
     dut = OutputPacker(geometry)
     place(m, dut, "descriptor")
     d = dut.descriptor
     m.d.comb += d.eq(constant(m, geometry.descriptor, "fields"))
     plane, active = probe(m, "dut.plane", 6), probe(m, "dut.active", 1)
-    start, at = probe(m, "dut.waiting", 3)[-1], probe(m, "dut.agu.address", geometry.address_bits)
+    waiting, at = probe(m, "dut.waiting", 4), probe(m, "dut.agu.address", geometry.address_bits)
+    start = Mux(d.table, waiting[3], waiting[2])
     last = active & (plane == d.bits_out)
     follows(m, plane, Mux(active & ~last, plane + 1, 0), "planes count")
     follows(m, active, start | (active & ~last), "a pixel is written to its last plane")
@@ -122,6 +128,31 @@ def output_packer(machine: Machine) -> Harness:
           "columns have the pixel")
     reach(m, {"OutputPacker.plane": (plane, machine.acc_bits - 1),
               "compute.bits_out": (d.bits_out, machine.acc_bits - 1)})
+    return m
+
+
+def table_memory(machine: Machine) -> Harness:
+    """An index reads the word of its slot that holds its code, and the code that is chosen of that word is its own.
+
+    The slot is that of the op that runs: it changes when such an op ends, and at no other time. Words are written into
+    the slot that they were sent for, in all banks.
+    """
+    m, geometry = after_reset(), Geometry(machine)
+    dut, code = TableMemory(geometry), geometry.table_code_bits
+    place(m, dut)
+    slot, words, codes = probe(m, "dut.slot", 1), geometry.table_words, geometry.table_word_bits // code
+    follows(m, slot, slot ^ dut.op_done, "a slot is that of one op")
+    for unit in range(geometry.units):
+        for c in range(geometry.columns):
+            bank, index = f"dut.bank_{unit}_{c}", dut.index[unit][c]
+            read, write = (probe(m, f"{bank}.{port}addr", (2 * words - 1).bit_length()) for port in "rw")
+            asked, word = probe(m, f"{bank}.ren", 1), probe(m, f"{bank}.rdata", geometry.table_word_bits)
+            chosen = probe(m, f"dut.place_{unit}_{c}", codes.bit_length() - 1)
+            check(m, asked == (dut.ready.units[unit] & dut.ready.columns[c]), "every code that is ready is looked up")
+            check(m, read * codes + index % codes == slot * (words * codes) + index, "an index has its word")
+            check(m, write == dut.write_slot * words + dut.write_word, "a word has its place")
+            follows(m, chosen, Mux(asked, index % codes, chosen), "a code's place in its word is kept")
+            check(m, dut.code[unit][c] == word.word_select(chosen, code), "the code is the one at that place")
     return m
 
 

@@ -31,7 +31,7 @@ SHALLOW = Machine(**TINY.model_dump() | {"name": "shallow", "act_regions": 4, "r
 """Few address bits: their adders, which wrap at any width alike, are what a solver finds hardest here."""
 CONTROL = Machine(**TINY.model_dump() | {
     "name": "control", "rows": 2, "columns": 2, "lanes": 4, "requantizers": 1, "stream_bits": 4, "acc_depth": 2,
-    "act_regions": 4, "region_words": 4})
+    "act_regions": 4, "region_words": 4, "table_bits": 0})
 """Little data, so that the solver has only control to think of."""
 
 
@@ -59,7 +59,7 @@ def narrow(bits_w: int, bits_a: int) -> Machine:
     """Return a machine with a single element of four lanes for codes of few bits."""
     return Machine(**TINY.model_dump() | {
         "name": "narrow", "rows": 1, "columns": 1, "lanes": 4, "requantizers": 1, "stream_bits": 4, "acc_depth": 1,
-        "max_bits_w": bits_w, "max_bits_a": bits_a})
+        "max_bits_w": bits_w, "max_bits_a": bits_a, "table_bits": 0})
 
 
 def requantizer_proofs(machine: Machine) -> Iterator[Proof]:
@@ -209,12 +209,20 @@ REQUANT_STEP_FAULTS = (
     Fault("requant_sequencer", "row_tile.eq(row_tile + 1)", "row_tile.eq((row_tile + 1)[:6])"),
     Fault("requant_sequencer", "position.eq(position + 1)", "position.eq((position + 1)[:16])"),
     Fault("requant_sequencer", "Mux(last, 0, term + 1)", "Mux(last, 0, (term + 1)[:3])"),
+    Fault("requant_sequencer", "Mux(self.descriptor.table, looked_up, after[i])", "looked_up"),
 )
 LOAD_STEP_FAULTS = (
     Fault("load_dma", "tiles + 1)", "(tiles + 1)[:9])"),
     Fault("load_dma", "turn.eq(turn + 1)", "turn.eq((turn + 1)[:1])"),
     Fault("load_dma", "last_parameter & (item.words == 0)", "last_parameter"),
     Fault("load_dma", "(self.stores >= item.after_stores)", "(self.stores[:8] >= item.after_stores)"),
+    Fault("load_dma", "Mux(end, 0, self.lookup_word + 1)", "Mux(end, 0, (self.lookup_word + 1)[:6])"),
+    Fault("load_dma", "Mux(is_tile, self._tile_may", "Mux(~item.load, self._tile_may"),
+)
+TABLE_FAULTS = (
+    Fault("table_memory", "with m.If(self.op_done):", "with m.If(self.op_done | self.write):"),
+    Fault("table_memory", "place.eq(index[:within])", "place.eq(index[: within - 1])"),
+    Fault("table_memory", "Cat(self.write_word[:words], self.write_slot)", "Cat(self.write_word[:words], 0)"),
 )
 BANK_STEP_FAULTS = (
     Fault("bank_interleave", "offset.eq(offset + wraps)", "offset.eq((offset + wraps)[:9])"),
@@ -324,7 +332,10 @@ PROOFS = (
     Proof("CSR file", "everything", counter_steps.csr_file, 1,
           (Fault("csr_file", "ones[bits] | (port & ~mask[bits])", "ones[bits]"),), induction=1),
     Proof("output packer, each step", "lanes: 32 planes", partial(datapath_steps.output_packer, LANES), 1,
-          (Fault("output_packer", "plane + 1, 0)", "(plane + 1)[:4], 0)"),), induction=1),
+          (Fault("output_packer", "plane + 1, 0)", "(plane + 1)[:4], 0)"),
+           Fault("output_packer", "Mux(d.table, waiting[-1], waiting[START_STAGES - 1])", "waiting[-1]")), induction=1),
+    Proof("table memory, each step", "lanes: 2 codes a word", partial(datapath_steps.table_memory, LANES), 1,
+          TABLE_FAULTS, induction=1),
     Proof("residual fetch, each step", "lanes: 8 planes", partial(datapath_steps.residual_fetch, LANES), 1,
           (Fault("residual_fetch", "plane + 1, 0)", "(plane + 1)[:2], 0)"),), induction=1),
     Proof("channel groups", "lanes: 4 groups", partial(datapath_steps.channel_groups, LANES), 1, CHANNEL_GROUP_FAULTS,

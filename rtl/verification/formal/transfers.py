@@ -41,7 +41,7 @@ def slots(machine: Machine) -> Harness:
     held, coming, item = Signal(2), Signal(), dut.queue.current
     m.d.sync += held.eq(held + dut.slot_filled - dut.slot_free)
     assume(m, ~dut.slot_free | (held != 0))
-    beat = dut.i.valid & dut.i.ready & ~item.load
+    beat = dut.i.valid & dut.i.ready & ~(item.load | item.table)
     with m.If(beat):
         m.d.sync += coming.eq(~dut.slot_filled)
     free = probe(m, "dut.free", 2)

@@ -16,7 +16,7 @@ from sim.functional.reference import simulate
 from sim.ir.ops import Queue, Store
 from sim.mapping.activation_layout import Bits, bank_contents
 from sim.mapping.transfer_schedule import TransferSchedule
-from sim.plan.host_stream import RowTileItem, TensorItem
+from sim.plan.host_stream import RowTileItem, TableItem, TensorItem
 from sim.plan.plan import Plan
 
 __all__ = ["Script", "program_script"]
@@ -139,7 +139,7 @@ class Script:
                            if isinstance(schedule, TransferSchedule) and isinstance(schedule.op, Store)]
         for index, item in enumerate(items):
             match item:
-                case RowTileItem():
+                case RowTileItem() | TableItem():
                     bits, after = item.words, 0
                 case TensorItem():
                     bits = _image(item, codes, plan)

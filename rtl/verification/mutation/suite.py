@@ -74,6 +74,11 @@ QUICK: tuple[Hints, ...] = (
 """Layers that wait for the requantizer or the residual, and rarer shapes."""
 FULL: Hints = {**PLACED, "extent": [5, 6, 7, 8, 9]}
 PARTS: tuple[Hints, ...] = ({"bipolar": [True], "parts": [2]}, {}, {"residual": [True]})
+TABLES: tuple[Hints, ...] = (
+    {"kind": ["dense"], "index_bits": [8], "relu": [False], "clamp": [False]},
+    {"kind": ["add"], "index_bits": [7, 8], "activation_kind": ["signed"]}, {"kind": ["depthwise"], "index_bits": [8]},
+    {"kind": ["dense"], "index_bits": [1, 2, 3, 4, 5, 6]},
+)
 KINDS = ("dense", "dense", "dense", "linear", "depthwise", "add", "average", "max")
 
 
@@ -111,6 +116,9 @@ AIMS = (
     Aim(7000, 30, [{**FULL, "kind": [kind], "concat": [False], "extent": [1, 2, 3, 16, 20, 25, 29],
                     "channels": [1, 2, 3], "activation_bits": [1, 2, 3]} for kind in KINDS], extent=29),
     Aim(8000, 60, [{}], layers=LAYERS),
+    Aim(9000, 40, [{**FULL, "table": [True], "table_kind": ["random"], "concat": [False], "wide": [False],
+                    "layers": [1], "extent": [3, 4, 5], "channels": [8], **more} for more in TABLES], extent=5),
+    Aim(9500, 20, [{"table": [True], "layers": [5], "channels": [1, 2, 3, 4], "concat": [False]}], layers=5, extent=4),
 )
 """What the first Programs miss: every kind, packed taps, parts, wide outputs, many layers, tall and wide maps."""
 IMAGES = 2

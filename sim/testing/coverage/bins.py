@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sim.arch.limits import LIMITS
 from sim.ir.formats import MAX_PLANES
-from sim.testing.coverage import layer_bins, transfer_bins, value_bins
+from sim.testing.coverage import layer_bins, table_bins, transfer_bins, value_bins
 from sim.testing.coverage.coverage import Group, Values
 
 __all__ = ["GROUPS", "LAYER_GROUPS", "TRANSFER_GROUPS"]
@@ -114,6 +114,13 @@ LAYER_GROUPS = (
           value_bins.declared_residual),
     Group("residual bits", {"than the output": ("narrower", "equal", "wider")}, value_bins.residual_bits,
           declared=value_bins.declared_residual_bits),
+    Group("tables", {"kind": CONVS, "index_bits": BITS}, table_bins.index_bits,
+          declared=table_bins.declared_index_bits),
+    Group("outputs of tables", {"codes of the table": ("unsigned", "signed"), "after a residual": (False, True)},
+          table_bins.outputs, declared=table_bins.declared_outputs),
+    Group("words of tables", {"table": ("part of a word", "a word", "several words")}, table_bins.words),
+    Group("slots of tables", {"table waits for": ("nothing", "a layer that has its slot")}, table_bins.slots,
+          declared=table_bins.slots_may_wait),
     Group("parts", {"kind": ("dense", "max"), "read": PARTS, "written": PARTS}, layer_bins.parts, _parts),
     Group("requantizer", {"kind": CONVS, "busy with": ("digits", "output planes", "residual planes")},
           layer_bins.requantizer, _residual_time),

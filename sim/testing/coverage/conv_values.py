@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.functional.reference import accumulate
+from sim.functional.reference import accumulate, requantized
 from sim.ir.formats import Format
 from sim.ir.ops import Conv, accumulator_bounds
 from sim.ir.program import Program
@@ -44,12 +44,15 @@ class ConvValues:
         It read.
     residual : int64 array, shape (N, O, height, width of the output)
         Codes that were added; zeros without one.
+    requantized : int32 array, shape (N, O, height, width of the output)
+        Codes that the requantizer gave, before a table.
     """
 
     program: Program
     conv: Conv
     codes: NDArray[np.int32]
     residual: Integers
+    requantized: NDArray[np.int32]
 
     @cached_property
     def sums(self) -> Integers:
@@ -105,7 +108,7 @@ class ConvValues:
 
     @property
     def _zero(self) -> int:
-        return self.program.tensor(self.conv.output).format.zero_point
+        return self.conv.requantized_format(self.program.tensor(self.conv.output).format).zero_point
 
 
 def conv_values(program: Program, conv: Conv, codes: Mapping[str, NDArray[np.int32]]) -> ConvValues:
@@ -116,7 +119,7 @@ def conv_values(program: Program, conv: Conv, codes: Mapping[str, NDArray[np.int
     else:
         part = program.tensor(conv.residual).part_slice(conv.residual_part)
         residual = codes[conv.residual][:, part].astype(np.int64)
-    return ConvValues(program, conv, read, residual)
+    return ConvValues(program, conv, read, residual, requantized(program, conv, codes))
 
 
 def _by_channel(values: NDArray[np.int64]) -> Integers:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.arch.host_memory import Memory
-from sim.ir.ops import Conv, Op, Tensor
+from sim.ir.ops import Conv, Op, Queue, Tensor
 from sim.mapping.conv_schedule import ConvSchedule
 from sim.mapping.pool_schedule import PoolSchedule
 from sim.mapping.schedule import Schedule
@@ -41,6 +41,8 @@ class OpView:
     held_by : frozenset of str
         What ended only when the op's own queue was free, so that the op waited for it: "computes", "loads",
         "stores" (on its place), "written" (the Stores of its rows).
+    waited_for_slot : bool
+        Whether its table waited for its slot when the inward stream was free.
     late, slotted : bool
         Whether the op would have ended at another time if the host's memory had no latency, or no slots.
     wait_accumulator, wait_weights, starved, blocked : int
@@ -52,6 +54,7 @@ class OpView:
     spans: tuple[tuple[int, int], ...]
     codes: Mapping[str, Codes]
     held_by: frozenset[str]
+    waited_for_slot: bool
     late: bool
     slotted: bool
     wait_accumulator: int
@@ -127,15 +130,16 @@ def op_views(plan: Plan, codes: Mapping[str, Codes]) -> list[OpView]:
     """Return a view of every op, given the codes of every tensor in a run."""
     memory = plan.machine.memory
     state = PipelineState(memory.finish, memory.latency_cycles)
-    spans, counted, held = [], [_counted(state)], []
+    spans, counted, held, slots = [], [_counted(state)], [], []
     for schedule, waits in zip(plan.schedules, plan.waits, strict=True):
         held.append(_held_by(state, schedule, waits))
+        slots.append(waits.table > 0 and state.ends[Queue.COMPUTE][waits.table - 1] > state.free_at[Queue.LOAD])
         spans.append(schedule.run(state, waits))
         counted.append(_counted(state))
     prompt = _ends(plan, memory.model_copy(update={"latency_cycles": 0}))
     steady = _ends(plan, memory.model_copy(update={"beats": 1, "period_cycles": 1}))
-    return [OpView(plan, index, tuple(spans), codes, held[index], end != prompt[index], end != steady[index],
-                 *(b - a for a, b in zip(before, after, strict=True)))
+    return [OpView(plan, index, tuple(spans), codes, held[index], slots[index], end != prompt[index],
+                   end != steady[index], *(b - a for a, b in zip(before, after, strict=True)))
             for index, ((_, end), (before, after)) in enumerate(zip(spans, pairwise(counted), strict=True))]
 
 

@@ -153,7 +153,8 @@ def wraps(view: OpView) -> Iterator[Values]:
 def declared_clamps(view: OpView) -> Iterator[Values]:
     """Yield which end of the clamp, and what it is: the format's end, its zero point (ReLU), or another limit."""
     if view.conv:
-        conv, fmt = view.conv[0], view.target.format
+        conv = view.conv[0]
+        fmt = conv.requantized_format(view.target.format)
         low = "the format's end" if conv.low == fmt.low else (
             "the zero point" if conv.low == fmt.zero_point else "a limit")
         yield "below", low
@@ -177,7 +178,7 @@ def declared_channels(view: OpView) -> Iterator[Values]:
             yield ("no shift",)
         if view.target.format.bits > WIDEST:
             yield ("wide output",)
-        if view.target.format.zero_point:
+        if conv.requantized_format(view.target.format).zero_point:
             yield ("output with a zero point",)
 
 

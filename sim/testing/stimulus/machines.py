@@ -8,6 +8,7 @@ import numpy as np
 
 from sim.arch.host_memory import IDEAL, Memory
 from sim.arch.machine import Machine
+from sim.arch.table_memory import TABLE_CODE_BITS
 from sim.ir.formats import Rounding
 from sim.testing.stimulus.choices import Choices, choices_of
 
@@ -42,6 +43,7 @@ RANGES: dict[str, tuple[int, int]] = {
     "region_words": field_range("region_words", least=16, most=2048),
     "stream_bits": field_range("stream_bits", most=512),
     "depthwise_lanes": field_range("depthwise_lanes", most=128),
+    "table_bits": field_range("table_bits"),
 }
 """Smallest and largest value of each parameter in a campaign. Where `sim.arch.machine` has no end, this is one that can
 be
@@ -74,6 +76,7 @@ def random_machine(source: np.random.Generator | Choices, small: bool = True) ->
         region_words=draw.choice("region_words", [64, 128, 256] if small else [512, 1024]),
         stream_bits=draw.choice("stream_bits", _stream_bits(rows, columns, lanes, 1)),
         bipolar=draw.chance("bipolar", 0.75), roundings=_roundings(draw), clock_mhz=100,
+        table_bits=draw.integer("table_bits", 0, RANGES["table_bits"][1]) if lanes >= TABLE_CODE_BITS else 0,
     )
 
 
@@ -121,6 +124,7 @@ def campaign_machine(source: np.random.Generator | Choices, elements: int, wide:
         act_regions=either("act_regions"), region_words=power("region_words"),
         stream_bits=draw.choice("stream_bits", [streams[0], streams[-1]] if draw.chance("end", ENDS) else streams),
         bipolar=draw.chance("bipolar", 0.75), roundings=_roundings(draw), clock_mhz=100,
+        table_bits=either("table_bits") if lanes >= TABLE_CODE_BITS else 0,
     )
 
 

@@ -133,8 +133,8 @@ def test_what_is_no_image_is_refused(planned, geometry):
             f"the program image is not for machine 'tiny': its signature is 0x9, not {right:#x}")
     refused(with_field(image, "compute", 0, geometry), geometry,
             "the program image must have 1..256 compute words, not 0")
-    refused(with_field(image, "inward", 514, geometry), geometry,
-            "the program image must have 1..513 inward words, not 514")
+    refused(with_field(image, "inward", 770, geometry), geometry,
+            "the program image must have 1..769 inward words, not 770")
 
 
 def test_what_was_altered_is_refused(planned, geometry):

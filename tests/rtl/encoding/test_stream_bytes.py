@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rtl.encoding.stream_bytes import row_tile_bytes, tensor_bytes, tensor_codes, tensor_length
+from rtl.encoding.stream_bytes import tensor_bytes, tensor_codes, tensor_length, word_bytes
 from sim.arch.machine import Machine, load_machine
 from sim.ir.formats import Format
 from sim.ir.ops import Tensor
@@ -63,7 +63,7 @@ def test_words_go_address_outer_bank_inner(tensor):
 def test_narrow_beats_take_a_byte_each():
     """With 4 bits per beat, a byte carries them in its lower half."""
     words = np.array([[[1, 0, 1, 0, 0, 1, 1, 1]]], np.uint8)
-    assert row_tile_bytes(words, machine_with(4)) == bytes([0b0101, 0b1110])
+    assert word_bytes(words, machine_with(4)) == bytes([0b0101, 0b1110])
 
 
 def test_the_last_beat_is_filled_with_zeros():

@@ -11,14 +11,14 @@ import pytest
 from rtl.encoding.geometry import Geometry
 from rtl.encoding.hardware_id import signature
 from rtl.encoding.program_image import program_image
-from rtl.encoding.stream_bytes import row_tile_bytes, tensor_bytes, tensor_codes
+from rtl.encoding.stream_bytes import tensor_bytes, tensor_codes, word_bytes
 from rtl.host.assembler import assemble, write_assembly
 from sim.arch.machine import load_machine
 from sim.errors import InputError
 from sim.functional.reference import simulate
 from sim.ir.formats import Format
 from sim.ir.ops import Tensor
-from sim.plan.host_stream import RowTileItem
+from sim.plan.host_stream import RowTileItem, TableItem
 from sim.plan.plan import plan
 from sim.testing import corner_inputs, random_program
 
@@ -55,7 +55,7 @@ def test_the_manifest_tells_a_whole_run(planned):
             assert len(packed) == entry["bytes"]
             stream[entry["offset"] : entry["offset"] + entry["bytes"]] = packed
     for item in planned.inward():
-        expected += (row_tile_bytes(item.words, machine) if isinstance(item, RowTileItem)
+        expected += (word_bytes(item.words, machine) if isinstance(item, RowTileItem | TableItem)
                      else tensor_bytes(item.view(codes[item.host]), item.tensor, machine))
     assert bytes(stream) == expected
     for entry in found.manifest["receive"]:

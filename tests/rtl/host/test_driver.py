@@ -12,7 +12,7 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 import pytest
 
-from rtl.encoding.stream_bytes import row_tile_bytes, tensor_bytes, tensor_codes, tensor_length
+from rtl.encoding.stream_bytes import tensor_bytes, tensor_codes, tensor_length, word_bytes
 from rtl.host.driver import Host, MachineFault
 from rtl.shell.csr_map import COUNTER_NAMES, ID, REGISTERS, counter_offset, register
 from rtl.shell.fault_codes import FaultCode
@@ -23,7 +23,7 @@ from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
 from sim.ir.ops import Conv, Load, Store, Tensor
 from sim.ir.program import Program
-from sim.plan.host_stream import RowTileItem, TensorItem
+from sim.plan.host_stream import RowTileItem, TableItem, TensorItem
 from sim.plan.plan import plan
 
 PAGE = Path(__file__).parents[3] / "docs" / "interface.md"
@@ -177,8 +177,8 @@ def test_rows_are_sent_when_they_are_there(host, machine, planned, image):
     packed = []
     for item in planned.inward():
         match item:
-            case RowTileItem():
-                packed.append(row_tile_bytes(item.words, planned.machine))
+            case RowTileItem() | TableItem():
+                packed.append(word_bytes(item.words, planned.machine))
             case TensorItem():
                 packed.append(tensor_bytes(item.view(machine.codes[item.host]), item.tensor, planned.machine))
     first = sum(len(piece) for piece in packed[:4])

@@ -9,7 +9,7 @@ from rtl.cosim.jobs import write_job
 from rtl.cosim.simulators import ICARUS, cached_build
 from rtl.encoding.geometry import Geometry
 from rtl.encoding.program_image import program_words
-from rtl.encoding.stream_bytes import row_tile_bytes, tensor_length
+from rtl.encoding.stream_bytes import tensor_length, word_bytes
 from rtl.shell.top import Top
 from rtl.verilog.emit import TOP, verilog_text
 from sim.arch.machine import Machine
@@ -21,7 +21,7 @@ from sim.ir.formats import Format
 from sim.ir.ops import Conv, Load, Pool, Store, Tensor
 from sim.ir.program import Program
 from sim.ir.signed_digits import no_digits
-from sim.plan.host_stream import RowTileItem
+from sim.plan.host_stream import RowTileItem, TableItem
 from sim.plan.plan import plan
 from sim.testing import corner_inputs
 
@@ -64,8 +64,8 @@ def segments(planned):
     """Bytes of the inward items, in pieces that can be sent together."""
     found, written = [[]], 0
     for item in planned.inward():
-        if isinstance(item, RowTileItem):
-            found[-1].append(len(row_tile_bytes(item.words, planned.machine)))
+        if isinstance(item, RowTileItem | TableItem):
+            found[-1].append(len(word_bytes(item.words, planned.machine)))
             continue
         if item.written > written:
             written = item.written

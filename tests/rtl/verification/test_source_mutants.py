@@ -23,10 +23,11 @@ from rtl.verilog.emit import TOP, verilog_text
 from sim.arch.machine import Machine, load_machine
 from sim.errors import InputError
 from sim.plan.plan import Plan, plan
-from sim.testing import corner_inputs, random_program
+from sim.testing import TRAITS, RandomChoices, SteeredChoices, corner_inputs, random_program
 
 ATTEMPTS = 8
 """Programs that may be needed to find a mutant."""
+PLAIN = tuple(trait for trait in TRAITS if trait != "table")
 MOST_CYCLES = 1500
 """Of a Program, to be quick."""
 
@@ -35,7 +36,8 @@ MOST_CYCLES = 1500
 class Mutant:
     """A fault of the hardware and the Programs that can show it.
 
-    `kinds` of ops on a machine with `changes` can show it; the Program of `seed` is known to, so it is tried first.
+    `kinds` of ops on a machine with `changes` can show it, with `tables` Convs that end in one; the Program of `seed`
+    is known to, so it is tried first.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Mutant:
     rounding: str = "half_up"
     changes: tuple[tuple[str, int], ...] = ()
     seed: int = 0
+    tables: bool = False
 
 
 ONE_BIT = (("max_bits_w", 1), ("max_bits_a", 1))
@@ -84,6 +87,10 @@ MUTANTS = [
            Fault("max_pool", "flipped.eq(d.signed_a & top)", "flipped.eq(0)"), ("max",), seed=2),
     Mutant("unit weights of all row tiles",
            Fault("weight_memory", "self.request.tile_lane == (lane & -rows)", "1"), ("average",), seed=1),
+    Mutant("the table of the op before", Fault("table_memory", "slot.eq(~slot)", "slot.eq(slot)"), tables=True),
+    Mutant("the first code of a word", Fault("table_memory", "place.eq(index[:within])", "place.eq(0)"), tables=True),
+    Mutant("codes taken before they are looked up",
+           Fault("requant_sequencer", "Mux(self.descriptor.table, looked_up, after[i])", "after[i]"), tables=True),
     Mutant("reference in all lanes", Fault("weight_memory", "lane < self.request.part_lanes", "1"), ("linear",),
            seed=1),
 ]
@@ -108,7 +115,8 @@ def programs(mutant: Mutant, machine: Machine) -> Iterator[tuple[Plan, dict[str,
     limited = Machine(**machine.model_dump() | {"roundings": (mutant.rounding,)})
     for seed in range(mutant.seed, mutant.seed + ATTEMPTS):
         rng = np.random.default_rng(seed)
-        program = random_program(rng, limited, layers=2, kinds=mutant.kinds)
+        program = (random_program(_with_tables(rng), limited, layers=3, kinds=mutant.kinds) if mutant.tables
+                   else random_program(rng, limited, layers=2, kinds=mutant.kinds, traits=PLAIN))
         try:
             planned = plan(program, machine)
         except InputError:
@@ -117,18 +125,24 @@ def programs(mutant: Mutant, machine: Machine) -> Iterator[tuple[Plan, dict[str,
             yield planned, corner_inputs(rng, program, 1)
 
 
+def _with_tables(rng: np.random.Generator) -> SteeredChoices:
+    """Decisions for layers that all end in tables."""
+    return SteeredChoices(RandomChoices(rng), [{"table": [True], "layers": [3], "table_kind": ["random"]}] * 3)
+
+
 @pytest.fixture(scope="module")
 def is_exact(compare: Callable[..., list[str]]) -> Callable[[Mutant, int], bool]:
     """Whether the hardware without a fault agrees with the simulator on a Program; mutants share the answers."""
 
     @lru_cache
-    def exact(kinds: tuple[str, ...], rounding: str, changes: tuple[tuple[str, int], ...], seed: int,
+    def exact(kinds: tuple[str, ...], rounding: str, changes: tuple[tuple[str, int], ...], seed: int, tables: bool,
               number: int) -> bool:
-        mutant = Mutant("none", Fault("", "", ""), kinds, rounding, changes, seed)
+        mutant = Mutant("none", Fault("", "", ""), kinds, rounding, changes, seed, tables)
         planned, inputs = next(islice(programs(mutant, small_machine(mutant)), number, None))
         return compare(planned, inputs) == []
 
-    return lambda mutant, number: exact(mutant.kinds, mutant.rounding, mutant.changes, mutant.seed, number)
+    return lambda mutant, number: exact(mutant.kinds, mutant.rounding, mutant.changes, mutant.seed, mutant.tables,
+                                         number)
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)

@@ -30,10 +30,11 @@ def test_built_in_machines_load(name: str) -> None:
 
 
 def test_memories_follow_from_the_parameters() -> None:
-    """Accumulators lie in two banks per element, activations in regions per column, weights in two slots per row."""
+    """Accumulators have two banks per element, activations regions per column; rows and requantizers have two slots."""
     memories = load_machine("tiny").memories
     sizes = {name: (memory.words, memory.width_bits, memory.instances) for name, memory in memories.items()}
-    assert sizes == {"accumulators": (8, 24, 2 * 4 * 3), "activations": (256, 8, 6 * 3), "weights": (1024, 8, 4)}
+    assert sizes == {"accumulators": (8, 24, 2 * 4 * 3), "activations": (256, 8, 6 * 3), "weights": (1024, 8, 4),
+                     "tables": (256, 16, 2 * 3)}
     assert memories["weights"].capacity_kib == 1.0
 
 
@@ -114,7 +115,8 @@ def test_every_number_has_a_range(field: str, number: int) -> None:
         assert refusal(**{field: number}).startswith(f"{field}: Input should be ")
 
 
-SMALL = LEGAL | {"rows": 1, "columns": 1, "requantizers": 1, "lanes": 4, "stream_bits": 4, "acc_bits": 8}
+SMALL = LEGAL | {"rows": 1, "columns": 1, "requantizers": 1, "lanes": 4, "stream_bits": 4, "acc_bits": 8,
+                 "table_bits": 0}
 NEEDS: dict[str, dict[str, int]] = {
     "rows": {"lanes": 128, "stream_bits": 128}, "lanes": {"stream_bits": 1024},
     "requantizers": {"rows": 128, "lanes": 128, "stream_bits": 128},

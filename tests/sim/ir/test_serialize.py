@@ -35,7 +35,7 @@ def some_program(seed: int) -> Program:
 
 def some_tables(seed: int) -> Program:
     """A random Program for a machine with tables."""
-    return random_program(np.random.default_rng(seed), load_machine("tiny").model_copy(update={"table_bits": 8}))
+    return random_program(np.random.default_rng(seed), load_machine("tiny"))
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,7 @@
 """What passes over the streams is what the plan counts."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ from sim.ir.ops import Conv, Load, Store
 from sim.mapping.activation_layout import bank_contents
 from sim.mapping.conv_schedule import ConvSchedule
 from sim.mapping.transfer_schedule import TransferSchedule
-from sim.plan.host_stream import RowTileItem, TensorItem, tensor_item
+from sim.plan.host_stream import RowTileItem, TableItem, TensorItem, tensor_item
 from sim.plan.plan import Plan, plan
 from sim.testing import corner_inputs, random_machine, random_program
 
@@ -29,7 +31,7 @@ PLANS = [planned for planned in map(some_plan, range(40)) if planned]
 
 
 def test_items_come_in_program_order_with_all_their_words() -> None:
-    """Row tiles and Loads inward, Stores outward; their bits fill the beats that are counted."""
+    """Tables, row tiles and Loads inward, Stores outward; their bits fill the beats that are counted."""
     assert len(PLANS) > 10
     for planned in PLANS:
         machine, ops = planned.machine, planned.program.ops
@@ -42,10 +44,23 @@ def test_items_come_in_program_order_with_all_their_words() -> None:
             if isinstance(item, RowTileItem):
                 assert isinstance(schedule, ConvSchedule)
                 assert -(-item.words.size // machine.stream_bits) == schedule.fill_cycles
+            elif isinstance(item, TableItem):
+                assert isinstance(schedule, ConvSchedule)
+                assert item.words.size // machine.stream_bits == schedule.table_cycles
             else:
                 assert isinstance(schedule, TransferSchedule)
                 image = bank_contents(np.zeros(item.tensor.shape, np.int32), item.tensor, machine)
                 assert -(-image.size // machine.stream_bits) == schedule.beats
+        for before, item in pairwise(inward):
+            assert not isinstance(item, TableItem) or before.op < item.op
+        tables = {item.op: item.words.reshape(-1, 8) @ (1 << np.arange(8)) for item in inward
+                  if isinstance(item, TableItem)}
+        for index, op in enumerate(ops):
+            table = op.table if isinstance(op, Conv) else None
+            assert (index in tables) == (table is not None)
+            if table is not None:
+                np.testing.assert_array_equal(tables[index][: len(table.codes)], table.codes % 256)
+                assert not tables[index][len(table.codes) :].any()
         tiles = [item.words for item in inward if isinstance(item, RowTileItem)]
         assert all(np.array_equal(a, b) for a, b in zip(tiles, planned.stream(), strict=True))
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from sim.arch.host_memory import Memory
 from sim.errors import InputError
-from sim.ir.ops import Load, Store
+from sim.ir.ops import Conv, Layer, Load, Store
 from sim.mapping.activation_layout import tensor_words
 from sim.mapping.transfers import with_transfers
 from sim.plan.plan import Plan, plan
@@ -62,6 +62,22 @@ def test_rows_are_in_the_hosts_memory_before_a_load_takes_them() -> None:
                         seen += 1
                         assert line.ends[later] - planned.schedules[later].beats >= line.ends[earlier] + latency
     assert seen > 10
+
+
+def test_a_table_waits_for_the_op_whose_slot_it_takes() -> None:
+    """There are two slots, so a table comes when the last but one Conv with a table has ended, and the others never."""
+    seen = 0
+    for planned in PLANS:
+        computes, tabled = 0, []
+        for op, waits in zip(planned.program.ops, planned.waits, strict=True):
+            computes += isinstance(op, Layer)
+            if isinstance(op, Conv) and op.table is not None:
+                tabled.append(computes)
+                assert waits.table == (tabled[-3] if len(tabled) > 2 else 0)
+                seen += waits.table > 0
+            else:
+                assert waits.table == 0
+    assert seen > 3
 
 
 def test_ops_wait_for_nothing_else() -> None:

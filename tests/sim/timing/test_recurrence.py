@@ -35,6 +35,10 @@ def run_plainly(state: PipelineState, schedule: ConvSchedule) -> None:
     issued = requantized = start = state.free_at[Queue.COMPUTE]
     banks = [start, start]
     residual_ready = start + schedule.shape.bits_residual + 2
+    if schedule.table_cycles:
+        wanted = state.free_at[Queue.LOAD]
+        state.free_at[Queue.LOAD] = state.finish(wanted, schedule.table_cycles)
+        state.starved += state.free_at[Queue.LOAD] - wanted - schedule.table_cycles
     for tile in range(schedule.row_tiles):
         groups = schedule.last_tile_channel_groups if tile == schedule.row_tiles - 1 else schedule.tile_channel_groups
         wanted = max(state.free_at[Queue.LOAD], state.slots_free_at[0])
@@ -75,6 +79,6 @@ def test_a_large_map_takes_few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
         move(head, cycles)
 
     monkeypatch.setattr(_Head, "move", counted)
-    schedule = replace(some_schedules(0)[0], pixels=1 << 20, chunk_pixels=1, row_tiles=3)
+    schedule = replace(some_schedules(2)[0], pixels=1 << 20, chunk_pixels=1, row_tiles=3)
     schedule.run(PipelineState(load_machine("tiny").memory.finish, 0), Waits())
     assert next(steps) <= 36

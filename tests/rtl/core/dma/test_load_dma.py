@@ -13,7 +13,7 @@ from sim.arch.machine import Machine
     (3, 16, 8), (3, 2, 8), (4, 32, 8), (1, 8, 8), (3, 1, 8)],
     ids=["two words a beat", "four beats a word", "all banks a beat", "one bank", "eight beats a word"])
 def test_items_are_taken_and_placed(run_unit, small_machine, columns, stream_bits, lanes):
-    """Row tiles and Loads in any order: taken when they may, every word in its place, no word beside it."""
+    """Tables, row tiles and Loads in any order: taken when they may, every word in its place, no word beside it."""
     machine = Machine(**small_machine.model_dump() | {
         "columns": columns, "stream_bits": stream_bits, "lanes": lanes})
     run_unit(LoadDma(Geometry(machine)), "load_dma_bench", machine)

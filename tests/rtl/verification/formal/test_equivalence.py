@@ -20,6 +20,7 @@ from rtl.core.datapath.requantizer import Requantizer
 from rtl.core.datapath.residual_fetch import ResidualFetch
 from rtl.core.dma.load_dma import LoadDma
 from rtl.core.dma.store_dma import StoreDma
+from rtl.core.memory.table_memory import TableMemory
 from rtl.encoding.geometry import Geometry
 from rtl.shell.axi_lite import AxiLiteSlave
 from rtl.shell.top import Top
@@ -29,11 +30,11 @@ from rtl.verilog.emit import verilog_text
 from sim.arch.machine import Machine, load_machine
 
 MACHINE = Machine(**load_machine("tiny").model_dump() | {
-    "name": "small", "rows": 2, "columns": 2, "lanes": 4, "requantizers": 1, "stream_bits": 4, "acc_depth": 2,
-    "act_regions": 2, "region_words": 8, "max_bits_w": 2, "max_bits_a": 2})
+    "name": "small", "rows": 2, "columns": 2, "lanes": 8, "requantizers": 1, "stream_bits": 8, "acc_depth": 2,
+    "act_regions": 2, "region_words": 8, "max_bits_w": 2, "max_bits_a": 2, "table_bits": 2})
 EVERY_DAY = (Requantizer, Sequencer, OperandFetch)
 BY_NIGHT = (PeArray, Dispatcher, PerfCounters, LoadDma, OutputPacker, MaxPool, RequantSequencer, ResidualFetch,
-            StoreDma, TapAgu, PixelAgu, Top)
+            StoreDma, TapAgu, PixelAgu, TableMemory, Top)
 
 
 @pytest.mark.parametrize("component", [

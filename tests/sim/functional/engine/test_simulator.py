@@ -47,7 +47,7 @@ def names(program: Program) -> list[str]:
 def test_random_programs_equal_the_plain_loops(isa: str, seed: int, channels: int, machine: str) -> None:
     """Every tensor: residuals, parts, wraps, wide outputs, tables, all kinds, roundings, zero points, transfers."""
     rng = np.random.default_rng(seed)
-    program = random_program(rng, load_machine(machine).model_copy(update={"table_bits": 8}), channels=channels)
+    program = random_program(rng, load_machine(machine), channels=channels)
     assert_equal_everywhere(program, random_codes(program, 2, rng), Simulator(program, capture=names(program), isa=isa))
 
 
