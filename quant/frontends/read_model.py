@@ -106,11 +106,9 @@ def _from_export(own: nn.Module, data: Read, images: Read, reason: InputError) -
 
 def _name_inputs(typed: Graph, names: tuple[str, ...]) -> None:
     """Call inputs as the model's forward does."""
-    for place, (given, name) in enumerate(zip(typed.inputs, names, strict=True)):
+    for given, name in zip(typed.inputs, names, strict=True):
         if given.name != name:
-            new = typed.fresh(name)
-            typed.inputs[place] = Input(new, given.shape)
-            typed.redirect(given.name, new)
+            typed.replace_input(given.name, Input(typed.fresh(name), given.shape))
 
 
 def _agreeing(own: nn.Module, data: Read, images: Read, reason: InputError) -> fx.GraphModule:

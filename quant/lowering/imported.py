@@ -208,21 +208,23 @@ def _describe_inputs(graph: Graph, inputs: Mapping[str, InputCodes] | InputCodes
             raise InputError(f"the model has no input '{name}', but {', '.join(names)}")
         if name not in bare:
             raise InputError(f"the model has a quantizer for its input '{name}', which says what the codes mean")
+    first = next(iter(graph.nodes), None)
     for name in bare:
         if name not in given:
             raise InputError(f"the model has no quantizer for its input '{name}'; say how the host gives it, as 8 "
                              "signed bits of which a code means 2**-5: signed:8:-5")
-        _quantize_input(graph, name, given[name])
+        _quantize_input(graph, name, given[name], first)
 
 
-def _quantize_input(graph: Graph, name: str, codes: InputCodes) -> None:
-    """Let an input be rounded to codes."""
+def _quantize_input(graph: Graph, name: str, codes: InputCodes, first: Node | None) -> None:
+    """Let an input be rounded to codes before the `first` node."""
     value, scale, zero = (graph.fresh(f"{name}.{what}") for what in ("codes", "scale", "zero"))
     graph.redirect(name, value)
     graph.constants[scale] = torch.tensor(2.0**codes.exponent)
     graph.constants[zero] = torch.tensor(0.0)
-    graph.nodes.insert(0, Node(FakeQuantize(codes.format.low, codes.format.high, "half_up"), (name, scale, zero),
-                               value, f"of input '{name}'"))
+    quantizer = Node(FakeQuantize(codes.format.low, codes.format.high, "half_up"), (name, scale, zero), value,
+                     f"of input '{name}'")
+    graph.add(quantizer, before=first)
 
 
 def _codes_of(graph: Graph, node: Node, values: Mapping[str, Tensor]) -> NDArray[np.int64]:

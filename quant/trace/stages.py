@@ -8,6 +8,7 @@ the end of each, lowering turns each into an op.
 from __future__ import annotations
 
 import operator
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import prod
@@ -96,6 +97,7 @@ class _Finder:
         self.numbers: set[fx.Node] = set()
         self.refusals: list[Refusal] = []
         self.order = {node: place for place, node in enumerate(graph.graph.nodes)}
+        self.calls = Counter(node.target for node in graph.graph.nodes if node.op == "call_module")
         self.modules: dict[Any, Callable[[fx.Node], Stage]] = {
             **dict.fromkeys((nn.Conv2d, QuantConv2d), self._conv),
             **dict.fromkeys((nn.Linear, QuantLinear), self._start("linear")),
@@ -180,10 +182,10 @@ class _Finder:
             return
         for value in same_memory(self.graph, self._operand(node, 0), node):
             if value.op == "placeholder":
-                raise InputError(f"{_name(node)} {where(node)} changes the model's input in place")
+                raise InputError(f"{self._name(node)} {where(node)} changes the model's input in place")
             for reader in value.users:
                 if self.order[reader] > self.order[node]:
-                    raise InputError(f"{_name(node)} {where(node)} changes '{value.name}' in place, which "
+                    raise InputError(f"{self._name(node)} {where(node)} changes '{value.name}' in place, which "
                                      f"'{reader.name}' reads later")
 
     def _module(self, node: fx.Node) -> nn.Module | None:
@@ -198,7 +200,7 @@ class _Finder:
     def _operand(self, node: fx.Node, index: int, *, padded: bool = False) -> fx.Node:
         operand = node.args[index] if index < len(node.args) else None
         if not isinstance(operand, fx.Node) or operand not in self.values:
-            raise InputError(f"unsupported operand {operand} of {_name(node)} {where(node)}")
+            raise InputError(f"unsupported operand {operand} of {self._name(node)} {where(node)}")
         if not padded:
             self._check_unpadded(operand)
         return operand
@@ -216,18 +218,18 @@ class _Finder:
         return Stage("copy", "", node, node, source=self._store(node), signed=self.values[node].signed)
 
     def _continue(self, stage: Stage, node: fx.Node, **changes: Any) -> Stage:
-        return replace(stage, name=stage.name or _name(node), end=node, **changes)
+        return replace(stage, name=stage.name or self._name(node), end=node, **changes)
 
     def _start(self, kind: Kind) -> Callable[[fx.Node], Stage]:
         def handler(node: fx.Node) -> Stage:
             source = self._operand(node, 0)
             signed = kind == "linear" or self.values[source].signed
-            return Stage(kind, _name(node), node, node, source=self._store(source), signed=signed)
+            return Stage(kind, self._name(node), node, node, source=self._store(source), signed=signed)
         return handler
 
     def _conv(self, node: fx.Node) -> Stage:
         source = self._operand(node, 0, padded=True)
-        return Stage("conv", _name(node), node, node, source=self._store(source),
+        return Stage("conv", self._name(node), node, node, source=self._store(source),
                      pads=self.padded.get(source, (0, 0, 0, 0)))
 
     def _pad(self, node: fx.Node) -> Stage:
@@ -268,8 +270,8 @@ class _Finder:
         left, right = self._operand(node, 0), self._operand(node, 1)
         shapes = [shape[1:] for operand in (left, right) if (shape := shape_of(operand)) is not None]
         if len(set(shapes)) > 1:
-            raise InputError(f"{_name(node)} {where(node)} adds shapes {shapes[0]} and {shapes[1]} per image; the chip "
-                             "adds tensors of one shape")
+            raise InputError(f"{self._name(node)} {where(node)} adds shapes {shapes[0]} and {shapes[1]} per image; the "
+                             "chip adds tensors of one shape")
         if self._can_add(right) and not self._can_add(left) and sign == 1:
             left, right = right, left
         stage = self.values[left] if self._can_add(left) else self._copy(left)
@@ -305,9 +307,9 @@ class _Finder:
     def _cat(self, node: fx.Node) -> Stage:
         axis, shape = arguments(node).get("dim", 0), shape_of(node)
         if axis != 1 and not (axis < 0 if shape is None else axis == 1 - len(shape)):
-            raise InputError(f"{_name(node)} {where(node)} must be along axis 1, the channels, not {axis}")
+            raise InputError(f"{self._name(node)} {where(node)} must be along axis 1, the channels, not {axis}")
         parts = [self.values[part] for part in cast("tuple[fx.Node, ...]", node.args[0])]
-        return Stage("cat", _name(node), node, node, parts=tuple(part.end for part in parts),
+        return Stage("cat", self._name(node), node, node, parts=tuple(part.end for part in parts),
                      signed=any(part.signed for part in parts))
 
     def _quantizer(self, node: fx.Node) -> Stage:
@@ -361,11 +363,10 @@ class _Finder:
         self._store(source)
         return self.values[source]
 
-
-def _name(node: fx.Node) -> str:
-    """Return the path of the module; the graph's name of a function, or of one of several calls of a module."""
-    alone = node.op == "call_module" and len(node.graph.find_nodes(op="call_module", target=str(node.target))) == 1
-    return str(node.target) if alone else node.name
+    def _name(self, node: fx.Node) -> str:
+        """Return the path of the module; the graph's name of a function, or of one of several calls of a module."""
+        alone = node.op == "call_module" and self.calls[node.target] == 1
+        return str(node.target) if alone else node.name
 
 
 def _named(found: Sequence[Stage]) -> tuple[Stage, ...]:
@@ -376,6 +377,9 @@ def _named(found: Sequence[Stage]) -> tuple[Stage, ...]:
             names[place] = name
         elif stage.compute.op == "call_module" and stage.name == str(stage.compute.target):
             names[place] = stage.name
+    taken = set(names.values())
     for place, stage in enumerate(found):
-        names.setdefault(place, free_name(stage.name, set(names.values())))
+        if place not in names:
+            names[place] = free_name(stage.name, taken)
+            taken.add(names[place])
     return tuple(replace(stage, name=names[place]) for place, stage in enumerate(found))

@@ -90,12 +90,15 @@ class Builder:
         node = Node(operator, tuple(inputs), self.graph.fresh(call.outputs[0]), call.place,
                     call.module if call.leaf else "")
         found = compute(self.graph, node, self._metas)
-        if all(value in self._whole or value in self.graph.constants for value in inputs):
-            self._whole.add(node.output)
-        elif found.shape[:1] != (BATCH,):
+        whole = all(value in self._whole or value in self.graph.constants for value in inputs)
+        if not whole and found.shape[:1] != (BATCH,):
             raise InputError("it mixes the images of a batch")
         self._metas[node.output] = found.to("meta")
-        self.graph.nodes.append(node)
+        self.graph.add(node)
+        if whole:
+            self._whole.add(node.output)
+        else:
+            self.graph.known_shapes[node.output] = tuple(found.shape[1:])
         if views is not None:
             self._roots[node.output] = self._root(views)
         return node.output
@@ -108,7 +111,7 @@ class Builder:
             node = Node(operator, tuple(inputs), self.graph.fresh(output), call.place)
             if shape is not None:
                 self._metas[node.output] = torch.empty((BATCH, *shape), device="meta")
-            self.graph.nodes.append(node)
+            self.graph.add(node)
             names.append(node.output)
         return names
 

@@ -57,7 +57,7 @@ def graph_of_listing(listing: Listing) -> Graph:
     for call in listing.calls:
         reader.take(call)
     graph = reader.builder.graph
-    graph.outputs = [reader.names[name] for name in listing.outputs]
+    graph.outputs = tuple(reader.names[name] for name in listing.outputs)
     graph.drop_unread()
     return graph
 

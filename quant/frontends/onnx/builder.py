@@ -73,7 +73,9 @@ class Builder:
         if found.numel() // (BATCH if batched else 1) > MAX_CODES:
             raise InputError(f"it makes more than {MAX_CODES:,} numbers")
         self._metas[node.output] = found.to("meta")
-        self.graph.nodes.append(node)
+        self.graph.add(node)
+        if batched:
+            self.graph.known_shapes[node.output] = tuple(found.shape[1:])
         first, read = inputs[0], [value for value in inputs if isinstance(value, Value)]
         integers = isinstance(operator, INTEGERS) or (not isinstance(operator, VALUES) and any(
             value.integers for value in read))
@@ -83,7 +85,7 @@ class Builder:
     def unknown(self, operator: Unknown, inputs: Sequence[Known], output: str, place: str) -> Value:
         """Add a node that nothing is known of but, perhaps, the shape of its value."""
         node = Node(operator, tuple(map(self._reads, inputs)), self._fresh(output), place)
-        self.graph.nodes.append(node)
+        self.graph.add(node)
         if operator.shape is None:
             return Value(node.output, None, after=frozenset([node.output]))
         self._metas[node.output] = torch.empty((BATCH, *operator.shape), device="meta")

@@ -73,11 +73,13 @@ def graph_of_model(model: ModelProto, sizes: Sizes | Sequence[int] | None = None
     reader = _Reader(opset_of(model.opset_import), given, sizes or {})
     reader.take_graph(graph, reader.names)
     result = reader.builder.graph
+    outputs: list[str] = []
     for output in graph.output:
         found = reader.names[output.name]
         if isinstance(found, Number) or not found.batched:
             raise InputError(f"output '{shown(output.name)}' does not depend on any input")
-        result.outputs += [found.name] if found.shape is not None else sorted(found.after)
+        outputs += [found.name] if found.shape is not None else sorted(found.after)
+    result.outputs = tuple(outputs)
     result.drop_unread()
     return result
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from quant.graph.graph import Graph
 from quant.graph.ops.views import Transpose
+from quant.graph.passes.rewriting import bypass
 
 __all__ = ["channels_first_inputs"]
 
@@ -15,15 +16,13 @@ def channels_first_inputs(graph: Graph) -> None:
 
     Networks for TensorFlow read images (N, H, W, C), sequences (N, L, C), and transpose them before the first layer.
     """
-    for place, given in enumerate(graph.inputs):
+    for given in graph.inputs:
         last = len(given.shape)
         order = (0, last, *range(1, last))
         readers = graph.readers(given.name)
-        if last < 2 or not readers or given.name in graph.outputs or any(
+        if last < 2 or not readers or graph.is_output(given.name) or any(
                 reader.operator != Transpose(order) for reader in readers):
             continue
         for reader in readers:
-            graph.redirect(reader.output, given.name)
-        gone = {reader.output for reader in readers}
-        graph.nodes[:] = [node for node in graph.nodes if node.output not in gone]
-        graph.inputs[place] = replace(given, shape=(given.shape[-1], *given.shape[:-1]))
+            bypass(graph, reader)
+        graph.replace_input(given.name, replace(given, shape=(given.shape[-1], *given.shape[:-1])))

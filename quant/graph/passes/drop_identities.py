@@ -18,7 +18,7 @@ __all__ = ["drop_identities"]
 def drop_identities(graph: Graph) -> None:
     """Take out operators whose value is their operand: identities, whole slices, pads of nothing, x * 1 + 0."""
     sizes = shapes(graph)
-    for node in list(graph.nodes):
+    for node in graph.nodes:
         if node.inputs and _is_identity(graph, node, sizes.get(node.inputs[0])):
             bypass(graph, graph.maker(node.output) or node)
 

@@ -44,14 +44,15 @@ def merge_affine(graph: Graph) -> None:
 
 def fold_affine(graph: Graph) -> None:
     """Let convolutions, linear layers and BatchNorms multiply and add what an `Affine` after or before them does."""
+    sizes = shapes(graph)
     for node in operator_nodes(graph, Affine):
         before = made_by(graph, node, 0, Conv, Linear, BatchNorm)
         if before is not None and _is_constant(graph, before):
-            _fold_back(graph, node, before, len(shapes(graph)[node.inputs[0]]))
+            _fold_back(graph, node, before, len(sizes[node.inputs[0]]))
     for node in reversed(list(operator_nodes(graph, Affine))):
         reader = next(iter(graph.readers(node.output)), None)
         if reader is not None and graph.reads_alone(reader, node.output) and _is_constant(graph, reader):
-            _fold_forward(graph, node, reader, len(shapes(graph)[node.inputs[0]]))
+            _fold_forward(graph, node, reader, len(sizes[node.inputs[0]]))
 
 
 def _fold_back(graph: Graph, node: Node, before: Node, rank: int) -> None:

@@ -19,7 +19,7 @@ def matmul_to_linear(graph: Graph) -> None:
     for node in operator_nodes(graph, MatMul):
         left, right = node.inputs
         if right in graph.constants and graph.constants[right].ndim == 2:
-            weight = _transposed(graph, right)
+            weight = _transposed(graph, node, right)
             swap(graph, [node], Linear(), (left, weight))
         elif left in graph.constants and graph.constants[left].ndim == 2 and len(sizes.get(right, ())) >= 2:
             _from_the_left(graph, node, len(sizes[right]) + 1)
@@ -34,10 +34,9 @@ def _from_the_left(graph: Graph, node: Node, rank: int) -> None:
                            Node(Transpose(order), (made,), node.output, node.place)])
 
 
-def _transposed(graph: Graph, name: str) -> str:
+def _transposed(graph: Graph, node: Node, name: str) -> str:
     """Return the name of a constant matrix with rows and columns exchanged; it stays a layer's weight."""
-    alone = sum(node.inputs.count(name) for node in graph.nodes) == 1
-    new = name if alone else graph.fresh(name)
+    new = name if graph.reads_alone(node, name) else graph.fresh(name)
     graph.constants[new] = graph.constants[name].T
     if (found := graph.steps.get(name)) is not None:
         graph.steps[new] = replace(found, step=found.step.T if found.step.ndim == 2 else found.step)

@@ -13,7 +13,7 @@ from quant.graph.ops.operator import Operator
 from quant.graph.ops.pools import MaxPool
 from quant.graph.ops.quantization import Dequantize, Quantize
 from quant.graph.ops.views import Gather, Pad, Reshape, Slice, Transpose
-from quant.graph.passes.rewriting import made_by, operator_nodes, swap
+from quant.graph.passes.rewriting import bypass, made_by, operator_nodes, swap
 
 __all__ = ["clips_into_codes", "same_numbers", "values_before_moves"]
 
@@ -42,7 +42,7 @@ def values_before_moves(graph: Graph) -> None:
         moved = False
         for move in reversed(list(operator_nodes(graph, *MOVES))):
             readers = graph.readers(move.output)
-            if move.output not in graph.outputs and move.inputs[0] not in graph.constants and _mean_one(graph, readers):
+            if not graph.is_output(move.output) and move.inputs[0] not in graph.constants and _mean_one(graph, readers):
                 _swap(graph, move, readers)
                 moved = True
 
@@ -66,12 +66,10 @@ def _swap(graph: Graph, move: Node, readers: list[Node]) -> None:
     first = readers[0]
     values = Node(first.operator, (move.inputs[0], *first.inputs[1:]), graph.fresh(f"{move.inputs[0]}.values"),
                   first.place, first.name)
-    place = graph.nodes.index(move)
-    graph.nodes[place:place + 1] = [values, replace(move, operator=_of_values(graph, move.operator, first),
-                                                    inputs=(values.output, *move.inputs[1:]))]
-    graph.nodes[:] = [node for node in graph.nodes if node not in readers]
+    graph.replace([move], [values, replace(move, operator=_of_values(graph, move.operator, first),
+                                           inputs=(values.output, *move.inputs[1:]))])
     for reader in readers:
-        graph.redirect(reader.output, move.output)
+        bypass(graph, reader)
 
 
 def _of_values(graph: Graph, operator: Operator, reader: Node) -> Operator:

@@ -24,7 +24,7 @@ def quantized_constants(graph: Graph) -> None:
             continue
         graph.constants[node.output] = compute(graph, node, {})
         graph.steps[node.output] = found
-        graph.nodes.remove(node)
+        graph.remove(node)
 
 
 def _steps(graph: Graph, node: Node) -> Steps | None:

@@ -13,6 +13,9 @@ from quant.graph.ops.operator import Operator
 
 __all__ = ["bypass", "chain_before", "made_by", "number", "operator_nodes", "set_constant", "swap"]
 
+LONGEST_CHAIN = 64
+"""How many nodes are looked back at: that bounds the time that a network of chains can take."""
+
 
 def operator_nodes(graph: Graph, *kinds: type[Operator]) -> Iterator[Node]:
     """Yield the nodes with these operators that are still there when their turn comes."""
@@ -41,7 +44,7 @@ def swap(graph: Graph, old: list[Node], operator: Operator, inputs: tuple[str, .
 
 def bypass(graph: Graph, node: Node) -> None:
     """Take out a node that passes on its first operand; what is returned by that name stays returned by it."""
-    graph.nodes.remove(node)
+    graph.remove(node)
     graph.redirect(node.output, node.inputs[0])
 
 
@@ -64,8 +67,10 @@ def set_constant(graph: Graph, node: Node, index: int, value: Tensor) -> Node:
 
 
 def chain_before(graph: Graph, node: Node, *kinds: type[Operator]) -> list[Node]:
-    """Return the nodes with these operators that lead to the first operand of a node, each read by the next alone."""
+    """Return the nodes with these operators that lead to the first operand of a node, each read by the next alone; of
+    a long chain the last ones.
+    """
     found: list[Node] = []
-    while (maker := made_by(graph, found[0] if found else node, 0, *kinds)) is not None:
+    while len(found) < LONGEST_CHAIN and (maker := made_by(graph, found[0] if found else node, 0, *kinds)) is not None:
         found.insert(0, maker)
     return found

@@ -14,7 +14,7 @@ from quant.graph.ops.pools import MaxPool
 from quant.graph.ops.quantization import BipolarQuantize, Dequantize, FakeQuantize, Quantize
 from quant.graph.ops.views import Gather, Reshape, Slice, Transpose
 from quant.graph.passes.moved_codes import same_numbers
-from quant.graph.passes.rewriting import bypass, made_by, number, operator_nodes, swap
+from quant.graph.passes.rewriting import bypass, chain_before, made_by, number, operator_nodes, swap
 
 __all__ = ["affine_into_quantizers", "drop_repeated_quantizers", "join_codes", "quantizers_before_moves"]
 
@@ -35,11 +35,10 @@ def join_codes(graph: Graph) -> None:
             continue
         fake = FakeQuantize(node.operator.low, node.operator.high, node.operator.rounding, zero_first=False)
         for reader in readers:
-            graph.redirect(reader.output, node.output)
+            bypass(graph, reader)
         swap(graph, [node], fake, node.inputs)
-        graph.nodes[:] = [each for each in graph.nodes if each.output not in {reader.output for reader in readers}]
     for node in operator_nodes(graph, Dequantize):
-        if any(given.name == node.inputs[0] for given in graph.inputs):
+        if graph.is_input(node.inputs[0]):
             swap(graph, [node], FakeQuantize(*_byte_ends(graph, node), zero_first=False), node.inputs)
 
 
@@ -48,15 +47,11 @@ def quantizers_before_moves(graph: Graph) -> None:
 
     At an input affine maps of one number move likewise, so that they come to stand before the quantizer.
     """
-    moved = True
-    while moved:
-        moved = False
-        for node in operator_nodes(graph, FakeQuantize, BipolarQuantize, Affine):
-            affine = isinstance(node.operator, Affine)
-            before = made_by(graph, node, 0, Reshape, Transpose, *(() if affine else (MaxPool,)))
-            if before is not None and _has_one_step(graph, node) and (not affine or _leads_to_input(graph, before)):
-                _swap(graph, before, node)
-                moved = True
+    for node in operator_nodes(graph, FakeQuantize, BipolarQuantize, Affine):
+        affine = isinstance(node.operator, Affine)
+        chain = chain_before(graph, node, Reshape, Transpose, *(() if affine else (MaxPool,)))
+        if chain and _has_one_step(graph, node) and (not affine or _leads_to_input(graph, chain[0])):
+            _put_first(graph, chain, node)
 
 
 def _has_one_step(graph: Graph, node: Node) -> bool:
@@ -64,12 +59,13 @@ def _has_one_step(graph: Graph, node: Node) -> bool:
     return all(name in graph.constants and prod(graph.constants[name].shape) == 1 for name in node.inputs[1:])
 
 
-def _swap(graph: Graph, before: Node, node: Node) -> None:
-    """Let `node` read what `before` reads, and `before` what `node` makes."""
+def _put_first(graph: Graph, chain: list[Node], node: Node) -> None:
+    """Let `node` read what the first of a chain reads, and the chain what `node` makes."""
     name = graph.fresh(f"{node.output}.whole")
     operator = replace(node.operator, axis=1) if isinstance(node.operator, Affine) else node.operator
-    first = Node(operator, (before.inputs[0], *node.inputs[1:]), name, node.place, node.name)
-    graph.replace([before, node], [first, Node(before.operator, (name,), node.output, before.place)])
+    graph.add(Node(operator, (chain[0].inputs[0], *node.inputs[1:]), name, node.place, node.name), before=chain[0])
+    graph.replace([chain[0]], [replace(chain[0], inputs=(name,))])
+    bypass(graph, node)
 
 
 def affine_into_quantizers(graph: Graph) -> None:
@@ -99,14 +95,8 @@ def drop_repeated_quantizers(graph: Graph) -> None:
 
 def _leads_to_input(graph: Graph, node: Node) -> bool:
     """Return whether a node reads an input, through others that each have one reader."""
-    names = {given.name for given in graph.inputs}
-    before = node
-    while before.inputs[0] not in names:
-        maker = made_by(graph, before, 0, Affine, Reshape, Transpose, Clip)
-        if maker is None:
-            return False
-        before = maker
-    return graph.reads_alone(before, before.inputs[0])
+    first, *_ = *chain_before(graph, node, Affine, Reshape, Transpose, Clip), node
+    return graph.is_input(first.inputs[0]) and graph.reads_alone(first, first.inputs[0])
 
 
 def _byte_ends(graph: Graph, node: Node) -> tuple[int, int]:

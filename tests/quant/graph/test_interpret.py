@@ -35,8 +35,8 @@ def test_values_are_what_torch_computes() -> None:
 def test_shapes_are_those_of_the_values() -> None:
     """Shapes of one image are known without numbers, and end where an operator is unknown."""
     graph = small()
-    graph.nodes.append(Node(Unknown("Mystery"), ("row",), "strange", "node 'm'"))
-    graph.nodes.append(Node(Unary("neg"), ("strange",), "negated", "node 'n'"))
+    graph.add(Node(Unknown("Mystery"), ("row",), "strange", "node 'm'"))
+    graph.add(Node(Unary("neg"), ("strange",), "negated", "node 'n'"))
     assert shapes(graph) == {"x": (2, 5, 5), "sums": (4, 4, 4), "clamped": (4, 4, 4), "row": (64,)}
 
 

@@ -29,7 +29,7 @@ def _graph_of(shape: tuple[int, ...], *steps: Step, outputs: Sequence[str] = ())
                 continue
             inputs.append(f"{name}.{('input', 'weight', 'bias', 'mean', 'variance')[place]}")
             graph.constants[inputs[-1]] = torch.as_tensor(operand)
-        graph.nodes.append(Node(operator, tuple(inputs), name, f"at '{name}'", name))
+        graph.add(Node(operator, tuple(inputs), name, f"at '{name}'", name))
     return graph
 
 
