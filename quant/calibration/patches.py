@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from quant.trace.layers import QuantConv2d
 
-__all__ = ["at_positions", "in_row", "patches", "positions", "sums"]
+__all__ = ["MOST_POSITIONS", "at_positions", "in_row", "patches", "positions", "sums"]
 
 MOST_POSITIONS = 2048
 """How many positions of all images together say what a weight does."""
@@ -59,7 +59,8 @@ def in_row(values: Tensor, channels: int) -> Tensor:
     return values.reshape(len(values), channels, -1)
 
 
-def patches(layer: Layer, read: Tensor, images: int, which: slice) -> tuple[Tensor, Tensor]:
+def patches(layer: Layer, read: Tensor, images: int, which: slice,
+            most: int = MOST_POSITIONS) -> tuple[Tensor, Tensor]:
     """Return what `layer` multiplies by its weights at the positions of some images, and these positions.
 
     Parameters
@@ -70,6 +71,8 @@ def patches(layer: Layer, read: Tensor, images: int, which: slice) -> tuple[Tens
     images : int
         Number of all images.
     which : slice
+    most : int
+        How many positions all images have together, as for `positions`; fewer where a layer reads many values.
 
     Returns
     -------
@@ -85,7 +88,7 @@ def patches(layer: Layer, read: Tensor, images: int, which: slice) -> tuple[Tens
     rows, columns = ((length - dilation * (reach - 1) - 1) // stride + 1
                      for length, reach in ((height, kernel), (width, along)))
     values = layer.in_channels * kernel * along
-    place = positions(images, rows * columns, min(MOST_POSITIONS, max(MOST_VALUES // values, FEWEST_POSITIONS)))[which]
+    place = positions(images, rows * columns, min(most, max(MOST_VALUES // values, FEWEST_POSITIONS)))[which]
     start = place // columns * (stride * width) + place % columns * stride
     offsets = (torch.arange(kernel)[:, None] * dilation * width + torch.arange(along) * dilation).flatten()
     index = (start[:, :, None] + offsets).flatten(1)[:, None, :].expand(-1, layer.in_channels, -1)

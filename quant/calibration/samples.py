@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -10,13 +10,16 @@ import torch
 from torch import Tensor, fx
 
 from quant.calibration.fused import before_activation
-from quant.calibration.patches import Layer, at_positions, in_row, patches, sums
+from quant.calibration.patches import MOST_POSITIONS, Layer, at_positions, in_row, patches, sums
 from quant.calibration.prefix import Prefix, pieces
 from quant.calibration.stored import Stored, StoredInputs, put
 from quant.trace.inputs import each
 from quant.trace.stage import Stage
 
 __all__ = ["Sample", "outputs", "read_sample"]
+
+Most = Callable[[Layer], int]
+"""Returns how many positions of all images together a layer is looked at, as for `patches`."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +45,17 @@ def layer_at(graph: fx.GraphModule, stage: Stage) -> Layer:
     return cast(Layer, graph.get_submodule(str(stage.compute.target)))
 
 
-def read_sample(graph: fx.GraphModule, stage: Stage, prefix: Prefix) -> Sample:
+def _usual(layer: Layer) -> int:
+    return MOST_POSITIONS
+
+
+def read_sample(graph: fx.GraphModule, stage: Stage, prefix: Prefix, most: Most = _usual) -> Sample:
     """Return what a stage with a layer reads; `prefix` has all stages before it."""
     layer, node = layer_at(graph, stage), cast(fx.Node, stage.compute.args[0])
     wanted = (node,) if stage.residual is None else (node, stage.residual)
     read = added = None
     for which, values in prefix.run(wanted):
-        here, place = patches(layer, values[node], prefix.images, which)
+        here, place = patches(layer, values[node], prefix.images, which, most(layer))
         read = put(read, here, which, prefix.images, 1)
         if stage.residual is not None:
             there = at_positions(in_row(values[stage.residual], len(layer.weight)), place)
@@ -57,7 +64,8 @@ def read_sample(graph: fx.GraphModule, stage: Stage, prefix: Prefix) -> Sample:
     return Sample(read, added, prefix.images)
 
 
-def outputs(graph: fx.GraphModule, found: Iterable[Stage], images: Stored | StoredInputs) -> dict[str, Tensor]:
+def outputs(graph: fx.GraphModule, found: Iterable[Stage], images: Stored | StoredInputs,
+            most: Most = _usual) -> dict[str, Tensor]:
     """Return what activations of a float graph's layers read, at the positions that `read_sample` takes, by layer.
 
     The graph runs once; nothing of it is kept but these values.
@@ -70,8 +78,10 @@ def outputs(graph: fx.GraphModule, found: Iterable[Stage], images: Stored | Stor
         Stages of it, each with a layer.
     images : Stored or StoredInputs
         What the graph reads.
+    most : callable
+        As for `read_sample`.
     """
-    recorder = _Recorder(graph, tuple(found), len(images))
+    recorder = _Recorder(graph, tuple(found), len(images), most)
     with torch.no_grad():
         for which in pieces(graph.graph.nodes, len(images)):
             recorder.start(which)
@@ -82,9 +92,9 @@ def outputs(graph: fx.GraphModule, found: Iterable[Stage], images: Stored | Stor
 class _Recorder(fx.Interpreter):
     """Runs a graph piece by piece and notes the sums of its layers and what is added to them."""
 
-    def __init__(self, graph: fx.GraphModule, found: tuple[Stage, ...], images: int) -> None:
+    def __init__(self, graph: fx.GraphModule, found: tuple[Stage, ...], images: int, most: Most) -> None:
         super().__init__(graph)
-        self.graph_module, self.stages, self.images = graph, found, images
+        self.graph_module, self.stages, self.images, self.most = graph, found, images, most
         self.which = slice(0)
         self.places: dict[Stage, Tensor] = {}
         self.sums: dict[Stage, Tensor] = {}
@@ -102,7 +112,7 @@ class _Recorder(fx.Interpreter):
         for stage in self.stages:
             if stage.compute.args[0] is n:
                 layer = layer_at(self.graph_module, stage)
-                read, self.places[stage] = patches(layer, value, self.images, self.which)
+                read, self.places[stage] = patches(layer, value, self.images, self.which, self.most(layer))
                 self.sums[stage] = sums(read, layer.weight.detach())
             if stage.residual is n:
                 channels = len(layer_at(self.graph_module, stage).weight)

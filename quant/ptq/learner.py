@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import cast
 
 import torch
 from torch import Tensor, fx
 
-from quant.calibration.prefix import pieces
-from quant.calibration.stored import Stored
+from quant.calibration.prefix import Prefix, pieces
+from quant.calibration.samples import read_sample
+from quant.calibration.stored import Stored, StoredInputs
 from quant.ptq.loss import distance
 from quant.ptq.mixing import Mixer
 from quant.ptq.options import Reconstruction
@@ -17,6 +18,7 @@ from quant.ptq.output_steps import choose_step, readers_of
 from quant.ptq.rounding import SoftRounding
 from quant.ptq.scales import choose_scales
 from quant.ptq.second_order import covariance
+from quant.ptq.together import positions_for, round_layer
 from quant.ptq.units import Unit, layer_of
 from quant.quantizers.base import ActivationQuantizer
 from quant.quantizers.power_of_two import PowerOfTwoActivation
@@ -44,15 +46,20 @@ class Learner:
         What the unit reads for all images: as the quantized layers before it make it, and in float.
     target : Stored
         What it puts out in float.
+    sums : mapping of fx.Node to Tensor
+        What the activations of its stages read in float at some positions, shape (positions, channels); needed where
+        weights are rounded together.
     exponent : float
         Of the loss.
     how : Reconstruction
     generator : torch.Generator
     """
 
-    def __init__(self, graph: fx.GraphModule, unit: Unit, inputs: Values, real: Values, target: Stored, exponent: float,
-                 how: Reconstruction, generator: torch.Generator) -> None:
+    def __init__(self, graph: fx.GraphModule, unit: Unit, inputs: Values, real: Values, target: Stored,
+                 sums: Mapping[fx.Node, Tensor], exponent: float, how: Reconstruction,
+                 generator: torch.Generator) -> None:
         self.graph, self.unit, self.inputs, self.real, self.target = graph, unit, inputs, real, target
+        self.sums = sums
         self.exponent, self.how, self.generator = exponent, how, generator
         self.mixer = Mixer(how.drop, generator)
         self.end = cast(fx.Node, unit.last.end.args[0]) if unit.last.quantizer is not None else unit.last.end
@@ -72,9 +79,12 @@ class Learner:
         modules = (*self.layers.values(), *self.inside.values())
         start = [{name: value.clone() for name, value in module.state_dict().items()} for module in modules]
         before = self.error()
-        if self.how.exponents:
-            self._choose_scales()
-        self._learn_weights(tick)
+        if self.how.rounding == "together":
+            self._round_together()
+        else:
+            if self.how.exponents:
+                self._choose_scales()
+            self._learn_weights(tick)
         after = self._try_neighbours(self.error()) if self.how.exponents else self.error()
         if after < before:
             return before, after, False
@@ -96,11 +106,12 @@ class Learner:
                 quantizer.initialise(torch.cat(values))
 
     def error(self) -> float:
-        """Return the mean distance of the output from float, over all images."""
+        """Return the mean distance of the output from float: over all images where something was learnt from them."""
         total = 0.0
-        for which, found in self._run(self.plain, self.end, torch.arange(len(self.target))):
+        images = self._sample() if self.how.rounding == "together" else torch.arange(len(self.target))
+        for which, found in self._run(self.plain, self.end, images):
             total += float(distance(found, self.target.values(which), self.exponent)) * len(which)
-        return total / len(self.target)
+        return total / len(images)
 
     def _mix(self, quantizer: ActivationQuantizer) -> Callable[[Tensor], Tensor]:
         return lambda x: self.mixer.quantize(x, quantizer)
@@ -130,6 +141,16 @@ class Learner:
         with torch.no_grad():
             for layer, weight in real.items():
                 layer.weight.copy_(weight)
+
+    def _round_together(self) -> None:
+        """Round the weights of each layer to what the chosen ones before it give."""
+        nodes = list(self.inputs)
+        given = [self.inputs[node] for node in nodes]
+        prefix = Prefix(self.graph, given[0] if len(given) == 1 else StoredInputs(given), nodes)
+        for stage, layer in self.layers.items():
+            if isinstance(layer.weight_quantizer, SteppedWeight):
+                sample = read_sample(self.graph, stage, prefix, positions_for)
+                round_layer(layer, sample, self.sums[stage.end], stage.residual_sign)
 
     def _learn_weights(self, tick: Callable[[int], None]) -> None:
         layers = list(self.layers.values())

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import inf
+from typing import Literal, get_args
 
 from sim.errors import InputError
 
 __all__ = ["Reconstruction"]
 
-FAST_ITERATIONS = 250
+Rounding = Literal["learnt", "together"]
 LARGEST_SEED = 2**63 - 1
 """Largest seed that a generator of torch takes."""
 
@@ -20,6 +21,10 @@ class Reconstruction:
 
     Parameters
     ----------
+    rounding : {"learnt", "together"}
+        How the rounding of weights is chosen: learnt by gradients, all weights of a unit at once; or in closed form,
+        one layer after another, each weight making up for those before it, which takes a fraction of the time. What
+        follows is for the former, but for `exponents`, `seed` and `downscale`.
     iterations, batch : int, at least 1
         Steps per unit and images in each.
     rate, bias_rate, step_rate : float, above 0
@@ -29,7 +34,7 @@ class Reconstruction:
         Share of the elements that stay unquantized at each step, a whole number of 256ths; 0: none.
     exponents : bool
         Choose the steps and signs of weights again, by what they do to the layer's output, and power-of-two steps of
-        tensors by the unit's error.
+        tensors by the unit's error. Weights that are rounded together always get new steps.
     biases : bool
         Learn the biases too.
     norm_exponent : bool
@@ -49,6 +54,7 @@ class Reconstruction:
         If a value is out of range.
     """
 
+    rounding: Rounding = "learnt"
     iterations: int = 1000
     batch: int = 32
     rate: float = 0.1
@@ -65,10 +71,12 @@ class Reconstruction:
 
     @classmethod
     def fast(cls, *, seed: int = 0) -> Reconstruction:
-        """Make the options for large networks and little time: fewer iterations, on images of half the resolution."""
-        return cls(iterations=FAST_ITERATIONS, downscale=2, seed=seed)
+        """Make the options for large networks and little time: weights are rounded together, nothing is learnt."""
+        return cls(rounding="together", seed=seed)
 
     def __post_init__(self) -> None:
+        if self.rounding not in get_args(Rounding):
+            raise InputError(f"rounding must be one of {', '.join(get_args(Rounding))}, not {self.rounding}")
         for name, least in (("iterations", 1), ("batch", 1), ("seed", 0), ("downscale", 1)):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool):

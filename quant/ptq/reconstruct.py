@@ -8,17 +8,18 @@ arXiv 2102.05426), reading tensors of which a random half of the elements is lef
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from time import monotonic
 from typing import cast
 
 import torch
-from torch import fx, nn
+from torch import Tensor, fx, nn
 
 from quant.calibration.images import Data
 from quant.calibration.prefix import Prefix
-from quant.calibration.stored import Stored, stored
+from quant.calibration.samples import outputs
+from quant.calibration.stored import Stored, StoredInputs, stored
 from quant.convert import round_biases
 from quant.factors import as_stored, factors_of
 from quant.ptq.checkpoint import describe_reconstruction, load_progress, save_progress
@@ -28,9 +29,10 @@ from quant.ptq.learner import Learner
 from quant.ptq.loss import loss_exponent
 from quant.ptq.options import Reconstruction
 from quant.ptq.report import Moment, UnitReport
-from quant.ptq.units import Unit, units
+from quant.ptq.together import positions_for
+from quant.ptq.units import Unit, layer_of, units
 from quant.quantizers.strict import check_steps, has_power_of_two_steps
-from quant.trace.inputs import Inputs, Read
+from quant.trace.inputs import Inputs, Read, each
 from quant.trace.stages import stages
 from quant.training.memory_format import arranged, lay_out, training_order
 from sim.errors import InputError
@@ -110,7 +112,7 @@ class _Work:
             lay_out(graph, order)
         data = (arranged(data, order) if isinstance(data, torch.Tensor) else
                 Inputs([arranged(tensor, order) for tensor in data.tensors]))
-        self.before, self.target = Prefix(quantized, data), Prefix(exact, data)
+        self.data, self.before, self.target = data, Prefix(quantized, data), Prefix(exact, data)
         found = stages(quantized)
         self.names, self.factors = {stage.end: stage.name for stage in found}, factors_of(quantized, found)
         self.given = {stage.end for stage in found if stage.kind == "input"}
@@ -124,11 +126,12 @@ class _Work:
         """Learn the units after the first `done`, one for each report."""
         work = [work_of(self.quantized, unit) for unit in self.units[done:]]
         clock = Clock(sum(work) * self.how.iterations)
-        for number, (unit, each) in enumerate(zip(self.units[done:], work, strict=True), done + 1):
-            began, learner = monotonic(), self._learner(unit)
+        sums = self._sums(self.units[done:]) if self.how.rounding == "together" else {}
+        for number, (unit, amount) in enumerate(zip(self.units[done:], work, strict=True), done + 1):
+            began, learner = monotonic(), self._learner(unit, sums)
 
-            def tick(iteration: int, unit: Unit = unit, number: int = number, each: float = each) -> None:
-                left = clock.count(each)
+            def tick(iteration: int, unit: Unit = unit, number: int = number, amount: float = amount) -> None:
+                left = clock.count(amount)
                 if during is not None:
                     during(Moment(unit.last.name, number, len(self.units), iteration, self.how.iterations, left))
 
@@ -136,7 +139,7 @@ class _Work:
             learner.finish()
             yield UnitReport(unit.last.name, first, last, fell_back, monotonic() - began)
 
-    def _learner(self, unit: Unit) -> Learner:
+    def _learner(self, unit: Unit, sums: dict[fx.Node, Tensor]) -> Learner:
         same = {node: self.ends[self.names[node]].end for node in unit.inputs}
         last = self.ends[unit.last.name]
         inputs = self.before.of(unit.inputs)
@@ -144,7 +147,16 @@ class _Work:
         norm = self.exact.get_submodule(last.norm) if last.norm and self.how.norm_exponent else None
         wanted = {node: self._as_stored(real[end], node) for node, end in same.items() if node not in self.given}
         return Learner(self.quantized, unit, inputs, wanted, self._as_stored(real[last.end], unit.last.end),
+                       {stage.end: sums.pop(stage.end) for stage in unit.stages if stage.end in sums},
                        loss_exponent(cast("nn.BatchNorm2d | None", norm)), self.how, self.generator)
+
+    def _sums(self, some: Sequence[Unit]) -> dict[fx.Node, Tensor]:
+        """Return what the activations of these units' layers read in float, as the quantized network stores it."""
+        ends = {stage.end: self.ends[stage.name] for unit in some for stage in unit.stages
+                if layer_of(self.quantized, stage) is not None}
+        given = [stored(tensor, None) for tensor in each(self.data)]
+        found = outputs(self.exact, ends.values(), given[0] if len(given) == 1 else StoredInputs(given), positions_for)
+        return {end: as_stored(found[str(stage.compute.target)], self.factors.get(end)) for end, stage in ends.items()}
 
     def _as_stored(self, real: Stored, node: fx.Node) -> Stored:
         """Return a tensor of the float network as the quantized one stores it at `node`."""

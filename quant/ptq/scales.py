@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -10,7 +12,7 @@ from quant.ptq.units import Layer
 from quant.quantizers.power_of_two import PowerOfTwoWeight
 from quant.quantizers.stepped import SteppedWeight
 
-__all__ = ["choose_scales"]
+__all__ = ["FACTORS", "choose_scales", "rounded_at_best_scales"]
 
 OCTAVES = (1.0, 0.5, 2.0)
 FACTORS = (1.0, 0.6, 0.7, 0.8, 0.9, 1.1, 1.2, 1.3)
@@ -35,27 +37,37 @@ def choose_scales(layer: Layer, quantizer: SteppedWeight, moments: Tensor) -> Te
         Shaped like the weights.
     """
     groups, count = moments.shape[:2]
-    weight = layer.weight.detach().reshape(groups, -1, count)
-    rows, scales = weight.shape[1], _candidates(quantizer, layer.weight)
-    tried = scales.expand(-1, groups * rows).reshape(len(scales), groups, rows).transpose(0, 1)
-    values, errors = round_together(weight[:, None].expand(-1, len(scales), -1, -1).reshape(groups, -1, count),
+    rows = layer.weight.detach().reshape(groups, -1, count)
+    return rounded_at_best_scales(quantizer, rows, moments).reshape(layer.weight.shape)
+
+
+def rounded_at_best_scales(quantizer: SteppedWeight, rows: Tensor, moments: Tensor,
+                           factors: Sequence[float] = FACTORS) -> Tensor:
+    """Do what `choose_scales` does, for weights of shape (groups, r, n) in any order along n.
+
+    `factors` are tried on real steps, powers of two try octaves.
+    """
+    groups, count = moments.shape[:2]
+    channels, scales = rows.shape[1], _candidates(quantizer, rows, factors)
+    tried = scales.expand(-1, groups * channels).reshape(len(scales), groups, channels).transpose(0, 1)
+    values, errors = round_together(rows[:, None].expand(-1, len(scales), -1, -1).reshape(groups, -1, count),
                                     tried.reshape(groups, -1), moments, quantizer.levels)
-    errors = errors.reshape(groups, len(scales), rows)
+    errors = errors.reshape(groups, len(scales), channels)
     if scales.shape[1] == 1:  # one scale for all
-        errors = errors.sum((0, 2), keepdim=True).expand(groups, -1, rows)
+        errors = errors.sum((0, 2), keepdim=True).expand(groups, -1, channels)
     best = errors.argmin(1)
     chosen = tried.gather(1, best[:, None]).flatten()
     quantizer.set_scale(chosen[: scales.shape[1]])
-    values = values.reshape(groups, len(scales), rows, count)
-    return values.gather(1, best[:, None, :, None].expand(-1, -1, -1, count)).reshape(layer.weight.shape)
+    values = values.reshape(groups, len(scales), channels, count)
+    return values.gather(1, best[:, None, :, None].expand(-1, -1, -1, count))[:, 0]
 
 
-def _candidates(quantizer: SteppedWeight, weight: Tensor) -> Tensor:
+def _candidates(quantizer: SteppedWeight, weight: Tensor, factors: Sequence[float]) -> Tensor:
     """Return the scales to try, one row for each candidate, the present ones first."""
     present = quantizer.scale.detach().reshape(-1)
     starts = [present]
     if quantizer.mirror:
         sign = present.sign()
         starts.append(-sign * quantizer.steps(-sign[:, None] * quantizer.rows(weight)))
-    factors = OCTAVES if isinstance(quantizer, PowerOfTwoWeight) else FACTORS
-    return torch.stack([start * factor for start in starts for factor in factors])
+    return torch.stack([start * factor for start in starts
+                        for factor in (OCTAVES if isinstance(quantizer, PowerOfTwoWeight) else factors)])

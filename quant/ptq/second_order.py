@@ -18,10 +18,12 @@ from torch.nn import functional
 from quant.quantizers.base import nearest_codes
 from quant.trace.layers import QuantConv2d, QuantLinear
 
-__all__ = ["covariance", "round_together"]
+__all__ = ["covariance", "damped", "improve", "round_together"]
 
 DAMPING = 0.01
 """Share of the mean variance that is added to every variance."""
+BLOCK = 64
+"""Weights of a channel that are rounded before the others are told, in one product of matrices."""
 
 
 def covariance(layer: QuantConv2d | QuantLinear, inputs: Iterable[Tensor]) -> Tensor:
@@ -72,20 +74,59 @@ def round_together(rows: Tensor, scales: Tensor, moments: Tensor, levels: range)
     """
     factor = _inverse_factor(moments).to(rows.dtype)
     rest, values, errors = rows.clone(), torch.empty_like(rows), torch.zeros_like(scales)
-    for place in range(rows.shape[2]):
-        column, pivot = rest[:, :, place], factor[:, None, place, place]
-        values[:, :, place] = nearest_codes(column / scales, levels) * scales
-        error = (column - values[:, :, place]) / pivot
-        errors += error.square()
-        rest[:, :, place + 1 :] -= error[:, :, None] * factor[:, None, place, place + 1 :]
+    for block in _blocks(rows.shape[2]):
+        made = torch.empty_like(rest[:, :, block])
+        for place in range(block.start, block.stop):
+            column, pivot = rest[:, :, place], factor[:, None, place, place]
+            values[:, :, place] = nearest_codes(column / scales, levels) * scales
+            error = (column - values[:, :, place]) / pivot
+            errors += error.square()
+            made[:, :, place - block.start] = error
+            rest[:, :, place + 1 : block.stop] -= error[:, :, None] * factor[:, None, place, place + 1 : block.stop]
+        rest[:, :, block.stop :] -= made @ factor[:, block, block.stop :]
     return values, errors
 
 
-def _inverse_factor(moments: Tensor) -> Tensor:
-    """Return the upper triangular U with U.T @ U = inverse of the damped moments; dead inputs count as alone."""
+def improve(values: Tensor, rows: Tensor, scales: Tensor, moments: Tensor, levels: range) -> Tensor:
+    """Return weights on their grids of which each in turn has become the best one beside all others.
+
+    Parameters
+    ----------
+    values : float64 Tensor, shape (groups, r, n)
+        On their grids.
+    rows : float64 Tensor, shape (groups, r, n)
+        What they stand for.
+    scales : float64 Tensor, shape (groups, r)
+    moments : float64 Tensor, shape (groups, n, n)
+        Damped.
+    levels : range
+    """
+    found, slope = values.clone(), (values - rows) @ moments
+    for block in _blocks(rows.shape[2]):
+        before, here, part = found[:, :, block].clone(), slope[:, :, block].clone(), moments[:, block, block]
+        for place in range(block.stop - block.start):
+            column = found[:, :, block.start + place]
+            best = column - here[:, :, place] / part[:, None, place, place]
+            change = nearest_codes(best / scales, levels) * scales - column
+            column += change
+            here += change[:, :, None] * part[:, None, place]
+        slope += (found[:, :, block] - before) @ moments[:, block]
+    return found
+
+
+def damped(moments: Tensor, share: float = DAMPING) -> Tensor:
+    """Return moments with a share of the mean variance added to each; dead inputs count as alone."""
     diagonal = moments.diagonal(dim1=1, dim2=2)
     mean = diagonal.mean(1, keepdim=True)
-    added = torch.where(mean > 0, mean * DAMPING, 1.0)
-    damped = moments + torch.diag_embed(added.expand_as(diagonal))
-    inverse = torch.cholesky_inverse(torch.linalg.cholesky(damped))
+    added = torch.where(mean > 0, mean * share, 1.0)
+    return moments + torch.diag_embed(added.expand_as(diagonal))
+
+
+def _blocks(count: int) -> list[slice]:
+    return [slice(start, min(start + BLOCK, count)) for start in range(0, count, BLOCK)]
+
+
+def _inverse_factor(moments: Tensor) -> Tensor:
+    """Return the upper triangular U with U.T @ U = inverse of the damped moments."""
+    inverse = torch.cholesky_inverse(torch.linalg.cholesky(damped(moments)))
     return cast(Tensor, torch.linalg.cholesky(inverse, upper=True))

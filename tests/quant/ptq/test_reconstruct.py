@@ -222,6 +222,7 @@ def test_the_program_computes_what_the_model_does(
     ({"downscale": 0}, "downscale must be at least 1, not 0"),
     ({"downscale": 1.5}, "downscale must be an int, not 1.5"),
     ({"iterations": "9"}, "iterations must be an int, not '9'"), ({"drop": "9"}, "drop must be a number, not '9'"),
+    ({"rounding": "up"}, "rounding must be one of learnt, together, not up"),
     ({"seed": 2**63}, r"seed must be at most 2\*\*63 - 1, not 9223372036854775808"),
     ({"regulariser": -1}, "regulariser must be at least 0, not -1"),
     ({"bias_rate": float("nan")}, "bias_rate must be above 0, not nan")])
