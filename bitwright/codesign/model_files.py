@@ -55,8 +55,7 @@ def load_model(path: str | Path, sizes: Sizes | None = None) -> fx.GraphModule:
         If the file cannot be read, images of these sizes do not fit, or operators have no counterpart on the chip:
         with every reason, each with its place.
     """
-    graph = _for_images(path, sizes)
-    channels_first_inputs(graph)
+    graph = read_graph(path, sizes)
     normalise(graph)
     return emit(graph)
 
@@ -64,11 +63,26 @@ def load_model(path: str | Path, sizes: Sizes | None = None) -> fx.GraphModule:
 def read_graph(path: str | Path, sizes: Sizes | None = None) -> Graph:
     """Return the typed graph of a model's file, float or quantized; parameters as for `load_model`.
 
+    Its inputs have their channels first, also where the file has them last and transposes them.
+
     Raises
     ------
     InputError
         If the file is of another kind or cannot be read, or images of these sizes do not fit.
     """
+    try:
+        graph = _read(path, sizes)
+    except InputError:
+        turned = _read_channels_last(path, sizes)
+        if turned is None:
+            raise
+        return turned
+    channels_first_inputs(graph)
+    return graph
+
+
+def _read(path: str | Path, sizes: Sizes | None) -> Graph:
+    """Return the typed graph of a file with the inputs that it has itself."""
     kind = Path(path).suffix.lower()
     if kind not in (ONNX, EXPORTED):
         raise InputError(f"a model's file must be *{ONNX} or *{EXPORTED}, not '{shown_path(path)}'")
@@ -79,22 +93,16 @@ def read_graph(path: str | Path, sizes: Sizes | None = None) -> Graph:
     return graph
 
 
-def _for_images(path: str | Path, sizes: Sizes | None) -> Graph:
-    """Return the typed graph of a file for images of these sizes, whether it has their channels first or last."""
+def _read_channels_last(path: str | Path, sizes: Sizes | None) -> Graph | None:
+    """Return the typed graph of a file that has the channels of images of these sizes last, None if it has not."""
+    if sizes is None or isinstance(sizes, Mapping) or len(sizes) < 2:
+        return None
     try:
-        return read_graph(path, sizes)
+        graph = _read(path, (*sizes[1:], sizes[0]))
     except InputError:
-        if sizes is None or isinstance(sizes, Mapping) or len(sizes) < 2:
-            raise
-        try:
-            graph = read_graph(path, (*sizes[1:], sizes[0]))
-        except InputError:
-            graph = None
-        if graph is not None:
-            channels_first_inputs(graph)
-            if graph.inputs[0].shape == tuple(sizes):
-                return graph
-        raise
+        return None
+    channels_first_inputs(graph)
+    return graph if graph.inputs[0].shape == tuple(sizes) else None
 
 
 def _check_sizes(graph: Graph, sizes: Sizes | None) -> None:

@@ -134,6 +134,41 @@ def test_channels_last_become_channels_first(size: int | None, tmp_path: Path) -
         bitwright.load_model(path, (1, 9, 9))
 
 
+@pytest.mark.parametrize("first", ["Transpose", "QuantizeLinear"])
+@pytest.mark.parametrize("size", [None, 6])
+def test_channels_last_of_quantized_models_become_channels_first(first: str, size: int | None, tmp_path: Path) -> None:
+    """Whether a model rounds its images before it transposes them or afterwards, its Program reads channels first."""
+    rng, channels = np.random.default_rng(0), 3
+    names = ["s", "z"]
+    steps = [helper.make_node("Transpose", ["x"], ["t"], perm=[0, 3, 1, 2]),
+             helper.make_node("QuantizeLinear", ["t", *names], ["q"]),
+             helper.make_node("DequantizeLinear", ["q", *names], ["d"])]
+    if first == "QuantizeLinear":
+        steps = [helper.make_node("QuantizeLinear", ["x", *names], ["q"]),
+                 helper.make_node("DequantizeLinear", ["q", *names], ["v"]),
+                 helper.make_node("Transpose", ["v"], ["d"], perm=[0, 3, 1, 2])]
+    nodes = [*steps, helper.make_node("DequantizeLinear", ["w", *names], ["weight"]),
+             helper.make_node("Conv", ["d", "weight"], ["c"]), helper.make_node("Relu", ["c"], ["r"]),
+             helper.make_node("QuantizeLinear", ["r", *names], ["qr"]),
+             helper.make_node("DequantizeLinear", ["qr", *names], ["y"])]
+    graph = helper.make_graph(
+        nodes, "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", size, size, channels])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(rng.integers(-9, 9, (4, channels, 3, 3)).astype(np.int8), "w"),
+         numpy_helper.from_array(np.float32(2.0**-3), "s"), numpy_helper.from_array(np.int8(0), "z")])
+    path = tmp_path / "last.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    imported = bitwright.import_model(path, "edge", sizes=(channels, 6, 6))
+    assert [given.shape for given in imported.graph.inputs] == [(channels, 6, 6)]
+    assert [tensor.shape for tensor in imported.lowered.program.inputs] == [(channels, 6, 6)]
+    images = rng.normal(size=(4, 6, 6, channels)).astype(np.float32)
+    inputs = {"x": torch.from_numpy(images.transpose(0, 3, 1, 2).copy())}
+    assert [found.differing for found in imported.compare(inputs)] == [0]
+    (wanted,) = onnxruntime.InferenceSession(path).run(None, {"x": images})
+    (found,) = imported.outputs(inputs).values()
+    np.testing.assert_array_equal(found.numpy(), wanted)
+
+
 def test_a_file_of_torch_export_goes_the_same_way(tmp_path: Path) -> None:
     """Its module computes what the exported one does."""
     torch.manual_seed(0)
