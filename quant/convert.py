@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import cast
 
@@ -16,19 +16,24 @@ from quant.data.pixels import Pixels
 from quant.equalize import equalize
 from quant.fold_pixels import fold_pixels
 from quant.frontends.read_model import read_model
+from quant.gains import gains_as_weights
 from quant.input_quantizers import ByInput, quantizers_of_inputs
 from quant.quantizers.base import ActivationQuantizer, round_half_up
 from quant.quantizers.pixel import PixelActivation
+from quant.quantizers.tied import TiedActivation
 from quant.schemes import Scheme, WeightedLayer, scheme_of
 from quant.shifts import shift_averages_and_norms
 from quant.trace.checks import check_magnitude
 from quant.trace.frontend import as_floats
+from quant.trace.function import Function, QuantFunction
 from quant.trace.inputs import each, input_names
 from quant.trace.layers import QuantConv2d, QuantLinear, normed
 from quant.trace.naming import quantizer_path
 from quant.trace.shapes import shape_of
 from quant.trace.stage import Stage, module_of
 from quant.trace.stages import stages
+from quant.trace.taps import Tap, is_output
+from quant.trace.ties import maker_of, tie_all, ties
 from sim.ir.formats import Format
 
 __all__ = ["quantize", "round_biases"]
@@ -36,6 +41,8 @@ __all__ = ["quantize", "round_biases"]
 NORM_STEP = 2.0**-6
 """Steps of the shift of a BatchNorm that follows no convolution, as a share of what a code of its input is worth: the
 requantizer's multipliers reach further down."""
+INDEX_BITS = 8
+"""Width of what a function reads: as many as an index of a table can have."""
 SIGNED_BITS = 8
 """Width of stored tensors that only adds read: an error there is never clipped away again."""
 
@@ -101,6 +108,8 @@ def quantize(model: nn.Module, data: Data, *, scheme: str | Scheme, weight_bits:
     first = as_floats(first, graph)
     if scheme.folds:
         _fold_norms(graph)
+    if scheme.strict:
+        gains_as_weights(graph)
     factors = shift_averages_and_norms(graph) if scheme.strict else {}
     makers = dict(zip(graph.graph.find_nodes(op="placeholder"), given.values(), strict=True))
     fold_pixels(graph, {node: maker.pixels for node, maker in makers.items() if isinstance(maker, PixelActivation)})
@@ -112,23 +121,52 @@ def quantize(model: nn.Module, data: Data, *, scheme: str | Scheme, weight_bits:
     reference = deepcopy(graph)
     found = stages(graph)
     widths = _widths(found, weight_bits, activation_bits, first_last_bits)
+    skewed = _skewed(found)
+    tied = set() if scheme.strict else {(tie.operand or tie.product).end for tie in ties(found)}
     for stage in found:
         stage_weight_bits, stage_bits = widths[stage.end]
         _quantize_weights(graph, stage, scheme, stage_weight_bits)
+        if stage.function is not None:
+            follows = stage.is_product and stage.end in tied
+            index = (TiedActivation(INDEX_BITS, signed=True, asymmetric=True) if follows
+                     else scheme.stepped(INDEX_BITS, True, True))
+            function = cast(Function, graph.get_submodule(stage.function))
+            graph.set_submodule(stage.function, QuantFunction(function, index.to(each(first)[0])).eval())
         if stage.kind == "input":
             _insert(graph, stage, makers[stage.compute].to(each(first)[0]))
-        elif not stage.keeps_codes and not stage.is_part and not _is_output(stage):
-            quantizer = scheme.tensor(stage_bits, stage.signed)
+        elif not stage.keeps_codes and not stage.is_part and (stage.function is not None or not is_output(stage.end)):
+            quantizer = _tensor(scheme, stage, stage_bits, tied=stage.end in tied, skewed=stage.end in skewed)
             quantizer.factor = factors.get(stage.name)
             _insert(graph, stage, quantizer.to(each(first)[0]))
     graph.graph.lint()
     graph.recompile()
-    _tell_readers(graph)
+    found = stages(graph)
+    _tell_readers(graph, found)
+    tie_all(graph, found)
     graph.meta["calibration"] = scheme.calibration
     calibrate(graph, reference, images, scheme.calibration, progress=progress)
     if scheme.strict:
         round_biases(graph)
     return graph
+
+
+def _skewed(found: Sequence[Stage]) -> set[fx.Node]:
+    """Return the ends of stages whose values are mostly on one side of 0: functions, products and averages of them."""
+    ends: set[fx.Node] = set()
+    for stage in found:
+        average = stage.kind == "average" and stage.norm is None and stage.residual is None
+        if stage.function is not None or stage.is_product or (stage.source in ends and (average or stage.keeps_codes)):
+            ends.add(stage.end)
+    return ends
+
+
+def _tensor(scheme: Scheme, stage: Stage, bits: int, *, tied: bool, skewed: bool) -> ActivationQuantizer:
+    """Return the quantizer of a stored tensor; one that is skewed gets a zero point if it can be negative."""
+    if tied and not (stage.is_product and stage.function is not None):
+        return TiedActivation(bits, signed=stage.signed, asymmetric=stage.signed and skewed)
+    if skewed and (stage.signed or (stage.is_product and stage.function is None)):
+        return scheme.stepped(bits, stage.signed, stage.signed)
+    return scheme.tensor(bits, stage.signed)
 
 
 def round_biases(graph: fx.GraphModule) -> None:
@@ -170,10 +208,10 @@ def _widths(found: tuple[Stage, ...], weight_bits: int, activation_bits: int,
     by_end = {stage.end: stage for stage in found}
     layers = [stage for stage in found if stage.kind in ("conv", "linear")]
     special = activation_bits if first_last_bits is None else first_last_bits
-    last = {end for stage in found if _is_output(stage) for end in (stage.end, *stage.parts)}
-    outer = [stage for stage in layers if stage.end in last or _stored(stage, by_end).kind == "input"]
-    before_last = {_stored(stage, by_end).end for stage in layers if stage.end in last}
-    read = {_stored(stage, by_end).end for stage in found if stage.kind not in ("input", "copy", "cat")}
+    last = {end for stage in found if is_output(stage.end) for end in (stage.end, *stage.parts)}
+    outer = [stage for stage in layers if stage.end in last or _read(stage, by_end).kind == "input"]
+    before_last = {_read(stage, by_end).end for stage in layers if stage.end in last}
+    read = {_read(stage, by_end).end for stage in found if stage.kind not in ("input", "copy", "cat")}
     widths = {}
     for stage in found:
         stored_bits = activation_bits if stage.end in read or not stage.signed else SIGNED_BITS
@@ -182,10 +220,9 @@ def _widths(found: tuple[Stage, ...], weight_bits: int, activation_bits: int,
     return widths
 
 
-def _stored(stage: Stage, by_end: dict[fx.Node, Stage]) -> Stage:
-    """Return the stage whose quantizer made what `stage` reads: max pools keep the codes of their source."""
-    source = by_end[cast(fx.Node, stage.source)]
-    return _stored(source, by_end) if source.keeps_codes else source
+def _read(stage: Stage, by_end: dict[fx.Node, Stage]) -> Stage:
+    """Return the stage whose quantizer made what `stage` reads."""
+    return maker_of(by_end[cast(fx.Node, stage.source)], by_end)
 
 
 def _fold_norms(graph: fx.GraphModule) -> None:
@@ -214,24 +251,22 @@ def _quantize_weights(graph: fx.GraphModule, stage: Stage, scheme: Scheme, bits:
     graph.set_submodule(str(stage.compute.target), quantized.eval())
 
 
-def _tell_readers(graph: fx.GraphModule) -> None:
+def _tell_readers(graph: fx.GraphModule, found: Sequence[Stage]) -> None:
     """Let convolutions know whose codes they read: if no code means 0, they pad by another."""
-    by_end = {stage.end: stage for stage in stages(graph)}
+    by_end = {stage.end: stage for stage in found}
     for stage in by_end.values():
         layer = module_of(graph, stage.compute) if stage.kind == "conv" else None
         if isinstance(layer, QuantConv2d):
-            maker = str(_stored(stage, by_end).quantizer)
+            maker = str(_read(stage, by_end).quantizer)
             layer.read_from(cast(ActivationQuantizer, graph.get_submodule(maker)))
 
 
-def _is_output(stage: Stage) -> bool:
-    return any(user.op == "output" for user in stage.end.users)
-
-
 def _insert(graph: fx.GraphModule, stage: Stage, quantizer: ActivationQuantizer) -> None:
-    path = quantizer_path(graph, stage.name)
+    path, end = quantizer_path(graph, stage.name), stage.end
+    if end.op == "call_module" and isinstance(module_of(graph, end), Tap):  # one of several outputs: a copy then
+        end = cast(fx.Node, end.args[0])
     graph.add_submodule(path, quantizer.eval())
-    with graph.graph.inserting_after(stage.end):
-        node = graph.graph.call_module(path, (stage.end,))
-    node.meta["shape"] = shape_of(stage.end)
-    stage.end.replace_all_uses_with(node, delete_user_cb=lambda user: user is not node)
+    with graph.graph.inserting_after(end):
+        node = graph.graph.call_module(path, (end,))
+    node.meta["shape"] = shape_of(end)
+    end.replace_all_uses_with(node, delete_user_cb=lambda user: user is not node)

@@ -94,7 +94,7 @@ def _candidates(graph: fx.GraphModule, found: tuple[Stage, ...]) -> list[Stage]:
     readers = {stage.compute for stage in found if stage.kind == "conv" and _is_depthwise(_layer(graph, stage.compute))}
     adds = {stage.residual for stage in found}
     return [stage for stage in found if stage.kind == "conv" and stage.residual is None and stage.norm is None
-            and stage.floor in (0.0, -inf)
+            and stage.function is None and stage.floor in (0.0, -inf)
             and stage.end not in adds and readers.issuperset(stage.end.users)]
 
 

@@ -47,6 +47,8 @@ class Scheme:
     weight : callable (bits, layer) -> Quantizer
     tensor : callable (bits, signed) -> ActivationQuantizer
         Of a stored tensor; signed where its values can be negative.
+    stepped : callable (bits, signed, asymmetric) -> ActivationQuantizer
+        Of what a function reads or puts out and of products: with one step, and a zero point where asymmetric.
     folds : bool
         Whether BatchNorms are folded into the weights first, as without training.
     strict : bool
@@ -59,6 +61,8 @@ class Scheme:
 
     weight: Callable[[int, WeightedLayer], Quantizer]
     tensor: Callable[[int, bool], ActivationQuantizer]
+    stepped: Callable[[int, bool, bool], ActivationQuantizer] = field(
+        default=lambda bits, signed, asymmetric: LSQActivation(bits, signed=signed, asymmetric=asymmetric))
     folds: bool = False
     strict: bool = False
     equalize: bool = False
@@ -108,6 +112,8 @@ def power_of_two(exponents: Exponents = "best", *, mirrored: bool = True, equali
                                                        bipolar=not layer.grouped),
                   lambda bits, signed: PowerOfTwoActivation(bits, signed=signed, choice=exponents,
                                                             asymmetric=asymmetric),
+                  lambda bits, signed, skewed: PowerOfTwoActivation(bits, signed=signed, choice=exponents,
+                                                                    asymmetric=skewed),
                   folds=True, strict=True, equalize=equalize,
                   calibration=Calibration(ranges, percentile, weight_steps, bias_correction))
 

@@ -69,7 +69,9 @@ class _Shifts:
 
     def take(self, stage: Stage) -> None:
         factor, origin = self._of_operands(stage)
-        if stage.residual in self.factors:
+        if stage.is_product:
+            factor, origin = self._of_product(stage, factor, origin)
+        elif stage.residual in self.factors:
             raise InputError(f"'{stage.name}' adds {self.origins[stage.residual]}")
         if stage.kind in ("conv", "linear") and factor is not None:
             absorb(cast(nn.Conv2d | nn.Linear, module_of(self.graph, stage.compute)), factor)
@@ -85,11 +87,21 @@ class _Shifts:
             origin = f"what BatchNorm '{stage.norm}' puts out; with steps of powers of two its gains must be 2**k"
         if factor is None or bool((factor == 1).all()):
             return
-        if stage.residual is not None:
+        if stage.residual is not None and not stage.is_product:
             raise InputError(f"'{stage.name}' adds to {origin}")
+        if stage.function is not None:
+            raise InputError(f"'{stage.name}' takes a function of {origin}")
         if not all(isinf(end) or end == 0 for end in (stage.floor, stage.ceiling)):
             raise InputError(f"'{stage.name}' clamps {origin}")
         self.factors[stage.end], self.origins[stage.end] = factor, origin
+
+    def _of_product(self, stage: Stage, factor: Tensor | None, origin: str) -> tuple[Tensor | None, str]:
+        """Return the factor that a product has by its operands, and where it comes from."""
+        other = self.factors.get(cast(fx.Node, stage.residual))
+        if other is None:
+            return factor, origin
+        origin = origin or self.origins[cast(fx.Node, stage.residual)]
+        return other * (self._ones(stage.compute) if factor is None else factor), origin
 
     def _of_operands(self, stage: Stage) -> tuple[Tensor | None, str]:
         """Return the factor that a stage's values have before its layer, and where it comes from."""

@@ -7,9 +7,10 @@ from typing import cast
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
+from quant.trace.function import Function
 from quant.trace.stage import Stage
 
-__all__ = ["activated", "before_activation"]
+__all__ = ["activated", "before_activation", "clamped"]
 
 
 def before_activation(graph: fx.GraphModule, stage: Stage, sums: Tensor, residual: Tensor | None) -> Tensor:
@@ -30,6 +31,12 @@ def before_activation(graph: fx.GraphModule, stage: Stage, sums: Tensor, residua
     return found if residual is None else found.add_(residual, alpha=stage.residual_sign)
 
 
-def activated(stage: Stage, values: Tensor) -> Tensor:
-    """Return what a stage stores of what its activation reads."""
+def activated(graph: fx.GraphModule, stage: Stage, values: Tensor) -> Tensor:
+    """Return what a stage stores of what its activation reads; functions are exact."""
+    values = clamped(stage, values)
+    return values if stage.function is None else cast(Function, graph.get_submodule(stage.function)).exact(values)
+
+
+def clamped(stage: Stage, values: Tensor) -> Tensor:
+    """Return what the activation of a stage lets through of values."""
     return values.clamp(stage.floor, stage.ceiling) if stage.clamps else values

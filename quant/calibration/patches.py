@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from quant.trace.layers import QuantConv2d
 
-__all__ = ["MOST_POSITIONS", "at_positions", "in_row", "patches", "positions", "sums"]
+__all__ = ["MOST_POSITIONS", "added_at", "at_positions", "in_row", "patches", "positions", "sums"]
 
 MOST_POSITIONS = 2048
 """How many positions of all images together say what a weight does."""
@@ -57,6 +57,22 @@ def in_row(values: Tensor, channels: int) -> Tensor:
     (torch.Size([2, 3, 4]), torch.Size([2, 3, 4]))
     """
     return values.reshape(len(values), channels, -1)
+
+
+def added_at(values: Tensor, channels: int, which: Tensor) -> Tensor:
+    """Return what is added to `channels` channels at some positions, shape (images * count, channels).
+
+    Parameters
+    ----------
+    values : Tensor, shape (images, C, H, W) or, in whatever shape it is stored, as many values
+        Of one channel, or one position, it is added to all.
+    channels : int
+    which : int64 Tensor, shape (images, count)
+    """
+    alone = values.shape[1] == 1 < channels and (values.ndim > 2 or values[0].numel() == 1)
+    row = in_row(values, 1 if alone else channels)
+    found = at_positions(row, which if row.shape[2] > 1 else torch.zeros_like(which))
+    return found.expand(-1, channels).contiguous()
 
 
 def patches(layer: Layer, read: Tensor, images: int, which: slice,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from math import prod
 from typing import cast
 
@@ -83,9 +83,17 @@ class Prefix:
         self.done |= new
         self._forget()
 
-    def run(self, nodes: Iterable[fx.Node]) -> Iterator[tuple[slice, dict[fx.Node, Tensor]]]:
-        """Yield some images after another, and for them the values of nodes that can run from what is kept."""
-        segment = Segment(self.graph, self.done, nodes)
+    def run(self, nodes: Iterable[fx.Node], instead: Mapping[fx.Node, Callable[..., Tensor]] | None = None,
+            ) -> Iterator[tuple[slice, dict[fx.Node, Tensor]]]:
+        """Yield some images after another, and for them the values of nodes that can run from what is kept.
+
+        Parameters
+        ----------
+        nodes : iterable of fx.Node
+        instead : mapping of fx.Node to callable, optional
+            What to call in place of some nodes' modules.
+        """
+        segment = Segment(self.graph, self.done, nodes, instead)
         read = {operand for node in segment.nodes for operand in node.all_input_nodes} | {*segment.wanted}
         for which in pieces({*segment.nodes, *read}, self.images):
             with torch.no_grad():

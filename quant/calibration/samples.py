@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, fx
 
 from quant.calibration.fused import before_activation
-from quant.calibration.patches import MOST_POSITIONS, Layer, at_positions, in_row, patches, sums
+from quant.calibration.patches import MOST_POSITIONS, Layer, added_at, patches, sums
 from quant.calibration.prefix import Prefix, pieces
 from quant.calibration.stored import Stored, StoredInputs, put
 from quant.trace.inputs import each
@@ -58,7 +58,7 @@ def read_sample(graph: fx.GraphModule, stage: Stage, prefix: Prefix, most: Most 
         here, place = patches(layer, values[node], prefix.images, which, most(layer))
         read = put(read, here, which, prefix.images, 1)
         if stage.residual is not None:
-            there = at_positions(in_row(values[stage.residual], len(layer.weight)), place)
+            there = added_at(values[stage.residual], len(layer.weight), place)
             added = put(added, there, which, prefix.images)
     assert read is not None
     return Sample(read, added, prefix.images)
@@ -115,12 +115,12 @@ class _Recorder(fx.Interpreter):
                 read, self.places[stage] = patches(layer, value, self.images, self.which, self.most(layer))
                 self.sums[stage] = sums(read, layer.weight.detach())
             if stage.residual is n:
-                channels = len(layer_at(self.graph_module, stage).weight)
-                self.added[stage] = in_row(value, channels).clone()  # an add may change it in place
+                self.added[stage] = value.clone()  # an add may change it in place
             if stage.end is n:
                 residual = self.added.pop(stage, None)
                 if residual is not None:
-                    residual = at_positions(residual, self.places[stage])
+                    channels = len(layer_at(self.graph_module, stage).weight)
+                    residual = added_at(residual, channels, self.places[stage])
                 values = before_activation(self.graph_module, stage, self.sums.pop(stage), residual)
                 layer_path = str(stage.compute.target)
                 self.found[layer_path] = put(self.found.get(layer_path), values, self.which, self.images)

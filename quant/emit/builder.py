@@ -101,8 +101,7 @@ class Builder:
     def constant(self, node: Node, index: int, what: str) -> Tensor:
         """Return an operand of a node that must be constant; `what` says what it is in the message."""
         if node.inputs[index] not in self.graph.constants:
-            raise InputError(f"the {what} of {node.operator.title} {node.place} must be constant; the chip does not "
-                             "multiply two tensors yet")
+            raise InputError(f"the {what} of {node.operator.title} {node.place} must be constant")
         return self.graph.constants[node.inputs[index]]
 
     def argument(self, name: str) -> fx.Node:

@@ -14,8 +14,9 @@ from quant.graph.ops.elementwise import Clip, HardSigmoid
 from quant.graph.ops.linear import Affine, BatchNorm
 from quant.trace.affine import Affine as AffineLayer
 from quant.trace.clamp import Clamp
+from quant.trace.function import Function
 
-__all__ = ["affine", "batch_norm", "clip", "hard_sigmoid", "scaled"]
+__all__ = ["affine", "batch_norm", "clip", "function", "hard_sigmoid", "scaled"]
 
 
 def clip(builder: Builder, node: Node) -> Stored:
@@ -60,6 +61,13 @@ def affine(builder: Builder, node: Node) -> Stored:
     value, found = channels_along(builder, node, builder.stored(node), operator.axis - 1)
     gain, shift = (stored_order(numbers.expand(len(found.channels)), found.channels) for numbers in (gain, shift))
     return scaled(builder, builder.name(node), value, gain, shift)
+
+
+def function(builder: Builder, node: Node) -> Stored:
+    """Emit a function of each number."""
+    value = whole(builder, node, builder.stored(node))
+    layer = Function(node.operator.title.lower(), node.operator.compute)
+    return Stored(builder.call(builder.name(node), layer, value.node), value.layout, value.flat)
 
 
 def scaled(builder: Builder, name: str, value: Stored, gain: Tensor, shift: Tensor) -> Stored:

@@ -8,16 +8,18 @@ from torch import fx
 
 from quant.emit.arrangement import arrangement
 from quant.emit.builder import Builder, Hosted, Refused, Stored
-from quant.emit.channelwise import affine, batch_norm, clip, hard_sigmoid
-from quant.emit.host import Computation, is_answer, last_on_host
-from quant.emit.joins import add, concat
+from quant.emit.channelwise import affine, batch_norm, clip, function, hard_sigmoid
+from quant.emit.host import Computation
+from quant.emit.joins import concat, join
 from quant.emit.moves import as_given, gather, pad, placed_input, reshape, slice_, transpose
 from quant.emit.quantizers import bipolar_quantize, fake_quantize
 from quant.emit.reasons import reason_against
 from quant.emit.sums import conv, linear
 from quant.emit.windows import adaptive_pool, average_pool, max_pool, reduce
+from quant.graph.answers_at_end import is_answer, last_on_host
 from quant.graph.graph import Graph, Node
-from quant.graph.ops.elementwise import Binary, Clip, HardSigmoid
+from quant.graph.ops.composite import Composite
+from quant.graph.ops.elementwise import Binary, Clip, Elu, HardSigmoid, LeakyRelu, Unary
 from quant.graph.ops.linear import Affine, BatchNorm, Conv, Linear
 from quant.graph.ops.operator import Operator
 from quant.graph.ops.pools import AdaptivePool, AveragePool, MaxPool, Reduce
@@ -32,9 +34,10 @@ __all__ = ["emit"]
 Handlers = Mapping[type[Operator], Callable[[Builder, Node], Stored]]
 
 HANDLERS: Handlers = {
-    AdaptivePool: adaptive_pool, Affine: affine, AveragePool: average_pool, BatchNorm: batch_norm, Binary: add,
-    Clip: clip, Concat: concat, Conv: conv, Gather: gather, HardSigmoid: hard_sigmoid, Linear: linear,
-    MaxPool: max_pool, Pad: pad, Reduce: reduce, Reshape: reshape, Slice: slice_, Transpose: transpose,
+    AdaptivePool: adaptive_pool, Affine: affine, AveragePool: average_pool, BatchNorm: batch_norm, Binary: join,
+    Clip: clip, Composite: function, Concat: concat, Conv: conv, Elu: function, Gather: gather,
+    HardSigmoid: hard_sigmoid, LeakyRelu: function, Linear: linear, MaxPool: max_pool, Pad: pad, Reduce: reduce,
+    Reshape: reshape, Slice: slice_, Transpose: transpose, Unary: function,
 }
 QUANTIZERS: Handlers = {BipolarQuantize: bipolar_quantize, FakeQuantize: fake_quantize}
 """Of networks that another tool has quantized."""

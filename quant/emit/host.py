@@ -7,21 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from quant.graph.graph import Graph
 from quant.graph.layout import ZERO, Layout
-from quant.graph.ops.answers import ArgMax, LogSoftmax, Softmax
-from quant.graph.ops.elementwise import Binary, Clip, HardSigmoid, Unary
-from quant.graph.ops.linear import Affine
 from quant.graph.ops.operator import Operator
-from quant.graph.ops.pools import Reduce
-from quant.graph.ops.views import Concat, Gather, Pad, Reshape, Slice, Transpose
 
-__all__ = ["Computation", "Rearranged", "is_answer", "last_on_host"]
-
-ANSWERS = (Softmax, LogSoftmax, ArgMax)
-FUNCTIONS = frozenset({"sigmoid", "tanh", "exp", "log", "softplus"})
-AFTER_ANSWERS = (*ANSWERS, Unary, HardSigmoid, Clip, Binary, Affine, Reduce, Reshape, Transpose, Concat, Slice, Gather,
-                 Pad)
+__all__ = ["Computation", "Rearranged"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,18 +54,3 @@ class Rearranged:
         places = self.places.to(stored.device).flatten()
         found = stored.flatten(1)[:, places.clamp(min=0)] * (places != ZERO)
         return found.reshape(len(stored), *self.places.shape)
-
-
-def is_answer(operator: Operator) -> bool:
-    """Return whether networks end with an operator like this."""
-    return isinstance(operator, ANSWERS) or (isinstance(operator, Unary) and operator.kind in FUNCTIONS)
-
-
-def last_on_host(graph: Graph) -> frozenset[str]:
-    """Return the values that the host can compute: only what it can compute too is made of them."""
-    found: set[str] = set()
-    for node in reversed(graph.nodes):
-        readers = graph.readers(node.output)
-        if isinstance(node.operator, AFTER_ANSWERS) and all(reader.output in found for reader in readers):
-            found.add(node.output)
-    return frozenset(found)

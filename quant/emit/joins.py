@@ -3,33 +3,62 @@
 from __future__ import annotations
 
 import operator as python_operator
+from collections.abc import Callable
 
+import numpy as np
+import torch
 from torch import fx
 
 from quant.emit.builder import Builder, Stored
+from quant.emit.channelwise import scaled
 from quant.emit.frames import moved, select, whole
 from quant.graph.graph import Node
+from quant.graph.layout import Layout
 from quant.graph.ops.elementwise import Binary
 from quant.graph.ops.views import Concat
+from quant.trace.broadcast import spread_refusal
 from sim.errors import InputError
 
-__all__ = ["add", "concat"]
+__all__ = ["concat", "join"]
 
 
-def add(builder: Builder, node: Node) -> Stored:
-    """Emit the sum or the difference of two values of one shape."""
+FUNCTIONS = {"add": python_operator.add, "sub": python_operator.sub, "mul": python_operator.mul}
+
+
+def join(builder: Builder, node: Node) -> Stored:
+    """Emit the sum, the difference or the product of two values, of which one may be repeated over the other."""
     assert isinstance(node.operator, Binary)
-    shapes = [builder.shapes[name] for name in node.inputs]
+    if node.operator.kind not in FUNCTIONS:
+        raise InputError(f"{node.operator.title} {node.place} joins two tensors, which the chip cannot do")
+    function, shapes = FUNCTIONS[node.operator.kind], [builder.shapes[name] for name in node.inputs]
     if shapes[0] != shapes[1]:
-        raise InputError(f"{node.operator.title} {node.place} adds shapes {shapes[0]} and {shapes[1]} per image; the "
-                         "chip adds tensors of one shape")
+        return _repeated(builder, node, function, shapes)
     left, right = builder.stored(node, 0), builder.stored(node, 1)
     first, second, flipped = _aligned(builder, node, left, right)
     one, other = first.node, second
     if flipped:
         one, other = other, one
-    function = python_operator.sub if node.operator.kind == "sub" else python_operator.add
     return Stored(builder.fx.call_function(function, (one, other)), first.layout, first.flat)
+
+
+def _repeated(builder: Builder, node: Node, function: Callable[..., object], shapes: list[tuple[int, ...]]) -> Stored:
+    """Emit what joins a value and one that has one number for each channel, or one channel."""
+    made = builder.shapes[node.output]
+    if made not in shapes or len(shapes[0]) != len(shapes[1]):
+        raise spread_refusal(shapes, f"{node.operator.title} {node.place}")
+    large = shapes.index(made)
+    value, other = whole(builder, node, builder.stored(node, large)), builder.stored(node, 1 - large)
+    seen = Layout(other.layout.stored, np.broadcast_to(other.layout.places, made)).seen_from(value.layout)
+    for part in (seen.places[:, :1, :1], seen.places[:1]):
+        if np.array_equal(np.broadcast_to(part, seen.places.shape), seen.places):
+            picked = Layout(seen.stored, part).picked()
+            if picked is not None:
+                if large and node.operator == Binary("sub"):
+                    value = scaled(builder, f"{builder.name(node)}_negated", value, *map(torch.tensor, (-1.0, 0.0)))
+                    function = python_operator.add
+                pair = builder.as_map(value), select(builder, other, picked)
+                return Stored(builder.fx.call_function(function, pair), value.layout)
+    raise spread_refusal(shapes, f"{node.operator.title} {node.place}")
 
 
 def concat(builder: Builder, node: Node) -> Stored:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from quant.graph.graph import Graph, Node
 from quant.graph.ops.answers import ArgMax, LogSoftmax, Softmax
-from quant.graph.ops.elementwise import Binary, LeakyRelu, PRelu, Unary
+from quant.graph.ops.elementwise import Binary, PRelu
 from quant.graph.ops.linear import ConvTranspose, MatMul
 from quant.graph.ops.operator import Unknown
 from quant.graph.ops.quantization import BipolarQuantize, Dequantize, FakeQuantize, Quantize
 from quant.graph.ops.views import Resize
 
 __all__ = ["reason_against"]
-
-TABLE = "needs a table of one code's function, which the chip does not have yet; ReLU and ReLU6 need none"
-
 
 def reason_against(graph: Graph, node: Node) -> str | None:
     """Return why an operator has no counterpart on the chip, None if it may have one."""
@@ -23,17 +20,16 @@ def reason_against(graph: Graph, node: Node) -> str | None:
         return f"unsupported operator {operator.kind} {node.place}{operator.reason and f': {operator.reason}'}"
     if isinstance(operator, Binary) and any(name in graph.constants for name in node.inputs):
         reason = "joins numbers that differ from pixel to pixel; the chip multiplies and adds one for each channel"
-    elif isinstance(operator, Unary | LeakyRelu | PRelu):
-        reason = TABLE
+    elif isinstance(operator, PRelu):
+        reason = "has slopes that differ from pixel to pixel; the chip has one for each channel"
     elif isinstance(operator, Softmax | LogSoftmax | ArgMax):
         reason = "is computed by the host, and so only at the end"
     elif isinstance(operator, ConvTranspose | Resize):
         reason = "spreads pixels over a larger map, which the chip cannot do yet"
-    elif isinstance(operator, MatMul) or (isinstance(operator, Binary) and operator.kind in ("mul", "div", "pow")):
-        reason = "multiplies two tensors, which the chip cannot do yet" if operator.title in ("mul", "MatMul") else (
-            "needs a division or a power, which the chip does not have")
-    elif isinstance(operator, Binary) and operator.kind in ("max", "min"):
-        reason = "compares two tensors, which the chip cannot do"
+    elif isinstance(operator, MatMul):
+        reason = "multiplies two matrices that depend on the input, which the chip cannot do yet"
+    elif operator == Binary("pow"):
+        reason = "takes powers whose exponents depend on the input, which the chip cannot do"
     elif isinstance(operator, Quantize | Dequantize | FakeQuantize | BipolarQuantize):
         reason = "belongs to a network that is quantized already; give the float network"
     return reason and f"{operator.title} {node.place} {reason}"

@@ -22,6 +22,7 @@ from quant.trace.checks import (
     running_on,
 )
 from quant.trace.frontend import as_floats, check_any, drop_identities, inspected
+from quant.trace.functions import functions_as_layers
 from quant.trace.inputs import Read, each, input_names
 from quant.trace.refusals import refuse
 from quant.trace.shapes import Shapes
@@ -83,6 +84,7 @@ def _structure(own: nn.Module, graph: fx.GraphModule, data: Read, images: Read) 
     """Return a graph with its shapes, all of which has a counterpart on the chip."""
     check_inputs(graph, data)
     cannot_run = _run(own, graph, data, images)
+    functions_as_layers(graph)
     found, reasons = inspected(graph)
     refuse([*reasons, *cannot_run])
     check_any(found)

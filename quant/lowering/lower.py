@@ -58,6 +58,8 @@ class Lowered:
         Value of one code of each tensor.
     errors : dict of str to FitError
         Of each Conv op, and of each tensor whose parts several of them write.
+    table_errors : dict of str to float
+        Of each Conv op that ends in a table, by how much the table differs at most from the function [codes].
     outputs : tuple of str
         Tensors that hold what the model returns, or what the host reads at its end, in its order.
     host : tuple of str
@@ -78,6 +80,7 @@ class Lowered:
     padding: HostPadding | None = None
     folding: Folding | None = None
     arranged: Mapping[str, Arranged] = field(default_factory=dict)
+    table_errors: Mapping[str, float] = field(default_factory=dict)
 
     def prepare(self, codes: NDArray[np.integer]) -> NDArray[np.int32]:
         """Make the input of the Program from images as data sets give them: the host's part.
@@ -180,7 +183,7 @@ def lower_with_report(model: nn.Module, example: Read, arithmetic: Arithmetic = 
     if not isinstance(model, fx.GraphModule):
         check_agreement(model, graph, example)
     with torch.no_grad():
-        lowering = Lowering(graph, found, arithmetic, tolerance)
+        lowering = Lowering(graph, found, arithmetic, tolerance, each(example)[0].dtype)
         for stage in found:
             lowering.add(stage)
     program = Program(tuple(lowering.draft.tensors.values()), tuple(lowering.draft.ops), arithmetic)
@@ -191,7 +194,7 @@ def lower_with_report(model: nn.Module, example: Read, arithmetic: Arithmetic = 
     outputs = tuple(lowering.names[stage.end] for stage in output_stages(graph, found))
     part = host_part(graph)
     return Lowered(program, scales, lowering.errors, outputs, () if part is None else part.operators, lowering.padding,
-                   folding, lowering.arranged)
+                   folding, lowering.arranged, lowering.table_errors)
 
 
 class _Shapes(Shapes):

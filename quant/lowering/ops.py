@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from math import prod
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -15,10 +16,14 @@ from quant.lowering.draft import Draft, Shape
 from quant.lowering.host_image import HostPadding
 from quant.lowering.host_padding import host_padding
 from quant.lowering.meaning import Meaning, accumulator_zero
+from quant.lowering.products import fit_product
 from quant.lowering.requantizer_fit import FittedRequant, Target, accumulator_range, fit
+from quant.lowering.tables import index_output, table_error, table_of
 from quant.lowering.values import Output, Residual, Sums, host_output
 from quant.quantizers.base import ActivationQuantizer
 from quant.trace.arranged import Arranged
+from quant.trace.broadcast import broadcast_of
+from quant.trace.function import QuantFunction
 from quant.trace.layers import QuantConv2d, affine_of
 from quant.trace.operator import Operator
 from quant.trace.operators import max_pool_window, operator_of
@@ -28,8 +33,9 @@ from quant.trace.stage import Stage, module_of
 from quant.trace.view import as_map
 from sim.errors import InputError
 from sim.ir.arithmetic import Arithmetic
-from sim.ir.ops import Conv, Pool
+from sim.ir.ops import Conv, Pool, Table
 from sim.ir.ops import Tensor as Map
+from sim.ir.residual import Broadcast
 
 __all__ = ["FitError", "Lowering"]
 
@@ -53,8 +59,8 @@ class Lowering:
     """The Program so far; `names` maps the end of a stage to its tensor."""
 
     def __init__(self, graph: fx.GraphModule, found: tuple[Stage, ...], arithmetic: Arithmetic,
-                 tolerance: float | None) -> None:
-        self.graph = graph
+                 tolerance: float | None, kind: torch.dtype) -> None:
+        self.graph, self.kind = graph, kind
         self.tolerance = tolerance
         self.found = found
         self.arithmetic = arithmetic
@@ -62,6 +68,7 @@ class Lowering:
         self.padding: HostPadding | None = None
         self.arranged: dict[str, Arranged] = {}
         self.errors: dict[str, FitError] = {}
+        self.table_errors: dict[str, float] = {}
         self.makers: dict[str, ActivationQuantizer] = {}
         self.names: dict[fx.Node, str] = {}
         self.by_end = {stage.end: stage for stage in found}
@@ -211,12 +218,14 @@ class Lowering:
     def _conv(self, stage: Stage, source: Map, operator: Operator, sums: Sums, residual: Residual | None,
               output: Output) -> None:
         target, part, channels = self.writes[stage.end]
-        ends = output.lowest(stage.floor), output.highest(stage.ceiling)
-        low, high = (min(max(end, output.lowest(target.floor)), output.highest(target.ceiling)) for end in ends)
-        try:
-            fitted = self._fit(sums, residual, output, low, high)
-        except InputError as error:
-            raise InputError(f"'{stage.name}' does not fit the requantizer [codes of its output]: {error}") from None
+        last = output.lowest(target.floor), output.highest(target.ceiling)
+        table, first = self._table(stage, target.name, last), output
+        if table is not None:
+            first = index_output(self._function(stage))
+            last = first.format.low, first.format.high
+        low, high = (min(max(end, last[0]), last[1]) for end in (first.lowest(stage.floor), first.highest(
+            stage.ceiling)))
+        gate, fitted = self._fitted(stage, sums, residual, first, low, high)
         self._note(stage.name, FitError(float(fitted.error.max()), fitted.worst_channel))
         if stage.is_part:
             self._note(target.name, FitError(float(fitted.error.max()), channels.start + fitted.worst_channel))
@@ -225,7 +234,34 @@ class Lowering:
             stage.name, source.name, target.name, operator.stored, operator.format, fitted.multiplier, fitted.shift,
             fitted.offset, low, high, operator.groups, operator.stride, operator.dilation,
             (0, 0, 0, 0) if padded_by_host else operator.pads, output_part=part,
-            residual=residual.name if residual else None, residual_multiplier=fitted.residual_multiplier))
+            residual=residual.name if residual else None, residual_multiplier=fitted.residual_multiplier,
+            residual_broadcast=residual.broadcast if residual else "none", gate=gate, table=table))
+
+    def _fitted(self, stage: Stage, sums: Sums, residual: Residual | None, output: Output, low: int,
+                high: int) -> tuple[int | None, FittedRequant]:
+        """Return the gate of a product, None for anything else, and the integers of the requantizer."""
+        try:
+            if residual is not None and residual.multiplies:
+                product = fit_product(sums, residual, output, self.arithmetic)
+                return product.gate, product.requant
+            return None, self._fit(sums, residual, output, low, high)
+        except InputError as error:
+            raise InputError(f"'{stage.name}' does not fit the requantizer [codes of its output]: {error}") from None
+
+    def _function(self, stage: Stage) -> QuantFunction:
+        function = self.graph.get_submodule(str(stage.function))
+        if not isinstance(function, QuantFunction):
+            raise InputError(f"function '{stage.function}' has no quantizer for what it reads")
+        return function
+
+    def _table(self, stage: Stage, target: str, ends: tuple[int, int]) -> Table | None:
+        """Return the table of a stage with a function, whose entries are codes of a tensor within these ends."""
+        if stage.function is None:
+            return None
+        function, quantizer = self._function(stage), self.makers[target]
+        table = table_of(function, quantizer, self.kind, *ends)
+        self.table_errors[stage.name] = table_error(function, quantizer, table)
+        return table
 
     def _note(self, name: str, error: FitError) -> None:
         """Note an error, if it is the largest of that name so far."""
@@ -243,11 +279,14 @@ class Lowering:
     def _residual(self, stage: Stage, source: Map, shape: Shape) -> Residual | None:
         if stage.residual is None:
             return None
-        added = self.draft.shaped(self._read(stage.residual), shape)
+        added = self._read(stage.residual)
+        shape, broadcast = _spread(added.shape, shape)
+        added = self.draft.shaped(added, shape)
         if len(added.parts) > 1:
             added = self.draft.joined(added)
         added = self.draft.copied(source) if added is source else added
-        return Residual(added.name, added.format, self.draft.meanings[added.name], stage.residual_sign)
+        return Residual(added.name, added.format, self.draft.meanings[added.name], stage.residual_sign,
+                        stage.is_product, broadcast)
 
     def _sums(self, stage: Stage, operator: Operator, source: Map) -> Sums:
         """Return what the accumulators of an op mean before a residual is added."""
@@ -292,6 +331,15 @@ class Lowering:
         if any(user.op != "output" for user in stage.end.users):
             raise InputError(f"what '{stage.name}' puts out is read on the chip, but has no quantizer")
         return host_output(sums, self.arithmetic)
+
+
+def _spread(shape: Shape, over: Shape) -> tuple[Shape, Broadcast]:
+    """Return the shape in which a residual stored as `shape` spreads over a map, and how."""
+    if prod(shape) == prod(over):
+        return over, "none"
+    channels, height, width = over
+    found = broadcast_of(over, shape) or ("map" if prod(shape) == channels else "channel")
+    return ((channels, 1, 1) if found == "map" else (1, height, width)), found
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from quant.lowering.meaning import Meaning
 from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
+from sim.ir.residual import Broadcast
 
 __all__ = ["Output", "Residual", "Sums", "host_output"]
 
@@ -72,7 +73,7 @@ class Sums:
 
 @dataclass(frozen=True, eq=False)
 class Residual:
-    """What is added to sums, or subtracted from them.
+    """What is added to sums, or subtracted from them, or by what they are multiplied.
 
     Attributes
     ----------
@@ -82,12 +83,18 @@ class Residual:
     meaning : Meaning
     sign : int
         1 or -1.
+    multiplies : bool
+        Whether the sums are multiplied by it instead.
+    broadcast : {"none", "map", "channel"}
+        Whether it has one value for each channel, or one channel.
     """
 
     name: str
     format: Format
     meaning: Meaning
     sign: int
+    multiplies: bool = False
+    broadcast: Broadcast = "none"
 
 
 def host_output(parts: Sequence[tuple[Sums, Residual | None]], arithmetic: Arithmetic) -> Output:
@@ -105,6 +112,10 @@ def host_output(parts: Sequence[tuple[Sums, Residual | None]], arithmetic: Arith
     for sums, residual in parts:
         steps = np.abs(sums.scale[sums.scale != 0])
         far = sums.reach
+        if residual is not None and residual.multiplies:
+            step = min(step, float(steps.min()) * residual.meaning.scale)
+            reach = max(reach, far * residual.meaning.largest(residual.format))
+            continue
         step = min(step, (float(steps.min()) if len(steps) else 1.0) * sums.finest)
         least = max(least, float(steps.max(initial=0.0)) / (1 << (arithmetic.window - 1)))
         if residual is not None:

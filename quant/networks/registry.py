@@ -10,19 +10,29 @@ from quant.networks.alexnet import AlexNet
 from quant.networks.digits import DigitsNet
 from quant.networks.efficientnet import EfficientNetLite0
 from quant.networks.mobilenet import MobileNetV2
+from quant.networks.mobilenet_v3 import MobileNetV3Small
 from quant.networks.resnet import resnet18, resnet34
-from quant.networks.small import glyph_mobilenet, resnet8, resnet20, resnet20_a, small_alexnet, small_mobilenet
+from quant.networks.small import (
+    glyph_mobilenet,
+    glyph_mobilenet_v3,
+    resnet8,
+    resnet20,
+    resnet20_a,
+    small_alexnet,
+    small_mobilenet,
+)
 from sim.errors import InputError
 
 __all__ = ["NETWORKS", "make_network"]
 
 SMALL: dict[str, Callable[[int, int], nn.Module]] = {
     "resnet8": resnet8, "resnet20": resnet20, "resnet20_a": resnet20_a, "small_alexnet": small_alexnet,
-    "small_mobilenet": small_mobilenet, "glyph_mobilenet": glyph_mobilenet}
+    "small_mobilenet": small_mobilenet, "glyph_mobilenet": glyph_mobilenet,
+    "glyph_mobilenet_v3": glyph_mobilenet_v3}
 """Networks for images of 32 x 32 with any number of channels."""
 LARGE: dict[str, Callable[[int], nn.Module]] = {
     "resnet18": resnet18, "resnet34": resnet34, "alexnet": AlexNet, "mobilenet_v2": MobileNetV2,
-    "efficientnet_lite0": EfficientNetLite0}
+    "mobilenet_v3_small": MobileNetV3Small, "efficientnet_lite0": EfficientNetLite0}
 """Networks for colour images of 224 x 224."""
 NETWORKS = ("digits", *SMALL, *LARGE)
 

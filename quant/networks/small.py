@@ -7,13 +7,16 @@ from typing import cast
 from torch import Tensor, nn
 
 from quant.networks.mobilenet import MobileNetV2
+from quant.networks.mobilenet_v3 import Block, MobileNetV3Small
 from quant.networks.resnet import Shortcut, group_of_blocks, subsample
 
-__all__ = ["SmallAlexNet", "SmallResNet", "glyph_mobilenet", "resnet8", "resnet20", "resnet20_a", "small_alexnet",
-           "small_mobilenet"]
+__all__ = ["SmallAlexNet", "SmallResNet", "glyph_mobilenet", "glyph_mobilenet_v3", "resnet8", "resnet20", "resnet20_a",
+           "small_alexnet", "small_mobilenet"]
 
 RESNET_WIDTHS = (16, 32, 64)
 GLYPH_GROUPS = ((1, 16, 1, 1), (4, 24, 2, 2), (4, 40, 2, 2))
+GLYPH_BLOCKS = (Block(3, 16, 16, True, False, 1), Block(3, 64, 24, False, False, 2), Block(5, 96, 24, True, True, 1),
+                Block(5, 96, 40, True, True, 2), Block(5, 160, 40, True, True, 1))
 MOBILENET_GROUPS = ((1, 16, 1, 1), (6, 24, 2, 1), (6, 32, 2, 2), (6, 64, 2, 2))
 
 
@@ -119,3 +122,13 @@ def small_mobilenet(classes: int = 10, channels: int = 3) -> MobileNetV2:
 def glyph_mobilenet(classes: int = 48, channels: int = 1) -> MobileNetV2:
     """Return five thin inverted residuals of expansion 4: 2 M multiplications for 32 x 32, hard to quantize."""
     return MobileNetV2(classes, GLYPH_GROUPS, head=128, stem=16, channels=channels)
+
+
+def glyph_mobilenet_v3(classes: int = 48, channels: int = 1) -> MobileNetV3Small:
+    """Return five thin blocks of MobileNetV3-Small, HardSwish and squeeze-and-excite in most, for 32 x 32.
+
+    >>> import torch
+    >>> glyph_mobilenet_v3().eval()(torch.zeros(1, 1, 32, 32)).shape
+    torch.Size([1, 48])
+    """
+    return MobileNetV3Small(classes, GLYPH_BLOCKS, head=128, channels=channels)

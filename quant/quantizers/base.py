@@ -320,6 +320,18 @@ class ActivationQuantizer(Quantizer):
             Finite; an unsigned quantizer without a zero point reaches from 0 whatever `low` is.
         """
 
+    def shorten_zero_point(self) -> None:
+        """Move the zero point, if there is one to choose, to one near that is a sum or difference of two powers of 2.
+
+        The chip multiplies by the zero points of tensors whose product it computes, a digit in each cycle.
+        """
+        if self._zero_point is not None and self.has_zero:
+            powers = [0, *(1 << exponent for exponent in range(MAX_PLANES + 1))]
+            short = {one + sign * other for one in powers for other in powers for sign in (-1, 1)}
+            zero, high = int(self._zero_point), self.format.high
+            self._zero_point.fill_(min(short.intersection(range(high + 1)),
+                                       key=lambda number: (number < zero, abs(number - zero))))
+
     @property
     def zero_points(self) -> Tensor:
         """Where 0 lies among the codes, shape (), or (channels,) where channels differ: then the format has no such."""

@@ -27,6 +27,8 @@ UNDERSTOOD: dict[Any, dict[str, tuple[Any, ...]]] = {
     **{key: {"other": ANY, "alpha": (1,)} for key in (torch.add, "add", "add_")},
     **{key: {"other": ANY} for key in (operator.sub, operator.isub)},
     **{key: {"other": ANY, "alpha": (1,)} for key in (torch.sub, torch.subtract, "sub", "sub_")},
+    **{key: {"other": ANY} for key in (operator.mul, operator.imul, torch.mul, torch.multiply, "mul", "mul_",
+                                       "multiply", "multiply_")},
     **{key: {"dim": ANY} for key in (torch.cat, torch.concat, torch.concatenate)},
     **{key: {"min": ANY, "max": ANY} for key in (torch.clamp, torch.clip, "clamp", "clamp_", "clip", "clip_")},
     functional.hardtanh: {"min_val": ANY, "max_val": ANY, "inplace": (False, True)},
@@ -48,7 +50,8 @@ PROPERTIES = ("shape", "ndim", "dtype", "device", "is_cuda", "layout", "requires
               "size", "dim", "ndimension", "numel", "nelement", "get_device")
 """Attributes and methods of tensors that give no tensor."""
 
-IN_PLACE = (operator.iadd, operator.isub, torch.relu_, "relu_", "add_", "sub_", "clamp_", "clip_")
+IN_PLACE = (operator.iadd, operator.isub, operator.imul, "mul_", "multiply_", torch.relu_, "relu_", "add_", "sub_",
+            "clamp_", "clip_")
 MAY_BE_IN_PLACE = (functional.relu, functional.relu6, functional.hardtanh)
 
 

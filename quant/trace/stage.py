@@ -38,13 +38,18 @@ class Stage:
     norm : str or None
         Path of the BatchNorm that follows.
     residual : fx.Node or None
-        End of the stage whose tensor is added, before the activation.
+        End of the stage whose tensor is added, before the activation, or by which a `copy` is multiplied. It may have
+        one value per channel, or one channel.
     residual_sign : int
         -1 if it is subtracted.
+    is_product : bool
+        Whether the residual multiplies.
     pads : (top, left, bottom, right)
         Zeros that a call by itself puts around what a convolution reads, beside its own [pixels].
     floor, ceiling : float
         Least and largest value that the activation lets through: 0 and 6 for ReLU6, infinite ones without any.
+    function : str or None
+        Path of the function that is applied to what the activation lets through, before it is stored.
     quantizer : str or None
         Path of the quantizer at the end; one that keeps its source's codes needs none.
     signed : bool
@@ -63,9 +68,11 @@ class Stage:
     norm: str | None = None
     residual: fx.Node | None = None
     residual_sign: int = 1
+    is_product: bool = False
     pads: Pads = (0, 0, 0, 0)
     floor: float = -inf
     ceiling: float = inf
+    function: str | None = None
     quantizer: str | None = None
     signed: bool = True
     host_factor: float = 1.0

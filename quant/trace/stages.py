@@ -24,17 +24,20 @@ from quant.trace.activations import CLAMPS, ends_of
 from quant.trace.affine import Affine
 from quant.trace.arranged import Arranged
 from quant.trace.averages import HostScale, ShiftAverage
+from quant.trace.broadcast import second_is_larger
 from quant.trace.calls import arguments, gives_numbers, is_flattening, is_in_place, type_name, uses, where
 from quant.trace.clamp import Clamp
+from quant.trace.function import Function, QuantFunction
+from quant.trace.functions import PRODUCTS
 from quant.trace.layers import QuantConv2d, QuantLinear
 from quant.trace.memory import same_memory
-from quant.trace.naming import free_name, name_of_quantizer
 from quant.trace.padding import pads_of
 from quant.trace.pools import PaddedMax
 from quant.trace.refusals import refuse
 from quant.trace.selection import Selection
 from quant.trace.shapes import shape_of
 from quant.trace.stage import Kind, Stage, module_of
+from quant.trace.stage_names import named
 from quant.trace.taps import CATS, Tap, outputs_of
 from quant.trace.view import View, as_map
 from sim.errors import InputError
@@ -81,7 +84,7 @@ def inspect(graph: fx.GraphModule) -> tuple[tuple[Stage, ...], tuple[Refusal, ..
     """Return the stages of a traced model as far as they go, and what has no counterpart on the chip, in order."""
     finder = _Finder(graph)
     finder.find()
-    return _named(tuple(finder.stored.values())), tuple(finder.refusals)
+    return named(tuple(finder.stored.values())), tuple(finder.refusals)
 
 
 class _Finder:
@@ -109,11 +112,13 @@ class _Finder:
             **dict.fromkeys((nn.ReLU, nn.ReLU6, nn.Hardtanh, Clamp), self._clamp),
             nn.Flatten: self._flatten, View: self._view, Arranged: self._arranged, Tap: self._tap,
             Quantizer: self._quantizer, HostScale: self._host_scale,
+            **dict.fromkeys((Function, QuantFunction), self._function),
         }
         self.functions: dict[Any, Callable[[fx.Node], Stage]] = {
             **dict.fromkeys((operator.add, operator.iadd, torch.add, "add", "add_"), self._add),
             **dict.fromkeys((operator.sub, operator.isub, torch.sub, torch.subtract, "sub", "sub_"), self._subtract),
-            **dict.fromkeys(CLAMPS, self._clamp), functional.pad: self._pad, **dict.fromkeys(CATS, self._cat),
+            **dict.fromkeys(PRODUCTS, self._multiply), **dict.fromkeys(CLAMPS, self._clamp),
+            functional.pad: self._pad, **dict.fromkeys(CATS, self._cat),
             **dict.fromkeys((functional.max_pool2d, torch.max_pool2d), self._keep("max")),
             **dict.fromkeys((torch.flatten, "flatten"), self._row), functional.dropout: self._same,
             **dict.fromkeys((torch.mean, "mean", functional.adaptive_avg_pool2d), self._start("average")),
@@ -260,23 +265,38 @@ class _Finder:
 
     def _is_plain(self, stage: Stage) -> bool:
         """Return whether nothing follows the layer of a stage so far."""
-        return not (stage.norm or stage.residual or stage.clamps)
+        return not (stage.norm or stage.residual or stage.clamps or stage.function)
 
     def _can_add(self, node: fx.Node) -> bool:
         stage = self.values[node]
-        return self._is_open(node) and not (stage.residual or stage.clamps) and stage.kind != "cat"
+        return (self._is_open(node) and not (stage.residual or stage.clamps or stage.function)
+                and stage.kind != "cat")
 
     def _add(self, node: fx.Node, sign: int = 1) -> Stage:
         left, right = self._operand(node, 0), self._operand(node, 1)
-        shapes = [shape[1:] for operand in (left, right) if (shape := shape_of(operand)) is not None]
-        if len(set(shapes)) > 1:
-            raise InputError(f"{self._name(node)} {where(node)} adds shapes {shapes[0]} and {shapes[1]} per image; the "
-                             "chip adds tensors of one shape")
-        if self._can_add(right) and not self._can_add(left) and sign == 1:
+        swapped = self._larger_is_right(node, left, right)
+        if swapped and sign < 0:
+            raise InputError(f"{self._name(node)} {where(node)} subtracts a larger tensor from one that is repeated; "
+                             "write the sum of the negated tensor")
+        if swapped or (swapped is None and self._can_add(right) and not self._can_add(left) and sign == 1):
             left, right = right, left
         stage = self.values[left] if self._can_add(left) else self._copy(left)
         signed = stage.signed or self.values[right].signed or sign < 0
         return self._continue(stage, node, residual=self._store(right), residual_sign=sign, signed=signed)
+
+    def _larger_is_right(self, node: fx.Node, left: fx.Node, right: fx.Node) -> bool | None:
+        """Return which of two operands is as large as the result; None if both are, or a shape is unknown."""
+        shapes = [shape[1:] for operand in (left, right) if (shape := shape_of(operand)) is not None]
+        return second_is_larger(shapes, f"{self._name(node)} {where(node)}") if len(shapes) == 2 else None
+
+    def _multiply(self, node: fx.Node) -> Stage:
+        """Multiply two stored tensors: the larger one is read again, each value times its counterpart."""
+        left, right = self._operand(node, 0), self._operand(node, 1)
+        if self._larger_is_right(node, left, right):
+            left, right = right, left
+        signed = self.values[left].signed or self.values[right].signed
+        stage = Stage("copy", "", node, node, source=self._store(left), signed=self.values[left].signed)
+        return self._continue(stage, node, residual=self._store(right), is_product=True, signed=signed)
 
     def _subtract(self, node: fx.Node) -> Stage:
         return self._add(node, -1)
@@ -284,9 +304,17 @@ class _Finder:
     def _clamp(self, node: fx.Node) -> Stage:
         source = self._operand(node, 0)
         low, high = ends_of(node, self._module(node))
-        stage = self.values[source] if self._is_open(source) else self._copy(source)
+        can = self._is_open(source) and not self.values[source].function
+        stage = self.values[source] if can else self._copy(source)
         floor, ceiling = (min(max(end, low), high) for end in (stage.floor, stage.ceiling))
         return self._continue(stage, node, floor=floor, ceiling=ceiling, signed=stage.signed and floor < 0)
+
+    def _function(self, node: fx.Node) -> Stage:
+        source = self._operand(node, 0)
+        stage, function = self.values[source], cast(Function, module_of(self.graph, node))
+        can = self._is_open(source) and not stage.function and stage.kind != "cat"
+        return self._continue(stage if can else self._copy(source), node, function=str(node.target),
+                              signed=function.lowest < 0)
 
     def _tap(self, node: fx.Node) -> Stage:
         """Take a value as a part of a cat, or as an output: as it is made if nothing else needs it, else as a copy."""
@@ -367,19 +395,3 @@ class _Finder:
         """Return the path of the module; the graph's name of a function, or of one of several calls of a module."""
         alone = node.op == "call_module" and self.calls[node.target] == 1
         return str(node.target) if alone else node.name
-
-
-def _named(found: Sequence[Stage]) -> tuple[Stage, ...]:
-    """Name every stage: layers and quantized tensors keep their names, functions and inputs get a free one."""
-    names: dict[int, str] = {}
-    for place, stage in enumerate(found):
-        if stage.quantizer is not None and (name := name_of_quantizer(stage.quantizer)) is not None:
-            names[place] = name
-        elif stage.compute.op == "call_module" and stage.name == str(stage.compute.target):
-            names[place] = stage.name
-    taken = set(names.values())
-    for place, stage in enumerate(found):
-        if place not in names:
-            names[place] = free_name(stage.name, taken)
-            taken.add(names[place])
-    return tuple(replace(stage, name=names[place]) for place, stage in enumerate(found))

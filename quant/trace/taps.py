@@ -14,7 +14,7 @@ from torch import Tensor, fx, nn
 
 from quant.trace.naming import free_path
 
-__all__ = ["CATS", "Tap", "insert_taps", "outputs_of"]
+__all__ = ["CATS", "Tap", "insert_taps", "is_output", "outputs_of"]
 
 CATS = (torch.cat, torch.concat, torch.concatenate)
 
@@ -48,6 +48,11 @@ def outputs_of(graph: fx.GraphModule) -> tuple[fx.Node, ...]:
     found: list[fx.Node] = []
     fx.node.map_arg(output.args, found.append)
     return tuple(found)
+
+
+def is_output(node: fx.Node) -> bool:
+    """Return whether a graph returns a value."""
+    return any(user.op == "output" for user in node.users)
 
 
 def _parts(operand: fx.Node, cat: fx.Node) -> Iterator[fx.Node]:

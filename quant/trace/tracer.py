@@ -18,6 +18,7 @@ from quant.trace.averages import HostScale, ShiftAverage
 from quant.trace.calls import make_positional
 from quant.trace.checks import check_kind
 from quant.trace.clamp import Clamp
+from quant.trace.function import Function
 from quant.trace.host import Host, cut_host, host_part
 from quant.trace.layers import QuantConv2d, QuantLinear
 from quant.trace.naming import path_fault
@@ -37,8 +38,8 @@ CHANGERS = frozenset(getattr(operator, name) for name in (
     "iadd", "iand", "iconcat", "ifloordiv", "ilshift", "imatmul", "imod", "imul", "ior", "ipow", "irshift", "isub",
     "itruediv", "ixor", "setitem", "delitem"))
 
-OWN = (Quantizer, QuantConv2d, QuantLinear, ShiftAverage, HostScale, Affine, Clamp, Selection, PaddedMax, View,
-       Arranged, Host, Tap)
+OWN = (Quantizer, QuantConv2d, QuantLinear, ShiftAverage, HostScale, Affine, Clamp, Function, Selection, PaddedMax,
+       View, Arranged, Host, Tap)
 """Layers of this package."""
 
 

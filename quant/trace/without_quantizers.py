@@ -9,6 +9,7 @@ from torch import fx, nn
 from torch.nn.utils import skip_init
 
 from quant.quantizers.base import Quantizer
+from quant.trace.function import Function, QuantFunction
 from quant.trace.layers import QuantConv2d, QuantLinear
 from quant.trace.stage import module_of
 
@@ -28,6 +29,8 @@ def without_quantizers(quantized: fx.GraphModule) -> fx.GraphModule:
             graph.graph.erase_node(node)
         elif isinstance(module, QuantConv2d | QuantLinear):
             graph.set_submodule(str(node.target), _plain(module))
+        elif isinstance(module, QuantFunction):
+            graph.set_submodule(str(node.target), Function(module.operator, module.compute))
     graph.delete_all_unused_submodules()
     graph.recompile()
     return graph

@@ -18,6 +18,7 @@ from quant.ptq.network import move_exponents
 from quant.ptq.reconstruct import Reconstruction, reconstruct
 from quant.reference import run_reference
 from quant.shifts import shift_averages_and_norms
+from quant.trace.layers import QuantConv2d
 from quant.trace.stages import stages
 from sim.errors import InputError
 from sim.ir.arithmetic import Arithmetic
@@ -189,17 +190,23 @@ def average() -> nn.Module:
 @pytest.mark.parametrize(("made", "first", "text"), [
     (average, True, "'other' adds what average 'made' puts out; {over}"),
     (average, False, "'made' adds to what average 'made' puts out; {over}"),
-    (lambda: norm(4), True, "'other' adds what BatchNorm 'made' puts out; {gains}"),
     (lambda: nn.Sequential(average(), nn.ReLU6()), True, "'made.0' clamps what average 'made.0' puts out; {over}"),
 ])
 def test_what_cannot_take_up_a_factor_is_refused(made: Callable[[], nn.Module], first: bool, text: str) -> None:
-    """An add, or a ReLU6, at an average over 9 pixels or a BatchNorm of its own; only in strict networks."""
+    """An add, or a ReLU6, at an average over 9 pixels; only in strict networks."""
     model, (_, x) = Adding(made(), first=first).eval(), images()
-    text = text.format(over="with steps of powers of two it must be over 2**k values, not 9",
-                       gains="with steps of powers of two its gains must be 2**k")
+    text = text.format(over="with steps of powers of two it must be over 2**k values, not 9")
     with pytest.raises(InputError, match=f"^{re.escape(text)}$"):
         strict(model)
     quantize(model, x, scheme="uniform", input_format=Format(4, "unsigned"), input_exponent=-4)
+
+
+def test_a_norm_that_is_added_becomes_weights() -> None:
+    """Its gains are those of a depthwise convolution, which need not be 2**k."""
+    model = strict(Adding(norm(4), first=True).eval())
+    made = model.get_submodule("made")
+    assert isinstance(made, QuantConv2d)
+    assert (made.groups, made.kernel_size) == (4, (1, 1))
 
 
 def test_an_output_has_one_scale() -> None:

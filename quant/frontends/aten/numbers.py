@@ -8,8 +8,9 @@ from quant.frontends.aten.builder import Builder
 from quant.frontends.aten.call import Call
 from quant.frontends.aten.handler import Arguments, Handler, Made, axis_of, operand, passed, single
 from quant.graph.ops.answers import ArgMax, LogSoftmax, Softmax
-from quant.graph.ops.elementwise import Binary, BinaryKind, Clip, HardSigmoid, LeakyRelu, PRelu, Unary, UnaryKind
+from quant.graph.ops.elementwise import Binary, BinaryKind, Clip, Elu, HardSigmoid, LeakyRelu, PRelu, Unary, UnaryKind
 from quant.graph.ops.quantization import Dequantize, Quantize
+from quant.graph.ops.views import Slice
 from sim.errors import InputError
 
 __all__ = ["HANDLERS"]
@@ -105,12 +106,37 @@ def _refused(reason: str) -> Handler:
     return handler
 
 
+def _chained(first: UnaryKind, second: UnaryKind) -> Handler:
+    def handler(builder: Builder, call: Call, given: Arguments) -> Made:
+        return builder.add(Unary(second), [builder.add(Unary(first), [given["self"]], call)], call)
+    return handler
+
+
+def _softplus(builder: Builder, call: Call, given: Arguments) -> Made:
+    if given["beta"] != 1:
+        raise InputError(f"beta={given['beta']} has no counterpart")
+    return builder.add(Unary("softplus"), [given["self"]], call)
+
+
+def _glu(builder: Builder, call: Call, given: Arguments) -> Made:
+    """Read one half of an axis times the sigmoid of the other."""
+    value = given["self"]
+    axis = axis_of(given["dim"], builder.rank(value))
+    half = builder.shape(value)[axis - 1] // 2
+    parts = [builder.add(Slice(axis, start, start + half, 1), [value], call) for start in (0, half)]
+    return builder.add(Binary("mul"), [parts[0], builder.add(Unary("sigmoid"), [parts[1]], call)], call)
+
+
 _TOKENS = "it needs sums over each image's own values, which the machine does not have"
 
 HANDLERS: dict[str, Handler] = {
     **{f"aten.{kind}.default": _unary(kind) for kind in _SAME_NAME},
     "aten.gelu.default": single(_gelu),
-    "aten.elu.default": _refused("only what a table of one code's function can hold will be taken"),
+    "aten.elu.default": single(lambda given: Elu(float(given["alpha"]), float(given["scale"]),
+                                                 float(given["input_scale"]))),
+    "aten.softplus.default": _softplus,
+    "aten.rsqrt.default": _chained("sqrt", "reciprocal"),
+    "aten.glu.default": _glu,
     "aten.hardsigmoid.default": single(lambda given: HardSigmoid()),
     "aten.leaky_relu.default": single(lambda given: LeakyRelu(float(given["negative_slope"]))),
     **dict.fromkeys(("aten.prelu.default", "aten._prelu_kernel.default"), _prelu),

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from quant.graph.ops.operator import Operator
 
-__all__ = ["Binary", "BinaryKind", "Clip", "HardSigmoid", "LeakyRelu", "PRelu", "Unary", "UnaryKind"]
+__all__ = ["Binary", "BinaryKind", "Clip", "Elu", "HardSigmoid", "LeakyRelu", "PRelu", "Unary", "UnaryKind"]
 
 UnaryKind = Literal["abs", "ceil", "cos", "elu", "erf", "exp", "floor", "gelu", "gelu_tanh", "hardswish", "identity",
                     "log", "mish", "neg", "reciprocal", "round", "selu", "sigmoid", "sign", "silu", "sin", "softplus",
@@ -85,6 +85,25 @@ class LeakyRelu(Operator):
         """Return the function of every number."""
         (x,) = inputs
         return functional.leaky_relu(x, self.slope)
+
+
+@dataclass(frozen=True)
+class Elu(Operator):
+    """scale * x where that is positive, scale * alpha * (exp(input_scale * x) - 1) elsewhere.
+
+    Attributes
+    ----------
+    alpha, scale, input_scale : float
+    """
+
+    alpha: float
+    scale: float = 1.0
+    input_scale: float = 1.0
+
+    def compute(self, *inputs: Tensor) -> Tensor:
+        """Return the function of every number."""
+        (x,) = inputs
+        return self.scale * torch.where(x > 0, x, self.alpha * torch.expm1(self.input_scale * x.clamp(max=0)))
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from quant.graph.ops.elementwise import Binary, Unary
 from quant.graph.ops.linear import Affine
 from quant.graph.passes.rewriting import operator_nodes, swap
 
-__all__ = ["constants_to_affine"]
+__all__ = ["along", "constants_to_affine"]
 
 
 def constants_to_affine(graph: Graph) -> None:
@@ -28,7 +28,7 @@ def constants_to_affine(graph: Graph) -> None:
 
 def _replace(graph: Graph, node: Node, index: int, shape: tuple[int, ...]) -> None:
     assert isinstance(node.operator, Binary)
-    found = _along(graph.constants[node.inputs[1 - index]], shape)
+    found = along(graph.constants[node.inputs[1 - index]], shape)
     if found is None:
         return
     axis, c = found
@@ -40,7 +40,7 @@ def _replace(graph: Graph, node: Node, index: int, shape: tuple[int, ...]) -> No
         _put(graph, node, node.inputs[index], axis, *made)
 
 
-def _along(constant: Tensor, shape: tuple[int, ...]) -> tuple[int, Tensor] | None:
+def along(constant: Tensor, shape: tuple[int, ...]) -> tuple[int, Tensor] | None:
     """Return the axis of a value along which a constant differs, and its numbers there; None if there is no such axis
     or the value would grow.
     """

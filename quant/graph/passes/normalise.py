@@ -10,6 +10,12 @@ from quant.graph.passes.adaptive_into_linear import adaptive_into_linear
 from quant.graph.passes.constants_to_affine import constants_to_affine
 from quant.graph.passes.drop_identities import drop_identities
 from quant.graph.passes.fold_affine import fold_affine, merge_affine, norms_to_affine
+from quant.graph.passes.functions import (
+    divisions_to_products,
+    extremes_to_sums,
+    join_functions,
+    spell_prelus,
+)
 from quant.graph.passes.gates import recognise_gates, recognise_hard_sigmoids
 from quant.graph.passes.matmul_to_linear import matmul_to_linear
 from quant.graph.passes.merge import extremes_to_clips, merge_clips, merge_reductions, merge_views
@@ -27,14 +33,16 @@ __all__ = ["PASSES", "QUANTIZED_PASSES", "normalise", "normalise_quantized"]
 
 PASSES: tuple[Callable[[Graph], None], ...] = (
     fold_constants, drop_identities, constants_to_affine, extremes_to_clips, merge_clips, merge_affine,
-    recognise_hard_sigmoids, recognise_gates, matmul_to_linear, norms_to_affine, merge_affine, fold_affine, fold_affine,
-    merge_reductions, pads_into_pools, adaptive_into_linear, merge_views, drop_identities)
+    recognise_hard_sigmoids, recognise_gates, spell_prelus, join_functions, divisions_to_products, extremes_to_sums,
+    join_functions, matmul_to_linear, norms_to_affine, merge_affine, fold_affine, fold_affine, merge_reductions,
+    pads_into_pools, adaptive_into_linear, merge_views, drop_identities)
 """Each is right by itself; this order finds most."""
 
 
 QUANTIZED_PASSES: tuple[Callable[[Graph], None], ...] = (
     quantized_constants, fold_constants, drop_identities, extremes_to_clips, merge_clips, clips_into_codes,
-    values_before_moves, join_codes, constants_to_affine, matmul_to_linear, quantizers_before_moves, merge_affine,
+    values_before_moves, join_codes, constants_to_affine, spell_prelus, divisions_to_products, matmul_to_linear,
+    quantizers_before_moves, merge_affine,
     affine_into_quantizers, drop_repeated_quantizers, merge_reductions, pads_into_pools, merge_views, drop_identities)
 """For models that another tool has quantized: nothing is folded into weights, whose codes are chosen."""
 

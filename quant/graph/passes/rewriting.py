@@ -11,7 +11,7 @@ from torch import Tensor
 from quant.graph.graph import Graph, Node
 from quant.graph.ops.operator import Operator
 
-__all__ = ["bypass", "chain_before", "made_by", "number", "operator_nodes", "set_constant", "swap"]
+__all__ = ["LONGEST_CHAIN", "bypass", "chain_before", "made_by", "number", "operator_nodes", "set_constant", "swap"]
 
 LONGEST_CHAIN = 64
 """How many nodes are looked back at: that bounds the time that a network of chains can take."""

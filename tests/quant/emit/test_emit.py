@@ -268,29 +268,30 @@ def test_one_part_is_picked_once() -> None:
     assert len([module for module in made.modules() if isinstance(module, Selection)]) == 1
 
 
-TABLE = "needs a table of one code's function, which the chip does not have yet; ReLU and ReLU6 need none"
 TOP = "at the top of the model"
 MOVES = "the chip does not move numbers between channels, rows and columns"
 ROWS = "which is not stored as channels; flatten images to rows first, or have the channels there"
-TWO = "multiplies two tensors, which the chip cannot do yet"
-ONE = "the chip adds tensors of one shape"
+MATRICES = "multiplies two matrices that depend on the input, which the chip cannot do yet"
+SPREAD = ("the chip adds and multiplies tensors of one shape, or one of them with a value per channel or with one "
+          "channel")
 EACH = "the chip multiplies and adds one for each channel"
 COUNT = ("the chip divides by one number everywhere: count the padding (count_include_pad=True) and have no "
          "ceil_mode")
 REFUSED: dict[str, tuple[Callable[[], nn.Module], list[str]]] = {
-    "SiLU": (lambda: nn.Sequential(conv(), nn.SiLU(), conv(4, 2)), [f"silu at '1' {TABLE}"]),
-    "hardswish written out": (lambda: on_map(lambda self, y: self.c(y * functional.relu6(y + 3) / 6), c=conv(4, 2)),
-                              [f"hardswish {TOP} (node 'div') {TABLE}"]),
-    "squeeze and excitation": (
-        lambda: on_map(lambda self, y: self.c(y * torch.sigmoid(self.e(y.mean((2, 3), keepdim=True)))), e=conv(4, 4, 1),
-                       c=conv(4, 2)),
-        [f"sigmoid {TOP} (node 'sigmoid') {TABLE}", f"mul {TOP} (node 'mul') {TWO}"]),
+    "matrices": (lambda: on_map(lambda self, y: self.c((y.flatten(2) @ y.flatten(2).transpose(1, 2))[..., None]),
+                                c=conv(4, 2)),
+                 [f"MatMul {TOP} (node 'matmul') {MATRICES}"]),
+    "powers": (lambda: on_map(lambda self, y: self.c(y.abs() ** y), c=conv(4, 2)),
+               [f"unsupported operator pow {TOP} (node 'pow_1')"]),
+    "slopes of pixels": (
+        lambda: on_map(lambda self, y: self.c(torch.maximum(y, y * self.p)), p=parameter(1, 4, 8, 8), c=conv(4, 2)),
+        [f"mul {TOP} (node 'mul') joins numbers that differ from pixel to pixel; {EACH}"]),
     "transposed convolution": (lambda: nn.Sequential(conv(), nn.ConvTranspose2d(4, 4, 2, 2), conv(4, 2)),
                                ["ConvTranspose at '1' spreads pixels over a larger map, which the chip cannot do yet"]),
     "softmax inside": (lambda: on_map(lambda self, y: self.c(y.softmax(1)), c=conv(4, 2)),
                        [f"Softmax {TOP} (node 'softmax') is computed by the host, and so only at the end"]),
-    "mean added": (lambda: on_map(lambda self, y: self.c(y + y.mean((2, 3), keepdim=True)), c=conv(4, 2)),
-                   [f"add {TOP} (node 'add') adds shapes (4, 8, 8) and (4, 1, 1) per image; {ONE}"]),
+    "means of rows": (lambda: on_map(lambda self, y: self.c(y + y.mean(3, keepdim=True)), c=conv(4, 2)),
+                      [f"add {TOP} (node 'add') joins shapes (4, 8, 8) and (4, 8, 1) per image; {SPREAD}"]),
     "borders that do not count": (
         lambda: nn.Sequential(conv(), nn.AvgPool2d(3, 2, 1, count_include_pad=False), conv(4, 2)),
         [f"AveragePool at '1' divides by 4 to 9 numbers, fewer at the border; {COUNT}"]),
@@ -311,9 +312,11 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], list[str]]] = {
                          [f"add {TOP} (node 'add') joins numbers that differ from pixel to pixel; {EACH}"]),
     "convolutions in space": (lambda: Written(lambda self, x: self.c(x[:, None]), c=nn.Conv3d(1, 2, 3)),
                               ["Conv at 'c' slides along three axes; the chip has rows and columns"]),
-    "several": (lambda: nn.Sequential(conv(), nn.GELU(), nn.Upsample(None, 2), conv(4, 2), nn.Tanh(), conv(2, 2)),
-                [f"gelu at '1' {TABLE}", "Resize at '2' spreads pixels over a larger map, which the chip cannot do yet",
-                 f"tanh at '4' {TABLE}"]),
+    "several": (lambda: nn.Sequential(conv(), nn.Upsample(None, 2), nn.GELU(), conv(4, 2, dilation=(1, 2)),
+                                      nn.Softmax(1), conv(2, 2)),
+                ["Resize at '1' spreads pixels over a larger map, which the chip cannot do yet",
+                 "dilation at '3' must be the same along both axes, not (1, 2)",
+                 "Softmax at '4' is computed by the host, and so only at the end"]),
 }
 
 

@@ -44,14 +44,14 @@ class Faulty(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem, self.act = nn.Conv2d(3, 4, 3, padding="same", stride=1, dilation=(1, 2)), nn.SiLU()
+        self.stem, self.act = nn.Conv2d(3, 4, 3, padding="same", stride=1, dilation=(1, 2)), nn.Softmax(1)
         self.norm, self.pool = nn.BatchNorm2d(4, track_running_stats=False), nn.MaxPool2d(4, ceil_mode=True)
         self.shared, self.last = nn.Conv2d(4, 4, 1), nn.Linear(16, 3)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.act(self.norm(self.stem(x)))
         x = self.shared(torch.relu(self.shared(self.act(x))))
-        x = torch.add(x, x.mean((2, 3), keepdim=True), alpha=2)
+        x = torch.add(x, x.mean(3, keepdim=True), alpha=2)
         x = functional.avg_pool2d(self.pool(x), x.size(2) // x.size(2))
         return self.last(x.view(x.size(0), -1))
 
@@ -59,9 +59,9 @@ class Faulty(nn.Module):
 REASONS = [
     "dilation at 'stem' must be the same along both axes, not (1, 2)",
     "unsupported operator batch_norm at 'norm': it stays in training mode, where it has no fixed gain",
-    "silu at 'act' needs a table of one code's function, which the chip does not have yet; ReLU and ReLU6 need none",
-    ("add at the top of the model (node 'add') adds shapes (4, 6, 6) and (4, 1, 1) per image; the chip adds tensors of "
-     "one shape"),
+    "Softmax at 'act' is computed by the host, and so only at the end",
+    ("add at the top of the model (node 'add') joins shapes (4, 6, 6) and (4, 6, 1) per image; the chip adds and "
+     "multiplies tensors of one shape, or one of them with a value per channel or with one channel"),
 ]
 
 
@@ -106,12 +106,12 @@ class Adding(nn.Module):
 
 
 @pytest.mark.parametrize(("other", "shape"), [
-    (lambda y: y.mean((2, 3), keepdim=True), (4, 1, 1)), (lambda y: functional.max_pool2d(y, 4), (4, 1, 1)),
+    (lambda y: functional.max_pool2d(y, (1, 4)), (4, 4, 1)), (lambda y: functional.max_pool2d(y, (4, 1)), (4, 1, 4)),
     (lambda y: functional.adaptive_avg_pool2d(y, (1, None)), (4, 1, 4))])
 def test_adds_that_widen_an_operand_are_refused_as_such(other: Change, shape: tuple[int, ...]) -> None:
     """The message gives both shapes."""
-    text = (f"add at the top of the model (node 'add') adds shapes (4, 4, 4) and {shape} per image; the chip adds "
-            "tensors of one shape")
+    text = (f"add at the top of the model (node 'add') joins shapes (4, 4, 4) and {shape} per image; the chip adds and "
+            "multiplies tensors of one shape, or one of them with a value per channel or with one channel")
     with pytest.raises(InputError, match=f"^{re.escape(text)}$"):
         quantized(Adding(other).eval())
 

@@ -1,0 +1,43 @@
+"""What a network ends with: answers such as softmax, and what is done to them, which the host computes."""
+
+from __future__ import annotations
+
+from quant.graph.graph import Graph
+from quant.graph.ops.answers import ArgMax, LogSoftmax, Softmax
+from quant.graph.ops.composite import Composite
+from quant.graph.ops.elementwise import Binary, Clip, HardSigmoid, Unary
+from quant.graph.ops.linear import Affine
+from quant.graph.ops.operator import Operator
+from quant.graph.ops.pools import Reduce
+from quant.graph.ops.views import Concat, Gather, Pad, Reshape, Slice, Transpose
+
+__all__ = ["after_answers", "is_answer", "last_on_host"]
+
+ANSWERS = (Softmax, LogSoftmax, ArgMax)
+FUNCTIONS = frozenset({"sigmoid", "tanh", "exp", "log", "softplus"})
+AFTER_ANSWERS = (*ANSWERS, Unary, HardSigmoid, Clip, Binary, Composite, Affine, Reduce, Reshape, Transpose, Concat,
+                 Slice, Gather, Pad)
+
+
+def is_answer(operator: Operator) -> bool:
+    """Return whether networks end with an operator like this."""
+    return isinstance(operator, ANSWERS) or (isinstance(operator, Unary) and operator.kind in FUNCTIONS)
+
+
+def last_on_host(graph: Graph) -> frozenset[str]:
+    """Return the values that the host can compute: only what it can compute too is made of them."""
+    found: set[str] = set()
+    for node in reversed(graph.nodes):
+        readers = graph.readers(node.output)
+        if isinstance(node.operator, AFTER_ANSWERS) and all(reader.output in found for reader in readers):
+            found.add(node.output)
+    return frozenset(found)
+
+
+def after_answers(graph: Graph) -> frozenset[str]:
+    """Return the values that the host will compute: answers at the end and what is made of them."""
+    can, found = last_on_host(graph), set[str]()
+    for node in graph.nodes:
+        if node.output in can and (is_answer(node.operator) or not found.isdisjoint(node.inputs)):
+            found.add(node.output)
+    return frozenset(found)
