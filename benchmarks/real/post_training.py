@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import fx, nn
@@ -20,8 +20,9 @@ __all__ = ["PRESETS", "PostTraining", "quantized", "quantizers_of"]
 
 FIRST_LAST_BITS = 8
 PRESETS: dict[str, Reconstruction | None] = {"none": None, "fast": Reconstruction.fast(),
+                                             "short": replace(Reconstruction.fast(), downscale=1),
                                              "full": Reconstruction()}
-"""How to reconstruct, by name."""
+"""How to reconstruct, by name; `short` is `fast` at full resolution, for images that are small already."""
 UNMIRRORED = {"power_of_two": power_of_two(mirrored=False), "uniform": uniform(mirrored=False)}
 """Schemes by name, without a sign for each output channel."""
 
