@@ -49,12 +49,15 @@ class LayerQuality:
     output_sqnr_db : float or None
         Of the float network's tensor, over its distance from the quantized network's: all that was lost so far [dB].
     fit_error_codes : float or None
-        Largest distance of the requantizer's map from the real one [codes of the tensor]; None for the output.
+        Largest distance of the requantizer's map from the real one [codes of the tensor, or of its function's index];
+        None for the output.
     fit_error_output : float or None
         Of the output, in its own unit, since its codes are as fine as the accumulator.
     agreement : float or None
         Share of the answers, of all outputs together, that stay those of the float network if the network is quantized
         as far as this stage and float from here on, 0..1.
+    table_error_codes : float or None
+        Largest distance of the table in which the op ends from its function [codes of the tensor], rounding included.
     """
 
     name: str
@@ -68,6 +71,7 @@ class LayerQuality:
     fit_error_codes: float | None
     fit_error_output: float | None
     agreement: float | None
+    table_error_codes: float | None = None
 
 
 def layer_qualities(quantized: fx.GraphModule, model: nn.Module, data: Read, lowered: Lowered | None = None, *,
@@ -186,7 +190,8 @@ class _Comparison:
             stored.bits if stored else None, self._weight_sqnr_db(pair), self.tensor[name].sqnr_db,
             self.clipped[name].share if stored and not isinstance(stored, PixelActivation) else None,
             self.output[name].sqnr_db, None if is_output else error, in_its_unit if is_output else None,
-            self.agreeing[name] / self.answers if self.answers else None)
+            self.agreeing[name] / self.answers if self.answers else None,
+            lowered.table_errors.get(name) if lowered is not None else None)
 
     def _weight_sqnr_db(self, pair: Pair) -> float | None:
         if pair.layer is None:

@@ -321,6 +321,8 @@ class _Finder:
         source = self._operand(node, 0)
         stage, (reader, *_) = self.values[source], node.users
         is_part = reader.target in CATS
+        if stage.function and stage.quantizer and not is_part and uses(source) == 1:  # the host reads its codes
+            return stage
         can = self._is_open(source) and not (is_part and (
             stage.kind == "cat" or source in self.reshaped
             or (self._is_normed(reader) and not self._is_plain(stage))))

@@ -4,13 +4,19 @@ import re
 from collections.abc import Callable
 from copy import deepcopy
 from functools import partial
+from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bitwright import load_model
+from bitwright.interop.onnx_model import onnx_model
+from bitwright.interop.onnx_run import missing_runtime, run_onnx
+from quant.analysis.layers import layer_qualities
 from quant.bits.with_bits import with_bits
 from quant.convert import quantize
 from quant.lowering.lower import Lowered, lower, lower_with_report
@@ -173,6 +179,45 @@ def test_a_function_is_one_table_of_the_layer_before_it(name: str) -> None:
     with torch.no_grad():
         exact, found = network(IMAGES), model(IMAGES)
     assert float((exact - found).square().mean()) < 0.01 * float(exact.var())
+
+
+def test_layers_are_compared_and_tables_reported() -> None:
+    """Every stage has its counterpart in the float network, a function at the end too, which needs no copy."""
+    network = seeded(Parts)
+    model = quantized(network, "power_of_two")
+    lowered = lower_with_report(model, IMAGES[:1])
+    found = {layer.name: layer for layer in layer_qualities(model, network, IMAGES, lowered)}  # type: ignore[arg-type]
+    assert {name: layer.table_error_codes for name, layer in found.items() if layer.table_error_codes is not None} == (
+        lowered.table_errors)
+    assert lowered.outputs == ("last", "b_1")
+    assert lowered.program.tensor("b_1").format.bits == 8
+
+
+def test_a_model_in_onnx_comes_the_whole_way(tmp_path: Path) -> None:
+    """Its own operators become tables, gates and copies, which ONNX Runtime computes as the simulator does."""
+    make, numbers = onnx.helper.make_node, np.random.default_rng(0)
+    shapes = {"a": (6, 3, 3, 3), "b": (2, 6, 1, 1), "c": (6, 2, 1, 1), "slope": (6, 1, 1), "d": (4, 6, 1, 1)}
+    nodes = [make("Conv", ["x", "a"], ["stem"], pads=[1, 1, 1, 1]), make("HardSwish", ["stem"], ["act"]),
+             make("GlobalAveragePool", ["act"], ["mean"]), make("Conv", ["mean", "b"], ["down"]),
+             make("Elu", ["down"], ["elu"]), make("Conv", ["elu", "c"], ["up"]), make("Sigmoid", ["up"], ["gate"]),
+             make("Mul", ["act", "gate"], ["gated"]), make("PRelu", ["gated", "slope"], ["sloped"]),
+             make("Conv", ["sloped", "d"], ["y"])]
+    value = partial(onnx.helper.make_tensor_value_info, elem_type=onnx.TensorProto.FLOAT)
+    graph = onnx.helper.make_graph(
+        nodes, "g", [value("x", shape=["n", 3, 8, 8])], [value("y", shape=["n", 4, 8, 8])],
+        [onnx.numpy_helper.from_array((0.4 * numbers.normal(size=shape)).astype(np.float32), name)
+         for name, shape in shapes.items()])
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8),
+              tmp_path / "m.onnx")
+    model = quantized(load_model(tmp_path / "m.onnx", (3, 8, 8)), "power_of_two")
+    lowered = check(model, exact=True)
+    assert [conv.name for conv in lowered.program.convs if conv.table is not None] == ["stem", "down", "up"]
+    (gate,) = (conv for conv in lowered.program.convs if conv.gate is not None)
+    assert gate.residual_broadcast == "map"
+    if missing_runtime() is None:
+        (source,), (output,) = lowered.program.inputs, lowered.outputs
+        found = run_onnx(onnx_model(lowered.program), {source.name: CODES.numpy()})
+        assert np.array_equal(found[output], run(lowered)[output])
 
 
 def test_a_function_of_a_stored_tensor_loses_nothing() -> None:
