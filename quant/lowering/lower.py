@@ -120,7 +120,7 @@ class Lowered:
     @property
     def digits(self) -> dict[str, int]:
         """Most digits of a channel's multiplier, or residual multiplier, in each Conv op: 1 is a single shift."""
-        return {conv.name: max(conv.terms, conv.residual_terms) for conv in self.program.convs}
+        return {conv.name: conv.digits for conv in self.program.convs}
 
 
 def lower(model: nn.Module, example: Read, arithmetic: Arithmetic = DEFAULT, *, fold: bool = False,

@@ -21,4 +21,4 @@ def digits_with_margin(program: Program, machine: Machine, margin: int = 1) -> d
     machine : Machine
     margin : int, at least 0
     """
-    return {conv.name: min(max(conv.terms, conv.residual_terms) + margin, machine.terms) for conv in program.convs}
+    return {conv.name: min(conv.digits + margin, machine.terms) for conv in program.convs}

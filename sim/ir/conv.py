@@ -158,6 +158,11 @@ class Conv(LayerBase):
         return max(int(self.gate is None), int(digit_counts(self.multiplier).max(initial=0)))
 
     @property
+    def digits(self) -> int:
+        """The most digits that any channel's M or R has, at least 1."""
+        return max(1, self.terms, self.residual_terms)
+
+    @property
     def residual_terms(self) -> int:
         """Tr: the most digits any channel's R has; 0 without a residual [cycles per output]."""
         return int(digit_counts(self.residual_multiplier).max(initial=0)) if self.residual else 0

@@ -13,7 +13,7 @@ def test_digits_are_those_of_the_program_and_a_margin() -> None:
     """Up to the machine's most, with multipliers and residual multipliers alike, and a table takes them."""
     machine = load_machine("edge")
     program = random_program(np.random.default_rng(3), machine, layers=5, traits=("residual",))
-    own = {conv.name: max(conv.terms, conv.residual_terms) for conv in program.convs}
+    own = {conv.name: conv.digits for conv in program.convs}
     assert digits_with_margin(program, machine, 0) == own
     found = digits_with_margin(program, machine)
     assert found == {name: min(digits + 1, machine.terms) for name, digits in own.items()}

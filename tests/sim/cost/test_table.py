@@ -208,7 +208,7 @@ def test_entries_at_a_programs_own_bits_bound_it(seed: int) -> None:
     rng = np.random.default_rng(seed)
     machine = random_machine(rng)
     program = random_program(rng, machine, layers=4, traits=("residual", "concat", "unsigned", "wrap", "bipolar"))
-    digits = {conv.name: max(conv.terms, conv.residual_terms) for conv in program.convs}
+    digits = {conv.name: conv.digits for conv in program.convs}
     table = cost_table(program, machine, TECHNOLOGY, BITS, BITS, digits)
     choice = [(layer, BITS.index(c.weight_format.bits), BITS.index(program.tensor(c.input).format.bits))
               for layer, c in enumerate(program.convs)]
