@@ -45,7 +45,7 @@ class TiedActivation(ActivationQuantizer):
     >>> other.cover(0.0, 3.0 * 255)
     >>> tied.tie((other,), ())
     >>> tied.cover(0.0, 0.7 * 255)
-    >>> float(tied.scale)
+    >>> float(tied.scale.detach())
     0.75
     """
 

@@ -23,6 +23,7 @@ class Composite(Operator):
 
     Examples
     --------
+    >>> import torch
     >>> from quant.graph.ops.elementwise import Binary, Unary
     >>> function = Composite(((Unary("exp"), (0,)), (Binary("add"), (1, 1.0)), (Unary("log"), (2,))))
     >>> function.title, function.compute(torch.zeros(1))
