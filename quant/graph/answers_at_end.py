@@ -9,6 +9,7 @@ from quant.graph.ops.elementwise import Binary, Clip, HardSigmoid, Unary
 from quant.graph.ops.linear import Affine
 from quant.graph.ops.operator import Operator
 from quant.graph.ops.pools import Reduce
+from quant.graph.ops.quantization import FakeQuantize
 from quant.graph.ops.views import Concat, Gather, Pad, Reshape, Slice, Transpose
 
 __all__ = ["after_answers", "is_answer", "last_on_host"]
@@ -16,7 +17,7 @@ __all__ = ["after_answers", "is_answer", "last_on_host"]
 ANSWERS = (Softmax, LogSoftmax, ArgMax)
 FUNCTIONS = frozenset({"sigmoid", "tanh", "exp", "log", "softplus"})
 AFTER_ANSWERS = (*ANSWERS, Unary, HardSigmoid, Clip, Binary, Composite, Affine, Reduce, Reshape, Transpose, Concat,
-                 Slice, Gather, Pad)
+                 Slice, Gather, Pad, FakeQuantize)
 
 
 def is_answer(operator: Operator) -> bool:

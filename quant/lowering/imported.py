@@ -27,8 +27,9 @@ from sim.ir.formats import Format
 
 __all__ = ["Imported", "InputCodes", "TensorDifference", "bare_inputs", "import_quantized", "is_quantized"]
 
-TOLERANCE = 2.0**-7
-"""How far a fitted requantizer may be from the model's where it matters [codes]: what is left changes few codes."""
+TOLERANCE = 2.0**-12
+"""How far a fitted requantizer may be from the model's where it matters, if the machine can [codes]: few sums lie
+closer to the edge between two codes."""
 QUANTIZERS = (FakeQuantize, BipolarQuantize)
 
 
@@ -98,9 +99,7 @@ class Imported:
 
     def input_codes(self, inputs: Mapping[str, Tensor]) -> dict[str, NDArray[np.int32]]:
         """Return what the host gives the Program for real inputs, by the names of the Program's inputs."""
-        values = self._run(inputs)
-        return {tensor.name: self._placed(self._codes(tensor.name, values), tensor.name, tensor.shape)
-                for tensor in self.lowered.program.inputs}
+        return self._given(self._run(inputs))
 
     def input_range(self, name: str) -> tuple[float, float]:
         """Return the least and the largest value of an input that its quantizer does not clamp."""
@@ -121,27 +120,61 @@ class Imported:
         inputs : mapping of str to float Tensor, shape (batch, ...)
             Real inputs by the names of the model's.
         """
-        program, values = self.lowered.program, self._run(inputs)
-        given = {tensor.name: self._placed(self._codes(tensor.name, values), tensor.name, tensor.shape)
-                 for tensor in program.inputs}
-        made = {tensor.name for tensor in program.tensors if tensor.name in self.values} - given.keys()
-        found = Simulator(program, capture=sorted(made)).run(given)
-        differences = []
-        for name in sorted(made, key=[tensor.name for tensor in program.tensors].index):
-            got = found[name].reshape(len(found[name]), -1)[:, self.layouts[name].places.ravel()]
-            wanted = self._codes(name, values).reshape(len(got), -1)
-            away = np.abs(got.astype(np.int64) - wanted)
+        values, differences = self._run(inputs), []
+        for name, got in self._stored(values).items():
+            away = np.abs(got - self._codes(name, values).reshape(len(got), -1))
             differences.append(TensorDifference(name, away.size, int((away > 0).sum()), int(away.max(initial=0))))
         return differences
+
+    def program_codes(self, inputs: Mapping[str, Tensor]) -> dict[str, NDArray[np.int64]]:
+        """Return the Program's codes of every tensor that a quantizer makes, inputs excepted, in execution order.
+
+        Parameters
+        ----------
+        inputs : mapping of str to float Tensor, shape (batch, ...)
+            Real inputs by the names of the model's.
+
+        Returns
+        -------
+        dict of str to int64 array, shape (batch, numbers)
+            By the Program's tensor; the numbers are in the order of the model's value `values[name]`.
+        """
+        return self._stored(self._run(inputs))
+
+    def model_codes(self, inputs: Mapping[str, Tensor]) -> dict[str, NDArray[np.int64]]:
+        """Return what `program_codes` does for the model itself, computed in double precision."""
+        values = self._run(inputs)
+        return {name: self._codes(name, values).reshape(-1, self.layouts[name].places.size) for name in self.values}
 
     def outputs(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return what the model itself gives, by its output names."""
         values = self._run(inputs)
         return {name: values[name] for name in self.graph.outputs}
 
+    def _given(self, values: Mapping[str, Tensor]) -> dict[str, NDArray[np.int32]]:
+        return {tensor.name: self._placed(self._codes(tensor.name, values), tensor.name, tensor.shape)
+                for tensor in self.lowered.program.inputs}
+
+    def _stored(self, values: Mapping[str, Tensor]) -> dict[str, NDArray[np.int64]]:
+        program, given = self.lowered.program, self._given(values)
+        made = [tensor.name for tensor in program.tensors if tensor.name in self.values and tensor.name not in given]
+        found = Simulator(program, capture=made).run(given)
+        return {name: found[name].reshape(len(found[name]), -1)[:, self.layouts[name].places.ravel()].astype(np.int64)
+                for name in made}
+
     def _run(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        values: dict[str, Tensor] = {name: value.double() for name, value in inputs.items()}
+        values = {name: self._rounded(name, value) for name, value in inputs.items()}
         return values | run(self.graph, values)
+
+    def _rounded(self, name: str, value: Tensor) -> Tensor:
+        """Return what an input means once its quantizer has rounded it, in single precision as the source does."""
+        readers = self.graph.readers(name)
+        if len(readers) != 1 or not isinstance(readers[0].operator, FakeQuantize):
+            return value.double()
+        operator = readers[0].operator
+        scale, zero = (self.graph.constants[each].float() for each in readers[0].inputs[1:])
+        codes = operator.codes(value.float(), scale, zero).double()
+        return ((codes - zero.double()) * scale.double() - operator.shift) / operator.gain
 
     def _codes(self, name: str, values: Mapping[str, Tensor]) -> NDArray[np.int64]:
         node = self.graph.maker(self.values[name])

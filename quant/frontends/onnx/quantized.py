@@ -15,6 +15,7 @@ from quant.frontends.onnx.sums import convolution, product
 from quant.frontends.onnx.tensors import Array, type_name
 from quant.frontends.onnx.values import Number, Value, shape_of
 from quant.frontends.onnx.windows import average, global_average
+from quant.graph.ops.answers import Softmax
 from quant.graph.ops.elementwise import LeakyRelu, Unary
 from quant.graph.ops.linear import MatMul
 from quant.graph.ops.quantization import (
@@ -246,6 +247,12 @@ def _leaky(call: Call, x: Value) -> Value:
     return call.add(LeakyRelu(float(call.attribute("alpha", 0.01))), x, part="leaky")
 
 
+def _shares(call: Call, x: Value) -> Value:
+    if call.attribute("opset", 13) < 13:
+        raise InputError(f"its opset must be 13 or above, not {call.attribute('opset')}")
+    return call.add(Softmax(call.axis(call.attribute("axis", -1), len(shape_of(x)))), x, part="shares")
+
+
 READERS: Mapping[str, Reader] = {
     "ConvInteger": _convolution_of_integers, "DequantizeLinear": _dequantize, "DynamicQuantizeLinear": _dynamic,
     "MatMulInteger": _product_of_integers, "QLinearConv": _qlinear_conv, "QLinearMatMul": _qlinear_matmul,
@@ -258,6 +265,7 @@ MICROSOFT_READERS: Mapping[str, Reader] = {
     "QLinearGlobalAveragePool": _qlinear_of(lambda call, x: global_average(call, x, "average")),
     "QLinearLeakyRelu": _qlinear_of(_leaky), "QLinearMul": _qlinear_add,
     "QLinearSigmoid": _qlinear_of(lambda call, x: call.add(Unary("sigmoid"), x, part="sigmoid")),
+    "QLinearSoftmax": _qlinear_of(_shares),
     "QuantizeLinear": _quantize}
 """Of ONNX Runtime's own domain, com.microsoft."""
 

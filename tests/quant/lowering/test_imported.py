@@ -291,3 +291,39 @@ def test_long_names_of_values_stay_apart() -> None:
     imported = import_quantized(graph_of_model(model), EVEN)
     assert list(imported.values) == [f"net.a_name_of_more_than_{end}" for end in ("", "_1", "_2")]
     assert [found.differing for found in imported.compare({"x": torch.randn(5, 1, 2, 2)})] == [0, 0]
+
+
+def test_the_host_rounds_inputs_in_single_precision() -> None:
+    """Of a step of 7/255 a half is 127.5 steps in single precision, as ONNX Runtime has it, and not in double."""
+    w, step = Writer(), np.float32(7 / 255)
+    layer = w.node("Conv", w.stored("x", float(step), 110), w.weights([[[[1]]]], 0.5))
+    model = w.model((1, 1, 256), w.stored(layer, float(step) / 2, 110))
+    x = np.arange(-128, 128, dtype=np.float32).reshape(1, 1, 1, 256) / 32
+    imported = import_quantized(graph_of_model(model), EVEN)
+    (codes,) = imported.input_codes({"x": torch.from_numpy(x)}).values()
+    (wanted,) = reference(model, x).values()
+    np.testing.assert_array_equal(((codes - 110) * (step / 2)).astype(np.float32), wanted)
+
+
+@pytest.mark.parametrize("operator", [False, True], ids=["qdq", "qoperator"])
+def test_quantized_answers_are_left_to_the_host(*, operator: bool) -> None:
+    """A softmax whose shares are rounded again is the host's, with its rounding; the Program ends with its operand."""
+    w = Writer()
+    layer = w.node("Gemm", w.stored("x", 0.25), w.weights([[3, -5], [7, 1]], 0.5), transB=1)
+    scale, zero, share = w.constant(0.5), w.constant(3, np.uint8), w.constant(1 / 256)
+    none = w.constant(0, np.uint8)
+    codes = w.node("QuantizeLinear", layer, scale, zero)
+    if operator:
+        shares = w.node("QLinearSoftmax", codes, scale, zero, share, none, domain="com.microsoft", axis=-1, opset=13)
+    else:
+        softmax = w.node("Softmax", w.node("DequantizeLinear", codes, scale, zero))
+        shares = w.node("QuantizeLinear", softmax, share, none)
+    model = w.model((2,), w.node("DequantizeLinear", shares, share, none))
+    model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    imported = import_quantized(graph_of_model(model), EVEN)
+    x = torch.linspace(-3, 3, 40).reshape(20, 2)
+    assert [found.differing for found in imported.compare({"x": x})] == [0]
+    assert [kind.partition(" ")[0] for kind in imported.lowered.host] == ["softmax", "fakequantize"]
+    (made,) = imported.outputs({"x": x}).values()
+    (wanted,) = reference(model, x.numpy()).values()
+    assert np.abs(made.numpy() - wanted).max() <= 1 / 256
