@@ -20,11 +20,13 @@ __all__ = [
            "DataName",
            "Deviation",
            "FirstLastBits",
+           "FloatWeights",
            "Images",
            "InputFile",
            "MachineName",
            "Mean",
            "NetworkName",
+           "PostTrainingScheme",
            "ProgramFile",
            "Resize",
            "RtlSimulator",
@@ -52,6 +54,10 @@ RtlSimulator = Annotated[Literal["auto", "icarus", "verilator"], typer.Option(
 NetworkName = Annotated[
     str, typer.Argument(help="A network by name, such as resnet8 or mobilenet_v2; a model of another tool, *.onnx or "
                         "*.pt2; or FILE.py:NAME or MODULE:NAME, your own nn.Module or what makes it: its code is run.")]
+FloatWeights = Annotated[Path | None, file_argument(
+    "Weights of the float network, *.safetensors; of an own network that has them already, none.")]
+PostTrainingScheme = Annotated[
+    Literal["power_of_two", "uniform"], typer.Option("--scheme", help="Power-of-two or real steps.")]
 DataName = Annotated[str, typer.Option(
     "--data", "-d", help="glyphs or digits; a folder with train/ and val/, or with train.npz, ...; an .npz file; or "
     "FILE.py:NAME or MODULE:NAME of your own, whose code is run.")]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import zipfile
+from collections.abc import Collection, Sequence
 from math import prod
 from pathlib import Path
 from typing import IO, Any
@@ -10,12 +10,12 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bitwright.codesign.array_file import read_arrays
 from bitwright.codesign.host_padding import padding_beside
 from quant.lowering.host_image import pad_image
 from sim.errors import InputError
-from sim.io.bounds import shown, shown_path
-from sim.io.numpy_arrays import member_names, read_array, read_header
-from sim.io.regular_file import open_regular
+from sim.io.bounds import shown
+from sim.io.numpy_arrays import read_array, read_header
 from sim.ir.ops import Tensor
 from sim.ir.program import Program
 
@@ -46,20 +46,15 @@ def load_codes(path: Path, program: Program, place: Path | None = None) -> dict[
         If the file is missing, damaged, pickled or does not hold integer arrays, or these are not codes of at least
         one image of exactly the inputs of `program`, or of too many images.
     """
-    with open_regular(path, "input codes", MAX_BYTES) as file:
-        try:
-            archive = file.read(2) == b"PK"
-            file.seek(0)
-            arrays = _members(file, program, place) if archive else _only(file, program, place)
-            reason = ""
-        except InputError as error:
-            reason = str(error)
-        except Exception as error:  # a damaged header can make NumPy's parser raise anything
-            what = shown(" ".join(str(error).split()) or type(error).__name__)
-            reason = f"it is no .npz or .npy file of integer arrays: {what}"
-    if reason:
-        raise InputError(f"cannot read input codes '{shown_path(path)}': {reason}")
-    return program.check_inputs(arrays)
+    tensors = {tensor.name: tensor for tensor in program.inputs}
+
+    def checked(held: Collection[str] | None) -> Sequence[str]:
+        program.check_input_names(list(tensors)[:1] if held is None else held)
+        return list(tensors)
+
+    return program.check_inputs(read_arrays(
+        path, "input codes", "integer arrays", MAX_BYTES, checked,
+        lambda stream, name: _array(stream, program, tensors[name], place)))
 
 
 def random_codes(program: Program, images: int, seed: int) -> dict[str, Codes]:
@@ -74,24 +69,6 @@ def random_codes(program: Program, images: int, seed: int) -> dict[str, Codes]:
     rng = np.random.default_rng(seed)
     return {t.name: rng.integers(t.format.low, t.format.high, (images, *t.shape), np.int32, endpoint=True)
             for t in program.inputs}
-
-
-def _only(file: IO[bytes], program: Program, place: Path | None) -> dict[str, Codes]:
-    """Read the array of a .npy."""
-    program.check_input_names([program.inputs[0].name])
-    return {program.inputs[0].name: _array(file, program, program.inputs[0], place)}
-
-
-def _members(file: IO[bytes], program: Program, place: Path | None) -> dict[str, Codes]:
-    """Read the arrays of a .npz."""
-    with zipfile.ZipFile(file) as archive:
-        members = member_names(archive)
-        program.check_input_names(members)
-        arrays = {}
-        for tensor in program.inputs:
-            with archive.open(members[tensor.name]) as stream:
-                arrays[tensor.name] = _array(stream, program, tensor, place)
-    return arrays
 
 
 def _array(stream: IO[bytes], program: Program, tensor: Tensor, place: Path | None) -> Codes:

@@ -16,15 +16,17 @@ from bitwright.cli.options import (
     DataName,
     Deviation,
     FirstLastBits,
+    FloatWeights,
     MachineName,
     Mean,
     NetworkName,
+    PostTrainingScheme,
     Resize,
     Seed,
     Size,
 )
 from bitwright.cli.output_guard import check_apart
-from bitwright.cli.parameter_types import file_argument, integer, parse_bits, path_option, positive
+from bitwright.cli.parameter_types import integer, parse_bits, path_option, positive
 from sim.errors import InputError
 
 if TYPE_CHECKING:
@@ -39,15 +41,13 @@ __all__ = ["quantize"]
 def quantize(
     network: NetworkName,
     out: Annotated[Path, path_option("Folder for the results.", "--out", "-o")],
-    weights: Annotated[Path | None, file_argument(
-        "Weights of the float network, *.safetensors; of an own network that has them already, none.")] = None,
+    weights: FloatWeights = None,
     data: DataName = "glyphs",
     size: Size = None,
     resize: Resize = None,
     mean: Mean = None,
     std: Deviation = None,
-    scheme: Annotated[Literal["power_of_two", "uniform"], typer.Option(
-        help="Power-of-two or real steps.")] = "power_of_two",
+    scheme: PostTrainingScheme = "power_of_two",
     bits: Annotated[str | None, typer.Option(
         "--bits", "-b", help="Bits W/A of weights and activations; default: 4/4.")] = None,
     bits_file: Annotated[Path | None, path_option(

@@ -8,9 +8,20 @@ from typing import Annotated, Literal
 import typer
 
 from bitwright.cli.console import Report, message, show, steps
-from bitwright.cli.options import AsJson, DataName, Deviation, Mean, NetworkName, Resize, Seed, Size
+from bitwright.cli.options import (
+    AsJson,
+    DataName,
+    Deviation,
+    FloatWeights,
+    Mean,
+    NetworkName,
+    PostTrainingScheme,
+    Resize,
+    Seed,
+    Size,
+)
 from bitwright.cli.output_guard import check_apart
-from bitwright.cli.parameter_types import file_argument, path_option
+from bitwright.cli.parameter_types import path_option
 
 __all__ = ["sensitivities"]
 
@@ -21,15 +32,13 @@ WIDEST = 8
 def sensitivities(
     network: NetworkName,
     out: Annotated[Path, path_option("JSON file for the losses, for `bitwright allocate`.", "--out", "-o")],
-    weights: Annotated[Path | None, file_argument(
-        "Weights of the float network, *.safetensors; of an own network that has them already, none.")] = None,
+    weights: FloatWeights = None,
     data: DataName = "glyphs",
     size: Size = None,
     resize: Resize = None,
     mean: Mean = None,
     std: Deviation = None,
-    scheme: Annotated[Literal["power_of_two", "uniform"], typer.Option(
-        help="Power-of-two or real steps.")] = "power_of_two",
+    scheme: PostTrainingScheme = "power_of_two",
     method: Annotated[Literal["fisher", "measured"], typer.Option(
         help="fisher foresees the loss to second order, measured quantizes one tensor at a time.")] = "fisher",
     bits: Annotated[str, typer.Option(

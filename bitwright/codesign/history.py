@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
-from io import BytesIO, StringIO
 from pathlib import Path
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from bitwright.codesign.json_text import to_json
+from bitwright.codesign.record_files import record_files, write_record
 from quant.training.history import Epoch, plain
-from sim.io.atomic_write import atomic_write, atomic_write_text
 
 __all__ = ["history_files", "write_history"]
 
@@ -22,7 +19,7 @@ Histories = Mapping[str, Sequence[Epoch]]
 
 def history_files(out: Path) -> tuple[Path, Path, Path]:
     """Return where `write_history` puts JSON, CSV and the figure in a folder."""
-    return out / "history.json", out / "history.csv", out / "history.svg"
+    return record_files(out, "history")
 
 
 def write_history(out: Path, histories: Histories) -> list[Path]:
@@ -30,23 +27,9 @@ def write_history(out: Path, histories: Histories) -> list[Path]:
 
     The CSV has a row for each epoch, and an empty cell where there is no validation accuracy.
     """
-    as_json, as_csv, as_figure = history_files(out)
-    atomic_write_text(as_json, to_json({name: plain(history) for name, history in histories.items()}))
-    atomic_write_text(as_csv, _table(histories))
-    image = BytesIO()
-    _figure(histories).savefig(image, format="svg")
-    with atomic_write(as_figure) as stream:
-        stream.write(image.getvalue())
-    return [as_json, as_csv, as_figure]
-
-
-def _table(histories: Histories) -> str:
-    text = StringIO()
-    writer = csv.DictWriter(text, ["training", *(field.name for field in fields(Epoch))], lineterminator="\n")
-    writer.writeheader()
-    for name, history in histories.items():
-        writer.writerows({"training": name, **asdict(record)} for record in history)
-    return text.getvalue()
+    rows = [{"training": name, **asdict(record)} for name, history in histories.items() for record in history]
+    return write_record(out, "history", {name: plain(history) for name, history in histories.items()},
+                        ["training", *(field.name for field in fields(Epoch))], rows, _figure(histories))
 
 
 def _figure(histories: Histories) -> Figure:

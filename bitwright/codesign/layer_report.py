@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import asdict, fields
-from io import BytesIO, StringIO
 from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bitwright.codesign.json_text import to_json
+from bitwright.codesign.record_files import record_files, write_record
 from quant.analysis.layers import LayerQuality
-from sim.io.atomic_write import atomic_write, atomic_write_text
 
 __all__ = ["layer_files", "write_layers"]
 
@@ -24,27 +21,13 @@ INCHES_A_LAYER, NARROWEST = 0.22, 7.0
 
 def layer_files(out: Path) -> tuple[Path, Path, Path]:
     """Return where `write_layers` puts JSON, CSV and the figure in a folder."""
-    return out / "layers.json", out / "layers.csv", out / "layers.svg"
+    return record_files(out, "layers")
 
 
 def write_layers(out: Path, layers: Sequence[LayerQuality]) -> list[Path]:
     """Write what each layer loses into a folder, and return the files; an empty cell of the CSV stands for None."""
-    as_json, as_csv, as_figure = layer_files(out)
-    atomic_write_text(as_json, to_json([asdict(layer) for layer in layers]))
-    atomic_write_text(as_csv, _table(layers))
-    image = BytesIO()
-    _figure(layers).savefig(image, format="svg")
-    with atomic_write(as_figure) as stream:
-        stream.write(image.getvalue())
-    return [as_json, as_csv, as_figure]
-
-
-def _table(layers: Sequence[LayerQuality]) -> str:
-    text = StringIO()
-    writer = csv.DictWriter(text, [field.name for field in fields(LayerQuality)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(layer) for layer in layers)
-    return text.getvalue()
+    rows = [asdict(layer) for layer in layers]
+    return write_record(out, "layers", rows, [field.name for field in fields(LayerQuality)], rows, _figure(layers))
 
 
 def _figure(layers: Sequence[LayerQuality]) -> Figure:

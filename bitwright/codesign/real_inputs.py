@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import zipfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -12,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bitwright.codesign.array_file import read_arrays
 from sim.errors import InputError
-from sim.io.bounds import listed, shown, shown_path
-from sim.io.numpy_arrays import member_names, read_array, read_header
-from sim.io.regular_file import open_regular
+from sim.io.bounds import listed, shown
+from sim.io.numpy_arrays import read_array, read_header
 
 __all__ = ["load_inputs"]
 
@@ -40,35 +39,14 @@ def load_inputs(path: Path, names: Sequence[str]) -> dict[str, Tensor]:
         If the file is missing, damaged, pickled or too large, or its arrays are not those of the inputs, or hold
         anything but finite numbers.
     """
-    with open_regular(path, "inputs", MAX_BYTES) as file:
-        try:
-            archive = file.read(2) == b"PK"
-            file.seek(0)
-            return _members(file, names) if archive else _only(file, names)
-        except InputError as error:
-            reason = str(error)
-        except Exception as error:  # a damaged header can make NumPy's parser raise anything
-            what = shown(" ".join(str(error).split()) or type(error).__name__)
-            reason = f"it is no .npz or .npy file of numbers: {what}"
-    raise InputError(f"cannot read inputs '{shown_path(path)}': {reason}")
+    def checked(held: Collection[str] | None) -> Sequence[str]:
+        if held is None and len(names) != 1:
+            raise InputError(f"a model of {len(names)} inputs needs a .npz with an array for each")
+        if held is not None and {*held} != {*names}:
+            raise InputError(f"it must hold the arrays {listed(sorted(names))}, not {listed(sorted(held))}")
+        return names
 
-
-def _members(file: IO[bytes], names: Sequence[str]) -> dict[str, Tensor]:
-    with zipfile.ZipFile(file) as archive:
-        members = member_names(archive)
-        if members.keys() != set(names):
-            raise InputError(f"it must hold the arrays {listed(sorted(names))}, not {listed(sorted(members))}")
-        found = {}
-        for name in names:
-            with archive.open(members[name]) as stream:
-                found[name] = _numbers(stream, name)
-        return found
-
-
-def _only(file: IO[bytes], names: Sequence[str]) -> dict[str, Tensor]:
-    if len(names) != 1:
-        raise InputError(f"a model of {len(names)} inputs needs a .npz with an array for each")
-    return {names[0]: _numbers(file, names[0])}
+    return read_arrays(path, "inputs", "numbers", MAX_BYTES, checked, _numbers)
 
 
 def _numbers(stream: IO[bytes], name: str) -> Tensor:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from bitwright.interop.onnx_graph import OnnxGraph
+from bitwright.interop.onnx_ops import ConvWriter
 from bitwright.interop.onnx_tensors import OnnxTensors
 from sim.ir.formats import Format
 from sim.ir.ops import Conv, Tensor, accumulator_bounds
@@ -34,20 +35,11 @@ def code_type(fmt: Format) -> int:
     return TensorProto.INT8 if fmt.kind == "signed" else TensorProto.UINT8
 
 
-class OnnxConvs:
-    """Adds the nodes of one Conv after another.
-
-    Parameters
-    ----------
-    program : Program
-    graph : OnnxGraph
-        Gets the nodes.
-    tensors : OnnxTensors
-        Of the same graph.
-    """
+class OnnxConvs(ConvWriter):
+    """Writes Convs as standard operators on integers."""
 
     def __init__(self, program: Program, graph: OnnxGraph, tensors: OnnxTensors) -> None:
-        self._program, self._graph, self._tensors = program, graph, tensors
+        super().__init__(program, graph, tensors)
         self._raised: dict[str, str] = {}
 
     def add(self, conv: Conv) -> None:

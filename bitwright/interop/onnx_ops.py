@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol, assert_never
+from abc import ABC, abstractmethod
+from typing import assert_never
 
 from bitwright.interop.onnx_graph import OnnxGraph
 from bitwright.interop.onnx_tensors import OnnxTensors
@@ -12,9 +13,22 @@ from sim.ir.program import Program
 __all__ = ["ConvWriter", "add_ops"]
 
 
-class ConvWriter(Protocol):
-    """Writes Convs in one dialect."""
+class ConvWriter(ABC):
+    """Writes one Conv after another in one dialect.
 
+    Parameters
+    ----------
+    program : Program
+    graph : OnnxGraph
+        Gets the nodes.
+    tensors : OnnxTensors
+        Of the same graph.
+    """
+
+    def __init__(self, program: Program, graph: OnnxGraph, tensors: OnnxTensors) -> None:
+        self._program, self._graph, self._tensors = program, graph, tensors
+
+    @abstractmethod
     def add(self, conv: Conv) -> None:
         """Append the nodes that compute the output part of a Conv."""
 

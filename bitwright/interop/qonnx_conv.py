@@ -13,14 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto
 
-from bitwright.interop.onnx_graph import OnnxGraph
-from bitwright.interop.onnx_tensors import OnnxTensors
+from bitwright.interop.onnx_ops import ConvWriter
 from bitwright.interop.qonnx_quant import add_quant, add_weight_quant
 from sim.errors import InputError
 from sim.io.bounds import require
 from sim.ir.formats import Format
 from sim.ir.ops import Conv, accumulator_bounds
-from sim.ir.program import Program
 from sim.ir.signed_digits import multipliers
 
 __all__ = ["WIDEST", "QonnxConvs", "reach"]
@@ -39,20 +37,8 @@ def reach(fmt: Format) -> int:
     return max(fmt.high - fmt.zero_point, fmt.zero_point - fmt.low)
 
 
-class QonnxConvs:
-    """Adds the nodes of one Conv after another.
-
-    Parameters
-    ----------
-    program : Program
-    graph : OnnxGraph
-        Gets the nodes.
-    tensors : OnnxTensors
-        Of the same graph.
-    """
-
-    def __init__(self, program: Program, graph: OnnxGraph, tensors: OnnxTensors) -> None:
-        self._program, self._graph, self._tensors = program, graph, tensors
+class QonnxConvs(ConvWriter):
+    """Writes Convs as float ones between Quants."""
 
     def add(self, conv: Conv) -> None:
         """Append the nodes that compute the output part of a Conv.

@@ -50,7 +50,7 @@ class DatasetImages:
     """
 
     def __init__(self, dataset: Any, options: ImageOptions) -> None:
-        self._dataset, self._options = dataset, options
+        self._dataset = dataset
         first = _image(self._item(0)[0], "item 0")
         channels = first.shape[0]
         if first.is_floating_point() and options.mean is None and options.deviation is None:

@@ -69,10 +69,8 @@ def pad_image(codes: NDArray[np.integer], padding: HostPadding) -> NDArray[np.in
 
     Raises
     ------
-    InputError
-        If the shape is another, or a number is no code of the image's format.
-    TypeError
-        If the array is not of integers.
+    InputError, TypeError
+        If the images are none of `padding.image`, as `check_images` says.
 
     Examples
     --------

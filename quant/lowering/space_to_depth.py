@@ -69,10 +69,8 @@ def fold_image(codes: NDArray[np.integer], folding: Folding) -> NDArray[np.int32
 
     Raises
     ------
-    InputError
-        If the shape is another, or a number is no code of the image's format.
-    TypeError
-        If the array is not of integers.
+    InputError, TypeError
+        If the images are none of `folding.image`, as `check_images` says.
 
     Examples
     --------

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Container
-from math import prod
 from typing import Any
 
 import torch
 from torch import fx, nn
 from torch.nn import functional
 
-from quant.trace.shapes import shape_of
 from sim.errors import InputError
 
-__all__ = ["arguments", "gives_numbers", "is_flattening", "is_in_place", "make_positional", "type_name", "uses",
+__all__ = ["arguments", "gives_numbers", "is_in_place", "make_positional", "type_name", "uses",
            "where"]
 
 ANY: tuple[Any, ...] = ()
@@ -129,17 +127,6 @@ def type_name(kind: type) -> str:
     """Return a type's name, with its module where it is not one of torch's own layers."""
     own = kind.__module__.startswith("torch.nn.modules")
     return kind.__name__ if own else f"{kind.__module__}.{kind.__qualname__}"
-
-
-def is_flattening(node: fx.Node) -> bool:
-    """Return whether a reshape only makes a row of each image, by its shapes or, if unknown, by its arguments."""
-    if node.target not in ("view", "reshape", torch.reshape) or not isinstance(node.args[0], fx.Node):
-        return False
-    before, after = shape_of(node.args[0]), shape_of(node)
-    if before is not None and after is not None:
-        return len(before) > 2 and after == (before[0], prod(before[1:]))
-    sizes = node.args[1] if isinstance(node.args[1], tuple | list) else node.args[1:]
-    return len(sizes) == 2
 
 
 def _holds_node(value: Any) -> bool:

@@ -25,7 +25,7 @@ from quant.trace.affine import Affine
 from quant.trace.arranged import Arranged
 from quant.trace.averages import HostScale, ShiftAverage
 from quant.trace.broadcast import second_is_larger
-from quant.trace.calls import arguments, gives_numbers, is_flattening, is_in_place, type_name, uses, where
+from quant.trace.calls import arguments, gives_numbers, is_in_place, type_name, uses, where
 from quant.trace.clamp import Clamp
 from quant.trace.function import Function, QuantFunction
 from quant.trace.functions import PRODUCTS
@@ -45,7 +45,6 @@ from sim.ir.ops import Pads
 
 __all__ = ["Refusal", "inspect", "output_stages", "stages"]
 
-FLATTEN = "; write torch.flatten(x, 1) to make each image one row"
 NORMS = (nn.BatchNorm2d, nn.BatchNorm1d, nn.SyncBatchNorm, Affine)
 
 
@@ -176,7 +175,7 @@ class _Finder:
             return self.functions[node.target]
         what = (f"attribute {node.args[1]}" if node.target is getattr else
                 f"{node.op.removeprefix('call_')} {getattr(node.target, '__name__', node.target)}")
-        raise InputError(f"unsupported {what} {where(node)}{FLATTEN if is_flattening(node) else ''}")
+        raise InputError(f"unsupported {what} {where(node)}")
 
     def _check_call(self, node: fx.Node) -> None:
         """Refuse parameters used twice, arguments that are not understood, and values changed under a later reader."""

@@ -45,7 +45,6 @@ class Builder:
         self.graph = Graph(list(inputs), [])
         self.declared = declared
         self._metas = {given.name: torch.empty((BATCH, *given.shape), device="meta") for given in inputs}
-        self._taken = {given.name for given in inputs}
         self._constants: dict[int, tuple[Number, str]] = {}
 
     def input(self, given: Input, integers: bool) -> Value:
@@ -60,7 +59,7 @@ class Builder:
         InputError
             If it cannot compute on the shapes of its inputs, mixes images, or makes too many numbers.
         """
-        node = Node(operator, tuple(map(self._reads, inputs)), self._fresh(output), place, name)
+        node = Node(operator, tuple(map(self._reads, inputs)), self.graph.fresh(output), place, name)
         batched = any(isinstance(value, Value) and value.batched for value in inputs)
         try:
             found = compute(self.graph, node, self._metas)
@@ -84,7 +83,7 @@ class Builder:
 
     def unknown(self, operator: Unknown, inputs: Sequence[Known], output: str, place: str) -> Value:
         """Add a node that nothing is known of but, perhaps, the shape of its value."""
-        node = Node(operator, tuple(map(self._reads, inputs)), self._fresh(output), place)
+        node = Node(operator, tuple(map(self._reads, inputs)), self.graph.fresh(output), place)
         self.graph.add(node)
         if operator.shape is None:
             return Value(node.output, None, after=frozenset([node.output]))
@@ -96,18 +95,10 @@ class Builder:
         if isinstance(value, Value):
             return value.name
         if id(value.array) not in self._constants:
-            name = self._fresh(value.name or "constant")
+            name = self.graph.fresh(value.name or "constant")
             self._constants[id(value.array)] = value, name
             self.graph.constants[name] = _tensor(value)
         return self._constants[id(value.array)][1]
-
-    def _fresh(self, name: str) -> str:
-        found, number = name, 0
-        while found in self._taken:
-            number += 1
-            found = f"{name}_{number}"
-        self._taken.add(found)
-        return found
 
 
 def _tensor(number: Number) -> Tensor:

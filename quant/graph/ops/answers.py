@@ -29,16 +29,8 @@ class Softmax(Operator):
         return torch.softmax(x, self.axis)
 
 
-@dataclass(frozen=True)
-class LogSoftmax(Operator):
-    """The logarithm of `Softmax`.
-
-    Attributes
-    ----------
-    axis : int
-    """
-
-    axis: int
+class LogSoftmax(Softmax):
+    """The logarithm of `Softmax`."""
 
     def compute(self, *inputs: Tensor) -> Tensor:
         """Return the logarithms."""

@@ -199,12 +199,10 @@ MEANT = {
     "mean " + TOP.format("mean") + "has 5 arguments; only 4 are supported":
         Call(lambda y, z: y.mean((2, 3), False, None, None)),
     "Flatten at '1' must start at axis 1 and end at -1, not 0 and -1": nn.Sequential(conv(), nn.Flatten(0)),
-    "unsupported method view " + TOP.format("view").strip() + "; write torch.flatten(x, 1) to make each image one row":
-        Call(lambda y, z: y.view(y.size(0), -1)),
-    "unsupported method reshape " + TOP.format("reshape").strip() + "; write torch.flatten(x, 1) to make each image "
-    "one row": Call(lambda y, z: y.reshape(y.shape[0], -1)),
-    "unsupported function reshape " + TOP.format("reshape").strip() + "; write torch.flatten(x, 1) to make each image "
-    "one row": Call(lambda y, z: torch.reshape(y, (-1, 32))),
+    "unsupported method reshape " + TOP.format("reshape").strip():
+        Call(lambda y, z: y.reshape(y.shape[0], -1)),
+    "unsupported function reshape " + TOP.format("reshape").strip():
+        Call(lambda y, z: torch.reshape(y, (-1, 32))),
     "unsupported method view " + TOP.format("view").strip():
         Call(lambda y, z: y.view(y.shape[0], 2, y.shape[1] // 2, 4, 4)),
     "argument output_size of adaptive_avg_pool2d " + TOP.format("adaptive_avg_pool2d") + "is computed "
