@@ -80,8 +80,8 @@ def _extents(tensor: Tensor) -> str:
 def _what(row: OpRow) -> str:
     """Return the kind of an op, its window, its stride and the format of its weights."""
     texts = [row.kind]
-    if row.kernel is not None and row.kind not in ("linear", "add", "copy"):
+    if row.kernel is not None and row.kind not in ("linear", "add", "product", "copy"):
         texts.append(f"{row.kernel[0]} x {row.kernel[1]}" + (f" / {row.stride}" if row.stride != 1 else ""))
-    if row.weight_format is not None and row.kind not in ("average", "add", "copy"):
+    if row.weight_format is not None and row.kind not in ("average", "add", "product", "copy"):
         texts.append(row.weight_format)
     return " ".join(texts)

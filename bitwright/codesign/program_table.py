@@ -84,10 +84,12 @@ def op_rows(program: Program) -> list[OpRow]:
 
 
 def op_kind(program: Program, op: Op) -> str:
-    """Return what an op is called by what it computes: linear, add and average are Convs, too."""
+    """Return what an op is called by what it computes: linear, add, product and average are Convs, too."""
     match op:
         case Pool():
             return "max pool"
+        case Conv(gate=int()):
+            return "product"
         case Conv(weight_format=fmt) if fmt.kind == "unit":
             return "average" if op.kernel != (1, 1) else "add" if op.residual else "copy"
         case Conv():

@@ -28,6 +28,7 @@ from rtl.core.memory.parameter_memory import ParameterMemory
 from rtl.core.memory.table_memory import TableMemory
 from rtl.core.memory.weight_memory import WeightMemory
 from rtl.encoding.geometry import Geometry
+from sim.ir.formats import MAX_PLANES
 
 __all__ = ["Accelerator"]
 
@@ -305,12 +306,16 @@ class Accelerator(wiring.Component):
     def _term(self, m: Module, unit: int) -> RequantTerm:
         """Add the look-up of a unit's term: the same digit in all columns."""
         requant, first_row = self.requant_sequencer, unit * self.geometry.rows_per_unit
+        running = self.dispatcher.running
         m.submodules[f"term_{unit}"] = term = RequantTerm(self.geometry)
         m.d.comb += [
-            term.rounding.eq(self.dispatcher.running.rounding),
+            term.rounding.eq(running.rounding),
             term.first.eq(requant.first),
             term.last.eq(requant.last),
             term.residual.eq(requant.residual),
+            term.gate.eq(requant.gate),
+            term.gate_exponent.eq(running.gate_exponent),
+            term.negative_plane.eq(Mux(running.residual_signed, running.residual_bits, MAX_PLANES)),
             term.index.eq(requant.index),
         ]
         with m.Switch(requant.unit_row):

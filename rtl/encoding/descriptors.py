@@ -11,7 +11,6 @@ from amaranth.lib import data
 from rtl.encoding.geometry import Geometry
 from sim.errors import InputError
 from sim.functional.requantize import ROUNDING_MODES
-from sim.io.bounds import require
 from sim.ir.ops import Conv, Layer, Load, Op, Pool, Store, Tensor
 from sim.mapping.activation_layout import blocks_of, tensor_words
 from sim.mapping.conv_schedule import ConvSchedule
@@ -201,18 +200,23 @@ def _output_fields(plan: Plan, conv: Conv, schedule: ConvSchedule, geometry: Geo
         "out_base": plan.bases[target.name] + _first_block(target, conv.output_part, geometry) * bits,
         "out_step": _pixel_words(target, geometry), "out_block_step": bits,
     }
-    require(conv.gate is None and conv.residual_broadcast == "none", conv.where,
-            "the hardware has neither gates nor broadcast residuals yet")
     if conv.residual is not None:
-        other = plan.program.tensor(conv.residual)
-        bits = other.format.bits
-        fields |= {
-            "has_residual": 1, "residual_bits": bits - 1, "residual_signed": int(other.format.kind == "signed"),
-            "residual_base": plan.bases[other.name] + _first_block(other, conv.residual_part, geometry) * bits,
-            "residual_step": _pixel_words(other, geometry), "residual_block_step": bits,
-            **_place_fields(plan, other.name, "residual_"),
-        }
+        fields |= _residual_fields(plan, conv, plan.program.tensor(conv.residual), geometry)
     return fields
+
+
+def _residual_fields(plan: Plan, conv: Conv, other: Tensor, geometry: Geometry) -> Fields:
+    """Return what the requantizer adds or multiplies by; a broadcast residual does not step where it is the same."""
+    bits, broadcast = other.format.bits, conv.residual_broadcast
+    return {
+        "has_residual": 1, "residual_bits": bits - 1, "residual_signed": int(other.format.kind == "signed"),
+        "gate_terms": 0 if conv.gate is None else bits, "gate_exponent": conv.gate or 0,
+        "residual_map": int(broadcast == "map"), "residual_channel": int(broadcast == "channel"),
+        "residual_base": plan.bases[other.name] + _first_block(other, conv.residual_part, geometry) * bits,
+        "residual_step": 0 if broadcast == "map" else _pixel_words(other, geometry),
+        "residual_block_step": 0 if broadcast == "channel" else bits,
+        **_place_fields(plan, other.name, "residual_"),
+    }
 
 
 def _pool_fields(plan: Plan, pool: Pool, schedule: PoolSchedule) -> Fields:

@@ -173,6 +173,8 @@ def _requantizer(machine: Dimensions) -> Fields:
     return {
         "terms": Field(4, "digits of a multiplier"),
         "residual_terms": Field(4, "digits of a residual multiplier"),
+        "gate_terms": Field(4, "bits of a residual by which a gate multiplies the accumulator"),
+        "gate_exponent": Field(6, "exponent of the lowest of them"),
         "requant_cycles": Field(limits.step_bits, "cycles of a pixel in the requantizer, less one"),
         "rounding": Field(2, "rounding mode: 0 half_up, 1 half_even, 2 floor"),
         "zero_out": Field(code, "zero point of the output, or of the table's index like the next two"),
@@ -183,6 +185,8 @@ def _requantizer(machine: Dimensions) -> Fields:
         "has_residual": Field(1, "a residual is added"),
         "residual_bits": Field(PLANE_BITS, "bits of a residual, less one"),
         "residual_signed": Field(1, "residuals are signed"),
+        "residual_map": Field(1, "a residual has one pixel, whose words in the first bank serve all columns"),
+        "residual_channel": Field(1, "a residual has one channel, the first lane, which serves all rows"),
     }
 
 

@@ -43,7 +43,7 @@ def test_equals_the_simulator_on_each_kind(kind: str) -> None:
 
 
 def test_random_programs_reach_every_trait() -> None:
-    """The Programs above include residuals, several parts, bipolar and unsigned weights, wrapping and transfers."""
+    """The Programs above include residuals, broadcasts, tables, parts, bipolar and unsigned weights, and transfers."""
     found: set[str] = set()
     for seed in range(20):
         rng = np.random.default_rng(seed)
@@ -52,6 +52,8 @@ def test_random_programs_reach_every_trait() -> None:
         found |= {"wrap"} if program.arithmetic.wrap else set()
         found |= {"concat"} if any(len(tensor.parts) > 1 for tensor in program.tensors) else set()
         found |= {"residual"} if any(conv.residual for conv in convs) else set()
+        found |= {"broadcast"} if any(conv.residual_broadcast != "none" for conv in convs) else set()
+        found |= {"table"} if any(conv.table is not None for conv in convs) else set()
         found |= {conv.weight_format.kind for conv in convs} & {"bipolar", "unsigned"}
         found |= {"spill"} if any(isinstance(op, Load) for op in program.ops) else set()
         found |= {"wide"} if any(tensor.format.bits > 8 for tensor in program.tensors) else set()

@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 from rtl.core.interfaces import BankRead, FaultReport, PixelRead, PixelWrite, bypasses_array
 from rtl.encoding.geometry import Geometry, exceeds
 from sim.functional.requantize import ROUNDING_MODES
+from sim.ir.formats import MAX_PLANES
 
 __all__ = ["BoundsGuard"]
 
@@ -142,10 +143,11 @@ class BoundsGuard(wiring.Component):
         d, machine, slot = self.head, self.geometry.machine, self.head.requant_cycles
         per_unit = self.geometry.rows_per_unit.bit_length() - 1
         known = Cat(d.rounding == ROUNDING_MODES[mode] for mode in machine.roundings).any()
-        terms = Signal(range(2 * machine.terms + 1))
-        m.d.comb += terms.eq(d.terms + d.residual_terms)
+        terms = Signal(range(2 * machine.terms + MAX_PLANES + 1))
+        m.d.comb += terms.eq(d.terms + d.residual_terms + d.gate_terms)
         residual = ((d.residual_bits > slot) | exceeds(d.residual_bits, machine.max_bits_a - 1)
                     | exceeds(d.residual_last, self.geometry.bank_words - 1))
-        return ((d.terms == 0) | exceeds(d.terms, machine.terms) | exceeds(d.residual_terms, machine.terms)
+        return (((d.terms == 0) & (d.gate_terms == 0)) | exceeds(d.terms, machine.terms)
+                | exceeds(d.residual_terms, machine.terms) | exceeds(d.gate_terms, MAX_PLANES)
                 | ((terms << per_unit) > slot + 1) | (d.bits_out > slot) | exceeds(d.bits_out, machine.acc_bits - 1)
                 | ~known | (d.has_residual & residual) | (d.table & (self.geometry.table_words == 0)))

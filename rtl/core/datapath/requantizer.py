@@ -6,6 +6,7 @@ from amaranth.hdl import Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from rtl.encoding.dimensions import PLANE_BITS
 from rtl.encoding.geometry import Geometry
 from sim.functional.requantize import HALF_EVEN, HALF_UP
 from sim.ir.formats import MAX_PLANES
@@ -14,11 +15,16 @@ __all__ = ["RequantTerm", "Requantizer"]
 
 
 def term_layout(geometry: Geometry) -> data.StructLayout:
-    """Return what a requantizer does in a cycle, the same for all columns: add a digit's worth of an operand."""
+    """Return what a requantizer does in a cycle, the same for all columns: add a digit's worth of an operand.
+
+    The digits of a gate are bits of the residual, so that they are present in some columns and absent in others.
+    """
     return data.StructLayout({
         "first": 1,
         "last": 1,
         "residual": 1,
+        "gate": 1,
+        "plane": PLANE_BITS,
         "present": 1,
         "negative": 1,
         "exponent": 6,
@@ -37,6 +43,9 @@ class RequantTerm(wiring.Component):
     first : the term is the first one of its channel
     last : the term is the last one of its channel
     residual : the term is one of the residual
+    gate : the term is one of the gate
+    gate_exponent : exponent of the gate's lowest digit
+    negative_plane : bit of the residual whose digit is negative; none if it is 8 or more
     index : number of the digit in its multiplier
     term : the term, for the requantizers of all columns
     """
@@ -49,7 +58,10 @@ class RequantTerm(wiring.Component):
             "first": In(1),
             "last": In(1),
             "residual": In(1),
-            "index": In(3),
+            "gate": In(1),
+            "gate_exponent": In(6),
+            "negative_plane": In(PLANE_BITS + 1),
+            "index": In(PLANE_BITS),
             "term": Out(term_layout(geometry)),
         })
 
@@ -64,6 +76,8 @@ class RequantTerm(wiring.Component):
             term.first.eq(self.first),
             term.last.eq(self.last),
             term.residual.eq(self.residual),
+            term.gate.eq(self.gate),
+            term.plane.eq(self.index),
             term.shift.eq(packet.shift),
             term.start.eq(packet.offset + half),
         ]
@@ -75,6 +89,12 @@ class RequantTerm(wiring.Component):
                         term.negative.eq(digit.negative),
                         term.exponent.eq(digit.exponent),
                     ]
+        with m.If(self.gate):
+            m.d.comb += [
+                term.present.eq(1),
+                term.negative.eq(self.index == self.negative_plane),
+                term.exponent.eq(self.gate_exponent + self.index),
+            ]
         return m
 
 
@@ -146,11 +166,13 @@ class Requantizer(wiring.Component):
         acc = Signal.like(self.acc)
         operand = Signal(signed(wide))
         shifted = Signal(signed(wide))
+        present = Signal()
         before = Signal(signed(wide))
         m.d.comb += [
             acc.eq(Mux(self.bipolar, (self.acc << 1) - self.reference, self.acc)),
             operand.eq(Mux(term.residual, self.residual, acc)),
-            shifted.eq(Mux(term.present, operand << term.exponent, 0)),
+            present.eq(term.present & (~term.gate | self.residual.bit_select(term.plane, 1))),
+            shifted.eq(Mux(present, operand << term.exponent, 0)),
             before.eq(Mux(term.first, term.start, total)),
         ]
         return Mux(term.negative, before - shifted, before + shifted)

@@ -52,6 +52,7 @@ class ResidualFetch(wiring.Component):
         fetch = Signal()
         plane = Signal(PLANE_BITS)
         pixel_set = Signal()
+        columns = Signal(self.geometry.columns)
         done = fetch & (plane == d.residual_bits)
         m.d.sync += first.eq(self.begun & d.has_residual)
         m.d.comb += [
@@ -66,8 +67,9 @@ class ResidualFetch(wiring.Component):
         m.d.sync += [
             fetching.eq(fetch & ~done),
             plane.eq(Mux(fetch & ~done, plane + 1, 0)),
-            self.bank.read.eq(Mux(fetch, agu.columns, 0)),
+            columns.eq(Mux(fetch, agu.columns, 0)),
         ]
+        m.d.comb += self.bank.read.eq(Mux(d.residual_map, columns[0], columns))
         with m.If(fetch):
             m.d.sync += self.bank.address.eq(agu.address + plane)
         with m.If(done):
@@ -80,13 +82,12 @@ class ResidualFetch(wiring.Component):
                 exhausted.eq(0),
                 pixel_set.eq(0),
             ]
-        self._store(m, plane, pixel_set, agu.group)
+        self._store(m, plane, pixel_set, agu.group, columns)
         return m
 
-    def _store(self, m: Module, plane: Signal, pixel_set: Signal, group: Signal) -> None:
+    def _store(self, m: Module, plane: Signal, pixel_set: Signal, group: Signal, columns: Signal) -> None:
         """Store the plane in its set, two cycles after its address, with sign extension into the planes above it."""
         d, rows = self.descriptor, self.geometry.rows
-        columns = self.bank.read
         planes, sets, groups = [plane], [pixel_set], [group]
         for _ in range(2):
             for chain in (planes, sets, groups):
@@ -96,7 +97,8 @@ class ResidualFetch(wiring.Component):
         m.d.sync += arrived.eq(columns)
         for c in range(self.geometry.columns):
             lanes = Signal(rows, name=f"lanes_{c}")
-            m.d.comb += lanes.eq(self.bank.data[c].word_select(groups[-1], rows))
+            word = Mux(d.residual_map, self.bank.data[0], self.bank.data[c]) if c else self.bank.data[c]
+            m.d.comb += lanes.eq(Mux(d.residual_channel, word[0].replicate(rows), word.word_select(groups[-1], rows)))
             stored = [[Signal(rows, name=f"plane_{c}_{s}_{j}", reset_less=True) for j in range(MAX_PLANES + 1)]
                       for s in range(2)]
             for s in range(2):

@@ -13,6 +13,7 @@ from rtl.encoding.descriptors import pack
 from rtl.encoding.geometry import Geometry
 from rtl.verification.benches.unit_harness import geometry, reset, step
 from sim.functional.requantize import ROUNDING_MODES
+from sim.ir.formats import MAX_PLANES
 
 PORTS = {"operand": "read", "residual": "read", "write": "write"}
 """Accesses, and what asks for them."""
@@ -91,7 +92,8 @@ async def refuses_what_cannot_run(dut: Any) -> None:
     await reset(dut, (*INPUTS, *(f"operand_i_address_{c}" for c in range(shape.columns))))
     for pool in (0, 1):
         legal = limits(shape, pool)
-        for fields in (legal, *tight_slots(shape, legal), legal | {"has_residual": 0, "residual_bits": 7}):
+        for fields in (legal, *tight_slots(shape, legal), legal | {"has_residual": 0, "residual_bits": 7},
+                       legal | {"terms": 0}, legal | {"gate_terms": 0}):
             assert not await refused(dut, shape, fields)
         for change, matters in beyond(shape, legal):
             assert await refused(dut, shape, legal | change) == (matters or not pool), (change, pool)
@@ -111,17 +113,18 @@ def limits(shape: Geometry, pool: int) -> dict[str, int]:
             "chunk_pixels": machine.acc_depth - 1, "last_chunk_pixels": machine.acc_depth - 1,
             "bipolar": int(machine.bipolar), "launch_at": 20, "step_cycles": 20,
             "weights_from": 20 - (machine.max_bits_w - 1), "terms": terms, "residual_terms": terms,
-            "requant_cycles": 99, "bits_out": machine.acc_bits - 1, "residual_bits": machine.max_bits_a - 1,
+            "gate_terms": MAX_PLANES, "requant_cycles": 99, "bits_out": machine.acc_bits - 1,
+            "residual_bits": machine.max_bits_a - 1,
             "rounding": max(ROUNDING_MODES[mode] for mode in machine.roundings)}
 
 
 def tight_slots(shape: Geometry, legal: dict[str, int]) -> list[dict[str, int]]:
     """Descriptors whose slots have just the cycles for all terms, for the output, and for the residual."""
-    narrow = legal | {"terms": 1, "residual_terms": 0, "residual_bits": 0, "bits_out": 0}
-    terms = legal["terms"] + legal["residual_terms"]
+    narrow = legal | {"terms": 1, "residual_terms": 0, "gate_terms": 0, "residual_bits": 0, "bits_out": 0}
+    digits = ("terms", "residual_terms", "gate_terms")
+    terms = sum(legal[name] for name in digits)
     longest = max(shape.rows_per_unit - 1, legal["residual_bits"])
-    return [narrow | {"terms": legal["terms"], "residual_terms": legal["residual_terms"],
-                      "requant_cycles": terms * shape.rows_per_unit - 1},
+    return [narrow | {name: legal[name] for name in digits} | {"requant_cycles": terms * shape.rows_per_unit - 1},
             narrow | {"bits_out": legal["bits_out"], "requant_cycles": legal["bits_out"]},
             narrow | {"residual_bits": longest, "requant_cycles": longest}]
 
@@ -135,11 +138,13 @@ def beyond(shape: Geometry, legal: dict[str, int]) -> Iterator[tuple[dict[str, i
             ("bits_w", machine.max_bits_w, False), ("chunk_pixels", machine.acc_depth, False),
             ("last_chunk_pixels", machine.acc_depth, False), ("launch_at", 21, False), ("step_cycles", 19, False),
             ("weights_from", legal["weights_from"] + 1, False), ("weights_from", legal["weights_from"] - 1, False),
-            ("terms", 0, False), ("terms", machine.terms + 1, False), ("residual_terms", machine.terms + 1, False),
+            ("terms", machine.terms + 1, False), ("residual_terms", machine.terms + 1, False),
+            ("gate_terms", MAX_PLANES + 1, False),
             ("bits_out", machine.acc_bits, False), ("residual_bits", machine.max_bits_a, False),
             ("rounding", 3, False)]:
         if value < 1 << shape.descriptor[field].width:
             yield {field: value}, matters
+    yield {"terms": 0, "gate_terms": 0}, False
     if not machine.bipolar:
         yield {"bipolar": 1}, False
     for slot in tight_slots(shape, legal):

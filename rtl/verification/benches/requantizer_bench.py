@@ -11,8 +11,11 @@ from rtl.core.datapath.requantizer import term_layout
 from rtl.encoding.descriptors import pack
 from rtl.verification.benches.unit_harness import geometry, reset, step, wrap
 from sim.functional.requantize import HALF_UP, ROUNDING_MODES, requantize
+from sim.ir.formats import MAX_PLANES
 
 CHANNELS = 500
+RESIDUAL, GATE = 1, 2
+"""Kinds of terms beside those of M, which are 0."""
 
 
 @cocotb.test()
@@ -27,13 +30,16 @@ async def equals_the_simulator(dut: Any) -> None:
         bipolar, residual = rng.getrandbits(1), rng.randint(-128, 255)
         acc, reference = signed(rng, acc_bits), signed(rng, acc_bits) if bipolar else 0
         shift = rng.choice([0, 1, 2, 3, rng.randrange(acc_bits + shape.machine.window)])
-        terms = random_terms(rng, shape)
+        terms, gate = random_terms(rng, shape), 0
+        if not bipolar and rng.getrandbits(1):
+            acc, exponent = rng.randint(-128, 255), rng.randrange(shape.machine.requant_bits - 18)
+            terms, gate = [*(terms if rng.getrandbits(1) else []), *gate_terms(residual, exponent)], 2**exponent
         m, r = (sum(sign * 2**exponent for kind, sign, exponent in terms if kind == which) for which in (0, 1))
         operand = wrap(2 * acc - reference, acc_bits) if bipolar else acc
-        offset = tie_offset(rng, shape, m * operand + r * residual, shift)
+        offset = tie_offset(rng, shape, m * operand + r * residual + gate * operand * residual, shift)
         low, high = sorted(rng.choice([0, 15, -8, 7, -128, 255, 1 << (acc_bits - 1)]) for _ in range(2))
         zero = rng.randint(-8, 15)
-        expected = requantize(operand, residual, m, r, 0, offset, shift, mode, zero, low, high)
+        expected = requantize(operand, residual, m, r, gate, offset, shift, mode, zero, low, high)
         await step(dut, {"bipolar": bipolar, "rounding": mode, "zero_out": zero, "low": low, "high": high,
                          "acc": acc, "reference": reference, "residual": residual})
         half = (1 << shift) >> 1 if mode == HALF_UP else 0
@@ -43,8 +49,10 @@ async def equals_the_simulator(dut: Any) -> None:
 
 async def feed(dut: Any, shape: Any, terms: list[tuple[int, int, int]], start: int, shift: int) -> None:
     """Execute the terms and wait for the code."""
+    bits = [index for index, (kind, _, _) in enumerate(terms) if kind == GATE]
     for index, (kind, sign, exponent) in enumerate(terms):
-        fields = {"first": int(index == 0), "last": int(index == len(terms) - 1), "residual": kind,
+        fields = {"first": int(index == 0), "last": int(index == len(terms) - 1), "residual": int(kind == RESIDUAL),
+                  "gate": int(kind == GATE), "plane": bits.index(index) if kind == GATE else 0,
                   "present": int(sign != 0), "negative": int(sign < 0), "exponent": exponent,
                   "shift": shift, "start": start}
         await step(dut, {"execute": 1, "term": pack(fields, term_layout(shape), "bench")})
@@ -58,7 +66,7 @@ def signed(rng: random.Random, bits: int) -> int:
 
 
 def random_terms(rng: random.Random, shape: Any) -> list[tuple[int, int, int]]:
-    """(0 for M or 1 for R, sign or 0 for none, exponent), at least one of M."""
+    """(0 for M or RESIDUAL for R, sign or 0 for none, exponent), at least one of M."""
     machine = shape.machine
     windows = (machine.window, machine.arithmetic.residual_window)
     terms = []
@@ -67,6 +75,12 @@ def random_terms(rng: random.Random, shape: Any) -> list[tuple[int, int, int]]:
         exponents = sorted(rng.sample(range(windows[kind]), min(count, windows[kind])), reverse=True)
         terms += [(kind, rng.choice([-1, 0, 1, 1]), exponent) for exponent in exponents]
     return terms
+
+
+def gate_terms(residual: int, exponent: int) -> list[tuple[int, int, int]]:
+    """Return the terms of a gate of that exponent: all bits of the residual, the sign's negative, as if present."""
+    return [(GATE, -1 if residual < 0 and plane == MAX_PLANES - 1 else 1, exponent + plane)
+            for plane in range(MAX_PLANES)]
 
 
 def tie_offset(rng: random.Random, shape: Any, value: int, shift: int) -> int:

@@ -32,6 +32,7 @@ from rtl.verification.formal.harness import (
 )
 from sim.arch.limits import LIMITS
 from sim.arch.machine import Machine
+from sim.ir.formats import MAX_PLANES
 
 __all__ = ["outputs", "pixels", "requant_sequencer", "sequencer", "taps"]
 
@@ -358,12 +359,16 @@ def _terms(m: Harness, dut: RequantSequencer, slot_end: Value) -> None:
     d, geometry = dut.descriptor, dut.geometry
     term, row, done = (probe(m, f"dut.{name}", bits) for name, bits in (
         ("term", 5), ("row", geometry.unit_row_bits), ("done", 1)))
-    busy, last = dut.active & ~done, term + 1 == d.terms + d.residual_terms
+    gate_from = d.terms + d.residual_terms
+    busy, last = dut.active & ~done, term + 1 == gate_from + d.gate_terms
     follows(m, term, Mux(slot_end | (busy & last), 0, term + busy), "terms count")
     follows(m, row, Mux(slot_end, 0, row + (busy & last)), "rows of a unit count")
     follows(m, done, Mux(slot_end, 0, done | (busy & last & (row == geometry.rows_per_unit - 1))),
             "a slot takes each row once")
-    follows(m, dut.index, Mux(term >= d.terms, term - d.terms, term), "digits of M, then of R")
-    reach(m, {"RequantSequencer.term": (term, 15), "compute.terms": (d.terms, 8),
-              "compute.residual_terms": (d.residual_terms, 8), "RequantSequencer.row": (
+    follows(m, dut.gate, term >= gate_from, "the terms of a gate are the last ones")
+    follows(m, dut.residual, (term >= d.terms) & (term < gate_from), "digits of R come after those of M")
+    follows(m, dut.index, (term - Mux(term >= gate_from, gate_from, Mux(term >= d.terms, d.terms, 0)))[:3],
+            "digits of M, then of R, then of a gate count")
+    reach(m, {"RequantSequencer.term": (term, 23), "compute.terms": (d.terms, 8), "compute.gate_terms": (
+                  d.gate_terms, MAX_PLANES), "compute.residual_terms": (d.residual_terms, 8), "RequantSequencer.row": (
                   row, geometry.rows_per_unit - 1)})

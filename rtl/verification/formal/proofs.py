@@ -97,12 +97,14 @@ SUM_FAULTS = (
 )
 PRODUCT_FAULTS = (
     Fault("requantizer", "(self.acc << 1) - self.reference", "self.acc << 1"),
-    Fault("requantizer", "Mux(term.present, operand << term.exponent, 0)", "operand << term.exponent"),
+    Fault("requantizer", "Mux(present, operand << term.exponent, 0)", "operand << term.exponent"),
+    Fault("requantizer", "(~term.gate | self.residual.bit_select(term.plane, 1))", "1"),
     Fault("requantizer", "Mux(term.residual, self.residual, acc)", "acc"),
 )
 TERM_FAULTS = (
     Fault("requantizer", "(1 << packet.shift) >> 1", "1 << packet.shift"),
     Fault("requantizer", "term.negative.eq(digit.negative)", "term.negative.eq(digit.present)"),
+    Fault("requantizer", "self.index == self.negative_plane", "self.negative_plane[3]"),
 )
 CODE_FAULTS: dict[Rounding, tuple[Fault, ...]] = {
     "half_up": (Fault("requantizer", "Mux(moved < self.low, self.low, ", "Mux(0, self.low, "),
@@ -210,6 +212,7 @@ REQUANT_STEP_FAULTS = (
     Fault("requant_sequencer", "position.eq(position + 1)", "position.eq((position + 1)[:16])"),
     Fault("requant_sequencer", "Mux(last, 0, term + 1)", "Mux(last, 0, (term + 1)[:3])"),
     Fault("requant_sequencer", "Mux(self.descriptor.table, looked_up, after[i])", "looked_up"),
+    Fault("requant_sequencer", "gate.eq(term >= gate_from)", "gate.eq(term > gate_from)"),
 )
 LOAD_STEP_FAULTS = (
     Fault("load_dma", "tiles + 1)", "(tiles + 1)[:9])"),

@@ -28,24 +28,30 @@ __all__ = ["codes", "products", "sums", "terms"]
 def terms(machine: Machine) -> Harness:
     """The term of a channel is the digit that was asked for, and its sum starts from the offset, rounded up if need be.
 
+    A term of a gate is a bit of the residual, with the exponent of that bit, negative if it is that of the sign.
     Everything is arbitrary but the digit's number, which exists.
     """
     m, geometry = after_reset(), Geometry(machine)
     m.submodules.dut = dut = RequantTerm(geometry)
     drive_freely(m, dut)
     packet, term = dut.packet, dut.term
-    assume(m, (dut.index < machine.terms) & (packet.shift < machine.acc_bits + machine.window))
+    assume(m, (dut.gate | (dut.index < machine.terms)) & (packet.shift < machine.acc_bits + machine.window))
     for residual, name in enumerate(("multiplier", "residual")):
         for i in range(machine.terms):
-            asked, digit = (dut.residual == residual) & (dut.index == i), packet[name][i]
+            asked, digit = ~dut.gate & (dut.residual == residual) & (dut.index == i), packet[name][i]
             same = Cat(term.present == digit.present, term.negative == digit.negative, term.exponent == digit.exponent)
             check(m, ~asked | same.all(), f"digit {i} of the {name}")
+    exponent = Signal.like(term.exponent)
+    m.d.comb += exponent.eq(dut.gate_exponent + dut.index)
+    check(m, ~dut.gate | (term.present & (term.plane == dut.index) & (term.exponent == exponent)
+                          & (term.negative == (dut.index == dut.negative_plane))), "bits of the gate")
+    reach(m, {"compute.gate_exponent": (dut.gate_exponent, 63)})
     doubled = Signal(signed(machine.requant_bits + 1))
     m.d.comb += doubled.eq((packet.offset << 1) + (1 << packet.shift))
     rounds_up = (dut.rounding == HALF_UP) & (packet.shift != 0)
     check(m, Mux(rounds_up, (term.start << 1) == doubled, term.start == packet.offset), "what the sum starts from")
     check(m, Cat(term.first == dut.first, term.last == dut.last, term.residual == dut.residual,
-                 term.shift == packet.shift).all(), "what goes through unchanged")
+                 term.gate == dut.gate, term.shift == packet.shift).all(), "what goes through unchanged")
     return m
 
 
@@ -53,23 +59,30 @@ def products(machine: Machine) -> Harness:
     """The product of operand and digit is exact, and at most 2**exponent times the largest operand.
 
     The exponent is any below its window; the operand is the residual code, or the accumulator, which bipolar weights
-    make 2 * acc - reference modulo 2**acc_bits.
+    make 2 * acc - reference modulo 2**acc_bits. A term of a gate is present where the residual has its bit; there the
+    accumulator is a code, and the Program's own proof leaves room for the product.
     """
     m, geometry = after_reset(), Geometry(machine)
     m.submodules.dut = dut = Requantizer(geometry)
     drive_freely(m, dut)
     term, wide = dut.term, signed(machine.requant_bits + 8)
     window = Mux(term.residual, machine.arithmetic.residual_window, machine.window)
-    assume(m, (dut.residual >= -128) & (term.exponent < window))
-    weighted, product, largest = Signal.like(dut.acc), Signal(wide), Signal(wide)
+    weighted, product, largest, there = Signal.like(dut.acc), Signal(wide), Signal(wide), Signal()
+    room = (1 << (machine.requant_bits - 1)) - 1
+    is_code = ~dut.bipolar & ~term.residual & (dut.acc >= -128) & (dut.acc < 256)
+    assume(m, (dut.residual >= -128) & Mux(
+        term.gate, is_code & (term.exponent < machine.requant_bits - 1) & (product <= room) & (product >= -room),
+        term.exponent < window))
     m.d.comb += [
         weighted.eq(Mux(dut.bipolar, 2 * dut.acc - dut.reference, dut.acc)),
-        product.eq(Mux(term.present, Mux(term.residual, dut.residual, weighted) << term.exponent, 0)),
+        there.eq(term.present & (~term.gate | ((dut.residual >> term.plane) & 1))),
+        product.eq(Mux(there, Mux(term.residual, dut.residual, weighted) << term.exponent, 0)),
         largest.eq(_largest(machine, term.residual, term.exponent)),
     ]
     shifted = probe(m, "dut.shifted", signed(machine.requant_bits))
     check(m, shifted == product, "the product is exact")
-    check(m, (shifted <= largest) & (shifted >= -largest), "the product is at most that of the largest operand")
+    check(m, term.gate | ((shifted <= largest) & (shifted >= -largest)),
+          "the product is at most that of the largest operand")
     return m
 
 
@@ -79,7 +92,8 @@ def sums(machine: Machine) -> Harness:
     A sum takes digits of M, then of R, each with a lower exponent than the one before, as many as it likes and with
     gaps. The products are arbitrary within the bounds that `products` proves. With `lowest` the last exponent, those of
     M so far lie within +-(2**window - 2**lowest) * 2**(acc_bits - 1), which leaves room for all lower digits; those of
-    R add no more.
+    R add no more. The terms of a gate come last; that no prefix of theirs leaves `requant_bits` is what every Program
+    with a gate proves of itself.
     """
     m, geometry = after_reset(), Geometry(machine)
     m.submodules.dut = dut = Requantizer(geometry)
@@ -87,25 +101,29 @@ def sums(machine: Machine) -> Harness:
     term, wide = dut.term, signed(machine.requant_bits + 8)
     product = cut(m, "dut.shifted", signed(machine.requant_bits))
     digits, offset = Signal(wide, reset_less=True), Signal(wide, reset_less=True)
-    lowest, of_residual, summing = Signal(6, reset_less=True), Signal(reset_less=True), Signal()
+    lowest, summing, added, starts = Signal(6, reset_less=True), Signal(), Signal(wide), Signal(wide)
+    of_residual, of_gate = Signal(reset_less=True), Signal(reset_less=True)
     windows, room = (machine.window, machine.arithmetic.residual_window), Signal(6)
     fresh = term.first | (term.residual != of_residual)
-    m.d.comb += room.eq(Mux(fresh, Mux(term.residual, windows[1], windows[0]), lowest))
+    m.d.comb += [room.eq(Mux(fresh, Mux(term.residual, windows[1], windows[0]), lowest)),
+                 added.eq(Mux(term.first, 0, digits) + Mux(term.negative, -product, product)),
+                 starts.eq(Mux(term.first, term.start, offset))]
     limit, largest = 1 << (machine.acc_bits + machine.window - 1), _largest(machine, term.residual, term.exponent)
     assume(m, (term.start > -limit) & (term.start < limit + limit // 2))
-    assume(m, ~dut.execute | term.first | (summing & (term.residual | ~of_residual)))
-    assume(m, ~dut.execute | Mux(term.present, (term.exponent < room) & (product <= largest) & (product >= -largest),
-                                 product == 0))
+    assume(m, ~dut.execute | term.first | (summing & (term.gate | ~of_gate)))
+    assume(m, ~dut.execute | term.first | term.gate | term.residual | ~of_residual)
+    assume(m, ~dut.execute | Mux(term.gate, (starts + added < 4 * limit) & (starts + added >= -4 * limit), Mux(
+        term.present, (term.exponent < room) & (product <= largest) & (product >= -largest), product == 0)))
     with m.If(dut.execute):
-        m.d.sync += [summing.eq(1), of_residual.eq(term.residual), lowest.eq(Mux(term.present, term.exponent, room)),
-                     digits.eq(Mux(term.first, 0, digits) + Mux(term.negative, -product, product)),
-                     offset.eq(Mux(term.first, term.start, offset))]
+        m.d.sync += [summing.eq(1), of_residual.eq(term.residual), of_gate.eq(term.gate), digits.eq(added),
+                     lowest.eq(Mux(term.present, term.exponent, room)), offset.eq(starts)]
     bound = Signal(wide)
     m.d.comb += bound.eq(Mux(of_residual, 2 * limit, limit) - _largest(machine, of_residual, lowest))
-    total = probe(m, "dut.total", signed(machine.requant_bits))
-    check(m, ~summing | ((digits <= bound) & (digits >= -bound)), "the products so far leave room for smaller digits")
+    total, ungated = probe(m, "dut.total", signed(machine.requant_bits)), summing & ~of_gate
+    check(m, ~ungated | ((digits <= bound) & (digits >= -bound)), "the products so far leave room for smaller digits")
     check(m, ~summing | ((offset > -limit) & (offset < limit + limit // 2)), "the offset is in its range")
-    check(m, ~summing | (lowest <= Mux(of_residual, windows[1], windows[0])), "exponents are in their windows")
+    check(m, ~ungated | (lowest <= Mux(of_residual, windows[1], windows[0])), "exponents are in their windows")
+    check(m, ~summing | ((offset + digits < 4 * limit) & (offset + digits >= -4 * limit)), "the sum fits")
     check(m, ~summing | (total == offset + digits), "the sum so far is exact")
     return m
 

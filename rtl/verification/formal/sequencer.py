@@ -71,14 +71,15 @@ def _descriptor(m: Harness, geometry: Geometry) -> data.View:
         assume(m, d[name] <= 1)
     step, longest, slot = Signal(5), Signal(5), Signal(5)
     per_step = (d.segments + 1) * (d.phases + 1)
-    reads, terms = per_step * (d.bits_a + 1), d.terms + d.residual_terms
+    reads, terms = per_step * (d.bits_a + 1), d.terms + d.residual_terms + d.gate_terms
     m.d.comb += [
         step.eq((d.bits_a + 1) * Mux(per_step > d.bits_w + 1, per_step, d.bits_w + 1)),
         longest.eq(Mux(reads > d.bits_w + 1, reads, d.bits_w + 1)),
         slot.eq(Mux(d.bits_out + 1 > terms * geometry.rows_per_unit, d.bits_out + 1, terms * geometry.rows_per_unit)),
     ]
     residual = d.has_residual & (d.residual_bits + 1 > slot)
-    assume(m, (d.terms >= 1) & (d.terms <= 2) & (d.residual_terms <= 1) & ~d.pool & ~d.depthwise_unit)
+    assume(m, (terms >= 1) & (d.terms <= 2) & (d.residual_terms <= 1) & (d.gate_terms <= 1))
+    assume(m, ~d.pool & ~d.depthwise_unit)
     assume(m, (d.tile_channel_groups == 0) & (d.last_tile_channel_groups == 0))
     assume(m, (d.step_cycles == step - 1) & (d.launch_at == longest - 1) & (d.weights_from == longest - d.bits_w - 1))
     assume(m, d.requant_cycles == Mux(residual, d.residual_bits + 1, slot) - 1)

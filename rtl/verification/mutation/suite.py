@@ -79,6 +79,8 @@ TABLES: tuple[Hints, ...] = (
     {"kind": ["add"], "index_bits": [7, 8], "activation_kind": ["signed"]}, {"kind": ["depthwise"], "index_bits": [8]},
     {"kind": ["dense"], "index_bits": [1, 2, 3, 4, 5, 6]},
 )
+OPERANDS: tuple[Hints, ...] = ({"broadcast": [False], "residual_bits": [6, 7, 8]}, {"broadcast_as": ["map"]},
+                               {"broadcast_as": ["channel"]})
 KINDS = ("dense", "dense", "dense", "linear", "depthwise", "add", "average", "max")
 
 
@@ -119,8 +121,10 @@ AIMS = (
     Aim(9000, 40, [{**FULL, "table": [True], "table_kind": ["random"], "concat": [False], "wide": [False],
                     "layers": [1], "extent": [3, 4, 5], "channels": [8], **more} for more in TABLES], extent=5),
     Aim(9500, 20, [{"table": [True], "layers": [5], "channels": [1, 2, 3, 4], "concat": [False]}], layers=5, extent=4),
+    Aim(9700, 40, [{**FULL, "kind": ["gate"], "concat": [False], **more} for more in OPERANDS]),
 )
-"""What the first Programs miss: every kind, packed taps, parts, wide outputs, many layers, tall and wide maps."""
+"""What the first Programs miss: every kind, packed taps, parts, wide outputs, many layers, tall and wide maps,
+tables, gates."""
 IMAGES = 2
 """Runs of a Program one after another: the second one finds what the first one has left."""
 GAPS = 300

@@ -11,9 +11,11 @@ __all__ = ["GROUPS", "LAYER_GROUPS", "TRANSFER_GROUPS"]
 
 BITS = range(1, MAX_PLANES + 1)
 DENSE = ("dense", "depthwise")
-CONVS = ("dense", "depthwise", "average", "add", "copy")
+ON_TWO = ("dense", "depthwise", "average", "add", "gate")
+CONVS = (*ON_TWO, "copy")
 SLIDING = ("dense", "depthwise", "average", "max")
 LAYERS = (*CONVS, "max")
+BROADCASTS = ("map", "channel")
 PARTS = range(1, LIMITS.max_parts + 1)
 EDGES = ("one full", "one short", "many full", "many short")
 
@@ -46,6 +48,8 @@ def _residual(values: Values) -> str | None:
 
 
 def _residual_time(values: Values) -> str | None:
+    if values == ("gate", "residual planes"):
+        return "a gate takes a cycle for each of them in every row"
     return _residual(values) if values[1] in ("residual planes", "its first residual") else None
 
 
@@ -54,7 +58,8 @@ def _clamp(values: Values) -> str | None:
 
 
 def _wrap(values: Values) -> str | None:
-    return "one code is at least -128" if values in (("add", "bottom"), ("copy", "bottom")) else None
+    kind, end = values
+    return "one code is at least -128" if kind in ("add", "gate", "copy") and end == "bottom" else None
 
 
 def _lane_bits(values: Values) -> str | None:
@@ -80,7 +85,7 @@ def _padded(values: Values) -> str | None:
 LAYER_GROUPS = (
     Group("bits", {"kind": DENSE, "weight_bits": BITS, "activation_bits": BITS}, value_bins.bits,
           declared=value_bins.declared_bits),
-    Group("plain bits", {"kind": ("average", "add", "copy", "max"), "activation_bits": BITS},
+    Group("plain bits", {"kind": ("average", "add", "gate", "copy", "max"), "activation_bits": BITS},
           value_bins.plain_bits, declared=value_bins.declared_plain_bits),
     Group("signs", {"kind": DENSE, "weights": ("signed", "unsigned", "bipolar"),
                     "activation_kind": ("unsigned", "signed")}, value_bins.signs, _signs, value_bins.declared_signs),
@@ -121,6 +126,14 @@ LAYER_GROUPS = (
     Group("words of tables", {"table": ("part of a word", "a word", "several words")}, table_bins.words),
     Group("slots of tables", {"table waits for": ("nothing", "a layer that has its slot")}, table_bins.slots,
           declared=table_bins.slots_may_wait),
+    Group("broadcast", {"kind": ON_TWO, "broadcast": BROADCASTS}, value_bins.broadcast,
+          declared=value_bins.declared_broadcast),
+    Group("broadcast shapes", {"broadcast": BROADCASTS, "row tiles with it": ("one", "many"),
+                               "row groups with it": ("one", "many")}, layer_bins.broadcast_shapes),
+    Group("gates", {"gate codes": ("unsigned", "signed"), "gate bits": BITS}, value_bins.gates,
+          declared=value_bins.declared_gates),
+    Group("gate digits", {"gate with digits of": ("nothing", "M", "R", "M and R"), "raised": (False, True)},
+          value_bins.gate_digits, declared=value_bins.declared_gate_digits),
     Group("parts", {"kind": ("dense", "max"), "read": PARTS, "written": PARTS}, layer_bins.parts, _parts),
     Group("requantizer", {"kind": CONVS, "busy with": ("digits", "output planes", "residual planes")},
           layer_bins.requantizer, _residual_time),
@@ -128,7 +141,7 @@ LAYER_GROUPS = (
           layer_bins.stall),
     Group("bound", {"kind": CONVS, "by": ("computing", "requantizing", "either", "its first residual")},
           layer_bins.regime, _residual_time),
-    Group("engine", {"kind": ("depthwise", "average", "add", "copy"), "on depthwise lanes": (False, True)},
+    Group("engine", {"kind": ("depthwise", "average", "add", "gate", "copy"), "on depthwise lanes": (False, True)},
           layer_bins.engine),
     Group("depthwise lanes", {"lane_weight_bits": BITS, "weights": ("signed", "unsigned", "unit"),
                               "activation_kind": ("unsigned", "signed")}, value_bins.lane_bits, _lane_bits,
@@ -158,6 +171,7 @@ TRANSFER_GROUPS = (
     Group("memory waits", {"stream of": ("Conv", "Load", "Store"), "waits": (False, True)}, transfer_bins.slots),
     Group("bands", {"kind": LAYERS, "band": ("first", "inner", "last")}, transfer_bins.band),
     Group("residuals of bands", {"band with residual": (False, True)}, transfer_bins.band_residual),
+    Group("broadcasts of bands", {"band with broadcast": BROADCASTS}, transfer_bins.band_broadcast),
 )
 """What Loads, Stores and row bands can meet."""
 

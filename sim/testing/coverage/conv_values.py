@@ -73,10 +73,12 @@ class ConvValues:
 
     @cached_property
     def totals(self) -> Integers:
-        """v = offset + M * sum + R * r."""
+        """v = offset + M * sum + R * r + (sum * r << g)."""
         conv = self.conv
+        gate = 0 if conv.gate is None else 1 << conv.gate
         return np.asarray(_by_channel(conv.offset) + _by_channel(multipliers(conv.multiplier)) * self.wrapped
-                          + _by_channel(self.residual_multipliers) * self.residual, np.int64)
+                          + _by_channel(self.residual_multipliers) * self.residual
+                          + gate * self.wrapped * self.residual, np.int64)
 
     @cached_property
     def residual_multipliers(self) -> Integers:
@@ -118,7 +120,8 @@ def conv_values(program: Program, conv: Conv, codes: Mapping[str, NDArray[np.int
         residual = np.zeros((len(read), conv.channels, target.height, target.width), np.int64)
     else:
         part = program.tensor(conv.residual).part_slice(conv.residual_part)
-        residual = codes[conv.residual][:, part].astype(np.int64)
+        shape = len(read), conv.channels, target.height, target.width
+        residual = np.broadcast_to(codes[conv.residual][:, part], shape).astype(np.int64)
     return ConvValues(program, conv, read, residual, requantized(program, conv, codes))
 
 

@@ -36,6 +36,7 @@ FRESH: Decisions = {"fresh_input": [True], "extent": [6, 7, 8]}
 HINTS: Mapping[str, Mapping[Hashable, Decisions]] = {
     "kind": {
         "dense": {"kind": ["dense", "linear"]}, "depthwise": {"kind": ["depthwise"]}, "add": {"kind": ["add"]},
+        "gate": {"kind": ["gate"]},
         "average": {"kind": ["average"], "kernel": [2, 3]}, "max": {"kind": ["max"]},
         "copy": {"kind": ["average"], "kernel": [1], "whole_map": [False], "residual": [False]}},
     "lane_weight_bits": {bits: {"kind": ["depthwise"], "weight_bits": [bits]} for bits in range(1, MAX_PLANES + 1)},
@@ -66,6 +67,15 @@ HINTS: Mapping[str, Mapping[Hashable, Decisions]] = {
     "origin": {"the host": {**WITH_RESIDUAL, "fresh_residual": [True]},
                "computed": {**WITH_RESIDUAL, "fresh_residual": [False]},
                "a later part": {**WITH_RESIDUAL, "fresh_residual": [True], "concat": [True]}},
+    "broadcast": {as_: {**WITH_RESIDUAL, "broadcast": [True], "broadcast_as": [as_]} for as_ in ("map", "channel")},
+    "row tiles with it": {"one": {"channels": [1, 2]}, "many": {"channels": [5, 9, 17]}},
+    "row groups with it": {"one": {"extent": [1, 2]}, "many": {**FRESH, "stride": [1], "whole_map": [False]}},
+    "gate codes": {"unsigned": {"kind": ["gate"]}, "signed": {"kind": ["gate"]}},
+    "gate bits": {bits: {"kind": ["gate"], "residual_bits": [bits], "fresh_residual": [True]}
+                  for bits in range(1, MAX_PLANES + 1)},
+    "gate with digits of": {which: {"kind": ["gate"], "beside_gate": [which]}
+                            for which in ("nothing", "M", "R", "M and R")},
+    "raised": {False: {"gate": [0]}, True: {}},
     "read": {1: {"concat": [False]}, **{n: {"concat": [True], "parts": [n - 1]} for n in (2, 3, 4)}},
     "bipolar_parts": {1: {"bipolar": [True]},
                       **{n: {"bipolar": [True], "concat": [True], "parts": [n - 1]} for n in (2, 3, 4)}},
@@ -82,6 +92,9 @@ HINTS: Mapping[str, Mapping[Hashable, Decisions]] = {
              for band in ("first", "inner", "last")},
     "band with residual": {has: {"large": [True], **FRESH, "activation_bits": [7, 8], "residual": [has]}
                            for has in (False, True)},
+    "band with broadcast": {as_: {"large": [True], **FRESH, "activation_bits": [7, 8], **WITH_RESIDUAL,
+                                  "broadcast": [True], "broadcast_as": [as_], "kind": ["dense", "add", "gate"]}
+                            for as_ in ("map", "channel")},
     "written by": {"Stores": {"spill": [True]}},
     "loaded": {rows: {"spill": [True]} for rows in ("the first", "later ones")},
     "of parts": {part: {"spill": [True], "way": ["by parts", "rows of parts"]}

@@ -9,9 +9,9 @@ from sim.ir.ops import Layer
 from sim.testing.coverage.coverage import Values
 from sim.testing.coverage.op_view import OpView
 
-__all__ = ["bipolar_parts", "chunks", "depthwise_groups", "edge", "engine", "kernel", "lane_blocks", "packing",
-           "padded_sides", "parts", "place", "regime", "requantizer", "row_groups", "row_tiles", "sides", "stall",
-           "tap_groups", "window"]
+__all__ = ["bipolar_parts", "broadcast_shapes", "chunks", "depthwise_groups", "edge", "engine", "kernel",
+           "lane_blocks", "packing", "padded_sides", "parts", "place", "regime", "requantizer", "row_groups",
+           "row_tiles", "sides", "stall", "tap_groups", "window"]
 
 def edge(count: int, size: int) -> str:
     """Tell how `count` things fill tiles of `size`: one or many, the last one full or short."""
@@ -95,6 +95,14 @@ def depthwise_groups(view: OpView) -> Iterator[Values]:
         yield "one" if groups == 1 else "many", schedule.last_tile_channel_groups < groups
 
 
+def broadcast_shapes(view: OpView) -> Iterator[Values]:
+    """Yield how a residual is broadcast, and over how many row tiles and row groups."""
+    if view.conv and view.conv[0].residual_broadcast != "none":
+        conv, schedule = view.conv
+        yield (conv.residual_broadcast, "many" if schedule.row_tiles > 1 else "one",
+               "many" if view.target.height > view.plan.machine.columns else "one")
+
+
 def chunks(view: OpView) -> Iterator[Values]:
     """Yield kind, how the pixels of a column fill the accumulators."""
     if view.conv:
@@ -135,7 +143,7 @@ def requantizer(view: OpView) -> Iterator[Values]:
         machine = view.plan.machine
         adding = machine.rows // machine.requantizers * shape.requant_terms
         for what, cycles in (("digits", adding), ("output planes", shape.bits_out),
-                             ("residual planes", shape.bits_residual)):
+                             ("residual planes", 0 if shape.gated else shape.bits_residual)):
             if cycles == schedule.requant_cycles:
                 yield view.kind, what
 

@@ -101,7 +101,7 @@ class OpView:
 
     @property
     def kind(self) -> str:
-        """dense, depthwise, average, add, copy, max, Load or Store."""
+        """dense, depthwise, average, gate, add, copy, max, Load or Store."""
         op = self.op
         if isinstance(self.schedule, PoolSchedule):
             return "max"
@@ -111,7 +111,7 @@ class OpView:
             return "depthwise" if op.depthwise else "dense"
         if op.kernel != (1, 1):
             return "average"
-        return "add" if op.residual else "copy"
+        return "gate" if op.gate is not None else "add" if op.residual else "copy"
 
     @cached_property
     def values(self) -> ConvValues:

@@ -10,8 +10,8 @@ from sim.mapping.transfer_schedule import TransferSchedule
 from sim.testing.coverage.coverage import Values
 from sim.testing.coverage.op_view import OpView
 
-__all__ = ["alignment", "band", "band_residual", "beside", "layer_may_wait", "layer_waits", "load_may_wait",
-           "load_waits", "loaded", "memory", "slots", "stored"]
+__all__ = ["alignment", "band", "band_broadcast", "band_residual", "beside", "layer_may_wait", "layer_waits",
+           "load_may_wait", "load_waits", "loaded", "memory", "slots", "stored"]
 
 
 def loaded(view: OpView) -> Iterator[Values]:
@@ -112,6 +112,12 @@ def band_residual(view: OpView) -> Iterator[Values]:
     """Tell whether a band has a residual."""
     if isinstance(view.op, Conv) and _position(view) is not None:
         yield (view.op.residual is not None,)
+
+
+def band_broadcast(view: OpView) -> Iterator[Values]:
+    """Yield how the residual of a band is broadcast."""
+    if isinstance(view.op, Conv) and view.op.residual_broadcast != "none" and _position(view) is not None:
+        yield (view.op.residual_broadcast,)
 
 
 def _position(view: OpView) -> str | None:

@@ -17,10 +17,11 @@ from sim.testing.coverage.conv_values import top_plane
 from sim.testing.coverage.coverage import Values
 from sim.testing.coverage.op_view import OpView
 
-__all__ = ["bipolar_bits", "bits", "channels", "clamps", "declared_bipolar_bits", "declared_bits", "declared_channels",
-           "declared_clamps", "declared_digits", "declared_lane_bits", "declared_plain_bits", "declared_residual",
-           "declared_residual_bits", "declared_signs", "declared_ties", "declared_wraps", "digits", "lane_bits",
-           "plain_bits", "residual", "residual_bits", "signs", "ties", "wraps"]
+__all__ = ["bipolar_bits", "bits", "broadcast", "channels", "clamps", "declared_bipolar_bits", "declared_bits",
+           "declared_broadcast", "declared_channels", "declared_clamps", "declared_digits", "declared_gate_digits",
+           "declared_gates", "declared_lane_bits", "declared_plain_bits", "declared_residual",
+           "declared_residual_bits", "declared_signs", "declared_ties", "declared_wraps", "digits", "gate_digits",
+           "gates", "lane_bits", "plain_bits", "residual", "residual_bits", "signs", "ties", "wraps"]
 
 WIDEST = 8
 """Bits of codes that engines read."""
@@ -221,6 +222,47 @@ def residual_bits(view: OpView) -> Iterator[Values]:
     """Yield the same, where a code with the highest bit was multiplied by something."""
     if _residual_counts(view):
         yield from declared_residual_bits(view)
+
+
+def declared_broadcast(view: OpView) -> Iterator[Values]:
+    """Yield kind, what a residual is broadcast over."""
+    if view.conv and view.conv[0].residual_broadcast != "none":
+        yield view.kind, view.conv[0].residual_broadcast
+
+
+def broadcast(view: OpView) -> Iterator[Values]:
+    """Yield the same, where a code with the highest bit was multiplied by something, and others differ from it."""
+    if (_residual_counts(view) or next(gates(view), None)) and len(np.unique(view.values.residual)) > 1:
+        yield from declared_broadcast(view)
+
+
+def declared_gates(view: OpView) -> Iterator[Values]:
+    """Yield sign and bits of the residual that a gate multiplies by."""
+    if view.conv and view.conv[0].gate is not None:
+        fmt = view.plan.program.tensor(view.conv[0].residual or "").format
+        yield fmt.kind, fmt.bits
+
+
+def gates(view: OpView) -> Iterator[Values]:
+    """Yield the same, where a code with the highest bit has met a sum that is not 0."""
+    for kind, bits in declared_gates(view):
+        fmt = view.plan.program.tensor(view.conv[0].residual or "").format if view.conv else None
+        if fmt and (top_plane(view.values.residual, fmt) & (view.values.wrapped != 0)).any():
+            yield kind, bits
+
+
+def declared_gate_digits(view: OpView) -> Iterator[Values]:
+    """Yield which multipliers a gate has beside it, and whether its product is shifted."""
+    if view.conv and view.conv[0].gate is not None:
+        conv = view.conv[0]
+        names = [name for name, terms in (("M", conv.terms), ("R", conv.residual_terms)) if terms]
+        yield " and ".join(names) or "nothing", conv.gate != 0
+
+
+def gate_digits(view: OpView) -> Iterator[Values]:
+    """Yield the same, where the product was not 0."""
+    if view.conv and view.conv[0].gate is not None and (view.values.wrapped * view.values.residual).any():
+        yield from declared_gate_digits(view)
 
 
 def _residual_counts(view: OpView) -> bool:

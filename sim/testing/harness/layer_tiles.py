@@ -69,8 +69,12 @@ def crop(program: Program, op: Layer, codes: Mapping[str, NDArray[np.int32]], ro
         if op.residual is not None:
             residual = program.tensor(op.residual)
             begin = residual.part_slice(op.residual_part).start
-            tensors[residual.name] = _tensor(residual, rows, (len(channels),)), slice(
-                begin + channels.start, begin + channels.stop), rows
+            first_row, count = op.residual_rows(rows.start, len(rows))
+            taken, kept = range(first_row, first_row + count), channels
+            if op.residual_broadcast == "channel":
+                kept = range(1)
+            tensors[residual.name] = _tensor(residual, taken, (len(kept),)), slice(
+                begin + kept.start, begin + kept.stop), taken
     else:
         of_input = of_output
         part = op.on_operands(op.name, op.reads, op.output, pads)

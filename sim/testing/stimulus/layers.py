@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sim.functional.reference import accumulate
 from sim.ir.formats import Format, Kind
 from sim.ir.ops import Conv, Pads, Tensor, accumulator_bounds, out_size
+from sim.ir.residual import Broadcast, largest_sums, residual_shape
 from sim.ir.signed_digits import no_digits
 from sim.mapping.activation_layout import blocks_of
 from sim.testing.stimulus.choices import Choices
@@ -91,7 +92,7 @@ def _draw_weights(builder: ProgramBuilder, kind: str,
     """Draw weight codes and their format; one channel in five holds the same extreme code everywhere."""
     if kind not in ("dense", "linear"):
         shape = (shape[0], 1, *shape[2:])
-    if kind in ("average", "add"):
+    if kind in ("average", "add", "gate"):
         return np.ones(shape, np.int8), Format(1, "unit")
     choices, most = builder.choices, builder.machine.max_bits_w
     weight_kind: Kind = "signed"
@@ -116,41 +117,83 @@ def conv_fits(builder: ProgramBuilder, conv: Conv, source: Tensor) -> bool:
     return words <= builder.machine.weight_words and (arithmetic.wrap or bound < 1 << (arithmetic.acc_bits - 1))
 
 
-def requantized(builder: ProgramBuilder, conv: Conv, source: Tensor, target: Tensor, wants_residual: bool) -> Conv:
-    """Give `conv` a requantizer that suits the sums of the samples, and a residual if wanted."""
+def requantized(builder: ProgramBuilder, conv: Conv, source: Tensor, target: Tensor, wants_residual: bool,
+                gated: bool = False) -> Conv:
+    """Give `conv` a requantizer that suits the sums of the samples, and a residual or gate if wanted."""
     choices, arithmetic = builder.choices, builder.arithmetic
     codes = None
     if wants_residual:
-        other, part = _residual(builder, conv, source, target)
-        conv = replace(conv, residual=other.name, residual_part=part)
-        codes = _by_channel(builder.samples[other.name][:, other.part_slice(part)].astype(np.int64))
+        conv, residual = _with_residual(builder, conv, source, target)
+        codes = _by_channel(np.broadcast_to(residual, (len(residual), conv.channels, target.height, target.width)))
+    gate = _draw_gate(builder, source, conv) if gated else None
     most = choices.integer("digits", 1, arithmetic.terms), choices.integer("residual_digits", 1, arithmetic.terms)
+    if gate is not None:
+        most = _beside_gate(choices, most)
     if choices.chance("random_requantizer", RANDOM):
         sums = accumulate(conv, source, builder.samples[source.name]).astype(np.int64)
         half = 1 << (arithmetic.acc_bits - 1)
         wrapped = (sums + half) % (2 * half) - half
         found = random_requantizer(choices.values("requantizer"), _by_channel(wrapped), codes,
-                                   conv.requantized_format(target.format), arithmetic, most)
+                                   conv.requantized_format(target.format), arithmetic, most, gate)
     else:
         found = plain_requantizer(conv.channels, codes is not None and arithmetic.residual_window > 0)
     multiplier, residual_multiplier, shift, offset = found
     if codes is None:
         residual_multiplier = conv.residual_multiplier
-    return replace(conv, multiplier=multiplier, residual_multiplier=residual_multiplier, shift=shift, offset=offset)
+    made = replace(conv, multiplier=multiplier, residual_multiplier=residual_multiplier, shift=shift, offset=offset,
+                   gate=gate)
+    return made if gate is None or _gate_fits(builder, made, gate, source) else replace(
+        made, multiplier=no_digits(conv.channels), residual_multiplier=no_digits(conv.channels))
 
 
-def _residual(builder: ProgramBuilder, conv: Conv, source: Tensor, target: Tensor) -> tuple[Tensor, int]:
-    """Find a part that can be added to the output of `conv`: an earlier one, or else one of a new input."""
-    size = target.height, target.width
+def _beside_gate(choices: Choices, most: tuple[int, int]) -> tuple[int, int]:
+    """Draw which of M and R a gate has beside it; the most digits of both."""
+    beside = choices.choice("beside_gate", ("nothing", "M", "R", "M and R"))
+    return most[0] * ("M" in beside), most[1] * ("R" in beside)
+
+
+def _draw_gate(builder: ProgramBuilder, source: Tensor, conv: Conv) -> int | None:
+    """Draw a gate whose product leaves room for any offset and rounding; None if there is none."""
+    product = source.format.magnitude * _residual_magnitude(builder, conv)
+    room = (1 << (builder.arithmetic.offset_bits - 1)) // product
+    return builder.choices.integer("gate", 0, room.bit_length() - 1) if room else None
+
+
+def _gate_fits(builder: ProgramBuilder, conv: Conv, gate: int, source: Tensor) -> bool:
+    magnitudes = source.format.magnitude, _residual_magnitude(builder, conv)
+    sums = largest_sums(conv.multiplier, conv.residual_multiplier, conv.shift, conv.offset, gate, magnitudes)
+    return max(sums) < 1 << (builder.arithmetic.requant_bits - 1)
+
+
+def _residual_magnitude(builder: ProgramBuilder, conv: Conv) -> int:
+    return next(tensor for tensor in builder.tensors if tensor.name == conv.residual).format.magnitude
+
+
+def _with_residual(builder: ProgramBuilder, conv: Conv, source: Tensor,
+                   target: Tensor) -> tuple[Conv, NDArray[np.int64]]:
+    """Give a Conv a residual that may be broadcast; the samples of its part."""
+    options: tuple[Broadcast, ...] = ("map", "channel")
+    broadcast = builder.choices.choice("broadcast_as", options) if builder.has("broadcast", 0.3) else "none"
+    shape = residual_shape(broadcast, conv.channels, target.height, target.width)
+    other, part = _residual(builder, shape, source, target)
+    samples = builder.samples[other.name][:, other.part_slice(part)]
+    return (replace(conv, residual=other.name, residual_part=part, residual_broadcast=broadcast),
+            samples.astype(np.int64))
+
+
+def _residual(builder: ProgramBuilder, shape: tuple[int, int, int], source: Tensor,
+              target: Tensor) -> tuple[Tensor, int]:
+    """Find a part of this shape that can be a residual: an earlier one, or else one of a new input."""
+    wanted, height, width = shape
     found = [(tensor, part) for tensor in builder.tensors
              if tensor not in (source, target) and tensor.name not in builder.remote
-             and (tensor.height, tensor.width) == size and tensor.format.bits <= builder.machine.max_bits_a
-             for part, channels in enumerate(tensor.parts) if channels == conv.channels]
+             and (tensor.height, tensor.width) == (height, width) and tensor.format.bits <= builder.machine.max_bits_a
+             for part, channels in enumerate(tensor.parts) if channels == wanted]
     if found and not builder.choices.chance("fresh_residual", 0.3):
         return builder.choices.choice("residual_tensor", found)
     before = builder.parts(8, 0.2)[1:]
     fmt = builder.format("residual_bits")
-    return builder.add(builder.tensor(*size, (*before, conv.channels), fmt)), len(before)
+    return builder.add(builder.tensor(height, width, (*before, wanted), fmt)), len(before)
 
 
 def _by_channel(maps: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -17,15 +17,18 @@ from sim.testing.stimulus.spills import spill
 
 __all__ = ["KINDS", "TRAITS", "random_program"]
 
-KINDS = ("dense", "linear", "depthwise", "average", "add", "max")
+KINDS = ("dense", "linear", "depthwise", "average", "add", "gate", "max")
 """Ops that `random_program` can make."""
-TRAITS = ("residual", "concat", "bipolar", "unsigned", "table", "wide", "wrap", "spill", "large")
-"""What it can add: residuals, tensors of several parts, bipolar and unsigned weights, tables where the machine has
-them, wide final outputs, wrapping, tensors that the host gets and gives back, tensors that may not fit on chip."""
+TRAITS = ("residual", "broadcast", "concat", "bipolar", "unsigned", "table", "wide", "wrap", "spill", "large")
+"""What it can add: residuals, those of one pixel or one channel, tensors of several parts, bipolar and unsigned
+weights, tables where the machine has them, wide final outputs, wrapping, tensors that the host gets and gives back,
+tensors that may not fit on chip."""
 PARTED = ("dense", "linear", "max")
 """Kinds that read tensors of several parts."""
 POINTWISE = ("add",)
-"""Kinds whose window is one pixel."""
+"""Kinds whose window is one pixel, at all pixels."""
+ON_TWO = ("add", "gate")
+"""Kinds that always have a residual."""
 WIDEST = 8
 """Bits of codes that engines read."""
 DENSE = ("dense", "linear")
@@ -97,7 +100,8 @@ class _Maker:
         legal = [kind for kind in self.kinds if len(source.parts) == 1 or kind in PARTED]
         for _ in range(builder.choices.proposals):
             kind = builder.choices.choice("kind", legal)
-            window = Window() if kind in POINTWISE else draw_window(builder.choices, kind, source, self.kernel)
+            window = Window() if kind in POINTWISE else draw_window(builder.choices, kind, source,
+                                                                    1 if kind == "gate" else self.kernel)
             target = self.new_target(kind, window, source, last)
             convs = [] if kind == "max" else [draw_conv(builder, kind, window, source, target, part)
                                               for part in range(len(target.parts))]
@@ -106,8 +110,8 @@ class _Maker:
         builder.add(target)
         for conv in convs:
             builder.widen(0 if builder.arithmetic.wrap else int(accumulator_bounds(conv, source.format).max()))
-            wanted = kind == "add" or builder.has("residual", 0.35)
-            builder.ops.append(requantized(builder, conv, source, target, wanted))
+            wanted = kind in ON_TWO or builder.has("residual", 0.35)
+            builder.ops.append(requantized(builder, conv, source, target, wanted, kind == "gate"))
         if kind == "max":
             builder.ops.append(Pool(builder.op_name(), source.name, target.name, window.kernel, window.stride,
                                       window.pads))

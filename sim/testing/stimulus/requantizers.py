@@ -28,7 +28,8 @@ def plain_requantizer(channels: int, residual: bool) -> RequantParameters:
 
 
 def random_requantizer(rng: np.random.Generator, acc: NDArray[np.int64], residual: NDArray[np.int64] | None,
-                       output: Format, arithmetic: Arithmetic, most: tuple[int, int]) -> RequantParameters:
+                       output: Format, arithmetic: Arithmetic, most: tuple[int, int],
+                       gate: int | None = None) -> RequantParameters:
     """Draw a requantizer that is fitted to the sums that occur.
 
     Parameters
@@ -39,6 +40,8 @@ def random_requantizer(rng: np.random.Generator, acc: NDArray[np.int64], residua
     arithmetic : Arithmetic
     most : (int, int)
         Most digits of M and of R.
+    gate : int or None
+        The product of both is added as well, shifted left by this.
     """
     rows: list[list[int]] = []
     residual_rows: list[list[int]] = []
@@ -46,6 +49,8 @@ def random_requantizer(rng: np.random.Generator, acc: NDArray[np.int64], residua
     for channel, sums in enumerate(acc):
         row = _random_digits(rng, most[0], arithmetic.window)
         scaled = sums * multiplier(row)
+        if residual is not None and gate is not None:
+            scaled = scaled + (sums * residual[channel] << gate)
         shift = _random_shift(rng, scaled, output, arithmetic)
         residual_row: list[int] = []
         if residual is not None and arithmetic.residual_window > 0:
@@ -63,7 +68,7 @@ def random_requantizer(rng: np.random.Generator, acc: NDArray[np.int64], residua
 
 def _random_digits(rng: np.random.Generator, most: int, window: int) -> list[int]:
     """Up to `most` digits; none once in ten times."""
-    count = min(int(rng.integers(1, most + 1)), window) if rng.random() < 0.9 else 0
+    count = min(int(rng.integers(1, most + 1)), window) if most and rng.random() < 0.9 else 0
     top = int(rng.integers(count, window + 1))
     exponents = sorted(rng.choice(top, count, replace=False).tolist() if count else [], reverse=True)
     return [int(rng.choice([-1, 1])) * (exponent + 1) for exponent in exponents]

@@ -51,9 +51,12 @@ def reference_conv(program: Program, conv: Conv, codes: dict[str, np.ndarray]) -
     if conv.residual is not None:
         residual, rs = codes[conv.residual], powers(conv.residual_multiplier)
         residual = residual[:, program.tensor(conv.residual).part_slice(conv.residual_part)]
+        one_of = {"none": (1, 1, 1), "map": (1, *acc.shape[2:]), "channel": (acc.shape[1], 1, 1)}
+        residual = np.tile(residual, (1, *one_of[conv.residual_broadcast]))
     out = codes[conv.output][:, target.part_slice(conv.output_part)]
     for n, o, y, x in np.ndindex(acc.shape):
         v = int(conv.offset[o]) + powers(conv.multiplier)[o] * int(acc[n, o, y, x]) + rs[o] * int(residual[n, o, y, x])
+        v += 0 if conv.gate is None else int(acc[n, o, y, x]) * int(residual[n, o, y, x]) * 2**conv.gate
         zero = target.format.zero_point if conv.table is None else conv.table.index.zero_point
         code = ROUND[program.arithmetic.rounding](Fraction(v, 2 ** int(conv.shift[o]))) + zero
         code = min(max(code, conv.low), conv.high)

@@ -59,7 +59,7 @@ def test_a_cut_program_has_the_same_codes_and_fits(seed: int) -> None:
 
 
 def test_the_random_programs_are_cut() -> None:
-    """Bands of Convs and Pools, residuals in bands, stores into parts, and tensors in both places all occur."""
+    """Bands of Convs and Pools, residuals of bands, stores into parts, and tensors in both places all occur."""
     seen = set()
     for found in filter(None, map(random_cut, range(150))):
         program, banded, _ = found
@@ -67,13 +67,31 @@ def test_the_random_programs_are_cut() -> None:
         for op in banded.ops:
             seen.add((type(op).__name__, "whole" if {op.input, op.output} <= own else "band"))
             if isinstance(op, Conv) and op.residual is not None and op.residual not in own:
-                seen.add("residual")
+                seen.add(op.residual_broadcast)
             if isinstance(op, Store) and op.output_part:
                 seen.add("part")
             if isinstance(op, Load) and op.input != op.output and op.first_row:
                 seen.add("rows")
     assert seen == {(kind, how) for kind in ("Conv", "Pool", "Load", "Store") for how in ("band", "whole")} | {
-        "residual", "part", "rows"}
+        "none", "map", "channel", "part", "rows"}
+
+
+def test_bands_share_a_residual_of_one_pixel() -> None:
+    """Every band of a scaled map loads the whole residual, and its own rows of the map alone."""
+    plain = tall(kernel=1, pad=0)
+    gate = replace(plain.convs[0], weights=np.ones((4, 1, 1, 1), np.int8), weight_format=Format(1, "unit"), groups=4,
+                   residual="scale", residual_multiplier=np.ones((4, 1), np.int8), residual_broadcast="map", gate=2)
+    scale = Tensor("scale", 1, 1, (4,), Format(3, "signed"))
+    program = replace(plain, tensors=(*plain.tensors, scale), ops=(gate,))
+    banded = cut_into_bands(program, Scheduler(small_machine(TINY, 6, 16)))
+    loads = [op for op in banded.ops if isinstance(op, Load)]
+    bands = len([op for op in banded.ops if isinstance(op, Conv)])
+    assert bands > 1
+    assert [(op.first_row, banded.tensor(op.output).height) for op in loads if op.input == "scale"] == [(0, 1)] * bands
+    rows = [(op.first_row, banded.tensor(op.output).height) for op in loads if op.input == "x"]
+    assert [first for first, _ in rows] == [sum(height for _, height in rows[:i]) for i in range(bands)]
+    inputs = corner_inputs(np.random.default_rng(0), program, 2)
+    np.testing.assert_array_equal(simulate(banded, inputs)["y"], simulate(program, inputs)["y"])
 
 
 def tall(kernel: int = 3, pad: int = 1, height: int = 24, channels: int = 4) -> Program:

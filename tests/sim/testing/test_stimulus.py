@@ -68,14 +68,15 @@ def test_everything_occurs() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_kinds_can_be_chosen(kind: str) -> None:
-    """Without traits, a Program holds only the kind that was asked for; an add always has its residual."""
+    """Without traits, a Program holds only the kind that was asked for; adds and products always have a residual."""
     for program, _ in drafted(range(10), kinds=[kind], traits=[]):
         for op in program.ops:
             assert isinstance(op, Conv) == (kind != "max")
             if isinstance(op, Conv):
-                assert op.depthwise == (kind in ("depthwise", "average", "add"))
-                assert (op.residual is not None) == (kind == "add")
-                assert (op.weight_format.kind == "unit") == (kind in ("average", "add"))
+                assert op.depthwise == (kind in ("depthwise", "average", "add", "gate"))
+                assert (op.residual is not None) == (kind in ("add", "gate"))
+                assert (op.weight_format.kind == "unit") == (kind in ("average", "add", "gate"))
+                assert kind == "gate" or op.gate is None
     assert "wrap" in TRAITS
 
 

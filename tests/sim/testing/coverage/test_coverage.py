@@ -188,7 +188,7 @@ def runs():
     """
     found = []
     small = [{"table": [True], "channels": [1, 2], "weight_bits": [1], "layers": [4], "concat": [False]}] * 4
-    for seed in range(40, 205):
+    for seed in range(40, 220):
         rng = np.random.default_rng(seed)
         machine = random_machine(rng).model_copy(update={"acc_bits": 8 + seed % 9})
         choices = RandomChoices(rng) if seed < 190 else SteeredChoices(RandomChoices(rng), small)
