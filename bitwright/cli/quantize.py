@@ -55,9 +55,10 @@ def quantize(
         "--bits-file")] = None,
     first_last_bits: FirstLastBits = 8,
     preset: Annotated[Literal["thorough", "fast"], typer.Option(
-        help="How to reconstruct; fast: 250 iterations on images of half the resolution.")] = "thorough",
+        help="How to reconstruct: learn roundings, or fast, without learning: round weights together, layer by layer."
+    )] = "thorough",
     iterations: Annotated[int | None, integer(
-        0, MAX_COUNT, "Reconstruction iterations per unit instead of the preset's; 0 skips it.")] = None,
+        0, MAX_COUNT, "Iterations per unit that learn, instead of 1000; 0 skips reconstruction.")] = None,
     lr: Annotated[float, positive(MAX_RATE, "Learning rate of the rounding, above 0.", "--lr", "--rate")] = 0.1,
     checkpoint: Annotated[Path | None, path_option(
         "File to write after each reconstructed unit, and to go on from.", "--checkpoint")] = None,

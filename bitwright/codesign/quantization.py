@@ -19,6 +19,7 @@ from quant.lowering.lower import Lowered
 from quant.ptq.reconstruct import Reconstruction
 from quant.schemes import Scheme, lsq, power_of_two, qil, uniform
 from sim.arch.machine import Machine
+from sim.errors import InputError
 
 __all__ = ["Widths", "quantize_to", "reconstruction_for", "scheme_for", "summary_of"]
 
@@ -53,10 +54,20 @@ def scheme_for(name: Literal["power_of_two", "uniform", "lsq", "qil"], *, asymme
 
 def reconstruction_for(preset: Literal["thorough", "fast"], *, iterations: int | None, rate: float, exponents: bool,
                        seed: int) -> Reconstruction | None:
-    """Return a preset with changes, or None for 0 iterations; with `iterations` None it keeps the preset's."""
+    """Return a preset with changes, or None for 0 iterations; with `iterations` None it keeps the preset's.
+
+    Raises
+    ------
+    InputError
+        If the fast preset gets iterations.
+    """
     if iterations == 0:
         return None
-    start = Reconstruction.fast(seed=seed) if preset == "fast" else Reconstruction(seed=seed)
+    if preset == "fast":
+        if iterations is not None:
+            raise InputError(f"the fast preset learns nothing, so it takes no iterations, not {iterations}")
+        return replace(Reconstruction.fast(seed=seed), exponents=exponents)
+    start = Reconstruction(seed=seed)
     return replace(start, iterations=iterations or start.iterations, rate=rate, exponents=exponents)
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from quant.trace.layers import QuantConv2d
 
-__all__ = ["MOST_POSITIONS", "added_at", "at_positions", "in_row", "patches", "positions", "sums"]
+__all__ = ["added_at", "at_positions", "in_row", "patches", "positions", "sums", "usual_positions", "values_read"]
 
 MOST_POSITIONS = 2048
 """How many positions of all images together say what a weight does."""
@@ -75,8 +77,18 @@ def added_at(values: Tensor, channels: int, which: Tensor) -> Tensor:
     return found.expand(-1, channels).contiguous()
 
 
+def usual_positions(layer: Layer) -> int:
+    """Return at how many positions a layer is looked at: fewer where it reads many values."""
+    return min(MOST_POSITIONS, max(MOST_VALUES // values_read(layer), FEWEST_POSITIONS))
+
+
+def values_read(layer: Layer) -> int:
+    """Return how many values a layer reads at one position of its output."""
+    return layer.in_features if isinstance(layer, nn.Linear) else layer.in_channels * math.prod(layer.kernel_size)
+
+
 def patches(layer: Layer, read: Tensor, images: int, which: slice,
-            most: int = MOST_POSITIONS) -> tuple[Tensor, Tensor]:
+            most: int | None = None) -> tuple[Tensor, Tensor]:
     """Return what `layer` multiplies by its weights at the positions of some images, and these positions.
 
     Parameters
@@ -87,8 +99,8 @@ def patches(layer: Layer, read: Tensor, images: int, which: slice,
     images : int
         Number of all images.
     which : slice
-    most : int
-        How many positions all images have together, as for `positions`; fewer where a layer reads many values.
+    most : int, optional
+        How many positions all images have together, as for `positions`; otherwise `usual_positions`.
 
     Returns
     -------
@@ -103,8 +115,7 @@ def patches(layer: Layer, read: Tensor, images: int, which: slice,
     height, width = padded.shape[2:]
     rows, columns = ((length - dilation * (reach - 1) - 1) // stride + 1
                      for length, reach in ((height, kernel), (width, along)))
-    values = layer.in_channels * kernel * along
-    place = positions(images, rows * columns, min(most, max(MOST_VALUES // values, FEWEST_POSITIONS)))[which]
+    place = positions(images, rows * columns, usual_positions(layer) if most is None else most)[which]
     start = place // columns * (stride * width) + place % columns * stride
     offsets = (torch.arange(kernel)[:, None] * dilation * width + torch.arange(along) * dilation).flatten()
     index = (start[:, :, None] + offsets).flatten(1)[:, None, :].expand(-1, layer.in_channels, -1)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, fx
 
 from quant.calibration.fused import before_activation
-from quant.calibration.patches import MOST_POSITIONS, Layer, added_at, patches, sums
+from quant.calibration.patches import Layer, added_at, patches, sums, usual_positions
 from quant.calibration.prefix import Prefix, pieces
 from quant.calibration.stored import Stored, StoredInputs, put
 from quant.trace.inputs import each
@@ -45,11 +45,7 @@ def layer_at(graph: fx.GraphModule, stage: Stage) -> Layer:
     return cast(Layer, graph.get_submodule(str(stage.compute.target)))
 
 
-def _usual(layer: Layer) -> int:
-    return MOST_POSITIONS
-
-
-def read_sample(graph: fx.GraphModule, stage: Stage, prefix: Prefix, most: Most = _usual) -> Sample:
+def read_sample(graph: fx.GraphModule, stage: Stage, prefix: Prefix, most: Most = usual_positions) -> Sample:
     """Return what a stage with a layer reads; `prefix` has all stages before it."""
     layer, node = layer_at(graph, stage), cast(fx.Node, stage.compute.args[0])
     wanted = (node,) if stage.residual is None else (node, stage.residual)
@@ -65,7 +61,7 @@ def read_sample(graph: fx.GraphModule, stage: Stage, prefix: Prefix, most: Most 
 
 
 def outputs(graph: fx.GraphModule, found: Iterable[Stage], images: Stored | StoredInputs,
-            most: Most = _usual) -> dict[str, Tensor]:
+            most: Most = usual_positions) -> dict[str, Tensor]:
     """Return what activations of a float graph's layers read, at the positions that `read_sample` takes, by layer.
 
     The graph runs once; nothing of it is kept but these values.

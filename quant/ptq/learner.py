@@ -25,13 +25,18 @@ from quant.quantizers.power_of_two import PowerOfTwoActivation
 from quant.quantizers.stepped import SteppedWeight
 from quant.trace.segment import Segment
 
-__all__ = ["Learner"]
+__all__ = ["Learner", "sample_of_images"]
 
 SAMPLE = 64
 """Images that steps are chosen by."""
 LEAST_POWER, MOST_POWER = 2.0, 20.0
 """Exponents of the regulariser in the end and at first."""
 Values = dict[fx.Node, Stored]
+
+
+def sample_of_images(images: int) -> Tensor:
+    """Return some of all images, evenly spread, int64."""
+    return torch.arange(0, images, max(images // SAMPLE, 1))
 
 
 class Learner:
@@ -45,7 +50,7 @@ class Learner:
     inputs, real : dict of fx.Node to Stored
         What the unit reads for all images: as the quantized layers before it make it, and in float.
     target : Stored
-        What it puts out in float.
+        What it puts out in float: for all images, or, if weights are rounded together, for `sample_of_images`.
     sums : mapping of fx.Node to Tensor
         What the activations of its stages read in float at some positions, shape (positions, channels); needed where
         weights are rounded together.
@@ -56,7 +61,7 @@ class Learner:
     """
 
     def __init__(self, graph: fx.GraphModule, unit: Unit, inputs: Values, real: Values, target: Stored,
-                 sums: Mapping[fx.Node, Tensor], exponent: float, how: Reconstruction,
+                 sums: Mapping[fx.Node, tuple[Tensor, Tensor]], exponent: float, how: Reconstruction,
                  generator: torch.Generator) -> None:
         self.graph, self.unit, self.inputs, self.real, self.target = graph, unit, inputs, real, target
         self.sums = sums
@@ -106,19 +111,20 @@ class Learner:
                 quantizer.initialise(torch.cat(values))
 
     def error(self) -> float:
-        """Return the mean distance of the output from float: over all images where something was learnt from them."""
-        total = 0.0
+        """Return the mean distance of the output from float, over all images for which that is known."""
+        total, done = 0.0, 0
         images = self._sample() if self.how.rounding == "together" else torch.arange(len(self.target))
         for which, found in self._run(self.plain, self.end, images):
-            total += float(distance(found, self.target.values(which), self.exponent)) * len(which)
-        return total / len(images)
+            target = self.target.values(slice(done, done + len(which)))
+            total += float(distance(found, target, self.exponent)) * len(which)
+            done += len(which)
+        return total / done
 
     def _mix(self, quantizer: ActivationQuantizer) -> Callable[[Tensor], Tensor]:
         return lambda x: self.mixer.quantize(x, quantizer)
 
     def _sample(self) -> Tensor:
-        """Return evenly spread images."""
-        return torch.arange(0, len(self.target), max(len(self.target) // SAMPLE, 1))
+        return sample_of_images(len(next(iter(self.inputs.values()))))
 
     def _run(self, segment: Segment, node: fx.Node, images: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the values of a node for these images, part after part, and which images they are."""
@@ -150,7 +156,8 @@ class Learner:
         for stage, layer in self.layers.items():
             if isinstance(layer.weight_quantizer, SteppedWeight):
                 sample = read_sample(self.graph, stage, prefix, positions_for)
-                round_layer(layer, sample, self.sums[stage.end], stage.residual_sign)
+                target, fisher = self.sums[stage.end]
+                round_layer(layer, sample, target, stage.residual_sign, fisher)
 
     def _learn_weights(self, tick: Callable[[int], None]) -> None:
         layers = list(self.layers.values())

@@ -24,8 +24,9 @@ from quant.convert import round_biases
 from quant.factors import as_stored, factors_of
 from quant.ptq.checkpoint import describe_reconstruction, load_progress, save_progress
 from quant.ptq.clock import Clock, work_of
+from quant.ptq.guidance import fisher_of_outputs
 from quant.ptq.images import read_for_reconstruction
-from quant.ptq.learner import Learner
+from quant.ptq.learner import Learner, sample_of_images
 from quant.ptq.loss import loss_exponent
 from quant.ptq.options import Reconstruction
 from quant.ptq.report import Moment, UnitReport
@@ -112,7 +113,8 @@ class _Work:
             lay_out(graph, order)
         data = (arranged(data, order) if isinstance(data, torch.Tensor) else
                 Inputs([arranged(tensor, order) for tensor in data.tensors]))
-        self.data, self.before, self.target = data, Prefix(quantized, data), Prefix(exact, data)
+        self.data, self.before = data, Prefix(quantized, data)
+        self.target = Prefix(exact, data if how.rounding == "learnt" else data[sample_of_images(len(data))])
         found = stages(quantized)
         self.names, self.factors = {stage.end: stage.name for stage in found}, factors_of(quantized, found)
         self.given = {stage.end for stage in found if stage.kind == "input"}
@@ -139,7 +141,7 @@ class _Work:
             learner.finish()
             yield UnitReport(unit.last.name, first, last, fell_back, monotonic() - began)
 
-    def _learner(self, unit: Unit, sums: dict[fx.Node, Tensor]) -> Learner:
+    def _learner(self, unit: Unit, sums: dict[fx.Node, tuple[Tensor, Tensor]]) -> Learner:
         same = {node: self.ends[self.names[node]].end for node in unit.inputs}
         last = self.ends[unit.last.name]
         inputs = self.before.of(unit.inputs)
@@ -150,13 +152,21 @@ class _Work:
                        {stage.end: sums.pop(stage.end) for stage in unit.stages if stage.end in sums},
                        loss_exponent(cast("nn.BatchNorm2d | None", norm)), self.how, self.generator)
 
-    def _sums(self, some: Sequence[Unit]) -> dict[fx.Node, Tensor]:
+    def _sums(self, some: Sequence[Unit]) -> dict[fx.Node, tuple[Tensor, Tensor]]:
         """Return what the activations of these units' layers read in float, as the quantized network stores it."""
         ends = {stage.end: self.ends[stage.name] for unit in some for stage in unit.stages
                 if layer_of(self.quantized, stage) is not None}
         given = [stored(tensor, None) for tensor in each(self.data)]
         found = outputs(self.exact, ends.values(), given[0] if len(given) == 1 else StoredInputs(given), positions_for)
-        return {end: as_stored(found[str(stage.compute.target)], self.factors.get(end)) for end, stage in ends.items()}
+        fisher = fisher_of_outputs(self.exact, ends.values(), self.data)
+        of: dict[fx.Node, tuple[Tensor, Tensor]] = {}
+        for end, stage in ends.items():
+            path, factor = str(stage.compute.target), self.factors.get(end)
+            metric = fisher[path]
+            if factor is not None:
+                metric = metric * factor.to(metric) * factor.to(metric)[:, None]
+            of[end] = as_stored(found[path], factor), metric
+        return of
 
     def _as_stored(self, real: Stored, node: fx.Node) -> Stored:
         """Return a tensor of the float network as the quantized one stores it at `node`."""

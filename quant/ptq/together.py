@@ -16,8 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from quant.calibration.biases import correction
-from quant.calibration.patches import sums
+from quant.calibration.patches import sums, values_read
 from quant.calibration.samples import Sample
+from quant.ptq.guidance import guided
 from quant.ptq.scales import FACTORS, rounded_at_best_scales
 from quant.ptq.second_order import damped, improve
 from quant.ptq.units import Layer
@@ -26,9 +27,11 @@ from quant.quantizers.stepped import SteppedWeight
 
 __all__ = ["positions_for", "round_layer"]
 
-FEWEST_POSITIONS, MOST_POSITIONS = 2048, 8192
+FEWEST_POSITIONS, MOST_POSITIONS = 4096, 8192
 POSITIONS_PER_WEIGHT = 16
 """Positions for each weight of an output channel, between these two."""
+MOST_VALUES = 1 << 25
+"""How many values a layer reads at its positions, which are fewer where there are more."""
 SHARES = (0.001, 0.01, 0.1, 1.0, 10.0, inf)
 """How tightly the trained weights hold those of least squares: as shares of the mean variance of what they read."""
 FEW = 32
@@ -39,11 +42,12 @@ SWEEPS = 3
 
 def positions_for(layer: nn.Conv2d | nn.Linear) -> int:
     """Return at how many positions of all images together a layer is looked at."""
-    return min(max(POSITIONS_PER_WEIGHT * layer.weight[0].numel(), FEWEST_POSITIONS), MOST_POSITIONS)
+    wanted = max(POSITIONS_PER_WEIGHT * layer.weight[0].numel(), FEWEST_POSITIONS)
+    return min(wanted, MOST_POSITIONS, MOST_VALUES // values_read(layer))
 
 
 @torch.no_grad()
-def round_layer(layer: Layer, sample: Sample, target: Tensor, sign: int) -> None:
+def round_layer(layer: Layer, sample: Sample, target: Tensor, sign: int, fisher: Tensor | None = None) -> None:
     """Put a layer's weights on their grid, at new steps, and correct its bias if it has one, in place.
 
     Parameters
@@ -56,6 +60,8 @@ def round_layer(layer: Layer, sample: Sample, target: Tensor, sign: int) -> None
         What the activation reads in float.
     sign : int
         1 or -1: of what is added.
+    fisher : float64 Tensor, shape (channels, channels), optional
+        How much errors of the output channels matter, alone and together.
     """
     quantizer = layer.weight_quantizer
     assert isinstance(quantizer, SteppedWeight)
@@ -67,6 +73,9 @@ def round_layer(layer: Layer, sample: Sample, target: Tensor, sign: int) -> None
     read = whole.read.gather(1, order[:, :, None].expand_as(whole.read)).gather(2, order[:, None].expand_as(whole.read))
     ordered = rows.gather(2, order[:, None].expand_as(rows))
     values = _rounded(quantizer, ordered, read, layer.weight.dtype)
+    if fisher is not None and groups == 1 and quantizer.levels.step == 1:
+        scales = quantizer.scale.detach().double().expand(len(layer.weight)).contiguous()
+        values = guided(values[0], ordered[0], scales, damped(read)[0], fisher, quantizer.levels)[None]
     back = order.argsort(1)[:, None].expand_as(values)
     layer.weight.copy_(values.gather(2, back).reshape(layer.weight.shape))
     if layer.bias is not None:

@@ -119,9 +119,9 @@ def test_no_other_code_of_one_weight_is_better_after_enough_sweeps() -> None:
 
 
 def test_positions_follow_the_weights_of_a_channel() -> None:
-    """Sixteen positions for each weight, between 2048 and 8192."""
-    assert [positions_for(nn.Linear(count, 2)) for count in (9, 200, 1152)] == [2048, 3200, 8192]
-    assert positions_for(nn.Conv2d(64, 64, 3, groups=64)) == 2048
+    """Sixteen positions for each weight, between 4096 and 8192, but no more than 2**25 values in all."""
+    assert [positions_for(nn.Linear(count, 2)) for count in (9, 300, 1152)] == [4096, 4800, 8192]
+    assert positions_for(nn.Conv2d(1152, 1152, 5, groups=1152)) == 2**25 // (1152 * 25)
 
 
 @pytest.mark.trains
