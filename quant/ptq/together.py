@@ -35,7 +35,7 @@ MOST_VALUES = 1 << 25
 SHARES = (0.001, 0.01, 0.1, 1.0, 10.0, inf)
 """How tightly the trained weights hold those of least squares: as shares of the mean variance of what they read."""
 FEW = 32
-FINE_FACTORS = (1.0, *(2.0 ** (eighth / 16) for eighth in range(-18, 12) if eighth))
+FINE_FACTORS = (1.0, *(2.0 ** (part / 16) for part in range(-18, 12) if part))
 """Factors that are tried on the steps of up to `FEW` weights: each of them is rounded far, and trying is cheap."""
 SWEEPS = 3
 
