@@ -87,6 +87,7 @@ class Builder:
         self.modules: dict[str, nn.Module] = {}
         self.values: dict[str, Stored | Hosted | Refused] = {}
         self.quantizers: dict[str, tuple[str, Layout]] = {}
+        self._rows: dict[fx.Node, fx.Node] = {}
         self._selections: dict[tuple[fx.Node, str], fx.Node] = {}
 
     def stored(self, node: Node, index: int = 0) -> Stored:
@@ -129,7 +130,11 @@ class Builder:
 
     def row(self, value: Stored) -> fx.Node:
         """Return the node that makes the row (n, F) of a value's numbers as they are stored."""
-        return value.node if value.flat else self.fx.call_function(torch.flatten, (value.node, 1))
+        if value.flat:
+            return value.node
+        if value.node not in self._rows:
+            self._rows[value.node] = self.fx.call_function(torch.flatten, (value.node, 1))
+        return self._rows[value.node]
 
     def select(self, node: fx.Node, channels: Sequence[int] | None, rows: range | None, columns: range | None,
                pads: tuple[int, int, int, int] = (0, 0, 0, 0)) -> fx.Node:

@@ -91,7 +91,10 @@ def _emitted(builder: Builder, node: Node, at_end: frozenset[str], handlers: Han
     can_host = node.output in at_end
     if can_host and (is_answer(node.operator) or any(isinstance(value, Hosted) for value in operands)):
         return _hosted(builder, node)
+    can_host = can_host and not isinstance(node.operator, FakeQuantize)  # why one cannot stand there shall be said
     if reason is not None:
+        if can_host:
+            return _hosted(builder, node)
         raise InputError(reason)
     if any(isinstance(value, Refused) for value in operands):
         return Refused()
@@ -100,7 +103,7 @@ def _emitted(builder: Builder, node: Node, at_end: frozenset[str], handlers: Han
     try:
         return handlers[type(node.operator)](builder, node)
     except InputError:
-        if can_host and isinstance(node.operator, Concat):  # such as predictions for maps of several sizes
+        if can_host:  # such as predictions for maps of several sizes
             return _hosted(builder, node)
         raise
 

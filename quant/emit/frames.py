@@ -79,6 +79,9 @@ def frame_of(builder: Builder, node: Node, value: Stored, pads: Sequence[tuple[i
         If its channels, rows and columns are not those of a stored map.
     """
     around, rank = (*pads, *[(0, 0)] * 3)[:2], len(value.layout.shape)
+    if rank > 3:
+        raise InputError(f"{node.operator.title} {node.place} slides along {rank - 1} axes; the chip has rows and "
+                         "columns")
     value = Stored(value.node, _as_map(value.layout), value.flat)
     value = _beside(builder, value) or value
     picked, swapped = picked_in(value.layout.padded(((0, 0), *around)), node)
@@ -93,6 +96,8 @@ def frame_of(builder: Builder, node: Node, value: Stored, pads: Sequence[tuple[i
 
 def is_framed(layout: Layout) -> bool:
     """Return whether a sequence or map has the channels, rows and columns of what is stored, all of them."""
+    if len(layout.shape) > 3:
+        return False
     found = _as_map(layout)
     return any((found.transposed((0, 2, 1)) if swapped else found).picked() is not None for swapped in (False, True))
 

@@ -1,4 +1,4 @@
-"""What is left to the host: answers at the end of a network, such as softmax, and what is done to them."""
+"""What is left to the host at the end of a network: answers, such as softmax, and what is no operator of the chip."""
 
 from __future__ import annotations
 

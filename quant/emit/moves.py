@@ -20,10 +20,13 @@ __all__ = ["as_given", "gather", "pad", "placed_input", "reshape", "slice_", "tr
 
 
 def reshape(builder: Builder, node: Node) -> Stored:
-    """Take a value in another shape."""
+    """Take a value in another shape; a row of its own becomes a map."""
     assert isinstance(node.operator, Reshape)
-    value = builder.stored(node)
-    return Stored(value.node, value.layout.reshaped(node.operator.shape), value.flat)
+    value, shape = builder.stored(node), node.operator.shape
+    row = value.flat and value.layout.is_in_order and value.layout.stored[1:] == (1, 1)
+    if row and len(shape) == 3 and shape != value.layout.stored:  # the numbers move on the chip
+        return Stored(builder.call(f"{label(value.node)}_map", View(shape), value.node), Layout.in_order(shape))
+    return Stored(value.node, value.layout.reshaped(shape), value.flat)
 
 
 def transpose(builder: Builder, node: Node) -> Stored:
@@ -87,7 +90,7 @@ def as_given(builder: Builder, value: Stored) -> fx.Node:
     layout = value.layout
     if layout.is_in_order and len(layout.shape) == 1:
         return builder.row(value)
-    if layout.is_in_order and Layout.in_order(layout.shape).stored == layout.stored and len(layout.shape) <= 3:
+    if layout.is_in_order and Layout.in_order(layout.shape).stored == layout.stored and 1 <= len(layout.shape) <= 3:
         if len(layout.shape) == 3 and not value.flat:
             return value.node
         return builder.call(f"{label(value.node)}_view", View(layout.shape), value.node)

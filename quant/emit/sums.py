@@ -24,8 +24,6 @@ def conv(builder: Builder, node: Node) -> Stored:
     operator = node.operator
     assert isinstance(operator, Conv)
     weight, bias = _parameters(builder, node)
-    if weight.ndim > 4:
-        raise InputError(f"Conv {node.place} slides along three axes; the chip has rows and columns")
     frame = frame_of(builder, node, builder.stored(node), operator.pads)
     weight = weight[..., None] if weight.ndim == 3 else weight
     weight = weight.transpose(2, 3) if frame.swapped else weight

@@ -1,23 +1,25 @@
-"""What a network ends with: answers such as softmax, and what is done to them, which the host computes."""
+"""What a network ends with: answers such as softmax, and what follows its last layer with weights."""
 
 from __future__ import annotations
 
 from quant.graph.graph import Graph
 from quant.graph.ops.answers import ArgMax, LogSoftmax, Softmax
 from quant.graph.ops.composite import Composite
-from quant.graph.ops.elementwise import Binary, Clip, HardSigmoid, Unary
+from quant.graph.ops.elementwise import Binary, Clip, Elu, HardSigmoid, LeakyRelu, PRelu, Unary
 from quant.graph.ops.linear import Affine
 from quant.graph.ops.operator import Operator
-from quant.graph.ops.pools import Reduce
+from quant.graph.ops.pools import AdaptivePool, AveragePool, MaxPool, Reduce
 from quant.graph.ops.quantization import FakeQuantize
-from quant.graph.ops.views import Concat, Gather, Pad, Reshape, Slice, Transpose
+from quant.graph.ops.views import Concat, Gather, Pad, Reshape, Resize, Slice, Transpose
 
 __all__ = ["after_answers", "is_answer", "last_on_host"]
 
 ANSWERS = (Softmax, LogSoftmax, ArgMax)
 FUNCTIONS = frozenset({"sigmoid", "tanh", "exp", "log", "softplus"})
-AFTER_ANSWERS = (*ANSWERS, Unary, HardSigmoid, Clip, Binary, Composite, Affine, Reduce, Reshape, Transpose, Concat,
-                 Slice, Gather, Pad, FakeQuantize)
+WITHOUT_WEIGHTS = (*ANSWERS, Unary, Elu, HardSigmoid, LeakyRelu, PRelu, Clip, Binary, Composite, Affine, Reduce,
+                   AdaptivePool, AveragePool, MaxPool, Resize, Reshape, Transpose, Concat, Slice, Gather, Pad,
+                   FakeQuantize)
+"""What the host computes, if the chip cannot, after the last layer with weights."""
 
 
 def is_answer(operator: Operator) -> bool:
@@ -26,11 +28,11 @@ def is_answer(operator: Operator) -> bool:
 
 
 def last_on_host(graph: Graph) -> frozenset[str]:
-    """Return the values that the host can compute: only what it can compute too is made of them."""
+    """Return the values that the host can compute: no layer with weights reads them, or what is made of them."""
     found: set[str] = set()
     for node in reversed(graph.nodes):
         readers = graph.readers(node.output)
-        if isinstance(node.operator, AFTER_ANSWERS) and all(reader.output in found for reader in readers):
+        if isinstance(node.operator, WITHOUT_WEIGHTS) and all(reader.output in found for reader in readers):
             found.add(node.output)
     return frozenset(found)
 

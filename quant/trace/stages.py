@@ -337,7 +337,10 @@ class _Finder:
         axis, shape = arguments(node).get("dim", 0), shape_of(node)
         if axis != 1 and not (axis < 0 if shape is None else axis == 1 - len(shape)):
             raise InputError(f"{self._name(node)} {where(node)} must be along axis 1, the channels, not {axis}")
-        parts = [self.values[part] for part in cast("tuple[fx.Node, ...]", node.args[0])]
+        operands = node.args[0]
+        if not isinstance(operands, tuple | list):
+            raise InputError(f"{self._name(node)} {where(node)} must join a list of tensors; write out which")
+        parts = [self.values[part] for part in cast("tuple[fx.Node, ...]", operands)]
         return Stage("cat", self._name(node), node, node, parts=tuple(part.end for part in parts),
                      signed=any(part.signed for part in parts))
 
@@ -352,6 +355,8 @@ class _Finder:
 
     def _host_scale(self, node: fx.Node) -> Stage:
         source = self._operand(node, 0)
+        if isinstance(self._module(source), Tap) and uses(source) == 1:
+            del self.stored[source]  # one of several outputs ends here, not at its tap
         stage = self.values[source] if self._is_open(source) else self._copy(source)
         return self._continue(stage, node, host_factor=cast(HostScale, module_of(self.graph, node)).factor)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import warnings
+from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 import torch
@@ -71,30 +72,65 @@ def _listing(program: ExportedProgram) -> Listing:
                 constants[name] = given.target, held
     outputs = tuple(made.arg.name for made in program.graph_signature.output_specs
                     if made.kind is OutputKind.USER_OUTPUT)
-    return Listing(inputs, constants, _calls(program.graph), outputs)
+    return Listing(inputs, constants, list(_calls(program.graph, {})), outputs)
 
 
-def _calls(graph: fx.Graph) -> list[Call]:
-    calls = []
+def _calls(graph: fx.Graph, names: Mapping[str, str], inside: str = "") -> Iterator[Call]:
+    """Yield the calls of a graph: of one inside another, whose nodes have `names` that begin with `inside`, too."""
     for node in graph.nodes:
-        if node.op == "call_function" and node.target is not operator.getitem:
-            calls.append(_call(node))
-    return calls
+        if node.op != "call_function" or node.target is operator.getitem:
+            continue
+        if (wrapped := _wrapped(node)) is None:
+            yield _call(node, names, inside)
+            continue
+        within, given = wrapped
+        starts = within.graph.find_nodes(op="placeholder")
+        (output,) = within.graph.find_nodes(op="output")
+        here = f"{inside}{node.name}."
+        known = {start.name: _named(read, names, inside) for start, read in zip(starts, given, strict=True)}
+        yield from _calls(within.graph, known, here)
+        for user in node.users:
+            made = output.args[0][user.args[1]]
+            yield Call("aten.alias.default", {"self": Ref(_named(made, known, here))},
+                       (_named(user, names, inside),), (_shape(made.meta.get("val")),), "", False)
 
 
-def _call(node: fx.Node) -> Call:
-    target = str(node.target)
-    value, outputs = node.meta.get("val"), [node.name]
+def _wrapped(node: fx.Node) -> tuple[fx.GraphModule, list[fx.Node]] | None:
+    """Return the graph that a call computes as it stands, and what that reads; None if it is another call."""
+    skipped = {"wrap_with_set_grad_enabled": 1, "wrap_with_autocast": 4}.get(str(node.target))
+    if skipped is None or (skipped == 4 and node.args[2]):  # another precision
+        return None
+    inner, *given = node.args[skipped:]
+    owner, path = node.graph.owning_module, cast(fx.Node, inner).target
+    return cast(fx.GraphModule, cast(fx.GraphModule, owner).get_submodule(str(path))), cast("list[fx.Node]", given)
+
+
+def _named(node: fx.Node, names: Mapping[str, str], inside: str) -> str:
+    return names.get(node.name, f"{inside}{node.name}")
+
+
+def _call(node: fx.Node, names: Mapping[str, str], inside: str) -> Call:
+    target = str(node.target) if "." in str(node.target) else f"higher_order.{node.target}.default"
+    own = _named(node, names, inside)
+    value, outputs = node.meta.get("val"), [own]
     made: list[Any] = [value]
     if isinstance(value, list | tuple):
-        made, outputs = list(value), [f"{node.name}.{place}" for place in range(len(value))]
+        made, outputs = list(value), [f"{own}.{place}" for place in range(len(value))]
     for user in node.users:
         if user.target is operator.getitem:
-            outputs[cast(int, user.args[1])] = user.name
+            outputs[cast(int, user.args[1])] = _named(user, names, inside)
     stack = list(node.meta.get("nn_module_stack", {}).values())
     path, kind = stack[-1] if stack else ("", "")
     name = kind if isinstance(kind, str) else f"{kind.__module__}.{kind.__qualname__}"
-    return Call(target, bound(target, _read(node.args), {key: _read(value) for key, value in node.kwargs.items()}),
+
+    def read(value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return [read(part) for part in value]
+        if isinstance(value, fx.Node):
+            return Ref(_named(value, names, inside)) if isinstance(value.meta.get("val"), Tensor) else SYMBOL
+        return value
+
+    return Call(target, bound(target, read(node.args), {key: read(value) for key, value in node.kwargs.items()}),
                 tuple(outputs), tuple(map(_shape, made)), path,
                 name.startswith("torch.nn.modules.") and "container" not in name)
 
@@ -103,11 +139,3 @@ def _shape(value: Any) -> tuple[int, ...] | None:
     if not isinstance(value, Tensor) or not all(isinstance(size, int) for size in value.shape[1:]):
         return None
     return tuple(int(size) for size in value.shape[1:])
-
-
-def _read(value: Any) -> Any:
-    if isinstance(value, list | tuple):
-        return [_read(part) for part in value]
-    if isinstance(value, fx.Node):
-        return Ref(value.name) if isinstance(value.meta.get("val"), Tensor) else SYMBOL
-    return value

@@ -53,9 +53,12 @@ def axis_of(axis: int, rank: int) -> int:
 
 
 def operand(builder: Builder, value: Any, call: Call) -> str:
-    """Return the name of an operand, which may be a number."""
+    """Return the name of an operand, which may be a number; of a constant for each image one that is for all."""
     if isinstance(value, str):
-        return value
+        constant = builder.graph.constants.get(value)
+        if constant is None or constant.ndim < 2 or len(constant) != builder.batch or (constant != constant[:1]).any():
+            return value
+        return builder.constant(value, constant[:1])
     if isinstance(value, int | float) and not isinstance(value, bool):
         return builder.constant(f"{call.outputs[0]}.number", torch.tensor(float(value)))
     raise InputError(f"it reads {value!r}")

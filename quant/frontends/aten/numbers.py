@@ -16,7 +16,7 @@ from sim.errors import InputError
 __all__ = ["HANDLERS"]
 
 _SAME_NAME: tuple[UnaryKind, ...] = ("abs", "ceil", "cos", "erf", "exp", "floor", "hardswish", "log", "mish", "neg",
-                                     "reciprocal", "sigmoid", "sign", "silu", "sin", "sqrt", "tanh")
+                                     "reciprocal", "round", "sigmoid", "sign", "silu", "sin", "sqrt", "tanh")
 """Functions that have the same name on both sides."""
 
 
@@ -167,6 +167,7 @@ HANDLERS: dict[str, Handler] = {
     **{f"quantized_decomposed.dequantize_per_{what}": _dequantize for what in
        ("tensor.default", "tensor.tensor", "channel.default")},
     **dict.fromkeys(("aten.layer_norm.default", "aten.group_norm.default", "aten.instance_norm.default",
-                     "aten.native_layer_norm.default", "aten.native_group_norm.default",
+                     "aten.rms_norm.default", "aten.native_layer_norm.default", "aten.native_group_norm.default",
                      "aten.scaled_dot_product_attention.default"), _refused(_TOKENS)),
+    "higher_order.wrap_with_autocast.default": _refused("it computes in another precision; take torch.autocast out"),
 }

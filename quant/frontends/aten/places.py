@@ -77,6 +77,28 @@ def _permuted(builder: Builder, call: Call, given: Arguments) -> Made:
     return _transpose(builder, call, value, order)
 
 
+def _moved(builder: Builder, call: Call, given: Arguments) -> Made:
+    value = given["self"]
+    rank = builder.rank(value)
+    sources, targets = ([axis % rank for axis in (axes if isinstance(axes, list) else [axes])]
+                        for axes in (given["source"], given["destination"]))
+    places = dict(zip(targets, sources, strict=True))
+    rest = iter(axis for axis in range(rank) if axis not in sources)
+    return _transpose(builder, call, value, tuple(places[axis] if axis in places else next(rest)
+                                                  for axis in range(rank)))
+
+
+def _rolled(builder: Builder, call: Call, given: Arguments) -> Made:
+    value = given["self"]
+    if not given["dims"]:
+        raise InputError("it mixes the images of a batch")
+    for shift, axis in zip(given["shifts"], given["dims"], strict=True):
+        axis = axis_of(axis, builder.rank(value))
+        size = builder.shape(value)[axis - 1]
+        value = builder.add(Gather(axis, tuple((place - shift) % size for place in range(size))), [value], call)
+    return str(value)
+
+
 def _swapped(builder: Builder, call: Call, given: Arguments) -> Made:
     value = given["self"]
     order = list(range(builder.rank(value)))
@@ -93,6 +115,8 @@ def _transpose(builder: Builder, call: Call, value: str, order: tuple[int, ...])
 
 def _cat(builder: Builder, call: Call, given: Arguments) -> Made:
     values = given["tensors"]
+    if any(map(builder.is_constant, values)):
+        raise InputError("it joins a constant to what the network computes, which the chip does not store")
     return builder.add(Concat(axis_of(given["dim"], builder.rank(values[0]))), values, call)
 
 
@@ -181,12 +205,14 @@ def _index(builder: Builder, call: Call, given: Arguments) -> Made:
 
 
 def _expand(builder: Builder, call: Call, given: Arguments) -> Made:
-    value, size = given["self"], given["size"]
-    shape = builder.shape(value)
-    if len(size) == builder.rank(value) and all(
-            number in (-1, own) for number, own in zip(size[1:], shape, strict=True)):
-        return passed(builder, call, given)
-    raise InputError("it repeats values, which only sums and products with them can do")
+    value = given["self"]
+    size = given["size"][1:] if "size" in given else builder.shape(given["other"])
+    if len(size) != len(builder.shape(value)):
+        raise InputError("it repeats values along new axes")
+    for axis, (number, own) in enumerate(zip(size, builder.shape(value), strict=True), 1):
+        if number not in (-1, own):
+            value = builder.add(Gather(axis, (0,) * number), [value], call)
+    return str(value)
 
 
 def _pad(mode: Literal["constant", "reflect", "replicate", "circular"] | None) -> Handler:
@@ -243,12 +269,14 @@ HANDLERS: dict[str, Handler] = {
     "aten.flatten.using_ints": _reshaped(_flat), "aten.unflatten.int": _reshaped(_unflat),
     **dict.fromkeys(("aten.squeeze.default", "aten.squeeze.dim", "aten.squeeze.dims"), _reshaped(_squeezed)),
     "aten.unsqueeze.default": _reshaped(_unsqueezed),
-    "aten.permute.default": _permuted,
+    "aten.permute.default": _permuted, "aten.roll.default": _rolled,
+    **dict.fromkeys(("aten.movedim.int", "aten.movedim.intlist", "aten.moveaxis.int", "aten.moveaxis.intlist"), _moved),
     **dict.fromkeys(("aten.transpose.int", "aten.swapaxes.default", "aten.swapdims.default", "aten.t.default"),
                     _swapped),
     "aten.slice.Tensor": _slice, "aten.narrow.default": _narrow, "aten.select.int": _select,
     "aten.unbind.int": _unbind, "aten.chunk.default": _split, "aten.split.Tensor": _split, "aten.split.sizes": _split,
-    "aten.split_with_sizes.default": _split, "aten.expand.default": _expand,
+    "aten.split_with_sizes.default": _split,
+    **dict.fromkeys(("aten.expand.default", "aten.expand_as.default"), _expand),
     **dict.fromkeys(("aten.cat.default", "aten.concat.default"), _cat), "aten.stack.default": _stack,
     "aten.index_select.default": _gather, "aten.index.Tensor": _index,
     "aten.flip.default": _flip,

@@ -210,6 +210,9 @@ def _call(node: _Node, graph: _Graph) -> Call | None:
     """Return a call; None if it gives numbers about shapes, which calls that need them name as symbols."""
     target = node.target.removeprefix("torch.ops.")
     outputs = [part for output in node.outputs for part in _outputs(output)]
+    if target.startswith("higher_order."):
+        raise InputError("its model has a graph inside another; export it without torch.no_grad, torch.autocast and "
+                         f"control flow in forward ({shown(target)})")
     if not outputs or target.count(".") != 2:
         return None
     *_, last = (node.metadata.get("nn_module_stack") or ",,").split(";")

@@ -12,6 +12,7 @@ from quant.frontends.aten import numbers, places, sums, windows
 from quant.frontends.aten.builder import Builder
 from quant.frontends.aten.call import SYMBOL, Call, Listing, Ref
 from quant.frontends.aten.handler import Handler, Made
+from quant.frontends.aten.stacks import after_the_batch
 from quant.graph.graph import Graph, Input
 from sim.errors import InputError
 
@@ -54,7 +55,7 @@ def graph_of_listing(listing: Listing) -> Graph:
     reader = _Reader(Builder([Input(name, shape[1:]) for name, shape in listing.inputs.items()], batches.pop()))
     for name, (path, value) in listing.constants.items():
         reader.names[name] = reader.builder.constant(path, value.detach())
-    for call in listing.calls:
+    for call in after_the_batch(listing.calls, listing.outputs):
         reader.take(call)
     graph = reader.builder.graph
     graph.outputs = tuple(reader.names[name] for name in listing.outputs)

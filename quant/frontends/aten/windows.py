@@ -6,8 +6,9 @@ from typing import Literal
 
 from quant.frontends.aten.builder import Builder
 from quant.frontends.aten.call import Call
-from quant.frontends.aten.handler import Arguments, Handler, Made, axis_of
+from quant.frontends.aten.handler import Arguments, Handler, Made, axis_of, operand
 from quant.frontends.aten.sums import spread
+from quant.graph.ops.elementwise import Binary, Unary
 from quant.graph.ops.pools import AdaptivePool, AveragePool, MaxPool, Reduce
 from sim.errors import InputError
 
@@ -79,6 +80,15 @@ def _reduce(kind: Literal["mean", "sum", "max", "min"]) -> Handler:
     return handler
 
 
+def _norm(builder: Builder, call: Call, given: Arguments) -> Made:
+    """Read the square root of the sum of squares."""
+    if given.get("ord", given.get("p")) != 2:
+        raise InputError("only the norm of squares has a counterpart")
+    squares = builder.add(Binary("pow"), [given["self"], operand(builder, 2.0, call)], call)
+    sums = _reduce("sum")(builder, call, {**given, "self": squares})
+    return builder.add(Unary("sqrt"), [str(sums)], call)
+
+
 HANDLERS: dict[str, Handler] = {
     **{f"aten.max_pool{axes}d.default": _max(axes) for axes in (1, 2, 3)},
     **{f"aten.max_pool{axes}d_with_indices.default": _max(axes) for axes in (2, 3)},
@@ -88,5 +98,6 @@ HANDLERS: dict[str, Handler] = {
     **{f"aten.adaptive_max_pool{axes}d.default": _adaptive("max", axes) for axes in (1, 2)},
     "aten.mean.dim": _reduce("mean"), "aten.sum.dim_IntList": _reduce("sum"), "aten.amax.default": _reduce("max"),
     "aten.amin.default": _reduce("min"), "aten.max.dim": _reduce("max"), "aten.min.dim": _reduce("min"),
+    "aten.linalg_vector_norm.default": _norm, "aten.norm.ScalarOpt_dim": _norm,
     "aten.mean.default": _reduce("mean"), "aten.sum.default": _reduce("sum"),
 }

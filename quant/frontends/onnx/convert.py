@@ -17,7 +17,7 @@ from quant.frontends.onnx.call import Call, Made, Reader
 from quant.frontends.onnx.folding import Folder
 from quant.frontends.onnx.inference import inferred_shapes
 from quant.frontends.onnx.read import load_onnx_model
-from quant.frontends.onnx.structure import STANDARD, opset_of, place_of
+from quant.frontends.onnx.structure import STANDARD, leave_out_unread, names_read, opset_of, place_of
 from quant.frontends.onnx.tensors import FLOATS, MAX_RANK, array_of
 from quant.frontends.onnx.values import Known, Number, Value
 from quant.graph.graph import Graph, Input
@@ -50,6 +50,7 @@ def graph_of_model(model: ModelProto, sizes: Sizes | Sequence[int] | None = None
     Parameters
     ----------
     model : ModelProto
+        Names of outputs that nothing reads are taken out of it.
     sizes : mapping of str to sequence of int, or sequence of int, optional
         Shape of one image of each input whose own shape the model leaves open; the shape itself if there is one input.
 
@@ -65,7 +66,10 @@ def graph_of_model(model: ModelProto, sizes: Sizes | Sequence[int] | None = None
     """
     graph = model.graph
     initial = {tensor.name for tensor in graph.initializer}
+    read = names_read(graph)
+    leave_out_unread(graph, read)
     given = [value for value in graph.input if value.name not in initial]
+    given = [value for value in given if value.name in read] or given
     if sizes is not None and not isinstance(sizes, Mapping):
         if len(given) != 1:
             raise InputError(f"the model has {len(given)} inputs; give the shape of one image of each by name")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,14 +14,16 @@ from quant.frontends.onnx.tensors import check_tensor
 from sim.errors import InputError
 from sim.io.bounds import check_range, shown
 
-__all__ = ["MAX_NODES", "MIN_OPSET", "STANDARD", "check_function", "check_model", "graphs_of", "opset_of", "place_of",
-           "schema_of", "tensors_of"]
+__all__ = ["MAX_NODES", "MIN_OPSET", "STANDARD", "check_function", "check_model", "graphs_of", "leave_out_unread",
+           "names_read", "opset_of", "place_of", "schema_of", "tensors_of"]
 
 MIN_IR, MIN_OPSET = 3, 6
 MAX_NODES = 20_000
 """Most nodes of a model, those of inner graphs included."""
 STANDARD = ("", "ai.onnx")
 """Names of the domain of ONNX's own operators."""
+OPTIONAL_OUTPUTS = frozenset({"BatchNormalization", "Dropout", "MaxPool"})
+"""Operators whose outputs after the first are not computed here."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,6 @@ def check_function(function: FunctionProto) -> None:
         if name not in known:
             raise InputError(f"output '{shown(name)}' of function '{shown(function.name)}' is made by no node")
 
-
 def opset_of(imports: Iterable[onnx.OperatorSetIdProto]) -> int:
     """Return the version of ONNX's own operators that a model or a function uses.
 
@@ -112,6 +113,21 @@ def graphs_of(graph: GraphProto) -> Iterator[GraphProto]:
         yield found
         pending += [inner for node in found.node for attribute in node.attribute
                     for inner in (attribute.g, *attribute.graphs) if inner.node or inner.output]
+
+
+def names_read(graph: GraphProto) -> frozenset[str]:
+    """Return the names that nodes of a graph, or of graphs inside it, read, and those of their outputs."""
+    inside = list(graphs_of(graph))
+    return frozenset([name for inner in inside for node in inner.node for name in node.input]
+                     + [output.name for inner in inside for output in inner.output])
+
+
+def leave_out_unread(graph: GraphProto, read: Container[str]) -> None:
+    """Take away, in place, the names of optional outputs that nothing reads, such as the mask of a Dropout."""
+    for inner in graphs_of(graph):
+        for node in inner.node:
+            if node.op_type in OPTIONAL_OUTPUTS:
+                node.output[1:] = [name if name in read else "" for name in node.output[1:]]
 
 
 def tensors_of(model: ModelProto) -> Iterator[TensorProto]:

@@ -48,7 +48,11 @@ def along(constant: Tensor, shape: tuple[int, ...]) -> tuple[int, Tensor] | None
     if len(sizes) > 1 + len(shape) or sizes[0] != 1:
         return None
     axes = [axis for axis, size in enumerate(sizes) if size != 1]
-    if any(sizes[axis] != shape[axis - 1] for axis in axes) or len(axes) > 1:
+    if any(sizes[axis] != shape[axis - 1] for axis in axes):
+        return None
+    if bool((constant == constant.flatten()[:1]).all()):
+        constant, axes = constant.flatten()[:1], []
+    if len(axes) > 1:
         return None
     numbers = constant.reshape(-1) if axes else constant.reshape(())
     return (axes or [1])[0], numbers if numbers.is_floating_point() else numbers.float()

@@ -28,14 +28,15 @@ from quant.graph.passes.stored_codes import (
     join_codes,
     quantizers_before_moves,
 )
+from quant.graph.passes.sums_of_stacks import sums_of_stacks
 
 __all__ = ["PASSES", "QUANTIZED_PASSES", "normalise", "normalise_quantized"]
 
 PASSES: tuple[Callable[[Graph], None], ...] = (
-    fold_constants, drop_identities, constants_to_affine, extremes_to_clips, merge_clips, merge_affine,
-    recognise_hard_sigmoids, recognise_gates, spell_prelus, join_functions, divisions_to_products, extremes_to_sums,
-    join_functions, matmul_to_linear, norms_to_affine, merge_affine, fold_affine, fold_affine, merge_reductions,
-    pads_into_pools, adaptive_into_linear, merge_views, drop_identities)
+    fold_constants, drop_identities, sums_of_stacks, constants_to_affine, extremes_to_clips, merge_clips,
+    merge_affine, recognise_hard_sigmoids, recognise_gates, spell_prelus, join_functions, divisions_to_products,
+    extremes_to_sums, join_functions, matmul_to_linear, norms_to_affine, merge_affine, fold_affine, fold_affine,
+    merge_reductions, pads_into_pools, adaptive_into_linear, merge_views, drop_identities)
 """Each is right by itself; this order finds most."""
 
 

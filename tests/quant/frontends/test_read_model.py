@@ -95,9 +95,47 @@ def autoencoder() -> nn.Module:
     return nn.Sequential(nn.Linear(32, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 32))
 
 
+class Generator(nn.Module):
+    """A row becomes a map."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc, self.conv = nn.Linear(6, 32), nn.Conv2d(2, 3, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(functional.relu(self.fc(x)).view(-1, 2, 4, 4))
+
+
+class Ensemble(nn.Module):
+    """The mean of several networks, stacked before the batch, whose backbone has no gradients; a unit vector."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.heads = nn.Conv2d(3, 8, 3), nn.ModuleList(nn.Linear(8, 3) for _ in range(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.no_grad():
+            x = functional.relu(self.stem(x)).amax((2, 3))
+        return functional.normalize(torch.stack([head(x) for head in self.heads]).mean(0))
+
+
+class Segmentation(nn.Module):
+    """What follows the last layer with weights, and is no operator of the chip, is the host's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.head = nn.Conv2d(3, 8, 3, 2, 1), nn.Conv2d(8, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        halves = torch.cat(functional.relu(self.stem(x)).chunk(2, 1)[::-1], 1)
+        y = self.head(halves)
+        return functional.interpolate(y, size=x.shape[2:], mode="bilinear").amax((2, 3)).squeeze(-1)
+
+
 NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "shuffle": (Shuffle, (3, 8, 8)), "shortcut": (ShortcutA, (3, 8, 8)), "tokens": (Tokens, (3, 8, 8)),
     "checked": (Checked, (3, 9, 9)), "keywords": (keywords, (6, 20)), "autoencoder": (autoencoder, (32,)),
+    "generator": (Generator, (6,)), "ensemble": (Ensemble, (3, 8, 8)), "segmentation": (Segmentation, (3, 8, 8)),
 }
 
 

@@ -52,6 +52,18 @@ class Detector(nn.Module):
         return torch.sigmoid(self.scores(x)).permute(0, 2, 3, 1), values, logits.argmax(1), self.sizes(x).exp()
 
 
+class Means(nn.Module):
+    """A map whose gain is no power of two, and its average over 56 numbers, each an output of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 4, 3, padding=1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        x = torch.relu(self.stem(x)) * 0.3 + 0.1
+        return x, x.flatten(1), x.mean((2, 3))
+
+
 def strict(network: nn.Module) -> tuple[fx.GraphModule, Lowered]:
     """The network with steps of powers of two, and its Program."""
     model = quantize(network.eval(), IMAGES, scheme="power_of_two", input_format=Format(8, "signed"), input_exponent=-5)
@@ -75,6 +87,19 @@ def test_outputs_are_what_the_model_returns(network: type[nn.Module], outputs: t
     for name, value in zip(outputs, wanted, strict=True):
         codes = torch.from_numpy(found[name]).double() - lowered.program.tensor(name).format.zero_point
         assert torch.equal(codes.reshape(value.shape) * lowered.scales[name], value)
+
+
+def test_each_output_has_its_factor() -> None:
+    """Where a strict network leaves a shift of an average or of a gain, the scale of that output holds the rest."""
+    torch.manual_seed(0)
+    model, lowered = strict(Means())
+    found = run_reference(lowered.program, {"x": CODES[:4].numpy()})
+    with torch.no_grad():
+        wanted = tensors_of(deepcopy(model).double()(IMAGES[:4].double()))
+    assert len(wanted) == len(lowered.outputs) == 3
+    for name, value in zip(lowered.outputs, wanted, strict=True):
+        codes = torch.from_numpy(found[name]).double() - lowered.program.tensor(name).format.zero_point
+        torch.testing.assert_close(codes.reshape(value.shape) * lowered.scales[name], value, rtol=1e-12, atol=1e-12)
 
 
 def test_the_host_computes_the_end() -> None:

@@ -98,11 +98,11 @@ class Adding(nn.Module):
 
     def __init__(self, other: Change) -> None:
         super().__init__()
-        self.conv, self.other = nn.Conv2d(3, 4, 3), other
+        self.conv, self.last, self.other = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 2, 1), other
 
     def forward(self, x: Tensor) -> Tensor:
         y = torch.relu(self.conv(x))
-        return y + self.other(y)
+        return self.last(y + self.other(y))
 
 
 @pytest.mark.parametrize(("other", "shape"), [

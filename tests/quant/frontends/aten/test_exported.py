@@ -38,6 +38,14 @@ def changed_in_place(net: Any, x: Tensor) -> Tensor:
     return y.mul_(2)
 
 
+def without_autocast(net: Any, x: Tensor) -> Tensor:
+    with torch.autocast("cpu", enabled=False):
+        y = net.layers[0](x).relu()
+        with torch.no_grad():
+            z = net.layers[1](y).mean(2)
+    return y + z[:, :, None, None] + x
+
+
 def conv(outputs: int, kernel: int = 3, **options: object) -> nn.Conv2d:
     return nn.Conv2d(4, outputs, kernel, **options)  # type: ignore[arg-type]
 
@@ -70,6 +78,13 @@ SPELLINGS: dict[str, tuple[Callable[[Any, Tensor], Any], tuple[nn.Module, ...]]]
     "same": (lambda net, x: net.layers[0](x), (nn.Conv2d(4, 6, (2, 4), padding="same", dilation=(1, 2)),)),
     "valid": (lambda net, x: functional.conv2d(x, net.layers[0].weight, padding="valid"), (conv(6),)),
     "transposed convolution": (lambda net, x: net.layers[0](x), (nn.ConvTranspose2d(4, 3, 3, 2, 1, 1),)),
+    "axes moved and rolled": (lambda net, x: x.movedim(1, -1).movedim((3, 1), (1, 3)).roll((1, -2), (1, 3)), ()),
+    "stacks": (lambda net, x: torch.stack([x, x * 2, x + 1]).mean(0) + torch.stack([x, x * 3], 1).sum(1)
+               + torch.stack([x, -x]).amax(0), ()),
+    "lengths": (lambda net, x: functional.normalize(x) + x / x.norm(dim=1, keepdim=True).expand(-1, 4, -1, -1), ()),
+    "rounded": (lambda net, x: x.round() + functional.softplus(x), ()),
+    "a constant for each image": (lambda net, x: torch.full((x.size(0), 4, 8, 8), 0.5) + x, ()),
+    "without autocast": (without_autocast, (conv(4, padding=1), nn.Flatten(2))),
     "scaled": (lambda net, x: functional.interpolate(x, scale_factor=2)
                + functional.interpolate(x, (16, 16), mode="bilinear"), ()),
     "tokens": (lambda net, x: net.layers[0](x.flatten(2).transpose(1, 2)).mean(1), (nn.Linear(4, 6),)),

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from quant.frontends.aten.exported import graph_of_exported
 from quant.frontends.aten.pt2 import load_pt2
@@ -63,6 +63,23 @@ def test_a_model_of_one_batch_size_serves_any(tmp_path: Path) -> None:
     torch.export.save(torch.export.export(net, (torch.randn(1, 2, 4),)), tmp_path / "one.pt2")
     graph, x = load_pt2(tmp_path / "one.pt2"), torch.randn(5, 2, 4)
     torch.testing.assert_close(run(graph, {graph.inputs[0].name: x})[graph.outputs[0]], net(x))
+
+
+def test_graphs_inside_others_are_refused(tmp_path: Path) -> None:
+    """What torch.export puts into a graph of its own, such as a part without gradients, is named."""
+    class Frozen(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            with torch.no_grad():
+                y = super().forward(x)
+            return torch.relu(y)
+
+    path = tmp_path / "frozen.pt2"
+    torch.export.save(torch.export.export(Frozen(2, 2), (torch.randn(3, 2),)), path)
+    sentence = re.escape(f"cannot read model '{path}': its model has a graph inside another; export it without "
+                         "torch.no_grad, torch.autocast and control flow in forward "
+                         "(higher_order.wrap_with_set_grad_enabled)")
+    with pytest.raises(InputError, match=f"^{sentence}$"):
+        load_pt2(path)
 
 
 def changed(saved: Path, path: Path, member: str, change: Callable[[Any], Any]) -> Path:

@@ -29,10 +29,18 @@ def test_signs_are_turned(graph_of, kept) -> None:
     assert kept(graph_of((3,), ("y", Unary("neg"), ["x"])), constants_to_affine) == ["Affine"]
 
 
-@pytest.mark.parametrize("constant", [torch.ones(3, 2, 4), torch.ones(3, 1, 4), torch.ones(1, 3, 2, 4)])
+@pytest.mark.parametrize("constant", [
+    torch.arange(24.0).reshape(3, 2, 4), torch.arange(12.0).reshape(3, 1, 4), torch.arange(24.0).reshape(1, 3, 2, 4)])
 def test_other_constants_stay(graph_of, kept, constant: Tensor) -> None:
     """Numbers that differ along two axes are none for each channel."""
     assert kept(graph_of((3, 2, 4), ("y", Binary("mul"), ["x", constant])), constants_to_affine) == ["mul"]
+
+
+def test_equal_numbers_are_one(graph_of, kept) -> None:
+    """A constant whose numbers are all the same is one number, whatever its shape."""
+    graph = graph_of((3, 2, 4), ("y", Binary("mul"), ["x", torch.full((3, 2, 4), 2.0)]))
+    assert kept(graph, constants_to_affine) == ["Affine"]
+    assert graph.constants[graph.nodes[0].inputs[1]].tolist() == 2
 
 
 def test_values_that_grow_stay(graph_of, kept) -> None:
