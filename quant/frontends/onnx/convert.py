@@ -66,10 +66,8 @@ def graph_of_model(model: ModelProto, sizes: Sizes | Sequence[int] | None = None
     """
     graph = model.graph
     initial = {tensor.name for tensor in graph.initializer}
-    read = names_read(graph)
-    leave_out_unread(graph, read)
+    leave_out_unread(graph, names_read(graph))
     given = [value for value in graph.input if value.name not in initial]
-    given = [value for value in given if value.name in read] or given
     if sizes is not None and not isinstance(sizes, Mapping):
         if len(given) != 1:
             raise InputError(f"the model has {len(given)} inputs; give the shape of one image of each by name")
