@@ -54,6 +54,9 @@ class QonnxConvs(ConvWriter):
         require(conv.gate is None, conv.where, "gates are not exported to QONNX; plain ONNX has them")
         source, target = self._program.tensor(conv.input), self._program.tensor(conv.output)
         chunks = list(_chunks(conv, reach(source.format)))
+        if len(chunks) > 1 and conv.grouped:
+            conv = conv.ungrouped()
+            chunks = list(_chunks(conv, reach(source.format)))
         m, r, offset = multipliers(conv.multiplier), self._residual_multipliers(conv), conv.offset.copy()
         wraps = self._wraps(conv)
         if not wraps:

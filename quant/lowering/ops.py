@@ -230,9 +230,10 @@ class Lowering:
         if stage.is_part:
             self._note(target.name, FitError(float(fitted.error.max()), channels.start + fitted.worst_channel))
         padded_by_host = self.padding is not None and self.padding.image.name == source.name
+        weights, groups = operator.stored_in_groups(len(source.parts))
         self.draft.ops.append(Conv(
-            stage.name, source.name, target.name, operator.stored, operator.format, fitted.multiplier, fitted.shift,
-            fitted.offset, low, high, operator.groups, operator.stride, operator.dilation,
+            stage.name, source.name, target.name, weights, operator.format, fitted.multiplier, fitted.shift,
+            fitted.offset, low, high, groups, operator.stride, operator.dilation,
             (0, 0, 0, 0) if padded_by_host else operator.pads, output_part=part,
             residual=residual.name if residual else None, residual_multiplier=fitted.residual_multiplier,
             residual_broadcast=residual.broadcast if residual else "none", gate=gate, table=table))

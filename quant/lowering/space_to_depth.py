@@ -127,7 +127,7 @@ def _first_layer(program: Program) -> Conv:
     if len(names) != 1 or len(readers) != 1:
         raise InputError(f"folding needs one input with one reader, not {len(names)} with {len(readers)}")
     conv = readers[0]
-    if not isinstance(conv, Conv) or conv.depthwise or conv.stride < 2 or conv.dilation != 1:
+    if not isinstance(conv, Conv) or conv.groups > 1 or conv.depthwise or conv.stride < 2 or conv.dilation != 1:
         raise InputError(f"folding needs a dense convolution with a stride of at least 2 and no dilation as the first "
                          f"layer; '{conv.name}' is none")
     if conv.weight_format.kind == "bipolar":

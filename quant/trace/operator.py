@@ -31,6 +31,8 @@ class Operator:
         Value of one weight code, and what is added afterwards.
     groups, stride, dilation, pads
         As in `sim.ir.conv.Conv`.
+    split : int
+        Groups of a layer of one group into which its weights fall: those between them are 0.
     """
 
     codes: NDArray[np.int8]
@@ -41,11 +43,21 @@ class Operator:
     stride: int = 1
     dilation: int = 1
     pads: Pads = (0, 0, 0, 0)
+    split: int = 1
 
     @property
     def stored(self) -> NDArray[np.int8]:
         """The codes as a `Conv` keeps them: bits for bipolar ones."""
         return (self.codes + 1) // 2 if self.format.kind == "bipolar" else self.codes
+
+    def stored_in_groups(self, parts: int) -> tuple[NDArray[np.int8], int]:
+        """Return them without the zeros between the groups that they fall into, for an input of one part, and these."""
+        if self.split == 1 or parts > 1:
+            return self.stored, self.groups
+        (outputs, inputs), split = self.codes.shape[:2], self.split
+        by_group = self.stored.reshape(split, outputs // split, split, inputs // split, *self.codes.shape[2:])
+        own = np.stack([by_group[group, :, group] for group in range(split)])
+        return own.reshape(outputs, inputs // split, *self.codes.shape[2:]), split
 
 
 def moving(codes: NDArray[np.int8], *, groups: int = 1, stride: int = 1, pads: Pads = (0, 0, 0, 0)) -> Operator:

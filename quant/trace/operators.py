@@ -131,11 +131,11 @@ def _cell_problems(cells: Cells, node: fx.Node, at: str) -> Iterator[str]:
 
 def _conv(conv: QuantConv2d, node: fx.Node, pads: Pads) -> Operator:
     codes, fmt, step = _weights(conv)
-    groups = conv.groups
+    groups, split = conv.groups, 1
     if groups > 1 and not groups == conv.in_channels == conv.out_channels:
-        codes, groups = _dense(codes, groups), 1
+        codes, groups, split = _dense(codes, groups), 1, groups
     dilation = next((by for by, size in zip(conv.dilation, conv.kernel_size, strict=True) if size > 1), 1)
-    return Operator(codes, fmt, step, _bias(conv), groups, _common(conv.stride, node), dilation, pads)
+    return Operator(codes, fmt, step, _bias(conv), groups, _common(conv.stride, node), dilation, pads, split)
 
 
 def _weights(layer: QuantConv2d | QuantLinear) -> tuple[NDArray[np.int8], Format, NDArray[np.float64]]:

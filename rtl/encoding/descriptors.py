@@ -163,7 +163,7 @@ def _conv_loops(schedule: ConvSchedule, geometry: Geometry) -> Fields:
         "channel_blocks": schedule.channel_blocks - 1, "segments": schedule.packing - 1,
         "step_cycles": schedule.step_cycles - 1, "launch_at": longest - 1,
         "last_tile_rows": _bits_to(shape.out_channels - (schedule.channel_groups - 1) * rows),
-        "depthwise": int(shape.depthwise), "segment_lanes": segment % geometry.lanes,
+        "depthwise": int(schedule.own_block), "segment_lanes": segment % geometry.lanes,
         "segment_mask": geometry.lanes - segment, "segment_log2": segment.bit_length() - 1,
     }
     if not schedule.on_depthwise_unit:

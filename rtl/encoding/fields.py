@@ -143,7 +143,7 @@ def _window(machine: Dimensions) -> Fields:
         "row": Field(data.ArrayLayout(signed(limits.map_bits), columns), "input row of the first tap, of each column"),
         "quotient": Field(data.ArrayLayout(address, columns), "words to that row within its bank, of each column"),
         "phase": Field(data.ArrayLayout(machine.column_bits, columns), "cycle of a read that serves each column"),
-        "depthwise": Field(1, "row r of a row tile works on its own channel alone"),
+        "depthwise": Field(1, "a row tile reads the block of its own channels alone"),
         "segment_lanes": Field(lane, "lanes of a segment, modulo those of a word"),
         "segment_mask": Field(lane, "bits of a lane's number that tell its segment"),
         "segment_log2": Field(4, "logarithm of the lanes of a segment"),

@@ -88,8 +88,11 @@ def accumulate(conv: Conv, source: Tensor, codes: Codes) -> Codes:
     codes : int32 array, shape (N, C, H, W)
         Of `source`.
     """
-    kernel = depthwise_conv if conv.depthwise else dense_conv
-    return kernel(_padded(codes, conv.pads, source.format.zero_point), conv.weight_values, conv.stride, conv.dilation)
+    padded = _padded(codes, conv.pads, source.format.zero_point)
+    if conv.depthwise:
+        return depthwise_conv(padded, conv.weight_values, conv.stride, conv.dilation)
+    parts = zip(np.split(padded, conv.groups, axis=1), np.split(conv.weight_values, conv.groups), strict=True)
+    return np.concatenate([dense_conv(part, weights, conv.stride, conv.dilation) for part, weights in parts], axis=1)
 
 
 def accumulators(program: Program, codes: Mapping[str, Codes]) -> dict[str, Codes]:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.io.bounds import check_range, require, shown
+from sim.io.bounds import MAX_EXTENT, check_range, require, shown
 from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import MAX_PLANES, Format, check_codes
 from sim.ir.layer import LayerBase, Pads, check_footprint
@@ -49,7 +49,8 @@ class Conv(LayerBase):
     low, high : int
         Clamp, codes of the output format (an activation fused in), or of the table's index.
     groups : int
-        1, or O = C: output channel o then reads input channel o alone.
+        Divides O and C, which is then the only part of the input: output channels o * groups // O read the input
+        channels of their group alone. 1: all channels; O = C of them: output channel o reads input channel o.
     stride, dilation : int
         For both axes.
     pads : (top, left, bottom, right)
@@ -135,7 +136,24 @@ class Conv(LayerBase):
     @property
     def depthwise(self) -> bool:
         """Whether it takes the machine's way for layers whose output channels read one input channel each."""
-        return self.groups > 1 or self.prefer_depthwise or self.weight_format.kind == "unit"
+        alone = self.groups == self.channels and self.weights.shape[1] == 1
+        return (alone and self.groups > 1) or self.prefer_depthwise or self.weight_format.kind == "unit"
+
+    @property
+    def grouped(self) -> bool:
+        """Whether it has several groups, but is not depthwise."""
+        return self.groups > 1 and not self.depthwise
+
+    def ungrouped(self) -> Conv:
+        """Return the same layer as one group, with weights of 0 between those that it has."""
+        if not self.grouped:
+            return self
+        outputs, inputs = self.channels // self.groups, self.weights.shape[1]
+        dense = np.zeros((self.channels, self.groups * inputs, *self.kernel), np.int8)
+        for group in range(self.groups):
+            rows = slice(group * outputs, (group + 1) * outputs)
+            dense[rows, group * inputs : (group + 1) * inputs] = self.weights[rows]
+        return replace(self, weights=dense, groups=1)
 
     @property
     def kernel(self) -> tuple[int, int]:
@@ -241,8 +259,10 @@ def _check_weights(conv: Conv, source: Tensor, channels: int) -> None:
     fmt, where = conv.weight_format, conv.where
     require(conv.weights.ndim == 4 and conv.weights.dtype == np.int8, where,
             f"weights must be int8 of shape (O, C, kh, kw), not {conv.weights.dtype} {conv.weights.shape}")
-    require(conv.groups == 1 or (conv.groups == channels and source.parts == (channels,)), where,
-            f"groups must be 1, or {channels} with an input of one part of {channels} channels, "
+    check_range(conv.groups, 1, MAX_EXTENT, f"{where}: groups")
+    divides = channels % conv.groups == source.channels % conv.groups == 0
+    require(divides and (conv.groups == 1 or len(source.parts) == 1), where,
+            f"groups must be 1, or divide {channels} and the channels of an input of one part, "
             f"not {shown(conv.groups)} with parts of {shown(source.parts)}")
     fan_in = source.channels // conv.groups
     require(conv.weights.shape[:2] == (channels, fan_in), where,
@@ -251,7 +271,8 @@ def _check_weights(conv: Conv, source: Tensor, channels: int) -> None:
             f"a depthwise op with groups 1 has one channel in and out, not {source.channels} and {channels}")
     require(fmt.kind != "unit" or (fan_in == 1 and source.parts == (channels,)), where,
             "unit weights are for depthwise ops only")
-    require(fmt.kind != "bipolar" or not conv.depthwise, where, "bipolar weights are for dense ops only")
+    require(fmt.kind != "bipolar" or not (conv.depthwise or conv.grouped), where,
+            "bipolar weights are for dense ops only")
     require(fmt.zero_point == 0, where, f"weights have zero point 0, not {fmt.zero_point}")
     most = MAX_PLANES - 1 if fmt.kind == "unsigned" else MAX_PLANES
     require(fmt.bits <= most, where, f"{fmt.kind} weights have at most {most} bits, not {fmt.bits}")

@@ -113,7 +113,10 @@ class _OpFields(_Fields):
 
 
 class ConvFields(_OpFields):
-    """Fields of a Conv; `depthwise` tells its groups, and `table` the index format of its table."""
+    """Fields of a Conv; `table` is the index format of its table.
+
+    `depthwise` tells that it has a group for each channel, `groups` that it has several of several channels.
+    """
 
     op = Conv
     arrays = {"weights": StoredArray("I8", 4), "multiplier": StoredArray("I8", 2),
@@ -137,6 +140,15 @@ class ConvFields(_OpFields):
     residual_broadcast: Broadcast = "none"
     gate: int | None = None
     table: FormatFields | None = None
+    groups: int | None = None
+
+    @classmethod
+    def values_of(cls, op: Op) -> dict[str, Any]:
+        """Return the fields of a Conv."""
+        values = super().values_of(op)
+        if not (isinstance(op, Conv) and op.grouped):
+            values.pop("groups", None)
+        return values
 
     @classmethod
     def arrays_of(cls, op: Op) -> Arrays:
@@ -151,7 +163,8 @@ class ConvFields(_OpFields):
 
     def build(self, arrays: Arrays) -> Conv:
         """Return the Conv with these fields and arrays."""
-        groups = len(arrays["weights"]) if self.depthwise else 1
+        require(not self.depthwise or self.groups is None, f"op '{shown(self.name)}'", "a depthwise op has no groups")
+        groups = len(arrays["weights"]) if self.depthwise else 1 if self.groups is None else self.groups
         unit = self.weight_format.kind == "unit"
         require(self.depthwise or not unit, f"op '{shown(self.name)}'", "unit weights are for depthwise ops only")
         single = self.depthwise and groups == 1 and not unit

@@ -59,6 +59,8 @@ class ConvSchedule(Schedule):
         Words per row that a row tile needs in its weight slot.
     table_cycles : int
         Cycles the inward stream takes for its table, 0 without one.
+    own_block : bool
+        A row tile reads the block that holds its own channels alone.
     on_depthwise_unit : bool
         Runs on the depthwise lanes: a row tile is a tile of `depthwise_lanes` channels, a step reads all taps of a
         pixel. There are no plane pairs.
@@ -79,6 +81,7 @@ class ConvSchedule(Schedule):
     fill_cycles: int
     weight_words: int
     table_cycles: int
+    own_block: bool
     on_depthwise_unit: bool = False
     tile_channel_groups: int = 1
     last_tile_channel_groups: int = 1
@@ -142,7 +145,7 @@ class ConvSchedule(Schedule):
         """What a report calls it."""
         if self.shape.weight_kind == "unit":
             return "unit"
-        return "depthwise" if self.shape.depthwise else "dense"
+        return "depthwise" if self.shape.depthwise else "dense" if self.shape.groups == 1 else "grouped"
 
     @property
     def operand_bits(self) -> tuple[int, int]:

@@ -39,6 +39,8 @@ class ConvShape:
     residual_in_one_bank: bool = False
     index_bits: int = 0
     """Of the index of its table; 0 without one."""
+    groups: int = 1
+    """Of a layer that is not depthwise."""
 
     @property
     def requant_terms(self) -> int:
@@ -64,7 +66,7 @@ class ConvShape:
     @property
     def weights(self) -> int:
         """Weights of the layer."""
-        return self.out_channels * (1 if self.depthwise else sum(self.in_parts)) * self.taps
+        return self.out_channels * (1 if self.depthwise else sum(self.in_parts) // self.groups) * self.taps
 
     @property
     def weight_bytes(self) -> int:
@@ -101,5 +103,5 @@ def conv_shape(tensors: Tensors, conv: Conv) -> ConvShape:
         bits_residual=tensors.tensor(conv.residual).format.bits if conv.residual else 0,
         terms=conv.terms, residual_terms=conv.residual_terms, gated=conv.gate is not None,
         residual_in_one_bank=conv.residual_broadcast == "map",
-        index_bits=0 if conv.table is None else conv.table.index.bits,
+        index_bits=0 if conv.table is None else conv.table.index.bits, groups=conv.groups if conv.grouped else 1,
     )

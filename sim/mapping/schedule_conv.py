@@ -19,16 +19,30 @@ from sim.mapping.depthwise_lanes import fits_depthwise_unit, tile_channel_groups
 from sim.mapping.parameter_packet import packet_words
 from sim.mapping.table_words import table_beats
 
-__all__ = ["schedule_conv", "schedule_on_array", "schedule_on_depthwise_unit"]
+__all__ = ["own_lanes", "schedule_conv", "schedule_on_array", "schedule_on_depthwise_unit"]
+
+
+def own_lanes(shape: ConvShape, machine: Machine) -> int:
+    """Return how many lanes a row tile reads that reads nothing but the block of its own channels, 0 if it reads more.
+
+    A depthwise layer reads R lanes. So does one whose groups have as many inputs as outputs, a power of two up to R;
+    with larger groups, up to a block, it reads that many. An input of no more channels is read whole.
+    """
+    if shape.depthwise:
+        return machine.rows
+    inputs, outputs = sum(shape.in_parts) // shape.groups, shape.out_channels // shape.groups
+    alike = inputs == outputs and inputs & (inputs - 1) == 0 and inputs <= machine.lanes
+    lanes = max(machine.rows, inputs)
+    return lanes if shape.groups > 1 and alike and lanes < sum(shape.in_parts) else 0
 
 
 def legal_packings(shape: ConvShape, machine: Machine) -> Iterator[int]:
     """Yield the P that a layer may use: powers of two for which a segment of lanes/P holds what it must."""
-    packing = 1
+    packing, own = 1, own_lanes(shape, machine)
     while packing <= machine.lanes and packing < 2 * shape.taps:
         segment = machine.lanes // packing
-        dense_fits = not shape.depthwise and len(shape.in_parts) == 1 and shape.in_parts[0] <= segment
-        if packing == 1 or dense_fits or (shape.depthwise and machine.rows <= segment):
+        dense_fits = not own and len(shape.in_parts) == 1 and shape.in_parts[0] <= segment
+        if packing == 1 or dense_fits or 0 < own <= segment:
             yield packing
         packing *= 2
 
@@ -42,7 +56,8 @@ def schedule_conv(shape: ConvShape, machine: Machine) -> ConvSchedule:
 def schedule_on_array(shape: ConvShape, machine: Machine) -> ConvSchedule:
     """Choose the packing with the fewest cycles per output, then the smallest."""
     phases = gcd(shape.stride, machine.columns)
-    channel_blocks = 1 if shape.depthwise else blocks_of(shape.in_parts, machine.lanes)
+    own_block = own_lanes(shape, machine) > 0
+    channel_blocks = 1 if own_block else blocks_of(shape.in_parts, machine.lanes)
 
     packing, *others = legal_packings(shape, machine)
     cycles = _cycles_per_output(shape, packing, phases)
@@ -58,7 +73,7 @@ def schedule_on_array(shape: ConvShape, machine: Machine) -> ConvSchedule:
         row_tiles=ceil(shape.out_channels / machine.rows),
         pixels=pixels, chunk_pixels=ceil_div(pixels, ceil_div(pixels, machine.acc_depth)),
         requant_cycles=requant_cycles(shape, machine), fill_cycles=fill_cycles(stored + packet_words(machine), machine),
-        weight_words=stored, table_cycles=table_beats(shape.index_bits, machine),
+        weight_words=stored, table_cycles=table_beats(shape.index_bits, machine), own_block=own_block,
     )
 
 
@@ -76,7 +91,7 @@ def schedule_on_depthwise_unit(shape: ConvShape, machine: Machine) -> ConvSchedu
         requant_cycles=requant_cycles(shape, machine),
         fill_cycles=fill_cycles(stored + groups * packet_words(machine), machine), weight_words=stored,
         table_cycles=table_beats(shape.index_bits, machine),
-        on_depthwise_unit=True, tile_channel_groups=groups,
+        own_block=True, on_depthwise_unit=True, tile_channel_groups=groups,
         last_tile_channel_groups=ceil(shape.out_channels / machine.rows) - (row_tiles - 1) * groups,
     )
 

@@ -52,11 +52,13 @@ def _weight_words(conv: Conv, schedule: ConvSchedule, first: int, last: int, mac
     """Put plane i of w[o, beta*lanes + l, tap tau*P + s] into bit `s*lanes/P + l` of word (tau, beta, i)."""
     segment, packing = machine.lanes // schedule.packing, schedule.packing
     taps, groups = schedule.shape.taps, ceil(schedule.shape.taps / schedule.packing)
-    codes = conv.weights[first:last].astype(np.int64).reshape(last - first, -1, taps)
+    own = schedule.own_block
+    weights = (conv if own else conv.ungrouped()).weights
+    codes = weights[first:last].astype(np.int64).reshape(last - first, -1, taps)
     lanes = np.zeros((last - first, schedule.channel_blocks * segment, groups * packing), np.int64)
-    if conv.depthwise:
-        rows = np.arange(last - first)
-        lanes[rows, (first + rows) % segment, :taps] = codes[:, 0]
+    if own:
+        rows, inputs = np.arange(last - first)[:, None], codes.shape[1]
+        lanes[rows, ((first + rows) // inputs * inputs + np.arange(inputs)) % segment, :taps] = codes
     else:
         lanes[:, _lane_of_channel(schedule, segment), :taps] = codes
     split = lanes.reshape(last - first, schedule.channel_blocks, segment, groups, packing)

@@ -34,7 +34,7 @@ def test_equals_the_simulator_on_random_programs(seed: int, rounding: str) -> No
     assert_equal_codes(replace(program, arithmetic=replace(program.arithmetic, rounding=rounding)), rng)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, "grouped"])
 def test_equals_the_simulator_on_each_kind(kind: str) -> None:
     """Each kind of op on its own, so that none is tested by luck alone."""
     for seed in range(5):

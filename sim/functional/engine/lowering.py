@@ -67,13 +67,13 @@ class Lowering:
     def possible_kernels(self, conv: Conv) -> list[KernelId]:
         """Return every kernel that is exact for a layer, the best first."""
         codes, target = self.program.tensor(conv.input).format, self.program.tensor(conv.output)
-        return conv_kernels(conv, codes, self.buffers[conv.input], (target.height, target.width), self.isa)
+        return conv_kernels(conv.ungrouped(), codes, self.buffers[conv.input], (target.height, target.width), self.isa)
 
     def _lower(self, op: Op) -> list[Operation]:
         """Lower an op: to nothing if it moves nothing, to two operations if it ends in a table."""
         match op:
             case Conv():
-                conv = conv_operation(self.program, op, self.buffers, self._kernel(op))
+                conv = conv_operation(self.program, op.ungrouped(), self.buffers, self._kernel(op))
                 return [conv] if op.table is None else [conv, self._look_up(op, op.table)]
             case Pool():
                 return [self._pool(op)]

@@ -92,7 +92,8 @@ def _planes_meet(view: OpView) -> bool:
     """Tell whether in some channel there is a weight and an activation whose highest bits are 1."""
     if view.conv is None:
         return False
-    conv, read = view.conv[0], top_plane(view.codes[view.source.name], view.source.format).any(axis=(0, 2, 3))
+    conv = view.conv[0].ungrouped()
+    read = top_plane(view.codes[view.source.name], view.source.format).any(axis=(0, 2, 3))
     over = (1, 2, 3) if conv.depthwise else (0, 2, 3)
     return bool((top_plane(conv.weights, conv.weight_format).any(axis=over) & read).any())
 

@@ -97,7 +97,7 @@ def _rows_read(op: Layer, rows: range, height: int) -> tuple[range, Pads]:
 
 
 def _channels(conv: Conv, channels: range, pads: Pads) -> Conv:
-    kept = slice(channels.start, channels.stop)
+    kept, conv = slice(channels.start, channels.stop), conv.ungrouped()
     return replace(
         conv, weights=conv.weights[kept], multiplier=conv.multiplier[kept], shift=conv.shift[kept],
         offset=conv.offset[kept], residual_multiplier=conv.residual_multiplier[kept], pads=pads, output_part=0,

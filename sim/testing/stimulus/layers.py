@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import gcd
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,7 +72,10 @@ def _draw_pads(choices: Choices, size: int, kernel: int, dilation: int, padded: 
 def draw_conv(builder: ProgramBuilder, kind: str, window: Window, source: Tensor, target: Tensor, part: int) -> Conv:
     """Draw a Conv that writes one part of `target`; its requantizer is still empty."""
     choices, outputs = builder.choices, target.parts[part]
-    weights, fmt = _draw_weights(builder, kind, (outputs, source.channels, *window.kernel))
+    groups = {"dense": 1, "linear": 1}.get(kind, outputs)
+    if kind == "grouped":
+        groups = _draw_groups(choices, source.channels, outputs)
+    weights, fmt = _draw_weights(builder, kind, (outputs, source.channels // groups, *window.kernel))
     table = draw_table(builder, target.format)
     clamped = target.format if table is None else table.index
     low, high = clamped.low, clamped.high
@@ -81,22 +85,26 @@ def draw_conv(builder: ProgramBuilder, kind: str, window: Window, source: Tensor
         low = choices.integer("low", low, high)
         high = choices.integer("high", low, high)
     empty = np.zeros(outputs, np.int64)
-    groups = 1 if kind in ("dense", "linear") else outputs
     return Conv(f"r{len(builder.ops) + part}", source.name, target.name, weights, fmt, no_digits(outputs), empty,
                 empty, low, high, groups, window.stride, window.dilation, window.pads, part,
                 prefer_depthwise=kind == "depthwise" and outputs == 1, table=table)
 
 
+def _draw_groups(choices: Choices, inputs: int, outputs: int) -> int:
+    """Draw how many groups a layer has that is not depthwise: 1 where no other number divides its channels."""
+    both = gcd(inputs, outputs)
+    return choices.choice("groups", [n for n in range(1, both + 1) if both % n == 0
+                                     and (n == 1 or not n == inputs == outputs)])
+
+
 def _draw_weights(builder: ProgramBuilder, kind: str,
                   shape: tuple[int, int, int, int]) -> tuple[NDArray[np.int8], Format]:
     """Draw weight codes and their format; one channel in five holds the same extreme code everywhere."""
-    if kind not in ("dense", "linear"):
-        shape = (shape[0], 1, *shape[2:])
     if kind in ("average", "add", "gate"):
         return np.ones(shape, np.int8), Format(1, "unit")
     choices, most = builder.choices, builder.machine.max_bits_w
     weight_kind: Kind = "signed"
-    if kind != "depthwise" and builder.machine.bipolar and builder.has("bipolar", 0.2):
+    if kind not in ("depthwise", "grouped") and builder.machine.bipolar and builder.has("bipolar", 0.2):
         most, weight_kind = 1, "bipolar"
     elif builder.has("unsigned", 0.15):
         most, weight_kind = min(7, most), "unsigned"

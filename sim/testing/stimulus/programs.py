@@ -18,7 +18,7 @@ from sim.testing.stimulus.spills import spill
 __all__ = ["KINDS", "TRAITS", "random_program"]
 
 KINDS = ("dense", "linear", "depthwise", "average", "add", "gate", "max")
-"""Ops that `random_program` can make."""
+"""Ops that `random_program` makes unless told otherwise; it can also make `grouped` ones."""
 TRAITS = ("residual", "broadcast", "concat", "bipolar", "unsigned", "table", "wide", "wrap", "spill", "large")
 """What it can add: residuals, those of one pixel or one channel, tensors of several parts, bipolar and unsigned
 weights, tables where the machine has them, wide final outputs, wrapping, tensors that the host gets and gives back,
@@ -121,6 +121,8 @@ class _Maker:
         """Draw the output of an op of this kind."""
         builder = self.builder
         parts = builder.parts(self.channels, 0.25) if kind in DENSE else source.parts
+        if kind == "grouped" and builder.choices.chance("wider", 0.3):
+            parts = (source.channels * builder.choices.integer("times", 2, 3),)
         fmt = source.format if kind == "max" else builder.format("activation_bits")
         widest = builder.arithmetic.acc_bits - 1
         if kind != "max" and last and widest > WIDEST and builder.has("wide", 0.3):

@@ -1,6 +1,7 @@
 """Lowering: the integer Program computes what the quantized model says, layer by layer."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -327,3 +328,21 @@ def test_outputs_may_differ_much_in_size(scheme: str) -> None:
     with torch.no_grad():
         wanted = model(codes / 32).double().numpy()
     assert np.abs(found - wanted).max() <= 2.0**-6 * np.abs(wanted).max()
+
+
+def test_groups_stay_groups_where_the_input_is_one_part() -> None:
+    """A grouped convolution has only its own weights, and means what it would mean with zeros between its groups."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 16, 3, padding=1, groups=4),
+                          nn.ReLU(), nn.Conv2d(16, 8, 1, groups=2))
+    images = torch.randn(8, 3, 6, 6)
+    network = quantize(model.eval(), images, scheme="power_of_two", input_format=Format(8, "signed"), input_exponent=-5)
+    program = lower(network, images[:1])
+    assert [(conv.groups, conv.weights.shape[1]) for conv in program.convs] == [(1, 3), (4, 4), (2, 8)]
+    dense = replace(program, ops=tuple(op.ungrouped() if isinstance(op, Conv) else op for op in program.ops))
+    assert all(conv.groups == 1 for conv in dense.convs)
+    codes = {program.inputs[0].name: np.random.default_rng(0).integers(-128, 128, (2, 3, 6, 6))}
+    expected = simulate(dense, codes)
+    for found in (simulate(program, codes), run_reference(program, codes)):
+        for name, array in found.items():
+            np.testing.assert_array_equal(array, expected[name])

@@ -15,7 +15,7 @@ from sim.ir.formats import Format
 from sim.ir.ops import Conv, Load, Pool, Store, Table, Tensor
 from sim.ir.program import Program
 from sim.ir.signed_digits import no_digits
-from sim.testing import corner_inputs, random_machine, random_program
+from sim.testing import KINDS, corner_inputs, random_machine, random_program
 
 ROUND = {"half_up": lambda x: floor(x + Fraction(1, 2)), "half_even": round, "floor": floor}
 
@@ -42,7 +42,9 @@ def reference_conv(program: Program, conv: Conv, codes: dict[str, np.ndarray]) -
     acc = 0
     seen = taps(codes[conv.input], conv, conv.kernel, conv.dilation, source.format.zero_point, target.shape[1:])
     for tap, w in zip(seen, meaning.reshape(*meaning.shape[:2], -1).transpose(2, 0, 1), strict=True):
-        summand = np.einsum("nchw,oc->nohw", tap, w) if not conv.depthwise else tap * w[:, 0, None, None]
+        split = zip(np.split(tap, conv.groups, axis=1), np.split(w, conv.groups), strict=True)
+        summand = (tap * w[:, 0, None, None] if conv.depthwise else
+                   np.concatenate([np.einsum("nchw,oc->nohw", one, part) for one, part in split], axis=1))
         acc = acc + summand
     if program.arithmetic.wrap:
         half = 2 ** (program.arithmetic.acc_bits - 1)
@@ -91,7 +93,7 @@ def test_random_programs_equal_the_reference(first: int) -> None:
         rng = np.random.default_rng(seed)
         machine = random_machine(rng, small=bool(seed % 4))
         with_tables = machine.model_copy(update={"table_bits": 8 if seed % 3 else 0})
-        program = random_program(rng, with_tables)
+        program = random_program(rng, with_tables, kinds=KINDS if seed % 4 else ["grouped", "depthwise"])
         inputs = corner_inputs(rng, program, 2)
         expected, found = reference(program, inputs, 2), simulate(program, inputs)
         assert sorted(found) == sorted(t.name for t in program.tensors)

@@ -40,13 +40,13 @@ def some_tables(seed: int) -> Program:
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A saved Program with a Conv and a Pool."""
+    """A saved Program with a Conv and a Pool, and with nothing that older versions do not know."""
     path = tmp_path_factory.mktemp("saved") / "network.safetensors"
     rng = np.random.default_rng(3)
     machine = random_machine(rng)
-    program = random_program(rng, machine)
+    program = random_program(rng, machine, traits=["residual"], kinds=["dense", "max"])
     while {type(op).__name__ for op in program.ops} != {"Conv", "Pool"}:
-        program = random_program(rng, machine)
+        program = random_program(rng, machine, traits=["residual"], kinds=["dense", "max"])
     save_program(program, path)
     return path
 
@@ -171,6 +171,25 @@ def test_tables_survive(tmp_path: Path) -> None:
     assert np.array_equal(after.table.codes, before.table.codes)
     with pytest.raises(ValueError, match="read-only"):
         after.table.codes[0] = 0
+
+
+def test_groups_survive(tmp_path: Path) -> None:
+    """Groups of several channels come back, in a file of version 3; a depthwise op has none, and no number is 0."""
+    path = tmp_path / "p.safetensors"
+    (conv,) = tabled().convs
+    four = {"multiplier": np.ones((4, 1), np.int8), "shift": np.zeros(4, np.int64), "offset": np.zeros(4, np.int64)}
+    grouped = replace(conv, weights=np.ones((4, 3, 1, 1), np.int8), groups=2, table=None, **four)
+    tensors = (Tensor("x", 2, 2, (6,), Format(4, "unsigned")), Tensor("y", 2, 2, (4,), Format(8, "signed")))
+    save_program(Program(tensors, (grouped,)), path)
+    arrays, graph, _ = stored(path)
+    assert (graph["schema_version"], graph["records"][0]["groups"]) == (3, 2)
+    assert load_program(path).convs[0].groups == 2
+    for change, message in (({"depthwise": True}, "op 'c': a depthwise op has no groups"),
+                            ({"groups": 0}, "op 'c': groups must be in 1..16777216, not 0")):
+        store(path, arrays, graph | {"records": [graph["records"][0] | change]})
+        with pytest.raises(InputError) as caught:
+            load_program(path)
+        assert str(caught.value) == f"program {path}: {message}"
 
 
 def test_only_what_needs_version_3_is_written_as_version_3(saved: Path, tmp_path: Path) -> None:
@@ -327,7 +346,7 @@ def test_wrong_fields_of_ops_are_named(saved: Path, tmp_path: Path) -> None:
     conv = next(i for i, op in enumerate(graph["records"]) if op["record"] == "conv")
     for field, value, message in [
         ("stride", "1", f"graph.records.{conv}.conv.stride: Input should be a valid integer"),
-        ("groups", 2, f"graph.records.{conv}.conv.groups: Extra inputs are not permitted"),
+        ("colour", 2, f"graph.records.{conv}.conv.colour: Extra inputs are not permitted"),
         ("pads", [0, 0], f"graph.records.{conv}.conv.pads.2: Field required"),
         ("record", "lstm", (f"graph.records.{conv}: Input tag 'lstm' found using 'record' does not match "
                             "any of the expected tags: 'conv', 'pool', 'load', 'store'")),

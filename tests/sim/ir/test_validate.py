@@ -108,7 +108,7 @@ def test_ops_in_the_wrong_order() -> None:
     ("second", {"output_part": 2}, "op 'second': output_part must be in 0..1, not 2"),
     ("second", {"output_part": -1}, "op 'second': output_part must be in 0..1, not -1"),
     ("third", {"groups": 3, "weights": np.ones((3, 1, 1, 1), np.int8)},
-     "op 'third': groups must be 1, or 3 with an input of one part of 3 channels, not 3 with parts of (3, 3)"),
+     "op 'third': groups must be 1, or divide 3 and the channels of an input of one part, not 3 with parts of (3, 3)"),
 ])
 def test_references(op: str, fields: dict[str, object], message: str) -> None:
     """Names and parts lead to tensors that suit."""
@@ -124,9 +124,10 @@ ONES = np.ones((3, 2, 3, 3), np.int8)
     ({"weights": ONES[:2]}, "weights must start with shape (3, 2), not (2, 2)"),
     ({"weights": ONES[:, :1]}, "weights must start with shape (3, 2), not (3, 1)"),
     ({"weights": ONES, "groups": 3},
-     "groups must be 1, or 3 with an input of one part of 3 channels, not 3 with parts of (2,)"),
+     "groups must be 1, or divide 3 and the channels of an input of one part, not 3 with parts of (2,)"),
     ({"weights": ONES, "groups": 3, "input": "one"}, "weights must start with shape (3, 1), not (3, 2)"),
-    ({"groups": 2}, "groups must be 1, or 3 with an input of one part of 3 channels, not 2 with parts of (2,)"),
+    ({"groups": 2}, "groups must be 1, or divide 3 and the channels of an input of one part, not 2 with parts of (2,)"),
+    ({"groups": 0}, "groups must be in 1..16777216, not 0"),
     ({"prefer_depthwise": True}, "a depthwise op with groups 1 has one channel in and out, not 2 and 3"),
     ({"weights": ONES[:, :, :0]}, "kernel must be in 1..16777216, not 0"),
     ({"weights": ONES * 8}, "weights: code 8 at (0, 0, 0, 0) is outside -8..7 of signed4"),
@@ -174,6 +175,24 @@ def test_convolutions(fields: dict[str, object], message: str) -> None:
     tensors = TENSORS | {"one": Tensor("one", 6, 5, (3,), U4)}
     conv = replace(OPS["first"], **fields)
     assert refusal(lambda: program(tensors, OPS | {"first": conv})) == f"op 'first': {message}"
+
+
+def test_groups_of_several_channels() -> None:
+    """A layer of two groups has half the weights; it needs as many of them as inputs, and weights that can be 0."""
+    tensors = TENSORS | {"deep": replace(TENSORS["deep"], parts=(4,)), "small": replace(TENSORS["small"], parts=(4,)),
+                         "six": Tensor("six", 6, 5, (6,), U4)}
+    four = {"multiplier": np.ones((4, 1), np.int8), "shift": np.zeros(4, np.int64), "offset": np.zeros(4, np.int64)}
+    conv = replace(OPS["third"], input="six", weights=np.ones((4, 3, 1, 1), np.int8), groups=2, **four)
+    ops = OPS | {"third": conv, "old": replace(OPS["third"], name="old", output="other")}
+    tensors["other"] = replace(TENSORS["deep"], name="other")
+    assert program(tensors, ops).convs[2].grouped
+    for fields, message in (
+            ({"weights": np.ones((4, 6, 1, 1), np.int8)}, "weights must start with shape (4, 3), not (4, 6)"),
+            ({"weight_format": Format(1, "bipolar")}, "bipolar weights are for dense ops only"),
+            ({"groups": 4},
+             "groups must be 1, or divide 4 and the channels of an input of one part, not 4 with parts of (6,)")):
+        broken = ops | {"third": replace(conv, **fields)}
+        assert refusal(lambda broken=broken: program(tensors, broken)) == f"op 'third': {message}"
 
 
 THREE = Table(Format(3, "unsigned", zero_point=1), np.arange(-1, 7, dtype=np.int16))

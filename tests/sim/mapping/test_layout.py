@@ -1,5 +1,7 @@
 """Layouts against the address formulas, one bit at a time."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -80,6 +82,29 @@ def test_weight_words_follow_the_contract(parts: tuple[int, ...], depthwise: boo
                         code = int(taps[out, 0 if depthwise else source, tap])
                         expected[word, row, lane] = (code >> plane) & 1
         np.testing.assert_array_equal(words[packet_words(TINY):], expected)
+
+
+@pytest.mark.parametrize(("channels", "inside", "packing", "blocks"), [
+    (12, 2, 2, 5), (12, 4, 2, 5), (16, 8, 1, 9), (24, 3, 1, 27), (32, 16, 1, 36)])
+def test_weights_of_groups_follow_the_contract(channels: int, inside: int, packing: int, blocks: int) -> None:
+    """Groups of 2**k channels in and out cost their own block, in the lanes of these; others the blocks of all."""
+    rng = np.random.default_rng(3)
+    conv = replace(conv_of(rng.integers(-4, 4, (channels, inside, 3, 3)), 3, False), groups=channels // inside)
+    shape = ConvShape(9, 9, (channels,), 9, 9, channels, (3, 3), 1, 1, (1, 1, 1, 1), False, "signed", 3, 4, 4, 0, 2, 0,
+                      groups=conv.groups)
+    schedule = schedule_conv(shape, TINY)
+    assert (schedule.packing, schedule.blocks) == (packing, blocks)
+    segment, own = TINY.lanes // packing, schedule.own_block
+    for tile in range(schedule.row_tiles):
+        words = row_tile_words(conv, schedule, tile, TINY)[packet_words(TINY):]
+        expected = np.zeros_like(words)
+        for row, index, tap in np.ndindex(min(TINY.rows, channels - tile * TINY.rows), inside, 9):
+            out = tile * TINY.rows + row
+            source, code = out // inside * inside + index, int(conv.weights[out, index].reshape(-1)[tap])
+            block, lane = 0 if own else source // segment, (tap % packing) * segment + source % segment
+            word = ((tap // packing) * schedule.channel_blocks + block) * 3
+            expected[word : word + 3, row, lane] = [code >> plane & 1 for plane in range(3)]
+        np.testing.assert_array_equal(words, expected)
 
 
 def test_parameter_words_come_first() -> None:

@@ -52,13 +52,14 @@ def test_everything_occurs() -> None:
             if isinstance(op, Conv):
                 seen.update([op.weight_format.kind, ("depthwise", op.depthwise), ("T", op.terms),
                              ("Tr", op.residual_terms), ("dilation", op.dilation),
-                             ("bits", op.weight_format.bits), ("part", op.residual_part)])
+                             ("bits", op.weight_format.bits), ("part", op.residual_part),
+                             ("table", op.table is not None)])
                 seen.update(("no shift", True) for n in op.shift if n == 0)
                 seen.update(("constant", True) for count in digit_counts(op.multiplier) if count == 0)
                 seen.update(("negative", True) for m in multipliers(op.multiplier) if m < 0)
     expected = ["half_up", "half_even", "floor", "Conv", "Pool", "Load", "Store", "signed", "unsigned", "bipolar",
                 "unit", ("wrap", True), ("inputs", True), ("parts", 2), ("wide", True), ("pads", True),
-                ("depthwise", True),
+                ("depthwise", True), ("table", True),
                 ("part", 1), ("no shift", True), ("constant", True), ("negative", True),
                 *(("stride", s) for s in (1, 2, 3)), *(("dilation", d) for d in (1, 2)),
                 *(("bits", b) for b in range(1, 9)), *(("T", t) for t in (1, 2, 3, 4)),
