@@ -34,7 +34,7 @@ from rtl.verification.benches.top_session import (
 from sim.errors import EngineError
 
 WRONG_HEADERS = [("magic", 1), ("version", 2), ("signature", 77), ("compute", 0), ("compute", 257), ("inward", 0),
-                 ("inward", 514), ("outward", 0), ("outward", 258)]
+                 ("inward", 770), ("outward", 0), ("outward", 258)]
 
 
 @cocotb.test(timeout_time=LIMIT_US, timeout_unit="us")

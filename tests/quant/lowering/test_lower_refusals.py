@@ -57,7 +57,7 @@ def test_refuses_options_the_chip_has_not(scheme: str, text: str, layer: nn.Modu
     """Whatever the scheme, quantizing already says the layer, where it is, and the option."""
     layers = list(layer) if isinstance(layer, nn.Sequential) else [layer]
     with pytest.raises(InputError, match=f"^{re.escape(text)}$"):
-        as_signed(small(*layers, nn.ReLU()), signed_codes(2), scheme)
+        as_signed(small(*layers, nn.ReLU(), nn.Conv2d(4, 2, 1)), signed_codes(2), scheme)
 
 
 def test_refuses_models_in_training_mode(trained_qil: nn.Module, splits: tuple[Split, Split]) -> None:

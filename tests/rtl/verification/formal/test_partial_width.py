@@ -31,7 +31,7 @@ def test_partial_sums_fit(lanes):
     """
     for most_w, most_a in product(range(1, 9), repeat=2):
         machine = Machine(**load_machine("tiny").model_dump() | {
-            "lanes": lanes, "stream_bits": lanes, "max_bits_w": most_w, "max_bits_a": most_a})
+            "lanes": lanes, "stream_bits": lanes, "max_bits_w": most_w, "max_bits_a": most_a, "table_bits": 0})
         limit = 1 << (Geometry(machine).partial_bits - 1)
         for bits_w, bits_a, signed_w, signed_a in product(
                 range(1, most_w + 1), range(1, most_a + 1), (False, True), (False, True)):
