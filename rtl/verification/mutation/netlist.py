@@ -46,7 +46,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "array": (f"{CORE}.plane_sequencer", f"{CORE}.pe_array", f"{CORE}.pe_array.element_*",
               f"{CORE}.pe_array.reference_*", f"{CORE}.pe_array.*_operands*"),
     "requantizer": (f"{CORE}.requant_sequencer", f"{CORE}.requantizer_*", f"{CORE}.term_*",
-                    f"{CORE}.parameter_memory*"),
+                    f"{CORE}.parameter_memory*", f"{CORE}.table_memory*"),
     "operands": (f"{CORE}.operand_fetch*", f"{CORE}.tap_agu", f"{CORE}.pixel_agu", f"{CORE}.activation_memory*"),
     "control": (CORE, f"{CORE}.dispatcher*", f"{CORE}.sequencer", f"{CORE}.perf_counters"),
     "dma": (f"{CORE}.load_dma*", f"{CORE}.weight_memory*", f"{CORE}.store_dma*", f"{CORE}.bounds_guard*"),
