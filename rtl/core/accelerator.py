@@ -313,7 +313,7 @@ class Accelerator(wiring.Component):
             term.first.eq(requant.first),
             term.last.eq(requant.last),
             term.residual.eq(requant.residual),
-            term.gate.eq(requant.gate),
+            term.gated.eq(requant.gated),
             term.gate_exponent.eq(running.gate_exponent),
             term.negative_plane.eq(Mux(running.residual_signed, running.residual_bits, MAX_PLANES)),
             term.index.eq(requant.index),

@@ -40,7 +40,7 @@ class RequantSequencer(wiring.Component):
     first : the term is the first one of its row
     last : the term is the last one of its row
     residual : the term is one of the residual
-    gate : the term is one of the gate
+    gated : the term is one of the gate
     index : number of the digit in its multiplier
     unit_row : row of the units that the term belongs to
     set : register set of the pixel
@@ -71,7 +71,7 @@ class RequantSequencer(wiring.Component):
             "first": Out(1),
             "last": Out(1),
             "residual": Out(1),
-            "gate": Out(1),
+            "gated": Out(1),
             "index": Out(3),
             "unit_row": Out(row),
             "set": Out(1),
@@ -170,15 +170,15 @@ class RequantSequencer(wiring.Component):
         busy = Signal()
         last = Signal()
         residual = Signal()
-        gate = Signal()
+        gated = Signal()
         gate_from = Signal(5)
         valid = Signal(self.geometry.units)
         m.d.comb += [
             busy.eq(self.active & ~done),
             gate_from.eq(d.terms + d.residual_terms),
             last.eq(term + 1 == gate_from + d.gate_terms),
-            residual.eq((term >= d.terms) & ~gate),
-            gate.eq(term >= gate_from),
+            residual.eq((term >= d.terms) & ~gated),
+            gated.eq(term >= gate_from),
             valid.eq(Cat(Array(rows[u * per_unit + i] for i in range(per_unit))[unit_row]
                          for u in range(self.geometry.units))),
             self.drain_reference.eq(self.slot_start & d.bipolar),
@@ -203,8 +203,8 @@ class RequantSequencer(wiring.Component):
             self.first.eq(term == 0),
             self.last.eq(last),
             self.residual.eq(residual),
-            self.gate.eq(gate),
-            self.index.eq(term - Mux(gate, gate_from, Mux(residual, d.terms, 0))),
+            self.gated.eq(gated),
+            self.index.eq(term - Mux(gated, gate_from, Mux(residual, d.terms, 0))),
             self.unit_row.eq(unit_row),
             self.set.eq(self.pixel_set),
             self.acc_bank.eq(self.bank),

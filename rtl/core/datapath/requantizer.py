@@ -23,7 +23,7 @@ def term_layout(geometry: Geometry) -> data.StructLayout:
         "first": 1,
         "last": 1,
         "residual": 1,
-        "gate": 1,
+        "gated": 1,
         "plane": PLANE_BITS,
         "present": 1,
         "negative": 1,
@@ -43,7 +43,7 @@ class RequantTerm(wiring.Component):
     first : the term is the first one of its channel
     last : the term is the last one of its channel
     residual : the term is one of the residual
-    gate : the term is one of the gate
+    gated : the term is one of the gate
     gate_exponent : exponent of the gate's lowest digit
     negative_plane : bit of the residual whose digit is negative; none if it is 8 or more
     index : number of the digit in its multiplier
@@ -58,7 +58,7 @@ class RequantTerm(wiring.Component):
             "first": In(1),
             "last": In(1),
             "residual": In(1),
-            "gate": In(1),
+            "gated": In(1),
             "gate_exponent": In(6),
             "negative_plane": In(PLANE_BITS + 1),
             "index": In(PLANE_BITS),
@@ -76,7 +76,7 @@ class RequantTerm(wiring.Component):
             term.first.eq(self.first),
             term.last.eq(self.last),
             term.residual.eq(self.residual),
-            term.gate.eq(self.gate),
+            term.gated.eq(self.gated),
             term.plane.eq(self.index),
             term.shift.eq(packet.shift),
             term.start.eq(packet.offset + half),
@@ -89,7 +89,7 @@ class RequantTerm(wiring.Component):
                         term.negative.eq(digit.negative),
                         term.exponent.eq(digit.exponent),
                     ]
-        with m.If(self.gate):
+        with m.If(self.gated):
             m.d.comb += [
                 term.present.eq(1),
                 term.negative.eq(self.index == self.negative_plane),
@@ -171,7 +171,7 @@ class Requantizer(wiring.Component):
         m.d.comb += [
             acc.eq(Mux(self.bipolar, (self.acc << 1) - self.reference, self.acc)),
             operand.eq(Mux(term.residual, self.residual, acc)),
-            present.eq(term.present & (~term.gate | self.residual.bit_select(term.plane, 1))),
+            present.eq(term.present & (~term.gated | self.residual.bit_select(term.plane, 1))),
             shifted.eq(Mux(present, operand << term.exponent, 0)),
             before.eq(Mux(term.first, term.start, total)),
         ]

@@ -52,7 +52,7 @@ async def feed(dut: Any, shape: Any, terms: list[tuple[int, int, int]], start: i
     bits = [index for index, (kind, _, _) in enumerate(terms) if kind == GATE]
     for index, (kind, sign, exponent) in enumerate(terms):
         fields = {"first": int(index == 0), "last": int(index == len(terms) - 1), "residual": int(kind == RESIDUAL),
-                  "gate": int(kind == GATE), "plane": bits.index(index) if kind == GATE else 0,
+                  "gated": int(kind == GATE), "plane": bits.index(index) if kind == GATE else 0,
                   "present": int(sign != 0), "negative": int(sign < 0), "exponent": exponent,
                   "shift": shift, "start": start}
         await step(dut, {"execute": 1, "term": pack(fields, term_layout(shape), "bench")})

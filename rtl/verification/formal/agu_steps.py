@@ -365,7 +365,7 @@ def _terms(m: Harness, dut: RequantSequencer, slot_end: Value) -> None:
     follows(m, row, Mux(slot_end, 0, row + (busy & last)), "rows of a unit count")
     follows(m, done, Mux(slot_end, 0, done | (busy & last & (row == geometry.rows_per_unit - 1))),
             "a slot takes each row once")
-    follows(m, dut.gate, term >= gate_from, "the terms of a gate are the last ones")
+    follows(m, dut.gated, term >= gate_from, "the terms of a gate are the last ones")
     follows(m, dut.residual, (term >= d.terms) & (term < gate_from), "digits of R come after those of M")
     follows(m, dut.index, (term - Mux(term >= gate_from, gate_from, Mux(term >= d.terms, d.terms, 0)))[:3],
             "digits of M, then of R, then of a gate count")

@@ -44,7 +44,8 @@ def check_equivalence(component: wiring.Component, verilog: str) -> int:
     """Compare a component with the Verilog text of a module `component`: every signal of the same name, at any time.
 
     Memories are left out on both sides: their ports are compared, and what is read from them is arbitrary. The source's
-    names are made plain as those of the Verilog are.
+    names are made plain as those of the Verilog are. Yosys' `equiv_make` adds `_gold` and `_gate` to them, so no
+    signal may have another one's name with such an ending: a struct `term` cannot have a field `gate`.
 
     Returns
     -------

@@ -98,7 +98,7 @@ SUM_FAULTS = (
 PRODUCT_FAULTS = (
     Fault("requantizer", "(self.acc << 1) - self.reference", "self.acc << 1"),
     Fault("requantizer", "Mux(present, operand << term.exponent, 0)", "operand << term.exponent"),
-    Fault("requantizer", "(~term.gate | self.residual.bit_select(term.plane, 1))", "1"),
+    Fault("requantizer", "(~term.gated | self.residual.bit_select(term.plane, 1))", "1"),
     Fault("requantizer", "Mux(term.residual, self.residual, acc)", "acc"),
 )
 TERM_FAULTS = (
@@ -212,7 +212,7 @@ REQUANT_STEP_FAULTS = (
     Fault("requant_sequencer", "position.eq(position + 1)", "position.eq((position + 1)[:16])"),
     Fault("requant_sequencer", "Mux(last, 0, term + 1)", "Mux(last, 0, (term + 1)[:3])"),
     Fault("requant_sequencer", "Mux(self.descriptor.table, looked_up, after[i])", "looked_up"),
-    Fault("requant_sequencer", "gate.eq(term >= gate_from)", "gate.eq(term > gate_from)"),
+    Fault("requant_sequencer", "gated.eq(term >= gate_from)", "gated.eq(term > gate_from)"),
 )
 LOAD_STEP_FAULTS = (
     Fault("load_dma", "tiles + 1)", "(tiles + 1)[:9])"),

@@ -35,15 +35,15 @@ def terms(machine: Machine) -> Harness:
     m.submodules.dut = dut = RequantTerm(geometry)
     drive_freely(m, dut)
     packet, term = dut.packet, dut.term
-    assume(m, (dut.gate | (dut.index < machine.terms)) & (packet.shift < machine.acc_bits + machine.window))
+    assume(m, (dut.gated | (dut.index < machine.terms)) & (packet.shift < machine.acc_bits + machine.window))
     for residual, name in enumerate(("multiplier", "residual")):
         for i in range(machine.terms):
-            asked, digit = ~dut.gate & (dut.residual == residual) & (dut.index == i), packet[name][i]
+            asked, digit = ~dut.gated & (dut.residual == residual) & (dut.index == i), packet[name][i]
             same = Cat(term.present == digit.present, term.negative == digit.negative, term.exponent == digit.exponent)
             check(m, ~asked | same.all(), f"digit {i} of the {name}")
     exponent = Signal.like(term.exponent)
     m.d.comb += exponent.eq(dut.gate_exponent + dut.index)
-    check(m, ~dut.gate | (term.present & (term.plane == dut.index) & (term.exponent == exponent)
+    check(m, ~dut.gated | (term.present & (term.plane == dut.index) & (term.exponent == exponent)
                           & (term.negative == (dut.index == dut.negative_plane))), "bits of the gate")
     reach(m, {"compute.gate_exponent": (dut.gate_exponent, 63)})
     doubled = Signal(signed(machine.requant_bits + 1))
@@ -51,7 +51,7 @@ def terms(machine: Machine) -> Harness:
     rounds_up = (dut.rounding == HALF_UP) & (packet.shift != 0)
     check(m, Mux(rounds_up, (term.start << 1) == doubled, term.start == packet.offset), "what the sum starts from")
     check(m, Cat(term.first == dut.first, term.last == dut.last, term.residual == dut.residual,
-                 term.gate == dut.gate, term.shift == packet.shift).all(), "what goes through unchanged")
+                 term.gated == dut.gated, term.shift == packet.shift).all(), "what goes through unchanged")
     return m
 
 
@@ -71,17 +71,17 @@ def products(machine: Machine) -> Harness:
     room = (1 << (machine.requant_bits - 1)) - 1
     is_code = ~dut.bipolar & ~term.residual & (dut.acc >= -128) & (dut.acc < 256)
     assume(m, (dut.residual >= -128) & Mux(
-        term.gate, is_code & (term.exponent < machine.requant_bits - 1) & (product <= room) & (product >= -room),
+        term.gated, is_code & (term.exponent < machine.requant_bits - 1) & (product <= room) & (product >= -room),
         term.exponent < window))
     m.d.comb += [
         weighted.eq(Mux(dut.bipolar, 2 * dut.acc - dut.reference, dut.acc)),
-        there.eq(term.present & (~term.gate | ((dut.residual >> term.plane) & 1))),
+        there.eq(term.present & (~term.gated | ((dut.residual >> term.plane) & 1))),
         product.eq(Mux(there, Mux(term.residual, dut.residual, weighted) << term.exponent, 0)),
         largest.eq(_largest(machine, term.residual, term.exponent)),
     ]
     shifted = probe(m, "dut.shifted", signed(machine.requant_bits))
     check(m, shifted == product, "the product is exact")
-    check(m, term.gate | ((shifted <= largest) & (shifted >= -largest)),
+    check(m, term.gated | ((shifted <= largest) & (shifted >= -largest)),
           "the product is at most that of the largest operand")
     return m
 
@@ -110,12 +110,12 @@ def sums(machine: Machine) -> Harness:
                  starts.eq(Mux(term.first, term.start, offset))]
     limit, largest = 1 << (machine.acc_bits + machine.window - 1), _largest(machine, term.residual, term.exponent)
     assume(m, (term.start > -limit) & (term.start < limit + limit // 2))
-    assume(m, ~dut.execute | term.first | (summing & (term.gate | ~of_gate)))
-    assume(m, ~dut.execute | term.first | term.gate | term.residual | ~of_residual)
-    assume(m, ~dut.execute | Mux(term.gate, (starts + added < 4 * limit) & (starts + added >= -4 * limit), Mux(
+    assume(m, ~dut.execute | term.first | (summing & (term.gated | ~of_gate)))
+    assume(m, ~dut.execute | term.first | term.gated | term.residual | ~of_residual)
+    assume(m, ~dut.execute | Mux(term.gated, (starts + added < 4 * limit) & (starts + added >= -4 * limit), Mux(
         term.present, (term.exponent < room) & (product <= largest) & (product >= -largest), product == 0)))
     with m.If(dut.execute):
-        m.d.sync += [summing.eq(1), of_residual.eq(term.residual), of_gate.eq(term.gate), digits.eq(added),
+        m.d.sync += [summing.eq(1), of_residual.eq(term.residual), of_gate.eq(term.gated), digits.eq(added),
                      lowest.eq(Mux(term.present, term.exponent, room)), offset.eq(starts)]
     bound = Signal(wide)
     m.d.comb += bound.eq(Mux(of_residual, 2 * limit, limit) - _largest(machine, of_residual, lowest))
