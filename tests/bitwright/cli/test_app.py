@@ -78,6 +78,7 @@ def test_simulate_shares_images_and_shows_bits(run: Run, path: Path, program: Pr
         assert all(0 <= share <= 1 for share in row["ones"] + row["toggles"])
 
 
+@pytest.mark.nightly
 def test_warmup_compiles_once(run: Run) -> None:
     """Afterwards every kernel of this CPU is there, and nothing is compiled a second time."""
     first = data_of(run("warmup", "--json"))

@@ -86,6 +86,7 @@ def started(script: Path, folder: Path) -> list[subprocess.Popen[str]]:
                              stderr=subprocess.PIPE, text=True, cwd=ROOT) for rank in range(2)]
 
 
+@pytest.mark.nightly
 @pytest.mark.trains
 def test_two_processes_train_one_network(tmp_path: Path) -> None:
     """Over gloo: both end with the same parameters, which are those of one process but for rounding; only the first
