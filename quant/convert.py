@@ -18,22 +18,23 @@ from quant.fold_pixels import fold_pixels
 from quant.frontends.read_model import read_model
 from quant.gains import gains_as_weights
 from quant.input_quantizers import ByInput, quantizers_of_inputs
+from quant.layers.function import Function, QuantFunction
+from quant.layers.quantized import QuantConv2d, QuantLinear, normed
 from quant.quantizers.base import ActivationQuantizer, round_half_up
 from quant.quantizers.pixel import PixelActivation
 from quant.quantizers.tied import TiedActivation
 from quant.schemes import Scheme, WeightedLayer, scheme_of
 from quant.shifts import shift_averages_and_norms
+from quant.stages.frontend import as_floats
+from quant.stages.stage import Stage
+from quant.stages.stages import stages
+from quant.stages.ties import maker_of, tie_all, ties
+from quant.trace.calls import module_of
 from quant.trace.checks import check_magnitude
-from quant.trace.frontend import as_floats
-from quant.trace.function import Function, QuantFunction
 from quant.trace.inputs import each, input_names
-from quant.trace.layers import QuantConv2d, QuantLinear, normed
 from quant.trace.naming import quantizer_path
 from quant.trace.shapes import shape_of
-from quant.trace.stage import Stage, module_of
-from quant.trace.stages import stages
 from quant.trace.taps import Tap, is_output
-from quant.trace.ties import maker_of, tie_all, ties
 from sim.ir.formats import Format
 
 __all__ = ["quantize", "round_biases"]

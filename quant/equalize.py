@@ -18,10 +18,11 @@ import torch
 from torch import Tensor, fx, nn
 
 from quant.factors import absorb, scale_outputs
+from quant.stages.stage import Stage
+from quant.stages.stages import stages
+from quant.trace.calls import module_of
 from quant.trace.inputs import Read, each
 from quant.trace.segment import Segment
-from quant.trace.stage import Stage, module_of
-from quant.trace.stages import stages
 
 __all__ = ["Equalized", "equalize"]
 

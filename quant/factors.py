@@ -8,9 +8,10 @@ from typing import cast
 import torch
 from torch import Tensor, fx, nn
 
+from quant.layers.selection import Selection, selected
 from quant.quantizers.base import ActivationQuantizer
-from quant.trace.selection import Selection, selected
-from quant.trace.stage import Stage, module_of
+from quant.stages.stage import Stage
+from quant.trace.calls import module_of
 
 __all__ = ["absorb", "along_axis", "as_stored", "factors_of", "inputs_of", "scale_outputs"]
 

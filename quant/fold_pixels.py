@@ -14,12 +14,13 @@ import torch
 from torch import Tensor, fx, nn
 
 from quant.data.pixels import PIXEL_FORMAT, Pixels
+from quant.layers.arranged import Arranged
 from quant.quantizers.pixel import PixelActivation
-from quant.trace.arranged import Arranged
+from quant.stages.stage import Stage
+from quant.stages.stages import stages
+from quant.trace.calls import module_of
 from quant.trace.refusals import refuse
 from quant.trace.shapes import shape_of
-from quant.trace.stage import Stage, module_of
-from quant.trace.stages import stages
 
 __all__ = ["fold_pixels"]
 

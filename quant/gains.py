@@ -14,10 +14,10 @@ from typing import cast
 import torch
 from torch import fx, nn
 
-from quant.trace.layers import affine_of
+from quant.layers.quantized import affine_of
+from quant.stages.stage import Stage
+from quant.stages.stages import stages
 from quant.trace.shapes import shape_of
-from quant.trace.stage import Stage
-from quant.trace.stages import stages
 
 __all__ = ["gains_as_weights"]
 

@@ -15,14 +15,15 @@ import torch
 from torch import Tensor, fx, nn
 
 from quant.factors import absorb, along_axis
-from quant.trace.averages import Cells, HostScale, ShiftAverage, Window
-from quant.trace.layers import affine_of
+from quant.layers.averages import Cells, HostScale, ShiftAverage, Window
+from quant.layers.quantized import affine_of
+from quant.layers.selection import Selection, selected
+from quant.stages.operators import average_of
+from quant.stages.stage import Stage
+from quant.stages.stages import output_stages, stages
+from quant.trace.calls import module_of
 from quant.trace.naming import free_path
-from quant.trace.operators import average_of
-from quant.trace.selection import Selection, selected
 from quant.trace.shapes import shape_of
-from quant.trace.stage import Stage, module_of
-from quant.trace.stages import output_stages, stages
 from quant.trace.taps import outputs_of
 from sim.errors import InputError
 

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from quant.data.images import Images
+from quant.layers.view import as_maps
 from quant.lowering.lower import Lowered
-from quant.trace.view import as_maps
 from quant.training.evaluate import accuracy
 from sim.errors import InputError
 from sim.functional.engine.simulator import Simulator

@@ -14,11 +14,11 @@ from quant.analysis.pairs import Pair, as_float, pairs_of, real_weight
 from quant.frontends.read_model import read_model
 from quant.lowering.lower import Lowered
 from quant.quantizers.pixel import PixelActivation
+from quant.stages.frontend import as_floats
+from quant.stages.stages import output_stages
 from quant.trace.checks import check_data
-from quant.trace.frontend import as_floats
 from quant.trace.inputs import Read, each
 from quant.trace.segment import Segment
-from quant.trace.stages import output_stages
 from sim.errors import InputError
 
 __all__ = ["LayerQuality", "Progress", "layer_qualities"]
@@ -37,7 +37,7 @@ class LayerQuality:
     Attributes
     ----------
     name, kind : str
-        Of the stage (`quant.trace.stages.Stage`).
+        Of the stage (`quant.stages.stages.Stage`).
     weight_bits, tensor_bits : int or None
         Width of the weights, and of the tensor that is stored; None: no weights, or the output, which the host reads.
     weight_sqnr_db : float or None

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor, fx, nn
 
 from quant.factors import along_axis, factors_of, inputs_of
+from quant.layers.quantized import QuantConv2d, QuantLinear, normed
 from quant.quantizers.base import ActivationQuantizer
 from quant.quantizers.pixel import PixelActivation
-from quant.trace.layers import QuantConv2d, QuantLinear, normed
-from quant.trace.stage import Stage, module_of
-from quant.trace.stages import stages
+from quant.stages.stage import Stage
+from quant.stages.stages import stages
+from quant.trace.calls import module_of
 from sim.errors import InputError
 
 __all__ = ["Pair", "as_float", "pairs_of", "real_weight"]

@@ -8,8 +8,8 @@ from torch import nn
 
 from quant.bits.budgets import stored_input
 from quant.bits.moves import has_fixed_weights
+from quant.layers.quantized import QuantConv2d, QuantLinear
 from quant.quantizers.base import ActivationQuantizer
-from quant.trace.layers import QuantConv2d, QuantLinear
 from quant.trace.naming import quantizer_of
 from sim.errors import InputError
 from sim.ir.program import Program

@@ -16,9 +16,9 @@ from quant.calibration.walk import Progress, calibrate
 from quant.convert import round_biases
 from quant.lowering.lower import lower
 from quant.quantizers.strict import has_power_of_two_steps
+from quant.stages.without_quantizers import without_quantizers
 from quant.trace.inputs import each
 from quant.trace.shapes import Shapes
-from quant.trace.without_quantizers import without_quantizers
 from sim.errors import InputError
 from sim.io.bounds import shown
 

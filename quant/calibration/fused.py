@@ -7,8 +7,8 @@ from typing import cast
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
-from quant.trace.function import Function
-from quant.trace.stage import Stage
+from quant.layers.function import Function
+from quant.stages.stage import Stage
 
 __all__ = ["activated", "before_activation", "clamped"]
 

@@ -9,7 +9,7 @@ from torch import fx
 from quant.calibration.images import Data, read_images
 from quant.calibration.stored import Stored, StoredInputs, Which, each_stored
 from quant.quantizers.base import ActivationQuantizer
-from quant.trace.frontend import as_floats
+from quant.stages.frontend import as_floats
 from quant.trace.inputs import Inputs, Read
 from sim.errors import InputError
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from quant.layers.function import QuantFunction
 from quant.quantizers.base import ActivationQuantizer, sample_of
-from quant.trace.function import QuantFunction
 
 __all__ = ["fit_index"]
 

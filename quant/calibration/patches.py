@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from quant.trace.layers import QuantConv2d
+from quant.layers.quantized import QuantConv2d
 
 __all__ = ["added_at", "at_positions", "in_row", "patches", "positions", "sums", "usual_positions", "values_read"]
 

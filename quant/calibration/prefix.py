@@ -11,10 +11,10 @@ from torch import Tensor, fx
 
 from quant.calibration.stored import Stored, StoredInputs, byte_of, each_stored, put, stored
 from quant.quantizers.base import ActivationQuantizer
+from quant.stages.stages import stages
 from quant.trace.inputs import Inputs, Read, each
 from quant.trace.segment import Segment, between
 from quant.trace.shapes import shape_of
-from quant.trace.stages import stages
 
 __all__ = ["Prefix", "pieces"]
 

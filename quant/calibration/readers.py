@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, fx, nn
 
 from quant.calibration.samples import layer_at
-from quant.trace.selection import ZEROS, Selection
+from quant.layers.selection import ZEROS, Selection
+from quant.stages.stage import Stage
+from quant.trace.calls import module_of
 from quant.trace.shapes import shape_of
-from quant.trace.stage import Stage, module_of
 
 __all__ = ["error_weights"]
 

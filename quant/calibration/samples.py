@@ -13,8 +13,8 @@ from quant.calibration.fused import before_activation
 from quant.calibration.patches import Layer, added_at, patches, sums, usual_positions
 from quant.calibration.prefix import Prefix, pieces
 from quant.calibration.stored import Stored, StoredInputs, put
+from quant.stages.stage import Stage
 from quant.trace.inputs import each
-from quant.trace.stage import Stage
 
 __all__ = ["Sample", "outputs", "read_sample"]
 

@@ -24,15 +24,15 @@ from quant.calibration.readers import error_weights
 from quant.calibration.samples import Sample, layer_at, outputs, read_sample
 from quant.calibration.stored import Stored, StoredInputs
 from quant.calibration.weight_steps import choose_scale
+from quant.layers.function import QuantFunction
+from quant.layers.quantized import QuantConv2d, QuantLinear
 from quant.quantizers.base import ActivationQuantizer
 from quant.quantizers.stepped import SteppedWeight
 from quant.quantizers.tied import TiedActivation
+from quant.stages.stage import Stage
+from quant.stages.stages import stages
+from quant.stages.ties import Tie, maker_of, ties
 from quant.trace.checks import check_magnitude
-from quant.trace.function import QuantFunction
-from quant.trace.layers import QuantConv2d, QuantLinear
-from quant.trace.stage import Stage
-from quant.trace.stages import stages
-from quant.trace.ties import Tie, maker_of, ties
 
 __all__ = ["Progress", "calibrate"]
 

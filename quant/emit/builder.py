@@ -16,9 +16,9 @@ from quant.graph.layout import Layout
 from quant.graph.ops.elementwise import Clip
 from quant.graph.ops.operator import Operator
 from quant.graph.ops.pools import Reduce
+from quant.layers.selection import Selection
+from quant.layers.view import View
 from quant.trace.naming import free_name, path_fault
-from quant.trace.selection import Selection
-from quant.trace.view import View
 from sim.errors import InputError
 
 __all__ = ["Builder", "Hosted", "Refused", "Stored", "label", "legal_path"]

@@ -12,9 +12,9 @@ from quant.emit.frames import channels_along, stored_order, whole
 from quant.graph.graph import Node
 from quant.graph.ops.elementwise import Clip, HardSigmoid
 from quant.graph.ops.linear import Affine, BatchNorm
-from quant.trace.affine import Affine as AffineLayer
-from quant.trace.clamp import Clamp
-from quant.trace.function import Function
+from quant.layers.affine import Affine as AffineLayer
+from quant.layers.clamp import Clamp
+from quant.layers.function import Function
 
 __all__ = ["affine", "batch_norm", "clip", "function", "hard_sigmoid", "scaled"]
 

@@ -16,7 +16,7 @@ from quant.graph.graph import Node
 from quant.graph.layout import Layout
 from quant.graph.ops.elementwise import Binary
 from quant.graph.ops.views import Concat
-from quant.trace.broadcast import spread_refusal
+from quant.stages.broadcast import spread_refusal
 from sim.errors import InputError
 
 __all__ = ["concat", "join"]

@@ -11,9 +11,9 @@ from quant.emit.host import Rearranged
 from quant.graph.graph import Node
 from quant.graph.layout import Layout
 from quant.graph.ops.views import Gather, Pad, Reshape, Slice, Transpose
-from quant.trace.arranged import Arranged
+from quant.layers.arranged import Arranged
+from quant.layers.view import View
 from quant.trace.host import Host
-from quant.trace.view import View
 from sim.errors import InputError
 
 __all__ = ["as_given", "gather", "pad", "placed_input", "reshape", "slice_", "transpose"]

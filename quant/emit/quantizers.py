@@ -12,12 +12,12 @@ from quant.emit.builder import Builder, Stored, legal_path
 from quant.graph.graph import Node, Steps
 from quant.graph.layout import Layout
 from quant.graph.ops.quantization import BipolarQuantize, FakeQuantize
+from quant.layers.clamp import Clamp
+from quant.layers.quantized import QuantConv2d, QuantLinear
+from quant.layers.view import View
 from quant.quantizers.fixed import FixedActivation
 from quant.quantizers.uniform import UniformWeight
-from quant.trace.clamp import Clamp
-from quant.trace.layers import QuantConv2d, QuantLinear
 from quant.trace.naming import SUFFIX, free_name
-from quant.trace.view import View
 from sim.errors import InputError
 from sim.ir.formats import Format
 

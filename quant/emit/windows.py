@@ -14,8 +14,8 @@ from quant.emit.sums import out_sizes, pointwise
 from quant.graph.graph import Node
 from quant.graph.layout import Layout, Pointwise
 from quant.graph.ops.pools import AdaptivePool, AveragePool, MaxPool, Reduce
-from quant.trace.pools import PaddedMax
-from quant.trace.selection import Selection
+from quant.layers.pools import PaddedMax
+from quant.layers.selection import Selection
 from sim.errors import InputError
 from sim.ir.ops import Pads
 

@@ -11,6 +11,8 @@ from quant.emit.emit import emit
 from quant.frontends.aten.exported import graph_of_module
 from quant.graph.graph import Graph, Input
 from quant.graph.passes.normalise import normalise
+from quant.stages.frontend import as_floats, check_any, drop_identities, inspected
+from quant.stages.functions import functions_as_layers
 from quant.trace.agreement import UNDECIDED, check_agreement, check_repeatable, keeping_random_states
 from quant.trace.checks import (
     check_finite,
@@ -21,8 +23,6 @@ from quant.trace.checks import (
     lost_by_copying,
     running_on,
 )
-from quant.trace.frontend import as_floats, check_any, drop_identities, inspected
-from quant.trace.functions import functions_as_layers
 from quant.trace.inputs import Read, each, input_names
 from quant.trace.refusals import refuse
 from quant.trace.shapes import Shapes

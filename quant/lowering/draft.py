@@ -8,8 +8,8 @@ from math import prod
 import numpy as np
 
 from quant.lowering.meaning import Meaning
+from quant.stages.operator import Operator, identity, moving
 from quant.trace.naming import free_name
-from quant.trace.operator import Operator, identity, moving
 from sim.errors import InputError
 from sim.ir.formats import Format
 from sim.ir.ops import Conv, Op

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from torch import fx
 
 from quant.lowering.host_image import HostPadding
-from quant.trace.operators import conv_pads
-from quant.trace.stage import Stage
+from quant.stages.operators import conv_pads
+from quant.stages.stage import Stage
 from sim.errors import InputError
 from sim.ir.ops import Pads, Tensor
 

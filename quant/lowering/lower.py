@@ -17,22 +17,22 @@ from numpy.typing import NDArray
 from torch import fx, nn
 from torch.nn import functional
 
+from quant.layers.arranged import Arranged
+from quant.layers.quantized import QuantConv2d, QuantLinear
+from quant.layers.view import as_maps
 from quant.lowering.host_image import HostPadding, pad_image
 from quant.lowering.ops import FitError, Lowering
 from quant.lowering.space_to_depth import Folding, fold_image
 from quant.lowering.space_to_depth import fold as fold_program
 from quant.quantizers.base import Quantizer
+from quant.stages.frontend import as_floats, checked_stages
+from quant.stages.stages import output_stages
 from quant.trace.agreement import check_agreement
-from quant.trace.arranged import Arranged
 from quant.trace.checks import check_data, check_finite, check_kind, check_on_cpu, running_on
-from quant.trace.frontend import as_floats, checked_stages
 from quant.trace.host import host_part
 from quant.trace.inputs import Read, each
-from quant.trace.layers import QuantConv2d, QuantLinear
 from quant.trace.shapes import Shapes
-from quant.trace.stages import output_stages
 from quant.trace.tracer import trace
-from quant.trace.view import as_maps
 from sim.errors import InputError
 from sim.ir.arithmetic import Arithmetic
 from sim.ir.program import Program

@@ -12,6 +12,11 @@ import numpy as np
 import torch
 from torch import fx, nn
 
+from quant.layers.arranged import Arranged
+from quant.layers.function import QuantFunction
+from quant.layers.quantized import QuantConv2d, affine_of
+from quant.layers.selection import ZEROS, Selection, selected
+from quant.layers.view import as_map
 from quant.lowering.draft import Draft, Shape
 from quant.lowering.host_image import HostPadding
 from quant.lowering.host_padding import host_padding
@@ -21,16 +26,12 @@ from quant.lowering.requantizer_fit import FittedRequant, Target, accumulator_ra
 from quant.lowering.tables import index_output, table_error, table_of
 from quant.lowering.values import Output, Residual, Sums, host_output
 from quant.quantizers.base import ActivationQuantizer
-from quant.trace.arranged import Arranged
-from quant.trace.broadcast import broadcast_of
-from quant.trace.function import QuantFunction
-from quant.trace.layers import QuantConv2d, affine_of
-from quant.trace.operator import Operator
-from quant.trace.operators import max_pool_window, operator_of
-from quant.trace.selection import ZEROS, Selection, selected
+from quant.stages.broadcast import broadcast_of
+from quant.stages.operator import Operator
+from quant.stages.operators import max_pool_window, operator_of
+from quant.stages.stage import Stage
+from quant.trace.calls import module_of
 from quant.trace.shapes import shape_of
-from quant.trace.stage import Stage, module_of
-from quant.trace.view import as_map
 from sim.errors import InputError
 from sim.ir.arithmetic import Arithmetic
 from sim.ir.ops import Conv, Pool, Table

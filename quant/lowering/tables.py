@@ -7,10 +7,10 @@ from math import inf
 import numpy as np
 import torch
 
+from quant.layers.function import QuantFunction
 from quant.lowering.meaning import Meaning
 from quant.lowering.values import Output
 from quant.quantizers.base import ActivationQuantizer
-from quant.trace.function import QuantFunction
 from sim.ir.ops import Table
 
 __all__ = ["index_output", "table_error", "table_of"]

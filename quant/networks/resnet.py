@@ -11,7 +11,7 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from quant.trace.selection import ZEROS, Selection
+from quant.layers.selection import ZEROS, Selection
 from sim.io.bounds import MAX_EXTENT
 
 __all__ = ["ResNet", "Shortcut", "group_of_blocks", "project", "resnet18", "resnet34", "subsample"]

@@ -16,9 +16,9 @@ from torch import Tensor, fx
 
 from quant.calibration.prefix import pieces
 from quant.ptq.second_order import damped
+from quant.stages.stage import Stage
 from quant.trace.inputs import Read, each
 from quant.trace.outputs import tensors_of
-from quant.trace.stage import Stage
 from sim.jit.compiled_loop import compiled
 
 __all__ = ["fisher_of_outputs", "guided"]

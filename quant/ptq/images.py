@@ -8,7 +8,7 @@ from quant.calibration.host_images import input_quantizers
 from quant.calibration.images import Data, batches, readers
 from quant.frontends.read_model import read_model
 from quant.ptq.downscale import downscaled
-from quant.trace.frontend import as_floats
+from quant.stages.frontend import as_floats
 from quant.trace.inputs import Read, joined
 from sim.errors import InputError
 

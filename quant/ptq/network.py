@@ -18,11 +18,11 @@ from quant.calibration.host_images import HostImages, read_host_images
 from quant.calibration.images import Data
 from quant.convert import round_biases
 from quant.frontends.read_model import read_model
+from quant.layers.quantized import QuantConv2d, QuantLinear
 from quant.quantizers.base import nearest_codes
 from quant.quantizers.power_of_two import PowerOfTwoActivation, PowerOfTwoWeight
 from quant.quantizers.strict import check_steps
 from quant.trace.inputs import each
-from quant.trace.layers import QuantConv2d, QuantLinear
 from quant.trace.outputs import tensors_of
 from sim.errors import InputError
 

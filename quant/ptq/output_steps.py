@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor, fx
 
+from quant.layers.quantized import QuantConv2d, QuantLinear
 from quant.quantizers.base import ActivationQuantizer
 from quant.quantizers.lsq import LSQActivation
 from quant.quantizers.power_of_two import EXPONENTS, PowerOfTwoActivation
-from quant.trace.layers import QuantConv2d, QuantLinear
-from quant.trace.stage import module_of
+from quant.trace.calls import module_of
 
 __all__ = ["choose_step", "readers_of"]
 

@@ -33,8 +33,8 @@ from quant.ptq.report import Moment, UnitReport
 from quant.ptq.together import positions_for
 from quant.ptq.units import Unit, layer_of, units
 from quant.quantizers.strict import check_steps, has_power_of_two_steps
+from quant.stages.stages import stages
 from quant.trace.inputs import Inputs, Read, each
-from quant.trace.stages import stages
 from quant.training.memory_format import arranged, lay_out, training_order
 from sim.errors import InputError
 

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from quant.layers.quantized import QuantConv2d, QuantLinear
 from quant.quantizers.base import nearest_codes
-from quant.trace.layers import QuantConv2d, QuantLinear
 
 __all__ = ["covariance", "damped", "improve", "round_together"]
 

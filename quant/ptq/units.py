@@ -14,9 +14,10 @@ from typing import cast
 
 from torch import fx, nn
 
-from quant.trace.layers import QuantConv2d, QuantLinear
-from quant.trace.stage import Stage, module_of
-from quant.trace.stages import stages
+from quant.layers.quantized import QuantConv2d, QuantLinear
+from quant.stages.stage import Stage
+from quant.stages.stages import stages
+from quant.trace.calls import module_of
 
 __all__ = ["Unit", "layer_of", "units"]
 

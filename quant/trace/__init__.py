@@ -1,1 +1,1 @@
-"""A model as a graph of stages, or all the reasons why it has none."""
+"""A model as a graph of layers, or all the reasons why it has none."""

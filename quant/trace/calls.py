@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from sim.errors import InputError
 
-__all__ = ["arguments", "gives_numbers", "is_in_place", "make_positional", "type_name", "uses",
+__all__ = ["arguments", "gives_numbers", "is_in_place", "make_positional", "module_of", "type_name", "uses",
            "where"]
 
 ANY: tuple[Any, ...] = ()
@@ -51,6 +51,11 @@ PROPERTIES = ("shape", "ndim", "dtype", "device", "is_cuda", "layout", "requires
 IN_PLACE = (operator.iadd, operator.isub, operator.imul, "mul_", "multiply_", torch.relu_, "relu_", "add_", "sub_",
             "clamp_", "clip_")
 MAY_BE_IN_PLACE = (functional.relu, functional.relu6, functional.hardtanh)
+
+
+def module_of(graph: fx.GraphModule, node: fx.Node) -> nn.Module:
+    """Return the module that a `call_module` node calls."""
+    return graph.get_submodule(str(node.target))
 
 
 def where(node: fx.Node) -> str:

@@ -13,9 +13,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.utils import parametrize, prune
 
+from quant.layers.quantized import QuantConv2d, QuantLinear
 from quant.quantizers.base import Quantizer
 from quant.trace.inputs import Read, each
-from quant.trace.layers import QuantConv2d, QuantLinear
 from sim.errors import InputError
 from sim.ir.formats import Format
 

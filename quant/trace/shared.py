@@ -6,8 +6,8 @@ from copy import deepcopy
 
 from torch import fx
 
+from quant.trace.calls import module_of
 from quant.trace.naming import free_path
-from quant.trace.stage import module_of
 
 __all__ = ["separate_calls"]
 

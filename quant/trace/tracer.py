@@ -11,23 +11,23 @@ from typing import Any
 import torch
 from torch import fx, nn
 
+from quant.layers.affine import Affine
+from quant.layers.arranged import Arranged
+from quant.layers.averages import HostScale, ShiftAverage
+from quant.layers.clamp import Clamp
+from quant.layers.function import Function
+from quant.layers.pools import PaddedMax
+from quant.layers.quantized import QuantConv2d, QuantLinear
+from quant.layers.selection import Selection
+from quant.layers.view import View
 from quant.quantizers.base import Quantizer
-from quant.trace.affine import Affine
-from quant.trace.arranged import Arranged
-from quant.trace.averages import HostScale, ShiftAverage
 from quant.trace.calls import make_positional
 from quant.trace.checks import check_kind
-from quant.trace.clamp import Clamp
-from quant.trace.function import Function
 from quant.trace.host import Host, cut_host, host_part
-from quant.trace.layers import QuantConv2d, QuantLinear
 from quant.trace.naming import path_fault
-from quant.trace.pools import PaddedMax
 from quant.trace.refusals import refuse
-from quant.trace.selection import Selection
 from quant.trace.shared import separate_calls
 from quant.trace.taps import Tap, insert_taps
-from quant.trace.view import View
 from sim.errors import InputError
 
 __all__ = ["is_leaf", "trace"]
@@ -66,7 +66,7 @@ def trace(model: nn.Module) -> fx.GraphModule:
     """Return `model` as a graph whose leaves are layers of torch or of this package; parameters are shared, not copied.
 
     What the host computes at the end is cut off (`quant.trace.host`), what nobody reads is left out, and operands come
-    by position, as `quant.trace.stages.stages` reads them. A layer that is called again is copied for that call.
+    by position, as `quant.stages.stages.stages` reads them. A layer that is called again is copied for that call.
 
     Raises
     ------

@@ -11,9 +11,9 @@ from typing import cast
 import torch
 from torch import Tensor, fx, nn
 
+from quant.layers.quantized import QuantConv2d, QuantLinear
 from quant.quantizers.base import ActivationQuantizer
-from quant.trace.layers import QuantConv2d, QuantLinear
-from quant.trace.stages import stages
+from quant.stages.stages import stages
 from sim.errors import InputError
 
 __all__ = ["narrow"]

@@ -12,12 +12,12 @@ from torch import Tensor, fx, nn
 from quant.convert import quantize
 from quant.data.digits import DIGITS_EXPONENT, DIGITS_FORMAT, digits
 from quant.data.split import Split
+from quant.layers.quantized import QuantConv2d, QuantLinear
 from quant.lowering.lower import Lowered, lower
 from quant.networks import DigitsNet
 from quant.ptq.reconstruct import Reconstruction, reconstruct
 from quant.quantizers.base import ActivationQuantizer, along_channels
-from quant.trace.layers import QuantConv2d, QuantLinear
-from quant.trace.stages import stages
+from quant.stages.stages import stages
 from quant.trace.tracer import trace
 from quant.training.checkpoint import load_weights
 from sim.arch.machine import Machine, load_machine

@@ -12,14 +12,14 @@ from quant.convert import quantize
 from quant.data.digits import DIGITS_EXPONENT, DIGITS_FORMAT
 from quant.data.pixels import Pixels
 from quant.data.split import Split
+from quant.layers.quantized import QuantConv2d, QuantLinear
 from quant.quantizers.base import Quantizer
 from quant.quantizers.lsq import LSQActivation, LSQWeight
 from quant.quantizers.power_of_two import PowerOfTwoActivation, PowerOfTwoWeight
 from quant.quantizers.qil import QILActivation, QILWeight
 from quant.quantizers.uniform import UniformWeight
 from quant.schemes import power_of_two
-from quant.trace.layers import QuantConv2d, QuantLinear
-from quant.trace.stages import stages
+from quant.stages.stages import stages
 from sim.errors import InputError
 from sim.ir.formats import Format
 

@@ -16,7 +16,7 @@ from quant.ptq.reconstruct import Reconstruction, reconstruct
 from quant.quantizers.stepped import SteppedWeight
 from quant.reference import run_reference
 from quant.schemes import Scheme, power_of_two, uniform
-from quant.trace.stages import stages
+from quant.stages.stages import stages
 from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
 

@@ -12,14 +12,14 @@ from torch.nn import functional
 from quant.convert import quantize
 from quant.factors import as_stored
 from quant.frontends.read_model import read_model
+from quant.layers.quantized import QuantConv2d
 from quant.lowering.lower import Lowered, lower_with_report
 from quant.lowering.strict import check_powers_of_two
 from quant.ptq.network import move_exponents
 from quant.ptq.reconstruct import Reconstruction, reconstruct
 from quant.reference import run_reference
 from quant.shifts import shift_averages_and_norms
-from quant.trace.layers import QuantConv2d
-from quant.trace.stages import stages
+from quant.stages.stages import stages
 from sim.errors import InputError
 from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format

@@ -10,10 +10,10 @@ from torch import fx, nn
 from quant.bits.budgets import stored_input
 from quant.convert import quantize
 from quant.data.digits import DIGITS_EXPONENT, DIGITS_FORMAT, digits
+from quant.layers.quantized import QuantConv2d, QuantLinear
 from quant.lowering.lower import lower
 from quant.networks import DigitsNet
 from quant.quantizers.qil import QILActivation
-from quant.trace.layers import QuantConv2d, QuantLinear
 from sim.arch.machine import Machine, load_machine
 from sim.cost.estimate import estimate
 from sim.cost.table import CostTable, cost_table

@@ -16,10 +16,10 @@ from quant.bits.budgets import constraints, stored_input
 from quant.bits.problem import problem_of
 from quant.convert import quantize
 from quant.data.digits import DIGITS_EXPONENT, DIGITS_FORMAT
+from quant.layers.quantized import QuantConv2d, QuantLinear
 from quant.lowering.lower import lower
 from quant.networks import DigitsNet
 from quant.quantizers.base import ActivationQuantizer
-from quant.trace.layers import QuantConv2d, QuantLinear
 from sim.arch.machine import load_machine
 from sim.cost.table import CostTable, cost_table
 from sim.energy.technology import load_technology

@@ -11,10 +11,10 @@ from torch.func import functional_call, grad, vmap
 from torch.nn import functional
 
 from quant.bits.fit_sensitivity import Sensitivity, measured_errors, uniform_noise_errors
+from quant.layers.quantized import QuantLinear
 from quant.quantizers.base import Quantizer
 from quant.quantizers.power_of_two import PowerOfTwoActivation, PowerOfTwoWeight
 from quant.quantizers.qil import QILWeight
-from quant.trace.layers import QuantLinear
 
 CLASSES = 4
 

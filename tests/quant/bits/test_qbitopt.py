@@ -22,9 +22,9 @@ from quant.bits.qbitopt import QBitOpt, Update
 from quant.convert import quantize
 from quant.data.digits import digits
 from quant.data.split import Split
+from quant.layers.quantized import QuantConv2d, QuantLinear
 from quant.lowering.lower import lower
 from quant.networks import DigitsNet
-from quant.trace.layers import QuantConv2d, QuantLinear
 from quant.training.history import Epoch
 from quant.training.loop import train
 from quant.training.norms import reestimate_norms

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from quant.bits.sensitivities import Measurement, SensitivityMethod
 from quant.convert import quantize
-from quant.trace.layers import QuantConv2d
+from quant.layers.quantized import QuantConv2d
 from sim.errors import InputError
 from sim.ir.formats import Format
 

@@ -9,9 +9,9 @@ import torch
 from torch import fx, nn
 
 from quant.bits.uniform import uniform_choices
+from quant.layers.quantized import QuantConv2d, QuantLinear
 from quant.lowering.lower import lower
 from quant.quantizers.base import ActivationQuantizer
-from quant.trace.layers import QuantConv2d, QuantLinear
 from sim.arch.machine import Machine
 from sim.cost.estimate import estimate
 from sim.cost.table import CostTable

@@ -10,8 +10,8 @@ from quant.calibration.prefix import Prefix, pieces
 from quant.data.split import Split
 from quant.networks.registry import make_network
 from quant.quantizers.base import Quantizer
+from quant.stages.stages import stages
 from quant.trace.shapes import Shapes
-from quant.trace.stages import stages
 from quant.trace.tracer import trace
 
 Quantize = Callable[[nn.Module, Tensor, str, int], fx.GraphModule]

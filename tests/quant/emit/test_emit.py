@@ -15,8 +15,8 @@ from quant.frontends.aten.exported import graph_of_module
 from quant.graph.graph import Graph, Input, Node
 from quant.graph.ops.linear import Linear
 from quant.graph.passes.normalise import normalise
+from quant.layers.selection import Selection
 from quant.trace.host import Host
-from quant.trace.selection import Selection
 from sim.errors import InputError
 
 

@@ -10,8 +10,8 @@ from torch.nn import functional
 
 from quant.convert import quantize
 from quant.frontends.read_model import read_model
+from quant.layers.affine import Affine
 from quant.lowering.lower import lower_with_report
-from quant.trace.affine import Affine
 from quant.trace.host import host_part
 from quant.trace.inputs import Inputs
 from sim.functional.reference import simulate

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from quant.convert import quantize
 from quant.data.pixels import Pixels
+from quant.layers.arranged import Arranged
 from quant.lowering.lower import Lowered, lower_with_report
 from quant.reference import run_reference
-from quant.trace.arranged import Arranged
 from sim.errors import InputError
 from sim.ir.formats import Format
 

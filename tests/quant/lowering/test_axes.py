@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from bitwright.codesign.evaluation import evaluate
 from quant.convert import quantize
 from quant.data.split import Split
+from quant.layers.view import View
 from quant.lowering.lower import Lowered, lower_with_report
 from quant.lowering.strict import check_powers_of_two
 from quant.ptq.reconstruct import Reconstruction, reconstruct
 from quant.reference import run_reference
-from quant.trace.view import View
 from quant.training.loop import train
 from quant.training.norms import reestimate_norms
 from quant.training.recipe import Recipe

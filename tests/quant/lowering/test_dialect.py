@@ -14,17 +14,17 @@ from quant.bits.problem import problem_of
 from quant.bits.sensitivities import Measurement
 from quant.bits.with_bits import with_bits
 from quant.convert import quantize
+from quant.layers.clamp import Clamp
+from quant.layers.pools import PaddedMax
+from quant.layers.selection import ZEROS, Selection
 from quant.lowering.lower import Lowered, lower, lower_with_report
 from quant.lowering.strict import check_powers_of_two
 from quant.ptq.reconstruct import Reconstruction, reconstruct
 from quant.ptq.units import units
 from quant.reference import run_reference
-from quant.trace.clamp import Clamp
-from quant.trace.frontend import checked_stages
-from quant.trace.pools import PaddedMax
-from quant.trace.selection import ZEROS, Selection
+from quant.stages.frontend import checked_stages
+from quant.stages.stages import stages
 from quant.trace.shapes import Shapes
-from quant.trace.stages import stages
 from quant.trace.tracer import trace
 from sim.arch.machine import Machine
 from sim.cost.estimate import estimate

@@ -19,12 +19,12 @@ from bitwright.interop.onnx_run import missing_runtime, run_onnx
 from quant.analysis.layers import layer_qualities
 from quant.bits.with_bits import with_bits
 from quant.convert import quantize
+from quant.layers.function import QuantFunction
 from quant.lowering.lower import Lowered, lower, lower_with_report
 from quant.lowering.strict import check_powers_of_two
 from quant.ptq.reconstruct import Reconstruction, reconstruct
 from quant.quantizers.tied import TiedActivation
 from quant.reference import run_reference
-from quant.trace.function import QuantFunction
 from sim.errors import InputError
 from sim.functional.reference import simulate
 from sim.ir.arithmetic import Arithmetic

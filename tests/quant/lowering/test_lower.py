@@ -16,7 +16,7 @@ from quant.lowering.lower import Lowered, lower, lower_with_report
 from quant.quantizers.base import ActivationQuantizer
 from quant.quantizers.power_of_two import PowerOfTwoActivation
 from quant.reference import run_reference
-from quant.trace.stages import stages
+from quant.stages.stages import stages
 from quant.trace.tracer import trace
 from sim.functional.reference import simulate
 from sim.ir.arithmetic import Arithmetic

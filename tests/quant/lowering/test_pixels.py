@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from quant.convert import quantize
 from quant.data.pixels import Pixels
+from quant.layers.quantized import QuantConv2d
 from quant.lowering.lower import Lowered, lower_with_report
 from quant.lowering.strict import beyond_one_shift
 from quant.quantizers.base import ActivationQuantizer
 from quant.reference import run_reference
-from quant.trace.layers import QuantConv2d
 from sim.errors import InputError
 from sim.functional.reference import simulate
 from sim.ir.ops import Conv

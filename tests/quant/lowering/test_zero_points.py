@@ -16,7 +16,7 @@ from quant.ptq.reconstruct import Reconstruction, reconstruct
 from quant.quantizers.base import ActivationQuantizer
 from quant.reference import run_reference
 from quant.schemes import Scheme, lsq, power_of_two, qil, uniform
-from quant.trace.stages import stages
+from quant.stages.stages import stages
 from sim.arch.machine import load_machine
 from sim.errors import InputError
 from sim.functional.reference import simulate

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from quant.ptq.guidance import fisher_of_outputs, guided
-from quant.trace.stages import stages
+from quant.stages.stages import stages
 
 
 def test_the_information_of_logits_is_that_of_their_classes() -> None:

@@ -11,10 +11,10 @@ from torch.nn import functional
 from quant.convert import quantize
 from quant.data.pixels import Pixels
 from quant.data.split import Split
+from quant.layers.quantized import QuantConv2d, QuantLinear
 from quant.ptq.network import move_exponents
 from quant.quantizers.power_of_two import PowerOfTwoActivation
 from quant.quantizers.strict import check_steps
-from quant.trace.layers import QuantConv2d, QuantLinear
 from sim.errors import EngineError, InputError
 from sim.ir.formats import Format
 

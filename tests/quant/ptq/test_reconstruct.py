@@ -12,12 +12,12 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from quant.convert import quantize
 from quant.data.split import Split
+from quant.layers.quantized import QuantConv2d, QuantLinear
 from quant.lowering.lower import lower_with_report
 from quant.ptq.reconstruct import Reconstruction, reconstruct
 from quant.quantizers.strict import check_steps
 from quant.schemes import power_of_two, uniform
-from quant.trace.layers import QuantConv2d, QuantLinear
-from quant.trace.stages import stages
+from quant.stages.stages import stages
 from sim.errors import InputError
 from sim.functional.reference import simulate
 from sim.ir.formats import Format

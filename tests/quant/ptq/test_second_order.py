@@ -3,10 +3,10 @@
 import torch
 from torch import nn
 
+from quant.layers.quantized import QuantConv2d
 from quant.ptq.scales import choose_scales
 from quant.ptq.second_order import covariance, round_together
 from quant.quantizers.power_of_two import PowerOfTwoWeight
-from quant.trace.layers import QuantConv2d
 
 
 def test_moments_are_those_of_what_each_weight_reads() -> None:

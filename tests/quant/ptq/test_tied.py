@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from quant.convert import quantize
+from quant.layers.quantized import QuantConv2d
 from quant.ptq.reconstruct import Reconstruction, reconstruct
-from quant.trace.layers import QuantConv2d
 from sim.ir.formats import Format
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, fx, nn
 from quant.calibration.samples import Sample
 from quant.convert import quantize
 from quant.data.split import Split
+from quant.layers.quantized import QuantConv2d, QuantLinear
 from quant.ptq.reconstruct import Reconstruction, reconstruct
 from quant.ptq.report import UnitReport
 from quant.ptq.second_order import damped, improve
@@ -18,7 +19,6 @@ from quant.ptq.together import positions_for, round_layer
 from quant.quantizers.strict import check_steps
 from quant.quantizers.uniform import UniformWeight
 from quant.schemes import uniform
-from quant.trace.layers import QuantConv2d, QuantLinear
 from sim.ir.formats import Format
 
 Quantize = Callable[[nn.Module, Tensor, str, int], fx.GraphModule]

@@ -15,8 +15,8 @@ from quant.lowering.lower import lower_with_report
 from quant.ptq.reconstruct import Reconstruction, reconstruct
 from quant.quantizers.base import ActivationQuantizer
 from quant.reference import run_reference
+from quant.stages.stages import stages
 from quant.trace.naming import name_of_quantizer, quantizer_of, quantizer_path
-from quant.trace.stages import stages
 from sim.functional.engine.simulator import Simulator
 from sim.functional.reference import simulate
 from sim.ir.formats import Format

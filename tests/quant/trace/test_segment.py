@@ -3,8 +3,8 @@
 import torch
 
 from quant.networks.registry import make_network
+from quant.stages.stages import stages
 from quant.trace.segment import Segment
-from quant.trace.stages import stages
 from quant.trace.tracer import trace
 
 

@@ -7,10 +7,10 @@ import torch
 from torch import fx
 
 from quant.data.split import Split
+from quant.layers.quantized import QuantConv2d, QuantLinear
 from quant.quantizers.base import ActivationQuantizer
 from quant.quantizers.qil import QILActivation, QILWeight
-from quant.trace.layers import QuantConv2d, QuantLinear
-from quant.trace.stages import stages
+from quant.stages.stages import stages
 from quant.training.evaluate import accuracy
 from quant.training.progressive import narrow
 from sim.errors import InputError

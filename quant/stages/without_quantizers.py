@@ -8,10 +8,10 @@ from typing import cast
 from torch import fx, nn
 from torch.nn.utils import skip_init
 
+from quant.layers.function import Function, QuantFunction
+from quant.layers.quantized import QuantConv2d, QuantLinear
 from quant.quantizers.base import Quantizer
-from quant.trace.function import Function, QuantFunction
-from quant.trace.layers import QuantConv2d, QuantLinear
-from quant.trace.stage import module_of
+from quant.trace.calls import module_of
 
 __all__ = ["without_quantizers"]
 

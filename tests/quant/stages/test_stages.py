@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from quant.networks import DigitsNet
-from quant.trace.stages import stages
+from quant.stages.stages import stages
 from quant.trace.tracer import trace
 from sim.errors import InputError
 

@@ -15,10 +15,10 @@ from torch.nn.utils import parametrizations, prune, weight_norm
 
 from quant.convert import quantize
 from quant.frontends.read_model import read_model
+from quant.layers.quantized import QuantConv2d, QuantLinear
 from quant.lowering.lower import lower
 from quant.ptq.reconstruct import Reconstruction, reconstruct
 from quant.trace.host import host_part
-from quant.trace.layers import QuantConv2d, QuantLinear
 from sim.errors import InputError
 from sim.ir.formats import Format
 

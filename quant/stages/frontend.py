@@ -8,12 +8,13 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
+from quant.stages.operators import problems
+from quant.stages.stage import Stage
+from quant.stages.stages import Refusal, inspect
+from quant.trace.calls import module_of
 from quant.trace.inputs import Inputs, Read
-from quant.trace.operators import problems
 from quant.trace.refusals import refuse
 from quant.trace.shapes import shape_of
-from quant.trace.stage import Stage, module_of
-from quant.trace.stages import Refusal, inspect
 from sim.errors import InputError
 
 __all__ = ["as_floats", "check_any", "checked_stages", "drop_identities", "inspected"]

@@ -4,8 +4,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from quant.layers.quantized import QuantConv2d, QuantLinear
 from quant.quantizers.power_of_two import PowerOfTwoWeight
-from quant.trace.layers import QuantConv2d, QuantLinear
 
 
 def test_convolution_uses_quantized_weights_and_every_option() -> None:

@@ -14,13 +14,12 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
-from quant.trace.affine import Affine
-from quant.trace.calls import uses
-from quant.trace.clamp import Clamp
-from quant.trace.function import Function
+from quant.layers.affine import Affine
+from quant.layers.clamp import Clamp
+from quant.layers.function import Function
+from quant.trace.calls import module_of, uses
 from quant.trace.naming import free_path
 from quant.trace.shapes import shape_of
-from quant.trace.stage import module_of
 
 __all__ = ["PRODUCTS", "Chain", "Times", "functions_as_layers"]
 

@@ -9,8 +9,8 @@ import torch
 from torch import fx, nn
 from torch.nn import functional
 
+from quant.layers.clamp import Clamp
 from quant.trace.calls import arguments, where
-from quant.trace.clamp import Clamp
 from sim.errors import InputError
 
 __all__ = ["CLAMPS", "ends_of"]

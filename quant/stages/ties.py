@@ -13,10 +13,10 @@ from typing import cast
 
 from torch import fx
 
+from quant.layers.function import QuantFunction
 from quant.quantizers.base import ActivationQuantizer
 from quant.quantizers.tied import TiedActivation
-from quant.trace.function import QuantFunction
-from quant.trace.stage import Stage
+from quant.stages.stage import Stage
 from quant.trace.taps import is_output
 
 __all__ = ["Tie", "first_quantizer", "maker_of", "tie_all", "ties"]

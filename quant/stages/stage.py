@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from math import inf, isinf
 from typing import Literal
 
-from torch import fx, nn
+from torch import fx
 
 from sim.ir.ops import Pads
 
-__all__ = ["Stage", "module_of"]
+__all__ = ["Stage"]
 
 Kind = Literal["input", "conv", "linear", "average", "max", "selection", "copy", "cat"]
 
@@ -91,8 +91,3 @@ class Stage:
     def reads(self) -> tuple[fx.Node, ...]:
         """Ends of all stages whose tensors or parts it reads."""
         return tuple(node for node in (self.source, self.residual, *self.parts) if node is not None)
-
-
-def module_of(graph: fx.GraphModule, node: fx.Node) -> nn.Module:
-    """Return the module that a `call_module` node calls."""
-    return graph.get_submodule(str(node.target))

@@ -19,27 +19,27 @@ from torch import fx, nn
 from torch.nn import functional
 from torch.utils._pytree import tree_leaves
 
+from quant.layers.affine import Affine
+from quant.layers.arranged import Arranged
+from quant.layers.averages import HostScale, ShiftAverage
+from quant.layers.clamp import Clamp
+from quant.layers.function import Function, QuantFunction
+from quant.layers.pools import PaddedMax
+from quant.layers.quantized import QuantConv2d, QuantLinear
+from quant.layers.selection import Selection
+from quant.layers.view import View, as_map
 from quant.quantizers.base import Quantizer
-from quant.trace.activations import CLAMPS, ends_of
-from quant.trace.affine import Affine
-from quant.trace.arranged import Arranged
-from quant.trace.averages import HostScale, ShiftAverage
-from quant.trace.broadcast import second_is_larger
-from quant.trace.calls import arguments, gives_numbers, is_in_place, type_name, uses, where
-from quant.trace.clamp import Clamp
-from quant.trace.function import Function, QuantFunction
-from quant.trace.functions import PRODUCTS
-from quant.trace.layers import QuantConv2d, QuantLinear
-from quant.trace.memory import same_memory
-from quant.trace.padding import pads_of
-from quant.trace.pools import PaddedMax
+from quant.stages.activations import CLAMPS, ends_of
+from quant.stages.broadcast import second_is_larger
+from quant.stages.functions import PRODUCTS
+from quant.stages.memory import same_memory
+from quant.stages.padding import pads_of
+from quant.stages.stage import Kind, Stage
+from quant.stages.stage_names import named
+from quant.trace.calls import arguments, gives_numbers, is_in_place, module_of, type_name, uses, where
 from quant.trace.refusals import refuse
-from quant.trace.selection import Selection
 from quant.trace.shapes import shape_of
-from quant.trace.stage import Kind, Stage, module_of
-from quant.trace.stage_names import named
 from quant.trace.taps import CATS, Tap, outputs_of
-from quant.trace.view import View, as_map
 from sim.errors import InputError
 from sim.ir.ops import Pads
 

@@ -9,11 +9,10 @@ import torch
 from torch import fx, nn
 from torch.nn import functional
 
-from quant.trace.calls import is_in_place
-from quant.trace.selection import Selection
-from quant.trace.stage import module_of
+from quant.layers.selection import Selection
+from quant.layers.view import View
+from quant.trace.calls import is_in_place, module_of
 from quant.trace.taps import Tap
-from quant.trace.view import View
 
 __all__ = ["same_memory"]
 

@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
-from quant.trace.averages import Cells, ShiftAverage, Window
-from quant.trace.calls import arguments, where
-from quant.trace.layers import QuantConv2d, QuantLinear
-from quant.trace.operator import UNIT, Operator, identity, moving
-from quant.trace.padding import added
-from quant.trace.pools import PaddedMax
-from quant.trace.selection import ZEROS, Selection
+from quant.layers.averages import Cells, ShiftAverage, Window
+from quant.layers.pools import PaddedMax
+from quant.layers.quantized import QuantConv2d, QuantLinear
+from quant.layers.selection import ZEROS, Selection
+from quant.layers.view import as_map
+from quant.stages.operator import UNIT, Operator, identity, moving
+from quant.stages.padding import added
+from quant.stages.stage import Stage
+from quant.trace.calls import arguments, module_of, where
 from quant.trace.shapes import shape_of
-from quant.trace.stage import Stage, module_of
-from quant.trace.view import as_map
 from sim.errors import InputError
 from sim.ir.formats import Format
 from sim.ir.ops import Pads, out_size

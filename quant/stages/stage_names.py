@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from quant.stages.stage import Stage
 from quant.trace.naming import free_name, name_of_quantizer
-from quant.trace.stage import Stage
 
 __all__ = ["named"]
 

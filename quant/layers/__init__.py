@@ -1,0 +1,1 @@
+"""Layers of our own, of which networks are made beside those of torch."""

@@ -1,0 +1,1 @@
+"""A traced model as stages, each of which is one op of the machine."""
