@@ -47,6 +47,9 @@ def verify(
     onnxruntime: Annotated[bool | None, typer.Option(
         "--onnxruntime/--no-onnxruntime",
         help="Run the exported model in ONNX Runtime, too; default: if it is installed.", show_default=False)] = None,
+    first: Annotated[str | None, typer.Option(
+        "--from", metavar="OP", help="First op to compare, on the codes that reach it; default: all.")] = None,
+    last: Annotated[str | None, typer.Option("--to", metavar="OP", help="Last op to compare.")] = None,
     waves: Annotated[Path | None, path_option("Write the waveforms of the RTL, FST (Icarus Verilog).")] = None,
     random_programs: Annotated[int | None, integer(
         1, MAX_COUNT, "Verify this many random Programs instead of a file.", "--random-programs", "--random")] = None,
@@ -57,10 +60,13 @@ def verify(
 ) -> None:
     """Run a Program in torch, the simulator, ONNX Runtime and on the RTL; compare every code, cycle and event.
 
+    With --from and --to only these ops and those between them run, each engine on the same codes.
+
     With --random-programs, the RTL runs Programs chosen for the situations they add and is compared with the simulator.
     """
     from bitwright.cli.parse_inputs import input_codes
     from bitwright.cli.verify_report import random_report, verify_report
+    from bitwright.codesign.layers_between import layers_between
     from bitwright.codesign.rtl_run import RtlOptions
     from sim.arch.machine import load_machine
     from sim.ir.serialize import load_program
@@ -69,13 +75,16 @@ def verify(
     if program is not None and random_programs is None:
         check_apart([waves], [program, input_file, machine])
         loaded = load_program(program)
-        planned = plan(loaded, load_machine(machine))
         inputs = input_codes(loaded, input_file, images, seed, program)
-        result = _verify_plan(program.name, planned, inputs, RtlOptions(simulator, jobs, waves), onnxruntime)
+        part, read = layers_between(loaded, inputs, first, last)
+        planned = plan(part, load_machine(machine))
+        result = _verify_plan(program.name, planned, read, RtlOptions(simulator, jobs, waves), onnxruntime)
         report, equal = verify_report(result, coverage), result.ok
     elif program is None and random_programs is not None:
-        if onnxruntime:
-            raise typer.BadParameter("--onnxruntime goes with a Program, not with --random-programs")
+        given = {"--onnxruntime": onnxruntime, "--from": first, "--to": last}
+        if any(given.values()):
+            wrong = next(option for option, value in given.items() if value)
+            raise typer.BadParameter(f"{wrong} goes with a Program, not with --random-programs")
         target = load_machine(machine)
         found = _verify_random(target, random_programs, seed, simulator, failures_dir)
         report, equal = random_report(found, target.name, coverage), not found.failure

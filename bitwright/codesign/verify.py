@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bitwright.codesign.compare import Comparison, compare_codes
 from bitwright.codesign.costs import plan as place
+from bitwright.codesign.layers_between import layers_between
 from bitwright.codesign.onnx_engine import compare_onnx, require_onnx
 from bitwright.codesign.progress import SILENT, Progress
 from bitwright.codesign.rtl_run import AUTO, DEFAULTS, RtlOptions, chosen_engine, run_on_rtl
@@ -95,8 +96,8 @@ class Verification:
 
 
 def verify(program: Program, machine: Machine | str | Path, inputs: Mapping[str, NDArray[np.integer]], *,
-           rtl_images: int | None = None, simulator: str = AUTO, jobs: int = 1,
-           waves: str | Path | None = None, onnxruntime: bool | None = None) -> Verification:
+           first: str | None = None, last: str | None = None, rtl_images: int | None = None, simulator: str = AUTO,
+           jobs: int = 1, waves: str | Path | None = None, onnxruntime: bool | None = None) -> Verification:
     """Compare PyTorch, the simulator, ONNX Runtime and the RTL on every code, and the RTL on every cycle and event.
 
     Parameters
@@ -106,6 +107,9 @@ def verify(program: Program, machine: Machine | str | Path, inputs: Mapping[str,
         A built-in machine by its name (tiny, edge, large), or a YAML file that describes one.
     inputs : mapping of name to integer array, shape (N, channels, height, width)
         Codes of every input; N is at least 1.
+    first, last : str, optional
+        Names of ops: only these and those between them are compared, as a Program of their own (`sim.ir.cut`), on what
+        the plain loops make of the inputs up to there.
     rtl_images : int, 1..N, optional
         How many images run on the RTL, which takes much longer than the others; all if None.
     simulator : {"auto", "icarus", "verilator"}
@@ -125,9 +129,10 @@ def verify(program: Program, machine: Machine | str | Path, inputs: Mapping[str,
     Raises
     ------
     InputError
-        If the Program does not fit on the machine, an input is missing or wrong, or the simulator of the RTL or a
-        wanted ONNX Runtime is not installed; then the message says how to install it.
+        If the Program does not fit on the machine, an input is missing or wrong, the ops cannot be cut out, or the
+        simulator of the RTL or a wanted ONNX Runtime is not installed; then the message says how to install it.
     """
+    program, inputs = layers_between(program, inputs, first, last)
     planned = place(program, machine)
     images = len(next(iter(planned.program.check_inputs(inputs).values())))
     count = images if rtl_images is None else rtl_images

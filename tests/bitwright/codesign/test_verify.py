@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from bitwright.cli.app import main
+from bitwright.cli.parse_inputs import random_codes
 from rtl.cosim.run import UNDEFINED, RtlResult
 from rtl.cosim.scoreboard import expected_counters
 from rtl.cosim.simulators import SimulationError
@@ -155,10 +156,30 @@ def test_onnx_runtime_may_be_missing_unless_it_is_asked_for(verify, monkeypatch)
     assert (status, out, error) == (1, "", f"bitwright: {advice}\n")
 
 
-def test_random_programs_run_on_the_rtl_alone(capsys):
-    """What asks for another engine there is misuse."""
-    assert main(["verify", "--random-programs", "1", "--onnxruntime"]) == 2
-    assert "--onnxruntime goes with a Program, not with --random-programs" in capsys.readouterr().err
+@pytest.mark.parametrize("index", [0, 1])
+def test_some_ops_are_compared_on_what_reaches_them(verify, program, index):
+    """Engines get the codes that the ops before make of the inputs, and run no other op."""
+    seen, op, whole = {}, program.ops[index], simulate(program, random_codes(program, 1, 0))
+    status, out, _ = verify(seen.update, "--from", op.name, "--to", op.name, "--json")
+    timed = [layer["name"] for layer in json.loads(out)["layers"]]
+    assert (status, [one.name for one in program.ops if one.name in timed]) == (0, [op.name])
+    assert seen.keys() == {*op.reads, op.output}
+    for name, codes in seen.items():
+        np.testing.assert_array_equal(codes, whole[name])
+
+
+def test_an_op_to_begin_with_must_exist(verify, program):
+    """A name that the Program does not have is answered with those that it has."""
+    status, out, error = verify(lambda codes: None, "--from", "nothing")
+    assert (status, out) == (1, "")
+    assert error == f"bitwright: no op named 'nothing'; there are {', '.join(op.name for op in program.ops)}\n"
+
+
+@pytest.mark.parametrize("option", [("--onnxruntime",), ("--from", "a"), ("--to", "a")])
+def test_random_programs_run_whole_on_the_rtl_alone(option, capsys):
+    """What asks for another engine or for some ops there is misuse."""
+    assert main(["verify", "--random-programs", "1", *option]) == 2
+    assert f"{option[0]} goes with a Program, not with --random-programs" in capsys.readouterr().err
 
 
 def test_waveforms_are_announced(tmp_path, capsys):
