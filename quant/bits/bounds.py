@@ -6,11 +6,12 @@ and its minimum falls apart into one small choice per group. Good prices make it
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from fractions import Fraction
 from functools import cached_property
 from heapq import heappop, heappush
 from math import inf, lcm, nextafter
+from operator import le
 from typing import NamedTuple
 
 import numpy as np
@@ -57,6 +58,21 @@ class _Partial(NamedTuple):
     depth: int
     chosen: tuple[Pair, ...]
     used: tuple[int, ...]
+
+
+class _Undominated:
+    """What partial choices use of the budgets, of those that no earlier one makes superfluous."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[int, int], list[tuple[int, ...]]] = {}
+
+    def add(self, alike: tuple[int, int], used: tuple[int, ...]) -> bool:
+        """Add one, or return False if an earlier one that goes on in the same ways uses no more of any budget."""
+        known = self._found.setdefault(alike, [])
+        if any(all(map(le, other, used)) for other in known):
+            return False
+        known.append(used)
+        return True
 
 
 class PricedProblem:
@@ -136,9 +152,12 @@ class PricedProblem:
         """
         least, steps = self._whole_loss(best), 0
         heap = [_Partial(int(self.bound * self.unit), 0, (), (0,) * len(self.problem.exact))]
+        seen = _Undominated()
         while heap and heap[0].bound < least and steps < most:
             part, steps = heappop(heap), steps + 1
             if len(part.chosen) < len(self._order):
+                if not seen.add(self._alike(part), self._binding(part)):
+                    continue
                 for longer in self._longer(part):
                     if longer.bound < least:
                         heappush(heap, longer)
@@ -156,12 +175,32 @@ class PricedProblem:
     @cached_property
     def _rest(self) -> list[list[int]]:
         """Least cost of the layers still open, by number of chosen layers and by budget."""
+        return self._open_costs(min)
+
+    @cached_property
+    def _most_rest(self) -> list[list[int]]:
+        """Largest cost of the layers still open, in the same order."""
+        return self._open_costs(max)
+
+    def _open_costs(self, pick: Callable[[Iterable[int]], int]) -> list[list[int]]:
         rest = [[0] * len(self.problem.exact)]
         for layer in reversed(self._order):
             pairs = np.argwhere(self.allowed[layer]).tolist()
-            rest.append([so_far + min(cost.table[layer][w][a] for w, a in pairs)
+            rest.append([so_far + pick(cost.table[layer][w][a] for w, a in pairs)
                          for so_far, cost in zip(rest[-1], self.problem.exact.values(), strict=True)])
         return rest[::-1]
+
+    def _alike(self, part: _Partial) -> tuple[int, int]:
+        """Return what partial choices that go on in the same ways have in common."""
+        chosen = len(part.chosen)
+        inside = 0 < chosen < len(self._order) and (
+            self.problem.group_of[self._order[chosen]] == self.problem.group_of[self._order[chosen - 1]])
+        return chosen, part.chosen[-1][1] if inside else -1
+
+    def _binding(self, part: _Partial) -> tuple[int, ...]:
+        """Return what a partial choice uses, but never less than what leaves room for any rest."""
+        return tuple(max(used, cost.limit - rest) for used, cost, rest in zip(
+            part.used, self.problem.exact.values(), self._most_rest[len(part.chosen)], strict=True))
 
     def _longer(self, part: _Partial) -> Iterator[_Partial]:
         """Yield a partial choice with one layer more, where the rest still has room in every budget."""

@@ -6,11 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from math import floor, isfinite, prod
+from sys import float_info
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quant.bits.allocation import Part
+from quant.bits.bounds import at_most
 from quant.bits.moves import has_fixed_weights, keeps_codes
 from sim.cost.table import CostTable
 from sim.errors import InputError
@@ -61,7 +63,7 @@ def constraints(program: Program, table: CostTable, limits: Mapping[str, float])
         if not isfinite(limit):
             raise InputError(f"limit of {name} must be finite, not {limit}")
         for label, (costs, per) in MAKERS[name](program, table).items():
-            whole = limit if per == 1 else float(floor(Fraction(limit) * per))
+            whole = limit if per == 1 else _whole(Fraction(limit) * per)
             found[label or name] = Constraint(costs, whole, Part(name, per, limit))
     return found
 
@@ -145,6 +147,12 @@ MAKERS: dict[str, Callable[[Program, CostTable], Made]] = {
     "mean_activation_bits": _mean_activation_bits}
 BUDGETS = tuple(MAKERS)
 """Budgets by name: of one image, and of the network's weights."""
+
+
+def _whole(limit: Fraction) -> float:
+    """Return the largest float that is not above the largest whole number up to `limit`; no cost is beyond floats."""
+    most = Fraction(float_info.max)
+    return at_most(Fraction(floor(max(-most, min(limit, most)))))
 
 
 def _empty(table: CostTable) -> NDArray[np.int64]:

@@ -33,7 +33,7 @@ def problem_of(program: Program, table: CostTable, weight_loss: Mapping[str, Seq
     weight_loss : mapping of layer to losses
         Expected loss at each of `table.weight_bits`, for every layer that has a choice.
     activation_loss : mapping of tensor to losses
-        Expected loss at each of `table.activation_bits`, for every stored tensor that a layer reads, inputs excepted.
+        Expected loss at each of `table.activation_choices`, for every stored tensor that a layer reads, but for inputs.
     limits : mapping of str to number
         Budgets by name, of `quant.bits.budgets.BUDGETS`.
     pins : mapping of layer or pattern to pair, optional
@@ -42,8 +42,8 @@ def problem_of(program: Program, table: CostTable, weight_loss: Mapping[str, Seq
     Raises
     ------
     InputError
-        If the table is of other layers, a budget is unknown, an input's width is no choice, losses are missing, or a
-        pin is of no layer or of widths that it cannot have.
+        If the table is of other layers, a budget is unknown, losses are missing, or a pin is of no layer or of widths
+        that it cannot have.
     """
     layers = tuple(conv.name for conv in program.convs)
     if table.layers != layers:
@@ -56,6 +56,7 @@ def problem_of(program: Program, table: CostTable, weight_loss: Mapping[str, Seq
     activation_rows = np.zeros((len(layers), len(table.activation_bits)))
     readers = dict[str, list[int]]()
     weights, activations = allowed_by(pins or {}, layers, table)
+    choices = [table.activation_bits.index(bits) for bits in table.activation_choices]
     for row, conv in enumerate(program.convs):
         tensor = stored_input(program, conv)
         readers.setdefault(tensor, []).append(row)
@@ -65,8 +66,11 @@ def problem_of(program: Program, table: CostTable, weight_loss: Mapping[str, Seq
             weight_rows[row] = _losses(weight_loss, conv.name, "weights of layer", len(table.weight_bits))
         if tensor in inputs:
             activations[row] = (inputs[tensor],)
-        elif readers[tensor] == [row]:
-            activation_rows[row] = _losses(activation_loss, tensor, "tensor", len(table.activation_bits))
+            continue
+        if table.input_widths:
+            activations[row] = _choices(activations.get(row, table.activation_bits), table, conv.name)
+        if readers[tensor] == [row]:
+            activation_rows[row, choices] = _losses(activation_loss, tensor, "tensor", len(choices))
     found = constraints(program, table, limits)
     costs, whole = ({name: getattr(constraint, what) for name, constraint in found.items()}
                     for what in ("costs", "limit"))
@@ -75,6 +79,14 @@ def problem_of(program: Program, table: CostTable, weight_loss: Mapping[str, Seq
     ties = tuple(tuple(rows) for rows in readers.values() if len(rows) > 1)
     return Problem(layers, table.weight_bits, table.activation_bits, weight_rows, activation_rows, costs, whole, ties,
                    weights, activations, {name: constraint.part for name, constraint in found.items()})
+
+
+def _choices(widths: tuple[int, ...], table: CostTable, layer: str) -> tuple[int, ...]:
+    """Return those of some widths that a tensor other than an input may have."""
+    left = tuple(bits for bits in widths if bits in table.activation_choices)
+    if not left:
+        raise InputError(f"pins leave no width of the activations of layer '{layer}'")
+    return left
 
 
 def _refuse_strangers(given: Mapping[str, Sequence[float]], known: Sequence[str], what: str) -> None:

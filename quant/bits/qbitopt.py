@@ -229,7 +229,7 @@ class QBitOpt:
                 errors = self._errors(site.module.weight_quantizer, site.module.weight, self.table.weight_bits)
                 weight_loss[site.layer] = expected_loss(traces[_weight_name(site)], errors).tolist()
             if site.tensor not in activation_loss and not site.is_input:
-                errors = self._errors(site.activation, samples[site.tensor], self.table.activation_bits)
+                errors = self._errors(site.activation, samples[site.tensor], self.table.activation_choices)
                 activation_loss[site.tensor] = expected_loss(traces[site.tensor], errors).tolist()
         return weight_loss, activation_loss
 

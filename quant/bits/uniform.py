@@ -49,9 +49,9 @@ def uniform_choices(program: Program, table: CostTable, limits: Mapping[str, flo
     Raises
     ------
     InputError
-        If the table is of other layers, a budget is unknown, or an input's width is no choice.
+        If the table is of other layers, or a budget is unknown.
     """
-    weights, activations = [0.0] * len(table.weight_bits), [0.0] * len(table.activation_bits)
+    weights, activations = [0.0] * len(table.weight_bits), [0.0] * len(table.activation_choices)
     inputs = {tensor.name for tensor in program.inputs}
     problem = problem_of(program, table,
                          {conv.name: weights for conv in program.convs if not has_fixed_weights(conv)},
@@ -59,7 +59,8 @@ def uniform_choices(program: Program, table: CostTable, limits: Mapping[str, flo
                           if (name := stored_input(program, conv)) not in inputs}, limits)
     found = []
     for w, weight_bits in enumerate(table.weight_bits):
-        for a, activation_bits in enumerate(table.activation_bits):
+        for activation_bits in table.activation_choices:
+            a = table.activation_bits.index(activation_bits)
             choice = np.tile(np.array([w, a], np.intp), (len(problem.layers), 1))
             for layer, group in enumerate(problem.group_of):
                 if len(options := problem.weight_options(layer)) == 1:

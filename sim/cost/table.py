@@ -48,7 +48,7 @@ class CostTable:
     layers : tuple of str
         Names of the Conv ops.
     weight_bits, activation_bits : tuple of int
-        The choices along the second and third axis [bits].
+        Widths along the second and third axis [bits].
     cycles : int64 array
         latency_cycles of the layer.
     energy_pj : float64 array
@@ -59,6 +59,8 @@ class CostTable:
         Whether the machine has the widths and holds the layer's row tiles; activations are placed by `plan` alone.
     fixed_cycles, fixed_energy_pj
         What ops without a choice add to any network: Pools, Loads and Stores.
+    input_widths : frozenset of int
+        Of `activation_bits` those that inputs have and no other tensor may have [bits].
     """
 
     layers: tuple[str, ...]
@@ -70,6 +72,12 @@ class CostTable:
     fits: NDArray[np.bool_]
     fixed_cycles: int
     fixed_energy_pj: float
+    input_widths: frozenset[int] = frozenset()
+
+    @property
+    def activation_choices(self) -> tuple[int, ...]:
+        """Widths that tensors other than inputs may have [bits]."""
+        return tuple(bits for bits in self.activation_bits if bits not in self.input_widths)
 
 
 def cost_table(program: Program, machine: Machine, technology: Technology,
@@ -78,9 +86,9 @@ def cost_table(program: Program, machine: Machine, technology: Technology,
     """Tabulate every Conv of `program` over all choices of bits.
 
     Layers with `unit` weights have no choice of weight bits: their entries repeat along that axis. Dense weights of
-    1 bit are bipolar. Of the widths in `program` only those of its inputs count, and those that are wider than any
-    choice: every other tensor is taken as wide as the widest choice, and what the host alone reads as wide as the
-    accumulator, since sums widen with the bits.
+    1 bit are bipolar. Of the widths in `program` only those of its inputs count, which are added to the activation bits
+    where they are no choices, and those that are wider than any choice: every other tensor is taken as wide as the
+    widest choice, and what the host alone reads as wide as the accumulator, since sums widen with the bits.
 
     Parameters
     ----------
@@ -106,15 +114,17 @@ def cost_table(program: Program, machine: Machine, technology: Technology,
     _check_widths("weight_bits", weight_bits)
     _check_widths("activation_bits", activation_bits)
     convs, most = program.convs, _digits_by_layer(program, machine, digits)
-    shape = (len(convs), len(weight_bits), len(activation_bits))
     network = WorstCaseCosts(program, machine, max(activation_bits))
+    input_widths = frozenset(tensor.format.bits for tensor in program.inputs) - {*activation_bits}
+    activation_bits = tuple(sorted({*activation_bits, *input_widths}))
+    shape = (len(convs), len(weight_bits), len(activation_bits))
     fixed, price_of = network.fixed_events(), prices(machine, technology)
     nominal = np.array([price_of[event].nominal_pj for event in PRICED])
     table = CostTable(tuple(c.name for c in convs), weight_bits, activation_bits, np.zeros(shape, np.int64),
                       np.zeros(shape, np.float64), np.zeros(shape, np.int64), np.zeros(shape, np.bool_),
                       sum(counts["cycles"] for counts in fixed),
                       fsum(fsum(count * price_of[event].nominal_pj for event, count in counts.items())
-                           for counts in fixed))
+                           for counts in fixed), input_widths)
     known: dict[tuple[ConvShape, int, Tilings], list[tuple[slice, LayerCosts]]] = {}
     for layer, conv in enumerate(convs):
         tilings = network.tilings(conv)

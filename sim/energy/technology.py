@@ -12,7 +12,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from sim.energy.events import PRICED
 from sim.io.bounds import shown
@@ -22,8 +22,8 @@ __all__ = ["Point", "Price", "Technology", "builtin_technologies", "load_technol
 
 NonNegative = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
 Positive = Annotated[float, Field(ge=1e-9, le=1e9, allow_inf_nan=False)]
-Exponent = Annotated[float, Field(ge=0, le=4, allow_inf_nan=False)]
-Text = Annotated[str, Field(min_length=1, max_length=10_000)]
+Exponent = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=10_000)]
 
 
 class _Fields(BaseModel):
@@ -39,8 +39,8 @@ class Point(_Fields):
         Width of what the event moves or clocks [bits]; None: the energy does not depend on it.
     kib : float or None
         Capacity of the memory [KiB]; None: it does not depend on it.
-    exponent : float, 0..4
-        0.5 is the square-root law of memories.
+    exponent : float, 0..1
+        0.5 is the square-root law of memories; at 1 the energy of a bit would grow with the whole capacity.
     mhz : float or None
         Clock; the energy of a cycle that only leaks is inversely proportional to it. None: not.
     """

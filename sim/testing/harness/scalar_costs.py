@@ -28,12 +28,14 @@ def plain_cost_table(program: Program, machine: Machine, technology: Technology,
                      digits: int | None = None) -> CostTable:
     """Return what `sim.cost.table.cost_table` must give, for widths, a Program and digits that it takes."""
     network = WorstCaseCosts(program, machine, max(activation_bits))
+    inputs = frozenset(tensor.format.bits for tensor in program.inputs if tensor.format.bits not in activation_bits)
+    activation_bits = tuple(sorted([*activation_bits, *inputs]))
     fixed = network.fixed_events()
     shape = (len(program.convs), len(weight_bits), len(activation_bits))
     table = CostTable(tuple(c.name for c in program.convs), weight_bits, activation_bits, np.zeros(shape, np.int64),
                       np.zeros(shape, np.float64), np.zeros(shape, np.int64), np.zeros(shape, np.bool_),
                       sum(counts["cycles"] for counts in fixed),
-                      fsum(energy(counts, machine, technology).nominal_pj for counts in fixed))
+                      fsum(energy(counts, machine, technology).nominal_pj for counts in fixed), inputs)
     for layer, conv in enumerate(program.convs):
         unit = conv.weight_format.kind == "unit"
         for i, bits_w in enumerate(weight_bits):

@@ -156,6 +156,22 @@ def test_bounds_hold_when_the_proof_is_cut_short(monkeypatch: pytest.MonkeyPatch
     assert bounds[0] < bounds[-1] == best
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_small_problems_of_many_budgets_are_proven(seed: int) -> None:
+    """Where several budgets bind at once, prices bound the loss badly; the search proves the optimum all the same."""
+    rng = np.random.default_rng(seed)
+    layers, bits = int(rng.integers(6, 10)), (2, 4, 8)
+    losses = [np.sort(10 ** rng.uniform(-3, 3, (layers, 3)), axis=1)[:, ::-1].copy() for _ in range(2)]
+    shapes = [np.outer(bits, bits), np.tile(np.array(bits)[:, None], 3), np.tile(bits, (3, 1))]
+    sizes = np.round(10 ** rng.uniform(0, 2, (6, layers))) * (rng.random((6, layers)) < 0.7)
+    costs = {str(k): row[:, None, None] * shapes[k % 3] for k, row in enumerate(sizes)}
+    least, most = ({k: pick(table, axis=(1, 2)).sum() for k, table in costs.items()} for pick in (np.min, np.max))
+    limits = {k: float(least[k] + (most[k] - least[k]) * rng.uniform(0.1, 0.6)) for k in costs}
+    names = tuple(map(str, range(layers)))
+    found = allocate(Problem(names, bits, bits, losses[0], losses[1], costs, limits), "milp")
+    assert found.lower_bound == found.objective
+
+
 @pytest.mark.parametrize(("solver", "method", "text"), [
     ("linprog", "lp", "the linear program of the allocation failed: out of luck"),
     ("milp", "milp", "branch and bound of the allocation failed: out of luck"),

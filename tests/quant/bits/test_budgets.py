@@ -213,3 +213,20 @@ def test_a_budget_is_met_to_the_last_bit(made: Made) -> None:
     with pytest.raises(InputError, match=rf"^budget mean_weight_bits: {below!r} cannot be met; "
                                          r"the smallest achievable is 4$"):
         allocate(problem_of(program, table, weight, activation, {"mean_weight_bits": below}))
+
+
+@pytest.mark.parametrize("name", ["peak_activation_bytes", "mean_weight_bits", "latency_cycles"])
+def test_limits_at_the_end_of_floats_bind_nothing(made: Made, name: str) -> None:
+    """A limit whose eighth or multiple is beyond floats is one that every choice keeps."""
+    _, program, table = made
+    for limit in (1e308, 1.7976931348623157e308):
+        for constraint in constraints(program, table, {name: limit}).values():
+            assert constraint.costs.max(axis=(1, 2)).sum() < constraint.limit
+
+
+def test_limits_are_never_rounded_up(made: Made) -> None:
+    """A limit in units of another size is rounded down, also where floats are sparser than whole numbers."""
+    _, program, table = made
+    limit = 2.0**53 + 2
+    for constraint in constraints(program, table, {"mean_weight_bits": limit}).values():
+        assert Fraction(constraint.limit) <= Fraction(limit) * constraint.part.per

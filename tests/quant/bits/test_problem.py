@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from quant.bits.allocate import allocate
 from quant.bits.budgets import BUDGETS, stored_input
 from quant.bits.problem import problem_of
 from quant.convert import quantize
@@ -94,8 +95,21 @@ def test_refuses_the_table_of_another_program(program: Program, table: CostTable
         problem_of(program, replace(table, layers=table.layers[::-1]), WEIGHTS, TENSORS, {"latency_cycles": 1})
 
 
-def test_refuses_inputs_whose_width_is_no_choice(program: Program) -> None:
-    """The host's format is fixed: a table without its width has no cost for the first layer."""
-    narrow = cost_table(program, load_machine("tiny"), load_technology("generic45"), (2, 4, 8), (4, 8))
-    with pytest.raises(InputError, match=r"^layer '0': activation bits must be some of 4, 8, not 2$"):
-        problem_of(program, narrow, WEIGHTS, TENSORS, {"latency_cycles": 10**6})
+def test_inputs_keep_a_width_that_is_no_choice(program: Program) -> None:
+    """The host's format is fixed: the first layer has its width, and no other tensor does, nor a loss for it."""
+    found = cost_table(program, load_machine("tiny"), load_technology("generic45"), (2, 4, 8), (4, 8))
+    assert (found.activation_bits, found.activation_choices) == ((2, 4, 8), (4, 8))
+    problem = problem_of(program, found, WEIGHTS, TENSORS, {"latency_cycles": 10**6})
+    assert problem.allowed_activations == {0: (2,), 1: (4, 8), 2: (4, 8), 3: (4, 8)}
+    assert problem.activation_loss.tolist() == [[0, 0, 0], [0, *TENSORS["0"]], [0, *TENSORS["3"]], [0, *TENSORS["4"]]]
+    assert {a for _, a in list(allocate(problem).bits.values())[1:]} == {8}
+
+
+def test_pins_do_not_give_the_width_of_inputs_to_other_tensors(program: Program) -> None:
+    """A pin that fits every layer leaves the input alone; where it leaves nothing, it is refused."""
+    found = cost_table(program, load_machine("tiny"), load_technology("generic45"), (2, 4, 8), (4, 8))
+    limits = {"latency_cycles": 10**6}
+    problem = problem_of(program, found, WEIGHTS, TENSORS, limits, {"*": (None, (2, 4))})
+    assert problem.allowed_activations == {0: (2,), 1: (4,), 2: (4,), 3: (4,)}
+    with pytest.raises(InputError, match=r"^pins leave no width of the activations of layer '3'$"):
+        problem_of(program, found, WEIGHTS, TENSORS, limits, {"*": (None, 2)})

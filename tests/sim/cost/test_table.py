@@ -236,7 +236,7 @@ def test_entries_bound_a_program_that_is_cut_into_bands(seed: int) -> None:
     widths = [tuple(sorted({*bits, 8})) for bits in zip(*own, strict=True)] or [(8,), (8,)]
     table = cost_table(program, small, TECHNOLOGY, *widths)
     line = planned.timeline
-    choice = [(layer, widths[0].index(w), widths[1].index(a)) for layer, (w, a) in enumerate(own)]
+    choice = [(layer, widths[0].index(w), table.activation_bits.index(a)) for layer, (w, a) in enumerate(own)]
     assert line.total <= table.fixed_cycles + sum(int(table.cycles[i]) for i in choice)
     used = [energy(counts | {"cycles": share}, small, TECHNOLOGY).nominal_pj
             for counts, share in zip(count_events(planned), line.shares, strict=True)]

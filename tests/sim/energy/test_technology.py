@@ -53,6 +53,8 @@ def test_tables_keep_accelergys_form() -> None:
 @pytest.mark.parametrize(("fields", "message"), [
     ({"source": None}, "ERT.tables.0.actions.0.source: Field required"),
     ({"source": ""}, "ERT.tables.0.actions.0.source: String should have at least 1 character, not ''"),
+    ({"source": " \n"}, "ERT.tables.0.actions.0.source: String should have at least 1 character, not ' \\n'"),
+    ({"at": {"exponent": 1.5}}, "ERT.tables.0.actions.0.at.exponent: Input should be less than or equal to 1, not 1.5"),
     ({"energy_hi": None}, "ERT.tables.0.actions.0.energy_hi: Field required"),
     ({"basis": "guessed"}, ("ERT.tables.0.actions.0.basis: Input should be 'measured', 'published' or 'inferred', "
                             "not 'guessed'")),
