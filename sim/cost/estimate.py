@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from sim.cost.layer_bound import bound_of, layer_cycles_by_cause, useful_macs
+from sim.cost.units import edp_mj_ms, energy_mj, frames_per_s, latency_ms, power_mw, tera_ops_per_s, tera_ops_per_w
 from sim.energy.counting import count_events
-from sim.energy.model import Energy, energy
+from sim.energy.model import Energy, EnergyRange, energy
 from sim.energy.technology import Technology
 from sim.plan.plan import Plan
 
-__all__ = ["Estimate", "LayerEstimate", "estimate"]
+__all__ = ["Band", "Estimate", "LayerEstimate", "estimate"]
+
+
+@dataclass(frozen=True)
+class Band:
+    """A number with its uncertainty; low <= nominal <= high."""
+
+    low: float
+    nominal: float
+    high: float
 
 
 @dataclass(frozen=True)
@@ -22,6 +34,12 @@ class LayerEstimate:
         Weight and activation bits.
     latency_cycles : int
         Including what it waits for; of a Load or Store, those in which no Conv or Pool runs until its end.
+    macs : int
+        Multiply-accumulates with padding, but without the zeros that folding adds to a first layer.
+    cycles : dict of str to int
+        These cycles by what they are spent on (`sim.cost.layer_bound`).
+    bound : str
+        What most of them are spent on.
     utilisation : float
         MACs times both bit widths over the machine's one-bit products in those cycles; 0 where there are none.
     weight_bytes : int
@@ -33,6 +51,8 @@ class LayerEstimate:
     bits: tuple[int, int]
     macs: int
     latency_cycles: int
+    cycles: dict[str, int]
+    bound: str
     utilisation: float
     energy: Energy
     weight_bytes: int
@@ -40,8 +60,19 @@ class LayerEstimate:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A whole Program; latency in cycles and at the machine's clock."""
+    """A whole Program; latency in cycles and at the machine's clock.
 
+    Attributes
+    ----------
+    events : dict of str to int
+        Of `sim.energy.events.PRICED`.
+    cycles : dict of str to int
+        The total, split as the hardware's counters split it.
+    cycles_by_cause : dict of str to int
+        The total by what cycles are spent on, as of each layer.
+    """
+
+    clock_mhz: float
     layers: tuple[LayerEstimate, ...]
     latency_cycles: int
     latency_us: float
@@ -49,12 +80,74 @@ class Estimate:
     weight_bytes: int
     events: dict[str, int]
     cycles: dict[str, int]
+    cycles_by_cause: dict[str, int]
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one image."""
+        return sum(layer.macs for layer in self.layers)
+
+    @property
+    def latency_ms(self) -> float:
+        """Time of one image [ms]."""
+        return latency_ms(self.latency_cycles, self.clock_mhz)
+
+    @property
+    def fps(self) -> float:
+        """Images per second, one after another [1/s]."""
+        return frames_per_s(self.latency_cycles, self.clock_mhz)
+
+    @property
+    def tops(self) -> float:
+        """Tera-operations per second, two for each multiply-accumulate."""
+        return tera_ops_per_s(self.macs, self.latency_cycles, self.clock_mhz)
+
+    @property
+    def energy_mj(self) -> Band:
+        """Energy of one image [mJ]."""
+        return _band(self.energy, energy_mj)
+
+    @property
+    def power_mw(self) -> Band:
+        """Mean power while images follow each other [mW]."""
+        return _band(self.energy, lambda used_pj: power_mw(used_pj, self.latency_cycles, self.clock_mhz))
+
+    @property
+    def edp_mj_ms(self) -> Band:
+        """Product of energy and delay of one image [mJ ms]."""
+        return _band(self.energy, lambda used_pj: edp_mj_ms(used_pj, self.latency_cycles, self.clock_mhz))
+
+    @property
+    def tops_per_w(self) -> Band:
+        """Tera-operations per joule, the host's memory included; the most energy makes the low end."""
+        return _efficiency(self.macs, self.energy)
+
+    @property
+    def on_chip_tops_per_w(self) -> Band:
+        """Tera-operations per joule of the chip alone."""
+        return _efficiency(self.macs, self.energy.on_chip)
+
+    @property
+    def figures(self) -> dict[str, float | Band]:
+        """What people compare machines by, under names with units."""
+        return {"latency_ms": self.latency_ms, "frames_per_s": self.fps, "energy_mj": self.energy_mj,
+                "power_mw": self.power_mw, "edp_mj_ms": self.edp_mj_ms, "tops": self.tops,
+                "tops_per_w": self.tops_per_w, "on_chip_tops_per_w": self.on_chip_tops_per_w}
+
+
+def _band(energy: EnergyRange, of: Callable[[float], float]) -> Band:
+    return Band(of(energy.low_pj), of(energy.nominal_pj), of(energy.high_pj))
+
+
+def _efficiency(macs: int, energy: EnergyRange) -> Band:
+    return Band(*(tera_ops_per_w(macs, used_pj) for used_pj in (energy.high_pj, energy.nominal_pj, energy.low_pj)))
 
 
 def estimate(plan: Plan, technology: Technology) -> Estimate:
     """Cost every op of a planned Program and the whole; all exact but the energies."""
     line = plan.timeline
     machine = plan.machine
+    by_cause: dict[str, int] = {}
     products = machine.rows * machine.columns * machine.lanes
     layers = []
     totals: dict[str, int] = {}
@@ -63,14 +156,20 @@ def estimate(plan: Plan, technology: Technology) -> Estimate:
         cycles = line.shares[index]
         counted = counts[index] | {"cycles": cycles}
         totals = {name: totals.get(name, 0) + count for name, count in counted.items()}
-        (bits_w, bits_a), macs = schedule.operand_bits, schedule.macs
+        bits_w, bits_a = schedule.operand_bits
+        macs = useful_macs(plan.program, op, schedule)
+        causes = layer_cycles_by_cause(schedule, cycles, line.splits[index])
+        by_cause = by_cause | {cause: by_cause.get(cause, 0) + count for cause, count in causes.items()}
         layers.append(LayerEstimate(
             name=op.name, kind=schedule.kind, bits=(bits_w, bits_a), macs=macs, latency_cycles=cycles,
+            cycles=causes, bound=bound_of(causes),
             utilisation=macs * bits_w * bits_a / (products * cycles) if macs else 0.0,
             energy=energy(counted, machine, technology), weight_bytes=schedule.weight_bytes))
     return Estimate(
-        layers=tuple(layers), latency_cycles=line.total, latency_us=line.total / machine.clock_mhz,
+        clock_mhz=machine.clock_mhz, layers=tuple(layers), latency_cycles=line.total,
+        latency_us=line.total / machine.clock_mhz,
         energy=energy(totals, machine, technology), weight_bytes=sum(layer.weight_bytes for layer in layers),
         events=totals,
         cycles={"total": line.total, "pairs": line.pairs, "wait_accumulator": line.wait_accumulator,
-                "wait_weights": line.wait_weights, "wait_transfers": line.wait_transfers, "other": line.other})
+                "wait_weights": line.wait_weights, "wait_transfers": line.wait_transfers, "other": line.other},
+        cycles_by_cause=by_cause)

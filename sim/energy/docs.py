@@ -15,8 +15,8 @@ where the event touches a memory it grows with the capacity of that memory. The 
 [Registers](registers.md) lists, count events in the portions of the column "events per count". The page is made from
 `sim.energy.events`, from which the hardware takes its counters and the energy model its widths and capacities.
 
-| event | unit | meaning | counter | events per count | width [bits] | capacity of the memory [bits] |
-|---|---|---|---|---|---|---|
+| event | unit | meaning | component | counter | events per count | width [bits] | capacity of the memory [bits] |
+|---|---|---|---|---|---|---|---|
 """
 
 
@@ -31,6 +31,6 @@ def events_markdown() -> str:
 
 def _row(event: Event) -> str:
     memory = f"{event.memory.name}: {event.memory.bits.formula}" if event.memory else "none"
-    cells = (f"`{event.name}`", event.unit, event.meaning, f"`{event.counter}`", event.per_count.formula,
-             event.width.formula, memory)
+    cells = (f"`{event.name}`", event.unit, event.meaning, event.component, f"`{event.counter}`",
+             event.per_count.formula, event.width.formula, memory)
     return "| " + " | ".join(cells).replace(" * ", " × ") + " |\n"

@@ -16,7 +16,8 @@ from sim.arch.machine import Machine
 from sim.arch.table_memory import table_word_bits
 from sim.arch.widths import lane_sum_bits, partial_sum_bits
 
-__all__ = ["EVENTS", "PRICED", "Event", "EventMemory", "Quantity", "counters_from_events", "events_from_counters"]
+__all__ = ["COMPONENTS", "EVENTS", "HOST_MEMORY", "PRICED", "Event", "EventMemory", "Quantity", "counters_from_events",
+           "events_from_counters"]
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,8 @@ def _parameter(name: str) -> Quantity:
 
 ONE, LANES, ACC_BITS = Quantity("1", lambda machine: 1), _parameter("lanes"), _parameter("acc_bits")
 
+HOST_MEMORY = "host memory"
+"""The component that is not on the chip."""
 TABLE_WORD = Quantity("max(lanes, stream_bits)", table_word_bits)
 
 ACCUMULATORS = EventMemory("accumulators", "acc_depth * acc_bits")
@@ -85,6 +88,8 @@ class Event:
         What one event is.
     meaning : str
         Which of these are counted.
+    component : str
+        The part of the machine whose energy it is, as estimates add it up.
     counter : str
         The RTL's counter.
     per_count : Quantity
@@ -98,6 +103,7 @@ class Event:
     name: str
     unit: str
     meaning: str
+    component: str
     counter: str
     per_count: Quantity = ONE
     width: Quantity = ONE
@@ -106,42 +112,50 @@ class Event:
 
 EVENTS = {event.name: event for event in (
     Event("pair_lanes", "one-bit product", "lanes of every active element in every pair of bit planes",
-          "pair_elements", per_count=LANES),
-    Event("narrow_adds", "addition", "partial sums: one for each active element and pair of bit planes", "narrow_adds",
-          width=Quantity("log2(lanes) + max_bits_w + max_bits_a", partial(partial_sum_bits, unsigned_weights=False))),
+          "array", "pair_elements", per_count=LANES),
+    Event("narrow_adds", "addition", "partial sums: one for each active element and pair of bit planes", "array",
+          "narrow_adds", width=Quantity(
+              "log2(lanes) + max_bits_w + max_bits_a", partial(partial_sum_bits, unsigned_weights=False))),
     Event("lane_adds", "addition",
-          "sums of the depthwise lanes: one for each lane of an active column, tap and activation plane", "lane_steps",
-          per_count=_parameter("depthwise_lanes"), width=Quantity("max_bits_w + max_bits_a + 6", lane_sum_bits)),
-    Event("wide_adds", "addition", "accumulators: one for each active element and step", "wide_adds", width=ACC_BITS),
-    Event("acc_reads", "word", "accumulators read, by additions and by the requantizers", "acc_reads",
+          "sums of the depthwise lanes: one for each lane of an active column, tap and activation plane",
+          "depthwise lanes", "lane_steps", per_count=_parameter("depthwise_lanes"),
+          width=Quantity("max_bits_w + max_bits_a + 6", lane_sum_bits)),
+    Event("wide_adds", "addition", "accumulators: one for each active element and step", "array", "wide_adds",
+          width=ACC_BITS),
+    Event("acc_reads", "word", "accumulators read, by additions and by the requantizers", "accumulators", "acc_reads",
           width=ACC_BITS, memory=ACCUMULATORS),
-    Event("acc_writes", "word", "accumulators written", "acc_writes", width=ACC_BITS, memory=ACCUMULATORS),
-    Event("requant_terms", "addition", "shifted additions in the requantizers", "requant_terms",
+    Event("acc_writes", "word", "accumulators written", "accumulators", "acc_writes", width=ACC_BITS,
+          memory=ACCUMULATORS),
+    Event("requant_terms", "addition", "shifted additions in the requantizers", "requantizers", "requant_terms",
           width=Quantity("acc_bits + window + 2", attrgetter("requant_bits"))),
-    Event("act_reads", "word", "activations read: operands, residuals, pooling, Stores", "act_reads",
+    Event("act_reads", "word", "activations read: operands, residuals, pooling, Stores", "activations", "act_reads",
           width=LANES, memory=ACTIVATIONS),
     Event("act_writes", "word", "activations written, by Convs under a mask of `rows` lanes, by Loads too",
-          "act_writes", width=LANES, memory=ACTIVATIONS),
-    Event("weight_reads", "word", "weights read into the operand registers of the rows", "weight_reads",
+          "activations", "act_writes", width=LANES, memory=ACTIVATIONS),
+    Event("weight_reads", "word", "weights read into the operand registers of the rows", "weights", "weight_reads",
           width=LANES, memory=WEIGHTS),
-    Event("weight_writes", "word", "weights and parameters written from the stream", "weight_writes",
+    Event("weight_writes", "word", "weights and parameters written from the stream", "weights", "weight_writes",
           width=LANES, memory=WEIGHTS),
-    Event("operand_bits", "bit", "bits clocked into the operand registers of rows and columns", "operand_bits"),
-    Event("stream_in_bits", "bit", "bits taken from the inward stream", "stream_in_beats",
+    Event("operand_bits", "bit", "bits clocked into the operand registers of rows and columns", "operands",
+          "operand_bits"),
+    Event("stream_in_bits", "bit", "bits taken from the inward stream", HOST_MEMORY, "stream_in_beats",
           per_count=_parameter("stream_bits")),
-    Event("stream_out_bits", "bit", "bits put on the outward stream", "stream_out_beats",
+    Event("stream_out_bits", "bit", "bits put on the outward stream", HOST_MEMORY, "stream_out_beats",
           per_count=_parameter("stream_bits")),
-    Event("table_reads", "word", "tables read, once for each output of a Conv that ends in one", "table_reads",
-          width=TABLE_WORD, memory=TABLES),
+    Event("table_reads", "word", "tables read, once for each output of a Conv that ends in one", "tables",
+          "table_reads", width=TABLE_WORD, memory=TABLES),
     Event("table_writes", "word", "tables written from the stream, into the memories of all requantizers",
-          "table_writes", width=TABLE_WORD, memory=TABLES),
+          "tables", "table_writes", width=TABLE_WORD, memory=TABLES),
 )}
 """Every event by name, in the order of the RTL's counters."""
 
 PRICED = EVENTS | {"cycles": Event(
-    "cycles", "clock cycle", "clock cycles, in which the whole array leaks", "cycles",
+    "cycles", "clock cycle", "clock cycles, in which the whole array leaks", "leakage", "cycles",
     width=Quantity("rows * columns * lanes", lambda machine: machine.rows * machine.columns * machine.lanes))}
 """What a technology must price, each once: the events, and last the cycles."""
+
+COMPONENTS = tuple(dict.fromkeys(event.component for event in PRICED.values()))
+"""Parts of the machine, and the host's memory, in the order of their first event."""
 
 
 def events_from_counters(counters: Mapping[str, int], machine: Machine) -> dict[str, int]:

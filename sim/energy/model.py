@@ -7,12 +7,12 @@ Every price is scaled from the point at which its table states it to the machine
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import fsum
 
 from sim.arch.machine import Machine
-from sim.energy.events import PRICED
+from sim.energy.events import COMPONENTS, HOST_MEMORY, PRICED
 from sim.energy.technology import Price, Technology
 from sim.errors import InputError
 
@@ -33,6 +33,17 @@ class Energy(EnergyRange):
     """A total and the events that it is the sum of."""
 
     by_event: dict[str, EnergyRange]
+
+    @property
+    def by_component(self) -> dict[str, EnergyRange]:
+        """Energy of each part of the machine, and of the host's memory, of `sim.energy.events.COMPONENTS`."""
+        return {component: _sum([part for event, part in self.by_event.items()
+                                 if PRICED[event].component == component]) for component in COMPONENTS}
+
+    @property
+    def on_chip(self) -> EnergyRange:
+        """Energy without the host's memory."""
+        return _sum([part for component, part in self.by_component.items() if component != HOST_MEMORY])
 
 
 def energy(counts: Mapping[str, int], machine: Machine, technology: Technology) -> Energy:
@@ -65,14 +76,18 @@ def energy(counts: Mapping[str, int], machine: Machine, technology: Technology) 
             raise InputError(f"event '{event}' must be counted from 0 up, not {count}")
     price_of = prices(machine, technology)
     by_event = {event: _times(count, price_of[event]) for event, count in counts.items()}
-    parts = by_event.values()
-    return Energy(fsum(part.low_pj for part in parts), fsum(part.nominal_pj for part in parts),
-                  fsum(part.high_pj for part in parts), by_event)
+    total = _sum(list(by_event.values()))
+    return Energy(total.low_pj, total.nominal_pj, total.high_pj, by_event)
 
 
 def prices(machine: Machine, technology: Technology) -> dict[str, EnergyRange]:
     """Return the energy of one event of each kind on `machine` [pJ]."""
     return {event: _scaled(price, machine) for event, price in technology.prices.items()}
+
+
+def _sum(parts: Sequence[EnergyRange]) -> EnergyRange:
+    return EnergyRange(fsum(part.low_pj for part in parts), fsum(part.nominal_pj for part in parts),
+                       fsum(part.high_pj for part in parts))
 
 
 def _times(count: int, price: EnergyRange) -> EnergyRange:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol
 
 from sim.arch.host_memory import IDEAL, Memory
@@ -11,7 +12,7 @@ from sim.ir.ops import Queue
 from sim.timing.dependencies import Waits
 from sim.timing.recurrence import PipelineState, Span
 
-__all__ = ["Timed", "Timeline", "layer_cycles", "timeline"]
+__all__ = ["Split", "Timed", "Timeline", "layer_cycles", "timeline"]
 
 
 class Timed(Protocol):
@@ -23,6 +24,23 @@ class Timed(Protocol):
 
     def run(self, state: PipelineState, waits: Waits) -> Span:
         """Advance `state` over the op, and return its start and end."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """What the cycles of one op are spent on; a Conv's other cycles fill and drain its pipeline.
+
+    Attributes
+    ----------
+    pairs : int
+        Plane pairs run, or depthwise lanes add.
+    wait_accumulator, wait_weights : int
+        The head waits for an accumulator bank, and beyond that for weights.
+    """
+
+    pairs: int
+    wait_accumulator: int
+    wait_weights: int
 
 
 @dataclass(frozen=True)
@@ -43,6 +61,8 @@ class Timeline:
     shares : tuple of int
         Cycles that each op accounts for: its own for a Conv or Pool, and for a Load or Store those of
         `wait_transfers` that last until its end. They sum to the total.
+    splits : tuple of Split
+        Of each op; all 0 but for Convs.
     starved, blocked : int
         Cycles in which the inward stream is ready and no beat comes, and in which an outward beat is not taken.
     """
@@ -54,6 +74,7 @@ class Timeline:
     wait_weights: int
     wait_transfers: int
     shares: tuple[int, ...]
+    splits: tuple[Split, ...]
     starved: int
     blocked: int
 
@@ -71,14 +92,19 @@ class Timeline:
 def timeline(schedules: Sequence[Timed], waits: Sequence[Waits], memory: Memory = IDEAL) -> Timeline:
     """Run the recurrence over ops in Program order, each with what it waits for."""
     state = PipelineState(memory.finish, memory.latency_cycles)
-    spans = [schedule.run(state, wait) for schedule, wait in zip(schedules, waits, strict=True)]
+    spans, so_far = [], [(0, 0, 0)]
+    for schedule, wait in zip(schedules, waits, strict=True):
+        spans.append(schedule.run(state, wait))
+        so_far.append((state.pairs, state.wait_accumulator, state.wait_weights))
     shares = _shares(schedules, spans)
     return Timeline(
         starts=tuple(start for start, _ in spans), ends=tuple(end for _, end in spans), pairs=state.pairs,
         wait_accumulator=state.wait_accumulator, wait_weights=state.wait_weights,
         wait_transfers=sum(share for share, schedule in zip(shares, schedules, strict=True)
                            if schedule.queue is not Queue.COMPUTE),
-        shares=shares, starved=state.starved, blocked=state.blocked)
+        shares=shares, splits=tuple(Split(*(after - before for before, after in zip(*moment, strict=True)))
+                                    for moment in pairwise(so_far)),
+        starved=state.starved, blocked=state.blocked)
 
 
 def layer_cycles(schedule: Timed, memory: Memory = IDEAL) -> int:

@@ -9,12 +9,16 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from quant.lowering.space_to_depth import Folding, fold, fold_image
+from sim.arch.machine import load_machine
+from sim.cost.estimate import estimate
+from sim.energy.technology import load_technology
 from sim.errors import InputError
 from sim.functional.reference import simulate
 from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
 from sim.ir.ops import Conv, Pads, Pool, Tensor, out_size
 from sim.ir.program import Program
+from sim.plan.plan import plan
 
 WEIGHTS = Format(4, "signed")
 
@@ -66,6 +70,16 @@ def test_the_first_layer_of_residual_networks() -> None:
     assert (first.kernel, first.stride, first.pads) == ((4, 4), 1, (0, 0, 0, 0))
     assert source.shape == folding.folded.shape == (12, 115, 115)
     assert source.format == image.format
+
+
+def test_zeros_that_folding_adds_are_no_macs() -> None:
+    """A folded first layer does the multiplications that the layer itself did, though it takes fewer cycles."""
+    image = Tensor("image", 32, 32, (3,), Format(8, "signed"))
+    program = network(image, (7, 7), 2, (3, 3, 3, 3), 8, seed=0)
+    folded, _ = fold(program)
+    whole, less = (estimate(plan(one, load_machine("edge")), load_technology("generic45")) for one in (program, folded))
+    assert whole.macs == less.macs == 16 * 16 * (8 * 3 * 49 + 2 * 8 * 9)
+    assert less.latency_cycles < whole.latency_cycles
 
 
 def test_pads_hold_the_zero_point() -> None:

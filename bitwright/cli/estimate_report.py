@@ -1,0 +1,51 @@
+"""Tables of an estimate: layers, what their cycles are spent on, energy by component, figures."""
+
+from __future__ import annotations
+
+from bitwright.cli.console import Report
+from sim.cost.estimate import Band, Estimate, LayerEstimate
+
+__all__ = ["add_tables"]
+
+FIGURES = {"latency_ms": "latency [ms]", "frames_per_s": "images per second", "energy_mj": "energy [mJ]",
+           "power_mw": "power [mW]", "edp_mj_ms": "energy-delay product [mJ ms]", "tops": "TOPS",
+           "tops_per_w": "TOPS/W", "on_chip_tops_per_w": "TOPS/W without the host's memory"}
+
+
+def add_tables(report: Report, cost: Estimate, machine: str) -> None:
+    """Add the tables and the closing line of an estimate on a machine."""
+    report.table(
+        f"cost of one image on machine '{machine}'",
+        ["layer", "kind", "W/A bits", "MACs", "cycles", "bound by", "utilisation %", "energy nJ", "low", "high",
+         "weight bytes"],
+        [[layer.name, layer.kind, f"{layer.bits[0]}/{layer.bits[1]}", layer.macs, layer.latency_cycles, _bound(layer),
+          100 * layer.utilisation, layer.energy.nominal_pj / 1e3, layer.energy.low_pj / 1e3,
+          layer.energy.high_pj / 1e3, layer.weight_bytes] for layer in cost.layers])
+    report.table("cycles by what they are spent on", ["", "cycles", "%"],
+                 [[cause, cycles, _percent(cycles, cost.latency_cycles)]
+                  for cause, cycles in cost.cycles_by_cause.items() if cycles])
+    total = cost.energy
+    report.table("energy by component", ["", "energy nJ", "low", "high", "%"],
+                 [[component, part.nominal_pj / 1e3, part.low_pj / 1e3, part.high_pj / 1e3,
+                   _percent(part.nominal_pj, total.nominal_pj)]
+                  for component, part in total.by_component.items() if part.high_pj])
+    report.table("figures", ["", "nominal", "low", "high"],
+                 [[FIGURES[name], *_cells(figure)] for name, figure in cost.figures.items()])
+    report.lines.append(
+        f"latency {cost.latency_cycles:,} cycles = {cost.latency_us:,.1f} us; energy {total.nominal_pj / 1e3:,.1f} nJ "
+        f"(band {total.low_pj / 1e3:,.1f} to {total.high_pj / 1e3:,.1f}); weights {cost.weight_bytes:,} bytes")
+
+
+def _bound(layer: LayerEstimate) -> str:
+    """Return what bounds a layer and its share of the cycles; nothing for transfers that other ops hide."""
+    if not layer.latency_cycles:
+        return "hidden"
+    return f"{layer.bound} {_percent(layer.cycles[layer.bound], layer.latency_cycles):.0f} %"
+
+
+def _percent(part: float, whole: float) -> float:
+    return 100 * part / whole if whole else 0.0
+
+
+def _cells(figure: float | Band) -> list[float | str]:
+    return [figure.nominal, figure.low, figure.high] if isinstance(figure, Band) else [figure, "", ""]
