@@ -145,7 +145,7 @@ class _Graph:
         else:
             top, left, bottom, right = conv.pads
             self.node("QLinearConv", [*first, self.constant(f"{conv.name}.w", weights), *second, *out, biases], output,
-                      kernel_shape=list(conv.kernel), strides=[conv.stride] * 2, dilations=[conv.dilation] * 2,
+                      kernel_shape=list(conv.kernel), strides=list(conv.stride), dilations=list(conv.dilation),
                       pads=[top, left, bottom, right], group=conv.groups)
 
     def operands(self, conv: Conv, source: Tensor) -> tuple[NDArray[np.int8], NDArray[np.int32]]:
@@ -176,7 +176,7 @@ class _Graph:
 
     def pool(self, pool: Pool) -> None:
         top, left, bottom, right = pool.pads
-        self.node("MaxPool", [pool.input], pool.output, kernel_shape=list(pool.kernel), strides=[pool.stride] * 2,
+        self.node("MaxPool", [pool.input], pool.output, kernel_shape=list(pool.kernel), strides=list(pool.stride),
                   pads=[top, left, bottom, right])
 
 

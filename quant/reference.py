@@ -117,8 +117,8 @@ def _max_pool(pool: Pool, x: Tensor) -> Tensor:
     """Return the largest of every window: of its columns first, then of what they leave in its rows."""
     top, left, bottom, right = pool.pads
     found = functional.pad(x, (left, right, top, bottom), value=int(torch.iinfo(torch.int64).min))
-    for axis, kernel in ((2, pool.kernel[0]), (3, pool.kernel[1])):
-        last = (found.shape[axis] - kernel) // pool.stride * pool.stride
-        index = torch.arange(0, last + 1, pool.stride)
+    for axis, kernel, stride in zip((2, 3), pool.kernel, pool.stride, strict=True):
+        last = (found.shape[axis] - kernel) // stride * stride
+        index = torch.arange(0, last + 1, stride)
         found = reduce(torch.maximum, (found.index_select(axis, index + tap) for tap in range(kernel)))
     return found

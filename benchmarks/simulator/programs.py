@@ -128,6 +128,6 @@ def layer_case(channels: int, size: int, stride: int, depthwise: bool, count: in
         tensors.append(Tensor(f"y{i}", size, size, (channels,), byte))
         ops.append(Conv(f"conv{i}", tensors[i].name, f"y{i}", weights, Format(8, "signed"),
                             digits_of([[1]] * channels), np.full(channels, shift), np.full(channels, 64 << shift),
-                            0, 255, groups=channels if depthwise else 1, stride=stride, pads=(1, 1, 1, 1)))
+                            0, 255, groups=channels if depthwise else 1, stride=(stride, stride), pads=(1, 1, 1, 1)))
     codes = rng.integers(0, 256, (1, *tensors[0].shape)).astype(np.int32)
     return Case(Program(tuple(tensors), tuple(ops)), codes)

@@ -58,9 +58,11 @@ def _cells(row: OpRow) -> list[object]:
 
 def _window(row: OpRow) -> str:
     """Write a window as `3 x 3 / 2, pads 1 1 1 1, dilation 2`, or the first row that a transfer moves."""
-    if row.kernel is None:
+    from bitwright.codesign.program_table import steps_text
+
+    if row.kernel is None or row.stride is None:
         return f"from row {row.first_row}" if row.first_row else ""
-    texts = [f"{row.kernel[0]} x {row.kernel[1]} / {row.stride}"]
+    texts = [f"{row.kernel[0]} x {row.kernel[1]} / {steps_text(row.stride)}"]
     texts += ["pads " + " ".join(map(str, row.pads))] if row.pads and any(row.pads) else []
-    texts += [f"dilation {row.dilation}"] if row.dilation and row.dilation > 1 else []
+    texts += [f"dilation {steps_text(row.dilation)}"] if row.dilation not in (None, (1, 1)) else []
     return ", ".join(texts)

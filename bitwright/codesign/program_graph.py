@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-from bitwright.codesign.program_table import OpRow, op_rows
+from bitwright.codesign.program_table import OpRow, op_rows, steps_text
 from sim.ir.ops import Tensor
 from sim.ir.program import Program
 
@@ -23,7 +23,7 @@ def graph_lines(program: Program, language: GraphLanguage) -> list[str]:
     >>> from sim.ir.ops import Pool
     >>> byte = Format(8, "unsigned")
     >>> tensors = Tensor("x", 4, 4, (3,), byte), Tensor("y", 2, 2, (3,), byte)
-    >>> print(*graph_lines(Program(tensors, (Pool("pool", "x", "y", (2, 2), 2),)), "mermaid"), sep=chr(10))
+    >>> print(*graph_lines(Program(tensors, (Pool("pool", "x", "y", (2, 2), (2, 2)),)), "mermaid"), sep=chr(10))
     flowchart TD
       t0(["x<br/>3 x 4 x 4<br/>unsigned8"])
       t1(["y<br/>3 x 2 x 2<br/>unsigned8"])
@@ -80,8 +80,9 @@ def _extents(tensor: Tensor) -> str:
 def _what(row: OpRow) -> str:
     """Return the kind of an op, its window, its stride and the format of its weights."""
     texts = [row.kind]
-    if row.kernel is not None and row.kind not in ("linear", "add", "product", "copy"):
-        texts.append(f"{row.kernel[0]} x {row.kernel[1]}" + (f" / {row.stride}" if row.stride != 1 else ""))
+    if row.kernel and row.stride and row.kind not in ("linear", "add", "product", "copy"):
+        texts.append(f"{row.kernel[0]} x {row.kernel[1]}")
+        texts += [f"/ {steps_text(row.stride)}"] if row.stride != (1, 1) else []
     if row.weight_format is not None and row.kind not in ("average", "add", "product", "copy"):
         texts.append(row.weight_format)
     return " ".join(texts)

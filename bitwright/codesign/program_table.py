@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 
-from sim.ir.layer import Pads
+from sim.ir.layer import Pads, Steps
 from sim.ir.ops import Conv, Load, Op, Pool
 from sim.ir.program import Program
 from sim.ir.serialize import program_digest
 
-__all__ = ["OpRow", "op_kind", "op_rows", "program_data"]
+__all__ = ["OpRow", "op_kind", "op_rows", "program_data", "steps_text"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,8 @@ class OpRow:
         (channels, height, width) of what it writes.
     input_format, output_format, weight_format : str
     kernel : (int, int)
-    stride, dilation, groups : int
+    stride, dilation : (vertical, horizontal)
+    groups : int
     pads : (top, left, bottom, right)
     digits, residual_digits : int
         Most digits of a channel's M and R.
@@ -46,8 +47,8 @@ class OpRow:
     output_format: str
     weight_format: str | None = None
     kernel: tuple[int, int] | None = None
-    stride: int | None = None
-    dilation: int | None = None
+    stride: Steps | None = None
+    dilation: Steps | None = None
     groups: int | None = None
     pads: Pads | None = None
     digits: int | None = None
@@ -76,11 +77,20 @@ def op_rows(program: Program) -> list[OpRow]:
     >>> from sim.ir.tensor import Tensor
     >>> byte = Format(8, "unsigned")
     >>> tensors = Tensor("x", 4, 4, (3,), byte), Tensor("y", 2, 2, (3,), byte)
-    >>> [row] = op_rows(Program(tensors, (Pool("pool", "x", "y", (2, 2), 2),)))
+    >>> [row] = op_rows(Program(tensors, (Pool("pool", "x", "y", (2, 2), (2, 2)),)))
     >>> row.kind, row.shape, row.kernel, row.stride
-    ('max pool', (3, 2, 2), (2, 2), 2)
+    ('max pool', (3, 2, 2), (2, 2), (2, 2))
     """
     return [_row(program, op) for op in program.ops]
+
+
+def steps_text(steps: Steps) -> str:
+    """Write the steps of a window, as one number where both are the same.
+
+    >>> steps_text((2, 2)), steps_text((2, 1))
+    ('2', '2 x 1')
+    """
+    return " x ".join(map(str, steps if steps[0] != steps[1] else steps[:1]))
 
 
 def op_kind(program: Program, op: Op) -> str:

@@ -73,7 +73,7 @@ class OnnxConvs(ConvWriter):
         acc = self._graph.then(
             "ConvInteger", [codes, *constants], f"{name}/acc",
             f"Conv '{name}': sums of raw codes of '{source.name}', weights {conv.weight_format}",
-            kernel_shape=list(conv.kernel), strides=[conv.stride] * 2, dilations=[conv.dilation] * 2, pads=list(pads),
+            kernel_shape=list(conv.kernel), strides=list(conv.stride), dilations=list(conv.dilation), pads=list(pads),
             group=conv.groups)
         return self._wrapped(conv, acc)
 

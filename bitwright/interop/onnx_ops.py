@@ -41,7 +41,7 @@ def add_ops(program: Program, graph: OnnxGraph, tensors: OnnxTensors, convs: Con
                 convs.add(op)
             case Pool():
                 graph.add("MaxPool", [tensors.whole(op.input)], op.output, f"Pool '{op.name}'",
-                          kernel_shape=list(op.kernel), strides=[op.stride] * 2, pads=list(op.pads))
+                          kernel_shape=list(op.kernel), strides=list(op.stride), pads=list(op.pads))
             case Load():
                 tensors.load(op)
             case Store():

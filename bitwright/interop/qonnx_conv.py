@@ -101,8 +101,8 @@ class QonnxConvs(ConvWriter):
     def _convolved(self, conv: Conv, source: str, weights: Ints, wanted: str) -> str:
         quantized = add_weight_quant(self._graph, f"{wanted}/weights", weights, conv.weight_format)
         return self._graph.then("Conv", [source, quantized], wanted, f"Conv '{conv.name}'",
-                                kernel_shape=list(conv.kernel), strides=[conv.stride] * 2,
-                                dilations=[conv.dilation] * 2, pads=list(conv.pads), group=conv.groups)
+                                kernel_shape=list(conv.kernel), strides=list(conv.stride),
+                                dilations=list(conv.dilation), pads=list(conv.pads), group=conv.groups)
 
     def _wrapped(self, conv: Conv, acc: str) -> str:
         """Take sums of raw codes, which are larger by zero point * sum of weights, modulo 2**acc_bits, signed."""

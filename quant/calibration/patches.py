@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from quant.layers.quantized import QuantConv2d
+from sim.ir.ops import out_size
 
 __all__ = ["added_at", "at_positions", "in_row", "patches", "positions", "sums", "usual_positions", "values_read"]
 
@@ -111,13 +112,13 @@ def patches(layer: Layer, read: Tensor, images: int, which: slice,
         return read[None], torch.zeros(len(read), 1, dtype=torch.int64)
     padded = (layer.padded(read) if isinstance(layer, QuantConv2d)
               else functional.pad(read, layer._reversed_padding_repeated_twice))
-    (kernel, along), (stride, _), (dilation, _) = layer.kernel_size, layer.stride, layer.dilation
+    (kernel, along), (down, across), dilation = layer.kernel_size, layer.stride, layer.dilation
     height, width = padded.shape[2:]
-    rows, columns = ((length - dilation * (reach - 1) - 1) // stride + 1
-                     for length, reach in ((height, kernel), (width, along)))
+    rows, columns = (out_size(*numbers) for numbers in zip(
+        (height, width), (0, 0), (0, 0), layer.kernel_size, layer.stride, dilation, strict=True))
     place = positions(images, rows * columns, usual_positions(layer) if most is None else most)[which]
-    start = place // columns * (stride * width) + place % columns * stride
-    offsets = (torch.arange(kernel)[:, None] * dilation * width + torch.arange(along) * dilation).flatten()
+    start = place // columns * (down * width) + place % columns * across
+    offsets = (torch.arange(kernel)[:, None] * dilation[0] * width + torch.arange(along) * dilation[1]).flatten()
     index = (start[:, :, None] + offsets).flatten(1)[:, None, :].expand(-1, layer.in_channels, -1)
     found = padded.flatten(2).gather(2, index.to(read.device))
     images_here, count = place.shape

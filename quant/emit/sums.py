@@ -13,7 +13,6 @@ from quant.emit.quantizers import quantized_layer
 from quant.graph.graph import Node
 from quant.graph.layout import Layout, Pointwise
 from quant.graph.ops.linear import Conv
-from sim.errors import InputError
 from sim.ir.ops import Pads, out_size
 
 __all__ = ["conv", "dense", "linear", "out_sizes", "pointwise", "symmetric"]
@@ -28,11 +27,11 @@ def conv(builder: Builder, node: Node) -> Stored:
     weight = weight[..., None] if weight.ndim == 3 else weight
     weight = weight.transpose(2, 3) if frame.swapped else weight
     kernel = int(weight.shape[2]), int(weight.shape[3])
-    dilation = _dilation(frame.pair(operator.dilation, 1), kernel, node)
+    dilation = frame.pair(operator.dilation, 1)
     weight, bias, made, source = _in_order(builder, frame, weight, bias, operator.groups)
-    reach = dilation * (kernel[0] - 1) + 1, dilation * (kernel[1] - 1) + 1
+    reach = dilation[0] * (kernel[0] - 1) + 1, dilation[1] * (kernel[1] - 1) + 1
     stride = frame.pair(operator.stride, 1)
-    out = out_sizes(_padded(frame), reach, stride, node)
+    out = out_sizes(_padded(frame), reach, stride)
     pads, before = symmetric(frame.pads)
     if before:
         source = builder.call(f"{builder.name(node)}_pad", nn.ZeroPad2d(before), source)
@@ -77,23 +76,15 @@ def symmetric(pads: Pads) -> tuple[tuple[int, int], tuple[int, int, int, int] | 
     return (0, 0), (left, right, top, bottom)
 
 
-def out_sizes(size: tuple[int, int], reach: tuple[int, int], strides: tuple[int, int], node: Node) -> tuple[int, int]:
+def out_sizes(size: tuple[int, int], reach: tuple[int, int], strides: tuple[int, int]) -> tuple[int, int]:
     """Return the places that come out where a window slides.
 
     Parameters
     ----------
     size, reach, strides : (vertical, horizontal)
         What the window slides over, with pads; what it covers; how far it goes each time [pixels].
-    node : Node
-
-    Raises
-    ------
-    InputError
-        If the strides differ and several places come out along both axes.
     """
     rows, columns = (out_size(*numbers) for numbers in zip(size, (0, 0), (0, 0), reach, strides, strict=True))
-    if strides[0] != strides[1] and rows > 1 and columns > 1:
-        raise InputError(f"stride {node.place} must be the same along both axes, not {strides}")
     return rows, columns
 
 
@@ -115,14 +106,6 @@ def _in_order(builder: Builder, frame: Frame, weight: Tensor, bias: Tensor | Non
 def _parameters(builder: Builder, node: Node) -> tuple[Tensor, Tensor | None]:
     weight = builder.constant(node, 1, "weights")
     return weight, builder.constant(node, 2, "bias") if len(node.inputs) > 2 else None
-
-
-def _dilation(dilation: tuple[int, int], kernel: tuple[int, int], node: Node) -> int:
-    """Return the dilation of both axes: it means nothing along an axis of one weight."""
-    found = {step for step, count in zip(dilation, kernel, strict=True) if count > 1} or {1}
-    if len(found) > 1:
-        raise InputError(f"dilation {node.place} must be the same along both axes, not {dilation}")
-    return found.pop()
 
 
 def _padded(frame: Frame) -> tuple[int, int]:

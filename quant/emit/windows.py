@@ -149,5 +149,5 @@ def _pads(frame: Frame, pads: Sequence[tuple[int, int]]) -> Pads:
 def _slid(builder: Builder, node: Node, frame: Frame, layer: nn.Module, window: Window, source: fx.Node) -> Stored:
     """Emit a window that slides over a frame with pads."""
     top, left, bottom, right = window.pads
-    size = out_sizes((frame.size[0] + top + bottom, frame.size[1] + left + right), window.kernel, window.strides, node)
+    size = out_sizes((frame.size[0] + top + bottom, frame.size[1] + left + right), window.kernel, window.strides)
     return frame.made(builder.call(builder.name(node), layer, source), frame.channels, size)

@@ -8,6 +8,9 @@ from typing import Any, NamedTuple, cast
 from torch import Tensor, nn
 from torch.nn import functional
 
+from quant.layers.steps import steps_of
+from sim.ir.ops import Steps
+
 __all__ = ["Cells", "HostScale", "ShiftAverage", "Window"]
 
 
@@ -15,7 +18,7 @@ class Window(NamedTuple):
     """Where an average looks, and what it divides the sum by."""
 
     kernel: tuple[int, int]
-    stride: int
+    stride: Steps
     padding: tuple[int, int]
     divisor: int
 
@@ -38,9 +41,8 @@ class Cells:
         if 0 in counts:
             return None
         kernel = size[0] // counts[0], size[1] // counts[1]
-        strides = {step for step, count in zip(kernel, counts, strict=True) if count > 1} or {1}
         whole = (kernel[0] * counts[0], kernel[1] * counts[1]) == tuple(size)
-        return Window(kernel, strides.pop(), (0, 0), kernel[0] * kernel[1]) if whole and len(strides) == 1 else None
+        return Window(kernel, steps_of(kernel, counts, 1), (0, 0), kernel[0] * kernel[1]) if whole else None
 
 
 class ShiftAverage(nn.Module):

@@ -19,7 +19,6 @@ class PaddedMax(nn.Module):
     ----------
     kernel : (height, width)
     stride : (vertical, horizontal)
-        The same, but where only one place comes out along an axis.
     pads : (top, left, bottom, right)
         Each below the kernel's size along its axis [pixels].
     """

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from quant.layers.steps import steps_of
 from sim.errors import InputError
-from sim.ir.ops import Pads
+from sim.ir.ops import Pads, Steps
 
 __all__ = ["ZEROS", "Selection", "selected"]
 
@@ -48,13 +49,13 @@ class Selection(nn.Module):
         if len(pads) != 4 or min(pads) < 0:
             raise InputError(f"pads must be four numbers of at least 0, not {pads}")
 
-    def window(self, size: Sequence[int]) -> tuple[tuple[int, int], tuple[int, int], int]:
+    def window(self, size: Sequence[int]) -> tuple[tuple[int, int], tuple[int, int], Steps]:
         """Return the kernel of the convolution that picks from maps of this size, where its 1 is, and its stride.
 
         Raises
         ------
         InputError
-            If rows and columns step by different numbers, or are picked as well as padded.
+            If rows or columns are picked as well as padded.
         """
         top, left, bottom, right = self.pads
         picked = [_picked(places, extent) for places, extent in zip((self.rows, self.columns), size, strict=True)]
@@ -62,15 +63,12 @@ class Selection(nn.Module):
         for places, extent, pads in zip(picked, size, around, strict=True):
             if any(pads) and places != range(extent):
                 raise InputError(f"zeros can be put around {extent} rows or columns, not around some of them")
-        steps = {places.step if len(places) > 1 else 1 for places, pads in zip(picked, around, strict=True)
-                 if len(places) + sum(pads) > 1} or {1}
-        if len(steps) > 1:
-            raise InputError(f"rows and columns must be picked with one step, not {' and '.join(map(str, steps))}")
-        (step,) = steps
+        steps = steps_of([places.step if len(places) > 1 else 1 for places in picked],
+                         [len(places) + sum(pads) for places, pads in zip(picked, around, strict=True)], 1)
         kernels = [1 if places == range(extent) and step == 1 else
                    max(places.start + 1, extent - len(places) * step + 1)
-                   for places, extent in zip(picked, size, strict=True)]
-        return (kernels[0], kernels[1]), (picked[0].start, picked[1].start), step
+                   for places, extent, step in zip(picked, size, steps, strict=True)]
+        return (kernels[0], kernels[1]), (picked[0].start, picked[1].start), steps
 
     def extra_repr(self) -> str:
         return f"channels={self.channels}, rows={self.rows}, columns={self.columns}, pads={self.pads}"

@@ -97,7 +97,7 @@ def fold(program: Program) -> tuple[Program, Folding]:
     Parameters
     ----------
     program : Program
-        With one input, read by one dense Conv alone, whose stride is at least 2.
+        With one input, read by one dense Conv alone, whose stride is the same along both axes, at least 2.
 
     Raises
     ------
@@ -109,12 +109,12 @@ def fold(program: Program) -> tuple[Program, Folding]:
     Multipliers, shifts and offsets stay, since every sum stays; so do the codes of all other tensors.
     """
     conv = _first_layer(program)
-    source, target, step = program.inputs[0], program.tensor(conv.output), conv.stride
+    source, target, step = program.inputs[0], program.tensor(conv.output), conv.stride[0]
     kernel = [-(-extent // step) for extent in conv.kernel]
     folding = Folding(source, step, conv.pads[0], conv.pads[1], target.height + kernel[0] - 1,
                       target.width + kernel[1] - 1)
     more = [(0, extent * step - had) for extent, had in zip(kernel, conv.kernel, strict=True)]
-    folded = replace(conv, weights=_cells(np.pad(conv.weights, ((0, 0), (0, 0), *more)), step), stride=1,
+    folded = replace(conv, weights=_cells(np.pad(conv.weights, ((0, 0), (0, 0), *more)), step), stride=(1, 1),
                      pads=(0, 0, 0, 0))
     return replace(program,
                    tensors=tuple(folding.folded if tensor is source else tensor for tensor in program.tensors),
@@ -127,9 +127,10 @@ def _first_layer(program: Program) -> Conv:
     if len(names) != 1 or len(readers) != 1:
         raise InputError(f"folding needs one input with one reader, not {len(names)} with {len(readers)}")
     conv = readers[0]
-    if not isinstance(conv, Conv) or conv.groups > 1 or conv.depthwise or conv.stride < 2 or conv.dilation != 1:
-        raise InputError(f"folding needs a dense convolution with a stride of at least 2 and no dilation as the first "
-                         f"layer; '{conv.name}' is none")
+    if not isinstance(conv, Conv) or conv.groups > 1 or conv.depthwise or conv.dilation != (1, 1) or (
+            conv.stride[0] < 2 or conv.stride[0] != conv.stride[1]):
+        raise InputError(f"folding needs a dense convolution with one stride of at least 2 along both axes and no "
+                         f"dilation as the first layer; '{conv.name}' is none")
     if conv.weight_format.kind == "bipolar":
         raise InputError(f"bipolar weights have no zero to fold '{conv.name}' with")
     if len(program.inputs[0].parts) != 1:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.ir.formats import Format
-from sim.ir.ops import Pads
+from sim.ir.ops import Pads, Steps
 
 __all__ = ["UNIT", "Operator", "identity", "moving"]
 
@@ -40,8 +40,8 @@ class Operator:
     step: NDArray[np.float64]
     bias: NDArray[np.float64]
     groups: int = 1
-    stride: int = 1
-    dilation: int = 1
+    stride: Steps = (1, 1)
+    dilation: Steps = (1, 1)
     pads: Pads = (0, 0, 0, 0)
     split: int = 1
 
@@ -60,7 +60,8 @@ class Operator:
         return own.reshape(outputs, inputs // split, *self.codes.shape[2:]), split
 
 
-def moving(codes: NDArray[np.int8], *, groups: int = 1, stride: int = 1, pads: Pads = (0, 0, 0, 0)) -> Operator:
+def moving(codes: NDArray[np.int8], *, groups: int = 1, stride: Steps = (1, 1),
+           pads: Pads = (0, 0, 0, 0)) -> Operator:
     """Return the operator of weights that are 0 or 1, at most one 1 for each output channel: it only moves values."""
     fmt = UNIT if groups == len(codes) and codes.all() else ONES
     return Operator(codes, fmt, np.ones(len(codes)), np.zeros(len(codes)), groups, stride, pads=pads)

@@ -15,6 +15,7 @@ from quant.layers.averages import Cells, ShiftAverage, Window
 from quant.layers.pools import PaddedMax
 from quant.layers.quantized import QuantConv2d, QuantLinear
 from quant.layers.selection import ZEROS, Selection
+from quant.layers.steps import steps_of
 from quant.layers.view import as_map
 from quant.stages.operator import UNIT, Operator, identity, moving
 from quant.stages.padding import added
@@ -23,7 +24,7 @@ from quant.trace.calls import arguments, module_of, where
 from quant.trace.shapes import shape_of
 from sim.errors import InputError
 from sim.ir.formats import Format
-from sim.ir.ops import Pads, out_size
+from sim.ir.ops import Pads, Steps, out_size
 from sim.ir.ops import Tensor as Map
 
 __all__ = ["average_of", "conv_pads", "max_pool_window", "operator_of", "problems"]
@@ -43,10 +44,8 @@ def problems(graph: fx.GraphModule, stage: Stage) -> Iterator[str]:
         pool = _pool_of(graph, node)
         if isinstance(pool, Cells):
             yield from _cell_problems(pool, node, at)
-        elif isinstance(pool, ShiftAverage):
+        elif isinstance(pool, ShiftAverage | PaddedMax):
             return
-        elif isinstance(pool, PaddedMax):
-            yield from _unequal(pool.stride, "stride", node, at)
         elif pool is None:
             yield f"mean {at} must be over the axes 2 and 3 of a map"
         else:
@@ -76,12 +75,12 @@ def operator_of(graph: fx.GraphModule, stage: Stage, source: Map) -> Operator:
     raise InputError(f"the weights of {type(module).__name__} {at} are not quantized")
 
 
-def max_pool_window(graph: fx.GraphModule, node: fx.Node) -> tuple[tuple[int, int], int, Pads]:
+def max_pool_window(graph: fx.GraphModule, node: fx.Node) -> tuple[tuple[int, int], Steps, Pads]:
     """Return (kernel, stride, pads) of a max pool, module or function, that has no `problems`."""
     pool = cast(nn.MaxPool2d | PaddedMax, _pool_of(graph, node))
     if isinstance(pool, PaddedMax):
-        return pool.kernel, _common(pool.stride, node), pool.pads
-    return _pair(pool.kernel_size), _common(pool.stride, node), _pads(pool.padding)
+        return pool.kernel, _strides(pool.stride, node), pool.pads
+    return _pair(pool.kernel_size), _strides(pool.stride, node), _pads(pool.padding)
 
 
 def conv_pads(graph: fx.GraphModule, stage: Stage) -> Pads:
@@ -94,9 +93,6 @@ def _conv_problems(conv: nn.Conv2d, node: fx.Node, at: str) -> Iterator[str]:
         yield f"Conv2d {at} pads by {conv.padding_mode}; only zeros are supported"
     if isinstance(conv.padding, str):
         yield f"Conv2d {at} has padding '{conv.padding}'; give numbers"
-    yield from _unequal(conv.stride, "stride", node, at)
-    if len({dilation for dilation, size in zip(conv.dilation, conv.kernel_size, strict=True) if size > 1}) > 1:
-        yield f"dilation {at} must be the same along both axes, not {conv.dilation}"
 
 
 def _window_problems(pool: nn.MaxPool2d | nn.AvgPool2d, node: fx.Node, at: str) -> Iterator[str]:
@@ -108,7 +104,6 @@ def _window_problems(pool: nn.MaxPool2d | nn.AvgPool2d, node: fx.Node, at: str) 
         yield f"AvgPool2d {at} leaves padding out of its count; only count_include_pad=True is supported"
     elif pool.divisor_override is not None and pool.divisor_override < 1:
         yield f"AvgPool2d {at} has divisor_override {pool.divisor_override}; only positive ones are supported"
-    yield from _unequal(pool.stride, "stride", node, at)
     shape = _read_shape(node)
     if pool.ceil_mode and shape is not None and shape_of(node) != _floor_shape(pool, shape):
         yield (f"{name} {at} has ceil_mode, which adds windows that reach beyond a map of {shape[2]} x {shape[3]}; "
@@ -125,8 +120,8 @@ def _cell_problems(cells: Cells, node: fx.Node, at: str) -> Iterator[str]:
     shape = _read_shape(node)
     if shape is not None and cells.window(shape[2:]) is None:
         counts = cells.counts(shape[2:])
-        yield (f"adaptive average pool {at} makes {counts[0]} x {counts[1]} of {shape[2]} x {shape[3]}; only square "
-               "cells of a whole size or one cell along an axis are supported")
+        yield (f"adaptive average pool {at} makes {counts[0]} x {counts[1]} of {shape[2]} x {shape[3]}; only cells "
+               "of a whole size are supported")
 
 
 def _conv(conv: QuantConv2d, node: fx.Node, pads: Pads) -> Operator:
@@ -134,8 +129,8 @@ def _conv(conv: QuantConv2d, node: fx.Node, pads: Pads) -> Operator:
     groups, split = conv.groups, 1
     if groups > 1 and not groups == conv.in_channels == conv.out_channels:
         codes, groups, split = _dense(codes, groups), 1, groups
-    dilation = next((by for by, size in zip(conv.dilation, conv.kernel_size, strict=True) if size > 1), 1)
-    return Operator(codes, fmt, step, _bias(conv), groups, _common(conv.stride, node), dilation, pads, split)
+    dilation = steps_of(conv.dilation, conv.kernel_size, 1)
+    return Operator(codes, fmt, step, _bias(conv), groups, _strides(conv.stride, node), dilation, pads, split)
 
 
 def _weights(layer: QuantConv2d | QuantLinear) -> tuple[NDArray[np.int8], Format, NDArray[np.float64]]:
@@ -171,7 +166,7 @@ def average_of(graph: fx.GraphModule, node: fx.Node) -> Cells | Window:
         return pool
     window = cast(nn.AvgPool2d, pool)
     kernel = _pair(window.kernel_size)
-    return Window(kernel, _common(window.stride, node), _pair(window.padding),
+    return Window(kernel, _strides(window.stride, node), _pair(window.padding),
                   window.divisor_override or kernel[0] * kernel[1])
 
 
@@ -220,7 +215,7 @@ def _average_of(graph: fx.GraphModule, node: fx.Node, source: Map) -> Operator:
     return _average(source, window.kernel, window.stride, weight, _pads(window.padding))
 
 
-def _average(source: Map, kernel: tuple[int, int], stride: int, weight: float, pads: Pads) -> Operator:
+def _average(source: Map, kernel: tuple[int, int], stride: Steps, weight: float, pads: Pads) -> Operator:
     channels = source.channels
     return Operator(np.ones((channels, 1, *kernel), np.int8), UNIT, np.full(channels, weight),
                     np.zeros(channels), groups=channels, stride=stride, pads=pads)
@@ -243,21 +238,10 @@ def _pair(value: Any) -> tuple[int, int]:
     return int(first), int(second)
 
 
-def _unequal(stride: Any, what: str, node: fx.Node, at: str) -> Iterator[str]:
-    if len(_strides(stride, node)) > 1:
-        yield f"{what} {at} must be the same along both axes, not {_pair(stride)}"
-
-
-def _common(stride: Any, node: fx.Node) -> int:
-    """Return the one stride of a layer without `problems`."""
-    return min(_strides(stride, node))
-
-
-def _strides(stride: Any, node: fx.Node) -> set[int]:
-    """Return the strides of both axes, without those of axes along which one place comes out, which step nowhere."""
-    given, sizes = _pair(stride), (shape_of(node) or (0,) * 4)[2:]
-    steps = {step for step, size in zip(given, sizes, strict=True) if size != 1}
-    return steps or {min(given)}
+def _strides(stride: Any, node: fx.Node) -> Steps:
+    """Return the strides of a layer."""
+    given = _pair(stride)
+    return steps_of(given, (shape_of(node) or (0,) * 4)[2:], min(given))
 
 
 def _pads(value: Any) -> Pads:

@@ -134,18 +134,17 @@ def _common_fields(plan: Plan, op: Layer, schedule: ConvSchedule | PoolSchedule,
 
 
 def _walk_fields(source: Tensor, base: int, op: Layer, geometry: Geometry) -> Fields:
-    dilation = op.dilation
-    stride, pads, columns = op.stride, op.pads, geometry.columns
+    (down, across), dilation, pads, columns = op.stride, op.dilation, op.pads, geometry.columns
     words = blocks_of(source.parts, geometry.lanes) * source.format.bits
     pitch, size = source.width * words, 1 << geometry.address_bits
-    rows = [stride * column - pads[0] for column in range(columns)]
-    per_phase = columns // gcd(stride, columns)
+    rows = [down * column - pads[0] for column in range(columns)]
+    per_phase = columns // gcd(down, columns)
     return {
-        "pitch": pitch % size, "pixel_step": stride * words % size, "row_group_step": stride * pitch % size,
-        "tap_step": dilation * words % size, "tap_row_step": dilation // columns * pitch % size,
+        "pitch": pitch % size, "pixel_step": across * words % size, "row_group_step": down * pitch % size,
+        "tap_step": dilation[1] * words % size, "tap_row_step": dilation[0] // columns * pitch % size,
         "tap_start": (base - pads[1] * words) % size,
-        "width": source.width, "height": source.height, "stride": stride, "row_group_rows": stride * columns,
-        "dilation": dilation, "left": -pads[1], "bank_step": dilation % columns,
+        "width": source.width, "height": source.height, "stride": across, "row_group_rows": down * columns,
+        "dilation": dilation[1], "tap_rows": dilation[0], "left": -pads[1], "bank_step": dilation[0] % columns,
         "bank": [row % columns for row in rows], "row": rows,
         "quotient": [row // columns * pitch % size for row in rows],
         "phase": [column // per_phase for column in range(columns)],

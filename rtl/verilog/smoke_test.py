@@ -75,7 +75,7 @@ def _program(machine: Machine, side: int, kernel: int) -> Program:
     pad, window = kernel // 2, min(2, side)
     conv = Conv("convolve", "image", "features", weights, Format(bits_w, "signed"), np.ones((3, 1), np.int8),
                 np.ones(3, np.int64), np.array([1, 3, 5]), 0, features.format.high, pads=(pad, pad, pad, pad))
-    pool = Pool("pool", "features", "pooled", (window, window), 2,
+    pool = Pool("pool", "features", "pooled", (window, window), (2, 2),
                 (0, 0, window - 1, window - 1) if side > 1 else (0, 0, 0, 0))
     return Program((image, features, pooled), (conv, pool), machine.arithmetic)
 

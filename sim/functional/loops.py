@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.ir.ops import out_size
+from sim.ir.ops import Steps, out_size
 from sim.jit.compiled_loop import compiled
 
 __all__ = ["dense_conv", "depthwise_conv", "max_pool"]
@@ -22,11 +22,11 @@ BLOCK = 1024
 """Sums that stay in the first-level cache while all taps are added to them."""
 
 Codes = NDArray[np.int32]
-Loops = Callable[[Codes, Codes, int, int, int, int, Codes], None]
+Loops = Callable[[Codes, Codes, int, int, Steps, int, Codes], None]
 
 
-def dense_conv(codes: Codes, weights: NDArray[np.int64], stride: int, dilation: int) -> Codes:
-    """Return sums over c, i, j of weights[o, c, i, j] * codes[n, c, y*stride + i*dilation, x*stride + j*dilation].
+def dense_conv(codes: Codes, weights: NDArray[np.int64], stride: Steps, dilation: Steps) -> Codes:
+    """Return sums over c, i, j of weights[o, c, i, j] * codes[n, c, y*sy + i*dy, x*sx + j*dx].
 
     Parameters
     ----------
@@ -34,7 +34,8 @@ def dense_conv(codes: Codes, weights: NDArray[np.int64], stride: int, dilation: 
         Padded input.
     weights : int64 array, shape (O, C, kh, kw)
         What the weight codes mean (bipolar: -1 and +1).
-    stride, dilation : int
+    stride, dilation : (vertical, horizontal)
+        (sy, sx) and (dy, dx).
 
     Returns
     -------
@@ -44,43 +45,44 @@ def dense_conv(codes: Codes, weights: NDArray[np.int64], stride: int, dilation: 
     return _conv(codes, weights, stride, dilation, _dense_loops)
 
 
-def depthwise_conv(codes: Codes, weights: NDArray[np.int64], stride: int, dilation: int) -> Codes:
-    """Return sums over i, j of weights[o, 0, i, j] * codes[n, o, y*stride + i*dilation, x*stride + j*dilation].
+def depthwise_conv(codes: Codes, weights: NDArray[np.int64], stride: Steps, dilation: Steps) -> Codes:
+    """Return sums over i, j of weights[o, 0, i, j] * codes[n, o, y*sy + i*dy, x*sx + j*dx].
 
     Parameters and result are those of `dense_conv`, with weights of shape (O, 1, kh, kw) and O = C.
     """
     return _conv(codes, weights, stride, dilation, _depthwise_loops)
 
 
-def max_pool(codes: Codes, kernel: tuple[int, int], stride: int) -> Codes:
-    """Largest of codes[n, c, y*stride + i, x*stride + j] over the kernel (kh, kw).
+def max_pool(codes: Codes, kernel: tuple[int, int], stride: Steps) -> Codes:
+    """Largest of codes[n, c, y*sy + i, x*sx + j] over the kernel (kh, kw).
 
     Parameters
     ----------
     codes : int32 array, shape (N, C, H, W)
         Input, padded with a number below every code.
     kernel : (kh, kw)
-    stride : int
+    stride : (sy, sx)
 
     Returns
     -------
     int32 array, shape (N, C, Ho, Wo)
     """
     images, channels, height, width = codes.shape
-    size = out_size(height, 0, 0, kernel[0], stride), out_size(width, 0, 0, kernel[1], stride)
+    size = out_size(height, 0, 0, kernel[0], stride[0]), out_size(width, 0, 0, kernel[1], stride[1])
     out = np.full((channels, size[0], size[1] * images), np.iinfo(np.int32).min, np.int32)
-    step = _step(stride, width)
-    _max_loops(_runs(codes, step), *kernel, stride, step, images, out)
+    step = _step(stride[1], width)
+    _max_loops(_runs(codes, step), *kernel, stride[0], step, images, out)
     return _by_image(out, size[1], images)
 
 
-def _conv(codes: Codes, weights: NDArray[np.int64], stride: int, dilation: int, loops: Loops) -> Codes:
+def _conv(codes: Codes, weights: NDArray[np.int64], stride: Steps, dilation: Steps, loops: Loops) -> Codes:
     images, _, height, width = codes.shape
     outputs, _, *kernel = weights.shape
-    size = (out_size(height, 0, 0, kernel[0], stride, dilation), out_size(width, 0, 0, kernel[1], stride, dilation))
+    size = (out_size(height, 0, 0, kernel[0], stride[0], dilation[0]),
+            out_size(width, 0, 0, kernel[1], stride[1], dilation[1]))
     acc = np.zeros((outputs, size[0], size[1] * images), np.int32)
-    step = _step(stride, width)
-    loops(_runs(codes, step), weights.astype(np.int32), stride, step, dilation, images, acc)
+    step = _step(stride[1], width)
+    loops(_runs(codes, step), weights.astype(np.int32), stride[0], step, dilation, images, acc)
     return _by_image(acc, size[1], images)
 
 
@@ -105,7 +107,7 @@ def _by_image(maps: Codes, width: int, images: int) -> Codes:
 
 
 @compiled
-def _dense_loops(runs: Codes, weights: Codes, stride: int, step: int, dilation: int, images: int,
+def _dense_loops(runs: Codes, weights: Codes, stride: int, step: int, dilation: Steps, images: int,
                  acc: Codes) -> None:
     outputs, height, run = acc.shape
     _, channels, kernel_height, kernel_width = weights.shape
@@ -117,14 +119,15 @@ def _dense_loops(runs: Codes, weights: Codes, stride: int, step: int, dilation: 
                     for i in range(kernel_height):
                         for j in range(kernel_width):
                             weight = weights[o, c, i, j]
-                            first = j * dilation // step * images + start
-                            row = runs[j * dilation % step, c, y * stride + i * dilation, first : first + len(sums)]
+                            column = j * dilation[1]
+                            first = column // step * images + start
+                            row = runs[column % step, c, y * stride + i * dilation[0], first : first + len(sums)]
                             for k in range(len(sums)):
                                 sums[k] += weight * row[k]
 
 
 @compiled
-def _depthwise_loops(runs: Codes, weights: Codes, stride: int, step: int, dilation: int, images: int,
+def _depthwise_loops(runs: Codes, weights: Codes, stride: int, step: int, dilation: Steps, images: int,
                      acc: Codes) -> None:
     outputs, height, run = acc.shape
     _, _, kernel_height, kernel_width = weights.shape
@@ -134,8 +137,9 @@ def _depthwise_loops(runs: Codes, weights: Codes, stride: int, step: int, dilati
             for i in range(kernel_height):
                 for j in range(kernel_width):
                     weight = weights[o, 0, i, j]
-                    first = j * dilation // step * images
-                    row = runs[j * dilation % step, o, y * stride + i * dilation, first : first + run]
+                    column = j * dilation[1]
+                    first = column // step * images
+                    row = runs[column % step, o, y * stride + i * dilation[0], first : first + run]
                     for k in range(run):
                         sums[k] += weight * row[k]
 

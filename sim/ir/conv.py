@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sim.io.bounds import MAX_EXTENT, check_range, require, shown
 from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import MAX_PLANES, Format, check_codes
-from sim.ir.layer import LayerBase, Pads, check_footprint
+from sim.ir.layer import LayerBase, Pads, Steps, check_footprint
 from sim.ir.residency import Residency
 from sim.ir.residual import Broadcast, largest_sums, residual_shape
 from sim.ir.signed_digits import Digits, digit_counts
@@ -51,8 +51,7 @@ class Conv(LayerBase):
     groups : int
         Divides O and C, which is then the only part of the input: output channels o * groups // O read the input
         channels of their group alone. 1: all channels; O = C of them: output channel o reads input channel o.
-    stride, dilation : int
-        For both axes.
+    stride, dilation : (vertical, horizontal)
     pads : (top, left, bottom, right)
         Padded positions hold the zero point of the input.
     residual : str or None
@@ -79,8 +78,8 @@ class Conv(LayerBase):
     low: int
     high: int
     groups: int = 1
-    stride: int = 1
-    dilation: int = 1
+    stride: Steps = (1, 1)
+    dilation: Steps = (1, 1)
     pads: Pads = (0, 0, 0, 0)
     output_part: int = 0
     residual: str | None = None

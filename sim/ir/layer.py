@@ -14,10 +14,13 @@ from sim.ir.op import OpBase, Queue
 from sim.ir.residency import Residency
 from sim.ir.tensor import Tensor
 
-__all__ = ["LayerBase", "Pads", "check_footprint", "out_size"]
+__all__ = ["LayerBase", "Pads", "Steps", "check_footprint", "out_size"]
 
 Pads = tuple[int, int, int, int]
 """(top, left, bottom, right)."""
+
+Steps = tuple[int, int]
+"""(vertical, horizontal)."""
 
 
 def out_size(size: int, before: int, after: int, kernel: int, stride: int, dilation: int = 1) -> int:
@@ -73,10 +76,12 @@ class LayerBase(OpBase):
                     f"reads '{name}' of {tensors[name].format.bits} bits; engines read at most {MAX_PLANES}")
 
 
-def check_footprint(where: str, source: Tensor, target: Tensor, kernel: tuple[int, int], stride: int, dilation: int,
-                    pads: Pads) -> None:
+def check_footprint(where: str, source: Tensor, target: Tensor, kernel: tuple[int, int], stride: Steps,
+                    dilation: Steps, pads: Pads) -> None:
     """Refuse a kernel, stride, dilation or pads out of range, or that do not lead from `source` to `target`."""
-    for what, values in (("kernel", kernel), ("stride", (stride,)), ("dilation", (dilation,))):
+    for what, values in (("kernel", kernel), ("stride", stride), ("dilation", dilation)):
+        require(isinstance(values, tuple) and len(values) == 2, where,
+                f"{what} must be two numbers, vertical and horizontal, not {shown(values)}")
         for value in values:
             check_range(value, 1, MAX_EXTENT, f"{where}: {what}")
     require(len(pads) == 4, where, "pads must be four numbers, top, left, bottom and right")
@@ -87,7 +92,7 @@ def check_footprint(where: str, source: Tensor, target: Tensor, kernel: tuple[in
     codes = prod(map(int, padded))
     require(codes <= MAX_CODES, where,
             f"'{source.name}' with its pads must have at most {MAX_CODES} codes, not {codes} in {padded}")
-    size = (out_size(source.height, top, bottom, kernel[0], stride, dilation),
-            out_size(source.width, left, right, kernel[1], stride, dilation))
+    size = (out_size(source.height, top, bottom, kernel[0], stride[0], dilation[0]),
+            out_size(source.width, left, right, kernel[1], stride[1], dilation[1]))
     require(size == (target.height, target.width), where,
             f"output '{target.name}' must be {size[0]} x {size[1]}, not {target.height} x {target.width}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sim.ir.conv import Conv, accumulator_bounds
-from sim.ir.layer import Pads, out_size
+from sim.ir.layer import Pads, Steps, out_size
 from sim.ir.op import Queue
 from sim.ir.pool import Pool
 from sim.ir.table import Table
@@ -18,6 +18,7 @@ __all__ = [
     "Pads",
     "Pool",
     "Queue",
+    "Steps",
     "Store",
     "Table",
     "Tensor",

@@ -9,7 +9,7 @@ from typing import ClassVar
 from sim.errors import InputError
 from sim.io.bounds import require, shown
 from sim.ir.arithmetic import Arithmetic
-from sim.ir.layer import LayerBase, Pads, check_footprint
+from sim.ir.layer import LayerBase, Pads, Steps, check_footprint
 from sim.ir.residency import Residency
 from sim.ir.tensor import Tensor
 
@@ -24,18 +24,18 @@ class Pool(LayerBase):
     ----------
     name, input, output : str
     kernel : (kh, kw)
-    stride : int
+    stride : (vertical, horizontal)
     pads : (top, left, bottom, right)
         Each smaller than the kernel along its axis.
     """
 
     kernel: tuple[int, int]
-    stride: int = 1
+    stride: Steps = (1, 1)
     pads: Pads = (0, 0, 0, 0)
 
     kind: ClassVar[str] = "pool"
     keeps_codes: ClassVar[bool] = True
-    dilation: ClassVar[int] = 1
+    dilation: ClassVar[Steps] = (1, 1)
 
     def written_parts(self, target: Tensor) -> Sequence[int]:
         """Return all parts of its output."""
@@ -53,7 +53,7 @@ class Pool(LayerBase):
             raise InputError(f"{self.where}: output parts must be {shown(source.parts)}, not {shown(target.parts)}")
         require(source.format == target.format, self.where,
                 f"output format must be {source.format}, not {target.format}")
-        check_footprint(self.where, source, target, self.kernel, self.stride, 1, self.pads)
+        check_footprint(self.where, source, target, self.kernel, self.stride, self.dilation, self.pads)
         for what, pad, extent in zip(("top", "left", "bottom", "right"), self.pads, self.kernel * 2, strict=True):
             require(pad < extent, self.where, f"{what} pad must be below the kernel's {extent}, not {pad}")
         residency.compute(self.output, self.written_parts(target), self.where)

@@ -30,6 +30,9 @@ PLAIN_VERSION = 2
 READABLE_VERSIONS = (1, 2, 3)
 """A graph means the same in all versions after its own."""
 
+HORIZONTAL = "horizontal_"
+"""Begins the names of fields for steps along rows."""
+
 Arrays = dict[str, NDArray[Any]]
 
 
@@ -88,9 +91,14 @@ class _OpFields(_Fields):
     @classmethod
     def values_of(cls, op: Op) -> dict[str, Any]:
         """Return the fields of an op, without those that a record may lack and that the op does not use."""
-        values = {name: op.kind if name == "record" else getattr(op, name) for name in cls.model_fields}
+        values = {name: cls.value_of(op, name) for name in cls.model_fields}
         return {name: value for name, value in values.items()
                 if cls.model_fields[name].is_required() or value != cls.model_fields[name].default}
+
+    @classmethod
+    def value_of(cls, op: Op, name: str) -> Any:
+        """Return a field of an op."""
+        return op.kind if name == "record" else getattr(op, name)
 
     @classmethod
     def arrays_of(cls, op: Op) -> Arrays:
@@ -112,7 +120,31 @@ class _OpFields(_Fields):
         return {name: value.build() if isinstance(value, FormatFields) else value for name, value in values.items()}
 
 
-class ConvFields(_OpFields):
+class _LayerFields(_OpFields):
+    """Fields of a layer: `stride` and `dilation` are the vertical ones, and the horizontal ones unless they differ."""
+
+    horizontal_stride: int | None = None
+
+    @classmethod
+    def value_of(cls, op: Op, name: str) -> Any:
+        """Return a field of a layer."""
+        if name in ("stride", "dilation"):
+            return getattr(op, name)[0]
+        if name.startswith(HORIZONTAL):
+            vertical, horizontal = getattr(op, name.removeprefix(HORIZONTAL))
+            return None if horizontal == vertical else horizontal
+        return super().value_of(op, name)
+
+    def attributes(self) -> dict[str, Any]:
+        """Return the fields as the layer takes them."""
+        values = super().attributes()
+        for name in [name for name in values if name.startswith(HORIZONTAL)]:
+            horizontal, steps = values.pop(name), name.removeprefix(HORIZONTAL)
+            values[steps] = values[steps], values[steps] if horizontal is None else horizontal
+        return values
+
+
+class ConvFields(_LayerFields):
     """Fields of a Conv; `table` is the index format of its table.
 
     `depthwise` tells that it has a group for each channel, `groups` that it has several of several channels.
@@ -141,6 +173,7 @@ class ConvFields(_OpFields):
     gate: int | None = None
     table: FormatFields | None = None
     groups: int | None = None
+    horizontal_dilation: int | None = None
 
     @classmethod
     def values_of(cls, op: Op) -> dict[str, Any]:
@@ -174,7 +207,7 @@ class ConvFields(_OpFields):
         return Conv(**attributes)
 
 
-class PoolFields(_OpFields):
+class PoolFields(_LayerFields):
     """Fields of a Pool."""
 
     op = Pool

@@ -40,7 +40,7 @@ class ConvSchedule(Schedule):
     packing : int
         P: taps that share a block.
     phases : int
-        h = gcd(stride, columns): cycles one operand read takes, because h columns want the same bank.
+        h = gcd(vertical stride, columns): cycles one operand read takes, because h columns want the same bank.
     channel_blocks, blocks : int
         Words that hold all input channels of a tap, and B: blocks per output.
     step_cycles : int
@@ -192,7 +192,7 @@ class ConvSchedule(Schedule):
         yield "channel blocks", self.channel_blocks, 1 << limits.block_bits
         yield "row tiles", self.row_tiles, 1 << limits.tile_bits
         yield "requantizer cycles per pixel", self.requant_cycles, 1 << limits.step_bits
-        yield "as dilation", shape.dilation, largest_coordinate(limits)
+        yield "as dilation", max(shape.dilation), largest_coordinate(limits)
         if shape.weight_kind == "bipolar":
             yield "parts of an input of bipolar weights", len(shape.in_parts), limits.max_parts
 

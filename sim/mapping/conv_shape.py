@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from sim.ir.formats import Kind
-from sim.ir.ops import Conv, Tensor
+from sim.ir.ops import Conv, Steps, Tensor
 from sim.mapping.broadcast import ceil_div
 from sim.mapping.taps_inside import taps_inside
 
@@ -24,8 +24,8 @@ class ConvShape:
     out_width: int
     out_channels: int
     kernel: tuple[int, int]
-    stride: int
-    dilation: int
+    stride: Steps
+    dilation: Steps
     pads: tuple[int, int, int, int]
     depthwise: bool
     weight_kind: Kind
@@ -55,8 +55,10 @@ class ConvShape:
     @property
     def taps_inside(self) -> int:
         """Pairs (output position, tap) whose input position lies inside the map."""
-        return (taps_inside(self.in_height, self.out_height, self.kernel[0], self.stride, self.dilation, self.pads[0])
-                * taps_inside(self.in_width, self.out_width, self.kernel[1], self.stride, self.dilation, self.pads[1]))
+        rows, columns = (taps_inside(*numbers) for numbers in zip(
+            (self.in_height, self.in_width), (self.out_height, self.out_width), self.kernel, self.stride,
+            self.dilation, self.pads[:2], strict=True))
+        return rows * columns
 
     @property
     def macs(self) -> int:

@@ -78,14 +78,14 @@ class PoolSchedule(Schedule):
     def events(self, machine: Machine) -> dict[str, int]:
         """Count the events of the Pool: it reads every tap inside the map and writes every output plane."""
         pool, source, target = self.op, self.source, self.target
-        inside = (taps_inside(source.height, target.height, pool.kernel[0], pool.stride, 1, pool.pads[0])
-                  * taps_inside(source.width, target.width, pool.kernel[1], pool.stride, 1, pool.pads[1]))
-        return {"act_reads": inside * self.blocks * self.bits,
+        rows = taps_inside(source.height, target.height, pool.kernel[0], pool.stride[0], 1, pool.pads[0])
+        columns = taps_inside(source.width, target.width, pool.kernel[1], pool.stride[1], 1, pool.pads[1])
+        return {"act_reads": rows * columns * self.blocks * self.bits,
                 "act_writes": target.height * target.width * self.blocks * self.bits}
 
 
 def schedule_pool(pool: Pool, source: Tensor, target: Tensor, machine: Machine) -> PoolSchedule:
     """Derive the loops of a Pool."""
     return PoolSchedule(
-        op=pool, source=source, target=target, phases=gcd(pool.stride, machine.columns),
+        op=pool, source=source, target=target, phases=gcd(pool.stride[0], machine.columns),
         blocks=blocks_of(target.parts, machine.lanes), pixels=ceil(target.height / machine.columns) * target.width)

@@ -55,7 +55,7 @@ def schedule_conv(shape: ConvShape, machine: Machine) -> ConvSchedule:
 
 def schedule_on_array(shape: ConvShape, machine: Machine) -> ConvSchedule:
     """Choose the packing with the fewest cycles per output, then the smallest."""
-    phases = gcd(shape.stride, machine.columns)
+    phases = gcd(shape.stride[0], machine.columns)
     own_block = own_lanes(shape, machine) > 0
     channel_blocks = 1 if own_block else blocks_of(shape.in_parts, machine.lanes)
 
@@ -79,7 +79,7 @@ def schedule_on_array(shape: ConvShape, machine: Machine) -> ConvSchedule:
 
 def schedule_on_depthwise_unit(shape: ConvShape, machine: Machine) -> ConvSchedule:
     """Derive the loops on the lanes: a step reads all taps of a pixel, then moves its sums, a group per cycle."""
-    phases, groups = gcd(shape.stride, machine.columns), tile_channel_groups(shape.out_channels, machine)
+    phases, groups = gcd(shape.stride[0], machine.columns), tile_channel_groups(shape.out_channels, machine)
     pixels = ceil_div(shape.out_height, machine.columns) * shape.out_width
     row_tiles = ceil(shape.out_channels / machine.depthwise_lanes)
     depth = machine.acc_depth * machine.rows // machine.depthwise_lanes

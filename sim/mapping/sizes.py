@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from sim.arch.limits import HardwareLimits
 from sim.arch.machine import Machine
-from sim.ir.ops import Pads
+from sim.ir.ops import Pads, Steps
 
 __all__ = ["footprint_sizes", "largest_coordinate"]
 
@@ -16,12 +16,13 @@ def largest_coordinate(limits: HardwareLimits) -> int:
     return (1 << (limits.map_bits - 1)) - 1
 
 
-def footprint_sizes(size: tuple[int, int], pads: Pads, stride: int, taps: int, machine: Machine,
+def footprint_sizes(size: tuple[int, int], pads: Pads, stride: Steps, taps: int, machine: Machine,
                  limits: HardwareLimits) -> Iterator[tuple[str, int, int]]:
     """Yield (what, how many, at most) for a window that slides over a map of (height, width)."""
     top, left, bottom, right = pads
     largest = largest_coordinate(limits)
     yield "rows of a padded map", size[0] + top + bottom, largest
     yield "pixels in a row of a padded map", size[1] + left + right, largest
-    yield "rows between two row groups, stride times columns", stride * machine.columns, largest
+    yield "rows between two row groups, vertical stride times columns", stride[0] * machine.columns, largest
+    yield "as stride", stride[1], largest
     yield "taps", taps, 1 << limits.tap_bits

@@ -113,8 +113,8 @@ def _split(source: Tensor, layer: Layer, height: int, rows: int) -> Iterator[Ban
 
 def _footprint(layer: Layer, first: int, end: int) -> tuple[int, int]:
     """Return the first input row that output rows `first` ... `end - 1` read, and the row after the last."""
-    start = first * layer.stride - layer.pads[0]
-    return start, start + (end - 1 - first) * layer.stride + layer.dilation * (layer.kernel[0] - 1) + 1
+    start = first * layer.stride[0] - layer.pads[0]
+    return start, start + (end - 1 - first) * layer.stride[0] + layer.dilation[0] * (layer.kernel[0] - 1) + 1
 
 
 def _input_rows(source: Tensor, layer: Layer, first: int, end: int) -> range:

@@ -37,7 +37,7 @@ def test_onnx_runtime_comes_within_a_code() -> None:
     four, mean = Tensor("four", 6, 6, (16,), FOUR), Tensor("mean", 1, 1, (16,), UNSIGNED)
     linear = Tensor("linear", 1, 1, (10,), Format(16, "signed"))
     ops = (
-        _conv("first", x, wide, 3, 11), Pool("pool", "wide", "pooled", (3, 3), 2, (1, 1, 1, 1)),
+        _conv("first", x, wide, 3, 11), Pool("pool", "wide", "pooled", (3, 3), (2, 2), (1, 1, 1, 1)),
         _conv("depthwise", wide, four, 3, 15, depthwise=True, stride=2), _conv("second", wide, small, 1, 11, stride=2),
         _conv("third", small, added, 1, 11, pooled),
         _conv("average", pooled, mean, 6, 8, depthwise=True, unit=True), _conv("linear", mean, linear, 1, 9))

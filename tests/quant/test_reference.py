@@ -78,7 +78,7 @@ def test_pools_of_large_windows_take_little_memory() -> None:
     fmt, size = Format(4, "signed"), 2000
     pads = (size // 2, size // 2, size // 2 - 1, size // 2 - 2)
     program = Program((Tensor("a", 2, 1, (1,), fmt), Tensor("b", 2, 1, (1,), fmt)),
-                      (Pool("pool", "a", "b", (size, size - 1), 1, pads),))
+                      (Pool("pool", "a", "b", (size, size - 1), (1, 1), pads),))
     assert run_reference(program, {"a": np.array([[[[-5], [-3]]]])})["b"].ravel().tolist() == [-3, -3]
 
 

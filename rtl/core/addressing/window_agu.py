@@ -1,6 +1,7 @@
 """Where a window reads: a walk over its taps and a walk over the output pixels, without a multiplier or divider.
 
-The input row of output row `g*C + c` and tap row ky is `stride*C*g + (stride*c + dilation*ky - top)`. The first
+The input row of output row `g*C + c` and tap row ky is `stride*C*g + (stride*c + dilation*ky - top)`, with vertical
+stride and dilation. The first
 term belongs to the pixel and is the same for all columns; the second belongs to tap and column, and is kept as a
 bank (its remainder modulo C) and an address (its quotient times the words of a row).
 """
@@ -118,7 +119,7 @@ class TapAgu(wiring.Component):
                     wrapped.eq(bank >= columns),
                     after.bank[c].eq(Mux(wrapped, bank - columns, bank)),
                     after.quotient[c].eq(current.quotient[c] + d.tap_row_step + Mux(wrapped, d.pitch, 0)),
-                    after.row[c].eq(current.row[c] + d.dilation),
+                    after.row[c].eq(current.row[c] + d.tap_rows),
                 ]
 
 

@@ -47,16 +47,16 @@ def taps(machine: Machine) -> Harness:
     """The tap AGU stands at tap (ky, kx), whatever steps led there.
 
     For all columns it gives map column `left + kx*dilation` and address `tap_start + kx*tap_step`; for column c it
-    gives row `row_0 + ky*dilation` and, with r rows of C banks passed since the first row, address
-    `quotient_0 + r*pitch` and the bank with `bank_0 + ky*dilation = r*C + bank`. ky and kx are below 2**COUNT and
-    dilations below 2*C; the descriptor is otherwise arbitrary.
+    gives row `row_0 + ky*tap_rows` and, with r rows of C banks passed since the first row, address
+    `quotient_0 + r*pitch` and the bank with `bank_0 + ky*tap_rows = r*C + bank`. ky and kx are below 2**COUNT and
+    tap_rows below 2*C; the descriptor is otherwise arbitrary.
     """
     m, geometry = after_reset(), Geometry(machine)
     m.submodules.dut = dut = TapAgu(geometry)
     drive_freely(m, dut, "descriptor")
-    d, columns, quotient = dut.descriptor, geometry.columns, constant(m, 1, "dilation_quotient")
+    d, columns, quotient = dut.descriptor, geometry.columns, constant(m, 1, "tap_rows_quotient")
     m.d.comb += d.eq(constant(m, geometry.descriptor, "fields"))
-    assume(m, (d.bank_step < columns) & (d.dilation == quotient * columns + d.bank_step))
+    assume(m, (d.bank_step < columns) & (d.tap_rows == quotient * columns + d.bank_step))
     assume(m, (d.tap_row_step == Mux(quotient, d.pitch, 0)) & (d.kernel_width < 1 << COUNT))
     assume(m, Cat(d.bank[c] < columns for c in range(columns)).all())
     begun = Signal()
@@ -78,9 +78,9 @@ def _tap_claims(m: Harness, d: data.View, state: data.View, place: data.View, ge
     for c in range(geometry.columns):
         first = Signal(COUNT + 4, name=f"{name}_first_{c}")
         m.d.comb += first.eq(d.bank[c])
-        claims += [state.row[c] == _steps(m, d.row[c], d.dilation, place.ky, f"{name}_row_{c}"),
+        claims += [state.row[c] == _steps(m, d.row[c], d.tap_rows, place.ky, f"{name}_row_{c}"),
                    state.quotient[c] == _steps(m, d.quotient[c], d.pitch, place.passed[c], f"{name}_quotient_{c}"),
-                   _steps(m, first, d.dilation[:4], place.ky, f"{name}_rows_{c}")
+                   _steps(m, first, d.tap_rows[:4], place.ky, f"{name}_rows_{c}")
                    == place.passed[c] * geometry.columns + state.bank[c], state.bank[c] < geometry.columns]
     return claims
 

@@ -61,8 +61,8 @@ def _agu(m: Harness, dut: TapAgu | PixelAgu, start: Value, after: Value, kept: s
 def taps(machine: Machine) -> Harness:
     """The next tap is the next column of the kernel's row, or the first of its next row, from any state on.
 
-    Then rows move by the dilation, banks by its remainder modulo C, and addresses by its quotient and by the banks that
-    were passed. Banks stay below C.
+    Then rows move by the vertical dilation, banks by its remainder modulo C, and addresses by its quotient and by the
+    banks that were passed. Banks stay below C.
     """
     m, geometry = after_reset(), Geometry(machine)
     m.submodules.dut = dut = TapAgu(geometry)
@@ -81,7 +81,7 @@ def taps(machine: Machine) -> Harness:
         rows = Signal(range(2 * columns), name=f"rows_{c}")
         m.d.comb += [
             rows.eq(state.bank[c] + d.bank_step), after.bank[c].eq(Mux(ends, rows % columns, state.bank[c])),
-            after.row[c].eq(state.row[c] + Mux(ends, d.dilation, 0)),
+            after.row[c].eq(state.row[c] + Mux(ends, d.tap_rows, 0)),
             after.quotient[c].eq(state.quotient[c] + Mux(ends, d.tap_row_step + rows // columns * d.pitch, 0)),
         ]
         for name in ("current", "group"):
@@ -101,7 +101,8 @@ def _reach_taps(m: Harness, geometry: Geometry, d: data.View, state: data.View) 
         "TapAgu.current.kernel_column": (state.kernel_column, largest(LIMITS.tap_bits)),
         "compute.kernel_width": (d.kernel_width, largest(LIMITS.tap_bits)),
         "TapAgu.current.column": (state.column, LARGEST - 1), "TapAgu.current.row": (state.row[0], LARGEST - 1),
-        "compute.dilation": (d.dilation, LARGEST), "compute.bank_step": (d.bank_step, columns - 1),
+        "compute.dilation": (d.dilation, LARGEST), "compute.tap_rows": (d.tap_rows, LARGEST),
+        "compute.bank_step": (d.bank_step, columns - 1),
         "compute.bank": (d.bank[0], columns - 1), "TapAgu.current.bank": (state.bank[0], columns - 1),
         **{f"TapAgu.current.{name}": (value, largest(geometry.address_bits)) for name, value in (
             ("address", state.address), ("quotient", state.quotient[0]))},

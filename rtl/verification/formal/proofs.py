@@ -140,6 +140,7 @@ TAP_FAULTS = (
     Fault("window_agu", "wrapped.eq(bank >= columns)", "wrapped.eq(bank > columns)"),
     Fault("window_agu", "current.column + d.dilation", "current.column + 1"),
     Fault("window_agu", "+ Mux(wrapped, d.pitch, 0)", ""),
+    Fault("window_agu", "current.row[c] + d.tap_rows", "current.row[c] + d.dilation"),
 )
 PIXEL_FAULTS = (
     Fault("window_agu", "current.address + d.pixel_step", "current.address + d.pixel_step + 1"),
@@ -186,7 +187,7 @@ OP_FAULTS = (
 TAP_STEP_FAULTS = (
     Fault("window_agu", "after.tap.eq(current.tap + 1)", "after.tap.eq((current.tap + 1)[:7])"),
     Fault("window_agu", "current.kernel_column + 1", "(current.kernel_column + 1)[:8]"),
-    Fault("window_agu", "current.row[c] + d.dilation", "current.row[c] + d.dilation[:8]"),
+    Fault("window_agu", "current.row[c] + d.tap_rows", "current.row[c] + d.tap_rows[:8]"),
 )
 PIXEL_STEP_FAULTS = (
     Fault("window_agu", "after.group.eq(current.group + 1)", "after.group.eq((current.group + 1)[:8])"),

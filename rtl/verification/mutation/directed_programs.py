@@ -12,7 +12,7 @@ from sim.arch.host_memory import IDEAL, Memory
 from sim.arch.machine import Machine
 from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format, Kind, Rounding
-from sim.ir.ops import Conv, Pads, Pool, Tensor
+from sim.ir.ops import Conv, Pads, Pool, Steps, Tensor, out_size
 from sim.ir.program import Program
 from sim.ir.signed_digits import digits_of
 from sim.testing import corner_inputs
@@ -61,35 +61,37 @@ def single_word(column: int, word: int) -> Program:
     before = [Tensor(name, 3, 1, (3,), one) for name in "pq"]
     tensors = [Tensor("a", 3, far, (3,), one), Tensor("b", 2 if top else 1, 2 if left else 1, (3,), one)]
     return _program([*before, *tensors], [_conv(rng, "one", *before),
-                                          _conv(rng, "two", *tensors, stride=far, pads=(top, left, 0, 0))])
+                                          _conv(rng, "two", *tensors, stride=(far, far), pads=(top, left, 0, 0))])
 
 
 def _maps(rng: np.random.Generator) -> Iterator[tuple[str, Program]]:
     """Tall and wide maps and kernels, addresses in the last regions, parts of all sizes."""
     two, one = Format(2, "unsigned"), Format(1, "signed")
     for name, (height, width), kernel, dilation, stride, pads in (
-            ("tall_kernel", (20, 2), (8, 1), 3, 1, (0, 0, 5, 0)),
-            ("taller_kernel", (29, 1), (16, 2), 1, 1, (1, 1, 1, 1)),
-            ("wide_kernel", (2, 31), (1, 16), 2, 1, (0, 0, 0, 0)), ("wide_map", (6, 30), (1, 1), 1, 1, (0, 0, 0, 0)),
-            ("tall_map", (29, 3), (2, 2), 1, 1, (1, 1, 1, 1)), ("strided_map", (30, 5), (2, 1), 2, 3, (0, 2, 0, 0))):
+            ("tall_kernel", (20, 2), (8, 1), (3, 3), (1, 1), (0, 0, 5, 0)),
+            ("taller_kernel", (29, 1), (16, 2), (1, 1), (1, 1), (1, 1, 1, 1)),
+            ("wide_kernel", (2, 31), (1, 16), (2, 2), (1, 1), (0, 0, 0, 0)),
+            ("wide_map", (6, 30), (1, 1), (1, 1), (1, 1), (0, 0, 0, 0)),
+            ("tall_map", (29, 3), (2, 2), (1, 1), (1, 1), (1, 1, 1, 1)),
+            ("strided_map", (30, 5), (2, 1), (2, 2), (3, 3), (0, 2, 0, 0)),
+            ("unequal_steps", (14, 9), (3, 2), (1, 3), (4, 2), (1, 0, 0, 1))):
         source = Tensor("a", height, width, (2,), two)
-        rows, width_out = ((extent + before + after - dilation * (taps - 1) - 1) // stride + 1
-                for extent, taps, before, after in zip((height, width), kernel, pads[:2], pads[2:], strict=True))
+        rows, width_out = map(out_size, (height, width), pads[:2], pads[2:], kernel, stride, dilation)
         target = Tensor("b", rows, width_out, (3,), one)
         yield name, _program([source, target], [_conv(rng, "conv", source, target, kernel=kernel, stride=stride,
                                                       dilation=dilation, pads=pads)])
     source, eight = Tensor("a", 12, 12, (8,), Format(8, "signed")), Format(8, "signed")
     pooled = Tensor("b", 4, 4, (8,), eight)
-    yield "large_pool", _program([source, pooled], [Pool("pool", "a", "b", (3, 3), 3)])
+    yield "large_pool", _program([source, pooled], [Pool("pool", "a", "b", (3, 3), (3, 3))])
     source, pooled = (Tensor(name, 3, width, (64,), Format(7, "signed")) for name, width in (("a", 3), ("b", 1)))
     yield "deep_pool", _program([source, pooled], [Pool("pool", "a", "b", (1, 3))])
     source, target = Tensor("a", 12, 12, (8,), eight), Tensor("b", 4, 4, (3,), two)
-    yield "large_conv", _program([source, target], [_conv(rng, "conv", source, target, kernel=(2, 2), stride=3)])
+    yield "large_conv", _program([source, target], [_conv(rng, "conv", source, target, kernel=(2, 2), stride=(3, 3))])
     for bits, width, stride in ((8, 8, 1), (5, 6, 2)):
         source = Tensor("a", 18, width, (8,), Format(bits, "unsigned"))
         target = Tensor("b", 18 // stride, (width - 2) // stride + 1, (8,), one)
         yield f"high_{bits}", _program([source, target], [
-            _conv(rng, "conv", source, target, kernel=(1, 2), stride=stride, bits=1)])
+            _conv(rng, "conv", source, target, kernel=(1, 2), stride=(stride, stride), bits=1)])
     thin, other = [Tensor(name, 3, 2, (3,), one) for name in "ab"], Tensor("e", 3, 2, (64, 64, 3), eight)
     yield "far_residual", _program([*thin, other], [_conv(rng, "conv", *thin, residual=other, residual_part=2)])
     parted, wide = Tensor("a", 3, 2, (9, 8, 3, 17), one), Tensor("b", 3, 2, (6,), Format(4, "signed"))
@@ -133,8 +135,9 @@ def _digits(rng: np.random.Generator, window: int, count: int) -> list[int]:
 
 
 def _conv(rng: np.random.Generator, name: str, source: Tensor, target: Tensor, *, kernel: tuple[int, int] = (1, 1),
-          stride: int = 1, dilation: int = 1, pads: Pads = (0, 0, 0, 0), bits: int = 3, kind: Kind = "signed",
-          residual: Tensor | None = None, residual_part: int = 0, digits: Sequence[Sequence[int]] | None = None,
+          stride: Steps = (1, 1), dilation: Steps = (1, 1), pads: Pads = (0, 0, 0, 0), bits: int = 3,
+          kind: Kind = "signed", residual: Tensor | None = None, residual_part: int = 0,
+          digits: Sequence[Sequence[int]] | None = None,
           residual_digits: Sequence[Sequence[int]] | None = None, shift: NDArray[np.int64] | None = None,
           offset: NDArray[np.int64] | None = None) -> Conv:
     """Return a Conv with random weights; without digits its output is the sum itself, clamped."""

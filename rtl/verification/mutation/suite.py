@@ -199,6 +199,6 @@ def fault_plan(machine: Machine) -> tuple[Plan, dict[str, NDArray[np.int32]]]:
                 np.ones((11, 1), np.int8), empty + 3, empty, -8, 7, pads=(1, 1, 1, 1))
     add = Conv("add", "b", "c", np.ones((11, 1, 1, 1), np.int8), Format(1, "unit"), np.ones((11, 1), np.int8),
                empty + 1, empty, -8, 7, groups=11, residual="e", residual_multiplier=np.ones((11, 1), np.int8))
-    pool = Pool("pool", "c", "d", (2, 2), 2)
+    pool = Pool("pool", "c", "d", (2, 2), (2, 2))
     program = Program(tensors, (conv, add, pool), Arithmetic(acc_bits=24, window=10, terms=3))
     return plan(program, machine), corner_inputs(rng, program, 1)

@@ -64,18 +64,18 @@ def prepare(operation: Operation, conv: Conv, source: Buffer) -> None:
     weights = plane_panels(codes[channel_order(conv.channels)], weight_bits)
     pixels, word_bytes = source.bytes // source.pixel_bytes, weights.shape[3] * 4
     row_bytes = source.row_pixels * word_bytes
-    rows = np.arange(height, dtype=np.int64)[:, None] * conv.dilation * row_bytes
-    taps = (rows + np.arange(width) * conv.dilation * word_bytes).reshape(-1)
+    rows = np.arange(height, dtype=np.int64)[:, None] * conv.dilation[0] * row_bytes
+    taps = (rows + np.arange(width) * conv.dilation[1] * word_bytes).reshape(-1)
     run = 1
-    if conv.dilation == 1:
+    if conv.dilation[1] == 1:
         taps, run = taps[::width].copy(), width
     top, left, _, _ = conv.pads
     first_pixel = (source.at(-top, -left) - source.start) // source.pixel_bytes
     channels = source.shape.channels
     steps = plane_steps(input_bits, weight_bits, abi.plane_bytes(pixels, channels), weights[0, 0].nbytes)
     operation.words |= {
-        abi.SOURCE: first_pixel * word_bytes, abi.SOURCE_ROW: conv.stride * row_bytes,
-        abi.SOURCE_PIXEL: conv.stride * word_bytes, abi.TAP_COUNT: len(taps), abi.RUN: run * weights.shape[3],
+        abi.SOURCE: first_pixel * word_bytes, abi.SOURCE_ROW: conv.stride[0] * row_bytes,
+        abi.SOURCE_PIXEL: conv.stride[1] * word_bytes, abi.TAP_COUNT: len(taps), abi.RUN: run * weights.shape[3],
         abi.INPUT: source.start, abi.INPUT_PIXELS: pixels, abi.INPUT_CHANNELS: channels,
         abi.STEP_COUNT: len(steps), abi.PRODUCT_SHIFT: shift, abi.REFERENCE: reference}
     operation.constants |= {abi.WEIGHTS: weights, abi.TAPS: taps, abi.STEPS: steps}

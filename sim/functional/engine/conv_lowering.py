@@ -36,9 +36,9 @@ def conv_operation(program: Program, conv: Conv, buffers: Mapping[str, Buffer], 
     constants = requant_table(program, conv, _interleaves(kernel))
     top, left, _, _ = conv.pads
     common = {
-        abi.SOURCE: source.at(-top, -left), abi.SOURCE_ROW: conv.stride * source.row_bytes,
-        abi.SOURCE_PIXEL: conv.stride * source.pixel_bytes, **target_words(target, part.start), **extent_words(target),
-        abi.CHANNELS: conv.channels, abi.ZERO: constants.zero, abi.LOW: constants.low,
+        abi.SOURCE: source.at(-top, -left), abi.SOURCE_ROW: conv.stride[0] * source.row_bytes,
+        abi.SOURCE_PIXEL: conv.stride[1] * source.pixel_bytes, **target_words(target, part.start),
+        **extent_words(target), abi.CHANNELS: conv.channels, abi.ZERO: constants.zero, abi.LOW: constants.low,
         abi.HIGH: constants.high, abi.WRAP: constants.wrap}
     if conv.residual is not None:
         other, channels = buffers[conv.residual], program.tensor(conv.residual).part_slice(conv.residual_part)
@@ -135,11 +135,11 @@ PREPARE: dict[str, Callable[[Operation, Conv, Buffer], None]] = {
 def _tap_offsets(conv: Conv, source: Buffer) -> NDArray[np.int64]:
     """Return where the taps of a window lie, in raster order [bytes]."""
     height, width = conv.kernel
-    rows = np.arange(height, dtype=np.int64)[:, None] * conv.dilation * source.row_bytes
-    return (rows + np.arange(width) * conv.dilation * source.pixel_bytes).reshape(-1)
+    rows = np.arange(height, dtype=np.int64)[:, None] * conv.dilation[0] * source.row_bytes
+    return (rows + np.arange(width) * conv.dilation[1] * source.pixel_bytes).reshape(-1)
 
 
 def _piece_offsets(conv: Conv, source: Buffer) -> NDArray[np.int64]:
     """Return where the pieces of a window lie, as `sim.functional.engine.weights.pieces` cuts it [bytes]."""
     taps = _tap_offsets(conv, source)
-    return taps[:: conv.kernel[1]].copy() if conv.dilation == 1 else taps
+    return taps[:: conv.kernel[1]].copy() if conv.dilation[1] == 1 else taps

@@ -97,7 +97,7 @@ def _fits_nibbles(conv: Conv) -> bool:
 def _is_linear(conv: Conv, source: Buffer, output: tuple[int, int]) -> bool:
     """Tell whether there is one window, which is the whole input as it lies in memory."""
     shape = source.shape
-    return (output == (1, 1) and conv.kernel == (shape.height, shape.width) and conv.dilation == 1
+    return (output == (1, 1) and conv.kernel == (shape.height, shape.width) and conv.dilation == (1, 1)
             and not any(shape.pads))
 
 
@@ -106,8 +106,8 @@ def _depthwise(conv: Conv, isa: str) -> list[KernelId]:
     if isa in ("avx512", "amx"):
         kernels = [KernelId("depthwise", "quads"), *kernels]
         height, width = conv.kernel
-        if width == 3 and 2 <= height <= 4 and conv.stride <= 2 and conv.dilation == 1:
-            kernels = [KernelId("depthwise", "columns", conv.stride), *kernels]
+        if width == 3 and 2 <= height <= 4 and conv.stride[1] <= 2 and conv.dilation == (1, 1):
+            kernels = [KernelId("depthwise", "columns", conv.stride[1]), *kernels]
     return kernels
 
 
@@ -120,13 +120,13 @@ def _by_waste(channels: int, isa: str) -> list[int]:
 def _tiles(conv: Conv, source: Buffer, output: tuple[int, int]) -> list[KernelId]:
     """Return both ways to use tiles, that of fewer cycles first."""
     (height, width), (kernel_height, kernel_width) = output, conv.kernel
-    channels, dilated = source.shape.channels, conv.dilation > 1
+    channels, dilated = source.shape.channels, conv.dilation[1] > 1
     taps, run = (kernel_height * kernel_width, channels) if dilated else (kernel_height, kernel_width * channels)
     panels = -(-conv.channels // TILE_CHANNELS) * TILE_CHANNELS // 16
     steps = -(-taps * run // STEP_BYTES)
     copied = -(-height * width // TILE_PIXELS) * TILE_PIXELS
     packed = copied * steps * (panels + COPY_CYCLES)
-    if conv.stride > 1:
+    if conv.stride != (1, 1):
         return [AMX_PACKED]
     virtual = -(-((height - 1) * source.row_pixels + width) // TILE_PIXELS) * TILE_PIXELS
     direct = virtual * taps * -(-run // STEP_BYTES) * panels

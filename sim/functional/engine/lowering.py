@@ -101,11 +101,12 @@ class Lowering:
     def _pool(self, pool: Pool) -> Operation:
         source, target = self.buffers[pool.input], self.buffers[pool.output]
         kernel = KernelId("max_pool", "lanes", 64 if self.isa in ("avx512", "amx") else 32)
-        (height, width), (top, left, _, _) = pool.kernel, pool.pads
+        (height, width), (down, across), (top, left, _, _) = pool.kernel, pool.stride, pool.pads
         return Operation(kernel, pool.name, {
             **source_words(source), **target_words(target), **extent_words(target), abi.POOL_TOP: top,
             abi.POOL_LEFT: left, abi.POOL_BOTTOM: source.shape.height, abi.POOL_RIGHT: source.shape.width,
-            abi.POOL_HEIGHT: height, abi.POOL_WIDTH: width, abi.POOL_STRIDE: pool.stride})
+            abi.POOL_HEIGHT: height, abi.POOL_WIDTH: width, abi.POOL_STRIDE_Y: down,
+            abi.POOL_STRIDE_X: across})
 
     def _copy(self, op: Load | Store) -> Operation:
         """Copy rows of a tensor: of the source for a Load, of the target for a Store, perhaps of one part of it."""

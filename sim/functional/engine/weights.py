@@ -19,11 +19,11 @@ def pieces(conv: Conv) -> Values:
 
     A window is that many pieces of memory, its channels innermost.
 
-    Without dilation a kernel row is one piece.
+    Without dilation along rows a kernel row is one piece.
     """
     values = conv.weight_values.transpose(0, 2, 3, 1)
     outputs, height, width, channels = values.shape
-    if conv.dilation == 1:
+    if conv.dilation[1] == 1:
         return values.reshape(outputs, height, width * channels)
     return values.reshape(outputs, height * width, channels)
 

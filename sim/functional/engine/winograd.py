@@ -36,7 +36,7 @@ CHUNK = 48
 
 def winograd_kernels(conv: Conv, source_format: Format) -> list[KernelId]:
     """Return the kernels that are exact for `conv`, the one of fewer products first."""
-    if conv.depthwise or conv.kernel != (3, 3) or conv.stride != 1 or conv.dilation != 1:
+    if conv.depthwise or conv.kernel != (3, 3) or conv.stride != (1, 1) or conv.dilation != (1, 1):
         return []
     most = int(np.abs(conv.weight_values).sum(axis=(1, 2, 3)).max()) * (source_format.high - source_format.low)
     return [kernel for kernel, tile in WINOGRAD_TILES.items()

@@ -47,7 +47,8 @@ window (packed); a place for what is dropped (direct)."""
 
 LOWEST = SPARE
 """Slot of the 4-bit kernel: the lowest weight, which is stored as 0."""
-POOL_TOP, POOL_LEFT, POOL_BOTTOM, POOL_RIGHT, POOL_HEIGHT, POOL_WIDTH, POOL_STRIDE = range(SPARE, SPARE + 7)
+(POOL_TOP, POOL_LEFT, POOL_BOTTOM, POOL_RIGHT, POOL_HEIGHT, POOL_WIDTH, POOL_STRIDE_Y,
+ POOL_STRIDE_X) = range(SPARE, SPARE + 8)
 """Slots of pooling: pads before the map, rows and columns of the map, and the window."""
 
 IMAGE = 0

@@ -19,8 +19,8 @@ class KernelId:
         The way it computes: instructions, or the order in which it passes over the operands.
     size : int or None
         What its code is made for, if the family has several sizes: vectors of channels of a tile (`gemm_conv`), bits of
-        the input (`bitplane_conv`), outputs of a tile (`winograd`), the stride (`depthwise`), channels at a time
-        (`max_pool`), bits of a code (`copy`).
+        the input (`bitplane_conv`), outputs of a tile (`winograd`), the stride along rows (`depthwise`), channels at a
+        time (`max_pool`), bits of a code (`copy`).
     """
 
     family: str

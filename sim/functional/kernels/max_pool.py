@@ -11,7 +11,8 @@ from sim.functional.kernels.abi import (
     POOL_HEIGHT,
     POOL_LEFT,
     POOL_RIGHT,
-    POOL_STRIDE,
+    POOL_STRIDE_X,
+    POOL_STRIDE_Y,
     POOL_TOP,
     POOL_WIDTH,
     SOURCE,
@@ -54,12 +55,13 @@ def _kernel(lanes: int) -> Callable[[], Callable[..., None]]:
 
         def pool(op, arena):
             source_row, source_pixel = load_word(op, SOURCE_ROW), load_word(op, SOURCE_PIXEL)
-            channels, stride = load_word(op, CHANNELS), load_word(op, POOL_STRIDE)
+            channels = load_word(op, CHANNELS)
+            down, across = load_word(op, POOL_STRIDE_Y), load_word(op, POOL_STRIDE_X)
             for y in range(load_word(op, HEIGHT)):
-                top = y * stride - load_word(op, POOL_TOP)
+                top = y * down - load_word(op, POOL_TOP)
                 rows = min(top + load_word(op, POOL_HEIGHT), load_word(op, POOL_BOTTOM)) - max(top, 0)
                 for x in range(load_word(op, WIDTH)):
-                    left = x * stride - load_word(op, POOL_LEFT)
+                    left = x * across - load_word(op, POOL_LEFT)
                     columns = min(left + load_word(op, POOL_WIDTH), load_word(op, POOL_RIGHT)) - max(left, 0)
                     window = arena + load_word(op, SOURCE) + max(top, 0) * source_row + max(left, 0) * source_pixel
                     target = arena + load_word(op, TARGET)

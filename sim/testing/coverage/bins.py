@@ -17,6 +17,7 @@ SLIDING = ("dense", "depthwise", "average", "max")
 LAYERS = (*CONVS, "max")
 BROADCASTS = ("map", "channel")
 PARTS = range(1, LIMITS.max_parts + 1)
+STEPS = ("vertical stride", "horizontal stride", "vertical dilation", "horizontal dilation")
 EDGES = ("one full", "one short", "many full", "many short")
 
 
@@ -26,6 +27,10 @@ def _signs(values: Values) -> str | None:
 
 def _window(values: Values) -> str | None:
     return "a Pool has no dilation" if values[0] == "max" and values[3] != 1 else None
+
+
+def _unequal(values: Values) -> str | None:
+    return "a Pool has no dilation" if values[0] == "max" and values[1] in STEPS[2:] else None
 
 
 def _kernel(values: Values) -> str | None:
@@ -94,6 +99,7 @@ LAYER_GROUPS = (
     Group("bipolar parts", {"bipolar_parts": PARTS}, layer_bins.bipolar_parts),
     Group("window", {"kind": SLIDING, "stride": range(1, 5), "padding": (False, True), "dilation": (1, 2, 3)},
           layer_bins.window, _window),
+    Group("unequal steps", {"kind": SLIDING, "longer step": STEPS}, layer_bins.unequal_steps, _unequal),
     Group("kernel", {"kind": SLIDING, "shape": ("1 x 1", "1 x k", "k x 1", "k x k", "whole map")},
           layer_bins.kernel, _kernel),
     Group("pads", {"kind": SLIDING, "side": ("top", "left", "bottom", "right"), "zero_point": (False, True)},

@@ -47,6 +47,11 @@ HINTS: Mapping[str, Mapping[Hashable, Decisions]] = {
     "shape": {"1 x 1": {"kernel": [1]}, "k x k": {"kernel": [2, 3]},
               "whole map": {"whole_map": [True], "kernel": [2, 3], "extent": [2, 3]}},
     "dilation": {n: {"dilation": [n], "kernel": [2, 3], "whole_map": [False]} for n in (1, 2, 3)},
+    "longer step": {f"{axis} {what}": {
+        "unequal_steps": [True], what: first, f"horizontal_{what}": second, "kernel": [2, 3], "whole_map": [False],
+        **FRESH}
+        for axis, first, second in (("vertical", [2, 3], [1]), ("horizontal", [1], [2, 3]))
+        for what in ("stride", "dilation")},
     "padding": {False: {"padding": [False], **FRESH}, True: {"padding": [True]}},
     "side": {side: {"padding": [True]} for side in ("top", "left", "bottom", "right")},
     "taps": {1: {}, 2: {"channels": [1, 2, 3, 4], "concat": [False], "weight_bits": [4, 6, 8]},

@@ -11,7 +11,7 @@ from sim.testing.coverage.op_view import OpView
 
 __all__ = ["bipolar_parts", "broadcast_shapes", "chunks", "depthwise_groups", "edge", "engine", "kernel",
            "lane_blocks", "packing", "padded_sides", "parts", "place", "regime", "requantizer", "row_groups",
-           "row_tiles", "sides", "stall", "tap_groups", "window"]
+           "row_tiles", "sides", "stall", "tap_groups", "unequal_steps", "window"]
 
 def edge(count: int, size: int) -> str:
     """Tell how `count` things fill tiles of `size`: one or many, the last one full or short."""
@@ -19,11 +19,21 @@ def edge(count: int, size: int) -> str:
 
 
 def window(view: OpView) -> Iterator[Values]:
-    """Yield kind, stride, whether pads are read, dilation, of windows with several taps at several pixels."""
+    """Yield kind, whether pads are read, and vertical steps, of windows with several taps at several pixels."""
     op = view.op
     several = isinstance(op, Layer) and view.target.height * view.target.width > 1
     if several and isinstance(op, Layer) and op.kernel != (1, 1):
-        yield view.kind, op.stride, bool(padded_sides(view)), op.dilation
+        yield view.kind, op.stride[0], bool(padded_sides(view)), op.dilation[0]
+
+
+def unequal_steps(view: OpView) -> Iterator[Values]:
+    """Yield kind, and which step of a window is longer than along the other axis, where both have several."""
+    op = view.op
+    if isinstance(op, Layer):
+        for what, (vertical, horizontal), counts in (
+                ("stride", op.stride, (view.target.height, view.target.width)), ("dilation", op.dilation, op.kernel)):
+            if vertical != horizontal and min(counts) > 1:
+                yield view.kind, f"{'vertical' if vertical > horizontal else 'horizontal'} {what}"
 
 
 def padded_sides(view: OpView) -> list[str]:
@@ -32,12 +42,13 @@ def padded_sides(view: OpView) -> list[str]:
     if not isinstance(op, Layer):
         return []
     top, left, _, _ = op.pads
-    dilation = op.dilation
     read = []
-    for extent, count, before, kernel, sides in (
-            (view.source.height, view.target.height, top, op.kernel[0], ("top", "bottom")),
-            (view.source.width, view.target.width, left, op.kernel[1], ("left", "right"))):
-        last = (count - 1) * op.stride - before + dilation * (kernel - 1)
+    for extent, count, before, kernel, stride, dilation, sides in (
+            (view.source.height, view.target.height, top, op.kernel[0], op.stride[0], op.dilation[0],
+             ("top", "bottom")),
+            (view.source.width, view.target.width, left, op.kernel[1], op.stride[1], op.dilation[1],
+             ("left", "right"))):
+        last = (count - 1) * stride - before + dilation * (kernel - 1)
         read += [side for side, reached in zip(sides, (before > 0, last >= extent), strict=True) if reached]
     return read
 

@@ -88,10 +88,10 @@ def crop(program: Program, op: Layer, codes: Mapping[str, NDArray[np.int32]], ro
 
 def _rows_read(op: Layer, rows: range, height: int) -> tuple[range, Pads]:
     """Return the rows of the input that some rows of the output need, and what is padded around them."""
-    extent = op.dilation * (op.kernel[0] - 1) + 1
+    extent = op.dilation[0] * (op.kernel[0] - 1) + 1
     top, left, _, right = op.pads
-    first = rows.start * op.stride - top
-    stop = (rows.stop - 1) * op.stride - top + extent
+    first = rows.start * op.stride[0] - top
+    stop = (rows.stop - 1) * op.stride[0] - top + extent
     inside = range(max(first, 0), min(stop, height))
     return inside, (inside.start - first, left, stop - inside.stop, right)
 

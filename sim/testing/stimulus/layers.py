@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sim.functional.reference import accumulate
 from sim.ir.formats import Format, Kind
-from sim.ir.ops import Conv, Pads, Tensor, accumulator_bounds, out_size
+from sim.ir.ops import Conv, Pads, Steps, Tensor, accumulator_bounds, out_size
 from sim.ir.residual import Broadcast, largest_sums, residual_shape
 from sim.ir.signed_digits import no_digits
 from sim.mapping.activation_layout import blocks_of
@@ -35,15 +35,15 @@ class Window:
     """A window that slides over the input of an op."""
 
     kernel: tuple[int, int] = (1, 1)
-    stride: int = 1
-    dilation: int = 1
+    stride: Steps = (1, 1)
+    dilation: Steps = (1, 1)
     pads: Pads = (0, 0, 0, 0)
 
     def output(self, source: Tensor) -> tuple[int, int]:
         """Return (height, width) of the output."""
         top, left, bottom, right = self.pads
-        return (out_size(source.height, top, bottom, self.kernel[0], self.stride, self.dilation),
-                out_size(source.width, left, right, self.kernel[1], self.stride, self.dilation))
+        return (out_size(source.height, top, bottom, self.kernel[0], self.stride[0], self.dilation[0]),
+                out_size(source.width, left, right, self.kernel[1], self.stride[1], self.dilation[1]))
 
 
 def draw_window(choices: Choices, kind: str, source: Tensor, kernel: int = MAX_KERNEL) -> Window:
@@ -52,12 +52,19 @@ def draw_window(choices: Choices, kind: str, source: Tensor, kernel: int = MAX_K
     if kind == "linear" or (kind == "average" and choices.chance("whole_map", 0.4)):
         return Window(size)
     height, width = (choices.integer("kernel", 1, kernel) for _ in size)
-    stride = choices.integer("stride", 1, MAX_STRIDE)
-    dilation = choices.integer("dilation", 1, MAX_DILATION) if kind != "max" else 1
+    unequal = choices.chance("unequal_steps", 0.25)
+    stride = _draw_steps(choices, "stride", MAX_STRIDE, unequal)
+    dilation = _draw_steps(choices, "dilation", MAX_DILATION, unequal) if kind != "max" else (1, 1)
     padded = choices.chance("padding", 0.5)
-    (top, bottom), (left, right) = (_draw_pads(choices, extent, taps, dilation, padded, inside=kind == "max")
-                                    for extent, taps in zip(size, (height, width), strict=True))
+    (top, bottom), (left, right) = (_draw_pads(choices, extent, taps, step, padded, inside=kind == "max")
+                                    for extent, taps, step in zip(size, (height, width), dilation, strict=True))
     return Window((height, width), stride, dilation, (top, left, bottom, right))
+
+
+def _draw_steps(choices: Choices, what: str, most: int, unequal: bool) -> Steps:
+    """Draw the vertical step of a window, and the horizontal one if they may differ."""
+    vertical = choices.integer(what, 1, most)
+    return vertical, choices.integer(f"horizontal_{what}", 1, most) if unequal else vertical
 
 
 def _draw_pads(choices: Choices, size: int, kernel: int, dilation: int, padded: bool, inside: bool) -> tuple[int, int]:

@@ -31,12 +31,12 @@ def program() -> Program:
         'x"<1>': (4, 4, (2,)), "dense": (2, 2, (2, 3)), "dw": (4, 4, (2,)), "sum": (4, 4, (2,)), "same": (4, 4, (2,)),
         "mean": (2, 2, (2,)), "max": (2, 2, (2, 3)), "flat": (1, 1, (7,)), "row": (2, 4, (2,))}.items()]
     residual = {"residual": "dw", "residual_multiplier": digits_of([[1], [2]])}
-    ops = (conv("conv", 'x"<1>', "dense", (2, 2, 3, 3), stride=2, pads=(1, 1, 0, 0)),
-           conv("other", 'x"<1>', "dense", (3, 2, 2, 2), stride=2, output_part=1),
-           conv("deep", 'x"<1>', "dw", (2, 1, 3, 3), groups=2, dilation=2, pads=(2, 2, 2, 2)),
+    ops = (conv("conv", 'x"<1>', "dense", (2, 2, 3, 3), stride=(2, 2), pads=(1, 1, 0, 0)),
+           conv("other", 'x"<1>', "dense", (3, 2, 2, 2), stride=(2, 2), output_part=1),
+           conv("deep", 'x"<1>', "dw", (2, 1, 3, 3), groups=2, dilation=(2, 1), pads=(2, 1, 2, 1)),
            conv("add", 'x"<1>', "sum", (2, 1, 1, 1), UNIT, groups=2, **residual),
            conv("copy", 'x"<1>', "same", (2, 1, 1, 1), UNIT, groups=2),
-           conv("average", "sum", "mean", (2, 1, 2, 2), UNIT, groups=2, stride=2),
+           conv("average", "sum", "mean", (2, 1, 2, 2), UNIT, groups=2, stride=(2, 2)),
            Pool("pool", "dense", "max", (1, 1)), conv("linear", "max", "flat", (7, 5, 2, 2)),
            Store("store", "sum", "sum"), Load("load", 'x"<1>', "row", 2), conv("last", "row", "end", (1, 2, 1, 1)))
     return Program((*tensors, Tensor("end", 2, 4, (1,), BYTE)), ops)
@@ -60,7 +60,7 @@ def test_json_has_everything(program: Program, path: Path, capsys: pytest.Captur
     assert rows["conv"] == {
         "name": "conv", "kind": "conv", "inputs": ['x"<1>'], "output": "dense[0]", "shape": [2, 2, 2],
         "input_format": "unsigned8", "output_format": "unsigned8", "weight_format": "signed3", "kernel": [3, 3],
-        "stride": 2, "dilation": 1, "groups": 1, "pads": [1, 1, 0, 0], "digits": 2, "residual_digits": 0,
+        "stride": [2, 2], "dilation": [1, 1], "groups": 1, "pads": [1, 1, 0, 0], "digits": 2, "residual_digits": 0,
         "macs": 2 * 2 * 2 * 2 * 9, "first_row": None}
     assert (rows["add"]["inputs"], rows["add"]["residual_digits"]) == (['x"<1>', "dw"], 1)
     assert (rows["load"]["first_row"], rows["load"]["kernel"], rows["linear"]["macs"]) == (2, None, 7 * 5 * 4)
@@ -75,7 +75,7 @@ def test_people_see_a_table(path: Path, capsys: pytest.CaptureFixture[str]) -> N
     out = capsys.readouterr().out
     (line,) = (line for line in out.splitlines() if line.strip().startswith("deep"))
     assert " ".join(line.split()) == ('deep depthwise x"<1> dw 2 x 4 x 4 unsigned8 to unsigned8 signed3 '
-                                      "3 x 3 / 1, pads 2 2 2 2, dilation 2 2 288")
+                                      "3 x 3 / 1, pads 2 1 2 1, dilation 2 x 1 2 288")
     assert "inputs 'x\"<1>'; outputs 'same', 'mean', 'flat', 'end'\n" in out
     assert out.endswith("660 bits of weights; accumulators of 32 bits, window 12, half_up\n")
 

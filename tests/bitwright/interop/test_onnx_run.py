@@ -12,7 +12,8 @@ from sim.ir.ops import Pool, Tensor
 from sim.ir.program import Program
 
 BYTE = Format(8, "unsigned")
-PROGRAM = Program((Tensor("x", 4, 4, (2,), BYTE), Tensor("y", 2, 2, (2,), BYTE)), (Pool("p", "x", "y", (2, 2), 2),))
+PROGRAM = Program((Tensor("x", 4, 4, (2,), BYTE), Tensor("y", 2, 2, (2,), BYTE)),
+                  (Pool("p", "x", "y", (2, 2), (2, 2)),))
 
 
 @pytest.mark.parametrize("most", [1, 80, 100, 1 << 24])

@@ -10,6 +10,7 @@ CONVOLUTIONS = {
     "dense": nn.Conv2d(4, 6, 3, padding=1),
     "strided": nn.Conv2d(4, 6, 3, stride=2, padding=2),
     "dilated": nn.Conv2d(4, 6, (3, 1), dilation=2),
+    "unequal steps": nn.Conv2d(4, 6, (2, 3), stride=(1, 2), padding=1, dilation=(3, 2)),
     "depthwise": nn.Conv2d(4, 4, 5, padding=2, groups=4),
     "grouped": nn.Conv2d(4, 6, 3, groups=2),
 }

@@ -35,14 +35,10 @@ COUNT = ("fewer at the border; the chip divides by one number everywhere: count 
          "and have no ceil_mode")
 REFUSED = {
     "Pad at '2' pads by circular; the chip pads by zeros": nn.Conv2d(4, 4, 3, padding=1, padding_mode="circular"),
-    "stride at '2' must be the same along both axes, not (1, 2)": nn.Conv2d(4, 4, 3, stride=(1, 2)),
-    "dilation at '2' must be the same along both axes, not (2, 1)": nn.Conv2d(4, 4, 3, dilation=(2, 1)),
     f"AveragePool at '2' divides by 4 to 9 numbers, {COUNT}": nn.AvgPool2d(3, padding=1, count_include_pad=False),
     f"AveragePool at '2' divides by 2 to 9 numbers, {COUNT}": nn.AvgPool2d(3, ceil_mode=True),
-    "adaptive average pool at '2' makes 2 x 2 of 8 x 7; only square cells of a whole size or one cell along an axis "
-    "are supported": nn.AdaptiveAvgPool2d(2),
-    "adaptive average pool at '2' makes 2 x 7 of 8 x 7; only square cells of a whole size or one cell along an axis "
-    "are supported": nn.AdaptiveAvgPool2d((2, 7)),
+    "adaptive average pool at '2' makes 2 x 2 of 8 x 7; only cells of a whole size are supported":
+        nn.AdaptiveAvgPool2d(2),
     "MaxPool at '2' has dilation (2, 2); only 1 is supported": nn.MaxPool2d(2, dilation=2),
     "unsupported operator batch_norm at '3': it stays in training mode, where it has no fixed gain":
         nn.Sequential(nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4, track_running_stats=False)),

@@ -40,7 +40,7 @@ def network(image: Tensor, kernel: tuple[int, int], stride: int, pads: Pads, out
     last = Tensor("last", height, width, (2,), Format(8, "signed"))
     first = rng.integers(-8, 8, (outputs, image.channels, *kernel)).astype(np.int8)
     second = rng.integers(-8, 8, (2, outputs, 3, 3)).astype(np.int8)
-    return Program((image, middle, last), (conv("first", image, middle, first, stride=stride, pads=pads),
+    return Program((image, middle, last), (conv("first", image, middle, first, stride=(stride, stride), pads=pads),
                                            conv("second", middle, last, second, pads=(1, 1, 1, 1))),
                    Arithmetic(acc_bits=24))
 
@@ -67,7 +67,7 @@ def test_the_first_layer_of_residual_networks() -> None:
     image = Tensor("image", 224, 224, (3,), Format(8, "signed"))
     folded, folding = fold(network(image, (7, 7), 2, (3, 3, 3, 3), 8, seed=0))
     (first, _), (source,) = folded.convs, folded.inputs
-    assert (first.kernel, first.stride, first.pads) == ((4, 4), 1, (0, 0, 0, 0))
+    assert (first.kernel, first.stride, first.pads) == ((4, 4), (1, 1), (0, 0, 0, 0))
     assert source.shape == folding.folded.shape == (12, 115, 115)
     assert source.format == image.format
 
@@ -99,10 +99,17 @@ def altered(**options: object) -> Program:
     return replace(program, ops=(replace(program.ops[0], **options), program.ops[1]))
 
 
+def unequal() -> Program:
+    """A network whose first layer steps by 2 down and by 1 across."""
+    program = network(IMAGE, (2, 2), 2, (0, 0, 0, 0), 4, seed=0)
+    wide = tuple(replace(tensor, width=IMAGE.width - 1) for tensor in program.tensors[1:])
+    return replace(program, tensors=(IMAGE, *wide), ops=(replace(program.ops[0], stride=(2, 1)), program.ops[1]))
+
+
 def pooled() -> Program:
     """A network that starts with a pool."""
     small = Tensor("small", 3, 3, (1,), IMAGE.format)
-    return Program((IMAGE, small), (Pool("pool", "image", "small", (2, 2), 2),))
+    return Program((IMAGE, small), (Pool("pool", "image", "small", (2, 2), (2, 2)),))
 
 
 def twice() -> Program:
@@ -112,11 +119,13 @@ def twice() -> Program:
                    ops=(*program.ops, replace(program.ops[0], name="again", output="again")))
 
 
-FORM = "folding needs a dense convolution with a stride of at least 2 and no dilation as the first layer; "
+FORM = ("folding needs a dense convolution with one stride of at least 2 along both axes and no dilation as the first "
+        "layer; ")
 REFUSED = {
     f"{FORM}'first' is none": network(IMAGE, (3, 3), 1, (1, 1, 1, 1), 4, seed=0),
     f"{FORM}'pool' is none": pooled(),
-    f"{FORM}'first' is none, dilated": altered(dilation=2, pads=(0, 0, 1, 1)),
+    f"{FORM}'first' is none, dilated": altered(dilation=(2, 1), pads=(0, 0, 1, 0)),
+    f"{FORM}'first' is none, unequal": unequal(),
     "bipolar weights have no zero to fold 'first' with": altered(
         weights=np.ones((4, 4, 2, 2), np.int8), weight_format=Format(1, "bipolar")),
     "folding needs one input with one reader, not 1 with 2": twice(),
@@ -126,7 +135,7 @@ REFUSED = {
 @pytest.mark.parametrize(("text", "program"), REFUSED.items(), ids=REFUSED.keys())
 def test_refuses_programs_of_another_form(text: str, program: Program) -> None:
     """The message says what folding needs and what came."""
-    with pytest.raises(InputError, match=f"^{re.escape(text.removesuffix(', dilated'))}$"):
+    with pytest.raises(InputError, match=f"^{re.escape(text.removesuffix(', dilated').removesuffix(', unequal'))}$"):
         fold(program)
 
 

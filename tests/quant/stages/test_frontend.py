@@ -57,7 +57,6 @@ class Faulty(nn.Module):
 
 
 REASONS = [
-    "dilation at 'stem' must be the same along both axes, not (1, 2)",
     "unsupported operator batch_norm at 'norm': it stays in training mode, where it has no fixed gain",
     "Softmax at 'act' is computed by the host, and so only at the end",
     ("add at the top of the model (node 'add') joins shapes (4, 6, 6) and (4, 6, 1) per image; the chip adds and "

@@ -54,7 +54,7 @@ def pooled(machine):
     """A maximum and a layer behind it; both are stored."""
     tensors = (Tensor("image", 4, 4, (4,), FOUR), Tensor("maximum", 2, 2, (4,), FOUR),
                Tensor("result", 2, 2, (4,), FOUR))
-    ops = (Load("load image", "image", "image"), Pool("maximum", "image", "maximum", (2, 2), 2),
+    ops = (Load("load image", "image", "image"), Pool("maximum", "image", "maximum", (2, 2), (2, 2)),
                Store("store maximum", "maximum", "maximum"), layer("double", "maximum", "result"),
                Store("store result", "result", "result"))
     return plan(Program(tensors, ops, Arithmetic(acc_bits=24, window=10, terms=3)), machine)

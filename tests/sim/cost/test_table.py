@@ -54,7 +54,7 @@ class ResNetLike:
         name = self.add("stem", "x", width, kernel=7, stride=2, bits=8)
         half = self.tensors[-1].height
         self.tensors.append(Tensor("pool", (half + 1) // 2, (half + 1) // 2, (width,), UNSIGNED))
-        self.ops.append(Pool("pool", name, "pool", (3, 3), 2, (1, 1, 1, 1)))
+        self.ops.append(Pool("pool", name, "pool", (3, 3), (2, 2), (1, 1, 1, 1)))
         name = "pool"
         for stage in range(4):
             for block in range(2):
@@ -77,7 +77,7 @@ class ResNetLike:
         self.ops.append(Conv(
             name, source, name, weights, Format(1, "unit") if unit else Format(bits, "signed"), digits, zeros, zeros,
             UNSIGNED.low, UNSIGNED.high, groups=channels if unit else 1,
-            stride=stride, pads=(pad,) * 4, residual=residual,
+            stride=(stride, stride), pads=(pad,) * 4, residual=residual,
             residual_multiplier=digits if residual else np.zeros((0, 0), np.int8)))
         return name
 

@@ -31,11 +31,13 @@ def random_shape(rng: random.Random) -> ConvShape:
     kind = rng.choice(["unit", "signed"]) if depthwise else rng.choice(["signed", "bipolar"])
     parts = (rng.randint(1, 9),) if depthwise else tuple(rng.randint(1, 9) for _ in range(rng.randint(1, 2)))
     size, kernel = (rng.randint(3, 7), rng.randint(3, 7)), (rng.randint(1, 3), rng.randint(1, 3))
-    stride, dilation, pads = rng.randint(1, 3), 1, tuple(rng.randint(0, 2) for _ in range(4))
+    (stride, dilation), pads = ((rng.randint(1, 3), rng.randint(1, 3)) for _ in range(2)), tuple(
+        rng.randint(0, 2) for _ in range(4))
+    size = tuple(max(extent, step * (taps - 1) + 1) for extent, step, taps in zip(size, dilation, kernel, strict=True))
     return ConvShape(
         in_height=size[0], in_width=size[1], in_parts=parts,
-        out_height=out_size(size[0], pads[0], pads[2], kernel[0], stride, dilation),
-        out_width=out_size(size[1], pads[1], pads[3], kernel[1], stride, dilation),
+        out_height=out_size(size[0], pads[0], pads[2], kernel[0], stride[0], dilation[0]),
+        out_width=out_size(size[1], pads[1], pads[3], kernel[1], stride[1], dilation[1]),
         out_channels=parts[0] if depthwise else rng.randint(1, 9), kernel=kernel, stride=stride, dilation=dilation,
         pads=pads, depthwise=depthwise, weight_kind=kind, bits_w=1 if kind != "signed" else rng.randint(1, 4),
         bits_a=rng.randint(1, 4), bits_out=rng.randint(1, 4), bits_residual=rng.choice([0, 2]), terms=2,
@@ -89,8 +91,8 @@ def step(count: Counter[str], schedule: ConvSchedule, machine: Machine, pixel: i
     for y in columns:
         for tap in present:
             count["operand_bits"] += shape.bits_a * machine.lanes // schedule.packing
-            row = shape.stride * y + shape.dilation * (tap // shape.kernel[1]) - shape.pads[0]
-            column = (shape.stride * (pixel % shape.out_width) + shape.dilation * (tap % shape.kernel[1])
+            row = shape.stride[0] * y + shape.dilation[0] * (tap // shape.kernel[1]) - shape.pads[0]
+            column = (shape.stride[1] * (pixel % shape.out_width) + shape.dilation[1] * (tap % shape.kernel[1])
                       - shape.pads[1])
             if 0 <= row < shape.in_height and 0 <= column < shape.in_width:
                 count["act_reads"] += shape.bits_a
@@ -108,14 +110,14 @@ def test_conv_events_equal_a_walk_through_every_step(seed: int) -> None:
 
 
 def test_pool_events_count_taps_inside_the_map_and_every_output_plane() -> None:
-    """A 3x3 stride-2 pool with one pad on 5x4: 7 x 5 of its 9 x 6 row and column taps lie inside."""
-    source, target = Tensor("a", 5, 4, (9,), Format(3, "signed")), Tensor("b", 3, 2, (9,), Format(3, "signed"))
-    pool = Pool("p", "a", "b", (3, 3), 2, (1, 1, 1, 1))
+    """A 3x3 pool with strides 2 and 1 and one pad on 5x4: 7 x 10 of its 9 x 12 row and column taps lie inside."""
+    source, target = Tensor("a", 5, 4, (9,), Format(3, "signed")), Tensor("b", 3, 4, (9,), Format(3, "signed"))
+    pool = Pool("p", "a", "b", (3, 3), (2, 1), (1, 1, 1, 1))
     machine = load_machine("tiny")
     schedule = PoolSchedule(pool, source, target, phases=1, blocks=2, pixels=4)
     counts = events_of(schedule, machine)
-    assert counts.pop("act_reads") == 7 * 5 * 2 * 3
-    assert counts.pop("act_writes") == 3 * 2 * 2 * 3
+    assert counts.pop("act_reads") == 7 * 10 * 2 * 3
+    assert counts.pop("act_writes") == 3 * 4 * 2 * 3
     assert not any(counts.values())
 
 

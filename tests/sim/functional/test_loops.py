@@ -8,20 +8,21 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from sim.functional.loops import dense_conv, depthwise_conv, max_pool
 from sim.ir.formats import Format, Kind
+from sim.ir.ops import Steps
 
 
-def windows(maps: np.ndarray, kernel: tuple[int, int], stride: int, dilation: int) -> np.ndarray:
+def windows(maps: np.ndarray, kernel: tuple[int, int], stride: Steps, dilation: Steps) -> np.ndarray:
     """Shape (N, C, Ho, Wo, kh, kw): what every output position sees."""
-    reach = [dilation * (k - 1) + 1 for k in kernel]
+    reach = [step * (k - 1) + 1 for k, step in zip(kernel, dilation, strict=True)]
     seen = sliding_window_view(maps, reach, axis=(2, 3))
-    return seen[:, :, ::stride, ::stride, ::dilation, ::dilation]
+    return seen[:, :, ::stride[0], ::stride[1], ::dilation[0], ::dilation[1]]
 
 
-def random_case(seed: int, weights: Format, codes: Format) -> tuple[np.ndarray, np.ndarray, int, int]:
+def random_case(seed: int, weights: Format, codes: Format) -> tuple[np.ndarray, np.ndarray, Steps, Steps]:
     """Maps, weights of 3 x C, stride and dilation."""
     rng = np.random.default_rng(seed)
-    kernel, stride, dilation = rng.integers(1, 5, 2), int(rng.integers(1, 4)), int(rng.integers(1, 4))
-    size = dilation * (kernel - 1) + 1 + rng.integers(0, 6, 2)
+    kernel, (stride, dilation) = rng.integers(1, 5, 2), (tuple(rng.integers(1, 4, 2).tolist()) for _ in range(2))
+    size = np.array(dilation) * (kernel - 1) + 1 + rng.integers(0, 6, 2)
     channels = int(rng.integers(1, 20))
     w = rng.integers(weights.low, weights.high + 1, (3, channels, *kernel))
     a = rng.integers(codes.low, codes.high + 1, (2, channels, *size)).astype(np.int32)
@@ -55,7 +56,7 @@ def test_depthwise_equals_numpy(kinds: tuple[Kind, Kind]) -> None:
 def test_max_pool_equals_numpy(seed: int) -> None:
     """Every output is the largest code in its window."""
     a, w, stride, _ = random_case(seed, Format(1, "unit"), Format(seed % 8 + 1, "signed"))
-    seen = windows(a, w.shape[2:], stride, 1)
+    seen = windows(a, w.shape[2:], stride, (1, 1))
     np.testing.assert_array_equal(max_pool(a, w.shape[2:], stride), seen.max(axis=(4, 5)))
 
 
@@ -64,4 +65,4 @@ def test_sums_beyond_32_bits_wrap_like_the_accumulator() -> None:
     codes, weights = np.full((1, 300_000, 1, 1), 255, np.int32), np.full((1, 300_000, 1, 1), 127)
     total = 300_000 * 255 * 127
     assert total >= 2**32
-    assert int(dense_conv(codes, weights, 1, 1)[0, 0, 0, 0]) == (total + 2**31) % 2**32 - 2**31
+    assert int(dense_conv(codes, weights, (1, 1), (1, 1))[0, 0, 0, 0]) == (total + 2**31) % 2**32 - 2**31

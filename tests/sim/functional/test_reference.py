@@ -12,7 +12,7 @@ from sim.errors import InputError
 from sim.functional.reference import simulate
 from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
-from sim.ir.ops import Conv, Load, Pool, Store, Table, Tensor
+from sim.ir.ops import Conv, Load, Pool, Steps, Store, Table, Tensor
 from sim.ir.program import Program
 from sim.ir.signed_digits import no_digits
 from sim.testing import KINDS, corner_inputs, random_machine, random_program
@@ -25,13 +25,13 @@ def powers(digits: np.ndarray) -> list[int]:
     return [sum((1 if d > 0 else -1) * 2 ** (abs(int(d)) - 1) for d in row if d) for row in digits]
 
 
-def taps(maps: np.ndarray, op: Conv | Pool, kernel: tuple[int, int], dilation: int, value: int,
+def taps(maps: np.ndarray, op: Conv | Pool, kernel: tuple[int, int], dilation: Steps, value: int,
          size: tuple[int, int]) -> list[np.ndarray]:
     """The shifted maps, one per tap, as the outputs see them; borders hold `value`."""
     top, left, bottom, right = op.pads
     padded = np.pad(maps.astype(np.int64), ((0, 0), (0, 0), (top, bottom), (left, right)), constant_values=value)
-    shifted = [padded[:, :, i * dilation :, j * dilation :] for i in range(kernel[0]) for j in range(kernel[1])]
-    return [s[:, :, :: op.stride, :: op.stride][:, :, : size[0], : size[1]] for s in shifted]
+    shifted = [padded[:, :, i * dilation[0] :, j * dilation[1] :] for i in range(kernel[0]) for j in range(kernel[1])]
+    return [s[:, :, :: op.stride[0], :: op.stride[1]][:, :, : size[0], : size[1]] for s in shifted]
 
 
 def reference_conv(program: Program, conv: Conv, codes: dict[str, np.ndarray]) -> None:
@@ -81,7 +81,7 @@ def reference(program: Program, inputs: Mapping[str, np.ndarray], images: int) -
             codes[op.output][:, part, rows] = codes[op.input]
         else:
             target = program.tensor(op.output)
-            codes[op.output] = np.max(taps(codes[op.input], op, op.kernel, 1, -1000, target.shape[1:]),
+            codes[op.output] = np.max(taps(codes[op.input], op, op.kernel, op.dilation, -1000, target.shape[1:]),
                                           axis=0)
     return codes
 

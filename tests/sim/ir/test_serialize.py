@@ -231,10 +231,10 @@ def test_numpy_scalars_are_saved_as_numbers(tmp_path: Path) -> None:
     """A Program built with NumPy's integers and booleans loads again with plain ones."""
     program, path = some_program(0), tmp_path / "p.safetensors"
     op = next(r for r in program.ops if isinstance(r, Conv))
-    changed = replace(op, stride=np.int64(op.stride), groups=np.int64(op.groups))
+    changed = replace(op, stride=(np.int64(op.stride[0]), np.int64(op.stride[1])), groups=np.int64(op.groups))
     ops = tuple(changed if r is op else r for r in program.ops)
     save_program(replace(program, ops=ops), path)
-    assert [type(getattr(r, "stride", 0)) for r in load_program(path).ops] == [int] * len(ops)
+    assert {type(step) for r in load_program(path).ops for step in getattr(r, "stride", ())} == {int}
 
 
 @pytest.mark.parametrize("prefer_depthwise", [False, True])

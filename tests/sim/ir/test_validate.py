@@ -30,7 +30,7 @@ OPS = {
     "second": Conv("second", "image", "both", np.ones((3, 2, 1, 1), np.int8), S4, DIGIT, ZEROS, ZEROS, -8, 7,
                    output_part=1),
     "third": Conv("third", "both", "deep", np.ones((3, 6, 1, 1), np.int8), S4, DIGIT, ZEROS, ZEROS, -8, 7),
-    "pool": Pool("pool", "deep", "small", (2, 2), 2, (0, 1, 0, 0)),
+    "pool": Pool("pool", "deep", "small", (2, 2), (2, 2), (0, 1, 0, 0)),
 }
 ARITHMETIC = Arithmetic(acc_bits=16, window=8, terms=2)
 
@@ -137,13 +137,17 @@ ONES = np.ones((3, 2, 3, 3), np.int8)
     ({"weight_format": Format(4, "signed", 1)}, "weights have zero point 0, not 1"),
     ({"weight_format": Format(9, "signed")}, "signed weights have at most 8 bits, not 9"),
     ({"weight_format": Format(8, "unsigned")}, "unsigned weights have at most 7 bits, not 8"),
-    ({"stride": 0}, "stride must be in 1..16777216, not 0"),
-    ({"dilation": 0}, "dilation must be in 1..16777216, not 0"),
+    ({"stride": (0, 1)}, "stride must be in 1..16777216, not 0"),
+    ({"stride": 2}, "stride must be two numbers, vertical and horizontal, not 2"),
+    ({"dilation": (1, 0)}, "dilation must be in 1..16777216, not 0"),
+    ({"dilation": (1,)}, "dilation must be two numbers, vertical and horizontal, not (1,)"),
     ({"pads": (1, 1, -1, 1)}, "a pad must be in 0..16777216, not -1"),
     ({"pads": (1, 1)}, "pads must be four numbers, top, left, bottom and right"),
     ({"pads": (1, 1, 2, 1)}, "output 'both' must be 7 x 5, not 6 x 5"),
-    ({"stride": 2}, "output 'both' must be 3 x 3, not 6 x 5"),
-    ({"dilation": 3}, "output 'both' must be 2 x 1, not 6 x 5"),
+    ({"stride": (2, 2)}, "output 'both' must be 3 x 3, not 6 x 5"),
+    ({"stride": (3, 1)}, "output 'both' must be 2 x 5, not 6 x 5"),
+    ({"dilation": (3, 3)}, "output 'both' must be 2 x 1, not 6 x 5"),
+    ({"dilation": (1, 3)}, "output 'both' must be 6 x 1, not 6 x 5"),
     ({"low": -9}, "low..high must lie in -8..7, not -9..7"),
     ({"high": 8}, "low..high must lie in -8..7, not -8..8"),
     ({"low": 3, "high": 2}, "low..high must lie in -8..7, not 3..2"),
@@ -226,16 +230,16 @@ def test_wide_outputs_have_no_table() -> None:
 
 @pytest.mark.parametrize(("fields", "message"), [
     ({"kernel": (0, 2)}, "kernel must be in 1..16777216, not 0"),
-    ({"stride": 0}, "stride must be in 1..16777216, not 0"),
+    ({"stride": (1, 0)}, "stride must be in 1..16777216, not 0"),
     ({"pads": (0, 0, 0, 0)}, "output 'small' must be 3 x 2, not 3 x 3"),
     ({"pads": (0, 2, 0, 0)}, "left pad must be below the kernel's 2, not 2"),
-    ({"kernel": (1, 2), "stride": 2, "pads": (1, 1, 0, 0)}, "output 'small' must be 4 x 3, not 3 x 3"),
-    ({"kernel": (2, 3), "stride": 3, "pads": (2, 1, 2, 2)}, "top pad must be below the kernel's 2, not 2"),
+    ({"kernel": (1, 2), "stride": (2, 2), "pads": (1, 1, 0, 0)}, "output 'small' must be 4 x 3, not 3 x 3"),
+    ({"kernel": (2, 3), "stride": (3, 3), "pads": (2, 1, 2, 2)}, "top pad must be below the kernel's 2, not 2"),
 ])
 def test_pools(fields: dict[str, object], message: str) -> None:
     """A pool's window fits, and no window lies in the padding alone."""
     tensors = TENSORS
-    if fields.get("stride") == 3:
+    if fields.get("stride") == (3, 3):
         tensors = TENSORS | {"small": replace(TENSORS["small"], height=3, width=2)}
     pool = replace(OPS["pool"], **fields)
     assert refusal(lambda: program(tensors, OPS | {"pool": pool})) == f"op 'pool': {message}"

@@ -99,13 +99,14 @@ def test_weight_words_hold_a_plane_per_row(lanes: int, bits: int) -> None:
 def random_lane_layer(rng: random.Random) -> tuple[ConvSchedule, Machine]:
     kinds: list[Kind] = ["unit", "signed"]
     kind, residual = rng.choice(kinds), rng.choice([0, 2])
-    kernel, stride, pads = (rng.randint(1, 3), rng.randint(1, 3)), rng.randint(1, 3), (rng.randint(0, 2),) * 4
+    kernel, stride = ((rng.randint(1, 3), rng.randint(1, 3)) for _ in range(2))
+    pads = (rng.randint(0, 2),) * 4
     size, channels = (rng.randint(3, 7), rng.randint(3, 7)), rng.randint(1, 20)
     machine = lane_machine(depthwise_lanes=rng.choice([4, 8]), columns=rng.choice([1, 2, 3]),
                            acc_depth=rng.choice([2, 3, 8]))
     shape = ConvShape(
-        *size, (channels,), out_size(size[0], pads[0], pads[2], kernel[0], stride),
-        out_size(size[1], pads[1], pads[3], kernel[1], stride), channels, kernel, stride, 1, pads, True, kind,
+        *size, (channels,), out_size(size[0], pads[0], pads[2], kernel[0], stride[0]),
+        out_size(size[1], pads[1], pads[3], kernel[1], stride[1]), channels, kernel, stride, (1, 1), pads, True, kind,
         1 if kind == "unit" else rng.randint(1, 8), rng.randint(1, 4), rng.randint(1, 4), residual, 2,
         int(residual > 0))
     return schedule_conv(shape, machine), machine
@@ -138,8 +139,8 @@ def walk(schedule: ConvSchedule, machine: Machine) -> Counter[str]:
 
 
 def taps_inside(shape: ConvShape, y: int, x: int) -> int:
-    return sum(0 <= shape.stride * y + ky - shape.pads[0] < shape.in_height
-               and 0 <= shape.stride * x + kx - shape.pads[1] < shape.in_width
+    return sum(0 <= shape.stride[0] * y + ky - shape.pads[0] < shape.in_height
+               and 0 <= shape.stride[1] * x + kx - shape.pads[1] < shape.in_width
                for ky, kx in np.ndindex(*shape.kernel))
 
 

@@ -156,7 +156,8 @@ def test_pools_are_cut_like_convs() -> None:
     """Windows of a pool overlap across bands; pads stay at the ends."""
     source = Tensor("x", 21, 4, (4,), Format(2, "unsigned"))
     program = Program((source, Tensor("y", 11, 2, (4,), Format(2, "unsigned"))),
-                      (Pool("pool", "x", "y", (3, 3), 2, (1, 0, 1, 1)),), Arithmetic(acc_bits=24, window=10, terms=3))
+                      (Pool("pool", "x", "y", (3, 3), (2, 2), (1, 0, 1, 1)),),
+                      Arithmetic(acc_bits=24, window=10, terms=3))
     banded = cut_into_bands(program, Scheduler(small_machine(TINY, 4, 16)))
     pools = [op for op in banded.ops if isinstance(op, Pool)]
     assert len(pools) > 1

@@ -14,7 +14,7 @@ from sim.arch.machine import Machine
 from sim.errors import InputError
 from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
-from sim.ir.ops import Conv, Pool, Tensor, out_size
+from sim.ir.ops import Conv, Pool, Steps, Tensor, out_size
 from sim.ir.program import Program
 from sim.ir.signed_digits import no_digits
 from sim.mapping.scheduler import Scheduler
@@ -32,9 +32,9 @@ def chain(ops: int) -> Program:
     return Program(tensors, tuple(Pool(f"p{i}", f"t{i}", f"t{i + 1}", (1, 1)) for i in range(ops)))
 
 
-def pool(height: int, width: int, kernel: tuple[int, int] = (1, 1), stride: int = 1, channels: int = 1,
+def pool(height: int, width: int, kernel: tuple[int, int] = (1, 1), stride: Steps = (1, 1), channels: int = 1,
          fmt: Format = U1) -> Program:
-    size = (out_size(height, 0, 0, kernel[0], stride), out_size(width, 0, 0, kernel[1], stride))
+    size = (out_size(height, 0, 0, kernel[0], stride[0]), out_size(width, 0, 0, kernel[1], stride[1]))
     tensors = Tensor("x", height, width, (channels,), fmt), Tensor("y", *size, (channels,), fmt)
     return Program(tensors, (Pool("r", "x", "y", kernel, stride),))
 
@@ -62,15 +62,17 @@ def changed(**fields: object) -> Machine:
 CASES = {
     "rows": (lambda over: pool(32767 + over, 1), WIDE, "32767 rows of a padded map, not 32768"),
     "columns": (lambda over: pool(1, 32767 + over), WIDE, "32767 pixels in a row of a padded map, not 32768"),
-    "stride": (lambda over: pool(1, 1, stride=4681 + over), changed(columns=7),
-               "32767 rows between two row groups, stride times columns, not 32774"),
+    "stride": (lambda over: pool(1, 1, stride=(4681 + over, 1)), changed(columns=7),
+               "32767 rows between two row groups, vertical stride times columns, not 32774"),
+    "stride along rows": (lambda over: pool(1, 1, stride=(1, 32767 + over)), WIDE, "32767 as stride, not 32768"),
     "taps": (lambda over: pool(64 + over, 64, (64 + over, 64)), WIDE, "4096 taps, not 4160"),
     "pixels": (lambda over: pool(1024 + over, 1024), WIDE, "1048576 pixels per column, not 1049600"),
-    "steps": (lambda over: pool(64, 32 + 32 * over, (64, 32 + 32 * over), 64, fmt=Format(8, "unsigned")),
+    "steps": (lambda over: pool(64, 32 + 32 * over, (64, 32 + 32 * over), (64, 64), fmt=Format(8, "unsigned")),
               changed(columns=64), "1048576 cycles per step, not 2097152"),
     "blocks": (lambda over: conv(inputs=(4 * (4096 + over),)), WIDE, "4096 channel blocks, not 4097"),
     "pooled blocks": (lambda over: pool(1, 1, channels=4 * (4096 + over)), WIDE, "4096 channel blocks, not 4097"),
-    "dilation": (lambda over: conv(dilation=32767 + over), WIDE, "32767 as dilation, not 32768"),
+    "dilation": (lambda over: conv(dilation=(32767 + over, 1)), WIDE, "32767 as dilation, not 32768"),
+    "dilation along rows": (lambda over: conv(dilation=(1, 32767 + over)), WIDE, "32767 as dilation, not 32768"),
     "tiles": (lambda over: conv(outputs=4096 + over), WIDE, "4096 row tiles, not 4097"),
     "requantizer": (lambda over: digits(4 + over), changed(rows=1 << 18, lanes=1 << 18, stream_bits=1 << 18),
                     "1048576 requantizer cycles per pixel, not 1310720"),

@@ -48,10 +48,12 @@ def test_everything_occurs() -> None:
         for op in program.ops:
             seen[type(op).__name__] += 1
             if isinstance(op, Layer):
-                seen.update([("stride", op.stride), ("pads", any(op.pads))])
+                seen.update([("stride", op.stride[0]), ("pads", any(op.pads)),
+                             ("unequal strides", op.stride[0] != op.stride[1])])
             if isinstance(op, Conv):
                 seen.update([op.weight_format.kind, ("depthwise", op.depthwise), ("T", op.terms),
-                             ("Tr", op.residual_terms), ("dilation", op.dilation),
+                             ("Tr", op.residual_terms), ("dilation", op.dilation[0]),
+                             ("unequal dilations", op.dilation[0] != op.dilation[1]),
                              ("bits", op.weight_format.bits), ("part", op.residual_part),
                              ("table", op.table is not None)])
                 seen.update(("no shift", True) for n in op.shift if n == 0)
@@ -59,7 +61,7 @@ def test_everything_occurs() -> None:
                 seen.update(("negative", True) for m in multipliers(op.multiplier) if m < 0)
     expected = ["half_up", "half_even", "floor", "Conv", "Pool", "Load", "Store", "signed", "unsigned", "bipolar",
                 "unit", ("wrap", True), ("inputs", True), ("parts", 2), ("wide", True), ("pads", True),
-                ("depthwise", True), ("table", True),
+                ("depthwise", True), ("table", True), ("unequal strides", True), ("unequal dilations", True),
                 ("part", 1), ("no shift", True), ("constant", True), ("negative", True),
                 *(("stride", s) for s in (1, 2, 3)), *(("dilation", d) for d in (1, 2)),
                 *(("bits", b) for b in range(1, 9)), *(("T", t) for t in (1, 2, 3, 4)),

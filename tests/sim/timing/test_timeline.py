@@ -51,7 +51,8 @@ def random_shape(rng: random.Random) -> ConvShape:
     return ConvShape(
         in_height=9, in_width=9, in_parts=(channels,), out_height=rng.randint(1, 7), out_width=rng.randint(1, 5),
         out_channels=channels if depthwise else rng.randint(1, 20), kernel=(rng.randint(1, 3), rng.randint(1, 3)),
-        stride=rng.randint(1, 4), dilation=1, pads=(0, 0, 0, 0), depthwise=depthwise, weight_kind=kind,
+        stride=(rng.randint(1, 4), rng.randint(1, 4)), dilation=(1, 1), pads=(0, 0, 0, 0),
+        depthwise=depthwise, weight_kind=kind,
         bits_w=1 if kind != "signed" else rng.randint(1, 8), bits_a=rng.randint(1, 8), bits_out=rng.randint(1, 8),
         bits_residual=residual, terms=rng.randint(1, 4), residual_terms=rng.randint(0, 4) if residual else 0,
         index_bits=rng.choice([0, 0, 1, 4, 8]))

@@ -69,7 +69,7 @@ def sum_layer(name: str, weight_format: Format) -> Conv:
                        rng.integers(low, high + 1, (13, 1, 3, 2))).astype(np.int8)
     zero, one = np.zeros(13, np.int64), np.ones((13, 1), np.int8)
     return Conv(f"sum into {name}", "a", name, weights, weight_format, one, zero, zero, SUMS.low, SUMS.high,
-                groups=13, stride=2, dilation=2, pads=(1, 1, 1, 1))
+                groups=13, stride=(2, 2), dilation=(2, 2), pads=(1, 1, 1, 1))
 
 
 @pytest.mark.parametrize("activations", [Format(8, "signed", -3), Format(3, "unsigned", 5), Format(1, "signed")])

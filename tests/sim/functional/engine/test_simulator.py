@@ -18,7 +18,7 @@ from sim.functional.kernels.isa import available
 from sim.functional.reference import simulate
 from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format, Kind, Rounding
-from sim.ir.ops import Conv, Load, Pool, Store, Tensor
+from sim.ir.ops import Conv, Load, Pool, Steps, Store, Tensor
 from sim.ir.program import Program
 from sim.ir.signed_digits import digits_of, no_digits
 from sim.testing import KINDS, random_program
@@ -52,10 +52,11 @@ def test_random_programs_equal_the_plain_loops(isa: str, seed: int, channels: in
     assert_equal_everywhere(program, random_codes(program, 2, rng), Simulator(program, capture=names(program), isa=isa))
 
 
-def single(outputs: int, channels: int, size: tuple[int, int], kernel: tuple[int, int], stride: int, pads: int,
-           dilation: int, bits: tuple[int, int], kind: Kind, signed: bool, extreme: bool, seed: int,
+def single(outputs: int, channels: int, size: tuple[int, int], kernel: tuple[int, int], stride: int | Steps, pads: int,
+           dilation: int | Steps, bits: tuple[int, int], kind: Kind, signed: bool, extreme: bool, seed: int,
            depthwise: bool = False, acc_bits: int = 32) -> tuple[Program, dict[str, np.ndarray]]:
-    """One layer whose outputs are its sums, modulo 2**acc_bits, and codes for it."""
+    """One layer whose outputs are its sums, modulo 2**acc_bits, and codes for it; one number serves both axes."""
+    stride, dilation = ((step, step) if isinstance(step, int) else step for step in (stride, dilation))
     rng = np.random.default_rng(seed)
     fmt = Format(bits[0], kind)
     shape = (outputs, 1 if depthwise else channels, *kernel)
@@ -63,7 +64,7 @@ def single(outputs: int, channels: int, size: tuple[int, int], kernel: tuple[int
     source = Format(bits[1], "signed" if signed else "unsigned", int(rng.integers(0, 2)) if bits[1] > 1 else 0)
     if extreme:
         weights = rng.choice([fmt.low, fmt.high], (outputs, 1, 1, 1)) * np.ones(shape, int)
-    height, width = ((size[i] + 2 * pads - dilation * (kernel[i] - 1) - 1) // stride + 1 for i in (0, 1))
+    height, width = ((size[i] + 2 * pads - dilation[i] * (kernel[i] - 1) - 1) // stride[i] + 1 for i in (0, 1))
     target = Format(acc_bits, "signed")
     tensors = Tensor("x", *size, (channels,), source), Tensor("y", height, width, (outputs,), target)
     digits = digits_of([[1]] * outputs)
@@ -82,7 +83,8 @@ CHANNELS = (1, 3, 17, 33, 64, 130)
 SHAPES = [((5, 7), (1, 1), 1, 0, 1), ((1, 1), (1, 1), 1, 0, 1), ((1, 1), (3, 3), 1, 1, 1), ((9, 8), (3, 3), 1, 1, 1),
           ((9, 9), (3, 3), 2, 1, 1), ((11, 13), (11, 11), 4, 2, 1), ((8, 9), (5, 5), 1, 2, 1),
           ((9, 8), (3, 3), 1, 2, 2),
-          ((12, 11), (7, 3), 2, 3, 1), ((6, 6), (2, 4), 1, 5, 1), ((13, 9), (3, 3), 4, 0, 2)]
+          ((12, 11), (7, 3), 2, 3, 1), ((6, 6), (2, 4), 1, 5, 1), ((13, 9), (3, 3), 4, 0, 2),
+          ((11, 8), (3, 3), (2, 1), 1, (1, 2)), ((8, 11), (3, 3), (1, 2), 1, 1), ((9, 7), (2, 3), (3, 2), 1, (2, 1))]
 
 
 def every_kernel(program: Program, inputs: dict[str, np.ndarray], isa: str) -> int:

@@ -11,7 +11,7 @@ from sim.functional.kernels.isa import available
 from sim.functional.reference import simulate
 from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
-from sim.ir.ops import Conv, Tensor
+from sim.ir.ops import Conv, Steps, Tensor
 from sim.ir.program import Program
 from sim.ir.signed_digits import digits_of
 
@@ -22,11 +22,12 @@ WEIGHT_BITS = [*(("signed", bits) for bits in range(1, 9)), *(("unsigned", bits)
                ("bipolar", 1)]
 
 
-def layer(weights: np.ndarray, fmt: Format, source: Format, size: tuple[int, int], stride: int = 1, dilation: int = 1,
-          pads: tuple[int, int, int, int] = (0, 0, 0, 0)) -> Program:
+def layer(weights: np.ndarray, fmt: Format, source: Format, size: tuple[int, int], stride: Steps = (1, 1),
+          dilation: Steps = (1, 1), pads: tuple[int, int, int, int] = (0, 0, 0, 0)) -> Program:
     """A dense layer whose outputs are its sums."""
     outputs, channels, *kernel = weights.shape
-    height, width = ((size[i] + pads[i] + pads[i + 2] - dilation * (kernel[i] - 1) - 1) // stride + 1 for i in (0, 1))
+    height, width = ((size[i] + pads[i] + pads[i + 2] - dilation[i] * (kernel[i] - 1) - 1) // stride[i] + 1
+                     for i in (0, 1))
     tensors = (Tensor("x", *size, (channels,), source), Tensor("y", height, width, (outputs,), Format(32, "signed")))
     conv = Conv("conv", "x", "y", weights.astype(np.int8), fmt, digits_of([[1]] * outputs), np.zeros(outputs, np.int64),
                 np.zeros(outputs, np.int64), -(2**31), 2**31 - 1, stride=stride, dilation=dilation, pads=pads)
@@ -67,12 +68,12 @@ def test_every_number_of_channels(outputs: int, channels: int) -> None:
     assert_exact(layer(weights, fmt, source, (8, 9)), random_codes(source, (1, channels, 8, 9), rng))
 
 
-@pytest.mark.parametrize("stride", [1, 2, 4])
-@pytest.mark.parametrize("dilation", [1, 2])
+@pytest.mark.parametrize("stride", [(1, 1), (2, 1), (4, 4)])
+@pytest.mark.parametrize("dilation", [(1, 1), (1, 2), (2, 1), (2, 2)])
 @pytest.mark.parametrize("kernel", [(1, 1), (2, 2), (1, 4), (3, 3), (3, 5), (5, 5)])
-def test_every_window(kernel: tuple[int, int], dilation: int, stride: int) -> None:
+def test_every_window(kernel: tuple[int, int], dilation: Steps, stride: Steps) -> None:
     """All strides and dilations, pads of 0 to 3 on each side, down to one output."""
-    rng = np.random.default_rng(stride)
+    rng = np.random.default_rng(stride[0])
     fmt, source = Format(3, "signed"), Format(2, "unsigned", 3)
     weights = random_codes(fmt, (5, 35, *kernel), rng)
     for size, pads in [((9, 11), (0, 1, 2, 3)), ((7, 8), (3, 2, 1, 0)), ((9, 9), (0, 0, 0, 0))]:

@@ -140,7 +140,7 @@ def test_the_bounds(name: str) -> None:
     assert f"winograd.{name}" in possible(layer(np.full((1, last, 3, 3), most), fmt, source, (3, 3)))
     assert f"winograd.{name}" not in possible(layer(np.full((1, last + 1, 3, 3), most), fmt, source, (3, 3)))
     plain = layer(weights, fmt, source, (9, 9)).convs[0]
-    for changed in (replace(plain, stride=2), replace(plain, dilation=2),
+    for changed in (replace(plain, stride=(1, 2)), replace(plain, dilation=(2, 1)),
                     replace(plain, weights=plain.weights[..., :2]),
                     replace(plain, weights=plain.weights[:, :1], prefer_depthwise=True)):
         assert winograd_kernels(changed, source) == []

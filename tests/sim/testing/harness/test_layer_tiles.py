@@ -14,9 +14,9 @@ from sim.testing.harness.layer_tiles import crop
 
 def reads_padding_only(program, op, rows):
     """Whether no row of the input lies under the windows of some output rows."""
-    extent = op.kernel[0] if isinstance(op, Pool) else op.dilation * (op.weights.shape[2] - 1) + 1
-    first = rows.start * op.stride - op.pads[0]
-    read = range(first, first + (len(rows) - 1) * op.stride + extent)
+    extent = op.kernel[0] if isinstance(op, Pool) else op.dilation[0] * (op.weights.shape[2] - 1) + 1
+    first = rows.start * op.stride[0] - op.pads[0]
+    read = range(first, first + (len(rows) - 1) * op.stride[0] + extent)
     return read.stop <= 0 or read.start >= program.tensor(op.input).height
 
 
