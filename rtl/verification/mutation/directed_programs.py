@@ -87,11 +87,11 @@ def _maps(rng: np.random.Generator) -> Iterator[tuple[str, Program]]:
     yield "deep_pool", _program([source, pooled], [Pool("pool", "a", "b", (1, 3))])
     source, target = Tensor("a", 12, 12, (8,), eight), Tensor("b", 4, 4, (3,), two)
     yield "large_conv", _program([source, target], [_conv(rng, "conv", source, target, kernel=(2, 2), stride=(3, 3))])
-    for bits, width, stride in ((8, 8, 1), (5, 6, 2)):
+    for bits, width, step in ((8, 8, 1), (5, 6, 2)):
         source = Tensor("a", 18, width, (8,), Format(bits, "unsigned"))
-        target = Tensor("b", 18 // stride, (width - 2) // stride + 1, (8,), one)
+        target = Tensor("b", 18 // step, (width - 2) // step + 1, (8,), one)
         yield f"high_{bits}", _program([source, target], [
-            _conv(rng, "conv", source, target, kernel=(1, 2), stride=(stride, stride), bits=1)])
+            _conv(rng, "conv", source, target, kernel=(1, 2), stride=(step, step), bits=1)])
     thin, other = [Tensor(name, 3, 2, (3,), one) for name in "ab"], Tensor("e", 3, 2, (64, 64, 3), eight)
     yield "far_residual", _program([*thin, other], [_conv(rng, "conv", *thin, residual=other, residual_part=2)])
     parted, wide = Tensor("a", 3, 2, (9, 8, 3, 17), one), Tensor("b", 3, 2, (6,), Format(4, "signed"))

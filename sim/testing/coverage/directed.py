@@ -48,7 +48,7 @@ HINTS: Mapping[str, Mapping[Hashable, Decisions]] = {
               "whole map": {"whole_map": [True], "kernel": [2, 3], "extent": [2, 3]}},
     "dilation": {n: {"dilation": [n], "kernel": [2, 3], "whole_map": [False]} for n in (1, 2, 3)},
     "longer step": {f"{axis} {what}": {
-        "unequal_steps": [True], what: first, f"horizontal_{what}": second, "kernel": [2, 3], "whole_map": [False],
+        "unequal": [True], what: first, f"horizontal_{what}": second, "kernel": [2, 3], "whole_map": [False],
         **FRESH}
         for axis, first, second in (("vertical", [2, 3], [1]), ("horizontal", [1], [2, 3]))
         for what in ("stride", "dilation")},

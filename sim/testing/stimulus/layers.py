@@ -46,13 +46,13 @@ class Window:
                 out_size(source.width, left, right, self.kernel[1], self.stride[1], self.dilation[1]))
 
 
-def draw_window(choices: Choices, kind: str, source: Tensor, kernel: int = MAX_KERNEL) -> Window:
+def draw_window(builder: ProgramBuilder, kind: str, source: Tensor, kernel: int = MAX_KERNEL) -> Window:
     """Draw a window of at most `kernel` pixels each way for an op of this kind (`sim.testing.KINDS`) over `source`."""
-    size = source.height, source.width
+    choices, size = builder.choices, (source.height, source.width)
     if kind == "linear" or (kind == "average" and choices.chance("whole_map", 0.4)):
         return Window(size)
     height, width = (choices.integer("kernel", 1, kernel) for _ in size)
-    unequal = choices.chance("unequal_steps", 0.25)
+    unequal = builder.has("unequal", 0.25)
     stride = _draw_steps(choices, "stride", MAX_STRIDE, unequal)
     dilation = _draw_steps(choices, "dilation", MAX_DILATION, unequal) if kind != "max" else (1, 1)
     padded = choices.chance("padding", 0.5)

@@ -19,10 +19,11 @@ __all__ = ["KINDS", "TRAITS", "random_program"]
 
 KINDS = ("dense", "linear", "depthwise", "average", "add", "gate", "max")
 """Ops that `random_program` makes unless told otherwise; it can also make `grouped` ones."""
-TRAITS = ("residual", "broadcast", "concat", "bipolar", "unsigned", "table", "wide", "wrap", "spill", "large")
+TRAITS = ("residual", "broadcast", "concat", "bipolar", "unsigned", "unequal", "table", "wide", "wrap", "spill",
+          "large")
 """What it can add: residuals, those of one pixel or one channel, tensors of several parts, bipolar and unsigned
-weights, tables where the machine has them, wide final outputs, wrapping, tensors that the host gets and gives back,
-tensors that may not fit on chip."""
+weights, steps of windows that differ along the axes, tables where the machine has them, wide final outputs, wrapping,
+tensors that the host gets and gives back, tensors that may not fit on chip."""
 PARTED = ("dense", "linear", "max")
 """Kinds that read tensors of several parts."""
 POINTWISE = ("add",)
@@ -100,7 +101,7 @@ class _Maker:
         legal = [kind for kind in self.kinds if len(source.parts) == 1 or kind in PARTED]
         for _ in range(builder.choices.proposals):
             kind = builder.choices.choice("kind", legal)
-            window = Window() if kind in POINTWISE else draw_window(builder.choices, kind, source,
+            window = Window() if kind in POINTWISE else draw_window(builder, kind, source,
                                                                     1 if kind == "gate" else self.kernel)
             target = self.new_target(kind, window, source, last)
             convs = [] if kind == "max" else [draw_conv(builder, kind, window, source, target, part)

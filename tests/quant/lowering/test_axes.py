@@ -70,7 +70,21 @@ class Decoder(nn.Module):
         return self.last(torch.cat((self.out(again).mean((2, 3)), self.out(wide).mean((2, 3))), 1))
 
 
-SHAPES = {Perceptron: (12,), Sequence: (4, 12), Decoder: (48,)}
+class Unequal(nn.Module):
+    """Windows that step further down than across, or the other way, as those of text recognition do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.deep = nn.Conv2d(3, 6, 3, (2, 1), 1), nn.Conv2d(6, 6, 3, (1, 2), (1, 3), (1, 2), groups=6)
+        self.max, self.average, self.last = nn.MaxPool2d(2, (1, 2)), nn.AvgPool2d((2, 3), (2, 1)), nn.Linear(12, 3)
+        self.cells = nn.AdaptiveAvgPool2d((2, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.max(torch.relu(self.deep(torch.relu(self.stem(x)))))
+        return self.last(self.cells(self.average(x)).flatten(1))
+
+
+SHAPES = {Perceptron: (12,), Sequence: (4, 12), Decoder: (48,), Unequal: (3, 10, 12)}
 
 
 def made(network: type[nn.Module], scheme: str) -> tuple[nn.Module, nn.Module, Tensor]:

@@ -17,7 +17,7 @@ from sim.arch.machine import load_machine
 from sim.errors import InputError
 from sim.io.atomic_write import atomic_write, atomic_write_text
 from sim.ir.formats import Format
-from sim.ir.ops import Conv, Load, Store, Table, Tensor, Transfer
+from sim.ir.ops import Conv, Load, Pool, Store, Table, Tensor, Transfer
 from sim.ir.program import Program
 from sim.ir.serialize import _digest, load_program, save_program, save_vectors
 from sim.ir.signed_digits import no_digits
@@ -190,6 +190,23 @@ def test_groups_survive(tmp_path: Path) -> None:
         with pytest.raises(InputError) as caught:
             load_program(path)
         assert str(caught.value) == f"program {path}: {message}"
+
+
+def test_unequal_steps_survive(tmp_path: Path) -> None:
+    """Strides and dilations of both axes come back, in a file of version 3, which has none twice."""
+    path = tmp_path / "p.safetensors"
+    tensors = [Tensor(name, *size, (3,), Format(4, "unsigned")) for name, size in (
+        ("x", (7, 9)), ("y", (3, 5)), ("z", (3, 3)))]
+    zero = np.zeros(3, np.int64)
+    conv = Conv("c", "x", "y", np.ones((3, 3, 2, 3), np.int8), Format(2, "signed"), np.ones((3, 1), np.int8), zero,
+                zero, 0, 15, stride=(2, 1), dilation=(2, 2))
+    save_program(Program(tuple(tensors), (conv, Pool("p", "y", "z", (1, 1), (1, 2)))), path)
+    graph = stored(path)[1]
+    assert [graph["schema_version"], *({name: value for name, value in record.items() if "stride" in name or (
+        "dilation" in name)} for record in graph["records"])] == [
+            3, {"horizontal_stride": 1, "stride": 2, "dilation": 2}, {"horizontal_stride": 2, "stride": 1}]
+    again = load_program(path)
+    assert [(op.stride, getattr(op, "dilation", None)) for op in again.ops] == [((2, 1), (2, 2)), ((1, 2), (1, 1))]
 
 
 def test_only_what_needs_version_3_is_written_as_version_3(saved: Path, tmp_path: Path) -> None:
