@@ -56,7 +56,7 @@ def useful_macs(program: Program, op: Op, schedule: Schedule) -> int:
     that folding has added (`quant.lowering.space_to_depth`).
     """
     inputs = {tensor.name for tensor in program.inputs}
-    if (not isinstance(op, Conv) or op.input not in inputs or op.stride > 1 or any(op.pads) or op.groups > 1
+    if (not isinstance(op, Conv) or op.input not in inputs or max(op.stride) > 1 or any(op.pads) or op.groups > 1
             or op.weight_format.kind == "bipolar"):
         return schedule.macs
     used = op.weights.any(axis=0)
