@@ -20,6 +20,7 @@ def entropy_limit(magnitudes: Tensor, levels: int) -> float:
 
     For each limit, what is above it is counted in the last bin below it; the bins are then merged into `levels` and
     spread over the bins that were not empty. The limit with the least Kullback-Leibler divergence between the two wins.
+    Zeros have a code of their own and do not count: after a ReLU half of all would be spread over the first bins.
 
     Parameters
     ----------
@@ -34,9 +35,10 @@ def entropy_limit(magnitudes: Tensor, levels: int) -> float:
     >>> 3.0 < entropy_limit(torch.cat([most, torch.tensor([50.0])]), 8) < 4.0
     True
     """
-    largest = float(magnitudes.max())
-    if largest == 0:
+    magnitudes = magnitudes[magnitudes > 0]
+    if not len(magnitudes):
         return 0.0
+    largest = float(magnitudes.max())
     counts = torch.histc(magnitudes.float() / largest, BINS, 0.0, 1.0).double()
     fewest = min(levels, BINS)
     limits = {fewest + (BINS - fewest) * step // TRIED for step in range(TRIED + 1)}

@@ -210,6 +210,8 @@ class Lowering:
         """Return what a stage reads, what it computes, and what it adds."""
         shape = self._shape(stage)
         source = self.draft.shaped(self._read(stage.source), shape) if stage.kind == "copy" else self._shaped(stage)
+        if stage.is_product and len(source.parts) > 1:
+            source = self.draft.joined(source)
         operator = operator_of(self.graph, stage, source)
         if operator.groups > 1 and len(source.parts) > 1:
             source = self.draft.joined(source)

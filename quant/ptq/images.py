@@ -7,7 +7,9 @@ from torch import Tensor, fx, nn
 from quant.calibration.host_images import input_quantizers
 from quant.calibration.images import Data, batches, readers
 from quant.frontends.read_model import read_model
+from quant.gains import gains_as_weights
 from quant.ptq.downscale import downscaled
+from quant.quantizers.strict import has_power_of_two_steps
 from quant.stages.frontend import as_floats
 from quant.trace.inputs import Read, joined
 from sim.errors import InputError
@@ -45,6 +47,8 @@ def read_for_reconstruction(quantized: fx.GraphModule, model: nn.Module, data: D
             break
         if exact is None:
             exact = read_model(model, batch)
+            if has_power_of_two_steps(quantized):
+                gains_as_weights(exact)
         parts.append(downscaled(as_floats(batch, exact), downscale, *(() if parts else (exact, quantized))))
     if exact is None or not CALIBRATION[0] <= count <= CALIBRATION[1]:
         raise InputError(f"reconstruction takes {CALIBRATION[0]}..{CALIBRATION[1]} images, not {count}"

@@ -202,7 +202,8 @@ def _exponents(rows: Tensor, fmt: Format, choice: Exponents) -> Tensor:
     """Return the exponent of each row, chosen as asked."""
     if choice == "best":
         return _best_exponents(rows, fmt)[0]
-    mantissa, exponent = torch.frexp(fitted_steps(rows, fmt, "error"))
+    steps = fitted_steps(rows, fmt, "error")
+    mantissa, exponent = torch.frexp(torch.maximum(steps, torch.ldexp(steps.max(), torch.tensor(-2 * OCTAVES))))
     return (exponent.to(torch.int64) - (mantissa < sqrt(0.5)).to(torch.int64)).clamp(max=EXPONENTS[-1])
 
 

@@ -323,7 +323,7 @@ class _Finder:
         if stage.function and stage.quantizer and not is_part and uses(source) == 1:  # the host reads its codes
             return stage
         can = self._is_open(source) and not (is_part and (
-            stage.kind == "cat" or source in self.reshaped
+            stage.kind == "cat" or source in self.reshaped or (stage.is_product and not stage.function)
             or (self._is_normed(reader) and not self._is_plain(stage))))
         self.stored[node] = self._continue(stage if can else self._copy(source), node, is_part=is_part)
         return self.stored[node]

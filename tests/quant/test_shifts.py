@@ -86,9 +86,13 @@ networks = pytest.mark.parametrize("name", NETWORKS)
 
 
 def network(name: str) -> nn.Module:
-    """One whose outputs differ between images: weights are large and biases small."""
     torch.manual_seed(len(name))
-    made = NETWORKS[name]().eval()
+    return spread(NETWORKS[name]())
+
+
+def spread(made: nn.Module) -> nn.Module:
+    """A network whose outputs differ between images: weights are large and biases small."""
+    made.eval()
     for layer in made.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             nn.init.normal_(layer.weight, std=3 / layer.weight[0].numel() ** 0.5)
@@ -207,6 +211,17 @@ def test_a_norm_that_is_added_becomes_weights() -> None:
     made = model.get_submodule("made")
     assert isinstance(made, QuantConv2d)
     assert (made.groups, made.kernel_size) == (4, (1, 1))
+
+
+@pytest.mark.parametrize("before", [nn.Identity(), nn.AvgPool2d(2), nn.MaxPool2d(3, 2)])
+def test_a_norm_that_became_weights_is_rounded_with_the_others(before: nn.Module) -> None:
+    """Also after a pool, before a ReLU6, and where weights are rounded together to what the float network puts out."""
+    torch.manual_seed(0)
+    model = spread(nn.Sequential(*start(), before, norm(4), nn.ReLU6(), nn.Conv2d(4, 3, 1)))
+    quantized = strict(model)
+    assert isinstance(quantized.get_submodule("3"), QuantConv2d)
+    reconstruct(quantized, model, images()[1], Reconstruction.fast())
+    check_powers_of_two(same(quantized, terms=1))
 
 
 def test_an_output_has_one_scale() -> None:

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from quant.calibration.entropy import entropy_limit
 from quant.calibration.options import Calibration
 from quant.calibration.ranges import fit_range
 from quant.quantizers.base import ActivationQuantizer
@@ -51,6 +52,13 @@ def test_each_way_clips_what_it_says(kind: str) -> None:
     assert strict or 0 < clipped(fitted(kind, "percentile"))
     assert strict or clipped(fitted(kind, "mse")) > clipped(fitted(kind, "percentile"))
     assert strict or 0 < clipped(fitted(kind, "kl")) < 0.1
+
+
+def test_zeros_do_not_count_in_entropy() -> None:
+    """After a ReLU most values are 0, which have a code of their own: they say nothing of where to clip the others."""
+    values = VALUES.abs().flatten()
+    assert entropy_limit(torch.cat([values, torch.zeros(2 * len(values))]), 256) == entropy_limit(values, 256)
+    assert entropy_limit(torch.zeros(3), 256) == 0
 
 
 @pytest.mark.parametrize("kind", KINDS)

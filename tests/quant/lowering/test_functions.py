@@ -124,6 +124,11 @@ def prelu() -> nn.Module:
     return Between(layer, layer)
 
 
+def gated(x: Tensor) -> Tensor:
+    """A tensor times a number of 0..1 for each channel."""
+    return x * torch.sigmoid(x.mean((2, 3), keepdim=True))
+
+
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "hardswish and hardsigmoid": lambda: Squeeze(nn.Hardsigmoid(), nn.Hardswish()),
     "silu and sigmoid": lambda: Squeeze(nn.Sigmoid(), nn.SiLU()),
@@ -136,6 +141,8 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "larger of two": lambda: Between(lambda y: torch.maximum(y, y.mean((2, 3), keepdim=True))),
     "function of a product": lambda: Between(lambda y: torch.tanh(y * torch.sigmoid(y.mean(1, keepdim=True)))),
     "own square beside it": lambda: Between(lambda y: y + y * y),
+    "gated parts": lambda: Between(lambda y: gated(torch.cat((y.relu()[:, :1], y[:, 1:]), 1))),
+    "product as a part": lambda: Between(lambda y: torch.cat((gated(y), y * y), 1)[:, 2:6]),
 }
 
 
@@ -146,7 +153,8 @@ def test_strict_networks_compute_what_their_model_does(name: str) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["qil", "lsq", "uniform"])
-@pytest.mark.parametrize("name", ["hardswish and hardsigmoid", "silu and sigmoid", "function of a product"])
+@pytest.mark.parametrize("name", ["hardswish and hardsigmoid", "silu and sigmoid", "function of a product",
+                                  "gated parts", "product as a part"])
 def test_real_steps_are_followed(name: str, scheme: str) -> None:
     """The step of a product is that of its operands times a power of two, and digits lose next to nothing."""
     model = quantized(seeded(NETWORKS[name]), scheme)

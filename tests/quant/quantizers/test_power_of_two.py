@@ -3,11 +3,12 @@
 from fractions import Fraction
 from itertools import product
 from math import log2
+from typing import get_args
 
 import pytest
 import torch
 
-from quant.quantizers.power_of_two import PowerOfTwoActivation, PowerOfTwoWeight
+from quant.quantizers.power_of_two import Exponents, PowerOfTwoActivation, PowerOfTwoWeight
 
 
 @pytest.mark.parametrize("bits", [2, 4, 8])
@@ -63,3 +64,11 @@ def test_the_nearest_exponent_is_that_of_the_best_real_step() -> None:
         assert float((nearest(x) - x).square().mean()) >= (1 - 1e-5) * float((best(x) - x).square().mean())
         differ += int(nearest.exponent != best.exponent)
     assert differ > 0
+
+
+@pytest.mark.parametrize("choice", get_args(Exponents))
+def test_a_channel_of_next_to_nothing_gets_a_scale_that_a_shift_reaches(choice: Exponents) -> None:
+    """Training with weight decay leaves gains of 1e-20; such a channel's step is within 16 octaves of the largest."""
+    quantizer = PowerOfTwoWeight(4, channels=2, choice=choice)
+    quantizer.initialise(torch.tensor([[1.0, -0.5], [1e-20, 2e-20]]))
+    assert int(quantizer.exponent[1]) in range(int(quantizer.exponent[0]) - 16, int(quantizer.exponent[0]))
