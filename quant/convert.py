@@ -14,7 +14,7 @@ from quant.calibration.prefix import pieces
 from quant.calibration.walk import Progress, calibrate
 from quant.data.pixels import Pixels
 from quant.equalize import equalize
-from quant.fold_pixels import fold_pixels
+from quant.fold_pixels import fold_norms, fold_pixels
 from quant.frontends.read_model import read_model
 from quant.gains import gains_as_weights
 from quant.input_quantizers import ByInput, quantizers_of_inputs
@@ -107,13 +107,15 @@ def quantize(model: nn.Module, data: Data, *, scheme: str | Scheme, weight_bits:
     images, first = read_images(data, given)
     graph = read_model(model, first)
     first = as_floats(first, graph)
+    makers = dict(zip(graph.graph.find_nodes(op="placeholder"), given.values(), strict=True))
+    of_pixels = {node: maker for node, maker in makers.items() if isinstance(maker, PixelActivation)}
+    fold_norms(graph, of_pixels)
     if scheme.folds:
         _fold_norms(graph)
     if scheme.strict:
         gains_as_weights(graph)
     factors = shift_averages_and_norms(graph) if scheme.strict else {}
-    makers = dict(zip(graph.graph.find_nodes(op="placeholder"), given.values(), strict=True))
-    fold_pixels(graph, {node: maker.pixels for node, maker in makers.items() if isinstance(maker, PixelActivation)})
+    fold_pixels(graph, of_pixels)
     images = images.of_kind(first.dtype)
     if scheme.equalize:
         equalized = equalize(graph, (images.values(which) for which in pieces(graph.graph.nodes, len(images))))

@@ -3,6 +3,8 @@
 A normalised value of channel c is x = f[c] * u + d[c], where u is what the quantizer of the input passes on. So weights
 are multiplied by f, which is about 1, and biases get the sum of weight * d. d is what is lost when a mean is rounded to
 a pixel: at most half a pixel's step. Padding means the mean pixel, u = 0, from then on, instead of x = 0.
+
+A BatchNorm, or constants, that alone read an image normalise it once more: they become part of mean and deviation.
 """
 
 from __future__ import annotations
@@ -15,28 +17,66 @@ from torch import Tensor, fx, nn
 
 from quant.data.pixels import PIXEL_FORMAT, Pixels
 from quant.layers.arranged import Arranged
+from quant.layers.quantized import affine_of
 from quant.quantizers.pixel import PixelActivation
 from quant.stages.stage import Stage
-from quant.stages.stages import stages
+from quant.stages.stages import NORMS, stages
 from quant.trace.calls import module_of
 from quant.trace.refusals import refuse
 from quant.trace.shapes import shape_of
+from sim.errors import InputError
 
-__all__ = ["fold_pixels"]
+__all__ = ["fold_norms", "fold_pixels"]
 
 WORDS = {"average": "an average", "max": "a max pool", "copy": "an add, BatchNorm or ReLU by itself",
          "selection": "a selection of channels or places"}
 
 
-def fold_pixels(graph: fx.GraphModule, pixels: Mapping[fx.Node, Pixels]) -> None:
+def fold_norms(graph: fx.GraphModule, makers: Mapping[fx.Node, PixelActivation]) -> None:
+    """Make BatchNorms that alone read an image part of what its pixels mean, in place.
+
+    Those of a gain that is not above 0, or of a mean that no pixel has, stay where they are.
+
+    Parameters
+    ----------
+    graph : fx.GraphModule
+        From `read_model`.
+    makers : mapping of fx.Node to PixelActivation
+        Quantizers of the inputs that are pixels.
+    """
+    for source, maker in makers.items():
+        (reader, *others) = source.users
+        norm = _module(graph, reader)
+        if others or not isinstance(norm, NORMS):
+            continue
+        meaning = _normed(maker.meaning, *affine_of(cast(nn.BatchNorm2d, norm)))
+        if meaning is not None:
+            maker.mean_that(meaning)
+            reader.replace_all_uses_with(source)
+            graph.graph.erase_node(reader)
+    graph.delete_all_unused_submodules()
+    graph.recompile()
+
+
+def _normed(pixels: Pixels, gain: Tensor, shift: Tensor) -> Pixels | None:
+    """Return what pixels mean after another gain and shift, None if no `Pixels` can."""
+    found = [(mean - add * deviation / by if by > 0 else -1.0, deviation / by if by > 0 else 0.0) for
+             mean, deviation, by, add in zip(pixels.mean, pixels.deviation, gain.tolist(), shift.tolist(), strict=True)]
+    try:
+        return Pixels(tuple(mean for mean, _ in found), tuple(deviation for _, deviation in found))
+    except InputError:
+        return None
+
+
+def fold_pixels(graph: fx.GraphModule, makers: Mapping[fx.Node, PixelActivation]) -> None:
     """Make the layers that read inputs of a float graph read what `PixelActivation` passes on.
 
     Parameters
     ----------
     graph : fx.GraphModule
         From `read_model`; its layers are changed in place.
-    pixels : mapping of fx.Node to Pixels
-        Of the inputs that are pixels.
+    makers : mapping of fx.Node to PixelActivation
+        Quantizers of the inputs that are pixels.
 
     Raises
     ------
@@ -45,20 +85,20 @@ def fold_pixels(graph: fx.GraphModule, pixels: Mapping[fx.Node, Pixels]) -> None
     """
     found = stages(graph)
     for source in found:
-        if source.kind == "input" and source.compute in pixels:
-            _fold_input(graph, found, source, pixels[source.compute])
+        if source.kind == "input" and source.compute in makers:
+            _fold_input(graph, found, source, makers[source.compute])
 
 
-def _fold_input(graph: fx.GraphModule, found: tuple[Stage, ...], source: Stage, pixels: Pixels) -> None:
+def _fold_input(graph: fx.GraphModule, found: tuple[Stage, ...], source: Stage, maker: PixelActivation) -> None:
     """Fold mean and deviation of one input."""
     readers = [stage for stage in found if source.end in (stage.source, stage.residual)]
     refuse(f"pixels can only be read by convolutions and linear layers, which take up their mean and deviation, not "
            f"by {_what(stage, source)} ('{stage.name}')" for stage in readers
            if stage.kind not in ("conv", "linear") or stage.residual is source.end)
-    step, image = float(PixelActivation(pixels).scale), cast("tuple[int, ...]", shape_of(source.compute))[1:]
+    step, image = float(maker.scale), cast("tuple[int, ...]", shape_of(source.compute))[1:]
     arranged = next((of for user in source.end.users if isinstance(of := _module(graph, user), Arranged)), None)
     for stage in readers:
-        _fold(cast(nn.Conv2d | nn.Linear, module_of(graph, stage.compute)), pixels, step, image, arranged)
+        _fold(cast(nn.Conv2d | nn.Linear, module_of(graph, stage.compute)), maker.meaning, step, image, arranged)
 
 
 def _module(graph: fx.GraphModule, node: fx.Node) -> nn.Module | None:

@@ -25,6 +25,11 @@ class PixelActivation(ActivationQuantizer):
     ----------
     pixels : Pixels
 
+    Attributes
+    ----------
+    meaning : Pixels
+        Mean and deviation of what goes on: those of `pixels`, unless a network normalises once more (`mean_that`).
+
     Examples
     --------
     >>> quantizer = PixelActivation(Pixels((0.5,), (0.25,)))
@@ -42,11 +47,17 @@ class PixelActivation(ActivationQuantizer):
         self.register_buffer("mean", torch.tensor(pixels.mean)[:, None, None])
         self.register_buffer("deviation", torch.tensor(pixels.deviation)[:, None, None])
         self.register_buffer("centres", torch.tensor(pixels.mean_codes)[:, None, None])
+        self.meaning = pixels
 
     @property
     def pixels(self) -> Pixels:
         """Mean and deviation."""
         return Pixels(*(tuple(numbers.double().flatten().tolist()) for numbers in (self.mean, self.deviation)))
+
+    def mean_that(self, meaning: Pixels) -> None:
+        """Pass on pixels of this mean and deviation; the values that are read stay those of `pixels`."""
+        self.meaning = meaning
+        self.centres.copy_(torch.tensor(meaning.mean_codes)[:, None, None])
 
     @property
     def format(self) -> Format:

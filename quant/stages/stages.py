@@ -43,7 +43,7 @@ from quant.trace.taps import CATS, Tap, outputs_of
 from sim.errors import InputError
 from sim.ir.ops import Pads
 
-__all__ = ["Refusal", "inspect", "output_stages", "stages"]
+__all__ = ["NORMS", "Refusal", "inspect", "output_stages", "stages"]
 
 NORMS = (nn.BatchNorm2d, nn.BatchNorm1d, nn.SyncBatchNorm, Affine)
 

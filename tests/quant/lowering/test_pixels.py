@@ -165,8 +165,45 @@ def test_layers_that_read_pixels_pad_alike() -> None:
             assert np.array_equal(found, model(pixels.values(CODES)).double().numpy())
 
 
+class Normalised(nn.Module):
+    """A network that normalises its images itself, by constants or a BatchNorm."""
+
+    def __init__(self, first: nn.Module | None) -> None:
+        super().__init__()
+        self.first, self.net = first, Padded()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(self.first(x) if self.first is not None else (x - 0.25) / 0.5)
+
+
+def norm(*gains: float) -> nn.BatchNorm2d:
+    made = nn.BatchNorm2d(len(gains), eps=0.0)
+    made.running_mean, made.running_var = torch.tensor([0.2, 0.5, 0.4]), torch.tensor([0.25, 0.0625, 1.0])
+    made.weight.data, made.bias.data = torch.tensor(gains), torch.tensor([0.125, 0.0, -0.25])
+    return made
+
+
+@pytest.mark.parametrize("scheme", ["lsq", "power_of_two"])
+@pytest.mark.parametrize(("first", "codes"), [(None, (64, 64, 64)), (norm(1.0, 0.5, 2.0), (35, 128, 134))])
+def test_a_second_normalisation_is_part_of_what_pixels_mean(first: nn.Module | None, codes: tuple[int, ...],
+                                                            scheme: str) -> None:
+    """It costs no op and no accuracy, and padding means the pixel that it makes 0."""
+    torch.manual_seed(0)
+    net, pixels = Normalised(first).eval(), Pixels((0.0,) * 3, (1.0,) * 3)
+    model, x = quantized(net, pixels, scheme, bits=8), pixels.values(CODES)
+    lowered = lower_with_report(model, x[:1])
+    assert [op.name for op in lowered.program.ops] == ["net.stem", "net.last"]
+    assert lowered.program.inputs[0].format.zero_point == 64 if first is None else lowered.padding.codes == codes
+    with torch.no_grad():
+        wanted, found = net(x), model(x)
+    assert float((found - wanted).square().mean()) < 1e-3 * float(wanted.var())
+    if scheme == "power_of_two":
+        logits = run_reference(lowered.program, {"x": lowered.prepare(CODES.numpy())})["net.last"]
+        assert np.array_equal(logits.reshape(24, 4) * lowered.scales["net.last"], found.double().numpy())
+
+
 def test_what_cannot_take_up_a_mean_is_refused() -> None:
-    """A pool, an add or a BatchNorm that reads pixels is named."""
+    """A pool, an add, or a BatchNorm of a gain below 0 or a mean that no pixel has, is named."""
     class Adds(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -178,6 +215,7 @@ def test_what_cannot_take_up_a_mean_is_refused() -> None:
     begin = "pixels can only be read by convolutions and linear layers, which take up their mean and deviation, not by"
     last = nn.Conv2d(3, 1, 1)
     for net, what in ((nn.Sequential(nn.MaxPool2d(2), last), "a max pool ('0')"), (Adds(), "an add ('conv')"),
-                      (nn.Sequential(nn.BatchNorm2d(3), last), "an add, BatchNorm or ReLU by itself ('0')")):
+                      (nn.Sequential(norm(1.0, -0.5, 2.0), last), "an add, BatchNorm or ReLU by itself ('0')"),
+                      (nn.Sequential(norm(1.0, 0.5, 0.1), last), "an add, BatchNorm or ReLU by itself ('0')")):
         with pytest.raises(InputError, match=f"^{re.escape(f'{begin} {what}')}$"):
             quantized(net, IMAGENET)
