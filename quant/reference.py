@@ -55,7 +55,7 @@ def run_reference(program: Program, inputs: Mapping[str, NDArray[np.integer]]) -
                 zero = program.tensor(op.input).format.zero_point
                 codes[target.name][:, target.part_slice(op.output_part)] = _conv(program, op, codes, zero)
             case Pool():
-                codes[target.name][:] = _max_pool(op, codes[op.input])
+                codes[target.name][:] = _max_pool(op, _read(program, op, codes))
             case Load():
                 codes[target.name] = codes[op.input].narrow(2, op.first_row, target.height).clone()
             case Store():
@@ -67,11 +67,16 @@ def run_reference(program: Program, inputs: Mapping[str, NDArray[np.integer]]) -
     return {name: tensor.numpy().astype(np.int32) for name, tensor in codes.items()}
 
 
+def _read(program: Program, layer: Conv | Pool, codes: Mapping[str, Tensor]) -> Tensor:
+    """Return the codes that a layer reads of its input."""
+    return codes[layer.input][:, program.tensor(layer.input).run_slice(layer.input_parts)]
+
+
 def _conv(program: Program, conv: Conv, codes: Mapping[str, Tensor], zero: int) -> Tensor:
     stored = torch.from_numpy(conv.weights.astype(np.int64))
     weights = 2 * stored - 1 if conv.weight_format.kind == "bipolar" else stored
     top, left, bottom, right = conv.pads
-    padded = functional.pad(codes[conv.input].double(), (left, right, top, bottom), value=zero)
+    padded = functional.pad(_read(program, conv, codes).double(), (left, right, top, bottom), value=zero)
     acc = functional.conv2d(padded, weights.double(), stride=conv.stride, dilation=conv.dilation,
                             groups=conv.groups).to(torch.int64)
     if program.arithmetic.wrap:

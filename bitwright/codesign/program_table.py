@@ -8,6 +8,7 @@ from sim.ir.layer import Pads, Steps
 from sim.ir.ops import Conv, Load, Op, Pool
 from sim.ir.program import Program
 from sim.ir.serialize import program_digest
+from sim.ir.tensor import Run
 
 __all__ = ["OpRow", "op_kind", "op_rows", "program_data", "steps_text"]
 
@@ -20,7 +21,7 @@ class OpRow:
     ----------
     name, kind : str
     inputs : tuple of str
-        Input and residual.
+        Input and residual, with `[part]` or `[first:stop]` behind an input of which the op reads these parts.
     output : str
         With `[part]` behind it if the op writes one of several parts.
     shape : tuple of int
@@ -110,12 +111,20 @@ def op_kind(program: Program, op: Op) -> str:
             return op.kind
 
 
+def _run_text(run: Run) -> str:
+    first, stop = run
+    return str(first) if stop == first + 1 else f"{first}:{stop}"
+
+
 def _row(program: Program, op: Op) -> OpRow:
     source, target = program.tensor(op.input), program.tensor(op.output)
     part = None if isinstance(op, Pool | Load) else op.output_part
     channels = target.channels if part is None else target.parts[part]
     output = op.output if part is None or len(target.parts) == 1 else f"{op.output}[{part}]"
-    row = OpRow(op.name, op_kind(program, op), op.reads or (op.input,), output,
+    reads = op.reads or (op.input,)
+    if isinstance(op, Conv | Pool) and op.input_parts is not None:
+        reads = (f"{op.input}[{_run_text(op.input_parts)}]", *reads[1:])
+    row = OpRow(op.name, op_kind(program, op), reads, output,
                 (channels, target.height, target.width), str(source.format), str(target.format))
     match op:
         case Conv():

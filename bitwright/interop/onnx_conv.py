@@ -63,7 +63,7 @@ class OnnxConvs(ConvWriter):
     def _accumulator(self, conv: Conv) -> str:
         """Return a value that holds the accumulator: int32, or int64 where it wraps."""
         source, name = self._program.tensor(conv.input), conv.name
-        codes, pads = self._uint8_codes(source), conv.pads
+        codes, pads = self._tensors.read(conv, self._uint8_codes(source)), conv.pads
         zero = RAISE if source.format.kind == "signed" else 0
         if any(pads) and source.format.zero_point:
             codes, pads = self._padded(conv, codes, source.format.zero_point + zero), (0, 0, 0, 0)

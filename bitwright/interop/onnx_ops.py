@@ -40,7 +40,7 @@ def add_ops(program: Program, graph: OnnxGraph, tensors: OnnxTensors, convs: Con
             case Conv():
                 convs.add(op)
             case Pool():
-                graph.add("MaxPool", [tensors.whole(op.input)], op.output, f"Pool '{op.name}'",
+                graph.add("MaxPool", [tensors.read(op)], op.output, f"Pool '{op.name}'",
                           kernel_shape=list(op.kernel), strides=list(op.stride), pads=list(op.pads))
             case Load():
                 tensors.load(op)

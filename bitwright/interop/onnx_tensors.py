@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bitwright.interop.onnx_graph import OnnxGraph
-from sim.ir.ops import Load, Store
+from sim.ir.ops import Layer, Load, Store
 from sim.ir.program import Program
 
 __all__ = ["OnnxTensors"]
@@ -69,6 +69,12 @@ class OnnxTensors:
         if part not in held:
             held[part] = self.channels(self.whole(name), tensor.part_slice(part), f"{name}/part{part}")
         return held[part]
+
+    def read(self, layer: Layer, value: str = "") -> str:
+        """Return a value that holds what a layer reads of its input, or of `value`, which holds its input otherwise."""
+        tensor, run = self._program.tensor(layer.input), layer.input_parts
+        whole = value or self.whole(layer.input)
+        return whole if run is None else self.channels(whole, tensor.run_slice(run), f"{layer.name}/input")
 
     def channels(self, value: str, channels: slice, wanted: str) -> str:
         """Return a value that holds some channels of another."""

@@ -86,7 +86,7 @@ class QonnxConvs(ConvWriter):
 
     def _sums(self, conv: Conv, chunks: list[slice]) -> str:
         """Return a value that holds the sums of weights and values: float32 of one Conv, or float64 of several."""
-        source = self._tensors.whole(conv.input)
+        source = self._tensors.read(conv)
         if len(chunks) == 1:
             return self._convolved(conv, source, conv.weight_values, f"{conv.name}/acc")
         total = ""

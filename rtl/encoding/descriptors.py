@@ -129,11 +129,17 @@ def _common_fields(plan: Plan, op: Layer, schedule: ConvSchedule | PoolSchedule,
         "bits_a": source.format.bits - 1, "signed_a": int(source.format.kind == "signed"),
         "pixels": schedule.pixels - 1, "last_row_group_pixel": (groups - 1) * target.width,
         **_place_fields(plan, source.name, "in_"), **_place_fields(plan, target.name, "out_"),
-        **_walk_fields(source, plan.bases[source.name], op, geometry),
+        **_walk_fields(source, plan.bases[source.name] + _first_read(source, op, geometry), op, geometry),
     }
 
 
+def _first_read(source: Tensor, op: Layer, geometry: Geometry) -> int:
+    """Return the words of a pixel before those that an op reads."""
+    return _first_block(source, 0 if op.input_parts is None else op.input_parts[0], geometry) * source.format.bits
+
+
 def _walk_fields(source: Tensor, base: int, op: Layer, geometry: Geometry) -> Fields:
+    """Return how a window moves over its input from word `base` on."""
     (down, across), dilation, pads, columns = op.stride, op.dilation, op.pads, geometry.columns
     words = blocks_of(source.parts, geometry.lanes) * source.format.bits
     pitch, size = source.width * words, 1 << geometry.address_bits
@@ -183,8 +189,9 @@ def _operand_fields(plan: Plan, conv: Conv, geometry: Geometry) -> Fields:
         "zero_code": source.format.zero_point & 255,
     }
     if conv.weight_format.kind == "bipolar":
-        fields["part_blocks"] = [ceil(part / lanes) - 1 for part in source.parts]
-        fields["part_lanes"] = [(part - 1) % lanes + 1 for part in source.parts]
+        parts = source.of_run(conv.input_parts).parts
+        fields["part_blocks"] = [ceil(part / lanes) - 1 for part in parts]
+        fields["part_lanes"] = [(part - 1) % lanes + 1 for part in parts]
     return fields
 
 

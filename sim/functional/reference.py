@@ -66,7 +66,7 @@ def simulate(program: Program, inputs: Mapping[str, NDArray[np.integer]]) -> dic
             case Conv():
                 _conv(program, op, codes)
             case Pool():
-                _pool(op, codes)
+                _pool(program, op, codes)
             case Load():
                 rows = slice(op.first_row, op.first_row + program.tensor(op.output).height)
                 codes[op.output][:] = codes[op.input][:, :, rows]
@@ -88,7 +88,7 @@ def accumulate(conv: Conv, source: Tensor, codes: Codes) -> Codes:
     codes : int32 array, shape (N, C, H, W)
         Of `source`.
     """
-    padded = _padded(codes, conv.pads, source.format.zero_point)
+    padded = _padded(codes[:, source.run_slice(conv.input_parts)], conv.pads, source.format.zero_point)
     if conv.depthwise:
         return depthwise_conv(padded, conv.weight_values, conv.stride, conv.dilation)
     parts = zip(np.split(padded, conv.groups, axis=1), np.split(conv.weight_values, conv.groups), strict=True)
@@ -148,8 +148,9 @@ def _conv(program: Program, conv: Conv, codes: dict[str, Codes]) -> None:
     codes[conv.output][:, part] = found if conv.table is None else conv.table.codes[found]
 
 
-def _pool(pool: Pool, codes: dict[str, Codes]) -> None:
-    padded = _padded(codes[pool.input], pool.pads, BELOW_ALL_CODES)
+def _pool(program: Program, pool: Pool, codes: dict[str, Codes]) -> None:
+    read = codes[pool.input][:, program.tensor(pool.input).run_slice(pool.input_parts)]
+    padded = _padded(read, pool.pads, BELOW_ALL_CODES)
     codes[pool.output][:] = max_pool(padded, pool.kernel, pool.stride)
 
 

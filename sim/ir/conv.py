@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from sim.io.bounds import MAX_EXTENT, check_range, require, shown
 from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import MAX_PLANES, Format, check_codes
-from sim.ir.layer import LayerBase, Pads, Steps, check_footprint
+from sim.ir.layer import LayerBase, Pads, Steps, check_footprint, check_run
 from sim.ir.residency import Residency
 from sim.ir.residual import Broadcast, largest_sums, residual_shape
 from sim.ir.signed_digits import Digits, digit_counts
 from sim.ir.table import Table
-from sim.ir.tensor import Tensor
+from sim.ir.tensor import Run, Tensor
 
 __all__ = ["Conv", "accumulator_bounds"]
 
@@ -34,7 +34,7 @@ class Conv(LayerBase):
     name : str
         Layer name; unique in a Program.
     input, output : str
-        Tensor names. The input is read whole; the op writes `output_part` of the output.
+        Tensor names. The op reads `input_parts` of the input and writes `output_part` of the output.
     weights : int8 array, shape (O, C / groups, kh, kw)
         Codes of `weight_format`; C / groups of them per output channel and tap. Bipolar codes are the stored bits 0
         and 1.
@@ -49,7 +49,7 @@ class Conv(LayerBase):
     low, high : int
         Clamp, codes of the output format (an activation fused in), or of the table's index.
     groups : int
-        Divides O and C, which is then the only part of the input: output channels o * groups // O read the input
+        Divides O and C, which is then the only part that is read: output channels o * groups // O read the input
         channels of their group alone. 1: all channels; O = C of them: output channel o reads input channel o.
     stride, dilation : (vertical, horizontal)
     pads : (top, left, bottom, right)
@@ -68,6 +68,8 @@ class Conv(LayerBase):
         A layer of one channel is dense and depthwise at once; this one takes the machine's way for depthwise layers.
     table : Table or None
         The function in which it ends: the requantizer gives codes of the table's index, the output is what it says.
+    input_parts : (first, after the last) or None
+        Parts of the input that it reads, C channels together; None: all.
     """
 
     weights: NDArray[np.int8]
@@ -89,6 +91,7 @@ class Conv(LayerBase):
     gate: int | None = None
     prefer_depthwise: bool = False
     table: Table | None = None
+    input_parts: Run | None = None
 
     kind: ClassVar[str] = "conv"
 
@@ -154,6 +157,15 @@ class Conv(LayerBase):
             dense[rows, group * inputs : (group + 1) * inputs] = self.weights[rows]
         return replace(self, weights=dense, groups=1)
 
+    def of_whole(self, source: Tensor) -> Conv:
+        """Return a dense layer on all parts of its input, with weights of 0 for those that this one does not read."""
+        if self.input_parts is None:
+            return self
+        weights = np.zeros((self.channels, source.channels, *self.kernel), np.int8)
+        weights[:, source.run_slice(self.input_parts)] = self.weight_values
+        fmt = Format(2, "signed") if self.weight_format.kind == "bipolar" else self.weight_format
+        return replace(self, weights=weights, weight_format=fmt, input_parts=None)
+
     @property
     def kernel(self) -> tuple[int, int]:
         """(kh, kw)."""
@@ -203,7 +215,8 @@ def _check_conv(conv: Conv, tensors: Mapping[str, Tensor], arithmetic: Arithmeti
     require(0 <= conv.output_part < len(target.parts), where,
             f"output_part must be in 0..{len(target.parts) - 1}, not {shown(conv.output_part)}")
     channels = target.parts[conv.output_part]
-    _check_weights(conv, source, channels)
+    check_run(where, source, conv.input_parts)
+    _check_weights(conv, source.of_run(conv.input_parts), channels)
     check_footprint(where, source, target, conv.kernel, conv.stride, conv.dilation, conv.pads)
     if conv.table is not None:
         conv.table.check(target.format, where)

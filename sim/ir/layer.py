@@ -12,9 +12,9 @@ from sim.io.bounds import MAX_CODES, MAX_EXTENT, check_range, require, shown
 from sim.ir.formats import MAX_PLANES
 from sim.ir.op import OpBase, Queue
 from sim.ir.residency import Residency
-from sim.ir.tensor import Tensor
+from sim.ir.tensor import Run, Tensor
 
-__all__ = ["LayerBase", "Pads", "Steps", "check_footprint", "out_size"]
+__all__ = ["LayerBase", "Pads", "Steps", "check_footprint", "check_run", "out_size"]
 
 Pads = tuple[int, int, int, int]
 """(top, left, bottom, right)."""
@@ -74,6 +74,13 @@ class LayerBase(OpBase):
             residency.read(name, self.where)
             require(tensors[name].format.bits <= MAX_PLANES, self.where,
                     f"reads '{name}' of {tensors[name].format.bits} bits; engines read at most {MAX_PLANES}")
+
+
+def check_run(where: str, source: Tensor, run: Run | None) -> None:
+    """Refuse a run of parts that `source` does not have."""
+    count = len(source.parts)
+    require(run is None or (isinstance(run, tuple) and len(run) == 2 and 0 <= run[0] < run[1] <= count), where,
+            f"input_parts must be two of 0..{count}, the first part and the one after the last, not {shown(run)}")
 
 
 def check_footprint(where: str, source: Tensor, target: Tensor, kernel: tuple[int, int], stride: Steps,

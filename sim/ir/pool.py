@@ -9,16 +9,16 @@ from typing import ClassVar
 from sim.errors import InputError
 from sim.io.bounds import require, shown
 from sim.ir.arithmetic import Arithmetic
-from sim.ir.layer import LayerBase, Pads, Steps, check_footprint
+from sim.ir.layer import LayerBase, Pads, Steps, check_footprint, check_run
 from sim.ir.residency import Residency
-from sim.ir.tensor import Tensor
+from sim.ir.tensor import Run, Tensor
 
 __all__ = ["Pool"]
 
 
 @dataclass(frozen=True)
 class Pool(LayerBase):
-    """Max pooling on codes; padded positions never win. Input and output share parts and format.
+    """Max pooling on codes; padded positions never win. What it reads and its output share parts and format.
 
     Parameters
     ----------
@@ -27,11 +27,14 @@ class Pool(LayerBase):
     stride : (vertical, horizontal)
     pads : (top, left, bottom, right)
         Each smaller than the kernel along its axis.
+    input_parts : (first, after the last) or None
+        Parts of the input that it reads; None: all.
     """
 
     kernel: tuple[int, int]
     stride: Steps = (1, 1)
     pads: Pads = (0, 0, 0, 0)
+    input_parts: Run | None = None
 
     kind: ClassVar[str] = "pool"
     keeps_codes: ClassVar[bool] = True
@@ -49,8 +52,10 @@ class Pool(LayerBase):
         """Refuse a Pool that breaks a rule."""
         self.check_operands(tensors, residency)
         source, target = tensors[self.input], tensors[self.output]
-        if source.parts != target.parts:
-            raise InputError(f"{self.where}: output parts must be {shown(source.parts)}, not {shown(target.parts)}")
+        check_run(self.where, source, self.input_parts)
+        read = source.of_run(self.input_parts)
+        if read.parts != target.parts:
+            raise InputError(f"{self.where}: output parts must be {shown(read.parts)}, not {shown(target.parts)}")
         require(source.format == target.format, self.where,
                 f"output format must be {source.format}, not {target.format}")
         check_footprint(self.where, source, target, self.kernel, self.stride, self.dilation, self.pads)

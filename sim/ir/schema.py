@@ -15,7 +15,7 @@ from sim.io.bounds import require, shown
 from sim.ir.formats import Format, Kind, Rounding
 from sim.ir.ops import Conv, Load, Op, Pads, Pool, Store, Table
 from sim.ir.residual import Broadcast
-from sim.ir.tensor import Tensor
+from sim.ir.tensor import Run, Tensor
 
 __all__ = ["OP_FIELDS", "PLAIN_VERSION", "READABLE_VERSIONS", "SCHEMA_VERSION", "Arrays", "Graph", "StoredArray",
            "Version"]
@@ -124,6 +124,7 @@ class _LayerFields(_OpFields):
     """Fields of a layer: `stride` and `dilation` are the vertical ones, and the horizontal ones unless they differ."""
 
     horizontal_stride: int | None = None
+    input_parts: Run | None = None
 
     @classmethod
     def value_of(cls, op: Op, name: str) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
 from math import prod
@@ -11,7 +11,10 @@ from sim.errors import InputError
 from sim.io.bounds import MAX_CODES, MAX_EXTENT, check_name, check_range, shown
 from sim.ir.formats import Format
 
-__all__ = ["Tensor"]
+__all__ = ["Run", "Tensor"]
+
+Run = tuple[int, int]
+"""Parts of a tensor that lie beside each other: the first, and the one after the last."""
 
 
 @dataclass(frozen=True)
@@ -84,4 +87,13 @@ class Tensor:
 
     def part_slice(self, part: int) -> slice:
         """Return the channels of one part."""
-        return slice(self._starts[part], self._starts[part] + self.parts[part])
+        return self.run_slice((part, part + 1))
+
+    def run_slice(self, run: Run | None) -> slice:
+        """Return the channels of a run of parts, None for all of them."""
+        first, stop = run or (0, len(self.parts))
+        return slice(self._starts[first], self._starts[stop])
+
+    def of_run(self, run: Run | None) -> Tensor:
+        """Return the tensor as if it had no other parts than those of a run, None for all of them."""
+        return self if run is None else replace(self, parts=self.parts[run[0] : run[1]])

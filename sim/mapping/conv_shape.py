@@ -95,7 +95,7 @@ class Tensors(Protocol):
 
 def conv_shape(tensors: Tensors, conv: Conv) -> ConvShape:
     """Return the shape and bits of a Conv on these tensors."""
-    source, target = tensors.tensor(conv.input), tensors.tensor(conv.output)
+    source, target = tensors.tensor(conv.input).of_run(conv.input_parts), tensors.tensor(conv.output)
     return ConvShape(
         in_height=source.height, in_width=source.width, in_parts=source.parts,
         out_height=target.height, out_width=target.width, out_channels=conv.channels,

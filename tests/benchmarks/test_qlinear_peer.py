@@ -25,7 +25,7 @@ def _conv(name: str, read: Tensor, written: Tensor, size: int, shift: int, resid
     return Conv(name, read.name, written.name, weights.astype(np.int8), UNIT if unit else Format(8, "signed"),
                 digits_of([[3, 1]] * channels), np.full(channels, shift),
                 (middle << shift) - read.format.zero_point * 5 * sums, low, high,
-                groups=channels if depthwise else 1, stride=stride,
+                groups=channels if depthwise else 1, stride=(stride, stride),
                 pads=(pad, pad, pad, pad), residual=residual and residual.name,
                 residual_multiplier=no_digits(0) if residual is None else digits_of([[shift]] * channels))
 

@@ -35,8 +35,9 @@ def conv_operation(program: Program, conv: Conv, buffers: Mapping[str, Buffer], 
     part = program.tensor(conv.output).part_slice(conv.output_part)
     constants = requant_table(program, conv, _interleaves(kernel))
     top, left, _, _ = conv.pads
+    first = program.tensor(conv.input).run_slice(conv.input_parts).start
     common = {
-        abi.SOURCE: source.at(-top, -left), abi.SOURCE_ROW: conv.stride[0] * source.row_bytes,
+        abi.SOURCE: source.at(-top, -left, first), abi.SOURCE_ROW: conv.stride[0] * source.row_bytes,
         abi.SOURCE_PIXEL: conv.stride[1] * source.pixel_bytes, **target_words(target, part.start),
         **extent_words(target), abi.CHANNELS: conv.channels, abi.ZERO: constants.zero, abi.LOW: constants.low,
         abi.HIGH: constants.high, abi.WRAP: constants.wrap}

@@ -67,13 +67,18 @@ class Lowering:
     def possible_kernels(self, conv: Conv) -> list[KernelId]:
         """Return every kernel that is exact for a layer, the best first."""
         codes, target = self.program.tensor(conv.input).format, self.program.tensor(conv.output)
-        return conv_kernels(conv.ungrouped(), codes, self.buffers[conv.input], (target.height, target.width), self.isa)
+        size = target.height, target.width
+        return conv_kernels(self._dense(conv), codes, self.buffers[conv.input], size, self.isa)
+
+    def _dense(self, conv: Conv) -> Conv:
+        """Return a layer that is not depthwise as one that reads its whole input, with zeros where it does not."""
+        return conv if conv.depthwise else conv.ungrouped().of_whole(self.program.tensor(conv.input))
 
     def _lower(self, op: Op) -> list[Operation]:
         """Lower an op: to nothing if it moves nothing, to two operations if it ends in a table."""
         match op:
             case Conv():
-                conv = conv_operation(self.program, op.ungrouped(), self.buffers, self._kernel(op))
+                conv = conv_operation(self.program, self._dense(op), self.buffers, self._kernel(op))
                 return [conv] if op.table is None else [conv, self._look_up(op, op.table)]
             case Pool():
                 return [self._pool(op)]
@@ -100,10 +105,11 @@ class Lowering:
 
     def _pool(self, pool: Pool) -> Operation:
         source, target = self.buffers[pool.input], self.buffers[pool.output]
+        first = self.program.tensor(pool.input).run_slice(pool.input_parts).start
         kernel = KernelId("max_pool", "lanes", 64 if self.isa in ("avx512", "amx") else 32)
         (height, width), (down, across), (top, left, _, _) = pool.kernel, pool.stride, pool.pads
         return Operation(kernel, pool.name, {
-            **source_words(source), **target_words(target), **extent_words(target), abi.POOL_TOP: top,
+            **source_words(source, channel=first), **target_words(target), **extent_words(target), abi.POOL_TOP: top,
             abi.POOL_LEFT: left, abi.POOL_BOTTOM: source.shape.height, abi.POOL_RIGHT: source.shape.width,
             abi.POOL_HEIGHT: height, abi.POOL_WIDTH: width, abi.POOL_STRIDE_Y: down,
             abi.POOL_STRIDE_X: across})

@@ -45,9 +45,10 @@ class Operation:
     unwanted: bool = False
 
 
-def source_words(buffer: Buffer, row: int = 0) -> dict[int, int]:
-    """Return the words for an operation that reads a tensor from `row` on."""
-    return {abi.SOURCE: buffer.at(row, 0), abi.SOURCE_ROW: buffer.row_bytes, abi.SOURCE_PIXEL: buffer.pixel_bytes}
+def source_words(buffer: Buffer, row: int = 0, channel: int = 0) -> dict[int, int]:
+    """Return the words for an operation that reads a tensor from `row` and `channel` on."""
+    return {abi.SOURCE: buffer.at(row, 0, channel), abi.SOURCE_ROW: buffer.row_bytes,
+            abi.SOURCE_PIXEL: buffer.pixel_bytes}
 
 
 def target_words(buffer: Buffer, channel: int = 0, row: int = 0) -> dict[int, int]:

@@ -96,6 +96,8 @@ LAYER_GROUPS = (
                     "activation_kind": ("unsigned", "signed")}, value_bins.signs, _signs, value_bins.declared_signs),
     Group("bipolar", {"bipolar_activation_bits": BITS}, value_bins.bipolar_bits,
           declared=value_bins.declared_bipolar_bits),
+    Group("input parts", {"kind": LAYERS, "parts of the input": ("the first", "inner", "the last")},
+          layer_bins.input_parts),
     Group("bipolar parts", {"bipolar_parts": PARTS}, layer_bins.bipolar_parts),
     Group("window", {"kind": SLIDING, "stride": range(1, 5), "padding": (False, True), "dilation": (1, 2, 3)},
           layer_bins.window, _window),

@@ -32,6 +32,7 @@ START_CYCLES = 1500
 """What starting a simulator costs, in cycles simulated meanwhile."""
 
 WITH_RESIDUAL: Decisions = {"residual": [True]}
+SLICED: Decisions = {"concat": [True], "slice": [True]}
 FRESH: Decisions = {"fresh_input": [True], "extent": [6, 7, 8]}
 HINTS: Mapping[str, Mapping[Hashable, Decisions]] = {
     "kind": {
@@ -47,6 +48,10 @@ HINTS: Mapping[str, Mapping[Hashable, Decisions]] = {
     "shape": {"1 x 1": {"kernel": [1]}, "k x k": {"kernel": [2, 3]},
               "whole map": {"whole_map": [True], "kernel": [2, 3], "extent": [2, 3]}},
     "dilation": {n: {"dilation": [n], "kernel": [2, 3], "whole_map": [False]} for n in (1, 2, 3)},
+    "parts of the input": {
+        "the first": {**SLICED, "first_part": [0]},
+        "inner": {**SLICED, "parts": [2, 3], "first_part": [1], "last_part": [1]},
+        "the last": {**SLICED, "first_part": [1, 2, 3]}},
     "longer step": {f"{axis} {what}": {
         "unequal": [True], what: first, f"horizontal_{what}": second, "kernel": [2, 3], "whole_map": [False],
         **FRESH}

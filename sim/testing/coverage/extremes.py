@@ -143,8 +143,8 @@ def extents_of(case: Case) -> dict[str, int]:
         if not isinstance(op, Layer):
             continue
         bipolar = isinstance(op, Conv) and op.weight_format.kind == "bipolar"
-        here = [view.source.height, view.source.width, view.source.channels, op.kernel[0] * op.kernel[1],
-                len(view.source.parts), len(view.source.parts) if bipolar else 0]
+        here = [view.source.height, view.source.width, view.read.channels, op.kernel[0] * op.kernel[1],
+                len(view.read.parts), len(view.read.parts) if bipolar else 0]
         if isinstance(schedule, ConvSchedule):
             here += [schedule.row_tiles, schedule.channel_blocks, len(schedule.chunks)]
         found |= {name: max(found[name], size) for name, size in zip(EXTENTS, here, strict=False)}

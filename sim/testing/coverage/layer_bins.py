@@ -9,8 +9,8 @@ from sim.ir.ops import Layer
 from sim.testing.coverage.coverage import Values
 from sim.testing.coverage.op_view import OpView
 
-__all__ = ["bipolar_parts", "broadcast_shapes", "chunks", "depthwise_groups", "edge", "engine", "kernel",
-           "lane_blocks", "packing", "padded_sides", "parts", "place", "regime", "requantizer", "row_groups",
+__all__ = ["bipolar_parts", "broadcast_shapes", "chunks", "depthwise_groups", "edge", "engine", "input_parts",
+           "kernel", "lane_blocks", "packing", "padded_sides", "parts", "place", "regime", "requantizer", "row_groups",
            "row_tiles", "sides", "stall", "tap_groups", "unequal_steps", "window"]
 
 def edge(count: int, size: int) -> str:
@@ -130,7 +130,7 @@ def row_groups(view: OpView) -> Iterator[Values]:
 def lane_blocks(view: OpView) -> Iterator[Values]:
     """Yield kind, how the channels of a part fill the lanes."""
     if isinstance(view.op, Layer):
-        for part in view.source.parts:
+        for part in view.read.parts:
             yield view.kind, edge(part, view.plan.machine.lanes)
 
 
@@ -138,13 +138,21 @@ def parts(view: OpView) -> Iterator[Values]:
     """Yield kind, parts read and written."""
     op = view.op
     if isinstance(op, Layer):
-        yield view.kind, len(view.source.parts), len(view.target.parts)
+        yield view.kind, len(view.read.parts), len(view.target.parts)
+
+
+def input_parts(view: OpView) -> Iterator[Values]:
+    """Yield kind, and which parts of its input a layer reads that leaves out others."""
+    if isinstance(view.op, Layer) and view.op.input_parts is not None:
+        (first, stop), count = view.op.input_parts, len(view.source.parts)
+        if stop - first < count:
+            yield view.kind, "the first" if first == 0 else "the last" if stop == count else "inner"
 
 
 def bipolar_parts(view: OpView) -> Iterator[Values]:
     """Parts of an input that bipolar weights read."""
     if view.conv and view.conv[0].weight_format.kind == "bipolar":
-        yield (len(view.source.parts),)
+        yield (len(view.read.parts),)
 
 
 def requantizer(view: OpView) -> Iterator[Values]:

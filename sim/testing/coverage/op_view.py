@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.arch.host_memory import Memory
-from sim.ir.ops import Conv, Op, Queue, Tensor
+from sim.ir.ops import Conv, Layer, Op, Queue, Tensor
 from sim.mapping.conv_schedule import ConvSchedule
 from sim.mapping.pool_schedule import PoolSchedule
 from sim.mapping.schedule import Schedule
@@ -93,6 +93,17 @@ class OpView:
     def source(self) -> Tensor:
         """The input of the op."""
         return self.plan.program.tensor(self.op.input)
+
+    @property
+    def read(self) -> Tensor:
+        """What the op reads of its input: of a layer perhaps only some of its parts."""
+        return self.source.of_run(self.op.input_parts) if isinstance(self.op, Layer) else self.source
+
+    @property
+    def read_codes(self) -> Codes:
+        """The codes of what the op reads."""
+        run = self.op.input_parts if isinstance(self.op, Layer) else None
+        return self.codes[self.source.name][:, self.source.run_slice(run)]
 
     @cached_property
     def target(self) -> Tensor:

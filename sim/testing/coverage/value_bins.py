@@ -72,7 +72,7 @@ def declared_plain_bits(view: OpView) -> Iterator[Values]:
 
 def plain_bits(view: OpView) -> Iterator[Values]:
     """Yield the same, where a code has the highest one."""
-    if top_plane(view.codes[view.source.name], view.source.format).any():
+    if top_plane(view.read_codes, view.source.format).any():
         yield from declared_plain_bits(view)
 
 
@@ -93,7 +93,7 @@ def _planes_meet(view: OpView) -> bool:
     if view.conv is None:
         return False
     conv = view.conv[0].ungrouped()
-    read = top_plane(view.codes[view.source.name], view.source.format).any(axis=(0, 2, 3))
+    read = top_plane(view.read_codes, view.source.format).any(axis=(0, 2, 3))
     over = (1, 2, 3) if conv.depthwise else (0, 2, 3)
     return bool((top_plane(conv.weights, conv.weight_format).any(axis=over) & read).any())
 

@@ -58,13 +58,14 @@ def crop(program: Program, op: Layer, codes: Mapping[str, NDArray[np.int32]], ro
     source, target = program.tensor(op.input), program.tensor(op.output)
     first, pads = _rows_read(op, rows, source.height)
     of_input, of_output = slice(0, source.channels), slice(channels.start, channels.stop)
+    read = source.run_slice(op.input_parts).start
     tensors = {}
     part: Layer
     if isinstance(op, Conv):
         shift = target.part_slice(op.output_part).start
         of_output = slice(shift + channels.start, shift + channels.stop)
         if op.depthwise:
-            of_input = slice(channels.start, channels.stop)
+            of_input = slice(read + channels.start, read + channels.stop)
         part = _channels(op, channels, pads)
         if op.residual is not None:
             residual = program.tensor(op.residual)
@@ -76,9 +77,10 @@ def crop(program: Program, op: Layer, codes: Mapping[str, NDArray[np.int32]], ro
             tensors[residual.name] = _tensor(residual, taken, (len(kept),)), slice(
                 begin + kept.start, begin + kept.stop), taken
     else:
-        of_input = of_output
+        of_input = slice(read + channels.start, read + channels.stop)
         part = op.on_operands(op.name, op.reads, op.output, pads)
     whole = of_input == slice(0, source.channels)
+    part = part if whole else replace(part, input_parts=None)
     tensors[source.name] = _tensor(source, first, source.parts if whole else (len(channels),)), of_input, first
     inputs = {name: codes[name][:, part_of, y.start:y.stop] for name, (_, part_of, y) in tensors.items()}
     output = _tensor(target, rows, (len(channels),))

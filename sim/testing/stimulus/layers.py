@@ -13,13 +13,14 @@ from sim.ir.formats import Format, Kind
 from sim.ir.ops import Conv, Pads, Steps, Tensor, accumulator_bounds, out_size
 from sim.ir.residual import Broadcast, largest_sums, residual_shape
 from sim.ir.signed_digits import no_digits
+from sim.ir.tensor import Run
 from sim.mapping.activation_layout import blocks_of
 from sim.testing.stimulus.choices import Choices
 from sim.testing.stimulus.program_builder import ProgramBuilder
 from sim.testing.stimulus.requantizers import plain_requantizer, random_requantizer
 from sim.testing.stimulus.tables import draw_table
 
-__all__ = ["Window", "conv_fits", "draw_conv", "draw_window", "requantized"]
+__all__ = ["Window", "conv_fits", "draw_conv", "draw_run", "draw_window", "requantized"]
 
 RANDOM = 0.97
 """Probability of random values where the plainest would do: those are there for failing cases to shrink to."""
@@ -76,8 +77,21 @@ def _draw_pads(choices: Choices, size: int, kernel: int, dilation: int, padded: 
     return before, choices.integer("pad", least, most if padded else least)
 
 
-def draw_conv(builder: ProgramBuilder, kind: str, window: Window, source: Tensor, target: Tensor, part: int) -> Conv:
-    """Draw a Conv that writes one part of `target`; its requantizer is still empty."""
+def draw_run(builder: ProgramBuilder, source: Tensor) -> Run | None:
+    """Draw which parts of a tensor the next op reads, None for all."""
+    count = len(source.parts)
+    if count == 1 or not builder.has("slice", 0.4):
+        return None
+    first = builder.choices.integer("first_part", 0, count - 1)
+    return first, builder.choices.integer("last_part", first, count - 1) + 1
+
+
+def draw_conv(builder: ProgramBuilder, kind: str, window: Window, source: Tensor, run: Run | None, target: Tensor,
+              part: int) -> Conv:
+    """Draw a Conv that reads a run of parts, which `source` has alone, and writes one part of `target`.
+
+    Its requantizer is still empty.
+    """
     choices, outputs = builder.choices, target.parts[part]
     groups = {"dense": 1, "linear": 1}.get(kind, outputs)
     if kind == "grouped":
@@ -94,7 +108,7 @@ def draw_conv(builder: ProgramBuilder, kind: str, window: Window, source: Tensor
     empty = np.zeros(outputs, np.int64)
     return Conv(f"r{len(builder.ops) + part}", source.name, target.name, weights, fmt, no_digits(outputs), empty,
                 empty, low, high, groups, window.stride, window.dilation, window.pads, part,
-                prefer_depthwise=kind == "depthwise" and outputs == 1, table=table)
+                prefer_depthwise=kind == "depthwise" and outputs == 1, table=table, input_parts=run)
 
 
 def _draw_groups(choices: Choices, inputs: int, outputs: int) -> int:

@@ -11,7 +11,7 @@ from sim.ir.formats import Format
 from sim.ir.ops import Pool, Tensor, accumulator_bounds
 from sim.ir.program import Program
 from sim.testing.stimulus.choices import Choices, choices_of
-from sim.testing.stimulus.layers import Window, conv_fits, draw_conv, draw_window, requantized
+from sim.testing.stimulus.layers import Window, conv_fits, draw_conv, draw_run, draw_window, requantized
 from sim.testing.stimulus.program_builder import ProgramBuilder
 from sim.testing.stimulus.spills import spill
 
@@ -19,11 +19,11 @@ __all__ = ["KINDS", "TRAITS", "random_program"]
 
 KINDS = ("dense", "linear", "depthwise", "average", "add", "gate", "max")
 """Ops that `random_program` makes unless told otherwise; it can also make `grouped` ones."""
-TRAITS = ("residual", "broadcast", "concat", "bipolar", "unsigned", "unequal", "table", "wide", "wrap", "spill",
-          "large")
-"""What it can add: residuals, those of one pixel or one channel, tensors of several parts, bipolar and unsigned
-weights, steps of windows that differ along the axes, tables where the machine has them, wide final outputs, wrapping,
-tensors that the host gets and gives back, tensors that may not fit on chip."""
+TRAITS = ("residual", "broadcast", "concat", "slice", "bipolar", "unsigned", "unequal", "table", "wide", "wrap",
+          "spill", "large")
+"""What it can add: residuals, those of one pixel or one channel, tensors of several parts, ops that read some of them,
+bipolar and unsigned weights, steps of windows that differ along the axes, tables where the machine has them, wide final
+outputs, wrapping, tensors that the host gets and gives back, tensors that may not fit on chip."""
 PARTED = ("dense", "linear", "max")
 """Kinds that read tensors of several parts."""
 POINTWISE = ("add",)
@@ -98,15 +98,17 @@ class _Maker:
         """Append the ops that write the next tensor; the tensor."""
         builder = self.builder
         builder.choices.begin_layer()
-        legal = [kind for kind in self.kinds if len(source.parts) == 1 or kind in PARTED]
+        run = draw_run(builder, source)
+        read = source.of_run(run)
+        legal = [kind for kind in self.kinds if len(read.parts) == 1 or kind in PARTED]
         for _ in range(builder.choices.proposals):
             kind = builder.choices.choice("kind", legal)
             window = Window() if kind in POINTWISE else draw_window(builder, kind, source,
                                                                     1 if kind == "gate" else self.kernel)
-            target = self.new_target(kind, window, source, last)
-            convs = [] if kind == "max" else [draw_conv(builder, kind, window, source, target, part)
+            target = self.new_target(kind, window, read, last)
+            convs = [] if kind == "max" else [draw_conv(builder, kind, window, read, run, target, part)
                                               for part in range(len(target.parts))]
-            if builder.holds(target) and all(conv_fits(builder, conv, source) for conv in convs):
+            if builder.holds(target) and all(conv_fits(builder, conv, read) for conv in convs):
                 break
         builder.add(target)
         for conv in convs:
@@ -115,7 +117,7 @@ class _Maker:
             builder.ops.append(requantized(builder, conv, source, target, wanted, kind == "gate"))
         if kind == "max":
             builder.ops.append(Pool(builder.op_name(), source.name, target.name, window.kernel, window.stride,
-                                      window.pads))
+                                      window.pads, run))
         return target
 
     def new_target(self, kind: str, window: Window, source: Tensor, last: bool) -> Tensor:

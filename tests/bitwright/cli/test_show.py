@@ -37,7 +37,7 @@ def program() -> Program:
            conv("add", 'x"<1>', "sum", (2, 1, 1, 1), UNIT, groups=2, **residual),
            conv("copy", 'x"<1>', "same", (2, 1, 1, 1), UNIT, groups=2),
            conv("average", "sum", "mean", (2, 1, 2, 2), UNIT, groups=2, stride=(2, 2)),
-           Pool("pool", "dense", "max", (1, 1)), conv("linear", "max", "flat", (7, 5, 2, 2)),
+           Pool("pool", "dense", "max", (1, 1)), conv("linear", "max", "flat", (7, 3, 2, 2), input_parts=(1, 2)),
            Store("store", "sum", "sum"), Load("load", 'x"<1>', "row", 2), conv("last", "row", "end", (1, 2, 1, 1)))
     return Program((*tensors, Tensor("end", 2, 4, (1,), BYTE)), ops)
 
@@ -63,9 +63,10 @@ def test_json_has_everything(program: Program, path: Path, capsys: pytest.Captur
         "stride": [2, 2], "dilation": [1, 1], "groups": 1, "pads": [1, 1, 0, 0], "digits": 2, "residual_digits": 0,
         "macs": 2 * 2 * 2 * 2 * 9, "first_row": None}
     assert (rows["add"]["inputs"], rows["add"]["residual_digits"]) == (['x"<1>', "dw"], 1)
-    assert (rows["load"]["first_row"], rows["load"]["kernel"], rows["linear"]["macs"]) == (2, None, 7 * 5 * 4)
+    assert rows["linear"]["inputs"] == ["max[1]"]
+    assert (rows["load"]["first_row"], rows["load"]["kernel"], rows["linear"]["macs"]) == (2, None, 7 * 3 * 4)
     assert data["macs"] == sum(row["macs"] for row in data["ops"])
-    assert data["weight_bits"] == 3 * (36 + 24 + 18 + 140 + 2)
+    assert data["weight_bits"] == 3 * (36 + 24 + 18 + 84 + 2)
     assert [row["role"] for row in data["tensors"] if row["role"] != "inner"] == ["input", *["output"] * 4]
 
 
@@ -77,7 +78,7 @@ def test_people_see_a_table(path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert " ".join(line.split()) == ('deep depthwise x"<1> dw 2 x 4 x 4 unsigned8 to unsigned8 signed3 '
                                       "3 x 3 / 1, pads 2 1 2 1, dilation 2 x 1 2 288")
     assert "inputs 'x\"<1>'; outputs 'same', 'mean', 'flat', 'end'\n" in out
-    assert out.endswith("660 bits of weights; accumulators of 32 bits, window 12, half_up\n")
+    assert out.endswith("492 bits of weights; accumulators of 32 bits, window 12, half_up\n")
 
 
 def test_graphs_name_every_tensor_and_op(program: Program, path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -209,6 +209,17 @@ def test_unequal_steps_survive(tmp_path: Path) -> None:
     assert [(op.stride, getattr(op, "dilation", None)) for op in again.ops] == [((2, 1), (2, 2)), ((1, 2), (1, 1))]
 
 
+def test_input_parts_survive(tmp_path: Path) -> None:
+    """The run of parts that a layer reads comes back, in a file of version 3; a layer that reads all has none."""
+    path, byte = tmp_path / "p.safetensors", Format(8, "unsigned")
+    tensors = [Tensor(name, 1, 1, parts, byte) for name, parts in (("x", (1, 2, 3)), ("y", (2, 3)), ("z", (2, 3)))]
+    pools = Pool("p", "x", "y", (1, 1), input_parts=(1, 3)), Pool("q", "y", "z", (1, 1))
+    save_program(Program(tuple(tensors), pools), path)
+    graph = stored(path)[1]
+    assert [graph["schema_version"], *(record.get("input_parts") for record in graph["records"])] == [3, [1, 3], None]
+    assert [op.input_parts for op in load_program(path).ops] == [(1, 3), None]
+
+
 def test_only_what_needs_version_3_is_written_as_version_3(saved: Path, tmp_path: Path) -> None:
     """A Program without tables has the file that it always had, of version 2; one with a table is of version 3."""
     path = tmp_path / "p.safetensors"

@@ -107,6 +107,15 @@ def test_ops_in_the_wrong_order() -> None:
     ("first", {"residual": None}, "op 'first': residual_multiplier without a residual"),
     ("second", {"output_part": 2}, "op 'second': output_part must be in 0..1, not 2"),
     ("second", {"output_part": -1}, "op 'second': output_part must be in 0..1, not -1"),
+    ("third", {"input_parts": (1, 3)},
+     "op 'third': input_parts must be two of 0..2, the first part and the one after the last, not (1, 3)"),
+    ("third", {"input_parts": (1, 1)},
+     "op 'third': input_parts must be two of 0..2, the first part and the one after the last, not (1, 1)"),
+    ("third", {"input_parts": (1,)},
+     "op 'third': input_parts must be two of 0..2, the first part and the one after the last, not (1,)"),
+    ("third", {"input_parts": (1, 2)}, "op 'third': weights must start with shape (3, 3), not (3, 6)"),
+    ("pool", {"input_parts": (0, 2)},
+     "op 'pool': input_parts must be two of 0..1, the first part and the one after the last, not (0, 2)"),
     ("third", {"groups": 3, "weights": np.ones((3, 1, 1, 1), np.int8)},
      "op 'third': groups must be 1, or divide 3 and the channels of an input of one part, not 3 with parts of (3, 3)"),
 ])
@@ -243,6 +252,15 @@ def test_pools(fields: dict[str, object], message: str) -> None:
         tensors = TENSORS | {"small": replace(TENSORS["small"], height=3, width=2)}
     pool = replace(OPS["pool"], **fields)
     assert refusal(lambda: program(tensors, OPS | {"pool": pool})) == f"op 'pool': {message}"
+
+
+def test_a_pool_has_the_parts_that_it_reads() -> None:
+    """Not those of its whole input."""
+    tensors = {name: tensor for name, tensor in TENSORS.items() if name != "deep"}
+    pool, ops = replace(OPS["pool"], input="both"), {name: op for name, op in OPS.items() if name != "third"}
+    assert program(tensors, ops | {"pool": replace(pool, input_parts=(1, 2))}).outputs == (TENSORS["small"],)
+    assert refusal(lambda: program(tensors, ops | {"pool": pool})) == (
+        "op 'pool': output parts must be (3, 3), not (3,)")
 
 
 def test_limits_themselves_are_legal() -> None:
