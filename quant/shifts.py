@@ -19,8 +19,9 @@ from quant.layers.averages import Cells, HostScale, ShiftAverage, Window
 from quant.layers.quantized import affine_of
 from quant.layers.selection import Selection, selected
 from quant.stages.operators import average_of
+from quant.stages.outputs import output_stages
 from quant.stages.stage import Stage
-from quant.stages.stages import output_stages, stages
+from quant.stages.stages import stages
 from quant.trace.calls import module_of
 from quant.trace.naming import free_path
 from quant.trace.shapes import shape_of

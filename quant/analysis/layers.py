@@ -15,7 +15,7 @@ from quant.frontends.read_model import read_model
 from quant.lowering.lower import Lowered
 from quant.quantizers.pixel import PixelActivation
 from quant.stages.frontend import as_floats
-from quant.stages.stages import output_stages
+from quant.stages.outputs import output_stages
 from quant.trace.checks import check_data
 from quant.trace.inputs import Read, each
 from quant.trace.segment import Segment

@@ -15,6 +15,7 @@ from quant.graph.ops.linear import Affine, BatchNorm
 from quant.layers.affine import Affine as AffineLayer
 from quant.layers.clamp import Clamp
 from quant.layers.function import Function
+from sim.errors import InputError
 
 __all__ = ["affine", "batch_norm", "clip", "function", "hard_sigmoid", "scaled"]
 
@@ -23,6 +24,9 @@ def clip(builder: Builder, node: Node) -> Stored:
     """Emit an activation with two ends, as a ReLU where it is one."""
     operator = node.operator
     assert isinstance(operator, Clip)
+    if operator.low > operator.high:
+        raise InputError(f"Clip {node.place} has a lower end of {operator.low:g} above its upper one, "
+                         f"{operator.high:g}, so that all of its values are the same")
     value = whole(builder, node, builder.stored(node))
     return Stored(_clamped(builder, node, value.node, operator), value.layout, value.flat)
 

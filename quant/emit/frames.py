@@ -180,8 +180,9 @@ def picked_in(layout: Layout, node: Node) -> tuple[Picked, bool]:
 
 def moved(node: Node) -> InputError:
     """Return the refusal of a node that reads numbers elsewhere than they are stored."""
-    return InputError(f"{node.operator.title} {node.place} reads a value whose axes were reshaped or exchanged; the "
-                      "chip does not move numbers between channels, rows and columns")
+    return InputError(f"{node.operator.title} {node.place} reads a value whose axes were reshaped, exchanged, or "
+                      "joined other than along channels; the chip does not move numbers between channels, rows and "
+                      "columns")
 
 
 def _beside(builder: Builder, value: Stored) -> Stored | None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from quant.graph.graph import Graph, Node
 from quant.graph.ops.answers import ArgMax, LogSoftmax, Softmax
-from quant.graph.ops.elementwise import Binary, PRelu
+from quant.graph.ops.einsum import Einsum
+from quant.graph.ops.elementwise import COMPARISONS, Binary, PRelu, Where
 from quant.graph.ops.linear import ConvTranspose, MatMul
 from quant.graph.ops.operator import Unknown
 from quant.graph.ops.quantization import BipolarQuantize, Dequantize, FakeQuantize, Quantize
@@ -24,12 +25,21 @@ def reason_against(graph: Graph, node: Node) -> str | None:
         reason = "has slopes that differ from pixel to pixel; the chip has one for each channel"
     elif isinstance(operator, Softmax | LogSoftmax | ArgMax):
         reason = "is computed by the host, and so only at the end"
+    elif isinstance(operator, Where) or (isinstance(operator, Binary) and operator.kind in COMPARISONS):
+        reason = "chooses by more than one value; a choice must be a function of one"
+    elif isinstance(operator, Resize) and _is_smaller(graph, node, operator):
+        reason = "does not divide sizes by whole numbers, or mixes more than two pixels along an axis"
     elif isinstance(operator, ConvTranspose | Resize):
         reason = "spreads pixels over a larger map, which the chip cannot do yet"
-    elif isinstance(operator, MatMul):
+    elif isinstance(operator, MatMul | Einsum):
         reason = "multiplies two matrices that depend on the input, which the chip cannot do yet"
     elif operator == Binary("pow"):
         reason = "takes powers whose exponents depend on the input, which the chip cannot do"
     elif isinstance(operator, Quantize | Dequantize | FakeQuantize | BipolarQuantize):
         reason = "belongs to a network that is quantized already; give the float network"
     return reason and f"{operator.title} {node.place} {reason}"
+
+
+def _is_smaller(graph: Graph, node: Node, resize: Resize) -> bool:
+    before = graph.known_shapes.get(node.inputs[0], ())[1:]
+    return bool(before) and all(size <= extent for size, extent in zip(resize.size, before, strict=True))

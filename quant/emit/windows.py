@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -75,14 +76,30 @@ def adaptive_pool(builder: Builder, node: Node) -> Stored:
     assert isinstance(operator, AdaptivePool)
     frame = _padded_frame(builder, node)
     cells = frame.pair(operator.size, 1)
-    if operator.kind == "average":
+    windows = [found for size, count in zip(frame.size, cells, strict=True) if (found := _cells(size, count))]
+    alike = len(windows) == len(cells)
+    if operator.kind == "average" and (not alike or all(stride == kernel for kernel, stride in windows)):
         made = builder.call(builder.name(node), nn.AdaptiveAvgPool2d(cells), frame.node)
         return frame.made(made, frame.channels, cells)
-    kernel = frame.size[0] // cells[0], frame.size[1] // cells[1]
-    if (kernel[0] * cells[0], kernel[1] * cells[1]) != frame.size:
+    if not alike:
         raise InputError(f"AdaptivePool {node.place} makes {cells[0]} x {cells[1]} maxima of {frame.size[0]} x "
                          f"{frame.size[1]}; only cells of one size are supported")
-    return _slid(builder, node, frame, PaddedMax(kernel, kernel), Window(kernel, kernel, (0, 0, 0, 0)), frame.node)
+    (rows, down), (columns, across) = windows
+    kernel, strides = (rows, columns), (down, across)
+    layer = nn.AvgPool2d(kernel, strides) if operator.kind == "average" else PaddedMax(kernel, strides)
+    return _slid(builder, node, frame, layer, Window(kernel, strides, (0, 0, 0, 0)), frame.node)
+
+
+def _cells(size: int, count: int) -> tuple[int, int] | None:
+    """Return size and distance of `count` cells that an adaptive pool makes of an axis, None if they differ.
+
+    >>> _cells(8, 4), _cells(8, 7), _cells(8, 3)
+    ((2, 2), (2, 1), None)
+    """
+    starts = [place * size // count for place in range(count)]
+    sizes = {-(-(place + 1) * size // count) - start for place, start in enumerate(starts)}
+    steps = {later - start for start, later in pairwise(starts)} or {*sizes}
+    return (sizes.pop(), steps.pop()) if len(sizes) == len(steps) == 1 else None
 
 
 def reduce(builder: Builder, node: Node) -> Stored:

@@ -23,6 +23,7 @@ from quant.trace.checks import (
     lost_by_copying,
     running_on,
 )
+from quant.trace.fixed_weights import with_fixed_weights
 from quant.trace.inputs import Read, each, input_names
 from quant.trace.refusals import refuse
 from quant.trace.shapes import Shapes
@@ -129,10 +130,10 @@ def _refuse_lost(model: nn.Module) -> None:
     if not lost:
         return
     try:
-        graph = trace(deepcopy(model).eval())
+        graph = trace(with_fixed_weights(model))
     except InputError as error:
         refuse([*lost.values(), str(error)])
-    except Exception:  # a pruned layer, for one, cannot be copied
+    except Exception:  # of the user's own attributes, with errors of any kind
         refuse(lost.values())
     for path in lost:
         for node in graph.graph.find_nodes(op="call_module", target=path):
@@ -144,7 +145,7 @@ def _refuse_lost(model: nn.Module) -> None:
 def _own(model: nn.Module) -> nn.Module:
     """Return a copy in eval mode, at least in single precision, whose layers share no memory."""
     try:
-        copy = deepcopy(model).eval()
+        copy = with_fixed_weights(model)
     except Exception as error:  # of the user's own attributes, with errors of any kind
         reason = str(error).strip().partition("\n")[0]
         raise InputError(f"the model cannot be copied: {type(error).__name__}: {reason}") from error

@@ -26,7 +26,7 @@ from quant.lowering.space_to_depth import Folding, fold_image
 from quant.lowering.space_to_depth import fold as fold_program
 from quant.quantizers.base import Quantizer
 from quant.stages.frontend import as_floats, checked_stages
-from quant.stages.stages import output_stages
+from quant.stages.outputs import output_stages
 from quant.trace.agreement import check_agreement
 from quant.trace.checks import check_data, check_finite, check_kind, check_on_cpu, running_on
 from quant.trace.host import host_part

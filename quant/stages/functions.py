@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections import Counter
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
@@ -84,10 +85,13 @@ def functions_as_layers(graph: fx.GraphModule) -> None:
     x times a function of x becomes one function. A hardsigmoid by itself is a line and a clamp, which need no table,
     and a PReLU with slopes a per channel is x + (a - 1) * min(x, 0).
     """
+    calls = Counter(node.target for node in graph.graph.nodes if node.op == "call_module")
     for node in list(graph.graph.nodes):
-        found = _function_of(graph, node)
+        found = _clamp_of(graph, node) or _function_of(graph, node)
         if found is not None:
-            _put(graph, node, found)
+            called = node.target
+            _put(graph, node, found, own=calls[called] == 1)
+            calls[called] -= 1
     for node in list(graph.graph.nodes):
         if node.target in PRODUCTS and node.op != "call_module":
             _join_with_factor(graph, node)
@@ -101,6 +105,17 @@ def functions_as_layers(graph: fx.GraphModule) -> None:
             _spell_prelu(graph, node, module.weight.detach())
     graph.delete_all_unused_submodules()
     graph.recompile()
+
+
+def _clamp_of(graph: fx.GraphModule, node: fx.Node) -> Clamp | None:
+    """Return the clamp that a threshold is which puts itself in the place of what is below it."""
+    ends: list[Any] = []
+    if node.op == "call_module":
+        module = module_of(graph, node)
+        ends = [module.threshold, module.value] if type(module) is nn.Threshold else []
+    elif FUNCTIONS.get(node.target) == "threshold":
+        ends = [*node.args[1:], *(node.kwargs[name] for name in ("threshold", "value") if name in node.kwargs)]
+    return Clamp(float(ends[0]), inf) if len(ends) >= 2 and ends[0] == ends[1] else None
 
 
 def _function_of(graph: fx.GraphModule, node: fx.Node) -> Function | None:
@@ -149,11 +164,10 @@ class _Call:
         return cast(Tensor, self.function(x, *self.args, **dict(self.kwargs)))
 
 
-def _put(graph: fx.GraphModule, node: fx.Node, function: nn.Module) -> None:
-    """Let a node call a layer of its own in place of what it calls, at the same path if that is its own."""
+def _put(graph: fx.GraphModule, node: fx.Node, function: nn.Module, *, own: bool = True) -> None:
+    """Let a node call a layer of its own in place of what it calls, at the same path if that is its `own`."""
     path = str(node.target) if node.op == "call_module" else node.name
-    alone = node.op == "call_module" and len(graph.graph.find_nodes(op="call_module", target=path)) == 1
-    if alone:
+    if node.op == "call_module" and own:
         graph.set_submodule(path, function.eval())
     else:
         path = free_path(graph, path)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import operator
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from math import prod
 from typing import Any, NamedTuple, cast
@@ -39,24 +39,13 @@ from quant.stages.stage_names import named
 from quant.trace.calls import arguments, gives_numbers, is_in_place, module_of, type_name, uses, where
 from quant.trace.refusals import refuse
 from quant.trace.shapes import shape_of
-from quant.trace.taps import CATS, Tap, outputs_of
+from quant.trace.taps import CATS, Tap
 from sim.errors import InputError
 from sim.ir.ops import Pads
 
-__all__ = ["NORMS", "Refusal", "inspect", "output_stages", "stages"]
+__all__ = ["NORMS", "Refusal", "inspect", "stages"]
 
 NORMS = (nn.BatchNorm2d, nn.BatchNorm1d, nn.SyncBatchNorm, Affine)
-
-
-def output_stages(graph: fx.GraphModule, found: Sequence[Stage]) -> tuple[Stage, ...]:
-    """Return the stages that make the model's outputs, which may be other views of what they store."""
-    by_end = {stage.end: stage for stage in found}
-    makers = []
-    for node in outputs_of(graph):
-        while node not in by_end:
-            node = cast(fx.Node, node.args[0])
-        makers.append(by_end[node])
-    return tuple(makers)
 
 
 class Refusal(NamedTuple):
@@ -143,6 +132,8 @@ class _Finder:
     def _take(self, node: fx.Node) -> None:
         if node.op == "output":
             for value in tree_leaves(node.args[0]):
+                if value is None:
+                    continue
                 if not isinstance(value, fx.Node):
                     raise InputError(f"the model must return tensors, not {type(value).__name__}")
                 if value not in self.values:

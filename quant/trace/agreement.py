@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, fx, nn
-from torch.utils._pytree import tree_flatten
+from torch.utils._pytree import tree_leaves
 
 from quant.trace.checks import running_on
 from quant.trace.host import host_part
@@ -135,9 +135,9 @@ def _quoted(call: _Call | None) -> str:
 
 
 def _alike(a: Any, b: Any) -> bool:
-    """Return whether two models returned the same but for the order of sums."""
-    (ours, shape), (others, other_shape) = tree_flatten(a), tree_flatten(b)
-    return shape == other_shape and all(map(_equal, ours, others))
+    """Return whether two models returned the same tensors but for the order of sums."""
+    ours, others = ([value for value in tree_leaves(returned) if value is not None] for returned in (a, b))
+    return len(ours) == len(others) and all(map(_equal, ours, others))
 
 
 def _equal(a: Any, b: Any) -> bool:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from math import isfinite
+from os import PathLike
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.export import ExportedProgram
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.lazy import LazyModuleMixin
-from torch.nn.utils import parametrize, prune
 
 from quant.layers.quantized import QuantConv2d, QuantLinear
 from quant.quantizers.base import Quantizer
+from quant.trace.fixed_weights import computes_weights
 from quant.trace.inputs import Read, each
 from sim.errors import InputError
 from sim.ir.formats import Format
@@ -67,6 +69,17 @@ def check_input_format(fmt: Any, exponent: Any) -> None:
 
 def check_kind(model: Any) -> None:
     """Refuse what is no plain module: something that another tool has made of one, whose layers cannot be read."""
+    if isinstance(model, type) and issubclass(model, nn.Module):
+        raise InputError(f"the model must be a torch.nn.Module, not the class {model.__name__}; call it to make one")
+    if isinstance(model, Mapping):
+        raise InputError(f"the model must be a torch.nn.Module, not {type(model).__name__}; load weights into a module "
+                         "by its load_state_dict")
+    if isinstance(model, ExportedProgram):
+        raise InputError("the model must be a torch.nn.Module, not ExportedProgram; save it by torch.export.save, and "
+                         "bitwright.load_model reads the file")
+    if isinstance(model, str | PathLike):
+        raise InputError(f"the model must be a torch.nn.Module, not {type(model).__name__}; bitwright.load_model reads "
+                         "a file")
     if not isinstance(model, nn.Module):
         raise InputError(f"the model must be a torch.nn.Module, not {type(model).__name__}")
     for name, module in model.named_modules():
@@ -107,12 +120,8 @@ def _not_plain(module: nn.Module) -> str | None:
         return "is lazy and has no weights yet; run the model once on an image first"
     if any(tensor.is_meta for tensor in (*module.parameters(recurse=False), *module.buffers(recurse=False))):
         return "is on the meta device and has no values; load its weights first"
-    if parametrize.is_parametrized(module):
-        return "has parametrized weights; remove the parametrization first"
-    if any(isinstance(hook, prune.BasePruningMethod) for hook in module._forward_pre_hooks.values()):
-        return "is pruned by a hook; make that permanent by torch.nn.utils.prune.remove first"
-    if module._forward_hooks or module._forward_pre_hooks:
-        return "has forward hooks (weight_norm is one), which a quantized model would lose; remove them first"
+    if module._forward_hooks or not all(map(computes_weights, module._forward_pre_hooks.values())):
+        return "has forward hooks, which a quantized model would lose; remove them first"
     own = [name for name, value in vars(module).items()
            if callable(value) and hasattr(type(module), name) and name != "_compiled_call_impl"]  # copies lose that
     return f"has a {own[0]} of its own in place of its class's; write a class that has it" if own else None

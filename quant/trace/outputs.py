@@ -1,4 +1,4 @@
-"""What a model returns: one tensor, or several in a tuple, list or dict."""
+"""What a model returns: one tensor, or several in a tuple, list or dict, where None stands for nothing."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def tensors_of(returned: Any) -> tuple[Tensor, ...]:
     Examples
     --------
     >>> import torch
-    >>> [len(of) for of in tensors_of({"a": torch.zeros(2), "b": (torch.zeros(3),)})]
+    >>> [len(of) for of in tensors_of({"a": torch.zeros(2), "b": (torch.zeros(3), None)})]
     [2, 3]
     """
-    found = tuple(tree_leaves(returned))
+    found = tuple(value for value in tree_leaves(returned) if value is not None)
     for value in found:
         if not isinstance(value, Tensor):
             raise InputError(f"the model must return tensors, not {type(value).__name__}")

@@ -86,6 +86,7 @@ def trace(model: nn.Module) -> fx.GraphModule:
         make_positional(node)
     if (part := host_part(model)) is not None:
         graph.meta["host"] = part
+    _plain_tuples(graph)
     _drop_unread(graph)
     cut_host(graph)
     separate_calls(graph)
@@ -118,6 +119,19 @@ def _drop_unread(graph: fx.GraphModule) -> None:
         if not node.users and (argument or not _has_effects(graph, node)):
             graph.graph.erase_node(node)
     graph.delete_all_unused_submodules()
+
+
+def _plain_tuples(graph: fx.GraphModule) -> None:
+    """Return a tuple in the place of a named one, which torch.fx takes for a call."""
+    (output,) = graph.graph.find_nodes(op="output")
+    output.args = fx.node.map_arg(output.args, lambda node: node.args if _is_named_tuple(node) else node)
+    for node in reversed(list(graph.graph.nodes)):
+        if _is_named_tuple(node) and not node.users:
+            graph.graph.erase_node(node)
+
+
+def _is_named_tuple(node: fx.Node) -> bool:
+    return isinstance(node.target, type) and issubclass(node.target, tuple) and hasattr(node.target, "_fields")
 
 
 def _has_effects(graph: fx.GraphModule, node: fx.Node) -> bool:

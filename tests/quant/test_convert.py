@@ -240,10 +240,7 @@ CANNOT = {
     "input_format must be signed or unsigned with zero point 0, not unsigned8 z=3":
         (nn.Sequential(conv()), {"input_format": Format(8, "unsigned", zero_point=3)}),
     "input_exponent must be an int, not -8.0": (nn.Sequential(conv()), {"input_exponent": -8.0}),
-    "Conv2d at '0' has forward hooks (weight_norm is one), which a quantized model would lose; remove them first":
-        (hooked(), {}),
-    "ParametrizedConv2d at '0' has parametrized weights; remove the parametrization first":
-        (nn.Sequential(nn.utils.parametrizations.weight_norm(conv())), {}),
+    "Conv2d at '0' has forward hooks, which a quantized model would lose; remove them first": (hooked(), {}),
     "'0.weight' must be finite, but holds nan": (spoilt(torch.nan), {}),
     "'0.weight' must be finite, but holds -inf": (spoilt(-torch.inf), {}),
     "what '2' puts out on the data must be finite, but is not": (huge(), {}),

@@ -71,7 +71,7 @@ def _listing(program: ExportedProgram) -> Listing:
             if isinstance(held, Tensor):
                 constants[name] = given.target, held
     outputs = tuple(made.arg.name for made in program.graph_signature.output_specs
-                    if made.kind is OutputKind.USER_OUTPUT)
+                    if made.kind is OutputKind.USER_OUTPUT and getattr(made.arg, "value", 0) is not None)
     return Listing(inputs, constants, list(_calls(program.graph, {})), outputs)
 
 

@@ -7,8 +7,21 @@ from math import inf
 from quant.frontends.aten.builder import Builder
 from quant.frontends.aten.call import Call
 from quant.frontends.aten.handler import Arguments, Handler, Made, axis_of, operand, passed, single
+from quant.frontends.aten.sums import OWN_SUMS
 from quant.graph.ops.answers import ArgMax, LogSoftmax, Softmax
-from quant.graph.ops.elementwise import Binary, BinaryKind, Clip, Elu, HardSigmoid, LeakyRelu, PRelu, Unary, UnaryKind
+from quant.graph.ops.elementwise import (
+    COMPARISONS,
+    Binary,
+    BinaryKind,
+    Clip,
+    Elu,
+    HardSigmoid,
+    LeakyRelu,
+    PRelu,
+    Unary,
+    UnaryKind,
+    Where,
+)
 from quant.graph.ops.quantization import Dequantize, Quantize
 from quant.graph.ops.views import Slice
 from sim.errors import InputError
@@ -56,6 +69,39 @@ def _binary(kind: BinaryKind) -> Handler:
             right = builder.add(Binary("mul"), [right, factor], call)
         return builder.add(Binary(kind), [left, right], call)
     return handler
+
+
+def _where(builder: Builder, call: Call, given: Arguments) -> Made:
+    names = ("mask", "value", "self") if "mask" in given else ("condition", "self", "other")
+    return builder.add(Where(), [operand(builder, given[name], call) for name in names], call)
+
+
+def _different(builder: Builder, call: Call, given: Arguments) -> Made:
+    return _not(builder, call, {"self": str(_binary("eq")(builder, call, given))})
+
+
+def _not(builder: Builder, call: Call, given: Arguments) -> Made:
+    """Read the opposite of a truth, which is 1 or 0."""
+    return builder.add(Binary("sub"), [operand(builder, 1.0, call), given["self"]], call)
+
+
+def _lerp(builder: Builder, call: Call, given: Arguments) -> Made:
+    """Read start + weight * (end - start) as (1 - weight) * start + weight * end."""
+    start, end, weight = (operand(builder, given[name], call) for name in ("self", "end", "weight"))
+    rest = builder.add(Binary("sub"), [operand(builder, 1.0, call), weight], call)
+    parts = [builder.add(Binary("mul"), [value, share], call) for value, share in ((start, rest), (end, weight))]
+    return builder.add(Binary("add"), parts, call)
+
+
+def _threshold(builder: Builder, call: Call, given: Arguments) -> Made:
+    above = builder.add(Binary("gt"), [given["self"], operand(builder, given["threshold"], call)], call)
+    return builder.add(Where(), [above, given["self"], operand(builder, given["value"], call)], call)
+
+
+def _rrelu(given: Arguments) -> LeakyRelu:
+    if given["training"]:
+        raise InputError("it draws random numbers in training mode")
+    return LeakyRelu((float(given["lower"]) + float(given["upper"])) / 2)
 
 
 def _reversed_sub(builder: Builder, call: Call, given: Arguments) -> Made:
@@ -127,8 +173,6 @@ def _glu(builder: Builder, call: Call, given: Arguments) -> Made:
     return builder.add(Binary("mul"), [parts[0], builder.add(Unary("sigmoid"), [parts[1]], call)], call)
 
 
-_TOKENS = "it needs sums over each image's own values, which the machine does not have"
-
 HANDLERS: dict[str, Handler] = {
     **{f"aten.{kind}.default": _unary(kind) for kind in _SAME_NAME},
     "aten.gelu.default": single(_gelu),
@@ -154,6 +198,15 @@ HANDLERS: dict[str, Handler] = {
     "aten.max.other": _binary("max"), "aten.min.other": _binary("min"),
     **dict.fromkeys(("aten.rsub.Scalar", "aten.rsub.Tensor"), _reversed_sub),
     "aten.pow.Tensor_Scalar": _power,
+    **{f"aten.{kind}.{overload}": _binary(kind) for kind in COMPARISONS for overload in ("Tensor", "Scalar")},
+    **{f"aten.ne.{overload}": _different for overload in ("Tensor", "Scalar")},
+    **dict.fromkeys(("aten.logical_not.default", "aten.bitwise_not.default"), _not),
+    **dict.fromkeys(("aten.logical_and.default", "aten.bitwise_and.Tensor", "aten.__and__.Tensor"), _binary("mul")),
+    **dict.fromkeys(("aten.logical_or.default", "aten.bitwise_or.Tensor", "aten.__or__.Tensor"), _binary("max")),
+    **{f"aten.where.{overload}": _where for overload in ("self", "ScalarSelf", "ScalarOther", "Scalar")},
+    **{f"aten.masked_fill.{overload}": _where for overload in ("Scalar", "Tensor")},
+    **{f"aten.lerp.{overload}": _lerp for overload in ("Scalar", "Tensor")},
+    "aten.threshold.default": _threshold, "aten.rrelu.default": single(_rrelu),
     **dict.fromkeys(("aten.softmax.int", "aten._softmax.default", "aten.log_softmax.int", "aten._log_softmax.default"),
                     _softmax),
     "aten.argmax.default": _argmax,
@@ -166,8 +219,8 @@ HANDLERS: dict[str, Handler] = {
        ("tensor.default", "tensor.tensor", "channel.default")},
     **{f"quantized_decomposed.dequantize_per_{what}": _dequantize for what in
        ("tensor.default", "tensor.tensor", "channel.default")},
-    **dict.fromkeys(("aten.layer_norm.default", "aten.group_norm.default", "aten.instance_norm.default",
-                     "aten.rms_norm.default", "aten.native_layer_norm.default", "aten.native_group_norm.default",
-                     "aten.scaled_dot_product_attention.default"), _refused(_TOKENS)),
+    **dict.fromkeys(("aten.layer_norm.default", "aten.group_norm.default", "aten.rms_norm.default",
+                     "aten.native_layer_norm.default", "aten.native_group_norm.default",
+                     "aten.scaled_dot_product_attention.default"), _refused(OWN_SUMS)),
     "higher_order.wrap_with_autocast.default": _refused("it computes in another precision; take torch.autocast out"),
 }

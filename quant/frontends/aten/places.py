@@ -10,7 +10,7 @@ from quant.frontends.aten.builder import Builder
 from quant.frontends.aten.call import SYMBOL, Call
 from quant.frontends.aten.handler import Arguments, Handler, Made, axis_of, operand, passed
 from quant.graph.ops.elementwise import Binary
-from quant.graph.ops.views import Concat, Gather, Pad, Reshape, Resize, Slice, Transpose
+from quant.graph.ops.views import Concat, Gather, Pad, Reshape, Resize, ResizeMode, Slice, Transpose
 from sim.errors import InputError
 
 __all__ = ["HANDLERS"]
@@ -251,13 +251,50 @@ def _pixel_unshuffle(builder: Builder, call: Call, given: Arguments) -> Made:
     return builder.add(Reshape((channels * by**2, height // by, width // by)), [mixed], call)
 
 
-def _resized(mode: Literal["nearest", "linear", "bilinear", "bicubic"]) -> Handler:
+def _resized(mode: ResizeMode) -> Handler:
     def handler(builder: Builder, call: Call, given: Arguments) -> Made:
         value = given["input"] if "input" in given else given["self"]
-        size = given.get("output_size") or [
-            int(number * by) for number, by in zip(builder.shape(value)[1:], given["scale_factors"], strict=True)]
+        size = given.get("output_size")
+        if not size:
+            scaled = [number * by for number, by in zip(builder.shape(value)[1:], given["scale_factors"], strict=True)]
+            size = [int(number) for number in scaled]
+            if size != scaled:  # torch looks for pixels by the factor, not by the sizes
+                raise InputError("its factors must lead to whole sizes")
         return builder.add(Resize(tuple(size), mode, bool(given.get("align_corners", False))), [value], call)
     return handler
+
+
+def _unfolded(builder: Builder, call: Call, given: Arguments) -> Made:
+    """Read windows of one axis, whose places become the last axis."""
+    value = given["self"]
+    axis = axis_of(given["dimension"], builder.rank(value))
+    return _windows(builder, call, value, axis, (given["size"], given["step"], 1))
+
+
+def _windows(builder: Builder, call: Call, value: str, axis: int, window: tuple[int, int, int]) -> str:
+    """Add windows (size, step, dilation) of an axis, which then counts them; the last axis has the places of one."""
+    shape, (size, step, dilation) = builder.shape(value), window
+    count = (shape[axis - 1] - dilation * (size - 1) - 1) // step + 1
+    taken = builder.add(Gather(axis, tuple(start * step + place * dilation for start in range(count)
+                                           for place in range(size))), [value], call)
+    apart = builder.add(Reshape((*shape[:axis - 1], count, size, *shape[axis:])), [taken], call)
+    order = [place for place in range(len(shape) + 2) if place != axis + 1]
+    return builder.add(Transpose((*order, axis + 1)), [apart], call)
+
+
+def _im2col(builder: Builder, call: Call, given: Arguments) -> Made:
+    """Read the windows of maps (n, C, H, W) as (n, C * kernel, windows)."""
+    value = given["self"]
+    channels = builder.shape(value)[0]
+    if any(given["padding"]):
+        value = builder.add(Pad(((0, 0), *((pad, pad) for pad in given["padding"]))), [value], call)
+    for axis in (2, 3):
+        value = _windows(builder, call, value, axis, tuple(given[name][axis - 2] for name in (
+            "kernel_size", "stride", "dilation")))
+    rows, columns = builder.shape(value)[1:3]
+    turned = builder.add(Transpose((0, 1, 4, 5, 2, 3)), [value], call)
+    return builder.add(Reshape((channels * given["kernel_size"][0] * given["kernel_size"][1], rows * columns)),
+                       [turned], call)
 
 
 def _zeros_like(builder: Builder, call: Call, given: Arguments) -> Made:
@@ -289,5 +326,8 @@ HANDLERS: dict[str, Handler] = {
                     _resized("nearest")),
     **dict.fromkeys(("aten.upsample_bilinear2d.vec", "aten.upsample_bilinear2d.default"), _resized("bilinear")),
     **dict.fromkeys(("aten.upsample_bicubic2d.vec", "aten.upsample_bicubic2d.default"), _resized("bicubic")),
+    **dict.fromkeys(("aten._upsample_nearest_exact2d.vec", "aten._upsample_nearest_exact2d.default"),
+                    _resized("nearest-exact")),
+    "aten.unfold.default": _unfolded, "aten.im2col.default": _im2col,
     "aten.zeros_like.default": _zeros_like,
 }

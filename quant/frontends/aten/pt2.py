@@ -161,7 +161,7 @@ def _listing(archive: _Archive) -> Listing:
         else:
             raise InputError(f"its model reads a {shown(kind)}; only tensors can be read")
     outputs = tuple(_tensor_name(spec["user_output"]["arg"]) for spec in signature.output_specs
-                    if "user_output" in spec)
+                    if "user_output" in spec and "as_none" not in spec["user_output"]["arg"])
     held = _tensors(archive, "weights") | _tensors(archive, "constants")
     if missing := [path for path in paths.values() if path not in held]:
         raise InputError(f"it has no values of '{shown(missing[0])}'")

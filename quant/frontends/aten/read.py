@@ -30,7 +30,8 @@ FOLDED = frozenset(f"aten.{name}" for name in (
     "clamp.default", "full.default", "zeros.default", "ones.default", "arange.default", "arange.start",
     "scalar_tensor.default", "full_like.default", "zeros_like.default", "ones_like.default", "cat.default",
     "linalg_vector_norm.default", "norm.ScalarOpt_dim", "_weight_norm.default", "flatten.using_ints", "mean.dim",
-    "repeat.default")) | {f"quantized_decomposed.quantize_per_{what}.default" for what in ("tensor", "channel")}
+    "repeat.default", "new_ones.default", "new_zeros.default", "new_full.default",
+)) | {f"quantized_decomposed.quantize_per_{what}.default" for what in ("tensor", "channel")}
 """What torch itself computes on constants."""
 
 MOST_NUMBERS = 1 << 26
@@ -146,10 +147,11 @@ def _leaves(values: Any) -> list[Any]:
 
 def _changes_first(target: str) -> bool:
     """Return whether a call changes its first operand in place, as its name tells."""
-    return target.split(".")[1].endswith("_") and target != "aten.detach_.default"
+    name = target.split(".")[1]
+    return name.endswith("_") and not name.endswith("__") and target != "aten.detach_.default"
 
 
 def _without_change(target: str) -> str:
     """Return the operator that computes the same without changing its operand."""
     namespace, name, overload = target.split(".")
-    return f"{namespace}.{name.removesuffix('_')}.{overload}"
+    return f"{namespace}.{name if name.endswith('__') else name.removesuffix('_')}.{overload}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from string import ascii_letters
 from typing import Any
 
 import torch
@@ -9,10 +10,13 @@ import torch
 from quant.frontends.aten.builder import Builder
 from quant.frontends.aten.call import Call
 from quant.frontends.aten.handler import Arguments, Handler, Made
+from quant.graph.ops.einsum import read_equation
 from quant.graph.ops.linear import BatchNorm, Conv, ConvTranspose, Linear, MatMul
 from sim.errors import InputError
 
-__all__ = ["HANDLERS", "spread"]
+__all__ = ["HANDLERS", "OWN_SUMS", "spread"]
+
+OWN_SUMS = "it needs sums over each image's own values, which the machine does not have"
 
 
 def spread(value: Any, axes: int) -> tuple[int, ...]:
@@ -68,6 +72,25 @@ def _matmul(builder: Builder, call: Call, given: Arguments) -> Made:
     return builder.add(MatMul(), _operands(given, *names), call)
 
 
+def _einsum(builder: Builder, call: Call, given: Arguments) -> Made:
+    values = given["tensors"]
+    return builder.add(read_equation(given["equation"], [not builder.is_constant(value) for value in values]), values,
+                       call)
+
+
+def _tensordot(builder: Builder, call: Call, given: Arguments) -> Made:
+    """Read a sum over axes of both operands as an `Einsum`."""
+    values = [given["self"], given["other"]]
+    ranks = [builder.rank(value) for value in values]
+    letters = [list(ascii_letters[:ranks[0]]), list(ascii_letters[ranks[0]:sum(ranks)])]
+    for axis, other in zip(given["dims_self"], given["dims_other"], strict=True):
+        letters[1][other] = letters[0][axis]
+    summed = {letters[0][axis] for axis in given["dims_self"]}
+    kept = "".join(letter for letter in (*letters[0], *letters[1]) if letter not in summed)
+    return _einsum(builder, call, {"equation": f"{''.join(letters[0])},{''.join(letters[1])}->{kept}",
+                                   "tensors": values})
+
+
 def _addmm(builder: Builder, call: Call, given: Arguments) -> Made:
     if (given["alpha"], given["beta"]) != (1, 1) or not builder.is_constant(given["mat2"]):
         raise InputError("its matrix must be a constant, and alpha and beta 1")
@@ -89,6 +112,12 @@ def _batch_norm(builder: Builder, call: Call, given: Arguments) -> Made:
     return made if len(call.outputs) == 1 else (made, *("" for _ in call.outputs[1:]))
 
 
+def _instance_norm(builder: Builder, call: Call, given: Arguments) -> Made:
+    if given["use_input_stats"]:
+        raise InputError(OWN_SUMS)
+    return _batch_norm(builder, call, {**given, "training": False})
+
+
 def _operands(given: Arguments, *names: str) -> list[str]:
     return [given[name] for name in names if given[name] is not None]
 
@@ -99,5 +128,8 @@ HANDLERS: dict[str, Handler] = {
     "aten.conv_transpose1d.default": _conv_transpose, "aten.conv_transpose2d.input": _conv_transpose,
     "aten.linear.default": _linear, "aten.addmm.default": _addmm,
     **dict.fromkeys(("aten.matmul.default", "aten.mm.default", "aten.bmm.default"), _matmul),
+    "aten.mv.default": lambda builder, call, given: builder.add(MatMul(), _operands(given, "self", "vec"), call),
+    "aten.einsum.default": _einsum, "aten.tensordot.default": _tensordot,
+    "aten.instance_norm.default": _instance_norm,
     "aten.batch_norm.default": _batch_norm, "aten._native_batch_norm_legit_no_training.default": _batch_norm,
 }

@@ -16,16 +16,18 @@ from quant.graph.ops.elementwise import (
     Binary,
     BinaryKind,
     Clip,
+    Elu,
     HardSigmoid,
     LeakyRelu,
     PRelu,
     Unary,
     UnaryKind,
+    Where,
 )
 from quant.graph.ops.views import Reshape
 from sim.errors import InputError
 
-__all__ = ["READERS", "pairwise"]
+__all__ = ["NEIGHBOURS", "OWN_SUMS", "READERS", "pairwise"]
 
 UNARY: Mapping[str, UnaryKind] = {
     "Abs": "abs", "Ceil": "ceil", "Cos": "cos", "Erf": "erf", "Exp": "exp", "Floor": "floor", "HardSwish": "hardswish",
@@ -34,8 +36,11 @@ UNARY: Mapping[str, UnaryKind] = {
     "Tanh": "tanh"}
 BINARY: Mapping[str, BinaryKind] = {
     "Add": "add", "Div": "div", "Max": "max", "Mean": "add", "Min": "min", "Mul": "mul", "Pow": "pow", "Sub": "sub",
-    "Sum": "add"}
+    "Sum": "add", "Greater": "gt", "GreaterOrEqual": "ge", "Less": "lt", "LessOrEqual": "le",
+    "Equal": "eq", "And": "mul", "Or": "max"}
 SELU = {"alpha": 1.67326319217681884765625, "gamma": 1.05070102214813232421875}
+OWN_SUMS = "it needs sums over each image's own values, which the machine does not have"
+NEIGHBOURS = "it divides by sums over neighbouring channels, which the machine does not have; BatchNorm is understood"
 
 
 def pairwise(call: Call, kind: BinaryKind, x: Known, y: Known, part: str = "") -> Value:
@@ -46,21 +51,25 @@ def pairwise(call: Call, kind: BinaryKind, x: Known, y: Known, part: str = "") -
     InputError
         If the batch of one stands where another axis of the other does.
     """
-    batched = [value for value in (x, y) if isinstance(value, Value) and value.batched]
+    _check_aligned(x, y)
+    return call.add(Binary(kind), x, y, part=part)
+
+
+def _check_aligned(*values: Known) -> None:
+    batched = [value for value in values if isinstance(value, Value) and value.batched]
     if any(value.integers for value in batched):
         raise InputError("integers that depend on the input must become floats before arithmetic")
     rank = max((_rank(value) for value in batched), default=0)
-    for value in (x, y) if batched else ():
+    for value in values if batched else ():
         aligned = _rank(value) == rank if value in batched else _rank(value) < rank or _first(value) == 1
         if not aligned or _rank(value) > rank:
             raise InputError("it mixes the images of a batch")
     try:
-        np.broadcast_shapes(shape_of(x), shape_of(y))
+        np.broadcast_shapes(*map(shape_of, values))
     except ValueError:
         images = [value.shape[1:] if isinstance(value, Value) and value.shape and value.batched else shape_of(value)
-                  for value in (x, y)]
-        raise InputError(f"values of shapes {images[0]} and {images[1]} do not fit together") from None
-    return call.add(Binary(kind), x, y, part=part)
+                  for value in values]
+        raise InputError(f"values of shapes {' and '.join(map(str, images))} do not fit together") from None
 
 
 def _rank(value: Known) -> int:
@@ -76,14 +85,24 @@ def _unary(call: Call) -> Made:
 
 
 def _elu(call: Call) -> Made:
-    _require(call, "alpha", 1.0)
-    return call.add(Unary("elu"), call.x)
+    return call.add(Elu(float(call.attribute("alpha", 1.0))), call.x)
 
 
 def _selu(call: Call) -> Made:
-    for name, value in SELU.items():
-        _require(call, name, value)
-    return call.add(Unary("selu"), call.x)
+    return call.add(Elu(*(float(call.attribute(name, value)) for name, value in SELU.items())), call.x)
+
+
+def _celu(call: Call) -> Made:
+    alpha = float(call.attribute("alpha", 1.0))
+    if not alpha > 0:
+        raise InputError(f"alpha must be above 0, not {alpha:g}")
+    return call.add(Elu(alpha, 1.0, 1 / alpha), call.x)
+
+
+def _thresholded_relu(call: Call) -> Made:
+    """Read x where it is above alpha, 0 elsewhere."""
+    above = call.add(Binary("gt"), call.x, Number(np.array(call.attribute("alpha", 1.0), np.float32), ""), part="above")
+    return call.add(Where(), above, call.x, Number(np.array(0, np.float32), ""))
 
 
 def _gelu(call: Call) -> Made:
@@ -168,7 +187,19 @@ def _broadcast(call: Call, value: Known) -> Known:
 
 
 def _where(call: Call) -> Made:
-    raise InputError("a choice between values is not computed")
+    values = [call.given(place) for place in range(3)]
+    _check_aligned(*values)
+    return call.add(Where(), *values)
+
+
+def _not(call: Call) -> Made:
+    return call.add(Binary("sub"), Number(np.array(1, np.float32), ""), call.x)
+
+
+def _refused(reason: str) -> Reader:
+    def reader(call: Call) -> Made:
+        raise InputError(reason)
+    return reader
 
 
 def _softmax(call: Call) -> Made:
@@ -195,4 +226,7 @@ def _argmax(call: Call) -> Made:
 READERS: Mapping[str, Reader] = {
     **dict.fromkeys(UNARY, _unary), **dict.fromkeys(BINARY, _binary), "ArgMax": _argmax, "Cast": _cast, "Clip": _clip,
     "Elu": _elu, "Gelu": _gelu, "HardSigmoid": _hard_sigmoid, "LeakyRelu": _leaky_relu, "LogSoftmax": _softmax,
-    "PRelu": _prelu, "Relu": _relu, "Selu": _selu, "Softmax": _softmax, "Swish": _swish, "Where": _where}
+    "PRelu": _prelu, "Relu": _relu, "Selu": _selu, "Softmax": _softmax, "Swish": _swish, "Where": _where,
+    "Not": _not, "Celu": _celu, "ThresholdedRelu": _thresholded_relu, "LRN": _refused(NEIGHBOURS),
+    **dict.fromkeys(("GroupNormalization", "InstanceNormalization", "LayerNormalization", "LpNormalization",
+                     "MeanVarianceNormalization", "RMSNormalization"), _refused(OWN_SUMS))}

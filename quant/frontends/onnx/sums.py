@@ -9,6 +9,7 @@ import numpy as np
 from quant.frontends.onnx.call import Call, Made, Reader
 from quant.frontends.onnx.geometry import Pads, windows_of
 from quant.frontends.onnx.values import Known, Number, Value, shape_of
+from quant.graph.ops.einsum import read_equation
 from quant.graph.ops.elementwise import Binary, Unary
 from quant.graph.ops.linear import BatchNorm, Conv, ConvTranspose, Linear, MatMul
 from quant.graph.ops.views import Transpose
@@ -136,6 +137,13 @@ def _matmul(call: Call) -> Made:
     return product(call, call.given(0), call.given(1))
 
 
+def _einsum(call: Call) -> Made:
+    values = [call.given(place) for place in range(len(call.inputs))]
+    batched = [isinstance(value, Value) and value.batched for value in values]
+    weight = next((value for value, depends in zip(values, batched, strict=True) if not depends), None)
+    return call.add(read_equation(call.attribute("equation", ""), batched), *values, weight=weight)
+
+
 def _batch_norm(call: Call) -> Made:
     if call.attribute("training_mode", 0) or call.attribute("spatial", 1) != 1:
         raise InputError("it must have the statistics of training, one for each channel")
@@ -156,4 +164,4 @@ def _dropout(call: Call) -> Made:
 
 READERS: Mapping[str, Reader] = {
     "BatchNormalization": _batch_norm, "Conv": _conv, "ConvTranspose": _conv_transpose, "Dropout": _dropout,
-    "Gemm": _gemm, "MatMul": _matmul}
+    "Einsum": _einsum, "Gemm": _gemm, "MatMul": _matmul}

@@ -13,7 +13,8 @@ from torch.nn import functional
 
 from quant.graph.ops.operator import Operator
 
-__all__ = ["Binary", "BinaryKind", "Clip", "Elu", "HardSigmoid", "LeakyRelu", "PRelu", "Unary", "UnaryKind"]
+__all__ = ["COMPARISONS", "Binary", "BinaryKind", "Clip", "Elu", "HardSigmoid", "LeakyRelu", "PRelu", "Unary",
+           "UnaryKind", "Where"]
 
 UnaryKind = Literal["abs", "ceil", "cos", "elu", "erf", "exp", "floor", "gelu", "gelu_tanh", "hardswish", "identity",
                     "log", "mish", "neg", "reciprocal", "round", "selu", "sigmoid", "sign", "silu", "sin", "softplus",
@@ -134,11 +135,20 @@ class HardSigmoid(Operator):
         return torch.clamp(self.alpha * x + self.beta, 0, 1)
 
 
-BinaryKind = Literal["add", "div", "max", "min", "mul", "pow", "sub"]
+
+def _truth(kind: str) -> Callable[[Tensor, Tensor], Tensor]:
+    compare: Callable[[Tensor, Tensor], Tensor] = getattr(torch, kind)
+    return lambda x, y: compare(x, y).to(x.dtype)
+
+
+BinaryKind = Literal["add", "div", "eq", "ge", "gt", "le", "lt", "max", "min", "mul", "pow", "sub"]
+COMPARISONS: tuple[BinaryKind, ...] = ("eq", "ge", "gt", "le", "lt")
+"""What is 1 where it is true and 0 elsewhere."""
 
 _BINARY: dict[BinaryKind, Callable[[Tensor, Tensor], Tensor]] = {
     "add": torch.add, "div": torch.div, "max": torch.maximum, "min": torch.minimum, "mul": torch.mul, "pow": torch.pow,
-    "sub": torch.sub}
+    "sub": torch.sub,
+    **{kind: _truth(kind) for kind in COMPARISONS}}
 
 
 @dataclass(frozen=True)
@@ -161,3 +171,13 @@ class Binary(Operator):
     def title(self) -> str:
         """The function's name."""
         return self.kind
+
+
+@dataclass(frozen=True)
+class Where(Operator):
+    """The second of three numbers at each place where the first is not 0, and the third elsewhere; shapes broadcast."""
+
+    def compute(self, *inputs: Tensor) -> Tensor:
+        """Return what is chosen at every place."""
+        condition, x, y = inputs
+        return torch.where(condition != 0, x, y)

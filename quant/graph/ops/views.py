@@ -12,7 +12,9 @@ from torch.nn import functional
 from quant.graph.ops.linear import pad_ends
 from quant.graph.ops.operator import Operator
 
-__all__ = ["Concat", "Gather", "Pad", "Reshape", "Resize", "Slice", "Transpose"]
+__all__ = ["Concat", "Gather", "Pad", "Reshape", "Resize", "ResizeMode", "Slice", "Transpose"]
+
+ResizeMode = Literal["nearest", "nearest-exact", "linear", "bilinear", "bicubic"]
 
 
 @dataclass(frozen=True)
@@ -141,17 +143,17 @@ class Resize(Operator):
     ----------
     size : tuple of int
         What they become.
-    mode : {"nearest", "linear", "bilinear", "bicubic"}
+    mode : {"nearest", "nearest-exact", "linear", "bilinear", "bicubic"}
         As in `torch.nn.functional.interpolate`.
     align_corners : bool
     """
 
     size: tuple[int, ...]
-    mode: Literal["nearest", "linear", "bilinear", "bicubic"]
+    mode: ResizeMode
     align_corners: bool = False
 
     def compute(self, *inputs: Tensor) -> Tensor:
         """Return the scaled value."""
         (x,) = inputs
-        corners = None if self.mode == "nearest" else self.align_corners
+        corners = None if self.mode.startswith("nearest") else self.align_corners
         return functional.interpolate(x, self.size, mode=self.mode, align_corners=corners)

@@ -11,7 +11,7 @@ from quant.graph.answers_at_end import after_answers
 from quant.graph.graph import Graph, Node
 from quant.graph.interpret import shapes
 from quant.graph.ops.composite import Composite
-from quant.graph.ops.elementwise import Binary, Clip, Elu, HardSigmoid, LeakyRelu, PRelu, Unary
+from quant.graph.ops.elementwise import Binary, Clip, Elu, HardSigmoid, LeakyRelu, PRelu, Unary, Where
 from quant.graph.ops.linear import Affine
 from quant.graph.ops.operator import Operator
 from quant.graph.passes.constants_to_affine import along
@@ -19,7 +19,7 @@ from quant.graph.passes.rewriting import LONGEST_CHAIN, number, operator_nodes, 
 
 __all__ = ["divisions_to_products", "extremes_to_sums", "join_functions", "spell_prelus"]
 
-ELEMENTWISE = (Unary, Elu, LeakyRelu, PRelu, HardSigmoid, Clip, Affine, Binary, Composite)
+ELEMENTWISE = (Unary, Elu, LeakyRelu, PRelu, HardSigmoid, Clip, Affine, Binary, Where, Composite)
 STRAIGHT = (Clip, Affine, HardSigmoid)
 """What needs no table by itself."""
 

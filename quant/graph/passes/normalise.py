@@ -7,8 +7,10 @@ from collections.abc import Callable
 from quant.graph.graph import Graph
 from quant.graph.interpret import fold_constants
 from quant.graph.passes.adaptive_into_linear import adaptive_into_linear
+from quant.graph.passes.choices import choices_to_clips
 from quant.graph.passes.constants_to_affine import constants_to_affine
 from quant.graph.passes.drop_identities import drop_identities
+from quant.graph.passes.einsums import spell_einsums
 from quant.graph.passes.fold_affine import fold_affine, merge_affine, norms_to_affine
 from quant.graph.passes.functions import (
     divisions_to_products,
@@ -22,6 +24,7 @@ from quant.graph.passes.merge import extremes_to_clips, merge_clips, merge_reduc
 from quant.graph.passes.moved_codes import clips_into_codes, values_before_moves
 from quant.graph.passes.pads_into_pools import pads_into_pools
 from quant.graph.passes.quantized_constants import quantized_constants
+from quant.graph.passes.resizes import spell_resizes
 from quant.graph.passes.stored_codes import (
     affine_into_quantizers,
     drop_repeated_quantizers,
@@ -33,18 +36,19 @@ from quant.graph.passes.sums_of_stacks import sums_of_stacks
 __all__ = ["PASSES", "QUANTIZED_PASSES", "normalise", "normalise_quantized"]
 
 PASSES: tuple[Callable[[Graph], None], ...] = (
-    fold_constants, drop_identities, sums_of_stacks, constants_to_affine, extremes_to_clips, merge_clips,
-    merge_affine, recognise_hard_sigmoids, recognise_gates, spell_prelus, join_functions, divisions_to_products,
-    extremes_to_sums, join_functions, matmul_to_linear, norms_to_affine, merge_affine, fold_affine, fold_affine,
-    merge_reductions, pads_into_pools, adaptive_into_linear, merge_views, drop_identities)
+    fold_constants, spell_einsums, spell_resizes, choices_to_clips, drop_identities, sums_of_stacks,
+    constants_to_affine, extremes_to_clips, merge_clips, merge_affine, recognise_hard_sigmoids, recognise_gates,
+    spell_prelus, join_functions, divisions_to_products, extremes_to_sums, join_functions, matmul_to_linear,
+    norms_to_affine, merge_affine, fold_affine, fold_affine, merge_reductions, pads_into_pools, adaptive_into_linear,
+    merge_views, drop_identities)
 """Each is right by itself; this order finds most."""
 
 
 QUANTIZED_PASSES: tuple[Callable[[Graph], None], ...] = (
-    quantized_constants, fold_constants, drop_identities, extremes_to_clips, merge_clips, clips_into_codes,
-    values_before_moves, join_codes, constants_to_affine, spell_prelus, divisions_to_products, matmul_to_linear,
-    quantizers_before_moves, merge_affine,
-    affine_into_quantizers, drop_repeated_quantizers, merge_reductions, pads_into_pools, merge_views, drop_identities)
+    quantized_constants, fold_constants, spell_resizes, choices_to_clips, drop_identities, extremes_to_clips,
+    merge_clips, clips_into_codes, values_before_moves, join_codes, constants_to_affine, spell_prelus,
+    divisions_to_products, matmul_to_linear, quantizers_before_moves, merge_affine, affine_into_quantizers,
+    drop_repeated_quantizers, merge_reductions, pads_into_pools, merge_views, drop_identities)
 """For models that another tool has quantized: nothing is folded into weights, whose codes are chosen."""
 
 

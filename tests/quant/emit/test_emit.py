@@ -89,6 +89,8 @@ MAPS: dict[str, Callable[[], nn.Module]] = {
     "sum": lambda: row(lambda y: y.sum((2, 3)), 4),
     "flatten(2), mean": lambda: row(lambda y: y.flatten(2).mean(2), 4),
     "avg_pool2d of the size": lambda: row(lambda y: functional.avg_pool2d(y, y.size(3)).view(y.size(0), -1), 4),
+    "adaptive averages that overlap": lambda: row(lambda y: functional.adaptive_avg_pool2d(y, 7).flatten(1), 196),
+    "adaptive maxima that overlap": lambda: row(lambda y: functional.adaptive_max_pool2d(y, (7, 7)).flatten(1), 196),
     "adaptive maximum": lambda: row(lambda y: functional.adaptive_max_pool2d(y, 2).flatten(1), 16),
     "amax": lambda: row(lambda y: y.amax((2, 3)), 4),
     "index after a pool": lambda: row(lambda y: functional.adaptive_avg_pool2d(y, 1)[:, :, 0, 0], 4),
@@ -279,6 +281,11 @@ ROWS = "which is not stored as channels; flatten images to rows first, or have t
 MATRICES = "multiplies two matrices that depend on the input, which the chip cannot do yet"
 SPREAD = ("the chip adds and multiplies tensors of one shape, or one of them with a value per channel or with one "
           "channel")
+CELLS = "only cells of one size are supported"
+ENDS = "has a lower end of 2 above its upper one, 1, so that all of its values are the same"
+UNEVEN = "does not divide sizes by whole numbers, or mixes more than two pixels along an axis"
+ELSEWHERE = "reads a value whose axes were reshaped, exchanged, or joined other than along channels"
+CHOICE = "chooses by more than one value; a choice must be a function of one"
 EACH = "the chip multiplies and adds one for each channel"
 COUNT = ("the chip divides by one number everywhere: count the padding (count_include_pad=True) and have no "
          "ceil_mode")
@@ -310,6 +317,17 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], list[str]]] = {
                          [f"add {TOP} (node 'add') joins numbers that differ from pixel to pixel; {EACH}"]),
     "convolutions in space": (lambda: Written(lambda self, x: self.c(x[:, None]), c=nn.Conv3d(1, 2, 3)),
                               ["Conv at 'c' slides along 3 axes; the chip has rows and columns"]),
+    "cells of different sizes": (lambda: nn.Sequential(conv(), nn.AdaptiveMaxPool2d(3), conv(4, 2)),
+                                 [f"AdaptivePool at '1' makes 3 x 3 maxima of 8 x 8; {CELLS}"]),
+    "uneven places": (lambda: nn.Sequential(conv(), nn.Upsample(3), conv(4, 2)),
+                      [f"Resize at '1' {UNEVEN}"]),
+    "choices by two values": (lambda: on_map(lambda self, y: self.c(torch.where(y.flip(1) > y, y, 0.0)),
+                                             c=conv(4, 2)),
+                              [f"gt {TOP} (node 'gt') {CHOICE}", f"Where {TOP} (node 'where') {CHOICE}"]),
+    "ends in the wrong order": (lambda: Written(lambda self, x: self.c(x.clamp(2, 1)), c=conv()),
+                                [f"Clip {TOP} (node 'clamp') {ENDS}"]),
+    "rows joined": (lambda: on_map(lambda self, y: self.c(torch.cat([y, y], 2)), c=conv(4, 2)),
+                    [f"Conv at 'c' {ELSEWHERE}; {MOVES}"]),
     "several": (lambda: nn.Sequential(conv(), nn.Upsample(None, 2), nn.GELU(), conv(4, 2),
                                       nn.Softmax(1), conv(2, 2)),
                 ["Resize at '1' spreads pixels over a larger map, which the chip cannot do yet",

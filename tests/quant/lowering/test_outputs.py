@@ -166,6 +166,24 @@ class Numbers(nn.Module):
         return self.conv(x), 3
 
 
+class Optional(nn.Module):
+    """A mapping in which an output is missing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 1)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor | None]:
+        return {"auxiliary": None, "map": self.conv(x)}
+
+
+def test_what_is_missing_is_no_output() -> None:
+    """None stays in the quantized model's answer, and the Program has the other outputs."""
+    quantized, lowered = strict(Optional())
+    assert quantized(IMAGES)["auxiliary"] is None
+    assert [tensor.shape for tensor in lowered.program.outputs] == [(4, 8, 7)]
+
+
 @pytest.mark.parametrize(("network", "reason"), [
     (Inside(), r"Softmax at the top of the model \(node 'softmax'\) is computed by the host, and so only at the end"),
     (Numbers(), "the model must return tensors, not int")], ids=["softmax", "number"])

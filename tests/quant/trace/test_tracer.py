@@ -123,6 +123,12 @@ OptimizedModule.__module__ = "torch._dynamo.eval_frame"
 
 OTHERS: dict[str, Callable[[], object]] = {
     "the model must be a torch.nn.Module, not function": lambda: asserting,
+    "the model must be a torch.nn.Module, not the class ReLU; call it to make one": lambda: nn.ReLU,
+    "the model must be a torch.nn.Module, not OrderedDict; load weights into a module by its load_state_dict":
+        lambda: nn.ReLU().state_dict(),
+    "the model must be a torch.nn.Module, not ExportedProgram; save it by torch.export.save, and bitwright.load_model "
+    "reads the file": lambda: torch.export.export(nn.Conv2d(3, 3, 1), (torch.ones(2, 3, 4, 4),)),
+    "the model must be a torch.nn.Module, not str; bitwright.load_model reads a file": lambda: "model.onnx",
     "TopLevelTracedModule at '1' is made by torch.jit; give the model that was scripted or traced": scripted,
     "the model is a DataParallel around a model; give the model inside (module)":
         lambda: nn.DataParallel(nn.Conv2d(3, 3, 1)),

@@ -77,6 +77,21 @@ SPELLINGS: dict[str, tuple[Callable[[Any, Tensor], Any], tuple[nn.Module, ...]]]
     "slopes of channels": (lambda net, x: net.layers[0](x), (nn.PReLU(4, init=0.3),)),
     "same": (lambda net, x: net.layers[0](x), (nn.Conv2d(4, 6, (2, 4), padding="same", dilation=(1, 2)),)),
     "valid": (lambda net, x: functional.conv2d(x, net.layers[0].weight, padding="valid"), (conv(6),)),
+    "choices": (lambda net, x: torch.where(x > 0, x, 0.0) + torch.where(x <= 0.5, 0.1 * x, x) - x * (x < 0)
+                + x.masked_fill(~((x >= 0.5) | (x == 0)) & (x != 1), 2.0) + functional.threshold(x, 0.5, -1.0)
+                + functional.rrelu(x, training=net.training), ()),
+    "between two": (lambda net, x: torch.lerp(x, x * x, 0.25) + torch.lerp(
+        torch.tensor(2.0), x, torch.tensor(0.5)), ()),
+    "named axes": (lambda net, x: torch.einsum("bchw,cd->bdhw", x, net.layers[0].weight.flatten(1))
+                   + torch.einsum("bchw,bc->bchw", x, torch.einsum("bchw->bc", x)), (conv(4, 1),)),
+    "products with vectors": (lambda net, x: x.mean((2, 3)).mv(net.gain.flatten())[:, None]
+                              + (x.mean((2, 3)) @ net.gain.flatten())[:, None]
+                              + torch.tensordot(x, net.gain.flatten(), dims=([1], [0])).mean(2), ()),
+    "windows": (lambda net, x: functional.unfold(x, 3, stride=2, padding=1).view(x.size(0), 4, 9, 16).mean(2)
+                + x.unfold(2, 2, 2).unfold(3, 2, 2).mean((-1, -2)).flatten(2), ()),
+    "scaled down": (lambda net, x: functional.interpolate(x, scale_factor=0.5) + functional.interpolate(
+        x, 4, mode="nearest-exact") + functional.interpolate(x, (4, 4), mode="area"), ()),
+    "norms with statistics": (lambda net, x: net.layers[0](x), (nn.InstanceNorm2d(4, track_running_stats=True),)),
     "transposed convolution": (lambda net, x: net.layers[0](x), (nn.ConvTranspose2d(4, 3, 3, 2, 1, 1),)),
     "axes moved and rolled": (lambda net, x: x.movedim(1, -1).movedim((3, 1), (1, 3)).roll((1, -2), (1, 3)), ()),
     "stacks": (lambda net, x: torch.stack([x, x * 2, x + 1]).mean(0) + torch.stack([x, x * 3], 1).sum(1)

@@ -13,6 +13,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from quant.frontends.onnx import folding
 from quant.frontends.onnx.convert import graph_of_model, read_onnx
+from quant.frontends.onnx.elementwise import NEIGHBOURS, OWN_SUMS
 from quant.graph.graph import Graph
 from quant.graph.interpret import run, shapes
 from quant.graph.ops.operator import Unknown
@@ -125,15 +126,17 @@ MIXES = "it mixes the images of a batch"
     (make(node("Cast", "x", to=TensorProto.INT64)), "a value that depends on the input cannot become INT64"),
     (make(node("Add", "x x"), kind=TensorProto.UINT8),
      "integers that depend on the input must become floats before arithmetic"),
-    (make(node("Where", "c x x"), weights={"c": np.bool_([1])}), "a choice between values is not computed"),
-    (make(node("Elu", "x", alpha=2.0)), "alpha must be 1, not 2"),
+    (make(node("Where", "c x x"), weights={"c": np.ones((3, 4), bool)}), MIXES),
+    (make(node("Swish", "x", alpha=2.0), opset=24), "alpha must be 1, not 2"),
+    (make(node("Einsum", "x w", equation="bi,io->ob"), weights={"w": np.ones((4, 4), np.float32)}), MIXES),
+    (make(node("LRN", "x", size=3)), NEIGHBOURS),
     (make(node("ArgMax", "x", axis=1, select_last_index=1)), "select_last_index is not computed"),
     (make(node("Expand", "x t"), weights={"t": I64([3, 4])}), MIXES),
     (make(node("Expand", "x t"), weights={"t": I64([1, 8])}), "an image of shape (4,) cannot become (8,)"),
     (make(node("Tile", "x t"), weights={"t": I64([2, 1])}), MIXES),
     (make(node("Pad", "x t"), weights={"t": I64([1, 0, 0, 0])}), MIXES),
-    (make(node("Equal", "x x")), ""),
-    (make(node("LpNormalization", "x")), ""),
+    (make(node("CumSum", "x a"), weights={"a": I64(1)}), ""),
+    (make(node("LpNormalization", "x")), OWN_SUMS),
     (make(node("Anything", "x", domain="own"), domains=("own",)), ""),
 ])
 def test_what_has_no_counterpart_is_unknown(model: ModelProto, reason: str) -> None:
@@ -144,13 +147,13 @@ def test_what_has_no_counterpart_is_unknown(model: ModelProto, reason: str) -> N
 def test_all_refusals_are_found_at_once() -> None:
     """Shapes that ONNX infers let what follows be read; what cannot be read for want of a shape is no refusal."""
     graph = graph_of_model(make(
-        node("LpNormalization", "x", "a", "first"), node("Elu", "a", "b", alpha=2.0), node("Relu", "b", "c"),
+        node("LpNormalization", "x", "a", "first"), node("Cast", "a", "b", to=7), node("Relu", "b", "c"),
         node("Own", "c", "d", "second", domain="own"), node("Relu", "d", "e"), node("Flatten", "e", "f"),
         node("TopK", "x k", "g i"), node("Add", "f g"), weights={"k": I64([2])}, domains=("own",)))
     assert [(kind, place) for kind, _, place in refused(graph)] == [
-        ("LpNormalization", "node 'first'"), ("Elu", "node 'b'"), ("Own", "node 'second'"), ("TopK", "node 'g'")]
-    assert [one.operator.title for one in graph.nodes] == ["LpNormalization", "Elu", "Clip", "Own", "TopK"]
-    with pytest.raises(InputError, match=r"^unsupported operator LpNormalization node 'first'$"):
+        ("LpNormalization", "node 'first'"), ("Cast", "node 'b'"), ("Own", "node 'second'"), ("TopK", "node 'g'")]
+    assert [one.operator.title for one in graph.nodes] == ["LpNormalization", "Cast", "Clip", "Own", "TopK"]
+    with pytest.raises(InputError, match=f"^unsupported operator LpNormalization: {OWN_SUMS} node 'first'$"):
         run(graph, {"x": torch.ones(2, 4)})
 
 
@@ -262,6 +265,27 @@ def test_constants_are_bounded_together(monkeypatch: pytest.MonkeyPatch) -> None
     graph = graph_of_model(make(node("Neg", "w", "a"), node("Neg", "a", "b"), node("Neg", "b", "c"),
                                 node("Add", "x c"), weights={"w": np.ones(4, np.float32)}))
     assert refused(graph) == [("Neg", "constants of more than 10 numbers are not computed", "node 'c'")]
+
+
+CHOICES = [
+    [node("Greater", "x z", "c"), node("Where", "c x z")],
+    [node("LessOrEqual", "z x", "c"), node("Mul", "x x", "s"), node("Where", "c x s")],
+    [node("Less", "x z", "a"), node("Equal", "x z", "b"), node("Or", "a b", "c"), node("Not", "c", "n"),
+     node("GreaterOrEqual", "x z", "d"), node("And", "n d", "e"), node("Cast", "e", "y", to=TensorProto.FLOAT)],
+    [node("Where", "t x z")], [node("Where", "m x z")],
+    [node("ThresholdedRelu", "x", alpha=0.5)], [node("Celu", "x", alpha=0.5)], [node("Elu", "x", alpha=0.5)],
+    [node("Selu", "x", alpha=1.5, gamma=0.5)], [node("Einsum", "x w", equation="bi,io->bo")],
+    [node("MatMul", "x v", "p"), node("Unsqueeze", "p o")]]
+
+
+@pytest.mark.parametrize("nodes", CHOICES, ids=lambda nodes: "+".join(one.op_type for one in nodes))
+def test_choices_and_their_conditions(nodes: list[NodeProto]) -> None:
+    """Comparisons, truths, constant masks, activations that are choices; products along named axes and with vectors."""
+    weights = {"z": np.float32(0.25), "t": np.bool_(1), "m": np.array([True, False, True, False]), "o": I64([1]),
+               "w": np.random.default_rng(1).normal(size=(4, 3)).astype(np.float32), "v": np.float32([1, 2, 3, 4])}
+    read = {name for one in nodes for name in one.input}
+    assert_equals_onnxruntime(make(*nodes, weights={name: value for name, value in weights.items() if name in read}),
+                              (2, 4))
 
 
 WINDOWS = [
