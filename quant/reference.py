@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from sim.ir.ops import Conv, Load, Pool, Store
+from sim.ir.ops import Conv, Lattice, Load, Pool, Store
 from sim.ir.program import Program
 
 __all__ = ["run_reference"]
@@ -53,7 +53,8 @@ def run_reference(program: Program, inputs: Mapping[str, NDArray[np.integer]]) -
         match op:
             case Conv():
                 zero = program.tensor(op.input).format.zero_point
-                codes[target.name][:, target.part_slice(op.output_part)] = _conv(program, op, codes, zero)
+                part = codes[target.name][:, target.part_slice(op.output_part)]
+                _write(part, op.lattice, _conv(program, op, codes, zero))
             case Pool():
                 codes[target.name][:] = _max_pool(op, _read(program, op, codes))
             case Load():
@@ -70,6 +71,14 @@ def run_reference(program: Program, inputs: Mapping[str, NDArray[np.integer]]) -
 def _read(program: Program, layer: Conv | Pool, codes: Mapping[str, Tensor]) -> Tensor:
     """Return the codes that a layer reads of its input."""
     return codes[layer.input][:, program.tensor(layer.input).run_slice(layer.input_parts)]
+
+
+def _write(part: Tensor, lattice: Lattice | None, values: Tensor) -> None:
+    """Write a map into an output part, or into the pixels of its lattice."""
+    (top, left), (down, right) = ((0, 0), (1, 1)) if lattice is None else (lattice.offset, lattice.stride)
+    rows = top + down * torch.arange(values.shape[2])
+    columns = left + right * torch.arange(values.shape[3])
+    part[:, :, rows[:, None], columns] = values
 
 
 def _conv(program: Program, conv: Conv, codes: Mapping[str, Tensor], zero: int) -> Tensor:

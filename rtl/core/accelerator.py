@@ -375,7 +375,7 @@ class Accelerator(wiring.Component):
     def _connect_writes(self, m: Module) -> None:
         """Choose who writes outputs: the packer, or in its place an engine that bypasses the array."""
         packer, fetch, write = self.output_packer.write, self.operand_fetch, self.bounds_guard.write_i
-        mask, address, slices, words = packer.write, packer.address, packer.slices, list(packer.data)
+        mask, slices, words, addresses = packer.write, packer.slices, list(packer.data), list(packer.address)
         for flag, engine in self.operand_engines.items():
             chosen = self.dispatcher.running[flag]
             m.d.comb += [
@@ -387,16 +387,19 @@ class Accelerator(wiring.Component):
             for c in range(self.geometry.columns):
                 m.d.comb += engine.word[c].eq(fetch.word[c])
             mask = mask | engine.write.write
-            address = Mux(chosen, engine.write.address, address)
             slices = Mux(chosen, engine.write.slices, slices)
             words = [Mux(chosen, word, other) for word, other in zip(engine.write.data, words, strict=True)]
+            addresses = [Mux(chosen, address, other)
+                         for address, other in zip(engine.write.address, addresses, strict=True)]
         m.d.comb += [
             write.write.eq(mask),
-            write.address.eq(address),
             write.slices.eq(slices),
         ]
-        for c, word in enumerate(words):
-            m.d.comb += write.data[c].eq(word)
+        for c, (word, address) in enumerate(zip(words, addresses, strict=True)):
+            m.d.comb += [
+                write.data[c].eq(word),
+                write.address[c].eq(address),
+            ]
 
     def _connect_counters(self, m: Module) -> None:
         counters, requant, running = self.perf_counters, self.requant_sequencer, self.dispatcher.running

@@ -11,7 +11,7 @@ from amaranth.lib import data
 from rtl.encoding.geometry import Geometry
 from sim.errors import InputError
 from sim.functional.requantize import ROUNDING_MODES
-from sim.ir.ops import Conv, Layer, Load, Op, Pool, Store, Tensor
+from sim.ir.ops import Conv, Lattice, Layer, Load, Op, Pool, Store, Tensor
 from sim.mapping.activation_layout import blocks_of, tensor_words
 from sim.mapping.conv_schedule import ConvSchedule
 from sim.mapping.pool_schedule import PoolSchedule
@@ -121,13 +121,14 @@ def _common_fields(plan: Plan, op: Layer, schedule: ConvSchedule | PoolSchedule,
     """Return how a window moves over its input, which is the same for Conv and Pool."""
     source, target = plan.program.tensor(op.input), plan.program.tensor(op.output)
     kernel, columns = op.kernel, geometry.columns
-    groups = ceil(target.height / columns)
+    height, width = op.map_size(source)
+    groups = ceil(height / columns)
     return {
         "phases": schedule.phases - 1, "taps": kernel[0] * kernel[1] - 1, "kernel_width": kernel[1] - 1,
-        "out_width": target.width - 1, "row_groups": groups - 1,
-        "last_row_group_columns": _bits_to(target.height - (groups - 1) * columns),
+        "out_width": width - 1, "row_groups": groups - 1,
+        "last_row_group_columns": _bits_to(height - (groups - 1) * columns),
         "bits_a": source.format.bits - 1, "signed_a": int(source.format.kind == "signed"),
-        "pixels": schedule.pixels - 1, "last_row_group_pixel": (groups - 1) * target.width,
+        "pixels": schedule.pixels - 1, "last_row_group_pixel": (groups - 1) * width,
         **_place_fields(plan, source.name, "in_"), **_place_fields(plan, target.name, "out_"),
         **_walk_fields(source, plan.bases[source.name] + _first_read(source, op, geometry), op, geometry),
     }
@@ -198,17 +199,34 @@ def _operand_fields(plan: Plan, conv: Conv, geometry: Geometry) -> Fields:
 def _output_fields(plan: Plan, conv: Conv, schedule: ConvSchedule, geometry: Geometry) -> Fields:
     target = plan.program.tensor(conv.output)
     bits = target.format.bits
+    width = conv.map_size(plan.program.tensor(conv.input))[1]
     fields: Fields = {
         "terms": schedule.shape.terms, "residual_terms": schedule.shape.residual_terms,
         "requant_cycles": schedule.requant_cycles - 1, "rounding": ROUNDING_MODES[plan.program.arithmetic.rounding],
         "zero_out": conv.requantized_format(target.format).zero_point, "low": conv.low, "high": conv.high,
         "table": int(conv.table is not None), "bits_out": bits - 1,
-        "out_base": plan.bases[target.name] + _first_block(target, conv.output_part, geometry) * bits,
-        "out_step": _pixel_words(target, geometry), "out_block_step": bits,
+        "out_block_step": bits, "out_phases": schedule.write_phases - 1,
+        **_lattice_fields(target, plan.bases[target.name] + _first_block(target, conv.output_part, geometry) * bits,
+                          conv.lattice or Lattice(), width, geometry),
     }
     if conv.residual is not None:
         fields |= _residual_fields(plan, conv, plan.program.tensor(conv.residual), geometry)
     return fields
+
+
+def _lattice_fields(target: Tensor, base: int, lattice: Lattice, width: int, geometry: Geometry) -> Fields:
+    """Return how a map that many pixels wide lies in the output, whose pixel 0 has its words from `base` on."""
+    columns, size = geometry.columns, 1 << geometry.address_bits
+    words, (down, right) = _pixel_words(target, geometry), lattice.stride
+    rows, pitch = [lattice.offset[0] + down * column for column in range(columns)], target.width * words
+    per_phase = columns // gcd(down, columns)
+    return {
+        "out_base": base + lattice.offset[1] * words, "out_step": right * words % size,
+        "out_row_step": (down * pitch - right * (width - 1) * words) % size,
+        "out_bank": [row % columns for row in rows],
+        "out_quotient": [row // columns * pitch % size for row in rows],
+        "out_phase": [column // per_phase for column in range(columns)],
+    }
 
 
 def _residual_fields(plan: Plan, conv: Conv, other: Tensor, geometry: Geometry) -> Fields:

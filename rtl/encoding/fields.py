@@ -193,13 +193,20 @@ def _requantizer(machine: Dimensions) -> Fields:
 
 
 def _places(machine: Dimensions) -> Fields:
-    address = machine.address_bits
+    address, columns = machine.address_bits, machine.columns
     steps = {f"{prefix}{field}": Field(address, f"{meaning} of the {what}")
              for prefix, what in (("out_", "output"), ("residual_", "residual"))
              for field, meaning in (("base", "first word of the part"), ("step", "words of a pixel"),
                                     ("block_step", "words of a channel block"))}
     return {
         **steps,
+        "out_row_step": Field(address, "words from the last output pixel of a row group to the first of the next one"),
+        "out_bank": Field(data.ArrayLayout(machine.column_bits, columns),
+                          "bank of the output row, of each column"),
+        "out_quotient": Field(data.ArrayLayout(address, columns), "words to that row within its bank, of each column"),
+        "out_phase": Field(data.ArrayLayout(machine.column_bits, columns),
+                           "cycle of a plane's write that serves each column"),
+        "out_phases": Field(machine.column_bits, "cycles of a plane's write, less one"),
         **_place(machine, "in_", "the input"),
         **_place(machine, "out_", "the output"),
         **_place(machine, "residual_", "the residual"),

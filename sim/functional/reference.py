@@ -78,7 +78,7 @@ def simulate(program: Program, inputs: Mapping[str, NDArray[np.integer]]) -> dic
 
 
 def accumulate(conv: Conv, source: Tensor, codes: Codes) -> Codes:
-    """Sum a Conv modulo 2**32, before wrapping: int32 of shape (N, O, height and width of the output).
+    """Sum a Conv modulo 2**32, before wrapping: int32 of shape (N, O, rows and columns of its own map).
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ def accumulators(program: Program, codes: Mapping[str, Codes]) -> dict[str, Code
 
     Returns
     -------
-    dict of str to int32 array, shape (N, O, height and width of the output)
+    dict of str to int32 array, shape (N, O, rows and columns of its own map)
         By the names of the ops.
     """
     return {conv.name: wrap_maps(accumulate(conv, program.tensor(conv.input), codes[conv.input]),
@@ -125,7 +125,7 @@ def requantized(program: Program, conv: Conv, codes: Mapping[str, Codes]) -> Cod
 
     Returns
     -------
-    int32 array, shape (N, O, height and width of the output)
+    int32 array, shape (N, O, rows and columns of its own map)
         Codes of `conv.requantized_format`.
     """
     source, target = program.tensor(conv.input), program.tensor(conv.output)
@@ -145,7 +145,13 @@ def requantized(program: Program, conv: Conv, codes: Mapping[str, Codes]) -> Cod
 
 def _conv(program: Program, conv: Conv, codes: dict[str, Codes]) -> None:
     part, found = program.tensor(conv.output).part_slice(conv.output_part), requantized(program, conv, codes)
-    codes[conv.output][:, part] = found if conv.table is None else conv.table.codes[found]
+    mapped = found if conv.table is None else conv.table.codes[found]
+    if conv.lattice is None:
+        codes[conv.output][:, part] = mapped
+    else:
+        rows, columns = conv.lattice.piece((mapped.shape[2], mapped.shape[3]))
+        codes[conv.output][:, part, rows.start : rows.stop : rows.step, columns.start : columns.stop : columns.step] = (
+            mapped)
 
 
 def _pool(program: Program, pool: Pool, codes: dict[str, Codes]) -> None:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from sim.io.bounds import MAX_EXTENT, check_range, require, shown
 from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import MAX_PLANES, Format, check_codes
-from sim.ir.layer import LayerBase, Pads, Steps, check_footprint, check_run
+from sim.ir.lattice import Lattice
+from sim.ir.layer import LayerBase, Pads, Steps, check_footprint, check_run, check_whole, map_size
 from sim.ir.residency import Residency
 from sim.ir.residual import Broadcast, largest_sums, residual_shape
 from sim.ir.signed_digits import Digits, digit_counts
@@ -54,12 +55,14 @@ class Conv(LayerBase):
     stride, dilation : (vertical, horizontal)
     pads : (top, left, bottom, right)
         Padded positions hold the zero point of the input.
+    lattice : Lattice or None
+        The pixels of the output part that its map becomes; None: all of them.
     residual : str or None
         Tensor added in the requantizer: part `residual_part` of it.
     residual_multiplier : Digits, shape (O, Tr)
         R of the requantizer; no columns without a residual.
     residual_broadcast : {"none", "map", "channel"}
-        Shape of the residual: that of the output part; a pixel of its channels, for all pixels; or a channel of its
+        Shape of the residual: that of its own map; a pixel of its channels, for all pixels; or a channel of its
         pixels, for all channels.
     gate : int or None
         The requantizer also adds accumulator times residual, shifted left by this [bits]. For `unit` weights of one
@@ -84,6 +87,7 @@ class Conv(LayerBase):
     dilation: Steps = (1, 1)
     pads: Pads = (0, 0, 0, 0)
     output_part: int = 0
+    lattice: Lattice | None = None
     residual: str | None = None
     residual_part: int = 0
     residual_multiplier: Digits = field(default_factory=lambda: np.zeros((0, 0), np.int8))
@@ -111,9 +115,18 @@ class Conv(LayerBase):
         """Names of the input and of the residual, if it has one."""
         return (self.input,) if self.residual is None else (self.input, self.residual)
 
+    @property
+    def writes_lattice(self) -> bool:
+        """Whether its map becomes some pixels of an output part, and not all of it."""
+        return self.lattice is not None
+
     def written_parts(self, target: Tensor) -> Sequence[int]:
         """Return the one part of its output that it writes."""
         return (self.output_part,)
+
+    def map_size(self, source: Tensor) -> tuple[int, int]:
+        """Return the rows and columns of the map that it computes of `source`."""
+        return map_size(source, self.kernel, self.stride, self.dilation, self.pads)
 
     def on_operands(self, name: str, reads: Sequence[str], output: str, pads: Pads) -> Conv:
         """Return the same layer on other tensors; it writes the only part of another output."""
@@ -128,7 +141,11 @@ class Conv(LayerBase):
         """Refuse a Conv that breaks a rule."""
         self.check_operands(tensors, residency)
         _check_conv(self, tensors, arithmetic)
-        residency.compute(self.output, self.written_parts(tensors[self.output]), self.where)
+        if self.lattice is None:
+            residency.compute(self.output, self.written_parts(tensors[self.output]), self.where)
+        else:
+            piece = self.lattice.piece(self.map_size(tensors[self.input]))
+            residency.compute_piece(self.output, self.output_part, piece, self.where)
 
     @property
     def channels(self) -> int:
@@ -217,14 +234,15 @@ def _check_conv(conv: Conv, tensors: Mapping[str, Tensor], arithmetic: Arithmeti
     channels = target.parts[conv.output_part]
     check_run(where, source, conv.input_parts)
     _check_weights(conv, source.of_run(conv.input_parts), channels)
-    check_footprint(where, source, target, conv.kernel, conv.stride, conv.dilation, conv.pads)
+    check_footprint(where, source, conv.kernel, conv.stride, conv.dilation, conv.pads)
+    _check_map(conv, conv.map_size(source), target)
     if conv.table is not None:
         conv.table.check(target.format, where)
     clamped = conv.requantized_format(target.format)
     require(clamped.low <= conv.low <= conv.high <= clamped.high, where,
             f"low..high must lie in {clamped.low}..{clamped.high}, not {shown(conv.low)}..{shown(conv.high)}")
     _check_requantizer(conv, channels, arithmetic)
-    _check_residual(conv, tensors, target, channels)
+    _check_residual(conv, tensors, channels, conv.map_size(source))
     if conv.gate is not None:
         _check_gate(conv, conv.gate, tensors, arithmetic)
     limit = (1 << (arithmetic.acc_bits - 1)) - 1
@@ -235,7 +253,16 @@ def _check_conv(conv: Conv, tensors: Mapping[str, Tensor], arithmetic: Arithmeti
             f"{limit} (declare wrap, or use a wider accumulator or fewer bits)")
 
 
-def _check_residual(conv: Conv, tensors: Mapping[str, Tensor], target: Tensor, channels: int) -> None:
+def _check_map(conv: Conv, size: tuple[int, int], target: Tensor) -> None:
+    """Refuse a map of (rows, columns) that is not the output, or the pixels of its lattice."""
+    if conv.lattice is None:
+        check_whole(conv.where, size, target)
+        return
+    require(min(size) > 0, conv.where, f"its own map must have at least 1 x 1 pixels, not {size[0]} x {size[1]}")
+    conv.lattice.check(size, target, conv.where)
+
+
+def _check_residual(conv: Conv, tensors: Mapping[str, Tensor], channels: int, size: tuple[int, int]) -> None:
     operands, where = conv.chip_tensors, conv.where
     require(len(set(operands)) == len(operands), where, "input, residual and output must be different tensors")
     require(conv.residual_broadcast in get_args(Broadcast), where,
@@ -249,7 +276,7 @@ def _check_residual(conv: Conv, tensors: Mapping[str, Tensor], target: Tensor, c
         require(0 <= conv.residual_part < len(other.parts), where,
                 f"residual_part must be in 0..{len(other.parts) - 1}, not {shown(conv.residual_part)}")
         shape = (other.parts[conv.residual_part], other.height, other.width)
-        expected = residual_shape(conv.residual_broadcast, channels, target.height, target.width)
+        expected = residual_shape(conv.residual_broadcast, channels, *size)
         require(shape == expected, where, f"residual must have shape {expected}, not {shape}")
 
 

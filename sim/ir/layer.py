@@ -14,7 +14,7 @@ from sim.ir.op import OpBase, Queue
 from sim.ir.residency import Residency
 from sim.ir.tensor import Run, Tensor
 
-__all__ = ["LayerBase", "Pads", "Steps", "check_footprint", "check_run", "out_size"]
+__all__ = ["LayerBase", "Pads", "Steps", "check_footprint", "check_run", "check_whole", "map_size", "out_size"]
 
 Pads = tuple[int, int, int, int]
 """(top, left, bottom, right)."""
@@ -51,6 +51,11 @@ class LayerBase(OpBase):
         return self.output
 
     @property
+    def writes_lattice(self) -> bool:
+        """Whether its map becomes some pixels of an output part, and not all of it."""
+        return False
+
+    @property
     def chip_tensors(self) -> tuple[str, ...]:
         """Names of the tensors whose place on chip it uses."""
         return *self.reads, self.output
@@ -58,6 +63,10 @@ class LayerBase(OpBase):
     @abstractmethod
     def written_parts(self, target: Tensor) -> Sequence[int]:
         """Return the parts of its output that it writes."""
+
+    @abstractmethod
+    def map_size(self, source: Tensor) -> tuple[int, int]:
+        """Return the rows and columns of the map that it computes of `source`."""
 
     @abstractmethod
     def on_operands(self, name: str, reads: Sequence[str], output: str, pads: Pads) -> Self:
@@ -83,9 +92,16 @@ def check_run(where: str, source: Tensor, run: Run | None) -> None:
             f"input_parts must be two of 0..{count}, the first part and the one after the last, not {shown(run)}")
 
 
-def check_footprint(where: str, source: Tensor, target: Tensor, kernel: tuple[int, int], stride: Steps,
-                    dilation: Steps, pads: Pads) -> None:
-    """Refuse a kernel, stride, dilation or pads out of range, or that do not lead from `source` to `target`."""
+def map_size(source: Tensor, kernel: tuple[int, int], stride: Steps, dilation: Steps, pads: Pads) -> tuple[int, int]:
+    """Return the rows and columns of the outputs of a window that slides over `source`."""
+    top, left, bottom, right = pads
+    return (out_size(source.height, top, bottom, kernel[0], stride[0], dilation[0]),
+            out_size(source.width, left, right, kernel[1], stride[1], dilation[1]))
+
+
+def check_footprint(where: str, source: Tensor, kernel: tuple[int, int], stride: Steps, dilation: Steps,
+                    pads: Pads) -> None:
+    """Refuse a kernel, stride, dilation or pads out of range, or that lead to too large a padded input."""
     for what, values in (("kernel", kernel), ("stride", stride), ("dilation", dilation)):
         require(isinstance(values, tuple) and len(values) == 2, where,
                 f"{what} must be two numbers, vertical and horizontal, not {shown(values)}")
@@ -99,7 +115,9 @@ def check_footprint(where: str, source: Tensor, target: Tensor, kernel: tuple[in
     codes = prod(map(int, padded))
     require(codes <= MAX_CODES, where,
             f"'{source.name}' with its pads must have at most {MAX_CODES} codes, not {codes} in {padded}")
-    size = (out_size(source.height, top, bottom, kernel[0], stride[0], dilation[0]),
-            out_size(source.width, left, right, kernel[1], stride[1], dilation[1]))
+
+
+def check_whole(where: str, size: tuple[int, int], target: Tensor) -> None:
+    """Refuse a map of (rows, columns) that is not all of `target`."""
     require(size == (target.height, target.width), where,
             f"output '{target.name}' must be {size[0]} x {size[1]}, not {target.height} x {target.width}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sim.ir.conv import Conv, accumulator_bounds
+from sim.ir.lattice import Lattice
 from sim.ir.layer import Pads, Steps, out_size
 from sim.ir.op import Queue
 from sim.ir.pool import Pool
@@ -12,6 +13,7 @@ from sim.ir.transfers import Load, Store
 
 __all__ = [
     "Conv",
+    "Lattice",
     "Layer",
     "Load",
     "Op",

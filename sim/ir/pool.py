@@ -9,7 +9,7 @@ from typing import ClassVar
 from sim.errors import InputError
 from sim.io.bounds import require, shown
 from sim.ir.arithmetic import Arithmetic
-from sim.ir.layer import LayerBase, Pads, Steps, check_footprint, check_run
+from sim.ir.layer import LayerBase, Pads, Steps, check_footprint, check_run, check_whole, map_size
 from sim.ir.residency import Residency
 from sim.ir.tensor import Run, Tensor
 
@@ -44,6 +44,10 @@ class Pool(LayerBase):
         """Return all parts of its output."""
         return range(len(target.parts))
 
+    def map_size(self, source: Tensor) -> tuple[int, int]:
+        """Return the rows and columns of the map that it computes of `source`."""
+        return map_size(source, self.kernel, self.stride, self.dilation, self.pads)
+
     def on_operands(self, name: str, reads: Sequence[str], output: str, pads: Pads) -> Pool:
         """Return the same layer on other tensors."""
         return replace(self, name=name, input=reads[0], output=output, pads=pads)
@@ -58,7 +62,8 @@ class Pool(LayerBase):
             raise InputError(f"{self.where}: output parts must be {shown(read.parts)}, not {shown(target.parts)}")
         require(source.format == target.format, self.where,
                 f"output format must be {source.format}, not {target.format}")
-        check_footprint(self.where, source, target, self.kernel, self.stride, self.dilation, self.pads)
+        check_footprint(self.where, source, self.kernel, self.stride, self.dilation, self.pads)
+        check_whole(self.where, self.map_size(source), target)
         for what, pad, extent in zip(("top", "left", "bottom", "right"), self.pads, self.kernel * 2, strict=True):
             require(pad < extent, self.where, f"{what} pad must be below the kernel's {extent}, not {pad}")
         residency.compute(self.output, self.written_parts(target), self.where)

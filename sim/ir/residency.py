@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from sim.errors import InputError
 from sim.ir.host_rows import Rows
+from sim.ir.lattice import MAX_PIECES, Piece, Pieces
 from sim.ir.tensor import Tensor
 
 __all__ = ["Residency"]
@@ -33,6 +34,7 @@ class Residency:
         self._chip = {name: set(range(len(tensors[name].parts))) for name in tensors
                       if name in inputs and name not in loaded}
         self._computed: set[str] = set()
+        self._pieces: dict[tuple[str, int], Pieces] = {}
         self._unread = set[str]()
 
     def read(self, name: str, where: str) -> None:
@@ -50,10 +52,26 @@ class Residency:
         if self._in_host(name):
             raise InputError(f"{where}: '{name}' is already written, by a Store")
         for part in parts:
-            if part in done:
+            if part in done or (name, part) in self._pieces:
                 raise InputError(f"{where}: part {part} of '{name}' is already written")
         done.update(parts)
         self._computed.add(name)
+
+    def compute_piece(self, name: str, part: int, piece: Piece, where: str) -> None:
+        """Note that a Conv writes some pixels of a part of a tensor on chip."""
+        self.compute(name, (), where)
+        if part in self._chip[name]:
+            raise InputError(f"{where}: part {part} of '{name}' is already written")
+        tensor = self._tensors[name]
+        pieces = self._pieces.setdefault((name, part), Pieces(tensor.height, tensor.width))
+        if len(pieces) == MAX_PIECES:
+            raise InputError(f"{where}: at most {MAX_PIECES} ops may write lattices of part {part} of '{name}'")
+        pixel = pieces.add(piece)
+        if pixel is not None:
+            row, column = pixel
+            raise InputError(f"{where}: row {row}, column {column} of part {part} of '{name}' is already written")
+        if pieces.complete:
+            self._chip[name].add(part)
 
     def load(self, name: str, output: str, first_row: int, where: str) -> None:
         """Note a Load: its rows are in the host's memory, and its output is not written yet."""
@@ -94,7 +112,10 @@ class Residency:
         for name in self._chip:
             missing = self._missing_part(name)
             if missing is not None:
-                raise InputError(f"tensor '{name}': part {missing} is never written")
+                pieces = self._pieces.get((name, missing))
+                never = "never written" if pieces is None else (
+                    f"written in {pieces.pixels} of its {pieces.area} pixels")
+                raise InputError(f"tensor '{name}': part {missing} is {never}")
         for name, rows in self._stored.items():
             place = rows.first_missing()
             if place is not None:

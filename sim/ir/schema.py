@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from sim.io.bounds import require, shown
 from sim.ir.formats import Format, Kind, Rounding
-from sim.ir.ops import Conv, Load, Op, Pads, Pool, Store, Table
+from sim.ir.ops import Conv, Lattice, Load, Op, Pads, Pool, Store, Table
 from sim.ir.residual import Broadcast
 from sim.ir.tensor import Run, Tensor
 
@@ -74,6 +74,17 @@ class TensorFields(_Fields):
         return Tensor(self.name, self.height, self.width, self.parts, self.format.build())
 
 
+class LatticeFields(_Fields):
+    """Fields of a Lattice."""
+
+    offset: tuple[int, int]
+    stride: tuple[int, int]
+
+    def build(self) -> Lattice:
+        """Return the Lattice."""
+        return Lattice(self.offset, self.stride)
+
+
 @dataclass(frozen=True)
 class StoredArray:
     """Type of an array of an op, in safetensors' words, and its number of dimensions."""
@@ -117,7 +128,8 @@ class _OpFields(_Fields):
     def attributes(self) -> dict[str, Any]:
         """Return the fields as the op takes them."""
         values = {name: getattr(self, name) for name in type(self).model_fields if name != "record"}
-        return {name: value.build() if isinstance(value, FormatFields) else value for name, value in values.items()}
+        return {name: value.build() if isinstance(value, FormatFields | LatticeFields) else value
+                for name, value in values.items()}
 
 
 class _LayerFields(_OpFields):
@@ -175,6 +187,7 @@ class ConvFields(_LayerFields):
     table: FormatFields | None = None
     groups: int | None = None
     horizontal_dilation: int | None = None
+    lattice: LatticeFields | None = None
 
     @classmethod
     def values_of(cls, op: Op) -> dict[str, Any]:

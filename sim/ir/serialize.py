@@ -26,7 +26,7 @@ from sim.io.bounds import MAX_EXTENT, check_name, check_range, shown, shown_path
 from sim.io.regular_file import MIB, read_regular
 from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
-from sim.ir.ops import Table
+from sim.ir.ops import Lattice, Table
 from sim.ir.program import Program
 from sim.ir.schema import (
     OP_FIELDS,
@@ -128,10 +128,10 @@ def _graph(program: Program) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Return the JSON of what `json` does not know: a Format, a Table's index, or a number or boolean of NumPy."""
+    """Return the JSON of what `json` does not know: a Format, a Table's index, a Lattice, or a scalar of NumPy."""
     if isinstance(value, Table):
         return asdict(value.index)
-    return asdict(value) if isinstance(value, Format) else value.item()
+    return asdict(value) if isinstance(value, Format | Lattice) else value.item()
 
 
 def _digest(graph: str, arrays: Arrays) -> str:

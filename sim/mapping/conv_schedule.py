@@ -53,6 +53,9 @@ class ConvSchedule(Schedule):
         Pixels of every chunk but the last.
     requant_cycles : int
         rho: cycles the requantizer takes per pixel.
+    write_phases : int
+        gcd(rows from output row to output row, columns): cycles a plane of outputs takes, because that many columns
+        want the same bank.
     fill_cycles : int
         Cycles the weight stream takes per row tile.
     weight_words : int
@@ -78,6 +81,7 @@ class ConvSchedule(Schedule):
     pixels: int
     chunk_pixels: int
     requant_cycles: int
+    write_phases: int
     fill_cycles: int
     weight_words: int
     table_cycles: int
@@ -133,7 +137,7 @@ class ConvSchedule(Schedule):
     @property
     def write_back(self) -> int:
         """V: cycles from the requantizer's last until the last plane is written; a table takes one of them."""
-        return 3 + (self.shape.index_bits > 0) + self.shape.bits_out
+        return 3 + (self.shape.index_bits > 0) + self.write_phases * self.shape.bits_out
 
     @property
     def queue(self) -> Queue:

@@ -41,6 +41,8 @@ class ConvShape:
     """Of the index of its table; 0 without one."""
     groups: int = 1
     """Of a layer that is not depthwise."""
+    row_spacing: int = 1
+    """Rows of the output from one row of its own map to the next."""
 
     @property
     def requant_terms(self) -> int:
@@ -96,9 +98,10 @@ class Tensors(Protocol):
 def conv_shape(tensors: Tensors, conv: Conv) -> ConvShape:
     """Return the shape and bits of a Conv on these tensors."""
     source, target = tensors.tensor(conv.input).of_run(conv.input_parts), tensors.tensor(conv.output)
+    height, width = conv.map_size(source)
     return ConvShape(
         in_height=source.height, in_width=source.width, in_parts=source.parts,
-        out_height=target.height, out_width=target.width, out_channels=conv.channels,
+        out_height=height, out_width=width, out_channels=conv.channels,
         kernel=conv.kernel, stride=conv.stride, dilation=conv.dilation, pads=conv.pads,
         depthwise=conv.depthwise, weight_kind=conv.weight_format.kind, bits_w=conv.weight_format.bits,
         bits_a=source.format.bits, bits_out=target.format.bits,
@@ -106,4 +109,5 @@ def conv_shape(tensors: Tensors, conv: Conv) -> ConvShape:
         terms=conv.terms, residual_terms=conv.residual_terms, gated=conv.gate is not None,
         residual_in_one_bank=conv.residual_broadcast == "map",
         index_bits=0 if conv.table is None else conv.table.index.bits, groups=conv.groups if conv.grouped else 1,
+        row_spacing=1 if conv.lattice is None else conv.lattice.stride[0],
     )

@@ -72,7 +72,8 @@ def schedule_on_array(shape: ConvShape, machine: Machine) -> ConvSchedule:
         step_cycles=step_cycles(shape, packing, phases),
         row_tiles=ceil(shape.out_channels / machine.rows),
         pixels=pixels, chunk_pixels=ceil_div(pixels, ceil_div(pixels, machine.acc_depth)),
-        requant_cycles=requant_cycles(shape, machine), fill_cycles=fill_cycles(stored + packet_words(machine), machine),
+        requant_cycles=requant_cycles(shape, machine), write_phases=write_phases(shape, machine),
+        fill_cycles=fill_cycles(stored + packet_words(machine), machine),
         weight_words=stored, table_cycles=table_beats(shape.index_bits, machine), own_block=own_block,
     )
 
@@ -88,7 +89,7 @@ def schedule_on_depthwise_unit(shape: ConvShape, machine: Machine) -> ConvSchedu
         shape=shape, packing=1, phases=phases, channel_blocks=1, blocks=1,
         step_cycles=shape.taps * phases * shape.bits_a + groups - 1,
         row_tiles=row_tiles, pixels=pixels, chunk_pixels=ceil_div(pixels, ceil_div(pixels, depth)),
-        requant_cycles=requant_cycles(shape, machine),
+        requant_cycles=requant_cycles(shape, machine), write_phases=write_phases(shape, machine),
         fill_cycles=fill_cycles(stored + groups * packet_words(machine), machine), weight_words=stored,
         table_cycles=table_beats(shape.index_bits, machine),
         own_block=True, on_depthwise_unit=True, tile_channel_groups=groups,
@@ -104,7 +105,12 @@ def _cycles_per_output(shape: ConvShape, packing: int, phases: int) -> int:
 def requant_cycles(shape: ConvShape, machine: Machine) -> int:
     """Return rho: terms of the rows that share a unit, or the planes that are written or read if they are more."""
     terms = machine.rows // machine.requantizers * shape.requant_terms
-    return max(terms, shape.bits_out, shape.bits_residual)
+    return max(terms, write_phases(shape, machine) * shape.bits_out, shape.bits_residual)
+
+
+def write_phases(shape: ConvShape, machine: Machine) -> int:
+    """Return the cycles that a plane of outputs takes, because that many columns want the same bank."""
+    return gcd(shape.row_spacing, machine.columns)
 
 
 def fill_cycles(words: int, machine: Machine) -> int:

@@ -71,6 +71,8 @@ def cut_into_bands(program: Program, scheduler: Scheduler) -> Program:
         try:
             allocate(draft.tensors, draft.ops, machine)
         except AllocationError as refusal:
+            if all(home is Residence.IN_HOST for home in homes.values()):
+                raise
             homes[_victim(refusal, homes, program, machine)] = Residence.IN_HOST
         else:
             result = replace(program, tensors=tuple(draft.tensors.values()), ops=tuple(draft.ops))
@@ -96,9 +98,13 @@ class _Draft:
         self.writers = {tensor.name: [r for r in program.ops if r.output == tensor.name]
                         for tensor in program.tensors}
         self.outputs = {tensor.name for tensor in program.outputs}
+        interleaved = {op.output for op in program.ops if isinstance(op, Layer) and op.writes_lattice}
         self.whole = {name for name, writers in self.writers.items() if writers
                       and all(len(bands[writer.name]) == 1 for writer in writers)
-                      and (homes[name] is not Residence.IN_HOST or len(writers) == 1)}
+                      and (homes[name] is not Residence.IN_HOST or len(writers) == 1 or name in interleaved)}
+        cut = sorted(interleaved - self.whole)
+        if cut:
+            raise InputError(f"tensor '{cut[0]}', of which ops write lattices, cannot be cut into bands")
         for op in program.ops:
             if isinstance(op, Layer):
                 pieces = bands[op.name]

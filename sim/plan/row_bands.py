@@ -45,13 +45,18 @@ def fewest_bands(tensors: Mapping[str, Tensor], layer: Layer, machine: Machine) 
     Raises
     ------
     InputError
-        If even bands of a single row do not fit, or more bands are needed than the hardware runs.
+        If even bands of a single row do not fit, more bands are needed than the hardware runs, or the layer writes a
+        lattice and does not fit whole.
     """
     for bands in band_choices(tensors, layer, machine):
         need = _need(tensors, layer, bands, machine)
         if need <= machine.act_regions:
             return bands
     rows = max(band.rows for band in bands)
+    if layer.writes_lattice:
+        raise InputError(
+            f"op '{layer.name}' needs {need} activation regions of {machine.region_words} words, and ops that write "
+            f"lattices are not cut into bands; machine '{machine.name}' has {machine.act_regions}")
     most = f", one of {len(bands)}, and no more run" if tensors[layer.output].height > LIMITS.max_ops else ""
     raise InputError(
         f"op '{layer.name}' needs {need} activation regions of {machine.region_words} words for a band of {rows} "
@@ -63,10 +68,10 @@ def band_choices(tensors: Mapping[str, Tensor], layer: Layer, machine: Machine) 
 
     Without one that fits, they are all of at most LIMITS.max_ops bands.
 
-    Narrower tensors of the same shapes end at the same one or before.
+    Narrower tensors of the same shapes end at the same one or before. A layer that writes a lattice is not cut.
     """
-    height, columns = tensors[layer.output].height, machine.columns
-    for count in range(1, min(height, LIMITS.max_ops) + 1):
+    height, columns = layer.map_size(tensors[layer.input])[0], machine.columns
+    for count in range(1, 2 if layer.writes_lattice else min(height, LIMITS.max_ops) + 1):
         rows = ceil(height / count)
         for size in dict.fromkeys((ceil(rows / columns) * columns, rows)):
             bands = list(_split(tensors[layer.input], layer, height, size))
@@ -88,7 +93,8 @@ def band_tensors(tensors: Mapping[str, Tensor], layer: Layer, band: Band) -> lis
     """
     operands = [replace(tensors[name], height=height)
                 for name, (_, height) in zip(layer.reads, band.operand_rows(layer), strict=False)]
-    return [*operands, replace(written_part(layer, tensors[layer.output]), height=band.rows)]
+    target = tensors[layer.output]
+    return [*operands, target if layer.writes_lattice else replace(written_part(layer, target), height=band.rows)]
 
 
 def written_part(layer: Layer, target: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -16,11 +16,18 @@ class OutputAgu(wiring.Component):
 
     Output and residual are both walked like this. Only a row tile of depthwise lanes has more groups than one.
 
+    Parameters
+    ----------
+    geometry : Geometry
+    lattice : bool
+        The pixels of a row group may lie apart from those of the next: `row_step` is used.
+
     Members
     -------
     descriptor : of the op that runs
     base : address of the part
     step : words of a pixel
+    row_step : words from the last pixel of a row group to the first of the next one
     block_step : words of a channel block
     reset : go to the first pixel and its first group
     advance : go to the next group, pixel or row tile
@@ -30,8 +37,8 @@ class OutputAgu(wiring.Component):
     last : the group is the last one of the op
     """
 
-    def __init__(self, geometry: Geometry) -> None:
-        self.geometry = geometry
+    def __init__(self, geometry: Geometry, lattice: bool = False) -> None:
+        self.geometry, self.lattice = geometry, lattice
         address = geometry.address_bits
         super().__init__({
             "descriptor": In(geometry.descriptor),
@@ -44,7 +51,7 @@ class OutputAgu(wiring.Component):
             "group": Out(range(max(2, geometry.lane_slices))),
             "columns": Out(geometry.columns),
             "last": Out(1),
-        })
+        } | ({"row_step": In(address)} if lattice else {}))
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -71,6 +78,7 @@ class OutputAgu(wiring.Component):
                                 (1 << self.geometry.columns) - 1)),
             self.last.eq(last_pixel & last_inner & last_row_tile),
         ]
+        step = self._step(m, self.reset, self.advance & last_inner)
         with m.If(self.reset):
             m.d.sync += [
                 pixel.eq(0),
@@ -95,6 +103,19 @@ class OutputAgu(wiring.Component):
             m.d.sync += [
                 pixel.eq(pixel + 1),
                 inner.eq(0),
-                self.address.eq(self.address + self.step),
+                self.address.eq(self.address + step),
             ]
         return m
+
+    def _step(self, m: Module, restart: Value, moves: Value) -> Value:
+        """Return the words to the next pixel, which may lie on the next row."""
+        if not self.lattice:
+            return self.step
+        column = Signal(self.geometry.limits.map_bits)
+        last_column = Signal()
+        m.d.comb += last_column.eq(column == self.descriptor.out_width)
+        with m.If(restart | (moves & last_column)):
+            m.d.sync += column.eq(0)
+        with m.Elif(moves):
+            m.d.sync += column.eq(column + 1)
+        return Mux(last_column, self.row_step, self.step)

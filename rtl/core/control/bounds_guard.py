@@ -60,16 +60,15 @@ class BoundsGuard(wiring.Component):
         violated = Signal()
         operand_outside = Cat(self._outside(a, d.in_first, d.in_last) for a in self.operand_i.address)
         residual_outside = Signal()
-        write_outside = Signal()
+        write_outside = Cat(self._outside(a, d.out_first, d.out_last) for a in self.write_i.address)
         m.d.comb += [
             residual_outside.eq(self._outside(self.residual_i.address, d.residual_first, d.residual_last)),
-            write_outside.eq(self._outside(self.write_i.address, d.out_first, d.out_last)),
             self.halt.eq(self.violation.found | self.illegal.found),
             self.operand_o.read.eq(Mux(self.halt, 0, self.operand_i.read & ~operand_outside)),
             self.residual_o.read.eq(Mux(self.halt | residual_outside, 0, self.residual_i.read)),
-            self.write_o.write.eq(Mux(self.halt | write_outside, 0, self.write_i.write)),
+            self.write_o.write.eq(Mux(self.halt, 0, self.write_i.write & ~write_outside)),
             violated.eq((self.operand_i.read & operand_outside).any() | (self.residual_i.read.any() & residual_outside)
-                        | (self.write_i.write.any() & write_outside)),
+                        | (self.write_i.write & write_outside).any()),
         ]
         self._pass(m)
         with m.If(violated & ~self.halt):
@@ -90,7 +89,6 @@ class BoundsGuard(wiring.Component):
         """Pass on everything of an access but whether it is made."""
         m.d.comb += [
             self.residual_o.address.eq(self.residual_i.address),
-            self.write_o.address.eq(self.write_i.address),
             self.write_o.slices.eq(self.write_i.slices),
         ]
         for c in range(self.geometry.columns):
@@ -98,6 +96,7 @@ class BoundsGuard(wiring.Component):
                 self.operand_o.address[c].eq(self.operand_i.address[c]),
                 self.operand_i.data[c].eq(self.operand_o.data[c]),
                 self.residual_i.data[c].eq(self.residual_o.data[c]),
+                self.write_o.address[c].eq(self.write_i.address[c]),
                 self.write_o.data[c].eq(self.write_i.data[c]),
             ]
 
@@ -144,10 +143,14 @@ class BoundsGuard(wiring.Component):
         per_unit = self.geometry.rows_per_unit.bit_length() - 1
         known = Cat(d.rounding == ROUNDING_MODES[mode] for mode in machine.roundings).any()
         terms = Signal(range(2 * machine.terms + MAX_PLANES + 1))
-        m.d.comb += terms.eq(d.terms + d.residual_terms + d.gate_terms)
+        planes = Signal(range((machine.acc_bits << self.geometry.column_bits) + 1))
+        m.d.comb += [
+            terms.eq(d.terms + d.residual_terms + d.gate_terms),
+            planes.eq((d.bits_out + 1) * (d.out_phases + 1)),
+        ]
         residual = ((d.residual_bits > slot) | exceeds(d.residual_bits, machine.max_bits_a - 1)
                     | exceeds(d.residual_last, self.geometry.bank_words - 1))
         return (((d.terms == 0) & (d.gate_terms == 0)) | exceeds(d.terms, machine.terms)
                 | exceeds(d.residual_terms, machine.terms) | exceeds(d.gate_terms, MAX_PLANES)
-                | ((terms << per_unit) > slot + 1) | (d.bits_out > slot) | exceeds(d.bits_out, machine.acc_bits - 1)
+                | ((terms << per_unit) > slot + 1) | (planes > slot + 1) | exceeds(d.bits_out, machine.acc_bits - 1)
                 | ~known | (d.has_residual & residual) | (d.table & (self.geometry.table_words == 0)))

@@ -131,7 +131,7 @@ class MaxPool(wiring.Component):
         block_after = Signal.like(block)
         m.d.comb += [
             block_after.eq(block + d.out_block_step),
-            self.write.address.eq(plane),
+            *(address.eq(plane) for address in self.write.address),
             self.write.slices.eq((1 << self.geometry.lane_slices) - 1),
         ]
         m.d.sync += plane.eq(pixel + compared.plane)

@@ -1,8 +1,12 @@
-"""The packer: codes of a pixel become planes, a word of every column's bank per cycle."""
+"""The packer: codes of a pixel become planes, which go to the banks of the columns' rows."""
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from collections.abc import Sequence
+from functools import reduce
+from operator import or_
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -18,6 +22,9 @@ START_STAGES = 3
 
 class OutputPacker(wiring.Component):
     """Two sets of shift registers per column: one takes codes while the other gives out planes, lowest first.
+
+    The row of a column may lie in the bank of another one. A plane takes a phase more for every other column whose row
+    lies in the same bank.
 
     Members
     -------
@@ -46,11 +53,13 @@ class OutputPacker(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         d = self.descriptor
-        m.submodules.agu = agu = OutputAgu(self.geometry)
+        m.submodules.agu = agu = OutputAgu(self.geometry, lattice=True)
         waiting = Signal(START_STAGES + 1 if self.geometry.table_words else START_STAGES)
         start = Signal()
         active = Signal()
         plane = Signal(6)
+        phase = Signal(self.geometry.column_bits)
+        last_phase = Signal()
         pixel_set = Signal()
         last = Signal()
         m.d.sync += waiting.eq(Cat(self.slot_end, waiting[:-1]))
@@ -59,36 +68,52 @@ class OutputPacker(wiring.Component):
             agu.descriptor.eq(d),
             agu.base.eq(d.out_base),
             agu.step.eq(d.out_step),
+            agu.row_step.eq(d.out_row_step),
             agu.block_step.eq(d.out_block_step),
             agu.reset.eq(self.begun),
             agu.advance.eq(last),
-            last.eq(active & (plane == d.bits_out)),
+            last_phase.eq(phase == d.out_phases),
+            last.eq(active & last_phase & (plane == d.bits_out)),
             self.done.eq(last & agu.last),
-            self.write.write.eq(Mux(active, agu.columns, 0)),
-            self.write.address.eq(agu.address + plane),
             self.write.slices.eq(1 << agu.group),
         ]
         m.d.sync += [
             active.eq(start | (active & ~last)),
-            plane.eq(Mux(active & ~last, plane + 1, 0)),
+            plane.eq(Mux(active & ~last, plane + last_phase, 0)),
+            phase.eq(Mux(active & ~last_phase, phase + 1, 0)),
         ]
         with m.If(last):
             m.d.sync += pixel_set.eq(~pixel_set)
         with m.If(self.begun):
             m.d.sync += pixel_set.eq(0)
-        for c in range(self.geometry.columns):
-            self._column(m, c, active, pixel_set)
+        words = [self._column(m, c, active & last_phase, pixel_set) for c in range(self.geometry.columns)]
+        shown = [active & agu.columns[c] & (d.out_phase[c] == phase) for c in range(self.geometry.columns)]
+        self._switch(m, words, shown, agu.address + plane)
         return m
 
-    def _column(self, m: Module, c: int, active: Signal, pixel_set: Signal) -> None:
-        """Registers of a column; the set that is given out shifts by a plane per cycle."""
+    def _switch(self, m: Module, words: Sequence[Value], shown: Sequence[Value], address: Value) -> None:
+        """Give each bank the plane of the column whose row lies there; no two columns of a phase have the same bank."""
+        d = self.descriptor
+        for b in range(self.geometry.columns):
+            comes = [shows & (d.out_bank[c] == b) for c, shows in enumerate(shown)]
+            word = reduce(or_, (word & come.replicate(len(word)) for word, come in zip(words, comes, strict=True)))
+            quotient = reduce(or_, (d.out_quotient[c] & come.replicate(len(d.out_quotient[c]))
+                                    for c, come in enumerate(comes)))
+            m.d.comb += [
+                self.write.write[b].eq(Cat(comes).any()),
+                self.write.address[b].eq(address + quotient),
+                self.write.data[b].eq(word.replicate(self.geometry.lane_slices)),
+            ]
+
+    def _column(self, m: Module, c: int, shift: Value, pixel_set: Signal) -> Signal:
+        """Add the registers of a column, whose set that is given out shifts by a plane; the plane."""
         per_unit = self.geometry.rows_per_unit
         bits = []
         for s in range(2):
             shifts = Signal(name=f"shift_{c}_{s}")
             takes = Signal(name=f"take_{c}_{s}")
             m.d.comb += [
-                shifts.eq(active & (pixel_set == s)),
+                shifts.eq(shift & (pixel_set == s)),
                 takes.eq(self.capture.columns[c] & (self.capture.set == s)),
             ]
             codes = [Signal(self.geometry.machine.acc_bits, name=f"code_{c}_{s}_{r}", reset_less=True)
@@ -101,7 +126,5 @@ class OutputPacker(wiring.Component):
                     m.d.sync += code.eq(code >> 1)
             bits.append([code[0] for code in codes])
         plane = Signal(self.geometry.rows, name=f"plane_{c}")
-        m.d.comb += [
-            plane.eq(Mux(pixel_set, Cat(bits[1]), Cat(bits[0]))),
-            self.write.data[c].eq(plane.replicate(self.geometry.lane_slices)),
-        ]
+        m.d.comb += plane.eq(Mux(pixel_set, Cat(bits[1]), Cat(bits[0])))
+        return plane

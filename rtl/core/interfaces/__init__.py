@@ -220,12 +220,12 @@ class BankWrite(wiring.Signature):
 
 
 class PixelWrite(wiring.Signature):
-    """Write a plane of an output pixel: slices of R lanes in several activation banks, at the same address in all.
+    """Write a plane of an output pixel: slices of R lanes in several activation banks, at an address of its own.
 
     Members
     -------
     write : the banks that are written in this cycle, a bit each
-    address : address within every bank
+    address : address within each bank
     slices : the slices of R lanes that are written, a bit each
     data : word for each bank
     """
@@ -233,7 +233,7 @@ class PixelWrite(wiring.Signature):
     def __init__(self, geometry: Geometry) -> None:
         super().__init__({
             "write": Out(geometry.columns),
-            "address": Out(geometry.address_bits),
+            "address": Out(geometry.address_bits).array(geometry.columns),
             "slices": Out(geometry.lane_slices),
             "data": Out(geometry.lanes).array(geometry.columns),
         })

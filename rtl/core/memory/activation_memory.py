@@ -136,7 +136,7 @@ class ActivationMemory(wiring.Component):
                 bank.store_address.eq(self.store.address[c]),
                 self.store.data[c].eq(bank.store_data),
                 bank.write.eq(self.write.write[c]),
-                bank.write_address.eq(self.write.address),
+                bank.write_address.eq(self.write.address[c]),
                 bank.write_slices.eq(self.write.slices),
                 bank.write_data.eq(self.write.data[c]),
                 bank.load_write.eq(self.load.write[c]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from itertools import product
 from typing import Any
 
 import cocotb
@@ -19,8 +20,10 @@ PORTS = {"operand": "read", "residual": "read", "write": "write"}
 """Accesses, and what asks for them."""
 ASKED = {port: f"{port}_i_{access}" for port, access in PORTS.items()}
 PASSED = {port: f"{port}_o_{access}" for port, access in PORTS.items()}
-INPUTS = ("head", "fresh", "running", *ASKED.values(), "residual_i_address", "write_i_address",
+INPUTS = ("head", "fresh", "running", *ASKED.values(), "residual_i_address",
           "inward_found", "inward_op", "outward_found", "outward_op")
+BY_BANK = ("operand", "write")
+"""Accesses with an address for each bank."""
 OP = 77
 
 
@@ -28,7 +31,7 @@ OP = 77
 async def lets_accesses_inside_pass(dut: Any) -> None:
     """Accesses pass from the first to the last word of their tensor; the first one beside it stops everything."""
     shape = geometry()
-    rng = await reset(dut, (*INPUTS, *(f"operand_i_address_{c}" for c in range(shape.columns))))
+    rng = await reset(dut, inputs(shape))
     for _ in range(300):
         places = {port: sorted(rng.choices(range(shape.bank_words), k=2)) for port in PORTS}
         dut.running.value = pack({"op": OP, **place_fields(places)}, shape.descriptor, "bench")
@@ -36,17 +39,17 @@ async def lets_accesses_inside_pass(dut: Any) -> None:
         addresses = {port: near(rng, places[port], port == outside, shape) for port in PORTS}
         masks = {port: rng.getrandbits(shape.columns) for port in PORTS}
         odd = rng.randrange(shape.columns)
-        for c in range(shape.columns):
-            inside = c != odd and outside == "operand"
-            address = near(rng, places["operand"], False, shape) if inside else addresses["operand"]
-            getattr(dut, f"operand_i_address_{c}").value = address
+        for c, port in product(range(shape.columns), BY_BANK):
+            inside = c != odd and outside == port
+            address = near(rng, places[port], False, shape) if inside else addresses[port]
+            getattr(dut, f"{port}_i_address_{c}").value = address
         for port in PORTS:
             getattr(dut, ASKED[port]).value = masks[port]
         dut.residual_i_address.value = addresses["residual"]
-        dut.write_i_address.value = addresses["write"]
         await Timer(1, "ns")
         beside = {port: 0 for port in PORTS} | ({outside: (1 << shape.columns) - 1} if outside else {})
-        beside["operand"] &= 1 << odd
+        for port in BY_BANK:
+            beside[port] &= 1 << odd
         passed = {port: masks[port] & ~beside[port] for port in PORTS}
         assert {port: int(getattr(dut, PASSED[port]).value) for port in PORTS} == passed
         violated = any(masks[port] & beside[port] for port in PORTS)
@@ -55,6 +58,11 @@ async def lets_accesses_inside_pass(dut: Any) -> None:
         assert (int(dut.violation_found.value), int(dut.illegal_found.value)) == (violated, 0)
         if violated:
             await stays(dut, shape, {"violation_op": OP})
+
+
+def inputs(shape: Geometry) -> tuple[str, ...]:
+    """Return the inputs of the guard that the bench drives."""
+    return *INPUTS, *(f"{port}_i_address_{c}" for port, c in product(BY_BANK, range(shape.columns)))
 
 
 def place_fields(places: dict[str, list[int]]) -> dict[str, int]:
@@ -89,7 +97,7 @@ async def stays(dut: Any, shape: Geometry, ops: dict[str, int]) -> None:
 async def refuses_what_cannot_run(dut: Any) -> None:
     """A descriptor at every limit is legal; one beyond a single limit is not, and the op is named."""
     shape = geometry()
-    await reset(dut, (*INPUTS, *(f"operand_i_address_{c}" for c in range(shape.columns))))
+    await reset(dut, inputs(shape))
     for pool in (0, 1):
         legal = limits(shape, pool)
         for fields in (legal, *tight_slots(shape, legal), legal | {"has_residual": 0, "residual_bits": 7},
@@ -113,19 +121,22 @@ def limits(shape: Geometry, pool: int) -> dict[str, int]:
             "chunk_pixels": machine.acc_depth - 1, "last_chunk_pixels": machine.acc_depth - 1,
             "bipolar": int(machine.bipolar), "launch_at": 20, "step_cycles": 20,
             "weights_from": 20 - (machine.max_bits_w - 1), "terms": terms, "residual_terms": terms,
-            "gate_terms": MAX_PLANES, "requant_cycles": 99, "bits_out": machine.acc_bits - 1,
+            "gate_terms": MAX_PLANES, "requant_cycles": machine.acc_bits * shape.columns + 99,
+            "bits_out": machine.acc_bits - 1, "out_phases": shape.columns - 1,
             "residual_bits": machine.max_bits_a - 1,
             "rounding": max(ROUNDING_MODES[mode] for mode in machine.roundings)}
 
 
 def tight_slots(shape: Geometry, legal: dict[str, int]) -> list[dict[str, int]]:
     """Descriptors whose slots have just the cycles for all terms, for the output, and for the residual."""
-    narrow = legal | {"terms": 1, "residual_terms": 0, "gate_terms": 0, "residual_bits": 0, "bits_out": 0}
+    narrow = legal | {"terms": 1, "residual_terms": 0, "gate_terms": 0, "residual_bits": 0, "bits_out": 0,
+                      "out_phases": 0}
     digits = ("terms", "residual_terms", "gate_terms")
     terms = sum(legal[name] for name in digits)
     longest = max(shape.rows_per_unit - 1, legal["residual_bits"])
     return [narrow | {name: legal[name] for name in digits} | {"requant_cycles": terms * shape.rows_per_unit - 1},
             narrow | {"bits_out": legal["bits_out"], "requant_cycles": legal["bits_out"]},
+            narrow | {"bits_out": 1, "out_phases": shape.columns - 1, "requant_cycles": 2 * shape.columns - 1},
             narrow | {"residual_bits": longest, "requant_cycles": longest}]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+from math import gcd
 from typing import Any
 
 import cocotb
@@ -12,7 +14,11 @@ from rtl.verification.benches.unit_harness import geometry, reset, step
 
 @cocotb.test()
 async def writes_planes(dut: Any) -> None:
-    """Three cycles after a pixel's slot its planes come out one per cycle, lowest first, into the row tile's lanes."""
+    """Three cycles after a pixel's slot its planes come out in their phases, lowest first, into the row tile's lanes.
+
+    Column c writes row `spacing*c` of the output, which lies in bank `spacing*c mod columns`; at the end of a row the
+    walk takes another step.
+    """
     shape = geometry()
     rows, columns, groups = shape.rows, shape.columns, shape.lane_slices
     rng = await reset(dut, ("descriptor", "begun", "slot_end", "capture_units", "capture_row", "capture_set",
@@ -21,9 +27,16 @@ async def writes_planes(dut: Any) -> None:
         bits, pixels, tiles = rng.randint(1, shape.machine.acc_bits), rng.randint(1, 4), rng.randint(1, 2 * groups)
         base, partial = rng.randrange(16), rng.randrange(1, 1 << columns)
         last_group = rng.randrange(pixels)
-        fields = {"pixels": pixels - 1, "row_tiles": tiles - 1, "bits_out": bits - 1, "out_base": base,
-                  "out_step": 5, "out_block_step": bits, "last_row_group_pixel": last_group,
-                  "last_row_group_columns": partial}
+        spacing, width = rng.randint(1, 4), rng.randint(1, 3)
+        phases = gcd(spacing, columns)
+        quotients = [rng.randrange(16) for _ in range(columns)]
+        banks = [spacing * c % columns for c in range(columns)]
+        turns = [c // (columns // phases) for c in range(columns)]
+        fields: dict[str, int | list[int]] = {
+            "out_width": width - 1, "out_row_step": 11, "out_phases": phases - 1, "out_quotient": quotients,
+            "out_bank": banks, "out_phase": turns, "pixels": pixels - 1, "row_tiles": tiles - 1, "bits_out": bits - 1,
+            "out_base": base, "out_step": 5, "out_block_step": bits, "last_row_group_pixel": last_group,
+            "last_row_group_columns": partial}
         dut.descriptor.value = pack(fields, shape.descriptor, "bench")
         await step(dut, {"begun": 1})
         await step(dut, {"begun": 0})
@@ -32,15 +45,18 @@ async def writes_planes(dut: Any) -> None:
             codes = [[rng.getrandbits(bits) for _ in range(columns)] for _ in range(rows)]
             await capture(dut, shape, codes, index % 2)
             enabled = partial if pixel >= last_group else (1 << columns) - 1
-            for plane in range(bits):
+            for plane, phase in product(range(bits), range(phases)):
                 await step(dut, {})
-                address = base + tile // groups * bits + pixel * 5 + plane
-                seen = int(dut.write_write.value), int(dut.write_address.value), int(dut.write_slices.value)
-                assert seen == (enabled, address % (1 << shape.address_bits), 1 << tile % groups)
-                for c in range(columns):
+                address = base + tile // groups * bits + pixel * 5 + pixel // width * 6 + plane
+                shown = [c for c in range(columns) if turns[c] == phase and enabled >> c & 1]
+                mask = sum(1 << banks[c] for c in shown)
+                assert (int(dut.write_write.value), int(dut.write_slices.value)) == (mask, 1 << tile % groups)
+                for c in shown:
                     lanes = sum((codes[r][c] >> plane & 1) << r for r in range(rows))
-                    word = int(getattr(dut, f"write_data_{c}").value)
+                    word = int(getattr(dut, f"write_data_{banks[c]}").value)
+                    at = int(getattr(dut, f"write_address_{banks[c]}").value)
                     assert word >> (tile % groups * rows) & ((1 << rows) - 1) == lanes
+                    assert at == (address + quotients[c]) % (1 << shape.address_bits)
             assert int(dut.done.value) == int(index == tiles * pixels - 1)
             await step(dut, {})
             assert int(dut.write_write.value) == 0

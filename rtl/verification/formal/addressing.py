@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import reduce
 from math import gcd
 from operator import or_
 
-from amaranth.hdl import Array, Cat, Mux, ResetSignal, Signal, Value
+from amaranth.hdl import Array, Cat, Const, Mux, ResetSignal, Signal, Value
 from amaranth.lib import data
 
 from rtl.core.addressing.operand_fetch import OperandFetch
 from rtl.core.addressing.output_agu import OutputAgu
 from rtl.core.addressing.window_agu import PixelAgu, TapAgu
+from rtl.core.datapath.output_packer import OutputPacker
 from rtl.encoding.geometry import Geometry
 from rtl.verification.formal.harness import (
     Harness,
@@ -21,6 +23,7 @@ from rtl.verification.formal.harness import (
     constant,
     drive_freely,
     free,
+    largest,
     past,
     probe,
     reach,
@@ -28,7 +31,7 @@ from rtl.verification.formal.harness import (
 from sim.arch.limits import LIMITS
 from sim.arch.machine import Machine
 
-__all__ = ["operand_fetch", "outputs", "pixels", "taps"]
+__all__ = ["operand_fetch", "output_switch", "outputs", "pixels", "taps"]
 
 COUNT = 2
 """Bits of the coordinates in a kernel, of an output pixel and of its row group."""
@@ -195,35 +198,84 @@ def operand_fetch(machine: Machine) -> Harness:
 
 
 def outputs(machine: Machine) -> Harness:
-    """The output AGU, whatever steps led there, stands at pixel p of row tile t, in the block and lanes of t.
+    """The output AGU, whatever steps led there, stands at pixel (g, x) of row tile t, in the block and lanes of t.
 
-    A block holds G row tiles: t is group t mod G of block t // G, at address `base + t // G * block_step + p * step`.
-    p and t are below 2**COUNT; the op does not run on depthwise lanes.
+    A block holds G row tiles: t is group t mod G of block t // G, at address `base + t // G * block_step + g * pitch +
+    x * step`. g, x and t are below 2**COUNT; the op does not run on depthwise lanes, and ends with a row.
     """
     m, geometry = after_reset(), Geometry(machine)
-    m.submodules.dut = dut = OutputAgu(geometry)
-    drive_freely(m, dut, "descriptor", "base", "step", "block_step")
+    m.submodules.dut = dut = OutputAgu(geometry, lattice=True)
+    drive_freely(m, dut, "descriptor", "base", "step", "row_step", "block_step")
     d, address = dut.descriptor, geometry.address_bits
+    pitch, row = constant(m, address, "pitch"), Signal(address, name="row_step")
     m.d.comb += [d.eq(constant(m, geometry.descriptor, "fields")), dut.base.eq(constant(m, address, "base")),
                  dut.step.eq(constant(m, address, "step")), dut.block_step.eq(constant(m, address, "block_step"))]
+    m.d.comb += [row.eq(pitch - _steps(m, Const(0, address), dut.step, d.out_width[:COUNT], "width")),
+                 dut.row_step.eq(row)]
     assume(m, ~d.depthwise_unit & (d.tile_channel_groups == 0) & (d.last_tile_channel_groups == 0)
-           & (d.pixels < 1 << COUNT))
-    begun, pixel, tile = Signal(), Signal(COUNT), Signal(COUNT)
+           & (d.out_width < 1 << COUNT) & (d.pixels < 1 << 2 * COUNT))
+    begun, g, x, tile = Signal(), Signal(COUNT), Signal(COUNT), Signal(COUNT)
+    pixel = Signal(2 * COUNT)
     m.d.sync += begun.eq(begun | dut.reset)
-    last = pixel == d.pixels
-    assume(m, ~(dut.advance & last & tile.all()))
+    last, row_ends = pixel == d.pixels, x == d.out_width
+    assume(m, ~(dut.advance & last & tile.all()) & (~last | row_ends) & ~(dut.advance & ~last & row_ends & g.all()))
     with m.If(dut.reset):
-        m.d.sync += [pixel.eq(0), tile.eq(0)]
+        m.d.sync += [pixel.eq(0), g.eq(0), x.eq(0), tile.eq(0)]
     with m.Elif(dut.advance):
-        m.d.sync += [pixel.eq(Mux(last, 0, pixel + 1)), tile.eq(tile + last)]
+        m.d.sync += [pixel.eq(Mux(last, 0, pixel + 1)), x.eq(Mux(row_ends, 0, x + 1)),
+                     g.eq(Mux(last, 0, g + row_ends)), tile.eq(tile + last)]
     block = Signal(address, name="block_start")
     blocks_before = Signal(COUNT)
     m.d.comb += blocks_before.eq(tile // geometry.lane_slices)
     m.d.comb += block.eq(_steps(m, dut.base, dut.block_step, blocks_before, "block"))
     inside = [probe(m, "dut.pixel", LIMITS.pixel_bits) == pixel, probe(m, "dut.row_tile", LIMITS.tile_bits) == tile,
-              probe(m, "dut.block", address) == block, probe(m, "dut.inner", 1) == 0, pixel <= d.pixels]
+              probe(m, "dut.block", address) == block, probe(m, "dut.inner", 1) == 0, pixel <= d.pixels,
+              probe(m, "dut.column", LIMITS.map_bits) == x, x <= d.out_width]
     check(m, ~begun | Cat(inside).all(), "the counts are those of the loops")
-    check(m, ~begun | (dut.address == _steps(m, block, dut.step, pixel, "pixel")), "the address is the pixel's")
+    start = Signal(address, name="row_start")
+    m.d.comb += start.eq(_steps(m, block, pitch, g, "row"))
+    check(m, ~begun | (dut.address == _steps(m, start, dut.step, x, "pixel")), "the address is the pixel's")
     check(m, ~begun | (dut.group == tile % geometry.lane_slices), "the group is the row tile's")
     check(m, ~begun | (dut.last == (last & (tile == d.row_tiles))), "the last pixel is known")
     return m
+
+
+def output_switch(machine: Machine) -> Harness:
+    """The plane of every column goes to its own bank and address, no two of a phase to one; no other is written.
+
+    Column c writes row `spacing*c + r` of the output, for any spacing below 16 and any r, in the phase that its index
+    gives it; AGU, descriptor and codes are otherwise arbitrary.
+    """
+    m, geometry = after_reset(), Geometry(machine)
+    dut, columns = OutputPacker(geometry), geometry.columns
+    m.submodules.dut = dut
+    drive_freely(m, dut, "descriptor")
+    d = dut.descriptor
+    m.d.comb += d.eq(constant(m, geometry.descriptor, "fields"))
+    spacing, first = constant(m, 4, "spacing"), constant(m, 4, "first_row")
+    assume(m, (spacing != 0) & (first < columns))
+    plane, phase = probe(m, "dut.plane", 6), probe(m, "dut.phase", geometry.column_bits)
+    active, at = probe(m, "dut.active", 1), probe(m, "dut.agu.address", geometry.address_bits)
+    has = probe(m, "dut.agu.columns", columns)
+    wanted: list[Value] = []
+    for c in range(columns):
+        bank = first + _chosen([s * c % columns for s in range(16)], spacing)
+        assume(m, d.out_phase[c] == _chosen([c // (columns // gcd(s or 1, columns)) for s in range(16)], spacing))
+        assume(m, d.out_bank[c] == Mux(bank >= columns, bank - columns, bank))
+        asked = active & has[c] & (d.out_phase[c] == phase)
+        address = Signal(geometry.address_bits, name=f"address_{c}")
+        m.d.comb += address.eq(at + plane + d.out_quotient[c])
+        to, word = d.out_bank[c], probe(m, f"dut.plane_{c}", geometry.rows).replicate(geometry.lane_slices)
+        right = Array(list(dut.write.address))[to] == address, Array(list(dut.write.data))[to] == word
+        check(m, ~asked | (right[0] & right[1]), f"the plane of column {c} goes to its bank")
+        wanted.append(Mux(asked, 1 << to, 0))
+    reach(m, {"compute.out_bank": (d.out_bank[columns - 1], columns - 1),
+              "compute.out_quotient": (d.out_quotient[0], largest(geometry.address_bits)),
+              "compute.out_phase": (d.out_phase[columns - 1], columns - 1)})
+    check(m, dut.write.write == reduce(or_, wanted), "nothing else is written")
+    return m
+
+
+def _chosen(numbers: Sequence[int], index: Value) -> Value:
+    """Return the number at an index; of an Array Yosys would make a memory, whose contents induction does not know."""
+    return reduce(or_, (Mux(index == i, number, 0) for i, number in enumerate(numbers)))

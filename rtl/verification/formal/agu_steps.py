@@ -151,7 +151,7 @@ def outputs(machine: Machine) -> Harness:
     with the last group of the last pixel of the last row tile.
     """
     m, geometry = after_reset(), Geometry(machine)
-    m.submodules.dut = dut = OutputAgu(geometry)
+    m.submodules.dut = dut = OutputAgu(geometry, lattice=True)
     drive_freely(m, dut, "descriptor")
     d, groups, address = _descriptor(m, geometry, dut), geometry.lane_slices, geometry.address_bits
     pixel, tile, block = (probe(m, f"dut.{name}", bits) for name, bits in (
@@ -169,8 +169,11 @@ def outputs(machine: Machine) -> Harness:
     follows(m, block, Mux(dut.reset, dut.base, Mux(over, next_block, block)), "a block holds all groups")
     follows(m, first, Mux(dut.reset, 0, Mux(over, Mux(moved == groups, 0, moved), first)), "groups follow one another")
     inner_ends = inner == tile_groups
+    column = probe(m, "dut.column", LIMITS.map_bits)
+    row_ends = column == d.out_width
+    odometer(m, dut.advance & inner_ends, (("column", column, d.out_width),), dut.reset)
     follows(m, dut.address, Mux(dut.reset, dut.base, Mux(over, next_block, dut.address + Mux(
-        dut.advance & inner_ends, dut.step, 0))), "the address is the pixel's")
+        dut.advance & inner_ends, Mux(row_ends, dut.row_step, dut.step), 0))), "the address is the pixel's")
     check(m, dut.group == (first + inner)[: len(dut.group)], "the group is the lanes'")
     check(m, dut.columns == Mux(pixel < d.last_row_group_pixel, largest(geometry.columns), d.last_row_group_columns),
           "columns without a row in the last group are left out, and no others")
@@ -182,6 +185,7 @@ def outputs(machine: Machine) -> Harness:
         "OutputAgu.row_tile": (tile, largest(LIMITS.tile_bits)), "OutputAgu.first_group": (first, groups - 1),
         "OutputAgu.block": (block, largest(address)), "OutputAgu.address": (dut.address, largest(address)),
         "compute.last_row_group_columns": (d.last_row_group_columns, largest(geometry.columns)),
+        "OutputAgu.column": (column, largest(LIMITS.map_bits - 1) - 1),
         "OutputAgu.inner": (inner, geometry.tile_channel_groups - 1),
         "compute.tile_channel_groups": (d.tile_channel_groups, geometry.tile_channel_groups - 1),
         "compute.last_tile_channel_groups": (d.last_tile_channel_groups, geometry.tile_channel_groups - 1),

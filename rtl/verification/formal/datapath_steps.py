@@ -46,7 +46,8 @@ def max_pool(machine: Machine) -> Harness:
     follows(m, block, Mux(dut.begun, d.out_base, block + Mux(ends, d.out_block_step, 0)), "blocks follow one another")
     follows(m, pixel, Mux(dut.begun, d.out_base, Mux(ends, block + d.out_block_step, Mux(
         compared.pixel_done, pixel + d.out_step, pixel))), "pixels follow one another")
-    follows(m, dut.write.address, pixel + compared.plane, "a plane has its address")
+    for address in dut.write.address:
+        follows(m, address, pixel + compared.plane, "a plane has its address")
     reach(m, {"MaxPool.pixel": (pixel, largest(bits)), "MaxPool.block": (block, largest(bits))})
     return m
 
@@ -98,16 +99,16 @@ def weight_memory(machine: Machine) -> Harness:
     return m
 
 
-def _places(m: Harness, d: data.View, prefix: str, geometry: Geometry) -> dict[str, tuple[Value, int]]:
+def _places(m: Harness, d: data.View, prefix: str, geometry: Geometry, *more: str) -> dict[str, tuple[Value, int]]:
     """Claim that the addresses of an output packer or a residual fetch follow the descriptor."""
-    names = ("base", "step", "block_step")
+    names = ("base", "step", "block_step", *more)
     for name in names:
         check(m, probe(m, f"dut.agu.{name}", geometry.address_bits) == d[f"{prefix}_{name}"], f"the AGU's {name}")
     return {f"compute.{prefix}_{name}": (d[f"{prefix}_{name}"], largest(geometry.address_bits)) for name in names}
 
 
 def output_packer(machine: Machine) -> Harness:
-    """Planes of a pixel are written lowest first, each at its own address, up to the output's last one.
+    """Planes of a pixel are written lowest first, each in all its phases, up to the output's last one.
 
     The first one comes a cycle later where codes are looked up in a table.
     """
@@ -117,16 +118,17 @@ def output_packer(machine: Machine) -> Harness:
     d = dut.descriptor
     m.d.comb += d.eq(constant(m, geometry.descriptor, "fields"))
     plane, active = probe(m, "dut.plane", 6), probe(m, "dut.active", 1)
-    waiting, at = probe(m, "dut.waiting", 4), probe(m, "dut.agu.address", geometry.address_bits)
+    waiting, phase = probe(m, "dut.waiting", 4), probe(m, "dut.phase", geometry.column_bits)
     start = Mux(d.table, waiting[3], waiting[2])
-    last = active & (plane == d.bits_out)
-    follows(m, plane, Mux(active & ~last, plane + 1, 0), "planes count")
+    over = phase == d.out_phases
+    last = active & over & (plane == d.bits_out)
+    follows(m, phase, Mux(active & ~over, phase + 1, 0), "phases count")
+    follows(m, plane, Mux(active & ~last, plane + over, 0), "planes count")
     follows(m, active, start | (active & ~last), "a pixel is written to its last plane")
-    check(m, dut.write.address == (at + plane)[: geometry.address_bits], "a plane has its address")
-    reach(m, _places(m, d, "out", geometry))
-    check(m, dut.write.write == Mux(active, probe(m, "dut.agu.columns", geometry.columns), 0),
-          "columns have the pixel")
+    reach(m, _places(m, d, "out", geometry, "row_step"))
     reach(m, {"OutputPacker.plane": (plane, machine.acc_bits - 1),
+              "OutputPacker.phase": (phase, geometry.columns - 1),
+              "compute.out_phases": (d.out_phases, geometry.columns - 1),
               "compute.bits_out": (d.bits_out, machine.acc_bits - 1)})
     return m
 

@@ -63,7 +63,7 @@ def bounds(machine: Machine) -> Harness:
         kind, address = "write" if name == "write" else "read", access.address
         asked, allowed = getattr(access, kind), getattr(passed, kind)
         for c in range(geometry.columns):
-            at = address[c] if name == "operand" else address
+            at = address if name == "residual" else address[c]
             inside = (first <= at) & (at <= last)
             outside.append(asked[c] & ~inside)
             check(m, allowed[c] == (asked[c] & inside & ~dut.halt), f"{name} of column {c} passes when it is inside")

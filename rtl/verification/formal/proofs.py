@@ -160,12 +160,19 @@ PORT_FAULTS = (
 )
 BOUND_FAULTS = (
     Fault("bounds_guard", "(address < first) | (address > last)", "(address > last)"),
-    Fault("bounds_guard", "Mux(self.halt | write_outside, 0, self.write_i.write)",
+    Fault("bounds_guard", "Mux(self.halt, 0, self.write_i.write & ~write_outside)",
           "Mux(self.halt, 0, self.write_i.write)"),
 )
 OUTPUT_FAULTS = (
-    Fault("output_agu", "self.address + self.step", "self.address + self.block_step"),
+    Fault("output_agu", "Mux(last_column, self.row_step, self.step)", "self.step"),
+    Fault("output_agu", "Mux(last_column, self.row_step, self.step)",
+          "Mux(last_column, self.row_step, self.block_step)"),
     Fault("output_agu", "Mux(wraps, block + self.block_step, block)", "block + self.block_step"),
+)
+SWITCH_FAULTS = (
+    Fault("output_packer", "(d.out_phase[c] == phase)", "1"),
+    Fault("output_packer", "self.write.address[b].eq(address + quotient)", "self.write.address[b].eq(address)"),
+    Fault("output_packer", "shows & (d.out_bank[c] == b)", "shows & (c == b)"),
 )
 BANK_FAULTS = (
     Fault("bank_interleave", "at_last.eq(here == self.last)", "at_last.eq(here == self.last + 1)"),
@@ -281,7 +288,7 @@ PROOFS = (
           TAP_FAULTS, induction=1, nightly=True),
     Proof("pixel AGU", "2 x 2 bits of (g, x), 4 address bits", partial(addressing.pixels, SHALLOW), 1, PIXEL_FAULTS,
           induction=1),
-    Proof("output AGU", "2 bits of pixel and row tile, 4 address bits", partial(addressing.outputs, SHALLOW), 4,
+    Proof("output AGU", "2 bits of (g, x) and row tile, 4 address bits", partial(addressing.outputs, SHALLOW), 4,
           OUTPUT_FAULTS, induction=1),
     Proof("tap AGU, each step", "lanes: full width, 3 columns", partial(agu_steps.taps, LANES), 1, TAP_STEP_FAULTS,
           induction=1),
@@ -293,6 +300,9 @@ PROOFS = (
           induction=1),
     *(Proof(f"operand fetch, {columns} columns", "strides 1..15",
             partial(addressing.operand_fetch, columns_of(columns)), 4, FETCH_FAULTS,
+            nightly=columns > 3) for columns in (3, 4)),
+    *(Proof(f"output switch, {columns} columns", "spacings 1..15",
+            partial(addressing.output_switch, columns_of(columns)), 1, SWITCH_FAULTS, induction=1,
             nightly=columns > 3) for columns in (3, 4)),
     Proof("memory ports", "tiny: 6 regions", partial(memories.ports, TINY), 1, PORT_FAULTS, induction=1),
     Proof("bounds", "tiny: 3 columns", partial(memories.bounds, TINY), 1, BOUND_FAULTS, induction=1),
@@ -336,7 +346,8 @@ PROOFS = (
     Proof("CSR file", "everything", counter_steps.csr_file, 1,
           (Fault("csr_file", "ones[bits] | (port & ~mask[bits])", "ones[bits]"),), induction=1),
     Proof("output packer, each step", "lanes: 32 planes", partial(datapath_steps.output_packer, LANES), 1,
-          (Fault("output_packer", "plane + 1, 0)", "(plane + 1)[:4], 0)"),
+          (Fault("output_packer", "plane + last_phase, 0)", "(plane + last_phase)[:4], 0)"),
+           Fault("output_packer", "Mux(active & ~last_phase, phase + 1, 0)", "0"),
            Fault("output_packer", "Mux(d.table, waiting[-1], waiting[START_STAGES - 1])", "waiting[-1]")), induction=1),
     Proof("table memory, each step", "lanes: 2 codes a word", partial(datapath_steps.table_memory, LANES), 1,
           TABLE_FAULTS, induction=1),

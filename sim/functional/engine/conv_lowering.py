@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from sim.functional.engine import bitplane, winograd
 from sim.functional.engine.buffers import Buffer
-from sim.functional.engine.operation import Operation, extent_words, target_words
+from sim.functional.engine.operation import Operation, map_words
 from sim.functional.engine.requant_table import requant_table
 from sim.functional.engine.weights import (
     channel_order,
@@ -32,14 +32,13 @@ __all__ = ["conv_operation"]
 def conv_operation(program: Program, conv: Conv, buffers: Mapping[str, Buffer], kernel: KernelId) -> Operation:
     """Bind a convolution to a kernel, which must be one of `kernel_selection.conv_kernels`."""
     source, target = buffers[conv.input], buffers[conv.output]
-    part = program.tensor(conv.output).part_slice(conv.output_part)
     constants = requant_table(program, conv, _interleaves(kernel))
     top, left, _, _ = conv.pads
     first = program.tensor(conv.input).run_slice(conv.input_parts).start
     common = {
         abi.SOURCE: source.at(-top, -left, first), abi.SOURCE_ROW: conv.stride[0] * source.row_bytes,
-        abi.SOURCE_PIXEL: conv.stride[1] * source.pixel_bytes, **target_words(target, part.start),
-        **extent_words(target), abi.CHANNELS: conv.channels, abi.ZERO: constants.zero, abi.LOW: constants.low,
+        abi.SOURCE_PIXEL: conv.stride[1] * source.pixel_bytes, **map_words(program, conv, target),
+        abi.ZERO: constants.zero, abi.LOW: constants.low,
         abi.HIGH: constants.high, abi.WRAP: constants.wrap}
     if conv.residual is not None:
         other, channels = buffers[conv.residual], program.tensor(conv.residual).part_slice(conv.residual_part)

@@ -11,7 +11,7 @@ from sim.errors import InputError
 from sim.functional.engine.buffers import Buffer
 from sim.functional.engine.conv_lowering import conv_operation
 from sim.functional.engine.kernel_selection import conv_kernels
-from sim.functional.engine.operation import Operation, extent_words, source_words, target_words
+from sim.functional.engine.operation import Operation, extent_words, map_words, source_words, target_words
 from sim.functional.kernels import abi
 from sim.functional.kernels.kernel_id import KernelId
 from sim.ir.ops import Conv, Load, Op, Pool, Store, Table, Tensor
@@ -66,9 +66,9 @@ class Lowering:
 
     def possible_kernels(self, conv: Conv) -> list[KernelId]:
         """Return every kernel that is exact for a layer, the best first."""
-        codes, target = self.program.tensor(conv.input).format, self.program.tensor(conv.output)
-        size = target.height, target.width
-        return conv_kernels(self._dense(conv), codes, self.buffers[conv.input], size, self.isa)
+        source = self.program.tensor(conv.input)
+        return conv_kernels(self._dense(conv), source.format, self.buffers[conv.input], conv.map_size(source),
+                            self.isa)
 
     def _dense(self, conv: Conv) -> Conv:
         """Return a layer that is not depthwise as one that reads its whole input, with zeros where it does not."""
@@ -96,11 +96,9 @@ class Lowering:
 
     def _look_up(self, conv: Conv, table: Table) -> Operation:
         """Map the indices that a Conv has written where its output lies to what is stored for their codes."""
-        tensor, target = self.program.tensor(conv.output), self.buffers[conv.output]
-        channels = tensor.part_slice(conv.output_part)
-        stored = (table.codes - tensor.format.low).astype(np.uint8)
+        stored = (table.codes - self.program.tensor(conv.output).format.low).astype(np.uint8)
         return Operation(KernelId("copy", "table"), conv.name, {
-            **target_words(target, channels.start), **extent_words(target), abi.RUN: conv.channels},
+            **map_words(self.program, conv, self.buffers[conv.output]), abi.RUN: conv.channels},
             {abi.PARAMETERS: stored})
 
     def _pool(self, pool: Pool) -> Operation:

@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from sim.functional.engine.buffers import Buffer
 from sim.functional.kernels import abi
 from sim.functional.kernels.kernel_id import KernelId
+from sim.ir.ops import Conv, Lattice
+from sim.ir.program import Program
 
-__all__ = ["Constant", "Operation", "extent_words", "source_words", "target_words"]
+__all__ = ["Constant", "Operation", "extent_words", "map_words", "source_words", "target_words"]
 
 Constant = NDArray[np.generic]
 
@@ -55,6 +57,16 @@ def target_words(buffer: Buffer, channel: int = 0, row: int = 0) -> dict[int, in
     """Return the words for an operation that writes a tensor from `channel` and `row` on."""
     return {abi.TARGET: buffer.at(row, 0, channel), abi.TARGET_ROW: buffer.row_bytes,
             abi.TARGET_PIXEL: buffer.pixel_bytes}
+
+
+def map_words(program: Program, conv: Conv, buffer: Buffer) -> dict[int, int]:
+    """Return the words for an operation that writes all pixels of the map of a Conv, wherever they lie."""
+    height, width = conv.map_size(program.tensor(conv.input))
+    channels, lattice = program.tensor(conv.output).part_slice(conv.output_part), conv.lattice or Lattice()
+    down, right = lattice.stride
+    return {abi.TARGET: buffer.at(*lattice.offset, channels.start), abi.TARGET_ROW: down * buffer.row_bytes,
+            abi.TARGET_PIXEL: right * buffer.pixel_bytes, abi.HEIGHT: height, abi.WIDTH: width,
+            abi.CHANNELS: conv.channels}
 
 
 def extent_words(buffer: Buffer) -> dict[int, int]:

@@ -48,7 +48,7 @@ def crop(program: Program, op: Layer, codes: Mapping[str, NDArray[np.int32]], ro
     codes : mapping of str to int32 array, shape (1, channels, height, width)
         All tensors.
     rows, channels : range
-        Of the output, channels counted in the op's output part; a pool has one part.
+        Of the op's own map, channels counted in its output part; a pool has one part.
 
     Raises
     ------
@@ -83,9 +83,18 @@ def crop(program: Program, op: Layer, codes: Mapping[str, NDArray[np.int32]], ro
     part = part if whole else replace(part, input_parts=None)
     tensors[source.name] = _tensor(source, first, source.parts if whole else (len(channels),)), of_input, first
     inputs = {name: codes[name][:, part_of, y.start:y.stop] for name, (_, part_of, y) in tensors.items()}
-    output = _tensor(target, rows, (len(channels),))
+    size = op.map_size(source)
+    output = replace(target, height=len(rows), width=size[1], parts=(len(channels),))
     tile = replace(program, tensors=(*(tensor for tensor, _, _ in tensors.values()), output), ops=(part,))
-    return Tile(tile, inputs, codes[target.name][0, of_output, rows.start:rows.stop])
+    return Tile(tile, inputs, _written(op, codes[target.name][0, of_output], size)[:, rows.start:rows.stop])
+
+
+def _written(op: Layer, codes: NDArray[np.int32], size: tuple[int, int]) -> NDArray[np.int32]:
+    """Return the pixels that an op of that map writes."""
+    if not isinstance(op, Conv) or op.lattice is None:
+        return codes
+    rows, columns = op.lattice.piece(size)
+    return codes[:, np.array(rows)[:, None], np.array(columns)]
 
 
 def _rows_read(op: Layer, rows: range, height: int) -> tuple[range, Pads]:
@@ -103,7 +112,7 @@ def _channels(conv: Conv, channels: range, pads: Pads) -> Conv:
     return replace(
         conv, weights=conv.weights[kept], multiplier=conv.multiplier[kept], shift=conv.shift[kept],
         offset=conv.offset[kept], residual_multiplier=conv.residual_multiplier[kept], pads=pads, output_part=0,
-        residual_part=0, groups=len(channels) if conv.groups > 1 else 1,
+        lattice=None, residual_part=0, groups=len(channels) if conv.groups > 1 else 1,
         prefer_depthwise=conv.depthwise and len(channels) == 1)
 
 

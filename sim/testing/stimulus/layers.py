@@ -106,7 +106,7 @@ def draw_conv(builder: ProgramBuilder, kind: str, window: Window, source: Tensor
         low = choices.integer("low", low, high)
         high = choices.integer("high", low, high)
     empty = np.zeros(outputs, np.int64)
-    return Conv(f"r{len(builder.ops) + part}", source.name, target.name, weights, fmt, no_digits(outputs), empty,
+    return Conv(builder.op_name(), source.name, target.name, weights, fmt, no_digits(outputs), empty,
                 empty, low, high, groups, window.stride, window.dilation, window.pads, part,
                 prefer_depthwise=kind == "depthwise" and outputs == 1, table=table, input_parts=run)
 
@@ -153,7 +153,7 @@ def requantized(builder: ProgramBuilder, conv: Conv, source: Tensor, target: Ten
     codes = None
     if wants_residual:
         conv, residual = _with_residual(builder, conv, source, target)
-        codes = _by_channel(np.broadcast_to(residual, (len(residual), conv.channels, target.height, target.width)))
+        codes = _by_channel(np.broadcast_to(residual, (len(residual), conv.channels, *conv.map_size(source))))
     gate = _draw_gate(builder, source, conv) if gated else None
     most = choices.integer("digits", 1, arithmetic.terms), choices.integer("residual_digits", 1, arithmetic.terms)
     if gate is not None:
@@ -203,7 +203,7 @@ def _with_residual(builder: ProgramBuilder, conv: Conv, source: Tensor,
     """Give a Conv a residual that may be broadcast; the samples of its part."""
     options: tuple[Broadcast, ...] = ("map", "channel")
     broadcast = builder.choices.choice("broadcast_as", options) if builder.has("broadcast", 0.3) else "none"
-    shape = residual_shape(broadcast, conv.channels, target.height, target.width)
+    shape = residual_shape(broadcast, conv.channels, *conv.map_size(source))
     other, part = _residual(builder, shape, source, target)
     samples = builder.samples[other.name][:, other.part_slice(part)]
     return (replace(conv, residual=other.name, residual_part=part, residual_broadcast=broadcast),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
+from itertools import product
 
 import numpy as np
 
@@ -11,6 +13,7 @@ from sim.ir.formats import Format
 from sim.ir.ops import Pool, Tensor, accumulator_bounds
 from sim.ir.program import Program
 from sim.testing.stimulus.choices import Choices, choices_of
+from sim.testing.stimulus.lattices import draw_lattices, filled_size
 from sim.testing.stimulus.layers import Window, conv_fits, draw_conv, draw_run, draw_window, requantized
 from sim.testing.stimulus.program_builder import ProgramBuilder
 from sim.testing.stimulus.spills import spill
@@ -49,7 +52,8 @@ def random_program(source: np.random.Generator | Choices, machine: Machine, laye
     layers : int
         Most layers; a layer that writes several parts has several ops.
     kinds, traits : collections of str
-        Subsets of KINDS and TRAITS; `concat` needs dense or linear ops.
+        Subsets of KINDS and TRAITS; `concat` needs dense or linear ops. There is also a trait `lattice`: several ops
+        fill an output part.
     extent, channels : int
         Largest height and width of an input, and most channels of a part.
     kernel : int
@@ -105,9 +109,12 @@ class _Maker:
             kind = builder.choices.choice("kind", legal)
             window = Window() if kind in POINTWISE else draw_window(builder, kind, source,
                                                                     1 if kind == "gate" else self.kernel)
-            target = self.new_target(kind, window, read, last)
-            convs = [] if kind == "max" else [draw_conv(builder, kind, window, read, run, target, part)
-                                              for part in range(len(target.parts))]
+            size = window.output(read)
+            lattices = (None,) if kind == "max" else draw_lattices(builder, size)
+            target = self.new_target(kind, filled_size(lattices, size), read, last)
+            places = [] if kind == "max" else list(product(range(len(target.parts)), lattices))
+            convs = [replace(draw_conv(builder, kind, window, read, run, target, part), lattice=lattice,
+                             name=f"r{len(builder.ops) + index}") for index, (part, lattice) in enumerate(places)]
             if builder.holds(target) and all(conv_fits(builder, conv, read) for conv in convs):
                 break
         builder.add(target)
@@ -120,8 +127,8 @@ class _Maker:
                                       window.pads, run))
         return target
 
-    def new_target(self, kind: str, window: Window, source: Tensor, last: bool) -> Tensor:
-        """Draw the output of an op of this kind."""
+    def new_target(self, kind: str, size: tuple[int, int], source: Tensor, last: bool) -> Tensor:
+        """Draw the output of this size of ops of this kind."""
         builder = self.builder
         parts = builder.parts(self.channels, 0.25) if kind in DENSE else source.parts
         if kind == "grouped" and builder.choices.chance("wider", 0.3):
@@ -130,4 +137,4 @@ class _Maker:
         widest = builder.arithmetic.acc_bits - 1
         if kind != "max" and last and widest > WIDEST and builder.has("wide", 0.3):
             fmt = Format(builder.choices.integer("wide_bits", WIDEST + 1, widest), fmt.kind)
-        return builder.tensor(*window.output(source), parts, fmt)
+        return builder.tensor(*size, parts, fmt)

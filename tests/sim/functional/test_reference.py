@@ -15,7 +15,7 @@ from sim.ir.formats import Format
 from sim.ir.ops import Conv, Load, Pool, Steps, Store, Table, Tensor
 from sim.ir.program import Program
 from sim.ir.signed_digits import no_digits
-from sim.testing import KINDS, corner_inputs, random_machine, random_program
+from sim.testing import KINDS, TRAITS, corner_inputs, random_machine, random_program
 
 ROUND = {"half_up": lambda x: floor(x + Fraction(1, 2)), "half_even": round, "floor": floor}
 
@@ -40,7 +40,10 @@ def reference_conv(program: Program, conv: Conv, codes: dict[str, np.ndarray]) -
     if conv.weight_format.kind == "bipolar":
         meaning = np.where(meaning == 1, 1, -1)
     acc = 0
-    seen = taps(codes[conv.input], conv, conv.kernel, conv.dilation, source.format.zero_point, target.shape[1:])
+    axes = zip(source.shape[1:], conv.kernel, conv.pads[:2], conv.pads[2:], conv.stride, conv.dilation, strict=True)
+    size = [(extent + before + after - dilation * (kernel - 1) - 1) // stride + 1
+            for extent, kernel, before, after, stride, dilation in axes]
+    seen = taps(codes[conv.input], conv, conv.kernel, conv.dilation, source.format.zero_point, size)
     for tap, w in zip(seen, meaning.reshape(*meaning.shape[:2], -1).transpose(2, 0, 1), strict=True):
         split = zip(np.split(tap, conv.groups, axis=1), np.split(w, conv.groups), strict=True)
         summand = (tap * w[:, 0, None, None] if conv.depthwise else
@@ -62,6 +65,8 @@ def reference_conv(program: Program, conv: Conv, codes: dict[str, np.ndarray]) -
         zero = target.format.zero_point if conv.table is None else conv.table.index.zero_point
         code = ROUND[program.arithmetic.rounding](Fraction(v, 2 ** int(conv.shift[o]))) + zero
         code = min(max(code, conv.low), conv.high)
+        if conv.lattice is not None:
+            y, x = (conv.lattice.offset[i] + conv.lattice.stride[i] * at for i, at in enumerate((y, x)))
         out[n, o, y, x] = code if conv.table is None else conv.table.codes[code]
 
 
@@ -93,7 +98,8 @@ def test_random_programs_equal_the_reference(first: int) -> None:
         rng = np.random.default_rng(seed)
         machine = random_machine(rng, small=bool(seed % 4))
         with_tables = machine.model_copy(update={"table_bits": 8 if seed % 3 else 0})
-        program = random_program(rng, with_tables, kinds=KINDS if seed % 4 else ["grouped", "depthwise"])
+        program = random_program(rng, with_tables, kinds=KINDS if seed % 4 else ["grouped", "depthwise"],
+                                 traits=TRAITS if seed % 5 else [*TRAITS, "lattice"])
         inputs = corner_inputs(rng, program, 2)
         expected, found = reference(program, inputs, 2), simulate(program, inputs)
         assert sorted(found) == sorted(t.name for t in program.tensors)
