@@ -34,6 +34,13 @@ def taps(maps: np.ndarray, op: Conv | Pool, kernel: tuple[int, int], dilation: S
     return [s[:, :, :: op.stride[0], :: op.stride[1]][:, :, : size[0], : size[1]] for s in shifted]
 
 
+def parts_read(program: Program, op: Conv | Pool, codes: dict[str, np.ndarray]) -> np.ndarray:
+    """Channels of the input that an op reads."""
+    parts = program.tensor(op.input).parts
+    first, stop = op.input_parts or (0, len(parts))
+    return codes[op.input][:, sum(parts[:first]) : sum(parts[:stop])]
+
+
 def reference_conv(program: Program, conv: Conv, codes: dict[str, np.ndarray]) -> None:
     source, target = program.tensor(conv.input), program.tensor(conv.output)
     meaning = conv.weights.astype(np.int64)
@@ -43,7 +50,7 @@ def reference_conv(program: Program, conv: Conv, codes: dict[str, np.ndarray]) -
     axes = zip(source.shape[1:], conv.kernel, conv.pads[:2], conv.pads[2:], conv.stride, conv.dilation, strict=True)
     size = [(extent + before + after - dilation * (kernel - 1) - 1) // stride + 1
             for extent, kernel, before, after, stride, dilation in axes]
-    seen = taps(codes[conv.input], conv, conv.kernel, conv.dilation, source.format.zero_point, size)
+    seen = taps(parts_read(program, conv, codes), conv, conv.kernel, conv.dilation, source.format.zero_point, size)
     for tap, w in zip(seen, meaning.reshape(*meaning.shape[:2], -1).transpose(2, 0, 1), strict=True):
         split = zip(np.split(tap, conv.groups, axis=1), np.split(w, conv.groups), strict=True)
         summand = (tap * w[:, 0, None, None] if conv.depthwise else
@@ -86,8 +93,8 @@ def reference(program: Program, inputs: Mapping[str, np.ndarray], images: int) -
             codes[op.output][:, part, rows] = codes[op.input]
         else:
             target = program.tensor(op.output)
-            codes[op.output] = np.max(taps(codes[op.input], op, op.kernel, op.dilation, -1000, target.shape[1:]),
-                                          axis=0)
+            windows = taps(parts_read(program, op, codes), op, op.kernel, op.dilation, -1000, target.shape[1:])
+            codes[op.output] = np.max(windows, axis=0)
     return codes
 
 
