@@ -1,0 +1,109 @@
+"""Run a measured Program, or the cheapest layer of each kind that it has, on the RTL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitwright.codesign.verify import Verification, verify
+from sim.arch.machine import Machine
+from sim.errors import InputError
+from sim.functional.reference import simulate
+from sim.ir.cut import cut
+from sim.ir.ops import Conv, Layer
+from sim.ir.program import Program
+from sim.plan.plan import plan
+
+__all__ = ["OnRtl", "sampled_on_rtl", "whole_on_rtl"]
+
+Codes = Mapping[str, NDArray[np.int32]]
+LEFT_OUT = ("name", "input", "output", "weights", "multiplier", "shift", "offset", "low", "high", "output_part",
+            "residual_part", "residual_multiplier")
+"""Fields in which layers of one kind may differ."""
+
+
+@dataclass
+class OnRtl:
+    """What ran on the RTL.
+
+    Attributes
+    ----------
+    machine : str
+    ops : list of str
+        That ran, each by itself if they are not all.
+    of : int
+        Ops of the Program.
+    codes, differing : int
+        Codes of the RTL that were compared with the plain loops, and that differ.
+    cycles : int
+        Counted.
+    exact : bool
+        Whether all codes, the cycle in which each op ends, and all counters of events are equal.
+    """
+
+    machine: str
+    ops: list[str]
+    of: int
+    codes: int = 0
+    differing: int = 0
+    cycles: int = 0
+    exact: bool = True
+
+    def add(self, found: Verification) -> None:
+        """Note what one run has shown."""
+        if found.failure is not None:
+            raise InputError(found.failure)
+        self.codes += found.comparisons[-1].codes
+        self.differing += found.comparisons[-1].mismatches
+        self.cycles += max(layer.counted for layer in found.layers)
+        self.exact = self.exact and found.ok
+
+
+def whole_on_rtl(program: Program, codes: Codes, machine: Machine) -> OnRtl:
+    """Run a whole Program."""
+    made = OnRtl(machine.name, [op.name for op in program.ops], len(program.ops))
+    made.add(verify(program, machine, codes, onnxruntime=False))
+    return made
+
+
+def sampled_on_rtl(program: Program, codes: Codes, machine: Machine, most_cycles: int) -> OnRtl:
+    """Run the cheapest layer of each kind alone, cheap ones first, as long as all together take at most so long.
+
+    Parameters
+    ----------
+    program : Program
+    codes : mapping of str to int32 array
+        One image.
+    machine : Machine
+    most_cycles : int
+        Predicted, of all layers that run.
+    """
+    alone = {op.name: cut(program, op.name, op.name) for op in program.ops if isinstance(op, Layer)}
+    cycles = {name: plan(part, machine).timeline.total for name, part in alone.items()}
+    chosen: dict[tuple[Any, ...], str] = {}
+    for name in sorted(cycles, key=cycles.__getitem__):
+        chosen.setdefault(_kind(alone[name].ops[0], alone[name]), name)
+    values, made = simulate(program, codes), OnRtl(machine.name, [], len(program.ops))
+    for name in chosen.values():
+        if sum(cycles[each] for each in made.ops) + cycles[name] > most_cycles:
+            break
+        part = alone[name]
+        made.add(verify(part, machine, {tensor.name: values[tensor.name] for tensor in part.inputs},
+                        onnxruntime=False))
+        made.ops.append(name)
+    return made
+
+
+def _kind(op: Any, part: Program) -> tuple[Any, ...]:
+    """Return what two layers have in common if one of them is enough."""
+    shown = {item.name: getattr(op, item.name) for item in fields(op) if item.name not in LEFT_OUT}
+    if not isinstance(op, Conv):
+        return tuple(shown.values())
+    shown |= {"table": op.table is not None, "residual": op.residual is not None, "gate": op.gate is not None,
+              "groups": "depthwise" if op.depthwise else op.groups > 1, "kernel": op.kernel,
+              "parts": len(part.tensor(op.input).parts) > 1}
+    return tuple(map(str, shown.values()))

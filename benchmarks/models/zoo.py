@@ -1,0 +1,60 @@
+"""All networks by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from benchmarks.models.case import Case
+from benchmarks.models.classifiers import CLASSIFIERS, classifier
+from benchmarks.models.faces import FACE_NETWORKS, face_case
+from sim.errors import InputError
+
+__all__ = ["CASES", "Places"]
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where files lie.
+
+    Attributes
+    ----------
+    folder : Path
+        What is kept between runs.
+    packages : Path or None
+        Wheels, unpacked in folders of their names.
+    photos : Path or None
+    """
+
+    folder: Path
+    packages: Path | None
+    photos: Path | None
+
+    def package(self, name: str) -> Path:
+        """Return the folder of an unpacked wheel."""
+        if self.packages is None or not (self.packages / name).exists():
+            raise InputError(f"--packages must name a folder in which '{name}' lies, a wheel from PyPI, unpacked")
+        return self.packages / name
+
+    def pictures(self) -> Path:
+        """Return the file of photographs."""
+        if self.photos is None:
+            raise InputError("--photos must name a file of photographs")
+        return self.photos
+
+
+def _face(name: str, places: Places) -> Case:
+    return face_case(name, places.package("facenet_pytorch"), places.pictures(), places.folder)
+
+
+def _classifier(name: str, places: Places) -> Case:
+    return classifier(name, places.folder)
+
+
+CASES: Mapping[str, Callable[[Places], Case]] = {
+    **{name: partial(_face, name) for name in FACE_NETWORKS},
+    **{name: partial(_classifier, name) for name in CLASSIFIERS},
+}
+"""Makers of what is measured, in the order of the table."""
