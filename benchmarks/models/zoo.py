@@ -10,6 +10,9 @@ from pathlib import Path
 from benchmarks.models.case import Case
 from benchmarks.models.classifiers import CLASSIFIERS, classifier
 from benchmarks.models.faces import FACE_NETWORKS, face_case
+from benchmarks.models.maps import detection, segmentation
+from benchmarks.models.notes import notes
+from benchmarks.models.ocr import detector, direction
 from sim.errors import InputError
 
 __all__ = ["CASES", "Places"]
@@ -54,7 +57,12 @@ def _classifier(name: str, places: Places) -> Case:
 
 
 CASES: Mapping[str, Callable[[Places], Case]] = {
+    "ppocr_direction": lambda places: direction(places.package("rapidocr_onnxruntime")),
+    "ppocr_detector": lambda places: detector(places.package("rapidocr_onnxruntime")),
     **{name: partial(_face, name) for name in FACE_NETWORKS},
+    "basic_pitch": lambda places: notes(places.package("basic_pitch"), places.folder),
     **{name: partial(_classifier, name) for name in CLASSIFIERS},
+    "yolo": lambda places: detection(places.folder),
+    "unet": lambda places: segmentation(places.folder),
 }
 """Makers of what is measured, in the order of the table."""
