@@ -25,6 +25,8 @@ __all__ = ["Builder", "Hosted", "Refused", "Stored", "label", "legal_path"]
 
 LONGEST_PART, MOST_PARTS = 20, 9
 """What is left of names that a traced model cannot have [letters, parts]."""
+LONGEST_ARGUMENT = 100
+"""What is left of an input's name, to which tensors and quantizers add their own [letters]."""
 
 
 @dataclass(frozen=True)
@@ -107,8 +109,9 @@ class Builder:
 
     def argument(self, name: str) -> fx.Node:
         """Add an input of the module, whose parameter is named like `name`."""
-        found = re.sub(r"\W", "_", name, flags=re.ASCII)
-        return self.fx.placeholder(found if found.isidentifier() and not iskeyword(found) else f"input_{found}")
+        found = re.sub(r"\W", "_", name, flags=re.ASCII)[:LONGEST_ARGUMENT]
+        legal = found if found.isidentifier() and not iskeyword(found) else f"input_{found}"
+        return self.fx.placeholder(free_name(legal, [str(node.target) for node in self.fx.find_nodes(op="placeholder")]))
 
     def call(self, name: str, module: nn.Module, *args: fx.Node) -> fx.Node:
         """Add a call of a module, at a free path like `name`; modules are in eval mode."""

@@ -13,6 +13,7 @@ from torch.nn import functional
 from quant.emit.emit import emit
 from quant.frontends.aten.exported import graph_of_module
 from quant.graph.graph import Graph, Input, Node
+from quant.graph.ops.elementwise import Binary
 from quant.graph.ops.linear import Linear
 from quant.graph.passes.normalise import normalise
 from quant.layers.selection import Selection
@@ -267,6 +268,17 @@ def test_names_that_a_module_cannot_have_are_changed() -> None:
     assert sorted(name for name, module in made.named_modules() if isinstance(module, nn.Linear)) == [
         "a b", "class_", "features.features.0.Conv", "graph_", "say__so_", "x" * 20]
     assert torch.equal(made(weight), weight)
+
+
+def test_inputs_have_names_to_which_others_can_be_added() -> None:
+    """TensorFlow names values after all that was fused; inputs that only differ far behind stay different."""
+    names = ["a;" * 150 + "1", "a;" * 150 + "2", "class"]
+    nodes = [Node(Binary("add"), (names[0], names[1]), "b", "node 'b'", "b"), Node(Binary("add"), ("b", names[2]), "y", "node 'y'", "y")]
+    made = emit(Graph([Input(name, (2, 3, 3)) for name in names], ["y"], nodes, {}))
+    found = [str(node.target) for node in made.graph.find_nodes(op="placeholder")]
+    assert found == ["a_" * 50, "a_" * 50 + "_1", "input_class"]
+    images = torch.rand(3, 1, 2, 3, 3)
+    assert torch.equal(made(*images), images[0] + images[1] + images[2])
 
 
 def test_one_part_is_picked_once() -> None:
