@@ -18,7 +18,7 @@ from torch.nn import functional
 __all__ = ["Faces", "find_faces", "matched", "overlaps"]
 
 Network = Callable[[Tensor], Sequence[NDArray[np.float32]]]
-"""From pixels, uint8, shape (n, 3, H, W), to outputs: the first are corrections of boxes, the last are probabilities."""
+"""From pixels, uint8, shape (n, 3, H, W), to outputs: the first corrects boxes, the last is of probabilities."""
 Boxes = NDArray[np.float64]
 
 SMALLEST_FACE, FACTOR = 40, 0.709

@@ -1,4 +1,4 @@
-"""What a network of 8-bit weights and tensors loses as a Program, what it takes, and that all engines give its codes."""
+"""What a network of 8-bit weights and tensors loses as a Program, what it takes, and that all engines agree."""
 
 from __future__ import annotations
 

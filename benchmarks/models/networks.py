@@ -1,8 +1,8 @@
-"""Networks of the kinds that edge devices run, small enough to be trained in minutes: nothing that others have weights for.
+"""Networks of the kinds that edge devices run, small enough to be trained in minutes.
 
 EfficientNet: Tan and Le, ICML 2019, arXiv 1905.11946; ResNeXt: Xie et al., CVPR 2017, arXiv 1611.05431; U-Net:
-Ronneberger et al., MICCAI 2015, arXiv 1505.04597; YOLO: Redmon et al., CVPR 2016, with the C3 blocks and two scales that
-its later versions have.
+Ronneberger et al., MICCAI 2015, arXiv 1505.04597; YOLO: Redmon et al., CVPR 2016, with the C3 blocks and the two scales
+of its later versions.
 """
 
 from __future__ import annotations

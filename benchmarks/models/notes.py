@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 from onnx.utils import Extractor
 
-from benchmarks.models.case import Case, Values, codes_of, node_count, onnx_session
+from benchmarks.models.case import Case, Values, codes_of, onnx_session
 from bitwright.codesign.model_files import load_model
 from sim.ir.formats import Format
 

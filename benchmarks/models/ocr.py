@@ -61,8 +61,8 @@ def detector(package: Path) -> Case:
                 "pixels on the same side": (None, float(same.mean()))}
 
     session, nodes = onnx_session(path)
-    return Case("ppocr_detector", SOURCE, load_model(path, (3, PAGE, PAGE)), session, nodes, images[0], images[1], judge,
-                pixels=PIXELS)
+    return Case("ppocr_detector", SOURCE, load_model(path, (3, PAGE, PAGE)), session, nodes, images[0], images[1],
+                judge, pixels=PIXELS)
 
 
 def _boxes(probabilities: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -7,8 +7,8 @@ from typing import Any
 
 __all__ = ["markdown"]
 
-TITLES = ("network", "nodes", "ops", "W8A8 from float [dB]", "its own measure (float, Program)", "cycles", "energy [µJ]",
-          "engines", "RTL")
+TITLES = ("network", "nodes", "ops", "W8A8 from float [dB]", "its own measure (float, Program)", "cycles",
+          "energy [µJ]", "engines", "RTL")
 
 
 def markdown(rows: Sequence[Mapping[str, Any]]) -> str:

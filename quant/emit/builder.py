@@ -111,7 +111,8 @@ class Builder:
         """Add an input of the module, whose parameter is named like `name`."""
         found = re.sub(r"\W", "_", name, flags=re.ASCII)[:LONGEST_ARGUMENT]
         legal = found if found.isidentifier() and not iskeyword(found) else f"input_{found}"
-        return self.fx.placeholder(free_name(legal, [str(node.target) for node in self.fx.find_nodes(op="placeholder")]))
+        taken = {str(node.target) for node in self.fx.find_nodes(op="placeholder")}
+        return self.fx.placeholder(free_name(legal, taken))
 
     def call(self, name: str, module: nn.Module, *args: fx.Node) -> fx.Node:
         """Add a call of a module, at a free path like `name`; modules are in eval mode."""

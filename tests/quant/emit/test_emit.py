@@ -273,7 +273,8 @@ def test_names_that_a_module_cannot_have_are_changed() -> None:
 def test_inputs_have_names_to_which_others_can_be_added() -> None:
     """TensorFlow names values after all that was fused; inputs that only differ far behind stay different."""
     names = ["a;" * 150 + "1", "a;" * 150 + "2", "class"]
-    nodes = [Node(Binary("add"), (names[0], names[1]), "b", "node 'b'", "b"), Node(Binary("add"), ("b", names[2]), "y", "node 'y'", "y")]
+    nodes = [Node(Binary("add"), (names[0], names[1]), "b", "node 'b'", "b"),
+             Node(Binary("add"), ("b", names[2]), "y", "node 'y'", "y")]
     made = emit(Graph([Input(name, (2, 3, 3)) for name in names], ["y"], nodes, {}))
     found = [str(node.target) for node in made.graph.find_nodes(op="placeholder")]
     assert found == ["a_" * 50, "a_" * 50 + "_1", "input_class"]
