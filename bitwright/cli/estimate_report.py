@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from bitwright.cli.console import Report
 from sim.cost.estimate import Band, Estimate, LayerEstimate
+from sim.cost.robustness import EnergyOrder
 
-__all__ = ["add_tables"]
+__all__ = ["add_choices", "add_tables"]
 
 FIGURES = {"latency_ms": "latency [ms]", "frames_per_s": "images per second", "energy_mj": "energy [mJ]",
            "power_mw": "power [mW]", "edp_mj_ms": "energy-delay product [mJ ms]", "tops": "TOPS",
@@ -34,6 +37,19 @@ def add_tables(report: Report, cost: Estimate, machine: str) -> None:
     report.lines.append(
         f"latency {cost.latency_cycles:,} cycles = {cost.latency_us:,.1f} us; energy {total.nominal_pj / 1e3:,.1f} nJ "
         f"(band {total.low_pj / 1e3:,.1f} to {total.high_pj / 1e3:,.1f}); weights {cost.weight_bytes:,} bytes")
+
+
+def add_choices(report: Report, found: Mapping[str, Estimate], order: EnergyOrder, machine: str) -> None:
+    """Add a table of one network at several bits, and whether their order of energy is certain."""
+    report.table(
+        f"cost of one image on machine '{machine}'",
+        ["W/A bits", "cycles", "ms", "images/s", "energy mJ", "low", "high", "mW", "TOPS/W", "weight bytes"],
+        [[name, cost.latency_cycles, cost.latency_ms, cost.fps, *_cells(cost.energy_mj), cost.power_mw.nominal,
+          cost.tops_per_w.nominal, cost.weight_bytes] for name, cost in found.items()])
+    report.lines.append(f"order of energy: {' < '.join(order.names)}")
+    report.lines.append(
+        "prices inside the bands can turn around: " + ", ".join(f"{less} and {more}" for less, more in order.uncertain)
+        if order.uncertain else "no prices inside the bands turn any of these around")
 
 
 def _bound(layer: LayerEstimate) -> str:

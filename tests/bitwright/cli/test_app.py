@@ -104,6 +104,45 @@ def test_estimate_gives_the_cycles_of_the_timeline(run: Run, path: Path, program
     assert 0 < data["energy"]["low_pj"] < data["energy"]["nominal_pj"] < data["energy"]["high_pj"]
 
 
+def test_estimate_makes_programs_of_networks_by_name(run: Run) -> None:
+    """A name and bits are enough; several choices are put in order, and each costs what it costs alone."""
+    alone = data_of(run("estimate", "resnet8", "-b", "4/8", "--json"))
+    both = data_of(run("estimate", "resnet8", "-b", "4/8", "-b", "2", "--json"))
+    assert alone["bits"] == "4/8"
+    assert list(both["choices"]) == ["4/8", "2/2"]
+    assert both["choices"]["4/8"]["energy"] == alone["energy"]
+    assert both["energy_order"] == {"names": ["2/2", "4/8"], "uncertain": []}
+    assert alone["figures"]["frames_per_s"] == pytest.approx(500e6 / alone["latency_cycles"])
+    strict = data_of(run("estimate", "resnet8", "-b", "2", "--digits", "1", "--first-last-bits", "4", "--json"))
+    assert strict["latency_cycles"] < both["choices"]["2/2"]["latency_cycles"]
+
+
+def test_estimate_reads_shapes_and_draws(run: Run, tmp_path: Path) -> None:
+    """A file of shapes is a network like those by name; the figure names every layer and is the same every time."""
+    shapes, figure = tmp_path / "n.yaml", tmp_path / "n.svg"
+    shapes.write_text("{name: n, inputs: {x: {channels: 8, height: 6, width: 6, bits: 8}}, "
+                      "layers: [{name: first, channels: 8}, {name: fc, channels: 4}]}")
+    assert run("estimate", shapes, "--plot", figure)[0] == 0
+    drawn = figure.read_text()
+    assert all(f">{name}<" in drawn for name in ("load x", "first", "fc", "store fc", "host memory"))
+    assert run("estimate", shapes, "--plot", figure)[0] == 0
+    assert figure.read_text() == drawn
+
+
+@pytest.mark.parametrize(("options", "text"), [
+    (["resnet8", "-b", "9"], "bits must be in 1..8, not 9"),
+    (["resnet8", "-b", "4", "-b", "4/4"], "bits must be given once each, not 4/4, 4/4"),
+    (["resnet8", "-b", "4x4"], "bits are WEIGHTS/ACTIVATIONS, such as 4/4, not '4x4/4x4'"),
+    (["resnet8", "-m", "tiny", "--digits", "4"], "digits must be in 1..3, as machine 'tiny' has, not 4"),
+    (["resnet8", "--plot", "n.txt"], "a figure is *.svg, *.png, *.pdf, not 'n.txt'"),
+    (["PROGRAM", "-b", "4"], "what is quantized has bits and digits of its own, so that none can be chosen"),
+])
+def test_estimate_refuses_what_it_cannot_choose(run: Run, path: Path, options: list[str], text: str) -> None:
+    """One sentence says what is wrong, the limit and what came."""
+    words = [str(path.rename(path.with_suffix(".safetensors"))) if word == "PROGRAM" else word for word in options]
+    assert run("estimate", *words)[::2] == (1, f"bitwright: {text}\n")
+
+
 @pytest.mark.parametrize("method", ["lp", "milp", "convex", "greedy"])
 def test_allocate_keeps_every_kind_of_budget(run: Run, tmp_path: Path, method: str) -> None:
     """All seven budgets at once: each is listed within its limit, and loss, bound and gap fit together."""
