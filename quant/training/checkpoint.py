@@ -8,7 +8,7 @@ description of the run, so that no other run goes on from it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,9 +26,11 @@ from sim.io.bounds import shown, shown_path
 
 __all__ = ["Resumed", "describe_run", "load_checkpoint", "load_weights", "save_checkpoint", "save_weights"]
 
-VERSION = "2"
+VERSION = "3"
 FIELDS = ("run", "history", "hook")
 """Fields of the metadata, each as JSON."""
+FEW = 4
+"""Images whose values describe all of them."""
 COUNTER = "num_batches_tracked"
 AGAIN = "remove it to train from the start"
 
@@ -86,14 +88,32 @@ def load_weights(model: nn.Module, path: str | Path, name_of: Callable[[str], st
 
 
 def describe_run(model: nn.Module, data: Images, recipe: Recipe, validation: Images | None = None,
-                 keep: str = "last") -> dict[str, Any]:
-    """Describe a run: recipe, labels, what is kept, and the model's parameters by name, shape and starting value."""
-    shapes, start = {name: list(value.shape) for name, value in model.state_dict().items()}, 0
-    for value in model.state_dict().values():
-        start = crc32(value.detach().cpu().contiguous().numpy().tobytes(), start)
+                 keep: str = "last", *, half: bool = False, teacher: nn.Module | None = None) -> dict[str, Any]:
+    """Describe a run: recipe, labels, what is kept, and the model's parameters by name, shape and starting value.
+
+    Of the images it has some values, unless the data set draws them anew whenever it is asked.
+    """
+    shapes = {name: list(value.shape) for name, value in model.state_dict().items()}
     return {**asdict(recipe), "images": len(data), "labels": crc32(data.labels.numpy().tobytes()),
-            "validation": None if validation is None else crc32(validation.labels.numpy().tobytes()), "keep": keep,
-            "model": crc32(json.dumps(shapes).encode()), "start": start}
+            "values": _values(data), "validation": None if validation is None else crc32(
+                validation.labels.numpy().tobytes()), "keep": keep, "half": half,
+            "teacher": None if teacher is None else _checksum(teacher.state_dict().values()),
+            "model": crc32(json.dumps(shapes).encode()), "start": _checksum(model.state_dict().values())}
+
+
+def _values(data: Images) -> int | None:
+    """Return a checksum of a few images as they are drawn for training, None if they are others each time."""
+    few = torch.arange(len(data))[:: max(len(data) // FEW, 1)][:FEW]
+    with torch.random.fork_rng():
+        first, second = (_checksum([data.drawn(few, torch.Generator().manual_seed(0))]) for _ in range(2))
+    return first if first == second else None
+
+
+def _checksum(tensors: Iterable[Tensor]) -> int:
+    found = 0
+    for value in tensors:
+        found = crc32(value.detach().cpu().contiguous().numpy().tobytes(), found)
+    return found
 
 
 def save_checkpoint(path: Path, run: Mapping[str, Any], history: Sequence[Epoch], model: nn.Module,

@@ -132,7 +132,8 @@ class _Training:
 
     def run(self, checkpoint: Path | None, progress: Progress | None) -> list[Epoch]:
         """Train to the end; return the history."""
-        described = describe_run(self.model, self.data, self.recipe, self.validation, self.keep)
+        described = {} if checkpoint is None else describe_run(
+            self.model, self.data, self.recipe, self.validation, self.keep, half=self.half, teacher=self.teacher)
         if checkpoint is not None and checkpoint.exists():
             self._resume(checkpoint, described)
         lay_out(self.model, self.order)

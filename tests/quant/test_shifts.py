@@ -224,7 +224,7 @@ class Joined(nn.Module):
 
 @pytest.mark.parametrize("before", [nn.Identity(), nn.AvgPool2d(2), nn.MaxPool2d(3, 2), Joined()])
 def test_a_norm_that_became_weights_is_rounded_with_the_others(before: nn.Module) -> None:
-    """Also after a pool or a concatenation, before a ReLU6, and where weights are rounded together to what the float network puts out."""
+    """Also after a pool or a concatenation, before a ReLU6, and rounded to what the float network puts out."""
     torch.manual_seed(0)
     model = spread(nn.Sequential(*start(), before, norm(4), nn.ReLU6(), nn.Conv2d(4, 3, 1)))
     quantized = strict(model)

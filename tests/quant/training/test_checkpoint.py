@@ -6,13 +6,18 @@ import subprocess
 import sys
 import time
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 from torch import nn
+from torch.utils.data import Dataset
 
+from quant.data.datasets import DatasetImages
+from quant.data.image_options import ImageOptions
 from quant.data.split import Split
 from quant.networks import DigitsNet
 from quant.training.checkpoint import load_weights, save_weights
@@ -84,8 +89,39 @@ def test_another_run_does_not_go_on(splits: tuple[Split, Split], tmp_path: Path,
         train(DigitsNet(4), data, Recipe(**{"epochs": 2, "batch": 32} | change), checkpoint=place)
     with pytest.raises(InputError, match="its images is 64, not 96"):
         train(DigitsNet(4), splits[0].first(96), Recipe(epochs=2, batch=32), checkpoint=place)
+    for other in (replace(data, stored=data.stored.flip(3)), replace(data, exponent=-3), replace(data, mirrored=True)):
+        with pytest.raises(InputError, match="is of another run: its values is"):
+            train(DigitsNet(4), other, Recipe(epochs=2, batch=32), checkpoint=place)
+    with pytest.raises(InputError, match="is of another run: its half is False, not True"):
+        train(DigitsNet(4), data, Recipe(epochs=2, batch=32), half=True, checkpoint=place)
+    with pytest.raises(InputError, match="is of another run: its teacher is None, not "):
+        train(DigitsNet(4), data, Recipe(epochs=2, batch=32), teacher=DigitsNet(4).eval(), checkpoint=place)
     with pytest.raises(InputError, match="is of another run: its model is"):
         train(DigitsNet(8), data, Recipe(epochs=2, batch=32), checkpoint=place)
+
+
+class Drawn(Dataset[tuple[torch.Tensor, int]]):
+    """Images that are others whenever they are taken."""
+
+    def __init__(self) -> None:
+        self.rng = np.random.default_rng(0)
+
+    def __len__(self) -> int:
+        return 32
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        return torch.from_numpy(self.rng.integers(0, 256, (1, 8, 8), np.uint8)), index % 10
+
+
+def test_images_that_are_drawn_anew_do_not_stop_a_run_from_going_on(tmp_path: Path) -> None:
+    """Nothing of them can be compared."""
+    place, recipe = tmp_path / "run.safetensors", Recipe(epochs=2, batch=32, shift=0)
+    data = DatasetImages(Drawn(), ImageOptions())
+    torch.manual_seed(0)
+    model, other = DigitsNet(4), DigitsNet(4)
+    other.load_state_dict(model.state_dict())
+    history = train(model, data, recipe, checkpoint=place)
+    assert train(other, data, recipe, checkpoint=place) == history
 
 
 def test_damaged_checkpoints_are_named(splits: tuple[Split, Split], tmp_path: Path) -> None:

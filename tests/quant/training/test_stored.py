@@ -122,8 +122,8 @@ METADATA = [
      r": its history must be that of 0\.\.4 epochs, not 5"),
     ("history", "9" * 5000, NO_JSON), ("history", "", NO_JSON),
     ("hook", "3", ": the state of its hook must be a mapping or none, not 3"), ("hook", "{", NO_JSON),
-    ("version", "1", " is of version 1, not 2; remove it to train from the start"),
-    ("version", "\x1b[2J\n", r" is of version \\x1b\[2J\\n, not 2; remove it to train from the start"),
+    ("version", "1", " is of version 1, not 3; remove it to train from the start"),
+    ("version", "\x1b[2J\n", r" is of version \\x1b\[2J\\n, not 3; remove it to train from the start"),
 ]
 
 
