@@ -11,12 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitwright.codesign.array_file import read_arrays
-from bitwright.codesign.host_padding import padding_beside
-from quant.lowering.host_image import pad_image
+from bitwright.codesign.host_inputs import HostInput, host_inputs_beside
 from sim.errors import InputError
 from sim.io.bounds import shown
 from sim.io.numpy_arrays import read_array, read_header
-from sim.ir.ops import Tensor
 from sim.ir.program import Program
 
 __all__ = ["MAX_HELD_CODES", "input_codes", "load_codes", "random_codes"]
@@ -37,8 +35,9 @@ def input_codes(program: Program, path: Path | None, images: int, seed: int, pla
 def load_codes(path: Path, program: Program, place: Path | None = None) -> dict[str, Codes]:
     """Read input codes of `program` from a `.npz` (an array for each input) or a `.npy` (the only input).
 
-    Names, types and shapes are looked at before any code is read. Images that the host has not padded yet are padded as
-    the summary says that lies beside the Program's file, `place`.
+    Names, types and shapes are looked at before any code is read. Rows and sequences become maps. Images as the model
+    reads them are arranged and padded as the summary says that lies beside the Program's file, `place`; they may have
+    the model's names.
 
     Raises
     ------
@@ -46,15 +45,20 @@ def load_codes(path: Path, program: Program, place: Path | None = None) -> dict[
         If the file is missing, damaged, pickled or does not hold integer arrays, or these are not codes of at least
         one image of exactly the inputs of `program`, or of too many images.
     """
-    tensors = {tensor.name: tensor for tensor in program.inputs}
+    inputs = ({tensor.name: HostInput(tensor, tensor.name) for tensor in program.inputs} if place is None else
+              host_inputs_beside(place, program))
+    called = {name: one.name for name, one in inputs.items()}
 
     def checked(held: Collection[str] | None) -> Sequence[str]:
-        program.check_input_names(list(tensors)[:1] if held is None else held)
-        return list(tensors)
+        if held is not None and {*held} == {*called.values()}:
+            return list(called.values())
+        program.check_input_names(list(called)[:1] if held is None else held)
+        called.update({name: name for name in called})
+        return list(called)
 
-    return program.check_inputs(read_arrays(
-        path, "input codes", "integer arrays", MAX_BYTES, checked,
-        lambda stream, name: _array(stream, program, tensors[name], place)))
+    found = read_arrays(path, "input codes", "integer arrays", MAX_BYTES, checked, lambda stream, name: _array(
+        stream, program, next(inputs[own] for own, read in called.items() if read == name)))
+    return program.check_inputs({own: found[read] for own, read in called.items()})
 
 
 def random_codes(program: Program, images: int, seed: int) -> dict[str, Codes]:
@@ -71,22 +75,16 @@ def random_codes(program: Program, images: int, seed: int) -> dict[str, Codes]:
             for t in program.inputs}
 
 
-def _array(stream: IO[bytes], program: Program, tensor: Tensor, place: Path | None) -> Codes:
+def _array(stream: IO[bytes], program: Program, host: HostInput) -> Codes:
     """Read the array at the start of a stream that can go back there, after a look at its header."""
     shape, dtype = read_header(stream)
     if dtype.kind not in "iu":
-        raise InputError(f"codes of '{tensor.name}' must be integers, not {shown(dtype)}")
-    padding = None
-    if shape[1:] != tensor.shape and len(program.inputs) == 1 and place is not None:
-        padding = padding_beside(place, program)
-    if padding is None or shape[1:] != padding.image.shape:
-        padding = None
-        tensor.check_batch(shape)
+        raise InputError(f"codes of '{host.name}' must be integers, not {shown(dtype)}")
+    host.check(shape)
     if shape[0] < 1:
         raise InputError(f"it must hold at least one image, not {shape[0]}")
     _check_amount(program, shape[0])
-    codes = read_array(stream)
-    return codes if padding is None else pad_image(codes, padding)
+    return host.prepare(read_array(stream))
 
 
 def _check_amount(program: Program, images: int) -> None:

@@ -107,7 +107,7 @@ def train(
             trained = (training.float_network(net) if quantized is None else net).cpu()
         if is_first():
             summary = {"network": network, "data": data, "scheme": scheme, "asymmetric": asymmetric,
-                       "bits": texts, "recipe": asdict(recipe),
+                       "bits": texts, "recipe": asdict(recipe), "pixels": networks.pixels_of(images),
                        "history": {name: plain(history) for name, history in training.histories.items()}}
             files = write_history(out, training.histories)
             if quantized is None:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bitwright.codesign.host_inputs import host_summary
 from bitwright.codesign.model_files import Sizes, read_graph
 from bitwright.codesign.resolve import resolve_machine
 from quant.lowering.imported import Imported, InputCodes, TensorDifference, import_quantized, is_quantized
@@ -122,12 +123,10 @@ def summary_of(imported: Imported, found: Sequence[TensorDifference]) -> dict[st
     program = imported.lowered.program
     return {
         "rounding": program.arithmetic.rounding,
-        "inputs": [{"name": tensor.name, "shape": tensor.shape, "format": str(tensor.format),
-                    "scale": imported.lowered.scales[tensor.name]} for tensor in program.inputs],
         "outputs": [tensor.name for tensor in program.outputs],
         "tensors": [{"name": each.name, "codes": each.codes, "differing": each.differing, "share": each.share,
                      "largest": each.largest} for each in found],
         "exact": all(not each.differing for each in found),
         "scales": imported.lowered.scales,
-        "host_operators": imported.lowered.host,
+        **host_summary(imported.lowered, imported.input_names),
     }

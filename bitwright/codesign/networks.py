@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import torch
 from torch import nn
 
 from bitwright.codesign.evaluation import evaluate
-from bitwright.codesign.host_padding import SUMMARY
+from bitwright.codesign.host_inputs import SUMMARY, host_summary
 from bitwright.codesign.json_text import to_json
 from bitwright.codesign.model_files import is_model_file, load_model
 from bitwright.codesign.user_code import call, is_place, load_object
@@ -29,7 +30,7 @@ from sim.ir.program import Program
 from sim.ir.serialize import save_program
 
 __all__ = ["accuracies", "calibration_images", "check_trained", "evaluation_sets", "few_pixels", "load_network",
-           "lowered_for", "network_files", "worst_fit", "write_network"]
+           "lowered_for", "network_files", "pixels_of", "worst_fit", "write_network"]
 
 CALIBRATION_IMAGES = 1024
 CALIBRATION_PIXELS, FEWEST = 1 << 22, 64
@@ -123,6 +124,11 @@ def evaluation_sets(data: DataSet) -> dict[str, Images]:
     return {name: images for name, images in sets.items() if images is not None}
 
 
+def pixels_of(data: DataSet) -> dict[str, Any] | None:
+    """Return mean and deviation of a data set's pixels, as summaries say them; None if it has no pixels."""
+    return None if data.train.pixels is None else asdict(data.train.pixels)
+
+
 def write_network(out: Path, model: nn.Module, lowered: Lowered | None, summary: Mapping[str, Any]) -> list[Path]:
     """Write the weights, the Program if there is one, and the summary, and return the files."""
     weights, program, report = network_files(out)
@@ -131,12 +137,9 @@ def write_network(out: Path, model: nn.Module, lowered: Lowered | None, summary:
     if lowered is not None:
         save_program(lowered.program, program)
         shown_summary["scales"] = lowered.scales
-        if lowered.padding is not None:
-            shown_summary["host_padding"] = {"pads": lowered.padding.pads, "codes": lowered.padding.codes}
         if len(lowered.outputs) > 1:
             shown_summary["outputs"] = lowered.outputs
-        if lowered.host:
-            shown_summary["host_operators"] = lowered.host
+        shown_summary |= host_summary(lowered)
     atomic_write_text(report, to_json(shown_summary))
     return [weights, program, report] if lowered is not None else [weights, report]
 

@@ -10,7 +10,7 @@ import torch
 from torch import fx, nn
 
 from bitwright.codesign.chosen_bits import ChosenBits, check_budgets
-from bitwright.codesign.networks import accuracies, lowered_for, worst_fit
+from bitwright.codesign.networks import accuracies, lowered_for, pixels_of, worst_fit
 from bitwright.codesign.post_training import Reconstructed, equalized_channels, quantize_network, quantizer_steps
 from quant.analysis.layers import LayerQuality
 from quant.bits.with_bits import with_bits
@@ -107,4 +107,5 @@ def summary_of(model: fx.GraphModule, lowered: Lowered, data: DataSet, machine: 
         "distances": reconstructed.distances, "fell_back": reconstructed.fell_back,
         "unit_seconds": reconstructed.seconds, "moved": reconstructed.moved,
         "fit_error_codes": worst_fit(lowered), "digits": lowered.digits,
+        "pixels": pixels_of(data),
         "layers": layers, "equalized": equalized_channels(model), "steps": quantizer_steps(model)}

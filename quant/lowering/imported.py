@@ -97,6 +97,16 @@ class Imported:
     layouts: Mapping[str, Layout]
     values: Mapping[str, str]
 
+    @property
+    def input_names(self) -> dict[str, str]:
+        """What the model calls each input of the Program."""
+        return {tensor.name: self._source(self.values[tensor.name]) for tensor in self.lowered.program.inputs}
+
+    def _source(self, value: str) -> str:
+        while (maker := self.graph.maker(value)) is not None:
+            value = maker.inputs[0]
+        return value
+
     def input_codes(self, inputs: Mapping[str, Tensor]) -> dict[str, NDArray[np.int32]]:
         """Return what the host gives the Program for real inputs, by the names of the Program's inputs."""
         return self._given(self._run(inputs))

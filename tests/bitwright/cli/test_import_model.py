@@ -71,6 +71,22 @@ def test_the_program_has_the_codes_of_the_model(run: Run, path: Path, tmp_path: 
     np.testing.assert_array_equal(simulate(program, {source.name: codes})[target.name], expected)
 
 
+def test_codes_may_have_the_models_name(run: Run, path: Path, tmp_path: Path) -> None:
+    """The Program's input is called after a quantizer; the summary says which input of the model that is."""
+    assert run("import", path, "-o", tmp_path / "out")[0] == 0
+    program = tmp_path / "out" / "program.safetensors"
+    (described,) = json.loads((tmp_path / "out" / "summary.json").read_text())["inputs"]
+    assert described == {"name": "q", "input": "x", "image": [1, 2, 3], "shape": [1, 2, 3], "format": "unsigned8 z=8",
+                         "scale": 0.5}
+    codes = np.arange(6, dtype=np.uint8).reshape(1, 1, 2, 3)
+    for name in ("x", "q"):
+        np.savez(tmp_path / "in.npz", **{name: codes})
+        status, _, error = run("simulate", program, "--input", tmp_path / "in.npz", "--out", tmp_path / f"{name}.npz")
+        assert (status, error.startswith("wrote")) == (0, True)
+    with np.load(tmp_path / "x.npz") as one, np.load(tmp_path / "q.npz") as other:
+        assert all(np.array_equal(one[key], other[key]) for key in other)
+
+
 def test_random_inputs_reach_all_codes(run: Run, path: Path, tmp_path: Path) -> None:
     """Without data inputs are random, and the table says on how many."""
     status, out, _ = run("import", path, "-o", tmp_path / "out", "--images", "5")

@@ -86,4 +86,7 @@ def test_accuracy_is_that_of_images_as_the_host_gives_them(tmp_path: Path) -> No
     assert 0 < found["test"] < 1
     files = write_network(tmp_path, model, lowered, {"accuracy": found})
     assert json.loads(files[-1].read_text()) == {
-        "accuracy": found, "host_padding": {"pads": [1, 1, 1, 1], "codes": [51, 128, 153]}, "scales": lowered.scales}
+        "accuracy": found, "scales": lowered.scales,
+        "host_padding": {"input": "input_1", "pads": [1, 1, 1, 1], "codes": [51, 128, 153]},
+        "inputs": [{"name": "input_1", "input": "input_1", "image": [3, 6, 6], "shape": [3, 8, 8],
+                    "format": "unsigned8", "scale": lowered.scales["input_1"]}]}
