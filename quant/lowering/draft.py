@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from math import prod
 
 import numpy as np
@@ -14,13 +15,31 @@ from sim.errors import InputError
 from sim.ir.formats import Format
 from sim.ir.ops import Conv, Op
 from sim.ir.ops import Tensor as Map
+from sim.ir.tensor import Run
 
-__all__ = ["Draft", "Shape"]
+__all__ = ["Draft", "Shape", "Slice", "run_of"]
 
 Shape = tuple[int, int, int]
 
 LONGEST_ROW = 1 << 12
 """Most codes that a convolution moves between a row and a map: it has this many squared weights."""
+
+
+@dataclass(frozen=True)
+class Slice(Map):
+    """Some parts of the tensor of this name, which an op reads as if it had no others.
+
+    Attributes
+    ----------
+    run : (first, after the last)
+    """
+
+    run: Run = (0, 1)
+
+
+def run_of(tensor: Map) -> Run | None:
+    """Return which parts of a tensor an op reads, None for all."""
+    return tensor.run if isinstance(tensor, Slice) else None
 
 
 class Draft:
@@ -45,6 +64,22 @@ class Draft:
         self.tensors[name] = Map(name, height, width, parts or (channels,), fmt)
         self.meanings[name] = meaning
         return self.tensors[name]
+
+    def meaning(self, tensor: Map) -> Meaning:
+        """Return what the codes of a tensor mean, or of some parts of it."""
+        whole, run = self.meanings[tensor.name], run_of(tensor)
+        return whole if run is None else replace(whole, zeros=whole.zeros[self.tensors[tensor.name].run_slice(run)])
+
+    def sliced(self, tensor: Map, channels: tuple[int, ...]) -> Slice | None:
+        """Return what holds these channels of a tensor, if they are those of some of its parts, else None."""
+        whole, before = self.tensors[tensor.name], self.tensors[tensor.name].run_slice(run_of(tensor)).start
+        wanted = range(channels[0] + before, channels[0] + before + len(channels))
+        starts = [whole.run_slice((part, part + 1)).start for part in range(len(whole.parts))] + [whole.channels]
+        if channels != tuple(range(channels[0], channels[0] + len(channels))) or not {
+                wanted.start, wanted.stop} <= {*starts}:
+            return None
+        run = starts.index(wanted.start), starts.index(wanted.stop)
+        return Slice(whole.name, whole.height, whole.width, whole.parts[run[0] : run[1]], whole.format, run)
 
     def copied(self, tensor: Map) -> Map:
         """Return a second tensor of the same codes: an op's input and residual must be two."""
@@ -77,11 +112,11 @@ class Draft:
 
     def _moved(self, tensor: Map, what: str, shape: Shape, moves: Operator) -> Map:
         """Return a tensor of the same codes, which is made once."""
-        key = tensor.name, f"{what} {shape}"
+        key = tensor.name, f"{what} {shape} {run_of(tensor)}"
         if key not in self._moves:
             name = free_name(f"{tensor.name}.{what}", self._taken)
             self._taken.add(name)
-            meaning = self.meanings[tensor.name].in_shape(tensor.shape, shape)
+            meaning = self.meaning(tensor).in_shape(tensor.shape, shape)
             self._moves[key] = self.tensor(name, shape, tensor.format, meaning)
             self.move(tensor, name, moves)
         return self._moves[key]
@@ -92,4 +127,4 @@ class Draft:
         zeros = moves.codes.sum(axis=(1, 2, 3), dtype=np.int64) * tensor.format.zero_point
         self.ops.append(Conv(name, tensor.name, name, moves.codes, moves.format, np.ones((count, 1), np.int8),
                              np.zeros(count, np.int64), -zeros, tensor.format.low, tensor.format.high, moves.groups,
-                             moves.stride, pads=moves.pads))
+                             moves.stride, pads=moves.pads, input_parts=run_of(tensor)))

@@ -17,7 +17,7 @@ from quant.layers.function import QuantFunction
 from quant.layers.quantized import QuantConv2d, affine_of
 from quant.layers.selection import ZEROS, Selection, selected
 from quant.layers.view import as_map
-from quant.lowering.draft import Draft, Shape
+from quant.lowering.draft import Draft, Shape, Slice, run_of
 from quant.lowering.host_image import HostPadding
 from quant.lowering.host_padding import host_padding
 from quant.lowering.meaning import Meaning, accumulator_zero
@@ -30,6 +30,7 @@ from quant.stages.broadcast import broadcast_of
 from quant.stages.operator import Operator
 from quant.stages.operators import max_pool_window, operator_of
 from quant.stages.stage import Stage
+from quant.stages.stages import output_stages
 from quant.trace.calls import module_of
 from quant.trace.shapes import shape_of
 from sim.errors import InputError
@@ -72,7 +73,9 @@ class Lowering:
         self.table_errors: dict[str, float] = {}
         self.makers: dict[str, ActivationQuantizer] = {}
         self.names: dict[fx.Node, str] = {}
+        self.slices: dict[fx.Node, Slice] = {}
         self.by_end = {stage.end: stage for stage in found}
+        self.returned = {stage.end for stage in output_stages(graph, found)}
         self.writes = dict(self._written())
 
     def add(self, stage: Stage) -> None:
@@ -138,19 +141,31 @@ class Lowering:
         source = self._shaped(stage)
         _, height, width = _map_shape(stage.compute)
         self._keep(stage, source, Map(stage.name, height, width, source.parts, source.format))
-        self.draft.ops.append(Pool(stage.name, source.name, stage.name, *max_pool_window(self.graph, stage.compute)))
+        self.draft.ops.append(Pool(stage.name, source.name, stage.name, *max_pool_window(self.graph, stage.compute),
+                                   run_of(source)))
 
     def _selection(self, stage: Stage) -> None:
         source = self._shaped(stage)
+        if (found := self._sliced(stage, source)) is not None:
+            self.names[stage.end], self.slices[stage.end] = source.name, found
+            return
         operator = operator_of(self.graph, stage, source)
         self._check_zeros(stage, source)
         channels, height, width = _map_shape(stage.compute)
         self._keep(stage, source, Map(stage.name, height, width, (channels,), source.format))
         self.draft.move(source, stage.name, operator)
 
+    def _sliced(self, stage: Stage, source: Map) -> Slice | None:
+        """Return the parts that a selection picks, if it picks parts and the host does not read them."""
+        selection = cast(Selection, module_of(self.graph, stage.compute))
+        whole = (selection.rows, selection.columns) == (None, None) and not any(selection.pads)
+        if not whole or selection.channels is None or ZEROS in selection.channels or stage.end in self.returned:
+            return None
+        return self.draft.sliced(source, selection.channels)
+
     def _keep(self, stage: Stage, source: Map, target: Map) -> None:
         """Add a tensor that holds codes of another one."""
-        meaning = self.draft.meanings[source.name]
+        meaning = self.draft.meaning(source)
         if stage.kind == "selection":
             channels = cast(Selection, module_of(self.graph, stage.compute)).channels
             zeros = selected(torch.from_numpy(meaning.zeros.copy()), channels, zeros=float(source.format.zero_point))
@@ -164,11 +179,12 @@ class Lowering:
         """Refuse zeros among codes of which none means 0."""
         selection = cast(Selection, module_of(self.graph, stage.compute))
         with_zeros = any(selection.pads) or ZEROS in (selection.channels or ())
-        if with_zeros and self.draft.meanings[source.name].rest.any():
+        if with_zeros and self.draft.meaning(source).rest.any():
             raise InputError(f"'{stage.name}' puts zeros beside a tensor of 1 signed bit, which has no code for them")
 
     def _read(self, node: fx.Node | None) -> Map:
-        return self.draft.tensors[self.names[cast(fx.Node, node)]]
+        end = cast(fx.Node, node)
+        return self.slices[end] if end in self.slices else self.draft.tensors[self.names[end]]
 
     def _shaped(self, stage: Stage) -> Map:
         """Return what a stage reads, in the shape in which it reads it; a linear layer takes any."""
@@ -238,8 +254,10 @@ class Lowering:
             stage.name, source.name, target.name, weights, operator.format, fitted.multiplier, fitted.shift,
             fitted.offset, low, high, groups, operator.stride, operator.dilation,
             (0, 0, 0, 0) if padded_by_host else operator.pads, output_part=part,
-            residual=residual.name if residual else None, residual_multiplier=fitted.residual_multiplier,
-            residual_broadcast=residual.broadcast if residual else "none", gate=gate, table=table))
+            residual=residual.name if residual else None, residual_part=residual.part if residual else 0,
+            residual_multiplier=fitted.residual_multiplier,
+            residual_broadcast=residual.broadcast if residual else "none", gate=gate, table=table,
+            input_parts=run_of(source)))
 
     def _fitted(self, stage: Stage, sums: Sums, residual: Residual | None, output: Output, low: int,
                 high: int) -> tuple[int | None, FittedRequant]:
@@ -288,13 +306,14 @@ class Lowering:
         added = self.draft.shaped(added, shape)
         if len(added.parts) > 1:
             added = self.draft.joined(added)
-        added = self.draft.copied(source) if added is source else added
-        return Residual(added.name, added.format, self.draft.meanings[added.name], stage.residual_sign,
+        added = self.draft.copied(added) if added.name == source.name else added
+        first, _ = run_of(added) or (0, 1)
+        return Residual(added.name, first, added.format, self.draft.meaning(added), stage.residual_sign,
                         stage.is_product, broadcast)
 
     def _sums(self, stage: Stage, operator: Operator, source: Map) -> Sums:
         """Return what the accumulators of an op mean before a residual is added."""
-        meaning = self.draft.meanings[source.name]
+        meaning = self.draft.meaning(source)
         scale = operator.step * meaning.scale
         bias = operator.bias
         if meaning.rest.any():

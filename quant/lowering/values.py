@@ -79,6 +79,8 @@ class Residual:
     ----------
     name : str
         Of the tensor.
+    part : int
+        Which of its parts it is.
     format : Format
     meaning : Meaning
     sign : int
@@ -90,6 +92,7 @@ class Residual:
     """
 
     name: str
+    part: int
     format: Format
     meaning: Meaning
     sign: int

@@ -25,6 +25,7 @@ from quant.graph.passes.moved_codes import clips_into_codes, values_before_moves
 from quant.graph.passes.pads_into_pools import pads_into_pools
 from quant.graph.passes.quantized_constants import quantized_constants
 from quant.graph.passes.resizes import spell_resizes
+from quant.graph.passes.split_layers import split_layers
 from quant.graph.passes.stored_codes import (
     affine_into_quantizers,
     drop_repeated_quantizers,
@@ -39,8 +40,8 @@ PASSES: tuple[Callable[[Graph], None], ...] = (
     fold_constants, spell_einsums, spell_resizes, choices_to_clips, drop_identities, sums_of_stacks,
     constants_to_affine, extremes_to_clips, merge_clips, merge_affine, recognise_hard_sigmoids, recognise_gates,
     spell_prelus, join_functions, divisions_to_products, extremes_to_sums, join_functions, matmul_to_linear,
-    norms_to_affine, merge_affine, fold_affine, fold_affine, merge_reductions, pads_into_pools, adaptive_into_linear,
-    merge_views, drop_identities)
+    norms_to_affine, merge_affine, fold_affine, fold_affine, split_layers, merge_reductions, pads_into_pools,
+    adaptive_into_linear, merge_views, drop_identities)
 """Each is right by itself; this order finds most."""
 
 
