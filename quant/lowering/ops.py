@@ -29,8 +29,8 @@ from quant.quantizers.base import ActivationQuantizer
 from quant.stages.broadcast import broadcast_of
 from quant.stages.operator import Operator
 from quant.stages.operators import max_pool_window, operator_of
+from quant.stages.outputs import output_stages
 from quant.stages.stage import Stage
-from quant.stages.stages import output_stages
 from quant.trace.calls import module_of
 from quant.trace.shapes import shape_of
 from sim.errors import InputError
