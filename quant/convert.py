@@ -35,6 +35,7 @@ from quant.trace.inputs import each, input_names
 from quant.trace.naming import quantizer_path
 from quant.trace.shapes import shape_of
 from quant.trace.taps import Tap, is_output
+from quant.widths import widths_of
 from sim.ir.formats import Format
 
 __all__ = ["quantize", "round_biases"]
@@ -44,8 +45,6 @@ NORM_STEP = 2.0**-6
 requantizer's multipliers reach further down."""
 INDEX_BITS = 8
 """Width of what a function reads: as many as an index of a table can have."""
-SIGNED_BITS = 8
-"""Width of stored tensors that only adds read: an error there is never clipped away again."""
 
 
 @torch.inference_mode(False)  # what learns later must not be made of inference tensors
@@ -123,7 +122,7 @@ def quantize(model: nn.Module, data: Data, *, scheme: str | Scheme, weight_bits:
         graph.meta["equalized"] = equalized
     reference = deepcopy(graph)
     found = stages(graph)
-    widths = _widths(found, weight_bits, activation_bits, first_last_bits)
+    widths = widths_of(found, weight_bits, activation_bits, first_last_bits)
     skewed = _skewed(found)
     tied = set() if scheme.strict else {(tie.operand or tie.product).end for tie in ties(found)}
     for stage in found:
@@ -205,29 +204,6 @@ def _round_bias(bias: Tensor, step: Tensor) -> None:
         bias.copy_(round_half_up(bias / step) * step)
 
 
-def _widths(found: tuple[Stage, ...], weight_bits: int, activation_bits: int,
-            first_last_bits: int | None) -> dict[fx.Node, tuple[int, int]]:
-    """Return the bits of the weights and of the stored tensor of each stage, by its end."""
-    by_end = {stage.end: stage for stage in found}
-    layers = [stage for stage in found if stage.kind in ("conv", "linear")]
-    special = activation_bits if first_last_bits is None else first_last_bits
-    last = {end for stage in found if is_output(stage.end) for end in (stage.end, *stage.parts)}
-    outer = [stage for stage in layers if stage.end in last or _read(stage, by_end).kind == "input"]
-    before_last = {_read(stage, by_end).end for stage in layers if stage.end in last}
-    read = {_read(stage, by_end).end for stage in found if stage.kind not in ("input", "copy", "cat")}
-    widths = {}
-    for stage in found:
-        stored_bits = activation_bits if stage.end in read or not stage.signed else SIGNED_BITS
-        widths[stage.end] = (weight_bits if first_last_bits is None or stage not in outer else first_last_bits,
-                             special if stage.end in before_last else stored_bits)
-    return widths
-
-
-def _read(stage: Stage, by_end: dict[fx.Node, Stage]) -> Stage:
-    """Return the stage whose quantizer made what `stage` reads."""
-    return maker_of(by_end[cast(fx.Node, stage.source)], by_end)
-
-
 def _fold_norms(graph: fx.GraphModule) -> None:
     for stage in stages(graph):
         if stage.kind in ("conv", "linear") and stage.norm is not None:
@@ -260,7 +236,7 @@ def _tell_readers(graph: fx.GraphModule, found: Sequence[Stage]) -> None:
     for stage in by_end.values():
         layer = module_of(graph, stage.compute) if stage.kind == "conv" else None
         if isinstance(layer, QuantConv2d):
-            maker = str(_read(stage, by_end).quantizer)
+            maker = str(maker_of(by_end[cast(fx.Node, stage.source)], by_end).quantizer)
             layer.read_from(cast(ActivationQuantizer, graph.get_submodule(maker)))
 
 

@@ -95,7 +95,7 @@ class Training:
         teacher = net.to(self.device).eval() if self.recipe.distillation else None
         for number, bits in enumerate(widths):
             if number:
-                narrow(model.cpu(), few, widths[number - 1], bits)
+                narrow(model.cpu(), few, widths[number - 1], bits, first_last_bits=first_last_bits)
             self._train(model, f"{bits[0]}+{bits[1]}", teacher, len(widths) - number - 1)
         reestimate_norms(model.cpu(), images)
         return model

@@ -14,17 +14,21 @@ from torch import Tensor, fx, nn
 from quant.layers.quantized import QuantConv2d, QuantLinear
 from quant.quantizers.base import ActivationQuantizer
 from quant.stages.stages import stages
+from quant.trace.calls import module_of
+from quant.widths import widths_of
 from sim.errors import InputError
 
 __all__ = ["narrow"]
 
 
-def narrow(model: fx.GraphModule, images: Tensor, old: tuple[int, int], new: tuple[int, int]) -> None:
+def narrow(model: fx.GraphModule, images: Tensor, old: tuple[int, int], new: tuple[int, int], *,
+           first_last_bits: int | None = None) -> None:
     """Give every quantizer of the old width the new one; steps and intervals continue where training has left them.
 
     They keep their relation to the step of least error, which is another one at another width
     (`Quantizer.continue_with`), on the weights and on what `images` become. Each tensor's quantizer sees what the
-    quantizers before it give. Quantizers of other widths, such as those of first and last layers, stay as they are.
+    quantizers before it give. Quantizers of other widths stay as they are, and so do those that have their width
+    whatever the others have, also where it is the old one.
 
     Parameters
     ----------
@@ -33,16 +37,26 @@ def narrow(model: fx.GraphModule, images: Tensor, old: tuple[int, int], new: tup
     images : float Tensor, shape (n, C, H, W)
     old, new : (int, int)
         Bits of weights and activations.
+    first_last_bits : int, optional
+        With which the model was quantized: first and last layers keep them.
 
     Raises
     ------
     InputError
         If no quantizer has the old widths, or a new one is not 1..8.
     """
-    layers = [module for module in model.modules() if isinstance(module, QuantConv2d | QuantLinear)
-              and module.weight_quantizer.bits == old[0]]
-    tensors = [quantizer for stage in stages(model) if stage.quantizer is not None and stage.kind != "input"
-               and (quantizer := cast(ActivationQuantizer, model.get_submodule(stage.quantizer))).bits == old[1]]
+    layers: list[QuantConv2d | QuantLinear] = []
+    tensors: list[ActivationQuantizer] = []
+    found = stages(model)
+    before, after = (widths_of(found, *bits, first_last_bits) for bits in (old, new))
+    for stage in found:
+        change = tuple(zip(before[stage.end], after[stage.end], strict=True))
+        if stage.kind in ("conv", "linear") and change[0] == (old[0], new[0]):
+            layers.append(cast("QuantConv2d | QuantLinear", module_of(model, stage.compute)))
+        if stage.kind != "input" and stage.quantizer is not None and change[1] == (old[1], new[1]):
+            tensors.append(cast(ActivationQuantizer, model.get_submodule(stage.quantizer)))
+    layers = [layer for layer in layers if layer.weight_quantizer.bits == old[0]]
+    tensors = [quantizer for quantizer in tensors if quantizer.bits == old[1]]
     if not layers or not tensors:
         raise InputError(f"no quantizers have {old[0]} bits for weights and {old[1]} for activations")
     for layer in layers:

@@ -4,8 +4,10 @@ from copy import deepcopy
 
 import pytest
 import torch
-from torch import fx
+from torch import fx, nn
 
+from quant.convert import quantize
+from quant.data.digits import DIGITS_EXPONENT, DIGITS_FORMAT
 from quant.data.split import Split
 from quant.layers.quantized import QuantConv2d, QuantLinear
 from quant.quantizers.base import ActivationQuantizer
@@ -35,6 +37,22 @@ def test_only_the_old_width_is_narrowed(trained_qil: fx.GraphModule, splits: tup
     assert not model.training
     for name, bits in widths(model).items():
         assert bits == ((2 if name.startswith("of ") else 3) if before[name] == 4 else before[name]), name
+
+
+@pytest.mark.parametrize("first_last_bits", [None, 4, 8])
+def test_widths_are_those_of_a_network_that_is_quantized_to_them(
+        float_net: nn.Module, splits: tuple[Split, Split], first_last_bits: int | None) -> None:
+    """First and last layers keep their own bits, also where all others had as many, and so do 8-bit shortcuts."""
+    found = []
+    for bits in (8, 4, 3):
+        model = quantize(float_net, splits[0].images[:32], scheme="lsq", weight_bits=bits, activation_bits=bits,
+                         first_last_bits=first_last_bits, input_format=DIGITS_FORMAT, input_exponent=DIGITS_EXPONENT)
+        found.append(widths(model))
+        if bits > 3:
+            narrow(model, splits[0].images[:32], (bits, bits), (3, 3), first_last_bits=first_last_bits)
+            found.append(widths(model))
+    assert found[1] == found[3] == found[4]
+    assert found[0] != found[4] != found[2]
 
 
 def test_the_trained_network_stays(trained_qil: fx.GraphModule, splits: tuple[Split, Split]) -> None:
