@@ -1,8 +1,9 @@
 """Models of others, one line each: `python -m benchmarks.interop MODEL.onnx[=3,224,224] ... [--out FILE]`.
 
 For each file: how many nodes it has; if every operator is read, how far the typed graph is from ONNX Runtime on random
-inputs; and the cycles of its Program on a machine, or why the chip cannot compute it. A float model gets 8 bits, fitted
-to random inputs; of one that is quantized already, the share of stored codes that are not the model's is shown as well.
+inputs; and the cycles of its Program on a machine, or why it cannot be computed there. A float model gets 8 bits,
+fitted to random inputs; of one that is quantized already, the share of stored codes that are not the model's is shown
+as well.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""From a trained float model to one with quantizers in every place where the chip stores codes."""
+"""From a trained float model to one with quantizers in every place where the machine stores codes."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def quantize(model: nn.Module, data: Data, *, scheme: str | Scheme, weight_bits:
              first_last_bits: int | None = None, input_format: ByInput[Format] | None = None,
              input_exponent: ByInput[int] | None = None, pixels: ByInput[Pixels] | None = None,
              progress: Progress | None = None) -> fx.GraphModule:
-    """Return a copy of `model` with quantized weights and one quantizer on each tensor that the chip stores.
+    """Return a copy of `model` with quantized weights and one quantizer on each tensor that the machine stores.
 
     A stored tensor ends a convolution or linear layer with everything fused after it (BatchNorm, residual add, ReLU)
     or an average; one quantizer feeds all its readers, a shortcut too, because there is one tensor. Tensors without
@@ -97,7 +97,7 @@ def quantize(model: nn.Module, data: Data, *, scheme: str | Scheme, weight_bits:
     ------
     InputError
         If a width is not 1..8, the scheme is unknown, the input is described twice or not at all, parts of the model
-        have no counterpart on the chip or would get lost (all of them are named), its graph computes something else
+        have no counterpart on the machine or would get lost (all of them are named), its graph computes something else
         than the model or the model something else each time, or data, weights or what becomes of them are not finite or
         do not fit together.
     """

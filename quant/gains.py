@@ -1,7 +1,7 @@
 """Gains per channel that stand alone become weights, so that a network of powers of two can have any of them.
 
-A BatchNorm, or constants, that follow no layer are a copy on the chip, with a multiplier for each channel. In a strict
-network that is one shift, and what is left goes to the layers that read the copy (`quant.shifts`). Where an add, a
+A BatchNorm, or constants, that follow no layer are a copy on the machine, with a multiplier for each channel. In strict
+networks that is one shift, and what is left goes to the layers that read the copy (`quant.shifts`). Where an add, a
 function or a clamp reads it, nothing can take up the rest: a convolution of 1 x 1 with one weight for each channel does
 the same, and its weights are quantized like any others.
 """

@@ -29,8 +29,9 @@ class WeightedLayer:
     normed : bool
         Whether a BatchNorm follows the layer.
     grouped : bool
-        Whether it is a depthwise or another grouped convolution: its one-bit codes are not bipolar, because the chip's
-        depthwise layers have no bipolar weights and other groups become dense layers with zeros between them.
+        Whether it is a depthwise or another grouped convolution: its one-bit codes are not bipolar, because
+        depthwise layers of the machine have no bipolar weights and other groups become dense layers with zeros between
+        them.
     """
 
     channels: int

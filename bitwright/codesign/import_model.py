@@ -47,8 +47,8 @@ def import_model(path: str | Path, machine: Machine | str | Path, *,
     Raises
     ------
     InputError
-        If the file cannot be read or is of a float model; with all that has no counterpart on the chip; or if an input
-        has no quantizer and is not described.
+        If the file cannot be read or is of a float model; with all that has no counterpart on the machine; or if an
+        input has no quantizer and is not described.
     """
     graph = read_graph(path, sizes)
     if not is_quantized(graph):

@@ -52,7 +52,7 @@ def load_model(path: str | Path, sizes: Sizes | None = None) -> fx.GraphModule:
     Raises
     ------
     InputError
-        If the file cannot be read, images of these sizes do not fit, or operators have no counterpart on the chip:
+        If the file cannot be read, images of these sizes do not fit, or operators have no counterpart on the machine:
         with every reason, each with its place.
     """
     graph = read_graph(path, sizes)

@@ -33,7 +33,7 @@ def model_or_shapes(path: str | Path, machine: Machine) -> Program | Shapes:
     Raises
     ------
     InputError
-        If the file cannot be read, has several inputs, or holds what has no counterpart on the chip.
+        If the file cannot be read, has several inputs, or holds what has no counterpart on the machine.
     """
     graph = read_graph(path)
     if is_quantized(graph):

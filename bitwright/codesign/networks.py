@@ -54,7 +54,7 @@ def load_network(name: str, data: DataSet, weights: Path | None) -> nn.Module:
     ------
     InputError
         If there is no such network, its code ends in an error or makes something else, its file cannot be read or
-        holds what the chip does not have, or the weights are not its.
+        holds what the machine does not have, or the weights are not its.
     """
     if is_model_file(name):
         net: nn.Module = load_model(name, data.train.values(slice(1)).shape[1:])

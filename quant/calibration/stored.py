@@ -1,4 +1,4 @@
-"""Values of a tensor for all images, kept as the codes that the chip stores where there are such."""
+"""Values of a tensor for all images, kept as the codes that the machine stores where there are such."""
 
 from __future__ import annotations
 

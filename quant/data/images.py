@@ -16,7 +16,7 @@ __all__ = ["Images"]
 class Images(Protocol):
     """Labelled images that are taken a batch at a time: they may lie in memory or on disk.
 
-    The host gives the chip integers, the codes of an image. They are pixels with a mean and a deviation, or, where
+    The host gives the machine integers, the codes of an image. They are pixels with a mean and a deviation, or, where
     `pixels` is None, numbers of any format that stand for code * 2**exponent.
     """
 

@@ -1,4 +1,4 @@
-"""Images and labels as the chip gets them: integer codes of one format."""
+"""Images and labels as the machine gets them: integer codes of one format."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Split:
     Attributes
     ----------
     stored : integer Tensor, shape (n, C, H, W)
-        What the host gives the chip; uint8 for pixels.
+        What the host gives the machine; uint8 for pixels.
     labels : int64 Tensor, shape (n,)
         Classes from 0.
     format : Format

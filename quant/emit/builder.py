@@ -31,7 +31,7 @@ LONGEST_ARGUMENT = 100
 
 @dataclass(frozen=True)
 class Stored:
-    """A value on the chip.
+    """A value on the machine.
 
     Attributes
     ----------
@@ -93,7 +93,7 @@ class Builder:
         self._selections: dict[tuple[fx.Node, str], fx.Node] = {}
 
     def stored(self, node: Node, index: int = 0) -> Stored:
-        """Return an operand of a node that lies on the chip."""
+        """Return an operand of a node that lies on the machine."""
         name = node.inputs[index]
         if name in self.graph.constants:
             raise InputError(f"{node.operator.title} {node.place} reads the constant '{name}' as if it were an image")

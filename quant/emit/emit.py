@@ -44,7 +44,7 @@ QUANTIZERS: Handlers = {BipolarQuantize: bipolar_quantize, FakeQuantize: fake_qu
 
 
 def emit(graph: Graph, *, quantized: bool = False) -> fx.GraphModule:
-    """Return a module that computes what a normalised graph does, of layers that the chip has.
+    """Return a module that computes what a normalised graph does, of layers that the machine has.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def emit(graph: Graph, *, quantized: bool = False) -> fx.GraphModule:
     Raises
     ------
     InputError
-        With every reason why operators have no counterpart on the chip, each with its place.
+        With every reason why operators have no counterpart on the machine, each with its place.
     """
     builder = Builder(graph)
     handlers = {**HANDLERS, **QUANTIZERS} if quantized else HANDLERS

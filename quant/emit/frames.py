@@ -80,7 +80,7 @@ def frame_of(builder: Builder, node: Node, value: Stored, pads: Sequence[tuple[i
     """
     around, rank = (*pads, *[(0, 0)] * 3)[:2], len(value.layout.shape)
     if rank > 3:
-        raise InputError(f"{node.operator.title} {node.place} slides along {rank - 1} axes; the chip has rows and "
+        raise InputError(f"{node.operator.title} {node.place} slides along {rank - 1} axes; the machine has rows and "
                          "columns")
     value = Stored(value.node, _as_map(value.layout), value.flat)
     value = _beside(builder, value) or value
@@ -181,7 +181,7 @@ def picked_in(layout: Layout, node: Node) -> tuple[Picked, bool]:
 def moved(node: Node) -> InputError:
     """Return the refusal of a node that reads numbers elsewhere than they are stored."""
     return InputError(f"{node.operator.title} {node.place} reads a value whose axes were reshaped, exchanged, or "
-                      "joined other than along channels; the chip does not move numbers between channels, rows and "
+                      "joined other than along channels; the machine does not move numbers between channels, rows and "
                       "columns")
 
 

@@ -1,4 +1,4 @@
-"""What is left to the host at the end of a network: answers, such as softmax, and what is no operator of the chip."""
+"""What is left to the host at the end of a network: answers, such as softmax, and what the machine does not have."""
 
 from __future__ import annotations
 

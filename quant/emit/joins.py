@@ -29,7 +29,7 @@ def join(builder: Builder, node: Node) -> Stored:
     """Emit the sum, the difference or the product of two values, of which one may be repeated over the other."""
     assert isinstance(node.operator, Binary)
     if node.operator.kind not in FUNCTIONS:
-        raise InputError(f"{node.operator.title} {node.place} joins two tensors, which the chip cannot do")
+        raise InputError(f"{node.operator.title} {node.place} joins two tensors, which the machine cannot do")
     function, shapes = FUNCTIONS[node.operator.kind], [builder.shapes[name] for name in node.inputs]
     if shapes[0] != shapes[1]:
         return _repeated(builder, node, function, shapes)

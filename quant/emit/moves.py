@@ -24,7 +24,7 @@ def reshape(builder: Builder, node: Node) -> Stored:
     assert isinstance(node.operator, Reshape)
     value, shape = builder.stored(node), node.operator.shape
     row = value.flat and value.layout.is_in_order and value.layout.stored[1:] == (1, 1)
-    if row and len(shape) == 3 and shape != value.layout.stored:  # the numbers move on the chip
+    if row and len(shape) == 3 and shape != value.layout.stored:  # the numbers move on the machine
         return Stored(builder.call(f"{label(value.node)}_map", View(shape), value.node), Layout.in_order(shape))
     return Stored(value.node, value.layout.reshaped(shape), value.flat)
 
@@ -59,7 +59,7 @@ def pad(builder: Builder, node: Node) -> Stored:
     assert isinstance(operator, Pad)
     if operator.mode != "constant" or operator.value != 0:
         by = operator.mode if operator.mode != "constant" else f"{operator.value:g}"
-        raise InputError(f"Pad {node.place} pads by {by}; the chip pads by zeros")
+        raise InputError(f"Pad {node.place} pads by {by}; the machine pads by zeros")
     value = builder.stored(node)
     return Stored(value.node, value.layout.padded(operator.pads), value.flat)
 

@@ -1,4 +1,4 @@
-"""Why the chip cannot compute an operator, whatever it reads."""
+"""Why the machine cannot compute an operator, whatever it reads."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from quant.graph.ops.views import Resize
 __all__ = ["reason_against"]
 
 def reason_against(graph: Graph, node: Node) -> str | None:
-    """Return why an operator has no counterpart on the chip, None if it may have one."""
+    """Return why an operator has no counterpart on the machine, None if it may have one."""
     operator = node.operator
     reason = None
     if isinstance(operator, Unknown):
         return f"unsupported operator {operator.kind} {node.place}{operator.reason and f': {operator.reason}'}"
     if isinstance(operator, Binary) and any(name in graph.constants for name in node.inputs):
-        reason = "joins numbers that differ from pixel to pixel; the chip multiplies and adds one for each channel"
+        reason = "joins numbers that differ from pixel to pixel; the machine multiplies and adds one for each channel"
     elif isinstance(operator, PRelu):
-        reason = "has slopes that differ from pixel to pixel; the chip has one for each channel"
+        reason = "has slopes that differ from pixel to pixel; the machine has one for each channel"
     elif isinstance(operator, Softmax | LogSoftmax | ArgMax):
         reason = "is computed by the host, and so only at the end"
     elif isinstance(operator, Where) or (isinstance(operator, Binary) and operator.kind in COMPARISONS):
@@ -30,11 +30,11 @@ def reason_against(graph: Graph, node: Node) -> str | None:
     elif isinstance(operator, Resize) and _is_smaller(graph, node, operator):
         reason = "does not divide sizes by whole numbers, or mixes more than two pixels along an axis"
     elif isinstance(operator, ConvTranspose | Resize):
-        reason = "spreads pixels over a larger map, which the chip cannot do yet"
+        reason = "spreads pixels over a larger map, which the machine cannot do yet"
     elif isinstance(operator, MatMul | Einsum):
-        reason = "multiplies two matrices that depend on the input, which the chip cannot do yet"
+        reason = "multiplies two matrices that depend on the input, which the machine cannot do yet"
     elif operator == Binary("pow"):
-        reason = "takes powers whose exponents depend on the input, which the chip cannot do"
+        reason = "takes powers whose exponents depend on the input, which the machine cannot do"
     elif isinstance(operator, Quantize | Dequantize | FakeQuantize | BipolarQuantize):
         reason = "belongs to a network that is quantized already; give the float network"
     return reason and f"{operator.title} {node.place} {reason}"

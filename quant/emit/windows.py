@@ -57,7 +57,7 @@ def average_pool(builder: Builder, node: Node) -> Stored:
         counts = operator.counts(torch.ones(1, 1, *builder.shapes[node.inputs[0]][1:])).round()
         if int(counts.min()) != int(counts.max()):
             raise InputError(f"AveragePool {node.place} divides by {int(counts.min())} to {int(counts.max())} numbers, "
-                             "fewer at the border; the chip divides by one number everywhere: count the padding "
+                             "fewer at the border; the machine divides by one number everywhere: count the padding "
                              "(count_include_pad=True) and have no ceil_mode")
         divisor = int(counts.min())
     top, left, bottom, right = pads

@@ -41,10 +41,10 @@ BATCHES = (13, 17, 19, 23)
 def read_model(model: nn.Module, data: Read) -> fx.GraphModule:
     """Return the graph of a copy of `model` in eval mode, without what changes nothing; shapes are noted at its nodes.
 
-    A model of layers that the chip has is taken as torch.fx traces it, with its own modules. Of any other torch.export
-    lists what it computes, which is made of such layers again. Each layer of the copy has its own memory: tied
-    parameters are tied no more, since the chip stores every layer's weights by themselves. Half precision becomes
-    single.
+    A model of layers that the machine has is taken as torch.fx traces it, with its own modules. Of any other
+    torch.export lists what it computes, which is made of such layers again. Each layer of the copy has its own memory:
+    tied parameters are tied no more, since the machine stores every layer's weights by themselves. Half precision
+    becomes single.
 
     Parameters
     ----------
@@ -56,8 +56,8 @@ def read_model(model: nn.Module, data: Read) -> fx.GraphModule:
     Raises
     ------
     InputError
-        With every reason there is, each with its place: what cannot be traced or has no counterpart on the chip, what
-        a copy would lose, values that are not finite, a graph that computes something else than the model.
+        With every reason there is, each with its place: what cannot be traced or has no counterpart on the machine,
+        what a copy would lose, values that are not finite, a graph that computes something else than the model.
     """
     check_kind(model)
     check_float(model)
@@ -82,7 +82,7 @@ def read_model(model: nn.Module, data: Read) -> fx.GraphModule:
 
 
 def _structure(own: nn.Module, graph: fx.GraphModule, data: Read, images: Read) -> fx.GraphModule:
-    """Return a graph with its shapes, all of which has a counterpart on the chip."""
+    """Return a graph with its shapes, all of which has a counterpart on the machine."""
     check_inputs(graph, data)
     cannot_run = _run(own, graph, data, images)
     functions_as_layers(graph)

@@ -19,7 +19,7 @@ FUNCTIONS = frozenset({"sigmoid", "tanh", "exp", "log", "softplus"})
 WITHOUT_WEIGHTS = (*ANSWERS, Unary, Elu, HardSigmoid, LeakyRelu, PRelu, Clip, Binary, Composite, Affine, Reduce,
                    AdaptivePool, AveragePool, MaxPool, Resize, Reshape, Transpose, Concat, Slice, Gather, Pad,
                    FakeQuantize)
-"""What the host computes, if the chip cannot, after the last layer with weights."""
+"""What the host computes, if the machine cannot, after the last layer with weights."""
 
 
 def is_answer(operator: Operator) -> bool:

@@ -1,4 +1,4 @@
-"""An input that the host puts into another order, so that the chip finds channels where its layers read them."""
+"""An input that the host puts into another order, so that the machine finds channels where its layers read them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Functions of one number: on the chip a table of codes at the end of an op.
+"""Functions of one number: on the machine a table of codes at the end of an op.
 
 In a quantized network such a function reads the codes of an index quantizer of its own, and looks up what the function
 makes of each: `value(code) = f(scale * (code - zero_point))`, computed in double precision once for every code.

@@ -51,7 +51,7 @@ def as_map(shape: Sequence[int]) -> tuple[int, int, int]:
 
 
 def as_maps(codes: NDArray[np.integer]) -> NDArray[np.integer]:
-    """Return sequences and rows of all images as the maps that the chip has; maps as they are.
+    """Return sequences and rows of all images as the maps that the machine has; maps as they are.
 
     >>> as_maps(np.zeros((2, 5), np.int32)).shape, as_maps(np.zeros((2, 3, 7), np.int32)).shape
     ((2, 5, 1, 1), (2, 3, 7, 1))

@@ -99,7 +99,7 @@ class Draft:
             return tensor
         count = prod(shape)
         if count > LONGEST_ROW:
-            raise InputError(f"'{tensor.name}' of shape {tensor.shape} is added in shape {shape}; the chip moves at "
+            raise InputError(f"'{tensor.name}' of shape {tensor.shape} is added in shape {shape}; the machine moves at "
                              f"most {LONGEST_ROW} codes to other places, not {count}")
         if tensor.shape != (count, 1, 1):
             ones = np.eye(count, dtype=np.int8).reshape(count, *tensor.shape)

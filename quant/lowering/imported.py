@@ -219,7 +219,7 @@ def import_quantized(graph: Graph, arithmetic: Arithmetic,
     Raises
     ------
     InputError
-        With all that has no counterpart on the chip, weights of more than 8 bits among them; if an input has no
+        With all that has no counterpart on the machine, weights of more than 8 bits among them; if an input has no
         quantizer and is not described, or has one and is; or if a requantizer cannot be fitted.
     """
     graph.constants = {name: value.double() if value.is_floating_point() else value

@@ -154,7 +154,7 @@ def lower(model: nn.Module, example: Read, arithmetic: Arithmetic = DEFAULT, *, 
     Raises
     ------
     InputError
-        If the model is in training mode, a part of it has no counterpart on the chip or lacks a quantizer (the
+        If the model is in training mode, a part of it has no counterpart on the machine or lacks a quantizer (the
         message says where), the first layer cannot be folded as asked, the tolerance is negative, or the Program breaks
         its contract.
     """

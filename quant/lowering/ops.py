@@ -352,7 +352,7 @@ class Lowering:
     def _host(self, stage: Stage, sums: list[tuple[Sums, Residual | None]]) -> Output:
         """Return what the host reads, which nothing else may."""
         if any(user.op != "output" for user in stage.end.users):
-            raise InputError(f"what '{stage.name}' puts out is read on the chip, but has no quantizer")
+            raise InputError(f"what '{stage.name}' puts out is read on the machine, but has no quantizer")
         return host_output(sums, self.arithmetic)
 
 

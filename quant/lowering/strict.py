@@ -1,4 +1,4 @@
-"""The gate of strict power-of-two networks: looked up in what the chip executes, not hoped for."""
+"""The gate of strict power-of-two networks: looked up in what the machine executes, not hoped for."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def check_powers_of_two(lowered: Lowered) -> None:
     """Refuse a network of which a multiplication is more than one exact shift.
 
     Steps that are powers of two do not suffice: in a model that `quantize` did not make, an average over 49 pixels or a
-    BatchNorm may multiply by other numbers. A network that passes computes on the chip exactly what its model does.
+    BatchNorm may multiply by other numbers. A network that passes computes on the machine exactly what its model does.
 
     Parameters
     ----------

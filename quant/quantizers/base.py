@@ -1,7 +1,7 @@
 """What every quantizer is: a map from reals to integer codes and back, with declared gradients.
 
 A quantizer maps x to a code by a monotone map, rounding half up and a clamp, and a code to the value
-`scale * (code - zero_point)`. The codes are what the chip computes with, the values are what the network is trained
+`scale * (code - zero_point)`. The codes are what the machine computes with, the values are what the network is trained
 with. Rounding passes gradients unchanged (straight-through); everything else is differentiated exactly. Freezing
 a quantizer means not updating its parameters: its gradients to `x` stay.
 """
@@ -105,7 +105,7 @@ def sample_of(x: Tensor) -> Tensor:
 
 
 def levels_of(fmt: Format) -> range:
-    """Return what the codes of a format mean, rising: bipolar ones -1 and 1, which a chip stores as 0 and 1.
+    """Return what the codes of a format mean, rising: bipolar ones -1 and 1, which a machine stores as 0 and 1.
 
     >>> levels_of(Format(2, "signed")), levels_of(Format(1, "bipolar"))
     (range(-2, 2), range(-1, 2, 2))
@@ -134,7 +134,7 @@ class Quantizer(nn.Module, ABC):
     bits : int
         Change it with `set_bits`.
     format : sim.ir.formats.Format
-        How a chip stores the codes.
+        How a machine stores the codes.
     levels : range
         The codes that can come out.
     scale : Tensor
@@ -202,7 +202,7 @@ class Quantizer(nn.Module, ABC):
         return self._round(x) * along_channels(self.scale, x)
 
     def codes(self, x: Tensor) -> Tensor:
-        """Return the codes of `x`, int64 of the same shape: exactly what the chip computes with.
+        """Return the codes of `x`, int64 of the same shape: exactly what the machine computes with.
 
         Raises
         ------
@@ -323,7 +323,7 @@ class ActivationQuantizer(Quantizer):
     def shorten_zero_point(self) -> None:
         """Move the zero point, if there is one to choose, to one near that is a sum or difference of two powers of 2.
 
-        The chip multiplies by the zero points of tensors whose product it computes, a digit in each cycle.
+        The machine multiplies by the zero points of tensors whose product it computes, a digit in each cycle.
         """
         if self._zero_point is not None and self.has_zero:
             powers = [0, *(1 << exponent for exponent in range(MAX_PLANES + 1))]

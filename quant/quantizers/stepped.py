@@ -1,7 +1,7 @@
 """Weights whose steps are chosen, not trained: one per output channel or per tensor, of either sign.
 
 b bits have one negative code more than positive ones: at 2 bits {-2, -1, 0, 1}. A channel whose weights reach further
-to the positive side is mirrored: its scale is negative, and the same codes mean |scale| * {2, 1, 0, -1}. The chip
+to the positive side is mirrored: its scale is negative, and the same codes mean |scale| * {2, 1, 0, -1}. The machine
 multiplies by signed digits, so this costs nothing there.
 """
 
@@ -31,7 +31,7 @@ class SteppedWeight(Quantizer):
         Whether `initialise` may make scales negative, where that has less squared error.
     bipolar : bool
         Whether codes of one bit are -1 and 1, as in dense layers; else -1 and 0, or mirrored 1 and 0, because the
-        chip's depthwise layers have no others and the zeros of grouped layers need one.
+        machine's depthwise layers have no others and the zeros of grouped layers need one.
     """
 
     def __init__(self, bits: int, *, channels: int, mirror: bool, bipolar: bool) -> None:

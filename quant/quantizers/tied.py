@@ -1,6 +1,6 @@
-"""Tensors whose step follows from those of others, because the chip multiplies two tensors without a multiplier.
+"""Tensors whose step follows from those of others, because the machine multiplies two tensors without a multiplier.
 
-The product of codes a and b is worth step(a) * step(b), and the chip only shifts it. So one of three steps has to be
+The product of codes a and b is worth step(a) * step(b), and the machine only shifts it. So one of three steps has to be
 what the other two make it, times a power of two: that of the product, or that of one of its operands.
 """
 

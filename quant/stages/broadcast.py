@@ -57,5 +57,5 @@ def second_is_larger(shapes: Sequence[Sequence[int]], what: str) -> bool | None:
 
 def spread_refusal(shapes: Sequence[Sequence[int]], what: str) -> InputError:
     """Return the refusal of two tensors of which neither spreads over the other."""
-    return InputError(f"{what} joins shapes {shapes[0]} and {shapes[1]} per image; the chip adds and multiplies "
+    return InputError(f"{what} joins shapes {shapes[0]} and {shapes[1]} per image; the machine adds and multiplies "
                       "tensors of one shape, or one of them with a value per channel or with one channel")

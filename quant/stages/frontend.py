@@ -1,4 +1,4 @@
-"""What a traced graph of layers is on the chip, or why it is not."""
+"""What a traced graph of layers is on the machine, or why it is not."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ AnyRead = TypeVar("AnyRead", Tensor, Inputs, Read)
 
 
 def checked_stages(graph: fx.GraphModule) -> tuple[Stage, ...]:
-    """Return the stages of a graph whose shapes are noted; every option of a layer has its counterpart on the chip.
+    """Return the stages of a graph whose shapes are noted; every option of a layer has its counterpart on the machine.
 
     Raises
     ------
@@ -58,7 +58,7 @@ def check_any(found: tuple[Stage, ...]) -> None:
 
 
 def drop_identities(graph: fx.GraphModule) -> None:
-    """Take out adaptive average pools whose output is their input: on the chip they would be copies."""
+    """Take out adaptive average pools whose output is their input: on the machine they would be copies."""
     for node in list(graph.graph.nodes):
         adaptive = (isinstance(module_of(graph, node), nn.AdaptiveAvgPool2d) if node.op == "call_module"
                     else node.target is functional.adaptive_avg_pool2d)

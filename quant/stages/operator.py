@@ -1,4 +1,4 @@
-"""What the chip computes: a convolution of integer weights."""
+"""What the machine computes: a convolution of integer weights."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Operator:
     codes : int8 array, shape (O, C / groups, kh, kw)
         What the weights mean: -1 and 1 for bipolar ones.
     format : Format
-        How the chip stores them.
+        How the machine stores them.
     step, bias : float64 arrays, shape (O,)
         Value of one weight code, and what is added afterwards.
     groups, stride, dilation, pads

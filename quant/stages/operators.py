@@ -1,4 +1,4 @@
-"""What each kind of stage is on the chip: a convolution of integer weights, or a max pool."""
+"""What each kind of stage is on the machine: a convolution of integer weights, or a max pool."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from sim.ir.ops import Tensor as Map
 __all__ = ["average_of", "conv_pads", "max_pool_window", "operator_of", "problems"]
 
 def problems(graph: fx.GraphModule, stage: Stage) -> Iterator[str]:
-    """Yield every option of a stage's layer that has no counterpart on the chip, as far as shapes are known."""
+    """Yield every option of a stage's layer that has no counterpart on the machine, as far as shapes are known."""
     node, at = stage.compute, where(stage.compute)
     if stage.kind == "conv":
         yield from _conv_problems(cast(nn.Conv2d, module_of(graph, node)), node, at)

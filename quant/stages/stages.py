@@ -1,6 +1,6 @@
 """A traced model as stages: what happens between one stored tensor and the next.
 
-The chip computes a convolution, its BatchNorm, a residual add and a ReLU in one op, and stores one tensor of
+The machine computes a convolution, its BatchNorm, a residual add and a ReLU in one op, and stores one tensor of
 codes at the end of it. `stages` finds these groups in the graph that torch.fx traces; quantizing puts a quantizer at
 the end of each, lowering turns each into an op.
 """
@@ -49,7 +49,7 @@ NORMS = (nn.BatchNorm2d, nn.BatchNorm1d, nn.SyncBatchNorm, Affine)
 
 
 class Refusal(NamedTuple):
-    """Why a node has no counterpart on the chip."""
+    """Why a node has no counterpart on the machine."""
 
     node: fx.Node
     reason: str
@@ -61,7 +61,7 @@ def stages(graph: fx.GraphModule) -> tuple[Stage, ...]:
     Raises
     ------
     InputError
-        If modules or functions have no counterpart on the chip; the message names each and where it is.
+        If modules or functions have no counterpart on the machine; the message names each and where it is.
     """
     found, refusals = inspect(graph)
     refuse(refusal.reason for refusal in refusals)
@@ -69,7 +69,7 @@ def stages(graph: fx.GraphModule) -> tuple[Stage, ...]:
 
 
 def inspect(graph: fx.GraphModule) -> tuple[tuple[Stage, ...], tuple[Refusal, ...]]:
-    """Return the stages of a traced model as far as they go, and what has no counterpart on the chip, in order."""
+    """Return the stages of a traced model as far as they go, and what has no counterpart on the machine, in order."""
     finder = _Finder(graph)
     finder.find()
     return named(tuple(finder.stored.values())), tuple(finder.refusals)
@@ -237,7 +237,7 @@ class _Finder:
         """Return what handles a layer whose output holds codes of its input."""
         def handler(node: fx.Node) -> Stage:
             if getattr(self._module(node), "return_indices", False):
-                raise InputError(f"MaxPool2d {where(node)} returns indices, which the chip does not have")
+                raise InputError(f"MaxPool2d {where(node)} returns indices, which the machine does not have")
             self.stored[node] = self._start(kind)(node)
             return self.stored[node]
         return handler

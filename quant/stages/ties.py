@@ -1,8 +1,9 @@
 """Which of three steps follows from the other two where a network multiplies two tensors.
 
-The chip shifts the product of two codes, and has no multiplier for it (`quant.quantizers.tied`). The step that follows
-is that of the operand made last, if only the product reads it: between its best step and twice that it hardly loses
-anything, while a product's own step would lose as much where more depends on it. Otherwise it is that of the product.
+The machine shifts the product of two codes, and has no multiplier for it (`quant.quantizers.tied`). The step that
+follows is that of the operand made last, if only the product reads it: between its best step and twice that it hardly
+loses anything, while a product's own step would lose as much where more depends on it. Otherwise it is that of the
+product.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ UNDERSTOOD: dict[Any, dict[str, tuple[Any, ...]]] = {
     functional.adaptive_avg_pool2d: {"output_size": ANY},
     **dict.fromkeys((functional.max_pool2d, torch.max_pool2d), _POOL),
 }
-"""Supported calls: the arguments after the tensor, in order, and the values that the chip can follow."""
+"""Supported calls: the arguments after the tensor, in order, and the values that the machine can follow."""
 
 DEFAULTS = {"start_dim": 0, "training": True}
 """Values that torch takes where nothing is given and that are not among those."""
@@ -70,7 +70,7 @@ def arguments(node: fx.Node) -> dict[str, Any]:
     Raises
     ------
     InputError
-        If one is unknown, or has a value that the chip cannot follow; the message names it and where it is.
+        If one is unknown, or has a value that the machine cannot follow; the message names it and where it is.
     """
     understood = UNDERSTOOD[node.target]
     call = f"{getattr(node.target, '__name__', node.target)} {where(node)}"

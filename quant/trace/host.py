@@ -1,4 +1,4 @@
-"""What a network ends with that the host computes from the chip's outputs: softmax, sigmoid, argmax and their like."""
+"""What a network ends with that the host computes from the machine's outputs: softmax, argmax and their like."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ VIEWS = {operator.getitem: "getitem", "permute": "permute", torch.permute: "perm
 
 
 class Host(nn.Module):
-    """An operator of the host, which reads an output of the chip or of another such operator.
+    """An operator of the host, which reads an output of the machine or of another such operator.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ class HostPart:
     operators : tuple of str
         Names of its operators in the order in which they run.
     module : fx.GraphModule
-        Computes what the model returns from what the chip puts out.
+        Computes what the model returns from what the machine puts out.
     """
 
     def __init__(self, operators: tuple[str, ...], module: fx.GraphModule) -> None:

@@ -1,4 +1,4 @@
-"""Layers that a model calls more than once: on the chip each call has weights of its own."""
+"""Layers that a model calls more than once: on the machine each call has weights of its own."""
 
 from __future__ import annotations
 

@@ -151,7 +151,7 @@ def test_first_and_last_layers_may_have_a_width_of_their_own(
 
 
 def test_pools_that_change_nothing_are_left_out(splits: tuple[Split, Split], as_digits: Quantize) -> None:
-    """An adaptive average onto the size that is there already would be a copy on the chip."""
+    """An adaptive average onto the size that is there already would be a copy on the machine."""
     model = as_digits(Widths(), splits[0].images[:16], "qil", 4)
     assert "keep" not in [stage.name for stage in stages(model)]
     with pytest.raises(AttributeError):

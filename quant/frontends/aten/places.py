@@ -116,7 +116,7 @@ def _transpose(builder: Builder, call: Call, value: str, order: tuple[int, ...])
 def _cat(builder: Builder, call: Call, given: Arguments) -> Made:
     values = given["tensors"]
     if any(map(builder.is_constant, values)):
-        raise InputError("it joins a constant to what the network computes, which the chip does not store")
+        raise InputError("it joins a constant to what the network computes, which the machine does not store")
     return builder.add(Concat(axis_of(given["dim"], builder.rank(values[0]))), values, call)
 
 

@@ -1,4 +1,4 @@
-"""Whatever makes a number of one number becomes one operator, and what the chip lacks becomes what it has."""
+"""Whatever makes a number of one number becomes one operator, and what the machine lacks becomes what it has."""
 
 from __future__ import annotations
 

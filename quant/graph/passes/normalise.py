@@ -61,7 +61,7 @@ def normalise(graph: Graph) -> None:
 
 
 def normalise_quantized(graph: Graph) -> None:
-    """Make a graph of a quantized model simpler, in place; its quantizers stand where a chip stores codes."""
+    """Make a graph of a quantized model simpler, in place; its quantizers stand where a machine stores codes."""
     for each in QUANTIZED_PASSES:
         each(graph)
         graph.drop_unread()

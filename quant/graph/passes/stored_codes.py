@@ -1,4 +1,4 @@
-"""Roundings to codes and back become one operator, at the places where a chip stores what it has computed."""
+"""Roundings to codes and back become one operator, at the places where a machine stores what it has computed."""
 
 from __future__ import annotations
 

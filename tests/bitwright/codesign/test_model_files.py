@@ -182,7 +182,7 @@ def test_a_file_of_torch_export_goes_the_same_way(tmp_path: Path) -> None:
 
 def test_what_does_not_fit_is_refused(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
                                       capfd: pytest.CaptureFixture[str]) -> None:
-    """Other images, open shapes, other files, and all operators that the chip does not have, in one list."""
+    """Other images, open shapes, other files, and all operators that the machine does not have, in one list."""
     with pytest.raises(InputError, match=r"^input 'x' has a shape \(N, 1, \?, \?\), which images of shape \(3, 8, 8"):
         bitwright.load_model(folder / "net.onnx", (3, 8, 8))
     with pytest.raises(InputError, match=r"^input 'x' has a shape \(N, 1, \?, \?\): give the shape of one image, su"):

@@ -111,7 +111,7 @@ def test_clipping_counts_what_lies_beyond_the_codes() -> None:
 
 
 def test_fit_errors_are_the_lowerings() -> None:
-    """In codes where a chip reads the tensor; in the unit of the answers where the host does."""
+    """In codes where a machine reads the tensor; in the unit of the answers where the host does."""
     net, data = network(), images(16)
     model = quantize(net, data, scheme=uniform(), weight_bits=4, activation_bits=4, pixels=PIXELS)
     lowered = lower_with_report(model, data)

@@ -205,7 +205,7 @@ def emitted(model: nn.Module, *shape: int) -> fx.GraphModule:
 @pytest.mark.filterwarnings("ignore:Using padding='same'")
 @pytest.mark.parametrize("part", range(6))
 def test_spellings_of_maps_compute_the_same(part: int) -> None:
-    """Networks on maps, in whatever way they are written, become layers of the chip, and none of the host."""
+    """Networks on maps, in whatever way they are written, become layers of the machine, and none of the host."""
     torch.manual_seed(part)
     for name in list(MAPS)[part::6]:
         made = emitted(MAPS[name](), 3, 8, 8)
@@ -220,7 +220,7 @@ def test_rows_and_sequences_compute_the_same() -> None:
 
 
 def test_answers_at_the_end_are_the_hosts() -> None:
-    """They are named, and computed on what the chip gives; the module can be pickled with them."""
+    """They are named, and computed on what the machine gives; the module can be pickled with them."""
     torch.manual_seed(0)
     for answer, operators in ANSWERS.values():
         made = emitted(on_map(lambda self, y, answer=answer: answer(self.fc(y.flatten(1))), fc=nn.Linear(256, 3)),
@@ -289,18 +289,19 @@ def test_one_part_is_picked_once() -> None:
 
 
 TOP = "at the top of the model"
-MOVES = "the chip does not move numbers between channels, rows and columns"
+MOVES = "the machine does not move numbers between channels, rows and columns"
 ROWS = "which is not stored as channels; flatten images to rows first, or have the channels there"
-MATRICES = "multiplies two matrices that depend on the input, which the chip cannot do yet"
-SPREAD = ("the chip adds and multiplies tensors of one shape, or one of them with a value per channel or with one "
+MATRICES = "multiplies two matrices that depend on the input, which the machine cannot do yet"
+SPREAD = ("the machine adds and multiplies tensors of one shape, or one of them with a value per channel or with one "
           "channel")
+LARGER = "spreads pixels over a larger map, which the machine cannot do yet"
 CELLS = "only cells of one size are supported"
 ENDS = "has a lower end of 2 above its upper one, 1, so that all of its values are the same"
 UNEVEN = "does not divide sizes by whole numbers, or mixes more than two pixels along an axis"
 ELSEWHERE = "reads a value whose axes were reshaped, exchanged, or joined other than along channels"
 CHOICE = "chooses by more than one value; a choice must be a function of one"
-EACH = "the chip multiplies and adds one for each channel"
-COUNT = ("the chip divides by one number everywhere: count the padding (count_include_pad=True) and have no "
+EACH = "the machine multiplies and adds one for each channel"
+COUNT = ("the machine divides by one number everywhere: count the padding (count_include_pad=True) and have no "
          "ceil_mode")
 REFUSED: dict[str, tuple[Callable[[], nn.Module], list[str]]] = {
     "matrices": (lambda: on_map(lambda self, y: self.c((y.flatten(2) @ y.flatten(2).transpose(1, 2))[..., None]),
@@ -312,7 +313,7 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], list[str]]] = {
         lambda: on_map(lambda self, y: self.c(torch.maximum(y, y * self.p)), p=parameter(1, 4, 8, 8), c=conv(4, 2)),
         [f"mul {TOP} (node 'mul') joins numbers that differ from pixel to pixel; {EACH}"]),
     "transposed convolution": (lambda: nn.Sequential(conv(), nn.ConvTranspose2d(4, 4, 2, 2), conv(4, 2)),
-                               ["ConvTranspose at '1' spreads pixels over a larger map, which the chip cannot do yet"]),
+                               [f"ConvTranspose at '1' {LARGER}"]),
     "softmax inside": (lambda: on_map(lambda self, y: self.c(y.softmax(1)), c=conv(4, 2)),
                        [f"Softmax {TOP} (node 'softmax') is computed by the host, and so only at the end"]),
     "means of rows": (lambda: on_map(lambda self, y: self.c(y + y.mean(3, keepdim=True)), c=conv(4, 2)),
@@ -323,13 +324,13 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], list[str]]] = {
     "dilated maxima": (lambda: nn.Sequential(conv(), nn.MaxPool2d(2, dilation=2), conv(4, 2)),
                        ["MaxPool at '1' has dilation (2, 2); only 1 is supported"]),
     "reflected borders": (lambda: nn.Sequential(conv(), conv(4, 2, padding_mode="reflect")),
-                          ["Pad at '1' pads by reflect; the chip pads by zeros"]),
+                          ["Pad at '1' pads by reflect; the machine pads by zeros"]),
     "mixing tokens": (lambda: on_map(lambda self, y: self.fc(y.flatten(2)), fc=nn.Linear(64, 8)),
                       [f"Linear at 'fc' takes axis 2 of a value of shape (4, 64) for channels, {ROWS}"]),
     "places of pixels": (lambda: on_map(lambda self, y: self.c(y + self.p), p=parameter(1, 4, 8, 8), c=conv(4, 2)),
                          [f"add {TOP} (node 'add') joins numbers that differ from pixel to pixel; {EACH}"]),
     "convolutions in space": (lambda: Written(lambda self, x: self.c(x[:, None]), c=nn.Conv3d(1, 2, 3)),
-                              ["Conv at 'c' slides along 3 axes; the chip has rows and columns"]),
+                              ["Conv at 'c' slides along 3 axes; the machine has rows and columns"]),
     "cells of different sizes": (lambda: nn.Sequential(conv(), nn.AdaptiveMaxPool2d(3), conv(4, 2)),
                                  [f"AdaptivePool at '1' makes 3 x 3 maxima of 8 x 8; {CELLS}"]),
     "uneven places": (lambda: nn.Sequential(conv(), nn.Upsample(3), conv(4, 2)),
@@ -343,7 +344,7 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], list[str]]] = {
                     [f"Conv at 'c' {ELSEWHERE}; {MOVES}"]),
     "several": (lambda: nn.Sequential(conv(), nn.Upsample(None, 2), nn.GELU(), conv(4, 2),
                                       nn.Softmax(1), conv(2, 2)),
-                ["Resize at '1' spreads pixels over a larger map, which the chip cannot do yet",
+                ["Resize at '1' spreads pixels over a larger map, which the machine cannot do yet",
                  "Softmax at '4' is computed by the host, and so only at the end"]),
 }
 

@@ -1,4 +1,4 @@
-"""Networks that torch.fx cannot trace, or whose functions are no layers of the chip, run on it all the same."""
+"""Networks that torch.fx cannot trace, or whose functions are no layers of the machine, run on it all the same."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -129,7 +129,7 @@ class Ensemble(nn.Module):
 
 
 class Segmentation(nn.Module):
-    """What follows the last layer with weights, and is no operator of the chip, is the host's."""
+    """What follows the last layer with weights, and is no operator of the machine, is the host's."""
 
     def __init__(self) -> None:
         super().__init__()

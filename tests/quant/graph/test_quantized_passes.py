@@ -1,4 +1,4 @@
-"""Passes for quantized models leave what they compute as it is, and put quantizers where a chip stores codes."""
+"""Passes for quantized models leave what they compute as it is, and put quantizers where a machine stores codes."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""Inputs that a model views otherwise before its first layer: the host puts their numbers into the chip's order."""
+"""Inputs that a model views otherwise before its first layer: the host puts their numbers into the machine's order."""
 
 from collections.abc import Callable
 

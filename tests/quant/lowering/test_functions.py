@@ -249,7 +249,7 @@ def test_zero_points_of_factors_are_short() -> None:
 
 
 def test_a_product_whose_steps_do_not_fit_is_refused() -> None:
-    """The chip has no multiplier for it."""
+    """The machine has no multiplier for it."""
     model = quantized(seeded(NETWORKS["silu and sigmoid"]), "uniform")
     (tied,) = (module for module in model.modules() if isinstance(module, TiedActivation))
     tied.tie((), ())

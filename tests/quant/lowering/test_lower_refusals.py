@@ -31,14 +31,14 @@ def small(*layers: nn.Module) -> nn.Module:
     return nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), *layers).eval()
 
 
-COUNT = ("fewer at the border; the chip divides by one number everywhere: count the padding (count_include_pad=True) "
-         "and have no ceil_mode")
+COUNT = ("fewer at the border; the machine divides by one number everywhere: count the padding (count_include_pad=True"
+         ") and have no ceil_mode")
 REFUSED = {
-    "Pad at '2' pads by circular; the chip pads by zeros": nn.Conv2d(4, 4, 3, padding=1, padding_mode="circular"),
+    "Pad at '2' pads by circular; the machine pads by zeros": nn.Conv2d(4, 4, 3, padding=1, padding_mode="circular"),
     f"AveragePool at '2' divides by 4 to 9 numbers, {COUNT}": nn.AvgPool2d(3, padding=1, count_include_pad=False),
     f"AveragePool at '2' divides by 2 to 9 numbers, {COUNT}": nn.AvgPool2d(3, ceil_mode=True),
-    "adaptive average pool at '2' makes 2 x 2 of 8 x 7; only cells of a whole size are supported":
-        nn.AdaptiveAvgPool2d(2),
+    "adaptive average pool at '2' makes 3 x 3 of 8 x 7; only cells of a whole size are supported":
+        nn.AdaptiveAvgPool2d(3),
     "MaxPool at '2' has dilation (2, 2); only 1 is supported": nn.MaxPool2d(2, dilation=2),
     "unsupported operator batch_norm at '3': it stays in training mode, where it has no fixed gain":
         nn.Sequential(nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4, track_running_stats=False)),
@@ -79,7 +79,7 @@ def test_refuses_unquantized_weights_and_tensors() -> None:
         lower(plain, codes[:1] / 32)
     bare = deepcopy(model)
     bare.set_submodule("0_quantizer", nn.Identity())
-    with pytest.raises(InputError, match=r"^what '0' puts out is read on the chip, but has no quantizer$"):
+    with pytest.raises(InputError, match=r"^what '0' puts out is read on the machine, but has no quantizer$"):
         lower(bare, codes[:1] / 32)
 
 
@@ -168,7 +168,7 @@ FAILING: dict[str, Callable[[nn.Module], object]] = {
         lambda model: model.get_submodule("2_quantizer").exponent.fill_(-120),
     r"'2' does not fit the requantizer \[codes of its output\]: channel 0: scale must be finite, not inf":
         lambda model: model.get_submodule("2.weight_quantizer").exponent.fill_(5000),
-    r"what '2' puts out is read on the chip, but has no quantizer":
+    r"what '2' puts out is read on the machine, but has no quantizer":
         lambda model: model.set_submodule("2_quantizer", nn.Identity()),
 }
 
@@ -200,7 +200,7 @@ def test_what_crosses_a_flatten_is_bounded(size: int) -> None:
     if size * size <= 4096:
         assert "conv.row" in [op.name for op in lower(model, codes / 32).ops]
     else:
-        text = (r"^op 'row': 'conv' of shape \(1, 65, 65\) is added in shape \(4225, 1, 1\); the chip moves at "
+        text = (r"^op 'row': 'conv' of shape \(1, 65, 65\) is added in shape \(4225, 1, 1\); the machine moves at "
                 r"most 4096 codes to other places, not 4225$")
         with pytest.raises(InputError, match=text):
             lower(model, codes / 32)

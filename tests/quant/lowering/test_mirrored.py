@@ -1,4 +1,4 @@
-"""Mirrored channels on the chip: a negative digit, and not one code that differs."""
+"""Mirrored channels on the machine: a negative digit, and not one code that differs."""
 
 from typing import cast
 

@@ -1,4 +1,4 @@
-"""Weights of one bit on the chip: bipolar in dense layers, signed in grouped ones, and not one code that differs."""
+"""Weights of one bit on the machine: bipolar in dense layers, signed in grouped ones, and not one code that differs."""
 
 from typing import cast
 

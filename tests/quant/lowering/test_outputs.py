@@ -145,7 +145,7 @@ def test_everything_else_takes_several_outputs(network: type[nn.Module]) -> None
 
 
 class Inside(nn.Module):
-    """A softmax whose value the chip would need."""
+    """A softmax whose value the machine would need."""
 
     def __init__(self) -> None:
         super().__init__()

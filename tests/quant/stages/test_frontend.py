@@ -40,7 +40,7 @@ def quantized(model: nn.Module, data: Tensor = IMAGES, scheme: str = "power_of_t
 
 
 class Faulty(nn.Module):
-    """Has much that the chip has not."""
+    """Has much that the machine has not."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ class Faulty(nn.Module):
 REASONS = [
     "unsupported operator batch_norm at 'norm': it stays in training mode, where it has no fixed gain",
     "Softmax at 'act' is computed by the host, and so only at the end",
-    ("add at the top of the model (node 'add') joins shapes (4, 6, 6) and (4, 6, 1) per image; the chip adds and "
+    ("add at the top of the model (node 'add') joins shapes (4, 6, 6) and (4, 6, 1) per image; the machine adds and "
      "multiplies tensors of one shape, or one of them with a value per channel or with one channel"),
 ]
 
@@ -109,8 +109,8 @@ class Adding(nn.Module):
     (lambda y: functional.adaptive_avg_pool2d(y, (1, None)), (4, 1, 4))])
 def test_adds_that_widen_an_operand_are_refused_as_such(other: Change, shape: tuple[int, ...]) -> None:
     """The message gives both shapes."""
-    text = (f"add at the top of the model (node 'add') joins shapes (4, 4, 4) and {shape} per image; the chip adds and "
-            "multiplies tensors of one shape, or one of them with a value per channel or with one channel")
+    text = (f"add at the top of the model (node 'add') joins shapes (4, 4, 4) and {shape} per image; the machine adds "
+            "and multiplies tensors of one shape, or one of them with a value per channel or with one channel")
     with pytest.raises(InputError, match=f"^{re.escape(text)}$"):
         quantized(Adding(other).eval())
 
@@ -127,7 +127,7 @@ class Viewed(Adding):
     lambda y: torch.reshape(y, (y.size(0), -1)), lambda y: y.view(y.size(0), 2, 2, 4, 4),
     lambda y: y.reshape(y.size(0), 4, -1), lambda y: y.permute(0, 2, 3, 1).flatten(1)])
 def test_outputs_may_have_any_shape(view: Change) -> None:
-    """However the model writes it; the chip puts out the same map."""
+    """However the model writes it; the machine puts out the same map."""
     model = Viewed(view).eval()
     near = quantized(model)
     host = host_part(near) or (lambda returned: returned)
@@ -209,7 +209,7 @@ def test_what_would_get_lost_is_refused_by_its_own_name(text: str, make: Callabl
 
 @pytest.mark.filterwarnings("ignore:.*weight_norm")
 def test_what_gets_lost_comes_in_one_list_with_the_rest() -> None:
-    """Hooked layers, and two that the chip has not."""
+    """Hooked layers, and two that the machine has not."""
     model = net(nn.SiLU(), nn.Conv2d(4, 4, 3, padding=1, padding_mode="reflect"))
     hooked(model)
     model[5] = weight_norm(model[5])

@@ -237,7 +237,7 @@ class InPlaceModule(nn.Module):
 
 @pytest.mark.parametrize(("text", "model"), MEANT.items(), ids=MEANT.keys())
 def test_refuses_calls_that_mean_something_else(text: str, model: nn.Module | None) -> None:
-    """An argument that the chip would not follow, or a value that torch reads changed, is named with its place."""
+    """An argument that the machine would not follow, or a value that torch reads changed, is named with its place."""
     with pytest.raises(InputError, match=f"^{re.escape(text)}$"):
         stages(trace(model or InPlaceModule()))
 
@@ -308,7 +308,7 @@ def test_padding_of_other_kinds_is_refused(pad: nn.Module, message: str) -> None
 
 @pytest.mark.parametrize("reader", [nn.MaxPool2d(2), nn.ReLU(), nn.BatchNorm2d(2), nn.ZeroPad2d(1), nn.Dropout(0.1)])
 def test_padding_before_anything_but_a_convolution_is_refused(reader: nn.Module) -> None:
-    """The chip pads what a convolution reads; the output of the model is not padded either."""
+    """The machine pads what a convolution reads; the output of the model is not padded either."""
     with pytest.raises(InputError, match=r"^padding at '1' must be followed by convolutions alone$"):
         stages(trace(nn.Sequential(conv(), nn.ZeroPad2d(1), reader, conv())))
     with pytest.raises(InputError, match=r"^padding at '1' must be followed by convolutions alone$"):
