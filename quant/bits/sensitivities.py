@@ -28,6 +28,7 @@ from quant.bits.fit_sensitivity import Sensitivity, expected_loss, measured_erro
 from quant.bits.sites import sites
 from quant.calibration.host_images import read_host_images
 from quant.calibration.images import Data
+from quant.layers.function import QuantFunction
 from quant.lowering.lower import lower
 from quant.quantizers.base import SAMPLE_SIZE, Quantizer
 from quant.trace.inputs import each
@@ -160,16 +161,24 @@ class Measurement:
 
     @contextmanager
     def _in_float(self, rounding: Quantizer | None = None) -> Iterator[None]:
-        """Let all quantizers pass on what they read, except `rounding` and those of inputs, which the host rounds."""
+        """Let all quantizers pass on what they read, except `rounding` and those of inputs, which the host rounds.
+
+        Functions are computed, not looked up.
+        """
         def pass_on(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Any:
             return args[0].view_as(args[0])
 
         given = {id(site.activation) for site in self.sites if site.is_input}
         hooks = [module.register_forward_hook(pass_on) for module in self.model.modules()
                  if isinstance(module, Quantizer) and module is not rounding and id(module) not in given]
+        functions = [module for module in self.model.modules() if isinstance(module, QuantFunction)]
         try:
+            for function in functions:
+                function.looks_up = False
             yield
         finally:
+            for function in functions:
+                function.looks_up = True
             for hook in hooks:
                 hook.remove()
 

@@ -85,6 +85,26 @@ def test_losses_fall_with_the_width_and_the_model_stays(model: fx.GraphModule, i
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
+def test_functions_are_those_of_the_float_network(images: Tensor) -> None:
+    """A table knows only the codes of its index: the float network computes the function, wherever it leads."""
+    torch.manual_seed(2)
+    net = nn.Sequential(nn.Conv2d(2, 6, 3), nn.SiLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 4))
+    net[-1].weight.detach().mul_(8)
+    model = quantize(net, images[:4] / 4, scheme="uniform", input_format=Format(4, "unsigned"), input_exponent=-3)
+    found, _ = Measurement(model, images, (2,), method="measured").run()
+    rounded, layer = deepcopy(net), model.get_submodule("0")
+    assert isinstance(layer, QuantConv2d)
+    with torch.no_grad():
+        layer.weight_quantizer.set_bits(2, layer.weight)
+        rounded[0].weight.copy_(layer.weight_quantizer(layer.weight))
+        rounded[0].bias.copy_(layer.bias)
+        net[0].bias.copy_(layer.bias)
+        net[-1].bias.copy_(rounded[-1].bias.copy_(model.get_submodule("4").bias))
+        divergence = functional.kl_div(rounded(images).log_softmax(1), net(images).log_softmax(1),
+                                       reduction="batchmean", log_target=True)
+    assert found["0"] == pytest.approx([float(divergence)], rel=1e-3)
+
+
 def test_measured_losses_are_the_divergence_of_the_network_with_one_rounded_tensor(
         model: fx.GraphModule, images: Tensor) -> None:
     """At 2 bits, with all other quantizers taken out by hand."""
