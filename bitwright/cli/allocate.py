@@ -19,8 +19,10 @@ def allocate(
     sensitivities: Annotated[
         Path, path_option("JSON: expected loss of each layer at each width.", "--sensitivities", "-s")],
     budget: Annotated[
-        list[str], typer.Option("--budget", "-b", help="NAME=LIMIT; latency_cycles, energy_pj, weight_bytes, "
-                                "peak_activation_bytes, bops, mean_weight_bits or mean_activation_bits.")],
+        list[str], typer.Option("--budget", "-b", help="NAME=LIMIT; latency_cycles, latency_ms, fps (at least), "
+                                "energy_pj (nominal), energy_mj, power_mw, edp_mj_ms (at the high end of the band), "
+                                "weight_bytes, peak_activation_bytes, bops, mean_weight_bits or "
+                                "mean_activation_bits.")],
     machine: MachineName = "edge",
     technology: TechnologyName = None,
     method: Annotated[
@@ -41,6 +43,7 @@ def allocate(
     from bitwright.cli.parse_pins import parse_pins
     from bitwright.codesign import allocation
     from bitwright.codesign.json_text import to_json
+    from quant.bits.budgets import FLOORS
     from sim.arch.machine import load_machine
     from sim.io.atomic_write import atomic_write_text
     from sim.ir.serialize import load_program
@@ -56,8 +59,8 @@ def allocate(
                  [[conv.name, "unit" if conv.weight_format.kind == "unit" else found.bits[conv.name][0],
                    found.bits[conv.name][1]] for conv in loaded.convs])
     report.table("budgets", ["budget", "limit", "used", "slack %"],
-                 [[name, limit, found.used[name], 100 * (1 - found.used[name] / limit)]
-                  for name, limit in limits.items()])
+                 [[name, f"at least {limit:g}" if name in FLOORS else limit, found.used[name],
+                   100 * abs(1 - found.used[name] / limit)] for name, limit in limits.items()])
     report.lines.append(f"expected loss {found.objective:.4g}; no allocation within the budgets loses less than "
                         f"{found.lower_bound:.4g}: a gap of {found.gap:.4g}")
     if out is not None:

@@ -10,7 +10,7 @@ from sim.cost.robustness import EnergyOrder
 
 __all__ = ["add_choices", "add_tables"]
 
-FIGURES = {"latency_ms": "latency [ms]", "frames_per_s": "images per second", "energy_mj": "energy [mJ]",
+FIGURES = {"latency_ms": "latency [ms]", "fps": "images per second", "energy_mj": "energy [mJ]",
            "power_mw": "power [mW]", "edp_mj_ms": "energy-delay product [mJ ms]", "tops": "TOPS",
            "tops_per_w": "TOPS/W", "on_chip_tops_per_w": "TOPS/W without the host's memory"}
 

@@ -39,8 +39,9 @@ def allocate(program: Program, machine: Machine | str | Path, sensitivities: Map
         `bits`, the widths to choose from, `weight`, the expected loss of each layer at each width, and `activation`,
         that of each stored tensor; or a JSON file that holds them, such as `bitwright sensitivities` writes.
     budgets : mapping of str to float
-        Limits of latency_cycles, energy_pj, weight_bytes, peak_activation_bytes, bops, mean_weight_bits or
-        mean_activation_bits.
+        Limits of latency_cycles, latency_ms, energy_pj (nominal), energy_mj, power_mw, edp_mj_ms (these three at the
+        high end of the band), weight_bytes, peak_activation_bytes, bops, mean_weight_bits or mean_activation_bits; or
+        fps, the least images per second.
     technology : Technology, str or Path, optional
         Energy of every event: a built-in table by its name, or a YAML file; that of the machine if None.
     method : {"lp", "milp", "convex", "greedy"}

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bitwright.codesign.json_file import read_json
 from bitwright.codesign.resolve import resolve_technology
+from quant.bits.simulation import broken_limits, simulated_costs
 from sim.arch.machine import Machine
 from sim.cost.estimate import estimate
 from sim.errors import InputError
@@ -86,7 +87,7 @@ def _as_json(value: Any) -> str:
 
 
 def check_budgets(program: Program, machine: Machine, chosen: ChosenBits) -> dict[str, float]:
-    """Return the simulated cost of a Program, for the budgets of latency and energy; the others follow from the bits.
+    """Return the simulated cost of a Program, for the budgets that depend on more than the bits.
 
     Raises
     ------
@@ -94,10 +95,9 @@ def check_budgets(program: Program, machine: Machine, chosen: ChosenBits) -> dic
         If one is above its limit, which only assuming too few digits can bring about.
     """
     found = estimate(plan(program, machine), resolve_technology(chosen.technology, machine))
-    costs = {"latency_cycles": float(found.latency_cycles), "energy_pj": found.energy.nominal_pj}
-    costs = {name: cost for name, cost in costs.items() if name in chosen.limits}
-    for name, cost in costs.items():
-        if cost > chosen.limits[name]:
-            raise InputError(f"budget {name}: the Program takes {cost:g}, above {chosen.limits[name]:g}: allocate with "
-                             "more --digits")
+    costs = {name: cost for name, cost in simulated_costs(found).items() if name in chosen.limits}
+    for name, cost in broken_limits(costs, chosen.limits).items():
+        beyond = "below" if cost < chosen.limits[name] else "above"
+        raise InputError(f"budget {name}: the Program takes {cost:g}, {beyond} {chosen.limits[name]:g}: allocate with "
+                         "more --digits")
     return costs

@@ -5,24 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from math import inf, nextafter
+from math import inf
 from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from quant.bits.allocation import Allocation, Choice, ExactCost, Problem
-from quant.bits.bounds import PricedProblem, at_most, certified_bound, legal
+from quant.bits.allocation import Allocation, Choice, ExactCost, Part, Problem
+from quant.bits.bounds import PricedProblem, at_least, at_most, certified_bound, legal
 from quant.bits.convex import solve_convex
 from quant.bits.relaxation import Relaxed, solve_relaxation, solve_whole
 from sim.errors import InputError
 
-__all__ = ["Method", "allocate", "at_least", "least_costs"]
+__all__ = ["Method", "allocate", "least_costs"]
 
 Method = Literal["lp", "milp", "convex", "greedy"]
 
 ROUNDS = 5
 """Most times that pairs are ruled out; after the first it is usually one or none."""
+ROOM = Fraction(1, 2**40)
+"""Share of a limit that roundings in a table cannot exceed."""
 STEPS = 5000
 """Partial choices that the proof of `milp` looks at: well under a second."""
 
@@ -119,6 +121,9 @@ def _check_achievable(problem: Problem) -> None:
     for name, value in least.items():
         if value > Fraction(problem.limits[name]):
             part = problem.part(name)
+            if part.value is not None:
+                raise InputError(f"budget {part.budget}: {_number(part.limit)} cannot be met; "
+                                 f"{_number(_can_be_met(problem, part, name))} can")
             smallest = max(least[other] / problem.part(other).per for other in least
                            if problem.part(other).budget == part.budget)
             raise InputError(f"budget {part.budget}: {_number(part.limit)} cannot be met; the smallest achievable is "
@@ -131,20 +136,35 @@ def least_costs(problem: Problem) -> dict[str, Fraction]:
 
 
 def _least(problem: Problem, cost: ExactCost) -> int:
-    return sum(min(sum(min(cost.table[layer][w][a] for w in problem.weight_options(layer)) for layer in layers)
-                   for a in problem.activation_options(group)) for group, layers in enumerate(problem.groups))
+    return sum(cost.table[layer][w][a] for layer, (w, a) in enumerate(_least_choice(problem, cost).tolist()))
+
+
+def _least_choice(problem: Problem, cost: ExactCost) -> Choice:
+    """Return the choice that costs least."""
+    choice = np.zeros((len(problem.layers), 2), np.intp)
+    for group, layers in enumerate(problem.groups):
+        found = []
+        for a in problem.activation_options(group):
+            weights = [min(problem.weight_options(layer), key=lambda w: cost.table[layer][w][a]) for layer in layers]
+            found.append((sum(cost.table[layer][w][a] for layer, w in zip(layers, weights, strict=True)), weights, a))
+        _, weights, a = min(found)
+        for layer, w in zip(layers, weights, strict=True):
+            choice[layer] = w, a
+    return choice
+
+
+def _can_be_met(problem: Problem, part: Part, name: str) -> float:
+    """Return a limit in the budget's unit that a choice keeps, whatever is rounded."""
+    if part.value is None:
+        raise AssertionError(f"the budget {part.budget} is a sum")
+    value = part.value(_least_choice(problem, problem.exact[name]))
+    return at_most(value * (1 - ROOM)) if part.floor else at_least(value * (1 + ROOM))
 
 
 def _jointly_impossible(problem: Problem) -> InputError:
     parts = dict.fromkeys((part.budget, part.limit) for part in map(problem.part, problem.limits))
     limits = " and ".join(f"{name}: {_number(limit)}" for name, limit in parts)
     return InputError(f"budgets {limits} cannot be met together, though each can be met alone")
-
-
-def at_least(value: Fraction) -> float:
-    """Return the smallest float that is not below `value`."""
-    nearest = float(value)
-    return nearest if Fraction(nearest) >= value else nextafter(nearest, inf)
 
 
 def _number(value: float) -> str:

@@ -10,7 +10,7 @@ solver's tolerance.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
@@ -32,19 +32,32 @@ Choice = NDArray[np.intp]
 class Part:
     """How a cost belongs to a budget that people speak of: the budget is the largest of its parts.
 
+    A budget that is no sum, such as power, has a `value`: then the cost is one that keeps the budget where it is within
+    its limit.
+
     Attributes
     ----------
     budget : str
         Its name.
-    per : int
+    per : int or Fraction
         Units of the cost that are one of the budget's.
     limit : float
         In the budget's unit.
+    value : callable, optional
+        Gives the budget that a choice just keeps, if that is not its cost over `per`.
+    floor : bool
+        The limit is the least that a value may be, not the most.
     """
 
     budget: str
-    per: int
+    per: int | Fraction
     limit: float
+    value: Callable[[Choice], Fraction] | None = None
+    floor: bool = False
+
+    def broken_by(self, value: float) -> bool:
+        """Return whether a value, in the budget's unit, is beyond the limit."""
+        return value < self.limit if self.floor else value > self.limit
 
 
 @dataclass(frozen=True)
@@ -189,8 +202,9 @@ class Problem:
         """Return what a choice costs, by budget and in its unit, rounded once."""
         found: dict[str, Fraction] = {}
         for name in self.costs:
-            part, used = self.part(name), self.used(name, choice)
-            found[part.budget] = max(used / part.per, found.get(part.budget, used / part.per))
+            part = self.part(name)
+            used = self.used(name, choice) / part.per if part.value is None else part.value(choice)
+            found[part.budget] = max(used, found.get(part.budget, used))
         return {budget: float(value) for budget, value in found.items()}
 
     def keeps_budgets(self, choice: Choice) -> bool:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from quant.bits.allocation import Choice, Problem
 
-__all__ = ["Allowed", "PricedProblem", "at_most", "certified_bound", "legal"]
+__all__ = ["Allowed", "PricedProblem", "at_least", "at_most", "certified_bound", "legal"]
 
 Pair = tuple[int, int]
 """Indices of weight and activation bits of one layer."""
@@ -41,6 +41,12 @@ def at_most(value: Fraction) -> float:
     """Return the largest float that is not above `value`."""
     nearest = float(value)
     return nearest if Fraction(nearest) <= value else nextafter(nearest, -inf)
+
+
+def at_least(value: Fraction) -> float:
+    """Return the smallest float that is not below `value`."""
+    nearest = float(value)
+    return nearest if Fraction(nearest) >= value else nextafter(nearest, inf)
 
 
 def certified_bound(problem: Problem, prices: Mapping[str, float]) -> float:

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from quant.bits.allocation import Part
 from quant.bits.bounds import at_most
 from quant.bits.moves import has_fixed_weights, keeps_codes
+from quant.bits.ratios import SafeSum, energy, energy_delay, frames_per_second, power
 from sim.cost.table import CostTable
 from sim.errors import InputError
 from sim.ir.ops import Conv, Tensor
 from sim.ir.program import Program
 
-__all__ = ["BUDGETS", "Constraint", "constraints", "stored_input"]
+__all__ = ["BUDGETS", "FLOORS", "Constraint", "constraints", "stored_input"]
 
 Costs = NDArray[np.number]
 
@@ -58,17 +59,27 @@ def constraints(program: Program, table: CostTable, limits: Mapping[str, float])
     """
     found: dict[str, Constraint] = {}
     for name, limit in limits.items():
-        if name not in MAKERS:
+        if name not in BUDGETS:
             raise InputError(f"a budget must be one of {', '.join(BUDGETS)}, not '{name}'")
         if not isfinite(limit):
             raise InputError(f"limit of {name} must be finite, not {limit}")
+        if name in SAFE_SUMS:
+            found[name] = _safe(name, table, limit)
+            continue
         for label, (costs, per) in MAKERS[name](program, table).items():
             whole = limit if per == 1 else _whole(Fraction(limit) * per)
             found[label or name] = Constraint(costs, whole, Part(name, per, limit))
     return found
 
 
-Made = dict[str, tuple[Costs, int]]
+def _safe(name: str, table: CostTable, limit: float) -> Constraint:
+    if limit <= 0:
+        raise InputError(f"limit of {name} must be above 0, not {limit}")
+    made = SAFE_SUMS[name](table, limit)
+    return Constraint(made.costs, made.limit, Part(name, 1, limit, made.value, floor=name in FLOORS))
+
+
+Made = dict[str, tuple[Costs, int | Fraction]]
 """Costs, and how many of their units are one of the budget, by a label where a budget has several."""
 
 
@@ -78,6 +89,10 @@ def _latency(program: Program, table: CostTable) -> Made:
 
 def _energy(program: Program, table: CostTable) -> Made:
     return {"": (_with_fixed(table.energy_pj, table.fixed_energy_pj), 1)}
+
+
+def _latency_ms(program: Program, table: CostTable) -> Made:
+    return {"": (_with_fixed(table.cycles, table.fixed_cycles), 1000 * Fraction(table.clock_mhz))}
 
 
 def _weight_bytes(program: Program, table: CostTable) -> Made:
@@ -144,9 +159,16 @@ def _peak_activation_bytes(program: Program, table: CostTable) -> Made:
 MAKERS: dict[str, Callable[[Program, CostTable], Made]] = {
     "latency_cycles": _latency, "energy_pj": _energy, "weight_bytes": _weight_bytes,
     "peak_activation_bytes": _peak_activation_bytes, "bops": _bops, "mean_weight_bits": _mean_weight_bits,
-    "mean_activation_bits": _mean_activation_bits}
-BUDGETS = tuple(MAKERS)
-"""Budgets by name: of one image, and of the network's weights."""
+    "mean_activation_bits": _mean_activation_bits, "latency_ms": _latency_ms}
+SAFE_SUMS: dict[str, Callable[[CostTable, float], SafeSum]] = {
+    "fps": frames_per_second, "energy_mj": energy, "power_mw": power, "edp_mj_ms": energy_delay}
+FLOORS = ("fps",)
+"""Budgets whose limits are the least that there must be."""
+BUDGETS = (*MAKERS, *SAFE_SUMS)
+"""Budgets by name: of one image, and of the network's weights.
+
+`energy_pj` is the nominal energy; `energy_mj`, `power_mw` and `edp_mj_ms` are at the high end of the band.
+"""
 
 
 def _whole(limit: Fraction) -> float:

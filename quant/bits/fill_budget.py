@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from quant.bits.allocate import Method, allocate, at_least, least_costs
-from quant.bits.allocation import Allocation, Problem
+from quant.bits.allocate import Method, allocate, least_costs
+from quant.bits.allocation import Allocation, Part, Problem
+from quant.bits.bounds import at_least
 from quant.bits.simulation import SIMULATED
 from sim.errors import InputError
 
@@ -60,7 +61,8 @@ def fill_budget(problem: Problem, method: Method, simulate: Callable[[Bits], Map
         found = allocate(replace(problem, limits=limits), method)
         costs = simulate(found.bits)
         seen = seen or {name: costs[name] for name in names}
-        room = min(((1.0 - margin) * problem.limits[name] / costs[name] for name in names), default=1.0)
+        rooms = {name: _room(problem.part(name), costs[name], margin) for name in names}
+        room = min(rooms.values(), default=1.0)
         if room >= 1.0 or problem.keeps_budgets(problem.choice(found.bits)):
             if best is not None and found.bits == best.bits:
                 break
@@ -68,11 +70,16 @@ def fill_budget(problem: Problem, method: Method, simulate: Callable[[Bits], Map
                 best = replace(found, used=found.used | {name: costs[name] for name in names}, lower_bound=0.0)
         if 1.0 <= room <= 1.0 + CLOSE:
             break
-        change = {name: (1.0 - margin) * problem.limits[name] / costs[name] * (1.0 if room >= 1.0 else 1.0 - CLOSE)
-                  for name in names}
+        change = {name: found_room * (1.0 if room >= 1.0 else 1.0 - CLOSE) for name, found_room in rooms.items()}
         limits |= {name: max(limits[name] * change[name], least[name]) for name in names}
     if best is None:
-        name = max(names, key=lambda name: seen[name] / problem.limits[name])
-        raise InputError(f"budget {name}: {problem.limits[name]:g} cannot be met; the smallest achievable in the "
-                         f"simulation is about {seen[name]:g}")
+        name = min(names, key=lambda name: _room(problem.part(name), seen[name], margin))
+        part = problem.part(name)
+        raise InputError(f"budget {name}: {part.limit:g} cannot be met; the {'largest' if part.floor else 'smallest'} "
+                         f"achievable in the simulation is about {seen[name]:g}")
     return best
+
+
+def _room(part: Part, cost: float, margin: float) -> float:
+    """Return how many times a simulated cost may grow, or how often it may shrink, until it reaches its limit."""
+    return (1.0 - margin) * (cost / part.limit if part.floor else part.limit / cost)

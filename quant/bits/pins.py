@@ -34,7 +34,7 @@ def allowed_by(pins: Pins, layers: Sequence[str], table: CostTable) -> tuple[All
     Examples
     --------
     >>> import numpy as np
-    >>> table = CostTable(("stem", "fc"), (2, 4, 8), (2, 4, 8), *[np.zeros((2, 3, 3))] * 4, 0, 0.0)
+    >>> table = CostTable(("stem", "fc"), (2, 4, 8), (2, 4, 8), *[np.zeros((2, 3, 3))] * 6, 1.0, 0, 0.0, 0.0)
     >>> allowed_by({"fc": (8, None), "*": ((4, 8), 4)}, table.layers, table)
     ({1: (8,), 0: (4, 8)}, {0: (4,), 1: (4,)})
     """

@@ -32,7 +32,7 @@ from quant.bits.fit_sensitivity import Sensitivity, expected_loss, measured_erro
 from quant.bits.pins import Pins
 from quant.bits.problem import problem_of
 from quant.bits.repair import narrower
-from quant.bits.simulation import Simulation
+from quant.bits.simulation import Simulation, broken_limits
 from quant.bits.sites import Site, sites
 from quant.quantizers.base import Quantizer
 from quant.trace.checks import check_data
@@ -100,8 +100,8 @@ class QBitOpt:
     pins : mapping of layer or pattern to pair, optional
         Widths that layers may have (`quant.bits.pins.Pins`).
     simulation : Simulation, optional
-        Whose costs must keep the budgets of latency and energy, instead of the table's bounds; needed where the table
-        assumes fewer digits than the machine has.
+        Whose costs must keep the budgets of latency, energy and power, instead of the table's bounds; needed where the
+        table assumes fewer digits than the machine has.
     margin : float, in 0..1
         Share of those budgets that reallocations leave unused: the number of digits depends on scales that training
         moves, by 0.3 to 0.9 % of the cycles where it was measured.
@@ -270,8 +270,7 @@ class QBitOpt:
 
     def _broken(self) -> dict[str, float]:
         """Return the simulated costs of the model as it is that are above their limit."""
-        costs = self._costs(self._accepted().bits)
-        return {name: cost for name, cost in costs.items() if cost > self.limits.get(name, inf)}
+        return broken_limits(self._costs(self._accepted().bits), self.limits)
 
 
 def _update(entry: dict[str, Any]) -> Update:

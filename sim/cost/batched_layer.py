@@ -26,9 +26,12 @@ from sim.mapping.schedule_conv import schedule_on_array, schedule_on_depthwise_u
 from sim.plan.row_bands import Band
 from sim.timing.batched import cycles_alone
 
-__all__ = ["LayerCosts", "layer_costs"]
+__all__ = ["ROUNDED_UP", "LayerCosts", "layer_costs"]
 
 Ints = NDArray[np.int64]
+
+ROUNDED_UP = 1.0 + 2.0**-40
+"""More than what rounding can take from a sum of energies: a product with it is never below the exact sum."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,12 +40,14 @@ class LayerCosts:
 
     cycles: Ints
     energy_pj: NDArray[np.float64]
+    energy_high_pj: NDArray[np.float64]
+    least_cycles: Ints
     bytes: Ints
     fits: NDArray[np.bool_]
 
 
 def layer_costs(shape: ConvShape, tilings: Sequence[Counter[Band]], machine: Machine,
-                prices: NDArray[np.float64]) -> LayerCosts:
+                nominal: NDArray[np.float64], high: NDArray[np.float64]) -> LayerCosts:
     """Cost a layer: the most of all ways in which it may be cut into bands.
 
     Parameters
@@ -52,8 +57,8 @@ def layer_costs(shape: ConvShape, tilings: Sequence[Counter[Band]], machine: Mac
     tilings : sequence of Counter of Band
         How many of which bands each way to cut the layer has.
     machine : Machine
-    prices : float64 array
-        Energy of one event of each kind, in the order of PRICED [pJ].
+    nominal, high : float64 array
+        Energy of one event of each kind, in the order of PRICED, and the high end of its band [pJ].
     """
     bands = list(dict.fromkeys(band for tiling in tilings for band in tiling))
     times = np.array([[tiling[band] for band in bands] for tiling in tilings])
@@ -63,16 +68,20 @@ def layer_costs(shape: ConvShape, tilings: Sequence[Counter[Band]], machine: Mac
     if on_unit.all() or not on_unit.any():
         schedule = schedule_on_depthwise_unit(pieces, machine) if on_unit.all() else schedule_on_array(pieces, machine)
         weight_words, counts = schedule.weight_words, _counts(schedule, machine, full)
+        issued = _issued(schedule, full)
     else:
         unit, array = schedule_on_depthwise_unit(pieces, machine), schedule_on_array(pieces, machine)
         weight_words = as_int(np.where(on_unit, unit.weight_words, array.weight_words))
         counts = np.where(on_unit, _counts(unit, machine, full), _counts(array, machine, full))
+        issued = np.where(on_unit, _issued(unit, full), _issued(array, full))
     totals = np.einsum("wb,ebij->weij", times, counts) if times.size > 1 or times[0, 0] > 1 else counts[None, :, 0]
-    used = totals * prices[:, None, None]
+    used = totals * nominal[:, None, None]
     energies = np.array([fsum(entry) for entry in used.transpose(0, 2, 3, 1).reshape(-1, len(PRICED)).tolist()])
     return LayerCosts(
         cycles=totals[:, -1].max(axis=0),
         energy_pj=energies.reshape(len(tilings), *choices).max(axis=0),
+        energy_high_pj=np.einsum("weij,e->wij", totals, high).max(axis=0) * ROUNDED_UP,
+        least_cycles=np.einsum("wb,bij->wij", times, issued).min(axis=0),
         bytes=np.asarray(shape.weight_bytes * max(tiling.total() for tiling in tilings)),
         fits=((shape.bits_w <= machine.max_bits_w) & (machine.bipolar or shape.weight_kind != "bipolar")
               & np.asarray(shape.bits_a <= machine.max_bits_a)
@@ -87,6 +96,11 @@ def _pieces(shape: ConvShape, bands: Sequence[Band]) -> ConvShape:
         as_int(np.array(values)[:, None, None])
         for values in zip(*((b.in_rows, b.rows, b.pads[0], b.pads[2]) for b in bands), strict=True))
     return replace(shape, in_height=in_rows, out_height=rows, pads=(above, shape.pads[1], below, shape.pads[3]))
+
+
+def _issued(schedule: ConvSchedule, shape: tuple[int, ...]) -> Ints:
+    """Return the cycles in which steps are issued, of shape (bands, weights, activations)."""
+    return np.broadcast_to(schedule.row_tiles * schedule.pixels * schedule.blocks * schedule.step_cycles, shape)
 
 
 def _counts(schedule: ConvSchedule, machine: Machine, shape: tuple[int, ...]) -> Ints:

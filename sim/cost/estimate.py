@@ -130,7 +130,7 @@ class Estimate:
     @property
     def figures(self) -> dict[str, float | Band]:
         """What people compare machines by, under names with units."""
-        return {"latency_ms": self.latency_ms, "frames_per_s": self.fps, "energy_mj": self.energy_mj,
+        return {"latency_ms": self.latency_ms, "fps": self.fps, "energy_mj": self.energy_mj,
                 "power_mw": self.power_mw, "edp_mj_ms": self.edp_mj_ms, "tops": self.tops,
                 "tops_per_w": self.tops_per_w, "on_chip_tops_per_w": self.on_chip_tops_per_w}
 

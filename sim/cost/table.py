@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.arch.machine import Machine
-from sim.cost.batched_layer import LayerCosts, layer_costs
+from sim.cost.batched_layer import ROUNDED_UP, LayerCosts, layer_costs
 from sim.cost.worst_case import WorstCaseCosts
 from sim.energy.events import PRICED
 from sim.energy.model import prices
@@ -55,9 +55,15 @@ class CostTable:
         Nominal energy of one image [pJ].
     bytes : int64 array
         Weights as streamed, without parameters [bytes]; once for each band.
+    energy_high_pj : float64 array
+        Energy at the high end of the band, rounded up [pJ].
+    least_cycles : int64 array
+        Cycles in which the layer issues its steps: no network that has it takes less in all, which bounds its power.
     fits : bool array
         Whether the machine has the widths and holds the layer's row tiles; activations are placed by `plan` alone.
-    fixed_cycles, fixed_energy_pj
+    clock_mhz : float
+        The machine's.
+    fixed_cycles, fixed_energy_pj, fixed_energy_high_pj
         What ops without a choice add to any network: Pools, Loads and Stores.
     input_widths : frozenset of int
         Of `activation_bits` those that inputs have and no other tensor may have [bits].
@@ -69,9 +75,13 @@ class CostTable:
     cycles: NDArray[np.int64]
     energy_pj: NDArray[np.float64]
     bytes: NDArray[np.int64]
+    energy_high_pj: NDArray[np.float64]
+    least_cycles: NDArray[np.int64]
     fits: NDArray[np.bool_]
+    clock_mhz: float
     fixed_cycles: int
     fixed_energy_pj: float
+    fixed_energy_high_pj: float
     input_widths: frozenset[int] = frozenset()
 
     @property
@@ -119,22 +129,29 @@ def cost_table(program: Program, machine: Machine, technology: Technology,
     activation_bits = tuple(sorted({*activation_bits, *input_widths}))
     shape = (len(convs), len(weight_bits), len(activation_bits))
     fixed, price_of = network.fixed_events(), prices(machine, technology)
-    nominal = np.array([price_of[event].nominal_pj for event in PRICED])
-    table = CostTable(tuple(c.name for c in convs), weight_bits, activation_bits, np.zeros(shape, np.int64),
-                      np.zeros(shape, np.float64), np.zeros(shape, np.int64), np.zeros(shape, np.bool_),
-                      sum(counts["cycles"] for counts in fixed),
-                      fsum(fsum(count * price_of[event].nominal_pj for event, count in counts.items())
-                           for counts in fixed), input_widths)
+    nominal, high = (np.array([getattr(price_of[event], end) for event in PRICED]) for end in ("nominal_pj", "high_pj"))
+    fixed_high = fsum(count * price_of[event].high_pj for counts in fixed for event, count in counts.items())
+    table = CostTable(
+        tuple(c.name for c in convs), weight_bits, activation_bits, cycles=np.zeros(shape, np.int64),
+        energy_pj=np.zeros(shape, np.float64), bytes=np.zeros(shape, np.int64),
+        energy_high_pj=np.zeros(shape, np.float64), least_cycles=np.zeros(shape, np.int64),
+        fits=np.zeros(shape, np.bool_), clock_mhz=machine.clock_mhz,
+        fixed_cycles=sum(counts["cycles"] for counts in fixed),
+        fixed_energy_pj=fsum(fsum(count * price_of[event].nominal_pj for event, count in counts.items())
+                             for counts in fixed),
+        fixed_energy_high_pj=fixed_high * ROUNDED_UP, input_widths=input_widths)
     known: dict[tuple[ConvShape, int, Tilings], list[tuple[slice, LayerCosts]]] = {}
     for layer, conv in enumerate(convs):
         tilings = network.tilings(conv)
         same = (network.network.shapes[conv.name], most[conv.name],
                 tuple(frozenset(tiling.items()) for tiling in tilings))
         if same not in known:
-            known[same] = [(rows, layer_costs(choices, tilings, machine, nominal))
+            known[same] = [(rows, layer_costs(choices, tilings, machine, nominal, high))
                            for rows, choices in _choices(network, conv, weight_bits, activation_bits, most[conv.name])]
         for rows, costs in known[same]:
             table.cycles[layer, rows], table.energy_pj[layer, rows] = costs.cycles, costs.energy_pj
+            table.energy_high_pj[layer, rows] = costs.energy_high_pj
+            table.least_cycles[layer, rows] = costs.least_cycles
             table.bytes[layer, rows], table.fits[layer, rows] = costs.bytes, costs.fits
     return table
 

@@ -10,8 +10,8 @@ HEAD = """\
 # Events
 
 The machine counts what costs energy as exact integers: the simulator, the hardware and the estimates agree on every
-count. A technology gives the energy of each event and of a clock cycle. That energy is proportional to the width, and
-where the event touches a memory it grows with the capacity of that memory. The hardware's counters, which
+count. A technology gives the energy of each event and of a clock cycle. That energy grows with the width, and where the
+event touches a memory with the capacity of that memory, as the technology says. The hardware's counters, which
 [Registers](registers.md) lists, count events in the portions of the column "events per count". The page is made from
 `sim.energy.events`, from which the hardware takes its counters and the energy model its widths and capacities.
 

@@ -2,7 +2,8 @@
 
 Every price is scaled from the point at which its table states it to the machine:
 
-    price = energy * (width / at.width) * (capacity / at.kib)**at.exponent * (at.mhz / clock_mhz)
+    price = fixed + (energy - fixed) * (width / at.width)**at.width_exponent * (capacity / at.kib)**at.exponent
+                                     * (at.mhz / clock_mhz)
 """
 
 from __future__ import annotations
@@ -97,9 +98,11 @@ def _times(count: int, price: EnergyRange) -> EnergyRange:
 def _scaled(price: Price, machine: Machine) -> EnergyRange:
     event, factor = PRICED[price.name], 1.0
     if price.at.width is not None:
-        factor *= event.width.of(machine) / price.at.width
+        factor *= (event.width.of(machine) / price.at.width) ** price.at.width_exponent
     if price.at.kib is not None and event.memory is not None:
         factor *= (event.memory.kib(machine) / price.at.kib) ** price.at.exponent
     if price.at.mhz is not None:
         factor *= price.at.mhz / machine.clock_mhz
-    return EnergyRange(price.energy_lo * factor, price.energy * factor, price.energy_hi * factor)
+    fixed = price.fixed
+    return EnergyRange(fixed + (price.energy_lo - fixed) * factor, fixed + (price.energy - fixed) * factor,
+                       fixed + (price.energy_hi - fixed) * factor)

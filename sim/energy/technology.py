@@ -31,12 +31,16 @@ class _Fields(BaseModel):
 
 
 class Point(_Fields):
-    """The conditions in which an energy holds. It grows as width, as (capacity / kib)**exponent, and as cycle time.
+    """The conditions in which an energy holds, and how its part that is not fixed grows with them.
+
+    It grows as (width / `width`)**width_exponent, as (capacity / `kib`)**exponent, and as cycle time.
 
     Attributes
     ----------
     width : float or None
         Width of what the event moves or clocks [bits]; None: the energy does not depend on it.
+    width_exponent : float, 0..1
+        1: proportional to the width. A memory spends a part of its energy whatever the width: there it is less.
     kib : float or None
         Capacity of the memory [KiB]; None: it does not depend on it.
     exponent : float, 0..1
@@ -46,6 +50,7 @@ class Point(_Fields):
     """
 
     width: Positive | None = None
+    width_exponent: Exponent = 1.0
     kib: Positive | None = None
     exponent: Exponent = 0.5
     mhz: Positive | None = None
@@ -62,6 +67,8 @@ class Price(_Fields):
         Empty; Accelergy expects the field.
     energy, energy_lo, energy_hi : float
         Nominal, lowest and highest [pJ].
+    fixed : float
+        Part of all three that no machine changes, at most `energy_lo` [pJ]; 0: all of it scales.
     at : Point
     basis : {"measured", "published", "inferred"}
         Measured: by the makers of the table. Published: seen in the source named. Inferred: computed from such.
@@ -74,6 +81,7 @@ class Price(_Fields):
     energy: NonNegative
     energy_lo: NonNegative
     energy_hi: NonNegative
+    fixed: NonNegative = 0.0
     at: Point = Point()
     basis: Literal["measured", "published", "inferred"]
     source: Text
@@ -85,6 +93,8 @@ class Price(_Fields):
         if not self.energy_lo <= self.energy <= self.energy_hi:
             raise ValueError("energy must lie in its band energy_lo..energy_hi, "
                              f"not {self.energy} in {self.energy_lo}..{self.energy_hi}")
+        if self.fixed > self.energy_lo:
+            raise ValueError(f"fixed must be at most energy_lo = {self.energy_lo}, not {self.fixed}")
         if self.at.kib is not None and PRICED[self.name].memory is None:
             raise ValueError(f"at.kib is for events that touch a memory, not for {self.name}")
         return self

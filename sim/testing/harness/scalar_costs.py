@@ -32,10 +32,14 @@ def plain_cost_table(program: Program, machine: Machine, technology: Technology,
     activation_bits = tuple(sorted([*activation_bits, *inputs]))
     fixed = network.fixed_events()
     shape = (len(program.convs), len(weight_bits), len(activation_bits))
-    table = CostTable(tuple(c.name for c in program.convs), weight_bits, activation_bits, np.zeros(shape, np.int64),
-                      np.zeros(shape, np.float64), np.zeros(shape, np.int64), np.zeros(shape, np.bool_),
-                      sum(counts["cycles"] for counts in fixed),
-                      fsum(energy(counts, machine, technology).nominal_pj for counts in fixed), inputs)
+    table = CostTable(
+        tuple(c.name for c in program.convs), weight_bits, activation_bits, cycles=np.zeros(shape, np.int64),
+        energy_pj=np.zeros(shape, np.float64), bytes=np.zeros(shape, np.int64),
+        energy_high_pj=np.zeros(shape, np.float64), least_cycles=np.zeros(shape, np.int64),
+        fits=np.zeros(shape, np.bool_), clock_mhz=machine.clock_mhz,
+        fixed_cycles=sum(counts["cycles"] for counts in fixed),
+        fixed_energy_pj=fsum(energy(counts, machine, technology).nominal_pj for counts in fixed),
+        fixed_energy_high_pj=fsum(energy(counts, machine, technology).high_pj for counts in fixed), input_widths=inputs)
     for layer, conv in enumerate(program.convs):
         unit = conv.weight_format.kind == "unit"
         for i, bits_w in enumerate(weight_bits):
@@ -47,6 +51,8 @@ def plain_cost_table(program: Program, machine: Machine, technology: Technology,
                 costs = [_tiling_counts(layer_shape, tiling, machine) for tiling in tilings]
                 table.cycles[layer, i, j] = max(counts["cycles"] for counts in costs)
                 table.energy_pj[layer, i, j] = max(energy(counts, machine, technology).nominal_pj for counts in costs)
+                table.energy_high_pj[layer, i, j] = max(energy(counts, machine, technology).high_pj for counts in costs)
+                table.least_cycles[layer, i, j] = min(_issued(layer_shape, tiling, machine) for tiling in tilings)
                 table.fits[layer, i, j] = (bits_a <= machine.max_bits_a and layer_shape.bits_w <= machine.max_bits_w
                                            and (machine.bipolar or layer_shape.weight_kind != "bipolar")
                                            and schedule_conv(layer_shape, machine).weight_words <= machine.weight_words)
@@ -59,7 +65,16 @@ def _tiling_counts(shape: ConvShape, tiling: Counter[Band], machine: Machine) ->
     return add_counts((_band_counts(shape, band, machine), count) for band, count in tiling.items())
 
 
+def _issued(shape: ConvShape, tiling: Counter[Band], machine: Machine) -> int:
+    """Count the cycles in which a layer that is cut into bands issues steps."""
+    timings = [(schedule_conv(_piece(shape, band), machine).timing, count) for band, count in tiling.items()]
+    return sum(count * timing.row_tiles * timing.pixels * timing.pixel_cycles for timing, count in timings)
+
+
+def _piece(shape: ConvShape, band: Band) -> ConvShape:
+    return replace(shape, in_height=band.in_rows, out_height=band.rows, pads=band.pads)
+
+
 def _band_counts(shape: ConvShape, band: Band, machine: Machine) -> dict[str, int]:
-    piece = replace(shape, in_height=band.in_rows, out_height=band.rows, pads=band.pads)
-    schedule = schedule_conv(piece, machine)
+    schedule = schedule_conv(_piece(shape, band), machine)
     return events_of(schedule, machine) | {"cycles": schedule.cycles_alone(machine.memory)}

@@ -7,7 +7,10 @@ import pytest
 import torch
 from torch import fx, nn
 
-from quant.bits.budgets import stored_input
+from quant.bits.budgets import FLOORS, stored_input
+from quant.bits.moves import has_fixed_weights
+from quant.bits.problem import problem_of
+from quant.bits.simulation import simulated_costs
 from quant.convert import quantize
 from quant.data.digits import DIGITS_EXPONENT, DIGITS_FORMAT, digits
 from quant.layers.quantized import QuantConv2d, QuantLinear
@@ -86,6 +89,22 @@ def bound(table: CostTable, program: Program) -> tuple[int, float]:
             table.fixed_energy_pj + fsum(table.energy_pj[i] for i in choice))
 
 
+LOOSE = {"latency_ms": 1e9, "fps": 1e-9, "energy_mj": 1e9, "power_mw": 1e9, "edp_mj_ms": 1e9}
+
+
+def spent(table: CostTable, program: Program) -> dict[str, float]:
+    """What the table promises for the program's own bits, of each budget in ms, mJ, mW and their like."""
+    losses = [0.0] * len(BITS)
+    weights = {conv.name: losses for conv in program.convs if not has_fixed_weights(conv)}
+    inputs = {tensor.name for tensor in program.inputs}
+    tensors = {stored_input(program, conv): losses for conv in program.convs}
+    problem = problem_of(program, table, weights, {name: row for name, row in tensors.items() if name not in inputs},
+                         LOOSE)
+    bits = {conv.name: (BITS[0] if has_fixed_weights(conv) else conv.weight_format.bits,
+                        program.tensor(stored_input(program, conv)).format.bits) for conv in program.convs}
+    return problem.spent(problem.choice(bits))
+
+
 ONE_DIGIT = Machine(**load_machine("tiny").model_dump() | {"terms": 1, "requantizers": 4, "act_regions": 16})
 """Time and energy of its requantizers hang on the output's width alone: no slack hides a neighbour too narrow."""
 ROOMY = Machine(**load_machine("tiny").model_dump() | {"act_regions": 16})
@@ -107,3 +126,6 @@ def test_any_choice_of_bits_stays_inside_the_table(machine: Machine, network: ty
         cost = estimate(plan(program, machine), TECHNOLOGY)
         assert cost.latency_cycles <= cycles
         assert cost.energy.nominal_pj <= energy_pj
+        for name, value in spent(table, program).items():
+            simulated = simulated_costs(cost)[name]
+            assert simulated >= value if name in FLOORS else simulated <= value, name

@@ -11,7 +11,7 @@ from sim.errors import InputError
 
 LAYERS = ("stem", "block.a", "block.b", "fc")
 ZEROS = np.zeros((4, 3, 2))
-TABLE = CostTable(LAYERS, (1, 2, 8), (4, 8), ZEROS, ZEROS, ZEROS, ZEROS > 0, 0, 0.0)
+TABLE = CostTable(LAYERS, (1, 2, 8), (4, 8), ZEROS, ZEROS, ZEROS, ZEROS, ZEROS, ZEROS > 0, 1.0, 0, 0.0, 0.0)
 
 
 def test_a_layer_keeps_to_every_pin_that_fits_it() -> None:
@@ -22,7 +22,7 @@ def test_a_layer_keeps_to_every_pin_that_fits_it() -> None:
 
 def test_a_name_with_brackets_is_a_name_too() -> None:
     """A layer's own name pins it, whatever it would mean as a pattern."""
-    table = CostTable(("a[0]",), (2, 8), (4, 8), *[np.zeros((1, 2, 2))] * 4, 0, 0.0)
+    table = CostTable(("a[0]",), (2, 8), (4, 8), *[np.zeros((1, 2, 2))] * 6, 1.0, 0, 0.0, 0.0)
     assert allowed_by({"a[0]": (8, None)}, ("a[0]",), table) == ({0: (8,)}, {})
 
 

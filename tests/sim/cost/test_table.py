@@ -10,6 +10,7 @@ import pytest
 
 from sim.arch.host_memory import Memory
 from sim.arch.machine import Machine, load_machine
+from sim.cost.estimate import estimate
 from sim.cost.table import CostTable, cost_table
 from sim.cost.worst_case import WorstCaseCosts
 from sim.energy.counting import count_events, events_of
@@ -39,10 +40,13 @@ TINY = load_machine("tiny")
 
 def assert_same(found: CostTable, expected: CostTable) -> None:
     """All entries are equal, not nearly so."""
-    for what in ("cycles", "energy_pj", "bytes", "fits"):
+    for what in ("cycles", "energy_pj", "bytes", "least_cycles", "fits"):
         np.testing.assert_array_equal(getattr(found, what), getattr(expected, what), err_msg=what)
-    for what in ("layers", "weight_bits", "activation_bits", "fixed_cycles", "fixed_energy_pj"):
+    for what in ("layers", "weight_bits", "activation_bits", "clock_mhz", "fixed_cycles", "fixed_energy_pj"):
         assert getattr(found, what) == getattr(expected, what)
+    for what in ("energy_high_pj", "fixed_energy_high_pj"):
+        assert np.all(getattr(found, what) >= getattr(expected, what))
+        np.testing.assert_allclose(getattr(found, what), getattr(expected, what), rtol=1e-11)
 
 
 class ResNetLike:
@@ -218,6 +222,9 @@ def test_entries_at_a_programs_own_bits_bound_it(seed: int) -> None:
     used = [energy(counts | {"cycles": share}, machine, TECHNOLOGY).nominal_pj
             for counts, share in zip(count_events(planned), line.shares, strict=True)]
     assert fsum(used) <= table.fixed_energy_pj + fsum(table.energy_pj[i] for i in choice)
+    assert estimate(planned, TECHNOLOGY).energy.high_pj <= table.fixed_energy_high_pj + fsum(
+        table.energy_high_pj[i] for i in choice)
+    assert line.total >= sum(int(table.least_cycles[i]) for i in choice)
 
 
 @pytest.mark.parametrize("seed", range(80))
@@ -241,6 +248,9 @@ def test_entries_bound_a_program_that_is_cut_into_bands(seed: int) -> None:
     used = [energy(counts | {"cycles": share}, small, TECHNOLOGY).nominal_pj
             for counts, share in zip(count_events(planned), line.shares, strict=True)]
     assert fsum(used) <= table.fixed_energy_pj + fsum(table.energy_pj[i] for i in choice)
+    assert estimate(planned, TECHNOLOGY).energy.high_pj <= table.fixed_energy_high_pj + fsum(
+        table.energy_high_pj[i] for i in choice)
+    assert line.total >= sum(int(table.least_cycles[i]) for i in choice)
     streamed = sum(schedule.shape.weight_bytes for _, schedule in planned.convs())
     assert streamed <= sum(int(table.bytes[i]) for i in choice)
 

@@ -10,7 +10,7 @@ from sim.arch.machine import load_machine
 from sim.arch.widths import partial_sum_bits
 from sim.energy.events import EVENTS, PRICED
 from sim.energy.model import energy, prices
-from sim.energy.technology import load_technology
+from sim.energy.technology import Technology, load_technology
 from sim.errors import InputError
 
 TABLE = load_technology("generic45")
@@ -61,6 +61,17 @@ def test_the_bit_for_unsigned_weights_costs_nothing() -> None:
     narrow = EDGE.model_copy(update={"max_bits_w": 4})
     assert PRICED["narrow_adds"].width.of(narrow) == 18
     assert partial_sum_bits(narrow) == 19
+
+
+def test_a_part_is_fixed_and_the_rest_follows_its_exponents() -> None:
+    """1 pJ stays; what is left grows by the square roots of twice the capacity and four times the width."""
+    table = TABLE.model_dump(mode="json", exclude_unset=True)
+    (rows,) = [one["actions"] for one in table["ERT"]["tables"] if one["name"] == "bitwright.activations"]
+    rows[0] |= {"fixed": 1.0, "at": {"width": 16, "width_exponent": 0.5, "kib": 8, "exponent": 0.5}}
+    band = prices(EDGE, Technology.model_validate(table, strict=False))["act_reads"]
+    factor = (64 / 16) ** 0.5 * (16 / 8) ** 0.5
+    for found, row in zip((band.low_pj, band.nominal_pj, band.high_pj), (6.25, 10.0, 16.0), strict=True):
+        assert isclose(found, 1.0 + (row - 1.0) * factor, rel_tol=1e-12)
 
 
 def test_leakage_grows_with_cycle_time() -> None:

@@ -56,6 +56,9 @@ def test_tables_keep_accelergys_form() -> None:
     ({"source": " \n"}, "ERT.tables.0.actions.0.source: String should have at least 1 character, not ' \\n'"),
     ({"at": {"exponent": 1.5}}, "ERT.tables.0.actions.0.at.exponent: Input should be less than or equal to 1, not 1.5"),
     ({"energy_hi": None}, "ERT.tables.0.actions.0.energy_hi: Field required"),
+    ({"fixed": 0.005}, "ERT.tables.0.actions.0: fixed must be at most energy_lo = 0.004, not 0.005"),
+    ({"at": {"width_exponent": -1}}, ("ERT.tables.0.actions.0.at.width_exponent: Input should be greater than or equal "
+                                      "to 0, not -1")),
     ({"basis": "guessed"}, ("ERT.tables.0.actions.0.basis: Input should be 'measured', 'published' or 'inferred', "
                             "not 'guessed'")),
     ({"energy": 0.02}, ("ERT.tables.0.actions.0: energy must lie in its band energy_lo..energy_hi, "
