@@ -42,8 +42,7 @@ def sensitivities(
     method: Annotated[Literal["fisher", "measured"], typer.Option(
         help="fisher foresees the loss to second order, measured quantizes one tensor at a time.")] = "fisher",
     bits: Annotated[str, typer.Option(
-        "--bits", "-b", help="Widths to tell the losses of, such as 1-8 or 2,4,8; 8, that of the input, among them "
-        "for `bitwright allocate`.")] = "2-8",
+        "--bits", "-b", help="Widths to tell the losses of, such as 1-8 or 2,4,8.")] = "2-8",
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:

@@ -24,7 +24,7 @@ def sensitivities(model: fx.GraphModule, data: Data, *, bits: Sequence[int] = tu
     data : float Tensor, shape (n, C, H, W), uint8 if the input is pixels; or an iterable of such batches
         All classes mixed, as for `quantize`, such as a `DataLoader`; read once and kept as the host's codes.
     bits : sequence of int, 1..8
-        Widths to tell the losses of, rising. `allocate` needs the width of the input among them.
+        Widths to tell the losses of, rising.
     method : {"fisher", "measured"}
         `fisher` foresees the divergence from the float network's predictions to second order; `measured` quantizes one
         tensor at a time and measures it, which takes longer.

@@ -85,6 +85,9 @@ def _set_widths(found: Sequence[Site], bits: Mapping[str, tuple[int, int]]) -> N
 
 
 def _check_layers(bits: Mapping[str, tuple[int, int]], layers: list[str]) -> None:
+    if not isinstance(bits, Mapping) or not all(isinstance(pair, tuple | list) and len(pair) == 2
+                                                for pair in bits.values()):
+        raise InputError(f"bits must be a mapping of layers to pairs, of weight and activation bits, not {shown(bits)}")
     if strangers := bits.keys() - {*layers}:
         raise InputError(f"bits of layer '{shown(min(strangers))}': the model has no such layer")
     if missing := {*layers} - bits.keys():

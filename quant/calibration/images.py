@@ -47,6 +47,9 @@ def batches(data: Data, reads: Mapping[str, ReadBatch]) -> Iterator[Read]:
     InputError
         If there are no batches, or images of several shapes.
     """
+    if not isinstance(data, Tensor | Mapping | Iterable):
+        raise InputError(f"data must be a tensor, or an iterable of batches such as a DataLoader, not "
+                         f"{type(data).__name__}")
     if _is_batch(data, len(reads)):
         yield _read(data, reads, "data")
         return
@@ -66,7 +69,7 @@ def batches(data: Data, reads: Mapping[str, ReadBatch]) -> Iterator[Read]:
 
 def _is_batch(data: Any, inputs: int) -> bool:
     """Return whether `data` is one batch by itself."""
-    if isinstance(data, Tensor | Mapping) or not isinstance(data, Iterable):
+    if isinstance(data, Tensor | Mapping):
         return True
     return inputs > 1 and isinstance(data, tuple) and all(isinstance(tensor, Tensor) for tensor in data)
 
@@ -76,7 +79,8 @@ def _read(batch: Any, reads: Mapping[str, ReadBatch], what: str) -> Read:
     names = tuple(reads)
     if isinstance(batch, Mapping):
         if {*batch} != {*names}:
-            raise InputError(f"{what} must have the inputs {listed(names)}, not {listed([*map(str, batch)])}")
+            raise InputError(f"{what} must have a tensor for {listed(names)}, which the model reads, not for "
+                             f"{listed([*map(str, batch)])}")
         batch = [batch[name] for name in names]
     if len(names) == 1:
         return reads[names[0]](batch[0] if isinstance(batch, tuple | list) and batch else batch, what)
@@ -94,6 +98,8 @@ def _read(batch: Any, reads: Mapping[str, ReadBatch], what: str) -> Read:
 def read_values(batch: Any, what: str, pixels: Pixels | None) -> Tensor:
     """Return a batch of images as finite real values; with `pixels` it may be uint8."""
     if pixels is not None and isinstance(batch, Tensor):
+        if batch.dtype is not torch.uint8 and not batch.is_floating_point():
+            raise InputError(f"{what} must be a tensor of floats or of pixels, which are uint8, not {batch.dtype}")
         batch = as_values(batch, pixels)
     check_data(batch, what)
     return cast(Tensor, batch)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,6 +18,7 @@ __all__ = ["PIXEL_FORMAT", "Pixels", "as_values"]
 
 PIXEL_FORMAT = Format(8, "unsigned")
 """How the host gives pixels, apart from the zero point that their mean may make."""
+NUMBERS = int, float, np.integer, np.floating
 LARGEST = 255
 """The largest pixel, which means 1.0 before normalisation."""
 
@@ -119,11 +121,13 @@ def as_values(images: Tensor, pixels: Pixels) -> Tensor:
 
 
 def _checked(numbers: Any, what: str, low: float, high: float) -> tuple[float, ...]:
-    """Return the numbers of a sequence that has some, all in low..high."""
+    """Return the numbers of a sequence or array that has some, all in low..high."""
+    if isinstance(numbers, np.ndarray | Tensor) and numbers.ndim == 1:
+        numbers = numbers.tolist()
     if isinstance(numbers, str) or not isinstance(numbers, Sequence) or not numbers:
         raise InputError(f"{what} must be a sequence of numbers, one for each channel, not {numbers!r}")
     for number in numbers:
-        if isinstance(number, bool) or not isinstance(number, int | float) or not isfinite(number):
+        if isinstance(number, bool) or not isinstance(number, NUMBERS) or not isfinite(number):
             raise InputError(f"{what} must hold finite numbers, not {number!r}")
         if not low <= number <= high:
             raise InputError(f"{what} must be in {low:g}..{high:g}, not {number:g}")

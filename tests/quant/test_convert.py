@@ -221,7 +221,8 @@ class Doubled(nn.Sequential):
 
 CANNOT = {
     "batch 0 of data must be a tensor of floats, not float": (nn.Sequential(conv()), {"data": [1.0]}),
-    "data must be a tensor of floats, not int": (nn.Sequential(conv()), {"data": 1}),
+    "data must be a tensor, or an iterable of batches such as a DataLoader, not int":
+        (nn.Sequential(conv()), {"data": 1}),
     "data must have at least one batch of images, but has none": (nn.Sequential(conv()), {"data": []}),
     "batch 1 of data must be finite, but image 1 is not": (nn.Sequential(conv()), {"data": [IMAGES, (BROKEN, [0, 1])]}),
     "all images must have one shape, but those of batch 1 have (3, 6, 5) and those before it (3, 6, 6)":

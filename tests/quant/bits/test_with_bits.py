@@ -1,6 +1,7 @@
 """A quantized model with chosen bits."""
 
 import re
+from typing import Any
 
 import pytest
 import torch
@@ -75,8 +76,10 @@ def test_outputs_are_as_near_as_those_of_quantize(images: Tensor, scheme: str) -
 @pytest.mark.parametrize(("bits", "text"), [
     ({**BITS, "nose": (2, 2)}, "bits of layer 'nose': the model has no such layer"),
     ({name: pair for name, pair in BITS.items() if name != "7"}, "bits of layer '7' are missing"),
+    ({**BITS, "0": 4}, "bits must be a mapping of layers to pairs, of weight and activation bits, not {...}"),
+    (None, "bits must be a mapping of layers to pairs, of weight and activation bits, not None"),
     ({**BITS, "0": (9, 4)}, "bits must be in 1..8, not 9")])
-def test_refuses_bits_of_another_model(images: Tensor, bits: dict[str, tuple[int, int]], text: str) -> None:
+def test_refuses_bits_of_another_model(images: Tensor, bits: Any, text: str) -> None:
     """The message names the layer, or the range and what came."""
     with pytest.raises(InputError, match=f"^{re.escape(text)}$"):
         with_bits(quantized(images, "uniform"), bits, images)

@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -41,10 +42,18 @@ def test_mean_codes_are_next_to_the_means() -> None:
     assert Pixels([0, 1], [1, 1]).mean_codes == (0, 255)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("numbers", [np.array([0.25, 0.5]), torch.tensor([0.25, 0.5]), np.float32([0.25, 0.5]),
+                                     list(np.float32([0.25, 0.5]))])
+def test_statistics_may_be_arrays(numbers: Any) -> None:
+    """NumPy and PyTorch compute means of pixels as arrays, or as scalars of their own."""
+    assert Pixels(numbers, numbers) == Pixels((0.25, 0.5), (0.25, 0.5))
+
+
 @pytest.mark.parametrize(("mean", "deviation", "message"), [
     (0.5, (0.5,), "mean must be a sequence of numbers, one for each channel, not 0.5"),
     ((), (0.5,), "mean must be a sequence of numbers, one for each channel, not ()"),
     ((0.5,), "1", "deviation must be a sequence of numbers, one for each channel, not '1'"),
+    (torch.zeros(1, 1), (0.5,), "mean must be a sequence of numbers, one for each channel, not tensor([[0.]])"),
     ((0.5,), (True,), "deviation must hold finite numbers, not True"),
     ((float("nan"),), (0.5,), "mean must hold finite numbers, not nan"),
     ((124.0,), (0.5,), "mean must be in 0..1, not 124"),

@@ -117,7 +117,7 @@ def test_everything_else_takes_several_inputs() -> None:
 @pytest.mark.parametrize(("data", "given", "reason"), [
     (VALUES[0], {}, "data must be a tuple of 2 tensors, for image, numbers, or a dict of them, not Tensor"),
     (VALUES[:1], {}, "data must be a tuple of 2 tensors, for image, numbers, or a dict of them, not 1 of them"),
-    ({"image": VALUES[0]}, {}, "data must have the inputs image, numbers, not image"),
+    ({"image": VALUES[0]}, {}, "data must have a tensor for image, numbers, which the model reads, not for image"),
     ((VALUES[0], VALUES[1][:8]), {}, "the inputs of data must have equally many images, not 32 and 8"),
     ((VALUES[0], VALUES[1] * torch.nan), {}, "'numbers' of data must be finite, but image 0 is not"),
     (VALUES, {"input_exponent": {"image": -8, "row": 1}}, "the model has no input row; its inputs are image, numbers"),

@@ -50,7 +50,8 @@ def endless() -> Iterator[Tensor]:
     (lambda: images()[:31].split(4), r"reconstruction takes 32\.\.1024 images, not 31"),
     (endless, r"reconstruction takes 32\.\.1024 images, not 1056 or more"),
     (lambda: iter(()), "data must have at least one batch of images, but has none"),
-    (lambda: [images(), images().int()], r"batch 1 of data must be a tensor of floats, not torch\.int32"),
+    (lambda: [images(), images().int()],
+     r"batch 1 of data must be a tensor of floats or of pixels, which are uint8, not torch\.int32"),
 ])
 def test_wrong_images_are_refused(data: Callable[[], Any], text: str) -> None:
     """Too few, too many without reading them all, none, and numbers that are no pixels."""
