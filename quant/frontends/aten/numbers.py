@@ -8,9 +8,9 @@ from quant.frontends.aten.builder import Builder
 from quant.frontends.aten.call import Call
 from quant.frontends.aten.handler import Arguments, Handler, Made, axis_of, operand, passed, single
 from quant.frontends.aten.sums import OWN_SUMS
+from quant.frontends.aten.truths import is_truth
 from quant.graph.ops.answers import ArgMax, LogSoftmax, Softmax
 from quant.graph.ops.elementwise import (
-    COMPARISONS,
     Binary,
     BinaryKind,
     Clip,
@@ -67,22 +67,9 @@ def _binary(kind: BinaryKind) -> Handler:
         if given.get("alpha", 1) != 1:
             factor = operand(builder, given["alpha"], call)
             right = builder.add(Binary("mul"), [right, factor], call)
-        return builder.add(Binary(kind), [left, right], call)
+        both = kind == "add" and is_truth(builder, left) and is_truth(builder, right)
+        return builder.add(Binary("max" if both else kind), [left, right], call)  # true + true is true
     return handler
-
-
-def _where(builder: Builder, call: Call, given: Arguments) -> Made:
-    names = ("mask", "value", "self") if "mask" in given else ("condition", "self", "other")
-    return builder.add(Where(), [operand(builder, given[name], call) for name in names], call)
-
-
-def _different(builder: Builder, call: Call, given: Arguments) -> Made:
-    return _not(builder, call, {"self": str(_binary("eq")(builder, call, given))})
-
-
-def _not(builder: Builder, call: Call, given: Arguments) -> Made:
-    """Read the opposite of a truth, which is 1 or 0."""
-    return builder.add(Binary("sub"), [operand(builder, 1.0, call), given["self"]], call)
 
 
 def _lerp(builder: Builder, call: Call, given: Arguments) -> Made:
@@ -198,13 +185,6 @@ HANDLERS: dict[str, Handler] = {
     "aten.max.other": _binary("max"), "aten.min.other": _binary("min"),
     **dict.fromkeys(("aten.rsub.Scalar", "aten.rsub.Tensor"), _reversed_sub),
     "aten.pow.Tensor_Scalar": _power,
-    **{f"aten.{kind}.{overload}": _binary(kind) for kind in COMPARISONS for overload in ("Tensor", "Scalar")},
-    **{f"aten.ne.{overload}": _different for overload in ("Tensor", "Scalar")},
-    **dict.fromkeys(("aten.logical_not.default", "aten.bitwise_not.default"), _not),
-    **dict.fromkeys(("aten.logical_and.default", "aten.bitwise_and.Tensor", "aten.__and__.Tensor"), _binary("mul")),
-    **dict.fromkeys(("aten.logical_or.default", "aten.bitwise_or.Tensor", "aten.__or__.Tensor"), _binary("max")),
-    **{f"aten.where.{overload}": _where for overload in ("self", "ScalarSelf", "ScalarOther", "Scalar")},
-    **{f"aten.masked_fill.{overload}": _where for overload in ("Scalar", "Tensor")},
     **{f"aten.lerp.{overload}": _lerp for overload in ("Scalar", "Tensor")},
     "aten.threshold.default": _threshold, "aten.rrelu.default": single(_rrelu),
     **dict.fromkeys(("aten.softmax.int", "aten._softmax.default", "aten.log_softmax.int", "aten._log_softmax.default"),
@@ -212,9 +192,8 @@ HANDLERS: dict[str, Handler] = {
     "aten.argmax.default": _argmax,
     **dict.fromkeys(("aten.dropout.default", "aten.feature_dropout.default", "aten.alpha_dropout.default",
                      "aten.feature_alpha_dropout.default", "aten.clone.default", "aten.contiguous.default",
-                     "aten.detach.default", "aten.alias.default", "aten.to.dtype", "aten.to.dtype_layout",
-                     "aten.to.device", "aten.to.other", "aten._to_copy.default", "aten.lift_fresh_copy.default",
-                     "aten.type_as.default", "aten.positive.default"), passed),
+                     "aten.detach.default", "aten.alias.default", "aten.lift_fresh_copy.default",
+                     "aten.positive.default"), passed),
     **{f"quantized_decomposed.quantize_per_{what}": _quantize for what in
        ("tensor.default", "tensor.tensor", "channel.default")},
     **{f"quantized_decomposed.dequantize_per_{what}": _dequantize for what in

@@ -244,7 +244,9 @@ def _value(argument: dict[str, Any]) -> Any:
     if kind in ("as_tensors", "as_optional_tensors"):
         return [_reference(part) for part in value]
     if kind == "as_scalar_type":
-        return DTYPES.get(value)
+        if value not in DTYPES:
+            raise InputError(f"its model uses numbers of a type that cannot be read ({shown(value)})")
+        return DTYPES[value]
     if kind.startswith("as_sym"):
         return [_symbol(part) for part in value] if isinstance(value, list) else _symbol(value)
     return None

@@ -8,17 +8,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from quant.frontends.aten import numbers, places, sums, windows
+from quant.frontends.aten import numbers, places, sums, truths, windows
 from quant.frontends.aten.builder import Builder
 from quant.frontends.aten.call import SYMBOL, Call, Listing, Ref
 from quant.frontends.aten.handler import Handler, Made
 from quant.frontends.aten.stacks import after_the_batch
 from quant.graph.graph import Graph, Input
 from sim.errors import InputError
+from sim.io.bounds import shown
 
 __all__ = ["graph_of_listing"]
 
-HANDLERS: Mapping[str, Handler] = {**sums.HANDLERS, **numbers.HANDLERS, **windows.HANDLERS, **places.HANDLERS}
+HANDLERS: Mapping[str, Handler] = {**sums.HANDLERS, **numbers.HANDLERS, **truths.HANDLERS, **windows.HANDLERS,
+                                   **places.HANDLERS}
 
 FOLDED = frozenset(f"aten.{name}" for name in (
     "view.default", "reshape.default", "unsqueeze.default", "squeeze.dim", "squeeze.default", "permute.default",
@@ -53,6 +55,10 @@ def graph_of_listing(listing: Listing) -> Graph:
     if len(batches) != 1:
         raise InputError("the inputs of an exported model must be batches of one size, not "
                          f"{', '.join(map(str, listing.inputs.values())) or 'none'}")
+    for name, shape in listing.inputs.items():
+        if -1 in shape[1:]:
+            raise InputError(f"input '{shown(name)}' of an exported model must have fixed sizes after the batch, not "
+                             f"({', '.join('?' if size < 0 else str(size) for size in shape)})")
     reader = _Reader(Builder([Input(name, shape[1:]) for name, shape in listing.inputs.items()], batches.pop()))
     for name, (path, value) in listing.constants.items():
         reader.names[name] = reader.builder.constant(path, value.detach())

@@ -80,6 +80,10 @@ SPELLINGS: dict[str, tuple[Callable[[Any, Tensor], Any], tuple[nn.Module, ...]]]
     "choices": (lambda net, x: torch.where(x > 0, x, 0.0) + torch.where(x <= 0.5, 0.1 * x, x) - x * (x < 0)
                 + x.masked_fill(~((x >= 0.5) | (x == 0)) & (x != 1), 2.0) + functional.threshold(x, 0.5, -1.0)
                 + functional.rrelu(x, training=net.training), ()),
+    "truths": (lambda net, x: ((x > 0) + (x > 1)).float() + (x > 0).float() + (x > 1) * 2.0 + (x > 0).to(x.dtype)
+               + torch.logical_not(x.relu()) + torch.logical_and(x.relu(), x - 1) * 3.0 + x.bool().float()
+               + torch.where((x < 0) | (x > 1), x, 0.5) + (x != 0).type_as(x) + (x > 0).sum(1, keepdim=True)
+               + ~(x > 0) * 1.0, ()),
     "between two": (lambda net, x: torch.lerp(x, x * x, 0.25) + torch.lerp(
         torch.tensor(2.0), x, torch.tensor(0.5)), ()),
     "named axes": (lambda net, x: torch.einsum("bchw,cd->bdhw", x, net.layers[0].weight.flatten(1))
@@ -143,6 +147,15 @@ def test_layers_keep_their_paths_and_places() -> None:
     assert [(node.name, node.place) for node in graph.nodes] == [
         ("0.0", "at '0.0'"), ("0.1", "at '0.1'"), ("", "at '1'")]
     assert set(graph.constants) == {"0.0.weight", "0.0.bias"}
+
+
+@pytest.mark.parametrize("change", [
+    lambda net, x: x.int().float(), lambda net, x: x.to(torch.uint8) * 1.0, lambda net, x: (x * 4).long() / 4])
+def test_numbers_do_not_become_integers(change: Callable[[Any, Tensor], Any]) -> None:
+    """They would lose what is behind the point, and a Program computes on with their codes."""
+    (reason,) = [node.operator.reason for node in graph_of(Written(change)).nodes if isinstance(node.operator, Unknown)]
+    assert reason.startswith("it makes torch.")
+    assert reason.endswith(" of what the network computes; use round or floor")
 
 
 def test_everything_without_a_counterpart_is_noted() -> None:
