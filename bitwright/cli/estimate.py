@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,6 +17,7 @@ from sim.errors import InputError
 if TYPE_CHECKING:
     from sim.arch.machine import Machine
     from sim.cost.estimate import Estimate
+    from sim.energy.technology import Technology
     from sim.ir.program import Program
     from sim.ir.shapes import Shapes
 
@@ -39,39 +41,62 @@ def estimate(
         "--digits")] = None,
     plot: Annotated[Path | None, path_option(
         "Figure of cycles and energy by layer, *.svg, *.png or *.pdf.", "--plot")] = None,
+    accelergy: Annotated[Path | None, path_option(
+        "Folder for ERT.yaml and action_counts.yaml, which Accelergy multiplies.", "--accelergy")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Report cycles, what bounds them, energy, power and bytes of every layer of a network on a machine."""
-    from bitwright.cli.estimate_report import add_choices, add_tables
+    from bitwright.cli.estimate_report import add_choices, add_tables, prices_line
     from bitwright.cli.output_guard import check_apart
     from bitwright.codesign import costs
-    from bitwright.codesign.programs_at_bits import OWN_BITS, programs_at_bits
+    from bitwright.codesign.programs_at_bits import programs_at_bits
     from bitwright.codesign.resolve import resolve_technology
     from sim.arch.machine import load_machine
+
+    target = load_machine(machine)
+    priced = resolve_technology(technology, target)
+    check_apart([plot], [network, machine, technology])
+    programs = programs_at_bits(_read(network, target), target, [parse_bits(_both(text)) for text in bits or []],
+                                first_last_bits, digits)
+    if accelergy is not None and len(programs) > 1:
+        raise InputError(f"tables for Accelergy are of one choice of bits, not of {', '.join(programs)}")
+    found = {name: costs.estimate(program, target, technology=priced) for name, program in programs.items()}
+    data = {"machine": target.name, "prices": _origin(priced)} | _results(found, target, priced)
+    report = Report(data)
+    if len(found) > 1:
+        add_choices(report, found, data["energy_order"], target.name)
+    else:
+        add_tables(report, next(iter(found.values())), target.name)
+    report.lines += [prices_line(priced), *_written(found, plot, accelergy, target, priced)]
+    show(report, as_json)
+
+
+def _results(found: dict[str, Estimate], machine: Machine, technology: Technology) -> dict[str, Any]:
+    """Return estimates as plain data: one, or several with their order of energy."""
+    from bitwright.codesign.programs_at_bits import OWN_BITS
     from sim.cost.robustness import energy_order
     from sim.energy.model import prices
 
-    target = load_machine(machine)
-    if plot is not None:
-        check_apart([plot], [network, machine, *([technology] if technology else [])])
-    programs = programs_at_bits(_read(network, target), target, [parse_bits(_both(text)) for text in bits or []],
-                                first_last_bits, digits)
-    found = {name: costs.estimate(program, target, technology=technology) for name, program in programs.items()}
-    if len(found) > 1:
-        order = energy_order({name: cost.events for name, cost in found.items()},
-                             prices(target, resolve_technology(technology, target)))
-        report = Report({"machine": target.name, "choices": {name: _data(cost) for name, cost in found.items()},
-                         "energy_order": order})
-        add_choices(report, found, order, target.name)
-    else:
-        [(name, cost)] = found.items()
-        report = Report({"machine": target.name, **_data(cost)} | ({} if name == OWN_BITS else {"bits": name}))
-        add_tables(report, cost, target.name)
+    data = {name: {**vars(cost), "by_component": cost.energy.by_component, "figures": cost.figures}
+            for name, cost in found.items()}
+    if len(data) == 1:
+        [(name, one)] = data.items()
+        return one if name == OWN_BITS else one | {"bits": name}
+    order = energy_order({name: cost.events for name, cost in found.items()}, prices(machine, technology))
+    return {"choices": data, "energy_order": order}
+
+
+def _written(found: dict[str, Estimate], plot: Path | None, accelergy: Path | None, machine: Machine,
+             technology: Technology) -> Iterator[str]:
+    """Write what else is asked for, and say so."""
     if plot is not None:
         from bitwright.codesign.estimate_plot import draw
         draw(found, plot)
-        report.lines.append(f"wrote {plot}")
-    show(report, as_json)
+        yield f"wrote {plot}"
+    if accelergy is not None:
+        from sim.energy.accelergy import write_accelergy
+        write_accelergy(accelergy, machine, technology, next(iter(found.values())).events)
+        yield f"wrote ERT.yaml and action_counts.yaml into {accelergy}"
 
 
 def _both(text: str) -> str:
@@ -95,5 +120,7 @@ def _read(source: Path, machine: Machine) -> Program | Shapes:
     return load_program(source)
 
 
-def _data(cost: Estimate) -> dict[str, object]:
-    return {**vars(cost), "by_component": cost.energy.by_component, "figures": cost.figures}
+def _origin(technology: Technology) -> dict[str, object]:
+    return {"technology": technology.name, "node_nm": technology.node_nm, "voltage_v": technology.voltage_v,
+            "bases": technology.bases}
+

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from bitwright.cli.console import Report
 from sim.cost.estimate import Band, Estimate, LayerEstimate
 from sim.cost.robustness import EnergyOrder
+from sim.energy.technology import Technology
 
-__all__ = ["add_choices", "add_tables"]
+__all__ = ["add_choices", "add_tables", "prices_line"]
 
 FIGURES = {"latency_ms": "latency [ms]", "fps": "images per second", "energy_mj": "energy [mJ]",
            "power_mw": "power [mW]", "edp_mj_ms": "energy-delay product [mJ ms]", "tops": "TOPS",
@@ -50,6 +51,12 @@ def add_choices(report: Report, found: Mapping[str, Estimate], order: EnergyOrde
     report.lines.append(
         "prices inside the bands can turn around: " + ", ".join(f"{less} and {more}" for less, more in order.uncertain)
         if order.uncertain else "no prices inside the bands turn any of these around")
+
+
+def prices_line(technology: Technology) -> str:
+    """Return what prices hold for, and how many of them have which basis."""
+    bases = ", ".join(f"{count} {basis}" for basis, count in technology.bases.items())
+    return f"prices of '{technology.name}', {technology.node_nm:g} nm, {technology.voltage_v:g} V: {bases}"
 
 
 def _bound(layer: LayerEstimate) -> str:

@@ -1,10 +1,10 @@
 """Technology tables: the energy of each event, its uncertainty and its source.
 
 A table is a YAML file in the style of Accelergy's energy reference tables (ERT 0.4): every action has a `name` (an
-event of `sim.energy.events`, or `cycles`) and an `energy` [pJ]. Added to that are the band `energy_lo`..`energy_hi`,
-the `basis` and the `source`, without which a row is refused, and the point `at` which the energy holds, from which it
-is scaled to another machine. Energies lie in 0..1e9, all other quantities in 1e-9..1e9 of their units; a text has at
-most 10,000 characters.
+event of `sim.energy.events`, or `cycles`) and an `energy` [pJ, unless `energy_unit` says otherwise]. Added to that are
+the band `energy_lo`..`energy_hi`, the `basis` and the `source`, without which a row is refused, and the point `at`
+which the energy holds, from which it is scaled to another machine. Energies lie in 0..1e9, all other quantities in
+1e-9..1e9 of their units; a text has at most 10,000 characters.
 """
 
 from __future__ import annotations
@@ -24,6 +24,10 @@ NonNegative = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
 Positive = Annotated[float, Field(ge=1e-9, le=1e9, allow_inf_nan=False)]
 Exponent = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=10_000)]
+
+
+ENERGIES = ("energy", "energy_lo", "energy_hi", "fixed")
+"""Fields of a row that are in the table's unit."""
 
 
 class _Fields(BaseModel):
@@ -117,7 +121,9 @@ class Technology(_Fields):
     ----------
     name : str
     node_nm, voltage_v : float
-        What the energies hold for.
+        What the energies hold for; other machines than such need a table of their own.
+    energy_unit : {"fJ", "pJ", "nJ"}
+        Of all energies in the file.
     note : str
         What a reader must know before trusting a total.
     ERT
@@ -132,6 +138,7 @@ class Technology(_Fields):
     name: Text
     node_nm: Positive
     voltage_v: Positive
+    energy_unit: Literal["fJ", "pJ", "nJ"] = "pJ"
     note: Text
     ERT: _ReferenceTables
 
@@ -145,8 +152,16 @@ class Technology(_Fields):
 
     @property
     def prices(self) -> dict[str, Price]:
-        """Return the rows by event."""
-        return {action.name: action for table in self.ERT.tables for action in table.actions}
+        """Return the rows by event, in pJ."""
+        unit_pj = {"fJ": 1e-3, "pJ": 1.0, "nJ": 1e3}[self.energy_unit]
+        return {action.name: action.model_copy(update={name: unit_pj * getattr(action, name) for name in ENERGIES})
+                for table in self.ERT.tables for action in table.actions}
+
+    @property
+    def bases(self) -> dict[str, int]:
+        """Return how many prices have which basis."""
+        found = [price.basis for price in self.prices.values()]
+        return {basis: found.count(basis) for basis in dict.fromkeys(sorted(found))}
 
 
 def builtin_technologies() -> tuple[str, ...]:

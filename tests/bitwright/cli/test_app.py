@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from typer.main import get_command
 
 from bitwright.cli.app import app, main
@@ -129,7 +130,22 @@ def test_estimate_reads_shapes_and_draws(run: Run, tmp_path: Path) -> None:
     assert figure.read_text() == drawn
 
 
+def test_estimate_says_what_its_prices_are_and_writes_them_for_accelergy(run: Run, tmp_path: Path) -> None:
+    """Node, voltage and how many prices are inferred; energies times counts are the total."""
+    data = data_of(run("estimate", "resnet8", "-b", "4", "--accelergy", tmp_path / "new" / "a", "--json"))
+    assert data["prices"] == {"technology": "generic45", "node_nm": 45.0, "voltage_v": 0.9,
+                              "bases": {"inferred": 14, "published": 3}}
+    ert, counts = (yaml.safe_load((tmp_path / "new" / "a" / name).read_text())
+                   for name in ("ERT.yaml", "action_counts.yaml"))
+    energies = {action["name"]: action["energy"] for table in ert["ERT"]["tables"] for action in table["actions"]}
+    total = sum(energies[action["name"]] * action["counts"] for part in counts["action_counts"]["local"]
+                for action in part["action_counts"])
+    assert total == pytest.approx(data["energy"]["nominal_pj"])
+
+
 @pytest.mark.parametrize(("options", "text"), [
+    (["resnet8", "-b", "2", "-b", "3", "--accelergy", "a"],
+     "tables for Accelergy are of one choice of bits, not of 2/2, 3/3"),
     (["resnet8", "-b", "9"], "bits must be in 1..8, not 9"),
     (["resnet8", "-b", "4", "-b", "4/4"], "bits must be given once each, not 4/4, 4/4"),
     (["resnet8", "-b", "4x4"], "bits are WEIGHTS/ACTIVATIONS, such as 4/4, not '4x4/4x4'"),

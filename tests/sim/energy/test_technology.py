@@ -77,6 +77,20 @@ def test_wrong_rows_are_refused(fields: dict[str, Any], message: str) -> None:
     assert refusal(changed("pair_lanes", fields)) == message
 
 
+@pytest.mark.parametrize(("unit", "factor"), [("fJ", 1e-3), ("pJ", 1.0), ("nJ", 1e3)])
+def test_units_are_honoured(unit: str, factor: float) -> None:
+    """Energies, bands and fixed parts of a file in another unit are prices in pJ."""
+    data = changed("act_reads", {"fixed": 2.0}) | {"energy_unit": unit}
+    price = parse(Technology, yaml.safe_dump(data), "t").prices["act_reads"]
+    assert (price.energy_lo, price.energy, price.energy_hi, price.fixed) == (
+        6.25 * factor, 10 * factor, 16 * factor, 2 * factor)
+
+
+def test_unknown_units_are_refused() -> None:
+    """A joule is no small unit."""
+    assert refusal(LEGAL | {"energy_unit": "J"}) == "energy_unit: Input should be 'fJ', 'pJ' or 'nJ', not 'J'"
+
+
 def test_other_versions_are_refused() -> None:
     """A table of another form is not guessed at."""
     data = deepcopy(LEGAL)
