@@ -8,7 +8,7 @@ from typing import cast
 import torch
 from torch import Tensor, fx, nn
 
-from quant.layers.selection import Selection, selected
+from quant.layers.spread import moved
 from quant.quantizers.base import ActivationQuantizer
 from quant.stages.stage import Stage
 from quant.trace.calls import module_of
@@ -31,8 +31,7 @@ def factors_of(graph: fx.GraphModule, found: Sequence[Stage]) -> dict[fx.Node, T
     for stage in found:
         factor = factors.get(stage.source) if stage.kind == "max" and stage.source is not None else None
         if stage.kind == "selection" and stage.source in factors:
-            channels = cast(Selection, module_of(graph, stage.compute)).channels
-            factor = selected(factors[stage.source], channels, zeros=1.0)
+            factor = moved(module_of(graph, stage.compute), factors[stage.source], zeros=1.0)
         if stage.quantizer is not None:
             factor = cast(ActivationQuantizer, graph.get_submodule(stage.quantizer)).factor
         if factor is not None:

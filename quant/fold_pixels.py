@@ -29,7 +29,7 @@ from sim.errors import InputError
 __all__ = ["fold_norms", "fold_pixels"]
 
 WORDS = {"average": "an average", "max": "a max pool", "copy": "an add, BatchNorm or ReLU by itself",
-         "selection": "a selection of channels or places"}
+         "selection": "a layer that only moves values"}
 
 
 def fold_norms(graph: fx.GraphModule, makers: Mapping[fx.Node, PixelActivation]) -> None:

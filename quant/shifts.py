@@ -17,7 +17,7 @@ from torch import Tensor, fx, nn
 from quant.factors import absorb, along_axis
 from quant.layers.averages import Cells, HostScale, ShiftAverage, Window
 from quant.layers.quantized import affine_of
-from quant.layers.selection import Selection, selected
+from quant.layers.spread import moved
 from quant.stages.operators import average_of
 from quant.stages.outputs import output_stages
 from quant.stages.stage import Stage
@@ -115,8 +115,8 @@ class _Shifts:
             return torch.cat([self.factors.get(part, self._ones(part)) for part in stage.parts]), origin
         factor = self.factors[given[0]]
         if stage.kind == "selection":
-            channels = cast(Selection, module_of(self.graph, stage.compute)).channels
-            factor = selected(along_axis(factor, _channels(cast(fx.Node, stage.compute.args[0]))), channels, zeros=1.0)
+            read = along_axis(factor, _channels(cast(fx.Node, stage.compute.args[0])))
+            factor = moved(module_of(self.graph, stage.compute), read, zeros=1.0)
         elif stage.is_part and stage.kind == "copy":
             factor = along_axis(factor, _channels(stage.compute))
         return factor, origin

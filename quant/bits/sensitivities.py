@@ -80,7 +80,7 @@ class Measurement:
         self.images = read_host_images(model, data)
         self.model, self.bits, self.method = model, tuple(bits), method
         self.batches = torch.arange(len(self.images)).tensor_split(-(-len(self.images) // batch))
-        self.sites = sites(model, lower(model, self.images.values(slice(1))))
+        self.sites = sites(model, lower(model, self.images.values(slice(1)), phases=False))
         self._random = torch.Generator().manual_seed(seed)
         self._tensors = {site.tensor: site.activation for site in self.sites if not site.is_input}
         self._weights = {site.layer: site.module for site in self.sites if site.module is not None}

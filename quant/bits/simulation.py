@@ -61,5 +61,5 @@ class Simulation:
         InputError
             If the model cannot be lowered or does not fit on the machine.
         """
-        program = lower(model, self.example, self.machine.arithmetic, fold=self.fold)
+        program = lower(model, self.example, self.machine.arithmetic, fold=self.fold, phases=False)
         return simulated_costs(estimate(plan(program, self.machine), self.technology))

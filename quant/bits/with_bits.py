@@ -59,7 +59,7 @@ def with_bits(model: fx.GraphModule, bits: Mapping[str, tuple[int, int]], data: 
     changed = deepcopy(model)
     with torch.no_grad():
         Shapes(changed).run(*each(images.values(slice(1))))
-    found = sites(changed, lower(changed, images.values(slice(1))))
+    found = sites(changed, lower(changed, images.values(slice(1)), phases=False))
     _check_layers(bits, [site.layer for site in found])
     strict = has_power_of_two_steps(changed)
     _set_widths(found, bits)

@@ -10,6 +10,7 @@ from torch import Tensor, fx, nn
 
 from quant.calibration.samples import layer_at
 from quant.layers.selection import ZEROS, Selection
+from quant.layers.spread import Spread
 from quant.stages.stage import Stage
 from quant.trace.calls import module_of
 from quant.trace.shapes import shape_of
@@ -38,16 +39,20 @@ def error_weights(graph: fx.GraphModule, found: Iterable[Stage], stage: Stage, c
         if reader.source is stage.end and reader.kind == "max":
             total += error_weights(graph, found, reader, channels)
         elif reader.source is stage.end and reader.kind == "selection":
-            total += _through(cast(Selection, module_of(graph, reader.compute)), graph, found, reader, channels)
+            total += _through(module_of(graph, reader.compute), graph, found, reader, channels)
         elif reader.source is stage.end and reader.kind in ("conv", "linear"):
             total += _energies(layer_at(graph, reader), channels)
     return total
 
 
-def _through(selection: Selection, graph: fx.GraphModule, found: Iterable[Stage], stage: Stage,
+def _through(selection: nn.Module, graph: fx.GraphModule, found: Iterable[Stage], stage: Stage,
              channels: int) -> Tensor:
-    """Return how much the channels that a selection reads matter to what reads the ones that it picks."""
+    """Return how much the channels that a layer moves matter to what reads the ones that it makes of them."""
     read = cast("tuple[int, ...]", shape_of(cast(fx.Node, stage.compute.args[0])))[1]
+    if isinstance(selection, Spread):
+        spread = error_weights(graph, found, stage, len(selection.origins(read)))
+        return spread.repeat_interleave(read // len(spread)).reshape(channels, -1).sum(1)
+    assert isinstance(selection, Selection)
     picked = selection.channels or tuple(range(read))
     weights = error_weights(graph, found, stage, len(picked))
     total = torch.zeros(read, dtype=torch.float64)

@@ -29,8 +29,11 @@ def reason_against(graph: Graph, node: Node) -> str | None:
         reason = "chooses by more than one value; a choice must be a function of one"
     elif isinstance(operator, Resize) and _is_smaller(graph, node, operator):
         reason = "does not divide sizes by whole numbers, or mixes more than two pixels along an axis"
-    elif isinstance(operator, ConvTranspose | Resize):
-        reason = "spreads pixels over a larger map, which the machine cannot do yet"
+    elif isinstance(operator, Resize):
+        reason = ("mixes pixels of a larger map" if operator.mode not in ("nearest", "nearest-exact") else
+                  "does not multiply sizes by whole numbers") + ", which the machine cannot do yet"
+    elif isinstance(operator, ConvTranspose):
+        reason = "makes no map of rows and columns, or has weights that depend on the input"
     elif isinstance(operator, MatMul | Einsum):
         reason = "multiplies two matrices that depend on the input, which the machine cannot do yet"
     elif operator == Binary("pow"):

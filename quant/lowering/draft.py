@@ -9,11 +9,12 @@ from math import prod
 import numpy as np
 
 from quant.lowering.meaning import Meaning
+from quant.lowering.phases import fitted, lattices, phase_name
 from quant.stages.operator import Operator, identity, moving
 from quant.trace.naming import free_name
 from sim.errors import InputError
 from sim.ir.formats import Format
-from sim.ir.ops import Conv, Op
+from sim.ir.ops import Conv, Lattice, Op
 from sim.ir.ops import Tensor as Map
 from sim.ir.tensor import Run
 
@@ -121,10 +122,25 @@ class Draft:
             self.move(tensor, name, moves)
         return self._moves[key]
 
-    def move(self, tensor: Map, name: str, moves: Operator) -> None:
+    def spread(self, tensor: Map, target: Map, factors: tuple[int, int], *, shuffles: bool) -> None:
+        """Add copies of a tensor, or of some of its channels, each for the pixels of a phase of a larger one."""
+        phases = factors[0] * factors[1]
+        for phase, lattice in enumerate(lattices(factors)):
+            if shuffles:
+                ones = np.zeros((target.channels, tensor.channels, 1, 1), np.int8)
+                ones[np.arange(target.channels), phases * np.arange(target.channels) + phase] = 1
+            else:
+                ones = identity(tensor.channels, dense=len(tensor.parts) > 1).codes
+            ones, pads = fitted(ones, (0, 0, 0, 0), (1, 1), (tensor.height, tensor.width),
+                                lattice.size_in(target.height, target.width))
+            moves = moving(ones, groups=tensor.channels // ones.shape[1], pads=pads)
+            self.move(tensor, target.name, moves, phase_name(target.name, lattice), lattice)
+
+    def move(self, tensor: Map, target: str, moves: Operator, name: str = "", lattice: Lattice | None = None) -> None:
         """Add a convolution that brings codes of one tensor to another: it adds nothing to them but zero points."""
         count = len(moves.codes)
         zeros = moves.codes.sum(axis=(1, 2, 3), dtype=np.int64) * tensor.format.zero_point
-        self.ops.append(Conv(name, tensor.name, name, moves.codes, moves.format, np.ones((count, 1), np.int8),
-                             np.zeros(count, np.int64), -zeros, tensor.format.low, tensor.format.high, moves.groups,
-                             moves.stride, pads=moves.pads, input_parts=run_of(tensor)))
+        self.ops.append(Conv(name or target, tensor.name, target, moves.codes, moves.format,
+                             np.ones((count, 1), np.int8), np.zeros(count, np.int64), -zeros, tensor.format.low,
+                             tensor.format.high, moves.groups, moves.stride, pads=moves.pads, lattice=lattice,
+                             input_parts=run_of(tensor)))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from quant.layers.quantized import QuantConv2d, QuantLinear
 from quant.layers.view import as_maps
 from quant.lowering.host_image import HostPadding, pad_image
 from quant.lowering.ops import FitError, Lowering
+from quant.lowering.phases import in_phases, layer_of
 from quant.lowering.space_to_depth import Folding, fold_image
 from quant.lowering.space_to_depth import fold as fold_program
 from quant.quantizers.base import Quantizer
@@ -42,6 +43,8 @@ __all__ = ["FitError", "Lowered", "lower", "lower_with_report"]
 Reals = NDArray[np.float64]
 Range = tuple[NDArray[np.int64], NDArray[np.int64]]
 
+
+Error = TypeVar("Error")
 
 DEFAULT = Arithmetic()
 """Arithmetic of a Program that is meant for no particular machine."""
@@ -124,7 +127,7 @@ class Lowered:
 
 
 def lower(model: nn.Module, example: Read, arithmetic: Arithmetic = DEFAULT, *, fold: bool = False,
-          tolerance: float | None = None) -> Program:
+          tolerance: float | None = None, phases: bool = True) -> Program:
     """Return the integer Program of a quantized model.
 
     Convolution, BatchNorm, residual add, ReLU and quantizer become one op; averages become depthwise convolutions
@@ -150,6 +153,9 @@ def lower(model: nn.Module, example: Read, arithmetic: Arithmetic = DEFAULT, *, 
         Error of the requantizers that digits must not exceed [codes]; 0 spends all digits that `arithmetic` has. By
         default `quant.lowering.requantizer_fit.usual_tolerance`, at which accuracy is that of the model; with less,
         more codes are its codes.
+    phases : bool
+        Let a layer whose outputs are only spread over a larger map write them there, with an op for each phase; else it
+        is one op, whose outputs are copied.
 
     Raises
     ------
@@ -158,11 +164,11 @@ def lower(model: nn.Module, example: Read, arithmetic: Arithmetic = DEFAULT, *, 
         message says where), the first layer cannot be folded as asked, the tolerance is negative, or the Program breaks
         its contract.
     """
-    return lower_with_report(model, example, arithmetic, fold=fold, tolerance=tolerance).program
+    return lower_with_report(model, example, arithmetic, fold=fold, tolerance=tolerance, phases=phases).program
 
 
 def lower_with_report(model: nn.Module, example: Read, arithmetic: Arithmetic = DEFAULT, *,
-                      fold: bool = False, tolerance: float | None = None) -> Lowered:
+                      fold: bool = False, tolerance: float | None = None, phases: bool = True) -> Lowered:
     """Lower like `lower`, and return with the Program the scale of every tensor and the error of every fit."""
     check_kind(model)
     if model.training:
@@ -187,14 +193,25 @@ def lower_with_report(model: nn.Module, example: Read, arithmetic: Arithmetic = 
         for stage in found:
             lowering.add(stage)
     program = Program(tuple(lowering.draft.tensors.values()), tuple(lowering.draft.ops), arithmetic)
+    if phases:
+        program = in_phases(program)
     folding = None
     if fold:
         program, folding = fold_program(program)
-    scales = {name: meaning.scale for name, meaning in lowering.draft.meanings.items()}
+    scales = {tensor.name: lowering.draft.meanings[tensor.name].scale for tensor in program.tensors}
     outputs = tuple(lowering.names[stage.end] for stage in output_stages(graph, found))
     part = host_part(graph)
-    return Lowered(program, scales, lowering.errors, outputs, () if part is None else part.operators, lowering.padding,
-                   folding, lowering.arranged, lowering.table_errors)
+    return Lowered(program, scales, _of_phases(program, lowering.errors), outputs,
+                   () if part is None else part.operators, lowering.padding, folding, lowering.arranged,
+                   _of_phases(program, lowering.table_errors))
+
+
+def _of_phases(program: Program, errors: Mapping[str, Error]) -> dict[str, Error]:
+    """Return errors by op and tensor, those of a layer of several ops for each of them."""
+    names = {*(tensor.name for tensor in program.tensors), *(conv.name for conv in program.convs)}
+    split = {name: layer_of(name) for name in names if name not in errors and layer_of(name) in errors}
+    return ({name: error for name, error in errors.items() if name in names}
+            | {name: errors[layer] for name, layer in split.items()})
 
 
 class _Shapes(Shapes):

@@ -15,7 +15,8 @@ from torch import fx, nn
 from quant.layers.arranged import Arranged
 from quant.layers.function import QuantFunction
 from quant.layers.quantized import QuantConv2d, affine_of
-from quant.layers.selection import ZEROS, Selection, selected
+from quant.layers.selection import ZEROS, Selection
+from quant.layers.spread import Spread, moved
 from quant.layers.view import as_map
 from quant.lowering.draft import Draft, Shape, Slice, run_of
 from quant.lowering.host_image import HostPadding
@@ -145,14 +146,19 @@ class Lowering:
                                    run_of(source)))
 
     def _selection(self, stage: Stage) -> None:
-        source = self._shaped(stage)
+        source, layer = self._shaped(stage), module_of(self.graph, stage.compute)
+        channels, height, width = _map_shape(stage.compute)
+        target = Map(stage.name, height, width, (channels,), source.format)
+        if isinstance(layer, Spread):
+            self._keep(stage, source, target)
+            self.draft.spread(source, target, layer.factors, shuffles=layer.shuffles)
+            return
         if (found := self._sliced(stage, source)) is not None:
             self.names[stage.end], self.slices[stage.end] = source.name, found
             return
         operator = operator_of(self.graph, stage, source)
         self._check_zeros(stage, source)
-        channels, height, width = _map_shape(stage.compute)
-        self._keep(stage, source, Map(stage.name, height, width, (channels,), source.format))
+        self._keep(stage, source, target)
         self.draft.move(source, stage.name, operator)
 
     def _sliced(self, stage: Stage, source: Map) -> Slice | None:
@@ -167,8 +173,8 @@ class Lowering:
         """Add a tensor that holds codes of another one."""
         meaning = self.draft.meaning(source)
         if stage.kind == "selection":
-            channels = cast(Selection, module_of(self.graph, stage.compute)).channels
-            zeros = selected(torch.from_numpy(meaning.zeros.copy()), channels, zeros=float(source.format.zero_point))
+            zeros = moved(module_of(self.graph, stage.compute), torch.from_numpy(meaning.zeros.copy()),
+                          zeros=float(source.format.zero_point))
             meaning = replace(meaning, zeros=zeros.numpy())
         self.draft.tensor(stage.name, target.shape, target.format, meaning, target.parts)
         self.names[stage.end] = stage.name

@@ -39,7 +39,7 @@ def problems(graph: fx.GraphModule, stage: Stage) -> Iterator[str]:
         if shape is not None and len(shape) != 2:
             yield f"Linear {at} reads shape {shape}; flatten each image to one row first"
     elif stage.kind == "selection":
-        yield from _selection_problems(cast(Selection, module_of(graph, node)), node, at)
+        yield from _selection_problems(module_of(graph, node), node, at)
     elif stage.kind in ("average", "max"):
         pool = _pool_of(graph, node)
         if isinstance(pool, Cells):
@@ -185,9 +185,9 @@ def _selection(selection: Selection, source: Map) -> Operator:
     return moving(codes, stride=stride, pads=selection.pads)
 
 
-def _selection_problems(selection: Selection, node: fx.Node, at: str) -> Iterator[str]:
+def _selection_problems(selection: nn.Module, node: fx.Node, at: str) -> Iterator[str]:
     shape = _read_shape(node)
-    if shape is not None:
+    if shape is not None and isinstance(selection, Selection):
         try:
             selection.window(as_map(shape[1:])[1:])
         except InputError as error:

@@ -27,6 +27,7 @@ from quant.layers.function import Function, QuantFunction
 from quant.layers.pools import PaddedMax
 from quant.layers.quantized import QuantConv2d, QuantLinear
 from quant.layers.selection import Selection
+from quant.layers.spread import Spread
 from quant.layers.view import View, as_map
 from quant.quantizers.base import Quantizer
 from quant.stages.activations import CLAMPS, ends_of
@@ -96,7 +97,8 @@ class _Finder:
             **dict.fromkeys((nn.Identity, nn.Dropout, nn.Dropout2d), self._same),
             **dict.fromkeys((nn.ZeroPad2d, nn.ConstantPad2d), self._pad),
             **dict.fromkeys(NORMS, self._norm),
-            **dict.fromkeys((nn.MaxPool2d, PaddedMax), self._keep("max")), Selection: self._keep("selection"),
+            **dict.fromkeys((nn.MaxPool2d, PaddedMax), self._keep("max")),
+            **dict.fromkeys((Selection, Spread), self._keep("selection")),
             **dict.fromkeys((nn.ReLU, nn.ReLU6, nn.Hardtanh, Clamp), self._clamp),
             nn.Flatten: self._flatten, View: self._view, Arranged: self._arranged, Tap: self._tap,
             Quantizer: self._quantizer, HostScale: self._host_scale,

@@ -19,6 +19,7 @@ from quant.layers.function import Function
 from quant.layers.pools import PaddedMax
 from quant.layers.quantized import QuantConv2d, QuantLinear
 from quant.layers.selection import Selection
+from quant.layers.spread import Spread
 from quant.layers.view import View
 from quant.quantizers.base import Quantizer
 from quant.trace.calls import make_positional
@@ -38,8 +39,8 @@ CHANGERS = frozenset(getattr(operator, name) for name in (
     "iadd", "iand", "iconcat", "ifloordiv", "ilshift", "imatmul", "imod", "imul", "ior", "ipow", "irshift", "isub",
     "itruediv", "ixor", "setitem", "delitem"))
 
-OWN = (Quantizer, QuantConv2d, QuantLinear, ShiftAverage, HostScale, Affine, Clamp, Function, Selection, PaddedMax,
-       View, Arranged, Host, Tap)
+OWN = (Quantizer, QuantConv2d, QuantLinear, ShiftAverage, HostScale, Affine, Clamp, Function, Selection, Spread,
+       PaddedMax, View, Arranged, Host, Tap)
 """Layers of this package."""
 
 

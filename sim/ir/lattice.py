@@ -43,6 +43,16 @@ class Lattice:
                          for offset, stride, count in zip(self.offset, self.stride, size, strict=True))
         return rows, columns
 
+    def size_in(self, height: int, width: int) -> tuple[int, int]:
+        """Return the rows and columns of the largest map whose pixels all lie in a tensor of that size.
+
+        >>> Lattice(offset=(1, 0), stride=(2, 2)).size_in(4, 5)
+        (2, 3)
+        """
+        rows, columns = (len(range(offset, extent, stride))
+                         for offset, stride, extent in zip(self.offset, self.stride, (height, width), strict=True))
+        return rows, columns
+
     def check(self, size: tuple[int, int], target: Tensor, where: str) -> None:
         """Refuse offsets and strides out of range, and a map of (rows, columns) that would leave `target`."""
         for what, offset, stride, count, extent in zip(("row", "column"), self.offset, self.stride, size,

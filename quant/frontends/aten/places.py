@@ -10,7 +10,7 @@ from quant.frontends.aten.builder import Builder
 from quant.frontends.aten.call import SYMBOL, Call
 from quant.frontends.aten.handler import Arguments, Handler, Made, axis_of, operand, passed
 from quant.graph.ops.elementwise import Binary
-from quant.graph.ops.views import Concat, Gather, Pad, Reshape, Resize, ResizeMode, Slice, Transpose
+from quant.graph.ops.views import Concat, Gather, Pad, Reshape, Resize, ResizeMode, Slice, Spread, Transpose
 from sim.errors import InputError
 
 __all__ = ["HANDLERS"]
@@ -237,10 +237,8 @@ def _shuffled(builder: Builder, call: Call, given: Arguments) -> Made:
 
 def _pixel_shuffle(builder: Builder, call: Call, given: Arguments) -> Made:
     value, by = given["self"], given["upscale_factor"]
-    channels, height, width = builder.shape(value)
-    apart = builder.add(Reshape((channels // by**2, by, by, height, width)), [value], call)
-    mixed = builder.add(Transpose((0, 1, 4, 2, 5, 3)), [apart], call)
-    return builder.add(Reshape((channels // by**2, height * by, width * by)), [mixed], call)
+    _, height, width = builder.shape(value)
+    return builder.add(Spread((by, by), (height * by, width * by), shuffles=True), [value], call)
 
 
 def _pixel_unshuffle(builder: Builder, call: Call, given: Arguments) -> Made:

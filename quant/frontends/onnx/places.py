@@ -13,7 +13,7 @@ from quant.frontends.onnx.tensors import MAX_RANK
 from quant.frontends.onnx.values import BATCH, Number, Value, shape_of
 from quant.graph.ops.elementwise import Unary
 from quant.graph.ops.operator import Operator
-from quant.graph.ops.views import Concat, Gather, Pad, Reshape, Slice, Transpose
+from quant.graph.ops.views import Concat, Gather, Pad, Reshape, Slice, Spread, Transpose
 from sim.errors import InputError
 from sim.io.bounds import MAX_EXTENT, check_range
 
@@ -237,10 +237,11 @@ def _depth_to_space(call: Call) -> Made:
     if channels % block**2 or mode not in ("DCR", "CRD"):
         raise InputError(f"{channels} channels must be a multiple of {block} squared, and mode DCR or CRD")
     depth = channels // block**2
-    cells = (block, block, depth) if mode == "DCR" else (depth, block, block)
-    order = (0, 3, 4, 1, 5, 2) if mode == "DCR" else (0, 1, 4, 2, 5, 3)
-    return _chain(call, [Reshape((*cells, rows, columns)), Transpose(order),
-                         Reshape((depth, rows * block, columns * block))])
+    spread = Spread((block, block), (rows * block, columns * block), shuffles=True)
+    if mode == "CRD":
+        return _chain(call, [spread])
+    order = [place * depth + channel for channel in range(depth) for place in range(block**2)]
+    return _chain(call, [Gather(1, tuple(order)), spread])
 
 
 def _space_to_depth(call: Call) -> Made:

@@ -11,8 +11,9 @@ from torch.nn import functional
 
 from quant.graph.ops.linear import pad_ends
 from quant.graph.ops.operator import Operator
+from quant.layers.spread import spread
 
-__all__ = ["Concat", "Gather", "Pad", "Reshape", "Resize", "ResizeMode", "Slice", "Transpose"]
+__all__ = ["Concat", "Gather", "Pad", "Reshape", "Resize", "ResizeMode", "Slice", "Spread", "Transpose"]
 
 ResizeMode = Literal["nearest", "nearest-exact", "linear", "bilinear", "bicubic"]
 
@@ -157,3 +158,24 @@ class Resize(Operator):
         (x,) = inputs
         corners = None if self.mode.startswith("nearest") else self.align_corners
         return functional.interpolate(x, self.size, mode=self.mode, align_corners=corners)
+
+
+@dataclass(frozen=True)
+class Spread(Operator):
+    """Spread the pixels of a map (N, C, H, W) over a larger one, as `quant.layers.spread.spread` does.
+
+    Attributes
+    ----------
+    factors : (rows, columns)
+    size : (height, width)
+    shuffles : bool
+    """
+
+    factors: tuple[int, int]
+    size: tuple[int, int]
+    shuffles: bool
+
+    def compute(self, *inputs: Tensor) -> Tensor:
+        """Return the larger map."""
+        (x,) = inputs
+        return spread(x, self.factors, self.size, shuffles=self.shuffles)

@@ -12,12 +12,12 @@ from quant.graph.ops.elementwise import Clip
 from quant.graph.ops.operator import Operator
 from quant.graph.ops.pools import MaxPool
 from quant.graph.ops.quantization import Dequantize, Quantize
-from quant.graph.ops.views import Gather, Pad, Reshape, Slice, Transpose
+from quant.graph.ops.views import Gather, Pad, Reshape, Slice, Spread, Transpose
 from quant.graph.passes.rewriting import bypass, made_by, operator_nodes, swap
 
 __all__ = ["clips_into_codes", "same_numbers", "values_before_moves"]
 
-MOVES = (Gather, MaxPool, Pad, Reshape, Slice, Transpose)
+MOVES = (Gather, MaxPool, Pad, Reshape, Slice, Spread, Transpose)
 """Operators that give some of the numbers that they read, and pads."""
 
 

@@ -12,13 +12,13 @@ from quant.graph.ops.elementwise import Clip
 from quant.graph.ops.linear import Affine
 from quant.graph.ops.pools import MaxPool
 from quant.graph.ops.quantization import BipolarQuantize, Dequantize, FakeQuantize, Quantize
-from quant.graph.ops.views import Gather, Reshape, Slice, Transpose
+from quant.graph.ops.views import Gather, Reshape, Slice, Spread, Transpose
 from quant.graph.passes.moved_codes import same_numbers
 from quant.graph.passes.rewriting import bypass, chain_before, made_by, number, operator_nodes, swap
 
 __all__ = ["affine_into_quantizers", "drop_repeated_quantizers", "join_codes", "quantizers_before_moves"]
 
-MOVES = (Gather, MaxPool, Reshape, Slice, Transpose)
+MOVES = (Gather, MaxPool, Reshape, Slice, Spread, Transpose)
 """Operators whose numbers are some of those that they read."""
 
 

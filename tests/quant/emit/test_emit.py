@@ -294,7 +294,6 @@ ROWS = "which is not stored as channels; flatten images to rows first, or have t
 MATRICES = "multiplies two matrices that depend on the input, which the machine cannot do yet"
 SPREAD = ("the machine adds and multiplies tensors of one shape, or one of them with a value per channel or with one "
           "channel")
-LARGER = "spreads pixels over a larger map, which the machine cannot do yet"
 CELLS = "only cells of one size are supported"
 ENDS = "has a lower end of 2 above its upper one, 1, so that all of its values are the same"
 UNEVEN = "does not divide sizes by whole numbers, or mixes more than two pixels along an axis"
@@ -312,8 +311,10 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], list[str]]] = {
     "slopes of pixels": (
         lambda: on_map(lambda self, y: self.c(torch.maximum(y, y * self.p)), p=parameter(1, 4, 8, 8), c=conv(4, 2)),
         [f"mul {TOP} (node 'mul') joins numbers that differ from pixel to pixel; {EACH}"]),
-    "transposed convolution": (lambda: nn.Sequential(conv(), nn.ConvTranspose2d(4, 4, 2, 2), conv(4, 2)),
-                               [f"ConvTranspose at '1' {LARGER}"]),
+    "neighbours mixed": (lambda: nn.Sequential(conv(), nn.Upsample(None, 2, "bicubic"), conv(4, 2)),
+                         ["Resize at '1' mixes pixels of a larger map, which the machine cannot do yet"]),
+    "part of a pixel": (lambda: nn.Sequential(conv(), nn.Upsample(12), conv(4, 2)),
+                        ["Resize at '1' does not multiply sizes by whole numbers, which the machine cannot do yet"]),
     "softmax inside": (lambda: on_map(lambda self, y: self.c(y.softmax(1)), c=conv(4, 2)),
                        [f"Softmax {TOP} (node 'softmax') is computed by the host, and so only at the end"]),
     "means of rows": (lambda: on_map(lambda self, y: self.c(y + y.mean(3, keepdim=True)), c=conv(4, 2)),
@@ -342,9 +343,9 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], list[str]]] = {
                                 [f"Clip {TOP} (node 'clamp') {ENDS}"]),
     "rows joined": (lambda: on_map(lambda self, y: self.c(torch.cat([y, y], 2)), c=conv(4, 2)),
                     [f"Conv at 'c' {ELSEWHERE}; {MOVES}"]),
-    "several": (lambda: nn.Sequential(conv(), nn.Upsample(None, 2), nn.GELU(), conv(4, 2),
+    "several": (lambda: nn.Sequential(conv(), nn.Upsample(None, 2, "bicubic"), nn.GELU(), conv(4, 2),
                                       nn.Softmax(1), conv(2, 2)),
-                ["Resize at '1' spreads pixels over a larger map, which the machine cannot do yet",
+                ["Resize at '1' mixes pixels of a larger map, which the machine cannot do yet",
                  "Softmax at '4' is computed by the host, and so only at the end"]),
 }
 
