@@ -120,8 +120,8 @@ def _can_merge(program: Program, maker: Conv, copies: Sequence[Op]) -> bool:
 
 def _taken(copy: Conv) -> NDArray[np.intp] | None:
     """Return the channels that a copy takes; None if it is none that writes a lattice."""
-    moves = (copy.lattice is not None and copy.input_parts is None and copy.groups == 1 and copy.weight_format.kind == "unsigned"
-             and copy.weight_format.bits == 1 and copy.stride == (1, 1) and copy.table is None
+    moves = (copy.lattice is not None and copy.input_parts is None and copy.groups == 1 and copy.stride == (1, 1)
+             and copy.weight_format.kind == "unsigned" and copy.weight_format.bits == 1 and copy.table is None
              and copy.residual is None and not copy.shift.any() and bool((copy.multiplier == 1).all())
              and copy.weights.reshape(copy.channels, -1).sum(1).tolist() == [1] * copy.channels)
     return copy.weights[:, :, 0, 0].argmax(1) if moves and copy.weights[:, :, 0, 0].any(1).all() else None
