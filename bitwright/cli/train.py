@@ -82,7 +82,7 @@ def train(
     from bitwright.codesign.history import history_files, write_history
     from bitwright.codesign.layer_report import layer_files
     from bitwright.codesign.quantization import scheme_for
-    from bitwright.codesign.training import Training, recipe_for
+    from bitwright.codesign.training import Training, check_widths, recipe_for
     from quant.training.distributed import is_first, processes
     from quant.training.history import plain
     from sim.arch.machine import load_machine
@@ -100,6 +100,8 @@ def train(
     with processes() as device:
         torch.manual_seed(seed)
         net = networks.load_network(network, images, weights)
+        if kind is not None:
+            check_widths(net, images, kind, widths, first_last_bits, target)
         ensure_folder(out)
         with steps("train", epochs * max(len(widths), 1)) as progress:
             training = Training(recipe, images, device, bf16, out, progress, keep)

@@ -78,10 +78,13 @@ def quantize_to(widths: Widths, net: nn.Module, data: DataSet, images: torch.Ten
     Raises
     ------
     InputError
-        If the chosen bits are not those of the network's layers, or its Program is above a budget.
+        If the chosen bits are not those of the network's layers, its Program is above a budget, or the machine cannot
+        run it: that is said before any reconstruction.
     """
     if widths.chosen is None:
-        return quantize_network(net, data.train, images, scheme, widths.bits, widths.first_last_bits)
+        model = quantize_network(net, data.train, images, scheme, widths.bits, widths.first_last_bits)
+        lowered_for(model, data, machine)
+        return model
     model = quantize_network(net, data.train, images, scheme, (WIDEST, WIDEST), WIDEST)
     model = with_bits(model, widths.chosen.bits, images)
     check_budgets(lowered_for(model, data, machine).program, machine, widths.chosen)

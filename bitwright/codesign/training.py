@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from bitwright.codesign.networks import calibration_images, few_pixels
+from bitwright.codesign.networks import calibration_images, few_pixels, lowered_for
 from bitwright.codesign.post_training import quantize_network
 from bitwright.codesign.progress import Progress
 from quant.data.registry import DataSet
@@ -19,9 +19,13 @@ from quant.training.loop import Keep, train
 from quant.training.norms import reestimate_norms
 from quant.training.progressive import narrow
 from quant.training.recipe import Recipe
+from sim.arch.machine import Machine
+from sim.errors import InputError
 
-__all__ = ["Training", "recipe_for"]
+__all__ = ["Training", "check_widths", "recipe_for"]
 
+CHECKED = 8
+"""Images with which it is tried whether a network can be lowered: enough to fit some steps."""
 FLOAT_RATE, QUANTIZED_RATE = 0.1, 0.05
 FLOAT_DECAY, QUANTIZED_DECAY = 5e-4, 1e-4
 
@@ -37,6 +41,22 @@ def recipe_for(scheme: str, epochs: int, batch: int, rate: float | None, **other
     """
     usual, decay = (FLOAT_RATE, FLOAT_DECAY) if scheme == "float" else (QUANTIZED_RATE, QUANTIZED_DECAY)
     return Recipe(epochs, batch, usual if rate is None else rate, decay, **others)
+
+
+def check_widths(net: nn.Module, data: DataSet, scheme: Scheme, widths: list[tuple[int, int]], first_last_bits: int,
+                 machine: Machine) -> None:
+    """Refuse widths that are trained twice, and a network that no machine's Program computes, before it is trained.
+
+    Raises
+    ------
+    InputError
+        With what is wrong.
+    """
+    if len({*widths}) < len(widths):
+        raise InputError(f"each width is trained once, not {', '.join(f'{w}/{a}' for w, a in widths)}")
+    few = data.train.values(slice(0, CHECKED))
+    for bits in widths:
+        lowered_for(quantize_network(net, data.train, few, scheme, bits, first_last_bits), data, machine)
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,11 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from bitwright.cli.app import main
 from quant.data.registry import load_data
@@ -132,6 +133,8 @@ def test_quantizing_without_training(run: Run, tmp_path: Path, scheme: str) -> N
     (("train", "resnet18", "-d", "digits", "-o", "x"), "network 'resnet18' reads images of 3 channels"),
     (("train", "resnet8", "-d", "none", "-o", "x"), "no data 'none': give one of digits, glyphs, an "),
     (("train", "digits", "-d", "digits", "-o", "x", "--scheme", "lsq", "--weights", "w.pth"), r"no weights 'w\.pth'"),
+    (("train", "digits", "-d", "digits", "-o", "x", "--scheme", "lsq", "-b", "4/4", "-b", "4/4", "--weights", WEIGHTS),
+     "each width is trained once, not 4/4, 4/4$"),
     (("quantize", "digits", "none.safetensors", "-d", "digits", "-o", "x"), r"no weights 'none\.safetensors'"),
     (("quantize", "digits", "w", "-d", "digits", "-o", "x", "-b", "2/4/8"), "bits are WEIGHTS/ACTIVATIONS")])
 def test_wrong_input_is_named_before_any_work(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
@@ -142,6 +145,30 @@ def test_wrong_input_is_named_before_any_work(run: Run, tmp_path: Path, monkeypa
     assert (status, stdout) == (1, "")
     assert re.search(f"^bitwright: .*{message}", stderr), stderr
     assert list(tmp_path.iterdir()) == []
+
+
+PADDED = """
+from torch import nn
+
+def net(classes=10):
+    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.ZeroPad2d(1), nn.Conv2d(4, 4, 3), nn.Flatten(), nn.Linear(144, classes))
+"""
+
+
+@pytest.mark.parametrize("arguments", [
+    ("train", "--scheme", "lsq", "--weights", "w", "-b", "4/4", "-b", "4/1"), ("quantize", "w", "-b", "4/1")])
+def test_what_cannot_be_lowered_is_refused_before_any_training(
+        run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]) -> None:
+    """Also at a later width: hours would be lost otherwise."""
+    monkeypatch.chdir(tmp_path)
+    Path("net.py").write_text(PADDED)
+    net: dict[str, Any] = {}
+    exec(PADDED, net)
+    save_file(net["net"]().state_dict(), "w")
+    status, _, stderr = run(arguments[0], "net.py:net", *arguments[1:], "-d", "digits", "-o", "out")
+    text = "bitwright: '2' pads with zeros, for which a tensor of 1 signed bit has no code"
+    assert (status, stderr.strip().splitlines()) == (1, [text])
+    assert not any(path.is_file() for path in tmp_path.glob("out/*"))
 
 
 @pytest.mark.trains
