@@ -1,4 +1,4 @@
-"""`python -m benchmarks.others make | zoo | measure FOLDER`: the table of models that other tools have quantized."""
+"""`python -m benchmarks.others make | zoo | measure | apart FOLDER`: models that other tools have quantized."""
 
 from __future__ import annotations
 
@@ -11,27 +11,35 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from benchmarks.others.apart import apart, table_of
 from benchmarks.others.measure import Row, measure
 from benchmarks.others.models import MODELS, make
 from benchmarks.others.table import markdown
 from benchmarks.others.zoo import take
 from bitwright.cli.console import message
 from bitwright.codesign.import_model import parse_input_codes
+from quant.lowering.imported import InputCodes
+
+
+def stored(path: Path, images: int | None) -> tuple[NDArray[np.float32], NDArray[np.int64] | None, InputCodes | None]:
+    """Return the first images that lie beside a model, their labels, and how its input is described."""
+    with np.load(path.with_suffix(".npz")) as arrays:
+        described = parse_input_codes(str(arrays["input_codes"])) if "input_codes" in arrays else None
+        return arrays["x"][:images], arrays["labels"][:images] if "labels" in arrays else None, described
 
 
 def measured(path: Path, machine: str, images: int | None) -> Row:
     """Measure a model on the images that lie beside it, or on the first of them."""
-    with np.load(path.with_suffix(".npz")) as arrays:
-        described = parse_input_codes(str(arrays["input_codes"])) if "input_codes" in arrays else None
-        labels = arrays["labels"][:images] if "labels" in arrays else None
-        return measure(path, arrays["x"][:images], labels, machine, described)
+    given, labels, described = stored(path, images)
+    return measure(path, given, labels, machine, described)
 
 
 def main() -> int:
     """Make models, or measure those of a folder and write what is found."""
     parser = argparse.ArgumentParser("others", description=__doc__)
-    parser.add_argument("what", choices=("make", "zoo", "measure"))
+    parser.add_argument("what", choices=("make", "zoo", "measure", "apart"))
     parser.add_argument("folder", type=Path)
     parser.add_argument("--only", nargs="*", help="names of files")
     parser.add_argument("--machine", default="edge")
@@ -49,6 +57,10 @@ def main() -> int:
         for name in arguments.only or MODELS:
             message(name)
             make(name, arguments.folder)
+    elif arguments.what == "apart":
+        for name in arguments.only or ():
+            images, _, described = stored(arguments.folder / name, arguments.images)
+            print(table_of(apart(arguments.folder / name, images, arguments.machine, described)), end="")
     else:
         _measure(arguments)
     return 0

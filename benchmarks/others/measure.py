@@ -21,7 +21,7 @@ from quant.graph.ops.quantization import BipolarQuantize, FakeQuantize
 from quant.lowering.imported import Imported, InputCodes
 from sim.errors import InputError
 
-__all__ = ["Row", "measure"]
+__all__ = ["Row", "given_to", "measure", "wanted_codes"]
 
 PRECISE = {"terms": 10, "window": 19}
 """Of the requantizers of a machine that comes nearer."""
@@ -88,10 +88,10 @@ def measure(path: Path, images: NDArray[np.float32], labels: NDArray[np.int64] |
         return row
     reference = reference_of(path)
     row.reference = reference.title
-    made, wanted = _wanted(imported, reference, images)
+    made, wanted = wanted_codes(imported, reference, images)
     _compare(row, imported, wanted, images)
     precise = bitwright.import_model(path, target.model_copy(update=PRECISE), inputs=inputs)
-    found = precise.program_codes(_given(precise, images))
+    found = precise.program_codes(given_to(precise, images))
     row.differing_precise = sum(int((found[name] != codes).sum()) for name, codes in wanted.items())
     if labels is not None:
         _judge(row, made.reshape(len(images), -1), _answers(imported, images), labels)
@@ -109,7 +109,7 @@ def nodes_of(path: Path) -> int:
 def _compare(row: Row, imported: Imported, wanted: Mapping[str, NDArray[np.int64]],
              images: NDArray[np.float32]) -> None:
     """Fill in which codes differ from the reference's: the Program's, and those of the model in double precision."""
-    found, model = imported.program_codes(_given(imported, images)), imported.model_codes(_given(imported, images))
+    found, model = imported.program_codes(given_to(imported, images)), imported.model_codes(given_to(imported, images))
     away = {name: np.abs(found[name] - codes) for name, codes in wanted.items()}
     row.left_out = [name for name in found if name not in wanted]
     row.codes = sum(each.size for each in away.values())
@@ -125,11 +125,11 @@ def _judge(row: Row, reference: NDArray[Any], answers: NDArray[Any], labels: NDA
     row.same_answers = float((reference.argmax(1) == answers.argmax(1)).mean())
 
 
-def _given(imported: Imported, images: NDArray[np.float32]) -> dict[str, torch.Tensor]:
+def given_to(imported: Imported, images: NDArray[np.float32]) -> dict[str, torch.Tensor]:
     return {imported.graph.inputs[0].name: torch.from_numpy(images)}
 
 
-def _wanted(imported: Imported, reference: Reference, images: NDArray[np.float32]) -> tuple[NDArray[np.float32],
+def wanted_codes(imported: Imported, reference: Reference, images: NDArray[np.float32]) -> tuple[NDArray[np.float32],
                                                                                         dict[str, NDArray[np.int64]]]:
     """Return the reference's first output and its codes of those stored tensors that it has."""
     names = {name: _own_name(value) for name, value in imported.values.items()}
@@ -163,5 +163,5 @@ def _codes(imported: Imported, name: str, value: NDArray[np.float32], reference:
 def _answers(imported: Imported, images: NDArray[np.float32]) -> NDArray[Any]:
     """Return the codes of the Program's output."""
     program = imported.lowered.program
-    found = bitwright.simulate(program, imported.input_codes(_given(imported, images)))
+    found = bitwright.simulate(program, imported.input_codes(given_to(imported, images)))
     return found[program.outputs[0].name].reshape(len(images), -1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -161,8 +161,15 @@ class Imported:
         values = self._run(inputs)
         return {name: values[name] for name in self.graph.outputs}
 
+    def placed(self, codes: NDArray[np.integer], name: str) -> NDArray[np.int32]:
+        """Return codes of a quantizer's value as the Program's tensor of this name holds them."""
+        shape = self.lowered.program.tensor(name).shape
+        found = np.zeros((len(codes), int(np.prod(shape))), np.int32)
+        found[:, self.layouts[name].places.ravel()] = codes.reshape(len(codes), -1)
+        return found.reshape(len(codes), *shape)
+
     def _given(self, values: Mapping[str, Tensor]) -> dict[str, NDArray[np.int32]]:
-        return {tensor.name: self._placed(self._codes(tensor.name, values), tensor.name, tensor.shape)
+        return {tensor.name: self.placed(self._codes(tensor.name, values), tensor.name)
                 for tensor in self.lowered.program.inputs}
 
     def _stored(self, values: Mapping[str, Tensor]) -> dict[str, NDArray[np.int64]]:
@@ -190,12 +197,6 @@ class Imported:
         node = self.graph.maker(self.values[name])
         assert node is not None
         return _codes_of(self.graph, node, values)
-
-    def _placed(self, codes: NDArray[np.int64], name: str, shape: Sequence[int]) -> NDArray[np.int32]:
-        """Return codes of a value as the Program's tensor holds them."""
-        placed = np.zeros((len(codes), int(np.prod(shape))), np.int32)
-        placed[:, self.layouts[name].places.ravel()] = codes.reshape(len(codes), -1)
-        return placed.reshape(len(codes), *shape)
 
 
 def is_quantized(graph: Graph) -> bool:

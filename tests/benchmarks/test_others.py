@@ -11,6 +11,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from benchmarks.others.__main__ import main
+from benchmarks.others.apart import Distance, apart, table_of
 from benchmarks.others.measure import measure
 from benchmarks.others.references import reference_of
 from benchmarks.others.table import markdown
@@ -55,6 +56,37 @@ def test_a_row_counts_codes_that_are_not_onnx_runtimes(tmp_path):
     assert other.differing is not None
     assert (other.differing > 0, other.differing_precise, other.model_differing) == (True, 0, 0)
     assert (other.largest, other.accuracy) == (1, None)
+
+
+def write_chain(path):
+    """Write two layers: the first multiplies by what few digits do not hold, the second by 1."""
+    numbers = {"s": np.float32(0.5), "z": np.uint8(128), "w": np.int8([[[[2]]], [[[7]]]]), "t": np.float32(0.5),
+               "none": np.int8(0), "u": np.float32(0.375), "v": np.uint8(100), "sum": np.int8([[[[1]], [[1]]]]),
+               "one": np.float32(1)}
+    nodes = [helper.make_node(*each) for each in (
+        ("QuantizeLinear", ["x", "s", "z"], ["a"]), ("DequantizeLinear", ["a", "s", "z"], ["b"]),
+        ("DequantizeLinear", ["w", "t", "none"], ["weight"]), ("Conv", ["b", "weight"], ["c"]),
+        ("QuantizeLinear", ["c", "u", "v"], ["d"]), ("DequantizeLinear", ["d", "u", "v"], ["e"]),
+        ("DequantizeLinear", ["sum", "one", "none"], ["other"]), ("Conv", ["e", "other"], ["f"]),
+        ("QuantizeLinear", ["f", "u", "v"], ["g"]), ("DequantizeLinear", ["g", "u", "v"], ["y"]))]
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(nodes, "g", [value("x", TensorProto.FLOAT, ["n", 1, 2, 2])],
+                              [value("y", TensorProto.FLOAT, ["n", 1, 2, 2])],
+                              [numpy_helper.from_array(np.asarray(array), name) for name, array in numbers.items()])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10), path)
+
+
+def test_an_op_alone_reads_what_the_model_has(tmp_path):
+    """An exact op after an inexact one inherits differences, and makes none of the reference's own codes."""
+    write_chain(tmp_path / "chain.onnx")
+    rows = list(apart(tmp_path / "chain.onnx", images(), "edge"))
+    (first, one, alone), (second, both, none) = rows
+    assert (first, second) == ("d", "g")
+    assert one == alone
+    assert (one.share > 0, one.largest) == (True, 1.0)
+    assert both.share > 0
+    assert none == Distance(0.0, 0.0, 0.0)
+    assert table_of(iter(rows[1:])).splitlines()[-1].endswith("| 0 % | 0 |")
 
 
 def test_a_refused_model_has_its_reasons(tmp_path):
