@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from math import prod
 
 from sim.ir.layer import Pads, Steps
 from sim.ir.ops import Conv, Load, Op, Pool
@@ -130,7 +131,7 @@ def _row(program: Program, op: Op) -> OpRow:
         case Conv():
             return replace(row, weight_format=str(op.weight_format), kernel=op.kernel, stride=op.stride,
                            dilation=op.dilation, groups=op.groups, pads=op.pads, digits=op.terms,
-                           residual_digits=op.residual_terms, macs=op.weights.size * target.height * target.width)
+                           residual_digits=op.residual_terms, macs=op.weights.size * prod(op.map_size(source)))
         case Pool():
             return replace(row, kernel=op.kernel, stride=op.stride, pads=op.pads)
         case _:

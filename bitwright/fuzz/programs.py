@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from math import prod
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -144,10 +145,10 @@ def _small(program: Program) -> bool:
     """Return whether a run of a Program takes only moments."""
     codes = 0
     for op in program.ops:
-        source, target = program.tensor(op.input), program.tensor(op.output)
+        source = program.tensor(op.input)
         pads = getattr(op, "pads", (0, 0, 0, 0))
         codes += source.channels * (source.height + pads[0] + pads[2]) * (source.width + pads[1] + pads[3])
-        if isinstance(op, Conv) and op.weights.size * target.height * target.width > SMALL_PRODUCTS:
+        if isinstance(op, Conv) and op.weights.size * prod(op.map_size(source)) > SMALL_PRODUCTS:
             return False
     return codes + sum(tensor.channels * tensor.height * tensor.width for tensor in program.tensors) < SMALL_CODES
 

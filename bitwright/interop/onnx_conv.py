@@ -56,9 +56,9 @@ class OnnxConvs(ConvWriter):
                 whole = graph.then("Cast", [acc], f"{conv.name}/gated", to=TensorProto.DOUBLE)
                 product = graph.then("Mul", [whole, gate], f"{conv.name}/product")
                 value = graph.then("Add", [value, product], f"{conv.name}/gated_sum")
-        place = self._tensors.place(conv.output, conv.output_part)
+        place = self._tensors.place(conv)
         self._round(conv, value, place)
-        self._tensors.written(conv.output, conv.output_part, place)
+        self._tensors.written(conv, place, code_type(self._program.tensor(conv.output).format))
 
     def _accumulator(self, conv: Conv) -> str:
         """Return a value that holds the accumulator: int32, or int64 where it wraps."""

@@ -6,14 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from onnx import TensorProto
 
 from bitwright.interop.onnx_graph import OnnxGraph
-from sim.ir.ops import Layer, Load, Store
+from sim.ir.ops import Conv, Lattice, Layer, Load, Store
 from sim.ir.program import Program
 
 __all__ = ["OnnxTensors"]
 
-CHANNELS, ROWS = 1, 2
+CHANNELS, ROWS, COLUMNS = 1, 2, 3
 """Axes of a value, (N, channels, rows, columns)."""
 
 
@@ -44,18 +45,37 @@ class OnnxTensors:
         self._program, self._graph, self._others = program, graph, others
         self._parts: dict[str, dict[int, str]] = {}
         self._stored: dict[str, list[_Stored]] = {}
+        self._pieces_of: dict[tuple[str, int], list[str]] = {}
         self._missing = {tensor.name: tensor.height * len(tensor.parts) for tensor in program.tensors}
 
     def whole(self, name: str) -> str:
         """Return the value that holds a tensor."""
         return self._others.get(name, name)
 
-    def place(self, name: str, part: int) -> str:
-        """Return the name under which an op writes a part of a tensor."""
+    def place(self, conv: Conv) -> str:
+        """Return the name under which a Conv writes its map."""
+        name, part = conv.output, conv.output_part
+        if conv.lattice is not None:
+            return self._graph.fresh(f"{conv.name}/map")
         return name if len(self._program.tensor(name).parts) == 1 else self._graph.fresh(f"{name}/part{part}")
 
-    def written(self, name: str, part: int, value: str) -> None:
-        """Note that an op has written a part of a tensor; the last one makes it whole."""
+    def written(self, conv: Conv, value: str, kind: int | None) -> None:
+        """Note that a Conv has written its map; the last one of a tensor makes it whole.
+
+        Parameters
+        ----------
+        conv : Conv
+        value : str
+            Holds the map.
+        kind : int or None
+            ONNX type of codes, None for numbers that can be added as they are.
+        """
+        name, part = conv.output, conv.output_part
+        if conv.lattice is not None:
+            joined = self._joined(conv, conv.lattice, value, kind)
+            if joined is None:
+                return
+            value = joined
         held, count = self._parts.setdefault(name, {}), len(self._program.tensor(name).parts)
         held[part] = value
         if len(held) == count > 1:
@@ -131,6 +151,55 @@ class OnnxTensors:
             self._graph.add("Identity", values, output)
         else:
             self._graph.add("Concat", values, output, axis=axis)
+
+    def _joined(self, conv: Conv, lattice: Lattice, value: str, kind: int | None) -> str | None:
+        """Note the pixels of a lattice; return the part that they make with those before, None as long as some lack.
+
+        Every map is spread over as many pixels as the tensor has, with zeros between its own; their sum is the part.
+        """
+        name, part, graph = conv.output, conv.output_part, self._graph
+        pieces = self._pieces_of.setdefault((name, part), [])
+        if kind is not None:
+            value = graph.then("Cast", [value], f"{conv.name}/int32", to=TensorProto.INT32)
+        pieces.append(self._spread(conv, lattice, value, kind))
+        if len(pieces) < sum((other.output, other.output_part) == (name, part) for other in self._program.convs):
+            return None
+        alone = len(self._program.tensor(name).parts) == 1
+        wanted = name if alone else graph.fresh(f"{name}/part{part}")
+        total = pieces[0]
+        for index, piece in enumerate(pieces[1:], 1):
+            total = graph.then("Add", [total, piece], f"{name}/sum{part}.{index}")
+        if kind is None:
+            graph.add("Identity", [total], wanted)
+        else:
+            graph.add("Cast", [total], wanted, to=kind)
+        return wanted
+
+    def _spread(self, conv: Conv, lattice: Lattice, value: str, kind: int | None) -> str:
+        """Return a value that holds a map at the pixels of its lattice, and zeros at all others of its tensor."""
+        (height, width), tensor = conv.map_size(self._program.tensor(conv.input)), self._program.tensor(conv.output)
+        (top, left), (down, across), name, graph = lattice.offset, lattice.stride, conv.name, self._graph
+        zero = graph.constant(f"{name}/zero", np.float32(0) if kind is None else np.int32(0))
+        if (down, across) != (1, 1):
+            apart = self._shaped(value, [conv.channels, height, 1, width, 1], f"{name}/apart")
+            blocks = self._with_zeros(apart, [0] * 9 + [down - 1, 0, across - 1], zero, f"{name}/blocks")
+            value = self._shaped(blocks, [conv.channels, height * down, width * across], f"{name}/interleaved")
+        around = []
+        for axis, extent, offset, size in ((ROWS, tensor.height, top, height * down),
+                                           (COLUMNS, tensor.width, left, width * across)):
+            if size > extent - offset:
+                value = self._cut(value, axis, range(extent - offset), f"{name}/axis{axis}")
+            around.append(max(extent - offset - size, 0))
+        return self._with_zeros(value, [0, 0, top, left, 0, 0, *around], zero, f"{name}/placed")
+
+    def _shaped(self, value: str, shape: Sequence[int], wanted: str) -> str:
+        """Return the same numbers in another shape of an image."""
+        sizes = self._graph.constant(f"{wanted}/shape", np.array([0, *shape]))
+        return self._graph.then("Reshape", [value, sizes], wanted)
+
+    def _with_zeros(self, value: str, pads: Sequence[int], zero: str, wanted: str) -> str:
+        """Return a value with zeros around another."""
+        return self._graph.then("Pad", [value, self._graph.constant(f"{wanted}/pads", np.array(pads)), zero], wanted)
 
     def _cut(self, value: str, axis: int, inside: range, wanted: str) -> str:
         """Return a value that holds a range of another along an axis."""

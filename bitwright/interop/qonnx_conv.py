@@ -139,13 +139,13 @@ class QonnxConvs(ConvWriter):
             bounds = [self._constant(f"{name}/{end}", np.array(code - fmt.zero_point), kind)
                       for end, code in (("low", conv.low), ("high", conv.high))]
             value = graph.then("Clip", [value, *bounds], f"{name}/clamped")
-        place = self._tensors.place(conv.output, conv.output_part)
+        place = self._tensors.place(conv)
         if quantized:
-            shape = (1, conv.channels, *self._program.tensor(conv.output).shape[1:])
+            shape = (1, conv.channels, *conv.map_size(self._program.tensor(conv.input)))
             add_quant(graph, value, place, fmt, "ROUND" if rounding == "half_even" else "FLOOR", shape)
         else:
             graph.add("Identity", [value], place)
-        self._tensors.written(conv.output, conv.output_part, place)
+        self._tensors.written(conv, place, None)
 
     def _constant(self, wanted: str, values: NDArray[np.generic], kind: int) -> str:
         """Add a number for each channel, or a single one."""

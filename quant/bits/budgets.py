@@ -103,8 +103,7 @@ def _bops(program: Program, table: CostTable) -> Made:
     """Return the multiplications times weight bits times activation bits."""
     costs = _empty(table)
     for layer, conv in enumerate(program.convs):
-        target = program.tensor(conv.output)
-        macs = conv.weights.size * target.height * target.width
+        macs = conv.weights.size * prod(conv.map_size(program.tensor(conv.input)))
         costs[layer] = macs * np.outer(_weight_widths(conv, table), np.array(table.activation_bits))
     return {"": (costs, 1)}
 

@@ -146,12 +146,7 @@ def requantized(program: Program, conv: Conv, codes: Mapping[str, Codes]) -> Cod
 def _conv(program: Program, conv: Conv, codes: dict[str, Codes]) -> None:
     part, found = program.tensor(conv.output).part_slice(conv.output_part), requantized(program, conv, codes)
     mapped = found if conv.table is None else conv.table.codes[found]
-    if conv.lattice is None:
-        codes[conv.output][:, part] = mapped
-    else:
-        rows, columns = conv.lattice.piece((mapped.shape[2], mapped.shape[3]))
-        codes[conv.output][:, part, rows.start : rows.stop : rows.step, columns.start : columns.stop : columns.step] = (
-            mapped)
+    conv.own_pixels(codes[conv.output][:, part], program.tensor(conv.input))[:] = mapped
 
 
 def _pool(program: Program, pool: Pool, codes: dict[str, Codes]) -> None:

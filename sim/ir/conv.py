@@ -128,6 +128,11 @@ class Conv(LayerBase):
         """Return the rows and columns of the map that it computes of `source`."""
         return map_size(source, self.kernel, self.stride, self.dilation, self.pads)
 
+    def own_pixels(self, part: NDArray[np.int32], source: Tensor) -> NDArray[np.int32]:
+        """Return, of codes (..., height, width) of its output part, those of its own map of `source`, as a view."""
+        rows, columns = (self.lattice or Lattice()).piece(self.map_size(source))
+        return part[..., rows.start : rows.stop : rows.step, columns.start : columns.stop : columns.step]
+
     def on_operands(self, name: str, reads: Sequence[str], output: str, pads: Pads) -> Conv:
         """Return the same layer on other tensors; it writes the only part of another output."""
         return replace(self, name=name, input=reads[0], residual=reads[1] if len(reads) > 1 else None, output=output,

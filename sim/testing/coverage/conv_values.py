@@ -115,12 +115,12 @@ class ConvValues:
 
 def conv_values(program: Program, conv: Conv, codes: Mapping[str, NDArray[np.int32]]) -> ConvValues:
     """Return the numbers of a Conv, given the codes of all tensors."""
-    read, target = codes[conv.input], program.tensor(conv.output)
+    read, size = codes[conv.input], conv.map_size(program.tensor(conv.input))
     if conv.residual is None:
-        residual = np.zeros((len(read), conv.channels, target.height, target.width), np.int64)
+        residual = np.zeros((len(read), conv.channels, *size), np.int64)
     else:
         part = program.tensor(conv.residual).part_slice(conv.residual_part)
-        shape = len(read), conv.channels, target.height, target.width
+        shape = len(read), conv.channels, *size
         residual = np.broadcast_to(codes[conv.residual][:, part], shape).astype(np.int64)
     return ConvValues(program, conv, read, residual, requantized(program, conv, codes))
 

@@ -39,7 +39,7 @@ def outputs(view: OpView) -> Iterator[Values]:
     """Yield the same, where the table has given several codes."""
     if view.conv and view.conv[0].table:
         conv = view.conv[0]
-        written = view.codes[conv.output][:, view.target.part_slice(conv.output_part)]
+        written = conv.own_pixels(view.codes[conv.output][:, view.target.part_slice(conv.output_part)], view.source)
         if len(np.unique(written)) > 1:
             yield from declared_outputs(view)
 

@@ -189,7 +189,7 @@ def channels(view: OpView) -> Iterator[Values]:
     if view.conv:
         conv, numbers = view.conv[0], view.values
         free = ~numbers.below & ~numbers.above
-        output = view.codes[conv.output][:, view.target.part_slice(conv.output_part)]
+        output = conv.own_pixels(view.codes[conv.output][:, view.target.part_slice(conv.output_part)], view.source)
         met = {"constant": _occurs(numbers.wrapped, digit_counts(conv.multiplier) == 0),
                "no shift": (free & (numbers.totals != 0))[:, conv.shift == 0].any(),
                "wide output": ((output >= 1 << WIDEST) | (output < -(1 << WIDEST - 1))).any(),

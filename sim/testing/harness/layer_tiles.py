@@ -86,15 +86,9 @@ def crop(program: Program, op: Layer, codes: Mapping[str, NDArray[np.int32]], ro
     size = op.map_size(source)
     output = replace(target, height=len(rows), width=size[1], parts=(len(channels),))
     tile = replace(program, tensors=(*(tensor for tensor, _, _ in tensors.values()), output), ops=(part,))
-    return Tile(tile, inputs, _written(op, codes[target.name][0, of_output], size)[:, rows.start:rows.stop])
-
-
-def _written(op: Layer, codes: NDArray[np.int32], size: tuple[int, int]) -> NDArray[np.int32]:
-    """Return the pixels that an op of that map writes."""
-    if not isinstance(op, Conv) or op.lattice is None:
-        return codes
-    rows, columns = op.lattice.piece(size)
-    return codes[:, np.array(rows)[:, None], np.array(columns)]
+    written = codes[target.name][0, of_output]
+    own = op.own_pixels(written, source) if isinstance(op, Conv) else written
+    return Tile(tile, inputs, own[:, rows.start:rows.stop])
 
 
 def _rows_read(op: Layer, rows: range, height: int) -> tuple[range, Pads]:

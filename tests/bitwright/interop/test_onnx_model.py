@@ -20,7 +20,7 @@ from sim.ir.ops import Conv, Load, Pool, Store, Tensor
 from sim.ir.program import Program
 from sim.ir.signed_digits import digits_of
 from sim.plan.plan import plan
-from sim.testing import RandomChoices, SteeredChoices, corner_inputs, random_machine, random_program
+from sim.testing import TRAITS, RandomChoices, SteeredChoices, corner_inputs, random_machine, random_program
 
 BYTE, SIGNED = Format(8, "unsigned"), Format(8, "signed")
 STANDARD = {"Add", "BitwiseXor", "Cast", "Clip", "Concat", "ConvInteger", "Floor", "Gather", "Identity", "MaxPool",
@@ -64,6 +64,17 @@ def test_random_programs_and_their_plans(first: int) -> None:
         with suppress(InputError):  # it does not fit
             used |= check(plan(program, machine).program, inputs)
     assert STANDARD - {"Gather", "Mod", "Sub"} <= used <= STANDARD
+
+
+def test_random_programs_with_lattices() -> None:
+    """Interleaved and stacked maps are spread over zeros and added: all kinds, parts, wide outputs, tables."""
+    used = set[str]()
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        choices = SteeredChoices(RandomChoices(rng), [{"lattice": [True]}] * 3, obedience=1)
+        program = random_program(choices, random_machine(rng), traits=(*TRAITS, "lattice"))
+        used |= check(program, corner_inputs(rng, program, 2))
+    assert "Reshape" in used
 
 
 def test_random_programs_with_tables() -> None:

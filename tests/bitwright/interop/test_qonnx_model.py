@@ -86,6 +86,16 @@ def test_random_programs_and_their_plans(first: int) -> None:
     assert kinds >= {"Quant", "Conv", "Concat", "Slice", "Identity", "Mul", "Add", "Clip"}
 
 
+def test_random_programs_with_lattices() -> None:
+    """Interleaved and stacked maps are spread over zeros and added."""
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        choices = SteeredChoices(RandomChoices(rng), [{"lattice": [True]}] * 3, obedience=1)
+        traits = [*(trait for trait in TRAITS if trait != "table"), "lattice"]
+        program = random_program(choices, random_machine(rng), kinds=KINDS, traits=traits)
+        check(program, corner_inputs(rng, program, 2))
+
+
 def test_random_programs_that_wrap() -> None:
     """Sums of raw codes are wrapped, not those of code - zero point."""
     wrapped = 0
