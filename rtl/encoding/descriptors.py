@@ -169,7 +169,7 @@ def _conv_loops(schedule: ConvSchedule, geometry: Geometry) -> Fields:
         "channel_blocks": schedule.channel_blocks - 1, "segments": schedule.packing - 1,
         "step_cycles": schedule.step_cycles - 1, "launch_at": longest - 1,
         "last_tile_rows": _bits_to(shape.out_channels - (schedule.channel_groups - 1) * rows),
-        "depthwise": int(schedule.own_block), "segment_lanes": segment % geometry.lanes,
+        **_tile_fields(schedule, geometry), "segment_lanes": segment % geometry.lanes,
         "segment_mask": geometry.lanes - segment, "segment_log2": segment.bit_length() - 1,
     }
     if not schedule.on_depthwise_unit:
@@ -180,6 +180,16 @@ def _conv_loops(schedule: ConvSchedule, geometry: Geometry) -> Fields:
         "tile_channel_groups": schedule.tile_channel_groups - 1,
         "last_tile_channel_groups": schedule.last_tile_channel_groups - 1,
     }
+
+
+def _tile_fields(schedule: ConvSchedule, geometry: Geometry) -> Fields:
+    """Return which blocks of channels a row tile reads."""
+    window, shape = schedule.window, schedule.shape
+    if window is None:
+        return {}
+    last = blocks_of(shape.in_parts, geometry.lanes) - window.blocks
+    return {"tile_lanes": window.advance, "tile_lane": -window.delay % geometry.lanes,
+            "tile_before": int(window.delay > 0), "last_window": last * shape.bits_a}
 
 
 def _operand_fields(plan: Plan, conv: Conv, geometry: Geometry) -> Fields:

@@ -16,6 +16,7 @@ from sim.arch.widths import product_bits
 from sim.ir.ops import Queue
 from sim.mapping.broadcast import ceil_div, larger, smaller
 from sim.mapping.conv_shape import ConvShape
+from sim.mapping.group_window import GroupWindow
 from sim.mapping.parameter_packet import packet_words
 from sim.mapping.schedule import Schedule
 from sim.mapping.sizes import footprint_sizes, largest_coordinate
@@ -62,8 +63,10 @@ class ConvSchedule(Schedule):
         Words per row that a row tile needs in its weight slot.
     table_cycles : int
         Cycles the inward stream takes for its table, 0 without one.
+    window : GroupWindow or None
+        Blocks that a row tile reads, where it does not read all.
     own_block : bool
-        A row tile reads the block that holds its own channels alone.
+        A row tile reads one block, which holds its own channels.
     on_depthwise_unit : bool
         Runs on the depthwise lanes: a row tile is a tile of `depthwise_lanes` channels, a step reads all taps of a
         pixel. There are no plane pairs.
@@ -85,6 +88,7 @@ class ConvSchedule(Schedule):
     fill_cycles: int
     weight_words: int
     table_cycles: int
+    window: GroupWindow | None
     own_block: bool
     on_depthwise_unit: bool = False
     tile_channel_groups: int = 1

@@ -16,6 +16,7 @@ from sim.mapping.broadcast import ceil_div, choose, larger, smaller
 from sim.mapping.conv_schedule import ConvSchedule
 from sim.mapping.conv_shape import ConvShape
 from sim.mapping.depthwise_lanes import fits_depthwise_unit, tile_channel_groups
+from sim.mapping.group_window import GroupWindow, group_window
 from sim.mapping.parameter_packet import packet_words
 from sim.mapping.table_words import table_beats
 
@@ -57,7 +58,8 @@ def schedule_on_array(shape: ConvShape, machine: Machine) -> ConvSchedule:
     """Choose the packing with the fewest cycles per output, then the smallest."""
     phases = gcd(shape.stride[0], machine.columns)
     own_block = own_lanes(shape, machine) > 0
-    channel_blocks = 1 if own_block else blocks_of(shape.in_parts, machine.lanes)
+    window = GroupWindow(machine.rows, 0, 1) if own_block else group_window(shape, machine)
+    channel_blocks = blocks_of(shape.in_parts, machine.lanes) if window is None else window.blocks
 
     packing, *others = legal_packings(shape, machine)
     cycles = _cycles_per_output(shape, packing, phases)
@@ -74,7 +76,8 @@ def schedule_on_array(shape: ConvShape, machine: Machine) -> ConvSchedule:
         pixels=pixels, chunk_pixels=ceil_div(pixels, ceil_div(pixels, machine.acc_depth)),
         requant_cycles=requant_cycles(shape, machine), write_phases=write_phases(shape, machine),
         fill_cycles=fill_cycles(stored + packet_words(machine), machine),
-        weight_words=stored, table_cycles=table_beats(shape.index_bits, machine), own_block=own_block,
+        weight_words=stored, table_cycles=table_beats(shape.index_bits, machine), window=window,
+        own_block=own_block,
     )
 
 
@@ -92,7 +95,8 @@ def schedule_on_depthwise_unit(shape: ConvShape, machine: Machine) -> ConvSchedu
         requant_cycles=requant_cycles(shape, machine), write_phases=write_phases(shape, machine),
         fill_cycles=fill_cycles(stored + groups * packet_words(machine), machine), weight_words=stored,
         table_cycles=table_beats(shape.index_bits, machine),
-        own_block=True, on_depthwise_unit=True, tile_channel_groups=groups,
+        window=GroupWindow(machine.depthwise_lanes, 0, 1), own_block=True, on_depthwise_unit=True,
+        tile_channel_groups=groups,
         last_tile_channel_groups=ceil(shape.out_channels / machine.rows) - (row_tiles - 1) * groups,
     )
 

@@ -52,11 +52,15 @@ def _weight_words(conv: Conv, schedule: ConvSchedule, first: int, last: int, mac
     """Put plane i of w[o, beta*lanes + l, tap tau*P + s] into bit `s*lanes/P + l` of word (tau, beta, i)."""
     segment, packing = machine.lanes // schedule.packing, schedule.packing
     taps, groups = schedule.shape.taps, ceil(schedule.shape.taps / schedule.packing)
-    own = schedule.own_block
+    own, window = schedule.own_block, schedule.window
     weights = (conv if own else conv.ungrouped()).weights
     codes = weights[first:last].astype(np.int64).reshape(last - first, -1, taps)
     lanes = np.zeros((last - first, schedule.channel_blocks * segment, groups * packing), np.int64)
-    if own:
+    if window is not None and not own:
+        start = window.first_block(first // machine.rows, machine.lanes, ceil(codes.shape[1] / machine.lanes))
+        seen = codes[:, start * machine.lanes : (start + window.blocks) * machine.lanes]
+        lanes[:, : seen.shape[1], :taps] = seen
+    elif own:
         rows, inputs = np.arange(last - first)[:, None], codes.shape[1]
         lanes[rows, ((first + rows) // inputs * inputs + np.arange(inputs)) % segment, :taps] = codes
     else:

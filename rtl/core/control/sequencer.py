@@ -247,23 +247,26 @@ class Sequencer(wiring.Component):
             m.d.sync += self.weight.plane.eq(0)
 
     def _blocks(self, m: Module) -> None:
-        """Count the address of the channel block; a depthwise row tile stays in the block that holds its channels."""
+        """Count the address of the channel block; the blocks that row tiles read may move along with their channels."""
         d, geometry = self.descriptor, self.geometry
         word = Signal(geometry.address_bits)
+        before = Signal()
         lane_after = Signal(geometry.lane_bits + 1)
+        carry = lane_after[geometry.lane_bits]
         step = d.bits_a + 1
-        tile_lanes = Mux(d.depthwise_unit, geometry.depthwise_lanes, geometry.rows)
-        m.d.comb += lane_after.eq(self.weight.tile_lane + tile_lanes)
-        word_after = Mux(lane_after == geometry.lanes, word + step, word)
+        m.d.comb += lane_after.eq(self.weight.tile_lane + d.tile_lanes)
+        word_after = Mux(carry & ~before & (word != d.last_window), word + step, word)
         with m.If(self.init):
             m.d.sync += [
-                self.weight.tile_lane.eq(0),
+                self.weight.tile_lane.eq(d.tile_lane),
+                before.eq(d.tile_before),
                 word.eq(0),
                 self.block_address.eq(0),
             ]
-        with m.Elif(self.row_tile_end & d.depthwise):
+        with m.Elif(self.row_tile_end):
             m.d.sync += [
                 self.weight.tile_lane.eq(lane_after),
+                before.eq(before & ~carry),
                 word.eq(word_after),
                 self.block_address.eq(word_after),
             ]

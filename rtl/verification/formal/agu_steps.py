@@ -244,21 +244,26 @@ def _waits(m: Harness, dut: Sequencer) -> None:
 
 
 def _addresses(m: Harness, dut: Sequencer, block_end: Value) -> None:
-    """Blocks of channels lie behind one another; a depthwise row tile stays in the block that holds its channels."""
+    """Blocks of channels lie behind one another; what row tiles read moves on by their lanes, up to the last window."""
     d, geometry = dut.descriptor, dut.geometry
     word, lane, step = probe(m, "dut.word", geometry.address_bits), dut.weight.tile_lane, d.bits_a + 1
     group_end, after = probe(m, "dut.group_end", 1), Signal(geometry.lane_bits + 1, name="lane_after")
-    m.d.comb += after.eq(lane + Mux(d.depthwise_unit, geometry.depthwise_lanes, geometry.rows))
-    moves = probe(m, "dut.row_tile_end", 1) & d.depthwise
-    next_word = Mux(moves & (after == geometry.lanes), word + step, word)
+    m.d.comb += after.eq(lane + d.tile_lanes)
+    moves, before = probe(m, "dut.row_tile_end", 1), probe(m, "dut.before", 1)
+    crosses = moves & (after >= geometry.lanes)
+    next_word = Mux(crosses & ~before & (word != d.last_window), word + step, word)
+    follows(m, before, Mux(dut.init, d.tile_before, before & ~crosses), "lanes before the first block move nothing")
     follows(m, word, Mux(dut.init, 0, next_word), "a block holds all its lanes")
-    follows(m, lane, Mux(dut.init, 0, Mux(moves, after, lane)), "lanes of row tiles follow one another")
+    follows(m, lane, Mux(dut.init, d.tile_lane, Mux(moves, after, lane)), "lanes of row tiles follow one another")
     follows(m, dut.block_address, Mux(dut.init, 0, Mux(moves, next_word, Mux(group_end, word, Mux(
         block_end, dut.block_address + step, dut.block_address)))), "blocks lie behind one another")
     reach(m, {
         "Sequencer.word": (word, largest(geometry.address_bits)),
         "Sequencer.block_address": (dut.block_address, largest(geometry.address_bits)),
-        "Sequencer.weight.tile_lane": (lane, geometry.lanes - geometry.rows),
+        "Sequencer.weight.tile_lane": (lane, geometry.lanes - 1),
+        "compute.tile_lane": (d.tile_lane, geometry.lanes - 1),
+        "compute.tile_lanes": (d.tile_lanes, geometry.lanes),
+        "compute.last_window": (d.last_window, largest(geometry.address_bits)),
         "Sequencer.segment_lane": (dut.segment_lane, geometry.lanes - 1),
         "compute.segment_lanes": (d.segment_lanes, geometry.lanes // 2),
     })

@@ -214,6 +214,8 @@ SEQUENCER_STEP_FAULTS = (
     Fault("sequencer", "self.row_tile.eq(self.row_tile + 1)", "self.row_tile.eq((self.row_tile + 1)[:6])"),
     Fault("sequencer", "self.cycle.eq(self.cycle + 1)", "self.cycle.eq((self.cycle + 1)[:16])"),
     Fault("sequencer", "(free != 0) | self.bank_freed | bypass", "(free == 2) | self.bank_freed | bypass"),
+    Fault("sequencer", "carry & ~before & (word != d.last_window)", "carry & ~before"),
+    Fault("sequencer", "before.eq(before & ~carry)", "before.eq(0)"),
 )
 REQUANT_STEP_FAULTS = (
     Fault("requant_sequencer", "row_tile.eq(row_tile + 1)", "row_tile.eq((row_tile + 1)[:6])"),

@@ -94,6 +94,10 @@ def _maps(rng: np.random.Generator) -> Iterator[tuple[str, Program]]:
             _conv(rng, "conv", source, target, kernel=(1, 2), stride=(step, step), bits=1)])
     thin, other = [Tensor(name, 3, 2, (3,), one) for name in "ab"], Tensor("e", 3, 2, (64, 64, 3), eight)
     yield "far_residual", _program([*thin, other], [_conv(rng, "conv", *thin, residual=other, residual_part=2)])
+    for channels, groups in ((24, 8), (27, 9), (30, 3)):
+        source, target = (Tensor(name, 3, 2, (channels,), fmt) for name, fmt in (("a", two), ("b", eight)))
+        few = _conv(rng, "conv", replace(source, parts=(channels // groups,)), target)
+        yield f"groups_{groups}", _program([source, target], [replace(few, groups=groups)])
     parted, wide = Tensor("a", 3, 2, (9, 8, 3, 17), one), Tensor("b", 3, 2, (6,), Format(4, "signed"))
     yield "bipolar", _program([parted, wide], [_conv(rng, "conv", parted, wide, bits=1, kind="bipolar")])
     for width in (7, 8):

@@ -109,6 +109,8 @@ LAYER_GROUPS = (
     Group("packing", {"kind": DENSE, "taps": (1, 2, 4, 8), "phases": range(1, 5)}, layer_bins.packing, _packing),
     Group("tap groups", {"kind": DENSE, "packed taps": EDGES}, layer_bins.tap_groups),
     Group("row tiles", {"kind": CONVS, "written channels": EDGES}, layer_bins.row_tiles),
+    Group("group windows", {"blocks of a window": ("one", "several"), "late": (False, True)},
+          layer_bins.group_window),
     Group("chunks", {"kind": CONVS, "pixels": ("one", "many full", "many short")}, layer_bins.chunks),
     Group("row groups", {"kind": LAYERS, "rows": EDGES}, layer_bins.row_groups),
     Group("lane blocks", {"kind": LAYERS, "lanes": EDGES}, layer_bins.lane_blocks),

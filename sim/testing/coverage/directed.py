@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from sim.ir.formats import MAX_PLANES
 from sim.testing.coverage.coverage import Bin, Coverage
 from sim.testing.stimulus.cases import Case, draw_case
 from sim.testing.stimulus.choices import OF_PROGRAMS, RandomChoices, SteeredChoices
+from sim.testing.stimulus.programs import KINDS
 from sim.testing.stimulus.recorded_choices import RecordedChoices
 
 __all__ = ["directed_cases", "directed_options"]
@@ -22,8 +24,8 @@ CANDIDATES = 12
 """Programs drawn for each that is chosen."""
 LAYERS = 6
 """Of a Program."""
-CHANNELS = 17
-"""Most channels of a part, unless twice the machine's lanes are fewer."""
+CHANNELS = 24
+"""Most channels of a part, unless three times the machine's lanes are fewer."""
 EXTENT = 8
 """Largest height and width of its input."""
 MOST_CYCLES = 3000
@@ -48,6 +50,9 @@ HINTS: Mapping[str, Mapping[Hashable, Decisions]] = {
     "shape": {"1 x 1": {"kernel": [1]}, "k x k": {"kernel": [2, 3]},
               "whole map": {"whole_map": [True], "kernel": [2, 3], "extent": [2, 3]}},
     "dilation": {n: {"dilation": [n], "kernel": [2, 3], "whole_map": [False]} for n in (1, 2, 3)},
+    "blocks of a window": {"one": {"kind": ["grouped"], "channels": [9, 10, 12, 14, 15, 16], "concat": [False]},
+                           "several": {"kind": ["grouped"], "channels": [18, 20, 21, 24], "concat": [False]}},
+    "late": {False: {"wider": [True], "times": [3]}},
     "parts of the input": {
         "the first": {**SLICED, "first_part": [0]},
         "inner": {**SLICED, "parts": [2, 3], "first_part": [1], "last_part": [1]},
@@ -145,9 +150,10 @@ def directed_cases(rng: np.random.Generator, machine: Machine, coverage: Coverag
             yield best
 
 
-def directed_options(machine: Machine) -> dict[str, int]:
+def directed_options(machine: Machine) -> dict[str, Any]:
     """Options of `sim.testing.random_program` for directed cases."""
-    return {"layers": LAYERS, "extent": EXTENT, "channels": min(2 * machine.lanes, CHANNELS)}
+    return {"layers": LAYERS, "extent": EXTENT, "channels": min(3 * machine.lanes, CHANNELS),
+            "kinds": (*KINDS, "grouped")}
 
 
 def _candidate(rng: np.random.Generator, machine: Machine, coverage: Coverage,

@@ -9,9 +9,9 @@ from sim.ir.ops import Layer
 from sim.testing.coverage.coverage import Values
 from sim.testing.coverage.op_view import OpView
 
-__all__ = ["bipolar_parts", "broadcast_shapes", "chunks", "depthwise_groups", "edge", "engine", "input_parts",
-           "kernel", "lane_blocks", "packing", "padded_sides", "parts", "place", "regime", "requantizer", "row_groups",
-           "row_tiles", "sides", "stall", "tap_groups", "unequal_steps", "window"]
+__all__ = ["bipolar_parts", "broadcast_shapes", "chunks", "depthwise_groups", "edge", "engine", "group_window",
+           "input_parts", "kernel", "lane_blocks", "packing", "padded_sides", "parts", "place", "regime",
+           "requantizer", "row_groups", "row_tiles", "sides", "stall", "tap_groups", "unequal_steps", "window"]
 
 def edge(count: int, size: int) -> str:
     """Tell how `count` things fill tiles of `size`: one or many, the last one full or short."""
@@ -104,6 +104,14 @@ def depthwise_groups(view: OpView) -> Iterator[Values]:
         schedule = view.conv[1]
         groups = schedule.tile_channel_groups
         yield "one" if groups == 1 else "many", schedule.last_tile_channel_groups < groups
+
+
+def group_window(view: OpView) -> Iterator[Values]:
+    """Yield how many blocks row tiles of groups read, and whether the first ones are late, where there are several."""
+    if view.conv and not view.conv[1].own_block and view.conv[1].row_tiles > 1:
+        window = view.conv[1].window
+        if window is not None:
+            yield "one" if window.blocks == 1 else "several", window.delay > 0
 
 
 def broadcast_shapes(view: OpView) -> Iterator[Values]:

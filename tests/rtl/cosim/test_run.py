@@ -56,6 +56,21 @@ def test_groups_run_on_their_own_block(compare, inside):
     assert compare(planned, inputs) == []
 
 
+@pytest.mark.parametrize(("channels", "inside", "outside", "blocks"), [(24, 3, 3, 2), (30, 5, 10, 2), (48, 12, 6, 3)])
+def test_groups_of_any_size_read_a_window(compare, channels, inside, outside, blocks):
+    """Row tiles read a few blocks, first, inner and last ones, and take fewer cycles than if they read all."""
+    rng, tiny, two = np.random.default_rng(inside), load_machine("tiny"), Format(2, "signed")
+    groups = channels // inside
+    conv = Conv("conv", "x", "y", rng.integers(-2, 2, (groups * outside, inside, 1, 2)).astype(np.int8), two,
+                np.ones((groups * outside, 1), np.int8), np.full(groups * outside, 2),
+                np.zeros(groups * outside, np.int64), -2, 1, groups=groups)
+    tensors = Tensor("x", 4, 3, (channels,), two), Tensor("y", 4, 2, (groups * outside,), two)
+    planned, dense = (plan(Program(tensors, (one,), tiny.arithmetic), tiny) for one in (conv, conv.ungrouped()))
+    assert [schedule.channel_blocks for _, schedule in planned.convs()] == [blocks]
+    assert planned.timeline.total < dense.timeline.total
+    assert compare(planned, corner_inputs(rng, planned.program, 1)) == []
+
+
 def test_tables_that_fight_for_slots_are_exact(compare):
     """A table that comes in before the last but one table was done with would replace it while it is in use."""
     rng, tiny, byte = np.random.default_rng(0), load_machine("tiny"), Format(8, "unsigned")

@@ -29,8 +29,8 @@ def lane_machine(**changes: int) -> Machine:
 
 def lane_shape(channels: int = 12, kernel: tuple[int, int] = (3, 3), bits_w: int = 3, bits_a: int = 4,
                kind: Kind = "signed") -> ConvShape:
-    return ConvShape(9, 9, (channels,), 9, 9, channels, kernel, 1, 1, (1, 1, 1, 1), True, kind, bits_w, bits_a, 4, 0,
-                     2, 0)
+    return ConvShape(9, 9, (channels,), 9, 9, channels, kernel, (1, 1), (1, 1), (1, 1, 1, 1), True, kind, bits_w,
+                     bits_a, 4, 0, 2, 0)
 
 
 def test_only_depthwise_layers_whose_sums_fit_run_on_the_depthwise_unit() -> None:

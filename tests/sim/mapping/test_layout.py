@@ -47,7 +47,7 @@ def conv_of(weights: np.ndarray, bits: int, depthwise: bool) -> Conv:
 
 
 def schedule_of(conv: Conv, parts: tuple[int, ...], depthwise: bool) -> ConvSchedule:
-    shape = ConvShape(9, 9, parts, 9, 9, conv.channels, conv.kernel, 1, 1, (1, 1, 1, 1), depthwise, "signed",
+    shape = ConvShape(9, 9, parts, 9, 9, conv.channels, conv.kernel, (1, 1), (1, 1), (1, 1, 1, 1), depthwise, "signed",
                       conv.weight_format.bits, 4, 4, 0, 2, 0)
     return schedule_conv(shape, TINY)
 
@@ -85,13 +85,14 @@ def test_weight_words_follow_the_contract(parts: tuple[int, ...], depthwise: boo
 
 
 @pytest.mark.parametrize(("channels", "inside", "packing", "blocks"), [
-    (12, 2, 2, 5), (12, 4, 2, 5), (16, 8, 1, 9), (24, 3, 1, 27), (32, 16, 1, 36)])
+    (12, 2, 2, 5), (12, 4, 2, 5), (16, 8, 1, 9), (24, 3, 1, 18), (24, 6, 1, 18), (40, 5, 1, 18),
+    (32, 16, 1, 27), (24, 12, 1, 27)])
 def test_weights_of_groups_follow_the_contract(channels: int, inside: int, packing: int, blocks: int) -> None:
-    """Groups of 2**k channels in and out cost their own block, in the lanes of these; others the blocks of all."""
+    """Groups of 2**k channels cost their own block, in the lanes of these; others a window of few blocks."""
     rng = np.random.default_rng(3)
     conv = replace(conv_of(rng.integers(-4, 4, (channels, inside, 3, 3)), 3, False), groups=channels // inside)
-    shape = ConvShape(9, 9, (channels,), 9, 9, channels, (3, 3), 1, 1, (1, 1, 1, 1), False, "signed", 3, 4, 4, 0, 2, 0,
-                      groups=conv.groups)
+    shape = ConvShape(9, 9, (channels,), 9, 9, channels, (3, 3), (1, 1), (1, 1), (1, 1, 1, 1), False, "signed", 3, 4,
+                      4, 0, 2, 0, groups=conv.groups)
     schedule = schedule_conv(shape, TINY)
     assert (schedule.packing, schedule.blocks) == (packing, blocks)
     segment, own = TINY.lanes // packing, schedule.own_block
@@ -101,7 +102,8 @@ def test_weights_of_groups_follow_the_contract(channels: int, inside: int, packi
         for row, index, tap in np.ndindex(min(TINY.rows, channels - tile * TINY.rows), inside, 9):
             out = tile * TINY.rows + row
             source, code = out // inside * inside + index, int(conv.weights[out, index].reshape(-1)[tap])
-            block, lane = 0 if own else source // segment, (tap % packing) * segment + source % segment
+            first = 0 if own or schedule.window is None else schedule.window.first_block(tile, 8, -(-channels // 8))
+            block, lane = 0 if own else source // segment - first, (tap % packing) * segment + source % segment
             word = ((tap // packing) * schedule.channel_blocks + block) * 3
             expected[word : word + 3, row, lane] = [code >> plane & 1 for plane in range(3)]
         np.testing.assert_array_equal(words, expected)
