@@ -13,6 +13,7 @@ from quant.graph.graph import Graph, Input
 from quant.graph.passes.normalise import normalise
 from quant.stages.frontend import as_floats, check_any, drop_identities, inspected
 from quant.stages.functions import functions_as_layers
+from quant.stages.norms import merge_norms
 from quant.trace.agreement import UNDECIDED, check_agreement, check_repeatable, keeping_random_states
 from quant.trace.checks import (
     check_finite,
@@ -78,6 +79,7 @@ def read_model(model: nn.Module, data: Read) -> fx.GraphModule:
         except InputError as error:
             graph = _agreeing(own, data, images, error)
     drop_identities(graph)
+    merge_norms(graph)
     return graph
 
 
