@@ -11,7 +11,7 @@ import typer
 
 from bitwright.cli.console import Report, show
 from bitwright.cli.options import MAX_DIGITS, AsJson, MachineName, TechnologyName
-from bitwright.cli.parameter_types import file_argument, integer, parse_bits, path_option
+from bitwright.cli.parameter_types import file_argument, integer, parse_bits, parse_extents, path_option
 from sim.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from sim.ir.shapes import Shapes
 
 __all__ = ["estimate"]
+
+MODELS = (".onnx", ".pt2")
 
 
 def estimate(
@@ -39,6 +41,8 @@ def estimate(
     digits: Annotated[int | None, integer(
         1, MAX_DIGITS, "Signed digits of its multipliers: 1 for strict powers of two; default: the machine's most.",
         "--digits")] = None,
+    image: Annotated[str | None, typer.Option(
+        "--image", metavar="SHAPE", help="Shape of one image, such as 3x224x224, if a model leaves it open.")] = None,
     plot: Annotated[Path | None, path_option(
         "Figure of cycles and energy by layer, *.svg, *.png or *.pdf.", "--plot")] = None,
     accelergy: Annotated[Path | None, path_option(
@@ -56,7 +60,7 @@ def estimate(
     target = load_machine(machine)
     priced = resolve_technology(technology, target)
     check_apart([plot], [network, machine, technology])
-    programs = programs_at_bits(_read(network, target), target, [parse_bits(_both(text)) for text in bits or []],
+    programs = programs_at_bits(_read(network, target, image), target, [parse_bits(_both(text)) for text in bits or []],
                                 first_last_bits, digits)
     if accelergy is not None and len(programs) > 1:
         raise InputError(f"tables for Accelergy are of one choice of bits, not of {', '.join(programs)}")
@@ -104,17 +108,20 @@ def _both(text: str) -> str:
     return text if "/" in text else f"{text}/{text}"
 
 
-def _read(source: Path, machine: Machine) -> Program | Shapes:
+def _read(source: Path, machine: Machine, image: str | None) -> Program | Shapes:
     from sim.io.bounds import shown_path
     from sim.ir.serialize import load_program
     from sim.ir.shapes import builtin_networks, load_shapes
 
     kind = source.suffix.lower()
+    if image is not None and kind not in MODELS:
+        raise InputError(f"the shape of an image is for models, *{' and *'.join(MODELS)}, not for "
+                         f"'{shown_path(source)}'")
     if str(source) in builtin_networks() or kind in (".yaml", ".yml"):
         return load_shapes(source)
-    if kind in (".onnx", ".pt2"):
+    if kind in MODELS:
         from bitwright.codesign.network_shapes import model_or_shapes
-        return model_or_shapes(source, machine)
+        return model_or_shapes(source, machine, None if image is None else parse_extents(image))
     if not kind and not os.path.lexists(source):
         raise InputError(f"no network '{shown_path(source)}': give one of {', '.join(builtin_networks())}, or a file")
     return load_program(source)

@@ -13,8 +13,8 @@ import typer
 from sim.errors import InputError
 from sim.io.bounds import shown
 
-__all__ = ["Numbers", "decimal", "file_argument", "integer", "numbers", "parse_bits", "parse_number", "path_option",
-           "positive"]
+__all__ = ["Numbers", "decimal", "file_argument", "integer", "numbers", "parse_bits", "parse_extents", "parse_number",
+           "path_option", "positive"]
 
 WHOLE = re.compile(r"[+-]?[0-9]{1,30}")
 REAL = re.compile(r"[+-]?([0-9]{1,30}(\.[0-9]{0,30})?|\.[0-9]{1,30})([eE][+-]?[0-9]{1,4})?")
@@ -97,6 +97,24 @@ def parse_bits(text: str) -> tuple[int, int]:
     if found is None:
         raise InputError(f"bits are WEIGHTS/ACTIVATIONS, such as 4/4, not '{shown(text)}'")
     return int(found[1]), int(found[2])
+
+
+def parse_extents(text: str) -> tuple[int, ...]:
+    """Return the extents that a text such as `3x224x224` gives.
+
+    Raises
+    ------
+    InputError
+        If it has another form.
+
+    Examples
+    --------
+    >>> parse_extents("3x48x192")
+    (3, 48, 192)
+    """
+    if not re.fullmatch(r"[0-9]{1,8}(x[0-9]{1,8}){0,2}", text):
+        raise InputError(f"the shape of an image is CHANNELSxHEIGHTxWIDTH, such as 3x224x224, not '{shown(text)}'")
+    return tuple(map(int, text.split("x")))
 
 
 def _real(allowed: Callable[[float], bool], limits: str, help: str, *names: str) -> Any:

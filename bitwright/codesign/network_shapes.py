@@ -27,21 +27,29 @@ MARKS = ChosenBits(weights=3, activations=5, first_last=7, digits=1)
 IMAGE_BITS, IMAGES = 8, 2
 
 
-def model_or_shapes(path: str | Path, machine: Machine) -> Program | Shapes:
+def model_or_shapes(path: str | Path, machine: Machine, image: tuple[int, ...] | None = None) -> Program | Shapes:
     """Return the Program of a model that is quantized already, or the shapes of a float one.
+
+    Parameters
+    ----------
+    path : str or Path
+        *.onnx or *.pt2.
+    machine : Machine
+    image : tuple of int, optional
+        Shape of one image, channels first, if the file leaves it open.
 
     Raises
     ------
     InputError
         If the file cannot be read, has several inputs, or holds what has no counterpart on the machine.
     """
-    graph = read_graph(path)
+    graph = read_graph(path, image)
     if is_quantized(graph):
-        return import_model(path, machine).lowered.program
+        return import_model(path, machine, sizes=image).lowered.program
     if len(graph.inputs) != 1:
         raise InputError(f"'{shown_path(path)}': a model to estimate has one input, not {len(graph.inputs)}")
     torch.manual_seed(0)
-    return shapes_of_model(load_model(path), tuple(graph.inputs[0].shape), Path(path).stem, machine)
+    return shapes_of_model(load_model(path, image), tuple(graph.inputs[0].shape), Path(path).stem, machine)
 
 
 def shapes_of_model(model: nn.Module, shape: tuple[int, ...], name: str, machine: Machine) -> Shapes:

@@ -142,6 +142,13 @@ class Technology(_Fields):
     note: Text
     ERT: _ReferenceTables
 
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_areas(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "ART" in data:
+            raise ValueError("areas have no use in a technology; remove its ART")
+        return data
+
     @model_validator(mode="after")
     def _check(self) -> Technology:
         names = [action.name for table in self.ERT.tables for action in table.actions]

@@ -146,6 +146,9 @@ def test_estimate_says_what_its_prices_are_and_writes_them_for_accelergy(run: Ru
 @pytest.mark.parametrize(("options", "text"), [
     (["resnet8", "-b", "2", "-b", "3", "--accelergy", "a"],
      "tables for Accelergy are of one choice of bits, not of 2/2, 3/3"),
+    (["resnet8", "--image", "3x9x9"], "the shape of an image is for models, *.onnx and *.pt2, not for 'resnet8'"),
+    (["n.onnx", "--image", "3,9,9"],
+     "the shape of an image is CHANNELSxHEIGHTxWIDTH, such as 3x224x224, not '3,9,9'"),
     (["resnet8", "-b", "9"], "bits must be in 1..8, not 9"),
     (["resnet8", "-b", "4", "-b", "4/4"], "bits must be given once each, not 4/4, 4/4"),
     (["resnet8", "-b", "4x4"], "bits are WEIGHTS/ACTIVATIONS, such as 4/4, not '4x4/4x4'"),

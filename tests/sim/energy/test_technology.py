@@ -86,6 +86,12 @@ def test_units_are_honoured(unit: str, factor: float) -> None:
         6.25 * factor, 10 * factor, 16 * factor, 2 * factor)
 
 
+def test_areas_are_refused() -> None:
+    """A table of areas beside the energies, as Accelergy writes one, would change nothing."""
+    areas = {"ART": {"version": "0.4", "tables": []}}
+    assert refusal(LEGAL | areas) == "areas have no use in a technology; remove its ART"
+
+
 def test_unknown_units_are_refused() -> None:
     """A joule is no small unit."""
     assert refusal(LEGAL | {"energy_unit": "J"}) == "energy_unit: Input should be 'fJ', 'pJ' or 'nJ', not 'J'"
