@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -92,8 +93,10 @@ def onnx_session(model: nn.Module | Path, example: Tensor | None = None) -> tupl
     if isinstance(model, Path):
         return onnxruntime.InferenceSession(model, options), node_count(onnx.load(model))
     file = BytesIO()
-    torch.onnx.export(model, (example,), file, dynamo=False, input_names=["x"], 
-                      dynamic_axes={"x": {0: "n", 2: "height", 3: "width"}})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter that needs no further package is the old one
+        torch.onnx.export(model, (example,), file, dynamo=False, input_names=["x"],
+                          dynamic_axes={"x": {0: "n", 2: "height", 3: "width"}})
     return onnxruntime.InferenceSession(file.getvalue(), options), node_count(onnx.load_from_string(file.getvalue()))
 
 

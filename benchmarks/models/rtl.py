@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -14,11 +14,11 @@ from sim.arch.machine import Machine
 from sim.errors import InputError
 from sim.functional.reference import simulate
 from sim.ir.cut import cut
-from sim.ir.ops import Conv, Layer
+from sim.ir.ops import Conv, Layer, out_size
 from sim.ir.program import Program
 from sim.plan.plan import plan
 
-__all__ = ["OnRtl", "sampled_on_rtl", "whole_on_rtl"]
+__all__ = ["OnRtl", "first_rows", "sampled_on_rtl", "whole_on_rtl"]
 
 Codes = Mapping[str, NDArray[np.int32]]
 LEFT_OUT = ("name", "input", "output", "weights", "multiplier", "shift", "offset", "low", "high", "output_part",
@@ -71,7 +71,7 @@ def whole_on_rtl(program: Program, codes: Codes, machine: Machine) -> OnRtl:
 
 
 def sampled_on_rtl(program: Program, codes: Codes, machine: Machine, most_cycles: int) -> OnRtl:
-    """Run the cheapest layer of each kind alone, cheap ones first, as long as all together take at most so long.
+    """Run the cheapest layer of each kind alone, on so many rows of its input that it takes at most so long.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def sampled_on_rtl(program: Program, codes: Codes, machine: Machine, most_cycles
         One image.
     machine : Machine
     most_cycles : int
-        Predicted, of all layers that run.
+        Predicted, of one layer; one whose kernel reaches over too many rows takes longer and is left out.
     """
     alone = {op.name: cut(program, op.name, op.name) for op in program.ops if isinstance(op, Layer)}
     cycles = {name: plan(part, machine).timeline.total for name, part in alone.items()}
@@ -89,13 +89,39 @@ def sampled_on_rtl(program: Program, codes: Codes, machine: Machine, most_cycles
         chosen.setdefault(_kind(alone[name].ops[0], alone[name]), name)
     values, made = simulate(program, codes), OnRtl(machine.name, [], len(program.ops))
     for name in chosen.values():
-        if sum(cycles[each] for each in made.ops) + cycles[name] > most_cycles:
-            break
         part = alone[name]
-        made.add(verify(part, machine, {tensor.name: values[tensor.name] for tensor in part.inputs},
-                        onnxruntime=False))
-        made.ops.append(name)
+        rows = part.tensor(part.ops[0].input).height
+        while cycles[name] > most_cycles and rows > 1:
+            rows //= 2
+            try:
+                part = first_rows(alone[name], rows)
+            except InputError:  # fewer than its kernel reaches over
+                break
+            cycles[name] = plan(part, machine).timeline.total
+        if cycles[name] <= most_cycles:
+            made.add(verify(part, machine, {tensor.name: values[tensor.name][:, :, :tensor.height]
+                                            for tensor in part.inputs}, onnxruntime=False))
+            made.ops.append(name)
     return made
+
+
+def first_rows(part: Program, rows: int) -> Program:
+    """Return a Program of one layer that reads only so many rows of its input.
+
+    Raises
+    ------
+    InputError
+        If no output is left.
+    """
+    (op,) = part.ops
+    assert isinstance(op, Layer)
+    top, _, bottom, _ = op.pads
+    height = out_size(rows, top, bottom, op.kernel[0], op.stride[0], op.dilation[0])
+    heights = {op.input: rows, op.output: height}
+    if isinstance(op, Conv) and op.residual is not None and op.residual_broadcast != "map":
+        heights[op.residual] = height
+    tensors = tuple(replace(tensor, height=heights.get(tensor.name, tensor.height)) for tensor in part.tensors)
+    return Program(tensors, part.ops, part.arithmetic)
 
 
 def _kind(op: Any, part: Program) -> tuple[Any, ...]:
