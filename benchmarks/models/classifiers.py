@@ -18,7 +18,7 @@ from quant.training.recipe import Recipe
 
 __all__ = ["CLASSIFIERS", "classifier"]
 
-EPOCHS, TRAINING, CALIBRATION, TEST, DIFFICULTY = 2, 6000, 256, 500, 0.3
+EPOCHS, TRAINING, CALIBRATION, TEST, DIFFICULTY = 2, 6000, 128, 500, 0.3
 
 
 def _mobilenet_v3(classes: int, channels: int) -> nn.Module:
