@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.models.measure import Row, measure
+from benchmarks.models.measure import Row
 from benchmarks.models.rtl import sampled_on_rtl, whole_on_rtl
 from benchmarks.models.table import markdown
-from benchmarks.models.zoo import CASES, Places
+from benchmarks.models.zoo import NETWORKS, Places
 from bitwright.cli.console import message
 from sim.arch.machine import load_machine
 from sim.io.atomic_write import atomic_write_text
@@ -29,7 +29,7 @@ def main() -> int:
     parser = argparse.ArgumentParser("models", description=__doc__)
     parser.add_argument("what", choices=("measure", "rtl", "table"))
     parser.add_argument("folder", type=Path, help="trained weights, Programs and images are kept there")
-    parser.add_argument("--only", nargs="*", choices=CASES, help="these networks, also if they have rows already")
+    parser.add_argument("--only", nargs="*", choices=NETWORKS, help="these networks, also if they have rows already")
     parser.add_argument("--packages", type=Path, help="folder of the wheels, unpacked in folders of their names")
     parser.add_argument("--photos", type=Path, help="photographs, as benchmarks.real reads them")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/models.json"), help="JSON file")
@@ -40,12 +40,13 @@ def main() -> int:
     torch.set_num_threads(1)
     arguments.folder.mkdir(exist_ok=True, parents=True)
     rows = {row["model"]: Row(**row) for row in _read(arguments.out)}
-    for name in arguments.only or CASES:
+    for name in arguments.only or NETWORKS:
         if arguments.what == "measure" and (name not in rows or arguments.only):
             message(name)
             places = Places(arguments.folder, arguments.packages, arguments.photos)
-            rows[name] = measure(CASES[name](places), load_machine(MACHINE), arguments.folder)
-        elif arguments.what == "rtl" and name in rows and not rows[name].refused and not rows[name].rtl:
+            rows[name] = NETWORKS[name](places, load_machine(MACHINE))
+        elif arguments.what == "rtl" and name in rows and (arguments.folder / f"{name}.safetensors").exists() and (
+                arguments.only or not rows[name].rtl):
             message(name)
             rows[name].rtl = _on_rtl(name, arguments.folder, arguments.most_cycles)
         else:
@@ -54,7 +55,7 @@ def main() -> int:
     if arguments.json:
         print(json.dumps([asdict(row) for row in rows.values()], indent=1))
     else:
-        print(markdown([asdict(rows[name]) for name in CASES if name in rows]), end="")
+        print(markdown([asdict(rows[name]) for name in NETWORKS if name in rows]), end="")
     return 0
 
 
@@ -79,7 +80,7 @@ def _read(out: Path) -> list[dict[str, object]]:
 
 
 def _write(out: Path, rows: dict[str, Row]) -> None:
-    found = {"machine": MACHINE, "models": [asdict(rows[name]) for name in CASES if name in rows]}
+    found = {"machine": MACHINE, "models": [asdict(rows[name]) for name in NETWORKS if name in rows]}
     atomic_write_text(out, json.dumps(found, indent=1) + "\n")
 
 

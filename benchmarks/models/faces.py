@@ -9,15 +9,22 @@ from types import ModuleType
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmarks.models.cascade import THRESHOLDS, Network, find_faces
+from benchmarks.models.cascade import THRESHOLDS, Network, find_faces, matched
 from benchmarks.models.case import Case, Values, onnx_session, values_of_file
+from benchmarks.models.measure import BITS, ProgramModel, Row
 from benchmarks.real.pictures import load_pictures
+from quant.convert import quantize
 from quant.data.pixels import Pixels
+from sim.arch.machine import Machine
+from sim.cost.estimate import estimate
+from sim.energy.technology import load_technology
+from sim.plan.plan import plan
 
-__all__ = ["FACE_NETWORKS", "Searched", "face_case", "face_networks"]
+__all__ = ["FACE_NETWORKS", "Searched", "face_case", "face_networks", "faces_row"]
 
 FACE_NETWORKS = {"pnet": "PNet", "rnet": "RNet", "onet": "ONet"}
 PIXELS = Pixels((0.5,) * 3, (128 / 255,) * 3)
@@ -103,3 +110,47 @@ def face_case(name: str, package: Path, photos: Path, folder: Path) -> Case:
     small = images[:1, :, :SMALL, :SMALL] if name == "pnet" else None
     return Case(name, SOURCE, networks[name], session, nodes, searched.seen(name, searched.calibration, CALIBRATION),
                 images, judge, pixels=PIXELS, small=small)
+
+
+def faces_row(package: Path, photos: Path, folder: Path, machine: Machine) -> Row:
+    """Return how the three Programs together find the faces that the float networks find, and what a photo takes."""
+    networks = face_networks(package)
+    searched = Searched(networks, photos, folder / "faces.npy")
+    programs = {name: Programs(name, networks[name], searched, machine) for name in networks}
+    real = [find_faces(photo, searched.real).boxes for photo in searched.judged]
+    ours = [find_faces(photo, programs).boxes for photo in searched.judged]
+    both, count = sum(map(matched, real, ours)), sum(map(len, real))
+    costs = np.sum([each.costs for each in programs.values()], axis=0) / len(searched.judged)
+    return Row("mtcnn", SOURCE, sum(nodes for _, nodes in searched.sessions.values()), images=len(searched.judged),
+               calibration=len(searched.calibration), cycles=int(costs[0]),
+               energy_uj=[round(float(pj) / 1e6, 3) for pj in costs[1:]],
+               task={"faces": (float(count), float(sum(map(len, ours)))),
+                     "matched faces (IoU 0.7)": (None, both / max(count, 1))})
+
+
+class Programs:
+    """A network as Programs, one for each size of its images; `costs` counts what all images have taken.
+
+    Attributes
+    ----------
+    costs : float64 array, shape (4,)
+        Cycles, and nominal, least and most energy [pJ].
+    """
+
+    def __init__(self, name: str, network: nn.Module, searched: Searched, machine: Machine) -> None:
+        self.machine, self.costs = machine, np.zeros(4)
+        self.quantized = quantize(network, searched.seen(name, searched.calibration, CALIBRATION), scheme="uniform",
+                                  weight_bits=BITS, activation_bits=BITS, pixels=PIXELS)
+        self.made: dict[tuple[int, ...], tuple[ProgramModel, NDArray[np.float64]]] = {}
+
+    def __call__(self, pixels: Tensor) -> list[NDArray[np.float32]]:
+        """Return the outputs for images, uint8, shape (n, 3, H, W)."""
+        size = tuple(pixels.shape[2:])
+        if size not in self.made:
+            model = ProgramModel(self.quantized, PIXELS.values(pixels[:1]), self.machine)
+            found = estimate(plan(model.lowered.program, self.machine), load_technology(self.machine.technology))
+            energy = found.energy
+            self.made[size] = model, np.array([found.latency_cycles, energy.nominal_pj, energy.low_pj, energy.high_pj])
+        model, costs = self.made[size]
+        self.costs += len(pixels) * costs
+        return model(pixels)

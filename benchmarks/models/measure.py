@@ -31,7 +31,7 @@ from sim.ir.program import Program
 from sim.ir.serialize import save_program
 from sim.plan.plan import plan
 
-__all__ = ["ProgramModel", "Row", "measure", "sqnr_db"]
+__all__ = ["BITS", "ProgramModel", "Row", "measure", "sqnr_db"]
 
 BITS, SMALL = 8, "tiny"
 AT_ONCE = 16

@@ -24,9 +24,10 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
     nominal, low, high = row["energy_uj"]
     task = "; ".join(f"{what} {_measures(*found)}" for what, found in row["task"].items())
     differing = sum(found[1] for found in row["compared"].values())
-    return [row["model"], str(row["nodes"]), str(row["ops"]), ", ".join(f"{each:.1f}" for each in row["sqnr_db"]), task,
+    ops = "" if row["ops"] is None else str(row["ops"])
+    return [row["model"], str(row["nodes"]), ops, ", ".join(f"{each:.1f}" for each in row["sqnr_db"]), task,
             f"{row['cycles']:,}", f"{nominal:.0f} ({low:.0f}…{high:.0f})",
-            f"{differing:,} codes differ" if differing else "equal", _rtl(row["rtl"])]
+            f"{differing:,} codes differ" if differing else "equal" if row["compared"] else "", _rtl(row["rtl"])]
 
 
 def _measures(real: float | None, ours: float) -> str:

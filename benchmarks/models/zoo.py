@@ -1,4 +1,4 @@
-"""All networks by name."""
+"""All networks by name, and how each is measured."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from pathlib import Path
 
 from benchmarks.models.case import Case
 from benchmarks.models.classifiers import CLASSIFIERS, classifier
-from benchmarks.models.faces import FACE_NETWORKS, face_case
+from benchmarks.models.faces import FACE_NETWORKS, face_case, faces_row
 from benchmarks.models.maps import detection, segmentation
+from benchmarks.models.measure import Row, measure
 from benchmarks.models.notes import notes
 from benchmarks.models.ocr import detector, direction
+from sim.arch.machine import Machine
 from sim.errors import InputError
 
-__all__ = ["CASES", "Places"]
+__all__ = ["NETWORKS", "Places"]
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,14 @@ def _classifier(name: str, places: Places) -> Case:
     return classifier(name, places.folder)
 
 
+def _whole_search(places: Places, machine: Machine) -> Row:
+    return faces_row(places.package("facenet_pytorch"), places.pictures(), places.folder, machine)
+
+
+def _measured(make: Callable[[Places], Case], places: Places, machine: Machine) -> Row:
+    return measure(make(places), machine, places.folder)
+
+
 CASES: Mapping[str, Callable[[Places], Case]] = {
     "ppocr_direction": lambda places: direction(places.package("rapidocr_onnxruntime")),
     "ppocr_detector": lambda places: detector(places.package("rapidocr_onnxruntime")),
@@ -65,4 +75,8 @@ CASES: Mapping[str, Callable[[Places], Case]] = {
     "yolo": lambda places: detection(places.folder),
     "unet": lambda places: segmentation(places.folder),
 }
-"""Makers of what is measured, in the order of the table."""
+"""Makers of what is measured by itself."""
+NETWORKS: Mapping[str, Callable[[Places, Machine], Row]] = {
+    name: made for each, make in CASES.items() for name, made in (
+        (each, partial(_measured, make)), *([("mtcnn", _whole_search)] if each == "onet" else []))}
+"""What measures each, in the order of the table."""
