@@ -82,11 +82,11 @@ def overlaps(first: Boxes, second: Boxes, *, of_smaller: bool = False) -> Boxes:
 
 
 def _pyramid(photo: Tensor) -> list[tuple[Tensor, float]]:
-    """Return the photo at sizes at which faces of all sizes fit into a cell, and their scales."""
+    """Return the photo at even sizes at which faces of all sizes fit into a cell, and their scales."""
     scale, images = CELL / SMALLEST_FACE, []
     height, width = photo.shape[1:]
     while min(height, width) * scale >= CELL:
-        images.append((_resized(photo, int(height * scale + 1), int(width * scale + 1)), scale))
+        images.append((_resized(photo, *(2 * int(side * scale / 2 + 0.5) for side in (height, width))), scale))
         scale *= FACTOR
     return images
 

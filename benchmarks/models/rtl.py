@@ -18,7 +18,7 @@ from sim.ir.ops import Conv, Layer, out_size
 from sim.ir.program import Program
 from sim.plan.plan import plan
 
-__all__ = ["OnRtl", "first_rows", "sampled_on_rtl", "whole_on_rtl"]
+__all__ = ["OnRtl", "corner", "sampled_on_rtl", "whole_on_rtl"]
 
 Codes = Mapping[str, NDArray[np.int32]]
 LEFT_OUT = ("name", "input", "output", "weights", "multiplier", "shift", "offset", "low", "high", "output_part",
@@ -71,7 +71,7 @@ def whole_on_rtl(program: Program, codes: Codes, machine: Machine) -> OnRtl:
 
 
 def sampled_on_rtl(program: Program, codes: Codes, machine: Machine, most_cycles: int) -> OnRtl:
-    """Run the cheapest layer of each kind alone, on so many rows of its input that it takes at most so long.
+    """Run the cheapest layer of each kind alone, on a corner of its input that takes at most so long.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def sampled_on_rtl(program: Program, codes: Codes, machine: Machine, most_cycles
         One image.
     machine : Machine
     most_cycles : int
-        Predicted, of one layer; one whose kernel reaches over too many rows takes longer and is left out.
+        Predicted, of one layer; one whose kernel reaches over too much is left out.
     """
     alone = {op.name: cut(program, op.name, op.name) for op in program.ops if isinstance(op, Layer)}
     cycles = {name: plan(part, machine).timeline.total for name, part in alone.items()}
@@ -90,23 +90,24 @@ def sampled_on_rtl(program: Program, codes: Codes, machine: Machine, most_cycles
     values, made = simulate(program, codes), OnRtl(machine.name, [], len(program.ops))
     for name in chosen.values():
         part = alone[name]
-        rows = part.tensor(part.ops[0].input).height
-        while cycles[name] > most_cycles and rows > 1:
-            rows //= 2
+        source = part.tensor(part.ops[0].input)
+        height, width = source.height, source.width
+        while cycles[name] > most_cycles and (height, width) != (1, 1):
+            height, width = ((height + 1) // 2, width) if height > width else (height, (width + 1) // 2)
             try:
-                part = first_rows(alone[name], rows)
-            except InputError:  # fewer than its kernel reaches over
+                part = corner(alone[name], height, width)
+            except InputError:  # less than its kernel reaches over
                 break
             cycles[name] = plan(part, machine).timeline.total
         if cycles[name] <= most_cycles:
-            made.add(verify(part, machine, {tensor.name: values[tensor.name][:, :, :tensor.height]
+            made.add(verify(part, machine, {tensor.name: values[tensor.name][:, :, :tensor.height, :tensor.width]
                                             for tensor in part.inputs}, onnxruntime=False))
             made.ops.append(name)
     return made
 
 
-def first_rows(part: Program, rows: int) -> Program:
-    """Return a Program of one layer that reads only so many rows of its input.
+def corner(part: Program, height: int, width: int) -> Program:
+    """Return a Program of one layer that reads only so many rows and columns of its input.
 
     Raises
     ------
@@ -115,12 +116,13 @@ def first_rows(part: Program, rows: int) -> Program:
     """
     (op,) = part.ops
     assert isinstance(op, Layer)
-    top, _, bottom, _ = op.pads
-    height = out_size(rows, top, bottom, op.kernel[0], op.stride[0], op.dilation[0])
-    heights = {op.input: rows, op.output: height}
+    made = [out_size(size, op.pads[axis], op.pads[axis + 2], op.kernel[axis], op.stride[axis], op.dilation[axis])
+            for axis, size in enumerate((height, width))]
+    sizes = {op.output: made, op.input: [height, width]}
     if isinstance(op, Conv) and op.residual is not None and op.residual_broadcast != "map":
-        heights[op.residual] = height
-    tensors = tuple(replace(tensor, height=heights.get(tensor.name, tensor.height)) for tensor in part.tensors)
+        sizes[op.residual] = made
+    tensors = tuple(replace(tensor, height=rows, width=columns) for tensor in part.tensors
+                    for rows, columns in [sizes.get(tensor.name, [tensor.height, tensor.width])])
     return Program(tensors, part.ops, part.arithmetic)
 
 

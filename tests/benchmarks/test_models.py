@@ -14,7 +14,7 @@ from benchmarks.models.case import Case, onnx_session
 from benchmarks.models.maps import STRIDES, _decoded, _targets
 from benchmarks.models.measure import measure, sqnr_db
 from benchmarks.models.networks import EfficientNet, ResNeXt, UNet, Yolo
-from benchmarks.models.rtl import first_rows, sampled_on_rtl
+from benchmarks.models.rtl import corner, sampled_on_rtl
 from benchmarks.models.table import markdown
 from benchmarks.models.text import lines, pages
 from quant.data.pixels import Pixels
@@ -85,21 +85,21 @@ def test_a_refused_network_has_its_reasons(tmp_path):
     assert f"refused: {row.refused[0]}" in markdown([asdict(row)])
 
 
-def test_a_layer_on_its_first_rows_gives_the_first_rows(tmp_path):
-    """But for those at which the image now ends; with fewer rows than the kernel reaches over there is none."""
+def test_a_layer_on_a_corner_gives_the_corner(tmp_path):
+    """But for the edges at which the image now ends; where the kernel reaches over more there is none."""
     torch.manual_seed(0)
     measure(case(Small().eval()), load_machine("edge"), tmp_path)
     program = load_program(tmp_path / "small.safetensors")
     with np.load(tmp_path / "small.npz") as arrays:
         whole = simulate(program, dict(arrays))
     first = program.ops[0]
-    part = first_rows(cut(program, first.name, first.name), 5)
-    found = simulate(part, {first.input: whole[first.input][:, :, :5]})[first.output]
-    assert found.shape[2] == 5
-    np.testing.assert_array_equal(found[:, :, :4], whole[first.output][:, :, :4])
+    part = corner(cut(program, first.name, first.name), 5, 7)
+    found = simulate(part, {first.input: whole[first.input][:, :, :5, :7]})[first.output]
+    assert found.shape[2:] == (5, 7)
+    np.testing.assert_array_equal(found[:, :, :4, :6], whole[first.output][:, :, :4, :6])
     average = next(op for op in program.ops if op.kernel == (12, 10))
-    with pytest.raises(InputError):
-        first_rows(cut(program, average.name, average.name), 6)
+    with pytest.raises(InputError, match=r"height must be in 1\.\."):
+        corner(cut(program, average.name, average.name), 6, 10)
 
 
 def test_boxes_are_matched_once_each():
