@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -14,11 +14,11 @@ from sim.arch.machine import Machine
 from sim.errors import InputError
 from sim.functional.reference import simulate
 from sim.ir.cut import cut
-from sim.ir.ops import Conv, Layer, out_size
+from sim.ir.ops import Conv, Layer, Tensor, out_size
 from sim.ir.program import Program
 from sim.plan.plan import plan
 
-__all__ = ["OnRtl", "corner", "sampled_on_rtl", "whole_on_rtl"]
+__all__ = ["OnRtl", "beside", "corner", "sampled_on_rtl", "whole_on_rtl"]
 
 Codes = Mapping[str, NDArray[np.int32]]
 LEFT_OUT = ("name", "input", "output", "weights", "multiplier", "shift", "offset", "low", "high", "output_part",
@@ -71,7 +71,7 @@ def whole_on_rtl(program: Program, codes: Codes, machine: Machine) -> OnRtl:
 
 
 def sampled_on_rtl(program: Program, codes: Codes, machine: Machine, most_cycles: int) -> OnRtl:
-    """Run the cheapest layer of each kind alone, on a corner of its input that takes at most so long.
+    """Run the cheapest layer of each kind, side by side, on a corner of its input that takes at most so long.
 
     Parameters
     ----------
@@ -87,23 +87,44 @@ def sampled_on_rtl(program: Program, codes: Codes, machine: Machine, most_cycles
     chosen: dict[tuple[Any, ...], str] = {}
     for name in sorted(cycles, key=cycles.__getitem__):
         chosen.setdefault(_kind(alone[name].ops[0], alone[name]), name)
-    values, made = simulate(program, codes), OnRtl(machine.name, [], len(program.ops))
-    for name in chosen.values():
-        part = alone[name]
-        source = part.tensor(part.ops[0].input)
-        height, width = source.height, source.width
-        while cycles[name] > most_cycles and (height, width) != (1, 1):
-            height, width = ((height + 1) // 2, width) if height > width else (height, (width + 1) // 2)
-            try:
-                part = corner(alone[name], height, width)
-            except InputError:  # less than its kernel reaches over
-                break
-            cycles[name] = plan(part, machine).timeline.total
-        if cycles[name] <= most_cycles:
-            made.add(verify(part, machine, {tensor.name: values[tensor.name][:, :, :tensor.height, :tensor.width]
-                                            for tensor in part.inputs}, onnxruntime=False))
-            made.ops.append(name)
+    small = {name: part for name in chosen.values() if (part := _small(alone[name], machine, most_cycles)) is not None}
+    joint, names = beside([*small.values()])
+    values, given = simulate(program, codes), dict[str, NDArray[np.int32]]()
+    for part, own in zip(small.values(), names, strict=True):
+        given |= {own[tensor.name]: values[tensor.name][:, :, :tensor.height, :tensor.width] for tensor in part.inputs}
+    made = OnRtl(machine.name, [*small], len(program.ops))
+    made.add(verify(joint, machine, given, onnxruntime=False))
     return made
+
+
+def _small(part: Program, machine: Machine, most_cycles: int) -> Program | None:
+    """Return the Program of a layer on a corner that takes at most so many cycles, None if there is none."""
+    source = part.tensor(part.ops[0].input)
+    height, width = source.height, source.width
+    while plan(part, machine).timeline.total > most_cycles:
+        if (height, width) == (1, 1):
+            return None
+        height, width = ((height + 1) // 2, width) if height > width else (height, (width + 1) // 2)
+        try:
+            part = corner(part, height, width)
+        except InputError:  # less than its kernel reaches over
+            return None
+    return part
+
+
+def beside(parts: Sequence[Program]) -> tuple[Program, list[dict[str, str]]]:
+    """Return a Program of several that have nothing in common, and what the tensors of each are called there."""
+    names = [{tensor.name: f"{place}.{number}" for number, tensor in enumerate(part.tensors)}
+             for place, part in enumerate(parts)]
+    tensors, ops = list[Tensor](), list[Layer]()
+    for part, own in zip(parts, names, strict=True):
+        tensors += [replace(tensor, name=own[tensor.name]) for tensor in part.tensors]
+        for op in part.ops:
+            assert isinstance(op, Layer)
+            made = replace(op, input=own[op.input], output=own[op.output])
+            residual = made.residual if isinstance(made, Conv) else None
+            ops.append(made if residual is None else replace(made, residual=own[residual]))  # type: ignore[call-arg]
+    return Program(tuple(tensors), tuple(ops), parts[0].arithmetic), names
 
 
 def corner(part: Program, height: int, width: int) -> Program:
