@@ -29,8 +29,9 @@ def cut(program: Program, first: str | None = None, last: str | None = None) -> 
     Raises
     ------
     InputError
-        If there is no such op, the last comes before the first, the Program has Loads or Stores, or a layer reads a
-        tensor of which the others have written a part: then the message names the op to begin with.
+        If there is no such op, the last comes before the first, the Program has Loads or Stores, a layer reads a
+        tensor of which the others have written a part, or other layers write pixels of the same part: then the message
+        names the ops to begin or to end with.
 
     Examples
     --------
@@ -44,9 +45,11 @@ def cut(program: Program, first: str | None = None, last: str | None = None) -> 
     ['b', 'c']
     """
     layers = _between(program, first, last)
-    written: dict[str, list[int]] = {}
+    written: dict[str, set[int]] = {}
     for layer in layers:
-        written.setdefault(layer.output, []).extend(layer.written_parts(program.tensor(layer.output)))
+        parts = layer.written_parts(program.tensor(layer.output))
+        _check_pixels(program, layers, layer, parts)
+        written.setdefault(layer.output, set()).update(parts)
     for layer in layers:
         for name in layer.reads:
             _check_whole(program, layers, layer, name, written)
@@ -75,13 +78,23 @@ def _between(program: Program, first: str | None, last: str | None) -> list[Laye
 
 
 def _check_whole(program: Program, layers: Sequence[Layer], layer: Layer, name: str,
-                 written: dict[str, list[int]]) -> None:
+                 written: dict[str, set[int]]) -> None:
     """Refuse a tensor that a layer reads if only some of its parts are written between the cuts."""
     parts = len(program.tensor(name).parts)
     if name in written and len(written[name]) < parts:
         begin = next(op.name for op in program.ops if op.writes == name)
         raise InputError(f"op '{layer.name}' reads '{name}', of which the ops from '{layers[0].name}' on write "
                          f"{len(written[name])} of {parts} parts; begin with '{begin}'")
+
+
+def _check_pixels(program: Program, layers: Sequence[Layer], layer: Layer, parts: Sequence[int]) -> None:
+    """Refuse a layer that writes some pixels of a part if others write the rest of it."""
+    target = program.tensor(layer.output)
+    sharing = [op for op in program.ops if isinstance(op, Layer) and op.output == layer.output
+               and {*op.written_parts(target)} & {*parts}]
+    if any(op not in layers for op in sharing):
+        raise InputError(f"{len(sharing)} ops write pixels of '{target.name}' between them; take all from "
+                         f"'{sharing[0].name}' to '{sharing[-1].name}'")
 
 
 def _of_parts(tensor: Tensor, parts: Sequence[int]) -> Tensor:
