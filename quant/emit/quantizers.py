@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import inf
 from typing import cast
 
 import torch
@@ -129,7 +130,10 @@ def _number(builder: Builder, node: Node, index: int) -> float:
     if numbers.numel() > 1 and bool((numbers != numbers.flatten()[0]).any()):
         raise InputError(f"the quantizer {node.place} has a scale or zero point for each channel; a stored tensor has "
                          "one")
-    return float(numbers.flatten()[0])
+    number = float(numbers.flatten()[0])
+    if index == 1 and not 0 < number < inf:
+        raise InputError(f"the scale of the quantizer {node.place} must be above 0 and finite, not {number:g}")
+    return number
 
 
 def _format(operator: FakeQuantize, zero: int, node: Node) -> Format:

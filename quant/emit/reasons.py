@@ -8,7 +8,7 @@ from quant.graph.ops.einsum import Einsum
 from quant.graph.ops.elementwise import COMPARISONS, Binary, PRelu, Where
 from quant.graph.ops.linear import ConvTranspose, MatMul
 from quant.graph.ops.operator import Unknown
-from quant.graph.ops.quantization import BipolarQuantize, Dequantize, FakeQuantize, Quantize
+from quant.graph.ops.quantization import BipolarQuantize, Dequantize, FakeQuantize, Quantize, Truncate
 from quant.graph.ops.views import Resize
 
 __all__ = ["reason_against"]
@@ -38,6 +38,8 @@ def reason_against(graph: Graph, node: Node) -> str | None:
         reason = "multiplies two matrices that depend on the input, which the machine cannot do yet"
     elif operator == Binary("pow"):
         reason = "takes powers whose exponents depend on the input, which the machine cannot do"
+    elif isinstance(operator, Truncate):
+        reason = "cuts bits off codes; the machine rounds to the nearest code, as a Quant may do instead"
     elif isinstance(operator, Quantize | Dequantize | FakeQuantize | BipolarQuantize):
         reason = "belongs to a network that is quantized already; give the float network"
     return reason and f"{operator.title} {node.place} {reason}"

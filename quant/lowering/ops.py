@@ -27,6 +27,7 @@ from quant.lowering.requantizer_fit import FittedRequant, Target, accumulator_ra
 from quant.lowering.tables import index_output, table_error, table_of
 from quant.lowering.values import Output, Residual, Sums, host_output
 from quant.quantizers.base import ActivationQuantizer
+from quant.quantizers.fixed import FixedActivation
 from quant.stages.broadcast import broadcast_of
 from quant.stages.operator import Operator
 from quant.stages.operators import max_pool_window, operator_of
@@ -256,9 +257,10 @@ class Lowering:
             self._note(target.name, FitError(float(fitted.error.max()), channels.start + fitted.worst_channel))
         padded_by_host = self.padding is not None and self.padding.image.name == source.name
         weights, groups = operator.stored_in_groups(len(source.parts))
+        beyond_ties = first.is_sign and self.arithmetic.rounding == "half_even"  # which would go to the lower code
         self.draft.ops.append(Conv(
             stage.name, source.name, target.name, weights, operator.format, fitted.multiplier, fitted.shift,
-            fitted.offset, low, high, groups, operator.stride, operator.dilation,
+            fitted.offset + (fitted.shift > 0) * beyond_ties, low, high, groups, operator.stride, operator.dilation,
             (0, 0, 0, 0) if padded_by_host else operator.pads, output_part=part,
             residual=residual.name if residual else None, residual_part=residual.part if residual else 0,
             residual_multiplier=fitted.residual_multiplier,
@@ -353,7 +355,8 @@ class Lowering:
         self.makers[stage.name] = quantizer
         zeros = np.broadcast_to(quantizer.zero_points.double().numpy(), channels)
         gain, bias = (float(part.flatten()[0]) for part in (quantizer.gain, quantizer.bias))
-        return Output(gain, bias, quantizer.format, Meaning(float(quantizer.scale), zeros))
+        is_sign = isinstance(quantizer, FixedActivation) and quantizer.two_values
+        return Output(gain, bias, quantizer.format, Meaning(float(quantizer.scale), zeros), is_sign)
 
     def _host(self, stage: Stage, sums: list[tuple[Sums, Residual | None]]) -> Output:
         """Return what the host reads, which nothing else may."""

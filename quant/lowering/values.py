@@ -25,12 +25,16 @@ LOGIT_BITS = 16
 
 @dataclass(frozen=True)
 class Output:
-    """Where an op leads: code = gain * y + bias, with what may come out and what that means."""
+    """Where an op leads: code = gain * y + bias, with what may come out and what that means.
+
+    `is_sign` tells of two codes of which the upper one begins half way between them.
+    """
 
     gain: float
     bias: float
     format: Format
     meaning: Meaning
+    is_sign: bool = False
 
     def lowest(self, floor_: float) -> int:
         """Return the code of the least value that an activation lets through; clamping codes there is the same."""

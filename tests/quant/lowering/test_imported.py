@@ -173,6 +173,34 @@ def test_bipolar_networks_are_exact(seed: int) -> None:
     assert [str(tensor.format) for tensor in imported.lowered.program.tensors[:2]] == ["unsigned1", "unsigned1"]
 
 
+@pytest.mark.parametrize("norm", [None, (0.5, 0.0), (-2.0, 0.0), (0.25, -0.5)])
+def test_a_sign_is_plus_at_zero(norm: tuple[float, float] | None) -> None:
+    """Sums of 0 occur, and are not rounded to the even code, whatever multiplies or shifts them."""
+    w = Writer()
+    summed = w.node("Conv", w.stored("x", 0.5), w.weights([[[[1]], [[-1]]], [[[1]], [[1]]]], 0.25))
+    if norm is not None:
+        summed = w.node("Add", w.node("Mul", summed, w.constant(norm[0])), w.constant(norm[1]))
+    made = w.node("BipolarQuant", summed, w.constant(0.5), domain="qonnx.custom_op.general")
+    imported = import_quantized(graph_of_model(w.model((2, 3, 3), made)), EVEN)
+    x = torch.randint(-4, 5, (50, 2, 3, 3), generator=torch.Generator().manual_seed(0)) * 0.5
+    (found,) = imported.compare({"x": x})
+    assert (found.codes, found.differing) == (900, 0)
+    (value,) = imported.outputs({"x": x}).values()
+    total = x[:, 0] - x[:, 1]
+    assert bool((value[:, 0][total == (0 if norm is None else -norm[1] / norm[0] / 0.25)] == 0.5).all())
+
+
+@pytest.mark.parametrize("scale", [0.0, -0.5])
+def test_scales_are_above_zero(scale: float) -> None:
+    """One sentence says where another one is."""
+    w = Writer()
+    summed = w.node("Conv", w.stored("x", 0.5), w.weights([[[[1]]]], 0.5))
+    made = w.node("Quant", summed, w.constant(scale), w.constant(0), w.constant(4), domain="qonnx.custom_op.general")
+    text = f"the scale of the quantizer node '{made}' must be above 0 and finite, not {scale:g}"
+    with pytest.raises(InputError, match=f"^{text}$"):
+        import_quantized(graph_of_model(w.model((1, 2, 2), made)), EVEN)
+
+
 def test_an_input_without_a_quantizer_must_be_described() -> None:
     """Its codes are the user's: said once, the Program rounds the input as told."""
     w = Writer()
