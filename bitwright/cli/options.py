@@ -28,6 +28,7 @@ __all__ = [
            "NetworkName",
            "PostTrainingScheme",
            "ProgramFile",
+           "Ranges",
            "Resize",
            "RtlSimulator",
            "Seed",
@@ -72,4 +73,7 @@ Mean = Annotated[Numbers | None, numbers(
 Deviation = Annotated[Numbers | None, numbers("Their standard deviation; default: ImageNet's, or 0.5.", "--std")]
 FirstLastBits = Annotated[int, integer(1, 8, "Bits of the first and the last layer.")]
 Asymmetric = Annotated[bool, typer.Option("--asymmetric", help="Give tensors of both signs zero points.")]
+Ranges = Annotated[Literal["mse", "range", "percentile", "kl", "output"], typer.Option(
+    "--ranges", help="What the step of a tensor is chosen by: least squared error, nothing clipped, at most 0.01 % "
+    "clipped at either end, entropy, or what it does to the layers that read it.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]

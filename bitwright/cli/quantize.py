@@ -21,6 +21,7 @@ from bitwright.cli.options import (
     Mean,
     NetworkName,
     PostTrainingScheme,
+    Ranges,
     Resize,
     Seed,
     Size,
@@ -60,9 +61,13 @@ def quantize(
     iterations: Annotated[int | None, integer(
         0, MAX_COUNT, "Iterations per unit that learn, instead of 1000; 0 skips reconstruction.")] = None,
     lr: Annotated[float, positive(MAX_RATE, "Learning rate of the rounding, above 0.", "--lr", "--rate")] = 0.1,
+    downscale: Annotated[int, integer(
+        1, MAX_COUNT, "Reconstruct from images of which as many pixels along each axis are one: 2 takes a quarter of "
+        "the time.")] = 1,
     checkpoint: Annotated[Path | None, path_option(
         "File to write after each reconstructed unit, and to go on from.", "--checkpoint")] = None,
     asymmetric: Asymmetric = False,
+    ranges: Ranges = "mse",
     fixed_exponents: Annotated[bool, typer.Option(
         "--fixed-exponents", help="Do not learn the exponents of the steps.")] = False,
     machine: MachineName = "edge",
@@ -79,7 +84,7 @@ def quantize(
     from sim.io.atomic_write import ensure_folder
 
     how = quantization.reconstruction_for(preset, iterations=iterations, rate=lr, exponents=not fixed_exponents,
-                                          seed=seed)
+                                          seed=seed, downscale=downscale)
     if bits is not None and bits_file is not None:
         raise InputError("give --bits or --bits-file, not both")
     both = parse_bits(bits or "4/4")
@@ -92,7 +97,7 @@ def quantize(
     net = networks.load_network(network, found, weights).eval()
     ensure_folder(out)
     images = networks.few_pixels(networks.calibration_images(found.train))
-    kind = quantization.scheme_for(scheme, asymmetric=asymmetric)
+    kind = quantization.scheme_for(scheme, asymmetric=asymmetric, ranges=ranges)
     model = quantization.quantize_to(widths, net, found, images, kind, target)
     reconstructed = _reconstruct(model, net, images, scheme, how, checkpoint)
     lowered = networks.lowered_for(model, found, target)
@@ -102,7 +107,7 @@ def quantize(
         message(f"the host computes {', '.join(lowered.host)} from what the Program puts out")
     layers = compare_layers(model, net, images, lowered)
     message("accuracy of the Program in the simulator")
-    summary = {"network": network, "data": data, "scheme": scheme, "asymmetric": asymmetric,
+    summary = {"network": network, "data": data, "scheme": scheme, "asymmetric": asymmetric, "ranges": ranges,
                **quantization.summary_of(model, lowered, found, target, widths, reconstructed, layers)}
     files = [*networks.write_network(out, model, lowered, summary), *write_layers(out, layers)]
     show(network_report(f"{network} on {data}, {scheme} {bits or bits_file or '4/4'}", summary, files, out), as_json)

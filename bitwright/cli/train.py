@@ -20,6 +20,7 @@ from bitwright.cli.options import (
     MachineName,
     Mean,
     NetworkName,
+    Ranges,
     Resize,
     Seed,
     Size,
@@ -55,6 +56,7 @@ def train(
     weights: Annotated[Path | None, path_option("Weights of the float network, *.safetensors.")] = None,
     first_last_bits: FirstLastBits = 8,
     asymmetric: Asymmetric = False,
+    ranges: Ranges = "mse",
     epochs: Annotated[int, integer(1, MAX_COUNT, "Epochs at each bit width.")] = 12,
     batch: Annotated[int, integer(1, MAX_COUNT, "Images in a batch, over all processes.")] = 128,
     lr: Annotated[float | None, positive(
@@ -94,8 +96,8 @@ def train(
     recipe = recipe_for(scheme, epochs, batch, lr, seed=seed, interval_rate=quantizer_lr_mult,
                         quantizers_only=quantizers_only, distillation=kd_weight)
     target = load_machine(machine)
-    _check_start(scheme, network, weights, quantizers_only or kd_weight > 0 or asymmetric)
-    kind = None if scheme == "float" else scheme_for(scheme, asymmetric=asymmetric)
+    _check_start(scheme, network, weights, quantizers_only or kd_weight > 0 or asymmetric or ranges != "mse")
+    kind = None if scheme == "float" else scheme_for(scheme, asymmetric=asymmetric, ranges=ranges)
     images = load_data(data, size=size, resize=resize, mean=mean, deviation=std, mirrored=mirrored)
     with processes() as device:
         torch.manual_seed(seed)
@@ -108,7 +110,7 @@ def train(
             quantized = training.quantized(net, kind, widths, first_last_bits) if kind else None
             trained = (training.float_network(net) if quantized is None else net).cpu()
         if is_first():
-            summary = {"network": network, "data": data, "scheme": scheme, "asymmetric": asymmetric,
+            summary = {"network": network, "data": data, "scheme": scheme, "asymmetric": asymmetric, "ranges": ranges,
                        "bits": texts, "recipe": asdict(recipe), "pixels": networks.pixels_of(images),
                        "history": {name: plain(history) for name, history in training.histories.items()}}
             files = write_history(out, training.histories)

@@ -14,6 +14,7 @@ from bitwright.codesign.networks import accuracies, lowered_for, pixels_of, wors
 from bitwright.codesign.post_training import Reconstructed, equalized_channels, quantize_network, quantizer_steps
 from quant.analysis.layers import LayerQuality
 from quant.bits.with_bits import with_bits
+from quant.calibration.options import Ranges
 from quant.data.registry import DataSet
 from quant.lowering.lower import Lowered
 from quant.ptq.reconstruct import Reconstruction
@@ -45,15 +46,16 @@ class Widths:
     chosen: ChosenBits | None = None
 
 
-def scheme_for(name: Literal["power_of_two", "uniform", "lsq", "qil"], *, asymmetric: bool) -> Scheme:
+def scheme_for(name: Literal["power_of_two", "uniform", "lsq", "qil"], *, asymmetric: bool,
+               ranges: Ranges = "mse") -> Scheme:
     """Return the scheme of this name; `asymmetric` gives tensors of both signs zero points."""
     makers: dict[str, Callable[..., Scheme]] = {
         "power_of_two": power_of_two, "uniform": uniform, "lsq": lsq, "qil": qil}
-    return makers[name](asymmetric=asymmetric)
+    return makers[name](asymmetric=asymmetric, ranges=ranges)
 
 
 def reconstruction_for(preset: Literal["thorough", "fast"], *, iterations: int | None, rate: float, exponents: bool,
-                       seed: int) -> Reconstruction | None:
+                       seed: int, downscale: int = 1) -> Reconstruction | None:
     """Return a preset with changes, or None for 0 iterations; with `iterations` None it keeps the preset's.
 
     Raises
@@ -66,9 +68,10 @@ def reconstruction_for(preset: Literal["thorough", "fast"], *, iterations: int |
     if preset == "fast":
         if iterations is not None:
             raise InputError(f"the fast preset learns nothing, so it takes no iterations, not {iterations}")
-        return replace(Reconstruction.fast(seed=seed), exponents=exponents)
+        return replace(Reconstruction.fast(seed=seed), exponents=exponents, downscale=downscale)
     start = Reconstruction(seed=seed)
-    return replace(start, iterations=iterations or start.iterations, rate=rate, exponents=exponents)
+    return replace(start, iterations=iterations or start.iterations, rate=rate, exponents=exponents,
+                   downscale=downscale)
 
 
 def quantize_to(widths: Widths, net: nn.Module, data: DataSet, images: torch.Tensor, scheme: Scheme,

@@ -109,10 +109,11 @@ def test_quantizing_without_training(run: Run, tmp_path: Path, scheme: str) -> N
     """Two-bit weights from a few iterations; strict steps are powers of two, the others are not, with zero points."""
     status, stdout, stderr = run("quantize", "digits", WEIGHTS, "-d", "digits", "-o", tmp_path, "-b", "2/4", "--scheme",
                                  scheme, "--iterations", 10, "--json",
-                                 *(["--asymmetric"] if scheme == "uniform" else []))
+                                 *(["--asymmetric", "--ranges", "percentile"] if scheme == "uniform" else []))
     assert status == 0, stderr
     told = json.loads(stdout)
     tensors = load_program(tmp_path / "program.safetensors").tensors
+    assert told["ranges"] == {"uniform": "percentile", "power_of_two": "mse"}[scheme]
     assert told["asymmetric"] == any(tensor.format.zero_point for tensor in tensors) == (scheme == "uniform")
     assert told["accuracy"]["test"] == accuracy_of(tmp_path)
     assert all(after <= before for before, after in told["distances"].values())
