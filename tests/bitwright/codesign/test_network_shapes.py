@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from bitwright.codesign.network_shapes import model_or_shapes, shapes_of_model
-from quant.networks.registry import make_network
+from quant.networks.registry import NETWORKS, make_network
 from sim.arch.machine import load_machine
 from sim.ir.program import Program
 from sim.ir.shapes import Shapes, builtin_networks, load_shapes
@@ -35,6 +35,11 @@ def test_built_in_shapes_are_those_of_the_networks(name: str) -> None:
     shape = IMAGES.get(name, (1, 32, 32))
     model = make_network(name, 10 if name == "digits" else CLASSES[shape[0]], shape[0]).eval()
     assert without_output_widths(shapes_of_model(model, shape, name, EDGE)) == without_output_widths(load_shapes(name))
+
+
+def test_every_network_of_the_registry_has_a_file() -> None:
+    """A name that trains a network also estimates it."""
+    assert sorted(builtin_networks()) == sorted(NETWORKS)
 
 
 def test_float_models_have_shapes(tmp_path: Path) -> None:
