@@ -13,7 +13,7 @@ from sim.ir.formats import MAX_PLANES
 from sim.testing.coverage.coverage import Bin, Coverage
 from sim.testing.stimulus.cases import Case, draw_case
 from sim.testing.stimulus.choices import OF_PROGRAMS, RandomChoices, SteeredChoices
-from sim.testing.stimulus.programs import KINDS
+from sim.testing.stimulus.programs import KINDS, TRAITS
 from sim.testing.stimulus.recorded_choices import RecordedChoices
 
 __all__ = ["directed_cases", "directed_options"]
@@ -85,6 +85,10 @@ HINTS: Mapping[str, Mapping[Hashable, Decisions]] = {
     "broadcast": {as_: {**WITH_RESIDUAL, "broadcast": [True], "broadcast_as": [as_]} for as_ in ("map", "channel")},
     "row tiles with it": {"one": {"channels": [1, 2]}, "many": {"channels": [5, 9, 17]}},
     "row groups with it": {"one": {"extent": [1, 2]}, "many": {**FRESH, "stride": [1], "whole_map": [False]}},
+    "columns in a bank": {columns: {"lattice": [True], "row_spacing": [columns]} for columns in range(1, 5)},
+    "pixels apart": {False: {"lattice": [True], "column_spacing": [1]},
+                     True: {"lattice": [True], "column_spacing": [2]}},
+    "maps": {"interleaved": {"lattice": [True], "stacked": [1]}, "stacked": {"lattice": [True], "stacked": [2]}},
     "gate codes": {"unsigned": {"kind": ["gate"]}, "signed": {"kind": ["gate"]}},
     "gate bits": {bits: {"kind": ["gate"], "residual_bits": [bits], "fresh_residual": [True]}
                   for bits in range(1, MAX_PLANES + 1)},
@@ -153,7 +157,7 @@ def directed_cases(rng: np.random.Generator, machine: Machine, coverage: Coverag
 def directed_options(machine: Machine) -> dict[str, Any]:
     """Options of `sim.testing.random_program` for directed cases."""
     return {"layers": LAYERS, "extent": EXTENT, "channels": min(3 * machine.lanes, CHANNELS),
-            "kinds": (*KINDS, "grouped")}
+            "kinds": (*KINDS, "grouped"), "traits": (*TRAITS, "lattice")}
 
 
 def _candidate(rng: np.random.Generator, machine: Machine, coverage: Coverage,

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import ceil
+from math import ceil, prod
 
 from sim.ir.ops import Layer
 from sim.testing.coverage.coverage import Values
 from sim.testing.coverage.op_view import OpView
 
 __all__ = ["bipolar_parts", "broadcast_shapes", "chunks", "depthwise_groups", "edge", "engine", "group_window",
-           "input_parts", "kernel", "lane_blocks", "packing", "padded_sides", "parts", "place", "regime",
-           "requantizer", "row_groups", "row_tiles", "sides", "stall", "tap_groups", "unequal_steps", "window"]
+           "input_parts", "kernel", "lane_blocks", "lattices", "packing", "padded_sides", "parts", "place", "regime",
+           "requantizer", "row_groups", "row_tiles", "sides", "stacked_maps", "stall", "tap_groups", "unequal_steps",
+           "window"]
 
 def edge(count: int, size: int) -> str:
     """Tell how `count` things fill tiles of `size`: one or many, the last one full or short."""
@@ -21,7 +22,7 @@ def edge(count: int, size: int) -> str:
 def window(view: OpView) -> Iterator[Values]:
     """Yield kind, whether pads are read, and vertical steps, of windows with several taps at several pixels."""
     op = view.op
-    several = isinstance(op, Layer) and view.target.height * view.target.width > 1
+    several = isinstance(op, Layer) and prod(view.size) > 1
     if several and isinstance(op, Layer) and op.kernel != (1, 1):
         yield view.kind, op.stride[0], bool(padded_sides(view)), op.dilation[0]
 
@@ -31,7 +32,7 @@ def unequal_steps(view: OpView) -> Iterator[Values]:
     op = view.op
     if isinstance(op, Layer):
         for what, (vertical, horizontal), counts in (
-                ("stride", op.stride, (view.target.height, view.target.width)), ("dilation", op.dilation, op.kernel)):
+                ("stride", op.stride, view.size), ("dilation", op.dilation, op.kernel)):
             if vertical != horizontal and min(counts) > 1:
                 yield view.kind, f"{'vertical' if vertical > horizontal else 'horizontal'} {what}"
 
@@ -44,9 +45,9 @@ def padded_sides(view: OpView) -> list[str]:
     top, left, _, _ = op.pads
     read = []
     for extent, count, before, kernel, stride, dilation, sides in (
-            (view.source.height, view.target.height, top, op.kernel[0], op.stride[0], op.dilation[0],
+            (view.source.height, view.size[0], top, op.kernel[0], op.stride[0], op.dilation[0],
              ("top", "bottom")),
-            (view.source.width, view.target.width, left, op.kernel[1], op.stride[1], op.dilation[1],
+            (view.source.width, view.size[1], left, op.kernel[1], op.stride[1], op.dilation[1],
              ("left", "right"))):
         last = (count - 1) * stride - before + dilation * (kernel - 1)
         read += [side for side, reached in zip(sides, (before > 0, last >= extent), strict=True) if reached]
@@ -114,12 +115,27 @@ def group_window(view: OpView) -> Iterator[Values]:
             yield "one" if window.blocks == 1 else "several", window.delay > 0
 
 
+def lattices(view: OpView) -> Iterator[Values]:
+    """Yield how many columns write to the same bank, and whether pixels of a row lie apart in the output."""
+    lattice = view.conv[0].lattice if view.conv else None
+    if view.conv and lattice is not None:
+        yield view.conv[1].write_phases, lattice.stride[1] > 1
+
+
+def stacked_maps(view: OpView) -> Iterator[Values]:
+    """Yield whether a map lies below or beside another one, and how many rows a column computes."""
+    lattice = view.conv[0].lattice if view.conv else None
+    if lattice is not None:
+        beyond = any(offset >= stride for offset, stride in zip(lattice.offset, lattice.stride, strict=True))
+        yield ("stacked" if beyond else "interleaved", "many" if view.size[0] > view.plan.machine.columns else "one")
+
+
 def broadcast_shapes(view: OpView) -> Iterator[Values]:
     """Yield how a residual is broadcast, and over how many row tiles and row groups."""
     if view.conv and view.conv[0].residual_broadcast != "none":
         conv, schedule = view.conv
         yield (conv.residual_broadcast, "many" if schedule.row_tiles > 1 else "one",
-               "many" if view.target.height > view.plan.machine.columns else "one")
+               "many" if view.size[0] > view.plan.machine.columns else "one")
 
 
 def chunks(view: OpView) -> Iterator[Values]:
@@ -132,7 +148,7 @@ def chunks(view: OpView) -> Iterator[Values]:
 def row_groups(view: OpView) -> Iterator[Values]:
     """Yield kind, how the output's rows fill the columns."""
     if isinstance(view.op, Layer):
-        yield view.kind, edge(view.target.height, view.plan.machine.columns)
+        yield view.kind, edge(view.size[0], view.plan.machine.columns)
 
 
 def lane_blocks(view: OpView) -> Iterator[Values]:

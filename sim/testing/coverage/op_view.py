@@ -111,6 +111,12 @@ class OpView:
         return self.plan.program.tensor(self.op.output)
 
     @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns of the map that a Conv or Pool computes."""
+        assert isinstance(self.op, Layer)
+        return self.op.map_size(self.source)
+
+    @property
     def kind(self) -> str:
         """dense, depthwise, average, gate, add, copy, max, Load or Store."""
         op = self.op

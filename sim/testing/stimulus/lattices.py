@@ -10,7 +10,7 @@ from sim.testing.stimulus.program_builder import ProgramBuilder
 __all__ = ["draw_lattices", "filled_size"]
 
 MAX_SPACING = 4
-MOST_PIECES = 6
+MOST_PIECES = 8
 WHOLE: tuple[Lattice | None, ...] = (None,)
 
 
@@ -23,7 +23,7 @@ def draw_lattices(builder: ProgramBuilder, size: tuple[int, int]) -> tuple[Latti
     if not builder.has("lattice", 0.15):
         return WHOLE
     rows = choices.integer("row_spacing", 1, MAX_SPACING)
-    columns = choices.integer("column_spacing", 1, max(1, MOST_PIECES // (2 * rows)))
+    columns = choices.integer("column_spacing", 1, max(1, MOST_PIECES // (2 * rows) + (rows > 2)))
     stacked = choices.integer("stacked", 1, max(1, MOST_PIECES // (rows * columns)))
     below = choices.chance("below", 0.5)
     height, width = rows * size[0], columns * size[1]
