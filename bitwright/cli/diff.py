@@ -9,14 +9,14 @@ import typer
 
 from bitwright.cli.console import Report, show
 from bitwright.cli.options import PROGRAM_HELP, AsJson
-from bitwright.cli.parameter_types import file_argument
+from bitwright.cli.parameter_types import program_argument
 
 __all__ = ["diff"]
 
 
 def diff(
-    first: Annotated[Path, file_argument(PROGRAM_HELP)],
-    second: Annotated[Path, file_argument("Another one.")],
+    first: Annotated[Path, program_argument(PROGRAM_HELP)],
+    second: Annotated[Path, program_argument("Another one.")],
     as_json: AsJson = False,
 ) -> None:
     """Compare two Programs: arithmetic, tensors, ops and every number in them; exit status 1 if they differ."""

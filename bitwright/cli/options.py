@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from bitwright.cli.parameter_types import Numbers, file_argument, integer, numbers, path_option
+from bitwright.cli.parameter_types import Numbers, file_argument, integer, numbers, path_option, program_argument
 
 __all__ = [
            "MAX_COUNT",
@@ -41,7 +41,7 @@ MAX_COUNT, MAX_WORKERS, MAX_RATE, MAX_SEED, MAX_LENGTH = 10**9, 1024, 1e6, 2**32
 MAX_DIGITS = 8
 
 PROGRAM_HELP = "A Program, *.safetensors."
-ProgramFile = Annotated[Path, file_argument(PROGRAM_HELP)]
+ProgramFile = Annotated[Path, program_argument(PROGRAM_HELP)]
 MachineName = Annotated[
     str, typer.Option("--machine", "-m", help="A built-in machine (tiny, edge, large) or a YAML file.")]
 TechnologyName = Annotated[

@@ -11,10 +11,10 @@ from typing import Any
 import typer
 
 from sim.errors import InputError
-from sim.io.bounds import shown
+from sim.io.bounds import shown, shown_path
 
 __all__ = ["Numbers", "decimal", "file_argument", "integer", "numbers", "parse_bits", "parse_extents", "parse_number",
-           "path_option", "positive"]
+           "path_option", "positive", "program_argument"]
 
 WHOLE = re.compile(r"[+-]?[0-9]{1,30}")
 REAL = re.compile(r"[+-]?([0-9]{1,30}(\.[0-9]{0,30})?|\.[0-9]{1,30})([eE][+-]?[0-9]{1,4})?")
@@ -66,6 +66,18 @@ def path_option(help: str, *names: str) -> Any:
 def file_argument(help: str) -> Any:
     """Make an argument that is the path of a file."""
     return typer.Argument(parser=_path, metavar="FILE", help=help)
+
+
+def program_argument(help: str) -> Any:
+    """Make an argument that is the path of a Program; it may be left out where it has a default."""
+    def parse(word: object) -> Path:
+        path = _path(word)
+        if path.suffix.lower() in (".onnx", ".pt2"):
+            raise typer.BadParameter(f"'{shown_path(path)}' is a model, not a Program; `bitwright import` and "
+                                     "`bitwright quantize` make Programs of models")
+        return path
+
+    return typer.Argument(parser=parse, metavar="FILE", help=help)
 
 
 def parse_number(text: str) -> float | None:

@@ -21,7 +21,7 @@ from bitwright.cli.options import (
     Seed,
 )
 from bitwright.cli.output_guard import check_apart
-from bitwright.cli.parameter_types import file_argument, integer, path_option
+from bitwright.cli.parameter_types import integer, path_option, program_argument
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,7 +37,7 @@ __all__ = ["verify"]
 
 
 def verify(
-    program: Annotated[Path | None, file_argument(PROGRAM_HELP)] = None,
+    program: Annotated[Path | None, program_argument(PROGRAM_HELP)] = None,
     machine: MachineName = "tiny",
     input_file: InputFile = None,
     images: Images = 1,

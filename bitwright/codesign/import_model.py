@@ -14,6 +14,7 @@ from torch import Tensor
 from bitwright.codesign.host_inputs import host_summary
 from bitwright.codesign.model_files import Sizes, read_graph
 from bitwright.codesign.resolve import resolve_machine
+from quant.frontends.onnx.read import load_onnx_model
 from quant.lowering.imported import Imported, InputCodes, TensorDifference, import_quantized, is_quantized
 from quant.trace.checks import check_input_format
 from sim.arch.machine import Machine
@@ -57,7 +58,19 @@ def import_model(path: str | Path, machine: Machine | str | Path, *,
     arithmetic = target.arithmetic
     if "half_even" in target.roundings:
         arithmetic = replace(arithmetic, rounding="half_even")
-    return import_quantized(graph, arithmetic, inputs)
+    try:
+        return import_quantized(graph, arithmetic, inputs)
+    except InputError:
+        if not _is_exported(path):
+            raise
+        raise InputError(f"'{shown_path(path)}' is written by `bitwright export`; take the Program of which it was made"
+                         ) from None
+
+
+def _is_exported(path: str | Path) -> bool:
+    """Return whether a model's file, which can be read, is a Program that was written for other tools."""
+    return Path(path).suffix.lower() == ".onnx" and any(
+        entry.key == "bitwright_arithmetic" for entry in load_onnx_model(path).metadata_props)
 
 
 def parse_input_codes(text: str) -> InputCodes:

@@ -113,6 +113,8 @@ def load_pt2(path: str | Path) -> Graph:
     """
     with open_regular(path, "model", MOST_BYTES) as file:
         try:
+            if not file.read(1):
+                raise InputError("it is empty")
             with zipfile.ZipFile(file) as archive:
                 return graph_of_listing(_listing(_Archive(archive)))
         except InputError as error:

@@ -42,6 +42,8 @@ def load_onnx_model(path: str | Path) -> ModelProto:
 
 
 def _checked(data: bytes, folder: Path) -> ModelProto:
+    if not data:
+        raise InputError("it is empty")
     check_message(data, ModelProto.DESCRIPTOR)
     try:
         model: ModelProto = ModelProto.FromString(data)

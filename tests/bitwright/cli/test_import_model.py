@@ -87,6 +87,20 @@ def test_codes_may_have_the_models_name(run: Run, path: Path, tmp_path: Path) ->
         assert all(np.array_equal(one[key], other[key]) for key in other)
 
 
+def test_an_exported_program_is_no_model_to_import(run: Run, path: Path, tmp_path: Path) -> None:
+    """It was a Program before; and a model in the place of a Program is said to be one."""
+    assert run("import", path, "-o", tmp_path / "out")[0] == 0
+    program, exported = tmp_path / "out" / "program.safetensors", tmp_path / "exported.onnx"
+    assert run("export", program, exported)[0] == 0
+    with pytest.raises(InputError, match=r"^'.*/exported.onnx' is written by `bitwright export`; take the Program of "
+                                         r"which it was made$"):
+        import_model(exported, "tiny")
+    for words in (["show", exported], ["diff", program, exported], ["simulate", path], ["vectors", path, "-o", "v"]):
+        status, _, error = run(*words)
+        assert status == 2
+        assert "is a model, not a Program;" in " ".join(error.replace("│", "").split())
+
+
 def test_random_inputs_reach_all_codes(run: Run, path: Path, tmp_path: Path) -> None:
     """Without data inputs are random, and the table says on how many."""
     status, out, _ = run("import", path, "-o", tmp_path / "out", "--images", "5")
