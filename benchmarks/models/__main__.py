@@ -22,6 +22,8 @@ from sim.io.atomic_write import atomic_write_text
 from sim.ir.serialize import load_program
 
 MACHINE, WHOLE_ON = "edge", "tiny"
+ARITHMETIC = "acc_bits", "terms", "window"
+"""What a machine for layers of Programs for another one must have of it."""
 
 
 def main() -> int:
@@ -61,16 +63,17 @@ def main() -> int:
 
 def _on_rtl(name: str, folder: Path, most_cycles: int) -> dict[str, object]:
     """Run sampled layers of a Program, and all of the small one if there is one."""
-    found: dict[str, object] = {}
-    for kind, machine in (("whole", WHOLE_ON), ("sampled", MACHINE)):
-        place = folder / (f"{name}.{WHOLE_ON}.safetensors" if kind == "whole" else f"{name}.safetensors")
+    found, tiny, edge = dict[str, object](), load_machine(WHOLE_ON), load_machine(MACHINE)
+    like_edge = tiny.model_copy(update={each: getattr(edge, each) for each in ARITHMETIC} | {"name": "tiny_as_edge"})
+    for kind, place, machine in (("whole", folder / f"{name}.{WHOLE_ON}.safetensors", tiny),
+                                 ("sampled", folder / f"{name}.safetensors", like_edge)):
         if not place.exists():
             continue
-        program, target = load_program(place), load_machine(machine)
+        program = load_program(place)
         with np.load(place.with_suffix(".npz")) as arrays:
             codes = dict(arrays)
-        ran = whole_on_rtl(program, codes, target) if kind == "whole" else sampled_on_rtl(program, codes, target,
-                                                                                          most_cycles)
+        ran = (whole_on_rtl(program, codes, machine) if kind == "whole" else
+               sampled_on_rtl(program, codes, machine, most_cycles))
         found[kind] = asdict(ran)
     return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -80,10 +81,12 @@ def sampled_on_rtl(program: Program, codes: Codes, machine: Machine, most_cycles
         One image.
     machine : Machine
     most_cycles : int
-        Predicted, of one layer; one whose kernel reaches over too much is left out.
+        Predicted, of one layer; one whose kernel reaches over too much is left out, and so are those that write some
+        pixels of a tensor.
     """
-    alone = {op.name: cut(program, op.name, op.name) for op in program.ops if isinstance(op, Layer)}
-    cycles = {name: plan(part, machine).timeline.total for name, part in alone.items()}
+    alone = {op.name: cut(program, op.name, op.name) for op in program.ops
+             if not (isinstance(op, Conv) and op.lattice is not None)}
+    cycles = {name: _cycles(part, machine) for name, part in alone.items()}
     chosen: dict[tuple[Any, ...], str] = {}
     for name in sorted(cycles, key=cycles.__getitem__):
         chosen.setdefault(_kind(alone[name].ops[0], alone[name]), name)
@@ -97,11 +100,19 @@ def sampled_on_rtl(program: Program, codes: Codes, machine: Machine, most_cycles
     return made
 
 
+def _cycles(part: Program, machine: Machine) -> float:
+    """Return how long a Program takes, without end if it does not fit on the machine."""
+    try:
+        return plan(part, machine).timeline.total
+    except InputError:
+        return inf
+
+
 def _small(part: Program, machine: Machine, most_cycles: int) -> Program | None:
     """Return the Program of a layer on a corner that takes at most so many cycles, None if there is none."""
     source = part.tensor(part.ops[0].input)
     height, width = source.height, source.width
-    while plan(part, machine).timeline.total > most_cycles:
+    while _cycles(part, machine) > most_cycles:
         if (height, width) == (1, 1):
             return None
         height, width = ((height + 1) // 2, width) if height > width else (height, (width + 1) // 2)
