@@ -27,6 +27,8 @@ LONGEST_PART, MOST_PARTS = 20, 9
 """What is left of names that a traced model cannot have [letters, parts]."""
 LONGEST_ARGUMENT = 100
 """What is left of an input's name, to which tensors and quantizers add their own [letters]."""
+ITSELF = "self"
+"""What the module calls itself in the code that torch.fx writes: no value may take this name."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ class Builder:
     def argument(self, name: str) -> fx.Node:
         """Add an input of the module, whose parameter is named like `name`."""
         found = re.sub(r"\W", "_", name, flags=re.ASCII)[:LONGEST_ARGUMENT]
-        legal = found if found.isidentifier() and not iskeyword(found) else f"input_{found}"
+        legal = found if found.isidentifier() and not iskeyword(found) and found != ITSELF else f"input_{found}"
         taken = {str(node.target) for node in self.fx.find_nodes(op="placeholder")}
         return self.fx.placeholder(free_name(legal, taken))
 
@@ -178,6 +180,8 @@ def _kind(operator: Operator) -> str:
 
 def legal_path(name: str) -> str:
     """Return a path that a traced model can have, as much like `name` as possible."""
+    if name == ITSELF:
+        return f"{name}_"
     if "/" not in name and path_fault(name) is None:
         return name
     parts = [re.sub(r"\W", "_", part, flags=re.ASCII)[:LONGEST_PART] for part in re.split(r"[./]+", name) if part]

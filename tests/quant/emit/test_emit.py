@@ -261,12 +261,12 @@ def test_layers_keep_the_paths_of_their_weights() -> None:
 def test_names_that_a_module_cannot_have_are_changed() -> None:
     """Names of files and of other tools' nodes are as free as their authors."""
     weight = torch.eye(2)
-    names = ["/features/features.0/Conv", "class", "graph", "a b", "x" * 300, 'say "so"']
+    names = ["/features/features.0/Conv", "class", "graph", "a b", "x" * 300, "self", 'say "so"']
     nodes = [Node(Linear(), (f"v{place - 1}" if place else "x", "matrix"), f"v{place}", f"node '{name}'", name)
              for place, name in enumerate(names)]
     made = emit(Graph([Input("x", (2,))], [nodes[-1].output], nodes, {"matrix": weight}))
     assert sorted(name for name, module in made.named_modules() if isinstance(module, nn.Linear)) == [
-        "a b", "class_", "features.features.0.Conv", "graph_", "say__so_", "x" * 20]
+        "a b", "class_", "features.features.0.Conv", "graph_", "say__so_", "self_", "x" * 20]
     assert torch.equal(made(weight), weight)
 
 
