@@ -16,6 +16,7 @@ From PyTorch to a Program
 Programs
     Program, Tensor, Conv, Format, Arithmetic : describe a network of integers by hand
     load_program, save_program : read and write a Program file
+    batch : make one Program for several images, whose last layers read their weights once
     import_model : make the Program of a model that another tool has quantized
     export_onnx : write a Program as an ONNX or QONNX model whose tensors hold the same codes
 
@@ -56,9 +57,9 @@ from typing import TYPE_CHECKING
 
 __all__ = [
     "Arithmetic", "Conv", "Format", "InputError", "Program", "Recipe", "Reconstruction", "Simulator", "Tensor",
-    "allocate", "estimate", "evaluate", "export_onnx", "import_model", "load_data", "load_machine", "load_model",
-    "load_program", "load_weights", "lower", "lower_with_report", "plan", "quantize", "reconstruct", "save_program",
-    "save_weights", "sensitivities", "simulate", "train", "verify", "with_bits"]
+    "allocate", "batch", "estimate", "evaluate", "export_onnx", "import_model", "load_data", "load_machine",
+    "load_model", "load_program", "load_weights", "lower", "lower_with_report", "plan", "quantize", "reconstruct",
+    "save_program", "save_weights", "sensitivities", "simulate", "train", "verify", "with_bits"]
 
 _HOMES = {
     "Arithmetic": "sim.ir.arithmetic",
@@ -71,6 +72,7 @@ _HOMES = {
     "Simulator": "sim.functional.engine.simulator",
     "Tensor": "sim.ir.ops",
     "allocate": "bitwright.codesign.allocation",
+    "batch": "sim.ir.batch",
     "estimate": "bitwright.codesign.costs",
     "evaluate": "bitwright.codesign.evaluation",
     "export_onnx": "bitwright.codesign.export",
@@ -116,6 +118,7 @@ if TYPE_CHECKING:
     from sim.functional.engine.simulator import Simulator
     from sim.functional.reference import simulate
     from sim.ir.arithmetic import Arithmetic
+    from sim.ir.batch import batch
     from sim.ir.formats import Format
     from sim.ir.ops import Conv, Tensor
     from sim.ir.program import Program

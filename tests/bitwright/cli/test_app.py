@@ -282,7 +282,7 @@ def test_learning_rates_are_above_0(run: Run, monkeypatch: pytest.MonkeyPatch, w
 
 
 COMMANDS = ["demo", "train", "quantize", "simulate", "warmup", "verify", "estimate", "sensitivities", "allocate",
-            "generate", "assemble", "disassemble", "show", "diff", "export", "vectors", "doctor", "import"]
+            "generate", "assemble", "disassemble", "show", "diff", "batch", "export", "vectors", "doctor", "import"]
 
 
 def test_help_lists_the_commands(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
