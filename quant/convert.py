@@ -29,6 +29,7 @@ from quant.stages.frontend import as_floats
 from quant.stages.stage import Stage
 from quant.stages.stages import stages
 from quant.stages.ties import maker_of, tie_all, ties
+from quant.tensor_units import fit_units
 from quant.trace.calls import module_of
 from quant.trace.checks import check_magnitude
 from quant.trace.inputs import each, input_names
@@ -120,6 +121,11 @@ def quantize(model: nn.Module, data: Data, *, scheme: str | Scheme, weight_bits:
         equalized = equalize(graph, (images.values(which) for which in pieces(graph.graph.nodes, len(images))))
         factors |= {tensor.name: tensor.factor for tensor in equalized}
         graph.meta["equalized"] = equalized
+    if scheme.own_units:
+        widths = _widths(stages(graph), weight_bits, activation_bits, first_last_bits)
+        for name, factor in fit_units(graph, images, lambda stage: widths[stage.end][1]).items():
+            factors[name] = factor * factors.get(name, 1.0)
+    graph.meta["own_units"] = scheme.own_units
     reference = deepcopy(graph)
     found = stages(graph)
     widths = widths_of(found, weight_bits, activation_bits, first_last_bits)

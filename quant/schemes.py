@@ -56,6 +56,9 @@ class Scheme:
         Whether all steps are powers of two, so that biases can be rounded to whole accumulator steps.
     equalize : bool
         Whether channels of tensors that only depthwise convolutions read are given like ranges first, by powers of two.
+    own_units : bool
+        Whether tensors that only layers make and read are stored in units in which the best steps, their own and those
+        of the weights that make them, are powers of two.
     calibration : Calibration
         How steps and biases are fitted to images.
     """
@@ -67,6 +70,7 @@ class Scheme:
     folds: bool = False
     strict: bool = False
     equalize: bool = False
+    own_units: bool = False
     calibration: Calibration = field(default_factory=Calibration)
 
 
@@ -100,13 +104,14 @@ def lsq(*, per_channel: bool = True, mirrored: bool = True, asymmetric: bool = F
 
 
 def power_of_two(exponents: Exponents = "best", *, mirrored: bool = True, equalize: bool = True,
-                 asymmetric: bool = False, ranges: Ranges = "mse", percentile: float = PERCENTILE,
-                 weight_steps: WeightSteps = "output", bias_correction: bool = True) -> Scheme:
+                 own_units: bool = True, asymmetric: bool = False, ranges: Ranges = "mse",
+                 percentile: float = PERCENTILE, weight_steps: WeightSteps = "output",
+                 bias_correction: bool = True) -> Scheme:
     """Make the scheme of steps 2**k per output channel and per tensor, for post-training quantization.
 
     Output channels may be mirrored: with a scale of -(2**k), where that has less squared error. If asymmetric, signed
-    tensors get a zero point, fitted with their step. `exponents` says where the search for `weight_steps` starts; the
-    last four options are those of `Calibration`.
+    tensors get a zero point, fitted with their step. `exponents` says where the search for `weight_steps` starts;
+    `equalize` and `own_units` are those of `Scheme`, the last four options those of `Calibration`.
     """
     _check_choice("exponents", exponents, get_args(Exponents))
     return Scheme(lambda bits, layer: PowerOfTwoWeight(bits, channels=layer.channels, choice=exponents, mirror=mirrored,
@@ -115,7 +120,7 @@ def power_of_two(exponents: Exponents = "best", *, mirrored: bool = True, equali
                                                             asymmetric=asymmetric),
                   lambda bits, signed, skewed: PowerOfTwoActivation(bits, signed=signed, choice=exponents,
                                                                     asymmetric=skewed),
-                  folds=True, strict=True, equalize=equalize,
+                  folds=True, strict=True, equalize=equalize, own_units=own_units,
                   calibration=Calibration(ranges, percentile, weight_steps, bias_correction))
 
 

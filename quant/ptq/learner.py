@@ -11,10 +11,12 @@ from torch import Tensor, fx
 from quant.calibration.prefix import Prefix, pieces
 from quant.calibration.samples import read_sample
 from quant.calibration.stored import Stored, StoredInputs
+from quant.factors import as_stored
 from quant.ptq.loss import distance
 from quant.ptq.mixing import Mixer
 from quant.ptq.options import Reconstruction
 from quant.ptq.output_steps import choose_step, readers_of
+from quant.ptq.own_units import growing, round_in_own_units
 from quant.ptq.rounding import SoftRounding
 from quant.ptq.scales import choose_scales
 from quant.ptq.second_order import covariance
@@ -23,6 +25,8 @@ from quant.ptq.units import Unit, layer_of
 from quant.quantizers.base import ActivationQuantizer
 from quant.quantizers.power_of_two import PowerOfTwoActivation
 from quant.quantizers.stepped import SteppedWeight
+from quant.stages.stage import Stage
+from quant.stages.stages import stages
 from quant.trace.segment import Segment
 
 __all__ = ["Learner", "sample_of_images"]
@@ -66,6 +70,9 @@ class Learner:
         self.graph, self.unit, self.inputs, self.real, self.target = graph, unit, inputs, real, target
         self.sums = sums
         self.exponent, self.how, self.generator = exponent, how, generator
+        inside = {stage.end for stage in unit.stages}
+        self.growing = {end: tensor for end, tensor in growing(graph, stages(graph)).items() if end in inside}
+        self.grown: Tensor | None = None
         self.mixer = Mixer(how.drop, generator)
         self.end = cast(fx.Node, unit.last.end.args[0]) if unit.last.quantizer is not None else unit.last.end
         self.layers = {stage: layer for stage in unit.stages if (layer := layer_of(graph, stage)) is not None}
@@ -93,6 +100,7 @@ class Learner:
         after = self._try_neighbours(self.error()) if self.how.exponents else self.error()
         if after < before:
             return before, after, False
+        self.grown = None
         for module, state in zip(modules, start, strict=True):
             module.load_state_dict(state)
         with torch.no_grad():
@@ -102,6 +110,8 @@ class Learner:
 
     def finish(self) -> None:
         """Choose the step of what the unit puts out, for all that reads it."""
+        if self.grown is not None:
+            self.growing[self.unit.last.end].grow(self.graph, self.grown)
         if self.unit.last.quantizer is not None:
             quantizer = cast(ActivationQuantizer, self.graph.get_submodule(self.unit.last.quantizer))
             values = [found for _, found in self._run(self.plain, self.end, self._sample())]
@@ -109,6 +119,14 @@ class Learner:
                 choose_step(quantizer, readers_of(self.graph, self.unit.last.end), values)
             else:
                 quantizer.initialise(torch.cat(values))
+        if self.grown is not None and (average := self.growing[self.unit.last.end].average) is not None:
+            self._fit_average(average)
+
+    def _fit_average(self, average: Stage) -> None:
+        """Choose the step of an average anew, the channels of which have grown."""
+        node = cast(fx.Node, average.end.args[0])
+        values = [found for _, found in self._run(Segment(self.graph, self.inputs, [node]), node, self._sample())]
+        cast(ActivationQuantizer, self.graph.get_submodule(str(average.quantizer))).initialise(torch.cat(values))
 
     def error(self) -> float:
         """Return the mean distance of the output from float, over all images for which that is known."""
@@ -116,6 +134,7 @@ class Learner:
         images = self._sample() if self.how.rounding == "together" else torch.arange(len(self.target))
         for which, found in self._run(self.plain, self.end, images):
             target = self.target.values(slice(done, done + len(which)))
+            found = as_stored(found, self.grown)
             total += float(distance(found, target, self.exponent)) * len(which)
             done += len(which)
         return total / done
@@ -157,7 +176,14 @@ class Learner:
             if isinstance(layer.weight_quantizer, SteppedWeight):
                 sample = read_sample(self.graph, stage, prefix, positions_for)
                 target, fisher = self.sums[stage.end]
-                round_layer(layer, sample, target, stage.residual_sign, fisher)
+                if stage.end in self.growing:
+                    growth = round_in_own_units(self.graph, self.growing[stage.end], sample, target, fisher)
+                    if stage.end is self.unit.last.end:
+                        self.grown = growth
+                    else:
+                        self.growing[stage.end].grow(self.graph, growth)
+                else:
+                    round_layer(layer, sample, target, stage.residual_sign, fisher)
 
     def _learn_weights(self, tick: Callable[[int], None]) -> None:
         layers = list(self.layers.values())

@@ -19,7 +19,7 @@ from quant.calibration.biases import correction
 from quant.calibration.patches import sums, values_read
 from quant.calibration.samples import Sample
 from quant.ptq.guidance import guided
-from quant.ptq.scales import FACTORS, rounded_at_best_scales
+from quant.ptq.scales import FACTORS, Alternatives, rounded_at_best_scales
 from quant.ptq.second_order import damped, improve
 from quant.ptq.units import Layer
 from quant.quantizers.power_of_two import PowerOfTwoWeight
@@ -47,7 +47,8 @@ def positions_for(layer: nn.Conv2d | nn.Linear) -> int:
 
 
 @torch.no_grad()
-def round_layer(layer: Layer, sample: Sample, target: Tensor, sign: int, fisher: Tensor | None = None) -> None:
+def round_layer(layer: Layer, sample: Sample, target: Tensor, sign: int, fisher: Tensor | None = None,
+                others: Alternatives | None = None) -> None:
     """Put a layer's weights on their grid, at new steps, and correct its bias if it has one, in place.
 
     Parameters
@@ -62,6 +63,7 @@ def round_layer(layer: Layer, sample: Sample, target: Tensor, sign: int, fisher:
         1 or -1: of what is added.
     fisher : float64 Tensor, shape (channels, channels), optional
         How much errors of the output channels matter, alone and together.
+    others : Alternatives, optional
     """
     quantizer = layer.weight_quantizer
     assert isinstance(quantizer, SteppedWeight)
@@ -72,7 +74,7 @@ def round_layer(layer: Layer, sample: Sample, target: Tensor, sign: int, fisher:
     order = whole.read.diagonal(dim1=1, dim2=2).sort(dim=1, descending=True, stable=True).indices
     read = whole.read.gather(1, order[:, :, None].expand_as(whole.read)).gather(2, order[:, None].expand_as(whole.read))
     ordered = rows.gather(2, order[:, None].expand_as(rows))
-    values = _rounded(quantizer, ordered, read, layer.weight.dtype)
+    values = _rounded(quantizer, ordered, read, layer.weight.dtype, others)
     if fisher is not None and groups == 1 and quantizer.levels.step == 1:
         scales = quantizer.scale.detach().double().expand(len(layer.weight)).contiguous()
         values = guided(values[0], ordered[0], scales, damped(read)[0], fisher, quantizer.levels)[None]
@@ -127,16 +129,20 @@ def _loss(rows: Tensor, moments: _Moments) -> float:
     return float(((rows @ moments.read - 2 * moments.cross) * rows).sum())
 
 
-def _rounded(quantizer: SteppedWeight, rows: Tensor, read: Tensor, kind: torch.dtype) -> Tensor:
+def _rounded(quantizer: SteppedWeight, rows: Tensor, read: Tensor, kind: torch.dtype,
+             others: Alternatives | None) -> Tensor:
     """Return the weights on their grids, shape (groups, r, n), at steps that the quantizer gets."""
     factors = FINE_FACTORS if rows.shape[2] <= FEW else FACTORS
-    values = rounded_at_best_scales(quantizer, rows.to(kind), read, factors).double()
+    values = rounded_at_best_scales(quantizer, rows.to(kind), read, factors, others).double()
     moments, groups = damped(read), len(rows)
     for _ in range(SWEEPS):
         scales = quantizer.scale.detach().double().reshape(-1).expand(groups * rows.shape[1]).reshape(groups, -1)
         codes = (values / scales[:, :, None]).round()
         if not isinstance(quantizer, PowerOfTwoWeight):
-            quantizer.set_scale(_refitted(codes, rows, moments, scales, shared=quantizer.channels == 1))
+            fitted = _refitted(codes, rows, moments, scales, shared=quantizer.channels == 1)
+            if others is not None:
+                fitted = torch.where((scales.flatten() == others.scales).any(0), scales.flatten(), fitted)
+            quantizer.set_scale(fitted)
             scales = quantizer.scale.detach().double().reshape(-1).expand(scales.numel()).reshape(scales.shape)
         values = improve(codes * scales[:, :, None], rows, scales, moments, quantizer.levels)
     return values

@@ -1,0 +1,98 @@
+"""Tensors whose channels may be stored in units of their own, because only layers make and read them.
+
+A factor per channel between the float network's tensor and the stored one changes nothing but weights: the rows of the
+layer that makes the tensor and the columns of those that read it. The step of a row, and that of the tensor, can then
+be a power of two and any other number in the units of the float network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import inf
+from typing import cast
+
+from torch import Tensor, fx, nn
+
+from quant.factors import absorb
+from quant.quantizers.base import ActivationQuantizer
+from quant.stages.stage import Stage
+from quant.trace.calls import module_of
+from quant.trace.taps import is_output
+
+__all__ = ["FreeTensor", "free_tensors"]
+
+
+@dataclass(frozen=True)
+class FreeTensor:
+    """A tensor whose channels may have factors.
+
+    Attributes
+    ----------
+    stage : Stage
+        Which makes it: a convolution or linear layer, and at most an activation that cuts.
+    readers : tuple of Stage
+        Convolutions and linear layers.
+    average : Stage or None
+        An average that alone reads the tensor; `readers` then read the average.
+    """
+
+    stage: Stage
+    readers: tuple[Stage, ...]
+    average: Stage | None
+
+    @property
+    def stored(self) -> tuple[Stage, ...]:
+        """The stages whose values have the factors."""
+        return (self.stage,) if self.average is None else (self.stage, self.average)
+
+    def quantizers(self, graph: fx.GraphModule) -> list[ActivationQuantizer]:
+        """Return the quantizers of what is stored, in a quantized graph."""
+        return [cast(ActivationQuantizer, graph.get_submodule(str(stage.quantizer))) for stage in self.stored]
+
+    def tell_readers(self, graph: fx.GraphModule, factor: Tensor) -> None:
+        """Let the readers compute the same from values that have been divided by `factor`, shape (channels,)."""
+        for reader in self.readers:
+            absorb(_layer(graph, reader), factor)
+
+    def grow(self, graph: fx.GraphModule, growth: Tensor) -> None:
+        """Note in a quantized graph that each channel is stored larger by its part of `growth`, shape (channels,)."""
+        self.tell_readers(graph, 1 / growth)
+        for quantizer in self.quantizers(graph):
+            assert quantizer.factor is not None
+            quantizer.factor = quantizer.factor / growth.to(quantizer.factor)
+
+
+def free_tensors(graph: fx.GraphModule, found: Sequence[Stage]) -> list[FreeTensor]:
+    """Return the tensors of a graph, quantized or not, whose channels may have factors, in the order of `found`."""
+    readers: dict[fx.Node, list[Stage]] = {}
+    for stage in found:
+        if stage.source is not None:
+            readers.setdefault(stage.source, []).append(stage)
+    others = {node for stage in found for node in (stage.residual, *stage.parts) if node is not None}
+    free = []
+    for stage in found:
+        if _is_layer(graph, stage) and _is_plain(stage, others) and stage.floor in (0.0, -inf) and stage.ceiling > 0:
+            reading, average = readers.get(stage.end, []), None
+            if len(reading) == 1 and reading[0].kind == "average":
+                (average,) = reading
+                reading = readers.get(average.end, []) if _is_plain(average, others) and not average.clamps else []
+            if reading and all(_is_layer(graph, reader) for reader in reading):
+                free.append(FreeTensor(stage, tuple(reading), average))
+    return free
+
+
+def _is_plain(stage: Stage, others: set[fx.Node]) -> bool:
+    """Return whether nothing but a cut follows a stage's layer, and only the sources of stages lead to its tensor."""
+    return (stage.residual is None and stage.norm is None and stage.function is None and not stage.is_part
+            and stage.end not in others and not is_output(stage.end))
+
+
+def _is_layer(graph: fx.GraphModule, stage: Stage) -> bool:
+    """Return whether a stage computes a linear layer, or a convolution that is dense or depthwise."""
+    layer = module_of(graph, stage.compute) if stage.kind in ("conv", "linear") else None
+    return isinstance(layer, nn.Linear) or (isinstance(layer, nn.Conv2d) and layer.groups in (1, layer.in_channels))
+
+
+def _layer(graph: fx.GraphModule, stage: Stage) -> nn.Conv2d | nn.Linear:
+    return cast(nn.Conv2d | nn.Linear, module_of(graph, stage.compute))

@@ -1,0 +1,118 @@
+"""Units of stored tensors in which their steps are powers of two without a loss.
+
+A step of 2**k is up to the root of two off the best one, and of the codes of a ReLU6 that cuts at 6 a step of 2**-5
+uses three quarters. Where only layers make and read a tensor, all of it can be stored larger by any number up to the
+root of two, or smaller, so that its best step is a power of two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import isfinite, log2
+from typing import cast
+
+import torch
+from torch import Tensor, fx, nn
+
+from quant.calibration.patches import at_positions, positions
+from quant.calibration.prefix import pieces
+from quant.calibration.stored import Stored, StoredInputs
+from quant.factors import scale_outputs
+from quant.free_tensors import free_tensors
+from quant.layers.clamp import Clamp
+from quant.quantizers.lsq import LSQActivation
+from quant.stages.activations import CLAMPS, ends_of
+from quant.stages.stage import Stage
+from quant.stages.stages import stages
+from quant.trace.calls import module_of
+from quant.trace.inputs import each
+from quant.trace.naming import free_path
+from quant.trace.segment import Segment
+
+__all__ = ["IMAGES", "fit_units"]
+
+IMAGES = 32
+"""Images that say how far tensors reach."""
+POSITIONS = 16
+"""Positions of each that are looked at."""
+NEARLY = 0.9
+"""Where the best step reaches to this share of a ReLU6's cut or further, the largest code is put on the cut."""
+
+
+def fit_units(graph: fx.GraphModule, images: Stored | StoredInputs, bits: Callable[[Stage], int]) -> dict[str, Tensor]:
+    """Store every free tensor of a float graph in a unit in which its best step is a power of two, in place.
+
+    The network computes the same. A ReLU6 whose cut the largest code reaches then cuts just there.
+
+    Parameters
+    ----------
+    graph : fx.GraphModule
+        Of a float network whose BatchNorms are folded.
+    images : Stored or StoredInputs
+        What the graph reads; a few of them are looked at.
+    bits : callable (Stage) -> int
+        Width of the tensor that a stage stores.
+
+    Returns
+    -------
+    dict of str to float64 Tensor, shape (channels,)
+        What was stored before, over what is stored now, by the name of the stage that stores it.
+    """
+    free = free_tensors(graph, stages(graph))
+    if not free:
+        return {}
+    values = _values(graph, [tensor.stage.end for tensor in free], images)
+    factors = {}
+    for tensor in free:
+        stage = tensor.stage
+        growth = _growth(stage, values[stage.end], bits(stage))
+        if isfinite(stage.ceiling):
+            _move_cuts(graph, stage, growth)
+        layer = cast(nn.Conv2d | nn.Linear, module_of(graph, stage.compute))
+        factor = torch.full((len(layer.weight),), 1 / growth, dtype=torch.float64)
+        scale_outputs(layer, factor)
+        tensor.tell_readers(graph, factor)
+        factors |= {storing.name: factor for storing in tensor.stored}
+    graph.delete_all_unused_submodules()
+    graph.graph.lint()
+    graph.recompile()
+    return factors
+
+
+def _growth(stage: Stage, values: Tensor, bits: int) -> float:
+    """Return by how much a tensor should be stored larger, between the roots of 1/2 and of 2."""
+    quantizer = LSQActivation(bits, signed=stage.floor < 0)
+    quantizer.initialise(values)
+    step, high = float(quantizer.scale.detach()), quantizer.format.high
+    if isfinite(stage.ceiling) and step * high >= NEARLY * stage.ceiling:
+        step = stage.ceiling / high
+    return float(2.0 ** round(log2(step)) / step)
+
+
+def _move_cuts(graph: fx.GraphModule, stage: Stage, growth: float) -> None:
+    """Let the activations of a stage cut at multiples of where they do."""
+    node = stage.end
+    while node is not stage.compute:
+        module = module_of(graph, node) if node.op == "call_module" else None
+        before = cast(fx.Node, node.args[0])
+        if isinstance(module, nn.Hardtanh | Clamp) or node.target in CLAMPS:
+            low, high = ends_of(node, module)
+            path = free_path(graph, f"{stage.name}_clamp")
+            graph.add_submodule(path, Clamp(low * growth, high * growth))
+            node.op, node.target, node.args, node.kwargs = "call_module", path, (before,), {}
+        node = before
+
+
+@torch.no_grad()
+def _values(graph: fx.GraphModule, nodes: list[fx.Node], images: Stored | StoredInputs) -> dict[fx.Node, Tensor]:
+    """Return what nodes put out at some positions of some images, shape (positions, channels)."""
+    starts = graph.graph.find_nodes(op="placeholder")
+    segment = Segment(graph, starts, nodes)
+    parts: dict[fx.Node, list[Tensor]] = {node: [] for node in nodes}
+    some = torch.arange(0, len(images), max(len(images) // IMAGES, 1))[:IMAGES]
+    for which in pieces(graph.graph.nodes, len(some)):
+        given = dict(zip(starts, each(images.values(some[which])), strict=True))
+        for node, value in segment.run(given).items():
+            flat = value.flatten(2) if value.ndim > 2 else value[:, :, None]
+            parts[node].append(at_positions(flat, positions(len(value), flat.shape[2], POSITIONS * len(value))))
+    return {node: torch.cat(of_node) for node, of_node in parts.items()}
