@@ -62,7 +62,7 @@ def fit_units(graph: fx.GraphModule, images: Stored | StoredInputs, bits: Callab
     if not free:
         return {}
     values = _values(graph, [tensor.stage.end for tensor in free], images)
-    factors = {}
+    factors: dict[str, Tensor] = {}
     for tensor in free:
         stage = tensor.stage
         growth = _growth(stage, values[stage.end], bits(stage))
