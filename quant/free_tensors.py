@@ -77,7 +77,7 @@ def free_tensors(graph: fx.GraphModule, found: Sequence[Stage]) -> list[FreeTens
             if len(reading) == 1 and reading[0].kind == "average":
                 (average,) = reading
                 reading = readers.get(average.end, []) if _is_plain(average, others) and not average.clamps else []
-            if reading and all(_is_layer(graph, reader) for reader in reading):
+            if reading and all(_takes_factors(graph, stage, reader) for reader in reading):
                 free.append(FreeTensor(stage, tuple(reading), average))
     return free
 
@@ -92,6 +92,14 @@ def _is_layer(graph: fx.GraphModule, stage: Stage) -> bool:
     """Return whether a stage computes a linear layer, or a convolution that is dense or depthwise."""
     layer = module_of(graph, stage.compute) if stage.kind in ("conv", "linear") else None
     return isinstance(layer, nn.Linear) or (isinstance(layer, nn.Conv2d) and layer.groups in (1, layer.in_channels))
+
+
+def _takes_factors(graph: fx.GraphModule, stage: Stage, reader: Stage) -> bool:
+    """Return whether a reader is a layer whose inputs are the channels that a stage makes, or all places of theirs."""
+    if not _is_layer(graph, reader):
+        return False
+    channels, layer = len(_layer(graph, stage).weight), _layer(graph, reader)
+    return layer.in_features % channels == 0 if isinstance(layer, nn.Linear) else layer.in_channels == channels
 
 
 def _layer(graph: fx.GraphModule, stage: Stage) -> nn.Conv2d | nn.Linear:

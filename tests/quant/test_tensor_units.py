@@ -92,6 +92,15 @@ def test_tensors_that_others_read_too_are_not_free(read: Callable[[Tensor, Tenso
     assert "expand" not in [tensor.stage.name for tensor in free_tensors(graph, stages(graph))]
 
 
+def test_channels_that_are_arranged_anew_are_not_free() -> None:
+    """Rows that become maps of fewer channels have no factor per channel that a convolution could take up; flattened
+    maps have."""
+    net = nn.Sequential(nn.Linear(4, 32), nn.ReLU(), nn.Unflatten(1, (2, 4, 4)), nn.Conv2d(2, 3, 3), nn.ReLU(),
+                        nn.Flatten(), nn.Linear(12, 2)).eval()
+    graph = read_model(net, torch.rand(4, 4))
+    assert [tensor.stage.name for tensor in free_tensors(graph, stages(graph))] == ["3"]
+
+
 def test_the_network_computes_the_same() -> None:
     """Only free tensors, and the average of one, are stored in other units; the output is the same, to rounding."""
     model, (_, x) = network(), images()
