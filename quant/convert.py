@@ -122,7 +122,7 @@ def quantize(model: nn.Module, data: Data, *, scheme: str | Scheme, weight_bits:
         factors |= {tensor.name: tensor.factor for tensor in equalized}
         graph.meta["equalized"] = equalized
     if scheme.own_units:
-        widths = _widths(stages(graph), weight_bits, activation_bits, first_last_bits)
+        widths = widths_of(stages(graph), weight_bits, activation_bits, first_last_bits)
         for name, factor in fit_units(graph, images, lambda stage: widths[stage.end][1]).items():
             factors[name] = factor * factors.get(name, 1.0)
     graph.meta["own_units"] = scheme.own_units
