@@ -69,7 +69,7 @@ def test_tutorial_runs_from_top_to_bottom(tmp_path: Path) -> None:
     for command in commands(TUTORIAL):
         run(shlex.split(command), tmp_path)
     shown = "".join(text for _, text in blocks(TUTORIAL, "text"))
-    trained = "stem.0       5 5"
+    trained = "stem.0       8 5"
     assert trained in shown
     exact, chosen = (re.sub(r"[\d.]+%", "…%", text) for text in shown.split(trained))
     found = re.sub(r"[\d.]+%", "…%", printed)

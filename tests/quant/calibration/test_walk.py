@@ -87,8 +87,7 @@ def test_a_mean_error_gets_a_bias_where_there_is_none() -> None:
         model[0].weight.copy_(torch.tensor([1.0, 1.23]).reshape(2, 1, 1, 1))
         model[1].weight.copy_(torch.tensor([1.0, 0.3]).reshape(1, 2, 1, 1))
     images = torch.full((4, 1, 2, 2), 0.75)
-    own: dict[str, Any] = {"weight_steps": "weight", "own_units": False}
-    plain, graph = (quantize(model, images, scheme=power_of_two(bias_correction=corrected, **own),
+    plain, graph = (quantize(model, images, scheme=power_of_two(weight_steps="weight", bias_correction=corrected),
                              weight_bits=2, activation_bits=8, input_format=Format(4, "unsigned"), input_exponent=-2)
                     for corrected in (False, True))
     assert plain.get_submodule("1").bias is None
@@ -105,8 +104,8 @@ def test_steps_are_judged_by_what_a_bias_cannot_mend() -> None:
         model[0].bias.zero_()
     images = torch.full((4, 8, 2, 2), 0.75)
     least, corrected, alone = (
-        quantize(model, images, scheme=power_of_two(weight_steps=by, bias_correction=biased, own_units=False),
-                 weight_bits=2, activation_bits=8, input_format=Format(4, "unsigned"), input_exponent=-2
+        quantize(model, images, scheme=power_of_two(weight_steps=by, bias_correction=biased), weight_bits=2,
+                 activation_bits=8, input_format=Format(4, "unsigned"), input_exponent=-2
                  ).get_submodule("0").weight_quantizer.scale
         for by, biased in (("weight", False), ("output", True), ("output", False)))
     assert torch.equal(corrected, least)

@@ -107,7 +107,7 @@ def test_powers_of_two_lose_no_more_than_real_steps() -> None:
     """In the units of the float network the layer is as near to its target as one with real steps, to a tenth, and much
     nearer than without units of its own. Each scale is a power of two all the same, and every weight on its grid."""
     errors = []
-    for scheme in (power_of_two(), uniform(), power_of_two(own_units=False)):
+    for scheme in (power_of_two(own_units=True), uniform(), power_of_two()):
         graph, growth, target = rounded(two_layers(), scheme)
         layer = graph.get_submodule("0")
         with torch.no_grad():
@@ -122,7 +122,8 @@ def test_powers_of_two_lose_no_more_than_real_steps() -> None:
 def test_channels_that_are_cut_grow_less() -> None:
     """Where a ReLU6 cuts many values, moving the cut costs more than rounding, and channels grow by less than half as
     much as where it cuts nothing."""
-    cut, whole = (float(rounded(two_layers(scale), power_of_two())[1].log2().abs().mean()) for scale in (8.0, 0.5))
+    cut, whole = (float(rounded(two_layers(scale), power_of_two(own_units=True))[1].log2().abs().mean())
+                  for scale in (8.0, 0.5))
     assert cut < 0.5 * whole
 
 
@@ -133,7 +134,7 @@ def test_dense_readers_get_columns_of_like_size() -> None:
     sizes = torch.exp2(torch.linspace(-1, 1, 16))
     with torch.no_grad():
         net[2].weight.copy_(sizes * torch.sign(net[2].weight))
-    graph = quantized_layers(net, power_of_two())
+    graph = quantized_layers(net, power_of_two(own_units=True))
     graph.get_submodule("2").weight_quantizer.set_bits(4, graph.get_submodule("2").weight)
     (free,) = growing(graph, stages(graph)).values()
     layer = graph.get_submodule("0")
