@@ -35,7 +35,7 @@ def main() -> int:
     parser.add_argument("--packages", type=Path, help="folder of the wheels, unpacked in folders of their names")
     parser.add_argument("--photos", type=Path, help="photographs, as benchmarks.real reads them")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/models.json"), help="JSON file")
-    parser.add_argument("--most-cycles", type=int, default=6000, help="rtl: of one layer")
+    parser.add_argument("--most-cycles", type=int, default=4000, help="rtl: of one layer")
     parser.add_argument("--json", action="store_true", help="table: print the rows as JSON")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
