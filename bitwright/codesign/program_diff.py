@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.ir.arithmetic import Arithmetic
-from sim.ir.ops import Conv, Op, Tensor
+from sim.ir.ops import Conv, Op, Table, Tensor
 from sim.ir.program import Program
 from sim.ir.signed_digits import multipliers
 
@@ -114,8 +114,12 @@ def _op_differences(left: Op, right: Op) -> Iterator[Difference]:
         yield from _fields(where, _digits(left), _digits(right))
     for item in fields(left):
         values = _value(left, item.name), _value(right, item.name)
+        if isinstance(values[0], Table) and isinstance(values[1], Table):
+            yield from _fields(where, *({"index of table": table.index} for table in values))
+            values = values[0].codes.astype(np.int64), values[1].codes.astype(np.int64)
         if not isinstance(values[0], np.ndarray):
-            yield from _fields(where, {item.name: values[0]}, {item.name: values[1]})
+            shown = ["there" if isinstance(value, Table) else value for value in values]
+            yield from _fields(where, *({item.name: value} for value in shown))
         elif values[0].shape != values[1].shape:
             yield Difference(where, f"shape of {item.name}", values[0].shape, values[1].shape)
         else:

@@ -26,7 +26,7 @@ def assert_equal_codes(program: Program, rng: np.random.Generator, images: int =
 
 
 @pytest.mark.parametrize("rounding", ["half_up", "half_even", "floor"])
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(30))
 def test_equals_the_simulator_on_random_programs(seed: int, rounding: str) -> None:
     """Every tensor has the same codes: all kinds, all roundings, parts, residuals, wrapping, corner codes."""
     rng = np.random.default_rng(seed)
@@ -43,9 +43,9 @@ def test_equals_the_simulator_on_each_kind(kind: str) -> None:
 
 
 def test_random_programs_reach_every_trait() -> None:
-    """The Programs above include residuals, broadcasts, tables, parts, bipolar and unsigned weights, and transfers."""
+    """The Programs above include residuals, broadcasts, tables, parts, uneven steps, kinds of weights, transfers."""
     found: set[str] = set()
-    for seed in range(20):
+    for seed in range(30):
         rng = np.random.default_rng(seed)
         program = random_program(rng, random_machine(rng))
         convs = [op for op in program.ops if isinstance(op, Conv)]
@@ -53,6 +53,9 @@ def test_random_programs_reach_every_trait() -> None:
         found |= {"concat"} if any(len(tensor.parts) > 1 for tensor in program.tensors) else set()
         found |= {"residual"} if any(conv.residual for conv in convs) else set()
         found |= {"broadcast"} if any(conv.residual_broadcast != "none" for conv in convs) else set()
+        found |= {"slice"} if any(op.input_parts for op in program.ops if isinstance(op, Conv | Pool)) else set()
+        steps = [each for op in program.ops if isinstance(op, Conv | Pool) for each in (op.stride, op.dilation)]
+        found |= {"unequal"} if any(vertical != horizontal for vertical, horizontal in steps) else set()
         found |= {"table"} if any(conv.table is not None for conv in convs) else set()
         found |= {conv.weight_format.kind for conv in convs} & {"bipolar", "unsigned"}
         found |= {"spill"} if any(isinstance(op, Load) for op in program.ops) else set()

@@ -11,7 +11,7 @@ from bitwright.cli.app import main
 from bitwright.codesign.program_diff import program_differences
 from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
-from sim.ir.ops import Conv, Pool, Tensor
+from sim.ir.ops import Conv, Pool, Table, Tensor
 from sim.ir.program import Program
 from sim.ir.serialize import load_program, save_program
 from sim.ir.signed_digits import digits_of
@@ -55,6 +55,21 @@ def test_every_field_of_a_conv_is_compared(fields: dict, sentence: str) -> None:
     """What, how many, by how much, and the first; M as a number, and how many digits it has."""
     found = program_differences(program(conv()), program(conv(**fields)))
     assert [str(difference) for difference in found] == [f"op 'layer': {sentence}"]
+
+
+def test_tables_are_compared_by_what_they_hold() -> None:
+    """Index and codes; the same table is equal, wherever it was made."""
+    def ending(*codes: int, zero_point: int = 0) -> Program:
+        table = Table(Format(2, "unsigned", zero_point), np.array(codes, np.int16))
+        return program(conv(table=table, low=0, high=3))
+
+    one = ending(0, 1, 2, 3)
+    assert program_differences(one, ending(0, 1, 2, 3)) == []
+    assert [str(x) for x in program_differences(one, ending(0, 1, 9, 4))] == [
+        "op 'layer': 2 of 4 numbers of table differ, by up to 7; first at (2,), 2 and 9"]
+    assert [str(x) for x in program_differences(one, ending(0, 1, 2, 3, zero_point=1))] == [
+        "op 'layer': index of table is unsigned2 and unsigned2 z=1"]
+    assert [str(x) for x in program_differences(program(conv(high=3)), one)] == ["op 'layer': table is None and there"]
 
 
 def test_tensors_ops_order_and_arithmetic_are_compared() -> None:
