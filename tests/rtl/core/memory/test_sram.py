@@ -35,7 +35,6 @@ REGION = EDGE.lanes, EDGE.region_words, EDGE.rows
 """A region of the activation memory: 2048 words of 64 bits, written in granules of 16."""
 
 
-@pytest.mark.nightly
 def test_activation_memory_is_block_ram(tmp_path):
     """On an ECP5, 128 Kibit in granules are eight blocks of 18 Kbit; none of it becomes distributed memory."""
     found = cells(tmp_path, "synth_ecp5", *REGION)
