@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -22,7 +23,7 @@ QONNX_DOMAINS = ("qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.gen
 IR_VERSION = 10
 
 
-class Reference:
+class Reference(ABC):
     """Values of a model by name, as its own tool computes them.
 
     Attributes
@@ -36,9 +37,9 @@ class Reference:
     title = ""
     holds_codes = True
 
+    @abstractmethod
     def run(self, images: NDArray[np.float32], wanted: Sequence[str]) -> tuple[NDArray[Any], Arrays]:
         """Return the model's first output, and those of the wanted values that the tool has."""
-        raise NotImplementedError
 
 
 class _OnnxRuntime(Reference):

@@ -18,7 +18,7 @@ from sim.ir.ops import Conv, Pool, Tensor
 from sim.ir.program import Program
 from sim.ir.signed_digits import digits_of
 from sim.plan.plan import plan
-from sim.testing import RandomChoices, SteeredChoices, corner_inputs, random_machine, random_program
+from sim.testing import TRAITS, RandomChoices, SteeredChoices, corner_inputs, random_machine, random_program
 from sim.testing.coverage.bins import GROUPS
 from sim.testing.coverage.coverage import Coverage, Group
 from sim.testing.coverage.directed import directed_cases
@@ -129,13 +129,16 @@ def test_recorded_cases_shrink_to_the_least_that_fails() -> None:
     assert_plain(shrink_case(choices.decisions, TINY, pools, 400, layers=6))
 
 
-def test_hypothesis_shrinks_to_the_least_that_fails() -> None:
-    """The strategies find a failing case and leave the same Pool, at most behind one plain layer.
+@pytest.mark.parametrize(("without", "before"), [(("slice", "unequal"), 0), ((), 1)])
+def test_hypothesis_shrinks_to_the_least_that_fails(without: tuple[str, ...], before: int) -> None:
+    """The strategies find a failing case and leave the same single Pool.
 
-    Hypothesis takes away a few decisions at a time, and a layer has more.
+    Hypothesis takes away a few decisions at a time. With all traits a layer has more than that, and one may stay before
+    the Pool, as plain as it is.
     """
     search = settings(max_examples=200, database=None, derandomize=True, deadline=None)
-    assert_plain(find(cases([TINY]), pools, settings=search), before=1)
+    traits = [trait for trait in TRAITS if trait not in without]
+    assert_plain(find(cases([TINY], traits=traits), pools, settings=search), before)
 
 
 def assert_plain(case, before: int = 0) -> None:
