@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from bitwright.cli.console import Report
-from sim.cost.estimate import Band, Estimate, LayerEstimate
+from sim.cost.estimate import Estimate, LayerEstimate
 from sim.cost.robustness import EnergyOrder
+from sim.energy.band import Band
 from sim.energy.technology import Technology
 
 __all__ = ["add_choices", "add_tables", "prices_line"]

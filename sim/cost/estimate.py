@@ -7,21 +7,13 @@ from dataclasses import dataclass
 
 from sim.cost.layer_bound import bound_of, layer_cycles_by_cause, useful_macs
 from sim.cost.units import edp_mj_ms, energy_mj, frames_per_s, latency_ms, power_mw, tera_ops_per_s, tera_ops_per_w
+from sim.energy.band import Band
 from sim.energy.counting import count_events
 from sim.energy.model import Energy, EnergyRange, energy
 from sim.energy.technology import Technology
 from sim.plan.plan import Plan
 
-__all__ = ["Band", "Estimate", "LayerEstimate", "estimate"]
-
-
-@dataclass(frozen=True)
-class Band:
-    """A number with its uncertainty; low <= nominal <= high."""
-
-    low: float
-    nominal: float
-    high: float
+__all__ = ["Estimate", "LayerEstimate", "estimate"]
 
 
 @dataclass(frozen=True)

@@ -7,33 +7,19 @@ count the events of ops, `rtl.core.control.perf_counters` those of the hardware.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
+from typing import Literal
 
 from sim.arch.machine import Machine
 from sim.arch.table_memory import table_word_bits
 from sim.arch.widths import lane_sum_bits, partial_sum_bits
+from sim.energy.quantity import ONE, Quantity
 
-__all__ = ["COMPONENTS", "EVENTS", "HOST_MEMORY", "PRICED", "Event", "EventMemory", "Quantity", "counters_from_events",
-           "events_from_counters"]
-
-
-@dataclass(frozen=True)
-class Quantity:
-    """A number that follows from the machine.
-
-    Attributes
-    ----------
-    formula : str
-        The number in terms of the machine's parameters, for readers.
-    of : callable
-        Computes the number for a `Machine`.
-    """
-
-    formula: str
-    of: Callable[[Machine], int]
+__all__ = ["COMPONENTS", "EVENTS", "HOST_MEMORY", "LEAKAGE", "PRICED", "Event", "EventMemory",
+           "counters_from_events", "events_from_counters"]
 
 
 @dataclass(frozen=True)
@@ -65,10 +51,12 @@ def _parameter(name: str) -> Quantity:
     return Quantity(name, attrgetter(name))
 
 
-ONE, LANES, ACC_BITS = Quantity("1", lambda machine: 1), _parameter("lanes"), _parameter("acc_bits")
+LANES, ACC_BITS = _parameter("lanes"), _parameter("acc_bits")
 
 HOST_MEMORY = "host memory"
 """The component that is not on the chip."""
+LEAKAGE = "leakage"
+"""The component that takes power whatever happens."""
 TABLE_WORD = Quantity("max(lanes, stream_bits)", table_word_bits)
 
 ACCUMULATORS = EventMemory("accumulators", "acc_depth * acc_bits")
@@ -98,6 +86,8 @@ class Event:
         Width of what one event moves or clocks, to which its energy is proportional [bits].
     memory : EventMemory or None
         The memory that the event reads or writes, on whose capacity its energy depends.
+    data : {"products", "activations"} or None
+        Whose share of ones its energy may depend on: that of its one-bit products, or that of its activation planes.
     """
 
     name: str
@@ -108,20 +98,21 @@ class Event:
     per_count: Quantity = ONE
     width: Quantity = ONE
     memory: EventMemory | None = None
+    data: Literal["products", "activations"] | None = None
 
 
 EVENTS = {event.name: event for event in (
     Event("pair_lanes", "one-bit product", "lanes of every active element in every pair of bit planes",
-          "array", "pair_elements", per_count=LANES),
+          "array", "pair_elements", per_count=LANES, data="products"),
     Event("narrow_adds", "addition", "partial sums: one for each active element and pair of bit planes", "array",
-          "narrow_adds", width=Quantity(
+          "narrow_adds", data="products", width=Quantity(
               "log2(lanes) + max_bits_w + max_bits_a", partial(partial_sum_bits, unsigned_weights=False))),
     Event("lane_adds", "addition",
           "sums of the depthwise lanes: one for each lane of an active column, tap and activation plane",
           "depthwise lanes", "lane_steps", per_count=_parameter("depthwise_lanes"),
-          width=Quantity("max_bits_w + max_bits_a + 6", lane_sum_bits)),
+          width=Quantity("max_bits_w + max_bits_a + 6", lane_sum_bits), data="activations"),
     Event("wide_adds", "addition", "accumulators: one for each active element and step", "array", "wide_adds",
-          width=ACC_BITS),
+          width=ACC_BITS, data="products"),
     Event("acc_reads", "word", "accumulators read, by additions and by the requantizers", "accumulators", "acc_reads",
           width=ACC_BITS, memory=ACCUMULATORS),
     Event("acc_writes", "word", "accumulators written", "accumulators", "acc_writes", width=ACC_BITS,
@@ -129,7 +120,7 @@ EVENTS = {event.name: event for event in (
     Event("requant_terms", "addition", "shifted additions in the requantizers", "requantizers", "requant_terms",
           width=Quantity("acc_bits + window + 2", attrgetter("requant_bits"))),
     Event("act_reads", "word", "activations read: operands, residuals, pooling, Stores", "activations", "act_reads",
-          width=LANES, memory=ACTIVATIONS),
+          width=LANES, memory=ACTIVATIONS, data="activations"),
     Event("act_writes", "word", "activations written, by Convs under a mask of `rows` lanes, by Loads too",
           "activations", "act_writes", width=LANES, memory=ACTIVATIONS),
     Event("weight_reads", "word", "weights read into the operand registers of the rows", "weights", "weight_reads",
@@ -150,12 +141,12 @@ EVENTS = {event.name: event for event in (
 """Every event by name, in the order of the RTL's counters."""
 
 PRICED = EVENTS | {"cycles": Event(
-    "cycles", "clock cycle", "clock cycles, in which the whole array leaks", "leakage", "cycles",
+    "cycles", "clock cycle", "clock cycles: control, counters, and clocks that no gate stops", "control", "cycles",
     width=Quantity("rows * columns * lanes", lambda machine: machine.rows * machine.columns * machine.lanes))}
 """What a technology must price, each once: the events, and last the cycles."""
 
-COMPONENTS = tuple(dict.fromkeys(event.component for event in PRICED.values()))
-"""Parts of the machine, and the host's memory, in the order of their first event."""
+COMPONENTS = (*dict.fromkeys(event.component for event in PRICED.values()), LEAKAGE)
+"""Parts of the machine, and the host's memory, in the order of their first event, and last what leaks."""
 
 
 def events_from_counters(counters: Mapping[str, int], machine: Machine) -> dict[str, int]:

@@ -1,23 +1,26 @@
 """Energy of event counts: a sum of counts times prices, so that it is linear in the counts.
 
-Every price is scaled from the point at which its table states it to the machine:
-
-    price = fixed + (energy - fixed) * (width / at.width)**at.width_exponent * (capacity / at.kib)**at.exponent
-                                     * (at.mhz / clock_mhz)
+Every price is scaled from the point at which its row states it to the machine, as `sim.energy.rows` says. The price of
+a clock cycle includes what leaks in it, and what the host's memory takes at rest; that of a bit on a stream its share
+of opening a row of that memory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from math import fsum
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from sim.arch.machine import Machine
-from sim.energy.events import COMPONENTS, HOST_MEMORY, PRICED
-from sim.energy.technology import Price, Technology
+from sim.energy.band import Band, sum_bands
+from sim.energy.events import COMPONENTS, HOST_MEMORY, LEAKAGE, PRICED
+from sim.energy.parts import BLOCKS
+from sim.energy.technology import Technology
 from sim.errors import InputError
 
-__all__ = ["Energy", "EnergyRange", "energy", "prices"]
+__all__ = ["Density", "Energy", "EnergyRange", "energy", "leakage_uw", "prices"]
+
+Density = Mapping[str, float]
+"""Shares of ones: of `products` and of `activations`."""
 
 
 @dataclass(frozen=True)
@@ -28,26 +31,45 @@ class EnergyRange:
     nominal_pj: float
     high_pj: float
 
+    @property
+    def band(self) -> Band:
+        """The same without its unit."""
+        return Band(self.low_pj, self.nominal_pj, self.high_pj)
+
 
 @dataclass(frozen=True)
 class Energy(EnergyRange):
-    """A total and the events that it is the sum of."""
+    """A total and the events that it is the sum of.
+
+    Attributes
+    ----------
+    by_event : dict of str to EnergyRange
+    of_cycles : dict of str to EnergyRange
+        The energy of `cycles` by the components that it is in.
+    """
 
     by_event: dict[str, EnergyRange]
+    of_cycles: dict[str, EnergyRange] = field(default_factory=dict)
 
     @property
     def by_component(self) -> dict[str, EnergyRange]:
         """Energy of each part of the machine, and of the host's memory, of `sim.energy.events.COMPONENTS`."""
-        return {component: _sum([part for event, part in self.by_event.items()
-                                 if PRICED[event].component == component]) for component in COMPONENTS}
+        found: dict[str, list[EnergyRange]] = {component: [] for component in COMPONENTS}
+        for event, part in self.by_event.items():
+            if event != "cycles":
+                found[PRICED[event].component].append(part)
+        for component, part in self.of_cycles.items():
+            found[component].append(part)
+        return {component: _sum(parts) for component, parts in found.items()}
 
     @property
     def on_chip(self) -> EnergyRange:
         """Energy without the host's memory."""
-        return _sum([part for component, part in self.by_component.items() if component != HOST_MEMORY])
+        return _sum(part for component, part in self.by_component.items() if component != HOST_MEMORY)
 
 
-def energy(counts: Mapping[str, int], machine: Machine, technology: Technology) -> Energy:
+def energy(counts: Mapping[str, int], machine: Machine, technology: Technology,
+           density: Density | None = None) -> Energy:
     """Return what events cost on a machine. Events that are left out did not happen.
 
     Parameters
@@ -57,6 +79,8 @@ def energy(counts: Mapping[str, int], machine: Machine, technology: Technology) 
     machine : Machine
         Gives widths, capacities and the clock.
     technology : Technology
+    density : mapping of str to float, optional
+        Shares of ones in the data, in 0..1; without one, that at which a row states its energy.
 
     Raises
     ------
@@ -75,34 +99,67 @@ def energy(counts: Mapping[str, int], machine: Machine, technology: Technology) 
             raise InputError(f"no event is called '{event}'; there are {', '.join(PRICED)}")
         if count < 0:
             raise InputError(f"event '{event}' must be counted from 0 up, not {count}")
-    price_of = prices(machine, technology)
+    price_of = prices(machine, technology, density)
     by_event = {event: _times(count, price_of[event]) for event, count in counts.items()}
-    total = _sum(list(by_event.values()))
-    return Energy(total.low_pj, total.nominal_pj, total.high_pj, by_event)
+    of_cycles = {component: _times(counts.get("cycles", 0), price)
+                 for component, price in _of_a_cycle(machine, technology).items()}
+    total = _sum(by_event.values())
+    return Energy(total.low_pj, total.nominal_pj, total.high_pj, by_event, of_cycles)
 
 
-def prices(machine: Machine, technology: Technology) -> dict[str, EnergyRange]:
-    """Return the energy of one event of each kind on `machine` [pJ]."""
-    return {event: _scaled(price, machine) for event, price in technology.prices.items()}
+def prices(machine: Machine, technology: Technology, density: Density | None = None) -> dict[str, EnergyRange]:
+    """Return the energy of one event of each kind on `machine` [pJ], at a density of ones if that is given."""
+    found = {event: _range(_scaled(event, machine, technology, density or {})) for event in PRICED}
+    return found | {"cycles": _sum(_of_a_cycle(machine, technology).values())}
 
 
-def _sum(parts: Sequence[EnergyRange]) -> EnergyRange:
-    return EnergyRange(fsum(part.low_pj for part in parts), fsum(part.nominal_pj for part in parts),
-                       fsum(part.high_pj for part in parts))
+def leakage_uw(machine: Machine, technology: Technology) -> dict[str, Band]:
+    """Return what the parts of a machine leak [uW], all instances of each together; empty if leakage has no rows."""
+    rows, found = technology.leakages, {}
+    for name, row in rows.items():
+        if name in BLOCKS:
+            block = BLOCKS[name]
+            found[name] = row.at_machine(block.width.of(machine), None, machine.clock_mhz).times(
+                block.instances.of(machine))
+        elif name in machine.memories:
+            memory = machine.memories[name]
+            found[name] = row.at_machine(memory.width_bits, memory.capacity_kib, machine.clock_mhz).times(
+                memory.instances)
+    return found
+
+
+def _of_a_cycle(machine: Machine, technology: Technology) -> dict[str, EnergyRange]:
+    """Return the energy of a clock cycle by component [pJ]: a power of 1 uW is 1 pJ in a cycle at 1 MHz."""
+    cycle = {PRICED["cycles"].component: _range(_scaled("cycles", machine, technology, {}))}
+    leaking = sum_bands(leakage_uw(machine, technology).values()).times(1 / machine.clock_mhz)
+    idle = technology.memory_idle
+    at_rest = idle.band.times(1 / machine.clock_mhz) if idle else Band(0.0, 0.0, 0.0)
+    return cycle | {LEAKAGE: _range(leaking), HOST_MEMORY: _range(at_rest)}
+
+
+def _scaled(event: str, machine: Machine, technology: Technology, density: Density) -> Band:
+    """Return the price of an event without what shares its count."""
+    price, row = technology.prices[event], PRICED[event]
+    shift = 0.0
+    if row.data is not None and row.data in density:
+        shift = price.by_density * (density[row.data] - price.at.density)
+    band = price.at_machine(row.width.of(machine), row.memory.kib(machine) if row.memory else None,
+                            machine.clock_mhz, shift)
+    opening = technology.row_activation
+    if row.component == HOST_MEMORY and technology.host_memory and opening:
+        row_bits, burst_bits = technology.host_memory.row_bits, technology.host_memory.burst_bits
+        band = sum_bands([band, Band(opening.band.low / row_bits, opening.band.nominal / row_bits,
+                                     opening.band.high / burst_bits)])
+    return band
+
+
+def _range(band: Band) -> EnergyRange:
+    return EnergyRange(band.low, band.nominal, band.high)
+
+
+def _sum(parts: Iterable[EnergyRange]) -> EnergyRange:
+    return _range(sum_bands(part.band for part in parts))
 
 
 def _times(count: int, price: EnergyRange) -> EnergyRange:
-    return EnergyRange(count * price.low_pj, count * price.nominal_pj, count * price.high_pj)
-
-
-def _scaled(price: Price, machine: Machine) -> EnergyRange:
-    event, factor = PRICED[price.name], 1.0
-    if price.at.width is not None:
-        factor *= (event.width.of(machine) / price.at.width) ** price.at.width_exponent
-    if price.at.kib is not None and event.memory is not None:
-        factor *= (event.memory.kib(machine) / price.at.kib) ** price.at.exponent
-    if price.at.mhz is not None:
-        factor *= price.at.mhz / machine.clock_mhz
-    fixed = price.fixed
-    return EnergyRange(fixed + (price.energy_lo - fixed) * factor, fixed + (price.energy - fixed) * factor,
-                       fixed + (price.energy_hi - fixed) * factor)
+    return _range(price.band.times(count))

@@ -1,133 +1,111 @@
-"""Technology tables: the energy of each event, its uncertainty and its source.
+"""Technology files: energies of events, areas and leakage of parts, and the host's memory, each with band and source.
 
-A table is a YAML file in the style of Accelergy's energy reference tables (ERT 0.4): every action has a `name` (an
-event of `sim.energy.events`, or `cycles`) and an `energy` [pJ, unless `energy_unit` says otherwise]. Added to that are
-the band `energy_lo`..`energy_hi`, the `basis` and the `source`, without which a row is refused, and the point `at`
-which the energy holds, from which it is scaled to another machine. Energies lie in 0..1e9, all other quantities in
-1e-9..1e9 of their units; a text has at most 10,000 characters.
+A file is YAML, a superset of Accelergy's reference tables 0.4 of energies (ERT) and areas (ART). Every row of
+`sim.energy.rows` has a band, a `basis` and a `source`, without which it is refused, and the point `at` which it holds,
+from which it is scaled to another machine.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import Field, model_validator
 
 from sim.energy.events import PRICED
-from sim.io.bounds import shown
+from sim.energy.parts import ANY_MEMORY, MEMORIES, PARTS
+from sim.energy.rows import Activation, Area, Fields, Idle, Leakage, Positive, Price, Sourced, Text
+from sim.errors import InputError
 from sim.io.yaml_model import built_in, load
 
-__all__ = ["Point", "Price", "Technology", "builtin_technologies", "load_technology"]
+__all__ = ["HostMemory", "Technology", "builtin_technologies", "load_technology"]
 
-NonNegative = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
-Positive = Annotated[float, Field(ge=1e-9, le=1e9, allow_inf_nan=False)]
-Exponent = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=10_000)]
+Bits = Annotated[int, Field(ge=1, le=1 << 24)]
+Kind = TypeVar("Kind", Area, Leakage)
 
-
-ENERGIES = ("energy", "energy_lo", "energy_hi", "fixed")
-"""Fields of a row that are in the table's unit."""
+PJ = {"fJ": 1e-3, "pJ": 1.0, "nJ": 1e3}
+UM2 = {"um2": 1.0, "mm2": 1e6}
+UW = {"nW": 1e-3, "uW": 1.0, "mW": 1e3}
 
 
-class _Fields(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class Point(_Fields):
-    """The conditions in which an energy holds, and how its part that is not fixed grows with them.
-
-    It grows as (width / `width`)**width_exponent, as (capacity / `kib`)**exponent, and as cycle time.
-
-    Attributes
-    ----------
-    width : float or None
-        Width of what the event moves or clocks [bits]; None: the energy does not depend on it.
-    width_exponent : float, 0..1
-        1: proportional to the width. A memory spends a part of its energy whatever the width: there it is less.
-    kib : float or None
-        Capacity of the memory [KiB]; None: it does not depend on it.
-    exponent : float, 0..1
-        0.5 is the square-root law of memories; at 1 the energy of a bit would grow with the whole capacity.
-    mhz : float or None
-        Clock; the energy of a cycle that only leaks is inversely proportional to it. None: not.
-    """
-
-    width: Positive | None = None
-    width_exponent: Exponent = 1.0
-    kib: Positive | None = None
-    exponent: Exponent = 0.5
-    mhz: Positive | None = None
-
-
-class Price(_Fields):
-    """One row: the energy of one event [pJ], its band, and where the number comes from.
-
-    Attributes
-    ----------
-    name : str
-        Event.
-    arguments : dict
-        Empty; Accelergy expects the field.
-    energy, energy_lo, energy_hi : float
-        Nominal, lowest and highest [pJ].
-    fixed : float
-        Part of all three that no machine changes, at most `energy_lo` [pJ]; 0: all of it scales.
-    at : Point
-    basis : {"measured", "published", "inferred"}
-        Measured: by the makers of the table. Published: seen in the source named. Inferred: computed from such.
-    source : str
-        Citation and derivation.
-    """
-
-    name: Text
-    arguments: dict[str, Any] = {}
-    energy: NonNegative
-    energy_lo: NonNegative
-    energy_hi: NonNegative
-    fixed: NonNegative = 0.0
-    at: Point = Point()
-    basis: Literal["measured", "published", "inferred"]
-    source: Text
-
-    @model_validator(mode="after")
-    def _check(self) -> Price:
-        if self.name not in PRICED:
-            raise ValueError(f"no event is called '{shown(self.name)}'; there are {', '.join(PRICED)}")
-        if not self.energy_lo <= self.energy <= self.energy_hi:
-            raise ValueError("energy must lie in its band energy_lo..energy_hi, "
-                             f"not {self.energy} in {self.energy_lo}..{self.energy_hi}")
-        if self.fixed > self.energy_lo:
-            raise ValueError(f"fixed must be at most energy_lo = {self.energy_lo}, not {self.fixed}")
-        if self.at.kib is not None and PRICED[self.name].memory is None:
-            raise ValueError(f"at.kib is for events that touch a memory, not for {self.name}")
-        return self
-
-
-class _Table(_Fields):
+class _Table(Fields):
     name: Text
     actions: tuple[Price, ...]
 
 
-class _ReferenceTables(_Fields):
+class _EnergyTables(Fields):
     version: Literal["0.4"]
     tables: tuple[_Table, ...]
 
 
-class Technology(_Fields):
-    """A whole table.
+class _AreaTables(Fields):
+    version: Literal["0.4"]
+    tables: tuple[Area, ...]
+
+    @model_validator(mode="after")
+    def _check(self) -> _AreaTables:
+        _check_parts(self.tables, "area")
+        return self
+
+
+class HostMemory(Fields):
+    """What the host's memory takes beside the energy of every bit that is transferred.
+
+    Streams read rows from end to end, so that a bit shares the energy of opening its row with all others of the row;
+    at the high end of the band every burst opens a row.
+
+    Attributes
+    ----------
+    row_bits, burst_bits : int, 1..2**24
+        Bits of an open row, and of the least that is transferred at once.
+    activation : Activation
+    idle : Idle
+    """
+
+    row_bits: Bits
+    burst_bits: Bits
+    activation: Activation
+    idle: Idle
+
+    @model_validator(mode="after")
+    def _check(self) -> HostMemory:
+        if self.burst_bits > self.row_bits:
+            raise ValueError(f"burst_bits must be at most row_bits = {self.row_bits}, not {self.burst_bits}")
+        return self
+
+
+class Gate(Fields):
+    """A NAND gate of two inputs, in which areas are counted as gate equivalents."""
+
+    area: Positive
+    source: Text
+
+
+class Technology(Fields):
+    """A whole file.
 
     Attributes
     ----------
     name : str
     node_nm, voltage_v : float
-        What the energies hold for; other machines than such need a table of their own.
+        What the rows hold for.
     energy_unit : {"fJ", "pJ", "nJ"}
-        Of all energies in the file.
+    area_unit : {"um2", "mm2"}
+    power_unit : {"nW", "uW", "mW"}
+        Of all energies, areas and powers in the file.
     note : str
         What a reader must know before trusting a total.
     ERT
-        Tables of actions, as in Accelergy.
+        Tables of energies of events, as in Accelergy; every event has one row.
+    ART
+        Areas of the parts of a machine, as in Accelergy; every part has one row, or the row `memories`.
+    leakage : tuple of Leakage
+        Powers of the parts, by the same rule; none: leakage is in the energy of `cycles`, or left out.
+    host_memory : HostMemory or None
+        None: a bit costs what its row says, and nothing else does.
+    gate : Gate or None
 
     Examples
     --------
@@ -139,36 +117,86 @@ class Technology(_Fields):
     node_nm: Positive
     voltage_v: Positive
     energy_unit: Literal["fJ", "pJ", "nJ"] = "pJ"
+    area_unit: Literal["um2", "mm2"] = "um2"
+    power_unit: Literal["nW", "uW", "mW"] = "uW"
     note: Text
-    ERT: _ReferenceTables
-
-    @model_validator(mode="before")
-    @classmethod
-    def _refuse_areas(cls, data: Any) -> Any:
-        if isinstance(data, dict) and "ART" in data:
-            raise ValueError("areas have no use in a technology; remove its ART")
-        return data
+    ERT: _EnergyTables
+    ART: _AreaTables | None = None
+    leakage: tuple[Leakage, ...] = ()
+    host_memory: HostMemory | None = None
+    gate: Gate | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Technology:
-        names = [action.name for table in self.ERT.tables for action in table.actions]
+        names = Counter(action.name for table in self.ERT.tables for action in table.actions)
         for name in PRICED:
-            if names.count(name) != 1:
-                raise ValueError(f"event '{name}' must be priced once, not {names.count(name)} times")
+            if names[name] != 1:
+                raise ValueError(f"event '{name}' must be priced once, not {names[name]} times")
+        if self.leakage:
+            _check_parts(self.leakage, "power")
         return self
 
     @property
     def prices(self) -> dict[str, Price]:
-        """Return the rows by event, in pJ."""
-        unit_pj = {"fJ": 1e-3, "pJ": 1.0, "nJ": 1e3}[self.energy_unit]
-        return {action.name: action.model_copy(update={name: unit_pj * getattr(action, name) for name in ENERGIES})
+        """Return the energies by event, in pJ."""
+        return {action.name: action.in_units(PJ[self.energy_unit])
                 for table in self.ERT.tables for action in table.actions}
 
     @property
+    def areas(self) -> dict[str, Area]:
+        """Return the areas by part, in um2.
+
+        Raises
+        ------
+        InputError
+            If the file has none.
+        """
+        if self.ART is None:
+            raise InputError(f"technology '{self.name}' has no areas; an ART would hold them")
+        return _by_part([row.in_units(UM2[self.area_unit]) for row in self.ART.tables])
+
+    @property
+    def leakages(self) -> dict[str, Leakage]:
+        """Return the powers by part, in uW; empty if the file has none."""
+        return _by_part([row.in_units(UW[self.power_unit]) for row in self.leakage])
+
+    @property
+    def row_activation(self) -> Activation | None:
+        """Return the energy of opening a row of the host's memory, in pJ."""
+        return None if self.host_memory is None else self.host_memory.activation.in_units(PJ[self.energy_unit])
+
+    @property
+    def memory_idle(self) -> Idle | None:
+        """Return the power of the host's memory at rest, in uW."""
+        return None if self.host_memory is None else self.host_memory.idle.in_units(UW[self.power_unit])
+
+    @property
+    def gate_um2(self) -> float | None:
+        """Return the area of a gate equivalent [um2]."""
+        return None if self.gate is None else self.gate.area * UM2[self.area_unit]
+
+    @property
     def bases(self) -> dict[str, int]:
-        """Return how many prices have which basis."""
-        found = [price.basis for price in self.prices.values()]
-        return {basis: found.count(basis) for basis in dict.fromkeys(sorted(found))}
+        """Return how many rows have which basis."""
+        rows: list[Sourced] = [*self.prices.values(), *(self.ART.tables if self.ART else ()), *self.leakage]
+        if self.host_memory:
+            rows += [self.host_memory.activation, self.host_memory.idle]
+        return dict(sorted(Counter(row.basis for row in rows).items()))
+
+
+def _check_parts(rows: Sequence[Area | Leakage], quantity: str) -> None:
+    """Refuse rows unless there is one for every part."""
+    names = Counter(row.name for row in rows)
+    for part in PARTS:
+        if names[part] > 1 or not (names[part] or (part in MEMORIES and names[ANY_MEMORY] == 1)):
+            raise ValueError(f"part '{part}' must have one {quantity}, not {names[part]}")
+
+
+def _by_part(rows: Iterable[Kind]) -> dict[str, Kind]:
+    """Return rows by part; memories without a row of their own have that of all memories."""
+    by_name = {row.name: row for row in rows}
+    return {part: by_name.get(part, by_name[ANY_MEMORY]) if part in MEMORIES and ANY_MEMORY in by_name
+            else by_name[part] for part in PARTS if by_name}
 
 
 def builtin_technologies() -> tuple[str, ...]:

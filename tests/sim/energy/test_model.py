@@ -1,6 +1,7 @@
 """Energies against arithmetic done by hand, and the laws that budgets lean on."""
 
 from math import isclose
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -9,7 +10,8 @@ from hypothesis import strategies as st
 from sim.arch.machine import load_machine
 from sim.arch.widths import partial_sum_bits
 from sim.energy.events import EVENTS, PRICED
-from sim.energy.model import energy, prices
+from sim.energy.model import energy, leakage_uw, prices
+from sim.energy.parts import ANY_MEMORY, BLOCKS
 from sim.energy.technology import Technology, load_technology
 from sim.errors import InputError
 
@@ -80,6 +82,56 @@ def test_leakage_grows_with_cycle_time() -> None:
     fast = prices(EDGE, TABLE)
     assert isclose(slow["cycles"].nominal_pj, 2 * fast["cycles"].nominal_pj, rel_tol=1e-12)
     assert all(slow[event] == fast[event] for event in EVENTS)
+
+
+def table_with(**sections: Any) -> Technology:
+    """The table with some sections in place of its own."""
+    return Technology.model_validate(TABLE.model_dump(mode="json", exclude_unset=True) | sections, strict=False)
+
+
+BAND = {"basis": "measured", "source": "a macro"}
+POWERS = [{"name": name, "power": 10.0, "power_lo": 0.0, "power_hi": 40.0} | BAND for name in (*BLOCKS, ANY_MEMORY)]
+
+
+def test_all_parts_leak_at_once() -> None:
+    """A cycle of 2 ns pays for the power of every instance of every block and memory, on top of its own row."""
+    bare, leaking = table_with(leakage=[]), table_with(leakage=POWERS)
+    parts = leakage_uw(EDGE, leaking)
+    assert parts["elements"].nominal == 10 * 16 * 7
+    assert parts["activations"].nominal == 10 * 24 * 7
+    assert set(parts) == {*BLOCKS, *EDGE.memories}
+    grown = prices(EDGE, leaking)["cycles"].nominal_pj - prices(EDGE, bare)["cycles"].nominal_pj
+    assert isclose(grown, sum(part.nominal for part in parts.values()) / 500, rel_tol=1e-12)
+    components = energy({"cycles": 1000}, EDGE, leaking).by_component
+    assert isclose(components["leakage"].nominal_pj, 1000 * grown, rel_tol=1e-12)
+
+
+def test_the_host_memory_opens_rows_and_rests() -> None:
+    """A bit pays for its share of a whole row, at the high end for its share of a burst; a cycle pays for the rest."""
+    dram = {"row_bits": 16384, "burst_bits": 256,
+            "activation": {"energy": 1200.0, "energy_lo": 1000.0, "energy_hi": 1500.0} | BAND,
+            "idle": {"power": 38000.0, "power_lo": 0.0, "power_hi": 42000.0} | BAND}
+    found, before = prices(EDGE, table_with(host_memory=dram)), prices(EDGE, table_with(host_memory=None))
+    for event in ("stream_in_bits", "stream_out_bits"):
+        assert isclose(found[event].low_pj - before[event].low_pj, 1000 / 16384, rel_tol=1e-9)
+        assert isclose(found[event].nominal_pj - before[event].nominal_pj, 1200 / 16384, rel_tol=1e-9)
+        assert isclose(found[event].high_pj - before[event].high_pj, 1500 / 256, rel_tol=1e-9)
+    rest = energy({"cycles": 5}, EDGE, table_with(host_memory=dram))
+    assert isclose(rest.nominal_pj - rest.on_chip.nominal_pj, 5 * 38000 / 500, rel_tol=1e-12)
+
+
+def test_energy_follows_the_share_of_ones() -> None:
+    """A product costs 6 fJ at the density of its row, 4 fJ more with nothing but ones, and no table needs a density."""
+    table = TABLE.model_dump(mode="json", exclude_unset=True)
+    table["ERT"]["tables"][0]["actions"][0] |= {"by_density": 0.004, "at": {"density": 0.25}}
+    technology = Technology.model_validate(table, strict=False)
+
+    def price(density: dict[str, float] | None) -> float:
+        return prices(EDGE, technology, density)["pair_lanes"].nominal_pj
+
+    assert price(None) == price({"activations": 1.0}) == 0.006
+    assert isclose(price({"products": 1.0}), 0.006 + 0.003, rel_tol=1e-12)
+    assert isclose(energy({"pair_lanes": 10}, EDGE, technology, {"products": 0.0}).low_pj, 10 * 0.003, rel_tol=1e-12)
 
 
 @given(event_counts)

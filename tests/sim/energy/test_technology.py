@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from sim.energy.events import PRICED
+from sim.energy.parts import ANY_MEMORY, BLOCKS, PARTS
 from sim.energy.technology import Technology, builtin_technologies, load_technology
 from sim.errors import InputError
 from sim.io.yaml_model import parse
@@ -86,10 +87,91 @@ def test_units_are_honoured(unit: str, factor: float) -> None:
         6.25 * factor, 10 * factor, 16 * factor, 2 * factor)
 
 
-def test_areas_are_refused() -> None:
-    """A table of areas beside the energies, as Accelergy writes one, would change nothing."""
-    areas = {"ART": {"version": "0.4", "tables": []}}
-    assert refusal(LEGAL | areas) == "areas have no use in a technology; remove its ART"
+BAND = {"basis": "measured", "source": "a macro"}
+
+
+def with_parts(**changes: Any) -> dict[str, Any]:
+    """The table with an area and a power for every block and one of each for all memories, with some changes."""
+    names = (*BLOCKS, ANY_MEMORY)
+    areas = [{"name": name, "area": 2.0, "area_lo": 1.0, "area_hi": 4.0} | BAND for name in names]
+    powers = [{"name": name, "power": 2.0, "power_lo": 1.0, "power_hi": 4.0} | BAND for name in names]
+    return LEGAL | {"ART": {"version": "0.4", "tables": areas}, "leakage": powers} | changes
+
+
+def test_every_part_has_an_area_and_a_power() -> None:
+    """A row for all memories holds for each that has no row of its own; both are in um2 and uW, whatever the units."""
+    data = with_parts(area_unit="mm2", power_unit="mW")
+    data["ART"]["tables"].append({"name": "weights", "area": 3.0, "area_lo": 1.0, "area_hi": 4.0} | BAND)
+    technology = parse(Technology, yaml.safe_dump(data), "t")
+    areas, powers = technology.areas, technology.leakages
+    assert (*areas,) == (*powers,) == PARTS
+    assert (areas["weights"].area, areas["activations"].area, areas["elements"].area) == (3e6, 2e6, 2e6)
+    assert {power.power_hi for power in powers.values()} == {4e3}
+
+
+def test_a_table_without_areas_says_so() -> None:
+    """There is no area to be had from it, and leakage is what its cycles cost."""
+    data = {name: section for name, section in LEGAL.items() if name not in ("ART", "leakage")}
+    technology = parse(Technology, yaml.safe_dump(data), "t")
+    with pytest.raises(InputError, match=r"^technology 'generic45' has no areas; an ART would hold them$"):
+        technology.areas  # noqa: B018
+    assert technology.leakages == {}
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    ({"name": "multipliers"}, "no part is called 'multipliers'; there are " + ", ".join((*PARTS, ANY_MEMORY))),
+    ({"area": 5.0}, "area must lie in its band area_lo..area_hi, not 5.0 in 1.0..4.0"),
+    ({"at": {"kib": 8}}, "at.kib is for memories, not for elements"),
+    ({"fixed": 1.5}, "fixed must be at most area_lo = 1.0, not 1.5"),
+])
+def test_wrong_areas_are_refused(change: dict[str, Any], message: str) -> None:
+    """As rows of energies are, at their place."""
+    data = with_parts()
+    data["ART"]["tables"][0] |= change
+    assert refusal(data) == f"ART.tables.0: {message}"
+
+
+@pytest.mark.parametrize(("rows", "message"), [
+    (slice(1, None), "part 'elements' must have one {}, not 0"),
+    (slice(0, -1), "part 'accumulators' must have one {}, not 0"),
+])
+def test_missing_parts_are_refused(rows: slice, message: str) -> None:
+    """A block or the memories without a number would be left out of every sum."""
+    data = with_parts()
+    assert refusal(data | {"ART": {"version": "0.4", "tables": data["ART"]["tables"][rows]}}) == (
+        "ART: " + message.format("area"))
+    assert refusal(data | {"leakage": data["leakage"][rows]}) == message.format("power")
+
+
+DRAM = {"row_bits": 16384, "burst_bits": 256, "activation": {"energy": 4.0, "energy_lo": 2.0, "energy_hi": 8.0} | BAND,
+        "idle": {"power": 2.0, "power_lo": 1.0, "power_hi": 4.0} | BAND}
+
+
+def test_the_host_memory_is_in_the_units_of_the_table() -> None:
+    """Opening a row is an energy, resting a power."""
+    technology = parse(Technology, yaml.safe_dump(LEGAL | {"host_memory": DRAM, "energy_unit": "nJ",
+                                                           "power_unit": "nW"}), "t")
+    assert technology.row_activation is not None
+    assert technology.memory_idle is not None
+    assert (technology.row_activation.band.high, technology.memory_idle.band.high) == (8e3, 4e-3)
+
+
+def test_a_burst_is_no_longer_than_a_row() -> None:
+    """A host's memory whose bursts do not fit into its rows is none."""
+    assert refusal(LEGAL | {"host_memory": DRAM | {"burst_bits": 32768}}) == (
+        "host_memory: burst_bits must be at most row_bits = 16384, not 32768")
+
+
+@pytest.mark.parametrize(("row", "fields", "message"), [
+    ("pair_lanes", {"by_density": 0.008, "at": {"density": 0.6}}, (
+        "by_density * at.density must be at most energy_lo - fixed = 0.004, so that no data has negative energy, "
+        "not 0.008 * 0.6")),
+    ("operand_bits", {"by_density": 0.001}, (
+        "by_density is for pair_lanes, narrow_adds, lane_adds, wide_adds, act_reads, not for operand_bits")),
+])
+def test_densities_are_refused_where_there_is_no_data(row: str, fields: dict[str, Any], message: str) -> None:
+    """Energies stay positive at any density, and events without data have none."""
+    assert refusal(changed(row, fields)).split(": ", 1)[1] == message
 
 
 def test_unknown_units_are_refused() -> None:
