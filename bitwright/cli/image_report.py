@@ -6,9 +6,9 @@ from typing import Any
 
 from bitwright.cli.console import Report
 from rtl.core.interfaces import OPERAND_ENGINES
-from rtl.encoding.fields import Fields, compute_fields, inward_fields, outward_fields
 from rtl.encoding.geometry import Geometry
 from rtl.encoding.program_image import TABLES, Image
+from sim.hardware.fields import Fields, compute_fields, inward_fields, outward_fields
 
 __all__ = ["image_report"]
 

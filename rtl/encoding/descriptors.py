@@ -1,4 +1,4 @@
-"""Descriptors: planned ops as the bits of `rtl.encoding.fields`, every quotient and product worked out here."""
+"""Descriptors: planned ops as the bits of `sim.hardware.fields`, every quotient and product worked out here."""
 
 from __future__ import annotations
 

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from amaranth.hdl import Shape
-from amaranth.lib import data
-
-from rtl.encoding.fields import Field, Fields, compute_fields, inward_fields, outward_fields
 from rtl.encoding.geometry import Geometry
 from rtl.encoding.program_image import HEADER
+from sim.hardware.fields import Field, Fields, compute_fields, inward_fields, outward_fields
 
 __all__ = ["encoding_markdown"]
 
@@ -20,7 +17,7 @@ A program image is a header, the words of three tables, and a checksum: see [int
 These are all fields of all words, lowest bits first. A count marked "less one" is stored minus 1. Addresses are words
 of an activation bank, calculated modulo its size. Fields that an op does not use are 0. Widths that depend on the
 machine are given for the built-in ones. `bitwright generate` writes the offsets for a machine as JSON, `bitwright
-disassemble` shows an image by these names. The page is made from `rtl.encoding.fields`, like the hardware.
+disassemble` shows an image by these names. The page is made from `sim.hardware.fields`, like the hardware.
 """
 TABLES = {
     "Compute table": ("The table has a word for every Conv and Pool, in order.", compute_fields),
@@ -60,7 +57,4 @@ def _widths(fields: list[Field]) -> str:
 
 
 def _width(field: Field) -> str:
-    shape = field.shape
-    if isinstance(shape, data.ArrayLayout):
-        return f"{shape.length} × {Shape.cast(shape.elem_shape).width}"
-    return str(Shape.cast(shape).width)
+    return f"{field.length} × {field.bits}" if field.length else str(field.bits)

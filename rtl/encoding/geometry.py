@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from amaranth.hdl import Const, Value, signed
+from amaranth.hdl import Const, Shape, Value, signed
 from amaranth.lib import data
 
-from rtl.encoding.dimensions import Dimensions
-from rtl.encoding.fields import Fields, compute_fields, inward_fields, outward_fields
+from sim.hardware.dimensions import Dimensions
+from sim.hardware.fields import Fields, compute_fields, inward_fields, outward_fields
 from sim.mapping.parameter_packet import packet_fields
 
 __all__ = ["Geometry", "exceeds"]
@@ -47,7 +47,9 @@ def exceeds(value: Value, most: int) -> Value:
 
 
 def _layout(fields: Fields) -> data.StructLayout:
-    return data.StructLayout({name: field.shape for name, field in fields.items()})
+    shapes = {name: Shape(field.bits, field.signed) for name, field in fields.items()}
+    return data.StructLayout({name: data.ArrayLayout(shapes[name], field.length) if field.length else shapes[name]
+                              for name, field in fields.items()})
 
 
 def _digit(widths: dict[str, int], operand: str) -> data.StructLayout:

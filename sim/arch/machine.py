@@ -8,9 +8,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from sim.arch.host_memory import IDEAL, Memory
-from sim.arch.on_chip_memory import OnChipMemory
 from sim.arch.ranges import MAX_CLOCK_MHZ, RANGES
-from sim.arch.table_memory import TABLE_CODE_BITS, TABLE_SLOTS, slot_words, table_word_bits
+from sim.arch.table_memory import TABLE_CODE_BITS
 from sim.io.bounds import name_fault, shown
 from sim.io.yaml_model import built_in, load
 from sim.ir.arithmetic import MAX_REQUANT_BITS, Arithmetic
@@ -156,20 +155,6 @@ class Machine(BaseModel):
         """The widest arithmetic that it has; rounds half up, or as it can."""
         rounding = "half_up" if "half_up" in self.roundings else self.roundings[0]
         return Arithmetic(self.acc_bits, self.window, self.terms, rounding)
-
-    @property
-    def memories(self) -> dict[str, OnChipMemory]:
-        """Its memories on chip by name.
-
-        Two banks of accumulators per element, macros per column, two slots per row and two per requantizer.
-        """
-        return {
-            "accumulators": OnChipMemory(self.acc_depth, self.acc_bits, 2 * self.rows * self.columns),
-            "activations": OnChipMemory(self.region_words, self.lanes, self.act_regions * self.columns),
-            "weights": OnChipMemory(2 * self.weight_words, self.lanes, self.rows),
-            "tables": OnChipMemory(TABLE_SLOTS * slot_words(self), table_word_bits(self),
-                                   self.requantizers * self.columns),
-        }
 
     @property
     def requant_bits(self) -> int:

@@ -17,6 +17,7 @@ from sim.arch.machine import Machine
 from sim.arch.table_memory import table_word_bits
 from sim.arch.widths import lane_sum_bits, partial_sum_bits
 from sim.energy.quantity import ONE, Quantity
+from sim.hardware.memories import memories
 
 __all__ = ["COMPONENTS", "EVENTS", "HOST_MEMORY", "LEAKAGE", "PRICED", "Event", "EventMemory",
            "counters_from_events", "events_from_counters"]
@@ -29,7 +30,7 @@ class EventMemory:
     Attributes
     ----------
     name : str
-        Its name in `Machine.memories`.
+        Its name in `sim.hardware.memories`.
     formula : str
         Capacity of one instance in terms of the machine's parameters [bits].
     """
@@ -40,11 +41,11 @@ class EventMemory:
     @property
     def bits(self) -> Quantity:
         """Capacity of one instance [bits]."""
-        return Quantity(self.formula, lambda machine: machine.memories[self.name].bits)
+        return Quantity(self.formula, lambda machine: memories(machine)[self.name].bits)
 
     def kib(self, machine: Machine) -> float:
         """Return the capacity of one instance [KiB]."""
-        return machine.memories[self.name].capacity_kib
+        return memories(machine)[self.name].capacity_kib
 
 
 def _parameter(name: str) -> Quantity:

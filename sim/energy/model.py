@@ -16,6 +16,7 @@ from sim.energy.events import COMPONENTS, HOST_MEMORY, LEAKAGE, PRICED
 from sim.energy.parts import BLOCKS
 from sim.energy.technology import Technology
 from sim.errors import InputError
+from sim.hardware.memories import memories
 
 __all__ = ["Density", "Energy", "EnergyRange", "energy", "leakage_uw", "prices"]
 
@@ -121,8 +122,8 @@ def leakage_uw(machine: Machine, technology: Technology) -> dict[str, Band]:
             block = BLOCKS[name]
             found[name] = row.at_machine(block.width.of(machine), None, machine.clock_mhz).times(
                 block.instances.of(machine))
-        elif name in machine.memories:
-            memory = machine.memories[name]
+        else:
+            memory = memories(machine)[name]
             found[name] = row.at_machine(memory.width_bits, memory.capacity_kib, machine.clock_mhz).times(
                 memory.instances)
     return found

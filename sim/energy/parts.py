@@ -11,14 +11,12 @@ from operator import attrgetter
 
 from sim.arch.widths import lane_sum_bits
 from sim.energy.quantity import ONE, Quantity
+from sim.hardware.memories import MEMORIES
 
-__all__ = ["ANY_MEMORY", "BLOCKS", "MEMORIES", "PARTS", "Block", "block_of_module"]
+__all__ = ["ANY_MEMORY", "BLOCKS", "PARTS", "Block", "block_of_module"]
 
 ANY_MEMORY = "memories"
 """Name of a row that is for every memory without a row of its own."""
-MEMORIES = ("accumulators", "activations", "weights", "parameters", "tables", "compute_table", "inward_table",
-            "outward_table")
-"""Kinds of memories."""
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,10 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import Field, model_validator
 
 from sim.energy.events import PRICED
-from sim.energy.parts import ANY_MEMORY, MEMORIES, PARTS
+from sim.energy.parts import ANY_MEMORY, PARTS
 from sim.energy.rows import Activation, Area, Fields, Idle, Leakage, Positive, Price, Sourced, Text
 from sim.errors import InputError
+from sim.hardware.memories import MEMORIES
 from sim.io.yaml_model import built_in, load
 
 __all__ = ["HostMemory", "Technology", "builtin_technologies", "load_technology"]

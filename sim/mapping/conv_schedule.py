@@ -247,7 +247,7 @@ class ConvSchedule(Schedule):
             "weight_writes": weight_writes,
             "operand_bits": self._operand_bits(machine),
             "table_reads": shape.out_channels * outputs if shape.index_bits else 0,
-            "table_writes": table_words(shape.index_bits, machine) * machine.memories["tables"].instances,
+            "table_writes": table_words(shape.index_bits, machine) * machine.requantizers * machine.columns,
             "stream_in_bits": weight_writes * machine.lanes + self.table_cycles * machine.stream_bits,
             "stream_out_bits": 0,
         }

@@ -8,8 +8,8 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from rtl.core.interfaces import CodeCapture
-from rtl.encoding.dimensions import PARAMETER_SLOTS
 from rtl.encoding.geometry import Geometry
+from sim.hardware.dimensions import PARAMETER_SLOTS
 
 __all__ = ["RequantSequencer"]
 

@@ -7,8 +7,8 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl.core.interfaces import OperandEngine
-from rtl.encoding.dimensions import PLANE_BITS
 from rtl.encoding.geometry import Geometry
+from sim.hardware.dimensions import PLANE_BITS
 from sim.ir.formats import MAX_PLANES
 
 __all__ = ["MaxPool", "MaxPoolColumn"]

@@ -7,7 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from rtl.encoding.dimensions import PLANE_BITS
+from sim.hardware.dimensions import PLANE_BITS
 
 __all__ = ["OperandRegisters"]
 

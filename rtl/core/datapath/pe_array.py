@@ -9,8 +9,8 @@ from amaranth.lib.wiring import In, Out
 from rtl.core.datapath.operand_registers import OperandRegisters
 from rtl.core.datapath.pe import ProcessingElement
 from rtl.core.interfaces import WeightPlanes, pair_layout
-from rtl.encoding.dimensions import PLANE_BITS
 from rtl.encoding.geometry import Geometry
+from sim.hardware.dimensions import PLANE_BITS
 
 __all__ = ["PeArray"]
 

@@ -7,8 +7,8 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl.core.interfaces import pair_layout, step_layout
-from rtl.encoding.dimensions import PLANE_BITS
 from rtl.encoding.geometry import Geometry
+from sim.hardware.dimensions import PLANE_BITS
 
 __all__ = ["PlaneSequencer", "delayed_launch"]
 

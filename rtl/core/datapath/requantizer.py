@@ -6,9 +6,9 @@ from amaranth.hdl import Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from rtl.encoding.dimensions import PLANE_BITS
 from rtl.encoding.geometry import Geometry
 from sim.functional.requantize import HALF_EVEN, HALF_UP
+from sim.hardware.dimensions import PLANE_BITS
 from sim.ir.formats import MAX_PLANES
 
 __all__ = ["RequantTerm", "Requantizer"]

@@ -8,8 +8,8 @@ from amaranth.lib.wiring import In, Out
 
 from rtl.core.addressing.output_agu import OutputAgu
 from rtl.core.interfaces import PixelRead
-from rtl.encoding.dimensions import PLANE_BITS
 from rtl.encoding.geometry import Geometry
+from sim.hardware.dimensions import PLANE_BITS
 from sim.ir.formats import MAX_PLANES
 
 __all__ = ["ResidualFetch"]

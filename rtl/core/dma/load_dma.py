@@ -10,8 +10,8 @@ from amaranth.utils import ceil_log2
 from rtl.core.addressing.bank_interleave import BankInterleaver
 from rtl.core.dma.descriptor_queue import DescriptorQueue
 from rtl.core.interfaces import BankWrite, FaultReport, TableWrite
-from rtl.encoding.dimensions import PARAMETER_SLOTS
 from rtl.encoding.geometry import Geometry, exceeds
+from sim.hardware.dimensions import PARAMETER_SLOTS
 
 __all__ = ["LoadDma"]
 

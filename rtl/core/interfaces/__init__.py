@@ -14,8 +14,8 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from rtl.encoding.dimensions import PLANE_BITS
 from rtl.encoding.geometry import Geometry
+from sim.hardware.dimensions import PLANE_BITS
 
 __all__ = ["OPERAND_ENGINES", "AguStep", "BankRead", "BankWrite", "CodeCapture", "FaultReport", "OperandEngine",
            "PixelPosition", "PixelRead", "PixelWrite", "TableWrite", "TapPosition", "WeightPlanes", "WeightRead",

@@ -8,8 +8,8 @@ from amaranth.lib.wiring import In, Out
 
 from rtl.core.interfaces import WeightPlanes, WeightRead
 from rtl.core.memory.sram import Sram
-from rtl.encoding.dimensions import PLANE_BITS
 from rtl.encoding.geometry import Geometry
+from sim.hardware.dimensions import PLANE_BITS
 
 __all__ = ["WeightMemory"]
 

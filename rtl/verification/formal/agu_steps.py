@@ -14,7 +14,6 @@ from rtl.core.addressing.output_agu import OutputAgu
 from rtl.core.addressing.window_agu import PixelAgu, TapAgu
 from rtl.core.control.requant_sequencer import RequantSequencer
 from rtl.core.control.sequencer import Sequencer
-from rtl.encoding.dimensions import PARAMETER_SLOTS
 from rtl.encoding.geometry import Geometry
 from rtl.verification.formal.harness import (
     Harness,
@@ -32,6 +31,7 @@ from rtl.verification.formal.harness import (
 )
 from sim.arch.limits import LIMITS
 from sim.arch.machine import Machine
+from sim.hardware.dimensions import PARAMETER_SLOTS
 from sim.ir.formats import MAX_PLANES
 
 __all__ = ["outputs", "pixels", "requant_sequencer", "sequencer", "taps"]

@@ -10,7 +10,6 @@ from rtl.core.control.perf_counters import COUNTERS, PerfCounters
 from rtl.core.dma.descriptor_queue import DescriptorQueue
 from rtl.core.dma.load_dma import LoadDma
 from rtl.core.dma.store_dma import StoreDma
-from rtl.encoding.dimensions import PARAMETER_SLOTS
 from rtl.encoding.geometry import Geometry
 from rtl.encoding.program_image import HEADER, TABLES, tables
 from rtl.shell.csr_file import PLAIN, CsrFile, port_name
@@ -31,6 +30,7 @@ from rtl.verification.formal.harness import (
 )
 from sim.arch.limits import LIMITS
 from sim.arch.machine import Machine
+from sim.hardware.dimensions import PARAMETER_SLOTS
 
 __all__ = ["bank_interleaver", "counters", "csr_file", "descriptor_queue", "dispatcher", "load_dma", "program_loader",
            "store_beats", "watchdog"]

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from amaranth.hdl import Fragment, Shape, Signal, Value
+from amaranth.hdl import Fragment, Signal, Value
 from amaranth.hdl._ast import Assign, Concat, Operator, Part, Property, Slice, Statement, Switch, SwitchValue
 from amaranth.lib import data, wiring
 
-from rtl.encoding.fields import Fields, compute_fields, inward_fields, outward_fields
 from rtl.encoding.geometry import Geometry
 from rtl.shell.csr_file import PLAIN
 from rtl.shell.top import Top
 from sim.arch.machine import Machine
+from sim.hardware.fields import Fields, compute_fields, inward_fields, outward_fields
 
 __all__ = ["counters", "fields", "registers"]
 
@@ -23,7 +23,7 @@ def fields(machine: Machine) -> set[str]:
     tables: dict[str, Fields] = {"compute": compute_fields(geometry), "inward": inward_fields(geometry),
                                  "outward": outward_fields(geometry)}
     return {f"{table}.{name}" for table, entries in tables.items() for name, field in entries.items()
-            if _element(field.shape).width > 1}
+            if field.bits > 1}
 
 
 def registers() -> set[str]:
@@ -37,10 +37,6 @@ def counters(machine: Machine) -> set[str]:
     Sums of codes, which are no counts, are left out: those of processing elements, depthwise lanes and requantizers.
     """
     return set(_counting(Fragment.get(Top(Geometry(machine)), None)))
-
-
-def _element(shape: object) -> Shape:
-    return Shape.cast(shape.elem_shape if isinstance(shape, data.ArrayLayout) else shape)
 
 
 def _counting(fragment: Fragment) -> Iterator[str]:

@@ -9,11 +9,11 @@ import pytest
 from amaranth.lib import data
 
 from rtl.encoding.descriptors import describe, describe_inward, describe_outward, pack
-from rtl.encoding.fields import compute_fields, inward_fields, outward_fields
 from rtl.encoding.geometry import Geometry
 from sim.arch.limits import LIMITS
 from sim.arch.machine import load_machine
 from sim.errors import InputError
+from sim.hardware.fields import compute_fields, inward_fields, outward_fields
 from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
 from sim.ir.ops import Conv, Load, Pool, Store, Tensor

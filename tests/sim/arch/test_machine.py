@@ -29,15 +29,6 @@ def test_built_in_machines_load(name: str) -> None:
     assert machine.requant_bits == machine.acc_bits + machine.window + 2
 
 
-def test_memories_follow_from_the_parameters() -> None:
-    """Accumulators have two banks per element, activations regions per column; rows and requantizers have two slots."""
-    memories = load_machine("tiny").memories
-    sizes = {name: (memory.words, memory.width_bits, memory.instances) for name, memory in memories.items()}
-    assert sizes == {"accumulators": (8, 24, 2 * 4 * 3), "activations": (256, 8, 6 * 3), "weights": (1024, 8, 4),
-                     "tables": (256, 16, 2 * 3)}
-    assert memories["weights"].capacity_kib == 1.0
-
-
 def test_the_arithmetic_of_a_machine_rounds_half_up_if_it_can() -> None:
     """It is the widest that the machine runs; a machine without that rounding gives its first."""
     tiny = load_machine("tiny")

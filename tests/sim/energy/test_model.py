@@ -14,6 +14,7 @@ from sim.energy.model import energy, leakage_uw, prices
 from sim.energy.parts import ANY_MEMORY, BLOCKS
 from sim.energy.technology import Technology, load_technology
 from sim.errors import InputError
+from sim.hardware.memories import MEMORIES
 
 TABLE = load_technology("generic45")
 EDGE = load_machine("edge")
@@ -99,7 +100,7 @@ def test_all_parts_leak_at_once() -> None:
     parts = leakage_uw(EDGE, leaking)
     assert parts["elements"].nominal == 10 * 16 * 7
     assert parts["activations"].nominal == 10 * 24 * 7
-    assert set(parts) == {*BLOCKS, *EDGE.memories}
+    assert set(parts) == {*BLOCKS, *MEMORIES}
     grown = prices(EDGE, leaking)["cycles"].nominal_pj - prices(EDGE, bare)["cycles"].nominal_pj
     assert isclose(grown, sum(part.nominal for part in parts.values()) / 500, rel_tol=1e-12)
     components = energy({"cycles": 1000}, EDGE, leaking).by_component

@@ -8,20 +8,34 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from amaranth.hdl import ShapeLike, signed
-from amaranth.lib import data
-
-from rtl.encoding.dimensions import PLANE_BITS, Dimensions
+from sim.hardware.dimensions import PLANE_BITS, Dimensions
 from sim.ir.formats import MAX_PLANES
 
-__all__ = ["Field", "Fields", "compute_fields", "inward_fields", "outward_fields"]
+__all__ = ["Field", "Fields", "compute_fields", "entry_bits", "inward_fields", "outward_fields"]
 
 
 class Field(NamedTuple):
-    """A field of an entry."""
+    """A field of an entry.
 
-    shape: ShapeLike
+    Attributes
+    ----------
+    bits : int
+        Width, of each of its numbers [bits].
+    meaning : str
+    signed : bool
+    length : int
+        How many numbers it holds, the first lowest; 0: it holds one, not a list.
+    """
+
+    bits: int
     meaning: str
+    signed: bool = False
+    length: int = 0
+
+    @property
+    def width(self) -> int:
+        """Width of all its numbers [bits]."""
+        return self.bits * max(1, self.length)
 
 
 Fields = dict[str, Field]
@@ -72,6 +86,11 @@ def compute_fields(machine: Dimensions) -> Fields:
         **_requantizer(machine),
         **_places(machine),
     }
+
+
+def entry_bits(fields: Fields) -> int:
+    """Return the width of an entry [bits]."""
+    return sum(field.width for field in fields.values())
 
 
 def _op(machine: Dimensions) -> Field:
@@ -139,12 +158,12 @@ def _window(machine: Dimensions) -> Fields:
                                 "input rows from row group to row group: vertical stride times columns"),
         "dilation": Field(limits.map_bits, "columns from tap to tap"),
         "tap_rows": Field(limits.map_bits, "rows from a tap row to the next one"),
-        "left": Field(signed(limits.map_bits), "input column of the first tap of the first window"),
+        "left": Field(limits.map_bits, "input column of the first tap of the first window", signed=True),
         "bank_step": Field(machine.column_bits, "banks from a tap row to the next one"),
-        "bank": Field(data.ArrayLayout(machine.column_bits, columns), "bank of the first tap, of each column"),
-        "row": Field(data.ArrayLayout(signed(limits.map_bits), columns), "input row of the first tap, of each column"),
-        "quotient": Field(data.ArrayLayout(address, columns), "words to that row within its bank, of each column"),
-        "phase": Field(data.ArrayLayout(machine.column_bits, columns), "cycle of a read that serves each column"),
+        "bank": Field(machine.column_bits, "bank of the first tap, of each column", length=columns),
+        "row": Field(limits.map_bits, "input row of the first tap, of each column", signed=True, length=columns),
+        "quotient": Field(address, "words to that row within its bank, of each column", length=columns),
+        "phase": Field(machine.column_bits, "cycle of a read that serves each column", length=columns),
         "tile_lanes": Field(lane + 1,
                             "lanes from what a row tile reads to what the next one reads; 0: all read the same"),
         "tile_lane": Field(lane, "lane from which these are counted"),
@@ -166,16 +185,16 @@ def _operands(machine: Dimensions) -> Fields:
         "bits_a": Field(PLANE_BITS, "bits of an activation, less one"),
         "signed_a": Field(1, "activations are signed"),
         "zero_code": Field(MAX_PLANES, "code outside the map"),
-        "part_blocks": Field(data.ArrayLayout(limits.block_bits, limits.max_parts),
-                             "for bipolar weights: words of a part, less one"),
-        "part_lanes": Field(data.ArrayLayout(machine.lane_bits + 1, limits.max_parts),
-                            "for bipolar weights: lanes with a channel in a part's last word"),
+        "part_blocks": Field(limits.block_bits,
+                             "for bipolar weights: words of a part, less one", length=limits.max_parts),
+        "part_lanes": Field(machine.lane_bits + 1,
+                            "for bipolar weights: lanes with a channel in a part's last word", length=limits.max_parts),
     }
 
 
 def _requantizer(machine: Dimensions) -> Fields:
     limits = machine.limits
-    code = signed(machine.code_bits)
+    code = machine.code_bits
     return {
         "terms": Field(4, "digits of a multiplier"),
         "residual_terms": Field(4, "digits of a residual multiplier"),
@@ -183,9 +202,9 @@ def _requantizer(machine: Dimensions) -> Fields:
         "gate_exponent": Field(6, "exponent of the lowest of them"),
         "requant_cycles": Field(limits.step_bits, "cycles of a pixel in the requantizer, less one"),
         "rounding": Field(2, "rounding mode: 0 half_up, 1 half_even, 2 floor"),
-        "zero_out": Field(code, "zero point of the output, or of the table's index like the next two"),
-        "low": Field(code, "lowest code of the output"),
-        "high": Field(code, "highest code of the output"),
+        "zero_out": Field(code, "zero point of the output, or of the table's index like the next two", signed=True),
+        "low": Field(code, "lowest code of the output", signed=True),
+        "high": Field(code, "highest code of the output", signed=True),
         "table": Field(1, "codes so far are indices of the op's table"),
         "bits_out": Field(6, "bits of an output, less one"),
         "has_residual": Field(1, "a residual is added"),
@@ -205,11 +224,11 @@ def _places(machine: Dimensions) -> Fields:
     return {
         **steps,
         "out_row_step": Field(address, "words from the last output pixel of a row group to the first of the next one"),
-        "out_bank": Field(data.ArrayLayout(machine.column_bits, columns),
-                          "bank of the output row, of each column"),
-        "out_quotient": Field(data.ArrayLayout(address, columns), "words to that row within its bank, of each column"),
-        "out_phase": Field(data.ArrayLayout(machine.column_bits, columns),
-                           "cycle of a plane's write that serves each column"),
+        "out_bank": Field(machine.column_bits,
+                          "bank of the output row, of each column", length=columns),
+        "out_quotient": Field(address, "words to that row within its bank, of each column", length=columns),
+        "out_phase": Field(machine.column_bits,
+                           "cycle of a plane's write that serves each column", length=columns),
         "out_phases": Field(machine.column_bits, "cycles of a plane's write, less one"),
         **_place(machine, "in_", "the input"),
         **_place(machine, "out_", "the output"),
