@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from rtl.core.addressing.bank_interleave import BankInterleaver
 from rtl.core.dma.descriptor_queue import DescriptorQueue
+from rtl.core.dma.word_buffer import WordBuffer
 from rtl.core.interfaces import BankRead, FaultReport, TableWrite, beat_layout
 from rtl.encoding.geometry import Geometry, exceeds
 
@@ -39,6 +40,7 @@ class StoreDma(wiring.Component):
         self.per_beat = max(1, bits // lanes)
         self.beats_per_word = max(1, lanes // bits)
         self.queue = DescriptorQueue(geometry.outward, geometry.outward_entries)
+        self.buffer = WordBuffer(self.per_beat * lanes)
         super().__init__({
             "table": In(TableWrite(geometry.outward.size, geometry.outward_entries)),
             "prepare": In(1),
@@ -81,38 +83,38 @@ class StoreDma(wiring.Component):
         return m
 
     def _beats(self, m: Module, agu: BankInterleaver) -> Value:
-        """Send the words that were read as beats; the result is high when there is room for the next words."""
-        bits = self.geometry.machine.stream_bits
-        held = Signal()
+        """Send the words that were read as beats; the result is high when there is room for the next words.
+
+        Registers alone decide whether there is room, so that no path leads from the reader of the stream to the
+        memories.
+        """
+        bits, buffer = self.geometry.machine.stream_bits, self.buffer
+        m.submodules.buffer = buffer
         origin = Signal.like(agu.bank)
         ends = Signal()
         part = Signal(range(self.beats_per_word))
-        move = Signal()
+        sent = Signal()
         last_part = Signal()
-        words = self._words(m, origin, ends)
-        m.d.comb += [
-            move.eq(held & (~self.o.valid | self.o.ready)),
-            last_part.eq(part == self.beats_per_word - 1),
-        ]
-        free = ~held | (move & last_part)
+        m.d.sync += buffer.arrives.eq(agu.step)
         with m.If(agu.step):
             m.d.sync += [
-                held.eq(1),
                 origin.eq(agu.bank),
                 ends.eq(agu.end),
             ]
-        with m.Elif(free):
-            m.d.sync += held.eq(0)
-        with m.If(move):
-            m.d.sync += [
-                part.eq(part + 1),
-                self.o.valid.eq(1),
-                self.o.payload.data.eq(words.word_select(part, bits)),
-                self.o.payload.last.eq(ends & last_part),
-            ]
-        with m.Elif(self.o.ready):
-            m.d.sync += self.o.valid.eq(0)
-        return free
+        m.d.comb += [
+            buffer.reads.eq(agu.step),
+            buffer.arriving.words.eq(self._words(m, origin, ends)),
+            buffer.arriving.ends.eq(ends),
+            self.o.valid.eq(buffer.valid),
+            sent.eq(buffer.valid & self.o.ready),
+            last_part.eq(part == self.beats_per_word - 1),
+            buffer.take.eq(sent & last_part),
+            self.o.payload.data.eq(buffer.first.words.word_select(part, bits)),
+            self.o.payload.last.eq(buffer.first.ends & last_part),
+        ]
+        with m.If(sent):
+            m.d.sync += part.eq(part + 1)
+        return buffer.room
 
     def _words(self, m: Module, origin: Value, ends: Value) -> Signal:
         """Return the words that the banks give from `origin` on, none after the last address."""

@@ -5,13 +5,25 @@ from __future__ import annotations
 from amaranth.hdl import Cat, Const, Mux, Signal, Value
 
 from rtl.core.dma.store_dma import StoreDma
+from rtl.core.dma.word_buffer import PLACES, WordBuffer
 from rtl.encoding.geometry import Geometry
 from rtl.shell.axi_lite import OKAY, SLVERR, AxiLiteSlave
 from rtl.shell.stream_guard import StreamGuard
-from rtl.verification.formal.harness import Harness, after_reset, assume, check, drive_freely, free, past, probe
+from rtl.verification.formal.harness import (
+    Harness,
+    after_reset,
+    assume,
+    check,
+    drive_freely,
+    follows,
+    free,
+    past,
+    probe,
+    reach,
+)
 from sim.arch.machine import Machine
 
-__all__ = ["axi_lite", "store_order", "store_stream", "stream_guard"]
+__all__ = ["axi_lite", "store_order", "store_stream", "stream_guard", "word_buffer"]
 
 
 def _stays(m: Harness, valid: Value, ready: Value, *payload: Value) -> Value:
@@ -100,6 +112,41 @@ def store_stream(machine: Machine) -> Harness:
     drive_freely(m, dut)
     check(m, _stays(m, dut.o.valid, dut.o.ready, dut.o.payload.data, dut.o.payload.last),
           "an offer stays until it is taken")
+    return m
+
+
+def word_buffer(width: int) -> Harness:
+    """Words leave in the order in which they arrived, each once and unchanged, and what arrives finds a place.
+
+    Words are read only while there is room, arrive one cycle later and leave when they like. One of them, whichever,
+    is followed through the buffer.
+    """
+    m = after_reset()
+    m.submodules.dut = dut = WordBuffer(width)
+    drive_freely(m, dut, "arrives")
+    assume(m, ~dut.reads | dut.room)
+    assume(m, ~dut.take | dut.valid)
+    m.d.sync += dut.arrives.eq(dut.reads)
+    places, filled = probe(m, "dut.free", range(PLACES + 1)), probe(m, "dut.filled", PLACES)
+    count = sum((filled[place] for place in range(PLACES)), Const(0, 1))
+    check(m, places + dut.arrives + count == PLACES, "a place is free, promised or filled")
+    check(m, dut.room == (places != 0), "words may be read while a place is free")
+    check(m, (filled & (filled + 1)) == 0, "places fill up from the first one")
+    check(m, dut.valid == filled[0], "words are offered as long as there are any")
+    followed, ahead, words = Signal(), Signal(range(PLACES)), Signal(dut.layout, reset_less=True)
+    arrives = dut.arrives & free(m, 1, "picked") & ~followed
+    with m.If(arrives):
+        m.d.sync += [followed.eq(1), ahead.eq(count - dut.take), words.eq(dut.arriving)]
+    with m.Elif(dut.take):
+        m.d.sync += [followed.eq(followed & (ahead != 0)), ahead.eq(ahead - 1)]
+    check(m, ~followed | (ahead < PLACES), "words have at most all others ahead of them")
+    for place in range(PLACES):
+        held = probe(m, f"dut.held_{place}", dut.layout)
+        check(m, ~followed | (ahead != place) | (filled[place] & (Value.cast(held) == Value.cast(words))),
+              f"words with {place} ahead of them are kept")
+    check(m, ~followed | (ahead != 0) | (Value.cast(dut.first) == Value.cast(words)), "the first words are shown")
+    follows(m, dut.valid, count + dut.arrives > dut.take, "words are shown in the cycle after they arrive")
+    reach(m, {"WordBuffer.free": (places, PLACES)})
     return m
 
 

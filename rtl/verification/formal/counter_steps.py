@@ -134,31 +134,31 @@ def bank_interleaver(machine: Machine, per_step: int) -> Harness:
 
 
 def store_beats(machine: Machine) -> Harness:
-    """A word's beats come lowest first, all of them; the last one of the last words, and no other, is marked."""
+    """A word's beats are sent lowest first, all of them; the last one of the last words, and no other, is marked."""
     m, geometry = after_reset(), Geometry(machine)
     dut, bits = StoreDma(geometry), machine.stream_bits
     place(m, dut)
-    columns, lanes = geometry.columns, geometry.lanes
-    part, held, origin, ends = (probe(m, f"dut.{name}", bits_) for name, bits_ in (
-        ("part", range(dut.beats_per_word)), ("held", 1), ("origin", geometry.column_bits), ("ends", 1)))
+    columns, lanes, buffer = geometry.columns, geometry.lanes, dut.buffer
+    part, origin, ends = (probe(m, f"dut.{name}", bits_) for name, bits_ in (
+        ("part", range(dut.beats_per_word)), ("origin", geometry.column_bits), ("ends", 1)))
     assume(m, origin < columns)
-    moves = held & (~dut.o.valid | dut.o.ready)
-    odometer(m, moves, (("beats", part, dut.beats_per_word - 1),), Signal(name="never"))
+    taken, last_part = dut.o.valid & dut.o.ready, part == dut.beats_per_word - 1
+    odometer(m, taken, (("beats", part, dut.beats_per_word - 1),), Signal(name="never"))
     words = Signal(dut.per_beat * lanes, name="sent")
     with m.Switch(origin):
         for first in range(columns):
             with m.Case(first):
                 m.d.comb += words.eq(Cat(Mux(ends & (first + w >= columns), 0, dut.bank.data[(first + w) % columns])
                                          for w in range(dut.per_beat)))
-    follows(m, dut.o.valid, moves | (dut.o.valid & ~dut.o.ready), "an offer follows a move, and stays")
-    follows(m, dut.o.payload.data, Mux(moves, words.word_select(part, bits), dut.o.payload.data),
-            "beats come lowest first")
-    follows(m, dut.o.payload.last, Mux(moves, ends & (part == dut.beats_per_word - 1), dut.o.payload.last),
-            "the last beat is marked")
-    check(m, dut.stored == (dut.o.valid & dut.o.ready & dut.o.payload.last), "a Store has ended with its last beat")
+    check(m, (buffer.arriving.words == words) & (buffer.arriving.ends == ends), "words come in order")
+    check(m, (dut.o.valid == buffer.valid) & (buffer.take == (taken & last_part)), "words stay until they are sent")
+    check(m, dut.o.payload.data == buffer.first.words.word_select(part, bits), "beats are sent lowest first")
+    check(m, dut.o.payload.last == (buffer.first.ends & last_part), "the last beat is marked")
+    check(m, dut.stored == (taken & dut.o.payload.last), "a Store has ended with its last beat")
     item, step, ops = dut.queue.current, probe(m, "dut.agu.step", 1), geometry.limits.max_ops
     may = item.valid & dut.enable & (dut.computes >= item.after_computes) & ~probe(m, "dut.requested", 1)
-    check(m, step == (may & probe(m, "dut.free", 1)), "words are read as soon as all has ended that they wait for")
+    follows(m, buffer.arrives, step, "words arrive in the cycle after they were read")
+    check(m, step == (may & buffer.room), "words are read as soon as all has ended that they wait for")
     check(m, dut.illegal.op == item.op, "the op at hand is known")
     reach(m, {"StoreDma.part": (part, dut.beats_per_word - 1),
               "outward.after_computes": (item.after_computes, ops),

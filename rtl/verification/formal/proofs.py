@@ -116,8 +116,14 @@ CODE_FAULTS: dict[Rounding, tuple[Fault, ...]] = {
 }
 
 STORE_FAULTS = (
-    Fault("store_dma", "held & (~self.o.valid | self.o.ready)", "held"),
-    Fault("store_dma", "with m.Elif(self.o.ready):", "with m.Else():"),
+    Fault("store_dma", "sent.eq(buffer.valid & self.o.ready)", "sent.eq(buffer.valid)"),
+    Fault("word_buffer", "with m.Elif(self.take & ~self.arrives):", "with m.Elif(~self.arrives):"),
+)
+BUFFER_FAULTS = (
+    Fault("word_buffer", "filled[place] & ~after[place]", "filled[place]"),
+    Fault("word_buffer", "with m.Elif(self.take & after[place]):", "with m.Elif(after[place]):"),
+    Fault("word_buffer", "free + self.take - self.reads", "free - self.reads"),
+    Fault("word_buffer", "self.room.eq(free_after != 0)", "self.room.eq(free != 0)"),
 )
 ORDER_FAULTS = (
     Fault("bank_interleave", "at_last.eq(here == self.last)", "at_last.eq(here == self.last + 1)"),
@@ -242,8 +248,8 @@ BANK_STEP_FAULTS = (
     Fault("bank_interleave", "at_last.eq(here == self.last)", "at_last.eq(here == self.last + 1)"),
 )
 BEAT_FAULTS = (
-    Fault("store_dma", "self.o.payload.last.eq(ends & last_part)",
-          "self.o.payload.last.eq(ends & (part >= self.beats_per_word - 2))"),
+    Fault("store_dma", "self.o.payload.last.eq(buffer.first.ends & last_part)",
+          "self.o.payload.last.eq(buffer.first.ends & (part >= self.beats_per_word - 2))"),
     Fault("store_dma", "part.eq(part + 1)", "part.eq((part + 1)[:2])"),
     Fault("store_dma", "(self.computes >= item.after_computes)", "(self.computes[:8] >= item.after_computes)"),
 )
@@ -359,6 +365,7 @@ PROOFS = (
           induction=1),
     Proof("AXI4-Lite", "everything", buses.axi_lite, 8, LITE_FAULTS, induction=2),
     Proof("stream guard", "8-bit beats", partial(buses.stream_guard, 8), 8, GUARD_FAULTS, induction=2),
+    Proof("word buffer", "8-bit words, 3 places", partial(buses.word_buffer, 8), 2, BUFFER_FAULTS, induction=1),
     Proof("stores are offered", "tiny", partial(buses.store_stream, TINY), 8, STORE_FAULTS, induction=2),
     *(Proof(f"beats of stores, {machine.name}", f"{machine.lanes}-bit words, {machine.stream_bits}-bit beats",
             partial(counter_steps.store_beats, machine), 1, BEAT_FAULTS[2 * (machine is TINY) :],

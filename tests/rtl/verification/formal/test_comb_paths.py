@@ -44,6 +44,12 @@ def test_a_stores_offer_is_independent_of_its_reader(tiny):
     assert set().union(*found.values()) == set()
 
 
+def test_the_reader_of_a_store_does_not_decide_what_is_read(tiny):
+    """Reads of the banks follow from registers: no path leads from a stream through the engine to a memory."""
+    found = combinational_inputs(StoreDma(Geometry(tiny)), "bank__read", *(f"bank__address__{c}" for c in range(3)))
+    assert "o__ready" not in set().union(*found.values())
+
+
 def test_the_fill_engine_is_ready_whatever_is_offered(tiny):
     """`ready` depends on what has ended, not on what the stream offers in the same cycle."""
     assert not combinational_inputs(LoadDma(Geometry(tiny)), "i__ready")["i__ready"] & {
