@@ -41,16 +41,15 @@ class Block:
     width: Quantity
 
 
+ROWS = Quantity("rows", attrgetter("rows"))
 LANES, COLUMNS = Quantity("lanes", attrgetter("lanes")), Quantity("columns", attrgetter("columns"))
 
 BLOCKS = {block.name: block for block in (
-    Block("elements", "processing elements without their accumulators", ("pe_array_element",),
-          Quantity("rows * columns", lambda machine: machine.rows * machine.columns), LANES),
-    Block("reference_elements", "those of the reference row, on machines with bipolar weights",
-          ("pe_array_reference_element",),
-          Quantity("columns if bipolar", lambda machine: machine.columns * machine.bipolar), LANES),
-    Block("row_operands", "operand registers of the rows", ("pe_array_row_operands", "pe_array_reference_operands"),
-          Quantity("rows + bipolar", lambda machine: machine.rows + machine.bipolar), LANES),
+    Block("elements", "processing elements without their accumulators, those of the reference row too",
+          ("pe_array_element",),
+          Quantity("(rows + bipolar) * columns", lambda machine: (machine.rows + machine.bipolar) * machine.columns),
+          LANES),
+    Block("row_operands", "operand registers of the rows", ("pe_array_row_operands",), ROWS, LANES),
     Block("column_operands", "operand registers of the columns", ("pe_array_column_operands",), COLUMNS, LANES),
     Block("depthwise_lanes", "lanes for depthwise layers, with the weights that columns share", ("depthwise_unit",),
           Quantity("depthwise_lanes * columns", lambda machine: machine.depthwise_lanes * machine.columns),
@@ -77,7 +76,7 @@ PARTS = (*BLOCKS, *MEMORIES)
 def block_of_module(name: str) -> str:
     """Return the block that a module belongs to, by its name without that of the top; the top itself has an empty one.
 
-    >>> block_of_module("pe_array_element0_1"), block_of_module("pe_array"), block_of_module("")
+    >>> block_of_module("pe_array_element"), block_of_module("pe_array"), block_of_module("")
     ('elements', 'control', 'control')
     """
     beginnings: Mapping[str, str] = {begin: block.name for block in BLOCKS.values() for begin in block.modules}

@@ -98,7 +98,7 @@ def test_all_parts_leak_at_once() -> None:
     """A cycle of 2 ns pays for the power of every instance of every block and memory, on top of its own row."""
     bare, leaking = table_with(leakage=[]), table_with(leakage=POWERS)
     parts = leakage_uw(EDGE, leaking)
-    assert parts["elements"].nominal == 10 * 16 * 7
+    assert parts["elements"].nominal == 10 * (16 + 1) * 7
     assert parts["activations"].nominal == 10 * 24 * 7
     assert set(parts) == {*BLOCKS, *MEMORIES}
     grown = prices(EDGE, leaking)["cycles"].nominal_pj - prices(EDGE, bare)["cycles"].nominal_pj
