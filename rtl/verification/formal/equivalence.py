@@ -12,6 +12,7 @@ from amaranth.lib import wiring
 
 from rtl.verification.formal.prove import Refuted
 from rtl.verification.formal.yosys import run_tool, run_yosys
+from rtl.verilog.comments import Elaborated, member_names
 from rtl.verilog.legalize_names import plain_names
 from rtl.verilog.ram_model import RAM_MODEL
 
@@ -59,8 +60,7 @@ def check_equivalence(component: wiring.Component, verilog: str) -> int:
     """
     with tempfile.TemporaryDirectory(prefix="bitwright-equivalence-") as temporary:
         folder = Path(temporary)
-        source = plain_names(rtlil.convert(component, name="component", emit_src=False))
-        (folder / "source.il").write_text(source)
+        (folder / "source.il").write_text(_source(component))
         (folder / "verilog.sv").write_text(verilog)
         shutil.copy(RAM_MODEL, folder)
         for name, read in (("source", "read_rtlil source.il"), ("verilog", "read_verilog -sv verilog.sv")):
@@ -71,3 +71,13 @@ def check_equivalence(component: wiring.Component, verilog: str) -> int:
         raise Refuted(f"the Verilog may differ in {', '.join(differing[:5]) or done.stdout[-500:]}")
     found = re.search(r"Found (\d+) \$equiv cells in both", done.stdout)
     return int(found[1]) if found else 0
+
+
+def _source(component: wiring.Component) -> str:
+    """Return the source as RTLIL, in which a port has the name of the member that it is, as in the Verilog text.
+
+    Otherwise a port and a signal of its module that have one name would each be compared with the other.
+    """
+    elaborated = Elaborated(component)
+    source = rtlil.convert(elaborated, name="component", emit_src=False)
+    return plain_names(source, member_names(source, elaborated, "component"))

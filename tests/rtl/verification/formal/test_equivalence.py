@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
 
 from rtl.core.addressing.operand_fetch import OperandFetch
 from rtl.core.addressing.window_agu import PixelAgu, TapAgu
@@ -16,7 +18,7 @@ from rtl.core.control.sequencer import Sequencer
 from rtl.core.datapath.max_pool import MaxPool
 from rtl.core.datapath.output_packer import OutputPacker
 from rtl.core.datapath.pe_array import PeArray
-from rtl.core.datapath.requantizer import Requantizer
+from rtl.core.datapath.requantizer import Requantizer, RequantTerm
 from rtl.core.datapath.residual_fetch import ResidualFetch
 from rtl.core.dma.load_dma import LoadDma
 from rtl.core.dma.store_dma import StoreDma
@@ -34,7 +36,7 @@ MACHINE = Machine(**load_machine("tiny").model_dump() | {
     "act_regions": 2, "region_words": 8, "max_bits_w": 2, "max_bits_a": 2, "table_bits": 2})
 EVERY_DAY = (Requantizer, Sequencer, OperandFetch)
 BY_NIGHT = (PeArray, Dispatcher, PerfCounters, LoadDma, OutputPacker, MaxPool, RequantSequencer, ResidualFetch,
-            StoreDma, TapAgu, PixelAgu, TableMemory, Top)
+            StoreDma, TapAgu, PixelAgu, TableMemory, RequantTerm, Top)
 
 
 @pytest.mark.parametrize("component", [
@@ -43,6 +45,39 @@ def test_verilog_does_what_the_source_does(component: Callable[[Geometry], wirin
     """Every signal that has the same name on both sides has the same value, for all inputs and all time."""
     geometry = Geometry(MACHINE)
     assert check_equivalence(component(geometry), verilog_text(component(geometry), "component")) > 50
+
+
+class Negation(wiring.Component):
+    """Negate a number; a signal has the name of the member that the number comes on."""
+
+    def __init__(self) -> None:
+        super().__init__({"number": In(4), "negative": Out(5)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        number = Signal(4)
+        m.d.comb += [number.eq(~self.number), self.negative.eq(number + 1)]
+        return m
+
+
+class TwoNegations(wiring.Component):
+    """Negate a number, and then a number that comes of that."""
+
+    def __init__(self) -> None:
+        super().__init__({"start": In(4), "end": Out(5)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.first, m.submodules.second = first, second = Negation(), Negation()
+        held = Signal(5)
+        m.d.sync += held.eq(first.negative)
+        m.d.comb += [first.number.eq(self.start), second.number.eq(held ^ first.negative), self.end.eq(second.negative)]
+        return m
+
+
+def test_a_member_is_compared_with_a_member():
+    """Inside an instance, a member and a signal of one name are each compared with their like on the other side."""
+    assert check_equivalence(TwoNegations(), verilog_text(TwoNegations(), "component")) > 0
 
 
 def test_other_verilog_is_refuted():
