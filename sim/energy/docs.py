@@ -11,8 +11,8 @@ HEAD = """\
 
 The machine counts what costs energy as exact integers: the simulator, the hardware and the estimates agree on every
 count. A technology gives the energy of each event and of a clock cycle. That energy grows with the width, and where the
-event touches a memory with the capacity of that memory, as the technology says. It may also depend on the share of ones
-in the data that the last column names: one-bit products, or activation planes. The hardware's counters, which
+event touches a memory with the capacity of that memory, as the technology says. It may also depend on how many bits of
+the data change that the last column names: one-bit products, or activation planes. The hardware's counters, which
 [Registers](registers.md) lists, count events in the portions of the column "events per count". The page is made from
 `sim.energy.events`, from which the hardware takes its counters and the energy model its widths and capacities.
 

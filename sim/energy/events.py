@@ -88,7 +88,7 @@ class Event:
     memory : EventMemory or None
         The memory that the event reads or writes, on whose capacity its energy depends.
     data : {"products", "activations"} or None
-        Whose share of ones its energy may depend on: that of its one-bit products, or that of its activation planes.
+        Whose toggles its energy may depend on: those of its one-bit products, or those of its activation planes.
     """
 
     name: str

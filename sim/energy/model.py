@@ -13,15 +13,14 @@ from dataclasses import dataclass, field
 from sim.arch.machine import Machine
 from sim.energy.band import Band, sum_bands
 from sim.energy.events import COMPONENTS, HOST_MEMORY, LEAKAGE, PRICED
-from sim.energy.parts import BLOCKS
+from sim.energy.of_parts import leakages_uw
 from sim.energy.technology import Technology
 from sim.errors import InputError
-from sim.hardware.memories import memories
 
-__all__ = ["Density", "Energy", "EnergyRange", "energy", "leakage_uw", "prices"]
+__all__ = ["Energy", "EnergyRange", "Toggles", "energy", "prices"]
 
-Density = Mapping[str, float]
-"""Shares of ones: of `products` and of `activations`."""
+Toggles = Mapping[str, float]
+"""Shares of bits that change from one event to the next: of `products` and of `activations`."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ class Energy(EnergyRange):
 
 
 def energy(counts: Mapping[str, int], machine: Machine, technology: Technology,
-           density: Density | None = None) -> Energy:
+           toggles: Toggles | None = None) -> Energy:
     """Return what events cost on a machine. Events that are left out did not happen.
 
     Parameters
@@ -80,8 +79,8 @@ def energy(counts: Mapping[str, int], machine: Machine, technology: Technology,
     machine : Machine
         Gives widths, capacities and the clock.
     technology : Technology
-    density : mapping of str to float, optional
-        Shares of ones in the data, in 0..1; without one, that at which a row states its energy.
+    toggles : mapping of str to float, optional
+        Of the data, in 0..1; without one, those at which a row states its energy.
 
     Raises
     ------
@@ -100,7 +99,7 @@ def energy(counts: Mapping[str, int], machine: Machine, technology: Technology,
             raise InputError(f"no event is called '{event}'; there are {', '.join(PRICED)}")
         if count < 0:
             raise InputError(f"event '{event}' must be counted from 0 up, not {count}")
-    price_of = prices(machine, technology, density)
+    price_of = prices(machine, technology, toggles)
     by_event = {event: _times(count, price_of[event]) for event, count in counts.items()}
     of_cycles = {component: _times(counts.get("cycles", 0), price)
                  for component, price in _of_a_cycle(machine, technology).items()}
@@ -108,44 +107,27 @@ def energy(counts: Mapping[str, int], machine: Machine, technology: Technology,
     return Energy(total.low_pj, total.nominal_pj, total.high_pj, by_event, of_cycles)
 
 
-def prices(machine: Machine, technology: Technology, density: Density | None = None) -> dict[str, EnergyRange]:
-    """Return the energy of one event of each kind on `machine` [pJ], at a density of ones if that is given."""
-    found = {event: _range(_scaled(event, machine, technology, density or {})) for event in PRICED}
+def prices(machine: Machine, technology: Technology, toggles: Toggles | None = None) -> dict[str, EnergyRange]:
+    """Return the energy of one event of each kind on `machine` [pJ], with the data's toggles if they are given."""
+    found = {event: _range(_scaled(event, machine, technology, toggles or {})) for event in PRICED}
     return found | {"cycles": _sum(_of_a_cycle(machine, technology).values())}
-
-
-def leakage_uw(machine: Machine, technology: Technology) -> dict[str, Band]:
-    """Return what the parts of a machine leak [uW], all instances of each together; empty if leakage has no rows."""
-    rows, found = technology.leakages, {}
-    for name, row in rows.items():
-        if name in BLOCKS:
-            block = BLOCKS[name]
-            found[name] = row.at_machine(block.width.of(machine), None, machine.clock_mhz).times(
-                block.instances.of(machine))
-        else:
-            memory = memories(machine)[name]
-            found[name] = row.at_machine(memory.width_bits, memory.capacity_kib, machine.clock_mhz).times(
-                memory.instances)
-    return found
 
 
 def _of_a_cycle(machine: Machine, technology: Technology) -> dict[str, EnergyRange]:
     """Return the energy of a clock cycle by component [pJ]: a power of 1 uW is 1 pJ in a cycle at 1 MHz."""
     cycle = {PRICED["cycles"].component: _range(_scaled("cycles", machine, technology, {}))}
-    leaking = sum_bands(leakage_uw(machine, technology).values()).times(1 / machine.clock_mhz)
+    leaking = sum_bands(leakages_uw(machine, technology).values()).times(1 / machine.clock_mhz)
     idle = technology.memory_idle
     at_rest = idle.band.times(1 / machine.clock_mhz) if idle else Band(0.0, 0.0, 0.0)
     return cycle | {LEAKAGE: _range(leaking), HOST_MEMORY: _range(at_rest)}
 
 
-def _scaled(event: str, machine: Machine, technology: Technology, density: Density) -> Band:
+def _scaled(event: str, machine: Machine, technology: Technology, toggles: Toggles) -> Band:
     """Return the price of an event without what shares its count."""
     price, row = technology.prices[event], PRICED[event]
-    shift = 0.0
-    if row.data is not None and row.data in density:
-        shift = price.by_density * (density[row.data] - price.at.density)
+    data_factor = price.data_factor(toggles[row.data]) if row.data is not None and row.data in toggles else 1.0
     band = price.at_machine(row.width.of(machine), row.memory.kib(machine) if row.memory else None,
-                            machine.clock_mhz, shift)
+                            machine.clock_mhz, data_factor)
     opening = technology.row_activation
     if row.component == HOST_MEMORY and technology.host_memory and opening:
         row_bits, burst_bits = technology.host_memory.row_bits, technology.host_memory.burst_bits

@@ -52,8 +52,8 @@ class Point(Fields):
         Of the capacity. 0.5 is the square-root law of energies; areas are nearly proportional to it.
     mhz : float or None
         Clock; the energy of a cycle that only leaks is inversely proportional to it. None: not.
-    density : float, 0..1
-        Share of ones in the event's data, of events whose energy depends on it.
+    toggles : float, 0..1
+        Share of the event's data bits that change from one event to the next, where its energy depends on that.
     """
 
     width: Positive | None = None
@@ -61,7 +61,7 @@ class Point(Fields):
     kib: Positive | None = None
     exponent: Exponent = 0.5
     mhz: Positive | None = None
-    density: Share = 0.5
+    toggles: Share = 0.25
 
     def factor(self, width: float, kib: float | None, clock_mhz: float) -> float:
         """Return by what a number grows from this point to a width, a capacity and a clock."""
@@ -137,10 +137,10 @@ class Row(Sourced):
             raise ValueError(f"fixed must be at most {self.quantity}_lo = {self.band.low}, not {self.fixed}")
         return self
 
-    def at_machine(self, width: float, kib: float | None, clock_mhz: float, shift: float = 0.0) -> Band:
-        """Return the number on a machine; `shift` is added to it, and to its band, before it is scaled."""
-        factor = self.at.factor(width, kib, clock_mhz)
-        low, nominal, high = (self.fixed + (end + shift - self.fixed) * factor
+    def at_machine(self, width: float, kib: float | None, clock_mhz: float, data_factor: float = 1.0) -> Band:
+        """Return the number on a machine; `data_factor` is one more by which its part that is not fixed grows."""
+        factor = self.at.factor(width, kib, clock_mhz) * data_factor
+        low, nominal, high = (self.fixed + (end - self.fixed) * factor
                               for end in (self.band.low, self.band.nominal, self.band.high))
         return Band(low, nominal, high)
 
@@ -155,9 +155,10 @@ class Price(Row):
     arguments : dict
         Empty; Accelergy expects the field.
     energy, energy_lo, energy_hi : float
-        Nominal, lowest and highest, where the share of ones in the event's data is `at.density`.
-    by_density : float
-        What the energy grows by from no ones to nothing but ones: it is energy + by_density * (density - at.density).
+        Nominal, lowest and highest, where `at.toggles` of the data's bits change.
+    by_toggles : float
+        What `energy` grows by from data that never changes to data that always does: it is
+        energy + by_toggles * (toggles - at.toggles), and the ends of its band grow in proportion.
     """
 
     quantity = "energy"
@@ -166,10 +167,10 @@ class Price(Row):
     energy: Number
     energy_lo: Number
     energy_hi: Number
-    by_density: Number = 0.0
+    by_toggles: Number = 0.0
 
     def _numbers(self) -> tuple[str, ...]:
-        return *super()._numbers(), "by_density"
+        return *super()._numbers(), "by_toggles"
 
     @model_validator(mode="after")
     def _check_event(self) -> Self:
@@ -178,14 +179,19 @@ class Price(Row):
         event = PRICED[self.name]
         if self.at.kib is not None and event.memory is None:
             raise ValueError(f"at.kib is for events that touch a memory, not for {self.name}")
-        if self.by_density and event.data is None:
-            raise ValueError(f"by_density is for {', '.join(name for name, one in PRICED.items() if one.data)}, "
+        if self.by_toggles and event.data is None:
+            raise ValueError(f"by_toggles is for {', '.join(name for name, one in PRICED.items() if one.data)}, "
                              f"not for {self.name}")
-        most = self.energy_lo - self.fixed
-        if self.by_density * self.at.density > most:
-            raise ValueError(f"by_density * at.density must be at most energy_lo - fixed = {most}, so that no data has "
-                             f"negative energy, not {self.by_density} * {self.at.density}")
+        most = self.energy - self.fixed
+        if self.by_toggles * self.at.toggles > most:
+            raise ValueError(f"by_toggles * at.toggles must be at most energy - fixed = {most}, so that no data has "
+                             f"negative energy, not {self.by_toggles} * {self.at.toggles}")
         return self
+
+    def data_factor(self, toggles: float) -> float:
+        """Return by what the part that is not fixed grows where so large a share of the data's bits changes."""
+        scaled = self.energy - self.fixed
+        return 1.0 + self.by_toggles * (toggles - self.at.toggles) / scaled if scaled else 1.0
 
 
 class OfPart(Row):

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from sim.arch.machine import load_machine
 from sim.arch.widths import partial_sum_bits
 from sim.energy.events import EVENTS, PRICED
-from sim.energy.model import energy, leakage_uw, prices
+from sim.energy.model import energy, prices
+from sim.energy.of_parts import leakages_uw
 from sim.energy.parts import ANY_MEMORY, BLOCKS
 from sim.energy.technology import Technology, load_technology
 from sim.errors import InputError
@@ -97,7 +98,7 @@ POWERS = [{"name": name, "power": 10.0, "power_lo": 0.0, "power_hi": 40.0} | BAN
 def test_all_parts_leak_at_once() -> None:
     """A cycle of 2 ns pays for the power of every instance of every block and memory, on top of its own row."""
     bare, leaking = table_with(leakage=[]), table_with(leakage=POWERS)
-    parts = leakage_uw(EDGE, leaking)
+    parts = leakages_uw(EDGE, leaking)
     assert parts["elements"].nominal == 10 * (16 + 1) * 7
     assert parts["activations"].nominal == 10 * 24 * 7
     assert set(parts) == {*BLOCKS, *MEMORIES}
@@ -121,18 +122,21 @@ def test_the_host_memory_opens_rows_and_rests() -> None:
     assert isclose(rest.nominal_pj - rest.on_chip.nominal_pj, 5 * 38000 / 500, rel_tol=1e-12)
 
 
-def test_energy_follows_the_share_of_ones() -> None:
-    """A product costs 6 fJ at the density of its row, 4 fJ more with nothing but ones, and no table needs a density."""
+def test_energy_follows_toggles() -> None:
+    """A product costs 6 fJ with the toggles of its row, 9 fJ if every bit changes; its band keeps its proportions."""
     table = TABLE.model_dump(mode="json", exclude_unset=True)
-    table["ERT"]["tables"][0]["actions"][0] |= {"by_density": 0.004, "at": {"density": 0.25}}
+    table["ERT"]["tables"][0]["actions"][0] |= {
+        "energy": 0.006, "energy_lo": 0.004, "energy_hi": 0.012, "by_toggles": 0.004, "at": {"toggles": 0.25}}
     technology = Technology.model_validate(table, strict=False)
 
-    def price(density: dict[str, float] | None) -> float:
-        return prices(EDGE, technology, density)["pair_lanes"].nominal_pj
+    def price(toggles: dict[str, float] | None) -> float:
+        return prices(EDGE, technology, toggles)["pair_lanes"].nominal_pj
 
     assert price(None) == price({"activations": 1.0}) == 0.006
-    assert isclose(price({"products": 1.0}), 0.006 + 0.003, rel_tol=1e-12)
-    assert isclose(energy({"pair_lanes": 10}, EDGE, technology, {"products": 0.0}).low_pj, 10 * 0.003, rel_tol=1e-12)
+    assert isclose(price({"products": 1.0}), 0.009, rel_tol=1e-12)
+    still = energy({"pair_lanes": 10}, EDGE, technology, {"products": 0.0})
+    assert isclose(still.nominal_pj, 10 * 0.005, rel_tol=1e-12)
+    assert isclose(still.high_pj, 2 * still.nominal_pj, rel_tol=1e-12)
 
 
 @given(event_counts)

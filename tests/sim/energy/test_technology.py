@@ -163,14 +163,14 @@ def test_a_burst_is_no_longer_than_a_row() -> None:
 
 
 @pytest.mark.parametrize(("row", "fields", "message"), [
-    ("pair_lanes", {"by_density": 0.008, "at": {"density": 0.6}}, (
-        "by_density * at.density must be at most energy_lo - fixed = 0.004, so that no data has negative energy, "
-        "not 0.008 * 0.6")),
-    ("operand_bits", {"by_density": 0.001}, (
-        "by_density is for pair_lanes, narrow_adds, lane_adds, wide_adds, act_reads, not for operand_bits")),
+    ("pair_lanes", {"energy": 0.006, "fixed": 0.001, "by_toggles": 0.01, "at": {"toggles": 0.6}}, (
+        "by_toggles * at.toggles must be at most energy - fixed = 0.005, so that no data has negative energy, "
+        "not 0.01 * 0.6")),
+    ("operand_bits", {"by_toggles": 0.001}, (
+        "by_toggles is for pair_lanes, narrow_adds, lane_adds, wide_adds, act_reads, not for operand_bits")),
 ])
-def test_densities_are_refused_where_there_is_no_data(row: str, fields: dict[str, Any], message: str) -> None:
-    """Energies stay positive at any density, and events without data have none."""
+def test_toggles_are_refused_where_there_is_no_data(row: str, fields: dict[str, Any], message: str) -> None:
+    """Energies stay positive whatever the data, and events without data have none."""
     assert refusal(changed(row, fields)).split(": ", 1)[1] == message
 
 
