@@ -9,8 +9,9 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from rtl.core.addressing.operand_fetch import OperandFetch
 from rtl.core.addressing.window_agu import PixelAgu, TapAgu
 from rtl.core.control.bounds_guard import BoundsGuard
+from rtl.core.control.counter_names import COUNTERS
 from rtl.core.control.dispatcher import Dispatcher
-from rtl.core.control.perf_counters import COUNTERS, PerfCounters
+from rtl.core.control.perf_counters import PerfCounters
 from rtl.core.control.requant_sequencer import RequantSequencer
 from rtl.core.control.sequencer import Sequencer
 from rtl.core.datapath.depthwise_lanes import DepthwiseUnit

@@ -6,7 +6,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from rtl.core.control.perf_counters import COUNTERS
+from rtl.core.control.counter_names import COUNTERS
 from rtl.shell.axi_lite import CsrAccess
 from rtl.shell.csr_map import COUNTER_BASE, COUNTER_NAMES, REGISTERS, Register, RegisterField, register
 from sim.arch.limits import LIMITS

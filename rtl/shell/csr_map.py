@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from rtl.core.control.perf_counters import COUNTERS
+from rtl.core.control.counter_names import COUNTERS
 from rtl.shell.fault_codes import FAULT_BITS, FaultCode
 
 __all__ = ["ADDRESS_BITS", "COUNTER_BASE", "COUNTER_NAMES", "ID", "REGISTERS", "REGISTER_VERSION", "Register",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from amaranth.lib import data
 
-from rtl.core.control.perf_counters import COUNTERS
+from rtl.core.control.counter_names import COUNTERS
 from rtl.encoding.geometry import Geometry
 from rtl.encoding.hardware_id import signature
 from rtl.shell.csr_docs import registers_markdown, registers_rdl

@@ -6,16 +6,12 @@ from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from rtl.core.control.counter_names import COUNTERS
 from rtl.core.datapath.pe import popcount
 from rtl.core.interfaces import pair_layout
 from rtl.encoding.geometry import Geometry
-from sim.energy.events import EVENTS
 
-__all__ = ["COUNTERS", "PerfCounters"]
-
-COUNTERS = ("pairs", "wait_accumulator", "wait_weights", "wait_transfers", "starved", "blocked",
-            *(event.counter for event in EVENTS.values()))
-"""Names of the counters by number: those of cycles, then one for each event of `sim.energy.events`."""
+__all__ = ["PerfCounters"]
 
 
 class PerfCounters(wiring.Component):

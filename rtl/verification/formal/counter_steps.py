@@ -5,8 +5,9 @@ from __future__ import annotations
 from amaranth.hdl import Cat, Mux, Signal, Value
 
 from rtl.core.addressing.bank_interleave import BankInterleaver
+from rtl.core.control.counter_names import COUNTERS
 from rtl.core.control.dispatcher import Dispatcher
-from rtl.core.control.perf_counters import COUNTERS, PerfCounters
+from rtl.core.control.perf_counters import PerfCounters
 from rtl.core.dma.descriptor_queue import DescriptorQueue
 from rtl.core.dma.load_dma import LoadDma
 from rtl.core.dma.store_dma import StoreDma

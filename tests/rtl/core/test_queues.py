@@ -69,7 +69,7 @@ def test_queues_run_beside_one_another(compare, memory):
     assert compare(planned, corner_inputs(np.random.default_rng(4), planned.program, 1)) == []
 
 
-@pytest.mark.parametrize("stream_bits", [2, 8])
+@pytest.mark.parametrize("stream_bits", [pytest.param(2, marks=pytest.mark.nightly), 8])
 def test_beats_of_any_width(compare, stream_bits):
     """Beats may be a piece of a word, or a word; above they are words of two addresses."""
     machine = Machine(**load_machine("tiny").model_dump() | {"act_regions": 10, "stream_bits": stream_bits})

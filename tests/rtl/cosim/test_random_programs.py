@@ -93,7 +93,7 @@ def test_what_failed_once_passes(place: Path) -> None:
     assert faults(load_case(place)) == []
 
 
-@pytest.mark.parametrize("goal", [91, pytest.param(100, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("goal", [89, pytest.param(100, marks=pytest.mark.nightly)])
 def test_programs_aimed_at_missing_bins_are_exact(coverage: Coverage, goal: float) -> None:
     """Programs chosen for the bins they add agree: codes of all tensors, ends of all ops, all counters.
 

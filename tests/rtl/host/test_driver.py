@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import subprocess
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
@@ -319,3 +320,9 @@ def test_the_documented_port_ends_with_a_fault(board_port, machine, planned, ima
     with pytest.raises(MachineFault, match=r"^the machine stopped with TIMEOUT"):
         asyncio.run(Host(board_port, planned, IMAGE).run(image))
     assert machine.commands == ["start", "settle", "clear"]
+
+
+def test_a_host_needs_no_hardware_generator() -> None:
+    """The driver and its register map can be used where Amaranth is not installed."""
+    block = "import sys; sys.modules['amaranth'] = None; import rtl.host.driver"
+    subprocess.run([sys.executable, "-c", block], check=True)

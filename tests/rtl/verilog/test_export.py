@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rtl.core.control.perf_counters import COUNTERS
+from rtl.core.control.counter_names import COUNTERS
 from rtl.cosim.simulators import VERILATOR
 from rtl.cosim.simulators.verilator import run_verilator
 from rtl.encoding.geometry import Geometry

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rtl.core.control.perf_counters import COUNTERS
+from rtl.core.control.counter_names import COUNTERS
 from sim.arch.machine import load_machine
 from sim.energy.docs import events_markdown
 from sim.energy.events import EVENTS, PRICED, counters_from_events, events_from_counters

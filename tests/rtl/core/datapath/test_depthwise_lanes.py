@@ -47,7 +47,8 @@ def lane_plans(rng: np.random.Generator, machine: Machine, count: int, kinds: tu
     return plans
 
 
-@pytest.mark.parametrize("name", MACHINES)
+@pytest.mark.parametrize("name", ["half of a word", "four groups", *(
+    pytest.param(name, marks=pytest.mark.nightly) for name in ("a lane per row", "a single row"))])
 def test_layers_on_lanes_are_exact(compare, name):
     """Strides, pads, dilations, every width, residuals and unit weights: codes, cycles and counters are equal."""
     rng, machine = np.random.default_rng(11), lane_machine(name)
