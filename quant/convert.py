@@ -28,7 +28,7 @@ from quant.shifts import shift_averages_and_norms
 from quant.stages.frontend import as_floats
 from quant.stages.stage import Stage
 from quant.stages.stages import stages
-from quant.stages.ties import maker_of, tie_all, ties
+from quant.stages.ties import check_operands, maker_of, tie_all, ties
 from quant.tensor_units import fit_units
 from quant.trace.calls import module_of
 from quant.trace.checks import check_magnitude
@@ -150,6 +150,7 @@ def quantize(model: nn.Module, data: Data, *, scheme: str | Scheme, weight_bits:
     graph.recompile()
     found = stages(graph)
     _tell_readers(graph, found)
+    check_operands(graph, found)
     tie_all(graph, found)
     graph.meta["calibration"] = scheme.calibration
     calibrate(graph, reference, images, scheme.calibration, progress=progress)

@@ -27,6 +27,7 @@ from math import floor, frexp, isfinite, ldexp
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from quant.lowering.steep import no_steeper
 from sim.errors import InputError
 from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
@@ -129,7 +130,8 @@ def fit(scale: ArrayLike, bias: ArrayLike, acc_range: tuple[ArrayLike, ArrayLike
     Raises
     ------
     InputError
-        If a scale or bias is not finite, or so large that n would be negative.
+        If a scale or bias is not finite, or so large that n would be negative; without a residual only where the output
+        has more codes than half of the steepest multiplier.
 
     Examples
     --------
@@ -278,6 +280,10 @@ def _channel(number: int, row: tuple[float, float, float, int, int, int], residu
         raise InputError(f"channel {number}: accumulator range must not be empty, not {acc_low}..{acc_high}")
     if acc_low == acc_high == acc_zero:
         scale = 0.0  # a channel of zeros: whatever its scale is, it need not fit
+    if residual is None:
+        codes = target.low - target.zero_point, target.high - target.zero_point
+        scale, bias = no_steeper(scale, bias, codes, 2.0 ** (target.arithmetic.window - 1),
+                                 floors=target.arithmetic.rounding == "floor")
     low, high, zero = (residual.low, residual.high, residual.zero_point) if residual else (0, 0, 0)
     box = _Box(scale, residual_scale if residual else 0.0, (acc_low - acc_zero, acc_high - acc_zero),
                (low - zero, high - zero))

@@ -19,8 +19,9 @@ from quant.quantizers.base import ActivationQuantizer
 from quant.quantizers.tied import TiedActivation
 from quant.stages.stage import Stage
 from quant.trace.taps import is_output
+from sim.errors import InputError
 
-__all__ = ["Tie", "first_quantizer", "maker_of", "tie_all", "ties"]
+__all__ = ["Tie", "check_operands", "first_quantizer", "maker_of", "tie_all", "ties"]
 
 
 @dataclass(frozen=True)
@@ -85,3 +86,20 @@ def tie_all(graph: fx.GraphModule, found: Sequence[Stage]) -> None:
             operand, rest = (one, other) if tie.operands[0] is tie.operand else (other, one)
             if isinstance(operand, TiedActivation):
                 operand.tie((first,), (rest,))
+
+
+def check_operands(graph: fx.GraphModule, found: Sequence[Stage]) -> None:
+    """Refuse products of tensors without a code for 0 in a quantized graph.
+
+    Raises
+    ------
+    InputError
+        If an operand is a tensor of 1 signed bit.
+    """
+    by_end = {stage.end: stage for stage in found}
+    for product in found:
+        for node in (product.source, product.residual) if product.is_product else ():
+            operand = maker_of(by_end[cast(fx.Node, node)], by_end)
+            if not cast(ActivationQuantizer, graph.get_submodule(str(operand.quantizer))).has_zero:
+                raise InputError(f"'{product.name}' multiplies '{operand.name}', a tensor of 1 signed bit, which has "
+                                 "no code for 0; it needs 2 bits or more")

@@ -259,6 +259,14 @@ def test_a_product_whose_steps_do_not_fit_is_refused() -> None:
         lower(model, IMAGES[:1])
 
 
+@pytest.mark.parametrize(("name", "operand"), [("silu and sigmoid", "stem"), ("gated parts", "cat")])
+def test_a_product_of_a_tensor_of_one_signed_bit_is_refused_when_it_is_quantized(name: str, operand: str) -> None:
+    """No code of it means 0, and training would be in vain."""
+    text = (f"'mul' multiplies '{operand}', a tensor of 1 signed bit, which has no code for 0; it needs 2 bits or more")
+    with pytest.raises(InputError, match=f"^{re.escape(text)}$"):
+        quantized(seeded(NETWORKS[name]), "lsq", 1)
+
+
 def test_functions_learn_through_their_slopes() -> None:
     """The gradient of what is looked up is the slope at the index's code; outside the index there is none."""
     model = quantized(seeded(NETWORKS["silu and sigmoid"]), "lsq")

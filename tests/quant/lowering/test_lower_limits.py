@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from quant.convert import quantize
+from quant.convert import quantize, round_biases
 from quant.lowering.lower import lower_with_report
 from quant.reference import run_reference
 from sim.errors import InputError
@@ -22,14 +22,42 @@ def quantized(model: nn.Module, scheme: str) -> nn.Module:
     return quantize(model, CODES * 2.0**-4, scheme=scheme, input_format=Format(4, "unsigned"), input_exponent=-4)
 
 
+class Added(nn.Module):
+    """A convolution whose input is added to what it puts out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.second, self.last = nn.Conv2d(2, 3, 1), nn.Conv2d(3, 3, 1), nn.Conv2d(3, 4, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.first(x).relu()
+        return self.last((self.second(y) + y).relu())
+
+
 def test_a_scale_that_does_not_fit_is_named_with_its_layer() -> None:
-    """A step of a tensor far below its accumulator's: the layer, the channel, the limit and what came."""
-    model = quantized(two_layers(), "lsq")
+    """A step of a sum far below its accumulator's: the layer, the channel, the limit and what came."""
+    model = quantized(Added().eval(), "lsq")
     with torch.no_grad():
-        model.get_parameter("0_quantizer.step").fill_(2.0**-30)
-    with pytest.raises(InputError, match=r"^'0' does not fit the requantizer \[codes of its output\]: channel 0: "
-                                         r"scale must be at most 2\*\*11 in magnitude, not \d\S*$"):
+        model.get_parameter("second_quantizer.step").fill_(2.0**-30)
+    with pytest.raises(InputError, match=r"^'second' does not fit the requantizer \[codes of its output\]: channel 0: "
+                                         r"scale must be at most 2\*\*11 in magnitude, not -?\d\S*$"):
         lower_with_report(model, torch.zeros(1, 2, 4, 4))
+
+
+@pytest.mark.parametrize("exponent", [-10, -30, -60])
+def test_a_step_that_training_shrank_to_nothing_is_lowered(exponent: int) -> None:
+    """Without a sum the codes are those of the model: a unit of the accumulator is worth more than all of them."""
+    model = quantized(two_layers(), "power_of_two")
+    model.get_buffer("0_quantizer.exponent").fill_(exponent)
+    round_biases(model)
+    lowered = lower_with_report(model, torch.zeros(1, 2, 4, 4))
+    found = run_reference(lowered.program, {lowered.program.inputs[0].name: CODES.numpy()})
+    out = lowered.program.outputs[0].name
+    hidden = set(model.get_submodule("0_quantizer").codes(model.get_submodule("0")(CODES * 2.0**-4)).flatten().tolist())
+    assert len(hidden) > 1
+    wanted = model(CODES * 2.0**-4).detach()
+    torch.testing.assert_close(torch.from_numpy(found[out] * lowered.scales[out]).float(), wanted, rtol=1e-6, atol=0)
 
 
 @pytest.mark.parametrize("scheme", ["qil", "lsq", "uniform", "power_of_two"])

@@ -163,10 +163,7 @@ def test_graphs_of_models_written_by_hand_are_compared_too(
 
 
 FAILING: dict[str, Callable[[nn.Module], object]] = {
-    r"'2' does not fit the requantizer \[codes of its output\]: channel \d: "
-    r"scale must be at most 2\*\*11 in magnitude, not \S+":
-        lambda model: model.get_submodule("2_quantizer").exponent.fill_(-120),
-    r"'2' does not fit the requantizer \[codes of its output\]: channel 0: scale must be finite, not inf":
+    r"'2' does not fit the requantizer \[codes of its output\]: channel 0: scale must be finite, not -?inf":
         lambda model: model.get_submodule("2.weight_quantizer").exponent.fill_(5000),
     r"what '2' puts out is read on the machine, but has no quantizer":
         lambda model: model.set_submodule("2_quantizer", nn.Identity()),

@@ -239,6 +239,20 @@ def test_accumulator_range_is_reached(weights: list[int], source: Format) -> Non
     assert (low[0], high[0]) == (sum(p[0] for p in products), sum(p[1] for p in products))
 
 
+@given(st.one_of(st.floats(2049, 1e12), st.floats(-1e12, -2049)), st.integers(-10**6, 10**6), st.floats(-300, 300),
+       st.sampled_from([(0, 0, 255), (-3, -8, 7), (1, 0, 1)]).map(lambda codes: Target(*codes, Arithmetic())))
+@settings(deadline=None)
+def test_steps_that_are_next_to_nothing_give_the_right_codes(scale: float, place: int, code_there: float,
+                                                             target: Target) -> None:
+    """A map steeper than the largest multiplier has one accumulator between the first and the last code at most: that
+    one and those beside it, and the ends of the range, get their codes, with one digit."""
+    bias = code_there - scale * place
+    found = fit([scale], bias, (-2**20, 2**20), target)
+    assert found.multiplier.shape[1] <= 1
+    for acc in (-2**20, place - 1, place, place + 1, 2**20):
+        assert code(fitted_map(found, 0, acc), target) == code(real_map(scale, bias, acc), target)
+
+
 @pytest.mark.parametrize(("scale", "bias", "residual_scale", "acc_range", "message"), [
     ([0.1, np.nan], 0.0, 0.0, (0, 9), "channel 1: scale must be finite, not nan"),
     ([0.1], np.inf, 0.0, (0, 9), "channel 0: bias must be finite, not inf"),
