@@ -2,7 +2,8 @@
 
 Each test is a model of one node, or a few, with inputs and the outputs that ONNX expects. It is read as it is, and if
 that is refused, with all inputs but the first as constants, as weights are. What is accepted must be equal within the
-tolerance of ONNX's own runner for backends; what is refused is counted by its reason.
+tolerance of ONNX's own runner for backends, and its Program, of 8 bits, within the bound of `benchmarks.error_bounds`.
+What is refused is counted by its reason.
 """
 
 from __future__ import annotations
@@ -15,17 +16,20 @@ import sys
 import tempfile
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from statistics import median
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
 import torch
 from onnx import ModelProto, TensorProto, numpy_helper
 from onnx.backend.test.case import node as node_cases
+from torch import Tensor
 
+from benchmarks.lowered_conformance import distance
 from quant.frontends.onnx.convert import graph_of_model
 from quant.frontends.onnx.read import load_onnx_model
 from quant.graph.graph import Graph
@@ -33,10 +37,11 @@ from quant.graph.interpret import run, shapes
 from quant.graph.ops.operator import Unknown
 from sim.errors import InputError
 
-__all__ = ["Case", "all_cases", "cases_of", "converted_cases", "outcome", "table"]
+__all__ = ["BEYOND", "DIFFERS", "EQUAL", "WITHIN", "Case", "Outcome", "Table", "all_cases", "cases_of",
+           "converted_cases", "outcome", "table"]
 
-DIFFERS = "differs"
-EQUAL = "equal"
+DIFFERS, EQUAL = "differs", "equal"
+BEYOND, WITHIN = "beyond its bound", "within its bound"
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,40 @@ class Case:
     outputs: Sequence[Any]
     rtol: float
     atol: float
+
+
+class Outcome(NamedTuple):
+    """What has come out of a test.
+
+    Attributes
+    ----------
+    read : str
+        "equal", "differs", or why it is refused.
+    lowered : str
+        "within its bound", "beyond its bound", or why there is no Program; empty if it is not equal.
+    share : float or None
+        The largest error of its Program as a share of its bound.
+    """
+
+    read: str
+    lowered: str = ""
+    share: float | None = None
+
+
+@dataclass
+class Table:
+    """Counts of outcomes by operator.
+
+    Attributes
+    ----------
+    read, lowered : dict of str to Counter
+    shares : list of float
+        Of all Programs.
+    """
+
+    read: dict[str, Counter[str]] = field(default_factory=dict)
+    lowered: dict[str, Counter[str]] = field(default_factory=dict)
+    shares: list[float] = field(default_factory=list)
 
 
 def cases_of(modules: Iterable[str]) -> list[Case]:
@@ -95,24 +134,32 @@ def converted_cases() -> Iterator[Case]:
         yield Case(folder.name, f"from PyTorch: {folder.parent.name}", model, inputs, outputs, 1e-3, 1e-7)
 
 
-def outcome(case: Case) -> str:
-    """Return "equal", "differs", or why a test is refused."""
-    results = [_once(case, case.model, case.inputs)]
+def outcome(case: Case, *, lowered: bool = True) -> Outcome:
+    """Read a test, run its graph, and if that is equal run it as a Program, if that is asked for."""
+    found = ""
+    for model, inputs in _readings(case):
+        found = _once(case, model, inputs)
+        if found == EQUAL:
+            return Outcome(EQUAL, *_lowered(case, model, inputs)) if lowered else Outcome(EQUAL)
+        if found == DIFFERS:
+            break
+    return Outcome(found)
+
+
+def _readings(case: Case) -> Iterator[tuple[ModelProto, Sequence[Any]]]:
+    """Yield a test as it is, and with all inputs but the first as constants."""
+    yield case.model, case.inputs
     names = [value.name for value in case.model.graph.input]
-    initial = {tensor.name for tensor in case.model.graph.initializer}
-    if EQUAL not in results[0] and len(names) > 1 and not initial:
+    if len(names) > 1 and not case.model.graph.initializer:
         frozen = ModelProto()
         frozen.CopyFrom(case.model)
         del frozen.graph.input[1:]
         try:
             frozen.graph.initializer.extend(numpy_helper.from_array(np.asarray(array), name) for name, array in zip(
                 names[1:], case.inputs[1:], strict=True) if array is not None)
-            results.append(_once(case, frozen, case.inputs[:1]))
         except (TypeError, ValueError):  # sequences, texts
-            pass
-    if DIFFERS in results:
-        return DIFFERS
-    return EQUAL if EQUAL in results else results[-1]
+            return
+        yield frozen, case.inputs[:1]
 
 
 def _once(case: Case, model: ModelProto, inputs: Sequence[Any]) -> str:
@@ -124,17 +171,32 @@ def _once(case: Case, model: ModelProto, inputs: Sequence[Any]) -> str:
         shapes(graph)
         if any(np.abs(array[np.isfinite(array)]).max(initial=0) > np.finfo(np.float32).max for array in inputs):
             return "numbers beyond float32"
-        values = run(graph, {given.name: torch.from_numpy(np.array(array, np.float32))
-                             for given, array in zip(graph.inputs, inputs, strict=True)})
+        values = run(graph, dict(zip([given.name for given in graph.inputs], _tensors(inputs), strict=True)))
     except InputError as error:
         return _general(str(error).partition(".onnx': ")[2] or str(error))
     for name, wanted in zip(graph.outputs, case.outputs, strict=True):
         found = values[name].numpy()
-        rtol = max(case.rtol, 2**-6) if wanted.dtype.name == "bfloat16" else case.rtol
-        if found.shape != wanted.shape or not np.allclose(
-                found.astype(np.float64), wanted.astype(np.float64), rtol, case.atol, equal_nan=True):
+        if found.shape != wanted.shape or not np.allclose(found.astype(np.float64), wanted.astype(np.float64),
+                                                          _rtol(case), case.atol, equal_nan=True):
             return DIFFERS
     return EQUAL
+
+
+def _lowered(case: Case, model: ModelProto, inputs: Sequence[Any]) -> tuple[str, float | None]:
+    """Return whether the Program of a test lies within its bound, or why there is none, and how near it comes."""
+    try:
+        found = distance(_graph(model), _tensors(inputs), case.outputs, _rtol(case), case.atol)
+    except InputError as error:
+        return _general(str(error).partition("\n  ")[2] or str(error)), None  # the first of several reasons
+    return WITHIN if found.largest <= 1 else BEYOND, found.largest
+
+
+def _rtol(case: Case) -> float:
+    return max(case.rtol, 2**-6) if any(wanted.dtype.name == "bfloat16" for wanted in case.outputs) else case.rtol
+
+
+def _tensors(inputs: Sequence[Any]) -> list[Tensor]:
+    return [torch.from_numpy(np.array(array, np.float32)) for array in inputs]
 
 
 def _graph(model: ModelProto) -> Graph:
@@ -154,36 +216,48 @@ def _general(reason: str) -> str:
     return re.sub(r"\([^()]*\)|'[^']*'|-?\d[\d,.]*", "_", reason.partition("\n")[0])[:90]
 
 
-def table(cases: Iterable[Case]) -> dict[str, dict[str, int]]:
-    """Return for each operator how many tests have which outcome."""
-    found: dict[str, Counter[str]] = {}
+def table(cases: Iterable[Case], *, lowered: bool = True) -> Table:
+    """Return how many tests have which outcome, as they are read alone if they are not to be lowered."""
+    found = Table()
     for case in cases:
-        found.setdefault(case.operator, Counter())[outcome(case)] += 1
-    return {operator: dict(sorted(counts.items())) for operator, counts in sorted(found.items())}
+        one = outcome(case, lowered=lowered)
+        found.read.setdefault(case.operator, Counter())[one.read] += 1
+        if one.lowered:
+            found.lowered.setdefault(case.operator, Counter())[one.lowered] += 1
+        if one.share is not None:
+            found.shares.append(one.share)
+    return found
 
 
-def _markdown(counts: Mapping[str, Mapping[str, int]]) -> str:
-    equal = {operator: (row.get(EQUAL, 0), sum(row.values())) for operator, row in counts.items() if EQUAL in row}
-    reasons: Counter[str] = Counter()
-    for row in counts.values():
-        reasons.update({reason: count for reason, count in row.items() if reason != EQUAL})
-    lines = ["| operator | equal | of |", "|---|---|---|"]
-    lines += [f"| {operator} | {count} | {whole} |" for operator, (count, whole) in equal.items()]
-    lines += ["", "| refused because | tests |", "|---|---|"]
-    return "\n".join([*lines, *(f"| {reason} | {count} |" for reason, count in reasons.most_common())])
+def _markdown(found: Table) -> str:
+    lines = ["| operator | tests | equal | Programs | within their bounds |", "|---|---|---|---|---|"]
+    for operator, row in found.read.items():
+        if EQUAL in row:
+            lowered = found.lowered[operator]
+            lines.append(f"| {operator} | {row.total()} | {row[EQUAL]} | {lowered[WITHIN] + lowered[BEYOND]} | "
+                         f"{lowered[WITHIN]} |")
+    for what, counts, good in (("it is refused", found.read, EQUAL), ("it is no Program", found.lowered, WITHIN)):
+        reasons = sum(counts.values(), Counter())
+        lines += ["", f"| why {what} | tests |", "|---|---|"]
+        lines += [f"| {reason} | {count} |" for reason, count in reasons.most_common() if reason != good]
+    usual, worst = median(found.shares), max(found.shares)
+    lines += ["", f"Largest error of a Program as a share of its bound: {usual:.2f} (median), at most {worst:.4f}"]
+    return "\n".join(lines)
 
 
 def main() -> int:
-    """Print the table, write it as JSON if a file is named, and return 1 if a test differs."""
+    """Print the table, write it as JSON if a file is named, and return 1 if a test differs or is beyond its bound."""
     parser = argparse.ArgumentParser("onnx_conformance", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, help="JSON file to write")
     arguments = parser.parse_args()
-    counts = table([*all_cases(), *converted_cases()])
+    found = table([*all_cases(), *converted_cases()])
     if arguments.out is not None:
-        arguments.out.write_text(json.dumps({"onnx": onnx.__version__, "operators": counts}, indent=1) + "\n")
-    print(_markdown(counts))
-    return int(any(DIFFERS in row for row in counts.values()))
+        record = {"onnx": onnx.__version__, "operators": found.read, "lowered": found.lowered}
+        arguments.out.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+    print(_markdown(found))
+    return int(any(DIFFERS in row for row in found.read.values()) or any(
+        BEYOND in row for row in found.lowered.values()))
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ from quant.stages.stage import Stage
 from quant.stages.stages import stages
 from quant.stages.ties import check_operands, maker_of, tie_all, ties
 from quant.tensor_units import fit_units
-from quant.trace.calls import module_of
+from quant.trace.calls import module_of, put_in_place
 from quant.trace.checks import check_magnitude
 from quant.trace.inputs import each, input_names
 from quant.trace.naming import quantizer_path
@@ -139,7 +139,7 @@ def quantize(model: nn.Module, data: Data, *, scheme: str | Scheme, weight_bits:
             index = (TiedActivation(INDEX_BITS, signed=True, asymmetric=True) if follows
                      else scheme.stepped(INDEX_BITS, True, True))
             function = cast(Function, graph.get_submodule(stage.function))
-            graph.set_submodule(stage.function, QuantFunction(function, index.to(each(first)[0])).eval())
+            put_in_place(graph, stage.function, QuantFunction(function, index.to(each(first)[0])).eval())
         if stage.kind == "input":
             _insert(graph, stage, makers[stage.compute].to(each(first)[0]))
         elif not stage.keeps_codes and not stage.is_part and (stage.function is not None or not is_output(stage.end)):
@@ -219,7 +219,7 @@ def _fold_norms(graph: fx.GraphModule) -> None:
             for node in graph.graph.find_nodes(op="call_module", target=stage.norm):
                 node.replace_all_uses_with(cast(fx.Node, node.args[0]))
                 graph.graph.erase_node(node)
-            graph.delete_submodule(stage.norm)
+    graph.delete_all_unused_submodules()
     graph.recompile()
 
 
@@ -232,9 +232,7 @@ def _quantize_weights(graph: fx.GraphModule, stage: Stage, scheme: Scheme, bits:
     quantizer = scheme.weight(bits, traits).to(layer.weight)
     quantizer.initialise(layer.weight)
     quantized = QuantConv2d(layer, quantizer) if isinstance(layer, nn.Conv2d) else QuantLinear(layer, quantizer)
-    for name, child in layer.named_children():  # a layer may have others beside its own computation
-        quantized.add_module(name, child)
-    graph.set_submodule(str(stage.compute.target), quantized.eval())
+    put_in_place(graph, str(stage.compute.target), quantized.eval())
 
 
 def _tell_readers(graph: fx.GraphModule, found: Sequence[Stage]) -> None:

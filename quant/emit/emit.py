@@ -95,7 +95,7 @@ def _emitted(builder: Builder, node: Node, at_end: frozenset[str], handlers: Han
     can_host = can_host and not isinstance(node.operator, FakeQuantize)  # why one cannot stand there shall be said
     if reason is not None:
         if can_host:
-            return _hosted(builder, node)
+            return _hosted(builder, node, reason)
         raise InputError(reason)
     if any(isinstance(value, Refused) for value in operands):
         return Refused()
@@ -103,9 +103,9 @@ def _emitted(builder: Builder, node: Node, at_end: frozenset[str], handlers: Han
         raise InputError(f"unsupported operator {node.operator.title} {node.place}")
     try:
         return handlers[type(node.operator)](builder, node)
-    except InputError:
+    except InputError as error:
         if can_host:  # such as predictions for maps of several sizes
-            return _hosted(builder, node)
+            return _hosted(builder, node, str(error))
         raise
 
 
@@ -121,8 +121,8 @@ def _stand_in(builder: Builder, node: Node) -> Stored | Refused:
     return placed_input(builder, builder.fx.placeholder("refused"), shape)
 
 
-def _hosted(builder: Builder, node: Node) -> Hosted | Refused:
-    """Emit an operator of the host."""
+def _hosted(builder: Builder, node: Node, reason: str = "") -> Hosted | Refused:
+    """Emit an operator of the host; `reason` says why the machine cannot compute it, if it is not the host's anyway."""
     values = [builder.values.get(name) for name in node.inputs]
     if any(isinstance(value, Refused) for value in values):
         return Refused()
@@ -130,7 +130,7 @@ def _hosted(builder: Builder, node: Node) -> Hosted | Refused:
             for value in values if isinstance(value, Stored | Hosted)]
     compute = Computation(node.operator, tuple(builder.graph.constants.get(name) for name in node.inputs))
     title = node.operator.title.lower()
-    return Hosted(builder.call(node.name or title, Host(title, compute), *args))
+    return Hosted(builder.call(node.name or title, Host(title, compute, reason), *args))
 
 
 def _output(builder: Builder, name: str) -> fx.Node:

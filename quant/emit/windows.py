@@ -107,7 +107,8 @@ def reduce(builder: Builder, node: Node) -> Stored:
     operator = node.operator
     assert isinstance(operator, Reduce)
     axes, shape = [axis - 1 for axis in operator.axes], builder.shapes[node.inputs[0]]
-    left = [axis for axis in range(len(shape)) if axis not in axes and shape[axis] > 1]
+    left = [axis for axis in range(len(shape)) if axis not in axes and shape[axis] > 1] or (
+        [axis for axis, size in enumerate(shape) if size == 1][:1])  # one channel, whichever axis it is
     value = whole(builder, node, builder.stored(node))
     if len(left) <= 1:
         found = _over_pixels(builder, node, operator, value, left[0] if left else None)

@@ -72,6 +72,7 @@ def read_model(model: nn.Module, data: Read) -> fx.GraphModule:
             graph = _structure(own, trace(deepcopy(own)), data, images)
         except InputError as error:
             graph = _from_export(own, data, images, error)
+        check_any(graph, inspected(graph)[0])
         check_finite(graph)
         check_repeatable(own, images)
         try:
@@ -88,9 +89,8 @@ def _structure(own: nn.Module, graph: fx.GraphModule, data: Read, images: Read) 
     check_inputs(graph, data)
     cannot_run = _run(own, graph, data, images)
     functions_as_layers(graph)
-    found, reasons = inspected(graph)
+    _, reasons = inspected(graph)
     refuse([*reasons, *cannot_run])
-    check_any(found)
     return graph
 
 
@@ -106,7 +106,12 @@ def _from_export(own: nn.Module, data: Read, images: Read, reason: InputError) -
         raise reason from None
     _name_inputs(typed, input_names(own))
     normalise(typed)
-    return _structure(own, trace(emit(typed)), data, images)
+    graph = _structure(own, trace(emit(typed)), data, images)
+    try:
+        check_any(graph, inspected(graph)[0])
+    except InputError:
+        raise reason from None
+    return graph
 
 
 def _name_inputs(typed: Graph, names: tuple[str, ...]) -> None:

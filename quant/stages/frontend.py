@@ -12,10 +12,12 @@ from quant.stages.operators import problems
 from quant.stages.stage import Stage
 from quant.stages.stages import Refusal, inspect
 from quant.trace.calls import module_of
+from quant.trace.host import host_part
 from quant.trace.inputs import Inputs, Read
 from quant.trace.refusals import refuse
 from quant.trace.shapes import shape_of
 from sim.errors import InputError
+from sim.io.bounds import listed
 
 __all__ = ["as_floats", "check_any", "checked_stages", "drop_identities", "inspected"]
 
@@ -32,7 +34,7 @@ def checked_stages(graph: fx.GraphModule) -> tuple[Stage, ...]:
     """
     found, reasons = inspected(graph)
     refuse(reasons)
-    check_any(found)
+    check_any(graph, found)
     return found
 
 
@@ -51,10 +53,16 @@ def inspected(graph: fx.GraphModule) -> tuple[tuple[Stage, ...], list[str]]:
     return found, [reason for _, reason in sorted(wrong, key=lambda refusal: order[refusal.node])]
 
 
-def check_any(found: tuple[Stage, ...]) -> None:
-    """Refuse a model that only passes on what it reads."""
-    if all(stage.kind == "input" for stage in found):
+def check_any(graph: fx.GraphModule, found: tuple[Stage, ...]) -> None:
+    """Refuse a model that only passes on what it reads, to its output or to the host."""
+    if any(stage.kind != "input" for stage in found):
+        return
+    part = host_part(graph)
+    if part is None:
         raise InputError("the model must compute something; its output is its input")
+    refuse(part.reasons)
+    raise InputError(f"the model must compute something on the machine; all of it is the host's: "
+                     f"{listed(dict.fromkeys(part.operators))}")
 
 
 def drop_identities(graph: fx.GraphModule) -> None:

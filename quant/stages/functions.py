@@ -18,7 +18,7 @@ from torch.nn import functional
 from quant.layers.affine import Affine
 from quant.layers.clamp import Clamp
 from quant.layers.function import Function
-from quant.trace.calls import module_of, uses
+from quant.trace.calls import module_of, put_in_place, uses
 from quant.trace.naming import free_path
 from quant.trace.shapes import shape_of
 
@@ -168,7 +168,7 @@ def _put(graph: fx.GraphModule, node: fx.Node, function: nn.Module, *, own: bool
     """Let a node call a layer of its own in place of what it calls, at the same path if that is its `own`."""
     path = str(node.target) if node.op == "call_module" else node.name
     if node.op == "call_module" and own:
-        graph.set_submodule(path, function.eval())
+        put_in_place(graph, path, function.eval())
     else:
         path = free_path(graph, path)
         graph.add_submodule(path, function.eval())

@@ -12,8 +12,8 @@ from torch.nn import functional
 
 from sim.errors import InputError
 
-__all__ = ["arguments", "gives_numbers", "is_in_place", "make_positional", "module_of", "type_name", "uses",
-           "where"]
+__all__ = ["arguments", "gives_numbers", "is_in_place", "make_positional", "module_of", "put_in_place", "type_name",
+           "uses", "where"]
 
 ANY: tuple[Any, ...] = ()
 """Stands for every value: the code that reads the argument checks it."""
@@ -56,6 +56,13 @@ MAY_BE_IN_PLACE = (functional.relu, functional.relu6, functional.hardtanh)
 def module_of(graph: fx.GraphModule, node: fx.Node) -> nn.Module:
     """Return the module that a `call_module` node calls."""
     return graph.get_submodule(str(node.target))
+
+
+def put_in_place(graph: fx.GraphModule, path: str, module: nn.Module) -> None:
+    """Put a module where another one is, whose children stay: a layer may have others beside its own computation."""
+    for name, child in graph.get_submodule(path).named_children():
+        module.add_module(name, child)
+    graph.set_submodule(path, module)
 
 
 def where(node: fx.Node) -> str:

@@ -37,11 +37,13 @@ class Host(nn.Module):
         Its name in reports, such as "softmax".
     compute : callable
         From Tensors to a Tensor or several.
+    reason : str
+        Why the machine cannot compute it; empty for answers such as softmax, which are the host's anyway.
     """
 
-    def __init__(self, operator: str, compute: Callable[..., Any]) -> None:
+    def __init__(self, operator: str, compute: Callable[..., Any], reason: str = "") -> None:
         super().__init__()
-        self.operator, self.compute = operator, compute
+        self.operator, self.compute, self.reason = operator, compute, reason
 
     def extra_repr(self) -> str:
         return self.operator
@@ -63,6 +65,11 @@ class HostPart:
 
     def __init__(self, operators: tuple[str, ...], module: fx.GraphModule) -> None:
         self.operators, self.module = operators, module
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why the machine cannot compute some of it."""
+        return tuple(module.reason for module in self.module.modules() if isinstance(module, Host) and module.reason)
 
     def __call__(self, returned: Any) -> Any:
         """Return what the model does, from what its graph without these operators has returned."""

@@ -258,6 +258,8 @@ CANNOT = {
     "the model is one Conv2d by itself; put it into an nn.Sequential": (conv(), {}),
     "the model is one BatchNorm2d by itself; put it into an nn.Sequential": (nn.BatchNorm2d(3), {}),
     "the model must compute something; its output is its input": (nn.Sequential(nn.Identity(), nn.Dropout()), {}),
+    "the model must compute something on the machine; all of it is the host's: softmax":
+        (nn.Sequential(nn.Identity(), nn.Softmax(1)), {}),
     "AvgPool2d at '1' has divisor_override -3; only positive ones are supported":
         (nn.Sequential(conv(), nn.AvgPool2d(2, divisor_override=-3)), {}),
 }

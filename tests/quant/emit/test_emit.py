@@ -93,6 +93,8 @@ MAPS: dict[str, Callable[[], nn.Module]] = {
     "adaptive averages that overlap": lambda: row(lambda y: functional.adaptive_avg_pool2d(y, 7).flatten(1), 196),
     "adaptive maxima that overlap": lambda: row(lambda y: functional.adaptive_max_pool2d(y, (7, 7)).flatten(1), 196),
     "adaptive maximum": lambda: row(lambda y: functional.adaptive_max_pool2d(y, 2).flatten(1), 16),
+    "mean of one channel": lambda: on_map(lambda self, y: self.h(self.a(y).mean((2, 3))), a=conv(4, 1),
+                                          h=nn.Linear(1, 3)),
     "amax": lambda: row(lambda y: y.amax((2, 3)), 4),
     "index after a pool": lambda: row(lambda y: functional.adaptive_avg_pool2d(y, 1)[:, :, 0, 0], 4),
     "adaptive average to more cells": lambda: row(lambda y: functional.adaptive_avg_pool2d(y, 9).flatten(1), 324),

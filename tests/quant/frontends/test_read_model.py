@@ -1,5 +1,6 @@
 """Networks that torch.fx cannot trace, or whose functions are no layers of the machine, run on it all the same."""
 
+import re
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -10,12 +11,15 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 
 from quant.convert import quantize
+from quant.emit.emit import emit
+from quant.frontends.aten.exported import graph_of_module
 from quant.frontends.read_model import read_model
 from quant.layers.affine import Affine
 from quant.lowering.lower import lower_with_report
 from quant.trace.host import host_part
 from quant.trace.inputs import Inputs
 from quant.trace.outputs import first_tensor
+from sim.errors import InputError
 from sim.functional.reference import simulate
 from sim.ir.formats import Format
 
@@ -205,6 +209,36 @@ def test_parameters_keep_their_paths_and_can_be_trained() -> None:
     assert {f"{layer}.{part}" for layer in ("patch", "up", "down", "head") for part in ("weight", "bias")} <= names
     near(images).square().sum().backward()
     assert all(parameter.grad is not None for parameter in near.parameters() if parameter.requires_grad)
+
+
+def test_functions_and_norms_may_have_layers_inside() -> None:
+    """What lies below a function or a BatchNorm, as the names of some exporters want it, is no part of either."""
+    class Nested(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.norm, self.act = nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.SiLU()
+            self.norm.add_module("inner", nn.Conv2d(4, 4, 1))
+            self.act.add_module("inner", nn.Conv2d(4, 2, 1))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.act.inner(self.act(self.norm.inner(self.norm(self.conv(x)))))
+
+    torch.manual_seed(0)
+    model, images = Nested().eval(), torch.randint(0, 256, (8, 3, 4, 4)) * 2.0**-8
+    near = quantized(model, images, "uniform")
+    with torch.no_grad():
+        wanted, found = model(images), near(images)
+    assert float((found - wanted).square().mean()) < 0.001 * float(wanted.square().mean())
+    assert {"norm.inner.weight", "act.inner.weight"} <= {name for name, _ in near.named_parameters()}
+
+
+def test_models_that_are_the_hosts_alone_are_refused_by_their_reason() -> None:
+    """If only the host can compute what a file holds, that is why there is no Program."""
+    graph = graph_of_module(nn.Sequential(nn.AvgPool2d(3, 2, 1, count_include_pad=False)), (torch.zeros(5, 3, 8, 8),))
+    text = ("AveragePool at '0' divides by 4 to 9 numbers, fewer at the border; the machine divides by one number "
+            "everywhere: count the padding (count_include_pad=True) and have no ceil_mode")
+    with pytest.raises(InputError, match=f"^{re.escape(text)}$"):
+        read_model(emit(graph), torch.zeros(2, 3, 8, 8))
 
 
 def test_constants_are_the_same_in_training() -> None:
