@@ -7,6 +7,7 @@ from functools import partial
 import typer
 
 from bitwright.cli.allocate import allocate
+from bitwright.cli.area import area
 from bitwright.cli.assemble import assemble
 from bitwright.cli.batch import batch
 from bitwright.cli.demo import demo
@@ -32,8 +33,8 @@ __all__ = ["main"]
 app = typer.Typer(
     help="Quantize, simulate, verify and cost low-bit networks on a shift-and-accumulate accelerator.",
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-for command in (demo, train, quantize, simulate, warmup, verify, estimate, sensitivities, allocate, generate, assemble,
-                disassemble, show, diff, batch, export, vectors, doctor):
+for command in (demo, train, quantize, simulate, warmup, verify, estimate, area, sensitivities, allocate, generate,
+                assemble, disassemble, show, diff, batch, export, vectors, doctor):
     app.command()(command)
 app.command("import")(import_model)
 app.command("disasm", hidden=True)(disassemble)

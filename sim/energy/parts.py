@@ -46,7 +46,7 @@ LANES, COLUMNS = Quantity("lanes", attrgetter("lanes")), Quantity("columns", att
 
 BLOCKS = {block.name: block for block in (
     Block("elements", "processing elements without their accumulators, those of the reference row too",
-          ("pe_array_element",),
+          ("pe_array_element", "pe_array_reference_element"),
           Quantity("(rows + bipolar) * columns", lambda machine: (machine.rows + machine.bipolar) * machine.columns),
           LANES),
     Block("row_operands", "operand registers of the rows", ("pe_array_row_operands",), ROWS, LANES),

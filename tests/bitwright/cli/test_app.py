@@ -16,6 +16,7 @@ from typer.main import get_command
 from bitwright.cli.app import app, main
 from quant.bits.budgets import BUDGETS, stored_input
 from sim.arch.machine import load_machine
+from sim.energy.technology import load_technology
 from sim.functional.kernels.isa import available
 from sim.functional.kernels.kernel_cache import kernel_ids
 from sim.functional.reference import simulate
@@ -118,6 +119,25 @@ def test_estimate_makes_programs_of_networks_by_name(run: Run) -> None:
     assert strict["latency_cycles"] < both["choices"]["2/2"]["latency_cycles"]
 
 
+def test_area_adds_up_and_lists_every_memory(run: Run) -> None:
+    """Blocks and memories make the total, in mm2 and gates; a technology without areas is refused in a sentence."""
+    data = data_of(run("area", "tiny", "--json"))
+    assert sum(part["nominal"] for part in data["by_part_mm2"].values()) == pytest.approx(
+        data["total_mm2"]["nominal"])
+    assert data["gate_equivalents"]["nominal"] == pytest.approx(data["total_mm2"]["nominal"] * 1e6 / 0.798)
+    assert data["memories"]["activations"]["words"] == 256
+    out = run("area", "tiny")[1]
+    assert all(name in out for name in data["by_part_mm2"])
+
+
+def test_area_needs_a_technology_with_areas(run: Run, tmp_path: Path) -> None:
+    """Energies alone have no area."""
+    data = load_technology("generic45").model_dump(mode="json", exclude_unset=True)
+    (tmp_path / "t.yaml").write_text(yaml.safe_dump({k: v for k, v in data.items() if k not in ("ART", "leakage")}))
+    assert run("area", "tiny", "--technology", tmp_path / "t.yaml")[::2] == (
+        1, "bitwright: technology 'generic45' has no areas; an ART would hold them\n")
+
+
 def test_estimate_reads_shapes_and_draws(run: Run, tmp_path: Path) -> None:
     """A file of shapes is a network like those by name; the figure names every layer and is the same every time."""
     shapes, figure = tmp_path / "n.yaml", tmp_path / "n.svg"
@@ -134,7 +154,7 @@ def test_estimate_says_what_its_prices_are_and_writes_them_for_accelergy(run: Ru
     """Node, voltage and how many prices are inferred; energies times counts are the total."""
     data = data_of(run("estimate", "resnet8", "-b", "4", "--accelergy", tmp_path / "new" / "a", "--json"))
     assert data["prices"] == {"technology": "generic45", "node_nm": 45.0, "voltage_v": 0.9,
-                              "bases": {"inferred": 14, "published": 3}}
+                              "bases": {"inferred": 37, "published": 2}}
     ert, counts = (yaml.safe_load((tmp_path / "new" / "a" / name).read_text())
                    for name in ("ERT.yaml", "action_counts.yaml"))
     energies = {action["name"]: action["energy"] for table in ert["ERT"]["tables"] for action in table["actions"]}
@@ -281,8 +301,9 @@ def test_learning_rates_are_above_0(run: Run, monkeypatch: pytest.MonkeyPatch, w
     assert "Invalid value for '--lr' / '--rate': must be a number above 0 and at most 1e+06, not '0'" in error
 
 
-COMMANDS = ["demo", "train", "quantize", "simulate", "warmup", "verify", "estimate", "sensitivities", "allocate",
-            "generate", "assemble", "disassemble", "show", "diff", "batch", "export", "vectors", "doctor", "import"]
+COMMANDS = ["demo", "train", "quantize", "simulate", "warmup", "verify", "estimate", "area", "sensitivities",
+            "allocate", "generate", "assemble", "disassemble", "show", "diff", "batch", "export", "vectors", "doctor",
+            "import"]
 
 
 def test_help_lists_the_commands(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

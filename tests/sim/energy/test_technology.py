@@ -71,7 +71,7 @@ def test_tables_keep_accelergys_form() -> None:
     ({"at": {"kib": 8}}, "ERT.tables.0.actions.0: at.kib is for events that touch a memory, not for pair_lanes"),
     ({"at": {"depth": 3}}, "ERT.tables.0.actions.0.at.depth: Extra inputs are not permitted"),
     ({"name": "lane_op"}, (f"ERT.tables.0.actions.0: no event is called 'lane_op'; there are {', '.join(PRICED)}")),
-    ({"name": "cycles"}, "event 'pair_lanes' must be priced once, not 0 times"),
+    ({"name": "cycles", "by_toggles": None, "at": None}, "event 'pair_lanes' must be priced once, not 0 times"),
 ])
 def test_wrong_rows_are_refused(fields: dict[str, Any], message: str) -> None:
     """A row without a source, out of its band, of an unknown event or twice is refused with its place."""
