@@ -43,6 +43,8 @@ def estimate(
         "--digits")] = None,
     image: Annotated[str | None, typer.Option(
         "--image", metavar="SHAPE", help="Shape of one image, such as 3x224x224, if a model leaves it open.")] = None,
+    trace: Annotated[Path | None, path_option(
+        "What simulate --trace --json printed: energies are those of this data; of a Program.", "--trace")] = None,
     plot: Annotated[Path | None, path_option(
         "Figure of cycles and energy by layer, *.svg, *.png or *.pdf.", "--plot")] = None,
     accelergy: Annotated[Path | None, path_option(
@@ -59,12 +61,13 @@ def estimate(
 
     target = load_machine(machine)
     priced = resolve_technology(technology, target)
-    check_apart([plot], [network, machine, technology])
+    check_apart([plot], [network, machine, technology, trace])
     programs = programs_at_bits(_read(network, target, image), target, [parse_bits(_both(text)) for text in bits or []],
                                 first_last_bits, digits)
     if accelergy is not None and len(programs) > 1:
         raise InputError(f"tables for Accelergy are of one choice of bits, not of {', '.join(programs)}")
-    found = {name: costs.estimate(program, target, technology=priced) for name, program in programs.items()}
+    found = {name: costs.estimate(program, target, technology=priced, trace=trace)
+             for name, program in programs.items()}
     data = {"machine": target.name, "prices": _origin(priced)} | _results(found, target, priced)
     report = Report(data)
     if len(found) > 1:

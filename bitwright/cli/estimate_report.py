@@ -14,6 +14,7 @@ __all__ = ["add_choices", "add_tables", "prices_line"]
 
 FIGURES = {"latency_ms": "latency [ms]", "fps": "images per second", "energy_mj": "energy [mJ]",
            "power_mw": "power [mW]", "edp_mj_ms": "energy-delay product [mJ ms]", "tops": "TOPS",
+           "leakage_mw": "leakage [mW]", "area_mm2": "area [mm2]",
            "tops_per_w": "TOPS/W", "on_chip_tops_per_w": "TOPS/W without the host's memory"}
 
 
@@ -34,11 +35,25 @@ def add_tables(report: Report, cost: Estimate, machine: str) -> None:
                  [[component, part.nominal_pj / 1e3, part.low_pj / 1e3, part.high_pj / 1e3,
                    _percent(part.nominal_pj, total.nominal_pj)]
                   for component, part in total.by_component.items() if part.high_pj])
+    _add_statics(report, cost)
     report.table("figures", ["", "nominal", "low", "high"],
                  [[FIGURES[name], *_cells(figure)] for name, figure in cost.figures.items()])
     report.lines.append(
         f"latency {cost.latency_cycles:,} cycles = {cost.latency_us:,.1f} us; energy {total.nominal_pj / 1e3:,.1f} nJ "
         f"(band {total.low_pj / 1e3:,.1f} to {total.high_pj / 1e3:,.1f}); weights {cost.weight_bytes:,} bytes")
+    if cost.over_data.low_pj < cost.over_data.high_pj:
+        report.lines.append(f"nominal energy over all data: {cost.over_data.low_pj / 1e3:,.1f} nJ if no bit changes, "
+                            f"{cost.over_data.high_pj / 1e3:,.1f} nJ if every bit does in every cycle")
+
+
+def _add_statics(report: Report, cost: Estimate) -> None:
+    """Add what the parts leak and how large they are."""
+    if not cost.leakage_mw:
+        return
+    areas = cost.area.by_part if cost.area else {}
+    report.table("parts of the machine", ["", "leakage mW", "low", "high", "mm2", "low", "high"],
+                 [[part, *_cells(power), *(_cells(areas[part]) if part in areas else ("", "", ""))]
+                  for part, power in cost.leakage_mw.items() if power.high])
 
 
 def add_choices(report: Report, found: Mapping[str, Estimate], order: EnergyOrder, machine: str) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from bitwright.codesign.resolve import check_program, resolve_machine, resolve_technology
+from bitwright.codesign.trace import load_trace
 from sim.arch.machine import Machine
 from sim.cost.estimate import Estimate
 from sim.cost.estimate import estimate as estimate_plan
+from sim.cost.toggles import layer_toggles
 from sim.energy.technology import Technology
 from sim.ir.program import Program
 from sim.plan.plan import Plan
@@ -41,7 +43,7 @@ def plan(program: Program, machine: Machine | str | Path) -> Plan:
 
 
 def estimate(program: Program, machine: Machine | str | Path, *,
-             technology: Technology | str | Path | None = None) -> Estimate:
+             technology: Technology | str | Path | None = None, trace: str | Path | None = None) -> Estimate:
     """Count cycles, energy and bytes of every layer of a Program on a machine.
 
     Parameters
@@ -51,6 +53,9 @@ def estimate(program: Program, machine: Machine | str | Path, *,
         A built-in machine by its name (tiny, edge, large), or a YAML file that describes one.
     technology : Technology, str or Path, optional
         Energy of every event: a built-in table by its name, or a YAML file; that of the machine if None.
+    trace : str or Path, optional
+        What `bitwright simulate --trace --json` prints: energies are those of this data. Without it, of data that
+        toggles as the technology says.
 
     Returns
     -------
@@ -60,7 +65,8 @@ def estimate(program: Program, machine: Machine | str | Path, *,
     Raises
     ------
     InputError
-        If there is no such machine or technology, or the Program does not fit on the machine.
+        If there is no such machine or technology, the Program does not fit on the machine, or the trace is of another.
     """
     planned = plan(program, machine)
-    return estimate_plan(planned, resolve_technology(technology, planned.machine))
+    toggles = None if trace is None else layer_toggles(program, load_trace(trace))
+    return estimate_plan(planned, resolve_technology(technology, planned.machine), toggles)

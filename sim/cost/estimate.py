@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from sim.arch.machine import Machine
+from sim.cost.area import AreaEstimate, area
 from sim.cost.layer_bound import bound_of, layer_cycles_by_cause, useful_macs
 from sim.cost.units import edp_mj_ms, energy_mj, frames_per_s, latency_ms, power_mw, tera_ops_per_s, tera_ops_per_w
-from sim.energy.band import Band
+from sim.energy.band import Band, sum_bands
 from sim.energy.counting import count_events
-from sim.energy.model import Energy, EnergyRange, energy
+from sim.energy.model import Energy, EnergyRange, Toggles, add_energies, energy
+from sim.energy.of_parts import leakages_uw
 from sim.energy.technology import Technology
 from sim.plan.plan import Plan
 
@@ -56,6 +60,12 @@ class Estimate:
 
     Attributes
     ----------
+    over_data : EnergyRange
+        Nominal energy if no bit of any data ever changed, with the technology's toggles, and if every bit did [pJ].
+    leakage_mw : dict of str to Band
+        What every part leaks [mW]; empty if the technology has it in the energy of cycles.
+    area : AreaEstimate or None
+        Of the machine; None if the technology has no areas.
     events : dict of str to int
         Of `sim.energy.events.PRICED`.
     cycles : dict of str to int
@@ -69,6 +79,9 @@ class Estimate:
     latency_cycles: int
     latency_us: float
     energy: Energy
+    over_data: EnergyRange
+    leakage_mw: dict[str, Band]
+    area: AreaEstimate | None
     weight_bytes: int
     events: dict[str, int]
     cycles: dict[str, int]
@@ -124,7 +137,25 @@ class Estimate:
         """What people compare machines by, under names with units."""
         return {"latency_ms": self.latency_ms, "fps": self.fps, "energy_mj": self.energy_mj,
                 "power_mw": self.power_mw, "edp_mj_ms": self.edp_mj_ms, "tops": self.tops,
-                "tops_per_w": self.tops_per_w, "on_chip_tops_per_w": self.on_chip_tops_per_w}
+                "tops_per_w": self.tops_per_w, "on_chip_tops_per_w": self.on_chip_tops_per_w,
+                **({"leakage_mw": sum_bands(self.leakage_mw.values())} if self.leakage_mw else {}),
+                **({"area_mm2": self.area.total_mm2} if self.area else {})}
+
+
+def _of_op(toggles: Mapping[str, Toggles], name: str) -> Toggles | None:
+    """Return the toggles of an op; those of the whole layer, `conv`, for its band `conv.3`."""
+    return toggles.get(name, toggles.get(re.sub(r"\.\d+$", "", name)))
+
+
+def _over_data(counts: Mapping[str, int], machine: Machine, technology: Technology) -> EnergyRange:
+    still, typical, changing = (
+        energy(counts, machine, technology, toggles).nominal_pj
+        for toggles in ({"products": 0.0, "activations": 0.0}, None, {"products": 1.0, "activations": 1.0}))
+    return EnergyRange(still, typical, changing)
+
+
+def _leakage_mw(machine: Machine, technology: Technology) -> dict[str, Band]:
+    return {part: band.times(1e-3) for part, band in leakages_uw(machine, technology).items()}
 
 
 def _band(energy: EnergyRange, of: Callable[[float], float]) -> Band:
@@ -135,8 +166,17 @@ def _efficiency(macs: int, energy: EnergyRange) -> Band:
     return Band(*(tera_ops_per_w(macs, used_pj) for used_pj in (energy.high_pj, energy.nominal_pj, energy.low_pj)))
 
 
-def estimate(plan: Plan, technology: Technology) -> Estimate:
-    """Cost every op of a planned Program and the whole; all exact but the energies."""
+def estimate(plan: Plan, technology: Technology, toggles: Mapping[str, Toggles] | None = None) -> Estimate:
+    """Cost every op of a planned Program and the whole; all exact but the energies.
+
+    Parameters
+    ----------
+    plan : Plan
+    technology : Technology
+    toggles : mapping of str to Toggles, optional
+        Of the data of Convs, by their name before they were cut into bands (`sim.cost.toggles`); without them all data
+        toggles as the rows of the technology say.
+    """
     line = plan.timeline
     machine = plan.machine
     by_cause: dict[str, int] = {}
@@ -156,11 +196,15 @@ def estimate(plan: Plan, technology: Technology) -> Estimate:
             name=op.name, kind=schedule.kind, bits=(bits_w, bits_a), macs=macs, latency_cycles=cycles,
             cycles=causes, bound=bound_of(causes),
             utilisation=macs * bits_w * bits_a / (products * cycles) if macs else 0.0,
-            energy=energy(counted, machine, technology), weight_bytes=schedule.weight_bytes))
+            energy=energy(counted, machine, technology, _of_op(toggles or {}, op.name)),
+            weight_bytes=schedule.weight_bytes))
     return Estimate(
         clock_mhz=machine.clock_mhz, layers=tuple(layers), latency_cycles=line.total,
         latency_us=line.total / machine.clock_mhz,
-        energy=energy(totals, machine, technology), weight_bytes=sum(layer.weight_bytes for layer in layers),
+        energy=add_energies([layer.energy for layer in layers]) if toggles else energy(totals, machine, technology),
+        over_data=_over_data(totals, machine, technology), leakage_mw=_leakage_mw(machine, technology),
+        area=area(machine, technology) if technology.ART else None,
+        weight_bytes=sum(layer.weight_bytes for layer in layers),
         events=totals,
         cycles={"total": line.total, "pairs": line.pairs, "wait_accumulator": line.wait_accumulator,
                 "wait_weights": line.wait_weights, "wait_transfers": line.wait_transfers, "other": line.other},

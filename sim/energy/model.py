@@ -7,17 +7,18 @@ of opening a row of that memory.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sim.arch.machine import Machine
 from sim.energy.band import Band, sum_bands
 from sim.energy.events import COMPONENTS, HOST_MEMORY, LEAKAGE, PRICED
 from sim.energy.of_parts import leakages_uw
+from sim.energy.rows import Price
 from sim.energy.technology import Technology
 from sim.errors import InputError
 
-__all__ = ["Energy", "EnergyRange", "Toggles", "energy", "prices"]
+__all__ = ["Energy", "EnergyRange", "Toggles", "add_energies", "energy", "prices"]
 
 Toggles = Mapping[str, float]
 """Shares of bits that change from one event to the next: of `products` and of `activations`."""
@@ -107,24 +108,39 @@ def energy(counts: Mapping[str, int], machine: Machine, technology: Technology,
     return Energy(total.low_pj, total.nominal_pj, total.high_pj, by_event, of_cycles)
 
 
+def add_energies(parts: Sequence[Energy]) -> Energy:
+    """Return the energy of several things together, event by event."""
+    def added(ranges: Iterable[Mapping[str, EnergyRange]]) -> dict[str, EnergyRange]:
+        found: dict[str, list[EnergyRange]] = {}
+        for one in ranges:
+            for name, part in one.items():
+                found.setdefault(name, []).append(part)
+        return {name: _sum(of_name) for name, of_name in found.items()}
+
+    by_event = added(part.by_event for part in parts)
+    total = _sum(by_event.values())
+    return Energy(total.low_pj, total.nominal_pj, total.high_pj, by_event, added(part.of_cycles for part in parts))
+
+
 def prices(machine: Machine, technology: Technology, toggles: Toggles | None = None) -> dict[str, EnergyRange]:
     """Return the energy of one event of each kind on `machine` [pJ], with the data's toggles if they are given."""
-    found = {event: _range(_scaled(event, machine, technology, toggles or {})) for event in PRICED}
+    rows = technology.prices
+    found = {event: _range(_scaled(rows[event], machine, technology, toggles or {})) for event in PRICED}
     return found | {"cycles": _sum(_of_a_cycle(machine, technology).values())}
 
 
 def _of_a_cycle(machine: Machine, technology: Technology) -> dict[str, EnergyRange]:
     """Return the energy of a clock cycle by component [pJ]: a power of 1 uW is 1 pJ in a cycle at 1 MHz."""
-    cycle = {PRICED["cycles"].component: _range(_scaled("cycles", machine, technology, {}))}
+    cycle = {PRICED["cycles"].component: _range(_scaled(technology.prices["cycles"], machine, technology, {}))}
     leaking = sum_bands(leakages_uw(machine, technology).values()).times(1 / machine.clock_mhz)
     idle = technology.memory_idle
     at_rest = idle.band.times(1 / machine.clock_mhz) if idle else Band(0.0, 0.0, 0.0)
     return cycle | {LEAKAGE: _range(leaking), HOST_MEMORY: _range(at_rest)}
 
 
-def _scaled(event: str, machine: Machine, technology: Technology, toggles: Toggles) -> Band:
+def _scaled(price: Price, machine: Machine, technology: Technology, toggles: Toggles) -> Band:
     """Return the price of an event without what shares its count."""
-    price, row = technology.prices[event], PRICED[event]
+    row = PRICED[price.name]
     data_factor = price.data_factor(toggles[row.data]) if row.data is not None and row.data in toggles else 1.0
     band = price.at_machine(row.width.of(machine), row.memory.kib(machine) if row.memory else None,
                             machine.clock_mhz, data_factor)

@@ -130,6 +130,22 @@ def test_area_adds_up_and_lists_every_memory(run: Run) -> None:
     assert all(name in out for name in data["by_part_mm2"])
 
 
+def test_an_estimate_takes_the_data_of_a_trace(run: Run, tmp_path: Path) -> None:
+    """What `simulate --trace --json` prints changes energies and nothing else; another file is refused."""
+    path = tmp_path / "p.safetensors"
+    save_program(random_program(np.random.default_rng(17), TINY, layers=3, traits=("residual",)), path)
+    (tmp_path / "trace.json").write_text(run("simulate", path, "--trace", "--json")[1])
+    plain = data_of(run("estimate", path, "-m", "tiny", "--json"))
+    traced = data_of(run("estimate", path, "-m", "tiny", "--trace", tmp_path / "trace.json", "--json"))
+    assert traced["events"] == plain["events"]
+    energy = traced["energy"]["nominal_pj"]
+    assert energy != plain["energy"]["nominal_pj"]
+    assert plain["over_data"]["low_pj"] < energy < plain["over_data"]["high_pj"]
+    (tmp_path / "trace.json").write_text('{"tensors": [{"tensor": "x"}]}')
+    assert run("estimate", path, "-m", "tiny", "--trace", tmp_path / "trace.json")[::2] == (
+        1, f"bitwright: trace '{tmp_path}/trace.json': tensors.0.ones: Field required\n")
+
+
 def test_area_needs_a_technology_with_areas(run: Run, tmp_path: Path) -> None:
     """Energies alone have no area."""
     data = load_technology("generic45").model_dump(mode="json", exclude_unset=True)
