@@ -1,0 +1,1 @@
+"""Gates: standard cells, the netlist that Yosys makes of them, its activity, energy, area and delay."""
