@@ -7,6 +7,7 @@ band over wire loads needs no second simulation; delays keep the nominal wires.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -29,13 +30,16 @@ class Parts(NamedTuple):
     """Energies of all instances, shape (instances,) each [fJ].
 
     `switching` and `wires` charge the nets that an instance drives, `internal` is inside it, `clock` what its clock pin
-    takes, with its share of the tree.
+    and the inside of it take, `tree` what buffers and wires of the clock are taken to need for it.
+    `free` is what the pins of clocks that no gate stops take in every cycle; it is a part of `clock`.
     """
 
     switching: Floats
     wires: Floats
     internal: Floats
     clock: Floats
+    tree: Floats
+    free: Floats
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class Costs:
     def of(self, activity: Activity) -> Parts:
         """Return the energies of instances; what drives memories' and the design's nets from outside is no one's."""
         circuit = self.circuit
-        switching, wires, internal, clock = (np.zeros(len(circuit.cells)) for _ in range(4))
+        switching, wires, internal, clock, tree = (np.zeros(len(circuit.cells)) for _ in range(5))
         half = 0.5 * circuit.library.voltage_v**2
         for number, drive in enumerate(circuit.computed):
             net = circuit.out[number]
@@ -63,6 +67,7 @@ class Costs:
             if drive.output is drive.cell.outputs[0]:
                 clock[drive.index] = (passed * (self._pin_fj(drive.cell) + self._inside_fj(drive.cell))
                                       - changes * self._at(drive.cell.clock_rise, self.delays.clock_slew_ps))
+                tree[drive.index] = passed * CLOCK_TREE * self._pin_fj(drive.cell)
         for drive in (*circuit.flip_flops, *circuit.gaters):
             for pin in set(drive.cell.pin_energy) & set(drive.cell.reads):
                 net = drive.instance.pins.get(pin, 0)
@@ -71,7 +76,17 @@ class Costs:
             arrived, passed = activity.clocks[circuit.parents[number]], activity.clocks[number]
             clock[drive.index] = (arrived * self._pin_fj(drive.cell) + (arrived - passed) * self._inside_fj(drive.cell)
                                   + 2 * passed * self._output_fj(drive))
-        return Parts(switching, wires, internal, clock)
+            tree[drive.index] = arrived * CLOCK_TREE * self._pin_fj(drive.cell)
+        return Parts(switching, wires, internal, clock, tree, self._free * activity.cycles)
+
+    @cached_property
+    def _free(self) -> Floats:
+        """What the clocks that no gate stops take in a cycle, by instance, without their tree [fJ]."""
+        found = np.zeros(len(self.circuit.cells))
+        for drive in (*self.circuit.flip_flops, *self.circuit.gaters):
+            if self.circuit.clock_of(drive) == 0:
+                found[drive.index] = self._pin_fj(drive.cell) + self._inside_fj(drive.cell)
+        return found
 
     @property
     def leakage_nw(self) -> Floats:
@@ -84,8 +99,8 @@ class Costs:
         return np.array([cell.area for cell in self.circuit.cells])
 
     def _pin_fj(self, cell: Cell) -> float:
-        """Return what a clock pin takes in a cycle, with its share of the tree."""
-        return (cell.loads[cell.clock] + self.circuit.wire_ff) * self.circuit.library.voltage_v**2 * (1 + CLOCK_TREE)
+        """Return what the load of a clock pin takes in a cycle."""
+        return (cell.loads[cell.clock] + self.circuit.wire_ff) * self.circuit.library.voltage_v**2
 
     def _inside_fj(self, cell: Cell) -> float:
         """Return what both edges of the clock take inside a cell of which no output changes."""

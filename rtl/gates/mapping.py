@@ -115,7 +115,7 @@ def _gating(library: Library, clock_gate: str | None) -> str:
         raise InputError(f"cell {clock_gate} must be a clock gate for rising edges (latch_posedge)")
     tied = [pin for pin in cell.loads if pin not in (cell.clock, cell.enable)]
     ties = f" -tie_lo {' '.join(tied)}" if tied else ""
-    return (f"clockgate -pos {clock_gate} {cell.enable}:{cell.clock}:{cell.outputs[0].pin} "
+    return (f"dffunmap -srst-only\nopt_merge\nopt_clean\nclockgate -pos {clock_gate} {cell.enable}:{cell.clock}:{cell.outputs[0].pin} "
             f"-min_net_size {LEAST_GATED}{ties}")
 
 

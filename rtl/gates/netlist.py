@@ -25,6 +25,8 @@ class Instance:
     ----------
     path : tuple of str
         Names of the modules' instances that it lies in, from the top on.
+    module : str
+        Name of the module that it lies in.
     cell : str
     pins : dict of str to int
         Nets.
@@ -33,6 +35,7 @@ class Instance:
     """
 
     path: tuple[str, ...]
+    module: str
     cell: str
     pins: dict[str, int]
     signals: dict[str, str]
@@ -122,8 +125,8 @@ class _Flattener:
             elif kind in self.cells:
                 signals = {port: names[bits[0]] for port, bits in cell["connections"].items()
                            if bits and bits[0] in names}
-                self.netlist.instances.append(Instance(path, kind, {port: one[0] for port, one in nets.items() if one},
-                                                       signals))
+                pins = {port: one[0] for port, one in nets.items() if one}
+                self.netlist.instances.append(Instance(path, module, kind, pins, signals))
             elif kind in self.modules:
                 self.add(kind, (*path, name), self._bind(kind, nets))
             else:

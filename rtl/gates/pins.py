@@ -7,7 +7,7 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from rtl.gates.simulation import Activity, GateSimulation
-from sim.errors import SimulationError
+from sim.errors import EngineError
 
 __all__ = ["GatePins", "complete"]
 
@@ -92,7 +92,7 @@ class GatePins:
             if any(self.simulation.read(port) for port in ports) or self._packets:
                 return
             self.step()
-        raise SimulationError("the netlist does not answer")
+        raise EngineError("the netlist does not answer")
 
     async def read(self, offset: int) -> int:
         """Read a register."""
@@ -119,7 +119,7 @@ class GatePins:
             if self.simulation.read(valid):
                 return
             self.step()
-        raise SimulationError("the netlist does not answer at its bus")
+        raise EngineError("the netlist does not answer at its bus")
 
     async def send(self, packet: bytes) -> None:
         """Queue a packet."""
@@ -138,7 +138,7 @@ class GatePins:
             if self.simulation.read("irq"):
                 return
             self.step()
-        raise SimulationError("the netlist does not raise irq")
+        raise EngineError("the netlist does not raise irq")
 
     async def settle(self) -> None:
         """Wait until everything is sent, then forget what was received."""
