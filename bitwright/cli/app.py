@@ -10,6 +10,7 @@ from bitwright.cli.allocate import allocate
 from bitwright.cli.area import area
 from bitwright.cli.assemble import assemble
 from bitwright.cli.batch import batch
+from bitwright.cli.calibrate import calibrate
 from bitwright.cli.demo import demo
 from bitwright.cli.diff import diff
 from bitwright.cli.disassemble import disassemble
@@ -33,8 +34,8 @@ __all__ = ["main"]
 app = typer.Typer(
     help="Quantize, simulate, verify and cost low-bit networks on a shift-and-accumulate accelerator.",
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-for command in (demo, train, quantize, simulate, warmup, verify, estimate, area, sensitivities, allocate, generate,
-                assemble, disassemble, show, diff, batch, export, vectors, doctor):
+for command in (demo, train, quantize, simulate, warmup, verify, estimate, area, sensitivities, allocate, calibrate,
+                generate, assemble, disassemble, show, diff, batch, export, vectors, doctor):
     app.command()(command)
 app.command("import")(import_model)
 app.command("disasm", hidden=True)(disassemble)

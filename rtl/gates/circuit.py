@@ -188,4 +188,4 @@ class Circuit:
     @cached_property
     def wire_loads(self) -> NDArray[np.float64]:
         """Capacitance of each net's wire [fF]."""
-        return self.fan_out * self.wire_ff
+        return self.fan_out.astype(np.float64) * self.wire_ff

@@ -112,8 +112,8 @@ class Delays:
         slew[:] = self.clock_slew_ps
         delay, energy = np.zeros((len(circuit.out), 2)), np.zeros(len(circuit.out))
         cause = np.full(nets, -1, np.int64)
-        _propagate(self._order, len(circuit.gates), circuit.out, starts, sources, flat, energy_tables, *self._bank.arrays,
-                   self.loads, self.clock_slew_ps, arrival, slew, delay, energy, cause)
+        _propagate(self._order, len(circuit.gates), circuit.out, starts, sources, flat, energy_tables,
+                   *self._bank.arrays, self.loads, self.clock_slew_ps, arrival, slew, delay, energy, cause)
         reads = np.arange(len(drives), len(drives) + len(circuit.read_bits))
         delay[reads] = self.memory_ps
         arrival[circuit.out[reads]] = self.memory_ps

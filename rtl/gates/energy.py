@@ -1,7 +1,7 @@
 """Energy of what a simulation counted, cell by cell: switching, inside cells, clocks, and leakage.
 
-An energy is known as two numbers: what does not depend on the wires, and what a wire load of the nominal size adds. So a
-band over wire loads needs no second simulation; delays keep the nominal wires.
+An energy is known as two numbers: what does not depend on the wires, and what a wire load of the nominal size adds. So
+a band over wire loads needs no second simulation; delays keep the nominal wires.
 """
 
 from __future__ import annotations

@@ -78,7 +78,8 @@ def run_cycle(value: Bits, toggles: Ints, out: Ints, rise: Ints, fall: Ints, sta
     enables, parents, passing, passed : arrays, shape (clocks,)
         What enables each clock, which one it comes from, whether it passes in this cycle, how often it has.
     memories : int64 array, shape (memories, 8)
-        Width, words, granule, transparency, address bits, first bit of `contents`, first of `memory_nets`, first driver.
+        Width, words, granule, transparency, address bits, first bit of `contents`, first of `memory_nets`, and first
+        driver.
     memory_nets : int64 array
         For each memory wen, ren, wmask, waddr, raddr, wdata.
     contents, accesses : arrays

@@ -23,6 +23,7 @@ __all__ = ["Arc", "Cell", "Library", "Output"]
 
 SCALE = {"f": 1e-15, "p": 1e-12, "n": 1e-9, "u": 1e-6, "m": 1e-3, "": 1.0}
 TABLES = ("cell_rise", "cell_fall", "rise_transition", "fall_transition")
+GATE_PINS = ("clock_gate_clock_pin", "clock_gate_enable_pin", "clock_gate_out_pin")
 SKIPPED_ARCS = ("clear", "preset", "three_state", "min_pulse")
 
 
@@ -283,11 +284,10 @@ class Library:
         if not group.text("clock_gating_integrated_cell").startswith("latch_posedge"):
             return plain
         role = {attribute: pin for pin, found in pins.items()
-                for attribute in ("clock_gate_clock_pin", "clock_gate_enable_pin", "clock_gate_out_pin")
-                if attribute in found.values}
+                for attribute in GATE_PINS if attribute in found.values}
         if len(role) != 3:
             return plain
-        clock, enable, out = (role[f"clock_gate_{what}_pin"] for what in ("clock", "enable", "out"))
+        clock, enable, out = role[GATE_PINS[0]], role[GATE_PINS[1]], role[GATE_PINS[2]]
         output = Output(out, np.array([0, 1], np.uint8), self._arcs(plain.name, pins[out], clock),
                         self._energy(plain.name, pins[out], clock))
         return replace(plain, kind="clock_gate", reads=(enable,), outputs=(output,), clock=clock, enable=enable,

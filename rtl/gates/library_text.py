@@ -35,7 +35,8 @@ def library_text(library: Library) -> str:
         "library (cells) {", "  delay_model : table_lookup;", '  time_unit : "1ps";', '  voltage_unit : "1V";',
         '  current_unit : "1mA";', '  leakage_power_unit : "1nW";', "  capacitive_load_unit (1, ff);",
         f"  nom_voltage : {library.voltage_v:g};",
-        *(line for shape in sorted(_shapes(cells)) for line in _template(*shape)), *(line for cell in cells for line in _cell(library, cell)), "}", ""])
+        *(line for shape in sorted(_shapes(cells)) for line in _template(*shape)),
+        *(line for cell in cells for line in _cell(library, cell)), "}", ""])
 
 
 def _shapes(cells: Iterable[Cell]) -> set[tuple[int, int]]:

@@ -70,7 +70,7 @@ class Law:
 
     def of(self, width: float, kib: float) -> float:
         """Return the value for a memory."""
-        return (self.fixed + (self.at_point - self.fixed) * (width / WIDTH) ** self.width_exponent
+        return float(self.fixed + (self.at_point - self.fixed) * (width / WIDTH) ** self.width_exponent
                 * (kib / KIB) ** self.exponent)
 
 
@@ -100,8 +100,8 @@ def _macro(library: Library, name: str, cell: Group) -> Macro:
         if read and write:
             return Macro(name, 1 << int(memory.number("address_width")), int(memory.number("word_width")), read, write,
                          cell.number("area"), cell.number("cell_leakage_power") * library.leakage_unit)
-    raise InputError(f"{library.files[0].name}: memory {name} must say at its clock what a read (with a signal ...RE...) "
-                     "and a write (...WE...) take")
+    raise InputError(f"{library.files[0].name}: memory {name} must say at its clock what a read (with a signal "
+                     "...RE...) and a write (...WE...) take")
 
 
 def _access(library: Library, clock: Group, writes: bool) -> float:

@@ -87,7 +87,8 @@ def map_design(source: str, top: str, library: Library, clock_gate: str | None) 
         (folder / CONSTRAINTS).write_text(f"set_driving_cell {_driver(library)}\nset_load 0 [all_outputs]\n")
         shutil.copy(RAM_MODEL, folder)
         (folder / "map.ys").write_text(SCRIPT.format(
-            model=RAM_MODEL.name, top=top, library=LIBRARY, constraints=CONSTRAINTS, gating=_gating(library, clock_gate)))
+            model=RAM_MODEL.name, top=top, library=LIBRARY, constraints=CONSTRAINTS,
+            gating=_gating(library, clock_gate)))
         _run(folder)
         modules: Modules = json.loads((folder / "netlist.json").read_text())["modules"]
     return modules
@@ -115,7 +116,8 @@ def _gating(library: Library, clock_gate: str | None) -> str:
         raise InputError(f"cell {clock_gate} must be a clock gate for rising edges (latch_posedge)")
     tied = [pin for pin in cell.loads if pin not in (cell.clock, cell.enable)]
     ties = f" -tie_lo {' '.join(tied)}" if tied else ""
-    return (f"dffunmap -srst-only\nopt_merge\nopt_clean\nclockgate -pos {clock_gate} {cell.enable}:{cell.clock}:{cell.outputs[0].pin} "
+    return ("dffunmap -srst-only\nopt_merge\nopt_clean\n"
+            f"clockgate -pos {clock_gate} {cell.enable}:{cell.clock}:{cell.outputs[0].pin} "
             f"-min_net_size {LEAST_GATED}{ties}")
 
 

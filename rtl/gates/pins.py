@@ -30,22 +30,27 @@ class GatePins:
 
     Attributes
     ----------
-    busy : Activity or None
-        What was counted in the cycles in which a Program ran; None: none has.
+    busy : Activity
+        What was counted in the cycles in which a Program ran since `forget`.
     """
 
     def __init__(self, simulation: GateSimulation) -> None:
         self.simulation = simulation
         self.beat_bytes = len(simulation.circuit.netlist.inputs["s_axis_tdata"]) // 8
-        self.busy: Activity | None = None
+        self.busy = simulation.activity - simulation.activity
         self._begun: Activity | None = None
         self._beats: deque[tuple[int, int]] = deque()
         self._beat: list[int] = []
         self._packets: deque[bytes] = deque()
+        self._offered = False
         simulation.drive(rst=1)
         self.step(2)
         simulation.drive(rst=0, s_axil_wstrb=15, s_axil_bready=1, s_axil_rready=1, m_axis_tready=1)
         self.step()
+
+    def forget(self) -> None:
+        """Count runs anew."""
+        self.busy = self.busy - self.busy
 
     def step(self, cycles: int = 1) -> None:
         """Let cycles pass: the streams move, and the activity of a run is kept."""
@@ -66,8 +71,6 @@ class GatePins:
             simulation.step()
             self._watch()
 
-    _offered = False
-
     def _take(self) -> None:
         """Take the outward beat that is offered in the cycle that ends."""
         simulation = self.simulation
@@ -83,8 +86,7 @@ class GatePins:
         if running and self._begun is None:
             self._begun = self.simulation.activity
         elif not running and self._begun is not None:
-            found = self.simulation.activity - self._begun
-            self.busy = found if self.busy is None else self.busy + found
+            self.busy = self.busy + (self.simulation.activity - self._begun)
             self._begun = None
 
     def _until(self, *ports: str) -> None:

@@ -91,7 +91,7 @@ def _least_squares(shares: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) ->
 
 
 def _ratio(runs: Sequence[Measured], components: tuple[str, ...], count: Callable[[Measured], int]) -> Band:
-    """Return the energy of a component for each of what is counted: between the extremes in the middle of their ratio."""
+    """Return the energy of components for each of what is counted; in the middle between the extremes' ratios."""
     used = [run for run in runs if count(run)]
     if not used:
         return Band(0.0, 0.0, 0.0)

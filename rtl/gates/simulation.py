@@ -82,10 +82,11 @@ class GateSimulation:
         self._pins = np.zeros(len(circuit.input_nets), np.uint8)
         self._first_input = drivers - len(circuit.input_nets)
         self._wheel = _wheel(drivers, int(ticks.max()) if ticks.size else 1)
-        self._shape = (circuit.out, self._rise, self._fall, circuit.inputs.start, circuit.inputs.items, table_at, tables,
-                       circuit.readers.start, circuit.readers.items, circuit.clocks, circuit.enables, circuit.parents)
+        logic = circuit.inputs.start, circuit.inputs.items, table_at, tables
+        self._shape = (circuit.out, self._rise, self._fall, *logic, circuit.readers.start, circuit.readers.items,
+                       circuit.clocks, circuit.enables, circuit.parents)
         self._places = _places(circuit)
-        settle(delays.order, self._value, *self._shape[:1], *self._shape[3:7])
+        settle(delays.order, self._value, circuit.out, *logic)
 
     def drive(self, **values: int) -> None:
         """Set inputs of the design for the cycle that the next step begins."""
@@ -125,14 +126,16 @@ def _places(circuit: Circuit) -> dict[str, range]:
 
 
 def _wheel(drivers: int, longest: int) -> tuple[Ints, Ints, Ints, Ints, NDArray[np.uint8]]:
-    empty = (np.full(1 << (longest + 1).bit_length(), NOTHING, np.int64),
-             *(np.full(drivers, NOTHING, np.int64) for _ in range(3)))
-    return (*empty, np.zeros(drivers, np.uint8))
+    head = np.full(1 << (longest + 1).bit_length(), NOTHING, np.int64)
+    after, before, due = (np.full(drivers, NOTHING, np.int64) for _ in range(3))
+    return head, after, before, due, np.zeros(drivers, np.uint8)
 
 
 def _memories(circuit: Circuit) -> tuple[Ints, Ints, NDArray[np.uint8]]:
     """Return the arrays about memories that `run_cycle` takes."""
-    rows, nets, bits = [], [], 0
+    rows: list[tuple[int, ...]] = []
+    nets: list[int] = []
+    bits = 0
     driver = len(circuit.computed)
     for memory in circuit.netlist.memories:
         ports, parameters = memory.ports, memory.parameters

@@ -1,14 +1,14 @@
 """Layers whose operands are what networks compute: the stimulus of a calibration.
 
-Smooth random images pass through a first layer with normally distributed weights and a ReLU; what comes out, in codes of
-the wanted width, is what the layers under study read. Weights are normally distributed and clipped, multipliers are
+Smooth random images pass through a first layer with normally distributed weights and a ReLU; what comes out, in codes
+of the wanted width, is what the layers under study read. Weights are normally distributed and clipped, multipliers are
 those that spread a layer's sums over its codes. No data from elsewhere is needed, and a seed fixes everything.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,9 +69,9 @@ def workload(machine: Machine, bits_w: int, bits_a: int, seed: int, pairs: int =
     outputs = 2 * machine.rows
     side = max(2, round(np.sqrt(pairs / (bits_w * bits_a * 12))))
     features = _features(rng, machine, channels, side, width)
-    source = Tensor("features", *features.shape[1:], (channels,), width)
+    source = Tensor("features", side, side, (channels,), width)
     codes = {"features": features}
-    tensors, ops = [source], []
+    tensors, ops = [source], list[Conv]()
     for name, read, kernel, groups in _layers(machine, channels):
         target = Tensor(name, side, side, (channels if groups > 1 else outputs,), width)
         residual = "dense" if name == "sum" else None
@@ -112,7 +112,7 @@ def _smooth_image(rng: np.random.Generator, side: int) -> Codes:
     kernel = np.exp(-np.linspace(-2, 2, 9) ** 2)
     for axis in (1, 2):
         noise = np.apply_along_axis(np.convolve, axis, noise, kernel / np.sqrt((kernel**2).sum()), "valid")
-    return np.clip(np.rint(128 + 50 * noise), 0, 255).astype(np.int32)
+    return np.asarray(np.clip(np.rint(128 + 50 * noise), 0, 255), np.int32)
 
 
 def _layer(rng: np.random.Generator, machine: Machine, source: Tensor, target: Tensor, kernel: int, groups: int,
@@ -125,17 +125,17 @@ def _layer(rng: np.random.Generator, machine: Machine, source: Tensor, target: T
     weights = np.clip(np.rint(rng.normal(0, max(0.6, largest / SPREAD), shape)), fmt.low, fmt.high).astype(np.int8)
     pad = kernel // 2
     channels = target.channels
-    given = {"name": target.name, "input": source.name, "output": target.name, "weights": weights,
-             "weight_format": fmt, "groups": groups, "pads": (pad, pad, pad, pad), "low": 0,
-             "high": target.format.high}
-    unit = Conv(**given, multiplier=np.ones((channels, 1), np.int8), shift=np.zeros(channels, np.int64),
-                offset=np.zeros(channels, np.int64))
+    unit = Conv(target.name, source.name, target.name, weights, fmt, np.ones((channels, 1), np.int8),
+                np.zeros(channels, np.int64), np.zeros(channels, np.int64), 0, target.format.high, groups,
+                pads=(pad, pad, pad, pad))
     sums = accumulate(unit, source, codes[source.name][None])[0].astype(np.float64)
     spread = np.maximum(1.0, sums.std(axis=(1, 2)) + np.abs(sums.mean(axis=(1, 2))))
     wanted = (target.format.high + 1) / (SPREAD * spread)
     shift = np.clip(np.floor(np.log2(2.0 ** (machine.window - 1) / wanted)), 0, 40).astype(np.int64)
     digits = digits_of([nearest_digits(float(factor * 2.0**places), machine.terms, machine.window) or [1]
                         for factor, places in zip(wanted, shift, strict=True)])
-    added = {"residual": residual, "residual_multiplier": np.repeat(
-        np.minimum(machine.window, np.maximum(shift, 0) + 1).astype(np.int8)[:, None], 1, axis=1)} if residual else {}
-    return Conv(**given, multiplier=digits, shift=shift, offset=np.zeros(channels, np.int64), **added)
+    spread_out = replace(unit, multiplier=digits, shift=shift)
+    if residual is None:
+        return spread_out
+    as_it_is = np.minimum(machine.window, shift + 1).astype(np.int8)[:, None]
+    return replace(spread_out, residual=residual, residual_multiplier=as_it_is)
