@@ -103,7 +103,8 @@ def _features(rng: np.random.Generator, machine: Machine, channels: int, side: i
     image = image >> 8 - source.format.bits
     target = Tensor("first", side, side, (channels,), fmt)
     conv = _layer(rng, machine, source, target, 3, 1, min(8, machine.max_bits_w), {"image": image})
-    return simulate(Program((source, target), (conv,), machine.arithmetic), {"image": image[None]})["first"][0]
+    codes = simulate(Program((source, target), (conv,), machine.arithmetic), {"image": image[None]})["first"]
+    return np.asarray(codes[0])
 
 
 def _smooth_image(rng: np.random.Generator, side: int) -> Codes:
