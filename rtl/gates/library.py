@@ -21,7 +21,7 @@ from sim.errors import InputError
 
 __all__ = ["Arc", "Cell", "Library", "Output"]
 
-SCALE = {"f": 1e-15, "p": 1e-12, "n": 1e-9, "u": 1e-6, "m": 1e-3, "": 1.0}
+EXPONENTS = {"f": -15, "p": -12, "n": -9, "u": -6, "m": -3, "": 0}
 TABLES = ("cell_rise", "cell_fall", "rise_transition", "fall_transition")
 GATE_PINS = ("clock_gate_clock_pin", "clock_gate_enable_pin", "clock_gate_out_pin")
 SKIPPED_ARCS = ("clear", "preset", "three_state", "min_pulse")
@@ -128,17 +128,16 @@ class Library:
         self.files = tuple(files)
         found = {}
         for file in files:
-            found[file.name] = (self._scale(file, "capacitive_load_unit"), self._scale(file, "time_unit"),
-                                self._scale(file, "leakage_power_unit"), file.header.number("nom_voltage"))
+            found[file.name] = (self._unit(file, "capacitive_load_unit", "f"), self._unit(file, "time_unit", "p"),
+                                self._unit(file, "leakage_power_unit", "n"), file.header.number("nom_voltage"))
         first, *others = found.items()
         for name, units in others:
             if units != first[1]:
                 raise InputError(f"{name}: units and voltage must be those of {first[0]}")
-        capacitance, time, leakage, self.voltage_v = first[1]
+        self.load_unit, self.time_unit, self.leakage_unit, self.voltage_v = first[1]
+        self.energy_unit = self.load_unit
         if not self.voltage_v > 0:
             raise InputError(f"{first[0]}: nom_voltage must be above 0, not {self.voltage_v}")
-        self.load_unit, self.time_unit = capacitance / 1e-15, time / 1e-12
-        self.leakage_unit, self.energy_unit = leakage / 1e-9, capacitance / 1e-15
         self._file_of: dict[str, LibertyFile] = {}
         for file in files:
             for cell in file.cells:
@@ -146,13 +145,13 @@ class Library:
         self._read: dict[str, Cell] = {}
 
     @staticmethod
-    def _scale(file: LibertyFile, name: str) -> float:
-        """Return a unit in SI units."""
+    def _unit(file: LibertyFile, name: str, prefix: str) -> float:
+        """Return a unit of a file in units with a prefix."""
         text = file.header.text(name, {"leakage_power_unit": "1nW"}.get(name, ""))
         found = re.fullmatch(r"([\d.eE+-]+)\s*([fpnum]?)([FsW])", text.strip(), re.I)
         if not found:
             raise InputError(f"{file.name}: {name} must be a number and a unit, not '{text[:40]}'")
-        return float(found[1]) * SCALE[found[2].lower()]
+        return float(found[1]) * 10.0 ** (EXPONENTS[found[2].lower()] - EXPONENTS[prefix])
 
     @property
     def name(self) -> str:

@@ -318,8 +318,8 @@ def test_learning_rates_are_above_0(run: Run, monkeypatch: pytest.MonkeyPatch, w
 
 
 COMMANDS = ["demo", "train", "quantize", "simulate", "warmup", "verify", "estimate", "area", "sensitivities",
-            "allocate", "generate", "assemble", "disassemble", "show", "diff", "batch", "export", "vectors", "doctor",
-            "import"]
+            "allocate", "calibrate", "generate", "assemble", "disassemble", "show", "diff", "batch", "export",
+            "vectors", "doctor", "import"]
 
 
 def test_help_lists_the_commands(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
