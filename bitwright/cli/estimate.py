@@ -48,7 +48,7 @@ def estimate(
     plot: Annotated[Path | None, path_option(
         "Figure of cycles and energy by layer, *.svg, *.png or *.pdf.", "--plot")] = None,
     accelergy: Annotated[Path | None, path_option(
-        "Folder for ERT.yaml and action_counts.yaml, which Accelergy multiplies.", "--accelergy")] = None,
+        "Folder for ERT.yaml, ART.yaml and action_counts.yaml, for Accelergy.", "--accelergy")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Report cycles, what bounds them, energy, power and bytes of every layer of a network on a machine."""
@@ -103,7 +103,8 @@ def _written(found: dict[str, Estimate], plot: Path | None, accelergy: Path | No
     if accelergy is not None:
         from sim.energy.accelergy import write_accelergy
         write_accelergy(accelergy, machine, technology, next(iter(found.values())).events)
-        yield f"wrote ERT.yaml and action_counts.yaml into {accelergy}"
+        tables = "ERT.yaml, ART.yaml" if technology.ART else "ERT.yaml"
+        yield f"wrote {tables} and action_counts.yaml into {accelergy}"
 
 
 def _both(text: str) -> str:

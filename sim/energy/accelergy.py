@@ -14,10 +14,11 @@ import yaml
 
 from sim.arch.machine import Machine
 from sim.energy.model import prices
+from sim.energy.of_parts import areas_um2
 from sim.energy.technology import Technology
 from sim.io.atomic_write import atomic_write_text, ensure_folder
 
-__all__ = ["action_counts_yaml", "ert_yaml", "write_accelergy"]
+__all__ = ["action_counts_yaml", "art_yaml", "ert_yaml", "write_accelergy"]
 
 VERSION = "0.4"
 End = Literal["low", "nominal", "high"]
@@ -57,16 +58,40 @@ def action_counts_yaml(events: Mapping[str, int], technology: Technology) -> str
     return _text({"action_counts": {"version": VERSION, "local": local}})
 
 
+def art_yaml(machine: Machine, technology: Technology, end: End = "nominal") -> str:
+    """Return the area reference table of a machine: all instances of each part together [um2].
+
+    Parameters
+    ----------
+    machine : Machine
+    technology : Technology
+    end : {"low", "nominal", "high"}
+        Of the bands.
+
+    Raises
+    ------
+    InputError
+        If the technology has no areas.
+    """
+    tables = [{"name": f"bitwright.{part}", "area": getattr(band, end)}
+              for part, band in areas_um2(machine, technology).items()]
+    return _text({"ART": {"version": VERSION, "tables": tables}})
+
+
 def write_accelergy(folder: Path, machine: Machine, technology: Technology, events: Mapping[str, int]) -> None:
-    """Write both into a folder, as ERT.yaml and action_counts.yaml; the folder is made if it is missing.
+    """Write them into a folder, as ERT.yaml, action_counts.yaml and, if the technology has areas, ART.yaml.
+
+    The folder is made if it is missing.
 
     Raises
     ------
     InputError
         If a file cannot be written.
     """
-    for name, text in (("ERT.yaml", ert_yaml(machine, technology)),
-                       ("action_counts.yaml", action_counts_yaml(events, technology))):
+    texts = {"ERT.yaml": ert_yaml(machine, technology), "action_counts.yaml": action_counts_yaml(events, technology)}
+    if technology.ART is not None:
+        texts["ART.yaml"] = art_yaml(machine, technology)
+    for name, text in texts.items():
         atomic_write_text(ensure_folder(folder) / name, text)
 
 

@@ -101,6 +101,11 @@ class Sourced(Fields):
         """Return the same in another unit."""
         return self.model_copy(update={name: factor * getattr(self, name) for name in self._numbers()})
 
+    def widened(self, factor: float) -> Self:
+        """Return the same with both ends of the band so much further away."""
+        low, high = f"{self.quantity}_lo", f"{self.quantity}_hi"
+        return self.model_copy(update={low: getattr(self, low) / factor, high: getattr(self, high) * factor})
+
     def _numbers(self) -> tuple[str, ...]:
         return f"{self.quantity}_lo", self.quantity, f"{self.quantity}_hi"
 
@@ -130,6 +135,10 @@ class Row(Sourced):
 
     def _numbers(self) -> tuple[str, ...]:
         return *super()._numbers(), "fixed"
+
+    def widened(self, factor: float) -> Self:
+        """Return the same with both ends of the band so much further away, and as much less of it fixed."""
+        return super().widened(factor).model_copy(update={"fixed": self.fixed / factor})
 
     @model_validator(mode="after")
     def _check_fixed(self) -> Self:

@@ -14,9 +14,10 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field, model_validator
 
-from sim.energy.events import PRICED
+from sim.energy.events import HOST_MEMORY, PRICED
 from sim.energy.parts import ANY_MEMORY, PARTS
 from sim.energy.rows import Activation, Area, Fields, Idle, Leakage, Positive, Price, Sourced, Text
+from sim.energy.scaling import HIGHEST_V, LOWEST_V, NODES, area_factor, energy_factor, spread
 from sim.errors import InputError
 from sim.hardware.memories import MEMORIES
 from sim.io.yaml_model import built_in, load
@@ -25,6 +26,7 @@ __all__ = ["HostMemory", "Technology", "builtin_technologies", "load_technology"
 
 Bits = Annotated[int, Field(ge=1, le=1 << 24)]
 Kind = TypeVar("Kind", Area, Leakage)
+Scaled = TypeVar("Scaled", bound=Sourced)
 
 PJ = {"fJ": 1e-3, "pJ": 1.0, "nJ": 1e3}
 UM2 = {"um2": 1.0, "mm2": 1e6}
@@ -84,6 +86,18 @@ class Gate(Fields):
     source: Text
 
 
+class Reference(Fields):
+    """The node and voltage at which rows hold, if it is not that of their technology."""
+
+    node_nm: Positive
+    voltage_v: Positive
+
+    @model_validator(mode="after")
+    def _check(self) -> Reference:
+        _check_scalable(self.node_nm, self.voltage_v)
+        return self
+
+
 class Technology(Fields):
     """A whole file.
 
@@ -91,7 +105,9 @@ class Technology(Fields):
     ----------
     name : str
     node_nm, voltage_v : float
-        What the rows hold for.
+        What prices, areas and leakage are for.
+    rows_hold_at : Reference or None
+        Where the rows hold, from which all but the host's memory is scaled to this node and voltage; None: here.
     energy_unit : {"fJ", "pJ", "nJ"}
     area_unit : {"um2", "mm2"}
     power_unit : {"nW", "uW", "mW"}
@@ -117,6 +133,7 @@ class Technology(Fields):
     name: Text
     node_nm: Positive
     voltage_v: Positive
+    rows_hold_at: Reference | None = None
     energy_unit: Literal["fJ", "pJ", "nJ"] = "pJ"
     area_unit: Literal["um2", "mm2"] = "um2"
     power_unit: Literal["nW", "uW", "mW"] = "uW"
@@ -133,6 +150,8 @@ class Technology(Fields):
         for name in PRICED:
             if names[name] != 1:
                 raise ValueError(f"event '{name}' must be priced once, not {names[name]} times")
+        if self.rows_hold_at:
+            _check_scalable(self.node_nm, self.voltage_v)
         if self.leakage:
             _check_parts(self.leakage, "power")
         return self
@@ -140,8 +159,10 @@ class Technology(Fields):
     @property
     def prices(self) -> dict[str, Price]:
         """Return the energies by event, in pJ."""
-        return {action.name: action.in_units(PJ[self.energy_unit])
-                for table in self.ERT.tables for action in table.actions}
+        found = {action.name: action.in_units(PJ[self.energy_unit])
+                 for table in self.ERT.tables for action in table.actions}
+        return {name: row if PRICED[name].component == HOST_MEMORY else self._scaled(row, self._energy_factor)
+                for name, row in found.items()}
 
     @property
     def areas(self) -> dict[str, Area]:
@@ -154,12 +175,14 @@ class Technology(Fields):
         """
         if self.ART is None:
             raise InputError(f"technology '{self.name}' has no areas; an ART would hold them")
-        return _by_part([row.in_units(UM2[self.area_unit]) for row in self.ART.tables])
+        return _by_part([self._scaled(row.in_units(UM2[self.area_unit]), self._area_factor)
+                         for row in self.ART.tables])
 
     @property
     def leakages(self) -> dict[str, Leakage]:
         """Return the powers by part, in uW; empty if the file has none."""
-        return _by_part([row.in_units(UW[self.power_unit]) for row in self.leakage])
+        return _by_part([self._scaled(row.in_units(UW[self.power_unit]), self._energy_factor)
+                         for row in self.leakage])
 
     @property
     def row_activation(self) -> Activation | None:
@@ -174,7 +197,21 @@ class Technology(Fields):
     @property
     def gate_um2(self) -> float | None:
         """Return the area of a gate equivalent [um2]."""
-        return None if self.gate is None else self.gate.area * UM2[self.area_unit]
+        return None if self.gate is None else self.gate.area * UM2[self.area_unit] * self._area_factor
+
+    @property
+    def _energy_factor(self) -> float:
+        at = self.rows_hold_at
+        return energy_factor(at.node_nm, at.voltage_v, self.node_nm, self.voltage_v) if at else 1.0
+
+    @property
+    def _area_factor(self) -> float:
+        return area_factor(self.rows_hold_at.node_nm, self.node_nm) if self.rows_hold_at else 1.0
+
+    def _scaled(self, row: Scaled, factor: float) -> Scaled:
+        if self.rows_hold_at is None:
+            return row
+        return row.in_units(factor).widened(spread(self.rows_hold_at.node_nm, self.node_nm))
 
     @property
     def bases(self) -> dict[str, int]:
@@ -183,6 +220,14 @@ class Technology(Fields):
         if self.host_memory:
             rows += [self.host_memory.activation, self.host_memory.idle]
         return dict(sorted(Counter(row.basis for row in rows).items()))
+
+
+def _check_scalable(node_nm: float, voltage_v: float) -> None:
+    """Refuse nodes and voltages for which there are no equations."""
+    if node_nm not in NODES:
+        raise ValueError(f"node_nm must be one of {', '.join(map(str, NODES))} to be scaled, not {node_nm:g}")
+    if not LOWEST_V <= voltage_v <= HIGHEST_V:
+        raise ValueError(f"voltage_v must be in {LOWEST_V}..{HIGHEST_V} to be scaled, not {voltage_v:g}")
 
 
 def _check_parts(rows: Sequence[Area | Leakage], quantity: str) -> None:

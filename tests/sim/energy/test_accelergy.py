@@ -7,8 +7,9 @@ import yaml
 
 from sim.arch.machine import load_machine
 from sim.cost.estimate import estimate
-from sim.energy.accelergy import End, action_counts_yaml, ert_yaml
+from sim.energy.accelergy import End, action_counts_yaml, art_yaml, ert_yaml
 from sim.energy.events import PRICED
+from sim.energy.of_parts import areas_um2
 from sim.energy.technology import load_technology
 from sim.ir.shapes import ChosenBits, load_shapes
 from sim.plan.plan import plan
@@ -30,6 +31,13 @@ def test_energies_times_counts_are_the_estimate(end: End) -> None:
     assert {name for _, name in counted} == set(PRICED)
     total = sum(energies[key] * count for key, count in counted.items())
     assert isclose(total, getattr(cost.energy, f"{end}_pj"), rel_tol=1e-12)
+
+
+def test_areas_are_those_of_the_machine() -> None:
+    """Every part has its area in um2, all instances together."""
+    tables = yaml.safe_load(art_yaml(EDGE, TABLE))["ART"]["tables"]
+    assert {row["name"]: row["area"] for row in tables} == {
+        f"bitwright.{part}": band.nominal for part, band in areas_um2(EDGE, TABLE).items()}
 
 
 def test_versions_are_those_that_accelergy_reads() -> None:
