@@ -83,12 +83,12 @@ class QBitOpt:
         Of that Program on the machine in mind.
     limits : mapping of str to number
         Budgets by name, of `quant.bits.budgets.BUDGETS`.
-    every : int
+    every : int, at least 1
         Optimizer steps between reallocations.
-    until : int
+    until : int, at least 0
         The last step that may reallocate; after it the network settles.
-    gain : float
-        Share of the predicted loss that a reallocation must save, so that bits do not oscillate.
+    gain : float, below 1
+        Share of the predicted loss that a reallocation must save, so that bits do not oscillate; below 0 it may lose.
     method : {"lp", "milp", "convex", "greedy"}
     errors : {"measured", "uniform_noise"}
         Squared errors of each width: those that the quantizer makes, or those of FIT's model, to compare with.
@@ -113,7 +113,7 @@ class QBitOpt:
     Raises
     ------
     InputError
-        If `errors` is unknown, or the discount or margin out of range; by `start`, if a budget is unknown or cannot be
+        If `errors` is unknown, or a number out of range; by `start`, if a budget is unknown or cannot be
         met or the table is not of this Program.
     """
 
@@ -124,10 +124,13 @@ class QBitOpt:
                  simulation: Simulation | None = None, margin: float = 0.01) -> None:
         if errors not in get_args(Errors):
             raise InputError(f"errors must be {' or '.join(get_args(Errors))}, not {errors}")
-        if not 0 <= weight_discount < inf:
-            raise InputError(f"weight_discount must be finite and at least 0, not {weight_discount}")
-        if not 0 <= margin < 1:
-            raise InputError(f"margin must be at least 0 and below 1, not {margin}")
+        _check_steps(every, until)
+        if not isinstance(gain, int | float) or not -inf < gain < 1:
+            raise InputError(f"gain must be finite and below 1, not {gain}")
+        for name, value, most in (("weight_discount", weight_discount, inf), ("margin", margin, 1)):
+            if not isinstance(value, int | float) or not 0 <= value < most:
+                limit = "finite and at least 0" if most == inf else f"at least 0 and below {most}"
+                raise InputError(f"{name} must be {limit}, not {value}")
         self.model, self.program, self.table, self.limits = model, program, table, dict(limits)
         self.every, self.until, self.gain, self.method, self.errors = every, until, gain, method, errors
         self.weight_discount, self.pins, self.simulation, self.margin = weight_discount, pins, simulation, margin
@@ -149,8 +152,10 @@ class QBitOpt:
         Raises
         ------
         InputError
-            If labels do not fit the images or the model's output.
+            If labels do not fit the images or the model's output, or the batch is below 1.
         """
+        if batch < 1:
+            raise InputError(f"batch must be at least 1, not {batch}")
         check_data(images, "images")
         labels = checked_labels(labels, len(images), self.program.outputs[0].channels)
         scaler, self._sensitivity.scaler = self._sensitivity.scaler, None
@@ -200,6 +205,7 @@ class QBitOpt:
         InputError
             If the narrowest widths break a budget.
         """
+        self._check_started()
         reestimate_norms(self.model, images)
         self.close()
         problem: Problem | None = None
@@ -222,6 +228,8 @@ class QBitOpt:
         It has no discount, as in a sensitivities file.
         """
         traces, samples = self._sensitivity.traces, self._sensitivity.samples
+        if not samples:
+            raise InputError("losses are known only after start or a step of training")
         weight_loss: dict[str, list[float]] = {}
         activation_loss: dict[str, list[float]] = {}
         for site in self.sites:
@@ -268,9 +276,19 @@ class QBitOpt:
         _apply(sites(self._stand_in, self.program), bits, samples)
         return self.simulation.costs(self._stand_in)
 
+    def _check_started(self) -> None:
+        if not self.history:
+            raise InputError("no bits have been chosen yet: call start before training")
+
     def _broken(self) -> dict[str, float]:
         """Return the simulated costs of the model as it is that are above their limit."""
         return broken_limits(self._costs(self._accepted().bits), self.limits)
+
+
+def _check_steps(every: object, until: object) -> None:
+    for name, value, least in (("every", every, 1), ("until", until, 0)):
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise InputError(f"{name} must be an int of at least {least}, not {value!r}")
 
 
 def _update(entry: dict[str, Any]) -> Update:

@@ -7,7 +7,7 @@ from copy import deepcopy
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -360,7 +360,34 @@ def test_the_model_of_uniform_noise_can_be_compared(
     assert np.array(weight_loss["block2.conv2"]) == pytest.approx(0.5 * trace * errors, rel=1e-9)
 
 
-def test_refuses_unknown_errors(wide: fx.GraphModule, lowered_digits: Program, table: CostTable) -> None:
-    """Both kinds are named."""
-    with pytest.raises(InputError, match=r"^errors must be measured or uniform_noise, not guessed$"):
-        QBitOpt(wide, lowered_digits, table, {"latency_cycles": 1e9}, until=0, errors="guessed")
+@pytest.mark.parametrize(("options", "message"), [
+    ({"errors": "guessed"}, "errors must be measured or uniform_noise, not guessed"),
+    ({"every": 0}, "every must be an int of at least 1, not 0"),
+    ({"every": 2.5}, "every must be an int of at least 1, not 2.5"),
+    ({"until": -1}, "until must be an int of at least 0, not -1"),
+    ({"gain": float("nan")}, "gain must be finite and below 1, not nan"),
+    ({"gain": 1}, "gain must be finite and below 1, not 1"),
+    ({"margin": -0.1}, "margin must be at least 0 and below 1, not -0.1"),
+    ({"weight_discount": "a fifth"}, "weight_discount must be finite and at least 0, not a fifth"),
+])
+def test_refuses_options_out_of_range(options: dict[str, Any], message: str, wide: fx.GraphModule,
+                                      lowered_digits: Program, table: CostTable) -> None:
+    """Each with what it may be and what came."""
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        QBitOpt(wide, lowered_digits, table, {"latency_cycles": 1e9}, **{"until": 0, **options})
+
+
+def test_what_needs_a_start_asks_for_it(wide: fx.GraphModule, lowered_digits: Program, table: CostTable,
+                                        splits: tuple[Split, Split]) -> None:
+    """The end and the losses; `start` itself asks for a batch."""
+    controller, images, labels = controlled(wide, lowered_digits, table), splits[0].images, splits[0].labels
+    with pytest.raises(InputError, match=r"^no bits have been chosen yet: call start before training$"):
+        controller.finish(images[:64])
+    with pytest.raises(InputError, match=r"^losses are known only after start or a step of training$"):
+        controller.losses()
+    with pytest.raises(InputError, match=r"^batch must be at least 1, not 0$"):
+        controller.start(images[:64], labels[:64], 0)
+
+
+def controlled(model: fx.GraphModule, program: Program, table: CostTable) -> QBitOpt:
+    return QBitOpt(model, program, table, {"latency_cycles": 1e9}, until=0)
