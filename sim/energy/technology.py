@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
@@ -156,7 +157,7 @@ class Technology(Fields):
             _check_parts(self.leakage, "power")
         return self
 
-    @property
+    @cached_property
     def prices(self) -> dict[str, Price]:
         """Return the energies by event, in pJ."""
         found = {action.name: action.in_units(PJ[self.energy_unit])
@@ -164,7 +165,7 @@ class Technology(Fields):
         return {name: row if PRICED[name].component == HOST_MEMORY else self._scaled(row, self._energy_factor)
                 for name, row in found.items()}
 
-    @property
+    @cached_property
     def areas(self) -> dict[str, Area]:
         """Return the areas by part, in um2.
 
@@ -178,18 +179,18 @@ class Technology(Fields):
         return _by_part([self._scaled(row.in_units(UM2[self.area_unit]), self._area_factor)
                          for row in self.ART.tables])
 
-    @property
+    @cached_property
     def leakages(self) -> dict[str, Leakage]:
         """Return the powers by part, in uW; empty if the file has none."""
         return _by_part([self._scaled(row.in_units(UW[self.power_unit]), self._energy_factor)
                          for row in self.leakage])
 
-    @property
+    @cached_property
     def row_activation(self) -> Activation | None:
         """Return the energy of opening a row of the host's memory, in pJ."""
         return None if self.host_memory is None else self.host_memory.activation.in_units(PJ[self.energy_unit])
 
-    @property
+    @cached_property
     def memory_idle(self) -> Idle | None:
         """Return the power of the host's memory at rest, in uW."""
         return None if self.host_memory is None else self.host_memory.idle.in_units(UW[self.power_unit])
