@@ -80,7 +80,7 @@ class Bench:
         Raises
         ------
         EngineError
-            If the netlist computes other codes, or counts other events, than the simulator.
+            If the netlist computes other codes, takes other cycles or counts other events than the simulator.
         """
         host = Host(self._pins, work.plan, program_image(work.plan))
         complete(host.load())
@@ -99,6 +99,9 @@ class Bench:
         wrong = [event for event in expected if counted[event] != expected[event]]
         if wrong:
             raise EngineError(f"{name}: the netlist counts {counted[wrong[0]]} {wrong[0]}, not {expected[wrong[0]]}")
+        cycles, predicted = result.counters["cycles"], work.plan.timeline.total
+        if cycles != predicted:
+            raise EngineError(f"{name}: the netlist takes {cycles} cycles, not {predicted}")
 
     def _operand_reads(self, activity: Activity) -> int:
         """Count the planes shown: cycles in which the clocks of their registers passed."""

@@ -63,16 +63,16 @@ class GatePins:
                 self._beats.popleft()
                 offered = bool(self._beats)
                 data, last = self._beats[0] if offered else (data, 0)
-            self._take()
             self._offered = offered
             simulation.drive(s_axis_tvalid=int(offered), s_axis_tlast=last)
             if offered:
                 simulation.drive(s_axis_tdata=data)
             simulation.step()
+            self._take()
             self._watch()
 
     def _take(self) -> None:
-        """Take the outward beat that is offered in the cycle that ends."""
+        """Take the outward beat that is offered in this cycle: the host sees it before the next one."""
         simulation = self.simulation
         if not (simulation.read("m_axis_tvalid") and simulation.read("m_axis_tready")):
             return

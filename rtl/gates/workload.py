@@ -27,7 +27,7 @@ Codes = NDArray[np.int32]
 IMAGE_CHANNELS = 3
 SPREAD = 2.5
 """Standard deviations within which weights and sums are told apart; what lies beyond is clipped."""
-PAIRS = 3000
+PAIRS = 1000
 """Pairs of bit planes that each element goes through at the least."""
 
 
