@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rtl.gates.boolean_function import names_in, truth_table
 from rtl.gates.liberty import Group, LibertyFile
@@ -131,24 +130,20 @@ def fit_law(macros: Sequence[Macro], values: Sequence[float]) -> Law:
     """
     if len(macros) < 4:
         raise InputError(f"a law of memories needs at least 4 macros, not {len(macros)}")
-    width = np.array([macro.width / WIDTH for macro in macros])
-    kib = np.array([macro.kib / KIB for macro in macros])
+    width = np.log([macro.width / WIDTH for macro in macros])
+    kib = np.log([macro.kib / KIB for macro in macros])
+    shapes = EXPONENTS[:, None, None] * width + EXPONENTS[None, :, None] * kib
     given = np.array(values)
     best, found = np.inf, (0.0, 0.0, 0.0, 0.0)
     for share in FIXED:
-        fixed = share * given.min()
-        rest = np.log(given - fixed)
-        for by_width in EXPONENTS:
-            for by_kib in EXPONENTS:
-                shape = by_width * np.log(width) + by_kib * np.log(kib)
-                scale = float(np.exp((rest - shape).mean()))
-                error = _error(given, fixed + scale * np.exp(shape))
-                if error < best:
-                    best, found = error, (fixed, fixed + scale, float(by_width), float(by_kib))
+        fixed = float(share * given.min())
+        scales = np.exp((np.log(given - fixed) - shapes).mean(2))
+        errors = (np.log(given / (fixed + scales[:, :, None] * np.exp(shapes))) ** 2).sum(2)
+        row, column = np.unravel_index(int(errors.argmin()), errors.shape)
+        if errors[row, column] < best:
+            best = errors[row, column]
+            found = fixed, fixed + float(scales[row, column]), float(EXPONENTS[row]), float(EXPONENTS[column])
     law = Law(*found, 1.0, 1.0)
     ratios = given / np.array([law.of(macro.width, macro.kib) for macro in macros])
     return Law(*found, float(ratios.min()), float(ratios.max()))
 
-
-def _error(given: NDArray[np.float64], fitted: NDArray[np.float64]) -> float:
-    return float((np.log(given / fitted) ** 2).sum())

@@ -19,7 +19,10 @@ FILLED = (1.0, 1.25, 1.7)
 """Area of a placed block in areas of its cells: side by side, usual, and loosely placed."""
 GUESSED = 2.0
 """Factor up and down to which energies of memories are known that were carried over from another library."""
+LEAKAGE_GUESSED = 10.0
 SECOND_PORT = 2.0
+LIKE_ALL = "activations"
+"""The memories of another technology whose row stands for all of them."""
 READS = ("act_reads", "weight_reads", "acc_reads", "table_reads")
 WRITES = ("act_writes", "weight_writes", "acc_writes", "table_writes")
 BANK_EVENTS = ("act_reads", "act_writes")
@@ -79,7 +82,7 @@ def technology_of(found: Calibration, laws: MemoryLaws | None, base: Technology,
         "area_unit": "um2", "power_unit": "nW", "note": _note(found, laws, base),
         "gate": {"area": _rounded(found.library.gate_area), "source": f"{found.library.smallest_nand} of the library."},
         "ERT": {"version": "0.4", "tables": tables}}
-    parts = _parts(found, laws)
+    parts = _parts(found, laws, base)
     if parts is not None:
         data |= parts
     if base.host_memory is not None:
@@ -155,9 +158,9 @@ def _row(event: str, band: Band, at: dict[str, float], source: str, fixed: float
     return row | ({"at": at} if at else {}) | {"basis": "measured", "source": source}
 
 
-def _parts(found: Calibration, laws: MemoryLaws | None) -> dict[str, Any] | None:
-    """Return areas and leakage, if there are macros for those of memories."""
-    if laws is None or set(found.blocks) != set(BLOCKS):
+def _parts(found: Calibration, laws: MemoryLaws | None, base: Technology) -> dict[str, Any] | None:
+    """Return areas and leakage, if all blocks were measured and there are macros or another technology's memories."""
+    if set(found.blocks) != set(BLOCKS) or (laws is None and (base.ART is None or not base.gate_um2)):
         return None
     areas, powers = [], []
     for name, block in found.blocks.items():
@@ -172,9 +175,41 @@ def _parts(found: Calibration, laws: MemoryLaws | None) -> dict[str, Any] | None
         power = block.leakage_nw / instances
         powers.append({"name": name, "power": _rounded(power), "power_lo": _rounded(power / 2),
                        "power_hi": _rounded(power * 2), **at, "basis": "measured", "source": found.provenance})
-    areas.append(_law_row("area", laws.area, laws.source) | {"second_port": SECOND_PORT})
-    powers.append(_law_row("power", laws.leakage, laws.source))
+    if laws is None:
+        areas.append(_carried_area(found, base))
+        powers += _carried_leakage(found, base)
+    else:
+        areas.append(_law_row("area", laws.area, laws.source) | {"second_port": SECOND_PORT})
+        powers.append(_law_row("power", laws.leakage, laws.source))
     return {"ART": {"version": "0.4", "tables": areas}, "leakage": powers}
+
+
+def _carried_area(found: Calibration, base: Technology) -> Row:
+    """Return the area of memories as that of another technology, times the ratio of the areas of a NAND."""
+    row, factor = base.areas[LIKE_ALL], found.library.gate_area / (base.gate_um2 or 1.0)
+    source = (f"{base.name}, times {factor:.3g}, which is the ratio of the areas of a NAND, within a factor of "
+              f"{GUESSED:g}. There: {row.source}")
+    return _of_all(row.in_units(factor).model_dump(exclude_defaults=True), "area", GUESSED) | {"source": source[:9000]}
+
+
+def _carried_leakage(found: Calibration, base: Technology) -> list[Row]:
+    """Return the leakage of memories as that of another technology, times the ratio of that of control."""
+    if not base.leakages:
+        return []
+    row, control = base.leakages[LIKE_ALL], base.leakages["control"].power
+    factor = found.blocks["control"].leakage_nw / control if control else 1.0
+    source = (f"{base.name}, times {factor / 1e3:.3g}, which is the ratio of what control leaks, within a factor of "
+              f"{LEAKAGE_GUESSED:g}. There: {row.source}")
+    return [_of_all(row.in_units(factor).model_dump(exclude_defaults=True), "power", LEAKAGE_GUESSED)
+            | {"source": source[:9000]}]
+
+
+def _of_all(row: Row, quantity: str, width: float) -> Row:
+    """Return a row of one kind of memories as that of all, its band wider by a factor."""
+    ends = {f"{quantity}_lo": _rounded(row[f"{quantity}_lo"] / width), quantity: _rounded(row[quantity]),
+            f"{quantity}_hi": _rounded(row[f"{quantity}_hi"] * width)}
+    fixed = {"fixed": min(_rounded(row["fixed"]), ends[f"{quantity}_lo"])} if "fixed" in row else {}
+    return row | ends | fixed | {"name": ANY_MEMORY, "basis": "inferred"}
 
 
 def _law_row(quantity: str, law: Law, source: str) -> Row:
