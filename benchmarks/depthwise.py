@@ -1,6 +1,7 @@
 """Show what depthwise lanes are worth: cycles, energy and gates of a machine with more and more of them.
 
-    python -m benchmarks.depthwise [--json] [--machine edge] [--bits 8/8 4/4 2/2] [--size 224] [--gates]
+    python -m benchmarks.depthwise [--json] [--machine edge] [--requantizers 4 8] [--bits 8/8 4/4 2/2] [--size 224]
+                                   [--gates]
 
 The network is a random but realistic MobileNetV2, first and last layer with 8 bits and the image folded, as in
 `benchmarks/networks.py`. `--gates` counts the gates of each machine by Yosys, memories excluded; that takes minutes.
@@ -31,9 +32,9 @@ from sim.plan.plan import plan
 Row = dict[str, str | int | float]
 
 
-def with_lanes(machine: Machine, lanes: int) -> Machine:
-    """Return the machine with that many depthwise lanes."""
-    return Machine(**machine.model_dump() | {"depthwise_lanes": lanes})
+def with_lanes(machine: Machine, lanes: int, requantizers: int) -> Machine:
+    """Return the machine with that many depthwise lanes and requantizers."""
+    return Machine(**machine.model_dump() | {"depthwise_lanes": lanes, "requantizers": requantizers})
 
 
 def choices(machine: Machine) -> list[int]:
@@ -63,7 +64,8 @@ def measure(program: Program, bits: str, machine: Machine) -> Row:
     depthwise = {conv.name for conv in program.convs if conv.depthwise and conv.weight_format.kind != "unit"}
     layers = [layer for layer in costs.layers if layer.name in depthwise]
     return {
-        "bits": bits, "depthwise_lanes": machine.depthwise_lanes, "cycles": costs.latency_cycles,
+        "bits": bits, "depthwise_lanes": machine.depthwise_lanes, "requantizers": machine.requantizers,
+        "cycles": costs.latency_cycles,
         "depthwise_cycles": sum(layer.latency_cycles for layer in layers),
         "energy_mj": costs.energy.nominal_pj / 1e9,
         "depthwise_energy_mj": sum(layer.energy.nominal_pj for layer in layers) / 1e9,
@@ -74,7 +76,8 @@ def measure(program: Program, bits: str, machine: Machine) -> Row:
 def gates(machine: Machine) -> Row:
     """Count two-input gates and flip-flops of the machine, memories excluded."""
     modules = gate_counts(Top(Geometry(machine)))
-    return {"depthwise_lanes": machine.depthwise_lanes, "cells": sum(module.total for module in modules),
+    return {"depthwise_lanes": machine.depthwise_lanes, "requantizers": machine.requantizers,
+            "cells": sum(module.total for module in modules),
             "lane_cells": sum(module.total for module in modules if "_depthwise_unit" in module.module)}
 
 
@@ -82,6 +85,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--machine", default="edge")
+    parser.add_argument("--requantizers", type=int, nargs="+", default=[], help="of a column")
     parser.add_argument("--bits", nargs="+", default=["8/8", "4/4", "2/2"],
                         help="of weights/activations of inner layers")
     parser.add_argument("--size", type=int, default=224, help="height and width of the image")
@@ -89,7 +93,8 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     base = load_machine(arguments.machine)
-    machines = [with_lanes(base, lanes) for lanes in choices(base)]
+    machines = [with_lanes(base, lanes, count) for lanes in choices(base)
+                for count in arguments.requantizers or [base.requantizers]]
     programs = {bits: mobilenet(bits, arguments.size, base) for bits in arguments.bits}
     rows = [measure(program, bits, machine) for bits, program in programs.items() for machine in machines]
     counted = [gates(machine) for machine in machines] if arguments.gates else []
@@ -101,14 +106,15 @@ def main() -> None:
 
 def report(rows: list[Row], counted: list[Row], name: str) -> None:
     print(f"MobileNetV2 on machine '{name}' with depthwise lanes")
-    print(f"{'bits':>5}{'lanes':>7}{'M cycles':>10}{'depthwise':>11}{'mJ':>7}{'depthwise':>11}{'stream MB':>11}")
+    print(f"{'bits':>5}{'lanes':>7}{'requantizers':>14}{'M cycles':>10}{'depthwise':>11}{'mJ':>7}{'depthwise':>11}"
+          f"{'stream MB':>11}")
     for row in rows:
-        print(f"{row['bits']:>5}{row['depthwise_lanes']:7}{float(row['cycles']) / 1e6:10.3f}"
+        print(f"{row['bits']:>5}{row['depthwise_lanes']:7}{row['requantizers']:14}{float(row['cycles']) / 1e6:10.3f}"
               f"{float(row['depthwise_cycles']) / 1e6:11.3f}{row['energy_mj']:7.3f}{row['depthwise_energy_mj']:11.3f}"
               f"{row['stream_mb']:11.2f}")
     for row in counted:
-        print(f"{row['depthwise_lanes']} lanes: {row['cells']:,} cells without memories, {row['lane_cells']:,} of them "
-              "lanes")
+        print(f"{row['depthwise_lanes']} lanes, {row['requantizers']} requantizers: {row['cells']:,} cells without "
+              f"memories, {row['lane_cells']:,} of them lanes")
 
 
 if __name__ == "__main__":

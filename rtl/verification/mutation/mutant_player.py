@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import resource
+import signal
 import subprocess
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +24,7 @@ SOURCE = Path(__file__).parent / "player.cpp"
 SEED = 1
 """Of the bits that memories and registers without a reset start with: two-valued, but not all zero."""
 SECONDS = 60
-"""A script takes a fraction of it, unless the mutant lets the simulator itself go round in circles."""
+"""Of processor time: all scripts take a fraction of it, unless the mutant lets the simulator go round in circles."""
 OPTIONS = ("-cc", "-Mdir", ".", "--prefix", "Vtop", "-O3", "--x-initial", "unique", "--output-split", "20000",
            "-Wno-lint", "-Wno-style", "-Wno-fatal")
 RUNTIME = ("verilated", "verilated_threads")
@@ -55,10 +57,9 @@ class Player:
 
     def play(self, mutant: int, scripts: Sequence[Path], seed: int = SEED) -> Outcome:
         """Run a mutant (0: none) through scripts until one fails."""
-        try:
-            done = subprocess.run([str(self.program), str(mutant), str(seed), *map(str, scripts)], capture_output=True,
-                                  text=True, timeout=SECONDS, check=False)
-        except subprocess.TimeoutExpired:
+        done = subprocess.run([str(self.program), str(mutant), str(seed), *map(str, scripts)], capture_output=True,
+                              text=True, check=False, preexec_fn=_limit_time)
+        if done.returncode == -signal.SIGXCPU:
             return Outcome(0, "the simulator does not end", 0)
         words = done.stdout.split(maxsplit=4)
         match words:
@@ -69,6 +70,10 @@ class Player:
         if "did not converge" in done.stderr + done.stdout:
             return Outcome(0, "a loop of logic oscillates", 0)
         raise EngineError(f"the player failed: {(done.stderr or done.stdout).strip() or done.returncode}")
+
+
+def _limit_time() -> None:
+    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, resource.RLIM_INFINITY))
 
 
 def build_player(text: str, top: str, folder: Path, level: str = "-O1") -> Player:

@@ -26,6 +26,8 @@ from sim.ir.program import Program
 from sim.plan.legality import check_limits
 from sim.plan.plan import Plan, plan
 from sim.testing import RandomChoices, SteeredChoices, corner_inputs, random_program
+from sim.testing.stimulus.programs import KINDS as ANY_KIND
+from sim.testing.stimulus.programs import TRAITS
 
 __all__ = ["fault_plan", "write_scripts"]
 
@@ -81,6 +83,14 @@ TABLES: tuple[Hints, ...] = (
 )
 OPERANDS: tuple[Hints, ...] = ({"broadcast": [False], "residual_bits": [6, 7, 8]}, {"broadcast_as": ["map"]},
                                {"broadcast_as": ["channel"]})
+SPACED: tuple[Hints, ...] = tuple(
+    {"kind": [kind], "row_spacing": [rows], "column_spacing": [columns]} for kind, rows, columns in (
+        ("dense", 1, 2), ("add", 2, 1), ("dense", 2, 2), ("gate", 3, 1), ("depthwise", 3, 2), ("dense", 4, 1),
+        ("average", 1, 3)))
+UNEQUAL: tuple[Hints, ...] = tuple(
+    {"stride": [down], "horizontal_stride": [along], "dilation": [below], "horizontal_dilation": [beside]}
+    for down, along, below, beside in ((1, 2, 1, 1), (2, 1, 1, 1), (3, 1, 2, 1), (1, 3, 1, 2), (2, 3, 3, 1),
+                                       (1, 1, 2, 1), (1, 1, 1, 3)))
 KINDS = ("dense", "dense", "dense", "linear", "depthwise", "add", "average", "max")
 
 
@@ -122,9 +132,14 @@ AIMS = (
                     "layers": [1], "extent": [3, 4, 5], "channels": [8], **more} for more in TABLES], extent=5),
     Aim(9500, 20, [{"table": [True], "layers": [5], "channels": [1, 2, 3, 4], "concat": [False]}], layers=5, extent=4),
     Aim(9700, 40, [{**FULL, "kind": ["gate"], "concat": [False], **more} for more in OPERANDS]),
+    Aim(9800, 56, [{**FULL, "lattice": [True], "concat": [False], "extent": [2, 3, 4, 5], **more} for more in SPACED]),
+    Aim(9900, 28, [{**FULL, "kind": ["dense", "max"], "concat": [False], "unequal": [True], "kernel": [2, 3],
+                    "whole_map": [False], "extent": [6, 7, 8, 9], "channels": [1, 3, 8], **more} for more in UNEQUAL]),
+    Aim(9950, 24, [{**FULL, "kind": ["grouped"], "concat": [False], "channels": [9, 10, 12, 14, 15, 16],
+                    "extent": [1, 2, 3, 4], "wider": [wider]} for wider in (False, True)]),
 )
 """What the first Programs miss: every kind, packed taps, parts, wide outputs, many layers, tall and wide maps,
-tables, gates."""
+tables, gates, lattices, unequal steps, windows of groups."""
 IMAGES = 2
 """Runs of a Program one after another: the second one finds what the first one has left."""
 GAPS = 300
@@ -168,7 +183,8 @@ def _drawn(geometry: Geometry, aim: Aim) -> Iterator[tuple[int, Plan]]:
         rng = np.random.default_rng(seed)
         choices = SteeredChoices(RandomChoices(rng), [aim.hints[seed % len(aim.hints)]], obedience=1)
         try:
-            program = random_program(choices, machine, layers=aim.layers, extent=aim.extent, channels=CHANNELS)
+            program = random_program(choices, machine, layers=aim.layers, extent=aim.extent, channels=CHANNELS,
+                                     kinds=(*ANY_KIND, "grouped"), traits=(*TRAITS, "lattice"))
             planned = plan(program, machine.model_copy(update={"memory": _memory(rng, seed)}))
             check_limits(planned.program, planned.schedules, machine, geometry.limits)
         except InputError:

@@ -23,7 +23,7 @@ Decisions = Mapping[str, Sequence[object]]
 CANDIDATES = 12
 """Programs drawn for each that is chosen."""
 LAYERS = 6
-"""Of a Program."""
+"""Of a Program, at most: what fills memories or takes long fits only alone."""
 CHANNELS = 24
 """Most channels of a part, unless three times the machine's lanes are fewer."""
 EXTENT = 8
@@ -36,6 +36,8 @@ START_CYCLES = 1500
 WITH_RESIDUAL: Decisions = {"residual": [True]}
 SLICED: Decisions = {"concat": [True], "slice": [True]}
 FRESH: Decisions = {"fresh_input": [True], "extent": [6, 7, 8]}
+BANDED: Decisions = {"large": [True], **FRESH, "activation_bits": [6, 7, 8], "channels": [1, 2, 3, 4], "stride": [1],
+                     "weight_bits": [1, 2]}
 HINTS: Mapping[str, Mapping[Hashable, Decisions]] = {
     "kind": {
         "dense": {"kind": ["dense", "linear"]}, "depthwise": {"kind": ["depthwise"]}, "add": {"kind": ["add"]},
@@ -88,6 +90,7 @@ HINTS: Mapping[str, Mapping[Hashable, Decisions]] = {
     "columns in a bank": {columns: {"lattice": [True], "row_spacing": [columns]} for columns in range(1, 5)},
     "pixels apart": {False: {"lattice": [True], "column_spacing": [1]},
                      True: {"lattice": [True], "column_spacing": [2]}},
+    "with row groups": {"many": {**FRESH, "stride": [1], "whole_map": [False]}},
     "maps": {"interleaved": {"lattice": [True], "stacked": [1]}, "stacked": {"lattice": [True], "stacked": [2]}},
     "gate codes": {"unsigned": {"kind": ["gate"]}, "signed": {"kind": ["gate"]}},
     "gate bits": {bits: {"kind": ["gate"], "residual_bits": [bits], "fresh_residual": [True]}
@@ -106,9 +109,9 @@ HINTS: Mapping[str, Mapping[Hashable, Decisions]] = {
               "many short": {"channels": [9, 17]}},
     "pixels": {"many short": {**FRESH, "stride": [1], "weight_bits": [1, 2]}},
     "rows": {"many short": FRESH},
-    "band": {band: {"large": [True], **FRESH, "activation_bits": [6, 7, 8], "channels": [1, 2, 3, 4], "stride": [1],
-                    "weight_bits": [1, 2]}
-             for band in ("first", "inner", "last")},
+    "band": {"first": BANDED, "last": BANDED,
+             "inner": {**BANDED, "extent": [8], "activation_bits": [7, 8], "channels": [8, 9, 12, 16, 17],
+                       "lattice": [False], "table": [False]}},
     "band with residual": {has: {"large": [True], **FRESH, "activation_bits": [7, 8], "residual": [has]}
                            for has in (False, True)},
     "band with broadcast": {as_: {"large": [True], **FRESH, "activation_bits": [7, 8], **WITH_RESIDUAL,
@@ -164,7 +167,7 @@ def _candidate(rng: np.random.Generator, machine: Machine, coverage: Coverage,
                aims: Sequence[Bin]) -> tuple[Case, list[int]] | None:
     """Draw a case steered to some of the bins, a bin for each layer; return None if it does not fit."""
     hints = [_hints_to(coverage, aims[index]) for index in rng.integers(0, len(aims), LAYERS)] if aims else []
-    of_program: dict[str, Sequence[object]] = {"layers": [LAYERS]}
+    of_program: dict[str, Sequence[object]] = {"layers": [int(rng.integers(1, LAYERS + 1))]}
     for hint in hints:
         of_program |= {name: wanted for name, wanted in hint.items() if name in OF_PROGRAMS}
     choices = RecordedChoices(SteeredChoices(RandomChoices(rng), [{**hint, **of_program} for hint in hints]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from rtl.cosim.simulators import VERILATOR
@@ -137,3 +139,12 @@ def test_an_offer_ends_when_it_is_taken(play):
                "expect in_valid 0 1\nexpect out_data 77 fff\n")
     assert play(offered) == ""
     assert play(offered, mutant=2) == "in_valid is not 0 but 01"
+
+
+def test_a_simulator_that_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """A player that goes round in circles is ended by its processor time, so that a busy machine ends no other one."""
+    endless = tmp_path / "player"
+    endless.write_text("#!/bin/sh\nwhile :; do :; done\n")
+    endless.chmod(0o755)
+    monkeypatch.setattr("rtl.verification.mutation.mutant_player.SECONDS", 1)
+    assert Player(endless).play(1, [tmp_path / "any.txt"]).reason == "the simulator does not end"
