@@ -58,10 +58,12 @@ class BoundsGuard(wiring.Component):
         m = Module()
         d = self.running
         violated = Signal()
-        operand_outside = Cat(self._outside(a, d.in_first, d.in_last) for a in self.operand_i.address)
+        operand_outside = Signal(self.geometry.columns)
         residual_outside = Signal()
-        write_outside = Cat(self._outside(a, d.out_first, d.out_last) for a in self.write_i.address)
+        write_outside = Signal(self.geometry.columns)
         m.d.comb += [
+            operand_outside.eq(Cat(self._outside(a, d.in_first, d.in_last) for a in self.operand_i.address)),
+            write_outside.eq(Cat(self._outside(a, d.out_first, d.out_last) for a in self.write_i.address)),
             residual_outside.eq(self._outside(self.residual_i.address, d.residual_first, d.residual_last)),
             self.halt.eq(self.violation.found | self.illegal.found),
             self.operand_o.read.eq(Mux(self.halt, 0, self.operand_i.read & ~operand_outside)),

@@ -104,9 +104,9 @@ class ResidualFetch(wiring.Component):
             for s in range(2):
                 for j in range(MAX_PLANES + 1):
                     reached = planes[-1] <= j if j < (1 << len(plane)) - 1 else Const(1)
+                    above = Mux(planes[-1] == j, lanes, Mux(d.residual_signed, lanes, 0))
                     with m.If(arrived[c] & (sets[-1] == s) & reached):
-                        above = Mux(d.residual_signed, lanes, 0)
-                        m.d.sync += stored[s][j].eq(Mux(planes[-1] == j, lanes, above))
+                        m.d.sync += stored[s][j].eq(above if j else lanes)
             per_unit = self.geometry.rows_per_unit
             for u in range(self.geometry.units):
                 first, second = (Array([Cat(bits[u * per_unit + i] for bits in planes_of) for i in range(per_unit)])

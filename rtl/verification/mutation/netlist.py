@@ -18,12 +18,13 @@ from rtl.verilog.ram_model import RAM_MODEL
 from rtl.verilog.wasm import wasm_environment
 from sim.errors import EngineError
 
-__all__ = ["FAMILIES", "PORT", "Mutant", "mutated_text", "sample", "unread"]
+__all__ = ["FAMILIES", "PORT", "Mutant", "lines_by_module", "mutated_text", "sample", "unread"]
 
 PORT = "mutant"
 """Input that the design with mutants has besides: 0 is the design without a fault."""
 SPARE = 2
 """Candidates per mutant, since those that cannot count are left out."""
+LINE = re.compile(r"design\.sv:(\d+)")
 CLOCKS = {"clk", "CLK"}
 """Ports whose faults do not count: clocks are wires."""
 BITWISE = {"$mux": "AB", "$dff": "D"}
@@ -86,7 +87,7 @@ class Mutant:
     @property
     def lines(self) -> tuple[int, ...]:
         """Return the lines of the Verilog that the cell and its wire come from."""
-        return tuple(int(line) for line in re.findall(r" -src design\.sv:(\d+)", self.command))
+        return tuple(map(int, re.findall(rf" -src {LINE.pattern}", self.command)))
 
 
 def sample(text: str, top: str, families: Mapping[str, Sequence[str]], count: int, seed: int) -> list[Mutant]:
@@ -153,6 +154,19 @@ def mutated_text(text: str, top: str, mutants: Sequence[Mutant]) -> str:
         return (folder / "mutated.sv").read_text()
 
 
+def lines_by_module(text: str, top: str) -> dict[str, set[int]]:
+    """Return the lines of the Verilog that the cells and wires of each module come from.
+
+    Raises
+    ------
+    EngineError
+        If Yosys fails.
+    """
+    return {name: {int(line) for group in ("cells", "netnames") for one in module[group].values()
+                   for line in LINE.findall(one["attributes"].get("src", ""))}
+            for name, module in _modules(text, top).items()}
+
+
 def unread(text: str, top: str, mutants: Iterable[Mutant]) -> set[str]:
     """Keys of the mutants that change nothing: of a bit that ends nowhere, of a constant, of what is decided anyway.
 
@@ -161,10 +175,7 @@ def unread(text: str, top: str, mutants: Iterable[Mutant]) -> set[str]:
     EngineError
         If Yosys fails.
     """
-    with tempfile.TemporaryDirectory(prefix="bitwright-") as temporary:
-        folder = Path(temporary)
-        _yosys(folder, text, top, ["write_json design.json"])
-        readers = _Readers(json.loads((folder / "design.json").read_text())["modules"], top)
+    readers = _Readers(_modules(text, top), top)
     return {mutant.key for mutant in mutants if _changes_nothing(mutant, readers)}
 
 
@@ -256,6 +267,15 @@ class _Readers:
         if port in BITWISE.get(cell["type"], ""):
             return module, cell["connections"]["Q" if port == "D" else "Y"][number]
         return None
+
+
+def _modules(text: str, top: str) -> dict[str, Any]:
+    """Return the modules of a design as Yosys' JSON has them, each with one instance."""
+    with tempfile.TemporaryDirectory(prefix="bitwright-") as temporary:
+        folder = Path(temporary)
+        _yosys(folder, text, top, ["write_json design.json"])
+        modules: dict[str, Any] = json.loads((folder / "design.json").read_text())["modules"]
+    return modules
 
 
 def _yosys(folder: Path, text: str, top: str, commands: Sequence[str]) -> None:

@@ -6,7 +6,7 @@ A rule speaks of cells by module and by the line of Verilog they come from, sinc
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -15,7 +15,9 @@ import yaml
 
 from rtl.verification.mutation.netlist import Mutant
 
-__all__ = ["Rule", "read_rules", "reason_of"]
+__all__ = ["Rule", "read_rules", "reason_of", "stale_lines"]
+
+CHOICE = re.compile(r"\(([^()]*\|[^()]*)\)")
 
 
 @dataclass(frozen=True)
@@ -59,3 +61,28 @@ def read_rules() -> tuple[Rule, ...]:
 def reason_of(mutant: Mutant, source: Sequence[str], rules: Sequence[Rule]) -> str:
     """Return why a mutant survives; empty if no rule speaks of it."""
     return next((rule.reason for rule in rules if rule.covers(mutant, source)), "")
+
+
+def stale_lines(rules: Sequence[Rule], source: Sequence[str], places: Mapping[str, Collection[int]]) -> list[str]:
+    """Return the patterns of lines that no cell or wire of their modules comes from any more.
+
+    Parameters
+    ----------
+    rules : sequence of Rule
+        Each alternative of a line, `a|b` or `(a|b)`, is looked for.
+    source : sequence of str
+        The Verilog by lines.
+    places : mapping of str to collection of int
+        The lines of each module.
+    """
+    return [f"{rule.module}: {line}" for rule in rules for line in _alternatives(rule.line)
+            if not any(re.search(line, source[number - 1].strip()) for module, numbers in places.items()
+                       if fnmatchcase(module, rule.module) for number in numbers)]
+
+
+def _alternatives(line: str) -> list[str]:
+    found = CHOICE.search(line)
+    if found is None:
+        return line.split("|")
+    return [whole for one in found[1].split("|")
+            for whole in _alternatives(f"{line[:found.start()]}{one}{line[found.end():]}")]
