@@ -87,20 +87,23 @@ class OutputPacker(wiring.Component):
         with m.If(self.begun):
             m.d.sync += pixel_set.eq(0)
         words = [self._column(m, c, active & last_phase, pixel_set) for c in range(self.geometry.columns)]
-        shown = [active & agu.columns[c] & (d.out_phase[c] == phase) for c in range(self.geometry.columns)]
+        shown = Signal(self.geometry.columns)
+        m.d.comb += shown.eq(Cat(active & agu.columns[c] & (d.out_phase[c] == phase)
+                                 for c in range(self.geometry.columns)))
         self._switch(m, words, shown, agu.address + plane)
         return m
 
-    def _switch(self, m: Module, words: Sequence[Value], shown: Sequence[Value], address: Value) -> None:
+    def _switch(self, m: Module, words: Sequence[Value], shown: Value, address: Value) -> None:
         """Give each bank the plane of the column whose row lies there; no two columns of a phase have the same bank."""
         d = self.descriptor
         for b in range(self.geometry.columns):
-            comes = [shows & (d.out_bank[c] == b) for c, shows in enumerate(shown)]
+            comes = Signal(self.geometry.columns, name=f"comes_{b}")
+            m.d.comb += comes.eq(Cat(shows & (d.out_bank[c] == b) for c, shows in enumerate(shown)))
             word = reduce(or_, (word & come.replicate(len(word)) for word, come in zip(words, comes, strict=True)))
             quotient = reduce(or_, (d.out_quotient[c] & come.replicate(len(d.out_quotient[c]))
                                     for c, come in enumerate(comes)))
             m.d.comb += [
-                self.write.write[b].eq(Cat(comes).any()),
+                self.write.write[b].eq(comes.any()),
                 self.write.address[b].eq(address + quotient),
                 self.write.data[b].eq(word.replicate(self.geometry.lane_slices)),
             ]
