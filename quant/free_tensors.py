@@ -1,8 +1,9 @@
-"""Tensors whose channels may be stored in units of their own, because only layers make and read them.
+"""Tensors whose channels may be stored in units of their own, because only depthwise convolutions read them.
 
 A factor per channel between the float network's tensor and the stored one changes nothing but weights: the rows of the
-layer that makes the tensor and the columns of those that read it. The step of a row, and that of the tensor, can then
-be a power of two and any other number in the units of the float network.
+layer that makes the tensor and the filters that read it. The step of a row, and that of the tensor, can then be a power
+of two and any other number in the units of the float network. Dense readers could take up factors too, but have one
+step for the weights of all channels, and lose more where their columns differ than the rows win.
 """
 
 from __future__ import annotations
@@ -32,23 +33,15 @@ class FreeTensor:
     stage : Stage
         Which makes it: a convolution or linear layer, and at most an activation that cuts.
     readers : tuple of Stage
-        Convolutions and linear layers.
-    average : Stage or None
-        An average that alone reads the tensor; `readers` then read the average.
+        Depthwise convolutions.
     """
 
     stage: Stage
     readers: tuple[Stage, ...]
-    average: Stage | None
 
-    @property
-    def stored(self) -> tuple[Stage, ...]:
-        """The stages whose values have the factors."""
-        return (self.stage,) if self.average is None else (self.stage, self.average)
-
-    def quantizers(self, graph: fx.GraphModule) -> list[ActivationQuantizer]:
-        """Return the quantizers of what is stored, in a quantized graph."""
-        return [cast(ActivationQuantizer, graph.get_submodule(str(stage.quantizer))) for stage in self.stored]
+    def quantizer(self, graph: fx.GraphModule) -> ActivationQuantizer:
+        """Return the quantizer of what is stored, in a quantized graph."""
+        return cast(ActivationQuantizer, graph.get_submodule(str(self.stage.quantizer)))
 
     def tell_readers(self, graph: fx.GraphModule, factor: Tensor) -> None:
         """Let the readers compute the same from values that have been divided by `factor`, shape (channels,)."""
@@ -58,9 +51,9 @@ class FreeTensor:
     def grow(self, graph: fx.GraphModule, growth: Tensor) -> None:
         """Note in a quantized graph that each channel is stored larger by its part of `growth`, shape (channels,)."""
         self.tell_readers(graph, 1 / growth)
-        for quantizer in self.quantizers(graph):
-            assert quantizer.factor is not None
-            quantizer.factor = quantizer.factor / growth.to(quantizer.factor)
+        quantizer = self.quantizer(graph)
+        assert quantizer.factor is not None
+        quantizer.factor = quantizer.factor / growth.to(quantizer.factor)
 
 
 def free_tensors(graph: fx.GraphModule, found: Sequence[Stage]) -> list[FreeTensor]:
@@ -73,12 +66,9 @@ def free_tensors(graph: fx.GraphModule, found: Sequence[Stage]) -> list[FreeTens
     free = []
     for stage in found:
         if _is_layer(graph, stage) and _is_plain(stage, others) and stage.floor in (0.0, -inf) and stage.ceiling > 0:
-            reading, average = readers.get(stage.end, []), None
-            if len(reading) == 1 and reading[0].kind == "average":
-                (average,) = reading
-                reading = readers.get(average.end, []) if _is_plain(average, others) and not average.clamps else []
-            if reading and all(_takes_factors(graph, stage, reader) for reader in reading):
-                free.append(FreeTensor(stage, tuple(reading), average))
+            reading = readers.get(stage.end, [])
+            if reading and all(_is_depthwise(graph, reader) for reader in reading):
+                free.append(FreeTensor(stage, tuple(reading)))
     return free
 
 
@@ -94,12 +84,9 @@ def _is_layer(graph: fx.GraphModule, stage: Stage) -> bool:
     return isinstance(layer, nn.Linear) or (isinstance(layer, nn.Conv2d) and layer.groups in (1, layer.in_channels))
 
 
-def _takes_factors(graph: fx.GraphModule, stage: Stage, reader: Stage) -> bool:
-    """Return whether a reader is a layer whose inputs are the channels that a stage makes, or all places of theirs."""
-    if not _is_layer(graph, reader):
-        return False
-    channels, layer = len(_layer(graph, stage).weight), _layer(graph, reader)
-    return layer.in_features % channels == 0 if isinstance(layer, nn.Linear) else layer.in_channels == channels
+def _is_depthwise(graph: fx.GraphModule, stage: Stage) -> bool:
+    """Return whether a stage computes a depthwise convolution."""
+    return _is_layer(graph, stage) and isinstance(layer := _layer(graph, stage), nn.Conv2d) and layer.groups > 1
 
 
 def _layer(graph: fx.GraphModule, stage: Stage) -> nn.Conv2d | nn.Linear:

@@ -57,8 +57,8 @@ class Scheme:
     equalize : bool
         Whether channels of tensors that only depthwise convolutions read are given like ranges first, by powers of two.
     own_units : bool
-        Whether tensors that only layers make and read are stored in units in which the best steps, their own and those
-        of the weights that make them, are powers of two.
+        Whether tensors that only depthwise convolutions read are stored in units in which the best steps, their own and
+        those of the weights that make them, are powers of two.
     calibration : Calibration
         How steps and biases are fitted to images.
     """
@@ -104,7 +104,7 @@ def lsq(*, per_channel: bool = True, mirrored: bool = True, asymmetric: bool = F
 
 
 def power_of_two(exponents: Exponents = "best", *, mirrored: bool = True, equalize: bool = True,
-                 own_units: bool = False, asymmetric: bool = False, ranges: Ranges = "mse",
+                 own_units: bool = True, asymmetric: bool = False, ranges: Ranges = "mse",
                  percentile: float = PERCENTILE, weight_steps: WeightSteps = "output",
                  bias_correction: bool = True) -> Scheme:
     """Make the scheme of steps 2**k per output channel and per tensor, for post-training quantization.

@@ -1,8 +1,8 @@
 """Units of stored tensors in which their steps are powers of two without a loss.
 
 A step of 2**k is up to the root of two off the best one, and of the codes of a ReLU6 that cuts at 6 a step of 2**-5
-uses three quarters. Where only layers make and read a tensor, all of it can be stored larger by any number up to the
-root of two, or smaller, so that its best step is a power of two.
+uses three quarters. Where only depthwise convolutions read a tensor, all of it can be stored larger by any number up to
+the root of two, or smaller, so that its best step is a power of two.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def fit_units(graph: fx.GraphModule, images: Stored | StoredInputs, bits: Callab
         factor = torch.full((len(layer.weight),), 1 / growth, dtype=torch.float64)
         scale_outputs(layer, factor)
         tensor.tell_readers(graph, factor)
-        factors |= {storing.name: factor for storing in tensor.stored}
+        factors[stage.name] = factor
     graph.delete_all_unused_submodules()
     graph.graph.lint()
     graph.recompile()

@@ -25,7 +25,6 @@ from quant.ptq.units import Unit, layer_of
 from quant.quantizers.base import ActivationQuantizer
 from quant.quantizers.power_of_two import PowerOfTwoActivation
 from quant.quantizers.stepped import SteppedWeight
-from quant.stages.stage import Stage
 from quant.stages.stages import stages
 from quant.trace.segment import Segment
 
@@ -119,14 +118,6 @@ class Learner:
                 choose_step(quantizer, readers_of(self.graph, self.unit.last.end), values)
             else:
                 quantizer.initialise(torch.cat(values))
-        if self.grown is not None and (average := self.growing[self.unit.last.end].average) is not None:
-            self._fit_average(average)
-
-    def _fit_average(self, average: Stage) -> None:
-        """Choose the step of an average anew, the channels of which have grown."""
-        node = cast(fx.Node, average.end.args[0])
-        values = [found for _, found in self._run(Segment(self.graph, self.inputs, [node]), node, self._sample())]
-        cast(ActivationQuantizer, self.graph.get_submodule(str(average.quantizer))).initialise(torch.cat(values))
 
     def error(self) -> float:
         """Return the mean distance of the output from float, over all images for which that is known."""

@@ -1,10 +1,9 @@
 """Channels stored in units of their own, so that powers of two are the steps that any real number could be.
 
-Where only layers make and read a tensor, the rows of weights that make it are rounded at the real steps that are best.
-Each channel is then stored larger or smaller, so that its step is a power of two, and the readers make up for that
-before their own weights are rounded. How much larger matters, too: a ReLU6 cuts all channels at one stored value, all
-have one step, and dense readers have one step for the weights of all, which is best used where these are equally large.
-Steps are chosen with that in mind.
+Where only depthwise convolutions read a tensor, the rows of weights that make it are rounded at the real steps that are
+best. Each channel is then stored larger or smaller, so that its step is a power of two, and the filters that read it
+make up for that before they are rounded. How much larger matters, too: a ReLU6 cuts all channels at one stored value,
+and all have one step. Steps are chosen with that in mind.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, fx
 
 from quant.calibration.fused import before_activation, clamped
 from quant.calibration.patches import sums
@@ -31,10 +30,6 @@ OCTAVES = 2
 """By how many a channel grows or shrinks at most."""
 PARTS = 8
 """Growths that are told apart in each octave."""
-SPREAD = 0.04
-"""What it costs a dense reader of 4 bits that a column is an octave larger than the others: as a share of the variance
-of what the channel adds. Measured on projections of EfficientNet-Lite0 as a third of their rounding for each octave
-squared."""
 POSITIONS = 2048
 """Positions that say what a cut costs."""
 LEAST_ACTIVE = 0.01
@@ -89,7 +84,7 @@ def round_in_own_units(graph: fx.GraphModule, tensor: FreeTensor, sample: Sample
     if layer.bias is not None:
         layer.bias *= growth.to(layer.bias)
     values = before_activation(graph, tensor.stage, sums(sample.read, layer.weight), None)
-    tensor.quantizers(graph)[0].initialise(clamped(tensor.stage, values))
+    tensor.quantizer(graph).initialise(clamped(tensor.stage, values))
     return growth
 
 
@@ -107,18 +102,15 @@ class _Costs:
     def __init__(self, graph: fx.GraphModule, tensor: FreeTensor, target: Tensor) -> None:
         stage = tensor.stage
         octaves = torch.arange(-OCTAVES * PARTS, OCTAVES * PARTS + 1, dtype=torch.float64) / PARTS
-        quantizer = tensor.quantizers(graph)[0]
+        quantizer = tensor.quantizer(graph)
         step = float(quantizer.scale.detach())
         ceiling = min(stage.ceiling, (quantizer.format.high - quantizer.zero) * step)
-        stored = target.clamp(stage.floor, ceiling)
         active = ((target > stage.floor) & (target < ceiling)).double().mean(0)
         rounding = (step**2 / 12) * torch.exp2(-2 * octaves)[:, None] * active
-        spread = sum((_spread(graph, reader, octaves, len(active)) for reader in tensor.readers), torch.zeros(1, 1))
-        table = rounding + spread * stored.double().var(0, unbiased=False)
         some = target[:: max(len(target) // POSITIONS, 1)].clamp(max=ceiling * 2.0**OCTAVES)
         cut = [(some.clamp(max=ceiling * 2.0**-octave) - some.clamp(max=ceiling)).square().mean(0).double()
                for octave in octaves.tolist()]
-        table = (table + torch.stack(cut)) * len(target) / active.clamp(min=LEAST_ACTIVE)
+        table = (rounding + torch.stack(cut)) * len(target) / active.clamp(min=LEAST_ACTIVE)
         parts = torch.stack([table[octave * PARTS : (octave + 1) * PARTS + 1] for octave in range(2 * OCTAVES)])
         self.least, self.octave = parts.min(0)
 
@@ -137,14 +129,3 @@ class _Costs:
         rest = octaves - octaves.floor()
         return (rest * PARTS).round().long(), rest
 
-
-def _spread(graph: fx.GraphModule, reader: Stage, octaves: Tensor, channels: int) -> Tensor:
-    """Return what it costs a reader that channels grow, over their variance, shape (growths, channels) or (1, 1)."""
-    layer = layer_of(graph, reader)
-    assert layer is not None
-    if isinstance(layer, nn.Conv2d) and layer.groups > 1:
-        return torch.zeros(1, 1)
-    columns = layer.weight.detach().double().reshape(len(layer.weight), channels, -1).square().sum((0, 2))
-    octave = torch.where(columns > 0, columns, 1.0).log2() / 2
-    wanted = torch.where(columns > 0, octave - octave[columns > 0].mean(), 0.0)
-    return SPREAD * 4.0 ** (4 - layer.weight_quantizer.bits) * (octaves[:, None] - wanted).square()

@@ -7,7 +7,7 @@ from quant.calibration.samples import Sample
 from quant.convert import quantize
 from quant.factors import factors_of
 from quant.frontends.read_model import read_model
-from quant.layers.quantized import QuantLinear
+from quant.layers.quantized import QuantConv2d
 from quant.lowering.lower import lower_with_report
 from quant.lowering.strict import check_powers_of_two
 from quant.ptq.own_units import growing, round_in_own_units
@@ -21,7 +21,7 @@ from sim.ir.formats import Format
 
 
 class Net(nn.Module):
-    """A residual block whose inside is free, and a head that an average reads."""
+    """A residual block with filters in the middle, and a head that an average reads."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -67,14 +67,14 @@ def relative(found: Tensor, target: Tensor) -> float:
 
 def rows() -> Tensor:
     """Inputs of `two_layers`, as the host has them."""
-    codes = torch.randint(-8, 8, (512, 24), generator=torch.Generator().manual_seed(1))
+    codes = torch.randint(-8, 8, (512, 24, 1, 1), generator=torch.Generator().manual_seed(1))
     return codes * 2.0**-2
 
 
 def two_layers(scale: float = 1.0) -> nn.Module:
-    """The reader has 8 bits, so that it hardly minds how channels grow."""
+    """A convolution of single pixels and the filters that read it."""
     torch.manual_seed(0)
-    net = nn.Sequential(nn.Linear(24, 16), nn.ReLU6(), nn.Linear(16, 4))
+    net = nn.Sequential(nn.Conv2d(24, 16, 1), nn.ReLU6(), nn.Conv2d(16, 16, 1, groups=16))
     with torch.no_grad():
         net[0].weight.mul_(scale)
         net[0].bias.mul_(scale)
@@ -82,20 +82,18 @@ def two_layers(scale: float = 1.0) -> nn.Module:
 
 
 def quantized_layers(net: nn.Module, scheme: Scheme) -> fx.GraphModule:
-    graph = quantize(net, rows(), scheme=scheme, weight_bits=4, activation_bits=8, input_format=Format(4, "signed"),
-                     input_exponent=-2)
-    graph.get_submodule("2").weight_quantizer.set_bits(8, graph.get_submodule("2").weight)
-    return graph
+    return quantize(net, rows(), scheme=scheme, weight_bits=4, activation_bits=8, input_format=Format(4, "signed"),
+                    input_exponent=-2)
 
 
 def rounded(net: nn.Module, scheme: Scheme) -> tuple[fx.GraphModule, Tensor, Tensor]:
     """Return the graph with its first layer rounded, by how much channels have grown, and what it should put out."""
     graph = quantized_layers(net, scheme)
     layer = graph.get_submodule("0")
-    assert isinstance(layer, QuantLinear)
+    assert isinstance(layer, QuantConv2d)
     with torch.no_grad():
-        target = nn.functional.linear(rows(), layer.weight, layer.bias)
-    sample, fisher = Sample(rows()[None], None, 512), torch.eye(16, dtype=torch.float64)
+        target = nn.functional.conv2d(rows(), layer.weight, layer.bias).flatten(1)
+    sample, fisher = Sample(rows().flatten(1)[None], None, 512), torch.eye(16, dtype=torch.float64)
     free = [*growing(graph, stages(graph)).values()]
     if free:
         return graph, round_in_own_units(graph, free[0], sample, target, fisher), target
@@ -107,11 +105,11 @@ def test_powers_of_two_lose_no_more_than_real_steps() -> None:
     """In the units of the float network the layer is as near to its target as one with real steps, to a tenth, and much
     nearer than without units of its own. Each scale is a power of two all the same, and every weight on its grid."""
     errors = []
-    for scheme in (power_of_two(own_units=True), uniform(), power_of_two()):
+    for scheme in (power_of_two(), uniform(), power_of_two(own_units=False)):
         graph, growth, target = rounded(two_layers(), scheme)
         layer = graph.get_submodule("0")
         with torch.no_grad():
-            errors.append(relative(layer(rows()) / growth.float(), target))
+            errors.append(relative(layer(rows()).flatten(1) / growth.float(), target))
         assert torch.equal(layer.weight_quantizer(layer.weight), layer.weight)
         if scheme.strict:
             assert bool((torch.frexp(layer.weight_quantizer.scale).mantissa.abs() == 0.5).all())
@@ -122,52 +120,40 @@ def test_powers_of_two_lose_no_more_than_real_steps() -> None:
 def test_channels_that_are_cut_grow_less() -> None:
     """Where a ReLU6 cuts many values, moving the cut costs more than rounding, and channels grow by less than half as
     much as where it cuts nothing."""
-    cut, whole = (float(rounded(two_layers(scale), power_of_two(own_units=True))[1].log2().abs().mean())
+    cut, whole = (float(rounded(two_layers(scale), power_of_two())[1].log2().abs().mean())
                   for scale in (8.0, 0.5))
     assert cut < 0.5 * whole
 
 
-def test_dense_readers_get_columns_of_like_size() -> None:
-    """A reader of 4 bits spends its one step on its largest columns: these shrink because their channels grow, and the
-    columns of all channels get nearer to each other than an octave."""
-    net = two_layers(0.25)
-    sizes = torch.exp2(torch.linspace(-1, 1, 16))
-    with torch.no_grad():
-        net[2].weight.copy_(sizes * torch.sign(net[2].weight))
-    graph = quantized_layers(net, power_of_two(own_units=True))
-    graph.get_submodule("2").weight_quantizer.set_bits(4, graph.get_submodule("2").weight)
-    (free,) = growing(graph, stages(graph)).values()
-    layer = graph.get_submodule("0")
-    with torch.no_grad():
-        target = nn.functional.linear(rows(), layer.weight, layer.bias)
-    sample, fisher = Sample(rows()[None], None, 512), torch.eye(16, dtype=torch.float64)
-    growth = round_in_own_units(graph, free, sample, target, fisher)
-    assert float((sizes / growth).log2().std()) < 0.6 * float(sizes.log2().std())
-
-
 def test_networks_get_nearer_to_float() -> None:
-    """What the heads of two networks store errs less than without units of its own, and channels have grown apart."""
-    (_, x), errors = images(), [0.0, 0.0]
+    """Of an expansion, filters and a projection with random weights the output errs less than without own units, by a
+    tenth at least (seen: 18 to 25 hundredths), and the channels that filters read have grown apart."""
+    x = torch.randint(-8, 8, (64, 24, 6, 6), generator=torch.Generator().manual_seed(0)) * 2.0**-2
     for seed in range(2):
-        model = network(seed)
-        wanted = values(read_model(model, x), x)["head"]
-        for own_units in (False, True):
-            quantized = strict(model, own_units=own_units)
-            reconstruct(quantized, model, x, Reconstruction.fast())
-            factor = quantized.head_quantizer.factor if own_units else torch.ones(24)
-            found = values(quantized, x)["head"] * factor[:, None, None]
-            errors[own_units] += float((found - wanted).square().mean() / wanted.var())
-        assert len(factor.unique()) > 4
-    assert errors[True] < 0.8 * errors[False]
+        torch.manual_seed(seed)
+        net = nn.Sequential(nn.Conv2d(24, 32, 1), nn.ReLU6(), nn.Conv2d(32, 32, 3, padding=1, groups=32), nn.ReLU6(),
+                            nn.Conv2d(32, 16, 1)).eval()
+        with torch.no_grad():
+            net[0].weight.mul_(4)
+            net[2].weight.mul_(2)
+        errors = []
+        for scheme in (power_of_two(), power_of_two(own_units=False)):
+            graph = quantize(net, x, scheme=scheme, weight_bits=4, activation_bits=8,
+                             input_format=Format(4, "signed"), input_exponent=-2)
+            reconstruct(graph, net, x, Reconstruction.fast())
+            with torch.no_grad():
+                errors.append(relative(graph(x), net(x)))
+            grown = graph.get_submodule("0_quantizer").factor
+            assert (grown is not None and len(grown.unique()) > 4) == (len(errors) == 1)
+        assert errors[0] < 0.9 * errors[1]
 
 
 def test_readers_make_up_for_what_grew() -> None:
-    """Of the tensors inside a unit and of its output, which an average reads: every stored tensor times its factor is
-    that of the float network, as nearly as its own quantizers allow."""
+    """Every stored tensor times its factor is that of the float network, as nearly as its own quantizers allow."""
     model, (_, x) = network(), images()
     quantized = strict(model)
     assert [stage.name for stage in stages(quantized) if stage.end in growing(quantized, stages(quantized))] == [
-        "expand", "filter", "head"]
+        "expand"]
     reconstruct(quantized, model, x, Reconstruction.fast())
     wanted, stored = values(read_model(model, x), x), values(quantized, x)
     factors = factors_of(quantized, stages(quantized))
