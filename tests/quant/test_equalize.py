@@ -1,6 +1,7 @@
 """Equalization by powers of two: what it must not change, and what it gains."""
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -137,7 +138,7 @@ def test_tensors_that_others_read_too_stay(read: Callable[[Tensor, Tensor], Tens
     assert equalized(Reading(read).eval(), images()[1])[1] == []
 
 
-@pytest.mark.parametrize("scheme", [power_of_two, uniform])
+@pytest.mark.parametrize("scheme", [partial(power_of_two, own_units=False), uniform], ids=["power_of_two", "uniform"])
 def test_codes_of_weights_stay_and_the_tensor_errs_less(scheme: Callable[..., Scheme]) -> None:
     """Steps that are fitted to the weights take the factors up; what is stored is nearer to float."""
     model, (_, x) = network(), images()
