@@ -25,7 +25,7 @@ __all__ = ["Activation", "Area", "Fields", "Idle", "Leakage", "Number", "Point",
 Number = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
 Positive = Annotated[float, Field(ge=1e-9, le=1e9, allow_inf_nan=False)]
 Exponent = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0.001, le=1, allow_inf_nan=False)]
 PortFactor = Annotated[float, Field(ge=1, le=10, allow_inf_nan=False)]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=10_000)]
 Basis = Literal["measured", "published", "inferred"]
@@ -52,7 +52,7 @@ class Point(Fields):
         Of the capacity. 0.5 is the square-root law of energies; areas are nearly proportional to it.
     mhz : float or None
         Clock; the energy of a cycle that only leaks is inversely proportional to it. None: not.
-    toggles : float, 0..1
+    toggles : float, 0.001..1
         Share of the event's data bits that change from one event to the next, where its energy depends on that.
     """
 
