@@ -25,11 +25,9 @@ class FixedMultiplier(wiring.Component):
     acc : the sum, two cycles later
     """
 
-    w: In(signed(BITS))
-    a: In(BITS)
-    valid: In(1)
-    first: In(1)
-    acc: Out(signed(ACC_BITS))
+    def __init__(self) -> None:
+        super().__init__({"w": In(signed(BITS)), "a": In(BITS), "valid": In(1), "first": In(1),
+                          "acc": Out(signed(ACC_BITS))})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -16,7 +16,7 @@ TINY = load_machine("tiny")
 
 @pytest.mark.parametrize("bits", [(8, 8), (2, 2), (1, 3)])
 def test_stimulus_is_what_layers_compute(bits):
-    """The operands are codes of the wanted width that a layer computed, spread over their range, and a seed fixes them."""
+    """Operands are codes of the wanted width that a layer computed, spread over their range; a seed fixes them."""
     machine = slice_of(TINY)
     one, again, other = (workload(machine, *bits, seed, 100) for seed in (0, 0, 1))
     features = one.inputs["features"]
