@@ -199,6 +199,10 @@ def _wrong_slots(entry: Mapping[str, Any], geometry: Geometry) -> Iterator[tuple
             yield {**plain, "bits_out": bits, "requant_cycles": 200}, FaultCode.ILLEGAL
     for bits in (2, 4, 7):
         yield {**plain, "residual_bits": bits, "has_residual": 1, "requant_cycles": bits - 1}, FaultCode.ILLEGAL
+    for bits, phases in ((1, 1), (3, 1), (1, 2), (4, 2)):
+        if phases < geometry.columns:
+            yield {**plain, "bits_out": bits, "out_phases": phases,
+                   "requant_cycles": (bits + 1) * (phases + 1) - 2}, FaultCode.ILLEGAL
 
 
 def _packets(script: FaultScript) -> None:
