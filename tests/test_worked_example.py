@@ -14,6 +14,7 @@ from sim.mapping.conv_schedule import DRAIN, ConvSchedule
 from sim.mapping.parameter_packet import packet_words
 from sim.mapping.transfer_schedule import TransferSchedule
 from sim.plan.plan import Plan, plan
+from sim.timing.recurrence import NOTICE
 
 SECTION = (Path(__file__).parents[1] / "docs" / "machine.md").read_text().partition("## One layer, worked out")[2]
 
@@ -53,13 +54,13 @@ def tiles(schedule: ConvSchedule, start: int) -> list[tuple[int, int | None, int
     """Return (row tile, weights in, u, e, f) of each tile by the formulas of the page, with an ideal memory."""
     pixel = schedule.blocks * schedule.step_cycles
     rows: list[tuple[int, int | None, int, int, int]] = []
-    weights = start
+    weights = start - NOTICE
     for row_tile in range(schedule.row_tiles):
         weights += schedule.fill_cycles
         for chunk, pixels in enumerate(schedule.chunks):
             before = [row[2:] for row in rows[-2:]]
-            earliest = [before[-1][1] if before else start, before[-2][2] if len(before) > 1 else start]
-            head = max(*earliest, weights if chunk == 0 else 0)
+            earliest = [before[-1][1] if before else start, before[-2][2] + NOTICE if len(before) > 1 else start]
+            head = max(*earliest, weights + NOTICE if chunk == 0 else 0)
             done = head + pixels * pixel
             ready = head + (pixels * schedule.blocks - 1) * schedule.step_cycles + schedule.latency
             end = max(ready, before[-1][2] if before else start) + pixels * schedule.requant_cycles

@@ -310,6 +310,7 @@ class Accelerator(wiring.Component):
         running = self.dispatcher.running
         m.submodules[f"term_{unit}"] = term = RequantTerm(self.geometry)
         m.d.comb += [
+            term.execute.eq(requant.execute[unit]),
             term.rounding.eq(running.rounding),
             term.first.eq(requant.first),
             term.last.eq(requant.last),
@@ -331,6 +332,7 @@ class Accelerator(wiring.Component):
         m.submodules[f"requantizer_{unit}_{c}"] = requantizer = Requantizer(self.geometry)
         m.d.comb += [
             requantizer.execute.eq(requant.execute[unit] & requant.execute_columns[c]),
+            requantizer.choice.eq(term.choice),
             requantizer.term.eq(term.term),
             requantizer.bipolar.eq(running.bipolar),
             requantizer.rounding.eq(running.rounding),

@@ -141,7 +141,7 @@ class ConvSchedule(Schedule):
     @property
     def write_back(self) -> int:
         """V: cycles from the requantizer's last until the last plane is written; a table takes one of them."""
-        return 3 + (self.shape.index_bits > 0) + self.write_phases * self.shape.bits_out
+        return 5 + (self.shape.index_bits > 0) + self.write_phases * self.shape.bits_out
 
     @property
     def queue(self) -> Queue:

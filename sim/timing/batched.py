@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from sim.arch.host_memory import Memory
 from sim.jit.compiled_loop import compiled
-from sim.timing.recurrence import ConvTiming
+from sim.timing.recurrence import NOTICE, ConvTiming
 
 __all__ = ["cycles_alone"]
 
@@ -63,10 +63,10 @@ def _recurrence(numbers: NDArray[np.int64], cycles: NDArray[np.int64]) -> None:
                 taken = min(chunk_pixels, left)
                 issue = max(issued, bank)
                 if left == pixels:
-                    issue = max(issue, filled)
+                    issue = max(issue, filled + NOTICE)
                 issued = issue + taken * compute
                 requantized = max(issued + fill, requantized) + taken * requant
-                bank, next_bank = next_bank, requantized
+                bank, next_bank = next_bank, requantized + NOTICE
                 left -= taken
                 later = issued - at
                 if (left + taken < pixels and taken == chunk_pixels and bank - free == later
@@ -86,4 +86,4 @@ def _recurrence(numbers: NDArray[np.int64], cycles: NDArray[np.int64]) -> None:
                 requantized, filled = requantized + later, filled + later
                 released, next_released = released + later, next_released + later
                 tile += skipped
-        cycles[entry] = requantized + numbers[9, entry]
+        cycles[entry] = NOTICE + requantized + numbers[9, entry]

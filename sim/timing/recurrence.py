@@ -13,10 +13,13 @@ from dataclasses import dataclass, field
 from sim.ir.ops import Queue
 from sim.timing.dependencies import Waits
 
-__all__ = ["STORE_LATENCY", "ConvTiming", "PipelineState", "Span"]
+__all__ = ["NOTICE", "STORE_LATENCY", "ConvTiming", "PipelineState", "Span"]
 
 STORE_LATENCY = 2
 """Cycles from the start of a Store until it offers its first beat."""
+
+NOTICE = 1
+"""Cycles until Convs and Pools notice that a transfer has ended, weights are in, or an accumulator bank is free."""
 
 Span = tuple[int, int]
 """First cycle of an op, and the first cycle after it."""
@@ -71,7 +74,7 @@ class _Head:
     issued, requantized : int
         When the last step was issued, and when the requantizer is done.
     bank_free : (int, int)
-        When the accumulator bank of the tile before last and of the last one become free.
+        When the head notices that the accumulator bank of the tile before last and of the last one are free.
     """
 
     issued: int
@@ -130,14 +133,19 @@ class PipelineState:
         counts = waits.computes, waits.loads, waits.stores
         return max((ends[count - 1] for ends, count in zip(self.ends, counts, strict=True) if count), default=0)
 
+    def begin(self, waits: Waits) -> int:
+        """Return when the next Conv or Pool begins, which notices the ends of transfers late."""
+        ready = self.ready(waits)
+        return max(self.free_at[Queue.COMPUTE], ready + NOTICE if ready else 0)
+
     def compute(self, cycles: int, waits: Waits) -> Span:
         """Advance over a layer that takes a fixed number of cycles."""
-        start = max(self.free_at[Queue.COMPUTE], self.ready(waits))
+        start = self.begin(waits)
         return self._computed(start, start + cycles)
 
     def conv(self, timing: ConvTiming, waits: Waits) -> Span:
         """Advance over a Conv, tile by tile."""
-        start = max(self.free_at[Queue.COMPUTE], self.ready(waits))
+        start = self.begin(waits)
         head, residual_ready = _Head(start, start, (start, start)), start + timing.residual_cycles
         if timing.table_cycles:
             free = self.ends[Queue.COMPUTE][waits.table - 1] if waits.table else 0
@@ -147,7 +155,7 @@ class PipelineState:
             wanted = max(self.free_at[Queue.LOAD], self.slots_free_at[0])
             self._fill(wanted, wanted, timing.fill_cycles)
             ready = head.ready
-            self.wait_weights += max(ready, self.free_at[Queue.LOAD]) - ready
+            self.wait_weights += max(ready, self.free_at[Queue.LOAD] + NOTICE) - ready
             last = tile == timing.row_tiles - 1
             self._row_tile(timing, head, timing.last_requant_cycles if last else timing.requant_cycles, residual_ready)
             self.slots_free_at = (self.slots_free_at[1], head.issued)
@@ -187,7 +195,7 @@ class PipelineState:
         A chunk moves all times by what their differences say. So where it leaves the differences as they were, each of
         the equal chunks that follow moves them as far, and they are taken together: a map of any size takes few steps.
         """
-        left, weights = timing.pixels, self.free_at[Queue.LOAD]
+        left, weights = timing.pixels, self.free_at[Queue.LOAD] + NOTICE
         while left:
             pixels = min(timing.chunk_pixels, left)
             before, shape = head.issued, head.shape
@@ -196,7 +204,7 @@ class PipelineState:
             head.issued = max(ready, weights) + pixels * timing.pixel_cycles
             accumulated = head.issued + timing.latency
             head.requantized = max(accumulated, head.requantized, residual_ready) + pixels * requant_cycles
-            head.bank_free = (head.bank_free[1], head.requantized)
+            head.bank_free = (head.bank_free[1], head.requantized + NOTICE)
             left -= pixels
             same = left // pixels if head.shape == shape and weights <= before else 0
             self.wait_accumulator += waited * (1 + same)

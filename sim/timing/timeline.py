@@ -10,7 +10,7 @@ from typing import Protocol
 from sim.arch.host_memory import IDEAL, Memory
 from sim.ir.ops import Queue
 from sim.timing.dependencies import Waits
-from sim.timing.recurrence import PipelineState, Span
+from sim.timing.recurrence import NOTICE, PipelineState, Span
 
 __all__ = ["Split", "Timed", "Timeline", "layer_cycles", "timeline"]
 
@@ -108,17 +108,20 @@ def timeline(schedules: Sequence[Timed], waits: Sequence[Waits], memory: Memory 
 
 
 def layer_cycles(schedule: Timed, memory: Memory = IDEAL) -> int:
-    """Return the cycles of one op on its own, its weights streamed from its start at the worst moment for `memory`."""
+    """Return the cycles of one op on its own, its weights streamed from its start at the worst moment for `memory`.
+
+    Those of a Conv or Pool include the cycle until it notices that what it waits for has ended.
+    """
     state = PipelineState(lambda start, beats: start + memory.longest(beats), 0)
-    return schedule.run(state, Waits())[1]
+    return schedule.run(state, Waits())[1] + (NOTICE if schedule.queue is Queue.COMPUTE else 0)
 
 
 def _shares(schedules: Sequence[Timed], spans: Sequence[Span]) -> tuple[int, ...]:
-    """Return the cycles of each Conv and Pool, and the gap before it for the first transfer that ends where it ends."""
+    """Return the cycles of each Conv and Pool, and the gap before it for the first transfer whose end it notices."""
     gaps, before = {}, 0
     for schedule, (start, end) in zip(schedules, spans, strict=True):
         if schedule.queue is Queue.COMPUTE:
-            gaps[start], before = start - before, end
+            gaps[start - NOTICE], before = start - before, end
     last = max((end for _, end in spans), default=0)
     gaps[last] = last - before
     return tuple(end - start if schedule.queue is Queue.COMPUTE else gaps.pop(end, 0)

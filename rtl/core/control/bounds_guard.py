@@ -78,7 +78,9 @@ class BoundsGuard(wiring.Component):
                 self.violation.found.eq(1),
                 self.violation.op.eq(d.op),
             ]
-        for found, op in ((self.fresh & self._illegal(m), self.head.op),
+        looked_at = Signal()
+        m.d.sync += looked_at.eq(self.fresh)
+        for found, op in ((looked_at & self._illegal(m), self.head.op),
                               (self.inward.found, self.inward.op), (self.outward.found, self.outward.op)):
             with m.If(found & ~self.halt):
                 m.d.sync += [
@@ -140,13 +142,16 @@ class BoundsGuard(wiring.Component):
                    (d.tile_channel_groups != 0) | (d.last_tile_channel_groups != 0))
 
     def _requantizer_limits(self, m: Module) -> Value:
-        """Refuse a slot too short for all terms of a pixel, for writing it, or for reading its residual."""
+        """Refuse a slot too short for all terms of a pixel, for writing it, or for reading its residual.
+
+        Terms and planes were counted in the cycle before, in which `head` was read.
+        """
         d, machine, slot = self.head, self.geometry.machine, self.head.requant_cycles
         per_unit = self.geometry.rows_per_unit.bit_length() - 1
         known = Cat(d.rounding == ROUNDING_MODES[mode] for mode in machine.roundings).any()
         terms = Signal(range(2 * machine.terms + MAX_PLANES + 1))
         planes = Signal(range((machine.acc_bits << self.geometry.column_bits) + 1))
-        m.d.comb += [
+        m.d.sync += [
             terms.eq(d.terms + d.residual_terms + d.gate_terms),
             planes.eq((d.bits_out + 1) * (d.out_phases + 1)),
         ]

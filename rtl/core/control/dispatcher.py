@@ -103,16 +103,16 @@ class Dispatcher(wiring.Component):
         return m
 
     def _counts(self, m: Module, waiting: Value) -> None:
-        """Count ended ops; the next one begins when nothing runs and all that it waits for has ended."""
-        after = {}
+        """Count ended ops; the next one begins when nothing runs and all that it waits for has ended.
+
+        The end of a Load or Store is noticed in the cycle after, so that no path leads here from the streams.
+        """
         for name, done in (("computes", self.op_done), ("loads", self.load_done), ("stores", self.store_done)):
             count = getattr(self, name)
-            after[name] = Signal.like(count, name=f"{name}_after")
-            m.d.comb += after[name].eq(count + done)
-            m.d.sync += count.eq(Mux(self.prepare, 0, after[name]))
+            m.d.sync += count.eq(Mux(self.prepare, 0, count + done))
         m.d.comb += self.begin.eq(
             waiting & ~self.halt & (self.started | (self.busy & (~self.active | self.op_done)))
-            & (after["loads"] >= self.head.after_loads) & (after["stores"] >= self.head.after_stores))
+            & (self.loads >= self.head.after_loads) & (self.stores >= self.head.after_stores))
 
     def _states(self, m: Module, load: Signal, waiting: Value, over: Value) -> None:
         finished = Signal()

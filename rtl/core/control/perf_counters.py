@@ -15,7 +15,7 @@ __all__ = ["PerfCounters"]
 
 
 class PerfCounters(wiring.Component):
-    """Count what the other parts report in each cycle.
+    """Count what the other parts report in each cycle; a count shows it two cycles later.
 
     Members
     -------
@@ -98,13 +98,17 @@ class PerfCounters(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         increments = self._increments(m)
-        values = []
+        values, counting = [], Signal()
+        m.d.sync += counting.eq(self.enable)
         for name in COUNTERS:
             count = Signal(self.geometry.limits.counter_bits, name=f"{name}_count")
+            increment = Signal(len(Value.cast(increments[name])), name=f"{name}_increment", reset_less=True)
+            with m.If(self.enable):
+                m.d.sync += increment.eq(increments[name])
             with m.If(self.clear):
                 m.d.sync += count.eq(0)
-            with m.Elif(self.enable):
-                m.d.sync += count.eq(count + increments[name])
+            with m.Elif(counting):
+                m.d.sync += count.eq(count + increment)
             values.append(count)
         m.d.comb += self.value.eq(Array(values)[self.number])
         return m

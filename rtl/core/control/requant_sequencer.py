@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
+from rtl.core.datapath.requantizer import CODE_STAGES
 from rtl.core.interfaces import CodeCapture
 from rtl.encoding.geometry import Geometry
 from sim.hardware.dimensions import PARAMETER_SLOTS
@@ -211,15 +214,13 @@ class RequantSequencer(wiring.Component):
         ]
 
     def _captures(self, m: Module) -> None:
-        """Announce the codes, two cycles after their last term, and a cycle later what a table has there."""
+        """Announce the codes, three cycles after their last term, and a cycle later what a table has there."""
         after, capture = ((port.units, port.row, port.set, port.columns) for port in (self.ready, self.capture))
-        between = [Signal.like(port) for port in after]
         before = (Mux(self.last, self.execute, 0), self.unit_row, self.set, self.execute_columns)
+        between = [tuple(Signal.like(port) for port in after) for _ in range(CODE_STAGES - 1)]
+        for earlier, later in pairwise((before, *between, after)):
+            m.d.sync += [register.eq(value) for register, value in zip(later, earlier, strict=True)]
         for i in range(len(after)):
-            m.d.sync += [
-                between[i].eq(before[i]),
-                after[i].eq(between[i]),
-            ]
             if self.geometry.table_words:
                 looked_up = Signal.like(after[i])
                 m.d.sync += looked_up.eq(after[i])

@@ -121,7 +121,10 @@ class Sequencer(wiring.Component):
         ]
 
     def _wait(self, m: Module) -> None:
-        """Issue when the op has begun, an accumulator bank is free and the row tile's weights are in."""
+        """Issue when the op has begun, an accumulator bank is free and the row tile's weights are in.
+
+        Banks and weights are noticed in the cycle after, so that no path leads here from requantizers and streams.
+        """
         armed = Signal()
         running = Signal()
         free = Signal(2, init=2)
@@ -134,8 +137,8 @@ class Sequencer(wiring.Component):
         first_chunk = self.chunk == 0
         m.d.comb += [
             open_op.eq(armed | self.begin),
-            bank_ok.eq((free != 0) | self.bank_freed | bypass),
-            weights_ok.eq((filled != 0) | self.slot_filled | ~first_chunk | bypass),
+            bank_ok.eq((free != 0) | bypass),
+            weights_ok.eq((filled != 0) | ~first_chunk | bypass),
             go.eq(open_op & ~running & bank_ok & weights_ok),
             self.issuing.eq(running | go),
             self.wait_accumulator.eq(open_op & ~running & ~bank_ok),

@@ -11,13 +11,14 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl.core.addressing.output_agu import OutputAgu
+from rtl.core.datapath.requantizer import CODE_STAGES
 from rtl.core.interfaces import CodeCapture, PixelWrite
 from rtl.encoding.geometry import Geometry
 
-__all__ = ["OutputPacker"]
+__all__ = ["START_STAGES", "OutputPacker"]
 
-START_STAGES = 3
-"""Cycles after a slot until its last code is in the set: term, rounding, clamp; a table takes one more."""
+START_STAGES = CODE_STAGES + 1
+"""Cycles after a slot until its last code is in the set; a table takes one more."""
 
 
 class OutputPacker(wiring.Component):
@@ -74,10 +75,10 @@ class OutputPacker(wiring.Component):
             agu.advance.eq(last),
             last_phase.eq(phase == d.out_phases),
             last.eq(active & last_phase & (plane == d.bits_out)),
-            self.done.eq(last & agu.last),
-            self.write.slices.eq(1 << agu.group),
         ]
         m.d.sync += [
+            self.done.eq(last & agu.last),
+            self.write.slices.eq(1 << agu.group),
             active.eq(start | (active & ~last)),
             plane.eq(Mux(active & ~last, plane + last_phase, 0)),
             phase.eq(Mux(active & ~last_phase, phase + 1, 0)),
@@ -94,19 +95,25 @@ class OutputPacker(wiring.Component):
         return m
 
     def _switch(self, m: Module, words: Sequence[Value], shown: Value, address: Value) -> None:
-        """Give each bank the plane of the column whose row lies there; no two columns of a phase have the same bank."""
+        """Give each bank, a cycle later, the plane of the column whose row lies there.
+
+        No two columns of a phase have the same bank.
+        """
         d = self.descriptor
         for b in range(self.geometry.columns):
+            plane = Signal(self.geometry.rows, name=f"written_{b}", reset_less=True)
             comes = Signal(self.geometry.columns, name=f"comes_{b}")
             m.d.comb += comes.eq(Cat(shows & (d.out_bank[c] == b) for c, shows in enumerate(shown)))
             word = reduce(or_, (word & come.replicate(len(word)) for word, come in zip(words, comes, strict=True)))
             quotient = reduce(or_, (d.out_quotient[c] & come.replicate(len(d.out_quotient[c]))
                                     for c, come in enumerate(comes)))
-            m.d.comb += [
-                self.write.write[b].eq(comes.any()),
-                self.write.address[b].eq(address + quotient),
-                self.write.data[b].eq(word.replicate(self.geometry.lane_slices)),
-            ]
+            m.d.comb += self.write.data[b].eq(plane.replicate(self.geometry.lane_slices))
+            m.d.sync += self.write.write[b].eq(comes.any())
+            with m.If(comes.any()):
+                m.d.sync += [
+                    self.write.address[b].eq(address + quotient),
+                    plane.eq(word),
+                ]
 
     def _column(self, m: Module, c: int, shift: Value, pixel_set: Signal) -> Signal:
         """Add the registers of a column, whose set that is given out shifts by a plane; the plane."""

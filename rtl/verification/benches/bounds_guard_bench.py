@@ -168,9 +168,10 @@ async def refused(dut: Any, shape: Geometry, fields: dict[str, int]) -> bool:
     await step(dut, {"fresh": 0})
     assert int(dut.illegal_found.value) == 0
     await step(dut, {"fresh": 1})
+    await step(dut, {"fresh": 0})
     found = bool(dut.illegal_found.value)
     assert int(dut.violation_found.value) == 0
     assert not found or int(dut.illegal_op.value) == OP
-    await step(dut, {"fresh": 0, "rst": 1})
+    await step(dut, {"rst": 1})
     await step(dut, {"rst": 0})
     return found

@@ -8,6 +8,7 @@ from typing import Any
 
 import cocotb
 
+from rtl.core.datapath.output_packer import START_STAGES
 from rtl.encoding.descriptors import pack
 from rtl.verification.benches.unit_harness import geometry, reset, step
 
@@ -63,7 +64,7 @@ async def writes_planes(dut: Any) -> None:
 
 
 async def capture(dut: Any, shape: Any, codes: list[list[int]], pixel_set: int) -> None:
-    """Hand over the codes of a pixel row by row; the slot has ended two cycles before the last of them."""
+    """Hand over the codes of a pixel row by row; the slot ends after the last of them."""
     for row in range(shape.rows_per_unit):
         values = {"capture_units": (1 << shape.units) - 1, "capture_row": row, "capture_set": pixel_set,
                   "capture_columns": (1 << shape.columns) - 1}
@@ -73,4 +74,5 @@ async def capture(dut: Any, shape: Any, codes: list[list[int]], pixel_set: int) 
         await step(dut, values)
     await step(dut, {"capture_units": 0, "slot_end": 1})
     await step(dut, {"slot_end": 0})
-    await step(dut, {})
+    for _ in range(START_STAGES - 1):
+        await step(dut, {})

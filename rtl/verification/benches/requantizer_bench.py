@@ -7,7 +7,7 @@ from typing import Any
 
 import cocotb
 
-from rtl.core.datapath.requantizer import term_layout
+from rtl.core.datapath.requantizer import choice_layout, term_layout
 from rtl.encoding.descriptors import pack
 from rtl.verification.benches.unit_harness import geometry, reset, step, wrap
 from sim.functional.requantize import HALF_UP, ROUNDING_MODES, requantize
@@ -20,11 +20,11 @@ RESIDUAL, GATE = 1, 2
 
 @cocotb.test()
 async def equals_the_simulator(dut: Any) -> None:
-    """Two cycles after the last term the code equals that of `sim.functional.requantize`."""
+    """Three cycles after the last term was taken the code equals that of `sim.functional.requantize`."""
     shape = geometry()
     acc_bits = shape.machine.acc_bits
-    rng = await reset(dut, ("execute", "term", "bipolar", "rounding", "zero_out", "low", "high", "acc", "reference",
-                            "residual"))
+    rng = await reset(dut, ("execute", "choice", "term", "bipolar", "rounding", "zero_out", "low", "high", "acc",
+                            "reference", "residual"))
     for _ in range(CHANNELS):
         mode = ROUNDING_MODES[rng.choice(shape.machine.roundings)]
         bipolar, residual = rng.getrandbits(1), rng.randint(-128, 255)
@@ -49,14 +49,16 @@ async def equals_the_simulator(dut: Any) -> None:
 
 async def feed(dut: Any, shape: Any, terms: list[tuple[int, int, int]], start: int, shift: int) -> None:
     """Execute the terms and wait for the code."""
-    bits = [index for index, (kind, _, _) in enumerate(terms) if kind == GATE]
+    bits, term = [index for index, (kind, _, _) in enumerate(terms) if kind == GATE], 0
     for index, (kind, sign, exponent) in enumerate(terms):
-        fields = {"first": int(index == 0), "last": int(index == len(terms) - 1), "residual": int(kind == RESIDUAL),
-                  "gated": int(kind == GATE), "plane": bits.index(index) if kind == GATE else 0,
-                  "present": int(sign != 0), "negative": int(sign < 0), "exponent": exponent,
-                  "shift": shift, "start": start}
-        await step(dut, {"execute": 1, "term": pack(fields, term_layout(shape), "bench")})
-    await step(dut, {"execute": 0, "term": 0})
+        choice = {"residual": int(kind == RESIDUAL), "gated": int(kind == GATE),
+                  "plane": bits.index(index) if kind == GATE else 0}
+        await step(dut, {"execute": 1, "choice": pack(choice, choice_layout(), "bench"), "term": term})
+        fields = {"first": int(index == 0), "last": int(index == len(terms) - 1), "present": int(sign != 0),
+                  "negative": int(sign < 0), "exponent": exponent, "shift": shift, "start": start}
+        term = pack(fields, term_layout(shape), "bench")
+    await step(dut, {"execute": 0, "choice": 0, "term": term})
+    await step(dut, {"term": 0})
 
 
 def signed(rng: random.Random, bits: int) -> int:

@@ -22,6 +22,7 @@ from rtl.verification.formal.harness import (
     check,
     constant,
     drive_freely,
+    follows,
     free,
     largest,
     past,
@@ -243,6 +244,8 @@ def outputs(machine: Machine) -> Harness:
 def output_switch(machine: Machine) -> Harness:
     """The plane of every column goes to its own bank and address, no two of a phase to one; no other is written.
 
+    It is written in the cycle after it was given out.
+
     Column c writes row `spacing*c + r` of the output, for any spacing below 16 and any r, in the phase that its index
     gives it; AGU, descriptor and codes are otherwise arbitrary.
     """
@@ -265,14 +268,14 @@ def output_switch(machine: Machine) -> Harness:
         asked = active & has[c] & (d.out_phase[c] == phase)
         address = Signal(geometry.address_bits, name=f"address_{c}")
         m.d.comb += address.eq(at + plane + d.out_quotient[c])
-        to, word = d.out_bank[c], probe(m, f"dut.plane_{c}", geometry.rows).replicate(geometry.lane_slices)
-        right = Array(list(dut.write.address))[to] == address, Array(list(dut.write.data))[to] == word
-        check(m, ~asked | (right[0] & right[1]), f"the plane of column {c} goes to its bank")
+        to, word = d.out_bank[c], past(m, probe(m, f"dut.plane_{c}", geometry.rows)).replicate(geometry.lane_slices)
+        right = Array(list(dut.write.address))[to] == past(m, address), Array(list(dut.write.data))[to] == word
+        check(m, ~past(m, asked, cleared=True) | (right[0] & right[1]), f"the plane of column {c} goes to its bank")
         wanted.append(Mux(asked, 1 << to, 0))
     reach(m, {"compute.out_bank": (d.out_bank[columns - 1], columns - 1),
               "compute.out_quotient": (d.out_quotient[0], largest(geometry.address_bits)),
               "compute.out_phase": (d.out_phase[columns - 1], columns - 1)})
-    check(m, dut.write.write == reduce(or_, wanted), "nothing else is written")
+    follows(m, dut.write.write, reduce(or_, wanted), "nothing else is written")
     return m
 
 

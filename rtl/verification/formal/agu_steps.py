@@ -237,7 +237,7 @@ def _waits(m: Harness, dut: Sequencer) -> None:
     takes = go & ~d.pool
     follows(m, free, free + dut.bank_freed - takes, "free accumulator banks count")
     running, first = probe(m, "dut.running", 1), chunk == 0
-    may = ((free != 0) | dut.bank_freed | d.pool) & ((filled != 0) | dut.slot_filled | ~first | d.pool)
+    may = ((free != 0) | d.pool) & ((filled != 0) | ~first | d.pool)
     check(m, go == (probe(m, "dut.open_op", 1) & ~running & may), "a tile begins as soon as it may")
     follows(m, filled, filled + dut.slot_filled - (takes & first), "filled weight slots count")
     reach(m, {"Sequencer.free": (free, 2), "Sequencer.filled": (filled, 2)})

@@ -25,6 +25,7 @@ from rtl.verification.formal.harness import (
     follows,
     largest,
     odometer,
+    past,
     place,
     probe,
     reach,
@@ -175,16 +176,14 @@ def dispatcher(machine: Machine) -> Harness:
     shown = probe(m, "dut.shown", (geometry.limits.max_ops - 1).bit_length())
     reads, waiting = probe(m, "dut.memory.ren", 1), probe(m, "dut.waiting", 1)
     at = probe(m, "dut.memory.raddr", (geometry.limits.max_ops - 1).bit_length())
-    ended = {}
     for name, done in (("computes", dut.op_done), ("loads", dut.load_done), ("stores", dut.store_done)):
         count = getattr(dut, name)
-        ended[name] = (count + done)[: len(count)]
         follows(m, count, Mux(dut.prepare, 0, count + done), f"{name} count")
     follows(m, shown, Mux(reads, at, shown), "the op that is shown is the one that was read")
     check(m, ~reads | (at == Mux(dut.prepare, 0, (shown + 1)[: len(shown)])), "ops are read in order")
     follows(m, dut.cycle, Mux(dut.started, 0, dut.cycle + (probe(m, "dut.fsm_state", 2) == 3)), "cycles count")
     free = dut.started | (dut.busy & (~dut.active | dut.op_done))
-    came = (ended["loads"] >= dut.head.after_loads) & (ended["stores"] >= dut.head.after_stores)
+    came = (dut.loads >= dut.head.after_loads) & (dut.stores >= dut.head.after_stores)
     check(m, dut.begin == (waiting & ~dut.halt & free & came), "an op begins when all has ended that it waits for")
     ops = geometry.limits.max_ops
     reach(m, {
@@ -239,7 +238,10 @@ def program_loader(machine: Machine) -> Harness:
 
 
 def counters(machine: Machine) -> Harness:
-    """While a program runs every counter grows by what its name says, to its full width; a start clears all."""
+    """While a program runs every counter grows by what its name says, to its full width; a start clears all.
+
+    It grows in the cycle after.
+    """
     m, geometry = after_reset(), Geometry(machine)
     dut = PerfCounters(geometry)
     place(m, dut)
@@ -249,7 +251,8 @@ def counters(machine: Machine) -> Harness:
     counts, grown = {}, _increments(dut, geometry, waits)
     for name in COUNTERS:
         counts[name] = probe(m, f"dut.{name}_count", LIMITS.counter_bits)
-        follows(m, counts[name], Mux(dut.clear, 0, counts[name] + Mux(dut.enable, grown[name], 0)), f"{name} counts")
+        seen = past(m, Mux(dut.enable, grown[name], 0), cleared=True)
+        follows(m, counts[name], Mux(dut.clear, 0, counts[name] + seen), f"{name} counts")
         check(m, (dut.number != COUNTERS.index(name)) | (dut.value == counts[name]), f"{name} is shown")
     reach(m, {f"PerfCounters.{name}_count": (count, largest(LIMITS.counter_bits)) for name, count in counts.items()})
     reach(m, {"limits.counter_bits": (counts["pairs"], largest(LIMITS.counter_bits)),

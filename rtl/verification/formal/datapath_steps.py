@@ -8,7 +8,7 @@ from amaranth.lib import data
 from rtl.core.addressing.operand_fetch import OperandFetch
 from rtl.core.datapath.depthwise_lanes import STEP_STAGES, DepthwiseUnit
 from rtl.core.datapath.max_pool import MaxPool
-from rtl.core.datapath.output_packer import OutputPacker
+from rtl.core.datapath.output_packer import START_STAGES, OutputPacker
 from rtl.core.datapath.residual_fetch import ResidualFetch
 from rtl.core.interfaces import read_layout, step_layout
 from rtl.core.memory.table_memory import TableMemory
@@ -118,8 +118,8 @@ def output_packer(machine: Machine) -> Harness:
     d = dut.descriptor
     m.d.comb += d.eq(constant(m, geometry.descriptor, "fields"))
     plane, active = probe(m, "dut.plane", 6), probe(m, "dut.active", 1)
-    waiting, phase = probe(m, "dut.waiting", 4), probe(m, "dut.phase", geometry.column_bits)
-    start = Mux(d.table, waiting[3], waiting[2])
+    waiting, phase = probe(m, "dut.waiting", START_STAGES + 1), probe(m, "dut.phase", geometry.column_bits)
+    start = Mux(d.table, waiting[START_STAGES], waiting[START_STAGES - 1])
     over = phase == d.out_phases
     last = active & over & (plane == d.bits_out)
     follows(m, phase, Mux(active & ~over, phase + 1, 0), "phases count")

@@ -73,7 +73,7 @@ def requantizer_proofs(machine: Machine) -> Iterator[Proof]:
                     nightly=nightly)
     for rounding in machine.roundings:
         yield Proof(f"requantizer, codes, {rounding}, {machine.name}", sizes,
-                    partial(requantizer.codes, machine, rounding), 3, CODE_FAULTS[rounding], nightly=nightly)
+                    partial(requantizer.codes, machine, rounding), 4, CODE_FAULTS[rounding], nightly=nightly)
 
 
 PE_FAULTS = (
@@ -97,9 +97,9 @@ SUM_FAULTS = (
 )
 PRODUCT_FAULTS = (
     Fault("requantizer", "(self.acc << 1) - self.reference", "self.acc << 1"),
-    Fault("requantizer", "Mux(present, operand << term.exponent, 0)", "operand << term.exponent"),
-    Fault("requantizer", "(~term.gated | self.residual.bit_select(term.plane, 1))", "1"),
-    Fault("requantizer", "Mux(term.residual, self.residual, acc)", "acc"),
+    Fault("requantizer", "Mux(term.present & there, operand << term.exponent, 0)", "operand << term.exponent"),
+    Fault("requantizer", "there.eq(~choice.gated | self.residual.bit_select(choice.plane, 1))", "there.eq(1)"),
+    Fault("requantizer", "Mux(choice.residual, self.residual, acc)", "acc"),
 )
 TERM_FAULTS = (
     Fault("requantizer", "(1 << packet.shift) >> 1", "1 << packet.shift"),
@@ -108,11 +108,11 @@ TERM_FAULTS = (
 )
 CODE_FAULTS: dict[Rounding, tuple[Fault, ...]] = {
     "half_up": (Fault("requantizer", "Mux(moved < self.low, self.low, ", "Mux(0, self.low, "),
-                Fault("requantizer", "moved.eq(rounded + self.zero_out)", "moved.eq(rounded)")),
-    "half_even": (Fault("requantizer", "(dropped == (unit >> 1)) & floor[0]", "(dropped == (unit >> 1))"),
-                  Fault("requantizer", "dropped > (unit >> 1)", "dropped >= (unit >> 1)"),
-                  Fault("requantizer", "& (shift != 0)", "")),
-    "floor": (Fault("requantizer", "(self.rounding == HALF_EVEN) & (shift != 0)", "(shift != 0)"),),
+                Fault("requantizer", "Cat(up, self.zero_out)", "Cat(up, 0)")),
+    "half_even": (Fault("requantizer", "(~tie | shifted[0])", "1"),
+                  Fault("requantizer", "(total & (half - 1)) == 0", "(total & half) == 0"),
+                  Fault("requantizer", "half.eq((1 << shift) >> 1)", "half.eq(1 << shift)")),
+    "floor": (Fault("requantizer", "(self.rounding == HALF_EVEN) & (total & half).any()", "(total & half).any()"),),
 }
 
 STORE_FAULTS = (
@@ -219,7 +219,7 @@ SEQUENCER_STEP_FAULTS = (
     Fault("sequencer", "segment.eq(segment + 1)", "segment.eq((segment + 1)[:7])"),
     Fault("sequencer", "self.row_tile.eq(self.row_tile + 1)", "self.row_tile.eq((self.row_tile + 1)[:6])"),
     Fault("sequencer", "self.cycle.eq(self.cycle + 1)", "self.cycle.eq((self.cycle + 1)[:16])"),
-    Fault("sequencer", "(free != 0) | self.bank_freed | bypass", "(free == 2) | self.bank_freed | bypass"),
+    Fault("sequencer", "(free != 0) | bypass", "(free == 2) | bypass"),
     Fault("sequencer", "carry & ~before & (word != d.last_window)", "carry & ~before"),
     Fault("sequencer", "before.eq(before & ~carry)", "before.eq(0)"),
 )
@@ -254,16 +254,16 @@ BEAT_FAULTS = (
     Fault("store_dma", "(self.computes >= item.after_computes)", "(self.computes[:8] >= item.after_computes)"),
 )
 DISPATCHER_FAULTS = (
-    Fault("dispatcher", "Mux(self.prepare, 0, after[name])", "Mux(self.prepare, 0, after[name][:8])"),
+    Fault("dispatcher", "Mux(self.prepare, 0, count + done)", "Mux(self.prepare, 0, (count + done)[:8])"),
     Fault("dispatcher", "Mux(self.prepare, 0, shown + 1)", "Mux(self.prepare, 0, (shown + 1)[:7])"),
-    Fault("dispatcher", "(after[\"stores\"] >= self.head.after_stores)", "(self.stores >= self.head.after_stores)"),
+    Fault("dispatcher", "(self.stores >= self.head.after_stores)", "(self.stores[:8] >= self.head.after_stores)"),
 )
 PROGRAM_FAULTS = (
     Fault("program_loader", "self.index.eq(self.index + 1)", "self.index.eq((self.index + 1)[:8])"),
     Fault("program_loader", "header[table.name] <= table.depth", "header[table.name] <= table.depth + 1"),
 )
 COUNTER_FAULTS = (
-    Fault("perf_counters", "count.eq(count + increments[name])", "count.eq((count + increments[name])[:32])"),
+    Fault("perf_counters", "count.eq(count + increment)", "count.eq((count + increment)[:32])"),
     Fault("perf_counters", "Cat(pair.rows, pair.reference)", "pair.rows"),
 )
 WEIGHT_FAULTS = (
@@ -334,10 +334,10 @@ PROOFS = (
           induction=1),
     Proof("program loader, each step", "tiny: full width", partial(counter_steps.program_loader, TINY), 1,
           PROGRAM_FAULTS, induction=1),
-    Proof("counters", "2 rows, 2 columns: full width", partial(counter_steps.counters, CONTROL), 1, COUNTER_FAULTS,
-          induction=1),
+    Proof("counters", "2 rows, 2 columns: full width", partial(counter_steps.counters, CONTROL), 2, COUNTER_FAULTS,
+          induction=2),
     Proof("counters, with a depthwise unit", "lanes: full width, 4 rows, 3 columns",
-          partial(counter_steps.counters, LANES), 1, COUNTER_FAULTS[:1], induction=1, nightly=True),
+          partial(counter_steps.counters, LANES), 2, COUNTER_FAULTS[:1], induction=2, nightly=True),
     Proof("watchdog", "everything", counter_steps.watchdog, 1, (Fault("watchdog", "quiet + 1", "(quiet + 1)[:20]"),),
           induction=1),
     Proof("weight memory, each step", "lanes: full width", partial(datapath_steps.weight_memory, LANES), 1,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Mux, Signal, Value, signed
+from amaranth.lib import data
 
-from rtl.core.datapath.requantizer import Requantizer, RequantTerm
+from rtl.core.datapath.requantizer import CODE_STAGES, Requantizer, RequantTerm, term_layout
 from rtl.encoding.geometry import Geometry
 from rtl.verification.formal.harness import (
     Harness,
@@ -14,6 +15,7 @@ from rtl.verification.formal.harness import (
     constant,
     cut,
     drive_freely,
+    follows,
     past,
     probe,
     reach,
@@ -35,53 +37,64 @@ def terms(machine: Machine) -> Harness:
     m.submodules.dut = dut = RequantTerm(geometry)
     drive_freely(m, dut)
     packet, term = dut.packet, dut.term
+    found = data.View(term_layout(geometry), probe(m, "dut.found", term_layout(geometry).size))
+    follows(m, term.as_value(), Mux(dut.execute, found.as_value(), term.as_value()), "a term is there a cycle later")
     assume(m, (dut.gated | (dut.index < machine.terms)) & (packet.shift < machine.acc_bits + machine.window))
     for residual, name in enumerate(("multiplier", "residual")):
         for i in range(machine.terms):
             asked, digit = ~dut.gated & (dut.residual == residual) & (dut.index == i), packet[name][i]
-            same = Cat(term.present == digit.present, term.negative == digit.negative, term.exponent == digit.exponent)
+            same = Cat(found.present == digit.present, found.negative == digit.negative,
+                       found.exponent == digit.exponent)
             check(m, ~asked | same.all(), f"digit {i} of the {name}")
-    exponent = Signal.like(term.exponent)
+    exponent = Signal.like(found.exponent)
     m.d.comb += exponent.eq(dut.gate_exponent + dut.index)
-    check(m, ~dut.gated | (term.present & (term.plane == dut.index) & (term.exponent == exponent)
-                          & (term.negative == (dut.index == dut.negative_plane))), "bits of the gate")
+    check(m, ~dut.gated | (found.present & (found.exponent == exponent)
+                          & (found.negative == (dut.index == dut.negative_plane))), "bits of the gate")
     reach(m, {"compute.gate_exponent": (dut.gate_exponent, 63)})
     doubled = Signal(signed(machine.requant_bits + 1))
     m.d.comb += doubled.eq((packet.offset << 1) + (1 << packet.shift))
     rounds_up = (dut.rounding == HALF_UP) & (packet.shift != 0)
-    check(m, Mux(rounds_up, (term.start << 1) == doubled, term.start == packet.offset), "what the sum starts from")
-    check(m, Cat(term.first == dut.first, term.last == dut.last, term.residual == dut.residual,
-                 term.gated == dut.gated, term.shift == packet.shift).all(), "what goes through unchanged")
+    check(m, Mux(rounds_up, (found.start << 1) == doubled, found.start == packet.offset), "what the sum starts from")
+    choice = dut.choice
+    check(m, Cat(found.first == dut.first, found.last == dut.last, found.shift == packet.shift,
+                 choice.residual == dut.residual, choice.gated == dut.gated, choice.plane == dut.index).all(),
+          "what goes through unchanged")
     return m
 
 
 def products(machine: Machine) -> Harness:
     """The product of operand and digit is exact, and at most 2**exponent times the largest operand.
 
-    The exponent is any below its window; the operand is the residual code, or the accumulator, which bipolar weights
-    make 2 * acc - reference modulo 2**acc_bits. A term of a gate is present where the residual has its bit; there the
-    accumulator is a code, and the Program's own proof leaves room for the product.
+    The operand is taken one cycle before its digit. The exponent is any below its window; the operand is the residual
+    code, or the accumulator, which bipolar weights make 2 * acc - reference modulo 2**acc_bits. A term of a gate is
+    present where the residual has its bit; there the accumulator is a code, and the Program's own proof leaves room for
+    the product.
     """
     m, geometry = after_reset(), Geometry(machine)
     m.submodules.dut = dut = Requantizer(geometry)
     drive_freely(m, dut)
-    term, wide = dut.term, signed(machine.requant_bits + 8)
-    window = Mux(term.residual, machine.arithmetic.residual_window, machine.window)
-    weighted, product, largest, there = Signal.like(dut.acc), Signal(wide), Signal(wide), Signal()
+    term, choice, wide = dut.term, dut.choice, signed(machine.requant_bits + 8)
+    of_residual, of_gate = past(m, choice.residual), past(m, choice.gated)
+    window = Mux(of_residual, machine.arithmetic.residual_window, machine.window)
+    weighted, operand = Signal.like(dut.acc), Signal(signed(machine.acc_bits), name="taken_operand", reset_less=True)
+    product, largest, there = Signal(wide), Signal(wide), Signal(reset_less=True)
     room = (1 << (machine.requant_bits - 1)) - 1
-    is_code = ~dut.bipolar & ~term.residual & (dut.acc >= -128) & (dut.acc < 256)
-    assume(m, (dut.residual >= -128) & Mux(
-        term.gated, is_code & (term.exponent < machine.requant_bits - 1) & (product <= room) & (product >= -room),
-        term.exponent < window))
+    is_code = ~dut.bipolar & ~choice.residual & (dut.acc >= -128) & (dut.acc < 256)
+    assume(m, dut.execute & (dut.residual >= -128) & (~choice.gated | is_code))
+    assume(m, Mux(of_gate, (term.exponent < machine.requant_bits - 1) & (product <= room) & (product >= -room),
+                  term.exponent < window))
     m.d.comb += [
         weighted.eq(Mux(dut.bipolar, 2 * dut.acc - dut.reference, dut.acc)),
-        there.eq(term.present & (~term.gated | ((dut.residual >> term.plane) & 1))),
-        product.eq(Mux(there, Mux(term.residual, dut.residual, weighted) << term.exponent, 0)),
-        largest.eq(_largest(machine, term.residual, term.exponent)),
+        product.eq(Mux(term.present & there, operand << term.exponent, 0)),
+        largest.eq(_largest(machine, of_residual, term.exponent)),
+    ]
+    m.d.sync += [
+        operand.eq(Mux(choice.residual, dut.residual, weighted)),
+        there.eq(~choice.gated | ((dut.residual >> choice.plane) & 1)),
     ]
     shifted = probe(m, "dut.shifted", signed(machine.requant_bits))
-    check(m, shifted == product, "the product is exact")
-    check(m, term.gated | ((shifted <= largest) & (shifted >= -largest)),
+    check(m, ~m.later | (shifted == product), "the product is exact")
+    check(m, ~m.later | of_gate | ((shifted <= largest) & (shifted >= -largest)),
           "the product is at most that of the largest operand")
     return m
 
@@ -93,29 +106,31 @@ def sums(machine: Machine) -> Harness:
     gaps. The products are arbitrary within the bounds that `products` proves. With `lowest` the last exponent, those of
     M so far lie within +-(2**window - 2**lowest) * 2**(acc_bits - 1), which leaves room for all lower digits; those of
     R add no more. The terms of a gate come last; that no prefix of theirs leaves `requant_bits` is what every Program
-    with a gate proves of itself.
+    with a gate proves of itself. Operands are taken one cycle before their digits.
     """
     m, geometry = after_reset(), Geometry(machine)
     m.submodules.dut = dut = Requantizer(geometry)
     drive_freely(m, dut)
     term, wide = dut.term, signed(machine.requant_bits + 8)
+    taken, residual, gated = (past(m, value, cleared=True)
+                              for value in (dut.execute, dut.choice.residual, dut.choice.gated))
     product = cut(m, "dut.shifted", signed(machine.requant_bits))
     digits, offset = Signal(wide, reset_less=True), Signal(wide, reset_less=True)
     lowest, summing, added, starts = Signal(6, reset_less=True), Signal(), Signal(wide), Signal(wide)
     of_residual, of_gate = Signal(reset_less=True), Signal(reset_less=True)
     windows, room = (machine.window, machine.arithmetic.residual_window), Signal(6)
-    fresh = term.first | (term.residual != of_residual)
-    m.d.comb += [room.eq(Mux(fresh, Mux(term.residual, windows[1], windows[0]), lowest)),
+    fresh = term.first | (residual != of_residual)
+    m.d.comb += [room.eq(Mux(fresh, Mux(residual, windows[1], windows[0]), lowest)),
                  added.eq(Mux(term.first, 0, digits) + Mux(term.negative, -product, product)),
                  starts.eq(Mux(term.first, term.start, offset))]
-    limit, largest = 1 << (machine.acc_bits + machine.window - 1), _largest(machine, term.residual, term.exponent)
+    limit, largest = 1 << (machine.acc_bits + machine.window - 1), _largest(machine, residual, term.exponent)
     assume(m, (term.start > -limit) & (term.start < limit + limit // 2))
-    assume(m, ~dut.execute | term.first | (summing & (term.gated | ~of_gate)))
-    assume(m, ~dut.execute | term.first | term.gated | term.residual | ~of_residual)
-    assume(m, ~dut.execute | Mux(term.gated, (starts + added < 4 * limit) & (starts + added >= -4 * limit), Mux(
+    assume(m, ~taken | term.first | (summing & (gated | ~of_gate)))
+    assume(m, ~taken | term.first | gated | residual | ~of_residual)
+    assume(m, ~taken | Mux(gated, (starts + added < 4 * limit) & (starts + added >= -4 * limit), Mux(
         term.present, (term.exponent < room) & (product <= largest) & (product >= -largest), product == 0)))
-    with m.If(dut.execute):
-        m.d.sync += [summing.eq(1), of_residual.eq(term.residual), of_gate.eq(term.gated), digits.eq(added),
+    with m.If(taken):
+        m.d.sync += [summing.eq(1), of_residual.eq(residual), of_gate.eq(gated), digits.eq(added),
                      lowest.eq(Mux(term.present, term.exponent, room)), offset.eq(starts)]
     bound = Signal(wide)
     m.d.comb += bound.eq(Mux(of_residual, 2 * limit, limit) - _largest(machine, of_residual, lowest))
@@ -156,8 +171,12 @@ def codes(machine: Machine, rounding: Rounding) -> Harness:
         ("zero_out", zero), ("low", low), ("high", high))} if rounding == "half_up" else {
             "compute.rounding": (dut.rounding, max(ROUNDING_MODES.values()))} if rounding == "floor" else {})
     assume(m, (low <= high) & (shift < machine.acc_bits + machine.window) & (value + half < limit))
-    ready = past(m, past(m, dut.execute, cleared=True), cleared=True)
-    rounded = probe(m, "dut.rounded", signed(machine.requant_bits))
+    ready = dut.execute
+    for _ in range(CODE_STAGES):
+        ready = past(m, ready, cleared=True)
+    rounded = Signal(signed(machine.requant_bits))
+    m.d.comb += rounded.eq(probe(m, "dut.floor", signed(machine.requant_bits)) + (
+        probe(m, "dut.up", 1) if "half_even" in machine.roundings else 0))
     check(m, ~ready | _is_rounded(m, mode, value, rounded, shift), "the sum is rounded")
     moved = rounded + zero
     check(m, ~ready | ((low <= dut.code) & (dut.code <= high)), "the code is within its limits")

@@ -16,7 +16,7 @@ from sim.mapping.conv_shape import conv_shape
 from sim.mapping.schedule_conv import schedule_conv
 from sim.testing import random_machine, random_program
 from sim.timing.dependencies import Waits
-from sim.timing.recurrence import PipelineState, _Head
+from sim.timing.recurrence import NOTICE, PipelineState, _Head
 
 
 def some_schedules(seed: int) -> list[ConvSchedule]:
@@ -46,12 +46,12 @@ def run_plainly(state: PipelineState, schedule: ConvSchedule) -> None:
         state.starved += filled - wanted - schedule.fill_cycles
         for chunk, pixels in enumerate(schedule.chunks):
             ready = max(issued, banks[0])
-            issue = ready if chunk else max(ready, filled)
+            issue = ready if chunk else max(ready, filled + NOTICE)
             state.wait_accumulator += ready - issued
             state.wait_weights += issue - ready
             accumulated = issue + (pixels * schedule.blocks - 1) * schedule.step_cycles + schedule.latency
             requantized = max(accumulated, requantized, residual_ready) + pixels * groups * schedule.requant_cycles
-            banks = [banks[1], requantized]
+            banks = [banks[1], requantized + NOTICE]
             issued = issue + pixels * schedule.blocks * schedule.step_cycles
         state.slots_free_at = state.slots_free_at[1], issued
     state.pairs += schedule.row_tiles * schedule.pixels * schedule.blocks * schedule.busy_cycles

@@ -16,6 +16,7 @@ from sim.mapping.schedule import Schedule
 from sim.mapping.schedule_conv import schedule_conv
 from sim.mapping.transfer_schedule import TransferSchedule
 from sim.timing.dependencies import Waits
+from sim.timing.recurrence import NOTICE
 from sim.timing.timeline import timeline
 
 LOAD, STORE, POOL = Load("load", "a", "a"), Store("store", "a", "a"), Pool("pool", "a", "b", (1, 2))
@@ -114,6 +115,8 @@ class SteppedMachine:
     filled: int = 0
     released: int = 0
     free_banks: int = 2
+    freed: tuple[int, int] = (0, 0)
+    seen_filled: tuple[int, int] = (0, 0)
     tile_index: int = 0
     step: int = 0
     next_issue: int = 0
@@ -137,6 +140,7 @@ class SteppedMachine:
         self.outward = [[op, self.schedules[op].beats] for op in self.queues["store"]]
         while len(self.ends) < len(self.schedules) or self.cycle < max(self.ends.values()):
             released = self.released
+            self.notice()
             self.compute()
             self.send(released)
             self.receive()
@@ -157,6 +161,18 @@ class SteppedMachine:
 
     def ended(self, queue: str, count: int) -> bool:
         return all(self.ends.get(op, self.cycle + 1) <= self.cycle for op in self.queues[queue][:count])
+
+    def notice(self) -> None:
+        """Banks that were freed and weights that came in count for the head a cycle later than for all else."""
+        self.free_banks += self.freed[1]
+        self.freed = 0, self.freed[0]
+        self.seen_filled = self.filled, self.seen_filled[0]
+
+    def may_begin(self, op: int) -> bool:
+        """Whether the ends of Loads and Stores that a Conv or Pool waits for lie a cycle back."""
+        waits = self.waits[op]
+        return all(self.ends.get(other, self.cycle) < self.cycle for queue, count in (
+            ("load", waits.loads), ("store", waits.stores)) for other in self.queues[queue][:count])
 
     def may_start(self, op: int) -> bool:
         waits = self.waits[op]
@@ -217,7 +233,7 @@ class SteppedMachine:
             return
         op = self.queues["compute"][len(done)]
         if self.started != op:
-            if not self.may_start(op):
+            if not self.may_begin(op):
                 self.wait_transfers += 1
                 return
             self.started, self.layer_start, self.next_issue = op, self.cycle, self.cycle
@@ -233,7 +249,7 @@ class SteppedMachine:
         if tile is not None and tile.op == self.started and self.cycle >= self.next_issue:
             if self.step == 0 and not self.free_banks:
                 self.wait_accumulator += 1
-            elif self.step == 0 and tile.first_chunk and self.filled <= tile.row_tile:
+            elif self.step == 0 and tile.first_chunk and self.seen_filled[1] <= tile.row_tile:
                 self.wait_weights += 1
             else:
                 self.issue(tile.schedule, self.cycle, self.step)
@@ -255,7 +271,7 @@ class SteppedMachine:
         if self.requant_left:
             self.requant_left -= 1
             if self.requant_left == 0:
-                self.free_banks += 1
+                self.freed = 1, self.freed[1]
                 self.requant += 1
                 if self.requant == len(self.tiles) or self.tiles[self.requant].op != op:
                     self.ends[op] = self.cycle + 1 + tile.schedule.write_back
@@ -310,8 +326,8 @@ def test_two_transfers_that_end_together_share_nothing() -> None:
     pool = pool_schedule(1, 3)
     schedules = [pool, TransferSchedule(LOAD, MAP, 1, 7), TransferSchedule(STORE, MAP, 1, 5), pool]
     line = timeline(schedules, [Waits(), Waits(computes=1), Waits(computes=1), Waits(loads=1, stores=1)])
-    assert line.ends[1] == line.ends[2] == line.starts[3]
-    assert line.shares == (pool.cycles, 7, 0, pool.cycles)
+    assert line.ends[1] == line.ends[2] == line.starts[3] - NOTICE
+    assert line.shares == (pool.cycles, 7 + NOTICE, 0, pool.cycles)
 
 
 @pytest.mark.parametrize("seed", range(100))
@@ -338,10 +354,10 @@ def closed_form_cycles(schedule: ConvSchedule) -> int | None:
     requant = schedule.requant_cycles
     if schedule.shape.bits_residual and schedule.shape.bits_residual + 2 > schedule.latency:
         return None
-    if fill + longest * schedule.tile_channel_groups * requant <= shortest * compute:
+    if fill + longest * schedule.tile_channel_groups * requant + NOTICE <= shortest * compute:
         work = schedule.row_tiles * schedule.pixels * compute + fill
         work += schedule.chunks[-1] * schedule.last_tile_channel_groups * requant
-    elif fill + longest * compute <= shortest * schedule.last_tile_channel_groups * requant:
+    elif fill + longest * compute + NOTICE <= shortest * schedule.last_tile_channel_groups * requant:
         work = schedule.chunks[0] * compute + fill + schedule.channel_groups * schedule.pixels * requant
     else:
         return None
@@ -356,7 +372,7 @@ def test_closed_form_equals_the_recurrence_when_weights_are_in_time() -> None:
         schedule = schedule_conv(random_shape(rng), random_conv_machine(rng))
         closed = closed_form_cycles(schedule)
         line = timeline([schedule], [Waits()])
-        filled = schedule.table_cycles + schedule.fill_cycles
+        filled = schedule.table_cycles + schedule.fill_cycles + NOTICE
         if closed is None or line.wait_weights != filled:
             continue
         assert line.total - filled == closed
