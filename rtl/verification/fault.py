@@ -16,8 +16,8 @@ import rtl
 
 __all__ = ["Fault", "hardware_module", "planted"]
 
-RTL = Path(str(rtl.__file__)).parent
-HARDWARE = ("encoding", "core", "shell")
+ROOT = Path(str(rtl.__file__)).parents[1]
+HARDWARE = ("rtl/encoding", "rtl/core", "rtl/shell", "sim/hardware")
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ class Fault:
 
 def hardware_module(name: str) -> ModuleType:
     """Import the module of the hardware that has this name, in whichever folder it lies."""
-    (path,) = (path for folder in HARDWARE for path in (RTL / folder).rglob(f"{name}.py"))
-    return import_module(".".join(("rtl", *path.relative_to(RTL).with_suffix("").parts)))
+    (path,) = (path for folder in HARDWARE for path in (ROOT / folder).rglob(f"{name}.py"))
+    return import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
 
 
 @contextmanager
