@@ -16,6 +16,8 @@ from sim.ir.signed_digits import multipliers
 
 __all__ = ["Difference", "program_differences"]
 
+PRESENT, MISSING = "present", "missing"
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -28,7 +30,7 @@ class Difference:
     what : str
         The field, or `it` for what only one of them has.
     left, right : object
-        What each has; of arrays the first numbers that differ.
+        What each has, or whether it is "present" or "missing"; of arrays the first numbers that differ.
     index : tuple of int or None
         Where in the arrays these are.
     count, size : int or None
@@ -47,6 +49,8 @@ class Difference:
     largest: int | None = None
 
     def __str__(self) -> str:
+        if self.what == "it":
+            return f"{self.where}: only the {'second' if self.left == MISSING else 'first'} Program has it"
         if self.index is None:
             return f"{self.where}: {self.what} is {self.left} and {self.right}"
         return (f"{self.where}: {self.count} of {self.size} numbers of {self.what} differ, by up to {self.largest}; "
@@ -89,9 +93,11 @@ def program_differences(left: Program, right: Program) -> list[Difference]:
 def _existing(kind: str, left: dict[str, Any], right: dict[str, Any]) -> Iterator[Difference]:
     for name in [*left, *(name for name in right if name not in left)]:
         if (name in left) != (name in right):
-            there, missing = "there", "missing"
-            yield Difference(f"{kind} '{name}'", "it", there if name in left else missing,
-                             there if name in right else missing)
+            yield Difference(f"{kind} '{name}'", "it", *(_presence(name in of) for of in (left, right)))
+
+
+def _presence(has: bool) -> str:
+    return PRESENT if has else MISSING
 
 
 def _own_fields(record: Arithmetic | Tensor) -> dict[str, Any]:
@@ -118,8 +124,9 @@ def _op_differences(left: Op, right: Op) -> Iterator[Difference]:
             yield from _fields(where, *({"index of table": table.index} for table in values))
             values = values[0].codes.astype(np.int64), values[1].codes.astype(np.int64)
         if not isinstance(values[0], np.ndarray):
-            shown = ["there" if isinstance(value, Table) else value for value in values]
-            yield from _fields(where, *({item.name: value} for value in shown))
+            if any(isinstance(value, Table) for value in values):
+                values = _presence(values[0] is not None), _presence(values[1] is not None)
+            yield from _fields(where, *({item.name: value} for value in values))
         elif values[0].shape != values[1].shape:
             yield Difference(where, f"shape of {item.name}", values[0].shape, values[1].shape)
         else:

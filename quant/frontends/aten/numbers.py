@@ -7,8 +7,8 @@ from math import inf
 from quant.frontends.aten.builder import Builder
 from quant.frontends.aten.call import Call
 from quant.frontends.aten.handler import Arguments, Handler, Made, axis_of, operand, passed, single
-from quant.frontends.aten.sums import OWN_SUMS
 from quant.frontends.aten.truths import is_truth
+from quant.frontends.reasons import OWN_SUMS
 from quant.graph.ops.answers import ArgMax, LogSoftmax, Softmax
 from quant.graph.ops.elementwise import (
     Binary,

@@ -10,13 +10,12 @@ import torch
 from quant.frontends.aten.builder import Builder
 from quant.frontends.aten.call import Call
 from quant.frontends.aten.handler import Arguments, Handler, Made
+from quant.frontends.reasons import OWN_SUMS
 from quant.graph.ops.einsum import read_equation
 from quant.graph.ops.linear import BatchNorm, Conv, ConvTranspose, Linear, MatMul
 from sim.errors import InputError
 
-__all__ = ["HANDLERS", "OWN_SUMS", "spread"]
-
-OWN_SUMS = "it needs sums over each image's own values, which the machine does not have"
+__all__ = ["HANDLERS", "spread"]
 
 
 def spread(value: Any, axes: int) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ from quant.frontends.aten.builder import Builder
 from quant.frontends.aten.call import Call
 from quant.frontends.aten.handler import Arguments, Handler, Made, axis_of, operand
 from quant.frontends.aten.sums import spread
+from quant.frontends.reasons import NEIGHBOURS
 from quant.graph.ops.elementwise import Binary, Unary
 from quant.graph.ops.pools import AdaptivePool, AveragePool, MaxPool, Reduce
 from sim.errors import InputError
@@ -55,6 +56,8 @@ def _max(axes: int) -> Handler:
 def _average(axes: int) -> Handler:
     def handler(builder: Builder, call: Call, given: Arguments) -> Made:
         kernel, stride, pads, written = _window(builder, given, axes)
+        if axes > 1 and kernel[0] > 1 and {*kernel[1:]} == {1}:  # what torch makes of a local response norm
+            raise InputError(NEIGHBOURS)
         counted = written if given["count_include_pad"] else ((0, 0),) * axes
         operator = AveragePool(kernel, stride, pads, given.get("divisor_override"), counted)
         return builder.add(operator, [given["self"]], call)

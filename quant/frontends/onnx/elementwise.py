@@ -11,6 +11,7 @@ import numpy as np
 from quant.frontends.onnx.call import Call, Made, Reader
 from quant.frontends.onnx.tensors import FLOATS, type_name
 from quant.frontends.onnx.values import Known, Number, Value, shape_of
+from quant.frontends.reasons import NEIGHBOURS, OWN_SUMS
 from quant.graph.ops.answers import ArgMax, LogSoftmax, Softmax
 from quant.graph.ops.elementwise import (
     Binary,
@@ -27,7 +28,7 @@ from quant.graph.ops.elementwise import (
 from quant.graph.ops.views import Reshape
 from sim.errors import InputError
 
-__all__ = ["NEIGHBOURS", "OWN_SUMS", "READERS", "pairwise"]
+__all__ = ["READERS", "pairwise"]
 
 UNARY: Mapping[str, UnaryKind] = {
     "Abs": "abs", "Ceil": "ceil", "Cos": "cos", "Erf": "erf", "Exp": "exp", "Floor": "floor", "HardSwish": "hardswish",
@@ -39,8 +40,6 @@ BINARY: Mapping[str, BinaryKind] = {
     "Sum": "add", "Greater": "gt", "GreaterOrEqual": "ge", "Less": "lt", "LessOrEqual": "le",
     "Equal": "eq", "And": "mul", "Or": "max"}
 SELU = {"alpha": 1.67326319217681884765625, "gamma": 1.05070102214813232421875}
-OWN_SUMS = "it needs sums over each image's own values, which the machine does not have"
-NEIGHBOURS = "it divides by sums over neighbouring channels, which the machine does not have; BatchNorm is understood"
 
 
 def pairwise(call: Call, kind: BinaryKind, x: Known, y: Known, part: str = "") -> Value:

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from quant.emit.emit import emit
 from quant.frontends.aten.exported import graph_of_module
+from quant.frontends.reasons import NEIGHBOURS
 from quant.graph.graph import Graph, Input, Node
 from quant.graph.ops.elementwise import Binary
 from quant.graph.ops.linear import Linear
@@ -326,6 +327,8 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], list[str]]] = {
         [f"AveragePool at '1' divides by 4 to 9 numbers, fewer at the border; {COUNT}"]),
     "dilated maxima": (lambda: nn.Sequential(conv(), nn.MaxPool2d(2, dilation=2), conv(4, 2)),
                        ["MaxPool at '1' has dilation (2, 2); only 1 is supported"]),
+    "sums over neighbours": (lambda: nn.Sequential(conv(), nn.LocalResponseNorm(3), conv(4, 2)),
+                             [f"unsupported operator avg_pool3d at '1': {NEIGHBOURS}"]),
     "reflected borders": (lambda: nn.Sequential(conv(), conv(4, 2, padding_mode="reflect")),
                           ["Pad at '1' pads by reflect; the machine pads by zeros"]),
     "mixing tokens": (lambda: on_map(lambda self, y: self.fc(y.flatten(2)), fc=nn.Linear(64, 8)),

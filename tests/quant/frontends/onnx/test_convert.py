@@ -13,7 +13,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from quant.frontends.onnx import folding
 from quant.frontends.onnx.convert import graph_of_model, read_onnx
-from quant.frontends.onnx.elementwise import NEIGHBOURS, OWN_SUMS
+from quant.frontends.reasons import NEIGHBOURS, OWN_SUMS
 from quant.graph.graph import Graph
 from quant.graph.interpret import run, shapes
 from quant.graph.ops.operator import Unknown
@@ -213,6 +213,8 @@ def test_inputs_with_open_shapes_need_sizes(tmp_path: Path) -> None:
         graph_of_model(make(node("Relu", "x"), inputs={"x": None}))
     with pytest.raises(InputError, match=r"^input 'x' must have the batch as its first axis, and has no axes$"):
         graph_of_model(make(node("Relu", "x"), inputs={"x": []}))
+    with pytest.raises(InputError, match=r"^input 'x' is of type STRING, which is not read$"):
+        graph_of_model(make(node("StringSplit", "x"), kind=TensorProto.STRING))
     with pytest.raises(InputError, match=r"^input 'x' must have at most 268,435,456 numbers for each image, not "):
         graph_of_model(make(node("Relu", "x"), inputs={"x": [1, 2**20, 2**20]}))
     with pytest.raises(InputError, match=r"^the inputs have batches of different sizes: 2, 3$"):
