@@ -93,7 +93,7 @@ def program_differences(left: Program, right: Program) -> list[Difference]:
 def _existing(kind: str, left: dict[str, Any], right: dict[str, Any]) -> Iterator[Difference]:
     for name in [*left, *(name for name in right if name not in left)]:
         if (name in left) != (name in right):
-            yield Difference(f"{kind} '{name}'", "it", *(_presence(name in of) for of in (left, right)))
+            yield Difference(f"{kind} '{name}'", "it", _presence(name in left), _presence(name in right))
 
 
 def _presence(has: bool) -> str:

@@ -9,12 +9,13 @@ from torch import Tensor, fx, nn
 
 from quant.emit.builder import Builder, Stored
 from quant.emit.frames import channels_along, stored_order, whole
+from quant.emit.quantizers import index_of
 from quant.graph.graph import Node
 from quant.graph.ops.elementwise import Clip, HardSigmoid
 from quant.graph.ops.linear import Affine, BatchNorm
 from quant.layers.affine import Affine as AffineLayer
 from quant.layers.clamp import Clamp
-from quant.layers.function import Function
+from quant.layers.function import Function, QuantFunction
 from sim.errors import InputError
 
 __all__ = ["affine", "batch_norm", "clip", "function", "hard_sigmoid", "scaled"]
@@ -71,6 +72,8 @@ def function(builder: Builder, node: Node) -> Stored:
     """Emit a function of each number."""
     value = whole(builder, node, builder.stored(node))
     layer = Function(node.operator.title.lower(), node.operator.compute)
+    index = index_of(builder, value.node)
+    layer = layer if index is None else QuantFunction(layer, index)
     return Stored(builder.call(builder.name(node), layer, value.node), value.layout, value.flat)
 
 

@@ -14,7 +14,10 @@ from quant.graph.graph import Node, Steps
 from quant.graph.layout import Layout
 from quant.graph.ops.quantization import BipolarQuantize, FakeQuantize
 from quant.layers.clamp import Clamp
+from quant.layers.pools import PaddedMax
 from quant.layers.quantized import QuantConv2d, QuantLinear
+from quant.layers.selection import Selection
+from quant.layers.spread import Spread
 from quant.layers.view import View
 from quant.quantizers.fixed import FixedActivation
 from quant.quantizers.uniform import UniformWeight
@@ -22,10 +25,12 @@ from quant.trace.naming import SUFFIX, free_name
 from sim.errors import InputError
 from sim.ir.formats import Format
 
-__all__ = ["bipolar_quantize", "fake_quantize", "quantized_layer", "stored_layouts"]
+__all__ = ["bipolar_quantize", "fake_quantize", "index_of", "quantized_layer", "stored_layouts"]
 
 MOST_BITS = 8
 """Of weights and stored tensors."""
+MOVES = (View, Selection, Spread, PaddedMax, nn.MaxPool2d)
+"""Layers whose codes are some of those that they read."""
 HALVES = {"half_even": "even", "half_up": "up"}
 
 
@@ -46,6 +51,19 @@ def fake_quantize(builder: Builder, node: Node) -> Stored:
     quantizer = FixedActivation(fmt, scale, halves=HALVES[operator.rounding], gain=operator.gain / scale,
                                 bias=operator.shift / scale + zero, ends=ends)
     return _stored(builder, node, quantizer, replace(value, node=source))
+
+
+def index_of(builder: Builder, node: fx.Node) -> FixedActivation | None:
+    """Return the quantizer of what a function reads, if that are codes of another tool: the same ones, unsigned."""
+    module = builder.modules.get(str(node.target)) if node.op == "call_module" else None
+    while isinstance(module, MOVES) or node.target is torch.flatten:
+        node = cast(fx.Node, node.args[0])
+        module = builder.modules.get(str(node.target)) if node.op == "call_module" else None
+    if not isinstance(module, FixedActivation) or module.two_values:
+        return None
+    fmt = module.format
+    unsigned = Format(fmt.bits, "unsigned", fmt.zero_point - fmt.low)
+    return FixedActivation(unsigned, float(module.scale), ends=(module.ends[0] - fmt.low, module.ends[1] - fmt.low))
 
 
 def bipolar_quantize(builder: Builder, node: Node) -> Stored:

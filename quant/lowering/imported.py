@@ -232,7 +232,8 @@ def import_quantized(graph: Graph, arithmetic: Arithmetic,
     examples = tuple(torch.zeros(1, *given.shape) for given in graph.inputs)
     lowered = lower_with_report(module, examples[0] if len(examples) == 1 else Inputs(examples), arithmetic,
                                 tolerance=TOLERANCE)
-    names = {path: found for path in layouts if (found := name_of_quantizer(path)) is not None}
+    stored = {tensor.name for tensor in lowered.program.tensors}  # some layers write a larger map, phase by phase
+    names = {path: found for path in layouts if (found := name_of_quantizer(path)) in stored and found is not None}
     return Imported(lowered, graph, {name: layouts[path][1] for path, name in names.items()},
                     {name: layouts[path][0] for path, name in names.items()})
 

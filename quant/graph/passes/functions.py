@@ -14,10 +14,11 @@ from quant.graph.ops.composite import Composite
 from quant.graph.ops.elementwise import Binary, Clip, Elu, HardSigmoid, LeakyRelu, PRelu, Unary, Where
 from quant.graph.ops.linear import Affine
 from quant.graph.ops.operator import Operator
+from quant.graph.ops.quantization import FakeQuantize
 from quant.graph.passes.constants_to_affine import along
 from quant.graph.passes.rewriting import LONGEST_CHAIN, number, operator_nodes, swap
 
-__all__ = ["divisions_to_products", "extremes_to_sums", "join_functions", "spell_prelus"]
+__all__ = ["divisions_to_products", "extremes_to_sums", "join_functions", "join_functions_of_codes", "spell_prelus"]
 
 ELEMENTWISE = (Unary, Elu, LeakyRelu, PRelu, HardSigmoid, Clip, Affine, Binary, Where, Composite)
 STRAIGHT = (Clip, Affine, HardSigmoid)
@@ -29,14 +30,23 @@ def join_functions(graph: Graph) -> None:
 
     What needs no table stays as it is, and so does what the host computes in the end.
     """
+    _join(graph, ELEMENTWISE)
+
+
+def join_functions_of_codes(graph: Graph) -> None:
+    """Do the same in a network that another tool has quantized, where codes between the operators are steps too."""
+    _join(graph, (*ELEMENTWISE, FakeQuantize))
+
+
+def _join(graph: Graph, kinds: tuple[type[Operator], ...]) -> None:
     on_host = after_answers(graph)
     for name in [node.output for node in reversed(graph.nodes) if isinstance(node.operator, ELEMENTWISE)]:
         node = graph.maker(name)
         if node is None or name in on_host:
             continue
-        inside = _cluster(graph, node)
+        inside = _cluster(graph, node, kinds)
         leaves = {value for part in inside for value in _values(graph, part)} - {part.output for part in inside}
-        if len(leaves) == 1 and _is_curved(graph, inside) and not (len(inside) == 1 and _is_plain(node)):
+        if len(leaves) == 1 and _is_curved(graph, inside, kinds) and not (len(inside) == 1 and _is_plain(node)):
             (leaf,) = leaves
             swap(graph, inside, Composite(tuple(_steps(graph, inside, leaf))), (leaf,))
 
@@ -84,13 +94,14 @@ def extremes_to_sums(graph: Graph) -> None:
                 Node(Binary("add"), (kept, y), node.output, node.place, node.name)])
 
 
-def _cluster(graph: Graph, last: Node) -> list[Node]:
+def _cluster(graph: Graph, last: Node, kinds: tuple[type[Operator], ...]) -> list[Node]:
     """Return the elementwise operators that lead to a node and whose values only these read, in order."""
-    inside, new = {last.output: last}, [last] if _is_elementwise(graph, last) else []
+    inside, new = {last.output: last}, [last] if _is_elementwise(graph, last, kinds) else []
     while new and len(inside) < LONGEST_CHAIN:
         for value in _values(graph, new.pop()):
             maker = graph.maker(value)
-            if maker is None or value in inside or graph.is_output(value) or not _is_elementwise(graph, maker):
+            if maker is None or value in inside or graph.is_output(value) or not _is_elementwise(
+                    graph, maker, kinds):
                 continue
             if all(reader.output in inside for reader in graph.readers(value)):
                 inside[value] = maker
@@ -102,17 +113,22 @@ def _values(graph: Graph, node: Node) -> Iterator[str]:
     return (value for value in node.inputs if value not in graph.constants)
 
 
-def _is_elementwise(graph: Graph, node: Node) -> bool:
-    """Return whether an operator makes each number of those at the same place, with constants of one number."""
-    return isinstance(node.operator, ELEMENTWISE) and all(
+def _is_elementwise(graph: Graph, node: Node, kinds: tuple[type[Operator], ...]) -> bool:
+    """Return whether an operator makes each number of those at the same place, with constants of one number.
+
+    Codes of anything else are not taken in: they are what a function reads.
+    """
+    maker = graph.maker(node.inputs[0])
+    stored = isinstance(node.operator, FakeQuantize) and (maker is None or not isinstance(maker.operator, kinds))
+    return isinstance(node.operator, kinds) and not stored and all(
         number(graph, value) is not None for value in node.inputs if value in graph.constants)
 
 
-def _is_curved(graph: Graph, inside: list[Node]) -> bool:
+def _is_curved(graph: Graph, inside: list[Node], kinds: tuple[type[Operator], ...]) -> bool:
     """Return whether operators are more than lines, clamps and sums."""
-    return any(_is_elementwise(graph, node) and not isinstance(node.operator, STRAIGHT)
-               and node.operator not in (Binary("add"), Binary("sub"), Unary("identity"), Unary("neg"))
-               for node in inside)
+    lines = Binary("add"), Binary("sub"), Unary("identity"), Unary("neg")
+    return any(_is_elementwise(graph, node, kinds) and not isinstance(node.operator, (*STRAIGHT, FakeQuantize))
+               and node.operator not in lines for node in inside)
 
 
 def _is_plain(node: Node) -> bool:

@@ -16,6 +16,7 @@ from quant.graph.passes.functions import (
     divisions_to_products,
     extremes_to_sums,
     join_functions,
+    join_functions_of_codes,
     spell_prelus,
 )
 from quant.graph.passes.gates import recognise_gates, recognise_hard_sigmoids
@@ -49,8 +50,9 @@ PASSES: tuple[Callable[[Graph], None], ...] = (
 QUANTIZED_PASSES: tuple[Callable[[Graph], None], ...] = (
     quantized_constants, fold_constants, spell_resizes, spell_spreads, choices_to_clips, drop_identities,
     extremes_to_clips, merge_clips, clips_into_codes, values_before_moves, join_codes, constants_to_affine,
-    spell_prelus, divisions_to_products, matmul_to_linear, quantizers_before_moves, merge_affine,
-    affine_into_quantizers, drop_repeated_quantizers, merge_reductions, pads_into_pools, merge_views, drop_identities)
+    spell_prelus, divisions_to_products, join_functions_of_codes, matmul_to_linear, quantizers_before_moves,
+    merge_affine, affine_into_quantizers, drop_repeated_quantizers, merge_reductions, pads_into_pools, merge_views,
+    drop_identities)
 """For models that another tool has quantized: nothing is folded into weights, whose codes are chosen."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import product
-from math import gcd
+from math import gcd, prod
 
 import torch
 from torch import Tensor
@@ -14,14 +14,14 @@ from quant.graph.interpret import shapes
 from quant.graph.ops.composite import Composite
 from quant.graph.ops.elementwise import Clip, Elu, HardSigmoid, LeakyRelu, Unary
 from quant.graph.ops.linear import Affine, BatchNorm, Conv, ConvTranspose
-from quant.graph.ops.views import Resize, Spread
+from quant.graph.ops.operator import Operator
+from quant.graph.ops.views import Reshape, Resize, ResizeMode, Spread
 from quant.graph.passes.rewriting import operator_nodes, set_constant
 
 __all__ = ["channelwise_before_spreads", "spell_spreads"]
 
 OF_NUMBERS = (Clip, Composite, Elu, HardSigmoid, LeakyRelu, Unary)
 """Operators that do the same to every number."""
-
 
 def spell_spreads(graph: Graph) -> None:
     """Write transposed convolutions, and maps scaled up by whole factors, as a `Spread`.
@@ -32,12 +32,35 @@ def spell_spreads(graph: Graph) -> None:
     sizes = shapes(graph)
     for node in operator_nodes(graph, ConvTranspose, Resize):
         before, after = sizes.get(node.inputs[0], ()), sizes.get(node.output, ())
+        if len(before) == len(after) == 2 and (isinstance(node.operator, Resize) or node.inputs[1] in graph.constants):
+            node, before, after = _of_maps(graph, node, before, after), (*before, 1), (*after, 1)
         if len(before) != 3 or len(after) != 3:
             continue
         if isinstance(node.operator, Resize):
             _repeat(graph, node, node.operator, before)
         elif isinstance(node.operator, ConvTranspose) and node.inputs[1] in graph.constants:
             _convolve(graph, node, node.operator, (before[1], before[2]), (after[1], after[2]))
+
+
+def _of_maps(graph: Graph, node: Node, before: tuple[int, ...], after: tuple[int, ...]) -> Node:
+    """Let a node of sequences work on maps of one column."""
+    operator: Operator = node.operator
+    inputs = [graph.fresh(f"{node.output}.map"), *node.inputs[1:]]
+    if isinstance(operator, Resize):
+        mode: ResizeMode = "bilinear" if operator.mode == "linear" else operator.mode
+        operator = replace(operator, size=(*operator.size, 1), mode=mode)
+    elif isinstance(operator, ConvTranspose):
+        inputs[1] = graph.fresh(node.inputs[1])
+        graph.constants[inputs[1]] = graph.constants[node.inputs[1]][..., None]
+        if (steps := graph.steps.get(node.inputs[1])) is not None:
+            graph.steps[inputs[1]] = replace(steps, step=steps.step[..., None] if steps.step.ndim else steps.step)
+        operator = ConvTranspose((*operator.stride, 1), (*operator.dilation, 1), (*operator.pads, (0, 0)),
+                                 (*operator.output_padding, 0), operator.groups)
+    made = Node(operator, tuple(inputs), graph.fresh(f"{node.output}.larger"), node.place, node.name)
+    graph.replace([node], [
+        Node(Reshape((*before, 1)), (node.inputs[0],), inputs[0], node.place), made,
+        Node(Reshape(after), (made.output,), node.output, node.place)])
+    return made
 
 
 def _repeat(graph: Graph, node: Node, resize: Resize, before: tuple[int, ...]) -> None:
@@ -103,6 +126,8 @@ def _convolve(graph: Graph, node: Node, layer: ConvTranspose, size: tuple[int, i
     named = node.inputs[1].rpartition(".")[0] or node.output
     names = [graph.fresh(f"{named}.weight")]
     graph.constants[names[0]] = _phase_weights(weight, layer, axes)
+    if (steps := graph.steps.get(node.inputs[1])) is not None:
+        graph.steps[names[0]] = replace(steps, step=_phase_steps(steps.step, len(graph.constants[names[0]]), phases))
     if len(node.inputs) > 2:
         names.append(graph.fresh(f"{named}.bias"))
         graph.constants[names[1]] = graph.constants[node.inputs[2]].repeat_interleave(phases)
@@ -130,12 +155,26 @@ def _phase_weights(weight: Tensor, layer: ConvTranspose, axes: list[_Axis]) -> T
     return made.flatten(0, 2)
 
 
+def _phase_steps(step: Tensor, channels: int, phases: int) -> Tensor:
+    """Return the steps of phase weights, from those of weights (C, O / groups, ...) that differ along axis 1 alone."""
+    if step.numel() == 1:
+        return step.reshape(())
+    return step.flatten().repeat(channels // phases // step.numel()).repeat_interleave(phases)[:, None, None, None]
+
+
 def channelwise_before_spreads(graph: Graph) -> None:
     """Let what does the same to all pixels of a channel come before a `Spread`: there are fewer pixels then."""
     for spread in operator_nodes(graph, Spread):
-        while (reader := _only_reader(graph, spread)) is not None and isinstance(
-                reader.operator, (*OF_NUMBERS, Affine, BatchNorm)):
-            spread = _swap(graph, spread, reader)
+        while (reader := _only_reader(graph, spread)) is not None:
+            if isinstance(reader.operator, Reshape) and _is_sequence(spread, reader.operator):
+                after = _only_reader(graph, reader)
+                if after is None or not _is_channelwise(after):
+                    break
+                _swap(graph, reader, after)
+            elif _is_channelwise(reader):
+                spread = _swap(graph, spread, reader)
+            else:
+                break
 
 
 def _only_reader(graph: Graph, node: Node) -> Node | None:
@@ -144,15 +183,27 @@ def _only_reader(graph: Graph, node: Node) -> Node | None:
     return readers[0] if alone else None
 
 
-def _swap(graph: Graph, spread: Node, reader: Node) -> Node:
-    """Put a node before the `Spread` that it reads; the `Spread` after it."""
+def _is_channelwise(node: Node) -> bool:
+    """Return whether a node does the same to all pixels of a channel."""
+    operator = node.operator
+    return isinstance(operator, (*OF_NUMBERS, BatchNorm)) or (isinstance(operator, Affine) and operator.axis == 1)
+
+
+def _is_sequence(spread: Node, reshape: Reshape) -> bool:
+    """Return whether maps of one column become sequences, whose channels are the same."""
     operator = spread.operator
-    assert isinstance(operator, Spread)
+    return isinstance(operator, Spread) and operator.size[1] == 1 and (
+        len(reshape.shape) == 2 and reshape.shape[1] == operator.size[0])
+
+
+def _swap(graph: Graph, spread: Node, reader: Node) -> Node:
+    """Put a node before the `Spread` or the `Reshape` that it reads; that after it."""
+    operator = spread.operator
     value = graph.fresh(f"{reader.output}.phases")
     moved = Node(reader.operator, (spread.inputs[0], *reader.inputs[1:]), value, reader.place, reader.name)
     after = Node(operator, (value,), reader.output, spread.place)
     graph.replace([spread, reader], [moved, after])
-    phases = operator.factors[0] * operator.factors[1] if operator.shuffles else 1
+    phases = prod(operator.factors) if isinstance(operator, Spread) and operator.shuffles else 1
     if isinstance(reader.operator, Affine | BatchNorm) and phases > 1:
         for index in range(1, len(moved.inputs)):
             constant = graph.constants[moved.inputs[index]]

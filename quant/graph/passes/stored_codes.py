@@ -43,13 +43,13 @@ def join_codes(graph: Graph) -> None:
 
 
 def quantizers_before_moves(graph: Graph) -> None:
-    """Let quantizers of one scale stand before views and max pools of what they read: rounding keeps the order.
+    """Let quantizers of one scale stand before views, spreads and max pools that they read: rounding keeps the order.
 
     At an input affine maps of one number move likewise, so that they come to stand before the quantizer.
     """
     for node in operator_nodes(graph, FakeQuantize, BipolarQuantize, Affine):
         affine = isinstance(node.operator, Affine)
-        chain = chain_before(graph, node, Reshape, Transpose, *(() if affine else (MaxPool,)))
+        chain = chain_before(graph, node, Reshape, Transpose, *(() if affine else (MaxPool, Spread)))
         if chain and _has_one_step(graph, node) and (not affine or _leads_to_input(graph, chain[0])):
             _put_first(graph, chain, node)
 

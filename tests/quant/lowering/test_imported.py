@@ -47,11 +47,11 @@ class Writer:
         names = self.constant(scale), self.constant(zero, dtype)
         return self.node("DequantizeLinear", self.node("QuantizeLinear", x, *names), *names)
 
-    def weights(self, codes: Any, scale: Any, dtype: type[np.generic] = np.int8, zero: int = 0) -> str:
+    def weights(self, codes: Any, scale: Any, dtype: type[np.generic] = np.int8, zero: int = 0, axis: int = 0) -> str:
         """Return values of codes, with a scale for each output channel or one for all."""
         zeros = np.full(np.shape(scale), zero)
         return self.node("DequantizeLinear", self.constant(codes, dtype), self.constant(scale),
-                         self.constant(zeros, dtype), axis=0)
+                         self.constant(zeros, dtype), axis=axis)
 
     def model(self, shape: Sequence[int], *outputs: str, opset: int = 21) -> onnx.ModelProto:
         value = helper.make_tensor_value_info
@@ -121,6 +121,31 @@ def test_power_of_two_scales_give_the_codes_of_onnx_runtime(seed: int) -> None:
         place = int(name.rpartition("_")[2]) - 1  # the codes are made by the node before
         value = got[f"quantizelinear_{place}"]
         np.testing.assert_array_equal(value.reshape(expected[name].shape).astype(np.float32), expected[name])
+
+
+@pytest.mark.parametrize(("axes", "groups"), [(2, 1), (1, 1), (2, 2)])
+def test_larger_maps_and_functions_have_the_codes_of_onnx_runtime(axes: int, groups: int) -> None:
+    """A transposed layer of maps or sequences, repeated pixels, and functions of codes, alone and one of another."""
+    rng, w = np.random.default_rng(axes + groups), Writer()
+    kernel = (3, 4)[:axes]
+    x = w.stored("x", 2.0**-5, 3)
+    steps = 2.0**-7 if groups > 1 else 2.0 ** -np.arange(7, 7 + 6 // groups)
+    weights = w.weights(rng.integers(-127, 128, (4, 6 // groups, *kernel)), steps, axis=1)
+    up = w.stored(w.node("ConvTranspose", x, weights, w.constant(rng.integers(-40, 40, 6) * 2.0**-12), group=groups,
+                         strides=[2] * axes, pads=[1, 0] * axes), 2.0**-4, 120)
+    gate = w.stored(w.node("Mul", up, w.stored(w.node("Sigmoid", up), 2.0**-8)), 2.0**-5, 9)
+    leaky = w.stored(w.node("LeakyRelu", gate, alpha=0.3), 2.0**-5, -20, np.int8)
+    large = w.node("Resize", leaky, "", w.constant([1, 1, *[2] * axes]), mode="nearest", nearest_mode="floor",
+                   coordinate_transformation_mode="asymmetric")
+    weights = w.weights(rng.integers(-127, 128, (3, 6, *kernel)), 2.0**-9)
+    last = w.stored(w.node("Conv", large, weights), 2.0**-2, 7, np.int8)
+    model = w.model((4, 5, 6)[:axes + 1], last, leaky)
+    x_values = rng.normal(size=(3, *(4, 5, 6)[:axes + 1])).astype(np.float32) * 2
+    found = values_of(import_quantized(graph_of_model(model), EVEN), {"x": torch.from_numpy(x_values)})
+    wanted = reference(model, x_values)
+    for name in (leaky, last):
+        codes = f"quantizelinear_{int(name.rpartition('_')[2]) - 1}"  # are made by the node before
+        np.testing.assert_array_equal(found[codes].reshape(wanted[name].shape), wanted[name])
 
 
 def test_other_scales_are_compared_and_nothing_is_hidden() -> None:
