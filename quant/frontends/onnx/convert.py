@@ -9,7 +9,7 @@ from math import prod
 from pathlib import Path
 
 import numpy as np
-from onnx import GraphProto, ModelProto, NodeProto, ValueInfoProto
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
 
 from quant.frontends.onnx import elementwise, places, quantized, resize, sums, windows
 from quant.frontends.onnx.builder import Builder
@@ -18,7 +18,7 @@ from quant.frontends.onnx.folding import Folder
 from quant.frontends.onnx.inference import inferred_shapes
 from quant.frontends.onnx.read import load_onnx_model
 from quant.frontends.onnx.structure import STANDARD, leave_out_unread, names_read, opset_of, place_of
-from quant.frontends.onnx.tensors import FLOATS, MAX_RANK, array_of, check_type
+from quant.frontends.onnx.tensors import FLOATS, MAX_RANK, array_of
 from quant.frontends.onnx.values import Known, Number, Value
 from quant.graph.graph import Graph, Input
 from quant.graph.ops.operator import Unknown
@@ -186,7 +186,8 @@ def _shape(value: ValueInfoProto, size: Sequence[int] | None) -> tuple[int, ...]
     if not value.type.HasField("tensor_type"):
         raise InputError(f"{what} must be a tensor")
     tensor = value.type.tensor_type
-    check_type(tensor.elem_type, what)
+    if tensor.elem_type == TensorProto.STRING:
+        raise InputError(f"{what} is of type STRING, which is not read")
     if len(tensor.shape.dim) > MAX_RANK:
         raise InputError(f"{what} must have at most {MAX_RANK} axes, not {len(tensor.shape.dim)}")
     axes = [axis.dim_value if axis.dim_value > 0 else None for axis in tensor.shape.dim]

@@ -12,7 +12,7 @@ from onnx import TensorProto, numpy_helper
 from sim.errors import InputError
 from sim.io.bounds import MAX_CODES, shown
 
-__all__ = ["FLOATS", "MAX_RANK", "Array", "array_of", "byte_count", "check_tensor", "check_type", "type_name"]
+__all__ = ["FLOATS", "MAX_RANK", "Array", "array_of", "byte_count", "check_tensor", "type_name"]
 
 Array = NDArray[Any]
 
@@ -42,12 +42,6 @@ def type_name(number: int) -> str:
     return str(TensorProto.DataType.Name(number)) if number in TensorProto.DataType.values() else f"number {number}"
 
 
-def check_type(number: int, what: str) -> None:
-    """Refuse numbers of a type that is not read, and texts."""
-    if number not in _BITS:
-        raise InputError(f"{what} is of type {type_name(number)}, which is not read")
-
-
 def byte_count(tensor: TensorProto) -> int:
     """Return how many bytes a tensor of this shape and type has in a block.
 
@@ -57,7 +51,8 @@ def byte_count(tensor: TensorProto) -> int:
         If there is no such shape, or its type is not read.
     """
     what = f"tensor '{shown(tensor.name)}'"
-    check_type(tensor.data_type, what)
+    if tensor.data_type not in _BITS:
+        raise InputError(f"{what} is of type {type_name(tensor.data_type)}, which is not read")
     if len(tensor.dims) > MAX_RANK:
         raise InputError(f"{what} must have at most {MAX_RANK} axes, not {len(tensor.dims)}")
     if min(tensor.dims, default=0) < 0:
