@@ -8,7 +8,6 @@ from quant.frontends.aten.builder import Builder
 from quant.frontends.aten.call import Call
 from quant.frontends.aten.handler import Arguments, Handler, Made, axis_of, operand, passed, single
 from quant.frontends.aten.truths import is_truth
-from quant.frontends.reasons import OWN_SUMS
 from quant.graph.ops.answers import ArgMax, LogSoftmax, Softmax
 from quant.graph.ops.elementwise import (
     Binary,
@@ -24,6 +23,7 @@ from quant.graph.ops.elementwise import (
 )
 from quant.graph.ops.quantization import Dequantize, Quantize
 from quant.graph.ops.views import Slice
+from quant.graph.reasons import OWN_SUMS
 from sim.errors import InputError
 
 __all__ = ["HANDLERS"]

@@ -10,9 +10,9 @@ import torch
 from quant.frontends.aten.builder import Builder
 from quant.frontends.aten.call import Call
 from quant.frontends.aten.handler import Arguments, Handler, Made
-from quant.frontends.reasons import OWN_SUMS
 from quant.graph.ops.einsum import read_equation
 from quant.graph.ops.linear import BatchNorm, Conv, ConvTranspose, Linear, MatMul
+from quant.graph.reasons import OWN_SUMS
 from sim.errors import InputError
 
 __all__ = ["HANDLERS", "spread"]

@@ -8,9 +8,9 @@ from quant.frontends.aten.builder import Builder
 from quant.frontends.aten.call import Call
 from quant.frontends.aten.handler import Arguments, Handler, Made, axis_of, operand
 from quant.frontends.aten.sums import spread
-from quant.frontends.reasons import NEIGHBOURS
 from quant.graph.ops.elementwise import Binary, Unary
 from quant.graph.ops.pools import AdaptivePool, AveragePool, MaxPool, Reduce
+from quant.graph.reasons import NEIGHBOURS
 from sim.errors import InputError
 
 __all__ = ["HANDLERS"]

@@ -11,7 +11,6 @@ import numpy as np
 from quant.frontends.onnx.call import Call, Made, Reader
 from quant.frontends.onnx.tensors import FLOATS, type_name
 from quant.frontends.onnx.values import Known, Number, Value, shape_of
-from quant.frontends.reasons import NEIGHBOURS, OWN_SUMS
 from quant.graph.ops.answers import ArgMax, LogSoftmax, Softmax
 from quant.graph.ops.elementwise import (
     Binary,
@@ -26,6 +25,7 @@ from quant.graph.ops.elementwise import (
     Where,
 )
 from quant.graph.ops.views import Reshape
+from quant.graph.reasons import NEIGHBOURS, OWN_SUMS
 from sim.errors import InputError
 
 __all__ = ["READERS", "pairwise"]

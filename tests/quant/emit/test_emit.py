@@ -12,11 +12,11 @@ from torch.nn import functional
 
 from quant.emit.emit import emit
 from quant.frontends.aten.exported import graph_of_module
-from quant.frontends.reasons import NEIGHBOURS
 from quant.graph.graph import Graph, Input, Node
 from quant.graph.ops.elementwise import Binary
 from quant.graph.ops.linear import Linear
 from quant.graph.passes.normalise import normalise
+from quant.graph.reasons import NEIGHBOURS
 from quant.layers.selection import Selection
 from quant.trace.host import Host
 from sim.errors import InputError

@@ -13,11 +13,11 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from quant.frontends.onnx import folding
 from quant.frontends.onnx.convert import graph_of_model, read_onnx
-from quant.frontends.reasons import NEIGHBOURS, OWN_SUMS
 from quant.graph.graph import Graph
 from quant.graph.interpret import run, shapes
 from quant.graph.ops.operator import Unknown
 from quant.graph.ops.views import Resize
+from quant.graph.reasons import NEIGHBOURS, OWN_SUMS
 from sim.errors import InputError
 
 Shape = list[Any] | None
