@@ -49,7 +49,7 @@ Examples
 >>> bw.simulate(program, {"x": np.array([[[[1, 5, 9]]]])})["y"]
 array([[[[ 2, 10, 15]]]], dtype=int32)
 >>> bw.estimate(program, "edge").latency_cycles
-190
+193
 """
 
 from importlib import import_module

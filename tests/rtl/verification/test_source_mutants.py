@@ -54,11 +54,11 @@ ONE_BIT = (("max_bits_w", 1), ("max_bits_a", 1))
 
 MUTANTS = [
     Mutant("ties away from even",
-           Fault("requantizer", "(dropped == (unit >> 1)) & floor[0]", "(dropped == (unit >> 1))"),
+           Fault("requantizer", " & (~tie | shifted[0])", ""),
            rounding="half_even"),
     Mutant("a whole unit instead of half", Fault("requantizer", "(1 << packet.shift) >> 1", "(1 << packet.shift)")),
     Mutant("no clamp below", Fault("requantizer", "Mux(moved < self.low, self.low, ", "Mux(0, self.low, ")),
-    Mutant("residual ignored", Fault("requantizer", "Mux(term.residual, self.residual, acc)", "acc"), ("add",)),
+    Mutant("residual ignored", Fault("requantizer", "Mux(choice.residual, self.residual, acc)", "acc"), ("add",)),
     Mutant("reference forgotten",
            Fault("requantizer", "(self.acc << 1) - self.reference", "self.acc << 1"), ("linear",), seed=1),
     Mutant("sign plane added", Fault("pe", "Mux(self.negative, base - ones, base + ones)", "base + ones")),

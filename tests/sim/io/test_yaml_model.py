@@ -19,7 +19,7 @@ def test_a_path_is_as_good_as_a_name(tmp_path: Path) -> None:
 
 def test_only_yaml_files_are_built_in() -> None:
     """Names come without their ending."""
-    assert built_in("energy/technologies") == ("generic45",)
+    assert built_in("energy/technologies") == ("asap7", "generic45", "ihp130", "sky130")
 
 
 @pytest.mark.parametrize(("content", "message"), [
