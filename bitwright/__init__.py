@@ -28,6 +28,7 @@ Costs
     load_machine : read the parameters of an accelerator
     plan : place a Program on a machine
     estimate : count cycles, energy and bytes of every layer
+    area : count the area of every block and memory of a machine
     sensitivities : tell what every layer loses at every width, from unlabelled images
     allocate : choose the bits of every layer under budgets
     with_bits : give a quantized model the bits that were chosen
@@ -57,7 +58,7 @@ from typing import TYPE_CHECKING
 
 __all__ = [
     "Arithmetic", "Conv", "Format", "InputError", "Program", "Recipe", "Reconstruction", "Simulator", "Tensor",
-    "allocate", "batch", "estimate", "evaluate", "export_onnx", "import_model", "load_data", "load_machine",
+    "allocate", "area", "batch", "estimate", "evaluate", "export_onnx", "import_model", "load_data", "load_machine",
     "load_model", "load_program", "load_weights", "lower", "lower_with_report", "plan", "quantize", "reconstruct",
     "save_program", "save_weights", "sensitivities", "simulate", "train", "verify", "with_bits"]
 
@@ -72,6 +73,7 @@ _HOMES = {
     "Simulator": "sim.functional.engine.simulator",
     "Tensor": "sim.ir.ops",
     "allocate": "bitwright.codesign.allocation",
+    "area": "bitwright.codesign.costs",
     "batch": "sim.ir.batch",
     "estimate": "bitwright.codesign.costs",
     "evaluate": "bitwright.codesign.evaluation",
@@ -98,7 +100,7 @@ _HOMES = {
 
 if TYPE_CHECKING:
     from bitwright.codesign.allocation import allocate
-    from bitwright.codesign.costs import estimate, plan
+    from bitwright.codesign.costs import area, estimate, plan
     from bitwright.codesign.data import load_data
     from bitwright.codesign.evaluation import evaluate
     from bitwright.codesign.export import export_onnx

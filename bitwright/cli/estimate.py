@@ -52,7 +52,7 @@ def estimate(
     as_json: AsJson = False,
 ) -> None:
     """Report cycles, what bounds them, energy, power and bytes of every layer of a network on a machine."""
-    from bitwright.cli.estimate_report import add_choices, add_tables, prices_line
+    from bitwright.cli.estimate_report import add_choices, add_tables, clock_lines, prices_line
     from bitwright.cli.output_guard import check_apart
     from bitwright.codesign import costs
     from bitwright.codesign.programs_at_bits import programs_at_bits
@@ -74,7 +74,8 @@ def estimate(
         add_choices(report, found, data["energy_order"], target.name)
     else:
         add_tables(report, next(iter(found.values())), target.name)
-    report.lines += [prices_line(priced), *_written(found, plot, accelergy, target, priced)]
+    report.lines += [prices_line(priced), *clock_lines(target, priced)]
+    report.lines += _written(found, plot, accelergy, target, priced)
     show(report, as_json)
 
 
@@ -133,5 +134,5 @@ def _read(source: Path, machine: Machine, image: str | None) -> Program | Shapes
 
 def _origin(technology: Technology) -> dict[str, object]:
     return {"technology": technology.name, "node_nm": technology.node_nm, "voltage_v": technology.voltage_v,
-            "bases": technology.bases}
+            "bases": technology.bases, "highest_clock_mhz": technology.highest_clock_mhz}
 

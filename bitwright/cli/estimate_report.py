@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from bitwright.cli.console import Report
+from sim.arch.machine import Machine
 from sim.cost.estimate import Estimate, LayerEstimate
 from sim.cost.robustness import EnergyOrder
 from sim.energy.band import Band
 from sim.energy.technology import Technology
 
-__all__ = ["add_choices", "add_tables", "prices_line"]
+__all__ = ["add_choices", "add_tables", "clock_lines", "prices_line"]
 
 FIGURES = {"latency_ms": "latency [ms]", "fps": "images per second", "energy_mj": "energy [mJ]",
            "power_mw": "power [mW]", "edp_mj_ms": "energy-delay product [mJ ms]", "tops": "TOPS",
@@ -73,6 +74,17 @@ def prices_line(technology: Technology) -> str:
     """Return what prices hold for, and how many of them have which basis."""
     bases = ", ".join(f"{count} {basis}" for basis, count in technology.bases.items())
     return f"prices of '{technology.name}', {technology.node_nm:g} nm, {technology.voltage_v:g} V: {bases}"
+
+
+def clock_lines(machine: Machine, technology: Technology) -> list[str]:
+    """Return a warning if the technology is known not to reach the clock that a machine declares."""
+    path, highest_mhz = technology.longest_path, technology.highest_clock_mhz
+    if path is None or highest_mhz is None or highest_mhz >= machine.clock_mhz:
+        return []
+    declared = f"{machine.clock_mhz:g} MHz"
+    longest = f"the longest path in '{technology.name}', {path.delay_ns:g} ns to {path.block}"
+    return [(f"machine '{machine.name}' declares {declared}, but {longest}, allows {highest_mhz:.4g} MHz: "
+             f"times, rates and powers are those at {declared}")]
 
 
 def _bound(layer: LayerEstimate) -> str:

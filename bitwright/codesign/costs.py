@@ -7,6 +7,8 @@ from pathlib import Path
 from bitwright.codesign.resolve import check_program, resolve_machine, resolve_technology
 from bitwright.codesign.trace import load_trace
 from sim.arch.machine import Machine
+from sim.cost.area import AreaEstimate
+from sim.cost.area import area as area_of
 from sim.cost.estimate import Estimate
 from sim.cost.estimate import estimate as estimate_plan
 from sim.cost.toggles import layer_toggles
@@ -15,7 +17,7 @@ from sim.ir.program import Program
 from sim.plan.plan import Plan
 from sim.plan.plan import plan as place
 
-__all__ = ["estimate", "plan"]
+__all__ = ["area", "estimate", "plan"]
 
 
 def plan(program: Program, machine: Machine | str | Path) -> Plan:
@@ -70,3 +72,33 @@ def estimate(program: Program, machine: Machine | str | Path, *,
     planned = plan(program, machine)
     toggles = None if trace is None else layer_toggles(program, load_trace(trace))
     return estimate_plan(planned, resolve_technology(technology, planned.machine), toggles)
+
+
+def area(machine: Machine | str | Path, *, technology: Technology | str | Path | None = None) -> AreaEstimate:
+    """Count the area of every block and memory of a machine.
+
+    Parameters
+    ----------
+    machine : Machine, str or Path
+        A built-in machine by its name (tiny, edge, large), or a YAML file that describes one.
+    technology : Technology, str or Path, optional
+        Area of every part: a built-in table by its name, or a YAML file; that of the machine if None.
+
+    Returns
+    -------
+    AreaEstimate
+        Cells and macros with their bands [mm2], neither placed nor routed.
+
+    Raises
+    ------
+    InputError
+        If there is no such machine or technology, or the technology has no areas.
+
+    Examples
+    --------
+    >>> import bitwright as bw
+    >>> bw.area("tiny").total_mm2.nominal < bw.area("edge").total_mm2.nominal
+    True
+    """
+    target = resolve_machine(machine)
+    return area_of(target, resolve_technology(technology, target))

@@ -81,6 +81,7 @@ def technology_of(found: Calibration, laws: MemoryLaws | None, base: Technology,
         "name": name, "node_nm": float(node_nm), "voltage_v": found.library.voltage_v, "energy_unit": "fJ",
         "area_unit": "um2", "power_unit": "nW", "note": _note(found, laws, base),
         "gate": {"area": _rounded(found.library.gate_area), "source": f"{found.library.smallest_nand} of the library."},
+        "longest_path": _longest_path(found),
         "ERT": {"version": "0.4", "tables": tables}}
     parts = _parts(found, laws, base)
     if parts is not None:
@@ -88,6 +89,12 @@ def technology_of(found: Calibration, laws: MemoryLaws | None, base: Technology,
     if base.host_memory is not None:
         data["host_memory"] = _in_units(base)
     return Technology.model_validate(data, strict=False)
+
+
+def _longest_path(found: Calibration) -> Row:
+    name, block = max(found.blocks.items(), key=lambda item: item[1].longest_ps)
+    return {"delay_ns": _rounded(block.longest_ps / 1e3), "block": name,
+            "source": f"{block.path}, by static timing with setup; cells are sized. {found.provenance}"}
 
 
 def _note(found: Calibration, laws: MemoryLaws | None, base: Technology) -> str:

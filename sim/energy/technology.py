@@ -16,7 +16,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import Field, model_validator
 
 from sim.energy.events import HOST_MEMORY, PRICED
-from sim.energy.parts import ANY_MEMORY, PARTS
+from sim.energy.parts import ANY_MEMORY, BLOCKS, PARTS
 from sim.energy.rows import Activation, Area, Fields, Idle, Leakage, Positive, Price, Sourced, Text
 from sim.energy.scaling import HIGHEST_V, LOWEST_V, NODES, area_factor, energy_factor, spread
 from sim.errors import InputError
@@ -87,6 +87,28 @@ class Gate(Fields):
     source: Text
 
 
+class LongestPath(Fields):
+    """The longest way of a signal from a register through gates to the next one, which bounds the clock.
+
+    Attributes
+    ----------
+    delay_ns : float, above 0
+    block : str
+        Of `sim.energy.parts.BLOCKS`: where it ends.
+    source : str
+    """
+
+    delay_ns: Positive
+    block: Text
+    source: Text
+
+    @model_validator(mode="after")
+    def _check(self) -> LongestPath:
+        if self.block not in BLOCKS:
+            raise ValueError(f"block must be one of {', '.join(BLOCKS)}, not '{self.block}'")
+        return self
+
+
 class Reference(Fields):
     """The node and voltage at which rows hold, if it is not that of their technology."""
 
@@ -124,6 +146,8 @@ class Technology(Fields):
     host_memory : HostMemory or None
         None: a bit costs what its row says, and nothing else does.
     gate : Gate or None
+    longest_path : LongestPath or None
+        At the node and voltage where rows hold; None: unknown.
 
     Examples
     --------
@@ -144,6 +168,7 @@ class Technology(Fields):
     leakage: tuple[Leakage, ...] = ()
     host_memory: HostMemory | None = None
     gate: Gate | None = None
+    longest_path: LongestPath | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Technology:
@@ -199,6 +224,13 @@ class Technology(Fields):
     def gate_um2(self) -> float | None:
         """Return the area of a gate equivalent [um2]."""
         return None if self.gate is None else self.gate.area * UM2[self.area_unit] * self._area_factor
+
+    @property
+    def highest_clock_mhz(self) -> float | None:
+        """Return the clock that the longest path allows [MHz]; None if unknown, as delays of scaled rows are."""
+        at = self.rows_hold_at or self
+        scaled = (at.node_nm, at.voltage_v) != (self.node_nm, self.voltage_v)
+        return None if self.longest_path is None or scaled else 1e3 / self.longest_path.delay_ns
 
     @property
     def _energy_factor(self) -> float:

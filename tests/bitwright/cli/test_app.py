@@ -146,6 +146,14 @@ def test_an_estimate_takes_the_data_of_a_trace(run: Run, tmp_path: Path) -> None
         1, f"bitwright: trace '{tmp_path}/trace.json': tensors.0.ones: Field required\n")
 
 
+def test_estimate_says_that_gates_are_too_slow(run: Run) -> None:
+    """A machine whose clock the technology does not reach gets one sentence; a slower machine none."""
+    _, out, _ = run("estimate", "resnet8", "--technology", "sky130")
+    assert "allows 74.68 MHz: times, rates and powers are those at 500 MHz" in " ".join(out.split())
+    _, out, _ = run("estimate", "resnet8", "-m", "tiny", "--technology", "asap7")
+    assert "allows" not in out
+
+
 def test_area_needs_a_technology_with_areas(run: Run, tmp_path: Path) -> None:
     """Energies alone have no area."""
     data = load_technology("generic45").model_dump(mode="json", exclude_unset=True)
@@ -170,7 +178,7 @@ def test_estimate_says_what_its_prices_are_and_writes_them_for_accelergy(run: Ru
     """Node, voltage and how many prices are inferred; energies times counts are the total."""
     data = data_of(run("estimate", "resnet8", "-b", "4", "--accelergy", tmp_path / "new" / "a", "--json"))
     assert data["prices"] == {"technology": "generic45", "node_nm": 45.0, "voltage_v": 0.9,
-                              "bases": {"inferred": 37, "published": 2}}
+                              "bases": {"inferred": 37, "published": 2}, "highest_clock_mhz": None}
     ert, counts = (yaml.safe_load((tmp_path / "new" / "a" / name).read_text())
                    for name in ("ERT.yaml", "action_counts.yaml"))
     energies = {action["name"]: action["energy"] for table in ert["ERT"]["tables"] for action in table["actions"]}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from rtl.gates.calibration import Block, Calibration
@@ -44,6 +46,15 @@ def test_rows_are_what_was_measured(found):
     assert {name for name, one in technology.prices.items() if one.basis != "measured"} == {
         "stream_in_bits", "stream_out_bits"}
     assert technology.prices["stream_in_bits"].energy == pytest.approx(BASE.prices["stream_in_bits"].energy, rel=1e-3)
+
+
+def test_the_slowest_block_bounds_the_clock(found):
+    """The technology holds its delay in ns and where the path begins and ends."""
+    blocks = found.blocks | {"control": replace(found.blocks["control"], longest_ps=2500.0, path="count to state")}
+    technology = technology_of(replace(found, blocks=blocks), None, BASE, "made_up", 130)
+    assert (technology.longest_path.delay_ns, technology.longest_path.block) == (2.5, "control")
+    assert technology.longest_path.source.startswith("count to state, by static timing")
+    assert technology.highest_clock_mhz == 400.0
 
 
 def test_memories_follow_the_law_of_the_macros(found):

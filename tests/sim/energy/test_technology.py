@@ -184,3 +184,18 @@ def test_other_versions_are_refused() -> None:
     data = deepcopy(LEGAL)
     data["ERT"]["version"] = "0.3"
     assert refusal(data) == "ERT.version: Input should be '0.4', not '0.3'"
+
+
+def test_a_path_bounds_the_clock_at_the_node_of_its_rows_only() -> None:
+    """A scaled technology has no bound, since delays are not scaled."""
+    data = LEGAL | {"longest_path": {"delay_ns": 8.0, "block": "control", "source": "a netlist"}}
+    assert parse(Technology, yaml.safe_dump(data), "t").highest_clock_mhz == 125.0
+    assert parse(Technology, yaml.safe_dump(LEGAL), "t").highest_clock_mhz is None
+    scaled = data | {"rows_hold_at": {"node_nm": 45, "voltage_v": 1.0}, "node_nm": 32, "voltage_v": 0.9}
+    assert parse(Technology, yaml.safe_dump(scaled), "t").highest_clock_mhz is None
+
+
+def test_a_path_ends_in_a_block() -> None:
+    """Any other end is refused with the names of those that there are."""
+    data = LEGAL | {"longest_path": {"delay_ns": 8.0, "block": "moon", "source": "a netlist"}}
+    assert refusal(data) == f"longest_path: block must be one of {', '.join(BLOCKS)}, not 'moon'"
