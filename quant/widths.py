@@ -7,6 +7,7 @@ from typing import cast
 
 from torch import fx
 
+from quant.quantizers.base import checked_bits
 from quant.stages.stage import Stage
 from quant.stages.ties import maker_of
 from quant.trace.taps import is_output
@@ -19,7 +20,17 @@ SIGNED_BITS = 8
 
 def widths_of(found: Sequence[Stage], weight_bits: int, activation_bits: int,
               first_last_bits: int | None) -> dict[fx.Node, tuple[int, int]]:
-    """Return the bits of the weights and of the stored tensor of each stage, by its end."""
+    """Return the bits of the weights and of the stored tensor of each stage, by its end.
+
+    Raises
+    ------
+    InputError
+        If a width is not 1..8.
+    """
+    checked_bits(weight_bits)
+    checked_bits(activation_bits)
+    if first_last_bits is not None:
+        checked_bits(first_last_bits, "first_last_bits")
     by_end = {stage.end: stage for stage in found}
     layers = [stage for stage in found if stage.kind in ("conv", "linear")]
     special = activation_bits if first_last_bits is None else first_last_bits

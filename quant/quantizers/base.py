@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from sim.errors import InputError
 from sim.ir.formats import MAX_PLANES, Format
 
-__all__ = ["SAMPLE_SIZE", "ActivationQuantizer", "Quantizer", "levels_of", "nearest_codes", "round_half_up",
-           "sample_of", "scale_gradient", "sign_codes", "widened"]
+__all__ = ["SAMPLE_SIZE", "ActivationQuantizer", "Quantizer", "checked_bits", "levels_of", "nearest_codes",
+           "round_half_up", "sample_of", "scale_gradient", "sign_codes", "widened"]
 
 BITS = range(1, MAX_PLANES + 1)
 """Widths that can be chosen [bits]: no engine reads wider codes."""
@@ -151,7 +151,7 @@ class Quantizer(nn.Module, ABC):
     def __init__(self, bits: int, *, signed: bool, bipolar: bool = False) -> None:
         super().__init__()
         self.signed, self.bipolar = signed, bipolar
-        self.register_buffer("_bits", torch.tensor(_checked(bits)))
+        self.register_buffer("_bits", torch.tensor(checked_bits(bits)))
 
     @property
     def bits(self) -> int:
@@ -233,7 +233,7 @@ class Quantizer(nn.Module, ABC):
 
     def set_width(self, bits: int) -> None:
         """Change the width alone, to 1..8 bits: the step is then to be fitted."""
-        self._bits.fill_(_checked(bits))
+        self._bits.fill_(checked_bits(bits))
 
     def continue_with(self, bits: int, x: Tensor) -> None:
         """Change the width like `set_bits`, but keep what training has learnt in relation to the fit on `x`.
@@ -369,7 +369,14 @@ def along_channels(scale: Tensor, x: Tensor) -> Tensor:
     return scale.reshape(-1, *[1] * (x.ndim - 1)) if scale.ndim else scale
 
 
-def _checked(bits: Any) -> int:
+def checked_bits(bits: Any, name: str = "bits") -> int:
+    """Return a width that codes can have.
+
+    Raises
+    ------
+    InputError
+        If it is none: the message calls it `name`.
+    """
     if isinstance(bits, bool) or not isinstance(bits, Integral) or bits not in BITS:
-        raise InputError(f"bits must be in {BITS[0]}..{BITS[-1]}, not {bits!r}")
+        raise InputError(f"{name} must be in {BITS[0]}..{BITS[-1]}, not {bits!r}")
     return int(bits)

@@ -43,8 +43,11 @@ def narrow(model: fx.GraphModule, images: Tensor, old: tuple[int, int], new: tup
     Raises
     ------
     InputError
-        If no quantizer has the old widths, or a new one is not 1..8.
+        If a width is not 1..8, there are not two old or two new ones, or no quantizer has the old widths.
     """
+    for name, bits in (("old", old), ("new", new)):
+        if not isinstance(bits, tuple | list) or len(bits) != 2:
+            raise InputError(f"{name} must be the bits of weights and of activations, not {bits!r}")
     layers: list[QuantConv2d | QuantLinear] = []
     tensors: list[ActivationQuantizer] = []
     found = stages(model)

@@ -1,6 +1,8 @@
 """From wide bits to narrow ones."""
 
+import re
 from copy import deepcopy
+from typing import Any
 
 import pytest
 import torch
@@ -97,3 +99,19 @@ def test_nothing_to_narrow_is_an_error(trained_qil: fx.GraphModule, splits: tupl
     """A width that no quantizer has is named."""
     with pytest.raises(InputError, match=r"^no quantizers have 7 bits for weights and 7 for activations$"):
         narrow(trained_qil, splits[0].images[:8], (7, 7), (6, 6))
+
+
+@pytest.mark.parametrize(("old", "new", "first_last_bits", "text"), [
+    ((4, 4), (3, 3), 99, "first_last_bits must be in 1..8, not 99"),
+    ((4, 4), (9, 3), None, "bits must be in 1..8, not 9"),
+    ((4, 4), (3, 0), None, "bits must be in 1..8, not 0"),
+    ((4, 4), (2,), None, "new must be the bits of weights and of activations, not (2,)"),
+    ((4, 4, 4), (2, 2), None, "old must be the bits of weights and of activations, not (4, 4, 4)"),
+    ((4, 4), 2, None, "new must be the bits of weights and of activations, not 2")])
+def test_widths_that_are_none_change_nothing(trained_qil: fx.GraphModule, splits: tuple[Split, Split], old: Any,
+                                             new: Any, first_last_bits: int | None, text: str) -> None:
+    """A width out of range and anything but two of them are named before any quantizer changes."""
+    before = widths(trained_qil)
+    with pytest.raises(InputError, match=rf"^{re.escape(text)}$"):
+        narrow(trained_qil, splits[0].images[:8], old, new, first_last_bits=first_last_bits)
+    assert widths(trained_qil) == before
