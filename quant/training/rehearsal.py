@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from quant.data.images import Images
+from quant.layers.affine import Affine
+from quant.quantizers.base import Quantizer
 from quant.trace.checks import running_on
 from sim.errors import InputError
 
@@ -49,10 +51,12 @@ def rehearse(model: nn.Module, data: Images, batch: int, teacher: nn.Module | No
     Raises
     ------
     InputError
-        If the model does not run, gives no logits, labels are not its classes, the teacher's logits are others, or a
-        BatchNorm would see a single value for each channel.
+        If the model does not run, gives no logits, labels are not its classes, the teacher's logits are others, a
+        BatchNorm would see a single value for each channel, or quantizers were fitted before any BatchNorm had
+        statistics.
     """
     dtype = trained_dtype(model)
+    _check_statistics(model)
     image = data.values(torch.arange(1)).to(next(model.parameters()).device, dtype)
     logits = _logits(model, image, batch)
     if teacher is not None:
@@ -61,6 +65,22 @@ def rehearse(model: nn.Module, data: Images, batch: int, teacher: nn.Module | No
         if shape != logits.shape:
             raise InputError(f"the teacher must give logits of shape {tuple(logits.shape)} for an image, not {shape}")
     return checked_labels(data.labels, len(data), logits.shape[1])
+
+
+def _check_statistics(model: nn.Module) -> None:
+    """Refuse quantizers that were fitted to what BatchNorms without statistics give, which training never gives."""
+    if not any(isinstance(module, Quantizer) for module in model.modules()):
+        return
+    norms = {name: module for name, module in model.named_modules()
+             if isinstance(module, _BatchNorm) and not isinstance(module, Affine)}
+    if norms and not any(_has_statistics(norm) for norm in norms.values()):
+        raise InputError(f"quantizers were fitted to a network whose BatchNorms, such as '{min(norms)}', have no "
+                         "statistics yet: train it in float before `quantize`, or call `reestimate_norms` on it")
+
+
+def _has_statistics(norm: _BatchNorm) -> bool:
+    mean, variance = norm.running_mean, norm.running_var
+    return mean is None or variance is None or bool(mean.any()) or bool((variance != 1).any())
 
 
 def checked_labels(labels: Any, images: int, classes: int) -> Tensor:

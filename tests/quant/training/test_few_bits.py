@@ -13,6 +13,7 @@ from quant.convert import quantize
 from quant.data.digits import DIGITS_EXPONENT, DIGITS_FORMAT
 from quant.data.split import Split
 from quant.lowering.lower import Lowered, lower_with_report
+from quant.networks import DigitsNet
 from quant.reference import run_reference
 from quant.training.evaluate import accuracy
 from quant.training.loop import train
@@ -46,6 +47,21 @@ def test_few_bits_learn_and_lower(float_net: nn.Module, splits: tuple[Split, Spl
     lowered = lower_with_report(model, others.images[:1])
     codes = run_reference(lowered.program, {lowered.program.inputs[0].name: others.stored.numpy()})
     assert follow(model, lowered, codes, others.images) == len(codes)
+
+
+@pytest.mark.trains
+@NIGHTLY
+@pytest.mark.parametrize("scheme", ["lsq", "qil"])
+def test_random_weights_learn_once_norms_have_statistics(splits: tuple[Split, Split], scheme: str) -> None:
+    """Steps and intervals that were fitted to random weights and BatchNorms with statistics train as the float network
+    does, far above the tenth that is right by chance."""
+    torch.manual_seed(0)
+    net = DigitsNet()
+    reestimate_norms(net, splits[0].images[:256])
+    model = quantize(net, splits[0].images[:256], scheme=scheme, input_format=DIGITS_FORMAT,
+                     input_exponent=DIGITS_EXPONENT)
+    train(model, splits[0], Recipe(epochs=3, rate=0.05))
+    assert accuracy(model, splits[1]) > 0.4
 
 
 def loss(model: nn.Module, data: Split) -> float:

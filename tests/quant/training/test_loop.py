@@ -128,7 +128,9 @@ def test_only_quantizers_learn_if_asked(trained: nn.Module, splits: tuple[Split,
 
 def test_the_interval_rate_is_a_factor(splits: tuple[Split, Split]) -> None:
     """With an interval rate of 0 quantizers stay and weights learn."""
-    model = quantize(DigitsNet(4).eval(), splits[0].images[:64], scheme="lsq", input_format=DIGITS_FORMAT,
+    net = DigitsNet(4)
+    reestimate_norms(net, splits[0].images[:64])
+    model = quantize(net, splits[0].images[:64], scheme="lsq", input_format=DIGITS_FORMAT,
                      input_exponent=DIGITS_EXPONENT)
     own = {id(p) for module in model.modules() if isinstance(module, Quantizer) for p in module.parameters()}
     before = {name: value.detach().clone() for name, value in model.named_parameters()}

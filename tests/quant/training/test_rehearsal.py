@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from quant.convert import quantize
 from quant.data.split import Split
 from quant.training.evaluate import accuracy
 from quant.training.loop import train
@@ -120,3 +121,22 @@ def test_accuracy_of_nothing_is_refused() -> None:
     """No images: no share of them."""
     with pytest.raises(InputError, match=r"^accuracy takes at least 1 image, not 0$"):
         accuracy(network().eval(), split(LABELS[:0], CODES[:0]))
+
+
+@pytest.mark.trains
+@pytest.mark.parametrize("scheme", ["lsq", "qil"])
+def test_quantizers_of_norms_without_statistics_are_refused(scheme: str) -> None:
+    """Steps are fitted to what BatchNorms give with mean 0 and variance 1, which training replaces at once; with
+    statistics the same network trains, and so does a float one without."""
+    def quantized(net: nn.Module) -> nn.Module:
+        return quantize(net.eval(), split().values(slice(None)), scheme=scheme, input_format=Format(4, "unsigned"),
+                        input_exponent=-4)
+
+    with pytest.raises(InputError, match=r"^quantizers were fitted to a network whose BatchNorms, such as '2', have no "
+                                         r"statistics yet: train it in float before `quantize`, or call "
+                                         r"`reestimate_norms` on it$"):
+        train(quantized(network()), split(), Recipe(epochs=1, batch=4))
+    net = network()
+    train(deepcopy(net), split(), Recipe(epochs=1, batch=4))
+    reestimate_norms(net, split().values(slice(None)))
+    train(quantized(net), split(), Recipe(epochs=1, batch=4))
