@@ -163,7 +163,7 @@ def _skewed(found: Sequence[Stage]) -> set[fx.Node]:
     """Return the ends of stages whose values are mostly on one side of 0: functions, products and averages of them."""
     ends: set[fx.Node] = set()
     for stage in found:
-        average = stage.kind == "average" and stage.norm is None and stage.residual is None
+        average = stage.kind in ("average", "bilinear") and stage.norm is None and stage.residual is None
         if stage.function is not None or stage.is_product or (stage.source in ends and (average or stage.keeps_codes)):
             ends.add(stage.end)
     return ends

@@ -26,7 +26,7 @@ def gains_as_weights(graph: fx.GraphModule) -> None:
     """Make a depthwise convolution of every lone BatchNorm whose gains no layer could take up, in place."""
     found = stages(graph)
     for stage in found:
-        if stage.kind in ("copy", "average", "cat") and stage.norm is not None and _is_stuck(stage, found):
+        if stage.kind in ("copy", "average", "bilinear", "cat") and stage.norm is not None and _is_stuck(stage, found):
             norm = cast(nn.BatchNorm2d, graph.get_submodule(stage.norm))
             (call,) = graph.graph.find_nodes(op="call_module", target=stage.norm)
             gain, shift = affine_of(norm)

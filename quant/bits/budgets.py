@@ -187,7 +187,7 @@ def _with_fixed(per_layer: Costs, fixed: float) -> Costs:
 
 
 def _weight_widths(conv: Conv, table: CostTable) -> NDArray[np.int64]:
-    return np.array([1 if has_fixed_weights(conv) else bits for bits in table.weight_bits])
+    return np.array([conv.weight_format.bits if has_fixed_weights(conv) else bits for bits in table.weight_bits])
 
 
 def _elements(tensor: Tensor) -> int:

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from sim.ir.formats import Format
 from sim.ir.ops import Conv, Layer, Op
 from sim.ir.program import Program
 
 __all__ = ["has_fixed_weights", "keeps_codes"]
 
-FIXED = (Format(1, "unit"), Format(1, "unsigned"))
-"""Formats of weights that lowering makes: no quantizer has any of these."""
-
-
 def has_fixed_weights(conv: Conv) -> bool:
-    """Return whether no quantizer has made the weights: they are ones, or ones and zeros."""
-    return conv.weight_format in FIXED
+    """Return whether lowering has made the weights, such as ones and zeros: those of quantizers have a sign."""
+    return conv.weight_format.kind in ("unit", "unsigned")
 
 
 def keeps_codes(program: Program, op: Op) -> bool:

@@ -12,6 +12,7 @@ from quant.bits.moves import has_fixed_weights
 from quant.bits.pins import Pins, allowed_by
 from sim.cost.table import CostTable
 from sim.errors import InputError
+from sim.ir.ops import Conv
 from sim.ir.program import Program
 
 __all__ = ["problem_of"]
@@ -61,7 +62,7 @@ def problem_of(program: Program, table: CostTable, weight_loss: Mapping[str, Seq
         tensor = stored_input(program, conv)
         readers.setdefault(tensor, []).append(row)
         if has_fixed_weights(conv):
-            weights[row] = table.weight_bits[:1]
+            weights[row] = (_price_of_fixed(conv, table),)
         else:
             weight_rows[row] = _losses(weight_loss, conv.name, "weights of layer", len(table.weight_bits))
         if tensor in inputs:
@@ -79,6 +80,15 @@ def problem_of(program: Program, table: CostTable, weight_loss: Mapping[str, Seq
     ties = tuple(tuple(rows) for rows in readers.values() if len(rows) > 1)
     return Problem(layers, table.weight_bits, table.activation_bits, weight_rows, activation_rows, costs, whole, ties,
                    weights, activations, {name: constraint.part for name, constraint in found.items()})
+
+
+def _price_of_fixed(conv: Conv, table: CostTable) -> int:
+    """Return the width at which weights that have no choice are priced: the least that holds them."""
+    wide = [bits for bits in table.weight_bits if bits >= conv.weight_format.bits]
+    if not wide:
+        raise InputError(f"layer '{conv.name}' has weights of {conv.weight_format.bits} bits, which are no choice; the "
+                         "choices must have a width that holds them")
+    return wide[0]
 
 
 def _choices(widths: tuple[int, ...], table: CostTable, layer: str) -> tuple[int, ...]:

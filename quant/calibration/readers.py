@@ -34,13 +34,14 @@ def error_weights(graph: fx.GraphModule, found: Iterable[Stage], stage: Stage, c
     """
     total = torch.zeros(channels, dtype=torch.float64)
     for reader in found:
-        if reader.residual is stage.end or (reader.source is stage.end and reader.kind in ("average", "copy")):
+        reads = reader.source is stage.end
+        if reader.residual is stage.end or (reads and reader.kind in ("average", "bilinear", "copy")):
             total += 1.0
-        if reader.source is stage.end and reader.kind == "max":
+        if reads and reader.kind == "max":
             total += error_weights(graph, found, reader, channels)
-        elif reader.source is stage.end and reader.kind == "selection":
+        elif reads and reader.kind == "selection":
             total += _through(module_of(graph, reader.compute), graph, found, reader, channels)
-        elif reader.source is stage.end and reader.kind in ("conv", "linear"):
+        elif reads and reader.kind in ("conv", "linear"):
             total += _energies(layer_at(graph, reader), channels)
     return total
 

@@ -14,7 +14,7 @@ from quant.emit.joins import concat, join
 from quant.emit.moves import as_given, gather, pad, placed_input, reshape, slice_, transpose
 from quant.emit.quantizers import bipolar_quantize, fake_quantize
 from quant.emit.reasons import reason_against
-from quant.emit.spread import spread
+from quant.emit.spread import bilinear, spread
 from quant.emit.sums import conv, linear
 from quant.emit.windows import adaptive_pool, average_pool, max_pool, reduce
 from quant.graph.answers_at_end import is_answer, last_on_host
@@ -25,7 +25,7 @@ from quant.graph.ops.linear import Affine, BatchNorm, Conv, Linear
 from quant.graph.ops.operator import Operator
 from quant.graph.ops.pools import AdaptivePool, AveragePool, MaxPool, Reduce
 from quant.graph.ops.quantization import BipolarQuantize, FakeQuantize
-from quant.graph.ops.views import Concat, Gather, Pad, Reshape, Slice, Spread, Transpose
+from quant.graph.ops.views import Bilinear, Concat, Gather, Pad, Reshape, Slice, Spread, Transpose
 from quant.trace.host import Host
 from quant.trace.refusals import refuse
 from sim.errors import InputError
@@ -35,10 +35,10 @@ __all__ = ["emit"]
 Handlers = Mapping[type[Operator], Callable[[Builder, Node], Stored]]
 
 HANDLERS: Handlers = {
-    AdaptivePool: adaptive_pool, Affine: affine, AveragePool: average_pool, BatchNorm: batch_norm, Binary: join,
-    Clip: clip, Composite: function, Concat: concat, Conv: conv, Elu: function, Gather: gather,
-    HardSigmoid: hard_sigmoid, LeakyRelu: function, Linear: linear, MaxPool: max_pool, Pad: pad, Reduce: reduce,
-    Reshape: reshape, Slice: slice_, Spread: spread, Transpose: transpose, Unary: function,
+    AdaptivePool: adaptive_pool, Affine: affine, AveragePool: average_pool, BatchNorm: batch_norm,
+    Bilinear: bilinear, Binary: join, Clip: clip, Composite: function, Concat: concat, Conv: conv, Elu: function,
+    Gather: gather, HardSigmoid: hard_sigmoid, LeakyRelu: function, Linear: linear, MaxPool: max_pool, Pad: pad,
+    Reduce: reduce, Reshape: reshape, Slice: slice_, Spread: spread, Transpose: transpose, Unary: function,
 }
 QUANTIZERS: Handlers = {BipolarQuantize: bipolar_quantize, FakeQuantize: fake_quantize}
 """Of networks that another tool has quantized."""

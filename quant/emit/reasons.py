@@ -29,9 +29,12 @@ def reason_against(graph: Graph, node: Node) -> str | None:
         reason = "chooses by more than one value; a choice must be a function of one"
     elif isinstance(operator, Resize) and _is_smaller(graph, node, operator):
         reason = "does not divide sizes by whole numbers, or mixes more than two pixels along an axis"
+    elif isinstance(operator, Resize) and operator.mode in ("nearest", "nearest-exact"):
+        reason = "does not multiply sizes by whole numbers, which the machine cannot do yet"
+    elif isinstance(operator, Resize) and operator.align_corners:
+        reason = "has align_corners, whose weights differ from pixel to pixel; only align_corners=False is supported"
     elif isinstance(operator, Resize):
-        reason = ("mixes pixels of a larger map" if operator.mode not in ("nearest", "nearest-exact") else
-                  "does not multiply sizes by whole numbers") + ", which the machine cannot do yet"
+        reason = "mixes pixels of a larger map; only bilinear enlargement by factors of 1, 2 and 4 is supported"
     elif isinstance(operator, ConvTranspose):
         reason = "makes no map of rows and columns, or has weights that depend on the input"
     elif isinstance(operator, MatMul | Einsum):

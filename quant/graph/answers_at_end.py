@@ -10,12 +10,12 @@ from quant.graph.ops.linear import Affine
 from quant.graph.ops.operator import Operator
 from quant.graph.ops.pools import AdaptivePool, AveragePool, MaxPool, Reduce
 from quant.graph.ops.quantization import FakeQuantize
-from quant.graph.ops.views import Concat, Gather, Pad, Reshape, Resize, Slice, Spread, Transpose
+from quant.graph.ops.views import Bilinear, Concat, Gather, Pad, Reshape, Resize, Slice, Spread, Transpose
 
 __all__ = ["after_answers", "is_answer", "last_on_host"]
 
-ANSWERS = (Softmax, LogSoftmax, ArgMax, Spread)
-"""At the end a `Spread` is one too: on the chip it would round what the network returns."""
+ANSWERS = (Softmax, LogSoftmax, ArgMax, Spread, Bilinear)
+"""At the end the last two are some, too: on the chip they would round what the network returns."""
 FUNCTIONS = frozenset({"sigmoid", "tanh", "exp", "log", "softplus"})
 WITHOUT_WEIGHTS = (*ANSWERS, Unary, Elu, HardSigmoid, LeakyRelu, PRelu, Clip, Binary, Composite, Affine, Reduce,
                    AdaptivePool, AveragePool, MaxPool, Resize, Reshape, Transpose, Concat, Slice, Gather, Pad,

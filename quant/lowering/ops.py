@@ -13,6 +13,7 @@ import torch
 from torch import fx, nn
 
 from quant.layers.arranged import Arranged
+from quant.layers.bilinear import Bilinear
 from quant.layers.function import QuantFunction
 from quant.layers.quantized import QuantConv2d, affine_of
 from quant.layers.selection import ZEROS, Selection
@@ -22,6 +23,7 @@ from quant.lowering.draft import Draft, Shape, Slice, run_of
 from quant.lowering.host_image import HostPadding
 from quant.lowering.host_padding import host_padding
 from quant.lowering.meaning import Meaning, accumulator_zero
+from quant.lowering.phases import pieces_of
 from quant.lowering.products import fit_product
 from quant.lowering.requantizer_fit import FittedRequant, Target, accumulator_range, fit
 from quant.lowering.tables import index_output, table_error, table_of
@@ -258,14 +260,16 @@ class Lowering:
         padded_by_host = self.padding is not None and self.padding.image.name == source.name
         weights, groups = operator.stored_in_groups(len(source.parts))
         beyond_ties = first.is_sign and self.arithmetic.rounding == "half_even"  # which would go to the lower code
-        self.draft.ops.append(Conv(
+        conv = Conv(
             stage.name, source.name, target.name, weights, operator.format, fitted.multiplier, fitted.shift,
             fitted.offset + (fitted.shift > 0) * beyond_ties, low, high, groups, operator.stride, operator.dilation,
             (0, 0, 0, 0) if padded_by_host else operator.pads, output_part=part,
             residual=residual.name if residual else None, residual_part=residual.part if residual else 0,
             residual_multiplier=fitted.residual_multiplier,
             residual_broadcast=residual.broadcast if residual else "none", gate=gate, table=table,
-            input_parts=run_of(source)))
+            input_parts=run_of(source))
+        layer = module_of(self.graph, stage.compute) if stage.kind == "bilinear" else None
+        self.draft.ops.extend(pieces_of(conv, layer, source) if isinstance(layer, Bilinear) else [conv])
 
     def _fitted(self, stage: Stage, sums: Sums, residual: Residual | None, output: Output, low: int,
                 high: int) -> tuple[int | None, FittedRequant]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
+from quant.layers.bilinear import Bilinear
+from quant.stages.enlarging import enlarging
 from sim.ir.ops import Conv, Lattice, Op, Pads, Steps
+from sim.ir.ops import Tensor as Map
 from sim.ir.program import Program
 
-__all__ = ["fitted", "in_phases", "lattices", "layer_of", "phase_name"]
+__all__ = ["fitted", "in_phases", "lattices", "layer_of", "phase_name", "pieces_of"]
 
 
 def lattices(factors: tuple[int, int]) -> list[Lattice]:
@@ -36,6 +39,13 @@ def layer_of(name: str) -> str:
     ('up', '')
     """
     return name.rpartition("/")[0]
+
+
+def pieces_of(conv: Conv, layer: Bilinear, source: Map) -> Iterator[Conv]:
+    """Yield the Convs that fill a larger map of `source` together, all with the requantizer of `conv`."""
+    for operator, lattice in enlarging(layer, source):
+        yield replace(conv, name=phase_name(conv.name, lattice), weights=operator.stored, lattice=lattice,
+                      weight_format=operator.format, stride=operator.stride)
 
 
 def fitted(weights: NDArray[np.int8], pads: Pads, dilation: Steps, extents: tuple[int, int],

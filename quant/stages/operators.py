@@ -12,11 +12,13 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 
 from quant.layers.averages import Cells, ShiftAverage, Window
+from quant.layers.bilinear import Bilinear
 from quant.layers.pools import PaddedMax
 from quant.layers.quantized import QuantConv2d, QuantLinear
 from quant.layers.selection import ZEROS, Selection
 from quant.layers.steps import steps_of
 from quant.layers.view import as_map
+from quant.stages.enlarging import enlarging
 from quant.stages.operator import UNIT, Operator, identity, moving
 from quant.stages.padding import added
 from quant.stages.stage import Stage
@@ -55,6 +57,8 @@ def problems(graph: fx.GraphModule, stage: Stage) -> Iterator[str]:
 def operator_of(graph: fx.GraphModule, stage: Stage, source: Map) -> Operator:
     """Return the operator of a conv, linear, average or copy stage without `problems`, reading a tensor like `source`.
 
+    Of a bilinear stage it is that of some of the pixels, whose sums mean the same as all others.
+
     Raises
     ------
     InputError
@@ -67,6 +71,8 @@ def operator_of(graph: fx.GraphModule, stage: Stage, source: Map) -> Operator:
     module, at = module_of(graph, stage.compute), where(stage.compute)
     if isinstance(module, Selection):
         return _selection(module, source)
+    if isinstance(module, Bilinear):
+        return next(enlarging(module, source))[0]
     if isinstance(module, QuantConv2d):
         return _conv(module, stage.compute, conv_pads(graph, stage))
     if isinstance(module, QuantLinear):

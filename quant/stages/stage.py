@@ -12,16 +12,16 @@ from sim.ir.ops import Pads
 
 __all__ = ["Stage"]
 
-Kind = Literal["input", "conv", "linear", "average", "max", "selection", "copy", "cat"]
+Kind = Literal["input", "conv", "linear", "average", "bilinear", "max", "selection", "copy", "cat"]
 
 
 @dataclass(frozen=True)
 class Stage:
-    """What one op computes, the graph's input, or the tensor whose parts several ops write.
+    """What one op computes, or the few that fill a map, the graph's input, or the tensor whose parts several ops write.
 
     Attributes
     ----------
-    kind : {"input", "conv", "linear", "average", "max", "selection", "copy", "cat"}
+    kind : {"input", "conv", "linear", "average", "bilinear", "max", "selection", "copy", "cat"}
         `copy` reads a stored tensor again, to add to it or to change its format; `cat` stores what others compute.
     name : str
         Path of the module that computes, or a free name like that of the function; names op and tensor, once.

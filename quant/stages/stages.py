@@ -22,6 +22,7 @@ from torch.utils._pytree import tree_leaves
 from quant.layers.affine import Affine
 from quant.layers.arranged import Arranged
 from quant.layers.averages import HostScale, ShiftAverage
+from quant.layers.bilinear import Bilinear
 from quant.layers.clamp import Clamp
 from quant.layers.function import Function, QuantFunction
 from quant.layers.pools import PaddedMax
@@ -94,7 +95,7 @@ class _Finder:
             **dict.fromkeys((nn.Conv2d, QuantConv2d), self._conv),
             **dict.fromkeys((nn.Linear, QuantLinear), self._start("linear")),
             **dict.fromkeys((nn.AvgPool2d, nn.AdaptiveAvgPool2d, ShiftAverage), self._start("average")),
-            **dict.fromkeys((nn.Identity, nn.Dropout, nn.Dropout2d), self._same),
+            Bilinear: self._start("bilinear"), **dict.fromkeys((nn.Identity, nn.Dropout, nn.Dropout2d), self._same),
             **dict.fromkeys((nn.ZeroPad2d, nn.ConstantPad2d), self._pad),
             **dict.fromkeys(NORMS, self._norm),
             **dict.fromkeys((nn.MaxPool2d, PaddedMax), self._keep("max")),
@@ -262,7 +263,7 @@ class _Finder:
     def _can_add(self, node: fx.Node) -> bool:
         stage = self.values[node]
         return (self._is_open(node) and not (stage.residual or stage.clamps or stage.function)
-                and stage.kind != "cat")
+                and stage.kind not in ("cat", "bilinear"))
 
     def _add(self, node: fx.Node, sign: int = 1) -> Stage:
         left, right = self._operand(node, 0), self._operand(node, 1)

@@ -14,6 +14,7 @@ from torch import fx, nn
 from quant.layers.affine import Affine
 from quant.layers.arranged import Arranged
 from quant.layers.averages import HostScale, ShiftAverage
+from quant.layers.bilinear import Bilinear
 from quant.layers.clamp import Clamp
 from quant.layers.function import Function
 from quant.layers.pools import PaddedMax
@@ -40,7 +41,7 @@ CHANGERS = frozenset(getattr(operator, name) for name in (
     "itruediv", "ixor", "setitem", "delitem"))
 
 OWN = (Quantizer, QuantConv2d, QuantLinear, ShiftAverage, HostScale, Affine, Clamp, Function, Selection, Spread,
-       PaddedMax, View, Arranged, Host, Tap)
+       Bilinear, PaddedMax, View, Arranged, Host, Tap)
 """Layers of this package."""
 
 

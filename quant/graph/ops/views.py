@@ -11,9 +11,10 @@ from torch.nn import functional
 
 from quant.graph.ops.linear import pad_ends
 from quant.graph.ops.operator import Operator
+from quant.layers.bilinear import bilinear
 from quant.layers.spread import spread
 
-__all__ = ["Concat", "Gather", "Pad", "Reshape", "Resize", "ResizeMode", "Slice", "Spread", "Transpose"]
+__all__ = ["Bilinear", "Concat", "Gather", "Pad", "Reshape", "Resize", "ResizeMode", "Slice", "Spread", "Transpose"]
 
 ResizeMode = Literal["nearest", "nearest-exact", "linear", "bilinear", "bicubic"]
 
@@ -179,3 +180,20 @@ class Spread(Operator):
         """Return the larger map."""
         (x,) = inputs
         return spread(x, self.factors, self.size, shuffles=self.shuffles)
+
+
+@dataclass(frozen=True)
+class Bilinear(Operator):
+    """Make a map (N, C, H, W) larger by whole factors, as `quant.layers.bilinear.Bilinear` does.
+
+    Attributes
+    ----------
+    factors : (rows, columns)
+    """
+
+    factors: tuple[int, int]
+
+    def compute(self, *inputs: Tensor) -> Tensor:
+        """Return the larger map."""
+        (x,) = inputs
+        return bilinear(x, self.factors)

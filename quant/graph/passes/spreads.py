@@ -15,8 +15,9 @@ from quant.graph.ops.composite import Composite
 from quant.graph.ops.elementwise import Clip, Elu, HardSigmoid, LeakyRelu, Unary
 from quant.graph.ops.linear import Affine, BatchNorm, Conv, ConvTranspose
 from quant.graph.ops.operator import Operator
-from quant.graph.ops.views import Reshape, Resize, ResizeMode, Spread
+from quant.graph.ops.views import Bilinear, Reshape, Resize, ResizeMode, Spread
 from quant.graph.passes.rewriting import operator_nodes, set_constant
+from quant.layers.bilinear import FACTORS
 
 __all__ = ["channelwise_before_spreads", "spell_spreads"]
 
@@ -37,7 +38,7 @@ def spell_spreads(graph: Graph) -> None:
         if len(before) != 3 or len(after) != 3:
             continue
         if isinstance(node.operator, Resize):
-            _repeat(graph, node, node.operator, before)
+            _enlarge(graph, node, node.operator, before)
         elif isinstance(node.operator, ConvTranspose) and node.inputs[1] in graph.constants:
             _convolve(graph, node, node.operator, (before[1], before[2]), (after[1], after[2]))
 
@@ -63,12 +64,16 @@ def _of_maps(graph: Graph, node: Node, before: tuple[int, ...], after: tuple[int
     return made
 
 
-def _repeat(graph: Graph, node: Node, resize: Resize, before: tuple[int, ...]) -> None:
-    """Write a map whose pixels are repeated."""
+def _enlarge(graph: Graph, node: Node, resize: Resize, before: tuple[int, ...]) -> None:
+    """Write a map whose pixels are repeated, or which gets pixels between them."""
     (height, width), (rows, columns) = resize.size, before[1:]
-    if resize.mode in ("nearest", "nearest-exact") and height % rows == 0 and width % columns == 0:
-        spread = Spread((height // rows, width // columns), (height, width), shuffles=False)
-        graph.replace([node], [replace(node, operator=spread)])
+    if height % rows or width % columns:
+        return
+    factors = height // rows, width // columns
+    if resize.mode in ("nearest", "nearest-exact"):
+        graph.replace([node], [replace(node, operator=Spread(factors, (height, width), shuffles=False))])
+    elif resize.mode == "bilinear" and not resize.align_corners and {*factors} <= {*FACTORS}:
+        graph.replace([node], [replace(node, operator=Bilinear(factors))])
 
 
 @dataclass(frozen=True)

@@ -301,6 +301,8 @@ CELLS = "only cells of one size are supported"
 ENDS = "has a lower end of 2 above its upper one, 1, so that all of its values are the same"
 UNEVEN = "does not divide sizes by whole numbers, or mixes more than two pixels along an axis"
 ELSEWHERE = "reads a value whose axes were reshaped, exchanged, or joined other than along channels"
+BETWEEN = "mixes pixels of a larger map; only bilinear enlargement by factors of 1, 2 and 4 is supported"
+CORNERS = "has align_corners, whose weights differ from pixel to pixel; only align_corners=False is supported"
 CHOICE = "chooses by more than one value; a choice must be a function of one"
 EACH = "the machine multiplies and adds one for each channel"
 COUNT = ("the machine divides by one number everywhere: count the padding (count_include_pad=True) and have no "
@@ -315,7 +317,9 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], list[str]]] = {
         lambda: on_map(lambda self, y: self.c(torch.maximum(y, y * self.p)), p=parameter(1, 4, 8, 8), c=conv(4, 2)),
         [f"mul {TOP} (node 'mul') joins numbers that differ from pixel to pixel; {EACH}"]),
     "neighbours mixed": (lambda: nn.Sequential(conv(), nn.Upsample(None, 2, "bicubic"), conv(4, 2)),
-                         ["Resize at '1' mixes pixels of a larger map, which the machine cannot do yet"]),
+                         [f"Resize at '1' {BETWEEN}"]),
+    "corners aligned": (lambda: nn.Sequential(conv(), nn.Upsample(None, 2, "bilinear", True), conv(4, 2)),
+                        [f"Resize at '1' {CORNERS}"]),
     "part of a pixel": (lambda: nn.Sequential(conv(), nn.Upsample(12), conv(4, 2)),
                         ["Resize at '1' does not multiply sizes by whole numbers, which the machine cannot do yet"]),
     "softmax inside": (lambda: on_map(lambda self, y: self.c(y.softmax(1)), c=conv(4, 2)),
@@ -350,7 +354,7 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], list[str]]] = {
                     [f"Conv at 'c' {ELSEWHERE}; {MOVES}"]),
     "several": (lambda: nn.Sequential(conv(), nn.Upsample(None, 2, "bicubic"), nn.GELU(), conv(4, 2),
                                       nn.Softmax(1), conv(2, 2)),
-                ["Resize at '1' mixes pixels of a larger map, which the machine cannot do yet",
+                [f"Resize at '1' {BETWEEN}",
                  "Softmax at '4' is computed by the host, and so only at the end"]),
 }
 
