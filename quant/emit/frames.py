@@ -14,7 +14,8 @@ from quant.graph.layout import ZERO, Layout, Picked, Pointwise
 from sim.errors import InputError
 from sim.ir.ops import Pads
 
-__all__ = ["Frame", "channels_along", "frame_of", "is_framed", "moved", "picked_in", "select", "stored_order", "whole"]
+__all__ = ["Frame", "channels_along", "frame_of", "is_framed", "is_part", "moved", "picked_in", "select",
+           "stored_order", "whole"]
 
 MOST_PARTS = 16
 """Of a stored map that are put beside each other."""
@@ -100,6 +101,11 @@ def is_framed(layout: Layout) -> bool:
         return False
     found = _as_map(layout)
     return any((found.transposed((0, 2, 1)) if swapped else found).picked() is not None for swapped in (False, True))
+
+
+def is_part(layout: Layout) -> bool:
+    """Return whether a value has every number of a part of what is stored, or of all of it, once and no others."""
+    return layout.is_whole or _without_zeros(layout) is not None
 
 
 def whole(builder: Builder, node: Node, value: Stored) -> Stored:

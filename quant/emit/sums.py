@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 import torch
 from torch import Tensor, fx, nn
 
 from quant.emit.builder import Builder, Stored
-from quant.emit.frames import Frame, channels_along, frame_of, stored_order, whole
+from quant.emit.frames import Frame, channels_along, frame_of, is_part, stored_order, whole
 from quant.emit.quantizers import quantized_layer
 from quant.graph.graph import Node
-from quant.graph.layout import Layout, Pointwise
+from quant.graph.layout import ZERO, Layout, Pointwise
 from quant.graph.ops.linear import Conv
 from sim.ir.ops import Pads, out_size
 
@@ -46,7 +47,9 @@ def linear(builder: Builder, node: Node) -> Stored:
     weight, bias = _parameters(builder, node)
     value = builder.stored(node)
     if len(value.layout.shape) == 1:
-        return dense(builder, node, whole(builder, node, value), weight, bias)
+        if is_part(value.layout) or node.inputs[1] in builder.graph.steps:
+            return dense(builder, node, whole(builder, node, value), weight, bias)
+        return dense(builder, node, *_over_all(value, weight), bias)
     return pointwise(builder, node, weight, bias, len(value.layout.shape) - 1)
 
 
@@ -101,6 +104,14 @@ def _in_order(builder: Builder, frame: Frame, weight: Tensor, bias: Tensor | Non
     each = len(weight) // groups
     made = [channel * each + place for channel in frame.channels for place in range(each)]
     return stored_order(weight, made), None if bias is None else stored_order(bias, made), made, frame.node
+
+
+def _over_all(value: Stored, weight: Tensor) -> tuple[Stored, Tensor]:
+    """Return all that is stored of a row, in order, and weights for it: 0 for numbers that the row does not have."""
+    places = torch.from_numpy(value.layout.places)
+    kept, count = places != ZERO, prod(value.layout.stored)
+    columns = weight.new_zeros(len(weight), count).index_add(1, places[kept], weight[:, kept])
+    return Stored(value.node, Layout.in_order((count,), value.layout.stored), value.flat), columns
 
 
 def _parameters(builder: Builder, node: Node) -> tuple[Tensor, Tensor | None]:

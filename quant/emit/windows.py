@@ -41,8 +41,9 @@ def max_pool(builder: Builder, node: Node) -> Stored:
     kernel, pads = frame.pair(operator.kernel, 1), _pads(frame, operator.pads)
     top, left, bottom, right = pads
     strides = frame.pair(operator.stride, 1)
-    even = (top, left) == (bottom, right) and 2 * top <= kernel[0] and 2 * left <= kernel[1]
-    layer = nn.MaxPool2d(kernel, strides, (top, left)) if even else PaddedMax(kernel, strides, pads)
+    even = (operator.ceil or (top, left) == (bottom, right)) and 2 * top <= kernel[0] and 2 * left <= kernel[1]
+    layer = (nn.MaxPool2d(kernel, strides, (top, left), ceil_mode=operator.ceil) if even
+             else PaddedMax(kernel, strides, pads))
     return _slid(builder, node, frame, layer, Window(kernel, strides, pads), frame.node)
 
 

@@ -123,7 +123,7 @@ def _function_of(graph: fx.GraphModule, node: fx.Node) -> Function | None:
     if node.op == "call_module":
         module = module_of(graph, node)
         if type(module) is nn.PReLU and module.weight.numel() == 1:
-            return Function("prelu", partial(functional.leaky_relu, negative_slope=float(module.weight)))
+            return Function("prelu", partial(functional.leaky_relu, negative_slope=float(module.weight.detach())))
         if type(module) not in MODULES:
             return None
         layer: Any = deepcopy(module)

@@ -86,7 +86,16 @@ def max_pool_window(graph: fx.GraphModule, node: fx.Node) -> tuple[tuple[int, in
     pool = cast(nn.MaxPool2d | PaddedMax, _pool_of(graph, node))
     if isinstance(pool, PaddedMax):
         return pool.kernel, _strides(pool.stride, node), pool.pads
-    return _pair(pool.kernel_size), _strides(pool.stride, node), _pads(pool.padding)
+    kernel, stride, pads = _pair(pool.kernel_size), _strides(pool.stride, node), _pads(pool.padding)
+    return kernel, stride, _reaching_the_end(node, kernel, stride, pads) if pool.ceil_mode else pads
+
+
+def _reaching_the_end(node: fx.Node, kernel: tuple[int, int], stride: Steps, pads: Pads) -> Pads:
+    """Return pads of a max pool with which its last windows, those that ceil_mode adds, lie in the padded map."""
+    read, made = cast("tuple[int, ...]", _read_shape(node))[2:], cast("tuple[int, ...]", shape_of(node))[2:]
+    bottom, right = (max(around, step * (count - 1) + taps - size - around) for around, step, count, taps, size in zip(
+        pads[:2], stride, made, kernel, read, strict=True))
+    return *pads[:2], bottom, right
 
 
 def conv_pads(graph: fx.GraphModule, stage: Stage) -> Pads:
@@ -102,21 +111,21 @@ def _conv_problems(conv: nn.Conv2d, node: fx.Node, at: str) -> Iterator[str]:
 
 
 def _window_problems(pool: nn.MaxPool2d | nn.AvgPool2d, node: fx.Node, at: str) -> Iterator[str]:
-    name = type(pool).__name__
     if isinstance(pool, nn.MaxPool2d):
         if _pair(pool.dilation) != (1, 1):
             yield f"MaxPool2d {at} has dilation {pool.dilation}; only 1 is supported"
-    elif not pool.count_include_pad and any(_pads(pool.padding)):
+        return
+    if not pool.count_include_pad and any(_pads(pool.padding)):
         yield f"AvgPool2d {at} leaves padding out of its count; only count_include_pad=True is supported"
     elif pool.divisor_override is not None and pool.divisor_override < 1:
         yield f"AvgPool2d {at} has divisor_override {pool.divisor_override}; only positive ones are supported"
     shape = _read_shape(node)
     if pool.ceil_mode and shape is not None and shape_of(node) != _floor_shape(pool, shape):
-        yield (f"{name} {at} has ceil_mode, which adds windows that reach beyond a map of {shape[2]} x {shape[3]}; "
+        yield (f"AvgPool2d {at} has ceil_mode, which adds windows that reach beyond a map of {shape[2]} x {shape[3]}; "
                "only sizes where it changes nothing are supported")
 
 
-def _floor_shape(pool: nn.MaxPool2d | nn.AvgPool2d, shape: tuple[int, ...]) -> tuple[int, ...]:
+def _floor_shape(pool: nn.AvgPool2d, shape: tuple[int, ...]) -> tuple[int, ...]:
     """Return the shape that a pool would give without ceil_mode."""
     sizes = zip(shape[2:], _pair(pool.padding), _pair(pool.kernel_size), _pair(pool.stride), strict=True)
     return (*shape[:2], *(out_size(size, pad, pad, kernel, stride) for size, pad, kernel, stride in sizes))

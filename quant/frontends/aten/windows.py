@@ -47,7 +47,7 @@ def _beyond(size: int, pad: int, reach: int, stride: int) -> int:
 def _max(axes: int) -> Handler:
     def handler(builder: Builder, call: Call, given: Arguments) -> Made:
         kernel, stride, pads, _ = _window(builder, given, axes)
-        operator = MaxPool(kernel, stride, spread(given["dilation"], axes), pads)
+        operator = MaxPool(kernel, stride, spread(given["dilation"], axes), pads, bool(given["ceil_mode"]))
         made = builder.add(operator, [given["self"]], call)
         return made if len(call.outputs) == 1 else (made, "")
     return handler

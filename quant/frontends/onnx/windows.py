@@ -27,7 +27,9 @@ def _kernel(call: Call) -> tuple[int, ...]:
 def _max_pool(call: Call) -> Made:
     call.refuse_outputs(1, "the places of the maxima")
     windows = windows_of(call, _kernel(call))
-    return call.add(MaxPool(windows.kernel, windows.stride, windows.dilation, windows.all_pads), call.x)
+    even = call.attribute("auto_pad", "NOTSET") == "NOTSET" and all(one == other for one, other in windows.pads)
+    ceil = bool(call.attribute("ceil_mode", 0)) and even
+    return call.add(MaxPool(windows.kernel, windows.stride, windows.dilation, windows.all_pads, ceil), call.x)
 
 
 def average(call: Call, x: Value, part: str = "") -> Value:

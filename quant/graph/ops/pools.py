@@ -37,12 +37,15 @@ class MaxPool(Operator):
         One for each axis after the channels.
     pads : tuple of (before, after)
         With what a source's ceil mode adds at the end.
+    ceil : bool
+        Whether that is all by which the pads after the map differ from those before it.
     """
 
     kernel: tuple[int, ...]
     stride: tuple[int, ...]
     dilation: tuple[int, ...]
     pads: tuple[tuple[int, int], ...]
+    ceil: bool = False
 
     def compute(self, *inputs: Tensor) -> Tensor:
         """Return the maxima."""

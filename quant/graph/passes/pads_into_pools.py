@@ -54,4 +54,4 @@ def _merge(graph: Graph, node: Node, pad: Node, around: Pads) -> None:
     if isinstance(operator, AveragePool):
         swap(graph, [pad, node], replace(operator, pads=pads, counted=pads), pad.inputs)
     else:
-        swap(graph, [pad, node], replace(operator, pads=pads), pad.inputs)
+        swap(graph, [pad, node], replace(operator, pads=pads, ceil=False), pad.inputs)

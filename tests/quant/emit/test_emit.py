@@ -101,6 +101,10 @@ MAPS: dict[str, Callable[[], nn.Module]] = {
     "adaptive average to more cells": lambda: row(lambda y: functional.adaptive_avg_pool2d(y, 9).flatten(1), 324),
     "adaptive average of unequal cells": lambda: nn.Sequential(
         conv(), nn.ReLU(), nn.AdaptiveAvgPool2d((5, 3)), nn.Flatten(), nn.Dropout(), nn.Linear(60, 3)),
+    "row of a padded map": lambda: row(lambda y: functional.pad(y, (0, 1, 2, 0)).flatten(1), 360),
+    "row of a map padded and cut": lambda: row(lambda y: functional.pad(y, (1, 1, 1, 1))[:, :, 2:, 2:].flatten(1), 256),
+    "part of a row": lambda: row(lambda y: y.flatten(1)[:, 10:100], 90),
+    "numbers of a row twice": lambda: row(lambda y: torch.cat([y.flatten(1)[:, 30:], y.flatten(1)[:, ::3]], 1), 312),
     "channels last row": lambda: row(lambda y: y.permute(0, 2, 3, 1).flatten(1), 256),
     "BatchNorm1d": lambda: nn.Sequential(conv(), nn.ReLU(), nn.Flatten(), nn.BatchNorm1d(256), nn.Linear(256, 6),
                                          nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, 3)),

@@ -202,6 +202,19 @@ def test_max_pools_have_pads_of_their_own(pads: tuple[int, int, int, int]) -> No
         assert torch.equal(wanted, nn.MaxPool2d((3, 2), 2, ceil_mode=True)(torch.from_numpy(found["0"]).double()))
 
 
+@pytest.mark.parametrize("size", [(5, 6), (6, 5), (7, 7), (8, 8)])
+@pytest.mark.parametrize("slopes", [1, 2])
+@pytest.mark.parametrize("pool", [nn.MaxPool2d(2, ceil_mode=True), nn.MaxPool2d(3, 2, 1, ceil_mode=True)])
+def test_windows_of_ceil_mode_follow_the_size(pool: nn.MaxPool2d, slopes: int, size: tuple[int, int]) -> None:
+    """A network may be lowered for another size than that with which it was quantized, also one that is exported."""
+    layers = nn.Conv2d(3, 2, 1), pool, nn.PReLU(slopes), nn.Conv2d(2, 2, 1)
+    model = quantized(nn.Sequential(*layers).eval(), "uniform")
+    program = lower_with_report(model, torch.zeros(1, 3, *size)).program
+    codes = np.random.default_rng(0).integers(-8, 8, (2, 3, *size))
+    found = run_reference(program, {"input_1": codes})
+    np.testing.assert_array_equal(found["1"], pool(torch.from_numpy(found["0"]).double()).numpy())
+
+
 @pytest.mark.trains
 def test_parts_are_reconstructed_together() -> None:
     """The layers that write one tensor are a unit; what is learnt stays on the grid of single shifts."""
