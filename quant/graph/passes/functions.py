@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from math import inf
 
 import torch
@@ -52,7 +53,10 @@ def _join(graph: Graph, kinds: tuple[type[Operator], ...]) -> None:
 
 
 def spell_prelus(graph: Graph) -> None:
-    """Make a PReLU with one slope a `LeakyRelu`, and one with a slope a for each channel x + (a - 1) * min(x, 0)."""
+    """Make a PReLU with one slope a `LeakyRelu`, and one with a slope a for each channel x + (a - 1) * min(x, 0).
+
+    Where x is codes of a quantizer, min(x, 0) is, too.
+    """
     sizes = shapes(graph)
     for node in operator_nodes(graph, PRelu):
         x, slope = node.inputs
@@ -62,12 +66,15 @@ def spell_prelus(graph: Graph) -> None:
             swap(graph, [node], LeakyRelu(alone), (x,))
         elif (found := along(graph.constants[slope], shape)) is not None:
             axis, slopes = found
-            below, scaled, gain, shift = (graph.fresh(f"{node.output}.{what}") for what in (
-                "negative", "scaled", "gain", "shift"))
+            below, scaled, gain, shift, codes = (graph.fresh(f"{node.output}.{what}") for what in (
+                "negative", "scaled", "gain", "shift", "codes"))
             graph.constants |= {gain: slopes - 1, shift: torch.zeros_like(slopes)}
+            maker = graph.maker(x)
+            steps = ((replace(maker, inputs=(below, *maker.inputs[1:]), output=codes),)
+                     if maker is not None and isinstance(maker.operator, FakeQuantize) else ())
             graph.replace([node], [
-                Node(Clip(-inf, 0.0), (x,), below, node.place, f"{node.name}_negative" if node.name else ""),
-                Node(Affine(axis), (below, gain, shift), scaled, node.place, node.name),
+                Node(Clip(-inf, 0.0), (x,), below, node.place, f"{node.name}_negative" if node.name else ""), *steps,
+                Node(Affine(axis), (codes if steps else below, gain, shift), scaled, node.place, node.name),
                 Node(Binary("add"), (scaled, x), node.output, node.place)])
 
 

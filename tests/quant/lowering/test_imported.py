@@ -148,6 +148,23 @@ def test_larger_maps_and_functions_have_the_codes_of_onnx_runtime(axes: int, gro
         np.testing.assert_array_equal(found[codes].reshape(wanted[name].shape), wanted[name])
 
 
+def test_slopes_of_channels_and_pixels_between_have_the_codes_of_onnx_runtime() -> None:
+    """The negative part of a PReLU has the codes of what the PReLU reads."""
+    rng, w = np.random.default_rng(0), Writer()
+    weights, others = (w.weights(rng.integers(-127, 128, shape), 2.0**-8) for shape in ((4, 3, 1, 1), (2, 4, 1, 1)))
+    first = w.stored(w.node("Conv", w.stored("x", 2.0**-5, 3), weights), 2.0**-4, 120)
+    slopes = w.constant(np.float32([0.25, 0.375, 0.5, -0.125]).reshape(4, 1, 1))
+    bent = w.stored(w.node("PRelu", first, slopes), 2.0**-5, 60)
+    large = w.stored(w.node("Resize", bent, "", w.constant([1, 1, 2, 4]), mode="linear"), 2.0**-5, 70)
+    last = w.stored(w.node("Conv", large, others), 2.0**-2, 7, np.int8)
+    model = w.model((3, 5, 6), last, bent, large)
+    x = rng.normal(size=(3, 3, 5, 6)).astype(np.float32) * 2
+    found = values_of(import_quantized(graph_of_model(model), EVEN), {"x": torch.from_numpy(x)})
+    wanted = reference(model, x)
+    for name in (bent, large, last):
+        np.testing.assert_array_equal(found[f"quantizelinear_{int(name.rpartition('_')[2]) - 1}"], wanted[name])
+
+
 def test_other_scales_are_compared_and_nothing_is_hidden() -> None:
     """With scales that are no powers of two few codes differ, and the comparison finds what ONNX Runtime has."""
     rng = np.random.default_rng(5)
