@@ -50,9 +50,9 @@ INDEX_BITS = 8
 
 @torch.inference_mode(False)  # what learns later must not be made of inference tensors
 def quantize(model: nn.Module, data: Data, *, scheme: str | Scheme, weight_bits: int = 4, activation_bits: int = 4,
-             first_last_bits: int | None = None, input_format: ByInput[Format] | None = None,
-             input_exponent: ByInput[int] | None = None, pixels: ByInput[Pixels] | None = None,
-             progress: Progress | None = None) -> fx.GraphModule:
+             first_last_bits: int | None = None, signed_bits: int | None = None,
+             input_format: ByInput[Format] | None = None, input_exponent: ByInput[int] | None = None,
+             pixels: ByInput[Pixels] | None = None, progress: Progress | None = None) -> fx.GraphModule:
     """Return a copy of `model` with quantized weights and one quantizer on each tensor that the machine stores.
 
     A stored tensor ends a convolution or linear layer with everything fused after it (BatchNorm, residual add, ReLU)
@@ -78,6 +78,8 @@ def quantize(model: nn.Module, data: Data, *, scheme: str | Scheme, weight_bits:
         For all layers and tensors; `set_bits` of a quantizer changes one.
     first_last_bits : int, 1..8, optional
         Instead, for the weights of layers that read the input or write the output, and for what the latter read.
+    signed_bits : int, 1..8, optional
+        Instead, for tensors of both signs, such as linear bottlenecks: 8 where they would cost accuracy at 4.
     input_format, input_exponent : Format and int, optional
         How the host gives the input: codes of this format, unsigned or signed with zero point 0, and of the value
         code * 2**input_exponent. Of several inputs one for all, or a dict by their names.
@@ -122,13 +124,13 @@ def quantize(model: nn.Module, data: Data, *, scheme: str | Scheme, weight_bits:
         factors |= {tensor.name: tensor.factor for tensor in equalized}
         graph.meta["equalized"] = equalized
     if scheme.own_units:
-        widths = widths_of(stages(graph), weight_bits, activation_bits, first_last_bits)
+        widths = widths_of(stages(graph), weight_bits, activation_bits, first_last_bits, signed_bits)
         for name, factor in fit_units(graph, images, lambda stage: widths[stage.end][1]).items():
             factors[name] = factor * factors.get(name, 1.0)
     graph.meta["own_units"] = scheme.own_units
     reference = deepcopy(graph)
     found = stages(graph)
-    widths = widths_of(found, weight_bits, activation_bits, first_last_bits)
+    widths = widths_of(found, weight_bits, activation_bits, first_last_bits, signed_bits)
     skewed = _skewed(found)
     tied = set() if scheme.strict else {(tie.operand or tie.product).end for tie in ties(found)}
     for stage in found:

@@ -18,9 +18,12 @@ SIGNED_BITS = 8
 """Width of stored tensors that only adds read: an error there is never clipped away again."""
 
 
-def widths_of(found: Sequence[Stage], weight_bits: int, activation_bits: int,
-              first_last_bits: int | None) -> dict[fx.Node, tuple[int, int]]:
+def widths_of(found: Sequence[Stage], weight_bits: int, activation_bits: int, first_last_bits: int | None,
+              signed_bits: int | None = None) -> dict[fx.Node, tuple[int, int]]:
     """Return the bits of the weights and of the stored tensor of each stage, by its end.
+
+    With `signed_bits` all tensors of both signs have that width, with `first_last_bits` outer layers and what the last
+    one reads have that.
 
     Raises
     ------
@@ -29,8 +32,9 @@ def widths_of(found: Sequence[Stage], weight_bits: int, activation_bits: int,
     """
     checked_bits(weight_bits)
     checked_bits(activation_bits)
-    if first_last_bits is not None:
-        checked_bits(first_last_bits, "first_last_bits")
+    for name, bits in (("first_last_bits", first_last_bits), ("signed_bits", signed_bits)):
+        if bits is not None:
+            checked_bits(bits, name)
     by_end = {stage.end: stage for stage in found}
     layers = [stage for stage in found if stage.kind in ("conv", "linear")]
     special = activation_bits if first_last_bits is None else first_last_bits
@@ -40,7 +44,10 @@ def widths_of(found: Sequence[Stage], weight_bits: int, activation_bits: int,
     read = {_read(stage, by_end).end for stage in found if stage.kind not in ("input", "copy", "cat")}
     widths = {}
     for stage in found:
-        stored_bits = activation_bits if stage.end in read or not stage.signed else SIGNED_BITS
+        if stage.signed:
+            stored_bits = signed_bits or (activation_bits if stage.end in read else SIGNED_BITS)
+        else:
+            stored_bits = activation_bits
         widths[stage.end] = (weight_bits if first_last_bits is None or stage not in outer else first_last_bits,
                              special if stage.end in before_last else stored_bits)
     return widths

@@ -72,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     lite.add_argument("--half", choices=efficientnet.HALVES, default="first", help="of the pictures, to calibrate with")
     lite.add_argument("--images", type=int, default=500, help="pictures in each half")
     lite.add_argument("--calibrate", type=int, default=500, help="pictures of the half that calibrate")
+    lite.add_argument("--signed-bits", type=int, help="of tensors of both signs, such as linear bottlenecks")
     resnet.add_argument("--weights", type=Path, required=True)
     resnet.add_argument("--train", type=Path, required=True)
     resnet.add_argument("--test", type=Path, required=True)
@@ -84,7 +85,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _efficientnet(chosen: argparse.Namespace) -> Settings:
-    return efficientnet.run(chosen.weights, chosen.photos, chosen.out, _how(chosen),
+    return efficientnet.run(chosen.weights, chosen.photos, chosen.out,
+                            replace(_how(chosen), signed_bits=chosen.signed_bits),
                             efficientnet.Photographs(chosen.half, chosen.images, chosen.calibrate))
 
 

@@ -67,4 +67,6 @@ def run(weights: Path, photos: Path, out: Path, how: PostTraining, which: Photog
 
     settings = {"network": "efficientnet_lite0", "method": "post-training", "scheme": how.scheme, "bits": how.bits,
                 "preset": how.preset, "half": which.half, "images": which.images, "calibrate": which.calibrate}
+    if how.signed_bits is not None:
+        settings["signed_bits"] = how.signed_bits
     return measure(out, settings, net, test, make)

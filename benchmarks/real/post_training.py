@@ -41,12 +41,15 @@ class PostTraining:
         A name of `PRESETS`.
     mirrored : bool
         Whether output channels choose a sign.
+    signed_bits : int or None
+        Of tensors of both signs, if they have a width of their own.
     """
 
     bits: str
     scheme: str
     preset: str
     mirrored: bool = True
+    signed_bits: int | None = None
 
 
 def quantizers_of(net: nn.Module, images: Images, how: PostTraining) -> fx.GraphModule:
@@ -56,8 +59,8 @@ def quantizers_of(net: nn.Module, images: Images, how: PostTraining) -> fx.Graph
                              {"input_format": images.format, "input_exponent": images.exponent})
     batches = (images.values(which) for which in chunks(images))
     scheme = how.scheme if how.mirrored else UNMIRRORED[how.scheme]
-    return quantize(net, batches, scheme=scheme, weight_bits=weight_bits,
-                    activation_bits=activation_bits, first_last_bits=FIRST_LAST_BITS, **given)
+    return quantize(net, batches, scheme=scheme, weight_bits=weight_bits, activation_bits=activation_bits,
+                    first_last_bits=FIRST_LAST_BITS, signed_bits=how.signed_bits, **given)
 
 
 def quantized(net: nn.Module, images: Images, how: PostTraining, files: Files, clock: Clock) -> fx.GraphModule:

@@ -58,6 +58,8 @@ def _how(settings: Mapping[str, Any], parts: int) -> str:
         how = "no reconstruction" if settings["preset"] == "none" else f"reconstructed, {settings['preset']}"
     counted = [f"{settings['calibrate']} pictures"] if "calibrate" in settings else []
     options = [name for name in ("unmirrored",) if settings.get(name)]
+    if "signed_bits" in settings:
+        options.append(f"tensors of both signs {settings['signed_bits']} bits")
     seeds = [f"{parts} seeds"] if "seed" in settings else []
     halves = [f"{settings['half']} half alone"] if "half" in settings and parts == 1 else []
     return ", ".join([how, *counted, *options, *seeds, *halves])

@@ -55,6 +55,8 @@ def quantize(
         "Bits of every layer instead, as `bitwright allocate --out` writes them; the Program keeps their budgets.",
         "--bits-file")] = None,
     first_last_bits: FirstLastBits = 8,
+    signed_bits: Annotated[int | None, integer(
+        1, 8, "Bits of tensors of both signs, such as linear bottlenecks, if not those of other tensors.")] = None,
     preset: Annotated[Literal["thorough", "fast"], typer.Option(
         help="How to reconstruct: learn roundings, or fast, without learning: round weights together, layer by layer."
     )] = "thorough",
@@ -92,7 +94,8 @@ def quantize(
     check_apart([*networks.network_files(out), *layer_files(out), checkpoint],
                 [weights, machine, network, data, bits_file])
     target = load_machine(machine)
-    widths = quantization.Widths(both, first_last_bits, None if bits_file is None else load_bits(bits_file, target))
+    widths = quantization.Widths(both, first_last_bits, signed_bits,
+                                 None if bits_file is None else load_bits(bits_file, target))
     found = load_data(data, size=size, resize=resize, mean=mean, deviation=std)
     net = networks.load_network(network, found, weights).eval()
     ensure_folder(out)

@@ -50,13 +50,13 @@ class Reconstructed:
 
 
 def quantize_network(net: nn.Module, data: Images, images: torch.Tensor, scheme: str | Scheme, bits: tuple[int, int],
-                     first_last_bits: int) -> fx.GraphModule:
+                     first_last_bits: int, signed_bits: int | None = None) -> fx.GraphModule:
     """Quantize a copy of a network at these weight and activation bits, with steps fitted on `images` of `data`."""
     given: dict[str, Any] = {"pixels": data.pixels}
     if data.pixels is None:
         given = {"input_format": data.format, "input_exponent": data.exponent}
     return quantize(net, images, scheme=scheme, weight_bits=bits[0], activation_bits=bits[1],
-                    first_last_bits=first_last_bits, **given)
+                    first_last_bits=first_last_bits, signed_bits=signed_bits, **given)
 
 
 def step_count(model: fx.GraphModule) -> int:

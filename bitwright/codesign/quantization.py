@@ -37,12 +37,15 @@ class Widths:
         Those of weights and activations where none are chosen for each layer.
     first_last_bits : int
         Those of the first and the last layer in that case.
+    signed_bits : int, optional
+        Those of tensors of both signs in that case, if not those of the others.
     chosen : ChosenBits, optional
         Bits of every layer instead, with the budgets that they keep.
     """
 
     bits: tuple[int, int]
     first_last_bits: int
+    signed_bits: int | None = None
     chosen: ChosenBits | None = None
 
 
@@ -85,7 +88,8 @@ def quantize_to(widths: Widths, net: nn.Module, data: DataSet, images: torch.Ten
         run it: that is said before any reconstruction.
     """
     if widths.chosen is None:
-        model = quantize_network(net, data.train, images, scheme, widths.bits, widths.first_last_bits)
+        model = quantize_network(net, data.train, images, scheme, widths.bits, widths.first_last_bits,
+                                 widths.signed_bits)
         lowered_for(model, data, machine)
         return model
     model = quantize_network(net, data.train, images, scheme, (WIDEST, WIDEST), WIDEST)

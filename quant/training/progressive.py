@@ -22,7 +22,7 @@ __all__ = ["narrow"]
 
 
 def narrow(model: fx.GraphModule, images: Tensor, old: tuple[int, int], new: tuple[int, int], *,
-           first_last_bits: int | None = None) -> None:
+           first_last_bits: int | None = None, signed_bits: int | None = None) -> None:
     """Give every quantizer of the old width the new one; steps and intervals continue where training has left them.
 
     They keep their relation to the step of least error, which is another one at another width
@@ -37,8 +37,8 @@ def narrow(model: fx.GraphModule, images: Tensor, old: tuple[int, int], new: tup
     images : float Tensor, shape (n, C, H, W)
     old, new : (int, int)
         Bits of weights and activations.
-    first_last_bits : int, optional
-        With which the model was quantized: first and last layers keep them.
+    first_last_bits, signed_bits : int, optional
+        With which the model was quantized: first and last layers, and tensors of both signs, keep them.
 
     Raises
     ------
@@ -51,7 +51,7 @@ def narrow(model: fx.GraphModule, images: Tensor, old: tuple[int, int], new: tup
     layers: list[QuantConv2d | QuantLinear] = []
     tensors: list[ActivationQuantizer] = []
     found = stages(model)
-    before, after = (widths_of(found, *bits, first_last_bits) for bits in (old, new))
+    before, after = (widths_of(found, *bits, first_last_bits, signed_bits) for bits in (old, new))
     for stage in found:
         change = tuple(zip(before[stage.end], after[stage.end], strict=True))
         if stage.kind in ("conv", "linear") and change[0] == (old[0], new[0]):

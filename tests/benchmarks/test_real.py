@@ -168,6 +168,8 @@ def test_the_table_pools_the_halves(tmp_path, capsys):
     assert row == ("| ResNet-20 | real steps | 4/4 | no reconstruction | 100 | 100.00 | 97.00 | +3.00 | 1.71 | 97.00 | "
                    "1,000,000 | 2 | 1.00 |")
     assert "no reconstruction, first half alone | 50 |" in markdown(records[:1])
+    wide = [records[0] | {"settings": records[0]["settings"] | {"signed_bits": 8}}]
+    assert "no reconstruction, tensors of both signs 8 bits, first half alone | 50 |" in markdown(wide)
     for number, record in enumerate(records):
         (tmp_path / f"{number}.json").write_text(json.dumps(record))
     assert command.main(["summary", "--json", "--out", str(tmp_path)]) == 0

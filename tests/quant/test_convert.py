@@ -150,6 +150,17 @@ def test_first_and_last_layers_may_have_a_width_of_their_own(
     assert widths[1] == inner | dict.fromkeys(ends, (7, True)) | {"filter_quantizer": (7, False)}
 
 
+def test_tensors_of_both_signs_may_have_a_width_of_their_own(splits: tuple[Split, Split]) -> None:
+    """What a convolution without an activation stores, whether layers or only adds read it, and nothing else."""
+    model = quantize(Widths(), splits[0].images[:16], scheme="lsq", weight_bits=3, activation_bits=4, signed_bits=6,
+                     input_format=DIGITS_FORMAT, input_exponent=DIGITS_EXPONENT)
+    widths = {name: module.bits for name, module in model.named_modules()
+              if isinstance(module, Quantizer) and name != "x_quantizer"}
+    layers = ("side", "first", "thin", "filter", "last")
+    assert widths == {f"{layer}.weight_quantizer": 3 for layer in layers} | {
+        "side_quantizer": 6, "first_quantizer": 4, "thin_quantizer": 6, "filter_quantizer": 4}
+
+
 def test_pools_that_change_nothing_are_left_out(splits: tuple[Split, Split], as_digits: Quantize) -> None:
     """An adaptive average onto the size that is there already would be a copy on the machine."""
     model = as_digits(Widths(), splits[0].images[:16], "qil", 4)

@@ -106,15 +106,17 @@ def test_the_same_command_goes_on(run: Run, tmp_path: Path) -> None:
 @pytest.mark.trains
 @pytest.mark.parametrize("scheme", ["power_of_two", "uniform"])
 def test_quantizing_without_training(run: Run, tmp_path: Path, scheme: str) -> None:
-    """Two-bit weights from a few iterations; strict steps are powers of two, the others are not, with zero points."""
+    """Two-bit weights from a few iterations; strict steps are powers of two, the others are not, with zero points and
+    a width of their own for tensors of both signs."""
+    options = ["--asymmetric", "--ranges", "percentile", "--signed-bits", 6] if scheme == "uniform" else []
     status, stdout, stderr = run("quantize", "digits", WEIGHTS, "-d", "digits", "-o", tmp_path, "-b", "2/4", "--scheme",
-                                 scheme, "--iterations", 10, "--json",
-                                 *(["--asymmetric", "--ranges", "percentile"] if scheme == "uniform" else []))
+                                 scheme, "--iterations", 10, "--json", *options)
     assert status == 0, stderr
     told = json.loads(stdout)
     tensors = load_program(tmp_path / "program.safetensors").tensors
     assert told["ranges"] == {"uniform": "percentile", "power_of_two": "mse"}[scheme]
     assert told["asymmetric"] == any(tensor.format.zero_point for tensor in tensors) == (scheme == "uniform")
+    assert any(tensor.format.bits == 6 for tensor in tensors) == (scheme == "uniform")
     assert told["accuracy"]["test"] == accuracy_of(tmp_path)
     assert all(after <= before for before, after in told["distances"].values())
     steps = [step for name, them in told["steps"].items() if name != "x_quantizer" for step in them]
