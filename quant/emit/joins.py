@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator as python_operator
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from torch import fx
 
 from quant.emit.builder import Builder, Stored
 from quant.emit.channelwise import scaled
-from quant.emit.frames import moved, select, whole
+from quant.emit.frames import is_part, moved, select, whole
 from quant.graph.graph import Node
 from quant.graph.layout import Layout
 from quant.graph.ops.elementwise import Binary
@@ -65,7 +66,11 @@ def concat(builder: Builder, node: Node) -> Stored:
     """Emit values beside each other: their channels are stored beside each other, whatever axis of them it is."""
     operator = node.operator
     assert isinstance(operator, Concat)
-    values = [whole(builder, node, builder.stored(node, index)) for index in range(len(node.inputs))]
+    given = [builder.stored(node, index) for index in range(len(node.inputs))]
+    if len({value.node for value in given}) == 1 and not all(is_part(value.layout) for value in given):
+        places = np.concatenate([value.layout.places for value in given], operator.axis - 1)
+        return replace(given[0], layout=replace(given[0].layout, places=places))
+    values = [whole(builder, node, value) for value in given]
     if len({value.layout.stored[1:] for value in values}) > 1:
         raise moved(node)
     flat = all(value.flat for value in values)
