@@ -18,7 +18,7 @@ from rtl.verilog.ram_model import RAM_MODEL
 from rtl.verilog.wasm import wasm_environment
 from sim.errors import EngineError
 
-__all__ = ["FAMILIES", "PORT", "Mutant", "lines_by_module", "mutated_text", "sample", "unread"]
+__all__ = ["FAMILIES", "PORT", "Mutant", "faulty_text", "lines_by_module", "mutated_text", "sample", "unread"]
 
 PORT = "mutant"
 """Input that the design with mutants has besides: 0 is the design without a fault."""
@@ -151,6 +151,20 @@ def mutated_text(text: str, top: str, mutants: Sequence[Mutant]) -> str:
         faults = [f"{mutant.command} -ctrl {PORT} {width} {number}" for number, mutant in enumerate(mutants, 1)]
         (folder / "faults.ys").write_text("\n".join(faults))
         _yosys(folder, text, top, ["script faults.ys", "write_verilog -sv mutated.sv"])
+        return (folder / "mutated.sv").read_text()
+
+
+def faulty_text(text: str, top: str, mutant: Mutant) -> str:
+    """Return the Verilog of the design with one mutant, which is always there.
+
+    Raises
+    ------
+    EngineError
+        If Yosys fails.
+    """
+    with tempfile.TemporaryDirectory(prefix="bitwright-") as temporary:
+        folder = Path(temporary)
+        _yosys(folder, text, top, [mutant.command, "write_verilog -sv mutated.sv"])
         return (folder / "mutated.sv").read_text()
 
 
