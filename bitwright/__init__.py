@@ -35,6 +35,7 @@ Costs
 
 Agreement
     verify : compare PyTorch, the simulator, ONNX Runtime and the RTL
+    explain : tell what one code is made of, and where and when the machine makes it
 
 Errors
     InputError : what every function raises when it cannot use its input
@@ -58,9 +59,9 @@ from typing import TYPE_CHECKING
 
 __all__ = [
     "Arithmetic", "Conv", "Format", "InputError", "Program", "Recipe", "Reconstruction", "Simulator", "Tensor",
-    "allocate", "area", "batch", "estimate", "evaluate", "export_onnx", "import_model", "load_data", "load_machine",
-    "load_model", "load_program", "load_weights", "lower", "lower_with_report", "plan", "quantize", "reconstruct",
-    "save_program", "save_weights", "sensitivities", "simulate", "train", "verify", "with_bits"]
+    "allocate", "area", "batch", "estimate", "evaluate", "explain", "export_onnx", "import_model", "load_data",
+    "load_machine", "load_model", "load_program", "load_weights", "lower", "lower_with_report", "plan", "quantize",
+    "reconstruct", "save_program", "save_weights", "sensitivities", "simulate", "train", "verify", "with_bits"]
 
 _HOMES = {
     "Arithmetic": "sim.ir.arithmetic",
@@ -77,6 +78,7 @@ _HOMES = {
     "batch": "sim.ir.batch",
     "estimate": "bitwright.codesign.costs",
     "evaluate": "bitwright.codesign.evaluation",
+    "explain": "bitwright.codesign.explain",
     "export_onnx": "bitwright.codesign.export",
     "import_model": "bitwright.codesign.import_model",
     "load_data": "bitwright.codesign.data",
@@ -103,6 +105,7 @@ if TYPE_CHECKING:
     from bitwright.codesign.costs import area, estimate, plan
     from bitwright.codesign.data import load_data
     from bitwright.codesign.evaluation import evaluate
+    from bitwright.codesign.explain import explain
     from bitwright.codesign.export import export_onnx
     from bitwright.codesign.import_model import import_model
     from bitwright.codesign.lowering import lower, lower_with_report

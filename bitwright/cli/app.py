@@ -17,6 +17,7 @@ from bitwright.cli.disassemble import disassemble
 from bitwright.cli.doctor import doctor
 from bitwright.cli.estimate import estimate
 from bitwright.cli.exit_status import exit_status
+from bitwright.cli.explain import explain
 from bitwright.cli.export import export
 from bitwright.cli.generate import generate
 from bitwright.cli.import_model import import_model
@@ -34,8 +35,8 @@ __all__ = ["main"]
 app = typer.Typer(
     help="Quantize, simulate, verify and cost low-bit networks on a shift-and-accumulate accelerator.",
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-for command in (demo, train, quantize, simulate, warmup, verify, estimate, area, sensitivities, allocate, calibrate,
-                generate, assemble, disassemble, show, diff, batch, export, vectors, doctor):
+for command in (demo, train, quantize, simulate, warmup, verify, explain, estimate, area, sensitivities, allocate,
+                calibrate, generate, assemble, disassemble, show, diff, batch, export, vectors, doctor):
     app.command()(command)
 app.command("import")(import_model)
 app.command("disasm", hidden=True)(disassemble)

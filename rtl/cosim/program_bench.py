@@ -18,6 +18,7 @@ from cocotb.types import LogicArray
 
 from rtl.cosim.jobs import Job, read_jobs
 from rtl.cosim.pin_driver import PERIOD_NS, PinDriver
+from rtl.cosim.requant_watch import watch_requantizers
 from rtl.encoding.stream_bytes import tensor_codes
 from rtl.host.driver import Host
 from sim.ir.formats import Format
@@ -42,28 +43,40 @@ class ProgramBench:
         self.host = Host(self.pins, self.plan, self.program_image, timeout_cycles=self.cycle_limit,
                          noise=np.random.default_rng(job.facts["seed"]))
         self.image = 0
+        self.watched: int | None = job.facts["watched"]
         self.ends = np.zeros((self.images, len(self.plan.program.ops)), np.int64)
         self.found: dict[str, np.ndarray] = {}
 
     async def run(self, number: int) -> None:
-        """Run all images, one after another; `number` names the results."""
+        """Run all images, one after another; `number` names the results, which are kept also of a run that fails."""
         watches = [cocotb.start_soon(self.watch(queue)) for queue in Queue]
-        counters = []
-        await self.within(self.host.load(), len(self.program_image) // self.pins.beat_bytes)
-        for image in range(self.images):
-            self.image = image
-            self.pins.characters.clear()
-            inputs = {name: codes[image] for name, codes in self.inputs.items()}
-            result = await self.within(self.host.run(inputs), self.cycle_limit)
-            counters.append(result.counters)
-            for name, codes in result.maps.items():
-                self.keep(f"map {name}", codes)
-            for item, characters in zip(self.plan.outward(), self.pins.characters, strict=True):
-                self.note_undefined(item, characters)
-        for watch in watches:
-            watch.cancel()
-        np.savez(JOBS / f"result{number}.npz", allow_pickle=False, ends=self.ends, **self.found)
-        (JOBS / f"result{number}.json").write_text(json.dumps(counters))
+        counters: list[dict[str, int]] = []
+        try:
+            await self.within(self.host.load(), len(self.program_image) // self.pins.beat_bytes)
+            for image in range(self.images):
+                self.image = image
+                counters.append(await self.run_image())
+        finally:
+            for watch in watches:
+                watch.cancel()
+            np.savez(JOBS / f"result{number}.npz", allow_pickle=False, ends=self.ends, **self.found)
+            (JOBS / f"result{number}.json").write_text(json.dumps(counters))
+
+    async def run_image(self) -> dict[str, int]:
+        """Run the image at hand and return its counters."""
+        self.pins.characters.clear()
+        inputs = {name: codes[self.image] for name, codes in self.inputs.items()}
+        watching = None
+        if self.watched is not None:
+            watching = cocotb.start_soon(watch_requantizers(self.dut, self.plan.machine, self.watched))
+        result = await self.within(self.host.run(inputs), self.cycle_limit)
+        for name, codes in result.maps.items():
+            self.keep(f"map {name}", codes)
+        for item, characters in zip(self.plan.outward(), self.pins.characters, strict=True):
+            self.note_undefined(item, characters)
+        if watching is not None:
+            self.found |= {f"requantizer {name} {self.image}": rows for name, rows in (await watching).items()}
+        return result.counters
 
     def undefine_activations(self) -> None:
         """Make every activation word undefined, where the simulator knows undefined bits, so that none is left over."""
@@ -88,15 +101,15 @@ class ProgramBench:
         self.found.setdefault(name, np.zeros((self.images, *array.shape), array.dtype))[self.image] = array
 
     def note_undefined(self, item: TensorItem, characters: str) -> None:
-        """Mark the codes that a received packet holds an undefined bit of."""
+        """Note the undefined planes of the codes that a received packet holds."""
         machine, tensor = self.plan.machine, item.tensor
         marks = np.frombuffer(characters.encode(), np.uint8)
         plain = Tensor("bits", tensor.height, tensor.width, tensor.parts, Format(tensor.format.bits, "unsigned"))
         undefined = np.packbits((marks != ord("0")) & (marks != ord("1")), bitorder="little").tobytes()
         name, shape = f"unknown {item.host}", self.plan.program.tensor(item.host).shape
         if name not in self.found:
-            self.found[name] = np.zeros((self.images, *shape), np.bool_)
-        item.view(self.found[name][self.image])[:] = tensor_codes(undefined, plain, machine) != 0
+            self.found[name] = np.zeros((self.images, *shape), np.int32)
+        item.view(self.found[name][self.image])[:] = tensor_codes(undefined, plain, machine)
         used = machine.columns * tensor_words(tensor, machine) * machine.lanes
         if machine.stream_bits >= 8:
             assert set(characters[used:]) <= {"0"}, f"the last beat of '{tensor.name}' is not filled up with zeros"
@@ -126,11 +139,9 @@ class ProgramBench:
 
 
 def completed_by(plan: Plan, name: str) -> int | None:
-    """Return the index of the op that completes a tensor on chip, None if Stores write it to the host's memory."""
-    writers = [(i, op) for i, op in enumerate(plan.program.ops) if op.output == name]
-    if any(isinstance(op, Store) for _, op in writers):
-        return None
-    return max((i for i, _ in writers), default=None)
+    """Return the index of the op that completes a tensor on chip, None if it is only in the host's memory."""
+    return max((i for i, op in enumerate(plan.program.ops) if op.output == name and not isinstance(op, Store)),
+               default=None)
 
 
 @cocotb.test()

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from sim.functional.loops import dense_conv, depthwise_conv, max_pool
 from sim.functional.requantize import ROUNDING_MODES, requantize_maps, wrap_maps
-from sim.ir.ops import Conv, Load, Pads, Pool, Store, Tensor
+from sim.ir.ops import Conv, Load, Op, Pads, Pool, Store, Tensor
 from sim.ir.program import Program
 from sim.ir.signed_digits import multipliers
 
-__all__ = ["accumulate", "accumulators", "requantized", "simulate"]
+__all__ = ["accumulate", "accumulators", "requantized", "run_op", "simulate"]
 
 Codes = NDArray[np.int32]
 
@@ -62,19 +62,32 @@ def simulate(program: Program, inputs: Mapping[str, NDArray[np.integer]]) -> dic
     for name, array in arrays.items():
         codes[name][:] = array
     for op in program.ops:
-        match op:
-            case Conv():
-                _conv(program, op, codes)
-            case Pool():
-                _pool(program, op, codes)
-            case Load():
-                rows = slice(op.first_row, op.first_row + program.tensor(op.output).height)
-                codes[op.output][:] = codes[op.input][:, :, rows]
-            case Store():
-                _store(program, op, codes)
-            case _:
-                assert_never(op)
+        run_op(program, op, codes)
     return codes
+
+
+def run_op(program: Program, op: Op, codes: dict[str, Codes]) -> None:
+    """Compute what one op of `program` writes, out of what it reads in `codes`, and put it there.
+
+    Parameters
+    ----------
+    program : Program
+    op : Conv, Pool, Load or Store
+    codes : dict of str to int32 array, shape (N, channels, height, width)
+        Of the tensors that the op reads and writes.
+    """
+    match op:
+        case Conv():
+            _conv(program, op, codes)
+        case Pool():
+            _pool(program, op, codes)
+        case Load():
+            rows = slice(op.first_row, op.first_row + program.tensor(op.output).height)
+            codes[op.output][:] = codes[op.input][:, :, rows]
+        case Store():
+            _store(program, op, codes)
+        case _:
+            assert_never(op)
 
 
 def accumulate(conv: Conv, source: Tensor, codes: Codes) -> Codes:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from sim.ir.ops import Queue
 from sim.timing.dependencies import Waits
 
-__all__ = ["NOTICE", "STORE_LATENCY", "ConvTiming", "PipelineState", "Span"]
+__all__ = ["NOTICE", "STORE_LATENCY", "Chunks", "ConvTiming", "PipelineState", "Span"]
 
 STORE_LATENCY = 2
 """Cycles from the start of a Store until it offers its first beat."""
@@ -63,6 +63,27 @@ class ConvTiming:
     write_back: int
     busy_cycles: int
     table_cycles: int = 0
+
+
+@dataclass(frozen=True)
+class Chunks:
+    """Chunks of a row tile that follow each other at equal distances.
+
+    Attributes
+    ----------
+    pixels : int
+        Of each.
+    issued, requantized : int
+        Cycles in which the first step of the first one is issued, and in which the requantizer begins with it.
+    count, distance : int
+        How many there are, and cycles from one to the next.
+    """
+
+    pixels: int
+    issued: int
+    requantized: int
+    count: int
+    distance: int
 
 
 @dataclass
@@ -115,6 +136,8 @@ class PipelineState:
         When the weight slots of the row tile before last and of the last one became free.
     ends : three lists of int
         Ends of the ops of each queue, by `Queue`.
+    watch : function of Chunks, or None
+        Told of the chunks of every Conv, in order.
     """
 
     finish: Callable[[int, int], int]
@@ -127,6 +150,7 @@ class PipelineState:
     wait_weights: int = 0
     starved: int = 0
     blocked: int = 0
+    watch: Callable[[Chunks], None] | None = None
 
     def ready(self, waits: Waits) -> int:
         """Return when all that an op waits for has ended."""
@@ -201,12 +225,15 @@ class PipelineState:
             before, shape = head.issued, head.shape
             ready = head.ready
             waited = ready - before
-            head.issued = max(ready, weights) + pixels * timing.pixel_cycles
-            accumulated = head.issued + timing.latency
-            head.requantized = max(accumulated, head.requantized, residual_ready) + pixels * requant_cycles
+            issued = max(ready, weights)
+            head.issued = issued + pixels * timing.pixel_cycles
+            begun = max(head.issued + timing.latency, head.requantized, residual_ready)
+            head.requantized = begun + pixels * requant_cycles
             head.bank_free = (head.bank_free[1], head.requantized + NOTICE)
             left -= pixels
             same = left // pixels if head.shape == shape and weights <= before else 0
             self.wait_accumulator += waited * (1 + same)
+            if self.watch:
+                self.watch(Chunks(pixels, issued, begun, 1 + same, head.issued - before))
             head.move(same * (head.issued - before))
             left -= same * pixels

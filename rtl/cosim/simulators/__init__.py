@@ -1,12 +1,13 @@
 """Verilog simulators that cocotb drives, and the cache of what they built."""
 
 from rtl.cosim.simulators.builds import cached_build
-from rtl.cosim.simulators.engine import Engine, Progress, SimulationError
+from rtl.cosim.simulators.engine import Engine, Progress, SimulationError, Window
 from rtl.cosim.simulators.icarus import Icarus
 from rtl.cosim.simulators.verilator import Verilator
 from sim.errors import InputError
 
-__all__ = ["ENGINES", "ICARUS", "VERILATOR", "Engine", "Progress", "SimulationError", "cached_build", "engine_named"]
+__all__ = ["ENGINES", "ICARUS", "VERILATOR", "Engine", "Progress", "SimulationError", "Window", "cached_build",
+           "engine_named"]
 
 ICARUS = Icarus()
 """The default: builds at once, knows undefined bits."""

@@ -17,10 +17,12 @@ from sim.errors import EngineError, InputError
 from sim.io.atomic_write import atomic_write
 from sim.io.build_cache import get_or_build
 
-__all__ = ["Engine", "Progress", "SimulationError", "silent"]
+__all__ = ["Engine", "Progress", "SimulationError", "Window", "silent"]
 
 Progress = Callable[[str], None]
 """Takes a line that says what is being done."""
+Window = tuple[int, int]
+"""First and last cycle of a run of the accelerator."""
 
 LOG_LINES = 40
 """Lines of a failed run's log that its exception shows."""
@@ -106,7 +108,7 @@ class Engine(ABC):
         return get_or_build(place, make)
 
     def run_bench(self, place: Path, top: str, bench: str, folder: Path, environment: Mapping[str, str],
-                  waves: Path | None = None) -> None:
+                  waves: Path | None = None, window: Window | None = None) -> None:
         """Run the cocotb module `bench` on the build in `place`, in `folder`.
 
         Nothing of the user's environment reaches it but what says where things are
@@ -116,6 +118,8 @@ class Engine(ABC):
         ----------
         waves : Path or None
             Where to write all signals as FST, also those of a run that fails.
+        window : Window or None
+            Cycles of the accelerator's runs to which the waveforms are confined.
 
         Raises
         ------
@@ -128,7 +132,7 @@ class Engine(ABC):
         if waves is None:
             self._run(place, top, bench, folder, environment, ())
             return
-        arguments, failure, recorded = self.wave_arguments(WAVES), None, folder / WAVES
+        arguments, failure, recorded = self.wave_arguments(WAVES, window), None, folder / WAVES
         with atomic_write(waves) as stream:
             try:
                 self._run(place, top, bench, folder, environment, arguments)
@@ -159,8 +163,8 @@ class Engine(ABC):
     def command(self, place: Path, top: str) -> list[str]:
         """Return the command that starts the build in `place`."""
 
-    def wave_arguments(self, waves: str) -> tuple[str, ...]:
-        """Arguments of a run that writes waveforms into a file of its folder.
+    def wave_arguments(self, waves: str, window: Window | None) -> tuple[str, ...]:
+        """Arguments of a run that writes waveforms, all or those of a window, into a file of its folder.
 
         Raises
         ------

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import cocotb_tools.config
 
-from rtl.cosim.simulators.engine import BUILD_LOG, Engine, Progress
+from rtl.cosim.simulators.engine import BUILD_LOG, Engine, Progress, Window
 from rtl.cosim.simulators.environment import tool_environment
 from rtl.verilog.ram_model import RAM_MODEL
 
@@ -26,6 +26,26 @@ module bitwright_waves;
 endmodule
 """
 """A second top module, which does nothing unless it is told a file."""
+WINDOWED_WAVES = """\
+module bitwright_waves;
+    string path;
+    integer first, last;
+    bit windowed, begun;
+    initial if ($value$plusargs("bitwright_waves=%s", path)) begin
+        $dumpfile(path);
+        windowed = $value$plusargs("bitwright_first=%d", first) && $value$plusargs("bitwright_last=%d", last);
+        if (!windowed) $dumpvars(0, {top});
+    end
+    always @(negedge {top}.clk) if (windowed && {top}.trace_busy) begin
+        if (!begun && {top}.trace_cycle >= first) begin
+            begun = 1;
+            $dumpvars(0, {top});
+        end else if (begun && {top}.trace_cycle == first) $dumpon;
+        if (begun && {top}.trace_cycle == last + 1) $dumpoff;
+    end
+endmodule
+"""
+"""The same for the accelerator, which has cycles."""
 
 
 class Icarus(Engine):
@@ -40,11 +60,12 @@ class Icarus(Engine):
         return "Icarus Verilog (iverilog) was not found; install it with 'apt-get install iverilog'"
 
     def version(self) -> str:
-        return _version()
+        return f"{_version()}, waveforms of windows"
 
     def compile(self, source: Path, top: str, progress: Progress) -> None:
         folder = source.parent
-        (folder / "waves.sv").write_text(WAVES.format(top=top))
+        waves = WINDOWED_WAVES if "trace_cycle" in source.read_text() else WAVES
+        (folder / "waves.sv").write_text(waves.format(top=top))
         (folder / "options.f").write_text("+timescale+1ns/1ps\n")
         command = ["iverilog", "-g2012", "-o", "sim.vvp", "-s", top, "-s", "bitwright_waves", "-f", "options.f",
                    str(RAM_MODEL), source.name, "waves.sv"]
@@ -57,8 +78,9 @@ class Icarus(Engine):
     def command(self, place: Path, top: str) -> list[str]:
         return ["vvp", "-m", cocotb_tools.config.lib_entry("vpi", self.name), str(place / "sim.vvp")]
 
-    def wave_arguments(self, waves: str) -> tuple[str, ...]:
-        return f"+bitwright_waves={waves}", "-fst"
+    def wave_arguments(self, waves: str, window: Window | None) -> tuple[str, ...]:
+        cycles = () if window is None else (f"+bitwright_first={window[0]}", f"+bitwright_last={window[1]}")
+        return f"+bitwright_waves={waves}", *cycles, "-fst"
 
 
 @cache
