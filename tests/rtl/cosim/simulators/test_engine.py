@@ -122,7 +122,7 @@ def test_waveforms_without_a_place_are_refused_before_the_run(place, tmp_path):
 
 def test_waveforms_that_were_not_written_are_an_error(engine, pool_bench, tmp_path, monkeypatch):
     """A run that passes and leaves none is no success."""
-    monkeypatch.setattr(type(engine), "wave_arguments", lambda self, waves: ())
+    monkeypatch.setattr(type(engine), "wave_arguments", lambda self, waves, window: ())
     with pytest.raises(SimulationError, match=f"^{engine.title} has written no waveforms\n"):
         pool_bench(engine, tmp_path / "all.fst")
     assert not (tmp_path / "all.fst").exists()
@@ -154,7 +154,7 @@ def test_waveforms_of_verilator_are_refused():
     """Its builds have no tracing."""
     message = "Verilator writes no waveforms here; Icarus Verilog does"
     with pytest.raises(InputError, match=f"^{message}$"):
-        VERILATOR.wave_arguments("all.fst")
+        VERILATOR.wave_arguments("all.fst", None)
 
 
 def test_a_missing_engine_is_named(monkeypatch, tmp_path):
