@@ -76,7 +76,8 @@ class ProgramBench:
             self.note_undefined(item, characters)
         if watching is not None:
             self.found |= {f"requantizer {name} {self.image}": rows for name, rows in (await watching).items()}
-        return result.counters
+        counters: dict[str, int] = result.counters
+        return counters
 
     def undefine_activations(self) -> None:
         """Make every activation word undefined, where the simulator knows undefined bits, so that none is left over."""
