@@ -1,25 +1,26 @@
 """The accelerator's pins as the Port of a `rtl.host.driver.Host`, inside a simulation.
 
-The host's memory behind the streams passes beats as `sim.arch.host_memory` says, or with random gaps. Everything
-happens at falling edges, where the outputs of a cycle have settled and inputs can be changed without a race with the
-rising one.
+The host's memory behind the streams passes beats as `sim.arch.host_memory` says, or with random gaps.
 """
 
 from __future__ import annotations
 
-import random
 from collections import deque
+from functools import partial
 from typing import Any
 
 import cocotb
-from cocotb.clock import Clock
 from cocotb.triggers import Event, FallingEdge, First, RisingEdge
 
+from rtl.testbench.clocking import PERIOD_NS, start
+from rtl.testbench.gaps import random_gaps
+from rtl.testbench.lanes import Lanes
+from rtl.testbench.slotted import feed, take
+from rtl.testbench.streams import Stream
 from sim.arch.host_memory import IDEAL, Memory
 
 __all__ = ["PERIOD_NS", "PinDriver"]
 
-PERIOD_NS = 10
 INPUTS = ("s_axis_tvalid", "s_axis_tdata", "s_axis_tlast", "m_axis_tready", "s_axil_awaddr", "s_axil_awvalid",
           "s_axil_wdata", "s_axil_wstrb", "s_axil_wvalid", "s_axil_bready", "s_axil_araddr", "s_axil_arvalid",
           "s_axil_rready")
@@ -45,6 +46,8 @@ class PinDriver:
 
     def __init__(self, dut: Any, memory: Memory = IDEAL, stall: float = 0.0, seed: int = 0) -> None:
         self.dut = dut
+        self.inward, self.outward = (Stream.of(dut, "clk", f"{prefix}_axis_t*", Lanes(1, len(dut.s_axis_tdata)))
+                                     for prefix in "sm")
         self.configure(memory, stall, seed)
         self.beat_bytes = len(dut.s_axis_tdata) // 8
         self.characters: list[str] = []
@@ -55,7 +58,7 @@ class PinDriver:
 
     def configure(self, memory: Memory, stall: float, seed: int) -> None:
         """Put another memory behind the streams of the idle machine."""
-        self.memory, self.stall, self.random = memory, stall, random.Random(seed)
+        self.memory, self.stall, self.gaps = memory, stall, random_gaps(stall, seed)
         self.dut.m_axis_tready.value = int(self.always_ready)
 
     @property
@@ -66,13 +69,7 @@ class PinDriver:
     async def reset(self) -> None:
         """Hold all inputs low for two cycles of reset, then serve the streams."""
         dut = self.dut
-        for name in INPUTS:
-            getattr(dut, name).value = 0
-        dut.rst.value = 1
-        Clock(dut.clk, PERIOD_NS, unit="ns").start()
-        for _ in range(2):
-            await FallingEdge(dut.clk)
-        dut.rst.value = 0
+        await start(dut.clk, dut.rst, [getattr(dut, name) for name in INPUTS])
         dut.s_axil_wstrb.value = 15
         dut.s_axil_bready.value = dut.s_axil_rready.value = 1
         cocotb.start_soon(self._feed())
@@ -135,55 +132,33 @@ class PinDriver:
         self._packets.clear()
         self._known = 0
 
-    def passes(self, cycle: int, since: int = 0) -> bool:
-        """Tell whether the host's memory passes a beat in this cycle of a run; it passes none before cycle `since`."""
-        return (cycle >= since and self.memory.passes(cycle)
-                and not (self.stall and self.random.random() < self.stall))
+    def passes(self, since: int = 0) -> bool:
+        """Tell whether the host's memory passes a beat in the cycle at hand; in a run it passes none before `since`."""
+        if (self.always_ready and not since) or not self.dut.trace_busy.value:
+            return True
+        cycle = int(self.dut.trace_cycle.value)
+        return cycle >= since and self.memory.passes(cycle) and not next(self.gaps)
 
     async def _feed(self) -> None:
+        size = self.beat_bytes
         while True:
             while not self._queue:
                 self._sent.set()
                 self._queued.clear()
                 await self._queued.wait()
             packet, since = self._queue.popleft()
-            await self._feed_packet(packet, since)
-
-    async def _feed_packet(self, packet: bytes, since: int) -> None:
-        """Offer a beat when it is asked for and the memory lets it pass: it is taken in that cycle."""
-        dut, size = self.dut, self.beat_bytes
-        slotted = since or self.stall or self.memory != IDEAL
-        for start in range(0, len(packet), size):
-            dut.s_axis_tdata.value = int.from_bytes(packet[start : start + size], "little")
-            dut.s_axis_tlast.value = int(start + size == len(packet))
-            if not dut.s_axis_tready.value:
-                dut.s_axis_tvalid.value = 0
-                await RisingEdge(dut.s_axis_tready)
-                await FallingEdge(dut.clk)
-            while slotted and dut.trace_busy.value and not self.passes(int(dut.trace_cycle.value), since):
-                dut.s_axis_tvalid.value = 0
-                await FallingEdge(dut.clk)
-            dut.s_axis_tvalid.value = 1
-            await FallingEdge(dut.clk)
-        dut.s_axis_tvalid.value = dut.s_axis_tlast.value = 0
+            words = [int.from_bytes(packet[start : start + size], "little") for start in range(0, len(packet), size)]
+            await feed(self.inward, words, partial(self.passes, since))
 
     async def _take(self) -> None:
-        """Take every beat when the memory lets it pass."""
-        dut = self.dut
         beats: list[str] = []
         while True:
-            dut.m_axis_tready.value = int(self.always_ready)
-            if not dut.m_axis_tvalid.value:
-                await RisingEdge(dut.m_axis_tvalid)
-                await FallingEdge(dut.clk)
-            while not self.always_ready and dut.trace_busy.value and not self.passes(int(dut.trace_cycle.value)):
-                await FallingEdge(dut.clk)
-            dut.m_axis_tready.value = 1
-            beats.append(str(dut.m_axis_tdata.value)[::-1])
-            if dut.m_axis_tlast.value:
+            word, last = await take(self.outward, self.passes, eager=self.always_ready)
+            beats.append(word[::-1])
+            if last:
                 self._finish_packet("".join(beats))
                 beats = []
-            await FallingEdge(dut.clk)
+            await FallingEdge(self.dut.clk)
 
     def _finish_packet(self, characters: str) -> None:
         ones = int(characters[::-1].translate(ONES), 2)

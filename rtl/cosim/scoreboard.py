@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtl.cosim.run import UNDEFINED, RtlResult
+from rtl.testbench.differences import compare_tensor
 from sim.energy.counting import total_events
 from sim.energy.events import EVENTS, counters_from_events
 from sim.functional.reference import simulate
@@ -59,7 +60,8 @@ def differences(plan: Plan, inputs: Mapping[str, NDArray[np.integer]], result: R
     """
     codes, ends = simulate(plan.program, inputs), plan.timeline.ends
     expected = expected_counters(plan, stalled=stalled)
-    found = [_codes(name, result.codes[name]) for name in codes if not np.array_equal(codes[name], result.codes[name])]
+    compared = (compare_tensor(name, codes[name], result.codes[name], UNDEFINED) for name in codes)
+    found = [str(difference) for difference in compared if difference]
     if not stalled:
         found += [f"ends {found_ends.tolist()} not {list(ends)}" for found_ends in result.ends
                   if tuple(found_ends) != ends]
@@ -67,12 +69,3 @@ def differences(plan: Plan, inputs: Mapping[str, NDArray[np.integer]], result: R
         found += [f"{name} {counters[name]} not {expected[name]}" for name in expected
                   if counters[name] != expected[name]]
     return found
-
-
-def _codes(name: str, found: NDArray[np.int32]) -> str:
-    """Name a tensor that differs, and the first code of it that has an undefined bit."""
-    holes = np.argwhere(found == UNDEFINED)
-    if not len(holes):
-        return f"codes of {name}"
-    image, *place = (int(index) for index in holes[0])
-    return f"codes of {name}: undefined bits at (channel, y, x) = {tuple(place)} of image {image}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import cocotb
@@ -20,9 +20,12 @@ from cocotbext.axi import (
     AxiStreamSource,
 )
 
+from rtl.testbench.clocking import PERIOD_NS
+from rtl.testbench.gaps import random_gaps
+from rtl.testbench.offers import keeps_offers
+
 __all__ = ["AxiPort"]
 
-PERIOD_NS = 10
 OFFERS = {"m_axis": ("tvalid", "tready", ("tdata", "tlast")), "s_axil_b": ("valid", "ready", ("resp",)),
           "s_axil_r": ("valid", "ready", ("data", "resp"))}
 """Channels that the machine offers on: valid, ready, and what must not change before it is taken."""
@@ -49,12 +52,12 @@ class AxiPort:
     def pause_streams(self, probability: float) -> None:
         """Leave random gaps on both streams."""
         for part in (self.source, self.sink):
-            part.set_pause_generator(gaps(probability))
+            part.set_pause_generator(random_gaps(probability, random.getrandbits(32)))
 
     def pause_registers(self, probability: float) -> None:
         """Leave random gaps on all channels of the register bus."""
         for channel in self.channels():
-            channel.set_pause_generator(gaps(probability))
+            channel.set_pause_generator(random_gaps(probability, random.getrandbits(32)))
 
     async def reset(self) -> None:
         """Some cycles of reset, in which the drivers take over; then the handshakes are watched."""
@@ -72,7 +75,8 @@ class AxiPort:
         await RisingEdge(dut.clk)
         for prefix, (valid, ready, kept) in OFFERS.items():
             names = (f"{prefix}_{n}" if prefix == "m_axis" else f"{prefix}{n}" for n in (valid, ready, *kept))
-            cocotb.start_soon(self._watch([getattr(dut, name) for name in names]))
+            offered, taken, *rest = (getattr(dut, name) for name in names)
+            cocotb.start_soon(keeps_offers(dut.clk, offered, taken, rest))
 
     async def read(self, offset: int) -> int:
         """Read a register."""
@@ -124,19 +128,3 @@ class AxiPort:
         self.source.pause = True
         await RisingEdge(self.dut.irq)
         self.source.pause = False
-
-    async def _watch(self, signals: list[Any]) -> None:
-        """Check that what is offered and not taken stays as it is."""
-        valid, ready, *kept = signals
-        offer: list[str] = []
-        while True:
-            await RisingEdge(self.dut.clk)
-            present = [str(signal.value) for signal in kept] if valid.value else []
-            assert offer in ([], present), f"{valid._name}: what was offered was not kept"
-            offer = [] if ready.value else present
-
-
-def gaps(probability: float) -> Iterator[bool]:
-    """Yield in each cycle whether to pause."""
-    while True:
-        yield random.random() < probability

@@ -8,10 +8,10 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge
 
 from rtl.encoding.geometry import Geometry
+from rtl.testbench.clocking import start
 from sim.arch.machine import Machine
 
 __all__ = ["geometry", "reset", "step", "tensor_beats", "wrap", "write_table"]
@@ -24,15 +24,7 @@ def geometry() -> Geometry:
 
 async def reset(dut: Any, inputs: tuple[str, ...]) -> random.Random:
     """Start the clock, hold reset for two cycles with all `inputs` low; the generator of the bench's stimuli."""
-    for name in inputs:
-        getattr(dut, name).value = 0
-    if hasattr(dut, "rst"):
-        dut.rst.value = 1
-    Clock(dut.clk, 10, unit="ns").start()
-    for _ in range(2):
-        await FallingEdge(dut.clk)
-    if hasattr(dut, "rst"):
-        dut.rst.value = 0
+    await start(dut.clk, getattr(dut, "rst", None), [getattr(dut, name) for name in inputs])
     return random.Random(1)
 
 
