@@ -5,7 +5,7 @@ from __future__ import annotations
 from sim.arch.limits import LIMITS
 from sim.ir.formats import MAX_PLANES
 from sim.testing.coverage import layer_bins, table_bins, transfer_bins, value_bins
-from sim.testing.coverage.coverage import Group, Values
+from sim.testing.coverage.tally import Group, Values
 
 __all__ = ["GROUPS", "LAYER_GROUPS", "TRANSFER_GROUPS"]
 

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.functional.one_op import Requantizer
 from sim.functional.reference import accumulate, requantized
 from sim.ir.formats import Format
 from sim.ir.ops import Conv, accumulator_bounds
@@ -72,13 +73,18 @@ class ConvValues:
         return int(accumulator_bounds(self.conv, self.program.tensor(self.conv.input).format).max()) < EXACT
 
     @cached_property
+    def requantizer(self) -> Requantizer:
+        """The requantizer of the op, before its table if it ends in one."""
+        conv = self.conv
+        clamped = conv.requantized_format(self.program.tensor(conv.output).format)
+        return Requantizer(multipliers(conv.multiplier), conv.shift, conv.offset, conv.low, conv.high,
+                           clamped.zero_point, self.program.arithmetic.rounding, self.residual_multipliers,
+                           0 if conv.gate is None else 1 << conv.gate)
+
+    @cached_property
     def totals(self) -> Integers:
         """v = offset + M * sum + R * r + (sum * r << g)."""
-        conv = self.conv
-        gate = 0 if conv.gate is None else 1 << conv.gate
-        return np.asarray(_by_channel(conv.offset) + _by_channel(multipliers(conv.multiplier)) * self.wrapped
-                          + _by_channel(self.residual_multipliers) * self.residual
-                          + gate * self.wrapped * self.residual, np.int64)
+        return self.requantizer.totals(self.wrapped, self.residual)
 
     @cached_property
     def residual_multipliers(self) -> Integers:
@@ -90,27 +96,22 @@ class ConvValues:
     @cached_property
     def ties(self) -> NDArray[np.bool_]:
         """True where v lies in the middle of two codes."""
-        shift = _by_channel(self.conv.shift)
-        return np.asarray((shift > 0) & (self.totals % (1 << shift) == (1 << shift) >> 1))
+        return self.requantizer.ties(self.wrapped, self.residual)
 
     @cached_property
     def floors(self) -> Integers:
         """v / 2**n, rounded down."""
-        return self.totals >> _by_channel(self.conv.shift)
+        return self.requantizer.floors(self.wrapped, self.residual)
 
     @cached_property
     def below(self) -> NDArray[np.bool_]:
         """True where the clamp certainly raised a code, however v was rounded."""
-        return self.floors + self._zero + 1 < self.conv.low
+        return self.requantizer.below(self.wrapped, self.residual)
 
     @cached_property
     def above(self) -> NDArray[np.bool_]:
         """True where the clamp certainly lowered a code."""
-        return self.floors + self._zero > self.conv.high
-
-    @property
-    def _zero(self) -> int:
-        return self.conv.requantized_format(self.program.tensor(self.conv.output).format).zero_point
+        return self.requantizer.above(self.wrapped, self.residual)
 
 
 def conv_values(program: Program, conv: Conv, codes: Mapping[str, NDArray[np.int32]]) -> ConvValues:
@@ -124,6 +125,3 @@ def conv_values(program: Program, conv: Conv, codes: Mapping[str, NDArray[np.int
         residual = np.broadcast_to(codes[conv.residual][:, part], shape).astype(np.int64)
     return ConvValues(program, conv, read, residual, requantized(program, conv, codes))
 
-
-def _by_channel(values: NDArray[np.int64]) -> Integers:
-    return values[:, None, None]

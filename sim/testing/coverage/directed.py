@@ -10,7 +10,8 @@ import numpy as np
 from sim.arch.machine import Machine
 from sim.errors import InputError
 from sim.ir.formats import MAX_PLANES
-from sim.testing.coverage.coverage import Bin, Coverage
+from sim.testing.coverage.coverage import Coverage
+from sim.testing.coverage.tally import Bin
 from sim.testing.stimulus.cases import Case, draw_case
 from sim.testing.stimulus.choices import OF_PROGRAMS, RandomChoices, SteeredChoices
 from sim.testing.stimulus.programs import KINDS, TRAITS

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from math import ceil, prod
 
 from sim.ir.ops import Layer
-from sim.testing.coverage.coverage import Values
+from sim.testing.coverage.layer_view import LayerView
 from sim.testing.coverage.op_view import OpView
+from sim.testing.coverage.tally import Values
 
 __all__ = ["bipolar_parts", "broadcast_shapes", "chunks", "depthwise_groups", "edge", "engine", "group_window",
            "input_parts", "kernel", "lane_blocks", "lattices", "packing", "padded_sides", "parts", "place", "regime",
@@ -19,7 +20,7 @@ def edge(count: int, size: int) -> str:
     return ("one " if count <= size else "many ") + ("short" if count % size else "full")
 
 
-def window(view: OpView) -> Iterator[Values]:
+def window(view: LayerView) -> Iterator[Values]:
     """Yield kind, whether pads are read, and vertical steps, of windows with several taps at several pixels."""
     op = view.op
     several = isinstance(op, Layer) and prod(view.size) > 1
@@ -27,7 +28,7 @@ def window(view: OpView) -> Iterator[Values]:
         yield view.kind, op.stride[0], bool(padded_sides(view)), op.dilation[0]
 
 
-def unequal_steps(view: OpView) -> Iterator[Values]:
+def unequal_steps(view: LayerView) -> Iterator[Values]:
     """Yield kind, and which step of a window is longer than along the other axis, where both have several."""
     op = view.op
     if isinstance(op, Layer):
@@ -37,7 +38,7 @@ def unequal_steps(view: OpView) -> Iterator[Values]:
                 yield view.kind, f"{'vertical' if vertical > horizontal else 'horizontal'} {what}"
 
 
-def padded_sides(view: OpView) -> list[str]:
+def padded_sides(view: LayerView) -> list[str]:
     """Sides on which a window reads a pad."""
     op = view.op
     if not isinstance(op, Layer):
@@ -54,13 +55,13 @@ def padded_sides(view: OpView) -> list[str]:
     return read
 
 
-def sides(view: OpView) -> Iterator[Values]:
+def sides(view: LayerView) -> Iterator[Values]:
     """Yield kind, side on which pads are read, whether a pad is a zero point other than 0."""
     for side in padded_sides(view):
         yield view.kind, side, bool(view.source.format.zero_point)
 
 
-def kernel(view: OpView) -> Iterator[Values]:
+def kernel(view: LayerView) -> Iterator[Values]:
     """Yield kind, shape of the kernel."""
     op = view.op
     if not isinstance(op, Layer):

@@ -4,40 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import pairwise
 
-import numpy as np
-from numpy.typing import NDArray
-
 from sim.arch.host_memory import Memory
-from sim.ir.ops import Conv, Layer, Op, Queue, Tensor
+from sim.ir.ops import Conv, Op, Queue
 from sim.mapping.conv_schedule import ConvSchedule
-from sim.mapping.pool_schedule import PoolSchedule
 from sim.mapping.schedule import Schedule
 from sim.plan.plan import Plan
-from sim.testing.coverage.conv_values import ConvValues, conv_values
+from sim.testing.coverage.layer_view import Codes, LayerView
 from sim.timing.dependencies import Waits
 from sim.timing.recurrence import PipelineState
 
 __all__ = ["Codes", "OpView", "op_views"]
 
-Codes = NDArray[np.int32]
-
-
 @dataclass(frozen=True, eq=False)
-class OpView:
-    """An op in its Program.
+class OpView(LayerView):
+    """An op in its Program on its machine.
 
     Attributes
     ----------
     plan : Plan
-    index : int
-        Of the op.
     spans : tuple of (int, int)
         First cycle of every op of the Program, and first cycle after it.
-    codes : mapping of str to int32 array, shape (N, channels, height, width)
-        Of every tensor.
     held_by : frozenset of str
         What ended only when the op's own queue was free, so that the op waited for it: "computes", "loads",
         "stores" (on its place), "written" (the Stores of its rows).
@@ -50,9 +38,7 @@ class OpView:
     """
 
     plan: Plan
-    index: int
     spans: tuple[tuple[int, int], ...]
-    codes: Mapping[str, Codes]
     held_by: frozenset[str]
     waited_for_slot: bool
     late: bool
@@ -61,11 +47,6 @@ class OpView:
     wait_weights: int
     starved: int
     blocked: int
-
-    @property
-    def op(self) -> Op:
-        """The op."""
-        return self.plan.program.ops[self.index]
 
     @property
     def schedule(self) -> Schedule:
@@ -89,53 +70,6 @@ class OpView:
         return [op for op, (other_start, other_end) in zip(self.plan.program.ops, self.spans, strict=True)
                 if op is not self.op and other_start < end and start < other_end]
 
-    @cached_property
-    def source(self) -> Tensor:
-        """The input of the op."""
-        return self.plan.program.tensor(self.op.input)
-
-    @property
-    def read(self) -> Tensor:
-        """What the op reads of its input: of a layer perhaps only some of its parts."""
-        return self.source.of_run(self.op.input_parts) if isinstance(self.op, Layer) else self.source
-
-    @property
-    def read_codes(self) -> Codes:
-        """The codes of what the op reads."""
-        run = self.op.input_parts if isinstance(self.op, Layer) else None
-        return self.codes[self.source.name][:, self.source.run_slice(run)]
-
-    @cached_property
-    def target(self) -> Tensor:
-        """The output of the op."""
-        return self.plan.program.tensor(self.op.output)
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Rows and columns of the map that a Conv or Pool computes."""
-        assert isinstance(self.op, Layer)
-        return self.op.map_size(self.source)
-
-    @property
-    def kind(self) -> str:
-        """dense, depthwise, average, gate, add, copy, max, Load or Store."""
-        op = self.op
-        if isinstance(self.schedule, PoolSchedule):
-            return "max"
-        if not isinstance(op, Conv):
-            return type(op).__name__
-        if op.weight_format.kind != "unit":
-            return "depthwise" if op.depthwise else "dense"
-        if op.kernel != (1, 1):
-            return "average"
-        return "gate" if op.gate is not None else "add" if op.residual else "copy"
-
-    @cached_property
-    def values(self) -> ConvValues:
-        """The numbers of the run, of a Conv."""
-        assert isinstance(self.op, Conv)
-        return conv_values(self.plan.program, self.op, self.codes)
-
     @property
     def conv(self) -> tuple[Conv, ConvSchedule] | None:
         """The op and its schedule, if it is a Conv."""
@@ -155,7 +89,7 @@ def op_views(plan: Plan, codes: Mapping[str, Codes]) -> list[OpView]:
         counted.append(_counted(state))
     prompt = _ends(plan, memory.model_copy(update={"latency_cycles": 0}))
     steady = _ends(plan, memory.model_copy(update={"beats": 1, "period_cycles": 1}))
-    return [OpView(plan, index, tuple(spans), codes, held[index], slots[index], end != prompt[index],
+    return [OpView(plan.program, index, codes, plan, tuple(spans), held[index], slots[index], end != prompt[index],
                    end != steady[index], *(b - a for a, b in zip(before, after, strict=True)))
             for index, ((_, end), (before, after)) in enumerate(zip(spans, pairwise(counted), strict=True))]
 

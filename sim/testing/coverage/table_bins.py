@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from sim.arch.table_memory import TABLE_CODE_BITS, table_word_bits
-from sim.testing.coverage.coverage import Values
 from sim.testing.coverage.op_view import OpView
+from sim.testing.coverage.tally import Values
 
 __all__ = ["declared_index_bits", "declared_outputs", "index_bits", "outputs", "slots", "slots_may_wait", "words"]
 

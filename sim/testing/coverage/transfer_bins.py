@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from sim.arch.host_memory import IDEAL
 from sim.ir.ops import Conv, Layer, Load, Op, Pool, Store, Transfer
 from sim.mapping.transfer_schedule import TransferSchedule
-from sim.testing.coverage.coverage import Values
 from sim.testing.coverage.op_view import OpView
+from sim.testing.coverage.tally import Values
 
 __all__ = ["alignment", "band", "band_broadcast", "band_residual", "beside", "layer_may_wait", "layer_waits",
            "load_may_wait", "load_waits", "loaded", "memory", "slots", "stored"]

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from sim.ir.ops import Layer, Tensor
 from sim.ir.signed_digits import digit_counts
 from sim.testing.coverage.conv_values import top_plane
-from sim.testing.coverage.coverage import Values
+from sim.testing.coverage.layer_view import LayerView
 from sim.testing.coverage.op_view import OpView
+from sim.testing.coverage.tally import Values
 
 __all__ = ["bipolar_bits", "bits", "broadcast", "channels", "clamps", "declared_bipolar_bits", "declared_bits",
            "declared_broadcast", "declared_channels", "declared_clamps", "declared_digits", "declared_gate_digits",
@@ -29,13 +30,13 @@ SIDES = ("negative even", "negative odd", "positive even", "positive odd")
 """Ties, by the sign of v and by the code below it."""
 
 
-def declared_bits(view: OpView) -> Iterator[Values]:
+def declared_bits(view: LayerView) -> Iterator[Values]:
     """Yield kind, weight bits, activation bits."""
-    if view.conv:
-        yield view.kind, view.conv[0].weight_format.bits, view.source.format.bits
+    if view.as_conv:
+        yield view.kind, view.as_conv.weight_format.bits, view.source.format.bits
 
 
-def bits(view: OpView) -> Iterator[Values]:
+def bits(view: LayerView) -> Iterator[Values]:
     """Yield the same, where the highest planes of both have met."""
     if _planes_meet(view):
         yield from declared_bits(view)
@@ -53,62 +54,62 @@ def lane_bits(view: OpView) -> Iterator[Values]:
         yield from declared_lane_bits(view)
 
 
-def declared_signs(view: OpView) -> Iterator[Values]:
+def declared_signs(view: LayerView) -> Iterator[Values]:
     """Yield kind, kinds of weights and activations."""
-    if view.conv:
-        yield view.kind, view.conv[0].weight_format.kind, view.source.format.kind
+    if view.as_conv:
+        yield view.kind, view.as_conv.weight_format.kind, view.source.format.kind
 
 
-def signs(view: OpView) -> Iterator[Values]:
+def signs(view: LayerView) -> Iterator[Values]:
     """Yield the same, where codes have met whose highest bits tell these kinds from others."""
     if _planes_meet(view):
         yield from declared_signs(view)
 
 
-def declared_plain_bits(view: OpView) -> Iterator[Values]:
+def declared_plain_bits(view: LayerView) -> Iterator[Values]:
     """Yield kind, activation bits."""
     yield view.kind, view.source.format.bits
 
 
-def plain_bits(view: OpView) -> Iterator[Values]:
+def plain_bits(view: LayerView) -> Iterator[Values]:
     """Yield the same, where a code has the highest one."""
     if top_plane(view.read_codes, view.source.format).any():
         yield from declared_plain_bits(view)
 
 
-def declared_bipolar_bits(view: OpView) -> Iterator[Values]:
+def declared_bipolar_bits(view: LayerView) -> Iterator[Values]:
     """Activation bits under bipolar weights."""
-    if view.conv and view.conv[0].weight_format.kind == "bipolar":
+    if view.as_conv and view.as_conv.weight_format.kind == "bipolar":
         yield (view.source.format.bits,)
 
 
-def bipolar_bits(view: OpView) -> Iterator[Values]:
+def bipolar_bits(view: LayerView) -> Iterator[Values]:
     """Yield the same, where a code has the highest one and meets weights of both signs."""
-    if view.conv and len(np.unique(view.conv[0].weights)) == 2 and _planes_meet(view):
+    if view.as_conv and len(np.unique(view.as_conv.weights)) == 2 and _planes_meet(view):
         yield from declared_bipolar_bits(view)
 
 
-def _planes_meet(view: OpView) -> bool:
+def _planes_meet(view: LayerView) -> bool:
     """Tell whether in some channel there is a weight and an activation whose highest bits are 1."""
-    if view.conv is None:
+    if view.as_conv is None:
         return False
-    conv = view.conv[0].ungrouped()
+    conv = view.as_conv.ungrouped()
     read = top_plane(view.read_codes, view.source.format).any(axis=(0, 2, 3))
     over = (1, 2, 3) if conv.depthwise else (0, 2, 3)
     return bool((top_plane(conv.weights, conv.weight_format).any(axis=over) & read).any())
 
 
-def declared_digits(view: OpView) -> Iterator[Values]:
+def declared_digits(view: LayerView) -> Iterator[Values]:
     """Longest multiplier, longest one of a residual."""
-    if view.conv:
-        yield view.conv[0].terms, view.conv[0].residual_terms
+    if view.as_conv:
+        yield view.as_conv.terms, view.as_conv.residual_terms
 
 
-def digits(view: OpView) -> Iterator[Values]:
+def digits(view: LayerView) -> Iterator[Values]:
     """Yield the same, where they multiply something other than 0."""
-    if view.conv is None:
+    if view.as_conv is None:
         return
-    conv, numbers = view.conv[0], view.values
+    conv, numbers = view.as_conv, view.values
     longest = digit_counts(conv.multiplier) == conv.terms
     longest_residual = digit_counts(conv.residual_multiplier) == conv.residual_terms
     if _occurs(numbers.wrapped, longest) and (
@@ -121,41 +122,41 @@ def _occurs(values: NDArray[np.int64], channels: NDArray[np.bool_]) -> bool:
     return bool(values[:, channels].any())
 
 
-def declared_ties(view: OpView) -> Iterator[Values]:
+def declared_ties(view: LayerView) -> Iterator[Values]:
     """Yield rounding, sign of v and parity of the code below."""
-    if view.conv and (view.conv[0].shift > 0).any():
-        yield from ((view.plan.program.arithmetic.rounding, side) for side in SIDES)
+    if view.as_conv and (view.as_conv.shift > 0).any():
+        yield from ((view.program.arithmetic.rounding, side) for side in SIDES)
 
 
-def ties(view: OpView) -> Iterator[Values]:
+def ties(view: LayerView) -> Iterator[Values]:
     """Yield the same, where v was in the middle of two codes that the clamp left alone."""
-    if view.conv:
+    if view.as_conv:
         numbers = view.values
         met = numbers.ties & ~numbers.below & ~numbers.above
         for side, negative, odd in zip(SIDES, (True, True, False, False), (0, 1, 0, 1), strict=True):
             if (met & ((numbers.totals < 0) == negative) & (numbers.floors % 2 == odd)).any():
-                yield view.plan.program.arithmetic.rounding, side
+                yield view.program.arithmetic.rounding, side
 
 
-def declared_wraps(view: OpView) -> Iterator[Values]:
+def declared_wraps(view: LayerView) -> Iterator[Values]:
     """Yield kind, end of the accumulator that a sum leaves."""
-    if view.conv and view.plan.program.arithmetic.wrap:
+    if view.as_conv and view.program.arithmetic.wrap:
         yield from ((view.kind, end) for end in ("top", "bottom"))
 
 
-def wraps(view: OpView) -> Iterator[Values]:
+def wraps(view: LayerView) -> Iterator[Values]:
     """Yield the same, where a sum has left it."""
-    if view.conv and view.values.exact:
+    if view.as_conv and view.values.exact:
         numbers = view.values
         for end, left in (("top", numbers.sums > numbers.wrapped), ("bottom", numbers.sums < numbers.wrapped)):
             if left.any():
                 yield view.kind, end
 
 
-def declared_clamps(view: OpView) -> Iterator[Values]:
+def declared_clamps(view: LayerView) -> Iterator[Values]:
     """Yield which end of the clamp, and what it is: the format's end, its zero point (ReLU), or another limit."""
-    if view.conv:
-        conv = view.conv[0]
+    if view.as_conv:
+        conv = view.as_conv
         fmt = conv.requantized_format(view.target.format)
         low = "the format's end" if conv.low == fmt.low else (
             "the zero point" if conv.low == fmt.zero_point else "a limit")
@@ -163,17 +164,17 @@ def declared_clamps(view: OpView) -> Iterator[Values]:
         yield "above", "the format's end" if conv.high == fmt.high else "a limit"
 
 
-def clamps(view: OpView) -> Iterator[Values]:
+def clamps(view: LayerView) -> Iterator[Values]:
     """Yield the same, where a value was beyond it."""
-    if view.conv:
+    if view.as_conv:
         cut = {"below": view.values.below.any(), "above": view.values.above.any()}
         yield from (values for values in declared_clamps(view) if cut[str(values[0])])
 
 
-def declared_channels(view: OpView) -> Iterator[Values]:
+def declared_channels(view: LayerView) -> Iterator[Values]:
     """Yield what is special about a requantizer."""
-    if view.conv:
-        conv = view.conv[0]
+    if view.as_conv:
+        conv = view.as_conv
         if (digit_counts(conv.multiplier) == 0).any():
             yield ("constant",)
         if (conv.shift == 0).any():
@@ -184,10 +185,10 @@ def declared_channels(view: OpView) -> Iterator[Values]:
             yield ("output with a zero point",)
 
 
-def channels(view: OpView) -> Iterator[Values]:
+def channels(view: LayerView) -> Iterator[Values]:
     """Yield the same, where the sum was not 0, and the code was not that of the clamp or one of 8 bits."""
-    if view.conv:
-        conv, numbers = view.conv[0], view.values
+    if view.as_conv:
+        conv, numbers = view.as_conv, view.values
         free = ~numbers.below & ~numbers.above
         output = conv.own_pixels(view.codes[conv.output][:, view.target.part_slice(conv.output_part)], view.source)
         met = {"constant": _occurs(numbers.wrapped, digit_counts(conv.multiplier) == 0),
@@ -197,85 +198,85 @@ def channels(view: OpView) -> Iterator[Values]:
         yield from (values for values in declared_channels(view) if met[str(values[0])])
 
 
-def declared_residual(view: OpView) -> Iterator[Values]:
+def declared_residual(view: LayerView) -> Iterator[Values]:
     """Yield kind, signs of the residual, where it comes from."""
-    if view.conv and view.conv[0].residual:
-        conv = view.conv[0]
-        other = view.plan.program.tensor(conv.residual or "")
+    if view.as_conv and view.as_conv.residual:
+        conv = view.as_conv
+        other = view.program.tensor(conv.residual or "")
         yield view.kind, other.format.kind, _origin(view, other, conv.residual_part)
 
 
-def residual(view: OpView) -> Iterator[Values]:
+def residual(view: LayerView) -> Iterator[Values]:
     """Yield the same, where a code with the highest bit was multiplied by something."""
     if _residual_counts(view):
         yield from declared_residual(view)
 
 
-def declared_residual_bits(view: OpView) -> Iterator[Values]:
+def declared_residual_bits(view: LayerView) -> Iterator[Values]:
     """Yield how wide the residual is."""
-    if view.conv and view.conv[0].residual:
-        shape = view.conv[1].shape
-        wider = (shape.bits_residual > shape.bits_out) - (shape.bits_residual < shape.bits_out)
+    if view.as_conv and view.as_conv.residual:
+        residual_bits, out_bits = view.program.tensor(view.as_conv.residual).format.bits, view.target.format.bits
+        wider = (residual_bits > out_bits) - (residual_bits < out_bits)
         yield (("narrower", "equal", "wider")[1 + wider],)
 
 
-def residual_bits(view: OpView) -> Iterator[Values]:
+def residual_bits(view: LayerView) -> Iterator[Values]:
     """Yield the same, where a code with the highest bit was multiplied by something."""
     if _residual_counts(view):
         yield from declared_residual_bits(view)
 
 
-def declared_broadcast(view: OpView) -> Iterator[Values]:
+def declared_broadcast(view: LayerView) -> Iterator[Values]:
     """Yield kind, what a residual is broadcast over."""
-    if view.conv and view.conv[0].residual_broadcast != "none":
-        yield view.kind, view.conv[0].residual_broadcast
+    if view.as_conv and view.as_conv.residual_broadcast != "none":
+        yield view.kind, view.as_conv.residual_broadcast
 
 
-def broadcast(view: OpView) -> Iterator[Values]:
+def broadcast(view: LayerView) -> Iterator[Values]:
     """Yield the same, where a code with the highest bit was multiplied by something, and others differ from it."""
     if (_residual_counts(view) or next(gates(view), None)) and len(np.unique(view.values.residual)) > 1:
         yield from declared_broadcast(view)
 
 
-def declared_gates(view: OpView) -> Iterator[Values]:
+def declared_gates(view: LayerView) -> Iterator[Values]:
     """Yield sign and bits of the residual that a gate multiplies by."""
-    if view.conv and view.conv[0].gate is not None:
-        fmt = view.plan.program.tensor(view.conv[0].residual or "").format
+    if view.as_conv and view.as_conv.gate is not None:
+        fmt = view.program.tensor(view.as_conv.residual or "").format
         yield fmt.kind, fmt.bits
 
 
-def gates(view: OpView) -> Iterator[Values]:
+def gates(view: LayerView) -> Iterator[Values]:
     """Yield the same, where a code with the highest bit has met a sum that is not 0."""
     for kind, bits in declared_gates(view):
-        fmt = view.plan.program.tensor(view.conv[0].residual or "").format if view.conv else None
+        fmt = view.program.tensor(view.as_conv.residual or "").format if view.as_conv else None
         if fmt and (top_plane(view.values.residual, fmt) & (view.values.wrapped != 0)).any():
             yield kind, bits
 
 
-def declared_gate_digits(view: OpView) -> Iterator[Values]:
+def declared_gate_digits(view: LayerView) -> Iterator[Values]:
     """Yield which multipliers a gate has beside it, and whether its product is shifted."""
-    if view.conv and view.conv[0].gate is not None:
-        conv = view.conv[0]
+    if view.as_conv and view.as_conv.gate is not None:
+        conv = view.as_conv
         names = [name for name, terms in (("M", conv.terms), ("R", conv.residual_terms)) if terms]
         yield " and ".join(names) or "nothing", conv.gate != 0
 
 
-def gate_digits(view: OpView) -> Iterator[Values]:
+def gate_digits(view: LayerView) -> Iterator[Values]:
     """Yield the same, where the product was not 0."""
-    if view.conv and view.conv[0].gate is not None and (view.values.wrapped * view.values.residual).any():
+    if view.as_conv and view.as_conv.gate is not None and (view.values.wrapped * view.values.residual).any():
         yield from declared_gate_digits(view)
 
 
-def _residual_counts(view: OpView) -> bool:
-    if view.conv is None or view.conv[0].residual is None:
+def _residual_counts(view: LayerView) -> bool:
+    if view.as_conv is None or view.as_conv.residual is None:
         return False
-    fmt = view.plan.program.tensor(view.conv[0].residual).format
+    fmt = view.program.tensor(view.as_conv.residual).format
     high = top_plane(view.values.residual, fmt).any(axis=(0, 2, 3))
     return bool((high & (view.values.residual_multipliers != 0)).any())
 
 
-def _origin(view: OpView, other: Tensor, part: int) -> str:
+def _origin(view: LayerView, other: Tensor, part: int) -> str:
     if part:
         return "a later part"
-    computed = any(isinstance(r, Layer) and r.output == other.name for r in view.plan.program.ops)
+    computed = any(isinstance(r, Layer) and r.output == other.name for r in view.program.ops)
     return "computed" if computed else "the host"

@@ -20,10 +20,11 @@ from sim.ir.signed_digits import digits_of
 from sim.plan.plan import plan
 from sim.testing import TRAITS, RandomChoices, SteeredChoices, corner_inputs, random_machine, random_program
 from sim.testing.coverage.bins import GROUPS
-from sim.testing.coverage.coverage import Coverage, Group
+from sim.testing.coverage.coverage import Coverage
 from sim.testing.coverage.directed import directed_cases
 from sim.testing.coverage.layer_bins import edge
 from sim.testing.coverage.op_view import op_views
+from sim.testing.coverage.tally import Group
 from sim.testing.coverage.value_bins import SIDES
 from sim.testing.harness.hypothesis_strategies import cases
 from sim.testing.stimulus.cases import draw_case, load_case, redraw, save_case, shrink_case
