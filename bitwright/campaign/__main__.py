@@ -1,8 +1,8 @@
-"""`python -m bitwright.campaign`: see `bitwright.campaign.campaign`."""
+"""`python -m bitwright.campaign`: see `bitwright.campaign.command`."""
 
 import sys
 
-from bitwright.campaign.campaign import main
+from bitwright.campaign.command import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,47 +1,50 @@
-"""`python -m bitwright.campaign`: random machines, each with random Programs, on the RTL and in the simulator.
+"""Random machines, each with random Programs, on the RTL and in the simulator.
 
 Machines reach both ends of every range (`sim.testing.stimulus.machines.RANGES`), Programs what plain random ones never
-reach (`sim.testing.coverage.extremes`). Everything follows from the seed; what is done is kept in a folder, and a
+reach (`sim.testing.coverage.extremes`). Everything follows from the seed; what is done is kept in a file, and a
 campaign that was stopped goes on there. It is meant for those who change the hardware.
 """
 
 from __future__ import annotations
 
-import argparse
-import os
-import time
+from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, replace
-from multiprocessing import get_context
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from bitwright.campaign.report import campaign_report
-from bitwright.campaign.state import MachineState, PairState, load_state, save_state
-from bitwright.cli.console import message, show
-from bitwright.codesign.random_cases import compared, keep_simplest
+from bitwright.campaign.batch import Pair, run_batch
+from bitwright.campaign.report import Failure, Share
+from bitwright.cli.console import steps
+from bitwright.codesign.random_cases import keep
+from bitwright.farm.job import Job, job
+from bitwright.farm.outcome import Outcome
+from bitwright.farm.run import run
+from bitwright.farm.stand import Stand
+from bitwright.farm.store import Store
+from bitwright.farm.workers import Workers
 from rtl.cosim.simulators import ICARUS, VERILATOR, Engine
 from sim.arch.machine import Machine
-from sim.errors import EngineError, InputError
-from sim.testing.coverage.bins import GROUPS
-from sim.testing.coverage.coverage import Coverage
-from sim.testing.coverage.extremes import Drawn, draw_pair, extents_of
+from sim.errors import EngineError
+from sim.testing.stimulus.cases import redraw
 from sim.testing.stimulus.machines import campaign_machine
 
-__all__ = ["Campaign", "machine_of", "main", "run_campaign", "run_machine"]
+__all__ = ["RESULTS", "SEED", "Campaign", "jobs_of", "machine_of", "run_campaign"]
 
 SEED = 10
 """Reaches both ends of every range with 60 machines."""
 EVERY = 6
 """One of this many machines is wide and runs in Verilator; the others run in Icarus Verilog."""
-ELEMENTS, WIDE_ELEMENTS = 1024, 8192
-"""Largest product of rows, columns and lanes of a machine."""
-CYCLES, WIDE_CYCLES = 12_000, 100_000
+ELEMENTS, WIDE_ELEMENTS, SMALL_ELEMENTS = 1024, 8192, 128
+"""Largest product of rows, columns and lanes of a machine; the last where Programs are plain."""
+CYCLES, WIDE_CYCLES, SMALL_CYCLES = 12_000, 100_000, 2_000
 """Largest number of cycles of a Program."""
-BATCH = 6
+BATCH, SMALL_BATCH = 6, 50
 """Programs that run in one simulation."""
+RESULTS = "results.sqlite"
+SECONDS = 10.0
+"""Between two lines about how far the campaign has come."""
 
 
 @dataclass(frozen=True)
@@ -50,136 +53,106 @@ class Campaign:
 
     Attributes
     ----------
-    folder : Path
-        Holds what is done.
     seed : int
     machines, pairs : int
         Pairs of a machine and a Program, spread evenly over the machines.
-    until : float
-        Time after which no simulation begins [s since the epoch].
+    layers : int or None
+        With a number, machines are small and Programs plain, of at most so many layers.
     """
 
-    folder: Path
     seed: int = SEED
     machines: int = 60
     pairs: int = 1000
-    until: float = float("inf")
+    layers: int | None = None
 
     def pairs_of(self, index: int) -> int:
         """Return how many Programs run on a machine."""
         return self.pairs // self.machines + (index < self.pairs % self.machines)
 
+    @property
+    def has_wide(self) -> bool:
+        """Whether wide machines, which run in Verilator, are among them."""
+        return self.layers is None and self.machines >= EVERY
 
-def machine_of(seed: int, index: int) -> tuple[Machine, Engine]:
+    @property
+    def batch(self) -> int:
+        """Programs that run in one simulation."""
+        return BATCH if self.layers is None else SMALL_BATCH
+
+    @property
+    def batches(self) -> int:
+        """Simulations of the whole campaign."""
+        return sum(-(-self.pairs_of(index) // self.batch) for index in range(self.machines))
+
+
+def machine_of(campaign: Campaign, index: int) -> tuple[Machine, Engine]:
     """Return machine `index` of a campaign and the simulator that runs it."""
-    wide = index % EVERY == EVERY - 1
-    machine = campaign_machine(np.random.default_rng((seed, index)), WIDE_ELEMENTS if wide else ELEMENTS, wide)
-    return machine.model_copy(update={"name": f"campaign-{seed}-{index}"}), VERILATOR if wide else ICARUS
+    wide = campaign.layers is None and index % EVERY == EVERY - 1
+    elements = SMALL_ELEMENTS if campaign.layers is not None else WIDE_ELEMENTS if wide else ELEMENTS
+    machine = campaign_machine(np.random.default_rng((campaign.seed, index)), elements, wide)
+    return (machine.model_copy(update={"name": f"campaign-{campaign.seed}-{index}"}),
+            VERILATOR if wide else ICARUS)
 
 
-def run_machine(campaign: Campaign, index: int) -> MachineState:
-    """Run the pairs of a machine that are not done yet in batches, and write what is done after each batch."""
-    machine, engine = machine_of(campaign.seed, index)
-    place = campaign.folder / f"seed{campaign.seed}-machine{index:03}.json"
-    state = load_state(place, machine, engine.name)
-    coverage = Coverage(GROUPS)
-    coverage.add_counts(state.coverage)
-    while len(state.pairs) < campaign.pairs_of(index) and time.time() < campaign.until:
-        started, cpu = time.perf_counter(), _cpu_seconds()
-        numbers = range(len(state.pairs), min(len(state.pairs) + BATCH, campaign.pairs_of(index)))
-        done = tuple(_run_batch(campaign, index, numbers, coverage))
-        state = replace(state, pairs=state.pairs + done, coverage=coverage.counts,
-                        seconds=state.seconds + time.perf_counter() - started,
-                        cpu_seconds=state.cpu_seconds + _cpu_seconds() - cpu)
-        save_state(place, state)
-    return state
+def jobs_of(campaign: Campaign) -> Iterator[Job]:
+    """Yield the simulations of a campaign, the machines in turn, so that any first part of it reaches all of them."""
+    for first in range(0, campaign.pairs_of(0), campaign.batch):
+        for index in range(campaign.machines):
+            last = min(first + campaign.batch, campaign.pairs_of(index))
+            if first < last:
+                machine, engine = machine_of(campaign, index)
+                most = SMALL_CYCLES if campaign.layers is not None else CYCLES if engine is ICARUS else WIDE_CYCLES
+                yield job(run_batch, machine=machine.model_dump(mode="json"), engine=engine.name,
+                          seed=[campaign.seed, index], first=first, last=last, most_cycles=most,
+                          layers=campaign.layers)
 
 
-def _cpu_seconds() -> float:
-    """Return the processor time of this process and of those that it has waited for [s]."""
-    times = os.times()
-    return times.user + times.system + times.children_user + times.children_system
+def run_campaign(campaign: Campaign, folder: Path, workers: Workers, until: float = float("inf")) -> list[Share]:
+    """Run what is not done yet, and return the shares of all simulations that are done.
 
-
-def _run_batch(campaign: Campaign, index: int, numbers: range, coverage: Coverage) -> Iterator[PairState]:
-    """Draw some pairs of a machine and run them in one simulation."""
-    machine, engine = machine_of(campaign.seed, index)
-    most = CYCLES if engine is ICARUS else WIDE_CYCLES
-    drawn = [draw_pair(np.random.default_rng((campaign.seed, index, number)), machine, number, most)
-             for number in numbers]
-    for number, pair, found in zip(numbers, drawn, compared([case for case, _, _ in drawn], engine), strict=True):
-        case, _, _ = pair
-        kept = _keep(campaign.folder, machine, engine, pair) if found else ""
-        if not found:
-            coverage.add(coverage.bins_of(case.plan, case.codes))
-        yield PairState(number, case.plan.timeline.total, extents_of(case), found, kept)
-
-
-def _keep(folder: Path, machine: Machine, engine: Engine, pair: Drawn) -> str:
-    """Keep the simplest case that fails, and return the command that repeats it."""
-    _, decisions, options = pair
-    _, place = keep_simplest(decisions, machine, engine, folder / "failures", message, **options)
-    return (f"bitwright verify {place / 'program.safetensors'} -m {place / 'machine.yaml'} -i {place / 'inputs.npz'} "
-            f"--simulator {engine.name}")
-
-
-def run_campaign(campaign: Campaign, workers: int) -> list[MachineState]:
-    """Run a campaign on so many processes, and return the state of every machine that was begun.
+    Parameters
+    ----------
+    campaign : Campaign
+    folder : Path
+        Holds what is done, and the cases that differ.
+    workers : Workers
+    until : float
+        Time after which no simulation begins [s since the epoch].
 
     Raises
     ------
     InputError
-        If a simulator is missing.
+        If a simulator is missing, or the folder cannot be used.
+    EngineError
+        If a simulation could not be made.
     """
-    for engine in {machine_of(campaign.seed, index)[1] for index in range(campaign.machines)}:
-        engine.require()
-    campaign.folder.mkdir(parents=True, exist_ok=True)
-    states: list[MachineState] = []
-
-    def done(state: MachineState) -> None:
-        states.append(state)
-        wrong = sum(bool(pair.found) for pair in state.pairs)
-        message(f"{len(states)} of {campaign.machines} machines: {state.machine['name']}, {len(state.pairs)} Programs, "
-                f"{state.engine}, {state.seconds:.0f} s, {state.cpu_seconds:.0f} of processors"
-                + (f", {wrong} DIFFER" if wrong else ""))
-
-    if workers == 1:
-        for index in range(campaign.machines):
-            done(run_machine(campaign, index))
-        return states
-    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-        futures = [pool.submit(run_machine, campaign, index) for index in range(campaign.machines)]
-        try:
-            for future in as_completed(futures):
-                done(future.result())
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    return states
+    shares, stands = list[Share](), deque[Stand](maxlen=1)
+    with Store(folder / RESULTS) as store, steps("campaign", campaign.batches, SECONDS) as progress:
+        for outcome in run(jobs_of(campaign), store, workers, total=campaign.batches, until=until,
+                           watch=stands.append):
+            if outcome.failure:
+                raise EngineError(outcome.failure)
+            shares.append(_share(outcome, folder))
+            wrong = sum(len(share.failures) for share in shares)
+            progress.done(f"{sum(len(share.pairs) for share in shares):,} of {campaign.pairs:,} Programs"
+                          + "".join(f"; {stand}" for stand in stands) + (f"; {wrong} DIFFER" if wrong else ""))
+    return shares
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run a campaign and return the exit status, which is 1 if a pair differs."""
-    parser = argparse.ArgumentParser(prog="python -m bitwright.campaign", description=__doc__)
-    parser.add_argument("--machines", type=int, default=60)
-    parser.add_argument("--pairs", type=int, default=1000, help="pairs of a machine and a Program, over all machines")
-    parser.add_argument("--minutes", type=float, help="begin no simulation after this time; the next run does the rest")
-    parser.add_argument("--seed", type=int, default=SEED)
-    parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="processes")
-    parser.add_argument("--out", type=Path, default=Path("campaign-out"),
-                        help="folder of what is done, from which the next run goes on")
-    parser.add_argument("--json", action="store_true")
-    given = parser.parse_args(argv)
-    if min(given.machines, given.pairs, given.jobs) < 1 or given.seed < 0:
-        parser.error("machines, pairs and jobs must be at least 1, the seed at least 0")
-    until = time.time() + 60 * given.minutes if given.minutes is not None else float("inf")
-    campaign = Campaign(given.out, given.seed, given.machines, given.pairs, until)
-    try:
-        states = run_campaign(campaign, given.jobs)
-    except (InputError, EngineError, OSError) as error:
-        message(f"campaign: {error}")
-        return 1
-    report, equal = campaign_report(states, campaign.pairs)
-    show(report, given.json)
-    return 0 if equal else 1
+def _share(outcome: Outcome, folder: Path) -> Share:
+    """Return what a simulation has found, and keep the cases that differ."""
+    given, value = outcome.job.parameters, outcome.value
+    pairs = [Pair(**pair) for pair in value["pairs"]]
+    failures = [_kept(pair, Machine.model_validate(given["machine"]), given["engine"], folder) for pair in pairs
+                if pair.found]
+    return Share(given["machine"], given["engine"], pairs, failures, value["coverage"], outcome.seconds,
+                 value["cpu_seconds"])
 
+
+def _kept(pair: Pair, machine: Machine, engine: str, folder: Path) -> Failure:
+    """Keep the simplest case that differs, and return what differs with the command that repeats it."""
+    drawn = redraw(pair.decisions, machine, **pair.options or {})
+    assert drawn is not None, "what was drawn can be drawn again"
+    place = keep(drawn[0], pair.found, folder / "failures")
+    return Failure(tuple(pair.found), f"bitwright verify {place / 'program.safetensors'} -m {place / 'machine.yaml'} "
+                   f"-i {place / 'inputs.npz'} --simulator {engine}")

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from io import TextIOWrapper
+from time import monotonic
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -137,11 +138,12 @@ def message(text: str) -> None:
 
 
 class Steps:
-    """Progress on stderr: a bar with the present note on a terminal, a line per finished step elsewhere."""
+    """Progress on stderr: a bar with the present note on a terminal, lines for finished steps elsewhere."""
 
-    def __init__(self, bars: Progress, title: str, total: int) -> None:
+    def __init__(self, bars: Progress, title: str, total: int, seconds: float) -> None:
         self._bars, self._live = bars, _messages.is_terminal
         self._task = bars.add_task(printable(title), total=total, note="")
+        self._seconds, self._written = seconds, monotonic() - seconds
 
     def note(self, text: str) -> None:
         """Show what is being done now."""
@@ -150,7 +152,8 @@ class Steps:
     def done(self, text: str) -> None:
         """Count a finished step, and describe it."""
         self._bars.update(self._task, advance=1, note=printable(text))
-        if not self._live:
+        if not self._live and (monotonic() - self._written >= self._seconds or self._bars.finished):
+            self._written = monotonic()
             message(text)
 
     def message(self, text: str) -> None:
@@ -159,9 +162,9 @@ class Steps:
 
 
 @contextmanager
-def steps(title: str, total: int) -> Iterator[Steps]:
-    """Show the progress of `total` steps while the block runs."""
+def steps(title: str, total: int, seconds: float = 0.0) -> Iterator[Steps]:
+    """Show the progress of `total` steps while the block runs; without a terminal by a line in so many seconds."""
     columns = (TextColumn("{task.description}", markup=False), BarColumn(bar_width=24),
                TextColumn("{task.fields[note]}", markup=False), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=_messages, disable=not _messages.is_terminal) as bars:
-        yield Steps(bars, title, total)
+        yield Steps(bars, title, total, seconds)

@@ -43,7 +43,11 @@ def verify(
     images: Images = 1,
     seed: Seed = 0,
     simulator: RtlSimulator = "auto",
-    jobs: Annotated[int, integer(1, MAX_WORKERS, "Simulator processes that share the images.", "--jobs", "-j")] = 1,
+    jobs: Annotated[int, integer(1, MAX_WORKERS, "Processes that share the images, or the random Programs.", "--jobs",
+                                     "-j")] = 1,
+    scheduler: Annotated[str | None, typer.Option(
+        "--scheduler", metavar="ADDRESS", help="Dask scheduler whose workers run random Programs; `local`: one of this "
+        "machine, with --jobs workers.")] = None,
     onnxruntime: Annotated[bool | None, typer.Option(
         "--onnxruntime/--no-onnxruntime",
         help="Run the exported model in ONNX Runtime, too; default: if it is installed.", show_default=False)] = None,
@@ -73,6 +77,8 @@ def verify(
     from sim.plan.plan import plan
 
     if program is not None and random_programs is None:
+        if scheduler is not None:
+            raise typer.BadParameter("--scheduler goes with --random-programs, not with a Program")
         check_apart([waves], [program, input_file, machine])
         loaded = load_program(program)
         inputs = input_codes(loaded, input_file, images, seed, program)
@@ -81,12 +87,12 @@ def verify(
         result = _verify_plan(program.name, planned, read, RtlOptions(simulator, jobs, waves), onnxruntime)
         report, equal = verify_report(result, coverage), result.ok
     elif program is None and random_programs is not None:
-        given = {"--onnxruntime": onnxruntime, "--from": first, "--to": last}
+        given = {"--onnxruntime": onnxruntime, "--from": first, "--to": last, "--waves": waves}
         if any(given.values()):
             wrong = next(option for option, value in given.items() if value)
             raise typer.BadParameter(f"{wrong} goes with a Program, not with --random-programs")
         target = load_machine(machine)
-        found = _verify_random(target, random_programs, seed, simulator, failures_dir)
+        found = _verify_random(target, random_programs, seed, simulator, failures_dir, jobs, scheduler)
         report, equal = random_report(found, target.name, coverage), not found.failure
     else:
         raise typer.BadParameter("give a Program or --random-programs, one of them")
@@ -108,12 +114,15 @@ def _verify_plan(name: str, planned: Plan, inputs: Mapping[str, NDArray[np.integ
     return result
 
 
-def _verify_random(machine: Machine, count: int, seed: int, simulator: str, failures_dir: Path) -> RandomVerification:
+def _verify_random(machine: Machine, count: int, seed: int, simulator: str, failures_dir: Path, jobs: int,
+                   scheduler: str | None) -> RandomVerification:
     """Verify random Programs on a machine, with their progress on stderr."""
     from bitwright.codesign.rtl_run import AUTO
     from bitwright.codesign.verify_random import verify_random
+    from bitwright.farm.open_workers import open_workers
     from rtl.cosim.simulators import ICARUS, engine_named
 
     engine = ICARUS if simulator == AUTO else engine_named(simulator)
-    with steps("verify", count) as progress:
-        return verify_random(machine, count, seed, engine, failures_dir, progress)
+    engine.require()
+    with open_workers(jobs, scheduler) as workers, steps("verify", count) as progress:
+        return verify_random(machine, count, seed, engine, failures_dir, progress, workers)

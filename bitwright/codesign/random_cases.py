@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 from rtl.cosim.run import run_all
 from rtl.cosim.scoreboard import differences
@@ -12,7 +14,7 @@ from rtl.cosim.simulators import Engine, SimulationError
 from sim.arch.machine import Machine
 from sim.testing.stimulus.cases import Case, save_case, shrink_case
 
-__all__ = ["compared", "keep_simplest"]
+__all__ = ["Simplest", "compared", "keep", "simplest"]
 
 ATTEMPTS = 150
 """Runs that shrinking may take."""
@@ -41,9 +43,27 @@ def faults(case: Case, engine: Engine) -> tuple[str, ...]:
     return tuple(differences(case.plan, case.inputs, result))
 
 
-def keep_simplest(decisions: Sequence[int], machine: Machine, engine: Engine, folder: Path,
-                  say: Callable[[str], None], **options: object) -> tuple[tuple[str, ...], Path]:
-    """Simplify a failing case and keep it; return what differs in it and its folder.
+@dataclass(frozen=True)
+class Simplest:
+    """The simplest case near one that differs.
+
+    Attributes
+    ----------
+    case : Case
+    decisions : list of int
+        What it is drawn from.
+    found : tuple of str
+        What differs in it.
+    """
+
+    case: Case
+    decisions: list[int]
+    found: tuple[str, ...]
+
+
+def simplest(decisions: Sequence[int], machine: Machine, engine: Engine, say: Callable[[str], None],
+             **options: Any) -> Simplest:
+    """Simplify a failing case.
 
     Parameters
     ----------
@@ -51,8 +71,6 @@ def keep_simplest(decisions: Sequence[int], machine: Machine, engine: Engine, fo
         What it was drawn from on `machine`, with the `options` of `sim.testing.stimulus.cases.draw_case`.
     machine : Machine
     engine : Engine
-    folder : Path
-        Gets a folder for the case.
     say : callable
         Gets a sentence now and then, since the runs may take long.
     """
@@ -67,7 +85,10 @@ def keep_simplest(decisions: Sequence[int], machine: Machine, engine: Engine, fo
             say(f"a case differs and is made simple: {attempts} of at most {ATTEMPTS} runs, {each:.1f} s each")
         return found
 
-    minimal = shrink_case(decisions, machine, fails, ATTEMPTS, **options)
-    found = faults(minimal, engine)
-    notes: dict[str, object] = {"found": list(found)}
-    return found, save_case(Case(minimal.program, minimal.machine, minimal.inputs, notes), folder)
+    minimal, simpler = shrink_case(decisions, machine, fails, ATTEMPTS, **options)
+    return Simplest(minimal, simpler, faults(minimal, engine))
+
+
+def keep(case: Case, found: Sequence[str], folder: Path) -> Path:
+    """Keep a case that differs below `folder`, with what differs, and return its own folder."""
+    return save_case(replace(case, notes={"found": list(found)}), folder)

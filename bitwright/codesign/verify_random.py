@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from bitwright.codesign.progress import Progress
-from bitwright.codesign.random_cases import compared, keep_simplest
-from rtl.cosim.simulators import Engine
+from bitwright.codesign.random_cases import compared, keep, simplest
+from bitwright.farm.job import Job, job
+from bitwright.farm.run import run
+from bitwright.farm.store import Store
+from bitwright.farm.workers import Here, Workers
+from rtl.cosim.simulators import Engine, engine_named
 from sim.arch.machine import Machine
+from sim.errors import EngineError
 from sim.testing.coverage.bins import GROUPS
 from sim.testing.coverage.coverage import Coverage
 from sim.testing.coverage.directed import directed_cases, directed_options
-from sim.testing.stimulus.cases import Case
+from sim.testing.stimulus.cases import Case, redraw
 
-__all__ = ["RandomVerification", "verify_random"]
+__all__ = ["RandomVerification", "differences_of", "verify_random"]
 
 BATCH = 8
 """Programs that run in one simulation."""
@@ -48,7 +54,7 @@ class RandomVerification:
 
 
 def verify_random(machine: Machine, count: int, seed: int, engine: Engine, failures_dir: Path,
-                  progress: Progress) -> RandomVerification:
+                  progress: Progress, workers: Workers | None = None) -> RandomVerification:
     """Run random Programs on the RTL of `machine` until one differs.
 
     Parameters
@@ -63,24 +69,54 @@ def verify_random(machine: Machine, count: int, seed: int, engine: Engine, failu
         Where a failing case is kept, as simple as it can be made.
     progress : Progress
         Gets a step for every batch.
+    workers : Workers, optional
+        What runs the RTL; this process if None. The result does not depend on it.
+
+    Raises
+    ------
+    EngineError
+        If a batch could not be run.
     """
-    rng, coverage, equal = np.random.default_rng(seed), Coverage(GROUPS), list[Case]()
-    aimed = Coverage(GROUPS)
-    while len(equal) < count:
-        drawn = []
-        for case, decisions in directed_cases(rng, machine, aimed, min(BATCH, count - len(equal))):
-            aimed.add(aimed.bins_of(case.plan, case.codes))
-            drawn.append((case, decisions))
-        if not drawn:
-            break
-        for (case, decisions), found in zip(drawn, compared([case for case, _ in drawn], engine), strict=True):
-            if found:
-                return _summary(equal, coverage, *keep_simplest(decisions, machine, engine, failures_dir,
-                                                                progress.message, **directed_options(machine)))
-            coverage.add(coverage.bins_of(case.plan, case.codes))
-            equal.append(case)
-        progress.done(f"{len(equal)} Programs are equal, {coverage.percent:.1f} % of the bins met")
+    coverage, equal = Coverage(GROUPS), list[Case]()
+    with Store() as store:
+        for outcome in run(_batches(machine, count, seed, engine), store, Here() if workers is None else workers):
+            if outcome.failure:
+                raise EngineError(outcome.failure)
+            for decisions, found in zip(outcome.job.parameters["batch"], outcome.value, strict=True):
+                if found:
+                    least = simplest(decisions, machine, engine, progress.message, **directed_options(machine))
+                    return _summary(equal, coverage, least.found, keep(least.case, least.found, failures_dir))
+                case = _drawn(decisions, machine)
+                coverage.add(coverage.bins_of(case.plan, case.codes))
+                equal.append(case)
+            progress.done(f"{len(equal)} Programs are equal, {coverage.percent:.1f} % of the bins met")
     return _summary(equal, coverage, (), None)
+
+
+def _batches(machine: Machine, count: int, seed: int, engine: Engine) -> Iterator[Job]:
+    """Draw Programs, each for what those before it have not met, and yield jobs of several."""
+    rng, aimed, left = np.random.default_rng(seed), Coverage(GROUPS), count
+    while left:
+        batch = []
+        for case, decisions in directed_cases(rng, machine, aimed, min(BATCH, left)):
+            aimed.add(aimed.bins_of(case.plan, case.codes))
+            batch.append(decisions)
+        if not batch:
+            return
+        left -= len(batch)
+        yield job(differences_of, machine=machine.model_dump(mode="json"), engine=engine.name, batch=batch)
+
+
+def differences_of(machine: dict[str, Any], engine: str, batch: Sequence[Sequence[int]]) -> list[tuple[str, ...]]:
+    """Return what differs between RTL and simulator in each of the cases that follow from decisions."""
+    target = Machine.model_validate(machine)
+    return compared([_drawn(decisions, target) for decisions in batch], engine_named(engine))
+
+
+def _drawn(decisions: Sequence[int], machine: Machine) -> Case:
+    drawn = redraw(decisions, machine, **directed_options(machine))
+    assert drawn is not None, "what was drawn can be drawn again"
+    return drawn[0]
 
 
 def _summary(equal: Sequence[Case], coverage: Coverage, failure: tuple[str, ...],

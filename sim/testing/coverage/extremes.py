@@ -15,9 +15,10 @@ from sim.mapping.conv_schedule import ConvSchedule
 from sim.testing.coverage.op_view import op_views
 from sim.testing.stimulus.cases import Case, draw_case
 from sim.testing.stimulus.choices import RandomChoices, SteeredChoices
+from sim.testing.stimulus.programs import KINDS, TRAITS
 from sim.testing.stimulus.recorded_choices import RecordedChoices
 
-__all__ = ["AIMS", "Drawn", "draw_pair", "extents_of"]
+__all__ = ["AIMS", "Drawn", "draw_pair", "draw_plain", "extents_of"]
 
 Hints = Sequence[Mapping[str, Sequence[object]]]
 Drawn = tuple[Case, list[int], dict[str, Any]]
@@ -26,6 +27,7 @@ Drawn = tuple[Case, list[int], dict[str, Any]]
 EXTENTS = ("rows of a map", "pixels in a row", "channels", "taps", "parts", "parts under bipolar weights", "row tiles",
            "channel blocks", "chunks", "wrapped sums")
 PLAIN: dict[str, Any] = {"layers": 5, "extent": 8}
+ALL: dict[str, Any] = {"extent": 6, "kinds": (*KINDS, "grouped"), "traits": (*TRAITS, "lattice")}
 ATTEMPTS = 20
 """Draws for a case that reaches its aim; then one that fits will do, and then a plain one."""
 ONE: Mapping[str, Sequence[object]] = {"layers": [1], "large": [False], "residual": [False], "wide": [False]}
@@ -116,12 +118,38 @@ def draw_pair(rng: np.random.Generator, machine: Machine, number: int, most_cycl
         if drawn is not None and max(extents_of(drawn[0])[extent] for extent in extents) >= least:
             return drawn
         fitting = fitting or drawn
-    plain = PLAIN | {"channels": min(2 * machine.lanes + 1, 40)}
+    return fitting or _plain(rng, machine, PLAIN, most_cycles)
+
+
+def draw_plain(rng: np.random.Generator, machine: Machine, layers: int, most_cycles: int) -> Drawn:
+    """Draw a case of at most so many layers of all kinds.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    machine : Machine
+        The memory that its streams reach is drawn anew.
+    layers : int
+        At least 1.
+    most_cycles : int
+        Of a run; what takes longer is drawn again.
+
+    Raises
+    ------
+    InputError
+        If nothing fits this machine.
+    """
+    return _plain(rng, machine, ALL | {"layers": layers}, most_cycles)
+
+
+def _plain(rng: np.random.Generator, machine: Machine, options: dict[str, Any], most_cycles: int) -> Drawn:
+    """Draw a case without hints, again if it does not fit."""
+    options = options | {"channels": min(2 * machine.lanes + 1, 40)}
     for _ in range(ATTEMPTS):
-        fitting = fitting or _fitting(rng, machine, [], plain, most_cycles)
-    if fitting is None:
-        raise InputError(f"no Program of {most_cycles} cycles fits the machine")
-    return fitting
+        fitting = _fitting(rng, machine, [], options, most_cycles)
+        if fitting is not None:
+            return fitting
+    raise InputError(f"no Program of {most_cycles} cycles fits the machine")
 
 
 def _fitting(rng: np.random.Generator, machine: Machine, hints: Hints, options: dict[str, Any],

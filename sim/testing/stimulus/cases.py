@@ -98,8 +98,8 @@ def redraw(decisions: Sequence[int], machine: Machine, **options: Any) -> tuple[
 
 
 def shrink_case(decisions: Sequence[int], machine: Machine, fails: Callable[[Case], bool], attempts: int,
-                **options: Any) -> Case:
-    """Find the simplest case near the one of `decisions` that fails, in at most `attempts` runs."""
+                **options: Any) -> tuple[Case, list[int]]:
+    """Find the simplest case near the one of `decisions` that fails, and its decisions, in at most `attempts` runs."""
 
     def try_out(simpler: Sequence[int]) -> Sequence[int] | None:
         drawn = redraw(simpler, machine, **options)
@@ -107,7 +107,7 @@ def shrink_case(decisions: Sequence[int], machine: Machine, fails: Callable[[Cas
 
     drawn = redraw(shrink(decisions, try_out, attempts), machine, **options)
     assert drawn is not None, "what failed can be drawn"
-    return drawn[0]
+    return drawn
 
 
 def save_case(case: Case, folder: Path) -> Path:

@@ -9,14 +9,20 @@ from collections import defaultdict
 import numpy as np
 import pytest
 
-from bitwright.campaign.campaign import SEED, Campaign, machine_of, main, run_campaign, run_machine
+from bitwright.campaign.batch import run_batch
+from bitwright.campaign.campaign import RESULTS, SEED, Campaign, jobs_of, machine_of
+from bitwright.campaign.command import main
 from bitwright.cli.app import main as bitwright
+from bitwright.farm.run import run
+from bitwright.farm.store import Store
+from bitwright.farm.workers import Here
 from rtl.cosim.simulators import ICARUS, VERILATOR, SimulationError
 from sim.arch.limits import LIMITS
-from sim.errors import InputError
+from sim.ir.ops import Layer
 from sim.testing.coverage.extremes import draw_pair, extents_of
 from sim.testing.stimulus.machines import RANGES, campaign_machine, field_range
 
+CAMPAIGN = Campaign()
 SHARE = 52
 """A machine that is built at once."""
 
@@ -38,7 +44,7 @@ def without_rtl(monkeypatch, simulated):
 
 def test_machines_reach_both_ends_of_every_range():
     """The 60 machines of `make campaign`, ten of them wide and for Verilator, reach both ends of every range."""
-    machines = [machine_of(SEED, index) for index in range(60)]
+    machines = [machine_of(CAMPAIGN, index) for index in range(60)]
     reached = defaultdict(list)
     for machine, _ in machines:
         for name in RANGES:
@@ -58,7 +64,7 @@ def test_programs_reach_what_plain_ones_do_not():
     """14 Programs each of two machines have more than 64 row tiles, 32 blocks, 128 taps and 256 pixels, and wrap."""
     most: dict[str, int] = defaultdict(int)
     for index in (6, 52):
-        machine, _ = machine_of(SEED, index)
+        machine, _ = machine_of(CAMPAIGN, index)
         for number in range(14):
             case, _, _ = draw_pair(np.random.default_rng((SEED, index, number)), machine, number, 12_000)
             for what, size in extents_of(case).items():
@@ -70,8 +76,8 @@ def test_programs_reach_what_plain_ones_do_not():
 
 def test_the_same_seed_draws_the_same_pairs():
     """Machines and Programs of a campaign can be drawn again, one by one."""
-    machine, _ = machine_of(1, 2)
-    assert machine == machine_of(1, 2)[0]
+    machine, _ = machine_of(Campaign(seed=1), 2)
+    assert machine == machine_of(Campaign(seed=1), 2)[0]
     one, other = (draw_pair(np.random.default_rng((1, 2, 3)), machine, 3, 9000) for _ in range(2))
     assert one[1] == other[1]
 
@@ -84,12 +90,13 @@ def test_small_machines_keep_to_their_size():
 
 
 def test_a_campaign_goes_on_where_it_stopped(without_rtl, tmp_path, capsys):
-    """A share ends at once and loses nothing; the next run does the rest, a third one nothing; nothing is run twice."""
+    """What stops at once loses nothing; the next run does the rest, a third one nothing; nothing is run twice."""
     arguments = ["--machines", "3", "--pairs", "8", "--jobs", "1", "--out", str(tmp_path), "--json"]
     assert main([*arguments, "--minutes", "0"]) == 0
     assert json.loads(capsys.readouterr().out)["pairs"] == len(without_rtl) == 0
-    run_campaign(Campaign(tmp_path, machines=3, pairs=4), 1)
-    assert len(without_rtl) == 4
+    with Store(tmp_path / RESULTS) as store:
+        assert [one.failure for one in run([*jobs_of(Campaign(machines=3, pairs=8))][:2], store, Here())] == ["", ""]
+    assert len(without_rtl) == 6
     assert main(arguments) == 0
     report = json.loads(capsys.readouterr().out)
     assert (report["ok"], report["pairs"], report["machines"], report["failures"]) == (True, 8, 3, [])
@@ -97,7 +104,29 @@ def test_a_campaign_goes_on_where_it_stopped(without_rtl, tmp_path, capsys):
     assert len(without_rtl) == 8
     assert main(arguments) == 0
     assert len(without_rtl) == 8
-    assert json.loads(capsys.readouterr().out)["extents"] == report["extents"]
+    again = json.loads(capsys.readouterr().out)
+    assert again == report
+
+
+def test_the_simulations_of_a_campaign_are_its_pairs():
+    """Each pair is in one of them, and each machine in one before any is in two."""
+    campaign = Campaign(machines=4, pairs=31)
+    given = [job.parameters for job in jobs_of(campaign)]
+    assert sorted((one["seed"][1], number) for one in given for number in range(one["first"], one["last"])) == [
+        (index, number) for index in range(4) for number in range(8 if index < 3 else 7)]
+    assert [one["seed"][1] for one in given] == [0, 1, 2, 3, 0, 1, 2, 3]
+    assert len(given) == campaign.batches
+
+
+def test_campaigns_of_few_layers_are_of_small_machines(without_rtl, tmp_path, capsys):
+    """With --layers 1 every Program has one layer, and many run in one simulation of a machine of few elements."""
+    assert main(["--machines", "2", "--programs", "24", "--layers", "1", "--jobs", "1", "--out", str(tmp_path),
+                 "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["ok"], report["pairs"], report["machines"]) == (True, 24, 2)
+    layers = [[op for op in plan.program.ops if isinstance(op, Layer)] for plan in without_rtl]
+    assert {len({op.output for op in ops}) for ops in layers} == {1}
+    assert {plan.machine.rows * plan.machine.columns * plan.machine.lanes <= 128 for plan in without_rtl} == {True}
 
 
 def test_what_differs_is_kept_with_the_command_that_repeats_it(monkeypatch, simulated, tmp_path, capsys):
@@ -128,37 +157,34 @@ def test_what_differs_is_kept_with_the_command_that_repeats_it(monkeypatch, simu
     assert out.endswith("the RTL did not end: stopped\nRTL simulated by icarus\nNOT EQUAL\n")
 
 
-def test_another_campaigns_folder_is_refused(without_rtl, tmp_path):
-    """Machines that are drawn otherwise today are not mixed with those of a folder."""
-    run_campaign(Campaign(tmp_path, machines=1, pairs=2), 1)
-    (place,) = tmp_path.glob("*.json")
-    place.write_text(place.read_text().replace('"acc_depth": ', '"acc_depth": 1'))
-    message = f"{place} is of another machine than this campaign draws; remove it, or use another folder"
-    with pytest.raises(InputError, match=f"^{message}$"):
-        run_campaign(Campaign(tmp_path, machines=1, pairs=3), 1)
+def test_a_damaged_file_is_refused(without_rtl, tmp_path, capsys):
+    """What is no file of results ends in one sentence and exit status 1."""
+    (tmp_path / RESULTS).write_bytes(b"no database, " * 100)
+    assert main(["--pairs", "1", "--jobs", "1", "--out", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == (
+        f"campaign: cannot use '{tmp_path / RESULTS}' for results of jobs: file is not a database\n")
 
 
-@pytest.mark.parametrize("damaged", ["", "{", "[]", "{}", '{"pairs": [1]}', '{"pairs": [{"found": 1}]}', "\xff"])
-def test_a_damaged_state_is_refused(damaged, without_rtl, tmp_path):
-    """A file that is not what a campaign wrote ends in one sentence."""
-    run_campaign(Campaign(tmp_path, machines=1, pairs=2), 1)
-    (place,) = tmp_path.glob("*.json")
-    place.write_bytes(damaged.encode("latin-1"))
-    message = f"{place} does not hold what a campaign has done; remove it, or use another folder"
-    with pytest.raises(InputError, match=f"^{message}$"):
-        run_campaign(Campaign(tmp_path, machines=1, pairs=3), 1)
+def test_a_simulation_that_cannot_be_made_ends_the_campaign(without_rtl, monkeypatch, tmp_path, capsys):
+    """The sentence says why, the exit status is 1, and the next run tries again."""
+    monkeypatch.setattr("bitwright.codesign.random_cases.run_all", lambda jobs, engine: 1 // 0)
+    arguments = ["--machines", "1", "--pairs", "1", "--jobs", "1", "--out", str(tmp_path)]
+    assert main(arguments) == 1
+    assert capsys.readouterr().err.startswith("campaign: ZeroDivisionError: integer division or modulo by zero, in ")
 
 
-@pytest.mark.parametrize("arguments", [["--pairs", "0"], ["--machines", "0"], ["--jobs", "0"], ["--seed", "-1"]])
+@pytest.mark.parametrize("arguments", [
+    ["--pairs", "0"], ["--machines", "0"], ["--jobs", "0"], ["--layers", "0"], ["--seed", "-1"]])
 def test_impossible_campaigns_are_refused(arguments, capsys):
     """Exit 2, and what the limits are."""
     with pytest.raises(SystemExit, match=r"^2$"):
         main(arguments)
-    assert "machines, pairs and jobs must be at least 1, the seed at least 0" in capsys.readouterr().err
+    assert "machines, pairs, layers and jobs must be at least 1, the seed at least 0" in capsys.readouterr().err
 
 
-def test_a_share_on_the_rtl_is_exact(tmp_path):
+def test_a_simulation_on_the_rtl_is_exact():
     """The first Programs of a machine of 4 x 1 x 8 elements with 8-bit accumulators agree; sums of one wrap."""
-    state = run_machine(Campaign(tmp_path, machines=60, pairs=4 * 60), SHARE)
-    assert [pair.found for pair in state.pairs] == [()] * 4
-    assert max(pair.extents["wrapped sums"] for pair in state.pairs) > 0
+    machine, engine = machine_of(CAMPAIGN, SHARE)
+    found = run_batch(machine.model_dump(mode="json"), engine.name, (SEED, SHARE), 0, 4, 12_000, None)
+    assert [pair["found"] for pair in found["pairs"]] == [()] * 4
+    assert max(pair["extents"]["wrapped sums"] for pair in found["pairs"]) > 0

@@ -7,6 +7,7 @@ import pytest
 from bitwright.cli.app import main
 from bitwright.cli.console import steps
 from bitwright.codesign.verify_random import verify_random
+from bitwright.farm.workers import Here
 from rtl.cosim.simulators import ICARUS, SimulationError
 from sim.arch.machine import load_machine
 from sim.ir.ops import Conv
@@ -49,11 +50,37 @@ def test_what_fails_is_made_simple_and_kept(monkeypatch, tmp_path, capsys, wrong
     assert "a case differs and is made simple: 1 of at most 150 runs, 0.0 s each" in capsys.readouterr().err
 
 
+def test_the_result_does_not_depend_on_who_runs_them(monkeypatch, tmp_path, simulated):
+    """The same Programs run on any number of workers, in the same order, drawn again from their decisions."""
+    monkeypatch.setattr("bitwright.codesign.random_cases.run_all", simulated)
+
+    class Backwards(Here):
+        """Workers that do three jobs at a time, the last one first."""
+
+        slots = 3
+
+        def wait(self, seconds):
+            return super().wait(seconds)[::-1]
+
+    found = []
+    for workers in (Here(), Backwards()):
+        with steps("verify", 2) as progress:
+            found.append(verify_random(load_machine("tiny"), 18, 1, ICARUS, tmp_path, progress, workers))
+    assert found[0].coverage.counts == found[1].coverage.counts
+    assert [(one.programs, one.ops, one.cycles) for one in found] == [(18, found[0].ops, found[0].cycles)] * 2
+
+
 @pytest.mark.parametrize("arguments", [[], ["program.safetensors", "--random-programs", "3"]])
 def test_a_program_or_random_ones(capsys, arguments):
     """Neither and both are misuse."""
     assert main(["verify", *arguments]) == 2
     assert "give a Program or --random-programs, one of them" in capsys.readouterr().err
+
+
+def test_a_program_is_not_for_a_scheduler(capsys):
+    """Workers share random Programs, not the images of one."""
+    assert main(["verify", "program.safetensors", "--scheduler", "local"]) == 2
+    assert "--scheduler goes with --random-programs, not with a Program" in capsys.readouterr().err
 
 
 def test_the_command_reports_coverage(monkeypatch, capsys, tmp_path, simulated):

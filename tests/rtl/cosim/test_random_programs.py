@@ -81,7 +81,7 @@ def check(drawn: Sequence[tuple[Case, list[int]]], coverage: Coverage) -> None:
     for number, (case, decisions) in enumerate(drawn):
         if differences(case.plan, case.inputs, results[number]) if results else faults(case):
             options = directed_options(case.machine)
-            minimal = shrink_case(decisions, case.machine, lambda one: bool(faults(one)), ATTEMPTS, **options)
+            minimal, _ = shrink_case(decisions, case.machine, lambda one: bool(faults(one)), ATTEMPTS, **options)
             pytest.fail(keep(minimal))
         coverage.add(coverage.bins_of(case.plan, case.codes))
     assert results, "the Programs fail behind one another and pass alone"
@@ -135,7 +135,7 @@ def test_a_planted_fault_shrinks_to_a_plain_program(monkeypatch: pytest.MonkeyPa
     with monkeypatch.context() as faulty:
         faulty.setattr("rtl.encoding.program_image.describe", describe_unsigned)
         assert faults(failing) != []
-        minimal = shrink_case(decisions, machine, lambda case: bool(faults(case)), ATTEMPTS)
+        minimal, _ = shrink_case(decisions, machine, lambda case: bool(faults(case)), ATTEMPTS)
         keep(minimal, tmp_path)
         (kept,) = map(load_case, tmp_path.iterdir())
         assert faults(kept) != []

@@ -127,7 +127,7 @@ def test_recorded_cases_shrink_to_the_least_that_fails() -> None:
         case = draw_case(choices, TINY, layers=6)
         if pools(case) and len(case.program.ops) > 4:
             break
-    assert_plain(shrink_case(choices.decisions, TINY, pools, 400, layers=6))
+    assert_plain(shrink_case(choices.decisions, TINY, pools, 400, layers=6)[0])
 
 
 @pytest.mark.parametrize(("without", "before"), [(("slice", "unequal"), 0), ((), 1)])
