@@ -50,8 +50,9 @@ InputFile = Annotated[
     Path | None, path_option("Input codes, .npz or .npy, (N, C, H, W); default: random.", "--input", "-i")]
 Images = Annotated[int, integer(1, MAX_COUNT, "How many images to run.", "--images", "-n")]
 Seed = Annotated[int, integer(0, MAX_SEED, "Seed of all random numbers.", "--seed")]
-RtlSimulator = Annotated[Literal["auto", "icarus", "verilator"], typer.Option(
-    "--simulator", help="icarus starts at once, verilator runs faster; auto picks the one expected to finish first.")]
+RtlSimulator = Annotated[Literal["auto", "icarus", "verilator", "lean"], typer.Option(
+    "--simulator", "--engine", help="icarus starts at once and alone knows undefined bits, verilator runs faster, lean "
+    "fastest, for whole networks; auto picks the one expected to finish first.")]
 NetworkName = Annotated[
     str, typer.Argument(help="A network by name, such as resnet8 or mobilenet_v2; a model of another tool, *.onnx or "
                         "*.pt2; or FILE.py:NAME or MODULE:NAME, your own nn.Module or what makes it: its code is run.")]

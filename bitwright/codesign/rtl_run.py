@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from bitwright.codesign.cycle_count import CycleCount
 from rtl.cosim.run import RtlResult, build_machine, run
 from rtl.cosim.simulators import ICARUS, Engine, engine_named
 from rtl.cosim.simulators.choice import choose
@@ -79,4 +80,6 @@ def run_on_rtl(engine: Engine, plan: Plan, inputs: Mapping[str, NDArray[np.integ
     note(f"building for {engine.title}")
     place = build_machine(plan.machine, engine, note)
     note(f"RTL in {engine.title}")
-    return run(plan, inputs, jobs=options.jobs, engine=engine, place=place, waves=options.waves)
+    images = max((len(codes) for codes in inputs.values()), default=0)
+    count = CycleCount(images * plan.timeline.total, lambda text: note(f"RTL in {engine.title}: {text}"))
+    return run(plan, inputs, jobs=options.jobs, engine=engine, place=place, waves=options.waves, report=count)

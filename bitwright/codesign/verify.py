@@ -112,8 +112,9 @@ def verify(program: Program, machine: Machine | str | Path, inputs: Mapping[str,
         the plain loops make of the inputs up to there.
     rtl_images : int, 1..N, optional
         How many images run on the RTL, which takes much longer than the others; all if None.
-    simulator : {"auto", "icarus", "verilator"}
-        What simulates the RTL; `auto` takes the installed one that is expected to end first.
+    simulator : {"auto", "icarus", "verilator", "lean"}
+        What simulates the RTL; `auto` takes the installed one that is expected to end first. Only Icarus Verilog knows
+        undefined bits.
     jobs : int, at least 1
         Processes that share the images on the RTL.
     waves : str or Path, optional

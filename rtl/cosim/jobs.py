@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.arch.machine import Machine
+from sim.ir.ops import Store
 from sim.ir.serialize import load_program, save_program, save_vectors
 from sim.plan.plan import Plan, plan
 
-__all__ = ["Job", "read_jobs", "write_job"]
+__all__ = ["Job", "completed_by", "read_jobs", "write_job"]
 
 PROGRAM, MACHINE, ARRAYS, FACTS = "program.safetensors", "machine.json", "arrays.npz", "facts.json"
 
@@ -66,3 +67,9 @@ def _read(place: Path) -> Job:
     machine = Machine.model_validate_json((place / MACHINE).read_text())
     with np.load(place / ARRAYS, allow_pickle=False) as arrays:
         return Job(plan(load_program(place / PROGRAM), machine), dict(arrays), json.loads((place / FACTS).read_text()))
+
+
+def completed_by(plan: Plan, name: str) -> int | None:
+    """Return the index of the op that completes a tensor on chip, None if it is only in the host's memory."""
+    return max((i for i, op in enumerate(plan.program.ops) if op.output == name and not isinstance(op, Store)),
+               default=None)

@@ -16,16 +16,15 @@ import numpy as np
 from cocotb.triggers import ReadOnly, SimTimeoutError, ValueChange, with_timeout
 from cocotb.types import LogicArray
 
-from rtl.cosim.jobs import Job, read_jobs
+from rtl.cosim.jobs import Job, completed_by, read_jobs
 from rtl.cosim.pin_driver import PERIOD_NS, PinDriver
 from rtl.cosim.requant_watch import watch_requantizers
 from rtl.encoding.stream_bytes import tensor_codes
 from rtl.host.driver import Host
 from sim.ir.formats import Format
-from sim.ir.ops import Queue, Store, Tensor
+from sim.ir.ops import Queue, Tensor
 from sim.mapping.activation_layout import tensor_words
 from sim.plan.host_stream import TensorItem
-from sim.plan.plan import Plan
 
 JOBS = Path(os.environ["BITWRIGHT_JOB"])
 REGISTER_CYCLES = 1000
@@ -137,12 +136,6 @@ class ProgramBench:
             region, word = divmod(base + offset, machine.region_words)
             words[bank, offset] = np.frombuffer(str(self.region(bank, region)[word].value).encode(), np.uint8)
         self.keep(tensor.name, words)
-
-
-def completed_by(plan: Plan, name: str) -> int | None:
-    """Return the index of the op that completes a tensor on chip, None if it is only in the host's memory."""
-    return max((i for i, op in enumerate(plan.program.ops) if op.output == name and not isinstance(op, Store)),
-               default=None)
 
 
 @cocotb.test()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,20 +14,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtl.cosim.jobs import write_job
+from rtl.cosim.lean_bench import run_jobs
 from rtl.cosim.requant_probe import Captured, in_place
-from rtl.cosim.simulators import ICARUS, Engine, Progress, SimulationError, Window, cached_build
+from rtl.cosim.simulators import ICARUS, CocotbEngine, Engine, Progress, SimulationError, Window, cached_build
+from rtl.cosim.simulators.lean import HARNESS
 from rtl.encoding.hardware_id import hardware_json
 from rtl.encoding.program_image import program_image
 from rtl.verilog.cache import machine_text
 from rtl.verilog.emit import TOP
 from sim.arch.machine import Machine
 from sim.energy.events import EVENTS, events_from_counters
+from sim.errors import InputError
 from sim.ir.formats import Format
 from sim.ir.ops import Conv, Queue, Store, Tensor
 from sim.mapping.activation_layout import read_bank_contents
 from sim.plan.plan import Plan
 
-__all__ = ["UNDEFINED", "IncompleteRun", "RtlResult", "build_machine", "run", "run_all", "watch_op"]
+__all__ = ["UNDEFINED", "IncompleteRun", "RtlResult", "build_machine", "ignore", "run", "run_all", "watch_op"]
 
 Codes = NDArray[np.int32]
 
@@ -79,6 +82,10 @@ class IncompleteRun(SimulationError):
         self.result = result
 
 
+def ignore(_: int) -> None:
+    """Take no notice of cycles."""
+
+
 def build_machine(machine: Machine, engine: Engine = ICARUS, progress: Progress | None = None) -> Path:
     """Folder with the compiled accelerator of `machine`, from the cache where possible.
 
@@ -92,7 +99,8 @@ def build_machine(machine: Machine, engine: Engine = ICARUS, progress: Progress 
 
 
 def run(plan: Plan, inputs: Mapping[str, NDArray[np.integer]], *, jobs: int = 1, stall: float = 0.0, seed: int = 0,
-        place: Path | None = None, engine: Engine = ICARUS, waves: Path | None = None) -> RtlResult:
+        place: Path | None = None, engine: Engine = ICARUS, waves: Path | None = None,
+        report: Callable[[int], None] = ignore) -> RtlResult:
     """Run images through the RTL.
 
     Every image starts from an idle machine, so that codes, cycles and counters are the same on any number of processes.
@@ -114,6 +122,9 @@ def run(plan: Plan, inputs: Mapping[str, NDArray[np.integer]], *, jobs: int = 1,
         The simulator.
     waves : Path or None
         Where to write all signals as FST; only `ICARUS` does.
+    report : callable
+        Gets how many cycles have been simulated since it was called last, now and then, from any thread; only `LEAN`
+        calls it.
 
     Raises
     ------
@@ -133,7 +144,8 @@ def run(plan: Plan, inputs: Mapping[str, NDArray[np.integer]], *, jobs: int = 1,
     shares = [{name: np.array_split(codes, count)[i] for name, codes in inputs.items()} for i in range(count)]
 
     def run_share(share: Mapping[str, NDArray[np.integer]]) -> RtlResult:
-        return run_all([(plan, share)], stall=stall, seed=seed, place=place, engine=engine, waves=waves)[0]
+        return run_all([(plan, share)], stall=stall, seed=seed, place=place, engine=engine, waves=waves,
+                       report=report)[0]
 
     with ThreadPoolExecutor(count) as pool:
         return _joined(list(pool.map(run_share, shares)))
@@ -158,7 +170,8 @@ def watch_op(plan: Plan, inputs: Mapping[str, NDArray[np.integer]], number: int,
 
 def run_all(runs: Sequence[tuple[Plan, Mapping[str, NDArray[np.integer]]]], *, stall: float = 0.0, seed: int = 0,
             place: Path | None = None, engine: Engine = ICARUS, waves: Path | None = None,
-            watched: int | None = None, window: Window | None = None) -> list[RtlResult]:
+            watched: int | None = None, window: Window | None = None,
+            report: Callable[[int], None] = ignore) -> list[RtlResult]:
     """Run Programs with their inputs one after another in one simulation: each is loaded when the last has ended.
 
     All plans are for the same hardware; the memories behind its streams may differ. With `watched`, the requantizers
@@ -176,13 +189,24 @@ def run_all(runs: Sequence[tuple[Plan, Mapping[str, NDArray[np.integer]]]], *, s
         for number, ((plan, _), (arrays, facts)) in enumerate(zip(runs, described, strict=True)):
             write_job(folder, number, plan, arrays, facts)
         try:
-            engine.run_bench(place, TOP, "rtl.cosim.program_bench", folder, {"BITWRIGHT_JOB": str(folder)}, waves,
-                             window)
+            _simulate(engine, place, folder, waves, window, report)
         except SimulationError as error:
             if len(runs) == 1 and (folder / "result0.json").exists():
                 raise IncompleteRun(str(error), _result(runs[0][0], folder, 0, watched)) from error
             raise
         return [_result(plan, folder, number, watched) for number, (plan, _) in enumerate(runs)]
+
+
+def _simulate(engine: Engine, place: Path, folder: Path, waves: Path | None, window: Window | None,
+              report: Callable[[int], None]) -> None:
+    """Run the jobs in `folder`, and leave their results there."""
+    if isinstance(engine, CocotbEngine):
+        engine.run_bench(place, TOP, "rtl.cosim.program_bench", folder, {"BITWRIGHT_JOB": str(folder)}, waves,
+                         window)
+    elif waves is None:
+        run_jobs(place / HARNESS, folder, report)
+    else:
+        raise InputError(f"{engine.title} writes no waveforms; {ICARUS.title} does")
 
 
 def _joined(results: Sequence[RtlResult]) -> RtlResult:

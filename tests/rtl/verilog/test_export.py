@@ -12,7 +12,7 @@ import pytest
 
 from rtl.core.control.counter_names import COUNTERS
 from rtl.cosim.simulators import VERILATOR
-from rtl.cosim.simulators.verilator import run_verilator
+from rtl.cosim.simulators.verilated import run_verilator
 from rtl.encoding.geometry import Geometry
 from rtl.verilog.emit import TOP
 from rtl.verilog.export import FILE_LIST, WAIVERS, generate

