@@ -55,6 +55,9 @@ def verify(
         "--from", metavar="OP", help="First op to compare, on the codes that reach it; default: all.")] = None,
     last: Annotated[str | None, typer.Option("--to", metavar="OP", help="Last op to compare.")] = None,
     waves: Annotated[Path | None, path_option("Write the waveforms of the RTL, FST (Icarus Verilog).")] = None,
+    divergence: Annotated[Path | None, path_option(
+        "Folder for what is found out about a difference: a report, the smallest case, waveforms (Icarus Verilog).",
+        "--divergence")] = None,
     random_programs: Annotated[int | None, integer(
         1, MAX_COUNT, "Verify this many random Programs instead of a file.", "--random-programs", "--random")] = None,
     coverage: Annotated[bool, typer.Option("--coverage", help="Name the situations that no Program met.")] = False,
@@ -84,10 +87,12 @@ def verify(
         inputs = input_codes(loaded, input_file, images, seed, program)
         part, read = layers_between(loaded, inputs, first, last)
         planned = plan(part, load_machine(machine))
-        result = _verify_plan(program.name, planned, read, RtlOptions(simulator, jobs, waves), onnxruntime)
+        result = _verify_plan(program.name, planned, read, RtlOptions(simulator, jobs, waves, divergence),
+                              onnxruntime)
         report, equal = verify_report(result, coverage), result.ok
     elif program is None and random_programs is not None:
-        given = {"--onnxruntime": onnxruntime, "--from": first, "--to": last, "--waves": waves}
+        given = {"--onnxruntime": onnxruntime, "--from": first, "--to": last, "--waves": waves,
+                 "--divergence": divergence}
         if any(given.values()):
             wrong = next(option for option, value in given.items() if value)
             raise typer.BadParameter(f"{wrong} goes with a Program, not with --random-programs")
@@ -109,7 +114,7 @@ def _verify_plan(name: str, planned: Plan, inputs: Mapping[str, NDArray[np.integ
     with steps("verify", STEPS) as progress:
         result = verify_plan(name, planned, inputs, len(next(iter(inputs.values()))), options, progress,
                              onnxruntime=onnxruntime)
-    if options.waves is not None and result.failure is None:
+    if options.waves is not None and options.waves.exists():
         message(f"wrote the waveforms to {options.waves}")
     return result
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bitwright.cli.console import Report
 from bitwright.codesign.verify import Verification
 from bitwright.codesign.verify_random import RandomVerification
+from bitwright.divergence.findings_text import short_lines
 
 __all__ = ["random_report", "verify_report"]
 
@@ -31,6 +32,7 @@ def verify_report(result: Verification, coverage: bool) -> Report:
                      for x in result.comparisons]
     report.lines += [f"not compared: {result.skipped}"] if result.skipped else []
     report.lines += [str(x.first) for x in result.comparisons if x.first]
+    report.lines += _divergence_lines(result)
     report.lines += f"the RTL did not end: {result.failure}".splitlines() if result.failure else []
     report.lines += [f"no image met {text}" for text in result.unmet] if coverage else []
     if result.unmet and not coverage:
@@ -39,6 +41,18 @@ def verify_report(result: Verification, coverage: bool) -> Report:
     report.lines += [f"RTL simulated by {result.simulator}",
                      "equal bits, equal cycles" if result.ok else "NOT EQUAL"]
     return report
+
+
+def _divergence_lines(result: Verification) -> list[str]:
+    """Say what is wrong with the RTL, and where more about it is."""
+    found = result.divergence
+    if found is None:
+        return []
+    lines = list(short_lines(found.findings))
+    if found.folder is None:
+        return [*lines, "--divergence DIR writes the case, its explanation and waveforms"]
+    return [*lines, f"wrote report.txt, report.json and window.fst with window.gtkw to {found.folder}",
+            *([f"again: {found.command}"] if found.command else [])]
 
 
 def random_report(result: RandomVerification, machine: str, coverage: bool) -> Report:

@@ -99,7 +99,7 @@ class Comparison:
 
 
 def compare_codes(program: Program, engines: tuple[str, str], left: Codes, right: Codes) -> Comparison:
-    """Compare every tensor of two engines; each maps tensor names to codes of shape (N, C, H, W).
+    """Compare every tensor that two engines have; each maps tensor names to codes of shape (N, C, H, W).
 
     A code with undefined bits (`rtl.cosim.run.UNDEFINED`) equals none.
 
@@ -115,7 +115,7 @@ def compare_codes(program: Program, engines: tuple[str, str], left: Codes, right
     written = (op.writes for op in program.ops)
     order = [t.name for t in program.inputs] + list(dict.fromkeys(name for name in written if name is not None))
     found, first = [], None
-    for name in order:
+    for name in (name for name in order if name in left and name in right):
         a, b = left[name], right[name]
         if a.shape != b.shape:
             raise ValueError(f"tensor '{name}': {engines[0]} has shape {a.shape}, {engines[1]} {b.shape}")
@@ -124,7 +124,7 @@ def compare_codes(program: Program, engines: tuple[str, str], left: Codes, right
         found.append(TensorComparison(name, a.size, int(np.count_nonzero(different)), int(np.count_nonzero(undefined))))
         if first is None and different.any():
             first = _divergence(program, engines, name, tuple(int(i) for i in np.argwhere(different)[0]), a, b)
-    return Comparison(engines, len(order), sum(one.codes for one in found), sum(one.mismatches for one in found),
+    return Comparison(engines, len(found), sum(one.codes for one in found), sum(one.mismatches for one in found),
                       tuple(found), first)
 
 

@@ -35,11 +35,14 @@ class RtlOptions:
         Processes that share the images.
     waves : Path or None
         Where to write all signals as FST: in Icarus Verilog, on one process.
+    divergence : Path or None
+        Folder for what is found out about a difference.
     """
 
     simulator: str = AUTO
     jobs: int = 1
     waves: Path | None = None
+    divergence: Path | None = None
 
     def __post_init__(self) -> None:
         if self.jobs < 1:

@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 
 from bitwright.codesign.compare import Comparison, compare_codes
 from bitwright.codesign.costs import plan as place
+from bitwright.codesign.divergence import Divergence, diverge
 from bitwright.codesign.layers_between import layers_between
 from bitwright.codesign.onnx_engine import compare_onnx, require_onnx
 from bitwright.codesign.progress import SILENT, Progress
 from bitwright.codesign.rtl_run import AUTO, DEFAULTS, RtlOptions, chosen_engine, run_on_rtl
 from quant.reference import run_reference
+from rtl.cosim.run import IncompleteRun
 from rtl.cosim.scoreboard import expected_counters
 from rtl.cosim.simulators import SimulationError
 from sim.arch.machine import Machine
@@ -63,6 +65,8 @@ class Verification:
         The RTL's, for each of its images.
     unmet : tuple of str
         Situations that the ops of the Program could have met and did not on the RTL.
+    divergence : Divergence or None
+        What is wrong with the RTL, where codes that it completed differ.
     """
 
     simulator: str
@@ -73,6 +77,7 @@ class Verification:
     predicted: dict[str, int]
     counted: tuple[dict[str, int], ...]
     unmet: tuple[str, ...]
+    divergence: Divergence | None = None
 
     @property
     def mismatches(self) -> int:
@@ -97,7 +102,8 @@ class Verification:
 
 def verify(program: Program, machine: Machine | str | Path, inputs: Mapping[str, NDArray[np.integer]], *,
            first: str | None = None, last: str | None = None, rtl_images: int | None = None, simulator: str = AUTO,
-           jobs: int = 1, waves: str | Path | None = None, onnxruntime: bool | None = None) -> Verification:
+           jobs: int = 1, waves: str | Path | None = None, onnxruntime: bool | None = None,
+           divergence: str | Path | None = None) -> Verification:
     """Compare PyTorch, the simulator, ONNX Runtime and the RTL on every code, and the RTL on every cycle and event.
 
     Parameters
@@ -121,6 +127,8 @@ def verify(program: Program, machine: Machine | str | Path, inputs: Mapping[str,
         File for the waveforms of the RTL, FST, which Icarus Verilog writes in one process.
     onnxruntime : bool, optional
         Whether ONNX Runtime runs the exported model; by default it does where it is installed.
+    divergence : str or Path, optional
+        Folder for what is found out about a difference: a report, the smallest case that shows it, waveforms.
 
     Returns
     -------
@@ -140,7 +148,8 @@ def verify(program: Program, machine: Machine | str | Path, inputs: Mapping[str,
     if not 1 <= count <= images:
         raise InputError(f"images that run on the RTL must be 1..{images}, not {count}" if images else
                          "there must be at least one image, not 0")
-    options = RtlOptions(simulator, jobs, None if waves is None else Path(waves))
+    options = RtlOptions(simulator, jobs, None if waves is None else Path(waves),
+                         None if divergence is None else Path(divergence))
     return verify_plan("program", planned, inputs, count, options, onnxruntime=onnxruntime)
 
 
@@ -176,7 +185,8 @@ def verify_plan(name: str, plan: Plan, inputs: Mapping[str, NDArray[np.integer]]
     progress.note(f"{name}: simulator")
     simulated = simulate(program, inputs)
     progress.done(f"{name}: simulated")
-    comparisons = [compare_codes(program, ("torch", "simulator"), run_reference(program, inputs), simulated)]
+    reference = run_reference(program, inputs)
+    comparisons = [compare_codes(program, ("torch", "simulator"), reference, simulated)]
     progress.done(f"{name}: compared with torch")
     if skipped is None:
         comparisons.append(compare_onnx(program, inputs, simulated))
@@ -185,15 +195,27 @@ def verify_plan(name: str, plan: Plan, inputs: Mapping[str, NDArray[np.integer]]
     predicted = expected_counters(plan)
     try:
         on_rtl = run_on_rtl(engine, plan, some, options, lambda text: progress.note(f"{name}: {text}"))
+        failure = None
+    except IncompleteRun as error:
+        on_rtl, failure = error.result, str(error)
     except SimulationError as error:
         return Verification(engine.name, str(error), tuple(comparisons), skipped, (), predicted, (), ())
     first = {name: codes[:rtl_images] for name, codes in simulated.items()}
-    comparisons.append(compare_codes(program, ("RTL", "simulator"), on_rtl.codes, first))
+    complete = {name: first[name][: len(codes)] for name, codes in on_rtl.codes.items()}
+    comparisons.append(compare_codes(program, ("RTL", "simulator"), on_rtl.codes, complete))
     progress.done(f"{name}: compared with the RTL")
+    divergence = None
+    if comparisons[-1].mismatches or failure:
+        progress.note(f"{name}: looking for what is wrong")
+        engines = {"simulator": first, "torch": {name: codes[:rtl_images] for name, codes in reference.items()}}
+        given = {name: np.asarray(codes, np.int32) for name, codes in some.items()}
+        divergence = diverge(plan, given, on_rtl, engines, options.divergence)
+    if failure:
+        return Verification(engine.name, failure, tuple(comparisons), skipped, (), predicted, (), (), divergence)
     coverage = Coverage(GROUPS)
     unmet = tuple(coverage.text(one) for one in coverage.unmet(plan, first))
     return Verification(engine.name, None, tuple(comparisons), skipped, _layer_cycles(plan, on_rtl.ends), predicted,
-                        on_rtl.counters, unmet)
+                        on_rtl.counters, unmet, divergence)
 
 
 def _layer_cycles(plan: Plan, ends: NDArray[np.int64]) -> tuple[LayerCycles, ...]:

@@ -18,7 +18,7 @@ from sim.plan.plan import Plan
 
 __all__ = ["NUMBERS", "UNKNOWN", "Captured", "in_place", "places"]
 
-NUMBERS = ("accumulator", "residual", "code")
+NUMBERS = ("accumulator", "residual", "moved", "code")
 UNKNOWN = int(np.iinfo(np.int64).min)
 """Stands for a number that has undefined bits, or never came."""
 
@@ -31,12 +31,15 @@ class Captured:
     ----------
     accumulator, residual : int64 arrays
         What is taken: with bipolar weights 2 * acc - reference.
+    moved : int64 array
+        The rounded sum at the output's zero point, before it is clamped.
     code : int64 array
         What is given, before a table.
     """
 
     accumulator: NDArray[np.int64]
     residual: NDArray[np.int64]
+    moved: NDArray[np.int64]
     code: NDArray[np.int64]
 
 
@@ -65,13 +68,13 @@ def in_place(plan: Plan, number: int, found: Mapping[str, NDArray[np.int64]]) ->
     plan : Plan
     number : int
         Of the Conv.
-    found : mapping of "unit column image" to int64 array, shape (codes, 3)
+    found : mapping of "unit column image" to int64 array, shape (codes, 4)
         What every requantizer took and gave, in order; `NUMBERS`.
     """
     schedule, images = plan.schedules[number], 1 + max(int(key.split()[2]) for key in found)
     assert isinstance(schedule, ConvSchedule)
     shape = schedule.shape
-    maps = np.full((3, images, shape.out_channels, shape.out_height, shape.out_width), UNKNOWN, np.int64)
+    maps = np.full((len(NUMBERS), images, shape.out_channels, shape.out_height, shape.out_width), UNKNOWN, np.int64)
     for key, rows in found.items():
         unit, column, image = map(int, key.split())
         for place, row in zip(places(plan, number, unit, column), rows, strict=False):

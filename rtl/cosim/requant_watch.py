@@ -10,7 +10,7 @@ from cocotb.triggers import FallingEdge
 from numpy.typing import NDArray
 
 from rtl.core.datapath.requantizer import CODE_STAGES
-from rtl.cosim.requant_probe import UNKNOWN
+from rtl.cosim.requant_probe import NUMBERS, UNKNOWN
 from sim.arch.machine import Machine
 
 __all__ = ["watch_requantizers"]
@@ -22,7 +22,7 @@ FIRST, LAST = 0, 1
 async def watch_requantizers(dut: Any, machine: Machine, number: int) -> dict[str, NDArray[np.int64]]:
     """Return what every requantizer takes and gives while compute op `number` runs, by "unit column".
 
-    The rows of an array are accumulator, residual and code, in the order in which they come.
+    The rows of an array are accumulator, residual, rounded sum and code, in the order in which they come.
     """
     while int(dut.trace_computes.value) != number or not dut.trace_busy.value:
         await FallingEdge(dut.clk)
@@ -32,7 +32,7 @@ async def watch_requantizers(dut: Any, machine: Machine, number: int) -> dict[st
         for watch in watches:
             watch.look()
         await FallingEdge(dut.clk)
-    return {watch.name: np.array(watch.rows, np.int64).reshape(-1, 3) for watch in watches}
+    return {watch.name: np.array(watch.rows, np.int64).reshape(-1, len(NUMBERS)) for watch in watches}
 
 
 class _Watch:
@@ -48,7 +48,7 @@ class _Watch:
         """Look at the ports in one cycle: the term of what was taken comes a cycle later, the code after that."""
         handle = self.handle
         if self.coming and not self.coming[0][0]:
-            self.rows.append([*self.coming.pop(0)[1], _signed(handle.code)])
+            self.rows.append([*self.coming.pop(0)[1], _signed(handle.moved), _signed(handle.code)])
         self.coming = [(cycles - 1, operands) for cycles, operands in self.coming]
         if self.taken is not None:
             term = str(handle.term.value)[::-1]

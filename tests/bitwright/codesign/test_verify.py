@@ -7,7 +7,7 @@ import pytest
 
 from bitwright.cli.app import main
 from bitwright.cli.parse_inputs import random_codes
-from rtl.cosim.run import UNDEFINED, RtlResult
+from rtl.cosim.run import UNDEFINED, IncompleteRun, RtlResult
 from rtl.cosim.scoreboard import expected_counters
 from rtl.cosim.simulators import SimulationError
 from sim.arch.machine import load_machine
@@ -109,6 +109,42 @@ def test_what_was_compared_before_the_rtl_failed_is_shown(verify, program, monke
     assert out.endswith("NOT EQUAL\n")
     report = json.loads(verify(fails, "--json")[1])
     assert (report["ok"], report["failure"], report["layers"]) == (False, "still busy after 9 cycles\nlog", [])
+
+
+def test_what_is_wrong_is_told(verify, program):
+    """The op that is wrong by itself, its first code and what of it is wrong stand in the report and in JSON."""
+    middle = program.ops[1].output
+
+    def wrong(codes):
+        codes[middle][0, 0, 0, 0] ^= 1
+
+    status, out, _ = verify(wrong)
+    assert status == 1
+    assert f"op '{program.ops[1].name}' is wrong by itself: 1 of " in out
+    assert "first: image 0, channel 0, pixel (0, 0), plane 0: RTL " in out
+    assert "--divergence DIR writes the case, its explanation and waveforms\n" in out
+    divergence = json.loads(verify(wrong, "--json")[1])["divergence"]
+    assert (divergence["findings"]["first"]["op"], divergence["folder"]) == (program.ops[1].name, None)
+    assert json.loads(verify(lambda codes: None, "--json")[1])["divergence"] is None
+
+
+def test_what_was_complete_before_a_run_stopped_is_compared(verify, program):
+    """Tensors that the RTL had completed are compared, also with the search for what is wrong, and the rest is not."""
+    first, second = (op.output for op in program.ops[:2])
+
+    def stops(codes):
+        codes[first][0, 0, 0, 0] ^= 1
+        done = {tensor.name: codes[tensor.name] for tensor in (*program.inputs, program.tensor(first))}
+        raise IncompleteRun("still busy after 9 cycles", RtlResult(done, np.zeros((1, 1), np.int64), ()))
+
+    status, out, _ = verify(stops)
+    assert status == 1
+    assert f"RTL = simulator: {len(program.inputs) + 1} tensors" in out
+    assert f"op '{program.ops[0].name}' is wrong by itself" in out
+    assert "the RTL did not end: still busy after 9 cycles\n" in out
+    tensors = {one["name"] for one in json.loads(verify(stops, "--json")[1])["comparisons"][-1]["by_tensor"]}
+    assert first in tensors
+    assert second not in tensors
 
 
 def test_what_no_image_met_is_told(verify, program, tmp_path):

@@ -7,9 +7,14 @@ import re
 import numpy as np
 import pytest
 
-from rtl.cosim.run import UNDEFINED, run
+from rtl.cosim.run import UNDEFINED, IncompleteRun, run
 from rtl.cosim.scoreboard import differences
+from rtl.cosim.simulators import ICARUS
 from rtl.encoding.descriptors import describe
+from rtl.encoding.geometry import Geometry
+from rtl.shell.top import Top
+from rtl.verification.fault import Fault, planted
+from rtl.verilog.emit import TOP, verilog_text
 from sim.arch.machine import load_machine
 from sim.errors import InputError
 from sim.functional.reference import simulate
@@ -211,3 +216,20 @@ def test_waves_of_several_processes_are_refused(dense_layer, tmp_path):
     """Two processes would overwrite each other's waveforms."""
     with pytest.raises(ValueError, match=r"^waveforms come from one process, not 2$"):
         run(dense_layer, {}, jobs=2, waves=tmp_path / "waves.fst")
+
+
+@pytest.mark.nightly
+def test_a_run_that_hangs_gives_what_was_complete(small_machine, tmp_path):
+    """Without weight slots nothing is computed: the input is there, the tensors after it are not."""
+    rng = np.random.default_rng(0)
+    program = random_program(rng, small_machine, layers=2, kinds=("dense",), traits=())
+    planned, inputs = plan(program, small_machine), corner_inputs(rng, program, 1)
+    with planted(Fault("load_dma", "Signal(2, init=2", "Signal(2, init=0")):
+        text = verilog_text(Top(Geometry(small_machine)), TOP)
+    place = ICARUS.build(text, TOP, tmp_path / "hangs")
+    with pytest.raises(IncompleteRun, match=r"still busy after [0-9]+ cycles with 0 layers done") as caught:
+        run(planned, inputs, place=place)
+    found = caught.value.result
+    assert found.codes.keys() == {tensor.name for tensor in planned.program.inputs}
+    for name, codes in found.codes.items():
+        np.testing.assert_array_equal(codes, inputs[name])
