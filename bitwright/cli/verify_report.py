@@ -13,7 +13,7 @@ __all__ = ["random_report", "verify_report"]
 def verify_report(result: Verification, coverage: bool) -> Report:
     """Report every tensor, op and counter of a Program, and the first difference between each two engines.
 
-    With `coverage`, name every situation that no image met.
+    With `coverage`, count the situations that were met, and name those that no image met or the Program has not.
     """
     report = Report({"ok": result.ok, "mismatches": result.mismatches, "tensors_compared": result.tensors_compared,
                      **vars(result)})
@@ -34,7 +34,11 @@ def verify_report(result: Verification, coverage: bool) -> Report:
     report.lines += [str(x.first) for x in result.comparisons if x.first]
     report.lines += _divergence_lines(result)
     report.lines += f"the RTL did not end: {result.failure}".splitlines() if result.failure else []
-    report.lines += [f"no image met {text}" for text in result.unmet] if coverage else []
+    if coverage and result.exercised is not None:
+        report.table("situations that this Program met on the RTL", ["group", "bins", "met", "times"],
+                     [[one.group, one.bins, one.met, one.times] for one in result.exercised.groups if one.met])
+        report.lines += [f"no image met {text}" for text in result.unmet]
+        report.lines += [f"this Program has no {text}" for text in result.exercised.absent]
     if result.unmet and not coverage:
         report.lines.append(f"{len(result.unmet)} situations that this Program can meet were met by no image: "
                             "--coverage names them")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from bitwright.codesign.compare import Comparison, compare_codes
 from bitwright.codesign.costs import plan as place
 from bitwright.codesign.divergence import Divergence, diverge
+from bitwright.codesign.exercised import Exercised, exercised
 from bitwright.codesign.layers_between import layers_between
 from bitwright.codesign.onnx_engine import compare_onnx, require_onnx
 from bitwright.codesign.progress import SILENT, Progress
@@ -25,8 +26,6 @@ from sim.errors import InputError
 from sim.functional.reference import simulate
 from sim.ir.program import Program
 from sim.plan.plan import Plan
-from sim.testing.coverage.bins import GROUPS
-from sim.testing.coverage.coverage import Coverage
 
 __all__ = ["STEPS", "LayerCycles", "Verification", "verify", "verify_plan"]
 
@@ -65,6 +64,8 @@ class Verification:
         The RTL's, for each of its images.
     unmet : tuple of str
         Situations that the ops of the Program could have met and did not on the RTL.
+    exercised : Exercised or None
+        What the images on the RTL have exercised and what they have not; None if the RTL did not end.
     divergence : Divergence or None
         What is wrong with the RTL, where codes that it completed differ.
     """
@@ -78,6 +79,7 @@ class Verification:
     counted: tuple[dict[str, int], ...]
     unmet: tuple[str, ...]
     divergence: Divergence | None = None
+    exercised: Exercised | None = None
 
     @property
     def mismatches(self) -> int:
@@ -212,10 +214,9 @@ def verify_plan(name: str, plan: Plan, inputs: Mapping[str, NDArray[np.integer]]
         divergence = diverge(plan, given, on_rtl, engines, options.divergence)
     if failure:
         return Verification(engine.name, failure, tuple(comparisons), skipped, (), predicted, (), (), divergence)
-    coverage = Coverage(GROUPS)
-    unmet = tuple(coverage.text(one) for one in coverage.unmet(plan, first))
+    met = exercised(plan, first)
     return Verification(engine.name, None, tuple(comparisons), skipped, _layer_cycles(plan, on_rtl.ends), predicted,
-                        on_rtl.counters, unmet, divergence)
+                        on_rtl.counters, met.unmet, divergence, met)
 
 
 def _layer_cycles(plan: Plan, ends: NDArray[np.int64]) -> tuple[LayerCycles, ...]:

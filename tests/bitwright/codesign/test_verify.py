@@ -162,6 +162,24 @@ def test_what_no_image_met_is_told(verify, program, tmp_path):
         f"no image met {text}" for text in unmet]
 
 
+def test_what_the_program_has_not_is_told(verify, program):
+    """Sides without pads, sums that do not wrap and stalls are absent where a Program has none; what is met is not."""
+    told = json.loads(verify(lambda codes: None, "--json")[1])["exercised"]
+    sides = ("top", "left", "bottom", "right")
+    sources = [(conv, bool(program.tensor(conv.input).format.zero_point)) for conv in program.convs]
+    padded = {(side, zero) for conv, zero in sources for side, pads in zip(sides, conv.pads, strict=True) if pads}
+    for side in sides:
+        for zero in {zero for _, zero in sources}:
+            assert (f"pads: kind dense, side {side}, zero_point {zero}" in told["absent"]) == (
+                (side, zero) not in padded)
+    assert program.arithmetic.wrap or "wraps: kind dense, wraps at the top" in told["absent"]
+    assert "memory waits: stream of Load, waits True" in told["absent"]
+    assert not {*told["absent"]} & {*told["unmet"]}
+    _, out, _ = verify(lambda codes: None, "--coverage")
+    assert [line for line in out.splitlines() if line.startswith("this Program has no ")] == [
+        f"this Program has no {text}" for text in told["absent"]]
+
+
 def test_a_code_that_onnx_runtime_has_otherwise_is_found(verify, program, monkeypatch):
     """It is one mismatch between ONNX Runtime and the simulator, and none elsewhere."""
     last = program.ops[-1].output
