@@ -63,9 +63,10 @@ def exercised(plan: Plan, codes: Mapping[str, NDArray[np.int32]]) -> Exercised:
     met = coverage.bins_of(plan, codes)
     coverage.add(met)
     unmet = coverage.unmet(plan, codes)
-    here = {"kind": {view.kind for view in views}, "stream of": {type(view.op).__name__ for view in views},
-            "rounding": {plan.program.arithmetic.rounding},
-            "zero_point": {bool(view.source.format.zero_point) for view in views}}
+    here: dict[str, set[Hashable]] = {
+            "kind": {view.kind for view in views}, "stream of": {type(view.op).__name__ for view in views},
+        "rounding": {plan.program.arithmetic.rounding},
+        "zero_point": {bool(view.source.format.zero_point) for view in views}}
     absent = [one for one in coverage.missing if one[0] in LEFT_OUT and one not in unmet
               and _is_of_kinds(coverage, one, here)]
     return Exercised(tuple(GroupCount(*row) for row in coverage.table()), tuple(map(coverage.text, unmet)),
