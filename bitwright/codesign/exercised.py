@@ -64,7 +64,7 @@ def exercised(plan: Plan, codes: Mapping[str, NDArray[np.int32]]) -> Exercised:
     coverage.add(met)
     unmet = coverage.unmet(plan, codes)
     here: dict[str, set[Hashable]] = {
-            "kind": {view.kind for view in views}, "stream of": {type(view.op).__name__ for view in views},
+        "kind": {view.kind for view in views}, "stream of": {type(view.op).__name__ for view in views},
         "rounding": {plan.program.arithmetic.rounding},
         "zero_point": {bool(view.source.format.zero_point) for view in views}}
     absent = [one for one in coverage.missing if one[0] in LEFT_OUT and one not in unmet

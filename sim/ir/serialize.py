@@ -84,7 +84,7 @@ def load_program(path: str | Path) -> Program:
         raise InputError(f"program {shown_path(path)}: {error}") from error
 
 
-def save_vectors(path: str | Path, codes: Mapping[str, NDArray[np.int32]]) -> None:
+def save_vectors(path: str | Path, codes: Mapping[str, NDArray[np.integer]]) -> None:
     """Write golden vectors, an array per tensor, as an `.npz` that `numpy.load` reads without pickle.
 
     Raises

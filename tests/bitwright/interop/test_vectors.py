@@ -2,8 +2,11 @@
 
 import hashlib
 import json
+import re
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,11 +16,16 @@ from bitwright.cli.app import main
 from bitwright.interop.hex_words import hex_lines
 from bitwright.interop.vectors import write_vectors
 from quant.reference import run_reference
+from rtl.host.assembler import PROGRAM, write_assembly
+from sim.arch.machine import load_machine
 from sim.functional.reference import simulate
 from sim.functional.requantize import requantize
+from sim.ir.ops import Queue
 from sim.ir.program import Program
 from sim.ir.serialize import save_program
 from sim.ir.signed_digits import multipliers
+from sim.mapping.activation_layout import bank_contents
+from sim.plan.plan import plan
 from sim.testing import RandomChoices, SteeredChoices, corner_inputs, random_machine, random_program
 
 
@@ -44,11 +52,12 @@ def words(path: Path, bits: int) -> list[int]:
 
 
 def test_files_hold_codes_and_accumulators(program: Program, tmp_path: Path) -> None:
-    """Codes are those of torch's reference; accumulators lead to them; hex files hold both; hashes are the files'."""
+    """Codes are torch's; accumulators and values lead to them; hex files hold them all; hashes are the files'."""
     inputs = corner_inputs(np.random.default_rng(0), program, 3)
     manifest = write_vectors(program, inputs, tmp_path / "g", {"seed": 7})
     assert json.loads((tmp_path / "g" / "manifest.json").read_text()) == json.loads(json.dumps(manifest))
-    codes, sums = (dict(np.load(tmp_path / "g" / name)) for name in ("codes.npz", "accumulators.npz"))
+    codes, sums, values = (dict(np.load(tmp_path / "g" / name))
+                           for name in ("codes.npz", "accumulators.npz", "values.npz"))
     for name, array in run_reference(program, inputs).items():
         np.testing.assert_array_equal(codes[name], array)
     for conv in program.convs:
@@ -60,9 +69,12 @@ def test_files_hold_codes_and_accumulators(program: Program, tmp_path: Path) -> 
         made = [requantize(int(acc), int(other[n, o, y, x]), int(m[o]), int(r[o]), 0, int(conv.offset[o]),
                            int(conv.shift[o]), 0, target.format.zero_point, conv.low, conv.high)
                 for (n, o, y, x), acc in np.ndenumerate(sums[conv.name])]
+        m, r, offset = (array[None, :, None, None] for array in (m, r, conv.offset))
+        np.testing.assert_array_equal(values[conv.name], offset + m * sums[conv.name].astype(np.int64) + r * other)
         assert made == codes[conv.output][:, target.part_slice(conv.output_part)].reshape(-1).tolist()
     for row, array in [*((row, codes[row["name"]]) for row in manifest["tensors"]),
-                       *((row, sums[row["op"]]) for row in manifest["accumulators"])]:
+                       *((row, sums[row["op"]]) for row in manifest["accumulators"]),
+                       *((row, values[row["op"]]) for row in manifest["values"])]:
         assert (tuple(row["shape"]), row["words"]) == (array.shape, array.size)
         assert words(tmp_path / "g" / row["hex"], row["bits"]) == [
             int(code) % (1 << row["bits"]) for code in array.reshape(-1)]
@@ -137,3 +149,53 @@ def test_names_that_are_no_file_names(tmp_path: Path) -> None:
     assert [row["hex"] for row in manifest["tensors"]] == ["tensor0.a_b__.hex", "tensor1.a_b__.hex"]
     assert words(tmp_path / "tensor1.a_b__.hex", second.format.bits) == [
         int(code) % (1 << second.format.bits) for code in simulate(program, inputs)["a/b ü"].reshape(-1)]
+
+
+def test_memories_and_streams_are_those_of_the_machine(tmp_path: Path) -> None:
+    """Verilog reads every file through `vectors.sv`; banks hold the codes, rows the weights, streams what passes."""
+    rng, machine = np.random.default_rng(2), load_machine("tiny")
+    choices = SteeredChoices(RandomChoices(rng), [{"table": [True], "layers": [2], "channels": [6]}] * 2)
+    drawn = random_program(choices, machine, layers=2, kinds=["dense"], traits=["table"])
+    planned = plan(drawn, machine)
+    inputs = corner_inputs(rng, drawn, 2)
+    manifest = write_vectors(drawn, inputs, tmp_path, {"seed": 2}, planned)
+    files = {row["hex"]: row for kind in ("tensors", "accumulators", "values", "requantized") for row in manifest[kind]}
+    files |= {row["hex"]: row for row in manifest["machine"]["files"]}
+    read = read_by_verilog(tmp_path, files)
+    assert read == {file: [line for line in (tmp_path / file).read_text().split() if line[0] != "@"] for file in files}
+    codes = simulate(planned.program, inputs)
+    for row in manifest["machine"]["files"]:
+        if "tensor" in row:
+            tensor = planned.program.tensor(row["tensor"])
+            bank = bank_contents(codes[tensor.name][row["image"]], tensor, machine)[row["bank"]]
+            assert [int(word, 16) for word in read[row["hex"]]] == [
+                int("".join(map(str, bits[::-1])), 2) for bits in bank.tolist()]
+            assert row["address"] == planned.bases[tensor.name]
+    write_assembly(planned, tmp_path / "board")
+    image = b"".join(int(beat, 16).to_bytes(2, "little") for beat in read["stream.program.hex"])
+    assert image == (tmp_path / "board" / PROGRAM).read_bytes()
+    beats = sum(schedule.stream_beats for schedule in planned.schedules if schedule.queue is not Queue.STORE)
+    assert len(read["stream.inward.image1.hex"]) == beats
+    tile = manifest["machine"]["row_tiles"][0]
+    conv = planned.program.convs[0]
+    (plane, *_), bit = (read["memory.weights.row1.hex"][tile["first_weight"] :], 1)
+    assert int(plane, 16) >> bit & 1 == int(conv.weights[1, 1, 0, 0]) & 1
+
+
+def read_by_verilog(folder: Path, files: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return the words of every array of `vectors.sv`, as Icarus Verilog prints them."""
+    names = {file: re.sub("[^A-Za-z0-9_]", "_", file.removesuffix(".hex"))
+             for file, row in files.items() if row["words"]}
+    prints = "".join(f'    for (i = {files[file].get("address", 0)}; '
+                     f'i < {files[file].get("address", 0) + files[file]["words"]}; i = i + 1)\n'
+                     f'      $display("{file} %h", vectors.{name}[i]);\n' for file, name in names.items())
+    (folder / "show.sv").write_text("module show;\n  bitwright_vectors vectors();\n  integer i;\n"
+                                    f"  initial begin\n    #1;\n{prints}  end\nendmodule\n")
+    command = ["iverilog", "-g2012", "-s", "show", "-o", "show.vvp", "show.sv", "vectors.sv"]
+    subprocess.run(command, cwd=folder, check=True)
+    told = subprocess.run(["vvp", "show.vvp"], cwd=folder, check=True, capture_output=True, text=True)
+    found: dict[str, list[str]] = {file: [] for file in files}
+    for line in told.stdout.splitlines():
+        file, word = line.split()
+        found[file].append(word)
+    return found
