@@ -14,8 +14,8 @@ import bitwright
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 PACKAGES = ("sim", "rtl", "quant", "bitwright")
-GENERATED = {f"bitwright.{suffix}" for suffix in ("f", "json", "sv", "vlt")}
-"""Files that `bitwright generate` writes."""
+FILES = {f"bitwright.{suffix}" for suffix in ("f", "json", "sv", "toml", "vlt")}
+"""Files that `bitwright generate` writes, and that of the user's options."""
 
 
 def code_spans(page: Path) -> list[str]:
@@ -47,7 +47,7 @@ def test_names_of_modules_and_objects_resolve(page: Path) -> None:
     """Every dotted name that begins with one of our packages is something that can be imported."""
     dotted = re.compile(rf"^((?:{'|'.join(PACKAGES)})(?:\.\w+)+)(?:\(.*\))?$")
     named = {match[1] for span in code_spans(page) if (match := dotted.match(span))}
-    assert {name for name in named - GENERATED if not resolves(name)} == set()
+    assert {name for name in named - FILES if not resolves(name)} == set()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

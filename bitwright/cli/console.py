@@ -19,11 +19,12 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 from rich.text import Text
 
+from bitwright.cli.manner import MANNER
 from bitwright.codesign.json_text import to_json
 from sim.errors import InputError
 from sim.io.bounds import printable
 
-__all__ = ["Report", "Steps", "finish", "message", "prepare", "settle", "show", "steps"]
+__all__ = ["Report", "Steps", "failure", "finish", "message", "prepare", "settle", "show", "steps"]
 
 MAX_WIDTH = 1000
 """A table is never cut: it may be wider than the terminal, up to this [characters]."""
@@ -39,6 +40,7 @@ def prepare() -> None:
     A letter that the encoding of a stream lacks is written as an escape. Warnings of Pillow are not shown: what
     they are about is refused in a sentence, or harmless.
     """
+    MANNER.begin()
     warnings.filterwarnings("ignore", module=r"PIL\.")
     for number in range(3):
         try:
@@ -119,6 +121,7 @@ def _writing() -> Iterator[None]:
 
 
 def _print(report: Report, as_json: bool) -> None:
+    MANNER.answered = True
     if as_json:
         print(to_json(report.data))
         return
@@ -132,7 +135,20 @@ def _print(report: Report, as_json: bool) -> None:
 
 
 def message(text: str) -> None:
-    """Write a line for people to stderr; if stderr cannot be written, only this line is lost."""
+    """Write a line for people to stderr, unless they want quiet; if stderr cannot be written, only this is lost."""
+    if not MANNER.quiet:
+        _write(text)
+
+
+def failure(text: str, status: int) -> None:
+    """Say what failed, on stderr and, where JSON is wanted and nothing has been printed, as JSON on stdout."""
+    _write(f"bitwright: {text}")
+    if MANNER.as_json and not MANNER.answered:
+        with suppress(OSError):
+            print(to_json({"error": {"message": text, "exit_status": status}}))
+
+
+def _write(text: str) -> None:
     with suppress(OSError):
         _messages.print(Text(printable(text)), soft_wrap=True)
 
@@ -166,5 +182,5 @@ def steps(title: str, total: int, seconds: float = 0.0) -> Iterator[Steps]:
     """Show the progress of `total` steps while the block runs; without a terminal by a line in so many seconds."""
     columns = (TextColumn("{task.description}", markup=False), BarColumn(bar_width=24),
                TextColumn("{task.fields[note]}", markup=False), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=_messages, disable=not _messages.is_terminal) as bars:
+    with Progress(*columns, console=_messages, disable=MANNER.quiet or not _messages.is_terminal) as bars:
         yield Steps(bars, title, total, seconds)

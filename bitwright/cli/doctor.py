@@ -17,8 +17,8 @@ def doctor(as_json: AsJson = False) -> None:
     tools = installed_tools()
     ok = all(tool.ok for tool in tools)
     report = Report({"ok": ok, "findings": tools})
-    report.table("what is installed", ["tool", "version", "purpose"],
-                 [[tool.tool, tool.version or "missing", tool.purpose] for tool in tools])
+    report.table("what is installed", ["tool", "version", "purpose", "used by"],
+                 [[tool.tool, tool.version or "missing", tool.purpose, tool.commands] for tool in tools])
     report.lines += [tool.advice for tool in tools if tool.advice]
     show(report, as_json)
     if not ok:

