@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from bitwright.codesign.rtl_run import AUTO, DEFAULTS, RtlOptions, chosen_engine
 from quant.reference import run_reference
 from rtl.cosim.run import IncompleteRun
 from rtl.cosim.scoreboard import expected_counters
-from rtl.cosim.simulators import SimulationError
+from rtl.cosim.simulators import ICARUS, Engine, SimulationError
 from sim.arch.machine import Machine
 from sim.errors import InputError
 from sim.functional.reference import simulate
@@ -183,6 +183,8 @@ def verify_plan(name: str, plan: Plan, inputs: Mapping[str, NDArray[np.integer]]
     program = plan.program
     engine = chosen_engine(plan, rtl_images, options)
     engine.require()
+    if options.divergence is not None:
+        ICARUS.require()
     skipped = require_onnx(onnxruntime)
     progress.note(f"{name}: simulator")
     simulated = simulate(program, inputs)
@@ -193,30 +195,37 @@ def verify_plan(name: str, plan: Plan, inputs: Mapping[str, NDArray[np.integer]]
     if skipped is None:
         comparisons.append(compare_onnx(program, inputs, simulated))
     progress.done(f"{name}: {skipped or 'compared with ONNX Runtime'}")
-    some = {name: codes[:rtl_images] for name, codes in inputs.items()}
-    predicted = expected_counters(plan)
+    before = Verification(engine.name, None, tuple(comparisons), skipped, (), expected_counters(plan), (), ())
+    engines = {what: {name: codes[:rtl_images] for name, codes in whole.items()}
+               for what, whole in (("simulator", simulated), ("torch", reference))}
+    some = {name: np.asarray(codes[:rtl_images], np.int32) for name, codes in inputs.items()}
+    found = _with_rtl(before, engine, plan, some, engines, options, lambda text: progress.note(f"{name}: {text}"))
+    progress.done(f"{name}: compared with the RTL")
+    return found
+
+
+def _with_rtl(before: Verification, engine: Engine, plan: Plan, inputs: Mapping[str, NDArray[np.int32]],
+              engines: Mapping[str, Mapping[str, NDArray[np.int32]]], options: RtlOptions,
+              note: Callable[[str], None]) -> Verification:
+    """Run images on the RTL and add what comes of it, also of a run that does not end, to a verification."""
+    failure, simulated = None, engines["simulator"]
     try:
-        on_rtl = run_on_rtl(engine, plan, some, options, lambda text: progress.note(f"{name}: {text}"))
-        failure = None
+        on_rtl = run_on_rtl(engine, plan, inputs, options, note)
     except IncompleteRun as error:
         on_rtl, failure = error.result, str(error)
     except SimulationError as error:
-        return Verification(engine.name, str(error), tuple(comparisons), skipped, (), predicted, (), ())
-    first = {name: codes[:rtl_images] for name, codes in simulated.items()}
-    complete = {name: first[name][: len(codes)] for name, codes in on_rtl.codes.items()}
-    comparisons.append(compare_codes(program, ("RTL", "simulator"), on_rtl.codes, complete))
-    progress.done(f"{name}: compared with the RTL")
-    divergence = None
-    if comparisons[-1].mismatches or failure:
-        progress.note(f"{name}: looking for what is wrong")
-        engines = {"simulator": first, "torch": {name: codes[:rtl_images] for name, codes in reference.items()}}
-        given = {name: np.asarray(codes, np.int32) for name, codes in some.items()}
-        divergence = diverge(plan, given, on_rtl, engines, options.divergence)
+        return replace(before, failure=str(error))
+    complete = {name: simulated[name][: len(codes)] for name, codes in on_rtl.codes.items()}
+    compared = compare_codes(plan.program, ("RTL", "simulator"), on_rtl.codes, complete)
+    after = replace(before, failure=failure, comparisons=(*before.comparisons, compared))
+    if compared.mismatches or failure:
+        note("looking for what is wrong")
+        after = replace(after, divergence=diverge(plan, inputs, on_rtl, engines, options.divergence))
     if failure:
-        return Verification(engine.name, failure, tuple(comparisons), skipped, (), predicted, (), (), divergence)
-    met = exercised(plan, first)
-    return Verification(engine.name, None, tuple(comparisons), skipped, _layer_cycles(plan, on_rtl.ends), predicted,
-                        on_rtl.counters, met.unmet, divergence, met)
+        return after
+    met = exercised(plan, simulated)
+    return replace(after, layers=_layer_cycles(plan, on_rtl.ends), counted=on_rtl.counters, unmet=met.unmet,
+                   exercised=met)
 
 
 def _layer_cycles(plan: Plan, ends: NDArray[np.int64]) -> tuple[LayerCycles, ...]:

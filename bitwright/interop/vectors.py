@@ -64,9 +64,9 @@ def write_vectors(program: Program, inputs: Mapping[str, NDArray[np.integer]], f
     codes = simulate(program, inputs)
     sums, place = accumulators(program, codes), ensure_folder(folder)
     values = {conv.name: conv_values(program, conv, codes) for conv in program.convs}
-    for name, arrays in ((CODES, codes), (ACCUMULATORS, sums)):
+    totals = {name: one.totals for name, one in values.items()}
+    for name, arrays in ((CODES, codes), (ACCUMULATORS, sums), (VALUES, totals)):
         save_vectors(place / name, arrays)
-    save_vectors(place / VALUES, {name: one.totals for name, one in values.items()})
     roles = {tensor.name: "input" for tensor in program.inputs} | {tensor.name: "output" for tensor in program.outputs}
     manifest: Row = {
         "version": VERSION, "program_sha256": program_digest(program), "arithmetic": asdict(program.arithmetic),

@@ -10,10 +10,10 @@ from sim.ir.ops import Conv
 from sim.plan.plan import plan
 from sim.testing import RandomChoices, SteeredChoices, corner_inputs, random_program
 
-KINDS = [pytest.param(kind, marks=[] if kind == "add" else [pytest.mark.nightly])
-         for kind in ("add", "dense", "linear", "gate", "grouped")]
+KINDS = ("add", "dense", "linear", "gate", "grouped")
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("kind", KINDS)
 def test_requantizers_are_seen_at_work(small_machine, kind):
     """Accumulators, residuals and codes of every place of a Conv are captured, none is left out."""

@@ -16,7 +16,7 @@ MOST_CODES = 3000
 KINDS = ("dense", "depthwise", "linear", "add", "average", "max", "gate", "grouped")
 
 
-@pytest.fixture(params=range(8))
+@pytest.fixture(params=[pytest.param(seed, marks=[pytest.mark.nightly] if seed > 2 else []) for seed in range(8)])
 def ran(request):
     """A random Program on a machine with depthwise lanes, and the codes of all its tensors."""
     rng = np.random.default_rng(request.param)
