@@ -1,13 +1,13 @@
 """Units of stored tensors in which their steps are powers of two without a loss.
 
 A step of 2**k is up to the root of two off the best one, and of the codes of a ReLU6 that cuts at 6 a step of 2**-5
-uses three quarters. Where only depthwise convolutions read a tensor, all of it can be stored larger by any number up to
-the root of two, or smaller, so that its best step is a power of two.
+uses three quarters. Where only layers and adds read a tensor, all of it can be stored larger by any number up to the
+root of two, or smaller, so that its best step is a power of two. Tensors that are added share their unit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from math import isfinite, log2
 from typing import cast
 
@@ -20,7 +20,9 @@ from quant.calibration.stored import Stored, StoredInputs
 from quant.factors import scale_outputs
 from quant.free_tensors import free_tensors
 from quant.layers.clamp import Clamp
+from quant.linked_tensors import linked_tensors
 from quant.quantizers.lsq import LSQActivation
+from quant.quantizers.power_of_two import PowerOfTwoActivation
 from quant.stages.activations import CLAMPS, ends_of
 from quant.stages.stage import Stage
 from quant.stages.stages import stages
@@ -35,14 +37,19 @@ IMAGES = 32
 """Images that say how far tensors reach."""
 POSITIONS = 16
 """Positions of each that are looked at."""
+WIDE = 8
+"""Bits at which the step of a tensor that dense layers read is not worth a unit."""
+PARTS = 16
+"""Units that are tried in an octave."""
 NEARLY = 0.9
 """Where the best step reaches to this share of a ReLU6's cut or further, the largest code is put on the cut."""
 
 
 def fit_units(graph: fx.GraphModule, images: Stored | StoredInputs, bits: Callable[[Stage], int]) -> dict[str, Tensor]:
-    """Store every free tensor of a float graph in a unit in which its best step is a power of two, in place.
+    """Store every tensor of a float graph that only layers and adds read in a unit of its own, in place.
 
-    The network computes the same. A ReLU6 whose cut the largest code reaches then cuts just there.
+    Its best step then is a power of two, or nearly so where it shares the unit with others. The network computes the
+    same. A ReLU6 whose cut the largest code reaches then cuts just there.
 
     Parameters
     ----------
@@ -58,29 +65,54 @@ def fit_units(graph: fx.GraphModule, images: Stored | StoredInputs, bits: Callab
     dict of str to float64 Tensor, shape (channels,)
         What was stored before, over what is stored now, by the name of the stage that stores it.
     """
-    free = free_tensors(graph, stages(graph))
-    if not free:
+    found = stages(graph)
+    free = {tensor.stage.end for tensor in free_tensors(graph, found)}
+    linked = [group for group in linked_tensors(graph, found)
+              if free.issuperset(stage.end for stage in group.makers) or min(map(bits, group.makers)) < WIDE]
+    if not linked:
         return {}
-    values = _values(graph, [tensor.stage.end for tensor in free], images)
+    values = _values(graph, [stage.end for group in linked for stage in group.makers], images)
     factors: dict[str, Tensor] = {}
-    for tensor in free:
-        stage = tensor.stage
-        growth = _growth(stage, values[stage.end], bits(stage))
-        if isfinite(stage.ceiling):
-            _move_cuts(graph, stage, growth)
-        layer = cast(nn.Conv2d | nn.Linear, module_of(graph, stage.compute))
-        factor = torch.full((len(layer.weight),), 1 / growth, dtype=torch.float64)
-        scale_outputs(layer, factor)
-        tensor.tell_readers(graph, factor)
-        factors[stage.name] = factor
+    for group in linked:
+        growth = _growth(group.makers, values, bits)
+        for stage in group.makers:
+            if isfinite(stage.ceiling):
+                _move_cuts(graph, stage, growth)
+            layer = _layer(graph, stage)
+            factors[stage.name] = torch.full((len(layer.weight),), 1 / growth, dtype=torch.float64)
+            scale_outputs(layer, factors[stage.name])
+        for reader in group.readers:
+            with torch.no_grad():
+                _layer(graph, reader).weight /= growth
     graph.delete_all_unused_submodules()
     graph.graph.lint()
     graph.recompile()
     return factors
 
 
-def _growth(stage: Stage, values: Tensor, bits: int) -> float:
-    """Return by how much a tensor should be stored larger, between the roots of 1/2 and of 2."""
+def _layer(graph: fx.GraphModule, stage: Stage) -> nn.Conv2d | nn.Linear:
+    return cast(nn.Conv2d | nn.Linear, module_of(graph, stage.compute))
+
+
+def _growth(makers: Sequence[Stage], values: Mapping[fx.Node, Tensor], bits: Callable[[Stage], int]) -> float:
+    """Return by how much tensors should be stored larger, between the roots of 1/2 and of 2."""
+    if len(makers) == 1:
+        return _growth_of_one(makers[0], values[makers[0].end], bits(makers[0]))
+    tried = [float(2.0 ** (part / PARTS)) for part in range(-PARTS // 2, PARTS // 2)]
+
+    def loss(growth: float) -> float:
+        return sum(_lost(values[stage.end] * growth, stage.floor < 0, bits(stage)) for stage in makers)
+
+    return min(tried, key=loss)
+
+
+def _lost(values: Tensor, signed: bool, bits: int) -> float:
+    """Return the squared error of the best step 2**k, as a share of what is stored."""
+    energy = max(float(values.square().mean()), float(torch.finfo(values.dtype).tiny))
+    return PowerOfTwoActivation(bits, signed=signed).error(values, bits) / energy
+
+
+def _growth_of_one(stage: Stage, values: Tensor, bits: int) -> float:
     quantizer = LSQActivation(bits, signed=stage.floor < 0)
     quantizer.initialise(values)
     step, high = float(quantizer.scale.detach()), quantizer.format.high

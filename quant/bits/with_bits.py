@@ -34,7 +34,8 @@ def with_bits(model: fx.GraphModule, bits: Mapping[str, tuple[int, int]], data: 
     ----------
     model : fx.GraphModule
         From `quantize`, in eval mode, best at 8 bits: biases of strict powers of two are rounded to its steps. Its
-        weights are taken as they are, so that those of a reconstructed or trained model are the ones to quantize.
+        weights are taken as they are, so that those of a reconstructed or trained model are the ones to quantize, and
+        tensors stay in the units that `quantize` chose for their bits then.
     bits : mapping of layer to (int, int)
         Bits of the weights and of the tensor that the layer reads, for every layer, as `Allocation.bits` has them. The
         width of an input is the host's and stays, and so does that of weights that are all 1.

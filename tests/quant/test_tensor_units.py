@@ -10,6 +10,7 @@ from quant.calibration.stored import Stored
 from quant.convert import quantize
 from quant.free_tensors import free_tensors
 from quant.frontends.read_model import read_model
+from quant.linked_tensors import linked_tensors
 from quant.lowering.lower import lower_with_report
 from quant.lowering.strict import check_powers_of_two
 from quant.quantizers.lsq import LSQActivation
@@ -91,13 +92,41 @@ def test_tensors_that_others_read_too_are_not_free(read: Callable[[Tensor, Tenso
     assert "expand" not in [tensor.stage.name for tensor in free_tensors(graph, stages(graph))]
 
 
-def test_the_network_computes_the_same() -> None:
-    """Only free tensors are stored in other units; the output is the same, to rounding."""
+def test_added_tensors_are_linked_and_what_others_than_layers_read_is_not_free() -> None:
+    """An add ties what it reads to what it makes; what an average reads, the input and the output stay."""
+    graph = read_model(network(), images()[1])
+    linked = linked_tensors(graph, stages(graph))
+    assert [({stage.name for stage in group.makers}, {stage.name for stage in group.readers}) for group in linked] == [
+        ({"stem", "project"}, {"expand", "head"}), ({"expand"}, {"filter"}), ({"filter"}, {"project"})]
+
+
+@pytest.mark.parametrize("read", [
+    lambda x, y: x + torch.max_pool2d(y, 1), lambda x, y: x * y, lambda x, y: torch.cat([x + y, y], 1)[:, 4:],
+    lambda x, y: torch.sigmoid(x + y)])
+def test_tensors_that_others_read_are_not_linked(read: Callable[[Tensor, Tensor], Tensor]) -> None:
+    """Pools, products, concatenations and functions need the units of the float network."""
+    class Reading(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one, self.two, self.dense = nn.Conv2d(2, 4, 1), nn.Conv2d(2, 4, 1), nn.Conv2d(4, 8, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.dense(read(self.one(x), self.two(x)))
+
+    graph = read_model(Reading().eval(), images()[1])
+    assert linked_tensors(graph, stages(graph)) == []
+
+
+@pytest.mark.parametrize(("bits", "moved"), [(8, ["expand"]), (4, ["stem", "project", "expand", "filter"])])
+def test_the_network_computes_the_same(bits: int, moved: list[str]) -> None:
+    """Only free tensors are stored in other units, at 8 bits those that depthwise convolutions read; the output is the
+    same, to rounding."""
     model, (_, x) = network(), images()
     graph = read_model(model, x)
-    factors = fit_units(graph, Stored(x, None, x.dtype), lambda stage: 8)
+    factors = fit_units(graph, Stored(x, None, x.dtype), lambda stage: bits)
     wanted, stored = values(read_model(model, x), x), values(graph, x)
-    assert [*factors] == ["expand"]
+    assert sorted(factors) == sorted(moved)
+    assert all(bool((factor != 1).all()) for factor in factors.values())
     for name, value in wanted.items():
         factor = factors.get(name, torch.ones(value.shape[1])).float()
         found = stored[name] * factor.reshape(1, -1, *[1] * (value.ndim - 2))
@@ -113,6 +142,28 @@ def test_the_largest_code_is_where_a_relu6_cuts() -> None:
     assert (float(own), float(plain)) == (255.0, 192.0)
     quantizer = quantized.expand_quantizer
     assert float(6.0 / quantizer.factor[0]) == pytest.approx(255 * float(quantizer.scale))
+
+
+@pytest.mark.parametrize("scale", [0.7, 0.75, 1.0, 1.1])
+def test_tensors_that_are_added_err_less_together(scale: float) -> None:
+    """Tensors of one unit lose in all at most a quarter more than with the best real steps; in the float network's
+    units they lose 50 to 90 % more at these scales."""
+    model, (_, x) = network(nn.ReLU), images()
+    with torch.no_grad():
+        for layer in (model.stem, model.project):
+            layer.weight.mul_(scale)
+            layer.bias.mul_(scale)
+    graph = read_model(model, x)
+    fit_units(graph, Stored(x, None, x.dtype), lambda stage: 4)
+    stored, lost = values(graph, x), {True: 0.0, False: 0.0}
+    for name in ("stem", "project"):
+        for kind in (PowerOfTwoActivation, LSQActivation):
+            quantizer = kind(4, signed=name == "project")
+            quantizer.initialise(stored[name])
+            with torch.no_grad():
+                error = (quantizer(stored[name]) - stored[name]).square().mean() / stored[name].square().mean()
+            lost[isinstance(quantizer, PowerOfTwoActivation)] += float(error)
+    assert lost[True] < 1.25 * lost[False]
 
 
 @pytest.mark.parametrize("scale", [0.8, 0.9, 1.0, 1.1, 1.3])

@@ -61,16 +61,16 @@ def test_the_result_is_that_of_quantize_at_these_bits(images: Tensor, scheme: Sc
     assert done == ["input_1 1/5", "0 2/5", "3 3/5", "5 4/5", "7 5/5"]
 
 
-@pytest.mark.parametrize("scheme", ["uniform", "power_of_two"])
-def test_outputs_are_as_near_as_those_of_quantize(images: Tensor, scheme: str) -> None:
-    """Steps by output and corrected biases: the squared error is that of `quantize` at these bits, to a tenth; steps of
-    least weight error alone have more."""
+@pytest.mark.parametrize(("scheme", "more"), [("uniform", 1.1), ("power_of_two", 1.2)])
+def test_outputs_are_as_near_as_those_of_quantize(images: Tensor, scheme: str, more: float) -> None:
+    """Steps by output and corrected biases: the squared error is that of `quantize` at these bits, to a tenth, or to a
+    fifth where tensors stay in the units that were chosen at 8 bits; steps of least weight error alone have more."""
     wide, bits = quantized(images, scheme), {"0": (2, 8), "3": (2, 4), "5": (1, 4), "7": (2, 4)}
     plain = {"uniform": uniform, "power_of_two": power_of_two}[scheme](weight_steps="weight", bias_correction=False)
     with torch.no_grad():
         models = with_bits(wide, bits, images), quantized(images, scheme, 2, 4), quantized(images, plain, 2, 4)
         found, at_once, without = (float((model(images) - wide(images)).square().mean()) for model in models)
-    assert found < 1.1 * at_once < 1.1 * 0.8 * without
+    assert found < more * at_once < more * 0.8 * without
 
 
 @pytest.mark.parametrize(("bits", "text"), [
