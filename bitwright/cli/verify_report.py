@@ -56,7 +56,7 @@ def _divergence_lines(result: Verification) -> list[str]:
     if found.folder is None:
         return [*lines, "--divergence DIR writes the case, its explanation and waveforms"]
     return [*lines, f"wrote report.txt, report.json and window.fst with window.gtkw to {found.folder}",
-            *([f"again: {found.command}"] if found.command else [])]
+            f"again: {found.command}" if found.again else "the same codes did not come again, see report.txt"]
 
 
 def random_report(result: RandomVerification, machine: str, coverage: bool) -> Report:

@@ -39,6 +39,8 @@ class Divergence:
         Folder with a Program, a machine and codes that show the difference, the op alone if it is wrong there, too.
     alone : bool
         The case is the op alone.
+    again : bool
+        The case has made the same codes in another run.
     command : str or None
         Runs the case.
     window : (int, int) or None
@@ -49,6 +51,7 @@ class Divergence:
     folder: str | None = None
     case: str | None = None
     alone: bool = False
+    again: bool = False
     command: str | None = None
     window: tuple[int, int] | None = None
 
@@ -82,7 +85,7 @@ def diverge(plan: Plan, inputs: Mapping[str, Codes], result: RtlResult, engines:
         return None
     case = None if again.case is None else save_case(again.case, folder)
     machine = "" if case is None else f"bitwright verify {case}/program.safetensors -m {case}/machine.yaml "
-    written = Divergence(found, str(folder), None if case is None else str(case), again.alone,
+    written = Divergence(found, str(folder), None if case is None else str(case), again.alone, again.again,
                          None if case is None else f"{machine}-i {case}/inputs.npz --simulator icarus",
                          again.window)
     atomic_write_text(folder / REPORT, to_json(written) + "\n")
@@ -94,6 +97,8 @@ def _files(written: Divergence) -> str:
     """Say how to see the difference again."""
     what = "the op alone" if written.alone else "the Program on this image"
     lines = ["", f"{what}: {written.command}"]
+    if not written.again:
+        lines.append("it did not make the same codes again: what is wrong depends on what ran before")
     if written.window is not None:
         lines.append(f"cycles {written.window[0]} to {written.window[1]} of that: gtkwave window.gtkw, or surfer "
                      f"{WAVES} -c window.sucl")

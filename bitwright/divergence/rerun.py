@@ -44,6 +44,8 @@ class Rerun:
         The smallest that shows the difference, once the op has run: the op alone, or the Program on one image.
     alone : bool
         The case is the op alone.
+    again : bool
+        The case has made the same codes again.
     window : (int, int) or None
         First and last cycle of the waveforms, in a run of the case.
     """
@@ -54,6 +56,7 @@ class Rerun:
     folder: Path
     case: Case | None = None
     alone: bool = False
+    again: bool = False
     window: tuple[int, int] | None = None
 
     def watch(self, check: OpCheck, image: int, explanation: Explanation) -> Captured | None:
@@ -77,7 +80,7 @@ class Rerun:
         result = self._run(case.plan, case.inputs, numbers[0], there)
         if result is None or not np.array_equal(result.codes[check.op.output], check.found[image : image + 1]):
             return None
-        self.case, self.alone = case, True
+        self.case, self.alone, self.again = case, True, True
         return result.captured
 
     def _watch_whole(self, check: OpCheck, image: int, explanation: Explanation) -> Captured | None:
@@ -85,7 +88,8 @@ class Rerun:
         program = self.plan.program
         self.case = Case(program, self.plan.machine, inputs, {"op": check.op.name, "image": image})
         result = self._run(self.plan, inputs, check.number, explanation.place)
-        return result.captured if result is not None and _same(result, check, image) else None
+        self.again = result is not None and _same(result, check, image)
+        return result.captured if result is not None and self.again else None
 
     def _run(self, plan: Plan, inputs: Mapping[str, NDArray[np.int32]], number: int,
              there: MachinePlace | None) -> RtlResult | None:

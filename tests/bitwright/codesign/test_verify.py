@@ -128,6 +128,23 @@ def test_what_is_wrong_is_told(verify, program):
     assert json.loads(verify(lambda codes: None, "--json")[1])["divergence"] is None
 
 
+@pytest.mark.nightly
+def test_what_does_not_come_again_is_said(verify, program, tmp_path):
+    """Codes that only one run had are reported with the Program on that image, and with waveforms of the other run."""
+    last = program.ops[-1].output
+
+    def wrong(codes):
+        codes[last][0, 0, 0, 0] ^= 1
+
+    status, out, _ = verify(wrong, "--divergence", str(tmp_path / "found"))
+    assert status == 1
+    assert "the same codes did not come again, see report.txt\n" in out
+    report = json.loads((tmp_path / "found" / "report.json").read_text())
+    assert (report["again"], report["alone"], report["findings"]["stages"]) == (False, False, None)
+    assert "it did not make the same codes again" in (tmp_path / "found" / "report.txt").read_text()
+    assert {path.name for path in (tmp_path / "found").iterdir()} >= {"window.fst", "window.gtkw", "window.sucl"}
+
+
 def test_what_was_complete_before_a_run_stopped_is_compared(verify, program):
     """Tensors that the RTL had completed are compared, also with the search for what is wrong, and the rest is not."""
     first, second = (op.output for op in program.ops[:2])
