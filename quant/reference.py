@@ -8,6 +8,7 @@ operations on int64. Two engines that agree on every code cannot both be wrong i
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import reduce
 from typing import assert_never
 
@@ -20,7 +21,26 @@ from torch.nn import functional
 from sim.ir.ops import Conv, Lattice, Load, Pool, Store
 from sim.ir.program import Program
 
-__all__ = ["run_reference"]
+__all__ = ["ConvSteps", "conv_steps", "run_reference"]
+
+
+@dataclass(frozen=True, eq=False)
+class ConvSteps:
+    """What a Conv computes on its way to its codes, int64 arrays of shape (N, O, own rows, own columns).
+
+    Attributes
+    ----------
+    accumulator : int64 array
+        Wrapped where the Program wraps.
+    value : int64 array
+        Offset, multiplied accumulator and residual and the gate's product added up, before the shift.
+    requantized : int64 array
+        Codes before a table.
+    """
+
+    accumulator: NDArray[np.int64]
+    value: NDArray[np.int64]
+    requantized: NDArray[np.int64]
 
 
 def run_reference(program: Program, inputs: Mapping[str, NDArray[np.integer]]) -> dict[str, NDArray[np.int32]]:
@@ -81,7 +101,28 @@ def _write(part: Tensor, lattice: Lattice | None, values: Tensor) -> None:
     part[:, :, rows[:, None], columns] = values
 
 
+def conv_steps(program: Program, conv: Conv, codes: Mapping[str, NDArray[np.integer]]) -> ConvSteps:
+    """Return what a Conv computes on its way to its codes.
+
+    Parameters
+    ----------
+    program : Program
+    conv : Conv
+    codes : mapping of str to integer array, shape (N, C, H, W)
+        Of the tensors that it reads.
+    """
+    read = {name: torch.from_numpy(codes[name].astype(np.int64, order="C")) for name in conv.reads}
+    steps = _steps(program, conv, read, program.tensor(conv.input).format.zero_point)
+    return ConvSteps(*(step.numpy() for step in steps))
+
+
 def _conv(program: Program, conv: Conv, codes: Mapping[str, Tensor], zero: int) -> Tensor:
+    clamped = _steps(program, conv, codes, zero)[2]
+    return clamped if conv.table is None else torch.from_numpy(conv.table.codes.astype(np.int64))[clamped]
+
+
+def _steps(program: Program, conv: Conv, codes: Mapping[str, Tensor], zero: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return accumulators, what they are made to before it is rounded, and codes before a table."""
     stored = torch.from_numpy(conv.weights.astype(np.int64))
     weights = 2 * stored - 1 if conv.weight_format.kind == "bipolar" else stored
     top, left, bottom, right = conv.pads
@@ -101,8 +142,7 @@ def _conv(program: Program, conv: Conv, codes: Mapping[str, Tensor], zero: int) 
     zero_out = conv.requantized_format(program.tensor(conv.output).format).zero_point
     rounded = _divide(value, torch.bitwise_left_shift(torch.ones((), dtype=torch.int64), _per_channel(conv.shift)),
                       program.arithmetic.rounding)
-    clamped = (rounded + zero_out).clamp(conv.low, conv.high)
-    return clamped if conv.table is None else torch.from_numpy(conv.table.codes.astype(np.int64))[clamped]
+    return acc, value, (rounded + zero_out).clamp(conv.low, conv.high)
 
 
 def _divide(value: Tensor, divisor: Tensor, rounding: str) -> Tensor:

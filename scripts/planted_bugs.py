@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bitwright.codesign.divergence import Divergence, diverge
+from quant.reference import run_reference
 from rtl.cosim.run import IncompleteRun, run
 from rtl.cosim.simulators import ICARUS
 from rtl.verification.planted.bugs import Bug, faulty_verilog, read_bugs
@@ -54,7 +55,7 @@ def locate(bug: Bug, folder: Path) -> Located:
         result = run(planned, inputs, place=place)
     except IncompleteRun as error:
         result = error.result
-    engines = {"simulator": simulate(planned.program, inputs)}
+    engines = {"simulator": simulate(planned.program, inputs), "torch": run_reference(planned.program, inputs)}
     return Located(diverge(planned, inputs, result, engines, folder / "found", place), planned.timeline.total)
 
 

@@ -26,6 +26,7 @@ from bitwright.divergence.pool_faults import pool_faults
 from bitwright.divergence.requantizer_faults import requantizer_faults
 from bitwright.divergence.transfer_faults import transfer_faults
 from bitwright.divergence.undefined import undefined_bits
+from quant.reference import conv_steps
 from rtl.cosim.requant_probe import UNKNOWN, Captured
 from rtl.cosim.run import UNDEFINED, RtlResult
 from sim.inspect.explain import Explanation, explain_code
@@ -33,12 +34,28 @@ from sim.inspect.writers import Pixel
 from sim.ir.ops import Conv, Pool, Store
 from sim.mapping.conv_schedule import ConvSchedule
 from sim.plan.plan import Plan
+from sim.testing.coverage.conv_values import conv_values
 
-__all__ = ["Findings", "FirstWrong", "OpVerdict", "Stages", "Watch", "find"]
+__all__ = ["EngineSteps", "Findings", "FirstWrong", "OpVerdict", "Stages", "Watch", "find"]
 
 Codes = NDArray[np.int32]
 Watch = Callable[[OpCheck, int, Explanation], Captured | None]
 """Runs a wrong op on an image again, by its number; returns what the requantizers take and give if it is a Conv."""
+
+
+@dataclass(frozen=True)
+class EngineSteps:
+    """How an engine comes to the code of a Conv.
+
+    Attributes
+    ----------
+    accumulator, value, requantized : int
+        The accumulator, v before the shift, and the code before a table, which is the index where there is one.
+    """
+
+    accumulator: int
+    value: int
+    requantized: int
 
 
 @dataclass(frozen=True)
@@ -58,6 +75,8 @@ class FirstWrong:
         What the contract makes of what the op had read.
     engines : dict of str to int
         What every other engine has there.
+    steps : dict of str to EngineSteps
+        How these engines come to it, of a Conv.
     """
 
     op: str
@@ -70,6 +89,7 @@ class FirstWrong:
     rtl: int | None
     expected: int
     engines: dict[str, int]
+    steps: dict[str, EngineSteps]
 
 
 @dataclass(frozen=True)
@@ -173,7 +193,7 @@ def find(plan: Plan, inputs: Mapping[str, Codes], result: RtlResult, engines: Ma
     explanation = _explanation(plan, wrong, image, place, simulated)
     captured = None if watch is None else watch(wrong, image, explanation)
     run = _conv_run(plan, wrong, image, captured)
-    return Findings(_first(wrong, image, place, engines, result), tuple(map(_verdict, checks)), explanation,
+    return Findings(_first(plan, wrong, image, place, engines, result), tuple(map(_verdict, checks)), explanation,
                     _diagnosis(plan, wrong, image, result, run),
                     None if run is None or captured is None else _stages(run, wrong, image, place, captured))
 
@@ -190,8 +210,8 @@ def _verdict(check: OpCheck) -> OpVerdict:
     return OpVerdict(check.op.name, check.tensor, verdict, check.found.size, own, check.undefined, check.wrong_before)
 
 
-def _first(check: OpCheck, image: int, place: tuple[int, int, int], engines: Mapping[str, Mapping[str, Codes]],
-           result: RtlResult) -> FirstWrong:
+def _first(plan: Plan, check: OpCheck, image: int, place: tuple[int, int, int],
+           engines: Mapping[str, Mapping[str, Codes]], result: RtlResult) -> FirstWrong:
     channel, y, x = (int(number) for number in check.places[(slice(None), *place)])
     there = image, channel, y, x
     found, expected = int(check.found[(image, *place)]), int(check.expected[(image, *place)])
@@ -201,7 +221,22 @@ def _first(check: OpCheck, image: int, place: tuple[int, int, int], engines: Map
     return FirstWrong(check.op.name, check.tensor, *there, (planes & -planes).bit_length() - 1 if planes else None,
                       None if found == UNDEFINED else found, expected,
                       {name: int(codes[check.tensor][there]) for name, codes in engines.items()
-                       if check.tensor in codes})
+                       if check.tensor in codes}, _steps(plan, check, (image, *place), engines))
+
+
+def _steps(plan: Plan, check: OpCheck, own: tuple[int, ...],
+           engines: Mapping[str, Mapping[str, Codes]]) -> dict[str, EngineSteps]:
+    """Return how the plain loops and torch come to a code of the op's own map, each from the codes that it has."""
+    conv, found = check.op, dict[str, EngineSteps]()
+    if isinstance(conv, Conv) and "simulator" in engines:
+        values = conv_values(plan.program, conv, engines["simulator"])
+        found["simulator"] = EngineSteps(*(int(array[own]) for array in (
+            values.wrapped, values.totals, values.requantized)))
+    if isinstance(conv, Conv) and "torch" in engines:
+        steps = conv_steps(plan.program, conv, engines["torch"])
+        found["torch"] = EngineSteps(*(int(array[own]) for array in (
+            steps.accumulator, steps.value, steps.requantized)))
+    return found
 
 
 def _explanation(plan: Plan, check: OpCheck, image: int, place: tuple[int, int, int],

@@ -37,7 +37,11 @@ def full_text(found: Findings) -> str:
     """Return everything in sentences and tables."""
     lines = [*short_lines(found), "", "the code by the contract, of what the op had read on the RTL:",
              *explanation_lines(found.explanation)]
-    lines += [f"{engine}: {code}" for engine, code in found.first.engines.items()]
+    for engine, code in found.first.engines.items():
+        steps = found.first.steps.get(engine)
+        lines.append(f"{engine}: {code}" if steps is None else (
+            f"{engine}: accumulator {steps.accumulator}, v {steps.value}, requantized to {steps.requantized}, "
+            f"code {code}"))
     if found.stages is not None:
         stages = found.stages
         lines += ["", "at the requantizer of the RTL:", *(

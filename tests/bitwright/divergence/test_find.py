@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from bitwright.divergence.find import find
+from bitwright.divergence.find import EngineSteps, find
+from quant.reference import run_reference
 from rtl.cosim.run import UNDEFINED, RtlResult
 from rtl.verification.planted.programs import bug_machine, inputs_of, network
 from sim.functional.reference import run_op, simulate
@@ -34,7 +35,8 @@ def ran(planned, change=None, after=()):
 
 def found(planned, result):
     inputs = inputs_of(planned.program)
-    return find(planned, inputs, result, {"simulator": simulate(planned.program, inputs)})
+    return find(planned, inputs, result, {"simulator": simulate(planned.program, inputs),
+                                          "torch": run_reference(planned.program, inputs)})
 
 
 def lower_clamp(codes):
@@ -55,7 +57,10 @@ def test_ops_that_read_wrong_codes_are_not_wrong(planned):
     assert verdicts["load image"] == "right"
     assert {verdict for op, verdict in verdicts.items() if op not in ("load image", "first")} == {
         "only read wrong codes"}
-    assert told.first.engines == {"simulator": 7}
+    assert told.first.engines == {"simulator": 7, "torch": 7}
+    step = told.explanation.requantization
+    assert told.first.steps == dict.fromkeys(
+        ("simulator", "torch"), EngineSteps(step.accumulator, step.value, told.first.expected))
 
 
 def test_a_second_op_that_is_wrong_is_named(planned):
