@@ -38,7 +38,7 @@ EVERY = 6
 """One of this many machines is wide and runs in Verilator; the others run in Icarus Verilog."""
 ELEMENTS, WIDE_ELEMENTS, SMALL_ELEMENTS = 1024, 8192, 128
 """Largest product of rows, columns and lanes of a machine; the last where Programs are plain."""
-CYCLES, WIDE_CYCLES, SMALL_CYCLES = 12_000, 100_000, 2_000
+CYCLES, WIDE_CYCLES, SMALL_CYCLES = 12_000, 100_000, 4_000
 """Largest number of cycles of a Program."""
 BATCH, SMALL_BATCH = 6, 50
 """Programs that run in one simulation."""

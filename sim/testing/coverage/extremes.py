@@ -30,6 +30,8 @@ PLAIN: dict[str, Any] = {"layers": 5, "extent": 8}
 ALL: dict[str, Any] = {"extent": 6, "kinds": (*KINDS, "grouped"), "traits": (*TRAITS, "lattice")}
 ATTEMPTS = 20
 """Draws for a case that reaches its aim; then one that fits will do, and then a plain one."""
+PATIENCE = 1000
+"""Draws for a plain case of few layers: of the smallest machines one in thirty fits."""
 ONE: Mapping[str, Sequence[object]] = {"layers": [1], "large": [False], "residual": [False], "wide": [False]}
 
 
@@ -118,7 +120,7 @@ def draw_pair(rng: np.random.Generator, machine: Machine, number: int, most_cycl
         if drawn is not None and max(extents_of(drawn[0])[extent] for extent in extents) >= least:
             return drawn
         fitting = fitting or drawn
-    return fitting or _plain(rng, machine, PLAIN, most_cycles)
+    return fitting or _plain(rng, machine, PLAIN, most_cycles, ATTEMPTS)
 
 
 def draw_plain(rng: np.random.Generator, machine: Machine, layers: int, most_cycles: int) -> Drawn:
@@ -139,13 +141,14 @@ def draw_plain(rng: np.random.Generator, machine: Machine, layers: int, most_cyc
     InputError
         If nothing fits this machine.
     """
-    return _plain(rng, machine, ALL | {"layers": layers}, most_cycles)
+    return _plain(rng, machine, ALL | {"layers": layers}, most_cycles, PATIENCE)
 
 
-def _plain(rng: np.random.Generator, machine: Machine, options: dict[str, Any], most_cycles: int) -> Drawn:
-    """Draw a case without hints, again if it does not fit."""
+def _plain(rng: np.random.Generator, machine: Machine, options: dict[str, Any], most_cycles: int,
+           attempts: int) -> Drawn:
+    """Draw a case without hints, so many times until one fits."""
     options = options | {"channels": min(2 * machine.lanes + 1, 40)}
-    for _ in range(ATTEMPTS):
+    for _ in range(attempts):
         fitting = _fitting(rng, machine, [], options, most_cycles)
         if fitting is not None:
             return fitting
