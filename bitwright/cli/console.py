@@ -156,7 +156,7 @@ def _write(text: str) -> None:
 class Steps:
     """Progress on stderr: a bar with the present note on a terminal, lines for finished steps elsewhere."""
 
-    def __init__(self, bars: Progress, title: str, total: int, seconds: float) -> None:
+    def __init__(self, bars: Progress, title: str, total: int | None, seconds: float) -> None:
         self._bars, self._live = bars, _messages.is_terminal
         self._task = bars.add_task(printable(title), total=total, note="")
         self._seconds, self._written = seconds, monotonic() - seconds
@@ -178,8 +178,11 @@ class Steps:
 
 
 @contextmanager
-def steps(title: str, total: int, seconds: float = 0.0) -> Iterator[Steps]:
-    """Show the progress of `total` steps while the block runs; without a terminal by a line in so many seconds."""
+def steps(title: str, total: int | None, seconds: float = 0.0) -> Iterator[Steps]:
+    """Show the progress of `total` steps, None if that is not known, while the block runs.
+
+    Without a terminal, a line is written once in so many `seconds`, and for the last step.
+    """
     columns = (TextColumn("{task.description}", markup=False), BarColumn(bar_width=24),
                TextColumn("{task.fields[note]}", markup=False), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=_messages, disable=MANNER.quiet or not _messages.is_terminal) as bars:

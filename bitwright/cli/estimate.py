@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,12 +17,8 @@ if TYPE_CHECKING:
     from sim.arch.machine import Machine
     from sim.cost.estimate import Estimate
     from sim.energy.technology import Technology
-    from sim.ir.program import Program
-    from sim.ir.shapes import Shapes
 
 __all__ = ["estimate"]
-
-MODELS = (".onnx", ".pt2")
 
 
 def estimate(
@@ -54,6 +49,7 @@ def estimate(
     """Report cycles, what bounds them, energy, power and bytes of every layer of a network on a machine."""
     from bitwright.cli.estimate_report import add_choices, add_tables, clock_lines, prices_line
     from bitwright.cli.output_guard import check_apart
+    from bitwright.cli.read_network import read_network
     from bitwright.codesign import costs
     from bitwright.codesign.programs_at_bits import programs_at_bits
     from bitwright.codesign.resolve import resolve_technology
@@ -62,8 +58,9 @@ def estimate(
     target = load_machine(machine)
     priced = resolve_technology(technology, target)
     check_apart([plot], [network, machine, technology, trace])
-    programs = programs_at_bits(_read(network, target, image), target, [parse_bits(_both(text)) for text in bits or []],
-                                first_last_bits, digits)
+    source = read_network(network, target, None if image is None else parse_extents(image))
+    programs = programs_at_bits(source, target, [parse_bits(_both(text)) for text in bits or []], first_last_bits,
+                                digits)
     if accelergy is not None and len(programs) > 1:
         raise InputError(f"tables for Accelergy are of one choice of bits, not of {', '.join(programs)}")
     found = {name: costs.estimate(program, target, technology=priced, trace=trace)
@@ -111,25 +108,6 @@ def _written(found: dict[str, Estimate], plot: Path | None, accelergy: Path | No
 def _both(text: str) -> str:
     """Return bits as `W/A`; one width is for both."""
     return text if "/" in text else f"{text}/{text}"
-
-
-def _read(source: Path, machine: Machine, image: str | None) -> Program | Shapes:
-    from sim.io.bounds import shown_path
-    from sim.ir.serialize import load_program
-    from sim.ir.shapes import builtin_networks, load_shapes
-
-    kind = source.suffix.lower()
-    if image is not None and kind not in MODELS:
-        raise InputError(f"the shape of an image is for models, *{' and *'.join(MODELS)}, not for "
-                         f"'{shown_path(source)}'")
-    if str(source) in builtin_networks() or kind in (".yaml", ".yml"):
-        return load_shapes(source)
-    if kind in MODELS:
-        from bitwright.codesign.network_shapes import model_or_shapes
-        return model_or_shapes(source, machine, None if image is None else parse_extents(image))
-    if not kind and not os.path.lexists(source):
-        raise InputError(f"no network '{shown_path(source)}': give one of {', '.join(builtin_networks())}, or a file")
-    return load_program(source)
 
 
 def _origin(technology: Technology) -> dict[str, object]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 from bitwright.cli.console import Report
 from bitwright.codesign.verify import Verification
+from bitwright.codesign.verify_layers import LayersVerification
 from bitwright.codesign.verify_random import RandomVerification
 from bitwright.divergence.findings_text import short_lines
 
-__all__ = ["random_report", "verify_report"]
+__all__ = ["layers_report", "random_report", "verify_report"]
 
 
 def verify_report(result: Verification, coverage: bool) -> Report:
@@ -57,6 +61,33 @@ def _divergence_lines(result: Verification) -> list[str]:
         return [*lines, "--divergence DIR writes the case, its explanation and waveforms"]
     return [*lines, f"wrote report.txt, report.json and window.fst with window.gtkw to {found.folder}",
             f"again: {found.command}" if found.again else "the same codes did not come again, see report.txt"]
+
+
+def layers_report(result: LayersVerification, kept: Sequence[Path]) -> Report:
+    """Report the layers and tiles that the RTL has run, and where those that differ are `kept`, in their order."""
+    pieces = [{"op": piece.op, "rows": piece.rows, "channels": piece.channels, "codes": piece.codes,
+               "cycles": piece.cycles, "found": piece.found} for piece in result.pieces]
+    report = Report({"ok": result.ok, "simulator": result.simulator, "comparisons": result.comparisons,
+                     "skipped": result.skipped, "pieces": pieces, "kept": [str(place) for place in kept]})
+    report.table("layers on the RTL, each on the codes that reach it", ["layer", "rows", "channels", "codes", "cycles",
+                                                                        "differences"],
+                 [[piece.op, f"{piece.rows[0]}..{piece.rows[1] - 1}", f"{piece.channels[0]}..{piece.channels[1] - 1}",
+                   piece.codes, piece.cycles, len(piece.found)] for piece in result.pieces])
+    report.lines += [f"{' = '.join(x.engines)}: {x.tensors} tensors, {x.codes:,} codes, {x.mismatches:,} mismatches"
+                     for x in result.comparisons]
+    report.lines += [f"not compared: {result.skipped}"] if result.skipped else []
+    report.lines += [str(x.first) for x in result.comparisons if x.first]
+    different = [piece for piece in result.pieces if piece.found]
+    for piece, place in zip(different, kept, strict=True):
+        report.lines += [f"layer '{piece.op}' differs: {what}" for what in piece.found]
+        report.lines.append(f"  again: bitwright verify {place / 'program.safetensors'} -m {place / 'machine.yaml'} "
+                            f"-i {place / 'inputs.npz'} --simulator {result.simulator}")
+    report.lines.append(f"{len(result.pieces)} parts of {len({piece.op for piece in result.pieces})} layers, "
+                        f"{sum(piece.codes for piece in result.pieces):,} codes in "
+                        f"{sum(piece.cycles for piece in result.pieces):,} cycles on the RTL, simulated by "
+                        f"{result.simulator}")
+    report.lines.append("equal bits, equal cycles" if result.ok else "NOT EQUAL")
+    return report
 
 
 def random_report(result: RandomVerification, machine: str, coverage: bool) -> Report:

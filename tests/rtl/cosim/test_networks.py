@@ -22,7 +22,7 @@ from sim.functional.reference import simulate
 from sim.ir.ops import Conv, Layer, Pool
 from sim.ir.program import Program
 from sim.plan.plan import plan
-from sim.testing.harness.layer_tiles import Tile, crop
+from sim.testing.stimulus.layer_tiles import Tile, crop
 
 Make = Callable[[], nn.Module]
 EDGE = load_machine("edge")

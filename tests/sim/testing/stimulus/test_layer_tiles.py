@@ -9,7 +9,7 @@ from sim.errors import InputError
 from sim.functional.reference import simulate
 from sim.ir.ops import Conv, Layer, Pool
 from sim.testing import corner_inputs, random_machine, random_program
-from sim.testing.harness.layer_tiles import crop
+from sim.testing.stimulus.layer_tiles import crop
 
 
 def reads_padding_only(program, op, rows):
