@@ -1,9 +1,9 @@
 """Count the gates of the accelerator by Yosys, without its memories, which are macros.
 
-    python -m benchmarks.gates [--json] [machine ...]
+    python -m benchmarks.gates [--json] [--part datapath.requantizer.Requantizer] [machine ...]
 
 Every module is mapped to two-input gates once and counted as often as it is instantiated. A cell is one such gate, a
-multiplexer or a flip-flop.
+multiplexer or a flip-flop. With `--part` one component of `rtl.core` is counted by itself, once, in seconds to minutes.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -107,9 +108,12 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--part", help="a component that is made of a geometry alone, by its path below rtl.core")
     parser.add_argument("machines", nargs="*", default=["tiny", "edge", "large"])
     arguments = parser.parse_args()
-    counted = {name: gate_counts(Accelerator(Geometry(load_machine(name)))) for name in arguments.machines}
+    module, _, component = (arguments.part or "").rpartition(".")
+    part = getattr(import_module(f"rtl.core.{module}"), component) if component else Accelerator
+    counted = {name: gate_counts(part(Geometry(load_machine(name)))) for name in arguments.machines}
     if arguments.json:
         print(json.dumps({name: [asdict(module) for module in modules] for name, modules in counted.items()}, indent=2))
         return
