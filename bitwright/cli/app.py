@@ -14,6 +14,7 @@ from bitwright.cli.area import area
 from bitwright.cli.assemble import assemble
 from bitwright.cli.batch import batch
 from bitwright.cli.calibrate import calibrate
+from bitwright.cli.compare import compare
 from bitwright.cli.console import message
 from bitwright.cli.defaults import defaults_file, read_defaults
 from bitwright.cli.demo import demo
@@ -40,8 +41,8 @@ from sim.io.bounds import shown_path
 __all__ = ["main"]
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
-for command in (demo, train, quantize, simulate, warmup, verify, explain, estimate, area, sensitivities, allocate,
-                calibrate, generate, assemble, disassemble, show, diff, batch, export, vectors, doctor):
+for command in (demo, train, quantize, simulate, warmup, verify, explain, estimate, compare, area, sensitivities,
+                allocate, calibrate, generate, assemble, disassemble, show, diff, batch, export, vectors, doctor):
     app.command()(command)
 app.command("import")(import_model)
 app.command("disasm", hidden=True)(disassemble)

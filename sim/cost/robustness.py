@@ -15,7 +15,7 @@ from sim.energy.model import EnergyRange
 
 __all__ = ["EnergyOrder", "energy_difference", "energy_order"]
 
-Counts = Mapping[str, int]
+Counts = Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def energy_difference(first: Counts, second: Counts, prices: Mapping[str, Energy
 
     Parameters
     ----------
-    first, second : mapping of str to int
+    first, second : mapping of str to float
         How often each event happens; those that are left out do not.
     prices : mapping of str to EnergyRange
         Of every event, as `sim.energy.model.prices` gives them.

@@ -325,7 +325,7 @@ def test_learning_rates_are_above_0(run: Run, monkeypatch: pytest.MonkeyPatch, w
     assert "Invalid value for '--lr' / '--rate': must be a number above 0 and at most 1e+06, not '0'" in error
 
 
-COMMANDS = ["demo", "train", "quantize", "simulate", "warmup", "verify", "explain", "estimate", "area",
+COMMANDS = ["demo", "train", "quantize", "simulate", "warmup", "verify", "explain", "estimate", "compare", "area",
             "sensitivities", "allocate", "calibrate", "generate", "assemble", "disassemble", "show", "diff", "batch",
             "export", "vectors", "doctor", "import"]
 
