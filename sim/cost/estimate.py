@@ -12,7 +12,7 @@ from sim.cost.layer_bound import bound_of, layer_cycles_by_cause, useful_macs
 from sim.cost.units import edp_mj_ms, energy_mj, frames_per_s, latency_ms, power_mw, tera_ops_per_s, tera_ops_per_w
 from sim.energy.band import Band, sum_bands
 from sim.energy.counting import count_events
-from sim.energy.model import Energy, EnergyRange, Toggles, add_energies, energy
+from sim.energy.model import Energy, EnergyRange, PriceList, Toggles, add_energies
 from sim.energy.of_parts import leakages_uw
 from sim.energy.technology import Technology
 from sim.plan.plan import Plan
@@ -147,9 +147,9 @@ def _of_op(toggles: Mapping[str, Toggles], name: str) -> Toggles | None:
     return toggles.get(name, toggles.get(re.sub(r"\.\d+$", "", name)))
 
 
-def _over_data(counts: Mapping[str, int], machine: Machine, technology: Technology) -> EnergyRange:
+def _over_data(counts: Mapping[str, int], priced: PriceList) -> EnergyRange:
     still, typical, changing = (
-        energy(counts, machine, technology, toggles).nominal_pj
+        priced.energy(counts, toggles).nominal_pj
         for toggles in ({"products": 0.0, "activations": 0.0}, None, {"products": 1.0, "activations": 1.0}))
     return EnergyRange(still, typical, changing)
 
@@ -178,7 +178,7 @@ def estimate(plan: Plan, technology: Technology, toggles: Mapping[str, Toggles] 
         toggles as the rows of the technology say.
     """
     line = plan.timeline
-    machine = plan.machine
+    machine, priced = plan.machine, PriceList(plan.machine, technology)
     by_cause: dict[str, int] = {}
     products = machine.rows * machine.columns * machine.lanes
     layers = []
@@ -196,13 +196,13 @@ def estimate(plan: Plan, technology: Technology, toggles: Mapping[str, Toggles] 
             name=op.name, kind=schedule.kind, bits=(bits_w, bits_a), macs=macs, latency_cycles=cycles,
             cycles=causes, bound=bound_of(causes),
             utilisation=macs * bits_w * bits_a / (products * cycles) if macs else 0.0,
-            energy=energy(counted, machine, technology, _of_op(toggles or {}, op.name)),
+            energy=priced.energy(counted, _of_op(toggles or {}, op.name)),
             weight_bytes=schedule.weight_bytes))
     return Estimate(
         clock_mhz=machine.clock_mhz, layers=tuple(layers), latency_cycles=line.total,
         latency_us=line.total / machine.clock_mhz,
-        energy=add_energies([layer.energy for layer in layers]) if toggles else energy(totals, machine, technology),
-        over_data=_over_data(totals, machine, technology), leakage_mw=_leakage_mw(machine, technology),
+        energy=add_energies([layer.energy for layer in layers]) if toggles else priced.energy(totals),
+        over_data=_over_data(totals, priced), leakage_mw=_leakage_mw(machine, technology),
         area=area(machine, technology) if technology.ART else None,
         weight_bytes=sum(layer.weight_bytes for layer in layers),
         events=totals,

@@ -18,7 +18,7 @@ from sim.energy.rows import Price
 from sim.energy.technology import Technology
 from sim.errors import InputError
 
-__all__ = ["Energy", "EnergyRange", "Toggles", "add_energies", "energy", "prices"]
+__all__ = ["Energy", "EnergyRange", "PriceList", "Toggles", "add_energies", "energy", "prices"]
 
 Toggles = Mapping[str, float]
 """Shares of bits that change from one event to the next: of `products` and of `activations`."""
@@ -95,17 +95,7 @@ def energy(counts: Mapping[str, int], machine: Machine, technology: Technology,
     >>> energy({"pair_lanes": 1000}, load_machine("edge"), load_technology("generic45")).nominal_pj
     6.0
     """
-    for event, count in counts.items():
-        if event not in PRICED:
-            raise InputError(f"no event is called '{event}'; there are {', '.join(PRICED)}")
-        if count < 0:
-            raise InputError(f"event '{event}' must be counted from 0 up, not {count}")
-    price_of = prices(machine, technology, toggles)
-    by_event = {event: _times(count, price_of[event]) for event, count in counts.items()}
-    of_cycles = {component: _times(counts.get("cycles", 0), price)
-                 for component, price in _of_a_cycle(machine, technology).items()}
-    total = _sum(by_event.values())
-    return Energy(total.low_pj, total.nominal_pj, total.high_pj, by_event, of_cycles)
+    return PriceList(machine, technology).energy(counts, toggles)
 
 
 def add_energies(parts: Sequence[Energy]) -> Energy:
@@ -124,9 +114,45 @@ def add_energies(parts: Sequence[Energy]) -> Energy:
 
 def prices(machine: Machine, technology: Technology, toggles: Toggles | None = None) -> dict[str, EnergyRange]:
     """Return the energy of one event of each kind on `machine` [pJ], with the data's toggles if they are given."""
-    rows = technology.prices
-    found = {event: _range(_scaled(rows[event], machine, technology, toggles or {})) for event in PRICED}
-    return found | {"cycles": _sum(_of_a_cycle(machine, technology).values())}
+    return PriceList(machine, technology).prices(toggles)
+
+
+class PriceList:
+    """The prices of one machine, each of which is computed once.
+
+    Parameters
+    ----------
+    machine : Machine
+    technology : Technology
+    """
+
+    def __init__(self, machine: Machine, technology: Technology) -> None:
+        self._machine, self._technology = machine, technology
+        self._of_a_cycle = _of_a_cycle(machine, technology)
+        self._known: dict[tuple[tuple[str, float], ...], dict[str, EnergyRange]] = {}
+
+    def prices(self, toggles: Toggles | None = None) -> dict[str, EnergyRange]:
+        """Return what the function `prices` does."""
+        key = tuple(sorted((toggles or {}).items()))
+        if key not in self._known:
+            rows = self._technology.prices
+            self._known[key] = {event: _range(_scaled(rows[event], self._machine, self._technology, toggles or {}))
+                                for event in PRICED} | {"cycles": _sum(self._of_a_cycle.values())}
+        return self._known[key]
+
+    def energy(self, counts: Mapping[str, int], toggles: Toggles | None = None) -> Energy:
+        """Return what the function `energy` does."""
+        for event, count in counts.items():
+            if event not in PRICED:
+                raise InputError(f"no event is called '{event}'; there are {', '.join(PRICED)}")
+            if count < 0:
+                raise InputError(f"event '{event}' must be counted from 0 up, not {count}")
+        price_of = self.prices(toggles)
+        by_event = {event: _times(count, price_of[event]) for event, count in counts.items()}
+        of_cycles = {component: _times(counts.get("cycles", 0), price)
+                     for component, price in self._of_a_cycle.items()}
+        total = _sum(by_event.values())
+        return Energy(total.low_pj, total.nominal_pj, total.high_pj, by_event, of_cycles)
 
 
 def _of_a_cycle(machine: Machine, technology: Technology) -> dict[str, EnergyRange]:
