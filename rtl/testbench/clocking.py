@@ -1,14 +1,15 @@
-"""Start a clock and hold a reset."""
+"""Start a clock, hold a reset, and tell the seed of the run."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
 
+import cocotb
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge
 
-__all__ = ["PERIOD_NS", "start"]
+__all__ = ["PERIOD_NS", "seed", "start"]
 
 PERIOD_NS = 10
 
@@ -38,3 +39,8 @@ async def start(clock: Any, reset: Any = None, inputs: Iterable[Any] = (), *, cy
         await FallingEdge(clock)
     if reset is not None:
         reset.value = int(active_low)
+
+
+def seed() -> int:
+    """Return the seed of the simulation, from which everything random in a bench should follow."""
+    return int(cocotb.RANDOM_SEED)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sim.errors import InputError
 from sim.io.bounds import check_range
 
-__all__ = ["UNDEFINED", "Lanes"]
+__all__ = ["UNDEFINED", "Lanes", "join"]
 
 UNDEFINED = int(np.iinfo(np.int64).min)
 """Stands for a code of which the simulator does not know every bit; it equals no code."""
@@ -123,3 +123,24 @@ class Lanes:
             return UNDEFINED
         code = int(bits, 2)
         return code - (1 << self.bits) if self.signed and bits[0] == "1" else code
+
+
+def join(*fields: tuple[int, int]) -> int:
+    """Return the word of some fields, each a number and its width in bits, the first lowest.
+
+    >>> hex(join((-1, 4), (2, 8)))
+    '0x2f'
+
+    Raises
+    ------
+    InputError
+        If a number fits its width neither signed nor unsigned.
+    """
+    word, place = 0, 0
+    for number, (given, bits) in enumerate(fields):
+        value = int(given)
+        if not -(1 << bits - 1) <= value < 1 << bits:
+            raise InputError(f"field {number} of {bits} bits cannot hold {value}")
+        word |= (value & ((1 << bits) - 1)) << place
+        place += bits
+    return word

@@ -195,7 +195,8 @@ class Scoreboard:
             If not, with a line for every tensor that is not right.
         """
         wrong = [str(verdict) for verdict in self.verdicts() if not verdict.right]
-        assert not wrong, "\n".join(wrong)
+        if wrong:
+            raise AssertionError("\n".join(wrong))
 
     def _expected(self, tensor: str) -> _Expected:
         if tensor not in self._tensors:

@@ -69,7 +69,7 @@ def _situations(sums: Integers, wrong: Marks, came: Marks, requantizer: Requanti
         return ""
     for name, inside in _named(sums, requantizer):
         if not (wrong & ~inside).any():
-            return (f"; all {np.count_nonzero(wrong)} wrong codes are {name}, as are "
+            return (f"; all wrong codes ({np.count_nonzero(wrong)}) are {name}, as are "
                     f"{np.count_nonzero(inside & came & ~wrong)} of the {np.count_nonzero(came & ~wrong)} right ones")
     return ""
 

@@ -7,7 +7,7 @@ from sim.ir.formats import MAX_PLANES
 from sim.testing.coverage import layer_bins, table_bins, transfer_bins, value_bins
 from sim.testing.coverage.tally import Group, Values
 
-__all__ = ["GROUPS", "LAYER_GROUPS", "TRANSFER_GROUPS"]
+__all__ = ["CLAMPS", "GROUPS", "LAYER_GROUPS", "PADS", "TIES", "TRANSFER_GROUPS", "WIDTHS", "WINDOWS"]
 
 BITS = range(1, MAX_PLANES + 1)
 DENSE = ("dense", "depthwise")
@@ -87,9 +87,20 @@ def _padded(values: Values) -> str | None:
     return "whole words fill such beats" if padded and beat != "several words" else None
 
 
+WIDTHS = Group("bits", {"kind": DENSE, "weight_bits": BITS, "activation_bits": BITS}, value_bins.bits,
+               declared=value_bins.declared_bits)
+WINDOWS = Group("window", {"kind": SLIDING, "stride": range(1, 5), "padding": (False, True), "dilation": (1, 2, 3)},
+                layer_bins.window, _window)
+PADS = Group("pads", {"kind": SLIDING, "side": ("top", "left", "bottom", "right"), "zero_point": (False, True)},
+             layer_bins.sides)
+TIES = Group("ties", {"rounding": ("half_up", "half_even", "floor"), "tie": value_bins.SIDES}, value_bins.ties,
+             declared=value_bins.declared_ties)
+CLAMPS = Group("clamps", {"clamp": ("below", "above"), "at": ("the format's end", "the zero point", "a limit")},
+               value_bins.clamps, _clamp, value_bins.declared_clamps)
+"""These need no machine."""
+
 LAYER_GROUPS = (
-    Group("bits", {"kind": DENSE, "weight_bits": BITS, "activation_bits": BITS}, value_bins.bits,
-          declared=value_bins.declared_bits),
+    WIDTHS,
     Group("plain bits", {"kind": ("average", "add", "gate", "copy", "max"), "activation_bits": BITS},
           value_bins.plain_bits, declared=value_bins.declared_plain_bits),
     Group("signs", {"kind": DENSE, "weights": ("signed", "unsigned", "bipolar"),
@@ -99,13 +110,11 @@ LAYER_GROUPS = (
     Group("input parts", {"kind": LAYERS, "parts of the input": ("the first", "inner", "the last")},
           layer_bins.input_parts),
     Group("bipolar parts", {"bipolar_parts": PARTS}, layer_bins.bipolar_parts),
-    Group("window", {"kind": SLIDING, "stride": range(1, 5), "padding": (False, True), "dilation": (1, 2, 3)},
-          layer_bins.window, _window),
+    WINDOWS,
     Group("unequal steps", {"kind": SLIDING, "longer step": STEPS}, layer_bins.unequal_steps, _unequal),
     Group("kernel", {"kind": SLIDING, "shape": ("1 x 1", "1 x k", "k x 1", "k x k", "whole map")},
           layer_bins.kernel, _kernel),
-    Group("pads", {"kind": SLIDING, "side": ("top", "left", "bottom", "right"), "zero_point": (False, True)},
-          layer_bins.sides),
+    PADS,
     Group("packing", {"kind": DENSE, "taps": (1, 2, 4, 8), "phases": range(1, 5)}, layer_bins.packing, _packing),
     Group("tap groups", {"kind": DENSE, "packed taps": EDGES}, layer_bins.tap_groups),
     Group("row tiles", {"kind": CONVS, "written channels": EDGES}, layer_bins.row_tiles),
@@ -116,12 +125,10 @@ LAYER_GROUPS = (
     Group("lane blocks", {"kind": LAYERS, "lanes": EDGES}, layer_bins.lane_blocks),
     Group("digits", {"digits": range(1, 5), "residual_digits": range(5)}, value_bins.digits,
           declared=value_bins.declared_digits),
-    Group("ties", {"rounding": ("half_up", "half_even", "floor"), "tie": value_bins.SIDES}, value_bins.ties,
-          declared=value_bins.declared_ties),
+    TIES,
     Group("wraps", {"kind": CONVS, "wraps at the": ("top", "bottom")}, value_bins.wraps, _wrap,
           value_bins.declared_wraps),
-    Group("clamps", {"clamp": ("below", "above"), "at": ("the format's end", "the zero point", "a limit")},
-          value_bins.clamps, _clamp, value_bins.declared_clamps),
+    CLAMPS,
     Group("channels", {"channel": ("constant", "no shift", "wide output", "output with a zero point")},
           value_bins.channels, declared=value_bins.declared_channels),
     Group("residuals", {"kind": CONVS, "codes": ("unsigned", "signed"),

@@ -20,7 +20,8 @@ from sim.testing.stimulus.program_builder import ProgramBuilder
 from sim.testing.stimulus.requantizers import plain_requantizer, random_requantizer
 from sim.testing.stimulus.tables import draw_table
 
-__all__ = ["Window", "conv_fits", "draw_conv", "draw_run", "draw_window", "requantized"]
+__all__ = ["Window", "conv_fits", "draw_conv", "draw_run", "draw_window", "random_weights",
+           "requantized"]
 
 RANDOM = 0.97
 """Probability of random values where the plainest would do: those are there for failing cases to shrink to."""
@@ -120,7 +121,7 @@ def _draw_groups(choices: Choices, inputs: int, outputs: int) -> int:
 
 def _draw_weights(builder: ProgramBuilder, kind: str,
                   shape: tuple[int, int, int, int]) -> tuple[NDArray[np.int8], Format]:
-    """Draw weight codes and their format; one channel in five holds the same extreme code everywhere."""
+    """Draw weight codes and their format."""
     if kind in ("average", "add", "gate"):
         return np.ones(shape, np.int8), Format(1, "unit")
     choices, most = builder.choices, builder.machine.max_bits_w
@@ -132,10 +133,14 @@ def _draw_weights(builder: ProgramBuilder, kind: str,
     fmt = Format(choices.integer("weight_bits", 1, most), weight_kind)
     if not choices.chance("random_weights", RANDOM):
         return np.full(shape, fmt.high or fmt.low, np.int8), fmt
-    rng = choices.values("weights")
+    return random_weights(choices.values("weights"), fmt, shape), fmt
+
+
+def random_weights(rng: np.random.Generator, fmt: Format, shape: tuple[int, int, int, int]) -> NDArray[np.int8]:
+    """Draw weight codes of a format; one channel in five holds the same extreme code everywhere."""
     codes = rng.integers(fmt.low, fmt.high + 1, shape)
     extremes = rng.choice([fmt.low, fmt.high], (shape[0], 1, 1, 1))
-    return np.where(rng.random(extremes.shape) < 0.2, extremes, codes).astype(np.int8), fmt
+    return np.where(rng.random(extremes.shape) < 0.2, extremes, codes).astype(np.int8)
 
 
 def conv_fits(builder: ProgramBuilder, conv: Conv, source: Tensor) -> bool:

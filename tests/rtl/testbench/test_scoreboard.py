@@ -83,11 +83,11 @@ def test_a_wrong_rounding_is_told_by_its_situation():
     """Ties away from zero differ for negative ties alone, ties to even for those with an even code below."""
     away = np.clip(np.sign(SUMS) * ((np.abs(SUMS) + 1) // 2), -8, 7)
     assert board_of(away) == (
-        "the requantizer is suspected: equal sums of a channel have become equal codes; all 8 wrong codes are ties of "
-        "negative numbers, as are 0 of the 24 right ones")
-    assert board_of(away, SUMS).startswith("the requantizer is wrong: the sums of these codes are right; all 8 wrong")
+        "the requantizer is suspected: equal sums of a channel have become equal codes; all wrong codes (8) are ties "
+        "of negative numbers, as are 0 of the 24 right ones")
+    assert board_of(away, SUMS).startswith("the requantizer is wrong: the sums of these codes are right; all wrong")
     even = Requantizer(1, 1, 0, low=-8, high=7, rounding="half_even")(SUMS)
-    assert "; all 8 wrong codes are ties with an even code below, as are 0 of the 24 right ones" in board_of(even)
+    assert "; all wrong codes (8) are ties with an even code below, as are 0 of the 24 right ones" in board_of(even)
 
 
 def test_a_wrong_sum_is_told():
