@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitwright.divergence.accumulator_faults import accumulator_faults, plane_faults
-from bitwright.divergence.conv_run import ConvRun
+from bitwright.divergence.conv_run import ConvRun, in_format
 from bitwright.divergence.hypothesis import (
     ANYTHING,
     Diagnosis,
@@ -306,13 +306,16 @@ def _stages(run: ConvRun, check: OpCheck, image: int, place: tuple[int, int, int
     given = run.requantizer.codes(np.where(captured.accumulator == UNKNOWN, 0, captured.accumulator),
                                   np.where(residual == UNKNOWN, 0, residual))
     whole = (captured.accumulator != UNKNOWN) & (residual != UNKNOWN) & known
-    after = run.output(np.where(captured.code == UNKNOWN, run.requantizer.low, captured.code))
+    code_format = run.requantizer.code_format
+    after = run.output(in_format(np.where(captured.code == UNKNOWN, run.requantizer.low, captured.code), code_format))
     there = (0, *place)
     acc, other, code = (int(numbers[there]) for numbers in (captured.accumulator, captured.residual, captured.code))
-    counts = ((captured.accumulator != run.accumulator) & known,
-              (captured.residual != run.residual) & known & has_residual,
+    found = check.found[image : image + 1]
+    seen = [(numbers != UNKNOWN) | (found == UNDEFINED) for numbers in (captured.accumulator, captured.residual)]
+    counts = ((captured.accumulator != run.accumulator) & known & seen[0],
+              (captured.residual != run.residual) & known & seen[1] & has_residual,
               (captured.code != given) & whole,
-              (check.found[image : image + 1] != after) & (captured.code != UNKNOWN) & known)
+              (found != after) & (captured.code != UNKNOWN) & known)
     return Stages(None if acc == UNKNOWN else acc, None if other == UNKNOWN or not has_residual else other,
                   None if code == UNKNOWN else code, *(int(np.count_nonzero(count)) for count in counts))
 

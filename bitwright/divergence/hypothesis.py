@@ -151,11 +151,23 @@ def _follows(one: Hypothesis, mask: Mask, expected: Array, found: Array, compara
         return False
     if run is None or run.captured is None:
         return True
-    certain, seen = comparable & (codes != UNDEFINED), run.captured
+    certain = comparable & (codes != UNDEFINED)
     acc = run.accumulator if one.accumulator is None else np.where(mask, one.accumulator, run.accumulator)
     residual = run.residual if one.residual is None else np.where(mask, one.residual, run.residual)
     right = run.requantizer.moved(acc, residual)
     moved = right if one.moved is None else np.where(mask, one.moved, right)
+    return _was_seen(run, certain, acc, residual, moved) or _was_seen(
+        run, certain, run.accumulator, run.residual, moved)
+
+
+def _was_seen(run: ConvRun, certain: Mask, acc: Array, residual: Array, moved: Array) -> bool:
+    """Return whether these numbers were captured: what the requantizer is given, and what it makes of what it takes.
+
+    A fault may change a number before the requantizer is given it, or inside.
+    """
+    seen = run.captured
+    if seen is None:
+        return True
     pairs = [(seen.accumulator, acc), (seen.moved, moved)]
     if run.conv.residual is not None:
         pairs.append((seen.residual, residual))

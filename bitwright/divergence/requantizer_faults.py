@@ -161,6 +161,8 @@ def _residual(run: ConvRun) -> Iterator[Hypothesis]:
                      for by in (-1, 1)]
     per_tile = run.plan.machine.rows
     variants.append(("of the row tile before", _earlier(run.residual, per_tile)))
+    if run.conv.gate is None:
+        variants.append(("the accumulator in its place", run.accumulator))
     for text, other in variants:
         yield Hypothesis("residual", text, run.output(run.requantizer.codes(run.accumulator, other)), residual=other)
 

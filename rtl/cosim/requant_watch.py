@@ -48,7 +48,7 @@ class _Watch:
         """Look at the ports in one cycle: the term of what was taken comes a cycle later, the code after that."""
         handle = self.handle
         if self.coming and not self.coming[0][0]:
-            self.rows.append([*self.coming.pop(0)[1], _signed(handle.moved), _signed(handle.code)])
+            self.rows.append([*self.coming.pop(0)[1], _signed(handle, "moved"), _signed(handle, "code")])
         self.coming = [(cycles - 1, operands) for cycles, operands in self.coming]
         if self.taken is not None:
             term = str(handle.term.value)[::-1]
@@ -61,17 +61,19 @@ class _Watch:
     def _operands(self) -> Iterator[int]:
         """Yield accumulator and residual as they are taken."""
         handle = self.handle
-        acc = _signed(handle.acc)
+        acc = _signed(handle, "acc")
         if str(handle.bipolar.value) == "1" and acc != UNKNOWN:
-            reference = _signed(handle.reference)
+            reference = _signed(handle, "reference")
             acc = UNKNOWN if reference == UNKNOWN else _wrapped(2 * acc - reference, len(handle.acc))
         yield acc
-        yield _signed(handle.residual)
+        yield _signed(handle, "residual")
 
 
-def _signed(handle: Any) -> int:
-    """Return the number that a port holds in two's complement, `UNKNOWN` if a bit of it is undefined."""
-    value = handle.value
+def _signed(handle: Any, name: str) -> int:
+    """Return the number of a signal in two's complement, `UNKNOWN` if a bit is undefined or a fault has removed it."""
+    if not hasattr(handle, name):
+        return UNKNOWN
+    value = getattr(handle, name).value
     return int(value.to_signed()) if value.is_resolvable else UNKNOWN
 
 
