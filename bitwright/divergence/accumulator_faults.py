@@ -51,13 +51,17 @@ def plane_faults(run: ConvRun) -> Iterator[Hypothesis]:
     weights, codes = conv.weights.astype(np.int64), run.padded
     if conv.weight_format.kind in ("unit", "bipolar"):
         return
+    alike = np.zeros_like(run.accumulator)
     for i, weight_value in enumerate(_plane_values(conv.weight_format)):
         plane = (weights >> i) & 1
         for j, code_value in enumerate(_plane_values(source)):
-            pair = run.sums(plane, ((codes >> j) & 1).astype(np.int32)) * (weight_value * code_value)
+            counts = run.sums(plane, ((codes >> j) & 1).astype(np.int32))
+            pair = counts * (weight_value * code_value)
+            alike += counts * np.sign(weight_value * code_value)
             for text, factor in (("not added", -1), ("added with the other sign", -2), ("counts twice", 1)):
                 yield _of(run, "plane pair", f"weight plane {i} with activation plane {j} {text}",
                           run.wrapped(run.accumulator + factor * pair))
+    yield _of(run, "plane pair", "all count alike: the partial sum is never doubled", run.wrapped(alike))
 
 
 def _narrowed(half: int, sums: Array) -> Array:
