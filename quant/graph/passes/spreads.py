@@ -15,6 +15,7 @@ from quant.graph.ops.composite import Composite
 from quant.graph.ops.elementwise import Clip, Elu, HardSigmoid, LeakyRelu, Unary
 from quant.graph.ops.linear import Affine, BatchNorm, Conv, ConvTranspose
 from quant.graph.ops.operator import Operator
+from quant.graph.ops.pools import AveragePool
 from quant.graph.ops.views import Bilinear, Reshape, Resize, ResizeMode, Spread
 from quant.graph.passes.rewriting import operator_nodes, set_constant
 from quant.layers.bilinear import FACTORS
@@ -23,6 +24,9 @@ __all__ = ["channelwise_before_spreads", "spell_spreads"]
 
 OF_NUMBERS = (Clip, Composite, Elu, HardSigmoid, LeakyRelu, Unary)
 """Operators that do the same to every number."""
+MOST_COPIES = 16
+"""Of a map of one pixel, each of which is an op."""
+
 
 def spell_spreads(graph: Graph) -> None:
     """Write transposed convolutions, and maps scaled up by whole factors, as a `Spread`.
@@ -70,10 +74,23 @@ def _enlarge(graph: Graph, node: Node, resize: Resize, before: tuple[int, ...]) 
     if height % rows or width % columns:
         return
     factors = height // rows, width // columns
-    if resize.mode in ("nearest", "nearest-exact"):
+    if (rows, columns) == (1, 1) and prod(factors) > MOST_COPIES and not graph.steps:
+        graph.replace([node], _cover(graph, node, factors))
+    elif resize.mode in ("nearest", "nearest-exact"):
         graph.replace([node], [replace(node, operator=Spread(factors, (height, width), shuffles=False))])
     elif resize.mode == "bilinear" and not resize.align_corners and {*factors} <= {*FACTORS}:
         graph.replace([node], [replace(node, operator=Bilinear(factors))])
+
+
+def _cover(graph: Graph, node: Node, size: tuple[int, int]) -> list[Node]:
+    """Return what gives all pixels of a map the value of the only one there is: sums over it and zeros around it."""
+    (height, width), column = size, graph.fresh(f"{node.output}.column")
+    down, across = ((height - 1, height - 1), (0, 0)), ((0, 0), (width - 1, width - 1))
+    row = Node(AveragePool((1, width), (1, 1), across, 1, across), node.inputs, node.output, node.place, node.name)
+    if height == 1:
+        return [row]
+    return [Node(AveragePool((height, 1), (1, 1), down, 1, down), node.inputs, column, node.place,
+                 f"{node.name}_column" if node.name else ""), replace(row, inputs=(column,))]
 
 
 @dataclass(frozen=True)

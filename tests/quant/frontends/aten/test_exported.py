@@ -91,6 +91,8 @@ SPELLINGS: dict[str, tuple[Callable[[Any, Tensor], Any], tuple[nn.Module, ...]]]
     "products with vectors": (lambda net, x: x.mean((2, 3)).mv(net.gain.flatten())[:, None]
                               + (x.mean((2, 3)) @ net.gain.flatten())[:, None]
                               + torch.tensordot(x, net.gain.flatten(), dims=([1], [0])).mean(2), ()),
+    "learnt shares": (lambda net, x: x * (net.gain.relu() / (net.gain.relu().sum() + 1e-4)).flatten()[0]
+                      + x * net.gain.flatten().softmax(0)[1], ()),
     "windows": (lambda net, x: functional.unfold(x, 3, stride=2, padding=1).view(x.size(0), 4, 9, 16).mean(2)
                 + x.unfold(2, 2, 2).unfold(3, 2, 2).mean((-1, -2)).flatten(2), ()),
     "scaled down": (lambda net, x: functional.interpolate(x, scale_factor=0.5) + functional.interpolate(

@@ -6,6 +6,7 @@ import pytest
 
 from quant.graph.ops.views import Resize, ResizeMode
 from quant.graph.passes.resizes import spell_resizes
+from quant.graph.passes.spreads import spell_spreads
 
 
 @pytest.mark.parametrize("mode", ["nearest", "nearest-exact", "bilinear"])
@@ -33,3 +34,22 @@ def test_smaller_maps_take_pixels_or_means_of_two(graph_of: Callable[..., object
 def test_others_stay(graph_of: Callable[..., object], kept: Callable[..., list[str]], resize: Resize) -> None:
     """Larger maps, uneven places, more than two neighbours."""
     assert kept(graph_of((2, 12, 12), ("y", resize, ["x"])), spell_resizes) == ["Resize"]
+
+
+@pytest.mark.parametrize("mode", ["nearest", "bilinear", "bicubic"])
+@pytest.mark.parametrize(("size", "left"), [
+    ((5, 7), ["AveragePool", "AveragePool"]), ((1, 20), ["AveragePool"])])
+def test_one_pixel_covers_a_map(graph_of: Callable[..., object], kept: Callable[..., list[str]], mode: ResizeMode,
+                                size: tuple[int, int], left: list[str]) -> None:
+    """Whichever way it is enlarged, all pixels are that one: sums along each axis over it and zeros."""
+    assert kept(graph_of((2, 1, 1), ("y", Resize(size, mode), ["x"])), spell_spreads) == left
+
+
+@pytest.mark.parametrize(("resize", "left"), [
+    (Resize((4, 4), "nearest"), "Spread"), (Resize((2, 4), "bilinear"), "Bilinear"),
+    (Resize((2, 8), "bilinear"), "Bilinear"), (Resize((6, 6), "bilinear"), "Resize"),
+    (Resize((4, 4), "bilinear", align_corners=True), "Resize"), (Resize((3, 4), "bilinear"), "Resize")])
+def test_larger_maps_have_an_operator_of_their_own(graph_of: Callable[..., object], kept: Callable[..., list[str]],
+                                                   resize: Resize, left: str) -> None:
+    """Repeated pixels, and pixels between by factors of 1, 2 and 4; others stay."""
+    assert kept(graph_of((2, 2, 2), ("y", resize, ["x"])), spell_spreads) == [left]
