@@ -13,6 +13,7 @@ from bitwright.codesign.network_program import program_with_inputs
 from bitwright.codesign.programs_at_bits import programs_at_bits
 from bitwright.codesign.rtl_run import RtlOptions
 from bitwright.codesign.verify_layers import layers_named, verify_layers
+from rtl.cosim.simulators import LEAN
 from sim.arch.machine import Machine, load_machine
 from sim.errors import InputError
 from sim.functional.reference import simulate
@@ -161,4 +162,15 @@ def test_a_network_by_name_in_all_engines(capsys):
     assert main(["verify", "digits", "--bits", "2/2", "--layers", "classifier", "--simulator", "icarus", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert (report["ok"], report["simulator"], len(report["pieces"])) == (True, "icarus", 1)
+    assert all(one["mismatches"] == 0 for one in report["comparisons"])
+
+
+@pytest.mark.nightly
+@pytest.mark.skipif(LEAN.missing() is not None, reason=f"{LEAN.missing()}")
+def test_tiles_of_all_layers_of_a_large_network(tmp_path, capsys):
+    """ResNet-18 for images of 224 at 2/2, which nobody has trained: tiles of all layers agree on the RTL of `edge`."""
+    assert main(["verify", "resnet18", "--bits", "2/2", "-m", "edge", "--sample", "24", "--simulator", "lean", "--json",
+                 "--failures-dir", str(tmp_path)]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert len({piece["op"] for piece in report["pieces"]}) == 23
     assert all(one["mismatches"] == 0 for one in report["comparisons"])
