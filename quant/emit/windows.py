@@ -119,6 +119,8 @@ def reduce(builder: Builder, node: Node) -> Stored:
         size = shape[axes[0]]
         weight = torch.full((1, size), 1 / size if operator.kind == "mean" else 1.0)
         found = pointwise(builder, node, weight, None, axes[0])
+    elif axes == [0] and len(shape) == 3:
+        raise InputError(f"Reduce {node.place} compares channels; the machine compares the pixels of one channel")
     else:
         raise moved(node)
     return Stored(found.node, found.layout.reshaped(builder.shapes[node.output]), found.flat)

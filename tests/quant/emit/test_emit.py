@@ -307,6 +307,7 @@ UNEVEN = "does not divide sizes by whole numbers, or mixes more than two pixels 
 ELSEWHERE = "reads a value whose axes were reshaped, exchanged, or joined other than along channels"
 BETWEEN = "mixes pixels of a larger map; only bilinear enlargement by factors of 1, 2 and 4 is supported"
 CORNERS = "has align_corners, whose weights differ from pixel to pixel; only align_corners=False is supported"
+CHANNELS = "compares channels; the machine compares the pixels of one channel"
 CHOICE = "chooses by more than one value; a choice must be a function of one"
 EACH = "the machine multiplies and adds one for each channel"
 COUNT = ("the machine divides by one number everywhere: count the padding (count_include_pad=True) and have no "
@@ -326,6 +327,8 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], list[str]]] = {
                         [f"Resize at '1' {CORNERS}"]),
     "part of a pixel": (lambda: nn.Sequential(conv(), nn.Upsample(12), conv(4, 2)),
                         ["Resize at '1' does not multiply sizes by whole numbers, which the machine cannot do yet"]),
+    "maxima over channels": (lambda: on_map(lambda self, y: self.c(y.amax(1, keepdim=True)), c=conv(1, 2)),
+                             [f"Reduce {TOP} (node 'amax') {CHANNELS}"]),
     "softmax inside": (lambda: on_map(lambda self, y: self.c(y.softmax(1)), c=conv(4, 2)),
                        [f"Softmax {TOP} (node 'softmax') is computed by the host, and so only at the end"]),
     "means of rows": (lambda: on_map(lambda self, y: self.c(y + y.mean(3, keepdim=True)), c=conv(4, 2)),
