@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -51,17 +51,31 @@ def plane_faults(run: ConvRun) -> Iterator[Hypothesis]:
     weights, codes = conv.weights.astype(np.int64), run.padded
     if conv.weight_format.kind in ("unit", "bipolar"):
         return
-    alike = np.zeros_like(run.accumulator)
+    alike, counted = np.zeros_like(run.accumulator), dict[tuple[int, int], Array]()
     for i, weight_value in enumerate(_plane_values(conv.weight_format)):
         plane = (weights >> i) & 1
         for j, code_value in enumerate(_plane_values(source)):
             counts = run.sums(plane, ((codes >> j) & 1).astype(np.int32))
             pair = counts * (weight_value * code_value)
-            alike += counts * np.sign(weight_value * code_value)
+            counted[i, j] = counts * np.sign(weight_value * code_value)
+            alike += counted[i, j]
             for text, factor in (("not added", -1), ("added with the other sign", -2), ("counts twice", 1)):
                 yield _of(run, "plane pair", f"weight plane {i} with activation plane {j} {text}",
                           run.wrapped(run.accumulator + factor * pair))
     yield _of(run, "plane pair", "all count alike: the partial sum is never doubled", run.wrapped(alike))
+    order = sorted(counted, key=lambda pair: (-sum(pair), -pair[0]))
+    for left_out in range(1, min(4, len(order))):
+        yield _of(run, "plane pair", f"a step ends {left_out} too early",
+                  run.wrapped(_partial(counted, order[:-left_out])))
+
+
+def _partial(counted: Mapping[tuple[int, int], Array], order: Sequence[tuple[int, int]]) -> Array:
+    """Return the partial sum after these pairs, which doubles when the significance drops."""
+    total, significance = np.zeros_like(counted[order[0]]), sum(order[0])
+    for pair in order:
+        total = (total << (significance - sum(pair))) + counted[pair]
+        significance = sum(pair)
+    return total
 
 
 def _narrowed(half: int, sums: Array) -> Array:

@@ -26,6 +26,7 @@ def operand_faults(run: ConvRun) -> Iterator[Hypothesis]:
     yield from _taps(run)
     yield from _weights(run)
     yield from _positions(run)
+    yield from _banks(run)
     yield from _lanes(run)
 
 
@@ -180,12 +181,29 @@ def _weights(run: ConvRun) -> Iterator[Hypothesis]:
             yield _of(run, "weights", f"plane {bit} all ones", run.sums(weights + (1 - present) * value))
 
 
+def _banks(run: ConvRun) -> Iterator[Hypothesis]:
+    """Yield sums in which the words of a bank are zeros, always or where a window comes there after its first row."""
+    height = run.padded.shape[2]
+    row = np.arange(height) - run.conv.pads[0]
+    inside = (row >= 0) & (row < run.source.height)
+    weights = run.conv.weight_values
+    later = weights.copy()
+    later[:, :, 0] = 0
+    for bank in range(run.plan.machine.columns):
+        lost = np.where((inside & (row % run.plan.machine.columns == bank))[:, None], run.padded, 0).astype(np.int32)
+        yield _of(run, "bank", f"words of bank {bank} are zeros", run.accumulator - run.sums(weights, lost))
+        yield _of(run, "bank", f"words of bank {bank} are zeros unless a window begins there",
+                  run.accumulator - run.sums(later, lost))
+
+
 def _positions(run: ConvRun) -> Iterator[Hypothesis]:
     """Yield sums over a map that is read a row or a pixel off, or with its planes wrong."""
-    columns = run.plan.machine.columns
+    machine = run.plan.machine
+    columns, per_tile = machine.columns, machine.depthwise_lanes if run.schedule.on_depthwise_unit else machine.rows
     for axis, by, text in ((3, 1, "a pixel to the left"), (3, -1, "a pixel to the right"), (2, 1, "a row above"),
                            (2, -1, "a row below"), (2, columns, "a row group above"),
-                           (2, -columns, "a row group below"), (1, 1, "a channel before"), (1, -1, "a channel after")):
+                           (2, -columns, "a row group below"), (1, 1, "a channel before"), (1, -1, "a channel after"),
+                           (1, per_tile, "the channels of the row tile before")):
         yield _of(run, "position", f"read {text}", run.sums(padded=np.roll(run.padded, by, axis)))
     for bit in range(run.source.format.bits):
         yield _of(run, "activations", f"plane {bit} lost", run.sums(padded=_with_bit(run, bit, 0)))

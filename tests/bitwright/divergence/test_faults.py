@@ -45,6 +45,7 @@ def test_the_contract_is_what_the_run_expects(padded):
 
 @pytest.mark.parametrize(("text", "weigh"), [
     ("all count alike: the partial sum is never doubled", lambda i, j: -1 if (i == 2) != (j == 3) else 1),
+    ("a step ends 1 too early", lambda i, j: 0 if (i, j) == (0, 0) else significance(i, j) // 2),
     ("weight plane 1 with activation plane 2 not added", lambda i, j: 0 if (i, j) == (1, 2) else significance(i, j)),
     ("weight plane 2 with activation plane 3 added with the other sign",
      lambda i, j: -significance(i, j) if (i, j) == (2, 3) else significance(i, j))])
