@@ -68,7 +68,8 @@ def layers_report(result: LayersVerification, kept: Sequence[Path]) -> Report:
     pieces = [{"op": piece.op, "rows": piece.rows, "channels": piece.channels, "codes": piece.codes,
                "cycles": piece.cycles, "found": piece.found} for piece in result.pieces]
     report = Report({"ok": result.ok, "simulator": result.simulator, "comparisons": result.comparisons,
-                     "skipped": result.skipped, "pieces": pieces, "kept": [str(place) for place in kept]})
+                     "skipped": result.skipped, "network_cycles": result.network_cycles, "pieces": pieces,
+                     "kept": [str(place) for place in kept]})
     report.table("layers on the RTL, each on the codes that reach it", ["layer", "rows", "channels", "codes", "cycles",
                                                                         "differences"],
                  [[piece.op, f"{piece.rows[0]}..{piece.rows[1] - 1}", f"{piece.channels[0]}..{piece.channels[1] - 1}",
@@ -86,6 +87,9 @@ def layers_report(result: LayersVerification, kept: Sequence[Path]) -> Report:
                         f"{sum(piece.codes for piece in result.pieces):,} codes in "
                         f"{sum(piece.cycles for piece in result.pieces):,} cycles on the RTL, simulated by "
                         f"{result.simulator}")
+    if result.network_cycles is not None:
+        report.lines.append(f"the network takes {result.network_cycles:,} cycles, since it moves tensors and weights "
+                            "beside other layers")
     report.lines.append("equal bits, equal cycles" if result.ok else "NOT EQUAL")
     return report
 

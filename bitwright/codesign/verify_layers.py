@@ -26,6 +26,7 @@ from sim.functional.reference import simulate
 from sim.io.bounds import listed, shown
 from sim.ir.ops import Conv, Layer
 from sim.ir.program import Program
+from sim.plan.plan import plan
 from sim.testing.stimulus.cases import Case
 from sim.testing.stimulus.layer_tiles import crop
 
@@ -76,12 +77,16 @@ class LayersVerification:
     skipped : str or None
         Why ONNX Runtime has not run; None if it has.
     pieces : tuple of Piece
+    network_cycles : int or None
+        What the whole network takes, if every layer has run whole: less than the pieces together, each of which waits
+        for Loads, weights and Stores that the network moves beside other layers.
     """
 
     simulator: str
     comparisons: tuple[Comparison, ...]
     skipped: str | None
     pieces: tuple[Piece, ...]
+    network_cycles: int | None
 
     @property
     def ok(self) -> bool:
@@ -154,7 +159,9 @@ def verify_layers(program: Program, machine: Machine, inputs: Mapping[str, NDArr
             done += batch
             progress.done(f"{len(done)} of {len(pieces)} pieces of layers on the RTL, "
                           f"{sum(piece.cycles for piece in done):,} cycles")
-    return LayersVerification(engine.name, tuple(comparisons), skipped, tuple(done))
+    every = sample is None and len(layers) == len(layers_named(program, None))
+    return LayersVerification(engine.name, tuple(comparisons), skipped, tuple(done),
+                              plan(program, machine).timeline.total if every else None)
 
 
 def _whole(program: Program, op: Layer) -> tuple[Layer, range, range]:

@@ -57,9 +57,9 @@ class Model {
     }
     ~Model() { top->final(); }
 
+    // One evaluation for a cycle instead of two: nothing happens at the falling edge but that the model remembers it.
     void cycle() {
-        top->clk = 0;
-        top->eval();
+        top->rootp->__Vtrigprevexpr___TOP__clk__0 = 0;
         top->clk = 1;
         top->eval();
     }

@@ -107,10 +107,18 @@ def test_layers_run_whole_on_what_reaches_them(right_rtl, capsys):
     report = json.loads(capsys.readouterr().out)
     assert [(piece["op"], piece["cycles"]) for piece in report["pieces"]] == right_rtl[0]
     assert [piece["op"] for piece in report["pieces"]] == ["block1.conv1", "block1.conv2"]
+    assert report["network_cycles"] is None
     (shapes,) = programs_at_bits(load_shapes("digits"), TINY, [(2, 2)]).values()
     sizes = {tensor.name: tensor.channels * tensor.height * tensor.width for tensor in shapes.tensors}
     assert [piece["codes"] for piece in report["pieces"]] == [
         sizes[op.output] for op in shapes.convs if op.name.startswith("block1.conv")]
+
+
+def test_all_layers_are_held_against_the_network(right_rtl):
+    """Layers by themselves take longer than the network, whose cycles are told with theirs if none is left out."""
+    program, inputs = made("digits", (2, 2))
+    found = verify_layers(program, TINY, inputs, layers_named(program, None), onnxruntime=False)
+    assert found.network_cycles == plan(program, TINY).timeline.total < sum(piece.cycles for piece in found.pieces)
 
 
 def test_a_layer_that_differs_is_kept(wrong_rtl, tmp_path, capsys):

@@ -16,7 +16,8 @@ from quant.lowering.lower import Lowered, lower_with_report
 from quant.lowering.space_to_depth import fold_image
 from quant.networks import AlexNet, MobileNetV2, make_realistic, resnet18, resnet20, small_mobilenet
 from rtl.cosim.run import build_machine, run, run_all
-from rtl.cosim.simulators import VERILATOR
+from rtl.cosim.scoreboard import differences
+from rtl.cosim.simulators import LEAN, VERILATOR
 from sim.arch.machine import load_machine
 from sim.functional.reference import simulate
 from sim.ir.ops import Conv, Layer, Pool
@@ -97,6 +98,18 @@ def test_networks_for_small_images_are_exact(make: Make, fast, record_property):
     found, right = run(planned, inputs, jobs=2, engine=fast), simulate(planned.program, inputs)
     assert [name for name in right if not np.array_equal(found.codes[name], right[name])] == []
     assert [tuple(ends) for ends in found.ends] == [planned.timeline.ends] * 2
+    record_property("cycles", planned.timeline.total)
+
+
+@pytest.mark.nightly
+def test_a_whole_image_of_resnet18_is_exact(record_property):
+    """One image of 224 x 224 at 2/2 on `edge` in the lean engine: every tensor, every op's end, every counter."""
+    if reason := LEAN.missing():
+        pytest.skip(reason)
+    codes = noise_codes(2, 224, seed=7)
+    lowered, inputs = lowered_with_input(quantized(resnet18, codes, 2), codes, fold=True)
+    planned, image = plan(lowered.program, EDGE), {name: array[:1] for name, array in inputs.items()}
+    assert differences(planned, image, run(planned, image, engine=LEAN)) == []
     record_property("cycles", planned.timeline.total)
 
 
