@@ -5,6 +5,7 @@ Each name is imported from its own module when it is first used: a pytest that o
 Inside a simulation
     start : start a clock and hold a reset
     Stream, StreamSource, StreamSink, Monitor : drive and watch valid/ready streams
+    Joined : several signals as the data of one stream
     AxiSource, AxiSink : the same for AXI4-Stream, by cocotbext-axi
     Lanes, join, UNDEFINED : how codes lie in a word; words of unlike fields; what stands for a code with undefined bits
     MemoryModel, Port : memories of any latency and number of ports
@@ -37,6 +38,7 @@ _HOMES = {
     "AxiSink": "rtl.testbench.axi",
     "AxiSource": "rtl.testbench.axi",
     "Format": "sim.ir.formats",
+    "Joined": "rtl.testbench.streams",
     "Lanes": "rtl.testbench.lanes",
     "LayerLimits": "sim.testing.stimulus.single_layers",
     "MemoryModel": "rtl.testbench.memories",
@@ -68,10 +70,10 @@ _HOMES = {
 }
 
 __all__ = [
-    "PATTERNS", "UNDEFINED", "AxiSink", "AxiSource", "Format", "Lanes", "LayerLimits", "MemoryModel", "Monitor", "Port",
-    "ProgramCoverage", "RandomLayer", "Requantizer", "Scoreboard", "Stream", "StreamSink", "StreamSource", "Verdict",
-    "accumulate", "bursts", "gaps", "join", "operands", "random_gaps", "random_layer", "random_layers", "requantize",
-    "seed", "slots", "start", "start_late"]
+    "PATTERNS", "UNDEFINED", "AxiSink", "AxiSource", "Format", "Joined", "Lanes", "LayerLimits", "MemoryModel",
+    "Monitor", "Port", "ProgramCoverage", "RandomLayer", "Requantizer", "Scoreboard", "Stream", "StreamSink",
+    "StreamSource", "Verdict", "accumulate", "bursts", "gaps", "join", "operands", "random_gaps", "random_layer",
+    "random_layers", "requantize", "seed", "slots", "start", "start_late"]
 
 if TYPE_CHECKING:
     from rtl.testbench.axi import AxiSink, AxiSource
@@ -80,7 +82,7 @@ if TYPE_CHECKING:
     from rtl.testbench.lanes import UNDEFINED, Lanes, join
     from rtl.testbench.memories import MemoryModel, Port
     from rtl.testbench.scoreboard import Scoreboard, Verdict
-    from rtl.testbench.streams import Monitor, Stream, StreamSink, StreamSource
+    from rtl.testbench.streams import Joined, Monitor, Stream, StreamSink, StreamSource
     from sim.functional.one_op import Requantizer, accumulate, operands, requantize
     from sim.ir.formats import Format
     from sim.testing.coverage.program_coverage import ProgramCoverage

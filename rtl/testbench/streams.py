@@ -21,9 +21,36 @@ from rtl.testbench.gaps import Gaps, no_gaps
 from rtl.testbench.lanes import Lanes
 from rtl.testbench.offers import keeps_offers
 
-__all__ = ["Monitor", "Stream", "StreamSink", "StreamSource"]
+__all__ = ["Joined", "Monitor", "Stream", "StreamSink", "StreamSource"]
 
 Codes = Sequence[int] | NDArray[np.integer]
+
+
+class Joined:
+    """Several signals as the data of one stream, the first in the lowest bits.
+
+    Parameters
+    ----------
+    signals : handles
+    """
+
+    def __init__(self, *signals: Any) -> None:
+        self.signals = signals
+
+    def __len__(self) -> int:
+        return sum(map(len, self.signals))
+
+    @property
+    def value(self) -> str:
+        """The bits of all signals, the highest first."""
+        return "".join(str(signal.value) for signal in reversed(self.signals))
+
+    @value.setter
+    def value(self, word: int) -> None:
+        for signal in self.signals:
+            bits = len(signal)
+            signal.value = word & ((1 << bits) - 1)
+            word >>= bits
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from rtl.testbench.gaps import PATTERNS, gaps, random_gaps
 from rtl.testbench.lanes import UNDEFINED, Lanes
 from rtl.testbench.memories import MemoryModel, Port
 from rtl.testbench.scoreboard import Scoreboard
-from rtl.testbench.streams import Monitor, Stream, StreamSink, StreamSource
+from rtl.testbench.streams import Joined, Monitor, Stream, StreamSink, StreamSource
 
 LIMIT_US = 100
 LANES = Lanes(5, 3, signed=True)
@@ -74,6 +74,16 @@ async def axi_streams_carry_the_same(dut: Any) -> None:
         codes = draw(length)
         await source.send(codes)
         assert await sink.receive() == codes.tolist()
+
+
+@cocotb.test(timeout_time=LIMIT_US, timeout_unit="us")
+async def signals_are_joined(dut: Any) -> None:
+    """Two signals are one word, the first in its lowest bits."""
+    joined = Joined(dut.address_a, dut.write_data_a)
+    joined.value = 0x5A << 3 | 6
+    await start(dut.clk)
+    assert (int(dut.address_a.value), int(dut.write_data_a.value), len(joined)) == (6, 0x5A, 11)
+    assert joined.value == f"{0x5A:08b}110"
 
 
 @cocotb.test(timeout_time=LIMIT_US, timeout_unit="us")
