@@ -6,7 +6,6 @@
 //   x SEED:u64                                              random bits in all activation memories
 //   k COUNT:u32 {QUEUE:u8 ENDED:u32 TENSOR:u32 BASE:u32 WORDS:u32}   tensors to keep: words BASE.. of every bank, when
 //                                                           ENDED ops of a queue have ended
-//   a TENSOR:u32 BASE:u32 WORDS:u32 BYTES                   put a tensor into the activation memories
 //   l CYCLES:u64                                            from now on, answer h once so many cycles have passed
 //   r ADDRESS:u32                      -> v VALUE:u32 RESPONSE:u8          read a register
 //   w ADDRESS:u32 VALUE:u32            -> v VALUE:u32 RESPONSE:u8          write a register
@@ -91,7 +90,6 @@ class Harness {
             case 'm': configure(); break;
             case 'x': scramble(); break;
             case 'k': keep(); break;
-            case 'a': preload(); break;
             case 'l': limit = cycles + read<uint64_t>(); break;
             case 's': queue(); break;
             default:
@@ -154,16 +152,6 @@ class Harness {
             one.words = read<uint32_t>();
             queue.push_back(one);
         }
-    }
-
-    void preload() {
-        const uint32_t base = read<uint32_t>(), words = read<uint32_t>();
-        for (unsigned bank = 0; bank < BANKS; bank++)
-            for (unsigned word = 0; word < words; word++) {
-                uint8_t value[WORD_BYTES];
-                if (fread(value, sizeof value, 1, stdin) != 1) exit(0);
-                dut.poke(bank, base + word, value);
-            }
     }
 
     void queue() {

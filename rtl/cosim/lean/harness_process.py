@@ -94,10 +94,6 @@ class HarnessProcess:
                  for index, one in enumerate(tensors)]
         self._send("k", struct.pack("<I", len(parts)) + b"".join(parts))
 
-    def preload(self, base: int, words: int, contents: bytes) -> None:
-        """Put a tensor's words into the activation memories of an idle machine."""
-        self._send("a", struct.pack("<II", base, words) + contents)
-
     def limit(self, cycles: int) -> None:
         """Let so many cycles pass from now on, and no more."""
         self._send("l", struct.pack("<Q", cycles))
