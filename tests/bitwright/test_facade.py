@@ -18,7 +18,7 @@ from sim.arch.machine import load_machine
 
 HEAVY = ("amaranth", "cocotb", "cvxpy", "llvmlite", "matplotlib", "numba", "numpy", "onnx", "pydantic", "rich",
          "scipy", "torch", "typer")
-IMPERATIVES = {"Choose", "Compare", "Compute", "Count", "Give", "Learn", "Make", "Place", "Read", "Return", "Tell",
+IMPERATIVES = {"Choose", "Compare", "Compute", "Count", "Explain", "Give", "Learn", "Make", "Place", "Read", "Return", "Tell",
                "Train", "Write"}
 
 
