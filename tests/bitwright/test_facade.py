@@ -18,8 +18,8 @@ from sim.arch.machine import load_machine
 
 HEAVY = ("amaranth", "cocotb", "cvxpy", "llvmlite", "matplotlib", "numba", "numpy", "onnx", "pydantic", "rich",
          "scipy", "torch", "typer")
-IMPERATIVES = {"Choose", "Compare", "Compute", "Count", "Explain", "Give", "Learn", "Make", "Place", "Read", "Return", "Tell",
-               "Train", "Write"}
+IMPERATIVES = {"Choose", "Compare", "Compute", "Count", "Explain", "Give", "Learn", "Make", "Place", "Read", "Return",
+               "Tell", "Train", "Write"}
 
 
 def imported_by(*statements: str) -> list[set[str]]:
