@@ -60,7 +60,7 @@ def measured(engine: Engine, planned: Plan, cycles: int, folder: Path) -> tuple[
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--machine", default="tiny", help="a built-in machine or a YAML file")
     parser.add_argument("--engines", nargs="+", default=[engine.name for engine in ENGINES])
     parser.add_argument("--cycles", type=int, default=500_000, help="of the compiled engines; Icarus runs a fiftieth")

@@ -194,7 +194,7 @@ WRONG: list[tuple[str, str, Callable[[bw.Program, dict[str, np.ndarray]], object
      lambda program, inputs: bw.verify(program, "tiny", inputs, rtl_images=33)),
     ("no process", r"jobs must be at least 1, not 0",
      lambda program, inputs: bw.verify(program, "tiny", inputs, jobs=0)),
-    ("no such simulator", r"simulator must be icarus or verilator, not spice",
+    ("no such simulator", r"simulator must be icarus, verilator or lean, not spice",
      lambda program, inputs: bw.verify(program, "tiny", inputs, simulator="spice")),
 ]
 

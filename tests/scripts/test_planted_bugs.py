@@ -13,9 +13,7 @@ from rtl.verification.planted.bugs import Bug, read_bugs
 from sim.functional.reference import simulate
 from sim.testing.stimulus.cases import load_case
 
-EVERY_DAY = "weight slot changes a cycle late"
-BUGS = [pytest.param(bug, id=bug.name, marks=[] if bug.name == EVERY_DAY else [pytest.mark.nightly])
-        for bug in read_bugs()]
+BUGS = [pytest.param(bug, id=bug.name, marks=pytest.mark.nightly) for bug in read_bugs()]
 
 
 def test_there_are_twenty_bugs_of_which_five_were_drawn() -> None:

@@ -50,6 +50,7 @@ def test_what_fails_is_made_simple_and_kept(monkeypatch, tmp_path, capsys, wrong
     assert "a case differs and is made simple: 1 of at most 150 runs, 0.0 s each" in capsys.readouterr().err
 
 
+@pytest.mark.nightly
 def test_the_result_does_not_depend_on_who_runs_them(monkeypatch, tmp_path, simulated):
     """The same Programs run on any number of workers, in the same order, drawn again from their decisions."""
     monkeypatch.setattr("bitwright.codesign.random_cases.run_all", simulated)

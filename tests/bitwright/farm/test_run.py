@@ -139,6 +139,7 @@ def test_after_its_time_a_run_begins_nothing(tasks, lines, tmp_path):
 
 
 RUN = """
+import signal
 import sys
 from pathlib import Path
 from bitwright.farm.job import Job
@@ -146,6 +147,7 @@ from bitwright.farm.open_workers import open_workers
 from bitwright.farm.run import run
 from bitwright.farm.store import Store
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # shells let what they start behind them ignore it
     folder = Path(sys.argv[1])
     with Store(folder / "results") as store, open_workers(2) as workers:
         notes = str(folder / "notes")
