@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -56,17 +55,16 @@ class _Watch:
                 self.operands = self.taken
             if term[LAST] == "1":
                 self.coming.append((CODE_STAGES - 2, self.operands))
-        self.taken = tuple(self._operands()) if str(handle.execute.value) == "1" else None  # type: ignore[assignment]
+        self.taken = self._operands() if str(handle.execute.value) == "1" else None
 
-    def _operands(self) -> Iterator[int]:
-        """Yield accumulator and residual as they are taken."""
+    def _operands(self) -> tuple[int, int]:
+        """Return accumulator and residual as they are taken."""
         handle = self.handle
         acc = _signed(handle, "acc")
         if str(handle.bipolar.value) == "1" and acc != UNKNOWN:
             reference = _signed(handle, "reference")
             acc = UNKNOWN if reference == UNKNOWN else _wrapped(2 * acc - reference, len(handle.acc))
-        yield acc
-        yield _signed(handle, "residual")
+        return acc, _signed(handle, "residual")
 
 
 def _signed(handle: Any, name: str) -> int:
