@@ -56,13 +56,17 @@ def group_widths(channels: int) -> list[int]:
     return [GROUP] * (channels // GROUP) + [HALF_GROUP] * half + [LANES] * -(-(rest - half * HALF_GROUP) // LANES)
 
 
-def quad_panels(values: Values, block: int) -> NDArray[np.int8]:
-    """Pieces as int8 `[panel][piece][quad][channel of the panel][4]`; what is missing is 0."""
+def quad_panels(values: Values, block: int, dtype: type[np.signedinteger] = np.int8) -> NDArray[np.signedinteger]:
+    """Pieces as int8 `[panel][piece][quad][channel of the panel][4]`; what is missing is 0.
+
+    As int16 a quad is a pair of them.
+    """
+    each = 4 // np.dtype(dtype).itemsize
     outputs, count, size = values.shape
-    panels, quads = -(-outputs // block), -(-size // (4 * GROUP_QUADS)) * GROUP_QUADS
-    padded = np.zeros((panels * block, count, quads * 4), np.int8)
+    panels, quads = -(-outputs // block), -(-size // (each * GROUP_QUADS)) * GROUP_QUADS
+    padded = np.zeros((panels * block, count, quads * each), dtype)
     padded[:outputs, :, :size] = values
-    return np.ascontiguousarray(padded.reshape(panels, block, count, quads, 4).transpose(0, 2, 3, 1, 4))
+    return np.ascontiguousarray(padded.reshape(panels, block, count, quads, each).transpose(0, 2, 3, 1, 4))
 
 
 def step_panels(values: Values) -> NDArray[np.int8]:

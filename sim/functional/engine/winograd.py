@@ -28,10 +28,12 @@ OUTPUTS = {
     4: np.array([[6, 4, 4, 1, 1, 0], [0, 4, -4, 2, -2, 0], [0, 4, 4, 4, 4, 0], [0, 4, -4, 8, -8, 24]]),
 }
 """Outputs, times 2 or 24, from products."""
-CODE_BITS = {2: 6, 4: 3}
-"""Most bits of codes whose sums fit a byte, by the width of a tile."""
-CHUNK = 48
-"""Most tiles that pass while a panel of weights is near."""
+CODE_BITS = {WINOGRAD_TILES[KernelId("winograd", *name)]: bits
+             for name, bits in ((("rows", 2), 6), (("rows", 4), 3), (("squares", 4), 8))}
+"""Most bits of codes whose sums fit a byte, or two."""
+CHUNK_BYTES = 54
+"""Most tiles that pass while a panel of weights is near, times the bytes of a sum of codes: more than the 49 of a map
+of 14 x 14."""
 
 
 def winograd_kernels(conv: Conv, source_format: Format) -> list[KernelId]:
@@ -40,8 +42,8 @@ def winograd_kernels(conv: Conv, source_format: Format) -> list[KernelId]:
         return []
     most = int(np.abs(conv.weight_values).sum(axis=(1, 2, 3)).max()) * (source_format.high - source_format.low)
     return [kernel for kernel, tile in WINOGRAD_TILES.items()
-            if source_format.bits <= CODE_BITS[tile.width] and most * tile.divisor < 1 << 31
-            and np.abs(_weight_sums(conv.weight_values, tile)).max() <= 127]
+            if source_format.bits <= CODE_BITS[tile] and most << tile.doublings < 1 << 31
+            and np.abs(_weight_sums(conv.weight_values, tile)).max() < 1 << (8 * tile.code_bytes - 1)]
 
 
 def _weight_sums(values: Values, tile: WinogradTile) -> Values:
@@ -67,15 +69,16 @@ def prepare(operation: Operation, conv: Conv, source: Buffer) -> None:
     del source
     tile = WINOGRAD_TILES[operation.kernel]
     sums = _weight_sums(conv.weight_values, tile)[channel_order(conv.channels)]
-    weights = quad_panels(sums, abi.GROUP)
+    weights = quad_panels(sums, abi.GROUP, np.int8 if tile.code_bytes == 1 else np.int16)
     groups = weights.shape[2] // abi.GROUP_QUADS
     run = groups * abi.GROUP_QUADS * 4
     count = tile.count(operation.words[abi.HEIGHT], operation.words[abi.WIDTH])
-    share = -(-count // -(-count // CHUNK))
+    share = -(-count // -(-count // (CHUNK_BYTES // tile.code_bytes)))
     tiles = -(-share // abi.TALL_TILE) * abi.TALL_TILE
     operation.words |= {abi.RUN: groups, abi.TILES: tiles}
+    corrections = _corrections(sums, tile) if tile.code_bytes == 1 else np.zeros(0, np.int32)
     operation.constants |= {
-        abi.WEIGHTS: weights, abi.CORRECTIONS: _corrections(sums, tile),
+        abi.WEIGHTS: weights, abi.CORRECTIONS: corrections,
         abi.TAPS: np.arange(tile.places, dtype=np.int64) * abi.place_bytes(tiles, run)}
     operation.scratch_bytes = abi.winograd_scratch_bytes(tile, tiles, run)
     operation.unwanted = True

@@ -122,12 +122,15 @@ class WinogradTile:
     height, width : int
         Its outputs [pixels].
     divisor : int
-        Of the sums of products, which gives the outputs.
+        Of the sums of products, which gives the outputs: an odd number times a power of 2.
+    code_bytes : {1, 2}
+        Size of a sum of codes, and of one of weights.
     """
 
     height: int
     width: int
     divisor: int
+    code_bytes: int = 1
 
     @property
     def places(self) -> int:
@@ -139,14 +142,20 @@ class WinogradTile:
         """Pixels of a tile."""
         return self.height * self.width
 
+    @property
+    def doublings(self) -> int:
+        """How often 2 divides the divisor."""
+        return (self.divisor & -self.divisor).bit_length() - 1
+
     def count(self, height: int, width: int) -> int:
         """Return how many tiles cover a map of `height` x `width` outputs."""
         return -(-height // self.height) * -(-width // self.width)
 
 
 WINOGRAD_TILES = {KernelId("winograd", "rows", 4): WinogradTile(2, 4, 48),
-                  KernelId("winograd", "rows", 2): WinogradTile(2, 2, 4)}
-"""The tile of each kernel, the one of fewer products for each output first."""
+                  KernelId("winograd", "rows", 2): WinogradTile(2, 2, 4),
+                  KernelId("winograd", "squares", 4): WinogradTile(4, 4, 576, 2)}
+"""The tile of each kernel, the one of least work for each output first."""
 
 
 def place_bytes(tiles: int, run: int) -> int:

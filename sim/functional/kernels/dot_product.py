@@ -14,7 +14,7 @@ from llvmlite import ir
 from sim.functional.kernels.abi import VECTOR_LANES
 from sim.functional.kernels.llvm_builder import I8, I16, Code, const, vector
 
-__all__ = ["DOTS", "Dot", "Maddubs", "Maddwd", "Portable", "Vnni"]
+__all__ = ["DOTS", "Dot", "Maddubs", "Maddwd", "Portable", "Vnni", "Words"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,13 @@ class Vnni(Dot):
     def add(self, code: Code, sums: ir.Value, codes: list[ir.Value], weights: list[ir.Value]) -> ir.Value:
         # LLVM reads this older form, lanes of 32 bits for all, in every version.
         return code.call_intrinsic(f"llvm.x86.avx512.vpdpbusd.{32 * self.lanes}", sums.type, sums, *codes, *weights)
+
+
+class Words(Dot):
+    """vpdpwssd: two products of 16 signed bits each, instead of four of bytes."""
+
+    def add(self, code: Code, sums: ir.Value, codes: list[ir.Value], weights: list[ir.Value]) -> ir.Value:
+        return code.call_intrinsic(f"llvm.x86.avx512.vpdpwssd.{32 * self.lanes}", sums.type, sums, *codes, *weights)
 
 
 class Maddwd(Dot):

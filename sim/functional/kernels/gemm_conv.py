@@ -28,26 +28,35 @@ from sim.functional.kernels.kernel_id import KernelId
 from sim.functional.kernels.llvm_builder import I32, I64, Loop, const, llvm_intrinsic, vector
 from sim.functional.kernels.op_view import call_requantizer, load_word, locate, store_word
 
-__all__ = ["KERNELS", "NEEDS", "multiply_tile"]
+__all__ = ["FETCHED", "KERNELS", "NEEDS", "multiply_tile"]
 
+FETCHED = 4
+"""Calls of a tile that together fetch as many weights, of those that are read next, as each of them reads."""
+LINE_BYTES = 64
 SHAPES = {"avx512": {4: (6, 2), 3: (8, 2), 2: (12, 2), 1: (12, 2)}, "avx2": {2: (4, 1)}, "maddubs": {2: (4, 1)},
           "portable": {2: (4, 1)}}
 """Tile shapes by the vectors of a tile: its pixels, and those of the tile for the rest, as the registers allow."""
 
 
 def multiply_tile(dot: Dot, pixels: int, vectors: int) -> Callable[..., int]:
-    """Make the intrinsic that writes the sums of `pixels` windows and `vectors` vectors of channels as int32 rows."""
+    """Make the intrinsic that writes the sums of `pixels` windows and `vectors` vectors of channels as int32 rows.
+
+    Meanwhile it fetches some of the weights that are read next.
+    """
     kind = vector(I32, dot.lanes)
     vector_bytes = 4 * dot.lanes
+    turn_bytes = GROUP_QUADS * vectors * vector_bytes
 
     @llvm_intrinsic
-    def tile(code, windows, taps, tap_count, groups, weights, sums):
+    def tile(code, windows, taps, tap_count, groups, weights, following, sums):
         bases = [code.load(I64, windows, 8 * m) for m in range(pixels)]
-        outer = Loop(code, tap_count, [const(0, kind)] * (pixels * vectors) + [weights])
+        outer = Loop(code, tap_count, [const(0, kind)] * (pixels * vectors) + [weights, following])
         tap = code.load(I64, code.add(taps, code.mul(outer.index, const(8))))
         places = [code.add(base, tap) for base in bases]
         inner = Loop(code, groups, outer.values)
-        *totals, place = inner.values
+        *totals, place, ahead = inner.values
+        for fetched in range(0, turn_bytes // FETCHED, LINE_BYTES):
+            code.prefetch(ahead, fetched)
         offset = code.mul(inner.index, const(4 * GROUP_QUADS))
         for quad in range(GROUP_QUADS):
             first = quad * vectors
@@ -57,8 +66,9 @@ def multiply_tile(dot: Dot, pixels: int, vectors: int) -> Callable[..., int]:
                 codes = dot.codes(code, code.splat(four, dot.lanes))
                 for n in range(vectors):
                     totals[m * vectors + n] = dot.add(code, totals[m * vectors + n], codes, across[n])
-        totals = outer.close(inner.close([*totals, code.add(place, const(GROUP_QUADS * vectors * vector_bytes))]))
-        for i, total in enumerate(totals[:-1]):
+        following_turn = code.add(place, const(turn_bytes)), code.add(ahead, const(turn_bytes // FETCHED))
+        totals = outer.close(inner.close([*totals, *following_turn]))
+        for i, total in enumerate(totals[:-2]):
             code.store(total, sums, i * vector_bytes)
 
     return tile
@@ -78,22 +88,27 @@ def _kernel(dot: Dot, vectors: int, tall: int, low: int) -> Callable[[], Callabl
             residuals = targets + 8 * (CHUNK + SPARE_ROWS)
             sums = residuals + 8 * (CHUNK + SPARE_ROWS)
             weights = load_word(op, WEIGHTS)
+            panel_bytes = tap_count * groups * GROUP_QUADS * 4 * block
             for first in range(0, channels, block):
                 for start in range(0, pixels, CHUNK):
                     count = min(CHUNK, pixels - start)
                     locate(op, arena, start, count, windows, targets, residuals)
                     for i in range(count, count + SPARE_ROWS):
                         store_word(windows, i, load_word(windows, count - 1))
-                    row = 0
+                    row, following = 0, weights + panel_bytes
                     while count - row > 2 * low:
-                        tall_tile(windows + 8 * row, taps, tap_count, groups, weights, sums + row * row_bytes)
+                        tall_tile(windows + 8 * row, taps, tap_count, groups, weights, following,
+                                  sums + row * row_bytes)
                         row += tall
+                        following += panel_bytes // FETCHED
                     while row < count:
-                        low_tile(windows + 8 * row, taps, tap_count, groups, weights, sums + row * row_bytes)
+                        low_tile(windows + 8 * row, taps, tap_count, groups, weights, following,
+                                 sums + row * row_bytes)
                         row += low
+                        following += panel_bytes // FETCHED
                     call_requantizer(load_word(op, REQUANTIZER), op, sums, row_bytes, count, first, block, targets,
                                      residuals)
-                weights += tap_count * groups * GROUP_QUADS * 4 * block
+                weights += panel_bytes
 
         return multiply
 

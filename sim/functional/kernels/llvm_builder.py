@@ -53,6 +53,12 @@ class Code(ir.IRBuilder):
         self.call_intrinsic(f"llvm.masked.store.v{lanes}{value.type.element}.p0", ir.VoidType(), value, pointer,
                          const(1, I32), mask)
 
+    def prefetch(self, address: ir.Value, offset: int = 0) -> None:
+        """Bring what lies `offset` bytes after `address` to the second-level cache; it may be anything, or nothing."""
+        read, second_level, data = const(0, I32), const(2, I32), const(1, I32)
+        self.call_intrinsic("llvm.prefetch.p0", ir.VoidType(), self._pointer(I8, address, offset), read, second_level,
+                            data)
+
     def splat(self, value: ir.Value, lanes: int) -> ir.Value:
         """Return a vector that has `value` in every lane."""
         undefined = ir.Constant(vector(value.type, lanes), ir.Undefined)

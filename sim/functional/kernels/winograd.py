@@ -1,12 +1,15 @@
 """Winograd's convolution in exact integers, for 3 x 3 windows: fewer products, between sums of codes and of weights.
 
-    rows_2    outputs 2 x 2 at a time from 4 x 4 codes: 16 products instead of 36
-    rows_4    2 x 4 from 4 x 6: 24 instead of 72
+    rows_2     outputs 2 x 2 at a time from 4 x 4 codes: 16 products instead of 36
+    rows_4     2 x 4 from 4 x 6: 24 instead of 72
+    squares_4  4 x 4 from 6 x 6: 36 instead of 144, each of which takes twice as long as one of bytes
 
-The sums of codes are bytes, raised by 128 where they can be negative, and those of weights are signed bytes:
-`sim.functional.engine.winograd` has proved that all fit. Each of the 16 or 24 places is a matrix product over the
-channels of the input, weights being `[panel][place][quad][channel][4]`; from the products of a tile come its outputs
-times 4 or 48, less what raising the codes added, `[panel][output][channel]`, which divide without a rest.
+The sums of codes are bytes, raised by 128 where they can be negative, and those of weights are signed bytes; of
+`squares_4` both have 16 bits. `sim.functional.engine.winograd` has proved that all fit. Each of the 16, 24 or 36 places
+is a matrix product over the channels of the input, weights being `[panel][place][lane of 32 bits][channel][4 or 2]`;
+from the products of a tile come its outputs times 4, 48 or 576, less what raising the codes added,
+`[panel][output][channel]`. Multiplied by the inverse of the odd part of that number modulo 2**32, and shifted right by
+the rest, they are the outputs.
 
 Tiles go beyond the map where it ends in one. Codes there are replaced by others of the map, as no output that is kept
 depends on them, and outputs there are dropped.
@@ -51,15 +54,12 @@ from sim.functional.kernels.abi import (
     WINOGRAD_TILES,
     WinogradTile,
 )
-from sim.functional.kernels.dot_product import Vnni
-from sim.functional.kernels.gemm_conv import multiply_tile
-from sim.functional.kernels.llvm_builder import I8, I32, Code, const, llvm_intrinsic, vector
+from sim.functional.kernels.dot_product import Vnni, Words
+from sim.functional.kernels.gemm_conv import FETCHED, multiply_tile
+from sim.functional.kernels.llvm_builder import I8, I16, I32, Code, const, llvm_intrinsic, vector
 from sim.functional.kernels.op_view import call_requantizer, load_word, store_word
 
 __all__ = ["KERNELS", "NEEDS"]
-
-THIRD = -1431655765
-"""1 / 3 modulo 2**32."""
 
 
 def _codes_2(code: Code, a: list[ir.Value]) -> list[ir.Value]:
@@ -101,9 +101,13 @@ CODES, OUTPUTS = {2: _codes_2, 4: _codes_4}, {2: _outputs_2, 4: _outputs_4}
 
 
 def _input(tile: WinogradTile) -> Callable[..., int]:
-    """Make the intrinsic that sums 64 channels of a tile's codes; the first `rows` and `columns` are in the map."""
+    """Make the intrinsic that fills 64 bytes of every place with sums of a tile's codes.
+
+    The first `rows` and `columns` of them are in the map.
+    """
     height, width = tile.height + 2, tile.width + 2
-    kind = vector(I8, 64)
+    kind = vector(I8, 64) if tile.code_bytes == 1 else vector(I16, 32)
+    stored = vector(I8, kind.count)
 
     @llvm_intrinsic
     def transform(code: Code, window, row, pixel, rows, columns, target, place):
@@ -113,13 +117,16 @@ def _input(tile: WinogradTile) -> Callable[..., int]:
 
         across = [offset(x, pixel, columns) for x in range(width)]
         lines = [code.add(window, offset(y, row, rows)) for y in range(height)]
-        by_column = [CODES[tile.height](code, [code.load(kind, code.add(line, x)) for line in lines])
-                     for x in across]
+        def codes(place: ir.Value) -> ir.Value:
+            loaded = code.load(stored, place)
+            return loaded if stored == kind else code.zext(loaded, kind)
+
+        by_column = [CODES[tile.height](code, [codes(code.add(line, x)) for line in lines]) for x in across]
         here = target
         for y in range(height):
             for x, value in enumerate(CODES[tile.width](code, [column[y] for column in by_column])):
                 # The sum of four codes is the one that is never negative, and may take 8 bits.
-                if tile.width != 2 or (y, x) != (1, 1):
+                if tile.code_bytes == 1 and (tile.width != 2 or (y, x) != (1, 1)):
                     value = code.xor(value, const(CODE_OFFSET, kind))
                 code.store(value, here)
                 here = code.add(here, place)
@@ -129,7 +136,7 @@ def _input(tile: WinogradTile) -> Callable[..., int]:
 
 def _output(tile: WinogradTile) -> Callable[..., int]:
     """Make the intrinsic that sums GROUP channels of the outputs of a tile, a row for each."""
-    width, kind = tile.width + 2, vector(I32, LANES)
+    width, kind, odd = tile.width + 2, vector(I32, LANES), tile.divisor >> tile.doublings
 
     @llvm_intrinsic
     def transform(code: Code, products, place, corrections, sums):
@@ -140,12 +147,11 @@ def _output(tile: WinogradTile) -> Callable[..., int]:
             for y in range(tile.height):
                 for x, value in enumerate(OUTPUTS[tile.width](code, [column[y] for column in columns])):
                     i = (y * tile.width + x) * SUM_ROW_BYTES + 64 * n
-                    value = code.add(value, code.load(kind, corrections, i))
-                    if tile.divisor == 48:
-                        value = code.mul(code.ashr(value, const(4, kind)), const(THIRD, kind))
-                    else:
-                        value = code.ashr(value, const(2, kind))
-                    code.store(value, sums, i)
+                    if tile.code_bytes == 1:
+                        value = code.add(value, code.load(kind, corrections, i))
+                    if odd > 1:
+                        value = code.mul(value, const(pow(odd, -1, 1 << 32), kind))
+                    code.store(code.ashr(value, const(tile.doublings, kind)), sums, i)
 
     return transform
 
@@ -176,7 +182,7 @@ def _locate(tile: WinogradTile) -> Callable[..., None]:
 
 def _reader(tile: WinogradTile) -> Callable[..., None]:
     """Make the function that sums the codes of `count` tiles from `start` on."""
-    input_transform, tile_height, tile_width = _input(tile), tile.height, tile.width
+    input_transform, tile_height, tile_width, code_bytes = _input(tile), tile.height, tile.width, tile.code_bytes
 
     @njit(error_model="numpy")
     def read(op, arena, start, count, across, codes, place):
@@ -186,30 +192,33 @@ def _reader(tile: WinogradTile) -> Callable[..., None]:
             y, x = (start + i) // across * tile_height, (start + i) % across * tile_width
             window = arena + load_word(op, SOURCE) + y * row + x * pixel
             for first in range(0, run, 64):
-                input_transform(window + first, row, pixel, height + 2 - y, width + 2 - x, codes + i * run + first,
-                                place)
+                input_transform(window + first // code_bytes, row, pixel, height + 2 - y, width + 2 - x,
+                                codes + i * run + first, place)
 
     return read
 
 
 def _multiplier(tile: WinogradTile) -> Callable[..., None]:
     """Make the function that computes the outputs of `count` tiles and a group of channels."""
-    dot = Vnni(LANES)
+    dot = Vnni(LANES) if tile.code_bytes == 1 else Words(LANES)
     tall_tile, low_tile = multiply_tile(dot, TALL_TILE, TILE_VECTORS), multiply_tile(dot, LOW_TILE, TILE_VECTORS)
     output_transform, places, outputs = _output(tile), tile.places, tile.outputs
 
     @njit(error_model="numpy")
     def multiply(op, windows, count, weights, corrections, products, place, sums):
         taps, groups = load_word(op, TAPS), load_word(op, RUN)
+        place_bytes = groups * GROUP_QUADS * 4 * GROUP
         for j in range(places):
-            done, here = 0, products + j * place
+            done, here, following = 0, products + j * place, weights + place_bytes
             while count - done > 2 * LOW_TILE:
-                tall_tile(windows + 8 * done, taps + 8 * j, 1, groups, weights, here + done * SUM_ROW_BYTES)
+                tall_tile(windows + 8 * done, taps + 8 * j, 1, groups, weights, following, here + done * SUM_ROW_BYTES)
                 done += TALL_TILE
+                following += place_bytes // FETCHED
             while done < count:
-                low_tile(windows + 8 * done, taps + 8 * j, 1, groups, weights, here + done * SUM_ROW_BYTES)
+                low_tile(windows + 8 * done, taps + 8 * j, 1, groups, weights, following, here + done * SUM_ROW_BYTES)
                 done += LOW_TILE
-            weights += groups * GROUP_QUADS * 4 * GROUP
+                following += place_bytes // FETCHED
+            weights += place_bytes
         for i in range(count):
             output_transform(products + i * SUM_ROW_BYTES, place, corrections, sums + i * outputs * SUM_ROW_BYTES)
 

@@ -19,12 +19,14 @@ from sim.ir.signed_digits import digits_of
 
 pytestmark = pytest.mark.skipif("avx512" not in available(), reason="these kernels are for CPUs with AVX-512")
 
-KERNELS = ("rows_2", "rows_4")
+KERNELS = ("rows_2", "rows_4", "squares_4")
 CHANNELS = (1, 3, 17, 33, 64, 130)
-CODES = {"rows_2": 63, "rows_4": 7}
+CODES = {"rows_2": 63, "rows_4": 7, "squares_4": 255}
 """Highest stored codes."""
-WEIGHTS = {"rows_2": 14, "rows_4": 6}
-"""Highest absolute weights."""
+WEIGHTS = {"rows_2": 14, "rows_4": 6, "squares_4": 127}
+"""Highest absolute weights, the same with either sign."""
+POWERS = {"rows_2": 4, "rows_4": 16, "squares_4": 64}
+"""Powers of 2 that the sums of products are multiples of."""
 
 
 def conv(name: str, source: str, target: str, weights: np.ndarray, fmt: Format, target_format: Format, shift: int = 0,
@@ -63,6 +65,8 @@ def possible(program: Program) -> list[str]:
 @pytest.mark.parametrize(("name", "weight_format", "bits"), [
     *[("rows_2", Format(w, "signed"), a) for w in range(1, 5) for a in range(1, 7)],
     *[("rows_4", Format(w, "signed"), a) for w in range(1, 4) for a in range(1, 4)],
+    *[("squares_4", Format(w, "signed"), a) for w in range(1, 9) for a in range(1, 9)],
+    ("squares_4", Format(7, "unsigned"), 8), ("squares_4", Format(1, "bipolar"), 7),
     ("rows_2", Format(3, "unsigned"), 6), ("rows_4", Format(2, "unsigned"), 3), ("rows_2", Format(1, "bipolar"), 6),
     ("rows_4", Format(1, "bipolar"), 3)], ids=str)
 def test_every_pair_of_bits(name: str, weight_format: Format, bits: int) -> None:
@@ -133,10 +137,11 @@ def test_the_bounds(name: str) -> None:
     fmt, source = Format(8, "signed"), Format(bits, "unsigned")
     weights = np.full((1, 2, 3, 3), most)
     assert f"winograd.{name}" in possible(layer(weights, fmt, source, (4, 4)))
-    assert f"winograd.{name}" not in possible(layer(weights + 1, fmt, source, (4, 4)))
-    assert f"winograd.{name}" not in possible(layer(-weights - 1, fmt, source, (4, 4)))
-    assert f"winograd.{name}" not in possible(layer(weights, fmt, Format(bits + 1, "unsigned"), (4, 4)))
-    last = (2**31 - 1) // ({"rows_2": 4, "rows_4": 48}[name] * 9 * most * CODES[name])
+    if bits < 8:  # else all weights fit, and no codes are stored with more bits
+        assert f"winograd.{name}" not in possible(layer(weights + 1, fmt, source, (4, 4)))
+        assert f"winograd.{name}" not in possible(layer(-weights - 1, fmt, source, (4, 4)))
+        assert f"winograd.{name}" not in possible(layer(weights, fmt, Format(bits + 1, "unsigned"), (4, 4)))
+    last = (2**31 - 1) // (POWERS[name] * 9 * most * CODES[name])
     assert f"winograd.{name}" in possible(layer(np.full((1, last, 3, 3), most), fmt, source, (3, 3)))
     assert f"winograd.{name}" not in possible(layer(np.full((1, last + 1, 3, 3), most), fmt, source, (3, 3)))
     plain = layer(weights, fmt, source, (9, 9)).convs[0]
@@ -162,14 +167,14 @@ def test_a_lone_weight_may_be_larger(name: str, most: int) -> None:
 def test_sums_next_to_32_bits(name: str) -> None:
     """As many channels as the bound allows, with all weights and codes at their ends."""
     most, highest = WEIGHTS[name], CODES[name]
-    channels = (2**31 - 1) // ({"rows_2": 4, "rows_4": 48}[name] * 9 * most * highest)
+    channels = (2**31 - 1) // (POWERS[name] * 9 * most * highest)
     weights = np.full((2, channels, 3, 3), most) * np.array([1, -1])[:, None, None, None]
     program = layer(weights, Format(8, "signed"), Format(highest.bit_length(), "unsigned"), (3, 3), (0, 0, 0, 0))
     assert_exact(program, np.full((1, channels, 3, 3), highest), name)
 
 
 @pytest.mark.parametrize(("weight_bits", "bits", "first"), [
-    (3, 3, "winograd.rows_4"), (4, 6, "winograd.rows_2"), (5, 6, "gemm_conv.avx512_4"), (4, 7, "gemm_conv.avx512_4")])
+    (3, 3, "winograd.rows_4"), (4, 6, "winograd.rows_2"), (5, 6, "winograd.squares_4"), (8, 8, "winograd.squares_4")])
 def test_few_bits_on_large_maps_are_winograd(weight_bits: int, bits: int, first: str) -> None:
     """The dispatch takes the one of fewer products that is exact."""
     fmt = Format(weight_bits, "signed")
