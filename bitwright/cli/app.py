@@ -24,6 +24,7 @@ from bitwright.cli.doctor import doctor
 from bitwright.cli.estimate import estimate
 from bitwright.cli.exit_status import exit_status
 from bitwright.cli.explain import explain
+from bitwright.cli.explore import explore
 from bitwright.cli.export import export
 from bitwright.cli.generate import generate
 from bitwright.cli.import_model import import_model
@@ -42,7 +43,8 @@ __all__ = ["main"]
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 for command in (demo, train, quantize, simulate, warmup, verify, explain, estimate, compare, area, sensitivities,
-                allocate, calibrate, generate, assemble, disassemble, show, diff, batch, export, vectors, doctor):
+                allocate, explore, calibrate, generate, assemble, disassemble, show, diff, batch, export, vectors,
+                doctor):
     app.command()(command)
 app.command("import")(import_model)
 app.command("disasm", hidden=True)(disassemble)

@@ -24,6 +24,8 @@ class Stand:
         None if it is not known.
     seconds : float
         Since the run began.
+    what : str
+        What is counted.
 
     Examples
     --------
@@ -38,6 +40,7 @@ class Stand:
     failed: int
     total: int | None
     seconds: float
+    what: str = "jobs"
 
     @property
     def seconds_left(self) -> float | None:
@@ -47,7 +50,7 @@ class Stand:
 
     def __str__(self) -> str:
         left = self.seconds_left
-        return (f"{self.ended:,} " + (f"of {self.total:,} " if self.total is not None else "") + "jobs"
+        return (f"{self.ended:,} " + (f"of {self.total:,} " if self.total is not None else "") + self.what
                 + (f", {self.failed:,} failed" if self.failed else "")
                 + (f", about {_time(left)} left" if left else ""))
 

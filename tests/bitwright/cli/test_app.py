@@ -326,8 +326,8 @@ def test_learning_rates_are_above_0(run: Run, monkeypatch: pytest.MonkeyPatch, w
 
 
 COMMANDS = ["demo", "train", "quantize", "simulate", "warmup", "verify", "explain", "estimate", "compare", "area",
-            "sensitivities", "allocate", "calibrate", "generate", "assemble", "disassemble", "show", "diff", "batch",
-            "export", "vectors", "doctor", "import"]
+            "sensitivities", "allocate", "explore", "calibrate", "generate", "assemble", "disassemble", "show", "diff",
+            "batch", "export", "vectors", "doctor", "import"]
 
 
 def test_help_lists_the_commands(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
