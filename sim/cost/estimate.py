@@ -149,7 +149,7 @@ def _of_op(toggles: Mapping[str, Toggles], name: str) -> Toggles | None:
 
 def _over_data(counts: Mapping[str, int], priced: PriceList) -> EnergyRange:
     still, typical, changing = (
-        priced.energy(counts, toggles).nominal_pj
+        priced.nominal_pj(counts, toggles)
         for toggles in ({"products": 0.0, "activations": 0.0}, None, {"products": 1.0, "activations": 1.0}))
     return EnergyRange(still, typical, changing)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import fsum
 
 from sim.arch.machine import Machine
 from sim.energy.band import Band, sum_bands
@@ -36,6 +37,10 @@ class EnergyRange:
     def band(self) -> Band:
         """The same without its unit."""
         return Band(self.low_pj, self.nominal_pj, self.high_pj)
+
+    def times(self, count: int) -> EnergyRange:
+        """Return the energy of so many."""
+        return EnergyRange(self.low_pj * count, self.nominal_pj * count, self.high_pj * count)
 
 
 @dataclass(frozen=True)
@@ -136,9 +141,16 @@ class PriceList:
         key = tuple(sorted((toggles or {}).items()))
         if key not in self._known:
             rows = self._technology.prices
-            self._known[key] = {event: _range(_scaled(rows[event], self._machine, self._technology, toggles or {}))
-                                for event in PRICED} | {"cycles": _sum(self._of_a_cycle.values())}
+            scaled = {event: _range(_scaled(rows[event], self._machine, self._technology, toggles or {}))
+                      for event, row in PRICED.items() if not key or row.data in (toggles or {})}
+            self._known[key] = {**self.prices(), **scaled} if key else (
+                scaled | {"cycles": _sum(self._of_a_cycle.values())})
         return self._known[key]
+
+    def nominal_pj(self, counts: Mapping[str, int], toggles: Toggles | None = None) -> float:
+        """Return the nominal energy of events [pJ]."""
+        price_of = self.prices(toggles)
+        return fsum(price_of[event].nominal_pj * count for event, count in counts.items())
 
     def energy(self, counts: Mapping[str, int], toggles: Toggles | None = None) -> Energy:
         """Return what the function `energy` does."""
@@ -148,9 +160,8 @@ class PriceList:
             if count < 0:
                 raise InputError(f"event '{event}' must be counted from 0 up, not {count}")
         price_of = self.prices(toggles)
-        by_event = {event: _times(count, price_of[event]) for event, count in counts.items()}
-        of_cycles = {component: _times(counts.get("cycles", 0), price)
-                     for component, price in self._of_a_cycle.items()}
+        by_event = {event: price_of[event].times(count) for event, count in counts.items()}
+        of_cycles = {component: price.times(counts.get("cycles", 0)) for component, price in self._of_a_cycle.items()}
         total = _sum(by_event.values())
         return Energy(total.low_pj, total.nominal_pj, total.high_pj, by_event, of_cycles)
 
@@ -183,8 +194,6 @@ def _range(band: Band) -> EnergyRange:
 
 
 def _sum(parts: Iterable[EnergyRange]) -> EnergyRange:
-    return _range(sum_bands(part.band for part in parts))
-
-
-def _times(count: int, price: EnergyRange) -> EnergyRange:
-    return _range(price.band.times(count))
+    all_of_it = tuple(parts)
+    return EnergyRange(fsum(part.low_pj for part in all_of_it), fsum(part.nominal_pj for part in all_of_it),
+                       fsum(part.high_pj for part in all_of_it))

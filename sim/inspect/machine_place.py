@@ -116,7 +116,7 @@ def _by_conv(plan: Plan, writer: Writer, schedule: ConvSchedule, word: tuple[int
 def _chunk_times(plan: Plan, number: int) -> list[list[Chunks]]:
     """Return the times of every chunk of every row tile of a Conv."""
     found: list[Chunks] = []
-    state = PipelineState(plan.machine.memory.finish, plan.machine.memory.latency_cycles)
+    state = PipelineState(plan.machine.memory)
     for index in range(number):
         plan.schedules[index].run(state, plan.waits[index])
     state.watch = found.append

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from math import prod
 from typing import Any, ClassVar, get_args
 
@@ -22,6 +23,9 @@ from sim.ir.table import Table
 from sim.ir.tensor import Run, Tensor
 
 __all__ = ["Conv", "accumulator_bounds"]
+
+MOST_PASSED = 64
+"""Checks that a Conv remembers."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +105,7 @@ class Conv(LayerBase):
 
     def __post_init__(self) -> None:
         for name, value in list(vars(self).items()):
-            if isinstance(value, np.ndarray):
+            if isinstance(value, np.ndarray) and not _is_kept(value):
                 own = value.copy()
                 own.flags.writeable = False
                 object.__setattr__(self, name, own)
@@ -134,9 +138,14 @@ class Conv(LayerBase):
         return part[..., rows.start : rows.stop : rows.step, columns.start : columns.stop : columns.step]
 
     def on_operands(self, name: str, reads: Sequence[str], output: str, pads: Pads) -> Conv:
-        """Return the same layer on other tensors; it writes the only part of another output."""
-        return replace(self, name=name, input=reads[0], residual=reads[1] if len(reads) > 1 else None, output=output,
-                       pads=pads, output_part=self.output_part if output == self.output else 0)
+        """Return the same layer on other tensors; it writes the only part of another output.
+
+        It shares the arrays, and what is known of them.
+        """
+        other = object.__new__(Conv)
+        vars(other).update(vars(self), name=name, input=reads[0], residual=reads[1] if len(reads) > 1 else None,
+                           output=output, pads=pads, output_part=self.output_part if output == self.output else 0)
+        return other
 
     def residual_rows(self, first: int, rows: int) -> tuple[int, int]:
         """Return the first row and the number of rows of the residual that some output rows take."""
@@ -203,7 +212,7 @@ class Conv(LayerBase):
         """Return the format of the requantizer's codes: that of the output, or its table's index."""
         return output if self.table is None else self.table.index
 
-    @property
+    @cached_property
     def terms(self) -> int:
         """T: the most digits any channel's M has, without a gate at least 1 [cycles per output]."""
         return max(int(self.gate is None), int(digit_counts(self.multiplier).max(initial=0)))
@@ -213,10 +222,20 @@ class Conv(LayerBase):
         """The most digits that any channel's M or R has, at least 1."""
         return max(1, self.terms, self.residual_terms)
 
-    @property
+    @cached_property
     def residual_terms(self) -> int:
         """Tr: the most digits any channel's R has; 0 without a residual [cycles per output]."""
         return int(digit_counts(self.residual_multiplier).max(initial=0)) if self.residual else 0
+
+    @cached_property
+    def _passed(self) -> set[tuple[object, ...]]:
+        """Checks that its arrays have passed, each with what they were checked against."""
+        return set()
+
+
+def _is_kept(array: NDArray[Any]) -> bool:
+    """Tell whether an array can serve as it is: nobody writes to it, and it lies in memory as a copy of it would."""
+    return not array.flags.writeable and array.flags.owndata and array.flags.c_contiguous
 
 
 def accumulator_bounds(conv: Conv, input_format: Format) -> NDArray[np.int64]:
@@ -232,13 +251,23 @@ def accumulator_bounds(conv: Conv, input_format: Format) -> NDArray[np.int64]:
     return np.asarray(sums * input_format.magnitude, np.int64)
 
 
+def _check_once(check: Callable[..., None], conv: Conv, *against: object) -> None:
+    """Check arrays of a Conv, unless they have passed: they do not change, and the same layer is in many Programs."""
+    key = check, *against
+    if key not in conv._passed:
+        check(conv, *against)
+        if len(conv._passed) >= MOST_PASSED:
+            conv._passed.clear()
+        conv._passed.add(key)
+
+
 def _check_conv(conv: Conv, tensors: Mapping[str, Tensor], arithmetic: Arithmetic) -> None:
     source, target, where = tensors[conv.input], tensors[conv.output], conv.where
     require(0 <= conv.output_part < len(target.parts), where,
             f"output_part must be in 0..{len(target.parts) - 1}, not {shown(conv.output_part)}")
     channels = target.parts[conv.output_part]
     check_run(where, source, conv.input_parts)
-    _check_weights(conv, source.of_run(conv.input_parts), channels)
+    _check_once(_check_weights, conv, tuple(source.of_run(conv.input_parts).parts), channels)
     check_footprint(where, source, conv.kernel, conv.stride, conv.dilation, conv.pads)
     _check_map(conv, conv.map_size(source), target)
     if conv.table is not None:
@@ -246,14 +275,18 @@ def _check_conv(conv: Conv, tensors: Mapping[str, Tensor], arithmetic: Arithmeti
     clamped = conv.requantized_format(target.format)
     require(clamped.low <= conv.low <= conv.high <= clamped.high, where,
             f"low..high must lie in {clamped.low}..{clamped.high}, not {shown(conv.low)}..{shown(conv.high)}")
-    _check_requantizer(conv, channels, arithmetic)
+    _check_once(_check_requantizer, conv, channels, arithmetic)
     _check_residual(conv, tensors, channels, conv.map_size(source))
     if conv.gate is not None:
         _check_gate(conv, conv.gate, tensors, arithmetic)
+    _check_once(_check_accumulator, conv, source.format, arithmetic)
+
+
+def _check_accumulator(conv: Conv, source: Format, arithmetic: Arithmetic) -> None:
     limit = (1 << (arithmetic.acc_bits - 1)) - 1
-    bounds = accumulator_bounds(conv, source.format)
+    bounds = accumulator_bounds(conv, source)
     worst = int(bounds.argmax())
-    require(arithmetic.wrap or int(bounds[worst]) <= limit, where,
+    require(arithmetic.wrap or int(bounds[worst]) <= limit, conv.where,
             f"the accumulator of channel {worst} can reach {int(bounds[worst])}; {arithmetic.acc_bits} bits hold "
             f"{limit} (declare wrap, or use a wider accumulator or fewer bits)")
 
@@ -299,21 +332,22 @@ def _check_gate(conv: Conv, gate: int, tensors: Mapping[str, Tensor], arithmetic
             f"the gated sum of channel {worst} can reach {sums[worst]}; {bits} bits hold {limit}")
 
 
-def _check_weights(conv: Conv, source: Tensor, channels: int) -> None:
-    fmt, where = conv.weight_format, conv.where
+def _check_weights(conv: Conv, parts: tuple[int, ...], channels: int) -> None:
+    """Refuse weights that do not fit an input of these parts, or are no codes."""
+    fmt, where, inputs = conv.weight_format, conv.where, sum(parts)
     require(conv.weights.ndim == 4 and conv.weights.dtype == np.int8, where,
             f"weights must be int8 of shape (O, C, kh, kw), not {conv.weights.dtype} {conv.weights.shape}")
     check_range(conv.groups, 1, MAX_EXTENT, f"{where}: groups")
-    divides = channels % conv.groups == source.channels % conv.groups == 0
-    require(divides and (conv.groups == 1 or len(source.parts) == 1), where,
+    divides = channels % conv.groups == inputs % conv.groups == 0
+    require(divides and (conv.groups == 1 or len(parts) == 1), where,
             f"groups must be 1, or divide {channels} and the channels of an input of one part, "
-            f"not {shown(conv.groups)} with parts of {shown(source.parts)}")
-    fan_in = source.channels // conv.groups
+            f"not {shown(conv.groups)} with parts of {shown(parts)}")
+    fan_in = inputs // conv.groups
     require(conv.weights.shape[:2] == (channels, fan_in), where,
             f"weights must start with shape ({channels}, {fan_in}), not {conv.weights.shape[:2]}")
-    require(not conv.prefer_depthwise or (channels, source.parts) == (1, (1,)), where,
-            f"a depthwise op with groups 1 has one channel in and out, not {source.channels} and {channels}")
-    require(fmt.kind != "unit" or (fan_in == 1 and source.parts == (channels,)), where,
+    require(not conv.prefer_depthwise or (channels, parts) == (1, (1,)), where,
+            f"a depthwise op with groups 1 has one channel in and out, not {inputs} and {channels}")
+    require(fmt.kind != "unit" or (fan_in == 1 and parts == (channels,)), where,
             "unit weights are for depthwise ops only")
     require(fmt.kind != "bipolar" or not (conv.depthwise or conv.grouped), where,
             "bipolar weights are for dense ops only")

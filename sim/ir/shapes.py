@@ -18,10 +18,12 @@ which of the bits they are that are chosen when the Program is made.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from sim.errors import InputError
@@ -185,7 +187,7 @@ class _Builder:
             self.tensors[output] = Tensor(output, height, width, parts, fmt)
         self._last = output
         self.ops.append(Pool(layer.name, source.name, output, layer.kernel, layer.stride, layer.pads,
-                             layer.input_parts) if layer.pool else self._conv(layer, read, self.tensors[output]))
+                             layer.input_parts) if layer.pool else self._conv(layer, read, self.tensors[output].format))
 
     def _tensor(self, layer: LayerShape, name: str) -> Tensor:
         if name not in self.tensors:
@@ -195,25 +197,10 @@ class _Builder:
     def _width(self, bits: int | str) -> int:
         return bits if isinstance(bits, int) else int(getattr(self.bits, bits))
 
-    def _conv(self, layer: LayerShape, source: Tensor, target: Tensor) -> Conv:
-        fmt = self._weight_format(layer)
-        fan_in = 1 if fmt.kind == "unit" else source.channels // layer.groups
-        groups = layer.channels if fmt.kind == "unit" else layer.groups
-        weights = np.zeros((layer.channels, fan_in, *layer.kernel), np.int8)
-        weights.reshape(layer.channels, -1)[:, :layer.used] = 1 if fmt.high else -1
-        table = Table(_format(layer.table, signed=False), np.zeros(1 << layer.table, np.int16)) if layer.table else None
-        clamp = target.format if table is None else table.index
-        zeros = np.zeros(layer.channels, np.int64)
-        digits = self.bits.digits if layer.digits is None else layer.digits
-        return Conv(
-            name=layer.name, input=source.name, input_parts=layer.input_parts, output=target.name,
-            weights=weights, weight_format=fmt,
-            multiplier=_digits(layer.channels, digits), shift=zeros, offset=zeros, low=clamp.low, high=clamp.high,
-            groups=groups, stride=layer.stride, dilation=layer.dilation, pads=layer.pads, output_part=layer.part,
-            residual=self._tensor(layer, layer.residual).name if layer.residual else None,
-            residual_part=layer.residual_part, residual_broadcast=layer.residual_broadcast,
-            residual_multiplier=_digits(layer.channels, self.bits.digits if layer.residual and not layer.gate else 0),
-            gate=0 if layer.gate else None, prefer_depthwise=layer.depthwise, table=table)
+    def _conv(self, layer: LayerShape, source: Tensor, target: Format) -> Conv:
+        if layer.residual:
+            self._tensor(layer, layer.residual)
+        return _conv(layer, source.name, source.channels, target, self._weight_format(layer), self.bits.digits)
 
     def _weight_format(self, layer: LayerShape) -> Format:
         """Return the format of weights; those of dense layers at 1 bit are bipolar."""
@@ -225,11 +212,40 @@ class _Builder:
         return Format(bits, "bipolar" if bits == 1 and layer.groups == 1 else "signed")
 
 
+@lru_cache(maxsize=1024)
+def _conv(layer: LayerShape, source: str, channels: int, target: Format, weight_format: Format, digits: int) -> Conv:
+    """Return a Conv that reads so many channels; Programs of one network at some bits and others share it."""
+    unit = weight_format.kind == "unit"
+    fan_in = 1 if unit else channels // layer.groups
+    weights = _weights(layer.channels, fan_in, layer.kernel, layer.used, 1 if weight_format.high else -1)
+    table = Table(_format(layer.table, signed=False), np.zeros(1 << layer.table, np.int16)) if layer.table else None
+    clamp = target if table is None else table.index
+    zeros = np.zeros(layer.channels, np.int64)
+    return Conv(
+        name=layer.name, input=source, input_parts=layer.input_parts, output=layer.output or layer.name,
+        weights=weights, weight_format=weight_format,
+        multiplier=_digits(layer.channels, digits if layer.digits is None else layer.digits), shift=zeros,
+        offset=zeros, low=clamp.low, high=clamp.high, groups=layer.channels if unit else layer.groups,
+        stride=layer.stride, dilation=layer.dilation, pads=layer.pads, output_part=layer.part,
+        residual=layer.residual, residual_part=layer.residual_part, residual_broadcast=layer.residual_broadcast,
+        residual_multiplier=_digits(layer.channels, digits if layer.residual and not layer.gate else 0),
+        gate=0 if layer.gate else None, prefer_depthwise=layer.depthwise, table=table)
+
+
+@lru_cache(maxsize=128)
+def _weights(channels: int, fan_in: int, kernel: tuple[int, int], used: int | None, code: int) -> NDArray[np.int8]:
+    """Return weights of one code in the places that are used, 0 elsewhere."""
+    weights = np.zeros((channels, fan_in, *kernel), np.int8)
+    weights.reshape(channels, -1)[:, :used] = code
+    weights.flags.writeable = False
+    return weights
+
+
 def _format(bits: int, signed: bool) -> Format:
     return Format(bits, "signed" if signed else "unsigned")
 
 
-def _digits(channels: int, count: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int8]]:
+def _digits(channels: int, count: int) -> NDArray[np.int8]:
     """Return multipliers of so many digits, all positive, the largest exponent first."""
     return np.tile(np.arange(count, 0, -1, dtype=np.int8), (channels, 1))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from sim.arch.limits import HardwareLimits
 from sim.arch.machine import Machine
@@ -175,7 +176,7 @@ class ConvSchedule(Schedule):
         """Beats that it takes from the inward stream."""
         return self.table_cycles + self.row_tiles * self.fill_cycles
 
-    @property
+    @cached_property
     def timing(self) -> ConvTiming:
         """The numbers that the recurrence takes."""
         return ConvTiming(

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from math import ceil
-
-import numpy as np
 
 from sim.arch.machine import Machine
 from sim.errors import InputError
@@ -13,6 +12,10 @@ from sim.ir.ops import Op, Tensor
 from sim.mapping.activation_layout import tensor_words
 
 __all__ = ["AllocationError", "allocate", "lifetimes", "regions_of"]
+
+TAKEN = sys.maxsize
+"""Later than any use."""
+NO_GAP = TAKEN, 0
 
 Lifetimes = Mapping[str, tuple[int, int]]
 """Indices of the first and the last op that use each tensor's place on chip."""
@@ -76,20 +79,28 @@ def allocate(tensors: Mapping[str, Tensor], ops: Sequence[Op], machine: Machine)
 
 def _first_fit(names: Sequence[str], lives: Lifetimes, sizes: Mapping[str, int], machine: Machine,
                rested: bool) -> dict[str, range]:
-    """Place tensors one after another among those alive at the same time: at the most rested gap, or at the lowest."""
+    """Place tensors one after another among those alive at the same time: at the most rested gap, or at the lowest.
+
+    The first of the most rested gaps begins at an edge, as the lowest gap does: where a tensor was placed or ended.
+    """
     regions: dict[str, range] = {}
-    last_use = np.full(machine.act_regions, -1)
+    last_use, edges = [-1] * machine.act_regions, {0}
     for name in names:
-        taken, (first, last), need = np.zeros(machine.act_regions, bool), lives[name], sizes[name]
+        (first, last), need = lives[name], sizes[name]
         alive = tuple(other for other in regions if lives[other][0] <= last and lives[other][1] >= first)
+        held = last_use.copy()
         for other in alive:
-            taken[regions[other]] = True
-        gaps = [range(s, s + need) for s in range(machine.act_regions - need + 1) if not taken[s : s + need].any()]
-        if not gaps:
+            held[regions[other].start : regions[other].stop] = [TAKEN] * sizes[other]
+        used = ((max(held[start : start + need]), start) for start in sorted(edges)
+                if start + need <= machine.act_regions)
+        gaps = ((latest, start) for latest, start in used if latest < TAKEN)
+        latest, start = min(gaps, default=NO_GAP) if rested else next(gaps, NO_GAP)
+        if latest == TAKEN:
             raise AllocationError(
                 f"tensor '{name}' needs {need} consecutive activation regions of {machine.region_words} words "
                 f"while {', '.join(alive) or 'nothing else'} is live; machine '{machine.name}' has "
-                f"{machine.act_regions} regions, {int((~taken).sum())} of them free", (name, *alive))
-        regions[name] = min(gaps, key=lambda gap: last_use[gap].max()) if rested else gaps[0]
-        last_use[regions[name]] = last
+                f"{machine.act_regions} regions, {sum(use < TAKEN for use in held)} of them free", (name, *alive))
+        regions[name] = range(start, start + need)
+        edges |= {start, start + need}
+        last_use[start : start + need] = [last] * need
     return regions

@@ -17,13 +17,11 @@ from enum import Enum
 
 from sim.arch.machine import Machine
 from sim.errors import InputError
-from sim.ir.ops import Layer, Load, Op, Pads, Queue, Store, Tensor
+from sim.ir.ops import Layer, Load, Op, Pads, Store, Tensor
 from sim.ir.program import Program
-from sim.mapping.scheduler import Scheduler
 from sim.mapping.transfers import unique_name
 from sim.plan.allocator import AllocationError, allocate, regions_of
 from sim.plan.legality import check_counts
-from sim.plan.prefetch import prefetch_loads
 from sim.plan.row_bands import Band, fewest_bands, written_part
 
 __all__ = ["cut_into_bands"]
@@ -37,7 +35,7 @@ class Residence(Enum):
     IN_HOST = 2
 
 
-def cut_into_bands(program: Program, scheduler: Scheduler) -> Program:
+def cut_into_bands(program: Program, machine: Machine) -> Program:
     """Return `program` with Loads and Stores, its ops cut into row bands where their tensors do not fit on chip.
 
     Every tensor of `program` keeps its name and codes.
@@ -46,8 +44,7 @@ def cut_into_bands(program: Program, scheduler: Scheduler) -> Program:
     ----------
     program : Program
         Without Loads and Stores.
-    scheduler : Scheduler
-        For the machine.
+    machine : Machine
 
     Raises
     ------
@@ -55,7 +52,6 @@ def cut_into_bands(program: Program, scheduler: Scheduler) -> Program:
         If `program` has Loads or Stores, an op does not fit even in bands of a single row, or there are more bands,
         Loads or Stores than the hardware runs.
     """
-    machine = scheduler.machine
     layers = [op for op in program.ops if isinstance(op, Layer)]
     if len(layers) < len(program.ops):
         raise InputError("only a Program without Loads and Stores can be cut into bands")
@@ -75,8 +71,7 @@ def cut_into_bands(program: Program, scheduler: Scheduler) -> Program:
                 raise
             homes[_victim(refusal, homes, program, machine)] = Residence.IN_HOST
         else:
-            result = replace(program, tensors=tuple(draft.tensors.values()), ops=tuple(draft.ops))
-            return prefetch_loads(result, [op.name for op in result.ops if op.queue is Queue.LOAD], scheduler)
+            return replace(program, tensors=tuple(draft.tensors.values()), ops=tuple(draft.ops))
 
 
 def _victim(refusal: AllocationError, homes: Mapping[str, Residence], program: Program, machine: Machine) -> str:

@@ -6,8 +6,7 @@ A Program that does not fit is refused here, with the field and both numbers.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
 
 from sim.arch.machine import Machine
 from sim.ir.ops import Conv, Load, Queue, Store, Transfer
@@ -19,13 +18,14 @@ from sim.mapping.scheduler import Scheduler
 from sim.mapping.table_words import table_bits
 from sim.mapping.transfers import with_transfers
 from sim.mapping.weight_layout import row_tile_words
-from sim.plan.allocator import AllocationError, allocate
+from sim.plan.allocator import AllocationError
 from sim.plan.banding import cut_into_bands
 from sim.plan.host_stream import InwardItem, RowTileItem, TableItem, TensorItem, tensor_item
 from sim.plan.legality import check_arithmetic, check_counts, check_limits, check_needs
+from sim.plan.placement import Placement
 from sim.plan.prefetch import prefetch_loads
-from sim.timing.dependencies import Waits, op_waits
-from sim.timing.timeline import Timeline, timeline
+from sim.timing.dependencies import Waits
+from sim.timing.timeline import Timeline
 
 __all__ = ["Plan", "plan"]
 
@@ -45,6 +45,8 @@ class Plan:
         First word in its bank of every tensor that is on chip.
     waits : tuple of Waits
         What each op waits for.
+    timeline : Timeline
+        When every op starts and ends, and what each kind of waiting takes.
     """
 
     program: Program
@@ -52,11 +54,7 @@ class Plan:
     schedules: tuple[Schedule, ...]
     bases: dict[str, int]
     waits: tuple[Waits, ...]
-
-    @cached_property
-    def timeline(self) -> Timeline:
-        """When every op starts and ends, and what each kind of waiting takes."""
-        return timeline(self.schedules, self.waits, self.machine.memory)
+    timeline: Timeline
 
     def convs(self) -> Iterator[tuple[Conv, ConvSchedule]]:
         """Yield the Conv ops with their schedules, in order."""
@@ -105,22 +103,21 @@ def plan(program: Program, machine: Machine) -> Plan:
     scheduler = Scheduler(machine)
     for op in program.ops:
         check_needs(op, scheduler.schedule(program, op), machine)
-    complete = _with_all_transfers(program, scheduler)
-    schedules = scheduler.schedules(complete)
-    check_limits(complete, schedules, machine)
-    tensors = {tensor.name: tensor for tensor in complete.tensors}
-    regions = allocate(tensors, complete.ops, machine)
-    bases = {name: places.start * machine.region_words for name, places in regions.items()}
-    return Plan(complete, machine, schedules, bases, op_waits(tensors, complete.ops, regions))
+    complete, placed = _with_all_transfers(program, scheduler)
+    check_limits(complete, placed.schedules, machine)
+    bases = {name: places.start * machine.region_words for name, places in placed.regions.items()}
+    return Plan(complete, machine, placed.schedules, bases, placed.waits, placed.timeline)
 
 
-def _with_all_transfers(program: Program, scheduler: Scheduler) -> Program:
+def _with_all_transfers(program: Program, scheduler: Scheduler) -> tuple[Program, Placement]:
     """Return `program` with every Load and Store it needs to fit on the machine; those that are added run ahead."""
     complete, own = with_transfers(program), {op.name for op in program.ops}
     try:
-        return prefetch_loads(complete, [op.name for op in complete.ops
-                                     if op.queue is Queue.LOAD and op.name not in own], scheduler)
+        placed = prefetch_loads(complete, [op.name for op in complete.ops
+                                           if op.queue is Queue.LOAD and op.name not in own], scheduler)
     except AllocationError:
         if any(isinstance(op, Transfer) for op in program.ops):
             raise
-        return cut_into_bands(program, scheduler)
+        complete = cut_into_bands(program, scheduler.machine)
+        placed = prefetch_loads(complete, [op.name for op in complete.ops if op.queue is Queue.LOAD], scheduler)
+    return (complete if placed.ops == complete.ops else replace(complete, ops=placed.ops)), placed

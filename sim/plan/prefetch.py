@@ -2,52 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Sequence
 
-from sim.arch.machine import Machine
-from sim.ir.ops import Op, Queue, Tensor
+from sim.ir.ops import Op, Queue
 from sim.ir.program import Program
-from sim.mapping.schedule import Schedule
 from sim.mapping.scheduler import Scheduler
-from sim.plan.allocator import AllocationError, allocate
-from sim.timing.dependencies import op_waits
-from sim.timing.timeline import timeline
+from sim.plan.allocator import AllocationError
+from sim.plan.placement import Placement, Placer
 
 __all__ = ["prefetch_loads"]
 
 
-def prefetch_loads(program: Program, loads: Collection[str], scheduler: Scheduler) -> Program:
-    """Move some Loads before the Conv or Pool that stands before them, one after another in Program order.
+def prefetch_loads(program: Program, loads: Collection[str], scheduler: Scheduler) -> Placement:
+    """Place a Program, some Loads moved before the Conv or Pool that stands before them, one after another.
 
     A Load moves by one layer, and only if all tensors still find a place and the Program then takes fewer cycles.
 
     Parameters
     ----------
     program : Program
-        Fits on the machine of `scheduler`.
     loads : collection of str
-        Names of the Loads that may move.
+        Names of the Loads that may move, in Program order.
     scheduler : Scheduler
+        For the machine.
+
+    Raises
+    ------
+    AllocationError
+        If a tensor finds no place, with all Loads where they are.
     """
-    tensors = {tensor.name: tensor for tensor in program.tensors}
-    machine = scheduler.machine
     schedules = {op.name: scheduler.schedule(program, op) for op in program.ops}
-    ops = list(program.ops)
-    best = _cycles(tensors, ops, schedules, machine)
+    placer = Placer({tensor.name: tensor for tensor in program.tensors}, schedules, scheduler.machine)
+    best = placer.place(program.ops)
     for name in loads:
-        index = next(i for i, op in enumerate(ops) if op.name == name)
-        before = _layer_before(ops, index)
+        index = next(i for i, op in enumerate(best.ops) if op.name == name)
+        before = _layer_before(best.ops, index)
         if before is None:
             continue
-        trial = [*ops[:before], ops[index], *ops[before:index], *ops[index + 1 :]]
+        ops = best.ops
         try:
-            cycles = _cycles(tensors, trial, schedules, machine)
+            trial = placer.place((*ops[:before], ops[index], *ops[before:index], *ops[index + 1 :]))
         except AllocationError:
             continue
-        if cycles < best:
-            ops, best = trial, cycles
-    return program if ops == list(program.ops) else replace(program, ops=tuple(ops))
+        if trial.timeline.total < best.timeline.total:
+            best = trial
+    return best
 
 
 def _layer_before(ops: Sequence[Op], index: int) -> int | None:
@@ -59,10 +58,3 @@ def _layer_before(ops: Sequence[Op], index: int) -> int | None:
         if op.queue is Queue.STORE and op.output == ops[index].input:
             return None
     return None
-
-
-def _cycles(tensors: Mapping[str, Tensor], ops: Sequence[Op], schedules: Mapping[str, Schedule],
-            machine: Machine) -> int:
-    """Return the cycles that the ops take in this order."""
-    waits = op_waits(tensors, ops, allocate(tensors, ops, machine))
-    return timeline([schedules[op.name] for op in ops], waits, machine.memory).total

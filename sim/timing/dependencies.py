@@ -54,15 +54,16 @@ def op_waits(tensors: Mapping[str, Tensor], ops: Sequence[Op],
     regions : mapping of str to range
         The regions of every tensor that is on chip.
     """
-    last: dict[int, tuple[int, int]] = {}
+    last: list[tuple[int, int] | None] = [None] * max((places.stop for places in regions.values()), default=0)
     rows: dict[str, NDArray[np.int64]] = {}
     ended, found = [0, 0, 0], []
     tabled = [0] * TABLE_SLOTS
     for op in ops:
-        queue, places = op.queue, [region for name in op.chip_tensors for region in regions[name]]
+        queue, places = op.queue, [slice(regions[name].start, regions[name].stop) for name in op.chip_tensors]
         needs, written, table = [0, 0, 0], 0, 0
-        for other, number in (last[place] for place in places if place in last):
-            needs[other] = max(needs[other], number)
+        for user in {user for place in places for user in last[place]}:
+            if user is not None:
+                needs[user[0]] = max(needs[user[0]], user[1])
         needs[queue] = 0
         ended[queue] += 1
         if isinstance(op, Store):
@@ -74,7 +75,8 @@ def op_waits(tensors: Mapping[str, Tensor], ops: Sequence[Op],
             tabled.append(ended[queue])
             table = tabled[-1 - TABLE_SLOTS]
         found.append(Waits(needs[0], needs[1], max(needs[2], written), written, table))
-        last |= dict.fromkeys(places, (queue, ended[queue]))
+        for place in places:
+            last[place] = [(queue, ended[queue])] * (place.stop - place.start)
     return tuple(found)
 
 

@@ -3,17 +3,23 @@
 The queues are Convs and Pools, the inward stream (row tiles and Loads), and the outward stream (Stores). Inside a Conv
 the pipeline is rigid; only its head waits, for a free accumulator bank or for weights. Cycle 0 is the first busy cycle
 after the start command.
+
+Times advance by maxima, sums and the memory alone, and the memory does the same again after its period. So what begins
+later by whole periods, with all else as much later, ends as much later. That saves work three times: for equal chunks
+that follow each other, for row tiles after which everything stands as it stood before, and for Convs that begin as one
+like them did.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
 
 from sim.ir.ops import Queue
 from sim.timing.dependencies import Waits
 
-__all__ = ["NOTICE", "STORE_LATENCY", "Chunks", "ConvTiming", "PipelineState", "Span"]
+__all__ = ["NOTICE", "STORE_LATENCY", "Chunks", "ConvTiming", "KnownRuns", "PipelineState", "Port", "Span"]
 
 STORE_LATENCY = 2
 """Cycles from the start of a Store until it offers its first beat."""
@@ -86,37 +92,49 @@ class Chunks:
     distance: int
 
 
-@dataclass
-class _Head:
-    """Where the pipeline of a Conv stands between tiles.
+class _Head(NamedTuple):
+    """Where the pipeline of a Conv stands between chunks.
 
     Attributes
     ----------
     issued, requantized : int
         When the last step was issued, and when the requantizer is done.
-    bank_free : (int, int)
-        When the head notices that the accumulator bank of the tile before last and of the last one are free.
+    bank_free, next_bank_free : int
+        When the head notices that the accumulator bank of the chunk before last and of the last one are free.
     """
 
     issued: int
     requantized: int
-    bank_free: tuple[int, int]
+    bank_free: int
+    next_bank_free: int
+
+
+class Port(Protocol):
+    """The memory behind the streams, as `sim.arch.host_memory.Memory` describes it."""
 
     @property
-    def ready(self) -> int:
-        """When the next tile can be issued, if weights are there."""
-        return max(self.issued, self.bank_free[0])
+    def latency_cycles(self) -> int:
+        """Cycles from the end of a Store until its rows can be read, and before the first beat of all."""
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """All times, seen from `issued`."""
-        return self.requantized - self.issued, self.bank_free[0] - self.issued, self.bank_free[1] - self.issued
+    def period_cycles(self) -> int:
+        """Cycles after which the memory does the same again."""
 
-    def move(self, cycles: int) -> None:
-        """Make everything later."""
-        self.issued += cycles
-        self.requantized += cycles
-        self.bank_free = (self.bank_free[0] + cycles, self.bank_free[1] + cycles)
+    def finish(self, start: int, beats: int) -> int:
+        """Return the first cycle after the last of so many beats that wait to pass from `start` on."""
+
+
+class _Run(NamedTuple):
+    """What a Conv changes in a state: times as seen from its start, and counts that it adds."""
+
+    requantized: int
+    filled: int
+    slots: tuple[int, int]
+    counts: tuple[int, int, int]
+
+
+KnownRuns = dict[tuple[ConvTiming, int, int, int, int], _Run]
+"""Runs of Convs on one memory, by all that they depend on."""
 
 
 @dataclass
@@ -125,10 +143,10 @@ class PipelineState:
 
     Attributes
     ----------
-    finish : function of (start, beats) to the first cycle after them
-        The memory behind the streams.
-    latency : int
-        Cycles from the end of a Store until its rows can be read.
+    memory : Port
+        Behind the streams.
+    known : KnownRuns
+        What Convs did before from such states; states of one memory may share it.
     free_at : list of int
         First free cycle of Convs and Pools, of the inward stream, which runs ahead across ops, and of the outward
         one, by `Queue`.
@@ -140,8 +158,8 @@ class PipelineState:
         Told of the chunks of every Conv, in order.
     """
 
-    finish: Callable[[int, int], int]
-    latency: int
+    memory: Port
+    known: KnownRuns = field(default_factory=dict, compare=False)
     free_at: list[int] = field(default_factory=lambda: [0, 0, 0])
     slots_free_at: tuple[int, int] = (0, 0)
     ends: tuple[list[int], list[int], list[int]] = field(default_factory=lambda: ([], [], []))
@@ -168,28 +186,30 @@ class PipelineState:
         return self._computed(start, start + cycles)
 
     def conv(self, timing: ConvTiming, waits: Waits) -> Span:
-        """Advance over a Conv, tile by tile."""
+        """Advance over a Conv."""
         start = self.begin(waits)
-        head, residual_ready = _Head(start, start, (start, start)), start + timing.residual_cycles
         if timing.table_cycles:
             free = self.ends[Queue.COMPUTE][waits.table - 1] if waits.table else 0
             wanted = max(self.free_at[Queue.LOAD], free)
             self._fill(wanted, wanted, timing.table_cycles)
-        for tile in range(timing.row_tiles):
-            wanted = max(self.free_at[Queue.LOAD], self.slots_free_at[0])
-            self._fill(wanted, wanted, timing.fill_cycles)
-            ready = head.ready
-            self.wait_weights += max(ready, self.free_at[Queue.LOAD] + NOTICE) - ready
-            last = tile == timing.row_tiles - 1
-            self._row_tile(timing, head, timing.last_requant_cycles if last else timing.requant_cycles, residual_ready)
-            self.slots_free_at = (self.slots_free_at[1], head.issued)
         self.pairs += timing.row_tiles * timing.pixels * timing.busy_cycles
-        return self._computed(start, head.requantized + timing.write_back)
+        if self.watch or self.free_at[Queue.LOAD] < self.memory.latency_cycles:
+            return self._computed(start, self._row_tiles(timing, start) + timing.write_back)
+        key = (timing, self.free_at[Queue.LOAD] - start, self.slots_free_at[0] - start, self.slots_free_at[1] - start,
+               start % self.memory.period_cycles)
+        run = self.known.get(key)
+        if run is None:
+            run = self.known[key] = self._new_run(timing, start)
+        else:
+            self.free_at[Queue.LOAD] = start + run.filled
+            self.slots_free_at = start + run.slots[0], start + run.slots[1]
+            self._count(*run.counts)
+        return self._computed(start, start + run.requantized + timing.write_back)
 
     def load(self, beats: int, waits: Waits) -> Span:
         """Advance over a Load of so many beats."""
         start = max(self.free_at[Queue.LOAD], self.ready(waits))
-        there = self.ends[Queue.STORE][waits.written - 1] + self.latency if waits.written else start
+        there = self.ends[Queue.STORE][waits.written - 1] + self.memory.latency_cycles if waits.written else start
         self._fill(start, max(start, there), beats)
         self.ends[Queue.LOAD].append(self.free_at[Queue.LOAD])
         return start, self.free_at[Queue.LOAD]
@@ -198,7 +218,7 @@ class PipelineState:
         """Advance over a Store of so many beats."""
         start = max(self.free_at[Queue.STORE], self.ready(waits))
         offered = start + STORE_LATENCY
-        self.free_at[Queue.STORE] = self.finish(offered, beats)
+        self.free_at[Queue.STORE] = self.memory.finish(offered, beats)
         self.blocked += self.free_at[Queue.STORE] - offered - beats
         self.ends[Queue.STORE].append(self.free_at[Queue.STORE])
         return start, self.free_at[Queue.STORE]
@@ -210,30 +230,89 @@ class PipelineState:
 
     def _fill(self, start: int, there: int, beats: int) -> None:
         """Take the beats of an inward item that is wanted from `start` and can be had from `there` on."""
-        self.free_at[Queue.LOAD] = self.finish(there, beats)
+        self.free_at[Queue.LOAD] = self.memory.finish(there, beats)
         self.starved += self.free_at[Queue.LOAD] - start - beats
 
-    def _row_tile(self, timing: ConvTiming, head: _Head, requant_cycles: int, residual_ready: int) -> None:
-        """Advance the head over the chunks of a row tile.
+    @property
+    def _counts(self) -> tuple[int, int, int]:
+        return self.wait_accumulator, self.wait_weights, self.starved
+
+    def _count(self, wait_accumulator: int, wait_weights: int, starved: int) -> None:
+        self.wait_accumulator += wait_accumulator
+        self.wait_weights += wait_weights
+        self.starved += starved
+
+    def _new_run(self, timing: ConvTiming, start: int) -> _Run:
+        """Advance over the row tiles of a Conv, and return what that changed."""
+        before = self._counts
+        requantized, (slot, next_slot) = self._row_tiles(timing, start), self.slots_free_at
+        waited, unfed, starved = (now - then for now, then in zip(self._counts, before, strict=True))
+        return _Run(requantized - start, self.free_at[Queue.LOAD] - start, (slot - start, next_slot - start),
+                    (waited, unfed, starved))
+
+    def _row_tiles(self, timing: ConvTiming, start: int) -> int:
+        """Advance over the row tiles of a Conv, and return when the requantizer is done.
+
+        Once everything stands as it stood after an earlier tile, only later by whole periods of the memory, the tiles
+        in between repeat themselves, all but the last one, whose requantizing may take another time.
+        """
+        head, residual_ready = _Head(start, start, start, start), start + timing.residual_cycles
+        tile, last, period = 0, timing.row_tiles - 1, self.memory.period_cycles
+        seen: dict[tuple[int, ...], tuple[int, int, tuple[int, int, int]]] | None = None if self.watch else {}
+        while tile < last:
+            head = self._row_tile(timing, head, timing.requant_cycles, residual_ready)
+            tile, issued = tile + 1, head.issued
+            if seen is None:
+                continue
+            stand = (self.free_at[Queue.LOAD] - issued, self.slots_free_at[0] - issued, head.requantized - issued,
+                     head.bank_free - issued, head.next_bank_free - issued, issued % period)
+            if stand in seen:
+                first, then, counts = seen[stand]
+                times, tiles = divmod(last - tile, tile - first)
+                head = self._repeat(head, times, issued - then, counts)
+                tile, seen = last - tiles, None
+            else:
+                seen[stand] = tile, issued, self._counts
+        return self._row_tile(timing, head, timing.last_requant_cycles, residual_ready).requantized
+
+    def _repeat(self, head: _Head, times: int, distance: int, counts: tuple[int, int, int]) -> _Head:
+        """Advance by so many times the distance, and by as many times what was counted since `counts`."""
+        later = times * distance
+        self.free_at[Queue.LOAD] += later
+        self.slots_free_at = self.slots_free_at[0] + later, self.slots_free_at[1] + later
+        waited, unfed, starved = (times * (now - then) for now, then in zip(self._counts, counts, strict=True))
+        self._count(waited, unfed, starved)
+        return _Head(*(time + later for time in head))
+
+    def _row_tile(self, timing: ConvTiming, head: _Head, requant_cycles: int, residual_ready: int) -> _Head:
+        """Fill a weight slot, and advance the head over the chunks of the row tile.
 
         A chunk moves all times by what their differences say. So where it leaves the differences as they were, each of
         the equal chunks that follow moves them as far, and they are taken together: a map of any size takes few steps.
         """
+        wanted = max(self.free_at[Queue.LOAD], self.slots_free_at[0])
+        self._fill(wanted, wanted, timing.fill_cycles)
+        issued, requantized, bank_free, next_bank_free = head
         left, weights = timing.pixels, self.free_at[Queue.LOAD] + NOTICE
+        self.wait_weights += max(0, weights - max(issued, bank_free))
         while left:
-            pixels = min(timing.chunk_pixels, left)
-            before, shape = head.issued, head.shape
-            ready = head.ready
-            waited = ready - before
-            issued = max(ready, weights)
-            head.issued = issued + pixels * timing.pixel_cycles
-            begun = max(head.issued + timing.latency, head.requantized, residual_ready)
-            head.requantized = begun + pixels * requant_cycles
-            head.bank_free = (head.bank_free[1], head.requantized + NOTICE)
-            left -= pixels
-            same = left // pixels if head.shape == shape and weights <= before else 0
-            self.wait_accumulator += waited * (1 + same)
+            pixels, before = min(timing.chunk_pixels, left), issued
+            ready = max(issued, bank_free)
+            first = max(ready, weights)
+            issued = first + pixels * timing.pixel_cycles
+            begun = max(issued + timing.latency, requantized, residual_ready)
+            done = begun + pixels * requant_cycles
+            left, distance = left - pixels, issued - before
+            same = 0
+            if weights <= before and done - requantized == next_bank_free - bank_free == distance == (
+                    done + NOTICE - next_bank_free):
+                same = left // pixels
+            self.wait_accumulator += (ready - before) * (1 + same)
             if self.watch:
-                self.watch(Chunks(pixels, issued, begun, 1 + same, head.issued - before))
-            head.move(same * (head.issued - before))
+                self.watch(Chunks(pixels, first, begun, 1 + same, distance))
+            later = same * distance
+            issued, requantized = issued + later, done + later
+            bank_free, next_bank_free = next_bank_free + later, requantized + NOTICE
             left -= same * pixels
+        self.slots_free_at = self.slots_free_at[1], issued
+        return _Head(issued, requantized, bank_free, next_bank_free)

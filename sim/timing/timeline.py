@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from sim.arch.host_memory import IDEAL, Memory
 from sim.ir.ops import Queue
 from sim.timing.dependencies import Waits
-from sim.timing.recurrence import NOTICE, PipelineState, Span
+from sim.timing.recurrence import NOTICE, KnownRuns, PipelineState, Span
 
 __all__ = ["Split", "Timed", "Timeline", "layer_cycles", "timeline"]
 
@@ -89,9 +89,19 @@ class Timeline:
         return self.total - self.pairs - self.wait_accumulator - self.wait_weights - self.wait_transfers
 
 
-def timeline(schedules: Sequence[Timed], waits: Sequence[Waits], memory: Memory = IDEAL) -> Timeline:
-    """Run the recurrence over ops in Program order, each with what it waits for."""
-    state = PipelineState(memory.finish, memory.latency_cycles)
+def timeline(schedules: Sequence[Timed], waits: Sequence[Waits], memory: Memory = IDEAL,
+             known: KnownRuns | None = None) -> Timeline:
+    """Run the recurrence over ops in Program order, each with what it waits for.
+
+    Parameters
+    ----------
+    schedules : sequence of Timed
+    waits : sequence of Waits
+    memory : Memory
+    known : KnownRuns, optional
+        What is known from other timelines on this memory, and takes up what this one adds.
+    """
+    state = PipelineState(memory, {} if known is None else known)
     spans, so_far = [], [(0, 0, 0)]
     for schedule, wait in zip(schedules, waits, strict=True):
         spans.append(schedule.run(state, wait))
@@ -112,8 +122,21 @@ def layer_cycles(schedule: Timed, memory: Memory = IDEAL) -> int:
 
     Those of a Conv or Pool include the cycle until it notices that what it waits for has ended.
     """
-    state = PipelineState(lambda start, beats: start + memory.longest(beats), 0)
+    state = PipelineState(_AtWorst(memory))
     return schedule.run(state, Waits())[1] + (NOTICE if schedule.queue is Queue.COMPUTE else 0)
+
+
+@dataclass(frozen=True)
+class _AtWorst:
+    """A memory that is always at its worst moment, and never late."""
+
+    memory: Memory
+    latency_cycles: ClassVar[int] = 0
+    period_cycles: ClassVar[int] = 1
+
+    def finish(self, start: int, beats: int) -> int:
+        """Return the first cycle after beats that begin to wait at the worst moment."""
+        return start + self.memory.longest(beats)
 
 
 def _shares(schedules: Sequence[Timed], spans: Sequence[Span]) -> tuple[int, ...]:

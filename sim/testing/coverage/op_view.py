@@ -80,7 +80,7 @@ class OpView(LayerView):
 def op_views(plan: Plan, codes: Mapping[str, Codes]) -> list[OpView]:
     """Return a view of every op, given the codes of every tensor in a run."""
     memory = plan.machine.memory
-    state = PipelineState(memory.finish, memory.latency_cycles)
+    state = PipelineState(memory)
     spans, counted, held, slots = [], [_counted(state)], [], []
     for schedule, waits in zip(plan.schedules, plan.waits, strict=True):
         held.append(_held_by(state, schedule, waits))
@@ -100,13 +100,13 @@ def _held_by(state: PipelineState, schedule: Schedule, waits: Waits) -> frozense
     ends = {"computes": computes[waits.computes - 1] if waits.computes else 0,
             "loads": loads[waits.loads - 1] if waits.loads else 0,
             "stores": stores[waits.stores - 1] if waits.stores > waits.written else 0,
-            "written": stores[waits.written - 1] + state.latency if waits.written else 0}
+            "written": stores[waits.written - 1] + state.memory.latency_cycles if waits.written else 0}
     return frozenset(what for what, end in ends.items() if end > state.free_at[schedule.queue])
 
 
 def _ends(plan: Plan, memory: Memory) -> list[int]:
     """Return the ends of all ops with another memory at the streams."""
-    state = PipelineState(memory.finish, memory.latency_cycles)
+    state = PipelineState(memory)
     return [schedule.run(state, waits)[1] for schedule, waits in zip(plan.schedules, plan.waits, strict=True)]
 
 

@@ -1,13 +1,16 @@
 """Tensors and ops on their own."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from sim.errors import InputError
+from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
 from sim.ir.ops import Conv, Load, Op, Pool, Store, Tensor, accumulator_bounds, out_size
+from sim.ir.program import Program
 from sim.ir.signed_digits import no_digits
 
 U4 = Format(4, "unsigned")
@@ -74,6 +77,25 @@ def test_arrays_of_a_op_never_change(name: str) -> None:
     before = kept.tolist()
     original[...] = 0
     assert kept.tolist() == before
+
+
+def test_what_passed_once_is_checked_again_where_more_is_asked() -> None:
+    """A layer that fits a Program is refused in one of fewer bits, fewer digits or other channels, by its own name."""
+    layer, source = replace(conv(), residual_multiplier=no_digits(2)), Tensor("a", 1, 1, (2,), U4)
+    target, wide = Tensor("b", 1, 1, (2,), Format(1, "unsigned")), Arithmetic(acc_bits=16, window=4, terms=2)
+    Program((source, target), (layer,), wide)
+    moved = layer.on_operands("moved", ("a",), "b", (0, 0, 0, 0))
+    assert moved.weights is layer.weights
+    for tensors, arithmetic, text in (
+            ((replace(source, format=Format(8, "unsigned")), target), replace(wide, acc_bits=9),
+             ("the accumulator of channel 1 can reach 510; 9 bits hold 255 (declare wrap, or use a wider accumulator "
+              "or fewer bits)")),
+            ((source, target), replace(wide, terms=1), "multiplier: at most 1 digits, not 2"),
+            ((replace(source, parts=(3,)), target), wide, "weights must start with shape (2, 3), not (2, 2)")):
+        for one in (layer, moved):
+            with pytest.raises(InputError, match=f"^op '{one.name}': {re.escape(text)}$"):
+                Program(tensors, (one,), arithmetic)
+    Program((source, target), (moved,), wide)
 
 
 def test_types_of_arrays_are_not_changed() -> None:

@@ -14,7 +14,6 @@ from sim.ir.arithmetic import Arithmetic
 from sim.ir.formats import Format
 from sim.ir.ops import Conv, Load, Pool, Store, Tensor
 from sim.ir.program import Program
-from sim.mapping.scheduler import Scheduler
 from sim.plan.allocator import allocate
 from sim.plan.banding import cut_into_bands
 from sim.plan.plan import plan
@@ -35,7 +34,7 @@ def random_cut(seed: int) -> tuple[Program, Program, Machine] | None:
     program = random_program(rng, machine, layers=5, traits=PLAIN, extent=12)
     small = small_machine(machine, int(rng.integers(4, 10)), int(rng.choice([16, 32, 64])))
     try:
-        return program, cut_into_bands(program, Scheduler(small)), small
+        return program, cut_into_bands(program, small), small
     except InputError:
         return None
 
@@ -83,7 +82,7 @@ def test_bands_share_a_residual_of_one_pixel() -> None:
                    residual="scale", residual_multiplier=np.ones((4, 1), np.int8), residual_broadcast="map", gate=2)
     scale = Tensor("scale", 1, 1, (4,), Format(3, "signed"))
     program = replace(plain, tensors=(*plain.tensors, scale), ops=(gate,))
-    banded = cut_into_bands(program, Scheduler(small_machine(TINY, 6, 16)))
+    banded = cut_into_bands(program, small_machine(TINY, 6, 16))
     loads = [op for op in banded.ops if isinstance(op, Load)]
     bands = len([op for op in banded.ops if isinstance(op, Conv)])
     assert bands > 1
@@ -106,7 +105,7 @@ def tall(kernel: int = 3, pad: int = 1, height: int = 24, channels: int = 4) -> 
 
 def test_bands_are_few_and_equal_with_pads_at_true_edges() -> None:
     """Two bands of 12 rows need 3 + 2 of 4 regions, three of 9 need 2 + 2: eight rows would leave a column idle."""
-    banded = cut_into_bands(tall(), Scheduler(small_machine(TINY, 4, 16)))
+    banded = cut_into_bands(tall(), small_machine(TINY, 4, 16))
     convs = banded.convs
     assert [(conv.name, conv.pads) for conv in convs] == [
         ("conv.0", (1, 0, 0, 0)), ("conv.1", (0, 0, 0, 0)), ("conv.2", (0, 0, 1, 0))]
@@ -119,7 +118,7 @@ def test_bands_are_few_and_equal_with_pads_at_true_edges() -> None:
 def test_a_band_that_reads_nothing_but_padding_joins_its_neighbour() -> None:
     """With more padding than kernel, the first and last rows see no map at all and stay with rows that do."""
     program = tall(kernel=1, pad=4, height=6)
-    banded = cut_into_bands(program, Scheduler(small_machine(TINY, 3, 8)))
+    banded = cut_into_bands(program, small_machine(TINY, 3, 8))
     assert all(conv.pads[0] < 14 and banded.tensor(conv.input).height >= 1 for conv in banded.convs)
     assert len(banded.convs) > 1
     inputs = corner_inputs(np.random.default_rng(0), program, 3)
@@ -140,14 +139,14 @@ def test_what_does_not_fit_in_bands_of_a_row_is_refused() -> None:
     """With both numbers, the need of the narrowest band and what the machine has."""
     message = "op 'conv' needs 8 activation regions of 4 words for a band of 1 output row; machine 'tiny' has 7"
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
-        cut_into_bands(tall(kernel=7), Scheduler(small_machine(TINY, 7, 4)))
+        cut_into_bands(tall(kernel=7), small_machine(TINY, 7, 4))
 
 
 def test_a_program_with_transfers_is_not_cut() -> None:
     """Its author decided where tensors lie; `plan` then says what does not fit."""
-    banded = cut_into_bands(tall(), Scheduler(small_machine(TINY, 6, 16)))
+    banded = cut_into_bands(tall(), small_machine(TINY, 6, 16))
     with pytest.raises(InputError, match=r"^only a Program without Loads and Stores can be cut into bands$"):
-        cut_into_bands(banded, Scheduler(TINY))
+        cut_into_bands(banded, TINY)
     with pytest.raises(InputError, match=r"^tensor '.*' needs 10 consecutive activation regions of 4 words while"):
         plan(banded, small_machine(TINY, 3, 4))
 
@@ -158,7 +157,7 @@ def test_pools_are_cut_like_convs() -> None:
     program = Program((source, Tensor("y", 11, 2, (4,), Format(2, "unsigned"))),
                       (Pool("pool", "x", "y", (3, 3), (2, 2), (1, 0, 1, 1)),),
                       Arithmetic(acc_bits=24, window=10, terms=3))
-    banded = cut_into_bands(program, Scheduler(small_machine(TINY, 4, 16)))
+    banded = cut_into_bands(program, small_machine(TINY, 4, 16))
     pools = [op for op in banded.ops if isinstance(op, Pool)]
     assert len(pools) > 1
     assert (pools[0].pads[0], pools[-1].pads[2]) == (1, 1)
