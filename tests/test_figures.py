@@ -31,6 +31,11 @@ def test_the_timing_diagram_is_current() -> None:
     check("draw_timing.py")
 
 
+def test_the_figure_of_reports_is_current() -> None:
+    """Estimated and drawn again the figure is the one in docs/, byte for byte."""
+    check("draw_report.py")
+
+
 def test_the_accuracy_figure_is_current() -> None:
     """Drawn again from the committed results the figure is the one in docs/, byte for byte."""
     check("draw_accuracy.py")

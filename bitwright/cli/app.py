@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from bitwright.cli.allocate import allocate
@@ -30,6 +31,7 @@ from bitwright.cli.generate import generate
 from bitwright.cli.import_model import import_model
 from bitwright.cli.manner import MANNER
 from bitwright.cli.quantize import quantize
+from bitwright.cli.report import report
 from bitwright.cli.sensitivities import sensitivities
 from bitwright.cli.show import show
 from bitwright.cli.simulate import simulate
@@ -41,13 +43,23 @@ from sim.io.bounds import shown_path
 
 __all__ = ["main"]
 
+
+class Command(TyperCommand):
+    """A command that notes what it was told before it runs."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run it."""
+        MANNER.runs_with(ctx.params)
+        return super().invoke(ctx)
+
+
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
-for command in (demo, train, quantize, simulate, warmup, verify, explain, estimate, compare, area, sensitivities,
-                allocate, explore, calibrate, generate, assemble, disassemble, show, diff, batch, export, vectors,
-                doctor):
-    app.command()(command)
-app.command("import")(import_model)
-app.command("disasm", hidden=True)(disassemble)
+for command in (demo, train, quantize, simulate, warmup, verify, explain, estimate, compare, report, area,
+                sensitivities, allocate, explore, calibrate, generate, assemble, disassemble, show, diff, batch, export,
+                vectors, doctor):
+    app.command(cls=Command)(command)
+app.command("import", cls=Command)(import_model)
+app.command("disasm", cls=Command, hidden=True)(disassemble)
 
 
 @app.callback(no_args_is_help=True)
@@ -69,6 +81,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(argv: list[str] | None) -> None:
+    MANNER.is_told(sys.argv[1:] if argv is None else argv)
     file, group = defaults_file(), get_command(app)
     assert isinstance(group, TyperGroup)
     group.main(args=argv, prog_name="bitwright",

@@ -20,11 +20,13 @@ from rich.table import Table
 from rich.text import Text
 
 from bitwright.cli.manner import MANNER
+from bitwright.cli.origin import origin
 from bitwright.codesign.json_text import to_json
 from sim.errors import InputError
 from sim.io.bounds import printable
+from sim.io.cells import cell_text
 
-__all__ = ["Report", "Steps", "failure", "finish", "message", "prepare", "settle", "show", "steps"]
+__all__ = ["Report", "Steps", "failure", "failure_data", "finish", "message", "prepare", "settle", "show", "steps"]
 
 MAX_WIDTH = 1000
 """A table is never cut: it may be wider than the terminal, up to this [characters]."""
@@ -67,16 +69,10 @@ class Report:
             numeric = all(isinstance(row[index], int | float) for row in rows)
             table.add_column(Text(printable(column)), justify="right" if numeric else "left", no_wrap=True)
         for row in rows[:MAX_ROWS]:
-            table.add_row(*(Text(printable(_cell(value))) for value in row))
+            table.add_row(*(Text(printable(cell_text(value))) for value in row))
         self.tables.append((printable(title), table))
         if len(rows) > MAX_ROWS:
             self.lines.append(f"{title}: the first {MAX_ROWS:,} of {len(rows):,} rows; --json has all")
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def show(report: Report, as_json: bool) -> None:
@@ -123,7 +119,7 @@ def _writing() -> Iterator[None]:
 def _print(report: Report, as_json: bool) -> None:
     MANNER.answered = True
     if as_json:
-        print(to_json(report.data))
+        print(to_json(_with_origin(report.data)))
         return
     for title, table in report.tables:
         needed = Console(width=MAX_WIDTH).measure(table).maximum
@@ -132,6 +128,13 @@ def _print(report: Report, as_json: bool) -> None:
         wide.print(table)
     for line in report.lines:
         print(printable(line))
+
+
+def _with_origin(data: object) -> object:
+    """Add to the result of a command where it comes from, unless it says so itself."""
+    if MANNER.parameters and isinstance(data, dict) and "provenance" not in data:
+        return {**data, "provenance": origin()}
+    return data
 
 
 def message(text: str) -> None:
@@ -143,6 +146,11 @@ def message(text: str) -> None:
 def failure(text: str, status: int) -> None:
     """Say what failed, on stderr and, where JSON is wanted and nothing has been printed, as JSON on stdout."""
     _write(f"bitwright: {text}")
+    failure_data(text, status)
+
+
+def failure_data(text: str, status: int) -> None:
+    """Say what failed as JSON on stdout, where that is wanted and nothing has been printed."""
     if MANNER.as_json and not MANNER.answered:
         with suppress(OSError):
             print(to_json({"error": {"message": text, "exit_status": status}}))

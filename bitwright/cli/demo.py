@@ -9,6 +9,7 @@ import typer
 
 from bitwright.cli.console import show, steps
 from bitwright.cli.options import MAX_COUNT, AsJson, MachineName, Seed
+from bitwright.cli.origin import origin
 from bitwright.cli.parameter_types import integer, path_option
 
 __all__ = ["demo"]
@@ -31,7 +32,7 @@ def demo(
 
     torch.set_num_threads(1)
     with steps("demo", STEPS) as progress:
-        summary = run_demo(out, load_machine(machine), images, seed, progress)
+        summary = run_demo(out, load_machine(machine), images, seed, progress, origin())
     show(demo_report(summary, out), as_json)
     if not summary.ok:
         raise typer.Exit(1)

@@ -65,7 +65,8 @@ def estimate(
         raise InputError(f"tables for Accelergy are of one choice of bits, not of {', '.join(programs)}")
     found = {name: costs.estimate(program, target, technology=priced, trace=trace)
              for name, program in programs.items()}
-    data = {"machine": target.name, "prices": _origin(priced)} | _results(found, target, priced)
+    data = {"network": str(network), "machine": target.name, "prices": _origin(priced),
+            **_results(found, target, priced)}
     report = Report(data)
     if len(found) > 1:
         add_choices(report, found, data["energy_order"], target.name)

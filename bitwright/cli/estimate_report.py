@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from bitwright.cli.console import Report
+from bitwright.report.figure_names import FIGURE_NAMES
 from sim.arch.machine import Machine
 from sim.cost.estimate import Estimate, LayerEstimate
 from sim.cost.robustness import EnergyOrder
@@ -12,11 +13,6 @@ from sim.energy.band import Band
 from sim.energy.technology import Technology
 
 __all__ = ["add_choices", "add_tables", "clock_lines", "prices_line"]
-
-FIGURES = {"latency_ms": "latency [ms]", "fps": "images per second", "energy_mj": "energy [mJ]",
-           "power_mw": "power [mW]", "edp_mj_ms": "energy-delay product [mJ ms]", "tops": "TOPS",
-           "leakage_mw": "leakage [mW]", "area_mm2": "area [mm2]",
-           "tops_per_w": "TOPS/W", "on_chip_tops_per_w": "TOPS/W without the host's memory"}
 
 
 def add_tables(report: Report, cost: Estimate, machine: str) -> None:
@@ -38,7 +34,7 @@ def add_tables(report: Report, cost: Estimate, machine: str) -> None:
                   for component, part in total.by_component.items() if part.high_pj])
     _add_statics(report, cost)
     report.table("figures", ["", "nominal", "low", "high"],
-                 [[FIGURES[name], *_cells(figure)] for name, figure in cost.figures.items()])
+                 [[FIGURE_NAMES[name], *_cells(figure)] for name, figure in cost.figures.items()])
     report.lines.append(
         f"latency {cost.latency_cycles:,} cycles = {cost.latency_us:,.1f} us; energy {total.nominal_pj / 1e3:,.1f} nJ "
         f"(band {total.low_pj / 1e3:,.1f} to {total.high_pj / 1e3:,.1f}); weights {cost.weight_bytes:,} bytes")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from bitwright.cli.console import failure, finish, prepare, settle
+from bitwright.cli.console import failure, failure_data, finish, prepare, settle
 from sim.errors import EngineError, InputError
 
 __all__ = ["exit_status"]
 
-INTERRUPTED = 130
-"""Exit status after Ctrl-C, as shells give it."""
+MISUSE, INTERRUPTED = 2, 130
+"""Exit statuses of a wrong command line, and after Ctrl-C, as shells give it."""
 OUT_OF_MEMORY = "can't allocate memory"
 """What torch says when it runs out of memory, in an ordinary RuntimeError."""
 FAILURES = InputError, EngineError, OSError, MemoryError, OverflowError, RecursionError, UnicodeError
@@ -37,7 +37,7 @@ def _status(command: Callable[[], object]) -> int:
     try:
         return _run(command)
     except SystemExit as end:
-        return end.code if isinstance(end.code, int) else int(end.code is not None)
+        return _told(end)
     except KeyboardInterrupt:
         status, text = INTERRUPTED, "interrupted"
     except FAILURES as error:
@@ -48,6 +48,14 @@ def _status(command: Callable[[], object]) -> int:
         status, text = 1, f"not enough memory: {error}"
     failure(text, status)
     return status
+
+
+def _told(end: SystemExit) -> int:
+    """Return the status of an end that was asked for; of a misuse, which is told on stderr already, also as JSON."""
+    misuse = getattr(end.__context__, "format_message", None)
+    if end.code == MISUSE and misuse is not None:
+        failure_data(misuse(), MISUSE)
+    return end.code if isinstance(end.code, int) else int(end.code is not None)
 
 
 def _run(command: Callable[[], object]) -> int:

@@ -18,7 +18,7 @@ __all__ = ["export"]
 
 def export(
     program: ProgramFile,
-    model: Annotated[Path, file_argument("The ONNX model to write, *.onnx.")],
+    exported: Annotated[Path, file_argument("The ONNX model to write, *.onnx.")],
     dialect: Annotated[Literal["onnx", "qonnx"], typer.Option(
         help="onnx: integers and standard operators; qonnx: floats with Quant and BipolarQuant.")] = "onnx",
     tensors: Annotated[bool, typer.Option(
@@ -33,16 +33,16 @@ def export(
     from bitwright.interop.onnx_types import described
     from sim.ir.serialize import load_program
 
-    check_apart([model], [program, scales])
+    check_apart([exported], [program, scales])
     loaded = load_program(program)
     meanings = None if scales is None else load_scales(scales)
-    made = export_onnx(loaded, model, dialect=dialect, tensors=tensors, scales=meanings)
+    made = export_onnx(loaded, exported, dialect=dialect, tensors=tensors, scales=meanings)
     kinds = dict(sorted(Counter(node.op_type for node in made.graph.node).items()))
     values = [{"role": role, **described(value), "format": str(loaded.tensor(value.name).format)}
               for role, of in (("input", made.graph.input), ("output", made.graph.output)) for value in of]
-    report = Report({"dialect": dialect, "file": str(model), "bytes": model.stat().st_size, "nodes": kinds,
+    report = Report({"dialect": dialect, "file": str(exported), "bytes": exported.stat().st_size, "nodes": kinds,
                      "values": values})
-    report.table(f"{model}, {model.stat().st_size:,} bytes", ["role", "tensor", "type", "shape", "format"],
+    report.table(f"{exported}, {exported.stat().st_size:,} bytes", ["role", "tensor", "type", "shape", "format"],
                  [[row["role"], row["name"], row["type"], " x ".join(map(str, row["shape"])), row["format"]]
                   for row in values])
     counted = ", ".join(f"{count} {kind}" for kind, count in kinds.items())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 __all__ = ["MANNER", "Manner"]
 
@@ -19,15 +21,30 @@ class Manner:
         Results, and failures too, are JSON.
     answered : bool
         Something has gone to stdout.
+    words : tuple of str
+        The command line.
+    parameters : dict
+        Those of the command, by their names.
     """
 
     quiet: bool = False
     as_json: bool = False
     answered: bool = False
+    words: tuple[str, ...] = ()
+    parameters: dict[str, Any] = field(default_factory=dict)
 
     def begin(self) -> None:
         """Forget the command before."""
         self.quiet = self.as_json = self.answered = False
+        self.words, self.parameters = (), {}
+
+    def is_told(self, words: Sequence[str]) -> None:
+        """Note the command line, and whether it asks for JSON, before any of it is understood."""
+        self.words, self.as_json = tuple(words), "--json" in words
+
+    def runs_with(self, parameters: Mapping[str, Any]) -> None:
+        """Note the parameters of the command that begins."""
+        self.parameters = dict(parameters)
 
     def say_json(self, wanted: bool) -> bool:
         """Note whether JSON is wanted, and return it."""

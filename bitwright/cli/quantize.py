@@ -26,6 +26,7 @@ from bitwright.cli.options import (
     Seed,
     Size,
 )
+from bitwright.cli.origin import origin
 from bitwright.cli.output_guard import check_apart
 from bitwright.cli.parameter_types import integer, parse_bits, path_option, positive
 from sim.errors import InputError
@@ -111,6 +112,7 @@ def quantize(
     layers = compare_layers(model, net, images, lowered)
     message("accuracy of the Program in the simulator")
     summary = {"network": network, "data": data, "scheme": scheme, "asymmetric": asymmetric, "ranges": ranges,
+               "machine": target.name, "provenance": origin(),
                **quantization.summary_of(model, lowered, found, target, widths, reconstructed, layers)}
     files = [*networks.write_network(out, model, lowered, summary), *write_layers(out, layers)]
     show(network_report(f"{network} on {data}, {scheme} {bits or bits_file or '4/4'}", summary, files, out), as_json)

@@ -25,6 +25,7 @@ from bitwright.cli.options import (
     Seed,
     Size,
 )
+from bitwright.cli.origin import origin
 from bitwright.cli.output_guard import check_apart
 from bitwright.cli.parameter_types import decimal, integer, parse_bits, path_option, positive
 from sim.errors import InputError
@@ -111,7 +112,8 @@ def train(
             trained = (training.float_network(net) if quantized is None else net).cpu()
         if is_first():
             summary = {"network": network, "data": data, "scheme": scheme, "asymmetric": asymmetric, "ranges": ranges,
-                       "bits": texts, "recipe": asdict(recipe), "pixels": networks.pixels_of(images),
+                       "machine": target.name, "bits": texts, "recipe": asdict(recipe),
+                       "pixels": networks.pixels_of(images), "provenance": origin(),
                        "history": {name: plain(history) for name, history in training.histories.items()}}
             files = write_history(out, training.histories)
             if quantized is None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
@@ -93,6 +94,8 @@ class Summary:
         For each Program and layer: how far its digits are from the real map, and in which channel.
     verifications : dict of str to Verification
         For each Program.
+    provenance : dict
+        Where all this comes from.
     """
 
     machine: str
@@ -108,6 +111,7 @@ class Summary:
     programs: dict[str, Estimate] = field(default_factory=dict)
     fit_errors: dict[str, dict[str, FitError]] = field(default_factory=dict)
     verifications: dict[str, Verification] = field(default_factory=dict)
+    provenance: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -207,7 +211,8 @@ def energy_band(energy: Energy) -> dict[str, float]:
     return {"low": energy.low_pj, "nominal": energy.nominal_pj, "high": energy.high_pj}
 
 
-def demo(out: Path, machine: Machine, images: int, seed: int, progress: Progress = SILENT) -> Summary:
+def demo(out: Path, machine: Machine, images: int, seed: int, progress: Progress = SILENT,
+         provenance: Mapping[str, object] = MappingProxyType({})) -> Summary:
     """Run the loop and write Programs, losses and `summary.json` into `out`.
 
     Parameters
@@ -221,6 +226,8 @@ def demo(out: Path, machine: Machine, images: int, seed: int, progress: Progress
         Of the float network's start and of reconstruction.
     progress : Progress
         Gets STEPS steps.
+    provenance : mapping
+        What the summary says about where it comes from.
 
     Raises
     ------
@@ -228,6 +235,7 @@ def demo(out: Path, machine: Machine, images: int, seed: int, progress: Progress
         If `images` is out of range or the machine cannot hold the network: before anything is trained.
     """
     run = _Demo(machine, images, seed, progress)
+    run.summary.provenance = dict(provenance)
     run.check_machine()
     ensure_folder(out)
     net = run.float_network()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from math import isinf
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -26,7 +27,7 @@ def read_json(path: str | Path, what: str) -> Any:
     """
     text = read_text(path, what, MAX_BYTES)
     try:
-        return json.loads(text, object_pairs_hook=_mapping, parse_constant=_refuse_constant)
+        return json.loads(text, object_pairs_hook=_mapping, parse_constant=_refuse_constant, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{what} '{shown_path(path)}': not JSON: {shown(error)}") from None
 
@@ -39,6 +40,13 @@ def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             raise ValueError(f"key '{key}' is given twice")
         found[key] = value
     return found
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if isinf(number):
+        raise ValueError(f"{shown(text)} is too large a number")
+    return number
 
 
 def _refuse_constant(text: str) -> NoReturn:

@@ -6,16 +6,25 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from math import fsum
 
+from sim.io.cells import cell_text
+
 __all__ = ["Band", "sum_bands"]
 
 
 @dataclass(frozen=True)
 class Band:
-    """A number with its uncertainty; low <= nominal <= high."""
+    """A number with its uncertainty; low <= nominal <= high.
+
+    >>> print(Band(0.5, 1.0, 2500.0))
+    1 (0.5 to 2,500)
+    """
 
     low: float
     nominal: float
     high: float
+
+    def __str__(self) -> str:
+        return f"{cell_text(self.nominal)} ({cell_text(self.low)} to {cell_text(self.high)})"
 
     def times(self, factor: float) -> Band:
         """Return the band of a multiple, by a factor of at least 0.

@@ -325,9 +325,9 @@ def test_learning_rates_are_above_0(run: Run, monkeypatch: pytest.MonkeyPatch, w
     assert "Invalid value for '--lr' / '--rate': must be a number above 0 and at most 1e+06, not '0'" in error
 
 
-COMMANDS = ["demo", "train", "quantize", "simulate", "warmup", "verify", "explain", "estimate", "compare", "area",
-            "sensitivities", "allocate", "explore", "calibrate", "generate", "assemble", "disassemble", "show", "diff",
-            "batch", "export", "vectors", "doctor", "import"]
+COMMANDS = ["demo", "train", "quantize", "simulate", "warmup", "verify", "explain", "estimate", "compare", "report",
+            "area", "sensitivities", "allocate", "explore", "calibrate", "generate", "assemble", "disassemble", "show",
+            "diff", "batch", "export", "vectors", "doctor", "import"]
 
 
 def test_help_lists_the_commands(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
