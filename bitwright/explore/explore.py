@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -125,11 +126,16 @@ def explore(path: Path, out: Path, workers: Workers, watch: Watch = lambda stand
 
 def _search(space: Space, points: Points, legal: LegalMachines) -> Search:
     wanted = space.search
-    match wanted.method:
-        case "exhaustive":
-            return all_of(points, legal)
-        case "random":
-            return some_of(points, legal, wanted.candidates, wanted.seed)
+    if wanted.method == "exhaustive":
+        return all_of(points, legal)
+    if wanted.method == "random":
+        return some_of(points, legal, wanted.candidates, wanted.seed)
+    if find_spec("optuna") is None:
+        raise InputError(f"search method {wanted.method} needs the package optuna, which is not installed: pip install "
+                         "'bitwright[explore]'")
+    from bitwright.explore.proposed import Proposed
+
+    return Proposed(space, points, legal)
 
 
 @dataclass

@@ -81,7 +81,7 @@ def all_of(points: Points, legal: LegalMachines) -> Drawn:
     """
     if len(points) > MAX_EXHAUSTIVE:
         raise InputError(f"an exhaustive search takes at most {MAX_EXHAUSTIVE:,} points, not {len(points):,}: search "
-                         "with method random")
+                         "with method random, nsga2 or tpe")
     return Drawn(points, legal, range(len(points)), len(points))
 
 

@@ -41,7 +41,7 @@ VARIED = (*(name for name in Machine.model_fields if name not in UNVARIED),
           *(f"memory.{name}" for name in Memory.model_fields))
 """Parameters of a machine that a space may vary."""
 
-Method = Literal["exhaustive", "random"]
+Method = Literal["exhaustive", "random", "nsga2", "tpe"]
 Name = Annotated[str, Field(min_length=1, max_length=4096)]
 Width = Annotated[int, Field(ge=1, le=8)]
 Limit = Annotated[float, Field(gt=0, le=MAX_NUMBER, allow_inf_nan=False)]
@@ -164,8 +164,8 @@ class Search(_Fields):
 
     Attributes
     ----------
-    method : {"exhaustive", "random"}
-        All; or some, drawn without repetition.
+    method : {"exhaustive", "random", "nsga2", "tpe"}
+        All; some, drawn without repetition; or those that Optuna proposes.
     candidates : int
         How many, but for `exhaustive`.
     seed : int

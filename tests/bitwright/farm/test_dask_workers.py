@@ -5,11 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
 from functools import cache
 from threading import Thread
 
@@ -24,26 +20,7 @@ from bitwright.farm.store import Store
 from sim.errors import InputError
 
 
-@pytest.fixture
-def cluster(tasks, tmp_path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
-    """The address of a scheduler, and the processes of two workers without anyone who starts them again."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
-    dask, quiet = [sys.executable, "-m", "dask"], {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    started = [subprocess.Popen([*dask, "scheduler", "--host", address, "--no-dashboard"], **quiet)]
-    started += [subprocess.Popen([*dask, "worker", address, "--nthreads", "1", "--no-nanny", "--no-dashboard",
-                                  "--local-directory", str(tmp_path), "--death-timeout", "60"], **quiet)
-                for _ in range(2)]
-    try:
-        yield address, started[1:]
-    finally:
-        for process in started:
-            process.kill()
-            process.wait()
-
-
-def test_a_worker_that_is_killed_loses_nothing(cluster, lines, tmp_path):
+def test_a_worker_that_is_killed_loses_nothing(tasks, cluster, lines, tmp_path):
     """Of 8 jobs on two workers one is cut off by a kill: it is done by the other worker, all others are done once."""
     address, workers = cluster
     jobs = [Job("farm_tasks.square", {"folder": str(tmp_path / "notes"), "number": number, "seconds": 0.4})
