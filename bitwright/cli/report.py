@@ -23,8 +23,8 @@ FORMATS = "html", "md", "json", "csv", "svg"
 
 def report(
     run: Annotated[Path, file_argument(
-        "A folder that demo, train or quantize has written, the JSON of estimate, verify or compare, or with --machine "
-        "a Program, *.safetensors, or another network as estimate takes it.")],
+        "A folder that demo, train, quantize or explore has written, the JSON of estimate, verify or compare, or with "
+        "--machine a Program, *.safetensors, or another network as estimate takes it.")],
     format: Annotated[Literal["html", "md", "json", "csv", "svg"] | None, typer.Option(
         "--format", "-f", help="A page that needs no other file and no network; Markdown; all numbers as JSON or CSV; "
         "or the figures alone. Default: by the name of the file, else html.")] = None,

@@ -16,8 +16,8 @@ __all__ = ["draw_scatter"]
 HEIGHT, LEFT, RIGHT = 340.0, 72.0, WIDTH - 24
 MOST_NAMED = 12
 """Points of a figure that have their names beside them."""
-SIZE = 4.5
-"""Half the width of a mark."""
+SIZE, FAINT = 4.5, 2.5
+"""Half the width of a mark, and of one in the background."""
 CORNERS = {"square": "-1,-1 1,-1 1,1 -1,1", "diamond": "0,-1.3 1.3,0 0,1.3 -1.3,0",
            "triangle": "0,-1.2 1.2,1 -1.2,1",
            "cross": "-1,-.4 -.4,-.4 -.4,-1 .4,-1 .4,-.4 1,-.4 1,.4 .4,.4 .4,1 -.4,1 -.4,.4 -1,.4"}
@@ -52,10 +52,10 @@ def draw_scatter(figure: Scatter, prefix: str) -> Element:
                      text(short(tick), LEFT - 6, y(tick) + 4, "end", font_size=11)]
     middle = (top + bottom) / 2
     children.append(text(figure.y.label, 14, middle, "middle", transform=f"rotate(-90 14 {middle:g})"))
-    named = sum(len(series.points) for series in figure.series if series.marks) <= MOST_NAMED
+    named = sum(len(series.points) for series in figure.series if series.marks and not series.faint) <= MOST_NAMED
     children += _legend(figure) if several else ()
-    for number, series in enumerate(figure.series):
-        children += _series(figure, series, number, x, y, named)
+    for number, series in reversed([*enumerate(figure.series)]):  # the first lies on top
+        children += _series(figure, series, number, x, y, named and not series.faint)
     return figure_element(figure, children, HEIGHT, prefix)
 
 
@@ -76,7 +76,7 @@ def _series(figure: Scatter, series: Series, number: int, x: Place, y: Place, na
     if not series.marks:
         return
     for point in series.points:
-        yield mark_element(_label(figure, series, point), _point(point, number, x, y))
+        yield mark_element(_label(figure, series, point), _point(point, number, x, y, FAINT if series.faint else SIZE))
     if named:
         for point in series.points:
             end = x(point.x) > 0.8 * RIGHT
@@ -84,7 +84,7 @@ def _series(figure: Scatter, series: Series, number: int, x: Place, y: Place, na
                        most=28, font_size=11)
 
 
-def _point(point: Point, number: int, x: Place, y: Place) -> Iterator[Element]:
+def _point(point: Point, number: int, x: Place, y: Place, size: float) -> Iterator[Element]:
     across, up = x(point.x), y(point.y)
     if point.y_band:
         yield node("path", d=f"M{across - 3:.2f} {y(point.y_band.low):.2f}h6M{across:.2f} {y(point.y_band.low):.2f}"
@@ -93,7 +93,7 @@ def _point(point: Point, number: int, x: Place, y: Place) -> Iterator[Element]:
     if point.x_band:
         yield node("path", d=f"M{x(point.x_band.low):.2f} {up:.2f}H{x(point.x_band.high):.2f}", stroke=colour(number),
                    stroke_width=1.2, fill="none")
-    yield _mark(number, across, up)
+    yield _mark(number, across, up, size)
 
 
 def _line(path: str, number: int) -> Element:
@@ -101,12 +101,12 @@ def _line(path: str, number: int) -> Element:
                 stroke_dasharray=None if number % 2 == 0 else "6 3")
 
 
-def _mark(number: int, x: float, y: float) -> Element:
+def _mark(number: int, x: float, y: float, size: float = SIZE) -> Element:
     """Draw the mark of a series: its shape tells it from others as well as its colour."""
     shape = MARKS[number % len(MARKS)]
     if shape == "circle":
-        return node("circle", cx=x, cy=y, r=SIZE, fill=colour(number), stroke="#ffffff", stroke_width=0.8)
-    places = " ".join(f"{x + SIZE * float(a):.2f},{y + SIZE * float(b):.2f}"
+        return node("circle", cx=x, cy=y, r=size, fill=colour(number), stroke="#ffffff", stroke_width=0.8)
+    places = " ".join(f"{x + size * float(a):.2f},{y + size * float(b):.2f}"
                       for a, b in (corner.split(",") for corner in CORNERS[shape].split()))
     return node("polygon", points=places, fill=colour(number), stroke="#ffffff", stroke_width=0.8)
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from bitwright.report.of_comparison import compare_page
 from bitwright.report.of_demo import demo_page
 from bitwright.report.of_estimate import estimate_page
+from bitwright.report.of_exploration import explore_page
+from bitwright.report.of_network import network_page
 from bitwright.report.of_provenance import machine_of, provenance_section
 from bitwright.report.of_verification import verify_page
 from bitwright.report.page import Page
-from bitwright.report.runs import DemoRun, EstimateRun, Provenance, Run
+from bitwright.report.runs import CompareRun, DemoRun, EstimateRun, ExploreRun, NetworkRun, Provenance, Run, VerifyRun
 
 __all__ = ["make_page"]
 
@@ -26,5 +29,11 @@ def _page(run: Run, name: str, provenance: Provenance) -> Page:
             return estimate_page(run)
         case DemoRun():
             return demo_page(run, machine_of(provenance))
-        case _:
+        case NetworkRun():
+            return network_page(run)
+        case CompareRun():
+            return compare_page(run)
+        case ExploreRun():
+            return explore_page(run, name)
+        case VerifyRun():
             return verify_page(run, name)

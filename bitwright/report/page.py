@@ -76,12 +76,25 @@ class Point:
 
 @dataclass(frozen=True)
 class Series:
-    """Points of one kind; `joined` ones have a line through them, and without `marks` they are nothing but that."""
+    """Points of one kind.
+
+    Attributes
+    ----------
+    name : str
+    points : tuple of Point
+    joined : bool
+        A line leads through them.
+    marks : bool
+        Without, they are nothing but that line.
+    faint : bool
+        They are the background of others.
+    """
 
     name: str
     points: tuple[Point, ...]
     joined: bool = False
     marks: bool = True
+    faint: bool = False
 
 
 @dataclass(frozen=True)

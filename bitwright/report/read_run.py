@@ -10,7 +10,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from bitwright.codesign.json_file import read_json
 from bitwright.report.of_provenance import machine_of
-from bitwright.report.runs import DemoRun, EstimateRun, Prices, Provenance, Run, VerifyRun
+from bitwright.report.read_exploration import RESULTS, read_exploration
+from bitwright.report.runs import CompareRun, DemoRun, EstimateRun, NetworkRun, Prices, Provenance, Run, VerifyRun
 from sim.cost.estimate import Estimate
 from sim.energy.events import COMPONENTS, PRICED
 from sim.errors import InputError
@@ -19,25 +20,31 @@ from sim.io.yaml_model import sentence
 
 __all__ = ["read_run", "run_file"]
 
-SUMMARY = "summary.json"
-KINDS = "demo, estimate, verify"
+SUMMARY, SQLITE = "summary.json", ".sqlite"
+KINDS = "demo, train, quantize, estimate, verify, compare, explore"
+KEYS: Mapping[type[VerifyRun | NetworkRun | CompareRun], set[str]] = {
+    VerifyRun: {"comparisons", "predicted", "counted"}, NetworkRun: {"network", "scheme", "accuracy"},
+    CompareRun: {"candidates", "figures", "layers"}}
+"""Keys by which the JSON of a command is known."""
 
 Kind = TypeVar("Kind")
 
 
 def run_file(source: Path) -> Path:
-    """Return the file that holds the result of a run, `summary.json` in its folder.
+    """Return the file that holds the result of a run, `summary.json` or `results.sqlite` in its folder.
 
     Raises
     ------
     InputError
-        If the folder has none.
+        If the folder has neither.
     """
     if not source.is_dir():
         return source
-    if not (source / SUMMARY).is_file():
-        raise InputError(f"folder '{shown_path(source)}' has no {SUMMARY}, so it is no run of demo, train or quantize")
-    return source / SUMMARY
+    for name in (SUMMARY, RESULTS):
+        if (source / name).is_file():
+            return source / name
+    raise InputError(f"folder '{shown_path(source)}' has no {SUMMARY}, as demo, train and quantize write it, and no "
+                     f"{RESULTS} of explore")
 
 
 def read_run(source: Path) -> tuple[Run, Provenance]:
@@ -49,6 +56,9 @@ def read_run(source: Path) -> tuple[Run, Provenance]:
         If the file cannot be read, is of no command that reports are of, or is not as this command writes it.
     """
     file = run_file(source)
+    if file.suffix == SQLITE:
+        explored = read_exploration(file)
+        return explored, {"bitwright": explored.version, "seed": explored.seed}
     where, data = f"run '{shown_path(file)}'", read_json(file, "run")
     if not isinstance(data, dict):
         raise InputError(f"{where}: expected the JSON of a command, an object")
@@ -70,8 +80,11 @@ def _run(data: Mapping[str, Any], file: Path, provenance: Provenance, where: str
         return run
     if "choices" in data or {"layers", "over_data"} <= data.keys():
         return _estimate(data, file, provenance, where)
-    if {"comparisons", "predicted", "counted"} <= data.keys():
-        return _valid(VerifyRun, data, where)
+    for kind, keys in KEYS.items():
+        if keys <= data.keys():
+            return _valid(kind, data, where)
+    if {"front", "points"} <= data.keys():
+        raise InputError(f"{where}: the report of an exploration is made from its folder, which has {RESULTS}")
     raise InputError(f"{where}: it is not what one of these commands writes: {KINDS}")
 
 

@@ -8,9 +8,11 @@ from typing import Any
 
 from sim.arch.machine import Machine
 from sim.cost.estimate import Estimate
+from sim.energy.band import Band
 
-__all__ = ["BudgetUse", "CodesCompared", "DemoRun", "EstimateRun", "OpCycles", "Prices", "Provenance", "Run",
-           "TensorCompared", "VerifyRun"]
+__all__ = ["BudgetUse", "CodesCompared", "CompareRun", "ComparedCandidate", "ComparedFigure", "ComparedLayer",
+           "DemoRun", "EpochRecord", "EstimateRun", "ExploreRun", "Explored", "LayerLoss", "NetworkRun", "OpCycles",
+           "Prices", "Provenance", "Run", "TensorCompared", "VerifyRun"]
 
 Provenance = Mapping[str, Any]
 
@@ -129,4 +131,134 @@ class DemoRun:
     ok: bool = field(default=False)
 
 
-Run = EstimateRun | VerifyRun | DemoRun
+@dataclass(frozen=True)
+class LayerLoss:
+    """What a layer of a quantized network loses, as far as it was measured (`quant.analysis.layers`)."""
+
+    name: str
+    kind: str
+    weight_bits: int | None = None
+    tensor_bits: int | None = None
+    weight_sqnr_db: float | None = None
+    tensor_sqnr_db: float | None = None
+    clipped_share: float | None = None
+    output_sqnr_db: float | None = None
+    fit_error_codes: float | None = None
+    agreement: float | None = None
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """An epoch of a training."""
+
+    epoch: int
+    loss: float
+    train_accuracy: float
+    validation_accuracy: float | None = None
+
+
+@dataclass(frozen=True)
+class NetworkRun:
+    """What `bitwright train` or `bitwright quantize` has made.
+
+    Attributes
+    ----------
+    bits : str, list or dict
+        One choice, several in turn, or of every layer.
+    history : dict of str to epochs
+        By the training; empty if none was.
+    """
+
+    network: str
+    data: str
+    scheme: str
+    accuracy: dict[str, float]
+    bits: str | list[str] | dict[str, tuple[int, int]] = ""
+    layers: tuple[LayerLoss, ...] = ()
+    history: dict[str, tuple[EpochRecord, ...]] = field(default_factory=dict)
+    budgets: dict[str, BudgetUse] = field(default_factory=dict)
+    fit_error_codes: float | None = None
+
+
+@dataclass(frozen=True)
+class ComparedCandidate:
+    """One of those that `bitwright compare` compares."""
+
+    name: str
+    machine: str
+    technology: str
+    latency_cycles: int
+    figures: dict[str, float | Band]
+
+
+@dataclass(frozen=True)
+class ComparedFigure:
+    """A figure of the first candidate and of another; `open` if numbers in the bands can turn the order around."""
+
+    figure: str
+    other: str
+    first_value: float | Band
+    other_value: float | Band
+    ratio: float | None
+    open: bool
+
+
+@dataclass(frozen=True)
+class ComparedLayer:
+    """A layer that several candidates have; None where one lacks it."""
+
+    layer: str
+    latency_cycles: tuple[int | None, ...]
+    energy_pj: tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
+class CompareRun:
+    """What `bitwright compare` found."""
+
+    candidates: tuple[ComparedCandidate, ...]
+    figures: tuple[ComparedFigure, ...]
+    layers: tuple[ComparedLayer, ...]
+
+
+@dataclass(frozen=True)
+class Explored:
+    """A candidate of an exploration: its parameters, bits, and figures of all networks together."""
+
+    number: int
+    status: str
+    reason: str
+    on_front: bool
+    parameters: dict[str, int | float]
+    choice: str
+    figures: dict[str, Band]
+
+
+@dataclass(frozen=True)
+class ExploreRun:
+    """What `bitwright explore` has found, so far if it is not finished.
+
+    Attributes
+    ----------
+    limits : dict of str to float
+        By figure and end of its band, such as `power_mw.high`.
+    objectives : tuple of str
+        Likewise.
+    dropped : tuple of (rule, machines, example)
+    """
+
+    finished: bool
+    version: str
+    space: str
+    method: str
+    seed: int
+    machine: str
+    technology: str
+    limits: dict[str, float]
+    objectives: tuple[str, ...]
+    points: int
+    dropped: tuple[tuple[str, int, str], ...]
+    candidates: tuple[Explored, ...]
+
+
+Run = EstimateRun | VerifyRun | DemoRun | NetworkRun | CompareRun | ExploreRun

@@ -247,7 +247,7 @@ def test_a_program_with_a_machine_is_estimated(command: Run, tmp_path: Path) -> 
 
 @pytest.mark.parametrize(("text", "sentence"), [
     ("[]", "expected the JSON of a command, an object"),
-    ("{}", "it is not what one of these commands writes: demo, estimate, verify"),
+    ("{}", "it is not what one of these commands writes: demo, train, quantize, estimate, verify, compare, explore"),
     ('{"error": {"message": "no memory"}}', "that command failed: no memory"),
     ('{"provenance": 3}', "provenance must be an object"),
     ('{"choices": {}}', "choices must be estimates by their bits"),
@@ -277,7 +277,7 @@ def test_an_estimate_of_another_version_is_refused(command: Run, estimate: dict[
     (["run.json", "-o", "r.txt"],
      "a report is *.html, *.md, *.json, *.csv, *.svg, not 'r.txt'; --format says what to write"),
     (["p.safetensors"], "'p.safetensors' is a network: --machine says on which machine it is to be estimated"),
-    (["."], "folder '.' has no summary.json, so it is no run of demo, train or quantize"),
+    (["."], "folder '.' has no summary.json, as demo, train and quantize write it, and no results.sqlite of explore"),
     (["nothing.json"], "no run 'nothing.json'")])
 def test_what_cannot_be_reported_is_said(command: Run, estimate: dict[str, Any], words: list[str],
                                          message: str) -> None:
