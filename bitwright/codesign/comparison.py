@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from sim.arch.machine import Machine
 from sim.cost.estimate import Estimate
@@ -29,16 +29,34 @@ class Candidate:
     Attributes
     ----------
     name : str
-    machine : Machine
-    technology : Technology
+    machine : Machine or None
+    technology : Technology or None
+        None: all that is known is the name.
     cost : Estimate
         Of one image.
+    machine_name, technology_name : str
+        Where the things themselves are not known.
+    accuracy : dict of str to float
+        By the set of images, as far as it was measured.
     """
 
     name: str
-    machine: Machine
-    technology: Technology
+    machine: Machine | None
+    technology: Technology | None
     cost: Estimate
+    machine_name: str = ""
+    technology_name: str = ""
+    accuracy: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def on(self) -> str:
+        """Name of the machine."""
+        return self.machine.name if self.machine else self.machine_name
+
+    @property
+    def priced_by(self) -> str:
+        """Name of the technology."""
+        return self.technology.name if self.technology else self.technology_name
 
 
 @dataclass(frozen=True)
@@ -127,9 +145,10 @@ def _ratio(first: float | Band, other: float | Band) -> float | None:
 def _is_open(name: str, first: Candidate, other: Candidate, one: float | Band, two: float | Band) -> bool:
     if not isinstance(one, Band) or not isinstance(two, Band):
         return False
-    if name in ENERGY_TIMES and first.machine == other.machine and first.technology == other.technology:
+    machine, technology = first.machine, first.technology
+    if name in ENERGY_TIMES and machine and technology and (machine, technology) == (other.machine, other.technology):
         less, more = (_scaled(candidate.cost, ENERGY_TIMES[name](candidate.cost)) for candidate in (first, other))
-        difference = energy_difference(less, more, prices(first.machine, first.technology))
+        difference = energy_difference(less, more, prices(machine, technology))
         return difference.low_pj < 0 < difference.high_pj
     return one != two and one.low <= two.high and two.low <= one.high
 

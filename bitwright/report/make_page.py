@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bitwright.report.of_comparison import compare_page
+from bitwright.report.of_comparison import compare_page, machines_page
 from bitwright.report.of_demo import demo_page
 from bitwright.report.of_estimate import estimate_page
 from bitwright.report.of_exploration import explore_page
@@ -12,7 +12,17 @@ from bitwright.report.of_network import network_page
 from bitwright.report.of_provenance import machine_of, provenance_section
 from bitwright.report.of_verification import verify_page
 from bitwright.report.page import Page
-from bitwright.report.runs import CompareRun, DemoRun, EstimateRun, ExploreRun, NetworkRun, Provenance, Run, VerifyRun
+from bitwright.report.runs import (
+    CompareRun,
+    DemoRun,
+    EstimateRun,
+    ExploreRun,
+    MachinesRun,
+    NetworkRun,
+    Provenance,
+    Run,
+    VerifyRun,
+)
 
 __all__ = ["make_page"]
 
@@ -33,6 +43,8 @@ def _page(run: Run, name: str, provenance: Provenance) -> Page:
             return network_page(run)
         case CompareRun():
             return compare_page(run)
+        case MachinesRun():
+            return machines_page(run)
         case ExploreRun():
             return explore_page(run, name)
         case VerifyRun():

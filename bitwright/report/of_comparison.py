@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from bitwright.report.figure_names import FIGURE_NAMES
 from bitwright.report.page import Axis, Bar, Bars, Page, Point, Scatter, Section, Series, Table
-from bitwright.report.runs import ComparedCandidate, CompareRun
+from bitwright.report.runs import ComparedCandidate, CompareRun, MachinesRun
 from sim.energy.band import Band
 
-__all__ = ["compare_page"]
+__all__ = ["compare_page", "machines_page"]
 
 MOST_DRAWN = 20
 """Layers that are drawn."""
@@ -26,6 +26,24 @@ def compare_page(run: CompareRun) -> Page:
             f"{doubtful} of {len(run.figures)} are open: numbers inside the bands can turn their order around.",),
             (_differences(run),)),
         *((Section("Layers", (), (_drawn_layers(run), _layers(run))),) if run.layers else ())))
+
+
+def machines_page(run: MachinesRun) -> Page:
+    """Return the page of a comparison of machines: their parameters, and the area of every part."""
+    first, others = run.machines[:1], run.machines[1:]
+    drawn = Bars("area by part", "Area of every part that differs, in each machine.", "area [mm2]", ("area",), tuple(
+        Bar(f"{one.part}, {name}", (band.nominal,), band) for one in run.areas
+        for name, band in zip(run.machines, one.areas_mm2, strict=True) if band))
+    columns = ("part", *(f"{name} [mm2]" for name in run.machines), *(f"order of {name}" for name in others))
+    table = Table("areas", columns,
+                  tuple((one.part, *one.areas_mm2, *("open" if doubt else "certain" for doubt in one.open[1:]))
+                        for one in run.areas))
+    parameters = Table("parameters", ("parameter", *run.machines), tuple(
+        (name, *map(str, values)) for name, values in run.parameters.items()))
+    return Page(f"Machines {', '.join(run.machines)}, compared with {''.join(first)}", "compare", (), (
+        Section("Parameters", (), (parameters,)), Section("Areas", (
+            "Of parts in which the machines differ. An order is open if numbers inside the bands can turn it around.",),
+            (drawn, table))))
 
 
 def _point(one: ComparedCandidate) -> list[Point]:

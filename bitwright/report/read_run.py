@@ -11,7 +11,17 @@ from pydantic import TypeAdapter, ValidationError
 from bitwright.codesign.json_file import read_json
 from bitwright.report.of_provenance import machine_of
 from bitwright.report.read_exploration import RESULTS, read_exploration
-from bitwright.report.runs import CompareRun, DemoRun, EstimateRun, NetworkRun, Prices, Provenance, Run, VerifyRun
+from bitwright.report.runs import (
+    CompareRun,
+    DemoRun,
+    EstimateRun,
+    MachinesRun,
+    NetworkRun,
+    Prices,
+    Provenance,
+    Run,
+    VerifyRun,
+)
 from sim.cost.estimate import Estimate
 from sim.energy.events import COMPONENTS, PRICED
 from sim.errors import InputError
@@ -22,9 +32,9 @@ __all__ = ["read_run", "run_file"]
 
 SUMMARY, SQLITE = "summary.json", ".sqlite"
 KINDS = "demo, train, quantize, estimate, verify, compare, explore"
-KEYS: Mapping[type[VerifyRun | NetworkRun | CompareRun], set[str]] = {
+KEYS: Mapping[type[VerifyRun | NetworkRun | CompareRun | MachinesRun], set[str]] = {
     VerifyRun: {"comparisons", "predicted", "counted"}, NetworkRun: {"network", "scheme", "accuracy"},
-    CompareRun: {"candidates", "figures", "layers"}}
+    CompareRun: {"candidates", "figures", "layers"}, MachinesRun: {"machines", "parameters", "areas"}}
 """Keys by which the JSON of a command is known."""
 
 Kind = TypeVar("Kind")

@@ -10,9 +10,9 @@ from sim.arch.machine import Machine
 from sim.cost.estimate import Estimate
 from sim.energy.band import Band
 
-__all__ = ["BudgetUse", "CodesCompared", "CompareRun", "ComparedCandidate", "ComparedFigure", "ComparedLayer",
-           "DemoRun", "EpochRecord", "EstimateRun", "ExploreRun", "Explored", "LayerLoss", "NetworkRun", "OpCycles",
-           "Prices", "Provenance", "Run", "TensorCompared", "VerifyRun"]
+__all__ = ["BudgetUse", "CodesCompared", "CompareRun", "ComparedArea", "ComparedCandidate", "ComparedFigure",
+           "ComparedLayer", "DemoRun", "EpochRecord", "EstimateRun", "ExploreRun", "Explored", "LayerLoss",
+           "MachinesRun", "NetworkRun", "OpCycles", "Prices", "Provenance", "Run", "TensorCompared", "VerifyRun"]
 
 Provenance = Mapping[str, Any]
 
@@ -222,6 +222,24 @@ class CompareRun:
 
 
 @dataclass(frozen=True)
+class ComparedArea:
+    """The area of a part in several machines, and for each whether its order and the first one's is open."""
+
+    part: str
+    areas_mm2: tuple[Band | None, ...]
+    open: tuple[bool, ...]
+
+
+@dataclass(frozen=True)
+class MachinesRun:
+    """What `bitwright compare` found of machines alone."""
+
+    machines: tuple[str, ...]
+    parameters: dict[str, tuple[Any, ...]]
+    areas: tuple[ComparedArea, ...]
+
+
+@dataclass(frozen=True)
 class Explored:
     """A candidate of an exploration: its parameters, bits, and figures of all networks together."""
 
@@ -261,4 +279,4 @@ class ExploreRun:
     candidates: tuple[Explored, ...]
 
 
-Run = EstimateRun | VerifyRun | DemoRun | NetworkRun | CompareRun | ExploreRun
+Run = EstimateRun | VerifyRun | DemoRun | NetworkRun | CompareRun | MachinesRun | ExploreRun

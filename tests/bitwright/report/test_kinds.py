@@ -59,6 +59,15 @@ def test_a_comparison_says_what_is_open(command: Run, blocks: Callable[..., Any]
         one["name"] for one in data["candidates"]]
 
 
+def test_machines_are_shown_side_by_side(command: Run, blocks: Callable[..., Any], tmp_path: Path) -> None:
+    """Parameters, and areas with their bands in the table as in the JSON."""
+    data = command("compare", "tiny", "edge")
+    (tmp_path / "run.json").write_text(json.dumps(data))
+    found = blocks("run.json")
+    assert [row[0] for row in found["parameters"]["rows"]] == list(data["parameters"])
+    assert [row[1:3] for row in found["areas"]["rows"]] == [one["areas_mm2"] for one in data["areas"]]
+
+
 def test_an_exploration_shows_its_front(command: Run, blocks: Callable[..., Any], tmp_path: Path) -> None:
     """The front is that of the command's JSON, in numbers and points; each candidate is drawn; nothing is left out
     without a reason."""

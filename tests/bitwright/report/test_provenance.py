@@ -17,7 +17,7 @@ from sim.arch.machine import load_machine
 from sim.energy.technology import load_technology
 
 READ = {"weights", "bits_file", "program", "input_file", "network", "networks", "trace", "sensitivities", "liberty",
-        "sram", "image", "first", "second", "model", "data", "scales", "run", "space"}
+        "sram", "image", "first", "second", "model", "data", "scales", "run", "space", "items"}
 """Parameters that are files or folders which commands read."""
 SHAPES = ("{name: n, inputs: {x: {channels: 8, height: 6, width: 6, bits: 8}}, layers: [{name: first, channels: 8}, "
           "{name: fc, channels: 4}]}")
