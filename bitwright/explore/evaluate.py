@@ -11,7 +11,7 @@ from bitwright.codesign.sensitivities import Losses
 from bitwright.explore.fixed_bits import BitPlaces
 from sim.arch.machine import Machine
 from sim.cost.area import area
-from sim.cost.estimate import Estimate, estimate
+from sim.cost.totals import Totals, totals
 from sim.energy.band import Band
 from sim.energy.technology import Technology
 from sim.errors import InputError
@@ -90,7 +90,7 @@ class _OnMachine:
             allocated = self._allocated(network, chosen["budgets"])
             bits, loss = allocated.bits, allocated.objective
             program = _places(network).program(_shapes(network), bits, machine.arithmetic, machine.terms)
-        figures = figures_of(estimate(plan(program, machine), self._technology))
+        figures = figures_of(totals(plan(program, machine), self._technology))
         return {"figures": figures | ({} if loss is None else {"loss": [loss] * 3}), "bits": bits}
 
     def _allocated(self, network: str, budgets: Mapping[str, float]) -> Allocation:
@@ -103,7 +103,7 @@ class _OnMachine:
         return self._tables[network].under(budgets, _described(network)["method"])
 
 
-def figures_of(cost: Estimate) -> dict[str, list[float]]:
+def figures_of(cost: Totals) -> dict[str, list[float]]:
     """Return the figures of one network on a machine: their low, nominal and high ends."""
     exact = {"latency_cycles": float(cost.latency_cycles), "latency_ms": cost.latency_ms, "fps": cost.fps,
              "weight_bytes": float(cost.weight_bytes)}

@@ -40,7 +40,12 @@ class EnergyRange:
 
     def times(self, count: int) -> EnergyRange:
         """Return the energy of so many."""
+        if count == 0:
+            return NO_ENERGY
         return EnergyRange(self.low_pj * count, self.nominal_pj * count, self.high_pj * count)
+
+
+NO_ENERGY = EnergyRange(0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True)

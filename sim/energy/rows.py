@@ -148,10 +148,9 @@ class Row(Sourced):
 
     def at_machine(self, width: float, kib: float | None, clock_mhz: float, data_factor: float = 1.0) -> Band:
         """Return the number on a machine; `data_factor` is one more by which its part that is not fixed grows."""
-        factor = self.at.factor(width, kib, clock_mhz) * data_factor
-        low, nominal, high = (self.fixed + (end - self.fixed) * factor
-                              for end in (self.band.low, self.band.nominal, self.band.high))
-        return Band(low, nominal, high)
+        factor, fixed, band = self.at.factor(width, kib, clock_mhz) * data_factor, self.fixed, self.band
+        return Band(fixed + (band.low - fixed) * factor, fixed + (band.nominal - fixed) * factor,
+                    fixed + (band.high - fixed) * factor)
 
 
 class Price(Row):

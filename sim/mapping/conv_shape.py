@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import is_
 from typing import Protocol
+from weakref import WeakKeyDictionary
 
 from sim.ir.formats import Kind
 from sim.ir.ops import Conv, Steps, Tensor
@@ -95,9 +97,21 @@ class Tensors(Protocol):
         """Return the tensor of that name."""
 
 
+_known: WeakKeyDictionary[Conv, tuple[tuple[Tensor, ...], ConvShape]] = WeakKeyDictionary()
+"""The shape that a Conv last had, and the tensors on which it had it."""
+
+
 def conv_shape(tensors: Tensors, conv: Conv) -> ConvShape:
     """Return the shape and bits of a Conv on these tensors."""
-    source, target = tensors.tensor(conv.input).of_run(conv.input_parts), tensors.tensor(conv.output)
+    operands = tuple(tensors.tensor(name) for name in conv.chip_tensors)
+    known = _known.get(conv)
+    if known is None or not all(map(is_, known[0], operands)):
+        known = _known[conv] = operands, _conv_shape(conv, operands[0], operands[-1], operands[1:-1])
+    return known[1]
+
+
+def _conv_shape(conv: Conv, whole: Tensor, target: Tensor, residuals: tuple[Tensor, ...]) -> ConvShape:
+    source = whole.of_run(conv.input_parts)
     height, width = conv.map_size(source)
     return ConvShape(
         in_height=source.height, in_width=source.width, in_parts=source.parts,
@@ -105,7 +119,7 @@ def conv_shape(tensors: Tensors, conv: Conv) -> ConvShape:
         kernel=conv.kernel, stride=conv.stride, dilation=conv.dilation, pads=conv.pads,
         depthwise=conv.depthwise, weight_kind=conv.weight_format.kind, bits_w=conv.weight_format.bits,
         bits_a=source.format.bits, bits_out=target.format.bits,
-        bits_residual=tensors.tensor(conv.residual).format.bits if conv.residual else 0,
+        bits_residual=sum(residual.format.bits for residual in residuals),
         terms=conv.terms, residual_terms=conv.residual_terms, gated=conv.gate is not None,
         residual_in_one_bank=conv.residual_broadcast == "map",
         index_bits=0 if conv.table is None else conv.table.index.bits, groups=conv.groups if conv.grouped else 1,

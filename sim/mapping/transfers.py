@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
+from weakref import WeakKeyDictionary
 
 from sim.io.bounds import MAX_NAME
 from sim.ir.ops import Load, Op, Store
@@ -36,8 +37,20 @@ def with_transfers(program: Program) -> Program:
     """Return `program` with the Loads and Stores that it lacks.
 
     Every input that is read on chip is loaded before its first reader, every output that is computed there is stored
-    when it is complete.
+    when it is complete. While `program` is alive, the same Program is returned again.
     """
+    if program in _complete:
+        return _complete[program]
+    ops = _all_ops(program)
+    if len(ops) == len(program.ops):
+        return program
+    return _complete.setdefault(program, replace(program, ops=tuple(ops)))
+
+
+_complete: WeakKeyDictionary[Program, Program] = WeakKeyDictionary()
+
+
+def _all_ops(program: Program) -> list[Op]:
     loaded = {op.output for op in program.ops if isinstance(op, Load)}
     stored = {op.output for op in program.ops if isinstance(op, Store)}
     to_load = {tensor.name for tensor in program.inputs} - loaded
@@ -54,4 +67,4 @@ def with_transfers(program: Program) -> Program:
         ops.append(op)
         if index in to_store:
             ops.append(Store(unique_name(f"store {to_store[index]}", names), to_store[index], to_store[index]))
-    return replace(program, ops=tuple(ops)) if len(ops) > len(program.ops) else program
+    return ops

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from math import ceil
 
 from sim.arch.machine import Machine
@@ -11,7 +12,7 @@ from sim.errors import InputError
 from sim.ir.ops import Op, Tensor
 from sim.mapping.activation_layout import tensor_words
 
-__all__ = ["AllocationError", "allocate", "lifetimes", "regions_of"]
+__all__ = ["AllocationError", "Lifetimes", "allocate", "lifetimes", "occupied_regions", "place_tensors", "regions_of"]
 
 TAKEN = sys.maxsize
 """Later than any use."""
@@ -49,45 +50,71 @@ def lifetimes(ops: Sequence[Op]) -> dict[str, tuple[int, int]]:
     return lives
 
 
+def occupied_regions(lives: Lifetimes, sizes: Mapping[str, int], ops: int) -> list[int]:
+    """Count the regions that tensors take together while each of so many ops runs, wherever they lie."""
+    changes = [0] * (ops + 1)
+    for name, (first, last) in lives.items():
+        changes[first] += sizes[name]
+        changes[last + 1] -= sizes[name]
+    return list(accumulate(changes))[:ops]
+
+
 def allocate(tensors: Mapping[str, Tensor], ops: Sequence[Op], machine: Machine) -> dict[str, range]:
     """Return the regions of every tensor that is on chip.
+
+    Raises
+    ------
+    AllocationError
+        As `place_tensors`.
+    """
+    lives = lifetimes(ops)
+    return place_tensors(lives, {name: regions_of(tensors[name], machine) for name in lives}, machine)
+
+
+def place_tensors(lives: Lifetimes, sizes: Mapping[str, int], machine: Machine) -> dict[str, range]:
+    """Return the regions of tensors of some sizes [regions].
 
     Tensors are placed in the order of their first use, each where the last user was longest ago, so that ops wait
     little for each other; else at the lowest gap; else the largest first (greedy by size: Pisarchyk and Lee, "Efficient
     Memory Management for Deep Neural Net Inference", 2020, arXiv 2001.03288).
+
+    Parameters
+    ----------
+    lives : Lifetimes
+        In the order of first use.
+    sizes : mapping of str to int
+    machine : Machine
 
     Raises
     ------
     AllocationError
         If a tensor finds no place in any of these ways.
     """
-    lives = lifetimes(ops)
-    sizes = {name: regions_of(tensors[name], machine) for name in lives}
-    in_order = list(lives)
     try:
-        return _first_fit(in_order, lives, sizes, machine, rested=True)
+        return _first_fit(lives, sizes, machine, rested=True)
     except AllocationError:
         pass
     try:
-        return _first_fit(in_order, lives, sizes, machine, rested=False)
+        return _first_fit(lives, sizes, machine)
     except AllocationError as refusal:
         try:
-            return _first_fit(sorted(in_order, key=lambda name: -sizes[name]), lives, sizes, machine, rested=False)
+            return _first_fit(lives, sizes, machine, largest_first=True)
         except AllocationError:
             raise refusal from None
 
 
-def _first_fit(names: Sequence[str], lives: Lifetimes, sizes: Mapping[str, int], machine: Machine,
-               rested: bool) -> dict[str, range]:
+def _first_fit(lives: Lifetimes, sizes: Mapping[str, int], machine: Machine, rested: bool = False,
+               largest_first: bool = False) -> dict[str, range]:
     """Place tensors one after another among those alive at the same time: at the most rested gap, or at the lowest.
 
     The first of the most rested gaps begins at an edge, as the lowest gap does: where a tensor was placed or ended.
     """
     regions: dict[str, range] = {}
-    last_use, edges = [-1] * machine.act_regions, {0}
-    for name in names:
+    last_use, edges, others = [-1] * machine.act_regions, {0}, list[str]()
+    for name in sorted(lives, key=lambda name: -sizes[name]) if largest_first else lives:
         (first, last), need = lives[name], sizes[name]
-        alive = tuple(other for other in regions if lives[other][0] <= last and lives[other][1] >= first)
+        alive = [other for other in others if lives[other][0] <= last and lives[other][1] >= first]
+        others = [*(others if largest_first else alive), name]
         held = last_use.copy()
         for other in alive:
             held[regions[other].start : regions[other].stop] = [TAKEN] * sizes[other]

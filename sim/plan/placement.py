@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from sim.arch.machine import Machine
 from sim.ir.ops import Op, Tensor
 from sim.mapping.schedule import Schedule
-from sim.plan.allocator import allocate
+from sim.plan.allocator import lifetimes, occupied_regions, place_tensors, regions_of
 from sim.timing.dependencies import Waits, op_waits
 from sim.timing.recurrence import KnownRuns
 from sim.timing.timeline import Timeline, timeline
@@ -31,6 +31,8 @@ class Placement:
     waits : tuple of Waits
         What each op waits for.
     timeline : Timeline
+    occupied : list of int
+        Regions that are taken while each op runs.
     """
 
     ops: tuple[Op, ...]
@@ -38,26 +40,29 @@ class Placement:
     regions: dict[str, range]
     waits: tuple[Waits, ...]
     timeline: Timeline
+    occupied: list[int]
 
 
-@dataclass(frozen=True, eq=False)
 class Placer:
     """Places the same ops in one order and another.
 
-    Attributes
+    Parameters
     ----------
     tensors : mapping of str to Tensor
     schedules : mapping of str to Schedule
         Of every op by its name.
     machine : Machine
-    known : KnownRuns
-        What Convs did in orders that were placed before.
+
+    Attributes
+    ----------
+    sizes : dict of str to int
+        Of all tensors on chip [regions].
     """
 
-    tensors: Mapping[str, Tensor]
-    schedules: Mapping[str, Schedule]
-    machine: Machine
-    known: KnownRuns = field(default_factory=dict)
+    def __init__(self, tensors: Mapping[str, Tensor], schedules: Mapping[str, Schedule], machine: Machine) -> None:
+        self._tensors, self._schedules, self._machine = tensors, schedules, machine
+        self._known: KnownRuns = {}
+        self.sizes = {name: regions_of(tensor, machine) for name, tensor in tensors.items()}
 
     def place(self, ops: Sequence[Op]) -> Placement:
         """Return the placement of ops in this order.
@@ -67,7 +72,9 @@ class Placer:
         AllocationError
             If a tensor finds no place.
         """
-        regions = allocate(self.tensors, ops, self.machine)
-        waits, schedules = op_waits(self.tensors, ops, regions), tuple(self.schedules[op.name] for op in ops)
+        lives = lifetimes(ops)
+        regions = place_tensors(lives, self.sizes, self._machine)
+        waits, schedules = op_waits(self._tensors, ops, regions), tuple(self._schedules[op.name] for op in ops)
         return Placement(tuple(ops), schedules, regions, waits,
-                         timeline(schedules, waits, self.machine.memory, self.known))
+                         timeline(schedules, waits, self._machine.memory, self._known),
+                         occupied_regions(lives, self.sizes, len(ops)))

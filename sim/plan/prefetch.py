@@ -32,14 +32,15 @@ def prefetch_loads(program: Program, loads: Collection[str], scheduler: Schedule
         If a tensor finds no place, with all Loads where they are.
     """
     schedules = {op.name: scheduler.schedule(program, op) for op in program.ops}
-    placer = Placer({tensor.name: tensor for tensor in program.tensors}, schedules, scheduler.machine)
+    machine = scheduler.machine
+    placer = Placer({tensor.name: tensor for tensor in program.tensors}, schedules, machine)
     best = placer.place(program.ops)
     for name in loads:
         index = next(i for i, op in enumerate(best.ops) if op.name == name)
         before = _layer_before(best.ops, index)
-        if before is None:
-            continue
         ops = best.ops
+        if before is None or max(best.occupied[before:index]) + placer.sizes[ops[index].output] > machine.act_regions:
+            continue
         try:
             trial = placer.place((*ops[:before], ops[index], *ops[before:index], *ops[index + 1 :]))
         except AllocationError:

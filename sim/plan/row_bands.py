@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import pairwise
 from math import ceil
 
@@ -91,15 +92,22 @@ def band_tensors(tensors: Mapping[str, Tensor], layer: Layer, band: Band) -> lis
 
     The output has no parts but the one that the layer writes.
     """
-    operands = [replace(tensors[name], height=height)
+    operands = [_of_rows(tensors[name], height)
                 for name, (_, height) in zip(layer.reads, band.operand_rows(layer), strict=False)]
     target = tensors[layer.output]
-    return [*operands, target if layer.writes_lattice else replace(written_part(layer, target), height=band.rows)]
+    return [*operands, target if layer.writes_lattice else _of_rows(written_part(layer, target), band.rows)]
+
+
+@lru_cache(maxsize=4096)
+def _of_rows(tensor: Tensor, height: int) -> Tensor:
+    """Return so many rows of a tensor."""
+    return replace(tensor, height=height)
 
 
 def written_part(layer: Layer, target: Tensor) -> Tensor:
     """Return what of `target` an op writes, as a tensor of its own."""
-    return replace(target, parts=tuple(target.parts[part] for part in layer.written_parts(target)))
+    parts = tuple(target.parts[part] for part in layer.written_parts(target))
+    return target if parts == target.parts else replace(target, parts=parts)
 
 
 def _split(source: Tensor, layer: Layer, height: int, rows: int) -> Iterator[Band]:

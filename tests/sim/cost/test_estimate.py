@@ -8,6 +8,7 @@ import pytest
 from sim.arch.host_memory import Memory
 from sim.arch.machine import load_machine
 from sim.cost.estimate import estimate
+from sim.cost.totals import totals
 from sim.energy.technology import load_technology
 from sim.errors import InputError
 from sim.ir.formats import Format
@@ -38,6 +39,10 @@ def test_rows_add_up_to_the_whole(seed: int) -> None:
         assert min(layer.cycles.values()) >= 0
         assert layer.cycles[layer.bound] == max(layer.cycles.values())
     assert sum(cost.cycles_by_cause.values()) == cost.latency_cycles
+    assert cost.macs == sum(layer.macs for layer in cost.layers)
+    whole = totals(planned, load_technology("generic45"))
+    assert vars(whole).items() <= vars(cost).items()
+    assert whole.figures == cost.figures
     busy = cost.cycles_by_cause.get("array", 0) + cost.cycles_by_cause.get("depthwise lanes", 0)
     assert busy == cost.cycles["pairs"]
     parts = cost.energy.by_component
