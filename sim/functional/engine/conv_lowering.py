@@ -20,6 +20,7 @@ from sim.functional.engine.weights import (
     tap_quads,
     tap_rows,
     window_columns,
+    window_quads,
 )
 from sim.functional.kernels import abi
 from sim.functional.kernels.kernel_id import KernelId
@@ -68,10 +69,14 @@ def _tile_channels(kernel: KernelId) -> int:
 
 
 def _prepare_gemm(operation: Operation, conv: Conv, source: Buffer) -> None:
-    block, values = _tile_channels(operation.kernel), pieces(conv)
+    block = _tile_channels(operation.kernel)
+    if operation.kernel.variant == "quads":
+        values, offsets = window_quads(pieces(conv), _piece_offsets(conv, source))
+    else:
+        values, offsets = pieces(conv), _piece_offsets(conv, source)
     weights = quad_panels(values[channel_order(conv.channels)] if block == abi.GROUP else values, block)
     operation.words |= {abi.TAP_COUNT: weights.shape[1], abi.RUN: weights.shape[2] // abi.GROUP_QUADS}
-    operation.constants |= {abi.WEIGHTS: weights, abi.TAPS: _piece_offsets(conv, source)}
+    operation.constants |= {abi.WEIGHTS: weights, abi.TAPS: offsets}
     operation.scratch_bytes = (abi.CHUNK + abi.SPARE_ROWS) * (3 * 8 + block * 4)
 
 

@@ -10,8 +10,16 @@ import numpy as np
 
 from sim.functional.engine.bitplane import bitplane_kernels
 from sim.functional.engine.buffers import Buffer
+from sim.functional.engine.weights import pieces, quad_starts
 from sim.functional.engine.winograd import winograd_kernels
-from sim.functional.kernels.abi import STEP_BYTES, TILE_CHANNELS, TILE_PIXELS, VECTOR_LANES, WINOGRAD_TILES
+from sim.functional.kernels.abi import (
+    GROUP_QUADS,
+    STEP_BYTES,
+    TILE_CHANNELS,
+    TILE_PIXELS,
+    VECTOR_LANES,
+    WINOGRAD_TILES,
+)
 from sim.functional.kernels.kernel_id import KernelId
 from sim.ir.formats import Format
 from sim.ir.ops import Conv
@@ -20,7 +28,7 @@ __all__ = ["conv_kernels"]
 
 COPY_CYCLES = 3
 """Cycles to copy 64 bytes of a window; 16 windows times 64 bytes times 16 channels take 16."""
-VECTORS = {"avx512": (4, 3, 2, 1), "avx2": (2,), "portable": (2,)}
+VECTORS = {"avx512": (4, 3, 2, 1), "quads": (4, 3, 2, 1), "avx2": (2,), "portable": (2,)}
 FEW_PAIRS = 2
 """Pairs of a bit of a code and one of a weight that planes do faster than bytes."""
 LEAST_WINDOWS = 4
@@ -31,6 +39,8 @@ AMX_DIRECT, AMX_PACKED = KernelId("amx_conv", "direct"), KernelId("amx_conv", "p
 LEAST_TILES = {KernelId("winograd", "rows", 2): 16, KernelId("winograd", "rows", 4): 8,
                KernelId("winograd", "squares", 4): 16}
 """Below, a tile of sums would not fill the registers often enough."""
+MOST_LISTED_TURNS = 64
+"""Above, the places of the quads would not stay in the first-level cache beside the codes."""
 LEAST_CHANNELS = 64
 """Below, reading the larger weights of Winograd, or its sums of codes, costs what its fewer products save."""
 
@@ -52,7 +62,10 @@ def conv_kernels(conv: Conv, codes: Format, source: Buffer, output: tuple[int, i
     if conv.depthwise:
         return _depthwise(conv, isa)
     vectors = "avx512" if isa == "amx" else isa
-    kernels = [KernelId("gemm_conv", vectors, count) for count in _by_waste(conv.channels, vectors)]
+    ways = [vectors]
+    if vectors == "avx512":
+        ways = ["quads", *ways] if _skips_turns(conv) else [*ways, "quads"]
+    kernels = [KernelId("gemm_conv", way, count) for way in ways for count in _by_waste(conv.channels, way)]
     if vectors == "avx512":
         kernels = [*_of_few_bits(conv, codes, source, output), *kernels]
     if isa == "avx2" and _pairs_fit(conv, codes):
@@ -93,6 +106,13 @@ def _fits_nibbles(conv: Conv) -> bool:
     """Tell whether its weights and 0 are no more than 15 apart."""
     values = conv.weight_values
     return int(values.max(initial=0)) - int(values.min(initial=0)) < 16
+
+
+def _skips_turns(conv: Conv) -> bool:
+    """Tell whether a list of the quads of a window that are not all zero is shorter than its pieces, and not long."""
+    values = pieces(conv)
+    turns = values.shape[1] * -(-values.shape[2] // (4 * GROUP_QUADS))
+    return turns <= MOST_LISTED_TURNS and -(-len(quad_starts(values)) // GROUP_QUADS) < turns
 
 
 def _is_linear(conv: Conv, source: Buffer, output: tuple[int, int]) -> bool:

@@ -9,7 +9,7 @@ from sim.functional.kernels.abi import GROUP, GROUP_QUADS, HALF_GROUP, LANES, ST
 from sim.ir.ops import Conv
 
 __all__ = ["channel_order", "group_widths", "nibble_panels", "pieces", "quad_panels", "step_panels", "tap_quads",
-           "tap_rows", "window_columns"]
+           "tap_rows", "window_columns", "window_quads"]
 
 Values = NDArray[np.int64]
 
@@ -26,6 +26,39 @@ def pieces(conv: Conv) -> Values:
     if conv.dilation[1] == 1:
         return values.reshape(outputs, height, width * channels)
     return values.reshape(outputs, height * width, channels)
+
+
+def quad_starts(values: Values) -> list[tuple[int, int]]:
+    """Return piece and first byte of the fewest four bytes each that hold all weights but zeros, of (O, pieces, bytes).
+
+    >>> quad_starts(np.array([[[0, 0, 1, 0, 2, 3, 0, 4], [0, 0, 0, 0, 0, 0, 0, 0]], [[0] * 8, [0] * 7 + [1]]]))
+    [(0, 2), (0, 7), (1, 7)]
+    """
+    found = []
+    for piece, used in enumerate(values.any(axis=0)):
+        end = 0
+        for byte in np.flatnonzero(used).tolist():
+            if byte >= end:
+                found.append((piece, byte))
+                end = byte + 4
+    return found
+
+
+def window_quads(values: Values, offsets: NDArray[np.int64]) -> tuple[Values, NDArray[np.int64]]:
+    """Return the weights of the quads of `quad_starts` as one piece, (O, 1, bytes), and where each quad lies.
+
+    `offsets` are where the pieces lie [bytes]. What the last turn lacks are zeros at the window's start.
+    """
+    outputs, count, size = values.shape
+    starts = quad_starts(values) or [(0, 0)]
+    padded = np.zeros((outputs, count, size + 3), np.int64)
+    padded[:, :, :size] = values
+    missing = -len(starts) % GROUP_QUADS
+    quads = np.stack([padded[:, piece, byte : byte + 4] for piece, byte in starts], axis=1)
+    # Bytes beyond a piece belong to nothing or to another piece, whose quads have their weights.
+    quads = np.concatenate([quads, np.zeros((outputs, missing, 4), np.int64)], axis=1)
+    places = [int(offsets[piece]) + byte for piece, byte in starts] + [0] * missing
+    return quads.reshape(outputs, 1, -1), np.array(places, np.int64)
 
 
 def channel_order(channels: int) -> Values:

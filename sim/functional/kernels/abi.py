@@ -54,7 +54,7 @@ LOWEST = SPARE
 IMAGE = 0
 """Word of the arena that holds the number of the image; addresses of the host's arrays follow."""
 
-VECTOR_LANES = {"avx512": 16, "avx2": 8, "maddubs": 8, "portable": 8}
+VECTOR_LANES = {"avx512": 16, "quads": 16, "avx2": 8, "maddubs": 8, "portable": 8}
 """Sums of 32 bits in a vector, by the way in which `sim.functional.kernels.dot_product` multiplies."""
 LANES = 16
 """Channels whose parameters lie together, and that a requantizer takes at a time."""

@@ -3,6 +3,9 @@
 A window is TAP_COUNT pieces of memory, each RUN times GROUP_QUADS times four bytes; the weights are panels of as many
 channels as a tile of sums is wide, `[panel][piece][quad][channel][4]`. A tile of sums, some pixels by some vectors of
 channels, stays in registers while all pieces are added: four codes in memory are read once for all those vectors.
+
+`quads` kernels are for windows of which no channel reads some bytes, as those of a first layer whose image was folded:
+they are one piece, of which TAPS says where each four bytes are that are read.
 """
 
 from __future__ import annotations
@@ -33,15 +36,16 @@ __all__ = ["FETCHED", "KERNELS", "NEEDS", "multiply_tile"]
 FETCHED = 4
 """Calls of a tile that together fetch as many weights, of those that are read next, as each of them reads."""
 LINE_BYTES = 64
-SHAPES = {"avx512": {4: (6, 2), 3: (8, 2), 2: (12, 2), 1: (12, 2)}, "avx2": {2: (4, 1)}, "maddubs": {2: (4, 1)},
+WIDE = {4: (6, 2), 3: (8, 2), 2: (12, 2), 1: (12, 2)}
+SHAPES = {"avx512": WIDE, "quads": WIDE, "avx2": {2: (4, 1)}, "maddubs": {2: (4, 1)},
           "portable": {2: (4, 1)}}
 """Tile shapes by the vectors of a tile: its pixels, and those of the tile for the rest, as the registers allow."""
 
 
-def multiply_tile(dot: Dot, pixels: int, vectors: int) -> Callable[..., int]:
+def multiply_tile(dot: Dot, pixels: int, vectors: int, *, listed: bool = False) -> Callable[..., int]:
     """Make the intrinsic that writes the sums of `pixels` windows and `vectors` vectors of channels as int32 rows.
 
-    Meanwhile it fetches some of the weights that are read next.
+    Meanwhile it fetches some of the weights that are read next. With `listed` every quad has a place of its own.
     """
     kind = vector(I32, dot.lanes)
     vector_bytes = 4 * dot.lanes
@@ -54,19 +58,23 @@ def multiply_tile(dot: Dot, pixels: int, vectors: int) -> Callable[..., int]:
         tap = code.load(I64, code.add(taps, code.mul(outer.index, const(8))))
         places = [code.add(base, tap) for base in bases]
         inner = Loop(code, groups, outer.values)
-        *totals, place, ahead = inner.values
+        *totals, weight, ahead = inner.values
         for fetched in range(0, turn_bytes // FETCHED, LINE_BYTES):
             code.prefetch(ahead, fetched)
         offset = code.mul(inner.index, const(4 * GROUP_QUADS))
         for quad in range(GROUP_QUADS):
             first = quad * vectors
-            across = [dot.weights(code, code.load(kind, place, (first + n) * vector_bytes)) for n in range(vectors)]
+            if listed:
+                here = code.load(I64, code.add(taps, code.mul(offset, const(2))), 8 * quad)
+                fours = [code.load(I32, code.add(base, here)) for base in bases]
+            else:
+                fours = [code.load(I32, code.add(place, offset), 4 * quad) for place in places]
+            across = [dot.weights(code, code.load(kind, weight, (first + n) * vector_bytes)) for n in range(vectors)]
             for m in range(pixels):
-                four = code.load(I32, code.add(places[m], offset), 4 * quad)
-                codes = dot.codes(code, code.splat(four, dot.lanes))
+                codes = dot.codes(code, code.splat(fours[m], dot.lanes))
                 for n in range(vectors):
                     totals[m * vectors + n] = dot.add(code, totals[m * vectors + n], codes, across[n])
-        following_turn = code.add(place, const(turn_bytes)), code.add(ahead, const(turn_bytes // FETCHED))
+        following_turn = code.add(weight, const(turn_bytes)), code.add(ahead, const(turn_bytes // FETCHED))
         totals = outer.close(inner.close([*totals, *following_turn]))
         for i, total in enumerate(totals[:-2]):
             code.store(total, sums, i * vector_bytes)
@@ -74,9 +82,11 @@ def multiply_tile(dot: Dot, pixels: int, vectors: int) -> Callable[..., int]:
     return tile
 
 
-def _kernel(dot: Dot, vectors: int, tall: int, low: int) -> Callable[[], Callable[..., None]]:
+def _kernel(way: str, vectors: int, tall: int, low: int) -> Callable[[], Callable[..., None]]:
+    dot, listed = DOTS.get(way, DOTS["avx512"]), way == "quads"
+
     def build() -> Callable[..., None]:
-        tall_tile, low_tile = multiply_tile(dot, tall, vectors), multiply_tile(dot, low, vectors)
+        tall_tile, low_tile = (multiply_tile(dot, pixels, vectors, listed=listed) for pixels in (tall, low))
         block = vectors * dot.lanes
         row_bytes = 4 * block
 
@@ -115,6 +125,6 @@ def _kernel(dot: Dot, vectors: int, tall: int, low: int) -> Callable[[], Callabl
     return build
 
 
-KERNELS = {KernelId("gemm_conv", way, vectors): _kernel(DOTS[way], vectors, *pixels)
+KERNELS = {KernelId("gemm_conv", way, vectors): _kernel(way, vectors, *pixels)
            for way, shapes in SHAPES.items() for vectors, pixels in shapes.items()}
-NEEDS = {kernel: "avx2" if kernel.variant == "maddubs" else kernel.variant for kernel in KERNELS}
+NEEDS = {kernel: {"maddubs": "avx2", "quads": "avx512"}.get(kernel.variant, kernel.variant) for kernel in KERNELS}
