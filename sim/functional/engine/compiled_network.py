@@ -87,8 +87,8 @@ class CompiledNetwork:
             row[index] = place.ctypes.data
             self._constant_bytes += -(-array.nbytes // ALIGNMENT) * ALIGNMENT
         operation.constants.clear()
-        if operation.requantizer is not None:
-            row[abi.REQUANTIZER] = library().address(operation.requantizer)
+        if operation.called_requantizer is not None:
+            row[abi.REQUANTIZER] = library().address(operation.called_requantizer)
         row[abi.SCRATCH] = scratch
         if operation.unwanted:
             row[abi.UNWANTED] = unwanted

@@ -13,6 +13,7 @@ from sim.functional.engine.operation import Operation, map_words
 from sim.functional.engine.requant_table import requant_table
 from sim.functional.engine.weights import (
     channel_order,
+    group_widths,
     nibble_panels,
     pieces,
     quad_panels,
@@ -28,6 +29,9 @@ from sim.ir.ops import Conv
 from sim.ir.program import Program
 
 __all__ = ["conv_operation"]
+
+CACHED_PANELS = 1 << 18
+"""Weights that stay in the second-level cache from chunk to chunk of windows [bytes]."""
 
 
 def conv_operation(program: Program, conv: Conv, buffers: Mapping[str, Buffer], kernel: KernelId) -> Operation:
@@ -78,6 +82,21 @@ def _prepare_gemm(operation: Operation, conv: Conv, source: Buffer) -> None:
     operation.words |= {abi.TAP_COUNT: weights.shape[1], abi.RUN: weights.shape[2] // abi.GROUP_QUADS}
     operation.constants |= {abi.WEIGHTS: weights, abi.TAPS: offsets}
     operation.scratch_bytes = (abi.CHUNK + abi.SPARE_ROWS) * (3 * 8 + block * 4)
+
+
+def _prepare_fused(operation: Operation, conv: Conv, source: Buffer) -> None:
+    values, offsets = pieces(conv), _piece_offsets(conv, source)
+    if operation.kernel.variant.startswith("quads"):
+        values, offsets = window_quads(values, offsets)
+    values, panels, first = values[channel_order(conv.channels)], [], 0
+    for width in group_widths(conv.channels):
+        panels.append(quad_panels(values[first : first + width], width))
+        first += width
+    operation.words |= {
+        abi.TAP_COUNT: values.shape[1], abi.RUN: panels[0].shape[2] // abi.GROUP_QUADS,
+        abi.PASS_CHANNELS: conv.channels if sum(panel.nbytes for panel in panels) <= CACHED_PANELS else abi.GROUP}
+    operation.constants |= {abi.WEIGHTS: np.concatenate([panel.reshape(-1) for panel in panels]), abi.TAPS: offsets}
+    operation.scratch_bytes = (abi.CHUNK + abi.SPARE_ROWS) * 3 * 8
 
 
 def _prepare_amx(operation: Operation, conv: Conv, source: Buffer) -> None:
@@ -132,7 +151,7 @@ def _prepare_depthwise(operation: Operation, conv: Conv, source: Buffer) -> None
 
 
 PREPARE: dict[str, Callable[[Operation, Conv, Buffer], None]] = {
-    "gemm_conv": _prepare_gemm, "amx_conv": _prepare_amx, "int4_linear": _prepare_int4,
+    "gemm_conv": _prepare_gemm, "fused_conv": _prepare_fused, "amx_conv": _prepare_amx, "int4_linear": _prepare_int4,
     "depthwise": _prepare_depthwise, "bitplane_conv": bitplane.prepare, "winograd": winograd.prepare}
 """Preparation by family of kernels: adds the words, constants and memory that its kernels need."""
 

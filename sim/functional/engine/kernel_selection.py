@@ -20,7 +20,7 @@ from sim.functional.kernels.abi import (
     VECTOR_LANES,
     WINOGRAD_TILES,
 )
-from sim.functional.kernels.kernel_id import KernelId
+from sim.functional.kernels.kernel_id import KernelId, requantizer_id
 from sim.ir.formats import Format
 from sim.ir.ops import Conv
 
@@ -39,13 +39,17 @@ AMX_DIRECT, AMX_PACKED = KernelId("amx_conv", "direct"), KernelId("amx_conv", "p
 LEAST_TILES = {KernelId("winograd", "rows", 2): 16, KernelId("winograd", "rows", 4): 8,
                KernelId("winograd", "squares", 4): 16}
 """Below, a tile of sums would not fill the registers often enough."""
+FUSED = {requantizer_id("narrow", residual=residual, interleaved=True, rounding=rounding)
+         for residual in ("", "residual") for rounding in ("", "free")}
+"""Requantizers whose work the kernels of products can do themselves."""
 MOST_LISTED_TURNS = 64
 """Above, the places of the quads would not stay in the first-level cache beside the codes."""
 LEAST_CHANNELS = 64
 """Below, reading the larger weights of Winograd, or its sums of codes, costs what its fewer products save."""
 
 
-def conv_kernels(conv: Conv, codes: Format, source: Buffer, output: tuple[int, int], isa: str) -> list[KernelId]:
+def conv_kernels(conv: Conv, codes: Format, source: Buffer, output: tuple[int, int], isa: str,
+                 requantizer: KernelId) -> list[KernelId]:
     """Return the kernels that are exact for `conv`, the best first.
 
     Parameters
@@ -58,6 +62,8 @@ def conv_kernels(conv: Conv, codes: Format, source: Buffer, output: tuple[int, i
     output : (height, width)
     isa : str
         Rung of `sim.functional.kernels.isa`.
+    requantizer : KernelId
+        That turns its sums into codes, if these come interleaved.
     """
     if conv.depthwise:
         return _depthwise(conv, isa)
@@ -66,6 +72,9 @@ def conv_kernels(conv: Conv, codes: Format, source: Buffer, output: tuple[int, i
     if vectors == "avx512":
         ways = ["quads", *ways] if _skips_turns(conv) else [*ways, "quads"]
     kernels = [KernelId("gemm_conv", way, count) for way in ways for count in _by_waste(conv.channels, way)]
+    if vectors == "avx512" and requantizer in FUSED:
+        kernels = [*(KernelId("fused_conv", ("quads_" if way == "quads" else "") + requantizer.variant)
+                     for way in ways), *kernels]
     if vectors == "avx512":
         kernels = [*_of_few_bits(conv, codes, source, output), *kernels]
     if isa == "avx2" and _pairs_fit(conv, codes):

@@ -12,6 +12,7 @@ from sim.functional.engine.buffers import Buffer
 from sim.functional.engine.conv_lowering import conv_operation
 from sim.functional.engine.kernel_selection import conv_kernels
 from sim.functional.engine.operation import Operation, extent_words, map_words, source_words, target_words
+from sim.functional.engine.requant_table import requant_table
 from sim.functional.kernels import abi
 from sim.functional.kernels.kernel_id import KernelId
 from sim.ir.ops import Conv, Load, Op, Pool, Store, Table, Tensor
@@ -66,9 +67,10 @@ class Lowering:
 
     def possible_kernels(self, conv: Conv) -> list[KernelId]:
         """Return every kernel that is exact for a layer, the best first."""
-        source = self.program.tensor(conv.input)
-        return conv_kernels(self._dense(conv), source.format, self.buffers[conv.input], conv.map_size(source),
-                            self.isa)
+        source, dense = self.program.tensor(conv.input), self._dense(conv)
+        requantizer = requant_table(self.program, dense, interleaved=True).kernel
+        return conv_kernels(dense, source.format, self.buffers[conv.input], conv.map_size(source), self.isa,
+                            requantizer)
 
     def _dense(self, conv: Conv) -> Conv:
         """Return a layer that is not depthwise as one that reads its whole input, with zeros where it does not."""

@@ -46,6 +46,11 @@ class Operation:
     scratch_bytes: int = 0
     unwanted: bool = False
 
+    @property
+    def called_requantizer(self) -> KernelId | None:
+        """Return the requantizer that the kernel calls: None if it does that work itself."""
+        return None if self.kernel.family == "fused_conv" else self.requantizer
+
 
 def source_words(buffer: Buffer, row: int = 0, channel: int = 0) -> dict[int, int]:
     """Return the words for an operation that reads a tensor from `row` and `channel` on."""

@@ -45,6 +45,8 @@ CONFIGURATION, VIRTUAL_WIDTH, ROW_STEPS, UNWANTED = range(SPARE, SPARE + 4)
 copied
 window (packed); a place for what is dropped (direct)."""
 
+PASS_CHANNELS = SPARE
+"""Slot of kernels that requantize in registers: channels that see the same windows one after the other."""
 LOWEST = SPARE
 """Slot of the 4-bit kernel: the lowest weight, which is stored as 0."""
 (POOL_TOP, POOL_LEFT, POOL_BOTTOM, POOL_RIGHT, POOL_HEIGHT, POOL_WIDTH, POOL_STRIDE_Y,

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from llvmlite import ir
+
 from sim.functional.kernels.abi import (
     CHANNELS,
     CHUNK,
@@ -28,10 +30,10 @@ from sim.functional.kernels.abi import (
 )
 from sim.functional.kernels.dot_product import DOTS, Dot
 from sim.functional.kernels.kernel_id import KernelId
-from sim.functional.kernels.llvm_builder import I32, I64, Loop, const, llvm_intrinsic, vector
+from sim.functional.kernels.llvm_builder import I32, I64, Code, Loop, const, llvm_intrinsic, vector
 from sim.functional.kernels.op_view import call_requantizer, load_word, locate, store_word
 
-__all__ = ["FETCHED", "KERNELS", "NEEDS", "multiply_tile"]
+__all__ = ["FETCHED", "KERNELS", "NEEDS", "add_products", "multiply_tile"]
 
 FETCHED = 4
 """Calls of a tile that together fetch as many weights, of those that are read next, as each of them reads."""
@@ -42,42 +44,59 @@ SHAPES = {"avx512": WIDE, "quads": WIDE, "avx2": {2: (4, 1)}, "maddubs": {2: (4,
 """Tile shapes by the vectors of a tile: its pixels, and those of the tile for the rest, as the registers allow."""
 
 
-def multiply_tile(dot: Dot, pixels: int, vectors: int, *, listed: bool = False) -> Callable[..., int]:
-    """Make the intrinsic that writes the sums of `pixels` windows and `vectors` vectors of channels as int32 rows.
+def add_products(code: Code, dot: Dot, shape: tuple[int, int], listed: bool,
+                 places: tuple[ir.Value, ...]) -> list[ir.Value]:
+    """Return the sums of a tile, vector by vector of each pixel.
 
-    Meanwhile it fetches some of the weights that are read next. With `listed` every quad has a place of its own.
+    Meanwhile some of the weights are fetched that are read next.
+
+    Parameters
+    ----------
+    code : Code
+    dot : Dot
+    shape : (pixels, vectors)
+    listed : bool
+        Whether every quad has a place of its own.
+    places : tuple of ir.Value
+        Address of those of the windows, of the places in them, how many there are of these, turns of each, the
+        weights, and the address of weights that are read next.
     """
-    kind = vector(I32, dot.lanes)
-    vector_bytes = 4 * dot.lanes
+    (pixels, vectors), (windows, taps, tap_count, turns, weights, following) = shape, places
+    kind, vector_bytes = vector(I32, dot.lanes), 4 * dot.lanes
     turn_bytes = GROUP_QUADS * vectors * vector_bytes
+    bases = [code.load(I64, windows, 8 * m) for m in range(pixels)]
+    outer = Loop(code, tap_count, [const(0, kind)] * (pixels * vectors) + [weights, following])
+    tap = code.load(I64, code.add(taps, code.mul(outer.index, const(8))))
+    pieces = [code.add(base, tap) for base in bases]
+    inner = Loop(code, turns, outer.values)
+    *totals, weight, ahead = inner.values
+    for fetched in range(0, turn_bytes // FETCHED, LINE_BYTES):
+        code.prefetch(ahead, fetched)
+    offset = code.mul(inner.index, const(4 * GROUP_QUADS))
+    for quad in range(GROUP_QUADS):
+        if listed:
+            place = code.load(I64, code.add(taps, code.mul(offset, const(2))), 8 * quad)
+            fours = [code.load(I32, code.add(base, place)) for base in bases]
+        else:
+            fours = [code.load(I32, code.add(piece, offset), 4 * quad) for piece in pieces]
+        across = [dot.weights(code, code.load(kind, weight, (quad * vectors + n) * vector_bytes))
+                  for n in range(vectors)]
+        for m, four in enumerate(fours):
+            codes = dot.codes(code, code.splat(four, dot.lanes))
+            for n in range(vectors):
+                totals[m * vectors + n] = dot.add(code, totals[m * vectors + n], codes, across[n])
+    further = code.add(weight, const(turn_bytes)), code.add(ahead, const(turn_bytes // FETCHED))
+    return outer.close(inner.close([*totals, *further]))[:-2]
 
+
+def multiply_tile(dot: Dot, pixels: int, vectors: int, *, listed: bool = False) -> Callable[..., int]:
+    """Make the intrinsic that writes the sums of `pixels` windows and `vectors` vectors of channels as int32 rows."""
     @llvm_intrinsic
-    def tile(code, windows, taps, tap_count, groups, weights, following, sums):
-        bases = [code.load(I64, windows, 8 * m) for m in range(pixels)]
-        outer = Loop(code, tap_count, [const(0, kind)] * (pixels * vectors) + [weights, following])
-        tap = code.load(I64, code.add(taps, code.mul(outer.index, const(8))))
-        places = [code.add(base, tap) for base in bases]
-        inner = Loop(code, groups, outer.values)
-        *totals, weight, ahead = inner.values
-        for fetched in range(0, turn_bytes // FETCHED, LINE_BYTES):
-            code.prefetch(ahead, fetched)
-        offset = code.mul(inner.index, const(4 * GROUP_QUADS))
-        for quad in range(GROUP_QUADS):
-            first = quad * vectors
-            if listed:
-                here = code.load(I64, code.add(taps, code.mul(offset, const(2))), 8 * quad)
-                fours = [code.load(I32, code.add(base, here)) for base in bases]
-            else:
-                fours = [code.load(I32, code.add(place, offset), 4 * quad) for place in places]
-            across = [dot.weights(code, code.load(kind, weight, (first + n) * vector_bytes)) for n in range(vectors)]
-            for m in range(pixels):
-                codes = dot.codes(code, code.splat(fours[m], dot.lanes))
-                for n in range(vectors):
-                    totals[m * vectors + n] = dot.add(code, totals[m * vectors + n], codes, across[n])
-        following_turn = code.add(weight, const(turn_bytes)), code.add(ahead, const(turn_bytes // FETCHED))
-        totals = outer.close(inner.close([*totals, *following_turn]))
-        for i, total in enumerate(totals[:-2]):
-            code.store(total, sums, i * vector_bytes)
+    def tile(code, windows, taps, tap_count, turns, weights, following, sums):
+        totals = add_products(code, dot, (pixels, vectors), listed,
+                              (windows, taps, tap_count, turns, weights, following))
+        for i, total in enumerate(totals):
+            code.store(total, sums, 4 * i * dot.lanes)
 
     return tile
 

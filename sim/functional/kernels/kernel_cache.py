@@ -28,8 +28,8 @@ from sim.jit.numba_settings import compiling, settings
 
 __all__ = ["Kernel", "Library", "cache_key", "compiled", "kernel_ids", "library"]
 
-FAMILIES = ("executor", "copy", "requantizer", "gemm_conv", "amx_conv", "int4_linear", "bitplane_conv", "winograd",
-            "depthwise", "max_pool")
+FAMILIES = ("executor", "copy", "requantizer", "gemm_conv", "fused_conv", "amx_conv", "int4_linear", "bitplane_conv",
+            "winograd", "depthwise", "max_pool")
 """Modules of this package: each has a table KERNELS, and NEEDS with the rungs of those that not every CPU can run."""
 _ONE_AT_A_TIME = Lock()
 

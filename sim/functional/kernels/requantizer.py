@@ -40,7 +40,7 @@ from sim.functional.kernels.kernel_id import KernelId, requantizer_id
 from sim.functional.kernels.llvm_builder import I8, I32, I64, Code, Loop, const, llvm_intrinsic, vector
 from sim.functional.kernels.op_view import load_word
 
-__all__ = ["KERNELS", "NEEDS"]
+__all__ = ["KERNELS", "NEEDS", "Narrow", "Residual", "narrowed"]
 
 
 def _constants(code: Code, parameters: ir.Value, fields: tuple[str, ...], element: ir.Type) -> dict[str, ir.Value]:
@@ -75,7 +75,7 @@ class Narrow:
     free: bool = False
 
 
-def _narrow(code: Code, sums: ir.Value, residual: ir.Value | None, field: dict[str, ir.Value],
+def narrowed(code: Code, sums: ir.Value, residual: ir.Value | None, field: dict[str, ir.Value],
             what: Narrow) -> ir.Value:
     """Return round_shift(offset + multiplier * sum + residual_multiplier * residual, shift).
 
@@ -130,7 +130,7 @@ def _column(result: ir.Type, what: Residual | None, narrow: Narrow | None, whole
         if narrow is None:
             value = _wide(code, here, residual, field, wrap, what)
         else:
-            value = _narrow(code, here, residual, field, narrow)
+            value = narrowed(code, here, residual, field, narrow)
         value = code.smax(code.smin(code.add(value, raised), most), least)
         place = code.load(I64, code.add(targets, code.mul(loop.index, const(8))))
         place = code.add(place, code.mul(channel, bytes_each))
@@ -162,7 +162,7 @@ def _group(channels: int, narrow: Narrow) -> Callable[..., int]:
             others = widened(code, narrow.residual.load(code, pixel, channel, channels))
         values = []
         for q, (field, other) in enumerate(zip(fields, others, strict=True)):
-            value = _narrow(code, code.load(kind, loop.values[0], q * size), other, field, narrow)
+            value = narrowed(code, code.load(kind, loop.values[0], q * size), other, field, narrow)
             values.append(code.add(value, raised) if narrow.even else value)
         codes = code.umax(code.umin(packed(code, values), most), least)
         code.store(codes, code.add(code.load(I64, code.add(targets, offset)), channel))
