@@ -2,6 +2,7 @@
 
     python -m benchmarks.simulator [--json] [--networks ResNet-18 ...] [--bits 8/8 4/4 2/2 1/1] [--threads 1 2]
                                    [--seconds 6] [--isa amx avx512 ...] [--against ort-int8 convinteger torch-fp32]
+    python -m benchmarks.simulator --profile [--json] [--networks ResNet-18 ...] [--bits 8/8 ...] [--isa avx2 ...]
     python -m benchmarks.simulator --layers | --start [--json]
 
 Every side is a separate process, with as many threads as the others. Sides take short turns: a call to get warm, then
@@ -11,7 +12,8 @@ every tensor of one must be equal to those of the slow simulator, else there is 
 
 `ort-int8` are the same shapes by int8 kernels that requantize in float, `convinteger` gives the same codes,
 `torch-fp32` are float convolutions of the same shapes. `--layers`: 3x3 convolutions as a share of the products that
-the CPU's registers allow, and depthwise layers beside ONNX Runtime. `--start`: what a new process waits for.
+the CPU's registers allow, and depthwise layers beside ONNX Runtime. `--profile`: what every operation
+of a network takes on one thread. `--start`: what a new process waits for.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.simulator.layers import layer_rows, report_layers
+from benchmarks.simulator.profile import profile_of, report_profiles
 from benchmarks.simulator.programs import NETWORKS, Case, network_case
 from benchmarks.simulator.rounds import Expected, prepare, ratio_of, take_turns
 from benchmarks.simulator.sides import PEERS, Side
@@ -120,11 +123,15 @@ def main() -> None:
     parser.add_argument("--against", nargs="+", choices=PEERS, default=list(PEERS))
     parser.add_argument("--size", type=int, default=224, help="height and width of the image")
     parser.add_argument("--layers", action="store_true")
+    parser.add_argument("--profile", action="store_true")
     parser.add_argument("--start", action="store_true")
     arguments = parser.parse_args()
     result: dict[str, Any]
     if arguments.start:
         result = {"start": start_times(arguments.size)}
+    elif arguments.profile:
+        result = {"profiles": [profile_of(name, bits, arguments.size, isa) for name in arguments.networks
+                               for bits in arguments.bits for isa in arguments.isa]}
     elif arguments.layers:
         result = {"layers": layer_rows(arguments.seconds)}
     else:
@@ -137,6 +144,8 @@ def main() -> None:
     else:
         if arguments.start:
             report_start(result["start"])
+        elif arguments.profile:
+            report_profiles(result["profiles"])
         elif arguments.layers:
             report_layers(result["layers"])
         else:

@@ -101,6 +101,9 @@ def check_codes(codes: NDArray[np.integer], fmt: Format, what: str) -> None:
     """
     if codes.dtype.kind not in "iu":
         raise TypeError(f"{what}: codes must be integers, not {codes.dtype}")
+    limits = np.iinfo(codes.dtype)
+    if limits.min >= fmt.low and limits.max <= fmt.high:
+        return
     if codes.size and (codes.min() < fmt.low or codes.max() > fmt.high):
         index = tuple(int(i) for i in np.argwhere((codes < fmt.low) | (codes > fmt.high))[0])
         raise InputError(f"{what}: code {int(codes[index])} at {index} is outside {fmt.low}..{fmt.high} of {fmt}")

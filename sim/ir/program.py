@@ -129,11 +129,14 @@ class Program:
         if given != {*expected}:
             raise InputError(f"inputs must be {_quoted(expected)}, not {_quoted(sorted(map(shown, given)))}")
 
+    @cached_property
+    def _image_codes(self) -> int:
+        return sum(prod(tensor.shape) for tensor in self.tensors)
+
     def _check_memory(self) -> None:
-        codes = sum(prod(tensor.shape) for tensor in self.tensors)
-        if codes > MAX_IMAGE_CODES:
-            raise InputError(
-                f"engines take at most {MAX_IMAGE_CODES} codes an image in all tensors together, not {codes}")
+        if self._image_codes > MAX_IMAGE_CODES:
+            raise InputError(f"engines take at most {MAX_IMAGE_CODES} codes an image in all tensors together, not "
+                             f"{self._image_codes}")
 
 
 def _quoted(names: list[str]) -> str:

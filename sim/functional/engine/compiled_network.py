@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,6 +73,20 @@ class CompiledNetwork:
         unused = ctypes.c_int64()
         place = ctypes.addressof(unused)
         self._run(place, place, self._table.ctypes.data, len(self._table), arena_address, first, last)
+
+    def one_operation(self, index: int, words: Mapping[int, int]) -> Callable[[int], None]:
+        """Return what runs one operation of the first image in an arena, with some of its words replaced."""
+        memory, unused = np.concatenate([self._table[index], self._rows[index]]), ctypes.c_int64()
+        row = memory[self._table.shape[1] :]
+        memory[1] = row.ctypes.data
+        for word, value in words.items():
+            row[word] = value
+
+        def run(arena_address: int) -> None:
+            place = ctypes.addressof(unused)
+            self._run(place, place, memory.ctypes.data, 1, arena_address, 0, 1)
+
+        return run
 
     def possible_kernels(self, conv: Conv) -> list[KernelId]:
         """Return every kernel that is exact for a layer, the best first."""

@@ -29,8 +29,8 @@ __all__ = ["conv_kernels"]
 COPY_CYCLES = 3
 """Cycles to copy 64 bytes of a window; 16 windows times 64 bytes times 16 channels take 16."""
 VECTORS = {"avx512": (4, 3, 2, 1), "quads": (4, 3, 2, 1), "avx2": (2,), "portable": (2,)}
-FEW_PAIRS = 2
-"""Pairs of a bit of a code and one of a weight that planes do faster than bytes."""
+FEWEST_PAIRS, FEW_PAIRS = 2, 4
+"""Pairs of a bit of a code and one of a weight that planes do faster than Winograd's convolution, and than bytes."""
 LEAST_WINDOWS = 4
 """Below, most of a tile would be empty."""
 CACHED_WEIGHTS = 1 << 20
@@ -39,6 +39,8 @@ AMX_DIRECT, AMX_PACKED = KernelId("amx_conv", "direct"), KernelId("amx_conv", "p
 LEAST_TILES = {KernelId("winograd", "rows", 2): 16, KernelId("winograd", "rows", 4): 8,
                KernelId("winograd", "squares", 4): 16}
 """Below, a tile of sums would not fill the registers often enough."""
+MOST_TRANSFORMED_BYTES = 6 << 20
+"""Sums of weights that a third-level cache still delivers as fast as a few tiles use them."""
 FUSED = {requantizer_id("narrow", residual=residual, interleaved=True, rounding=rounding)
          for residual in ("", "residual") for rounding in ("", "free")}
 """Requantizers whose work the kernels of products can do themselves."""
@@ -66,7 +68,7 @@ def conv_kernels(conv: Conv, codes: Format, source: Buffer, output: tuple[int, i
         That turns its sums into codes, if these come interleaved.
     """
     if conv.depthwise:
-        return _depthwise(conv, isa)
+        return _depthwise(conv, isa, requantizer)
     vectors = "avx512" if isa == "amx" else isa
     ways = [vectors]
     if vectors == "avx512":
@@ -93,12 +95,15 @@ def conv_kernels(conv: Conv, codes: Format, source: Buffer, output: tuple[int, i
 
 def _of_few_bits(conv: Conv, codes: Format, source: Buffer, output: tuple[int, int]) -> list[KernelId]:
     """Return the kernels for few bits that are faster than products of bytes."""
-    few = conv.weight_format.bits * codes.bits <= FEW_PAIRS
-    kernels = bitplane_kernels(conv, codes) if few else []
+    pairs, planes = conv.weight_format.bits * codes.bits, bitplane_kernels(conv, codes)
     if min(conv.channels, source.shape.channels) < LEAST_CHANNELS:
-        return kernels
-    return kernels + [kernel for kernel in winograd_kernels(conv, codes)
-                      if WINOGRAD_TILES[kernel].count(*output) >= LEAST_TILES[kernel]]
+        return planes if pairs <= FEWEST_PAIRS else []
+    transformed = [kernel for kernel in winograd_kernels(conv, codes)
+                   if WINOGRAD_TILES[kernel].count(*output) >= LEAST_TILES[kernel]
+                   and conv.weights.size // 9 * WINOGRAD_TILES[kernel].weight_bytes <= MOST_TRANSFORMED_BYTES]
+    if pairs <= FEWEST_PAIRS:
+        return [*planes, *transformed]
+    return [*transformed, *planes] if pairs <= FEW_PAIRS else transformed
 
 
 def _streams_bits(conv: Conv, codes: Format) -> bool:
@@ -120,7 +125,7 @@ def _fits_nibbles(conv: Conv) -> bool:
 def _skips_turns(conv: Conv) -> bool:
     """Tell whether a list of the quads of a window that are not all zero is shorter than its pieces, and not long."""
     values = pieces(conv)
-    turns = values.shape[1] * -(-values.shape[2] // (4 * GROUP_QUADS))
+    turns = int(values.shape[1]) * -(-int(values.shape[2]) // (4 * GROUP_QUADS))
     return turns <= MOST_LISTED_TURNS and -(-len(quad_starts(values)) // GROUP_QUADS) < turns
 
 
@@ -131,13 +136,15 @@ def _is_linear(conv: Conv, source: Buffer, output: tuple[int, int]) -> bool:
             and not any(shape.pads))
 
 
-def _depthwise(conv: Conv, isa: str) -> list[KernelId]:
+def _depthwise(conv: Conv, isa: str, requantizer: KernelId) -> list[KernelId]:
     kernels = [KernelId("depthwise", "taps")]
     if isa in ("avx512", "amx"):
         kernels = [KernelId("depthwise", "quads"), *kernels]
         height, width = conv.kernel
         if width == 3 and 2 <= height <= 4 and conv.stride[1] <= 2 and conv.dilation == (1, 1):
             kernels = [KernelId("depthwise", "columns", conv.stride[1]), *kernels]
+            if requantizer in FUSED and conv.residual is None:
+                kernels = [KernelId("depthwise", requantizer.variant, conv.stride[1]), *kernels]
     return kernels
 
 

@@ -49,7 +49,8 @@ class Operation:
     @property
     def called_requantizer(self) -> KernelId | None:
         """Return the requantizer that the kernel calls: None if it does that work itself."""
-        return None if self.kernel.family == "fused_conv" else self.requantizer
+        fused = self.kernel.family == "fused_conv" or self.kernel.variant.startswith("narrow")
+        return None if fused else self.requantizer
 
 
 def source_words(buffer: Buffer, row: int = 0, channel: int = 0) -> dict[int, int]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from sim.errors import InputError
 from sim.functional.engine.compiled_network import CompiledNetwork
+from sim.functional.engine.profile import OperationTime, time_operations
 from sim.functional.engine.workers import Workers
 from sim.functional.kernels.isa import chosen
 from sim.ir.program import Program
@@ -106,6 +107,26 @@ class Simulator:
         share = -(-images // (4 * self.threads)) if self.threads > 1 else images
         self._share(arrays, [(first, min(first + share, images)) for first in range(0, images, max(share, 1))])
         return {name: given[name].astype(np.int32) for name in self._given} | results
+
+    def profile(self, inputs: Batch, rounds: int = 32) -> list[OperationTime]:
+        """Time every operation on the first image, on one thread, in the order in which they run.
+
+        Parameters
+        ----------
+        inputs : mapping of name to integer array
+            As in `run`, of at least one image.
+        rounds : int, at least 1
+            Of which the median is taken.
+        """
+        if not isinstance(rounds, int | np.integer) or rounds < 1:
+            raise InputError(f"rounds must be at least 1, not {rounds}")
+        given = {name: _bytes(codes) for name, codes in self.program.check_inputs(inputs).items()}
+        if not len(given[self.program.inputs[0].name]):
+            raise InputError("a profile needs one image, not 0")
+        results = {name: np.empty((1, *self.program.tensor(name).shape), np.int32) for name in self._leaving}
+        with self._workers.one() as worker:
+            worker.run(given | results, 0, 1)
+            return time_operations(self._network, worker.address, rounds)
 
     def _share(self, arrays: Mapping[str, NDArray[np.generic]], spans: list[tuple[int, int]]) -> None:
         """Let every thread take the next span of images until there is none."""

@@ -35,9 +35,9 @@ def quad_starts(values: Values) -> list[tuple[int, int]]:
     [(0, 2), (0, 7), (1, 7)]
     """
     found = []
-    for piece, used in enumerate(values.any(axis=0)):
+    for piece in range(values.shape[1]):
         end = 0
-        for byte in np.flatnonzero(used).tolist():
+        for byte in np.flatnonzero(values[:, piece].any(axis=0)).tolist():
             if byte >= end:
                 found.append((piece, byte))
                 end = byte + 4

@@ -24,6 +24,11 @@ class Worker:
             if buffer.shape.fill:
                 self._bytes[buffer.start : buffer.start + buffer.bytes] = buffer.shape.fill
 
+    @property
+    def address(self) -> int:
+        """Return where its memory starts."""
+        return self._bytes.ctypes.data
+
     def run(self, arrays: Mapping[str, NDArray[np.generic]], first: int, last: int) -> None:
         """Run images first .. last - 1 of `arrays`: uint8 inputs, int32 tensors that leave, all C contiguous."""
         header = self._bytes[: 8 * (1 + len(self.network.slots))].view(np.int64)

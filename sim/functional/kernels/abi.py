@@ -145,6 +145,11 @@ class WinogradTile:
         return self.height * self.width
 
     @property
+    def weight_bytes(self) -> int:
+        """Size of the sums of weights of a pair of channels."""
+        return self.places * self.code_bytes
+
+    @property
     def doublings(self) -> int:
         """How often 2 divides the divisor."""
         return (self.divisor & -self.divisor).bit_length() - 1

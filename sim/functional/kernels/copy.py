@@ -87,10 +87,11 @@ def _enter() -> Callable[..., None]:
             for c in range(channels):
                 row, place = source + c * plane + y * width, target + y * load_word(op, TARGET_ROW) + c
                 first = 0
-                if c < channels // 4 * 4:
-                    first = width // 16 * 16
+                if width >= 16 and c < channels // 4 * 4:
+                    first = width
                     if c % 4 == 0:
-                        for x in range(0, first, 16):
+                        for start in range(0, width, 16):
+                            x = min(start, width - 16)  # the last tile may overlap the one before
                             _set_tile(row + x, plane, place + x * pixel, pixel, lowest)
                 for x in range(first, width):
                     _set_byte(place + x * pixel, _byte(row + x) - lowest)

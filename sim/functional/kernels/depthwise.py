@@ -4,6 +4,8 @@
     quads     any window: four taps of up to 64 channels are interleaved, so that one instruction adds all four
     columns   windows three wide and up to four high: a column of the window is interleaved once and serves all the
               outputs that see it, which is why `_2` (stride 2) and `_1` differ
+    narrow*   likewise, and the sums are requantized in the registers in which they were added up, as by the requantizer
+              of the same name
 
 Weights are `[group of channels][quad][channel][4]` with quads of taps, or of the rows of a column, in the order of the
 interleaved channels; tap by tap `[tap][channel]`.
@@ -20,19 +22,30 @@ from sim.functional.kernels.abi import (
     CHANNELS,
     CHUNK,
     HEIGHT,
+    HIGH,
+    LANES,
+    LOW,
+    NARROW_FIELDS,
+    PARAMETERS,
     REQUANTIZER,
     ROW_CHUNK,
     RUN,
     SCRATCH,
+    SOURCE,
+    SOURCE_ROW,
     TAPS,
+    TARGET,
+    TARGET_PIXEL,
+    TARGET_ROW,
     WEIGHTS,
     WIDTH,
 )
 from sim.functional.kernels.dot_product import Vnni
-from sim.functional.kernels.interleave import interleaved
-from sim.functional.kernels.kernel_id import KernelId
+from sim.functional.kernels.interleave import in_order, interleaved
+from sim.functional.kernels.kernel_id import KernelId, requantizer_id
 from sim.functional.kernels.llvm_builder import I8, I32, I64, Code, Loop, const, llvm_intrinsic, vector
 from sim.functional.kernels.op_view import call_requantizer, load_word, locate
+from sim.functional.kernels.requantizer import Narrow, clamped_bytes, narrowed
 
 __all__ = ["KERNELS", "NEEDS"]
 
@@ -57,35 +70,71 @@ def _quads_pixel(channels: int) -> Callable[..., int]:
     return pixel
 
 
-def _columns_row(channels: int, stride: int) -> Callable[..., int]:
-    """Make the intrinsic that sums `channels` channels of a row of outputs, windows of three columns."""
+def _sum_row(code: Code, channels: int, stride: int, places: tuple[ir.Value, ...],
+             use: Callable[[list[ir.Value], ir.Value], None]) -> None:
+    """Give the sums of `channels` channels of a row of outputs to `use`, whose windows have three columns.
+
+    `places` are the first window, the rows of a window, bytes of a pixel, how many outputs there are, and the weights.
+    """
+    window, taps, pixel, count, weights = places
     kept, lanes = 3 - stride, channels // 4
     vnni, kind, size = Vnni(lanes), vector(I32, lanes), 4 * lanes
+    across = [code.load(kind, weights, i * size) for i in range(12)]
+    offsets = [code.load(I64, taps, 8 * k) for k in range(4)]
 
+    def columns(place: ir.Value, count: int) -> tuple[list[ir.Value], ir.Value]:
+        seen = []
+        for _ in range(count):
+            seen += interleaved(code, [code.load(vector(I8, channels), code.add(place, offset)) for offset in offsets])
+            place = code.add(place, pixel)
+        return seen, place
+
+    seen, place = columns(window, kept)
+    loop = Loop(code, count, [*seen, place])
+    *seen, place = loop.values
+    entering, place = columns(place, stride)
+    seen = [*seen, *entering]
+    totals = [const(0, kind)] * 4
+    for i, codes in enumerate(seen):
+        totals[i % 4] = vnni.add(code, totals[i % 4], [codes], [across[i]])
+    use(totals, loop.index)
+    loop.close([*seen[-kept * 4:], place])
+
+
+def _columns_row(channels: int, stride: int) -> Callable[..., int]:
+    """Make the intrinsic that writes the sums of `channels` channels of a row of outputs."""
     @llvm_intrinsic
     def row(code, window, taps, pixel, count, weights, sums):
-        across = [code.load(kind, weights, i * size) for i in range(12)]
-        offsets = [code.load(I64, taps, 8 * k) for k in range(4)]
+        def store(totals: list[ir.Value], index: ir.Value) -> None:
+            here = code.add(sums, code.mul(index, const(4 * channels)))
+            for q, total in enumerate(totals):
+                code.store(total, here, q * channels)
 
-        def columns(place: ir.Value, count: int) -> tuple[list[ir.Value], ir.Value]:
-            seen = []
-            for _ in range(count):
-                seen += interleaved(code, [code.load(vector(I8, channels), code.add(place, offset))
-                                           for offset in offsets])
-                place = code.add(place, pixel)
-            return seen, place
+        _sum_row(code, channels, stride, (window, taps, pixel, count, weights), store)
 
-        seen, place = columns(window, kept)
-        loop = Loop(code, count, [*seen, place, sums])
-        *seen, place, here = loop.values
-        entering, place = columns(place, stride)
-        seen = [*seen, *entering]
-        totals = [const(0, kind)] * 4
-        for i, codes in enumerate(seen):
-            totals[i % 4] = vnni.add(code, totals[i % 4], [codes], [across[i]])
-        for q, total in enumerate(totals):
-            code.store(total, here, q * size)
-        loop.close([*seen[-kept * 4:], place, code.add(here, const(4 * channels))])
+    return row
+
+
+def _codes_row(channels: int, stride: int, narrow: Narrow) -> Callable[..., int]:
+    """Make the intrinsic that computes and stores `channels` channels of a row of outputs, `left` of them if 16."""
+    lanes = LANES if channels == LANES else channels // 4
+    kind = vector(I32, lanes)
+
+    @llvm_intrinsic
+    def row(code, window, taps, pixel, count, weights, parameters, target, target_pixel, left, low, high):
+        fields = [{name: code.load(kind, parameters, 4 * (i * channels + q * lanes))
+                   for i, name in enumerate(NARROW_FIELDS)} for q in range(channels // lanes)]
+
+        def store(totals: list[ir.Value], index: ir.Value) -> None:
+            sums = [in_order(code, totals)] if channels == LANES else totals
+            values = [narrowed(code, total, None, field, narrow) for total, field in zip(sums, fields, strict=True)]
+            codes, place = clamped_bytes(code, values, low, high), code.add(target, code.mul(index, target_pixel))
+            if channels == LANES:
+                code.store_first(codes, left, place)
+            else:
+                code.store(codes, place)
+
+        _sum_row(code, channels, stride, (window, taps, pixel, count, weights), store)
 
     return row
 
@@ -191,6 +240,36 @@ def _columns(stride: int) -> Callable[[], Callable[..., None]]:
     return build
 
 
+def _codes(stride: int, narrow: Narrow) -> Callable[[], Callable[..., None]]:
+    def build() -> Callable[..., None]:
+        row_64, row_32, row_16 = (_codes_row(channels, stride, narrow) for channels in (64, 32, 16))
+        fields = len(NARROW_FIELDS) * 4
+
+        def codes(op, arena):
+            count, channels, pixel = load_word(op, WIDTH), load_word(op, CHANNELS), load_word(op, RUN)
+            taps, step = load_word(op, TAPS), load_word(op, TARGET_PIXEL)
+            low, high = load_word(op, LOW), load_word(op, HIGH)
+            for y in range(load_word(op, HEIGHT)):
+                window = arena + load_word(op, SOURCE) + y * load_word(op, SOURCE_ROW)
+                target = arena + load_word(op, TARGET) + y * load_word(op, TARGET_ROW)
+                weights, parameters, first = load_word(op, WEIGHTS), load_word(op, PARAMETERS), 0
+                while first < channels:
+                    left = channels - first
+                    group = _width(left)
+                    if group == 64:
+                        row_64(window, taps, pixel, count, weights, parameters, target, step, left, low, high)
+                    elif group == 32:
+                        row_32(window, taps, pixel, count, weights, parameters, target, step, left, low, high)
+                    else:
+                        row_16(window, taps, pixel, count, weights, parameters, target, step, left, low, high)
+                    weights, parameters, first = weights + 12 * group, parameters + fields * group, first + group
+                    window, target = window + group, target + group
+
+        return codes
+
+    return build
+
+
 @njit(error_model="numpy")
 def _width(left):
     """Return how many of the channels that are left are taken together."""
@@ -199,5 +278,9 @@ def _width(left):
 
 INTERLEAVED = {KernelId("depthwise", "quads"): _quads, KernelId("depthwise", "columns", 1): _columns(1),
                KernelId("depthwise", "columns", 2): _columns(2)}
+for _rounding in ("", "free"):
+    _variant = requantizer_id("narrow", residual="", interleaved=True, rounding=_rounding).variant
+    INTERLEAVED |= {KernelId("depthwise", _variant, stride): _codes(stride, Narrow(None, free=_rounding == "free"))
+                    for stride in (1, 2)}
 KERNELS = {KernelId("depthwise", "taps"): _taps, **INTERLEAVED}
 NEEDS = dict.fromkeys(INTERLEAVED, "avx512")

@@ -36,11 +36,11 @@ from sim.functional.kernels.abi import (
 )
 from sim.functional.kernels.dot_product import Vnni
 from sim.functional.kernels.gemm_conv import FETCHED, add_products
-from sim.functional.kernels.interleave import packed, widened
+from sim.functional.kernels.interleave import widened
 from sim.functional.kernels.kernel_id import KernelId, requantizer_id
-from sim.functional.kernels.llvm_builder import I8, I32, I64, Code, llvm_intrinsic, vector
+from sim.functional.kernels.llvm_builder import I32, I64, Code, llvm_intrinsic, vector
 from sim.functional.kernels.op_view import load_word, locate, store_word
-from sim.functional.kernels.requantizer import Narrow, Residual, narrowed
+from sim.functional.kernels.requantizer import Narrow, Residual, clamped_bytes, narrowed
 
 __all__ = ["KERNELS", "NEEDS"]
 
@@ -67,7 +67,7 @@ def _tile(pixels: int, channels: int, narrow: Narrow, listed: bool) -> Callable[
             values = [narrowed(code, total, other, field, narrow)
                       for total, other, field in zip(sums[m * vectors :], others, fields, strict=False)]
             place = code.add(code.load(I64, targets, 8 * m), channel)
-            codes = _codes(code, values, low, high)
+            codes = clamped_bytes(code, _quarters(code, values), low, high)
             if channels == LANES:
                 code.store_first(codes, count, place)
             else:
@@ -87,17 +87,12 @@ def _residuals(code: Code, residual: Residual, pixel: ir.Value, channel: ir.Valu
     return [code.shuffle(a, b, list(range(LANES))) for a, b in (quarters[:2], quarters[2:])]
 
 
-def _codes(code: Code, values: list[ir.Value], low: ir.Value, high: ir.Value) -> ir.Value:
-    """Return the bytes of a pixel's results, clamped."""
-    if len(values) == 1:
-        least, most = (code.splat(code.trunc(value, I32), LANES) for value in (low, high))
-        return code.trunc(code.smax(code.smin(values[0], most), least), vector(I8, LANES))
-    channels = len(values) * LANES
-    if channels == HALF_GROUP:
-        halves = list(range(LANES // 2)), list(range(LANES // 2, LANES))
-        values = [code.shuffle(value, value, half) for value in values for half in halves]
-    least, most = (code.splat(code.trunc(value, I8), channels) for value in (low, high))
-    return code.umax(code.umin(packed(code, values), most), least)
+def _quarters(code: Code, values: list[ir.Value]) -> list[ir.Value]:
+    """Return the results of a half group in four vectors, and those of other groups as they are."""
+    if len(values) != HALF_GROUP // LANES:
+        return values
+    halves = list(range(LANES // 2)), list(range(LANES // 2, LANES))
+    return [code.shuffle(value, value, half) for value in values for half in halves]
 
 
 def _group(channels: int, narrow: Narrow, listed: bool) -> Callable[..., None]:

@@ -40,7 +40,7 @@ from sim.functional.kernels.kernel_id import KernelId, requantizer_id
 from sim.functional.kernels.llvm_builder import I8, I32, I64, Code, Loop, const, llvm_intrinsic, vector
 from sim.functional.kernels.op_view import load_word
 
-__all__ = ["KERNELS", "NEEDS", "Narrow", "Residual", "narrowed"]
+__all__ = ["KERNELS", "NEEDS", "Narrow", "Residual", "clamped_bytes", "narrowed"]
 
 
 def _constants(code: Code, parameters: ir.Value, fields: tuple[str, ...], element: ir.Type) -> dict[str, ir.Value]:
@@ -87,6 +87,16 @@ def narrowed(code: Code, sums: ir.Value, residual: ir.Value | None, field: dict[
     if what.even:
         value = code.add(value, code.and_(code.ashr(value, field["shift"]), field["odd"]))
     return code.ashr(value, field["shift"])
+
+
+def clamped_bytes(code: Code, values: list[ir.Value], low: ir.Value, high: ir.Value) -> ir.Value:
+    """Return the bytes of results, clamped: of a whole or half group in four vectors, else of LANES channels in one."""
+    if len(values) == 1:
+        least, most = (code.splat(code.trunc(value, I32), LANES) for value in (low, high))
+        return code.trunc(code.smax(code.smin(values[0], most), least), vector(I8, LANES))
+    codes = packed(code, values)
+    least, most = (code.splat(code.trunc(value, I8), codes.type.count) for value in (low, high))
+    return code.umax(code.umin(codes, most), least)
 
 
 def _summed(code: Code, sums: ir.Value, residual: ir.Value | None, field: dict[str, ir.Value],
