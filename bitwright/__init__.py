@@ -29,6 +29,7 @@ Costs
     plan : place a Program on a machine
     estimate : count cycles, energy and bytes of every layer
     area : count the area of every block and memory of a machine
+    compare : put Programs and machines side by side, and tell which differences are certain
     sensitivities : tell what every layer loses at every width, from unlabelled images
     allocate : choose the bits of every layer under budgets
     with_bits : give a quantized model the bits that were chosen
@@ -59,9 +60,10 @@ from typing import TYPE_CHECKING
 
 __all__ = [
     "Arithmetic", "Conv", "Format", "InputError", "Program", "Recipe", "Reconstruction", "Simulator", "Tensor",
-    "allocate", "area", "batch", "estimate", "evaluate", "explain", "export_onnx", "import_model", "load_data",
-    "load_machine", "load_model", "load_program", "load_weights", "lower", "lower_with_report", "plan", "quantize",
-    "reconstruct", "save_program", "save_weights", "sensitivities", "simulate", "train", "verify", "with_bits"]
+    "allocate", "area", "batch", "compare", "estimate", "evaluate", "explain", "export_onnx", "import_model",
+    "load_data", "load_machine", "load_model", "load_program", "load_weights", "lower", "lower_with_report", "plan",
+    "quantize", "reconstruct", "save_program", "save_weights", "sensitivities", "simulate", "train", "verify",
+    "with_bits"]
 
 _HOMES = {
     "Arithmetic": "sim.ir.arithmetic",
@@ -76,6 +78,7 @@ _HOMES = {
     "allocate": "bitwright.codesign.allocation",
     "area": "bitwright.codesign.costs",
     "batch": "sim.ir.batch",
+    "compare": "bitwright.report.compared",
     "estimate": "bitwright.codesign.costs",
     "evaluate": "bitwright.codesign.evaluation",
     "explain": "bitwright.codesign.explain",
@@ -112,6 +115,7 @@ if TYPE_CHECKING:
     from bitwright.codesign.measured_sensitivities import sensitivities
     from bitwright.codesign.model_files import load_model
     from bitwright.codesign.verify import verify
+    from bitwright.report.compared import compare
     from quant.bits.with_bits import with_bits
     from quant.convert import quantize
     from quant.ptq.reconstruct import Reconstruction, reconstruct

@@ -24,6 +24,7 @@ from rtl.cosim.simulators import ICARUS, Engine, SimulationError
 from sim.arch.machine import Machine
 from sim.errors import InputError
 from sim.functional.reference import simulate
+from sim.io.html_table import html_table
 from sim.ir.program import Program
 from sim.plan.plan import Plan
 
@@ -100,6 +101,13 @@ class Verification:
 
     def __bool__(self) -> bool:
         return self.ok
+
+    def _repr_html_(self) -> str:
+        engines = ([" = ".join(one.engines), one.tensors, one.codes, one.mismatches] for one in self.comparisons)
+        ends = ([op.name, op.predicted, op.counted] for op in self.layers)
+        verdict = "equal" if self.ok else "NOT EQUAL"
+        return (html_table(verdict, ["engines", "tensors", "codes", "mismatches"], engines)
+                + html_table("end of every op [cycles]", ["op", "predicted", "counted"], ends))
 
 
 def verify(program: Program, machine: Machine | str | Path, inputs: Mapping[str, NDArray[np.integer]], *,

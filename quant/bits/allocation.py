@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.errors import InputError
+from sim.io.html_table import html_table
 from sim.ir.formats import MAX_PLANES
 
 __all__ = ["Allocation", "Choice", "ExactCost", "Part", "Problem"]
@@ -247,6 +248,12 @@ class Allocation:
     used: dict[str, float]
     objective: float
     lower_bound: float
+
+    def _repr_html_(self) -> str:
+        losses = ["expected", self.objective], ["no bits lose less than", self.lower_bound]
+        return "".join((
+            html_table("bits", ["layer", "W bits", "A bits"], ([name, *pair] for name, pair in self.bits.items())),
+            html_table("budgets", ["", "used"], self.used.items()), html_table("loss", ["", "value"], losses)))
 
     @property
     def gap(self) -> float:

@@ -11,6 +11,7 @@ from sim.arch.host_memory import IDEAL, Memory
 from sim.arch.ranges import MAX_CLOCK_MHZ, RANGES
 from sim.arch.table_memory import TABLE_CODE_BITS
 from sim.io.bounds import name_fault, shown
+from sim.io.html_table import html_table
 from sim.io.yaml_model import built_in, load
 from sim.ir.arithmetic import MAX_REQUANT_BITS, Arithmetic
 from sim.ir.formats import Rounding
@@ -109,6 +110,9 @@ class Machine(BaseModel):
     clock_mhz: Annotated[float, Field(gt=0, le=MAX_CLOCK_MHZ, allow_inf_nan=False)]
     technology: Annotated[str, Field(min_length=1, max_length=4096)] = "generic45"
     memory: Memory = IDEAL
+
+    def _repr_html_(self) -> str:
+        return html_table(f"machine '{self.name}'", ["", "value"], self)
 
     @model_validator(mode="after")
     def _check(self) -> Machine:

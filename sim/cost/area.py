@@ -9,6 +9,7 @@ from sim.energy.band import Band, sum_bands
 from sim.energy.of_parts import areas_um2
 from sim.energy.parts import BLOCKS
 from sim.energy.technology import Technology
+from sim.io.html_table import html_table
 
 __all__ = ["AreaEstimate", "area"]
 
@@ -29,6 +30,11 @@ class AreaEstimate:
 
     by_part: dict[str, Band]
     gate_um2: float | None
+
+    def _repr_html_(self) -> str:
+        bands = self.by_part | {"total": self.total_mm2}
+        return html_table("area [mm2]", ["", "nominal", "low", "high"], (
+            [name, band.nominal, band.low, band.high] for name, band in bands.items()))
 
     @property
     def logic_mm2(self) -> Band:

@@ -10,6 +10,7 @@ from sim.cost.layer_bound import bound_of, layer_cycles_by_cause, useful_macs
 from sim.cost.totals import Totals, op_counts, totals_of
 from sim.energy.model import Energy, EnergyRange, PriceList, Toggles, add_energies
 from sim.energy.technology import Technology
+from sim.io.html_table import html_table
 from sim.plan.plan import Plan
 
 __all__ = ["Estimate", "LayerEstimate", "estimate"]
@@ -65,6 +66,14 @@ class Estimate(Totals):
     latency_us: float
     over_data: EnergyRange
     cycles_by_cause: dict[str, int]
+
+    def _repr_html_(self) -> str:
+        columns = ["layer", "kind", "W bits", "A bits", "cycles", "bound by", "energy [nJ]", "low", "high"]
+        layers = ([layer.name, layer.kind, *layer.bits, layer.latency_cycles, layer.bound,
+                   layer.energy.nominal_pj / 1e3, layer.energy.low_pj / 1e3, layer.energy.high_pj / 1e3]
+                  for layer in self.layers)
+        figures = [["latency_cycles", self.latency_cycles], *self.figures.items()]
+        return html_table("figures", ["", "one image"], figures) + html_table("layers", columns, layers)
 
 
 def _of_op(toggles: Mapping[str, Toggles], name: str) -> Toggles | None:
