@@ -74,13 +74,13 @@ class Selection(nn.Module):
         return f"channels={self.channels}, rows={self.rows}, columns={self.columns}, pads={self.pads}"
 
     def forward(self, x: Tensor) -> Tensor:
+        for axis, places in ((2, self.rows), (3, self.columns)):
+            if places is not None:
+                x = x[(slice(None),) * axis + (slice(places.start, places.stop, places.step),)]
         if self.channels is not None:
             index = torch.tensor(self.channels, device=x.device)
             filled = (index != ZEROS).reshape(-1, *[1] * (x.ndim - 2))
             x = torch.where(filled, x.index_select(1, index.clamp(min=0)), x.new_zeros(()))
-        for axis, places in ((2, self.rows), (3, self.columns)):
-            if places is not None:
-                x = x[(slice(None),) * axis + (slice(places.start, places.stop, places.step),)]
         top, left, bottom, right = self.pads
         return functional.pad(x, (left, right, top, bottom)) if any(self.pads) else x
 

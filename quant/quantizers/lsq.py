@@ -23,6 +23,7 @@ from quant.quantizers.base import (
     scale_gradient,
     sign_codes,
 )
+from quant.quantizers.pieces import arranged_like, dense, pass_inside, pieces
 from quant.quantizers.stepped import SteppedWeight
 from quant.quantizers.steps import SMALLEST_STEP, best_signs, largest_magnitudes, least_errors
 from quant.quantizers.zero_points import FittedZero, best_zero_point, covering_step, real_steps, zero_point_of
@@ -143,7 +144,7 @@ class LSQWeight(SteppedWeight):
 
 
 class _Values(torch.autograd.Function):
-    """Give the whole multiples of `step` next to `x`, from `low` to `high`, in half the time of its single operations.
+    """Give the whole multiples of `step` next to `x`, from `low` to `high`.
 
     Gradients are those of the straight-through estimator: that of x is 1 from `low` to `high` steps and 0 beyond, that
     of the step is the multiple, less `x / step` where x is between them.
@@ -151,17 +152,24 @@ class _Values(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, step: Tensor, low: float, high: float) -> Tensor:
-        ratio = x / step
-        multiples = ratio.clamp(low, high).add_(0.5).floor_()
-        ctx.save_for_backward(ratio, multiples)
+        x = dense(x)
+        values = torch.empty_like(x)
+        for part, found in pieces(x, values):
+            torch.div(part, step, out=found).clamp_(low, high).add_(0.5).floor_().mul_(step)
+        ctx.save_for_backward(x, step)
         ctx.ends = low, high
-        return multiples * step
+        return values
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
-        (ratio, multiples), (of_values,) = ctx.saved_tensors, grads
-        of_x = torch.where(ratio.clamp(*ctx.ends) == ratio, of_values, 0.0)
-        return of_x, (of_values * multiples).addcmul_(of_x, ratio, value=-1.0).sum(), None, None
+        (x, step), of_values, (low, high) = ctx.saved_tensors, grads[0], ctx.ends
+        of_x, of_step = torch.empty_like(x), torch.zeros_like(step)
+        for part, upstream, found in pieces(x, arranged_like(x, of_values), of_x):
+            ratio = part / step
+            pass_inside(upstream, ratio, low, high, out=found)
+            of_step -= found.dot(ratio)
+            of_step += upstream.dot(ratio.clamp_(low, high).add_(0.5).floor_())
+        return of_x, of_step, None, None
 
 
 class LSQActivation(ActivationQuantizer):

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import log, sqrt
-from typing import Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +29,7 @@ from quant.quantizers.base import (
     sign_codes,
     widened,
 )
+from quant.quantizers.pieces import arranged_like, dense, pass_inside, pieces
 from quant.quantizers.steps import SMALLEST_STEP, best_signs, best_steps, check_rows, largest_magnitudes, range_steps
 
 __all__ = ["QILActivation", "QILOptions", "QILWeight"]
@@ -274,6 +275,38 @@ class QILWeight(_Interval):
         return widened(x.detach()).reshape(len(self.mirrored), x.numel() // len(self.mirrored))
 
 
+class _Values(torch.autograd.Function):
+    """Give `amplitude` times the `steps`-th parts of 1 next to where `x` lies between `low` and `high`.
+
+    Gradients are those of the straight-through estimator, which passes rounding: that of x is amplitude / (high - low)
+    from `low` to `high` and 0 beyond.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, low: Tensor, high: Tensor, amplitude: Tensor, steps: int) -> Tensor:
+        x = dense(x)
+        values, width, scale = torch.empty_like(x), high - low, amplitude / steps
+        for part, found in pieces(x, values):
+            torch.sub(part, low, out=found).div_(width).clamp_(0.0, 1.0).mul_(steps).add_(0.5).floor_().mul_(scale)
+        ctx.save_for_backward(x, low, width, amplitude)
+        ctx.steps = steps
+        return values
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        (x, low, width, amplitude), of_values = ctx.saved_tensors, grads[0]
+        of_x, slope = torch.empty_like(x), amplitude / width
+        passed, moved, codes = torch.zeros(3, dtype=low.dtype, device=low.device)
+        for part, upstream, found in pieces(x, arranged_like(x, of_values), of_x):
+            position = (part - low).div_(width)
+            pass_inside(upstream, position, 0.0, 1.0, out=found)
+            passed += found.sum()
+            moved += found.dot(position)
+            codes += upstream.dot(position.clamp_(0.0, 1.0).mul_(ctx.steps).add_(0.5).floor_())
+            found.mul_(slope)
+        return of_x, (moved - passed) * slope, -moved * slope, codes / ctx.steps, None
+
+
 class QILActivation(_Interval, ActivationQuantizer):
     """Activations after a ReLU, one interval for the whole tensor, codes 0..2**bits - 1.
 
@@ -302,6 +335,10 @@ class QILActivation(_Interval, ActivationQuantizer):
     @property
     def bias(self) -> Tensor:
         return -self.low * self.gain
+
+    def _value(self, x: Tensor) -> Tensor:
+        learnt = (self._learnt(parameter, x) for parameter in (self.low, self.high, self.amplitude))
+        return cast(Tensor, _Values.apply(x, *learnt, self.steps))
 
     def _round(self, x: Tensor) -> Tensor:
         return round_half_up(self.steps * self._position(x, x))
