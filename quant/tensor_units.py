@@ -14,6 +14,7 @@ from typing import cast
 import torch
 from torch import Tensor, fx, nn
 
+from quant.calibration.host_images import HostImages
 from quant.calibration.patches import at_positions, positions
 from quant.calibration.prefix import pieces
 from quant.calibration.stored import Stored, StoredInputs
@@ -45,8 +46,9 @@ NEARLY = 0.9
 """Where the best step reaches to this share of a ReLU6's cut or further, the largest code is put on the cut."""
 
 
-def fit_units(graph: fx.GraphModule, images: Stored | StoredInputs, bits: Callable[[Stage], int]) -> dict[str, Tensor]:
-    """Store every tensor of a float graph that only layers and adds read in a unit of its own, in place.
+def fit_units(graph: fx.GraphModule, images: Stored | StoredInputs | HostImages, bits: Callable[[Stage], int], *,
+              reference: fx.GraphModule | None = None) -> dict[str, Tensor]:
+    """Store every tensor of a graph that only layers and adds read in a unit of its own, in place.
 
     Its best step then is a power of two, or nearly so where it shares the unit with others. The network computes the
     same. A ReLU6 whose cut the largest code reaches then cuts just there.
@@ -54,11 +56,13 @@ def fit_units(graph: fx.GraphModule, images: Stored | StoredInputs, bits: Callab
     Parameters
     ----------
     graph : fx.GraphModule
-        Of a float network whose BatchNorms are folded.
-    images : Stored or StoredInputs
+        Of a network whose BatchNorms are folded. If it has quantizers, they are left as they are.
+    images : Stored, StoredInputs or HostImages
         What the graph reads; a few of them are looked at.
     bits : callable (Stage) -> int
         Width of the tensor that a stage stores.
+    reference : fx.GraphModule, optional
+        The float network that a graph with quantizers rounds, with the same weights; it stays as it is.
 
     Returns
     -------
@@ -71,7 +75,7 @@ def fit_units(graph: fx.GraphModule, images: Stored | StoredInputs, bits: Callab
               if free.issuperset(stage.end for stage in group.makers) or min(map(bits, group.makers)) < WIDE]
     if not linked:
         return {}
-    values = _values(graph, [stage.end for group in linked for stage in group.makers], images)
+    values = _values(reference or graph, [stage.name for group in linked for stage in group.makers], images)
     factors: dict[str, Tensor] = {}
     for group in linked:
         growth = _growth(group.makers, values, bits)
@@ -94,14 +98,14 @@ def _layer(graph: fx.GraphModule, stage: Stage) -> nn.Conv2d | nn.Linear:
     return cast(nn.Conv2d | nn.Linear, module_of(graph, stage.compute))
 
 
-def _growth(makers: Sequence[Stage], values: Mapping[fx.Node, Tensor], bits: Callable[[Stage], int]) -> float:
+def _growth(makers: Sequence[Stage], values: Mapping[str, Tensor], bits: Callable[[Stage], int]) -> float:
     """Return by how much tensors should be stored larger, between the roots of 1/2 and of 2."""
     if len(makers) == 1:
-        return _growth_of_one(makers[0], values[makers[0].end], bits(makers[0]))
+        return _growth_of_one(makers[0], values[makers[0].name], bits(makers[0]))
     tried = [float(2.0 ** (part / PARTS)) for part in range(-PARTS // 2, PARTS // 2)]
 
     def loss(growth: float) -> float:
-        return sum(_lost(values[stage.end] * growth, stage.floor < 0, bits(stage)) for stage in makers)
+        return sum(_lost(values[stage.name] * growth, stage.floor < 0, bits(stage)) for stage in makers)
 
     return min(tried, key=loss)
 
@@ -136,15 +140,19 @@ def _move_cuts(graph: fx.GraphModule, stage: Stage, growth: float) -> None:
 
 
 @torch.no_grad()
-def _values(graph: fx.GraphModule, nodes: list[fx.Node], images: Stored | StoredInputs) -> dict[fx.Node, Tensor]:
-    """Return what nodes put out at some positions of some images, shape (positions, channels)."""
+def _values(graph: fx.GraphModule, names: Sequence[str], images: Stored | StoredInputs | HostImages
+            ) -> dict[str, Tensor]:
+    """Return what stages of a float graph put out at some positions of some images, shape (positions, channels)."""
+    ends = {stage.name: stage.end for stage in stages(graph)}
     starts = graph.graph.find_nodes(op="placeholder")
-    segment = Segment(graph, starts, nodes)
-    parts: dict[fx.Node, list[Tensor]] = {node: [] for node in nodes}
+    segment = Segment(graph, starts, [ends[name] for name in names])
+    parts: dict[str, list[Tensor]] = {name: [] for name in names}
     some = torch.arange(0, len(images), max(len(images) // IMAGES, 1))[:IMAGES]
     for which in pieces(graph.graph.nodes, len(some)):
         given = dict(zip(starts, each(images.values(some[which])), strict=True))
-        for node, value in segment.run(given).items():
+        found = segment.run(given)
+        for name in names:
+            value = found[ends[name]]
             flat = value.flatten(2) if value.ndim > 2 else value[:, :, None]
-            parts[node].append(at_positions(flat, positions(len(value), flat.shape[2], POSITIONS * len(value))))
-    return {node: torch.cat(of_node) for node, of_node in parts.items()}
+            parts[name].append(at_positions(flat, positions(len(value), flat.shape[2], POSITIONS * len(value))))
+    return {name: torch.cat(of_stage) for name, of_stage in parts.items()}

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from typing import cast
 
 import torch
 from torch import fx
 
 from quant.bits.sites import Site, sites
-from quant.calibration.host_images import read_host_images
+from quant.calibration.host_images import HostImages, read_host_images
 from quant.calibration.images import Data
 from quant.calibration.options import Calibration
 from quant.calibration.walk import Progress, calibrate
 from quant.convert import round_biases
 from quant.lowering.lower import lower
+from quant.quantizers.base import ActivationQuantizer
 from quant.quantizers.strict import has_power_of_two_steps
+from quant.stages.stages import stages
 from quant.stages.without_quantizers import without_quantizers
+from quant.tensor_units import fit_units
 from quant.trace.inputs import each
 from quant.trace.shapes import Shapes
 from sim.errors import InputError
@@ -34,8 +38,8 @@ def with_bits(model: fx.GraphModule, bits: Mapping[str, tuple[int, int]], data: 
     ----------
     model : fx.GraphModule
         From `quantize`, in eval mode, best at 8 bits: biases of strict powers of two are rounded to its steps. Its
-        weights are taken as they are, so that those of a reconstructed or trained model are the ones to quantize, and
-        tensors stay in the units that `quantize` chose for their bits then.
+        weights are taken as they are, so that those of a reconstructed or trained model are the ones to quantize, but
+        for the units of tensors (`quant.tensor_units`), which are chosen anew for these bits.
     bits : mapping of layer to (int, int)
         Bits of the weights and of the tensor that the layer reads, for every layer, as `Allocation.bits` has them. The
         width of an input is the host's and stays, and so does that of weights that are all 1.
@@ -63,7 +67,10 @@ def with_bits(model: fx.GraphModule, bits: Mapping[str, tuple[int, int]], data: 
     found = sites(changed, lower(changed, images.values(slice(1)), phases=False))
     _check_layers(bits, [site.layer for site in found])
     strict = has_power_of_two_steps(changed)
-    _set_widths(found, bits)
+    _set_tensor_widths(found, bits)
+    if changed.meta.get("own_units"):
+        _choose_units(changed, images)
+    _set_weight_widths(found, bits)
     calibrate(changed, without_quantizers(changed), images.codes, changed.meta.get("calibration", Calibration()),
               progress=progress)
     if strict:
@@ -71,18 +78,34 @@ def with_bits(model: fx.GraphModule, bits: Mapping[str, tuple[int, int]], data: 
     return changed
 
 
-def _set_widths(found: Sequence[Site], bits: Mapping[str, tuple[int, int]]) -> None:
-    """Set all widths, and fit the weights' steps to the weights."""
+def _set_tensor_widths(found: Sequence[Site], bits: Mapping[str, tuple[int, int]]) -> None:
+    """Set the widths of tensors; their steps are still to be fitted."""
     widths: dict[str, int] = {}
     for site in found:
-        weight_bits, activation_bits = bits[site.layer]
-        if widths.setdefault(site.tensor, activation_bits) != activation_bits:
+        width = bits[site.layer][1]
+        if widths.setdefault(site.tensor, width) != width:
             raise InputError(f"layers that read '{site.tensor}' must have the same bits for it, not "
-                             f"{widths[site.tensor]} and {activation_bits}")
-        if site.module is not None:
-            site.module.weight_quantizer.set_bits(weight_bits, site.module.weight.detach())
+                             f"{widths[site.tensor]} and {width}")
         if not site.is_input:
-            site.activation.set_width(activation_bits)
+            site.activation.set_width(width)
+
+
+def _choose_units(graph: fx.GraphModule, images: HostImages) -> None:
+    """Store tensors in the units that are best at their widths."""
+    quantizers = {stage.name: cast(ActivationQuantizer, graph.get_submodule(stage.quantizer))
+                  for stage in stages(graph) if stage.quantizer is not None}
+    units = fit_units(graph, images, lambda stage: quantizers[stage.name].bits, reference=without_quantizers(graph))
+    (kind, *_) = each(images.values(slice(1)))
+    for name, factor in units.items():
+        before = quantizers[name].factor
+        quantizers[name].factor = (factor if before is None else factor * before).to(kind)
+
+
+def _set_weight_widths(found: Sequence[Site], bits: Mapping[str, tuple[int, int]]) -> None:
+    """Set the widths of weights, and fit their steps to them."""
+    for site in found:
+        if site.module is not None:
+            site.module.weight_quantizer.set_bits(bits[site.layer][0], site.module.weight.detach())
 
 
 def _check_layers(bits: Mapping[str, tuple[int, int]], layers: list[str]) -> None:
