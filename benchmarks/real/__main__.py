@@ -23,7 +23,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch
 
-from benchmarks.real import efficientnet, mobilenet, resnet20
+from benchmarks.real import efficientnet, mobilenet, resnet20, training
 from benchmarks.real.paired import Paired
 from benchmarks.real.post_training import PRESETS, PostTraining
 from benchmarks.real.record import Settings, read_all
@@ -76,9 +76,13 @@ def _parser() -> argparse.ArgumentParser:
     resnet.add_argument("--weights", type=Path, required=True)
     resnet.add_argument("--train", type=Path, required=True)
     resnet.add_argument("--test", type=Path, required=True)
-    resnet.add_argument("--method", choices=("training", "post-training"), default="training")
+    resnet.add_argument("--method", choices=("training", "budget", "post-training"), default="training",
+                        help="budget: QBitOpt within the cycles of a network of --bits")
     resnet.add_argument("--epochs", type=int, default=10, help="of training with quantizers")
     resnet.add_argument("--float-epochs", type=int, default=6, help="of fine-tuning in float on the copies")
+    resnet.add_argument("--bfloat16", action="store_true", help="convolutions of trainings, in float as well")
+    resnet.add_argument("--outer-bits", type=int, default=8, help="of first and last layers, trained with fixed bits")
+    resnet.add_argument("--seed", type=int, help="of a training with quantizers")
     mobile.add_argument("--seed", type=int, default=0)
     mobile.add_argument("--unmirrored", action="store_true", help="without a sign for each output channel")
     return parser
@@ -92,9 +96,11 @@ def _efficientnet(chosen: argparse.Namespace) -> Settings:
 
 def _resnet20(chosen: argparse.Namespace) -> Settings:
     data = resnet20.load_cifar(chosen.train, chosen.test)
-    net = resnet20.fine_tune(chosen.weights, data, chosen.out, chosen.float_epochs)
-    if chosen.method == "training":
-        return resnet20.run_training(net, data, chosen.out, chosen.scheme, chosen.bits, chosen.epochs)
+    net = resnet20.fine_tune(chosen.weights, data, chosen.out, chosen.float_epochs, half=chosen.bfloat16)
+    if chosen.method != "post-training":
+        how = training.Training(chosen.scheme, chosen.bits, chosen.epochs, chosen.bfloat16, chosen.outer_bits,
+                                chosen.method == "budget", chosen.seed)
+        return (training.run_budget if how.budget else training.run_training)(net, data, chosen.out, how)
     return resnet20.run_post_training(net, data, chosen.out, _how(chosen))
 
 

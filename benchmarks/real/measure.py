@@ -21,7 +21,7 @@ from quant.schemes import scheme_of
 from quant.training.checkpoint import save_weights
 from sim.arch.machine import load_machine
 
-__all__ = ["Files", "measure"]
+__all__ = ["MACHINE", "Files", "measure"]
 
 MACHINE = "edge"
 

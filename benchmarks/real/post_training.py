@@ -18,7 +18,6 @@ from quant.schemes import power_of_two, uniform
 
 __all__ = ["PRESETS", "PostTraining", "quantized", "quantizers_of"]
 
-FIRST_LAST_BITS = 8
 PRESETS: dict[str, Reconstruction | None] = {"none": None, "fast": Reconstruction.fast(),
                                              "short": replace(Reconstruction.fast(), downscale=1),
                                              "full": Reconstruction()}
@@ -43,6 +42,8 @@ class PostTraining:
         Whether output channels choose a sign.
     signed_bits : int or None
         Of tensors of both signs, if they have a width of their own.
+    outer_bits : int
+        Of the weights of first and last layers and of what the last one reads.
     """
 
     bits: str
@@ -50,6 +51,7 @@ class PostTraining:
     preset: str
     mirrored: bool = True
     signed_bits: int | None = None
+    outer_bits: int = 8
 
 
 def quantizers_of(net: nn.Module, images: Images, how: PostTraining) -> fx.GraphModule:
@@ -60,7 +62,7 @@ def quantizers_of(net: nn.Module, images: Images, how: PostTraining) -> fx.Graph
     batches = (images.values(which) for which in chunks(images))
     scheme = how.scheme if how.mirrored else UNMIRRORED[how.scheme]
     return quantize(net, batches, scheme=scheme, weight_bits=weight_bits, activation_bits=activation_bits,
-                    first_last_bits=FIRST_LAST_BITS, signed_bits=how.signed_bits, **given)
+                    first_last_bits=how.outer_bits, signed_bits=how.signed_bits, **given)
 
 
 def quantized(net: nn.Module, images: Images, how: PostTraining, files: Files, clock: Clock) -> fx.GraphModule:

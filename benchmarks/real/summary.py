@@ -14,6 +14,7 @@ __all__ = ["markdown", "rows"]
 Record = Mapping[str, Any]
 TITLES = {"efficientnet_lite0": "EfficientNet-Lite0", "resnet20": "ResNet-20", "glyph_mobilenet": "small MobileNet"}
 SCHEMES = {"power_of_two": "powers of two", "uniform": "real steps", "lsq": "LSQ", "qil": "QIL"}
+TRAINED = {"training": "trained", "budget": "trained, QBitOpt within these bits' cycles"}
 APART = ("half", "seed")
 """Settings in which records of one row differ."""
 COLUMNS = {"network": "", "scheme": "", "W/A": "", "how": "", "images": "d", "float %": ".2f", "Program %": ".2f",
@@ -52,14 +53,18 @@ def _cells(parts: Sequence[Record]) -> list[str | float]:
 
 
 def _how(settings: Mapping[str, Any], parts: int) -> str:
-    if settings["method"] == "training":
-        how = f"trained, {settings['epochs']} epochs"
+    if settings["method"] in TRAINED:
+        how = f"{TRAINED[settings['method']]}, {settings['epochs']} epoch{'s' * (settings['epochs'] > 1)}"
     else:
         how = "no reconstruction" if settings["preset"] == "none" else f"reconstructed, {settings['preset']}"
     counted = [f"{settings['calibrate']} pictures"] if "calibrate" in settings else []
     options = [name for name in ("unmirrored",) if settings.get(name)]
     if "signed_bits" in settings:
         options.append(f"tensors of both signs {settings['signed_bits']} bits")
-    seeds = [f"{parts} seeds"] if "seed" in settings else []
+    if "precision" in settings:
+        options.append(settings["precision"])
+    if "outer_bits" in settings:
+        options.append(f"first and last layers {settings['outer_bits']} bits")
+    seeds = [f"{parts} seed{'s' * (parts > 1)}"] if "seed" in settings else []
     halves = [f"{settings['half']} half alone"] if "half" in settings and parts == 1 else []
     return ", ".join([how, *counted, *options, *seeds, *halves])

@@ -21,12 +21,14 @@ from benchmarks.real.pictures import PIXELS, Pictures, load_pictures
 from benchmarks.real.post_training import PostTraining, quantizers_of
 from benchmarks.real.published import lite0_name, resnet20
 from benchmarks.real.record import done, name_of, read_all
-from benchmarks.real.resnet20 import Cifar, fine_tune, run_training
+from benchmarks.real.resnet20 import Cifar, fine_tune
 from benchmarks.real.summary import markdown
+from benchmarks.real.training import Training, run_budget, run_training
 from quant.data.split import Split
 from quant.networks import EfficientNetLite0
 from quant.networks.small import resnet20_a
 from quant.quantizers.uniform import UniformWeight
+from quant.training.norms import reestimate_norms
 from sim.errors import EngineError, InputError
 from sim.ir.formats import Format
 
@@ -184,7 +186,7 @@ def test_a_trained_record_tells_each_epoch(tmp_path, capsys):
     weights, data = tmp_path / "float.safetensors", Cifar(some_pictures(128), some_pictures(4))
     save_file(resnet20_a().state_dict(), weights)
     net = fine_tune(weights, data, tmp_path, 1)
-    record = run_training(net, data, tmp_path, "lsq", "2/2", 1)
+    record = run_training(net, data, tmp_path, Training("lsq", "2/2", 1))
     told = re.findall(r"^epoch 1: loss \d+\.\d{4}, \d+\.\d\d % of the training pictures right, \d+ s$",
                       capsys.readouterr().err, re.MULTILINE)
     assert len(told) == 2
@@ -192,6 +194,21 @@ def test_a_trained_record_tells_each_epoch(tmp_path, capsys):
                                   "epochs": 1}
     assert record["stages"]["train"]["cpu_s"] > 0
     assert not (tmp_path / "unfinished" / f"{name_of(record['settings'])}.safetensors").exists()
+
+
+@pytest.mark.trains
+def test_qbitopt_keeps_the_cycles_of_fixed_bits(tmp_path):
+    """Bits of all layers are its choice, within what a network of the fixed bits takes; the seed is in the record."""
+    torch.manual_seed(1)
+    data = Cifar(some_pictures(128), some_pictures(4))
+    net = resnet20_a()
+    reestimate_norms(net, data.drawn)
+    fixed, chosen = (run(net, data, tmp_path, Training("lsq", "2/2", 1, budget=run is run_budget, seed=3))
+                     for run in (run_training, run_budget))
+    assert chosen["settings"] == {"network": "resnet20", "method": "budget", "scheme": "lsq", "bits": "2/2",
+                                  "epochs": 1, "seed": 3}
+    assert 0 < chosen["cost"]["cycles"] <= 1.01 * fixed["cost"]["cycles"]
+    assert "trained, QBitOpt within these bits' cycles, 1 epoch, 1 seed |" in markdown([chosen])
 
 
 def test_pictures_are_mirrored_and_shifted_each_by_itself():
