@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from bitwright.report.draw_names import draw_names
 from bitwright.report.frame import WIDTH, figure_element, mark_element, short, text, ticks_along
 from bitwright.report.markup import Element, node
 from bitwright.report.page import Point, Scatter, Series
@@ -15,7 +16,7 @@ __all__ = ["draw_scatter"]
 
 HEIGHT, LEFT, RIGHT = 340.0, 72.0, WIDTH - 24
 MOST_NAMED = 12
-"""Points of a figure that have their names beside them."""
+"""Points of a figure that have their names beside them, where there is room."""
 SIZE, FAINT = 4.5, 2.5
 """Half the width of a mark, and of one in the background."""
 CORNERS = {"square": "-1,-1 1,-1 1,1 -1,1", "diamond": "0,-1.3 1.3,0 0,1.3 -1.3,0",
@@ -78,10 +79,7 @@ def _series(figure: Scatter, series: Series, number: int, x: Place, y: Place, na
     for point in series.points:
         yield mark_element(_label(figure, series, point), _point(point, number, x, y, FAINT if series.faint else SIZE))
     if named:
-        for point in series.points:
-            end = x(point.x) > 0.8 * RIGHT
-            yield text(point.name, x(point.x) + (-9 if end else 9), y(point.y) - 7, "end" if end else "start",
-                       most=28, font_size=11)
+        yield from draw_names([(point.name, x(point.x), y(point.y)) for point in series.points], SIZE, (LEFT, WIDTH))
 
 
 def _point(point: Point, number: int, x: Place, y: Place, size: float) -> Iterator[Element]:

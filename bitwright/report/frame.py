@@ -10,12 +10,14 @@ from bitwright.report.palette import INK, colour, ink_on, letter
 from bitwright.report.ticks import Scale
 from sim.io.cells import cell_text
 
-__all__ = ["LABELS", "WIDTH", "figure_element", "legend", "legend_height", "mark_element",
+__all__ = ["GLYPH", "LABELS", "WIDTH", "figure_element", "legend", "legend_height", "mark_element",
            "part_letter", "text", "ticks_along"]
 
 WIDTH, LABELS = 760.0, 200.0
 """Width of a figure, and the most of it that names may take."""
-GLYPH, LINE, SWATCH = 6.2, 18.0, 24.0
+GLYPH = 6.2
+"""Width of a letter, about."""
+LINE, SWATCH = 18.0, 24.0
 FAINT = "#dddddd"
 
 
