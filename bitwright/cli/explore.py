@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +14,7 @@ from bitwright.cli.parameter_types import file_argument, integer, path_option
 
 if TYPE_CHECKING:
     from bitwright.explore.explore import Exploration
+    from bitwright.explore.finalists import Finalist
 
 __all__ = ["explore"]
 
@@ -56,11 +58,13 @@ def explore(
         report.table("candidates that were refused", ["candidates", "the first by"],
                      [[count, example] for example, count in found.refused[:MOST_RULES]])
     report.table(f"front of {', '.join(map(str, found.space.wanted))}", columns, rows)
+    _add_finalists(report, found.finalists)
     report.lines.append(_summary(found))
     if not found.within and found.nearest is not None:
         report.lines.append(f"none keeps the limits; the nearest is candidate {found.nearest.candidate.number}, where "
                             f"{found.nearest.reason}")
-    report.lines.append(f"results are in {out / RESULTS}")
+    report.lines.append(f"results are in {out / RESULTS}"
+                        + (f", finalists in {out}/candidate-*" if found.finalists else ""))
     show(report, as_json)
 
 
@@ -69,7 +73,27 @@ def _data(found: Exploration, front: list[dict[str, object]]) -> dict[str, Any]:
             "dropped": found.dropped, "evaluated": found.evaluated, "within": found.within,
             "refused": [{"reason": reason, "candidates": count} for reason, count in found.refused],
             "objectives": [str(figure) for figure in found.space.wanted],
-            "limits": {str(figure): limit for figure, limit in found.space.bounds.items()}, "front": front}
+            "limits": {str(figure): limit for figure, limit in found.space.bounds.items()}, "front": front,
+            "finalists": found.finalists}
+
+
+def _add_finalists(report: Report, finalists: Sequence[Finalist]) -> None:
+    """Add what the simulation of finalists says."""
+    if not finalists:
+        return
+    measured = any(one.accuracy is not None for one in finalists)
+    report.table(
+        "finalists, simulated", ["candidate", "network", "Program of", "ms", "energy mJ", "high", "mW", "high",
+                                 *(["accuracy %"] if measured else []), "limits and budgets"],
+        [[one.candidate, one.network, "the trained network" if one.quantized else "its shapes",
+          one.figures["latency_ms"][1], *one.figures["energy_mj"][1:], *one.figures["power_mw"][1:],
+          *(["" if one.accuracy is None else 100 * one.accuracy] if measured else []), _verdict(one)]
+         for one in finalists])
+
+
+def _verdict(one: Finalist) -> str:
+    broken = [str(check) for check in one.checks if not check.holds]
+    return "; ".join(broken) or (f"all {len(one.checks)} hold" if one.checks else "none")
 
 
 def _summary(found: Exploration) -> str:

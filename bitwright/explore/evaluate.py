@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from bitwright.explore.allocated import AllocatedNetwork
     from quant.bits.allocation import Allocation
 
-__all__ = ["evaluate", "figures_of"]
+__all__ = ["evaluate", "figures_of", "network_program"]
 
 HELD_PROGRAMS = 16
 
@@ -84,12 +84,11 @@ class _OnMachine:
         """Return figures and bits of a network."""
         machine, chosen = self._machine, _described(network)["choices"][choice]
         if "bits" in chosen:
-            program, bits = _fixed(network, choice, machine.arithmetic, machine.terms), None
-            loss = chosen.get("loss")
+            bits, loss = None, chosen.get("loss")
         else:
             allocated = self._allocated(network, chosen["budgets"])
             bits, loss = allocated.bits, allocated.objective
-            program = _places(network).program(_shapes(network), bits, machine.arithmetic, machine.terms)
+        program = network_program(network, machine, choice, bits)
         figures = figures_of(totals(plan(program, machine), self._technology))
         return {"figures": figures | ({} if loss is None else {"loss": [loss] * 3}), "bits": bits}
 
@@ -101,6 +100,25 @@ class _OnMachine:
             self._tables[network] = AllocatedNetwork.on(_shapes(network), _losses(network), self._machine,
                                                         self._technology)
         return self._tables[network].under(budgets, _described(network)["method"])
+
+
+def network_program(network: str, machine: Machine, choice: int,
+                    bits: Mapping[str, Sequence[int]] | None) -> Program:
+    """Return a Program of shapes for a machine, with as many digits as it has.
+
+    Parameters
+    ----------
+    network : str
+        JSON of its description.
+    machine : Machine
+    choice : int
+        The way to choose bits.
+    bits : mapping of Conv to (int, int), optional
+        Those that were allocated, if they are not given.
+    """
+    if bits is None:
+        return _fixed(network, choice, machine.arithmetic, machine.terms)
+    return _places(network).program(_shapes(network), bits, machine.arithmetic, machine.terms)
 
 
 def figures_of(cost: Totals) -> dict[str, list[float]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -14,6 +14,8 @@ from typing import Any
 
 from bitwright.explore.candidate import REFUSED, WITHIN, Candidate, Evaluated
 from bitwright.explore.evaluate import evaluate
+from bitwright.explore.finalist_files import write_finalist
+from bitwright.explore.finalists import Finalist, chosen, finalist_jobs
 from bitwright.explore.front import pareto_front
 from bitwright.explore.legal import Dropped, Groups, LegalMachines
 from bitwright.explore.networks import base_machine, network_data, technology_of
@@ -29,6 +31,7 @@ from bitwright.farm.workers import Workers
 from sim.arch.machine import Machine
 from sim.energy.technology import Technology
 from sim.errors import EngineError, InputError
+from sim.io.yaml_model import built_in
 
 __all__ = ["Exploration", "explore"]
 
@@ -59,6 +62,8 @@ class Exploration:
         Why candidates were refused, the first sentence of each kind and how many there are.
     front : tuple of Evaluated
         Those within the limits that no other one is better than in all objectives.
+    finalists : tuple of Finalist
+        Some candidates of the front, simulated: one for each network.
     nearest : Evaluated or None
         The candidate that exceeds its limits by the least share; None if all were refused.
     """
@@ -72,6 +77,7 @@ class Exploration:
     within: int
     refused: tuple[tuple[str, int], ...]
     front: tuple[Evaluated, ...]
+    finalists: tuple[Finalist, ...]
     nearest: Evaluated | None
 
 
@@ -116,12 +122,15 @@ def explore(path: Path, out: Path, workers: Workers, watch: Watch = lambda stand
         found = _Evaluation(space, given, store, workers, tables, search, watch)
         found.run()
         dropped = sorted(legal.dropped.values(), key=lambda one: -one.machines)
-        tables.end(dropped, found.front, found.within)
+        finalists = _simulated(found, space, given, path.parent)
+        for one in chosen(found.front, space.finalists):
+            write_finalist(one, space, _technology_name(space, machine, path.parent), out)
+        tables.end(dropped, found.front, finalists, found.within)
     if not found.evaluated:
         raise InputError(f"none of the {len(points):,} points has a legal machine: {dropped[0].machines:,} are "
                          f"dropped by '{dropped[0].example}'")
     return Exploration(space, technology, machine, len(points), tuple(dropped), found.evaluated, found.within,
-                       tuple(found.refused.items()), tuple(found.front), found.nearest)
+                       tuple(found.refused.items()), tuple(found.front), tuple(finalists), found.nearest)
 
 
 def _search(space: Space, points: Points, legal: LegalMachines) -> Search:
@@ -136,6 +145,29 @@ def _search(space: Space, points: Points, legal: LegalMachines) -> Search:
     from bitwright.explore.proposed import Proposed
 
     return Proposed(space, points, legal)
+
+
+def _technology_name(space: Space, machine: Machine, folder: Path) -> str:
+    """Return how a machine in any folder names the technology."""
+    named = space.technology
+    if named is None:
+        return machine.technology
+    return named if named in built_in("energy/technologies") else str((folder / named).resolve())
+
+
+def _simulated(found: _Evaluation, space: Space, given: Mapping[str, Any], folder: Path) -> list[Finalist]:
+    """Simulate finalists, on the same workers."""
+    places = [(one, place) for one in chosen(found.front, space.finalists) for place in range(len(space.networks))]
+    jobs = [job for one in chosen(found.front, space.finalists)
+            for job in finalist_jobs(one, space, given["networks"], given["technology"], folder)]
+    simulated, started = list[Finalist](), time.monotonic()
+    for (one, place), outcome in zip(places, run(jobs, found.store, found.workers), strict=True):
+        if outcome.failure:
+            raise InputError(f"candidate {one.candidate.number} could not be simulated: {outcome.failure}")
+        choice = given["networks"][place]["choices"][one.candidate.point.choices[place]]
+        simulated.append(Finalist.of(one, space.networks[place], choice, outcome.value, space))
+        found.watch(Stand(len(simulated), 0, 0, len(jobs), time.monotonic() - started, "finalists"), found.within)
+    return simulated
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import fsum
 
@@ -73,7 +73,7 @@ class BitPlaces:
                 widths.setdefault(op.output, widths[op.input])
         return cls(reads, widths)
 
-    def program(self, shapes: Shapes, bits: Mapping[str, tuple[int, int]], arithmetic: Arithmetic,
+    def program(self, shapes: Shapes, bits: Mapping[str, Sequence[int]], arithmetic: Arithmetic,
                 digits: int) -> Program:
         """Return the Program of a network at the bits of every layer.
 

@@ -22,6 +22,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from bitwright.codesign.user_code import is_place
 from bitwright.explore.expression import Expression, Value
 from bitwright.explore.figures import Figure
 from bitwright.explore.values import Derived, Values
@@ -82,6 +83,12 @@ class NetworkSpace(_Fields):
         Budgets of `bitwright allocate`: for each of them bits are allocated on every machine.
     method : {"lp", "milp", "convex", "greedy"}
         How bits are allocated.
+    weights : str, optional
+        A file of trained weights, with which finalists are quantized.
+    data : str, optional
+        The data set that these are trained and judged on, by name or as a file or folder.
+    scheme : {"power_of_two", "uniform"}
+        Of the finalists' steps.
     """
 
     network: Name
@@ -90,12 +97,19 @@ class NetworkSpace(_Fields):
     first_last_bits: Width = 8
     sensitivities: Name | None = None
     budgets: Annotated[tuple[dict[str, Limit], ...], Field(strict=False, max_length=MAX_CHOICES)] = ()
+    weights: Name | None = None
+    data: Name | None = None
+    scheme: Literal["power_of_two", "uniform"] = "power_of_two"
     method: Literal["lp", "milp", "convex", "greedy"] = "lp"
 
     @model_validator(mode="after")
     def _check(self) -> NetworkSpace:
         if self.budgets and self.sensitivities is None:
             raise ValueError("bits are allocated by sensitivities: give the file of `bitwright sensitivities`")
+        if (self.weights is None) != (self.data is None):
+            raise ValueError("weights and data go together: finalists are quantized with both")
+        if self.data is not None and is_place(self.data):
+            raise ValueError(f"data of a space are a name or files, not code, '{shown(self.data)}'")
         if any(not one for one in self.budgets):
             raise ValueError("budgets must name one at least, such as {latency_ms: 5}")
         if len({*self.bits}) < len(self.bits):
@@ -210,6 +224,8 @@ class Space(_Fields):
     objectives : tuple of str
         Figures to be small, nominal ones unless the name says which.
     search : Search
+    finalists : int
+        How many candidates of the front are simulated.
     """
 
     networks: Annotated[tuple[NetworkSpace, ...], Field(strict=False, min_length=1, max_length=20)]
@@ -221,6 +237,7 @@ class Space(_Fields):
     objectives: Annotated[tuple[str, ...], Field(strict=False, min_length=1, max_length=6)] = ("latency_ms",
                                                                                               "energy_mj")
     search: Search = Search()
+    finalists: Annotated[int, Field(ge=0, le=1000)] = 10
 
     @field_validator("networks")
     @classmethod

@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from bitwright.explore.candidate import Evaluated
 from bitwright.explore.figures import Bands
+from bitwright.explore.finalists import Finalist
 from bitwright.explore.legal import Dropped
 from bitwright.explore.space import Space
 from sim.errors import InputError
@@ -31,6 +32,11 @@ TABLES = {
     "choices": "candidate INTEGER NOT NULL, network TEXT NOT NULL, choice TEXT NOT NULL, bits TEXT",
     "figures": "candidate INTEGER NOT NULL, network TEXT NOT NULL, figure TEXT NOT NULL, low REAL, nominal REAL, "
                "high REAL",
+    "finalists": "candidate INTEGER NOT NULL, network TEXT NOT NULL, quantized INTEGER NOT NULL, accuracy REAL",
+    "simulated": "candidate INTEGER NOT NULL, network TEXT NOT NULL, figure TEXT NOT NULL, low REAL, nominal REAL, "
+                 "high REAL",
+    "checks": "candidate INTEGER NOT NULL, network TEXT NOT NULL, name TEXT NOT NULL, bound REAL NOT NULL, "
+              "value REAL NOT NULL, holds INTEGER NOT NULL",
     "dropped": "rule TEXT NOT NULL, machines INTEGER NOT NULL, example TEXT NOT NULL, parameters TEXT NOT NULL"}
 COLUMNS = {"candidates": ("candidate INTEGER PRIMARY KEY, position INTEGER NOT NULL, machine INTEGER NOT NULL, "
                           "status TEXT NOT NULL, reason TEXT NOT NULL"),
@@ -108,13 +114,20 @@ class Tables:
             for figure, ends in bands.items():
                 yield result.candidate.number, network, figure, *ends
 
-    def end(self, dropped: Iterable[Dropped], front: Sequence[Evaluated], within: int) -> None:
-        """Write what was dropped and the front, and that the run is finished."""
+    def end(self, dropped: Iterable[Dropped], front: Sequence[Evaluated], finalists: Sequence[Finalist],
+            within: int) -> None:
+        """Write what was dropped, the front and its finalists, and that the run is finished."""
         dropped = list(dropped)
         with self._transaction():
             self._insert("dropped", ((one.rule, one.machines, one.example, json.dumps(one.parameters))
                                      for one in dropped))
             self._insert("front", ((one.candidate.number, *one.objectives(self._space.wanted)) for one in front))
+            for one in finalists:
+                key = one.candidate, one.network
+                self._insert("finalists", [(*key, one.quantized, one.accuracy)])
+                self._insert("simulated", ((*key, figure, *ends) for figure, ends in one.figures.items()))
+                self._insert("checks", ((*key, check.name, check.bound, check.value, check.holds)
+                                        for check in one.checks))
             self._database.execute("UPDATE runs SET finished = 1, dropped = ?, evaluated = ?, within = ?",
                                    (sum(one.machines for one in dropped), self._position, within))
 

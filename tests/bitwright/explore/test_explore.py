@@ -72,7 +72,8 @@ def test_the_tables_hold_everything(space, tmp_path, tables):
     held = tables(tmp_path / "out" / "results.sqlite")
     assert {name: len(rows) for name, rows in held.items()} == {
         "runs": 1, "candidates": found.evaluated, "choices": found.evaluated, "dropped": 2,
-        "figures": found.evaluated * 15, "front": len(found.front)}
+        "figures": found.evaluated * 15, "front": len(found.front), "finalists": len(found.finalists),
+        "simulated": len(found.finalists) * 7, "checks": len(found.finalists) * 2}
     with closing(sqlite3.connect(tmp_path / "out" / "results.sqlite")) as database:
         database.row_factory = sqlite3.Row
         run = dict(database.execute("SELECT * FROM runs").fetchone())
@@ -239,7 +240,7 @@ def test_the_command_prints_the_front(space, tmp_path, capfd):
     printed = capfd.readouterr().out
     assert all(f" {row['candidate']} " in printed for row in data["front"])
     assert "96 points; 18 machines dropped; 60 candidates evaluated" in printed
-    assert (os.listdir(out)) == ["results.sqlite"]
+    assert {*os.listdir(out)} == {"results.sqlite", *(f"candidate-{one['candidate']}" for one in data["finalists"])}
 
 
 def test_a_file_of_others_is_refused(space, tmp_path):
