@@ -13,7 +13,7 @@ __all__ = ["draw_names"]
 MOST_LETTERS = 28
 APART, HEIGHT = 9.0, 12.0
 """Distance of a name from its point, and height of its letters."""
-SIDES = ((1, -7.0), (1, 14.0), (-1, -7.0), (-1, 14.0))
+SIDES = ((1, -7.0), (1, 15.0), (-1, -7.0), (-1, 15.0))
 """Where a name may stand: to the right or left of its point, and how far below it."""
 
 

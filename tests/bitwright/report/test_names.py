@@ -13,8 +13,8 @@ WIDE, HIGH, SIZE = 6.2, 12, 4.5
 
 
 def names_of(points: list[tuple[str, float, float]]) -> list[Element]:
-    """Return the names that are drawn of points between 0 and 700."""
-    return list(draw_names(points, SIZE, (0.0, 700.0)))
+    """Return the names that are drawn of points between 0 and 1200."""
+    return list(draw_names(points, SIZE, (0.0, 1200.0)))
 
 
 def room(name: Element) -> tuple[float, float, float, float]:
@@ -36,5 +36,5 @@ def test_no_name_lies_on_another(apart: float) -> None:
 
 def test_names_stay_within_the_figure() -> None:
     """A name at the right end stands to the left of its point."""
-    (name,) = names_of([("a name of twenty one", 690.0, 200.0)])
-    assert room(name)[1] < 690
+    (name,) = names_of([("a name of twenty one", 1190.0, 200.0)])
+    assert room(name)[1] < 1190
