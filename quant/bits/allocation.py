@@ -262,9 +262,9 @@ class Allocation:
 
 
 def _exact(table: NDArray[np.number], limit: float) -> ExactCost:
-    rows = [[[Fraction(entry) for entry in row] for row in layer] for layer in table.tolist()]
-    unit = lcm(*(entry.denominator for layer in rows for row in layer for entry in row))
-    return ExactCost([[[int(entry * unit) for entry in row] for row in layer] for layer in rows],
+    rows = [[[entry.as_integer_ratio() for entry in row] for row in layer] for layer in table.tolist()]
+    unit = lcm(*{below for layer in rows for row in layer for _, below in row})
+    return ExactCost([[[above * (unit // below) for above, below in row] for row in layer] for layer in rows],
                      floor(Fraction(limit) * unit), unit)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import floor, isfinite, prod
 from sys import float_info
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -194,9 +195,15 @@ def _elements(tensor: Tensor) -> int:
     return prod(tensor.shape)
 
 
+_same_codes: WeakKeyDictionary[Program, dict[str, str]] = WeakKeyDictionary()
+"""Tensors that hold the codes of others, kept while the Program is alive."""
+
+
 def _stored(program: Program, tensor: str) -> str:
     """Return the tensor whose width a tensor has: max pools and moves keep codes."""
-    same = {op.output: op.input for op in program.ops if keeps_codes(program, op)}
+    if program not in _same_codes:
+        _same_codes[program] = {op.output: op.input for op in program.ops if keeps_codes(program, op)}
+    same = _same_codes[program]
     while tensor in same:
         tensor = same[tensor]
     return tensor

@@ -22,8 +22,10 @@ def keeps_codes(program: Program, op: Op) -> bool:
     if not isinstance(op, Conv):
         return isinstance(op, Layer) and op.keeps_codes
     source, target = program.tensor(op.input), program.tensor(op.output)
+    if not has_fixed_weights(op) or source.format != target.format or op.residual is not None:
+        return False
     sums = op.weights.sum(axis=(1, 2, 3), dtype=np.int64)
-    return (has_fixed_weights(op) and source.format == target.format and len(target.parts) == 1 and op.residual is None
+    return (len(target.parts) == 1
             and op.table is None and int(sums.max()) <= 1 and not op.shift.any() and op.multiplier.shape[1] == 1
             and bool((op.multiplier == 1).all()) and bool((op.offset == -sums * source.format.zero_point).all())
             and (op.low, op.high) == (target.format.low, target.format.high))
