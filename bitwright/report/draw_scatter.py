@@ -53,10 +53,10 @@ def draw_scatter(figure: Scatter, prefix: str) -> Element:
                      text(short(tick), LEFT - 6, y(tick) + 4, "end", font_size=11)]
     middle = (top + bottom) / 2
     children.append(text(figure.y.label, 14, middle, "middle", transform=f"rotate(-90 14 {middle:g})"))
-    named = sum(len(series.points) for series in figure.series if series.marks and not series.faint) <= MOST_NAMED
+    named = sum(len(series.points) for series in figure.series if series.marks) <= MOST_NAMED
     children += _legend(figure) if several else ()
     for number, series in reversed([*enumerate(figure.series)]):  # the first lies on top
-        children += _series(figure, series, number, x, y, named and not series.faint)
+        children += _series(figure, series, number, x, y, named)
     return figure_element(figure, children, HEIGHT, prefix)
 
 

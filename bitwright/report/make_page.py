@@ -10,13 +10,14 @@ from bitwright.report.of_estimate import estimate_page
 from bitwright.report.of_exploration import explore_page
 from bitwright.report.of_network import network_page
 from bitwright.report.of_provenance import machine_of, provenance_section
-from bitwright.report.of_verification import verify_page
+from bitwright.report.of_verification import layers_page, verify_page
 from bitwright.report.page import Page
 from bitwright.report.runs import (
     CompareRun,
     DemoRun,
     EstimateRun,
     ExploreRun,
+    LayersRun,
     MachinesRun,
     NetworkRun,
     Provenance,
@@ -47,5 +48,7 @@ def _page(run: Run, name: str, provenance: Provenance) -> Page:
             return machines_page(run)
         case ExploreRun():
             return explore_page(run, name)
+        case LayersRun():
+            return layers_page(run, name)
         case VerifyRun():
             return verify_page(run, name)

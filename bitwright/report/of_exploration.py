@@ -76,7 +76,8 @@ def _point(one: Explored, first: str, other: str) -> Point:
 
 
 def _front_table(run: ExploreRun, front: Sequence[Explored]) -> Table:
-    parameters = list(front[0].parameters) if front else []
+    parameters = [name for name in (front[0].parameters if front else ())
+                  if len({one.parameters.get(name) for one in run.candidates}) > 1]
     figures = list(dict.fromkeys(text.partition(".")[0] for text in (*run.objectives, *run.limits)))
     return Table("candidates on the front", (
         "candidate", *parameters, "bits", *(FIGURE_NAMES.get(figure, figure) for figure in figures)), tuple(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from bitwright.report.page import Bar, Bars, Page, Section, Table
-from bitwright.report.runs import VerifyRun
+from bitwright.report.runs import LayersRun, VerifyRun
 
 __all__ = ["verification_sections", "verify_page"]
 
@@ -18,6 +18,21 @@ def verify_page(run: VerifyRun, name: str) -> Page:
         ("verdict", "equal" if run.ok else "NOT EQUAL"), ("codes compared", codes), ("codes that differ", wrong),
         ("cycles predicted", max((op.predicted for op in run.layers), default=0)),
         ("cycles counted", max((op.counted for op in run.layers), default=0))), tuple(verification_sections(run, "")))
+
+
+def layers_page(run: LayersRun, name: str) -> Page:
+    """Return the page of layers that the RTL has run, each by itself."""
+    wrong = sum(bool(piece.found) for piece in run.pieces)
+    pieces = Table("layers on the RTL", ("layer", "rows", "channels", "codes", "cycles", "differences"), tuple(
+        (piece.op, "{}..{}".format(*piece.rows), "{}..{}".format(*piece.channels), piece.codes, piece.cycles,
+         "; ".join(piece.found)) for piece in run.pieces))
+    return Page(f"Verification of layers: {name}", "verify", (
+        ("verdict", "equal" if run.ok else "NOT EQUAL"), ("parts on the RTL", len(run.pieces)),
+        ("parts that differ", wrong), ("codes on the RTL", sum(piece.codes for piece in run.pieces)),
+        ("cycles on the RTL", sum(piece.cycles for piece in run.pieces))), (
+        Section("Layers", (f"Each on the codes that reach it in the network; simulated by {run.simulator}.",
+                           "Rows and channels are counted from 0, without the end."), (pieces,)),
+        Section("Whole network", (), (_engines(run, ""),))))
 
 
 def verification_sections(run: VerifyRun, name: str) -> Iterator[Section]:
@@ -43,7 +58,7 @@ def _sentences(run: VerifyRun) -> Iterator[str]:
         yield f"{len(run.unmet)} situations that the Program can meet were met by no image."
 
 
-def _engines(run: VerifyRun, of: str) -> Table:
+def _engines(run: VerifyRun | LayersRun, of: str) -> Table:
     return Table(f"codes in two engines{of}", ("engines", "tensor", "codes", "mismatches", "undefined"), tuple(
         (" = ".join(one.engines), tensor.name, tensor.codes, tensor.mismatches, tensor.undefined)
         for one in run.comparisons for tensor in one.by_tensor))

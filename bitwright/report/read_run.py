@@ -15,6 +15,7 @@ from bitwright.report.runs import (
     CompareRun,
     DemoRun,
     EstimateRun,
+    LayersRun,
     MachinesRun,
     NetworkRun,
     Prices,
@@ -32,9 +33,10 @@ __all__ = ["read_run", "run_file"]
 
 SUMMARY, SQLITE = "summary.json", ".sqlite"
 KINDS = "demo, train, quantize, estimate, verify, compare, explore"
-KEYS: Mapping[type[VerifyRun | NetworkRun | CompareRun | MachinesRun], set[str]] = {
-    VerifyRun: {"comparisons", "predicted", "counted"}, NetworkRun: {"network", "scheme", "accuracy"},
-    CompareRun: {"candidates", "figures", "layers"}, MachinesRun: {"machines", "parameters", "areas"}}
+KEYS: Mapping[type[LayersRun | VerifyRun | NetworkRun | CompareRun | MachinesRun], set[str]] = {
+    LayersRun: {"comparisons", "pieces"}, VerifyRun: {"comparisons", "predicted", "counted"},
+    NetworkRun: {"network", "scheme", "accuracy"}, CompareRun: {"candidates", "figures", "layers"},
+    MachinesRun: {"machines", "parameters", "areas"}}
 """Keys by which the JSON of a command is known."""
 
 Kind = TypeVar("Kind")

@@ -11,8 +11,9 @@ from sim.cost.estimate import Estimate
 from sim.energy.band import Band
 
 __all__ = ["BudgetUse", "CodesCompared", "CompareRun", "ComparedArea", "ComparedCandidate", "ComparedFigure",
-           "ComparedLayer", "DemoRun", "EpochRecord", "EstimateRun", "ExploreRun", "Explored", "LayerLoss",
-           "MachinesRun", "NetworkRun", "OpCycles", "Prices", "Provenance", "Run", "TensorCompared", "VerifyRun"]
+           "ComparedLayer", "DemoRun", "EpochRecord", "EstimateRun", "ExploreRun", "Explored", "LayerLoss", "LayersRun",
+           "MachinesRun", "NetworkRun", "OpCycles", "Piece", "Prices", "Provenance", "Run", "TensorCompared",
+           "VerifyRun"]
 
 Provenance = Mapping[str, Any]
 
@@ -106,6 +107,30 @@ class VerifyRun:
         return (self.failure is None and not any(one.mismatches for one in self.comparisons)
                 and all(op.predicted == op.counted for op in self.layers)
                 and all(counters == self.predicted for counters in self.counted))
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A layer or tile on the RTL, on the codes that reach it; rows and channels are (first, end)."""
+
+    op: str
+    rows: tuple[int, int]
+    channels: tuple[int, int]
+    codes: int
+    cycles: int
+    found: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class LayersRun:
+    """Some layers of a network on the RTL, as `bitwright verify --layers` tells it."""
+
+    simulator: str
+    comparisons: tuple[CodesCompared, ...]
+    skipped: str | None
+    pieces: tuple[Piece, ...]
+    network_cycles: int | None = None
+    ok: bool = False
 
 
 @dataclass(frozen=True)
@@ -279,4 +304,4 @@ class ExploreRun:
     candidates: tuple[Explored, ...]
 
 
-Run = EstimateRun | VerifyRun | DemoRun | NetworkRun | CompareRun | MachinesRun | ExploreRun
+Run = EstimateRun | VerifyRun | LayersRun | DemoRun | NetworkRun | CompareRun | MachinesRun | ExploreRun

@@ -147,6 +147,19 @@ def test_a_verification_has_a_verdict(command: Run, tmp_path: Path, change: dict
     assert json.loads((tmp_path / "r.json").read_text())["highlights"]["verdict"] == verdict
 
 
+def test_layers_on_the_rtl_have_their_rows(command: Run, blocks: Callable[..., Any], tmp_path: Path) -> None:
+    """Each with its place, codes and cycles as `verify --layers` tells them."""
+    data = command("verify", "n.yaml", "-m", "tiny", "-b", "4", "--layers", "fc", "--no-onnxruntime")
+    (tmp_path / "run.json").write_text(json.dumps(data))
+    found = blocks("run.json")
+    assert found["layers on the RTL"]["rows"] == [
+        [piece["op"], "{}..{}".format(*piece["rows"]), "{}..{}".format(*piece["channels"]), piece["codes"],
+         piece["cycles"], ""] for piece in data["pieces"]]
+    assert data["ok"]
+    command("report", "run.json", "-o", "r.json")
+    assert json.loads((tmp_path / "r.json").read_text())["highlights"]["verdict"] == "equal"
+
+
 def test_a_divergence_is_told_field_by_field(command: Run, blocks: Callable[..., Any], tmp_path: Path) -> None:
     """Whatever was found out has its place, however deep it lies; what is None has none."""
     wrong = {"findings": {"op": "conv1", "codes": [1, 2], "more": [{"x": 1}, {"x": None}]}, "folder": None}
