@@ -10,6 +10,7 @@ from collections.abc import Callable
 from hashlib import sha256
 from html.parser import HTMLParser
 from io import StringIO
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -130,17 +131,21 @@ def test_the_page_has_every_number_of_an_estimate(command: Run, estimate: dict[s
 
 
 def test_bars_are_as_long_as_their_numbers(command: Run, estimate: dict[str, Any], tmp_path: Path) -> None:
-    """Of every layer with cycles the parts of its bar together are as long as those cycles, on one scale."""
+    """Read back through the numbers of the axis, the parts of each bar together are as long as the layer's cycles; a
+    part is at least 0.4 wide, so that it is seen."""
     command("report", "run.json", "--format", "svg")
     drawn = ElementTree.parse(tmp_path / "report.svg").getroot()
     space = "{http://www.w3.org/2000/svg}"
     (figure,) = (one for one in drawn.iter(f"{space}svg") if one.findtext(f"{space}title") == "cycles per layer")
     marks = [mark for mark in figure.iter(f"{space}g") if mark.get("class") == "mark"]
     lengths = [sum(float(part.get("width", 0)) for part in mark.findall(f"{space}rect")[1:]) for mark in marks]
+    ticks = [(float(line.get("d", "")[1:].partition(" ")[0]), float((text.text or "").replace("k", "e3")))
+             for line, text in pairwise(figure) if line.get("stroke") == "#dddddd" and text.tag == f"{space}text"]
+    (left, zero), (right, most) = ticks[0], ticks[-1]
+    assert zero == 0
     cycles = [layer["latency_cycles"] for layer in estimate["layers"]]
-    scale = max(lengths) / max(cycles)
     assert len(lengths) == len(cycles)
-    assert lengths == pytest.approx([scale * count for count in cycles], abs=0.5 * len(marks))
+    assert lengths == pytest.approx([(right - left) * count / most for count in cycles], abs=0.4 * 8)
     for mark, layer in zip(marks, estimate["layers"], strict=True):
         label = mark.get("aria-label", "")
         assert label.startswith(f"{layer['name']}, cycles: all {layer['latency_cycles']:,}; ")
