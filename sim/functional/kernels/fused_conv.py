@@ -39,7 +39,7 @@ from sim.functional.kernels.gemm_conv import FETCHED, add_products
 from sim.functional.kernels.interleave import widened
 from sim.functional.kernels.kernel_id import KernelId, requantizer_id
 from sim.functional.kernels.llvm_builder import I32, I64, Code, llvm_intrinsic, vector
-from sim.functional.kernels.op_view import load_word, locate, store_word
+from sim.functional.kernels.op_view import load_word, locate_spared
 from sim.functional.kernels.requantizer import Narrow, Residual, clamped_bytes, narrowed
 
 __all__ = ["KERNELS", "NEEDS"]
@@ -136,12 +136,8 @@ def _kernel(narrow: Narrow, listed: bool) -> Callable[[], Callable[..., None]]:
                 end = min(begin + load_word(op, PASS_CHANNELS), channels)
                 for start in range(0, pixels, CHUNK):
                     count = min(CHUNK, pixels - start)
-                    locate(op, arena, start, count, windows, targets, residuals)
                     # What tiles compute beyond the last output is that output again.
-                    for i in range(count, count + SPARE_ROWS):
-                        store_word(windows, i, load_word(windows, count - 1))
-                        store_word(targets, i, load_word(targets, count - 1))
-                        store_word(residuals, i, load_word(residuals, count - 1))
+                    locate_spared(op, arena, start, count, windows, targets, residuals)
                     first = begin
                     while first < end:
                         left, weights = end - first, load_word(op, WEIGHTS) + first * channel_bytes

@@ -31,7 +31,7 @@ from sim.functional.kernels.abi import (
 from sim.functional.kernels.dot_product import DOTS, Dot
 from sim.functional.kernels.kernel_id import KernelId
 from sim.functional.kernels.llvm_builder import I32, I64, Code, Loop, const, llvm_intrinsic, vector
-from sim.functional.kernels.op_view import call_requantizer, load_word, locate, store_word
+from sim.functional.kernels.op_view import call_requantizer, load_word, locate_spared
 
 __all__ = ["FETCHED", "KERNELS", "NEEDS", "add_products", "multiply_tile"]
 
@@ -121,9 +121,7 @@ def _kernel(way: str, vectors: int, tall: int, low: int) -> Callable[[], Callabl
             for first in range(0, channels, block):
                 for start in range(0, pixels, CHUNK):
                     count = min(CHUNK, pixels - start)
-                    locate(op, arena, start, count, windows, targets, residuals)
-                    for i in range(count, count + SPARE_ROWS):
-                        store_word(windows, i, load_word(windows, count - 1))
+                    locate_spared(op, arena, start, count, windows, targets, residuals)
                     row, following = 0, weights + panel_bytes
                     while count - row > 2 * low:
                         tall_tile(windows + 8 * row, taps, tap_count, groups, weights, following,

@@ -12,14 +12,18 @@ from sim.functional.kernels.abi import (
     SOURCE,
     SOURCE_PIXEL,
     SOURCE_ROW,
+    SPARE_ROWS,
     TARGET,
     TARGET_PIXEL,
     TARGET_ROW,
     WIDTH,
 )
-from sim.functional.kernels.llvm_builder import I32, I64, const, llvm_intrinsic
+from sim.functional.kernels.llvm_builder import I32, I64, Loop, const, llvm_intrinsic, vector
 
-__all__ = ["call_kernel", "call_requantizer", "load_word", "locate", "store_word"]
+__all__ = ["call_kernel", "call_requantizer", "load_word", "locate", "locate_spared", "store_word"]
+
+ADDRESSES = 8
+"""Of addresses that are stored at a time."""
 
 
 @llvm_intrinsic
@@ -76,3 +80,34 @@ def locate(op, arena, start, count, windows, targets, residuals):
             source += source_row - width * source_pixel
             target += target_row - width * target_pixel
             other += other_row - width * other_pixel
+
+
+@llvm_intrinsic
+def _store_steps(code, place, first, step, count):
+    """Store `count` addresses, `step` bytes apart, and perhaps up to ADDRESSES - 1 more."""
+    kind = vector(I64, ADDRESSES)
+    ahead = code.mul(code.splat(step, ADDRESSES), ir.Constant(kind, list(range(ADDRESSES))))
+    turn = code.splat(code.mul(step, const(ADDRESSES)), ADDRESSES)
+    turns = code.lshr(code.add(count, const(ADDRESSES - 1)), const(3))
+    loop = Loop(code, turns, [place, code.add(code.splat(first, ADDRESSES), ahead)])
+    here, addresses = loop.values
+    code.store(addresses, here)
+    loop.close([code.add(here, const(8 * ADDRESSES)), code.add(addresses, turn)])
+
+
+@njit(error_model="numpy")
+def locate_spared(op, arena, start, count, windows, targets, residuals):
+    """Do what `locate` does, and repeat the last addresses SPARE_ROWS times; each list has room for those."""
+    width = load_word(op, WIDTH)
+    y, x, done = start // width, start % width, 0
+    while done < count:
+        run = min(width - x, count - done)
+        source = arena + load_word(op, SOURCE) + y * load_word(op, SOURCE_ROW) + x * load_word(op, SOURCE_PIXEL)
+        target = arena + load_word(op, TARGET) + y * load_word(op, TARGET_ROW) + x * load_word(op, TARGET_PIXEL)
+        other = arena + load_word(op, RESIDUAL) + y * load_word(op, RESIDUAL_ROW) + x * load_word(op, RESIDUAL_PIXEL)
+        _store_steps(windows + 8 * done, source, load_word(op, SOURCE_PIXEL), run)
+        _store_steps(targets + 8 * done, target, load_word(op, TARGET_PIXEL), run)
+        _store_steps(residuals + 8 * done, other, load_word(op, RESIDUAL_PIXEL), run)
+        y, x, done = y + 1, 0, done + run
+    for places in (windows, targets, residuals):
+        _store_steps(places + 8 * count, load_word(places, count - 1), 0, SPARE_ROWS - ADDRESSES + 1)

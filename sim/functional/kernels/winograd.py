@@ -56,7 +56,7 @@ from sim.functional.kernels.abi import (
 )
 from sim.functional.kernels.dot_product import Vnni, Words
 from sim.functional.kernels.gemm_conv import FETCHED, multiply_tile
-from sim.functional.kernels.llvm_builder import I8, I16, I32, Code, const, llvm_intrinsic, vector
+from sim.functional.kernels.llvm_builder import I8, I16, I32, Code, Loop, const, llvm_intrinsic, vector
 from sim.functional.kernels.op_view import call_requantizer, load_word, store_word
 
 __all__ = ["KERNELS", "NEEDS"]
@@ -140,18 +140,19 @@ def _output(tile: WinogradTile) -> Callable[..., int]:
 
     @llvm_intrinsic
     def transform(code: Code, products, place, corrections, sums):
-        starts = [code.add(products, code.mul(place, const(i))) for i in range(tile.places)]
-        for n in range(TILE_VECTORS):
-            values = [code.load(kind, start, 64 * n) for start in starts]
-            columns = [OUTPUTS[tile.height](code, values[x::width]) for x in range(width)]
-            for y in range(tile.height):
-                for x, value in enumerate(OUTPUTS[tile.width](code, [column[y] for column in columns])):
-                    i = (y * tile.width + x) * SUM_ROW_BYTES + 64 * n
-                    if tile.code_bytes == 1:
-                        value = code.add(value, code.load(kind, corrections, i))
-                    if odd > 1:
-                        value = code.mul(value, const(pow(odd, -1, 1 << 32), kind))
-                    code.store(code.ashr(value, const(tile.doublings, kind)), sums, i)
+        loop = Loop(code, const(TILE_VECTORS), [products, corrections, sums])
+        start, correction, target = loop.values
+        values = [code.load(kind, code.add(start, code.mul(place, const(i)))) for i in range(tile.places)]
+        columns = [OUTPUTS[tile.height](code, values[x::width]) for x in range(width)]
+        for y in range(tile.height):
+            for x, value in enumerate(OUTPUTS[tile.width](code, [column[y] for column in columns])):
+                i = (y * tile.width + x) * SUM_ROW_BYTES
+                if tile.code_bytes == 1:
+                    value = code.add(value, code.load(kind, correction, i))
+                if odd > 1:
+                    value = code.mul(value, const(pow(odd, -1, 1 << 32), kind))
+                code.store(code.ashr(value, const(tile.doublings, kind)), target, i)
+        loop.close([code.add(address, const(4 * LANES)) for address in loop.values])
 
     return transform
 
