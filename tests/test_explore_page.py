@@ -1,8 +1,11 @@
 """The page on choosing a machine does what it says."""
 
+import os
 import re
 import shlex
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -12,7 +15,8 @@ from bitwright.cli.app import main
 from bitwright.explore.figures import FIGURES
 from bitwright.explore.space import NetworkSpace, Search, Space, load_space
 
-PAGE = (Path(__file__).parents[1] / "docs" / "explore.md").read_text()
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "explore.md").read_text()
 SPACES = re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 
 
@@ -64,5 +68,42 @@ def test_every_key_and_figure_has_its_row(tmp_path: Path) -> None:
     rows = {name for cell in re.findall(r"^\| (`.*?) \|", PAGE, re.MULTILINE) for name in re.findall(r"`(\w+)`", cell)}
     assert {*Space.model_fields, *NetworkSpace.model_fields, *FIGURES} - rows == set()
     assert all(f"`{name}`" in PAGE for name in Search.model_fields)
-    (tmp_path / "space.yaml").write_text(SPACES[1])
+    (tmp_path / "space.yaml").write_text(next(text for text in SPACES if "losses.json" in text))
     assert len(load_space(tmp_path / "space.yaml")[0].networks[0].choices) == 5
+
+
+@pytest.mark.nightly
+def test_the_choice_of_an_accelerator_is_the_one_that_the_page_shows(tmp_path: Path) -> None:
+    """Its commands run from a clean clone; every row of its table, and what it counts, are those of the run."""
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "clone", "-q", str(ROOT), str(clone)], check=True)
+    page = (clone / "docs" / "explore.md").read_text()
+    (text,) = re.findall(r"^```yaml\n(# choose\.yaml\n.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    (block,) = re.findall(r"^```text\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    (tmp_path / "choose.yaml").write_text(text)
+    environment = {**os.environ, "PYTHONPATH": str(clone), "OMP_NUM_THREADS": "1"}
+    for line in block.splitlines():
+        subprocess.run([sys.executable, "-m", *shlex.split(line)], cwd=tmp_path, env=environment, check=True)
+    with closing(sqlite3.connect(tmp_path / "choose" / "results.sqlite")) as database:
+        ((evaluated, within),) = database.execute("SELECT evaluated, within FROM runs")
+        ((size,),) = database.execute("SELECT count(*) FROM front")
+        assert f"{evaluated} candidates are evaluated, {within} keep both limits, and {size} are on the front" in page
+        found = {number: (shape, *figures) for number, shape, *figures in database.execute(CHOICE)}
+        assert database.execute("SELECT count(*), min(holds) FROM checks").fetchone() == (12, 1)
+    rows = re.findall(r"^\| (\d+) \| (.*?) \|$", page.partition("| candidate | rows x")[2], re.MULTILINE)
+    assert len(rows) == 4
+    for number, cells in rows:
+        shape, *figures = found[int(number)]
+        assert cells.split(" | ") == [*shape.split("|"), *(f"{value:.4g}" for value in figures)]
+
+
+CHOICE = """
+SELECT candidate, rows || ' x ' || columns || ' x ' || lanes || '|' || act_regions || '|' || clock_mhz,
+    max(CASE WHEN network = 'resnet18' AND figure = 'latency_ms' THEN nominal END),
+    max(CASE WHEN network = 'mobilenet_v2' AND figure = 'latency_ms' THEN nominal END),
+    max(CASE WHEN network = '' AND figure = 'energy_mj' THEN nominal END),
+    max(CASE WHEN network = 'resnet18' AND figure = 'power_mw' THEN high END),
+    max(CASE WHEN network = 'mobilenet_v2' AND figure = 'power_mw' THEN high END),
+    max(CASE WHEN network = '' AND figure = 'area_mm2' THEN high END)
+FROM front JOIN candidates USING (candidate) JOIN figures USING (candidate) GROUP BY candidate
+"""
