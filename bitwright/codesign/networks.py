@@ -29,8 +29,8 @@ from sim.io.bounds import shown, shown_path
 from sim.ir.program import Program
 from sim.ir.serialize import save_program
 
-__all__ = ["accuracies", "calibration_images", "check_trained", "evaluation_sets", "few_pixels", "load_network",
-           "lowered_for", "network_files", "pixels_of", "worst_fit", "write_network"]
+__all__ = ["accuracies", "calibration_images", "calibration_labels", "check_trained", "evaluation_sets", "few_pixels",
+           "load_network", "lowered_for", "network_files", "pixels_of", "worst_fit", "write_network"]
 
 CALIBRATION_IMAGES = 1024
 CALIBRATION_PIXELS, FEWEST = 1 << 22, 64
@@ -90,6 +90,11 @@ def _own_network(place: str, data: DataSet) -> nn.Module:
 def calibration_images(data: Images) -> torch.Tensor:
     """Return images of all classes, always the same ones, without their labels."""
     return data.values(mixed_sample(data.labels, CALIBRATION_IMAGES))
+
+
+def calibration_labels(data: Images) -> torch.Tensor:
+    """Return the classes of `calibration_images`."""
+    return data.labels[mixed_sample(data.labels, CALIBRATION_IMAGES)]
 
 
 def few_pixels(images: torch.Tensor) -> torch.Tensor:

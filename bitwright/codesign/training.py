@@ -15,7 +15,7 @@ from bitwright.codesign.progress import Progress
 from quant.data.registry import DataSet
 from quant.schemes import Scheme
 from quant.training.history import Epoch
-from quant.training.loop import Keep, train
+from quant.training.loop import Keep, StepHook, train
 from quant.training.norms import reestimate_norms
 from quant.training.progressive import narrow
 from quant.training.recipe import Recipe
@@ -92,7 +92,7 @@ class Training:
 
     def float_network(self, net: nn.Module) -> nn.Module:
         """Train a network without quantizers, in place, and return it."""
-        self._train(net, "float", None, 0)
+        self.train(net, "float")
         return net
 
     def quantized(self, net: nn.Module, scheme: Scheme, widths: list[tuple[int, int]],
@@ -116,12 +116,13 @@ class Training:
         for number, bits in enumerate(widths):
             if number:
                 narrow(model.cpu(), few, widths[number - 1], bits, first_last_bits=first_last_bits)
-            self._train(model, f"{bits[0]}+{bits[1]}", teacher, len(widths) - number - 1)
+            self.train(model, f"{bits[0]}+{bits[1]}", teacher, len(widths) - number - 1)
         reestimate_norms(model.cpu(), images)
         return model
 
-    def _train(self, model: nn.Module, name: str, teacher: nn.Module | None, left: int) -> None:
-        """Train a model; `left` trainings come after this one."""
+    def train(self, model: nn.Module, name: str, teacher: nn.Module | None = None, left: int = 0,
+              after_step: StepHook | None = None) -> None:
+        """Train a model; `left` trainings come after this one. With `after_step` the last epoch is the result."""
         def report(record: Epoch) -> None:
             judged = record.validation_accuracy
             validation = "" if judged is None else f", validation accuracy {100 * judged:.1f} %"
@@ -131,10 +132,12 @@ class Training:
                                f"{_duration(record.seconds)}, about {_duration(remaining * record.seconds)} left")
 
         shift = 0 if self.data.size > 32 else 2 if self.data.size > 8 else 1
-        keep = self.keep or ("last" if self.data.test_is_validation else "best")
+        last = after_step is not None or self.data.test_is_validation
+        keep = self.keep or ("last" if last else "best")
         self.histories[name] = train(
             model.to(self.device), self.data.train, replace(self.recipe, shift=shift), validation=self.data.validation,
-            keep=keep, teacher=teacher, checkpoint=self.folder / f"{name}.checkpoint", half=self.bf16, progress=report)
+            keep=keep, teacher=teacher, checkpoint=self.folder / f"{name}.checkpoint", half=self.bf16, progress=report,
+            after_step=after_step)
 
 
 def _duration(seconds: float) -> str:

@@ -122,7 +122,7 @@ def explore(path: Path, out: Path, workers: Workers, watch: Watch = lambda stand
         found = _Evaluation(space, given, store, workers, tables, search, watch)
         found.run()
         dropped = sorted(legal.dropped.values(), key=lambda one: -one.machines)
-        finalists = _simulated(found, space, given, path.parent)
+        finalists = _simulated(found, space, given, path.parent, out)
         for one in chosen(found.front, space.finalists):
             write_finalist(one, space, _technology_name(space, machine, path.parent), out)
         tables.end(dropped, found.front, finalists, found.within)
@@ -155,11 +155,12 @@ def _technology_name(space: Space, machine: Machine, folder: Path) -> str:
     return named if named in built_in("energy/technologies") else str((folder / named).resolve())
 
 
-def _simulated(found: _Evaluation, space: Space, given: Mapping[str, Any], folder: Path) -> list[Finalist]:
+def _simulated(found: _Evaluation, space: Space, given: Mapping[str, Any], folder: Path,
+               out: Path) -> list[Finalist]:
     """Simulate finalists, on the same workers."""
     places = [(one, place) for one in chosen(found.front, space.finalists) for place in range(len(space.networks))]
     jobs = [job for one in chosen(found.front, space.finalists)
-            for job in finalist_jobs(one, space, given["networks"], given["technology"], folder)]
+            for job in finalist_jobs(one, space, given["networks"], given["technology"], folder, out)]
     simulated, started = list[Finalist](), time.monotonic()
     for (one, place), outcome in zip(places, run(jobs, found.store, found.workers), strict=True):
         if outcome.failure:

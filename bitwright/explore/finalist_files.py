@@ -12,7 +12,17 @@ from bitwright.explore.candidate import Evaluated
 from bitwright.explore.space import Space
 from sim.io.atomic_write import atomic_write_text, ensure_folder
 
-__all__ = ["write_finalist"]
+__all__ = ["finalist_folder", "plain_name", "write_finalist"]
+
+
+def finalist_folder(one: Evaluated, out: Path) -> Path:
+    """Return the folder of a finalist in that of its run."""
+    return out / f"candidate-{one.candidate.number}"
+
+
+def plain_name(label: str) -> str:
+    """Return the name of a network as part of the name of a file."""
+    return re.sub("[^0-9A-Za-z_.-]", "_", label)
 
 
 def write_finalist(one: Evaluated, space: Space, technology: str, out: Path) -> Path:
@@ -20,7 +30,7 @@ def write_finalist(one: Evaluated, space: Space, technology: str, out: Path) -> 
 
     Every command takes `machine.yaml` as `--machine`, and `bitwright quantize --bits-file` a network's bits.
     """
-    folder = ensure_folder(out / f"candidate-{one.candidate.number}")
+    folder = ensure_folder(finalist_folder(one, out))
     machine = one.candidate.machine.model_copy(update={"technology": technology})
     atomic_write_text(folder / "machine.yaml", yaml.safe_dump(
         machine.model_dump(mode="json", exclude_defaults=True), sort_keys=False))
@@ -28,6 +38,6 @@ def write_finalist(one: Evaluated, space: Space, technology: str, out: Path) -> 
         bits = one.networks[network.label].bits
         if bits is not None:
             limits = network.choices[one.candidate.point.choices[place]]["budgets"]
-            atomic_write_text(folder / f"{re.sub('[^0-9A-Za-z_.-]', '_', network.label)}-bits.json", to_json(
+            atomic_write_text(folder / f"{plain_name(network.label)}-bits.json", to_json(
                 {"machine": machine.name, "technology": technology, "bits": bits, "limits": limits}))
     return folder

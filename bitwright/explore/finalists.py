@@ -10,6 +10,7 @@ from typing import Any
 from bitwright.explore.candidate import Evaluated
 from bitwright.explore.digest import digest_of
 from bitwright.explore.figures import FLOORS, Bands
+from bitwright.explore.finalist_files import finalist_folder, plain_name
 from bitwright.explore.simulate import simulate
 from bitwright.explore.space import NetworkSpace, Space
 from bitwright.farm.job import Job, job
@@ -92,15 +93,15 @@ def chosen(front: Sequence[Evaluated], count: int) -> list[Evaluated]:
 
 
 def finalist_jobs(one: Evaluated, space: Space, networks: Sequence[Mapping[str, Any]],
-                  technology: Mapping[str, Any], folder: Path) -> list[Job]:
-    """Return the simulations of a candidate, one for each network."""
+                  technology: Mapping[str, Any], folder: Path, out: Path) -> list[Job]:
+    """Return the simulations of a candidate, one for each network; `out` gets what trained ones leave."""
     return [job(simulate, network=networks[place], machine=one.candidate.machine.model_dump(mode="json"),
                 technology=technology, choice=one.candidate.point.choices[place],
-                bits=one.networks[network.label].bits, trained=_trained(network, folder))
+                bits=one.networks[network.label].bits, trained=_trained(one, network, folder, out))
             for place, network in enumerate(space.networks)]
 
 
-def _trained(network: NetworkSpace, folder: Path) -> dict[str, str] | None:
+def _trained(one: Evaluated, network: NetworkSpace, folder: Path, out: Path) -> dict[str, Any] | None:
     """Return where a trained network and its images are, with absolute paths for files."""
     if network.weights is None or network.data is None:
         return None
@@ -108,4 +109,5 @@ def _trained(network: NetworkSpace, folder: Path) -> dict[str, str] | None:
     model, data = (str((folder / name).resolve()) if (folder / name).exists() else name
                    for name in (network.network, network.data))
     return {"network": model, "weights": str(weights.resolve()), "sha256": digest_of(weights), "data": data,
-            "scheme": network.scheme}
+            "scheme": network.steps, "epochs": network.epochs, "folder": str((out / "trainings").resolve()),
+            "program": str((finalist_folder(one, out) / f"{plain_name(network.label)}.safetensors").resolve())}

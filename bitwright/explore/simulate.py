@@ -16,7 +16,7 @@ __all__ = ["simulate"]
 
 
 def simulate(network: Mapping[str, Any], machine: Mapping[str, Any], technology: Mapping[str, Any], choice: int,
-             bits: Mapping[str, Sequence[int]] | None, trained: Mapping[str, str] | None) -> dict[str, Any]:
+             bits: Mapping[str, Sequence[int]] | None, trained: Mapping[str, Any] | None) -> dict[str, Any]:
     """Make the Program of a network for a machine, and simulate it there, event by event.
 
     Parameters
@@ -27,8 +27,8 @@ def simulate(network: Mapping[str, Any], machine: Mapping[str, Any], technology:
         The way to choose bits.
     bits : dict, optional
         Of every layer, if they were allocated.
-    trained : dict of str to str, optional
-        `network`, `weights`, `data` and `scheme`, of which the Program is made; without it, of shapes.
+    trained : dict, optional
+        Of what the Program is made (`bitwright.explore.measured.quantized_program`); without it, of shapes.
 
     Returns
     -------
@@ -44,7 +44,7 @@ def simulate(network: Mapping[str, Any], machine: Mapping[str, Any], technology:
         program = network_program(json.dumps(network), target, choice, bits)
     else:
         from bitwright.explore.measured import quantized_program
-        program, accuracy = quantized_program(trained, network["choices"][choice], bits, target)
+        program, accuracy = quantized_program(trained, network["choices"][choice], bits, target, priced)
     cost = estimate(plan(program, target), priced)
     costs = simulated_costs(cost) | {"weight_bytes": float(cost.weight_bytes)}
     return {"figures": figures_of(cost), "costs": costs, "accuracy": accuracy}

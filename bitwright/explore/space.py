@@ -37,6 +37,9 @@ __all__ = ["BitChoice", "MachineSpace", "Method", "NetworkSpace", "Search", "Spa
 
 MAX_NUMBER = 1e30
 MAX_CHOICES = 100
+MAX_EPOCHS = 1000
+TRAINED = "lsq", "qil"
+"""Schemes whose steps are learnt."""
 UNVARIED = ("name", "technology", "roundings", "memory")
 VARIED = (*(name for name in Machine.model_fields if name not in UNVARIED),
           *(f"memory.{name}" for name in Memory.model_fields))
@@ -87,8 +90,11 @@ class NetworkSpace(_Fields):
         A file of trained weights, with which finalists are quantized.
     data : str, optional
         The data set that these are trained and judged on, by name or as a file or folder.
-    scheme : {"power_of_two", "uniform"}
-        Of the finalists' steps.
+    epochs : int
+        Of the training of each finalist at its bits, or within its budgets; 0: none.
+    scheme : {"power_of_two", "uniform", "lsq", "qil"}, optional
+        Of the finalists' steps: one of the first two without training (the first, if none is given), else one of the
+        others (`lsq`).
     """
 
     network: Name
@@ -99,7 +105,8 @@ class NetworkSpace(_Fields):
     budgets: Annotated[tuple[dict[str, Limit], ...], Field(strict=False, max_length=MAX_CHOICES)] = ()
     weights: Name | None = None
     data: Name | None = None
-    scheme: Literal["power_of_two", "uniform"] = "power_of_two"
+    epochs: Annotated[int, Field(ge=0, le=MAX_EPOCHS)] = 0
+    scheme: Literal["power_of_two", "uniform", "lsq", "qil"] | None = None
     method: Literal["lp", "milp", "convex", "greedy"] = "lp"
 
     @model_validator(mode="after")
@@ -108,6 +115,11 @@ class NetworkSpace(_Fields):
             raise ValueError("bits are allocated by sensitivities: give the file of `bitwright sensitivities`")
         if (self.weights is None) != (self.data is None):
             raise ValueError("weights and data go together: finalists are quantized with both")
+        if self.epochs and self.weights is None:
+            raise ValueError("finalists are trained from weights with data: give both")
+        if self.scheme is not None and (self.scheme in TRAINED) != bool(self.epochs):
+            raise ValueError(f"steps of {self.scheme} are learnt: give epochs" if self.scheme in TRAINED else
+                             f"steps of {self.scheme} are not learnt: give no epochs, or lsq or qil")
         if self.data is not None and is_place(self.data):
             raise ValueError(f"data of a space are a name or files, not code, '{shown(self.data)}'")
         if any(not one for one in self.budgets):
@@ -115,6 +127,11 @@ class NetworkSpace(_Fields):
         if len({*self.bits}) < len(self.bits):
             raise ValueError("bits must be given once each")
         return self
+
+    @property
+    def steps(self) -> str:
+        """The scheme of the finalists' steps."""
+        return self.scheme or (TRAINED[0] if self.epochs else "power_of_two")
 
     @property
     def label(self) -> str:

@@ -18,9 +18,11 @@ from bitwright.explore.finalists import chosen
 from bitwright.explore.fixed_bits import BitPlaces, loss_of
 from bitwright.farm.workers import Here
 from quant.bits.budgets import stored_input
+from quant.bits.qbitopt import QBitOpt
 from sim.arch.machine import load_machine
 from sim.energy.technology import load_technology
 from sim.errors import InputError
+from sim.ir.serialize import load_program
 from sim.ir.shapes import ChosenBits, load_shapes
 
 WEIGHTS = Path(__file__).parents[2] / "quant" / "weights" / "float.safetensors"
@@ -135,4 +137,61 @@ def test_code_is_no_data_of_a_space(space):
     space.write_text(SPACE.replace("  bits:", "  weights: a.safetensors\n  data: mine.py:data\n  bits:"))
     with pytest.raises(InputError, match=rf"^space {re.escape(str(space))}: networks.0: data of a space are a name or "
                                          r"files, not code, 'mine.py:data'$"):
+        explore(space, space.parent, Here())
+
+
+@pytest.mark.trains
+def test_finalists_are_trained_within_their_budgets(space, tmp_path):
+    """QBitOpt moves the bits of one within its budgets, which the simulation of its own Program holds it to."""
+    shutil.copy(WEIGHTS, tmp_path / "float.safetensors")
+    text = SPACE.replace("  bits: [4/4]\n", "  weights: float.safetensors\n  data: digits\n  epochs: 1\n")
+    space.write_text(text.replace("rows: [4, 8]", "rows: 4"))
+    found = explore(space, tmp_path / "out", Here())
+    assert found.finalists
+    for one in found.finalists:
+        assert one.quantized
+        assert one.accuracy > 0.5
+        assert {"latency_ms"} <= {check.name for check in one.checks if check.holds}
+        assert all(check.holds for check in one.checks)
+        program = load_program(tmp_path / "out" / f"candidate-{one.candidate}" / "digits.safetensors")
+        machine = load_machine(tmp_path / "out" / f"candidate-{one.candidate}" / "machine.yaml")
+        assert bw.estimate(program, machine).latency_ms == one.figures["latency_ms"][1]
+    again = explore(space, tmp_path / "out", Here())
+    assert again.finalists == found.finalists
+    assert not [*(tmp_path / "out" / "trainings").iterdir()]
+
+
+@pytest.mark.trains
+def test_an_interrupted_training_of_a_finalist_goes_on(space, tmp_path, monkeypatch):
+    """From its last epoch, to the Program of a training that was not interrupted."""
+    shutil.copy(WEIGHTS, tmp_path / "float.safetensors")
+    text = SPACE.replace("  bits: [4/4]\n", "  weights: float.safetensors\n  data: digits\n  epochs: 2\n")
+    text = text.replace("{latency_ms: 0.15}, ", "").replace("rows: [4, 8]", "rows: 4")
+    space.write_text(text)
+    whole = explore(space, tmp_path / "whole", Here())
+    finish, left = QBitOpt.finish, []
+
+    def die(controller, images):
+        left.append([path.name for path in (tmp_path / "out" / "trainings").rglob("*.checkpoint")])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(QBitOpt, "finish", die)
+    with pytest.raises(KeyboardInterrupt):
+        explore(space, tmp_path / "out", Here())
+    assert left == [["budgets.checkpoint"]]
+    monkeypatch.setattr(QBitOpt, "finish", finish)
+    monkeypatch.setattr("quant.training.loop._Training._step", None)
+    assert explore(space, tmp_path / "out", Here()).finalists == whole.finalists
+
+
+@pytest.mark.parametrize(("lines", "sentence"), [
+    ("epochs: 2", "finalists are trained from weights with data: give both"),
+    ("weights: a.safetensors\n  data: digits\n  scheme: lsq", "steps of lsq are learnt: give epochs"),
+    ("weights: a.safetensors\n  data: digits\n  epochs: 1\n  scheme: uniform",
+     "steps of uniform are not learnt: give no epochs, or lsq or qil"),
+])
+def test_training_that_makes_no_sense_is_refused(space, lines, sentence):
+    """Before anything is evaluated."""
+    space.write_text(SPACE.replace("  bits:", f"  {lines}\n  bits:"))
+    with pytest.raises(InputError, match=rf"^space {re.escape(str(space))}: networks.0: {re.escape(sentence)}$"):
         explore(space, space.parent, Here())
