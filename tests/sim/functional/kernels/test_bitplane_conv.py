@@ -92,9 +92,9 @@ def test_maps_of_one_pixel(kernel: int) -> None:
 
 
 def test_few_bits_are_planes() -> None:
-    """The dispatch takes planes for one-bit weights of codes of two bits, not for more; depthwise layers have none."""
+    """The dispatch takes planes for one-bit weights of codes of up to four bits; depthwise layers have none."""
     rng = np.random.default_rng(0)
-    for bits, first in ((2, "bitplane_conv.avx512_2"), (3, "gemm_conv.avx512_4")):
+    for bits, first in ((2, "bitplane_conv.avx512_2"), (4, "bitplane_conv.avx512_4"), (5, "gemm_conv.avx512_4")):
         program = layer(rng.integers(0, 2, (64, 64, 1, 1)), Format(1, "bipolar"), Format(bits, "unsigned"), (3, 3))
         assert Simulator(program, isa="avx512").kernels == {"conv": first}
     conv = Conv("conv", "x", "y", np.zeros((4, 1, 3, 3), np.int8), Format(1, "signed"), digits_of([[1]] * 4),
