@@ -36,7 +36,7 @@ LEAST_WINDOWS = 4
 CACHED_WEIGHTS = 1 << 20
 """Weights that a second-level cache keeps beside the codes."""
 AMX_DIRECT, AMX_PACKED = KernelId("amx_conv", "direct"), KernelId("amx_conv", "packed")
-LEAST_TILES = {KernelId("winograd", "rows", 2): 16, KernelId("winograd", "rows", 4): 8,
+LEAST_TILES = {KernelId("winograd", "rows", 2): 16, KernelId("winograd", "rows", 4): 9,
                KernelId("winograd", "squares", 4): 16}
 """Below, a tile of sums would not fill the registers often enough."""
 MOST_TRANSFORMED_BYTES = 6 << 20
