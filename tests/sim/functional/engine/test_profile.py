@@ -28,6 +28,7 @@ def test_a_profile_has_every_operation_in_order_and_changes_no_code() -> None:
 
 @pytest.mark.parametrize("rounds", [0, -1, 1.5])
 def test_a_profile_needs_rounds(rounds: object) -> None:
+    """At least one, and a whole number of them."""
     program = random_program(np.random.default_rng(4), load_machine("tiny"))
     inputs = {t.name: np.zeros((1, *t.shape), int) for t in program.inputs}
     with pytest.raises(InputError, match=rf"^rounds must be at least 1, not {rounds}$"):
@@ -35,6 +36,7 @@ def test_a_profile_needs_rounds(rounds: object) -> None:
 
 
 def test_a_profile_needs_an_image() -> None:
+    """Nothing to run is refused."""
     program = random_program(np.random.default_rng(4), load_machine("tiny"))
     with pytest.raises(InputError, match=r"^a profile needs one image, not 0$"):
         Simulator(program).profile({t.name: np.zeros((0, *t.shape), int) for t in program.inputs})
