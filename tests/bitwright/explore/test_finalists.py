@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from math import nextafter
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from bitwright.codesign.chosen_bits import load_bits
 from bitwright.codesign.sensitivities import load_losses
 from bitwright.explore.allocated import AllocatedNetwork
 from bitwright.explore.explore import explore
-from bitwright.explore.finalists import chosen
+from bitwright.explore.finalists import Finalist, chosen
 from bitwright.explore.fixed_bits import BitPlaces, loss_of
 from bitwright.farm.workers import Here
 from quant.bits.budgets import stored_input
@@ -82,6 +83,21 @@ def test_allocated_bits_are_those_of_the_allocator(space, tmp_path):
     budgets = [check.name for one in found.finalists for check in one.checks]
     assert {"power_mw.high", "latency_ms"} <= {*budgets}
     assert all(check.holds for one in found.finalists for check in one.checks)
+
+
+def test_a_budget_that_is_broken_by_the_least_does_not_hold(space, tmp_path):
+    """Budgets from above and from below, at their limit and one step beyond it."""
+    found = explore(space, tmp_path / "out", Here())
+    one, network = found.front[0], found.space.networks[0]
+
+    def holds(latency_ms: float, fps: float) -> dict[str, bool]:
+        result = {"figures": one.networks["digits"].figures, "costs": {"latency_ms": latency_ms, "fps": fps},
+                  "accuracy": None}
+        choice = {"budgets": {"latency_ms": 0.2, "fps": 5000.0}}
+        return {check.name: check.holds for check in Finalist.of(one, network, choice, result, found.space).checks}
+
+    assert holds(0.2, 5000.0) == {"power_mw.high": True, "latency_ms": True, "fps": True}
+    assert holds(nextafter(0.2, 1), nextafter(5000.0, 0)) == {"power_mw.high": True, "latency_ms": False, "fps": False}
 
 
 def test_uniform_bits_are_those_of_the_shapes():
